@@ -1,0 +1,207 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+# Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Do not use this from other collections or standalone plugins/modules!
+
+"""Device descriptors: from the text a driver gives to the normal form everything else works on.
+
+An *attribute set* is a dict of attribute name to value, both ``str``. A *descriptor* is
+``{"self": attribute set, "compatible": [attribute set, ...]}``, where the sets of ``compatible``
+are patterns whose values may hold templates (see ``_pattern``).
+
+Names and musts are those of the proposal "device compatibility interface for live migration with
+assigned devices" of 2020-08-19; the older spellings are those of its drafts. Pure: no files, no Ansible.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # pragma: no cover
+    import typing as t
+
+MAX_VALUE = 1024
+MAX_NAME = 255
+MAX_NAMES = 64
+MAX_SETS = 64
+# The longest text that can hold a list of sets within the limits above, in bytes.
+MAX_TEXT = MAX_SETS * MAX_NAMES * (MAX_NAME + MAX_VALUE + len("=\n"))
+
+DERIVED = "derived"
+
+_OLDER_NAMES = {
+    "device_type": "device_api",
+    "mdev_type": "type",
+    "device_id": "pci_id",
+    "interface_version": "software_version",
+}
+_SET_HEADER = "COMPATIBLE:"
+_NAME = re.compile(r"[A-Za-z0-9_.-]+\Z")
+_PRINTABLE = re.compile(r"[\x20-\x7e]*\Z")
+_VERSION = re.compile(r"([0-9]{1,18})\.([0-9]{1,18})(?:\.[0-9]{1,18})?\Z")
+_PCI_ID = re.compile(r"[0-9a-f]{8}\Z")
+
+
+class Malformed(ValueError):
+    """What a driver gave breaks a rule of the descriptor's form; the message says which and what would be right.
+
+    ``attribute`` is the name of the attribute at fault, or ``None`` where no single one is.
+    """
+
+    def __init__(self, problem: str, attribute: str | None = None) -> None:
+        super().__init__(problem)
+        self.attribute = attribute
+
+
+def shown(text: str) -> str:
+    """``text`` quoted for a message: escaped, as it may come from a hostile driver, and no longer than a line."""
+    quoted = ascii(text)
+    return quoted if len(quoted) <= 80 else quoted[:76] + "...'"
+
+
+def decode(raw: bytes) -> str:
+    """The text of a file that must be ASCII; raises ``Malformed``."""
+    try:
+        return raw.decode("ascii")
+    except UnicodeDecodeError as error:
+        raise Malformed(
+            "byte {0} is not ASCII (0x{1:02x})".format(error.start + 1, raw[error.start])
+        ) from None
+
+
+def parse_sets(text: str) -> list[list[tuple[str, str]]]:
+    """The sets of ``name=value`` lines in ``text`` (proposal 2), as pairs in the order of the text.
+
+    Sets are separated by blank lines or ``COMPATIBLE:`` lines. Raises ``Malformed``.
+    """
+    sets: list[list[tuple[str, str]]] = []
+    pairs: list[tuple[str, str]] = []
+    for number, line in enumerate(text.split("\n"), 1):
+        line = line.strip()
+        if not line or line == _SET_HEADER:
+            if pairs:
+                sets.append(pairs)
+            pairs = []
+            continue
+        name, equals, value = line.partition("=")
+        if not equals:
+            raise Malformed(
+                "line {0} has no '=': {1}; expected name=value".format(number, shown(line))
+            )
+        pairs.append((name.strip(), value.strip()))
+    if pairs:
+        sets.append(pairs)
+    check_count(sets)
+    return sets
+
+
+def check_count(sets: t.Sequence[t.Any]) -> None:
+    """Raises ``Malformed`` where there are more sets than a descriptor may have."""
+    if len(sets) > MAX_SETS:
+        raise Malformed("{0} sets; at most {1} are read".format(len(sets), MAX_SETS))
+
+
+def normalise(pairs: t.Iterable[tuple[str, str]]) -> dict[str, str]:
+    """One attribute set in normal form, sorted by name: names and spellings of the proposal; raises ``Malformed``."""
+    attributes: dict[str, str] = {}
+    for name, value in pairs:
+        _check_name(name)
+        name = _OLDER_NAMES.get(name, name)
+        if name in attributes:
+            raise Malformed("'{0}' is stated twice in one set".format(name), name)
+        if len(attributes) == MAX_NAMES:
+            raise Malformed("more than {0} attributes in one set".format(MAX_NAMES))
+        attributes[name] = _normal_value(name, value)
+    return dict(sorted(attributes.items()))
+
+
+def comparable(name: str, text: str) -> str:
+    """``text``, a value of attribute ``name`` or a part of one, in the spelling in which such values are compared."""
+    if name == "device_api":
+        return text.replace("_", "-")
+    if name == "pci_id":
+        return text.lower().replace("0x", "").replace(":", "")
+    return text
+
+
+def parse_version(text: str) -> tuple[int, int] | None:
+    """``(major, minor)`` of ``major.minor[.bugfix]``; ``None`` where ``text`` is no such version."""
+    match = _VERSION.match(text)
+    return (int(match.group(1)), int(match.group(2))) if match else None
+
+
+def check_self(attributes: t.Mapping[str, str], origin: str | None = None) -> None:
+    """Raises ``Malformed`` where a normalised ``self`` lacks a must attribute or has an impossible one.
+
+    A *derived* descriptor may lack the ``pci_id`` or ``subchannel_type``, as the parent of a mediated device
+    need not be a PCI device even if the device itself has the vfio-pci API.
+    """
+    for name in ("software_version", "device_api", "type"):
+        if not attributes.get(name):
+            raise Malformed("'{0}' is missing; it is a must of 'self'".format(name), name)
+    if parse_version(attributes["software_version"]) is None:
+        raise Malformed(
+            "software_version is {0}; expected major.minor[.bugfix]".format(
+                shown(attributes["software_version"])
+            ),
+            "software_version",
+        )
+    device_api = attributes["device_api"]
+    name = API_MUSTS.get(device_api)
+    if name and origin != DERIVED and not attributes.get(name):
+        raise Malformed(
+            "'{0}' is missing; it is a must of 'self' for {1}".format(name, device_api), name
+        )
+    if attributes.get("pci_id") and not _PCI_ID.match(attributes["pci_id"]):
+        raise Malformed(
+            "pci_id is {0}; expected 8 hex digits, vendor then device".format(
+                shown(attributes["pci_id"])
+            ),
+            "pci_id",
+        )
+
+
+# The attribute that each device API adds to the musts of ``self``.
+API_MUSTS = {"vfio-pci": "pci_id", "vfio-ccw": "subchannel_type"}
+
+
+def digest(self_attributes: t.Mapping[str, str], compatible: t.Sequence[t.Mapping[str, str]]) -> str:
+    """The name under which a descriptor is interned: 32 hex digits of SHA-256 over its canonical JSON."""
+    canonical = json.dumps(
+        {"self": self_attributes, "compatible": compatible}, sort_keys=True, separators=(",", ":")
+    )
+    return hashlib.sha256(canonical.encode("ascii")).hexdigest()[:32]
+
+
+def _check_name(name: str) -> None:
+    if len(name) > MAX_NAME or not _NAME.match(name):
+        raise Malformed(
+            "{0} is no attribute name; expected at most {1} letters, digits, '_', '.' and '-'".format(
+                shown(name), MAX_NAME
+            )
+        )
+
+
+def _normal_value(name: str, value: str) -> str:
+    value = value.strip()
+    if len(value) > MAX_VALUE:
+        raise Malformed(
+            "the value of '{0}' has {1} characters; at most {2} are read".format(
+                name, len(value), MAX_VALUE
+            ),
+            name,
+        )
+    if not _PRINTABLE.match(value):
+        raise Malformed(
+            "the value of '{0}' is not one line of printable ASCII: {1}".format(name, shown(value)),
+            name,
+        )
+    # The drafts put quotes round a plain text; they are no part of it.
+    if len(value) >= 2 and value[0] == value[-1] == '"' and '"' not in value[1:-1]:
+        value = value[1:-1]
+    return value if "{" in value or "}" in value else comparable(name, value)

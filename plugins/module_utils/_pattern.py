@@ -1,0 +1,609 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+# Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Do not use this from other collections or standalone plugins/modules!
+
+"""Patterns: the attribute sets of ``compatible``, their template language, and what matches them.
+
+A value of a pattern is plain text, or a template with variables:
+
+* ``{val1:int:1,2,4,8}`` and ``{pv:string:"none","none+ppgtt"}`` declare a variable and the values it may have;
+* ``{val1}`` is the same variable again, anywhere in the same set;
+* ``{val1}/2`` is arithmetic, where the whole value is integer variables, integers, ``+ - * / % ( )`` and
+  blanks with at least one variable and one operator: exact, a result that is no integer matches nothing;
+* ``V5_{val1}`` is text with a variable inside; ``{{`` and ``}}`` are literal braces.
+
+A set matches the ``self`` of a device if one binding of its variables makes every attribute match.
+A set that breaks a rule of the language is void: it matches nothing, and its reason says what was expected where.
+Patterns come from other hosts: parsing and matching neither recurse without bound nor try more than
+``MAX_BINDINGS`` values. Pure: no files, no Ansible.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from fractions import Fraction
+
+from ansible_collections.vfio.migration.plugins.module_utils import _descriptor
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # pragma: no cover
+    import typing as t
+
+    Value = t.Union[int, str]
+    Binding = t.Dict[str, Value]
+    Reason = t.Dict[str, t.Any]
+
+MAX_BINDINGS = 4096
+
+_VARIABLE = re.compile(r" *([A-Za-z_][A-Za-z0-9_]*) *")
+_KIND = re.compile(r": *([A-Za-z_]*) *:")
+_INTEGER_ITEM = re.compile(r" *(-?[0-9]{1,18}) *(?=[,}])")
+_STRING_ITEM = re.compile(r' *"([^"]*)" *(?=[,}])')
+_ITEMS = {
+    "int": (_INTEGER_ITEM, int, "an integer of at most 18 digits"),
+    "string": (_STRING_ITEM, str, "a string in double quotes"),
+}
+_TOKEN = re.compile(r" *([0-9]+|[-+*/%()])")
+_ARITHMETIC = re.compile(r"[-0-9+*/%() ]*\Z")
+_INTEGER = re.compile(r"-?[0-9]+\Z")
+_MINUS_SIGN = "minus sign"
+_PRECEDENCE = {_MINUS_SIGN: 3, "*": 2, "/": 2, "%": 2, "+": 1, "-": 1}
+
+
+class Void(ValueError):
+    """A set breaks a rule of the language.
+
+    ``attribute`` and ``column`` (from 1) say where, ``expected`` what would be right there.
+    """
+
+    def __init__(self, attribute: str, expected: str, column: int | None = None) -> None:
+        place = "" if column is None else " at column {0}".format(column)
+        super().__init__("{0}{1}: expected {2}".format(attribute, place, expected))
+        self.attribute = attribute
+        self.expected = expected if column is None else "{0}{1}".format(expected, place)
+
+
+class _Part:
+    """A run of literal text, or one variable, within a value; ``column`` is where it starts."""
+
+    __slots__ = ("column", "text", "variable")
+
+    def __init__(self, column: int, text: str = "", variable: str | None = None) -> None:
+        self.column = column
+        self.text = text
+        self.variable = variable
+
+
+class _Budget:
+    """Counts the values tried for one set, so that no input can make matching slow."""
+
+    class Spent(Exception):
+        pass
+
+    def __init__(self) -> None:
+        self._left = MAX_BINDINGS
+
+    def spend(self) -> None:
+        if not self._left:
+            raise self.Spent
+        self._left -= 1
+
+
+# --- parsing ---------------------------------------------------------------------------------------------------------
+
+
+class _Scanner:
+    """Reads one value into parts, and its declarations into ``domains``."""
+
+    def __init__(self, attribute: str, value: str, domains: dict[str, tuple[Value, ...]]) -> None:
+        self._attribute = attribute
+        self._value = value
+        self._domains = domains
+        self._at = 0
+
+    def parts(self) -> list[_Part]:
+        parts = []
+        text = ""
+        text_column = 1
+        while self._at < len(self._value):
+            two, one = self._value[self._at : self._at + 2], self._value[self._at]
+            if not text:
+                text_column = self._at + 1
+            if two in ("{{", "}}"):
+                text += one
+                self._at += 2
+            elif one == "{":
+                if text:
+                    parts.append(_Part(text_column, text))
+                    text = ""
+                parts.append(_Part(self._at + 1, variable=self._variable()))
+            elif one == "}":
+                raise self._void("'}}' for a literal brace")
+            else:
+                text += one
+                self._at += 1
+        if text:
+            parts.append(_Part(text_column, text))
+        return parts
+
+    def _variable(self) -> str:
+        self._at += 1
+        name = self._take(_VARIABLE, "the name of a variable, or '{{' for a literal brace")
+        if self._value.startswith("}", self._at):
+            self._at += 1
+            return name
+        start = self._at
+        kind = self._take(_KIND, "'}', or ':int:' or ':string:' and values")
+        if kind not in _ITEMS:
+            self._at = start + 1
+            raise self._void("the type int or string")
+        values = self._values(*_ITEMS[kind])
+        if self._domains.setdefault(name, values) != values:
+            self._at = start
+            raise self._void("the same values for '{0}' wherever it is declared".format(name))
+        return name
+
+    def _values(
+        self, item: re.Pattern[str], convert: t.Callable[[str], Value], expected: str
+    ) -> tuple[Value, ...]:
+        values = []
+        end = ","
+        while end == ",":
+            values.append(convert(self._take(item, expected)))
+            end = self._value[self._at]
+            self._at += 1
+        return tuple(dict.fromkeys(values))
+
+    def _take(self, expression: re.Pattern[str], expected: str) -> str:
+        match = expression.match(self._value, self._at)
+        if match is None:
+            raise self._void(expected)
+        self._at = match.end()
+        return match.group(1)
+
+    def _void(self, expected: str) -> Void:
+        return Void(self._attribute, expected, self._at + 1)
+
+
+def _postfix(attribute: str, parts: list[_Part]) -> list[tuple[str, Value]]:
+    """The arithmetic in ``parts`` as postfix ``(kind, value)`` items; raises ``Void``."""
+    output: list[tuple[str, Value]] = []
+    operators: list[str] = []
+    operand_next = True
+
+    def unwind(precedence: int) -> None:
+        while operators and operators[-1] != "(" and _PRECEDENCE[operators[-1]] >= precedence:
+            output.append(("operator", operators.pop()))
+
+    column = 1
+    for kind, value, column in _tokens(attribute, parts):
+        if operand_next:
+            if kind in ("integer", "variable"):
+                output.append((kind, value))
+                operand_next = False
+            elif value == "(":
+                operators.append("(")
+            elif value == "-":
+                operators.append(_MINUS_SIGN)
+            else:
+                raise Void(attribute, "an integer, a variable, '-' or '('", column)
+        elif value == ")":
+            unwind(0)
+            if not operators:
+                raise Void(attribute, "no ')' without its '('", column)
+            operators.pop()
+        elif kind == "operator" and value != "(":
+            unwind(_PRECEDENCE[str(value)])
+            operators.append(str(value))
+            operand_next = True
+        else:
+            raise Void(attribute, "an operator or ')'", column)
+    if operand_next:
+        raise Void(attribute, "an integer or a variable after the last operator", column)
+    unwind(0)
+    if operators:
+        raise Void(attribute, "a ')' for every '('", column)
+    return output
+
+
+def _tokens(attribute: str, parts: list[_Part]) -> t.Iterator[tuple[str, Value, int]]:
+    for part in parts:
+        if part.variable is not None:
+            yield "variable", part.variable, part.column
+            continue
+        for match in _TOKEN.finditer(part.text):
+            token, column = match.group(1), part.column + match.start(1)
+            if not token.isdigit():
+                yield "operator", token, column
+            elif len(token) > 18:
+                raise Void(attribute, "an integer of at most 18 digits", column)
+            else:
+                yield "integer", int(token), column
+
+
+# --- templates: the values with variables ----------------------------------------------------------------------------
+
+
+class _Template:
+    """A value with variables; the subclasses differ in how a device's value is compared with it."""
+
+    rule = "one_of"
+    # Templates that bind variables by looking at the device's value come before those that only try values.
+    order = 0
+
+    def __init__(self, attribute: str, value: str, parts: list[_Part]) -> None:
+        self.attribute = attribute
+        self.value = value
+        self._parts = parts
+        self.variables = list(dict.fromkeys(p.variable for p in parts if p.variable is not None))
+
+    def solutions(
+        self, actual: str, binding: Binding, domains: dict[str, tuple[Value, ...]], budget: _Budget
+    ) -> t.Iterator[Binding]:
+        """What must be added to ``binding`` to make ``actual`` match, in the order in which values were declared."""
+        free = [name for name in self.variables if name not in binding]
+        for values in itertools.product(*(domains[name] for name in free)):
+            budget.spend()
+            extra = dict(zip(free, values))
+            if self._holds(actual, dict(binding, **extra)):
+                yield extra
+
+    def expected(self, binding: Binding) -> str:
+        """What a device's value would have to be under ``binding``, as far as that is bound."""
+        if any(name not in binding for name in self.variables):
+            return self.value
+        return self._result(binding)
+
+    def _holds(self, actual: str, binding: Binding) -> bool:
+        raise TypeError("a template that tries values says when one holds")
+
+    def _result(self, binding: Binding) -> str:
+        return "".join(
+            p.text if p.variable is None else str(binding[p.variable]) for p in self._parts
+        )
+
+
+class _Text(_Template):
+    """Text with variables inside: compared character by character."""
+
+    def solutions(
+        self, actual: str, binding: Binding, domains: dict[str, tuple[Value, ...]], budget: _Budget
+    ) -> t.Iterator[Binding]:
+        pending: list[tuple[int, int, Binding]] = [(0, 0, {})]
+        while pending:
+            index, at, extra = pending.pop()
+            if index == len(self._parts):
+                if at == len(actual):
+                    yield extra
+                continue
+            part = self._parts[index]
+            if part.variable is None:
+                text = _descriptor.comparable(self.attribute, part.text)
+                if actual.startswith(text, at):
+                    pending.append((index + 1, at + len(text), extra))
+                continue
+            known = extra.get(part.variable, binding.get(part.variable))
+            for choice in reversed(domains[part.variable] if known is None else (known,)):
+                budget.spend()
+                text = _descriptor.comparable(self.attribute, str(choice))
+                if actual.startswith(text, at):
+                    more = extra if known is not None else dict(extra, **{part.variable: choice})
+                    pending.append((index + 1, at + len(text), more))
+
+
+class _Integer(_Template):
+    """One integer variable and nothing else: compared as an integer."""
+
+    def _holds(self, actual: str, binding: Binding) -> bool:
+        return bool(_INTEGER.match(actual)) and int(actual) == binding[self.variables[0]]
+
+
+class _Version(_Template):
+    """A software_version with variables: each result is under the version rule."""
+
+    order = 1
+
+    def __init__(self, value: str, parts: list[_Part], subject_is_target: bool) -> None:
+        super().__init__("software_version", value, parts)
+        self._subject_is_target = subject_is_target
+
+    def _holds(self, actual: str, binding: Binding) -> bool:
+        return version_failure(self._result(binding), actual, self._subject_is_target) is None
+
+
+class _Expression(_Template):
+    """Arithmetic: exact, and a result that is no integer matches nothing."""
+
+    rule = "expression"
+    order = 2
+
+    def __init__(self, attribute: str, value: str, parts: list[_Part]) -> None:
+        super().__init__(attribute, value, parts)
+        self._postfix = _postfix(attribute, parts)
+
+    def _holds(self, actual: str, binding: Binding) -> bool:
+        result = self._evaluate(binding)
+        return (
+            result is not None
+            and result.denominator == 1
+            and bool(_INTEGER.match(actual))
+            and int(actual) == result.numerator
+        )
+
+    def _result(self, binding: Binding) -> str:
+        result = self._evaluate(binding)
+        if result is None:
+            return "no value: {0} divides by zero".format(self.value)
+        return (
+            str(result)
+            if result.denominator == 1
+            else "no value: {0} is {1}".format(self.value, result)
+        )
+
+    def _evaluate(self, binding: Binding) -> Fraction | None:
+        stack: list[Fraction] = []
+        for kind, value in self._postfix:
+            if kind == "integer":
+                stack.append(Fraction(value))
+            elif kind == "variable":
+                stack.append(Fraction(binding[str(value)]))
+            elif value == _MINUS_SIGN:
+                stack.append(-stack.pop())
+            else:
+                right, left = stack.pop(), stack.pop()
+                if value in ("/", "%") and not right:
+                    return None
+                stack.append(_OPERATIONS[str(value)](left, right))
+        return stack[0]
+
+
+_OPERATIONS: dict[str, t.Callable[[Fraction, Fraction], Fraction]] = {
+    "+": lambda left, right: left + right,
+    "-": lambda left, right: left - right,
+    "*": lambda left, right: left * right,
+    "/": lambda left, right: left / right,
+    "%": lambda left, right: left % right,
+}
+
+
+# --- sets ------------------------------------------------------------------------------------------------------------
+
+
+def version_failure(owner: str, subject: str, subject_is_target: bool = True) -> str | None:
+    """The rule that keeps a device of version ``subject`` from a pattern whose owner has version ``owner``.
+
+    The target may serve the source if the majors are equal and the target's minor is no smaller; the bugfix
+    never matters (2020-08-05 in the proposal's discussion). ``None`` where the rule holds.
+    """
+    owner_version = _descriptor.parse_version(owner)
+    subject_version = _descriptor.parse_version(subject)
+    if (
+        owner_version is None
+        or subject_version is None
+        or owner_version[0] != subject_version[0]
+    ):
+        return "version_major"
+    source, target = (
+        (owner_version, subject_version)
+        if subject_is_target
+        else (subject_version, owner_version)
+    )
+    return None if target[1] >= source[1] else "version_minor"
+
+
+class Pattern:
+    """One set of ``compatible``, parsed; raises ``Void`` where it breaks a rule of the language.
+
+    ``attributes`` is a normalised attribute set. ``owner_version`` is the software_version of the device whose
+    set it is; it is compared where the set states none (``None``: nothing is compared then).
+    ``subject_is_target`` says which side of the migration the devices are on that are matched with it.
+    """
+
+    def __init__(
+        self,
+        attributes: t.Mapping[str, str],
+        owner_version: str | None = None,
+        subject_is_target: bool = True,
+    ) -> None:
+        for name in ("device_api", "type"):
+            if not attributes.get(name):
+                raise Void(name, "a value; a set that does not state '{0}' is void".format(name))
+        self._subject_is_target = subject_is_target
+        self._stated = frozenset(name for name, value in attributes.items() if value)
+        self._domains: dict[str, tuple[Value, ...]] = {}
+        self._plain: list[tuple[str, str]] = []
+        self._version = owner_version
+        templates = []
+        for name, value in sorted(attributes.items()):
+            parts = _Scanner(name, value, self._domains).parts()
+            if any(part.variable is not None for part in parts):
+                templates.append((name, value, parts))
+            else:
+                self._add_plain(name, "".join(part.text for part in parts))
+        self._templates = sorted(
+            (self._template(*template) for template in templates),
+            key=lambda template: template.order,
+        )
+
+    def _add_plain(self, name: str, text: str) -> None:
+        if name != "software_version":
+            self._plain.append((name, _descriptor.comparable(name, text)))
+        elif text:
+            if _descriptor.parse_version(text) is None:
+                raise Void(name, "major.minor[.bugfix]", 1)
+            self._version = text
+
+    def _template(self, name: str, value: str, parts: list[_Part]) -> _Template:
+        for part in parts:
+            if part.variable is not None and part.variable not in self._domains:
+                raise Void(
+                    name,
+                    "a declaration of '{0}' somewhere in the set".format(part.variable),
+                    part.column,
+                )
+        if name == "software_version":
+            self._version = None
+            return _Version(value, parts, self._subject_is_target)
+        variables = [part.variable for part in parts if part.variable is not None]
+        text = "".join(part.text for part in parts)
+        integers = all(isinstance(self._domains[name][0], int) for name in variables)
+        if integers and len(parts) == 1:
+            return _Integer(name, value, parts)
+        if integers and _ARITHMETIC.match(text) and any(sign in text for sign in "+-*/%"):
+            return _Expression(name, value, parts)
+        return _Text(name, value, parts)
+
+    def binding(self, subject: t.Mapping[str, str]) -> Binding | None:
+        """The first binding, in the order of the declarations, that makes ``subject`` match; ``None`` where none does.
+
+        Raises ``Void`` where that takes more than ``MAX_BINDINGS`` values to find out.
+        """
+        if any(self._plain_failures(subject)):
+            return None
+        found = self._search(subject, 0)
+        return None if found is None else found[0]
+
+    def failures(self, subject: t.Mapping[str, str]) -> list[Reason]:
+        """Why ``subject`` does not match: the fewest failures any binding leaves; ``{attribute, rule, expected, actual}``."""
+        failures = list(self._plain_failures(subject))
+        found = None
+        allowed = 0
+        while found is None:
+            found = self._search(subject, allowed)
+            allowed += 1
+        binding, failed = found
+        for template in failed:
+            actual = subject.get(template.attribute)
+            rule = "present" if actual is None else template.rule
+            if template.attribute == "software_version" and actual is not None:
+                rule = version_failure(template.expected(binding), actual, self._subject_is_target) or rule
+            failures.append(_reason(template.attribute, rule, template.expected(binding), actual))
+        return sorted(failures, key=lambda failure: failure["attribute"])
+
+    def warnings(self, subject: t.Mapping[str, str]) -> list[str]:
+        """What a match of ``subject`` had to assume."""
+        name = _descriptor.API_MUSTS.get(subject.get("device_api", ""))
+        if name and name not in self._stated:
+            return ["the pattern states no {0}: any is accepted".format(name)]
+        return []
+
+    def _plain_failures(self, subject: t.Mapping[str, str]) -> t.Iterator[Reason]:
+        for name, text in self._plain:
+            actual = subject.get(name)
+            if (actual or "") != text:
+                yield _reason(name, "present" if actual is None else "equal", text, actual)
+        if self._version is not None:
+            actual = subject.get("software_version")
+            rule = (
+                "present"
+                if actual is None
+                else version_failure(self._version, actual, self._subject_is_target)
+            )
+            if rule:
+                yield _reason("software_version", rule, self._version, actual)
+
+    def _search(
+        self, subject: t.Mapping[str, str], allowed: int
+    ) -> tuple[Binding, list[_Template]] | None:
+        """The first binding that leaves at most ``allowed`` templates unmatched, and those."""
+        budget = _Budget()
+
+        def walk(
+            index: int, binding: Binding, failed: list[_Template]
+        ) -> tuple[Binding, list[_Template]] | None:
+            if index == len(self._templates):
+                return binding, failed
+            template = self._templates[index]
+            actual = subject.get(template.attribute, "")
+            for extra in template.solutions(actual, binding, self._domains, budget):
+                found = walk(index + 1, dict(binding, **extra), failed)
+                if found is not None:
+                    return found
+            if len(failed) < allowed:
+                return walk(index + 1, binding, failed + [template])
+            return None
+
+        try:
+            return walk(0, {}, [])
+        except _Budget.Spent:
+            raise Void(
+                self._templates[0].attribute,
+                "variables that at most {0} values decide".format(MAX_BINDINGS),
+            ) from None
+
+
+def compile_patterns(
+    patterns: t.Iterable[t.Mapping[str, str]],
+    owner_version: str | None = None,
+    subject_is_target: bool = True,
+) -> list[Pattern | Void]:
+    """The sets of one ``compatible``, parsed, void ones as the error that says why; see ``Pattern``."""
+    compiled: list[Pattern | Void] = []
+    for attributes in patterns:
+        try:
+            compiled.append(Pattern(attributes, owner_version, subject_is_target))
+        except Void as void:
+            compiled.append(void)
+    return compiled
+
+
+def match_compiled(
+    patterns: t.Sequence[Pattern | Void], subject: t.Mapping[str, str]
+) -> dict[str, t.Any]:
+    """The first of ``patterns`` that ``subject`` matches, or why it matches none.
+
+    ``{"set": its index or None, "bindings": {}, "reasons": [], "warnings": []}``; reasons are
+    ``{set, attribute, rule, expected, actual}``, those of the set with the fewest first.
+    """
+    for index, pattern in enumerate(patterns):
+        if isinstance(pattern, Void):
+            continue
+        try:
+            binding = pattern.binding(subject)
+        except Void:
+            continue
+        if binding is not None:
+            return {
+                "set": index,
+                "bindings": binding,
+                "reasons": [],
+                "warnings": pattern.warnings(subject),
+            }
+    reasons: list[Reason] = []
+    for index, failures in sorted(
+        ((index, _set_failures(pattern, subject)) for index, pattern in enumerate(patterns)),
+        key=lambda item: (item[1][0]["rule"] == "void_set", len(item[1])),
+    ):
+        reasons.extend(dict(set=index, **failure) for failure in failures)
+    if not patterns:
+        reasons = [dict(set=None, **_reason("compatible", "present", "at least one set", None))]
+    return {"set": None, "bindings": {}, "reasons": reasons, "warnings": []}
+
+
+def match(
+    patterns: t.Iterable[t.Mapping[str, str]],
+    subject: t.Mapping[str, str],
+    owner_version: str | None = None,
+    subject_is_target: bool = True,
+) -> dict[str, t.Any]:
+    """``match_compiled`` for patterns that are used once."""
+    return match_compiled(
+        compile_patterns(patterns, owner_version, subject_is_target), subject
+    )
+
+
+def _set_failures(pattern: Pattern | Void, subject: t.Mapping[str, str]) -> list[Reason]:
+    if isinstance(pattern, Pattern):
+        try:
+            return pattern.failures(subject)
+        except Void as void:
+            pattern = void
+    return [_reason(pattern.attribute, "void_set", pattern.expected, None)]
+
+
+def _reason(attribute: str, rule: str, expected: str, actual: str | None) -> Reason:
+    return {"attribute": attribute, "rule": rule, "expected": expected, "actual": actual}
