@@ -35,6 +35,7 @@ if TYPE_CHECKING:  # pragma: no cover
 
     Value = t.Union[int, str]
     Binding = t.Dict[str, Value]
+    _Solve = t.Callable[["_Template", Binding, "_Budget"], t.Iterator[Binding]]
     Reason = t.Dict[str, t.Any]
 
 MAX_BINDINGS = 4096
@@ -245,11 +246,19 @@ class _Template:
         self, actual: str, binding: Binding, domains: dict[str, tuple[Value, ...]], budget: _Budget
     ) -> t.Iterator[Binding]:
         """What must be added to ``binding`` to make ``actual`` match, in the order in which values were declared."""
+        for extra in self.every(binding, domains, budget):
+            if self._holds(actual, dict(binding, **extra)):
+                yield extra
+
+    def every(
+        self, binding: Binding, domains: dict[str, tuple[Value, ...]], budget: _Budget
+    ) -> t.Iterator[Binding]:
+        """All that can be added to ``binding`` so that this template has a value."""
         free = [name for name in self.variables if name not in binding]
         for values in itertools.product(*(domains[name] for name in free)):
             budget.spend()
             extra = dict(zip(free, values))
-            if self._holds(actual, dict(binding, **extra)):
+            if self._has_value(dict(binding, **extra)):
                 yield extra
 
     def expected(self, binding: Binding) -> str:
@@ -259,7 +268,10 @@ class _Template:
         return self._result(binding)
 
     def _holds(self, actual: str, binding: Binding) -> bool:
-        raise TypeError("a template that tries values says when one holds")
+        return actual == self._result(binding)
+
+    def _has_value(self, binding: Binding) -> bool:
+        return True
 
     def _result(self, binding: Binding) -> str:
         return "".join(
@@ -326,13 +338,11 @@ class _Expression(_Template):
         self._postfix = _postfix(attribute, parts)
 
     def _holds(self, actual: str, binding: Binding) -> bool:
+        return bool(_INTEGER.match(actual)) and int(actual) == self._evaluate(binding)
+
+    def _has_value(self, binding: Binding) -> bool:
         result = self._evaluate(binding)
-        return (
-            result is not None
-            and result.denominator == 1
-            and bool(_INTEGER.match(actual))
-            and int(actual) == result.numerator
-        )
+        return result is not None and result.denominator == 1
 
     def _result(self, binding: Binding) -> str:
         result = self._evaluate(binding)
@@ -464,8 +474,37 @@ class Pattern:
         """
         if any(self._plain_failures(subject)):
             return None
-        found = self._search(subject, 0)
+        found = self._search(self._templates, self._solve_for(subject), 0)
         return None if found is None else found[0]
+
+    def completion(
+        self, known: t.Mapping[str, str], preferred: t.Mapping[str, str]
+    ) -> tuple[Binding, dict[str, str]] | None:
+        """How a device that does not exist yet would match, of which only the attributes in ``known`` are certain.
+
+        The binding, and the value that each other attribute of the set must have; where the set leaves a choice,
+        those in ``preferred`` win. ``None`` where ``known`` rules a match out. Raises ``Void`` as ``binding`` does.
+        """
+        if any(reason["attribute"] in known for reason in self._plain_failures(known)):
+            return None
+
+        def solve(template: _Template, binding: Binding, budget: _Budget) -> t.Iterator[Binding]:
+            name = template.attribute
+            actual = known.get(name, preferred.get(name))
+            if actual is not None:
+                yield from template.solutions(actual, binding, self._domains, budget)
+            if name not in known:
+                yield from template.every(binding, self._domains, budget)
+
+        found = self._search(
+            sorted(self._templates, key=lambda template: template.attribute not in known), solve, 0
+        )
+        if found is None:
+            return None
+        binding = found[0]
+        required = dict(self._plain)
+        required.update((each.attribute, each.expected(binding)) for each in self._templates)
+        return binding, {n: value for n, value in required.items() if value and n not in known}
 
     def failures(self, subject: t.Mapping[str, str]) -> list[Reason]:
         """Why ``subject`` does not match: the fewest failures any binding leaves; ``{attribute, rule, expected, actual}``."""
@@ -473,7 +512,7 @@ class Pattern:
         found = None
         allowed = 0
         while found is None:
-            found = self._search(subject, allowed)
+            found = self._search(self._templates, self._solve_for(subject), allowed)
             allowed += 1
         binding, failed = found
         for template in failed:
@@ -507,19 +546,18 @@ class Pattern:
                 yield _reason("software_version", rule, self._version, actual)
 
     def _search(
-        self, subject: t.Mapping[str, str], allowed: int
+        self, templates: list[_Template], solve: _Solve, allowed: int
     ) -> tuple[Binding, list[_Template]] | None:
-        """The first binding that leaves at most ``allowed`` templates unmatched, and those."""
+        """The first binding that leaves at most ``allowed`` of ``templates`` unmatched, and those."""
         budget = _Budget()
 
         def walk(
             index: int, binding: Binding, failed: list[_Template]
         ) -> tuple[Binding, list[_Template]] | None:
-            if index == len(self._templates):
+            if index == len(templates):
                 return binding, failed
-            template = self._templates[index]
-            actual = subject.get(template.attribute, "")
-            for extra in template.solutions(actual, binding, self._domains, budget):
+            template = templates[index]
+            for extra in solve(template, binding, budget):
                 found = walk(index + 1, dict(binding, **extra), failed)
                 if found is not None:
                     return found
@@ -531,9 +569,16 @@ class Pattern:
             return walk(0, {}, [])
         except _Budget.Spent:
             raise Void(
-                self._templates[0].attribute,
+                templates[0].attribute,
                 "variables that at most {0} values decide".format(MAX_BINDINGS),
             ) from None
+
+    def _solve_for(self, subject: t.Mapping[str, str]) -> _Solve:
+        def solve(template: _Template, binding: Binding, budget: _Budget) -> t.Iterator[Binding]:
+            actual = subject.get(template.attribute, "")
+            return template.solutions(actual, binding, self._domains, budget)
+
+        return solve
 
 
 def compile_patterns(

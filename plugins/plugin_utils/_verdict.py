@@ -1,0 +1,203 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+# Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Do not use this from other collections or standalone plugins/modules!
+
+"""Verdicts: may a device migrate from a source to a target, and if not, why. Pure."""
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import dataclass
+
+from ansible_collections.vfio.migration.plugins.module_utils import _descriptor, _pattern
+
+DIRECTIONS = ("source_lists", "target_accepts", "both", "either")
+
+
+@dataclass(frozen=True, slots=True)
+class Descriptor:
+    """What a device says of itself, in normal form; equal descriptors make one class of devices."""
+
+    self_attributes: dict[str, str]
+    compatible: list[dict[str, str]]
+    origin: str | None
+    digest: str
+
+    @property
+    def derived(self) -> bool:
+        return self.origin == _descriptor.DERIVED
+
+    @property
+    def version(self) -> str:
+        return self.self_attributes["software_version"]
+
+
+def read_descriptor(data: object) -> Descriptor:
+    """The descriptor in ``{self, compatible[, origin]}``, whatever spelling it has; raises ``Malformed``."""
+    if not isinstance(data, t.Mapping):
+        raise _descriptor.Malformed("a descriptor is a mapping with 'self' and 'compatible'")
+    origin = data.get("origin")
+    compatible = data.get("compatible", [])
+    if not isinstance(compatible, t.Sequence) or isinstance(compatible, str):
+        raise _descriptor.Malformed("'compatible' is a list of attribute sets")
+    _descriptor.check_count(compatible)
+    sets = [read_set(attributes, "compatible") for attributes in compatible]
+    self_attributes = read_set(data.get("self"), "self")
+    _descriptor.check_self(self_attributes, origin)
+    return Descriptor(
+        self_attributes, sets, plain_text(origin), _descriptor.digest(self_attributes, sets)
+    )
+
+
+def read_set(attributes: object, where: str) -> dict[str, str]:
+    """The attribute set in a mapping of names to scalars, in normal form; raises ``Malformed``."""
+    if not isinstance(attributes, t.Mapping):
+        raise _descriptor.Malformed(f"'{where}' is missing or no mapping of names to values")
+    return _descriptor.normalise(
+        (str.__str__(str(name)), _scalar(str(name), value)) for name, value in attributes.items()
+    )
+
+
+def plain_text(value: object) -> str | None:
+    """``value`` as a ``str`` that is no subclass of it, as templating hands them out; ``None`` where it is no text."""
+    return str.__str__(value) if isinstance(value, str) else None
+
+
+def verdict(
+    source: Descriptor | _descriptor.Malformed | None,
+    target: Descriptor | _descriptor.Malformed | None,
+    direction: str = "source_lists",
+) -> dict[str, t.Any]:
+    """Whether a device with descriptor ``source`` may migrate to one with ``target``.
+
+    ``None`` stands for a device that has no descriptor, ``Malformed`` for one whose descriptor cannot be used.
+    The result is the verdict of the public contract: ``compatible``, ``direction``, ``direction_conflict``,
+    ``certainty``, ``set``, ``bindings``, ``reasons`` and ``warnings``.
+    """
+    if isinstance(source, Descriptor) and isinstance(target, Descriptor):
+        return Judge(direction).verdict(source, target)
+    reasons = [
+        _no_descriptor(side, descriptor)
+        for side, descriptor in (("source", source), ("target", target))
+        if not isinstance(descriptor, Descriptor)
+    ]
+    return _result(direction, False, False, "declared", _nothing(reasons), [])
+
+
+class Judge:
+    """Gives verdicts for many pairs of descriptors: every list of patterns is parsed once."""
+
+    def __init__(self, direction: str = "source_lists") -> None:
+        self.direction = direction
+        self._compiled: dict[tuple[str, bool], list[_pattern.Pattern | _pattern.Void]] = {}
+
+    def verdict(self, source: Descriptor, target: Descriptor) -> dict[str, t.Any]:
+        """The verdict for two descriptors; see ``verdict``."""
+        outward = _pattern.match_compiled(self.patterns(source, True), target.self_attributes)
+        inward = _pattern.match_compiled(self.patterns(target, False), source.self_attributes)
+        listed, accepted = outward["set"] is not None, inward["set"] is not None
+        compatible = decide(self.direction, listed, accepted)
+        deciding = self._deciding(outward, inward, compatible)
+        warnings = list(deciding["warnings"]) if compatible else []
+        derived = [
+            side
+            for side, descriptor in (("source", source), ("target", target))
+            if descriptor.derived
+        ]
+        for side in derived:
+            warnings.append(
+                f"the {side}'s driver does not say what it is compatible with:"
+                " its descriptor was derived from sysfs, and only an equal device is taken as compatible"
+            )
+        if listed != accepted:
+            yes, no = ("source", "target") if listed else ("target", "source")
+            warnings.append(f"the {yes}'s list has the other device, the {no}'s list has not")
+        return _result(
+            self.direction,
+            compatible,
+            listed != accepted,
+            "derived" if derived else "declared",
+            deciding,
+            warnings,
+        )
+
+    def patterns(
+        self, descriptor: Descriptor, owner_is_source: bool
+    ) -> list[_pattern.Pattern | _pattern.Void]:
+        """The parsed sets of ``descriptor``'s ``compatible``, for devices on the other side of a migration."""
+        key = (descriptor.digest, owner_is_source)
+        if key not in self._compiled:
+            self._compiled[key] = _pattern.compile_patterns(
+                descriptor.compatible, descriptor.version, subject_is_target=owner_is_source
+            )
+        return self._compiled[key]
+
+    def _deciding(
+        self, outward: dict[str, t.Any], inward: dict[str, t.Any], compatible: bool
+    ) -> dict[str, t.Any]:
+        """The match that the verdict's set, bindings and reasons are taken from."""
+        if self.direction == "source_lists":
+            return outward
+        if self.direction == "target_accepts":
+            return inward
+        # Of two, the source's, unless only the target's is the one that decides.
+        return outward if (outward["set"] is not None) == compatible else inward
+
+
+def decide(direction: str, listed: bool, accepted: bool) -> bool:
+    """What ``direction`` makes of "the source lists the target" and "the target accepts the source"."""
+    return {
+        "source_lists": listed,
+        "target_accepts": accepted,
+        "both": listed and accepted,
+        "either": listed or accepted,
+    }[direction]
+
+
+def _result(
+    direction: str,
+    compatible: bool,
+    conflict: bool,
+    certainty: str,
+    match: dict[str, t.Any],
+    warnings: list[str],
+) -> dict[str, t.Any]:
+    return {
+        "compatible": compatible,
+        "direction": direction,
+        "direction_conflict": conflict,
+        "certainty": certainty,
+        "set": match["set"] if compatible else None,
+        "bindings": match["bindings"] if compatible else {},
+        "reasons": [] if compatible else match["reasons"],
+        "warnings": warnings,
+    }
+
+
+def _nothing(reasons: list[dict[str, t.Any]]) -> dict[str, t.Any]:
+    return {"set": None, "bindings": {}, "reasons": reasons}
+
+
+def _no_descriptor(side: str, malformed: object) -> dict[str, t.Any]:
+    attribute = malformed.attribute if isinstance(malformed, _descriptor.Malformed) else None
+    problem = f": {malformed}" if isinstance(malformed, _descriptor.Malformed) else ""
+    return {
+        "set": None,
+        "attribute": attribute,
+        "rule": "no_descriptor",
+        "expected": f"a descriptor of the {side}{problem}",
+        "actual": None,
+    }
+
+
+def _scalar(name: str, value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, (str, int)) and not isinstance(value, bool):
+        return str.__str__(str(value))
+    raise _descriptor.Malformed(
+        f"the value of {_descriptor.shown(name)} is no text but {type(value).__name__}", None
+    )
