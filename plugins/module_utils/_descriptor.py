@@ -178,17 +178,8 @@ def digest(self_attributes: t.Mapping[str, str], compatible: t.Sequence[t.Mappin
     return hashlib.sha256(canonical.encode("ascii")).hexdigest()[:32]
 
 
-def _check_name(name: str) -> None:
-    if len(name) > MAX_NAME or not _NAME.match(name):
-        raise Malformed(
-            "{0} is no attribute name; expected at most {1} letters, digits, '_', '.' and '-'".format(
-                shown(name), MAX_NAME
-            )
-        )
-
-
-def _normal_value(name: str, value: str) -> str:
-    value = value.strip()
+def check_value(name: str, value: str) -> None:
+    """Raises ``Malformed`` where ``value`` is longer than a descriptor's may be, or no line of printable ASCII."""
     if len(value) > MAX_VALUE:
         raise Malformed(
             "the value of '{0}' has {1} characters; at most {2} are read".format(
@@ -201,6 +192,20 @@ def _normal_value(name: str, value: str) -> str:
             "the value of '{0}' is not one line of printable ASCII: {1}".format(name, shown(value)),
             name,
         )
+
+
+def _check_name(name: str) -> None:
+    if len(name) > MAX_NAME or not _NAME.match(name):
+        raise Malformed(
+            "{0} is no attribute name; expected at most {1} letters, digits, '_', '.' and '-'".format(
+                shown(name), MAX_NAME
+            )
+        )
+
+
+def _normal_value(name: str, value: str) -> str:
+    value = value.strip()
+    check_value(name, value)
     # The drafts put quotes round a plain text; they are no part of it.
     if len(value) >= 2 and value[0] == value[-1] == '"' and '"' not in value[1:-1]:
         value = value[1:-1]

@@ -1,0 +1,115 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+# Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Do not use this from other collections or standalone plugins/modules!
+
+"""Which process holds a VFIO device: one look through the open files of all processes."""
+
+from __future__ import annotations
+
+import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # pragma: no cover
+    import typing as t
+
+_NODES = "/dev/vfio/"
+# The inode of the first PID namespace (PROC_PID_INIT_INO): from within another one not every process can be seen.
+_FIRST_PID_NAMESPACE = "pid:[4026531836]"
+
+
+class Holders:
+    """The holders found, by path of the device node; ``complete`` says whether every process was looked at."""
+
+    def __init__(self, found: t.Mapping[str, dict[str, t.Any]], complete: bool) -> None:
+        self._found = found
+        self._complete = complete
+
+    def of(self, nodes: t.Iterable[str]) -> dict[str, t.Any] | None:
+        """``{pid, name}`` of the process that holds one of a device's ``nodes``, or ``None`` where it is free.
+
+        Both are ``None`` where no holder was found but not every process could be looked at: unknown is not free.
+        """
+        for node in nodes:
+            if node in self._found:
+                return self._found[node]
+        return None if self._complete else {"pid": None, "name": None}
+
+
+def unknown() -> Holders:
+    """What can be said of a copied tree, whose processes are elsewhere."""
+    return Holders({}, complete=False)
+
+
+def nodes(iommu_group: int | None, character_devices: t.Iterable[str]) -> list[str]:
+    """The device nodes through which a process may hold a device: its IOMMU group's and its own."""
+    paths = [_NODES + "devices/" + name for name in character_devices]
+    if iommu_group is not None:
+        paths += [f"{_NODES}{prefix}{iommu_group}" for prefix in ("", "noiommu-")]
+    return paths
+
+
+def scan(proc: str = "/proc") -> Holders:
+    """The holders of all VFIO device nodes; of several processes with one node the first counts."""
+    found: dict[str, dict[str, t.Any]] = {}
+    complete = os.geteuid() == 0 and _in_first_pid_namespace(proc)
+    for pid in sorted(int(name) for name in os.listdir(proc) if name.isdigit()):
+        try:
+            held = [path for path in _open_files(proc, pid) if path.startswith(_NODES)]
+        except PermissionError:
+            complete = False
+            continue
+        if held:
+            holder = {"pid": pid, "name": _name(proc, pid)}
+            for path in held:
+                found.setdefault(path, holder)
+    return Holders(found, complete)
+
+
+def _in_first_pid_namespace(proc: str) -> bool:
+    try:
+        return os.readlink(proc + "/self/ns/pid") == _FIRST_PID_NAMESPACE
+    except FileNotFoundError:
+        return True
+
+
+def _open_files(proc: str, pid: int) -> t.Iterator[str]:
+    directory = f"{proc}/{pid}/fd/"
+    # A process may end, or close a file, at any time.
+    try:
+        numbers = os.listdir(directory)
+    except (FileNotFoundError, ProcessLookupError):
+        return
+    for number in numbers:
+        try:
+            yield os.readlink(directory + number)
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+
+
+def _name(proc: str, pid: int) -> str | None:
+    """The guest's name from QEMU's command line, else the command's; ``None`` where the process is gone."""
+    try:
+        return (
+            _guest_name(_read(proc, pid, "cmdline").split("\0")) or _read(proc, pid, "comm").strip()
+        )
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+
+
+def _guest_name(arguments: list[str]) -> str | None:
+    """The guest's name from ``-name vm-17,…`` or ``-name guest=vm-17,…``, where ``,,`` stands for a comma."""
+    for option, value in zip(arguments, arguments[1:]):
+        if option in ("-name", "--name"):
+            for field in value.replace(",,", "\0").split(","):
+                key, equals, text = field.partition("=")
+                if not equals or key == "guest":
+                    return (text if equals else key).replace("\0", ",")
+    return None
+
+
+def _read(proc: str, pid: int, name: str) -> str:
+    with open(f"{proc}/{pid}/{name}", "rb") as file:
+        return file.read().decode("utf-8", "replace")

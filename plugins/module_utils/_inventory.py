@@ -1,0 +1,194 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+# Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Do not use this from other collections or standalone plugins/modules!
+
+"""A host's VFIO devices and the parents that more can be made on: the facts."""
+
+from __future__ import annotations
+
+from ansible_collections.vfio.migration.plugins.module_utils import _descriptor
+from ansible_collections.vfio.migration.plugins.module_utils._device import (
+    MDEV_DEVICES,
+    MDEV_PARENTS,
+    PCI_DEVICES,
+    MediatedDevice,
+    Parent,
+    PciDevice,
+    Problem,
+    numa_node,
+    problems_at,
+    read_descriptor,
+)
+from ansible_collections.vfio.migration.plugins.module_utils._holders import nodes
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # pragma: no cover
+    import typing as t
+
+    from ansible_collections.vfio.migration.plugins.module_utils._device import Device
+    from ansible_collections.vfio.migration.plugins.module_utils._holders import Holders
+    from ansible_collections.vfio.migration.plugins.module_utils._sysfs import Sysfs
+
+SCHEMA = 1
+KINDS = ("mdev", "pci")
+
+_DEBUGFS = ("kernel", "debug", "vfio")
+# What one file of debugfs gives here is a word, or a few lines of one word each.
+_MAX_STATE = 256
+
+
+class Inventory:
+    """Collects the facts of one host; ``scan_holders`` is asked only where there is a device."""
+
+    def __init__(self, sysfs: Sysfs, scan_holders: t.Callable[[], Holders]) -> None:
+        self._sysfs = sysfs
+        self._scan_holders = scan_holders
+        self._holders: Holders | None = None
+        self._parents: dict[str, Parent] = {}
+        self._descriptors: dict[str, dict[str, t.Any]] = {}
+        self._problems: list[Problem] = []
+
+    def facts(self, kinds: t.Container[str]) -> dict[str, t.Any]:
+        """The facts of all devices of ``kinds``."""
+        devices = []
+        parents = []
+        if "mdev" in kinds:
+            parents = list(self._each(MDEV_PARENTS, self._parent))
+            devices += self._each(MDEV_DEVICES, self._mediated)
+        if "pci" in kinds:
+            devices += self._each(PCI_DEVICES, self._pci)
+        devices.sort(key=lambda device: (device["id"], device["kind"]))
+        problems = [{"path": each.path, "problem": each.problem} for each in self._problems]
+        return {
+            "schema": SCHEMA,
+            "descriptors": dict(sorted(self._descriptors.items())),
+            "devices": devices,
+            "parents": parents,
+            "problems": sorted(problems, key=lambda each: (each["path"], each["problem"])),
+        }
+
+    def _each(
+        self, place: str, read: t.Callable[[str], dict[str, t.Any] | None]
+    ) -> t.Iterator[dict[str, t.Any]]:
+        """What ``read`` gives for each name at ``place``; a device that goes away meanwhile is left out."""
+        for name in self._sysfs.names(place):
+            before = len(self._problems)
+            try:
+                found = read(name)
+            except Problem as problem:
+                self._problems.append(problem)
+                found = None
+            if len(self._problems) > before and not self._sysfs.exists(place, name):
+                path = self._sysfs.path(place, name)
+                self._problems[before:] = [Problem(path, "vanished while it was read")]
+            elif found is not None:
+                yield found
+
+    def _parent(self, name: str) -> dict[str, t.Any]:
+        parent = self._parents[name] = Parent(self._sysfs, name)
+        types = []
+        for type_id in parent.type_ids():
+            try:
+                types.append(parent.read_type(type_id))
+            except Problem as problem:
+                self._problems.append(problem)
+        return {
+            "kind": "mdev",
+            "id": name,
+            "driver": parent.driver,
+            "pci_id": parent.pci_id,
+            "numa_node": parent.numa_node,
+            "types": types,
+        }
+
+    def _mediated(self, name: str) -> dict[str, t.Any]:
+        with MediatedDevice(self._sysfs, name, self._parents) as device:
+            return self._device(
+                device, device.parent, device.type, device.parent_device().numa_node
+            )
+
+    def _pci(self, name: str) -> dict[str, t.Any] | None:
+        driver = self._sysfs.link(PCI_DEVICES, name, "driver")
+        if not (
+            (driver is not None and self._is_vfio_driver(name, driver))
+            or self._sysfs.exists(PCI_DEVICES, name, "migration")
+        ):
+            return None
+        with PciDevice(self._sysfs, name) as device:
+            node = numa_node(device.directory, device.entries)
+            facts = self._device(device, device.physical_function, device.signature, node)
+        own = self._descriptors.get(facts["descriptor"])
+        if own:
+            facts["type"] = own["self"]["type"]
+        return facts
+
+    def _is_vfio_driver(self, name: str, driver: str) -> bool:
+        # Kernels before 6.0 show no vfio-dev; there the driver's name must do.
+        return driver.endswith(("vfio-pci", "vfio_pci")) or self._sysfs.exists(
+            PCI_DEVICES, name, "vfio-dev"
+        )
+
+    def _device(
+        self, device: Device, parent: str | None, type_id: str, node: int | None
+    ) -> dict[str, t.Any]:
+        descriptor, attributes, problems = read_descriptor(device)
+        self._problems += problems
+        driver = device.link("driver")
+        group = device.iommu_group
+        return {
+            "kind": device.kind,
+            "id": device.id,
+            "parent": parent,
+            "type": type_id,
+            "descriptor": self._intern(descriptor),
+            "attributes": attributes,
+            "numa_node": node,
+            "iommu_group": group,
+            "driver": driver,
+            "in_use": self._holder(nodes(group, device.character_devices())),
+            "migration": self._migration(device.id, driver),
+        }
+
+    def _holder(self, device_nodes: list[str]) -> dict[str, t.Any] | None:
+        if self._holders is None:
+            self._holders = self._scan_holders()
+        return self._holders.of(device_nodes)
+
+    def _intern(self, descriptor: dict[str, t.Any] | None) -> str | None:
+        if descriptor is None:
+            return None
+        name = _descriptor.digest(descriptor["self"], descriptor["compatible"])
+        self._descriptors.setdefault(name, descriptor)
+        return name
+
+    def _migration(self, name: str, driver: str | None) -> dict[str, t.Any]:
+        """Whether the device can migrate, as far as debugfs (``debugfs-vfio`` in the kernel's ABI) and the driver tell."""
+        state, features = None, None
+        supported: bool | None = None
+        if driver == "vfio-pci":
+            supported = False
+        # The kernel makes the device's directory with every VFIO device, and migration in it only where the driver can.
+        elif self._sysfs.exists(*_DEBUGFS, name):
+            supported = self._sysfs.exists(*_DEBUGFS, name, "migration")
+            if supported:
+                state = self._debug_text(name, "state")
+                features = self._debug_text(name, "features")
+        return {
+            "supported": supported,
+            "features": features.split() if features else [],
+            "state": state,
+        }
+
+    def _debug_text(self, name: str, file: str) -> str | None:
+        names = (*_DEBUGFS, name, "migration", file)
+        try:
+            with problems_at(self._sysfs.path(*names)):
+                return _descriptor.decode(self._sysfs.read(*names, limit=_MAX_STATE)).strip()
+        except Problem as problem:
+            # Kernels before 6.18 have no features.
+            if not isinstance(problem.__cause__, FileNotFoundError):
+                self._problems.append(problem)
+            return None

@@ -1,0 +1,348 @@
+#!/usr/bin/python
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: vfio_migration_facts
+short_description: Gather what decides whether VFIO devices can be live-migrated
+version_added: 0.1.0
+description:
+  - Gathers a host's VFIO devices, that is mediated devices (mdev) and physical PCI devices, with their migration descriptors,
+    and the parents that further mediated devices can be created on.
+  - A device's descriptor says what the device is (C(self)) and which devices it can be migrated to (C(compatible)). It is read from
+    the device's C(migration) directory, in either form of the proposal
+    "device compatibility interface for live migration with assigned devices". For drivers that do not speak the proposal it is
+    derived from what the kernel tells about every device; its C(compatible) then accepts only an equal device with a
+    C(software_version) that can serve it.
+  - A physical PCI device is reported if it is bound to a VFIO driver or has a C(migration) directory.
+  - Facts never fail because one device is odd. What cannot be read or breaks a rule is listed under C(problems).
+author:
+  - vfio.migration contributors (@vfio-migration)
+notes:
+  - Without root rights, devices that only root may read about are incomplete, with an entry under C(problems), and whether a device
+    is in use or supports migration is mostly unknown.
+  - Only mediated devices show attributes that lie in their own directory. For physical PCI devices, whose own directory belongs to
+    the kernel's PCI core, only those in attribute groups (subdirectories such as C(nvidia)) are reported.
+extends_documentation_fragment:
+  - vfio.migration._attributes
+  - vfio.migration._attributes.facts
+  - vfio.migration._attributes.facts_module
+  - vfio.migration._attributes.actiongroup_vfio
+options:
+  sysfs:
+    description:
+      - The sysfs tree to read.
+      - With a copied or simulated tree it cannot be told which process holds a device.
+    type: path
+    default: /sys
+  kinds:
+    description:
+      - The kinds of devices to gather.
+      - V(mdev) are mediated devices and their parents, V(pci) are physical PCI devices.
+    type: list
+    elements: str
+    choices:
+      - mdev
+      - pci
+    default:
+      - mdev
+      - pci
+seealso:
+  - module: vfio.migration.vfio_mdev
+"""
+
+EXAMPLES = r"""
+- name: Gather the descriptors of all VFIO devices
+  vfio.migration.vfio_migration_facts:
+
+- name: Show the types that can be created on each parent
+  ansible.builtin.debug:
+    msg: "{{ item.id }}: {{ item.types | map(attribute='id') | join(', ') }}"
+  loop: "{{ ansible_facts.vfio_migration.parents }}"
+  loop_control:
+    label: "{{ item.id }}"
+
+- name: Gather from a copy of another machine's sysfs
+  vfio.migration.vfio_migration_facts:
+    sysfs: /srv/support-case-17/sys
+    kinds:
+      - mdev
+"""
+
+RETURN = r"""
+ansible_facts:
+  description: The facts, all under one key.
+  returned: always
+  type: dict
+  contains:
+    vfio_migration:
+      description:
+        - The host's VFIO devices. Lists are sorted by C(id); the same tree gives the same facts, byte for byte.
+      type: dict
+      returned: always
+      contains:
+        schema:
+          description: The version of this structure.
+          type: int
+          returned: always
+          sample: 1
+        descriptors:
+          description:
+            - The distinct descriptors of the host, each once. The key is what RV(ansible_facts.vfio_migration.devices[].descriptor)
+              refers to, 32 hex digits of the SHA-256 over the canonical JSON of C(self) and C(compatible).
+          type: dict
+          returned: always
+          contains:
+            origin:
+              description:
+                - Where the descriptor is from. V(directory) and V(file) are the two forms of the proposal, one file per attribute and
+                  one file with a line per attribute; V(derived) is made of what the kernel tells about every device.
+              type: str
+              returned: always
+              sample: file
+            self:
+              description: What the device is, attribute name to value.
+              type: dict
+              returned: always
+              sample:
+                aggregator: "2"
+                device_api: vfio-pci
+                pci_id: "80865963"
+                software_version: 0.1.0
+                type: i915-GVTg_V5_4
+            compatible:
+              description: The patterns of attributes of the devices it can be migrated to; matching one of them is enough.
+              type: list
+              elements: dict
+              returned: always
+              sample:
+                - aggregator: "{val1}/2"
+                  device_api: vfio-pci
+                  pci_id: "80865963"
+                  software_version: 0.1.0
+                  type: i915-GVTg_V5_{val1:int:1,2,4,8}
+        devices:
+          description: The devices.
+          type: list
+          elements: dict
+          returned: always
+          contains:
+            kind:
+              description: V(mdev) for a mediated device, V(pci) for a physical PCI device or a virtual function.
+              type: str
+              returned: always
+              sample: mdev
+            id:
+              description: The UUID of a mediated device, the address of a PCI device.
+              type: str
+              returned: always
+              sample: 882cc4da-dede-11e7-9180-078a62063ab1
+            parent:
+              description:
+                - The name of a mediated device's parent, the address of a virtual function's physical function, V(null) for
+                  another physical device.
+              type: str
+              returned: always
+              sample: "0000:00:02.0"
+            type:
+              description:
+                - The type of a mediated device. For a physical device the C(type) of its own descriptor, else a signature of its
+                  PCI ids, C(pci-<vendor><device>-<subsystem vendor><subsystem device>).
+              type: str
+              returned: always
+              sample: i915-GVTg_V5_4
+            descriptor:
+              description: The key of the device's descriptor, V(null) if that is unreadable or malformed.
+              type: str
+              returned: always
+              sample: 9f86d081884c7d659a2feaa0c55ad015
+            attributes:
+              description: The attributes that can be configured on the device, and be read, in the order of their names.
+              type: list
+              elements: dict
+              returned: always
+              contains:
+                name:
+                  description: The attribute's file, as C(name) or C(group/name).
+                  type: str
+                  returned: always
+                  sample: intel_vgpu/aggregator
+                value:
+                  description: The attribute's value.
+                  type: str
+                  returned: always
+                  sample: "2"
+            numa_node:
+              description: The NUMA node of the device, or of its parent; V(null) if there is none.
+              type: int
+              returned: always
+              sample: 0
+            iommu_group:
+              description: The number of the device's IOMMU group, V(null) if it is in none.
+              type: int
+              returned: always
+              sample: 7
+            driver:
+              description: The driver that the device is bound to, V(null) if it is bound to none.
+              type: str
+              returned: always
+              sample: intel_vgpu_mdev
+            in_use:
+              description:
+                - The process that holds the device, V(null) if none does.
+                - Where it cannot be told, because not every process can be looked at or the tree is a copy, the holder is there and
+                  all its values are V(null).
+              type: dict
+              returned: always
+              contains:
+                pid:
+                  description: The id of the process.
+                  type: int
+                  returned: always
+                  sample: 4711
+                name:
+                  description: The name of the guest, if the process is QEMU with a named guest, else that of the command.
+                  type: str
+                  returned: always
+                  sample: vm-17
+            migration:
+              description:
+                - What the kernel tells about the device's ability to migrate. It tells root, from Linux 6.8 on, in debugfs.
+              type: dict
+              returned: always
+              contains:
+                supported:
+                  description: Whether the driver supports migration of the device, V(null) if that cannot be told.
+                  type: bool
+                  returned: always
+                  sample: true
+                features:
+                  description: The migration features of the driver, which the kernel tells from Linux 6.18 on.
+                  type: list
+                  elements: str
+                  returned: always
+                  sample:
+                    - stop-copy
+                    - p2p
+                state:
+                  description: The migration state of the device, V(null) if that cannot be told.
+                  type: str
+                  returned: always
+                  sample: RUNNING
+        parents:
+          description: The devices that mediated devices can be created on.
+          type: list
+          elements: dict
+          returned: always
+          contains:
+            kind:
+              description: The kind of the devices that can be created.
+              type: str
+              returned: always
+              sample: mdev
+            id:
+              description: The name of the parent.
+              type: str
+              returned: always
+              sample: "0000:00:02.0"
+            driver:
+              description:
+                - What the kernel calls the parent's driver, as it is in the names of its types. For a parent that is bound to no driver
+                  this is its bus or class.
+              type: str
+              returned: always
+              sample: i915
+            pci_id:
+              description: The vendor and device id of a PCI device, V(null) for another parent.
+              type: str
+              returned: always
+              sample: "80865963"
+            numa_node:
+              description: The NUMA node of the parent, V(null) if there is none.
+              type: int
+              returned: always
+              sample: 0
+            types:
+              description: The types that can be created on the parent.
+              type: list
+              elements: dict
+              returned: always
+              contains:
+                id:
+                  description: The id of the type.
+                  type: str
+                  returned: always
+                  sample: i915-GVTg_V5_4
+                name:
+                  description: The type's name for people, V(null) if it has none.
+                  type: str
+                  returned: always
+                  sample: GVTg_V5_4
+                device_api:
+                  description: The VFIO API of devices of the type.
+                  type: str
+                  returned: always
+                  sample: vfio-pci
+                available_instances:
+                  description: How many more can be created now. The types of one parent usually share what there is.
+                  type: int
+                  returned: always
+                  sample: 2
+                description:
+                  description: The type's description, V(null) if it has none.
+                  type: str
+                  returned: always
+                  sample: "fence: 4, resolution: 1920x1200"
+        problems:
+          description: What could not be read, or breaks a rule of the descriptor's form.
+          type: list
+          elements: dict
+          returned: always
+          contains:
+            path:
+              description: The file or directory.
+              type: str
+              returned: always
+              sample: /sys/bus/mdev/devices/882cc4da-dede-11e7-9180-078a62063ab1/migration/self
+            problem:
+              description: What is wrong with it and what would be right.
+              type: str
+              returned: always
+              sample: "line 3 has no '=': 'type'; expected name=value"
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.vfio.migration.plugins.module_utils import _holders
+from ansible_collections.vfio.migration.plugins.module_utils._inventory import (
+    KINDS,
+    Inventory,
+)
+from ansible_collections.vfio.migration.plugins.module_utils._sysfs import Sysfs
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "sysfs": {"type": "path", "default": "/sys"},
+            "kinds": {
+                "type": "list",
+                "elements": "str",
+                "choices": list(KINDS),
+                "default": list(KINDS),
+            },
+        },
+        supports_check_mode=True,
+    )
+    sysfs = Sysfs(module.params["sysfs"])
+    inventory = Inventory(sysfs, _holders.scan if sysfs.live else _holders.unknown)
+    module.exit_json(
+        changed=False,
+        ansible_facts={"vfio_migration": inventory.facts(module.params["kinds"])},
+    )
+
+
+if __name__ == "__main__":
+    main()
