@@ -25,7 +25,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._verdict import (
 
 FACT = "vfio_migration"
 SCHEMA = 1
-GATHER = "run vfio.migration.vfio_migration_facts on it"
+GATHER = "run vfio_migration_facts on it"
 
 
 class FleetError(ValueError):
@@ -103,7 +103,7 @@ def read_fleet(data: t.Any, hosts: t.Iterable[str] | None = None) -> Fleet:
     interned: dict[tuple[str, str | None], Descriptor] = {}
     fleet = Fleet()
     for name in sorted({str.__str__(str(host)) for host in (data if hosts is None else hosts)}):
-        facts = _facts_of(data, name)
+        facts = facts_of(data, name)
         if facts is None:
             fleet.unknown.append(name)
             continue
@@ -117,7 +117,14 @@ def read_fleet(data: t.Any, hosts: t.Iterable[str] | None = None) -> Fleet:
     return fleet
 
 
-def _facts_of(data: t.Any, host: str) -> t.Any:
+def why_unknown(fleet: Fleet, host: str) -> str:
+    """Why ``host`` is not among the fleet's hosts."""
+    problems = [each["problem"] for each in fleet.problems if each["host"] == host]
+    return problems[0] if problems else f"there are no facts of it; {GATHER}"
+
+
+def facts_of(data: t.Any, host: str) -> t.Any:
+    """The facts of ``host`` as they are, ``None`` where there are none; ``data`` as for ``read_fleet``."""
     # Facts are never templates: reading them untemplated gives the same and is several times faster.
     raw_get = getattr(data, "raw_get", None)
     if raw_get is None and host not in data:

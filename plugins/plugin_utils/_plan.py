@@ -32,6 +32,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet import (
     Host,
     MdevType,
     Parent,
+    why_unknown,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._pairs import obstacle
 from ansible_collections.vfio.migration.plugins.plugin_utils._sentences import nearest, sentence
@@ -97,7 +98,7 @@ def requested(
     if drain is not None:
         for name in drain:
             if name not in fleet.hosts:
-                raise FleetError(f"cannot drain {name}: {_why_unknown(fleet, name)}")
+                raise FleetError(f"cannot drain {name}: {why_unknown(fleet, name)}")
         return [guest for guest in guests if guest.devices[0].host in drain]
     chosen = []
     for source in sources or ():
@@ -106,6 +107,12 @@ def requested(
             raise FleetError(f"no guest or device in the fleet's facts is {_shown_source(source)}")
         chosen.extend(guest for guest in found if guest not in chosen)
     return sorted(chosen, key=lambda guest: guest.key)
+
+
+def nearest_reasons(fleet: Fleet, source: Device, host: str, direction: str) -> list[dict[str, t.Any]]:
+    """The reasons of what on ``host`` comes nearest to receiving ``source``, as a verdict has them."""
+    misses = _nearest_misses(fleet.hosts[host], Candidates(fleet, direction), source)
+    return misses[0][1] if misses else []
 
 
 def make_plan(fleet: Fleet, request: Request) -> dict[str, t.Any]:
@@ -139,11 +146,6 @@ def _shown_source(source: t.Any) -> str:
     if isinstance(source, t.Mapping):
         return f"{source.get('id')} on {source.get('host')}"
     return f"'{source}'"
-
-
-def _why_unknown(fleet: Fleet, host: str) -> str:
-    problems = [each["problem"] for each in fleet.problems if each["host"] == host]
-    return problems[0] if problems else "there are no facts of it; run vfio_migration_facts on it"
 
 
 @dataclass(slots=True)
@@ -226,7 +228,8 @@ class _Planner:
         placeable.sort(key=lambda g: (len(self._hosts_for(g)), -len(g.devices), g.key))
         proven = self._search(placeable)
         placed = sorted(self._best[1] if self._best else [], key=lambda item: item[0].key)
-        left = [g for g in self._request.guests if g not in [guest for guest, chosen in placed]]
+        placed_keys = {guest.key for guest, chosen in placed}
+        left = [guest for guest in self._request.guests if guest.key not in placed_keys]
         if left:
             status = "infeasible" if proven or len(placed) == len(placeable) else "unproven"
         else:
@@ -294,7 +297,8 @@ class _Planner:
                 chosen = next(self._choices(guest), None)
                 if chosen:
                     self._put(guest, chosen)
-            self._best = (self._cost(), list(self._placed))
+            self._best = (self._cost(), self._placed)
+            self._room = _Room()
             return False
         self._descend(guests, 0)
         return self._steps < MAX_STEPS
@@ -462,7 +466,7 @@ class _Planner:
         """What stands in the way of ``source`` on host ``name``, nearest first, in sentences."""
         options = self._options[(source.host, source.id)].get(name, [])
         if not options:
-            return _no_candidate(self._fleet.hosts[name], self._candidates, source, self._why_not_free)
+            return self._no_option(self._fleet.hosts[name], source)
         shortages = [shortage for each in options if (shortage := self._room.shortage(each))]
         if len(shortages) == len(options):
             return list(dict.fromkeys(shortages))
@@ -471,36 +475,44 @@ class _Planner:
             return [f"no place there for {', '.join(others)} of the same guest"]
         return ["no place there for all devices of the guest at once"]
 
+    def _no_option(self, host: Host, source: Device) -> list[str]:
+        busy = [
+            f"{device.id} on {host.name} would do, but {why}"
+            for device in host.devices
+            if (existing := self._candidates.existing(source, device)) and existing.compatible
+            if (why := self._why_not_free(device)) is not None
+        ]
+        avoided = [
+            f"{parent.id} on {host.name} is to be avoided"
+            for parent in host.parents
+            if {(host.name, parent.id), (host.name, None)} & self._request.avoid
+        ]
+        sentences = [
+            sentence(reason, where)
+            for where, reasons in _nearest_misses(host, self._candidates, source)
+            for reason in reasons
+        ]
+        nothing = [f"{host.name} has no VFIO device, and no parent that could make one"]
+        return list(dict.fromkeys(busy + avoided or sentences or nothing))
 
-def _no_candidate(
-    host: Host,
-    candidates: Candidates,
-    source: Device,
-    why_not_free: t.Callable[[Device], str | None],
-) -> list[str]:
-    """Why nothing on ``host`` can receive ``source``: what is nearest to doing so."""
-    near: list[tuple[int, str]] = []
+
+def _nearest_misses(
+    host: Host, candidates: Candidates, source: Device
+) -> list[tuple[str, list[dict[str, t.Any]]]]:
+    """What on ``host`` comes nearest to receiving ``source``: where, and the reasons why it cannot."""
+    misses = []
     for device in host.devices:
         existing = candidates.existing(source, device)
-        where = f"{device.id} on {host.name}"
-        if existing is not None and existing.compatible:
-            near.append((0, f"{where}: {why_not_free(device)}"))
-        elif existing is not None:
-            reasons = nearest(existing.reasons)
-            near.extend((len(reasons), sentence(reason, where)) for reason in reasons)
+        if existing is not None and not existing.compatible:
+            misses.append((f"{device.id} on {host.name}", nearest(existing.reasons)))
     for parent in host.parents:
         for mdev_type in parent.types:
             made = candidates.creatable(source, parent, mdev_type)
-            where = f"a new {mdev_type.id} under {parent.id} on {host.name}"
             if made is not None and not made.compatible:
-                reasons = nearest(made.reasons)
-                near.extend((len(reasons), sentence(reason, where)) for reason in reasons)
-            elif made is not None:
-                near.append((0, f"{where}: it is to be avoided"))
-    if not near:
-        return [f"{host.name} has no devices and no parents that could make one"]
-    fewest = min(count for count, text in near)
-    return list(dict.fromkeys(text for count, text in near if count == fewest))
+                where = f"a new {mdev_type.id} under {parent.id} on {host.name}"
+                misses.append((where, nearest(made.reasons)))
+    fewest = min((len(reasons) for where, reasons in misses), default=0)
+    return [miss for miss in misses if len(miss[1]) == fewest]
 
 
 def _new_id(source: Device, host: str, taken: set[str]) -> str:

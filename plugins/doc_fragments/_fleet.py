@@ -1,0 +1,46 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+# Note that this doc fragment is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Do not use this from other collections or standalone plugins/modules!
+
+from __future__ import annotations
+
+
+class ModuleDocFragment:
+    # What the plugins that judge devices have in common.
+    DOCUMENTATION = r"""
+options:
+  direction:
+    description:
+      - Whose list decides.
+      - With V(source_lists), the target's C(self) must match a set of the source's C(compatible).
+        This also works for a target that does not exist yet.
+      - With V(target_accepts), the source's C(self) must match a set of the target's C(compatible).
+      - With V(both), both must hold; with V(either), one is enough.
+    type: str
+    choices:
+      - source_lists
+      - target_accepts
+      - both
+      - either
+    default: source_lists
+"""
+
+    # What the plugins that look at many hosts have in common.
+    FLEET = r"""
+options:
+  _input:
+    description:
+      - The facts of the fleet. Either C(hostvars) itself, or a mapping of host to that host's C(vfio_migration) facts,
+        as M(vfio.migration.vfio_migration_facts) returns them.
+    type: dict
+    required: true
+  hosts:
+    description:
+      - The hosts to look at. Those without facts, or whose facts cannot be used, are listed in the result under C(unknown).
+      - By default all hosts of the input.
+    type: list
+    elements: str
+"""

@@ -1,0 +1,112 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.vfio.migration.plugins.plugin_utils._arguments import (
+    descriptor_argument,
+    direction_of,
+    filter_errors,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._verdict import verdict
+
+DOCUMENTATION = r"""
+name: compatibility
+short_description: Tell whether a device may migrate to another, and why not
+version_added: 0.1.0
+author:
+  - vfio.migration contributors (@vfio-migration)
+description:
+  - Compares the descriptors of two devices by the rules of the 2020 proposal and returns a verdict with its reasons.
+extends_documentation_fragment:
+  - vfio.migration._fleet
+options:
+  _input:
+    description: The source's descriptor, a dictionary with C(self) and C(compatible).
+    type: dict
+    required: true
+  target:
+    description: The target's descriptor, a dictionary with C(self) and C(compatible).
+    type: dict
+    required: true
+positional: _input, target, direction
+seealso:
+  - plugin: vfio.migration.compatible_with
+    plugin_type: test
+  - plugin: vfio.migration.explain
+    plugin_type: filter
+"""
+
+EXAMPLES = r"""
+- name: Tell why the device of one host may not go to that of another
+  ansible.builtin.debug:
+    msg: "{{ (source | vfio.migration.compatibility(target)).reasons }}"
+  vars:
+    source:
+      self: {software_version: 0.1.0, device_api: vfio-pci, type: i915-GVTg_V5_4, pci_id: "80865963", aggregator: "2"}
+      compatible:
+        - {device_api: vfio-pci, type: "i915-GVTg_V5_{val1:int:1,2,4,8}", pci_id: "80865963", aggregator: "{val1}/2"}
+    target:
+      self: {software_version: 0.1.0, device_api: vfio-pci, type: i915-GVTg_V5_8, pci_id: 8086591d, aggregator: "4"}
+      compatible: []
+  # [{"set": 0, "attribute": "pci_id", "rule": "equal", "expected": "80865963", "actual": "8086591d"}]
+"""
+
+RETURN = r"""
+_value:
+  description: The verdict.
+  type: dict
+  contains:
+    compatible:
+      description: Whether the device may migrate from the source to the target.
+      type: bool
+    direction:
+      description: Whose list decided.
+      type: str
+    direction_conflict:
+      description: Whether the source's list and the target's list say different things.
+      type: bool
+    certainty:
+      description:
+        - V(declared) where both drivers state a descriptor, V(derived) where one was synthesised from sysfs,
+          V(provisional) where the target is still to be created.
+      type: str
+    set:
+      description: The index of the matching set, V(null) where none matches.
+      type: int
+    bindings:
+      description: The variables of the matching set and their values.
+      type: dict
+    reasons:
+      description:
+        - Why not; empty where compatible. The reasons of the set with the fewest come first.
+        - Each is a dictionary of C(set) (its index, V(null) where the reason is no set's), C(attribute), C(rule), C(expected) and C(actual).
+        - The rules are V(present), V(equal), V(one_of), V(expression), V(version_major), V(version_minor), V(void_set) and V(no_descriptor).
+      type: list
+      elements: dict
+    warnings:
+      description: What the verdict had to assume.
+      type: list
+      elements: str
+"""
+
+
+@filter_errors("compatibility")
+def compatibility(
+    source: t.Any, target: t.Any, direction: str = "source_lists"
+) -> dict[str, t.Any]:
+    return verdict(
+        descriptor_argument("the source", source),
+        descriptor_argument("the target", target),
+        direction_of(direction),
+    )
+
+
+class FilterModule:
+    """Filters of vfio.migration"""
+
+    def filters(self) -> dict[str, t.Callable[..., t.Any]]:
+        return {"compatibility": compatibility}

@@ -1,0 +1,136 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.vfio.migration.plugins.plugin_utils._arguments import (
+    direction_of,
+    filter_errors,
+    names,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils import _pairs
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet import read_fleet
+
+DOCUMENTATION = r"""
+name: compatible_pairs
+short_description: Tell which devices of a fleet may migrate to which
+version_added: 0.1.0
+author:
+  - vfio.migration contributors (@vfio-migration)
+description:
+  - Compares the devices of all hosts and returns which classes of equal devices may migrate to which, which new devices
+    hosts could make for them, and what comes nearest where nothing fits.
+  - The answer is compact, so that it stays usable for large fleets.
+extends_documentation_fragment:
+  - vfio.migration._fleet
+  - vfio.migration._fleet.fleet
+options:
+  sources:
+    description: The hosts whose devices are sources. By default all.
+    type: list
+    elements: str
+  targets:
+    description: The hosts whose devices are targets. By default all.
+    type: list
+    elements: str
+  expand:
+    description: Also list every pair of devices under C(devices). That is long for a large fleet.
+    type: bool
+    default: false
+positional: _input, hosts, direction, sources, targets, expand
+seealso:
+  - module: vfio.migration.vfio_migration_facts
+  - plugin: vfio.migration.migration_plan
+    plugin_type: filter
+"""
+
+EXAMPLES = r"""
+- name: Gather the descriptors of all hosts
+  hosts: hypervisors
+  gather_facts: false
+  tasks:
+    - name: Gather
+      vfio.migration.vfio_migration_facts:
+
+- name: Show which classes of devices may go where
+  hosts: localhost
+  gather_facts: false
+  tasks:
+    - name: Show the pairs
+      ansible.builtin.debug:
+        msg: "{{ (hostvars | vfio.migration.compatible_pairs(hosts=groups['hypervisors'])).pairs }}"
+"""
+
+RETURN = r"""
+_value:
+  description: The classes and their pairs.
+  type: dict
+  contains:
+    direction:
+      description: Whose list decided.
+      type: str
+    classes:
+      description:
+        - The classes by the name of their descriptor, each with C(origin), C(self), C(compatible),
+          and C(hosts), the number of devices on each host.
+      type: dict
+    pairs:
+      description:
+        - The compatible pairs of classes, each with the names of the C(source) and C(target) class, the verdict's C(set), C(bindings), C(certainty),
+          C(direction_conflict) and C(warnings), the number of devices (C(sources), C(targets), C(free_targets)), and of C(pairs) of devices on two different hosts.
+      type: list
+      elements: dict
+    misses:
+      description: For each source class the three target classes that come nearest to being compatible, each with C(target), C(devices) and C(reasons).
+      type: dict
+    creatable:
+      description:
+        - For each source class the mdevs that hosts could make for it, each with C(type), C(attributes), C(set), C(bindings), C(certainty), C(warnings),
+          and C(hosts), how many of them each host has room for. Ways under one parent share that room.
+      type: dict
+    excluded:
+      description: The devices that can neither migrate nor receive a migration, each with C(host), C(kind), C(id) and C(reason).
+      type: list
+      elements: dict
+    devices:
+      description: With O(expand=true), every pair of devices, each with C(source), C(target) and the verdict's compact fields.
+      type: list
+      elements: dict
+      returned: with O(expand=true)
+    unknown:
+      description: The hosts without usable facts.
+      type: list
+      elements: str
+    problems:
+      description: The problems of all hosts, each with C(host), C(path) and C(problem).
+      type: list
+      elements: dict
+"""
+
+
+@filter_errors("compatible_pairs")
+def compatible_pairs(
+    fleet: t.Any,
+    hosts: t.Any = None,
+    direction: str = "source_lists",
+    sources: t.Any = None,
+    targets: t.Any = None,
+    expand: bool = False,
+) -> dict[str, t.Any]:
+    return _pairs.compatible_pairs(
+        read_fleet(fleet, names("hosts", hosts)),
+        direction_of(direction),
+        names("sources", sources),
+        names("targets", targets),
+        expand,
+    )
+
+
+class FilterModule:
+    """Filters of vfio.migration"""
+
+    def filters(self) -> dict[str, t.Callable[..., t.Any]]:
+        return {"compatible_pairs": compatible_pairs}

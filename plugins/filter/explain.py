@@ -1,0 +1,105 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.vfio.migration.plugins.plugin_utils import _explain
+from ansible_collections.vfio.migration.plugins.plugin_utils._arguments import (
+    direction_of,
+    filter_errors,
+    names,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet import read_fleet
+
+DOCUMENTATION = r"""
+name: explain
+short_description: Explain why a device may or may not go to a device or host
+version_added: 0.1.0
+author:
+  - vfio.migration contributors (@vfio-migration)
+description:
+  - Gives the verdict on a device going to another device, or to a host, and says in sentences what stands in the way.
+extends_documentation_fragment:
+  - vfio.migration._fleet
+  - vfio.migration._fleet.fleet
+options:
+  source:
+    description: The device, a dictionary with C(host) and C(id).
+    type: dict
+    required: true
+  target:
+    description: A device, a dictionary with C(host) and C(id), or the name of a host.
+    type: raw
+    required: true
+positional: _input, source, target, direction, hosts
+seealso:
+  - plugin: vfio.migration.compatibility
+    plugin_type: filter
+"""
+
+EXAMPLES = r"""
+- name: Gather the descriptors of all hosts
+  hosts: hypervisors
+  gather_facts: false
+  tasks:
+    - name: Gather
+      vfio.migration.vfio_migration_facts:
+
+    - name: Tell what keeps the first device of the first host from the last host
+      ansible.builtin.debug:
+        msg: "{{ (hostvars | vfio.migration.explain(source, groups['hypervisors'] | last)).sentences }}"
+      vars:
+        host: "{{ groups['hypervisors'] | first }}"
+        source:
+          host: "{{ host }}"
+          id: "{{ hostvars[host].ansible_facts.vfio_migration.devices[0].id }}"
+      run_once: true
+"""
+
+RETURN = r"""
+_value:
+  description: The explanation.
+  type: dict
+  contains:
+    source:
+      description: The device, with C(host), C(kind) and C(id).
+      type: dict
+    target:
+      description: The target device, with C(host), C(kind) and C(id), or the name of the target host.
+      type: raw
+    verdict:
+      description:
+        - The verdict, as P(vfio.migration.compatibility#filter) returns it. With a host as target it is that on the device there,
+          or to be made there, that would receive the source, or else the reasons of what comes nearest.
+      type: dict
+    placement:
+      description: How a host would receive the device, as C(target) in a plan; V(null) where it cannot, or where the target is a device.
+      type: dict
+    sentences:
+      description: What stands in the way, and what the verdict had to assume.
+      type: list
+      elements: str
+"""
+
+
+@filter_errors("explain")
+def explain(
+    fleet: t.Any,
+    source: t.Any,
+    target: t.Any,
+    direction: str = "source_lists",
+    hosts: t.Any = None,
+) -> dict[str, t.Any]:
+    return _explain.explain(
+        read_fleet(fleet, names("hosts", hosts)), source, target, direction_of(direction)
+    )
+
+
+class FilterModule:
+    """Filters of vfio.migration"""
+
+    def filters(self) -> dict[str, t.Callable[..., t.Any]]:
+        return {"explain": explain}

@@ -1,0 +1,167 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.vfio.migration.plugins.plugin_utils._arguments import (
+    avoided,
+    direction_of,
+    filter_errors,
+    listed,
+    names,
+    one_of,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet import facts_of, read_fleet
+from ansible_collections.vfio.migration.plugins.plugin_utils._plan import (
+    POLICIES,
+    Request,
+    make_plan,
+    requested,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._verifier import violations
+
+DOCUMENTATION = r"""
+name: migration_plan
+short_description: Plan which device goes where
+version_added: 0.1.0
+author:
+  - vfio.migration contributors (@vfio-migration)
+description:
+  - Chooses a target for every device that is to move, a device that is there or one to be created, and says why for each that finds none.
+  - All devices of a guest go to one host. Of one parent only one type is made, and never more than its available_instances.
+  - A device that is to be created keeps the UUID of its source where the target host has it free, so that the guest's configuration need not change.
+  - Every plan is checked by an independent verifier before it is returned.
+extends_documentation_fragment:
+  - vfio.migration._fleet
+  - vfio.migration._fleet.fleet
+options:
+  drain:
+    description: The hosts to empty. Give either this or O(sources). A host that is emptied never is a target.
+    type: list
+    elements: str
+  sources:
+    description: What to move, each the name of a guest (all its devices move) or a dictionary with C(host) and C(id) of a device.
+    type: list
+    elements: raw
+  targets:
+    description: The hosts that may receive. By default every host that is not emptied.
+    type: list
+    elements: str
+  policy:
+    description:
+      - With V(pack), as few parents as possible are opened that have no device yet.
+      - With V(spread), the largest number of devices that one host receives is as small as possible.
+    type: str
+    choices:
+      - pack
+      - spread
+    default: pack
+  avoid:
+    description: Where nothing may be placed, each a dictionary with C(host), and C(parent) where only that parent is meant.
+    type: list
+    elements: dict
+positional: _input, drain, sources, hosts, targets, direction, policy, avoid
+seealso:
+  - module: vfio.migration.vfio_mdev
+  - plugin: vfio.migration.explain
+    plugin_type: filter
+"""
+
+EXAMPLES = r"""
+- name: Gather the descriptors of all hosts
+  hosts: hypervisors
+  gather_facts: false
+  tasks:
+    - name: Gather
+      vfio.migration.vfio_migration_facts:
+
+    - name: Plan to empty the first host
+      ansible.builtin.set_fact:
+        plan: "{{ hostvars | vfio.migration.migration_plan(drain=groups['hypervisors'][:1], hosts=groups['hypervisors']) }}"
+      run_once: true
+
+    - name: Create the targets
+      vfio.migration.vfio_mdev:
+        devices: "{{ plan.hosts[inventory_hostname].devices }}"
+      when: inventory_hostname in plan.hosts
+"""
+
+RETURN = r"""
+_value:
+  description: The plan.
+  type: dict
+  contains:
+    status:
+      description:
+        - V(optimal) where everything has a place and no better plan exists, V(feasible) where everything has a place.
+        - V(infeasible) where not everything can have a place and that is proven, V(unproven) where not everything has one and that is not proven.
+      type: str
+    direction:
+      description: Whose list decided.
+      type: str
+    policy:
+      description: The policy of the plan.
+      type: str
+    placements:
+      description:
+        - Each with C(vm) (the guest's name, V(null) where no process holds the device), C(source), C(target), C(set), C(bindings), C(certainty) and C(warnings).
+        - C(source) has C(host), C(kind) and C(id). C(target) also has C(parent), C(type), C(attributes) and C(create).
+      type: list
+      elements: dict
+    unplaced:
+      description: The devices left behind, each with C(vm), C(source), and C(reasons), a list of C(host) and C(reason).
+      type: list
+      elements: dict
+    hosts:
+      description: For each target host C(devices), exactly what M(vfio.migration.vfio_mdev) takes on that host.
+      type: dict
+    map:
+      description: For each source host a dictionary of the source's id to the target's id.
+      type: dict
+    unknown:
+      description: The hosts without usable facts.
+      type: list
+      elements: str
+"""
+
+
+@filter_errors("migration_plan")
+def migration_plan(
+    fleet: t.Any,
+    drain: t.Any = None,
+    sources: t.Any = None,
+    hosts: t.Any = None,
+    targets: t.Any = None,
+    direction: str = "source_lists",
+    policy: str = "pack",
+    avoid: t.Any = None,
+) -> dict[str, t.Any]:
+    drained = names("drain", drain)
+    read = read_fleet(fleet, names("hosts", hosts))
+    wanted = names("targets", targets)
+    request = Request(
+        guests=requested(read, drained, listed("sources", sources)),
+        targets=[
+            name
+            for name in read.hosts
+            if (wanted is None or name in wanted) and name not in (drained or ())
+        ],
+        direction=direction_of(direction),
+        policy=one_of("policy", policy, POLICIES),
+        avoid=avoided(avoid),
+    )
+    plan = make_plan(read, request)
+    broken = violations(plan, {name: facts_of(fleet, name) for name in read.hosts}, drained or ())
+    if broken:
+        raise RuntimeError(f"the plan breaks its own rules, please report this: {'; '.join(broken)}")
+    return plan
+
+
+class FilterModule:
+    """Filters of vfio.migration"""
+
+    def filters(self) -> dict[str, t.Callable[..., t.Any]]:
+        return {"migration_plan": migration_plan}

@@ -1,0 +1,96 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+# Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Do not use this from other collections or standalone plugins/modules!
+
+"""Explanations: why a device may or may not go to another device or to a host, for an operator. Pure."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet import (
+    Device,
+    Fleet,
+    FleetError,
+    why_unknown,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._pairs import obstacle
+from ansible_collections.vfio.migration.plugins.plugin_utils._plan import (
+    Request,
+    make_plan,
+    nearest_reasons,
+    requested,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._sentences import nearest, sentence
+from ansible_collections.vfio.migration.plugins.plugin_utils._verdict import verdict
+
+
+def explain(fleet: Fleet, source: t.Any, target: t.Any, direction: str) -> dict[str, t.Any]:
+    """What ``direction`` makes of ``source`` (``{host, id}``) going to ``target`` (``{host, id}`` or a host's name).
+
+    ``{source, target, verdict, placement, sentences}``; ``placement`` is how a host would receive the device,
+    ``None`` where it cannot or where the target is a device.
+    """
+    device = _find(fleet, source)
+    if isinstance(target, t.Mapping):
+        return _to_device(device, _find(fleet, target), direction)
+    name = str(target)
+    if name not in fleet.hosts:
+        raise FleetError(f"the target {name} is unknown: {why_unknown(fleet, name)}")
+    return _to_host(fleet, device, name, direction)
+
+
+def _to_device(source: Device, target: Device, direction: str) -> dict[str, t.Any]:
+    given = verdict(source.descriptor, target.descriptor, direction)
+    where = f"{target.id} on {target.host}"
+    sentences = [sentence(reason, where) for reason in nearest(given["reasons"])]
+    for side in (source, target):
+        if (why := obstacle(side)) is not None:
+            sentences.append(f"{side.id} on {side.host}: {why}")
+    return {
+        "source": source.label,
+        "target": target.label,
+        "verdict": given,
+        "placement": None,
+        "sentences": sentences + given["warnings"],
+    }
+
+
+def _to_host(fleet: Fleet, source: Device, name: str, direction: str) -> dict[str, t.Any]:
+    guests = requested(fleet, None, [{"host": source.host, "id": source.id}])
+    plan = make_plan(fleet, Request(guests, [name], direction))
+    placed = [each for each in plan["placements"] if each["source"] == source.label]
+    left = [each for each in plan["unplaced"] if each["source"] == source.label]
+    given = {
+        "compatible": bool(placed),
+        "direction": direction,
+        "direction_conflict": False,
+        "certainty": placed[0]["certainty"] if placed else "provisional",
+        "set": placed[0]["set"] if placed else None,
+        "bindings": placed[0]["bindings"] if placed else {},
+        "reasons": [] if placed else nearest_reasons(fleet, source, name, direction),
+        "warnings": placed[0]["warnings"] if placed else [],
+    }
+    return {
+        "source": source.label,
+        "target": name,
+        "verdict": given,
+        "placement": placed[0]["target"] if placed else None,
+        "sentences": [reason["reason"] for each in left for reason in each["reasons"]]
+        + given["warnings"],
+    }
+
+
+def _find(fleet: Fleet, named: t.Any) -> Device:
+    if not isinstance(named, t.Mapping) or not {"host", "id"} <= set(named):
+        raise FleetError(f"{named!r} names no device; expected {{host: …, id: …}}")
+    host = fleet.hosts.get(str(named["host"]))
+    if host is None:
+        raise FleetError(f"{named['host']} is unknown: {why_unknown(fleet, str(named['host']))}")
+    for device in host.devices:
+        if device.id == named["id"]:
+            return device
+    raise FleetError(f"{named['host']} has no device {named['id']}")
