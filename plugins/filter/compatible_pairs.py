@@ -6,12 +6,12 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.vfio.migration.plugins.plugin_utils import _pairs
 from ansible_collections.vfio.migration.plugins.plugin_utils._arguments import (
     direction_of,
     filter_errors,
     names,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils import _pairs
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet import read_fleet
 
 DOCUMENTATION = r"""

@@ -156,7 +156,9 @@ def migration_plan(
     plan = make_plan(read, request)
     broken = violations(plan, {name: facts_of(fleet, name) for name in read.hosts}, drained or ())
     if broken:
-        raise RuntimeError(f"the plan breaks its own rules, please report this: {'; '.join(broken)}")
+        raise RuntimeError(
+            f"the plan breaks its own rules, please report this: {'; '.join(broken)}"
+        )
     return plan
 
 

@@ -60,7 +60,9 @@ def parse_descriptor(text: t.Any) -> list[dict[str, str]]:
     if not isinstance(text, str):
         raise FleetError(f"the input is {type(text).__name__}; expected text")
     raw = text.encode("utf-8", "surrogateescape")
-    return [_descriptor.normalise(pairs) for pairs in _descriptor.parse_sets(_descriptor.decode(raw))]
+    return [
+        _descriptor.normalise(pairs) for pairs in _descriptor.parse_sets(_descriptor.decode(raw))
+    ]
 
 
 class FilterModule:

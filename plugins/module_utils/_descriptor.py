@@ -69,9 +69,7 @@ def decode(raw: bytes) -> str:
     try:
         return raw.decode("ascii")
     except UnicodeDecodeError as error:
-        raise Malformed(
-            "byte {0} is not ASCII (0x{1:02x})".format(error.start + 1, raw[error.start])
-        ) from None
+        raise Malformed(f"byte {error.start + 1} is not ASCII (0x{raw[error.start]:02x})") from None
 
 
 def parse_sets(text: str) -> list[list[tuple[str, str]]]:
@@ -90,9 +88,7 @@ def parse_sets(text: str) -> list[list[tuple[str, str]]]:
             continue
         name, equals, value = line.partition("=")
         if not equals:
-            raise Malformed(
-                "line {0} has no '=': {1}; expected name=value".format(number, shown(line))
-            )
+            raise Malformed(f"line {number} has no '=': {shown(line)}; expected name=value")
         pairs.append((name.strip(), value.strip()))
     if pairs:
         sets.append(pairs)
@@ -103,7 +99,7 @@ def parse_sets(text: str) -> list[list[tuple[str, str]]]:
 def check_count(sets: t.Sequence[t.Any]) -> None:
     """Raises ``Malformed`` where there are more sets than a descriptor may have."""
     if len(sets) > MAX_SETS:
-        raise Malformed("{0} sets; at most {1} are read".format(len(sets), MAX_SETS))
+        raise Malformed(f"{len(sets)} sets; at most {MAX_SETS} are read")
 
 
 def normalise(pairs: t.Iterable[tuple[str, str]]) -> dict[str, str]:
@@ -113,9 +109,9 @@ def normalise(pairs: t.Iterable[tuple[str, str]]) -> dict[str, str]:
         _check_name(name)
         name = _OLDER_NAMES.get(name, name)
         if name in attributes:
-            raise Malformed("'{0}' is stated twice in one set".format(name), name)
+            raise Malformed(f"'{name}' is stated twice in one set", name)
         if len(attributes) == MAX_NAMES:
-            raise Malformed("more than {0} attributes in one set".format(MAX_NAMES))
+            raise Malformed(f"more than {MAX_NAMES} attributes in one set")
         attributes[name] = _normal_value(name, value)
     return dict(sorted(attributes.items()))
 
@@ -143,7 +139,7 @@ def check_self(attributes: t.Mapping[str, str], origin: str | None = None) -> No
     """
     for name in ("software_version", "device_api", "type"):
         if not attributes.get(name):
-            raise Malformed("'{0}' is missing; it is a must of 'self'".format(name), name)
+            raise Malformed(f"'{name}' is missing; it is a must of 'self'", name)
     if parse_version(attributes["software_version"]) is None:
         raise Malformed(
             "software_version is {0}; expected major.minor[.bugfix]".format(
@@ -152,11 +148,9 @@ def check_self(attributes: t.Mapping[str, str], origin: str | None = None) -> No
             "software_version",
         )
     device_api = attributes["device_api"]
-    name = API_MUSTS.get(device_api)
-    if name and origin != DERIVED and not attributes.get(name):
-        raise Malformed(
-            "'{0}' is missing; it is a must of 'self' for {1}".format(name, device_api), name
-        )
+    must = API_MUSTS.get(device_api)
+    if must and origin != DERIVED and not attributes.get(must):
+        raise Malformed(f"'{must}' is missing; it is a must of 'self' for {device_api}", must)
     if attributes.get("pci_id") and not _PCI_ID.match(attributes["pci_id"]):
         raise Malformed(
             "pci_id is {0}; expected 8 hex digits, vendor then device".format(
@@ -170,7 +164,9 @@ def check_self(attributes: t.Mapping[str, str], origin: str | None = None) -> No
 API_MUSTS = {"vfio-pci": "pci_id", "vfio-ccw": "subchannel_type"}
 
 
-def digest(self_attributes: t.Mapping[str, str], compatible: t.Sequence[t.Mapping[str, str]]) -> str:
+def digest(
+    self_attributes: t.Mapping[str, str], compatible: t.Sequence[t.Mapping[str, str]]
+) -> str:
     """The name under which a descriptor is interned: 32 hex digits of SHA-256 over its canonical JSON."""
     canonical = json.dumps(
         {"self": self_attributes, "compatible": compatible}, sort_keys=True, separators=(",", ":")
@@ -182,14 +178,12 @@ def check_value(name: str, value: str) -> None:
     """Raises ``Malformed`` where ``value`` is longer than a descriptor's may be, or no line of printable ASCII."""
     if len(value) > MAX_VALUE:
         raise Malformed(
-            "the value of '{0}' has {1} characters; at most {2} are read".format(
-                name, len(value), MAX_VALUE
-            ),
+            f"the value of '{name}' has {len(value)} characters; at most {MAX_VALUE} are read",
             name,
         )
     if not _PRINTABLE.match(value):
         raise Malformed(
-            "the value of '{0}' is not one line of printable ASCII: {1}".format(name, shown(value)),
+            f"the value of '{name}' is not one line of printable ASCII: {shown(value)}",
             name,
         )
 
@@ -197,9 +191,7 @@ def check_value(name: str, value: str) -> None:
 def _check_name(name: str) -> None:
     if len(name) > MAX_NAME or not _NAME.match(name):
         raise Malformed(
-            "{0} is no attribute name; expected at most {1} letters, digits, '_', '.' and '-'".format(
-                shown(name), MAX_NAME
-            )
+            f"{shown(name)} is no attribute name; expected at most {MAX_NAME} letters, digits, '_', '.' and '-'"
         )
 
 

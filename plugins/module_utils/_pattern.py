@@ -62,10 +62,10 @@ class Void(ValueError):
     """
 
     def __init__(self, attribute: str, expected: str, column: int | None = None) -> None:
-        place = "" if column is None else " at column {0}".format(column)
-        super().__init__("{0}{1}: expected {2}".format(attribute, place, expected))
+        place = "" if column is None else f" at column {column}"
+        super().__init__(f"{attribute}{place}: expected {expected}")
         self.attribute = attribute
-        self.expected = expected if column is None else "{0}{1}".format(expected, place)
+        self.expected = expected if column is None else f"{expected}{place}"
 
 
 class _Part:
@@ -145,7 +145,7 @@ class _Scanner:
         values = self._values(*_ITEMS[kind])
         if self._domains.setdefault(name, values) != values:
             self._at = start
-            raise self._void("the same values for '{0}' wherever it is declared".format(name))
+            raise self._void(f"the same values for '{name}' wherever it is declared")
         return name
 
     def _values(
@@ -347,12 +347,8 @@ class _Expression(_Template):
     def _result(self, binding: Binding) -> str:
         result = self._evaluate(binding)
         if result is None:
-            return "no value: {0} divides by zero".format(self.value)
-        return (
-            str(result)
-            if result.denominator == 1
-            else "no value: {0} is {1}".format(self.value, result)
-        )
+            return f"no value: {self.value} divides by zero"
+        return str(result) if result.denominator == 1 else f"no value: {self.value} is {result}"
 
     def _evaluate(self, binding: Binding) -> Fraction | None:
         stack: list[Fraction] = []
@@ -391,16 +387,10 @@ def version_failure(owner: str, subject: str, subject_is_target: bool = True) ->
     """
     owner_version = _descriptor.parse_version(owner)
     subject_version = _descriptor.parse_version(subject)
-    if (
-        owner_version is None
-        or subject_version is None
-        or owner_version[0] != subject_version[0]
-    ):
+    if owner_version is None or subject_version is None or owner_version[0] != subject_version[0]:
         return "version_major"
     source, target = (
-        (owner_version, subject_version)
-        if subject_is_target
-        else (subject_version, owner_version)
+        (owner_version, subject_version) if subject_is_target else (subject_version, owner_version)
     )
     return None if target[1] >= source[1] else "version_minor"
 
@@ -421,7 +411,7 @@ class Pattern:
     ) -> None:
         for name in ("device_api", "type"):
             if not attributes.get(name):
-                raise Void(name, "a value; a set that does not state '{0}' is void".format(name))
+                raise Void(name, f"a value; a set that does not state '{name}' is void")
         self._subject_is_target = subject_is_target
         self._stated = frozenset(name for name, value in attributes.items() if value)
         self._domains: dict[str, tuple[Value, ...]] = {}
@@ -452,7 +442,7 @@ class Pattern:
             if part.variable is not None and part.variable not in self._domains:
                 raise Void(
                     name,
-                    "a declaration of '{0}' somewhere in the set".format(part.variable),
+                    f"a declaration of '{part.variable}' somewhere in the set",
                     part.column,
                 )
         if name == "software_version":
@@ -519,7 +509,10 @@ class Pattern:
             actual = subject.get(template.attribute)
             rule = "present" if actual is None else template.rule
             if template.attribute == "software_version" and actual is not None:
-                rule = version_failure(template.expected(binding), actual, self._subject_is_target) or rule
+                rule = (
+                    version_failure(template.expected(binding), actual, self._subject_is_target)
+                    or rule
+                )
             failures.append(_reason(template.attribute, rule, template.expected(binding), actual))
         return sorted(failures, key=lambda failure: failure["attribute"])
 
@@ -527,7 +520,7 @@ class Pattern:
         """What a match of ``subject`` had to assume."""
         name = _descriptor.API_MUSTS.get(subject.get("device_api", ""))
         if name and name not in self._stated:
-            return ["the pattern states no {0}: any is accepted".format(name)]
+            return [f"the pattern states no {name}: any is accepted"]
         return []
 
     def _plain_failures(self, subject: t.Mapping[str, str]) -> t.Iterator[Reason]:
@@ -570,7 +563,7 @@ class Pattern:
         except _Budget.Spent:
             raise Void(
                 templates[0].attribute,
-                "variables that at most {0} values decide".format(MAX_BINDINGS),
+                f"variables that at most {MAX_BINDINGS} values decide",
             ) from None
 
     def _solve_for(self, subject: t.Mapping[str, str]) -> _Solve:
@@ -636,9 +629,7 @@ def match(
     subject_is_target: bool = True,
 ) -> dict[str, t.Any]:
     """``match_compiled`` for patterns that are used once."""
-    return match_compiled(
-        compile_patterns(patterns, owner_version, subject_is_target), subject
-    )
+    return match_compiled(compile_patterns(patterns, owner_version, subject_is_target), subject)
 
 
 def _set_failures(pattern: Pattern | Void, subject: t.Mapping[str, str]) -> list[Reason]:

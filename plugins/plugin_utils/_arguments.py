@@ -13,7 +13,6 @@ import functools
 import typing as t
 
 from ansible.errors import AnsibleFilterError
-
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor import Malformed
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet import FleetError
 from ansible_collections.vfio.migration.plugins.plugin_utils._verdict import (
@@ -86,7 +85,9 @@ def avoided(value: t.Any) -> frozenset[tuple[str, str | None]]:
 def descriptor_argument(name: str, value: t.Any) -> Descriptor | Malformed:
     """The descriptor in a filter's argument; one that breaks a rule is an answer, one of the wrong shape an error."""
     if not isinstance(value, t.Mapping) or "self" not in value:
-        raise FleetError(f"{name} is no descriptor; expected a mapping with 'self' and 'compatible'")
+        raise FleetError(
+            f"{name} is no descriptor; expected a mapping with 'self' and 'compatible'"
+        )
     try:
         return read_descriptor(value)
     except Malformed as malformed:

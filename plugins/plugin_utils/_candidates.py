@@ -69,9 +69,7 @@ class Candidates:
         self._judge = Judge(direction)
         self._verdicts: dict[tuple[str, str], dict[str, t.Any]] = {}
         self._creatable: dict[tuple[t.Any, ...], Creatable] = {}
-        self._versions = {
-            host.name: dict(_driver_versions(host)) for host in fleet.hosts.values()
-        }
+        self._versions = {host.name: dict(_driver_versions(host)) for host in fleet.hosts.values()}
 
     def existing(self, source: Device, target: Device) -> Existing | None:
         """What ``target`` is to ``source``; ``None`` where one of them has no descriptor."""

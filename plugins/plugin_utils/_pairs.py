@@ -42,7 +42,7 @@ def compatible_pairs(
     pairs = []
     misses: dict[str, list[dict[str, t.Any]]] = {}
     for source, source_devices in from_devices.items():
-        near = []
+        near: list[dict[str, t.Any]] = []
         for target, target_devices in to_devices.items():
             count = _pairs_between_hosts(source_devices, target_devices)
             existing = candidates.existing(source_devices[0], target_devices[0])
@@ -158,7 +158,7 @@ def _creatable(
                     (mdev_type.id, made.attributes, made.set),
                     {
                         "type": mdev_type.id,
-                        "attributes": [dict(name=n, value=v) for n, v in made.attributes],
+                        "attributes": [{"name": n, "value": v} for n, v in made.attributes],
                         "set": made.set,
                         "bindings": made.bindings,
                         "certainty": "provisional",

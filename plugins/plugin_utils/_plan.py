@@ -100,7 +100,7 @@ def requested(
             if name not in fleet.hosts:
                 raise FleetError(f"cannot drain {name}: {why_unknown(fleet, name)}")
         return [guest for guest in guests if guest.devices[0].host in drain]
-    chosen = []
+    chosen: list[Guest] = []
     for source in sources or ():
         found = [guest for guest in guests if _names(source, guest)]
         if not found:
@@ -109,7 +109,9 @@ def requested(
     return sorted(chosen, key=lambda guest: guest.key)
 
 
-def nearest_reasons(fleet: Fleet, source: Device, host: str, direction: str) -> list[dict[str, t.Any]]:
+def nearest_reasons(
+    fleet: Fleet, source: Device, host: str, direction: str
+) -> list[dict[str, t.Any]]:
     """The reasons of what on ``host`` comes nearest to receiving ``source``, as a verdict has them."""
     misses = _nearest_misses(fleet.hosts[host], Candidates(fleet, direction), source)
     return misses[0][1] if misses else []
@@ -164,7 +166,9 @@ class _Room:
         """Why ``option`` is not to be had any more; ``None`` where it is."""
         if option.existing is not None:
             taken = option.existing.device.id
-            return f"{taken} is taken by this plan" if (option.host, taken) in self.devices else None
+            return (
+                f"{taken} is taken by this plan" if (option.host, taken) in self.devices else None
+            )
         if option.parent is None or option.mdev_type is None or option.creatable is None:
             return None
         key = (option.host, option.parent.id)
@@ -304,9 +308,7 @@ class _Planner:
         return self._steps < MAX_STEPS
 
     def _descend(self, guests: list[Guest], index: int) -> None:
-        if self._best is not None and (
-            self._cost() >= self._best[0] or self._steps >= MAX_STEPS
-        ):
+        if self._best is not None and (self._cost() >= self._best[0] or self._steps >= MAX_STEPS):
             return
         if index == len(guests):
             self._best = (self._cost(), list(self._placed))
@@ -398,7 +400,9 @@ class _Planner:
             "direction": self._request.direction,
             "policy": self._request.policy,
             "placements": placements,
-            "unplaced": [self._left_behind(guest, device) for guest in left for device in guest.devices],
+            "unplaced": [
+                self._left_behind(guest, device) for guest in left for device in guest.devices
+            ],
             "hosts": dict(sorted(hosts.items())),
             "map": mapping,
             "unknown": self._fleet.unknown,
@@ -409,7 +413,7 @@ class _Planner:
     ) -> dict[str, t.Any]:
         if option.existing is not None:
             device, verdict = option.existing.device, option.existing.verdict
-            target = {
+            target: dict[str, t.Any] = {
                 "host": option.host,
                 "kind": device.kind,
                 "id": device.id,
@@ -420,7 +424,11 @@ class _Planner:
             }
             found = {key: verdict[key] for key in ("set", "bindings", "certainty", "warnings")}
         else:
-            target = {"host": option.host, "kind": "mdev", "id": _new_id(source, option.host, taken)}
+            target = {
+                "host": option.host,
+                "kind": "mdev",
+                "id": _new_id(source, option.host, taken),
+            }
             found = {"certainty": "provisional"}
             if option.parent and option.mdev_type and option.creatable:
                 made = option.creatable

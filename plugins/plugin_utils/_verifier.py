@@ -17,7 +17,9 @@ from ansible_collections.vfio.migration.plugins.module_utils import _descriptor,
 Facts = t.Mapping[str, t.Mapping[str, t.Any]]
 
 
-def violations(plan: t.Mapping[str, t.Any], facts: Facts, drain: t.Collection[str] = ()) -> list[str]:
+def violations(
+    plan: t.Mapping[str, t.Any], facts: Facts, drain: t.Collection[str] = ()
+) -> list[str]:
     """The rules that ``plan`` breaks, in sentences; empty for a sound plan.
 
     ``facts`` maps host to its ``vfio_migration`` facts, ``drain`` are the hosts that are to be emptied.
@@ -32,9 +34,7 @@ def violations(plan: t.Mapping[str, t.Any], facts: Facts, drain: t.Collection[st
 
 
 class _Check:
-    def __init__(
-        self, plan: t.Mapping[str, t.Any], facts: Facts, drain: t.Collection[str]
-    ) -> None:
+    def __init__(self, plan: t.Mapping[str, t.Any], facts: Facts, drain: t.Collection[str]) -> None:
         self._plan = plan
         self._facts = facts
         self._drain = drain
@@ -90,7 +90,9 @@ class _Check:
             for mdev_type, count in types.items():
                 offered = self._type(host, parent, mdev_type)
                 if offered is None or count > offered["available_instances"]:
-                    self.broken.append(f"{count} of {mdev_type} are not to be had under {parent} on {host}")
+                    self.broken.append(
+                        f"{count} of {mdev_type} are not to be had under {parent} on {host}"
+                    )
 
     def derived_tables(self) -> None:
         """``map`` and ``hosts`` say the same as the placements."""
@@ -148,7 +150,12 @@ class _Check:
         }
         if parent["pci_id"] is not None:
             predicted["pci_id"] = parent["pci_id"]
-        if _pattern.match(source["compatible"], predicted, source["self"]["software_version"])["set"] is None:
+        if (
+            _pattern.match(source["compatible"], predicted, source["self"]["software_version"])[
+                "set"
+            ]
+            is None
+        ):
             self.broken.append(f"{key} would not be compatible with {_key(placement['source'])}")
 
     def _accepted(self, source: dict[str, t.Any], target: dict[str, t.Any]) -> bool:
@@ -182,7 +189,9 @@ class _Check:
         descriptor = self._facts[host]["descriptors"][device["descriptor"]]
         return {
             "self": _descriptor.normalise(descriptor["self"].items()),
-            "compatible": [_descriptor.normalise(each.items()) for each in descriptor["compatible"]],
+            "compatible": [
+                _descriptor.normalise(each.items()) for each in descriptor["compatible"]
+            ],
         }
 
 
@@ -190,9 +199,7 @@ def _key(device: t.Mapping[str, t.Any]) -> tuple[str, str]:
     return (device["host"], device["id"])
 
 
-def _named(
-    entries: t.Iterable[t.Mapping[str, t.Any]], name: str
-) -> t.Mapping[str, t.Any] | None:
+def _named(entries: t.Iterable[t.Mapping[str, t.Any]], name: str) -> t.Mapping[str, t.Any] | None:
     return next((entry for entry in entries if entry["id"] == name), None)
 
 
