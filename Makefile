@@ -1,0 +1,51 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+
+VENV := .venv/.ready
+
+.PHONY: help test demo bench lint format units docs lab-up lab-down lab-status clean
+
+help: ## Show this help.
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand --tabs=12
+
+test: $(VENV) ## Run every check, on the lab too.
+	python tests/run_checks.py
+
+demo: $(VENV) ## Show the whole job on the lab.
+	tests/demo/run
+
+bench: $(VENV) ## Measure the modules on a lab host.
+	python tests/bench
+
+lint: $(VENV) ## Check format, style and types.
+	nox --session lint ansible-lint
+
+format: $(VENV) ## Format the Python code.
+	nox --session formatters -- --fix
+
+units: $(VENV) ## Run the unit tests.
+	nox --session units
+
+docs: $(VENV) ## Build the documentation as HTML in docs/build/html.
+	nox --session docs
+
+lab-up: ## Start the lab.
+	python3 tests/lab/lab.py up
+
+lab-down: ## Stop the lab.
+	python3 tests/lab/lab.py down
+
+lab-status: ## Show the lab's hosts.
+	python3 tests/lab/lab.py status
+
+clean: lab-down ## Stop the lab and remove what was built here.
+	rm -rf .ansible .lab .mypy_cache .nox .pytest_cache .ruff_cache .venv docs/build tests/output
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+$(VENV): .ci/requirements.txt .ci/system-packages
+	.ci/system-packages
+	python3 -m venv .venv
+	python -m pip install --quiet --requirement .ci/requirements.txt
+	@touch $@
