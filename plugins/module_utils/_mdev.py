@@ -1,0 +1,469 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+# Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Do not use this from other collections or standalone plugins/modules!
+
+"""Mediated devices as a host should have them: what is wanted, what there is, and what is to be done.
+
+Compares and checks; changes nothing. ``_transaction`` carries the plan out.
+"""
+
+from __future__ import annotations
+
+import errno
+import re
+import stat
+
+from ansible_collections.vfio.migration.plugins.module_utils import _descriptor, _pattern
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor import Malformed, shown
+from ansible_collections.vfio.migration.plugins.module_utils._device import (
+    MDEV_DEVICES,
+    MDEV_PARENTS,
+    MediatedDevice,
+    Parent,
+    Problem,
+    is_attribute_name,
+    read_descriptor,
+)
+from ansible_collections.vfio.migration.plugins.module_utils._holders import nodes
+from ansible_collections.vfio.migration.plugins.module_utils._mdevctl import (
+    MdevctlError,
+    is_defined,
+)
+from ansible_collections.vfio.migration.plugins.module_utils._sysfs import words
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # pragma: no cover
+    import typing as t
+
+    from ansible_collections.vfio.migration.plugins.module_utils._holders import Holders
+    from ansible_collections.vfio.migration.plugins.module_utils._mdevctl import Mdevctl
+    from ansible_collections.vfio.migration.plugins.module_utils._sysfs import Sysfs
+
+PRESENT = "present"
+ABSENT = "absent"
+
+CREATED = "created"
+CONFIGURED = "configured"
+UNCHANGED = "unchanged"
+REMOVED = "removed"
+DEFINED = "defined"
+UNDEFINED = "undefined"
+
+_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\Z")
+_INTEGER = re.compile(r"[+-]?(?:0[xX][0-9a-fA-F]+|[0-9]+)\Z")
+_MAX_LISTED = 12
+
+
+class Failure(Exception):
+    """The call failed at ``step``; ``details`` is what a caller's program may want to know.
+
+    ``device`` is the UUID it failed for, ``error`` the kernel's, ``hint`` the likely cause or what to do.
+    """
+
+    def __init__(
+        self,
+        step: str,
+        message: str,
+        device: str | None = None,
+        error: OSError | None = None,
+        hint: str | None = None,
+        reasons: t.Sequence[t.Mapping[str, t.Any]] = (),
+    ) -> None:
+        name = None
+        if error is not None:
+            name = errno.errorcode.get(error.errno or 0)
+            message += f": {words(error)} ({name})"
+        if hint is not None:
+            message += f". Hint: {hint}"
+        super().__init__(message if device is None else f"device {device}: {message}")
+        self.details = {
+            "step": step,
+            "device": device,
+            "errno": name,
+            "hint": hint,
+            "reasons": list(reasons),
+            "undone": [],
+            "left": [],
+        }
+
+
+class Wanted:
+    """A device as the user wants it; ``attributes`` are names and values in order, ``accept`` normalised sets."""
+
+    def __init__(
+        self,
+        uuid: str,
+        parent: str | None,
+        type_id: str | None,
+        attributes: list[tuple[str, str]],
+        accept: list[dict[str, str]] | None,
+    ) -> None:
+        self.uuid = uuid
+        self.parent = parent
+        self.type = type_id
+        self.attributes = attributes
+        self.accept = accept
+
+
+class Action:
+    """What is to be done for one device.
+
+    ``before`` and ``after`` are ``{parent, type, attributes}``, or ``None`` where there is no device. ``own`` is its
+    descriptor's ``self`` before, ``nodes`` are the paths by which a process may hold it.
+    """
+
+    def __init__(self, wanted: Wanted, action: str) -> None:
+        self.wanted = wanted
+        self.action = action
+        self.before: dict[str, t.Any] | None = None
+        self.after: dict[str, t.Any] | None = None
+        self.own: dict[str, str] | None = None
+        self.nodes: list[str] = []
+        # What mdevctl is to be told: the change, and its definitions of the device before by parent.
+        self.definition: str | None = None
+        self.definitions: dict[str, dict[str, t.Any]] = {}
+
+    @property
+    def changes(self) -> bool:
+        return self.action != UNCHANGED or self.definition in (DEFINED, UNDEFINED)
+
+    def predicted(self) -> dict[str, t.Any]:
+        """The device as it will be: the result in check mode."""
+        device = self.after or self.before or {}
+        return result(
+            self,
+            device.get("parent", self.wanted.parent),
+            device.get("type", self.wanted.type),
+            device["attributes"] if self.after else [],
+            self.own if self.action == UNCHANGED else None,
+        )
+
+
+def result(
+    action: Action,
+    parent: str | None,
+    type_id: str | None,
+    attributes: list[dict[str, str]],
+    own: dict[str, str] | None,
+) -> dict[str, t.Any]:
+    """What the module returns of one device."""
+    return {
+        "uuid": action.wanted.uuid,
+        "parent": parent,
+        "type": type_id,
+        "action": action.action,
+        "definition": action.definition,
+        "attributes": attributes,
+        "self": own,
+    }
+
+
+def diff(actions: t.Iterable[Action]) -> dict[str, dict[str, t.Any]]:
+    """``before`` and ``after`` of the devices that change, by UUID."""
+    changing = [action for action in actions if action.changes]
+    return {
+        "before": {action.wanted.uuid: action.before for action in changing if action.before},
+        "after": {action.wanted.uuid: action.after for action in changing if action.after},
+    }
+
+
+# --- what is wanted --------------------------------------------------------------------------------------------------
+
+
+def validate(devices: t.Iterable[t.Mapping[str, t.Any]], state: str) -> list[Wanted]:
+    """The devices of the user's list, in order; raises ``Failure`` where one is not what it should be."""
+    wanted = [_validated(device, state) for device in devices]
+    seen = set()
+    for each in wanted:
+        if each.uuid in seen:
+            raise Failure("validate", "it is in the list of devices twice", each.uuid)
+        seen.add(each.uuid)
+    return wanted
+
+
+def _validated(device: t.Mapping[str, t.Any], state: str) -> Wanted:
+    uuid = device["uuid"].lower()
+    if not _UUID.match(uuid):
+        raise Failure(
+            "validate",
+            f"{shown(device['uuid'])} is no UUID; expected 8, 4, 4, 4 and 12 hex digits with '-' between them",
+        )
+    for name in ("parent", "type"):
+        value = device[name]
+        if value is None:
+            if state == PRESENT:
+                raise Failure("validate", f"'{name}' is missing; it is needed to create it", uuid)
+        elif value in ("", ".", "..") or "/" in value or not value.isprintable():
+            raise Failure("validate", f"{shown(value)} is not the name of a {name}", uuid)
+    attributes = [(each["name"], each["value"].strip()) for each in device["attributes"] or []]
+    try:
+        for name, value in attributes:
+            if not is_attribute_name(name):
+                raise Malformed(
+                    f"{shown(name)} is not the name of an attribute that may be written; expected 'name' or"
+                    " 'group/name' of letters, digits, '_', '.' and '-', and none of the kernel's own"
+                )
+            _descriptor.check_value(name, value)
+        accept = _accepted(device["accept"])
+    except Malformed as malformed:
+        raise Failure("validate", str(malformed), uuid) from None
+    return Wanted(uuid, device["parent"], device["type"], attributes, accept)
+
+
+def _accepted(sets: list[dict[str, t.Any]] | None) -> list[dict[str, str]] | None:
+    if sets is None:
+        return None
+    if not sets:
+        raise Malformed("'accept' has no set, so no device matches; leave it out for no check")
+    return [
+        _descriptor.normalise((name, str(value)) for name, value in each.items()) for each in sets
+    ]
+
+
+# --- what there is, and what is to be done ---------------------------------------------------------------------------
+
+
+class Planner:
+    """Compares what is wanted with what there is; ``mdevctl`` is given where definitions are wanted too."""
+
+    def __init__(
+        self,
+        sysfs: Sysfs,
+        scan_holders: t.Callable[[], Holders],
+        mdevctl: Mdevctl | None,
+    ) -> None:
+        self._sysfs = sysfs
+        self._scan_holders = scan_holders
+        self._mdevctl = mdevctl
+        self._parents: dict[str, Parent] = {}
+
+    def plan(self, wanted: t.Iterable[Wanted], state: str) -> list[Action]:
+        """What is to be done, in order; raises ``Failure`` where it cannot be done."""
+        actions = []
+        for each in wanted:
+            try:
+                actions.append(self._action(each, state))
+            except Problem as problem:
+                raise Failure("inspect", str(problem), each.uuid) from None
+        self._check_instances(actions)
+        self._check_holders(actions)
+        if self._mdevctl:
+            self._plan_definitions(actions, state, self._mdevctl)
+        return actions
+
+    def _action(self, wanted: Wanted, state: str) -> Action:
+        if self._sysfs.exists(MDEV_DEVICES, wanted.uuid):
+            with MediatedDevice(self._sysfs, wanted.uuid, self._parents) as device:
+                return self._existing(wanted, state, device)
+        if state == ABSENT:
+            return Action(wanted, UNCHANGED)
+        self._check_type(wanted)
+        action = Action(wanted, CREATED)
+        action.after = _state(wanted.parent, wanted.type, wanted.attributes)
+        return action
+
+    def _existing(self, wanted: Wanted, state: str, device: MediatedDevice) -> Action:
+        for name, expected, actual in (
+            ("parent", wanted.parent, device.parent),
+            ("type", wanted.type, device.type),
+        ):
+            if expected is not None and expected != actual:
+                raise Failure(
+                    "inspect",
+                    f"it exists with the {name} {actual}, not {expected}; it is left as it is",
+                    wanted.uuid,
+                )
+        descriptor, attributes, problems = read_descriptor(device)
+        current = {each["name"]: each["value"] for each in attributes}
+        writes = differing(device, wanted.attributes) if state == PRESENT else []
+        action = Action(wanted, REMOVED if state == ABSENT else CONFIGURED if writes else UNCHANGED)
+        action.before = _state(device.parent, device.type, current.items())
+        if state == PRESENT:
+            current.update(writes)
+            action.after = _state(device.parent, device.type, current.items())
+        if action.action == UNCHANGED:
+            verify(wanted, descriptor, problems)
+        action.own = descriptor["self"] if descriptor else None
+        action.nodes = nodes(device.iommu_group, device.character_devices())
+        return action
+
+    def _check_type(self, wanted: Wanted) -> None:
+        parents = self._sysfs.names(MDEV_PARENTS)
+        if wanted.parent not in parents:
+            raise Failure(
+                "inspect",
+                f"there is no parent {wanted.parent} in {self._sysfs.path(MDEV_PARENTS)}; {_listed(parents)}",
+                wanted.uuid,
+            )
+        types = self._parent(wanted.parent).type_ids()
+        if wanted.type not in types:
+            raise Failure(
+                "inspect",
+                f"the parent {wanted.parent} has no type {wanted.type}; {_listed(types)}",
+                wanted.uuid,
+            )
+
+    def _check_instances(self, actions: t.Iterable[Action]) -> None:
+        # The types of a parent share what there is, so more may be too much yet: there the driver has the last word.
+        needed: dict[tuple[str, str], int] = {}
+        for action in actions:
+            parent, type_id = action.wanted.parent, action.wanted.type
+            if action.action != CREATED or parent is None or type_id is None:
+                continue
+            number = needed[parent, type_id] = needed.get((parent, type_id), 0) + 1
+            try:
+                available = self._parent(parent).read_type(type_id)["available_instances"]
+            except Problem as problem:
+                raise Failure("inspect", str(problem), action.wanted.uuid) from None
+            if number > available:
+                raise Failure(
+                    "inspect",
+                    f"no instance of type {type_id} is left for it under {parent}: available_instances is {available},"
+                    f" and it is number {number} that this call creates",
+                    action.wanted.uuid,
+                )
+
+    def _check_holders(self, actions: t.Iterable[Action]) -> None:
+        touched = [action for action in actions if action.action in (CONFIGURED, REMOVED)]
+        if touched:
+            holders = self._scan_holders()
+            for action in touched:
+                problem = held(holders, action.nodes)
+                if problem:
+                    raise Failure("inspect", problem, action.wanted.uuid)
+
+    def _plan_definitions(self, actions: t.Iterable[Action], state: str, mdevctl: Mdevctl) -> None:
+        try:
+            definitions = mdevctl.definitions()
+        except MdevctlError as error:
+            raise Failure("inspect", str(error)) from None
+        for action in actions:
+            wanted = action.wanted
+            found = definitions.get(wanted.uuid, {})
+            others = sorted(set(found) - {wanted.parent})
+            action.definition = UNCHANGED
+            if state == ABSENT:
+                action.definitions = (
+                    found
+                    if wanted.parent is None
+                    else {parent: each for parent, each in found.items() if parent not in others}
+                )
+                if action.definitions:
+                    action.definition = UNDEFINED
+            elif others:
+                raise Failure(
+                    "inspect",
+                    f"mdevctl has a definition of it under {', '.join(others)}, not {wanted.parent};"
+                    " it is left as it is",
+                    wanted.uuid,
+                )
+            elif not is_defined(found.get(wanted.parent or ""), wanted.type, wanted.attributes):
+                action.definitions = found
+                action.definition = DEFINED
+
+    def _parent(self, name: str) -> Parent:
+        if name not in self._parents:
+            self._parents[name] = Parent(self._sysfs, name)
+        return self._parents[name]
+
+
+def resolve(device: MediatedDevice, files: t.Iterable[str], name: str) -> str:
+    """The attribute file of ``files`` that ``name`` means: with its group, or the one group that has it."""
+    if name in files:
+        return name
+    path = device.directory.path(name)
+    found = [] if "/" in name else [each for each in files if each.endswith("/" + name)]
+    if not found:
+        raise Problem(path, f"no such attribute; {_listed(files)}")
+    if len(found) > 1:
+        raise Problem(path, f"several groups have it; expected one of {', '.join(found)}")
+    return found[0]
+
+
+def differing(
+    device: MediatedDevice, attributes: t.Iterable[tuple[str, str]]
+) -> list[tuple[str, str]]:
+    """What of ``attributes`` must be written, in order, with resolved names.
+
+    Of a name that repeats the last value counts. What cannot be read back counts as equal.
+    """
+    files = device.attribute_files()
+    resolved = [(resolve(device, files, name), value) for name, value in attributes]
+    different = {
+        name
+        for name, value in dict(resolved).items()
+        if files[name] & stat.S_IRUSR and not equal(device.attribute(name), value)
+    }
+    return [(name, value) for name, value in resolved if name in different]
+
+
+def equal(one: str, other: str) -> bool:
+    """Whether two values are the same, as text or as integers, decimal or ``0x``."""
+    if one == other:
+        return True
+    if not (_INTEGER.match(one) and _INTEGER.match(other)):
+        return False
+    return _integer(one) == _integer(other)
+
+
+def verify(
+    wanted: Wanted, descriptor: t.Mapping[str, t.Any] | None, problems: t.Sequence[Problem]
+) -> None:
+    """Raises ``Failure`` where the device is not one that the user accepts."""
+    if wanted.accept is None:
+        return
+    if descriptor is None:
+        found = "; ".join(str(problem) for problem in problems)
+        raise Failure("verify", f"it has no valid descriptor to verify: {found}", wanted.uuid)
+    verdict = _pattern.match(wanted.accept, descriptor["self"])
+    if verdict["set"] is None:
+        reasons = verdict["reasons"]
+        raise Failure(
+            "verify",
+            "it matches no set of 'accept': " + "; ".join(_reason(each) for each in reasons),
+            wanted.uuid,
+            reasons=reasons,
+        )
+
+
+def held(holders: Holders, device_nodes: t.Iterable[str]) -> str | None:
+    """Why a device must not be touched, as a process holds it or may; ``None`` where it is free."""
+    holder = holders.of(device_nodes)
+    if holder is None:
+        return None
+    if holder["pid"] is None:
+        return "it cannot be told whether a process holds it; run as root, on the host itself and with its own /sys"
+    return f"process {holder['pid']} ({holder['name']}) holds it; stop that first"
+
+
+def _reason(reason: t.Mapping[str, t.Any]) -> str:
+    actual = "nothing" if reason["actual"] is None else reason["actual"]
+    return (
+        f"set {reason['set']}: {reason['attribute']} is {actual}, expected {reason['expected']}"
+        f" ({reason['rule']})"
+    )
+
+
+def _state(
+    parent: str | None, type_id: str | None, attributes: t.Iterable[tuple[str, str]]
+) -> dict[str, t.Any]:
+    return {
+        "parent": parent,
+        "type": type_id,
+        "attributes": [{"name": name, "value": value} for name, value in attributes],
+    }
+
+
+def _listed(names: t.Iterable[str]) -> str:
+    every = list(names)
+    if not every:
+        return "there is none"
+    more = f" and {len(every) - _MAX_LISTED} more" if len(every) > _MAX_LISTED else ""
+    return f"there is {', '.join(every[:_MAX_LISTED])}{more}"
+
+
+def _integer(text: str) -> int:
+    return int(text, 16 if "x" in text.lower() else 10)

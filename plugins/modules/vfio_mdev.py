@@ -1,0 +1,419 @@
+#!/usr/bin/python
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: vfio_mdev
+short_description: Create, configure and remove mediated devices
+version_added: 0.1.0
+description:
+  - Creates mediated devices (mdev), writes their attributes in order, and verifies what came of it; or removes them.
+  - One call takes a host's whole list and is a transaction. Everything is checked before anything is touched. If a device then
+    cannot be created, configured or verified, what the call did before is undone again in reverse order, and the error says which
+    device failed at which step, why, and what could not be undone. The same happens if the call is stopped with a signal.
+  - A device that exists with another parent or type is an error; it is never replaced.
+author:
+  - vfio.migration contributors (@vfio-migration)
+requirements:
+  - mdevctl, for O(persistent=true)
+notes:
+  - Needs root rights, except in check mode where nothing would have to be removed or reconfigured.
+  - A device that a process holds is neither removed nor reconfigured, nor is one of which that cannot be told, as in a container
+    or with a copied tree.
+  - Attributes are compared as text, or as integers if both values are integers, decimal or with C(0x). Attributes that can only be
+    written, such as C(assign_adapter) of C(vfio_ap), cannot be compared. They are written to a new device and count as equal on one
+    that exists.
+  - A removal cannot be undone. If one of several devices cannot be removed, those removed before are listed under RV(left).
+extends_documentation_fragment:
+  - vfio.migration._attributes
+  - vfio.migration._attributes.actiongroup_vfio
+attributes:
+  check_mode:
+    support: full
+    details:
+      - What O(devices[].accept) would find can be predicted only for devices that exist and need no configuration.
+  diff_mode:
+    support: full
+  idempotent:
+    support: full
+options:
+  devices:
+    description:
+      - The mediated devices, in the order in which they are created.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      uuid:
+        description: The UUID of the device.
+        type: str
+        required: true
+      parent:
+        description:
+          - The name of the parent, as in C(/sys/class/mdev_bus).
+          - Needed with O(state=present). With O(state=absent), a device with another parent is an error.
+        type: str
+      type:
+        description:
+          - The id of the type, as in the parent's C(mdev_supported_types).
+          - Needed with O(state=present). With O(state=absent), a device of another type is an error.
+        type: str
+      attributes:
+        description:
+          - What to write to the device's attributes, in this order. A name may repeat.
+          - Not used with O(state=absent).
+        type: list
+        elements: dict
+        suboptions:
+          name:
+            description:
+              - The name of the attribute, C(name) or C(group/name). A name without group may lie in the device's directory, or in one
+                group there.
+              - Names of the kernel's own files, and names that lead elsewhere, are refused.
+            type: str
+            required: true
+          value:
+            description: The value, one line of text.
+            type: str
+            required: true
+      accept:
+        description:
+          - Attribute patterns, as in C(compatible) of a source device. When the device is configured its own C(self) must match
+            one of them.
+          - C(software_version) is compared only with patterns that state it.
+          - Not used with O(state=absent).
+        type: list
+        elements: dict
+  state:
+    description: Whether the devices should exist.
+    type: str
+    choices:
+      - present
+      - absent
+    default: present
+  persistent:
+    description:
+      - Whether the devices are also defined in mdevctl, to be started automatically, so that they are back after a reboot; with
+        O(state=absent), whether their definitions are removed too.
+      - If V(false), definitions are left as they are.
+    type: bool
+    default: false
+  timeout:
+    description:
+      - How many seconds to wait for the kernel to show a new device and the attributes named in O(devices[].attributes), and for a
+        removed one to go.
+    type: int
+    default: 10
+  sysfs:
+    description: The sysfs tree to work in.
+    type: path
+    default: /sys
+seealso:
+  - module: vfio.migration.vfio_migration_facts
+"""
+
+EXAMPLES = r"""
+- name: Create a device that can take the place of one on another host
+  vfio.migration.vfio_mdev:
+    devices:
+      - uuid: 882cc4da-dede-11e7-9180-078a62063ab1
+        parent: "0000:00:02.0"
+        type: i915-GVTg_V5_8
+        attributes:
+          - name: aggregator
+            value: "4"
+        accept:
+          - software_version: 0.1.0
+            device_api: vfio-pci
+            type: "i915-GVTg_V5_{val1:int:1,2,4,8}"
+            pci_id: "80865963"
+            aggregator: "{val1}/2"
+
+- name: Create a cryptographic device that is back after a reboot
+  vfio.migration.vfio_mdev:
+    devices:
+      - uuid: 62177883-f1bb-47f0-914d-32a22e3a8804
+        parent: matrix
+        type: vfio_ap-passthrough
+        attributes:
+          - name: assign_adapter
+            value: "5"
+          - name: assign_domain
+            value: "4"
+          - name: assign_domain
+            value: "0xab"
+    persistent: true
+
+- name: Remove a device
+  vfio.migration.vfio_mdev:
+    devices:
+      - uuid: 882cc4da-dede-11e7-9180-078a62063ab1
+    state: absent
+"""
+
+RETURN = r"""
+devices:
+  description: The devices, in the order of O(devices). In check mode, as they would be.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    uuid:
+      description: The UUID of the device.
+      type: str
+      returned: success
+      sample: 882cc4da-dede-11e7-9180-078a62063ab1
+    parent:
+      description: The name of its parent, V(null) if there is no device and none was given.
+      type: str
+      returned: success
+      sample: "0000:00:02.0"
+    type:
+      description: The id of its type, V(null) if there is no device and none was given.
+      type: str
+      returned: success
+      sample: i915-GVTg_V5_8
+    action:
+      description: What was done, one of V(created), V(configured), V(unchanged) and V(removed).
+      type: str
+      returned: success
+      sample: created
+    definition:
+      description:
+        - What was done to its definition in mdevctl, one of V(defined), V(undefined) and V(unchanged); V(null) unless
+          O(persistent=true).
+      type: str
+      returned: success
+      sample: null
+    attributes:
+      description: The attributes that can be configured on it and be read.
+      type: list
+      elements: dict
+      returned: success
+      contains:
+        name:
+          description: The attribute's file, as C(name) or C(group/name).
+          type: str
+          returned: success
+          sample: intel_vgpu/aggregator
+        value:
+          description: The attribute's value.
+          type: str
+          returned: success
+          sample: "4"
+    self:
+      description:
+        - The device's own attribute set, as its descriptor states it; V(null) if it has no valid descriptor, or in check mode if it
+          would change.
+      type: dict
+      returned: success
+      sample:
+        aggregator: "4"
+        device_api: vfio-pci
+        pci_id: "80865963"
+        software_version: 0.1.0
+        type: i915-GVTg_V5_8
+step:
+  description:
+    - The step that failed, one of V(validate), V(inspect), V(create), V(wait), V(attribute), V(verify), V(remove) and V(define).
+    - Up to V(inspect), nothing was touched.
+  returned: failure
+  type: str
+  sample: attribute
+device:
+  description: The UUID of the device that it failed for, V(null) if it was none in particular.
+  returned: failure
+  type: str
+  sample: 882cc4da-dede-11e7-9180-078a62063ab1
+errno:
+  description: The name of the kernel's error, V(null) if it was none.
+  returned: failure
+  type: str
+  sample: ENOSPC
+hint:
+  description: The likely cause or what to do about it, V(null) if there is none to give.
+  returned: failure
+  type: str
+  sample: the parent has not enough left for this value
+reasons:
+  description: Why the device matches no set of O(devices[].accept), with RV(step=verify); else empty.
+  returned: failure
+  type: list
+  elements: dict
+  contains:
+    set:
+      description: The index of the set in O(devices[].accept).
+      type: int
+      returned: failure
+      sample: 0
+    attribute:
+      description: The attribute that does not match.
+      type: str
+      returned: failure
+      sample: pci_id
+    rule:
+      description: The rule that it breaks.
+      type: str
+      returned: failure
+      sample: equal
+    expected:
+      description: What would match.
+      type: str
+      returned: failure
+      sample: "80865963"
+    actual:
+      description: What the device has, V(null) if nothing.
+      type: str
+      returned: failure
+      sample: 8086591d
+undone:
+  description: What the call had done and undid again, in the order of undoing.
+  returned: failure
+  type: list
+  elements: dict
+  contains:
+    device:
+      description: The UUID of the device.
+      type: str
+      returned: failure
+      sample: 882cc4da-dede-11e7-9180-078a62063ab1
+    change:
+      description: What had been done, V(created), V(defined), V(undefined) or the attribute that was written, C(group/name=value).
+      type: str
+      returned: failure
+      sample: created
+left:
+  description: What the call had done and could not undo; empty if the host is as it was before.
+  returned: failure
+  type: list
+  elements: dict
+  contains:
+    device:
+      description: The UUID of the device.
+      type: str
+      returned: failure
+      sample: 882cc4da-dede-11e7-9180-078a62063ab1
+    change:
+      description: What was done, as in RV(undone[].change), or V(removed).
+      type: str
+      returned: failure
+      sample: created
+    problem:
+      description: Why it was not undone.
+      type: str
+      returned: failure
+      sample: process 4711 (vm-17) holds it; stop that first
+"""
+
+import signal
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.vfio.migration.plugins.module_utils import _holders
+from ansible_collections.vfio.migration.plugins.module_utils._mdev import (
+    ABSENT,
+    PRESENT,
+    Failure,
+    Planner,
+    diff,
+    validate,
+)
+from ansible_collections.vfio.migration.plugins.module_utils._mdevctl import Mdevctl
+from ansible_collections.vfio.migration.plugins.module_utils._sysfs import Sysfs
+from ansible_collections.vfio.migration.plugins.module_utils._transaction import Transaction
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # pragma: no cover
+    import typing as t
+
+
+class Interruption:
+    """Notes the signals that ask to stop, so that they take effect between two steps and not in one."""
+
+    def __init__(self) -> None:
+        self._name: str | None = None
+        for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._note)
+
+    def name(self) -> str | None:
+        """The name of the signal that came, ``None`` if none did."""
+        return self._name
+
+    def _note(self, number: int, frame: t.Any) -> None:
+        self._name = signal.Signals(number).name
+
+
+def run(module: AnsibleModule) -> dict[str, t.Any]:
+    """What the module is to do; returns its result or raises ``Failure``."""
+    params = module.params
+    sysfs = Sysfs(params["sysfs"])
+    scan_holders = _holders.scan if sysfs.live else _holders.unknown
+    wanted = validate(params["devices"], params["state"])
+    mdevctl = _mdevctl(module, sysfs) if params["persistent"] else None
+    actions = Planner(sysfs, scan_holders, mdevctl).plan(wanted, params["state"])
+    if module.check_mode:
+        devices = [action.predicted() for action in actions]
+    else:
+        transaction = Transaction(
+            sysfs, scan_holders, mdevctl, params["timeout"], Interruption().name
+        )
+        devices = transaction.apply(actions)
+    result: dict[str, t.Any] = {
+        "changed": any(action.changes for action in actions),
+        "devices": devices,
+    }
+    if module._diff:
+        result["diff"] = diff(actions)
+    return result
+
+
+def _mdevctl(module: AnsibleModule, sysfs: Sysfs) -> Mdevctl:
+    path = module.get_bin_path("mdevctl")
+    if path is None:
+        raise Failure("validate", "'persistent' needs mdevctl, which is not installed on the host")
+    if not sysfs.live:
+        raise Failure("validate", "'persistent' works with the running kernel's /sys alone")
+    module.run_command_environ_update = {"LANGUAGE": "C", "LC_ALL": "C"}
+    return Mdevctl(lambda arguments, data: module.run_command([path, *arguments], data=data))
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "devices": {
+                "type": "list",
+                "elements": "dict",
+                "required": True,
+                "options": {
+                    "uuid": {"type": "str", "required": True},
+                    "parent": {"type": "str"},
+                    "type": {"type": "str"},
+                    "attributes": {
+                        "type": "list",
+                        "elements": "dict",
+                        "options": {
+                            "name": {"type": "str", "required": True},
+                            "value": {"type": "str", "required": True},
+                        },
+                    },
+                    "accept": {"type": "list", "elements": "dict"},
+                },
+            },
+            "state": {"type": "str", "choices": [PRESENT, ABSENT], "default": PRESENT},
+            "persistent": {"type": "bool", "default": False},
+            "timeout": {"type": "int", "default": 10},
+            "sysfs": {"type": "path", "default": "/sys"},
+        },
+        supports_check_mode=True,
+    )
+    try:
+        result = run(module)
+    except Failure as failure:
+        module.fail_json(msg=str(failure), changed=bool(failure.details["left"]), **failure.details)
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()
