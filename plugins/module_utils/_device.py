@@ -144,9 +144,18 @@ class Device:
         self._sysfs = sysfs
         with problems_at(self.path):
             self.directory = sysfs.open(self.place, name)
-            self.entries = self.directory.entries()
+        try:
+            with problems_at(self.path):
+                self.entries = self.directory.entries()
+            self._inspect()
+        except Problem:
+            self.directory.close()
+            raise
 
-    def __enter__(self) -> Device:
+    def _inspect(self) -> None:
+        """Finds out what else every device of the kind must have; raises ``Problem``."""
+
+    def __enter__(self) -> t.Self:
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -234,13 +243,12 @@ class MediatedDevice(Device):
     _own_files = True
 
     def __init__(self, sysfs: Sysfs, name: str, parents: dict[str, Parent]) -> None:
-        super().__init__(sysfs, name)
         self._parents = parents
-        try:
-            self.parent, self.type = self._find_parent(), self._find_type()
-        except Problem:
-            self.directory.close()
-            raise
+        super().__init__(sysfs, name)
+
+    def _inspect(self) -> None:
+        self.parent = self._find_parent()
+        self.type = self._find_type()
 
     def parent_device(self) -> Parent:
         if self.parent not in self._parents:

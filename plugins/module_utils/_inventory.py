@@ -53,8 +53,8 @@ class Inventory:
 
     def facts(self, kinds: t.Container[str]) -> dict[str, t.Any]:
         """The facts of all devices of ``kinds``."""
-        devices = []
-        parents = []
+        devices: list[dict[str, t.Any]] = []
+        parents: list[dict[str, t.Any]] = []
         if "mdev" in kinds:
             parents = list(self._each(MDEV_PARENTS, self._parent))
             devices += self._each(MDEV_DEVICES, self._mediated)

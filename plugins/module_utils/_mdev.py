@@ -30,6 +30,7 @@ from ansible_collections.vfio.migration.plugins.module_utils._device import (
 from ansible_collections.vfio.migration.plugins.module_utils._holders import nodes
 from ansible_collections.vfio.migration.plugins.module_utils._mdevctl import (
     MdevctlError,
+    definition,
     is_defined,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._sysfs import words
@@ -79,7 +80,7 @@ class Failure(Exception):
         if hint is not None:
             message += f". Hint: {hint}"
         super().__init__(message if device is None else f"device {device}: {message}")
-        self.details = {
+        self.details: dict[str, t.Any] = {
             "step": step,
             "device": device,
             "errno": name,
@@ -162,12 +163,22 @@ def result(
 
 
 def diff(actions: t.Iterable[Action]) -> dict[str, dict[str, t.Any]]:
-    """``before`` and ``after`` of the devices that change, by UUID."""
-    changing = [action for action in actions if action.changes]
-    return {
-        "before": {action.wanted.uuid: action.before for action in changing if action.before},
-        "after": {action.wanted.uuid: action.after for action in changing if action.after},
-    }
+    """``before`` and ``after`` of the devices that change, by UUID; empty where there is nothing."""
+    sides: dict[str, dict[str, t.Any]] = {"before": {}, "after": {}}
+    for action in actions:
+        if action.changes:
+            wanted = action.wanted
+            before, after = dict(action.before or {}), dict(action.after or {})
+            if action.definition in (DEFINED, UNDEFINED):
+                before["definitions"] = action.definitions
+                after["definitions"] = (
+                    {wanted.parent: definition(wanted.type, wanted.attributes)}
+                    if action.definition == DEFINED
+                    else {}
+                )
+            sides["before"][wanted.uuid] = before
+            sides["after"][wanted.uuid] = after
+    return sides
 
 
 # --- what is wanted --------------------------------------------------------------------------------------------------

@@ -58,7 +58,7 @@ class Mdevctl:
         return output
 
 
-def definition(type_id: str, attributes: t.Iterable[tuple[str, str]]) -> dict[str, t.Any]:
+def definition(type_id: str | None, attributes: t.Iterable[tuple[str, str]]) -> dict[str, t.Any]:
     """The definition of a device that mdevctl makes again when its parent appears."""
     return {
         "mdev_type": type_id,

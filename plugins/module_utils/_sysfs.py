@@ -16,6 +16,10 @@ import errno
 import os
 import stat
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # pragma: no cover
+    import typing as t
+
 FILE = "file"
 DIRECTORY = "directory"
 LINK = "symbolic link"
@@ -35,7 +39,7 @@ class Directory:
         self._path = path
         self._descriptor = descriptor
 
-    def __enter__(self) -> Directory:
+    def __enter__(self) -> t.Self:
         return self
 
     def __exit__(self, *exception: object) -> None:

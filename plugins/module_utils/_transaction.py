@@ -185,7 +185,7 @@ class Transaction:
         try:
             with MediatedDevice(self._sysfs, wanted.uuid, {}) as device:
                 files = device.attribute_files()
-                for name, value in wanted.attributes:
+                for name in dict(wanted.attributes):
                     resolve(device, files, name)
         except Problem as problem:
             return str(problem)
