@@ -188,8 +188,8 @@ class _HostReader:
 
     def _device(self, data: t.Any, path: str, descriptors: dict[str, Descriptor | None]) -> Device:
         device = _mapping(data, path)
-        digest = device.get("descriptor")
-        if digest is not None and digest not in descriptors:
+        digest = plain_text(device.get("descriptor"))
+        if device.get("descriptor") is not None and digest not in descriptors:
             raise _Shape(f"{path}.descriptor", "null or the name of one of 'descriptors'")
         return Device(
             host=self._host,

@@ -1,0 +1,122 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What is read of a fleet's facts, and what is refused."""
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet import FleetError, read_fleet
+from ansible_collections.vfio.migration.tests.unit.fleets import (
+    UUIDS,
+    device,
+    gvt,
+    gvt_self,
+    host,
+    parent,
+)
+from hypothesis import given
+from hypothesis import strategies as st
+
+
+class HostVars(dict):
+    """As Ansible's own: reading an item would template it, ``raw_get`` does not."""
+
+    def raw_get(self, name):
+        return dict(self).get(name)
+
+    def __getitem__(self, name):
+        raise AssertionError("facts are to be read untemplated")
+
+
+def test_hostvars_are_read_untemplated():
+    hostvars = HostVars(a={"ansible_facts": {"vfio_migration": host([device(UUIDS[0])])}})
+    assert [each.id for each in read_fleet(hostvars).devices()] == [UUIDS[0]]
+
+
+def test_a_mapping_of_host_to_facts_is_a_fleet():
+    fleet = read_fleet({"a": host([device(UUIDS[0])], [parent()])})
+    assert fleet.hosts["a"].parents[0].types[0].available_instances == 1
+    assert next(fleet.devices()).descriptor.self_attributes == gvt_self()
+
+
+def test_equal_descriptors_of_different_hosts_are_one():
+    fleet = read_fleet({name: host([device(UUIDS[0])]) for name in "ab"})
+    one, other = fleet.devices()
+    assert one.descriptor is other.descriptor
+
+
+@pytest.mark.parametrize(
+    "variables", [{}, {"ansible_facts": {}}, None, "text", {"ansible_facts": {"other": 1}}]
+)
+def test_hosts_without_facts_are_unknown_and_the_others_are_not_lost(variables):
+    fleet = read_fleet({"a": host(), "b": variables}, ["a", "b", "c"])
+    assert fleet.unknown == ["b", "c"]
+    assert list(fleet.hosts) == ["a"]
+
+
+@pytest.mark.parametrize("schema", [0, 2, None, "1"])
+def test_facts_of_another_schema_are_refused_with_what_to_do(schema):
+    fleet = read_fleet({"a": host() | {"schema": schema}})
+    assert fleet.unknown == ["a"]
+    (problem,) = fleet.problems
+    assert problem["host"] == "a"
+    assert "run vfio_migration_facts on it again" in problem["problem"]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "path"),
+    [
+        ("devices", {}, "devices"),
+        ("devices", ["x"], "devices[0]"),
+        ("devices", [{"id": "x"}], "devices[0].kind"),
+        ("parents", [parent() | {"types": [{"id": "x"}]}], "parents[0].types[0]"),
+        ("descriptors", [], "descriptors"),
+        ("problems", ["x"], "problems[0]"),
+    ],
+)
+def test_facts_of_another_shape_name_the_place(key, value, path):
+    fleet = read_fleet({"a": host() | {key: value}, "b": host()})
+    assert fleet.unknown == ["a"]
+    assert fleet.problems[0]["path"].startswith(path)
+    assert list(fleet.hosts) == ["b"]
+
+
+def test_a_malformed_descriptor_costs_its_devices_only_their_descriptor():
+    facts = host([device(UUIDS[0])])
+    (digest,) = facts["descriptors"]
+    facts["descriptors"][digest]["self"]["software_version"] = "one"
+    fleet = read_fleet({"a": facts})
+    assert next(fleet.devices()).descriptor is None
+    assert fleet.problems[0]["path"] == f"descriptors.{digest}"
+
+
+def test_what_is_no_mapping_is_no_fleet():
+    with pytest.raises(FleetError, match="hostvars, or a mapping"):
+        read_fleet(["a"])
+
+
+def test_problems_of_the_hosts_are_kept_with_their_host():
+    fleet = read_fleet({"a": host(problems=[{"path": "/sys/x", "problem": "no '='"}])})
+    assert fleet.problems == [{"host": "a", "path": "/sys/x", "problem": "no '='"}]
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+
+
+@given(st.sampled_from(sorted(host())), st.sampled_from(sorted(device("x"))), JSON)
+def test_whatever_a_cache_holds_a_host_is_read_or_unknown(key, field, value):
+    for facts in (
+        host([device(UUIDS[0], gvt())], [parent()]) | {key: value},
+        host() | {"devices": [device(UUIDS[0]) | {"descriptor": None, field: value}]},
+        host() | {"parents": [parent() | {field: value}]},
+        value,
+    ):
+        fleet = read_fleet({"a": facts})
+        assert ("a" in fleet.hosts) != (fleet.unknown == ["a"])
