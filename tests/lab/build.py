@@ -1,0 +1,235 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Builds what the lab's hosts boot from, once, into a cache outside the checkout.
+
+The cache is keyed by content: the *base* (guest root, kernel, initramfs, build chroot) by the package
+lists and scripts, the *driver* by its source and the base. Everything is made from Debian packages
+of one suite, in chroots of that suite, so the machine's own release and apt sources do not matter.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from errors import LabError, with_log
+
+SUITE = "trixie"
+#: Commands that the lab needs on this machine and the Debian packages that bring them.
+_MACHINE_PACKAGES = {
+    "mmdebstrap": "mmdebstrap",
+    "qemu-system-x86_64": "qemu-system-x86",
+    "ssh": "openssh-client",
+}
+
+_LAB = Path(__file__).resolve().parent
+_STOP_SECONDS = 30
+
+
+@dataclass(frozen=True)
+class Products:
+    """What a host boots from."""
+
+    root: Path
+    kernel: Path
+    initramfs: Path
+    driver: Path
+
+
+def ensure() -> Products:
+    """Returns the products, building what is missing; concurrent calls wait for each other."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vfio.migration/lab"
+    cache.mkdir(parents=True, exist_ok=True)
+    base_digest = _digest([_LAB / "guest", _LAB / "kernel"], SUITE)
+    driver_digest = _digest([_LAB / "driver"], base_digest)
+    base = cache / f"base-{base_digest}"
+    driver = cache / f"driver-{driver_digest}"
+    with _locked(cache / "lock"):
+        _install_machine_packages(cache)
+        if not base.exists():
+            with _completed(base) as partial:
+                _build_base(partial, log=cache / f"{base.name}.log")
+        if not driver.exists():
+            with _completed(driver) as partial:
+                _build_driver(partial, base / "chroot", log=cache / f"{driver.name}.log")
+    return Products(
+        root=base / "root",
+        kernel=base / "vmlinuz",
+        initramfs=base / "initramfs",
+        driver=driver / "migration_sample.ko",
+    )
+
+
+def _build_base(target: Path, log: Path) -> None:
+    log.unlink(missing_ok=True)
+    mirror = _mirror()
+    root, chroot = target / "root", target / "chroot"
+    _step(
+        "Building the guests' root file system",
+        _mmdebstrap(
+            root,
+            mirror,
+            _LAB / "guest/packages",
+            [f'copy-in "{_LAB}/guest/setup.sh" /', 'chroot "$1" sh /setup.sh', 'rm "$1/setup.sh"'],
+        ),
+        log,
+    )
+    _step(
+        "Building the chroot for kernel modules",
+        _mmdebstrap(
+            chroot,
+            mirror,
+            _LAB / "kernel/packages",
+            [
+                'mkdir "$1/build"',
+                f'sh "{_LAB}/kernel/download.sh" "$1"',
+            ],
+        ),
+        log,
+    )
+    work = chroot / "build"
+    shutil.copytree(_LAB / "kernel", work, dirs_exist_ok=True)
+    _step(
+        "Building kernel, modules and initramfs",
+        ["chroot", str(chroot), "sh", "-c", "cd /build && sh build.sh"],
+        log,
+    )
+    shutil.move(work / "out/vmlinuz", target)
+    shutil.move(work / "out/initramfs", target)
+    shutil.move(work / "out/modules", root / "usr/lib/modules")
+    shutil.rmtree(work)
+
+
+def _build_driver(target: Path, chroot: Path, log: Path) -> None:
+    log.unlink(missing_ok=True)
+    work = chroot / "driver"
+    shutil.rmtree(work, ignore_errors=True)
+    shutil.copytree(_LAB / "driver", work)
+    headers = next((chroot / "usr/src").glob("linux-headers-*-amd64"))
+    _step(
+        "Building the sample driver",
+        ["chroot", str(chroot), "make", "-C", f"/usr/src/{headers.name}", "M=/driver"]
+        + ["CONFIG_DEBUG_INFO_BTF_MODULES=", "KCFLAGS=-Werror", "modules"],
+        log,
+    )
+    shutil.move(work / "migration_sample.ko", target)
+    shutil.rmtree(work)
+
+
+def _mmdebstrap(target: Path, mirror: str, packages: Path, hooks: Sequence[str]) -> list[str]:
+    names = [line for line in packages.read_text().split("\n") if line and line[0] != "#"]
+    return [
+        "mmdebstrap",
+        "--variant=minbase",
+        "--format=directory",
+        f"--include={','.join(names)}",
+        *(f"--customize-hook={hook}" for hook in hooks),
+        SUITE,
+        str(target),
+        mirror,
+    ]
+
+
+def _mirror() -> str:
+    """Returns the address of the Debian archive that this machine's apt uses."""
+    targets = [
+        "apt-get",
+        "indextargets",
+        "--format=$(ORIGIN) $(LABEL) $(COMPONENT) $(REPO_URI)",
+        "Created-By: Packages",
+    ]
+    output = subprocess.run(targets, check=True, capture_output=True, text=True).stdout
+    for line in output.splitlines():
+        description, _, address = line.rpartition(" ")
+        if description == "Debian Debian main":
+            return address
+    raise LabError(
+        "apt knows no Debian archive: the lab needs a Debian machine whose sources name"
+        " Debian's own section 'main'; after a change there, run 'apt-get update'"
+    )
+
+
+def _install_machine_packages(cache: Path) -> None:
+    missing = [name for command, name in _MACHINE_PACKAGES.items() if not shutil.which(command)]
+    if not missing:
+        return
+    log = cache / "apt.log"
+    log.unlink(missing_ok=True)
+    _step("Reading the package lists", ["apt-get", "update"], log)
+    install = ["apt-get", "install", "--yes", "--no-install-recommends", *missing]
+    _step(f"Installing {', '.join(missing)}", install, log)
+
+
+def _step(title: str, command: Sequence[str], log: Path) -> None:
+    """Runs one command, its output in the log; stops it with all its children when interrupted."""
+    print(f"{title} ...", flush=True)
+    start = time.monotonic()
+    with log.open("a") as output:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            env={**os.environ, "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"},
+        )
+        try:
+            status = process.wait()
+        except BaseException:
+            _stop_group(process)
+            raise
+    if status:
+        raise with_log(f"{title} failed with status {status}:", log)
+    print(f"{title}: {time.monotonic() - start:.0f} s", flush=True)
+
+
+def _stop_group(process: subprocess.Popen[bytes]) -> None:
+    os.killpg(process.pid, signal.SIGTERM)
+    try:
+        process.wait(_STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+@contextmanager
+def _completed(target: Path) -> Iterator[Path]:
+    """Gives a directory that becomes the target at the end, and vanishes if the end is not reached."""
+    partial = target.with_name(f"{target.name}.partial")
+    _remove(partial)
+    partial.mkdir()
+    try:
+        yield partial
+        partial.rename(target)
+    finally:
+        _remove(partial)
+
+
+def _remove(tree: Path) -> None:
+    # What mmdebstrap mounted in there is seen by it alone, but never cross a mount all the same.
+    subprocess.run(["rm", "-rf", "--one-file-system", str(tree)], check=True)
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with path.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _digest(directories: Iterable[Path], *texts: str) -> str:
+    digest = hashlib.sha256("\0".join(texts).encode())
+    for directory in directories:
+        for file in sorted(path for path in directory.rglob("*") if path.is_file()):
+            content = file.read_bytes()
+            digest.update(f"\0{file.relative_to(_LAB)}\0{len(content)}\0".encode() + content)
+    return digest.hexdigest()[:16]

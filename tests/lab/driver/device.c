@@ -1,0 +1,144 @@
+// SPDX-FileCopyrightText: 2026 vfio.migration contributors
+// SPDX-License-Identifier: GPL-2.0-only
+
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+
+#include "sample.h"
+
+DEFINE_MUTEX(sample_lock);
+
+static int sample_open(struct vfio_device *vdev)
+{
+	struct sample_device *sample = container_of(vdev, struct sample_device, vdev);
+
+	mutex_lock(&sample_lock);
+	sample->open = true;
+	mutex_unlock(&sample_lock);
+	return 0;
+}
+
+static void sample_close(struct vfio_device *vdev)
+{
+	struct sample_device *sample = container_of(vdev, struct sample_device, vdev);
+
+	mutex_lock(&sample_lock);
+	sample->open = false;
+	mutex_unlock(&sample_lock);
+}
+
+static long sample_get_info(const struct sample_device *sample, void __user *argument)
+{
+	const size_t size = offsetofend(struct vfio_device_info, num_irqs);
+	struct vfio_device_info info;
+
+	if (copy_from_user(&info, argument, size))
+		return -EFAULT;
+	if (info.argsz < size)
+		return -EINVAL;
+	info.flags = sample->kind->info_flags;
+	info.num_regions = 0;
+	info.num_irqs = 0;
+	return copy_to_user(argument, &info, size) ? -EFAULT : 0;
+}
+
+static long sample_ioctl(struct vfio_device *vdev, unsigned int command, unsigned long argument)
+{
+	struct sample_device *sample = container_of(vdev, struct sample_device, vdev);
+
+	switch (command) {
+	case VFIO_DEVICE_GET_INFO:
+		return sample_get_info(sample, (void __user *)argument);
+	case VFIO_DEVICE_RESET:
+		return 0;
+	default:
+		return -ENOTTY;
+	}
+}
+
+static const struct vfio_device_ops sample_ops = {
+	.name = "migration_sample",
+	.open_device = sample_open,
+	.close_device = sample_close,
+	.ioctl = sample_ioctl,
+	.bind_iommufd = vfio_iommufd_emulated_bind,
+	.unbind_iommufd = vfio_iommufd_emulated_unbind,
+	.attach_ioas = vfio_iommufd_emulated_attach_ioas,
+	.detach_ioas = vfio_iommufd_emulated_detach_ioas,
+};
+
+/* Returns a device that sample_device_add() makes visible and vfio_put_device() frees. */
+struct sample_device *sample_device_alloc(struct device *dev, const struct sample_kind *kind,
+					  const struct sample_manner *manner, const char *type)
+{
+	struct sample_device *sample;
+
+	sample = vfio_alloc_device(sample_device, vdev, dev, &sample_ops);
+	if (IS_ERR(sample))
+		return sample;
+	sample->kind = kind;
+	sample->manner = *manner;
+	sample->type = type;
+	strscpy(sample->version, manner->version, sizeof(sample->version));
+	return sample;
+}
+
+int sample_device_add(struct sample_device *sample)
+{
+	int ret;
+
+	ret = vfio_register_emulated_iommu_dev(&sample->vdev);
+	if (ret)
+		return ret;
+	dev_set_drvdata(sample->vdev.dev, sample);
+	ret = sample_descriptor_add(sample);
+	if (ret)
+		vfio_unregister_group_dev(&sample->vdev);
+	return ret;
+}
+
+/* Waits until no process holds the device. */
+void sample_device_remove(struct sample_device *sample)
+{
+	sample_descriptor_remove(sample);
+	vfio_unregister_group_dev(&sample->vdev);
+}
+
+/* Returns a mediated device's state, unless a fault wants its creation to fail. */
+struct sample_device *sample_mdev_alloc(struct mdev_device *mdev, const struct sample_kind *kind,
+					const struct sample_manner *manner)
+{
+	struct sample_device *sample;
+	int ret;
+
+	ret = sample_fault_create();
+	if (ret)
+		return ERR_PTR(ret);
+	sample = sample_device_alloc(&mdev->dev, kind, manner, kobject_name(&mdev->type->kobj));
+	if (!IS_ERR(sample))
+		sample_fault_version(sample->version);
+	return sample;
+}
+
+int sample_mdev_probe(struct mdev_device *mdev, const struct sample_kind *kind,
+		      const struct sample_manner *manner)
+{
+	struct sample_device *sample;
+	int ret;
+
+	sample = sample_mdev_alloc(mdev, kind, manner);
+	if (IS_ERR(sample))
+		return PTR_ERR(sample);
+	ret = sample_device_add(sample);
+	if (ret)
+		vfio_put_device(&sample->vdev);
+	return ret;
+}
+
+void sample_mdev_remove(struct mdev_device *mdev)
+{
+	struct sample_device *sample = dev_get_drvdata(&mdev->dev);
+
+	sample_device_remove(sample);
+	vfio_put_device(&sample->vdev);
+}

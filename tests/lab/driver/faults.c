@@ -1,0 +1,138 @@
+// SPDX-FileCopyrightText: 2026 vfio.migration contributors
+// SPDX-License-Identifier: GPL-2.0-only
+
+#include <linux/ctype.h>
+#include <linux/delay.h>
+#include <linux/module.h>
+#include <linux/string.h>
+
+#include "sample.h"
+
+static unsigned int fail_create;
+module_param(fail_create, uint, 0644);
+MODULE_PARM_DESC(fail_create, "fail the n-th create from now, once; 0: none");
+
+static unsigned int fail_create_errno = EIO;
+module_param(fail_create_errno, uint, 0644);
+MODULE_PARM_DESC(fail_create_errno, "the error of that create");
+
+static unsigned int created_delay_ms;
+module_param(created_delay_ms, uint, 0644);
+MODULE_PARM_DESC(created_delay_ms, "how long a create takes");
+
+static bool refuse_attribute;
+module_param(refuse_attribute, bool, 0644);
+MODULE_PARM_DESC(refuse_attribute, "writes to aggregator fail with EINVAL");
+
+static bool ignore_attribute;
+module_param(ignore_attribute, bool, 0644);
+MODULE_PARM_DESC(ignore_attribute, "writes to aggregator succeed without effect");
+
+static bool self_unreadable;
+module_param(self_unreadable, bool, 0644);
+MODULE_PARM_DESC(self_unreadable, "reading migration/self fails with EIO");
+
+/* The lock of the module's parameters protects what follows. */
+static char created_software_version[SAMPLE_VERSION_SIZE];
+
+static int created_software_version_set(const char *text, const struct kernel_param *parameter)
+{
+	if (strlen(text) >= sizeof(created_software_version))
+		return -EINVAL;
+	strscpy(created_software_version, text, sizeof(created_software_version));
+	strim(created_software_version);
+	return 0;
+}
+
+static int created_software_version_get(char *buf, const struct kernel_param *parameter)
+{
+	return sysfs_emit(buf, "%s\n", created_software_version);
+}
+
+static const struct kernel_param_ops created_software_version_ops = {
+	.set = created_software_version_set,
+	.get = created_software_version_get,
+};
+
+module_param_cb(created_software_version, &created_software_version_ops, NULL, 0644);
+MODULE_PARM_DESC(created_software_version, "version of the devices created from now on; empty: normal");
+
+static enum sample_malformation malformed_self;
+
+static const char *const malformations[] = {
+	[SAMPLE_WELL_FORMED] = "none",
+	[SAMPLE_NO_EQUALS] = "no_equals",
+	[SAMPLE_DUPLICATE] = "duplicate",
+	[SAMPLE_NON_ASCII] = "non_ascii",
+	[SAMPLE_OVERSIZED] = "oversized",
+	[SAMPLE_EMPTY] = "empty",
+	[SAMPLE_MISSING_TYPE] = "missing_type",
+};
+
+static int malformed_self_set(const char *text, const struct kernel_param *parameter)
+{
+	int index = sysfs_match_string(malformations, text);
+
+	if (index < 0)
+		return index;
+	malformed_self = index;
+	return 0;
+}
+
+static int malformed_self_get(char *buf, const struct kernel_param *parameter)
+{
+	return sysfs_emit(buf, "%s\n", malformations[malformed_self]);
+}
+
+static const struct kernel_param_ops malformed_self_ops = {
+	.set = malformed_self_set,
+	.get = malformed_self_get,
+};
+
+module_param_cb(malformed_self, &malformed_self_ops, NULL, 0644);
+MODULE_PARM_DESC(malformed_self,
+		 "what is wrong with migration/self: none, no_equals, duplicate, non_ascii, "
+		 "oversized, empty, missing_type");
+
+/* Returns the error that the present create shall end with, or 0. */
+int sample_fault_create(void)
+{
+	int ret = 0;
+
+	if (created_delay_ms)
+		msleep(created_delay_ms);
+	kernel_param_lock(THIS_MODULE);
+	if (fail_create && !--fail_create)
+		ret = -(int)clamp(fail_create_errno, 1U, (unsigned int)MAX_ERRNO);
+	kernel_param_unlock(THIS_MODULE);
+	return ret;
+}
+
+/* Replaces the version of a device that is being created, if a fault asks for it. */
+void sample_fault_version(char version[SAMPLE_VERSION_SIZE])
+{
+	kernel_param_lock(THIS_MODULE);
+	if (*created_software_version)
+		strscpy(version, created_software_version, SAMPLE_VERSION_SIZE);
+	kernel_param_unlock(THIS_MODULE);
+}
+
+bool sample_fault_refuse_attribute(void)
+{
+	return READ_ONCE(refuse_attribute);
+}
+
+bool sample_fault_ignore_attribute(void)
+{
+	return READ_ONCE(ignore_attribute);
+}
+
+bool sample_fault_self_unreadable(void)
+{
+	return READ_ONCE(self_unreadable);
+}
+
+enum sample_malformation sample_fault_malformed_self(void)
+{
+	return READ_ONCE(malformed_self);
+}

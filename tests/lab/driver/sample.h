@@ -1,0 +1,166 @@
+/* SPDX-FileCopyrightText: 2026 vfio.migration contributors */
+/* SPDX-License-Identifier: GPL-2.0-only */
+
+/*
+ * A vendor driver without hardware that speaks the device compatibility interface proposed in
+ * August 2020: its devices have migration/self and migration/compatible.
+ *
+ *   pci.c         a PCI bus of the module's own, so that PCI parents are real ones
+ *   graphics.c    driver "i915": mediated devices that share a parent's capacity, with an aggregator
+ *   physical.c    driver "sample_vfio_pci": a PCI device that is assigned as it is
+ *   bus.c         a bus with one device, for parents that are no PCI devices
+ *   ccw.c, ap.c   drivers "vfio_ccw" and "vfio_ap"
+ *   device.c      what every VFIO device here has in common
+ *   descriptor.c  the directory migration/ of a device, in either form of the proposal
+ *   faults.c      parameters that make the driver misbehave while it runs
+ */
+#ifndef MIGRATION_SAMPLE_H
+#define MIGRATION_SAMPLE_H
+
+#include <linux/device.h>
+#include <linux/kobject.h>
+#include <linux/mdev.h>
+#include <linux/mutex.h>
+#include <linux/pci.h>
+#include <linux/seq_buf.h>
+#include <linux/vfio.h>
+
+#define SAMPLE_VERSION_SIZE 64
+
+struct sample_device;
+
+/* In which form a device shows migration/; in that of proposal 1, of proposal 2, or not at all. */
+enum sample_form {
+	SAMPLE_FORM_NONE,
+	SAMPLE_FORM_DIRECTORY,
+	SAMPLE_FORM_FILE,
+};
+
+/* How the devices of one parent, or one physical device, describe themselves. */
+struct sample_manner {
+	enum sample_form form;
+	const char *version;
+	bool states_version; /* whether compatible has a software_version */
+};
+
+/* One attribute of a descriptor. The callbacks print its value, without a line's end. */
+struct sample_attribute {
+	struct kobj_attribute sysfs;
+	void (*self)(const struct sample_device *sample, struct seq_buf *text);
+	void (*compatible)(const struct sample_device *sample, struct seq_buf *text);
+};
+
+ssize_t sample_attribute_show(struct kobject *kobj, struct kobj_attribute *sysfs, char *buf);
+
+#define SAMPLE_ATTRIBUTE(_name, _self, _compatible)                                      \
+	struct sample_attribute sample_##_name = {                                       \
+		.sysfs = __ATTR(_name, 0444, sample_attribute_show, NULL),               \
+		.self = _self,                                                           \
+		.compatible = _compatible,                                               \
+	}
+
+extern struct sample_attribute sample_software_version;
+extern struct sample_attribute sample_device_api;
+extern struct sample_attribute sample_type;
+extern struct sample_attribute sample_pci_id;
+
+/* What all devices of one kind have in common. */
+struct sample_kind {
+	const char *device_api;
+	u32 info_flags; /* of struct vfio_device_info */
+	struct sample_attribute *const *attributes; /* ends with NULL */
+};
+
+struct sample_device {
+	struct vfio_device vdev;
+	const struct sample_kind *kind;
+	struct sample_manner manner;
+	char version[SAMPLE_VERSION_SIZE];
+	const char *type;
+	bool open;
+
+	u16 pci_vendor;
+	u16 pci_device;
+
+	/* graphics: the type's number (a device has 1/number of its parent), and how many of those */
+	unsigned int fraction;
+	unsigned int aggregator;
+	int vgpu_id;
+
+	/* ap: the adapters and domains assigned, and all such devices */
+	DECLARE_BITMAP(adapters, 256);
+	DECLARE_BITMAP(domains, 256);
+	struct list_head matrices;
+
+	struct kobject *migration;
+	struct kobject *self;
+	struct kobject *compatible;
+};
+
+/* Protects capacity, what is assigned, and `open`. */
+extern struct mutex sample_lock;
+
+struct sample_device *sample_device_alloc(struct device *dev, const struct sample_kind *kind,
+					  const struct sample_manner *manner, const char *type);
+int sample_device_add(struct sample_device *sample);
+void sample_device_remove(struct sample_device *sample);
+
+struct sample_device *sample_mdev_alloc(struct mdev_device *mdev, const struct sample_kind *kind,
+					const struct sample_manner *manner);
+int sample_mdev_probe(struct mdev_device *mdev, const struct sample_kind *kind,
+		      const struct sample_manner *manner);
+void sample_mdev_remove(struct mdev_device *mdev);
+
+int sample_form(const char *text, enum sample_form *form);
+int sample_descriptor_add(struct sample_device *sample);
+void sample_descriptor_remove(struct sample_device *sample);
+
+/* faults.c: what is asked for at this moment */
+enum sample_malformation {
+	SAMPLE_WELL_FORMED,
+	SAMPLE_NO_EQUALS,
+	SAMPLE_DUPLICATE,
+	SAMPLE_NON_ASCII,
+	SAMPLE_OVERSIZED,
+	SAMPLE_EMPTY,
+	SAMPLE_MISSING_TYPE,
+};
+
+int sample_fault_create(void);
+void sample_fault_version(char version[SAMPLE_VERSION_SIZE]);
+bool sample_fault_refuse_attribute(void);
+bool sample_fault_ignore_attribute(void);
+bool sample_fault_self_unreadable(void);
+enum sample_malformation sample_fault_malformed_self(void);
+
+/* pci.c */
+int sample_pci_add_function(unsigned int slot, const char *text, u16 class,
+			    struct pci_device_id *id);
+bool sample_pci_owns(const struct pci_dev *pdev);
+int sample_pci_create_bus(void);
+void sample_pci_remove_bus(void);
+
+/* bus.c */
+struct sample_bus {
+	struct bus_type bus;
+	struct device_driver driver;
+	const char *root_name;
+	const char *device_name;
+
+	struct device *root;
+	struct device *device;
+};
+
+int sample_bus_create(struct sample_bus *bus);
+void sample_bus_remove(struct sample_bus *bus);
+
+int sample_graphics_init(void);
+void sample_graphics_exit(void);
+int sample_physical_init(void);
+void sample_physical_exit(void);
+int sample_ccw_init(void);
+void sample_ccw_exit(void);
+int sample_ap_init(void);
+void sample_ap_exit(void);
+
+#endif

@@ -1,0 +1,56 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The lab's hosts: what each of them simulates."""
+
+from __future__ import annotations
+
+import string
+from dataclasses import dataclass, field, replace
+
+
+@dataclass(frozen=True)
+class Host:
+    """One host and how the sample driver differs there from its defaults."""
+
+    name: str
+    simulates: str
+    #: Parameters of the module migration_sample, as ``modinfo`` lists them.
+    driver: dict[str, str] = field(default_factory=dict)
+
+
+HOSTS = (
+    Host(
+        "a",
+        "two Intel graphics devices with driver version 0.1.0",
+        {"gpu_version": "0.1.0,0.1.0"},
+    ),
+    Host(
+        "b",
+        "the same two devices with driver version 0.2.0: takes what comes from a, never the reverse",
+        {"gpu_version": "0.2.0,0.2.0"},
+    ),
+    Host(
+        "c",
+        "another major version, another device, and a device that does not speak the proposal",
+        {
+            "gpu_id": "8086:5963,8086:591d,8086:591d",
+            "gpu_form": "file,directory,none",
+            "gpu_version": "1.0.0,0.1.0,0.1.0",
+            "physical_version": "1.1.0",
+        },
+    ),
+)
+
+#: How many hosts a lab can have.
+LIMIT = len(string.ascii_lowercase)
+
+#: Modules that every host loads at boot, in this order.
+MODULES = ("vfio_iommu_type1", "mtty", "mdpy", "migration_sample")
+
+
+def table(count: int) -> list[Host]:
+    """Returns the first hosts; those beyond the table repeat its rows under further letters."""
+    return [
+        replace(HOSTS[index % len(HOSTS)], name=string.ascii_lowercase[index])
+        for index in range(count)
+    ]

@@ -1,0 +1,43 @@
+#!/bin/sh
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Process 1 of a lab host. /lab holds what distinguishes this host; the rest is shared.
+set -eu
+export PATH=/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8
+trap 'echo "lab: init failed"; echo o >/proc/sysrq-trigger; sleep 5' EXIT
+
+mount -t tmpfs -o mode=0755 tmpfs /run
+mkdir -p /run/lock /run/sshd /dev/pts /dev/shm
+mount -t devpts -o mode=0620,gid=5 devpts /dev/pts
+mount -t tmpfs -o mode=1777 tmpfs /dev/shm
+mount -t tmpfs -o mode=1777 tmpfs /tmp
+mount -t debugfs debugfs /sys/kernel/debug
+
+cp /lab/hostname /etc/hostname
+hostname "$(cat /etc/hostname)"
+printf '127.0.0.1 localhost %s\n' "$(cat /etc/hostname)" >/etc/hosts
+
+install -m 0644 /lab/modprobe.conf /etc/modprobe.d/lab.conf
+install -D -m 0644 /lab/migration_sample.ko "/lib/modules/$(uname -r)/extra/migration_sample.ko"
+depmod
+
+modprobe virtio_net
+ip link set lo up
+ip address add 10.0.2.15/24 dev eth0
+ip link set eth0 up
+
+/usr/lib/systemd/systemd-udevd --daemon
+modprobe -a $(cat /lab/modules)
+udevadm settle
+
+install -m 0600 /lab/ssh_host_key /etc/ssh/lab_host_key
+install -m 0644 /lab/authorized_keys /etc/ssh/authorized_keys
+/usr/sbin/sshd
+echo "lab: $(cat /etc/hostname) is up"
+
+trap - EXIT
+# The shell stays: waiting for a child, it also reaps what daemons leave behind.
+while :; do
+    sleep 2147483647
+done

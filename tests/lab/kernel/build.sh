@@ -1,0 +1,56 @@
+#!/bin/sh
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Makes the guests' kernel, modules and initramfs. Runs inside the build chroot, in a directory that
+# holds this script, its neighbours and the Debian packages of the kernel and of its source.
+set -eu
+
+kernel=$(basename /usr/src/linux-headers-*-amd64)
+kernel=${kernel#linux-headers-}
+
+# Prints the module files that the named modules need, in the order in which they load.
+module_files() {
+    for module in "$@"; do
+        modprobe -d "$PWD/image/usr" -S "$kernel" --show-depends "$module"
+    done | sed -n 's/^insmod \([^ ]*\).*/\1/p' | awk '!seen[$0]++'
+}
+
+echo "Unpacking the kernel"
+mkdir image
+dpkg-deb --fsys-tarfile "linux-image-${kernel}_"*.deb | tar -x -C image
+depmod -b "$PWD/image/usr" "$kernel"
+
+echo "Building the kernel's sample drivers"
+mkdir samples
+dpkg-deb --fsys-tarfile linux-source-*.deb | tar -xO --wildcards './usr/src/linux-source-*.tar.xz' |
+    tar -xJ -C samples --wildcards --strip-components=3 '*/samples/vfio-mdev/*'
+cp Kbuild samples/Kbuild
+make -C "/usr/src/linux-headers-$kernel" "M=$PWD/samples" CONFIG_DEBUG_INFO_BTF_MODULES= modules
+
+echo "Collecting modules"
+modules=out/modules/$kernel
+mkdir -p "$modules"
+cp "image/usr/lib/modules/$kernel/modules.builtin" "image/usr/lib/modules/$kernel/modules.order" \
+    "$modules/"
+for file in $(module_files $(grep -v '^#' modules)); do
+    xz -dc "$file" >"$modules/$(basename "$file" .xz)"
+done
+for file in samples/*.ko; do
+    strip --strip-debug -o "$modules/$(basename "$file")" "$file"
+done
+
+echo "Packing the initramfs"
+mkdir -p initramfs/bin initramfs/dev initramfs/modules initramfs/proc initramfs/root initramfs/sys
+cp /bin/busybox initramfs/bin/
+for applet in insmod mkdir mount poweroff sh switch_root; do
+    ln -s busybox "initramfs/bin/$applet"
+done
+for file in $(module_files overlay 9p 9pnet_virtio); do
+    cp "$modules/$(basename "$file" .xz)" initramfs/modules/
+    echo "/modules/$(basename "$file" .xz)"
+done >initramfs/modules/order
+install -m 0755 initramfs-init initramfs/init
+(cd initramfs && find . | cpio --quiet --create --format=newc) | gzip >out/initramfs
+
+cp "image/boot/vmlinuz-$kernel" out/vmlinuz
