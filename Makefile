@@ -41,7 +41,7 @@ lab-status: ## Show the lab's hosts.
 	python3 tests/lab/lab.py status
 
 clean: lab-down ## Stop the lab and remove what was built here.
-	rm -rf .ansible .lab .mypy_cache .nox .pytest_cache .ruff_cache .venv docs/build tests/output
+	rm -rf .ansible .hypothesis .lab .mypy_cache .nox .pytest_cache .ruff_cache .venv docs/build tests/output
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 $(VENV): .ci/requirements.txt .ci/system-packages
