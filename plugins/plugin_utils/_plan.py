@@ -67,6 +67,12 @@ class Option:
     mdev_type: MdevType | None = None
     creatable: Creatable | None = None
 
+    def prepared_for(self, source: Device) -> bool:
+        """Whether this is the device that an earlier plan had made for ``source``."""
+        if self.existing is None:
+            return False
+        return self.existing.device.id in (source.id, next(_named_ids(source, self.host)))
+
     @property
     def type(self) -> str | None:
         if self.existing is not None:
@@ -203,7 +209,7 @@ class _Room:
 
 
 _Placed = list[tuple[Guest, tuple[Option, ...]]]
-_Cost = tuple[int, int, int, int]
+_Cost = tuple[int, int, int, int, int]
 
 
 class _Planner:
@@ -214,6 +220,7 @@ class _Planner:
         self._moving = {(d.host, d.id) for guest in request.guests for d in guest.devices}
         self._open = {(d.host, d.parent) for d in fleet.devices() if d.kind == "mdev"}
         self._options: dict[tuple[str, str], dict[str, list[Option]]] = {}
+        self._prepared: set[str] = set()
         self._room = _Room()
         self._steps = 0
         self._placed: _Placed = []
@@ -223,11 +230,13 @@ class _Planner:
     def plan(self) -> dict[str, t.Any]:
         for guest in self._request.guests:
             for device in guest.devices:
-                self._options[(device.host, device.id)] = {
+                found = self._options[(device.host, device.id)] = {
                     name: options
                     for name in self._request.targets
                     if name != device.host and (options := self._options_on(name, device))
                 }
+                if any(options[0].prepared_for(device) for options in found.values()):
+                    self._prepared.add(device.id)
         placeable = [guest for guest in self._request.guests if self._hosts_for(guest)]
         placeable.sort(key=lambda g: (len(self._hosts_for(g)), -len(g.devices), g.key))
         proven = self._search(placeable)
@@ -279,6 +288,7 @@ class _Planner:
     def _preference(self, source: Device, option: Option) -> tuple[t.Any, ...]:
         opens = option.parent is not None and (option.host, option.parent.id) not in self._open
         return (
+            not option.prepared_for(source),
             opens if self._request.policy == "pack" else False,
             option.type != source.type,
             option.existing is not None,
@@ -326,12 +336,16 @@ class _Planner:
 
     def _choices(self, guest: Guest) -> t.Iterator[tuple[Option, ...]]:
         """Every way to place the guest in the room that is left, the most promising first; the room is as it was at each."""
-        hosts = self._hosts_for(guest)
-        if self._request.policy == "spread":
-            hosts = sorted(hosts, key=lambda name: self._room.load[name])
-        else:
-            hosts = sorted(hosts, key=lambda name: -self._room.load[name])
-        for name in hosts:
+        sign = 1 if self._request.policy == "spread" else -1
+
+        def preference(name: str) -> tuple[int, int]:
+            options = (self._options[(d.host, d.id)][name][0] for d in guest.devices)
+            prepared = (
+                each.prepared_for(d) for d, each in zip(guest.devices, options, strict=True)
+            )
+            return -sum(prepared), sign * self._room.load[name]
+
+        for name in sorted(self._hosts_for(guest), key=preference):
             yield from self._choices_on(name, guest.devices)
 
     def _choices_on(
@@ -368,12 +382,13 @@ class _Planner:
             spread = len([key for key in self._room.types if key not in self._open])
         else:
             spread = max(self._room.load.values(), default=0)
-        other_types = other_ids = 0
+        made_again = other_types = other_ids = 0
         for guest, chosen in self._placed:
             for device, option in zip(guest.devices, chosen, strict=True):
+                made_again += device.id in self._prepared and not option.prepared_for(device)
                 other_types += option.type != device.type
                 other_ids += option.existing is not None and option.existing.device.id != device.id
-        return (self._unplaced, spread, other_types, other_ids)
+        return (self._unplaced, made_again, spread, other_types, other_ids)
 
     # --- the plan as the contract has it ---
 
@@ -525,9 +540,13 @@ def _nearest_misses(
 
 def _new_id(source: Device, host: str, taken: set[str]) -> str:
     """The UUID for a target made on ``host``: the source's own where that is free there, else a name-based one."""
-    name = f"{source.host}/{source.id}/{host}"
-    named = (str(uuid.uuid5(_NAMESPACE, f"{name}/{count}")) for count in itertools.count())
     own = [source.id] if source.kind == "mdev" else []
-    chosen = next(each for each in itertools.chain(own, named) if each not in taken)
+    ids = itertools.chain(own, _named_ids(source, host))
+    chosen = next(each for each in ids if each not in taken)
     taken.add(chosen)
     return chosen
+
+
+def _named_ids(source: Device, host: str) -> t.Iterator[str]:
+    for count in itertools.count():
+        yield str(uuid.uuid5(_NAMESPACE, f"{source.host}/{source.id}/{host}/{count}"))

@@ -98,6 +98,23 @@ def test_a_free_device_that_is_there_will_do():
     assert (placement["target"]["id"], placement["target"]["create"]) == (UUIDS[1], False)
 
 
+@pytest.mark.parametrize("taken", [False, True])
+def test_what_an_earlier_plan_made_is_found_again(taken):
+    fleet = {
+        "a": host([device(UUIDS[0], gvt("4", "2"))]),
+        "b": host(parents=[parent(available={"i915-GVTg_V5_8": 4})]),
+        "c": host(parents=[parent()]),
+    }
+    if taken:
+        fleet["b"]["devices"] = host([device(UUIDS[0])])["devices"]
+        fleet["b"]["devices"][0]["descriptor"] = None
+    (first,) = plan_of(fleet, targets=["b"])["placements"]
+    made = device(first["target"]["id"], gvt("8", "4"))
+    fleet["b"] = host([made], [parent("0000:00:03.0")])
+    (second,) = plan_of(fleet)["placements"]
+    assert (second["target"]["id"], second["target"]["create"]) == (made["id"], False)
+
+
 @pytest.mark.parametrize(
     ("holder", "words"),
     [
