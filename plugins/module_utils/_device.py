@@ -386,7 +386,7 @@ def _read_migration(migration: Directory) -> dict[str, t.Any]:
     own = _read_sets(migration, "self", form, nested=False)
     with problems_at(migration.path("self")):
         if len(own) != 1:
-            raise Malformed(f"{len(own)} sets; expected exactly one")
+            raise Malformed(f"{len(own)} sets of attributes; expected exactly one")
         _descriptor.check_self(own[0])
     compatible = []
     for name in _compatible_names(entries):

@@ -1,0 +1,105 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from ansible_collections.vfio.migration.plugins.module_utils import _holders
+from ansible_collections.vfio.migration.tests.unit.sysfs_trees import Tree
+
+UNKNOWN = {"pid": None, "name": None}
+GUEST = ["qemu-system-x86_64", "-name", "guest=vm-17,debug-threads=on", "-m", "64"]
+
+
+@pytest.fixture
+def proc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tree:
+    """A ``/proc`` as root sees it."""
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    proc = Tree(tmp_path / "proc")
+    (proc.root / "self/ns").mkdir(parents=True)
+    (proc.root / "self/ns/pid").symlink_to("pid:[4026531836]")
+    return proc
+
+
+def add_process(proc: Tree, pid: int, arguments: list[str], *files: str) -> None:
+    proc.write(f"{pid}/cmdline", "\0".join([*arguments, ""]))
+    proc.write(f"{pid}/comm", arguments[0][:15] + "\n")
+    (proc.root / f"{pid}/fd").mkdir()
+    for number, file in enumerate(files):
+        (proc.root / f"{pid}/fd/{number}").symlink_to(file)
+
+
+def holder(proc: Tree, *nodes: str) -> object:
+    return _holders.scan(str(proc.root)).of(nodes)
+
+
+def test_a_device_is_held_through_its_group_or_its_own_node(proc):
+    add_process(proc, 4711, GUEST, "/dev/null", "/dev/vfio/7", "/dev/vfio/devices/vfio3")
+    for node in ("/dev/vfio/7", "/dev/vfio/devices/vfio3"):
+        assert holder(proc, "/dev/vfio/9", node) == {"pid": 4711, "name": "vm-17"}
+    assert holder(proc, "/dev/vfio/70", "/dev/vfio/devices/vfio7") is None
+
+
+def test_all_nodes_of_a_device_are_looked_at():
+    assert _holders.nodes(7, ["vfio3"]) == [
+        "/dev/vfio/devices/vfio3",
+        "/dev/vfio/7",
+        "/dev/vfio/noiommu-7",
+    ]
+    assert _holders.nodes(None, []) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        (["qemu", "-name", "vm-17"], "vm-17"),
+        (["qemu", "--name", "vm-17,process=x"], "vm-17"),
+        (["qemu", "-name", "debug-threads=on,guest=vm-17"], "vm-17"),
+        (["qemu", "-name", "guest=a,,b,debug-threads=on"], "a,b"),
+        (["qemu", "-name", "guest=\u00e4"], "\u00e4"),
+        (["qemu", "-name", "debug-threads=on"], "qemu"),
+        (["qemu", "-name"], "qemu"),
+        (["dpdk-testpmd"], "dpdk-testpmd"),
+    ],
+)
+def test_a_holder_has_its_guests_name_or_its_own(proc, arguments, name):
+    add_process(proc, 4711, arguments, "/dev/vfio/7")
+    assert holder(proc, "/dev/vfio/7") == {"pid": 4711, "name": name}
+
+
+def test_a_process_that_ends_meanwhile_holds_nothing(proc):
+    (proc.root / "4711").mkdir()
+    assert holder(proc, "/dev/vfio/7") is None
+
+
+def test_unknown_is_not_free_for_a_user(proc, monkeypatch):
+    add_process(proc, 4711, GUEST, "/dev/vfio/7")
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    assert holder(proc, "/dev/vfio/7") == {"pid": 4711, "name": "vm-17"}
+    assert holder(proc, "/dev/vfio/8") == UNKNOWN
+
+
+def test_unknown_is_not_free_in_a_container(proc):
+    (proc.root / "self/ns/pid").unlink()
+    (proc.root / "self/ns/pid").symlink_to("pid:[4026532201]")
+    assert holder(proc, "/dev/vfio/7") == UNKNOWN
+
+
+def test_unknown_is_not_free_where_a_process_cannot_be_looked_at(proc, monkeypatch):
+    add_process(proc, 4711, GUEST)
+    listed = os.listdir
+
+    def listdir(path):
+        if path.endswith("4711/fd/"):
+            raise PermissionError
+        return listed(path)
+
+    monkeypatch.setattr(os, "listdir", listdir)
+    assert holder(proc, "/dev/vfio/7") == UNKNOWN
+
+
+def test_unknown_is_not_free_in_a_copied_tree():
+    assert _holders.unknown().of(["/dev/vfio/7"]) == UNKNOWN
