@@ -28,7 +28,7 @@ format: $(VENV) ## Format the Python code.
 units: $(VENV) ## Run the unit tests.
 	nox --session units
 
-docs: $(VENV) ## Build the documentation as HTML in docs/build/html.
+docs: $(VENV) ## Build the documentation as HTML in docs/build/build/html.
 	nox --session docs
 
 lab-up: ## Start the lab.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -21,16 +22,20 @@ nox.needs_version = ">=2026.8.10"
 nox.options.default_venv_backend = "virtualenv"
 nox.options.reuse_venv = "yes"
 nox.options.sessions = [
-    "lint",
-    "ansible-lint",
+    "formatters",
+    "codeqa",
+    "yamllint",
+    "typing",
+    "antsibull-nox-config",
     "license-check",
     "extra-checks",
-    "docs-check",
+    "ansible-lint",
     "units",
+    "docs-check",
+    "build-import-check",
+    "usage",
     f"ansible-test-units-{CORE}",
     f"ansible-test-sanity-{CORE}",
-    "build-import-check",
-    "installation",
     "molecule",
 ]
 
@@ -84,3 +89,79 @@ def units(session: nox.Session) -> None:
     """Run the unit tests in this checkout."""
     session.install("ansible-core", "pytest", "-r", "tests/unit/requirements.txt")
     session.run("pytest", *session.posargs)
+
+
+@nox.session
+def usage(session: nox.Session) -> None:
+    """Use the collection as the README says, in a fresh clone and installed from a tarball."""
+    session.install("ansible-core")
+    temporary = Path(session.create_tmp()).resolve()
+    shutil.rmtree(temporary)
+    clone, installed, elsewhere = (temporary / name for name in ("clone", "installed", "elsewhere"))
+    elsewhere.mkdir(parents=True)
+    session.run("git", "clone", "--quiet", ".", str(clone), external=True)
+
+    with session.chdir(clone):
+        _use(session, {})
+        session.run("ansible-galaxy", "collection", "build", "--output-path", str(temporary))
+    (tarball,) = temporary.glob("*.tar.gz")
+    library = installed / "ansible_collections/vfio/migration/plugins/modules"
+    env = {"ANSIBLE_COLLECTIONS_PATH": str(installed), "ANSIBLE_LIBRARY": str(library)}
+    with session.chdir(elsewhere):
+        session.run("ansible-galaxy", "collection", "install", str(tarball), env=env)
+        _use(session, env)
+
+
+def _use(session: nox.Session, env: dict[str, str]) -> None:
+    for module in ("vfio_migration_facts", "vfio.migration.vfio_migration_facts"):
+        session.run("ansible", "localhost", "--module-name", module, env=env)
+    expression = "msg={{ 'a=1' | vfio.migration.parse_descriptor }}"
+    session.run("ansible", "localhost", "-m", "debug", "-a", expression, env=env)
+    session.run("ansible-playbook", "vfio.migration.prepare", "--syntax-check", env=env)
+
+
+@nox.session
+def molecule(session: nox.Session) -> None:
+    """Run the Molecule scenarios on the lab: all, or what the arguments say (--scenario-name …)."""
+    if obstacle := _obstacle_to_a_lab():
+        session.skip(f"there can be no lab of virtual hosts here: {obstacle}")
+    session.install("ansible-core", "molecule")
+    try:
+        session.run("python3", "tests/lab/lab.py", "up", external=True)
+        # Scenarios that Molecule remembers as prepared were prepared on another lab.
+        session.run("molecule", "reset", "--all")
+        session.run("molecule", "test", "--report", *(session.posargs or ["--all"]))
+    finally:
+        session.run("python3", "tests/lab/lab.py", "down", external=True)
+
+
+def _obstacle_to_a_lab() -> str | None:
+    """Return why this machine cannot run virtual hosts, if so."""
+    if os.geteuid() != 0:
+        return "that needs root"
+    if shutil.which("qemu-system-x86_64"):
+        return None
+    if not shutil.which("apt-get"):
+        return "QEMU is not installed, and there is no apt-get to install it"
+    subprocess.run(["apt-get", "update"], capture_output=True)
+    install = ["apt-get", "install", "--simulate", "qemu-system-x86"]
+    if subprocess.run(install, capture_output=True).returncode != 0:
+        return "QEMU is not installed, and apt-get cannot install it"
+    return None
+
+
+@nox.session(default=False)
+def docs(session: nox.Session) -> None:
+    """Build the documentation as HTML."""
+    place = Path("docs/build")
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir(mode=0o700)
+    env = {"ANSIBLE_COLLECTIONS_PATH": str(Path(".collections").resolve())}
+    session.install("ansible-core", "antsibull-docs")
+    session.run(
+        *("antsibull-docs", "sphinx-init", "--use-current", "--lenient"),
+        *("--dest-dir", str(place), "vfio.migration"),
+        env=env,
+    )
+    session.install("-r", str(place / "requirements.txt"))
+    session.run("bash", str(place / "build.sh"), external=True, env=env)
