@@ -31,6 +31,9 @@ _MACHINE_PACKAGES = {
     "ssh": "openssh-client",
 }
 
+#: Every Debian machine has the archive's keys here.
+_KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
+
 _LAB = Path(__file__).resolve().parent
 _STOP_SECONDS = 30
 
@@ -132,10 +135,11 @@ def _mmdebstrap(target: Path, mirror: str, packages: Path, hooks: Sequence[str])
         "--variant=minbase",
         "--format=directory",
         f"--include={','.join(names)}",
+        *(f"--aptopt={option}" for option in _apt_transport()),
         *(f"--customize-hook={hook}" for hook in hooks),
         SUITE,
         str(target),
-        mirror,
+        f"deb [signed-by={_KEYRING}] {mirror} {SUITE} main",
     ]
 
 
@@ -156,6 +160,13 @@ def _mirror() -> str:
         "apt knows no Debian archive: the lab needs a Debian machine whose sources name"
         " Debian's own section 'main'; after a change there, run 'apt-get update'"
     )
+
+
+def _apt_transport() -> list[str]:
+    """Returns how this machine's apt reaches the archive, a proxy for one."""
+    dump = ["apt-config", "dump", "--no-empty", "Acquire::http", "Acquire::https"]
+    output = subprocess.run(dump, check=True, capture_output=True, text=True).stdout
+    return output.splitlines()
 
 
 def _install_machine_packages(cache: Path) -> None:

@@ -27,7 +27,7 @@ HOSTS = (
     Host(
         "b",
         "the same two devices with driver version 0.2.0: takes what comes from a, never the reverse",
-        {"gpu_version": "0.2.0,0.2.0"},
+        {"gpu_version": "0.2.0,0.2.0", "gpu_states_version": "1,0"},
     ),
     Host(
         "c",

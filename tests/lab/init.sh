@@ -28,7 +28,7 @@ ip address add 10.0.2.15/24 dev eth0
 ip link set eth0 up
 
 /usr/lib/systemd/systemd-udevd --daemon
-modprobe -a $(cat /lab/modules)
+xargs modprobe --all </lab/modules
 udevadm settle
 
 install -m 0600 /lab/ssh_host_key /etc/ssh/lab_host_key

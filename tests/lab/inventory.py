@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Sequence
 
 from machines import Machine
@@ -34,7 +35,7 @@ def _variables(machine: Machine) -> dict[str, object]:
         "ansible_pipelining": True,
         "ansible_python_interpreter": "/usr/bin/python3",
         "ansible_ssh_args": _SSH_ARGUMENTS,
-        "ansible_ssh_common_args": " ".join(machine.ssh.options()),
+        "ansible_ssh_common_args": shlex.join(machine.ssh.options()),
         "ansible_ssh_private_key_file": str(machine.ssh.client_key),
         "ansible_user": "root",
     }

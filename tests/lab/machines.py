@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from build import Products
-from errors import LabError, with_log
+from errors import with_log
 from hosts import MODULES, Host
 
 #: Name under which every host's key stands in known_hosts, so that ports do not matter there.
@@ -84,6 +84,7 @@ class Machine:
             self._state.write_text(json.dumps(asdict(process)))
         except BaseException:
             emulator.kill()
+            emulator.wait()
             raise
 
     def wait(self, deadline: float) -> None:
@@ -170,7 +171,7 @@ class Ssh:
         """Returns the options that reach a host of the lab and no other."""
         return [
             f"-oHostKeyAlias={HOST_KEY_ALIAS}",
-            f"-oUserKnownHostsFile={self.known_hosts}",
+            f'-oUserKnownHostsFile="{self.known_hosts}"',
             "-oGlobalKnownHostsFile=/dev/null",
             "-oIdentitiesOnly=yes",
         ]

@@ -59,7 +59,9 @@ int sample_pci_add_function(unsigned int slot, const char *text, u16 class, stru
 	int length = 0;
 	u16 vendor, device;
 
-	if (sscanf(text, "%4hx:%4hx%n", &vendor, &device, &length) != 2 || text[length] || !vendor) {
+	/* Vendors 0, 1 and ffff have meanings of their own: empty, not ready, absent. */
+	if (sscanf(text, "%4hx:%4hx%n", &vendor, &device, &length) != 2 || text[length] ||
+	    vendor <= 1 || vendor == 0xffff) {
 		pr_err("migration_sample: %s: must be a PCI id, vendor:device\n", text);
 		return -EINVAL;
 	}

@@ -9,11 +9,10 @@ set -eu
 kernel=$(basename /usr/src/linux-headers-*-amd64)
 kernel=${kernel#linux-headers-}
 
-# Prints the module files that the named modules need, in the order in which they load.
+# Reads names of modules, prints the files that they need in the order in which they load.
 module_files() {
-    for module in "$@"; do
-        modprobe -d "$PWD/image/usr" -S "$kernel" --show-depends "$module"
-    done | sed -n 's/^insmod \([^ ]*\).*/\1/p' | awk '!seen[$0]++'
+    xargs modprobe -d "$PWD/image/usr" -S "$kernel" --all --show-depends >dependencies
+    sed -n 's/^insmod \([^ ]*\).*/\1/p' dependencies | awk '!seen[$0]++'
 }
 
 echo "Unpacking the kernel"
@@ -24,7 +23,8 @@ depmod -b "$PWD/image/usr" "$kernel"
 echo "Building the kernel's sample drivers"
 mkdir samples
 dpkg-deb --fsys-tarfile linux-source-*.deb | tar -xO --wildcards './usr/src/linux-source-*.tar.xz' |
-    tar -xJ -C samples --wildcards --strip-components=3 '*/samples/vfio-mdev/*'
+    tar -xJ -C samples --wildcards --transform='s|.*/||' \
+        '*/samples/vfio-mdev/*.[ch]' '*/drivers/vdpa/vdpa_sim/*.[ch]' '*/drivers/vhost/vringh.c'
 cp Kbuild samples/Kbuild
 make -C "/usr/src/linux-headers-$kernel" "M=$PWD/samples" CONFIG_DEBUG_INFO_BTF_MODULES= modules
 
@@ -33,9 +33,10 @@ modules=out/modules/$kernel
 mkdir -p "$modules"
 cp "image/usr/lib/modules/$kernel/modules.builtin" "image/usr/lib/modules/$kernel/modules.order" \
     "$modules/"
-for file in $(module_files $(grep -v '^#' modules)); do
+grep '^[^#]' modules | module_files >chosen
+while read -r file; do
     xz -dc "$file" >"$modules/$(basename "$file" .xz)"
-done
+done <chosen
 for file in samples/*.ko; do
     strip --strip-debug -o "$modules/$(basename "$file")" "$file"
 done
@@ -46,11 +47,12 @@ cp /bin/busybox initramfs/bin/
 for applet in insmod mkdir mount poweroff sh switch_root; do
     ln -s busybox "initramfs/bin/$applet"
 done
-for file in $(module_files overlay 9p 9pnet_virtio); do
+echo overlay 9p 9pnet_virtio | module_files >chosen
+while read -r file; do
     cp "$modules/$(basename "$file" .xz)" initramfs/modules/
     echo "/modules/$(basename "$file" .xz)"
-done >initramfs/modules/order
-install -m 0755 initramfs-init initramfs/init
+done <chosen >initramfs/modules/order
+install -m 0755 initramfs-init.sh initramfs/init
 (cd initramfs && find . | cpio --quiet --create --format=newc) | gzip >out/initramfs
 
 cp "image/boot/vmlinuz-$kernel" out/vmlinuz
