@@ -69,7 +69,7 @@ class Candidates:
         self._judge = Judge(direction)
         self._verdicts: dict[tuple[str, str], dict[str, t.Any]] = {}
         self._creatable: dict[tuple[t.Any, ...], Creatable] = {}
-        self._versions = {host.name: dict(_driver_versions(host)) for host in fleet.hosts.values()}
+        self._versions = {host.name: dict(_stated_versions(host)) for host in fleet.hosts.values()}
 
     def existing(self, source: Device, target: Device) -> Existing | None:
         """What ``target`` is to ``source``; ``None`` where one of them has no descriptor."""
@@ -83,12 +83,13 @@ class Candidates:
     def creatable(self, source: Device, parent: Parent, mdev_type: MdevType) -> Creatable | None:
         """What a new mdev of ``mdev_type`` would be to ``source``; ``None`` where ``source`` has no descriptor.
 
-        The driver's version on the target is known where the driver has a device there that states it.
+        The driver's version on the target is known where a device of the parent, or else of its driver, states it.
         """
         if source.descriptor is None:
             return None
         derived = source.descriptor.derived
-        version = self._versions[parent.host].get((parent.driver, derived))
+        versions = self._versions[parent.host]
+        version = versions.get((parent.id, derived)) or versions.get((parent.driver, derived))
         key = (
             source.descriptor.digest,
             tuple(name for name, value in source.attributes),
@@ -152,12 +153,13 @@ def _not_creatable(reasons: list[dict[str, t.Any]]) -> Creatable:
     return Creatable(None, {}, (), 0, reasons, [])
 
 
-def _driver_versions(host: Host) -> t.Iterator[tuple[tuple[str | None, bool], str]]:
+def _stated_versions(host: Host) -> t.Iterator[tuple[tuple[str | None, bool], str]]:
+    """The software_version of devices by their parent's id and by its driver, and whether it was derived."""
     drivers = {parent.id: parent.driver for parent in host.parents}
     for device in host.devices:
         if device.kind == "mdev" and device.descriptor is not None:
-            key = (drivers.get(device.parent or ""), device.descriptor.derived)
-            yield key, device.descriptor.version
+            for stater in (device.parent, drivers.get(device.parent or "")):
+                yield (stater, device.descriptor.derived), device.descriptor.version
 
 
 def _to_configure(
