@@ -42,16 +42,17 @@ nox.options.sessions = [
 antsibull_nox.load_antsibull_nox_toml()
 
 
-def _prefer_interpreters_to_shims() -> None:
-    """Replace pyenv's shims on the path by the interpreters they stand for.
+def _set_path() -> None:
+    """Put our own Python's tools first on the path, and interpreters for pyenv's shims.
 
     A shim is there for each version ever installed, whether it is to be run or not;
     ansible-test takes each for an interpreter.
     """
-    root = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
-    path = [entry for entry in os.environ["PATH"].split(os.pathsep) if entry != str(root / "shims")]
-    path += map(str, sorted(root.glob("versions/3.*/bin")))
-    os.environ["PATH"] = os.pathsep.join(path)
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
+    path = [entry for entry in os.get_exec_path() if entry != str(pyenv / "shims")]
+    tools = Path(sys.executable).parent
+    interpreters = sorted(pyenv.glob("versions/3.*/bin"))
+    os.environ["PATH"] = os.pathsep.join(map(str, [tools, *path, *interpreters]))
 
 
 def _provide_pip() -> None:
@@ -69,7 +70,7 @@ def _drop_temporary_output() -> None:
     shutil.rmtree("tests/output/.tmp", ignore_errors=True)
 
 
-_prefer_interpreters_to_shims()
+_set_path()
 for _core in CORES:
     for _command in ("sanity", "units"):
         antsibull_nox.add_ansible_test_session(
