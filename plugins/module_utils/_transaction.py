@@ -254,7 +254,9 @@ class Transaction:
                 error,
                 _REMOVE_HINTS.get(error.errno or 0),
             ) from None
-        self._wait_until(lambda: "the device" if self._sysfs.exists(MDEV_DEVICES, uuid) else None)
+        self._wait_until(
+            lambda: "it is still there" if self._sysfs.exists(MDEV_DEVICES, uuid) else None
+        )
 
     # Undoing: a signal does not interrupt it, and one failure does not keep the rest from being undone.
 
@@ -307,7 +309,7 @@ class Transaction:
             if what is None:
                 return
             if time.monotonic() >= deadline:
-                raise self._failure(f"still so after {self._timeout} seconds: {what}")
+                raise self._failure(f"{what}; waited {self._timeout} seconds")
             self._check_interrupted()
             time.sleep(_POLL_SECONDS)
 

@@ -379,6 +379,18 @@ def _mdevctl(module: AnsibleModule, sysfs: Sysfs) -> Mdevctl:
     return Mdevctl(lambda arguments, data: module.run_command([path, *arguments], data=data))
 
 
+def _aftermath(failure: Failure) -> str:
+    """How the host is after the failure."""
+    left = [
+        f"{each['device']}: {each['change']} ({each['problem']})"
+        for each in failure.details["left"]
+    ]
+    if left:
+        return f"Left behind: {'; '.join(left)}"
+    undone = len(failure.details["undone"])
+    return f"Changes undone: {undone}" if undone else "Nothing was changed"
+
+
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
@@ -411,7 +423,8 @@ def main() -> None:
     try:
         result = run(module)
     except Failure as failure:
-        module.fail_json(msg=str(failure), changed=bool(failure.details["left"]), **failure.details)
+        left = bool(failure.details["left"])
+        module.fail_json(msg=f"{failure}. {_aftermath(failure)}", changed=left, **failure.details)
     module.exit_json(**result)
 
 
