@@ -12,7 +12,6 @@ Reads through ``_sysfs`` only. What breaks a rule, or cannot be read, is raised 
 
 from __future__ import annotations
 
-import contextlib
 import re
 import stat
 
@@ -79,15 +78,23 @@ class Problem(Exception):
         self.problem = problem
 
 
-@contextlib.contextmanager
-def problems_at(path: str) -> t.Iterator[None]:
-    """Turns what goes wrong inside into a ``Problem`` of the file at ``path``."""
-    try:
-        yield
-    except OSError as error:
-        raise Problem(path, words(error)) from error
-    except Malformed as error:
-        raise Problem(path, str(error)) from error
+class ProblemsAt:
+    """A context that turns what goes wrong inside into a ``Problem`` of the file at ``path``."""
+
+    # Entered for every file read, and so no generator.
+    __slots__ = ("_path",)
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, OSError):
+            raise Problem(self._path, words(error)) from error
+        if isinstance(error, Malformed):
+            raise Problem(self._path, str(error)) from error
 
 
 class Parent:
@@ -97,7 +104,7 @@ class Parent:
         self.name = name
         self._sysfs = sysfs
         self.path = sysfs.path(MDEV_PARENTS, name)
-        with problems_at(self.path), sysfs.open(MDEV_PARENTS, name) as directory:
+        with ProblemsAt(self.path), sysfs.open(MDEV_PARENTS, name) as directory:
             entries = directory.entries()
             self.driver = driver_name(directory, entries)
             self.pci_id = pci_id(directory, entries)
@@ -109,7 +116,7 @@ class Parent:
     def read_type(self, type_id: str) -> dict[str, t.Any]:
         """``{id, name, device_api, available_instances, description}`` of one type."""
         path = self._sysfs.path(MDEV_PARENTS, self.name, MDEV_TYPES, type_id)
-        with problems_at(path), self._sysfs.open(
+        with ProblemsAt(path), self._sysfs.open(
             MDEV_PARENTS, self.name, MDEV_TYPES, type_id
         ) as directory:
             entries = directory.entries()
@@ -142,10 +149,10 @@ class Device:
         self.id = name
         self.path = sysfs.path(self.place, name)
         self._sysfs = sysfs
-        with problems_at(self.path):
+        with ProblemsAt(self.path):
             self.directory = sysfs.open(self.place, name)
         try:
-            with problems_at(self.path):
+            with ProblemsAt(self.path):
                 self.entries = self.directory.entries()
             self._inspect()
         except Problem:
@@ -165,7 +172,7 @@ class Device:
         """The name of what the link ``name`` leads to; ``None`` where there is no such link."""
         if name not in self.entries:
             return None
-        with problems_at(self.directory.path(name)):
+        with ProblemsAt(self.directory.path(name)):
             return self.directory.target(name)
 
     @property
@@ -177,14 +184,14 @@ class Device:
         """The names under which the device may be opened by itself, such as ``vfio0``."""
         if "vfio-dev" not in self.entries:
             return []
-        with problems_at(self.directory.path("vfio-dev")), self.directory.directory(
+        with ProblemsAt(self.directory.path("vfio-dev")), self.directory.directory(
             "vfio-dev"
         ) as directory:
             return list(directory.entries())
 
     def attribute_files(self) -> dict[str, int]:
         """The vendor's attribute files here and in groups: ``name`` or ``group/name`` to permission bits, sorted."""
-        with problems_at(self.path):
+        with ProblemsAt(self.path):
             files = _modes(self.directory, self.entries, "") if self._own_files else {}
             for group, kind in self.entries.items():
                 if kind == DIRECTORY and group not in KERNEL_OWN:
@@ -216,7 +223,7 @@ class Device:
         if "migration" not in self.entries:
             return None
         path = self.directory.path("migration")
-        with problems_at(path):
+        with ProblemsAt(path):
             _expect(DIRECTORY, self.entries["migration"])
             with self.directory.directory("migration") as migration:
                 return _read_migration(migration)
@@ -225,7 +232,7 @@ class Device:
         """The descriptor made of what the kernel tells about every device, and the configurable ``attributes``."""
         pairs = self._common()
         pairs += [(each["name"].rpartition("/")[2], each["value"]) for each in attributes]
-        with problems_at(self.path):
+        with ProblemsAt(self.path):
             own = _descriptor.normalise(pairs)
             _descriptor.check_self(own, _descriptor.DERIVED)
         pattern = {name: value.replace("{", "{{").replace("}", "}}") for name, value in own.items()}
@@ -292,7 +299,7 @@ class PciDevice(Device):
     @property
     def signature(self) -> str:
         """Of a physical device what the type is of a mediated one."""
-        with problems_at(self.path):
+        with ProblemsAt(self.path):
             vendor, device, subsystem_vendor, subsystem_device = (
                 _hexadecimal(self.directory, name)
                 for name in ("vendor", "device", "subsystem_vendor", "subsystem_device")
@@ -372,7 +379,7 @@ def _common(
 
 def _module_version(sysfs: Sysfs, *device: str) -> str | None:
     names = device + ("driver", "module", "version")
-    with problems_at(sysfs.path(*names)):
+    with ProblemsAt(sysfs.path(*names)):
         if not sysfs.exists(*names):
             return None
         return _descriptor.decode(sysfs.read(*names, limit=_PAGE)).strip()
@@ -384,13 +391,13 @@ def _read_migration(migration: Directory) -> dict[str, t.Any]:
         raise Malformed("'self' is missing")
     form = entries["self"]
     own = _read_sets(migration, "self", form, nested=False)
-    with problems_at(migration.path("self")):
+    with ProblemsAt(migration.path("self")):
         if len(own) != 1:
             raise Malformed(f"{len(own)} sets of attributes; expected exactly one")
         _descriptor.check_self(own[0])
     compatible = []
     for name in _compatible_names(entries):
-        with problems_at(migration.path(name)):
+        with ProblemsAt(migration.path(name)):
             _expect(form, entries[name])
         compatible += _read_sets(migration, name, form, nested=name == "compatible")
         _descriptor.check_count(compatible)
@@ -410,7 +417,7 @@ def _compatible_names(entries: t.Iterable[str]) -> list[str]:
 
 def _read_sets(directory: Directory, name: str, form: str, nested: bool) -> list[dict[str, str]]:
     """The sets in ``name``: of a file all, of a directory its own and, where ``nested``, those of subdirectories."""
-    with problems_at(directory.path(name)):
+    with ProblemsAt(directory.path(name)):
         if form != DIRECTORY:
             _expect(FILE, form)
             text = _text(directory, name, _descriptor.MAX_TEXT)
@@ -430,7 +437,7 @@ def _pairs(
     directory: Directory, names: t.Iterable[str], entries: t.Mapping[str, str]
 ) -> t.Iterator[tuple[str, str]]:
     for name in names:
-        with problems_at(directory.path(name)):
+        with ProblemsAt(directory.path(name)):
             _expect(FILE, entries[name])
             yield name, _text(directory, name)
 
@@ -457,17 +464,18 @@ def _text(directory: Directory, name: str, limit: int = _PAGE) -> str:
 
 def _value(directory: Directory, name: str) -> str:
     """The value of an attribute: one line of text."""
-    with problems_at(directory.path(name)):
+    with ProblemsAt(directory.path(name)):
         value = _text(directory, name).strip()
         _descriptor.check_value(name, value)
         return value
 
 
 def _prose(directory: Directory, entries: t.Container[str], name: str) -> str | None:
-    """A text for people, of any number of lines; ``None`` where there is none."""
+    """A text for people, its lines joined as mdevctl joins them; ``None`` where there is none."""
     if name not in entries:
         return None
-    return directory.read(name, _PAGE).decode("utf-8", "replace").strip()
+    lines = directory.read(name, _PAGE).decode("utf-8", "replace").strip().splitlines()
+    return ", ".join(lines)
 
 
 def _hexadecimal(directory: Directory, name: str) -> str:

@@ -18,8 +18,8 @@ from ansible_collections.vfio.migration.plugins.module_utils._device import (
     Parent,
     PciDevice,
     Problem,
+    ProblemsAt,
     numa_node,
-    problems_at,
     read_descriptor,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._holders import nodes
@@ -185,7 +185,7 @@ class Inventory:
     def _debug_text(self, name: str, file: str) -> str | None:
         names = (*_DEBUGFS, name, "migration", file)
         try:
-            with problems_at(self._sysfs.path(*names)):
+            with ProblemsAt(self._sysfs.path(*names)):
                 return _descriptor.decode(self._sysfs.read(*names, limit=_MAX_STATE)).strip()
         except Problem as problem:
             # Kernels before 6.18 have no features.

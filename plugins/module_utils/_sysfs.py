@@ -50,7 +50,7 @@ class Directory:
 
     def path(self, name: str = "") -> str:
         """The path of ``name`` here, for messages."""
-        return os.path.join(self._path, name) if name else self._path
+        return f"{self._path}/{name}" if name else self._path
 
     def entries(self) -> dict[str, str]:
         """What is here: name to ``FILE``, ``DIRECTORY``, ``LINK`` or ``OTHER``, sorted by name."""
@@ -112,7 +112,7 @@ class Sysfs:
         return os.path.realpath(self._root) == "/sys"
 
     def path(self, *names: str) -> str:
-        return os.path.join(self._root, *names)
+        return "/".join((self._root, *names))
 
     def exists(self, *names: str) -> bool:
         return os.path.exists(self.path(*names))

@@ -319,7 +319,7 @@ def test_a_type_may_describe_itself_in_several_lines(tree):
         "fence: 4\nweight: 2 \u00b5\n",
     )
     mdev_type = Parent(Sysfs(str(tree.root)), GPU).read_type("i915-GVTg_V5_4")
-    assert mdev_type["description"] == "fence: 4\nweight: 2 \u00b5"
+    assert mdev_type["description"] == "fence: 4, weight: 2 \u00b5"
 
 
 def test_a_physical_device_has_a_signature(tree):
