@@ -1,0 +1,94 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Explanations that an operator can act on."""
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.vfio.migration.plugins.plugin_utils._explain import explain
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet import FleetError, read_fleet
+from ansible_collections.vfio.migration.tests.unit.fleets import (
+    UUIDS,
+    device,
+    gvt,
+    host,
+    parent,
+)
+
+SOURCE = {"host": "a", "id": UUIDS[0]}
+
+
+def told(target: object, direction: str = "source_lists", **hosts: dict) -> dict:
+    fleet = {"a": host([device(UUIDS[0], gvt("4", "2"))])} | hosts
+    return explain(read_fleet(fleet), SOURCE, target, direction)
+
+
+def test_a_host_that_can_make_the_device_says_how():
+    result = told("b", b=host(parents=[parent()]))
+    assert result["verdict"]["compatible"]
+    assert result["verdict"]["certainty"] == "provisional"
+    assert result["placement"]["type"] == "i915-GVTg_V5_4"
+    assert result["sentences"] == []
+
+
+@pytest.mark.parametrize(
+    ("facts", "sentence"),
+    [
+        (
+            host([device(UUIDS[1], gvt(software_version="0.0.9"), vm="x")], [parent()]),
+            "a new i915-GVTg_V5_4 under 0000:00:02.0 on b has software_version 0.0.9;"
+            " 0.1.0 or newer is needed",
+        ),
+        (
+            host(parents=[parent(pci_id="8086591d", available={"i915-GVTg_V5_4": 4})]),
+            "a new i915-GVTg_V5_4 under 0000:00:02.0 on b has pci_id 8086591d; 80865963 is needed",
+        ),
+        (
+            host([device(UUIDS[1], vm="vm-9", pid=7)]),
+            f"{UUIDS[1]} on b would do, but vm-9 (pid 7) holds it",
+        ),
+        (
+            host(parents=[parent(available={"i915-GVTg_V5_4": 1})]),
+            "2 of i915-GVTg_V5_4 needed under 0000:00:02.0, 1 of 1 available_instances left",
+        ),
+        (host(), "b has no VFIO device, and no parent that could make one"),
+    ],
+)
+def test_a_host_that_cannot_says_what_stands_in_the_way(facts, sentence):
+    result = told("b", b=facts)
+    assert not result["verdict"]["compatible"]
+    assert result["placement"] is None
+    assert sentence in result["sentences"]
+
+
+def test_a_device_as_target_has_its_verdict_in_words():
+    other = device(UUIDS[1], gvt("4", "2", software_version="1.0.0"))
+    result = told({"host": "b", "id": UUIDS[1]}, b=host([other]))
+    assert result["verdict"]["reasons"][0]["rule"] == "version_major"
+    assert result["sentences"] == [
+        f"{UUIDS[1]} on b has software_version 1.0.0; major version 0 is needed",
+        "the target's list has the other device, the source's list has not",
+    ]
+
+
+def test_a_device_without_migration_says_so():
+    never = {"supported": False, "features": [], "state": None}
+    result = told({"host": "b", "id": UUIDS[1]}, b=host([device(UUIDS[1], migration=never)]))
+    assert f"{UUIDS[1]} on b: its driver does not support migration" in result["sentences"]
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "words"),
+    [
+        ({"host": "z", "id": "x"}, "b", "z is unknown"),
+        ({"host": "a", "id": "x"}, "b", "a has no device x"),
+        ("vm-1", "b", "names no device"),
+        (SOURCE, "z", "the target z is unknown"),
+        (SOURCE, {"host": "b"}, "names no device"),
+    ],
+)
+def test_what_is_not_there_is_named(source, target, words):
+    fleet = read_fleet({"a": host([device(UUIDS[0])]), "b": host()})
+    with pytest.raises(FleetError, match=words):
+        explain(fleet, source, target, "source_lists")
