@@ -19,6 +19,9 @@ if TYPE_CHECKING:  # pragma: no cover
     _Run = t.Callable[[t.List[str], t.Optional[str]], t.Tuple[int, str, str]]
 
 
+_STANDARD_INPUT = "/proc/self/fd/0"
+
+
 class MdevctlError(Exception):
     """mdevctl failed; the message is the command and what it said."""
 
@@ -33,8 +36,12 @@ class Mdevctl:
         """All definitions, by UUID and then by parent."""
         # Asked for one UUID, mdevctl gives another shape, without the parent.
         output = self._call(["list", "--defined", "--dumpjson"])
+        try:
+            listed = json.loads(output or "[]")
+        except ValueError as error:
+            raise MdevctlError(f"mdevctl gave no JSON: {error}") from None
         found: dict[str, dict[str, dict[str, t.Any]]] = {}
-        for parents in json.loads(output or "[]"):
+        for parents in listed:
             for parent, devices in parents.items():
                 for device in devices:
                     for uuid, each in device.items():
@@ -43,7 +50,7 @@ class Mdevctl:
 
     def define(self, uuid: str, parent: str, content: dict[str, t.Any]) -> None:
         self._call(
-            ["define", "--uuid", uuid, "--parent", parent, "--jsonfile", "/dev/stdin"],
+            ["define", "--uuid", uuid, "--parent", parent, "--jsonfile", _STANDARD_INPUT],
             json.dumps(content),
         )
 
@@ -53,7 +60,7 @@ class Mdevctl:
     def _call(self, arguments: list[str], data: str | None = None) -> str:
         status, output, error = self._run(arguments, data)
         if status != 0:
-            said = error.strip() or f"exit status {status}"
+            said = " ".join(error.split()) or f"exit status {status}"
             raise MdevctlError(f"mdevctl {' '.join(arguments)}: {said}")
         return output
 
