@@ -22,16 +22,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from errors import LabError, with_log
+from processes import uninterrupted
 
 SUITE = "trixie"
-#: Commands that the lab needs on this machine and the Debian packages that bring them.
+# Commands that the lab needs on this machine and the Debian packages that bring them.
 _MACHINE_PACKAGES = {
     "mmdebstrap": "mmdebstrap",
     "qemu-system-x86_64": "qemu-system-x86",
     "ssh": "openssh-client",
 }
 
-#: Every Debian machine has the archive's keys here.
+# Every Debian machine has the archive's keys here.
 _KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
 _LAB = Path(__file__).resolve().parent
@@ -49,7 +50,7 @@ class Products:
 
 
 def ensure() -> Products:
-    """Returns the products, building what is missing; concurrent calls wait for each other."""
+    """Return the products, building what is missing; concurrent calls wait for each other."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vfio.migration/lab"
     cache.mkdir(parents=True, exist_ok=True)
     base_digest = _digest([_LAB / "guest", _LAB / "kernel"], SUITE)
@@ -144,7 +145,7 @@ def _mmdebstrap(target: Path, mirror: str, packages: Path, hooks: Sequence[str])
 
 
 def _mirror() -> str:
-    """Returns the address of the Debian archive that this machine's apt uses."""
+    """Return the address of the Debian archive that this machine's apt uses."""
     targets = [
         "apt-get",
         "indextargets",
@@ -163,7 +164,7 @@ def _mirror() -> str:
 
 
 def _apt_transport() -> list[str]:
-    """Returns how this machine's apt reaches the archive, a proxy for one."""
+    """Return how this machine's apt reaches the archive, a proxy for one."""
     dump = ["apt-config", "dump", "--no-empty", "Acquire::http", "Acquire::https"]
     output = subprocess.run(dump, check=True, capture_output=True, text=True).stdout
     return output.splitlines()
@@ -181,23 +182,25 @@ def _install_machine_packages(cache: Path) -> None:
 
 
 def _step(title: str, command: Sequence[str], log: Path) -> None:
-    """Runs one command, its output in the log; stops it with all its children when interrupted."""
+    """Run one command, its output in the log; stop it with all its children when interrupted."""
     print(f"{title} ...", flush=True)
     start = time.monotonic()
-    with log.open("a") as output:
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            env={**os.environ, "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"},
-        )
-        try:
-            status = process.wait()
-        except BaseException:
+    process = None
+    try:
+        with log.open("a") as output, uninterrupted():
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                env={**os.environ, "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"},
+            )
+        status = process.wait()
+    except BaseException:
+        if process:
             _stop_group(process)
-            raise
+        raise
     if status:
         raise with_log(f"{title} failed with status {status}:", log)
     print(f"{title}: {time.monotonic() - start:.0f} s", flush=True)
@@ -214,7 +217,7 @@ def _stop_group(process: subprocess.Popen[bytes]) -> None:
 
 @contextmanager
 def _completed(target: Path) -> Iterator[Path]:
-    """Gives a directory that becomes the target at the end, and vanishes if the end is not reached."""
+    """Give a directory that becomes the target at the end, and vanishes if the end is not reached."""
     partial = target.with_name(f"{target.name}.partial")
     _remove(partial)
     partial.mkdir()

@@ -14,7 +14,7 @@ class LabError(Exception):
 
 
 def with_log(message: str, log: Path) -> LabError:
-    """Returns an error that ends with the last lines of the log that explains it."""
+    """Return an error that ends with the last lines of the log that explains it."""
     text = log.read_text(errors="replace") if log.exists() else ""
     tail = "\n".join(f"  | {line}" for line in text.splitlines()[-_TAIL_LINES:])
     return LabError(f"{message}\n{tail or '  | (empty)'}\nWhole log: {log}")

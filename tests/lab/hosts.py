@@ -14,7 +14,7 @@ class Host:
 
     name: str
     simulates: str
-    #: Parameters of the module migration_sample, as ``modinfo`` lists them.
+    # Parameters of the module migration_sample, as ``modinfo`` lists them.
     driver: dict[str, str] = field(default_factory=dict)
 
 
@@ -41,15 +41,15 @@ HOSTS = (
     ),
 )
 
-#: How many hosts a lab can have.
+# How many hosts a lab can have.
 LIMIT = len(string.ascii_lowercase)
 
-#: Modules that every host loads at boot, in this order.
+# Modules that every host loads at boot, in this order.
 MODULES = ("vfio_iommu_type1", "mtty", "mdpy", "migration_sample")
 
 
 def table(count: int) -> list[Host]:
-    """Returns the first hosts; those beyond the table repeat its rows under further letters."""
+    """Return the first hosts; those beyond the table repeat its rows under further letters."""
     return [
         replace(HOSTS[index % len(HOSTS)], name=string.ascii_lowercase[index])
         for index in range(count)

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 vfio.migration contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Writes the Ansible inventory of the hosts that run."""
+"""The Ansible inventory of the hosts that run."""
 
 from __future__ import annotations
 
@@ -14,16 +14,14 @@ _SSH_ARGUMENTS = "-oControlMaster=auto -oControlPersist=10s"
 
 
 def inventory(machines: Sequence[Machine]) -> str:
-    """Returns the inventory as YAML; scalars are written as JSON, which is YAML too."""
+    """Return the inventory as YAML; scalars are written as JSON, which is YAML too."""
     lines = ["---", "hypervisors:", "  hosts:"]
     for machine in machines:
-        process = machine.process()
-        if process:
-            lines += [
-                f"    {machine.host.name}:",
-                f"      ansible_port: {process.port}",
-                f"      lab_simulates: {json.dumps(machine.host.simulates)}",
-            ]
+        lines += [
+            f"    {machine.host.name}:",
+            f"      ansible_port: {machine.port()}",
+            f"      lab_simulates: {json.dumps(machine.host.simulates)}",
+        ]
     lines.append("  vars:")
     lines += [f"    {name}: {json.dumps(value)}" for name, value in _variables(machines[0]).items()]
     return "\n".join(lines) + "\n"

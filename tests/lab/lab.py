@@ -73,16 +73,17 @@ def _status(_: argparse.Namespace) -> None:
 
 def _reboot(arguments: argparse.Namespace) -> None:
     machine = next((known for known in _known() if known.host.name == arguments.host), None)
-    process = machine and machine.process()
-    if not machine or not process:
+    if not machine or not machine.process():
         raise LabError(f"Host {arguments.host} is not up")
+    products = build.ensure()
+    port = machine.port()
     machine.stop()
-    _boot([machine], build.ensure(), process.port)
+    _boot([machine], products, port)
     print(_line(machine))
 
 
 def _boot(machines: Sequence[Machine], products: build.Products, port: int | None = None) -> None:
-    """Starts the hosts all at once and waits for them; on failure none of them stays behind."""
+    """Start the hosts all at once and waits for them; on failure none of them stays behind."""
     deadline = time.monotonic() + _BOOT_SECONDS
     try:
         for machine in machines:
@@ -97,7 +98,7 @@ def _boot(machines: Sequence[Machine], products: build.Products, port: int | Non
 
 
 def _known() -> list[Machine]:
-    """Returns the hosts that were started and not taken down since, whether they still run or not."""
+    """Return the hosts that were started and not taken down since, whether they still run or not."""
     names = {path.name for path in (_LAB / "run").glob("*")}
     return [Machine(host, _LAB) for host in hosts.table(hosts.LIMIT) if host.name in names]
 
@@ -107,10 +108,10 @@ def _line(machine: Machine) -> str:
     process = machine.process()
     if not process:
         return f"Host {name}: dead; its console: {machine.console}"
-    kernel = machine.ssh.kernel(process.port)
+    kernel = machine.kernel()
     state = f"Linux {kernel}" if kernel else "does not answer over SSH"
     return (
-        f"Host {name}: pid {process.pid}, port {process.port}, up {process.uptime():.0f} s, {state}:"
+        f"Host {name}: pid {process.pid}, port {machine.port()}, up {process.uptime():.0f} s, {state}:"
         f" {machine.host.simulates}"
     )
 
@@ -144,7 +145,7 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 @contextmanager
 def _locked() -> Iterator[None]:
-    """Lets one command at a time work on the lab of this checkout."""
+    """Let one command at a time work on the lab of this checkout."""
     _LAB.mkdir(exist_ok=True)
     with (_LAB / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -31,8 +31,9 @@ make -C "/usr/src/linux-headers-$kernel" "M=$PWD/samples" CONFIG_DEBUG_INFO_BTF_
 echo "Collecting modules"
 modules=out/modules/$kernel
 mkdir -p "$modules"
-cp "image/usr/lib/modules/$kernel/modules.builtin" "image/usr/lib/modules/$kernel/modules.order" \
-    "$modules/"
+for file in modules.builtin modules.builtin.modinfo modules.order; do
+    cp "image/usr/lib/modules/$kernel/$file" "$modules/"
+done
 grep '^[^#]' modules | module_files >chosen
 while read -r file; do
     xz -dc "$file" >"$modules/$(basename "$file" .xz)"

@@ -24,4 +24,4 @@ mount --move /proc /root/proc
 mount --move /sys /root/sys
 mount --move /dev /root/dev
 trap - EXIT
-exec switch_root /root /lab/init
+exec switch_root /root /bin/sh /lab/init.sh
