@@ -342,9 +342,9 @@ class Planner:
         if touched:
             holders = self._scan_holders()
             for action in touched:
-                problem = held(holders, action.nodes)
-                if problem:
-                    raise Failure("inspect", problem, action.wanted.uuid)
+                holder = holders.of(action.nodes)
+                if holder is not None:
+                    raise Failure("inspect", held(holder), action.wanted.uuid)
 
     def _plan_definitions(self, actions: t.Iterable[Action], state: str, mdevctl: Mdevctl) -> None:
         try:
@@ -440,13 +440,13 @@ def verify(
         )
 
 
-def held(holders: Holders, device_nodes: t.Iterable[str]) -> str | None:
-    """Why a device must not be touched, as a process holds it or may; ``None`` where it is free."""
-    holder = holders.of(device_nodes)
-    if holder is None:
-        return None
+def held(holder: t.Mapping[str, t.Any]) -> str:
+    """Why a device must not be touched that ``holder`` holds, or may hold."""
     if holder["pid"] is None:
-        return "it cannot be told whether a process holds it; run as root, on the host itself and with its own /sys"
+        return (
+            "it cannot be told whether a process holds it; run as root, on the host itself and with"
+            " its own /sys"
+        )
     return f"process {holder['pid']} ({holder['name']}) holds it; stop that first"
 
 

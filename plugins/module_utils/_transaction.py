@@ -165,7 +165,7 @@ class Transaction:
                 self._create_hint(wanted, error),
             ) from None
         self._done.append(
-            Change(wanted.uuid, CREATED, functools.partial(self._remove_free, wanted.uuid))
+            Change(wanted.uuid, CREATED, functools.partial(self._remove_made, wanted.uuid))
         )
         self._enter("wait")
         self._wait_until(functools.partial(self._missing, wanted))
@@ -277,13 +277,13 @@ class Transaction:
                 left.append(dict(shown_change, problem=str(error)))
         return {"undone": undone, "left": left}
 
-    def _remove_free(self, uuid: str) -> None:
+    def _remove_made(self, uuid: str) -> None:
         with MediatedDevice(self._sysfs, uuid, {}) as device:
-            problem = held(
-                self._scan_holders(), nodes(device.iommu_group, device.character_devices())
-            )
-        if problem:
-            raise Problem(self._sysfs.path(MDEV_DEVICES, uuid), problem)
+            device_nodes = nodes(device.iommu_group, device.character_devices())
+        holder = self._scan_holders().of(device_nodes)
+        # This call made it, so it is free unless a holder is known.
+        if holder is not None and holder["pid"] is not None:
+            raise Problem(self._sysfs.path(MDEV_DEVICES, uuid), held(holder))
         self._remove(uuid)
 
     def _restore(self, uuid: str, name: str, value: str) -> None:

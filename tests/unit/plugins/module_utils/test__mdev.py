@@ -1,0 +1,327 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from ansible_collections.vfio.migration.plugins.module_utils._holders import Holders, unknown
+from ansible_collections.vfio.migration.plugins.module_utils._mdev import (
+    ABSENT,
+    PRESENT,
+    Failure,
+    Planner,
+    diff,
+    equal,
+    validate,
+)
+from ansible_collections.vfio.migration.plugins.module_utils._mdevctl import Mdevctl
+from ansible_collections.vfio.migration.plugins.module_utils._sysfs import Sysfs
+from ansible_collections.vfio.migration.tests.unit.sysfs_trees import (
+    GPU,
+    SELF,
+    UUIDS,
+    Tree,
+    nobody,
+)
+
+TYPE = "i915-GVTg_V5_4"
+ACCEPT = [{"device_api": "vfio-pci", "type": TYPE, "aggregator": "{n:int:1,2}"}]
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Tree:
+    tree = Tree(tmp_path / "sys")
+    tree.add_gpu()
+    return tree
+
+
+def device(uuid: str = UUIDS[0], **others):
+    """An element of the module's option ``devices``."""
+    attributes = [{"name": n, "value": v} for n, v in others.pop("attributes", [])]
+    return {
+        "uuid": uuid,
+        "parent": GPU,
+        "type": TYPE,
+        "attributes": attributes,
+        "accept": None,
+    } | others
+
+
+def plan(tree: Tree, devices, state=PRESENT, scan_holders=nobody, mdevctl=None):
+    before = tree.snapshot()
+    try:
+        planner = Planner(Sysfs(str(tree.root)), scan_holders, mdevctl)
+        return planner.plan(validate(devices, state), state)
+    finally:
+        assert tree.snapshot() == before
+
+
+def refusal(tree: Tree, *devices, **others) -> tuple[str, str]:
+    """Why the plan is refused, and at which step."""
+    with pytest.raises(Failure) as raised:
+        plan(tree, devices, **others)
+    assert raised.value.details["undone"] == raised.value.details["left"] == []
+    return str(raised.value), raised.value.details["step"]
+
+
+# --- what is wanted
+
+
+@pytest.mark.parametrize(
+    ("wanted", "message"),
+    [
+        (device("882cc4da"), "'882cc4da' is no UUID; expected 8, 4, 4, 4 and 12 hex digits"),
+        (device(UUIDS[0] + "\n"), "is no UUID"),
+        (device(parent=None), "'parent' is missing"),
+        (device(type=None), "'type' is missing"),
+        (device(parent="../0000:00:02.0"), "is not the name of a parent"),
+        (device(parent=".."), "is not the name of a parent"),
+        (device(type="a/b"), "'a/b' is not the name of a type"),
+        (device(type=""), "'' is not the name of a type"),
+        (device(type="a\nb"), "is not the name of a type"),
+        (device(attributes=[("remove", "1")]), "'remove' is not the name of an attribute"),
+        (device(attributes=[("power/control", "on")]), "is not the name of an attribute"),
+        (device(attributes=[("../../remove", "1")]), "is not the name of an attribute"),
+        (device(attributes=[("aggregator", "1\n2")]), "is not one line of printable ASCII"),
+        (device(attributes=[("aggregator", "\u00e4")]), "is not one line of printable ASCII"),
+        (device(attributes=[("aggregator", "9" * 1025)]), "has 1025 characters"),
+        (device(accept=[]), "leave it out for no check"),
+        (device(accept=[{"a b": "1"}]), "'a b' is no attribute name"),
+        (device(accept=[{"type": "a", "mdev_type": "b"}]), "'type' is stated twice"),
+    ],
+)
+def test_what_is_not_right_is_refused_before_anything_is_looked_at(tree, wanted, message):
+    refused, step = refusal(tree, device(UUIDS[1]), wanted)
+    assert message in refused
+    assert step == "validate"
+
+
+def test_a_uuid_can_be_there_only_once(tree):
+    refused, step = refusal(tree, device(UUIDS[0]), device(UUIDS[0].upper()))
+    assert refused == f"device {UUIDS[0]}: it is in the list of devices twice"
+    assert step == "validate"
+
+
+def test_to_be_absent_a_uuid_is_enough(tree):
+    (action,) = plan(tree, [device(parent=None, type=None)], ABSENT)
+    assert not action.changes
+
+
+# --- what there is
+
+
+def test_a_new_device_is_created(tree):
+    (action,) = plan(tree, [device(UUIDS[0].upper(), attributes=[("aggregator", "2")])])
+    assert action.predicted() == {
+        "uuid": UUIDS[0],
+        "parent": GPU,
+        "type": TYPE,
+        "action": "created",
+        "definition": None,
+        "attributes": [{"name": "aggregator", "value": "2"}],
+        "self": None,
+    }
+    assert diff([action]) == {
+        "before": {UUIDS[0]: {}},
+        "after": {
+            UUIDS[0]: {
+                "parent": GPU,
+                "type": TYPE,
+                "attributes": [{"name": "aggregator", "value": "2"}],
+            }
+        },
+    }
+
+
+@pytest.mark.parametrize("value", ["2", "0x2", "02"])
+@pytest.mark.parametrize("name", ["aggregator", "intel_vgpu/aggregator"])
+def test_a_device_that_is_as_wanted_stays(tree, name, value):
+    tree.add_migration(tree.add_mdev(aggregator="2"), SELF.format(type=TYPE, aggregator=2))
+    (action,) = plan(
+        tree, [device(attributes=[(name, value)], accept=ACCEPT)], scan_holders=unknown
+    )
+    assert not action.changes
+    assert action.predicted()["self"]["aggregator"] == "2"
+    assert diff([action]) == {"before": {}, "after": {}}
+
+
+def test_a_device_that_differs_is_configured(tree):
+    tree.add_mdev(aggregator="1")
+    (action,) = plan(tree, [device(attributes=[("aggregator", "2")])])
+    assert action.predicted()["action"] == "configured"
+    sides = diff([action])
+    name = "intel_vgpu/aggregator"
+    assert sides["before"][UUIDS[0]]["attributes"] == [{"name": name, "value": "1"}]
+    assert sides["after"][UUIDS[0]]["attributes"] == [{"name": name, "value": "2"}]
+
+
+def test_of_a_repeated_attribute_the_last_value_counts(tree):
+    tree.add_mdev(aggregator="2")
+    wanted = device(attributes=[("aggregator", "1"), ("aggregator", "2")])
+    assert not plan(tree, [wanted])[0].changes
+
+
+def test_what_can_only_be_written_counts_as_equal(tree):
+    tree.write(tree.add_mdev() + "/assign_adapter", "", 0o200)
+    wanted = device(attributes=[("assign_adapter", "5"), ("assign_adapter", "6")])
+    assert not plan(tree, [wanted])[0].changes
+
+
+@pytest.mark.parametrize(
+    ("wanted", "message"),
+    [
+        (device(type="i915-GVTg_V5_8"), f"it exists with the type {TYPE}, not i915-GVTg_V5_8"),
+        (device(parent="0000:00:03.0"), f"it exists with the parent {GPU}, not 0000:00:03.0"),
+    ],
+)
+@pytest.mark.parametrize("state", [PRESENT, ABSENT])
+def test_a_device_of_another_type_or_parent_is_never_replaced(tree, wanted, message, state):
+    tree.add_mdev()
+    refused, step = refusal(tree, wanted, state=state)
+    assert message in refused
+    assert step == "inspect"
+
+
+def test_an_unknown_parent_is_told_with_those_there_are(tree):
+    tree.add_gpu("0000:00:03.0")
+    refused, _ = refusal(tree, device(parent="0000:00:09.0"))
+    assert f"there is no parent 0000:00:09.0 in {tree.root}/class/mdev_bus" in refused
+    assert refused.endswith("there is 0000:00:02.0, 0000:00:03.0")
+
+
+def test_an_unknown_type_is_told_with_those_there_are(tree):
+    refused, _ = refusal(tree, device(type="nvidia-11"))
+    assert f"the parent {GPU} has no type nvidia-11; there is i915-GVTg_V5_1, " in refused
+
+
+def test_more_than_there_are_instances_is_refused(tree):
+    devices = [device(uuid) for uuid in UUIDS[:5]]
+    assert len(plan(tree, devices[:4])) == 4
+    refused, step = refusal(tree, *devices)
+    assert refused.startswith(f"device {UUIDS[4]}: no instance of type {TYPE} is left for it")
+    assert "available_instances is 4, and it is number 5" in refused
+    assert step == "inspect"
+
+
+def test_an_attribute_that_an_existing_device_does_not_have(tree):
+    tree.add_mdev()
+    refused, step = refusal(tree, device(attributes=[("colour", "red")]))
+    assert "colour: no such attribute; there is intel_vgpu/aggregator, intel_vgpu/vgpu" in refused
+    assert step == "inspect"
+
+
+def test_an_attribute_in_several_groups_must_be_named_with_its_group(tree):
+    tree.write(tree.add_mdev() + "/other/aggregator", "1\n")
+    refused, _ = refusal(tree, device(attributes=[("aggregator", "1")]))
+    assert "expected one of intel_vgpu/aggregator, other/aggregator" in refused
+    assert not plan(tree, [device(attributes=[("other/aggregator", "1")])])[0].changes
+
+
+def test_an_existing_device_must_be_one_that_is_accepted(tree):
+    tree.add_migration(tree.add_mdev(), SELF.format(type=TYPE, aggregator=4))
+    with pytest.raises(Failure) as raised:
+        plan(tree, [device(accept=ACCEPT)])
+    assert raised.value.details["step"] == "verify"
+    assert [each["attribute"] for each in raised.value.details["reasons"]] == ["aggregator"]
+    assert "it matches no set of 'accept': set 0: aggregator is 4, expected " in str(raised.value)
+
+
+@pytest.mark.parametrize("state", [PRESENT, ABSENT])
+@pytest.mark.parametrize(
+    ("holders", "message"),
+    [
+        (
+            Holders({"/dev/vfio/7": {"pid": 4711, "name": "vm-17"}}, complete=True),
+            "process 4711 (vm-17) holds it",
+        ),
+        (unknown(), "it cannot be told whether a process holds it"),
+    ],
+)
+def test_a_device_that_may_be_held_is_not_touched(tree, state, holders, message):
+    tree.add_mdev(UUIDS[1], group=8)
+    tree.add_mdev(aggregator="1")
+    wanted = device(attributes=[("aggregator", "2")])
+    refused, step = refusal(tree, wanted, state=state, scan_holders=lambda: holders)
+    assert refused.startswith(f"device {UUIDS[0]}: {message}")
+    assert step == "inspect"
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("5", "0x5", True),
+        ("0x05", "0X5", True),
+        ("-1", "-0x1", True),
+        ("none", "none", True),
+        ("", "", True),
+        ("5", "6", False),
+        ("0xg", "0xg0", False),
+        ("5 ", "5", False),
+        ("", "0", False),
+        ("a", "0xa", False),
+    ],
+)
+def test_values_are_compared_as_text_or_integers(one, other, same):
+    assert equal(one, other) is equal(other, one) is same
+
+
+# --- what mdevctl has
+
+
+def mdevctl(defined: str):
+    return Mdevctl(lambda arguments, data: (0, defined, ""))
+
+
+def defined(
+    parent: str = GPU, mdev_type: str = TYPE, start: str = "auto", attributes: str = ""
+) -> str:
+    return (
+        f'[{{"{parent}": [{{"{UUIDS[0]}": {{"mdev_type": "{mdev_type}", "start": "{start}",'
+        f' "attrs": [{attributes}]}}}}]}}]'
+    )
+
+
+@pytest.mark.parametrize(
+    ("definitions", "change"),
+    [
+        ("[]", "defined"),
+        (defined(attributes='{"intel_vgpu/aggregator": "2"}'), "unchanged"),
+        (defined(attributes='{"intel_vgpu/aggregator": "1"}'), "defined"),
+        (defined(), "defined"),
+        (defined(start="manual", attributes='{"intel_vgpu/aggregator": "2"}'), "defined"),
+        (defined(mdev_type="x", attributes='{"intel_vgpu/aggregator": "2"}'), "defined"),
+    ],
+)
+def test_a_definition_is_made_where_none_is_equal(tree, definitions, change):
+    wanted = device(attributes=[("aggregator", "2")])
+    (action,) = plan(tree, [wanted], mdevctl=mdevctl(definitions))
+    assert action.definition == change
+
+
+def test_a_definition_under_another_parent_is_never_replaced(tree):
+    refused, step = refusal(tree, device(), mdevctl=mdevctl(defined("0000:00:03.0")))
+    assert "mdevctl has a definition of it under 0000:00:03.0, not 0000:00:02.0" in refused
+    assert step == "inspect"
+
+
+@pytest.mark.parametrize(
+    ("parent", "undefined"),
+    [(None, True), (GPU, False), ("0000:00:03.0", True)],
+)
+def test_to_be_absent_is_to_be_undefined(tree, parent, undefined):
+    wanted = device(parent=parent, type=None)
+    (action,) = plan(tree, [wanted], ABSENT, mdevctl=mdevctl(defined("0000:00:03.0")))
+    assert action.changes is undefined
+    if undefined:
+        sides = diff([action])
+        assert set(sides["before"][UUIDS[0]]["definitions"]) == {"0000:00:03.0"}
+        assert sides["after"][UUIDS[0]]["definitions"] == {}
+
+
+def test_a_failing_mdevctl_is_told(tree):
+    failing = Mdevctl(lambda arguments, data: (1, "", "Error: no such\n\nCaused by: x\n"))
+    refused, step = refusal(tree, device(), mdevctl=failing)
+    assert refused == "mdevctl list --defined --dumpjson: Error: no such Caused by: x"
+    assert step == "inspect"

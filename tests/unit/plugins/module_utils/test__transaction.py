@@ -1,0 +1,315 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import errno
+import json
+import typing as t
+from pathlib import Path
+
+import pytest
+from ansible_collections.vfio.migration.plugins.module_utils._holders import Holders, unknown
+from ansible_collections.vfio.migration.plugins.module_utils._mdev import (
+    ABSENT,
+    PRESENT,
+    Failure,
+    Planner,
+    validate,
+)
+from ansible_collections.vfio.migration.plugins.module_utils._mdevctl import Mdevctl
+from ansible_collections.vfio.migration.plugins.module_utils._transaction import Transaction
+from ansible_collections.vfio.migration.tests.unit.sysfs_trees import (
+    GPU,
+    UUIDS,
+    Kernel,
+    Tree,
+    nobody,
+)
+
+TYPE = "i915-GVTg_V5_8"
+ACCEPT = [{"device_api": "vfio-pci", "type": TYPE, "aggregator": "{n:int:1,2}"}]
+
+
+@pytest.fixture
+def kernel(tmp_path: Path) -> Kernel:
+    """A host with one device, ``UUIDS[0]``, whose aggregator is 1."""
+    tree = Tree(tmp_path / "sys")
+    tree.add_gpu()
+    kernel = Kernel(tree)
+    apply(kernel, [device(UUIDS[0])])
+    kernel.writes.clear()
+    return kernel
+
+
+def device(uuid: str, aggregator: str | None = "1", **others):
+    attributes = [] if aggregator is None else [{"name": "aggregator", "value": aggregator}]
+    return {
+        "uuid": uuid,
+        "parent": GPU,
+        "type": TYPE,
+        "attributes": attributes,
+        "accept": None,
+    } | others
+
+
+def apply(
+    kernel: Kernel,
+    devices: t.Sequence[dict[str, t.Any]],
+    state: str = PRESENT,
+    scan_holders: t.Callable[[], Holders] = nobody,
+    mdevctl: Mdevctl | None = None,
+    interrupted: t.Callable[[], str | None] = lambda: None,
+) -> list[dict[str, t.Any]]:
+    actions = Planner(kernel, nobody, mdevctl).plan(validate(devices, state), state)
+    return Transaction(kernel, scan_holders, mdevctl, 0.2, interrupted).apply(actions)
+
+
+def failure(kernel: Kernel, devices, **others) -> Failure:
+    with pytest.raises(Failure) as raised:
+        apply(kernel, devices, **others)
+    return raised.value
+
+
+def test_devices_are_created_and_configured_in_order(kernel):
+    devices = [device(UUIDS[1], "2", accept=ACCEPT), device(UUIDS[0], "2"), device(UUIDS[2], None)]
+    results = apply(kernel, devices)
+    assert kernel.writes == [
+        ("create", UUIDS[1]),
+        ("intel_vgpu/aggregator", "2"),
+        ("intel_vgpu/aggregator", "2"),
+        ("create", UUIDS[2]),
+    ]
+    assert [each["action"] for each in results] == ["created", "configured", "created"]
+    assert results[0] == {
+        "uuid": UUIDS[1],
+        "parent": GPU,
+        "type": TYPE,
+        "action": "created",
+        "definition": None,
+        "attributes": [{"name": "intel_vgpu/aggregator", "value": "2"}],
+        "self": {
+            "aggregator": "2",
+            "device_api": "vfio-pci",
+            "pci_id": "80865963",
+            "software_version": "0.1.0",
+            "type": TYPE,
+        },
+    }
+
+
+def test_a_second_time_nothing_is_written(kernel):
+    devices = [device(UUIDS[1], "2", accept=ACCEPT), device(UUIDS[0], "2")]
+    apply(kernel, devices)
+    kernel.writes.clear()
+    assert [each["action"] for each in apply(kernel, devices)] == ["unchanged", "unchanged"]
+    assert kernel.writes == []
+
+
+def test_attributes_that_can_only_be_written_are_written_in_order_and_repeatedly(kernel):
+    add_mdev = kernel.tree.add_mdev
+
+    def add_crypto_mdev(*arguments, **others):
+        where = add_mdev(*arguments, **others)
+        for name in ("assign_adapter", "assign_domain"):
+            kernel.tree.write(f"{where}/{name}", "", 0o200)
+        return where
+
+    kernel.tree.add_mdev = add_crypto_mdev
+    written = [("assign_adapter", "5"), ("assign_domain", "4"), ("assign_domain", "0xab")]
+    attributes = [{"name": name, "value": value} for name, value in written]
+    apply(kernel, [device(UUIDS[1], attributes=attributes)])
+    assert kernel.writes[1:] == written
+
+
+FIVE = [device(UUIDS[0], "2"), *(device(uuid) for uuid in UUIDS[1:5])]
+
+
+@pytest.mark.parametrize("number", range(1, 10))
+@pytest.mark.parametrize("fault", [errno.EINVAL, errno.ENOSPC, errno.EIO])
+def test_whatever_fails_the_host_is_left_as_it_was(kernel, number, fault):
+    before = kernel.tree.snapshot()
+    kernel.faults[number] = fault
+    failed = failure(kernel, FIVE)
+    assert kernel.tree.snapshot() == before
+    assert failed.details["errno"] == errno.errorcode[fault]
+    assert failed.details["left"] == []
+    # Write 1 configures a device; then each is created with an even number and configured with an odd one.
+    assert failed.details["step"] == ("create" if number % 2 == 0 else "attribute")
+    assert failed.details["device"] == UUIDS[number // 2]
+    undone = list(reversed(UUIDS[: (number + 1) // 2])) if number > 1 else []
+    assert [each["device"] for each in failed.details["undone"]] == undone
+
+
+@pytest.mark.parametrize("number", [3, 9])
+def test_a_value_that_does_not_stay_is_a_failure(kernel, number):
+    before = kernel.tree.snapshot()
+    kernel.ignored.add(number)
+    failed = failure(kernel, [FIVE[0], *(device(uuid, "2") for uuid in UUIDS[1:5])])
+    assert kernel.tree.snapshot() == before
+    assert failed.details["step"] == "attribute"
+    assert "was set to '2' and took it, but reads back '1'" in str(failed)
+
+
+def test_a_device_that_is_not_what_was_wanted_is_a_failure(kernel):
+    before = kernel.tree.snapshot()
+    failed = failure(kernel, [device(UUIDS[1]), device(UUIDS[2], "4", accept=ACCEPT)])
+    assert kernel.tree.snapshot() == before
+    assert failed.details["step"] == "verify"
+    assert [each["attribute"] for each in failed.details["reasons"]] == ["aggregator"]
+    assert [each["change"] for each in failed.details["undone"]] == ["created", "created"]
+
+
+def test_an_existing_device_is_configured_back_if_it_is_not_what_was_wanted(kernel):
+    before = kernel.tree.snapshot()
+    failed = failure(kernel, [device(UUIDS[0], "4", accept=ACCEPT)])
+    assert kernel.tree.snapshot() == before
+    assert failed.details["undone"] == [{"device": UUIDS[0], "change": "intel_vgpu/aggregator=4"}]
+
+
+def test_an_attribute_that_does_not_appear_is_waited_for_and_then_a_failure(kernel):
+    before = kernel.tree.snapshot()
+    failed = failure(kernel, [device(UUIDS[1], attributes=[{"name": "colour", "value": "red"}])])
+    assert kernel.tree.snapshot() == before
+    assert failed.details["step"] == "wait"
+    assert "colour: no such attribute" in str(failed)
+    assert str(failed).endswith("waited 0.2 seconds")
+
+
+def test_a_read_only_attribute_is_a_failure(kernel):
+    before = kernel.tree.snapshot()
+    failed = failure(kernel, [device(UUIDS[1], attributes=[{"name": "vgpu_id", "value": "7"}])])
+    assert kernel.tree.snapshot() == before
+    assert str(failed).endswith("intel_vgpu/vgpu_id is read-only")
+
+
+def test_a_full_parent_is_named_whatever_the_drivers_errno(kernel):
+    available = f"class/mdev_bus/{GPU}/mdev_supported_types/{TYPE}/available_instances"
+    actions = Planner(kernel, nobody, None).plan(validate([device(UUIDS[1])], PRESENT), PRESENT)
+    kernel.tree.write(available, "0\n")
+    kernel.faults[1] = errno.EINVAL
+    with pytest.raises(Failure) as raised:
+        Transaction(kernel, nobody, None, 0.2, lambda: None).apply(actions)
+    assert raised.value.details["errno"] == "EINVAL"
+    assert raised.value.details["hint"] == (
+        f"no instance of type {TYPE} is left under {GPU}; available_instances is 0"
+    )
+
+
+def test_what_cannot_be_undone_is_told(kernel):
+    kernel.faults.update({4: errno.EINVAL, 5: errno.EBUSY})
+    failed = failure(kernel, [device(UUIDS[1]), device(UUIDS[2])])
+    assert failed.details["left"][0]["device"] == UUIDS[2]
+    assert "EBUSY" in failed.details["left"][0]["problem"]
+    assert [each["device"] for each in failed.details["undone"]] == [UUIDS[1]]
+
+
+def test_a_new_device_that_a_process_took_is_not_taken_away(kernel):
+    kernel.faults[3] = errno.EINVAL
+    holders = Holders({"/dev/vfio/7": {"pid": 4711, "name": "vm-17"}}, complete=True)
+    failed = failure(kernel, [device(UUIDS[1]), device(UUIDS[2])], scan_holders=lambda: holders)
+    (left,) = failed.details["left"]
+    assert (left["device"], left["change"]) == (UUIDS[1], "created")
+    assert "process 4711 (vm-17) holds it" in left["problem"]
+
+
+def test_a_new_device_is_taken_away_where_holders_are_unknown(kernel):
+    before = kernel.tree.snapshot()
+    kernel.faults[3] = errno.EINVAL
+    failure(kernel, [device(UUIDS[1]), device(UUIDS[2])], scan_holders=unknown)
+    assert kernel.tree.snapshot() == before
+
+
+@pytest.mark.parametrize("number", range(1, 9))
+def test_a_signal_stops_it_and_undoes_what_was_done(kernel, number):
+    before = kernel.tree.snapshot()
+
+    def interrupted():
+        return "SIGTERM" if len(kernel.writes) >= number else None
+
+    failed = failure(kernel, FIVE, interrupted=interrupted)
+    assert kernel.tree.snapshot() == before
+    assert "interrupted by SIGTERM" in str(failed)
+    assert failed.details["left"] == []
+
+
+def test_devices_are_removed(kernel):
+    apply(kernel, [device(UUIDS[1])])
+    results = apply(
+        kernel, [{**device(uuid), "parent": None, "type": None} for uuid in UUIDS[:3]], ABSENT
+    )
+    assert [each["action"] for each in results] == ["removed", "removed", "unchanged"]
+    assert kernel.names("bus/mdev/devices") == []
+
+
+def test_devices_removed_before_one_that_cannot_be_are_told(kernel):
+    apply(kernel, [device(UUIDS[1])])
+    kernel.writes.clear()
+    kernel.faults[2] = errno.EBUSY
+    failed = failure(kernel, [device(UUIDS[0]), device(UUIDS[1])], state=ABSENT)
+    assert failed.details["step"] == "remove"
+    assert failed.details["device"] == UUIDS[1]
+    assert failed.details["left"] == [
+        {"device": UUIDS[0], "change": "removed", "problem": "it cannot be undone"}
+    ]
+
+
+class Definitions:
+    """Keeps definitions as mdevctl does; ``failing`` is the number of the call, from 1, that fails."""
+
+    def __init__(self) -> None:
+        self.kept: dict[tuple[str, str], t.Any] = {}
+        self.failing = 0
+        self.calls = 0
+
+    def run(self, arguments: list[str], data: str | None) -> tuple[int, str, str]:
+        if arguments[0] == "list":
+            return 0, json.dumps([{p: [{u: d}]} for (u, p), d in self.kept.items()]), ""
+        self.calls += 1
+        if self.calls == self.failing:
+            return 1, "", "Error: refused"
+        options = dict(zip(arguments[1::2], arguments[2::2], strict=True))
+        key = options["--uuid"], options["--parent"]
+        if arguments[0] == "define":
+            assert key not in self.kept
+            self.kept[key] = json.loads(data or "")
+        else:
+            del self.kept[key]
+        return 0, "", ""
+
+
+def definition(**attributes: str) -> dict[str, t.Any]:
+    attrs = [{f"intel_vgpu/{name}": value} for name, value in attributes.items()]
+    return {"mdev_type": TYPE, "start": "auto", "attrs": attrs}
+
+
+def test_devices_are_defined_as_they_were_made(kernel):
+    definitions = Definitions()
+    definitions.kept[UUIDS[0], GPU] = definition(aggregator="1")
+    mdevctl = Mdevctl(definitions.run)
+    devices = [device(UUIDS[0], "2"), device(UUIDS[1])]
+    results = apply(kernel, devices, mdevctl=mdevctl)
+    assert [each["definition"] for each in results] == ["defined", "defined"]
+    assert definitions.kept == {
+        (UUIDS[0], GPU): definition(aggregator="2"),
+        (UUIDS[1], GPU): definition(aggregator="1"),
+    }
+    results = apply(kernel, devices, mdevctl=mdevctl)
+    assert [each["definition"] for each in results] == ["unchanged", "unchanged"]
+    results = apply(kernel, devices, ABSENT, mdevctl=mdevctl)
+    assert [each["definition"] for each in results] == ["undefined", "undefined"]
+    assert definitions.kept == {}
+
+
+@pytest.mark.parametrize("failing", [1, 2, 3])
+def test_definitions_are_undone_too(kernel, failing):
+    definitions = Definitions()
+    definitions.kept[UUIDS[0], GPU] = definition(aggregator="1")
+    definitions.failing = failing
+    before = kernel.tree.snapshot(), dict(definitions.kept)
+    failed = failure(
+        kernel, [device(UUIDS[0], "2"), device(UUIDS[1])], mdevctl=Mdevctl(definitions.run)
+    )
+    assert (kernel.tree.snapshot(), definitions.kept) == before
+    assert failed.details["step"] == "define"
+    assert failed.details["left"] == []

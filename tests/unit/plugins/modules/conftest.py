@@ -1,0 +1,36 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import json
+import typing as t
+
+import pytest
+from ansible.module_utils import basic
+
+try:
+    from ansible.module_utils.testing import patch_module_args
+except ImportError:  # ansible-core 2.18
+    patch_module_args = None
+
+
+@pytest.fixture
+def run_module(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> t.Callable[..., dict[str, t.Any]]:
+    """Runs the ``main`` of a module with arguments and gives the result that it prints."""
+
+    def run(main: t.Callable[[], None], **arguments: t.Any) -> dict[str, t.Any]:
+        # Each run of a module is a process of its own; what a module keeps for the next must not be seen.
+        with pytest.raises(SystemExit):
+            if patch_module_args:
+                with patch_module_args(arguments):
+                    main()
+            else:
+                encoded = json.dumps({"ANSIBLE_MODULE_ARGS": arguments}).encode()
+                monkeypatch.setattr(basic, "_ANSIBLE_ARGS", encoded)
+                main()
+        return json.loads(capfd.readouterr().out)
+
+    return run
