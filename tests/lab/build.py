@@ -75,7 +75,7 @@ def ensure() -> Products:
 
 def _build_base(target: Path, log: Path) -> None:
     log.unlink(missing_ok=True)
-    mirror = _mirror()
+    mirror = _mirror(log)
     root, chroot = target / "root", target / "chroot"
     _step(
         "Building the guests' root file system",
@@ -144,23 +144,34 @@ def _mmdebstrap(target: Path, mirror: str, packages: Path, hooks: Sequence[str])
     ]
 
 
-def _mirror() -> str:
+def _mirror(log: Path) -> str:
     """Return the address of the Debian archive that this machine's apt uses."""
-    targets = [
+    address = _known_mirror()
+    if not address:
+        _step("Reading the package lists", ["apt-get", "update"], log)
+        address = _known_mirror()
+    if not address:
+        raise LabError(
+            "This machine's apt knows no Debian archive: the lab needs a Debian machine,"
+            " with the section 'main' of Debian itself among its sources"
+        )
+    return address
+
+
+def _known_mirror() -> str | None:
+    """Return the archive's address if apt has read its lists: only they tell whose it is."""
+    list_targets = [
         "apt-get",
         "indextargets",
         "--format=$(ORIGIN) $(LABEL) $(COMPONENT) $(REPO_URI)",
         "Created-By: Packages",
     ]
-    output = subprocess.run(targets, check=True, capture_output=True, text=True).stdout
+    output = subprocess.run(list_targets, check=True, capture_output=True, text=True).stdout
     for line in output.splitlines():
         description, _, address = line.rpartition(" ")
         if description == "Debian Debian main":
             return address
-    raise LabError(
-        "apt knows no Debian archive: the lab needs a Debian machine whose sources name"
-        " Debian's own section 'main'; after a change there, run 'apt-get update'"
-    )
+    return None
 
 
 def _apt_transport() -> list[str]:

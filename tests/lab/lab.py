@@ -23,8 +23,8 @@ from errors import LabError
 from inventory import inventory
 from machines import Machine
 
-_LAB = Path(__file__).resolve().parents[2] / ".lab"
-_INVENTORY = _LAB / "inventory.yml"
+_STATE = Path(__file__).resolve().parents[2] / ".lab"
+_INVENTORY = _STATE / "inventory.yml"
 _BOOT_SECONDS = 180
 
 
@@ -48,7 +48,7 @@ def main() -> int:
 def _up(arguments: argparse.Namespace) -> None:
     begin = time.monotonic()
     products = build.ensure()
-    wanted = [Machine(host, _LAB) for host in hosts.table(arguments.hosts)]
+    wanted = [Machine(host, _STATE) for host in hosts.table(arguments.hosts)]
     _boot([machine for machine in wanted if not machine.process()], products)
     for machine in wanted:
         print(_line(machine))
@@ -59,7 +59,7 @@ def _down(_: argparse.Namespace) -> None:
     for machine in _known():
         if machine.stop():
             print(f"Host {machine.host.name}: stopped")
-    shutil.rmtree(_LAB / "run", ignore_errors=True)
+    shutil.rmtree(_STATE / "run", ignore_errors=True)
     _INVENTORY.unlink(missing_ok=True)
 
 
@@ -99,8 +99,8 @@ def _boot(machines: Sequence[Machine], products: build.Products, port: int | Non
 
 def _known() -> list[Machine]:
     """Return the hosts that were started and not taken down since, whether they still run or not."""
-    names = {path.name for path in (_LAB / "run").glob("*")}
-    return [Machine(host, _LAB) for host in hosts.table(hosts.LIMIT) if host.name in names]
+    names = {path.name for path in (_STATE / "run").glob("*")}
+    return [Machine(host, _STATE) for host in hosts.table(hosts.LIMIT) if host.name in names]
 
 
 def _line(machine: Machine) -> str:
@@ -146,8 +146,8 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 @contextmanager
 def _locked() -> Iterator[None]:
     """Let one command at a time work on the lab of this checkout."""
-    _LAB.mkdir(exist_ok=True)
-    with (_LAB / "lock").open("w") as lock:
+    _STATE.mkdir(exist_ok=True)
+    with (_STATE / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 

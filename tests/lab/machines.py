@@ -23,12 +23,12 @@ _POLL_SECONDS = 0.2
 
 
 class Machine:
-    """One host of the lab, with its state in a directory."""
+    """One host of the lab, which keeps the state of all in one directory."""
 
-    def __init__(self, host: Host, lab: Path) -> None:
+    def __init__(self, host: Host, state: Path) -> None:
         self.host = host
-        self.ssh = Ssh(lab / "ssh")
-        self._directory = lab / "run" / host.name
+        self.ssh = Ssh(state / "ssh")
+        self._directory = state / "run" / host.name
         self._state = self._directory / "state.json"
         self._log = self._directory / "qemu.log"
         self.console = self._directory / "console.log"

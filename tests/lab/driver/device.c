@@ -1,7 +1,6 @@
 // SPDX-FileCopyrightText: 2026 vfio.migration contributors
 // SPDX-License-Identifier: GPL-2.0-only
 
-#include <linux/slab.h>
 #include <linux/uaccess.h>
 
 #include "sample.h"

@@ -1,7 +1,6 @@
 // SPDX-FileCopyrightText: 2026 vfio.migration contributors
 // SPDX-License-Identifier: GPL-2.0-only
 
-#include <linux/ctype.h>
 #include <linux/delay.h>
 #include <linux/module.h>
 #include <linux/string.h>
