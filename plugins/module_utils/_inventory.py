@@ -106,9 +106,12 @@ class Inventory:
 
     def _mediated(self, name: str) -> dict[str, t.Any]:
         with MediatedDevice(self._sysfs, name, self._parents) as device:
-            return self._device(
-                device, device.parent, device.type, device.parent_device().numa_node
-            )
+            node = None
+            try:
+                node = device.parent_device().numa_node
+            except Problem as problem:
+                self._problems.append(problem)
+            return self._device(device, device.parent, device.type, node)
 
     def _pci(self, name: str) -> dict[str, t.Any] | None:
         driver = self._sysfs.link(PCI_DEVICES, name, "driver")

@@ -32,7 +32,7 @@ OWN = {
     "type": "i915-GVTg_V5_4",
 }
 SELF_TEXT = SELF.format(type=OWN["type"], aggregator=2)
-PATTERN = OWN | {"aggregator": "{val1}/2", "type": "i915-GVTg_V5_{val1:int:1,2,4,8}"}
+PATTERN = {**OWN, "aggregator": "{val1}/2", "type": "i915-GVTg_V5_{val1:int:1,2,4,8}"}
 
 
 @pytest.fixture
@@ -69,10 +69,10 @@ def test_the_forms_of_the_proposal_read_the_same(tree):
 
     (tree.root / device / "migration/self").unlink()
     (tree.root / device / "migration/compatible").unlink()
-    add_directory(tree, f"{device}/migration/self", OWN | {"device_api": "vfio_pci"})
+    add_directory(tree, f"{device}/migration/self", {**OWN, "device_api": "vfio_pci"})
     add_directory(tree, f"{device}/migration/compatible", PATTERN)
     by_directory, _, problems = read(tree)
-    assert by_directory == by_file | {"origin": "directory"}
+    assert by_directory == {**by_file, "origin": "directory"}
     assert problems == []
 
 
@@ -224,11 +224,11 @@ def test_a_driver_that_does_not_speak_the_proposal_gets_a_derived_descriptor(tre
     device = tree.add_mdev(aggregator="a{b}")
     tree.write("bus/mdev/drivers/intel_vgpu_mdev/module/version", "550.54.15-rc1\n")
     descriptor, attributes, problems = read(tree)
-    own = OWN | {"software_version": "550.54.15", "driver": "i915", "aggregator": "a{b}"}
+    own = {**OWN, "software_version": "550.54.15", "driver": "i915", "aggregator": "a{b}"}
     assert descriptor == {
         "origin": "derived",
         "self": own,
-        "compatible": [own | {"aggregator": "a{{b}}"}],
+        "compatible": [{**own, "aggregator": "a{{b}}"}],
     }
     assert attributes == [{"name": "intel_vgpu/aggregator", "value": "a{b}"}]
     assert problems == []

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -47,7 +49,8 @@ def add_pci(tree: Tree, address: str, driver: str | None, **ids: str) -> str:
         "device": "0x101e",
         "subsystem_vendor": "0x15b3",
         "subsystem_device": "0x0008",
-    } | ids
+        **ids,
+    }
     for name, value in ids.items():
         tree.write(f"{device}/{name}", value + "\n")
     tree.write(f"{device}/numa_node", "-1\n")
@@ -256,6 +259,43 @@ def test_a_device_that_vanishes_while_it_is_read_is_left_out(tree):
         {
             "path": f"{tree.root}/bus/mdev/devices/{UUIDS[1]}",
             "problem": "vanished while it was read",
+        }
+    ]
+
+
+def test_a_device_whose_parent_is_not_listed_is_reported_as_far_as_it_goes(tree):
+    tree.add_gpu()
+    tree.add_migration(tree.add_mdev(), SELF_TEXT)
+    (tree.root / "class/mdev_bus" / GPU).unlink()
+    facts = gather(tree)
+    (device,) = facts["devices"]
+    assert (device["parent"], device["numa_node"]) == (GPU, None)
+    assert device["descriptor"] in facts["descriptors"]
+    assert facts["problems"] == [
+        {
+            "path": f"{tree.root}/class/mdev_bus/{GPU}",
+            "problem": "no such file or directory",
+        }
+    ]
+
+
+def test_what_a_user_may_not_read_is_a_problem(tree, monkeypatch):
+    tree.add_gpu()
+    tree.add_migration(tree.add_mdev(), SELF_TEXT)
+    opened = os.open
+
+    def open_as_user(path, *arguments, **others):
+        if path == "self":
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return opened(path, *arguments, **others)
+
+    monkeypatch.setattr(os, "open", open_as_user)
+    facts = gather(tree)
+    assert facts["devices"][0]["descriptor"] is None
+    assert facts["problems"] == [
+        {
+            "path": f"{tree.root}/bus/mdev/devices/{UUIDS[0]}/migration/self",
+            "problem": "permission denied; run as root",
         }
     ]
 

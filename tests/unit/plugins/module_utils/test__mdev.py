@@ -46,7 +46,8 @@ def device(uuid: str = UUIDS[0], **others):
         "type": TYPE,
         "attributes": attributes,
         "accept": None,
-    } | others
+        **others,
+    }
 
 
 def plan(tree: Tree, devices, state=PRESENT, scan_holders=nobody, mdevctl=None):

@@ -50,7 +50,8 @@ def device(uuid: str, aggregator: str | None = "1", **others):
         "type": TYPE,
         "attributes": attributes,
         "accept": None,
-    } | others
+        **others,
+    }
 
 
 def apply(
@@ -268,7 +269,7 @@ class Definitions:
         self.calls += 1
         if self.calls == self.failing:
             return 1, "", "Error: refused"
-        options = dict(zip(arguments[1::2], arguments[2::2], strict=True))
+        options = dict(zip(arguments[1::2], arguments[2::2]))
         key = options["--uuid"], options["--parent"]
         if arguments[0] == "define":
             assert key not in self.kept

@@ -35,7 +35,7 @@ def restored_signals():
     numbers = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
     before = [signal.getsignal(number) for number in numbers]
     yield
-    for number, handler in zip(numbers, before, strict=True):
+    for number, handler in zip(numbers, before):
         signal.signal(number, handler)
 
 
