@@ -4,6 +4,7 @@
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 VENV := .venv/.ready
+REPORT := .nox/report.json
 
 .PHONY: help test demo bench lint format units docs lab-up lab-down lab-status clean
 
@@ -11,7 +12,8 @@ help: ## Show this help.
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand --tabs=12
 
 test: $(VENV) ## Run every check, on the lab too.
-	python tests/run_checks.py
+	@rm -f $(REPORT)
+	@nox --report $(REPORT); result=$$?; python tests/count_checks.py $(REPORT); exit $$result
 
 demo: $(VENV) ## Show the whole job on the lab.
 	tests/demo/run

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -70,6 +71,8 @@ def _drop_temporary_output() -> None:
     shutil.rmtree("tests/output/.tmp", ignore_errors=True)
 
 
+# So that what is cleaned up on Ctrl-C, the lab above all, is so when a CI system stops us.
+signal.signal(signal.SIGTERM, signal.default_int_handler)
 _set_path()
 for _core in CORES:
     for _command in ("sanity", "units"):
