@@ -60,7 +60,9 @@ options:
       - spread
     default: pack
   avoid:
-    description: Where nothing may be placed, each a dictionary with C(host), and C(parent) where only that parent is meant.
+    description:
+      - Where nothing may be placed, each a dictionary with C(host), C(parent) where only that parent is meant,
+        and if need be C(problem), the reason to be given for it.
     type: list
     elements: dict
 positional: _input, drain, sources, hosts, targets, direction, policy, avoid

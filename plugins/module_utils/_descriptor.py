@@ -141,23 +141,17 @@ def check_self(attributes: t.Mapping[str, str], origin: str | None = None) -> No
         if not attributes.get(name):
             raise Malformed(f"'{name}' is missing; it is a must of 'self'", name)
     if parse_version(attributes["software_version"]) is None:
+        version = shown(attributes["software_version"])
         raise Malformed(
-            "software_version is {0}; expected major.minor[.bugfix]".format(
-                shown(attributes["software_version"])
-            ),
-            "software_version",
+            f"software_version is {version}; expected major.minor[.bugfix]", "software_version"
         )
     device_api = attributes["device_api"]
     must = API_MUSTS.get(device_api)
     if must and origin != DERIVED and not attributes.get(must):
         raise Malformed(f"'{must}' is missing; it is a must of 'self' for {device_api}", must)
     if attributes.get("pci_id") and not _PCI_ID.match(attributes["pci_id"]):
-        raise Malformed(
-            "pci_id is {0}; expected 8 hex digits, vendor then device".format(
-                shown(attributes["pci_id"])
-            ),
-            "pci_id",
-        )
+        pci_id = shown(attributes["pci_id"])
+        raise Malformed(f"pci_id is {pci_id}; expected 8 hex digits, vendor then device", "pci_id")
 
 
 # The attribute that each device API adds to the musts of ``self``.

@@ -18,6 +18,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet import Fleet
 from ansible_collections.vfio.migration.plugins.plugin_utils._verdict import (
     DIRECTIONS,
     Descriptor,
+    plain_text,
     read_descriptor,
 )
 
@@ -73,13 +74,18 @@ def listed(name: str, value: t.Any) -> list[t.Any] | None:
     raise FleetError(f"{name} is {value!r}; expected a list")
 
 
-def avoided(value: t.Any) -> frozenset[tuple[str, str | None]]:
-    """The places in a list of ``{host[, parent]}``; raises ``FleetError``."""
+def avoided(value: t.Any) -> dict[tuple[str, str | None], str]:
+    """The places in a list of ``{host[, parent][, problem]}``, and why; raises ``FleetError``."""
     places = listed("avoid", value) or []
     for place in places:
         if not isinstance(place, t.Mapping) or "host" not in place:
             raise FleetError(f"avoid has {place!r}; expected {{host: …}} or {{host: …, parent: …}}")
-    return frozenset((str(place["host"]), place.get("parent")) for place in places)
+    return {
+        (str(place["host"]), plain_text(place.get("parent"))): str(
+            place.get("problem", "as asked for")
+        )
+        for place in places
+    }
 
 
 def descriptor_argument(name: str, value: t.Any) -> Descriptor | Malformed:

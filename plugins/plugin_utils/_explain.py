@@ -47,9 +47,11 @@ def _to_device(source: Device, target: Device, direction: str) -> dict[str, t.An
     given = verdict(source.descriptor, target.descriptor, direction)
     where = f"{target.id} on {target.host}"
     sentences = [sentence(reason, where) for reason in nearest(given["reasons"])]
-    for side in (source, target):
-        if (why := obstacle(side)) is not None:
-            sentences.append(f"{side.id} on {side.host}: {why}")
+    sentences += [
+        f"{side.id} on {side.host}: {why}"
+        for side in (source, target)
+        if (why := obstacle(side)) is not None
+    ]
     return {
         "source": source.label,
         "target": target.label,

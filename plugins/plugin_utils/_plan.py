@@ -82,14 +82,20 @@ class Option:
 
 @dataclass(slots=True)
 class Request:
-    """What is to be moved where. ``avoid`` holds ``(host, parent)`` under which nothing may be made;
-    ``parent`` ``None`` stands for the whole host."""
+    """What is to be moved where.
+
+    ``avoid`` has the places where nothing may go, ``(host, parent)`` or ``(host, None)`` for a whole host, and why.
+    """
 
     guests: list[Guest]
     targets: list[str]
     direction: str = "source_lists"
     policy: str = "pack"
-    avoid: frozenset[tuple[str, str | None]] = frozenset()
+    avoid: t.Mapping[tuple[str, str | None], str] = field(default_factory=dict)
+
+    def why_avoided(self, host: str, parent: str | None) -> str | None:
+        """Why nothing may go under ``parent`` of ``host``; ``None`` where something may."""
+        return self.avoid.get((host, None), self.avoid.get((host, parent)))
 
 
 def requested(
@@ -268,7 +274,7 @@ class _Planner:
 
     def _creatable_on(self, host: Host) -> t.Iterator[tuple[Parent, MdevType]]:
         for parent in host.parents:
-            if not {(host.name, parent.id), (host.name, None)} & self._request.avoid:
+            if self._request.why_avoided(host.name, parent.id) is None:
                 for mdev_type in parent.types:
                     yield parent, mdev_type
 
@@ -277,8 +283,9 @@ class _Planner:
             return "it is to be moved itself"
         if obstacle(device) is not None:
             return obstacle(device)
-        if {(device.host, device.parent), (device.host, None)} & self._request.avoid:
-            return "it is to be avoided"
+        avoided = self._request.why_avoided(device.host, device.parent)
+        if avoided is not None:
+            return f"it is to be avoided: {avoided}"
         if device.in_use is None:
             return None
         if device.in_use.pid is None:
@@ -394,9 +401,8 @@ class _Planner:
 
     def _report(self, status: str, placed: _Placed, left: list[Guest]) -> dict[str, t.Any]:
         taken = {name: {d.id for d in host.devices} for name, host in self._fleet.hosts.items()}
-        for guest, chosen in placed:
-            for option in chosen:
-                self._room.take(option)
+        for option in itertools.chain.from_iterable(chosen for guest, chosen in placed):
+            self._room.take(option)
         placements = [
             self._placement(guest, device, option, taken[option.host])
             for guest, chosen in placed
@@ -506,9 +512,11 @@ class _Planner:
             if (why := self._why_not_free(device)) is not None
         ]
         avoided = [
-            f"{parent.id} on {host.name} is to be avoided"
+            f"{parent.id} on {host.name} is to be avoided: {why}"
             for parent in host.parents
-            if {(host.name, parent.id), (host.name, None)} & self._request.avoid
+            if (why := self._request.why_avoided(host.name, parent.id)) is not None
+            for mdev_type in parent.types
+            if (made := self._candidates.creatable(source, parent, mdev_type)) and made.compatible
         ]
         sentences = [
             sentence(reason, where)
@@ -534,8 +542,14 @@ def _nearest_misses(
             if made is not None and not made.compatible:
                 where = f"a new {mdev_type.id} under {parent.id} on {host.name}"
                 misses.append((where, nearest(made.reasons)))
-    fewest = min((len(reasons) for where, reasons in misses), default=0)
-    return [miss for miss in misses if len(miss[1]) == fewest]
+    least = min((_distance(reasons) for where, reasons in misses), default=(False, 0))
+    return [miss for miss in misses if _distance(miss[1]) == least]
+
+
+def _distance(reasons: list[dict[str, t.Any]]) -> tuple[bool, int]:
+    """How far a miss is from a match: what is another kind of device altogether is farther than anything else."""
+    other = any(reason["attribute"] in ("device_api", "type") for reason in reasons)
+    return other, len(reasons)
 
 
 def _new_id(source: Device, host: str, taken: set[str]) -> str:

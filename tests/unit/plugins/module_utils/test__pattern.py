@@ -267,8 +267,8 @@ def test_completion_keeps_what_the_source_has_where_the_set_leaves_a_choice():
 def test_arithmetic_agrees_with_trying_every_binding(first, second, expression, actual):
     pattern = BASE | {
         "z": expression,
-        "x": "x{a:int:%s}" % ",".join(map(str, first)),
-        "y": "y{b:int:%s}" % ",".join(map(str, second)),
+        "x": f"x{{a:int:{','.join(map(str, first))}}}",
+        "y": f"y{{b:int:{','.join(map(str, second))}}}",
     }
     for a, b in itertools.product(first, second):
         try:

@@ -37,8 +37,7 @@ def test_a_host_that_can_make_the_device_says_how():
     [
         (
             host([device(UUIDS[1], gvt(software_version="0.0.9"), vm="x")], [parent()]),
-            "a new i915-GVTg_V5_4 under 0000:00:02.0 on b has software_version 0.0.9;"
-            " 0.1.0 or newer is needed",
+            "a new i915-GVTg_V5_4 under 0000:00:02.0 on b has software_version 0.0.9; 0.1.0 or newer is needed",
         ),
         (
             host(parents=[parent(pci_id="8086591d", available={"i915-GVTg_V5_4": 4})]),

@@ -212,9 +212,21 @@ def test_avoided_places_are_left_out():
         "b": host(parents=[parent(), parent("0000:00:03.0")]),
         "c": host(parents=[parent()]),
     }
-    avoid = frozenset({("b", "0000:00:02.0"), ("c", None)})
+    avoid = {("b", "0000:00:02.0"): "it failed", ("c", None): "it is down"}
     (placement,) = plan_of(fleet, avoid=avoid)["placements"]
     assert placement["target"]["parent"] == "0000:00:03.0"
+    (left,) = plan_of(fleet, avoid=avoid, targets=["c"])["unplaced"]
+    assert left["reasons"] == [
+        {"host": "c", "reason": "0000:00:02.0 on c is to be avoided: it is down"}
+    ]
+
+
+def test_what_is_another_kind_of_device_is_not_the_nearest_miss():
+    other = parent("mtty", None, {"mtty-1": 24}, driver="mtty")
+    fleet = {"a": host([device(UUIDS[0])]), "b": host(parents=[parent(pci_id="8086591d"), other])}
+    reasons = plan_of(fleet)["unplaced"][0]["reasons"]
+    assert reasons
+    assert not [each for each in reasons if "mtty" in each["reason"]]
 
 
 def test_an_older_driver_on_the_target_is_known_before_anything_is_made():
