@@ -79,8 +79,9 @@ _value:
       type: dict
     pairs:
       description:
-        - The compatible pairs of classes, each with the names of the C(source) and C(target) class, the verdict's C(set), C(bindings), C(certainty),
-          C(direction_conflict) and C(warnings), the number of devices (C(sources), C(targets), C(free_targets)), and of C(pairs) of devices on two different hosts.
+        - The compatible pairs of classes, each with the names of the C(source) and C(target) class, the verdict's C(set), C(bindings),
+          C(certainty), C(direction_conflict) and C(warnings),
+          the number of devices (C(sources), C(targets), C(free_targets)), and of C(pairs) of devices on two different hosts.
       type: list
       elements: dict
     misses:

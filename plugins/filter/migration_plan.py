@@ -109,7 +109,8 @@ _value:
       type: str
     placements:
       description:
-        - Each with C(vm) (the guest's name, V(null) where no process holds the device), C(source), C(target), C(set), C(bindings), C(certainty) and C(warnings).
+        - Each with C(vm) (the guest's name, V(null) where no process holds the device), C(source), C(target), C(set), C(bindings),
+          C(certainty) and C(warnings).
         - C(source) has C(host), C(kind) and C(id). C(target) also has C(parent), C(type), C(attributes) and C(create).
       type: list
       elements: dict

@@ -170,45 +170,55 @@ class _Scanner:
         return Void(self._attribute, expected, self._at + 1)
 
 
-def _postfix(attribute: str, parts: list[_Part]) -> list[tuple[str, Value]]:
-    """The arithmetic in ``parts`` as postfix ``(kind, value)`` items; raises ``Void``."""
-    output: list[tuple[str, Value]] = []
-    operators: list[str] = []
-    operand_next = True
+class _Arithmetic:
+    """Turns the arithmetic in a value's parts into postfix ``(kind, value)`` items; raises ``Void``."""
 
-    def unwind(precedence: int) -> None:
-        while operators and operators[-1] != "(" and _PRECEDENCE[operators[-1]] >= precedence:
-            output.append(("operator", operators.pop()))
+    def __init__(self, attribute: str, parts: list[_Part]) -> None:
+        self.postfix: list[tuple[str, Value]] = []
+        self._attribute = attribute
+        self._operators: list[str] = []
+        self._operand_next = True
+        column = 1
+        for kind, value, column in _tokens(attribute, parts):
+            read = self._operand if self._operand_next else self._operator
+            read(kind, value, column)
+        if self._operand_next:
+            raise self._void("an integer or a variable after the last operator", column)
+        self._unwind(0)
+        if self._operators:
+            raise self._void("a ')' for every '('", column)
 
-    column = 1
-    for kind, value, column in _tokens(attribute, parts):
-        if operand_next:
-            if kind in ("integer", "variable"):
-                output.append((kind, value))
-                operand_next = False
-            elif value == "(":
-                operators.append("(")
-            elif value == "-":
-                operators.append(_MINUS_SIGN)
-            else:
-                raise Void(attribute, "an integer, a variable, '-' or '('", column)
-        elif value == ")":
-            unwind(0)
-            if not operators:
-                raise Void(attribute, "no ')' without its '('", column)
-            operators.pop()
-        elif kind == "operator" and value != "(":
-            unwind(_PRECEDENCE[str(value)])
-            operators.append(str(value))
-            operand_next = True
+    def _operand(self, kind: str, value: Value, column: int) -> None:
+        if kind != "operator":
+            self.postfix.append((kind, value))
+            self._operand_next = False
+        elif value == "(":
+            self._operators.append("(")
+        elif value == "-":
+            self._operators.append(_MINUS_SIGN)
         else:
-            raise Void(attribute, "an operator or ')'", column)
-    if operand_next:
-        raise Void(attribute, "an integer or a variable after the last operator", column)
-    unwind(0)
-    if operators:
-        raise Void(attribute, "a ')' for every '('", column)
-    return output
+            raise self._void("an integer, a variable, '-' or '('", column)
+
+    def _operator(self, kind: str, value: Value, column: int) -> None:
+        if kind != "operator" or value == "(":
+            raise self._void("an operator or ')'", column)
+        if value == ")":
+            self._unwind(0)
+            if not self._operators:
+                raise self._void("no ')' without its '('", column)
+            self._operators.pop()
+        else:
+            self._unwind(_PRECEDENCE[str(value)])
+            self._operators.append(str(value))
+            self._operand_next = True
+
+    def _unwind(self, precedence: int) -> None:
+        operators = self._operators
+        while operators and operators[-1] != "(" and _PRECEDENCE[operators[-1]] >= precedence:
+            self.postfix.append(("operator", operators.pop()))
+
+    def _void(self, expected: str, column: int) -> Void:
+        return Void(self._attribute, expected, column)
 
 
 def _tokens(attribute: str, parts: list[_Part]) -> t.Iterator[tuple[str, Value, int]]:
@@ -335,7 +345,7 @@ class _Expression(_Template):
 
     def __init__(self, attribute: str, value: str, parts: list[_Part]) -> None:
         super().__init__(attribute, value, parts)
-        self._postfix = _postfix(attribute, parts)
+        self._postfix = _Arithmetic(attribute, parts).postfix
 
     def _holds(self, actual: str, binding: Binding) -> bool:
         return bool(_INTEGER.match(actual)) and int(actual) == self._evaluate(binding)
