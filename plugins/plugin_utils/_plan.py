@@ -215,7 +215,7 @@ class _Room:
 
 
 _Placed = list[tuple[Guest, tuple[Option, ...]]]
-_Cost = tuple[int, int, int, int, int]
+_Cost = tuple[int, int, int, int, int, int]
 
 
 class _Planner:
@@ -226,7 +226,7 @@ class _Planner:
         self._moving = {(d.host, d.id) for guest in request.guests for d in guest.devices}
         self._open = {(d.host, d.parent) for d in fleet.devices() if d.kind == "mdev"}
         self._options: dict[tuple[str, str], dict[str, list[Option]]] = {}
-        self._prepared: set[str] = set()
+        self._prepared: set[tuple[str, str]] = set()
         self._room = _Room()
         self._steps = 0
         self._placed: _Placed = []
@@ -242,7 +242,7 @@ class _Planner:
                     if name != device.host and (options := self._options_on(name, device))
                 }
                 if any(options[0].prepared_for(device) for options in found.values()):
-                    self._prepared.add(device.id)
+                    self._prepared.add((device.host, device.id))
         placeable = [guest for guest in self._request.guests if self._hosts_for(guest)]
         placeable.sort(key=lambda g: (len(self._hosts_for(g)), -len(g.devices), g.key))
         proven = self._search(placeable)
@@ -296,9 +296,9 @@ class _Planner:
         opens = option.parent is not None and (option.host, option.parent.id) not in self._open
         return (
             not option.prepared_for(source),
+            option.existing is None,
             opens if self._request.policy == "pack" else False,
             option.type != source.type,
-            option.existing is not None,
             option.parent.id if option.parent else "",
             option.type or "",
             option.existing.device.id if option.existing else "",
@@ -384,18 +384,24 @@ class _Planner:
             self._room.give_back(option)
 
     def _cost(self) -> _Cost:
-        """What the plan so far costs, tier by tier; adding a guest never lowers it."""
+        """What the plan so far costs, tier by tier; adding a guest never lowers it.
+
+        Devices that are there come before new ones, and those made for this source before others: so a plan that
+        was carried out is found again, and nothing is left to do.
+        """
         if self._request.policy == "pack":
             spread = len([key for key in self._room.types if key not in self._open])
         else:
             spread = max(self._room.load.values(), default=0)
-        made_again = other_types = other_ids = 0
+        made_again = new = other_types = other_ids = 0
         for guest, chosen in self._placed:
             for device, option in zip(guest.devices, chosen, strict=True):
-                made_again += device.id in self._prepared and not option.prepared_for(device)
+                prepared = (device.host, device.id) in self._prepared
+                made_again += prepared and not option.prepared_for(device)
+                new += option.existing is None
                 other_types += option.type != device.type
                 other_ids += option.existing is not None and option.existing.device.id != device.id
-        return (self._unplaced, made_again, spread, other_types, other_ids)
+        return (self._unplaced, made_again, new, spread, other_types, other_ids)
 
     # --- the plan as the contract has it ---
 
