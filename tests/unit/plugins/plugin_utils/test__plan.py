@@ -354,6 +354,18 @@ def test_a_plan_that_was_carried_out_leaves_nothing_to_do(fleet, policy):
     assert [each for each in again["placements"] if each["target"]["create"]] == []
 
 
+def test_a_device_that_was_there_before_the_first_plan_is_kept_by_the_second():
+    there = device(UUIDS[5], _fixed("8", "1"), parent="0000:00:03.0")
+    small = {"i915-GVTg_V5_4": 3, "i915-GVTg_V5_8": 7}
+    fleet = {
+        "a": host([device(UUIDS[0], _fixed("8", "1")), device(UUIDS[1], gvt("4", "2"))]),
+        "b": host([there], [parent(), parent("0000:00:03.0", available=small)]),
+    }
+    first = plan_of(fleet)
+    assert first["map"]["a"][UUIDS[0]] == UUIDS[5]
+    assert plan_of(carried_out(fleet, first))["map"] == first["map"]
+
+
 DAMAGE = {
     "two sources on one target": lambda p: p["placements"][1].update(
         target=copy.deepcopy(p["placements"][0]["target"])
