@@ -73,8 +73,8 @@ class Problem(Exception):
     """Something about one file that an operator should know: ``path`` and, in words, the ``problem``."""
 
     def __init__(self, path: str, problem: str) -> None:
-        super().__init__(f"{path}: {problem}")
-        self.path = path
+        self.path = displayable(path)
+        super().__init__(f"{self.path}: {problem}")
         self.problem = problem
 
 
@@ -97,6 +97,11 @@ class ProblemsAt:
             raise Problem(self._path, str(error)) from error
 
 
+def displayable(text: str) -> str:
+    """``text``, such as a name that a hostile driver or tree has, as it can be sent and shown: escaped if need be."""
+    return text if text.isprintable() else ascii(text)[1:-1]
+
+
 class Parent:
     """A device that mediated devices can be made on."""
 
@@ -111,7 +116,8 @@ class Parent:
             self.numa_node = numa_node(directory, entries)
 
     def type_ids(self) -> list[str]:
-        return self._sysfs.names(MDEV_PARENTS, self.name, MDEV_TYPES)
+        with ProblemsAt(self.path):
+            return self._sysfs.names(MDEV_PARENTS, self.name, MDEV_TYPES)
 
     def read_type(self, type_id: str) -> dict[str, t.Any]:
         """``{id, name, device_api, available_instances, description}`` of one type."""
@@ -263,8 +269,9 @@ class MediatedDevice(Device):
         return self._parents[self.parent]
 
     def _find_parent(self) -> str:
-        target = self._sysfs.link(self.place, self.id)
-        if target is None or target.count("/") < 1:
+        with ProblemsAt(self.path):
+            target = self._sysfs.link(self.place, self.id)
+        if target is None or "/" not in target:
             raise Problem(self.path, "not a link to a device below its parent")
         return target.split("/")[-2]
 
@@ -299,11 +306,10 @@ class PciDevice(Device):
     @property
     def signature(self) -> str:
         """Of a physical device what the type is of a mediated one."""
-        with ProblemsAt(self.path):
-            vendor, device, subsystem_vendor, subsystem_device = (
-                _hexadecimal(self.directory, name)
-                for name in ("vendor", "device", "subsystem_vendor", "subsystem_device")
-            )
+        vendor, device, subsystem_vendor, subsystem_device = (
+            _hexadecimal(self.directory, name)
+            for name in ("vendor", "device", "subsystem_vendor", "subsystem_device")
+        )
         return f"pci-{vendor}{device}-{subsystem_vendor}{subsystem_device}"
 
     def _common(self) -> list[tuple[str, str]]:

@@ -19,6 +19,7 @@ from ansible_collections.vfio.migration.plugins.module_utils._device import (
     PciDevice,
     Problem,
     ProblemsAt,
+    displayable,
     numa_node,
     read_descriptor,
 )
@@ -62,19 +63,26 @@ class Inventory:
             devices += self._each(PCI_DEVICES, self._pci)
         devices.sort(key=lambda device: (device["id"], device["kind"]))
         problems = [{"path": each.path, "problem": each.problem} for each in self._problems]
-        return {
+        facts = {
             "schema": SCHEMA,
             "descriptors": dict(sorted(self._descriptors.items())),
             "devices": devices,
             "parents": parents,
             "problems": sorted(problems, key=lambda each: (each["path"], each["problem"])),
         }
+        return {name: _displayable(fact) for name, fact in facts.items()}
 
     def _each(
         self, place: str, read: t.Callable[[str], dict[str, t.Any] | None]
     ) -> t.Iterator[dict[str, t.Any]]:
         """What ``read`` gives for each name at ``place``; a device that goes away meanwhile is left out."""
-        for name in self._sysfs.names(place):
+        try:
+            with ProblemsAt(self._sysfs.path(place)):
+                names = self._sysfs.names(place)
+        except Problem as problem:
+            self._problems.append(problem)
+            return
+        for name in names:
             before = len(self._problems)
             try:
                 found = read(name)
@@ -195,3 +203,13 @@ class Inventory:
             if not isinstance(problem.__cause__, FileNotFoundError):
                 self._problems.append(problem)
             return None
+
+
+def _displayable(fact: t.Any) -> t.Any:
+    if isinstance(fact, str):
+        return displayable(fact)
+    if isinstance(fact, dict):
+        return {name: _displayable(each) for name, each in fact.items()}
+    if isinstance(fact, list):
+        return [_displayable(each) for each in fact]
+    return fact

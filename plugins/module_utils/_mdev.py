@@ -24,6 +24,7 @@ from ansible_collections.vfio.migration.plugins.module_utils._device import (
     MediatedDevice,
     Parent,
     Problem,
+    ProblemsAt,
     is_attribute_name,
     read_descriptor,
 )
@@ -302,7 +303,8 @@ class Planner:
         return action
 
     def _check_type(self, wanted: Wanted) -> None:
-        parents = self._sysfs.names(MDEV_PARENTS)
+        with ProblemsAt(self._sysfs.path(MDEV_PARENTS)):
+            parents = self._sysfs.names(MDEV_PARENTS)
         if wanted.parent not in parents:
             raise Failure(
                 "inspect",
@@ -381,8 +383,15 @@ class Planner:
         return self._parents[name]
 
 
-def resolve(device: MediatedDevice, files: t.Iterable[str], name: str) -> str:
-    """The attribute file of ``files`` that ``name`` means: with its group, or the one group that has it."""
+def resolved(
+    device: MediatedDevice, files: t.Iterable[str], attributes: t.Iterable[tuple[str, str]]
+) -> list[tuple[str, str]]:
+    """``attributes`` with the attribute file of ``files`` that each name means; raises ``Problem``."""
+    return [(_resolve(device, files, name), value) for name, value in attributes]
+
+
+def _resolve(device: MediatedDevice, files: t.Iterable[str], name: str) -> str:
+    """The file that has the name: with its group, or in the device's directory, or in the one group that has it."""
     if name in files:
         return name
     path = device.directory.path(name)
@@ -402,13 +411,13 @@ def differing(
     Of a name that repeats the last value counts. What cannot be read back counts as equal.
     """
     files = device.attribute_files()
-    resolved = [(resolve(device, files, name), value) for name, value in attributes]
+    pairs = resolved(device, files, attributes)
     different = {
         name
-        for name, value in dict(resolved).items()
+        for name, value in dict(pairs).items()
         if files[name] & stat.S_IRUSR and not equal(device.attribute(name), value)
     }
-    return [(name, value) for name, value in resolved if name in different]
+    return [(name, value) for name, value in pairs if name in different]
 
 
 def equal(one: str, other: str) -> bool:

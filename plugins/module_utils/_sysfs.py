@@ -149,7 +149,7 @@ class Sysfs:
 
 def words(error: OSError) -> str:
     """What went wrong, in words an operator can act on."""
-    if error.errno in (errno.EACCES, errno.EPERM):
+    if error.errno in (errno.EACCES, errno.EPERM) and os.geteuid() != 0:
         return "permission denied; run as root"
     if error.errno == errno.ELOOP:
         return "a symbolic link, and links are not followed"

@@ -36,7 +36,7 @@ from ansible_collections.vfio.migration.plugins.module_utils._mdev import (
     Failure,
     differing,
     held,
-    resolve,
+    resolved,
     result,
     verify,
 )
@@ -122,6 +122,10 @@ class Transaction:
         except Failure as failure:
             failure.details.update(self._undo())
             raise
+        except BaseException:
+            # A defect must not leave half of a transaction behind either.
+            self._undo()
+            raise
         return results
 
     def _apply(self, action: Action) -> dict[str, t.Any]:
@@ -131,6 +135,7 @@ class Transaction:
             self._enter("remove")
             self._remove(wanted.uuid)
             self._done.append(Change(wanted.uuid, REMOVED, None))
+            self._wait_until_gone(wanted.uuid)
         if action.after is None:
             return action.predicted()
         if action.action == CREATED:
@@ -139,10 +144,7 @@ class Transaction:
             self._enter("attribute")
             if action.action == CREATED:
                 files = device.attribute_files()
-                writes = [
-                    (resolve(device, files, name), value) for name, value in wanted.attributes
-                ]
-                self._write(device, writes, restore=False)
+                self._write(device, resolved(device, files, wanted.attributes), restore=False)
             elif action.action == CONFIGURED:
                 self._write(device, differing(device, wanted.attributes), restore=True)
             self._check_written(device, wanted)
@@ -184,9 +186,7 @@ class Transaction:
         """What the kernel does not show yet of a new device."""
         try:
             with MediatedDevice(self._sysfs, wanted.uuid, {}) as device:
-                files = device.attribute_files()
-                for name in dict(wanted.attributes):
-                    resolve(device, files, name)
+                resolved(device, device.attribute_files(), wanted.attributes)
         except Problem as problem:
             return str(problem)
         return None
@@ -233,10 +233,7 @@ class Transaction:
                 self._done.append(Change(wanted.uuid, UNDEFINED, undo))
             if action.definition == DEFINED:
                 with MediatedDevice(self._sysfs, wanted.uuid, {}) as device:
-                    files = device.attribute_files()
-                    attributes = [
-                        (resolve(device, files, name), value) for name, value in wanted.attributes
-                    ]
+                    attributes = resolved(device, device.attribute_files(), wanted.attributes)
                     parent, now = device.parent, definition(device.type, attributes)
                 mdevctl.define(wanted.uuid, parent, now)
                 undo = functools.partial(mdevctl.undefine, wanted.uuid, parent)
@@ -254,6 +251,8 @@ class Transaction:
                 error,
                 _REMOVE_HINTS.get(error.errno or 0),
             ) from None
+
+    def _wait_until_gone(self, uuid: str) -> None:
         self._wait_until(
             lambda: "it is still there" if self._sysfs.exists(MDEV_DEVICES, uuid) else None
         )
@@ -285,6 +284,7 @@ class Transaction:
         if holder is not None and holder["pid"] is not None:
             raise Problem(self._sysfs.path(MDEV_DEVICES, uuid), held(holder))
         self._remove(uuid)
+        self._wait_until_gone(uuid)
 
     def _restore(self, uuid: str, name: str, value: str) -> None:
         with MediatedDevice(self._sysfs, uuid, {}) as device:

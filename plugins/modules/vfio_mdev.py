@@ -349,6 +349,8 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
     """What the module is to do; returns its result or raises ``Failure``."""
     params = module.params
     sysfs = Sysfs(params["sysfs"])
+    if not sysfs.exists():
+        raise Failure("validate", f"there is no sysfs at {sysfs.path()}")
     scan_holders = _holders.scan if sysfs.live else _holders.unknown
     wanted = validate(params["devices"], params["state"])
     mdevctl = _mdevctl(module, sysfs) if params["persistent"] else None

@@ -337,6 +337,8 @@ def main() -> None:
         supports_check_mode=True,
     )
     sysfs = Sysfs(module.params["sysfs"])
+    if not sysfs.exists():
+        module.fail_json(msg=f"there is no sysfs at {sysfs.path()}")
     inventory = Inventory(sysfs, _holders.scan if sysfs.live else _holders.unknown)
     module.exit_json(
         changed=False,

@@ -279,6 +279,33 @@ def test_a_device_whose_parent_is_not_listed_is_reported_as_far_as_it_goes(tree)
     ]
 
 
+def test_a_place_that_cannot_be_listed_is_a_problem(tree):
+    tree.write("bus/mdev/devices", "")
+    add_pci(tree, "0000:03:00.1", "vfio-pci")
+    facts = gather(tree)
+    assert [each["kind"] for each in facts["devices"]] == ["pci"]
+    assert facts["problems"] == [
+        {"path": f"{tree.root}/bus/mdev/devices", "problem": "not a directory"}
+    ]
+
+
+def test_names_that_cannot_be_shown_are_escaped(tree):
+    tree.add_gpu()
+    device = tree.add_mdev(UUIDS[0])
+    tree.write(f"{device}/migration/self/\udcff\x1b", "1")
+    device = tree.add_mdev(UUIDS[1])
+    tree.link(f"{device}/migration/self/\udcff\x1b", device)
+    tree.add_mdev("\udcff")
+    facts = gather(tree)
+    json.dumps(facts, ensure_ascii=False).encode()
+    assert [each["id"] for each in facts["devices"]] == [*UUIDS[:2], "\\udcff"]
+    assert [each["problem"] for each in facts["problems"]] == [
+        "'\\udcff\\x1b' is no attribute name; expected at most 255 letters, digits, '_', '.' and '-'",
+        "a symbolic link; expected a file",
+    ]
+    assert facts["problems"][1]["path"].endswith(f"{UUIDS[1]}/migration/self/\\udcff\\x1b")
+
+
 def test_what_a_user_may_not_read_is_a_problem(tree, monkeypatch):
     tree.add_gpu()
     tree.add_migration(tree.add_mdev(), SELF_TEXT)
@@ -290,6 +317,7 @@ def test_what_a_user_may_not_read_is_a_problem(tree, monkeypatch):
         return opened(path, *arguments, **others)
 
     monkeypatch.setattr(os, "open", open_as_user)
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
     facts = gather(tree)
     assert facts["devices"][0]["descriptor"] is None
     assert facts["problems"] == [

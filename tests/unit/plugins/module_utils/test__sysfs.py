@@ -117,5 +117,13 @@ def test_only_sys_is_the_running_kernels(tree):
         (errno.EINVAL, "invalid argument"),
     ],
 )
-def test_errors_are_told_in_words(number, text):
+def test_errors_are_told_in_words(number, text, monkeypatch):
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
     assert words(OSError(number, os.strerror(number))) == text
+
+
+def test_root_is_not_told_to_be_root(monkeypatch):
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    assert (
+        words(PermissionError(errno.EPERM, "Operation not permitted")) == "operation not permitted"
+    )

@@ -234,6 +234,19 @@ def test_a_signal_stops_it_and_undoes_what_was_done(kernel, number):
     assert failed.details["left"] == []
 
 
+def test_a_defect_does_not_leave_half_of_it_behind(kernel):
+    before = kernel.tree.snapshot()
+
+    def interrupted():
+        if len(kernel.writes) == 4:
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        apply(kernel, FIVE, interrupted=interrupted)
+    assert len(kernel.writes) > 4
+    assert kernel.tree.snapshot() == before
+
+
 def test_devices_are_removed(kernel):
     apply(kernel, [device(UUIDS[1])])
     results = apply(

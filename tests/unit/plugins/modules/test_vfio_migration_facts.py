@@ -41,3 +41,9 @@ def test_an_unknown_kind_is_refused(run_module, tree):
     result = run_module(vfio_migration_facts.main, sysfs=str(tree.root), kinds=["usb"])
     assert result["failed"]
     assert "mdev, pci" in result["msg"]
+
+
+def test_a_tree_that_is_not_there_is_refused(run_module, tmp_path):
+    result = run_module(vfio_migration_facts.main, sysfs=str(tmp_path / "none"))
+    assert result["failed"]
+    assert result["msg"] == f"there is no sysfs at {tmp_path}/none"
