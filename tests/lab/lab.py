@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 # SPDX-FileCopyrightText: 2026 vfio.migration contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A lab of Linux kernels with mediated devices: virtual machines under emulation, no hardware."""
@@ -55,7 +54,7 @@ def _up(arguments: argparse.Namespace) -> None:
     print(f"Inventory: {_INVENTORY} ({time.monotonic() - begin:.0f} s in all)")
 
 
-def _down(_: argparse.Namespace) -> None:
+def _down(arguments: argparse.Namespace) -> None:
     for machine in _known():
         if machine.stop():
             print(f"Host {machine.host.name}: stopped")
@@ -63,7 +62,7 @@ def _down(_: argparse.Namespace) -> None:
     _INVENTORY.unlink(missing_ok=True)
 
 
-def _status(_: argparse.Namespace) -> None:
+def _status(arguments: argparse.Namespace) -> None:
     machines = _known()
     for machine in machines:
         print(_line(machine))

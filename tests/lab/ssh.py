@@ -46,6 +46,6 @@ class Ssh:
         command = ["ssh", "-F", "none", "-i", str(self.client_key), "-p", str(port)]
         command += [*self.options(), "-oBatchMode=yes", "-oConnectTimeout=10"]
         answer = subprocess.run(
-            [*command, "root@127.0.0.1", "uname -r"], capture_output=True, text=True
+            [*command, "root@127.0.0.1", "uname -r"], capture_output=True, check=False, text=True
         )
         return answer.stdout.strip() if answer.returncode == 0 else None
