@@ -11,6 +11,7 @@ are taken in turn, round by round, on one emulated host.
 from __future__ import annotations
 
 import json
+import re
 import statistics
 import subprocess
 import sys
@@ -19,63 +20,56 @@ from pathlib import Path
 INVENTORY = ".lab/inventory.yml"
 HOST = "a"
 DEVICES = 24
-ROUNDS = 7
+ROUNDS = 5
 BAR = 1.3
 
 MEASURED = "/run/measured-python"
 TIMES = "/run/measured-times"
-# The shell's own times: the last line is what its children used, user and system.
+# The shell's times: what it used itself and what its children did, each user and system.
 WRAPPER = f"""#!/bin/sh
 /usr/bin/python3 "$@"
 status=$?
-times | tail -n 1 >>{TIMES}
+times >>{TIMES}
 exit $status
 """
 
 
-def ansible(module: str, arguments: object, *options: str) -> str:
+def ansible(module: str, arguments: str = "", *options: str) -> str:
     """Run one ad hoc command on the host and return what it printed."""
-    command = ["ansible", "--inventory", INVENTORY, HOST, "--module-name", module]
-    command += ["--args", json.dumps(arguments), "--one-line", *options]
+    command = ["ansible", "--inventory", INVENTORY, HOST, "--module-name", module, *options]
+    if arguments:
+        command += ["--args", arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         sys.exit(f"{module} failed:\n{done.stdout}{done.stderr}")
     return done.stdout
 
 
-def seconds(line: str) -> float:
-    """User plus system time in a line of the shell's ``times``, as ``0m1.23s 0m0.45s``."""
-    total = 0.0
-    for part in line.split():
-        minutes, rest = part.rstrip("s").split("m")
-        total += 60 * int(minutes) + float(rest)
-    return total
-
-
-def measure(module: str, arguments: object) -> float:
+def measure(module: str) -> float:
     """CPU seconds that one run of a module takes on the host."""
-    ansible("ansible.builtin.raw", {"_raw_params": f"rm -f {TIMES}"})
-    ansible(module, arguments, "--extra-vars", f"ansible_python_interpreter={MEASURED}")
+    ansible(module, "", "--extra-vars", f"ansible_python_interpreter={MEASURED}")
     return read_times()
-
-
-def read_times() -> float:
-    """CPU seconds in the host's file of times."""
-    shown = ansible("ansible.builtin.raw", {"_raw_params": f"cat {TIMES}"})
-    return seconds(shown.rpartition("(stdout)")[2].replace("\\r\\n", " ").strip())
 
 
 def measure_mdevctl() -> float:
     """CPU seconds that ``mdevctl list`` and ``mdevctl types`` take together."""
-    script = f"mdevctl list >/dev/null; mdevctl types >/dev/null; times | tail -n 1 >{TIMES}"
-    ansible("ansible.builtin.raw", {"_raw_params": f"sh -c '{script}'"})
+    commands = f"mdevctl list >/dev/null; mdevctl types >/dev/null; times >{TIMES}"
+    ansible("ansible.builtin.raw", f"sh -c '{commands}'")
     return read_times()
+
+
+def read_times() -> float:
+    """User plus system seconds in the host's file of times, which has them as ``0m1.23s 0m0.45s``; removes it."""
+    text = ansible("ansible.builtin.raw", f"cat {TIMES} && rm {TIMES}")
+    shown = re.findall(r"(\d+)m([\d.]+)s", text)
+    return sum(60 * int(minutes) + float(seconds) for minutes, seconds in shown)
 
 
 def main() -> None:
     """Bring the lab up, make the devices, measure, and leave the lab as it was."""
     started = not Path(INVENTORY).exists()
-    subprocess.run([sys.executable, "tests/lab/lab.py", "up"], check=True)
+    if started:
+        subprocess.run([sys.executable, "tests/lab/lab.py", "up", "--hosts", "1"], check=True)
     devices = [
         {
             "uuid": f"{number:08d}-1111-4222-8333-444444444444",
@@ -85,17 +79,18 @@ def main() -> None:
         for number in range(DEVICES)
     ]
     try:
-        ansible("vfio.migration.vfio_mdev", {"devices": devices})
-        ansible("ansible.builtin.copy", {"content": WRAPPER, "dest": MEASURED, "mode": "0755"})
+        ansible("vfio.migration.vfio_mdev", json.dumps({"devices": devices}))
+        wrapper = {"content": WRAPPER, "dest": MEASURED, "mode": "0755"}
+        ansible("ansible.builtin.copy", json.dumps(wrapper))
         rounds = [
             (
-                measure("ansible.builtin.ping", {}),
-                measure("vfio.migration.vfio_migration_facts", {}),
+                measure("ansible.builtin.ping"),
+                measure("vfio.migration.vfio_migration_facts"),
                 measure_mdevctl(),
             )
             for _ in range(ROUNDS)
         ]
-        ansible("vfio.migration.vfio_mdev", {"devices": devices, "state": "absent"})
+        ansible("vfio.migration.vfio_mdev", json.dumps({"devices": devices, "state": "absent"}))
     finally:
         if started:
             subprocess.run([sys.executable, "tests/lab/lab.py", "down"], check=True)
