@@ -99,7 +99,7 @@ class Tree:
     def snapshot(self) -> dict[str, str]:
         """Every file and link with its content."""
         found = {}
-        for directory, _, names in os.walk(self.root):
+        for directory, _folders, names in os.walk(self.root):
             for path in (Path(directory, name) for name in names):
                 found[str(path)] = os.readlink(path) if path.is_symlink() else path.read_text()
         return found

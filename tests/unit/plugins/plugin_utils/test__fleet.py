@@ -84,7 +84,7 @@ def test_facts_of_another_shape_name_the_place(key, value, path):
 
 def test_a_malformed_descriptor_costs_its_devices_only_their_descriptor():
     facts = host([device(UUIDS[0])])
-    (digest,) = facts["descriptors"]
+    (digest,) = list(facts["descriptors"])
     facts["descriptors"][digest]["self"]["software_version"] = "one"
     fleet = read_fleet({"a": facts})
     assert next(fleet.devices()).descriptor is None

@@ -30,7 +30,7 @@ def test_equal_devices_are_one_class_and_pairs_are_counted_between_hosts():
         "b": host([device(UUIDS[2]), device(UUIDS[3], vm="vm-1")]),
     }
     result = pairs_of(fleet)
-    (digest,) = result["classes"]
+    (digest,) = list(result["classes"])
     assert result["classes"][digest]["hosts"] == {"a": 2, "b": 2}
     (pair,) = result["pairs"]
     assert (pair["source"], pair["target"], pair["set"]) == (digest, digest, 0)
@@ -45,7 +45,7 @@ def test_a_class_with_no_pair_has_its_nearest_misses():
     }
     result = pairs_of(fleet, sources=["a"])
     assert result["pairs"] == []
-    (misses,) = result["misses"].values()
+    (misses,) = list(result["misses"].values())
     assert [[reason["attribute"] for reason in miss["reasons"]] for miss in misses] == [
         ["pci_id"],
         ["pci_id", "software_version"],
