@@ -168,7 +168,7 @@ def _known_mirror() -> str | None:
     ]
     output = subprocess.run(list_targets, check=True, capture_output=True, text=True).stdout
     for line in output.splitlines():
-        description, space, address = line.rpartition(" ")
+        description, _space, address = line.rpartition(" ")
         if description == "Debian Debian main":
             return address
     return None
