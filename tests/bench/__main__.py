@@ -88,7 +88,7 @@ def main() -> None:
                 measure("vfio.migration.vfio_migration_facts"),
                 measure_mdevctl(),
             )
-            for _ in range(ROUNDS)
+            for _round in range(ROUNDS)
         ]
         ansible("vfio.migration.vfio_mdev", json.dumps({"devices": devices, "state": "absent"}))
     finally:

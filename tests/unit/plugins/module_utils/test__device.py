@@ -49,7 +49,7 @@ def read(tree: Tree):
 
 def only_problem(tree: Tree) -> tuple[str, str]:
     """Where below the device, and what."""
-    descriptor, _, (problem,) = read(tree)
+    descriptor, _attributes, (problem,) = read(tree)
     assert descriptor is None
     path = tree.root / "bus/mdev/devices" / UUIDS[0]
     return os.path.relpath(problem.path, path), problem.problem
@@ -63,7 +63,7 @@ def add_directory(tree: Tree, path: str, attributes: dict[str, str]) -> None:
 def test_the_forms_of_the_proposal_read_the_same(tree):
     device = tree.add_mdev()
     tree.add_migration(device, SELF_TEXT)
-    by_file, _, problems = read(tree)
+    by_file, _attributes, problems = read(tree)
     assert by_file == {"origin": "file", "self": OWN, "compatible": [PATTERN]}
     assert problems == []
 
@@ -71,7 +71,7 @@ def test_the_forms_of_the_proposal_read_the_same(tree):
     (tree.root / device / "migration/compatible").unlink()
     add_directory(tree, f"{device}/migration/self", {**OWN, "device_api": "vfio_pci"})
     add_directory(tree, f"{device}/migration/compatible", PATTERN)
-    by_directory, _, problems = read(tree)
+    by_directory, _attributes, problems = read(tree)
     assert by_directory == {**by_file, "origin": "directory"}
     assert problems == []
 
@@ -83,7 +83,7 @@ def test_sets_come_in_order(tree):
         ["compatible", "compatible/a", "compatible/b", "compatible2", "compatible0010"]
     ):
         add_directory(tree, f"{migration}/{place}", {"device_api": "vfio-pci", "type": str(order)})
-    descriptor, _, _ = read(tree)
+    descriptor, _attributes, _problems = read(tree)
     assert [each["type"] for each in descriptor["compatible"]] == ["0", "1", "2", "3", "4"]
 
 
@@ -92,7 +92,7 @@ def test_sets_of_one_file_are_separate(tree):
     tree.add_migration(
         device, SELF_TEXT, f"COMPATIBLE:\n{COMPATIBLE}COMPATIBLE:\n{COMPATIBLE}\n\ntype=x\n"
     )
-    descriptor, _, _ = read(tree)
+    descriptor, _attributes, _problems = read(tree)
     assert descriptor["compatible"] == [PATTERN, PATTERN, {"type": "x"}]
 
 
@@ -300,7 +300,7 @@ def test_a_stated_descriptor_does_not_need_the_attributes(tree):
     device = tree.add_mdev()
     tree.write(f"{device}/zero", "two\nlines\n")
     tree.add_migration(device, SELF_TEXT)
-    descriptor, _, problems = read(tree)
+    descriptor, _attributes, problems = read(tree)
     assert descriptor["self"] == OWN
     assert len(problems) == 1
 

@@ -187,13 +187,13 @@ def test_a_device_of_another_type_or_parent_is_never_replaced(tree, wanted, mess
 
 def test_an_unknown_parent_is_told_with_those_there_are(tree):
     tree.add_gpu("0000:00:03.0")
-    refused, _ = refusal(tree, device(parent="0000:00:09.0"))
+    refused, _step = refusal(tree, device(parent="0000:00:09.0"))
     assert f"there is no parent 0000:00:09.0 in {tree.root}/class/mdev_bus" in refused
     assert refused.endswith("there is 0000:00:02.0, 0000:00:03.0")
 
 
 def test_an_unknown_type_is_told_with_those_there_are(tree):
-    refused, _ = refusal(tree, device(type="nvidia-11"))
+    refused, _step = refusal(tree, device(type="nvidia-11"))
     assert f"the parent {GPU} has no type nvidia-11; there is i915-GVTg_V5_1, " in refused
 
 
@@ -215,7 +215,7 @@ def test_an_attribute_that_an_existing_device_does_not_have(tree):
 
 def test_an_attribute_in_several_groups_must_be_named_with_its_group(tree):
     tree.write(tree.add_mdev() + "/other/aggregator", "1\n")
-    refused, _ = refusal(tree, device(attributes=[("aggregator", "1")]))
+    refused, _step = refusal(tree, device(attributes=[("aggregator", "1")]))
     assert "expected one of intel_vgpu/aggregator, other/aggregator" in refused
     assert not plan(tree, [device(attributes=[("other/aggregator", "1")])])[0].changes
 
