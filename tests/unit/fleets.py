@@ -33,7 +33,8 @@ def gvt_self(mdev_type: str = "4", aggregator: str = "2", **others: str) -> dict
         "type": f"i915-GVTg_V5_{mdev_type}",
         "pci_id": "80865963",
         "aggregator": aggregator,
-    } | others
+        **others,
+    }
 
 
 def gvt(mdev_type: str = "4", aggregator: str = "2", **others: str) -> dict[str, t.Any]:
@@ -66,7 +67,8 @@ def device(
         "driver": "intel_vgpu_mdev",
         "in_use": {"pid": pid or 4711, "name": vm} if vm else None,
         "migration": {"supported": None, "features": [], "state": None},
-    } | others
+        **others,
+    }
 
 
 def parent(
@@ -111,8 +113,8 @@ def host(
         digest = None
         if "self" in descriptor:
             digest = _descriptor.digest(descriptor["self"], descriptor["compatible"])
-            descriptors[digest] = {"origin": "file"} | descriptor
-        listed.append(each | {"descriptor": digest})
+            descriptors[digest] = {"origin": "file", **descriptor}
+        listed.append({**each, "descriptor": digest})
     return {
         "schema": 1,
         "descriptors": descriptors,

@@ -133,8 +133,8 @@ def _serves(source: str, target: str) -> bool:
 
 
 def _integer(text: str | None) -> int | None:
-    bare = (text or "").removeprefix("-")
-    return int(text or "") if bare.isascii() and bare.isdigit() else None
+    bare = text[1:] if text and text[0] == "-" else text
+    return int(text) if text and bare.isascii() and bare.isdigit() else None
 
 
 def _spell(name: str, text: str) -> str:
@@ -182,7 +182,7 @@ class OracleSet:
     def bindings(self) -> t.Iterator[dict]:
         """Every combination of the variables' values."""
         for values in itertools.product(*self.domains.values()):
-            yield dict(zip(self.domains, values, strict=True))
+            yield dict(zip(self.domains, values))
 
     def rendered(self, binding: dict) -> dict[str, str]:
         """A device that fits under ``binding``, as far as one can."""

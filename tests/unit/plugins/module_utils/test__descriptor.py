@@ -125,7 +125,7 @@ def test_vfio_ccw_needs_a_subchannel_type_and_no_pci_id():
     attributes = {"software_version": "1.0", "device_api": "vfio-ccw", "type": "vfio_ccw-io"}
     with pytest.raises(Malformed, match="'subchannel_type' is missing"):
         _descriptor.check_self(attributes)
-    _descriptor.check_self(attributes | {"subchannel_type": "0"})
+    _descriptor.check_self({**attributes, "subchannel_type": "0"})
 
 
 def test_a_derived_self_may_lack_the_pci_id_as_a_parent_need_not_be_a_pci_device():

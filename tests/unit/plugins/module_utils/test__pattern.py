@@ -14,13 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 BASE = {"device_api": "vfio-pci", "type": "t", "pci_id": "80865963"}
-SELF = BASE | {"software_version": "1.0.0"}
+SELF = {**BASE, "software_version": "1.0.0"}
 
 
 def match(value: str, actual: str | None, **others: str) -> dict:
     """How attribute ``z`` with pattern ``value`` matches a device whose ``z`` is ``actual``."""
-    subject = SELF | ({} if actual is None else {"z": actual})
-    return _pattern.match([BASE | {"z": value} | others], subject)
+    subject = dict(SELF) if actual is None else {**SELF, "z": actual}
+    return _pattern.match([{**BASE, "z": value, **others}], subject)
 
 
 def matches(value: str, actual: str | None, **others: str) -> bool:
@@ -108,21 +108,21 @@ def test_a_set_that_leaves_out_device_api_or_type_is_void(name):
 
 
 def test_the_other_sets_of_a_void_one_still_count():
-    result = _pattern.match([BASE | {"z": "{"}, BASE], SELF)
+    result = _pattern.match([{**BASE, "z": "{"}, BASE], SELF)
     assert result["set"] == 1
 
 
 def test_a_variable_has_one_value_in_the_whole_set_wherever_it_is_declared():
-    pattern = BASE | {"a": "{v}", "b": "x{v:int:1,2}", "c": "{v}*2"}
-    subject = SELF | {"a": "2", "b": "x2", "c": "4"}
+    pattern = {**BASE, "a": "{v}", "b": "x{v:int:1,2}", "c": "{v}*2"}
+    subject = {**SELF, "a": "2", "b": "x2", "c": "4"}
     assert _pattern.match([pattern], subject)["bindings"] == {"v": 2}
     for name, value in {"a": "1", "b": "x1", "c": "2"}.items():
-        assert _pattern.match([pattern], subject | {name: value})["set"] is None
+        assert _pattern.match([pattern], {**subject, name: value})["set"] is None
 
 
 def test_the_scope_of_a_variable_is_one_set():
-    patterns = [BASE | {"z": "{v:int:1}"}, BASE | {"z": "{v:int:2}"}]
-    assert _pattern.match(patterns, SELF | {"z": "2"})["set"] == 1
+    patterns = [{**BASE, "z": "{v:int:1}"}, {**BASE, "z": "{v:int:2}"}]
+    assert _pattern.match(patterns, {**SELF, "z": "2"})["set"] == 1
 
 
 def test_the_same_declaration_twice_is_one_variable():
@@ -135,7 +135,7 @@ def test_device_api_and_pci_id_compare_in_their_normal_spelling_inside_templates
         "type": "t",
         "pci_id": '8086:{p:string:"5963","591D"}',
     }
-    assert _pattern.match([pattern], SELF | {"pci_id": "8086591d"})["set"] == 0
+    assert _pattern.match([pattern], {**SELF, "pci_id": "8086591d"})["set"] == 0
 
 
 @pytest.mark.parametrize(
@@ -153,12 +153,12 @@ def test_device_api_and_pci_id_compare_in_their_normal_spelling_inside_templates
 def test_the_target_serves_the_source_with_an_equal_major_and_no_smaller_minor(
     source, target, rule
 ):
-    outward = _pattern.match([BASE], SELF | {"software_version": target}, source)
+    outward = _pattern.match([BASE], {**SELF, "software_version": target}, source)
     inward = _pattern.match(
-        [BASE], SELF | {"software_version": source}, target, subject_is_target=False
+        [BASE], {**SELF, "software_version": source}, target, subject_is_target=False
     )
     stated = _pattern.match(
-        [BASE | {"software_version": source}], SELF | {"software_version": target}, "9.9"
+        [{**BASE, "software_version": source}], {**SELF, "software_version": target}, "9.9"
     )
     for result in (outward, inward, stated):
         assert [reason["rule"] for reason in result["reasons"]] == ([rule] if rule else [])
@@ -169,9 +169,9 @@ def test_without_any_version_to_compare_none_is_compared():
 
 
 def test_a_version_may_be_a_template():
-    pattern = BASE | {"software_version": "{v:int:1,3}.2.0"}
+    pattern = {**BASE, "software_version": "{v:int:1,3}.2.0"}
     for version, good in (("1.2.9", True), ("3.4", True), ("2.2", False), ("3.1", False)):
-        found = _pattern.match([pattern], SELF | {"software_version": version})
+        found = _pattern.match([pattern], {**SELF, "software_version": version})
         assert (found["set"] == 0) == good
 
 
@@ -200,7 +200,7 @@ def test_reasons_name_expected_and_actual_of_the_nearest_binding():
 
 
 def test_the_set_with_the_fewest_reasons_comes_first_and_void_ones_last():
-    patterns = [BASE | {"x": "{"}, BASE | {"x": "1", "y": "2"}, BASE | {"x": "1"}]
+    patterns = [{**BASE, "x": "{"}, {**BASE, "x": "1", "y": "2"}, {**BASE, "x": "1"}]
     reasons = _pattern.match(patterns, SELF)["reasons"]
     assert [reason["set"] for reason in reasons] == [2, 1, 1, 0]
 
@@ -212,9 +212,9 @@ def test_an_empty_list_of_sets_matches_nothing_and_says_so():
 
 HOSTILE = {
     "five variables of a hundred values in one sum": {
-        f"n{n}": f"{{v{n}:int:{','.join(map(str, range(100)))}}}" for n in range(5)
-    }
-    | {"sum": "+".join(f"{{v{n}}}" for n in range(5))},
+        **{f"n{n}": f"{{v{n}:int:{','.join(map(str, range(100)))}}}" for n in range(5)},
+        "sum": "+".join(f"{{v{n}}}" for n in range(5)),
+    },
     "ambiguous text": {"z": "".join(f'{{v{n}:string:"x","xx"}}' for n in range(40))},
     "a thousand parentheses": {"z": "(" * 500 + "{v:int:1}+1" + ")" * 500},
     "three hundred variables": {"z": "{v:int:1}" + "{v}" * 300 + "x"},
@@ -224,15 +224,15 @@ HOSTILE = {
 
 @pytest.mark.parametrize("attributes", HOSTILE.values(), ids=HOSTILE)
 def test_hostile_patterns_end_in_a_verdict(attributes):
-    subject = SELF | {"z": "x" * 60 + "y", "sum": "495"}
-    result = _pattern.match([BASE | attributes], subject)
+    subject = {**SELF, "z": "x" * 60 + "y", "sum": "495"}
+    result = _pattern.match([{**BASE, **attributes}], subject)
     assert result["set"] is None
     assert result["reasons"]
 
 
 def test_more_values_than_the_limit_make_a_set_void_for_that_device():
-    pattern = BASE | {"z": "".join(f'{{v{n}:string:"x","xx"}}' for n in range(40))}
-    (reason,) = _pattern.match([pattern], SELF | {"z": "x" * 60 + "y"})["reasons"]
+    pattern = {**BASE, "z": "".join(f'{{v{n}:string:"x","xx"}}' for n in range(40))}
+    (reason,) = _pattern.match([pattern], {**SELF, "z": "x" * 60 + "y"})["reasons"]
     assert reason["rule"] == "void_set"
     assert "4096" in reason["expected"]
 
@@ -246,13 +246,13 @@ def test_completion_says_how_a_new_device_must_be_configured():
         "8": ({"val1": 8}, {"aggregator": "4"}),
     }.items():
         known = {"device_api": "vfio-pci", "type": f"i915-GVTg_V5_{mdev_type}"}
-        known |= {"pci_id": "80865963"}
+        known["pci_id"] = "80865963"
         assert pattern.completion(known, {"aggregator": "2"}) == completed
-        assert pattern.completion(known | {"pci_id": "8086591d"}, {}) is None
+        assert pattern.completion({**known, "pci_id": "8086591d"}, {}) is None
 
 
 def test_completion_keeps_what_the_source_has_where_the_set_leaves_a_choice():
-    pattern = _pattern.Pattern(BASE | {"mode": '{m:string:"a","b"}', "flag": "on"})
+    pattern = _pattern.Pattern({**BASE, "mode": '{m:string:"a","b"}', "flag": "on"})
     known = {"device_api": "vfio-pci", "type": "t", "pci_id": "80865963"}
     assert pattern.completion(known, {"mode": "b"}) == ({"m": "b"}, {"flag": "on", "mode": "b"})
     assert pattern.completion(known, {"mode": "c"}) == ({"m": "a"}, {"flag": "on", "mode": "a"})
@@ -265,7 +265,8 @@ def test_completion_keeps_what_the_source_has_where_the_set_leaves_a_choice():
     st.integers(-30, 30),
 )
 def test_arithmetic_agrees_with_trying_every_binding(first, second, expression, actual):
-    pattern = BASE | {
+    pattern = {
+        **BASE,
         "z": expression,
         "x": f"x{{a:int:{','.join(map(str, first))}}}",
         "y": f"y{{b:int:{','.join(map(str, second))}}}",
@@ -278,7 +279,7 @@ def test_arithmetic_agrees_with_trying_every_binding(first, second, expression, 
                 right = eval(expression.format(a=f"({a})", b=f"({b})")) == actual
         except ZeroDivisionError:
             right = False
-        subject = SELF | {"x": f"x{a}", "y": f"y{b}", "z": str(actual)}
+        subject = {**SELF, "x": f"x{a}", "y": f"y{b}", "z": str(actual)}
         found = _pattern.match([pattern], subject)
         assert (found["bindings"] == {"a": a, "b": b}) == right
 

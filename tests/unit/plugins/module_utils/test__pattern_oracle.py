@@ -54,7 +54,7 @@ def cases(draw) -> tuple[dict[str, str], dict[str, str], str]:
         del pattern[draw(st.sampled_from(["device_api", "type"]))]
     pattern = _descriptor.normalise(pattern.items())
     device = {"device_api": "vfio-pci", "software_version": draw(VERSIONS)}
-    device |= _made_to_fit(draw, pattern)
+    device.update(_made_to_fit(draw, pattern))
     if draw(st.booleans()):
         device[draw(st.sampled_from(["type", *NAMES]))] = draw(
             st.sampled_from(["", "0", "1", "2", "-1", "04", "none", "V5_2", "x"])
