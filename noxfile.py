@@ -19,7 +19,6 @@ CORES = ("2.18", "2.19", "2.20", "2.21")
 # The newest one for the Python at hand.
 CORE = "2.21" if sys.version_info >= (3, 12) else "2.19"
 
-nox.needs_version = ">=2026.8.10"
 nox.options.default_venv_backend = "virtualenv"
 nox.options.reuse_venv = "yes"
 nox.options.sessions = [
