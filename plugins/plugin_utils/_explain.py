@@ -45,8 +45,15 @@ def explain(fleet: Fleet, source: t.Any, target: t.Any, direction: str) -> dict[
 
 def _to_device(source: Device, target: Device, direction: str) -> dict[str, t.Any]:
     given = verdict(source.descriptor, target.descriptor, direction)
-    where = f"{target.id} on {target.host}"
-    sentences = [sentence(reason, where) for reason in nearest(given["reasons"])]
+    # Reasons are those of the source's list, unless only the target's keeps them apart.
+    subject_is_target = direction != "target_accepts" and not (
+        direction == "both" and verdict(source.descriptor, target.descriptor)["compatible"]
+    )
+    subject = target if subject_is_target else source
+    sentences = [
+        sentence(reason, f"{subject.id} on {subject.host}", target.host, subject_is_target)
+        for reason in nearest(given["reasons"])
+    ]
     sentences += [
         f"{side.id} on {side.host}: {why}"
         for side in (source, target)

@@ -189,8 +189,9 @@ class _Room:
         left = option.mdev_type.available_instances - self.instances[key]
         if left < option.creatable.instances:
             return (
-                f"{option.creatable.instances} of {option.mdev_type.id} needed under {option.parent.id},"
-                f" {left} of {option.mdev_type.available_instances} available_instances left"
+                f"not enough of {option.mdev_type.id} left under {option.parent.id} on {option.host}:"
+                f" {option.creatable.instances} needed, {left} of {option.mdev_type.available_instances}"
+                " available_instances not taken by this plan"
             )
         return None
 
@@ -525,7 +526,7 @@ class _Planner:
             if (made := self._candidates.creatable(source, parent, mdev_type)) and made.compatible
         ]
         sentences = [
-            sentence(reason, where)
+            sentence(reason, where, host.name)
             for where, reasons in _nearest_misses(host, self._candidates, source)
             for reason in reasons
         ]

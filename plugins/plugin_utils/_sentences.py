@@ -12,14 +12,26 @@ from __future__ import annotations
 import typing as t
 
 
-def sentence(reason: dict[str, t.Any], where: str) -> str:
-    """What ``reason`` says of the target at ``where``, and what would have to change."""
+def sentence(
+    reason: dict[str, t.Any], where: str, host: str, subject_is_target: bool = True
+) -> str:
+    """What ``reason`` says of the device at ``where``, and what would have to change.
+
+    ``host`` is the target's. ``subject_is_target`` says whether that device is the target, as where the source's
+    list decides, or the source.
+    """
     attribute, expected, actual = reason["attribute"], reason["expected"], reason["actual"]
     match reason["rule"]:
+        case "version_minor" if subject_is_target:
+            return (
+                f"update the driver on {host} to {_minor(expected)} or newer: {where} has {actual}"
+            )
         case "version_minor":
-            return f"{where} has software_version {actual}; {expected} or newer is needed"
+            return (
+                f"update the driver on {host} to {_minor(actual)} or newer: it accepts {expected}"
+            )
         case "version_major":
-            major = str(expected).partition(".")[0]
+            major = expected.partition(".")[0]
             return f"{where} has software_version {actual}; major version {major} is needed"
         case "present":
             return f"{where} has no {attribute}; {expected} is needed"
@@ -29,6 +41,10 @@ def sentence(reason: dict[str, t.Any], where: str) -> str:
             return f"{where}: expected {expected}"
         case _:
             return f"{where} has {attribute} {actual}; {expected} is needed"
+
+
+def _minor(version: str) -> str:
+    return ".".join(version.split(".")[:2])
 
 
 def nearest(reasons: list[dict[str, t.Any]]) -> list[dict[str, t.Any]]:

@@ -102,6 +102,9 @@ class Judge:
         compatible = decide(self.direction, listed, accepted)
         deciding = self._deciding(outward, inward, compatible)
         warnings = list(deciding["warnings"]) if compatible else []
+        if compatible:
+            listing = source if deciding is outward else target
+            warnings += _uncompared(source, target, listing.compatible[deciding["set"]])
         derived = [
             side
             for side, descriptor in (("source", source), ("target", target))
@@ -145,6 +148,25 @@ class Judge:
             return inward
         # Of two, the source's, unless only the target's is the one that decides.
         return outward if (outward["set"] is not None) == compatible else inward
+
+
+def _uncompared(
+    source: Descriptor, target: Descriptor, matching: t.Mapping[str, str]
+) -> t.Iterator[str]:
+    """What differs between two compatible devices without the matching set saying anything of it."""
+    one, other = source.self_attributes, target.self_attributes
+    judged = {"software_version", "pci_id", *matching}
+    for name in sorted((one.keys() | other.keys()) - judged):
+        if one.get(name) != other.get(name):
+            yield (
+                f"nobody compares {name}: it is {one.get(name)} on the source"
+                f" and {other.get(name)} on the target"
+            )
+    if one["type"] == other["type"] and one.get("pci_id") != other.get("pci_id"):
+        yield (
+            f"the type is the same, but the PCI id is {one.get('pci_id')} on the source"
+            f" and {other.get('pci_id')} on the target"
+        )
 
 
 def decide(direction: str, listed: bool, accepted: bool) -> bool:

@@ -37,7 +37,7 @@ def test_a_host_that_can_make_the_device_says_how():
     [
         (
             host([device(UUIDS[1], gvt(software_version="0.0.9"), vm="x")], [parent()]),
-            "a new i915-GVTg_V5_4 under 0000:00:02.0 on b has software_version 0.0.9; 0.1.0 or newer is needed",
+            "update the driver on b to 0.1 or newer: a new i915-GVTg_V5_4 under 0000:00:02.0 on b has 0.0.9",
         ),
         (
             host(parents=[parent(pci_id="8086591d", available={"i915-GVTg_V5_4": 4})]),
@@ -49,7 +49,10 @@ def test_a_host_that_can_make_the_device_says_how():
         ),
         (
             host(parents=[parent(available={"i915-GVTg_V5_4": 1})]),
-            "2 of i915-GVTg_V5_4 needed under 0000:00:02.0, 1 of 1 available_instances left",
+            (
+                "not enough of i915-GVTg_V5_4 left under 0000:00:02.0 on b: 2 needed,"
+                " 1 of 1 available_instances not taken by this plan"
+            ),
         ),
         (host(), "b has no VFIO device, and no parent that could make one"),
     ],
@@ -69,6 +72,16 @@ def test_a_device_as_target_has_its_verdict_in_words():
         f"{UUIDS[1]} on b has software_version 1.0.0; major version 0 is needed",
         "the target's list has the other device, the source's list has not",
     ]
+
+
+@pytest.mark.parametrize("direction", ["target_accepts", "both"])
+def test_where_the_targets_list_decides_the_target_is_what_must_change(direction):
+    newer = gvt("4", "2", software_version="0.1.5")
+    newer["compatible"][0]["software_version"] = "0.0.1"
+    other = device(UUIDS[1], newer)
+    result = told({"host": "b", "id": UUIDS[1]}, direction, b=host([other]))
+    assert not result["verdict"]["compatible"]
+    assert result["sentences"][0] == "update the driver on b to 0.1 or newer: it accepts 0.0.1"
 
 
 def test_a_device_without_migration_says_so():

@@ -170,7 +170,8 @@ def test_an_aggregator_takes_the_room_of_as_many_instances():
     assert left["reasons"] == [
         {
             "host": "b",
-            "reason": "2 of i915-GVTg_V5_4 needed under 0000:00:02.0, 0 of 4 available_instances left",
+            "reason": "not enough of i915-GVTg_V5_4 left under 0000:00:02.0 on b: 2 needed,"
+            " 0 of 4 available_instances not taken by this plan",
         }
     ]
 
@@ -235,7 +236,7 @@ def test_an_older_driver_on_the_target_is_known_before_anything_is_made():
     plan = plan_of(fleet)
     assert plan["status"] == "infeasible"
     reasons = [each["reason"] for each in plan["unplaced"][0]["reasons"]]
-    assert any("has software_version 0.0.9; 0.1.0 or newer is needed" in each for each in reasons)
+    assert any("update the driver on b to 0.1 or newer" in each for each in reasons)
 
 
 def test_what_the_target_accepts_cannot_be_known_of_a_device_that_is_not_there():

@@ -100,6 +100,19 @@ def test_a_derived_descriptor_makes_the_verdict_derived_and_warns():
     assert any("derived from sysfs" in warning for warning in result["warnings"])
 
 
+def test_what_differs_uncompared_is_warned_about():
+    listed = {"device_api": "vfio-pci", "type": "i915-GVTg_V5_4"}
+    source = {"self": gvt_self(remote_url="x"), "compatible": [listed]}
+    target = {"self": gvt_self(pci_id="8086591d", remote_url="y"), "compatible": [listed]}
+    result = judge(source, target)
+    assert result["compatible"]
+    assert result["warnings"] == [
+        "the pattern states no pci_id: any is accepted",
+        "nobody compares remote_url: it is x on the source and y on the target",
+        "the type is the same, but the PCI id is 80865963 on the source and 8086591d on the target",
+    ]
+
+
 @pytest.mark.parametrize("direction", DIRECTIONS)
 def test_what_has_no_usable_descriptor_is_compatible_with_nothing(direction):
     good = read_descriptor(gvt())
