@@ -15,7 +15,7 @@ from __future__ import annotations
 import re
 import stat
 
-from ansible_collections.vfio.migration.plugins.module_utils import _descriptor
+from ansible_collections.vfio.migration.plugins.module_utils import _descriptor, _vendors
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor import (
     Malformed,
     shown,
@@ -237,8 +237,14 @@ class Device:
     def derived_descriptor(self, attributes: t.Iterable[dict[str, str]]) -> dict[str, t.Any]:
         """The descriptor made of what the kernel tells about every device, and the configurable ``attributes``."""
         pairs = self._common()
-        pairs += [(each["name"].rpartition("/")[2], each["value"]) for each in attributes]
+        vendor = _vendors.of(self.kind, dict(pairs).get("driver"))
+        for each in attributes:
+            name = each["name"].rpartition("/")[2]
+            if name not in vendor.instance:
+                pairs.append((name, each["value"]))
         with ProblemsAt(self.path):
+            if vendor.attributes:
+                pairs += vendor.attributes(self._told)
             own = _descriptor.normalise(pairs)
             _descriptor.check_self(own, _descriptor.DERIVED)
         pattern = {name: value.replace("{", "{{").replace("}", "}}") for name, value in own.items()}
@@ -246,6 +252,9 @@ class Device:
 
     def _common(self) -> list[tuple[str, str]]:
         raise NotImplementedError
+
+    def _told(self, path: str) -> str | None:
+        return _told(self._sysfs, self.place, self.id, path)
 
 
 class MediatedDevice(Device):
@@ -384,7 +393,11 @@ def _common(
 
 
 def _module_version(sysfs: Sysfs, *device: str) -> str | None:
-    names = device + ("driver", "module", "version")
+    return _told(sysfs, *device, "driver", "module", "version")
+
+
+def _told(sysfs: Sysfs, *names: str) -> str | None:
+    """The stripped text of a file of the kernel's own; ``None`` where there is none."""
     with ProblemsAt(sysfs.path(*names)):
         if not sysfs.exists(*names):
             return None

@@ -9,7 +9,7 @@
 
 from __future__ import annotations
 
-from ansible_collections.vfio.migration.plugins.module_utils import _descriptor
+from ansible_collections.vfio.migration.plugins.module_utils import _descriptor, _vendors
 from ansible_collections.vfio.migration.plugins.module_utils._device import (
     MDEV_DEVICES,
     MDEV_PARENTS,
@@ -147,7 +147,6 @@ class Inventory:
     ) -> dict[str, t.Any]:
         descriptor, attributes, problems = read_descriptor(device)
         self._problems += problems
-        driver = device.link("driver")
         group = device.iommu_group
         return {
             "kind": device.kind,
@@ -158,9 +157,9 @@ class Inventory:
             "attributes": attributes,
             "numa_node": node,
             "iommu_group": group,
-            "driver": driver,
+            "driver": device.link("driver"),
             "in_use": self._holder(nodes(group, device.character_devices())),
-            "migration": self._migration(device.id, driver),
+            "migration": self._migration(device, attributes),
         }
 
     def _holder(self, device_nodes: list[str]) -> dict[str, t.Any] | None:
@@ -175,23 +174,34 @@ class Inventory:
         self._descriptors.setdefault(name, descriptor)
         return name
 
-    def _migration(self, name: str, driver: str | None) -> dict[str, t.Any]:
-        """Whether the device can migrate, as far as debugfs (``debugfs-vfio`` in the kernel's ABI) and the driver tell."""
+    def _migration(self, device: Device, attributes: list[dict[str, str]]) -> dict[str, t.Any]:
+        """Whether the device can migrate: debugfs (``debugfs-vfio`` in the kernel's ABI) tells, else what is known of its driver."""
+        name = device.id
         state, features = None, None
-        supported: bool | None = None
-        if driver == "vfio-pci":
-            supported = False
         # The kernel makes the device's directory with every VFIO device, and migration in it only where the driver can.
-        elif self._sysfs.exists(*_DEBUGFS, name):
-            supported = self._sysfs.exists(*_DEBUGFS, name, "migration")
+        if self._sysfs.exists(*_DEBUGFS, name):
+            evidence = "debugfs"
+            supported: bool | None = self._sysfs.exists(*_DEBUGFS, name, "migration")
             if supported:
                 state = self._debug_text(name, "state")
                 features = self._debug_text(name, "features")
+        else:
+            supported, evidence = _vendors.migration(
+                device.kind, self._driver(device), attributes, self._sysfs.kernel_release
+            )
         return {
             "supported": supported,
+            "evidence": evidence,
             "features": features.split() if features else [],
             "state": state,
         }
+
+    def _driver(self, device: Device) -> str | None:
+        """The driver that has made the device what it is: of a mediated device, its parent's."""
+        if isinstance(device, MediatedDevice):
+            parent = self._parents.get(device.parent)
+            return parent.driver if parent else None
+        return device.link("driver")
 
     def _debug_text(self, name: str, file: str) -> str | None:
         names = (*_DEBUGFS, name, "migration", file)

@@ -114,6 +114,18 @@ class Sysfs:
     def path(self, *names: str) -> str:
         return "/".join((self._root, *names))
 
+    def kernel_release(self) -> str | None:
+        """The release of the kernel whose tree this is; ``None`` where it is not known.
+
+        A sysfs does not tell; in a captured tree it is in ``kernel/osrelease``.
+        """
+        if self.live:
+            return os.uname().release
+        try:
+            return self.read("kernel", "osrelease", limit=256).decode("ascii", "replace").strip()
+        except OSError:
+            return None
+
     def exists(self, *names: str) -> bool:
         return os.path.exists(self.path(*names))
 

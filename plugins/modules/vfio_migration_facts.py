@@ -16,7 +16,9 @@ description:
     the device's C(migration) directory, in either form of the proposal
     "device compatibility interface for live migration with assigned devices". For drivers that do not speak the proposal it is
     derived from what the kernel tells about every device; its C(compatible) then accepts only an equal device with a
-    C(software_version) that can serve it.
+    C(software_version) that can serve it. For vfio_ccw it tells C(subchannel_type) and C(chpid_type) too, for vfio_ap C(adapters)
+    and C(domains), for mediated devices of NVIDIA C(type_name) and C(subsystem_id). The ECC mode, which NVIDIA wants to be equal
+    as well, is not in sysfs.
   - A physical PCI device is reported if it is bound to a VFIO driver or has a C(migration) directory.
   - Facts never fail because one device is odd. What cannot be read or breaks a rule is listed under C(problems).
 author:
@@ -210,7 +212,8 @@ ansible_facts:
                   sample: vm-17
             migration:
               description:
-                - What the kernel tells about the device's ability to migrate. It tells root, from Linux 6.8 on, in debugfs.
+                - What is known about the device's ability to migrate. The kernel tells root, from Linux 6.8 on, in debugfs;
+                  where it does not, the driver may be known.
               type: dict
               returned: always
               contains:
@@ -219,6 +222,13 @@ ansible_facts:
                   type: bool
                   returned: always
                   sample: true
+                evidence:
+                  description:
+                    - How that is known, for people. V(debugfs) if the kernel tells, V(unknown) if it cannot be told, else what is
+                      known of the driver.
+                  type: str
+                  returned: always
+                  sample: driver mlx5_vfio_pci is known to support it
                 features:
                   description: The migration features of the driver, which the kernel tells from Linux 6.18 on.
                   type: list

@@ -23,7 +23,12 @@ from ansible_collections.vfio.migration.tests.unit.sysfs_trees import (
 )
 
 SELF_TEXT = SELF.format(type="i915-GVTg_V5_4", aggregator=2)
-UNKNOWN: dict[str, object] = {"supported": None, "features": [], "state": None}
+UNKNOWN: dict[str, object] = {
+    "supported": None,
+    "evidence": "unknown",
+    "features": [],
+    "state": None,
+}
 
 
 @pytest.fixture
@@ -165,7 +170,11 @@ def test_a_virtual_function(tree):
         "iommu_group": 12,
         "driver": "mlx5_vfio_pci",
         "in_use": None,
-        "migration": UNKNOWN,
+        "migration": {
+            **UNKNOWN,
+            "supported": True,
+            "evidence": "driver mlx5_vfio_pci is known to support it",
+        },
     }
 
 
@@ -341,6 +350,7 @@ def test_a_device_whose_driver_can_migrate(tree):
     tree.write(f"kernel/debug/vfio/{UUIDS[0]}/migration/state", "RUNNING\n")
     assert only_device(tree)["migration"] == {
         "supported": True,
+        "evidence": "debugfs",
         "features": [],
         "state": "RUNNING",
     }
@@ -352,9 +362,4 @@ def test_a_device_whose_driver_cannot_migrate(tree):
     tree.add_gpu()
     tree.add_mdev()
     (tree.root / f"kernel/debug/vfio/{UUIDS[0]}").mkdir(parents=True)
-    assert only_device(tree)["migration"]["supported"] is False
-
-
-def test_plain_vfio_pci_cannot_migrate(tree):
-    add_pci(tree, "0000:03:00.1", "vfio-pci")
     assert only_device(tree)["migration"]["supported"] is False

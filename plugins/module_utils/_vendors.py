@@ -1,0 +1,191 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+# Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Do not use this from other collections or standalone plugins/modules!
+
+"""What is known of today's drivers, none of which speaks the proposal.
+
+A derived descriptor holds what the kernel tells about every device, and the configurable attributes. Where that
+does not tell a driver's devices apart, or tells too much, the driver has an entry in ``_DRIVERS``; so has one whose
+ability to migrate is known. A driver such as i915 with GVT-g, whose types, PCI ids and ``aggregator`` are told
+anyway and whose ability to migrate depends on the kernel's build, needs none. Pure: files are read by the caller.
+"""
+
+from __future__ import annotations
+
+import re
+
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor import (
+    Malformed,
+    shown,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # pragma: no cover
+    import typing as t
+
+    # The stripped text of a file, by its path from the device's directory; None where there is no such file.
+    Read = t.Callable[[str], str | None]
+
+UNKNOWN = "unknown"
+
+_CHANNEL_PATHS = re.compile(r"[0-9a-f]{2}(?: [0-9a-f]{2}){7}\Z")
+_PATH_MASKS = re.compile(r"[0-9a-f]{2}(?: [0-9a-f]{2}){2}\Z")
+_AP_MASKS = re.compile(r"0x([0-9a-f]{64}),0x([0-9a-f]{64}),0x[0-9a-f]{64}\Z")
+_AP_QUEUE = re.compile(r"([0-9a-f]{2})?\.([0-9a-f]{4})?\Z")
+_RELEASE = re.compile(r"([0-9]{1,9})\.([0-9]{1,9})")
+
+
+class Driver:
+    """What is known of one driver.
+
+    ``migrates`` says whether its devices can, if all can or none; ``since`` is the Linux release that brought it.
+    ``attributes`` gives further pairs for ``self``; ``instance`` are the configurable attributes that belong to one
+    device and not to what it is. ``idle`` is the name and value of an attribute of a device that has no state to migrate.
+    """
+
+    __slots__ = ("attributes", "idle", "instance", "migrates", "since")
+
+    def __init__(
+        self,
+        migrates: bool | None = None,
+        since: tuple[int, int] | None = None,
+        attributes: t.Callable[[Read], t.Iterable[tuple[str, str]]] | None = None,
+        instance: t.Container[str] = (),
+        idle: tuple[str, str] | None = None,
+    ) -> None:
+        self.migrates = migrates
+        self.since = since
+        self.attributes = attributes
+        self.instance = instance
+        self.idle = idle
+
+
+def of(kind: str, driver: str | None) -> Driver:
+    """What is known of a driver: of mediated devices (``kind`` mdev) the parent's, of PCI devices their own."""
+    # Modules and drivers of one name are spelt with either.
+    return _DRIVERS.get((kind, (driver or "").replace("-", "_")), _NOTHING_KNOWN)
+
+
+def migration(
+    kind: str,
+    driver: str | None,
+    attributes: t.Iterable[dict[str, str]],
+    release: t.Callable[[], str | None],
+) -> tuple[bool | None, str]:
+    """Whether a device with these configurable ``attributes`` can migrate as far as its driver is known, and the evidence.
+
+    ``release`` gives that of the kernel, if it is known; it is asked only where it matters.
+    """
+    known = of(kind, driver)
+    if known.idle and known.idle in ((each["name"], each["value"]) for each in attributes):
+        return False, "{} is {}".format(*known.idle)
+    if known.migrates is None:
+        return None, UNKNOWN
+    if known.since is None:
+        verb = "is known to support it" if known.migrates else "never supports it"
+        return known.migrates, f"driver {driver} {verb}"
+    running = _RELEASE.match(release() or "")
+    if running is None:
+        return None, UNKNOWN
+    supported = (int(running.group(1)), int(running.group(2))) >= known.since
+    return supported, "driver {} supports it from Linux {}.{} on".format(driver, *known.since)
+
+
+def _subchannel(read: Read) -> t.Iterator[tuple[str, str]]:
+    """Types of the subchannel and of its channel paths, which may not be mixed (Cornelia Huck, 2020-08-13).
+
+    Files: Documentation/ABI/testing/sysfs-bus-css, drivers/s390/cio/chp.c.
+    """
+    subchannel_type = read("../type")
+    if subchannel_type is not None:
+        yield "subchannel_type", subchannel_type
+    paths = read("../chpids")
+    masks = read("../pimpampom")
+    if paths is None or masks is None:
+        return
+    if not _CHANNEL_PATHS.match(paths) or not _PATH_MASKS.match(masks):
+        raise Malformed(
+            f"chpids is {shown(paths)} and pimpampom {shown(masks)}; expected 8 and 3 times 2 hex digits"
+        )
+    # Only the paths in the first mask are installed, the leftmost bit is the first path's.
+    installed = int(masks[:2], 16)
+    used = [path for bit, path in enumerate(paths.split()) if installed & 0x80 >> bit]
+    types = {read(f"../../chp0.{path}/type") for path in used}
+    if types and None not in types:
+        yield "chpid_type", ",".join(sorted(f"0x{each}" for each in types))
+
+
+def _matrix(read: Read) -> t.Iterable[tuple[str, str]]:
+    """Adapters and domains of a guest's AP matrix, hexadecimal.
+
+    Files: Documentation/arch/s390/vfio-ap.rst. ``matrix`` may be cut off at a page, the newer ``ap_config`` is complete.
+    """
+    config = read("ap_config")
+    if config is not None:
+        masks = _AP_MASKS.match(config)
+        if not masks:
+            raise Malformed(f"ap_config is {shown(config)}; expected three masks of 64 hex digits")
+        adapters, domains = (
+            # The leftmost bit is that of number 0.
+            {number for number in range(256) if int(mask, 16) >> 255 - number & 1}
+            for mask in masks.groups()
+        )
+    else:
+        adapters, domains = set(), set()
+        for line in (read("matrix") or "").split():
+            queue = _AP_QUEUE.match(line)
+            if not queue:
+                raise Malformed(f"matrix has {shown(line)}; expected adapter.domain")
+            adapters |= {int(queue.group(1), 16)} if queue.group(1) else set()
+            domains |= {int(queue.group(2), 16)} if queue.group(2) else set()
+    return (
+        ("adapters", ",".join(f"{each:02x}" for each in sorted(adapters))),
+        ("domains", ",".join(f"{each:02x}" for each in sorted(domains))),
+    )
+
+
+def _nvidia_mdev(read: Read) -> t.Iterator[tuple[str, str]]:
+    """The type's name, as the driver's releases number types anew, and the board, whose variants do not mix.
+
+    Source: docs.nvidia.com/ai-enterprise, release 8, "Live Migration", on variants of GPU boards. Equal ECC modes are
+    wanted as well, but not told in sysfs.
+    """
+    name = read("mdev_type/name")
+    if name is not None:
+        yield "type_name", name
+    vendor = read("../subsystem_vendor")
+    device = read("../subsystem_device")
+    if vendor is not None and device is not None:
+        yield "subsystem_id", (vendor + device).replace("0x", "")
+
+
+_NOTHING_KNOWN = Driver()
+# Place on the board and in the partition, and a switch; each device has its own.
+_NVIDIA_INSTANCE = frozenset(("gpu_instance_id", "placement_id", "warm_update"))
+
+# Whether they migrate: Linux, drivers/vfio/pci/*/Kconfig and samples/vfio-mdev (mtty: commit 2b88119e35b0).
+_DRIVERS = {
+    ("mdev", "vfio_ccw"): Driver(attributes=_subchannel),
+    ("mdev", "vfio_ap"): Driver(attributes=_matrix),
+    ("mdev", "nvidia"): Driver(attributes=_nvidia_mdev, instance=_NVIDIA_INSTANCE),
+    ("mdev", "mtty"): Driver(migrates=True, since=(6, 7)),
+    ("mdev", "mdpy"): Driver(migrates=False),
+    ("mdev", "mbochs"): Driver(migrates=False),
+    # Virtual functions without mdev, from vGPU release 17 on: the type's number is nvidia/current_vgpu_type, 0 for none.
+    # Its name is told by nvidia/creatable_vgpu_types only while another one of it could be made, so it is left out.
+    ("pci", "nvidia"): Driver(
+        instance=_NVIDIA_INSTANCE,
+        idle=("nvidia/current_vgpu_type", "0"),
+    ),
+    # The driver for any device knows no device's state.
+    ("pci", "vfio_pci"): Driver(migrates=False),
+    ("pci", "hisi_acc_vfio_pci"): Driver(migrates=True),
+    ("pci", "mlx5_vfio_pci"): Driver(migrates=True),
+    ("pci", "pds_vfio_pci"): Driver(migrates=True),
+    ("pci", "qat_vfio_pci"): Driver(migrates=True),
+    ("pci", "virtio_vfio_pci"): Driver(migrates=True),
+    ("pci", "xe_vfio_pci"): Driver(migrates=True),
+}

@@ -1,0 +1,303 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Small sysfs trees of today's drivers, one device each, and the facts to be told of it.
+
+They are made from the documented ABI, of which each tree names its ``source``; they are not captured from hardware.
+"""
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import dataclass, field
+
+from ansible_collections.vfio.migration.tests.unit.sysfs_trees import UUIDS, Tree
+
+UUID = UUIDS[0]
+MDEV_ABI = "Linux, Documentation/ABI/testing/sysfs-bus-vfio-mdev"
+VF = "0000:3b:00.4"
+
+
+@dataclass(frozen=True)
+class VendorTree:
+    """``files`` are those below the device, by path; ``parent`` those below a mediated device's parent.
+
+    ``own`` is the ``self`` expected. ``release`` is the kernel's.
+    """
+
+    driver: str
+    source: str
+    own: dict[str, str]
+    supported: bool | None
+    evidence: str
+    mdev_type: str = ""
+    # The parent's directory, or the device's where it is none of a parent's.
+    place: str = f"devices/pci0000:3a/{VF}"
+    device_api: str = "vfio-pci"
+    type_name: str = ""
+    files: dict[str, str] = field(default_factory=dict)
+    parent: dict[str, str] = field(default_factory=dict)
+    name: str = ""
+    release: str = ""
+
+    @property
+    def kind(self) -> str:
+        return "mdev" if self.mdev_type else "pci"
+
+    def __str__(self) -> str:
+        return f"{self.kind}-{self.name or self.driver}"
+
+    def build(self, tree: Tree) -> None:
+        for path, text in self.parent.items():
+            tree.write(f"{self.place}/{path}", text + "\n", 0o444)
+        if self.mdev_type:
+            self._add_mdev(tree)
+        else:
+            self._add_files(tree, self.place)
+            tree.link(f"bus/pci/devices/{VF}", self.place)
+            tree.link(f"{self.place}/driver", f"bus/pci/drivers/{self.driver}")
+            (tree.root / self.place / "vfio-dev/vfio0").mkdir(parents=True)
+        if self.release:
+            tree.write("kernel/osrelease", self.release + "\n")
+
+    def _add_files(self, tree: Tree, device: str) -> None:
+        for path, text in self.files.items():
+            tree.write(f"{device}/{path}", text + "\n", 0o444 if path in READ_ONLY else 0o644)
+
+    def _add_mdev(self, tree: Tree) -> None:
+        device = f"{self.place}/{UUID}"
+        mdev_type = f"{self.place}/mdev_supported_types/{self.mdev_type}"
+        tree.write(f"{mdev_type}/create", "", 0o200)
+        tree.write(f"{mdev_type}/device_api", self.device_api + "\n", 0o444)
+        tree.write(f"{mdev_type}/available_instances", "3\n", 0o444)
+        tree.write(f"{mdev_type}/name", (self.type_name or self.mdev_type) + "\n", 0o444)
+        tree.write(f"{device}/remove", "", 0o200)
+        self._add_files(tree, device)
+        tree.link(f"{device}/mdev_type", mdev_type)
+        tree.link(f"{self.place}/driver", f"bus/any/drivers/{self.driver}")
+        tree.link(f"class/mdev_bus/{self.place.rpartition('/')[2]}", self.place)
+        tree.link(f"bus/mdev/devices/{UUID}", device)
+
+
+READ_ONLY = {
+    "control_domains",
+    "device",
+    "intel_vgpu/vgpu_id",
+    "matrix",
+    "nvidia/creatable_vgpu_types",
+    "subsystem_device",
+    "subsystem_vendor",
+    "vendor",
+    "vendor/sample_mdev_dev",
+}
+
+
+def ids(vendor: str, device: str, subsystem_vendor: str, subsystem_device: str) -> dict[str, str]:
+    return {
+        "vendor": f"0x{vendor}",
+        "device": f"0x{device}",
+        "subsystem_vendor": f"0x{subsystem_vendor}",
+        "subsystem_device": f"0x{subsystem_device}",
+    }
+
+
+def sample(driver: str, mdev_type: str, **others: t.Any) -> VendorTree:
+    """A driver of Linux's samples/vfio-mdev, whose parent is a virtual device."""
+    return VendorTree(
+        driver=driver,
+        source=f"Linux, samples/vfio-mdev/{driver}.c; {MDEV_ABI}",
+        mdev_type=mdev_type,
+        place=f"devices/virtual/{driver}/{driver}",
+        own={
+            "software_version": "0.0",
+            "device_api": "vfio-pci",
+            "type": mdev_type,
+            "driver": driver,
+        },
+        **others,
+    )
+
+
+def variant(driver: str, vendor: str, device: str, supported: bool | None = True) -> VendorTree:
+    """A virtual function bound to a driver of Linux's drivers/vfio/pci."""
+    evidence = {
+        True: f"driver {driver} is known to support it",
+        False: f"driver {driver} never supports it",
+        None: "unknown",
+    }
+    return VendorTree(
+        driver=driver,
+        source="Linux, drivers/vfio/pci/*/Kconfig; Documentation/ABI/testing/sysfs-bus-pci",
+        files=ids(vendor, device, vendor, "0001"),
+        own={
+            "software_version": "0.0",
+            "device_api": "vfio-pci",
+            "type": f"pci-{vendor}{device}-{vendor}0001",
+            "pci_id": vendor + device,
+            "driver": driver,
+        },
+        supported=supported,
+        evidence=evidence[supported],
+    )
+
+
+def nvidia_function(current: str, supported: bool | None, evidence: str) -> VendorTree:
+    """A virtual function of NVIDIA's framework without mdev, of vGPU releases from 17 on."""
+    return VendorTree(
+        driver="nvidia",
+        name=f"nvidia-{current}",
+        source="NVIDIA, kubevirt-gpu-device-plugin, README.md; listing of a host in bigstack-oss/cubecos#312",
+        files={
+            **ids("10de", "2336", "10de", "18be"),
+            "nvidia/creatable_vgpu_types": "ID    : vGPU Name",
+            "nvidia/current_vgpu_type": current,
+            "nvidia/gpu_instance_id": "4294967295",
+            "nvidia/placement_id": "8",
+            "nvidia/vgpu_params": "frame_rate_limiter=0",
+            "nvidia/warm_update": "0",
+        },
+        own={
+            "software_version": "0.0",
+            "device_api": "vfio-pci",
+            "type": "pci-10de2336-10de18be",
+            "pci_id": "10de2336",
+            "driver": "nvidia",
+            "current_vgpu_type": current,
+            "vgpu_params": "frame_rate_limiter=0",
+        },
+        supported=supported,
+        evidence=evidence,
+    )
+
+
+SUBCHANNEL = VendorTree(
+    driver="vfio_ccw",
+    source="Linux, Documentation/ABI/testing/sysfs-bus-css, drivers/s390/cio/chp.c",
+    mdev_type="vfio_ccw-io",
+    place="devices/css0/0.0.0313",
+    device_api="vfio-ccw",
+    parent={
+        "type": "0",
+        "chpids": "10 11 00 00 00 00 00 00",
+        "pimpampom": "c0 c0 ff",
+        # Path 00 is not installed on this subchannel.
+        "../chp0.00/type": "1b",
+        "../chp0.10/type": "1a",
+        "../chp0.11/type": "1a",
+    },
+    own={
+        "software_version": "0.0",
+        "device_api": "vfio-ccw",
+        "type": "vfio_ccw-io",
+        "driver": "vfio_ccw",
+        "subchannel_type": "0",
+        "chpid_type": "0x1a",
+    },
+    supported=None,
+    evidence="unknown",
+)
+
+MATRIX_SELF = {
+    "software_version": "0.0",
+    "device_api": "vfio-ap",
+    "type": "vfio_ap-passthrough",
+    "driver": "vfio_ap",
+    "adapters": "05,06",
+    "domains": "04,ab",
+}
+QUEUES = "05.0004\n05.00ab\n06.0004\n06.00ab"
+# Adapters 5 and 6; domains 4 and 0xab; control domain 4. The leftmost bit is that of number 0.
+AP_CONFIG = ",".join(
+    f"0x{sum(1 << 255 - number for number in numbers):064x}"
+    for numbers in ((5, 6), (4, 0xAB), (4,))
+)
+
+
+def matrix(name: str, files: dict[str, str], own: dict[str, str]) -> VendorTree:
+    return VendorTree(
+        driver="vfio_ap",
+        name=name,
+        source="Linux, Documentation/arch/s390/vfio-ap.rst",
+        mdev_type="vfio_ap-passthrough",
+        place="devices/vfio_ap/matrix",
+        device_api="vfio-ap",
+        files=files,
+        own={**MATRIX_SELF, **own},
+        supported=None,
+        evidence="unknown",
+    )
+
+
+TREES = (
+    VendorTree(
+        driver="i915",
+        source=f"{MDEV_ABI}; Linux, drivers/gpu/drm/i915/gvt",
+        mdev_type="i915-GVTg_V5_4",
+        place="devices/pci0000:00/0000:00:02.0",
+        files={"intel_vgpu/vgpu_id": "1"},
+        parent=ids("8086", "591d", "8086", "2212"),
+        own={
+            "software_version": "0.0",
+            "device_api": "vfio-pci",
+            "type": "i915-GVTg_V5_4",
+            "pci_id": "8086591d",
+            "driver": "i915",
+        },
+        supported=None,
+        evidence="unknown",
+    ),
+    SUBCHANNEL,
+    matrix("vfio_ap-6", {"matrix": QUEUES, "control_domains": "0004"}, {}),
+    matrix("vfio_ap", {"matrix": QUEUES, "ap_config": AP_CONFIG}, {"ap_config": AP_CONFIG}),
+    matrix("vfio_ap-empty", {"matrix": ""}, {"adapters": "", "domains": ""}),
+    matrix("vfio_ap-adapters", {"matrix": "05.\n06."}, {"domains": ""}),
+    VendorTree(
+        driver="nvidia",
+        source=f"{MDEV_ABI}; NVIDIA, kubevirt-gpu-device-plugin, README.md",
+        mdev_type="nvidia-474",
+        type_name="NVIDIA A100-10C",
+        parent=ids("10de", "20b5", "10de", "1533"),
+        files={"nvidia/vgpu_params": "disable_vnc=1", "nvidia/placement_id": "0"},
+        own={
+            "software_version": "0.0",
+            "device_api": "vfio-pci",
+            "type": "nvidia-474",
+            "pci_id": "10de20b5",
+            "driver": "nvidia",
+            "type_name": "NVIDIA A100-10C",
+            "subsystem_id": "10de1533",
+            "vgpu_params": "disable_vnc=1",
+        },
+        supported=None,
+        evidence="unknown",
+    ),
+    nvidia_function("1428", None, "unknown"),
+    nvidia_function("0", False, "nvidia/current_vgpu_type is 0"),
+    variant("vfio-pci", "8086", "1889", supported=False),
+    variant("nvgrace_gpu_vfio_pci", "10de", "2342", supported=None),
+    variant("hisi_acc_vfio_pci", "19e5", "a251"),
+    variant("mlx5_vfio_pci", "15b3", "101e"),
+    variant("pds-vfio-pci", "1dd8", "1003"),
+    variant("qat_vfio_pci", "8086", "4941"),
+    variant("virtio_vfio_pci", "1af4", "1041"),
+    variant("xe-vfio-pci", "8086", "e211"),
+    sample(
+        "mtty",
+        "mtty-1",
+        files={"vendor/sample_mdev_dev": f"This is MDEV {UUID}"},
+        release="6.7.0",
+        supported=True,
+        evidence="driver mtty supports it from Linux 6.7 on",
+    ),
+    sample(
+        "mtty",
+        "mtty-2",
+        name="mtty-6.1",
+        release="6.1.0-44-amd64",
+        supported=False,
+        evidence="driver mtty supports it from Linux 6.7 on",
+    ),
+    sample("mtty", "mtty-2", name="mtty-somewhere", supported=None, evidence="unknown"),
+    sample("mdpy", "mdpy-hd", supported=False, evidence="driver mdpy never supports it"),
+    sample("mbochs", "mbochs-small", supported=False, evidence="driver mbochs never supports it"),
+)
