@@ -24,6 +24,7 @@ Patterns come from other hosts: parsing and matching neither recurse without bou
 from __future__ import annotations
 
 import itertools
+import operator
 import re
 from fractions import Fraction
 
@@ -151,13 +152,13 @@ class _Scanner:
     def _values(
         self, item: re.Pattern[str], convert: t.Callable[[str], Value], expected: str
     ) -> tuple[Value, ...]:
-        values = []
+        values = {}
         end = ","
         while end == ",":
-            values.append(convert(self._take(item, expected)))
+            values[convert(self._take(item, expected))] = True
             end = self._value[self._at]
             self._at += 1
-        return tuple(dict.fromkeys(values))
+        return tuple(values)
 
     def _take(self, expression: re.Pattern[str], expected: str) -> str:
         match = expression.match(self._value, self._at)
@@ -351,38 +352,43 @@ class _Expression(_Template):
         return bool(_INTEGER.match(actual)) and int(actual) == self._evaluate(binding)
 
     def _has_value(self, binding: Binding) -> bool:
-        result = self._evaluate(binding)
-        return result is not None and result.denominator == 1
+        return isinstance(self._evaluate(binding), int)
 
     def _result(self, binding: Binding) -> str:
         result = self._evaluate(binding)
         if result is None:
             return f"no value: {self.value} divides by zero"
-        return str(result) if result.denominator == 1 else f"no value: {self.value} is {result}"
+        return str(result) if isinstance(result, int) else f"no value: {self.value} is {result}"
 
-    def _evaluate(self, binding: Binding) -> Fraction | None:
-        stack: list[Fraction] = []
+    def _evaluate(self, binding: Binding) -> int | Fraction | None:
+        """The exact result, an ``int`` wherever it is one; ``None`` for a division by zero."""
+        stack: list[t.Any] = []
         for kind, value in self._postfix:
             if kind == "integer":
-                stack.append(Fraction(value))
+                stack.append(value)
             elif kind == "variable":
-                stack.append(Fraction(binding[str(value)]))
+                stack.append(binding[value])
             elif value == _MINUS_SIGN:
                 stack.append(-stack.pop())
             else:
                 right, left = stack.pop(), stack.pop()
-                if value in ("/", "%") and not right:
+                if value in "/%" and not right:
                     return None
-                stack.append(_OPERATIONS[str(value)](left, right))
-        return stack[0]
+                stack.append(_OPERATIONS[value](left, right))
+        result: int | Fraction = stack[0]
+        return int(result) if result.denominator == 1 else result
 
 
-_OPERATIONS: dict[str, t.Callable[[Fraction, Fraction], Fraction]] = {
-    "+": lambda left, right: left + right,
-    "-": lambda left, right: left - right,
-    "*": lambda left, right: left * right,
-    "/": lambda left, right: left / right,
-    "%": lambda left, right: left % right,
+def _quotient(left: int | Fraction, right: int | Fraction) -> int | Fraction:
+    return left // right if left % right == 0 else Fraction(left) / right
+
+
+_OPERATIONS = {
+    "+": operator.add,
+    "-": operator.sub,
+    "*": operator.mul,
+    "/": _quotient,
+    "%": operator.mod,
 }
 
 
@@ -434,9 +440,8 @@ class Pattern:
                 templates.append((name, value, parts))
             else:
                 self._add_plain(name, "".join(part.text for part in parts))
-        self._templates = sorted(
-            (self._template(*template) for template in templates),
-            key=lambda template: template.order,
+        self._components = _components(
+            sorted((self._template(*each) for each in templates), key=lambda each: each.order)
         )
 
     def _add_plain(self, name: str, text: str) -> None:
@@ -474,8 +479,7 @@ class Pattern:
         """
         if any(self._plain_failures(subject)):
             return None
-        found = self._search(self._templates, self._solve_for(subject), 0)
-        return None if found is None else found[0]
+        return self._bind(self._components, self._solve_for(subject))
 
     def completion(
         self, known: t.Mapping[str, str], preferred: t.Mapping[str, str]
@@ -496,35 +500,47 @@ class Pattern:
             if name not in known:
                 yield from template.every(binding, self._domains, budget)
 
-        found = self._search(
-            sorted(self._templates, key=lambda template: template.attribute not in known), solve, 0
-        )
-        if found is None:
+        components = [
+            sorted(component, key=lambda template: template.attribute not in known)
+            for component in self._components
+        ]
+        binding = self._bind(components, solve)
+        if binding is None:
             return None
-        binding = found[0]
         required = dict(self._plain)
-        required.update((each.attribute, each.expected(binding)) for each in self._templates)
+        for template in itertools.chain.from_iterable(components):
+            required[template.attribute] = template.expected(binding)
         return binding, {n: value for n, value in required.items() if value and n not in known}
 
     def failures(self, subject: t.Mapping[str, str]) -> list[Reason]:
-        """Why ``subject`` does not match: the fewest failures any binding leaves; ``{attribute, rule, expected, actual}``."""
+        """Why ``subject`` does not match: the fewest failures any binding leaves; ``{attribute, rule, expected, actual}``.
+
+        Of attributes for which finding the fewest takes too many values, the last is named.
+        """
         failures = list(self._plain_failures(subject))
-        found = None
-        allowed = 0
-        while found is None:
-            found = self._search(self._templates, self._solve_for(subject), allowed)
-            allowed += 1
-        binding, failed = found
-        for template in failed:
-            actual = subject.get(template.attribute)
-            rule = "present" if actual is None else template.rule
-            if template.attribute == "software_version" and actual is not None:
-                rule = (
-                    version_failure(template.expected(binding), actual, self._subject_is_target)
-                    or rule
-                )
-            failures.append(_reason(template.attribute, rule, template.expected(binding), actual))
+        solve = self._solve_for(subject)
+        budget = _Budget()
+        for component in self._components:
+            found = self._search(component, solve, budget)
+            for allowed in range(1, len(component) + 1):
+                if found is None:
+                    try:
+                        found = _fewest_unmatched(component, solve, budget, allowed)
+                    except _Budget.Spent:
+                        found = {}, component[-1:]
+            binding, failed = found or ({}, [])
+            failures.extend(self._failure(template, binding, subject) for template in failed)
         return sorted(failures, key=lambda failure: failure["attribute"])
+
+    def _failure(
+        self, template: _Template, binding: Binding, subject: t.Mapping[str, str]
+    ) -> Reason:
+        actual = subject.get(template.attribute)
+        expected = template.expected(binding)
+        rule = "present" if actual is None else template.rule
+        if isinstance(template, _Version) and actual is not None:
+            rule = version_failure(expected, actual, self._subject_is_target) or rule
+        return _reason(template.attribute, rule, expected, actual)
 
     def warnings(self, subject: t.Mapping[str, str]) -> list[str]:
         """What a match of ``subject`` had to assume."""
@@ -548,33 +564,25 @@ class Pattern:
             if rule:
                 yield _reason("software_version", rule, self._version, actual)
 
-    def _search(
-        self, templates: list[_Template], solve: _Solve, allowed: int
-    ) -> tuple[Binding, list[_Template]] | None:
-        """The first binding that leaves at most ``allowed`` of ``templates`` unmatched, and those."""
+    def _bind(self, components: list[list[_Template]], solve: _Solve) -> Binding | None:
         budget = _Budget()
+        binding: Binding = {}
+        for component in components:
+            found = self._search(component, solve, budget)
+            if found is None:
+                return None
+            binding.update(found[0])
+        return binding
 
-        def walk(
-            index: int, binding: Binding, failed: list[_Template]
-        ) -> tuple[Binding, list[_Template]] | None:
-            if index == len(templates):
-                return binding, failed
-            template = templates[index]
-            for extra in solve(template, binding, budget):
-                found = walk(index + 1, dict(binding, **extra), failed)
-                if found is not None:
-                    return found
-            if len(failed) < allowed:
-                return walk(index + 1, binding, failed + [template])
-            return None
-
+    def _search(
+        self, component: list[_Template], solve: _Solve, budget: _Budget
+    ) -> tuple[Binding, list[_Template]] | None:
+        """The first binding under which the whole component matches; raises ``Void`` where that takes too long."""
         try:
-            return walk(0, {}, [])
+            return _fewest_unmatched(component, solve, budget, 0)
         except _Budget.Spent:
-            raise Void(
-                templates[0].attribute,
-                f"variables that at most {MAX_BINDINGS} values decide",
-            ) from None
+            expected = f"variables that at most {MAX_BINDINGS} values decide"
+            raise Void(component[0].attribute, expected) from None
 
     def _solve_for(self, subject: t.Mapping[str, str]) -> _Solve:
         def solve(template: _Template, binding: Binding, budget: _Budget) -> t.Iterator[Binding]:
@@ -582,6 +590,41 @@ class Pattern:
             return template.solutions(actual, binding, self._domains, budget)
 
         return solve
+
+
+def _components(templates: list[_Template]) -> list[list[_Template]]:
+    """The templates in groups that share no variable, so that each group can be matched by itself."""
+    components: list[tuple[set[str], list[_Template]]] = []
+    for template in templates:
+        variables, members = set(template.variables), [template]
+        for other in [each for each in components if each[0] & variables]:
+            components.remove(other)
+            variables |= other[0]
+            members = other[1] + members
+        components.append((variables, members))
+    return [sorted(members, key=lambda each: each.order) for variables, members in components]
+
+
+def _fewest_unmatched(
+    templates: list[_Template], solve: _Solve, budget: _Budget, allowed: int
+) -> tuple[Binding, list[_Template]] | None:
+    """The first binding that leaves at most ``allowed`` of ``templates`` unmatched, and those."""
+
+    def walk(
+        index: int, binding: Binding, unmatched: list[_Template]
+    ) -> tuple[Binding, list[_Template]] | None:
+        if index == len(templates):
+            return binding, unmatched
+        template = templates[index]
+        for extra in solve(template, binding, budget):
+            found = walk(index + 1, dict(binding, **extra), unmatched)
+            if found is not None:
+                return found
+        if len(unmatched) < allowed:
+            return walk(index + 1, binding, unmatched + [template])
+        return None
+
+    return walk(0, {}, [])
 
 
 def compile_patterns(
