@@ -175,7 +175,7 @@ class _Arithmetic:
     """Turns the arithmetic in a value's parts into postfix ``(kind, value)`` items; raises ``Void``."""
 
     def __init__(self, attribute: str, parts: list[_Part]) -> None:
-        self.postfix: list[tuple[str, Value]] = []
+        self.postfix: list[tuple[str, t.Any]] = []
         self._attribute = attribute
         self._operators: list[str] = []
         self._operand_next = True
