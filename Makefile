@@ -6,7 +6,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 VENV := .venv/.ready
 REPORT := .nox/report.json
 
-.PHONY: help test demo bench lint format units docs lab-up lab-down lab-status clean
+.PHONY: help test demo bench lint format units fuzz docs lab-up lab-down lab-status clean
 
 help: ## Show this help.
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand --tabs=12
@@ -29,6 +29,9 @@ format: $(VENV) ## Format the Python code.
 
 units: $(VENV) ## Run the unit tests.
 	nox --session units
+
+fuzz: $(VENV) ## Run the property tests for long, about half an hour.
+	nox --session fuzz
 
 docs: $(VENV) ## Build the documentation as HTML in docs/build/build/html.
 	nox --session docs

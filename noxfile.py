@@ -94,6 +94,14 @@ def units(session: nox.Session) -> None:
     session.run("pytest", *session.posargs)
 
 
+@nox.session(default=False)
+def fuzz(session: nox.Session) -> None:
+    """Run the property tests for long, and the template language against its oracle."""
+    session.install("ansible-core", "pytest", "-r", "tests/unit/requirements.txt")
+    options = ("--hypothesis-profile=long", "--hypothesis-show-statistics")
+    session.run("pytest", "-m", "hypothesis", *options, *session.posargs)
+
+
 @nox.session
 def usage(session: nox.Session) -> None:
     """Use the collection as the README says, in a fresh clone and installed from a tarball."""

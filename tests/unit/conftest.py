@@ -7,4 +7,6 @@ from hypothesis import settings
 
 # A busy machine must not fail a test.
 settings.register_profile("unhurried", deadline=None)
+# For make fuzz; hypothesis keeps what it finds and tries it first the next time.
+settings.register_profile("long", deadline=None, max_examples=20_000)
 settings.load_profile("unhurried")

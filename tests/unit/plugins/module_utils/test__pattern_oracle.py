@@ -5,14 +5,12 @@
 
 from __future__ import annotations
 
-import os
-
 from ansible_collections.vfio.migration.plugins.module_utils import _descriptor, _pattern
 from ansible_collections.vfio.migration.tests.unit import oracle
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
-CASES = int(os.environ.get("ORACLE_CASES", "1000"))
+CASES = max(1000, settings.default.max_examples)
 
 NAMES = ["pci_id", "aggregator", "pv_mode", "x"]
 VARIABLES = ["a", "b", "c"]
