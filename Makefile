@@ -18,7 +18,7 @@ test: $(VENV) ## Run every check, on the lab too.
 demo: $(VENV) ## Show the whole job on the lab.
 	tests/demo/run
 
-bench: $(VENV) ## Measure the modules on a lab host.
+bench: $(VENV) ## Measure patterns, and the modules on a lab host.
 	python tests/bench
 
 lint: $(VENV) ## Check format, style and types.

@@ -158,6 +158,18 @@ def test_order_does_not_matter_and_normalising_twice_changes_nothing(attributes)
     assert _descriptor.normalise(normal.items()) == normal
 
 
+@given(st.lists(st.dictionaries(NAMES, VALUES, min_size=1, max_size=4), max_size=4))
+def test_what_is_printed_reads_back_the_same(attribute_sets):
+    try:
+        normal = [_descriptor.normalise(each.items()) for each in attribute_sets]
+    except Malformed:
+        return
+    printed = "\n\n".join(
+        "\n".join(f"{name}={value}" for name, value in each.items()) for each in normal
+    )
+    assert sets(printed) == normal
+
+
 @given(st.binary(max_size=300))
 def test_any_bytes_are_read_or_refused(raw):
     try:
