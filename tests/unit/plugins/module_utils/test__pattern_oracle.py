@@ -10,7 +10,7 @@ from ansible_collections.vfio.migration.tests.unit import oracle
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
-CASES = max(1000, settings.default.max_examples)
+CASES = max(300, settings.default.max_examples)
 
 NAMES = ["pci_id", "aggregator", "pv_mode", "x"]
 VARIABLES = ["a", "b", "c"]
