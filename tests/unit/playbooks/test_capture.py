@@ -1,0 +1,89 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import json
+import runpy
+import stat
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import pytest
+from ansible_collections.vfio.migration.plugins.module_utils import _holders
+from ansible_collections.vfio.migration.plugins.module_utils._inventory import KINDS, Inventory
+from ansible_collections.vfio.migration.plugins.module_utils._sysfs import Sysfs
+from ansible_collections.vfio.migration.tests.unit.sysfs_trees import SELF, UUIDS, Tree
+from ansible_collections.vfio.migration.tests.unit.vendor_trees import TREES, UUID
+
+SCRIPT = Path(__file__).parents[3] / "playbooks/files/capture.py"
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Tree:
+    (tmp_path / "host").mkdir()
+    return Tree(tmp_path / "host/sys")
+
+
+def capture(tree: Tree) -> Path:
+    """Where the captured tree is, unpacked."""
+    archive = tree.root.parent / "archive.tar.gz"
+    subprocess.run([sys.executable, SCRIPT, tree.root, archive], check=True)
+    place = tree.root.parent.parent / "unpacked"
+    place.mkdir()
+    subprocess.run(["tar", "--extract", "--file", archive, "--directory", place], check=True)
+    with tarfile.open(archive) as opened:
+        names = opened.getnames()
+    assert len(names) == len(set(names))
+    return place / "sys"
+
+
+def facts(root: Path) -> str:
+    gathered = Inventory(Sysfs(str(root)), _holders.unknown).facts(KINDS)
+    return json.dumps(gathered).replace(str(root), "/sys")
+
+
+@pytest.mark.parametrize("vendor", TREES, ids=str)
+def test_a_captured_tree_gives_the_same_facts(tree, vendor):
+    vendor.build(tree)
+    assert UUID in facts(tree.root) or vendor.kind == "pci"
+    assert facts(capture(tree)) == facts(tree.root)
+
+
+def test_all_that_facts_tell_of_is_captured(tree):
+    tree.add_gpu()
+    device = tree.add_mdev(UUIDS[0])
+    tree.add_migration(device, SELF.format(type="i915-GVTg_V5_4", aggregator=1))
+    device = tree.add_mdev(UUIDS[1], group=8)
+    tree.write(f"{device}/migration/self/type", "x\n")
+    tree.write(f"{device}/migration/compatible/0001/type", "x\n")
+    tree.write(f"kernel/debug/vfio/{UUIDS[0]}/migration/state", "RUNNING\n", 0o400)
+    tree.write("bus/pci/drivers/i915/module/version", "1.2.3\n")
+    gathered = facts(tree.root)
+    assert "RUNNING" in gathered
+    assert "missing" in gathered
+    assert facts(capture(tree)) == gathered
+
+
+def test_what_cannot_be_read_holds_what_no_attribute_may(tmp_path):
+    # Opened and read, this is an input/output error for root too.
+    script = runpy.run_path(str(SCRIPT))
+    with tarfile.open(tmp_path / "archive.tar", "w") as archive:
+        script["Capture"]("/proc", archive)._files("self", ["mem"])
+        assert archive.getnames() == ["sys/self/mem"]
+    with tarfile.open(tmp_path / "archive.tar") as archive:
+        assert archive.extractfile("sys/self/mem").read() == b"\xff"
+
+
+def test_modes_are_kept_and_other_files_left_out(tree):
+    tree.add_gpu()
+    device = tree.add_mdev()
+    tree.write(f"{device}/assign_adapter", "", 0o200)
+    tree.write("devices/pci0000:00/0000:00:02.0/resource0", "do not read")
+    tree.write("devices/pci0000:00/0000:00:1f.0/vendor", "0x8086")
+    root = capture(tree)
+    assert stat.S_IMODE((root / device / "assign_adapter").stat().st_mode) == 0o200
+    assert not (root / "devices/pci0000:00/0000:00:02.0/resource0").exists()
+    assert not (root / "devices/pci0000:00/0000:00:1f.0").exists()
