@@ -37,8 +37,8 @@ options:
   sysfs:
     description:
       - The sysfs tree to read.
-      - The playbook C(vfio.migration.capture) makes copies of hosts' trees, with which the facts are the same as the
-        host's, byte for byte, but for one. With a copied or simulated tree it cannot be told which process holds a device.
+      - The playbook C(vfio.migration.capture) makes copies of hosts' trees, with which devices, parents and descriptors are the same
+        as the host's, byte for byte, but that with a copied or simulated tree it cannot be told which process holds a device.
     type: path
     default: /sys
   kinds:
