@@ -27,7 +27,7 @@ if TYPE_CHECKING:  # pragma: no cover
     import typing as t
 
     # The stripped text of a file, by its path from the device's directory; None where there is no such file.
-    Read = t.Callable[[str], str | None]
+    Read: t.TypeAlias = "t.Callable[[str], str | None]"
 
 UNKNOWN = "unknown"
 
