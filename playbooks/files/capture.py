@@ -191,10 +191,12 @@ class Capture:
 
 def main() -> None:
     sysfs, destination = sys.argv[1:]
-    # Without name and time, the same tree gives the same bytes.
-    with open(destination, "wb") as file, gzip.GzipFile("", "wb", fileobj=file, mtime=0) as packed:
-        with tarfile.open(fileobj=packed, mode="w") as archive:
-            Capture(sysfs, archive).everything()
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w") as archive:
+        Capture(sysfs, archive).everything()
+    with open(destination, "wb") as file:
+        # Without the time, the same tree gives the same bytes.
+        file.write(gzip.compress(content.getvalue(), mtime=0))
 
 
 if __name__ == "__main__":
