@@ -30,7 +30,7 @@ format: $(VENV) ## Format the Python code.
 units: $(VENV) ## Run the unit tests.
 	nox --session units
 
-fuzz: $(VENV) ## Run the property tests for long, about half an hour.
+fuzz: $(VENV) ## Run the property tests for long, about an hour.
 	nox --session fuzz
 
 docs: $(VENV) ## Build the documentation as HTML in docs/build/build/html.
