@@ -16,7 +16,10 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass, field
 
-from ansible_collections.vfio.migration.plugins.module_utils._descriptor import Malformed
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor import (
+    Malformed,
+    shown,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._verdict import (
     Descriptor,
     plain_text,
@@ -174,6 +177,8 @@ class _HostReader:
                 {"host": self._host}
                 | {key: plain_text(entry.get(key)) for key in ("path", "problem")}
             )
+        _distinct((device.id for device in devices), "devices")
+        _distinct((parent.id for parent in parents), "parents")
         return Host(self._host, devices, parents)
 
     def _descriptor(self, digest: str, data: t.Any) -> Descriptor | None:
@@ -203,7 +208,7 @@ class _HostReader:
                 for each in _list(device.get("attributes"), f"{path}.attributes")
             ),
             numa_node=_integer_or_none(device.get("numa_node"), f"{path}.numa_node"),
-            in_use=self._holder(device.get("in_use"), f"{path}.in_use"),
+            in_use=self._holder(_present(device, "in_use", path), f"{path}.in_use"),
             supported=self._supported(device.get("migration"), f"{path}.migration"),
         )
 
@@ -223,27 +228,45 @@ class _HostReader:
 
     def _parent(self, data: t.Any, path: str) -> Parent:
         parent = _mapping(data, path)
+        types = [
+            self._type(each, f"{path}.types[{index}]")
+            for index, each in enumerate(_list(parent.get("types"), f"{path}.types"))
+        ]
+        _distinct((each.id for each in types), f"{path}.types")
+        pci_id = _present(parent, "pci_id", path)
         return Parent(
             host=self._host,
             kind=_text(parent, "kind", path),
             id=_text(parent, "id", path),
             driver=plain_text(parent.get("driver")),
-            pci_id=plain_text(parent.get("pci_id")),
+            pci_id=None if pci_id is None else _text(parent, "pci_id", path),
             numa_node=_integer_or_none(parent.get("numa_node"), f"{path}.numa_node"),
-            types=tuple(
-                self._type(each, f"{path}.types[{index}]")
-                for index, each in enumerate(_list(parent.get("types"), f"{path}.types"))
-            ),
+            types=tuple(types),
         )
 
     def _type(self, data: t.Any, path: str) -> MdevType:
         mdev_type = _mapping(data, path)
-        available = _integer_or_none(
-            mdev_type.get("available_instances"), f"{path}.available_instances"
-        )
+        place = f"{path}.available_instances"
+        available = _integer_or_none(mdev_type.get("available_instances"), place)
+        if available is None:
+            raise _Shape(place, "an integer")
         return MdevType(
-            _text(mdev_type, "id", path), _text(mdev_type, "device_api", path), available or 0
+            _text(mdev_type, "id", path), _text(mdev_type, "device_api", path), available
         )
+
+
+def _distinct(ids: t.Iterable[str], path: str) -> None:
+    seen: set[str] = set()
+    for each in ids:
+        if each in seen:
+            raise _Shape(path, f"every id once, and {shown(each)} is there twice")
+        seen.add(each)
+
+
+def _present(mapping: t.Mapping[str, t.Any], key: str, path: str) -> t.Any:
+    if key not in mapping:
+        raise _Shape(f"{path}.{key}", "a value or null")
+    return mapping[key]
 
 
 def _mapping(value: t.Any, path: str) -> t.Mapping[str, t.Any]:

@@ -12,7 +12,11 @@ from __future__ import annotations
 import typing as t
 from collections import Counter
 
-from ansible_collections.vfio.migration.plugins.module_utils import _descriptor, _pattern
+from ansible_collections.vfio.migration.plugins.module_utils import _pattern
+from ansible_collections.vfio.migration.plugins.plugin_utils._verdict import (
+    Descriptor,
+    read_descriptor,
+)
 
 Facts = t.Mapping[str, t.Mapping[str, t.Any]]
 
@@ -141,28 +145,20 @@ class _Check:
         if parent is None or offered is None or source is None:
             self.broken.append(f"{key} has no such parent or type, or its source no descriptor")
             return
-        # What the new device will say of itself, with the source's word for what only it can say.
-        predicted = {
-            **source["self"],
-            "type": offered["id"],
-            "device_api": offered["device_api"],
-            **{each["name"].split("/")[-1]: each["value"] for each in target["attributes"]},
-        }
+        # What is certain of the new device; the rest it must say itself, which vfio_mdev verifies.
+        known = {"type": offered["id"], "device_api": offered["device_api"]}
         if parent["pci_id"] is not None:
-            predicted["pci_id"] = parent["pci_id"]
-        if (
-            _pattern.match(source["compatible"], predicted, source["self"]["software_version"])[
-                "set"
-            ]
-            is None
-        ):
+            known["pci_id"] = parent["pci_id"]
+        for attribute in target["attributes"]:
+            known[attribute["name"].split("/")[-1]] = attribute["value"]
+        if not any(_completes(pattern, known) for pattern in source.compatible):
             self.broken.append(f"{key} would not be compatible with {_key(placement['source'])}")
 
-    def _accepted(self, source: dict[str, t.Any], target: dict[str, t.Any]) -> bool:
+    def _accepted(self, source: Descriptor, target: Descriptor) -> bool:
         listed, accepted = (
-            _pattern.match(
-                owner["compatible"], subject["self"], owner["self"]["software_version"], is_target
-            )["set"]
+            _pattern.match(owner.compatible, subject.self_attributes, owner.version, is_target)[
+                "set"
+            ]
             is not None
             for owner, subject, is_target in ((source, target, True), (target, source, False))
         )
@@ -182,17 +178,18 @@ class _Check:
     def _type(self, host: str, parent: str, mdev_type: str) -> t.Mapping[str, t.Any] | None:
         return _named((self._parent(host, parent) or {}).get("types", ()), mdev_type)
 
-    def _descriptor(self, host: str, device_id: str) -> dict[str, t.Any] | None:
+    def _descriptor(self, host: str, device_id: str) -> Descriptor | None:
         device = self._device(host, device_id)
         if device is None or device["descriptor"] is None:
             return None
-        descriptor = self._facts[host]["descriptors"][device["descriptor"]]
-        return {
-            "self": _descriptor.normalise(descriptor["self"].items()),
-            "compatible": [
-                _descriptor.normalise(each.items()) for each in descriptor["compatible"]
-            ],
-        }
+        return read_descriptor(self._facts[host]["descriptors"][device["descriptor"]])
+
+
+def _completes(attributes: dict[str, str], known: dict[str, str]) -> bool:
+    try:
+        return _pattern.Pattern(attributes).completion(known, {}) is not None
+    except _pattern.Void:
+        return False
 
 
 def _key(device: t.Mapping[str, t.Any]) -> tuple[str, str]:

@@ -73,6 +73,8 @@ def test_facts_of_another_schema_are_refused_with_what_to_do(schema):
         ("parents", [parent() | {"types": [{"id": "x"}]}], "parents[0].types[0]"),
         ("descriptors", [], "descriptors"),
         ("problems", ["x"], "problems[0]"),
+        ("parents", [parent(), parent()], "parents"),
+        ("parents", [{k: v for k, v in parent().items() if k != "pci_id"}], "parents[0].pci_id"),
     ],
 )
 def test_facts_of_another_shape_name_the_place(key, value, path):

@@ -11,6 +11,7 @@ import json
 import uuid
 
 import pytest
+from ansible_collections.vfio.migration.plugins.filter.migration_plan import migration_plan
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet import FleetError, read_fleet
 from ansible_collections.vfio.migration.plugins.plugin_utils._plan import (
     Request,
@@ -228,6 +229,41 @@ def test_what_is_another_kind_of_device_is_not_the_nearest_miss():
     reasons = plan_of(fleet)["unplaced"][0]["reasons"]
     assert reasons
     assert not [each for each in reasons if "mtty" in each["reason"]]
+
+
+def test_a_set_may_ask_for_what_the_source_itself_is_not():
+    descriptor = gvt("4", "2", flavour="old")
+    descriptor["compatible"][0].update(software_version="0.5.0", flavour="new")
+    fleet = {"a": host([device(UUIDS[0], descriptor)]), "b": host(parents=[parent()])}
+    (placement,) = plan_of(fleet)["placements"]
+    assert placement["certainty"] == "provisional"
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-1, 3) | st.sampled_from(["", "x", UUIDS[0]]),
+    lambda inner: (
+        st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(["id", "self"]), inner)
+    ),
+    max_leaves=4,
+)
+
+
+@given(st.data())
+def test_no_facts_of_a_host_spoil_the_plan_for_the_others(data):
+    hostile = host([device(UUIDS[1]), device(UUIDS[2], vm="x")], [parent()])
+    for _change in range(data.draw(st.integers(1, 3))):
+        place = hostile
+        while True:
+            items = list(place.items() if isinstance(place, dict) else enumerate(place))
+            if not items:
+                break
+            key, value = data.draw(st.sampled_from(items))
+            if not isinstance(value, (dict, list)) or data.draw(st.integers(0, 4)) == 2:
+                place[key] = data.draw(JSON)
+                break
+            place = value
+    fleet = {"a": host([device(UUIDS[0])]), "b": hostile, "c": host(parents=[parent()])}
+    assert migration_plan(fleet, drain=["a"])["unplaced"] == []
 
 
 def test_an_older_driver_on_the_target_is_known_before_anything_is_made():
