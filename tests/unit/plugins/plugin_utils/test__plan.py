@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import itertools
 import json
+import typing as t
 import uuid
 
 import pytest
@@ -252,7 +253,7 @@ JSON = st.recursive(
 def test_no_facts_of_a_host_spoil_the_plan_for_the_others(data):
     hostile = host([device(UUIDS[1]), device(UUIDS[2], vm="x")], [parent()])
     for _change in range(data.draw(st.integers(1, 3))):
-        place = hostile
+        place: t.Any = hostile
         while True:
             items = list(place.items() if isinstance(place, dict) else enumerate(place))
             if not items:
