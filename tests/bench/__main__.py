@@ -92,7 +92,7 @@ def measure_patterns() -> None:
     }
     texts = [json.dumps(pattern) for pattern in patterns]
     taken: dict[str, list[float]] = {"json.loads": [], "parse": [], "match": []}
-    for _ in range(ROUNDS):
+    for _round in range(ROUNDS):
         parsed = clock(taken["json.loads"], texts, json.loads)
         compiled = clock(taken["parse"], parsed, _pattern.Pattern)
         clock(taken["match"], compiled, lambda pattern: pattern.binding(device))
