@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 # A busy machine must not fail a test.
-settings.register_profile("unhurried", deadline=None)
+settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 # For make fuzz; hypothesis keeps what it finds and tries it first the next time.
-settings.register_profile("long", deadline=None, max_examples=20_000)
+settings.register_profile("long", settings.get_profile("unhurried"), max_examples=20_000)
 settings.load_profile("unhurried")
