@@ -12,7 +12,10 @@ from typing import Any
 
 
 def main() -> None:
-    sessions = json.loads(Path(sys.argv[1]).read_text())["sessions"]
+    report = Path(sys.argv[1])
+    if not report.exists():
+        sys.exit("The checks did not come to an end.")
+    sessions = json.loads(report.read_text())["sessions"]
     print("", *lines(sessions), sep="\n")
 
 
