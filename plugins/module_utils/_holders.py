@@ -52,12 +52,19 @@ def nodes(iommu_group: int | None, character_devices: t.Iterable[str]) -> list[s
 
 
 def scan(proc: str = "/proc") -> Holders:
-    """The holders of all VFIO device nodes; of several processes with one node the first counts."""
+    """The holders of all VFIO device nodes; of several processes with one node the first counts.
+
+    A descriptor that only names a node (``O_PATH``, as udev's while it sets the node's permissions) holds no device.
+    """
     found: dict[str, dict[str, t.Any]] = {}
     complete = os.geteuid() == 0 and _in_first_pid_namespace(proc)
     for pid in sorted(int(name) for name in os.listdir(proc) if name.isdigit()):
         try:
-            held = [path for path in _open_files(proc, pid) if path.startswith(_NODES)]
+            held = [
+                path
+                for number, path in _open_files(proc, pid)
+                if path.startswith(_NODES) and not _only_names(proc, pid, number)
+            ]
         except PermissionError:
             complete = False
             continue
@@ -75,7 +82,8 @@ def _in_first_pid_namespace(proc: str) -> bool:
         return True
 
 
-def _open_files(proc: str, pid: int) -> t.Iterator[str]:
+def _open_files(proc: str, pid: int) -> t.Iterator[tuple[str, str]]:
+    """Each descriptor's number and the path it was opened by."""
     directory = f"{proc}/{pid}/fd/"
     # A process may end, or close a file, at any time.
     try:
@@ -84,9 +92,19 @@ def _open_files(proc: str, pid: int) -> t.Iterator[str]:
         return
     for number in numbers:
         try:
-            yield os.readlink(directory + number)
+            yield number, os.readlink(directory + number)
         except (FileNotFoundError, ProcessLookupError):
             continue
+
+
+def _only_names(proc: str, pid: int, number: str) -> bool:
+    """Whether a descriptor was opened with ``O_PATH``; so is one that is closed by now."""
+    try:
+        lines = _read(proc, pid, "fdinfo/" + number).splitlines()
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+    flags = next((line.split()[1] for line in lines if line.startswith("flags:")), "0")
+    return bool(int(flags, 8) & os.O_PATH)
 
 
 def _name(proc: str, pid: int) -> str | None:

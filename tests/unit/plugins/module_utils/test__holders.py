@@ -24,12 +24,15 @@ def proc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tree:
     return proc
 
 
-def add_process(proc: Tree, pid: int, arguments: list[str], *files: str) -> None:
+def add_process(
+    proc: Tree, pid: int, arguments: list[str], *files: str, flags: int = os.O_RDWR
+) -> None:
     proc.write(f"{pid}/cmdline", "\0".join([*arguments, ""]))
     proc.write(f"{pid}/comm", arguments[0][:15] + "\n")
     (proc.root / f"{pid}/fd").mkdir()
     for number, file in enumerate(files):
         (proc.root / f"{pid}/fd/{number}").symlink_to(file)
+        proc.write(f"{pid}/fdinfo/{number}", f"pos:\t0\nflags:\t{flags:07o}\nmnt_id:\t27\n")
 
 
 def holder(proc: Tree, *nodes: str) -> object:
@@ -72,6 +75,32 @@ def test_a_holder_has_its_guests_name_or_its_own(proc, arguments, name):
 
 def test_a_process_that_ends_meanwhile_holds_nothing(proc):
     (proc.root / "4711").mkdir()
+    assert holder(proc, "/dev/vfio/7") is None
+
+
+def test_a_descriptor_that_only_names_a_node_holds_nothing(proc):
+    add_process(proc, 300, ["(udev-worker)"], "/dev/vfio/7", flags=os.O_PATH | os.O_CLOEXEC)
+    assert holder(proc, "/dev/vfio/7") is None
+    add_process(proc, 4711, GUEST, "/dev/vfio/7")
+    assert holder(proc, "/dev/vfio/7") == {"pid": 4711, "name": "vm-17"}
+
+
+def test_the_kernel_tells_which_descriptors_only_name_a_node(tmp_path, monkeypatch):
+    node = tmp_path / "7"
+    node.touch()
+    monkeypatch.setattr(_holders, "_NODES", f"{tmp_path}/")
+    for flags, held in ((os.O_PATH, False), (os.O_RDONLY, True)):
+        descriptor = os.open(node, flags)
+        try:
+            found = _holders.scan().of([str(node)])
+        finally:
+            os.close(descriptor)
+        assert ((found or {}).get("pid") == os.getpid()) is held
+
+
+def test_a_file_that_is_closed_meanwhile_holds_nothing(proc):
+    add_process(proc, 4711, GUEST, "/dev/vfio/7")
+    (proc.root / "4711/fdinfo/0").unlink()
     assert holder(proc, "/dev/vfio/7") is None
 
 
