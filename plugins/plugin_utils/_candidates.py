@@ -93,7 +93,8 @@ class Candidates:
         key = (
             source.descriptor.digest,
             tuple(name for name, value in source.attributes),
-            (mdev_type.id, mdev_type.device_api, parent.pci_id, parent.driver, version),
+            (mdev_type.id, mdev_type.name, mdev_type.device_api),
+            (parent.pci_id, parent.driver, version),
         )
         if key not in self._creatable:
             known = {"type": mdev_type.id, "device_api": mdev_type.device_api}
@@ -103,6 +104,9 @@ class Candidates:
                 known["software_version"] = version
             if derived and parent.driver:
                 known["driver"] = parent.driver
+            # Derived where a type's id may mean another type with another release of the driver.
+            if derived and mdev_type.name and "type_name" in source.descriptor.self_attributes:
+                known["type_name"] = mdev_type.name
             self._creatable[key] = self._predict(source.descriptor, source.attributes, known)
         return self._creatable[key]
 

@@ -55,6 +55,7 @@ class Device:
     numa_node: int | None
     in_use: Holder | None
     supported: bool | None
+    evidence: str | None
 
     @property
     def label(self) -> dict[str, str]:
@@ -64,6 +65,7 @@ class Device:
 @dataclass(frozen=True, slots=True)
 class MdevType:
     id: str
+    name: str | None
     device_api: str
     available_instances: int
 
@@ -210,6 +212,7 @@ class _HostReader:
             numa_node=_integer_or_none(device.get("numa_node"), f"{path}.numa_node"),
             in_use=self._holder(_present(device, "in_use", path), f"{path}.in_use"),
             supported=self._supported(device.get("migration"), f"{path}.migration"),
+            evidence=plain_text(_mapping(device.get("migration"), path).get("evidence")),
         )
 
     def _holder(self, data: t.Any, path: str) -> Holder | None:
@@ -251,7 +254,10 @@ class _HostReader:
         if available is None:
             raise _Shape(place, "an integer")
         return MdevType(
-            _text(mdev_type, "id", path), _text(mdev_type, "device_api", path), available
+            id=_text(mdev_type, "id", path),
+            name=plain_text(mdev_type.get("name")),
+            device_api=_text(mdev_type, "device_api", path),
+            available_instances=available,
         )
 
 

@@ -99,7 +99,8 @@ def obstacle(device: Device) -> str | None:
     if device.descriptor is None:
         return "it has no usable descriptor; see the problems of its host"
     if device.supported is False:
-        return "its driver does not support migration"
+        evidence = f" ({device.evidence})" if device.evidence else ""
+        return f"its driver does not support migration{evidence}"
     return None
 
 

@@ -77,8 +77,12 @@ def parent(
     available: dict[str, int] | None = None,
     driver: str = "i915",
     device_api: str = "vfio-pci",
+    names: t.Mapping[str, str] | None = None,
 ) -> dict[str, t.Any]:
-    """One entry of ``parents``; by default an empty i915 with room for eight of its smallest type."""
+    """One entry of ``parents``; by default an empty i915 with room for eight of its smallest type.
+
+    The names of its types are their ids where ``names`` has no others.
+    """
     if available is None:
         available = {f"i915-GVTg_V5_{size}": size for size in (1, 2, 4, 8)}
     return {
@@ -90,7 +94,7 @@ def parent(
         "types": [
             {
                 "id": name,
-                "name": name,
+                "name": (names or {}).get(name, name),
                 "device_api": device_api,
                 "available_instances": count,
                 "description": None,

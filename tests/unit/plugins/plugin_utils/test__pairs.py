@@ -68,13 +68,19 @@ def test_what_hosts_could_make_is_said_with_the_room_they_have():
 
 def test_devices_without_descriptor_or_migration_are_listed_as_excluded():
     never = {"supported": False, "features": [], "state": None}
+    known = never | {"evidence": "driver vfio-pci never supports it"}
     fleet = {
         "a": host([device(UUIDS[0]) | {"descriptor": {}}]),
-        "b": host([device(UUIDS[1], migration=never)]),
+        "b": host([device(UUIDS[1], migration=never), device(UUIDS[2], migration=known)]),
     }
     assert [(each["host"], each["id"], each["reason"]) for each in pairs_of(fleet)["excluded"]] == [
         ("a", UUIDS[0], "it has no usable descriptor; see the problems of its host"),
         ("b", UUIDS[1], "its driver does not support migration"),
+        (
+            "b",
+            UUIDS[2],
+            "its driver does not support migration (driver vfio-pci never supports it)",
+        ),
     ]
 
 

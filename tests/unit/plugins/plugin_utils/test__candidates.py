@@ -1,0 +1,68 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a host could make for a device."""
+
+from __future__ import annotations
+
+import typing as t
+
+import pytest
+from ansible_collections.vfio.migration.plugins.plugin_utils._candidates import (
+    Candidates,
+    Creatable,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet import read_fleet
+from ansible_collections.vfio.migration.tests.unit.fleets import UUIDS, device, host, parent
+
+VGPU = {
+    "software_version": "550.90.5",
+    "device_api": "vfio-pci",
+    "type": "nvidia-474",
+    "type_name": "NVIDIA A100-10C",
+    "pci_id": "10de20b5",
+    "driver": "nvidia",
+}
+
+
+def made(origin: str, **parent_facts: t.Any) -> Creatable:
+    """What a host with one parent could make for a vGPU whose descriptor is of ``origin``."""
+    descriptor = {"origin": origin, "self": VGPU, "compatible": [VGPU]}
+    gpu = parent(pci_id="10de20b5", driver="nvidia", **parent_facts)
+    fleet = read_fleet({"a": host([device(UUIDS[0], descriptor)]), "b": host(parents=[gpu])})
+    (above,) = fleet.hosts["b"].parents
+    found = Candidates(fleet, "source_lists").creatable(
+        next(fleet.devices()), above, above.types[0]
+    )
+    assert found is not None
+    return found
+
+
+def test_a_type_of_the_same_id_and_name_will_do():
+    names = {"nvidia-474": "NVIDIA A100-10C"}
+    assert made("derived", available={"nvidia-474": 1}, names=names).compatible
+
+
+def test_an_id_that_is_another_types_on_the_target_is_not_taken():
+    found = made("derived", available={"nvidia-474": 1}, names={"nvidia-474": "NVIDIA A100-20C"})
+    assert not found.compatible
+    assert [(reason["attribute"], reason["actual"]) for reason in found.reasons] == [
+        ("type_name", "NVIDIA A100-20C")
+    ]
+
+
+def test_a_name_under_another_id_is_named_as_the_miss():
+    found = made("derived", available={"nvidia-222": 1}, names={"nvidia-222": "NVIDIA A100-10C"})
+    assert [(reason["attribute"], reason["actual"]) for reason in found.reasons] == [
+        ("type", "nvidia-222")
+    ]
+
+
+@pytest.mark.parametrize("names", [{"nvidia-474": None}, {"nvidia-474": ""}])
+def test_a_type_that_has_no_name_is_verified_once_it_is_made(names):
+    assert made("derived", available={"nvidia-474": 1}, names=names).compatible
+
+
+def test_what_a_driver_states_as_type_name_is_its_own():
+    found = made("file", available={"nvidia-474": 1}, names={"nvidia-474": "something else"})
+    assert found.compatible
