@@ -89,7 +89,7 @@ def cautions(source: t.Mapping[str, str], target: t.Mapping[str, str]) -> list[s
 
     Of a target that is still to be made, what is not certain is left out.
     """
-    sentences = []
+    sentences: list[str] = []
     # The kind is no attribute; where a driver has devices of both, the same is documented for them.
     for known in (of(kind, source.get("driver")) for kind in ("mdev", "pci")):
         sentences += known.cautions
@@ -114,7 +114,7 @@ def migration(
     """
     known = of(kind, driver)
     if known.idle and known.idle in ((each["name"], each["value"]) for each in attributes):
-        return False, "{} is {}".format(*known.idle)
+        return False, "{} is {}, so there is nothing to migrate".format(*known.idle)
     if known.migrates is None:
         return None, UNKNOWN
     if known.since is None:

@@ -127,7 +127,7 @@ class Candidates:
                         "set": None,
                         "attribute": None,
                         "rule": "no_descriptor",
-                        "expected": "a device that exists: what the target accepts is not known before",
+                        "expected": "a device that exists, as only that tells what it accepts,",
                         "actual": None,
                     }
                 ]

@@ -35,7 +35,11 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet import (
     why_unknown,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._pairs import obstacle
-from ansible_collections.vfio.migration.plugins.plugin_utils._sentences import nearest, sentence
+from ansible_collections.vfio.migration.plugins.plugin_utils._sentences import (
+    held,
+    nearest,
+    sentence,
+)
 
 POLICIES = ("pack", "spread")
 MAX_STEPS = 20_000
@@ -287,11 +291,7 @@ class _Planner:
         avoided = self._request.why_avoided(device.host, device.parent)
         if avoided is not None:
             return f"it is to be avoided: {avoided}"
-        if device.in_use is None:
-            return None
-        if device.in_use.pid is None:
-            return "it cannot be told whether a process holds it; gather the facts as root"
-        return f"{device.in_use.name} (pid {device.in_use.pid}) holds it"
+        return held(device)
 
     def _preference(self, source: Device, option: Option) -> tuple[t.Any, ...]:
         opens = option.parent is not None and (option.host, option.parent.id) not in self._open
@@ -530,7 +530,9 @@ class _Planner:
             for where, reasons in _nearest_misses(host, self._candidates, source)
             for reason in reasons
         ]
-        nothing = [f"{host.name} has no VFIO device, and no parent that could make one"]
+        nothing = [
+            f"{host.name} has no VFIO device with a usable descriptor, and no parent that could make one"
+        ]
         return list(dict.fromkeys(busy + avoided or sentences or nothing))
 
 

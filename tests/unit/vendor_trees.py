@@ -296,7 +296,7 @@ TREES = (
         evidence="unknown",
     ),
     nvidia_function("1428", None, "unknown"),
-    nvidia_function("0", False, "nvidia/current_vgpu_type is 0"),
+    nvidia_function("0", False, "nvidia/current_vgpu_type is 0, so there is nothing to migrate"),
     variant("vfio-pci", "8086", "1889", supported=False),
     variant("nvgrace_gpu_vfio_pci", "10de", "2342", supported=None),
     variant("hisi_acc_vfio_pci", "19e5", "a251"),
