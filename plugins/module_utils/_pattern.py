@@ -296,6 +296,10 @@ class _Template:
         text = self._text(values)
         return self._no_value(values) if text is None else text
 
+    def failure(self, actual: str, binding: Binding, domains: _Domains, budget: _Budget) -> str:
+        """The rule that ``actual`` breaks under ``binding``, as far as that is bound."""
+        return self.rule
+
     def _choices(
         self, binding: Binding, domains: _Domains, budget: _Budget
     ) -> t.Iterator[tuple[Value, ...]]:
@@ -386,9 +390,21 @@ class _Version(_Template):
         self._steps += _STEPS_OF_A_BINDING
         self._subject_is_target = subject_is_target
 
+    def failure(self, actual: str, binding: Binding, domains: _Domains, budget: _Budget) -> str:
+        """``version_minor`` where a choice of values has the major right."""
+        try:
+            for values in self._choices(binding, domains, budget):
+                if self._failure(actual, values) == "version_minor":
+                    return "version_minor"
+        except _Budget.Spent:
+            pass
+        return "version_major"
+
     def _fits(self, actual: str, values: tuple[Value, ...]) -> bool:
-        text = self._text(values)
-        return text is not None and version_failure(text, actual, self._subject_is_target) is None
+        return self._failure(actual, values) is None
+
+    def _failure(self, actual: str, values: tuple[Value, ...]) -> str | None:
+        return version_failure(self._text(values) or "", actual, self._subject_is_target)
 
 
 class _Expression(_Template):
@@ -634,7 +650,8 @@ class Pattern:
         Where finding the fewest takes more than ``MAX_BINDINGS`` bindings, they are those found until then.
         """
         failures = list(self._plain_failures(subject))
-        undecided: list[_Template] = []
+        failed: list[tuple[_Template, Binding]] = []
+        undecided: list[tuple[_Template, Binding]] = []
         solve = self._solve_for(subject)
         budget = _Budget()
         for component in self._components:
@@ -642,22 +659,23 @@ class Pattern:
             try:
                 search.run()
             except _Budget.Spent:
-                undecided.append(component[-1])
+                undecided.append((component[-1], {}))
             binding, unmatched = search.best or search.way
-            failures.extend(self._failure(template, binding, subject) for template in unmatched)
-        if not failures:
-            failures.extend(self._failure(template, {}, subject) for template in undecided[:1])
+            failed += [(template, binding) for template in unmatched]
+        if not failures and not failed:
+            failed = undecided[:1]
+        failures += [self._failure(*each, subject, budget) for each in failed]
         return sorted(failures, key=lambda failure: failure["attribute"])
 
     def _failure(
-        self, template: _Template, binding: Binding, subject: t.Mapping[str, str]
+        self, template: _Template, binding: Binding, subject: t.Mapping[str, str], budget: _Budget
     ) -> Reason:
-        actual = subject.get(template.attribute)
-        expected = template.expected(binding)
-        rule = "present" if actual is None else template.rule
-        if isinstance(template, _Version) and actual is not None:
-            rule = version_failure(expected, actual, self._subject_is_target) or rule
-        return _reason(template.attribute, rule, expected, actual)
+        name = template.attribute
+        actual = subject.get(name)
+        rule = "present"
+        if actual is not None:
+            rule = template.failure(actual, binding, self._domains, budget)
+        return _reason(name, rule, template.expected(binding), actual)
 
     def warnings(self, subject: t.Mapping[str, str]) -> list[str]:
         """What a match of ``subject`` had to assume."""
