@@ -271,7 +271,7 @@ class _Template:
 
     def read(self, actual: str) -> t.Any:
         """A device's value as it is compared; ``None`` where nothing can make it match."""
-        return actual
+        return _descriptor.comparable(self.attribute, actual)
 
     def solutions(
         self, actual: t.Any, binding: Binding, domains: _Domains, budget: _Budget
@@ -687,7 +687,7 @@ class Pattern:
     def _plain_failures(self, subject: t.Mapping[str, str]) -> t.Iterator[Reason]:
         for name, text in self._plain:
             actual = subject.get(name)
-            if (actual or "") != text:
+            if _descriptor.comparable(name, actual or "") != text:
                 yield _reason(name, "present" if actual is None else "equal", text, actual)
         if self._version is not None:
             actual = subject.get("software_version")

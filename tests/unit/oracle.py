@@ -234,7 +234,7 @@ class OracleSet:
             return result.denominator == 1 and _integer(actual) == result
         if len(parts) == 1 and parts[0][0] == "variable" and isinstance(binding[parts[0][1]], int):
             return _integer(actual) == binding[parts[0][1]]
-        return _spell(name, rendered) == (actual or "")
+        return _spell(name, rendered) == _spell(name, actual or "")
 
     def _version_fits(self, stated: str, subject: dict[str, str]) -> bool:
         actual = subject.get("software_version", "")
