@@ -62,8 +62,8 @@ _KIND = re.compile(r": *([A-Za-z_]*) *:")
 _INTEGER_ITEM = re.compile(r" *(-?[0-9]{1,18}) *(?=[,}])")
 _STRING_ITEM = re.compile(r' *"([^"]*)" *(?=[,}])')
 _ITEMS = {
-    "int": (_INTEGER_ITEM, int, "an integer of at most 18 digits"),
-    "string": (_STRING_ITEM, str, "a string in double quotes"),
+    "int": (_INTEGER_ITEM, int, "an integer of at most 18 digits, then ',' or '}'"),
+    "string": (_STRING_ITEM, str, "a string in double quotes, then ',' or '}'"),
 }
 _TOKEN = re.compile(r" *([0-9]+|[-+*/%()])")
 _ARITHMETIC = re.compile(r"[-0-9+*/%() ]*\Z")
@@ -354,7 +354,7 @@ class _Text(_Template):
                 for choice in reversed(domains[name]):
                     text = _descriptor.comparable(self.attribute, str(choice))
                     if actual.startswith(text, at):
-                        budget.spend(_STEPS_OF_A_BINDING)
+                        budget.spend(_STEPS_OF_A_BINDING + len(extra) // 8)
                         pending.append((index + 1, at + len(text), dict(extra, **{name: choice})))
             else:
                 budget.spend(_STEPS_OF_A_BINDING)
