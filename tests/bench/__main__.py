@@ -13,6 +13,7 @@ measured in turn, round by round, on one machine.
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import re
 import statistics
@@ -112,12 +113,12 @@ def measure_worst() -> None:
     slowest = dict.fromkeys(("parse", "match", "explain"), (0.0, ""))
     for name, (attributes, device) in WORST.items():
         calls: dict[str, t.Callable[[], t.Any]] = {
-            "parse": lambda attributes=attributes: _pattern.Pattern(attributes)
+            "parse": functools.partial(_pattern.Pattern, attributes)
         }
         try:
             parsed = _pattern.Pattern(attributes)
-            calls["match"] = lambda parsed=parsed, device=device: parsed.binding(device)
-            calls["explain"] = lambda parsed=parsed, device=device: parsed.failures(device)
+            calls["match"] = functools.partial(parsed.binding, device)
+            calls["explain"] = functools.partial(parsed.failures, device)
         except _pattern.Void:
             pass
         for step, call in calls.items():

@@ -84,9 +84,10 @@ def put(device: Path, place: str, content: bytes | str) -> None:
         if content == "nothing":
             return
         path.parent.mkdir(parents=True, exist_ok=True)
-        content = FILES.get(content, content)
         if isinstance(content, bytes):
             path.write_bytes(content)
+        elif content in FILES:
+            path.write_bytes(FILES[content])
         elif content == "directory":
             path.mkdir(exist_ok=True)
         elif content == "70 directories":
