@@ -64,6 +64,7 @@ VALUES = st.one_of(
     TEXT,
     TEXT,
     st.sampled_from("abc").map(lambda n: [Variable(n)]),
+    st.sampled_from([[""], ['""']]),
 )
 
 
