@@ -15,10 +15,10 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._arguments import (
     one_of,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet import facts_of, read_fleet
-from ansible_collections.vfio.migration.plugins.plugin_utils._plan import (
+from ansible_collections.vfio.migration.plugins.plugin_utils._plan import make_plan
+from ansible_collections.vfio.migration.plugins.plugin_utils._request import (
     POLICIES,
     Request,
-    make_plan,
     requested,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._verifier import violations

@@ -69,7 +69,8 @@ class Candidates:
         self._judge = Judge(direction)
         self._verdicts: dict[tuple[str, str], dict[str, t.Any]] = {}
         self._creatable: dict[tuple[t.Any, ...], Creatable] = {}
-        self._versions = {host.name: dict(_stated_versions(host)) for host in fleet.hosts.values()}
+        self._fleet = fleet
+        self._versions: dict[str, dict[tuple[str | None, bool], str]] = {}
 
     def existing(self, source: Device, target: Device) -> Existing | None:
         """What ``target`` is to ``source``; ``None`` where one of them has no descriptor."""
@@ -88,8 +89,7 @@ class Candidates:
         if source.descriptor is None:
             return None
         derived = source.descriptor.derived
-        versions = self._versions[parent.host]
-        version = versions.get((parent.id, derived)) or versions.get((parent.driver, derived))
+        version = self.versions_under(parent)[derived]
         key = (
             source.descriptor.digest,
             tuple(name for name, value in source.attributes),
@@ -109,6 +109,36 @@ class Candidates:
                 known["type_name"] = mdev_type.name
             self._creatable[key] = self._predict(source.descriptor, source.attributes, known)
         return self._creatable[key]
+
+    def versions_under(self, parent: Parent) -> tuple[str | None, str | None]:
+        """The software_version that a new device of ``parent`` will state, and the one it will be given if it states none.
+
+        ``None`` where no device of the parent, nor of its driver on that host, tells.
+        """
+        versions = self._versions.get(parent.host)
+        if versions is None:
+            host = self._fleet.hosts[parent.host]
+            versions = self._versions[parent.host] = dict(_stated_versions(host))
+        stated, derived = (
+            versions.get((parent.id, derived)) or versions.get((parent.driver, derived))
+            for derived in (False, True)
+        )
+        return stated, derived
+
+    def returns(self, source: Device, target: Device) -> bool:
+        """Whether a device that went from ``source`` to ``target`` can go back."""
+        back = self.existing(target, source)
+        return back is not None and back.compatible
+
+    def made_returns(self, source: Device, parent: Parent) -> bool:
+        """Whether a device that went from ``source`` to a compatible new one of ``parent`` can go back.
+
+        What a driver lists for a device that is not there is not known; what is derived for it is: equal versions do.
+        """
+        if source.descriptor is None or not source.descriptor.derived:
+            return False
+        version = self.versions_under(parent)[True]
+        return version is not None and _minor(version) == _minor(source.descriptor.version)
 
     def _predict(
         self,
@@ -164,6 +194,10 @@ def _stated_versions(host: Host) -> t.Iterator[tuple[tuple[str | None, bool], st
         if device.kind == "mdev" and device.descriptor is not None:
             for stater in (device.parent, drivers.get(device.parent or "")):
                 yield (stater, device.descriptor.derived), device.descriptor.version
+
+
+def _minor(version: str) -> list[str]:
+    return version.split(".")[:2]
 
 
 def _to_configure(

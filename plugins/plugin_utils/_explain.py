@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.vfio.migration.plugins.plugin_utils._candidates import Candidates
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet import (
     Device,
     Fleet,
@@ -18,12 +19,9 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet import (
     why_unknown,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._pairs import obstacle
-from ansible_collections.vfio.migration.plugins.plugin_utils._plan import (
-    Request,
-    make_plan,
-    nearest_reasons,
-    requested,
-)
+from ansible_collections.vfio.migration.plugins.plugin_utils._plan import make_plan
+from ansible_collections.vfio.migration.plugins.plugin_utils._reasons import nearest_misses
+from ansible_collections.vfio.migration.plugins.plugin_utils._request import Request, requested
 from ansible_collections.vfio.migration.plugins.plugin_utils._sentences import nearest, sentence
 from ansible_collections.vfio.migration.plugins.plugin_utils._verdict import verdict
 
@@ -80,7 +78,7 @@ def _to_host(fleet: Fleet, source: Device, name: str, direction: str) -> dict[st
         "certainty": placed[0]["certainty"] if placed else "provisional",
         "set": placed[0]["set"] if placed else None,
         "bindings": placed[0]["bindings"] if placed else {},
-        "reasons": [] if placed else nearest_reasons(fleet, source, name, direction),
+        "reasons": [] if placed else _nearest_reasons(fleet, source, name, direction),
         "warnings": placed[0]["warnings"] if placed else [],
     }
     return {
@@ -91,6 +89,14 @@ def _to_host(fleet: Fleet, source: Device, name: str, direction: str) -> dict[st
         "sentences": [reason["reason"] for each in left for reason in each["reasons"]]
         + given["warnings"],
     }
+
+
+def _nearest_reasons(
+    fleet: Fleet, source: Device, host: str, direction: str
+) -> list[dict[str, t.Any]]:
+    """The reasons of what on ``host`` comes nearest to receiving ``source``, as a verdict has them."""
+    misses = nearest_misses(fleet.hosts[host], Candidates(fleet, direction), source)
+    return misses[0][1] if misses else []
 
 
 def _find(fleet: Fleet, named: t.Any) -> Device:

@@ -58,6 +58,11 @@ class Device:
     evidence: str | None
 
     @property
+    def key(self) -> tuple[str, str]:
+        """What tells it from every other device of the fleet."""
+        return self.host, self.id
+
+    @property
     def label(self) -> dict[str, str]:
         return {"host": self.host, "kind": self.kind, "id": self.id}
 

@@ -14,11 +14,8 @@ import uuid
 import pytest
 from ansible_collections.vfio.migration.plugins.filter.migration_plan import migration_plan
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet import FleetError, read_fleet
-from ansible_collections.vfio.migration.plugins.plugin_utils._plan import (
-    Request,
-    make_plan,
-    requested,
-)
+from ansible_collections.vfio.migration.plugins.plugin_utils._plan import make_plan
+from ansible_collections.vfio.migration.plugins.plugin_utils._request import Request, requested
 from ansible_collections.vfio.migration.plugins.plugin_utils._verifier import violations
 from ansible_collections.vfio.migration.tests.unit.fleets import (
     UUIDS,
