@@ -6,22 +6,8 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.vfio.migration.plugins.plugin_utils._arguments import (
-    avoided,
-    direction_of,
-    filter_errors,
-    listed,
-    names,
-    one_of,
-)
-from ansible_collections.vfio.migration.plugins.plugin_utils._fleet import facts_of, read_fleet
-from ansible_collections.vfio.migration.plugins.plugin_utils._plan import make_plan
-from ansible_collections.vfio.migration.plugins.plugin_utils._request import (
-    POLICIES,
-    Request,
-    requested,
-)
-from ansible_collections.vfio.migration.plugins.plugin_utils._verifier import violations
+from ansible_collections.vfio.migration.plugins.plugin_utils._arguments import filter_errors
+from ansible_collections.vfio.migration.plugins.plugin_utils._planning import plan_for
 
 DOCUMENTATION = r"""
 name: migration_plan
@@ -141,28 +127,9 @@ def migration_plan(
     direction: str = "source_lists",
     policy: str = "pack",
     avoid: t.Any = None,
+    **conditions: t.Any,
 ) -> dict[str, t.Any]:
-    drained = names("drain", drain)
-    read = read_fleet(fleet, names("hosts", hosts))
-    wanted = names("targets", targets)
-    request = Request(
-        guests=requested(read, drained, listed("sources", sources)),
-        targets=[
-            name
-            for name in read.hosts
-            if (wanted is None or name in wanted) and name not in (drained or ())
-        ],
-        direction=direction_of(direction),
-        policy=one_of("policy", policy, POLICIES),
-        avoid=avoided(avoid),
-    )
-    plan = make_plan(read, request)
-    broken = violations(plan, {name: facts_of(fleet, name) for name in read.hosts}, drained or ())
-    if broken:
-        raise RuntimeError(
-            f"the plan breaks its own rules, please report this: {'; '.join(broken)}"
-        )
-    return plan
+    return plan_for(fleet, drain, sources, hosts, targets, direction, policy, avoid, **conditions)
 
 
 class FilterModule:

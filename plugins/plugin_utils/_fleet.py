@@ -30,6 +30,11 @@ FACT = "vfio_migration"
 SCHEMA = 1
 GATHER = "run vfio_migration_facts on it"
 
+# Drivers whose types take from common resources in proportion: i915 works out the available_instances of every type
+# from what is left of apertures and fences (drivers/gpu/drm/i915/gvt/vgpu.c). Of any other driver's parent one plan
+# makes one type only, which is safe however its types share the parent.
+PROPORTIONAL = frozenset({"i915"})
+
 
 class FleetError(ValueError):
     """What was asked for cannot be: the message names what is wrong and what would be right."""

@@ -26,6 +26,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._candidates import 
     Existing,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet import (
+    PROPORTIONAL,
     Device,
     Fleet,
     MdevType,
@@ -42,11 +43,6 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._search import (
     Item,
     Move,
 )
-
-# Drivers whose types take from common resources in proportion: i915 works out the available_instances of every type
-# from what is left of apertures and fences (drivers/gpu/drm/i915/gvt/vgpu.c). Of any other driver's parent one plan
-# makes one type only, which is safe however its types share the parent.
-PROPORTIONAL = frozenset({"i915"})
 
 # Made for this collection: names the UUIDs of targets whose source's own cannot be kept.
 _NAMESPACE = uuid.UUID("6f0c2f4e-3c61-5d0c-9a55-0e4b8d2f7a11")
