@@ -175,7 +175,7 @@ class Candidates:
                     index,
                     bindings,
                     attributes,
-                    _instances(attributes),
+                    instances_of(attributes),
                     [],
                     pattern.warnings(known),
                 )
@@ -214,7 +214,9 @@ def _to_configure(
     )
 
 
-def _instances(attributes: tuple[tuple[str, str], ...]) -> int:
+def instances_of(attributes: t.Iterable[tuple[str, str]]) -> int:
     """An mdev of a type with ``aggregator`` n takes the room of n of that type (2020-08-05 in the discussion)."""
-    aggregator = dict(attributes).get("aggregator", "1")
+    aggregator = {name.rpartition("/")[2]: value for name, value in attributes}.get(
+        "aggregator", "1"
+    )
     return max(1, int(aggregator)) if aggregator.isdigit() else 1

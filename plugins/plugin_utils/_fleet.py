@@ -147,8 +147,11 @@ def facts_of(data: t.Any, host: str) -> t.Any:
     variables = raw_get(host) if raw_get else data[host]
     if not isinstance(variables, t.Mapping) or "schema" in variables:
         return variables if isinstance(variables, t.Mapping) else None
-    facts = variables.get("ansible_facts", variables)
-    return facts.get(FACT) if isinstance(facts, t.Mapping) else None
+    facts = variables.get("ansible_facts")
+    if isinstance(facts, t.Mapping) and FACT in facts:
+        return facts[FACT]
+    # Variables of the inventory, or set in a play.
+    return variables.get(FACT)
 
 
 class _Shape(ValueError):

@@ -112,6 +112,8 @@ class _Draft:
     def _status(self, search: Search, found: Found) -> str:
         placed = {each.guest for each in self.placed}
         if len(placed) == len(self._request.guests):
+            if self._request.kept:
+                return "feasible"
             return "optimal" if found.complete or search.is_cheapest(found) else "feasible"
         hopeless = any(not search.kinds_for(item.shape) for item in self.supply.items)
         return "infeasible" if found.complete or self.shortage or hopeless else "unproven"
@@ -138,28 +140,33 @@ class _Report:
         self._taken: dict[str, set[str]] = {}
 
     def plan(self) -> dict[str, t.Any]:
-        placements = []
+        placements = [(each, self._source_of(each)) for each in self._request.kept]
+        placements += [(self._placement(each), each.source) for each in self._draft.placed]
+        placements.sort(key=lambda each: (each[1].host, each[0]["vm"] or "", each[1].id))
         hosts: dict[str, t.Any] = {}
         mapping: dict[str, dict[str, str]] = {}
-        for placed in self._draft.placed:
-            placement = self._placement(placed)
-            placements.append(placement)
-            source, target = placement["source"], placement["target"]
-            mapping.setdefault(source["host"], {})[source["id"]] = target["id"]
+        for placement, source in placements:
+            target = placement["target"]
+            mapping.setdefault(source.host, {})[source.id] = target["id"]
             if target["kind"] == "mdev":
                 devices = hosts.setdefault(target["host"], {"devices": []})["devices"]
-                devices.append(self._for_vfio_mdev(placed.source, target))
+                devices.append(self._for_vfio_mdev(source, target))
         return {
             "status": self._draft.status,
             "direction": self._request.direction,
             "policy": self._request.policy,
-            "placements": placements,
+            "placements": [placement for placement, source in placements],
             "unplaced": self._unplaced(),
             "shortage": self._shortage(),
             "hosts": dict(sorted(hosts.items())),
             "map": mapping,
             "unknown": self._fleet.unknown,
         }
+
+    def _source_of(self, placement: t.Mapping[str, t.Any]) -> Device:
+        source = placement["source"]
+        devices = self._fleet.hosts[source["host"]].devices
+        return next(device for device in devices if device.id == source["id"])
 
     def _placement(self, placed: Placed) -> dict[str, t.Any]:
         guest = self._request.guests[placed.guest]
@@ -199,6 +206,11 @@ class _Report:
         """The UUID for a target made on ``host``: the source's own where that is free there, else a name-based one."""
         if host not in self._taken:
             self._taken[host] = {device.id for device in self._fleet.hosts[host].devices}
+            self._taken[host].update(
+                each["target"]["id"]
+                for each in self._request.kept
+                if each["target"]["host"] == host
+            )
         taken = self._taken[host]
         own = [source.id] if source.kind == "mdev" else []
         ids = itertools.chain(own, (named_id(source, count) for count in itertools.count()))

@@ -20,6 +20,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._arguments import (
     one_of,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet import facts_of, read_fleet
+from ansible_collections.vfio.migration.plugins.plugin_utils._kept import Kept, asked, digests
 from ansible_collections.vfio.migration.plugins.plugin_utils._plan import Progress, make_plan
 from ansible_collections.vfio.migration.plugins.plugin_utils._request import (
     POLICIES,
@@ -47,6 +48,7 @@ def plan_for(
     keep_type: bool = False,
     round_trip: bool = False,
     reuse: bool = False,
+    earlier: t.Any = None,
     progress: Progress | None = None,
 ) -> dict[str, t.Any]:
     """A verified plan; the arguments are those of the filter ``migration_plan``. Raises ``FleetError``."""
@@ -72,7 +74,18 @@ def plan_for(
         round_trip=bool(round_trip),
         reuse=bool(reuse),
     )
-    plan = make_plan(read, request, progress=progress)
+    known = {name: facts[name] for name in read.hosts}
+    plan = None
+    changes: list[dict[str, t.Any]] = []
+    if earlier is not None:
+        kept = Kept(earlier, request, known)
+        changes = kept.changes
+        plan = make_plan(read, kept.request, progress=progress) if kept.request.kept else None
+        if plan is not None and plan["unplaced"]:
+            # What stays may be in the way of the rest.
+            plan = None
+    if plan is None:
+        plan = make_plan(read, request, progress=progress)
     conditions = Conditions(
         drain=drained or (),
         targets=wanted,
@@ -83,9 +96,13 @@ def plan_for(
         keep_type=request.keep_type,
         round_trip=request.round_trip,
     )
-    broken = violations(plan, {name: facts[name] for name in read.hosts}, conditions)
+    broken = violations(plan, known, conditions)
     if broken:
         raise RuntimeError(
             f"the plan breaks its own rules, please report this: {'; '.join(broken)}"
         )
-    return plan
+    return plan | {
+        "changes": changes,
+        "conditions": asked(request),
+        "relied_on": digests(plan, known),
+    }

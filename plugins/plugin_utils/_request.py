@@ -47,7 +47,8 @@ class Request:
     ``limit`` is how many devices a host may receive, for all hosts or by name. Guests of one group in ``apart`` must
     be on different hosts. With ``numa_local`` all devices of a guest must be on one NUMA node, with ``keep_type``
     of the type they have, and with ``round_trip`` able to migrate back. With ``reuse`` a device that is to be moved
-    itself may be a target as well: of a guest that moves later.
+    itself may be a target as well: of a guest that moves later. ``kept`` are the placements of an earlier plan, of
+    other guests, that stay as they are.
     """
 
     guests: list[Guest]
@@ -61,6 +62,7 @@ class Request:
     keep_type: bool = False
     round_trip: bool = False
     reuse: bool = False
+    kept: t.Sequence[t.Mapping[str, t.Any]] = ()
 
     def why_avoided(self, host: str, parent: str | None) -> str | None:
         """Why nothing may go under ``parent`` of ``host``; ``None`` where something may."""

@@ -24,6 +24,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._candidates import 
     Candidates,
     Creatable,
     Existing,
+    instances_of,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet import (
     PROPORTIONAL,
@@ -133,6 +134,12 @@ class Supply:
         self._demands: list[tuple[Device, tuple[str, str] | None]] = []
         self._demand_numbers: dict[tuple[t.Any, ...], int] = {}
         self._moving = {d.key: d for guest in request.guests for d in guest.devices}
+        self._kept: dict[str, list[t.Mapping[str, t.Any]]] = defaultdict(list)
+        for placement in request.kept:
+            self._kept[placement["target"]["host"]].append(placement)
+        self._kept_sources = {
+            (each["source"]["host"], each["source"]["id"]) for each in request.kept
+        }
         self._made_for: dict[str, set[tuple[str, str]]] | None = None
         self._prepared: set[tuple[str, str]] = set()
         self.names = list(request.targets)
@@ -209,7 +216,8 @@ class Supply:
     def why_not_free(self, device: Device) -> str | None:
         """Why a device that is there cannot be a target of this request, whatever moves; ``None`` where it can."""
         key = device.key
-        if key in self._moving and (not self._request.reuse or key in self._blocked):
+        moves_later = key in self._moving and self._request.reuse and key not in self._blocked
+        if (key in self._moving and not moves_later) or key in self._kept_sources:
             return "it is to be moved itself"
         why = obstacle(device)
         if why is not None:
@@ -217,7 +225,7 @@ class Supply:
         avoided = self._request.why_avoided(device.host, device.parent)
         if avoided is not None:
             return f"it is to be avoided: {avoided}"
-        if device.in_use is None or key in self._moving:
+        if device.in_use is None or moves_later:
             return None
         if device.in_use.pid is None:
             return "it cannot be told whether a process holds it; gather the facts as root"
@@ -242,19 +250,34 @@ class Supply:
     def _elements_of(self, name: str) -> dict[int, list[t.Any]]:
         """The elements of a host by number: for each one of them the parent, or the list of equal devices."""
         host = self._fleet.hosts[name]
+        kept = [placement["target"] for placement in self._kept[name]]
+        taken_by_kept = {target["id"] for target in kept}
         found: dict[int, list[t.Any]] = defaultdict(list)
         groups: dict[int, list[Device]] = defaultdict(list)
         for device in host.devices:
-            if self.why_not_free(device) is None:
+            if device.id not in taken_by_kept and self.why_not_free(device) is None:
                 groups[self._group(device)].append(device)
         for group, devices in groups.items():
             found[self._number(_Pool(group, len(devices)))].append(devices)
         taken = {device.parent for device in host.devices if device.kind == "mdev"}
         for parent in host.parents:
             if parent.types and self._request.why_avoided(name, parent.id) is None:
-                kind = self._kind(parent, parent.id in taken)
-                found[self._number(_Opened(kind, None, 0))].append(parent)
+                opened = _Opened(self._kind(parent, parent.id in taken), None, 0)
+                for target in kept:
+                    if target["create"] and target["parent"] == parent.id:
+                        opened = self._after(opened, target)
+                found[self._number(opened)].append(parent)
         return found
+
+    def _after(self, opened: _Opened, target: t.Mapping[str, t.Any]) -> _Opened:
+        """A parent's state once ``target`` is made."""
+        kind = self._kinds[opened.kind]
+        instances = instances_of((each["name"], each["value"]) for each in target["attributes"])
+        if kind.capacity is None:
+            return _Opened(opened.kind, target["type"], opened.used + instances)
+        available = {each.id: each.available_instances for each in kind.parent.types}
+        used = instances * kind.capacity // available[target["type"]]
+        return _Opened(opened.kind, None, opened.used + used)
 
     def _bin(self, number: int) -> Bin:
         name = self.names[number]
@@ -265,7 +288,13 @@ class Supply:
             for device in (self._fleet.hosts[name].devices if self._request.apart else ())
             if device.in_use and device.key not in self._moving
         )
-        return Bin(tuple(state), self._request.limit_of(name), frozenset().union(*staying))
+        limit = self._request.limit_of(name)
+        arriving = (self._request.groups_of(each["vm"]) for each in self._kept[name])
+        return Bin(
+            tuple(state),
+            None if limit is None else max(0, limit - len(self._kept[name])),
+            frozenset().union(*staying, *arriving),
+        )
 
     def _number(self, state: _Pool | _Opened) -> int:
         number = self._numbers.setdefault(state, len(self._elements))
