@@ -80,7 +80,25 @@ class Kept:
                 self.changes.append(
                     {"vm": guest.name, "source": guest.devices[0].label, "reason": reason}
                 )
+        for placement in kept:
+            self._check(placement["target"], facts)
         self.request = dataclasses.replace(request, guests=rest, kept=kept)
+
+    def _check(self, target: t.Any, facts: Facts) -> None:
+        """Refuses a target that the facts, though they are the same, do not have."""
+        host, parent, mdev_type = target["host"], target["parent"], target["type"]
+        if target["create"]:
+            there = any(
+                offered["id"] == mdev_type and offered["available_instances"] > 0
+                for each in facts[host]["parents"]
+                if each["id"] == parent
+                for offered in each["types"]
+            )
+        else:
+            there = any(device["id"] == target["id"] for device in facts[host]["devices"])
+        if not there:
+            what = f"new {mdev_type} under {parent}" if target["create"] else target["id"]
+            raise FleetError(f"the earlier plan does not hold: there is no {what} on {host}")
 
     def _other_conditions(self, earlier: t.Any, request: Request) -> str | None:
         now = asked(request) | {"direction": request.direction, "policy": request.policy}

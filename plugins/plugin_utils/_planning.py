@@ -19,7 +19,11 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._arguments import (
     names,
     one_of,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._fleet import facts_of, read_fleet
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet import (
+    FleetError,
+    facts_of,
+    read_fleet,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._kept import Kept, asked, digests
 from ansible_collections.vfio.migration.plugins.plugin_utils._plan import Progress, make_plan
 from ansible_collections.vfio.migration.plugins.plugin_utils._request import (
@@ -75,16 +79,12 @@ def plan_for(
         reuse=bool(reuse),
     )
     known = {name: facts[name] for name in read.hosts}
-    plan = None
-    changes: list[dict[str, t.Any]] = []
-    if earlier is not None:
-        kept = Kept(earlier, request, known)
-        changes = kept.changes
-        plan = make_plan(read, kept.request, progress=progress) if kept.request.kept else None
-        if plan is not None and plan["unplaced"]:
-            # What stays may be in the way of the rest.
-            plan = None
-    if plan is None:
+    kept = Kept(earlier, request, known) if earlier is not None else None
+    changes = kept.changes if kept else []
+    plan = make_plan(read, kept.request if kept else request, progress=progress)
+    if kept and kept.request.kept and plan["unplaced"]:
+        # What stays may be in the way of the rest.
+        kept = None
         plan = make_plan(read, request, progress=progress)
     conditions = Conditions(
         drain=drained or (),
@@ -97,6 +97,8 @@ def plan_for(
         round_trip=request.round_trip,
     )
     broken = violations(plan, known, conditions)
+    if broken and kept and kept.request.kept:
+        raise FleetError(f"the earlier plan does not hold: {'; '.join(broken)}")
     if broken:
         raise RuntimeError(
             f"the plan breaks its own rules, please report this: {'; '.join(broken)}"
