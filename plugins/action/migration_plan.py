@@ -48,7 +48,8 @@ class ActionModule(ActionBase):
         self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None
     ) -> dict[str, t.Any]:
         result: dict[str, t.Any] = super().run(tmp, task_vars)
-        options = self.validate_argument_spec(argument_spec=_OPTIONS)[1]
+        validate: t.Any = self.validate_argument_spec
+        options = validate(argument_spec=_OPTIONS)[1]
         dest = options.pop("dest")
         try:
             plan = plan_for((task_vars or {})["hostvars"], **options, progress=_tell)

@@ -188,7 +188,7 @@ class _Report:
                 "host": placed.host,
                 "kind": "mdev",
                 "id": self._new_id(placed.source, placed.host),
-                "parent": placed.parent.id,
+                "parent": placed.parent and placed.parent.id,
                 "type": mdev_type.id,
                 "attributes": [{"name": name, "value": value} for name, value in made.attributes],
                 "create": True,

@@ -86,7 +86,7 @@ class _Pool(t.NamedTuple):
     """So many equal free devices of a host; ``group`` is the number of the group."""
 
     group: int
-    count: int
+    size: int
 
 
 class _Opened(t.NamedTuple):
@@ -171,14 +171,14 @@ class Supply:
         room = self._rooms.get(element)
         if room is None:
             state = self._elements[element]
-            room = state.count if isinstance(state, _Pool) else self._room_of_parent(state)
+            room = state.size if isinstance(state, _Pool) else self._room_of_parent(state)
             self._rooms[element] = room
         return room
 
     def left(self, element: int) -> float:
         state = self._elements[element]
         if isinstance(state, _Pool):
-            return state.count
+            return state.size
         kind = self._kinds[state.kind]
         if kind.capacity is not None:
             return 1 - state.used / kind.capacity
@@ -207,7 +207,7 @@ class Supply:
         """How many devices with ``demand`` an element takes in at most."""
         state = self._elements[element]
         if isinstance(state, _Pool):
-            return state.count if self.moves(element, demand) else 0
+            return state.size if self.moves(element, demand) else 0
         creations = (move.offer.creation for move in self.moves(element, demand))
         return max(
             (each.available_instances // made.instances for made, each in creations), default=0
@@ -408,7 +408,7 @@ class Supply:
             return
         cost = OTHER * (target.type != source.type)
         cost += AGAIN * (prepared is not None and prepared not in made_for)
-        left = self._number(_Pool(pool.group, pool.count - 1)) if pool.count > 1 else None
+        left = self._number(_Pool(pool.group, pool.size - 1)) if pool.size > 1 else None
         yield Move(left, cost, Offer(existing=existing))
 
     def _making(self, opened: _Opened, demand: int) -> t.Iterator[Move]:

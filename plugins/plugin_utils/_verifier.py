@@ -316,7 +316,7 @@ class _Check:
         moves = {_key(each["source"]): each["target"]["host"] for each in self._placements}
         members: dict[str, set[str]] = defaultdict(set)
         for key, device in self._known.devices.items():
-            name = (device["in_use"] or {}).get("name")
+            name = (device["in_use"] or {}).get("name", "")
             if name in group and (key in moves or key[0] not in self._conditions.drain):
                 members[moves.get(key, key[0])].add(name)
         # Those that were together before and both stay are none of the plan's doing.
