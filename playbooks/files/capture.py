@@ -96,6 +96,8 @@ class Capture:
             path = f"{device}/{name}"
             if self._is_group(path):
                 self._directory(path)
+        # What a virtual function of Intel's QAT is for.
+        self._files(f"{self._real(f'{device}/physfn')}/qat", ("cfg_services",))
 
     def _driver(self, device: str) -> None:
         """The links of a device, and the version of its driver's module."""

@@ -41,6 +41,7 @@ _OLDER_NAMES = {
     "interface_version": "software_version",
 }
 _SET_HEADER = "COMPATIBLE:"
+_TOO_MANY_NAMES = f"more than {MAX_NAMES} attributes in one set"
 _NAME = re.compile(r"[A-Za-z0-9_.-]+\Z")
 _PRINTABLE = re.compile(r"[\x20-\x7e]*\Z")
 _VERSION = re.compile(r"([0-9]{1,18})\.([0-9]{1,18})(?:\.[0-9]{1,18})?\Z")
@@ -89,6 +90,8 @@ def parse_sets(text: str) -> list[list[tuple[str, str]]]:
         name, equals, value = line.partition("=")
         if not equals:
             raise Malformed(f"line {number} has no '=': {shown(line)}; expected name=value")
+        if len(pairs) == MAX_NAMES:
+            raise Malformed(_TOO_MANY_NAMES)
         pairs.append((name.strip(), value.strip()))
     if pairs:
         sets.append(pairs)
@@ -111,7 +114,7 @@ def normalise(pairs: t.Iterable[tuple[str, str]]) -> dict[str, str]:
         if name in attributes:
             raise Malformed(f"'{name}' is stated twice in one set", name)
         if len(attributes) == MAX_NAMES:
-            raise Malformed(f"more than {MAX_NAMES} attributes in one set")
+            raise Malformed(_TOO_MANY_NAMES)
         attributes[name] = _normal_value(name, value)
     return dict(sorted(attributes.items()))
 

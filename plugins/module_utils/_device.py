@@ -108,6 +108,8 @@ class Parent:
     def __init__(self, sysfs: Sysfs, name: str) -> None:
         self.name = name
         self._sysfs = sysfs
+        # A parent may have many devices, and this never changes.
+        self._device_apis: dict[str, str] = {}
         self.path = sysfs.path(MDEV_PARENTS, name)
         with ProblemsAt(self.path), sysfs.open(MDEV_PARENTS, name) as directory:
             entries = directory.entries()
@@ -129,13 +131,20 @@ class Parent:
             available = _value(directory, "available_instances")
             if not available.isdigit():
                 raise Malformed(f"available_instances is {shown(available)}; expected a number")
+            device_api = self._device_apis[type_id] = _value(directory, "device_api")
             return {
                 "id": type_id,
                 "name": _prose(directory, entries, "name"),
-                "device_api": _value(directory, "device_api"),
+                "device_api": device_api,
                 "available_instances": int(available),
                 "description": _prose(directory, entries, "description"),
             }
+
+    def device_api(self, type_id: str) -> str:
+        """The device API of one type, which must be well-formed."""
+        if type_id not in self._device_apis:
+            self.read_type(type_id)
+        return self._device_apis[type_id]
 
     def version(self) -> str | None:
         """The version of the driver's module, as it is stated; ``None`` where none is."""
@@ -295,7 +304,7 @@ class MediatedDevice(Device):
         version = _module_version(self._sysfs, self.place, self.id) or parent.version()
         return _common(
             version,
-            parent.read_type(self.type)["device_api"],
+            parent.device_api(self.type),
             self.type,
             parent.pci_id,
             parent.driver,

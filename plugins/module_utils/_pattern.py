@@ -17,16 +17,15 @@ A value of a pattern is plain text, or a template with variables:
 
 A set matches the ``self`` of a device if one binding of its variables makes every attribute match.
 A set that breaks a rule of the language is void: it matches nothing, and its reason says what was expected where.
-Patterns come from other hosts: parsing and matching neither recurse without bound nor try more than
-``MAX_BINDINGS`` values. Pure: no files, no Ansible.
+Patterns come from other hosts: reading and matching a set count their steps and end at a limit, which is that of
+trying ``MAX_BINDINGS`` bindings, and nothing recurses deeper than a set has attributes. Pure: no files, no Ansible.
 """
 
 from __future__ import annotations
 
 import itertools
-import operator
+import math
 import re
-from fractions import Fraction
 
 from ansible_collections.vfio.migration.plugins.module_utils import _descriptor
 
@@ -36,12 +35,29 @@ if TYPE_CHECKING:  # pragma: no cover
 
     Value = t.Union[int, str]
     Binding = t.Dict[str, Value]
+    # The values of each variable, in the order of their declaration.
+    _Domains = t.Dict[str, t.Tuple[Value, ...]]
+    _Number = t.Tuple[int, int]
+    _Operation = t.Callable[[_Number, _Number], _Number]
     _Solve = t.Callable[["_Template", Binding, "_Budget"], t.Iterator[Binding]]
     Reason = t.Dict[str, t.Any]
 
 MAX_BINDINGS = 4096
+# What is done for one set is counted in steps, each about a quarter of a microsecond.
+_STEPS_OF_A_BINDING = 4
+_STEPS_OF_A_TURN = 8
+_STEPS_OF_A_PART = 6
+_STEPS_OF_A_TOKEN = 5
+_STEPS_OF_A_VALUE = 3
+_MAX_STEPS = _STEPS_OF_A_BINDING * MAX_BINDINGS
+_SMALLER = (
+    f"a smaller set: at most {_MAX_STEPS // _STEPS_OF_A_PART} variables and texts between them,"
+    f" {_MAX_STEPS // _STEPS_OF_A_VALUE} of their values, or {_MAX_STEPS // _STEPS_OF_A_TOKEN} numbers and operators"
+)
+# No value of a device has more digits.
+_TOO_LARGE = 10**_descriptor.MAX_VALUE
 
-_VARIABLE = re.compile(r" *([A-Za-z_][A-Za-z0-9_]*) *")
+_PIECE = re.compile(r"((?:[^{}]+|\{\{|\}\})+)|\{ *([A-Za-z_][A-Za-z0-9_]*) *")
 _KIND = re.compile(r": *([A-Za-z_]*) *:")
 _INTEGER_ITEM = re.compile(r" *(-?[0-9]{1,18}) *(?=[,}])")
 _STRING_ITEM = re.compile(r' *"([^"]*)" *(?=[,}])')
@@ -74,25 +90,25 @@ class _Part:
 
     __slots__ = ("column", "text", "variable")
 
-    def __init__(self, column: int, text: str = "", variable: str | None = None) -> None:
+    def __init__(self, column: int, text: str, variable: str | None) -> None:
         self.column = column
         self.text = text
         self.variable = variable
 
 
 class _Budget:
-    """Counts the values tried for one set, so that no input can make matching slow."""
+    """Counts what is done for one set, so that no input can make that slow."""
 
     class Spent(Exception):
         pass
 
     def __init__(self) -> None:
-        self._left = MAX_BINDINGS
+        self._left = _MAX_STEPS
 
-    def spend(self) -> None:
-        if not self._left:
+    def spend(self, steps: int) -> None:
+        self._left -= steps
+        if self._left < 0:
             raise self.Spent
-        self._left -= 1
 
 
 # --- parsing ---------------------------------------------------------------------------------------------------------
@@ -101,43 +117,41 @@ class _Budget:
 class _Scanner:
     """Reads one value into parts, and its declarations into ``domains``."""
 
-    def __init__(self, attribute: str, value: str, domains: dict[str, tuple[Value, ...]]) -> None:
+    def __init__(self, attribute: str, value: str, domains: _Domains, budget: _Budget) -> None:
         self._attribute = attribute
         self._value = value
         self._domains = domains
+        self._budget = budget
         self._at = 0
 
     def parts(self) -> list[_Part]:
         parts = []
-        text = ""
-        text_column = 1
         while self._at < len(self._value):
-            two, one = self._value[self._at : self._at + 2], self._value[self._at]
-            if not text:
-                text_column = self._at + 1
-            if two in ("{{", "}}"):
-                text += one
-                self._at += 2
-            elif one == "{":
-                if text:
-                    parts.append(_Part(text_column, text))
-                    text = ""
-                parts.append(_Part(self._at + 1, variable=self._variable()))
-            elif one == "}":
-                raise self._void("'}}' for a literal brace")
-            else:
-                text += one
+            self._budget.spend(_STEPS_OF_A_PART)
+            piece = _PIECE.match(self._value, self._at)
+            if piece is None:
+                raise self._brace()
+            column = self._at + 1
+            self._at = piece.end()
+            text, variable = piece.groups()
+            if variable is None:
+                parts.append(_Part(column, text.replace("{{", "{").replace("}}", "}"), None))
+            elif self._value.startswith("}", self._at):
                 self._at += 1
-        if text:
-            parts.append(_Part(text_column, text))
+                parts.append(_Part(column, "", variable))
+            else:
+                self._declaration(variable)
+                parts.append(_Part(column, "", variable))
         return parts
 
-    def _variable(self) -> str:
+    def _brace(self) -> Void:
+        if self._value[self._at] == "}":
+            return self._void("'}}' for a literal brace")
         self._at += 1
-        name = self._take(_VARIABLE, "the name of a variable, or '{{' for a literal brace")
-        if self._value.startswith("}", self._at):
-            self._at += 1
-            return name
+        return self._void("the name of a variable, or '{{' for a literal brace")
+
+    def _declaration(self, name: str) -> None:
+        self._budget.spend(_STEPS_OF_A_PART)
         start = self._at
         kind = self._take(_KIND, "'}', or ':int:' or ':string:' and values")
         if kind not in _ITEMS:
@@ -147,7 +161,6 @@ class _Scanner:
         if self._domains.setdefault(name, values) != values:
             self._at = start
             raise self._void(f"the same values for '{name}' wherever it is declared")
-        return name
 
     def _values(
         self, item: re.Pattern[str], convert: t.Callable[[str], Value], expected: str
@@ -155,6 +168,7 @@ class _Scanner:
         values = {}
         end = ","
         while end == ",":
+            self._budget.spend(_STEPS_OF_A_VALUE)
             values[convert(self._take(item, expected))] = True
             end = self._value[self._at]
             self._at += 1
@@ -174,13 +188,14 @@ class _Scanner:
 class _Arithmetic:
     """Turns the arithmetic in a value's parts into postfix ``(kind, value)`` items; raises ``Void``."""
 
-    def __init__(self, attribute: str, parts: list[_Part]) -> None:
+    def __init__(self, attribute: str, parts: list[_Part], budget: _Budget) -> None:
         self.postfix: list[tuple[str, t.Any]] = []
         self._attribute = attribute
         self._operators: list[str] = []
         self._operand_next = True
         column = 1
         for kind, value, column in _tokens(attribute, parts):
+            budget.spend(_STEPS_OF_A_TOKEN)
             read = self._operand if self._operand_next else self._operator
             read(kind, value, column)
         if self._operand_next:
@@ -251,50 +266,78 @@ class _Template:
         self.attribute = attribute
         self.value = value
         self._parts = parts
+        self._steps = _STEPS_OF_A_BINDING + len(parts) // 2
         self.variables = list(dict.fromkeys(p.variable for p in parts if p.variable is not None))
 
-    def solutions(
-        self, actual: str, binding: Binding, domains: dict[str, tuple[Value, ...]], budget: _Budget
-    ) -> t.Iterator[Binding]:
-        """What must be added to ``binding`` to make ``actual`` match, in the order in which values were declared."""
-        for extra in self.every(binding, domains, budget):
-            if self._holds(actual, dict(binding, **extra)):
-                yield extra
+    def read(self, actual: str) -> t.Any:
+        """A device's value as it is compared; ``None`` where nothing can make it match."""
+        return actual
 
-    def every(
-        self, binding: Binding, domains: dict[str, tuple[Value, ...]], budget: _Budget
+    def solutions(
+        self, actual: t.Any, binding: Binding, domains: _Domains, budget: _Budget
     ) -> t.Iterator[Binding]:
+        """What must be added to ``binding`` to make ``actual``, as read, match, in the order in which values were declared."""
+        if actual is not None:
+            for values in self._choices(binding, domains, budget):
+                if self._fits(actual, values):
+                    yield self._added(binding, values)
+
+    def every(self, binding: Binding, domains: _Domains, budget: _Budget) -> t.Iterator[Binding]:
         """All that can be added to ``binding`` so that this template has a value."""
-        free = [name for name in self.variables if name not in binding]
-        for values in itertools.product(*(domains[name] for name in free)):
-            budget.spend()
-            extra = dict(zip(free, values))
-            if self._has_value(dict(binding, **extra)):
-                yield extra
+        for values in self._choices(binding, domains, budget):
+            if self._text(values) is not None:
+                yield self._added(binding, values)
 
     def expected(self, binding: Binding) -> str:
         """What a device's value would have to be under ``binding``, as far as that is bound."""
         if any(name not in binding for name in self.variables):
             return self.value
-        return self._result(binding)
+        values = tuple(binding[name] for name in self.variables)
+        text = self._text(values)
+        return self._no_value(values) if text is None else text
 
-    def _holds(self, actual: str, binding: Binding) -> bool:
-        return actual == self._result(binding)
+    def failure(self, actual: str, binding: Binding, domains: _Domains, budget: _Budget) -> str:
+        """The rule that ``actual`` breaks under ``binding``, as far as that is bound."""
+        return self.rule
 
-    def _has_value(self, binding: Binding) -> bool:
-        return True
+    def _choices(
+        self, binding: Binding, domains: _Domains, budget: _Budget
+    ) -> t.Iterator[tuple[Value, ...]]:
+        """The values that ``variables`` can have together where ``binding`` holds."""
+        choices = ((binding[n],) if n in binding else domains[n] for n in self.variables)
+        for values in itertools.product(*choices):
+            budget.spend(self._steps)
+            yield values
 
-    def _result(self, binding: Binding) -> str:
-        return "".join(
-            p.text if p.variable is None else str(binding[p.variable]) for p in self._parts
-        )
+    def _added(self, binding: Binding, values: tuple[Value, ...]) -> Binding:
+        return {n: value for n, value in zip(self.variables, values) if n not in binding}
+
+    def _fits(self, actual: t.Any, values: tuple[Value, ...]) -> bool:
+        raise NotImplementedError
+
+    def _text(self, values: tuple[Value, ...]) -> str | None:
+        """The value under a choice of values; ``None`` where there is none, or none that a device can have."""
+        texts = dict(zip(self.variables, values))
+        pieces = []
+        room = _descriptor.MAX_VALUE
+        for part in self._parts:
+            piece = part.text if part.variable is None else str(texts[part.variable])
+            room -= len(piece)
+            if room < 0:
+                return None
+            pieces.append(piece)
+        return "".join(pieces)
+
+    def _no_value(self, values: tuple[Value, ...]) -> str:
+        """Why ``_text`` gives none."""
+        return f"no value: {self.value} has more than {_descriptor.MAX_VALUE} characters"
 
 
 class _Text(_Template):
     """Text with variables inside: compared character by character."""
 
     def solutions(
-        self, actual: str, binding: Binding, domains: dict[str, tuple[Value, ...]], budget: _Budget
+        self, actual: str, binding: Binding, domains: _Domains, budget: _Budget
     ) -> t.Iterator[Binding]:
         pending: list[tuple[int, int, Binding]] = [(0, 0, {})]
         while pending:
@@ -304,25 +347,37 @@ class _Text(_Template):
                     yield extra
                 continue
             part = self._parts[index]
-            if part.variable is None:
-                text = _descriptor.comparable(self.attribute, part.text)
+            name = part.variable
+            known = None if name is None else extra.get(name, binding.get(name))
+            if name is not None and known is None:
+                budget.spend(len(domains[name]))
+                for choice in reversed(domains[name]):
+                    text = _descriptor.comparable(self.attribute, str(choice))
+                    if actual.startswith(text, at):
+                        budget.spend(_STEPS_OF_A_BINDING)
+                        pending.append((index + 1, at + len(text), dict(extra, **{name: choice})))
+            else:
+                budget.spend(_STEPS_OF_A_BINDING)
+                literal = part.text if known is None else str(known)
+                text = _descriptor.comparable(self.attribute, literal)
                 if actual.startswith(text, at):
                     pending.append((index + 1, at + len(text), extra))
-                continue
-            known = extra.get(part.variable, binding.get(part.variable))
-            for choice in reversed(domains[part.variable] if known is None else (known,)):
-                budget.spend()
-                text = _descriptor.comparable(self.attribute, str(choice))
-                if actual.startswith(text, at):
-                    more = extra if known is not None else dict(extra, **{part.variable: choice})
-                    pending.append((index + 1, at + len(text), more))
 
 
 class _Integer(_Template):
     """One integer variable and nothing else: compared as an integer."""
 
-    def _holds(self, actual: str, binding: Binding) -> bool:
-        return bool(_INTEGER.match(actual)) and int(actual) == binding[self.variables[0]]
+    def read(self, actual: str) -> int | None:
+        return _read_integer(actual)
+
+    def solutions(
+        self, actual: int | None, binding: Binding, domains: _Domains, budget: _Budget
+    ) -> t.Iterator[Binding]:
+        (name,) = self.variables
+        values = (binding[name],) if name in binding else domains[name]
+        budget.spend(_STEPS_OF_A_BINDING + len(values) // 16)
+        if actual in values:
+            yield {} if name in binding else {name: actual}
 
 
 class _Version(_Template):
@@ -332,10 +387,24 @@ class _Version(_Template):
 
     def __init__(self, value: str, parts: list[_Part], subject_is_target: bool) -> None:
         super().__init__("software_version", value, parts)
+        self._steps += _STEPS_OF_A_BINDING
         self._subject_is_target = subject_is_target
 
-    def _holds(self, actual: str, binding: Binding) -> bool:
-        return version_failure(self._result(binding), actual, self._subject_is_target) is None
+    def failure(self, actual: str, binding: Binding, domains: _Domains, budget: _Budget) -> str:
+        """``version_minor`` where a choice of values has the major right."""
+        try:
+            for values in self._choices(binding, domains, budget):
+                if self._failure(actual, values) == "version_minor":
+                    return "version_minor"
+        except _Budget.Spent:
+            pass
+        return "version_major"
+
+    def _fits(self, actual: str, values: tuple[Value, ...]) -> bool:
+        return self._failure(actual, values) is None
+
+    def _failure(self, actual: str, values: tuple[Value, ...]) -> str | None:
+        return version_failure(self._text(values) or "", actual, self._subject_is_target)
 
 
 class _Expression(_Template):
@@ -344,51 +413,108 @@ class _Expression(_Template):
     rule = "expression"
     order = 2
 
-    def __init__(self, attribute: str, value: str, parts: list[_Part]) -> None:
+    def __init__(self, attribute: str, value: str, parts: list[_Part], budget: _Budget) -> None:
         super().__init__(attribute, value, parts)
-        self._postfix = _Arithmetic(attribute, parts).postfix
+        postfix = _Arithmetic(attribute, parts, budget).postfix
+        self._integers = [(0, 1)] + [(value, 1) for kind, value in postfix if kind == "integer"]
+        self._operations = self._compile(postfix)
+        # Numbers get longer with every operation.
+        count = len(self._operations)
+        self._steps = _STEPS_OF_A_BINDING + (count - 1) // 2 * (1 + count // 32)
 
-    def _holds(self, actual: str, binding: Binding) -> bool:
-        return bool(_INTEGER.match(actual)) and int(actual) == self._evaluate(binding)
+    def _compile(self, postfix: list[tuple[str, t.Any]]) -> list[tuple[_Operation, int, int]]:
+        """The operations in order, each with the places of its operands: see ``_evaluate``."""
+        zero = next_integer = len(self.variables)
+        first_result = zero + len(self._integers)
+        operations: list[tuple[_Operation, int, int]] = []
+        stack: list[int] = []
+        for kind, value in postfix:
+            if kind == "variable":
+                stack.append(self.variables.index(value))
+            elif kind == "integer":
+                next_integer += 1
+                stack.append(next_integer)
+            else:
+                right = stack.pop()
+                left = zero if value == _MINUS_SIGN else stack.pop()
+                stack.append(first_result + len(operations))
+                operations.append((_OPERATIONS[value], left, right))
+        return operations
 
-    def _has_value(self, binding: Binding) -> bool:
-        return isinstance(self._evaluate(binding), int)
+    def read(self, actual: str) -> int | None:
+        return _read_integer(actual)
 
-    def _result(self, binding: Binding) -> str:
-        result = self._evaluate(binding)
+    def _fits(self, actual: int, values: tuple[Value, ...]) -> bool:
+        result = self._evaluate(values)
+        return result is not None and result[0] == actual * result[1]
+
+    def _text(self, values: tuple[Value, ...]) -> str | None:
+        result = self._evaluate(values)
+        if result is None:
+            return None
+        whole, rest = divmod(result[0], result[1])
+        return None if rest or abs(whole) >= _TOO_LARGE else str(whole)
+
+    def _no_value(self, values: tuple[Value, ...]) -> str:
+        result = self._evaluate(values)
         if result is None:
             return f"no value: {self.value} divides by zero"
-        return str(result) if isinstance(result, int) else f"no value: {self.value} is {result}"
+        divisor = math.gcd(*result)
+        if result[1] < 0:
+            divisor = -divisor
+        numerator, denominator = result[0] // divisor, result[1] // divisor
+        if max(abs(numerator), denominator) >= _TOO_LARGE:
+            return f"no value: {self.value} has more than {_descriptor.MAX_VALUE} digits"
+        return f"no value: {self.value} is {numerator}/{denominator}"
 
-    def _evaluate(self, binding: Binding) -> int | Fraction | None:
-        """The exact result, an ``int`` wherever it is one; ``None`` for a division by zero."""
-        stack: list[t.Any] = []
-        for kind, value in self._postfix:
-            if kind == "integer":
-                stack.append(value)
-            elif kind == "variable":
-                stack.append(binding[value])
-            elif value == _MINUS_SIGN:
-                stack.append(-stack.pop())
-            else:
-                right, left = stack.pop(), stack.pop()
-                if value in "/%" and not right:
-                    return None
-                stack.append(_OPERATIONS[value](left, right))
-        result: int | Fraction = stack[0]
-        return int(result) if result.denominator == 1 else result
+    def _evaluate(self, values: tuple[Value, ...]) -> _Number | None:
+        """The exact result; ``None`` for a division by zero."""
+        # The variables' values, the integers with a zero before them, and the results of the operations so far.
+        numbers: list[t.Any] = [(value, 1) for value in values]
+        numbers += self._integers
+        try:
+            for operation, left, right in self._operations:
+                numbers.append(operation(numbers[left], numbers[right]))
+        except ZeroDivisionError:
+            return None
+        result: _Number = numbers[-1]
+        return result
 
 
-def _quotient(left: int | Fraction, right: int | Fraction) -> int | Fraction:
-    return left // right if left % right == 0 else Fraction(left) / right
+def _read_integer(actual: str) -> int | None:
+    return int(actual) if _INTEGER.match(actual) else None
+
+
+# Numbers are fractions: numerator and denominator, not reduced, as that would take longer than all the rest.
+def _sum(left: _Number, right: _Number) -> _Number:
+    return left[0] * right[1] + right[0] * left[1], left[1] * right[1]
+
+
+def _difference(left: _Number, right: _Number) -> _Number:
+    return left[0] * right[1] - right[0] * left[1], left[1] * right[1]
+
+
+def _product(left: _Number, right: _Number) -> _Number:
+    return left[0] * right[0], left[1] * right[1]
+
+
+def _quotient(left: _Number, right: _Number) -> _Number:
+    if not right[0]:
+        raise ZeroDivisionError
+    return left[0] * right[1], left[1] * right[0]
+
+
+def _remainder(left: _Number, right: _Number) -> _Number:
+    return left[0] * right[1] % (right[0] * left[1]), left[1] * right[1]
 
 
 _OPERATIONS = {
-    "+": operator.add,
-    "-": operator.sub,
-    "*": operator.mul,
+    "+": _sum,
+    "-": _difference,
+    "*": _product,
     "/": _quotient,
-    "%": operator.mod,
+    "%": _remainder,
+    _MINUS_SIGN: _difference,
 }
 
 
@@ -430,19 +556,25 @@ class Pattern:
                 raise Void(name, f"a value; a set that does not state '{name}' is void")
         self._subject_is_target = subject_is_target
         self._stated = frozenset(name for name, value in attributes.items() if value)
-        self._domains: dict[str, tuple[Value, ...]] = {}
+        self._domains: _Domains = {}
         self._plain: list[tuple[str, str]] = []
         self._version = owner_version
+        budget = _Budget()
+        values = []
         templates = []
-        for name, value in sorted(attributes.items()):
-            parts = _Scanner(name, value, self._domains).parts()
-            if any(part.variable is not None for part in parts):
-                templates.append((name, value, parts))
-            else:
-                self._add_plain(name, "".join(part.text for part in parts))
-        self._components = _components(
-            sorted((self._template(*each) for each in templates), key=lambda each: each.order)
-        )
+        name = ""
+        try:
+            for name, value in sorted(attributes.items()):
+                parts = _Scanner(name, value, self._domains, budget).parts()
+                if any(part.variable is not None for part in parts):
+                    values.append((name, value, parts))
+                else:
+                    self._add_plain(name, "".join(part.text for part in parts))
+            for name, value, parts in values:
+                templates.append(self._template(name, value, parts, budget))
+        except _Budget.Spent:
+            raise Void(name, _SMALLER) from None
+        self._components = _components(sorted(templates, key=lambda each: each.order))
 
     def _add_plain(self, name: str, text: str) -> None:
         if name != "software_version":
@@ -452,7 +584,7 @@ class Pattern:
                 raise Void(name, "major.minor[.bugfix]", 1)
             self._version = text
 
-    def _template(self, name: str, value: str, parts: list[_Part]) -> _Template:
+    def _template(self, name: str, value: str, parts: list[_Part], budget: _Budget) -> _Template:
         for part in parts:
             if part.variable is not None and part.variable not in self._domains:
                 raise Void(
@@ -469,13 +601,13 @@ class Pattern:
         if integers and len(parts) == 1:
             return _Integer(name, value, parts)
         if integers and _ARITHMETIC.match(text) and any(sign in text for sign in "+-*/%"):
-            return _Expression(name, value, parts)
+            return _Expression(name, value, parts, budget)
         return _Text(name, value, parts)
 
     def binding(self, subject: t.Mapping[str, str]) -> Binding | None:
         """The first binding, in the order of the declarations, that makes ``subject`` match; ``None`` where none does.
 
-        Raises ``Void`` where that takes more than ``MAX_BINDINGS`` values to find out.
+        Raises ``Void`` where that takes more than ``MAX_BINDINGS`` bindings to find out.
         """
         if any(self._plain_failures(subject)):
             return None
@@ -491,19 +623,19 @@ class Pattern:
         """
         if any(reason["attribute"] in known for reason in self._plain_failures(known)):
             return None
-
-        def solve(template: _Template, binding: Binding, budget: _Budget) -> t.Iterator[Binding]:
-            name = template.attribute
-            actual = known.get(name, preferred.get(name))
-            if actual is not None:
-                yield from template.solutions(actual, binding, self._domains, budget)
-            if name not in known:
-                yield from template.every(binding, self._domains, budget)
-
         components = [
             sorted(component, key=lambda template: template.attribute not in known)
             for component in self._components
         ]
+        stated = self._solve_for({**preferred, **known})
+
+        def solve(template: _Template, binding: Binding, budget: _Budget) -> t.Iterator[Binding]:
+            name = template.attribute
+            if name in known or name in preferred:
+                yield from stated(template, binding, budget)
+            if name not in known:
+                yield from template.every(binding, self._domains, budget)
+
         binding = self._bind(components, solve)
         if binding is None:
             return None
@@ -515,32 +647,35 @@ class Pattern:
     def failures(self, subject: t.Mapping[str, str]) -> list[Reason]:
         """Why ``subject`` does not match: the fewest failures any binding leaves; ``{attribute, rule, expected, actual}``.
 
-        Of attributes for which finding the fewest takes too many values, the last is named.
+        Where finding the fewest takes more than ``MAX_BINDINGS`` bindings, they are those found until then.
         """
         failures = list(self._plain_failures(subject))
+        failed: list[tuple[_Template, Binding]] = []
+        undecided: list[tuple[_Template, Binding]] = []
         solve = self._solve_for(subject)
         budget = _Budget()
         for component in self._components:
-            found = self._search(component, solve, budget)
-            for allowed in range(1, len(component) + 1):
-                if found is None:
-                    try:
-                        found = _fewest_unmatched(component, solve, budget, allowed)
-                    except _Budget.Spent:
-                        found = {}, component[-1:]
-            binding, failed = found or ({}, [])
-            failures.extend(self._failure(template, binding, subject) for template in failed)
+            search = _Search(component, solve, budget, len(component))
+            try:
+                search.run()
+            except _Budget.Spent:
+                undecided.append((component[-1], {}))
+            binding, unmatched = search.best or search.way
+            failed += [(template, binding) for template in unmatched]
+        if not failures and not failed:
+            failed = undecided[:1]
+        failures += [self._failure(*each, subject, budget) for each in failed]
         return sorted(failures, key=lambda failure: failure["attribute"])
 
     def _failure(
-        self, template: _Template, binding: Binding, subject: t.Mapping[str, str]
+        self, template: _Template, binding: Binding, subject: t.Mapping[str, str], budget: _Budget
     ) -> Reason:
-        actual = subject.get(template.attribute)
-        expected = template.expected(binding)
-        rule = "present" if actual is None else template.rule
-        if isinstance(template, _Version) and actual is not None:
-            rule = version_failure(expected, actual, self._subject_is_target) or rule
-        return _reason(template.attribute, rule, expected, actual)
+        name = template.attribute
+        actual = subject.get(name)
+        rule = "present"
+        if actual is not None:
+            rule = template.failure(actual, binding, self._domains, budget)
+        return _reason(name, rule, template.expected(binding), actual)
 
     def warnings(self, subject: t.Mapping[str, str]) -> list[str]:
         """What a match of ``subject`` had to assume."""
@@ -568,26 +703,25 @@ class Pattern:
         budget = _Budget()
         binding: Binding = {}
         for component in components:
-            found = self._search(component, solve, budget)
-            if found is None:
+            search = _Search(component, solve, budget, 0)
+            try:
+                search.run()
+            except _Budget.Spent:
+                expected = f"variables that at most {MAX_BINDINGS} bindings decide"
+                raise Void(component[0].attribute, expected) from None
+            if search.best is None:
                 return None
-            binding.update(found[0])
+            binding.update(search.best[0])
         return binding
 
-    def _search(
-        self, component: list[_Template], solve: _Solve, budget: _Budget
-    ) -> tuple[Binding, list[_Template]] | None:
-        """The first binding under which the whole component matches; raises ``Void`` where that takes too long."""
-        try:
-            return _fewest_unmatched(component, solve, budget, 0)
-        except _Budget.Spent:
-            expected = f"variables that at most {MAX_BINDINGS} values decide"
-            raise Void(component[0].attribute, expected) from None
-
     def _solve_for(self, subject: t.Mapping[str, str]) -> _Solve:
+        values = {
+            template.attribute: template.read(subject.get(template.attribute, ""))
+            for template in itertools.chain.from_iterable(self._components)
+        }
+
         def solve(template: _Template, binding: Binding, budget: _Budget) -> t.Iterator[Binding]:
-            actual = subject.get(template.attribute, "")
-            return template.solutions(actual, binding, self._domains, budget)
+            return template.solutions(values[template.attribute], binding, self._domains, budget)
 
         return solve
 
@@ -597,7 +731,7 @@ def _components(templates: list[_Template]) -> list[list[_Template]]:
     components: list[tuple[set[str], list[_Template]]] = []
     for template in templates:
         variables, members = set(template.variables), [template]
-        for other in [each for each in components if each[0] & variables]:
+        for other in [each for each in components if not each[0].isdisjoint(variables)]:
             components.remove(other)
             variables |= other[0]
             members = other[1] + members
@@ -605,26 +739,46 @@ def _components(templates: list[_Template]) -> list[list[_Template]]:
     return [sorted(members, key=lambda each: each.order) for variables, members in components]
 
 
-def _fewest_unmatched(
-    templates: list[_Template], solve: _Solve, budget: _Budget, allowed: int
-) -> tuple[Binding, list[_Template]] | None:
-    """The first binding that leaves at most ``allowed`` of ``templates`` unmatched, and those."""
+class _Search:
+    """Looks for the first of the bindings that leave the fewest of ``templates`` unmatched, if at most ``allowed``.
 
-    def walk(
-        index: int, binding: Binding, unmatched: list[_Template]
-    ) -> tuple[Binding, list[_Template]] | None:
-        if index == len(templates):
-            return binding, unmatched
-        template = templates[index]
-        for extra in solve(template, binding, budget):
-            found = walk(index + 1, dict(binding, **extra), unmatched)
-            if found is not None:
-                return found
-        if len(unmatched) < allowed:
-            return walk(index + 1, binding, unmatched + [template])
-        return None
+    ``best`` is that binding and the unmatched, ``None`` where there is none. Raises ``_Budget.Spent``: then ``best``
+    is what was found until then, and before anything was found ``way`` is how far the search came.
+    """
 
-    return walk(0, {}, [])
+    def __init__(
+        self, templates: list[_Template], solve: _Solve, budget: _Budget, allowed: int
+    ) -> None:
+        self.best: tuple[Binding, list[_Template]] | None = None
+        self.way: tuple[Binding, list[_Template]] = ({}, [])
+        self._templates = templates
+        self._solve = solve
+        self._budget = budget
+        self._allowed = allowed
+
+    def run(self) -> None:
+        self._walk(0)
+
+    def _walk(self, index: int) -> None:
+        binding, unmatched = self.way
+        if index == len(self._templates):
+            self.best = dict(binding), list(unmatched)
+            self._allowed = len(unmatched) - 1
+            return
+        template = self._templates[index]
+        for extra in self._solve(template, binding, self._budget):
+            binding.update(extra)
+            self._walk(index + 1)
+            for name in extra:
+                del binding[name]
+            if len(unmatched) > self._allowed:
+                return
+            self._budget.spend(_STEPS_OF_A_TURN)
+        if len(unmatched) < self._allowed:
+            self._budget.spend(_STEPS_OF_A_TURN)
+            unmatched.append(template)
+            self._walk(index + 1)
+            unmatched.pop()
 
 
 def compile_patterns(
@@ -650,12 +804,14 @@ def match_compiled(
     ``{"set": its index or None, "bindings": {}, "reasons": [], "warnings": []}``; reasons are
     ``{set, attribute, rule, expected, actual}``, those of the set with the fewest first.
     """
-    for index, pattern in enumerate(patterns):
+    judged = list(patterns)
+    for index, pattern in enumerate(judged):
         if isinstance(pattern, Void):
             continue
         try:
             binding = pattern.binding(subject)
-        except Void:
+        except Void as void:
+            judged[index] = void
             continue
         if binding is not None:
             return {
@@ -664,13 +820,20 @@ def match_compiled(
                 "reasons": [],
                 "warnings": pattern.warnings(subject),
             }
-    reasons: list[Reason] = []
-    for index, failures in sorted(
-        ((index, _set_failures(pattern, subject)) for index, pattern in enumerate(patterns)),
-        key=lambda item: (item[1][0]["rule"] == "void_set", len(item[1])),
-    ):
-        reasons.extend(dict(set=index, **failure) for failure in failures)
-    if not patterns:
+    failures = [
+        [_reason(each.attribute, "void_set", each.expected, None)]
+        if isinstance(each, Void)
+        else each.failures(subject)
+        for each in judged
+    ]
+    reasons = [
+        dict(set=index, **failure)
+        for index, own in sorted(
+            enumerate(failures), key=lambda each: (each[1][0]["rule"] == "void_set", len(each[1]))
+        )
+        for failure in own
+    ]
+    if not judged:
         reasons = [dict(set=None, **_reason("compatible", "present", "at least one set", None))]
     return {"set": None, "bindings": {}, "reasons": reasons, "warnings": []}
 
@@ -683,15 +846,6 @@ def match(
 ) -> dict[str, t.Any]:
     """``match_compiled`` for patterns that are used once."""
     return match_compiled(compile_patterns(patterns, owner_version, subject_is_target), subject)
-
-
-def _set_failures(pattern: Pattern | Void, subject: t.Mapping[str, str]) -> list[Reason]:
-    if isinstance(pattern, Pattern):
-        try:
-            return pattern.failures(subject)
-        except Void as void:
-            pattern = void
-    return [_reason(pattern.attribute, "void_set", pattern.expected, None)]
 
 
 def _reason(attribute: str, rule: str, expected: str, actual: str | None) -> Reason:

@@ -9,8 +9,9 @@
 
 A derived descriptor holds what the kernel tells about every device, and the configurable attributes. Where that
 does not tell a driver's devices apart, or tells too much, the driver has an entry in ``_DRIVERS``; so has one whose
-ability to migrate is known. A driver such as i915 with GVT-g, whose types, PCI ids and ``aggregator`` are told
-anyway and whose ability to migrate depends on the kernel's build, needs none. Pure: files are read by the caller.
+ability to migrate is known, or for which more is documented than sysfs tells. A driver such as i915 with GVT-g, whose
+types, PCI ids and ``aggregator`` are told anyway and whose ability to migrate depends on the kernel's build, needs
+none. Pure: files are read by the caller.
 """
 
 from __future__ import annotations
@@ -44,9 +45,19 @@ class Driver:
     ``migrates`` says whether its devices can, if all can or none; ``since`` is the Linux release that brought it.
     ``attributes`` gives further pairs for ``self``; ``instance`` are the configurable attributes that belong to one
     device and not to what it is. ``idle`` is the name and value of an attribute of a device that has no state to migrate.
+    ``cautions`` are what is documented and sysfs does not tell, ``better_equal`` the attributes that had better be equal
+    although the target may serve the source if not, and why; both in words, with the document.
     """
 
-    __slots__ = ("attributes", "idle", "instance", "migrates", "since")
+    __slots__ = (
+        "attributes",
+        "better_equal",
+        "cautions",
+        "idle",
+        "instance",
+        "migrates",
+        "since",
+    )
 
     def __init__(
         self,
@@ -55,18 +66,40 @@ class Driver:
         attributes: t.Callable[[Read], t.Iterable[tuple[str, str]]] | None = None,
         instance: t.Container[str] = (),
         idle: tuple[str, str] | None = None,
+        cautions: t.Sequence[str] = (),
+        better_equal: t.Mapping[str, str] | None = None,
     ) -> None:
         self.migrates = migrates
         self.since = since
         self.attributes = attributes
         self.instance = instance
         self.idle = idle
+        self.cautions = cautions
+        self.better_equal = better_equal or {}
 
 
 def of(kind: str, driver: str | None) -> Driver:
     """What is known of a driver: of mediated devices (``kind`` mdev) the parent's, of PCI devices their own."""
     # Modules and drivers of one name are spelt with either.
     return _DRIVERS.get((kind, (driver or "").replace("-", "_")), _NOTHING_KNOWN)
+
+
+def cautions(source: t.Mapping[str, str], target: t.Mapping[str, str]) -> list[str]:
+    """What to see to before a device with derived ``self`` ``source`` migrates to one that it accepts, in sentences.
+
+    Of a target that is still to be made, what is not certain is left out.
+    """
+    sentences: list[str] = []
+    # The kind is no attribute; where a driver has devices of both, the same is documented for them.
+    for known in (of(kind, source.get("driver")) for kind in ("mdev", "pci")):
+        sentences += known.cautions
+        for name, words in known.better_equal.items():
+            one, other = source.get(name), target.get(name)
+            if one is not None and other is not None and one != other:
+                sentences.append(
+                    f"{name} is {one} on the source and {other} on the target: {words}"
+                )
+    return list(dict.fromkeys(sentences))
 
 
 def migration(
@@ -81,7 +114,7 @@ def migration(
     """
     known = of(kind, driver)
     if known.idle and known.idle in ((each["name"], each["value"]) for each in attributes):
-        return False, "{} is {}".format(*known.idle)
+        return False, "{} is {}, so there is nothing to migrate".format(*known.idle)
     if known.migrates is None:
         return None, UNKNOWN
     if known.since is None:
@@ -150,8 +183,7 @@ def _matrix(read: Read) -> t.Iterable[tuple[str, str]]:
 def _nvidia_mdev(read: Read) -> t.Iterator[tuple[str, str]]:
     """The type's name, as the driver's releases number types anew, and the board, whose variants do not mix.
 
-    Source: docs.nvidia.com/ai-enterprise, release 8, "Live Migration", on variants of GPU boards. Equal ECC modes are
-    wanted as well, but not told in sysfs.
+    Source: docs.nvidia.com/ai-enterprise, release 8, "Live Migration", on variants of GPU boards.
     """
     name = read("mdev_type/name")
     if name is not None:
@@ -162,15 +194,54 @@ def _nvidia_mdev(read: Read) -> t.Iterator[tuple[str, str]]:
         yield "subsystem_id", (vendor + device).replace("0x", "")
 
 
+def _services(read: Read) -> t.Iterator[tuple[str, str]]:
+    """The services that a virtual function's rings are for, which have to be equal, as its physical function has them.
+
+    Files: Documentation/ABI/testing/sysfs-driver-qat. The rule: drivers/crypto/intel/qat/qat_common/adf_gen4_vf_mig.c.
+    """
+    services = read("physfn/qat/cfg_services")
+    if services is not None:
+        yield "cfg_services", services
+
+
 _NOTHING_KNOWN = Driver()
 # Place on the board and in the partition, and a switch; each device has its own.
 _NVIDIA_INSTANCE = frozenset(("gpu_instance_id", "placement_id", "warm_update"))
+_ECC = (
+    "ECC has to be on for both GPUs or off for both, which sysfs does not tell: compare 'nvidia-smi -q -d ECC'"
+    " (KubeVirt, VEP 109, vGPU live migration)"
+)
+_HOST_DRIVER = (
+    "with different host drivers migration fails (Red Hat, RHEL 10, Live migrating a virtual machine with an attached"
+    " NVIDIA vGPU), or works from RHEL KVM 9.6 on (NVIDIA, vGPU release notes for RHEL KVM)"
+)
+_QUEUES = (
+    "number of queue pairs, isolation state and major version of the migration driver have to be equal, which sysfs does"
+    " not tell (Linux, drivers/vfio/pci/hisilicon/hisi_acc_vfio_pci.c)"
+)
+_MIGRATABLE = (
+    "both functions have to be made migratable before they are bound to the driver, which sysfs does not tell:"
+    " see 'devlink port show' (Linux, Documentation/networking/devlink/devlink-port.rst)"
+)
+_FIRMWARE = (
+    "nobody compares the versions of the firmware, which sysfs does not tell: compare 'devlink dev info'"
+    " (Linux, Documentation/networking/devlink/mlx5.rst)"
+)
+_RATE_LIMITS = (
+    "rate limits have to be equal, and the target must have all capabilities of the source, which sysfs does not tell"
+    " (Linux, drivers/crypto/intel/qat/qat_common/adf_gen4_vf_mig.c)"
+)
 
 # Whether they migrate: Linux, drivers/vfio/pci/*/Kconfig and samples/vfio-mdev (mtty: commit 2b88119e35b0).
 _DRIVERS = {
     ("mdev", "vfio_ccw"): Driver(attributes=_subchannel),
     ("mdev", "vfio_ap"): Driver(attributes=_matrix),
-    ("mdev", "nvidia"): Driver(attributes=_nvidia_mdev, instance=_NVIDIA_INSTANCE),
+    ("mdev", "nvidia"): Driver(
+        attributes=_nvidia_mdev,
+        instance=_NVIDIA_INSTANCE,
+        cautions=(_ECC,),
+        better_equal={"software_version": _HOST_DRIVER},
+    ),
     ("mdev", "mtty"): Driver(migrates=True, since=(6, 7)),
     ("mdev", "mdpy"): Driver(migrates=False),
     ("mdev", "mbochs"): Driver(migrates=False),
@@ -179,13 +250,15 @@ _DRIVERS = {
     ("pci", "nvidia"): Driver(
         instance=_NVIDIA_INSTANCE,
         idle=("nvidia/current_vgpu_type", "0"),
+        cautions=(_ECC,),
+        better_equal={"software_version": _HOST_DRIVER},
     ),
     # The driver for any device knows no device's state.
     ("pci", "vfio_pci"): Driver(migrates=False),
-    ("pci", "hisi_acc_vfio_pci"): Driver(migrates=True),
-    ("pci", "mlx5_vfio_pci"): Driver(migrates=True),
+    ("pci", "hisi_acc_vfio_pci"): Driver(migrates=True, cautions=(_QUEUES,)),
+    ("pci", "mlx5_vfio_pci"): Driver(migrates=True, cautions=(_MIGRATABLE, _FIRMWARE)),
     ("pci", "pds_vfio_pci"): Driver(migrates=True),
-    ("pci", "qat_vfio_pci"): Driver(migrates=True),
+    ("pci", "qat_vfio_pci"): Driver(migrates=True, attributes=_services, cautions=(_RATE_LIMITS,)),
     ("pci", "virtio_vfio_pci"): Driver(migrates=True),
     ("pci", "xe_vfio_pci"): Driver(migrates=True),
 }

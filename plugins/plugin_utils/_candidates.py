@@ -20,7 +20,11 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet import (
     MdevType,
     Parent,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._verdict import Descriptor, Judge
+from ansible_collections.vfio.migration.plugins.plugin_utils._verdict import (
+    Descriptor,
+    Judge,
+    provisional_warnings,
+)
 
 # These come with the parent and the type; all other attributes of a set are the vendor's.
 _GIVEN = ("software_version", "device_api", "type", "pci_id", "driver")
@@ -153,7 +157,7 @@ class Candidates:
                         "set": None,
                         "attribute": None,
                         "rule": "no_descriptor",
-                        "expected": "a device that exists: what the target accepts is not known before",
+                        "expected": "a device that exists, as only that tells what it accepts,",
                         "actual": None,
                     }
                 ]
@@ -177,7 +181,7 @@ class Candidates:
                     attributes,
                     instances_of(attributes),
                     [],
-                    pattern.warnings(known),
+                    pattern.warnings(known) + provisional_warnings(source, known),
                 )
         assumed = source.self_attributes | known
         return _not_creatable(_pattern.match_compiled(patterns, assumed)["reasons"])

@@ -22,7 +22,11 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._pairs import obsta
 from ansible_collections.vfio.migration.plugins.plugin_utils._plan import make_plan
 from ansible_collections.vfio.migration.plugins.plugin_utils._reasons import nearest_misses
 from ansible_collections.vfio.migration.plugins.plugin_utils._request import Request, requested
-from ansible_collections.vfio.migration.plugins.plugin_utils._sentences import nearest, sentence
+from ansible_collections.vfio.migration.plugins.plugin_utils._sentences import (
+    held,
+    nearest,
+    sentence,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._verdict import verdict
 
 
@@ -34,14 +38,14 @@ def explain(fleet: Fleet, source: t.Any, target: t.Any, direction: str) -> dict[
     """
     device = _find(fleet, source)
     if isinstance(target, t.Mapping):
-        return _to_device(device, _find(fleet, target), direction)
+        return _to_device(fleet, device, _find(fleet, target), direction)
     name = str(target)
     if name not in fleet.hosts:
         raise FleetError(f"the target {name} is unknown: {why_unknown(fleet, name)}")
     return _to_host(fleet, device, name, direction)
 
 
-def _to_device(source: Device, target: Device, direction: str) -> dict[str, t.Any]:
+def _to_device(fleet: Fleet, source: Device, target: Device, direction: str) -> dict[str, t.Any]:
     given = verdict(source.descriptor, target.descriptor, direction)
     # Reasons are those of the source's list, unless only the target's keeps them apart.
     subject_is_target = direction != "target_accepts" and not (
@@ -51,12 +55,11 @@ def _to_device(source: Device, target: Device, direction: str) -> dict[str, t.An
     sentences = [
         sentence(reason, f"{subject.id} on {subject.host}", target.host, subject_is_target)
         for reason in nearest(given["reasons"])
+        if source.descriptor and target.descriptor
     ]
-    sentences += [
-        f"{side.id} on {side.host}: {why}"
-        for side in (source, target)
-        if (why := obstacle(side)) is not None
-    ]
+    sentences += _obstacles(fleet, source) + _obstacles(fleet, target)
+    if (holds := held(target)) is not None:
+        sentences.append(f"{target.id} on {target.host}: {holds}")
     return {
         "source": source.label,
         "target": target.label,
@@ -71,6 +74,13 @@ def _to_host(fleet: Fleet, source: Device, name: str, direction: str) -> dict[st
     plan = make_plan(fleet, Request(guests, [name], direction))
     placed = [each for each in plan["placements"] if each["source"] == source.label]
     left = [each for each in plan["unplaced"] if each["source"] == source.label]
+    sentences = []
+    if source.host == name:
+        sentences = [f"{source.id} is on {name} already"]
+    elif not placed:
+        sentences = _obstacles(fleet, source) or [
+            reason["reason"] for each in left for reason in each["reasons"]
+        ]
     given = {
         "compatible": bool(placed),
         "direction": direction,
@@ -86,9 +96,23 @@ def _to_host(fleet: Fleet, source: Device, name: str, direction: str) -> dict[st
         "target": name,
         "verdict": given,
         "placement": placed[0]["target"] if placed else None,
-        "sentences": [reason["reason"] for each in left for reason in each["reasons"]]
-        + given["warnings"],
+        "sentences": sentences + given["warnings"],
     }
+
+
+def _obstacles(fleet: Fleet, device: Device) -> list[str]:
+    """Why ``device`` can neither migrate nor receive a migration, with what was wrong when its facts were gathered."""
+    why = obstacle(device)
+    if why is None:
+        return []
+    problems = [
+        f"{each['path']}: {each['problem']}"
+        for each in fleet.problems
+        if device.descriptor is None
+        and each["host"] == device.host
+        and device.id in (each["path"] or "")
+    ]
+    return [f"{device.id} on {device.host}: {why}", *problems]
 
 
 def _nearest_reasons(

@@ -21,7 +21,11 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet import (
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._pairs import obstacle
 from ansible_collections.vfio.migration.plugins.plugin_utils._request import Guest, Request
-from ansible_collections.vfio.migration.plugins.plugin_utils._sentences import nearest, sentence
+from ansible_collections.vfio.migration.plugins.plugin_utils._sentences import (
+    nearest,
+    sentence,
+    used_up,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._supply import (
     Placed,
     Supply,
@@ -116,10 +120,14 @@ class Reasons:
                     shortages.append(f"{device.id} is taken by this plan")
         for parent in host.parents:
             if self._request.why_avoided(host.name, parent.id) is None:
-                for mdev_type in parent.types:
-                    shortage = self._shortage(source, parent, mdev_type)
-                    possible = possible or shortage == ""
-                    shortages += [shortage] if shortage else []
+                found = {
+                    mdev_type.id: shortage
+                    for mdev_type in parent.types
+                    if (shortage := self._shortage(source, parent, mdev_type)) is not None
+                }
+                possible = possible or "" in found.values()
+                # The types of a parent share its room: one of them will do, the source's own where it is there.
+                shortages += [found.get(source.type or "", min(found.values()))] if found else []
         return shortages, possible
 
     def _fits(self, source: Device, target: Device) -> bool:
@@ -140,8 +148,14 @@ class Reasons:
         if self._request.round_trip and not self._candidates.made_returns(source, parent):
             return None
         where = f"{parent.id} on {parent.host}"
-        if not mdev_type.available_instances:
-            return f"no instance of {mdev_type.id} left under {where}: {self._used(parent)}"
+        if made.instances > mdev_type.available_instances:
+            devices = [
+                device
+                for device in self._fleet.hosts[parent.host].devices
+                if device.parent == parent.id
+            ]
+            left = mdev_type.available_instances
+            return used_up(mdev_type.id, where, made.instances, left, devices)
         makes = self._made[(parent.host, parent.id)]
         if makes_one_type(parent) and set(makes) - {mdev_type.id}:
             return f"this plan makes {', '.join(sorted(makes))} under {where}"
@@ -152,11 +166,6 @@ class Reasons:
                 f" of {mdev_type.available_instances} available_instances not taken by this plan"
             )
         return ""
-
-    def _used(self, parent: Parent) -> str:
-        devices = [d for d in self._fleet.hosts[parent.host].devices if d.parent == parent.id]
-        held = [device for device in devices if device.in_use]
-        return f"{len(devices)} devices there, {len(held)} in use"
 
     def _no_option(self, host: Host, source: Device) -> list[str]:
         busy = [
@@ -178,7 +187,9 @@ class Reasons:
             for where, reasons in nearest_misses(host, self._candidates, source)
             for reason in reasons
         ]
-        nothing = [f"{host.name} has no VFIO device, and no parent that could make one"]
+        nothing = [
+            f"{host.name} has no VFIO device with a usable descriptor, and no parent that could make one"
+        ]
         return list(dict.fromkeys(busy + avoided or conditions or sentences or nothing))
 
     def _conditions(self, host: Host, source: Device) -> list[str]:

@@ -44,6 +44,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._search import (
     Item,
     Move,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._sentences import held
 
 # Made for this collection: names the UUIDs of targets whose source's own cannot be kept.
 _NAMESPACE = uuid.UUID("6f0c2f4e-3c61-5d0c-9a55-0e4b8d2f7a11")
@@ -225,11 +226,7 @@ class Supply:
         avoided = self._request.why_avoided(device.host, device.parent)
         if avoided is not None:
             return f"it is to be avoided: {avoided}"
-        if device.in_use is None or moves_later:
-            return None
-        if device.in_use.pid is None:
-            return "it cannot be told whether a process holds it; gather the facts as root"
-        return f"{device.in_use.name} (pid {device.in_use.pid}) holds it"
+        return None if moves_later else held(device)
 
     def instances_left(self, parent: Parent, mdev_type: MdevType, made: Counter[str]) -> int:
         """How many of ``mdev_type`` a parent has left once so many instances of its types are ``made``."""

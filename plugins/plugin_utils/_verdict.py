@@ -12,7 +12,11 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass
 
-from ansible_collections.vfio.migration.plugins.module_utils import _descriptor, _pattern
+from ansible_collections.vfio.migration.plugins.module_utils import (
+    _descriptor,
+    _pattern,
+    _vendors,
+)
 
 DIRECTIONS = ("source_lists", "target_accepts", "both", "either")
 
@@ -105,16 +109,15 @@ class Judge:
         if compatible:
             listing = source if deciding is outward else target
             warnings += _uncompared(source, target, listing.compatible[deciding["set"]])
+            if source.derived:
+                warnings += _vendors.cautions(source.self_attributes, target.self_attributes)
         derived = [
             side
             for side, descriptor in (("source", source), ("target", target))
             if descriptor.derived
         ]
-        for side in derived:
-            warnings.append(
-                f"the {side}'s driver does not say what it is compatible with:"
-                " its descriptor was derived from sysfs, and only an equal device is taken as compatible"
-            )
+        if derived:
+            warnings.append(_only_derived(derived))
         if listed != accepted:
             yes, no = ("source", "target") if listed else ("target", "source")
             warnings.append(f"the {yes}'s list has the other device, the {no}'s list has not")
@@ -150,6 +153,21 @@ class Judge:
         return outward if (outward["set"] is not None) == compatible else inward
 
 
+def provisional_warnings(source: Descriptor, known: t.Mapping[str, str]) -> list[str]:
+    """What is assumed where a device of which ``known`` is certain is to be made for ``source``."""
+    warnings = list(_other_pci_id(source.self_attributes, known))
+    if source.derived:
+        warnings += [*_vendors.cautions(source.self_attributes, known), _only_derived(["source"])]
+    return warnings
+
+
+def _only_derived(sides: list[str]) -> str:
+    return (
+        f"the descriptor {' and '.join(f'of the {side}' for side in sides)} is derived from sysfs, as the driver does not"
+        " say what it is compatible with: only an equal device is taken to be"
+    )
+
+
 def _uncompared(
     source: Descriptor, target: Descriptor, matching: t.Mapping[str, str]
 ) -> t.Iterator[str]:
@@ -158,15 +176,17 @@ def _uncompared(
     judged = {"software_version", "pci_id", *matching}
     for name in sorted((one.keys() | other.keys()) - judged):
         if one.get(name) != other.get(name):
-            yield (
-                f"nobody compares {name}: it is {one.get(name)} on the source"
-                f" and {other.get(name)} on the target"
-            )
+            yield f"nobody compares {name}: it is {_both(one, other, name)}"
+    yield from _other_pci_id(one, other)
+
+
+def _other_pci_id(one: t.Mapping[str, str], other: t.Mapping[str, str]) -> t.Iterator[str]:
     if one["type"] == other["type"] and one.get("pci_id") != other.get("pci_id"):
-        yield (
-            f"the type is the same, but the PCI id is {one.get('pci_id')} on the source"
-            f" and {other.get('pci_id')} on the target"
-        )
+        yield f"the type is the same, but the PCI id is {_both(one, other, 'pci_id')}"
+
+
+def _both(one: t.Mapping[str, str], other: t.Mapping[str, str], name: str) -> str:
+    return f"{one.get(name, 'absent')} on the source and {other.get(name, 'absent')} on the target"
 
 
 def decide(direction: str, listed: bool, accepted: bool) -> bool:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 # A busy machine must not fail a test.
@@ -10,3 +11,20 @@ settings.register_profile("unhurried", deadline=None, suppress_health_check=[Hea
 # For make fuzz; hypothesis keeps what it finds and tries it first the next time.
 settings.register_profile("long", settings.get_profile("unhurried"), max_examples=20_000)
 settings.load_profile("unhurried")
+
+COMPARED = pytest.StashKey()
+
+
+@pytest.fixture(scope="session")
+def compared(pytestconfig):
+    """How many cases the oracle was asked about, and in how many it disagreed; shown at the end."""
+    return pytestconfig.stash.setdefault(COMPARED, {"cases": 0, "disagreements": 0})
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    compared = config.stash.get(COMPARED, None)
+    if compared:
+        terminalreporter.write_sep("=", "template language against its oracle")
+        terminalreporter.write_line(
+            f"{compared['cases']} cases, {compared['disagreements']} disagreements"
+        )

@@ -197,14 +197,29 @@ class OracleSet:
             device[name] = _spell(name, text)
         return device
 
-    def failing(self, binding: dict, subject: dict[str, str]) -> set[str]:
-        """The attributes that do not fit ``subject`` under ``binding``."""
-        failing = {name for name in self._parts if not self._fits(name, binding, subject)}
+    def failing(self, binding: dict, subject: dict[str, str]) -> dict[str, str]:
+        """The attributes that do not fit ``subject`` under ``binding``, each with the rule it breaks."""
+        failing = {
+            name: self._rule(name, binding, subject)
+            for name in self._parts
+            if not self._fits(name, binding, subject)
+        }
         if not self._parts.get("software_version") and not self._version_fits(
             self._owner_version, subject
         ):
-            failing.add("software_version")
+            failing["software_version"] = _version_rule(self._owner_version, subject)
         return failing
+
+    def _rule(self, name: str, binding: dict, subject: dict[str, str]) -> str:
+        parts = self._parts[name]
+        if name not in subject:
+            return "present"
+        if name == "software_version":
+            rendered = (part if kind == "text" else str(binding[part]) for kind, part in parts)
+            return _version_rule("".join(rendered), subject)
+        if name in self._trees:
+            return "expression"
+        return "one_of" if any(kind == "variable" for kind, part in parts) else "equal"
 
     def _fits(self, name: str, binding: dict, subject: dict[str, str]) -> bool:
         parts, actual = self._parts[name], subject.get(name)
@@ -226,14 +241,27 @@ class OracleSet:
         return _serves(stated, actual) if self._subject_is_target else _serves(actual, stated)
 
 
+def _version_rule(stated: str, subject: dict[str, str]) -> str:
+    if "software_version" not in subject:
+        return "present"
+    one, other = _version(stated), _version(subject["software_version"])
+    return "version_minor" if one and other and one[0] == other[0] else "version_major"
+
+
 def judge(
     attributes: dict[str, str], subject: dict[str, str], owner_version: str, subject_is_target: bool
-) -> tuple[int | None, list[dict]]:
-    """How few attributes of one set do not fit, ``None`` for a void set; and every binding that leaves none."""
+) -> tuple[list[dict], list[dict[str, str]]] | None:
+    """``None`` for a void set; else every binding under which all attributes fit, and the fewest that do not.
+
+    The latter is a list, as several bindings may leave equally few: each is attributes to the rules they break.
+    """
     try:
         pattern = OracleSet(attributes, owner_version, subject_is_target)
     except Void:
-        return None, []
+        return None
     failures = [(pattern.failing(binding, subject), binding) for binding in pattern.bindings()]
     fewest = min(len(failing) for failing, binding in failures)
-    return fewest, [binding for failing, binding in failures if not failing]
+    return (
+        [binding for failing, binding in failures if not failing],
+        [failing for failing, binding in failures if len(failing) == fewest],
+    )

@@ -15,6 +15,7 @@ from ansible_collections.vfio.migration.tests.unit.sysfs_trees import UUIDS, Tre
 
 UUID = UUIDS[0]
 MDEV_ABI = "Linux, Documentation/ABI/testing/sysfs-bus-vfio-mdev"
+PF = "0000:3b:00.0"
 VF = "0000:3b:00.4"
 
 
@@ -22,7 +23,8 @@ VF = "0000:3b:00.4"
 class VendorTree:
     """``files`` are those below the device, by path; ``parent`` those below a mediated device's parent.
 
-    ``own`` is the ``self`` expected. ``release`` is the kernel's.
+    ``physical`` are those of a virtual function's physical function. ``own`` is the ``self`` expected. ``release`` is the
+    kernel's.
     """
 
     driver: str
@@ -37,6 +39,7 @@ class VendorTree:
     type_name: str = ""
     files: dict[str, str] = field(default_factory=dict)
     parent: dict[str, str] = field(default_factory=dict)
+    physical: dict[str, str] = field(default_factory=dict)
     name: str = ""
     release: str = ""
 
@@ -57,6 +60,10 @@ class VendorTree:
             tree.link(f"bus/pci/devices/{VF}", self.place)
             tree.link(f"{self.place}/driver", f"bus/pci/drivers/{self.driver}")
             (tree.root / self.place / "vfio-dev/vfio0").mkdir(parents=True)
+        if self.physical:
+            tree.link(f"{self.place}/physfn", f"devices/pci0000:3a/{PF}")
+        for path, text in self.physical.items():
+            tree.write(f"devices/pci0000:3a/{PF}/{path}", text + "\n")
         if self.release:
             tree.write("kernel/osrelease", self.release + "\n")
 
@@ -118,8 +125,15 @@ def sample(driver: str, mdev_type: str, **others: t.Any) -> VendorTree:
     )
 
 
-def variant(driver: str, vendor: str, device: str, supported: bool | None = True) -> VendorTree:
-    """A virtual function bound to a driver of Linux's drivers/vfio/pci."""
+def variant(
+    driver: str,
+    vendor: str,
+    device: str,
+    supported: bool | None = True,
+    told: dict[str, str] | None = None,
+    **others: t.Any,
+) -> VendorTree:
+    """A virtual function bound to a driver of Linux's drivers/vfio/pci; ``told`` is what else is in ``self``."""
     evidence = {
         True: f"driver {driver} is known to support it",
         False: f"driver {driver} never supports it",
@@ -135,9 +149,11 @@ def variant(driver: str, vendor: str, device: str, supported: bool | None = True
             "type": f"pci-{vendor}{device}-{vendor}0001",
             "pci_id": vendor + device,
             "driver": driver,
+            **(told or {}),
         },
         supported=supported,
         evidence=evidence[supported],
+        **others,
     )
 
 
@@ -228,6 +244,14 @@ def matrix(name: str, files: dict[str, str], own: dict[str, str]) -> VendorTree:
     )
 
 
+QAT = variant(
+    "qat_vfio_pci",
+    "8086",
+    "4941",
+    physical={"qat/cfg_services": "sym;dc"},
+    told={"cfg_services": "sym;dc"},
+)
+
 TREES = (
     VendorTree(
         driver="i915",
@@ -272,13 +296,13 @@ TREES = (
         evidence="unknown",
     ),
     nvidia_function("1428", None, "unknown"),
-    nvidia_function("0", False, "nvidia/current_vgpu_type is 0"),
+    nvidia_function("0", False, "nvidia/current_vgpu_type is 0, so there is nothing to migrate"),
     variant("vfio-pci", "8086", "1889", supported=False),
     variant("nvgrace_gpu_vfio_pci", "10de", "2342", supported=None),
     variant("hisi_acc_vfio_pci", "19e5", "a251"),
     variant("mlx5_vfio_pci", "15b3", "101e"),
     variant("pds-vfio-pci", "1dd8", "1003"),
-    variant("qat_vfio_pci", "8086", "4941"),
+    QAT,
     variant("virtio_vfio_pci", "1af4", "1041"),
     variant("xe-vfio-pci", "8086", "e211"),
     sample(

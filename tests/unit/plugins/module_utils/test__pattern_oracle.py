@@ -133,19 +133,22 @@ def _made_to_fit(draw, pattern: dict[str, str]) -> dict[str, str]:
 
 @settings(suppress_health_check=list(HealthCheck))
 @given(cases(), st.booleans())
-def test_both_implementations_agree_on_every_case(case, subject_is_target):
+def test_both_implementations_agree_on_every_case(compared, case, subject_is_target):
     pattern, device, version = case
-    fewest, bindings = oracle.judge(pattern, device, version, subject_is_target)
+    judgement = oracle.judge(pattern, device, version, subject_is_target)
     result = _pattern.match([pattern], device, version, subject_is_target)
-    rules = [reason["rule"] for reason in result["reasons"]]
-    if fewest is None:
+    compared["cases"] += 1
+    compared["disagreements"] += 1
+    rules = {reason["attribute"]: reason["rule"] for reason in result["reasons"]}
+    assert len(rules) == len(result["reasons"])
+    if judgement is None:
         event("void")
-        assert rules == ["void_set"]
-    elif bindings:
-        event("match")
-        assert result["set"] == 0
-        assert any(result["bindings"].items() <= binding.items() for binding in bindings)
+        assert list(rules.values()) == ["void_set"]
     else:
-        event("no match")
-        assert "void_set" not in rules
-        assert len(rules) == fewest
+        bindings, fewest = judgement
+        event("match" if bindings else "no match")
+        assert (result["set"] == 0) == bool(bindings)
+        assert rules in fewest
+        if bindings:
+            assert any(result["bindings"].items() <= binding.items() for binding in bindings)
+    compared["disagreements"] -= 1

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -50,6 +51,37 @@ def test_every_driver_known_has_a_tree():
     assert set(_vendors._DRIVERS) <= {
         (vendor.kind, vendor.driver.replace("-", "_")) for vendor in TREES
     }
+
+
+@pytest.mark.parametrize(
+    ("driver", "words"),
+    [
+        ("nvidia", ["nvidia-smi -q -d ECC"]),
+        ("mlx5_vfio_pci", ["devlink port show", "devlink dev info"]),
+        ("hisi_acc_vfio_pci", ["number of queue pairs"]),
+        ("qat-vfio-pci", ["rate limits"]),
+        ("i915", []),
+        (None, []),
+    ],
+)
+def test_what_sysfs_does_not_tell_is_said_with_its_document(driver, words):
+    own = {"driver": driver} if driver else {}
+    told = _vendors.cautions(own, own)
+    assert len(told) == len(words)
+    for sentence, word in zip(told, words):
+        assert word in sentence
+        assert re.search(r" \((KubeVirt|Linux|NVIDIA), .*\)$", sentence)
+
+
+def test_host_drivers_had_better_be_equal_where_that_is_known():
+    source, target = (
+        {"driver": "nvidia", "software_version": version} for version in ("550.54.14", "550.90.5")
+    )
+    (difference,) = set(_vendors.cautions(source, target)) - set(_vendors.cautions(source, source))
+    assert difference.startswith("software_version is 550.54.14 on the source and 550.90.5 on the")
+    assert "Red Hat" in difference
+    assert "NVIDIA" in difference
+    assert _vendors.cautions(source, {}) == _vendors.cautions(source, source)
 
 
 def test_what_debugfs_tells_outranks_what_is_known(tree):

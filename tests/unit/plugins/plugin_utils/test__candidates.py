@@ -25,11 +25,15 @@ VGPU = {
 }
 
 
+def vgpu(origin: str, **others: str) -> dict[str, t.Any]:
+    own = VGPU | others
+    return {"origin": origin, "self": own, "compatible": [own]}
+
+
 def made(origin: str, **parent_facts: t.Any) -> Creatable:
     """What a host with one parent could make for a vGPU whose descriptor is of ``origin``."""
-    descriptor = {"origin": origin, "self": VGPU, "compatible": [VGPU]}
     gpu = parent(pci_id="10de20b5", driver="nvidia", **parent_facts)
-    fleet = read_fleet({"a": host([device(UUIDS[0], descriptor)]), "b": host(parents=[gpu])})
+    fleet = read_fleet({"a": host([device(UUIDS[0], vgpu(origin))]), "b": host(parents=[gpu])})
     (above,) = fleet.hosts["b"].parents
     found = Candidates(fleet, "source_lists").creatable(
         next(fleet.devices()), above, above.types[0]
@@ -66,3 +70,38 @@ def test_a_type_that_has_no_name_is_verified_once_it_is_made(names):
 def test_what_a_driver_states_as_type_name_is_its_own():
     found = made("file", available={"nvidia-474": 1}, names={"nvidia-474": "something else"})
     assert found.compatible
+
+
+def test_what_a_derived_descriptor_leaves_open_is_said_of_what_could_be_made():
+    offered: dict[str, t.Any] = {
+        "available": {"nvidia-474": 1},
+        "names": {"nvidia-474": "NVIDIA A100-10C"},
+    }
+    ecc, derived = made("derived", **offered).warnings
+    assert "ECC" in ecc
+    assert "derived from sysfs" in derived
+    assert made("file", **offered).warnings == []
+
+
+@pytest.mark.parametrize(
+    ("origin", "version", "words"),
+    [
+        ("derived", "550.90.5", ["ECC", "derived from sysfs"]),
+        ("derived", "550.91.1", ["ECC", "Red Hat", "derived from sysfs"]),
+        ("derived", "560.0", ["derived from sysfs"]),
+        ("file", "550.91.1", []),
+    ],
+)
+def test_what_a_derived_descriptor_leaves_open_is_said_once_of_a_device(origin, version, words):
+    fleet = read_fleet(
+        {
+            "a": host([device(UUIDS[0], vgpu(origin))]),
+            "b": host([device(UUIDS[1], vgpu(origin, software_version=version))]),
+        }
+    )
+    found = Candidates(fleet, "source_lists").existing(*fleet.devices())
+    assert found is not None
+    warnings = [each for each in found.verdict["warnings"] if "list has" not in each]
+    assert len(warnings) == len(words)
+    for warning, word in zip(warnings, words, strict=True):
+        assert word in warning

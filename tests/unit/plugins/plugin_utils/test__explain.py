@@ -14,6 +14,7 @@ from ansible_collections.vfio.migration.tests.unit.fleets import (
     gvt,
     host,
     parent,
+    sets,
 )
 
 SOURCE = {"host": "a", "id": UUIDS[0]}
@@ -48,13 +49,50 @@ def test_a_host_that_can_make_the_device_says_how():
             f"{UUIDS[1]} on b would do, but vm-9 (pid 7) holds it",
         ),
         (
-            host(parents=[parent(available={"i915-GVTg_V5_4": 1})]),
+            host(
+                [device(UUIDS[n], gvt(pci_id="8086591d"), vm=f"vm-{n}", pid=n) for n in (2, 1)],
+                [parent(available={"i915-GVTg_V5_2": 0, "i915-GVTg_V5_4": 0})],
+            ),
+            "no instance of i915-GVTg_V5_4 left under 0000:00:02.0 on b: 2 in use, by vm-1, vm-2",
+        ),
+        (
+            host(
+                [device(UUIDS[1], gvt(pci_id="8086591d"))],
+                [parent(available={"i915-GVTg_V5_4": 1})],
+            ),
             (
-                "not enough of i915-GVTg_V5_4 left under 0000:00:02.0 on b: 2 needed,"
-                " 1 of 1 available_instances not taken by this plan"
+                "2 instances of i915-GVTg_V5_4 needed under 0000:00:02.0 on b, 1 left: 1 in use,"
+                f" by no process ({UUIDS[1]})"
             ),
         ),
-        (host(), "b has no VFIO device, and no parent that could make one"),
+        (
+            host(
+                [
+                    device(UUIDS[1], gvt(pci_id="8086591d"), in_use={"pid": None, "name": None}),
+                    device(UUIDS[2], gvt(pci_id="8086591d"), in_use={"pid": 7, "name": None}),
+                ],
+                [parent(available={"i915-GVTg_V5_4": 0})],
+            ),
+            (
+                "no instance of i915-GVTg_V5_4 left under 0000:00:02.0 on b: 2 in use,"
+                " by process 7, what only facts gathered as root tell"
+            ),
+        ),
+        (
+            host(parents=[parent(available={"i915-GVTg_V5_4": 0})]),
+            (
+                "no instance of i915-GVTg_V5_4 left under 0000:00:02.0 on b, although it has no device:"
+                " its room is taken by something else"
+            ),
+        ),
+        (
+            host(),
+            "b has no VFIO device with a usable descriptor, and no parent that could make one",
+        ),
+        (
+            host([device(UUIDS[1]) | {"descriptor": {}}]),
+            "b has no VFIO device with a usable descriptor, and no parent that could make one",
+        ),
     ],
 )
 def test_a_host_that_cannot_says_what_stands_in_the_way(facts, sentence):
@@ -62,6 +100,74 @@ def test_a_host_that_cannot_says_what_stands_in_the_way(facts, sentence):
     assert not result["verdict"]["compatible"]
     assert result["placement"] is None
     assert sentence in result["sentences"]
+
+
+def test_a_parent_that_has_room_is_not_said_to_be_full():
+    full = parent("0000:00:03.0", available={"i915-GVTg_V5_4": 0})
+    result = told("b", b=host(parents=[full, parent(available={"i915-GVTg_V5_4": 2})]))
+    assert result["placement"]["parent"] == "0000:00:02.0"
+    assert result["sentences"] == []
+
+
+def test_a_device_is_not_moved_to_where_it_is():
+    assert told("a")["sentences"] == [f"{UUIDS[0]} is on a already"]
+
+
+@pytest.mark.parametrize("target", ["b", {"host": "b", "id": UUIDS[1]}])
+def test_what_was_wrong_with_a_descriptor_is_said(target):
+    path = f"/sys/bus/mdev/devices/{UUIDS[0]}/migration/self"
+    problems = [
+        {"path": path, "problem": "'type' is missing"},
+        {"path": "/sys/bus/mdev/devices/another", "problem": "vanished"},
+    ]
+    broken = host([device(UUIDS[0]) | {"descriptor": {}}], problems=problems)
+    result = told(target, a=broken, b=host([device(UUIDS[1])]))
+    assert result["sentences"] == [
+        f"{UUIDS[0]} on a: it has no usable descriptor; see the problems of its host",
+        f"{path}: 'type' is missing",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("compatible", "sentence"),
+    [
+        ("", "the source's driver lists no set of attributes that it is compatible with"),
+        (
+            "device_api=vfio-pci\ntype=x\naggregator={n}",
+            (
+                "the source's driver states what is void: set 0 of 'compatible', aggregator:"
+                " expected a declaration of 'n' somewhere in the set at column 1"
+            ),
+        ),
+        (
+            "device_api=vfio-pci\ntype=i915-GVTg_V5_4\naggregator=",
+            f"{UUIDS[1]} on b has aggregator 2; it must be absent or empty",
+        ),
+        (
+            "device_api=vfio-pci\ntype=i915-GVTg_V5_4\nremote_url=x",
+            f"{UUIDS[1]} on b has no remote_url; x is needed",
+        ),
+    ],
+)
+def test_what_a_list_says_is_put_in_words(compatible, sentence):
+    source = host([device(UUIDS[0], gvt() | {"compatible": sets(compatible)})])
+    result = told({"host": "b", "id": UUIDS[1]}, a=source, b=host([device(UUIDS[1])]))
+    assert result["sentences"][0] == sentence
+
+
+def test_who_holds_the_target_is_said():
+    result = told({"host": "b", "id": UUIDS[1]}, b=host([device(UUIDS[1], vm="vm-9", pid=7)]))
+    assert result["verdict"]["compatible"]
+    assert result["sentences"] == [f"{UUIDS[1]} on b: vm-9 (pid 7) holds it"]
+
+
+def test_what_a_target_accepts_needs_one_that_is_there():
+    sentences = told("b", "target_accepts", b=host(parents=[parent(available={"x": 1})]))[
+        "sentences"
+    ]
+    assert sentences == [
+        "a new x under 0000:00:02.0 on b: a device that exists, as only that tells what it accepts, is needed"
+    ]
 
 
 def test_a_device_as_target_has_its_verdict_in_words():
