@@ -115,8 +115,8 @@ class _Draft:
             if self._request.kept:
                 return "feasible"
             return "optimal" if found.complete or search.is_cheapest(found) else "feasible"
-        hopeless = any(not search.kinds_for(item.shape) for item in self.supply.items)
-        return "infeasible" if found.complete or self.shortage or hopeless else "unproven"
+        proven = found.complete or self.shortage is not None or search.is_hopeless()
+        return "infeasible" if proven else "unproven"
 
 
 class _Report:

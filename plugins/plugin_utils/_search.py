@@ -33,12 +33,15 @@ Shape = tuple[int, ...]
 _TIER = 32
 AGAIN, NEW, OPENED, OTHER = (1 << _TIER * power for power in (3, 2, 1, 0))
 
-# States kept on the way to a placement of one item in one bin: plenty for guests of a dozen devices.
+# States kept on the way to a placement of one item in one bin, and where that finds none or all are wanted.
 _WIDTH = 24
+_FULL_WIDTH = 2_000
 # Fitting states looked at before the best of them is taken.
 _LOOK = 12
 # Deeper searches than this are left at what repair has made of them.
 MAX_EXACT_ITEMS = 200
+# Rounds of repair beyond this many for each item find nothing more.
+_ROUNDS_FOR_EACH = 100
 _SEED = 20200819
 
 
@@ -97,10 +100,10 @@ class Bin:
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """How long to search: rounds of repair, and steps of the exact search."""
+    """How long to search: rounds of repair, and ways that the exact search looks at."""
 
     rounds: int = 20_000
-    steps: int = 20_000
+    steps: int = 50_000
 
 
 @dataclass(slots=True)
@@ -118,10 +121,16 @@ _Place = tuple[tuple[t.Any, ...], int, Way]
 
 
 class Ways:
-    """The ways in which shapes fit into states, each worked out once."""
+    """The ways in which shapes fit into states, each worked out once; those with more than ``width`` not completely.
 
-    def __init__(self, elements: Elements) -> None:
+    ``incomplete`` says whether there were such, ``unsure`` whether a way may be there where none was found.
+    """
+
+    def __init__(self, elements: Elements, width: int = _WIDTH) -> None:
         self._elements = elements
+        self._width = width
+        self.incomplete = False
+        self.unsure = False
         self._all: dict[tuple[State, Shape], list[Way]] = {}
         self._room: dict[State, int] = {}
         self._left_by_sort: dict[State, dict[int, float]] = {}
@@ -153,13 +162,25 @@ class Ways:
     def _work_out(self, state: State, shape: Shape) -> list[Way]:
         if self.room(state) < len(shape):
             return []
+        found, cut = self._search(state, shape, self._width)
+        if cut and not found:
+            found, cut = self._search(state, shape, _FULL_WIDTH)
+            self.unsure = self.unsure or (cut and not found)
+        self.incomplete = self.incomplete or cut
+        return sorted(found.values(), key=self._order)
+
+    def _search(self, state: State, shape: Shape, width: int) -> tuple[dict[State, Way], bool]:
+        """The ways by the state after them, and whether some were left out."""
         found: dict[State, Way] = {}
+        cut = False
         for part, rest in self._parts(state):
-            for way in self._place(part, shape):
+            ways, cut_here = self._place(part, shape, width)
+            cut = cut or cut_here
+            for way in ways:
                 after = tuple(sorted(way.after + rest)) if rest else way.after
                 if after not in found or way.cost < found[after].cost:
                     found[after] = Way(after, way.cost, way.steps)
-        return sorted(found.values(), key=self._order)
+        return found, cut
 
     def _parts(self, state: State) -> t.Iterator[tuple[State, State]]:
         """The parts of a bin in one of which an item must be placed as a whole, each with the rest of the bin."""
@@ -172,17 +193,19 @@ class Ways:
             rest = tuple(each for each in state if self._elements.locality(each) != node)
             yield part, rest
 
-    def _place(self, state: State, shape: Shape) -> t.Iterable[Way]:
+    def _place(self, state: State, shape: Shape, width: int) -> tuple[t.Iterable[Way], bool]:
         layer = {state: Way(state, 0, ())}
+        cut = False
         for demand in shape:
             following: dict[State, Way] = {}
             for way in layer.values():
                 self._extend(way, demand, following)
-            if len(following) > _WIDTH:
-                kept = sorted(following.values(), key=self._order)[:_WIDTH]
+            if len(following) > width:
+                cut = True
+                kept = sorted(following.values(), key=self._order)[:width]
                 following = {way.after: way for way in kept}
             layer = following
-        return layer.values()
+        return layer.values(), cut
 
     def _extend(self, way: Way, demand: int, following: dict[State, Way]) -> None:
         state = way.after
@@ -320,6 +343,7 @@ class Search:
         budget: Budget = _BUDGET,
         progress: t.Callable[[str, int], None] | None = None,
     ) -> None:
+        self._elements = elements
         self._ways = Ways(elements)
         self._items = items
         self._bins = bins
@@ -348,7 +372,9 @@ class Search:
         bins = {number: list(held) for number, held in enumerate(self._hosts.items) if held}
         found = Found(bins, self._rounds)
         if len(order) <= MAX_EXACT_ITEMS:
-            exact = _Exact(self._ways, self._items, self._bins, self._spread, order)
+            exact = _Exact(
+                Ways(self._elements, _FULL_WIDTH), self._items, self._bins, self._spread, order
+            )
             found.bins = exact.run(bins, self._budget.steps) or bins
             found.complete, found.steps = exact.complete, exact.steps
         return found
@@ -373,6 +399,10 @@ class Search:
         }
         return [set().union(*(taken_by[each] for each in state)) for state in self._hosts.kinds]
 
+    def is_hopeless(self) -> bool:
+        """Whether an item certainly fits into no bin, whatever else is in it."""
+        return not self._ways.unsure and any(not self.kinds_for(item.shape) for item in self._items)
+
     def is_cheapest(self, found: Found) -> bool:
         """Whether a plan that places every item is known to be the best: it costs no more than its items do alone."""
         held = [way for each in found.bins.values() for item, way in each]
@@ -384,8 +414,10 @@ class Search:
             )
             for item in self._items
         )
-        if sum(way.cost for way in held) != alone or not self._spread:
-            return sum(way.cost for way in held) == alone
+        if self._ways.incomplete or sum(way.cost for way in held) != alone:
+            return False
+        if not self._spread:
+            return True
         devices = sum(len(way.steps) for way in held)
         load = max(sum(len(way.steps) for item, way in each) for each in found.bins.values())
         return load == max(-(-devices // len(self._bins)), *(len(way.steps) for way in held))
@@ -471,7 +503,8 @@ class Search:
         members = defaultdict(list)
         for number, kind in enumerate(self._hosts.kind):
             members[kind].append(number)
-        while self._rounds < self._budget.rounds and self._devices(self._left) > least_left:
+        most = min(self._budget.rounds, _ROUNDS_FOR_EACH * len(self._items))
+        while self._rounds < most and self._devices(self._left) > least_left:
             self._rounds += 1
             if self._rounds % 1000 == 0:
                 self._progress("repaired", sum(map(len, self._hosts.items)))
@@ -550,7 +583,7 @@ class _Exact:
         self._best = self._rating_of(known)
         self._bounds = self._lower_bounds()
         self._descend(0)
-        self.complete = self.steps < steps
+        self.complete = self.steps < steps and not self._ways.incomplete
         return self._better
 
     def _rating(self, more: int = 0) -> tuple[int, ...]:
@@ -590,7 +623,6 @@ class _Exact:
             return
         item = self._order[depth]
         for number, way in self._places(item):
-            self.steps += 1
             before = self._hosts.items[number][:]
             self._hosts.put(number, item, way)
             self._cost += way.cost
@@ -617,6 +649,7 @@ class _Exact:
                 number = self._hosts.one_of(key, wanted, self._items)
                 if number is not None:
                     for way in self._ways.all(key[2], wanted.shape):
+                        self.steps += 1
                         rank = (way.cost // NEW, key[0], way.cost, key[1], way.after)
                         places.append((rank, number, way))
         return [(number, way) for rank, number, way in sorted(places)]
