@@ -319,6 +319,9 @@ class Supply:
 
     def _sources_of(self, device: Device) -> frozenset[tuple[str, str]]:
         """The devices to be moved for which an earlier plan had this one made."""
+        if device.kind != "mdev":
+            # Nothing else is ever made, and every host has the same PCI addresses.
+            return frozenset()
         if self._made_for is None:
             self._made_for = defaultdict(set)
             for key, source in self._moving.items():
