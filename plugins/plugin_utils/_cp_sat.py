@@ -21,7 +21,7 @@ _SEED = 20200819
 
 def solve(programme: dict[str, t.Any]) -> dict[str, t.Any]:
     """The best values found, and how many of the objectives, from the first, are known to be at their best."""
-    from ortools.sat.python import cp_model
+    from ortools.sat.python import cp_model  # type: ignore[import-not-found,unused-ignore]
 
     model = cp_model.CpModel()
     variables = [model.new_int_var(0, most, "") for most in programme["most"]]

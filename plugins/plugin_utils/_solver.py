@@ -87,7 +87,7 @@ def improve(
     """
     if not sys.executable or importlib.util.find_spec("ortools") is None:
         return None
-    model = _smallest(elements, items, bins, held, left, spread)
+    model = _model(elements, items, bins, held, left, spread)
     if model is None:
         return None
     answer = _solve(model.programme, effort)
@@ -144,7 +144,7 @@ class _Pieces:
     def __iter__(self) -> t.Iterator[_Piece]:
         bins = self._closure()
         items = self._items_of(bins, self._left)
-        if len(items) <= MAX_ITEMS:
+        if 0 < len(items) <= MAX_ITEMS:
             yield _Piece(self._useful(bins, items), items, closed=True)
         if self._left:
             yield from self._cuts()
@@ -222,7 +222,7 @@ class _Pieces:
         return taken.issuperset(shape)
 
 
-def _smallest(
+def _model(
     elements: Elements,
     items: t.Sequence[Item],
     bins: t.Sequence[Bin],
@@ -230,7 +230,7 @@ def _smallest(
     left: t.Sequence[int],
     spread: bool,
 ) -> _Model | None:
-    """The first piece that is small enough."""
+    """The model of the first piece that is small enough."""
     for piece in _Pieces(elements, items, bins, held, left):
         try:
             return _Model(elements, items, bins, held, piece, spread)
@@ -547,6 +547,6 @@ def _solve(programme: _Programme, effort: float) -> tuple[list[int], int] | None
         )
         answer = json.loads(done.stdout)
         values, proven = answer["values"], answer["proven"]
-    except (OSError, subprocess.SubprocessError, ValueError):
+    except (OSError, subprocess.SubprocessError, ValueError, TypeError, KeyError):
         return None
     return (values, proven) if programme.is_kept_by(values) else None
