@@ -19,6 +19,7 @@ nothing can. All room for searching is counted in steps, never in seconds: the s
 from __future__ import annotations
 
 import bisect
+import itertools
 import random
 import typing as t
 from collections import Counter, defaultdict
@@ -250,7 +251,7 @@ class _Hosts:
         for number in range(len(bins) - 1, -1, -1):
             self._file(number)
 
-    def _key(self, number: int) -> tuple[t.Any, ...]:
+    def key(self, number: int) -> tuple[t.Any, ...]:
         state, load, limit = self.state[number], self.load[number], self.bins[number].limit
         return (
             load if self._spread else 0,
@@ -261,14 +262,14 @@ class _Hosts:
         )
 
     def _file(self, number: int) -> None:
-        key = self._key(number)
+        key = self.key(number)
         together = self._together[key]
         if not together:
             bisect.insort(self._sorted[key[-1]], key)
         together.append(number)
 
     def _unfile(self, number: int) -> None:
-        key = self._key(number)
+        key = self.key(number)
         together = self._together[key]
         # The last one is taken most often.
         if together[-1] == number:
@@ -296,6 +297,17 @@ class _Hosts:
                 return number
         return None
 
+    def any_but(self, key: tuple[t.Any, ...], others: t.Container[int]) -> t.Iterator[int]:
+        """A bin in this state that is none of ``others``, if there is one."""
+        found = (number for number in reversed(self._together[key]) if number not in others)
+        yield from itertools.islice(found, 1)
+
+    def groups_in(self, number: int, items: t.Sequence[Item]) -> frozenset[int]:
+        """The groups of which a bin has a member."""
+        return self.bins[number].groups.union(
+            *(items[other].groups for other, way in self.items[number])
+        )
+
     def allowed(self, number: int, item: Item, items: t.Sequence[Item]) -> bool:
         """Whether ``item`` may be in a bin, as far as that does not depend on its elements."""
         limit = self.bins[number].limit
@@ -303,12 +315,7 @@ class _Hosts:
             limit is not None and limit - self.load[number] < len(item.shape)
         ):
             return False
-        if not item.groups:
-            return True
-        there = self.bins[number].groups.union(
-            *(items[other].groups for other, way in self.items[number])
-        )
-        return not item.groups & there
+        return not item.groups or not item.groups & self.groups_in(number, items)
 
     def put(self, number: int, item: int, way: Way) -> None:
         self._unfile(number)
@@ -566,6 +573,9 @@ class _Exact:
         self._order = order
         self._hosts = _Hosts(ways, bins, spread)
         self._devices = sum(len(items[item].shape) for item in order)
+        self._homes = {items[item].home for item in order} - {None}
+        self._marked = self._homes | {number for number, each in enumerate(bins) if each.groups}
+        self._used: list[int] = []
         self._left = 0
         self._cost = 0
         self._best: tuple[int, ...] = ()
@@ -625,9 +635,11 @@ class _Exact:
         for number, way in self._places(item):
             before = self._hosts.items[number][:]
             self._hosts.put(number, item, way)
+            self._used.append(number)
             self._cost += way.cost
             self._descend(depth + 1)
             self._cost -= way.cost
+            self._used.pop()
             self._take_back(number, before)
             if self.steps >= self._most:
                 return
@@ -643,16 +655,33 @@ class _Exact:
 
     def _places(self, item: int) -> list[tuple[int, Way]]:
         wanted = self._items[item]
-        places = []
+        places: list[tuple[t.Any, int, Way]] = []
+        special = self._special()
+        alike = dict(zip(reversed(special.values()), reversed(special), strict=True))
         for kind in range(len(self._hosts.kinds)):
             for key in self._hosts.keys(kind, len(wanted.shape)):
-                number = self._hosts.one_of(key, wanted, self._items)
-                if number is not None:
-                    for way in self._ways.all(key[2], wanted.shape):
-                        self.steps += 1
-                        rank = (way.cost // NEW, key[0], way.cost, key[1], way.after)
-                        places.append((rank, number, way))
+                for number in self._hosts.any_but(key, special):
+                    places += self._places_in(number, wanted)
+        for number in alike.values():
+            places += self._places_in(number, wanted)
         return [(number, way) for rank, number, way in sorted(places)]
+
+    def _places_in(self, number: int, wanted: Item) -> t.Iterator[tuple[t.Any, int, Way]]:
+        if self._hosts.allowed(number, wanted, self._items):
+            key = self._hosts.key(number)
+            for way in self._ways.all(key[2], wanted.shape):
+                self.steps += 1
+                yield (way.cost // NEW, key[0], way.cost, key[1], way.after), number, way
+
+    def _special(self) -> dict[int, tuple[t.Any, ...]]:
+        """The bins that items can tell from others in the same state, and what they can tell them by."""
+        special = {}
+        for number in sorted(self._marked.union(self._used)):
+            home = number if number in self._homes else None
+            groups = self._hosts.groups_in(number, self._items)
+            if home is not None or groups:
+                special[number] = (self._hosts.key(number), home, groups)
+        return special
 
     def _take_back(self, number: int, before: list[tuple[int, Way]]) -> None:
         self._hosts.empty(number)
