@@ -98,12 +98,11 @@ def improve(
     improved = held
     if programme.rating(values) < programme.rating(programme.start):
         improved = dict(sorted((model.others | model.plan(values)).items()))
-    closed = model.piece.closed
-    return Improved(
-        bins=improved,
-        most=closed and proven > 0,
-        best=closed and proven == len(programme.objectives) and not model.others,
-    )
+    most = model.piece.closed and proven > 0
+    best = most and proven == len(programme.objectives) and not model.others
+    if improved is held and not best and not (most and left):
+        return None
+    return Improved(improved, most, best)
 
 
 def _load(held: t.Sequence[tuple[int, Way]]) -> int:

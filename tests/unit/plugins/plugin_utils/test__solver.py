@@ -369,8 +369,8 @@ def in_process(monkeypatch):
 @given(problem=problems)
 def test_small_problems_are_solved(problem):
     held, left = found_for(problem)
+    assume(model_of(problem)[1])
     improved = improve(problem, held, left)
-    assume(improved)
     check(problem, improved.bins)
     found, best = rating(problem, improved.bins), best_rating(problem)
     assert improved.most
