@@ -63,6 +63,11 @@ _value:
         - V(optimal) where everything has a place and it is proven that no plan is better, V(feasible) where everything has a place.
         - V(infeasible) where not everything can have a place and that is proven, V(unproven) where not everything has one and that is not proven.
       type: str
+    solver:
+      description:
+        - V(ortools) where OR-Tools, which is used if Ansible's Python has it, made the plan better than the search had it, or proved that none is;
+          V(search) otherwise.
+      type: str
     direction:
       description: Whose list decided.
       type: str

@@ -30,6 +30,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._shortage import (
     Shortage,
     find_shortage,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._solver import improve
 from ansible_collections.vfio.migration.plugins.plugin_utils._supply import (
     Placed,
     Supply,
@@ -78,6 +79,9 @@ class _Draft:
         search = Search(self.supply, self.supply.items, self.supply.bins, spread, budget, progress)
         self.shortage: Shortage | None = None
         found = search.run(self._missing)
+        self.solver = "search"
+        self._is_short = False
+        self._sharpen(search, found, spread)
         self.placed = sorted(
             itertools.chain.from_iterable(
                 self._realise(number, held) for number, held in found.bins.items()
@@ -92,6 +96,25 @@ class _Draft:
         elements = Counter(itertools.chain.from_iterable(b.state for b in self.supply.bins))
         self.shortage = find_shortage(self.supply, demands, elements)
         return self.shortage.missing if self.shortage else 0
+
+    def _sharpen(self, search: Search, found: Found, spread: bool) -> None:
+        """Asks the solver, if there is one, where neither is all placed as well as can be nor as much as can be."""
+        items = self.supply.items
+        placed = {item for held in found.bins.values() for item, way in held}
+        unplaced = [number for number in range(len(items)) if number not in placed]
+        devices = sum(len(items[number].shape) for number in unplaced)
+        if found.complete or (not unplaced and search.is_cheapest(found)):
+            return
+        if self.shortage and devices <= self.shortage.missing:
+            return
+        left = [number for number in unplaced if search.kinds_for(items[number].shape)]
+        improved = improve(self.supply, items, self.supply.bins, found.bins, left, spread)
+        if improved is not None:
+            count = sum(map(len, improved.bins.values()))
+            found.bins = improved.bins
+            found.complete = improved.best and count == len(items)
+            self._is_short = improved.most and count < len(placed) + len(left)
+            self.solver = "ortools"
 
     def _realise(self, number: int, held: list[tuple[int, Way]]) -> t.Iterator[Placed]:
         """What was placed on one host, in that order: equal elements are interchangeable, the first one is taken."""
@@ -115,7 +138,8 @@ class _Draft:
             if self._request.kept:
                 return "feasible"
             return "optimal" if found.complete or search.is_cheapest(found) else "feasible"
-        proven = found.complete or self.shortage is not None or search.is_hopeless()
+        proven = found.complete or self.shortage is not None or self._is_short
+        proven = proven or search.is_hopeless()
         return "infeasible" if proven else "unproven"
 
 
@@ -153,6 +177,7 @@ class _Report:
                 devices.append(self._for_vfio_mdev(source, target))
         return {
             "status": self._draft.status,
+            "solver": self._draft.solver,
             "direction": self._request.direction,
             "policy": self._request.policy,
             "placements": [placement for placement, source in placements],
