@@ -17,9 +17,9 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet import (
     Fleet,
     FleetError,
     Host,
+    obstacle,
     why_unknown,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._pairs import obstacle
 from ansible_collections.vfio.migration.plugins.plugin_utils._plan import (
     Request,
     make_plan,

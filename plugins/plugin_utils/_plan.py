@@ -32,9 +32,9 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet import (
     Host,
     MdevType,
     Parent,
+    obstacle,
     why_unknown,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._pairs import obstacle
 from ansible_collections.vfio.migration.plugins.plugin_utils._sentences import (
     held,
     nearest,
