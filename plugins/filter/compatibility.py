@@ -88,7 +88,9 @@ _value:
       type: list
       elements: dict
     warnings:
-      description: What the verdict had to assume.
+      description:
+        - What the verdict had to assume, and, of drivers that state no descriptor, what their vendors ask for that sysfs does not
+          tell, with the document that says so.
       type: list
       elements: str
 """

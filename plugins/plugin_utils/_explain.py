@@ -16,9 +16,9 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet import (
     Device,
     Fleet,
     FleetError,
+    obstacle,
     why_unknown,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._pairs import obstacle
 from ansible_collections.vfio.migration.plugins.plugin_utils._plan import make_plan
 from ansible_collections.vfio.migration.plugins.plugin_utils._reasons import nearest_misses
 from ansible_collections.vfio.migration.plugins.plugin_utils._request import Request, requested

@@ -18,8 +18,8 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet import (
     Host,
     MdevType,
     Parent,
+    obstacle,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._pairs import obstacle
 from ansible_collections.vfio.migration.plugins.plugin_utils._request import Guest, Request
 from ansible_collections.vfio.migration.plugins.plugin_utils._sentences import (
     nearest,

@@ -597,7 +597,7 @@ class _Exact:
         return self._better
 
     def _rating(self, more: int = 0) -> tuple[int, ...]:
-        load = max(self._hosts.load) if self._spread else 0
+        load = max(self._hosts.load, default=0) if self._spread else 0
         cost = self._cost + more
         return (self._left, cost // NEW, load, cost % NEW)
 

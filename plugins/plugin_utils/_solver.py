@@ -350,8 +350,8 @@ class _Model:
             if any(self._elements.moves(element, demand) for element in set(state))
         }
         placed = [
-            (kind, self.programme.variable(len(members)))
-            for kind, members in self._kinds.items()
+            (kind, self.programme.variable(self._most(kind, state)))
+            for kind in self._kinds
             if taken.issuperset(kind[0])
             and kind[1] != number
             and not kind[2] & self._bins[number].groups
@@ -360,9 +360,18 @@ class _Model:
         self._add_flow(part, state, {demand for kind, count in placed for demand in kind[0]})
         return placed
 
+    def _most(self, kind: _Kind, state: State) -> int:
+        """How many items of a kind a part has room for at most."""
+        room = min(
+            sum(self._elements.room(each) for each in state if self._elements.moves(each, demand))
+            // devices
+            for demand, devices in Counter(kind[0]).items()
+        )
+        return min(len(self._kinds[kind]), room, 1 if kind[2] else room)
+
     def _add_flow(self, part: _Part, state: State, demands: set[int]) -> None:
         flows = self._flows[part] = {
-            step: self.programme.variable(len(state)) for step in self._steps(state, demands)
+            step: self.programme.variable(most) for step, most in self._steps(state, demands)
         }
         arriving: dict[int, _Terms] = defaultdict(list)
         balance: dict[int, _Terms] = defaultdict(list)
@@ -381,22 +390,29 @@ class _Model:
             for element, terms in balance.items()
         ]
 
-    def _steps(self, state: State, demands: set[int]) -> list[_Step]:
-        """The steps that elements can take from a state on; notes what each costs."""
-        steps: dict[_Step, int] = {}
-        reached = set(state)
-        ahead = list(reached)
+    def _steps(self, state: State, demands: set[int]) -> list[tuple[_Step, int]]:
+        """The steps that elements can take from a state on, and how many may; notes what each costs."""
+        takers: Counter[_Step] = Counter()
+        for element, count in Counter(state).items():
+            for step in self._steps_from(element, demands):
+                takers[step] += count
+        return sorted(takers.items(), key=lambda each: (each[0][:2], each[0][2] is None, each[0]))
+
+    def _steps_from(self, first: int, demands: set[int]) -> set[_Step]:
+        steps: set[_Step] = set()
+        reached = {first}
+        ahead = [first]
         while ahead:
             element = ahead.pop()
             for demand in demands:
                 for move in self._elements.moves(element, demand):
                     step = (element, demand, move.becomes)
-                    steps[step] = min(move.cost, steps.get(step, move.cost))
+                    steps.add(step)
+                    self._costs[step] = min(move.cost, self._costs.get(step, move.cost))
                     if move.becomes is not None and move.becomes not in reached:
                         reached.add(move.becomes)
                         ahead.append(move.becomes)
-        self._costs.update(steps)
-        return sorted(steps, key=lambda step: (step[:2], step[2] is None, step))
+        return steps
 
     def _add_kinds(self) -> None:
         """No more items of a kind are placed than there are."""

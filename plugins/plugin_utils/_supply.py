@@ -32,8 +32,8 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet import (
     Fleet,
     MdevType,
     Parent,
+    obstacle,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._pairs import obstacle
 from ansible_collections.vfio.migration.plugins.plugin_utils._request import Guest, Request
 from ansible_collections.vfio.migration.plugins.plugin_utils._search import (
     AGAIN,
@@ -58,7 +58,7 @@ def named_id(source: Device, count: int = 0) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Offer:
+class Choice:
     """One target for a device: one of a group of equal devices, or a new mdev of ``mdev_type``."""
 
     existing: Existing | None = None
@@ -78,7 +78,7 @@ class Placed:
     guest: int
     source: Device
     host: str
-    offer: Offer
+    offer: Choice
     device: Device | None
     parent: Parent | None
 
@@ -409,7 +409,7 @@ class Supply:
         cost = OTHER * (target.type != source.type)
         cost += AGAIN * (prepared is not None and prepared not in made_for)
         left = self._number(_Pool(pool.group, pool.size - 1)) if pool.size > 1 else None
-        yield Move(left, cost, Offer(existing=existing))
+        yield Move(left, cost, Choice(existing=existing))
 
     def _making(self, opened: _Opened, demand: int) -> t.Iterator[Move]:
         source, prepared = self._demands[demand]
@@ -436,7 +436,7 @@ class Supply:
             if self._request.policy == "pack":
                 cost += OPENED * (opened.used == 0 and not kind.is_open)
             left = self._number(_Opened(opened.kind, only, used)) if used < full else None
-            yield Move(left, cost, Offer(mdev_type=mdev_type, creatable=made))
+            yield Move(left, cost, Choice(mdev_type=mdev_type, creatable=made))
 
 
 def makes_one_type(parent: Parent) -> bool:

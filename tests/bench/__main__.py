@@ -3,15 +3,16 @@
 
 """Measures what matters to big fleets and busy hosts: ``make bench``.
 
-Reading and matching patterns stands beside reading the same bytes as JSON. The CPU time of ``vfio_migration_facts``
-on a lab host with 24 mediated devices stands beside that of ``ansible.builtin.ping``, which does nothing but be an
-Ansible module, and of ``mdevctl list`` plus ``mdevctl types``. What counts are the ratios: what is compared is
-measured in turn, round by round, on one machine.
+Reading and matching patterns stands beside reading the same bytes as JSON; pairs for big fleets beside what ``fleet.py``
+names. The CPU time of ``vfio_migration_facts`` on a lab host with 24 mediated devices stands beside that of
+``ansible.builtin.ping``, which does nothing but be an Ansible module, and of ``mdevctl list`` plus ``mdevctl types``.
+What counts are the ratios: what is compared is measured in turn, round by round, on one machine.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import re
 import statistics
 import subprocess
@@ -157,6 +158,14 @@ def report(rounds: list[tuple[float, float, float]]) -> None:
     print(f"The bar for vfio_migration_facts is {BAR} times ping: {verdict}.")
 
 
+def measure_fleets() -> None:
+    """Print what pairs for big fleets cost."""
+    module = "ansible_collections.vfio.migration.tests.bench.fleet"
+    env = os.environ | {"PYTHONPATH": ".collections"}
+    subprocess.run([sys.executable, "-m", module], env=env, check=True)
+
+
 if __name__ == "__main__":
     measure_patterns()
+    measure_fleets()
     report(measure_gathering())

@@ -130,7 +130,7 @@ def problems(draw, items: int = 4, bins: int = 3, devices: int = 3) -> Problem:
             draw(st.none() | st.integers(0, 4)),
             draw(GROUPS),
         )
-        for _bin in range(draw(st.integers(1, bins)))
+        for _bin in range(draw(st.integers(0, bins)))
     ]
     demands = st.sampled_from(
         draw(st.lists(st.integers(0, len(elements.demands) - 1), min_size=1, max_size=3))
@@ -138,7 +138,7 @@ def problems(draw, items: int = 4, bins: int = 3, devices: int = 3) -> Problem:
     guests = [
         Item(
             tuple(draw(st.lists(demands, min_size=1, max_size=devices))),
-            draw(st.none() | st.integers(0, len(hosts) - 1)),
+            draw(st.sampled_from([None, *range(len(hosts))])),
             draw(GROUPS),
         )
         for _item in range(draw(st.integers(1, items)))
@@ -158,7 +158,7 @@ class Placements:
     def best(self, start: int = 0, left: int = 0, cost: int = 0) -> tuple[int, ...]:
         """The least rating of all: devices left, the grave tiers of the cost, the highest load, the other tiers."""
         if start == len(self._problem.items):
-            load = max(self._loads) if self._problem.spread else 0
+            load = max(self._loads, default=0) if self._problem.spread else 0
             return (left, cost // NEW, load, cost % NEW)
         item = self._problem.items[start]
         ratings = [self.best(start + 1, left + len(item.shape), cost)]

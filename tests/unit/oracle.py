@@ -143,6 +143,12 @@ def _spell(name: str, text: str) -> str:
     return text.lower().replace("0x", "").replace(":", "") if name == "pci_id" else text
 
 
+def _rendered(name: str, parts: list[tuple[str, str]], binding: dict) -> str:
+    return "".join(
+        _spell(name, part if kind == "text" else str(binding[part])) for kind, part in parts
+    )
+
+
 class OracleSet:
     """One set of ``compatible``; raises ``Void``."""
 
@@ -188,13 +194,13 @@ class OracleSet:
         """A device that fits under ``binding``, as far as one can."""
         device = {}
         for name, parts in self._parts.items():
-            text = "".join(part if kind == "text" else str(binding[part]) for kind, part in parts)
+            text = _rendered(name, parts, binding)
             if name in self._trees:
                 try:
                     text = str(_evaluate(self._trees[name], binding))
                 except ZeroDivisionError:
                     text = "0"
-            device[name] = _spell(name, text)
+            device[name] = text
         return device
 
     def failing(self, binding: dict, subject: dict[str, str]) -> dict[str, str]:
@@ -215,15 +221,14 @@ class OracleSet:
         if name not in subject:
             return "present"
         if name == "software_version":
-            rendered = (part if kind == "text" else str(binding[part]) for kind, part in parts)
-            return _version_rule("".join(rendered), subject)
+            return _version_rule(_rendered(name, parts, binding), subject)
         if name in self._trees:
             return "expression"
         return "one_of" if any(kind == "variable" for kind, part in parts) else "equal"
 
     def _fits(self, name: str, binding: dict, subject: dict[str, str]) -> bool:
         parts, actual = self._parts[name], subject.get(name)
-        rendered = "".join(part if kind == "text" else str(binding[part]) for kind, part in parts)
+        rendered = _rendered(name, parts, binding)
         if name == "software_version":
             return not parts or self._version_fits(rendered, subject)
         if name in self._trees:
@@ -234,7 +239,7 @@ class OracleSet:
             return result.denominator == 1 and _integer(actual) == result
         if len(parts) == 1 and parts[0][0] == "variable" and isinstance(binding[parts[0][1]], int):
             return _integer(actual) == binding[parts[0][1]]
-        return _spell(name, rendered) == (actual or "")
+        return rendered == _spell(name, actual or "")
 
     def _version_fits(self, stated: str, subject: dict[str, str]) -> bool:
         actual = subject.get("software_version", "")

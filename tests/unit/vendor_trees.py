@@ -15,6 +15,7 @@ from ansible_collections.vfio.migration.tests.unit.sysfs_trees import UUIDS, Tre
 
 UUID = UUIDS[0]
 MDEV_ABI = "Linux, Documentation/ABI/testing/sysfs-bus-vfio-mdev"
+MODULE_ABI = "Linux, Documentation/ABI/stable/sysfs-module"
 PF = "0000:3b:00.0"
 VF = "0000:3b:00.4"
 
@@ -23,8 +24,8 @@ VF = "0000:3b:00.4"
 class VendorTree:
     """``files`` are those below the device, by path; ``parent`` those below a mediated device's parent.
 
-    ``physical`` are those of a virtual function's physical function. ``own`` is the ``self`` expected. ``release`` is the
-    kernel's.
+    ``physical`` are those of a virtual function's physical function. ``own`` is the ``self`` expected. ``version`` is
+    the module's, ``release`` the kernel's.
     """
 
     driver: str
@@ -41,6 +42,7 @@ class VendorTree:
     parent: dict[str, str] = field(default_factory=dict)
     physical: dict[str, str] = field(default_factory=dict)
     name: str = ""
+    version: str = ""
     release: str = ""
 
     @property
@@ -64,6 +66,9 @@ class VendorTree:
             tree.link(f"{self.place}/physfn", f"devices/pci0000:3a/{PF}")
         for path, text in self.physical.items():
             tree.write(f"devices/pci0000:3a/{PF}/{path}", text + "\n")
+        if self.version:
+            bus = "pci" if self.kind == "pci" else "any"
+            tree.write(f"bus/{bus}/drivers/{self.driver}/module/version", self.version + "\n")
         if self.release:
             tree.write("kernel/osrelease", self.release + "\n")
 
@@ -131,6 +136,7 @@ def variant(
     device: str,
     supported: bool | None = True,
     told: dict[str, str] | None = None,
+    source: str = "Linux, drivers/vfio/pci/*/Kconfig; Documentation/ABI/testing/sysfs-bus-pci",
     **others: t.Any,
 ) -> VendorTree:
     """A virtual function bound to a driver of Linux's drivers/vfio/pci; ``told`` is what else is in ``self``."""
@@ -141,7 +147,7 @@ def variant(
     }
     return VendorTree(
         driver=driver,
-        source="Linux, drivers/vfio/pci/*/Kconfig; Documentation/ABI/testing/sysfs-bus-pci",
+        source=source,
         files=ids(vendor, device, vendor, "0001"),
         own={
             "software_version": "0.0",
@@ -162,7 +168,8 @@ def nvidia_function(current: str, supported: bool | None, evidence: str) -> Vend
     return VendorTree(
         driver="nvidia",
         name=f"nvidia-{current}",
-        source="NVIDIA, kubevirt-gpu-device-plugin, README.md; listing of a host in bigstack-oss/cubecos#312",
+        source="NVIDIA, kubevirt-gpu-device-plugin, README.md; listing of a host in bigstack-oss/cubecos#312;"
+        f" {MODULE_ABI}",
         files={
             **ids("10de", "2336", "10de", "18be"),
             "nvidia/creatable_vgpu_types": "ID    : vGPU Name",
@@ -173,7 +180,7 @@ def nvidia_function(current: str, supported: bool | None, evidence: str) -> Vend
             "nvidia/warm_update": "0",
         },
         own={
-            "software_version": "0.0",
+            "software_version": "570.133.10",
             "device_api": "vfio-pci",
             "type": "pci-10de2336-10de18be",
             "pci_id": "10de2336",
@@ -181,6 +188,7 @@ def nvidia_function(current: str, supported: bool | None, evidence: str) -> Vend
             "current_vgpu_type": current,
             "vgpu_params": "frame_rate_limiter=0",
         },
+        version="570.133.10",
         supported=supported,
         evidence=evidence,
     )
@@ -248,6 +256,7 @@ QAT = variant(
     "qat_vfio_pci",
     "8086",
     "4941",
+    source="Linux, Documentation/ABI/testing/sysfs-driver-qat; drivers/vfio/pci/qat/Kconfig",
     physical={"qat/cfg_services": "sym;dc"},
     told={"cfg_services": "sym;dc"},
 )
@@ -277,13 +286,13 @@ TREES = (
     matrix("vfio_ap-adapters", {"matrix": "05.\n06."}, {"domains": ""}),
     VendorTree(
         driver="nvidia",
-        source=f"{MDEV_ABI}; NVIDIA, kubevirt-gpu-device-plugin, README.md",
+        source=f"{MDEV_ABI}; NVIDIA, kubevirt-gpu-device-plugin, README.md; {MODULE_ABI}",
         mdev_type="nvidia-474",
         type_name="NVIDIA A100-10C",
         parent=ids("10de", "20b5", "10de", "1533"),
         files={"nvidia/vgpu_params": "disable_vnc=1", "nvidia/placement_id": "0"},
         own={
-            "software_version": "0.0",
+            "software_version": "550.90.05",
             "device_api": "vfio-pci",
             "type": "nvidia-474",
             "pci_id": "10de20b5",
@@ -292,6 +301,7 @@ TREES = (
             "subsystem_id": "10de1533",
             "vgpu_params": "disable_vnc=1",
         },
+        version="550.90.05",
         supported=None,
         evidence="unknown",
     ),

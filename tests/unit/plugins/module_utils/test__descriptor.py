@@ -170,7 +170,13 @@ def test_what_is_printed_reads_back_the_same(attribute_sets):
     assert sets(printed) == normal
 
 
-@given(st.binary(max_size=300))
+LINES = st.sampled_from(
+    [b"a=1", b"a = 2", b"b=", b"=", b"COMPATIBLE:", b"", b" ", b"type", b'x="y"', b"mdev_type=z"]
+    + [b"z={v:int:1}", b"\xc3=1", b"n=\x00", b"m=" + b"x" * 1025, b"l" * 256 + b"=1", b"a=1=2\r"]
+)
+
+
+@given(st.one_of(st.binary(max_size=300), st.lists(LINES, max_size=70).map(b"\n".join)))
 def test_any_bytes_are_read_or_refused(raw):
     try:
         for pairs in _descriptor.parse_sets(_descriptor.decode(raw)):

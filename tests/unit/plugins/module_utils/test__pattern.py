@@ -6,15 +6,19 @@
 from __future__ import annotations
 
 import itertools
+import sys
 
 import pytest
 from ansible_collections.vfio.migration.plugins.module_utils import _pattern
 from ansible_collections.vfio.migration.tests.unit.fleets import COMPATIBLE, gvt_self, sets
+from ansible_collections.vfio.migration.tests.unit.worst_patterns import (
+    BASE,
+    SELF,
+    WORST,
+    integers,
+)
 from hypothesis import given
 from hypothesis import strategies as st
-
-BASE = {"device_api": "vfio-pci", "type": "t", "pci_id": "80865963"}
-SELF = {**BASE, "software_version": "1.0.0"}
 
 
 def match(value: str, actual: str | None, **others: str) -> dict:
@@ -78,13 +82,18 @@ def test_every_construct_matches_what_it_means_and_nothing_else(value, good, bad
         ("x{", "the name of a variable, or '{{' for a literal brace at column 3"),
         ("x}", "'}}' for a literal brace at column 2"),
         ("{v:real:1}", "the type int or string at column 4"),
-        ("{v:int:}", "an integer of at most 18 digits at column 8"),
-        ("{v:int:1,}", "an integer of at most 18 digits at column 10"),
-        ("{v:int:1234567890123456789}", "an integer of at most 18 digits at column 8"),
-        ("{v:string:a}", "a string in double quotes at column 11"),
-        ('{v:string:"a}', "a string in double quotes at column 11"),
-        ("{v:int:1", "an integer of at most 18 digits at column 8"),
+        ("{v:int:1;2}", "an integer of at most 18 digits, then ',' or '}' at column 8"),
+        ("{v:int:}", "an integer of at most 18 digits, then ',' or '}' at column 8"),
+        ("{v:int:1,}", "an integer of at most 18 digits, then ',' or '}' at column 10"),
+        (
+            "{v:int:1234567890123456789}",
+            "an integer of at most 18 digits, then ',' or '}' at column 8",
+        ),
+        ("{v:string:a}", "a string in double quotes, then ',' or '}' at column 11"),
+        ('{v:string:"a}', "a string in double quotes, then ',' or '}' at column 11"),
+        ("{v:int:1", "an integer of at most 18 digits, then ',' or '}' at column 8"),
         ("{v:int:1}{v:int:2}", "the same values for 'v' wherever it is declared at column 12"),
+        ("{v:int:1}+1234567890123456789", "an integer of at most 18 digits at column 11"),
         ("{v:int:1}+", "an integer or a variable after the last operator at column 10"),
         ("{v:int:1}+*2", "an integer, a variable, '-' or '(' at column 11"),
         ("({v:int:1}+2", "a ')' for every '(' at column 12"),
@@ -211,23 +220,68 @@ def test_an_empty_list_of_sets_matches_nothing_and_says_so():
 
 
 HOSTILE = {
-    "five variables of a hundred values in one sum": {
-        **{f"n{n}": f"{{v{n}:int:{','.join(map(str, range(100)))}}}" for n in range(5)},
-        "sum": "+".join(f"{{v{n}}}" for n in range(5)),
-    },
-    "ambiguous text": {"z": "".join(f'{{v{n}:string:"x","xx"}}' for n in range(40))},
-    "a thousand parentheses": {"z": "(" * 500 + "{v:int:1}+1" + ")" * 500},
-    "three hundred variables": {"z": "{v:int:1}" + "{v}" * 300 + "x"},
-    "unclosed": {"z": "{" * 1024},
+    **WORST,
+    "a thousand parentheses": ({**BASE, "z": "(" * 500 + "{v:int:1}+1" + ")" * 500}, SELF),
+    "three hundred variables": ({**BASE, "z": "{v:int:1}" + "{v}" * 300 + "x"}, SELF),
+    "unclosed": ({**BASE, "z": "{" * 1024}, SELF),
+    "unclosed after many values": ({**BASE, "z": "{v:int:" + "1," * 500}, SELF),
 }
 
 
-@pytest.mark.parametrize("attributes", HOSTILE.values(), ids=HOSTILE)
-def test_hostile_patterns_end_in_a_verdict(attributes):
-    subject = {**SELF, "z": "x" * 60 + "y", "sum": "495"}
-    result = _pattern.match([{**BASE, **attributes}], subject)
-    assert result["set"] is None
-    assert result["reasons"]
+@pytest.mark.parametrize(("pattern", "device"), HOSTILE.values(), ids=HOSTILE)
+def test_no_set_makes_work_without_bound(pattern, device):
+    calls = []
+
+    def count(frame, event, argument):
+        calls[-1] += event in ("call", "c_call")
+
+    def counted(function):
+        calls.append(0)
+        sys.setprofile(count)
+        try:
+            return function(device)
+        except _pattern.Void as void:
+            return void
+        finally:
+            sys.setprofile(None)
+
+    parsed = counted(lambda device: _pattern.Pattern(pattern))
+    if isinstance(parsed, _pattern.Pattern):
+        bound = counted(parsed.binding)
+        assert isinstance(bound, dict) or counted(parsed.failures)
+    assert max(calls) < 60_000
+
+
+def test_4096_bindings_are_tried():
+    pattern = {**BASE, "z": "*".join(f"{{v{n}:int:{integers(16, 1)}}}" for n in range(3))}
+    for actual, found in (("4096", 0), ("4097", None)):
+        result = _pattern.match([pattern], {**SELF, "z": actual})
+        assert result["set"] == found
+    (reason,) = result["reasons"]
+    assert reason["rule"] == "expression"
+
+
+def test_a_set_of_too_many_parts_is_void():
+    pattern = {**BASE, **{f"n{n}": "{v:int:1}" + "{v}" * 300 for n in range(20)}}
+    (reason,) = _pattern.match([pattern], SELF)["reasons"]
+    assert (reason["rule"], reason["attribute"]) == ("void_set", "n17")
+    assert reason["expected"].startswith("a smaller set: at most ")
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ("{v:int:999999999999999999}" + "*{v}" * 249, "has more than 1024 digits"),
+        ("1/{v:int:999999999999999999}" + "/{v}" * 240, "has more than 1024 digits"),
+        ("{v:int:999999999999999999}" + "{v}" * 249, "has more than 1024 characters"),
+    ],
+)
+def test_a_value_that_no_device_can_have_is_none(value, words):
+    bound = {**BASE, "y": value, "z": "x{v}"}
+    subject = {**SELF, "y": "1", "z": "x999999999999999999"}
+    (reason,) = _pattern.match([bound], subject)["reasons"]
+    assert words in reason["expected"]
+    assert _pattern.Pattern(bound).completion({}, {}) is None
 
 
 def test_more_values_than_the_limit_make_a_set_void_for_that_device():

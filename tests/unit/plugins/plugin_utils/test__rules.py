@@ -58,6 +58,13 @@ def test_rule_first_equals():
     assert sets("a=b=c") == [{"a": "b=c"}]
 
 
+def test_rule_names():
+    assert sets("a_b.c-1=1") == [{"a_b.c-1": "1"}]
+    for text in ("=1", "a b=1", "a/b=1", "x" * 256 + "=1"):
+        with pytest.raises(Malformed):
+            sets(text)
+
+
 def test_rule_once():
     with pytest.raises(Malformed):
         sets("a=1\na=1")
@@ -86,7 +93,7 @@ def test_rule_older_names():
 
 
 def test_rule_quotes():
-    assert sets('a="x y"') == [{"a": "x y"}]
+    assert sets('a="x y"\nb="x" "y"') == [{"a": "x y", "b": '"x" "y"'}]
 
 
 def test_rule_device_api():
@@ -95,6 +102,8 @@ def test_rule_device_api():
 
 def test_rule_pci_id():
     assert judged(BASE.replace("80865963", "0x8086:0x5963"))["compatible"]
+    for pattern in ('0x8086:{v:string:"5963"}', '8086{v:string:"0x:5963"}'):
+        assert judged(BASE.replace("80865963", pattern))["compatible"]
 
 
 def test_rule_musts_of_self():
@@ -152,6 +161,7 @@ def test_rule_int():
 def test_rule_string():
     assert fits('{v:string:"a,b","c"}', "a,b")
     assert not fits('{v:string:"a,b","c"}', "a")
+    assert fits('x{v:string:"{","{{w}}"}', "x{{w}}")
 
 
 def test_rule_again():
@@ -168,6 +178,8 @@ def test_rule_arithmetic():
     assert fits("({v:int:3} + 1) * 2", "8")
     assert not fits("V{v:int:4}/2", "V2")
     assert fits("V{v:int:4}/2", "V4/2")
+    assert fits("({v:int:4})", "(4)")
+    assert fits('{v:string:"4"}/2', "4/2")
 
 
 def test_rule_precedence():
@@ -206,6 +218,7 @@ def test_rule_void_undeclared():
 
 def test_rule_void_two_declarations():
     assert is_void("{v:int:1}{v:int:2}")
+    assert is_void("{v:int:1,2}{v:int:2,1}")
     assert not is_void("{v:int:1}{v:int:1}")
 
 
@@ -223,7 +236,23 @@ def test_rule_void_syntax():
     assert is_void("({v:int:1}+1")
 
 
+def test_rule_void_version():
+    (reason,) = judged(BASE + "software_version=1")["reasons"]
+    assert (reason["attribute"], reason["rule"]) == ("software_version", "void_set")
+    assert judged(BASE + "software_version={v:int:2,1}.0")["compatible"]
+    assert not judged(BASE + "software_version={v:int:2,0}.0")["compatible"]
+
+
 def test_rule_void_limit():
+    for value, count in (
+        ("{v:int:1}" * 100, 20),
+        ("{v:int:" + "1," * 200 + "1}", 30),
+        ("{v:int:1}" + "+1" * 200, 10),
+    ):
+        lines = [f"n{n}={value}\n" for n in range(count)]
+        (reason,) = judged(BASE + "".join(lines))["reasons"]
+        assert reason["rule"] == "void_set"
+        assert "a smaller set" in reason["expected"]
     pattern = "".join(f'{{v{n}:string:"1","11"}}' for n in range(40))
     result = judged(f"{BASE}z={pattern}\n", f"{SELF}z={'1' * 60}x\n")
     assert [reason["rule"] for reason in result["reasons"]] == ["void_set"]
@@ -268,7 +297,20 @@ def test_rule_direction():
         assert verdict(one, other, direction)["direction_conflict"]
 
 
+def named_in_the_guide(section: str) -> list[str]:
+    text = GUIDE.read_text(encoding="utf-8").partition(f"{section}\n---")[2].partition("\n---")[0]
+    return sorted(re.findall(r"^   \* - ``([a-z_-]+)``$", text, re.MULTILINE))
+
+
 def test_the_guide_and_the_tests_name_the_same_rules():
-    named = re.findall(r"^   \* - ``([a-z-]+)``$", GUIDE.read_text(encoding="utf-8"), re.MULTILINE)
     tested = [name for name in globals() if name.startswith("test_rule_")]
-    assert sorted(named) == sorted(name[len("test_rule_") :].replace("_", "-") for name in tested)
+    rules = sorted(name[len("test_rule_") :].replace("_", "-") for name in tested)
+    assert named_in_the_guide("The rules") == rules
+
+
+def test_the_guide_names_every_reason():
+    reasons = ["equal", "expression", "no_descriptor", "one_of", "present"]
+    assert named_in_the_guide("What a verdict says") == [
+        *reasons,
+        *("version_major", "version_minor", "void_set"),
+    ]

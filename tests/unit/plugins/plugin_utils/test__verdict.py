@@ -148,10 +148,20 @@ ATTRIBUTES = st.fixed_dictionaries(
         "mdev_type": st.sampled_from(["1", "2", "4", "8"]),
     }
 ).map(lambda drawn: gvt_self(**drawn))
-DESCRIPTORS = st.builds(
-    lambda own, sets: {"self": own, "compatible": sets},
+PATTERNS = st.one_of(
     ATTRIBUTES,
-    st.lists(st.one_of(ATTRIBUTES, st.just(gvt()["compatible"][0])), max_size=3),
+    st.just(gvt()["compatible"][0]),
+    st.sampled_from(
+        [
+            {"device_api": "vfio-pci", "type": "i915-GVTg_V5_{n:int:2,4}"},
+            {"device_api": "vfio-pci", "type": "i915-GVTg_V5_4", "aggregator": "{n}"},
+            {"device_api": "vfio-pci", "type": "i915-GVTg_V5_{n:int:4,8}", "aggregator": "{n} / 4"},
+            {"type": "i915-GVTg_V5_4"},
+        ]
+    ),
+)
+DESCRIPTORS = st.builds(
+    lambda own, sets: {"self": own, "compatible": sets}, ATTRIBUTES, st.lists(PATTERNS, max_size=3)
 )
 
 
@@ -166,10 +176,47 @@ def test_both_is_the_conjunction_and_either_the_disjunction(source, target):
     assert judge(source, target)["direction_conflict"] == (one != other)
 
 
-@given(DESCRIPTORS, DESCRIPTORS, ATTRIBUTES)
-def test_adding_a_set_never_removes_a_pair(source, target, extra):
-    more = source | {"compatible": [*source["compatible"], extra]}
-    assert judge(source, target)["compatible"] <= judge(more, target)["compatible"]
+@given(DESCRIPTORS, DESCRIPTORS, PATTERNS, st.integers(0, 3), st.sampled_from(DIRECTIONS))
+def test_adding_a_set_never_removes_a_pair(source, target, extra, place, direction):
+    def more(descriptor: dict) -> dict:
+        sets = descriptor["compatible"]
+        return descriptor | {"compatible": [*sets[:place], extra, *sets[place:]]}
+
+    before = judge(source, target, direction)["compatible"]
+    assert before <= judge(more(source), target, direction)["compatible"]
+    assert before <= judge(source, more(target), direction)["compatible"]
+
+
+@given(DESCRIPTORS, DESCRIPTORS, st.sampled_from(DIRECTIONS), st.randoms())
+def test_the_order_of_attributes_never_matters(source, target, direction, random):
+    def shuffled(attributes: dict) -> dict:
+        return dict(random.sample(list(attributes.items()), len(attributes)))
+
+    def reordered(descriptor: dict) -> dict:
+        sets = [shuffled(each) for each in descriptor["compatible"]]
+        return {"compatible": sets, "self": shuffled(descriptor["self"])}
+
+    assert judge(reordered(source), reordered(target), direction) == judge(
+        source, target, direction
+    )
+
+
+@given(DESCRIPTORS, DESCRIPTORS, st.sampled_from(DIRECTIONS), st.randoms())
+def test_the_order_of_sets_never_matters(source, target, direction, random):
+    def reordered(descriptor: dict) -> dict:
+        sets = descriptor["compatible"]
+        return descriptor | {"compatible": random.sample(sets, len(sets))}
+
+    def reasons(verdict: dict) -> list[str]:
+        return sorted(str(reason | {"set": None}) for reason in verdict["reasons"])
+
+    one, other = (
+        judge(source, target, direction),
+        judge(reordered(source), reordered(target), direction),
+    )
+    assert one["compatible"] == other["compatible"]
+    assert one["direction_conflict"] == other["direction_conflict"]
+    assert reasons(one) == reasons(other)
 
 
 @given(DESCRIPTORS, DESCRIPTORS)

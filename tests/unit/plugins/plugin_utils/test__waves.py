@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet import read_fleet
 from ansible_collections.vfio.migration.plugins.plugin_utils._request import Guest, requested
-from ansible_collections.vfio.migration.plugins.plugin_utils._supply import Offer, Placed
+from ansible_collections.vfio.migration.plugins.plugin_utils._supply import Choice, Placed
 from ansible_collections.vfio.migration.plugins.plugin_utils._waves import Waves
 from ansible_collections.vfio.migration.tests.unit.fleets import device, host
 from hypothesis import event, given
@@ -30,7 +30,7 @@ def waves_of(moves: dict[int, int], count: int) -> tuple[Waves, list[Guest]]:
     guests = one_device_each(max([count, *(each + 1 for each in moves.values())]))
     placed = [
         Placed(
-            guest, guests[guest].devices[0], guests[to].host, Offer(), guests[to].devices[0], None
+            guest, guests[guest].devices[0], guests[to].host, Choice(), guests[to].devices[0], None
         )
         for guest, to in moves.items()
     ]
