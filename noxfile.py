@@ -107,8 +107,9 @@ def fuzz(session: nox.Session) -> None:
 def bench_smoke(session: nox.Session) -> None:
     """Check that the benchmarks of big fleets run and that their results are right; no time is judged."""
     session.install("ansible-core")
-    module = "ansible_collections.vfio.migration.tests.bench.fleet"
-    session.run("python", "-m", module, "--smoke", env={"PYTHONPATH": ".collections"})
+    for part in ("fleet", "plans"):
+        module = f"ansible_collections.vfio.migration.tests.bench.{part}"
+        session.run("python", "-m", module, "--smoke", env={"PYTHONPATH": ".collections"})
 
 
 @nox.session

@@ -45,6 +45,8 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._search import (
 # CP-SAT solves what is smaller, or nearly so, and makes little of what is bigger.
 MAX_ITEMS = 150
 _MAX_VARIABLES = 5_000
+# Pieces of one plan that have nothing to do with each other, each solved in a process of its own.
+_MAX_PIECES = 4
 # Of a piece that is cut out; each finds its place better the fewer they are.
 _MAX_LEFT = 30
 # In units of CP-SAT's deterministic time, which are seconds at most on a fast machine.
@@ -87,9 +89,25 @@ def improve(
     """
     if not sys.executable or importlib.util.find_spec("ortools") is None:
         return None
-    model = _model(elements, items, bins, held, left, spread)
-    if model is None:
+    groups = _Pieces(elements, items, bins, held, left).groups()[:_MAX_PIECES]
+    found = []
+    for group in groups:
+        model = _model(elements, items, bins, held, group, spread)
+        improved = model and _improve(model, held, effort / len(groups))
+        if improved:
+            held = improved.bins
+            found.append(improved)
+    if not found:
         return None
+    complete = len(found) == len(groups) and sum(map(len, groups)) == len(left)
+    return Improved(
+        bins=held,
+        most=complete and all(each.most for each in found),
+        best=complete and all(each.best for each in found),
+    )
+
+
+def _improve(model: _Model, held: Held, effort: float) -> Improved | None:
     answer = _solve(model.programme, effort)
     if answer is None:
         return None
@@ -100,7 +118,7 @@ def improve(
         improved = dict(sorted((model.others | model.plan(values)).items()))
     most = model.piece.closed and proven > 0
     best = most and proven == len(programme.objectives) and not model.others
-    if improved is held and not best and not (most and left):
+    if improved is held and not best and not (most and model.left):
         return None
     return Improved(improved, most, best)
 
@@ -139,22 +157,40 @@ class _Pieces:
         self._left = left
         self._taken: dict[State, set[int]] = {}
         self._demands = {demand for item in items for demand in item.shape}
+        self._members: dict[State, list[int]] = defaultdict(list)
+        for number, each in enumerate(bins):
+            self._members[each.state].append(number)
 
     def __iter__(self) -> t.Iterator[_Piece]:
-        bins = self._closure()
+        placed = [item for held in self._held.values() for item, way in held]
+        states = self._closure(self._left or placed)
+        bins = sorted(number for state in states for number in self._members[state])
         items = self._items_of(bins, self._left)
         if 0 < len(items) <= MAX_ITEMS:
             yield _Piece(self._useful(bins, items), items, closed=True)
         if self._left:
             yield from self._cuts()
 
-    def _closure(self) -> list[int]:
-        """The bins that the items left could use, or if there are none all items, and those in them, and so on."""
-        wanted = self._left or [item for held in self._held.values() for item, way in held]
+    def groups(self) -> list[list[int]]:
+        """The items left, those together that have to do with each other; one group of none if none are left."""
+        groups: list[list[int]] = []
+        group_of: dict[Shape, list[int]] = {}
+        for item in self._left:
+            shape = self._items[item].shape
+            if shape not in group_of:
+                states = self._closure([item])
+                new: list[int] = []
+                groups.append(new)
+                for other in {self._items[each].shape for each in self._left}:
+                    if other == shape or any(self._takes(state, other) for state in states):
+                        group_of[other] = new
+            group_of[shape].append(item)
+        return groups or [[]]
+
+    def _closure(self, wanted: t.Iterable[int]) -> set[State]:
+        """The states of the bins that items could use, and those that the items in these could use, and so on."""
         shapes = {self._items[item].shape for item in wanted}
-        members = defaultdict(list)
-        for number, each in enumerate(self._bins):
-            members[each.state].append(number)
+        members = self._members
         states: set[State] = set()
         while shapes:
             reached = {
@@ -169,7 +205,7 @@ class _Pieces:
                 for number in members[state]
                 for item, way in self._held.get(number, ())
             }
-        return sorted(number for state in states for number in members[state])
+        return states
 
     def _useful(self, bins: list[int], items: list[int]) -> list[int]:
         """The bins without those of which there are more equal ones than items."""
@@ -232,7 +268,7 @@ def _model(
     """The model of the first piece that is small enough."""
     for piece in _Pieces(elements, items, bins, held, left):
         try:
-            return _Model(elements, items, bins, held, piece, spread)
+            return _Model(elements, items, bins, held, piece, bool(left), spread)
         except _TooBig:
             continue
     return None
@@ -291,12 +327,14 @@ class _Model:
         bins: t.Sequence[Bin],
         held: Held,
         piece: _Piece,
+        left: bool,
         spread: bool,
     ) -> None:
         self._elements = elements
         self._items = items
         self._bins = bins
         self.piece = piece
+        self.left = left
         within = set(piece.bins)
         self._held = {number: each for number, each in held.items() if number in within}
         self.others = {number: each for number, each in held.items() if number not in within}

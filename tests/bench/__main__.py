@@ -3,14 +3,16 @@
 
 """Measures what matters to big fleets and busy hosts: ``make bench``.
 
-Reading and matching patterns stands beside reading the same bytes as JSON; pairs for big fleets beside what ``fleet.py``
-names. The CPU time of ``vfio_migration_facts`` on a lab host with 24 mediated devices stands beside that of
+Reading and matching patterns stands beside reading the same bytes as JSON, and beside that what the worst patterns
+known take, which must stay below 5 ms each; pairs and plans for big fleets beside what ``fleet.py`` and ``plans.py``
+name. The CPU time of ``vfio_migration_facts`` on a lab host with 24 mediated devices stands beside that of
 ``ansible.builtin.ping``, which does nothing but be an Ansible module, and of ``mdevctl list`` plus ``mdevctl types``.
 What counts are the ratios: what is compared is measured in turn, round by round, on one machine.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -71,7 +73,6 @@ def read_times() -> float:
 
 def measure_patterns() -> None:
     """Print what reading and matching a pattern costs beside reading the same bytes as JSON."""
-    sys.path.insert(0, ".collections")
     from ansible_collections.vfio.migration.plugins.module_utils import _pattern
 
     patterns = [
@@ -102,6 +103,40 @@ def measure_patterns() -> None:
     for name, values in taken.items():
         value = statistics.median(values)
         print(f"  {name:30} {1e6 * value:6.1f} us   {value / base:6.2f} times json.loads")
+
+
+def measure_worst() -> None:
+    """Print what the sets that take longest cost: CPU time, the least of the rounds."""
+    from ansible_collections.vfio.migration.plugins.module_utils import _pattern
+    from ansible_collections.vfio.migration.tests.unit.worst_patterns import WORST
+
+    slowest = dict.fromkeys(("parse", "match", "explain"), (0.0, ""))
+    for name, (attributes, device) in WORST.items():
+        calls: dict[str, t.Callable[[], t.Any]] = {
+            "parse": lambda attributes=attributes: _pattern.Pattern(attributes)
+        }
+        try:
+            parsed = _pattern.Pattern(attributes)
+            calls["match"] = lambda parsed=parsed, device=device: parsed.binding(device)
+            calls["explain"] = lambda parsed=parsed, device=device: parsed.failures(device)
+        except _pattern.Void:
+            pass
+        for step, call in calls.items():
+            slowest[step] = max(slowest[step], (least(call, _pattern.Void), name))
+    print(f"\nThe worst known pattern of {len(WORST)}, CPU time, least of {ROUNDS} rounds:")
+    for step, (value, name) in slowest.items():
+        print(f"  {step:30} {1e3 * value:6.2f} ms   {name}")
+
+
+def least(call: t.Callable[[], t.Any], expected: type[Exception]) -> float:
+    """CPU seconds that ``call``, which may raise ``expected``, takes where nothing disturbs it."""
+    taken = []
+    for _round in range(ROUNDS):
+        started = time.process_time()
+        with contextlib.suppress(expected):
+            call()
+        taken.append(time.process_time() - started)
+    return min(taken)
 
 
 def clock(taken: list[float], items: list[t.Any], call: t.Callable[[t.Any], t.Any]) -> list[t.Any]:
@@ -159,13 +194,16 @@ def report(rounds: list[tuple[float, float, float]]) -> None:
 
 
 def measure_fleets() -> None:
-    """Print what pairs for big fleets cost."""
-    module = "ansible_collections.vfio.migration.tests.bench.fleet"
+    """Print what pairs and plans for big fleets cost."""
     env = os.environ | {"PYTHONPATH": ".collections"}
-    subprocess.run([sys.executable, "-m", module], env=env, check=True)
+    for part in ("fleet", "plans"):
+        module = f"ansible_collections.vfio.migration.tests.bench.{part}"
+        subprocess.run([sys.executable, "-m", module], env=env, check=part == "fleet")
 
 
 if __name__ == "__main__":
+    sys.path.insert(0, ".collections")
     measure_patterns()
+    measure_worst()
     measure_fleets()
     report(measure_gathering())

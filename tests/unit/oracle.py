@@ -66,11 +66,12 @@ def _parse(value: str) -> tuple[list[tuple[str, str]], dict[str, list]]:
         raise Void(value) from None
     parts: list[tuple[str, str]] = []
     declared: dict[str, list] = {}
+    literal = {"opening": "{", "closing": "}"}
     for part in tree.children:
-        if part.data in ("opening", "closing"):
-            parts.append(("text", "{" if part.data == "opening" else "}"))
-        elif part.data == "character":
-            parts.append(("text", str(part.children[0])))
+        if part.data == "character" or part.data in literal:
+            text = literal.get(part.data) or str(part.children[0])
+            before = parts.pop()[1] if parts and parts[-1][0] == "text" else ""
+            parts.append(("text", before + text))
         else:
             name = str(part.children[0])
             parts.append(("variable", name))
