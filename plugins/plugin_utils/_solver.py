@@ -178,31 +178,32 @@ class _Pieces:
         for item in self._left:
             shape = self._items[item].shape
             if shape not in group_of:
+                groups.append([])
                 states = self._closure([item])
-                new: list[int] = []
-                groups.append(new)
-                for other in {self._items[each].shape for each in self._left}:
-                    if other == shape or any(self._takes(state, other) for state in states):
-                        group_of[other] = new
+                group_of |= dict.fromkeys(self._left_shapes_for(states), groups[-1])
+                group_of[shape] = groups[-1]
             group_of[shape].append(item)
         return groups or [[]]
 
+    def _left_shapes_for(self, states: t.Collection[State]) -> set[Shape]:
+        shapes = {self._items[item].shape for item in self._left}
+        return {each for each in shapes if any(self._takes(state, each) for state in states)}
+
     def _closure(self, wanted: t.Iterable[int]) -> set[State]:
-        """The states of the bins that items could use, and those that the items in these could use, and so on."""
+        """The states of the bins that items could use, and those that others that could be in these could, and so on."""
         shapes = {self._items[item].shape for item in wanted}
-        members = self._members
         states: set[State] = set()
         while shapes:
             reached = {
                 state
-                for state in members.keys() - states
+                for state in self._members.keys() - states
                 if any(self._takes(state, shape) for shape in shapes)
             }
             states |= reached
-            shapes = {
+            shapes = self._left_shapes_for(reached) | {
                 self._items[item].shape
                 for state in reached
-                for number in members[state]
+                for number in self._members[state]
                 for item, way in self._held.get(number, ())
             }
         return states
