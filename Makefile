@@ -6,10 +6,10 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 VENV := .venv/.ready
 REPORT := .nox/report.json
 
-.PHONY: help test demo bench lint format units fuzz docs lab-up lab-down lab-status clean
+.PHONY: help test demo bench bench-smoke lint format units fuzz docs lab-up lab-down lab-status clean
 
 help: ## Show this help.
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand --tabs=12
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand --tabs=13
 
 test: $(VENV) ## Run every check, on the lab too.
 	@rm -f $(REPORT)
@@ -18,8 +18,11 @@ test: $(VENV) ## Run every check, on the lab too.
 demo: $(VENV) ## Show the whole job on the lab.
 	tests/demo/run
 
-bench: $(VENV) ## Measure patterns, and the modules on a lab host.
+bench: $(VENV) ## Measure patterns, pairs in big fleets, and the modules on a lab host.
 	python tests/bench
+
+bench-smoke: $(VENV) ## Check that the benchmarks of big fleets run and are right.
+	nox --session bench-smoke
 
 lint: $(VENV) ## Check format, style and types.
 	nox --session lint ansible-lint

@@ -31,6 +31,7 @@ nox.options.sessions = [
     "extra-checks",
     "ansible-lint",
     "units",
+    "bench-smoke",
     "docs-check",
     "build-import-check",
     "usage",
@@ -100,6 +101,15 @@ def fuzz(session: nox.Session) -> None:
     session.install("ansible-core", "pytest", "-r", "tests/unit/requirements.txt")
     options = ("--hypothesis-profile=long", "--hypothesis-show-statistics")
     session.run("pytest", "-m", "hypothesis", *options, *session.posargs)
+
+
+@nox.session(name="bench-smoke")
+def bench_smoke(session: nox.Session) -> None:
+    """Check that the benchmarks of big fleets run and that their results are right; no time is judged."""
+    session.install("ansible-core")
+    for part in ("fleet", "plans"):
+        module = f"ansible_collections.vfio.migration.tests.bench.{part}"
+        session.run("python", "-m", module, "--smoke", env={"PYTHONPATH": ".collections"})
 
 
 @nox.session

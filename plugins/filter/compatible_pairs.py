@@ -76,7 +76,12 @@ _value:
       description:
         - The classes by the name of their descriptor, each with C(origin), C(self), C(compatible),
           and C(hosts), the number of devices on each host.
+        - Devices that differ only in attributes that no pattern of the fleet names are of one class, which is without these attributes.
       type: dict
+    uncompared:
+      description: The attributes in which devices of one class differ, as no pattern of the fleet names them.
+      type: list
+      elements: str
     pairs:
       description:
         - The compatible pairs of classes, each with the names of the C(source) and C(target) class, the verdict's C(set), C(bindings),
@@ -86,6 +91,12 @@ _value:
       elements: dict
     misses:
       description: For each source class the three target classes that come nearest to being compatible, each with C(target), C(devices) and C(reasons).
+      type: dict
+    barriers:
+      description:
+        - For each source class the attributes that alone keep target classes away. Each has C(classes) and C(devices), how many would be compatible if
+          this attribute had another value.
+        - With O(direction=both) and O(direction=either) this is about the list of the source.
       type: dict
     creatable:
       description:
@@ -122,7 +133,7 @@ def compatible_pairs(
     expand: bool = False,
 ) -> dict[str, t.Any]:
     return _pairs.compatible_pairs(
-        read_fleet(fleet, names("hosts", hosts)),
+        read_fleet(fleet, names("hosts", hosts), keep=expand),
         direction_of(direction),
         names("sources", sources),
         names("targets", targets),

@@ -6,22 +6,8 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.vfio.migration.plugins.plugin_utils._arguments import (
-    avoided,
-    direction_of,
-    filter_errors,
-    listed,
-    names,
-    one_of,
-)
-from ansible_collections.vfio.migration.plugins.plugin_utils._fleet import facts_of, read_fleet
-from ansible_collections.vfio.migration.plugins.plugin_utils._plan import (
-    POLICIES,
-    Request,
-    make_plan,
-    requested,
-)
-from ansible_collections.vfio.migration.plugins.plugin_utils._verifier import violations
+from ansible_collections.vfio.migration.plugins.plugin_utils._arguments import filter_errors
+from ansible_collections.vfio.migration.plugins.plugin_utils._planning import plan_for
 
 DOCUMENTATION = r"""
 name: migration_plan
@@ -31,42 +17,18 @@ author:
   - vfio.migration contributors (@vfio-migration)
 description:
   - Chooses a target for every device that is to move, a device that is there or one to be created, and says why for each that finds none.
-  - All devices of a guest go to one host. Of one parent only one type is made, and never more than its available_instances.
+  - All devices of a guest go to one host. Of a parent whose driver is not known to share its capacity between its types in proportion,
+    as C(i915) does, only one type is made. Never more is made than there are available_instances for.
   - A device that is to be created keeps the UUID of its source where the target host has it free, so that the guest's configuration need not change.
-  - Every plan is checked by an independent verifier before it is returned.
+  - Every plan is checked by an independent verifier before it is returned. The same input gives the same plan, byte for byte.
+  - For big fleets use the action M(vfio.migration.migration_plan), which writes the plan to a file, as big results make Ansible slow.
 extends_documentation_fragment:
   - vfio.migration._fleet
   - vfio.migration._fleet.fleet
-options:
-  drain:
-    description: The hosts to empty. Give either this or O(sources). A host that is emptied never is a target.
-    type: list
-    elements: str
-  sources:
-    description: What to move, each the name of a guest (all its devices move) or a dictionary with C(host) and C(id) of a device.
-    type: list
-    elements: raw
-  targets:
-    description: The hosts that may receive. By default every host that is not emptied.
-    type: list
-    elements: str
-  policy:
-    description:
-      - With V(pack), as few parents as possible are opened that have no device yet.
-      - With V(spread), the largest number of devices that one host receives is as small as possible.
-    type: str
-    choices:
-      - pack
-      - spread
-    default: pack
-  avoid:
-    description:
-      - Where nothing may be placed, each a dictionary with C(host), C(parent) where only that parent is meant,
-        and if need be C(problem), the reason to be given for it.
-    type: list
-    elements: dict
+  - vfio.migration._plan
 positional: _input, drain, sources, hosts, targets, direction, policy, avoid
 seealso:
+  - module: vfio.migration.migration_plan
   - module: vfio.migration.vfio_mdev
   - plugin: vfio.migration.explain
     plugin_type: filter
@@ -98,8 +60,13 @@ _value:
   contains:
     status:
       description:
-        - V(optimal) where everything has a place and no better plan exists, V(feasible) where everything has a place.
+        - V(optimal) where everything has a place and it is proven that no plan is better, V(feasible) where everything has a place.
         - V(infeasible) where not everything can have a place and that is proven, V(unproven) where not everything has one and that is not proven.
+      type: str
+    solver:
+      description:
+        - V(ortools) where OR-Tools, which is used if Ansible's Python has it, made the plan better than the search had it, or proved that none is;
+          V(search) otherwise.
       type: str
     direction:
       description: Whose list decided.
@@ -110,19 +77,38 @@ _value:
     placements:
       description:
         - Each with C(vm) (the guest's name, V(null) where no process holds the device), C(source), C(target), C(set), C(bindings),
-          C(certainty) and C(warnings).
+          C(certainty), C(warnings) and C(wave).
         - C(source) has C(host), C(kind) and C(id). C(target) also has C(parent), C(type), C(attributes) and C(create).
+        - What moves in one C(wave) can move at once, when all in the waves before it have moved. Without O(reuse) there is only wave 1.
       type: list
       elements: dict
     unplaced:
-      description: The devices left behind, each with C(vm), C(source), and C(reasons), a list of C(host) and C(reason).
+      description:
+        - The devices left behind, each with C(vm), C(source), and C(reasons), a list of C(host) and C(reason).
+        - C(host) is V(null) for what is true of all hosts together. Of more than 20 target hosts, those in the same state are
+          told once, and C(alike) is the number of the others.
       type: list
       elements: dict
+    shortage:
+      description:
+        - The proof that not everything can have a place, where it is of this kind. The C(devices), C(need) of them, have C(reachable) places
+          at most, all targets together, however the places are used; V(null) otherwise.
+      type: dict
     hosts:
       description: For each target host C(devices), exactly what M(vfio.migration.vfio_mdev) takes on that host.
       type: dict
     map:
       description: For each source host a dictionary of the source's id to the target's id.
+      type: dict
+    changes:
+      description: With O(earlier), the guests that were planned anew, each with C(vm), C(source) (its first device) and C(reason).
+      type: list
+      elements: dict
+    conditions:
+      description: What else was asked for, by which an earlier plan is known to be for the same.
+      type: dict
+    relied_on:
+      description: The hosts of the placements, each with a digest of the facts that the plan relied on.
       type: dict
     unknown:
       description: The hosts without usable facts.
@@ -141,28 +127,9 @@ def migration_plan(
     direction: str = "source_lists",
     policy: str = "pack",
     avoid: t.Any = None,
+    **conditions: t.Any,
 ) -> dict[str, t.Any]:
-    drained = names("drain", drain)
-    read = read_fleet(fleet, names("hosts", hosts))
-    wanted = names("targets", targets)
-    request = Request(
-        guests=requested(read, drained, listed("sources", sources)),
-        targets=[
-            name
-            for name in read.hosts
-            if (wanted is None or name in wanted) and name not in (drained or ())
-        ],
-        direction=direction_of(direction),
-        policy=one_of("policy", policy, POLICIES),
-        avoid=avoided(avoid),
-    )
-    plan = make_plan(read, request)
-    broken = violations(plan, {name: facts_of(fleet, name) for name in read.hosts}, drained or ())
-    if broken:
-        raise RuntimeError(
-            f"the plan breaks its own rules, please report this: {'; '.join(broken)}"
-        )
-    return plan
+    return plan_for(fleet, drain, sources, hosts, targets, direction, policy, avoid, **conditions)
 
 
 class FilterModule:

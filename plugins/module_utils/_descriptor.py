@@ -17,6 +17,7 @@ assigned devices" of 2020-08-19; the older spellings are those of its drafts. Pu
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import re
@@ -128,6 +129,7 @@ def comparable(name: str, text: str) -> str:
     return text
 
 
+@functools.lru_cache(maxsize=1024)
 def parse_version(text: str) -> tuple[int, int] | None:
     """``(major, minor)`` of ``major.minor[.bugfix]``; ``None`` where ``text`` is no such version."""
     match = _VERSION.match(text)

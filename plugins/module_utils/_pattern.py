@@ -41,8 +41,13 @@ if TYPE_CHECKING:  # pragma: no cover
     _Operation = t.Callable[[_Number, _Number], _Number]
     _Solve = t.Callable[["_Template", Binding, "_Budget"], t.Iterator[Binding]]
     Reason = t.Dict[str, t.Any]
+    # An attribute, how its value is compared, and with what; None where no value would do.
+    Term = t.Tuple[str, str, t.Optional[Value]]
 
 MAX_BINDINGS = 4096
+
+TEXT, INTEGER, VERSION = "text", "integer", "version"
+
 # What is done for one set is counted in steps, each about a quarter of a microsecond.
 _STEPS_OF_A_BINDING = 4
 _STEPS_OF_A_TURN = 8
@@ -296,6 +301,14 @@ class _Template:
         text = self._text(values)
         return self._no_value(values) if text is None else text
 
+    def term(self, values: tuple[Value, ...]) -> Term:
+        """What a device's value is compared with under a choice of values."""
+        raise NotImplementedError
+
+    def most_steps(self) -> int:
+        """No fewer than the steps that comparing a device's value with one choice of values takes."""
+        return self._steps + _STEPS_OF_A_TURN + _STEPS_OF_A_PART * len(self._parts)
+
     def failure(self, actual: str, binding: Binding, domains: _Domains, budget: _Budget) -> str:
         """The rule that ``actual`` breaks under ``binding``, as far as that is bound."""
         return self.rule
@@ -336,6 +349,12 @@ class _Template:
 class _Text(_Template):
     """Text with variables inside: compared character by character."""
 
+    def term(self, values: tuple[Value, ...]) -> Term:
+        texts = dict(zip(self.variables, values))
+        pieces = (p.text if p.variable is None else str(texts[p.variable]) for p in self._parts)
+        text = "".join(_descriptor.comparable(self.attribute, piece) for piece in pieces)
+        return self.attribute, TEXT, text
+
     def solutions(
         self, actual: str, binding: Binding, domains: _Domains, budget: _Budget
     ) -> t.Iterator[Binding]:
@@ -367,8 +386,11 @@ class _Text(_Template):
 class _Integer(_Template):
     """One integer variable and nothing else: compared as an integer."""
 
+    def term(self, values: tuple[Value, ...]) -> Term:
+        return self.attribute, INTEGER, values[0]
+
     def read(self, actual: str) -> int | None:
-        return _read_integer(actual)
+        return read_integer(actual)
 
     def solutions(
         self, actual: int | None, binding: Binding, domains: _Domains, budget: _Budget
@@ -389,6 +411,11 @@ class _Version(_Template):
         super().__init__("software_version", value, parts)
         self._steps += _STEPS_OF_A_BINDING
         self._subject_is_target = subject_is_target
+
+    def term(self, values: tuple[Value, ...]) -> Term:
+        version = self._text(values)
+        known = version is not None and _descriptor.parse_version(version)
+        return self.attribute, VERSION, version if known else None
 
     def failure(self, actual: str, binding: Binding, domains: _Domains, budget: _Budget) -> str:
         """``version_minor`` where a choice of values has the major right."""
@@ -441,8 +468,14 @@ class _Expression(_Template):
                 operations.append((_OPERATIONS[value], left, right))
         return operations
 
+    def term(self, values: tuple[Value, ...]) -> Term:
+        result = self._evaluate(values)
+        if result is None or result[0] % result[1]:
+            return self.attribute, INTEGER, None
+        return self.attribute, INTEGER, result[0] // result[1]
+
     def read(self, actual: str) -> int | None:
-        return _read_integer(actual)
+        return read_integer(actual)
 
     def _fits(self, actual: int, values: tuple[Value, ...]) -> bool:
         result = self._evaluate(values)
@@ -481,7 +514,8 @@ class _Expression(_Template):
         return result
 
 
-def _read_integer(actual: str) -> int | None:
+def read_integer(actual: str) -> int | None:
+    """A device's value as an integer; ``None`` where it is none."""
     return int(actual) if _INTEGER.match(actual) else None
 
 
@@ -575,6 +609,8 @@ class Pattern:
         except _Budget.Spent:
             raise Void(name, _SMALLER) from None
         self._components = _components(sorted(templates, key=lambda each: each.order))
+        # Whether neither ``binding`` nor ``failures`` can come to the limit of their steps, whatever the subject.
+        self.bounded = sum(map(self._most_steps, self._components)) <= _MAX_STEPS
 
     def _add_plain(self, name: str, text: str) -> None:
         if name != "software_version":
@@ -643,6 +679,25 @@ class Pattern:
         for template in itertools.chain.from_iterable(components):
             required[template.attribute] = template.expected(binding)
         return binding, {n: value for n, value in required.items() if value and n not in known}
+
+    def alternatives(self) -> list[list[Term]]:
+        """The terms of every set without variables that this one stands for; only few where it is ``bounded``."""
+        plain: list[Term] = [(name, TEXT, text) for name, text in self._plain]
+        if self._version is not None:
+            plain.append(("software_version", VERSION, self._version))
+        templates = list(itertools.chain.from_iterable(self._components))
+        return [
+            plain + [each.term(tuple(binding[n] for n in each.variables)) for each in templates]
+            for values in itertools.product(*self._domains.values())
+            for binding in [dict(zip(self._domains, values))]
+        ]
+
+    def _most_steps(self, component: list[_Template]) -> int:
+        """For every choice of templates that fail, and every binding, each template once."""
+        bindings = 1
+        for name in {name for template in component for name in template.variables}:
+            bindings *= len(self._domains[name])
+        return sum(each.most_steps() for each in component) * bindings * (1 << len(component))
 
     def failures(self, subject: t.Mapping[str, str]) -> list[Reason]:
         """Why ``subject`` does not match: the fewest failures any binding leaves; ``{attribute, rule, expected, actual}``.
@@ -796,36 +851,28 @@ def compile_patterns(
     return compiled
 
 
-def match_compiled(
+def first_match(
     patterns: t.Sequence[Pattern | Void], subject: t.Mapping[str, str]
-) -> dict[str, t.Any]:
-    """The first of ``patterns`` that ``subject`` matches, or why it matches none.
-
-    ``{"set": its index or None, "bindings": {}, "reasons": [], "warnings": []}``; reasons are
-    ``{set, attribute, rule, expected, actual}``, those of the set with the fewest first.
-    """
-    judged = list(patterns)
-    for index, pattern in enumerate(judged):
+) -> dict[str, t.Any] | None:
+    """The first of ``patterns`` that ``subject`` matches: ``{"set": its index, "bindings": {}, "warnings": []}``."""
+    for index, pattern in enumerate(patterns):
         if isinstance(pattern, Void):
             continue
         try:
             binding = pattern.binding(subject)
-        except Void as void:
-            judged[index] = void
+        except Void:
             continue
         if binding is not None:
-            return {
-                "set": index,
-                "bindings": binding,
-                "reasons": [],
-                "warnings": pattern.warnings(subject),
-            }
-    failures = [
-        [_reason(each.attribute, "void_set", each.expected, None)]
-        if isinstance(each, Void)
-        else each.failures(subject)
-        for each in judged
-    ]
+            return {"set": index, "bindings": binding, "warnings": pattern.warnings(subject)}
+    return None
+
+
+def mismatch(patterns: t.Sequence[Pattern | Void], subject: t.Mapping[str, str]) -> list[Reason]:
+    """Why ``subject`` matches none of ``patterns``: ``{set, attribute, rule, expected, actual}``.
+
+    Those of the set with the fewest come first.
+    """
+    failures = [_failures(pattern, subject) for pattern in patterns]
     reasons = [
         dict(set=index, **failure)
         for index, own in sorted(
@@ -833,9 +880,9 @@ def match_compiled(
         )
         for failure in own
     ]
-    if not judged:
+    if not patterns:
         reasons = [dict(set=None, **_reason("compatible", "present", "at least one set", None))]
-    return {"set": None, "bindings": {}, "reasons": reasons, "warnings": []}
+    return reasons
 
 
 def match(
@@ -844,8 +891,26 @@ def match(
     owner_version: str | None = None,
     subject_is_target: bool = True,
 ) -> dict[str, t.Any]:
-    """``match_compiled`` for patterns that are used once."""
-    return match_compiled(compile_patterns(patterns, owner_version, subject_is_target), subject)
+    """The first of ``patterns`` that ``subject`` matches, or why it matches none, for patterns that are used once.
+
+    ``{"set": its index or None, "bindings": {}, "reasons": [], "warnings": []}``; see ``mismatch``.
+    """
+    compiled = compile_patterns(patterns, owner_version, subject_is_target)
+    matched = first_match(compiled, subject)
+    if matched is not None:
+        return dict(matched, reasons=[])
+    return {"set": None, "bindings": {}, "reasons": mismatch(compiled, subject), "warnings": []}
+
+
+def _failures(pattern: Pattern | Void, subject: t.Mapping[str, str]) -> list[Reason]:
+    if isinstance(pattern, Pattern):
+        try:
+            if not pattern.bounded:
+                pattern.binding(subject)
+            return pattern.failures(subject)
+        except Void as void:
+            pattern = void
+    return [_reason(pattern.attribute, "void_set", pattern.expected, None)]
 
 
 def _reason(attribute: str, rule: str, expected: str, actual: str | None) -> Reason:

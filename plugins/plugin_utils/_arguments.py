@@ -88,6 +88,28 @@ def avoided(value: t.Any) -> dict[tuple[str, str | None], str]:
     }
 
 
+def limited(value: t.Any) -> int | dict[str, int] | None:
+    """How many devices a host may receive, for all hosts or a mapping by name; raises ``FleetError``."""
+    if isinstance(value, t.Mapping):
+        return {str(host): _count("limit", number) for host, number in value.items()}
+    return None if value is None else _count("limit", value)
+
+
+def _count(name: str, value: t.Any) -> int:
+    try:
+        number = int(value)
+    except (TypeError, ValueError):
+        number = -1
+    if number < 0:
+        raise FleetError(f"{name} is {value!r}; expected a number of devices, 0 or more")
+    return number
+
+
+def groups(name: str, value: t.Any) -> list[frozenset[str]]:
+    """The groups in a list of lists of guests' names; raises ``FleetError``."""
+    return [frozenset(map(str, listed(name, group) or ())) for group in listed(name, value) or ()]
+
+
 def descriptor_argument(name: str, value: t.Any) -> Descriptor | Malformed:
     """The descriptor in a filter's argument; one that breaks a rule is an answer, one of the wrong shape an error."""
     if not isinstance(value, t.Mapping) or "self" not in value:

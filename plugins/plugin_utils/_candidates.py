@@ -19,6 +19,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet import (
     Host,
     MdevType,
     Parent,
+    ParentFacts,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._verdict import (
     Descriptor,
@@ -28,6 +29,8 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._verdict import (
 
 # These come with the parent and the type; all other attributes of a set are the vendor's.
 _GIVEN = ("software_version", "device_api", "type", "pci_id", "driver")
+
+_Versions = dict[tuple[str | None, bool], str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,74 +69,108 @@ class Creatable:
         return self.set is not None
 
 
+class Offer(t.NamedTuple):
+    """All that is known of an mdev of one type before it is made.
+
+    The driver's version on the host is known where a device of the parent, or else of its driver, states it, and apart
+    from that where a derived descriptor does.
+    """
+
+    type: str
+    name: str | None
+    device_api: str
+    pci_id: str | None
+    driver: str | None
+    version: str | None
+    derived_version: str | None
+
+    def known(self, source: Descriptor) -> dict[str, str]:
+        """The attributes that are certain, as far as those of ``source`` can be compared with them."""
+        known = {"type": self.type, "device_api": self.device_api}
+        version = self.derived_version if source.derived else self.version
+        if self.pci_id:
+            known["pci_id"] = self.pci_id
+        if version:
+            known["software_version"] = version
+        if source.derived and self.driver:
+            known["driver"] = self.driver
+        # Derived where a type's id may mean another type with another release of the driver.
+        if source.derived and self.name and "type_name" in source.self_attributes:
+            known["type_name"] = self.name
+        return known
+
+
 class Candidates:
     """Judges targets for the devices of a fleet; equal questions are answered once."""
 
     def __init__(self, fleet: Fleet, direction: str) -> None:
-        self._judge = Judge(direction)
-        self._verdicts: dict[tuple[str, str], dict[str, t.Any]] = {}
-        self._creatable: dict[tuple[t.Any, ...], Creatable] = {}
-        self._versions = {host.name: dict(_stated_versions(host)) for host in fleet.hosts.values()}
+        self.judge = Judge(direction)
+        self._fleet = fleet
+        self._verdicts: dict[tuple[Descriptor, Descriptor], dict[str, t.Any]] = {}
+        self._creatable: dict[tuple[Descriptor, tuple[str, ...], Offer], Creatable | None] = {}
+        self._refused: dict[tuple[Descriptor, Offer], Creatable] = {}
+        self._versions: dict[str, _Versions] = {}
 
     def existing(self, source: Device, target: Device) -> Existing | None:
         """What ``target`` is to ``source``; ``None`` where one of them has no descriptor."""
         if source.descriptor is None or target.descriptor is None:
             return None
-        key = (source.descriptor.digest, target.descriptor.digest)
+        key = (source.descriptor, target.descriptor)
         if key not in self._verdicts:
-            self._verdicts[key] = self._judge.verdict(source.descriptor, target.descriptor)
+            self._verdicts[key] = self.judge.verdict(source.descriptor, target.descriptor)
         return Existing(target, self._verdicts[key])
 
     def creatable(self, source: Device, parent: Parent, mdev_type: MdevType) -> Creatable | None:
-        """What a new mdev of ``mdev_type`` would be to ``source``; ``None`` where ``source`` has no descriptor.
-
-        The driver's version on the target is known where a device of the parent, or else of its driver, states it.
-        """
+        """What a new mdev of ``mdev_type`` would be to ``source``; ``None`` where ``source`` has no descriptor."""
         if source.descriptor is None:
             return None
-        derived = source.descriptor.derived
-        versions = self._versions[parent.host]
-        version = versions.get((parent.id, derived)) or versions.get((parent.driver, derived))
-        key = (
-            source.descriptor.digest,
-            tuple(name for name, value in source.attributes),
-            (mdev_type.id, mdev_type.name, mdev_type.device_api),
-            (parent.pci_id, parent.driver, version),
-        )
+        offered = offer(self._versions_on(parent.host), parent, mdev_type)
+        configurable = tuple(name for name, value in source.attributes)
+        made = self.offered(source.descriptor, configurable, offered)
+        return made or self._not_creatable(source.descriptor, offered)
+
+    def offered(
+        self, source: Descriptor, configurable: tuple[str, ...], offered: Offer
+    ) -> Creatable | None:
+        """A new mdev for a device with descriptor ``source`` and attributes ``configurable``; ``None`` where none can do."""
+        key = (source, configurable, offered)
         if key not in self._creatable:
-            known = {"type": mdev_type.id, "device_api": mdev_type.device_api}
-            if parent.pci_id:
-                known["pci_id"] = parent.pci_id
-            if version:
-                known["software_version"] = version
-            if derived and parent.driver:
-                known["driver"] = parent.driver
-            # Derived where a type's id may mean another type with another release of the driver.
-            if derived and mdev_type.name and "type_name" in source.descriptor.self_attributes:
-                known["type_name"] = mdev_type.name
-            self._creatable[key] = self._predict(source.descriptor, source.attributes, known)
+            self._creatable[key] = self._predict(source, configurable, offered.known(source))
         return self._creatable[key]
 
+    def versions_under(self, parent: Parent) -> tuple[str | None, str | None]:
+        """The software_version that a new device of ``parent`` will state, and the one it will be given if it states none.
+
+        ``None`` where no device of the parent, nor of its driver on that host, tells.
+        """
+        return _under(self._versions_on(parent.host), parent)
+
+    def _versions_on(self, host: str) -> _Versions:
+        if host not in self._versions:
+            self._versions[host] = stated_versions(self._fleet.hosts[host])
+        return self._versions[host]
+
+    def returns(self, source: Device, target: Device) -> bool:
+        """Whether a device that went from ``source`` to ``target`` can go back."""
+        back = self.existing(target, source)
+        return back is not None and back.compatible
+
+    def made_returns(self, source: Device, parent: Parent) -> bool:
+        """Whether a device that went from ``source`` to a compatible new one of ``parent`` can go back.
+
+        What a driver lists for a device that is not there is not known; what is derived for it is: equal versions do.
+        """
+        if source.descriptor is None or not source.descriptor.derived:
+            return False
+        version = self.versions_under(parent)[True]
+        return version is not None and _minor(version) == _minor(source.descriptor.version)
+
     def _predict(
-        self,
-        source: Descriptor,
-        configurable: tuple[tuple[str, str], ...],
-        known: dict[str, str],
-    ) -> Creatable:
-        if self._judge.direction not in ("source_lists", "either"):
-            return _not_creatable(
-                [
-                    {
-                        "set": None,
-                        "attribute": None,
-                        "rule": "no_descriptor",
-                        "expected": "a device that exists, as only that tells what it accepts,",
-                        "actual": None,
-                    }
-                ]
-            )
-        patterns = self._judge.patterns(source, True)
-        for index, pattern in enumerate(patterns):
+        self, source: Descriptor, configurable: tuple[str, ...], known: dict[str, str]
+    ) -> Creatable | None:
+        if not self._can_predict:
+            return None
+        for index, pattern in enumerate(self.judge.patterns(source, True)):
             try:
                 completion = (
                     None
@@ -149,42 +186,85 @@ class Candidates:
                     index,
                     bindings,
                     attributes,
-                    _instances(attributes),
+                    instances_of(attributes),
                     [],
                     pattern.warnings(known) + provisional_warnings(source, known),
                 )
-        assumed = source.self_attributes | known
-        return _not_creatable(_pattern.match_compiled(patterns, assumed)["reasons"])
+        return None
+
+    @property
+    def _can_predict(self) -> bool:
+        return self.judge.direction in ("source_lists", "either")
+
+    def _not_creatable(self, source: Descriptor, offered: Offer) -> Creatable:
+        key = (source, offered)
+        if key not in self._refused:
+            self._refused[key] = Creatable(None, {}, (), 0, self._reasons(source, offered), [])
+        return self._refused[key]
+
+    def _reasons(self, source: Descriptor, offered: Offer) -> list[dict[str, t.Any]]:
+        if not self._can_predict:
+            return [
+                {
+                    "set": None,
+                    "attribute": None,
+                    "rule": "no_descriptor",
+                    "expected": "a device that exists, as only that tells what it accepts,",
+                    "actual": None,
+                }
+            ]
+        assumed = source.self_attributes | offered.known(source)
+        return _pattern.mismatch(self.judge.patterns(source, True), assumed)
 
 
-def _not_creatable(reasons: list[dict[str, t.Any]]) -> Creatable:
-    return Creatable(None, {}, (), 0, reasons, [])
+def stated_versions(host: Host) -> _Versions:
+    """The software_version that devices state by their parent's id and by its driver, and whether it was derived."""
+    drivers = {parent.id: parent.driver for parent in host.equipment}
+    return {
+        (stater, derived): version
+        for parent, derived, version in host.stated
+        for stater in (parent, drivers.get(parent or ""))
+    }
 
 
-def _stated_versions(host: Host) -> t.Iterator[tuple[tuple[str | None, bool], str]]:
-    """The software_version of devices by their parent's id and by its driver, and whether it was derived."""
-    drivers = {parent.id: parent.driver for parent in host.parents}
-    for device in host.devices:
-        if device.kind == "mdev" and device.descriptor is not None:
-            for stater in (device.parent, drivers.get(device.parent or "")):
-                yield (stater, device.descriptor.derived), device.descriptor.version
+def _under(versions: _Versions, parent: Parent | ParentFacts) -> tuple[str | None, str | None]:
+    stated, derived = (
+        versions.get((parent.id, each)) or versions.get((parent.driver, each))
+        for each in (False, True)
+    )
+    return stated, derived
+
+
+def offer(versions: _Versions, parent: Parent | ParentFacts, mdev_type: MdevType) -> Offer:
+    """What a parent of a host with these ``versions`` offers with one of its types."""
+    version, derived_version = _under(versions, parent)
+    return Offer(
+        *(mdev_type.id, mdev_type.name, mdev_type.device_api),
+        *(parent.pci_id, parent.driver, version, derived_version),
+    )
+
+
+def _minor(version: str) -> list[str]:
+    return version.split(".")[:2]
 
 
 def _to_configure(
-    required: dict[str, str], configurable: tuple[tuple[str, str], ...]
+    required: dict[str, str], configurable: tuple[str, ...]
 ) -> tuple[tuple[str, str], ...]:
     """The required vendor attributes that can be written, in the order in which the source has them.
 
     The proposal has every vendor attribute configurable under the same name on the target; what the source itself
     does not let configure cannot be, and is only verified once the device is there.
     """
-    names = dict.fromkeys(name.rpartition("/")[2] for name, value in configurable)
+    names = dict.fromkeys(name.rpartition("/")[2] for name in configurable)
     return tuple(
         (name, required[name]) for name in names if name in required and name not in _GIVEN
     )
 
 
-def _instances(attributes: tuple[tuple[str, str], ...]) -> int:
+def instances_of(attributes: t.Iterable[tuple[str, str]]) -> int:
     """An mdev of a type with ``aggregator`` n takes the room of n of that type (2020-08-05 in the discussion)."""
-    aggregator = dict(attributes).get("aggregator", "1")
+    aggregator = {name.rpartition("/")[2]: value for name, value in attributes}.get(
+        "aggregator", "1"
+    )
     return max(1, int(aggregator)) if aggregator.isdigit() else 1

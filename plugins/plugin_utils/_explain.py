@@ -16,21 +16,16 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet import (
     Device,
     Fleet,
     FleetError,
-    Host,
+    obstacle,
     why_unknown,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._pairs import obstacle
-from ansible_collections.vfio.migration.plugins.plugin_utils._plan import (
-    Request,
-    make_plan,
-    nearest_reasons,
-    requested,
-)
+from ansible_collections.vfio.migration.plugins.plugin_utils._plan import make_plan
+from ansible_collections.vfio.migration.plugins.plugin_utils._reasons import nearest_misses
+from ansible_collections.vfio.migration.plugins.plugin_utils._request import Request, requested
 from ansible_collections.vfio.migration.plugins.plugin_utils._sentences import (
     held,
     nearest,
     sentence,
-    used_up,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._verdict import verdict
 
@@ -83,11 +78,9 @@ def _to_host(fleet: Fleet, source: Device, name: str, direction: str) -> dict[st
     if source.host == name:
         sentences = [f"{source.id} is on {name} already"]
     elif not placed:
-        sentences = (
-            _obstacles(fleet, source)
-            or _used_up(fleet, source, fleet.hosts[name], direction)
-            or [reason["reason"] for each in left for reason in each["reasons"]]
-        )
+        sentences = _obstacles(fleet, source) or [
+            reason["reason"] for each in left for reason in each["reasons"]
+        ]
     given = {
         "compatible": bool(placed),
         "direction": direction,
@@ -95,7 +88,7 @@ def _to_host(fleet: Fleet, source: Device, name: str, direction: str) -> dict[st
         "certainty": placed[0]["certainty"] if placed else "provisional",
         "set": placed[0]["set"] if placed else None,
         "bindings": placed[0]["bindings"] if placed else {},
-        "reasons": [] if placed else nearest_reasons(fleet, source, name, direction),
+        "reasons": [] if placed else _nearest_reasons(fleet, source, name, direction),
         "warnings": placed[0]["warnings"] if placed else [],
     }
     return {
@@ -122,25 +115,12 @@ def _obstacles(fleet: Fleet, device: Device) -> list[str]:
     return [f"{device.id} on {device.host}: {why}", *problems]
 
 
-def _used_up(fleet: Fleet, source: Device, host: Host, direction: str) -> list[str]:
-    """Which parents of ``host`` have too little room for ``source``; empty where another thing stands in the way."""
-    candidates = Candidates(fleet, direction)
-    sentences = []
-    for parent in host.parents:
-        offered = [
-            (mdev_type, made)
-            for mdev_type in parent.types
-            if (made := candidates.creatable(source, parent, mdev_type)) and made.compatible
-        ]
-        if any(made.instances <= mdev_type.available_instances for mdev_type, made in offered):
-            return []
-        # All types of a parent share its room, so one of them will do: the source's own where it is there.
-        for mdev_type, made in sorted(offered, key=lambda each: each[0].id != source.type)[:1]:
-            devices = [device for device in host.devices if device.parent == parent.id]
-            place = f"{parent.id} on {host.name}"
-            left = mdev_type.available_instances
-            sentences.append(used_up(mdev_type.id, place, made.instances, left, devices))
-    return sentences
+def _nearest_reasons(
+    fleet: Fleet, source: Device, host: str, direction: str
+) -> list[dict[str, t.Any]]:
+    """The reasons of what on ``host`` comes nearest to receiving ``source``, as a verdict has them."""
+    misses = nearest_misses(fleet.hosts[host], Candidates(fleet, direction), source)
+    return misses[0][1] if misses else []
 
 
 def _find(fleet: Fleet, named: t.Any) -> Device:

@@ -9,12 +9,21 @@
 
 Facts come from other hosts, or from a cache that another version wrote: whatever does not have the shape that
 ``vfio_migration_facts`` documents makes that host unknown and is listed as a problem; nothing else is lost.
+
+A fleet may have a million devices. Every fact is checked when it is read, a whole column of a host's devices at a
+time; places in the facts are put into words only where something is wrong. What is equal on many hosts is kept once,
+and a ``Device`` is made only where one is asked for.
 """
 
 from __future__ import annotations
 
+import functools
+import marshal
 import typing as t
+from collections import Counter
 from dataclasses import dataclass, field
+from itertools import chain
+from operator import itemgetter
 
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor import (
     Malformed,
@@ -29,6 +38,14 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._verdict import (
 FACT = "vfio_migration"
 SCHEMA = 1
 GATHER = "run vfio_migration_facts on it"
+
+# Drivers whose types take from common resources in proportion: i915 works out the available_instances of every type
+# from what is left of apertures and fences (drivers/gpu/drm/i915/gvt/vgpu.c). Of any other driver's parent one plan
+# makes one type only, which is safe however its types share the parent.
+PROPORTIONAL = frozenset({"i915"})
+
+_Entry = t.Mapping[str, t.Any]
+_Descriptors = dict[str, Descriptor | None]
 
 
 class FleetError(ValueError):
@@ -58,8 +75,23 @@ class Device:
     evidence: str | None
 
     @property
+    def key(self) -> tuple[str, str]:
+        """What tells it from every other device of the fleet."""
+        return self.host, self.id
+
+    @property
     def label(self) -> dict[str, str]:
         return {"host": self.host, "kind": self.kind, "id": self.id}
+
+
+class DeviceClass(t.NamedTuple):
+    """Devices that differ in nothing that decides where they could go; ``configurable`` are their attributes' names."""
+
+    descriptor: Descriptor | None
+    supported: bool | None
+    evidence: str | None
+    free: bool
+    configurable: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +113,62 @@ class Parent:
     types: tuple[MdevType, ...]
 
 
-@dataclass(slots=True)
+class ParentFacts(t.NamedTuple):
+    """A parent but for its host."""
+
+    kind: str
+    id: str
+    driver: str | None
+    pci_id: str | None
+    numa_node: int | None
+    types: tuple[MdevType, ...]
+
+
 class Host:
-    name: str
-    devices: list[Device]
-    parents: list[Parent]
+    """One host; its devices and parents are made when they are first asked for.
+
+    ``classes`` counts the devices, ``excluded`` has kind, id and class of those with an ``obstacle``. ``stated`` is what
+    mediated devices state: parent's id, whether derived, and software_version. ``equipment`` are the parents; hosts
+    whose parents are equal have the same one.
+    """
+
+    __slots__ = (
+        *("_devices", "_entries", "_parents"),
+        *("classes", "equipment", "excluded", "name", "stated"),
+    )
+
+    def __init__(
+        self,
+        name: str,
+        columns: _Columns,
+        equipment: tuple[ParentFacts, ...],
+        entries: t.Callable[[], tuple[t.Sequence[_Entry], _Descriptors]],
+    ) -> None:
+        self.name = name
+        self.classes = columns.counted()
+        self.excluded = (
+            [row for row in columns.rows() if obstacle(row[2])]
+            if any(map(obstacle, self.classes))
+            else []
+        )
+        self.stated = columns.stated()
+        self.equipment = equipment
+        self._entries = entries
+        self._devices: list[Device] | None = None
+        self._parents: list[Parent] | None = None
+
+    @property
+    def devices(self) -> list[Device]:
+        if self._devices is None:
+            entries, descriptors = self._entries()
+            self._devices = [_device(self.name, entry, descriptors) for entry in entries]
+        return self._devices
+
+    @property
+    def parents(self) -> list[Parent]:
+        if self._parents is None:
+            self._parents = [Parent(self.name, *each) for each in self.equipment]
+        return self._parents
 
 
 @dataclass(slots=True)
@@ -101,11 +184,14 @@ class Fleet:
             yield from host.devices
 
 
-def read_fleet(data: t.Any, hosts: t.Iterable[str] | None = None) -> Fleet:
-    """The fleet in ``hostvars``, or in a mapping of host to that host's facts; ``hosts`` narrows it."""
+def read_fleet(data: t.Any, hosts: t.Iterable[str] | None = None, keep: bool = True) -> Fleet:
+    """The fleet in ``hostvars``, or in a mapping of host to that host's facts; ``hosts`` narrows it.
+
+    Without ``keep`` no facts are held: a host whose ``devices`` are asked for is read again.
+    """
     if not isinstance(data, t.Mapping):
         raise FleetError("a fleet is hostvars, or a mapping of host to its vfio_migration facts")
-    interned: dict[tuple[str, str | None], Descriptor] = {}
+    reader = _Reader(data, keep)
     fleet = Fleet()
     for name in sorted({str.__str__(str(host)) for host in (data if hosts is None else hosts)}):
         facts = facts_of(data, name)
@@ -113,9 +199,8 @@ def read_fleet(data: t.Any, hosts: t.Iterable[str] | None = None) -> Fleet:
             fleet.unknown.append(name)
             continue
         try:
-            host = _HostReader(name, interned)
-            fleet.hosts[name] = host.read(facts)
-            fleet.problems.extend(host.problems)
+            fleet.hosts[name], problems = reader.host(name, facts)
+            fleet.problems.extend(problems)
         except _Shape as error:
             fleet.unknown.append(name)
             fleet.problems.append({"host": name, "path": error.path, "problem": str(error)})
@@ -128,6 +213,16 @@ def why_unknown(fleet: Fleet, host: str) -> str:
     return problems[0] if problems else f"there are no facts of it; {GATHER}"
 
 
+def obstacle(device: Device | DeviceClass) -> str | None:
+    """Why ``device`` can neither migrate nor receive a migration whatever the other side is; ``None`` where it can."""
+    if device.descriptor is None:
+        return "it has no usable descriptor; see the problems of its host"
+    if device.supported is False:
+        evidence = f" ({device.evidence})" if device.evidence else ""
+        return f"its driver does not support migration{evidence}"
+    return None
+
+
 def facts_of(data: t.Any, host: str) -> t.Any:
     """The facts of ``host`` as they are, ``None`` where there are none; ``data`` as for ``read_fleet``."""
     # Facts are never templates: reading them untemplated gives the same and is several times faster.
@@ -135,13 +230,135 @@ def facts_of(data: t.Any, host: str) -> t.Any:
     if raw_get is None and host not in data:
         return None
     variables = raw_get(host) if raw_get else data[host]
-    if not isinstance(variables, t.Mapping) or "schema" in variables:
-        return variables if isinstance(variables, t.Mapping) else None
-    facts = variables.get("ansible_facts", variables)
-    return facts.get(FACT) if isinstance(facts, t.Mapping) else None
+    if not isinstance(variables, (dict, t.Mapping)):
+        return None
+    if "schema" in variables:
+        return variables
+    facts = variables.get("ansible_facts")
+    if isinstance(facts, (dict, t.Mapping)) and FACT in facts:
+        return facts[FACT]
+    # Variables of the inventory, or set in a play.
+    return variables.get(FACT)
 
 
-class _Shape(ValueError):
+# --- many devices at once --------------------------------------------------------------------------------------------
+
+_FIELDS = itemgetter(
+    *("kind", "id", "parent", "type", "descriptor"),
+    *("attributes", "numa_node", "in_use", "migration"),
+)
+_Types = frozenset[type[t.Any]]
+_TEXT: _Types = frozenset({str})
+_TEXT_OR_NONE: _Types = frozenset({str, type(None)})
+_INTEGER_OR_NONE: _Types = frozenset({int, type(None)})
+_BOOLEAN_OR_NONE: _Types = frozenset({bool, type(None)})
+_MAPPING: _Types = frozenset({dict})
+_LIST: _Types = frozenset({list})
+
+
+class _Odd(Exception):
+    """Entries are not plain, or not as documented: to be looked at one by one."""
+
+
+class _Columns:
+    """The entries of a host's ``devices``, field by field; raises ``_Odd``."""
+
+    def __init__(self, entries: t.Any, descriptors: _Descriptors) -> None:
+        self._descriptors = descriptors
+        try:
+            self._read(entries)
+        except (AttributeError, KeyError, TypeError) as error:
+            raise _Odd from error
+
+    def _read(self, entries: t.Any) -> None:
+        if type(entries) is not list:
+            raise _Odd
+        columns: t.Iterable[tuple[t.Any, ...]] = ((),) * 9
+        if entries:
+            columns = zip(*map(_FIELDS, entries), strict=True)
+        self._kinds, self._ids, self._parents, types, self._names, *others = columns
+        attributes, numa_nodes, holders, migrations = others
+        self._free = [holder is None for holder in holders]
+        held = [holder for holder in holders if holder is not None]
+        pids = [holder["pid"] for holder in held]
+        self._supported = [migration["supported"] for migration in migrations]
+        self._evidence = [migration.get("evidence") for migration in migrations]
+        self._configurable = [tuple([pair["name"] for pair in each]) for each in attributes]
+        pairs = [*chain.from_iterable(attributes)]
+        values = [pair["value"] for pair in pairs]
+        names = chain.from_iterable(self._configurable)
+        _check(_LIST, attributes)
+        _check(_MAPPING, chain(entries, held, migrations, pairs))
+        _check(_TEXT, chain(self._kinds, self._ids, names, values))
+        _check(_TEXT_OR_NONE, chain(self._parents, types, self._names, self._evidence))
+        _check(_INTEGER_OR_NONE, chain(numa_nodes, pids))
+        _check(_BOOLEAN_OR_NONE, self._supported)
+        if len({*self._ids}) != len(entries) or not {*self._names} <= {None, *self._descriptors}:
+            raise _Odd
+
+    def counted(self) -> dict[DeviceClass, int]:
+        """How many devices there are of each class."""
+        classes: dict[DeviceClass, int] = {}
+        for row, count in Counter(self._rows()).items():
+            each = self._class(row)
+            classes[each] = classes.get(each, 0) + count
+        return classes
+
+    def rows(self) -> t.Iterator[tuple[str, str, DeviceClass]]:
+        """Kind, id and class of each device."""
+        return zip(self._kinds, self._ids, map(self._class, self._rows()), strict=True)
+
+    def stated(self) -> tuple[tuple[str | None, bool, str], ...]:
+        """What mediated devices state: parent's id, whether derived, and software_version."""
+        rows = dict.fromkeys(zip(self._kinds, self._parents, self._names, strict=True))
+        stated = {
+            (parent, descriptor.derived, descriptor.version): None
+            for kind, parent, name in rows
+            if kind == "mdev" and (descriptor := self._descriptors.get(name)) is not None
+        }
+        return tuple(stated)
+
+    def _rows(self) -> t.Iterator[tuple[t.Any, ...]]:
+        return zip(
+            self._names,
+            self._supported,
+            self._evidence,
+            self._free,
+            self._configurable,
+            strict=True,
+        )
+
+    def _class(self, row: tuple[t.Any, ...]) -> DeviceClass:
+        return DeviceClass(self._descriptors.get(row[0]), *row[1:])
+
+
+def _check(types: _Types, values: t.Iterable[t.Any]) -> None:
+    if not {*map(type, values)} <= types:
+        raise _Odd
+
+
+def _device(host: str, entry: _Entry, descriptors: _Descriptors) -> Device:
+    """The device of an entry that ``_Columns`` has read."""
+    holder, migration = entry["in_use"], entry["migration"]
+    return Device(
+        host=host,
+        kind=entry["kind"],
+        id=entry["id"],
+        parent=entry["parent"],
+        type=entry["type"],
+        descriptor=descriptors.get(entry["descriptor"]),
+        attributes=tuple((each["name"], each["value"]) for each in entry["attributes"]),
+        numa_node=entry["numa_node"],
+        in_use=None if holder is None else Holder(holder["pid"], plain_text(holder.get("name"))),
+        supported=migration["supported"],
+        evidence=migration.get("evidence"),
+    )
+
+
+# --- one by one ------------------------------------------------------------------------------------------------------
+
+
+class _Shape(FleetError):
     """Facts do not have the shape they should; ``path`` is where in them."""
 
     def __init__(self, path: str, expected: str) -> None:
@@ -149,116 +366,182 @@ class _Shape(ValueError):
         self.path = path
 
 
-class _HostReader:
-    """Reads one host's facts; descriptors that other hosts had already are shared with them."""
+class _Reader:
+    """Reads the facts of hosts; what one host has of another's descriptors and parents is shared with it.
 
-    def __init__(self, host: str, interned: dict[tuple[str, str | None], Descriptor]) -> None:
-        self._host = host
-        self._interned = interned
-        self.problems: list[dict[str, t.Any]] = []
+    What is shared is found by its whole content, never by the name that a host gives it.
+    """
 
-    def read(self, facts: t.Any) -> Host:
+    def __init__(self, data: t.Any, keep: bool) -> None:
+        self._data = data
+        self._keep = keep
+        self._descriptors: dict[bytes, Descriptor | Malformed] = {}
+        self._distinct: dict[tuple[str, str | None], Descriptor] = {}
+        self._parents: dict[bytes, ParentFacts] = {}
+        self._distinct_parents: dict[ParentFacts, ParentFacts] = {}
+        # By the identity of the parents, each of which is there once.
+        self._equipment: dict[tuple[int, ...], tuple[ParentFacts, ...]] = {}
+
+    def host(self, name: str, facts: t.Any) -> tuple[Host, list[dict[str, t.Any]]]:
+        """The host with these facts, and its problems; raises ``_Shape``."""
         top = _mapping(facts, FACT)
         if top.get("schema") != SCHEMA:
             raise _Shape(f"{FACT}.schema", f"{SCHEMA}, and it is {top.get('schema')!r}")
-        descriptors = {
-            str(digest): self._descriptor(str(digest), descriptor)
-            for digest, descriptor in _mapping(top.get("descriptors"), "descriptors").items()
-        }
-        devices = [
-            self._device(device, f"devices[{index}]", descriptors)
-            for index, device in enumerate(_list(top.get("devices"), "devices"))
-        ]
+        problems: list[dict[str, t.Any]] = []
+        descriptors = self._all_descriptors(top, problems)
+        entries, columns = self._entries(top, descriptors)
         parents = [
             self._parent(parent, f"parents[{index}]")
             for index, parent in enumerate(_list(top.get("parents"), "parents"))
         ]
-        for index, problem in enumerate(_list(top.get("problems"), "problems")):
-            entry = _mapping(problem, f"problems[{index}]")
-            self.problems.append(
-                {"host": self._host}
-                | {key: plain_text(entry.get(key)) for key in ("path", "problem")}
-            )
-        _distinct((device.id for device in devices), "devices")
         _distinct((parent.id for parent in parents), "parents")
-        return Host(self._host, devices, parents)
+        equipment = self._equipment.setdefault((*map(id, parents),), (*parents,))
+        for index, each in enumerate(_list(top.get("problems"), "problems")):
+            entry = _mapping(each, f"problems[{index}]")
+            problems.append({key: plain_text(entry.get(key)) for key in ("path", "problem")})
+        again = functools.partial(self._again, name)
+        host = Host(
+            name, columns, equipment, (lambda: (entries, descriptors)) if self._keep else again
+        )
+        return host, [{"host": name} | problem for problem in problems]
 
-    def _descriptor(self, digest: str, data: t.Any) -> Descriptor | None:
+    def _again(self, host: str) -> tuple[t.Sequence[_Entry], _Descriptors]:
+        facts = _mapping(facts_of(self._data, host), FACT)
+        descriptors = self._all_descriptors(facts, [])
+        return self._entries(facts, descriptors)[0], descriptors
+
+    def _entries(
+        self, facts: _Entry, descriptors: _Descriptors
+    ) -> tuple[t.Sequence[_Entry], _Columns]:
+        entries: t.Any = facts.get("devices")
+        try:
+            return entries, _Columns(entries, descriptors)
+        except _Odd:
+            entries = [
+                _plain_entry(entry, f"devices[{index}]", descriptors)
+                for index, entry in enumerate(_list(entries, "devices"))
+            ]
+            _distinct((entry["id"] for entry in entries), "devices")
+            return entries, _Columns(entries, descriptors)
+
+    def _all_descriptors(self, facts: _Entry, problems: list[dict[str, t.Any]]) -> _Descriptors:
+        descriptors: _Descriptors = {}
+        for name, data in _mapping(facts.get("descriptors"), "descriptors").items():
+            name = str.__str__(str(name))
+            found = self._descriptor(data)
+            if isinstance(found, Malformed):
+                problems.append({"path": f"descriptors.{name}", "problem": str(found)})
+                descriptors[name] = None
+            else:
+                descriptors[name] = found
+        return descriptors
+
+    def _descriptor(self, data: t.Any) -> Descriptor | Malformed:
+        content = _content(data)
+        found = self._descriptors.get(content) if content is not None else None
+        if found is None:
+            found = self._new_descriptor(data)
+            if content is not None:
+                self._descriptors[content] = found
+        return found
+
+    def _new_descriptor(self, data: t.Any) -> Descriptor | Malformed:
         try:
             descriptor = read_descriptor(data)
         except Malformed as malformed:
-            self.problems.append(
-                {"host": self._host, "path": f"descriptors.{digest}", "problem": str(malformed)}
-            )
-            return None
-        return self._interned.setdefault((descriptor.digest, descriptor.origin), descriptor)
+            return malformed
+        return self._distinct.setdefault((descriptor.digest, descriptor.origin), descriptor)
 
-    def _device(self, data: t.Any, path: str, descriptors: dict[str, Descriptor | None]) -> Device:
-        device = _mapping(data, path)
-        digest = plain_text(device.get("descriptor"))
-        if device.get("descriptor") is not None and digest not in descriptors:
-            raise _Shape(f"{path}.descriptor", "null or the name of one of 'descriptors'")
-        return Device(
-            host=self._host,
-            kind=_text(device, "kind", path),
-            id=_text(device, "id", path),
-            parent=plain_text(device.get("parent")),
-            type=plain_text(device.get("type")),
-            descriptor=None if digest is None else descriptors[digest],
-            attributes=tuple(
-                (_text(_mapping(each, path), "name", path), _text(each, "value", path))
-                for each in _list(device.get("attributes"), f"{path}.attributes")
-            ),
-            numa_node=_integer_or_none(device.get("numa_node"), f"{path}.numa_node"),
-            in_use=self._holder(_present(device, "in_use", path), f"{path}.in_use"),
-            supported=self._supported(device.get("migration"), f"{path}.migration"),
-            evidence=plain_text(_mapping(device.get("migration"), path).get("evidence")),
-        )
+    def _parent(self, data: t.Any, path: str) -> ParentFacts:
+        content = _content(data)
+        found = self._parents.get(content) if content is not None else None
+        if found is None:
+            parent = _parent(data, path)
+            found = self._distinct_parents.setdefault(parent, parent)
+            if content is not None:
+                self._parents[content] = found
+        return found
 
-    def _holder(self, data: t.Any, path: str) -> Holder | None:
-        if data is None:
-            return None
-        holder = _mapping(data, path)
-        return Holder(
-            _integer_or_none(holder.get("pid"), f"{path}.pid"), plain_text(holder.get("name"))
-        )
 
-    def _supported(self, data: t.Any, path: str) -> bool | None:
-        supported = _mapping(data, path).get("supported")
-        if supported is not None and not isinstance(supported, bool):
-            raise _Shape(f"{path}.supported", "true, false or null")
-        return supported
+def _content(data: t.Any) -> bytes | None:
+    """Bytes that only equal data has; ``None`` where the data is not all of plain types."""
+    try:
+        # Later versions tell equal texts apart that are, or are not, one object.
+        return marshal.dumps(data, 2)
+    except ValueError:
+        return None
 
-    def _parent(self, data: t.Any, path: str) -> Parent:
-        parent = _mapping(data, path)
-        types = [
-            self._type(each, f"{path}.types[{index}]")
-            for index, each in enumerate(_list(parent.get("types"), f"{path}.types"))
-        ]
-        _distinct((each.id for each in types), f"{path}.types")
-        pci_id = _present(parent, "pci_id", path)
-        return Parent(
-            host=self._host,
-            kind=_text(parent, "kind", path),
-            id=_text(parent, "id", path),
-            driver=plain_text(parent.get("driver")),
-            pci_id=None if pci_id is None else _text(parent, "pci_id", path),
-            numa_node=_integer_or_none(parent.get("numa_node"), f"{path}.numa_node"),
-            types=tuple(types),
-        )
 
-    def _type(self, data: t.Any, path: str) -> MdevType:
-        mdev_type = _mapping(data, path)
-        place = f"{path}.available_instances"
-        available = _integer_or_none(mdev_type.get("available_instances"), place)
-        if available is None:
-            raise _Shape(place, "an integer")
-        return MdevType(
-            id=_text(mdev_type, "id", path),
-            name=plain_text(mdev_type.get("name")),
-            device_api=_text(mdev_type, "device_api", path),
-            available_instances=available,
-        )
+def _plain_entry(data: t.Any, path: str, descriptors: _Descriptors) -> _Entry:
+    """What a device's entry says, in plain types; raises ``_Shape``."""
+    device = _mapping(data, path)
+    kind, device_id = _text(device, "kind", path), _text(device, "id", path)
+    name = plain_text(device.get("descriptor"))
+    if device.get("descriptor") is not None and name not in descriptors:
+        raise _Shape(f"{path}.descriptor", "null or the name of one of 'descriptors'")
+    migration = _mapping(device.get("migration"), f"{path}.migration")
+    supported = migration.get("supported")
+    if supported is not None and not isinstance(supported, bool):
+        raise _Shape(f"{path}.migration.supported", "true, false or null")
+    return {
+        "kind": kind,
+        "id": device_id,
+        "parent": plain_text(device.get("parent")),
+        "type": plain_text(device.get("type")),
+        "descriptor": name,
+        "attributes": [
+            {"name": _text(_mapping(each, path), "name", path), "value": _text(each, "value", path)}
+            for each in _list(device.get("attributes"), f"{path}.attributes")
+        ],
+        "numa_node": _integer_or_none(device.get("numa_node"), f"{path}.numa_node"),
+        "in_use": _holder(_present(device, "in_use", path), f"{path}.in_use"),
+        "migration": {
+            "supported": supported,
+            "evidence": plain_text(migration.get("evidence")),
+        },
+    }
+
+
+def _holder(data: t.Any, path: str) -> dict[str, t.Any] | None:
+    if data is None:
+        return None
+    holder = _mapping(data, path)
+    return {
+        "pid": _integer_or_none(holder.get("pid"), f"{path}.pid"),
+        "name": plain_text(holder.get("name")),
+    }
+
+
+def _parent(data: t.Any, path: str) -> ParentFacts:
+    parent = _mapping(data, path)
+    types = [
+        _type(each, f"{path}.types[{index}]")
+        for index, each in enumerate(_list(parent.get("types"), f"{path}.types"))
+    ]
+    _distinct((each.id for each in types), f"{path}.types")
+    pci_id = _present(parent, "pci_id", path)
+    return ParentFacts(
+        kind=_text(parent, "kind", path),
+        id=_text(parent, "id", path),
+        driver=plain_text(parent.get("driver")),
+        pci_id=None if pci_id is None else _text(parent, "pci_id", path),
+        numa_node=_integer_or_none(parent.get("numa_node"), f"{path}.numa_node"),
+        types=tuple(types),
+    )
+
+
+def _type(data: t.Any, path: str) -> MdevType:
+    mdev_type = _mapping(data, path)
+    place = f"{path}.available_instances"
+    available = _integer_or_none(mdev_type.get("available_instances"), place)
+    if available is None:
+        raise _Shape(place, "an integer")
+    return MdevType(
+        id=_text(mdev_type, "id", path),
+        name=plain_text(mdev_type.get("name")),
+        device_api=_text(mdev_type, "device_api", path),
+        available_instances=available,
+    )
 
 
 def _distinct(ids: t.Iterable[str], path: str) -> None:
@@ -276,13 +559,13 @@ def _present(mapping: t.Mapping[str, t.Any], key: str, path: str) -> t.Any:
 
 
 def _mapping(value: t.Any, path: str) -> t.Mapping[str, t.Any]:
-    if not isinstance(value, t.Mapping):
+    if not isinstance(value, (dict, t.Mapping)):
         raise _Shape(path, "a mapping")
     return value
 
 
 def _list(value: t.Any, path: str) -> t.Sequence[t.Any]:
-    if not isinstance(value, t.Sequence) or isinstance(value, str):
+    if not isinstance(value, (list, t.Sequence)) or isinstance(value, str):
         raise _Shape(path, "a list")
     return value
 

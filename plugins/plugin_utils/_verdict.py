@@ -21,9 +21,9 @@ from ansible_collections.vfio.migration.plugins.module_utils import (
 DIRECTIONS = ("source_lists", "target_accepts", "both", "either")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Descriptor:
-    """What a device says of itself, in normal form; equal descriptors make one class of devices."""
+    """What a device says of itself, in normal form; equal ones of a fleet are one object."""
 
     self_attributes: dict[str, str]
     compatible: list[dict[str, str]]
@@ -88,7 +88,7 @@ def verdict(
         for side, descriptor in (("source", source), ("target", target))
         if not isinstance(descriptor, Descriptor)
     ]
-    return _result(direction, False, False, "declared", _nothing(reasons), [])
+    return _result(direction, None, reasons, False, "declared", [])
 
 
 class Judge:
@@ -100,14 +100,17 @@ class Judge:
 
     def verdict(self, source: Descriptor, target: Descriptor) -> dict[str, t.Any]:
         """The verdict for two descriptors; see ``verdict``."""
-        outward = _pattern.match_compiled(self.patterns(source, True), target.self_attributes)
-        inward = _pattern.match_compiled(self.patterns(target, False), source.self_attributes)
-        listed, accepted = outward["set"] is not None, inward["set"] is not None
-        compatible = decide(self.direction, listed, accepted)
-        deciding = self._deciding(outward, inward, compatible)
-        warnings = list(deciding["warnings"]) if compatible else []
-        if compatible:
-            listing = source if deciding is outward else target
+        outward = _pattern.first_match(self.patterns(source, True), target.self_attributes)
+        inward = _pattern.first_match(self.patterns(target, False), source.self_attributes)
+        listed, accepted = outward is not None, inward is not None
+        deciding = None
+        warnings = []
+        if decide(self.direction, listed, accepted):
+            # Of two, the source's, unless only the target's is the one that decides.
+            by_source = listed and self.direction != "target_accepts"
+            deciding, listing = (outward, source) if by_source else (inward, target)
+        if deciding is not None:
+            warnings += deciding["warnings"]
             warnings += _uncompared(source, target, listing.compatible[deciding["set"]])
             if source.derived:
                 warnings += _vendors.cautions(source.self_attributes, target.self_attributes)
@@ -123,12 +126,22 @@ class Judge:
             warnings.append(f"the {yes}'s list has the other device, the {no}'s list has not")
         return _result(
             self.direction,
-            compatible,
+            deciding,
+            self.reasons(source, target) if deciding is None else [],
             listed != accepted,
             "derived" if derived else "declared",
-            deciding,
             warnings,
         )
+
+    def reasons(self, source: Descriptor, target: Descriptor) -> list[dict[str, t.Any]]:
+        """The reasons of the verdict for two descriptors that are not compatible."""
+        listed = self.patterns(source, True)
+        by_target = self.direction == "target_accepts" or (
+            self.direction == "both" and _pattern.first_match(listed, target.self_attributes)
+        )
+        if by_target:
+            return _pattern.mismatch(self.patterns(target, False), source.self_attributes)
+        return _pattern.mismatch(listed, target.self_attributes)
 
     def patterns(
         self, descriptor: Descriptor, owner_is_source: bool
@@ -140,17 +153,6 @@ class Judge:
                 descriptor.compatible, descriptor.version, subject_is_target=owner_is_source
             )
         return self._compiled[key]
-
-    def _deciding(
-        self, outward: dict[str, t.Any], inward: dict[str, t.Any], compatible: bool
-    ) -> dict[str, t.Any]:
-        """The match that the verdict's set, bindings and reasons are taken from."""
-        if self.direction == "source_lists":
-            return outward
-        if self.direction == "target_accepts":
-            return inward
-        # Of two, the source's, unless only the target's is the one that decides.
-        return outward if (outward["set"] is not None) == compatible else inward
 
 
 def provisional_warnings(source: Descriptor, known: t.Mapping[str, str]) -> list[str]:
@@ -201,26 +203,22 @@ def decide(direction: str, listed: bool, accepted: bool) -> bool:
 
 def _result(
     direction: str,
-    compatible: bool,
+    match: dict[str, t.Any] | None,
+    reasons: list[dict[str, t.Any]],
     conflict: bool,
     certainty: str,
-    match: dict[str, t.Any],
     warnings: list[str],
 ) -> dict[str, t.Any]:
     return {
-        "compatible": compatible,
+        "compatible": match is not None,
         "direction": direction,
         "direction_conflict": conflict,
         "certainty": certainty,
-        "set": match["set"] if compatible else None,
-        "bindings": match["bindings"] if compatible else {},
-        "reasons": [] if compatible else match["reasons"],
+        "set": match["set"] if match else None,
+        "bindings": match["bindings"] if match else {},
+        "reasons": reasons,
         "warnings": warnings,
     }
-
-
-def _nothing(reasons: list[dict[str, t.Any]]) -> dict[str, t.Any]:
-    return {"set": None, "bindings": {}, "reasons": reasons}
 
 
 def _no_descriptor(side: str, malformed: object) -> dict[str, t.Any]:

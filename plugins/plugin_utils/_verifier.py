@@ -9,94 +9,207 @@
 
 from __future__ import annotations
 
+import json
 import typing as t
-from collections import Counter
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from fractions import Fraction
 
 from ansible_collections.vfio.migration.plugins.module_utils import _pattern
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet import PROPORTIONAL
 from ansible_collections.vfio.migration.plugins.plugin_utils._verdict import (
     Descriptor,
+    decide,
     read_descriptor,
 )
 
 Facts = t.Mapping[str, t.Mapping[str, t.Any]]
+Key = tuple[str, str]
+_Entry = t.Mapping[str, t.Any]
 
 
-def violations(
-    plan: t.Mapping[str, t.Any], facts: Facts, drain: t.Collection[str] = ()
-) -> list[str]:
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """What was asked of a plan: the hosts to be emptied, those that may receive, and what else it was to keep to."""
+
+    drain: t.Collection[str] = ()
+    targets: t.Collection[str] | None = None
+    avoid: t.Collection[tuple[str, str | None]] = ()
+    limit: int | t.Mapping[str, int] | None = None
+    apart: t.Sequence[t.Collection[str]] = ()
+    numa_local: bool = False
+    keep_type: bool = False
+    round_trip: bool = False
+
+
+_NO_CONDITIONS = Conditions()
+
+
+def violations(plan: _Entry, facts: Facts, conditions: Conditions = _NO_CONDITIONS) -> list[str]:
     """The rules that ``plan`` breaks, in sentences; empty for a sound plan.
 
-    ``facts`` maps host to its ``vfio_migration`` facts, ``drain`` are the hosts that are to be emptied.
+    ``facts`` maps host to its ``vfio_migration`` facts.
     """
-    check = _Check(plan, facts, drain)
+    check = _Check(plan, _Known(facts), conditions)
     check.sources()
     check.guests()
     check.targets()
     check.capacity()
+    check.conditions()
+    check.status()
     check.derived_tables()
     return check.broken
 
 
+@dataclass(slots=True)
+class _Known:
+    """The raw facts, by the names of what they tell of."""
+
+    facts: Facts
+    devices: dict[Key, _Entry] = field(init=False)
+    parents: dict[Key, _Entry] = field(init=False)
+    _descriptors: dict[str, Descriptor] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.devices, self.parents = (
+            {
+                (host, entry["id"]): entry
+                for host, facts in self.facts.items()
+                for entry in facts[of]
+            }
+            for of in ("devices", "parents")
+        )
+
+    def descriptor(self, host: str, name: str | None) -> Descriptor | None:
+        """A descriptor by the name it has in its host's facts; equal ones are read once."""
+        if name is None:
+            return None
+        raw = self.facts[host]["descriptors"][name]
+        key = json.dumps(raw, sort_keys=True, default=str)
+        if key not in self._descriptors:
+            self._descriptors[key] = read_descriptor(raw)
+        return self._descriptors[key]
+
+    def descriptor_of(self, key: Key) -> Descriptor | None:
+        """The descriptor of a device."""
+        return self.descriptor(key[0], self.devices[key]["descriptor"])
+
+    def offered(self, host: str, parent: str, mdev_type: str) -> _Entry | None:
+        """A type of a parent."""
+        types = self.parents.get((host, parent), {}).get("types", ())
+        return next((entry for entry in types if entry["id"] == mdev_type), None)
+
+
 class _Check:
-    def __init__(self, plan: t.Mapping[str, t.Any], facts: Facts, drain: t.Collection[str]) -> None:
+    def __init__(self, plan: _Entry, known: _Known, conditions: Conditions) -> None:
         self._plan = plan
-        self._facts = facts
-        self._drain = drain
+        self._known = known
+        self._conditions = conditions
         self._placements: list[dict[str, t.Any]] = list(plan["placements"])
+        self._waves = {_key(each["source"]): each["wave"] for each in self._placements}
+        self._accepts: dict[tuple[str, str], bool] = {}
+        self._completes: dict[tuple[t.Any, ...], bool] = {}
         self.broken: list[str] = []
 
     def sources(self) -> None:
-        """Every source is a device of the facts and is placed, or left behind, once."""
-        named = [_key(each["source"]) for each in (*self._placements, *self._plan["unplaced"])]
-        for key, count in Counter(named).items():
+        """Every source is a device of the facts and is placed, or left behind, once; of a drained host each is."""
+        named = Counter(
+            _key(each["source"]) for each in (*self._placements, *self._plan["unplaced"])
+        )
+        for key, count in named.items():
             if count > 1:
                 self.broken.append(f"{key} is placed or left behind {count} times")
-            if self._device(*key) is None:
+            if key not in self._known.devices:
                 self.broken.append(f"source {key} is in no facts")
+        self.broken.extend(
+            f"{key} is neither placed nor left behind"
+            for key in self._known.devices
+            if key[0] in self._conditions.drain and key not in named
+        )
 
     def guests(self) -> None:
-        """All devices of a guest go to one host, and none of a moved guest stays."""
-        moves = {_key(each["source"]): each["target"]["host"] for each in self._placements}
-        together: dict[tuple[str, int], set[str | None]] = {}
-        for host, facts in self._facts.items():
-            for device in facts["devices"]:
-                pid = (device["in_use"] or {}).get("pid")
-                if pid is not None:
-                    together.setdefault((host, pid), set()).add(moves.get((host, device["id"])))
+        """All devices of a guest go to one host, in one wave, and none of a moved guest stays."""
+        moves = {
+            _key(each["source"]): (each["target"]["host"], each["wave"])
+            for each in self._placements
+        }
+        together: dict[tuple[str, int], set[tuple[str, int] | None]] = defaultdict(set)
+        for (host, device_id), device in self._known.devices.items():
+            pid = (device["in_use"] or {}).get("pid")
+            if pid is not None:
+                together[(host, pid)].add(moves.get((host, device_id)))
         for (host, pid), targets in together.items():
             if len(targets) > 1:
                 self.broken.append(f"the devices of process {pid} on {host} do not go to one host")
 
     def targets(self) -> None:
-        """Every target is on another host that is not drained, serves one source, and is compatible with it."""
+        """Every target may be one, is on another host, serves one source, and is compatible with it."""
         used = Counter(_key(each["target"]) for each in self._placements)
         self.broken.extend(f"target {key} serves {n} sources" for key, n in used.items() if n > 1)
         for placement in self._placements:
-            source, target = placement["source"], placement["target"]
-            if target["host"] in self._drain or target["host"] == source["host"]:
-                self.broken.append(f"{_key(source)} must not go to {target['host']}")
+            source, target = _key(placement["source"]), placement["target"]
+            if source not in self._known.devices:
+                continue
+            if not self._may_receive(target, source[0]):
+                self.broken.append(
+                    f"{source} must not go to {target['parent']} on {target['host']}"
+                )
             elif target["create"]:
-                self._created(placement)
+                self._created(source, target)
             else:
-                self._existing(placement)
+                self._existing(source, _key(target), placement["wave"])
 
     def capacity(self) -> None:
-        """Under each parent one type is made, and no more of it than there are instances."""
-        made: dict[tuple[str, str], Counter[str]] = {}
+        """Under each parent no more is made than there is room for; of most drivers' parents, of one type only."""
+        made: dict[Key, Counter[str]] = defaultdict(Counter)
         for placement in self._placements:
             target = placement["target"]
             if target["create"]:
-                key = (target["host"], target["parent"])
-                made.setdefault(key, Counter())[target["type"]] += _instances(target)
+                made[(target["host"], target["parent"])][target["type"]] += _instances(target)
         for (host, parent), types in made.items():
-            if len(types) > 1:
-                self.broken.append(f"{sorted(types)} are all made under {parent} on {host}")
+            taken = Fraction(0)
             for mdev_type, count in types.items():
-                offered = self._type(host, parent, mdev_type)
-                if offered is None or count > offered["available_instances"]:
+                offered = self._known.offered(host, parent, mdev_type)
+                available = offered["available_instances"] if offered else 0
+                if count > available:
                     self.broken.append(
                         f"{count} of {mdev_type} are not to be had under {parent} on {host}"
                     )
+                    break
+                taken += Fraction(count, available)
+            driver = self._known.parents.get((host, parent), {}).get("driver")
+            if len(types) > 1 and (driver not in PROPORTIONAL or taken > 1):
+                self.broken.append(f"{sorted(types)} are all made under {parent} on {host}")
+
+    def conditions(self) -> None:
+        """What else was asked for holds: limits, guests kept apart, NUMA nodes and types."""
+        asked = self._conditions
+        for host, count in Counter(each["target"]["host"] for each in self._placements).items():
+            limit = asked.limit.get(host) if isinstance(asked.limit, t.Mapping) else asked.limit
+            if limit is not None and count > limit:
+                self.broken.append(f"{host} receives {count} devices, and {limit} at most")
+        for group in asked.apart:
+            for host, names in self._members(group).items():
+                if len(names) > 1:
+                    self.broken.append(f"{sorted(names)} are to be apart and all on {host}")
+        if asked.numa_local:
+            self._check_nodes()
+        for placement in self._placements:
+            source = self._known.devices.get(_key(placement["source"]), {})
+            if asked.keep_type and placement["target"]["type"] != source.get("type"):
+                self.broken.append(f"{_key(placement['source'])} does not keep its type")
+
+    def status(self) -> None:
+        """``status`` says whether all is placed, and a shortage that it names is one."""
+        complete = self._plan["status"] in ("optimal", "feasible")
+        if complete != (not self._plan["unplaced"]):
+            self.broken.append(f"status is {self._plan['status']}")
+        shortage = self._plan["shortage"]
+        if shortage is not None:
+            short = {_key(device) for device in shortage["devices"]}
+            placed = len(short & self._waves.keys())
+            if shortage["need"] != len(short) or not placed <= shortage["reachable"] < len(short):
+                self.broken.append(f"of {len(short)} devices {placed} are placed: no such shortage")
 
     def derived_tables(self) -> None:
         """``map`` and ``hosts`` say the same as the placements."""
@@ -106,101 +219,149 @@ class _Check:
             source, target = placement["source"], placement["target"]
             mapping.setdefault(source["host"], {})[source["id"]] = target["id"]
             if target["kind"] == "mdev":
-                listed.append((target["host"], target["id"], target["parent"], target["type"]))
+                listed.append(
+                    (
+                        target["host"],
+                        target["id"],
+                        target["parent"],
+                        target["type"],
+                        target["attributes"],
+                    )
+                )
         if mapping != self._plan["map"]:
             self.broken.append("'map' is not what the placements say")
         hosts = [
-            (host, device["uuid"], device["parent"], device["type"])
+            (host, device["uuid"], device["parent"], device["type"], device["attributes"])
             for host, entry in self._plan["hosts"].items()
             for device in entry["devices"]
         ]
-        if sorted(hosts) != sorted(listed):
+        if sorted(hosts, key=str) != sorted(listed, key=str):
             self.broken.append("'hosts' is not what the placements say")
 
-    def _existing(self, placement: dict[str, t.Any]) -> None:
-        key = _key(placement["target"])
-        target = self._device(*key)
-        if target is None:
-            self.broken.append(f"target {key} is in no facts")
-            return
-        if target["in_use"] is not None:
-            self.broken.append(f"target {key} is held by a process")
-        if key in {_key(each["source"]) for each in self._placements}:
-            self.broken.append(f"target {key} is to be moved itself")
-        source = self._descriptor(*_key(placement["source"]))
-        descriptor = self._descriptor(*key)
-        if source is None or descriptor is None:
-            self.broken.append(f"{_key(placement['source'])} or {key} has no descriptor")
-        elif not self._accepted(source, descriptor):
-            self.broken.append(f"{key} is not compatible with {_key(placement['source'])}")
+    # --- targets ---
 
-    def _created(self, placement: dict[str, t.Any]) -> None:
-        target = placement["target"]
+    def _may_receive(self, target: _Entry, source_host: str) -> bool:
+        host, asked = target["host"], self._conditions
+        return (
+            host != source_host
+            and host in self._known.facts
+            and host not in asked.drain
+            and (asked.targets is None or host in asked.targets)
+            and (host, None) not in asked.avoid
+            and (host, target["parent"]) not in asked.avoid
+        )
+
+    def _existing(self, source: Key, target: Key, wave: int) -> None:
+        device = self._known.devices.get(target)
+        if device is None:
+            self.broken.append(f"target {target} is in no facts")
+            return
+        vacated = self._waves.get(target)
+        if device["in_use"] is not None and vacated is None:
+            self.broken.append(f"target {target} is held by a process")
+        if vacated is not None and vacated >= wave:
+            self.broken.append(f"target {target} is only left in wave {vacated}")
+        if target in {_key(each["source"]) for each in self._plan["unplaced"]}:
+            self.broken.append(f"target {target} is left behind itself")
+        if not self._compatible(source, target):
+            self.broken.append(f"{target} is not compatible with {source}")
+        if self._conditions.round_trip and not self._compatible(target, source):
+            self.broken.append(f"{source} could not migrate back from {target}")
+
+    def _created(self, source: Key, target: _Entry) -> None:
         key = _key(target)
-        if self._device(*key) is not None:
+        if key in self._known.devices:
             self.broken.append(f"{key} is to be created and exists")
-        parent = self._parent(target["host"], target["parent"])
-        offered = self._type(target["host"], target["parent"], target["type"])
-        source = self._descriptor(*_key(placement["source"]))
-        if parent is None or offered is None or source is None:
+        parent = self._known.parents.get((target["host"], target["parent"]))
+        offered = self._known.offered(target["host"], target["parent"], target["type"])
+        descriptor = self._known.descriptor_of(source)
+        if parent is None or offered is None or descriptor is None:
             self.broken.append(f"{key} has no such parent or type, or its source no descriptor")
             return
         # What is certain of the new device; the rest it must say itself, which vfio_mdev verifies.
-        known = {"type": offered["id"], "device_api": offered["device_api"]}
-        if parent["pci_id"] is not None:
-            known["pci_id"] = parent["pci_id"]
+        known = _certain(parent, offered)
         for attribute in target["attributes"]:
             known[attribute["name"].split("/")[-1]] = attribute["value"]
-        if not any(_completes(pattern, known) for pattern in source.compatible):
-            self.broken.append(f"{key} would not be compatible with {_key(placement['source'])}")
+        if not self._would_match(descriptor, known):
+            self.broken.append(f"{key} would not be compatible with {source}")
 
-    def _accepted(self, source: Descriptor, target: Descriptor) -> bool:
-        listed, accepted = (
-            _pattern.match(owner.compatible, subject.self_attributes, owner.version, is_target)[
-                "set"
-            ]
-            is not None
-            for owner, subject, is_target in ((source, target, True), (target, source, False))
-        )
-        direction = self._plan["direction"]
-        if direction == "source_lists":
-            return listed
-        if direction == "target_accepts":
-            return accepted
-        return (listed and accepted) if direction == "both" else (listed or accepted)
+    def _compatible(self, source: Key, target: Key) -> bool:
+        one, other = self._known.descriptor_of(source), self._known.descriptor_of(target)
+        if one is None or other is None:
+            return False
+        key = (one.digest, other.digest)
+        if key not in self._accepts:
+            listed, accepted = (
+                _pattern.match(owner.compatible, subject.self_attributes, owner.version, is_target)[
+                    "set"
+                ]
+                is not None
+                for owner, subject, is_target in ((one, other, True), (other, one, False))
+            )
+            self._accepts[key] = decide(self._plan["direction"], listed, accepted)
+        return self._accepts[key]
 
-    def _device(self, host: str, device_id: str) -> t.Mapping[str, t.Any] | None:
-        return _named(self._facts.get(host, {}).get("devices", ()), device_id)
+    def _would_match(self, descriptor: Descriptor, known: dict[str, str]) -> bool:
+        key = (descriptor.digest, *sorted(known.items()))
+        if key not in self._completes:
+            self._completes[key] = any(
+                _completion(pattern, known) is not None for pattern in descriptor.compatible
+            )
+        return self._completes[key]
 
-    def _parent(self, host: str, parent: str) -> t.Mapping[str, t.Any] | None:
-        return _named(self._facts.get(host, {}).get("parents", ()), parent)
+    # --- conditions ---
 
-    def _type(self, host: str, parent: str, mdev_type: str) -> t.Mapping[str, t.Any] | None:
-        return _named((self._parent(host, parent) or {}).get("types", ()), mdev_type)
+    def _members(self, group: t.Collection[str]) -> dict[str, set[str]]:
+        """Where the guests of a group are once the plan is carried out."""
+        moves = {_key(each["source"]): each["target"]["host"] for each in self._placements}
+        members: dict[str, set[str]] = defaultdict(set)
+        for key, device in self._known.devices.items():
+            name = (device["in_use"] or {}).get("name", "")
+            if name in group and (key in moves or key[0] not in self._conditions.drain):
+                members[moves.get(key, key[0])].add(name)
+        # Those that were together before and both stay are none of the plan's doing.
+        arrived = {each["target"]["host"] for each in self._placements if each["vm"] in group}
+        return {host: names for host, names in members.items() if host in arrived}
 
-    def _descriptor(self, host: str, device_id: str) -> Descriptor | None:
-        device = self._device(host, device_id)
-        if device is None or device["descriptor"] is None:
-            return None
-        return read_descriptor(self._facts[host]["descriptors"][device["descriptor"]])
+    def _check_nodes(self) -> None:
+        nodes: dict[tuple[str, t.Any, str], set[t.Any]] = defaultdict(set)
+        for placement in self._placements:
+            source, target = _key(placement["source"]), placement["target"]
+            pid = (self._known.devices[source]["in_use"] or {}).get("pid")
+            if pid is not None:
+                entry = (
+                    self._known.parents.get((target["host"], target["parent"]))
+                    if target["create"]
+                    else self._known.devices.get(_key(target))
+                )
+                nodes[(source[0], pid, target["host"])].add((entry or {}).get("numa_node"))
+        for (host, pid, target_host), found in nodes.items():
+            if len(found) > 1:
+                self.broken.append(
+                    f"process {pid} of {host} is on several NUMA nodes of {target_host}"
+                )
 
 
-def _completes(attributes: dict[str, str], known: dict[str, str]) -> bool:
+def _certain(parent: _Entry, offered: _Entry) -> dict[str, str]:
+    """What is known of a device before it is made."""
+    known = {"type": offered["id"], "device_api": offered["device_api"]}
+    if parent["pci_id"] is not None:
+        known["pci_id"] = parent["pci_id"]
+    return known
+
+
+def _completion(attributes: dict[str, str], known: dict[str, str]) -> object | None:
     try:
-        return _pattern.Pattern(attributes).completion(known, {}) is not None
+        return _pattern.Pattern(attributes).completion(known, {})
     except _pattern.Void:
-        return False
+        return None
 
 
-def _key(device: t.Mapping[str, t.Any]) -> tuple[str, str]:
+def _key(device: _Entry) -> Key:
     return (device["host"], device["id"])
 
 
-def _named(entries: t.Iterable[t.Mapping[str, t.Any]], name: str) -> t.Mapping[str, t.Any] | None:
-    return next((entry for entry in entries if entry["id"] == name), None)
-
-
-def _instances(target: t.Mapping[str, t.Any]) -> int:
+def _instances(target: _Entry) -> int:
     for attribute in target["attributes"]:
         if attribute["name"].split("/")[-1] == "aggregator":
             return int(attribute["value"])

@@ -4,10 +4,10 @@
 """Measures what matters to big fleets and busy hosts: ``make bench``.
 
 Reading and matching patterns stands beside reading the same bytes as JSON, and beside that what the worst patterns
-known take, which must stay below 5 ms each. The CPU time of ``vfio_migration_facts``
-on a lab host with 24 mediated devices stands beside that of ``ansible.builtin.ping``, which does nothing but be an
-Ansible module, and of ``mdevctl list`` plus ``mdevctl types``. What counts are the ratios: what is compared is
-measured in turn, round by round, on one machine.
+known take, which must stay below 5 ms each; pairs and plans for big fleets beside what ``fleet.py`` and ``plans.py``
+name. The CPU time of ``vfio_migration_facts`` on a lab host with 24 mediated devices stands beside that of
+``ansible.builtin.ping``, which does nothing but be an Ansible module, and of ``mdevctl list`` plus ``mdevctl types``.
+What counts are the ratios: what is compared is measured in turn, round by round, on one machine.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
+import os
 import re
 import statistics
 import subprocess
@@ -193,8 +194,17 @@ def report(rounds: list[tuple[float, float, float]]) -> None:
     print(f"The bar for vfio_migration_facts is {BAR} times ping: {verdict}.")
 
 
+def measure_fleets() -> None:
+    """Print what pairs and plans for big fleets cost."""
+    env = os.environ | {"PYTHONPATH": ".collections"}
+    for part in ("fleet", "plans"):
+        module = f"ansible_collections.vfio.migration.tests.bench.{part}"
+        subprocess.run([sys.executable, "-m", module], env=env, check=part == "fleet")
+
+
 if __name__ == "__main__":
     sys.path.insert(0, ".collections")
     measure_patterns()
     measure_worst()
+    measure_fleets()
     report(measure_gathering())

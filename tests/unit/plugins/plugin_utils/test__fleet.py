@@ -5,8 +5,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet import FleetError, read_fleet
+from ansible_collections.vfio.migration.plugins.plugin_utils._pairs import compatible_pairs
 from ansible_collections.vfio.migration.tests.unit.fleets import (
     UUIDS,
     device,
@@ -122,3 +125,116 @@ def test_whatever_a_cache_holds_a_host_is_read_or_unknown(key, field, value):
     ):
         fleet = read_fleet({"a": facts})
         assert ("a" in fleet.hosts) != (fleet.unknown == ["a"])
+
+
+def replaced(draw, facts, value):
+    """``facts`` with one thing in them, however deep, replaced by ``value``."""
+    if isinstance(facts, (dict, list)) and facts and draw(st.integers(0, 3)):
+        key = draw(st.sampled_from(sorted(facts) if isinstance(facts, dict) else range(len(facts))))
+        changed = facts.copy()
+        changed[key] = replaced(draw, facts[key], value)
+        return changed
+    return value
+
+
+FACTS = {
+    name: host(
+        [
+            device(f"{name}-1", gvt(), vm="vm-1"),
+            device(f"{name}-2", gvt("8", "4")),
+            device(f"{name}-3", gvt("8", "4"), attributes=[], numa_node=None),
+        ],
+        [parent()],
+        [{"path": "/sys/x", "problem": "odd"}],
+    )
+    for name in "ab"
+}
+
+
+@given(st.data())
+def test_what_is_wrong_with_a_host_costs_no_other_one(data):
+    odd = replaced(data.draw, FACTS["b"], data.draw(JSON))
+    fleet = read_fleet({"a": FACTS["a"], "b": odd})
+    alone = read_fleet({"a": FACTS["a"]})
+    assert fleet.hosts["a"].devices == [
+        dataclasses.replace(each, descriptor=fleet.hosts["a"].devices[index].descriptor)
+        for index, each in enumerate(alone.devices())
+    ]
+    assert [each.descriptor.digest for each in fleet.hosts["a"].devices] == [
+        each.descriptor.digest for each in alone.devices()
+    ]
+    assert fleet.hosts["a"].parents == alone.hosts["a"].parents
+    assert ("b" in fleet.hosts) != (fleet.unknown == ["b"])
+    for direction in ("source_lists", "target_accepts"):
+        compatible_pairs(fleet, direction, expand=True)
+
+
+class Text(str):
+    """As templating hands out text: not plain, so that it is looked at one by one."""
+
+
+def not_plain(value):
+    if isinstance(value, dict):
+        return {Text(name): not_plain(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [not_plain(each) for each in value]
+    return Text(value) if isinstance(value, str) else value
+
+
+@given(st.data())
+def test_many_at_once_and_one_by_one_read_the_same(data):
+    odd = replaced(data.draw, FACTS["a"], data.draw(JSON))
+    plain, tagged = read_fleet({"a": odd}), read_fleet({"a": not_plain(odd)})
+    assert (plain.unknown, plain.problems) == (tagged.unknown, tagged.problems)
+    assert compatible_pairs(plain, "either") == compatible_pairs(tagged, "either")
+    for one, other in zip(plain.devices(), tagged.devices(), strict=True):
+        assert dataclasses.replace(one, descriptor=None) == dataclasses.replace(
+            other, descriptor=None
+        )
+        assert type(other.id) is str
+
+
+def test_devices_are_counted_by_class():
+    (host_a,) = read_fleet({"a": FACTS["a"]}).hosts.values()
+    counted = {
+        (each.descriptor.self_attributes["type"], each.free, each.configurable): count
+        for each, count in host_a.classes.items()
+    }
+    assert counted == {
+        ("i915-GVTg_V5_4", False, ("intel_vgpu/aggregator",)): 1,
+        ("i915-GVTg_V5_8", True, ("intel_vgpu/aggregator",)): 1,
+        ("i915-GVTg_V5_8", True, ()): 1,
+    }
+
+
+def test_a_host_cannot_pass_its_descriptor_off_as_that_of_another():
+    honest, liar = host([device(UUIDS[0])]), host([device(UUIDS[1], gvt("8", "4"))])
+    (digest,), (other,) = honest["descriptors"], liar["descriptors"]
+    liar["descriptors"] = {digest: liar["descriptors"][other]}
+    liar["devices"][0]["descriptor"] = digest
+    for names in ("ab", "ba"):
+        fleet = read_fleet(dict(zip(names, (honest, liar), strict=True)))
+        types = {each.id: each.descriptor.self_attributes["type"] for each in fleet.devices()}
+        assert types == {UUIDS[0]: "i915-GVTg_V5_4", UUIDS[1]: "i915-GVTg_V5_8"}
+        assert {each.descriptor.digest for each in fleet.devices()} == {digest, other}
+
+
+def test_devices_of_facts_that_are_not_kept_are_read_again():
+    reads = []
+
+    class Facts(dict):
+        def __getitem__(self, name):
+            reads.append(name)
+            return super().__getitem__(name)
+
+    fleet = read_fleet(Facts(FACTS), keep=False)
+    assert reads == ["a", "b"]
+    assert [each.id for each in fleet.hosts["b"].devices] == ["b-1", "b-2", "b-3"]
+    assert reads == ["a", "b", "b"]
+
+
+def test_hosts_with_equal_parents_share_them():
+    fleet = read_fleet(FACTS)
+    one, other = fleet.hosts.values()
+    assert one.equipment is other.equipment
+    assert (one.parents[0].host, other.parents[0].host) == ("a", "b")

@@ -9,6 +9,12 @@ import itertools
 
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet import read_fleet
 from ansible_collections.vfio.migration.plugins.plugin_utils._pairs import compatible_pairs
+from ansible_collections.vfio.migration.plugins.plugin_utils._verdict import (
+    DIRECTIONS,
+    read_descriptor,
+)
+from ansible_collections.vfio.migration.tests.unit import naive_pairs
+from ansible_collections.vfio.migration.tests.unit.descriptor_strategies import DESCRIPTORS
 from ansible_collections.vfio.migration.tests.unit.fleets import (
     UUIDS,
     device,
@@ -88,41 +94,149 @@ def test_hosts_without_facts_are_listed_as_unknown():
     assert pairs_of({"a": {}})["unknown"] == ["a"]
 
 
-DEVICES = st.builds(
-    gvt,
-    st.sampled_from(["2", "4", "8"]),
-    st.sampled_from(["1", "2", "4"]),
-    pci_id=st.sampled_from(["80865963", "8086591d"]),
-    software_version=st.sampled_from(["0.1.0", "0.2.0"]),
-)
-
-
-@given(st.lists(st.lists(DEVICES, max_size=3), min_size=2, max_size=4))
-def test_counts_and_expanded_pairs_agree_with_comparing_every_device(devices):
+@st.composite
+def fleets(draw):
+    """Facts of a few hosts with few kinds of devices; what names a device, and who holds it, differs."""
+    kinds = draw(st.lists(DESCRIPTORS, min_size=1, max_size=4))
+    entries = st.builds(
+        lambda descriptor, url, origin, others: (
+            {**descriptor, "self": {**descriptor["self"], **url}, "origin": origin},
+            others,
+        ),
+        st.sampled_from(kinds),
+        st.fixed_dictionaries({}, optional={"remote_url": st.sampled_from("abc")}),
+        st.sampled_from(["file", "file", "derived"]),
+        st.fixed_dictionaries(
+            {},
+            optional={
+                "vm": st.just("vm"),
+                "migration": st.just({"supported": False, "features": [], "state": None}),
+            },
+        ),
+    )
     numbers = itertools.count()
-    fleet = {
-        f"h{index}": host([device(f"d{next(numbers)}", each) for each in own])
-        for index, own in enumerate(devices)
+    return {
+        name: host([device(f"d{next(numbers)}", each, **others) for each, others in own])
+        for name, own in zip("abc", draw(st.lists(st.lists(entries, max_size=4), max_size=3)))
     }
-    result = pairs_of(fleet, expand=True)
-    expected = set()
-    for one, other in itertools.permutations(read_fleet(fleet).devices(), 2):
-        alone = compatible_pairs(
-            read_fleet(
-                {
-                    "s": host([device("s", _raw(one))]),
-                    "t": host([device("t", _raw(other))]),
-                }
-            ),
-            "source_lists",
-            sources=["s"],
-            targets=["t"],
-        )
-        if alone["pairs"] and one.host != other.host:
-            expected.add((one.id, other.id))
-    assert {(p["source"]["id"], p["target"]["id"]) for p in result["devices"]} == expected
+
+
+HOSTS = st.none() | st.sampled_from([["a"], ["b", "c"], ["a", "b", "c"]])
+
+
+@given(fleets(), st.sampled_from(DIRECTIONS), HOSTS, HOSTS)
+def test_counts_and_expanded_pairs_are_those_of_comparing_every_device(
+    facts, direction, sources, targets
+):
+    fleet = read_fleet(facts)
+    result = compatible_pairs(fleet, direction, sources, targets, expand=True)
+    expected = naive_pairs.device_pairs(fleet, direction, sources, targets)
+    found = {
+        (
+            (pair["source"]["host"], pair["source"]["id"]),
+            (pair["target"]["host"], pair["target"]["id"]),
+        ): pair
+        for pair in result["devices"]
+    }
+    assert found.keys() == expected.keys()
+    for key, pair in found.items():
+        for each in ("set", "bindings", "direction_conflict"):
+            assert pair[each] == expected[key][each]
     assert sum(pair["pairs"] for pair in result["pairs"]) == len(expected)
+    free = {(each.host, each.id) for each in fleet.devices() if each.in_use is None}
+    for pair in result["pairs"]:
+        own = [
+            key
+            for key, each in found.items()
+            if is_of(pair["source"], key[0], facts, result)
+            and is_of(pair["target"], key[1], facts, result)
+        ]
+        assert pair["pairs"] == len(own)
+        assert pair["free_targets"] >= len({target for source, target in own} & free)
 
 
-def _raw(device) -> dict:
-    return {"self": device.descriptor.self_attributes, "compatible": device.descriptor.compatible}
+@given(fleets(), st.sampled_from(DIRECTIONS), HOSTS, HOSTS)
+def test_misses_are_those_of_comparing_every_two_classes(facts, direction, sources, targets):
+    result = compatible_pairs(read_fleet(facts), direction, sources, targets)
+    assert result["misses"] == naive_pairs.misses(
+        result["classes"], sources or "abc", targets or "abc", direction
+    )
+
+
+@given(fleets(), st.sampled_from(["source_lists", "target_accepts"]))
+def test_what_one_attribute_alone_keeps_away_is_behind_a_barrier(facts, direction):
+    result = compatible_pairs(read_fleet(facts), direction)
+    for name, near in result["misses"].items():
+        for miss in near:
+            # What is void, or an expression without a value, another value of the attribute does not help.
+            if len(miss["reasons"]) == 1 and miss["reasons"][0]["rule"] in ("equal", "one_of"):
+                barrier = result["barriers"][name][miss["reasons"][0]["attribute"]]
+                assert barrier["devices"] >= miss["devices"]
+                assert barrier["classes"] >= 1
+
+
+def test_barriers_are_told_with_what_would_be_won():
+    other = gvt(pci_id="8086591d")
+    fleet = {
+        "a": host([device(UUIDS[0])]),
+        "b": host([device(UUIDS[1], other), device(UUIDS[2], other)]),
+        "c": host([device(UUIDS[3], gvt(software_version="1.0.0"))]),
+    }
+    expected = {
+        "pci_id": {"classes": 1, "devices": 2},
+        "software_version": {"classes": 1, "devices": 1},
+    }
+    (barriers,) = pairs_of(fleet, sources=["a"])["barriers"].values()
+    assert barriers == expected
+    # The same list, read from the other side.
+    result = compatible_pairs(read_fleet(fleet), "target_accepts", targets=["a"])
+    found = [item for each in result["barriers"].values() for item in each.items()]
+    assert dict(found) == {name: {"classes": 1, "devices": 1} for name in expected}
+
+
+def test_what_only_names_a_device_makes_no_class_of_it():
+    fleet = {
+        name: host([device(UUIDS[number], gvt(remote_url=f"nvme://h/{number}"))])
+        for number, name in enumerate("abc")
+    }
+    result = pairs_of(fleet)
+    ((name, entry),) = result["classes"].items()
+    assert result["uncompared"] == ["remote_url"]
+    assert "remote_url" not in entry["self"]
+    assert entry["hosts"] == {"a": 1, "b": 1, "c": 1}
+    (pair,) = result["pairs"]
+    assert (pair["source"], pair["pairs"]) == (name, 6)
+    assert pair["warnings"] == ["nobody compares remote_url: devices of one class differ in it"]
+
+
+def test_what_a_pattern_names_keeps_classes_apart():
+    descriptors = [gvt(remote_url=f"nvme://h/{number}") for number in range(2)]
+    descriptors[0]["compatible"][0]["remote_url"] = "nvme://h/0"
+    fleet = {
+        name: host([device(UUIDS[number], descriptors[number])]) for number, name in enumerate("ab")
+    }
+    result = pairs_of(fleet)
+    assert len(result["classes"]) == 2
+    assert result["uncompared"] == []
+
+
+def test_facts_read_without_keeping_them_give_the_same():
+    fleet = {
+        "a": host([device(UUIDS[0]), device(UUIDS[1], vm="vm-1")], [parent()]),
+        "b": host([device(UUIDS[2], gvt("8", "4"))]),
+    }
+    kept, not_kept = (
+        compatible_pairs(read_fleet(fleet, keep=keep), "either", expand=True)
+        for keep in (True, False)
+    )
+    assert kept == not_kept
+
+
+def is_of(class_name, key, facts, result) -> bool:
+    """Whether the device with this key is of the class."""
+    device_host, device_id = key
+    entry = next(each for each in facts[device_host]["devices"] if each["id"] == device_id)
+    descriptor = facts[device_host]["descriptors"][entry["descriptor"]]
+    own = {n: v for n, v in descriptor["self"].items() if n not in result["uncompared"]}
+    found = read_descriptor({**descriptor, "self": own})
+    return found.digest == class_name

@@ -10,16 +10,17 @@ import itertools
 import json
 import typing as t
 import uuid
+from dataclasses import fields
 
 import pytest
 from ansible_collections.vfio.migration.plugins.filter.migration_plan import migration_plan
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet import FleetError, read_fleet
-from ansible_collections.vfio.migration.plugins.plugin_utils._plan import (
-    Request,
-    make_plan,
-    requested,
+from ansible_collections.vfio.migration.plugins.plugin_utils._plan import make_plan
+from ansible_collections.vfio.migration.plugins.plugin_utils._request import Request, requested
+from ansible_collections.vfio.migration.plugins.plugin_utils._verifier import (
+    Conditions,
+    violations,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._verifier import violations
 from ansible_collections.vfio.migration.tests.unit.fleets import (
     UUIDS,
     device,
@@ -41,7 +42,11 @@ def plan_of(fleet: dict, drain=("a",), sources=None, targets=None, **options) ->
         if name not in (drained or ()) and (targets is None or name in targets)
     ]
     plan = make_plan(read, Request(guests, names, **options))
-    assert violations(plan, fleet, drained or ()) == []
+    asked = {f.name for f in fields(Conditions)} & set(options)
+    conditions = Conditions(
+        drain=drained or (), targets=names, **{name: options[name] for name in asked}
+    )
+    assert violations(plan, fleet, conditions) == []
     return plan
 
 
@@ -171,20 +176,28 @@ def test_an_aggregator_takes_the_room_of_as_many_instances():
     (left,) = plan["unplaced"]
     assert left["reasons"] == [
         {
+            "host": None,
+            "reason": "3 devices (i915-GVTg_V5_4) need places of which all targets together have 2"
+            " at most: 1 more are needed",
+        },
+        {
             "host": "b",
             "reason": "not enough of i915-GVTg_V5_4 left under 0000:00:02.0 on b: 2 needed,"
             " 0 of 4 available_instances not taken by this plan",
-        }
+        },
     ]
 
 
-def test_one_parent_makes_one_type():
+def test_a_parent_makes_one_type_unless_its_types_are_known_to_share_in_proportion():
     fleet = {
-        "a": host([device(UUIDS[0], _fixed("2", "1")), device(UUIDS[1], _fixed("8", "1"))]),
+        "a": host([device(UUIDS[n], _fixed(size, "1")) for n, size in enumerate("2488")]),
         "b": host(parents=[parent()]),
     }
+    # A half, a quarter and twice an eighth of the parent.
+    assert plan_of(fleet)["status"] == "optimal"
+    fleet["b"]["parents"][0]["driver"] = "other"
     assert plan_of(fleet)["status"] == "infeasible"
-    fleet["b"]["parents"].append(parent("0000:00:03.0"))
+    fleet["b"]["parents"] += [parent(f"0000:00:0{n}.0", driver="other") for n in (3, 4)]
     assert plan_of(fleet)["status"] == "optimal"
 
 
@@ -404,6 +417,8 @@ def test_a_device_that_was_there_before_the_first_plan_is_kept_by_the_second():
     assert plan_of(carried_out(fleet, first))["map"] == first["map"]
 
 
+DRAIN_A = Conditions(drain=["a"])
+
 DAMAGE = {
     "two sources on one target": lambda p: p["placements"][1].update(
         target=copy.deepcopy(p["placements"][0]["target"])
@@ -433,7 +448,7 @@ def test_the_verifier_rejects_a_damaged_plan(damage):
     }
     plan = plan_of(fleet)
     damage(plan)
-    assert violations(plan, fleet, ["a"])
+    assert violations(plan, fleet, DRAIN_A)
 
 
 def test_the_verifier_rejects_too_many_of_a_parent_and_held_targets():
@@ -443,9 +458,9 @@ def test_the_verifier_rejects_too_many_of_a_parent_and_held_targets():
     }
     plan = plan_of(fleet)
     fleet["b"]["parents"][0]["types"][0]["available_instances"] = 3
-    assert any("not to be had" in each for each in violations(plan, fleet, ["a"]))
+    assert any("not to be had" in each for each in violations(plan, fleet, DRAIN_A))
 
     fleet = {"a": host([device(UUIDS[0])]), "b": host([device(UUIDS[1])])}
     plan = plan_of(fleet)
     fleet["b"]["devices"][0]["in_use"] = {"pid": 1, "name": "x"}
-    assert any("is held by a process" in each for each in violations(plan, fleet, ["a"]))
+    assert any("is held by a process" in each for each in violations(plan, fleet, DRAIN_A))

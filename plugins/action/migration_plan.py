@@ -1,0 +1,119 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import typing as t
+from collections import Counter
+
+from ansible.errors import AnsibleActionFail
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet import FleetError
+from ansible_collections.vfio.migration.plugins.plugin_utils._planning import plan_for
+from ansible_collections.vfio.migration.plugins.plugin_utils._request import POLICIES
+from ansible_collections.vfio.migration.plugins.plugin_utils._verdict import DIRECTIONS
+
+_OPTIONS: dict[str, dict[str, t.Any]] = {
+    "drain": {"type": "list", "elements": "str"},
+    "sources": {"type": "list", "elements": "raw"},
+    "hosts": {"type": "list", "elements": "str"},
+    "targets": {"type": "list", "elements": "str"},
+    "direction": {"type": "str", "choices": list(DIRECTIONS), "default": "source_lists"},
+    "policy": {"type": "str", "choices": list(POLICIES), "default": "pack"},
+    "avoid": {"type": "list", "elements": "dict"},
+    "limit": {"type": "raw"},
+    "apart": {"type": "list", "elements": "list"},
+    "numa_local": {"type": "bool", "default": False},
+    "keep_type": {"type": "bool", "default": False},
+    "round_trip": {"type": "bool", "default": False},
+    "reuse": {"type": "bool", "default": False},
+    "earlier": {"type": "dict"},
+    "dest": {"type": "path"},
+}
+
+
+class ActionModule(ActionBase):
+    """Plans on the control node, with the facts in ``hostvars``."""
+
+    _supports_check_mode = True
+    _supports_diff = True
+    _requires_connection = False
+
+    def run(
+        self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None
+    ) -> dict[str, t.Any]:
+        result: dict[str, t.Any] = super().run(tmp, task_vars)
+        validate: t.Any = self.validate_argument_spec
+        options = validate(argument_spec=_OPTIONS)[1]
+        dest = options.pop("dest")
+        try:
+            plan = plan_for((task_vars or {})["hostvars"], **options, progress=_tell)
+        except FleetError as error:
+            raise AnsibleActionFail(f"vfio.migration.migration_plan: {error}") from error
+        result["summary"] = _summary(plan)
+        result["changed"] = False
+        if dest is None:
+            result["plan"] = plan
+        else:
+            self._write(dest, json.dumps(plan, indent=1, sort_keys=True) + "\n", result)
+        return result
+
+    def _write(self, dest: str, text: str, result: dict[str, t.Any]) -> None:
+        """Puts ``text`` into the file ``dest`` in one step, unless it is there already."""
+        before = ""
+        try:
+            with open(dest, encoding="utf-8") as file:
+                before = file.read()
+        except FileNotFoundError:
+            pass
+        except (OSError, UnicodeDecodeError) as error:
+            raise AnsibleActionFail(f"cannot read the plan in {dest}: {error}") from error
+        result["dest"] = dest
+        result["changed"] = before != text
+        if result["changed"] and self._task.diff:
+            result["diff"] = {
+                "before": before,
+                "after": text,
+                "before_header": dest,
+                "after_header": dest,
+            }
+        if result["changed"] and not self._task.check_mode:
+            try:
+                _replace(dest, text)
+            except OSError as error:
+                raise AnsibleActionFail(f"cannot write the plan to {dest}: {error}") from error
+
+
+def _tell(stage: str, placed: int) -> None:
+    Display().v(f"migration_plan: {stage}, {placed} guests have a place")
+
+
+def _replace(path: str, text: str) -> None:
+    handle, name = tempfile.mkstemp(dir=os.path.dirname(path) or ".", prefix=".migration_plan-")
+    try:
+        with open(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        os.replace(name, path)
+    except OSError:
+        os.unlink(name)
+        raise
+
+
+def _summary(plan: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    placements, shortage = plan["placements"], plan["shortage"]
+    return {
+        "status": plan["status"],
+        "placed": len(placements),
+        "created": sum(each["target"]["create"] for each in placements),
+        "unplaced": len(plan["unplaced"]),
+        "waves": max((each["wave"] for each in placements), default=0),
+        "hosts": dict(sorted(Counter(each["target"]["host"] for each in placements).items())),
+        "changed": len(plan["changes"]),
+        "shortage": shortage and {key: shortage[key] for key in ("need", "reachable")},
+        "unknown": len(plan["unknown"]),
+    }

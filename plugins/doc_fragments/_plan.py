@@ -1,0 +1,75 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+# Note that this doc fragment is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Do not use this from other collections or standalone plugins/modules!
+
+from __future__ import annotations
+
+
+class ModuleDocFragment:
+    # What can be asked of a plan, of the filter as of the action.
+    DOCUMENTATION = r"""
+options:
+  drain:
+    description: The hosts to empty. Give either this or O(sources). A host that is emptied never is a target.
+    type: list
+    elements: str
+  sources:
+    description: What to move, each the name of a guest (all its devices move) or a dictionary with C(host) and C(id) of a device.
+    type: list
+    elements: raw
+  targets:
+    description: The hosts that may receive. By default every host that is not emptied.
+    type: list
+    elements: str
+  policy:
+    description:
+      - With V(pack), as few parents as possible are opened that have no device yet.
+      - With V(spread), the largest number of devices that one host receives is as small as possible.
+    type: str
+    choices:
+      - pack
+      - spread
+    default: pack
+  avoid:
+    description:
+      - Where nothing may be placed, each a dictionary with C(host), C(parent) where only that parent is meant,
+        and if need be C(problem), the reason to be given for it.
+    type: list
+    elements: dict
+  limit:
+    description: How many devices a host may receive at most, a number for all hosts or a dictionary of numbers by host.
+    type: raw
+  apart:
+    description:
+      - Groups of guests, each a list of names. No two guests of a group are placed on one host, nor one where another stays.
+    type: list
+    elements: list
+  numa_local:
+    description: Whether the devices of a guest must all be on one NUMA node of their new host.
+    type: bool
+    default: false
+  keep_type:
+    description: Whether a device may only go to one of the same type.
+    type: bool
+    default: false
+  round_trip:
+    description:
+      - Whether a device may only go where it is known that it could migrate back.
+      - That is not known of a device that is to be created and whose driver states a list of its own.
+    type: bool
+    default: false
+  reuse:
+    description:
+      - Whether a device that is itself to be moved may be a target, for a guest that moves later; needed to rebalance hosts
+        or to upgrade them in place. C(wave) in every placement then says in which order to move.
+    type: bool
+    default: false
+  earlier:
+    description:
+      - An earlier plan. What it has planned for a guest stays as it is where the facts of both hosts are still the same;
+        the rest is planned anew, and C(changes) says why. Where the rest finds no place then, all is planned anew.
+    type: dict
+"""

@@ -1,0 +1,110 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+# Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Do not use this from other collections or standalone plugins/modules!
+"""Planning from arguments as a play gives them: what the filter and the action have in common."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.vfio.migration.plugins.plugin_utils._arguments import (
+    avoided,
+    direction_of,
+    groups,
+    limited,
+    listed,
+    names,
+    one_of,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet import (
+    FleetError,
+    facts_of,
+    read_fleet,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._kept import Kept, asked, digests
+from ansible_collections.vfio.migration.plugins.plugin_utils._plan import Progress, make_plan
+from ansible_collections.vfio.migration.plugins.plugin_utils._request import (
+    POLICIES,
+    Request,
+    requested,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._verifier import (
+    Conditions,
+    violations,
+)
+
+
+def plan_for(
+    fleet: t.Any,
+    drain: t.Any = None,
+    sources: t.Any = None,
+    hosts: t.Any = None,
+    targets: t.Any = None,
+    direction: str = "source_lists",
+    policy: str = "pack",
+    avoid: t.Any = None,
+    limit: t.Any = None,
+    apart: t.Any = None,
+    numa_local: bool = False,
+    keep_type: bool = False,
+    round_trip: bool = False,
+    reuse: bool = False,
+    earlier: t.Any = None,
+    progress: Progress | None = None,
+) -> dict[str, t.Any]:
+    """A verified plan; the arguments are those of the filter ``migration_plan``. Raises ``FleetError``."""
+    chosen = names("hosts", hosts)
+    facts = {name: facts_of(fleet, name) for name in (fleet if chosen is None else chosen)}
+    read = read_fleet(facts)
+    drained = names("drain", drain)
+    wanted = names("targets", targets)
+    request = Request(
+        guests=requested(read, drained, listed("sources", sources)),
+        targets=[
+            name
+            for name in read.hosts
+            if (wanted is None or name in wanted) and name not in (drained or ())
+        ],
+        direction=direction_of(direction),
+        policy=one_of("policy", policy, POLICIES),
+        avoid=avoided(avoid),
+        limit=limited(limit),
+        apart=groups("apart", apart),
+        numa_local=bool(numa_local),
+        keep_type=bool(keep_type),
+        round_trip=bool(round_trip),
+        reuse=bool(reuse),
+    )
+    known = {name: facts[name] for name in read.hosts}
+    kept = Kept(earlier, request, known) if earlier is not None else None
+    changes = kept.changes if kept else []
+    plan = make_plan(read, kept.request if kept else request, progress=progress)
+    if kept and kept.request.kept and plan["unplaced"]:
+        # What stays may be in the way of the rest.
+        kept = None
+        plan = make_plan(read, request, progress=progress)
+    conditions = Conditions(
+        drain=drained or (),
+        targets=wanted,
+        avoid=request.avoid,
+        limit=request.limit,
+        apart=request.apart,
+        numa_local=request.numa_local,
+        keep_type=request.keep_type,
+        round_trip=request.round_trip,
+    )
+    broken = violations(plan, known, conditions)
+    if broken and kept and kept.request.kept:
+        raise FleetError(f"the earlier plan does not hold: {'; '.join(broken)}")
+    if broken:
+        raise RuntimeError(
+            f"the plan breaks its own rules, please report this: {'; '.join(broken)}"
+        )
+    return plan | {
+        "changes": changes,
+        "conditions": asked(request),
+        "relied_on": digests(plan, known),
+    }

@@ -1,0 +1,458 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+# Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Do not use this from other collections or standalone plugins/modules!
+
+"""Supply and demand of a plan as the search sees them: classes and numbers instead of devices and names. Pure.
+
+Devices that need the same are one *demand*. What a target host has are *elements*: its parents, and groups of equal
+free devices. Elements in equal states have the same number, whichever host they are on.
+"""
+
+from __future__ import annotations
+
+import math
+import typing as t
+import uuid
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from fractions import Fraction
+
+from ansible_collections.vfio.migration.plugins.plugin_utils._candidates import (
+    Candidates,
+    Creatable,
+    Existing,
+    instances_of,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet import (
+    PROPORTIONAL,
+    Device,
+    Fleet,
+    MdevType,
+    Parent,
+    obstacle,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._request import Guest, Request
+from ansible_collections.vfio.migration.plugins.plugin_utils._search import (
+    AGAIN,
+    NEW,
+    OPENED,
+    OTHER,
+    Bin,
+    Item,
+    Move,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._sentences import held
+
+# Made for this collection: names the UUIDs of targets whose source's own cannot be kept.
+_NAMESPACE = uuid.UUID("6f0c2f4e-3c61-5d0c-9a55-0e4b8d2f7a11")
+
+_MOST_CAPACITY = 1 << 64
+
+
+def named_id(source: Device, count: int = 0) -> str:
+    """A name-based UUID for the target of ``source``; with ``count`` another one."""
+    return str(uuid.uuid5(_NAMESPACE, f"{source.host}/{source.id}/{count}"))
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One target for a device: one of a group of equal devices, or a new mdev of ``mdev_type``."""
+
+    existing: Existing | None = None
+    mdev_type: MdevType | None = None
+    creatable: Creatable | None = None
+
+    @property
+    def creation(self) -> tuple[Creatable, MdevType]:
+        """What is to be made, and of which type; for an offer that is no existing device."""
+        return t.cast(Creatable, self.creatable), t.cast(MdevType, self.mdev_type)
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """Where one device goes: the target that there is, or the ``parent`` under which it is made."""
+
+    guest: int
+    source: Device
+    host: str
+    offer: Choice
+    device: Device | None
+    parent: Parent | None
+
+
+class _Pool(t.NamedTuple):
+    """So many equal free devices of a host; ``group`` is the number of the group."""
+
+    group: int
+    size: int
+
+
+class _Opened(t.NamedTuple):
+    """A parent of kind ``kind`` of which a plan has ``used`` so much; ``type`` is the one it makes, if it is only one."""
+
+    kind: int
+    type: str | None
+    used: int
+
+
+@dataclass(slots=True)
+class _ParentKind:
+    """Parents that differ in nothing that matters. A whole one has ``capacity`` where its types share in proportion."""
+
+    parent: Parent
+    is_open: bool
+    capacity: int | None
+
+
+class Supply:
+    """The elements and demands of one request: ``items`` for its guests and ``bins`` for its targets.
+
+    ``concrete`` has for each bin its elements, each with the parent or the devices behind it.
+    """
+
+    def __init__(
+        self,
+        fleet: Fleet,
+        request: Request,
+        candidates: Candidates,
+        blocked: t.Collection[tuple[str, str]] = (),
+    ) -> None:
+        self._blocked = blocked
+        self._fleet = fleet
+        self._request = request
+        self._candidates = candidates
+        self._numbers: dict[_Pool | _Opened, int] = {}
+        self._elements: list[_Pool | _Opened] = []
+        self._moves: dict[tuple[int, int], tuple[Move, ...]] = {}
+        self._rooms: dict[int, int] = {}
+        self._groups: list[tuple[Device, frozenset[tuple[str, str]]]] = []
+        self._group_numbers: dict[tuple[t.Any, ...], int] = {}
+        self._kinds: list[_ParentKind] = []
+        self._kind_numbers: dict[tuple[t.Any, ...], int] = {}
+        self._demands: list[tuple[Device, tuple[str, str] | None]] = []
+        self._demand_numbers: dict[tuple[t.Any, ...], int] = {}
+        self._moving = {d.key: d for guest in request.guests for d in guest.devices}
+        self._kept: dict[str, list[t.Mapping[str, t.Any]]] = defaultdict(list)
+        for placement in request.kept:
+            self._kept[placement["target"]["host"]].append(placement)
+        self._kept_sources = {
+            (each["source"]["host"], each["source"]["id"]) for each in request.kept
+        }
+        self._made_for: dict[str, set[tuple[str, str]]] | None = None
+        self._prepared: set[tuple[str, str]] = set()
+        self.names = list(request.targets)
+        self.concrete = [self._elements_of(name) for name in self.names]
+        self._initial = sorted({element for each in self.concrete for element in each})
+        self._scarcities: dict[int, int] = {}
+        self.bins = [self._bin(number) for number in range(len(self.names))]
+        self.shapes = [self._shape(guest) for guest in request.guests]
+        numbers = {name: number for number, name in enumerate(self.names)}
+        self.items = [
+            Item(
+                tuple(demand for demand, device in shape),
+                numbers.get(guest.host),
+                request.groups_of(guest.name),
+            )
+            for guest, shape in zip(request.guests, self.shapes, strict=True)
+        ]
+
+    # --- what the search asks ---
+
+    def moves(self, element: int, demand: int) -> tuple[Move, ...]:
+        moves = self._moves.get((element, demand))
+        if moves is None:
+            found = sorted(self._find_moves(self._elements[element], demand), key=_preference)
+            moves = self._moves[(element, demand)] = tuple(found)
+        return moves
+
+    def room(self, element: int) -> int:
+        room = self._rooms.get(element)
+        if room is None:
+            state = self._elements[element]
+            room = state.size if isinstance(state, _Pool) else self._room_of_parent(state)
+            self._rooms[element] = room
+        return room
+
+    def left(self, element: int) -> float:
+        state = self._elements[element]
+        if isinstance(state, _Pool):
+            return state.size
+        kind = self._kinds[state.kind]
+        if kind.capacity is not None:
+            return 1 - state.used / kind.capacity
+        whole = {each.id: each.available_instances for each in kind.parent.types}
+        return 1.0 if state.type is None else 1 - state.used / whole[state.type]
+
+    def sort(self, element: int) -> int:
+        state = self._elements[element]
+        return state.group if isinstance(state, _Pool) else -1 - state.kind
+
+    def locality(self, element: int) -> int | None:
+        if not self._request.numa_local:
+            return None
+        state = self._elements[element]
+        if isinstance(state, _Pool):
+            return self._groups[state.group][0].numa_node
+        return self._kinds[state.kind].parent.numa_node
+
+    # --- what others ask ---
+
+    def demand(self, number: int) -> Device:
+        """A device that has this demand."""
+        return self._demands[number][0]
+
+    def capacity(self, element: int, demand: int) -> int:
+        """How many devices with ``demand`` an element takes in at most."""
+        state = self._elements[element]
+        if isinstance(state, _Pool):
+            return state.size if self.moves(element, demand) else 0
+        creations = (move.offer.creation for move in self.moves(element, demand))
+        return max(
+            (each.available_instances // made.instances for made, each in creations), default=0
+        )
+
+    def why_not_free(self, device: Device) -> str | None:
+        """Why a device that is there cannot be a target of this request, whatever moves; ``None`` where it can."""
+        key = device.key
+        moves_later = key in self._moving and self._request.reuse and key not in self._blocked
+        if (key in self._moving and not moves_later) or key in self._kept_sources:
+            return "it is to be moved itself"
+        why = obstacle(device)
+        if why is not None:
+            return why
+        avoided = self._request.why_avoided(device.host, device.parent)
+        if avoided is not None:
+            return f"it is to be avoided: {avoided}"
+        return None if moves_later else held(device)
+
+    def instances_left(self, parent: Parent, mdev_type: MdevType, made: Counter[str]) -> int:
+        """How many of ``mdev_type`` a parent has left once so many instances of its types are ``made``."""
+        if _capacity(parent) is None:
+            return mdev_type.available_instances - made[mdev_type.id]
+        taken = sum(
+            (
+                Fraction(made[each.id], each.available_instances)
+                for each in parent.types
+                if made[each.id]
+            ),
+            Fraction(0),
+        )
+        return math.floor(mdev_type.available_instances * (1 - taken))
+
+    # --- what hosts have ---
+
+    def _elements_of(self, name: str) -> dict[int, list[t.Any]]:
+        """The elements of a host by number: for each one of them the parent, or the list of equal devices."""
+        host = self._fleet.hosts[name]
+        kept = [placement["target"] for placement in self._kept[name]]
+        taken_by_kept = {target["id"] for target in kept}
+        found: dict[int, list[t.Any]] = defaultdict(list)
+        groups: dict[int, list[Device]] = defaultdict(list)
+        for device in host.devices:
+            if device.id not in taken_by_kept and self.why_not_free(device) is None:
+                groups[self._group(device)].append(device)
+        for group, devices in groups.items():
+            found[self._number(_Pool(group, len(devices)))].append(devices)
+        taken = {device.parent for device in host.devices if device.kind == "mdev"}
+        for parent in host.parents:
+            if parent.types and self._request.why_avoided(name, parent.id) is None:
+                opened = _Opened(self._kind(parent, parent.id in taken), None, 0)
+                for target in kept:
+                    if target["create"] and target["parent"] == parent.id:
+                        opened = self._after(opened, target)
+                found[self._number(opened)].append(parent)
+        return found
+
+    def _after(self, opened: _Opened, target: t.Mapping[str, t.Any]) -> _Opened:
+        """A parent's state once ``target`` is made."""
+        kind = self._kinds[opened.kind]
+        instances = instances_of((each["name"], each["value"]) for each in target["attributes"])
+        if kind.capacity is None:
+            return _Opened(opened.kind, target["type"], opened.used + instances)
+        available = {each.id: each.available_instances for each in kind.parent.types}
+        used = instances * kind.capacity // available[target["type"]]
+        return _Opened(opened.kind, None, opened.used + used)
+
+    def _bin(self, number: int) -> Bin:
+        name = self.names[number]
+        elements = self.concrete[number]
+        state = sorted(each for each, behind in elements.items() for one in behind)
+        staying = (
+            self._request.groups_of(device.in_use.name)
+            for device in (self._fleet.hosts[name].devices if self._request.apart else ())
+            if device.in_use and device.key not in self._moving
+        )
+        limit = self._request.limit_of(name)
+        arriving = (self._request.groups_of(each["vm"]) for each in self._kept[name])
+        return Bin(
+            tuple(state),
+            None if limit is None else max(0, limit - len(self._kept[name])),
+            frozenset().union(*staying, *arriving),
+        )
+
+    def _number(self, state: _Pool | _Opened) -> int:
+        number = self._numbers.setdefault(state, len(self._elements))
+        if number == len(self._elements):
+            self._elements.append(state)
+        return number
+
+    def _group(self, device: Device) -> int:
+        made_for = self._sources_of(device)
+        self._prepared |= made_for
+        descriptor = device.descriptor
+        moving = device.key in self._moving
+        key = (
+            device.kind,
+            descriptor and (descriptor.digest, descriptor.origin),
+            device.type,
+            device.numa_node if self._request.numa_local else None,
+            made_for,
+            device.id if moving else None,
+        )
+        number = self._group_numbers.setdefault(key, len(self._groups))
+        if number == len(self._groups):
+            self._groups.append((device, made_for))
+        return number
+
+    def _sources_of(self, device: Device) -> frozenset[tuple[str, str]]:
+        """The devices to be moved for which an earlier plan had this one made."""
+        if device.kind != "mdev":
+            # Nothing else is ever made, and every host has the same PCI addresses.
+            return frozenset()
+        if self._made_for is None:
+            self._made_for = defaultdict(set)
+            for key, source in self._moving.items():
+                self._made_for[source.id].add(key)
+                self._made_for[named_id(source)].add(key)
+        sources = self._made_for.get(device.id, ())
+        return frozenset(key for key in sources if key != device.key)
+
+    def _kind(self, parent: Parent, is_open: bool) -> int:
+        key = (
+            parent.driver,
+            parent.pci_id,
+            parent.types,
+            self._candidates.versions_under(parent),
+            parent.numa_node if self._request.numa_local else None,
+            is_open,
+        )
+        number = self._kind_numbers.setdefault(key, len(self._kinds))
+        if number == len(self._kinds):
+            self._kinds.append(_ParentKind(parent, is_open, _capacity(parent)))
+        return number
+
+    def _room_of_parent(self, state: _Opened) -> int:
+        kind = self._kinds[state.kind]
+        if kind.capacity is not None:
+            left = kind.capacity - state.used
+            return max(
+                left * each.available_instances // kind.capacity for each in kind.parent.types
+            )
+        return max(
+            each.available_instances - state.used
+            for each in kind.parent.types
+            if state.type in (None, each.id)
+        )
+
+    # --- what devices need ---
+
+    def _shape(self, guest: Guest) -> list[tuple[int, Device]]:
+        """The guest's demands and its devices, the scarcest demand first."""
+        if any(obstacle(device) is not None for device in guest.devices):
+            return []
+        shape = [(self._demand(device), device) for device in guest.devices]
+        return sorted(shape, key=lambda each: (self._scarcity(each[0]), each[0], each[1].id))
+
+    def _demand(self, device: Device) -> int:
+        source = device.key
+        descriptor = device.descriptor
+        prepared = source if source in self._prepared else None
+        key = (
+            descriptor and (descriptor.digest, descriptor.origin),
+            device.type,
+            tuple(name for name, value in device.attributes),
+            prepared,
+        )
+        number = self._demand_numbers.setdefault(key, len(self._demands))
+        if number == len(self._demands):
+            self._demands.append((device, prepared))
+        return number
+
+    def _scarcity(self, demand: int) -> int:
+        if demand not in self._scarcities:
+            self._scarcities[demand] = max(
+                (self.capacity(element, demand) for element in self._initial), default=0
+            )
+        return self._scarcities[demand]
+
+    # --- what goes where ---
+
+    def _find_moves(self, state: _Pool | _Opened, demand: int) -> t.Iterator[Move]:
+        if isinstance(state, _Pool):
+            yield from self._taking(state, demand)
+        else:
+            yield from self._making(state, demand)
+
+    def _taking(self, pool: _Pool, demand: int) -> t.Iterator[Move]:
+        source, prepared = self._demands[demand]
+        target, made_for = self._groups[pool.group]
+        existing = self._candidates.existing(source, target)
+        if existing is None or not existing.compatible:
+            return
+        if self._request.keep_type and target.type != source.type:
+            return
+        if self._request.round_trip and not self._candidates.returns(source, target):
+            return
+        cost = OTHER * (target.type != source.type)
+        cost += AGAIN * (prepared is not None and prepared not in made_for)
+        left = self._number(_Pool(pool.group, pool.size - 1)) if pool.size > 1 else None
+        yield Move(left, cost, Choice(existing=existing))
+
+    def _making(self, opened: _Opened, demand: int) -> t.Iterator[Move]:
+        source, prepared = self._demands[demand]
+        kind = self._kinds[opened.kind]
+        for mdev_type in kind.parent.types:
+            if opened.type not in (None, mdev_type.id) or not mdev_type.available_instances:
+                continue
+            if self._request.keep_type and mdev_type.id != source.type:
+                continue
+            made = self._candidates.creatable(source, kind.parent, mdev_type)
+            if made is None or not made.compatible:
+                continue
+            if self._request.round_trip and not self._candidates.made_returns(source, kind.parent):
+                continue
+            if kind.capacity is not None:
+                used = opened.used + made.instances * kind.capacity // mdev_type.available_instances
+                full, only = kind.capacity, None
+            else:
+                used = opened.used + made.instances
+                full, only = mdev_type.available_instances, mdev_type.id
+            if used > full:
+                continue
+            cost = NEW + AGAIN * (prepared is not None) + OTHER * (mdev_type.id != source.type)
+            if self._request.policy == "pack":
+                cost += OPENED * (opened.used == 0 and not kind.is_open)
+            left = self._number(_Opened(opened.kind, only, used)) if used < full else None
+            yield Move(left, cost, Choice(mdev_type=mdev_type, creatable=made))
+
+
+def makes_one_type(parent: Parent) -> bool:
+    """Whether one plan makes one type only under ``parent``."""
+    return _capacity(parent) is None
+
+
+def _capacity(parent: Parent) -> int | None:
+    """What a parent has to share, in units of which every type takes a whole number; ``None`` if it makes one type only."""
+    if parent.driver not in PROPORTIONAL:
+        return None
+    capacity = math.lcm(*(each.available_instances or 1 for each in parent.types))
+    # No driver's numbers are that odd.
+    return capacity if capacity < _MOST_CAPACITY else None
+
+
+def _preference(move: Move) -> tuple[t.Any, ...]:
+    mdev_type = move.offer.mdev_type
+    return move.cost, mdev_type.id if mdev_type else ""
