@@ -6,11 +6,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from ansible_collections.vfio.migration.plugins.module_utils._failure import Failure
 from ansible_collections.vfio.migration.plugins.module_utils._holders import Holders, unknown
 from ansible_collections.vfio.migration.plugins.module_utils._mdev import (
     ABSENT,
     PRESENT,
-    Failure,
     Planner,
     diff,
     equal,
@@ -50,10 +50,14 @@ def device(uuid: str = UUIDS[0], **others):
     }
 
 
-def plan(tree: Tree, devices, state=PRESENT, scan_holders=nobody, mdevctl=None):
+def plan(
+    tree: Tree, devices, state=PRESENT, scan_holders=nobody, mdevctl=None, persistent=True
+):
     before = tree.snapshot()
     try:
-        planner = Planner(Sysfs(str(tree.root)), scan_holders, mdevctl)
+        planner = Planner(
+            Sysfs(str(tree.root)), scan_holders, mdevctl, persistent and mdevctl is not None
+        )
         return planner.plan(validate(devices, state), state)
     finally:
         assert tree.snapshot() == before
@@ -293,7 +297,6 @@ def defined(
         (defined(attributes='{"intel_vgpu/aggregator": "1"}'), "defined"),
         (defined(), "defined"),
         (defined(start="manual", attributes='{"intel_vgpu/aggregator": "2"}'), "defined"),
-        (defined(mdev_type="x", attributes='{"intel_vgpu/aggregator": "2"}'), "defined"),
     ],
 )
 def test_a_definition_is_made_where_none_is_equal(tree, definitions, change):

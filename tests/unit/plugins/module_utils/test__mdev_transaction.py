@@ -9,16 +9,19 @@ import typing as t
 from pathlib import Path
 
 import pytest
+from ansible_collections.vfio.migration.plugins.module_utils import _journal
+from ansible_collections.vfio.migration.plugins.module_utils._failure import Failure
 from ansible_collections.vfio.migration.plugins.module_utils._holders import Holders, unknown
 from ansible_collections.vfio.migration.plugins.module_utils._mdev import (
     ABSENT,
     PRESENT,
-    Failure,
     Planner,
     validate,
 )
+from ansible_collections.vfio.migration.plugins.module_utils._mdev_transaction import (
+    MdevTransaction,
+)
 from ansible_collections.vfio.migration.plugins.module_utils._mdevctl import Mdevctl
-from ansible_collections.vfio.migration.plugins.module_utils._transaction import Transaction
 from ansible_collections.vfio.migration.tests.unit.sysfs_trees import (
     GPU,
     UUIDS,
@@ -62,8 +65,10 @@ def apply(
     mdevctl: Mdevctl | None = None,
     interrupted: t.Callable[[], str | None] = lambda: None,
 ) -> list[dict[str, t.Any]]:
-    actions = Planner(kernel, nobody, mdevctl).plan(validate(devices, state), state)
-    return Transaction(kernel, scan_holders, mdevctl, 0.2, interrupted).apply(actions)
+    planner = Planner(kernel, nobody, mdevctl, persistent=mdevctl is not None)
+    with _journal.Journal(_journal.place(kernel, "mdev")) as journal:
+        transaction = MdevTransaction(kernel, scan_holders, mdevctl, journal, 0.2, interrupted)
+        return transaction.run(planner, validate(devices, state), state)[1]
 
 
 def failure(kernel: Kernel, devices, **others) -> Failure:
@@ -186,13 +191,12 @@ def test_a_read_only_attribute_is_a_failure(kernel):
 
 def test_a_full_parent_is_named_whatever_the_drivers_errno(kernel):
     available = f"class/mdev_bus/{GPU}/mdev_supported_types/{TYPE}/available_instances"
-    actions = Planner(kernel, nobody, None).plan(validate([device(UUIDS[1])], PRESENT), PRESENT)
-    kernel.tree.write(available, "0\n")
     kernel.faults[1] = errno.EINVAL
-    with pytest.raises(Failure) as raised:
-        Transaction(kernel, nobody, None, 0.2, lambda: None).apply(actions)
-    assert raised.value.details["errno"] == "EINVAL"
-    assert raised.value.details["hint"] == (
+    # The last instance is taken between the look and the write.
+    kernel.beforehand = lambda: kernel.tree.write(available, "0\n")
+    failed = failure(kernel, [device(UUIDS[1])])
+    assert failed.details["errno"] == "EINVAL"
+    assert failed.details["hint"] == (
         f"no instance of type {TYPE} is left under {GPU}; available_instances is 0"
     )
 
