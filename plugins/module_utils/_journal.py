@@ -135,8 +135,10 @@ class Journal:
     def settle(self, name: str) -> None:
         """Forgets what was ``abandoned`` under the lock ``name``, and its call's journal when no other lock names it."""
         call = self._named(name)
+        if not call:
+            return
         os.ftruncate(self._locks[name], 0)
-        if call and all(self._named(other) != call for other in self._names(_LOCK)):
+        if all(self._named(other) != call for other in self._names(_LOCK)):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(self._path(call, _JOURNAL))
 

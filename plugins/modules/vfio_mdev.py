@@ -356,7 +356,10 @@ from ansible_collections.vfio.migration.plugins.module_utils._mdev import (
 from ansible_collections.vfio.migration.plugins.module_utils._mdev_transaction import (
     MdevTransaction,
 )
-from ansible_collections.vfio.migration.plugins.module_utils._mdevctl import Mdevctl
+from ansible_collections.vfio.migration.plugins.module_utils._mdevctl import (
+    Mdevctl,
+    autostart_problem,
+)
 from ansible_collections.vfio.migration.plugins.module_utils._sysfs import Sysfs
 
 TYPE_CHECKING = False
@@ -406,6 +409,9 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
                 _warn(module, transaction.warnings)
             result["recovered"] = transaction.recovered
         _warn(module, planner.warnings)
+    problem = autostart_problem() if params["persistent"] and state == PRESENT else None
+    if problem is not None:
+        module.warn(f"the devices will not be back after a reboot: {problem}")
     changes = any(action.changes for action in actions)
     result["changed"] = changes or bool(result.get("recovered"))
     if module._diff:
