@@ -425,7 +425,7 @@ class Planner:
                 wanted.uuid,
             )
 
-    def _definitions(self) -> dict[str, _Definitions]:
+    def _definitions(self) -> t.Mapping[str, _Definitions]:
         if self._mdevctl is None:
             return {}
         try:
