@@ -118,6 +118,14 @@ class Journal:
                     self.unlock(name)
         return taken
 
+    def orphaned(self) -> list[str]:
+        """The locks of killed calls, whether a child that outlives them still keeps them or not."""
+        return [
+            name
+            for name in self._names(_LOCK)
+            if self._abandoned(name) and not os.path.exists(f"/proc/{self.locker(name)}")
+        ]
+
     def unlock(self, name: str) -> None:
         os.close(self._locks.pop(name))
 

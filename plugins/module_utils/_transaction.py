@@ -63,14 +63,10 @@ class Transaction:
 
     def lock(self, find_names: t.Callable[[], t.Iterable[str]]) -> None:
         """Takes the locks that ``find_names`` names, when what killed calls left is undone; raises ``Failure``."""
+        self._step = "lock"
+        deadline = time.monotonic() + self._timeout
         try:
-            for name in self._journal.lock_abandoned():
-                problem = self._recover(name)
-                self._journal.unlock(name)
-                if problem is not None:
-                    self.warnings.append(problem)
-            self._step = "lock"
-            deadline = time.monotonic() + self._timeout
+            self._recover_all(deadline)
             for name in sorted(find_names()):
                 self._wait_for_lock(name, deadline)
                 # Its last holder may have been killed while this call waited.
@@ -85,6 +81,21 @@ class Transaction:
         except Failure as failure:
             failure.details["recovered"] = self.recovered
             raise
+
+    def _recover_all(self, deadline: float) -> None:
+        tried: set[str] = set()
+        while True:
+            for name in self._journal.lock_abandoned():
+                problem = None if name in tried else self._recover(name)
+                self._journal.unlock(name)
+                tried.add(name)
+                if problem is not None:
+                    self.warnings.append(problem)
+            # What a killed call had started, such as mdevctl, has to come to its end first.
+            if tried.issuperset(self._journal.orphaned()) or time.monotonic() >= deadline:
+                return
+            self._check_interrupted()
+            time.sleep(_POLL_SECONDS)
 
     def _wait_for_lock(self, name: str, deadline: float) -> None:
         while not self._journal.lock(name):

@@ -66,6 +66,22 @@ def test_a_lock_is_kept_by_a_child_that_outlives_the_call(directory):
         assert other.lock("gpu")
 
 
+def test_locks_of_a_killed_call_are_orphaned(directory):
+    pid = os.fork()
+    if pid == 0:
+        killed_after(directory, change())
+        os._exit(9)
+    with Journal(directory) as journal:
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+        assert journal.orphaned() == []
+        os.waitpid(pid, 0)
+        assert journal.orphaned() == ["gpu", "matrix"]
+        journal.lock_abandoned()
+        for name in ("gpu", "matrix"):
+            journal.settle(name)
+        assert journal.orphaned() == []
+
+
 def test_a_call_that_changes_something_is_named(directory):
     with Journal(directory) as journal:
         journal.lock("gpu")

@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import os
+import threading
 import typing as t
 from pathlib import Path
 
@@ -367,6 +369,19 @@ def test_a_device_that_another_made_of_the_same_uuid_is_left_alone(kernel):
     transaction = recovered(kernel, [ANOTHER], ABSENT)
     assert [each["device"] for each in transaction.recovered] == [UUIDS[0]]
     assert set(made) == set(kernel.tree.snapshot())
+
+
+def test_what_a_killed_call_had_started_comes_to_its_end_first(kernel):
+    before = kernel.tree.snapshot()
+    kill(kernel, 3, FIVE)
+    lock = os.open(f"{_journal.place(kernel, 'mdev')}/{GPU}.lock", os.O_RDONLY)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    # A child of the killed call, which has its lock and lets go of it while the next call waits.
+    child = threading.Timer(0.1, os.close, [lock])
+    child.start()
+    recovered(kernel, [ANOTHER], ABSENT)
+    child.join()
+    assert kernel.tree.snapshot() == before
 
 
 def test_calls_on_one_parent_wait_for_each_other(kernel):
