@@ -308,7 +308,7 @@ class Planner:
         action = Action(wanted, REMOVED if state == ABSENT else CONFIGURED if needed else UNCHANGED)
         action.before = _state(device.parent, device.type, current.items())
         if state == PRESENT:
-            action.live = _live(device, needed)
+            action.live = is_live(device, needed)
             action.after = _after(device, current, needed)
         if action.action == UNCHANGED:
             verify(wanted, descriptor, problems)
@@ -527,7 +527,7 @@ def _number(device: MediatedDevice, name: str, value: str) -> int:
         raise Problem(path, f"{shown(value)} is no number, as 5, 0x5 or octal 05") from None
 
 
-def _live(device: MediatedDevice, needed: t.Sequence[Write]) -> bool:
+def is_live(device: MediatedDevice, needed: t.Sequence[Write]) -> bool:
     """Whether the driver takes all of what is needed while a process holds the device."""
     if not needed:
         return False

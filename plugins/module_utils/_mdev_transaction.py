@@ -33,6 +33,7 @@ from ansible_collections.vfio.migration.plugins.module_utils._mdev import (
     DEFINED,
     REMOVED,
     UNDEFINED,
+    is_live,
     resolved,
     result,
     verify,
@@ -222,10 +223,13 @@ class MdevTransaction(Transaction):
 
     def _configure(self, device: MediatedDevice, action: Action) -> None:
         modes = device.attribute_files()
-        self._check_free(action)
-        for write in writes(device, action.wanted.attributes):
+        needed = writes(device, action.wanted.attributes)
+        live = is_live(device, needed)
+        if not live:
+            self._check_free(action)
+        for write in needed:
             self._enter("attribute")
-            undo = [_WRITE, *write.undo, action.live]
+            undo = [_WRITE, *write.undo, live]
             change = Change(device.parent, device.id, f"{write.name}={write.value}", undo)
             self._write(device, modes, write.name, write.value, change)
 
@@ -278,8 +282,8 @@ class MdevTransaction(Transaction):
         self._do(change, self._mdevctl_call("define", wanted.uuid, parent, content))
 
     def _undefine(self, action: Action) -> None:
-        self._begin(action, "define")
         for parent, before in sorted(action.definitions.items()):
+            self._begin(action, "define")
             undo = [_DEFINE, before, action.action == REMOVED]
             change = Change(parent, action.wanted.uuid, UNDEFINED, undo)
             self._do(change, self._mdevctl_call("undefine", action.wanted.uuid, parent))
@@ -297,8 +301,6 @@ class MdevTransaction(Transaction):
 
     def _check_free(self, action: Action) -> None:
         """Checks once more, right before it counts, that no process holds the device."""
-        if action.live:
-            return
         holder = self._scan_holders().of(action.nodes)
         if holder is not None:
             raise self._failure(held(holder))

@@ -149,7 +149,10 @@ class Transaction:
 
     def _do(self, change: Change, act: t.Callable[[], None]) -> None:
         """Notes the change, and makes it with ``act``."""
-        self._journal.note(change)
+        try:
+            self._journal.note(change)
+        except OSError as error:
+            raise self._failure("cannot note in the journal what is to be undone", error) from None
         try:
             act()
         except OSError:

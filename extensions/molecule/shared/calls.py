@@ -87,8 +87,8 @@ def state() -> dict[str, dict[str, Any]]:
 
 
 def left_in_run() -> list[str]:
-    """Return the names of journals and of locks that name one."""
-    return [path.name for path in JOURNALS.glob("*") if path.stat().st_size]
+    """Return the names of journals; a lock that names one which is not there means nothing."""
+    return [path.name for path in JOURNALS.glob("*.journal")]
 
 
 def make(device: dict[str, Any]) -> None:
