@@ -101,6 +101,72 @@ def test_what_is_not_right_is_refused_before_anything_is_looked_at(tree, wanted,
     assert step == "validate"
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        ".",
+        "..",
+        "../../enable",
+        "intel_vgpu/../remove",
+        "/sys/bus/pci/rescan",
+        "intel_vgpu/",
+        "/aggregator",
+        "intel_vgpu//aggregator",
+        "a/b/c",
+        ".hidden",
+        "intel_vgpu/.hidden",
+        "aggregator\0",
+        "aggregator\n",
+        "aggregator ",
+        "aggregat\u00f6r",
+        "uevent",
+        "driver_override",
+        "intel_vgpu/uevent",
+        "migration/self",
+        "driver/unbind",
+        "subsystem/drivers_probe",
+        "iommu_group/type",
+        "mdev_type/create",
+        "vfio-dev/vfio0",
+    ],
+)
+def test_a_name_that_leads_elsewhere_is_refused_before_anything_is_looked_at(tree, name):
+    refused, step = refusal(tree, device(attributes=[(name, "1")]))
+    assert "is not the name of an attribute that may be written" in refused
+    assert "\n" not in refused
+    assert "\0" not in refused
+    assert step == "validate"
+
+
+@pytest.mark.parametrize(
+    "value", ["1\n2", "1\r2", "1\0", "\u0661", "1" * 100_000, "\x1b[2J", "\x7f"]
+)
+def test_a_value_is_one_short_line(tree, value):
+    refused, step = refusal(tree, device(attributes=[("aggregator", value)]))
+    assert len(refused) < 300
+    assert refused.isprintable()
+    assert step == "validate"
+
+
+@pytest.mark.parametrize(
+    "name", ["planted", "planted/enable", "intel_vgpu/planted", "child/enable"]
+)
+def test_a_link_or_a_device_in_the_devices_directory_is_no_attribute(tree, name):
+    mdev = tree.add_mdev()
+    tree.write("devices/pci0000:00/enable", "0\n")
+    for link in ("planted", "intel_vgpu/planted"):
+        tree.link(
+            f"{mdev}/{link}",
+            "devices/pci0000:00" if link == "planted" else "devices/pci0000:00/enable",
+        )
+    tree.write(f"{mdev}/child/uevent", "")
+    tree.write(f"{mdev}/child/enable", "0\n")
+    refused, step = refusal(tree, device(attributes=[(name, "1")]))
+    assert f"{name}: no such attribute; there is intel_vgpu/aggregator" in refused
+    assert step == "inspect"
+
+
 def test_a_uuid_can_be_there_only_once(tree):
     refused, step = refusal(tree, device(UUIDS[0]), device(UUIDS[0].upper()))
     assert refused == f"device {UUIDS[0]}: it is in the list of devices twice"
