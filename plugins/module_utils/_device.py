@@ -253,7 +253,7 @@ class Device:
                 pairs.append((name, each["value"]))
         with ProblemsAt(self.path):
             if vendor.attributes:
-                pairs += vendor.attributes(self._told)
+                pairs += vendor.attributes(self.told)
             own = _descriptor.normalise(pairs)
             _descriptor.check_self(own, _descriptor.DERIVED)
         pattern = {name: value.replace("{", "{{").replace("}", "}}") for name, value in own.items()}
@@ -262,7 +262,8 @@ class Device:
     def _common(self) -> list[tuple[str, str]]:
         raise NotImplementedError
 
-    def _told(self, path: str) -> str | None:
+    def told(self, path: str) -> str | None:
+        """The stripped text of the kernel's own file at ``path`` from here; ``None`` where there is none."""
         return _told(self._sysfs, self.place, self.id, path)
 
 

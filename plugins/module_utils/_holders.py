@@ -16,6 +16,8 @@ if TYPE_CHECKING:  # pragma: no cover
     import typing as t
 
 _NODES = "/dev/vfio/"
+# What the kernel puts after the path of a file that is open and no longer there, as in a guest's own /dev.
+_DELETED = " (deleted)"
 # The inode of the first PID namespace (PROC_PID_INIT_INO): from within another one not every process can be seen.
 _FIRST_PID_NAMESPACE = "pid:[4026531836]"
 
@@ -92,9 +94,10 @@ def _open_files(proc: str, pid: int) -> t.Iterator[tuple[str, str]]:
         return
     for number in numbers:
         try:
-            yield number, os.readlink(directory + number)
+            path = os.readlink(directory + number)
         except (FileNotFoundError, ProcessLookupError):
             continue
+        yield number, path[: -len(_DELETED)] if path.endswith(_DELETED) else path
 
 
 def _only_names(proc: str, pid: int, number: str) -> bool:

@@ -12,11 +12,14 @@ Compares and checks; changes nothing. ``_transaction`` carries the plan out.
 
 from __future__ import annotations
 
-import errno
 import re
 import stat
 
-from ansible_collections.vfio.migration.plugins.module_utils import _descriptor, _pattern
+from ansible_collections.vfio.migration.plugins.module_utils import (
+    _descriptor,
+    _pattern,
+    _vendors,
+)
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor import Malformed, shown
 from ansible_collections.vfio.migration.plugins.module_utils._device import (
     MDEV_DEVICES,
@@ -28,13 +31,13 @@ from ansible_collections.vfio.migration.plugins.module_utils._device import (
     is_attribute_name,
     read_descriptor,
 )
+from ansible_collections.vfio.migration.plugins.module_utils._failure import Failure, held
 from ansible_collections.vfio.migration.plugins.module_utils._holders import nodes
 from ansible_collections.vfio.migration.plugins.module_utils._mdevctl import (
     MdevctlError,
     definition,
     is_defined,
 )
-from ansible_collections.vfio.migration.plugins.module_utils._sysfs import words
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # pragma: no cover
@@ -43,6 +46,9 @@ if TYPE_CHECKING:  # pragma: no cover
     from ansible_collections.vfio.migration.plugins.module_utils._holders import Holders
     from ansible_collections.vfio.migration.plugins.module_utils._mdevctl import Mdevctl
     from ansible_collections.vfio.migration.plugins.module_utils._sysfs import Sysfs
+
+    # mdevctl's definitions of one device, by parent.
+    _Definitions: t.TypeAlias = "t.Mapping[str, dict[str, t.Any]]"
 
 PRESENT = "present"
 ABSENT = "absent"
@@ -57,39 +63,6 @@ UNDEFINED = "undefined"
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\Z")
 _INTEGER = re.compile(r"[+-]?(?:0[xX][0-9a-fA-F]+|[0-9]+)\Z")
 _MAX_LISTED = 12
-
-
-class Failure(Exception):
-    """The call failed at ``step``; ``details`` is what a caller's program may want to know.
-
-    ``device`` is the UUID it failed for, ``error`` the kernel's, ``hint`` the likely cause or what to do.
-    """
-
-    def __init__(
-        self,
-        step: str,
-        message: str,
-        device: str | None = None,
-        error: OSError | None = None,
-        hint: str | None = None,
-        reasons: t.Sequence[t.Mapping[str, t.Any]] = (),
-    ) -> None:
-        name = None
-        if error is not None:
-            name = errno.errorcode.get(error.errno or 0)
-            message += f": {words(error)} ({name})"
-        if hint is not None:
-            message += f". Hint: {hint}"
-        super().__init__(message if device is None else f"device {device}: {message}")
-        self.details: dict[str, t.Any] = {
-            "step": step,
-            "device": device,
-            "errno": name,
-            "hint": hint,
-            "reasons": list(reasons),
-            "undone": [],
-            "left": [],
-        }
 
 
 class Wanted:
@@ -110,11 +83,21 @@ class Wanted:
         self.accept = accept
 
 
+class Write:
+    """A value to be written to an attribute, and the attribute and value that undo it."""
+
+    def __init__(self, name: str, value: str, undo: tuple[str, str]) -> None:
+        self.name = name
+        self.value = value
+        self.undo = undo
+
+
 class Action:
     """What is to be done for one device.
 
     ``before`` and ``after`` are ``{parent, type, attributes}``, or ``None`` where there is no device. ``own`` is its
-    descriptor's ``self`` before, ``nodes`` are the paths by which a process may hold it.
+    descriptor's ``self`` before, ``nodes`` are the paths by which a process may hold it. ``live`` says whether it may
+    be done while a process does.
     """
 
     def __init__(self, wanted: Wanted, action: str) -> None:
@@ -124,13 +107,25 @@ class Action:
         self.after: dict[str, t.Any] | None = None
         self.own: dict[str, str] | None = None
         self.nodes: list[str] = []
+        self.live = False
         # What mdevctl is to be told: the change, and its definitions of the device before by parent.
         self.definition: str | None = None
-        self.definitions: dict[str, dict[str, t.Any]] = {}
+        self.definitions: _Definitions = {}
 
     @property
     def changes(self) -> bool:
         return self.action != UNCHANGED or self.definition in (DEFINED, UNDEFINED)
+
+    @property
+    def parents(self) -> set[str]:
+        """The parents under which something changes."""
+        parents = set(self.definitions)
+        if self.before and self.action != UNCHANGED:
+            parents.add(self.before["parent"])
+        new = self.action == CREATED or self.definition == DEFINED
+        if new and self.wanted.parent is not None:
+            parents.add(self.wanted.parent)
+        return parents
 
     def predicted(self) -> dict[str, t.Any]:
         """The device as it will be: the result in check mode."""
@@ -171,7 +166,7 @@ def diff(actions: t.Iterable[Action]) -> dict[str, dict[str, t.Any]]:
             wanted = action.wanted
             before, after = dict(action.before or {}), dict(action.after or {})
             if action.definition in (DEFINED, UNDEFINED):
-                before["definitions"] = action.definitions
+                before["definitions"] = dict(action.definitions)
                 after["definitions"] = (
                     {wanted.parent: definition(wanted.type, wanted.attributes)}
                     if action.definition == DEFINED
@@ -230,6 +225,7 @@ def _accepted(sets: list[dict[str, t.Any]] | None) -> list[dict[str, str]] | Non
         return None
     if not sets:
         raise Malformed("'accept' has no set, so no device matches; leave it out for no check")
+    _descriptor.check_count(sets)
     return [
         _descriptor.normalise((name, str(value)) for name, value in each.items()) for each in sets
     ]
@@ -239,18 +235,37 @@ def _accepted(sets: list[dict[str, t.Any]] | None) -> list[dict[str, str]] | Non
 
 
 class Planner:
-    """Compares what is wanted with what there is; ``mdevctl`` is given where definitions are wanted too."""
+    """Compares what is wanted with what there is.
+
+    ``mdevctl`` is ``None`` where there is none; it is asked for ``persistent`` devices and for those to be created.
+    ``warnings`` are for the user.
+    """
 
     def __init__(
         self,
         sysfs: Sysfs,
         scan_holders: t.Callable[[], Holders],
         mdevctl: Mdevctl | None,
+        persistent: bool,
     ) -> None:
+        self.warnings: list[str] = []
         self._sysfs = sysfs
         self._scan_holders = scan_holders
         self._mdevctl = mdevctl
+        self._persistent = persistent
         self._parents: dict[str, Parent] = {}
+
+    def parents(self, wanted: t.Iterable[Wanted]) -> set[str]:
+        """The parents that a plan for ``wanted`` is about, as far as can be told before it is made."""
+        definitions = self._definitions() if self._persistent else {}
+        parents = set()
+        for each in wanted:
+            target = self._sysfs.link(MDEV_DEVICES, each.uuid) or ""
+            parents |= {*target.split("/")[-2:-1], *definitions.get(each.uuid, ())}
+            # One that is not there is refused later, and needs no lock.
+            if each.parent is not None and self._sysfs.exists(MDEV_PARENTS, each.parent):
+                parents.add(each.parent)
+        return parents
 
     def plan(self, wanted: t.Iterable[Wanted], state: str) -> list[Action]:
         """What is to be done, in order; raises ``Failure`` where it cannot be done."""
@@ -262,8 +277,7 @@ class Planner:
                 raise Failure("inspect", str(problem), each.uuid) from None
         self._check_instances(actions)
         self._check_holders(actions)
-        if self._mdevctl:
-            self._plan_definitions(actions, state, self._mdevctl)
+        self._plan_definitions(actions, state)
         return actions
 
     def _action(self, wanted: Wanted, state: str) -> Action:
@@ -290,12 +304,12 @@ class Planner:
                 )
         descriptor, attributes, problems = read_descriptor(device)
         current = {each["name"]: each["value"] for each in attributes}
-        writes = differing(device, wanted.attributes) if state == PRESENT else []
-        action = Action(wanted, REMOVED if state == ABSENT else CONFIGURED if writes else UNCHANGED)
+        needed = writes(device, wanted.attributes) if state == PRESENT else []
+        action = Action(wanted, REMOVED if state == ABSENT else CONFIGURED if needed else UNCHANGED)
         action.before = _state(device.parent, device.type, current.items())
         if state == PRESENT:
-            current.update(writes)
-            action.after = _state(device.parent, device.type, current.items())
+            action.live = is_live(device, needed)
+            action.after = _after(device, current, needed)
         if action.action == UNCHANGED:
             verify(wanted, descriptor, problems)
         action.own = descriptor["self"] if descriptor else None
@@ -340,7 +354,11 @@ class Planner:
                 )
 
     def _check_holders(self, actions: t.Iterable[Action]) -> None:
-        touched = [action for action in actions if action.action in (CONFIGURED, REMOVED)]
+        touched = [
+            action
+            for action in actions
+            if action.action in (CONFIGURED, REMOVED) and not action.live
+        ]
         if touched:
             holders = self._scan_holders()
             for action in touched:
@@ -348,34 +366,72 @@ class Planner:
                 if holder is not None:
                     raise Failure("inspect", held(holder), action.wanted.uuid)
 
-    def _plan_definitions(self, actions: t.Iterable[Action], state: str, mdevctl: Mdevctl) -> None:
+    def _plan_definitions(self, actions: t.Sequence[Action], state: str) -> None:
+        if self._persistent:
+            definitions = self._definitions()
+            for action in actions:
+                self._plan_definition(action, state, definitions.get(action.wanted.uuid, {}))
+        else:
+            self._check_definitions([action for action in actions if action.action == CREATED])
+
+    def _plan_definition(self, action: Action, state: str, found: _Definitions) -> None:
+        wanted = action.wanted
+        action.definition = UNCHANGED
+        if state == ABSENT:
+            action.definitions = {
+                parent: each
+                for parent, each in found.items()
+                if wanted.parent is None or wanted.parent == parent
+            }
+            if action.definitions:
+                action.definition = UNDEFINED
+            return
+        self._check_place(wanted, found)
+        self._check_kind(wanted, found.get(wanted.parent or ""))
+        if not is_defined(found.get(wanted.parent or ""), wanted.type, wanted.attributes):
+            action.definitions = found
+            action.definition = DEFINED
+
+    def _check_definitions(self, created: t.Sequence[Action]) -> None:
+        """What mdevctl has defined but not started must be what is to be created, so that it is not there twice."""
+        if not created or self._mdevctl is None:
+            return
         try:
-            definitions = mdevctl.definitions()
+            definitions = self._mdevctl.definitions()
+        except MdevctlError as error:
+            self.warnings.append(f"it cannot be told what is defined in mdevctl: {error}")
+            return
+        for action in created:
+            found = definitions.get(action.wanted.uuid, {})
+            self._check_place(action.wanted, found)
+            self._check_kind(action.wanted, found.get(action.wanted.parent or ""))
+
+    def _check_place(self, wanted: Wanted, found: _Definitions) -> None:
+        others = sorted(set(found) - {wanted.parent or ""})
+        if others:
+            raise Failure(
+                "inspect",
+                f"mdevctl has a definition of it under {', '.join(others)}, not {wanted.parent};"
+                " it is left as it is",
+                wanted.uuid,
+            )
+
+    def _check_kind(self, wanted: Wanted, found: t.Mapping[str, t.Any] | None) -> None:
+        if found is not None and found.get("mdev_type") != wanted.type:
+            raise Failure(
+                "inspect",
+                f"mdevctl has a definition of it with the type {found.get('mdev_type')}, not {wanted.type};"
+                " it is left as it is",
+                wanted.uuid,
+            )
+
+    def _definitions(self) -> t.Mapping[str, _Definitions]:
+        if self._mdevctl is None:
+            return {}
+        try:
+            return self._mdevctl.definitions()
         except MdevctlError as error:
             raise Failure("inspect", str(error)) from None
-        for action in actions:
-            wanted = action.wanted
-            found = definitions.get(wanted.uuid, {})
-            others = sorted(set(found) - {wanted.parent})
-            action.definition = UNCHANGED
-            if state == ABSENT:
-                action.definitions = (
-                    found
-                    if wanted.parent is None
-                    else {parent: each for parent, each in found.items() if parent not in others}
-                )
-                if action.definitions:
-                    action.definition = UNDEFINED
-            elif others:
-                raise Failure(
-                    "inspect",
-                    f"mdevctl has a definition of it under {', '.join(others)}, not {wanted.parent};"
-                    " it is left as it is",
-                    wanted.uuid,
-                )
-            elif not is_defined(found.get(wanted.parent or ""), wanted.type, wanted.attributes):
-                action.definitions = found
-                action.definition = DEFINED
 
     def _parent(self, name: str) -> Parent:
         if name not in self._parents:
@@ -403,27 +459,105 @@ def _resolve(device: MediatedDevice, files: t.Iterable[str], name: str) -> str:
     return found[0]
 
 
-def differing(
-    device: MediatedDevice, attributes: t.Iterable[tuple[str, str]]
-) -> list[tuple[str, str]]:
-    """What of ``attributes`` must be written, in order, with resolved names.
+def writes(device: MediatedDevice, attributes: t.Iterable[tuple[str, str]]) -> list[Write]:
+    """What must be written so that the device is as ``attributes`` would make a new one, in order, with resolved names.
 
-    Of a name that repeats the last value counts. What cannot be read back counts as equal.
+    Of a name that repeats the last value counts, unless each adds a number. What cannot be read back counts as equal.
     """
     files = device.attribute_files()
     pairs = resolved(device, files, attributes)
-    different = {
-        name
-        for name, value in dict(pairs).items()
-        if files[name] & stat.S_IRUSR and not equal(device.attribute(name), value)
-    }
-    return [(name, value) for name, value in pairs if name in different]
+    if not pairs:
+        return []
+    vendor = _vendors.of(device.kind, device.parent_device().driver)
+    taken, added = _numbers(device, vendor.numbers, pairs)
+    different = {}
+    for name, value in dict(pairs).items():
+        if files[name] & stat.S_IRUSR:
+            current = device.attribute(name)
+            if not equal(current, value, vendor.spellings.get(name.rpartition("/")[2])):
+                different[name] = current
+    needed = list(taken)
+    for name, value in pairs:
+        if (name, value) in added:
+            needed.append(added.pop((name, value)))
+        elif name in different:
+            needed.append(Write(name, value, (name, different[name])))
+    return needed
 
 
-def equal(one: str, other: str) -> bool:
-    """Whether two values are the same, as text or as integers, decimal or ``0x``."""
+def _numbers(
+    device: MediatedDevice,
+    vendor: t.Mapping[str, _vendors.Numbers],
+    pairs: t.Sequence[tuple[str, str]],
+) -> tuple[list[Write], dict[tuple[str, str], Write]]:
+    """The numbers to be taken away, and those of ``pairs`` that are to be added."""
+    taken: list[Write] = []
+    added: dict[tuple[str, str], Write] = {}
+    for name, numbers in vendor.items():
+        stated = [(each, value) for each, value in pairs if each in (name, numbers.away)]
+        with ProblemsAt(device.path):
+            current = numbers.read(device.told) if stated else None
+        if current is None:
+            continue
+        adds = any(each == name for each, value in stated)
+        wanted = {} if adds else {number: str(number) for number in current}
+        for each, value in stated:
+            number = _number(device, each, value)
+            if each == name:
+                wanted.setdefault(number, value)
+            else:
+                wanted.pop(number, None)
+        taken += [
+            Write(numbers.away, str(number), (name, str(number)))
+            for number in sorted(current - set(wanted))
+        ]
+        for number, value in wanted.items():
+            if number not in current:
+                added[name, value] = Write(name, value, (numbers.away, value))
+    return taken, added
+
+
+def _number(device: MediatedDevice, name: str, value: str) -> int:
+    """As the kernel reads it (``kstrtoul`` with base 0)."""
+    base = 16 if value[:2].lower() == "0x" else 8 if value.startswith("0") else 10
+    try:
+        return int(value, base)
+    except ValueError:
+        path = device.directory.path(name)
+        raise Problem(path, f"{shown(value)} is no number, as 5, 0x5 or octal 05") from None
+
+
+def is_live(device: MediatedDevice, needed: t.Sequence[Write]) -> bool:
+    """Whether the driver takes all of what is needed while a process holds the device."""
+    if not needed:
+        return False
+    vendor = _vendors.of(device.kind, device.parent_device().driver)
+    return all(write.name in vendor.live for write in needed)
+
+
+def _after(
+    device: MediatedDevice, current: t.Mapping[str, str], needed: t.Iterable[Write]
+) -> dict[str, t.Any]:
+    """The device's state with what is ``needed``; what cannot be read is told as written."""
+    attributes = dict(current)
+    written = []
+    for write in needed:
+        if write.name in current:
+            attributes[write.name] = write.value
+        else:
+            written.append({"name": write.name, "value": write.value})
+    after = _state(device.parent, device.type, attributes.items())
+    if written:
+        after["written"] = written
+    return after
+
+
+def equal(one: str, other: str, spelling: _vendors.Spelling | None = None) -> bool:
+    """Whether two values are the same, as text, as integers, decimal or ``0x``, or in their vendor's spelling."""
     if one == other:
         return True
+    if spelling is not None:
+        return spelling(one) == spelling(other)
     if not (_INTEGER.match(one) and _INTEGER.match(other)):
         return False
     return _integer(one) == _integer(other)
@@ -447,16 +581,6 @@ def verify(
             wanted.uuid,
             reasons=reasons,
         )
-
-
-def held(holder: t.Mapping[str, t.Any]) -> str:
-    """Why a device must not be touched that ``holder`` holds, or may hold."""
-    if holder["pid"] is None:
-        return (
-            "it cannot be told whether a process holds it; run as root, on the host itself and with"
-            " its own /sys"
-        )
-    return f"process {holder['pid']} ({holder['name']}) holds it; stop that first"
 
 
 def _reason(reason: t.Mapping[str, t.Any]) -> str:

@@ -10,6 +10,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # pragma: no cover
@@ -20,6 +22,10 @@ if TYPE_CHECKING:  # pragma: no cover
 
 
 _STANDARD_INPUT = "/proc/self/fd/0"
+_RULE = "60-mdevctl.rules"
+# In the order in which udev looks.
+_RULES = ("/etc/udev/rules.d", "/run/udev/rules.d", "/usr/lib/udev/rules.d", "/lib/udev/rules.d")
+_PROGRAM = re.compile(r"/[^\s'\"]*/mdevctl(?=\s)")
 
 
 class MdevctlError(Exception):
@@ -63,6 +69,24 @@ class Mdevctl:
             said = " ".join(error.split()) or f"exit status {status}"
             raise MdevctlError(f"mdevctl {' '.join(arguments)}: {said}")
         return output
+
+
+def autostart_problem(directories: t.Iterable[str] = _RULES) -> str | None:
+    """Why definitions do not become devices when the host starts, as far as it can be told; ``None`` where they do.
+
+    A rule of udev starts them, and packages of Debian and Ubuntu have one that names a program that is elsewhere (issue
+    82 of mdevctl).
+    """
+    rule = next(
+        (path for path in (f"{each}/{_RULE}" for each in directories) if os.path.exists(path)), None
+    )
+    if rule is None:
+        return None
+    with open(rule, encoding="utf-8", errors="replace") as file:
+        missing = {path for path in _PROGRAM.findall(file.read()) if not os.path.exists(path)}
+    if not missing:
+        return None
+    return f"{rule} runs {', '.join(sorted(missing))}, which is not there; a link to mdevctl would be right"
 
 
 def definition(type_id: str | None, attributes: t.Iterable[tuple[str, str]]) -> dict[str, t.Any]:

@@ -5,290 +5,177 @@
 # Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 # Do not use this from other collections or standalone plugins/modules!
 
-"""Carries out a plan for mediated devices, or leaves the host as it was.
+"""Changes of a host that are made as one, whatever the devices: all of them, or none.
 
-Device by device, in order; on the first failure, and on a signal, what was done is undone in reverse order.
+On the first failure, and on a signal that asks to stop, what was done is undone in reverse order. What a call does that
+is killed is in its journal, and the next call undoes it.
 """
 
 from __future__ import annotations
 
-import errno
-import functools
 import time
 
-from ansible_collections.vfio.migration.plugins.module_utils._descriptor import shown
-from ansible_collections.vfio.migration.plugins.module_utils._device import (
-    MDEV_DEVICES,
-    MDEV_PARENTS,
-    MDEV_TYPES,
-    MediatedDevice,
-    Parent,
-    Problem,
-    read_descriptor,
-)
-from ansible_collections.vfio.migration.plugins.module_utils._holders import nodes
-from ansible_collections.vfio.migration.plugins.module_utils._mdev import (
-    CONFIGURED,
-    CREATED,
-    DEFINED,
-    REMOVED,
-    UNDEFINED,
-    Failure,
-    differing,
-    held,
-    resolved,
-    result,
-    verify,
-)
-from ansible_collections.vfio.migration.plugins.module_utils._mdevctl import (
-    MdevctlError,
-    definition,
-)
+from ansible_collections.vfio.migration.plugins.module_utils._device import Problem
+from ansible_collections.vfio.migration.plugins.module_utils._failure import Failure
 from ansible_collections.vfio.migration.plugins.module_utils._sysfs import words
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # pragma: no cover
     import typing as t
 
-    from ansible_collections.vfio.migration.plugins.module_utils._holders import Holders
-    from ansible_collections.vfio.migration.plugins.module_utils._mdev import Action, Wanted
-    from ansible_collections.vfio.migration.plugins.module_utils._mdevctl import Mdevctl
-    from ansible_collections.vfio.migration.plugins.module_utils._sysfs import Sysfs
+    from ansible_collections.vfio.migration.plugins.module_utils._journal import Change, Journal
+
+    _Result = t.TypeVar("_Result")
 
 _POLL_SECONDS = 0.05
-_WRITABLE = 0o222
-
-_CREATE_HINTS = {
-    errno.EEXIST: "a device of this UUID was made meanwhile",
-    errno.EINVAL: "the driver refused; the kernel's log on the host may say why",
-    errno.ENODEV: "the parent or its driver is going away",
-    errno.ENOSPC: "the driver has nothing left to make it of",
-    errno.EROFS: "sysfs is mounted read-only; run on the host itself, not in a container",
-    errno.EUSERS: "the driver has no instance left",
-}
-_ATTRIBUTE_HINTS = {
-    errno.EADDRNOTAVAIL: "what the value names is reserved for the host",
-    errno.EBUSY: "the device, or what the value names, is in use",
-    errno.EINVAL: "the driver does not take this value",
-    errno.ENODEV: "the value names something that the host does not have",
-    errno.ENOSPC: "the parent has not enough left for this value",
-}
-_REMOVE_HINTS = {
-    errno.EAGAIN: "it is being removed already",
-    errno.EBUSY: "it is in use",
-}
 
 
-class Change:
-    """Something that was done to a device, and how to undo it; ``None``: it cannot be undone."""
+class Irreversible(Exception):
+    """A change cannot be undone, for the reason that the message gives."""
 
-    def __init__(self, device: str, change: str, undo: t.Callable[[], None] | None) -> None:
-        self.device = device
-        self.change = change
-        self.undo = undo
+
+class InUse(Problem):
+    """A device must not be touched, as a process is known to hold it."""
 
 
 class Transaction:
-    """One call's changes; ``interrupted`` gives the name of a signal that asks to stop, or ``None``."""
+    """One call's changes; ``interrupted`` gives the name of a signal that asks to stop, or ``None``.
+
+    A subclass says how changes are undone. ``recovered`` are the changes of killed calls that this one undid, ``warnings``
+    are for the user.
+    """
 
     def __init__(
         self,
-        sysfs: Sysfs,
-        scan_holders: t.Callable[[], Holders],
-        mdevctl: Mdevctl | None,
+        journal: Journal,
         timeout: float,
         interrupted: t.Callable[[], str | None],
     ) -> None:
-        self._sysfs = sysfs
-        self._scan_holders = scan_holders
-        self._mdevctl = mdevctl
+        self.recovered: list[dict[str, str]] = []
+        self.warnings: list[str] = []
+        self._journal = journal
         self._timeout = timeout
         self._interrupted = interrupted
         self._done: list[Change] = []
         # Where it is, for the error.
-        self._uuid = ""
+        self._device: str | None = None
         self._step = ""
 
-    def apply(self, actions: t.Sequence[Action]) -> list[dict[str, t.Any]]:
-        """Does what ``actions`` say; the result of each. Raises ``Failure`` when all is undone that can be."""
+    def lock(self, find_names: t.Callable[[], t.Iterable[str]]) -> None:
+        """Takes the locks that ``find_names`` names, when what killed calls left is undone; raises ``Failure``."""
+        self._step = "lock"
+        deadline = time.monotonic() + self._timeout
+        try:
+            self._recover_all(deadline)
+            for name in sorted(find_names()):
+                self._wait_for_lock(name, deadline)
+                # Its last holder may have been killed while this call waited.
+                problem = self._recover(name)
+                if problem is not None:
+                    self._step = "recover"
+                    raise self._failure(problem)
+        except OSError as error:
+            raise self._failure(
+                f"cannot keep other calls out through {error.filename}", error
+            ) from None
+        except Failure as failure:
+            failure.details["recovered"] = self.recovered
+            raise
+
+    def _recover_all(self, deadline: float) -> None:
+        tried: set[str] = set()
+        while True:
+            for name in self._journal.lock_abandoned():
+                problem = None if name in tried else self._recover(name)
+                self._journal.unlock(name)
+                tried.add(name)
+                if problem is not None:
+                    self.warnings.append(problem)
+            # What a killed call had started, such as mdevctl, has to come to its end first.
+            if tried.issuperset(self._journal.orphaned()) or time.monotonic() >= deadline:
+                return
+            self._check_interrupted()
+            time.sleep(_POLL_SECONDS)
+
+    def _wait_for_lock(self, name: str, deadline: float) -> None:
+        while not self._journal.lock(name):
+            if time.monotonic() >= deadline:
+                locker = self._journal.locker(name)
+                process = f", process {locker}," if locker else ""
+                raise self._failure(
+                    f"another call{process} is at work on {name}; waited {self._timeout} seconds"
+                )
+            self._check_interrupted()
+            time.sleep(_POLL_SECONDS)
+
+    def _recover(self, name: str) -> str | None:
+        """Undoes what a killed call did under a lock that is held; returns what could not be undone, and why."""
+        for change in self._journal.abandoned(name):
+            try:
+                if self._undo_change(change, recovering=True):
+                    self.recovered.append(_shown(change))
+            except Irreversible:
+                pass
+            except InUse as problem:
+                self.warnings.append(f"{_left_half_done(change)}, and is left so: {problem}")
+            except (OSError, Failure, Problem) as error:
+                return f"{_left_half_done(change)}, which cannot be undone: {_why(error)}"
+        self._journal.settle(name)
+        return None
+
+    def _undo_change(self, change: Change, recovering: bool) -> bool:
+        """Undoes a change that was made, or was about to be; returns whether there was something to undo.
+
+        Raises ``Irreversible``, ``InUse``, ``OSError``, ``Problem`` or ``Failure``. ``recovering``: another call made it.
+        """
+        raise NotImplementedError
+
+    def _carry_out(self, work: t.Callable[[], _Result]) -> _Result:
+        """The result of ``work``, the changes; raises ``Failure`` when all is undone that can be."""
         try:
             try:
-                results = [self._apply(action) for action in actions]
-                if self._mdevctl:
-                    for action in actions:
-                        self._define(action, self._mdevctl)
+                return work()
             except Problem as problem:
                 raise self._failure(str(problem)) from None
+            except OSError as error:
+                raise self._failure(str(error.filename or "it"), error) from None
         except Failure as failure:
-            failure.details.update(self._undo())
+            failure.details.update(self._undo(), recovered=self.recovered)
             raise
         except BaseException:
             # A defect must not leave half of a transaction behind either.
             self._undo()
             raise
-        return results
 
-    def _apply(self, action: Action) -> dict[str, t.Any]:
-        wanted = action.wanted
-        self._uuid = wanted.uuid
-        if action.action == REMOVED:
-            self._enter("remove")
-            self._remove(wanted.uuid)
-            self._done.append(Change(wanted.uuid, REMOVED, None))
-            self._wait_until_gone(wanted.uuid)
-        if action.after is None:
-            return action.predicted()
-        if action.action == CREATED:
-            self._create(wanted)
-        with MediatedDevice(self._sysfs, wanted.uuid, {}) as device:
-            self._enter("attribute")
-            if action.action == CREATED:
-                files = device.attribute_files()
-                self._write(device, resolved(device, files, wanted.attributes), restore=False)
-            elif action.action == CONFIGURED:
-                self._write(device, differing(device, wanted.attributes), restore=True)
-            self._check_written(device, wanted)
-            self._enter("verify")
-            descriptor, attributes, problems = read_descriptor(device)
-            verify(wanted, descriptor, problems)
-            own = descriptor["self"] if descriptor else None
-            return result(action, device.parent, device.type, attributes, own)
-
-    def _create(self, wanted: Wanted) -> None:
-        self._enter("create")
-        place = (MDEV_PARENTS, wanted.parent or "", MDEV_TYPES, wanted.type or "")
+    def _do(self, change: Change, act: t.Callable[[], None]) -> None:
+        """Notes the change, and makes it with ``act``."""
         try:
-            with self._sysfs.open(*place) as directory:
-                directory.write("create", wanted.uuid.encode("ascii"))
+            self._journal.note(change)
         except OSError as error:
-            raise self._failure(
-                f"cannot create it through {self._sysfs.path(*place)}/create",
-                error,
-                self._create_hint(wanted, error),
-            ) from None
-        self._done.append(
-            Change(wanted.uuid, CREATED, functools.partial(self._remove_made, wanted.uuid))
-        )
-        self._enter("wait")
-        self._wait_until(functools.partial(self._missing, wanted))
-
-    def _create_hint(self, wanted: Wanted, error: OSError) -> str | None:
-        # Drivers report that nothing is left in many ways, so ask.
+            raise self._failure("cannot note in the journal what is to be undone", error) from None
         try:
-            mdev_type = Parent(self._sysfs, wanted.parent or "").read_type(wanted.type or "")
-        except Problem:
-            mdev_type = {"available_instances": None}
-        if mdev_type["available_instances"] == 0:
-            return f"no instance of type {wanted.type} is left under {wanted.parent}; available_instances is 0"
-        return _CREATE_HINTS.get(error.errno or 0)
-
-    def _missing(self, wanted: Wanted) -> str | None:
-        """What the kernel does not show yet of a new device."""
-        try:
-            with MediatedDevice(self._sysfs, wanted.uuid, {}) as device:
-                resolved(device, device.attribute_files(), wanted.attributes)
-        except Problem as problem:
-            return str(problem)
-        return None
-
-    def _write(
-        self, device: MediatedDevice, writes: t.Iterable[tuple[str, str]], restore: bool
-    ) -> None:
-        modes = device.attribute_files()
-        for name, value in writes:
-            self._enter("attribute")
-            path = device.directory.path(name)
-            if not modes[name] & _WRITABLE:
-                raise self._failure(f"{path} is read-only")
-            before = device.attribute(name) if restore else ""
-            try:
-                device.directory.write(name, _data(value))
-            except OSError as error:
-                raise self._failure(
-                    f"cannot write {shown(value)} to {path}",
-                    error,
-                    _ATTRIBUTE_HINTS.get(error.errno or 0),
-                ) from None
-            if restore:
-                undo = functools.partial(self._restore, device.id, name, before)
-                self._done.append(Change(device.id, f"{name}={value}", undo))
-
-    def _check_written(self, device: MediatedDevice, wanted: Wanted) -> None:
-        for name, value in differing(device, wanted.attributes):
-            raise self._failure(
-                f"{device.directory.path(name)} was set to {shown(value)} and took it, but reads back"
-                f" {shown(device.attribute(name))}"
-            )
-
-    def _define(self, action: Action, mdevctl: Mdevctl) -> None:
-        wanted = action.wanted
-        self._uuid = wanted.uuid
-        if action.definition not in (DEFINED, UNDEFINED):
-            return
-        self._enter("define")
-        try:
-            for parent, before in sorted(action.definitions.items()):
-                mdevctl.undefine(wanted.uuid, parent)
-                undo = functools.partial(mdevctl.define, wanted.uuid, parent, before)
-                self._done.append(Change(wanted.uuid, UNDEFINED, undo))
-            if action.definition == DEFINED:
-                with MediatedDevice(self._sysfs, wanted.uuid, {}) as device:
-                    attributes = resolved(device, device.attribute_files(), wanted.attributes)
-                    parent, now = device.parent, definition(device.type, attributes)
-                mdevctl.define(wanted.uuid, parent, now)
-                undo = functools.partial(mdevctl.undefine, wanted.uuid, parent)
-                self._done.append(Change(wanted.uuid, DEFINED, undo))
-        except MdevctlError as error:
-            raise self._failure(str(error)) from None
-
-    def _remove(self, uuid: str) -> None:
-        try:
-            with self._sysfs.open(MDEV_DEVICES, uuid) as directory:
-                directory.write("remove", b"1")
-        except OSError as error:
-            raise self._failure(
-                f"cannot remove it through {self._sysfs.path(MDEV_DEVICES, uuid)}/remove",
-                error,
-                _REMOVE_HINTS.get(error.errno or 0),
-            ) from None
-
-    def _wait_until_gone(self, uuid: str) -> None:
-        self._wait_until(
-            lambda: "it is still there" if self._sysfs.exists(MDEV_DEVICES, uuid) else None
-        )
-
-    # Undoing: a signal does not interrupt it, and one failure does not keep the rest from being undone.
+            act()
+        except OSError:
+            self._journal.withdraw()
+            raise
+        except BaseException:
+            self._done.append(change)
+            raise
+        self._done.append(change)
 
     def _undo(self) -> dict[str, list[dict[str, str]]]:
+        """Undoes what was done; a signal does not interrupt it, and one failure does not keep the rest from being undone."""
         self._interrupted = _never
         undone, left = [], []
-        for each in reversed(self._done):
-            shown_change = {"device": each.device, "change": each.change}
-            if each.undo is None:
-                left.append(dict(shown_change, problem="it cannot be undone"))
-                continue
+        for change in reversed(self._done):
             try:
-                each.undo()
-                undone.append(shown_change)
-            except OSError as error:
-                left.append(dict(shown_change, problem=words(error)))
-            except (Failure, Problem, MdevctlError) as error:
-                left.append(dict(shown_change, problem=str(error)))
+                if self._undo_change(change, recovering=False):
+                    undone.append(_shown(change))
+            except Irreversible as reason:
+                left.append(dict(_shown(change), problem=str(reason)))
+            except (OSError, Failure, Problem) as error:
+                left.append(dict(_shown(change), problem=_why(error)))
         return {"undone": undone, "left": left}
-
-    def _remove_made(self, uuid: str) -> None:
-        with MediatedDevice(self._sysfs, uuid, {}) as device:
-            device_nodes = nodes(device.iommu_group, device.character_devices())
-        holder = self._scan_holders().of(device_nodes)
-        # This call made it, so it is free unless a holder is known.
-        if holder is not None and holder["pid"] is not None:
-            raise Problem(self._sysfs.path(MDEV_DEVICES, uuid), held(holder))
-        self._remove(uuid)
-        self._wait_until_gone(uuid)
-
-    def _restore(self, uuid: str, name: str, value: str) -> None:
-        with MediatedDevice(self._sysfs, uuid, {}) as device:
-            device.directory.write(name, _data(value))
 
     # Steps and time.
 
@@ -314,15 +201,26 @@ class Transaction:
             time.sleep(_POLL_SECONDS)
 
     def _failure(
-        self, message: str, error: OSError | None = None, hint: str | None = None
+        self,
+        message: str,
+        error: OSError | None = None,
+        hint: str | None = None,
+        kernel_log: t.Sequence[str] = (),
     ) -> Failure:
-        return Failure(self._step, message, self._uuid, error, hint)
+        return Failure(self._step, message, self._device, error, hint, kernel_log=kernel_log)
+
+
+def _shown(change: Change) -> dict[str, str]:
+    return {"device": change.device, "change": change.change}
+
+
+def _left_half_done(change: Change) -> str:
+    return f"a call that was killed left device {change.device} half done ({change.change})"
+
+
+def _why(error: Exception) -> str:
+    return words(error) if isinstance(error, OSError) else str(error)
 
 
 def _never() -> None:
     return None
-
-
-def _data(value: str) -> bytes:
-    # The kernel does not see a write of nothing.
-    return (value or "\n").encode("ascii")

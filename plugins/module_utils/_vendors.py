@@ -29,12 +29,15 @@ if TYPE_CHECKING:  # pragma: no cover
 
     # The stripped text of a file, by its path from the device's directory; None where there is no such file.
     Read: t.TypeAlias = "t.Callable[[str], str | None]"
+    # A value in the one spelling in which two of them can be compared.
+    Spelling: t.TypeAlias = "t.Callable[[str], str]"
 
 UNKNOWN = "unknown"
 
 _CHANNEL_PATHS = re.compile(r"[0-9a-f]{2}(?: [0-9a-f]{2}){7}\Z")
 _PATH_MASKS = re.compile(r"[0-9a-f]{2}(?: [0-9a-f]{2}){2}\Z")
-_AP_MASKS = re.compile(r"0x([0-9a-f]{64}),0x([0-9a-f]{64}),0x[0-9a-f]{64}\Z")
+_AP_MASKS = re.compile(r"0x([0-9a-f]{64}),0x([0-9a-f]{64}),0x([0-9a-f]{64})\Z")
+_AP_MASK = re.compile(r"(?:0x)?([0-9a-f]{1,64})\Z")
 _AP_QUEUE = re.compile(r"([0-9a-f]{2})?\.([0-9a-f]{4})?\Z")
 _RELEASE = re.compile(r"([0-9]{1,9})\.([0-9]{1,9})")
 
@@ -47,6 +50,9 @@ class Driver:
     device and not to what it is. ``idle`` is the name and value of an attribute of a device that has no state to migrate.
     ``cautions`` are what is documented and sysfs does not tell, ``better_equal`` the attributes that had better be equal
     although the target may serve the source if not, and why; both in words, with the document.
+    ``spellings`` are those of values that can be written in several ways, by the attribute's name without group.
+    ``numbers`` are attributes that each add one number to a set that the device keeps, by name; ``live`` those that the
+    driver lets a guest that runs keep up with.
     """
 
     __slots__ = (
@@ -55,8 +61,11 @@ class Driver:
         "cautions",
         "idle",
         "instance",
+        "live",
         "migrates",
+        "numbers",
         "since",
+        "spellings",
     )
 
     def __init__(
@@ -68,6 +77,9 @@ class Driver:
         idle: tuple[str, str] | None = None,
         cautions: t.Sequence[str] = (),
         better_equal: t.Mapping[str, str] | None = None,
+        spellings: t.Mapping[str, Spelling] | None = None,
+        numbers: t.Mapping[str, Numbers] | None = None,
+        live: t.Container[str] = (),
     ) -> None:
         self.migrates = migrates
         self.since = since
@@ -76,6 +88,22 @@ class Driver:
         self.idle = idle
         self.cautions = cautions
         self.better_equal = better_equal or {}
+        self.spellings = spellings or {}
+        self.numbers = numbers or {}
+        self.live = live
+
+
+class Numbers:
+    """A set of numbers that a device keeps: the attribute that takes one ``away`` again, and how to read the set.
+
+    ``read`` gives ``None`` where the driver does not tell.
+    """
+
+    __slots__ = ("away", "read")
+
+    def __init__(self, away: str, read: t.Callable[[Read], set[int] | None]) -> None:
+        self.away = away
+        self.read = read
 
 
 def of(kind: str, driver: str | None) -> Driver:
@@ -152,32 +180,79 @@ def _subchannel(read: Read) -> t.Iterator[tuple[str, str]]:
 
 
 def _matrix(read: Read) -> t.Iterable[tuple[str, str]]:
-    """Adapters and domains of a guest's AP matrix, hexadecimal.
-
-    Files: Documentation/arch/s390/vfio-ap.rst. ``matrix`` may be cut off at a page, the newer ``ap_config`` is complete.
-    """
-    config = read("ap_config")
-    if config is not None:
-        masks = _AP_MASKS.match(config)
-        if not masks:
-            raise Malformed(f"ap_config is {shown(config)}; expected three masks of 64 hex digits")
-        adapters, domains = (
-            # The leftmost bit is that of number 0.
-            {number for number in range(256) if int(mask, 16) >> 255 - number & 1}
-            for mask in masks.groups()
-        )
-    else:
-        adapters, domains = set(), set()
-        for line in (read("matrix") or "").split():
-            queue = _AP_QUEUE.match(line)
-            if not queue:
-                raise Malformed(f"matrix has {shown(line)}; expected adapter.domain")
-            adapters |= {int(queue.group(1), 16)} if queue.group(1) else set()
-            domains |= {int(queue.group(2), 16)} if queue.group(2) else set()
+    """Adapters and domains of a guest's AP matrix, hexadecimal."""
     return (
-        ("adapters", ",".join(f"{each:02x}" for each in sorted(adapters))),
-        ("domains", ",".join(f"{each:02x}" for each in sorted(domains))),
+        ("adapters", ",".join(f"{each:02x}" for each in sorted(_adapters(read) or ()))),
+        ("domains", ",".join(f"{each:02x}" for each in sorted(_domains(read) or ()))),
     )
+
+
+# Files: Documentation/arch/s390/vfio-ap.rst. ``matrix`` may be cut off at a page, the newer ``ap_config`` is complete.
+
+
+def _adapters(read: Read) -> set[int] | None:
+    masks = _ap_config(read)
+    return _queues(read, 1) if masks is None else masks[0]
+
+
+def _domains(read: Read) -> set[int] | None:
+    masks = _ap_config(read)
+    return _queues(read, 2) if masks is None else masks[1]
+
+
+def _control_domains(read: Read) -> set[int] | None:
+    masks = _ap_config(read)
+    if masks is not None:
+        return masks[2]
+    lines = read("control_domains")
+    if lines is None:
+        return None
+    try:
+        return {int(line, 16) for line in lines.split()}
+    except ValueError:
+        raise Malformed(f"control_domains is {shown(lines)}; expected hex digits") from None
+
+
+def _ap_config(read: Read) -> list[set[int]] | None:
+    """Adapters, domains and control domains."""
+    config = read("ap_config")
+    if config is None:
+        return None
+    masks = _AP_MASKS.match(config)
+    if not masks:
+        raise Malformed(f"ap_config is {shown(config)}; expected three masks of 64 hex digits")
+    return [
+        # The leftmost bit is that of number 0.
+        {number for number in range(256) if int(mask, 16) >> 255 - number & 1}
+        for mask in masks.groups()
+    ]
+
+
+def _queues(read: Read, group: int) -> set[int] | None:
+    """The adapters (``group`` 1) or domains (2) of ``matrix``."""
+    lines = read("matrix")
+    if lines is None:
+        return None
+    found = set()
+    for line in lines.split():
+        queue = _AP_QUEUE.match(line)
+        if not queue:
+            raise Malformed(f"matrix has {shown(line)}; expected adapter.domain")
+        if queue.group(group):
+            found.add(int(queue.group(group), 16))
+    return found
+
+
+def _full_masks(text: str) -> str:
+    """``ap_config`` as the driver prints it; it takes masks without the zeros at their right ends too (``ap_hex2bitmap``)."""
+    masks = [_AP_MASK.match(mask) for mask in text.lower().split(",")]
+    full = ["0x" + mask.group(1).ljust(64, "0") for mask in masks if mask]
+    return ",".join(full) if len(full) == len(masks) else text
+
+
+def _sorted_parameters(text: str) -> str:
+    """``nvidia/vgpu_params``, whose parameters stand in any order."""
+    return ",".join(sorted(parameter.strip() for parameter in text.split(",")))
 
 
 def _nvidia_mdev(read: Read) -> t.Iterator[tuple[str, str]]:
@@ -231,16 +306,29 @@ _RATE_LIMITS = (
     "rate limits have to be equal, and the target must have all capabilities of the source, which sysfs does not tell"
     " (Linux, drivers/crypto/intel/qat/qat_common/adf_gen4_vf_mig.c)"
 )
+_NVIDIA_SPELLINGS = {"vgpu_params": _sorted_parameters}
+_AP_NUMBERS = {
+    "assign_adapter": Numbers("unassign_adapter", _adapters),
+    "assign_domain": Numbers("unassign_domain", _domains),
+    "assign_control_domain": Numbers("unassign_control_domain", _control_domains),
+}
 
 # Whether they migrate: Linux, drivers/vfio/pci/*/Kconfig and samples/vfio-mdev (mtty: commit 2b88119e35b0).
 _DRIVERS = {
     ("mdev", "vfio_ccw"): Driver(attributes=_subchannel),
-    ("mdev", "vfio_ap"): Driver(attributes=_matrix),
+    ("mdev", "vfio_ap"): Driver(
+        attributes=_matrix,
+        spellings={"ap_config": _full_masks},
+        numbers=_AP_NUMBERS,
+        # "Hot plug/unplug support" in vfio-ap.rst. To take away, or replace, what a guest uses is another matter.
+        live=frozenset(_AP_NUMBERS),
+    ),
     ("mdev", "nvidia"): Driver(
         attributes=_nvidia_mdev,
         instance=_NVIDIA_INSTANCE,
         cautions=(_ECC,),
         better_equal={"software_version": _HOST_DRIVER},
+        spellings=_NVIDIA_SPELLINGS,
     ),
     ("mdev", "mtty"): Driver(migrates=True, since=(6, 7)),
     ("mdev", "mdpy"): Driver(migrates=False),
@@ -252,6 +340,7 @@ _DRIVERS = {
         idle=("nvidia/current_vgpu_type", "0"),
         cautions=(_ECC,),
         better_equal={"software_version": _HOST_DRIVER},
+        spellings=_NVIDIA_SPELLINGS,
     ),
     # The driver for any device knows no device's state.
     ("pci", "vfio_pci"): Driver(migrates=False),

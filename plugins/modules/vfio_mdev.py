@@ -14,18 +14,26 @@ description:
   - One call takes a host's whole list and is a transaction. Everything is checked before anything is touched. If a device then
     cannot be created, configured or verified, what the call did before is undone again in reverse order, and the error says which
     device failed at which step, why, and what could not be undone. The same happens if the call is stopped with a signal.
-  - A device that exists with another parent or type is an error; it is never replaced.
+  - If the call is killed instead, the next call of the module on the host, for whatever devices, first undoes what was left half
+    done; so does this one with what an earlier call left.
+  - A device that exists with another parent or type is an error, as is one that is defined so in mdevctl; it is never replaced.
 author:
   - vfio.migration contributors (@vfio-migration)
 requirements:
   - mdevctl, for O(persistent=true)
 notes:
   - Needs root rights, except in check mode where nothing would have to be removed or reconfigured.
+  - One call at a time works on a parent; others wait for it, for at most O(timeout) seconds. Locks, and what is to be undone if the
+    call is killed, are in C(/run/vfio.migration/mdev), or for another tree than C(/sys) in the C(run) beside it.
   - A device that a process holds is neither removed nor reconfigured, nor is one of which that cannot be told, as in a container
-    or with a copied tree.
-  - Attributes are compared as text, or as integers if both values are integers, decimal or with C(0x). Attributes that can only be
-    written, such as C(assign_adapter) of C(vfio_ap), cannot be compared. They are written to a new device and count as equal on one
-    that exists.
+    or with a copied tree. The exception is what the driver lets a running guest keep up with, which is to assign further adapters,
+    domains and control domains to a device of C(vfio_ap).
+  - Attributes are compared as text, as integers if both values are integers, decimal or with C(0x), or as their driver reads them if
+    that is known; C(ap_config) of C(vfio_ap) and C(vgpu_params) of C(nvidia) are.
+  - C(assign_adapter), C(assign_domain) and C(assign_control_domain) of C(vfio_ap) each add a number to a set. A device that exists
+    is brought to the sets that the list would make on a new one, so what the list does not assign is unassigned; of sets that
+    the list does not name nothing changes. Other attributes that can only be written cannot be compared; they are written to a new
+    device and count as equal on one that exists.
   - A removal cannot be undone. If one of several devices cannot be removed, those removed before are listed under RV(left).
 extends_documentation_fragment:
   - vfio.migration._attributes
@@ -34,7 +42,8 @@ attributes:
   check_mode:
     support: full
     details:
-      - What O(devices[].accept) would find can be predicted only for devices that exist and need no configuration.
+      - What O(devices[].accept) would find can be predicted only for devices that exist and need no configuration. What a call
+        that was killed left half done is not undone, and a warning says so.
   diff_mode:
     support: full
   idempotent:
@@ -98,13 +107,14 @@ options:
     description:
       - Whether the devices are also defined in mdevctl, to be started automatically, so that they are back after a reboot; with
         O(state=absent), whether their definitions are removed too.
-      - If V(false), definitions are left as they are.
+      - If V(false), definitions are left as they are. A device that is defined but not active is created from O(devices) all the
+        same, as it was defined with this parent and type.
     type: bool
     default: false
   timeout:
     description:
-      - How many seconds to wait for the kernel to show a new device and the attributes named in O(devices[].attributes), and for a
-        removed one to go.
+      - How many seconds to wait for other calls that work on the same parents, for the kernel to show a new device and the
+        attributes named in O(devices[].attributes), and for a removed one to go.
     type: int
     default: 10
   sysfs:
@@ -216,10 +226,27 @@ devices:
         pci_id: "80865963"
         software_version: 0.1.0
         type: i915-GVTg_V5_8
+recovered:
+  description: What an earlier call that was killed had left half done, and this one undid, in the order of undoing.
+  returned: always, except in check mode
+  type: list
+  elements: dict
+  contains:
+    device:
+      description: The UUID of the device.
+      type: str
+      returned: always
+      sample: 882cc4da-dede-11e7-9180-078a62063ab1
+    change:
+      description: What had been done, as in RV(undone[].change).
+      type: str
+      returned: always
+      sample: created
 step:
   description:
-    - The step that failed, one of V(validate), V(inspect), V(create), V(wait), V(attribute), V(verify), V(remove) and V(define).
-    - Up to V(inspect), nothing was touched.
+    - The step that failed, one of V(validate), V(recover), V(lock), V(inspect), V(create), V(wait), V(attribute), V(verify),
+      V(remove) and V(define).
+    - Up to V(inspect), nothing was touched but what is in RV(recovered).
   returned: failure
   type: str
   sample: attribute
@@ -238,6 +265,12 @@ hint:
   returned: failure
   type: str
   sample: the parent has not enough left for this value
+kernel_log:
+  description: What the kernel logged while it refused, its last lines; empty where nothing was logged or the log may not be read.
+  returned: failure
+  type: list
+  elements: str
+  sample: ["i915 0000:00:02.0: not enough resources left"]
 reasons:
   description: Why the device matches no set of O(devices[].accept), with RV(step=verify); else empty.
   returned: failure
@@ -311,18 +344,23 @@ left:
 import signal
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.vfio.migration.plugins.module_utils import _holders
+from ansible_collections.vfio.migration.plugins.module_utils import _holders, _journal
+from ansible_collections.vfio.migration.plugins.module_utils._failure import Failure
 from ansible_collections.vfio.migration.plugins.module_utils._mdev import (
     ABSENT,
     PRESENT,
-    Failure,
     Planner,
     diff,
     validate,
 )
-from ansible_collections.vfio.migration.plugins.module_utils._mdevctl import Mdevctl
+from ansible_collections.vfio.migration.plugins.module_utils._mdev_transaction import (
+    MdevTransaction,
+)
+from ansible_collections.vfio.migration.plugins.module_utils._mdevctl import (
+    Mdevctl,
+    autostart_problem,
+)
 from ansible_collections.vfio.migration.plugins.module_utils._sysfs import Sysfs
-from ansible_collections.vfio.migration.plugins.module_utils._transaction import Transaction
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # pragma: no cover
@@ -352,33 +390,70 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
     if not sysfs.exists():
         raise Failure("validate", f"there is no sysfs at {sysfs.path()}")
     scan_holders = _holders.scan if sysfs.live else _holders.unknown
-    wanted = validate(params["devices"], params["state"])
-    mdevctl = _mdevctl(module, sysfs) if params["persistent"] else None
-    actions = Planner(sysfs, scan_holders, mdevctl).plan(wanted, params["state"])
-    if module.check_mode:
-        devices = [action.predicted() for action in actions]
-    else:
-        transaction = Transaction(
-            sysfs, scan_holders, mdevctl, params["timeout"], Interruption().name
-        )
-        devices = transaction.apply(actions)
-    result: dict[str, t.Any] = {
-        "changed": any(action.changes for action in actions),
-        "devices": devices,
-    }
+    wanted, state = validate(params["devices"], params["state"]), params["state"]
+    result: dict[str, t.Any] = {}
+    with _journal.Journal(_journal.place(sysfs, "mdev")) as journal:
+        mdevctl = _mdevctl(module, sysfs, journal)
+        planner = Planner(sysfs, scan_holders, mdevctl, params["persistent"])
+        if module.check_mode:
+            _warn_of_abandoned(module, journal)
+            actions = planner.plan(wanted, state)
+            result["devices"] = [action.predicted() for action in actions]
+        else:
+            transaction = MdevTransaction(
+                sysfs, scan_holders, mdevctl, journal, params["timeout"], Interruption().name
+            )
+            try:
+                actions, result["devices"] = transaction.run(planner, wanted, state)
+            finally:
+                _warn(module, transaction.warnings)
+            result["recovered"] = transaction.recovered
+        _warn(module, planner.warnings)
+    problem = autostart_problem() if params["persistent"] and state == PRESENT else None
+    if problem is not None:
+        module.warn(f"the devices will not be back after a reboot: {problem}")
+    changes = any(action.changes for action in actions)
+    result["changed"] = changes or bool(result.get("recovered"))
     if module._diff:
         result["diff"] = diff(actions)
     return result
 
 
-def _mdevctl(module: AnsibleModule, sysfs: Sysfs) -> Mdevctl:
+def _mdevctl(module: AnsibleModule, sysfs: Sysfs, journal: _journal.Journal) -> Mdevctl | None:
     path = module.get_bin_path("mdevctl")
-    if path is None:
-        raise Failure("validate", "'persistent' needs mdevctl, which is not installed on the host")
-    if not sysfs.live:
-        raise Failure("validate", "'persistent' works with the running kernel's /sys alone")
+    if module.params["persistent"]:
+        if path is None:
+            raise Failure(
+                "validate", "'persistent' needs mdevctl, which is not installed on the host"
+            )
+        if not sysfs.live:
+            raise Failure("validate", "'persistent' works with the running kernel's /sys alone")
+    if path is None or not sysfs.live:
+        return None
     module.run_command_environ_update = {"LANGUAGE": "C", "LC_ALL": "C"}
-    return Mdevctl(lambda arguments, data: module.run_command([path, *arguments], data=data))
+    # If this process is killed, mdevctl still finishes what it does, and keeps the locks until then.
+    return Mdevctl(
+        lambda arguments, data: module.run_command(
+            [path, *arguments], data=data, pass_fds=journal.descriptors
+        )
+    )
+
+
+def _warn_of_abandoned(module: AnsibleModule, journal: _journal.Journal) -> None:
+    try:
+        names = journal.lock_abandoned()
+    except PermissionError:
+        return
+    if names:
+        module.warn(
+            f"a call that was killed left something half done on {', '.join(names)}; it would be undone first,"
+            " which is not shown here"
+        )
+
+
+def _warn(module: AnsibleModule, warnings: list[str]) -> None:
+    for warning in warnings:
+        module.warn(warning)
 
 
 def _aftermath(failure: Failure) -> str:
@@ -390,7 +465,12 @@ def _aftermath(failure: Failure) -> str:
     if left:
         return f"Left behind: {'; '.join(left)}"
     undone = len(failure.details["undone"])
-    return f"Changes undone: {undone}" if undone else "Nothing was changed"
+    if undone:
+        return f"Changes undone: {undone}"
+    recovered = len(failure.details["recovered"])
+    if recovered:
+        return f"Changes of a call that was killed undone: {recovered}"
+    return "Nothing was changed"
 
 
 def main() -> None:
@@ -425,8 +505,9 @@ def main() -> None:
     try:
         result = run(module)
     except Failure as failure:
-        left = bool(failure.details["left"])
-        module.fail_json(msg=f"{failure}. {_aftermath(failure)}", changed=left, **failure.details)
+        changed = bool(failure.details["left"] or failure.details["recovered"])
+        message = f"{failure}. {_aftermath(failure)}"
+        module.fail_json(msg=message, changed=changed, **failure.details)
     module.exit_json(**result)
 
 

@@ -13,10 +13,14 @@ mount -t devpts -o mode=0620,gid=5 devpts /dev/pts
 mount -t tmpfs -o mode=1777 tmpfs /dev/shm
 mount -t tmpfs -o mode=1777 tmpfs /tmp
 mount -t debugfs debugfs /sys/kernel/debug
+mount -t 9p -o trans=virtio,version=9p2000.L definitions /etc/mdevctl.d
 
 cp /lab/hostname /etc/hostname
 hostname "$(cat /etc/hostname)"
 printf '127.0.0.1 localhost %s\n' "$(cat /etc/hostname)" >/etc/hosts
+
+# Where mdevctl's udev rule looks for it, but Debian has none.
+[ -e /usr/sbin/mdevctl ] || ln -s ../bin/mdevctl /usr/sbin/mdevctl
 
 install -m 0644 /lab/modprobe.conf /etc/modprobe.d/lab.conf
 install -D -m 0644 /lab/migration_sample.ko "/lib/modules/$(uname -r)/extra/migration_sample.ko"

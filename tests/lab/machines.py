@@ -50,8 +50,11 @@ class Machine:
         return self.ssh.kernel(self.port())
 
     def start(self, products: Products, port: int | None = None) -> None:
-        """Start the host and return at once; ``wait`` tells when it is up."""
-        shutil.rmtree(self._directory, ignore_errors=True)
+        """Start the host, again if it has a port, and return at once; ``wait`` tells when it is up."""
+        forgotten = self._directory / "config" if port else self._directory
+        shutil.rmtree(forgotten, ignore_errors=True)
+        # mdevctl's definitions are all that a host keeps.
+        (self._directory / "mdevctl.d").mkdir(parents=True, exist_ok=True)
         self._write_config(products)
         state = {"port": port or _free_port()}
         command = self._command(products, state["port"])
@@ -91,7 +94,7 @@ class Machine:
     def _write_config(self, products: Products) -> None:
         """Write the directory that the host sees as /lab."""
         config = self._directory / "config"
-        config.mkdir(parents=True)
+        config.mkdir()
         options = " ".join(f"{name}={value}" for name, value in self.host.driver.items())
         (config / "hostname").write_text(f"{self.host.name}\n")
         (config / "modules").write_text("\n".join(MODULES) + "\n")
@@ -115,6 +118,7 @@ class Machine:
             *("-append", "console=ttyS0 panic=-1 mitigations=off net.ifnames=0"),
             *_shared("root", products.root),
             *_shared("config", Path("config")),
+            *_shared("definitions", Path("mdevctl.d"), readonly="off"),
             *("-netdev", f"user,id=ssh,restrict=on,hostfwd=tcp:127.0.0.1:{port}-:22"),
             *("-device", "virtio-net-pci,netdev=ssh,romfile="),
         ]
@@ -126,8 +130,8 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _shared(tag: str, directory: Path) -> list[str]:
-    """Return the emulator's options that give a directory to the guest, to be read only."""
+def _shared(tag: str, directory: Path, readonly: str = "on") -> list[str]:
+    """Return the emulator's options that give a directory to the guest."""
     path = str(directory).replace(",", ",,")
-    share = f"local,id={tag},path={path},security_model=none,readonly=on"
+    share = f"local,id={tag},path={path},security_model=none,readonly={readonly}"
     return ["-fsdev", share, "-device", f"virtio-9p-pci,fsdev={tag},mount_tag={tag}"]

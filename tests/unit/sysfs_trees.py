@@ -118,13 +118,15 @@ class Kernel(Sysfs):
         self.faults: dict[int, int] = {}
         self.ignored: set[int] = set()
         self.writes: list[tuple[str, str]] = []
-        # Called after each write.
+        # Called before and after each write.
+        self.beforehand: t.Callable[[], object] = lambda: None
         self.afterwards: t.Callable[[], object] = lambda: None
 
     def open(self, *names: str) -> Directory:
         return _KernelDirectory.of(self, super().open(*names))
 
     def write(self, path: str, name: str, value: str) -> None:
+        self.beforehand()
         self.writes.append((name, value))
         number = len(self.writes)
         if number in self.faults:

@@ -2,7 +2,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 #include <linux/bitmap.h>
+#include <linux/hex.h>
 #include <linux/module.h>
+#include <linux/slab.h>
+#include <linux/string.h>
 
 #include "sample.h"
 
@@ -134,6 +137,124 @@ static ssize_t unassign_domain_store(struct device *dev, struct device_attribute
 	return unassign(sample->domains, buf, count);
 }
 
+static ssize_t assign_control_domain_store(struct device *dev, struct device_attribute *attr,
+					   const char *buf, size_t count)
+{
+	struct sample_device *sample = dev_get_drvdata(dev);
+	unsigned long id;
+	int ret;
+
+	ret = parse_id(buf, &id);
+	if (ret)
+		return ret;
+	mutex_lock(&sample_lock);
+	set_bit(id, sample->control_domains);
+	mutex_unlock(&sample_lock);
+	return count;
+}
+
+static ssize_t unassign_control_domain_store(struct device *dev, struct device_attribute *attr,
+					     const char *buf, size_t count)
+{
+	struct sample_device *sample = dev_get_drvdata(dev);
+
+	return unassign(sample->control_domains, buf, count);
+}
+
+static ssize_t control_domains_show(struct device *dev, struct device_attribute *attr, char *buf)
+{
+	struct sample_device *sample = dev_get_drvdata(dev);
+	unsigned long domain;
+	int length = 0;
+
+	mutex_lock(&sample_lock);
+	for_each_set_bit(domain, sample->control_domains, IDS)
+		length += sysfs_emit_at(buf, length, "%04lx\n", domain);
+	mutex_unlock(&sample_lock);
+	return length;
+}
+
+/* The leftmost bit of a mask is number 0; what is left out at its right end is 0. */
+static int parse_mask(char **text, unsigned long *ids)
+{
+	const char *mask = strsep(text, ",\n");
+	unsigned int id = 0;
+	int digit, bit;
+
+	if (!mask)
+		return -EINVAL;
+	if (mask[0] == '0' && mask[1] == 'x')
+		mask += 2;
+	for (; *mask; mask++) {
+		digit = hex_to_bin(*mask);
+		if (digit < 0 || id == IDS)
+			return -EINVAL;
+		for (bit = 8; bit; bit >>= 1, id++) {
+			if (digit & bit)
+				set_bit(id, ids);
+		}
+	}
+	return find_next_bit(ids, IDS, MAX_ID + 1) < IDS ? -ENODEV : 0;
+}
+
+static int show_mask(const unsigned long *ids, char *buf, int length, char end)
+{
+	unsigned int id;
+	int digit;
+
+	length += sysfs_emit_at(buf, length, "0x");
+	for (id = 0; id < IDS; id += 4) {
+		digit = test_bit(id, ids) << 3 | test_bit(id + 1, ids) << 2 |
+			test_bit(id + 2, ids) << 1 | test_bit(id + 3, ids);
+		length += sysfs_emit_at(buf, length, "%x", digit);
+	}
+	return length + sysfs_emit_at(buf, length, "%c", end);
+}
+
+/* Adapters, domains and control domains, all at once. */
+static ssize_t ap_config_show(struct device *dev, struct device_attribute *attr, char *buf)
+{
+	struct sample_device *sample = dev_get_drvdata(dev);
+	int length;
+
+	mutex_lock(&sample_lock);
+	length = show_mask(sample->adapters, buf, 0, ',');
+	length = show_mask(sample->domains, buf, length, ',');
+	length = show_mask(sample->control_domains, buf, length, '\n');
+	mutex_unlock(&sample_lock);
+	return length;
+}
+
+static ssize_t ap_config_store(struct device *dev, struct device_attribute *attr, const char *buf,
+			       size_t count)
+{
+	struct sample_device *sample = dev_get_drvdata(dev);
+	DECLARE_BITMAP(control_domains, IDS) = {};
+	DECLARE_BITMAP(adapters, IDS) = {};
+	DECLARE_BITMAP(domains, IDS) = {};
+	char *copy, *text;
+	int ret;
+
+	copy = kstrndup(buf, count, GFP_KERNEL);
+	if (!copy)
+		return -ENOMEM;
+	text = copy;
+	ret = parse_mask(&text, adapters) ?: parse_mask(&text, domains) ?:
+	      parse_mask(&text, control_domains);
+	kfree(copy);
+	if (ret)
+		return ret;
+	mutex_lock(&sample_lock);
+	ret = check_queues(sample, adapters, domains);
+	if (!ret) {
+		bitmap_copy(sample->adapters, adapters, IDS);
+		bitmap_copy(sample->domains, domains, IDS);
+		bitmap_copy(sample->control_domains, control_domains, IDS);
+	}
+	mutex_unlock(&sample_lock);
+	return ret ?: count;
+}
+
 /* One queue a line; without domains the adapters alone, without adapters the domains. */
 static ssize_t matrix_show(struct device *dev, struct device_attribute *attr, char *buf)
 {
@@ -160,6 +281,10 @@ static DEVICE_ATTR_WO(assign_adapter);
 static DEVICE_ATTR_WO(assign_domain);
 static DEVICE_ATTR_WO(unassign_adapter);
 static DEVICE_ATTR_WO(unassign_domain);
+static DEVICE_ATTR_WO(assign_control_domain);
+static DEVICE_ATTR_WO(unassign_control_domain);
+static DEVICE_ATTR_RO(control_domains);
+static DEVICE_ATTR_RW(ap_config);
 static DEVICE_ATTR_RO(matrix);
 
 static struct attribute *ap_attrs[] = {
@@ -167,6 +292,10 @@ static struct attribute *ap_attrs[] = {
 	&dev_attr_assign_domain.attr,
 	&dev_attr_unassign_adapter.attr,
 	&dev_attr_unassign_domain.attr,
+	&dev_attr_assign_control_domain.attr,
+	&dev_attr_unassign_control_domain.attr,
+	&dev_attr_control_domains.attr,
+	&dev_attr_ap_config.attr,
 	&dev_attr_matrix.attr,
 	NULL,
 };

@@ -110,7 +110,7 @@ struct sample_device *sample_mdev_alloc(struct mdev_device *mdev, const struct s
 	struct sample_device *sample;
 	int ret;
 
-	ret = sample_fault_create();
+	ret = sample_fault_create(&mdev->dev);
 	if (ret)
 		return ERR_PTR(ret);
 	sample = sample_device_alloc(&mdev->dev, kind, manner, kobject_name(&mdev->type->kobj));

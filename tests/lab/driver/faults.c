@@ -27,6 +27,10 @@ static bool ignore_attribute;
 module_param(ignore_attribute, bool, 0644);
 MODULE_PARM_DESC(ignore_attribute, "writes to aggregator succeed without effect");
 
+static bool plant_link;
+module_param(plant_link, bool, 0644);
+MODULE_PARM_DESC(plant_link, "graphics devices created from now on have a link \"planted\" to their parent");
+
 static bool self_unreadable;
 module_param(self_unreadable, bool, 0644);
 MODULE_PARM_DESC(self_unreadable, "reading migration/self fails with EIO");
@@ -94,7 +98,7 @@ MODULE_PARM_DESC(malformed_self,
 		 "oversized, empty, missing_type");
 
 /* Returns the error that the present create shall end with, or 0. */
-int sample_fault_create(void)
+int sample_fault_create(struct device *dev)
 {
 	int ret = 0;
 
@@ -104,6 +108,8 @@ int sample_fault_create(void)
 	if (fail_create && !--fail_create)
 		ret = -(int)clamp(fail_create_errno, 1U, (unsigned int)MAX_ERRNO);
 	kernel_param_unlock(THIS_MODULE);
+	if (ret)
+		dev_err(dev, "created with the fault fail_create\n");
 	return ret;
 }
 
@@ -124,6 +130,11 @@ bool sample_fault_refuse_attribute(void)
 bool sample_fault_ignore_attribute(void)
 {
 	return READ_ONCE(ignore_attribute);
+}
+
+bool sample_fault_plant_link(void)
+{
+	return READ_ONCE(plant_link);
 }
 
 bool sample_fault_self_unreadable(void)

@@ -97,8 +97,11 @@ static int aggregate(struct graphics *graphics, struct sample_device *sample, un
 
 	lockdep_assert_held(&sample_lock);
 	free = graphics->free + sample->aggregator * unit;
-	if (aggregator > free / unit)
+	if (aggregator > free / unit) {
+		dev_err(&graphics->pdev->dev, "%u times %u units are wanted, %u are free\n",
+			aggregator, unit, free);
 		return -ENOSPC;
+	}
 	graphics->free = free - aggregator * unit;
 	WRITE_ONCE(sample->aggregator, aggregator);
 	return 0;
@@ -196,8 +199,14 @@ static int vgpu_probe(struct mdev_device *mdev)
 	ret = sample_device_add(sample);
 	if (ret)
 		goto give_back;
+	if (sample_fault_plant_link())
+		ret = sysfs_create_link(&mdev->dev.kobj, &graphics->pdev->dev.kobj, "planted");
+	if (ret)
+		goto remove_device;
 	return 0;
 
+remove_device:
+	sample_device_remove(sample);
 give_back:
 	vgpu_give_back(mdev, sample);
 put_device:

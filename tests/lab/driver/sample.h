@@ -87,9 +87,10 @@ struct sample_device {
 	unsigned int aggregator;
 	int vgpu_id;
 
-	/* ap: the adapters and domains assigned, and all such devices */
+	/* ap: the adapters, domains and control domains assigned, and all such devices */
 	DECLARE_BITMAP(adapters, 256);
 	DECLARE_BITMAP(domains, 256);
+	DECLARE_BITMAP(control_domains, 256);
 	struct list_head matrices;
 
 	struct kobject *migration;
@@ -126,10 +127,11 @@ enum sample_malformation {
 	SAMPLE_MISSING_TYPE,
 };
 
-int sample_fault_create(void);
+int sample_fault_create(struct device *dev);
 void sample_fault_version(char version[SAMPLE_VERSION_SIZE]);
 bool sample_fault_refuse_attribute(void);
 bool sample_fault_ignore_attribute(void);
+bool sample_fault_plant_link(void);
 bool sample_fault_self_unreadable(void);
 enum sample_malformation sample_fault_malformed_self(void);
 

@@ -46,6 +46,11 @@ def test_a_device_is_held_through_its_group_or_its_own_node(proc):
     assert holder(proc, "/dev/vfio/70", "/dev/vfio/devices/vfio7") is None
 
 
+def test_a_device_is_held_through_a_node_that_is_no_longer_there(proc):
+    add_process(proc, 4711, GUEST, "/dev/vfio/7 (deleted)")
+    assert holder(proc, "/dev/vfio/7") == {"pid": 4711, "name": "vm-17"}
+
+
 def test_all_nodes_of_a_device_are_looked_at():
     assert _holders.nodes(7, ["vfio3"]) == [
         "/dev/vfio/devices/vfio3",

@@ -6,11 +6,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from ansible_collections.vfio.migration.plugins.module_utils._failure import Failure
 from ansible_collections.vfio.migration.plugins.module_utils._holders import Holders, unknown
 from ansible_collections.vfio.migration.plugins.module_utils._mdev import (
     ABSENT,
     PRESENT,
-    Failure,
     Planner,
     diff,
     equal,
@@ -50,10 +50,12 @@ def device(uuid: str = UUIDS[0], **others):
     }
 
 
-def plan(tree: Tree, devices, state=PRESENT, scan_holders=nobody, mdevctl=None):
+def plan(tree: Tree, devices, state=PRESENT, scan_holders=nobody, mdevctl=None, persistent=True):
     before = tree.snapshot()
     try:
-        planner = Planner(Sysfs(str(tree.root)), scan_holders, mdevctl)
+        planner = Planner(
+            Sysfs(str(tree.root)), scan_holders, mdevctl, persistent and mdevctl is not None
+        )
         return planner.plan(validate(devices, state), state)
     finally:
         assert tree.snapshot() == before
@@ -97,6 +99,72 @@ def test_what_is_not_right_is_refused_before_anything_is_looked_at(tree, wanted,
     refused, step = refusal(tree, device(UUIDS[1]), wanted)
     assert message in refused
     assert step == "validate"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        ".",
+        "..",
+        "../../enable",
+        "intel_vgpu/../remove",
+        "/sys/bus/pci/rescan",
+        "intel_vgpu/",
+        "/aggregator",
+        "intel_vgpu//aggregator",
+        "a/b/c",
+        ".hidden",
+        "intel_vgpu/.hidden",
+        "aggregator\0",
+        "aggregator\n",
+        "aggregator ",
+        "aggregat\u00f6r",
+        "uevent",
+        "driver_override",
+        "intel_vgpu/uevent",
+        "migration/self",
+        "driver/unbind",
+        "subsystem/drivers_probe",
+        "iommu_group/type",
+        "mdev_type/create",
+        "vfio-dev/vfio0",
+    ],
+)
+def test_a_name_that_leads_elsewhere_is_refused_before_anything_is_looked_at(tree, name):
+    refused, step = refusal(tree, device(attributes=[(name, "1")]))
+    assert "is not the name of an attribute that may be written" in refused
+    assert "\n" not in refused
+    assert "\0" not in refused
+    assert step == "validate"
+
+
+@pytest.mark.parametrize(
+    "value", ["1\n2", "1\r2", "1\0", "\u0661", "1" * 100_000, "\x1b[2J", "\x7f"]
+)
+def test_a_value_is_one_short_line(tree, value):
+    refused, step = refusal(tree, device(attributes=[("aggregator", value)]))
+    assert len(refused) < 300
+    assert refused.isprintable()
+    assert step == "validate"
+
+
+@pytest.mark.parametrize(
+    "name", ["planted", "planted/enable", "intel_vgpu/planted", "child/enable"]
+)
+def test_a_link_or_a_device_in_the_devices_directory_is_no_attribute(tree, name):
+    mdev = tree.add_mdev()
+    tree.write("devices/pci0000:00/enable", "0\n")
+    for link in ("planted", "intel_vgpu/planted"):
+        tree.link(
+            f"{mdev}/{link}",
+            "devices/pci0000:00" if link == "planted" else "devices/pci0000:00/enable",
+        )
+    tree.write(f"{mdev}/child/uevent", "")
+    tree.write(f"{mdev}/child/enable", "0\n")
+    refused, step = refusal(tree, device(attributes=[(name, "1")]))
+    assert f"{name}: no such attribute; there is intel_vgpu/aggregator" in refused
+    assert step == "inspect"
 
 
 def test_a_uuid_can_be_there_only_once(tree):
@@ -249,6 +317,120 @@ def test_a_device_that_may_be_held_is_not_touched(tree, state, holders, message)
     assert step == "inspect"
 
 
+@pytest.mark.parametrize("current", ["matrix", "ap_config"])
+@pytest.mark.parametrize(
+    ("attributes", "written"),
+    [
+        ([("assign_adapter", "5"), ("assign_adapter", "0x6"), ("assign_domain", "4")], []),
+        ([], []),
+        ([("assign_adapter", "5")], [("unassign_adapter", "6")]),
+        (
+            [("assign_adapter", "7"), ("assign_adapter", "06"), ("assign_domain", "0xab")],
+            [
+                ("unassign_adapter", "5"),
+                ("unassign_domain", "4"),
+                ("assign_adapter", "7"),
+                ("assign_domain", "0xab"),
+            ],
+        ),
+        (
+            [("assign_adapter", "8"), ("unassign_adapter", "8"), ("assign_adapter", "5")],
+            [("unassign_adapter", "6")],
+        ),
+        ([("unassign_adapter", "6")], [("unassign_adapter", "6")]),
+        (
+            [
+                ("assign_adapter", "5"),
+                ("assign_adapter", "0x5"),
+                ("assign_adapter", "6"),
+                ("assign_adapter", "9"),
+                ("assign_adapter", "9"),
+            ],
+            [("assign_adapter", "9")],
+        ),
+        ([("assign_control_domain", "4")], [("assign_control_domain", "4")]),
+    ],
+)
+def test_sets_of_numbers_become_what_the_list_would_make(tree, current, attributes, written):
+    add_crypto_mdev(tree, current)
+    (action,) = plan(tree, [device(attributes=attributes)])
+    assert [(each["name"], each["value"]) for each in action.after.get("written", [])] == written
+    assert action.changes is bool(written)
+
+
+def test_what_is_no_number_is_not_compared_with_numbers(tree):
+    add_crypto_mdev(tree, "matrix")
+    refused, step = refusal(tree, device(attributes=[("assign_adapter", "five")]))
+    assert "assign_adapter: 'five' is no number, as 5, 0x5 or octal 05" in refused
+    assert step == "inspect"
+
+
+@pytest.mark.parametrize(
+    ("attributes", "allowed"),
+    [
+        ([("assign_adapter", "5"), ("assign_adapter", "6"), ("assign_adapter", "7")], True),
+        ([("assign_adapter", "5")], False),
+        ([("ap_config", "0x02,0x08,0x00")], False),
+    ],
+)
+def test_a_guest_is_given_more_and_nothing_is_taken_from_it(tree, attributes, allowed):
+    add_crypto_mdev(tree, "ap_config")
+    holders = Holders({"/dev/vfio/7": {"pid": 4711, "name": "vm-17"}}, complete=True)
+    wanted = device(attributes=attributes)
+    if allowed:
+        (action,) = plan(tree, [wanted], scan_holders=lambda: holders)
+        assert action.live
+    else:
+        refused, _step = refusal(tree, wanted, scan_holders=lambda: holders)
+        assert "process 4711 (vm-17) holds it" in refused
+
+
+@pytest.mark.parametrize(
+    ("value", "same"),
+    [
+        ("0x06,0x08,0x00", True),
+        ("06,08,0", True),
+        ("0x" + "06" + "0" * 62 + ",0x08,0x0", True),
+        ("0x060,0x08,0x", False),
+        ("0x6,0x8,0x0", False),
+        ("0x06,0x08", False),
+        ("nonsense", False),
+    ],
+)
+def test_masks_are_compared_as_the_driver_reads_them(tree, value, same):
+    add_crypto_mdev(tree, "ap_config")
+    (action,) = plan(tree, [device(attributes=[("ap_config", value)])])
+    assert action.changes is not same
+
+
+def add_crypto_mdev(tree: Tree, current: str) -> None:
+    """A device of adapters 5 and 6 and domain 4, which it tells in the file ``current``."""
+    (tree.root / f"devices/pci0000:00/{GPU}/driver").unlink()
+    tree.link(f"devices/pci0000:00/{GPU}/driver", "bus/matrix/drivers/vfio_ap")
+    mdev = tree.add_mdev()
+    for name in ("adapter", "domain", "control_domain"):
+        tree.write(f"{mdev}/assign_{name}", "", 0o200)
+        tree.write(f"{mdev}/unassign_{name}", "", 0o200)
+    if current == "matrix":
+        tree.write(f"{mdev}/matrix", "05.0004\n06.0004\n", 0o444)
+        tree.write(f"{mdev}/control_domains", "", 0o444)
+    else:
+        masks = [f"0x{mask:0<64}" for mask in ("06", "08", "0")]
+        tree.write(f"{mdev}/ap_config", ",".join(masks) + "\n")
+
+
+def test_parameters_are_compared_in_any_order(tree):
+    (tree.root / f"devices/pci0000:00/{GPU}/driver").unlink()
+    tree.link(f"devices/pci0000:00/{GPU}/driver", "bus/pci/drivers/nvidia")
+    tree.write(tree.add_mdev() + "/nvidia/vgpu_params", "disable_vnc=1,frame_rate_limiter=0\n")
+    for value, same in (
+        ("frame_rate_limiter=0,disable_vnc=1", True),
+        ("frame_rate_limiter=0", False),
+    ):
+        (action,) = plan(tree, [device(attributes=[("vgpu_params", value)])])
+        assert action.changes is not same
+
+
 @pytest.mark.parametrize(
     ("one", "other", "same"),
     [
@@ -293,7 +475,6 @@ def defined(
         (defined(attributes='{"intel_vgpu/aggregator": "1"}'), "defined"),
         (defined(), "defined"),
         (defined(start="manual", attributes='{"intel_vgpu/aggregator": "2"}'), "defined"),
-        (defined(mdev_type="x", attributes='{"intel_vgpu/aggregator": "2"}'), "defined"),
     ],
 )
 def test_a_definition_is_made_where_none_is_equal(tree, definitions, change):
@@ -306,6 +487,39 @@ def test_a_definition_under_another_parent_is_never_replaced(tree):
     refused, step = refusal(tree, device(), mdevctl=mdevctl(defined("0000:00:03.0")))
     assert "mdevctl has a definition of it under 0000:00:03.0, not 0000:00:02.0" in refused
     assert step == "inspect"
+
+
+def test_a_definition_of_another_type_is_never_replaced(tree):
+    refused, step = refusal(tree, device(), mdevctl=mdevctl(defined(mdev_type="x")))
+    assert f"mdevctl has a definition of it with the type x, not {TYPE}" in refused
+    assert step == "inspect"
+
+
+@pytest.mark.parametrize(
+    ("definitions", "message"),
+    [
+        (defined(), None),
+        (defined("0000:00:03.0"), "a definition of it under 0000:00:03.0, not 0000:00:02.0"),
+        (defined(mdev_type="x"), "a definition of it with the type x"),
+    ],
+)
+def test_an_inactive_device_is_not_made_a_second_time(tree, definitions, message):
+    if message:
+        refused, _step = refusal(tree, device(), mdevctl=mdevctl(definitions), persistent=False)
+        assert message in refused
+    else:
+        (action,) = plan(tree, [device()], mdevctl=mdevctl(definitions), persistent=False)
+        assert (action.action, action.definition) == ("created", None)
+
+
+def test_who_does_not_want_definitions_does_not_need_mdevctl(tree):
+    failing = Mdevctl(lambda arguments, data: (1, "", "Error: no such\n"))
+    planner = Planner(Sysfs(str(tree.root)), nobody, failing, persistent=False)
+    (action,) = planner.plan(validate([device()], PRESENT), PRESENT)
+    assert action.action == "created"
+    assert planner.warnings == [
+        "it cannot be told what is defined in mdevctl: mdevctl list --defined --dumpjson: Error: no such"
+    ]
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 import signal
+from pathlib import Path
 
 import pytest
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.vfio.migration.plugins.module_utils import _journal
 from ansible_collections.vfio.migration.plugins.modules import vfio_mdev
 from ansible_collections.vfio.migration.tests.unit.sysfs_trees import (
     GPU,
@@ -121,3 +123,29 @@ def test_persistent_needs_the_kernels_own_tree(run_module, monkeypatch):
     monkeypatch.setattr(AnsibleModule, "get_bin_path", lambda *names: "/bin/false")
     result = run_module(vfio_mdev.main, devices=[device()], persistent=True)
     assert "'persistent' works with the running kernel's /sys alone" in result["msg"]
+
+
+def abandon(kernel):
+    """Leaves what a call leaves that was killed when it had configured ``UUIDS[0]``."""
+    with _journal.Journal(_journal.place(kernel, "mdev")) as journal:
+        journal.lock(GPU)
+        undo = ["write", "intel_vgpu/aggregator", "1", False]
+        journal.note(
+            _journal.Change(GPU, "00000000-1111-4222-8333-444444444444", "aggregator=2", undo)
+        )
+        files = {file: file.read_bytes() for file in Path(_journal.place(kernel, "mdev")).iterdir()}
+    for file, content in files.items():
+        file.write_bytes(content)
+
+
+def test_what_a_killed_call_left_is_only_told_in_check_mode(run_module, kernel):
+    abandon(kernel)
+    result = run_module(vfio_mdev.main, devices=[device(UUIDS[0], 1)], _ansible_check_mode=True)
+    assert result["changed"] is False
+    (warning,) = result["warnings"]
+    assert f"a call that was killed left something half done on {GPU}" in str(warning)
+    result = run_module(vfio_mdev.main, devices=[device(UUIDS[0], 1)])
+    # The device of the killed call is not there any more.
+    assert result["recovered"] == []
+    with _journal.Journal(_journal.place(kernel, "mdev")) as journal:
+        assert journal.lock_abandoned() == []

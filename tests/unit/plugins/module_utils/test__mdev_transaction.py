@@ -4,21 +4,27 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
+import os
+import threading
 import typing as t
 from pathlib import Path
 
 import pytest
+from ansible_collections.vfio.migration.plugins.module_utils import _journal
+from ansible_collections.vfio.migration.plugins.module_utils._failure import Failure
 from ansible_collections.vfio.migration.plugins.module_utils._holders import Holders, unknown
 from ansible_collections.vfio.migration.plugins.module_utils._mdev import (
     ABSENT,
     PRESENT,
-    Failure,
     Planner,
     validate,
 )
+from ansible_collections.vfio.migration.plugins.module_utils._mdev_transaction import (
+    MdevTransaction,
+)
 from ansible_collections.vfio.migration.plugins.module_utils._mdevctl import Mdevctl
-from ansible_collections.vfio.migration.plugins.module_utils._transaction import Transaction
 from ansible_collections.vfio.migration.tests.unit.sysfs_trees import (
     GPU,
     UUIDS,
@@ -62,8 +68,10 @@ def apply(
     mdevctl: Mdevctl | None = None,
     interrupted: t.Callable[[], str | None] = lambda: None,
 ) -> list[dict[str, t.Any]]:
-    actions = Planner(kernel, nobody, mdevctl).plan(validate(devices, state), state)
-    return Transaction(kernel, scan_holders, mdevctl, 0.2, interrupted).apply(actions)
+    planner = Planner(kernel, nobody, mdevctl, persistent=mdevctl is not None)
+    with _journal.Journal(_journal.place(kernel, "mdev")) as journal:
+        transaction = MdevTransaction(kernel, scan_holders, mdevctl, journal, 0.2, interrupted)
+        return transaction.run(planner, validate(devices, state), state)[1]
 
 
 def failure(kernel: Kernel, devices, **others) -> Failure:
@@ -186,13 +194,12 @@ def test_a_read_only_attribute_is_a_failure(kernel):
 
 def test_a_full_parent_is_named_whatever_the_drivers_errno(kernel):
     available = f"class/mdev_bus/{GPU}/mdev_supported_types/{TYPE}/available_instances"
-    actions = Planner(kernel, nobody, None).plan(validate([device(UUIDS[1])], PRESENT), PRESENT)
-    kernel.tree.write(available, "0\n")
     kernel.faults[1] = errno.EINVAL
-    with pytest.raises(Failure) as raised:
-        Transaction(kernel, nobody, None, 0.2, lambda: None).apply(actions)
-    assert raised.value.details["errno"] == "EINVAL"
-    assert raised.value.details["hint"] == (
+    # The last instance is taken between the look and the write.
+    kernel.beforehand = lambda: kernel.tree.write(available, "0\n")
+    failed = failure(kernel, [device(UUIDS[1])])
+    assert failed.details["errno"] == "EINVAL"
+    assert failed.details["hint"] == (
         f"no instance of type {TYPE} is left under {GPU}; available_instances is 0"
     )
 
@@ -245,6 +252,166 @@ def test_a_defect_does_not_leave_half_of_it_behind(kernel):
         apply(kernel, FIVE, interrupted=interrupted)
     assert len(kernel.writes) > 4
     assert kernel.tree.snapshot() == before
+
+
+# --- what a killed call leaves
+
+
+def kill(kernel: Kernel, number: int, devices, **others) -> bool:
+    """Ends a call right before its write of that number, without any goodbye; whether there was such a write."""
+
+    def beforehand() -> None:
+        if len(kernel.writes) + 1 == number:
+            os._exit(9)
+
+    pid = os.fork()
+    if pid == 0:
+        kernel.beforehand = beforehand
+        try:
+            apply(kernel, devices, **others)
+        finally:
+            os._exit(0)
+    return os.WEXITSTATUS(os.waitpid(pid, 0)[1]) == 9
+
+
+def in_run(kernel: Kernel) -> list[str]:
+    """The names of journals, and of locks that name one."""
+    place = Path(_journal.place(kernel, "mdev"))
+    return [file.name for file in place.glob("*") if file.stat().st_size]
+
+
+def recovered(kernel: Kernel, devices, state: str = PRESENT, **others) -> MdevTransaction:
+    """The transaction of a further call, which does not fail."""
+    scan_holders = others.pop("scan_holders", nobody)
+    planner = Planner(kernel, scan_holders, None, persistent=False)
+    with _journal.Journal(_journal.place(kernel, "mdev")) as journal:
+        transaction = MdevTransaction(kernel, scan_holders, None, journal, 0.2, lambda: None)
+        transaction.run(planner, validate(devices, state), state)
+    return transaction
+
+
+# Changes nothing itself, and is about another parent.
+ANOTHER = {**device(UUIDS[7]), "parent": "0000:00:09.0", "type": None}
+
+
+@pytest.mark.parametrize(("number", "killed"), [(9, True), (10, False)])
+def test_the_last_write_is_the_ninth(kernel, number, killed):
+    assert kill(kernel, number, FIVE) is killed
+
+
+@pytest.mark.parametrize("number", range(1, 10))
+def test_what_a_killed_call_did_is_undone_by_another(kernel, number):
+    before = kernel.tree.snapshot()
+    kill(kernel, number, FIVE)
+    transaction = recovered(kernel, [ANOTHER], ABSENT)
+    assert kernel.tree.snapshot() == before
+    assert in_run(kernel) == []
+    # What was about to be written may have been; a device that was about to be created is not there.
+    undone = [each["device"] for each in transaction.recovered]
+    assert undone == UUIDS[(number - 1) // 2 :: -1]
+    assert transaction.warnings == []
+
+
+@pytest.mark.parametrize("number", range(1, 10))
+def test_a_killed_call_that_is_made_again_comes_to_its_end(kernel, number):
+    kill(kernel, number, FIVE)
+    apply(kernel, FIVE)
+    made = kernel.tree.snapshot()
+    assert in_run(kernel) == []
+    kernel.writes.clear()
+    assert {each["action"] for each in apply(kernel, FIVE)} == {"unchanged"}
+    assert kernel.writes == []
+    assert kernel.tree.snapshot() == made
+
+
+@pytest.mark.parametrize("number", range(1, 9))
+def test_a_call_killed_while_it_undoes_is_undone(kernel, number):
+    before = kernel.tree.snapshot()
+    kernel.faults[9] = errno.EINVAL
+    # Writes 10 to 14 undo what those before did.
+    kill(kernel, 9 + number, FIVE)
+    kernel.faults.clear()
+    recovered(kernel, [ANOTHER], ABSENT)
+    assert kernel.tree.snapshot() == before
+    assert in_run(kernel) == []
+
+
+def test_a_device_that_a_guest_took_meanwhile_is_its_own(kernel):
+    kill(kernel, 3, FIVE)
+    half_done = kernel.tree.snapshot()
+    holders = Holders({"/dev/vfio/7": {"pid": 4711, "name": "vm-17"}}, complete=True)
+    transaction = recovered(kernel, [ANOTHER], ABSENT, scan_holders=lambda: holders)
+    assert kernel.tree.snapshot() == half_done
+    assert transaction.recovered == []
+    assert len(transaction.warnings) == 2
+    assert f"left device {UUIDS[1]} half done (created), and is left so" in transaction.warnings[0]
+    assert "process 4711 (vm-17) holds it" in transaction.warnings[0]
+    assert recovered(kernel, [ANOTHER], ABSENT).warnings == []
+    assert kernel.tree.snapshot() == half_done
+
+
+def test_what_cannot_be_undone_yet_is_tried_again_and_keeps_its_parent_closed(kernel):
+    before = kernel.tree.snapshot()
+    kill(kernel, 3, FIVE)
+    transaction = recovered(kernel, [ANOTHER], ABSENT, scan_holders=unknown)
+    assert "which cannot be undone: " in transaction.warnings[0]
+    failed = failure(kernel, [device(UUIDS[3])], scan_holders=unknown)
+    assert failed.details["step"] == "recover"
+    assert "it cannot be told whether a process holds it" in str(failed)
+    assert recovered(kernel, [ANOTHER], ABSENT).warnings == []
+    assert kernel.tree.snapshot() == before
+
+
+def test_a_device_that_another_made_of_the_same_uuid_is_left_alone(kernel):
+    kill(kernel, 2, FIVE)
+    kernel.tree.add_mdev(UUIDS[1], share=4)
+    made = kernel.tree.snapshot()
+    transaction = recovered(kernel, [ANOTHER], ABSENT)
+    assert [each["device"] for each in transaction.recovered] == [UUIDS[0]]
+    assert set(made) == set(kernel.tree.snapshot())
+
+
+def test_what_a_killed_call_had_started_comes_to_its_end_first(kernel):
+    before = kernel.tree.snapshot()
+    kill(kernel, 3, FIVE)
+    lock = os.open(f"{_journal.place(kernel, 'mdev')}/{GPU}.lock", os.O_RDONLY)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    # A child of the killed call, which has its lock and lets go of it while the next call waits.
+    child = threading.Timer(0.1, os.close, [lock])
+    child.start()
+    recovered(kernel, [ANOTHER], ABSENT)
+    child.join()
+    assert kernel.tree.snapshot() == before
+
+
+def test_calls_on_one_parent_wait_for_each_other(kernel):
+    with _journal.Journal(_journal.place(kernel, "mdev")) as journal:
+        assert journal.lock(GPU)
+        failed = failure(kernel, [device(UUIDS[1])])
+        assert failed.details["step"] == "lock"
+        assert f"another call is at work on {GPU}; waited 0.2 seconds" in str(failed)
+        journal.note(_journal.Change(GPU, UUIDS[0], "created"))
+        failed = failure(kernel, [device(UUIDS[1])])
+        assert f"another call, process {os.getpid()}, is at work on {GPU}" in str(failed)
+    apply(kernel, [device(UUIDS[1])])
+
+
+def test_a_call_that_waits_for_another_can_be_stopped(kernel):
+    with _journal.Journal(_journal.place(kernel, "mdev")) as journal:
+        journal.lock(GPU)
+        failed = failure(kernel, [device(UUIDS[1])], interrupted=lambda: "SIGTERM")
+    assert "interrupted by SIGTERM" in str(failed)
+
+
+def test_a_device_that_is_taken_after_the_plan_is_not_touched(kernel):
+    taken = Holders({"/dev/vfio/7": {"pid": 4711, "name": "vm-17"}}, complete=True)
+    before = kernel.tree.snapshot()
+    for state in (PRESENT, ABSENT):
+        # The plan is made while it is free.
+        failed = failure(kernel, [device(UUIDS[0], "2")], state=state, scan_holders=lambda: taken)
+        assert "process 4711 (vm-17) holds it" in str(failed)
+        assert failed.details["step"] == ("attribute" if state == PRESENT else "remove")
+        assert kernel.tree.snapshot() == before
 
 
 def test_devices_are_removed(kernel):
