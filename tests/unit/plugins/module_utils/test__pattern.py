@@ -208,6 +208,12 @@ def test_reasons_name_expected_and_actual_of_the_nearest_binding():
     ]
 
 
+def test_reasons_are_the_fewest_that_any_binding_leaves():
+    pattern = {**BASE, "x": "{v:int:1,2}*0", "y": "{v}*2", "z": "{v}*3"}
+    (reason,) = _pattern.match([pattern], {**SELF, "x": "0", "y": "4", "z": "5"})["reasons"]
+    assert (reason["attribute"], reason["expected"]) == ("z", "6")
+
+
 def test_the_set_with_the_fewest_reasons_comes_first_and_void_ones_last():
     patterns = [{**BASE, "x": "{"}, {**BASE, "x": "1", "y": "2"}, {**BASE, "x": "1"}]
     reasons = _pattern.match(patterns, SELF)["reasons"]

@@ -39,7 +39,7 @@ class Variable(str):
 
 # A value is a list of texts and variables.
 SIGNS = st.sampled_from(["+", "-", "*", "/", "%", " - ", "/ "])
-INTEGERS = st.sampled_from(["1", "2", "3", "04"]).map(lambda text: [text])
+INTEGERS = st.sampled_from(["0", "1", "2", "3", "04"]).map(lambda text: [text])
 VARIABLES = st.sampled_from("ab").map(lambda name: [Variable(name)])
 
 
@@ -53,7 +53,7 @@ def chains(operands: st.SearchStrategy) -> st.SearchStrategy:
 SIMPLE = st.one_of(VARIABLES, INTEGERS, VARIABLES.map(lambda value: ["-", *value]))
 ARITHMETIC = chains(st.one_of(SIMPLE, SIMPLE, chains(SIMPLE).map(lambda value: ["(", *value, ")"])))
 PIECES = st.sampled_from(
-    ["V5_", "8086", ":", "{{", "}}", "nvme://h/", ".0", "0x", "0", "x", "A", "1"]
+    ["V5_", "8086", ":", "{{", "}}", "nvme://h/", ".0", "0x", "0", "x", "A", "1", "/"]
 )
 TEXT = st.lists(st.one_of(PIECES, st.sampled_from("abc").map(Variable)), min_size=1, max_size=4)
 NOISY = st.tuples(st.one_of(TEXT, ARITHMETIC), NOISE).map(lambda drawn: [*drawn[0], drawn[1]])
