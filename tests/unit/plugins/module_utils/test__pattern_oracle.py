@@ -92,8 +92,11 @@ def cases(draw) -> tuple[dict[str, str], dict[str, str], str]:
     device = {"device_api": "vfio-pci", "software_version": draw(VERSIONS)}
     device.update(_made_to_fit(draw, pattern))
     for name in draw(st.lists(st.sampled_from(NAMES), max_size=2)):
-        changed = st.sampled_from(["", "0", "1", "2", "-1", "04", "none", "V5_2", "x"])
-        device[name] = draw(changed)
+        changed = draw(st.sampled_from(["", "0", "1", "2", "-1", "04", "none", "V5_2", "x", None]))
+        if changed is None:
+            device.pop(name, None)
+        else:
+            device[name] = changed
     return pattern, device, draw(VERSIONS)
 
 
