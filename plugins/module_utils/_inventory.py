@@ -122,7 +122,8 @@ class Inventory:
             return self._device(device, device.parent, device.type, node)
 
     def _pci(self, name: str) -> dict[str, t.Any] | None:
-        driver = self._sysfs.link(PCI_DEVICES, name, "driver")
+        with ProblemsAt(self._sysfs.path(PCI_DEVICES, name)):
+            driver = self._sysfs.link(PCI_DEVICES, name, "driver")
         if not (
             (driver is not None and self._is_vfio_driver(name, driver))
             or self._sysfs.exists(PCI_DEVICES, name, "migration")

@@ -239,6 +239,15 @@ def test_one_odd_device_does_not_hide_the_others(tree):
     ]
 
 
+def test_what_is_no_device_among_the_pci_devices_is_a_problem(tree):
+    address = add_pci(tree, "0000:01:00.0", "vfio-pci")
+    tree.write("bus/pci/devices/0000:02:00.0", "")
+    facts = gather(tree)
+    assert [each["id"] for each in facts["devices"]] == [address.rpartition("/")[2]]
+    (problem,) = facts["problems"]
+    assert problem["path"].endswith("bus/pci/devices/0000:02:00.0")
+
+
 def test_one_odd_type_does_not_hide_the_others(tree):
     tree.add_gpu()
     odd = f"class/mdev_bus/{GPU}/mdev_supported_types/i915-GVTg_V5_2"
