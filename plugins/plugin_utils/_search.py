@@ -575,6 +575,7 @@ class _Exact:
         self._devices = sum(len(items[item].shape) for item in order)
         self._homes = {items[item].home for item in order} - {None}
         self._marked = self._homes | {number for number, each in enumerate(bins) if each.groups}
+        self._grouped = any(items[item].groups for item in order)
         self._used: list[int] = []
         self._left = 0
         self._cost = 0
@@ -676,7 +677,7 @@ class _Exact:
     def _special(self) -> dict[int, tuple[t.Any, ...]]:
         """The bins that items can tell from others in the same state, and what they can tell them by."""
         special = {}
-        for number in sorted(self._marked.union(self._used)):
+        for number in sorted(self._marked.union(self._used if self._grouped else ())):
             home = number if number in self._homes else None
             groups = self._hosts.groups_in(number, self._items)
             if home is not None or groups:

@@ -579,7 +579,9 @@ class _Model:
         for demand in demands:
             following: dict[int | None, tuple[int, tuple[tuple[int, Move], ...]]] = {}
             for state, (cost, steps) in layer.items():
-                for move in () if state is None else self._elements.moves(state, demand):
+                if state is None:
+                    continue
+                for move in self._elements.moves(state, demand):
                     known = following.get(move.becomes)
                     if known is None or cost + move.cost < known[0]:
                         following[move.becomes] = (cost + move.cost, (*steps, (state, move)))

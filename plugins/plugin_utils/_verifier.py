@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import json
+import re
 import typing as t
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
@@ -26,6 +27,8 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._verdict import (
 Facts = t.Mapping[str, t.Mapping[str, t.Any]]
 Key = tuple[str, str]
 _Entry = t.Mapping[str, t.Any]
+
+_UUID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +160,7 @@ class _Check:
             elif target["create"]:
                 self._created(source, target)
             else:
-                self._existing(source, _key(target), placement["wave"])
+                self._existing(source, target, placement["wave"])
 
     def capacity(self) -> None:
         """Under each parent no more is made than there is room for; of most drivers' parents, of one type only."""
@@ -251,11 +254,14 @@ class _Check:
             and (host, target["parent"]) not in asked.avoid
         )
 
-    def _existing(self, source: Key, target: Key, wave: int) -> None:
+    def _existing(self, source: Key, entry: _Entry, wave: int) -> None:
+        target = _key(entry)
         device = self._known.devices.get(target)
         if device is None:
             self.broken.append(f"target {target} is in no facts")
             return
+        if entry["attributes"] or any(entry[k] != device[k] for k in ("kind", "parent", "type")):
+            self.broken.append(f"target {target} is another device than the plan says")
         vacated = self._waves.get(target)
         if device["in_use"] is not None and vacated is None:
             self.broken.append(f"target {target} is held by a process")
@@ -272,6 +278,8 @@ class _Check:
         key = _key(target)
         if key in self._known.devices:
             self.broken.append(f"{key} is to be created and exists")
+        if target["kind"] != "mdev" or not _UUID.fullmatch(target["id"]):
+            self.broken.append(f"{key} is to be created and is no mediated device")
         parent = self._known.parents.get((target["host"], target["parent"]))
         offered = self._known.offered(target["host"], target["parent"], target["type"])
         descriptor = self._known.descriptor_of(source)
@@ -327,7 +335,8 @@ class _Check:
         nodes: dict[tuple[str, t.Any, str], set[t.Any]] = defaultdict(set)
         for placement in self._placements:
             source, target = _key(placement["source"]), placement["target"]
-            pid = (self._known.devices[source]["in_use"] or {}).get("pid")
+            device = self._known.devices.get(source)
+            pid = ((device and device["in_use"]) or {}).get("pid")
             if pid is not None:
                 entry = (
                     self._known.parents.get((target["host"], target["parent"]))

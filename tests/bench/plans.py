@@ -6,7 +6,8 @@
 Full hosts of two parents with eight units each and up to eight free virtual functions (VFs) are cut into guests of
 one to four mediated devices and up to four VFs; further hosts that are empty set the use. Parents of three of the
 six families make one type at a time, those of the other three (i915) share in proportion, and their guests may go to
-the family that follows as well. Each row is measured in a process of its own.
+the family that follows as well. Each row is measured in a process of its own: run it as
+``python -m ansible_collections.vfio.migration.tests.bench.plans``, with ``--smoke`` to see only that results are right.
 """
 
 from __future__ import annotations
@@ -24,8 +25,6 @@ import sys
 import typing as t
 from collections import Counter, defaultdict
 from fractions import Fraction
-
-sys.path.insert(0, ".collections")
 
 from ansible_collections.vfio.migration.plugins.plugin_utils._candidates import (
     Candidates,
