@@ -32,6 +32,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._shortage import (
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._solver import improve
 from ansible_collections.vfio.migration.plugins.plugin_utils._supply import (
+    Blocked,
     Placed,
     Supply,
     named_id,
@@ -49,15 +50,16 @@ def make_plan(
     ``progress`` is told from time to time what is done and how many guests have a place.
     """
     candidates = Candidates(fleet, request.direction)
-    blocked: frozenset[tuple[str, str]] = frozenset()
+    blocked = Blocked()
     cycles: list[list[int]] = []
     while True:
         draft = _Draft(fleet, request, candidates, blocked, budget or Budget(), progress)
         waves = Waves(request.guests, draft.placed)
-        if not waves.blocking:
+        staying = draft.in_the_way()
+        if not waves.blocking and not staying:
             return _Report(fleet, request, candidates, draft, waves, cycles).plan()
-        # Each round fewer devices are taken for ones that will be free, so this ends.
-        blocked |= waves.blocking
+        # Each round fewer devices are taken for ones that will be free, and fewer guests for gone, so this ends.
+        blocked = Blocked(blocked.devices | waves.blocking, blocked.guests | staying)
         cycles += waves.cycles
 
 
@@ -69,11 +71,12 @@ class _Draft:
         fleet: Fleet,
         request: Request,
         candidates: Candidates,
-        blocked: frozenset[tuple[str, str]],
+        blocked: Blocked,
         budget: Budget,
         progress: Progress | None,
     ) -> None:
         self._request = request
+        self._blocked = blocked
         self.supply = Supply(fleet, request, candidates, blocked)
         spread = request.policy == "spread"
         search = Search(self.supply, self.supply.items, self.supply.bins, spread, budget, progress)
@@ -89,6 +92,22 @@ class _Draft:
             key=lambda each: (request.guests[each.guest].key, each.source.id),
         )
         self.status = self._status(search, found)
+
+    def in_the_way(self) -> frozenset[int]:
+        """The guests that stay, though taken for gone, on a host to which another one of their group is to go."""
+        placed = {each.guest for each in self.placed}
+        arriving: dict[str, set[int]] = defaultdict(set)
+        for each in self.placed:
+            name = self._request.guests[each.guest].name
+            arriving[each.host] |= self._request.groups_of(name) if name else set()
+        return frozenset(
+            number
+            for number, guest in enumerate(self._request.guests)
+            if number not in placed
+            and number not in self._blocked.guests
+            and guest.name
+            and self._request.groups_of(guest.name) & arriving[guest.host]
+        )
 
     def _missing(self) -> int:
         """How many devices find no place whatever is done."""
@@ -133,13 +152,16 @@ class _Draft:
                 yield Placed(guest, source, name, move.offer, device, parent)
 
     def _status(self, search: Search, found: Found) -> str:
-        placed = {each.guest for each in self.placed}
-        if len(placed) == len(self._request.guests):
-            if self._request.kept:
-                return "feasible"
-            return "optimal" if found.complete or search.is_cheapest(found) else "feasible"
-        proven = found.complete or self.shortage is not None or self._is_short
-        proven = proven or search.is_hopeless()
+        complete = len({each.guest for each in self.placed}) == len(self._request.guests)
+        if complete:
+            proven = found.complete or search.is_cheapest(found)
+        else:
+            proven = found.complete or self.shortage is not None or self._is_short
+            proven = proven or search.is_hopeless()
+        # What is proven while something is held back is not of the whole.
+        proven = proven and not self._request.kept and self._blocked == Blocked()
+        if complete:
+            return "optimal" if proven else "feasible"
         return "infeasible" if proven else "unproven"
 
 

@@ -107,6 +107,17 @@ class _ParentKind:
     capacity: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class Blocked:
+    """What an earlier search has shown to be in the way: devices that will not be free, and guests that stay."""
+
+    devices: frozenset[tuple[str, str]] = frozenset()
+    guests: frozenset[int] = frozenset()
+
+
+_NOTHING = Blocked()
+
+
 class Supply:
     """The elements and demands of one request: ``items`` for its guests and ``bins`` for its targets.
 
@@ -118,7 +129,7 @@ class Supply:
         fleet: Fleet,
         request: Request,
         candidates: Candidates,
-        blocked: t.Collection[tuple[str, str]] = (),
+        blocked: Blocked = _NOTHING,
     ) -> None:
         self._blocked = blocked
         self._fleet = fleet
@@ -217,7 +228,9 @@ class Supply:
     def why_not_free(self, device: Device) -> str | None:
         """Why a device that is there cannot be a target of this request, whatever moves; ``None`` where it can."""
         key = device.key
-        moves_later = key in self._moving and self._request.reuse and key not in self._blocked
+        moves_later = (
+            key in self._moving and self._request.reuse and key not in self._blocked.devices
+        )
         if (key in self._moving and not moves_later) or key in self._kept_sources:
             return "it is to be moved itself"
         why = obstacle(device)
@@ -286,11 +299,15 @@ class Supply:
             if device.in_use and device.key not in self._moving
         )
         limit = self._request.limit_of(name)
+        remaining = (self._request.guests[guest] for guest in self._blocked.guests)
+        remaining_groups = (
+            self._request.groups_of(guest.name) for guest in remaining if guest.host == name
+        )
         arriving = (self._request.groups_of(each["vm"]) for each in self._kept[name])
         return Bin(
             tuple(state),
             None if limit is None else max(0, limit - len(self._kept[name])),
-            frozenset().union(*staying, *arriving),
+            frozenset().union(*staying, *remaining_groups, *arriving),
         )
 
     def _number(self, state: _Pool | _Opened) -> int:

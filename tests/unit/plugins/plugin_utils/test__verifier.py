@@ -122,8 +122,7 @@ def plans(draw) -> Planned:
             st.sampled_from([{}, {(names[-1] if names else "a", PARENTS[0]): "it failed"}])
         ),
         "limit": draw(st.none() | st.integers(1, 4) | st.just({"c": 1})),
-        # A guest that is on a target host itself may have to stay there, which the plan cannot know before.
-        "apart": draw(st.sampled_from([(), (vms[:2],), (vms, vms[:2])])) if drained else (),
+        "apart": draw(st.sampled_from([(), (vms[:2],), (vms, vms[:2])])),
         "numa_local": draw(st.booleans()),
         "keep_type": draw(st.booleans()),
         "round_trip": draw(st.integers(0, 3)) == 2,
