@@ -65,7 +65,7 @@ NAMES = [
     "vgpu_id",
     "intel_vgpu/vgpu_id",
 ]
-VALUES = ["2\n3", "2\r", "2\0", "\u0662", "2" * 100_000, "\x1b[2J", "2\x7f"]
+VALUES = ["2\n3", "2\r3", "2\0", "\u0662", "2" * 100_000, "\x1b[2J", "2\x7f"]
 DEVICES_ASKED_FOR: list[dict[str, Any]] = [
     {"uuid": f"../{UUID}"},
     {"uuid": f"{UUID}\n"},
@@ -87,7 +87,7 @@ DEVICES_ASKED_FOR: list[dict[str, Any]] = [
 
 
 def main() -> int:
-    cases = [("name", {"attributes": [{"name": name, "value": "1"}]}) for name in NAMES]
+    cases = [("name", {"attributes": [{"name": name, "value": "7"}]}) for name in NAMES]
     cases += [("value", {"attributes": [{"name": "aggregator", "value": each}]}) for each in VALUES]
     cases += [("device", each) for each in DEVICES_ASKED_FOR]
     (PARAMETERS / "plant_link").write_text("1")
