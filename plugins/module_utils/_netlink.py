@@ -85,7 +85,7 @@ class Family:
         body = _GENERIC_HEADER.pack(command, version, 0) + _encoded(attributes)
         length = _HEADER.size + len(body)
         self._socket.send(_HEADER.pack(length, family, _REQUEST | flags, 0, 0) + body)
-        answers = []
+        answers: list[Attributes] = []
         while True:
             for kind, body in _messages(self._socket.recv(_BUFFER)):
                 if kind in (_ERROR, _DONE):

@@ -1,0 +1,431 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+# Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Do not use this from other collections or standalone plugins/modules!
+
+"""vDPA devices as a host should have them: what is wanted, what is to be done, and doing it.
+
+A vDPA device is provisioned when it is created, in one step, and its attributes stay as they are. So it is created or
+deleted, and one that exists with other attributes is left as it is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+
+from ansible_collections.vfio.migration.plugins.module_utils import _vdpa
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor import Malformed, shown
+from ansible_collections.vfio.migration.plugins.module_utils._device import Problem, displayable
+from ansible_collections.vfio.migration.plugins.module_utils._mdev import (
+    ABSENT,
+    CREATED,
+    PRESENT,
+    REMOVED,
+    UNCHANGED,
+    Failure,
+    held,
+)
+from ansible_collections.vfio.migration.plugins.module_utils._vdpa_tool import VdpaError
+from ansible_collections.vfio.migration.plugins.module_utils._virtio import (
+    NET,
+    feature_mask,
+    feature_names,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # pragma: no cover
+    import typing as t
+
+    from ansible_collections.vfio.migration.plugins.module_utils._holders import Holders
+    from ansible_collections.vfio.migration.plugins.module_utils._sysfs import Sysfs
+    from ansible_collections.vfio.migration.plugins.module_utils._vdpa import (
+        Bus,
+        ManagementDevice,
+        VdpaDevice,
+    )
+    from ansible_collections.vfio.migration.plugins.module_utils._vdpa_tool import VdpaTool
+
+    _Named = t.TypeVar("_Named", VdpaDevice, ManagementDevice)
+
+# A name that the kernel can have for a device, and that no tool takes for an option or a path.
+_NAME = r"[A-Za-z0-9_][A-Za-z0-9_.:-]{0,99}"
+_DEVICE_NAME = re.compile(_NAME + r"\Z")
+_MANAGEMENT_DEVICE_NAME = re.compile(rf"(?:{_NAME}/)?{_NAME}\Z")
+_MAC = re.compile(r"[0-9a-f]{2}(?::[0-9a-f]{2}){5}\Z")
+# The kernel's own limits, drivers/vdpa/vdpa.c and include/uapi/linux/virtio_net.h.
+_RANGES = {"mtu": (68, 65535), "max_vqp": (1, 32768)}
+
+
+class Wanted:
+    """A device as the user wants it; what is ``None`` may be as it likes. ``device_features`` are names and numbers."""
+
+    def __init__(
+        self,
+        name: str,
+        mgmtdev: str | None,
+        mac: str | None,
+        mtu: int | None,
+        max_vqp: int | None,
+        device_features: list[str] | None,
+    ) -> None:
+        self.name = name
+        self.mgmtdev = mgmtdev
+        self.mac = mac
+        self.mtu = mtu
+        self.max_vqp = max_vqp
+        self.device_features = device_features
+
+    def attributes(self, device_class: str | None) -> dict[str, str]:
+        """What is stated, as the tool takes it; ``device_class`` says whose the features are. Raises ``Failure``."""
+        mask = self._mask(device_class)
+        values = (
+            ("mac", self.mac),
+            ("mtu", self.mtu),
+            ("max_vqp", self.max_vqp),
+            ("device_features", None if mask is None else hex(mask)),
+        )
+        return {name: str(value) for name, value in values if value is not None}
+
+    def _mask(self, device_class: str | None) -> int | None:
+        if self.device_features is None:
+            return None
+        try:
+            return feature_mask(self.device_features, device_class)
+        except ValueError as error:
+            raise Failure(
+                "validate",
+                f"device_features has {shown(str(error))}; expected names of features of class {device_class}"
+                " as in the facts, bit_<0 to 63>, or a mask of 64 bits",
+                self.name,
+            ) from None
+
+
+class Action:
+    """What is to be done for one device.
+
+    ``device`` is the one that exists, ``device_class`` its class or that of the one to be created, and ``attributes``
+    those to create it with; each may be ``None``.
+    """
+
+    def __init__(self, wanted: Wanted, action: str, device: VdpaDevice | None = None) -> None:
+        self.wanted = wanted
+        self.action = action
+        self.device = device
+        self.device_class = device.device_class if device else None
+        self.attributes: dict[str, str] = {}
+
+    @property
+    def changes(self) -> bool:
+        return self.action != UNCHANGED
+
+    def before(self) -> dict[str, t.Any]:
+        """The device before, for the diff; empty where there is none."""
+        return _state(self.device.parent, self.device.attributes()) if self.device else {}
+
+    def after(self) -> dict[str, t.Any]:
+        """The device afterwards, for the diff; empty where there is none."""
+        if self.action != CREATED:
+            return {} if self.action == REMOVED else self.before()
+        return _state(self.wanted.mgmtdev, _listed(self.attributes))
+
+
+def diff(actions: t.Iterable[Action]) -> dict[str, dict[str, t.Any]]:
+    """``before`` and ``after`` of the devices that change, by name."""
+    changing = [action for action in actions if action.changes]
+    return {
+        "before": {action.wanted.name: action.before() for action in changing},
+        "after": {action.wanted.name: action.after() for action in changing},
+    }
+
+
+def validate(devices: t.Iterable[t.Mapping[str, t.Any]], state: str) -> list[Wanted]:
+    """The devices of the user's list, in order; raises ``Failure`` where one is not what it should be."""
+    wanted = []
+    seen = set()
+    for device in devices:
+        each = Wanted(
+            device["name"],
+            device["mgmtdev"],
+            None if device["mac"] is None else device["mac"].lower(),
+            device["mtu"],
+            device["max_vqp"],
+            device["device_features"],
+        )
+        try:
+            _check(each, state)
+        except Malformed as malformed:
+            raise Failure("validate", str(malformed), displayable(each.name)) from None
+        if each.name in seen:
+            raise Failure("validate", "it is in the list of devices twice", each.name)
+        seen.add(each.name)
+        wanted.append(each)
+    return wanted
+
+
+def _check(wanted: Wanted, state: str) -> None:
+    if not _DEVICE_NAME.match(wanted.name):
+        raise Malformed(
+            f"{shown(wanted.name)} is not the name of a device; expected at most 100 letters, digits, '_', '.', ':'"
+            " and '-', the first no '.', ':' or '-'"
+        )
+    if wanted.mgmtdev is None:
+        if state == PRESENT:
+            raise Malformed("'mgmtdev' is missing; it is needed to create it")
+    elif not _MANAGEMENT_DEVICE_NAME.match(wanted.mgmtdev):
+        raise Malformed(
+            f"{shown(wanted.mgmtdev)} is not the name of a management device; expected 'bus/device' or 'device'"
+        )
+    if wanted.mac is not None and not _MAC.match(wanted.mac):
+        raise Malformed(
+            f"{shown(wanted.mac)} is no MAC address; expected 6 times 2 hex digits with ':' between them, quoted in"
+            " YAML"
+        )
+    for name, value in (("mtu", wanted.mtu), ("max_vqp", wanted.max_vqp)):
+        least, most = _RANGES[name]
+        if value is not None and not least <= value <= most:
+            raise Malformed(f"'{name}' is {value}; expected {least} to {most}")
+
+
+class Host:
+    """The vDPA devices of a host; ``ask`` and ``scan_holders`` tell how they are now."""
+
+    def __init__(
+        self,
+        sysfs: Sysfs,
+        ask: t.Callable[[Sysfs], Bus],
+        scan_holders: t.Callable[[], Holders],
+    ) -> None:
+        self._sysfs = sysfs
+        self._ask = ask
+        self._scan_holders = scan_holders
+
+    def ask(self) -> Bus:
+        """Raises ``Problem``."""
+        return self._ask(self._sysfs)
+
+    def check_free(self, name: str) -> None:
+        """Raises ``Problem`` unless the device ``name`` is known to be free."""
+        path = self._sysfs.path(_vdpa.VDPA_DEVICES, name)
+        driver = _vdpa.driver(self._sysfs, name)
+        if driver not in (None, _vdpa.USER_SPACE_DRIVER):
+            raise Problem(path, f"the host itself uses it, with driver {driver}; unbind that first")
+        # To delete a device that is held blocks, and cannot be interrupted, until it is let go.
+        nodes = _vdpa.device_nodes(self._sysfs, name)
+        holder = self._scan_holders().of(nodes) if nodes else None
+        if holder is not None:
+            raise Problem(path, held(holder))
+
+    def predicted(self, action: Action) -> dict[str, t.Any]:
+        """The device as it will be: the result in check mode."""
+        return self.result(action, None if action.changes else action.device)
+
+    def result(self, action: Action, device: VdpaDevice | None) -> dict[str, t.Any]:
+        """What the module returns of one device, which is ``device`` now."""
+        found: dict[str, t.Any] = {
+            "name": action.wanted.name,
+            "action": action.action,
+            "mgmtdev": action.device.parent if action.device else action.wanted.mgmtdev,
+            "type": action.device_class,
+            "attributes": _listed(action.attributes),
+            "driver": None,
+            "node": None,
+            "self": None,
+        }
+        if device is not None:
+            nodes = _vdpa.device_nodes(self._sysfs, device.name)
+            found.update(
+                mgmtdev=device.parent,
+                type=device.device_class,
+                attributes=device.attributes(),
+                driver=_vdpa.driver(self._sysfs, device.name),
+                node=nodes[0] if nodes else None,
+            )
+            with contextlib.suppress(Malformed):
+                found["self"] = device.descriptor()["self"]
+        return found
+
+
+class Planner:
+    """Compares what is wanted with what there is."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+
+    def plan(self, wanted: t.Iterable[Wanted], state: str) -> list[Action]:
+        """What is to be done, in order; raises ``Failure`` where it cannot be done."""
+        try:
+            bus = self._host.ask()
+        except Problem as problem:
+            raise Failure("inspect", str(problem)) from None
+        actions = [_action(each, state, bus) for each in wanted]
+        for action in actions:
+            if action.action == REMOVED:
+                try:
+                    self._host.check_free(action.wanted.name)
+                except Problem as problem:
+                    raise Failure("inspect", problem.problem, action.wanted.name) from None
+        return actions
+
+
+def _action(wanted: Wanted, state: str, bus: Bus) -> Action:
+    device = _named(bus.devices, wanted.name)
+    if device is not None:
+        _check_existing(wanted, state, device)
+        return Action(wanted, REMOVED if state == ABSENT else UNCHANGED, device)
+    if state == ABSENT:
+        return Action(wanted, UNCHANGED)
+    management_device = _named(bus.management_devices, wanted.mgmtdev)
+    if management_device is None:
+        names = ", ".join(sorted(each.name for each in bus.management_devices))
+        raise Failure(
+            "inspect",
+            f"there is no management device {wanted.mgmtdev}; the host has {names or 'none'}",
+            wanted.name,
+        )
+    action = Action(wanted, CREATED)
+    action.device_class = management_device.device_class
+    action.attributes = wanted.attributes(management_device.device_class)
+    _check_offer(action, management_device)
+    return action
+
+
+def _check_existing(wanted: Wanted, state: str, device: VdpaDevice) -> None:
+    stated = {} if wanted.mgmtdev is None else {"mgmtdev": wanted.mgmtdev}
+    if state == PRESENT:
+        stated.update(wanted.attributes(device.device_class))
+    different = _different(stated, device)
+    if different:
+        raise Failure("inspect", f"it exists with {different}; it is left as it is", wanted.name)
+
+
+def _different(stated: t.Mapping[str, str], device: VdpaDevice) -> str | None:
+    """What of ``stated`` the device has otherwise, for people; ``None`` where it is as stated."""
+    actual = {each["name"]: each["value"] for each in device.attributes()}
+    actual["mgmtdev"] = device.parent
+    if device.device_class == NET:
+        # The kernel tells the number only where there can be several.
+        actual.setdefault("max_vqp", "1")
+    different = [
+        f"{name} {actual.get(name, 'unknown')}, not {value}"
+        for name, value in stated.items()
+        if actual.get(name) != value
+    ]
+    return "; ".join(different) or None
+
+
+def _check_offer(action: Action, management_device: ManagementDevice) -> None:
+    wanted, offered = action.wanted, management_device.features
+    asked = int(action.attributes.get("device_features", "0"), 16)
+    if offered is not None and asked & ~offered:
+        lacking, there = (
+            ", ".join(feature_names(mask, action.device_class)) or "none"
+            for mask in (asked & ~offered, offered)
+        )
+        raise Failure(
+            "inspect",
+            f"{management_device.name} does not offer {lacking}; it offers {there}",
+            wanted.name,
+        )
+    queues, most = 2 * (wanted.max_vqp or 0), management_device.max_vqs
+    if most is not None and queues > most:
+        raise Failure(
+            "inspect",
+            f"max_vqp {wanted.max_vqp} needs {queues} virtqueues; {management_device.name} has {most}",
+            wanted.name,
+        )
+
+
+class Transaction:
+    """One call's changes; ``interrupted`` gives the name of a signal that asks to stop, or ``None``."""
+
+    def __init__(self, host: Host, tool: VdpaTool, interrupted: t.Callable[[], str | None]) -> None:
+        self._host = host
+        self._tool = tool
+        self._interrupted = interrupted
+        # What was done, in order: the action and the name of the device.
+        self._done: list[tuple[str, str]] = []
+
+    def apply(self, actions: t.Iterable[Action]) -> list[dict[str, t.Any]]:
+        """Does what ``actions`` say; the result of each. Raises ``Failure`` when all is undone that can be."""
+        try:
+            return [self._apply(action) for action in actions]
+        except Failure as failure:
+            failure.details.update(self._undo())
+            raise
+        except BaseException:
+            # A defect must not leave half of a transaction behind either.
+            self._undo()
+            raise
+
+    def _apply(self, action: Action) -> dict[str, t.Any]:
+        name = action.wanted.name
+        step = {CREATED: "create", REMOVED: "remove"}.get(action.action, "inspect")
+        signal = self._interrupted()
+        if signal:
+            raise Failure(step, f"interrupted by {signal}", name)
+        try:
+            device = action.device
+            if action.action == REMOVED:
+                device = None
+                self._host.check_free(name)
+                self._tool.delete(name)
+            elif action.action == CREATED:
+                self._tool.add(
+                    name,
+                    action.wanted.mgmtdev or "",
+                    action.attributes.items(),
+                    action.device_class,
+                )
+            if action.changes:
+                self._done.append((action.action, name))
+            if action.action == CREATED:
+                step = "verify"
+                device = self._created(action)
+            return self._host.result(action, device)
+        except VdpaError as error:
+            raise Failure(step, str(error), name, error.error, error.hint) from None
+        except Problem as problem:
+            raise Failure(step, problem.problem, name) from None
+
+    def _created(self, action: Action) -> VdpaDevice:
+        name = action.wanted.name
+        device = _named(self._host.ask().devices, name)
+        if device is None:
+            raise Failure("verify", "it was created, but is not there", name)
+        different = _different(action.attributes, device)
+        if different:
+            raise Failure("verify", f"it was created, but has {different}", name)
+        return device
+
+    # A signal does not interrupt it, and one failure does not keep the rest from being undone.
+    def _undo(self) -> dict[str, list[dict[str, str]]]:
+        undone, left = [], []
+        for change, name in reversed(self._done):
+            entry = {"device": name, "change": change}
+            if change == REMOVED:
+                left.append(dict(entry, problem="it cannot be undone"))
+                continue
+            try:
+                self._host.check_free(name)
+                self._tool.delete(name)
+                undone.append(entry)
+            except Problem as problem:
+                left.append(dict(entry, problem=problem.problem))
+            except VdpaError as error:
+                left.append(dict(entry, problem=str(error)))
+        return {"undone": undone, "left": left}
+
+
+def _named(devices: t.Iterable[_Named], name: str | None) -> _Named | None:
+    return next((each for each in devices if each.name == name), None)
+
+
+def _state(mgmtdev: str | None, attributes: list[dict[str, str]]) -> dict[str, t.Any]:
+    return {"mgmtdev": mgmtdev, "attributes": attributes}
+
+
+def _listed(attributes: t.Mapping[str, str]) -> list[dict[str, str]]:
+    return [{"name": name, "value": value} for name, value in attributes.items()]
