@@ -213,17 +213,14 @@ class Inventory:
                 descriptor = device.descriptor()
         except Problem as problem:
             self._problems.append(problem)
-        attributes = device.attributes()
-        supported, evidence = _vendors.migration(
-            "vdpa", driver, attributes, self._sysfs.kernel_release
-        )
+        supported, evidence = _vdpa.migration(driver)
         return {
             "kind": "vdpa",
             "id": device.name,
             "parent": device.parent,
             "type": device.device_class,
             "descriptor": self._intern(descriptor),
-            "attributes": attributes,
+            "attributes": device.attributes(),
             "numa_node": node,
             "iommu_group": None,
             "driver": driver,

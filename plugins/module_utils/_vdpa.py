@@ -18,6 +18,7 @@ import errno
 from ansible_collections.vfio.migration.plugins.module_utils import _descriptor
 from ansible_collections.vfio.migration.plugins.module_utils._device import Problem, ProblemsAt
 from ansible_collections.vfio.migration.plugins.module_utils._netlink import Family, number, text
+from ansible_collections.vfio.migration.plugins.module_utils._vendors import UNKNOWN
 from ansible_collections.vfio.migration.plugins.module_utils._virtio import (
     class_name,
     class_names,
@@ -218,6 +219,13 @@ def device_nodes(sysfs: Sysfs, name: str) -> list[str]:
     with ProblemsAt(sysfs.path(VDPA_DEVICES, name)):
         entries = sysfs.names(VDPA_DEVICES, name)
     return ["/dev/" + entry for entry in entries if entry.startswith(_NODE)]
+
+
+def migration(driver: str | None) -> tuple[bool | None, str]:
+    """Whether a device with this driver can migrate, as far as is known, and the evidence."""
+    if driver in (None, USER_SPACE_DRIVER):
+        return None, UNKNOWN
+    return False, f"driver {driver} gives it to the host itself"
 
 
 def _family(sysfs: Sysfs) -> Family:
