@@ -24,7 +24,7 @@ SIMULATED = 0x308830028
 MAC_BIT, MTU_BIT, MQ_BIT = 1 << 5, 1 << 3, 1 << 22
 
 
-def number(value: int, size: int) -> bytes:
+def encoded(value: int, size: int) -> bytes:
     return value.to_bytes(size, sys.byteorder)
 
 
@@ -32,11 +32,11 @@ def management_device(
     name: str = "vdpasim_net", features: int | None = SIMULATED, ids: tuple[int, ...] = (1,)
 ) -> ManagementDevice:
     bus, slash, device = name.rpartition("/")
-    told = {2: device.encode() + b"\0", 3: number(sum(1 << each for each in ids), 8)}
+    told = {2: device.encode() + b"\0", 3: encoded(sum(1 << each for each in ids), 8)}
     if slash:
         told[1] = bus.encode() + b"\0"
     if features is not None:
-        told.update({15: number(5, 4), 16: number(features, 8)})
+        told.update({15: encoded(5, 4), 16: encoded(features, 8)})
     return ManagementDevice(told)
 
 
@@ -53,20 +53,20 @@ def vdpa_device(
     told = {
         2: mgmtdev.encode() + b"\0",
         4: name.encode() + b"\0",
-        5: number(1, 4),
-        8: number(256, 2),
+        5: encoded(1, 4),
+        8: encoded(256, 2),
     }
     configuration = {}
     if features is not None:
-        configuration[20] = number(features, 8)
+        configuration[20] = encoded(features, 8)
         if features & MAC_BIT:
             configuration[10] = bytes.fromhex(mac.replace(":", ""))
         if features & MTU_BIT:
-            configuration[13] = number(mtu, 2)
+            configuration[13] = encoded(mtu, 2)
         if features & MQ_BIT:
-            configuration[12] = number(max_vqp, 2)
+            configuration[12] = encoded(max_vqp, 2)
     if negotiated is not None:
-        configuration[14] = number(negotiated, 8)
+        configuration[14] = encoded(negotiated, 8)
     return VdpaDevice(told, configuration)
 
 

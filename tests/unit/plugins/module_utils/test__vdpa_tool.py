@@ -58,7 +58,12 @@ def test_what_the_tool_says_comes_in_words(said, kept, number, hint):
 
 def test_each_value_is_one_argument():
     calls = []
-    tool = VdpaTool(lambda arguments: calls.append(arguments) or (0, "", ""))
+
+    def run(arguments):
+        calls.append(arguments)
+        return 0, "", ""
+
+    tool = VdpaTool(run)
     tool.add("a b", "pci/x; y", [("mac", "$(z)")], NET)
     tool.delete("a b")
     assert calls == [
