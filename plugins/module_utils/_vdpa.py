@@ -81,7 +81,7 @@ _NODE = "vhost-vdpa-"
 _SOFTWARE_VERSION = "1.0"
 _DEVICE_API = "vhost-vdpa"
 _FEATURE = "feature_"
-_OFFERED = "on"
+_OFFERED = "offered"
 
 
 class ManagementDevice:

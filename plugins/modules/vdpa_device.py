@@ -180,8 +180,8 @@ devices:
       returned: success
       sample:
         device_api: vhost-vdpa
-        feature_MAC: "on"
-        feature_VERSION_1: "on"
+        feature_MAC: offered
+        feature_VERSION_1: offered
         mac: "52:54:00:12:34:56"
         max_vq_size: "256"
         software_version: "1.0"

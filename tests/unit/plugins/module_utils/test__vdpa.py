@@ -230,7 +230,7 @@ def test_a_descriptor_needs_to_know_the_features():
         vdpa_device(features=None).descriptor()
     # What the guest has accepted is offered at least.
     descriptor = vdpa_device(features=None, negotiated=1 << 32).descriptor()
-    assert descriptor["self"]["feature_VERSION_1"] == "on"
+    assert descriptor["self"]["feature_VERSION_1"] == "offered"
 
 
 def test_a_device_with_every_bit_has_a_descriptor_or_a_problem_and_never_another_one():
