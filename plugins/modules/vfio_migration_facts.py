@@ -21,9 +21,8 @@ description:
     as well, is not in sysfs.
   - The descriptor of a vDPA device is derived from what the kernel tells over netlink, where the tool C(vdpa) has it from. Its C(self)
     has the features that the device offers, each as an attribute C(feature_<name>) with the value C(offered), and the configuration
-    that a guest sees. Its
-    C(compatible) asks for the same configuration, and of the features for those that the guest has accepted, or for all if no
-    guest has accepted any yet. Devices with more features, and of other vendors, are compatible too.
+    that a guest sees. Its C(compatible) asks for the same configuration, and of the features for those that the guest has accepted,
+    or for all if no guest has accepted any yet. Devices with more features, and of other vendors, are compatible too.
   - A physical PCI device is reported if it is bound to a VFIO driver or has a C(migration) directory.
   - Facts never fail because one device is odd. What cannot be read or breaks a rule is listed under C(problems).
 author:
