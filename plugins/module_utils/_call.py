@@ -5,7 +5,7 @@
 # Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 # Do not use this from other collections or standalone plugins/modules!
 
-"""What the modules that change a host have in common: signals that ask them to stop, and how they fail."""
+"""What the modules that change a host have in common around their work: signals, warnings, and how they fail."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ if TYPE_CHECKING:  # pragma: no cover
     import typing as t
 
     from ansible.module_utils.basic import AnsibleModule
-    from ansible_collections.vfio.migration.plugins.module_utils._mdev import Failure
+    from ansible_collections.vfio.migration.plugins.module_utils._failure import Failure
+    from ansible_collections.vfio.migration.plugins.module_utils._journal import Journal
 
 
 class Interruption:
@@ -35,10 +36,27 @@ class Interruption:
         self._name = signal.Signals(number).name
 
 
+def warn(module: AnsibleModule, warnings: t.Iterable[str]) -> None:
+    for warning in warnings:
+        module.warn(warning)
+
+
+def warn_of_abandoned(module: AnsibleModule, journal: Journal) -> None:
+    """Warns in check mode of what a killed call left, which this one would undo first."""
+    try:
+        names = journal.lock_abandoned()
+    except PermissionError:
+        return
+    if names:
+        module.warn(
+            f"a call that was killed left something half done on {', '.join(names)}; it would be undone first,"
+            " which is not shown here"
+        )
+
+
 def fail(module: AnsibleModule, failure: Failure) -> t.NoReturn:
-    """Ends the module with what went wrong and how the host is now."""
-    left = bool(failure.details["left"])
-    module.fail_json(msg=f"{failure}. {_aftermath(failure)}", changed=left, **failure.details)
+    changed = bool(failure.details["left"] or failure.details["recovered"])
+    module.fail_json(msg=f"{failure}. {_aftermath(failure)}", changed=changed, **failure.details)
 
 
 def _aftermath(failure: Failure) -> str:
@@ -50,4 +68,9 @@ def _aftermath(failure: Failure) -> str:
     if left:
         return f"Left behind: {'; '.join(left)}"
     undone = len(failure.details["undone"])
-    return f"Changes undone: {undone}" if undone else "Nothing was changed"
+    if undone:
+        return f"Changes undone: {undone}"
+    recovered = len(failure.details["recovered"])
+    if recovered:
+        return f"Changes of a call that was killed undone: {recovered}"
+    return "Nothing was changed"

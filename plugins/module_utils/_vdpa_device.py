@@ -14,19 +14,26 @@ deleted, and one that exists with other attributes is left as it is.
 from __future__ import annotations
 
 import contextlib
+import functools
 import re
 
 from ansible_collections.vfio.migration.plugins.module_utils import _vdpa
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor import Malformed, shown
 from ansible_collections.vfio.migration.plugins.module_utils._device import Problem, displayable
+from ansible_collections.vfio.migration.plugins.module_utils._failure import Failure, held
+from ansible_collections.vfio.migration.plugins.module_utils._journal import Change
+from ansible_collections.vfio.migration.plugins.module_utils._kernel_log import KernelLog
 from ansible_collections.vfio.migration.plugins.module_utils._mdev import (
     ABSENT,
     CREATED,
     PRESENT,
     REMOVED,
     UNCHANGED,
-    Failure,
-    held,
+)
+from ansible_collections.vfio.migration.plugins.module_utils._transaction import (
+    InUse,
+    Irreversible,
+    Transaction,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._vdpa_tool import VdpaError
 from ansible_collections.vfio.migration.plugins.module_utils._virtio import (
@@ -40,6 +47,7 @@ if TYPE_CHECKING:  # pragma: no cover
     import typing as t
 
     from ansible_collections.vfio.migration.plugins.module_utils._holders import Holders
+    from ansible_collections.vfio.migration.plugins.module_utils._journal import Journal
     from ansible_collections.vfio.migration.plugins.module_utils._sysfs import Sysfs
     from ansible_collections.vfio.migration.plugins.module_utils._vdpa import (
         Bus,
@@ -49,6 +57,9 @@ if TYPE_CHECKING:  # pragma: no cover
     from ansible_collections.vfio.migration.plugins.module_utils._vdpa_tool import VdpaTool
 
     _Named = t.TypeVar("_Named", VdpaDevice, ManagementDevice)
+
+# Names are a host's, so one call at a time works on all of its vDPA devices.
+LOCK = "vdpa"
 
 # A name that the kernel can have for a device, and that no tool takes for an option or a path.
 _NAME = r"[A-Za-z0-9_][A-Za-z0-9_.:-]{0,99}"
@@ -206,16 +217,18 @@ class Host:
         """Raises ``Problem``."""
         return self._ask(self._sysfs)
 
-    def check_free(self, name: str) -> None:
-        """Raises ``Problem`` unless the device ``name`` is known to be free."""
+    def check_free(self, name: str, ours: bool = False) -> None:
+        """Raises ``InUse`` where the device ``name`` is held, and ``Problem`` where it may be and this call made it not."""
         path = self._sysfs.path(_vdpa.VDPA_DEVICES, name)
         driver = _vdpa.driver(self._sysfs, name)
         if driver not in (None, _vdpa.USER_SPACE_DRIVER):
-            raise Problem(path, f"the host itself uses it, with driver {driver}; unbind that first")
+            raise InUse(path, f"the host itself uses it, with driver {driver}; unbind that first")
         # To delete a device that is held blocks, and cannot be interrupted, until it is let go.
         nodes = _vdpa.device_nodes(self._sysfs, name)
         holder = self._scan_holders().of(nodes) if nodes else None
-        if holder is not None:
+        if holder is not None and holder["pid"] is not None:
+            raise InUse(path, held(holder))
+        if holder is not None and not ours:
             raise Problem(path, held(holder))
 
     def predicted(self, action: Action) -> dict[str, t.Any]:
@@ -338,85 +351,94 @@ def _check_offer(action: Action, management_device: ManagementDevice) -> None:
         )
 
 
-class Transaction:
-    """One call's changes; ``interrupted`` gives the name of a signal that asks to stop, or ``None``."""
+class VdpaTransaction(Transaction):
+    """One call's changes of vDPA devices; there is one lock for all of a host."""
 
-    def __init__(self, host: Host, tool: VdpaTool, interrupted: t.Callable[[], str | None]) -> None:
+    def __init__(
+        self,
+        host: Host,
+        tool: VdpaTool,
+        journal: Journal,
+        timeout: float,
+        interrupted: t.Callable[[], str | None],
+    ) -> None:
+        super().__init__(journal, timeout, interrupted)
         self._host = host
         self._tool = tool
-        self._interrupted = interrupted
-        # What was done, in order: the action and the name of the device.
-        self._done: list[tuple[str, str]] = []
 
-    def apply(self, actions: t.Iterable[Action]) -> list[dict[str, t.Any]]:
-        """Does what ``actions`` say; the result of each. Raises ``Failure`` when all is undone that can be."""
-        try:
-            return [self._apply(action) for action in actions]
-        except Failure as failure:
-            failure.details.update(self._undo())
-            raise
-        except BaseException:
-            # A defect must not leave half of a transaction behind either.
-            self._undo()
-            raise
+    def run(
+        self, planner: Planner, wanted: t.Sequence[Wanted], state: str
+    ) -> tuple[list[Action], list[dict[str, t.Any]]]:
+        """Plans and does what there is to do, while no other call is at work; the result of each."""
+        self.lock(lambda: [LOCK])
+        return self._carry_out(functools.partial(self._plan_and_apply, planner, wanted, state))
+
+    def _plan_and_apply(
+        self, planner: Planner, wanted: t.Sequence[Wanted], state: str
+    ) -> tuple[list[Action], list[dict[str, t.Any]]]:
+        actions = planner.plan(wanted, state)
+        return actions, [self._apply(action) for action in actions]
 
     def _apply(self, action: Action) -> dict[str, t.Any]:
-        name = action.wanted.name
-        step = {CREATED: "create", REMOVED: "remove"}.get(action.action, "inspect")
-        signal = self._interrupted()
-        if signal:
-            raise Failure(step, f"interrupted by {signal}", name)
-        try:
-            device = action.device
-            if action.action == REMOVED:
-                device = None
-                self._host.check_free(name)
-                self._tool.delete(name)
-            elif action.action == CREATED:
-                self._tool.add(
-                    name,
-                    action.wanted.mgmtdev or "",
-                    action.attributes.items(),
-                    action.device_class,
-                )
-            if action.changes:
-                self._done.append((action.action, name))
-            if action.action == CREATED:
-                step = "verify"
-                device = self._created(action)
-            return self._host.result(action, device)
-        except VdpaError as error:
-            raise Failure(step, str(error), name, error.error, error.hint) from None
-        except Problem as problem:
-            raise Failure(step, problem.problem, name) from None
+        self._device = action.wanted.name
+        if action.action == CREATED:
+            self._create(action)
+            self._step = "verify"
+            return self._host.result(action, self._created(action))
+        if action.action == REMOVED:
+            self._enter("remove")
+            self._host.check_free(self._device)
+            self._delete(self._device)
+            self._done.append(Change(LOCK, self._device, REMOVED))
+            return self._host.result(action, None)
+        return self._host.result(action, action.device)
+
+    def _create(self, action: Action) -> None:
+        self._enter("create")
+        wanted = action.wanted
+        add = functools.partial(
+            self._tool.add,
+            wanted.name,
+            wanted.mgmtdev or "",
+            action.attributes.items(),
+            action.device_class,
+        )
+        change = Change(LOCK, wanted.name, CREATED, [wanted.mgmtdev, action.attributes])
+        self._call(functools.partial(self._do, change, add))
 
     def _created(self, action: Action) -> VdpaDevice:
-        name = action.wanted.name
-        device = _named(self._host.ask().devices, name)
+        device = _named(self._host.ask().devices, action.wanted.name)
         if device is None:
-            raise Failure("verify", "it was created, but is not there", name)
+            raise self._failure("it was created, but is not there")
         different = _different(action.attributes, device)
         if different:
-            raise Failure("verify", f"it was created, but has {different}", name)
+            raise self._failure(f"it was created, but has {different}")
         return device
 
-    # A signal does not interrupt it, and one failure does not keep the rest from being undone.
-    def _undo(self) -> dict[str, list[dict[str, str]]]:
-        undone, left = [], []
-        for change, name in reversed(self._done):
-            entry = {"device": name, "change": change}
-            if change == REMOVED:
-                left.append(dict(entry, problem="it cannot be undone"))
-                continue
+    def _delete(self, name: str) -> None:
+        self._call(functools.partial(self._tool.delete, name))
+
+    def _call(self, change: t.Callable[[], None]) -> None:
+        with KernelLog(live=True) as log:
             try:
-                self._host.check_free(name)
-                self._tool.delete(name)
-                undone.append(entry)
-            except Problem as problem:
-                left.append(dict(entry, problem=problem.problem))
+                change()
             except VdpaError as error:
-                left.append(dict(entry, problem=str(error)))
-        return {"undone": undone, "left": left}
+                kernels = error if error.errno else None
+                raise self._failure(error.said, kernels, error.hint, log.lines()) from None
+
+    def _undo_change(self, change: Change, recovering: bool) -> bool:
+        if change.undo is None:
+            raise Irreversible("it cannot be undone")
+        self._device = change.device
+        device = _named(self._host.ask().devices, change.device)
+        mgmtdev, attributes = change.undo
+        # What another one has made of the name since is not ours.
+        stated = {"mgmtdev": mgmtdev, **(attributes if recovering else {})}
+        if device is None or _different(stated, device):
+            return False
+        self._host.check_free(change.device, ours=not recovering)
+        self._delete(change.device)
+        return True
 
 
 def _named(devices: t.Iterable[_Named], name: str | None) -> _Named | None:

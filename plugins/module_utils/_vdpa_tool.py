@@ -47,24 +47,28 @@ _MISSING = re.compile(r"Missing features 0x([0-9a-f]+) for provided attributes")
 _ATTRIBUTES = {10: "mac", 12: "max_vqp", 13: "mtu", 20: "device_features"}
 
 
-class VdpaError(Exception):
-    """The tool failed; the message is the command and what the tool said.
+class VdpaError(OSError):
+    """The tool failed, with the kernel's error or, where ``errno`` is ``None``, its own.
 
-    ``error`` is the kernel's, and ``hint`` the likely cause, each ``None`` where there is none.
+    ``said`` is the command and what the tool said, ``hint`` the likely cause, ``None`` where there is none.
     """
 
     def __init__(self, command: str, said: str, device_class: str | None) -> None:
         kept = []
-        self.error: OSError | None = None
-        self.hint: str | None = None
+        answers = []
         for line in said.splitlines():
             answer = line[len(_KERNEL_ANSWERS) :] if line.startswith(_KERNEL_ANSWERS) else ""
             if answer in _ERROR_OF:
-                self.error = OSError(_ERROR_OF[answer], answer)
-                self.hint = _detail(said, device_class) or _HINTS[_ERROR_OF[answer]]
+                answers.append(answer)
             elif line.strip():
                 kept.append(line.strip().rstrip("."))
-        super().__init__(": ".join((command, *kept)))
+        self.said = ": ".join((command, *kept))
+        self.hint: str | None = None
+        if answers:
+            super().__init__(_ERROR_OF[answers[-1]], answers[-1])
+            self.hint = _detail(said, device_class) or _HINTS[_ERROR_OF[answers[-1]]]
+        else:
+            super().__init__(self.said)
 
 
 class VdpaTool:

@@ -18,6 +18,8 @@ description:
     cannot be created, deleted or verified, the devices that the call created before are deleted again in reverse order, and the
     error says which device failed at which step, why, and what could not be undone. The same happens if the call is stopped with a
     signal.
+  - If the call is killed instead, the next call of the module on the host, for whatever devices, first undoes what was left half
+    done; so does this one with what an earlier call left.
   - What a device is provisioned with cannot be changed afterwards. A device that exists with other attributes, or on another
     management device, is an error; it is never replaced.
 author:
@@ -30,8 +32,8 @@ notes:
   - A device that a process holds is not deleted, nor is one of which that cannot be told, as in a container, or one that the host
     itself uses as its own network or block device, with the driver C(virtio_vdpa).
   - A guest can have a device only if it is bound to the driver C(vhost_vdpa). It is if that is the one that is loaded.
-  - Each device is created with all its attributes at once, so a call that is killed leaves none half configured. Run it again to
-    finish it.
+  - One call at a time works on the vDPA devices of a host; others wait for it, for at most O(timeout) seconds. The lock, and what is
+    to be undone if the call is killed, are in C(/run/vfio.migration/vdpa).
   - vDPA devices are gone after a reboot of the host.
   - A deletion cannot be undone. If one of several devices cannot be deleted, those deleted before are listed under RV(left).
 extends_documentation_fragment:
@@ -40,6 +42,8 @@ extends_documentation_fragment:
 attributes:
   check_mode:
     support: full
+    details:
+      - What a call that was killed left half done is not undone, and a warning says so.
   diff_mode:
     support: full
   idempotent:
@@ -85,6 +89,10 @@ options:
       - present
       - absent
     default: present
+  timeout:
+    description: How many seconds to wait for other calls that work on vDPA devices of the host.
+    type: int
+    default: 10
 seealso:
   - module: vfio.migration.vfio_migration_facts
   - plugin: vfio.migration.vdpa_common_features
@@ -186,10 +194,26 @@ devices:
         max_vq_size: "256"
         software_version: "1.0"
         type: net
+recovered:
+  description: What an earlier call that was killed had left half done, and this one undid, in the order of undoing.
+  returned: always, except in check mode
+  type: list
+  elements: dict
+  contains:
+    device:
+      description: The name of the device.
+      type: str
+      returned: always
+      sample: vdpa0
+    change:
+      description: What had been done, which is V(created).
+      type: str
+      returned: always
+      sample: created
 step:
   description:
-    - The step that failed, one of V(validate), V(inspect), V(create), V(verify) and V(remove).
-    - Up to V(inspect), nothing was touched.
+    - The step that failed, one of V(validate), V(recover), V(lock), V(inspect), V(create), V(verify) and V(remove).
+    - Up to V(inspect), nothing was touched but what is in RV(recovered).
   returned: failure
   type: str
   sample: create
@@ -208,6 +232,12 @@ hint:
   returned: failure
   type: str
   sample: the management device has no room for another device
+kernel_log:
+  description: What the kernel logged while it refused, its last lines; empty where nothing was logged or the log may not be read.
+  returned: failure
+  type: list
+  elements: str
+  sample: ["mlx5_core 0000:65:00.2: failed to create the device"]
 undone:
   description: What the call had done and undid again, in the order of undoing.
   returned: failure
@@ -248,18 +278,24 @@ left:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.vfio.migration.plugins.module_utils import _holders, _vdpa
-from ansible_collections.vfio.migration.plugins.module_utils._call import Interruption, fail
-from ansible_collections.vfio.migration.plugins.module_utils._mdev import (
-    ABSENT,
-    PRESENT,
-    Failure,
+from ansible_collections.vfio.migration.plugins.module_utils import (
+    _holders,
+    _journal,
+    _vdpa,
 )
+from ansible_collections.vfio.migration.plugins.module_utils._call import (
+    Interruption,
+    fail,
+    warn,
+    warn_of_abandoned,
+)
+from ansible_collections.vfio.migration.plugins.module_utils._failure import Failure
+from ansible_collections.vfio.migration.plugins.module_utils._mdev import ABSENT, PRESENT
 from ansible_collections.vfio.migration.plugins.module_utils._sysfs import Sysfs
 from ansible_collections.vfio.migration.plugins.module_utils._vdpa_device import (
     Host,
     Planner,
-    Transaction,
+    VdpaTransaction,
     diff,
     validate,
 )
@@ -273,29 +309,41 @@ if TYPE_CHECKING:  # pragma: no cover
 def run(module: AnsibleModule) -> dict[str, t.Any]:
     """What the module is to do; returns its result or raises ``Failure``."""
     params = module.params
-    wanted = validate(params["devices"], params["state"])
-    host = Host(Sysfs("/sys"), _vdpa.ask, _holders.scan)
-    actions = Planner(host).plan(wanted, params["state"])
-    if module.check_mode:
-        devices = [host.predicted(action) for action in actions]
-    else:
-        transaction = Transaction(host, _tool(module), Interruption().name)
-        devices = transaction.apply(actions)
-    result: dict[str, t.Any] = {
-        "changed": any(action.changes for action in actions),
-        "devices": devices,
-    }
+    wanted, state = validate(params["devices"], params["state"]), params["state"]
+    sysfs = Sysfs("/sys")
+    host = Host(sysfs, _vdpa.ask, _holders.scan)
+    planner = Planner(host)
+    result: dict[str, t.Any] = {}
+    with _journal.Journal(_journal.place(sysfs, "vdpa")) as journal:
+        if module.check_mode:
+            warn_of_abandoned(module, journal)
+            actions = planner.plan(wanted, state)
+            result["devices"] = [host.predicted(action) for action in actions]
+        else:
+            transaction = VdpaTransaction(
+                host, _tool(module, journal), journal, params["timeout"], Interruption().name
+            )
+            try:
+                actions, result["devices"] = transaction.run(planner, wanted, state)
+            finally:
+                warn(module, transaction.warnings)
+            result["recovered"] = transaction.recovered
+    changes = any(action.changes for action in actions)
+    result["changed"] = changes or bool(result.get("recovered"))
     if module._diff:
         result["diff"] = diff(actions)
     return result
 
 
-def _tool(module: AnsibleModule) -> VdpaTool:
+def _tool(module: AnsibleModule, journal: _journal.Journal) -> VdpaTool:
     path = module.get_bin_path("vdpa")
     if path is None:
         raise Failure("validate", "the tool vdpa of iproute2 is not installed on the host")
     module.run_command_environ_update = {"LANGUAGE": "C", "LC_ALL": "C"}
-    return VdpaTool(lambda arguments: module.run_command([path, *arguments]))
+    # If this process is killed, the tool still finishes what it does, and keeps the lock until then.
+    return VdpaTool(
+        lambda arguments: module.run_command([path, *arguments], pass_fds=journal.descriptors)
+    )
 
 
 def main() -> None:
@@ -315,6 +363,7 @@ def main() -> None:
                 },
             },
             "state": {"type": "str", "choices": [PRESENT, ABSENT], "default": PRESENT},
+            "timeout": {"type": "int", "default": 10},
         },
         supports_check_mode=True,
     )

@@ -84,8 +84,12 @@ class VdpaKernel:
         self.calls: list[list[str]] = []
         self.faults: dict[int, str] = {}
         self.odd: dict[int, dict[str, t.Any]] = {}
+        self.beforehand: t.Callable[[], None] = lambda: None
         self.afterwards: t.Callable[[], None] = lambda: None
         self.silent = False
+        # What the last call said.
+        self.recovered: list[dict[str, str]] = []
+        self.warnings: list[str] = []
 
     def put(self, device: VdpaDevice, driver: str = _vdpa.USER_SPACE_DRIVER) -> None:
         """A device that is bound to a driver."""
@@ -106,6 +110,7 @@ class VdpaKernel:
         """What the tool does."""
         self.calls.append(arguments)
         change = len(self.calls)
+        self.beforehand()
         if change in self.faults:
             return 1, "", self.faults[change]
         verb, rest = arguments[1], arguments[2:]

@@ -4,19 +4,19 @@
 from __future__ import annotations
 
 import itertools
+import os
 
 import pytest
+from ansible_collections.vfio.migration.plugins.module_utils._failure import Failure
 from ansible_collections.vfio.migration.plugins.module_utils._holders import Holders
-from ansible_collections.vfio.migration.plugins.module_utils._mdev import (
-    ABSENT,
-    PRESENT,
-    Failure,
-)
+from ansible_collections.vfio.migration.plugins.module_utils._journal import Journal
+from ansible_collections.vfio.migration.plugins.module_utils._mdev import ABSENT, PRESENT
 from ansible_collections.vfio.migration.plugins.module_utils._sysfs import Sysfs
 from ansible_collections.vfio.migration.plugins.module_utils._vdpa_device import (
+    LOCK,
     Host,
     Planner,
-    Transaction,
+    VdpaTransaction,
     validate,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._vdpa_tool import VdpaTool
@@ -46,8 +46,12 @@ def wanted(name="vdpa0", mgmtdev="vdpasim_net", **stated):
 
 def apply(kernel, *devices, state=PRESENT, scan_holders=nobody, interrupted=lambda: None):
     host = Host(Sysfs(str(kernel.tree.root)), kernel.ask, scan_holders)
-    actions = Planner(host).plan(validate(devices, state), state)
-    return Transaction(host, VdpaTool(kernel.run), interrupted).apply(actions)
+    with Journal(str(kernel.tree.root.parent / "run")) as journal:
+        transaction = VdpaTransaction(host, VdpaTool(kernel.run), journal, 0, interrupted)
+        _actions, results = transaction.run(Planner(host), validate(devices, state), state)
+        kernel.recovered = transaction.recovered
+        kernel.warnings = transaction.warnings
+    return results
 
 
 def failure(kernel, *devices, **arguments):
@@ -315,3 +319,84 @@ def test_queue_pairs_are_verified_where_the_device_has_several(kernel):
     kernel.management_devices = [management_device(features=SIMULATED | MQ_BIT)]
     (created,) = apply(kernel, wanted(max_vqp=2, device_features=["MQ", "MAC", "0x300000000"]))
     assert {"name": "max_vqp", "value": "2"} in created["attributes"]
+
+
+# --- calls that were killed, and calls at the same time ---------------------------------------------------------------
+
+
+class Killed(BaseException):
+    pass
+
+
+class KilledTransaction(VdpaTransaction):
+    """Does nothing of what a call does at its end."""
+
+    def _undo(self):
+        return {}
+
+
+def kill(kernel, change, *devices):
+    """A call that is killed right before (``change`` is even) or after (odd) the change of a device."""
+
+    def run(arguments):
+        if change == 2 * len(kernel.calls):
+            raise Killed
+        answer = kernel.run(arguments)
+        if change == 2 * len(kernel.calls) - 1:
+            raise Killed
+        return answer
+
+    host = Host(Sysfs(str(kernel.tree.root)), kernel.ask, nobody)
+    journal = Journal(str(kernel.tree.root.parent / "run"))
+    transaction = KilledTransaction(host, VdpaTool(run), journal, 0, lambda: None)
+    with pytest.raises(Killed):
+        transaction.run(Planner(host), validate(devices, PRESENT), PRESENT)
+    for descriptor in journal.descriptors:
+        os.close(descriptor)
+
+
+@pytest.mark.parametrize("change", range(6))
+@pytest.mark.parametrize("again", [True, False])
+def test_what_a_killed_call_left_is_undone_by_the_next(kernel, change, again):
+    kernel.put(vdpa_device("vdpa9"))
+    devices = [wanted(f"vdpa{n}", mtu=9000) for n in range(3)]
+    kill(kernel, change, *devices)
+    made = sorted(set(kernel.devices) - {"vdpa9"}, reverse=True)
+    assert len(made) == (change + 1) // 2
+    results = apply(kernel, *(devices if again else []))
+    assert [each["action"] for each in results] == ["created"] * len(results)
+    assert [each["device"] for each in kernel.recovered] == made
+    assert set(kernel.devices) == {"vdpa9"} | ({"vdpa0", "vdpa1", "vdpa2"} if again else set())
+    assert os.listdir(kernel.tree.root.parent / "run") == [f"{LOCK}.lock"]
+
+
+def test_what_another_one_made_of_the_name_since_is_not_undone(kernel):
+    kill(kernel, 1, wanted(mtu=9000))
+    kernel.devices["vdpa0"] = vdpa_device(mtu=1500)
+    apply(kernel)
+    assert (list(kernel.devices), kernel.recovered) == (["vdpa0"], [])
+
+
+def test_a_device_that_a_killed_call_made_and_a_guest_has_is_left_to_it_with_a_warning(kernel):
+    kill(kernel, 1, wanted(mtu=9000))
+    taken = Holders({"/dev/vhost-vdpa-0": GUEST}, complete=True)
+    apply(kernel, scan_holders=lambda: taken)
+    assert list(kernel.devices) == ["vdpa0"]
+    (warning,) = kernel.warnings
+    assert "process 4711 (vm-17) holds it" in warning
+
+
+def test_another_call_keeps_this_one_waiting(kernel):
+    with Journal(str(kernel.tree.root.parent / "run")) as journal:
+        assert journal.lock(LOCK)
+        error = failure(kernel, wanted())
+    assert error.details["step"] == "lock"
+    assert kernel.calls == []
+
+
+def test_a_device_that_another_one_made_meanwhile_is_not_undone(kernel):
+    kernel.faults[1] = "kernel answers: File exists\n"
+    kernel.beforehand = lambda: kernel.put(vdpa_device(mtu=9000))
+    error = failure(kernel, wanted(mtu=9000))
+    assert (error.details["errno"], error.details["undone"]) == ("EEXIST", [])
+    assert list(kernel.devices) == ["vdpa0"]

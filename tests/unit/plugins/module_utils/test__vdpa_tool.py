@@ -51,8 +51,8 @@ def test_what_the_tool_says_comes_in_words(said, kept, number, hint):
         tool.add("vdpa0", "vdpasim_net", [("mtu", "1400")], NET)
     error = caught.value
     command = "vdpa dev add name vdpa0 mgmtdev vdpasim_net mtu 1400"
-    assert str(error) == (f"{command}: {kept}" if kept else command)
-    assert (error.error.errno if error.error else None) == number
+    assert error.said == (f"{command}: {kept}" if kept else command)
+    assert error.errno == number
     assert error.hint == hint if hint is None else hint in error.hint
 
 

@@ -26,7 +26,7 @@ def kernel(tmp_path, monkeypatch):
     monkeypatch.setattr(_holders, "scan", nobody)
     monkeypatch.setattr(AnsibleModule, "get_bin_path", lambda *names: "/usr/sbin/vdpa")
     monkeypatch.setattr(
-        AnsibleModule, "run_command", lambda module, command: kernel.run(command[1:])
+        AnsibleModule, "run_command", lambda module, command, **others: kernel.run(command[1:])
     )
     return kernel
 
@@ -94,6 +94,8 @@ def test_a_failure_tells_everything_a_program_needs(run_module, kernel):
         "device": "vdpa2",
         "errno": "ENOSPC",
         "hint": "the management device has no room for another device",
+        "kernel_log": [],
+        "recovered": [],
         "undone": [{"device": "vdpa1", "change": "created"}],
         "left": [],
     }
@@ -103,7 +105,7 @@ def test_what_is_left_behind_counts_as_changed(run_module, kernel):
     kernel.faults.update({2: "x\n", 3: "y\n"})
     result = run_module(vdpa_device.main, devices=[device(), device("vdpa2")])
     assert result["changed"] is True
-    assert "Left behind: vdpa1: created (vdpa dev del vdpa1: y)" in result["msg"]
+    assert "Left behind: vdpa1: created (device vdpa1: vdpa dev del vdpa1: y)" in result["msg"]
 
 
 def test_a_signal_takes_effect_between_two_devices(run_module, kernel):
