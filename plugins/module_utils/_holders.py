@@ -5,7 +5,7 @@
 # Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 # Do not use this from other collections or standalone plugins/modules!
 
-"""Which process holds a VFIO device: one look through the open files of all processes."""
+"""Which process holds a VFIO or vDPA device: one look through the open files of all processes."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:  # pragma: no cover
     import typing as t
 
 _NODES = "/dev/vfio/"
+_VDPA_NODES = "/dev/vhost-vdpa-"
 # What the kernel puts after the path of a file that is open and no longer there, as in a guest's own /dev.
 _DELETED = " (deleted)"
 # The inode of the first PID namespace (PROC_PID_INIT_INO): from within another one not every process can be seen.
@@ -54,7 +55,7 @@ def nodes(iommu_group: int | None, character_devices: t.Iterable[str]) -> list[s
 
 
 def scan(proc: str = "/proc") -> Holders:
-    """The holders of all VFIO device nodes; of several processes with one node the first counts.
+    """The holders of all VFIO and vDPA device nodes; of several processes with one node the first counts.
 
     A descriptor that only names a node (``O_PATH``, as udev's while it sets the node's permissions) holds no device.
     """
@@ -65,7 +66,7 @@ def scan(proc: str = "/proc") -> Holders:
             held = [
                 path
                 for number, path in _open_files(proc, pid)
-                if path.startswith(_NODES) and not _only_names(proc, pid, number)
+                if path.startswith((_NODES, _VDPA_NODES)) and not _only_names(proc, pid, number)
             ]
         except PermissionError:
             complete = False

@@ -5,11 +5,15 @@
 # Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 # Do not use this from other collections or standalone plugins/modules!
 
-"""A host's VFIO devices and the parents that more can be made on: the facts."""
+"""A host's VFIO and vDPA devices and the parents that more can be made on: the facts."""
 
 from __future__ import annotations
 
-from ansible_collections.vfio.migration.plugins.module_utils import _descriptor, _vendors
+from ansible_collections.vfio.migration.plugins.module_utils import (
+    _descriptor,
+    _vdpa,
+    _vendors,
+)
 from ansible_collections.vfio.migration.plugins.module_utils._device import (
     MDEV_DEVICES,
     MDEV_PARENTS,
@@ -20,10 +24,13 @@ from ansible_collections.vfio.migration.plugins.module_utils._device import (
     Problem,
     ProblemsAt,
     displayable,
+    driver_name,
     numa_node,
+    pci_id,
     read_descriptor,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._holders import nodes
+from ansible_collections.vfio.migration.plugins.module_utils._virtio import feature_names
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # pragma: no cover
@@ -32,9 +39,14 @@ if TYPE_CHECKING:  # pragma: no cover
     from ansible_collections.vfio.migration.plugins.module_utils._device import Device
     from ansible_collections.vfio.migration.plugins.module_utils._holders import Holders
     from ansible_collections.vfio.migration.plugins.module_utils._sysfs import Sysfs
+    from ansible_collections.vfio.migration.plugins.module_utils._vdpa import (
+        Bus,
+        ManagementDevice,
+        VdpaDevice,
+    )
 
 SCHEMA = 1
-KINDS = ("mdev", "pci")
+KINDS = ("mdev", "pci", "vdpa")
 
 _DEBUGFS = ("kernel", "debug", "vfio")
 # What one file of debugfs gives here is a word, or a few lines of one word each.
@@ -44,9 +56,15 @@ _MAX_STATE = 256
 class Inventory:
     """Collects the facts of one host; ``scan_holders`` is asked only where there is a device."""
 
-    def __init__(self, sysfs: Sysfs, scan_holders: t.Callable[[], Holders]) -> None:
+    def __init__(
+        self,
+        sysfs: Sysfs,
+        scan_holders: t.Callable[[], Holders],
+        ask_vdpa: t.Callable[[Sysfs], Bus] = _vdpa.untold,
+    ) -> None:
         self._sysfs = sysfs
         self._scan_holders = scan_holders
+        self._ask_vdpa = ask_vdpa
         self._holders: Holders | None = None
         self._parents: dict[str, Parent] = {}
         self._descriptors: dict[str, dict[str, t.Any]] = {}
@@ -61,6 +79,12 @@ class Inventory:
             devices += self._each(MDEV_DEVICES, self._mediated)
         if "pci" in kinds:
             devices += self._each(PCI_DEVICES, self._pci)
+        if "vdpa" in kinds:
+            bus = self._vdpa_bus()
+            parents += [self._management_device(each) for each in bus.management_devices]
+            nodes_of = {parent["id"]: parent["numa_node"] for parent in parents}
+            devices += [self._vdpa(each, nodes_of.get(each.parent)) for each in bus.devices]
+        parents.sort(key=lambda parent: (parent["id"], parent["kind"]))
         devices.sort(key=lambda device: (device["id"], device["kind"]))
         problems = [{"path": each.path, "problem": each.problem} for each in self._problems]
         facts = {
@@ -142,6 +166,72 @@ class Inventory:
         return driver.endswith(("vfio-pci", "vfio_pci")) or self._sysfs.exists(
             PCI_DEVICES, name, "vfio-dev"
         )
+
+    def _vdpa_bus(self) -> Bus:
+        try:
+            bus = self._ask_vdpa(self._sysfs)
+        except Problem as problem:
+            self._problems.append(problem)
+            return _vdpa.Bus()
+        self._problems += bus.problems
+        return bus
+
+    def _management_device(self, device: ManagementDevice) -> dict[str, t.Any]:
+        features = device.features
+        facts: dict[str, t.Any] = {
+            "kind": "vdpa",
+            "id": device.name,
+            "driver": None,
+            "pci_id": None,
+            "numa_node": None,
+            "types": [],
+            "supported_classes": device.classes,
+            "max_supported_vqs": device.max_vqs,
+            "dev_features": feature_names(features or 0, device.device_class),
+            "dev_features_mask": None if features is None else hex(features),
+        }
+        bus, slash, name = device.name.partition("/")
+        if slash:
+            place = ("bus", bus, "devices", name)
+            try:
+                with ProblemsAt(self._sysfs.path(*place)), self._sysfs.open(*place) as directory:
+                    entries = directory.entries()
+                    facts["driver"] = driver_name(directory, entries)
+                    facts["pci_id"] = pci_id(directory, entries)
+                    facts["numa_node"] = numa_node(directory, entries)
+            except Problem as problem:
+                self._problems.append(problem)
+        return facts
+
+    def _vdpa(self, device: VdpaDevice, node: int | None) -> dict[str, t.Any]:
+        descriptor, driver = None, None
+        device_nodes: list[str] = []
+        try:
+            driver = _vdpa.driver(self._sysfs, device.name)
+            device_nodes = _vdpa.device_nodes(self._sysfs, device.name)
+            with ProblemsAt(self._sysfs.path(_vdpa.VDPA_DEVICES, device.name)):
+                descriptor = device.descriptor()
+        except Problem as problem:
+            self._problems.append(problem)
+        supported, evidence = _vdpa.migration(driver)
+        return {
+            "kind": "vdpa",
+            "id": device.name,
+            "parent": device.parent,
+            "type": device.device_class,
+            "descriptor": self._intern(descriptor),
+            "attributes": device.attributes(),
+            "numa_node": node,
+            "iommu_group": None,
+            "driver": driver,
+            "in_use": self._holder(device_nodes),
+            "migration": {
+                "supported": supported,
+                "evidence": evidence,
+                "features": [],
+                "state": None,
+            },
+        }
 
     def _device(
         self, device: Device, parent: str | None, type_id: str, node: int | None

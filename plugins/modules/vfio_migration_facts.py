@@ -7,11 +7,11 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: vfio_migration_facts
-short_description: Gather what decides whether VFIO devices can be live-migrated
+short_description: Gather what decides whether VFIO and vDPA devices can be live-migrated
 version_added: 0.1.0
 description:
-  - Gathers a host's VFIO devices, that is mediated devices (mdev) and physical PCI devices, with their migration descriptors,
-    and the parents that further mediated devices can be created on.
+  - Gathers a host's VFIO devices, that is mediated devices (mdev) and physical PCI devices, and its vDPA devices, with their
+    migration descriptors, and the parents that further mediated and vDPA devices can be created on.
   - A device's descriptor says what the device is (C(self)) and which devices it can be migrated to (C(compatible)). It is read from
     the device's C(migration) directory, in either form of the proposal
     "device compatibility interface for live migration with assigned devices". For drivers that do not speak the proposal it is
@@ -19,6 +19,10 @@ description:
     C(software_version) that can serve it. For vfio_ccw it tells C(subchannel_type) and C(chpid_type) too, for vfio_ap C(adapters)
     and C(domains), for mediated devices of NVIDIA C(type_name) and C(subsystem_id). The ECC mode, which NVIDIA wants to be equal
     as well, is not in sysfs.
+  - The descriptor of a vDPA device is derived from what the kernel tells over netlink, where the tool C(vdpa) has it from. Its C(self)
+    has the features that the device offers, each as an attribute C(feature_<name>) with the value C(offered), and the configuration
+    that a guest sees. Its C(compatible) asks for the same configuration, and of the features for those that the guest has accepted,
+    or for all if no guest has accepted any yet. Devices with more features, and of other vendors, are compatible too.
   - A physical PCI device is reported if it is bound to a VFIO driver or has a C(migration) directory.
   - Facts never fail because one device is odd. What cannot be read or breaks a rule is listed under C(problems).
 author:
@@ -26,6 +30,7 @@ author:
 notes:
   - Without root rights, devices that only root may read about are incomplete, with an entry under C(problems), and whether a device
     is in use or supports migration is mostly unknown.
+  - vDPA devices are those of the running kernel. Of a copied or simulated tree there are none.
   - Only mediated devices show attributes that lie in their own directory. For physical PCI devices, whose own directory belongs to
     the kernel's PCI core, only those in attribute groups (subdirectories such as C(nvidia)) are reported.
 extends_documentation_fragment:
@@ -44,16 +49,20 @@ options:
   kinds:
     description:
       - The kinds of devices to gather.
-      - V(mdev) are mediated devices and their parents, V(pci) are physical PCI devices.
+      - V(mdev) are mediated devices and their parents, V(pci) are physical PCI devices, V(vdpa) are vDPA devices and their management
+        devices.
     type: list
     elements: str
     choices:
       - mdev
       - pci
+      - vdpa
     default:
       - mdev
       - pci
+      - vdpa
 seealso:
+  - module: vfio.migration.vdpa_device
   - module: vfio.migration.vfio_mdev
 """
 
@@ -83,7 +92,7 @@ ansible_facts:
   contains:
     vfio_migration:
       description:
-        - The host's VFIO devices. Lists are sorted by C(id); the same tree gives the same facts, byte for byte.
+        - The host's VFIO and vDPA devices. Lists are sorted by C(id); the same tree gives the same facts, byte for byte.
       type: dict
       returned: always
       contains:
@@ -134,26 +143,27 @@ ansible_facts:
           returned: always
           contains:
             kind:
-              description: V(mdev) for a mediated device, V(pci) for a physical PCI device or a virtual function.
+              description: V(mdev) for a mediated device, V(pci) for a physical PCI device or a virtual function, V(vdpa) for a vDPA device.
               type: str
               returned: always
               sample: mdev
             id:
-              description: The UUID of a mediated device, the address of a PCI device.
+              description: The UUID of a mediated device, the address of a PCI device, the name of a vDPA device.
               type: str
               returned: always
               sample: 882cc4da-dede-11e7-9180-078a62063ab1
             parent:
               description:
-                - The name of a mediated device's parent, the address of a virtual function's physical function, V(null) for
-                  another physical device.
+                - The name of a mediated device's parent, the address of a virtual function's physical function, the name of a vDPA
+                  device's management device, V(null) for another physical device.
               type: str
               returned: always
               sample: "0000:00:02.0"
             type:
               description:
                 - The type of a mediated device. For a physical device the C(type) of its own descriptor, else a signature of its
-                  PCI ids, C(pci-<vendor><device>-<subsystem vendor><subsystem device>).
+                  PCI ids, C(pci-<vendor><device>-<subsystem vendor><subsystem device>). The class of a vDPA device, V(net) or
+                  V(block).
               type: str
               returned: always
               sample: i915-GVTg_V5_4
@@ -163,13 +173,16 @@ ansible_facts:
               returned: always
               sample: 9f86d081884c7d659a2feaa0c55ad015
             attributes:
-              description: The attributes that can be configured on the device, and be read, in the order of their names.
+              description:
+                - The attributes that can be configured on the device, and be read, in the order of their names.
+                - Of a vDPA device those that it was provisioned with, V(mac), V(mtu), V(max_vqp) and V(device_features), the last one
+                  a mask; those that its features leave out are missing.
               type: list
               elements: dict
               returned: always
               contains:
                 name:
-                  description: The attribute's file, as C(name) or C(group/name).
+                  description: The attribute's file, as C(name) or C(group/name), or the name that the tool C(vdpa) has for it.
                   type: str
                   returned: always
                   sample: intel_vgpu/aggregator
@@ -244,25 +257,25 @@ ansible_facts:
                   returned: always
                   sample: RUNNING
         parents:
-          description: The devices that mediated devices can be created on.
+          description: The devices that mediated devices and vDPA devices can be created on.
           type: list
           elements: dict
           returned: always
           contains:
             kind:
-              description: The kind of the devices that can be created.
+              description: The kind of the devices that can be created, V(mdev) or V(vdpa).
               type: str
               returned: always
               sample: mdev
             id:
-              description: The name of the parent.
+              description: The name of the parent. Of a management device C(bus/device) or C(device), as in C(vdpa mgmtdev show).
               type: str
               returned: always
               sample: "0000:00:02.0"
             driver:
               description:
                 - What the kernel calls the parent's driver, as it is in the names of its types. For a parent that is bound to no driver
-                  this is its bus or class.
+                  this is its bus or class, for one without a bus V(null).
               type: str
               returned: always
               sample: i915
@@ -277,7 +290,7 @@ ansible_facts:
               returned: always
               sample: 0
             types:
-              description: The types that can be created on the parent.
+              description: The types of mediated devices that can be created on the parent.
               type: list
               elements: dict
               returned: always
@@ -307,6 +320,34 @@ ansible_facts:
                   type: str
                   returned: always
                   sample: "fence: 4, resolution: 1920x1200"
+            supported_classes:
+              description: The classes of vDPA devices that can be created.
+              type: list
+              elements: str
+              returned: for management devices
+              sample:
+                - net
+            max_supported_vqs:
+              description: How many virtqueues a device can have there, V(null) if the kernel does not tell.
+              type: int
+              returned: for management devices
+              sample: 17
+            dev_features:
+              description: The virtio features that a device can be provisioned with there, by name, C(bit_<number>) for one without a name.
+              type: list
+              elements: str
+              returned: for management devices
+              sample:
+                - MTU
+                - MAC
+                - MQ
+                - VERSION_1
+                - ACCESS_PLATFORM
+            dev_features_mask:
+              description: The same features as a mask, V(null) if the kernel does not tell, as before Linux 5.18.
+              type: str
+              returned: for management devices
+              sample: "0x300400028"
         problems:
           description: What could not be read, or breaks a rule of the descriptor's form.
           type: list
@@ -326,7 +367,7 @@ ansible_facts:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.vfio.migration.plugins.module_utils import _holders
+from ansible_collections.vfio.migration.plugins.module_utils import _holders, _vdpa
 from ansible_collections.vfio.migration.plugins.module_utils._inventory import (
     KINDS,
     Inventory,
@@ -350,7 +391,11 @@ def main() -> None:
     sysfs = Sysfs(module.params["sysfs"])
     if not sysfs.exists():
         module.fail_json(msg=f"there is no sysfs at {sysfs.path()}")
-    inventory = Inventory(sysfs, _holders.scan if sysfs.live else _holders.unknown)
+    inventory = (
+        Inventory(sysfs, _holders.scan, _vdpa.ask)
+        if sysfs.live
+        else Inventory(sysfs, _holders.unknown)
+    )
     module.exit_json(
         changed=False,
         ansible_facts={"vfio_migration": inventory.facts(module.params["kinds"])},

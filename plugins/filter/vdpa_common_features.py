@@ -1,0 +1,105 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.vfio.migration.plugins.module_utils._virtio import NET
+from ansible_collections.vfio.migration.plugins.plugin_utils._arguments import (
+    filter_errors,
+    names,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._vdpa_features import (
+    common_features,
+)
+
+DOCUMENTATION = r"""
+name: vdpa_common_features
+short_description: Tell which virtio features the vDPA management devices of all hosts offer
+version_added: 0.1.0
+author:
+  - vfio.migration contributors (@vfio-migration)
+description:
+  - Returns the features that all management devices of a group of hosts offer. A vDPA device that is provisioned with these alone
+    can be made equal on each of the hosts, so that a guest can be migrated between them.
+  - If there is no management device to look at, this is an error.
+extends_documentation_fragment:
+  - vfio.migration._fleet.fleet
+options:
+  device_class:
+    description: The class of the devices that are to be made, V(net) or V(block).
+    type: str
+    default: net
+  mgmtdevs:
+    description:
+      - The names of the management devices to look at. By default all that can make devices of the class.
+    type: list
+    elements: str
+positional: _input, hosts, device_class, mgmtdevs
+seealso:
+  - module: vfio.migration.vdpa_device
+  - module: vfio.migration.vfio_migration_facts
+"""
+
+EXAMPLES = r"""
+- name: Create equal devices on all hosts
+  hosts: hypervisors
+  gather_facts: false
+  tasks:
+    - name: Gather what the management devices offer
+      vfio.migration.vfio_migration_facts:
+
+    - name: Create a device
+      vfio.migration.vdpa_device:
+        devices:
+          - name: vdpa0
+            mgmtdev: pci/0000:65:00.2
+            device_features: "{{ (hostvars | vfio.migration.vdpa_common_features(hosts=ansible_play_hosts)).mask }}"
+"""
+
+RETURN = r"""
+_value:
+  description: The common features, and what stands in the way of more.
+  type: dict
+  contains:
+    features:
+      description: The names of the features, by their bits; C(bit_<number>) for one without a name.
+      type: list
+      elements: str
+    mask:
+      description: The same as a mask, such as V(0x300020028), for O(vfio.migration.vdpa_device#module:devices[].device_features).
+      type: str
+    lacking:
+      description: For each feature that only some offer, the management devices that do not, each with C(host) and C(mgmtdev).
+      type: dict
+    mgmtdevs:
+      description: The management devices that were looked at, each with C(host) and C(mgmtdev).
+      type: list
+      elements: dict
+    without:
+      description: The hosts that have none of the management devices asked for.
+      type: list
+      elements: str
+    unknown:
+      description: The hosts without usable facts, or whose kernel does not tell what its management devices offer.
+      type: list
+      elements: str
+"""
+
+
+@filter_errors("vdpa_common_features")
+def vdpa_common_features(
+    fleet: t.Any, hosts: t.Any = None, device_class: str = NET, mgmtdevs: t.Any = None
+) -> dict[str, t.Any]:
+    return common_features(
+        fleet, names("hosts", hosts), str(device_class), names("mgmtdevs", mgmtdevs)
+    )
+
+
+class FilterModule:
+    """Filters of vfio.migration"""
+
+    def filters(self) -> dict[str, t.Callable[..., t.Any]]:
+        return {"vdpa_common_features": vdpa_common_features}

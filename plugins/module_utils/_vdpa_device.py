@@ -1,0 +1,453 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+# Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Do not use this from other collections or standalone plugins/modules!
+
+"""vDPA devices as a host should have them: what is wanted, what is to be done, and doing it.
+
+A vDPA device is provisioned when it is created, in one step, and its attributes stay as they are. So it is created or
+deleted, and one that exists with other attributes is left as it is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import re
+
+from ansible_collections.vfio.migration.plugins.module_utils import _vdpa
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor import Malformed, shown
+from ansible_collections.vfio.migration.plugins.module_utils._device import Problem, displayable
+from ansible_collections.vfio.migration.plugins.module_utils._failure import Failure, held
+from ansible_collections.vfio.migration.plugins.module_utils._journal import Change
+from ansible_collections.vfio.migration.plugins.module_utils._kernel_log import KernelLog
+from ansible_collections.vfio.migration.plugins.module_utils._mdev import (
+    ABSENT,
+    CREATED,
+    PRESENT,
+    REMOVED,
+    UNCHANGED,
+)
+from ansible_collections.vfio.migration.plugins.module_utils._transaction import (
+    InUse,
+    Irreversible,
+    Transaction,
+)
+from ansible_collections.vfio.migration.plugins.module_utils._vdpa_tool import VdpaError
+from ansible_collections.vfio.migration.plugins.module_utils._virtio import (
+    NET,
+    feature_mask,
+    feature_names,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # pragma: no cover
+    import typing as t
+
+    from ansible_collections.vfio.migration.plugins.module_utils._holders import Holders
+    from ansible_collections.vfio.migration.plugins.module_utils._journal import Journal
+    from ansible_collections.vfio.migration.plugins.module_utils._sysfs import Sysfs
+    from ansible_collections.vfio.migration.plugins.module_utils._vdpa import (
+        Bus,
+        ManagementDevice,
+        VdpaDevice,
+    )
+    from ansible_collections.vfio.migration.plugins.module_utils._vdpa_tool import VdpaTool
+
+    _Named = t.TypeVar("_Named", VdpaDevice, ManagementDevice)
+
+# Names are a host's, so one call at a time works on all of its vDPA devices.
+LOCK = "vdpa"
+
+# A name that the kernel can have for a device, and that no tool takes for an option or a path.
+_NAME = r"[A-Za-z0-9_][A-Za-z0-9_.:-]{0,99}"
+_DEVICE_NAME = re.compile(_NAME + r"\Z")
+_MANAGEMENT_DEVICE_NAME = re.compile(rf"(?:{_NAME}/)?{_NAME}\Z")
+_MAC = re.compile(r"[0-9a-f]{2}(?::[0-9a-f]{2}){5}\Z")
+# The kernel's own limits, drivers/vdpa/vdpa.c and include/uapi/linux/virtio_net.h.
+_RANGES = {"mtu": (68, 65535), "max_vqp": (1, 32768)}
+
+
+class Wanted:
+    """A device as the user wants it; what is ``None`` may be as it likes. ``device_features`` are names and numbers."""
+
+    def __init__(
+        self,
+        name: str,
+        mgmtdev: str | None,
+        mac: str | None,
+        mtu: int | None,
+        max_vqp: int | None,
+        device_features: list[str] | None,
+    ) -> None:
+        self.name = name
+        self.mgmtdev = mgmtdev
+        self.mac = mac
+        self.mtu = mtu
+        self.max_vqp = max_vqp
+        self.device_features = device_features
+
+    def attributes(self, device_class: str | None) -> dict[str, str]:
+        """What is stated, as the tool takes it; ``device_class`` says whose the features are. Raises ``Failure``."""
+        mask = self._mask(device_class)
+        values = (
+            ("mac", self.mac),
+            ("mtu", self.mtu),
+            ("max_vqp", self.max_vqp),
+            ("device_features", None if mask is None else hex(mask)),
+        )
+        return {name: str(value) for name, value in values if value is not None}
+
+    def _mask(self, device_class: str | None) -> int | None:
+        if self.device_features is None:
+            return None
+        try:
+            return feature_mask(self.device_features, device_class)
+        except ValueError as error:
+            raise Failure(
+                "validate",
+                f"device_features has {shown(str(error))}; expected names of features of class {device_class}"
+                " as in the facts, bit_<0 to 63>, or a mask of 64 bits",
+                self.name,
+            ) from None
+
+
+class Action:
+    """What is to be done for one device.
+
+    ``device`` is the one that exists, ``device_class`` its class or that of the one to be created, and ``attributes``
+    those to create it with; each may be ``None``.
+    """
+
+    def __init__(self, wanted: Wanted, action: str, device: VdpaDevice | None = None) -> None:
+        self.wanted = wanted
+        self.action = action
+        self.device = device
+        self.device_class = device.device_class if device else None
+        self.attributes: dict[str, str] = {}
+
+    @property
+    def changes(self) -> bool:
+        return self.action != UNCHANGED
+
+    def before(self) -> dict[str, t.Any]:
+        """The device before, for the diff; empty where there is none."""
+        return _state(self.device.parent, self.device.attributes()) if self.device else {}
+
+    def after(self) -> dict[str, t.Any]:
+        """The device afterwards, for the diff; empty where there is none."""
+        if self.action != CREATED:
+            return {} if self.action == REMOVED else self.before()
+        return _state(self.wanted.mgmtdev, _listed(self.attributes))
+
+
+def diff(actions: t.Iterable[Action]) -> dict[str, dict[str, t.Any]]:
+    """``before`` and ``after`` of the devices that change, by name."""
+    changing = [action for action in actions if action.changes]
+    return {
+        "before": {action.wanted.name: action.before() for action in changing},
+        "after": {action.wanted.name: action.after() for action in changing},
+    }
+
+
+def validate(devices: t.Iterable[t.Mapping[str, t.Any]], state: str) -> list[Wanted]:
+    """The devices of the user's list, in order; raises ``Failure`` where one is not what it should be."""
+    wanted = []
+    seen = set()
+    for device in devices:
+        each = Wanted(
+            device["name"],
+            device["mgmtdev"],
+            None if device["mac"] is None else device["mac"].lower(),
+            device["mtu"],
+            device["max_vqp"],
+            device["device_features"],
+        )
+        try:
+            _check(each, state)
+        except Malformed as malformed:
+            raise Failure("validate", str(malformed), displayable(each.name)) from None
+        if each.name in seen:
+            raise Failure("validate", "it is in the list of devices twice", each.name)
+        seen.add(each.name)
+        wanted.append(each)
+    return wanted
+
+
+def _check(wanted: Wanted, state: str) -> None:
+    if not _DEVICE_NAME.match(wanted.name):
+        raise Malformed(
+            f"{shown(wanted.name)} is not the name of a device; expected at most 100 letters, digits, '_', '.', ':'"
+            " and '-', the first no '.', ':' or '-'"
+        )
+    if wanted.mgmtdev is None:
+        if state == PRESENT:
+            raise Malformed("'mgmtdev' is missing; it is needed to create it")
+    elif not _MANAGEMENT_DEVICE_NAME.match(wanted.mgmtdev):
+        raise Malformed(
+            f"{shown(wanted.mgmtdev)} is not the name of a management device; expected 'bus/device' or 'device'"
+        )
+    if wanted.mac is not None and not _MAC.match(wanted.mac):
+        raise Malformed(
+            f"{shown(wanted.mac)} is no MAC address; expected 6 times 2 hex digits with ':' between them, quoted in"
+            " YAML"
+        )
+    for name, value in (("mtu", wanted.mtu), ("max_vqp", wanted.max_vqp)):
+        least, most = _RANGES[name]
+        if value is not None and not least <= value <= most:
+            raise Malformed(f"'{name}' is {value}; expected {least} to {most}")
+
+
+class Host:
+    """The vDPA devices of a host; ``ask`` and ``scan_holders`` tell how they are now."""
+
+    def __init__(
+        self,
+        sysfs: Sysfs,
+        ask: t.Callable[[Sysfs], Bus],
+        scan_holders: t.Callable[[], Holders],
+    ) -> None:
+        self._sysfs = sysfs
+        self._ask = ask
+        self._scan_holders = scan_holders
+
+    def ask(self) -> Bus:
+        """Raises ``Problem``."""
+        return self._ask(self._sysfs)
+
+    def check_free(self, name: str, ours: bool = False) -> None:
+        """Raises ``InUse`` where the device ``name`` is held, and ``Problem`` where it may be and this call made it not."""
+        path = self._sysfs.path(_vdpa.VDPA_DEVICES, name)
+        driver = _vdpa.driver(self._sysfs, name)
+        if driver not in (None, _vdpa.USER_SPACE_DRIVER):
+            raise InUse(path, f"the host itself uses it, with driver {driver}; unbind that first")
+        # To delete a device that is held blocks, and cannot be interrupted, until it is let go.
+        nodes = _vdpa.device_nodes(self._sysfs, name)
+        holder = self._scan_holders().of(nodes) if nodes else None
+        if holder is not None and holder["pid"] is not None:
+            raise InUse(path, held(holder))
+        if holder is not None and not ours:
+            raise Problem(path, held(holder))
+
+    def predicted(self, action: Action) -> dict[str, t.Any]:
+        """The device as it will be: the result in check mode."""
+        return self.result(action, None if action.changes else action.device)
+
+    def result(self, action: Action, device: VdpaDevice | None) -> dict[str, t.Any]:
+        """What the module returns of one device, which is ``device`` now."""
+        found: dict[str, t.Any] = {
+            "name": action.wanted.name,
+            "action": action.action,
+            "mgmtdev": action.device.parent if action.device else action.wanted.mgmtdev,
+            "type": action.device_class,
+            "attributes": _listed(action.attributes),
+            "driver": None,
+            "node": None,
+            "self": None,
+        }
+        if device is not None:
+            nodes = _vdpa.device_nodes(self._sysfs, device.name)
+            found.update(
+                mgmtdev=device.parent,
+                type=device.device_class,
+                attributes=device.attributes(),
+                driver=_vdpa.driver(self._sysfs, device.name),
+                node=nodes[0] if nodes else None,
+            )
+            with contextlib.suppress(Malformed):
+                found["self"] = device.descriptor()["self"]
+        return found
+
+
+class Planner:
+    """Compares what is wanted with what there is."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+
+    def plan(self, wanted: t.Iterable[Wanted], state: str) -> list[Action]:
+        """What is to be done, in order; raises ``Failure`` where it cannot be done."""
+        try:
+            bus = self._host.ask()
+        except Problem as problem:
+            raise Failure("inspect", str(problem)) from None
+        actions = [_action(each, state, bus) for each in wanted]
+        for action in actions:
+            if action.action == REMOVED:
+                try:
+                    self._host.check_free(action.wanted.name)
+                except Problem as problem:
+                    raise Failure("inspect", problem.problem, action.wanted.name) from None
+        return actions
+
+
+def _action(wanted: Wanted, state: str, bus: Bus) -> Action:
+    device = _named(bus.devices, wanted.name)
+    if device is not None:
+        _check_existing(wanted, state, device)
+        return Action(wanted, REMOVED if state == ABSENT else UNCHANGED, device)
+    if state == ABSENT:
+        return Action(wanted, UNCHANGED)
+    management_device = _named(bus.management_devices, wanted.mgmtdev)
+    if management_device is None:
+        names = ", ".join(sorted(each.name for each in bus.management_devices))
+        raise Failure(
+            "inspect",
+            f"there is no management device {wanted.mgmtdev}; the host has {names or 'none'}",
+            wanted.name,
+        )
+    action = Action(wanted, CREATED)
+    action.device_class = management_device.device_class
+    action.attributes = wanted.attributes(management_device.device_class)
+    _check_offer(action, management_device)
+    return action
+
+
+def _check_existing(wanted: Wanted, state: str, device: VdpaDevice) -> None:
+    stated = {} if wanted.mgmtdev is None else {"mgmtdev": wanted.mgmtdev}
+    if state == PRESENT:
+        stated.update(wanted.attributes(device.device_class))
+    different = _different(stated, device)
+    if different:
+        raise Failure("inspect", f"it exists with {different}; it is left as it is", wanted.name)
+
+
+def _different(stated: t.Mapping[str, str], device: VdpaDevice) -> str | None:
+    """What of ``stated`` the device has otherwise, for people; ``None`` where it is as stated."""
+    actual = {each["name"]: each["value"] for each in device.attributes()}
+    actual["mgmtdev"] = device.parent
+    if device.device_class == NET:
+        # The kernel tells the number only where there can be several.
+        actual.setdefault("max_vqp", "1")
+    different = [
+        f"{name} {actual.get(name, 'unknown')}, not {value}"
+        for name, value in stated.items()
+        if actual.get(name) != value
+    ]
+    return "; ".join(different) or None
+
+
+def _check_offer(action: Action, management_device: ManagementDevice) -> None:
+    wanted, offered = action.wanted, management_device.features
+    asked = int(action.attributes.get("device_features", "0"), 16)
+    if offered is not None and asked & ~offered:
+        lacking, there = (
+            ", ".join(feature_names(mask, action.device_class)) or "none"
+            for mask in (asked & ~offered, offered)
+        )
+        raise Failure(
+            "inspect",
+            f"{management_device.name} does not offer {lacking}; it offers {there}",
+            wanted.name,
+        )
+    queues, most = 2 * (wanted.max_vqp or 0), management_device.max_vqs
+    if most is not None and queues > most:
+        raise Failure(
+            "inspect",
+            f"max_vqp {wanted.max_vqp} needs {queues} virtqueues; {management_device.name} has {most}",
+            wanted.name,
+        )
+
+
+class VdpaTransaction(Transaction):
+    """One call's changes of vDPA devices; there is one lock for all of a host."""
+
+    def __init__(
+        self,
+        host: Host,
+        tool: VdpaTool,
+        journal: Journal,
+        timeout: float,
+        interrupted: t.Callable[[], str | None],
+    ) -> None:
+        super().__init__(journal, timeout, interrupted)
+        self._host = host
+        self._tool = tool
+
+    def run(
+        self, planner: Planner, wanted: t.Sequence[Wanted], state: str
+    ) -> tuple[list[Action], list[dict[str, t.Any]]]:
+        """Plans and does what there is to do, while no other call is at work; the result of each."""
+        self.lock(lambda: [LOCK])
+        return self._carry_out(functools.partial(self._plan_and_apply, planner, wanted, state))
+
+    def _plan_and_apply(
+        self, planner: Planner, wanted: t.Sequence[Wanted], state: str
+    ) -> tuple[list[Action], list[dict[str, t.Any]]]:
+        actions = planner.plan(wanted, state)
+        return actions, [self._apply(action) for action in actions]
+
+    def _apply(self, action: Action) -> dict[str, t.Any]:
+        self._device = action.wanted.name
+        if action.action == CREATED:
+            self._create(action)
+            self._step = "verify"
+            return self._host.result(action, self._created(action))
+        if action.action == REMOVED:
+            self._enter("remove")
+            self._host.check_free(self._device)
+            self._delete(self._device)
+            self._done.append(Change(LOCK, self._device, REMOVED))
+            return self._host.result(action, None)
+        return self._host.result(action, action.device)
+
+    def _create(self, action: Action) -> None:
+        self._enter("create")
+        wanted = action.wanted
+        add = functools.partial(
+            self._tool.add,
+            wanted.name,
+            wanted.mgmtdev or "",
+            action.attributes.items(),
+            action.device_class,
+        )
+        change = Change(LOCK, wanted.name, CREATED, [wanted.mgmtdev, action.attributes])
+        self._call(functools.partial(self._do, change, add))
+
+    def _created(self, action: Action) -> VdpaDevice:
+        device = _named(self._host.ask().devices, action.wanted.name)
+        if device is None:
+            raise self._failure("it was created, but is not there")
+        different = _different(action.attributes, device)
+        if different:
+            raise self._failure(f"it was created, but has {different}")
+        return device
+
+    def _delete(self, name: str) -> None:
+        self._call(functools.partial(self._tool.delete, name))
+
+    def _call(self, change: t.Callable[[], None]) -> None:
+        with KernelLog(live=True) as log:
+            try:
+                change()
+            except VdpaError as error:
+                kernels = error if error.errno else None
+                raise self._failure(error.said, kernels, error.hint, log.lines()) from None
+
+    def _undo_change(self, change: Change, recovering: bool) -> bool:
+        if change.undo is None:
+            raise Irreversible("it cannot be undone")
+        self._device = change.device
+        device = _named(self._host.ask().devices, change.device)
+        mgmtdev, attributes = change.undo
+        # What another one has made of the name since is not ours.
+        stated = {"mgmtdev": mgmtdev, **(attributes if recovering else {})}
+        if device is None or _different(stated, device):
+            return False
+        self._host.check_free(change.device, ours=not recovering)
+        self._delete(change.device)
+        return True
+
+
+def _named(devices: t.Iterable[_Named], name: str | None) -> _Named | None:
+    return next((each for each in devices if each.name == name), None)
+
+
+def _state(mgmtdev: str | None, attributes: list[dict[str, str]]) -> dict[str, t.Any]:
+    return {"mgmtdev": mgmtdev, "attributes": attributes}
+
+
+def _listed(attributes: t.Mapping[str, str]) -> list[dict[str, str]]:
+    return [{"name": name, "value": value} for name, value in attributes.items()]

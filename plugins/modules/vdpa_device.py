@@ -1,0 +1,380 @@
+#!/usr/bin/python
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: vdpa_device
+short_description: Create and delete vDPA devices
+version_added: 0.1.0
+description:
+  - Creates vDPA devices on management devices, with the MAC address, MTU, queue pairs and virtio features that they are to have, and
+    verifies what came of it; or deletes them.
+  - A guest can be migrated to a device of another host if that one offers the features the guest uses and has the same configuration.
+    The filter P(vfio.migration.vdpa_common_features#filter) tells which features all hosts of a group can offer.
+  - One call takes a host's whole list and is a transaction. Everything is checked before anything is touched. If a device then
+    cannot be created, deleted or verified, the devices that the call created before are deleted again in reverse order, and the
+    error says which device failed at which step, why, and what could not be undone. The same happens if the call is stopped with a
+    signal.
+  - If the call is killed instead, the next call of the module on the host, for whatever devices, first undoes what was left half
+    done; so does this one with what an earlier call left.
+  - What a device is provisioned with cannot be changed afterwards. A device that exists with other attributes, or on another
+    management device, is an error; it is never replaced.
+author:
+  - vfio.migration contributors (@vfio-migration)
+requirements:
+  - vdpa, of iproute2 6.1 or newer, except in check mode
+  - Linux 6.2 or newer, for O(devices[].device_features)
+notes:
+  - Needs root rights, except in check mode with O(state=present).
+  - A device that a process holds is not deleted, nor is one of which that cannot be told, as in a container, or one that the host
+    itself uses as its own network or block device, with the driver C(virtio_vdpa).
+  - A guest can have a device only if it is bound to the driver C(vhost_vdpa). It is if that is the one that is loaded.
+  - One call at a time works on the vDPA devices of a host; others wait for it, for at most O(timeout) seconds. The lock, and what is
+    to be undone if the call is killed, are in C(/run/vfio.migration/vdpa).
+  - vDPA devices are gone after a reboot of the host.
+  - A deletion cannot be undone. If one of several devices cannot be deleted, those deleted before are listed under RV(left).
+extends_documentation_fragment:
+  - vfio.migration._attributes
+  - vfio.migration._attributes.actiongroup_vfio
+attributes:
+  check_mode:
+    support: full
+    details:
+      - What a call that was killed left half done is not undone, and a warning says so.
+  diff_mode:
+    support: full
+  idempotent:
+    support: full
+options:
+  devices:
+    description:
+      - The vDPA devices, in the order in which they are created.
+      - With O(state=absent), a device on another O(devices[].mgmtdev) is an error, and the other suboptions are not used.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      name:
+        description: The name of the device.
+        type: str
+        required: true
+      mgmtdev:
+        description:
+          - The management device, as in C(vdpa mgmtdev show) and the RV(vfio.migration.vfio_migration_facts#module:ansible_facts)
+            under C(parents).
+          - Needed with O(state=present).
+        type: str
+      mac:
+        description: The MAC address. If left out, the management device decides, as it does of the following.
+        type: str
+      mtu:
+        description: The MTU that the guest is told, V(68) to V(65535).
+        type: int
+      max_vqp:
+        description: How many pairs of queues the device has at most.
+        type: int
+      device_features:
+        description:
+          - The virtio features that the device offers.
+          - Each is a name, such as V(MAC) or V(RING_PACKED), V(bit_40) for what has no name, or a mask of several such as V(0x300020028).
+        type: list
+        elements: str
+  state:
+    description: Whether the devices should exist.
+    type: str
+    choices:
+      - present
+      - absent
+    default: present
+  timeout:
+    description: How many seconds to wait for other calls that work on vDPA devices of the host.
+    type: int
+    default: 10
+seealso:
+  - module: vfio.migration.vfio_migration_facts
+  - plugin: vfio.migration.vdpa_common_features
+    plugin_type: filter
+"""
+
+EXAMPLES = r"""
+- name: Create a device that can take the place of one on another host
+  vfio.migration.vdpa_device:
+    devices:
+      - name: vdpa0
+        mgmtdev: pci/0000:65:00.2
+        mac: "52:54:00:12:34:56"
+        mtu: 9000
+        max_vqp: 4
+        device_features: "{{ (hostvars | vfio.migration.vdpa_common_features(hosts=groups['hypervisors'])).mask }}"
+
+- name: Create a device with the features that are named
+  vfio.migration.vdpa_device:
+    devices:
+      - name: vdpa1
+        mgmtdev: pci/0000:65:00.3
+        device_features:
+          - VERSION_1
+          - ACCESS_PLATFORM
+          - MAC
+          - MTU
+          - bit_40
+
+- name: Delete a device
+  vfio.migration.vdpa_device:
+    devices:
+      - name: vdpa0
+    state: absent
+"""
+
+RETURN = r"""
+devices:
+  description: The devices, in the order of O(devices). In check mode, as they would be.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: The name of the device.
+      type: str
+      returned: success
+      sample: vdpa0
+    action:
+      description: What was done, one of V(created), V(unchanged) and V(removed).
+      type: str
+      returned: success
+      sample: created
+    mgmtdev:
+      description: Its management device, V(null) if there is no device and none was given.
+      type: str
+      returned: success
+      sample: pci/0000:65:00.2
+    type:
+      description: Its class, V(null) if there is no device, or where one is to be created that may be of several.
+      type: str
+      returned: success
+      sample: net
+    attributes:
+      description: What it is provisioned with, as far as the kernel tells.
+      type: list
+      elements: dict
+      returned: success
+      contains:
+        name:
+          description: One of V(mac), V(mtu), V(max_vqp) and V(device_features).
+          type: str
+          returned: success
+          sample: device_features
+        value:
+          description: The attribute's value. Features are a mask.
+          type: str
+          returned: success
+          sample: "0x300020028"
+    driver:
+      description: The driver that it is bound to, V(null) if it is bound to none or there is no device.
+      type: str
+      returned: success
+      sample: vhost_vdpa
+    node:
+      description: The device node through which a guest can have it, V(null) if there is none.
+      type: str
+      returned: success
+      sample: /dev/vhost-vdpa-0
+    self:
+      description: The device's own attribute set, as its descriptor states it; V(null) if there is no device or descriptor.
+      type: dict
+      returned: success
+      sample:
+        device_api: vhost-vdpa
+        feature_MAC: offered
+        feature_VERSION_1: offered
+        mac: "52:54:00:12:34:56"
+        max_vq_size: "256"
+        software_version: "1.0"
+        type: net
+recovered:
+  description: What an earlier call that was killed had left half done, and this one undid, in the order of undoing.
+  returned: always, except in check mode
+  type: list
+  elements: dict
+  contains:
+    device:
+      description: The name of the device.
+      type: str
+      returned: always
+      sample: vdpa0
+    change:
+      description: What had been done, which is V(created).
+      type: str
+      returned: always
+      sample: created
+step:
+  description:
+    - The step that failed, one of V(validate), V(recover), V(lock), V(inspect), V(create), V(verify) and V(remove).
+    - Up to V(inspect), nothing was touched but what is in RV(recovered).
+  returned: failure
+  type: str
+  sample: create
+device:
+  description: The name of the device that it failed for, V(null) if it was none in particular.
+  returned: failure
+  type: str
+  sample: vdpa0
+errno:
+  description: The name of the kernel's error, V(null) if it was none.
+  returned: failure
+  type: str
+  sample: ENOSPC
+hint:
+  description: The likely cause or what to do about it, V(null) if there is none to give.
+  returned: failure
+  type: str
+  sample: the management device has no room for another device
+kernel_log:
+  description: What the kernel logged while it refused, its last lines; empty where nothing was logged or the log may not be read.
+  returned: failure
+  type: list
+  elements: str
+  sample: ["mlx5_core 0000:65:00.2: failed to create the device"]
+undone:
+  description: What the call had done and undid again, in the order of undoing.
+  returned: failure
+  type: list
+  elements: dict
+  contains:
+    device:
+      description: The name of the device.
+      type: str
+      returned: failure
+      sample: vdpa0
+    change:
+      description: What had been done, which is V(created).
+      type: str
+      returned: failure
+      sample: created
+left:
+  description: What the call had done and could not undo; empty if the host is as it was before.
+  returned: failure
+  type: list
+  elements: dict
+  contains:
+    device:
+      description: The name of the device.
+      type: str
+      returned: failure
+      sample: vdpa0
+    change:
+      description: What was done, V(created) or V(removed).
+      type: str
+      returned: failure
+      sample: created
+    problem:
+      description: Why it was not undone.
+      type: str
+      returned: failure
+      sample: process 4711 (vm-17) holds it; stop that first
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.vfio.migration.plugins.module_utils import (
+    _holders,
+    _journal,
+    _vdpa,
+)
+from ansible_collections.vfio.migration.plugins.module_utils._call import (
+    Interruption,
+    fail,
+    warn,
+    warn_of_abandoned,
+)
+from ansible_collections.vfio.migration.plugins.module_utils._failure import Failure
+from ansible_collections.vfio.migration.plugins.module_utils._mdev import ABSENT, PRESENT
+from ansible_collections.vfio.migration.plugins.module_utils._sysfs import Sysfs
+from ansible_collections.vfio.migration.plugins.module_utils._vdpa_device import (
+    Host,
+    Planner,
+    VdpaTransaction,
+    diff,
+    validate,
+)
+from ansible_collections.vfio.migration.plugins.module_utils._vdpa_tool import VdpaTool
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # pragma: no cover
+    import typing as t
+
+
+def run(module: AnsibleModule) -> dict[str, t.Any]:
+    """What the module is to do; returns its result or raises ``Failure``."""
+    params = module.params
+    wanted, state = validate(params["devices"], params["state"]), params["state"]
+    sysfs = Sysfs("/sys")
+    host = Host(sysfs, _vdpa.ask, _holders.scan)
+    planner = Planner(host)
+    result: dict[str, t.Any] = {}
+    with _journal.Journal(_journal.place(sysfs, "vdpa")) as journal:
+        if module.check_mode:
+            warn_of_abandoned(module, journal)
+            actions = planner.plan(wanted, state)
+            result["devices"] = [host.predicted(action) for action in actions]
+        else:
+            transaction = VdpaTransaction(
+                host, _tool(module, journal), journal, params["timeout"], Interruption().name
+            )
+            try:
+                actions, result["devices"] = transaction.run(planner, wanted, state)
+            finally:
+                warn(module, transaction.warnings)
+            result["recovered"] = transaction.recovered
+    changes = any(action.changes for action in actions)
+    result["changed"] = changes or bool(result.get("recovered"))
+    if module._diff:
+        result["diff"] = diff(actions)
+    return result
+
+
+def _tool(module: AnsibleModule, journal: _journal.Journal) -> VdpaTool:
+    path = module.get_bin_path("vdpa")
+    if path is None:
+        raise Failure("validate", "the tool vdpa of iproute2 is not installed on the host")
+    module.run_command_environ_update = {"LANGUAGE": "C", "LC_ALL": "C"}
+    # If this process is killed, the tool still finishes what it does, and keeps the lock until then.
+    return VdpaTool(
+        lambda arguments: module.run_command([path, *arguments], pass_fds=journal.descriptors)
+    )
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "devices": {
+                "type": "list",
+                "elements": "dict",
+                "required": True,
+                "options": {
+                    "name": {"type": "str", "required": True},
+                    "mgmtdev": {"type": "str"},
+                    "mac": {"type": "str"},
+                    "mtu": {"type": "int"},
+                    "max_vqp": {"type": "int"},
+                    "device_features": {"type": "list", "elements": "str"},
+                },
+            },
+            "state": {"type": "str", "choices": [PRESENT, ABSENT], "default": PRESENT},
+            "timeout": {"type": "int", "default": 10},
+        },
+        supports_check_mode=True,
+    )
+    try:
+        result = run(module)
+    except Failure as failure:
+        # No patterns are asked of a device here.
+        del failure.details["reasons"]
+        fail(module, failure)
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()
