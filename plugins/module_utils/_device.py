@@ -319,8 +319,21 @@ class PciDevice(Device):
     place = PCI_DEVICES
 
     @property
+    def inode(self) -> int:
+        """What tells the device from another one that had its address."""
+        return self.directory.inode()
+
+    @property
     def physical_function(self) -> str | None:
         return self.link("physfn")
+
+    @property
+    def is_assignable(self) -> bool:
+        """Whether it is bound to a VFIO driver."""
+        driver = self.link("driver")
+        return driver is not None and (
+            is_vfio_driver_name(driver) or bool(self.character_devices())
+        )
 
     @property
     def signature(self) -> str:
@@ -339,6 +352,11 @@ class PciDevice(Device):
             pci_id(self.directory, self.entries),
             self.link("driver"),
         )
+
+
+def is_vfio_driver_name(driver: str) -> bool:
+    """Whether a driver is for VFIO by its name, which must do before Linux 6.0, where devices have no ``vfio-dev``."""
+    return driver.endswith(("vfio-pci", "vfio_pci"))
 
 
 def is_attribute_name(name: str) -> bool:
