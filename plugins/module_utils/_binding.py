@@ -20,8 +20,6 @@ from ansible_collections.vfio.migration.plugins.module_utils._device import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # pragma: no cover
-    import typing as t
-
     from ansible_collections.vfio.migration.plugins.module_utils._device import PciDevice
     from ansible_collections.vfio.migration.plugins.module_utils._sysfs import Sysfs
 

@@ -13,6 +13,7 @@ are ``[name, value]`` pairs. Records lie below ``/run``, as what they are about 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 
@@ -55,10 +56,8 @@ class Records:
         os.replace(path + ".new", path)
 
     def remove(self, address: str) -> None:
-        try:
+        with contextlib.suppress(FileNotFoundError):
             os.unlink(self._path(address))
-        except FileNotFoundError:
-            pass
 
     def _path(self, address: str) -> str:
         return f"{self._directory}/{address}.json"

@@ -15,8 +15,8 @@ from ansible_collections.vfio.migration.plugins.module_utils._device import (
     MDEV_DEVICES,
     ProblemsAt,
 )
+from ansible_collections.vfio.migration.plugins.module_utils._failure import held
 from ansible_collections.vfio.migration.plugins.module_utils._holders import nodes
-from ansible_collections.vfio.migration.plugins.module_utils._mdev import held
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # pragma: no cover
