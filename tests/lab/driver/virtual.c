@@ -75,7 +75,7 @@ static int virtual_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	struct virtual_function *function;
 	int ret;
 
-	ret = sample_fault_create();
+	ret = sample_fault_create(&pdev->dev);
 	if (ret)
 		return ret;
 	function = vfio_alloc_device(virtual_function, core.vdev, &pdev->dev, &virtual_ops);
