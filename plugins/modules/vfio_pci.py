@@ -414,7 +414,7 @@ class Modprobe:
         """What went wrong."""
         if self._path is None:
             return "there is no modprobe"
-        status, _output, error = self._module.run_command([self._path, "--quiet", *arguments])
+        status, _output, error = self._module.run_command([self._path, *arguments])
         return None if status == 0 else error.strip() or f"exit status {status}"
 
 

@@ -265,11 +265,13 @@ def kill(kernel: PciKernel, number: int, *arguments: t.Any, **others: t.Any) -> 
     """Applies in a process that ends right before its write ``number``, if it comes to that."""
     child = os.fork()
     if child == 0:
-        kernel.writes.clear()
-        kernel.beforehand = lambda: len(kernel.writes) + 1 == number and os._exit(9)
-        apply(kernel, *arguments, **others)
-        os._exit(0)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+        try:
+            kernel.writes.clear()
+            kernel.beforehand = lambda: len(kernel.writes) + 1 == number and os._exit(9)
+            apply(kernel, *arguments, **others)
+        finally:
+            os._exit(1)
+    assert os.WEXITSTATUS(os.waitpid(child, 0)[1]) == 9
 
 
 @pytest.mark.parametrize("number", range(1, 7))
