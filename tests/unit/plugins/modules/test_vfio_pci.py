@@ -7,6 +7,7 @@ import signal
 
 import pytest
 from ansible_collections.vfio.migration.plugins.module_utils import _holders
+from ansible_collections.vfio.migration.plugins.module_utils._failure import Failure
 from ansible_collections.vfio.migration.plugins.modules import vfio_pci
 from ansible_collections.vfio.migration.tests.unit.pci_trees import (
     BRIDGE,
@@ -139,7 +140,7 @@ def test_only_vfio_drivers_are_loaded():
     assert modprobe.can_load("vfio-pci")
     assert not modprobe.can_load("usb_storage")
     assert not modprobe.can_load("mlx5_vfio_pci")
-    with pytest.raises(vfio_pci.Failure, match="cannot load the driver igbvf: no such module"):
+    with pytest.raises(Failure, match="cannot load the driver igbvf: no such module"):
         modprobe.load("igbvf")
     assert not vfio_pci.Modprobe(Module("vfio-pci"), live=False).can_load("vfio-pci")
 
