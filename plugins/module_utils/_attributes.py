@@ -37,6 +37,35 @@ _INTEGER = re.compile(r"[+-]?(?:0[xX][0-9a-fA-F]+|[0-9]+)\Z")
 _MAX_LISTED = 12
 
 
+def validated(
+    device: t.Mapping[str, t.Any], name_of_device: str
+) -> tuple[list[tuple[str, str]], list[dict[str, str]] | None]:
+    """The ``attributes`` and ``accept`` of a device in the user's list; raises ``Failure``."""
+    attributes = [(each["name"], each["value"].strip()) for each in device["attributes"] or []]
+    try:
+        for name, value in attributes:
+            if not is_attribute_name(name):
+                raise Malformed(
+                    f"{shown(name)} is not the name of an attribute that may be written; expected 'name' or"
+                    " 'group/name' of letters, digits, '_', '.' and '-', and none of the kernel's own"
+                )
+            _descriptor.check_value(name, value)
+        return attributes, _accepted(device["accept"])
+    except Malformed as malformed:
+        raise Failure("validate", str(malformed), name_of_device) from None
+
+
+def _accepted(sets: list[dict[str, t.Any]] | None) -> list[dict[str, str]] | None:
+    if sets is None:
+        return None
+    if not sets:
+        raise Malformed("'accept' has no set, so no device matches; leave it out for no check")
+    _descriptor.check_count(sets)
+    return [
+        _descriptor.normalise((name, str(value)) for name, value in each.items()) for each in sets
+    ]
+
+
 class Write:
     """A value to be written to an attribute, and the attribute and value that undo it."""
 
@@ -177,6 +206,7 @@ def _reason(reason: t.Mapping[str, t.Any]) -> str:
 
 
 def listed(names: t.Iterable[str]) -> str:
+    """What there is, for a message about what there is not."""
     every = list(names)
     if not every:
         return "there is none"
@@ -186,32 +216,3 @@ def listed(names: t.Iterable[str]) -> str:
 
 def _integer(text: str) -> int:
     return int(text, 16 if "x" in text.lower() else 10)
-
-
-def validated(
-    device: t.Mapping[str, t.Any], name_of_device: str
-) -> tuple[list[tuple[str, str]], list[dict[str, str]] | None]:
-    """The ``attributes`` and ``accept`` of a device in the user's list; raises ``Failure``."""
-    attributes = [(each["name"], each["value"].strip()) for each in device["attributes"] or []]
-    try:
-        for name, value in attributes:
-            if not is_attribute_name(name):
-                raise Malformed(
-                    f"{shown(name)} is not the name of an attribute that may be written; expected 'name' or"
-                    " 'group/name' of letters, digits, '_', '.' and '-', and none of the kernel's own"
-                )
-            _descriptor.check_value(name, value)
-        return attributes, _accepted(device["accept"])
-    except Malformed as malformed:
-        raise Failure("validate", str(malformed), name_of_device) from None
-
-
-def _accepted(sets: list[dict[str, t.Any]] | None) -> list[dict[str, str]] | None:
-    if sets is None:
-        return None
-    if not sets:
-        raise Malformed("'accept' has no set, so no device matches; leave it out for no check")
-    _descriptor.check_count(sets)
-    return [
-        _descriptor.normalise((name, str(value)) for name, value in each.items()) for each in sets
-    ]
