@@ -7,7 +7,7 @@
 
 """Mediated devices as a host should have them: what is wanted, what there is, and what is to be done.
 
-Compares and checks; changes nothing. ``_transaction`` carries the plan out.
+Compares and checks; changes nothing. ``_mdev_transaction`` carries the plan out.
 """
 
 from __future__ import annotations
