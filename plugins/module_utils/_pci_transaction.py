@@ -43,6 +43,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:  # pragma: no cover
     import typing as t
 
+    from ansible_collections.vfio.migration.plugins.module_utils._attributes import Write
     from ansible_collections.vfio.migration.plugins.module_utils._holders import Holders
     from ansible_collections.vfio.migration.plugins.module_utils._journal import Journal
     from ansible_collections.vfio.migration.plugins.module_utils._pci import (
@@ -183,14 +184,9 @@ class PciTransaction(DeviceTransaction):
             self._enter("bind")
             with self._open(wanted.address) as device:
                 self._check_unused(device)
-                driver = device.link("driver")
-                if wanted.driver not in (None, driver):
-                    binding = Binding.of(device)
-                    former = {"driver": binding.driver, "driver_override": binding.override}
-                    self._remember(device, former)
-            if wanted.driver not in (None, driver):
-                self._bind(wanted.address, Binding(wanted.driver, wanted.driver))
-                self._wait_until(functools.partial(self._unassignable, wanted.address))
+                bound = Binding.of(device)
+            if wanted.driver not in (None, bound.driver):
+                self._rebind(wanted.address, bound, wanted.driver)
             self._configure(wanted.address, wanted.attributes)
         with self._open(wanted.address) as device:
             self._check_written(device, wanted.attributes)
@@ -199,6 +195,12 @@ class PciTransaction(DeviceTransaction):
             verify(device.id, wanted.accept, descriptor, problems)
             own = descriptor["self"] if descriptor else None
             return action.result(device.link("driver"), attributes, own)
+
+    def _rebind(self, address: str, former: Binding, driver: str | None) -> None:
+        with self._open(address) as device:
+            self._remember(device, {"driver": former.driver, "driver_override": former.override})
+        self._bind(address, Binding(driver, driver))
+        self._wait_until(functools.partial(self._unassignable, address))
 
     def _unassignable(self, address: str) -> str | None:
         with self._open(address) as device:
@@ -210,16 +212,14 @@ class PciTransaction(DeviceTransaction):
         self._enter("attribute")
         with self._open(address) as device:
             needed = writes_in_turn(device, attributes)
-            if not needed:
-                return
-            self._remember(device, {"attributes": to_remember(device, needed)})
-            self._write_in_turn(device, attributes)
+            if needed:
+                self._remember(device, {"attributes": to_remember(device, needed)})
+                self._write_in_turn(device, needed)
 
-    def _write_in_turn(self, device: PciDevice, attributes: t.Sequence[tuple[str, str]]) -> None:
+    def _write_in_turn(self, device: PciDevice, needed: t.Sequence[Write]) -> None:
         modes = device.attribute_files()
         known = device.known()
         idle, idle_value = known.idle or ("", "")
-        needed = writes_in_turn(device, attributes)
         reset = False
         for index, write in enumerate(needed):
             self._enter("attribute")
@@ -232,15 +232,15 @@ class PciTransaction(DeviceTransaction):
                 undo = []
             if write.name == idle and write.value != idle_value and known.choices:
                 self._check_choice(device, known.choices, write.value)
-            change = Change(
-                lock_name(self._sysfs, device.id),
-                device.id,
-                f"{write.name}={write.value}",
-                [_WRITE, undo],
-            )
-            self._write(device, modes, write.name, write.value, change)
+            self._write(device, modes, write.name, write.value, self._writing(device, write, undo))
             if (write.name, write.value) == (idle, idle_value):
                 self._wait_until(functools.partial(_not_idle, device, idle, idle_value))
+
+    def _writing(
+        self, device: PciDevice, write: Write, undo: t.Sequence[tuple[str, str]]
+    ) -> Change:
+        name = lock_name(self._sysfs, device.id)
+        return Change(name, device.id, f"{write.name}={write.value}", [_WRITE, undo])
 
     def _check_choice(self, device: PciDevice, name: str, value: str) -> None:
         """Checks a value right before it is written: what others took of what they share is not to be had any more."""
@@ -259,7 +259,8 @@ class PciTransaction(DeviceTransaction):
             record = self._records.of(device)
             if action.changes:
                 self._check_unused(device)
-                self._write_in_turn(device, former_attributes(record, device))
+                former_values = former_attributes(record, device)
+                self._write_in_turn(device, writes_in_turn(device, former_values))
                 former = former_binding(record, Binding.of(device))
         if action.changes:
             self._bind(address, former)
