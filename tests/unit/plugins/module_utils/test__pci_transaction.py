@@ -28,6 +28,7 @@ from ansible_collections.vfio.migration.tests.unit.pci_trees import (
     FUNCTIONS,
     SECOND,
     THIRD,
+    TYPES,
     VARIANT,
     PciKernel,
     PciTree,
@@ -433,6 +434,36 @@ def test_a_type_that_a_sibling_leaves_no_room_for_is_refused_and_all_undone(gpu)
     assert f"{SECOND}/nvidia/creatable_vgpu_types has 1428, not '1429'" in str(failed)
     assert failed.details["undone"] == [{"device": FIRST, "change": f"{TYPE}=1428"}]
     assert state(gpu) == before
+
+
+def test_a_type_that_another_gave_is_given_back_with_its_parameters(gpu):
+    first = gpu.tree.device(FIRST)
+    (first / TYPE).write_text("1428\n")
+    (first / PARAMETERS).write_text("disable_vnc=1\n")
+    before = state(gpu)
+    apply(gpu, [device(FIRST, None, (TYPE, "1429"), (PARAMETERS, "disable_vnc=0"))])
+    gpu.tree.offer(TYPES)
+    apply(gpu, [device(FIRST, None)], state=ABSENT)
+    assert [(first / name).read_text() for name in (TYPE, PARAMETERS)] == [
+        "1428\n",
+        "disable_vnc=1\n",
+    ]
+    assert state(gpu)["noted"] == before["noted"]
+
+
+def test_the_former_parameters_are_not_written_to_another_type(gpu):
+    apply(gpu, [device(FIRST, None, (TYPE, "1428"), (PARAMETERS, "disable_vnc=1"))])
+    gpu.writes.clear()
+    wanted = device(FIRST, None, (TYPE, "1429"), (PARAMETERS, "disable_vnc=0"), accept=ACCEPT)
+    assert failure(gpu, [wanted]).details["step"] == "verify"
+    assert gpu.writes == [
+        (TYPE, "0"),
+        (TYPE, "1429"),
+        (PARAMETERS, "disable_vnc=0"),
+        (TYPE, "0"),
+        (TYPE, "1428"),
+        (PARAMETERS, "disable_vnc=1"),
+    ]
 
 
 @pytest.mark.parametrize("number", [1, 2, 3])
