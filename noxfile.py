@@ -160,14 +160,14 @@ def _obstacle_to_a_lab() -> str | None:
     """Return why this machine cannot run virtual hosts, if so."""
     if os.geteuid() != 0:
         return "that needs root"
-    if shutil.which("qemu-system-x86_64"):
+    if shutil.which("mmdebstrap"):
         return None
     if not shutil.which("apt-get"):
-        return "QEMU is not installed, and there is no apt-get to install it"
+        return "mmdebstrap is not installed, and there is no apt-get to install it"
     subprocess.run(["apt-get", "update"], capture_output=True, check=False)
-    install = ["apt-get", "install", "--simulate", "qemu-system-x86"]
+    install = ["apt-get", "install", "--simulate", "mmdebstrap"]
     if subprocess.run(install, capture_output=True, check=False).returncode != 0:
-        return "QEMU is not installed, and apt-get cannot install it"
+        return "mmdebstrap is not installed, and apt-get cannot install it"
     return None
 
 

@@ -95,7 +95,9 @@ _value:
           at most, all targets together, however the places are used; V(null) otherwise.
       type: dict
     hosts:
-      description: For each target host C(devices), exactly what M(vfio.migration.vfio_mdev) takes on that host.
+      description:
+        - For each target host C(devices), exactly what M(vfio.migration.vfio_mdev) takes on that host, and C(pci_devices),
+          exactly what M(vfio.migration.vfio_pci) takes.
       type: dict
     map:
       description: For each source host a dictionary of the source's id to the target's id.

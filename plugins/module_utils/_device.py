@@ -221,6 +221,11 @@ class Device:
         """The value of the attribute ``name`` or ``group/name``."""
         return _value(self.directory, name)
 
+    def text(self, name: str, limit: int) -> str:
+        """What the attribute ``name`` or ``group/name`` has in several lines, at most ``limit`` bytes."""
+        with ProblemsAt(self.directory.path(name)):
+            return _text(self.directory, name, limit)
+
     def attributes(self) -> tuple[list[dict[str, str]], list[Problem]]:
         """The configurable attributes, ``[{name, value}]``, and what was wrong with those that are missing there."""
         values = []
@@ -262,6 +267,10 @@ class Device:
     def _common(self) -> list[tuple[str, str]]:
         raise NotImplementedError
 
+    def known(self) -> _vendors.Driver:
+        """What is known of the driver that has made the device what it is."""
+        raise NotImplementedError
+
     def told(self, path: str) -> str | None:
         """The stripped text of the kernel's own file at ``path`` from here; ``None`` where there is none."""
         return _told(self._sysfs, self.place, self.id, path)
@@ -286,6 +295,9 @@ class MediatedDevice(Device):
         if self.parent not in self._parents:
             self._parents[self.parent] = Parent(self._sysfs, self.parent)
         return self._parents[self.parent]
+
+    def known(self) -> _vendors.Driver:
+        return _vendors.of(self.kind, self.parent_device().driver)
 
     def _find_parent(self) -> str:
         with ProblemsAt(self.path):
@@ -319,8 +331,24 @@ class PciDevice(Device):
     place = PCI_DEVICES
 
     @property
+    def inode(self) -> int:
+        """What tells the device from another one that had its address."""
+        return self.directory.inode()
+
+    def known(self) -> _vendors.Driver:
+        return _vendors.of(self.kind, self.link("driver"))
+
+    @property
     def physical_function(self) -> str | None:
         return self.link("physfn")
+
+    @property
+    def is_assignable(self) -> bool:
+        """Whether it is bound to a VFIO driver."""
+        driver = self.link("driver")
+        return driver is not None and (
+            is_vfio_driver_name(driver) or bool(self.character_devices())
+        )
 
     @property
     def signature(self) -> str:
@@ -339,6 +367,11 @@ class PciDevice(Device):
             pci_id(self.directory, self.entries),
             self.link("driver"),
         )
+
+
+def is_vfio_driver_name(driver: str) -> bool:
+    """Whether a driver is for VFIO by its name, which must do before Linux 6.0, where devices have no ``vfio-dev``."""
+    return driver.endswith(("vfio-pci", "vfio_pci"))
 
 
 def is_attribute_name(name: str) -> bool:

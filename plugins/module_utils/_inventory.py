@@ -25,6 +25,7 @@ from ansible_collections.vfio.migration.plugins.module_utils._device import (
     ProblemsAt,
     displayable,
     driver_name,
+    is_vfio_driver_name,
     numa_node,
     pci_id,
     read_descriptor,
@@ -162,10 +163,7 @@ class Inventory:
         return facts
 
     def _is_vfio_driver(self, name: str, driver: str) -> bool:
-        # Kernels before 6.0 show no vfio-dev; there the driver's name must do.
-        return driver.endswith(("vfio-pci", "vfio_pci")) or self._sysfs.exists(
-            PCI_DEVICES, name, "vfio-dev"
-        )
+        return is_vfio_driver_name(driver) or self._sysfs.exists(PCI_DEVICES, name, "vfio-dev")
 
     def _vdpa_bus(self) -> Bus:
         try:

@@ -7,20 +7,20 @@
 
 """Mediated devices as a host should have them: what is wanted, what there is, and what is to be done.
 
-Compares and checks; changes nothing. ``_transaction`` carries the plan out.
+Compares and checks; changes nothing. ``_mdev_transaction`` carries the plan out.
 """
 
 from __future__ import annotations
 
 import re
-import stat
 
-from ansible_collections.vfio.migration.plugins.module_utils import (
-    _descriptor,
-    _pattern,
-    _vendors,
+from ansible_collections.vfio.migration.plugins.module_utils._attributes import (
+    listed,
+    validated,
+    verify,
+    writes,
 )
-from ansible_collections.vfio.migration.plugins.module_utils._descriptor import Malformed, shown
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor import shown
 from ansible_collections.vfio.migration.plugins.module_utils._device import (
     MDEV_DEVICES,
     MDEV_PARENTS,
@@ -28,7 +28,6 @@ from ansible_collections.vfio.migration.plugins.module_utils._device import (
     Parent,
     Problem,
     ProblemsAt,
-    is_attribute_name,
     read_descriptor,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._failure import Failure, held
@@ -43,6 +42,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:  # pragma: no cover
     import typing as t
 
+    from ansible_collections.vfio.migration.plugins.module_utils._attributes import Write
     from ansible_collections.vfio.migration.plugins.module_utils._holders import Holders
     from ansible_collections.vfio.migration.plugins.module_utils._mdevctl import Mdevctl
     from ansible_collections.vfio.migration.plugins.module_utils._sysfs import Sysfs
@@ -61,8 +61,6 @@ DEFINED = "defined"
 UNDEFINED = "undefined"
 
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\Z")
-_INTEGER = re.compile(r"[+-]?(?:0[xX][0-9a-fA-F]+|[0-9]+)\Z")
-_MAX_LISTED = 12
 
 
 class Wanted:
@@ -81,15 +79,6 @@ class Wanted:
         self.type = type_id
         self.attributes = attributes
         self.accept = accept
-
-
-class Write:
-    """A value to be written to an attribute, and the attribute and value that undo it."""
-
-    def __init__(self, name: str, value: str, undo: tuple[str, str]) -> None:
-        self.name = name
-        self.value = value
-        self.undo = undo
 
 
 class Action:
@@ -205,30 +194,8 @@ def _validated(device: t.Mapping[str, t.Any], state: str) -> Wanted:
                 raise Failure("validate", f"'{name}' is missing; it is needed to create it", uuid)
         elif value in ("", ".", "..") or "/" in value or not value.isprintable():
             raise Failure("validate", f"{shown(value)} is not the name of a {name}", uuid)
-    attributes = [(each["name"], each["value"].strip()) for each in device["attributes"] or []]
-    try:
-        for name, value in attributes:
-            if not is_attribute_name(name):
-                raise Malformed(
-                    f"{shown(name)} is not the name of an attribute that may be written; expected 'name' or"
-                    " 'group/name' of letters, digits, '_', '.' and '-', and none of the kernel's own"
-                )
-            _descriptor.check_value(name, value)
-        accept = _accepted(device["accept"])
-    except Malformed as malformed:
-        raise Failure("validate", str(malformed), uuid) from None
+    attributes, accept = validated(device, uuid)
     return Wanted(uuid, device["parent"], device["type"], attributes, accept)
-
-
-def _accepted(sets: list[dict[str, t.Any]] | None) -> list[dict[str, str]] | None:
-    if sets is None:
-        return None
-    if not sets:
-        raise Malformed("'accept' has no set, so no device matches; leave it out for no check")
-    _descriptor.check_count(sets)
-    return [
-        _descriptor.normalise((name, str(value)) for name, value in each.items()) for each in sets
-    ]
 
 
 # --- what there is, and what is to be done ---------------------------------------------------------------------------
@@ -311,7 +278,7 @@ class Planner:
             action.live = is_live(device, needed)
             action.after = _after(device, current, needed)
         if action.action == UNCHANGED:
-            verify(wanted, descriptor, problems)
+            verify(wanted.uuid, wanted.accept, descriptor, problems)
         action.own = descriptor["self"] if descriptor else None
         action.nodes = nodes(device.iommu_group, device.character_devices())
         return action
@@ -322,14 +289,14 @@ class Planner:
         if wanted.parent not in parents:
             raise Failure(
                 "inspect",
-                f"there is no parent {wanted.parent} in {self._sysfs.path(MDEV_PARENTS)}; {_listed(parents)}",
+                f"there is no parent {wanted.parent} in {self._sysfs.path(MDEV_PARENTS)}; {listed(parents)}",
                 wanted.uuid,
             )
         types = self._parent(wanted.parent).type_ids()
         if wanted.type not in types:
             raise Failure(
                 "inspect",
-                f"the parent {wanted.parent} has no type {wanted.type}; {_listed(types)}",
+                f"the parent {wanted.parent} has no type {wanted.type}; {listed(types)}",
                 wanted.uuid,
             )
 
@@ -439,100 +406,12 @@ class Planner:
         return self._parents[name]
 
 
-def resolved(
-    device: MediatedDevice, files: t.Iterable[str], attributes: t.Iterable[tuple[str, str]]
-) -> list[tuple[str, str]]:
-    """``attributes`` with the attribute file of ``files`` that each name means; raises ``Problem``."""
-    return [(_resolve(device, files, name), value) for name, value in attributes]
-
-
-def _resolve(device: MediatedDevice, files: t.Iterable[str], name: str) -> str:
-    """The file that has the name: with its group, or in the device's directory, or in the one group that has it."""
-    if name in files:
-        return name
-    path = device.directory.path(name)
-    found = [] if "/" in name else [each for each in files if each.endswith("/" + name)]
-    if not found:
-        raise Problem(path, f"no such attribute; {_listed(files)}")
-    if len(found) > 1:
-        raise Problem(path, f"several groups have it; expected one of {', '.join(found)}")
-    return found[0]
-
-
-def writes(device: MediatedDevice, attributes: t.Iterable[tuple[str, str]]) -> list[Write]:
-    """What must be written so that the device is as ``attributes`` would make a new one, in order, with resolved names.
-
-    Of a name that repeats the last value counts, unless each adds a number. What cannot be read back counts as equal.
-    """
-    files = device.attribute_files()
-    pairs = resolved(device, files, attributes)
-    if not pairs:
-        return []
-    vendor = _vendors.of(device.kind, device.parent_device().driver)
-    taken, added = _numbers(device, vendor.numbers, pairs)
-    different = {}
-    for name, value in dict(pairs).items():
-        if files[name] & stat.S_IRUSR:
-            current = device.attribute(name)
-            if not equal(current, value, vendor.spellings.get(name.rpartition("/")[2])):
-                different[name] = current
-    needed = list(taken)
-    for name, value in pairs:
-        if (name, value) in added:
-            needed.append(added.pop((name, value)))
-        elif name in different:
-            needed.append(Write(name, value, (name, different[name])))
-    return needed
-
-
-def _numbers(
-    device: MediatedDevice,
-    vendor: t.Mapping[str, _vendors.Numbers],
-    pairs: t.Sequence[tuple[str, str]],
-) -> tuple[list[Write], dict[tuple[str, str], Write]]:
-    """The numbers to be taken away, and those of ``pairs`` that are to be added."""
-    taken: list[Write] = []
-    added: dict[tuple[str, str], Write] = {}
-    for name, numbers in vendor.items():
-        stated = [(each, value) for each, value in pairs if each in (name, numbers.away)]
-        with ProblemsAt(device.path):
-            current = numbers.read(device.told) if stated else None
-        if current is None:
-            continue
-        adds = any(each == name for each, value in stated)
-        wanted = {} if adds else {number: str(number) for number in current}
-        for each, value in stated:
-            number = _number(device, each, value)
-            if each == name:
-                wanted.setdefault(number, value)
-            else:
-                wanted.pop(number, None)
-        taken += [
-            Write(numbers.away, str(number), (name, str(number)))
-            for number in sorted(current - set(wanted))
-        ]
-        for number, value in wanted.items():
-            if number not in current:
-                added[name, value] = Write(name, value, (numbers.away, value))
-    return taken, added
-
-
-def _number(device: MediatedDevice, name: str, value: str) -> int:
-    """As the kernel reads it (``kstrtoul`` with base 0)."""
-    base = 16 if value[:2].lower() == "0x" else 8 if value.startswith("0") else 10
-    try:
-        return int(value, base)
-    except ValueError:
-        path = device.directory.path(name)
-        raise Problem(path, f"{shown(value)} is no number, as 5, 0x5 or octal 05") from None
-
-
 def is_live(device: MediatedDevice, needed: t.Sequence[Write]) -> bool:
     """Whether the driver takes all of what is needed while a process holds the device."""
     if not needed:
         return False
-    vendor = _vendors.of(device.kind, device.parent_device().driver)
-    return all(write.name in vendor.live for write in needed)
+    live = device.known().live
+    return all(write.name in live for write in needed)
 
 
 def _after(
@@ -552,45 +431,6 @@ def _after(
     return after
 
 
-def equal(one: str, other: str, spelling: _vendors.Spelling | None = None) -> bool:
-    """Whether two values are the same, as text, as integers, decimal or ``0x``, or in their vendor's spelling."""
-    if one == other:
-        return True
-    if spelling is not None:
-        return spelling(one) == spelling(other)
-    if not (_INTEGER.match(one) and _INTEGER.match(other)):
-        return False
-    return _integer(one) == _integer(other)
-
-
-def verify(
-    wanted: Wanted, descriptor: t.Mapping[str, t.Any] | None, problems: t.Sequence[Problem]
-) -> None:
-    """Raises ``Failure`` where the device is not one that the user accepts."""
-    if wanted.accept is None:
-        return
-    if descriptor is None:
-        found = "; ".join(str(problem) for problem in problems)
-        raise Failure("verify", f"it has no valid descriptor to verify: {found}", wanted.uuid)
-    verdict = _pattern.match(wanted.accept, descriptor["self"])
-    if verdict["set"] is None:
-        reasons = verdict["reasons"]
-        raise Failure(
-            "verify",
-            "it matches no set of 'accept': " + "; ".join(_reason(each) for each in reasons),
-            wanted.uuid,
-            reasons=reasons,
-        )
-
-
-def _reason(reason: t.Mapping[str, t.Any]) -> str:
-    actual = "nothing" if reason["actual"] is None else reason["actual"]
-    return (
-        f"set {reason['set']}: {reason['attribute']} is {actual}, expected {reason['expected']}"
-        f" ({reason['rule']})"
-    )
-
-
 def _state(
     parent: str | None, type_id: str | None, attributes: t.Iterable[tuple[str, str]]
 ) -> dict[str, t.Any]:
@@ -599,15 +439,3 @@ def _state(
         "type": type_id,
         "attributes": [{"name": name, "value": value} for name, value in attributes],
     }
-
-
-def _listed(names: t.Iterable[str]) -> str:
-    every = list(names)
-    if not every:
-        return "there is none"
-    more = f" and {len(every) - _MAX_LISTED} more" if len(every) > _MAX_LISTED else ""
-    return f"there is {', '.join(every[:_MAX_LISTED])}{more}"
-
-
-def _integer(text: str) -> int:
-    return int(text, 16 if "x" in text.lower() else 10)

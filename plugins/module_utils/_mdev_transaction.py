@@ -12,7 +12,11 @@ from __future__ import annotations
 import errno
 import functools
 
-from ansible_collections.vfio.migration.plugins.module_utils._descriptor import shown
+from ansible_collections.vfio.migration.plugins.module_utils._attributes import (
+    resolved,
+    verify,
+    writes,
+)
 from ansible_collections.vfio.migration.plugins.module_utils._device import (
     MDEV_DEVICES,
     MDEV_PARENTS,
@@ -21,6 +25,10 @@ from ansible_collections.vfio.migration.plugins.module_utils._device import (
     Parent,
     Problem,
     read_descriptor,
+)
+from ansible_collections.vfio.migration.plugins.module_utils._device_transaction import (
+    DeviceTransaction,
+    data,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._failure import held
 from ansible_collections.vfio.migration.plugins.module_utils._holders import nodes
@@ -34,10 +42,7 @@ from ansible_collections.vfio.migration.plugins.module_utils._mdev import (
     REMOVED,
     UNDEFINED,
     is_live,
-    resolved,
     result,
-    verify,
-    writes,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._mdevctl import (
     MdevctlError,
@@ -46,7 +51,6 @@ from ansible_collections.vfio.migration.plugins.module_utils._mdevctl import (
 from ansible_collections.vfio.migration.plugins.module_utils._transaction import (
     InUse,
     Irreversible,
-    Transaction,
 )
 
 TYPE_CHECKING = False
@@ -63,7 +67,6 @@ if TYPE_CHECKING:  # pragma: no cover
     from ansible_collections.vfio.migration.plugins.module_utils._mdevctl import Mdevctl
     from ansible_collections.vfio.migration.plugins.module_utils._sysfs import Sysfs
 
-_WRITABLE = 0o222
 
 # Verbs of what undoes a change.
 _REMOVE = "remove"
@@ -81,18 +84,6 @@ _CREATE_HINTS = {
     errno.EROFS: "sysfs is mounted read-only; run on the host itself, not in a container",
     errno.EUSERS: "the driver has no instance left",
 }
-_ATTRIBUTE_HINTS = {
-    errno.EADDRNOTAVAIL: "what the value names is reserved for the host",
-    errno.EAGAIN: "the driver is busy; try again",
-    errno.EBUSY: "the device, or what the value names, is in use",
-    errno.EINVAL: "the driver does not take this value",
-    errno.ENODEV: "the value names something that the host does not have",
-    errno.ENOENT: "the attribute or the device went away",
-    errno.ENOSPC: "the parent has not enough left for this value",
-    errno.EOPNOTSUPP: "the driver cannot do this on this host",
-    errno.EPERM: "the driver or the kernel's lockdown forbids it",
-    errno.ERANGE: "the value is out of the driver's range",
-}
 _REMOVE_HINTS = {
     errno.EAGAIN: "it is being removed already",
     errno.EBUSY: "it is in use",
@@ -101,7 +92,7 @@ _REMOVE_HINTS = {
 }
 
 
-class MdevTransaction(Transaction):
+class MdevTransaction(DeviceTransaction):
     """One call's changes of mediated devices; locks are the names of parents."""
 
     def __init__(
@@ -113,9 +104,7 @@ class MdevTransaction(Transaction):
         timeout: float,
         interrupted: t.Callable[[], str | None],
     ) -> None:
-        super().__init__(journal, timeout, interrupted)
-        self._sysfs = sysfs
-        self._scan_holders = scan_holders
+        super().__init__(sysfs, scan_holders, journal, timeout, interrupted)
         self._mdevctl = mdevctl
 
     def run(
@@ -165,10 +154,10 @@ class MdevTransaction(Transaction):
                 self._configure_new(device, wanted)
             elif action.action == CONFIGURED:
                 self._configure(device, action)
-            self._check_written(device, wanted)
+            self._check_written(device, wanted.attributes)
             self._enter("verify")
             descriptor, attributes, problems = read_descriptor(device)
-            verify(wanted, descriptor, problems)
+            verify(wanted.uuid, wanted.accept, descriptor, problems)
             own = descriptor["self"] if descriptor else None
             return result(action, device.parent, device.type, attributes, own)
 
@@ -232,40 +221,6 @@ class MdevTransaction(Transaction):
             undo = [_WRITE, *write.undo, live]
             change = Change(device.parent, device.id, f"{write.name}={write.value}", undo)
             self._write(device, modes, write.name, write.value, change)
-
-    def _write(
-        self,
-        device: MediatedDevice,
-        modes: t.Mapping[str, int],
-        name: str,
-        value: str,
-        change: Change | None = None,
-    ) -> None:
-        path = device.directory.path(name)
-        if not modes[name] & _WRITABLE:
-            raise self._failure(f"{path} is read-only")
-        write = functools.partial(device.directory.write, name, _data(value))
-        with KernelLog(self._sysfs.live) as log:
-            try:
-                if change is None:
-                    write()
-                else:
-                    self._do(change, write)
-            except OSError as error:
-                raise self._failure(
-                    f"cannot write {shown(value)} to {path}",
-                    error,
-                    _ATTRIBUTE_HINTS.get(error.errno or 0),
-                    log.lines(),
-                ) from None
-
-    def _check_written(self, device: MediatedDevice, wanted: Wanted) -> None:
-        for write in writes(device, wanted.attributes):
-            name, value = write.undo
-            is_now = f"reads back {shown(value)}" if name == write.name else "does not show it"
-            raise self._failure(
-                f"{device.directory.path(write.name)} was set to {shown(write.value)} and took it, but {is_now}"
-            )
 
     # Definitions.
 
@@ -351,7 +306,7 @@ class MdevTransaction(Transaction):
         # What was just given to a running guest can be taken back at once, but not later.
         if recovering or not live:
             self._check_not_taken(device, recovering)
-        device.directory.write(name, _data(value))
+        device.directory.write(name, data(value))
         return True
 
     def _redefine(self, change: Change, before: dict[str, t.Any] | None, with_device: bool) -> bool:
@@ -386,8 +341,3 @@ class MdevTransaction(Transaction):
     def _begin(self, action: Action, step: str) -> None:
         self._device = action.wanted.uuid
         self._enter(step)
-
-
-def _data(value: str) -> bytes:
-    # The kernel does not see a write of nothing.
-    return (value or "\n").encode("ascii")

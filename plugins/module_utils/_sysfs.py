@@ -78,6 +78,10 @@ class Directory:
         finally:
             os.close(descriptor)
 
+    def inode(self) -> int:
+        """What tells this directory from another one that had the same path."""
+        return os.fstat(self._descriptor).st_ino
+
     def mode(self, name: str) -> int:
         """The permission bits of the entry ``name``."""
         _check_component(name)

@@ -47,7 +47,8 @@ class Driver:
 
     ``migrates`` says whether its devices can, if all can or none; ``since`` is the Linux release that brought it.
     ``attributes`` gives further pairs for ``self``; ``instance`` are the configurable attributes that belong to one
-    device and not to what it is. ``idle`` is the name and value of an attribute of a device that has no state to migrate.
+    device and not to what it is. ``idle`` is the name and value of an attribute of a device that has no state to migrate;
+    it must be set to that before it takes another value, and the file ``choices`` lists those it takes then.
     ``cautions`` are what is documented and sysfs does not tell, ``better_equal`` the attributes that had better be equal
     although the target may serve the source if not, and why; both in words, with the document.
     ``spellings`` are those of values that can be written in several ways, by the attribute's name without group.
@@ -59,6 +60,7 @@ class Driver:
         "attributes",
         "better_equal",
         "cautions",
+        "choices",
         "idle",
         "instance",
         "live",
@@ -75,6 +77,7 @@ class Driver:
         attributes: t.Callable[[Read], t.Iterable[tuple[str, str]]] | None = None,
         instance: t.Container[str] = (),
         idle: tuple[str, str] | None = None,
+        choices: str | None = None,
         cautions: t.Sequence[str] = (),
         better_equal: t.Mapping[str, str] | None = None,
         spellings: t.Mapping[str, Spelling] | None = None,
@@ -86,6 +89,7 @@ class Driver:
         self.attributes = attributes
         self.instance = instance
         self.idle = idle
+        self.choices = choices
         self.cautions = cautions
         self.better_equal = better_equal or {}
         self.spellings = spellings or {}
@@ -153,6 +157,12 @@ def migration(
         return None, UNKNOWN
     supported = (int(running.group(1)), int(running.group(2))) >= known.since
     return supported, "driver {} supports it from Linux {}.{} on".format(driver, *known.since)
+
+
+def choices(text: str) -> list[str]:
+    """What an attribute takes, from a table of ``<value> : <name>`` lines below a header ``ID : …``."""
+    values = (line.partition(":")[0].strip() for line in text.splitlines())
+    return [value for value in values if value and not value.startswith("ID")]
 
 
 def _subchannel(read: Read) -> t.Iterator[tuple[str, str]]:
@@ -338,6 +348,7 @@ _DRIVERS = {
     ("pci", "nvidia"): Driver(
         instance=_NVIDIA_INSTANCE,
         idle=("nvidia/current_vgpu_type", "0"),
+        choices="nvidia/creatable_vgpu_types",
         cautions=(_ECC,),
         better_equal={"software_version": _HOST_DRIVER},
         spellings=_NVIDIA_SPELLINGS,

@@ -341,10 +341,14 @@ left:
       sample: process 4711 (vm-17) holds it; stop that first
 """
 
-import signal
-
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.vfio.migration.plugins.module_utils import _holders, _journal
+from ansible_collections.vfio.migration.plugins.module_utils._call import (
+    Interruption,
+    fail,
+    warn,
+    warn_of_abandoned,
+)
 from ansible_collections.vfio.migration.plugins.module_utils._failure import Failure
 from ansible_collections.vfio.migration.plugins.module_utils._mdev import (
     ABSENT,
@@ -367,22 +371,6 @@ if TYPE_CHECKING:  # pragma: no cover
     import typing as t
 
 
-class Interruption:
-    """Notes the signals that ask to stop, so that they take effect between two steps and not in one."""
-
-    def __init__(self) -> None:
-        self._name: str | None = None
-        for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._note)
-
-    def name(self) -> str | None:
-        """The name of the signal that came, ``None`` if none did."""
-        return self._name
-
-    def _note(self, number: int, frame: t.Any) -> None:
-        self._name = signal.Signals(number).name
-
-
 def run(module: AnsibleModule) -> dict[str, t.Any]:
     """What the module is to do; returns its result or raises ``Failure``."""
     params = module.params
@@ -396,7 +384,7 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
         mdevctl = _mdevctl(module, sysfs, journal)
         planner = Planner(sysfs, scan_holders, mdevctl, params["persistent"])
         if module.check_mode:
-            _warn_of_abandoned(module, journal)
+            warn_of_abandoned(module, journal)
             actions = planner.plan(wanted, state)
             result["devices"] = [action.predicted() for action in actions]
         else:
@@ -406,9 +394,9 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
             try:
                 actions, result["devices"] = transaction.run(planner, wanted, state)
             finally:
-                _warn(module, transaction.warnings)
+                warn(module, transaction.warnings)
             result["recovered"] = transaction.recovered
-        _warn(module, planner.warnings)
+        warn(module, planner.warnings)
     problem = autostart_problem() if params["persistent"] and state == PRESENT else None
     if problem is not None:
         module.warn(f"the devices will not be back after a reboot: {problem}")
@@ -437,40 +425,6 @@ def _mdevctl(module: AnsibleModule, sysfs: Sysfs, journal: _journal.Journal) -> 
             [path, *arguments], data=data, pass_fds=journal.descriptors
         )
     )
-
-
-def _warn_of_abandoned(module: AnsibleModule, journal: _journal.Journal) -> None:
-    try:
-        names = journal.lock_abandoned()
-    except PermissionError:
-        return
-    if names:
-        module.warn(
-            f"a call that was killed left something half done on {', '.join(names)}; it would be undone first,"
-            " which is not shown here"
-        )
-
-
-def _warn(module: AnsibleModule, warnings: list[str]) -> None:
-    for warning in warnings:
-        module.warn(warning)
-
-
-def _aftermath(failure: Failure) -> str:
-    """How the host is after the failure."""
-    left = [
-        f"{each['device']}: {each['change']} ({each['problem']})"
-        for each in failure.details["left"]
-    ]
-    if left:
-        return f"Left behind: {'; '.join(left)}"
-    undone = len(failure.details["undone"])
-    if undone:
-        return f"Changes undone: {undone}"
-    recovered = len(failure.details["recovered"])
-    if recovered:
-        return f"Changes of a call that was killed undone: {recovered}"
-    return "Nothing was changed"
 
 
 def main() -> None:
@@ -505,9 +459,7 @@ def main() -> None:
     try:
         result = run(module)
     except Failure as failure:
-        changed = bool(failure.details["left"] or failure.details["recovered"])
-        message = f"{failure}. {_aftermath(failure)}"
-        module.fail_json(msg=message, changed=changed, **failure.details)
+        fail(module, failure)
     module.exit_json(**result)
 
 

@@ -194,9 +194,11 @@ class _Report:
         for placement, source in placements:
             target = placement["target"]
             mapping.setdefault(source.host, {})[source.id] = target["id"]
+            host = hosts.setdefault(target["host"], {"devices": [], "pci_devices": []})
             if target["kind"] == "mdev":
-                devices = hosts.setdefault(target["host"], {"devices": []})["devices"]
-                devices.append(self._for_vfio_mdev(source, target))
+                host["devices"].append(self._for_vfio_mdev(source, target))
+            elif target["kind"] == "pci":
+                host["pci_devices"].append(self._for_vfio_pci(source, target))
         return {
             "status": self._draft.status,
             "solver": self._draft.solver,
@@ -272,12 +274,21 @@ class _Report:
             "type": target["type"],
             "attributes": target["attributes"],
         }
+        return device | self._acceptance(source)
+
+    def _for_vfio_pci(self, source: Device, target: dict[str, t.Any]) -> dict[str, t.Any]:
+        # Without a driver: it has that which its descriptor is of.
+        device = {"address": target["id"], "attributes": target["attributes"]}
+        return device | self._acceptance(source)
+
+    def _acceptance(self, source: Device) -> dict[str, t.Any]:
+        """What the target's own ``self`` must match, as its host's module takes it."""
         descriptor = source.descriptor
-        if self._request.direction in ("source_lists", "both") and descriptor is not None:
-            # A set that leaves the version out means the source's own; the target's host does not know that.
-            version = {"software_version": descriptor.version}
-            device["accept"] = [version | attributes for attributes in descriptor.compatible]
-        return device
+        if self._request.direction not in ("source_lists", "both") or descriptor is None:
+            return {}
+        # A set that leaves the version out means the source's own; the target's host does not know that.
+        version = {"software_version": descriptor.version}
+        return {"accept": [version | attributes for attributes in descriptor.compatible]}
 
     def _unplaced(self) -> list[dict[str, t.Any]]:
         placed = {each.guest for each in self._draft.placed}

@@ -217,7 +217,7 @@ class _Check:
     def derived_tables(self) -> None:
         """``map`` and ``hosts`` say the same as the placements."""
         mapping: dict[str, dict[str, str]] = {}
-        listed = []
+        listed: list[tuple[t.Any, ...]] = []
         for placement in self._placements:
             source, target = placement["source"], placement["target"]
             mapping.setdefault(source["host"], {})[source["id"]] = target["id"]
@@ -231,13 +231,17 @@ class _Check:
                         target["attributes"],
                     )
                 )
+            elif target["kind"] == "pci":
+                listed.append((target["host"], target["id"], target["attributes"]))
         if mapping != self._plan["map"]:
             self.broken.append("'map' is not what the placements say")
-        hosts = [
-            (host, device["uuid"], device["parent"], device["type"], device["attributes"])
-            for host, entry in self._plan["hosts"].items()
-            for device in entry["devices"]
-        ]
+        hosts: list[tuple[t.Any, ...]] = []
+        for host, entry in self._plan["hosts"].items():
+            hosts += [
+                (host, each["uuid"], each["parent"], each["type"], each["attributes"])
+                for each in entry["devices"]
+            ]
+            hosts += [(host, each["address"], each["attributes"]) for each in entry["pci_devices"]]
         if sorted(hosts, key=str) != sorted(listed, key=str):
             self.broken.append("'hosts' is not what the placements say")
 

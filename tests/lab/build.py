@@ -28,7 +28,6 @@ SUITE = "trixie"
 # Commands that the lab needs on this machine and the Debian packages that bring them.
 _MACHINE_PACKAGES = {
     "mmdebstrap": "mmdebstrap",
-    "qemu-system-x86_64": "qemu-system-x86",
     "ssh": "openssh-client",
 }
 

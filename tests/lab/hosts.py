@@ -27,7 +27,7 @@ HOSTS = (
     Host(
         "b",
         "the same two devices with driver version 0.2.0: takes what comes from a, never the reverse",
-        {"gpu_version": "0.2.0,0.2.0", "gpu_states_version": "1,0"},
+        {"gpu_version": "0.2.0,0.2.0", "gpu_states_version": "1,0", "vf_version": "0.2.0"},
     ),
     Host(
         "c",
@@ -37,6 +37,7 @@ HOSTS = (
             "gpu_form": "file,directory,none",
             "gpu_version": "1.0.0,0.1.0,0.1.0",
             "physical_version": "1.1.0",
+            "vf_version": "1.0.0",
         },
     ),
 )
@@ -45,7 +46,7 @@ HOSTS = (
 LIMIT = len(string.ascii_lowercase)
 
 # Modules that every host loads at boot, in this order.
-MODULES = ("vfio_iommu_type1", "mtty", "mdpy", "migration_sample")
+MODULES = ("vfio_iommu_type1", "igb", "mtty", "mdpy", "migration_sample")
 
 
 def table(count: int) -> list[Host]:

@@ -20,6 +20,14 @@ from ssh import Ssh
 _LAB = Path(__file__).resolve().parent
 _MEMORY_MIB = 512
 _POLL_SECONDS = 0.2
+_KERNEL_PARAMETERS = (
+    "console=ttyS0",
+    "panic=-1",
+    "mitigations=off",
+    "net.ifnames=0",
+    "intel_iommu=on",
+    "iommu=pt",
+)
 
 
 class Machine:
@@ -108,20 +116,38 @@ class Machine:
     def _command(self, products: Products, port: int) -> list[str]:
         """Return the emulator's command, to be run in the host's state directory."""
         return [
-            "qemu-system-x86_64",
+            *_emulator(products.root),
             *("-name", f"vfio-migration-lab-{self.host.name}"),
             *("-no-user-config", "-nodefaults", "-no-reboot", "-display", "none"),
             *("-machine", "q35", "-accel", "tcg,thread=multi", "-cpu", "max"),
+            *("-device", "intel-iommu,intremap=off"),
             *("-m", str(_MEMORY_MIB)),
             *("-serial", f"file:{self.console.name}"),
             *("-kernel", str(products.kernel), "-initrd", str(products.initramfs)),
-            *("-append", "console=ttyS0 panic=-1 mitigations=off net.ifnames=0"),
+            *("-append", " ".join(_KERNEL_PARAMETERS)),
             *_shared("root", products.root),
             *_shared("config", Path("config")),
             *_shared("definitions", Path("mdevctl.d"), readonly="off"),
             *("-netdev", f"user,id=ssh,restrict=on,hostfwd=tcp:127.0.0.1:{port}-:22"),
             *("-device", "virtio-net-pci,netdev=ssh,romfile="),
+            # A card with virtual functions, as SR-IOV wants it: below a port, its network a hub without others.
+            *("-device", "pcie-root-port,id=rp1,slot=1"),
+            *("-netdev", "hubport,id=card,hubid=0"),
+            *("-device", "igb,bus=rp1,netdev=card,romfile="),
         ]
+
+
+def _emulator(root: Path) -> list[str]:
+    """Return the command of the emulator that the guests' root has, as this machine's may be too old.
+
+    What it is linked with, and its firmware, are there too.
+    """
+    return [
+        str(root / "lib64/ld-linux-x86-64.so.2"),
+        *("--library-path", str(root / "usr/lib/x86_64-linux-gnu")),
+        str(root / "usr/bin/qemu-system-x86_64"),
+        *("-L", str(root / "usr/share/qemu"), "-L", str(root / "usr/share/seabios")),
+    ]
 
 
 def _free_port() -> int:

@@ -73,7 +73,9 @@ int sample_form(const char *text, enum sample_form *form)
 
 static struct sample_device *sample_of(struct kobject *migration)
 {
-	return dev_get_drvdata(kobj_to_dev(migration->parent));
+	struct device *dev = kobj_to_dev(migration->parent);
+
+	return sample_virtual_device(dev) ?: dev_get_drvdata(dev);
 }
 
 static bool stated(const struct sample_device *sample, const struct sample_attribute *attribute)
@@ -231,13 +233,13 @@ static int add_directories(struct sample_device *sample)
 	return ret;
 }
 
-int sample_descriptor_add(struct sample_device *sample)
+int sample_descriptor_add(struct sample_device *sample, struct device *dev)
 {
 	int ret;
 
 	if (sample->manner.form == SAMPLE_FORM_NONE)
 		return 0;
-	sample->migration = kobject_create_and_add("migration", &sample->vdev.dev->kobj);
+	sample->migration = kobject_create_and_add("migration", &dev->kobj);
 	if (!sample->migration)
 		return -ENOMEM;
 	if (sample->manner.form == SAMPLE_FORM_FILE)

@@ -90,7 +90,7 @@ int sample_device_add(struct sample_device *sample)
 	if (ret)
 		return ret;
 	dev_set_drvdata(sample->vdev.dev, sample);
-	ret = sample_descriptor_add(sample);
+	ret = sample_descriptor_add(sample, sample->vdev.dev);
 	if (ret)
 		vfio_unregister_group_dev(&sample->vdev);
 	return ret;

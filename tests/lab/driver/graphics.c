@@ -73,7 +73,7 @@ static struct sample_attribute *const attributes[] = {
 	&sample_aggregator,	  NULL,
 };
 
-static const struct sample_kind kind = {
+const struct sample_kind sample_graphics_kind = {
 	.device_api = VFIO_DEVICE_API_PCI_STRING,
 	.info_flags = VFIO_DEVICE_FLAGS_PCI,
 	.attributes = attributes,
@@ -187,7 +187,7 @@ static int vgpu_probe(struct mdev_device *mdev)
 	struct sample_device *sample;
 	int ret;
 
-	sample = sample_mdev_alloc(mdev, &kind, &graphics->manner);
+	sample = sample_mdev_alloc(mdev, &sample_graphics_kind, &graphics->manner);
 	if (IS_ERR(sample))
 		return PTR_ERR(sample);
 	sample->pci_vendor = graphics->pdev->vendor;

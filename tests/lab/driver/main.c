@@ -23,9 +23,12 @@ static int __init sample_init(void)
 	ret = sample_physical_init();
 	if (ret)
 		goto exit_graphics;
-	ret = sample_pci_create_bus();
+	ret = sample_virtual_init();
 	if (ret)
 		goto exit_physical;
+	ret = sample_pci_create_bus();
+	if (ret)
+		goto exit_virtual;
 	ret = ccw ? sample_ccw_init() : 0;
 	if (ret)
 		goto remove_bus;
@@ -39,6 +42,8 @@ exit_ccw:
 		sample_ccw_exit();
 remove_bus:
 	sample_pci_remove_bus();
+exit_virtual:
+	sample_virtual_exit();
 exit_physical:
 	sample_physical_exit();
 exit_graphics:
@@ -53,6 +58,7 @@ static void __exit sample_exit(void)
 	if (ccw)
 		sample_ccw_exit();
 	sample_pci_remove_bus();
+	sample_virtual_exit();
 	sample_physical_exit();
 	sample_graphics_exit();
 }

@@ -8,6 +8,7 @@
  *   pci.c         a PCI bus of the module's own, so that PCI parents are real ones
  *   graphics.c    driver "i915": mediated devices that share a parent's capacity, with an aggregator
  *   physical.c    driver "sample_vfio_pci": a PCI device that is assigned as it is
+ *   virtual.c     driver "sample_vf_vfio_pci": a variant driver for a real card's virtual functions
  *   bus.c         a bus with one device, for parents that are no PCI devices
  *   ccw.c, ap.c   drivers "vfio_ccw" and "vfio_ap"
  *   device.c      what every VFIO device here has in common
@@ -98,6 +99,12 @@ struct sample_device {
 	struct kobject *compatible;
 };
 
+/* graphics.c */
+extern const struct sample_kind sample_graphics_kind;
+
+/* virtual.c */
+struct sample_device *sample_virtual_device(struct device *dev);
+
 /* Protects capacity, what is assigned, and `open`. */
 extern struct mutex sample_lock;
 
@@ -113,7 +120,7 @@ int sample_mdev_probe(struct mdev_device *mdev, const struct sample_kind *kind,
 void sample_mdev_remove(struct mdev_device *mdev);
 
 int sample_form(const char *text, enum sample_form *form);
-int sample_descriptor_add(struct sample_device *sample);
+int sample_descriptor_add(struct sample_device *sample, struct device *dev);
 void sample_descriptor_remove(struct sample_device *sample);
 
 /* faults.c: what is asked for at this moment */
@@ -160,6 +167,8 @@ int sample_graphics_init(void);
 void sample_graphics_exit(void);
 int sample_physical_init(void);
 void sample_physical_exit(void);
+int sample_virtual_init(void);
+void sample_virtual_exit(void);
 int sample_ccw_init(void);
 void sample_ccw_exit(void);
 int sample_ap_init(void);

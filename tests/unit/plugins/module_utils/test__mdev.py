@@ -6,6 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from ansible_collections.vfio.migration.plugins.module_utils._attributes import equal
 from ansible_collections.vfio.migration.plugins.module_utils._failure import Failure
 from ansible_collections.vfio.migration.plugins.module_utils._holders import Holders, unknown
 from ansible_collections.vfio.migration.plugins.module_utils._mdev import (
@@ -13,7 +14,6 @@ from ansible_collections.vfio.migration.plugins.module_utils._mdev import (
     PRESENT,
     Planner,
     diff,
-    equal,
     validate,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._mdevctl import Mdevctl

@@ -89,6 +89,21 @@ def test_a_set_without_a_version_is_verified_against_the_sources_own():
     assert made["accept"][0]["software_version"] == "0.1.0"
 
 
+def test_a_mediated_device_goes_to_a_virtual_function_and_the_reverse():
+    function = device("0000:01:10.0", kind="pci", parent="0000:01:00.0", attributes=[])
+    fleet = {"a": host([device(UUIDS[0])]), "b": host([function])}
+    plan = plan_of(fleet)
+    assert plan["map"] == {"a": {UUIDS[0]: "0000:01:10.0"}}
+    assert plan["hosts"]["b"]["devices"] == []
+    (verified,) = plan["hosts"]["b"]["pci_devices"]
+    assert (verified["address"], verified["attributes"]) == ("0000:01:10.0", [])
+    assert verified["accept"][0]["aggregator"] == "{val1}/2"
+
+    back = {"a": host([function]), "b": host(parents=[parent()])}
+    (made,) = plan_of(back)["hosts"]["b"]["devices"]
+    assert (made["type"], made["accept"]) == ("i915-GVTg_V5_4", verified["accept"])
+
+
 def test_a_taken_uuid_is_replaced_by_a_name_based_one():
     other = device(UUIDS[0], gvt(pci_id="8086591d"), parent="0000:00:03.0")
     fleet = {"a": host([device(UUIDS[0])]), "b": host([other], [parent()])}

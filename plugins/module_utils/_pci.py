@@ -1,0 +1,520 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+# Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Do not use this from other collections or standalone plugins/modules!
+
+"""PCI devices as a host should have them: what is wanted, what there is, and what is to be done.
+
+Compares and checks; changes nothing. ``_pci_transaction`` carries the plan out.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+
+from ansible_collections.vfio.migration.plugins.module_utils import _binding
+from ansible_collections.vfio.migration.plugins.module_utils._attributes import (
+    Write,
+    resolved,
+    validated,
+    verify,
+    writes,
+)
+from ansible_collections.vfio.migration.plugins.module_utils._binding import PCI_DRIVERS, Binding
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor import shown
+from ansible_collections.vfio.migration.plugins.module_utils._device import (
+    PCI_DEVICES,
+    PciDevice,
+    Problem,
+    read_descriptor,
+)
+from ansible_collections.vfio.migration.plugins.module_utils._failure import Failure
+from ansible_collections.vfio.migration.plugins.module_utils._uses import use
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # pragma: no cover
+    import typing as t
+
+    from ansible_collections.vfio.migration.plugins.module_utils._holders import Holders
+    from ansible_collections.vfio.migration.plugins.module_utils._records import Record, Records
+    from ansible_collections.vfio.migration.plugins.module_utils._sysfs import Sysfs
+
+    _Pairs: t.TypeAlias = "t.Sequence[tuple[str, str]]"
+
+PRESENT = "present"
+ABSENT = "absent"
+
+BOUND = "bound"
+CONFIGURED = "configured"
+RESIZED = "resized"
+RESTORED = "restored"
+UNCHANGED = "unchanged"
+
+_ADDRESS = re.compile(r"[0-9a-f]{4,8}:[0-9a-f]{2}:[01][0-9a-f]\.[0-7]\Z")
+_DRIVER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}\Z")
+
+
+class WantedFunction:
+    """A physical function as the user wants it: how many virtual functions it has."""
+
+    def __init__(self, address: str, number: int | None) -> None:
+        self.address = address
+        self.number = number
+
+
+class WantedDevice:
+    """A device as the user wants it; ``driver`` is ``None`` where it is to keep its own."""
+
+    def __init__(
+        self,
+        address: str,
+        driver: str | None,
+        attributes: _Pairs,
+        accept: list[dict[str, str]] | None,
+    ) -> None:
+        self.address = address
+        self.driver = driver
+        self.attributes = attributes
+        self.accept = accept
+
+
+class Wanted:
+    """All that the user wants of one host. ``force``: virtual functions that the host's own drivers have may go."""
+
+    def __init__(
+        self,
+        functions: list[WantedFunction],
+        devices: list[WantedDevice],
+        state: str,
+        force: bool,
+    ) -> None:
+        self.functions = functions
+        self.devices = devices
+        self.state = state
+        self.force = force
+
+
+class FunctionAction:
+    """What is to be done for one physical function: from ``before`` virtual functions to ``after``.
+
+    ``addresses`` are those of its virtual functions afterwards.
+    """
+
+    def __init__(self, address: str, before: int, after: int, addresses: list[str]) -> None:
+        self.address = address
+        self.before = before
+        self.after = after
+        self.addresses = addresses
+
+    @property
+    def changes(self) -> bool:
+        return self.before != self.after
+
+    def result(self) -> dict[str, t.Any]:
+        """What the module returns of the function."""
+        return {
+            "address": self.address,
+            "action": RESIZED if self.changes else UNCHANGED,
+            "sriov_numvfs": self.after,
+            "virtual_functions": self.addresses,
+        }
+
+
+class DeviceAction:
+    """What is to be done for one device.
+
+    ``before`` and ``after`` are ``{driver, driver_override, attributes}``, or ``None`` where there is no device. ``own`` is
+    its descriptor's ``self`` before.
+    """
+
+    def __init__(self, wanted: WantedDevice, action: str) -> None:
+        self.wanted = wanted
+        self.action = action
+        self.before: dict[str, t.Any] | None = None
+        self.after: dict[str, t.Any] | None = None
+        self.own: dict[str, str] | None = None
+
+    @property
+    def changes(self) -> bool:
+        return self.action != UNCHANGED
+
+    def predicted(self) -> dict[str, t.Any]:
+        """The device as it will be: the result in check mode."""
+        after = self.after or {"driver": None, "attributes": []}
+        own = None if self.changes else self.own
+        return self.result(after["driver"], after["attributes"], own)
+
+    def result(
+        self,
+        driver: str | None,
+        attributes: list[dict[str, str]],
+        own: dict[str, str] | None,
+    ) -> dict[str, t.Any]:
+        """What the module returns of the device."""
+        return {
+            "address": self.wanted.address,
+            "action": self.action,
+            "driver": driver,
+            "attributes": attributes,
+            "self": own,
+        }
+
+
+class Plan:
+    """What is to be done on one host."""
+
+    def __init__(self, functions: list[FunctionAction], devices: list[DeviceAction]) -> None:
+        self.functions = functions
+        self.devices = devices
+
+    @property
+    def changes(self) -> bool:
+        actions: list[t.Any] = [*self.functions, *self.devices]
+        return any(action.changes for action in actions)
+
+    def predicted(self) -> dict[str, t.Any]:
+        """What the module returns in check mode."""
+        return {
+            "functions": [action.result() for action in self.functions],
+            "devices": [action.predicted() for action in self.devices],
+        }
+
+    def diff(self) -> dict[str, dict[str, t.Any]]:
+        """``before`` and ``after`` of what changes, by address; empty where there is nothing."""
+        sides: dict[str, dict[str, t.Any]] = {"before": {}, "after": {}}
+        for function in self.functions:
+            if function.changes:
+                sides["before"][function.address] = {"sriov_numvfs": function.before}
+                sides["after"][function.address] = {"sriov_numvfs": function.after}
+        for device in self.devices:
+            if device.changes:
+                for side, state in (("before", device.before), ("after", device.after)):
+                    sides[side].setdefault(device.wanted.address, {}).update(state or {})
+        return sides
+
+
+# --- what is wanted --------------------------------------------------------------------------------------------------
+
+
+def validate(params: t.Mapping[str, t.Any]) -> Wanted:
+    """What the user asks for; raises ``Failure`` where it is not what it should be."""
+    state = params["state"]
+    functions = [
+        WantedFunction(_address(each), _number(each, state)) for each in params["functions"]
+    ]
+    devices = [_device(each) for each in params["devices"]]
+    _check_distinct("functions", [each.address for each in functions])
+    _check_distinct("devices", [each.address for each in devices])
+    return Wanted(functions, devices, state, params["force"])
+
+
+def _check_distinct(option: str, addresses: list[str]) -> None:
+    for address in addresses:
+        if addresses.count(address) > 1:
+            raise Failure("validate", f"it is in the list of {option} twice", address)
+
+
+def _address(item: t.Mapping[str, t.Any]) -> str:
+    address: str = item["address"].lower()
+    if not _ADDRESS.match(address):
+        raise Failure(
+            "validate",
+            f"{shown(item['address'])} is no PCI address; expected domain:bus:device.function, such as 0000:01:10.0",
+        )
+    return address
+
+
+def _number(item: t.Mapping[str, t.Any], state: str) -> int | None:
+    number: int | None = item["sriov_numvfs"]
+    if number is None and state == PRESENT:
+        raise Failure("validate", "'sriov_numvfs' is missing", _address(item))
+    if number is not None and number < 0:
+        raise Failure("validate", f"sriov_numvfs is {number}; expected 0 or more", _address(item))
+    return number
+
+
+def _device(item: t.Mapping[str, t.Any]) -> WantedDevice:
+    address, driver = _address(item), item["driver"]
+    if driver is not None and not _DRIVER.match(driver):
+        raise Failure("validate", f"{shown(driver)} is not the name of a driver", address)
+    attributes, accept = validated(item, address)
+    return WantedDevice(address, driver, attributes, accept)
+
+
+# --- what there is, and what is to be done ---------------------------------------------------------------------------
+
+
+class Planner:
+    """Compares what is wanted with what there is; ``can_load`` says whether a driver can be had that is not there yet."""
+
+    def __init__(
+        self,
+        sysfs: Sysfs,
+        scan_holders: t.Callable[[], Holders],
+        is_free_disk: t.Callable[[str], bool],
+        can_load: t.Callable[[str], bool],
+        records: Records,
+    ) -> None:
+        self._sysfs = sysfs
+        self._scan_holders = scan_holders
+        self._is_free_disk = is_free_disk
+        self._can_load = can_load
+        self._records = records
+
+    def locks(self, wanted: Wanted) -> set[str]:
+        """The names of what a plan is about."""
+        addresses = [each.address for each in wanted.functions]
+        addresses += [each.address for each in wanted.devices]
+        # One that is not there is made with a function in the list, or refused later.
+        return {
+            lock_name(self._sysfs, address)
+            for address in addresses
+            if self._sysfs.exists(PCI_DEVICES, address)
+        }
+
+    def plan(self, wanted: Wanted) -> Plan:
+        """What is to be done, in order; raises ``Failure`` where it cannot be done."""
+        holders = self._scan_holders()
+        functions = []
+        gone: set[str] = set()
+        made: set[str] = set()
+        for function in wanted.functions:
+            with _inspected(self._sysfs, function.address) as device:
+                action = self._function(function, wanted, device)
+                if action.changes:
+                    gone.update(self._removable(wanted, device, holders))
+                    made.update(action.addresses)
+                functions.append(action)
+        devices = []
+        for each in wanted.devices:
+            if wanted.state == ABSENT and each.address in gone:
+                devices.append(self._going(each))
+            elif wanted.state == PRESENT and each.address in made:
+                devices.append(self._new(each))
+            elif each.address in gone:
+                raise Failure("inspect", "it would be none of so few functions", each.address)
+            else:
+                devices.append(self._existing(each, wanted.state, holders))
+        return Plan(functions, devices)
+
+    # Physical functions.
+
+    def _function(
+        self, wanted: WantedFunction, everything: Wanted, device: PciDevice
+    ) -> FunctionAction:
+        before, most = _binding.number_of_functions(device), _binding.most_functions(device)
+        number = wanted.number
+        if everything.state == ABSENT:
+            number = (self._records.of(device) or {}).get("sriov_numvfs")
+        after = before if number is None else number
+        if after > most:
+            raise Failure(
+                "inspect",
+                f"it can have {most} virtual functions, not {after}",
+                device.id,
+            )
+        if after == before:
+            return FunctionAction(device.id, before, after, _binding.functions(device))
+        return FunctionAction(
+            device.id, before, after, _binding.addresses_of_functions(device, after)
+        )
+
+    def _removable(self, wanted: Wanted, device: PciDevice, holders: Holders) -> list[str]:
+        """The virtual functions of a device when all of them may go; the kernel knows no other way to change their number."""
+        addresses = _binding.functions(device)
+        for address in addresses:
+            with PciDevice(self._sysfs, address) as function:
+                reason = use(self._sysfs, function, holders, self._is_free_disk)
+                driver = function.link("driver")
+                bound = driver is not None and not function.is_assignable
+            if reason is None and bound and wanted.state == PRESENT and not wanted.force:
+                reason = f"it is bound to {driver}; with 'force' it may go all the same"
+            if reason is not None:
+                raise Failure(
+                    "inspect",
+                    f"the number of its virtual functions cannot be changed: {address}: {reason}",
+                    device.id,
+                )
+        return addresses
+
+    # Devices.
+
+    def _new(self, wanted: WantedDevice) -> DeviceAction:
+        if wanted.driver is None:
+            raise Failure(
+                "inspect", "'driver' is missing; a new virtual function needs one", wanted.address
+            )
+        self._check_driver(wanted.address, wanted.driver)
+        action = DeviceAction(wanted, BOUND)
+        action.after = _state(Binding(wanted.driver, wanted.driver), wanted.attributes)
+        return action
+
+    def _going(self, wanted: WantedDevice) -> DeviceAction:
+        """A virtual function that goes, or is made anew as it was, with the number of them."""
+        with _inspected(self._sysfs, wanted.address) as device:
+            action = DeviceAction(wanted, RESTORED)
+            action.before = _state(Binding.of(device), _pairs(device.attributes()[0]))
+            return action
+
+    def _existing(self, wanted: WantedDevice, state: str, holders: Holders) -> DeviceAction:
+        if state == ABSENT and not self._sysfs.exists(PCI_DEVICES, wanted.address):
+            return DeviceAction(wanted, UNCHANGED)
+        with _inspected(self._sysfs, wanted.address) as device:
+            if state == ABSENT:
+                action = self._given_back(wanted, device)
+            else:
+                action = self._wanted(wanted, device)
+            if action.changes:
+                reason = use(self._sysfs, device, holders, self._is_free_disk)
+                if reason is not None:
+                    raise Failure("inspect", reason, device.id)
+            return action
+
+    def _wanted(self, wanted: WantedDevice, device: PciDevice) -> DeviceAction:
+        binding = Binding.of(device)
+        descriptor, current, problems = read_descriptor(device)
+        before = _state(binding, _pairs(current))
+        if wanted.driver not in (None, binding.driver):
+            self._check_driver(device.id, wanted.driver)
+            self._check_alone(device)
+            action = DeviceAction(wanted, BOUND)
+            action.after = _state(Binding(wanted.driver, wanted.driver), wanted.attributes)
+        else:
+            if not device.is_assignable:
+                raise Failure("inspect", _not_assignable(binding.driver), device.id)
+            needed = writes_in_turn(device, wanted.attributes)
+            action = DeviceAction(wanted, CONFIGURED if needed else UNCHANGED)
+            attributes = dict(_pairs(current))
+            attributes.update((write.name, write.value) for write in needed)
+            action.after = _state(binding, attributes.items())
+            action.own = descriptor["self"] if descriptor else None
+            if not needed:
+                verify(device.id, wanted.accept, descriptor, problems)
+        action.before = before
+        return action
+
+    def _given_back(self, wanted: WantedDevice, device: PciDevice) -> DeviceAction:
+        binding = Binding.of(device)
+        record = self._records.of(device)
+        former = former_binding(record, binding)
+        values = former_attributes(record, device)
+        descriptor, current, _problems = read_descriptor(device)
+        changes = vars(former) != vars(binding) or bool(writes(device, values))
+        action = DeviceAction(wanted, RESTORED if changes else UNCHANGED)
+        action.before = _state(binding, _pairs(current))
+        action.own = descriptor["self"] if descriptor else None
+        if former.driver == binding.driver:
+            action.after = _state(former, dict(_pairs(current), **dict(values)).items())
+        else:
+            self._check_driver(device.id, former.driver)
+            action.after = _state(former, ())
+        return action
+
+    def _check_driver(self, address: str, driver: str | None) -> None:
+        if driver is None or self._sysfs.exists(PCI_DRIVERS, driver) or self._can_load(driver):
+            return
+        raise Failure(
+            "inspect",
+            f"the host has no driver {driver}, in {self._sysfs.path(PCI_DRIVERS)} or to be loaded",
+            address,
+        )
+
+    def _check_alone(self, device: PciDevice) -> None:
+        number = _binding.number_of_functions(device)
+        if number:
+            raise Failure(
+                "inspect",
+                f"it has {number} virtual functions, which would go with its driver",
+                device.id,
+            )
+
+
+@contextlib.contextmanager
+def _inspected(sysfs: Sysfs, address: str) -> t.Iterator[PciDevice]:
+    """Opens a device; what is wrong with it is a ``Failure``."""
+    if not sysfs.exists(PCI_DEVICES, address):
+        raise Failure("inspect", f"there is no such device in {sysfs.path(PCI_DEVICES)}", address)
+    try:
+        with PciDevice(sysfs, address) as device:
+            yield device
+    except Problem as problem:
+        raise Failure("inspect", str(problem), address) from None
+
+
+def lock_name(sysfs: Sysfs, address: str) -> str:
+    """What keeps two calls on one device apart: its physical function, as that makes and removes the virtual ones."""
+    target = sysfs.link(PCI_DEVICES, address, "physfn")
+    return address if target is None else target.rpartition("/")[2]
+
+
+def writes_in_turn(device: PciDevice, attributes: _Pairs) -> list[Write]:
+    """What must be written, in order, with resolved names.
+
+    An attribute that must be idle in between is set to that first. As this may reset others, those that follow are
+    written anew.
+    """
+    needed = writes(device, attributes)
+    idle, idle_value = device.known().idle or ("", "")
+    values = {write.name: write.value for write in needed}
+    if values.get(idle, idle_value) == idle_value:
+        return needed
+    current = device.attribute(idle)
+    turn: list[Write] = []
+    reset = False
+    for name, value in resolved(device, device.attribute_files(), attributes):
+        if name == idle and not reset:
+            reset = True
+            if current != idle_value:
+                turn.append(Write(idle, idle_value, (idle, current)))
+            turn.append(Write(idle, value, (idle, idle_value)))
+        elif reset or name in values:
+            turn.append(Write(name, value, (name, device.attribute(name))))
+    return turn
+
+
+def former_binding(record: Record | None, current: Binding) -> Binding:
+    """How a device was bound before it was changed."""
+    if record is None or "driver" not in record:
+        return current
+    return Binding(record["driver"], record["driver_override"])
+
+
+def former_attributes(record: Record | None, device: PciDevice) -> list[tuple[str, str]]:
+    """The values of a device's attributes before they were changed; those that its driver has no longer are left out."""
+    files = device.attribute_files()
+    pairs = (record or {}).get("attributes", [])
+    return [(name, value) for name, value in pairs if name in files]
+
+
+def to_remember(device: PciDevice, needed: t.Iterable[Write]) -> list[list[str]]:
+    """The values, ``[name, value]``, that undo what is ``needed``, in its order."""
+    former: dict[str, str] = {}
+    for write in needed:
+        former.setdefault(*write.undo)
+    idle, idle_value = device.known().idle or ("", "")
+    if former.get(idle) == idle_value:
+        # What else there is of an idle device has no meaning, and may not be writable.
+        former = {idle: idle_value}
+    return [[name, value] for name, value in former.items()]
+
+
+def _not_assignable(driver: str | None) -> str:
+    bound = (
+        "bound to no driver" if driver is None else f"bound to {driver}, which is no VFIO driver"
+    )
+    return f"it is {bound}; name one in 'driver'"
+
+
+def _pairs(attributes: t.Iterable[t.Mapping[str, str]]) -> list[tuple[str, str]]:
+    return [(each["name"], each["value"]) for each in attributes]
+
+
+def _state(binding: Binding, attributes: t.Iterable[tuple[str, str]]) -> dict[str, t.Any]:
+    return {
+        "driver": binding.driver,
+        "driver_override": binding.override,
+        "attributes": [{"name": name, "value": value} for name, value in attributes],
+    }

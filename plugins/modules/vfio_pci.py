@@ -1,0 +1,505 @@
+#!/usr/bin/python
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: vfio_pci
+short_description: Prepare PCI devices and virtual functions for guests
+version_added: 0.1.0
+description:
+  - Makes the virtual functions of physical PCI devices, binds PCI devices to VFIO drivers, writes their attributes in order, and
+    verifies what came of it; or gives all this back.
+  - One call takes a host's whole lists and is a transaction. Everything is checked before anything is touched. If a device then
+    cannot be bound, configured or verified, what the call did before is undone again in reverse order, so that devices are bound to
+    their former drivers, and the error says which device failed at which step, why, and what could not be undone. The same happens
+    if the call is stopped with a signal.
+  - If the call is killed instead, the next call of the module on the host, for whatever devices, first undoes what was left half
+    done; so does this one with what an earlier call left.
+author:
+  - vfio.migration contributors (@vfio-migration)
+notes:
+  - Needs root rights, except in check mode where nothing would have to be changed.
+  - One call at a time works on a physical function and its virtual functions; others wait for it, for at most O(timeout) seconds.
+    Locks, what is to be undone if the call is killed, and what devices were before they were changed, are in
+    C(/run/vfio.migration/pci), or for another tree than C(/sys) in the C(run) beside it.
+  - Nothing of all this outlasts a reboot, neither the binding nor the virtual functions nor their attributes. Run the module again
+    then; it finds the devices as they were at first.
+  - A device that a process holds, that has a mediated device, a network interface that is up or a disk in use is neither bound to
+    another driver nor reconfigured nor removed, nor is one of which that cannot be told, as in a container or with a copied tree.
+    Neither is a device that has virtual functions taken from its driver, as they would go with it.
+  - A driver that the host does not have is loaded with C(modprobe), if its name ends in C(vfio-pci) or C(vfio_pci), and is not
+    unloaded again.
+  - Attributes of physical devices are those in groups, such as C(nvidia/vgpu_params); what lies in the device's own directory is the
+    kernel's. They are compared as M(vfio.migration.vfio_mdev) compares them.
+  - C(nvidia/current_vgpu_type) is set to C(0) before it takes another type, and the type must then be in
+    C(nvidia/creatable_vgpu_types), which gets shorter with each one that another function takes. The attributes that follow it in
+    the list are written anew.
+extends_documentation_fragment:
+  - vfio.migration._attributes
+  - vfio.migration._attributes.actiongroup_vfio
+attributes:
+  check_mode:
+    support: full
+    details:
+      - What O(devices[].accept) would find, and whether a driver takes a device, can be predicted only for devices that are bound and
+        need no configuration.
+  diff_mode:
+    support: full
+  idempotent:
+    support: full
+options:
+  functions:
+    description:
+      - The physical functions whose number of virtual functions matters. They are seen to before O(devices).
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      address:
+        description: The PCI address of the function, with its domain.
+        type: str
+        required: true
+      sriov_numvfs:
+        description:
+          - How many virtual functions it has. The kernel changes one number to another by way of 0 alone, so all there are go first.
+          - Needed with O(state=present). Not used with O(state=absent), which gives the function the number back that it had before
+            the module changed it.
+        type: int
+  devices:
+    description:
+      - The devices, physical or virtual functions, in the order in which they are prepared.
+      - Virtual functions that O(functions) is to make may be among them.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      address:
+        description: The PCI address of the device, with its domain.
+        type: str
+        required: true
+      driver:
+        description:
+          - The VFIO driver, V(vfio-pci) or the variant that knows the device's state.
+          - Where it is left out the device keeps its driver, which must be for VFIO.
+          - Not used with O(state=absent), which gives the device the driver back that it had before the module changed it.
+        type: str
+      attributes:
+        description:
+          - What to write to the device's attributes, in this order. A name may repeat.
+          - Not used with O(state=absent), which gives the attributes the values back that they had before the module changed them.
+        type: list
+        elements: dict
+        suboptions:
+          name:
+            description:
+              - The name of the attribute, C(group/name), or C(name) if one group alone has it.
+              - Names of the kernel's own files, and names that lead elsewhere, are refused.
+            type: str
+            required: true
+          value:
+            description: The value, one line of text.
+            type: str
+            required: true
+      accept:
+        description:
+          - Attribute patterns, as in C(compatible) of a source device. When the device is configured its own C(self) must match
+            one of them.
+          - C(software_version) is compared only with patterns that state it.
+          - Not used with O(state=absent).
+        type: list
+        elements: dict
+  state:
+    description:
+      - Whether the devices should be prepared, or given back to what they were before the module changed them. What the module did
+        not change, or what a reboot has undone, is left as it is.
+    type: str
+    choices:
+      - present
+      - absent
+    default: present
+  force:
+    description:
+      - Whether to change the number of virtual functions also if some of them are bound to drivers of the host's own. They must be free
+        all the same.
+    type: bool
+    default: false
+  timeout:
+    description:
+      - How many seconds to wait for other calls, and for the kernel to show new virtual functions, a driver that was bound and an
+        attribute that was reset.
+    type: int
+    default: 10
+  sysfs:
+    description: The sysfs tree to work in.
+    type: path
+    default: /sys
+seealso:
+  - module: vfio.migration.vfio_migration_facts
+  - module: vfio.migration.vfio_mdev
+"""
+
+EXAMPLES = r"""
+- name: Make four virtual functions, and one of them ready for a guest that comes from another host
+  vfio.migration.vfio_pci:
+    functions:
+      - address: "0000:01:00.0"
+        sriov_numvfs: 4
+    devices:
+      - address: "0000:01:00.2"
+        driver: mlx5_vfio_pci
+        accept:
+          - device_api: vfio-pci
+            type: pci-15b3101e-15b30058
+            pci_id: 15b3101e
+
+- name: Give a virtual function of a GPU a type of vGPU
+  vfio.migration.vfio_pci:
+    devices:
+      - address: "0000:41:00.4"
+        attributes:
+          - name: nvidia/current_vgpu_type
+            value: "1428"
+          - name: nvidia/vgpu_params
+            value: frame_rate_limiter=0,disable_vnc=1
+
+- name: Give a device back to the driver that it had
+  vfio.migration.vfio_pci:
+    devices:
+      - address: "0000:01:00.2"
+    state: absent
+"""
+
+RETURN = r"""
+functions:
+  description: The physical functions, in the order of O(functions). In check mode, as they would be.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    address:
+      description: The address of the function.
+      type: str
+      returned: success
+      sample: "0000:01:00.0"
+    action:
+      description: What was done, V(resized) or V(unchanged).
+      type: str
+      returned: success
+      sample: resized
+    sriov_numvfs:
+      description: How many virtual functions it has.
+      type: int
+      returned: success
+      sample: 2
+    virtual_functions:
+      description: Their addresses, in their order.
+      type: list
+      elements: str
+      returned: success
+      sample: ["0000:01:10.0", "0000:01:10.2"]
+devices:
+  description: The devices, in the order of O(devices). In check mode, as they would be.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    address:
+      description: The address of the device.
+      type: str
+      returned: success
+      sample: "0000:01:10.0"
+    action:
+      description: What was done, one of V(bound), V(configured), V(unchanged) and V(restored).
+      type: str
+      returned: success
+      sample: bound
+    driver:
+      description: The driver that it is bound to, V(null) if it is bound to none or there is no such device any more.
+      type: str
+      returned: success
+      sample: vfio-pci
+    attributes:
+      description: The attributes that can be configured on it and be read; in check mode, those that are known.
+      type: list
+      elements: dict
+      returned: success
+      contains:
+        name:
+          description: The attribute's file, as C(group/name).
+          type: str
+          returned: success
+          sample: nvidia/current_vgpu_type
+        value:
+          description: The attribute's value.
+          type: str
+          returned: success
+          sample: "1428"
+    self:
+      description:
+        - The device's own attribute set, as its descriptor states it; V(null) if it has no valid descriptor, or in check mode if it
+          would change.
+      type: dict
+      returned: success
+      sample:
+        device_api: vfio-pci
+        pci_id: "808610ca"
+        software_version: 0.1.0
+        type: pci-808610ca-80860000
+recovered:
+  description: What an earlier call that was killed had left half done, and this one undid, in the order of undoing.
+  returned: always, except in check mode
+  type: list
+  elements: dict
+  contains:
+    device:
+      description: The address of the device.
+      type: str
+      returned: always
+      sample: "0000:01:10.0"
+    change:
+      description: What had been done, as in RV(undone[].change).
+      type: str
+      returned: always
+      sample: driver=vfio-pci
+step:
+  description:
+    - The step that failed, one of V(validate), V(recover), V(lock), V(inspect), V(resize), V(bind), V(attribute),
+      V(verify) and V(restore).
+    - Up to V(inspect), nothing was touched but what is in RV(recovered).
+  returned: failure
+  type: str
+  sample: bind
+device:
+  description: The address of the device that it failed for, V(null) if it was none in particular.
+  returned: failure
+  type: str
+  sample: "0000:01:10.0"
+errno:
+  description: The name of the kernel's error, V(null) if it was none.
+  returned: failure
+  type: str
+  sample: ENODEV
+hint:
+  description: The likely cause or what to do about it, V(null) if there is none to give.
+  returned: failure
+  type: str
+  sample: the driver does not know such devices, or the device went away
+kernel_log:
+  description: What the kernel logged while it refused, its last lines; empty where nothing was logged or the log may not be read.
+  returned: failure
+  type: list
+  elements: str
+  sample: ["vfio-pci 0000:01:10.0: probe with driver vfio-pci failed with error -22"]
+reasons:
+  description: Why the device matches no set of O(devices[].accept), with RV(step=verify); else empty.
+  returned: failure
+  type: list
+  elements: dict
+  contains:
+    set:
+      description: The index of the set in O(devices[].accept).
+      type: int
+      returned: failure
+      sample: 0
+    attribute:
+      description: The attribute that does not match.
+      type: str
+      returned: failure
+      sample: pci_id
+    rule:
+      description: The rule that it breaks.
+      type: str
+      returned: failure
+      sample: equal
+    expected:
+      description: What would match.
+      type: str
+      returned: failure
+      sample: "808610ca"
+    actual:
+      description: What the device has, V(null) if nothing.
+      type: str
+      returned: failure
+      sample: 8086154c
+undone:
+  description: What the call had done and undid again, in the order of undoing.
+  returned: failure
+  type: list
+  elements: dict
+  contains:
+    device:
+      description: The address of the device.
+      type: str
+      returned: failure
+      sample: "0000:01:10.0"
+    change:
+      description: What had been done, C(driver=name), C(sriov_numvfs=number) or the attribute that was written, C(group/name=value).
+      type: str
+      returned: failure
+      sample: driver=vfio-pci
+left:
+  description: What the call had done and could not undo; empty if the host is as it was before.
+  returned: failure
+  type: list
+  elements: dict
+  contains:
+    device:
+      description: The address of the device.
+      type: str
+      returned: failure
+      sample: "0000:01:10.0"
+    change:
+      description: What was done, as in RV(undone[].change).
+      type: str
+      returned: failure
+      sample: driver=vfio-pci
+    problem:
+      description: Why it was not undone.
+      type: str
+      returned: failure
+      sample: process 4711 (vm-17) holds it; stop that first
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.vfio.migration.plugins.module_utils import _holders, _journal
+from ansible_collections.vfio.migration.plugins.module_utils._call import (
+    Interruption,
+    fail,
+    warn,
+    warn_of_abandoned,
+)
+from ansible_collections.vfio.migration.plugins.module_utils._device import (
+    is_vfio_driver_name,
+)
+from ansible_collections.vfio.migration.plugins.module_utils._failure import Failure
+from ansible_collections.vfio.migration.plugins.module_utils._pci import (
+    ABSENT,
+    PRESENT,
+    Planner,
+    validate,
+)
+from ansible_collections.vfio.migration.plugins.module_utils._pci_transaction import (
+    PciTransaction,
+)
+from ansible_collections.vfio.migration.plugins.module_utils._records import Records
+from ansible_collections.vfio.migration.plugins.module_utils._sysfs import Sysfs
+from ansible_collections.vfio.migration.plugins.module_utils._uses import is_free_disk
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # pragma: no cover
+    import typing as t
+
+
+class Modprobe:
+    """Loads drivers into the running kernel; into that of another tree, none."""
+
+    def __init__(self, module: AnsibleModule, live: bool) -> None:
+        self._module = module
+        self._path = module.get_bin_path("modprobe") if live else None
+
+    def can_load(self, driver: str) -> bool:
+        """Whether it is a VFIO driver and there is a module of its name."""
+        # The name may come from another host, and other modules are none of our business.
+        return is_vfio_driver_name(driver) and self._run("--dry-run", driver) is None
+
+    def load(self, driver: str) -> None:
+        problem = self._run(driver)
+        if problem is not None:
+            raise Failure("bind", f"cannot load the driver {driver}: {problem}")
+
+    def _run(self, *arguments: str) -> str | None:
+        """What went wrong."""
+        if self._path is None:
+            return "there is no modprobe"
+        status, _output, error = self._module.run_command([self._path, *arguments])
+        return None if status == 0 else error.strip() or f"exit status {status}"
+
+
+def run(module: AnsibleModule) -> dict[str, t.Any]:
+    """What the module is to do; returns its result or raises ``Failure``."""
+    params = module.params
+    sysfs = Sysfs(params["sysfs"])
+    if not sysfs.exists():
+        raise Failure("validate", f"there is no sysfs at {sysfs.path()}")
+    wanted = validate(params)
+    scan_holders = _holders.scan if sysfs.live else _holders.unknown
+    place = _journal.place(sysfs, "pci")
+    records, modprobe = Records(place), Modprobe(module, sysfs.live)
+    planner = Planner(sysfs, scan_holders, is_free_disk, modprobe.can_load, records)
+    result: dict[str, t.Any] = {}
+    with _journal.Journal(place) as journal:
+        if module.check_mode:
+            warn_of_abandoned(module, journal)
+            plan = planner.plan(wanted)
+            result = plan.predicted()
+        else:
+            transaction = PciTransaction(
+                sysfs,
+                scan_holders,
+                is_free_disk,
+                modprobe.load,
+                records,
+                journal,
+                params["timeout"],
+                Interruption().name,
+            )
+            try:
+                plan, result = transaction.run(planner, wanted)
+            finally:
+                warn(module, transaction.warnings)
+            result["recovered"] = transaction.recovered
+    result["changed"] = plan.changes or bool(result.get("recovered"))
+    if module._diff:
+        result["diff"] = plan.diff()
+    return result
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "functions": {
+                "type": "list",
+                "elements": "dict",
+                "default": [],
+                "options": {
+                    "address": {"type": "str", "required": True},
+                    "sriov_numvfs": {"type": "int"},
+                },
+            },
+            "devices": {
+                "type": "list",
+                "elements": "dict",
+                "default": [],
+                "options": {
+                    "address": {"type": "str", "required": True},
+                    "driver": {"type": "str"},
+                    "attributes": {
+                        "type": "list",
+                        "elements": "dict",
+                        "options": {
+                            "name": {"type": "str", "required": True},
+                            "value": {"type": "str", "required": True},
+                        },
+                    },
+                    "accept": {"type": "list", "elements": "dict"},
+                },
+            },
+            "state": {"type": "str", "choices": [PRESENT, ABSENT], "default": PRESENT},
+            "force": {"type": "bool", "default": False},
+            "timeout": {"type": "int", "default": 10},
+            "sysfs": {"type": "path", "default": "/sys"},
+        },
+        supports_check_mode=True,
+    )
+    try:
+        result = run(module)
+    except Failure as failure:
+        fail(module, failure)
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()

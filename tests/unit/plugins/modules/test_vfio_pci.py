@@ -1,0 +1,164 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+from ansible_collections.vfio.migration.plugins.module_utils import _holders
+from ansible_collections.vfio.migration.plugins.module_utils._failure import Failure
+from ansible_collections.vfio.migration.plugins.modules import vfio_pci
+from ansible_collections.vfio.migration.tests.unit.pci_trees import (
+    BRIDGE,
+    CARD,
+    FIRST,
+    SECOND,
+    VARIANT,
+    PciKernel,
+    PciTree,
+)
+from ansible_collections.vfio.migration.tests.unit.sysfs_trees import nobody
+
+FUNCTION = {"address": CARD, "sriov_numvfs": 2}
+DEVICE = {"address": FIRST, "driver": VARIANT}
+
+
+@pytest.fixture(autouse=True)
+def kernel(tmp_path, monkeypatch):
+    """A host with a card that has no virtual functions yet, and where nobody holds a device."""
+    kernel = PciKernel(PciTree(tmp_path / "sys"))
+    monkeypatch.setattr(vfio_pci, "Sysfs", lambda root: kernel)
+    monkeypatch.setattr(_holders, "unknown", nobody)
+    return kernel
+
+
+@pytest.fixture(autouse=True)
+def restored_signals():
+    numbers = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
+    before = [signal.getsignal(number) for number in numbers]
+    yield
+    for number, handler in zip(numbers, before):
+        signal.signal(number, handler)
+
+
+def test_it_prepares_and_then_changes_nothing(run_module):
+    prepared = run_module(vfio_pci.main, functions=[FUNCTION], devices=[DEVICE])
+    assert prepared["changed"] is True
+    assert prepared["recovered"] == []
+    assert prepared["devices"][0]["self"]["type"] == "i915-GVTg_V5_8"
+    again = run_module(vfio_pci.main, functions=[FUNCTION], devices=[DEVICE])
+    assert again["changed"] is False
+    assert again["devices"] == [{**prepared["devices"][0], "action": "unchanged"}]
+
+
+@pytest.mark.parametrize("state", ["present", "absent"])
+def test_check_mode_tells_the_same_and_does_nothing(run_module, kernel, state):
+    if state == "absent":
+        run_module(vfio_pci.main, functions=[FUNCTION], devices=[DEVICE])
+    before = kernel.tree.snapshot()
+    wish = {"functions": [FUNCTION], "devices": [DEVICE], "state": state, "_ansible_diff": True}
+    predicted = run_module(vfio_pci.main, **wish, _ansible_check_mode=True)
+    assert kernel.tree.snapshot() == before
+    done = run_module(vfio_pci.main, **wish)
+    for key in ("changed", "diff", "functions"):
+        assert predicted[key] == done[key]
+    for key in ("address", "action", "driver", "attributes"):
+        assert predicted["devices"][0][key] == done["devices"][0][key]
+    assert list(done["diff"]["after"]) == [CARD, FIRST]
+    assert done["diff"]["after"][CARD] == {"sriov_numvfs": 2 if state == "present" else 0}
+
+
+def test_it_does_nothing_to_what_may_be_in_use(run_module, kernel, monkeypatch):
+    kernel.tree.add_functions(2)
+    monkeypatch.setattr(_holders, "unknown", lambda: _holders.Holders({}, complete=False))
+    result = run_module(vfio_pci.main, devices=[DEVICE])
+    assert "it cannot be told whether a process holds it" in result["msg"]
+    assert kernel.writes == []
+
+
+def test_a_failure_tells_everything_a_program_needs(run_module, kernel):
+    kernel.tree.add_functions(2)
+    kernel.faults[3] = 22
+    result = run_module(vfio_pci.main, devices=[DEVICE])
+    assert result["msg"].startswith(f"device {FIRST}: cannot bind it to the driver {VARIANT}: ")
+    assert result["msg"].endswith("Changes undone: 1")
+    assert {key: result[key] for key in ("failed", "changed", "step", "device", "errno")} == {
+        "failed": True,
+        "changed": False,
+        "step": "bind",
+        "device": FIRST,
+        "errno": "EINVAL",
+    }
+    assert result["undone"] == [{"device": FIRST, "change": f"driver={VARIANT}"}]
+    assert "the host must have an IOMMU that is switched on" in result["hint"]
+
+
+def test_a_signal_takes_effect_between_two_steps(run_module, kernel):
+    kernel.tree.add_functions(2)
+    before = kernel.tree.snapshot()
+    kernel.afterwards = lambda: signal.raise_signal(signal.SIGTERM)
+    result = run_module(vfio_pci.main, devices=[DEVICE, {"address": SECOND, "driver": VARIANT}])
+    assert "interrupted by SIGTERM. Changes undone: 1" in result["msg"]
+    assert kernel.tree.snapshot() == before
+
+
+@pytest.mark.parametrize(
+    ("wish", "reason"),
+    [
+        ({"devices": [DEVICE, DEVICE]}, "it is in the list of devices twice"),
+        ({"functions": [FUNCTION, FUNCTION]}, "it is in the list of functions twice"),
+        ({"functions": [{"address": CARD}]}, "'sriov_numvfs' is missing"),
+        ({"functions": [{"address": CARD, "sriov_numvfs": -1}]}, "expected 0 or more"),
+        ({"devices": [{**DEVICE, "accept": []}]}, "'accept' has no set"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(run_module, kernel, wish, reason):
+    result = run_module(vfio_pci.main, **wish)
+    assert reason in result["msg"]
+    assert result["step"] == "validate"
+    assert kernel.writes == []
+
+
+class Module:
+    """Stands for an AnsibleModule with a modprobe that knows what ``known`` has."""
+
+    def __init__(self, *known: str) -> None:
+        self.known = known
+        self.commands: list[list[str]] = []
+
+    def get_bin_path(self, name: str) -> str:
+        return "/sbin/" + name
+
+    def run_command(self, command: list[str]) -> tuple[int, str, str]:
+        self.commands.append(command)
+        return (0, "", "") if command[-1] in self.known else (1, "", "no such module\n")
+
+
+def test_only_vfio_drivers_are_loaded():
+    modprobe = vfio_pci.Modprobe(Module("vfio-pci", "usb_storage"), live=True)
+    assert modprobe.can_load("vfio-pci")
+    assert not modprobe.can_load("usb_storage")
+    assert not modprobe.can_load("mlx5_vfio_pci")
+    with pytest.raises(Failure, match="cannot load the driver igbvf: no such module"):
+        modprobe.load("igbvf")
+    assert not vfio_pci.Modprobe(Module("vfio-pci"), live=False).can_load("vfio-pci")
+
+
+def test_a_driver_that_is_to_be_loaded_is_there_in_time(run_module, kernel, monkeypatch):
+    kernel.tree.add_functions(2)
+    drivers = kernel.tree.root / "bus/pci/drivers"
+    (drivers / VARIANT).rename(drivers / "elsewhere")
+    monkeypatch.setattr(vfio_pci.Modprobe, "can_load", lambda self, driver: driver == VARIANT)
+    monkeypatch.setattr(
+        vfio_pci.Modprobe,
+        "load",
+        lambda self, driver: (drivers / "elsewhere").rename(drivers / driver),
+    )
+    assert run_module(vfio_pci.main, devices=[DEVICE])["devices"][0]["driver"] == VARIANT
+
+
+def test_a_file_that_is_not_what_it_should_be_is_named(run_module, kernel):
+    kernel.tree.write(f"{BRIDGE}/{CARD}/sriov_totalvfs", "many\n")
+    result = run_module(vfio_pci.main, functions=[FUNCTION])
+    assert "sriov_totalvfs: 'many'; expected a number" in result["msg"]
