@@ -573,7 +573,8 @@ class _Exact:
         self._order = order
         self._hosts = _Hosts(ways, bins, spread)
         self._devices = sum(len(items[item].shape) for item in order)
-        self._homes = {items[item].home for item in order} - {None}
+        homes = (items[item].home for item in order)
+        self._homes = {home for home in homes if home is not None}
         self._marked = self._homes | {number for number, each in enumerate(bins) if each.groups}
         self._grouped = any(items[item].groups for item in order)
         self._used: list[int] = []

@@ -181,8 +181,8 @@ def _report_exact(cases: t.Sequence[Case]) -> bool:
             proved.append((measure(dataclasses.replace(case, steps=0)), best))
     print(f"\nAgainst the exact search, {len(cases)} fleets of {cases[0].guests} guests and more:")
     for place, name in enumerate(("devices to make", "parents to open", "devices of another type")):
-        found, best = (sum(pair[n].cost[place] for pair in proved) for n in (0, 1))
-        print(f"  {name:24} {found:5} without, {best:5} with it")
+        without, with_it = (sum(pair[n].cost[place] for pair in proved) for n in (0, 1))
+        print(f"  {name:24} {without:5} without, {with_it:5} with it")
     print(f"  {len(proved)} of {len(cases)} are proved to be the best")
     return bool(proved) and all(one.placed <= best.placed for one, best in proved)
 
@@ -466,7 +466,7 @@ def _target(family: int, vfs: int) -> dict[str, t.Any]:
 
 
 def _source(family: int, number: int, guests: list[tuple[list[int], int]]) -> dict[str, t.Any]:
-    devices = []
+    devices: list[dict[str, t.Any]] = []
     for pid, (sizes, functions) in enumerate(guests, 1000):
         holder = {"pid": pid, "name": f"vm-{number}-{pid}"}
         for size in [*sizes, *[None] * functions]:

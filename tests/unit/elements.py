@@ -36,7 +36,7 @@ class Pool(t.NamedTuple):
     """Equal free devices; those of family 0 will do for family 1, at a cost."""
 
     family: int
-    count: int
+    free: int
     node: int
 
 
@@ -60,9 +60,9 @@ class Elements:
         if isinstance(state, Pool):
             if size is not None or family < state.family:
                 return ()
-            left = state._replace(count=state.count - 1)
+            left = state._replace(free=state.free - 1)
             cost = OTHER * (family != state.family)
-            return (Move(self.number(left) if left.count else None, cost, None),)
+            return (Move(self.number(left) if left.free else None, cost, None),)
         if size is None or family != state.family or state.size not in (None, size):
             return ()
         used = state.used + size
@@ -74,11 +74,11 @@ class Elements:
 
     def room(self, element: int) -> int:
         state = self._states[element]
-        return state.count if isinstance(state, Pool) else (UNITS - state.used) // (state.size or 1)
+        return state.free if isinstance(state, Pool) else (UNITS - state.used) // (state.size or 1)
 
     def left(self, element: int) -> float:
         state = self._states[element]
-        return state.count if isinstance(state, Pool) else 1 - state.used / UNITS
+        return state.free if isinstance(state, Pool) else 1 - state.used / UNITS
 
     def sort(self, element: int) -> int:
         state = self._states[element]
@@ -92,7 +92,7 @@ class Elements:
         if not self.moves(element, demand):
             return 0
         return (
-            state.count
+            state.free
             if isinstance(state, Pool)
             else (UNITS - state.used) // (self.demands[demand][1] or 1)
         )

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import json
 import random
@@ -161,7 +162,7 @@ problems = st.integers(0, 2**32).map(problem_of)
 
 def found_for(problem):
     """What the search finds at first, and the items that it leaves though each finds a place alone."""
-    search = Search(*problem, Budget(0, 0))
+    search = Search(problem.elements, problem.items, problem.bins, problem.spread, Budget(0, 0))
     held = search.run(lambda: 0).bins
     placed = {item for each in held.values() for item, way in each}
     left = [
@@ -173,7 +174,9 @@ def found_for(problem):
 
 
 def improve(problem, held, left, **options):
-    return _solver.improve(*problem[:3], held, left, problem.spread, **options)
+    return _solver.improve(
+        problem.elements, problem.items, problem.bins, held, left, problem.spread, **options
+    )
 
 
 def rating(problem, held) -> tuple:
@@ -262,7 +265,9 @@ def ends(stock, state: tuple, shape: tuple) -> set:
 
 def model_of(problem):
     held, left = found_for(problem)
-    return held, _solver._model(*problem[:3], held, left, problem.spread)
+    return held, _solver._model(
+        problem.elements, problem.items, problem.bins, held, left, problem.spread
+    )
 
 
 @given(problem=problems)
@@ -356,7 +361,7 @@ def in_process(monkeypatch):
     """The solver without a process for each problem."""
 
     def solve(programme, effort):
-        written = json.dumps(_solver.asdict(programme) | {"effort": effort})
+        written = json.dumps(dataclasses.asdict(programme) | {"effort": effort})
         answer = _cp_sat.solve(json.loads(written))
         assert programme.is_kept_by(answer["values"])
         return answer["values"], answer["proven"]
