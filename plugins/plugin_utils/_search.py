@@ -414,12 +414,13 @@ class Search:
         """Whether a plan that places every item is known to be the best: it costs no more than its items do alone."""
         held = [way for each in found.bins.values() for item, way in each]
         alone = sum(
-            min(
+            count
+            * min(
                 _without_opened(way.cost)
-                for kind in self.kinds_for(item.shape)
-                for way in self._ways.all(self._hosts.kinds[kind], item.shape)
+                for kind in self.kinds_for(shape)
+                for way in self._ways.all(self._hosts.kinds[kind], shape)
             )
-            for item in self._items
+            for shape, count in Counter(item.shape for item in self._items).items()
         )
         if self._ways.incomplete or sum(way.cost for way in held) != alone:
             return False
