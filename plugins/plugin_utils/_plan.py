@@ -110,11 +110,13 @@ class _Draft:
         )
 
     def _missing(self) -> int:
-        """How many devices find no place whatever is done."""
+        """How many devices find no place whatever is done; what is found while something is held back is no proof."""
         demands = Counter(itertools.chain.from_iterable(i.shape for i in self.supply.items))
         elements = Counter(itertools.chain.from_iterable(b.state for b in self.supply.bins))
-        self.shortage = find_shortage(self.supply, demands, elements)
-        return self.shortage.missing if self.shortage else 0
+        shortage = find_shortage(self.supply, demands, elements)
+        if self._blocked == Blocked():
+            self.shortage = shortage
+        return shortage.missing if shortage else 0
 
     def _sharpen(self, search: Search, found: Found, spread: bool) -> None:
         """Asks the solver, if there is one, where neither is all placed as well as can be nor as much as can be."""
