@@ -159,10 +159,13 @@ def retabled(plan: dict[str, t.Any]) -> None:
     for each in plan["placements"]:
         source, target = each["source"], each["target"]
         plan["map"].setdefault(source["host"], {})[source["id"]] = target["id"]
+        listed = plan["hosts"].setdefault(target["host"], {"devices": [], "pci_devices": []})
         if target["kind"] == "mdev":
             entry = {name: target[name] for name in ("parent", "type", "attributes")}
-            listed = plan["hosts"].setdefault(target["host"], {"devices": []})
             listed["devices"].append({"uuid": target["id"], **entry})
+        else:
+            entry = {"address": target["id"], "attributes": target["attributes"]}
+            listed["pci_devices"].append(entry)
 
 
 def changed(index: int, **values: t.Any) -> Change:
