@@ -31,6 +31,7 @@ nox.options.sessions = [
     "extra-checks",
     "ansible-lint",
     "units",
+    "units-ortools",
     "bench-smoke",
     "docs-check",
     "build-import-check",
@@ -93,6 +94,13 @@ def units(session: nox.Session) -> None:
     """Run the unit tests in this checkout."""
     session.install("ansible-core", "pytest", "-r", "tests/unit/requirements.txt")
     session.run("pytest", *session.posargs)
+
+
+@nox.session(name="units-ortools")
+def units_ortools(session: nox.Session) -> None:
+    """Run the tests of the optional solver where it is installed; everywhere else they are skipped."""
+    session.install("ansible-core", "pytest", "ortools", "-r", "tests/unit/requirements.txt")
+    session.run("pytest", "tests/unit/plugins/plugin_utils/test__solver.py", *session.posargs)
 
 
 @nox.session(default=False)
