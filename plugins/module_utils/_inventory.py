@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from ansible_collections.vfio.migration.plugins.module_utils import (
     _descriptor,
-    _vdpa,
     _vendors,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._device import (
@@ -31,10 +30,10 @@ from ansible_collections.vfio.migration.plugins.module_utils._device import (
     read_descriptor,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._holders import nodes
-from ansible_collections.vfio.migration.plugins.module_utils._virtio import feature_names
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # pragma: no cover
+    import types
     import typing as t
 
     from ansible_collections.vfio.migration.plugins.module_utils._device import Device
@@ -49,19 +48,30 @@ if TYPE_CHECKING:  # pragma: no cover
 SCHEMA = 1
 KINDS = ("mdev", "pci", "vdpa")
 
+_VDPA_BUS = "bus/vdpa"
 _DEBUGFS = ("kernel", "debug", "vfio")
 # What one file of debugfs gives here is a word, or a few lines of one word each.
 _MAX_STATE = 256
 
 
+def _vdpa_module() -> types.ModuleType:
+    """The reader of vDPA devices, which few hosts have: for the others it would take longer to load than they to read."""
+    from ansible_collections.vfio.migration.plugins.module_utils import _vdpa
+
+    return _vdpa
+
+
 class Inventory:
-    """Collects the facts of one host; ``scan_holders`` is asked only where there is a device."""
+    """Collects the facts of one host; ``scan_holders`` is asked only where there is a device.
+
+    ``ask_vdpa`` tells of vDPA devices, by default the running kernel where ``sysfs`` is its own.
+    """
 
     def __init__(
         self,
         sysfs: Sysfs,
         scan_holders: t.Callable[[], Holders],
-        ask_vdpa: t.Callable[[Sysfs], Bus] = _vdpa.untold,
+        ask_vdpa: t.Callable[[Sysfs], Bus] | None = None,
     ) -> None:
         self._sysfs = sysfs
         self._scan_holders = scan_holders
@@ -80,7 +90,7 @@ class Inventory:
             devices += self._each(MDEV_DEVICES, self._mediated)
         if "pci" in kinds:
             devices += self._each(PCI_DEVICES, self._pci)
-        if "vdpa" in kinds:
+        if "vdpa" in kinds and self._sysfs.exists(_VDPA_BUS):
             bus = self._vdpa_bus()
             parents += [self._management_device(each) for each in bus.management_devices]
             nodes_of = {parent["id"]: parent["numa_node"] for parent in parents}
@@ -166,11 +176,13 @@ class Inventory:
         return is_vfio_driver_name(driver) or self._sysfs.exists(PCI_DEVICES, name, "vfio-dev")
 
     def _vdpa_bus(self) -> Bus:
+        vdpa = _vdpa_module()
+        ask = self._ask_vdpa or (vdpa.ask if self._sysfs.live else vdpa.untold)
+        bus: Bus = vdpa.Bus()
         try:
-            bus = self._ask_vdpa(self._sysfs)
+            bus = ask(self._sysfs)
         except Problem as problem:
             self._problems.append(problem)
-            return _vdpa.Bus()
         self._problems += bus.problems
         return bus
 
@@ -185,7 +197,7 @@ class Inventory:
             "types": [],
             "supported_classes": device.classes,
             "max_supported_vqs": device.max_vqs,
-            "dev_features": feature_names(features or 0, device.device_class),
+            "dev_features": _vdpa_module().feature_names(features or 0, device.device_class),
             "dev_features_mask": None if features is None else hex(features),
         }
         bus, slash, name = device.name.partition("/")
@@ -202,16 +214,17 @@ class Inventory:
         return facts
 
     def _vdpa(self, device: VdpaDevice, node: int | None) -> dict[str, t.Any]:
+        vdpa = _vdpa_module()
         descriptor, driver = None, None
         device_nodes: list[str] = []
         try:
-            driver = _vdpa.driver(self._sysfs, device.name)
-            device_nodes = _vdpa.device_nodes(self._sysfs, device.name)
-            with ProblemsAt(self._sysfs.path(_vdpa.VDPA_DEVICES, device.name)):
+            driver = vdpa.driver(self._sysfs, device.name)
+            device_nodes = vdpa.device_nodes(self._sysfs, device.name)
+            with ProblemsAt(self._sysfs.path(vdpa.VDPA_DEVICES, device.name)):
                 descriptor = device.descriptor()
         except Problem as problem:
             self._problems.append(problem)
-        supported, evidence = _vdpa.migration(driver)
+        supported, evidence = vdpa.migration(driver)
         return {
             "kind": "vdpa",
             "id": device.name,

@@ -367,7 +367,7 @@ ansible_facts:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.vfio.migration.plugins.module_utils import _holders, _vdpa
+from ansible_collections.vfio.migration.plugins.module_utils import _holders
 from ansible_collections.vfio.migration.plugins.module_utils._inventory import (
     KINDS,
     Inventory,
@@ -391,11 +391,7 @@ def main() -> None:
     sysfs = Sysfs(module.params["sysfs"])
     if not sysfs.exists():
         module.fail_json(msg=f"there is no sysfs at {sysfs.path()}")
-    inventory = (
-        Inventory(sysfs, _holders.scan, _vdpa.ask)
-        if sysfs.live
-        else Inventory(sysfs, _holders.unknown)
-    )
+    inventory = Inventory(sysfs, _holders.scan if sysfs.live else _holders.unknown)
     module.exit_json(
         changed=False,
         ansible_facts={"vfio_migration": inventory.facts(module.params["kinds"])},

@@ -312,6 +312,7 @@ def test_a_management_device_on_a_bus_is_known_there(tree, kernel):
 
 
 def test_a_management_device_that_sysfs_does_not_have_is_a_problem_and_no_more(tree, kernel):
+    (tree.root / "bus/vdpa").mkdir(parents=True)
     kernel.management_devices = [management_device("pci/0000:65:00.2", None)]
     facts = gather(tree, kernel.ask)
     (parent,) = facts["parents"]
@@ -349,4 +350,5 @@ def test_a_kernel_that_does_not_answer_costs_only_its_vdpa_devices(tree):
     def ask(sysfs):
         raise Problem(sysfs.path("bus/vdpa"), "timed out")
 
+    (tree.root / "bus/vdpa").mkdir(parents=True)
     assert [each["problem"] for each in gather(tree, ask)["problems"]] == ["timed out"]
