@@ -423,7 +423,7 @@ class VdpaTransaction(Transaction):
             try:
                 change()
             except VdpaError as error:
-                kernels = error if error.errno else None
+                kernels = error if error.errno is not None else None
                 raise self._failure(error.said, kernels, error.hint, log.lines()) from None
 
     def _undo_change(self, change: Change, recovering: bool) -> bool:

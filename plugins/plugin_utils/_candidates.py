@@ -150,9 +150,9 @@ class Candidates:
             self._versions[host] = stated_versions(self._fleet.hosts[host])
         return self._versions[host]
 
-    def returns(self, source: Device, target: Device) -> bool:
-        """Whether a device that went from ``source`` to ``target`` can go back."""
-        back = self.existing(target, source)
+    def returns(self, device: Device, target: Device) -> bool:
+        """Whether what went from ``device`` to ``target`` can go back."""
+        back = self.existing(target, device)
         return back is not None and back.compatible
 
     def made_returns(self, source: Device, parent: Parent) -> bool:

@@ -271,8 +271,7 @@ class _Columns:
             raise _Odd from error
 
     def _read(self, entries: t.Any) -> None:
-        if type(entries) is not list:
-            raise _Odd
+        _check(_LIST, (entries,))
         columns: t.Iterable[tuple[t.Any, ...]] = ((),) * 9
         if entries:
             columns = zip(*map(_FIELDS, entries), strict=True)

@@ -275,7 +275,7 @@ class _Check:
             self.broken.append(f"target {target} is left behind itself")
         if not self._compatible(source, target):
             self.broken.append(f"{target} is not compatible with {source}")
-        if self._conditions.round_trip and not self._compatible(target, source):
+        if self._conditions.round_trip and not self._compatible(source=target, target=source):
             self.broken.append(f"{source} could not migrate back from {target}")
 
     def _created(self, source: Key, target: _Entry) -> None:

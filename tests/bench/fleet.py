@@ -194,9 +194,9 @@ def run(name: str, *numbers: int) -> dict[str, t.Any]:
 # --- the table -------------------------------------------------------------------------------------------------------
 
 
-def against(bar: float, value: float) -> str:
-    """What ``value`` is beside ``bar``, which it should not exceed."""
-    return "met" if value <= bar else f"missed, {value / bar:.2f} times"
+def against(most: float, value: float) -> str:
+    """What ``value`` is beside ``most``, which it should not exceed."""
+    return "met" if value <= most else f"missed, {value / most:.2f} times"
 
 
 def report_pairs() -> None:
@@ -225,10 +225,10 @@ def report_pairs() -> None:
         )
         + "."
     )
-    for row, bar in ((some, 0.5), (many, 2.5)):
+    for row, most in ((some, 0.5), (many, 2.5)):
         print(
-            f"  The bar for {row['devices']:,} is {bar} s: {against(bar, row['total'])};"
-            f" json.loads alone {against(bar, row['parsing'])}."
+            f"  The bar for {row['devices']:,} is {most} s: {against(most, row['total'])};"
+            f" json.loads alone {against(most, row['parsing'])}."
         )
     print(
         f"  The bar of 400 MB for {many['devices']:,}: {against(400, many['memory'])} beside the input,"

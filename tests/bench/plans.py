@@ -135,7 +135,7 @@ def _with_header(cases: t.Iterable[Case]) -> t.Iterator[Case]:
 def _report(case: Case) -> bool:
     result = _measure_apart(case)
     share = result.placed / result.devices
-    bar = "" if case.seconds is None else f" ({case.seconds:g} s)"
+    most = "" if case.seconds is None else f" ({case.seconds:g} s)"
     found = ""
     holds = share >= case.share and (case.seconds is None or result.planned <= case.seconds)
     if case.short:
@@ -145,7 +145,7 @@ def _report(case: Case) -> bool:
         holds = holds and result.status == "infeasible"
     print(
         f"  {case.guests:7} {result.devices:8} {result.hosts:6} {case.use:4.0%}  {share:8.3%}"
-        f" {result.read:5.2f} s {f'{result.planned:.2f} s{bar}':>13} {result.verified:5.2f} s"
+        f" {result.read:5.2f} s {f'{result.planned:.2f} s{most}':>13} {result.verified:5.2f} s"
         f" {result.memory:5.0f} MB  {result.status}{found}{'' if holds else '  MISSED'}",
         flush=True,
     )

@@ -264,11 +264,16 @@ def test_what_cannot_be_undone_is_told(kernel):
 
 def kill(kernel: PciKernel, number: int, *arguments: t.Any, **others: t.Any) -> None:
     """Applies in a process that ends right before its write ``number``, if it comes to that."""
+
+    def end() -> None:
+        if len(kernel.writes) + 1 == number:
+            os._exit(9)
+
     child = os.fork()
     if child == 0:
         try:
             kernel.writes.clear()
-            kernel.beforehand = lambda: len(kernel.writes) + 1 == number and os._exit(9)
+            kernel.beforehand = end
             apply(kernel, *arguments, **others)
         finally:
             os._exit(1)

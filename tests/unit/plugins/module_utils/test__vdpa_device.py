@@ -246,7 +246,10 @@ def test_a_new_device_that_a_guest_has_taken_meanwhile_is_left_to_it(kernel):
 def test_a_signal_takes_effect_between_two_devices(kernel, changes):
     count = itertools.count()
     names = [f"vdpa{n}" for n in range(3)]
-    stop = lambda: "SIGTERM" if next(count) >= changes else None  # noqa: E731
+
+    def stop():
+        return "SIGTERM" if next(count) >= changes else None
+
     if changes == len(names):
         apply(kernel, *map(wanted, names), interrupted=stop)
         assert list(kernel.devices) == names

@@ -200,7 +200,7 @@ def test_what_only_names_a_device_makes_no_class_of_it():
         for number, name in enumerate("abc")
     }
     result = pairs_of(fleet)
-    ((name, entry),) = result["classes"].items()
+    ((name, entry),) = list(result["classes"].items())
     assert result["uncompared"] == ["remote_url"]
     assert "remote_url" not in entry["self"]
     assert entry["hosts"] == {"a": 1, "b": 1, "c": 1}
