@@ -5,7 +5,7 @@
 
 Every row runs in a process of its own, with the facts of a generated fleet as JSON in memory. L(N, B) is the time that
 reading B bytes once and counting N integers takes, measured in the same process: no program that looks at every device
-can need less. What counts are the ratios; the machine decides on the seconds.
+can need less. Seconds are those of the CPU; what counts are the ratios.
 """
 
 from __future__ import annotations
