@@ -277,7 +277,8 @@ def test_a_plan_becomes_a_programme_and_a_plan_again(problem):
     assert model.programme.is_kept_by(model.programme.start)
     again = model.others | model.plan(model.programme.start)
     check(problem, again)
-    assert rating(problem, again) == rating(problem, held)
+    # What is placed together may be had in a cheaper way than the search took it.
+    assert rating(problem, again) <= rating(problem, held)
 
 
 @given(problem=problems)
