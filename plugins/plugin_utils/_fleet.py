@@ -485,8 +485,8 @@ def _plain_entry(data: t.Any, path: str, descriptors: _Descriptors) -> _Entry:
     return {
         "kind": kind,
         "id": device_id,
-        "parent": plain_text(device.get("parent")),
-        "type": plain_text(device.get("type")),
+        "parent": _text_or_none(device, "parent", path),
+        "type": _text_or_none(device, "type", path),
         "descriptor": name,
         "attributes": [
             {"name": _text(_mapping(each, path), "name", path), "value": _text(each, "value", path)}
@@ -567,6 +567,10 @@ def _list(value: t.Any, path: str) -> t.Sequence[t.Any]:
     if not isinstance(value, (list, t.Sequence)) or isinstance(value, str):
         raise _Shape(path, "a list")
     return value
+
+
+def _text_or_none(mapping: t.Mapping[str, t.Any], key: str, path: str) -> str | None:
+    return None if _present(mapping, key, path) is None else _text(mapping, key, path)
 
 
 def _text(mapping: t.Mapping[str, t.Any], key: str, path: str) -> str:
