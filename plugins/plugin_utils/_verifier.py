@@ -358,7 +358,7 @@ class _Check:
 def _certain(parent: _Entry, offered: _Entry) -> dict[str, str]:
     """What is known of a device before it is made."""
     known = {"type": offered["id"], "device_api": offered["device_api"]}
-    if parent["pci_id"] is not None:
+    if parent["pci_id"]:
         known["pci_id"] = parent["pci_id"]
     return known
 
