@@ -220,18 +220,6 @@ def test_what_a_pattern_names_keeps_classes_apart():
     assert result["uncompared"] == []
 
 
-def test_facts_read_without_keeping_them_give_the_same():
-    fleet = {
-        "a": host([device(UUIDS[0]), device(UUIDS[1], vm="vm-1")], [parent()]),
-        "b": host([device(UUIDS[2], gvt("8", "4"))]),
-    }
-    kept, not_kept = (
-        compatible_pairs(read_fleet(fleet, keep=keep), "either", expand=True)
-        for keep in (True, False)
-    )
-    assert kept == not_kept
-
-
 def is_of(class_name, key, facts, result) -> bool:
     """Whether the device with this key is of the class."""
     device_host, device_id = key
