@@ -139,8 +139,9 @@ class ParentFacts(t.NamedTuple):
 class Host:
     """One host; its devices and parents are made when they are first asked for.
 
-    ``classes`` counts the devices, ``excluded`` has kind, id and class of those with an ``obstacle``. ``stated`` is what mediated devices state: parent's id, whether derived, and software_version. ``equipment`` are the
-    parents; hosts whose parents are equal have the same one.
+    ``classes`` counts the devices, ``excluded`` has kind, id and class of those with an ``obstacle``. ``stated`` is what
+    mediated devices state: parent's id, whether derived, and software_version. ``equipment`` are the parents; hosts
+    whose parents are equal have the same one.
     """
 
     __slots__ = (
@@ -256,9 +257,7 @@ class _Classes(dict[tuple[t.Any, ...], DeviceClass]):
 
     def __missing__(self, key: tuple[t.Any, ...]) -> DeviceClass:
         one = DeviceClass(*key)
-        if not isinstance(one.evidence, (str, type(None))) or not {
-            *map(type, one.configurable)
-        } <= {str}:
+        if {*map(type, one.configurable), type(one.evidence or "")} != {str}:
             raise _Odd
         self[key] = one
         return one
