@@ -275,8 +275,8 @@ def report_ansible() -> None:
     row = run("ansible", 5000, 200)
     print(
         f"\nInside Ansible, the facts of 5,000 hosts ({row['devices']:,} devices of 200 classes) in hostvars:\n"
-        f"  a task that only reads them with raw_get {row['reading']:.2f} s, with compatible_pairs {row['pairing']:.2f} s,"
-        f" with compatible_pairs of which only a number is returned {row['counting']:.2f} s"
+        f"  a task that only reads them with raw_get {row['reading']:.2f} s, one with compatible_pairs {row['pairing']:.2f} s,"
+        f" one that returns no more of it than a number {row['counting']:.2f} s"
     )
     print(HEADER)
     beyond, returned = row["counting"] - row["reading"], row["pairing"] - row["counting"]
