@@ -60,6 +60,7 @@ def violations(plan: _Entry, facts: Facts, conditions: Conditions = _NO_CONDITIO
     check.capacity()
     check.conditions()
     check.status()
+    check.cost()
     check.derived_tables()
     return check.broken
 
@@ -214,6 +215,23 @@ class _Check:
             if shortage["need"] != len(short) or not placed <= shortage["reachable"] < len(short):
                 self.broken.append(f"of {len(short)} devices {placed} are placed: no such shortage")
 
+    def cost(self) -> None:
+        """``cost`` counts what the placements do, ``bound`` is not above it, and where both are equal the plan is optimal."""
+        cost, bound = self._plan["cost"], self._plan["bound"]
+        if cost is None:
+            return
+        counted = self._counted()
+        for name in cost.keys() & counted.keys():
+            if cost[name] != counted[name]:
+                self.broken.append(
+                    f"'cost' has {cost[name]} {name}, and the placements {counted[name]}"
+                )
+        optimal = bound == cost and not cost["unplaced"]
+        if optimal != (self._plan["status"] == "optimal"):
+            self.broken.append(f"status is {self._plan['status']}, cost {cost} and bound {bound}")
+        if bound is not None and list(bound.values()) > list(cost.values()):
+            self.broken.append(f"cost {cost} is below the bound {bound}")
+
     def derived_tables(self) -> None:
         """``map`` and ``hosts`` say the same as the placements."""
         mapping: dict[str, dict[str, str]] = {}
@@ -244,6 +262,30 @@ class _Check:
             hosts += [(host, each["address"], each["attributes"]) for each in entry["pci_devices"]]
         if sorted(hosts, key=str) != sorted(listed, key=str):
             self.broken.append("'hosts' is not what the placements say")
+
+    def _counted(self) -> dict[str, int]:
+        """The numbers by which a plan is judged that the facts tell."""
+        created = [each["target"] for each in self._placements if each["target"]["create"]]
+        opened = {(target["host"], target["parent"]) for target in created}
+        opened -= {
+            (key[0], device["parent"])
+            for key, device in self._known.devices.items()
+            if device["kind"] == "mdev"
+        }
+        other = (
+            each
+            for each in self._placements
+            if each["target"]["type"]
+            != self._known.devices.get(_key(each["source"]), {}).get("type")
+        )
+        received = Counter(each["target"]["host"] for each in self._placements)
+        return {
+            "unplaced": len(self._plan["unplaced"]),
+            "created": len(created),
+            "load": max(received.values(), default=0),
+            "opened": len(opened),
+            "other_type": sum(1 for each in other),
+        }
 
     # --- targets ---
 
