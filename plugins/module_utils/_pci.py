@@ -16,6 +16,17 @@ import contextlib
 import re
 
 from ansible_collections.vfio.migration.plugins.module_utils import _binding
+from ansible_collections.vfio.migration.plugins.module_utils._action import (
+    ABSENT,
+    CONFIGURED,
+    PRESENT,
+    UNCHANGED,
+    Action,
+    Plan,
+    attribute_list,
+    attribute_pairs,
+    check_distinct,
+)
 from ansible_collections.vfio.migration.plugins.module_utils._attributes import (
     Write,
     resolved,
@@ -44,14 +55,9 @@ if TYPE_CHECKING:  # pragma: no cover
 
     _Pairs: t.TypeAlias = "t.Sequence[tuple[str, str]]"
 
-PRESENT = "present"
-ABSENT = "absent"
-
 BOUND = "bound"
-CONFIGURED = "configured"
 RESIZED = "resized"
 RESTORED = "restored"
-UNCHANGED = "unchanged"
 
 _ADDRESS = re.compile(r"[0-9a-f]{4,8}:[0-9a-f]{2}:[01][0-9a-f]\.[0-7]\Z")
 _DRIVER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}\Z")
@@ -97,33 +103,35 @@ class Wanted:
         self.force = force
 
 
-class FunctionAction:
+class FunctionAction(Action):
     """What is to be done for one physical function: from ``before`` virtual functions to ``after``.
 
     ``addresses`` are those of its virtual functions afterwards.
     """
 
     def __init__(self, address: str, before: int, after: int, addresses: list[str]) -> None:
-        self.address = address
+        super().__init__(address, UNCHANGED if before == after else RESIZED)
         self.before = before
         self.after = after
         self.addresses = addresses
 
-    @property
-    def changes(self) -> bool:
-        return self.before != self.after
+    def predicted(self) -> dict[str, t.Any]:
+        return self.result()
+
+    def sides(self) -> tuple[dict[str, t.Any], dict[str, t.Any]]:
+        return {"sriov_numvfs": self.before}, {"sriov_numvfs": self.after}
 
     def result(self) -> dict[str, t.Any]:
         """What the module returns of the function."""
         return {
-            "address": self.address,
-            "action": RESIZED if self.changes else UNCHANGED,
+            "address": self.name,
+            "action": self.action,
             "sriov_numvfs": self.after,
             "virtual_functions": self.addresses,
         }
 
 
-class DeviceAction:
+class DeviceAction(Action):
     """What is to be done for one device.
 
     ``before`` and ``after`` are ``{driver, driver_override, attributes}``, or ``None`` where there is no device. ``own`` is
@@ -131,21 +139,19 @@ class DeviceAction:
     """
 
     def __init__(self, wanted: WantedDevice, action: str) -> None:
+        super().__init__(wanted.address, action)
         self.wanted = wanted
-        self.action = action
         self.before: dict[str, t.Any] | None = None
         self.after: dict[str, t.Any] | None = None
         self.own: dict[str, str] | None = None
 
-    @property
-    def changes(self) -> bool:
-        return self.action != UNCHANGED
-
     def predicted(self) -> dict[str, t.Any]:
-        """The device as it will be: the result in check mode."""
         after = self.after or {"driver": None, "attributes": []}
         own = None if self.changes else self.own
         return self.result(after["driver"], after["attributes"], own)
+
+    def sides(self) -> tuple[dict[str, t.Any], dict[str, t.Any]]:
+        return self.before or {}, self.after or {}
 
     def result(
         self,
@@ -163,39 +169,6 @@ class DeviceAction:
         }
 
 
-class Plan:
-    """What is to be done on one host."""
-
-    def __init__(self, functions: list[FunctionAction], devices: list[DeviceAction]) -> None:
-        self.functions = functions
-        self.devices = devices
-
-    @property
-    def changes(self) -> bool:
-        actions: list[t.Any] = [*self.functions, *self.devices]
-        return any(action.changes for action in actions)
-
-    def predicted(self) -> dict[str, t.Any]:
-        """What the module returns in check mode."""
-        return {
-            "functions": [action.result() for action in self.functions],
-            "devices": [action.predicted() for action in self.devices],
-        }
-
-    def diff(self) -> dict[str, dict[str, t.Any]]:
-        """``before`` and ``after`` of what changes, by address; empty where there is nothing."""
-        sides: dict[str, dict[str, t.Any]] = {"before": {}, "after": {}}
-        for function in self.functions:
-            if function.changes:
-                sides["before"][function.address] = {"sriov_numvfs": function.before}
-                sides["after"][function.address] = {"sriov_numvfs": function.after}
-        for device in self.devices:
-            if device.changes:
-                for side, state in (("before", device.before), ("after", device.after)):
-                    sides[side].setdefault(device.wanted.address, {}).update(state or {})
-        return sides
-
-
 # --- what is wanted --------------------------------------------------------------------------------------------------
 
 
@@ -206,15 +179,9 @@ def validate(params: t.Mapping[str, t.Any]) -> Wanted:
         WantedFunction(_address(each), _number(each, state)) for each in params["functions"]
     ]
     devices = [_device(each) for each in params["devices"]]
-    _check_distinct("functions", [each.address for each in functions])
-    _check_distinct("devices", [each.address for each in devices])
+    check_distinct([each.address for each in functions], "functions")
+    check_distinct([each.address for each in devices])
     return Wanted(functions, devices, state, params["force"])
-
-
-def _check_distinct(option: str, addresses: list[str]) -> None:
-    for address in addresses:
-        if addresses.count(address) > 1:
-            raise Failure("validate", f"it is in the list of {option} twice", address)
 
 
 def _address(item: t.Mapping[str, t.Any]) -> str:
@@ -298,7 +265,7 @@ class Planner:
                 raise Failure("inspect", "it would be none of so few functions", each.address)
             else:
                 devices.append(self._existing(each, wanted.state, holders))
-        return Plan(functions, devices)
+        return Plan(wanted.state, functions=functions, devices=devices)
 
     # Physical functions.
 
@@ -356,7 +323,7 @@ class Planner:
         """A virtual function that goes, or is made anew as it was, with the number of them."""
         with _inspected(self._sysfs, wanted.address) as device:
             action = DeviceAction(wanted, RESTORED)
-            action.before = _state(Binding.of(device), _pairs(device.attributes()[0]))
+            action.before = _state(Binding.of(device), attribute_pairs(device.attributes()[0]))
             return action
 
     def _existing(self, wanted: WantedDevice, state: str, holders: Holders) -> DeviceAction:
@@ -376,7 +343,7 @@ class Planner:
     def _wanted(self, wanted: WantedDevice, device: PciDevice) -> DeviceAction:
         binding = Binding.of(device)
         descriptor, current, problems = read_descriptor(device)
-        before = _state(binding, _pairs(current))
+        before = _state(binding, attribute_pairs(current))
         if wanted.driver not in (None, binding.driver):
             self._check_driver(device.id, wanted.driver)
             self._check_alone(device)
@@ -387,7 +354,7 @@ class Planner:
                 raise Failure("inspect", _not_assignable(binding.driver), device.id)
             needed = writes_in_turn(device, wanted.attributes)
             action = DeviceAction(wanted, CONFIGURED if needed else UNCHANGED)
-            attributes = dict(_pairs(current))
+            attributes = dict(attribute_pairs(current))
             attributes.update((write.name, write.value) for write in needed)
             action.after = _state(binding, attributes.items())
             action.own = descriptor["self"] if descriptor else None
@@ -404,10 +371,10 @@ class Planner:
         descriptor, current, _problems = read_descriptor(device)
         changes = vars(former) != vars(binding) or bool(writes(device, values))
         action = DeviceAction(wanted, RESTORED if changes else UNCHANGED)
-        action.before = _state(binding, _pairs(current))
+        action.before = _state(binding, attribute_pairs(current))
         action.own = descriptor["self"] if descriptor else None
         if former.driver == binding.driver:
-            action.after = _state(former, dict(_pairs(current), **dict(values)).items())
+            action.after = _state(former, dict(attribute_pairs(current), **dict(values)).items())
         else:
             self._check_driver(device.id, former.driver)
             action.after = _state(former, ())
@@ -508,13 +475,9 @@ def _not_assignable(driver: str | None) -> str:
     return f"it is {bound}; name one in 'driver'"
 
 
-def _pairs(attributes: t.Iterable[t.Mapping[str, str]]) -> list[tuple[str, str]]:
-    return [(each["name"], each["value"]) for each in attributes]
-
-
 def _state(binding: Binding, attributes: t.Iterable[tuple[str, str]]) -> dict[str, t.Any]:
     return {
         "driver": binding.driver,
         "driver_override": binding.override,
-        "attributes": [{"name": name, "value": value} for name, value in attributes],
+        "attributes": attribute_list(attributes),
     }

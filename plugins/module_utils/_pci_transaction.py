@@ -14,6 +14,10 @@ import functools
 import stat
 
 from ansible_collections.vfio.migration.plugins.module_utils import _binding, _vendors
+from ansible_collections.vfio.migration.plugins.module_utils._action import (
+    ABSENT,
+    attribute_pairs,
+)
 from ansible_collections.vfio.migration.plugins.module_utils._attributes import verify
 from ansible_collections.vfio.migration.plugins.module_utils._binding import PCI_DRIVERS, Binding
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor import shown
@@ -27,9 +31,7 @@ from ansible_collections.vfio.migration.plugins.module_utils._device_transaction
     data,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._journal import Change
-from ansible_collections.vfio.migration.plugins.module_utils._kernel_log import KernelLog
 from ansible_collections.vfio.migration.plugins.module_utils._pci import (
-    ABSENT,
     former_attributes,
     former_binding,
     lock_name,
@@ -43,15 +45,13 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:  # pragma: no cover
     import typing as t
 
+    from ansible_collections.vfio.migration.plugins.module_utils._action import Plan
     from ansible_collections.vfio.migration.plugins.module_utils._attributes import Write
     from ansible_collections.vfio.migration.plugins.module_utils._holders import Holders
     from ansible_collections.vfio.migration.plugins.module_utils._journal import Journal
     from ansible_collections.vfio.migration.plugins.module_utils._pci import (
         DeviceAction,
         FunctionAction,
-        Plan,
-        Planner,
-        Wanted,
     )
     from ansible_collections.vfio.migration.plugins.module_utils._records import Record, Records
     from ansible_collections.vfio.migration.plugins.module_utils._sysfs import Sysfs
@@ -103,36 +103,28 @@ class PciTransaction(DeviceTransaction):
         self._load = load
         self._records = records
 
-    def run(self, planner: Planner, wanted: Wanted) -> tuple[Plan, dict[str, t.Any]]:
-        """Plans and does what there is to do, while no other call is at work on the devices; the plan and its results."""
-        self.lock(lambda: planner.locks(wanted))
-        return self._carry_out(functools.partial(self._plan_and_apply, planner, wanted))
-
-    def _plan_and_apply(self, planner: Planner, wanted: Wanted) -> tuple[Plan, dict[str, t.Any]]:
-        plan = planner.plan(wanted)
-        apply = self._give_back if wanted.state == ABSENT else self._apply
-        functions = [self._resize(action, wanted.state) for action in plan.functions]
-        return plan, {
-            "functions": functions,
-            "devices": [apply(action) for action in plan.devices],
-        }
+    def _apply_plan(self, plan: Plan) -> dict[str, t.Any]:
+        apply = self._give_back if plan.state == ABSENT else self._apply
+        functions = [self._resize(action, plan.state) for action in plan.lists["functions"]]
+        devices = [apply(action) for action in plan.lists["devices"]]
+        return {"functions": functions, "devices": devices}
 
     # Physical functions.
 
     def _resize(self, action: FunctionAction, state: str) -> dict[str, t.Any]:
         if not action.changes:
             return action.result()
-        self._device = action.address
+        self._device = action.name
         self._enter("resize")
-        with self._open(action.address) as device:
+        with self._open(action.name) as device:
             undo = [_RESIZE, action.before, self._states(device)]
             if state == ABSENT:
                 self._forget(device, "sriov_numvfs")
             else:
                 self._remember(device, {"sriov_numvfs": action.before})
-        change = Change(action.address, action.address, f"sriov_numvfs={action.after}", undo)
-        self._do(change, functools.partial(self._set_number, action.address, action.after))
-        with self._open(action.address) as device:
+        change = Change(action.name, action.name, f"sriov_numvfs={action.after}", undo)
+        self._do(change, functools.partial(self._set_number, action.name, action.after))
+        with self._open(action.name) as device:
             action.addresses = _binding.functions(device)
         return action.result()
 
@@ -164,7 +156,7 @@ class PciTransaction(DeviceTransaction):
             self._tell_kernel(
                 f"cannot write {value} to {path}",
                 functools.partial(_binding.set_number_of_functions, self._sysfs, address, value),
-                _RESIZE_HINTS,
+                _RESIZE_HINTS.get,
             )
         self._wait_until(functools.partial(self._missing_functions, address, number))
 
@@ -303,7 +295,7 @@ class PciTransaction(DeviceTransaction):
             self._tell_kernel(
                 f"cannot bind it to the driver {binding.driver}",
                 functools.partial(_binding.bind, self._sysfs, address, binding.driver),
-                _BIND_HINTS,
+                _BIND_HINTS.get,
             )
         self._wait_until(functools.partial(self._unbound, address, binding.driver))
 
@@ -348,19 +340,6 @@ class PciTransaction(DeviceTransaction):
         if reason is not None:
             raise InUse(device.path, reason)
 
-    def _tell_kernel(
-        self,
-        problem: str,
-        act: t.Callable[[], None],
-        hints: t.Mapping[int, str] | None = None,
-    ) -> None:
-        with KernelLog(self._sysfs.live) as log:
-            try:
-                act()
-            except OSError as error:
-                hint = (hints or {}).get(error.errno or 0)
-                raise self._failure(problem, error, hint, log.lines()) from None
-
     # Undoing.
 
     def _undo_change(self, change: Change, recovering: bool) -> bool:
@@ -394,8 +373,7 @@ class PciTransaction(DeviceTransaction):
             self._set_binding(state["address"], Binding(state["driver"], state["override"]))
             with self._open(state["address"]) as function:
                 self._records.write(function, state["record"])
-                values = ((each["name"], each["value"]) for each in state["attributes"])
-                _restore_attributes(function, list(values))
+                _restore_attributes(function, attribute_pairs(state["attributes"]))
         return True
 
 

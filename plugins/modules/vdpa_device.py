@@ -283,20 +283,18 @@ from ansible_collections.vfio.migration.plugins.module_utils import (
     _journal,
     _vdpa,
 )
+from ansible_collections.vfio.migration.plugins.module_utils._action import ABSENT, PRESENT
 from ansible_collections.vfio.migration.plugins.module_utils._call import (
-    Interruption,
-    fail,
-    warn,
-    warn_of_abandoned,
+    change,
+    run_module,
+    tool,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._failure import Failure
-from ansible_collections.vfio.migration.plugins.module_utils._mdev import ABSENT, PRESENT
 from ansible_collections.vfio.migration.plugins.module_utils._sysfs import Sysfs
 from ansible_collections.vfio.migration.plugins.module_utils._vdpa_device import (
     Host,
     Planner,
     VdpaTransaction,
-    diff,
     validate,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._vdpa_tool import VdpaTool
@@ -312,38 +310,15 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
     wanted, state = validate(params["devices"], params["state"]), params["state"]
     sysfs = Sysfs("/sys")
     host = Host(sysfs, _vdpa.ask, _holders.scan)
-    planner = Planner(host)
-    result: dict[str, t.Any] = {}
     with _journal.Journal(_journal.place(sysfs, "vdpa")) as journal:
-        if module.check_mode:
-            warn_of_abandoned(module, journal)
-            actions = planner.plan(wanted, state)
-            result["devices"] = [host.predicted(action) for action in actions]
-        else:
-            transaction = VdpaTransaction(
-                host, _tool(module, journal), journal, params["timeout"], Interruption().name
-            )
-            try:
-                actions, result["devices"] = transaction.run(planner, wanted, state)
-            finally:
-                warn(module, transaction.warnings)
-            result["recovered"] = transaction.recovered
-    changes = any(action.changes for action in actions)
-    result["changed"] = changes or bool(result.get("recovered"))
-    if module._diff:
-        result["diff"] = diff(actions)
-    return result
 
+        def begin(interrupted: t.Callable[[], str | None]) -> VdpaTransaction:
+            vdpa = tool(module, "vdpa", journal)
+            if vdpa is None:
+                raise Failure("validate", "the tool vdpa of iproute2 is not installed on the host")
+            return VdpaTransaction(host, VdpaTool(vdpa), journal, params["timeout"], interrupted)
 
-def _tool(module: AnsibleModule, journal: _journal.Journal) -> VdpaTool:
-    path = module.get_bin_path("vdpa")
-    if path is None:
-        raise Failure("validate", "the tool vdpa of iproute2 is not installed on the host")
-    module.run_command_environ_update = {"LANGUAGE": "C", "LC_ALL": "C"}
-    # If this process is killed, the tool still finishes what it does, and keeps the lock until then.
-    return VdpaTool(
-        lambda arguments: module.run_command([path, *arguments], pass_fds=journal.descriptors)
-    )
+        return change(module, journal, Planner(host), begin, wanted, state)
 
 
 def main() -> None:
@@ -367,13 +342,8 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    try:
-        result = run(module)
-    except Failure as failure:
-        # No patterns are asked of a device here.
-        del failure.details["reasons"]
-        fail(module, failure)
-    module.exit_json(**result)
+    # No patterns are asked of a device here.
+    run_module(module, run, without=["reasons"])
 
 
 if __name__ == "__main__":

@@ -365,22 +365,17 @@ left:
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.vfio.migration.plugins.module_utils import _holders, _journal
+from ansible_collections.vfio.migration.plugins.module_utils._action import ABSENT, PRESENT
 from ansible_collections.vfio.migration.plugins.module_utils._call import (
-    Interruption,
-    fail,
-    warn,
-    warn_of_abandoned,
+    change,
+    run_module,
+    tool,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._device import (
     is_vfio_driver_name,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._failure import Failure
-from ansible_collections.vfio.migration.plugins.module_utils._pci import (
-    ABSENT,
-    PRESENT,
-    Planner,
-    validate,
-)
+from ansible_collections.vfio.migration.plugins.module_utils._pci import Planner, validate
 from ansible_collections.vfio.migration.plugins.module_utils._pci_transaction import (
     PciTransaction,
 )
@@ -392,29 +387,29 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:  # pragma: no cover
     import typing as t
 
+    from ansible_collections.vfio.migration.plugins.module_utils._call import Tool
+
 
 class Modprobe:
-    """Loads drivers into the running kernel; into that of another tree, none."""
+    """Loads drivers; ``run`` is ``None`` where there is nothing to load them with."""
 
-    def __init__(self, module: AnsibleModule, live: bool) -> None:
-        self._module = module
-        self._path = module.get_bin_path("modprobe") if live else None
+    def __init__(self, run: Tool | None) -> None:
+        self._run = run
 
     def can_load(self, driver: str) -> bool:
         """Whether it is a VFIO driver and there is a module of its name."""
         # The name may come from another host, and other modules are none of our business.
-        return is_vfio_driver_name(driver) and self._run("--dry-run", driver) is None
+        return is_vfio_driver_name(driver) and self._problem("--dry-run", driver) is None
 
     def load(self, driver: str) -> None:
-        problem = self._run(driver)
+        problem = self._problem(driver)
         if problem is not None:
             raise Failure("bind", f"cannot load the driver {driver}: {problem}")
 
-    def _run(self, *arguments: str) -> str | None:
-        """What went wrong."""
-        if self._path is None:
+    def _problem(self, *arguments: str) -> str | None:
+        if self._run is None:
             return "there is no modprobe"
-        status, _output, error = self._module.run_command([self._path, *arguments])
+        status, _output, error = self._run(list(arguments))
         return None if status == 0 else error.strip() or f"exit status {status}"
 
 
@@ -427,16 +422,14 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
     wanted = validate(params)
     scan_holders = _holders.scan if sysfs.live else _holders.unknown
     place = _journal.place(sysfs, "pci")
-    records, modprobe = Records(place), Modprobe(module, sysfs.live)
-    planner = Planner(sysfs, scan_holders, is_free_disk, modprobe.can_load, records)
-    result: dict[str, t.Any] = {}
+    records = Records(place)
     with _journal.Journal(place) as journal:
-        if module.check_mode:
-            warn_of_abandoned(module, journal)
-            plan = planner.plan(wanted)
-            result = plan.predicted()
-        else:
-            transaction = PciTransaction(
+        # Into the kernel of another tree, no driver can be loaded.
+        modprobe = Modprobe(tool(module, "modprobe", journal) if sysfs.live else None)
+        planner = Planner(sysfs, scan_holders, is_free_disk, modprobe.can_load, records)
+
+        def begin(interrupted: t.Callable[[], str | None]) -> PciTransaction:
+            return PciTransaction(
                 sysfs,
                 scan_holders,
                 is_free_disk,
@@ -444,17 +437,10 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
                 records,
                 journal,
                 params["timeout"],
-                Interruption().name,
+                interrupted,
             )
-            try:
-                plan, result = transaction.run(planner, wanted)
-            finally:
-                warn(module, transaction.warnings)
-            result["recovered"] = transaction.recovered
-    result["changed"] = plan.changes or bool(result.get("recovered"))
-    if module._diff:
-        result["diff"] = plan.diff()
-    return result
+
+        return change(module, journal, planner, begin, wanted)
 
 
 def main() -> None:
@@ -494,11 +480,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    try:
-        result = run(module)
-    except Failure as failure:
-        fail(module, failure)
-    module.exit_json(**result)
+    run_module(module, run)
 
 
 if __name__ == "__main__":

@@ -10,14 +10,10 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.vfio.migration.plugins.module_utils import _journal
+from ansible_collections.vfio.migration.plugins.module_utils._action import ABSENT, PRESENT
 from ansible_collections.vfio.migration.plugins.module_utils._failure import Failure
 from ansible_collections.vfio.migration.plugins.module_utils._holders import Holders
-from ansible_collections.vfio.migration.plugins.module_utils._pci import (
-    ABSENT,
-    PRESENT,
-    Planner,
-    validate,
-)
+from ansible_collections.vfio.migration.plugins.module_utils._pci import Planner, validate
 from ansible_collections.vfio.migration.plugins.module_utils._pci_transaction import (
     PciTransaction,
 )

@@ -7,10 +7,10 @@ import itertools
 import os
 
 import pytest
+from ansible_collections.vfio.migration.plugins.module_utils._action import ABSENT, PRESENT
 from ansible_collections.vfio.migration.plugins.module_utils._failure import Failure
 from ansible_collections.vfio.migration.plugins.module_utils._holders import Holders
 from ansible_collections.vfio.migration.plugins.module_utils._journal import Journal
-from ansible_collections.vfio.migration.plugins.module_utils._mdev import ABSENT, PRESENT
 from ansible_collections.vfio.migration.plugins.module_utils._sysfs import Sysfs
 from ansible_collections.vfio.migration.plugins.module_utils._vdpa_device import (
     LOCK,
@@ -48,10 +48,10 @@ def apply(kernel, *devices, state=PRESENT, scan_holders=nobody, interrupted=lamb
     host = Host(Sysfs(str(kernel.tree.root)), kernel.ask, scan_holders)
     with Journal(str(kernel.tree.root.parent / "run")) as journal:
         transaction = VdpaTransaction(host, VdpaTool(kernel.run), journal, 0, interrupted)
-        _actions, results = transaction.run(Planner(host), validate(devices, state), state)
+        _plan, results = transaction.run(Planner(host), validate(devices, state), state)
         kernel.recovered = transaction.recovered
         kernel.warnings = transaction.warnings
-    return results
+    return results["devices"]
 
 
 def failure(kernel, *devices, **arguments):
