@@ -30,6 +30,7 @@ from ansible_collections.vfio.migration.plugins.module_utils._device import (
     read_descriptor,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._holders import nodes
+from ansible_collections.vfio.migration.plugins.module_utils._uses import why_not_assignable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # pragma: no cover
@@ -291,6 +292,9 @@ class Inventory:
             supported, evidence = _vendors.migration(
                 device.kind, self._driver(device), attributes, self._sysfs.kernel_release
             )
+        reason = why_not_assignable(device) if isinstance(device, PciDevice) else None
+        if reason is not None:
+            supported, evidence = False, reason
         return {
             "supported": supported,
             "evidence": evidence,

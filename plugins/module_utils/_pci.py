@@ -43,7 +43,7 @@ from ansible_collections.vfio.migration.plugins.module_utils._device import (
     read_descriptor,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._failure import Failure
-from ansible_collections.vfio.migration.plugins.module_utils._uses import use
+from ansible_collections.vfio.migration.plugins.module_utils._uses import use, why_not_assignable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # pragma: no cover
@@ -255,6 +255,7 @@ class Planner:
                     gone.update(self._removable(wanted, device, holders))
                     made.update(action.addresses)
                 functions.append(action)
+        leaving = gone.union(each.address for each in wanted.devices)
         devices = []
         for each in wanted.devices:
             if wanted.state == ABSENT and each.address in gone:
@@ -264,7 +265,7 @@ class Planner:
             elif each.address in gone:
                 raise Failure("inspect", "it would be none of so few functions", each.address)
             else:
-                devices.append(self._existing(each, wanted.state, holders))
+                devices.append(self._existing(each, wanted.state, holders, leaving))
         return Plan(wanted.state, functions=functions, devices=devices)
 
     # Physical functions.
@@ -326,18 +327,22 @@ class Planner:
             action.before = _state(Binding.of(device), attribute_pairs(device.attributes()[0]))
             return action
 
-    def _existing(self, wanted: WantedDevice, state: str, holders: Holders) -> DeviceAction:
+    def _existing(
+        self, wanted: WantedDevice, state: str, holders: Holders, leaving: t.Container[str]
+    ) -> DeviceAction:
         if state == ABSENT and not self._sysfs.exists(PCI_DEVICES, wanted.address):
             return DeviceAction(wanted, UNCHANGED)
         with _inspected(self._sysfs, wanted.address) as device:
             if state == ABSENT:
                 action = self._given_back(wanted, device)
+                reason = None
             else:
                 action = self._wanted(wanted, device)
+                reason = why_not_assignable(device, leaving)
             if action.changes:
-                reason = use(self._sysfs, device, holders, self._is_free_disk)
-                if reason is not None:
-                    raise Failure("inspect", reason, device.id)
+                reason = use(self._sysfs, device, holders, self._is_free_disk) or reason
+            if reason is not None:
+                raise Failure("inspect", reason, device.id)
             return action
 
     def _wanted(self, wanted: WantedDevice, device: PciDevice) -> DeviceAction:

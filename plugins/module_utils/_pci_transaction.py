@@ -16,6 +16,7 @@ import stat
 from ansible_collections.vfio.migration.plugins.module_utils import _binding, _vendors
 from ansible_collections.vfio.migration.plugins.module_utils._action import (
     ABSENT,
+    PRESENT,
     attribute_pairs,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._attributes import verify
@@ -39,7 +40,7 @@ from ansible_collections.vfio.migration.plugins.module_utils._pci import (
     writes_in_turn,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._transaction import InUse
-from ansible_collections.vfio.migration.plugins.module_utils._uses import use
+from ansible_collections.vfio.migration.plugins.module_utils._uses import use, why_not_assignable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # pragma: no cover
@@ -107,6 +108,9 @@ class PciTransaction(DeviceTransaction):
         apply = self._give_back if plan.state == ABSENT else self._apply
         functions = [self._resize(action, plan.state) for action in plan.lists["functions"]]
         devices = [apply(action) for action in plan.lists["devices"]]
+        if plan.state == PRESENT:
+            for action in plan.lists["devices"]:
+                self._check_assignable(action)
         return {"functions": functions, "devices": devices}
 
     # Physical functions.
@@ -333,6 +337,14 @@ class PciTransaction(DeviceTransaction):
 
     def _open(self, address: str) -> PciDevice:
         return PciDevice(self._sysfs, address)
+
+    def _check_assignable(self, action: DeviceAction) -> None:
+        self._device = action.name
+        self._enter("verify")
+        with self._open(action.name) as device:
+            reason = why_not_assignable(device)
+        if reason is not None:
+            raise self._failure(reason)
 
     def _check_unused(self, device: PciDevice) -> None:
         """Checks once more, right before it counts, that nothing uses the device."""

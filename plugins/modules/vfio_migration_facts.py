@@ -232,14 +232,16 @@ ansible_facts:
               returned: always
               contains:
                 supported:
-                  description: Whether the driver supports migration of the device, V(null) if that cannot be told.
+                  description:
+                    - Whether the device can migrate as far as the driver is concerned, V(null) if that cannot be told.
+                    - V(false) also where no guest can have the device, as the host itself uses others of its IOMMU group.
                   type: bool
                   returned: always
                   sample: true
                 evidence:
                   description:
                     - How that is known, for people. V(debugfs) if the kernel tells, V(unknown) if it cannot be told, else what is
-                      known of the driver.
+                      known of the driver or stands in the way.
                   type: str
                   returned: always
                   sample: driver mlx5_vfio_pci is known to support it

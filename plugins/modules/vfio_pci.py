@@ -30,6 +30,8 @@ notes:
   - A device that a process holds, that has a mediated device, a network interface that is up or a disk in use is neither bound to
     another driver nor reconfigured nor removed, nor is one of which that cannot be told, as in a container or with a copied tree.
     Neither is a device that has virtual functions taken from its driver, as they would go with it.
+  - A guest gets all devices of an IOMMU group or none. A device is refused while the host's own drivers have others of its group
+    that are not in O(devices) as well; bridges, and what C(pci-stub) has, do not matter.
   - A driver that the host does not have is loaded with C(modprobe), if its name ends in C(vfio-pci) or C(vfio_pci), and is not
     unloaded again.
   - Attributes of physical devices are those in groups, such as C(nvidia/vgpu_params); what lies in the device's own directory is the

@@ -18,6 +18,7 @@ THIRD = "0000:01:10.4"
 FUNCTIONS = [FIRST, SECOND, THIRD]
 
 BRIDGE = "devices/pci0000:00/0000:00:1c.0"
+GROUP = "kernel/iommu_groups/100"
 VARIANT = "sample_vf_vfio_pci"
 SELF = """\
 software_version=0.1.0
@@ -46,6 +47,13 @@ class PciTree(Tree):
             ("sriov_stride", 2),
         ):
             self.write(f"{BRIDGE}/{CARD}/{name}", f"{value}\n")
+
+    def share_group(self, *addresses: str) -> None:
+        """Puts devices, those that are there and those that come, into one IOMMU group."""
+        for address in addresses:
+            (self.device(address) / "iommu_group").unlink(missing_ok=True)
+            self.link(f"{BRIDGE}/{address}/iommu_group", GROUP)
+            self.link(f"{GROUP}/devices/{address}", f"{BRIDGE}/{address}")
 
     def device(self, address: str) -> Path:
         return self.root / BRIDGE / address
@@ -122,7 +130,8 @@ class PciTree(Tree):
             ("driver_override", "(null)"),
         ):
             self.write(f"{device}/{name}", f"{value}\n")
-        self.link(f"{device}/iommu_group", f"kernel/iommu_groups/{ord(address[-1])}")
+        if not (self.root / device / "iommu_group").is_symlink():
+            self.link(f"{device}/iommu_group", f"kernel/iommu_groups/{ord(address[-1])}")
         self.link(f"bus/pci/devices/{address}", device)
 
 

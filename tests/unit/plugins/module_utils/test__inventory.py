@@ -248,6 +248,17 @@ def test_what_is_no_device_among_the_pci_devices_is_a_problem(tree):
     assert problem["path"].endswith("bus/pci/devices/0000:02:00.0")
 
 
+def test_a_device_whose_group_the_host_uses_as_well_cannot_migrate(tree):
+    group = "kernel/iommu_groups/9"
+    for address, driver in (("0000:01:00.0", "mlx5_vfio_pci"), ("0000:01:00.1", "e1000")):
+        device = add_pci(tree, address, driver)
+        tree.link(f"{device}/iommu_group", group)
+        tree.link(f"{group}/devices/{address}", device)
+    migration = only_device(tree)["migration"]
+    assert migration["supported"] is False
+    assert "group 9: 0000:01:00.1 with driver e1000" in migration["evidence"]
+
+
 def test_one_odd_type_does_not_hide_the_others(tree):
     tree.add_gpu()
     odd = f"class/mdev_bus/{GPU}/mdev_supported_types/i915-GVTg_V5_2"

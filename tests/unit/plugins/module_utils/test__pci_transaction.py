@@ -19,6 +19,7 @@ from ansible_collections.vfio.migration.plugins.module_utils._pci_transaction im
 )
 from ansible_collections.vfio.migration.plugins.module_utils._records import Records
 from ansible_collections.vfio.migration.tests.unit.pci_trees import (
+    BRIDGE,
     CARD,
     FIRST,
     FUNCTIONS,
@@ -346,6 +347,49 @@ def test_what_the_host_uses_is_left_alone(kernel):
     assert "the mediated device 882cc4da was made on it" in str(failure(kernel, [device(SECOND)]))
     assert kernel.writes == []
     apply(kernel, [device(FIRST)])
+
+
+# --- IOMMU groups ------------------------------------------------------------------------------------------------------
+
+
+def test_a_device_that_shares_its_group_with_the_host_is_refused(kernel):
+    kernel.tree.share_group(FIRST, SECOND)
+    failed = failure(kernel, [device(FIRST)])
+    assert (
+        f"no guest can have it, as the host itself has others of its IOMMU group 100: {SECOND} with driver igbvf"
+        in str(failed)
+    )
+    assert failed.details["step"] == "inspect"
+    assert kernel.writes == []
+
+
+@pytest.mark.parametrize("driver", [None, "pci-stub", "pcieport"])
+def test_what_leaves_the_group_to_guests_does_not_matter(kernel, driver):
+    kernel.tree.share_group(FIRST, SECOND)
+    kernel.tree.unbind(SECOND)
+    if driver:
+        kernel.tree.link(f"{BRIDGE}/{SECOND}/driver", f"bus/pci/drivers/{driver}")
+    assert apply(kernel, [device(FIRST)])["devices"][0]["action"] == "bound"
+
+
+def test_a_whole_group_is_bound_in_one_call(kernel):
+    kernel.tree.share_group(FIRST, SECOND)
+    apply(kernel, [device(FIRST), device(SECOND, VARIANT)])
+    assert drivers(kernel) == ["vfio-pci", VARIANT]
+    # Either is given back for itself.
+    apply(kernel, [device(FIRST)], state=ABSENT)
+    assert drivers(kernel) == ["igbvf", VARIANT]
+    assert "IOMMU group" in str(failure(kernel, [device(SECOND, VARIANT)]))
+
+
+def test_new_functions_that_share_a_group_go_again(kernel):
+    kernel.tree.remove_functions()
+    kernel.tree.share_group(FIRST, SECOND)
+    failed = failure(kernel, [device(FIRST)], [function(2)])
+    assert failed.details["step"] == "verify"
+    assert "IOMMU group" in str(failed)
+    assert failed.details["left"] == []
+    assert not list(kernel.tree.device(CARD).glob("virtfn*"))
 
 
 # --- virtual functions -------------------------------------------------------------------------------------------------
