@@ -38,6 +38,7 @@ if TYPE_CHECKING:  # pragma: no cover
     import typing as t
 
     from ansible_collections.vfio.migration.plugins.module_utils._device import Device
+    from ansible_collections.vfio.migration.plugins.module_utils._devlink import Port
     from ansible_collections.vfio.migration.plugins.module_utils._holders import Holders
     from ansible_collections.vfio.migration.plugins.module_utils._sysfs import Sysfs
     from ansible_collections.vfio.migration.plugins.module_utils._vdpa import (
@@ -65,7 +66,8 @@ def _vdpa_module() -> types.ModuleType:
 class Inventory:
     """Collects the facts of one host; ``scan_holders`` is asked only where there is a device.
 
-    ``ask_vdpa`` tells of vDPA devices, by default the running kernel where ``sysfs`` is its own.
+    ``ask_vdpa`` tells of vDPA devices, and ``port`` what devlink knows of a virtual function, by default the running kernel
+    where ``sysfs`` is its own.
     """
 
     def __init__(
@@ -73,10 +75,12 @@ class Inventory:
         sysfs: Sysfs,
         scan_holders: t.Callable[[], Holders],
         ask_vdpa: t.Callable[[Sysfs], Bus] | None = None,
+        port: t.Callable[[str], Port | None] | None = None,
     ) -> None:
         self._sysfs = sysfs
         self._scan_holders = scan_holders
         self._ask_vdpa = ask_vdpa
+        self._port = port or self._devlink_port
         self._holders: Holders | None = None
         self._parents: dict[str, Parent] = {}
         self._descriptors: dict[str, dict[str, t.Any]] = {}
@@ -265,6 +269,12 @@ class Inventory:
             "migration": self._migration(device, attributes),
         }
 
+    def _devlink_port(self, address: str) -> Port | None:
+        # As with vDPA, few hosts have such devices.
+        from ansible_collections.vfio.migration.plugins.module_utils import _devlink
+
+        return _devlink.Devlink(self._sysfs).port(address)
+
     def _holder(self, device_nodes: list[str]) -> dict[str, t.Any] | None:
         if self._holders is None:
             self._holders = self._scan_holders()
@@ -292,15 +302,28 @@ class Inventory:
             supported, evidence = _vendors.migration(
                 device.kind, self._driver(device), attributes, self._sysfs.kernel_release
             )
-        reason = why_not_assignable(device) if isinstance(device, PciDevice) else None
-        if reason is not None:
-            supported, evidence = False, reason
+        obstacle = self._obstacle(device) if isinstance(device, PciDevice) else None
+        if obstacle is not None:
+            supported, evidence = False, obstacle
         return {
             "supported": supported,
             "evidence": evidence,
             "features": features.split() if features else [],
             "state": state,
         }
+
+    def _obstacle(self, device: PciDevice) -> str | None:
+        """What keeps a device from migration whatever its driver can; ``None`` where nothing is known to."""
+        obstacle = None
+        try:
+            obstacle = why_not_assignable(device)
+            if obstacle is None and device.known().switched:
+                port = self._port(device.id)
+                if port is not None and port.migratable is False:
+                    obstacle = f"devlink shows that its port {port.name} is not migratable"
+        except Problem as problem:
+            self._problems.append(problem)
+        return obstacle
 
     def _driver(self, device: Device) -> str | None:
         """The driver that has made the device what it is: of a mediated device, its parent's."""

@@ -49,6 +49,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:  # pragma: no cover
     import typing as t
 
+    from ansible_collections.vfio.migration.plugins.module_utils._devlink import Devlink, Port
     from ansible_collections.vfio.migration.plugins.module_utils._holders import Holders
     from ansible_collections.vfio.migration.plugins.module_utils._records import Record, Records
     from ansible_collections.vfio.migration.plugins.module_utils._sysfs import Sysfs
@@ -72,17 +73,19 @@ class WantedFunction:
 
 
 class WantedDevice:
-    """A device as the user wants it; ``driver`` is ``None`` where it is to keep its own."""
+    """A device as the user wants it; ``driver`` and ``migratable`` are ``None`` where it is to keep its own."""
 
     def __init__(
         self,
         address: str,
         driver: str | None,
+        migratable: bool | None,
         attributes: _Pairs,
         accept: list[dict[str, str]] | None,
     ) -> None:
         self.address = address
         self.driver = driver
+        self.migratable = migratable
         self.attributes = attributes
         self.accept = accept
 
@@ -134,8 +137,8 @@ class FunctionAction(Action):
 class DeviceAction(Action):
     """What is to be done for one device.
 
-    ``before`` and ``after`` are ``{driver, driver_override, attributes}``, or ``None`` where there is no device. ``own`` is
-    its descriptor's ``self`` before.
+    ``before`` and ``after`` are ``{driver, driver_override, attributes}``, with ``migratable`` if that is asked for, or
+    ``None`` where there is no device. ``own`` is its descriptor's ``self`` before.
     """
 
     def __init__(self, wanted: WantedDevice, action: str) -> None:
@@ -208,7 +211,7 @@ def _device(item: t.Mapping[str, t.Any]) -> WantedDevice:
     if driver is not None and not _DRIVER.match(driver):
         raise Failure("validate", f"{shown(driver)} is not the name of a driver", address)
     attributes, accept = validated(item, address)
-    return WantedDevice(address, driver, attributes, accept)
+    return WantedDevice(address, driver, item["migratable"], attributes, accept)
 
 
 # --- what there is, and what is to be done ---------------------------------------------------------------------------
@@ -224,12 +227,14 @@ class Planner:
         is_free_disk: t.Callable[[str], bool],
         can_load: t.Callable[[str], bool],
         records: Records,
+        devlink: Devlink,
     ) -> None:
         self._sysfs = sysfs
         self._scan_holders = scan_holders
         self._is_free_disk = is_free_disk
         self._can_load = can_load
         self._records = records
+        self._devlink = devlink
 
     def locks(self, wanted: Wanted) -> set[str]:
         """The names of what a plan is about."""
@@ -317,7 +322,8 @@ class Planner:
             )
         self._check_driver(wanted.address, wanted.driver)
         action = DeviceAction(wanted, BOUND)
-        action.after = _state(Binding(wanted.driver, wanted.driver), wanted.attributes)
+        binding = Binding(wanted.driver, wanted.driver)
+        action.after = _state(binding, wanted.attributes, wanted.migratable)
         return action
 
     def _going(self, wanted: WantedDevice) -> DeviceAction:
@@ -348,12 +354,16 @@ class Planner:
     def _wanted(self, wanted: WantedDevice, device: PciDevice) -> DeviceAction:
         binding = Binding.of(device)
         descriptor, current, problems = read_descriptor(device)
-        before = _state(binding, attribute_pairs(current))
+        migratable = self._migratable(wanted)
         if wanted.driver not in (None, binding.driver):
             self._check_driver(device.id, wanted.driver)
             self._check_alone(device)
             action = DeviceAction(wanted, BOUND)
-            action.after = _state(Binding(wanted.driver, wanted.driver), wanted.attributes)
+            new = Binding(wanted.driver, wanted.driver)
+            action.after = _state(new, wanted.attributes, wanted.migratable)
+        elif migratable != wanted.migratable:
+            action = DeviceAction(wanted, BOUND)
+            action.after = _state(binding, wanted.attributes, wanted.migratable)
         else:
             if not device.is_assignable:
                 raise Failure("inspect", _not_assignable(binding.driver), device.id)
@@ -361,12 +371,18 @@ class Planner:
             action = DeviceAction(wanted, CONFIGURED if needed else UNCHANGED)
             attributes = dict(attribute_pairs(current))
             attributes.update((write.name, write.value) for write in needed)
-            action.after = _state(binding, attributes.items())
+            action.after = _state(binding, attributes.items(), wanted.migratable)
             action.own = descriptor["self"] if descriptor else None
             if not needed:
                 verify(device.id, wanted.accept, descriptor, problems)
-        action.before = before
+        action.before = _state(binding, attribute_pairs(current), migratable)
         return action
+
+    def _migratable(self, wanted: WantedDevice) -> bool | None:
+        """Whether a device may be migrated now as devlink has it; ``None`` where that is not asked for."""
+        if wanted.migratable is None:
+            return None
+        return migratable_port(self._devlink, wanted.address).migratable
 
     def _given_back(self, wanted: WantedDevice, device: PciDevice) -> DeviceAction:
         binding = Binding.of(device)
@@ -374,15 +390,19 @@ class Planner:
         former = former_binding(record, binding)
         values = former_attributes(record, device)
         descriptor, current, _problems = read_descriptor(device)
-        changes = vars(former) != vars(binding) or bool(writes(device, values))
+        migratable = to_switch(self._devlink, device.id, (record or {}).get("migratable"))
+        changes = (
+            vars(former) != vars(binding) or bool(writes(device, values)) or migratable is not None
+        )
         action = DeviceAction(wanted, RESTORED if changes else UNCHANGED)
         action.before = _state(binding, attribute_pairs(current))
         action.own = descriptor["self"] if descriptor else None
+        attributes: _Pairs = ()
         if former.driver == binding.driver:
-            action.after = _state(former, dict(attribute_pairs(current), **dict(values)).items())
+            attributes = list(dict(attribute_pairs(current), **dict(values)).items())
         else:
             self._check_driver(device.id, former.driver)
-            action.after = _state(former, ())
+        action.after = _state(former, attributes, migratable)
         return action
 
     def _check_driver(self, address: str, driver: str | None) -> None:
@@ -454,6 +474,25 @@ def former_binding(record: Record | None, current: Binding) -> Binding:
     return Binding(record["driver"], record["driver_override"])
 
 
+def to_switch(devlink: Devlink, address: str, migratable: bool | None) -> bool | None:
+    """What a device must be made to be ``migratable`` or not; ``None`` where it is so, or may be as it likes."""
+    if migratable is None or migratable_port(devlink, address).migratable == migratable:
+        return None
+    return migratable
+
+
+def migratable_port(devlink: Devlink, address: str) -> Port:
+    """The port through which a virtual function is made migratable; raises ``Problem`` where there is none."""
+    port = devlink.port(address)
+    if port is None or port.migratable is None:
+        raise Problem(
+            address,
+            "devlink shows no port of it that could be migratable; that takes a card that knows it, Linux 6.2 and the"
+            " mode switchdev",
+        )
+    return port
+
+
 def former_attributes(record: Record | None, device: PciDevice) -> list[tuple[str, str]]:
     """The values of a device's attributes before they were changed; those that its driver has no longer are left out."""
     files = device.attribute_files()
@@ -480,9 +519,14 @@ def _not_assignable(driver: str | None) -> str:
     return f"it is {bound}; name one in 'driver'"
 
 
-def _state(binding: Binding, attributes: t.Iterable[tuple[str, str]]) -> dict[str, t.Any]:
-    return {
+def _state(
+    binding: Binding,
+    attributes: t.Iterable[tuple[str, str]],
+    migratable: bool | None = None,
+) -> dict[str, t.Any]:
+    state = {
         "driver": binding.driver,
         "driver_override": binding.override,
         "attributes": attribute_list(attributes),
     }
+    return state if migratable is None else {**state, "migratable": migratable}

@@ -36,7 +36,9 @@ from ansible_collections.vfio.migration.plugins.module_utils._pci import (
     former_attributes,
     former_binding,
     lock_name,
+    migratable_port,
     to_remember,
+    to_switch,
     writes_in_turn,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._transaction import InUse
@@ -48,11 +50,13 @@ if TYPE_CHECKING:  # pragma: no cover
 
     from ansible_collections.vfio.migration.plugins.module_utils._action import Plan
     from ansible_collections.vfio.migration.plugins.module_utils._attributes import Write
+    from ansible_collections.vfio.migration.plugins.module_utils._devlink import Devlink
     from ansible_collections.vfio.migration.plugins.module_utils._holders import Holders
     from ansible_collections.vfio.migration.plugins.module_utils._journal import Journal
     from ansible_collections.vfio.migration.plugins.module_utils._pci import (
         DeviceAction,
         FunctionAction,
+        WantedDevice,
     )
     from ansible_collections.vfio.migration.plugins.module_utils._records import Record, Records
     from ansible_collections.vfio.migration.plugins.module_utils._sysfs import Sysfs
@@ -72,6 +76,11 @@ _BIND_HINTS = {
     errno.ENODEV: "the driver does not know such devices, or the device went away",
     errno.ENOENT: "the driver went away",
     errno.EPERM: "the driver or the kernel's lockdown forbids it",
+}
+_MIGRATABLE_HINTS = {
+    errno.EBUSY: "a driver has the device, or is about to",
+    errno.EOPNOTSUPP: "the card or its firmware cannot migrate its functions, or not with another feature that is on",
+    errno.EPERM: "run as root, in the host's own network namespace",
 }
 _RESIZE_HINTS = {
     errno.EBUSY: "the driver has functions in use that are not known here",
@@ -95,6 +104,7 @@ class PciTransaction(DeviceTransaction):
         is_free_disk: t.Callable[[str], bool],
         load: t.Callable[[str], None],
         records: Records,
+        devlink: Devlink,
         journal: Journal,
         timeout: float,
         interrupted: t.Callable[[], str | None],
@@ -103,6 +113,7 @@ class PciTransaction(DeviceTransaction):
         self._is_free_disk = is_free_disk
         self._load = load
         self._records = records
+        self._devlink = devlink
 
     def _apply_plan(self, plan: Plan) -> dict[str, t.Any]:
         apply = self._give_back if plan.state == ABSENT else self._apply
@@ -139,12 +150,14 @@ class PciTransaction(DeviceTransaction):
             with self._open(address) as function:
                 self._check_unused(function)
                 binding = Binding.of(function)
+                port = self._devlink.port(address)
                 states.append(
                     {
                         "address": address,
                         "inode": function.inode,
                         "driver": binding.driver,
                         "override": binding.override,
+                        "migratable": port and port.migratable,
                         "attributes": function.attributes()[0],
                         "record": self._records.of(function),
                     }
@@ -181,8 +194,7 @@ class PciTransaction(DeviceTransaction):
             with self._open(wanted.address) as device:
                 self._check_unused(device)
                 bound = Binding.of(device)
-            if wanted.driver not in (None, bound.driver):
-                self._rebind(wanted.address, bound, wanted.driver)
+            self._rebind(wanted, bound)
             self._configure(wanted.address, wanted.attributes)
         with self._open(wanted.address) as device:
             self._check_written(device, wanted.attributes)
@@ -192,11 +204,20 @@ class PciTransaction(DeviceTransaction):
             own = descriptor["self"] if descriptor else None
             return action.result(device.link("driver"), attributes, own)
 
-    def _rebind(self, address: str, former: Binding, driver: str | None) -> None:
-        with self._open(address) as device:
-            self._remember(device, {"driver": former.driver, "driver_override": former.override})
-        self._bind(address, Binding(driver, driver))
-        self._wait_until(functools.partial(self._unassignable, address))
+    def _rebind(self, wanted: WantedDevice, former: Binding) -> None:
+        address, binding = wanted.address, former
+        noted: Record = {}
+        if wanted.driver not in (None, former.driver):
+            binding = Binding(wanted.driver, wanted.driver)
+            noted.update(driver=former.driver, driver_override=former.override)
+        migratable = to_switch(self._devlink, address, wanted.migratable)
+        if migratable is not None:
+            noted.update(migratable=not migratable)
+        if noted:
+            with self._open(address) as device:
+                self._remember(device, noted)
+            self._bind(address, binding, migratable)
+            self._wait_until(functools.partial(self._unassignable, address))
 
     def _unassignable(self, address: str) -> str | None:
         with self._open(address) as device:
@@ -258,26 +279,33 @@ class PciTransaction(DeviceTransaction):
                 former_values = former_attributes(record, device)
                 self._write_in_turn(device, writes_in_turn(device, former_values))
                 former = former_binding(record, Binding.of(device))
+                migratable = to_switch(self._devlink, address, (record or {}).get("migratable"))
         if action.changes:
-            self._bind(address, former)
+            self._bind(address, former, migratable)
         with self._open(address) as device:
-            self._forget(device, "driver", "driver_override", "attributes")
+            self._forget(device, "driver", "driver_override", "migratable", "attributes")
             descriptor, attributes, _problems = read_descriptor(device)
             own = descriptor["self"] if descriptor else None
             return action.result(device.link("driver"), attributes, own)
 
-    def _bind(self, address: str, binding: Binding) -> None:
+    def _bind(self, address: str, binding: Binding, migratable: bool | None) -> None:
         with self._open(address) as device:
             current = Binding.of(device)
         change = Change(
             lock_name(self._sysfs, address),
             address,
             f"driver={binding.driver or ''}",
-            [_BIND, current.driver, current.override],
+            [
+                _BIND,
+                current.driver,
+                current.override,
+                None if migratable is None else not migratable,
+            ],
         )
-        self._do(change, functools.partial(self._set_binding, address, binding))
+        self._do(change, functools.partial(self._set_binding, address, binding, migratable))
 
-    def _set_binding(self, address: str, binding: Binding) -> None:
+    def _set_binding(self, address: str, binding: Binding, migratable: bool | None = None) -> None:
+        """Binds a device to its driver, and before that makes it ``migratable`` or not unless that is ``None``."""
         if binding.driver and not self._sysfs.exists(PCI_DRIVERS, binding.driver):
             self._load(binding.driver)
         with self._open(address) as device:
@@ -290,10 +318,18 @@ class PciTransaction(DeviceTransaction):
         # Only now, as no other driver can take it any more.
         with self._open(address) as device:
             current = device.link("driver")
-        if current not in (None, binding.driver):
+        if current is not None and (current != binding.driver or migratable is not None):
             self._tell_kernel(
                 f"cannot take it from the driver {current}",
                 functools.partial(_binding.unbind, self._sysfs, address),
+            )
+            current = None
+        if migratable is not None:
+            port = migratable_port(self._devlink, address)
+            self._tell_kernel(
+                f"cannot set migratable of its port {port.name} to {'enable' if migratable else 'disable'}",
+                functools.partial(self._devlink.set_migratable, port, migratable),
+                _MIGRATABLE_HINTS.get,
             )
         if binding.driver not in (None, current):
             self._tell_kernel(
@@ -367,10 +403,16 @@ class PciTransaction(DeviceTransaction):
             self._check_unused(device)
             if verb == _WRITE:
                 return _restore_attributes(device, *arguments)
-            binding = Binding(*arguments)
-            if vars(Binding.of(device)) == vars(binding):
-                return False
-        self._set_binding(change.device, binding)
+            return self._restore_binding(device, *arguments)
+
+    def _restore_binding(
+        self, device: PciDevice, driver: str | None, override: str | None, migratable: bool | None
+    ) -> bool:
+        binding = Binding(driver, override)
+        migratable = to_switch(self._devlink, device.id, migratable)
+        if migratable is None and vars(Binding.of(device)) == vars(binding):
+            return False
+        self._set_binding(device.id, binding, migratable)
         return True
 
     def _restore_functions(
@@ -382,7 +424,9 @@ class PciTransaction(DeviceTransaction):
         self._set_number(device.id, 0)
         self._set_number(device.id, number)
         for state in states:
-            self._set_binding(state["address"], Binding(state["driver"], state["override"]))
+            migratable = to_switch(self._devlink, state["address"], state["migratable"])
+            binding = Binding(state["driver"], state["override"])
+            self._set_binding(state["address"], binding, migratable)
             with self._open(state["address"]) as function:
                 self._records.write(function, state["record"])
                 _restore_attributes(function, attribute_pairs(state["attributes"]))

@@ -234,7 +234,8 @@ ansible_facts:
                 supported:
                   description:
                     - Whether the device can migrate as far as the driver is concerned, V(null) if that cannot be told.
-                    - V(false) also where no guest can have the device, as the host itself uses others of its IOMMU group.
+                    - V(false) also where no guest can have the device, as the host itself uses others of its IOMMU group, and where
+                      C(devlink) shows that a virtual function of C(mlx5_vfio_pci) was not made migratable.
                   type: bool
                   returned: always
                   sample: true

@@ -88,6 +88,16 @@ options:
           - Where it is left out the device keeps its driver, which must be for VFIO.
           - Not used with O(state=absent), which gives the device the driver back that it had before the module changed it.
         type: str
+      migratable:
+        description:
+          - Whether the virtual function of a network card may be migrated, which some cards, such as those of C(mlx5_core), have to be
+            told while no driver has the function. The card then does without what cannot be migrated.
+          - The driver is taken from the device meanwhile, also where it has the right one already.
+          - Where it is left out, nothing is changed. Not used with O(state=absent), which gives the value back that it had before the
+            module changed it.
+          - This is C(devlink port function set … migratable), so the card's switch has to be in the mode C(switchdev). It has been
+            tried against a simulated kernel only, on no such card.
+        type: bool
       attributes:
         description:
           - What to write to the device's attributes, in this order. A name may repeat.
@@ -376,6 +386,7 @@ from ansible_collections.vfio.migration.plugins.module_utils._call import (
 from ansible_collections.vfio.migration.plugins.module_utils._device import (
     is_vfio_driver_name,
 )
+from ansible_collections.vfio.migration.plugins.module_utils._devlink import Devlink
 from ansible_collections.vfio.migration.plugins.module_utils._failure import Failure
 from ansible_collections.vfio.migration.plugins.module_utils._pci import Planner, validate
 from ansible_collections.vfio.migration.plugins.module_utils._pci_transaction import (
@@ -428,7 +439,8 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
     with _journal.Journal(place) as journal:
         # Into the kernel of another tree, no driver can be loaded.
         modprobe = Modprobe(tool(module, "modprobe", journal) if sysfs.live else None)
-        planner = Planner(sysfs, scan_holders, is_free_disk, modprobe.can_load, records)
+        devlink = Devlink(sysfs)
+        planner = Planner(sysfs, scan_holders, is_free_disk, modprobe.can_load, records, devlink)
 
         def begin(interrupted: t.Callable[[], str | None]) -> PciTransaction:
             return PciTransaction(
@@ -437,6 +449,7 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
                 is_free_disk,
                 modprobe.load,
                 records,
+                devlink,
                 journal,
                 params["timeout"],
                 interrupted,
@@ -464,6 +477,7 @@ def main() -> None:
                 "options": {
                     "address": {"type": "str", "required": True},
                     "driver": {"type": "str"},
+                    "migratable": {"type": "bool"},
                     "attributes": {
                         "type": "list",
                         "elements": "dict",
