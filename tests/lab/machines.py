@@ -136,8 +136,8 @@ class Machine:
             *("-device", "igb,bus=rp1,netdev=card,romfile="),
             # Two devices that an IOMMU cannot keep apart, as they are behind a conventional bridge.
             *("-device", "pcie-pci-bridge,id=bridge"),
-            *("-device", "virtio-balloon-pci,bus=bridge,addr=1"),
-            *("-device", "virtio-balloon-pci,bus=bridge,addr=2"),
+            *("-device", "virtio-rng-pci,bus=bridge,addr=1"),
+            *("-device", "virtio-rng-pci,bus=bridge,addr=2"),
         ]
 
 
