@@ -25,7 +25,11 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet import (
     read_fleet,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._kept import Kept, asked, digests
-from ansible_collections.vfio.migration.plugins.plugin_utils._plan import Progress, make_plan
+from ansible_collections.vfio.migration.plugins.plugin_utils._plan import (
+    Progress,
+    make_plan,
+    no_garbage_collected,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._request import (
     POLICIES,
     Request,
@@ -37,6 +41,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._verifier import (
 )
 
 
+@no_garbage_collected()
 def plan_for(
     fleet: t.Any,
     drain: t.Any = None,

@@ -229,7 +229,8 @@ def measure(case: Case) -> Result:
 
 def _asked(facts: Facts, drained: list[str]) -> tuple[Fleet, Request]:
     fleet = read_fleet(facts)
-    targets = [name for name in fleet.hosts if name not in set(drained)]
+    drains = set(drained)
+    targets = [name for name in fleet.hosts if name not in drains]
     return fleet, Request(requested(fleet, drained, None), targets)
 
 

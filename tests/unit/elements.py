@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.vfio.migration.plugins.plugin_utils._search import (
+from ansible_collections.vfio.migration.plugins.plugin_utils._ways import (
     NEW,
     OPENED,
     OTHER,

@@ -8,11 +8,14 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 
-from ansible_collections.vfio.migration.plugins.plugin_utils._search import Bin, Item
 from ansible_collections.vfio.migration.plugins.plugin_utils._shortage import (
     Shortage,
     find_shortage,
     reachable,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._ways import (
+    Bin,
+    Item,
 )
 from ansible_collections.vfio.migration.tests.unit.elements import (
     SIZES,

@@ -15,15 +15,17 @@ import typing as t
 import pytest
 from ansible_collections.vfio.migration.plugins.plugin_utils import _cp_sat, _solver
 from ansible_collections.vfio.migration.plugins.plugin_utils._search import (
+    Budget,
+    Search,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._ways import (
     AGAIN,
     NEW,
     OPENED,
     OTHER,
     Bin,
-    Budget,
     Item,
     Move,
-    Search,
 )
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
@@ -168,7 +170,7 @@ def found_for(problem):
     left = [
         number
         for number, item in enumerate(problem.items)
-        if number not in placed and search.kinds_for(item.shape)
+        if number not in placed and search.ways.kinds_for(item.shape)
     ]
     return held, left
 
