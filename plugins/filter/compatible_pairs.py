@@ -133,7 +133,7 @@ def compatible_pairs(
     expand: bool = False,
 ) -> dict[str, t.Any]:
     return _pairs.compatible_pairs(
-        read_fleet(fleet, names("hosts", hosts), keep=expand),
+        read_fleet(fleet, names("hosts", hosts)),
         direction_of(direction),
         names("sources", sources),
         names("targets", targets),

@@ -29,6 +29,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._candidates import 
 from ansible_collections.vfio.migration.plugins.plugin_utils._classes import Classes, classify
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet import (
     Device,
+    DeviceClass,
     Fleet,
     Host,
     obstacle,
@@ -64,9 +65,8 @@ def compatible_pairs(
     classes = classify(
         {
             each.descriptor: None
-            for host in fleet.hosts.values()
-            for each in host.classes
-            if each.descriptor is not None and obstacle(each) is None
+            for each in fleet.classes
+            if each.descriptor is not None and each.obstacle is None
         }
     )
     from_classes = _counted(fleet, classes, sources)
@@ -84,9 +84,8 @@ def compatible_pairs(
         "barriers": barriers,
         "creatable": _Makers(fleet, candidates, targets).ways(from_classes),
         "excluded": [
-            {"host": host.name, "kind": kind, "id": device_id, "reason": obstacle(each)}
-            for host in fleet.hosts.values()
-            for kind, device_id, each in host.excluded
+            {"host": host, "kind": kind, "id": device_id, "reason": reason}
+            for host, kind, device_id, reason in fleet.excluded
         ],
         "unknown": fleet.unknown,
         "problems": fleet.problems,
@@ -108,11 +107,19 @@ class _Class:
         self.free = 0
         self.configurable: dict[tuple[str, ...], None] = {}
 
-    def count(self, host: str, devices: int, free: bool, configurable: tuple[str, ...]) -> None:
-        self.hosts[host] = self.hosts.get(host, 0) + devices
-        self.devices += devices
-        self.free += devices if free else 0
-        self.configurable[configurable] = None
+    def add(self, devices: DeviceClass, names: t.Collection[str] | None) -> None:
+        """Count ``devices`` on the hosts with these ``names``."""
+        hosts = devices.hosts
+        if names is not None:
+            hosts = {name: hosts[name] for name in names if name in hosts}
+        if not hosts:
+            return
+        count = sum(hosts.values())
+        self.devices += count
+        self.free += count if devices.free else 0
+        self.configurable[devices.configurable] = None
+        for host, number in hosts.items():
+            self.hosts[host] = self.hosts.get(host, 0) + number
 
     @property
     def only_host(self) -> str | None:
@@ -129,12 +136,9 @@ class _Class:
 def _counted(fleet: Fleet, classes: Classes, names: t.Collection[str] | None) -> list[_Class]:
     """The classes that there are on the hosts with these ``names``, sorted by name."""
     found = {descriptor: _Class(descriptor) for descriptor in classes.of.values()}
-    for host in fleet.hosts.values():
-        if names is None or host.name in names:
-            for each, count in host.classes.items():
-                if each.descriptor is not None and obstacle(each) is None:
-                    one = found[classes.of[each.descriptor]]
-                    one.count(host.name, count, each.free, each.configurable)
+    for each in fleet.classes:
+        if each.descriptor is not None and each.obstacle is None:
+            found[classes.of[each.descriptor]].add(each, names)
     return sorted((each for each in found.values() if each.devices), key=lambda each: each.name)
 
 

@@ -100,7 +100,7 @@ def pairs_row(hosts: int, classes: int) -> dict[str, t.Any]:
     parsing, _nothing = clock(lambda: [None for host in facts if facts[host] is None])
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
     before = resident("VmRSS")
-    reading, fleet = clock(lambda: read_fleet(facts, keep=False))
+    reading, fleet = clock(lambda: read_fleet(facts))
     pairing, result = clock(lambda: compatible_pairs(fleet, "source_lists"))
     return {
         "devices": devices,
