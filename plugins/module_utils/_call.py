@@ -44,17 +44,16 @@ class Interruption:
 
 
 def run_module(
-    module: AnsibleModule,
-    work: t.Callable[[AnsibleModule], dict[str, t.Any]],
-    without: t.Sequence[str] = (),
+    module: AnsibleModule, work: t.Callable[[AnsibleModule], dict[str, t.Any]]
 ) -> t.NoReturn:
-    """Ends the module with the result of its ``work``, or with its ``Failure``, of which details may be left out."""
+    """Ends the module with the result of its ``work``, or with its ``Failure``."""
     try:
         result = work(module)
     except Failure as failure:
-        details = {name: each for name, each in failure.details.items() if name not in without}
-        changed = bool(details["left"] or details["recovered"])
-        module.fail_json(msg=f"{failure}. {_aftermath(failure)}", changed=changed, **details)
+        changed = bool(failure.details["left"] or failure.details["recovered"])
+        module.fail_json(
+            msg=f"{failure}. {_aftermath(failure)}", changed=changed, **failure.details
+        )
     module.exit_json(**result)
 
 

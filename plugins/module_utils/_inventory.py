@@ -63,6 +63,12 @@ def _vdpa_module() -> types.ModuleType:
     return _vdpa
 
 
+def _virtio_module() -> types.ModuleType:
+    from ansible_collections.vfio.migration.plugins.module_utils import _virtio
+
+    return _virtio
+
+
 class Inventory:
     """Collects the facts of one host; ``scan_holders`` is asked only where there is a device.
 
@@ -97,7 +103,10 @@ class Inventory:
             devices += self._each(PCI_DEVICES, self._pci)
         if "vdpa" in kinds and self._sysfs.exists(_VDPA_BUS):
             bus = self._vdpa_bus()
-            parents += [self._management_device(each) for each in bus.management_devices]
+            used = {each.parent for each in bus.devices}
+            parents += [
+                self._management_device(each, each.name in used) for each in bus.management_devices
+            ]
             nodes_of = {parent["id"]: parent["numa_node"] for parent in parents}
             devices += [self._vdpa(each, nodes_of.get(each.parent)) for each in bus.devices]
         parents.sort(key=lambda parent: (parent["id"], parent["kind"]))
@@ -191,18 +200,28 @@ class Inventory:
         self._problems += bus.problems
         return bus
 
-    def _management_device(self, device: ManagementDevice) -> dict[str, t.Any]:
-        features = device.features
+    def _management_device(self, device: ManagementDevice, used: bool) -> dict[str, t.Any]:
+        virtio, features = _virtio_module(), device.features
         facts: dict[str, t.Any] = {
             "kind": "vdpa",
             "id": device.name,
             "driver": None,
             "pci_id": None,
             "numa_node": None,
-            "types": [],
+            # A class is to it what a type is to others. That it can make several devices, it does not tell.
+            "types": [
+                {
+                    "id": each,
+                    "name": None,
+                    "device_api": virtio.DEVICE_API,
+                    "available_instances": 0 if used else 1,
+                    "description": None,
+                }
+                for each in device.classes
+            ],
             "supported_classes": device.classes,
             "max_supported_vqs": device.max_vqs,
-            "dev_features": _vdpa_module().feature_names(features or 0, device.device_class),
+            "dev_features": virtio.feature_names(features or 0, device.device_class),
             "dev_features_mask": None if features is None else hex(features),
         }
         bus, slash, name = device.name.partition("/")

@@ -29,6 +29,10 @@ from ansible_collections.vfio.migration.plugins.module_utils._action import (
     attribute_pairs,
     check_distinct,
 )
+from ansible_collections.vfio.migration.plugins.module_utils._attributes import (
+    accepted,
+    verify,
+)
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor import Malformed, shown
 from ansible_collections.vfio.migration.plugins.module_utils._device import Problem, displayable
 from ansible_collections.vfio.migration.plugins.module_utils._failure import Failure
@@ -42,6 +46,7 @@ from ansible_collections.vfio.migration.plugins.module_utils._transaction import
 )
 from ansible_collections.vfio.migration.plugins.module_utils._vdpa_tool import VdpaError
 from ansible_collections.vfio.migration.plugins.module_utils._virtio import (
+    DEVICE_NAME,
     NET,
     feature_mask,
     feature_names,
@@ -66,17 +71,16 @@ if TYPE_CHECKING:  # pragma: no cover
 # Names are a host's, so one call at a time works on all of its vDPA devices.
 LOCK = "vdpa"
 
-# A name that the kernel can have for a device, and that no tool takes for an option or a path.
-_NAME = r"[A-Za-z0-9_][A-Za-z0-9_.:-]{0,99}"
-_DEVICE_NAME = re.compile(_NAME + r"\Z")
-_MANAGEMENT_DEVICE_NAME = re.compile(rf"(?:{_NAME}/)?{_NAME}\Z")
 _MAC = re.compile(r"[0-9a-f]{2}(?::[0-9a-f]{2}){5}\Z")
 # The kernel's own limits, drivers/vdpa/vdpa.c and include/uapi/linux/virtio_net.h.
 _RANGES = {"mtu": (68, 65535), "max_vqp": (1, 32768)}
 
 
 class Wanted:
-    """A device as the user wants it; what is ``None`` may be as it likes. ``device_features`` are names and numbers."""
+    """A device as the user wants it; what is ``None`` may be as it likes.
+
+    ``device_features`` are names and numbers, ``accept`` normalised sets.
+    """
 
     def __init__(
         self,
@@ -86,6 +90,7 @@ class Wanted:
         mtu: int | None,
         max_vqp: int | None,
         device_features: list[str] | None,
+        accept: list[dict[str, str]] | None,
     ) -> None:
         self.name = name
         self.mgmtdev = mgmtdev
@@ -93,6 +98,7 @@ class Wanted:
         self.mtu = mtu
         self.max_vqp = max_vqp
         self.device_features = device_features
+        self.accept = accept
 
     def attributes(self, device_class: str | None) -> dict[str, str]:
         """What is stated, as the tool takes it; ``device_class`` says whose the features are. Raises ``Failure``."""
@@ -173,6 +179,7 @@ def validate(devices: t.Iterable[t.Mapping[str, t.Any]], state: str) -> list[Wan
             device["mtu"],
             device["max_vqp"],
             device["device_features"],
+            accepted(device["accept"], displayable(device["name"])),
         )
         try:
             _check(each, state)
@@ -184,7 +191,7 @@ def validate(devices: t.Iterable[t.Mapping[str, t.Any]], state: str) -> list[Wan
 
 
 def _check(wanted: Wanted, state: str) -> None:
-    if not _DEVICE_NAME.match(wanted.name):
+    if not DEVICE_NAME.match(wanted.name):
         raise Malformed(
             f"{shown(wanted.name)} is not the name of a device; expected at most 100 letters, digits, '_', '.', ':'"
             " and '-', the first no '.', ':' or '-'"
@@ -192,7 +199,7 @@ def _check(wanted: Wanted, state: str) -> None:
     if wanted.mgmtdev is None:
         if state == PRESENT:
             raise Malformed("'mgmtdev' is missing; it is needed to create it")
-    elif not _MANAGEMENT_DEVICE_NAME.match(wanted.mgmtdev):
+    elif not all(DEVICE_NAME.match(part) for part in wanted.mgmtdev.split("/", 1)):
         raise Malformed(
             f"{shown(wanted.mgmtdev)} is not the name of a management device; expected 'bus/device' or 'device'"
         )
@@ -279,6 +286,8 @@ class Planner:
         device = _named(bus.devices, wanted.name)
         if device is not None:
             _check_existing(wanted, state, device)
+            if state == PRESENT:
+                _check_accepted(wanted, device)
             return Action(self._host, wanted, REMOVED if state == ABSENT else UNCHANGED, device)
         if state == ABSENT:
             return Action(self._host, wanted, UNCHANGED)
@@ -304,6 +313,14 @@ def _check_existing(wanted: Wanted, state: str, device: VdpaDevice) -> None:
     different = _different(stated, device)
     if different:
         raise Failure("inspect", f"it exists with {different}; it is left as it is", wanted.name)
+
+
+def _check_accepted(wanted: Wanted, device: VdpaDevice) -> None:
+    """Raises ``Failure`` where the device is not one that the user accepts."""
+    try:
+        verify(wanted.name, wanted.accept, device.descriptor(), ())
+    except Malformed as malformed:
+        verify(wanted.name, wanted.accept, None, [Problem(wanted.name, str(malformed))])
 
 
 def _different(stated: t.Mapping[str, str], device: VdpaDevice) -> str | None:
@@ -395,6 +412,7 @@ class VdpaTransaction(Transaction):
         different = _different(action.attributes, device)
         if different:
             raise self._failure(f"it was created, but has {different}")
+        _check_accepted(action.wanted, device)
         return device
 
     def _delete(self, name: str) -> None:

@@ -82,6 +82,14 @@ options:
           - Each is a name, such as V(MAC) or V(RING_PACKED), V(bit_40) for what has no name, or a mask of several such as V(0x300020028).
         type: list
         elements: str
+      accept:
+        description:
+          - Attribute patterns, as in C(compatible) of a source device. When the device is there its own C(self) must match one of
+            them.
+          - C(software_version) is compared only with patterns that state it.
+          - Not used with O(state=absent).
+        type: list
+        elements: dict
   state:
     description: Whether the devices should exist.
     type: str
@@ -238,6 +246,37 @@ kernel_log:
   type: list
   elements: str
   sample: ["mlx5_core 0000:65:00.2: failed to create the device"]
+reasons:
+  description: Why the device matches no set of O(devices[].accept), with RV(step=verify); else empty.
+  returned: failure
+  type: list
+  elements: dict
+  contains:
+    set:
+      description: The index of the set in O(devices[].accept).
+      type: int
+      returned: failure
+      sample: 0
+    attribute:
+      description: The attribute that does not match.
+      type: str
+      returned: failure
+      sample: max_vq_size
+    rule:
+      description: The rule that it breaks.
+      type: str
+      returned: failure
+      sample: equal
+    expected:
+      description: What would match.
+      type: str
+      returned: failure
+      sample: "256"
+    actual:
+      description: What the device has, V(null) if nothing.
+      type: str
+      returned: failure
+      sample: "128"
 undone:
   description: What the call had done and undid again, in the order of undoing.
   returned: failure
@@ -335,6 +374,7 @@ def main() -> None:
                     "mtu": {"type": "int"},
                     "max_vqp": {"type": "int"},
                     "device_features": {"type": "list", "elements": "str"},
+                    "accept": {"type": "list", "elements": "dict"},
                 },
             },
             "state": {"type": "str", "choices": [PRESENT, ABSENT], "default": PRESENT},
@@ -342,8 +382,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    # No patterns are asked of a device here.
-    run_module(module, run, without=["reasons"])
+    run_module(module, run)
 
 
 if __name__ == "__main__":

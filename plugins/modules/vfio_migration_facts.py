@@ -293,7 +293,7 @@ ansible_facts:
               returned: always
               sample: 0
             types:
-              description: The types of mediated devices that can be created on the parent.
+              description: The types of mediated devices, or the classes of vDPA devices, that can be created on the parent.
               type: list
               elements: dict
               returned: always
@@ -314,7 +314,9 @@ ansible_facts:
                   returned: always
                   sample: vfio-pci
                 available_instances:
-                  description: How many more can be created now. The types of one parent usually share what there is.
+                  description:
+                    - How many more can be created now. The types of one parent usually share what there is.
+                    - V(1) for a management device that has no device yet, else V(0). Some can make more, which the kernel does not tell.
                   type: int
                   returned: always
                   sample: 2

@@ -12,8 +12,9 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass
 
-from ansible_collections.vfio.migration.plugins.module_utils import _pattern
+from ansible_collections.vfio.migration.plugins.module_utils import _pattern, _virtio
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet import (
+    VDPA,
     Device,
     Fleet,
     Host,
@@ -70,10 +71,10 @@ class Creatable:
 
 
 class Offer(t.NamedTuple):
-    """All that is known of an mdev of one type before it is made.
+    """All that is known of an mdev of one type, or a vDPA device of one class, before it is made.
 
     The driver's version on the host is known where a device of the parent, or else of its driver, states it, and apart
-    from that where a derived descriptor does.
+    from that where a derived descriptor does. ``features`` and ``max_vqs`` are those of vDPA.
     """
 
     type: str
@@ -83,10 +84,14 @@ class Offer(t.NamedTuple):
     driver: str | None
     version: str | None
     derived_version: str | None
+    features: int | None
+    max_vqs: int | None
 
     def known(self, source: Descriptor) -> dict[str, str]:
         """The attributes that are certain, as far as those of ``source`` can be compared with them."""
         known = {"type": self.type, "device_api": self.device_api}
+        if self.features is not None:
+            return known | self._known_of_virtio(source, self.features)
         version = self.derived_version if source.derived else self.version
         if self.pci_id:
             known["pci_id"] = self.pci_id
@@ -98,6 +103,27 @@ class Offer(t.NamedTuple):
         if source.derived and self.name and "type_name" in source.self_attributes:
             known["type_name"] = self.name
         return known
+
+    def _known_of_virtio(self, source: Descriptor, features: int) -> dict[str, str]:
+        """What a new vDPA device will not be as ``source`` is; the rest it is given."""
+        known = {"software_version": _virtio.SOFTWARE_VERSION}
+        offered = _virtio.feature_attributes(features, self.type)
+        known |= dict.fromkeys(_features(source) - offered.keys(), "")
+        pairs = source.self_attributes.get("max_vqp", "")
+        if self.max_vqs is not None and pairs.isdigit() and 2 * int(pairs) > self.max_vqs:
+            known["max_vqp"] = str(self.max_vqs // 2)
+        return known
+
+    def configured(
+        self, source: Descriptor, required: dict[str, str], configurable: tuple[str, ...]
+    ) -> tuple[tuple[str, str], ...]:
+        """The attributes to give a new device so that it has those that are ``required``."""
+        attributes = _to_configure(required, configurable)
+        if self.features is None:
+            return attributes
+        offered = _virtio.feature_attributes(self.features, self.type)
+        mask = _virtio.attributes_mask(_features(source) & offered.keys(), self.type)
+        return (*attributes, ("device_features", hex(mask)))
 
 
 class Candidates:
@@ -135,7 +161,7 @@ class Candidates:
         """A new mdev for a device with descriptor ``source`` and attributes ``configurable``; ``None`` where none can do."""
         key = (source, configurable, offered)
         if key not in self._creatable:
-            self._creatable[key] = self._predict(source, configurable, offered.known(source))
+            self._creatable[key] = self._predict(source, configurable, offered)
         return self._creatable[key]
 
     def versions_under(self, parent: Parent) -> tuple[str | None, str | None]:
@@ -158,18 +184,22 @@ class Candidates:
     def made_returns(self, source: Device, parent: Parent) -> bool:
         """Whether a device that went from ``source`` to a compatible new one of ``parent`` can go back.
 
-        What a driver lists for a device that is not there is not known; what is derived for it is: equal versions do.
+        What a driver lists for a device that is not there is not known; what is derived for it is: equal versions do. A
+        vDPA device is provisioned with nothing that its source has not got.
         """
+        if parent.kind == VDPA:
+            return True
         if source.descriptor is None or not source.descriptor.derived:
             return False
         version = self.versions_under(parent)[True]
         return version is not None and _minor(version) == _minor(source.descriptor.version)
 
     def _predict(
-        self, source: Descriptor, configurable: tuple[str, ...], known: dict[str, str]
+        self, source: Descriptor, configurable: tuple[str, ...], offered: Offer
     ) -> Creatable | None:
         if not self._can_predict:
             return None
+        known = offered.known(source)
         for index, pattern in enumerate(self.judge.patterns(source, True)):
             try:
                 completion = (
@@ -181,7 +211,7 @@ class Candidates:
                 continue
             if completion is not None and isinstance(pattern, _pattern.Pattern):
                 bindings, required = completion
-                attributes = _to_configure(required, configurable)
+                attributes = offered.configured(source, required, configurable)
                 return Creatable(
                     index,
                     bindings,
@@ -241,7 +271,13 @@ def offer(versions: _Versions, parent: Parent | ParentFacts, mdev_type: MdevType
     return Offer(
         *(mdev_type.id, mdev_type.name, mdev_type.device_api),
         *(parent.pci_id, parent.driver, version, derived_version),
+        *(mdev_type.features, mdev_type.max_vqs),
     )
+
+
+def _features(source: Descriptor) -> set[str]:
+    """The attributes that say which virtio features a device offers its guest."""
+    return {name for name in source.self_attributes if name.startswith(_virtio.FEATURE)}
 
 
 def _minor(version: str) -> list[str]:

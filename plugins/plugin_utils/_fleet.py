@@ -18,9 +18,10 @@ and a ``Device`` is made only where one is asked for.
 from __future__ import annotations
 
 import marshal
+import re
 import typing as t
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from operator import itemgetter
 
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor import (
@@ -41,6 +42,9 @@ GATHER = "run vfio_migration_facts on it"
 # from what is left of apertures and fences (drivers/gpu/drm/i915/gvt/vgpu.c). Of any other driver's parent one plan
 # makes one type only, which is safe however its types share the parent.
 PROPORTIONAL = frozenset({"i915"})
+
+VDPA = "vdpa"
+MASK = re.compile(r"0x[0-9a-f]{1,16}\Z")
 
 _Entry = t.Mapping[str, t.Any]
 _Stated = tuple[tuple[str | None, bool, str], ...]
@@ -113,10 +117,18 @@ class DeviceClass:
 
 @dataclass(frozen=True, slots=True)
 class MdevType:
+    """What a parent can make: an mdev of one type, or a vDPA device of one class.
+
+    Of that, ``features`` is the mask of those that it can have at most, and ``max_vqs`` how many virtqueues it can have if
+    that is known.
+    """
+
     id: str
     name: str | None
     device_api: str
     available_instances: int
+    features: int | None = None
+    max_vqs: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -524,14 +536,28 @@ def _parent(data: t.Any, path: str) -> ParentFacts:
     ]
     _distinct((each.id for each in types), f"{path}.types")
     pci_id = _present(parent, "pci_id", path)
+    kind = _text(parent, "kind", path)
+    if kind == VDPA:
+        types = _provisioned(parent, types, path)
     return ParentFacts(
-        kind=_text(parent, "kind", path),
+        kind=kind,
         id=_text(parent, "id", path),
         driver=plain_text(parent.get("driver")),
         pci_id=None if pci_id is None else _text(parent, "pci_id", path),
         numa_node=_integer_or_none(parent.get("numa_node"), f"{path}.numa_node"),
         types=tuple(types),
     )
+
+
+def _provisioned(parent: _Entry, types: list[MdevType], path: str) -> list[MdevType]:
+    """What a management device can make; nothing where its kernel does not tell with which features."""
+    mask = plain_text(parent.get("dev_features_mask"))
+    if mask is None:
+        return []
+    if not MASK.match(mask):
+        raise _Shape(f"{path}.dev_features_mask", "null or a mask as 0x300000020")
+    max_vqs = _integer_or_none(parent.get("max_supported_vqs"), f"{path}.max_supported_vqs")
+    return [replace(each, features=int(mask, 16), max_vqs=max_vqs) for each in types]
 
 
 def _type(data: t.Any, path: str) -> MdevType:

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 
 from ansible_collections.vfio.migration.plugins.module_utils import _pattern
+from ansible_collections.vfio.migration.plugins.module_utils._virtio import feature_names
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet import PROPORTIONAL
 from ansible_collections.vfio.migration.plugins.plugin_utils._verdict import (
     Descriptor,
@@ -28,7 +29,11 @@ Facts = t.Mapping[str, t.Mapping[str, t.Any]]
 Key = tuple[str, str]
 _Entry = t.Mapping[str, t.Any]
 
-_UUID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+# What new devices of a kind may be called.
+_NAMES = {
+    "mdev": re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"),
+    "vdpa": re.compile("[A-Za-z0-9_][A-Za-z0-9_.:-]{0,99}"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,6 +238,9 @@ class _Check:
                 )
             elif target["kind"] == "pci":
                 listed.append((target["host"], target["id"], target["attributes"]))
+            else:
+                given = {each["name"]: each["value"] for each in target["attributes"]}
+                listed.append((target["host"], target["id"], target["parent"], given))
         if mapping != self._plan["map"]:
             self.broken.append("'map' is not what the placements say")
         hosts: list[tuple[t.Any, ...]] = []
@@ -242,6 +250,10 @@ class _Check:
                 for each in entry["devices"]
             ]
             hosts += [(host, each["address"], each["attributes"]) for each in entry["pci_devices"]]
+            hosts += [
+                (host, each["name"], each["mgmtdev"], _provisioned(each))
+                for each in entry["vdpa_devices"]
+            ]
         if sorted(hosts, key=str) != sorted(listed, key=str):
             self.broken.append("'hosts' is not what the placements say")
 
@@ -282,9 +294,12 @@ class _Check:
         key = _key(target)
         if key in self._known.devices:
             self.broken.append(f"{key} is to be created and exists")
-        if target["kind"] != "mdev" or not _UUID.fullmatch(target["id"]):
-            self.broken.append(f"{key} is to be created and is no mediated device")
         parent = self._known.parents.get((target["host"], target["parent"]))
+        name = _NAMES.get(target["kind"])
+        if name is None or not name.fullmatch(target["id"]):
+            self.broken.append(f"{key} is to be created and cannot be")
+        if parent is not None and parent["kind"] != target["kind"]:
+            self.broken.append(f"{key} is of another kind than its parent's devices")
         offered = self._known.offered(target["host"], target["parent"], target["type"])
         descriptor = self._known.descriptor_of(source)
         if parent is None or offered is None or descriptor is None:
@@ -294,8 +309,26 @@ class _Check:
         known = _certain(parent, offered)
         for attribute in target["attributes"]:
             known[attribute["name"].split("/")[-1]] = attribute["value"]
+        if target["kind"] == "vdpa":
+            known = self._provisioned(key, parent, known, descriptor)
         if not self._would_match(descriptor, known):
             self.broken.append(f"{key} would not be compatible with {source}")
+
+    def _provisioned(
+        self, key: Key, parent: _Entry, known: dict[str, str], descriptor: Descriptor
+    ) -> dict[str, str]:
+        """What a new vDPA device is, of the features it has those and no others."""
+        mask = int(known.pop("device_features", "0"), 16)
+        if mask & ~int(parent["dev_features_mask"] or "0", 16):
+            self.broken.append(f"{key} is to have features that {parent['id']} does not offer")
+        most = parent["max_supported_vqs"]
+        if most is not None and 2 * int(known.get("max_vqp", "0")) > most:
+            self.broken.append(f"{key} is to have more queues than {parent['id']} offers")
+        names = {name for each in descriptor.compatible for name in each}
+        features = {f"feature_{each}" for each in feature_names(mask, known["type"])}
+        absent = dict.fromkeys({n for n in names if n.startswith("feature_")} - features, "")
+        given = {name: known.get(name, "") for name in ("mac", "mtu", "max_vqp")}
+        return {"software_version": "1.0", **known, **given, **absent}
 
     def _compatible(self, source: Key, target: Key) -> bool:
         one, other = self._known.descriptor_of(source), self._known.descriptor_of(target)
@@ -353,6 +386,13 @@ class _Check:
                 self.broken.append(
                     f"process {pid} of {host} is on several NUMA nodes of {target_host}"
                 )
+
+
+def _provisioned(device: _Entry) -> dict[str, str]:
+    """What a device in the list for its host is to be given."""
+    given = {name: device[name] for name in ("mac", "mtu", "max_vqp") if name in device}
+    features = ",".join(device.get("device_features", ()))
+    return given | ({"device_features": features} if features else {})
 
 
 def _certain(parent: _Entry, offered: _Entry) -> dict[str, str]:
