@@ -100,8 +100,8 @@ _value:
       type: dict
     creatable:
       description:
-        - For each source class the mdevs and vDPA devices that hosts could make for it, each with C(type), C(attributes), C(set), C(bindings), C(certainty), C(warnings),
-          and C(hosts), how many of them each host has room for. Ways under one parent share that room.
+        - For each source class the mdevs and vDPA devices that hosts could make for it, each with C(type), C(attributes), C(set), C(bindings),
+          C(certainty), C(warnings), and C(hosts), how many of them each host has room for. Ways under one parent share that room.
       type: dict
     excluded:
       description: The devices that can neither migrate nor receive a migration, each with C(host), C(kind), C(id) and C(reason).

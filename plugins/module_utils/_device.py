@@ -264,8 +264,11 @@ class Device:
                 pairs += vendor.attributes(self.told)
             own = _descriptor.normalise(pairs)
             _descriptor.check_self(own, _descriptor.DERIVED)
-        pattern = {name: value.replace("{", "{{").replace("}", "}}") for name, value in own.items()}
-        return {"origin": _descriptor.DERIVED, "self": own, "compatible": [pattern]}
+        return {
+            "origin": _descriptor.DERIVED,
+            "self": own,
+            "compatible": [_descriptor.literal(own)],
+        }
 
     def _common(self) -> list[tuple[str, str]]:
         raise NotImplementedError

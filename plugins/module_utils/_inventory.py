@@ -181,10 +181,24 @@ class Inventory:
         with PciDevice(self._sysfs, name) as device:
             node = numa_node(device.directory, device.entries)
             facts = self._device(device, device.physical_function, device.signature, node)
+            self._add_choices(device, facts["attributes"])
         own = self._descriptors.get(facts["descriptor"])
         if own:
             facts["type"] = own["self"]["type"]
         return facts
+
+    def _add_choices(self, device: PciDevice, attributes: list[dict[str, t.Any]]) -> None:
+        """Adds to the attribute that a device must be given before it is of use the values that it takes now."""
+        known = device.known()
+        if known.idle is None or known.choices is None:
+            return
+        for attribute in attributes:
+            if (attribute["name"], attribute["value"]) == known.idle:
+                try:
+                    table = device.text(known.choices, _vendors.MAX_CHOICES)
+                    attribute["choices"] = _vendors.choices(table)
+                except Problem as problem:
+                    self._problems.append(problem)
 
     def _is_vfio_driver(self, name: str, driver: str) -> bool:
         return is_vfio_driver_name(driver) or self._sysfs.exists(PCI_DEVICES, name, "vfio-dev")

@@ -61,9 +61,6 @@ if TYPE_CHECKING:  # pragma: no cover
     from ansible_collections.vfio.migration.plugins.module_utils._records import Record, Records
     from ansible_collections.vfio.migration.plugins.module_utils._sysfs import Sysfs
 
-# What a table of choices may have.
-_MAX_CHOICES = 65536
-
 # Verbs of what undoes a change.
 _BIND = "bind"
 _RECORD = "record"
@@ -261,7 +258,7 @@ class PciTransaction(DeviceTransaction):
 
     def _check_choice(self, device: PciDevice, name: str, value: str) -> None:
         """Checks a value right before it is written: what others took of what they share is not to be had any more."""
-        choices = _vendors.choices(device.text(name, _MAX_CHOICES))
+        choices = _vendors.choices(device.text(name, _vendors.MAX_CHOICES))
         if value not in choices:
             listed = ", ".join(choices) or "nothing"
             raise self._failure(f"{device.directory.path(name)} has {listed}, not {shown(value)}")

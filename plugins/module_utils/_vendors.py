@@ -34,6 +34,9 @@ if TYPE_CHECKING:  # pragma: no cover
 
 UNKNOWN = "unknown"
 
+# What a table of choices may have.
+MAX_CHOICES = 65536
+
 _CHANNEL_PATHS = re.compile(r"[0-9a-f]{2}(?: [0-9a-f]{2}){7}\Z")
 _PATH_MASKS = re.compile(r"[0-9a-f]{2}(?: [0-9a-f]{2}){2}\Z")
 _AP_MASKS = re.compile(r"0x([0-9a-f]{64}),0x([0-9a-f]{64}),0x([0-9a-f]{64})\Z")
@@ -149,7 +152,7 @@ def migration(
     """
     known = of(kind, driver)
     if known.idle and known.idle in ((each["name"], each["value"]) for each in attributes):
-        return False, "{} is {}, so there is nothing to migrate".format(*known.idle)
+        return False, "{} is {}, so it has no state to migrate yet".format(*known.idle)
     if known.migrates is None:
         return None, UNKNOWN
     if known.since is None:

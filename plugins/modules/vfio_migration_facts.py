@@ -191,6 +191,14 @@ ansible_facts:
                   type: str
                   returned: always
                   sample: "2"
+                choices:
+                  description:
+                    - The values that the attribute takes now, where the device is of no use before it has one. That one function of a
+                      card is given a value may take it away from the others.
+                  type: list
+                  elements: str
+                  returned: for V(nvidia/current_vgpu_type) of a virtual function of a GPU that has no type yet
+                  sample: ["1428", "1429"]
             numa_node:
               description: The NUMA node of the device, or of its parent; V(null) if there is none.
               type: int

@@ -25,6 +25,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet import (
 from ansible_collections.vfio.migration.plugins.plugin_utils._verdict import (
     Descriptor,
     Judge,
+    derived,
     provisional_warnings,
 )
 
@@ -36,10 +37,12 @@ _Versions = dict[tuple[str | None, bool], str]
 
 @dataclass(frozen=True, slots=True)
 class Existing:
-    """A device that is there, and the verdict on it."""
+    """A device that is there, and the verdict on it with the ``attributes`` that it is to be given, if any."""
 
     device: Device
+    descriptor: Descriptor
     verdict: dict[str, t.Any]
+    attributes: tuple[tuple[str, str], ...] = ()
 
     @property
     def compatible(self) -> bool:
@@ -133,6 +136,7 @@ class Candidates:
         self.judge = Judge(direction)
         self._fleet = fleet
         self._verdicts: dict[tuple[Descriptor, Descriptor], dict[str, t.Any]] = {}
+        self._given_descriptors: dict[tuple[t.Any, ...], Descriptor] = {}
         self._creatable: dict[tuple[Descriptor, tuple[str, ...], Offer], Creatable | None] = {}
         self._refused: dict[tuple[Descriptor, Offer], Creatable] = {}
         self._versions: dict[str, _Versions] = {}
@@ -141,10 +145,40 @@ class Candidates:
         """What ``target`` is to ``source``; ``None`` where one of them has no descriptor."""
         if source.descriptor is None or target.descriptor is None:
             return None
-        key = (source.descriptor, target.descriptor)
+        descriptor, attributes = self._given(source, target, target.descriptor)
+        verdict = self._verdict(source.descriptor, descriptor)
+        if attributes:
+            verdict = verdict | {"certainty": "provisional"}
+        return Existing(target, descriptor, verdict, attributes)
+
+    def _verdict(self, source: Descriptor, target: Descriptor) -> dict[str, t.Any]:
+        key = (source, target)
         if key not in self._verdicts:
-            self._verdicts[key] = self.judge.verdict(source.descriptor, target.descriptor)
-        return Existing(target, self._verdicts[key])
+            self._verdicts[key] = self.judge.verdict(source, target)
+        return self._verdicts[key]
+
+    def _given(
+        self, source: Device, target: Device, descriptor: Descriptor
+    ) -> tuple[Descriptor, tuple[tuple[str, str], ...]]:
+        """What ``target`` will be once it is given the ``source``'s attributes, if it has none of its own yet."""
+        choices = target.choices
+        values = dict(source.attributes)
+        if choices is None or values.get(choices.attribute) not in choices.values:
+            return descriptor, ()
+        own = descriptor.self_attributes
+        names = [choices.attribute, *(name for name, _value in target.attributes)]
+        attributes = tuple(
+            (name, values[name])
+            for name in dict.fromkeys(names)
+            # What belongs to one device alone is no part of what it is.
+            if name in values and name.rpartition("/")[2] in own
+        )
+        key = (descriptor, attributes)
+        if key not in self._given_descriptors:
+            self._given_descriptors[key] = derived(
+                own | {name.rpartition("/")[2]: value for name, value in attributes}
+            )
+        return self._given_descriptors[key], attributes
 
     def creatable(self, source: Device, parent: Parent, mdev_type: MdevType) -> Creatable | None:
         """What a new mdev of ``mdev_type`` would be to ``source``; ``None`` where ``source`` has no descriptor."""
@@ -178,8 +212,10 @@ class Candidates:
 
     def returns(self, device: Device, target: Device) -> bool:
         """Whether what went from ``device`` to ``target`` can go back."""
-        back = self.existing(target, device)
-        return back is not None and back.compatible
+        there = self.existing(device, target)
+        if there is None or device.descriptor is None:
+            return False
+        return bool(self._verdict(there.descriptor, device.descriptor)["compatible"])
 
     def made_returns(self, source: Device, parent: Parent) -> bool:
         """Whether a device that went from ``source`` to a compatible new one of ``parent`` can go back.

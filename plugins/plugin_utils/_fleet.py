@@ -44,6 +44,7 @@ GATHER = "run vfio_migration_facts on it"
 PROPORTIONAL = frozenset({"i915"})
 
 VDPA = "vdpa"
+CHOICES = "choices"
 MASK = re.compile(r"0x[0-9a-f]{1,16}\Z")
 
 _Entry = t.Mapping[str, t.Any]
@@ -63,6 +64,13 @@ class Holder:
     name: str | None
 
 
+class Choices(t.NamedTuple):
+    """An attribute that a device must be given before it is of use, and the ``values`` that it takes now."""
+
+    attribute: str
+    values: tuple[str, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Device:
     host: str
@@ -76,6 +84,7 @@ class Device:
     in_use: Holder | None
     supported: bool | None
     evidence: str | None
+    choices: Choices | None = None
 
     @property
     def key(self) -> tuple[str, str]:
@@ -232,7 +241,7 @@ def obstacle(device: Device | DeviceClass) -> str | None:
         return "it has no usable descriptor; see the problems of its host"
     if device.supported is False:
         evidence = f" ({device.evidence})" if device.evidence else ""
-        return f"its driver does not support migration{evidence}"
+        return f"it cannot migrate{evidence}"
     return None
 
 
@@ -340,7 +349,18 @@ def _device(host: str, entry: _Entry, descriptors: _Descriptors) -> Device:
         in_use=None if holder is None else Holder(holder["pid"], plain_text(holder.get("name"))),
         supported=migration["supported"],
         evidence=migration.get("evidence"),
+        choices=_choices(entry["attributes"]),
     )
+
+
+def _choices(attributes: t.Sequence[_Entry]) -> Choices | None:
+    for each in attributes:
+        if CHOICES in each:
+            # What is none is not chosen.
+            found = each[CHOICES] if isinstance(each[CHOICES], list) else []
+            values = [plain_text(value) for value in found]
+            return Choices(each["name"], tuple(value for value in values if value is not None))
+    return None
 
 
 # --- one by one ------------------------------------------------------------------------------------------------------
@@ -506,7 +526,11 @@ def _plain_entry(data: t.Any, path: str, descriptors: _Descriptors) -> _Entry:
         "type": _text_or_none(device, "type", path),
         "descriptor": name,
         "attributes": [
-            {"name": _text(_mapping(each, path), "name", path), "value": _text(each, "value", path)}
+            {
+                "name": _text(_mapping(each, path), "name", path),
+                "value": _text(each, "value", path),
+                **({CHOICES: each[CHOICES]} if CHOICES in each else {}),
+            }
             for each in _list(device.get("attributes"), f"{path}.attributes")
         ],
         "numa_node": _integer_or_none(device.get("numa_node"), f"{path}.numa_node"),

@@ -232,6 +232,10 @@ class _Draft:
             yield Placed(guest, source, name, move.offer, device, parent)
 
 
+def _listed(attributes: t.Iterable[tuple[str, str]]) -> list[dict[str, str]]:
+    return [{"name": name, "value": value} for name, value in attributes]
+
+
 def _may_be_named(kind: str, name: str) -> bool:
     """Whether a new device may have a name that comes from another host."""
     return kind != VDPA or DEVICE_NAME.match(name) is not None
@@ -318,7 +322,7 @@ class _Report:
                 "id": device.id,
                 "parent": device.parent,
                 "type": device.type,
-                "attributes": [],
+                "attributes": _listed(existing.attributes),
                 "create": False,
             }
             verdict = existing.verdict
@@ -332,7 +336,7 @@ class _Report:
                 "id": self._new_id(placed.source, placed.host, parent.kind),
                 "parent": parent.id,
                 "type": mdev_type.id,
-                "attributes": [{"name": name, "value": value} for name, value in made.attributes],
+                "attributes": _listed(made.attributes),
                 "create": True,
             }
             found = (made.set, made.bindings, "provisional", made.warnings)

@@ -56,6 +56,17 @@ def read_descriptor(data: object) -> Descriptor:
     )
 
 
+def derived(self_attributes: dict[str, str]) -> Descriptor:
+    """The descriptor that is derived for a device of which only ``self_attributes`` are known: an equal one will do."""
+    pattern = _descriptor.literal(self_attributes)
+    return Descriptor(
+        self_attributes,
+        [pattern],
+        _descriptor.DERIVED,
+        _descriptor.digest(self_attributes, [pattern]),
+    )
+
+
 def read_set(attributes: object, where: str) -> dict[str, str]:
     """The attribute set in a mapping of names to scalars, in normal form; raises ``Malformed``."""
     if not isinstance(attributes, t.Mapping):

@@ -174,6 +174,14 @@ class _Check:
             target = placement["target"]
             if target["create"]:
                 made[(target["host"], target["parent"])][target["type"]] += _instances(target)
+        given = Counter(
+            (each["target"]["host"], each["target"]["parent"])
+            for each in self._placements
+            if each["target"]["attributes"] and not each["target"]["create"]
+        )
+        self.broken.extend(
+            f"{n} functions of {card} are given a type" for card, n in given.items() if n > 1
+        )
         for (host, parent), types in made.items():
             taken = Fraction(0)
             for mdev_type, count in types.items():
@@ -276,7 +284,7 @@ class _Check:
         if device is None:
             self.broken.append(f"target {target} is in no facts")
             return
-        if entry["attributes"] or any(entry[k] != device[k] for k in ("kind", "parent", "type")):
+        if any(entry[k] != device[k] for k in ("kind", "parent", "type")):
             self.broken.append(f"target {target} is another device than the plan says")
         vacated = self._waves.get(target)
         if device["in_use"] is not None and vacated is None:
@@ -285,9 +293,38 @@ class _Check:
             self.broken.append(f"target {target} is only left in wave {vacated}")
         if target in {_key(each["source"]) for each in self._plan["unplaced"]}:
             self.broken.append(f"target {target} is left behind itself")
+        if entry["attributes"]:
+            self._given(source, device, entry)
+            return
         if not self._compatible(source, target):
             self.broken.append(f"{target} is not compatible with {source}")
         if self._conditions.round_trip and not self._compatible(source=target, target=source):
+            self.broken.append(f"{source} could not migrate back from {target}")
+
+    def _given(self, source: Key, device: _Entry, entry: _Entry) -> None:
+        """A device that is of no use yet is given what it takes, and is then what its source wants."""
+        target, first = _key(entry), entry["attributes"][0]
+        takes = {each["name"]: each.get("choices") for each in device["attributes"]}
+        if (
+            first["value"] not in (takes.get(first["name"]) or ())
+            or not {each["name"] for each in entry["attributes"]} <= takes.keys()
+        ):
+            self.broken.append(f"target {target} does not take its attributes")
+        one, other = self._known.descriptor_of(source), self._known.descriptor_of(target)
+        if one is None or other is None:
+            self.broken.append(f"{target} or {source} has no descriptor")
+            return
+        given = {each["name"].split("/")[-1]: each["value"] for each in entry["attributes"]}
+        subject = other.self_attributes | given
+        own = [
+            {name: value.replace("{", "{{").replace("}", "}}") for name, value in subject.items()}
+        ]
+        listed = _pattern.match(one.compatible, subject, one.version, True)["set"] is not None
+        accepted = _pattern.match(own, one.self_attributes, other.version, False)["set"] is not None
+        back = _pattern.match(own, one.self_attributes, other.version, True)["set"] is not None
+        if not decide(self._plan["direction"], listed, accepted):
+            self.broken.append(f"{target} would not be compatible with {source}")
+        if self._conditions.round_trip and not back:
             self.broken.append(f"{source} could not migrate back from {target}")
 
     def _created(self, source: Key, target: _Entry) -> None:
