@@ -108,6 +108,9 @@ def _summary(plan: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     placements, shortage = plan["placements"], plan["shortage"]
     return {
         "status": plan["status"],
+        "solver": plan["solver"],
+        "cost": plan["cost"],
+        "bound": plan["bound"],
         "placed": len(placements),
         "created": sum(each["target"]["create"] for each in placements),
         "unplaced": len(plan["unplaced"]),

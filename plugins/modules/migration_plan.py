@@ -91,6 +91,16 @@ summary:
       description: As in the plan.
       type: str
       sample: optimal
+    solver:
+      description: As in the plan.
+      type: str
+      sample: search
+    cost:
+      description: As in the plan.
+      type: dict
+    bound:
+      description: As in the plan.
+      type: dict
     placed:
       description: How many devices have a place.
       type: int

@@ -18,10 +18,9 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._ways import (
     Bin,
     Elements,
     Item,
-    Least,
     Shape,
     Ways,
-    added,
+    but_opened,
     tiers,
 )
 
@@ -66,22 +65,32 @@ def least_cost(
     Where such plans are known to be equal in a number, the least of the next one is that of such plans alone.
     """
     shapes = Counter(item.shape for item in items)
-    least = Least()
-    if shapes and not ways.incomplete:
-        least = added(
-            Least(*(count * each for each in ways.least(shape))) for shape, count in shapes.items()
-        )
-    again, new, _opened, other = tiers(least.total)
+
+    def least(part: t.Callable[[int], int]) -> int:
+        """The least that each item costs alone, together."""
+        if ways.incomplete:
+            return 0
+        return sum(count * ways.least(shape, part) for shape, count in shapes.items())
+
+    again, new, _opened, other = tiers(least(but_opened))
     same_again = cost.again == again
     same_new = same_again and cost.created == new
     return Cost(
         unplaced=0,
         again=again,
-        created=new if same_again else least.new,
+        created=new if same_again else least(_new),
         load=_least_load(items, bins) if spread else 0,
         opened=0 if spread else _least_opened(elements, ways, shapes, bins),
-        other_type=other if same_new else least.other,
+        other_type=other if same_new else least(_other),
     )
+
+
+def _new(cost: int) -> int:
+    return tiers(cost)[1]
+
+
+def _other(cost: int) -> int:
+    return tiers(cost)[3]
 
 
 def _least_load(items: t.Sequence[Item], bins: t.Sequence[Bin]) -> int:

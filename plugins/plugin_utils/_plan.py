@@ -102,17 +102,16 @@ class _Draft:
         self._blocked = blocked
         self._spread = request.policy == "spread"
         self.supply = Supply(fleet, request, candidates, blocked)
-        self.shortage: Shortage | None = None
+        self._shortage: Shortage | None = None
         search = Search(
             self.supply, self.supply.items, self.supply.bins, self._spread, budget, progress
         )
         found = search.run(self._missing)
         self.solver = "search"
         self.cost = self._cost_of(found)
-        self.bound = self._bound(search, found)
-        if self.cost > self.bound and (not self.cost.unplaced or self._may_place_more()):
+        self._least = self._least_cost(search, found)
+        if self._may_be_better():
             self._sharpen(search, found)
-        self.status = self._status()
         self.placed = self._realise(found)
 
     def in_the_way(self) -> frozenset[int]:
@@ -140,22 +139,33 @@ class _Draft:
         """Whether not everything may move everywhere: what is found then is no proof of the whole."""
         return bool(self._request.kept) or self._blocked != Blocked()
 
+    @property
+    def bound(self) -> Cost | None:
+        """What no plan costs less than; ``None`` where that is not known."""
+        return None if self._holds_back else self._least
+
+    @property
+    def shortage(self) -> Shortage | None:
+        """The proof that not everything finds a place, if there is one of this kind."""
+        return None if self._holds_back else self._shortage
+
+    @property
+    def status(self) -> str:
+        if not self.cost.unplaced:
+            return "optimal" if self.cost == self.bound else "feasible"
+        return "infeasible" if self.bound and self.bound.unplaced else "unproven"
+
     def _missing(self) -> int:
         """How many devices find no place whatever is done."""
         demands = Counter(itertools.chain.from_iterable(i.shape for i in self.supply.items))
         elements = Counter(itertools.chain.from_iterable(b.state for b in self.supply.bins))
-        shortage = find_shortage(self.supply, demands, elements)
-        if not self._holds_back:
-            self.shortage = shortage
-        return shortage.missing if shortage else 0
+        self._shortage = find_shortage(self.supply, demands, elements)
+        return self._shortage.missing if self._shortage else 0
 
     def _cost_of(self, found: Found) -> Cost:
         return cost_of(found.bins, sum(map(_size, self._request.guests)), self._spread)
 
-    def _bound(self, search: Search, found: Found) -> Cost:
-        """What no plan costs less than."""
-        if self._holds_back:
-            return Cost()
+    def _least_cost(self, search: Search, found: Found) -> Cost:
         if found.complete:
             return self.cost
         items, bins = self.supply.items, self.supply.bins
@@ -171,15 +181,13 @@ class _Draft:
                 unfit += _size(guest)
             elif not search.ways.unsure and not search.ways.kinds_for(item.shape):
                 nowhere += _size(guest)
-        return unfit + max(nowhere, self.shortage.missing if self.shortage else 0)
+        return unfit + max(nowhere, self._shortage.missing if self._shortage else 0)
 
-    def _status(self) -> str:
-        if not self.cost.unplaced:
-            return "optimal" if self.cost == self.bound and not self._holds_back else "feasible"
-        return "infeasible" if self.bound.unplaced else "unproven"
-
-    def _may_place_more(self) -> bool:
-        return self.cost.unplaced > self.bound.unplaced
+    def _may_be_better(self) -> bool:
+        # What some plans cost that leave less behind is not known.
+        if self.cost.unplaced:
+            return self._least.unplaced < self.cost.unplaced
+        return self._least < self.cost
 
     def _sharpen(self, search: Search, found: Found) -> None:
         """Asks the solver, if there is one."""
@@ -197,9 +205,9 @@ class _Draft:
         found.bins = improved.bins
         self.cost = self._cost_of(found)
         found.complete = improved.best and not self.cost.unplaced
-        self.bound = self._bound(search, found)
-        if improved.most and not self._holds_back:
-            self.bound = self.bound._replace(unplaced=self.cost.unplaced)
+        self._least = self._least_cost(search, found)
+        if improved.most:
+            self._least = self._least._replace(unplaced=self.cost.unplaced)
 
     # --- devices and parents again ---
 
@@ -303,8 +311,10 @@ class _Report:
             "unknown": self._fleet.unknown,
         }
 
-    def _shown(self, cost: Cost) -> dict[str, int]:
+    def _shown(self, cost: Cost | None) -> dict[str, int] | None:
         """A cost, without what the plan's policy does not look at."""
+        if cost is None or self._request.kept:
+            return None
         unused = "opened" if self._request.policy == "spread" else "load"
         return {name: number for name, number in cost._asdict().items() if name != unused}
 

@@ -66,13 +66,10 @@ def plan_for(
     read = read_fleet(facts)
     drained = names("drain", drain)
     wanted = names("targets", targets)
+    receiving = set(read.hosts if wanted is None else wanted).difference(drained or ())
     request = Request(
         guests=requested(read, drained, listed("sources", sources)),
-        targets=[
-            name
-            for name in read.hosts
-            if (wanted is None or name in wanted) and name not in (drained or ())
-        ],
+        targets=[name for name in read.hosts if name in receiving],
         direction=direction_of(direction),
         policy=one_of("policy", policy, POLICIES),
         avoid=avoided(avoid),

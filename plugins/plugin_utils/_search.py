@@ -157,15 +157,13 @@ class Search:
         return slack
 
     def _size(self, shape: Shape) -> float:
-        """The share of a bin's room that ``shape`` takes, where it takes the least."""
+        """The share of a bin's room that ``shape`` takes, of the roomiest bins that it has a place in."""
         size = self._sizes.get(shape)
         if size is None:
-            size = 1.0
-            for kind in self.ways.kinds_for(shape):
-                state = self.ways.kinds[kind]
-                after = self._first(state, shape).after
-                size = min(size, 1 - self.ways.room(after) / self.ways.room(state))
-            self._sizes[shape] = size
+            states = [self.ways.kinds[kind] for kind in self.ways.kinds_for(shape)]
+            state = max(states, key=self.ways.room)
+            after = self._first(state, shape).after
+            size = self._sizes[shape] = 1 - self.ways.room(after) / self.ways.room(state)
         return size
 
     # --- run by run ---

@@ -159,7 +159,9 @@ class Supply:
         self._equipped: dict[tuple[t.Any, ...], tuple[int | None, ...]] = {}
         self._demands: list[tuple[Device, tuple[str, str] | None]] = []
         self._demand_numbers: dict[tuple[t.Any, ...], int] = {}
-        self._moving = {d.key: d for guest in request.guests for d in guest.devices}
+        self._moving: dict[str, set[str]] = defaultdict(set)
+        for guest in request.guests:
+            self._moving[guest.host].update([device.id for device in guest.devices])
         self._kept: dict[str, list[t.Mapping[str, t.Any]]] = defaultdict(list)
         for placement in request.kept:
             self._kept[placement["target"]["host"]].append(placement)
@@ -240,11 +242,9 @@ class Supply:
 
     def why_not_free(self, device: Device) -> str | None:
         """Why a device that is there cannot be a target of this request, whatever moves; ``None`` where it can."""
-        key = device.key
-        moves_later = (
-            key in self._moving and self._request.reuse and key not in self._blocked.devices
-        )
-        if (key in self._moving and not moves_later) or key in self._kept_sources:
+        moves = self._moves_itself(device)
+        moves_later = moves and self._request.reuse and device.key not in self._blocked.devices
+        if (moves and not moves_later) or (self._kept and device.key in self._kept_sources):
             return "it is to be moved itself"
         why = obstacle(device)
         if why is not None and (device.choices is None or device.descriptor is None):
@@ -308,6 +308,9 @@ class Supply:
             return False
         return self.why_not_free(device) is None
 
+    def _moves_itself(self, device: Device) -> bool:
+        return device.id in self._moving.get(device.host, ())
+
     def _opened(
         self, host: Host, is_open: set[str | None], kept: list[t.Mapping[str, t.Any]]
     ) -> t.Sequence[int | None]:
@@ -362,7 +365,7 @@ class Supply:
         staying = (
             device.in_use.name
             for device in self._fleet.hosts[name].devices
-            if device.in_use and device.key not in self._moving
+            if device.in_use and not self._moves_itself(device)
         )
         remaining = (self._request.guests[guest] for guest in self._blocked.guests)
         still_there = (guest.name for guest in remaining if guest.host == name)
@@ -385,7 +388,7 @@ class Supply:
             device.type,
             device.numa_node if self._request.numa_local else None,
             made_for,
-            device.id if device.key in self._moving else None,
+            device.id if self._moves_itself(device) else None,
             device.choices,
         )
         number = self._group_numbers.setdefault(key, len(self._groups))
@@ -407,14 +410,19 @@ class Supply:
     def _by_id(self) -> dict[str, list[tuple[str, str]]]:
         """What is to be moved, by the UUID that its target has if that is free there."""
         found: dict[str, list[tuple[str, str]]] = defaultdict(list)
-        for key in self._moving:
-            found[key[1]].append(key)
+        for guest in self._request.guests:
+            for device in guest.devices:
+                found[device.id].append(device.key)
         return found
 
     @functools.cached_property
     def _by_new_id(self) -> dict[str, list[tuple[str, str]]]:
         """What is to be moved, by the UUID that its target has otherwise."""
-        return {named_id(source): [key] for key, source in self._moving.items()}
+        return {
+            named_id(device): [device.key]
+            for guest in self._request.guests
+            for device in guest.devices
+        }
 
     def _kind(self, parent: Parent, is_open: bool) -> int:
         key = (
@@ -460,7 +468,7 @@ class Supply:
             device.descriptor,
             device.type,
             device.attributes and tuple(name for name, value in device.attributes),
-            device.key if device.key in self._prepared else None,
+            device.key if self._prepared and device.key in self._prepared else None,
         )
         number = self._demand_numbers.get(key)
         if number is None:

@@ -29,6 +29,9 @@ Facts = t.Mapping[str, t.Mapping[str, t.Any]]
 Key = tuple[str, str]
 _Entry = t.Mapping[str, t.Any]
 
+# What a plan is judged by, the gravest first.
+_JUDGED = ("unplaced", "again", "created", "load", "opened", "other_type")
+
 # What new devices of a kind may be called.
 _NAMES = {
     "mdev": re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"),
@@ -65,6 +68,7 @@ def violations(plan: _Entry, facts: Facts, conditions: Conditions = _NO_CONDITIO
     check.capacity()
     check.conditions()
     check.status()
+    check.cost()
     check.derived_tables()
     return check.broken
 
@@ -77,6 +81,7 @@ class _Known:
     devices: dict[Key, _Entry] = field(init=False)
     parents: dict[Key, _Entry] = field(init=False)
     _descriptors: dict[str, Descriptor] = field(default_factory=dict)
+    _named: dict[Key, Descriptor] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.devices, self.parents = (
@@ -92,11 +97,13 @@ class _Known:
         """A descriptor by the name it has in its host's facts; equal ones are read once."""
         if name is None:
             return None
-        raw = self.facts[host]["descriptors"][name]
-        key = json.dumps(raw, sort_keys=True, default=str)
-        if key not in self._descriptors:
-            self._descriptors[key] = read_descriptor(raw)
-        return self._descriptors[key]
+        if (host, name) not in self._named:
+            raw = self.facts[host]["descriptors"][name]
+            key = json.dumps(raw, sort_keys=True, default=str)
+            if key not in self._descriptors:
+                self._descriptors[key] = read_descriptor(raw)
+            self._named[(host, name)] = self._descriptors[key]
+        return self._named[(host, name)]
 
     def descriptor_of(self, key: Key) -> Descriptor | None:
         """The descriptor of a device."""
@@ -113,8 +120,13 @@ class _Check:
         self._plan = plan
         self._known = known
         self._conditions = conditions
+        self._drained = frozenset(conditions.drain)
+        self._receiving = frozenset(
+            known.facts if conditions.targets is None else conditions.targets
+        )
         self._placements: list[dict[str, t.Any]] = list(plan["placements"])
         self._waves = {_key(each["source"]): each["wave"] for each in self._placements}
+        self._left = {_key(each["source"]) for each in plan["unplaced"]}
         self._accepts: dict[tuple[str, str], bool] = {}
         self._completes: dict[tuple[t.Any, ...], bool] = {}
         self.broken: list[str] = []
@@ -132,7 +144,7 @@ class _Check:
         self.broken.extend(
             f"{key} is neither placed nor left behind"
             for key in self._known.devices
-            if key[0] in self._conditions.drain and key not in named
+            if key[0] in self._drained and key not in named
         )
 
     def guests(self) -> None:
@@ -227,6 +239,25 @@ class _Check:
             if shortage["need"] != len(short) or not placed <= shortage["reachable"] < len(short):
                 self.broken.append(f"of {len(short)} devices {placed} are placed: no such shortage")
 
+    def cost(self) -> None:
+        """``cost`` counts what the placements do, ``bound`` is not above it, and where both are equal the plan is optimal."""
+        cost, bound = self._plan["cost"], self._plan["bound"]
+        if cost is None:
+            return
+        counted = self._counted()
+        for name in cost.keys() & counted.keys():
+            if cost[name] != counted[name]:
+                self.broken.append(
+                    f"'cost' has {cost[name]} {name}, and the placements {counted[name]}"
+                )
+        optimal = bound == cost and not cost["unplaced"]
+        if optimal != (self._plan["status"] == "optimal"):
+            self.broken.append(f"status is {self._plan['status']}, cost {cost} and bound {bound}")
+        if bound is not None and [bound.get(n, 0) for n in _JUDGED] > [
+            cost.get(n, 0) for n in _JUDGED
+        ]:
+            self.broken.append(f"cost {cost} is below the bound {bound}")
+
     def derived_tables(self) -> None:
         """``map`` and ``hosts`` say the same as the placements."""
         mapping: dict[str, dict[str, str]] = {}
@@ -265,6 +296,30 @@ class _Check:
         if sorted(hosts, key=str) != sorted(listed, key=str):
             self.broken.append("'hosts' is not what the placements say")
 
+    def _counted(self) -> dict[str, int]:
+        """The numbers by which a plan is judged that the facts tell."""
+        created = [each["target"] for each in self._placements if each["target"]["create"]]
+        opened = {(target["host"], target["parent"]) for target in created}
+        opened -= {
+            (key[0], device["parent"])
+            for key, device in self._known.devices.items()
+            if device["kind"] == "mdev"
+        }
+        other = (
+            each
+            for each in self._placements
+            if each["target"]["type"]
+            != self._known.devices.get(_key(each["source"]), {}).get("type")
+        )
+        received = Counter(each["target"]["host"] for each in self._placements)
+        return {
+            "unplaced": len(self._plan["unplaced"]),
+            "created": len(created),
+            "load": max(received.values(), default=0),
+            "opened": len(opened),
+            "other_type": sum(1 for each in other),
+        }
+
     # --- targets ---
 
     def _may_receive(self, target: _Entry, source_host: str) -> bool:
@@ -272,8 +327,8 @@ class _Check:
         return (
             host != source_host
             and host in self._known.facts
-            and host not in asked.drain
-            and (asked.targets is None or host in asked.targets)
+            and host not in self._drained
+            and host in self._receiving
             and (host, None) not in asked.avoid
             and (host, target["parent"]) not in asked.avoid
         )
@@ -291,7 +346,7 @@ class _Check:
             self.broken.append(f"target {target} is held by a process")
         if vacated is not None and vacated >= wave:
             self.broken.append(f"target {target} is only left in wave {vacated}")
-        if target in {_key(each["source"]) for each in self._plan["unplaced"]}:
+        if target in self._left:
             self.broken.append(f"target {target} is left behind itself")
         if entry["attributes"]:
             self._given(source, device, entry)
@@ -399,7 +454,7 @@ class _Check:
         members: dict[str, set[str]] = defaultdict(set)
         for key, device in self._known.devices.items():
             name = (device["in_use"] or {}).get("name", "")
-            if name in group and (key in moves or key[0] not in self._conditions.drain):
+            if name in group and (key in moves or key[0] not in self._drained):
                 members[moves.get(key, key[0])].add(name)
         # Those that were together before and both stay are none of the plan's doing.
         arrived = {each["target"]["host"] for each in self._placements if each["vm"] in group}

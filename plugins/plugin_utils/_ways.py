@@ -93,18 +93,9 @@ def tiers(cost: int) -> tuple[int, int, int, int]:
     return cost // AGAIN, cost % AGAIN // NEW, cost % NEW // OPENED, cost % OPENED
 
 
-class Least(t.NamedTuple):
-    """What something costs at least: ``total`` as a whole, and how many in each tier; parents opened are left out."""
-
-    total: int = 0
-    again: int = 0
-    new: int = 0
-    other: int = 0
-
-
-def added(costs: t.Iterable[Least]) -> Least:
-    """What all of these cost together at least."""
-    return Least(*map(sum, zip(*costs, strict=True)))
+def but_opened(cost: int) -> int:
+    """A cost without that of parents opened: one that is open already costs nothing more."""
+    return cost - tiers(cost)[2] * OPENED
 
 
 # A bin's elements on one NUMA node, or all of them where that does not matter, by component.
@@ -156,7 +147,7 @@ class Ways:
         self._nodes: dict[State, list[_Node]] = {}
         self._splits: dict[Shape, _Split] = {}
         self._in_part: dict[tuple[State, Shape], list[Way]] = {}
-        self._least: dict[tuple[State, Shape], Least] = {}
+        self._least: dict[tuple[int, t.Callable[[int], int]], int] = {}
         self._best: dict[tuple[State, Shape], Way | None] = {}
         self._all: dict[tuple[State, Shape], list[Way]] = {}
         self._room: dict[State, int] = {}
@@ -168,8 +159,13 @@ class Ways:
         try:
             return self._best[key]
         except KeyError:
-            found = self._combined(state, shape, best=True)
-            best = self._best[key] = min(found, key=self._order, default=None)
+            split = self._split(shape)
+            found = [
+                _joined([ways[0] for ways in choices], self._rest(state, node, split), split.order)
+                for node in self._nodes_of(state)
+                if (choices := self._choices(node, split))
+            ]
+            best = self._best[key] = min(found, key=self._order) if found else None
             return best
 
     def all(self, state: State, shape: Shape) -> list[Way]:
@@ -178,7 +174,7 @@ class Ways:
         ways = self._all.get(key)
         if ways is None:
             found: dict[State, Way] = {}
-            for way in self._combined(state, shape, best=False):
+            for way in self._combined(state, shape):
                 if way.after not in found or way.cost < found[way.after].cost:
                     found[way.after] = way
             ways = self._all[key] = sorted(found.values(), key=self._order)
@@ -192,20 +188,23 @@ class Ways:
             kinds = self._kinds_for[shape] = [
                 kind
                 for kind in sorted(set.intersection(*takers) if takers else ())
-                if self.best(self.kinds[kind], shape)
+                if self._takes(self.kinds[kind], shape)
             ]
         return kinds
 
-    def least(self, shape: Shape) -> Least:
-        """What ``shape`` costs at least, by itself in a bin; nothing where none takes it."""
+    def least(self, shape: Shape, part: t.Callable[[int], int]) -> int:
+        """The least that ``part`` of what ``shape`` costs is, by itself in a bin; nothing where none takes it.
+
+        The part of a sum of costs must be the sum of their parts.
+        """
         split = self._split(shape)
         found = [
-            added(self._least_in(node, *part) for part in split.parts.items())
+            sum([self._least_of(ways, part) for ways in choices])
             for kind in self.kinds_for(shape)
             for node in self._nodes_of(self.kinds[kind])
-            if self._choices(node, split)
+            if (choices := self._choices(node, split))
         ]
-        return Least(*map(min, zip(*found, strict=True))) if found else Least()
+        return min(found, default=0)
 
     def room(self, state: State) -> int:
         room = self._room.get(state)
@@ -269,26 +268,30 @@ class Ways:
             ]
         return nodes
 
-    def _combined(self, state: State, shape: Shape, best: bool) -> t.Iterator[Way]:
-        """The ways for the parts of ``shape``, of each the ``best`` one or all, put together; all on one NUMA node."""
+    def _combined(self, state: State, shape: Shape) -> t.Iterator[Way]:
+        """The ways for the parts of ``shape`` put together; all on one NUMA node."""
         split = self._split(shape)
-        nodes = self._nodes_of(state)
-        for node in nodes:
+        for node in self._nodes_of(state):
+            rest = self._rest(state, node, split)
             choices = self._choices(node, split)
-            rest = [
-                element
-                for other in nodes
-                for component, each in other.items()
-                if other is not node or component not in split.parts
-                for element in each
-            ]
-            if best and choices:
-                yield _joined([ways[0] for ways in choices], rest, split.order)
-            elif choices:
-                combinations = itertools.product(*choices)
-                for ways in itertools.islice(combinations, FULL_WIDTH):
-                    yield _joined(ways, rest, split.order)
-                self.incomplete = self.incomplete or next(combinations, None) is not None
+            combinations = itertools.product(*choices) if choices else iter(())
+            for ways in itertools.islice(combinations, FULL_WIDTH):
+                yield _joined(ways, rest, split.order)
+            self.incomplete = self.incomplete or next(combinations, None) is not None
+
+    def _rest(self, state: State, node: _Node, split: _Split) -> list[int]:
+        """The elements of a bin that have nothing to do with a shape that is placed on one of its nodes."""
+        return [
+            element
+            for other in self._nodes_of(state)
+            for component, each in other.items()
+            if other is not node or component not in split.parts
+            for element in each
+        ]
+
+    def _takes(self, state: State, shape: Shape) -> bool:
+        split = self._split(shape)
+        return any(self._choices(node, split) for node in self._nodes_of(state))
 
     def _choices(self, node: _Node, split: _Split) -> list[list[Way]]:
         """For each part of a shape the ways to place it; empty where there is none for one of them."""
@@ -309,13 +312,12 @@ class Ways:
             ways = self._in_part[key] = self._work_out(state, shape)
         return ways
 
-    def _least_in(self, node: _Node, component: int | None, shape: Shape) -> Least:
-        """What a part of a shape that has a place costs at least."""
-        key = (node.get(component, ()), shape)
+    def _least_of(self, ways: list[Way], part: t.Callable[[int], int]) -> int:
+        # The ways of each part of a shape are one list, for as long as these are.
+        key = (id(ways), part)
         least = self._least.get(key)
         if least is None:
-            costs = [_least_of_one(way.cost) for way in self._ways_in_part(*key)]
-            least = self._least[key] = Least(*map(min, zip(*costs, strict=True)))
+            least = self._least[key] = min([part(way.cost) for way in ways])
         return least
 
     def _work_out(self, state: State, shape: Shape) -> list[Way]:
@@ -364,11 +366,6 @@ class Ways:
     def _order(self, way: Way) -> tuple[t.Any, ...]:
         # Room that is left in one piece is of more use than in many.
         return way.cost, -sum(self._elements.room(each) ** 2 for each in way.after), way.after
-
-
-def _least_of_one(cost: int) -> Least:
-    again, new, opened, other = tiers(cost)
-    return Least(cost - opened * OPENED, again, new, other)
 
 
 def _joined(ways: t.Iterable[Way], rest: t.Iterable[int], order: t.Sequence[int]) -> Way:
