@@ -20,7 +20,6 @@ from __future__ import annotations
 import marshal
 import re
 import typing as t
-from collections import defaultdict
 from dataclasses import dataclass, field, replace
 from operator import itemgetter
 
@@ -97,15 +96,12 @@ class Device:
 
 
 class DeviceClass:
-    """Devices that differ in nothing that decides where they could go; ``hosts`` has how many of them are on each.
+    """Devices that differ in nothing that decides where they could go; those of a fleet are one object.
 
-    ``configurable`` are the names of their attributes; ``obstacle`` is as that of each of them.
+    ``configurable`` are the names of their attributes; ``obstacle`` is what it is for each of them.
     """
 
-    __slots__ = (
-        *("configurable", "descriptor", "evidence"),
-        *("free", "hosts", "obstacle", "supported"),
-    )
+    __slots__ = ("configurable", "descriptor", "evidence", "free", "obstacle", "supported")
 
     def __init__(
         self,
@@ -121,7 +117,6 @@ class DeviceClass:
         self.free = free
         self.configurable = configurable
         self.obstacle = obstacle(self)
-        self.hosts: defaultdict[str, int] = defaultdict(int)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,20 +160,28 @@ class ParentFacts(t.NamedTuple):
 class Host:
     """One host; its devices and parents are made when they are first asked for.
 
-    ``stated`` is what mediated devices state: parent's id, whether derived, and software_version. ``equipment`` are the
-    parents; hosts whose parents are equal have the same one.
+    ``classes`` counts the devices, ``excluded`` has kind, id and class of those with an ``obstacle``. ``stated`` is what
+    mediated devices state: parent's id, whether derived, and software_version. ``equipment`` are the parents; hosts
+    whose parents are equal have the same one.
     """
 
-    __slots__ = ("_devices", "_parents", "_read", "equipment", "name", "stated")
+    __slots__ = (
+        *("_devices", "_parents", "_read"),
+        *("classes", "equipment", "excluded", "name", "stated"),
+    )
 
     def __init__(
         self,
         name: str,
+        classes: dict[DeviceClass, int],
+        excluded: list[tuple[str, str, DeviceClass]],
         equipment: tuple[ParentFacts, ...],
         stated: _Stated,
         read: t.Callable[[str], list[Device]],
     ) -> None:
         self.name = name
+        self.classes = classes
+        self.excluded = excluded
         self.equipment = equipment
         self.stated = stated
         self._read = read
@@ -200,16 +203,11 @@ class Host:
 
 @dataclass(slots=True)
 class Fleet:
-    """``hosts`` by name; the names of those without usable facts; ``{host, path, problem}`` of all.
-
-    ``classes`` are those of all devices; ``excluded`` has host, kind, id and ``obstacle`` of the devices that have one.
-    """
+    """``hosts`` by name; the names of those without usable facts; ``{host, path, problem}`` of all."""
 
     hosts: dict[str, Host] = field(default_factory=dict)
     unknown: list[str] = field(default_factory=list)
     problems: list[dict[str, t.Any]] = field(default_factory=list)
-    classes: list[DeviceClass] = field(default_factory=list)
-    excluded: list[tuple[str, str, str, str]] = field(default_factory=list)
 
     def devices(self) -> t.Iterator[Device]:
         for host in self.hosts.values():
@@ -226,7 +224,7 @@ def read_fleet(data: t.Any, hosts: t.Iterable[str] | None = None) -> Fleet:
     reader = _Reader(data)
     for name in sorted({str.__str__(str(host)) for host in (data if hosts is None else hosts)}):
         reader.read(name)
-    return reader.finished()
+    return reader.fleet
 
 
 def why_unknown(fleet: Fleet, host: str) -> str:
@@ -280,9 +278,7 @@ class _Classes(dict[tuple[t.Any, ...], DeviceClass]):
 
     def __missing__(self, key: tuple[t.Any, ...]) -> DeviceClass:
         one = DeviceClass(*key)
-        if not isinstance(one.evidence, (str, type(None))) or not {
-            *map(type, one.configurable)
-        } <= {str}:
+        if {*map(type, one.configurable), type(one.evidence or "")} != {str}:
             raise _Odd
         self[key] = one
         return one
@@ -381,7 +377,7 @@ class _Reader:
     """
 
     def __init__(self, data: t.Any) -> None:
-        self._fleet = Fleet()
+        self.fleet = Fleet()
         self._data = data
         self._classes = _Classes()
         self._descriptors: dict[bytes, Descriptor | Malformed] = {}
@@ -395,18 +391,13 @@ class _Reader:
         """Add the host to the fleet, as unknown where its facts cannot be used."""
         facts = facts_of(self._data, name)
         if facts is None:
-            self._fleet.unknown.append(name)
+            self.fleet.unknown.append(name)
             return
         try:
             self._add(name, facts)
         except _Shape as error:
-            self._fleet.unknown.append(name)
-            self._fleet.problems.append({"host": name, "path": error.path, "problem": str(error)})
-
-    def finished(self) -> Fleet:
-        """The fleet with all that was read."""
-        self._fleet.classes = [each for each in self._classes.values() if each.hosts]
-        return self._fleet
+            self.fleet.unknown.append(name)
+            self.fleet.problems.append({"host": name, "path": error.path, "problem": str(error)})
 
     def _add(self, name: str, facts: t.Any) -> None:
         top = _mapping(facts, FACT)
@@ -418,14 +409,14 @@ class _Reader:
         for index, each in enumerate(_list(top.get("problems"), "problems")):
             entry = _mapping(each, f"problems[{index}]")
             problems.append({key: plain_text(entry.get(key)) for key in ("path", "problem")})
-        # Nothing of a host counts before all of it has been read.
-        fleet = self._fleet
-        fleet.hosts[name] = Host(name, equipment, stated, self._devices)
-        fleet.problems += [{"host": name} | problem for problem in problems]
+        classes: dict[DeviceClass, int] = {}
+        excluded = []
         for entry, each in zip(entries, found, strict=True):
-            each.hosts[name] += 1
+            classes[each] = classes.get(each, 0) + 1
             if each.obstacle:
-                fleet.excluded.append((name, entry["kind"], entry["id"], each.obstacle))
+                excluded.append((entry["kind"], entry["id"], each))
+        self.fleet.hosts[name] = Host(name, classes, excluded, equipment, stated, self._devices)
+        self.fleet.problems += [{"host": name} | problem for problem in problems]
 
     def _devices(self, name: str) -> list[Device]:
         facts = _mapping(facts_of(self._data, name), FACT)
@@ -513,7 +504,7 @@ def _plain_entry(data: t.Any, path: str, descriptors: _Descriptors) -> _Entry:
     device = _mapping(data, path)
     kind, device_id = _text(device, "kind", path), _text(device, "id", path)
     name = plain_text(device.get("descriptor"))
-    if device.get("descriptor") is not None and name not in descriptors:
+    if device.get("descriptor") is not None and (name is None or name not in descriptors):
         raise _Shape(f"{path}.descriptor", "null or the name of one of 'descriptors'")
     migration = _mapping(device.get("migration"), f"{path}.migration")
     supported = migration.get("supported")

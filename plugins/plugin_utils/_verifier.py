@@ -298,8 +298,8 @@ class _Check:
 
     def _counted(self) -> dict[str, int]:
         """The numbers by which a plan is judged that the facts tell."""
-        created = [each["target"] for each in self._placements if each["target"]["create"]]
-        opened = {(target["host"], target["parent"]) for target in created}
+        targets = [each["target"] for each in self._placements]
+        opened = {(target["host"], target["parent"]) for target in targets if target["create"]}
         opened -= {
             (key[0], device["parent"])
             for key, device in self._known.devices.items()
@@ -314,7 +314,7 @@ class _Check:
         received = Counter(each["target"]["host"] for each in self._placements)
         return {
             "unplaced": len(self._plan["unplaced"]),
-            "created": len(created),
+            "created": sum(1 for each in targets if each["create"] or each["attributes"]),
             "load": max(received.values(), default=0),
             "opened": len(opened),
             "other_type": sum(1 for each in other),
