@@ -25,7 +25,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet import (
 from ansible_collections.vfio.migration.plugins.plugin_utils._verdict import (
     Descriptor,
     Judge,
-    derived,
+    derive,
     provisional_warnings,
 )
 
@@ -162,8 +162,10 @@ class Candidates:
     ) -> tuple[Descriptor, tuple[tuple[str, str], ...]]:
         """What ``target`` will be once it is given the ``source``'s attributes, if it has none of its own yet."""
         choices = target.choices
+        if choices is None:
+            return descriptor, ()
         values = dict(source.attributes)
-        if choices is None or values.get(choices.attribute) not in choices.values:
+        if values.get(choices.attribute) not in choices.values:
             return descriptor, ()
         own = descriptor.self_attributes
         names = [choices.attribute, *(name for name, _value in target.attributes)]
@@ -175,7 +177,7 @@ class Candidates:
         )
         key = (descriptor, attributes)
         if key not in self._given_descriptors:
-            self._given_descriptors[key] = derived(
+            self._given_descriptors[key] = derive(
                 own | {name.rpartition("/")[2]: value for name, value in attributes}
             )
         return self._given_descriptors[key], attributes
