@@ -111,8 +111,8 @@ _value:
       type: dict
     hosts:
       description:
-        - For each target host C(devices), exactly what M(vfio.migration.vfio_mdev) takes on that host, and C(pci_devices),
-          exactly what M(vfio.migration.vfio_pci) takes.
+        - For each target host C(devices), exactly what M(vfio.migration.vfio_mdev) takes on that host, C(pci_devices),
+          exactly what M(vfio.migration.vfio_pci) takes, and C(vdpa_devices), exactly what M(vfio.migration.vdpa_device) takes.
       type: dict
     map:
       description: For each source host a dictionary of the source's id to the target's id.

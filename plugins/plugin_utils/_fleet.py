@@ -18,8 +18,9 @@ and a ``Device`` is made only where one is asked for.
 from __future__ import annotations
 
 import marshal
+import re
 import typing as t
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from operator import itemgetter
 
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor import (
@@ -41,6 +42,10 @@ GATHER = "run vfio_migration_facts on it"
 # makes one type only, which is safe however its types share the parent.
 PROPORTIONAL = frozenset({"i915"})
 
+VDPA = "vdpa"
+CHOICES = "choices"
+MASK = re.compile(r"0x[0-9a-f]{1,16}\Z")
+
 _Entry = t.Mapping[str, t.Any]
 _Stated = tuple[tuple[str | None, bool, str], ...]
 _Descriptors = dict[str | None, Descriptor | None]
@@ -58,6 +63,13 @@ class Holder:
     name: str | None
 
 
+class Choices(t.NamedTuple):
+    """An attribute that a device must be given before it is of use, and the ``values`` that it takes now."""
+
+    attribute: str
+    values: tuple[str, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Device:
     host: str
@@ -71,6 +83,7 @@ class Device:
     in_use: Holder | None
     supported: bool | None
     evidence: str | None
+    choices: Choices | None = None
 
     @property
     def key(self) -> tuple[str, str]:
@@ -108,10 +121,18 @@ class DeviceClass:
 
 @dataclass(frozen=True, slots=True)
 class MdevType:
+    """What a parent can make: an mdev of one type, or a vDPA device of one class.
+
+    Of that, ``features`` is the mask of those that it can have at most, and ``max_vqs`` how many virtqueues it can have if
+    that is known.
+    """
+
     id: str
     name: str | None
     device_api: str
     available_instances: int
+    features: int | None = None
+    max_vqs: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +239,7 @@ def obstacle(device: Device | DeviceClass) -> str | None:
         return "it has no usable descriptor; see the problems of its host"
     if device.supported is False:
         evidence = f" ({device.evidence})" if device.evidence else ""
-        return f"its driver does not support migration{evidence}"
+        return f"it cannot migrate{evidence}"
     return None
 
 
@@ -324,7 +345,18 @@ def _device(host: str, entry: _Entry, descriptors: _Descriptors) -> Device:
         in_use=None if holder is None else Holder(holder["pid"], plain_text(holder.get("name"))),
         supported=migration["supported"],
         evidence=migration.get("evidence"),
+        choices=_choices(entry["attributes"]),
     )
+
+
+def _choices(attributes: t.Sequence[_Entry]) -> Choices | None:
+    for each in attributes:
+        if CHOICES in each:
+            # What is none is not chosen.
+            found = each[CHOICES] if isinstance(each[CHOICES], list) else []
+            values = [plain_text(value) for value in found]
+            return Choices(each["name"], tuple(value for value in values if value is not None))
+    return None
 
 
 # --- one by one ------------------------------------------------------------------------------------------------------
@@ -485,7 +517,11 @@ def _plain_entry(data: t.Any, path: str, descriptors: _Descriptors) -> _Entry:
         "type": _text_or_none(device, "type", path),
         "descriptor": name,
         "attributes": [
-            {"name": _text(_mapping(each, path), "name", path), "value": _text(each, "value", path)}
+            {
+                "name": _text(_mapping(each, path), "name", path),
+                "value": _text(each, "value", path),
+                **({CHOICES: each[CHOICES]} if CHOICES in each else {}),
+            }
             for each in _list(device.get("attributes"), f"{path}.attributes")
         ],
         "numa_node": _integer_or_none(device.get("numa_node"), f"{path}.numa_node"),
@@ -515,14 +551,28 @@ def _parent(data: t.Any, path: str) -> ParentFacts:
     ]
     _distinct((each.id for each in types), f"{path}.types")
     pci_id = _present(parent, "pci_id", path)
+    kind = _text(parent, "kind", path)
+    if kind == VDPA:
+        types = _provisioned(parent, types, path)
     return ParentFacts(
-        kind=_text(parent, "kind", path),
+        kind=kind,
         id=_text(parent, "id", path),
         driver=plain_text(parent.get("driver")),
         pci_id=None if pci_id is None else _text(parent, "pci_id", path),
         numa_node=_integer_or_none(parent.get("numa_node"), f"{path}.numa_node"),
         types=tuple(types),
     )
+
+
+def _provisioned(parent: _Entry, types: list[MdevType], path: str) -> list[MdevType]:
+    """What a management device can make; nothing where its kernel does not tell with which features."""
+    mask = plain_text(parent.get("dev_features_mask"))
+    if mask is None:
+        return []
+    if not MASK.match(mask):
+        raise _Shape(f"{path}.dev_features_mask", "null or a mask as 0x300000020")
+    max_vqs = _integer_or_none(parent.get("max_supported_vqs"), f"{path}.max_supported_vqs")
+    return [replace(each, features=int(mask, 16), max_vqs=max_vqs) for each in types]
 
 
 def _type(data: t.Any, path: str) -> MdevType:

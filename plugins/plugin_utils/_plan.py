@@ -18,13 +18,19 @@ import itertools
 import typing as t
 from collections import Counter, defaultdict
 
+from ansible_collections.vfio.migration.plugins.module_utils._virtio import DEVICE_NAME
 from ansible_collections.vfio.migration.plugins.plugin_utils._bounds import (
     Cost,
     cost_of,
     least_cost,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._candidates import Candidates
-from ansible_collections.vfio.migration.plugins.plugin_utils._fleet import Device, Fleet
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet import (
+    VDPA,
+    Device,
+    Fleet,
+    ParentFacts,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._reasons import Reasons
 from ansible_collections.vfio.migration.plugins.plugin_utils._request import Guest, Request
 from ansible_collections.vfio.migration.plugins.plugin_utils._search import Budget, Found, Search
@@ -234,6 +240,15 @@ class _Draft:
             yield Placed(guest, source, name, move.offer, device, parent)
 
 
+def _listed(attributes: t.Iterable[tuple[str, str]]) -> list[dict[str, str]]:
+    return [{"name": name, "value": value} for name, value in attributes]
+
+
+def _may_be_named(kind: str, name: str) -> bool:
+    """Whether a new device may have a name that comes from another host."""
+    return kind != VDPA or DEVICE_NAME.match(name) is not None
+
+
 def _size(guest: Guest) -> int:
     return len(guest.devices)
 
@@ -270,11 +285,17 @@ class _Report:
             mapping.setdefault(source.host, {})[source.id] = target["id"]
             host = hosts.get(target["host"])
             if host is None:
-                host = hosts[target["host"]] = {"devices": [], "pci_devices": []}
+                host = hosts[target["host"]] = {
+                    "devices": [],
+                    "pci_devices": [],
+                    "vdpa_devices": [],
+                }
             if target["kind"] == "mdev":
                 host["devices"].append(self._for_vfio_mdev(source, target))
             elif target["kind"] == "pci":
                 host["pci_devices"].append(self._for_vfio_pci(source, target))
+            else:
+                host["vdpa_devices"].append(self._for_vdpa_device(source, target))
         return {
             "status": self._draft.status,
             "solver": self._draft.solver,
@@ -311,20 +332,21 @@ class _Report:
                 "id": device.id,
                 "parent": device.parent,
                 "type": device.type,
-                "attributes": [],
+                "attributes": _listed(existing.attributes),
                 "create": False,
             }
             verdict = existing.verdict
             found = (*(verdict[key] for key in ("set", "bindings", "certainty", "warnings")),)
         else:
             made, mdev_type = placed.offer.creation
+            parent = t.cast(ParentFacts, placed.parent)
             target = {
                 "host": placed.host,
-                "kind": "mdev",
-                "id": self._new_id(placed.source, placed.host),
-                "parent": placed.parent and placed.parent.id,
+                "kind": parent.kind,
+                "id": self._new_id(placed.source, placed.host, parent.kind),
+                "parent": parent.id,
                 "type": mdev_type.id,
-                "attributes": [{"name": name, "value": value} for name, value in made.attributes],
+                "attributes": _listed(made.attributes),
                 "create": True,
             }
             found = (made.set, made.bindings, "provisional", made.warnings)
@@ -340,8 +362,8 @@ class _Report:
             "wave": self._waves.number(placed.guest),
         }
 
-    def _new_id(self, source: Device, host: str) -> str:
-        """The UUID for a target made on ``host``: the source's own where that is free there, else a name-based one."""
+    def _new_id(self, source: Device, host: str, kind: str) -> str:
+        """The name for a target made on ``host``: the source's own where that is free there, else one made from it."""
         if host not in self._taken:
             self._taken[host] = {device.id for device in self._fleet.hosts[host].devices}
             self._taken[host].update(
@@ -351,7 +373,7 @@ class _Report:
             )
         taken = self._taken[host]
         chosen = source.id
-        if source.kind != "mdev" or chosen in taken:
+        if source.kind != kind or chosen in taken or not _may_be_named(kind, chosen):
             names = (named_id(source, count) for count in itertools.count())
             chosen = next(each for each in names if each not in taken)
         taken.add(chosen)
@@ -363,6 +385,17 @@ class _Report:
             "parent": target["parent"],
             "type": target["type"],
             "attributes": target["attributes"],
+            **self._acceptance(source.descriptor),
+        }
+
+    def _for_vdpa_device(self, source: Device, target: dict[str, t.Any]) -> dict[str, t.Any]:
+        given: dict[str, t.Any] = {each["name"]: each["value"] for each in target["attributes"]}
+        if "device_features" in given:
+            given["device_features"] = [given["device_features"]]
+        return {
+            "name": target["id"],
+            "mgmtdev": target["parent"],
+            **given,
             **self._acceptance(source.descriptor),
         }
 

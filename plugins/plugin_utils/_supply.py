@@ -247,7 +247,7 @@ class Supply:
         if (moves and not moves_later) or (self._kept and device.key in self._kept_sources):
             return "it is to be moved itself"
         why = obstacle(device)
-        if why is not None:
+        if why is not None and (device.choices is None or device.descriptor is None):
             return why
         avoided = self._request.why_avoided(device.host, device.parent)
         if avoided is not None:
@@ -289,10 +289,16 @@ class Supply:
         taken = {target["id"] for target in kept}
         pools: dict[int, list[Device]] = defaultdict(list)
         opened = set()
+        cards = {target["parent"] for target in kept if target["attributes"]}
         for device in host.devices:
             if device.kind == "mdev":
                 opened.add(device.parent)
             if self._is_free(device) and device.id not in taken:
+                if device.choices is not None:
+                    # What one takes may leave nothing for the others of its card, and no one tells how much.
+                    if device.parent in cards:
+                        continue
+                    cards.add(device.parent)
                 pools[self._group(device)].append(device)
         return _Stock(pools, self._opened(host, opened, kept))
 
@@ -383,6 +389,7 @@ class Supply:
             device.numa_node if self._request.numa_local else None,
             made_for,
             device.id if self._moves_itself(device) else None,
+            device.choices,
         )
         number = self._group_numbers.setdefault(key, len(self._groups))
         if number == len(self._groups):
@@ -492,7 +499,7 @@ class Supply:
             return
         if self._request.round_trip and not self._candidates.returns(source, target):
             return
-        cost = OTHER * (target.type != source.type)
+        cost = OTHER * (target.type != source.type) + NEW * bool(existing.attributes)
         cost += AGAIN * (prepared is not None and prepared not in made_for)
         left = self._number(_Pool(pool.group, pool.size - 1)) if pool.size > 1 else None
         yield Move(left, cost, Choice(existing=existing))

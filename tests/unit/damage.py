@@ -40,7 +40,9 @@ def retabled(plan: dict[str, t.Any]) -> None:
     for each in plan["placements"]:
         source, target = each["source"], each["target"]
         plan["map"].setdefault(source["host"], {})[source["id"]] = target["id"]
-        listed = plan["hosts"].setdefault(target["host"], {"devices": [], "pci_devices": []})
+        listed = plan["hosts"].setdefault(
+            target["host"], {"devices": [], "pci_devices": [], "vdpa_devices": []}
+        )
         if target["kind"] == "mdev":
             entry = {name: target[name] for name in ("parent", "type", "attributes")}
             listed["devices"].append({"uuid": target["id"], **entry})

@@ -16,8 +16,8 @@ from ansible_collections.vfio.migration.tests.unit.elements import (
     UNITS,
     Elements,
     Parent,
-    Placements,
     Problem,
+    best_rating,
     problems,
 )
 from hypothesis import event, given
@@ -30,7 +30,7 @@ def costs(problem: Problem) -> tuple[Cost, Cost, Cost]:
     found = searching.run(lambda: 0)
     cost = cost_of(found.bins, sum(len(item.shape) for item in items), spread)
     bound = least_cost(elements, searching.ways, items, bins, cost, spread)
-    left, grave, load, others = Placements(problem).best()
+    left, grave, load, others = best_rating(problem)
     again, new, opened, other = tiers(grave * NEW + others)
     return cost, bound, Cost(left, again, new, load, opened, other)
 
@@ -72,4 +72,4 @@ def test_what_no_bin_takes_has_no_place_in_any_plan(problem):
     searching.run(lambda: 0)
     hopeless = [item for item in items if not searching.ways.kinds_for(item.shape)]
     if hopeless and not searching.ways.unsure:
-        assert Placements(problem).best()[0] >= sum(len(item.shape) for item in hopeless)
+        assert best_rating(problem)[0] >= sum(len(item.shape) for item in hopeless)

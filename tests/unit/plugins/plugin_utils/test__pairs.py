@@ -85,11 +85,11 @@ def test_devices_without_descriptor_or_migration_are_listed_as_excluded():
     }
     assert [(each["host"], each["id"], each["reason"]) for each in pairs_of(fleet)["excluded"]] == [
         ("a", UUIDS[0], "it has no usable descriptor; see the problems of its host"),
-        ("b", UUIDS[1], "its driver does not support migration"),
+        ("b", UUIDS[1], "it cannot migrate"),
         (
             "b",
             UUIDS[2],
-            "its driver does not support migration (driver vfio-pci never supports it)",
+            "it cannot migrate (driver vfio-pci never supports it)",
         ),
     ]
 

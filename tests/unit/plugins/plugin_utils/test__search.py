@@ -23,9 +23,9 @@ from ansible_collections.vfio.migration.tests.unit.elements import (
     UNITS,
     Elements,
     Parent,
-    Placements,
     Pool,
     Problem,
+    best_rating,
     problems,
 )
 from hypothesis import event, given
@@ -88,7 +88,7 @@ def test_the_same_input_gives_the_same_plan(problem):
 @given(problems(), st.sampled_from([0, 20_000]))
 def test_a_complete_search_finds_the_best_of_all_plans(problem, rounds):
     found = search(problem, Budget(rounds=rounds))
-    best = Placements(problem).best()
+    best = best_rating(problem)
     event(f"complete: {found.complete}")
     if found.complete:
         assert rating(problem, found) == best
