@@ -40,13 +40,13 @@ MAX_EXPLAINED = 2000
 
 
 class Group:
-    """Hosts that are alike, and their numbers as a set; ``mixed`` are those that are left when there are too many groups."""
+    """Hosts that are alike, and their numbers as a set; ``mixed`` are the rest where there would be too many groups."""
 
     def __init__(self, hosts: t.Sequence[Host], members: int) -> None:
         self.hosts = hosts
         self.members = members
         self.hardware = sorted({each for host in hosts for each in hardware(host)})
-        self.mixed = any(hardware(host) != hardware(hosts[0]) for host in hosts)
+        self.mixed = len({_ALIKE[-1](host) for host in hosts}) > 1
         self.versions = sorted({each for host in hosts for each in versions(host)})
 
 
@@ -71,7 +71,7 @@ class Reach:
                 self.on[name][host.name] += count
                 if free:
                     self.free[name][host.name] += count
-        self.classes = sorted(self.on)
+        self.classes = sorted(self.on, key=self._order)
         self.targets: dict[str, list[dict[str, t.Any]]] = defaultdict(list)
         for pair in self.pairs["pairs"]:
             self.targets[pair["source"]].append(pair)
@@ -102,6 +102,10 @@ class Reach:
         if device.descriptor is None or obstacle(device) is not None:
             return None
         return self._class_of[device.descriptor]
+
+    def could_go(self, name: str, host: str) -> bool:
+        """Whether ``host`` has something for a device of the class ``name``."""
+        return host in self._numbers and bool(self.can[name] >> self._numbers[host] & 1)
 
     def leaving(self, host: Host) -> int:
         """How many devices of ``host`` could go to another one."""
@@ -168,6 +172,10 @@ class Reach:
                     found[name].append({"group": number, "reasons": reasons})
         return found
 
+    def _order(self, name: str) -> tuple[str, ...]:
+        own = self.pairs["classes"][name]["self"]
+        return own["type"], own["software_version"], name
+
     def _example(self, name: str) -> Device:
         host = next(iter(self.on[name]))
         return next(each for each in self._fleet.hosts[host].devices if self.class_of(each) == name)
@@ -221,9 +229,12 @@ def hardware(host: Host) -> set[str]:
     """What the host's devices are of, in a few words each."""
     parents = {f"{parent.driver or parent.kind} {parent.pci_id or ''}" for parent in host.equipment}
     known = {parent.pci_id for parent in host.equipment if parent.pci_id}
-    others = {card(each.descriptor) for each in host.classes if each.descriptor}
+    # What has no PCI id comes of a parent.
+    others = {each.descriptor for each in host.classes if each.descriptor}
     return {each.strip() for each in parents} | {
-        f"{api} {model}" for api, model in others if model not in known
+        f"{own['device_api']} {own['pci_id']}"
+        for own in (each.self_attributes for each in others)
+        if own.get("pci_id") and own["pci_id"] not in known
     }
 
 
@@ -266,4 +277,5 @@ _ALIKE: tuple[t.Callable[[Host], t.Any], ...] = (
     ),
     lambda host: (frozenset(hardware(host)), frozenset(versions(host))),
     lambda host: frozenset(hardware(host)),
+    lambda host: frozenset((parent.driver, parent.pci_id) for parent in host.equipment),
 )

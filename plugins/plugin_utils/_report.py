@@ -23,6 +23,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet import (
 from ansible_collections.vfio.migration.plugins.plugin_utils._reach import Group, Reach, card
 from ansible_collections.vfio.migration.plugins.plugin_utils._report_plan import (
     MAX_CAUSES,
+    first_few,
     plan_part,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._sentences import sentence
@@ -49,9 +50,9 @@ def make_report(
 
     ``changed`` are the hosts whose facts are not those that the plan relied on. Raises ``FleetError``.
     """
-    planned = None if plan is None else plan_part(plan, changed)
     reach = Reach(fleet, direction)
     classes = _Classes(fleet, reach, direction)
+    planned = None if plan is None else plan_part(plan, changed, _Causes(fleet, reach, classes))
     hosts = [_host(host, reach, classes.numbers) for host in fleet.hosts.values()]
     totals = _totals(fleet, hosts)
     listed = totals["devices"] <= MAX_DEVICES
@@ -92,14 +93,45 @@ def _of_plan(plan: _Told) -> _Told:
     if not count:
         return {"level": "nothing", "sentence": "There is nothing to move.", "because": []}
     if not left:
-        every = f"All {count} devices" if count > 1 else "The only device"
+        every = f"All {count:,} devices" if count > 1 else "The only device"
         told = f"{every} can leave {whence}."
     elif not placed:
-        none = f"None of the {count} devices" if count > 1 else "The only device"
+        none = f"None of the {count:,} devices" if count > 1 else "The only device"
         told = f"{none} can{'' if count > 1 else 'not'} leave {whence}."
     else:
-        told = f"{placed} of {count} devices can leave {whence}; {left} cannot."
+        told = f"{placed:,} of {count:,} devices can leave {whence}; {left:,} cannot."
     return {"level": _level(placed, left), "sentence": told, "because": plan["causes"]}
+
+
+class _Causes:
+    """Says in short why a plan left a device behind."""
+
+    def __init__(self, fleet: Fleet, reach: Reach, classes: _Classes) -> None:
+        self._fleet = fleet
+        self._reach = reach
+        self._classes = classes
+
+    def __call__(self, unplaced: t.Mapping[str, t.Any]) -> _Told:
+        source, reasons = unplaced["source"], unplaced["reasons"]
+        # What is true of all hosts, or of the device itself, comes first in a plan.
+        if reasons[0]["host"] in (None, source["host"]):
+            return {"reason": reasons[0]["reason"], "example": None, "more": False}
+        name = self._class_of(source)
+        could = [each for each in reasons if name and self._reach.could_go(name, each["host"])]
+        if could or name is None:
+            # What the plan says of a host that has something for the device is nearest to the point.
+            return {
+                "reason": (could or reasons)[0]["reason"],
+                "example": None,
+                "more": len(reasons) > 1 or bool(reasons[0].get("alike")),
+            }
+        return self._classes.cause(name) | {"more": True}
+
+    def _class_of(self, source: t.Mapping[str, t.Any]) -> str | None:
+        host = self._fleet.hosts.get(source["host"])
+        found = (each for each in (host.devices if host else ()) if each.id == source["id"])
+        device = next(found, None)
+        return device and self._reach.class_of(device)
 
 
 def _of_fleet(totals: _Told, because: list[_Told]) -> _Told:
@@ -107,8 +139,8 @@ def _of_fleet(totals: _Told, because: list[_Told]) -> _Told:
     if not count:
         told = "There is no VFIO device on these hosts."
         return {"level": "nothing", "sentence": told, "because": []}
-    told = f"{reachable} of {count} devices could go to another host now, each by itself"
-    told += f"; {count - reachable} could not." if reachable < count else "."
+    told = f"{reachable:,} of {count:,} devices could go to another host now, each by itself"
+    told += f"; {count - reachable:,} could not." if reachable < count else "."
     return {"level": _level(reachable, count - reachable), "sentence": told, "because": because}
 
 
@@ -119,26 +151,25 @@ def _level(yes: int, no: int) -> str:
 def _joined(names: list[str], most: int = 3) -> str:
     """Up to three names in words, of more only how many."""
     if len(names) > most:
-        return f"{len(names)} hosts"
+        return f"{len(names):,} hosts"
     return " and ".join([", ".join(names[:-1]), names[-1]]) if names[1:] else "".join(names)
 
 
 def _stuck(fleet: Fleet, classes: _Classes) -> list[_Told]:
     """Why devices can go nowhere, what is true of most of them first."""
-    causes: Counter[str] = Counter()
-    examples: dict[str, str] = {}
+    causes: dict[str, _Told] = {}
     for host in fleet.hosts.values():
-        causes.update(obstacle(each) or "" for kind, device_id, each in host.excluded)
+        for _kind, _id, each in host.excluded:
+            reason = obstacle(each) or ""
+            causes.setdefault(reason, {"devices": 0, "reason": reason, "example": None})
+            causes[reason]["devices"] += 1
     for each in sorted(classes.told, key=lambda each: -int(each["staying"])):
         if each["staying"]:
-            causes[each["why"]] += each["staying"]
-            if each["misses"] and not each["targets"]:
-                examples.setdefault(each["why"], "; ".join(each["misses"][0]["reasons"]))
-    ordered = sorted(causes.items(), key=lambda cause: (-cause[1], cause[0]))
-    return [
-        {"devices": count, "reason": reason, "example": examples.get(reason), "more": False}
-        for reason, count in ordered[:MAX_CAUSES]
-    ]
+            cause = classes.cause(each["name"])
+            causes.setdefault(cause["reason"], {"devices": 0} | cause)
+            causes[cause["reason"]]["devices"] += each["staying"]
+    ordered = sorted(causes.values(), key=lambda each: (-each["devices"], each["reason"]))
+    return [each | {"more": False} for each in ordered[:MAX_CAUSES]]
 
 
 # --- hosts -----------------------------------------------------------------------------------------------------------
@@ -291,6 +322,13 @@ class _Classes:
         obstacles = reach.obstacles()
         self.told = [self._class(name, obstacles.get(name, [])) for name in reach.classes]
 
+    def cause(self, name: str) -> _Told:
+        """Why devices of the class stay, and the nearest example: ``{reason, example}``."""
+        told = self.told[self.numbers[name]]
+        near = [] if told["targets"] else told["misses"]
+        reason = self._why(told["targets"], self._reach.pairs["misses"].get(name, []))
+        return {"reason": reason, "example": "; ".join(near[0]["reasons"]) if near else None}
+
     def _class(self, name: str, obstacles: list[_Told]) -> _Told:
         reach, entry = self._reach, self._table[name]
         targets = sorted(reach.targets[name], key=lambda each: -each["free_targets"])
@@ -315,7 +353,9 @@ class _Classes:
                 for way in makes
             ],
             "reach": reach.ways(name),
-            "obstacles": obstacles,
+            "obstacles": [
+                {"group": each["group"]} | first_few(each["reasons"]) for each in obstacles
+            ],
             "misses": misses,
             "barriers": [
                 {"attribute": attribute, **counts}

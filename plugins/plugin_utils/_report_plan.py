@@ -16,8 +16,9 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet import Fleet
 # So many moves, and so many devices left behind, are told one by one.
 MAX_MOVES = 2000
 MAX_LEFT = 500
-# Of what stands in the way of one device, and of all, so much.
-MAX_REASONS = 20
+# So many hosts of which it is told what stands in the way there, and so many reasons of each.
+MAX_HOSTS = 20
+MAX_REASONS = 3
 MAX_CAUSES = 5
 
 _MEANINGS = {
@@ -29,22 +30,24 @@ _MEANINGS = {
 
 _Plan = t.Mapping[str, t.Any]
 _Told = dict[str, t.Any]
+Cause = t.Callable[[_Plan], _Told]
 
 
-def plan_part(plan: t.Any, changed: t.Sequence[str]) -> _Told:
+def plan_part(plan: t.Any, changed: t.Sequence[str], cause: Cause) -> _Told:
     """What the report says of ``plan``; ``changed`` are the hosts whose facts are not those it relied on any more.
 
-    Raises ``FleetError`` where ``plan`` is none.
+    ``cause`` says in short why a device has no place, as ``{reason, example, more}``. Raises ``FleetError`` where
+    ``plan`` is none.
     """
     try:
-        return _plan_part(plan) | {"changed_since": list(changed)}
+        return _plan_part(plan, cause) | {"changed_since": list(changed)}
     except (KeyError, TypeError, AttributeError) as error:
         raise FleetError(
             f"'plan' is no plan of vfio.migration.migration_plan: {error!r} is wrong in it"
         ) from error
 
 
-def _plan_part(plan: _Plan) -> _Told:
+def _plan_part(plan: _Plan, cause: Cause) -> _Told:
     placements, unplaced = plan["placements"], plan["unplaced"]
     warnings = Counter(each for placement in placements for each in placement["warnings"])
     numbers = {warning: number for number, warning in enumerate(warnings)}
@@ -62,9 +65,9 @@ def _plan_part(plan: _Plan) -> _Told:
         "warnings": [{"warning": each, "moves": count} for each, count in warnings.items()],
         "moves": [_move(each, numbers) for each in _in_order(placements)[:MAX_MOVES]],
         "moves_not_shown": max(0, len(placements) - MAX_MOVES),
-        "left": _left(unplaced[:MAX_LEFT]),
+        "left": _left(unplaced[:MAX_LEFT], cause),
         "left_not_shown": max(0, len(unplaced) - MAX_LEFT),
-        "causes": _causes(unplaced),
+        "causes": _causes(unplaced, cause),
         "shortage": plan["shortage"]
         and {key: plan["shortage"][key] for key in ("need", "reachable")},
         "changes": [
@@ -124,38 +127,46 @@ def _device(named: _Plan) -> _Told:
     return {key: named[key] for key in ("host", "kind", "id")}
 
 
-def _left(unplaced: t.Iterable[_Plan]) -> list[_Told]:
+def _left(unplaced: t.Iterable[_Plan], cause: Cause) -> list[_Told]:
     """Devices that are left behind for the same reasons together."""
     together: dict[tuple[t.Any, ...], list[_Told]] = {}
     for each in unplaced:
         reasons = tuple((e["host"], e["reason"], e.get("alike", 0)) for e in each["reasons"])
         told = {"vm": each["vm"], **_device(each["source"])}
-        together.setdefault(reasons, []).append(told)
+        together.setdefault((cause(each)["reason"], reasons), []).append(told)
     return [
         {
             "devices": devices,
-            "reasons": [
-                {"host": host, "reason": reason, "alike": alike}
-                for host, reason, alike in reasons[:MAX_REASONS]
-            ],
-            "reasons_not_shown": max(0, len(reasons) - MAX_REASONS),
+            "cause": reason,
+            "reasons": by_host[:MAX_HOSTS],
+            "reasons_not_shown": max(0, len(by_host) - MAX_HOSTS),
         }
-        for reasons, devices in together.items()
+        for (reason, reasons), devices in together.items()
+        for by_host in [_by_host(reasons)]
     ]
 
 
-def _causes(unplaced: t.Iterable[_Plan]) -> list[_Told]:
-    """The first reasons of what is left behind, those of most devices first, as ``{devices, reason, example, more}``.
-
-    There is no ``example``; ``more`` says whether some of these devices have further reasons.
-    """
-    causes: dict[str, list[bool]] = defaultdict(list)
-    for each in unplaced:
-        # What is true of all hosts, or of the device itself, comes first in a plan.
-        first, *further = each["reasons"]
-        decides = first["host"] is None or first["host"] == each["source"]["host"]
-        causes[first["reason"]].append(not decides and bool(further or first.get("alike")))
+def _by_host(reasons: t.Iterable[tuple[str | None, str, int]]) -> list[_Told]:
+    """The first few reasons of each host; ``alike`` is the number of further hosts of which they are true."""
+    hosts: dict[str | None, _Told] = {}
+    for host, reason, alike in reasons:
+        hosts.setdefault(host, {"host": host, "alike": alike, "all": []})["all"].append(reason)
     return [
-        {"devices": len(more), "reason": reason, "example": None, "more": any(more)}
-        for reason, more in sorted(causes.items(), key=lambda cause: (-len(cause[1]), cause[0]))
-    ][:MAX_CAUSES]
+        {key: each[key] for key in ("host", "alike")} | first_few(each["all"])
+        for each in hosts.values()
+    ]
+
+
+def first_few(reasons: t.Sequence[str]) -> _Told:
+    return {"reasons": [*reasons[:MAX_REASONS]], "not_shown": max(0, len(reasons) - MAX_REASONS)}
+
+
+def _causes(unplaced: t.Iterable[_Plan], cause: Cause) -> list[_Told]:
+    """Why devices are left behind, what is true of most of them first, as ``{devices, reason, example, more}``."""
+    causes: dict[str, _Told] = {}
+    for each in unplaced:
+        found = cause(each)
+        told = causes.setdefault(found["reason"], {"devices": 0} | found)
+        told["devices"] += 1
+        told["more"] |= found["more"]
+    return sorted(causes.values(), key=lambda each: (-each["devices"], each["reason"]))[:MAX_CAUSES]
