@@ -23,8 +23,11 @@ MAX_LEFT = 30
 MAX_COLUMNS = 10
 
 _Told = t.Mapping[str, t.Any]
-_MARKUP = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>&~$:@^=])")
-_MARKS = {"all": "✓", "some": "◐", "none": "✕", "nothing": "–"}
+_MARKUP = re.compile(r"([\\`*_{}\[\]()<>|~&$!])")
+# A mention, a reference to a ticket, and links that are made of plain text.
+_LINKS = re.compile(r"[@#]|(?<=:)/|(?<=www)\.", re.IGNORECASE)
+_BREAK = "\u200b"
+_MARKS = {"all": "✓", "some": "◐", "none": "✕", "nothing": "—"}
 
 
 def as_markdown(report: _Told) -> str:
@@ -42,7 +45,8 @@ def as_markdown(report: _Told) -> str:
 
 def plain(text: t.Any) -> str:
     """``text`` in one line as it is, with nothing in it that could be markup."""
-    return _MARKUP.sub(r"\\\1", " ".join(str(text).split())).replace("@", "@\u200b")
+    line = _MARKUP.sub(r"\\\1", " ".join(str(text).split()))
+    return _LINKS.sub(lambda found: found[0] + _BREAK, line)
 
 
 def code(text: t.Any) -> str:
@@ -71,7 +75,7 @@ def _verdict(report: _Told) -> list[str]:
     lines += ["", *because] if because else []
     if plan and plan["changed_since"]:
         hosts = ", ".join(map(code, plan["changed_since"]))
-        lines += ["", f"**The plan is out of date**: the facts of {hosts} have changed since."]
+        lines += ["", f"**The plan is out of date**: the facts of {hosts} are no longer those it was made with."]
     if plan:
         lines += ["", f"{plan['meaning']} Status {plan['status']}, policy {plan['policy']}."]
     return lines
@@ -83,7 +87,7 @@ def _moves(plan: _Told) -> list[str]:
     rows = [
         [
             str(each["wave"]),
-            code(each["vm"]) if each["vm"] else "–",
+            code(each["vm"]) if each["vm"] else "—",
             code(each["host"]),
             code(each["id"]),
             code(each["to"]["host"]),
@@ -122,7 +126,7 @@ def _matrix(report: _Told) -> list[str]:
         [
             names[row],
             *(
-                "–" if row == column and group["hosts"] == 1 else f"{count} of {group['devices']}"
+                "—" if row == column and group["hosts"] == 1 else f"{count} of {group['devices']}"
                 for column, count in enumerate(report["matrix"][row])
             ),
         ]
