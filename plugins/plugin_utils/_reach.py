@@ -164,21 +164,26 @@ class Reach:
         found: dict[str, list[dict[str, t.Any]]] = defaultdict(list)
         asked = _Asked(self._fleet, self._direction)
         for name in self.classes:
-            device = self._example(name)
+            examples = self._examples(name)
             for number, group in enumerate(self.groups):
-                host = next((each.name for each in group.hosts if each.name != device.host), None)
-                if host is not None and not self.can[name] & group.members:
-                    reasons = asked.why_not(device, host)
-                    found[name].append({"group": number, "reasons": reasons})
+                if not self.can[name] & group.members:
+                    pairs = ((e, host.name) for e in examples for host in group.hosts[:2])
+                    elsewhere = next(((e, host) for e, host in pairs if e.host != host), None)
+                    if elsewhere is not None:
+                        reasons = asked.why_not(*elsewhere)
+                        found[name].append({"group": number, "reasons": reasons})
         return found
 
     def _order(self, name: str) -> tuple[str, ...]:
         own = self.pairs["classes"][name]["self"]
         return own["type"], own["software_version"], name
 
-    def _example(self, name: str) -> Device:
-        host = next(iter(self.on[name]))
-        return next(each for each in self._fleet.hosts[host].devices if self.class_of(each) == name)
+    def _examples(self, name: str) -> list[Device]:
+        """A device of the class ``name``, and one of another host if there is one."""
+        return [
+            next(each for each in self._fleet.hosts[host].devices if self.class_of(each) == name)
+            for host in itertools.islice(self.on[name], 2)
+        ]
 
     def _set_of(self, hosts: t.Iterable[str]) -> int:
         members = bytearray(len(self._names) // 8 + 1)

@@ -75,7 +75,10 @@ def _verdict(report: _Told) -> list[str]:
     lines += ["", *because] if because else []
     if plan and plan["changed_since"]:
         hosts = ", ".join(map(code, plan["changed_since"]))
-        lines += ["", f"**The plan is out of date**: the facts of {hosts} are no longer those it was made with."]
+        lines += [
+            "",
+            f"**The plan is out of date**: the facts of {hosts} are no longer those it was made with.",
+        ]
     if plan:
         lines += ["", f"{plan['meaning']} Status {plan['status']}, policy {plan['policy']}."]
     return lines
