@@ -5,6 +5,7 @@
 "use strict";
 
 (() => {
+  document.getElementById("scriptless").remove();
   const report = JSON.parse(document.getElementById("report").textContent);
   const { groups, classes, hosts, plan } = report;
   const PAGE = 50;
