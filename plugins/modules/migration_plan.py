@@ -46,7 +46,7 @@ options:
     elements: str
   dest:
     description:
-      - A file on the control node to write the plan to, as JSON.
+      - A file on the control node to write the plan to, as JSON. Its directory is made if it is not there.
       - Without it, the plan is returned.
     type: path
 seealso:
