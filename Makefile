@@ -18,8 +18,9 @@ test: $(VENV) ## Run every check, on the lab too.
 demo: $(VENV) ## Show the whole job on the lab.
 	tests/demo/run
 
-bench: $(VENV) ## Measure patterns, pairs in big fleets, and the modules on a lab host.
+bench: $(VENV) ## Measure patterns, pairs in big fleets, reports, and the modules on a lab host.
 	python tests/bench
+	nox --session browser -- bench
 
 bench-smoke: $(VENV) ## Check that the benchmarks of big fleets run and are right.
 	nox --session bench-smoke

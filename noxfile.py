@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -36,6 +37,7 @@ nox.options.sessions = [
     "docs-check",
     "build-import-check",
     "usage",
+    "browser",
     f"ansible-test-units-{CORE}",
     f"ansible-test-sanity-{CORE}",
     "molecule",
@@ -146,7 +148,50 @@ def _use(session: nox.Session, env: dict[str, str]) -> None:
         session.run("ansible", "localhost", "--module-name", module, env=env)
     expression = "msg={{ 'a=1' | vfio.migration.parse_descriptor }}"
     session.run("ansible", "localhost", "-m", "debug", "-a", expression, env=env)
-    session.run("ansible-playbook", "vfio.migration.prepare", "--syntax-check", env=env)
+    for playbook in ("prepare", "report"):
+        session.run("ansible-playbook", f"vfio.migration.{playbook}", "--syntax-check", env=env)
+    _report(session, env)
+
+
+def _report(session: nox.Session, env: dict[str, str]) -> None:
+    """Report on recorded facts of two hosts, which are there as variables of an inventory."""
+    captured = Path(__file__).parent / "tests/unit/captured"
+    facts = {host: json.loads((captured / f"{host}.json").read_text()) for host in ("a", "c")}
+    hosts = {host: {"vfio_migration": each} for host, each in facts.items()}
+    Path("hosts.yml").write_text(json.dumps({"all": {"hosts": hosts}}))
+    options = {"report_gather": False, "report_drain": ["a"]}
+    playbook = ("ansible-playbook", "--inventory", "hosts.yml", "vfio.migration.report")
+    session.run(*playbook, "--extra-vars", json.dumps(options), env=env)
+    for name in ("plan.json", "report.html", "report.md", "report.json"):
+        if not Path("migration-report", name).stat().st_size:
+            session.error(f"the report's {name} is empty")
+
+
+@nox.session
+def browser(session: nox.Session) -> None:
+    """Use reports in Debian's Chromium; with the argument bench, measure how long a big one takes to open."""
+    if obstacle := _obstacle_to_chromium():
+        session.skip(f"there is no Chromium here: {obstacle}")
+    session.install("ansible-core", "axe-playwright-python", "pytest", "hypothesis")
+    if session.posargs == ["bench"]:
+        module = "ansible_collections.vfio.migration.tests.bench.report"
+        session.run("python", "-m", module, env={"PYTHONPATH": ".collections"})
+    else:
+        session.run("pytest", "tests/browser", *session.posargs)
+
+
+def _obstacle_to_chromium() -> str | None:
+    """Install Debian's Chromium if need be, and return why there is none, if so."""
+    if shutil.which("chromium"):
+        return None
+    if os.geteuid() != 0 or not shutil.which("apt-get"):
+        return "please install it (Debian's name: chromium)"
+    subprocess.run(["apt-get", "update"], capture_output=True, check=False)
+    install = ["apt-get", "install", "--yes", "--no-install-recommends", "chromium"]
+    env = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+    if subprocess.run(install, capture_output=True, check=False, env=env).returncode != 0:
+        return "apt-get cannot install chromium"
+    return None
 
 
 @nox.session

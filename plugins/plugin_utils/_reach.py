@@ -107,10 +107,14 @@ class Reach:
         """Whether ``host`` has something for a device of the class ``name``."""
         return host in self._numbers and bool(self.can[name] >> self._numbers[host] & 1)
 
+    def stays(self, name: str, host: str) -> bool:
+        """Whether no host but ``host`` has something for a device of the class ``name``."""
+        return not self.can[name] & ~(1 << self._numbers[host])
+
     def leaving(self, host: Host) -> int:
         """How many devices of ``host`` could go to another one."""
-        others = ~(1 << self._numbers[host.name])
-        return sum(count for name, _free, count in self.usable(host) if self.can[name] & others)
+        usable = self.usable(host)
+        return sum(count for name, _free, count in usable if not self.stays(name, host.name))
 
     def staying(self, name: str) -> int:
         """How many devices of the class ``name`` could go nowhere."""

@@ -117,21 +117,21 @@ class _Causes:
         if reasons[0]["host"] in (None, source["host"]):
             return {"reason": reasons[0]["reason"], "example": None, "more": False}
         name = self._class_of(source)
+        if name and self._reach.stays(name, source["host"]):
+            return self._classes.cause(name) | {"more": True}
+        # What the plan says of a host that has something for the device is nearest to the point.
         could = [each for each in reasons if name and self._reach.could_go(name, each["host"])]
-        if could or name is None:
-            # What the plan says of a host that has something for the device is nearest to the point.
-            return {
-                "reason": (could or reasons)[0]["reason"],
-                "example": None,
-                "more": len(reasons) > 1 or bool(reasons[0].get("alike")),
-            }
-        return self._classes.cause(name) | {"more": True}
+        return {
+            "reason": (could or reasons)[0]["reason"],
+            "example": None,
+            "more": len(reasons) > 1 or bool(reasons[0].get("alike")),
+        }
 
     def _class_of(self, source: t.Mapping[str, t.Any]) -> str | None:
         host = self._fleet.hosts.get(source["host"])
         found = (each for each in (host.devices if host else ()) if each.id == source["id"])
         device = next(found, None)
-        return device and self._reach.class_of(device)
+        return None if device is None else self._reach.class_of(device)
 
 
 def _of_fleet(totals: _Told, because: list[_Told]) -> _Told:
@@ -163,11 +163,11 @@ def _stuck(fleet: Fleet, classes: _Classes) -> list[_Told]:
             reason = obstacle(each) or ""
             causes.setdefault(reason, {"devices": 0, "reason": reason, "example": None})
             causes[reason]["devices"] += 1
-    for each in sorted(classes.told, key=lambda each: -int(each["staying"])):
-        if each["staying"]:
-            cause = classes.cause(each["name"])
+    for told in sorted(classes.told, key=lambda told: -int(told["staying"])):
+        if told["staying"]:
+            cause = classes.cause(told["name"])
             causes.setdefault(cause["reason"], {"devices": 0} | cause)
-            causes[cause["reason"]]["devices"] += each["staying"]
+            causes[cause["reason"]]["devices"] += told["staying"]
     ordered = sorted(causes.values(), key=lambda each: (-each["devices"], each["reason"]))
     return [each | {"more": False} for each in ordered[:MAX_CAUSES]]
 

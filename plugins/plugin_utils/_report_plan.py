@@ -41,7 +41,7 @@ def plan_part(plan: t.Any, changed: t.Sequence[str], cause: Cause) -> _Told:
     """
     try:
         return _plan_part(plan, cause) | {"changed_since": list(changed)}
-    except (KeyError, TypeError, AttributeError) as error:
+    except (LookupError, TypeError, AttributeError) as error:
         raise FleetError(
             f"'plan' is no plan of vfio.migration.migration_plan: {error!r} is wrong in it"
         ) from error

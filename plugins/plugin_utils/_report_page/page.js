@@ -9,7 +9,7 @@
   const report = JSON.parse(document.getElementById("report").textContent);
   const { groups, classes, hosts, plan } = report;
   const PAGE = 50;
-  // With more columns than this the matrix has numbers for names, and signs for counts.
+  // With more columns than this the matrix has numbers for names, and signs and shares for counts.
   const FEW = 12;
   let ids = 0;
 
@@ -287,7 +287,7 @@
         pressed = each;
         each.setAttribute("aria-pressed", "true");
         panel.hidden = false;
-        panel.replaceChildren(...cellDetail(row, column));
+        panel.replaceChildren(...cellDetail(row, column).filter(Boolean));
       });
       each.addEventListener("keydown", (event) => {
         const step = STEPS[event.key];
@@ -317,9 +317,9 @@
       make("tbody", {}, lines),
     );
     const legend = [
-      ["all", "all could go there"], ["some", "some could"], ["none", "none could"], ["nothing", "nothing to move"],
+      ["all", "all could go there"], ["some", many ? "some could, so many of a hundred" : "some could"], ["none", "none could"], ["nothing", "nothing to move"],
     ].map(([kind, words]) => make("li", {}, make("span", { class: `cell-${kind}`, "aria-hidden": "true" }, SIGNS[kind]), words));
-    place("matrix", make("div", { class: "scroll" }, element), make("ul", { class: "legend" }, legend), panel);
+    place("matrix", make("div", { class: "scroll" }, element), make("ul", { class: many ? "legend many" : "legend" }, legend), panel);
   }
 
   const isSelf = (row, column) => row === column && groups[row].hosts === 1;
@@ -329,11 +329,13 @@
     const yes = isSelf(row, column) ? 0 : report.matrix[row][column];
     const kind = level(yes, all);
     const words = all ? `${yes} of ${all}` : isSelf(row, column) ? "the host itself" : "no devices";
+    const share = Math.min(99, Math.max(1, Math.round((100 * yes) / all)));
+    const short = kind === "some" ? `${share}%` : SIGNS[kind];
     return make(
       "button",
       { type: "button", class: `cell-${kind}`, "aria-pressed": "false",
         "aria-label": `${groupName(groups[row])} to ${groupName(groups[column])}: ${words}` },
-      many || !all ? SIGNS[kind] : `${yes} of ${all}`,
+      many || !all ? short : `${yes} of ${all}`,
     );
   }
 
@@ -357,9 +359,11 @@
     ]);
     if (entries.length > PAGE) shown.push(quiet(`and ${count(entries.length - PAGE, "further kind")} of devices`));
     if (excluded) shown.push([tag("none", "no"), ` ${count(excluded, "device")} cannot migrate at all; see the problems`]);
+    const grouped = from.hosts > 1 || to.hosts > 1;
     return [
       heading,
-      make("p", {}, `${report.matrix[row][column]} of ${count(from.devices, "device")} could go there, each by itself.`),
+      grouped ? make("p", { class: "quiet" }, `${from.hardware.join(", ")} \u2192 ${to.hardware.join(", ")}`) : null,
+      make("p", {}, `${report.matrix[row][column].toLocaleString("en")} of ${count(from.devices, "device")} could go there, each by itself.`),
       list(shown),
     ];
   }

@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 
 import pytest
-import yaml
+from ansible.parsing.dataloader import DataLoader
 from ansible_collections.vfio.migration.plugins.modules import migration_report
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet import FleetError, read_fleet
 from ansible_collections.vfio.migration.plugins.plugin_utils._plan import make_plan
@@ -239,7 +239,7 @@ def test_versions_unknown_hosts_and_problems_are_summed_up():
 
 
 def test_the_documentation_names_every_field_of_a_report():
-    documented = yaml.safe_load(migration_report.RETURN)["report"]["contains"]
+    documented = DataLoader().load(migration_report.RETURN)["report"]["contains"]
     facts = two_of_three()
     report = report_for(facts, plan=plan_for(facts, drain=["a"]))
     assert documented.keys() == report.keys()
