@@ -52,7 +52,7 @@ class ActionModule(ActionBase):
         options = validate(argument_spec=_OPTIONS)[1]
         dest = options.pop("dest")
         try:
-            plan = plan_for((task_vars or {})["hostvars"], **options, progress=_tell)
+            plan = plan_for((task_vars or {})["hostvars"], **options, tell=_tell)
         except FleetError as error:
             raise AnsibleActionFail(f"vfio.migration.migration_plan: {error}") from error
         result["summary"] = _summary(plan)
@@ -89,8 +89,8 @@ class ActionModule(ActionBase):
                 raise AnsibleActionFail(f"cannot write the plan to {dest}: {error}") from error
 
 
-def _tell(stage: str, placed: int) -> None:
-    Display().v(f"migration_plan: {stage}, {placed} guests have a place")
+def _tell(words: str) -> None:
+    Display().v(f"migration_plan: {words}")
 
 
 def _replace(path: str, text: str) -> None:

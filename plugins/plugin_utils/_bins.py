@@ -105,6 +105,18 @@ class Index:
         self._filling.put(number, item, way)
         self._file(number)
 
+    def take(self, key: Key, item: int, way: Way) -> Key | None:
+        """Puts ``item`` into a bin with this key, and returns the key that it has then; ``None`` where none may take it."""
+        together = self._together.get(key, {})
+        wanted = self._filling.items[item]
+        for mark, numbers in together.items():
+            if allows(wanted, *mark):
+                number = numbers[-1]
+                self._remove(key, mark, number)
+                self._filling.put(number, item, way)
+                return self._file(number)
+        return None
+
     def refill(self, number: int, held: list[tuple[int, Way]]) -> None:
         """Has these items in a bin instead of those that it has."""
         self._unfile(number)
@@ -136,16 +148,19 @@ class Index:
         home = number if number in self._homes else None
         return home, self._filling.left(number), self._filling.groups[number]
 
-    def _file(self, number: int) -> None:
+    def _file(self, number: int) -> Key:
         key = self.key(number)
         together = self._together.get(key)
         if together is None:
             together = self._together[key] = {}
             bisect.insort(self._sorted[key.kind], key)
         together.setdefault(self._mark(number), []).append(number)
+        return key
 
     def _unfile(self, number: int) -> None:
-        key, mark = self.key(number), self._mark(number)
+        self._remove(self.key(number), self._mark(number), number)
+
+    def _remove(self, key: Key, mark: _Mark, number: int) -> None:
         together = self._together[key]
         numbers = together[mark]
         # The last one is taken most often.

@@ -49,7 +49,11 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._verdict import Des
 from ansible_collections.vfio.migration.plugins.plugin_utils._waves import Waves
 from ansible_collections.vfio.migration.plugins.plugin_utils._ways import Way
 
-Progress = t.Callable[[str, int], None]
+Tell = t.Callable[[str], None]
+
+
+def untold(words: str) -> None:
+    """Tells nobody."""
 
 
 @contextlib.contextmanager
@@ -66,17 +70,17 @@ def no_garbage_collected() -> t.Iterator[None]:
 
 @no_garbage_collected()
 def make_plan(
-    fleet: Fleet, request: Request, budget: Budget | None = None, progress: Progress | None = None
+    fleet: Fleet, request: Request, budget: Budget | None = None, tell: Tell = untold
 ) -> dict[str, t.Any]:
     """The plan of the public contract: ``status``, ``placements``, ``unplaced``, ``hosts`` and ``map``.
 
-    ``progress`` is told from time to time what is done and how many guests have a place.
+    ``tell`` is told from time to time, in words, how far it is.
     """
     candidates = Candidates(fleet, request.direction)
     blocked = Blocked()
     cycles: list[list[int]] = []
     while True:
-        draft = _Draft(fleet, request, candidates, blocked, budget or Budget(), progress)
+        draft = _Draft(fleet, request, candidates, blocked, budget or Budget(), tell)
         waves = Waves(request.guests, draft.placed)
         staying = draft.in_the_way()
         if not waves.blocking and not staying:
@@ -96,7 +100,7 @@ class _Draft:
         candidates: Candidates,
         blocked: Blocked,
         budget: Budget,
-        progress: Progress | None,
+        tell: Tell,
     ) -> None:
         self._request = request
         self._blocked = blocked
@@ -104,7 +108,14 @@ class _Draft:
         self.supply = Supply(fleet, request, candidates, blocked)
         self._shortage: Shortage | None = None
         search = Search(
-            self.supply, self.supply.items, self.supply.bins, self._spread, budget, progress
+            self.supply,
+            self.supply.items,
+            self.supply.bins,
+            self._spread,
+            budget,
+            lambda stage, placed: tell(
+                f"{stage}, {placed} of {len(request.guests)} guests have a place"
+            ),
         )
         found = search.run(self._missing)
         self.solver = "search"

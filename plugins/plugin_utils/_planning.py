@@ -26,9 +26,10 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet import (
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._kept import Kept, asked, digests
 from ansible_collections.vfio.migration.plugins.plugin_utils._plan import (
-    Progress,
+    Tell,
     make_plan,
     no_garbage_collected,
+    untold,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._request import (
     POLICIES,
@@ -58,9 +59,13 @@ def plan_for(
     round_trip: bool = False,
     reuse: bool = False,
     earlier: t.Any = None,
-    progress: Progress | None = None,
+    tell: Tell = untold,
 ) -> dict[str, t.Any]:
-    """A verified plan; the arguments are those of the filter ``migration_plan``. Raises ``FleetError``."""
+    """A verified plan; the arguments are those of the filter ``migration_plan``. Raises ``FleetError``.
+
+    ``tell`` is told from time to time, in words, how far it is.
+    """
+    tell("reading the facts")
     chosen = names("hosts", hosts)
     facts = {name: facts_of(fleet, name) for name in (fleet if chosen is None else chosen)}
     read = read_fleet(facts)
@@ -83,11 +88,11 @@ def plan_for(
     known = {name: facts[name] for name in read.hosts}
     kept = Kept(earlier, request, known) if earlier is not None else None
     changes = kept.changes if kept else []
-    plan = make_plan(read, kept.request if kept else request, progress=progress)
+    plan = make_plan(read, kept.request if kept else request, tell=tell)
     if kept and kept.request.kept and plan["unplaced"]:
         # What stays may be in the way of the rest.
         kept = None
-        plan = make_plan(read, request, progress=progress)
+        plan = make_plan(read, request, tell=tell)
     conditions = Conditions(
         drain=drained or (),
         targets=wanted,
@@ -98,6 +103,7 @@ def plan_for(
         keep_type=request.keep_type,
         round_trip=request.round_trip,
     )
+    tell("verifying the plan")
     broken = violations(plan, known, conditions)
     if broken and kept and kept.request.kept:
         raise FleetError(f"the earlier plan does not hold: {'; '.join(broken)}")

@@ -188,32 +188,31 @@ class Search:
             done += len(run)
             if done - told >= _PROGRESS_EVERY:
                 told = done
-                self._progress("placed", done - len(self._left))
-        self._progress("placed", done - len(self._left))
+                self._progress("placing", done - len(self._left))
+        self._progress("placing", done - len(self._left))
 
     def _place_run(self, index: Index, run: list[int]) -> int:
         """Places items that need the same, as many as find a place: returns how many."""
-        wanted = self._items[run[0]]
+        shape = self._items[run[0]].shape
         waiting = {
-            kind: self._candidates(index.keys(kind, wanted.shape), wanted.shape)
-            for kind in self.ways.kinds_for(wanted.shape)
+            kind: self._candidates(index.keys(kind, shape), shape)
+            for kind in self.ways.kinds_for(shape)
         }
         candidates = [each for found in waiting.values() for each in itertools.islice(found, _LOOK)]
         heapq.heapify(candidates)
         known = {key for score, key, way in candidates}
         for placed, item in enumerate(run):
-            number = None
-            while number is None:
+            after = None
+            while after is None:
                 if not candidates:
                     return placed
                 _score, key, way = candidates[0]
-                number = next(index.bins(key, wanted), None)
-                if number is None:
+                after = index.take(key, item, way)
+                if after is None:
                     heapq.heappop(candidates)
                     known.remove(key)
                     self._add(candidates, known, waiting[key.kind])
-            index.put(number, item, way)
-            self._add(candidates, known, self._candidates([index.key(number)], wanted.shape))
+            self._add(candidates, known, self._candidates([after], shape))
         return len(run)
 
     def _candidates(self, keys: t.Iterable[Key], shape: Shape) -> t.Iterator[_Candidate]:
@@ -247,7 +246,7 @@ class Search:
         while self._rounds < most and self._devices(self._left) > least_left:
             self._rounds += 1
             if self._rounds % 1000 == 0:
-                self._progress("repaired", sum(map(len, self._filling.held)))
+                self._progress("repairing", sum(map(len, self._filling.held)))
             self._refill(chance, members)
 
     def _refill(self, chance: random.Random, members: dict[int, list[int]]) -> None:

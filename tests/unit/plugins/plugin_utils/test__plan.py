@@ -16,6 +16,7 @@ import pytest
 from ansible_collections.vfio.migration.plugins.filter.migration_plan import migration_plan
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet import FleetError, read_fleet
 from ansible_collections.vfio.migration.plugins.plugin_utils._plan import make_plan
+from ansible_collections.vfio.migration.plugins.plugin_utils._planning import plan_for
 from ansible_collections.vfio.migration.plugins.plugin_utils._request import Request, requested
 from ansible_collections.vfio.migration.plugins.plugin_utils._verifier import (
     Conditions,
@@ -73,6 +74,17 @@ def test_the_proposals_example_is_made_where_the_parent_matches():
     assert made["uuid"] == UUIDS[0]
     assert made["accept"][0]["aggregator"] == "{val1}/2"
     assert plan["map"] == {"a": {UUIDS[0]: UUIDS[0]}}
+
+
+def test_it_is_told_how_far_a_plan_is():
+    fleet = {"a": host([device(UUIDS[0]), device(UUIDS[1])]), "b": host(parents=[parent()])}
+    told: list[str] = []
+    plan_for(fleet, drain=["a"], tell=told.append)
+    assert told == [
+        "reading the facts",
+        "placing, 2 of 2 guests have a place",
+        "verifying the plan",
+    ]
 
 
 def test_the_sources_own_type_is_kept_where_it_can_be():

@@ -8,6 +8,10 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet import read_fleet
+from ansible_collections.vfio.migration.plugins.plugin_utils._plan import make_plan
+from ansible_collections.vfio.migration.plugins.plugin_utils._request import Request, requested
+from ansible_collections.vfio.migration.plugins.plugin_utils._search import Budget
 from ansible_collections.vfio.migration.plugins.plugin_utils._shortage import (
     Shortage,
     find_shortage,
@@ -17,6 +21,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._ways import (
     Bin,
     Item,
 )
+from ansible_collections.vfio.migration.tests.bench.planted import planted
 from ansible_collections.vfio.migration.tests.unit.elements import (
     SIZES,
     UNITS,
@@ -27,7 +32,7 @@ from ansible_collections.vfio.migration.tests.unit.elements import (
     best_rating,
     problems,
 )
-from hypothesis import event, given
+from hypothesis import assume, event, given, settings
 from hypothesis import strategies as st
 
 
@@ -99,3 +104,26 @@ def test_small_devices_do_not_hide_that_big_ones_are_too_many():
     found = find_shortage(elements, {small: 1, big: 3}, {parent: 2})
     assert found is not None
     assert (found.demands, found.need, found.reachable) == ((big,), 3, 2)
+
+
+@given(st.integers(10, 60), st.integers(0, 1 << 32))
+@settings(max_examples=20)
+def test_a_place_too_few_in_a_fleet_is_proven_to_the_device(guests, seed):
+    facts, drained = planted(guests, 0.9, short=True, seed=seed)
+    fleet = read_fleet(facts)
+    functions = [device for device in fleet.devices() if device.type == "vf0" and device.in_use]
+    assume(functions)
+    targets = sorted(fleet.hosts.keys() - drained)
+    plan = make_plan(fleet, Request(requested(fleet, drained, None), targets), Budget(20, 0))
+    assert plan["status"] == "infeasible"
+    assert plan["bound"]["unplaced"] >= 1
+    if plan["shortage"] is None:
+        # All that is left fits nowhere, even by itself.
+        assert plan["bound"]["unplaced"] == plan["cost"]["unplaced"]
+        return
+    event("shortage")
+    assert (plan["shortage"]["need"], plan["shortage"]["reachable"]) == (
+        len(functions),
+        len(functions) - 1,
+    )
+    assert plan["shortage"]["devices"] == [device.label for device in functions]
