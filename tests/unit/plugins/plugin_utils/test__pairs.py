@@ -6,6 +6,10 @@
 from __future__ import annotations
 
 import itertools
+import json
+import os
+import subprocess
+import sys
 
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet import read_fleet
 from ansible_collections.vfio.migration.plugins.plugin_utils._pairs import compatible_pairs
@@ -222,6 +226,47 @@ def test_what_a_pattern_names_keeps_classes_apart():
     result = pairs_of(fleet)
     assert len(result["classes"]) == 2
     assert result["uncompared"] == []
+
+
+def varied_fleet() -> dict:
+    """Hosts with devices of many classes, some of which differ only in what names them, and with room for more."""
+    numbers = itertools.count()
+    kinds = [
+        gvt(size, aggregator, software_version=version, remote_url=f"nvme://h/{size}{aggregator}")
+        for size, aggregator, version in itertools.product("248", "124", ("0.1.0", "0.2.0"))
+    ]
+    return {
+        f"host{number}": host(
+            [device(f"d{next(numbers)}", each, parent=f"0000:00:0{number}.0") for each in own],
+            [parent(f"0000:00:0{number % 3}.0"), parent("0000:00:09.0", driver="other")],
+        )
+        for number in range(6)
+        for own in [kinds[number::3]]
+    }
+
+
+def printed_pairs() -> str:
+    """What the pairs of the varied fleet are, as JSON."""
+    results = [
+        compatible_pairs(read_fleet(varied_fleet()), direction, expand=True)
+        for direction in DIRECTIONS
+    ]
+    return json.dumps(results)
+
+
+def test_every_run_gives_the_same_bytes():
+    module = "ansible_collections.vfio.migration.tests.unit.plugins.plugin_utils.test__pairs"
+    runs = {
+        subprocess.run(
+            [sys.executable, "-c", f"from {module} import printed_pairs; print(printed_pairs())"],
+            env=os.environ | {"PYTHONHASHSEED": seed, "PYTHONPATH": os.pathsep.join(sys.path)},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in ("0", "1", "2")
+    }
+    assert runs == {f"{printed_pairs()}\n"}
 
 
 def is_of(class_name, key, facts, result) -> bool:
