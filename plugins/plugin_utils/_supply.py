@@ -464,16 +464,13 @@ class Supply:
         return shape
 
     def _demand(self, device: Device) -> int:
-        key = (
-            device.descriptor,
-            device.type,
-            device.attributes and tuple(name for name, value in device.attributes),
-            device.key if self._prepared and device.key in self._prepared else None,
-        )
+        prepared = device.key if self._prepared and device.key in self._prepared else None
+        configurable = tuple([name for name, value in device.attributes])
+        key = (device.descriptor, device.type, configurable, prepared)
         number = self._demand_numbers.get(key)
         if number is None:
             number = self._demand_numbers[key] = len(self._demands)
-            self._demands.append((device, key[-1]))
+            self._demands.append((device, prepared))
             self._scarcities[number] = self._scarcity(number)
         return number
 

@@ -50,17 +50,22 @@ def report(least: int) -> bool:
 
 def _planned(chance: random.Random) -> Planned:
     """A sound plan for a small fleet and a request of some kind, with facts that are nobody else's."""
-    shared, drained = planted(chance.randint(3, 7), chance.uniform(0.5, 1), seed=chance.random())
+    shared, drained = planted(
+        chance.randint(3, 7), chance.uniform(0.5, 1), seed=chance.getrandbits(32)
+    )
     facts = {name: pickle.loads(pickle.dumps(each)) for name, each in shared.items()}
     fleet = read_fleet(facts)
     reuse = chance.random() < 0.4
     names = sorted({d.in_use.name for d in fleet.devices() if d.in_use and d.in_use.name})
     guests = requested(fleet, None if reuse else drained, names if reuse else None)
     targets = sorted(fleet.hosts if reuse else fleet.hosts.keys() - drained)
+    avoid: dict[tuple[str, str | None], str] = {}
+    if chance.random() < 0.2:
+        avoid[(chance.choice(targets), None)] = "it failed"
     conditions = Conditions(
         drain=() if reuse else drained,
         targets=targets,
-        avoid={(chance.choice(targets), None): "it failed"} if chance.random() < 0.2 else {},
+        avoid=avoid,
         limit=chance.choice((None, None, 12, {chance.choice(targets): 3})),
         apart=chance.choice(((), (), (chance.sample(names, min(3, len(names))),))),
         keep_type=chance.random() < 0.2,
@@ -70,7 +75,7 @@ def _planned(chance: random.Random) -> Planned:
         guests,
         targets,
         policy=chance.choice(("pack", "spread")),
-        avoid=conditions.avoid,
+        avoid=avoid,
         limit=conditions.limit,
         apart=conditions.apart,
         keep_type=conditions.keep_type,

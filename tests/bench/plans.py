@@ -22,6 +22,7 @@ import resource
 import subprocess
 import sys
 import typing as t
+from collections import Counter
 from fractions import Fraction
 
 from ansible_collections.vfio.migration.plugins.plugin_utils._candidates import (
@@ -206,9 +207,12 @@ def _report_exact(cases: t.Sequence[Case]) -> bool:
         if best.status == "optimal":
             proved.append((measure(dataclasses.replace(case, steps=0)), best))
     print(f"\nAgainst the exact search, {len(cases)} fleets of {cases[0].guests} guests and more:")
-    for name in cases and best.cost:
-        without, with_it = (sum(pair[n].cost[name] for pair in proved) for n in (0, 1))
-        print(f"  {name:12} {without:5} without, {with_it:5} with it")
+    without, with_it = (Counter[str](), Counter[str]())
+    for one, best in proved:
+        without.update(one.cost)
+        with_it.update(best.cost)
+    for name, number in with_it.items():
+        print(f"  {name:12} {without[name]:5} without, {number:5} with it")
     print(f"  {len(proved)} of {len(cases)} are proved to be the best", flush=True)
     return bool(proved) and all(one.placed <= best.placed for one, best in proved)
 

@@ -17,8 +17,8 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._search import Budg
 from ansible_collections.vfio.migration.tests.bench.planted import planted
 
 # Small fleets as a whole, without the exact search of our own, and of bigger ones what is left behind.
-SMALL = tuple((guests, False) for guests in (*range(4, 24), 30, 40, 60, 80))
-MIDDLE = tuple((guests, True) for guests in (200, 300))
+SMALL = tuple((guests, False) for guests in (*range(4, 24), 30))
+MIDDLE = ((60, False), (200, True))
 _NO_EXACT_SEARCH = Budget(steps=0)
 
 
