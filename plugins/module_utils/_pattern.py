@@ -599,6 +599,9 @@ class Pattern:
         name = ""
         try:
             for name, value in sorted(attributes.items()):
+                if "{" not in value and "}" not in value:
+                    self._add_plain(name, value)
+                    continue
                 parts = _Scanner(name, value, self._domains, budget).parts()
                 if any(part.variable is not None for part in parts):
                     values.append((name, value, parts))

@@ -95,27 +95,21 @@ class Device:
         return {"host": self.host, "kind": self.kind, "id": self.id}
 
 
+@dataclass(slots=True, eq=False)
 class DeviceClass:
     """Devices that differ in nothing that decides where they could go; those of a fleet are one object.
 
     ``configurable`` are the names of their attributes; ``obstacle`` is what it is for each of them.
     """
 
-    __slots__ = ("configurable", "descriptor", "evidence", "free", "obstacle", "supported")
+    descriptor: Descriptor | None
+    supported: bool | None
+    evidence: str | None
+    free: bool
+    configurable: tuple[str, ...]
+    obstacle: str | None = field(init=False)
 
-    def __init__(
-        self,
-        descriptor: Descriptor | None,
-        supported: bool | None,
-        evidence: str | None,
-        free: bool,
-        configurable: tuple[str, ...],
-    ) -> None:
-        self.descriptor = descriptor
-        self.supported = supported
-        self.evidence = evidence
-        self.free = free
-        self.configurable = configurable
+    def __post_init__(self) -> None:
         self.obstacle = obstacle(self)
 
 
@@ -269,36 +263,28 @@ _FIELDS = itemgetter(
 )
 
 
-class _Odd(Exception):
-    """Entries are not plain, or not as documented: to be read with what says where."""
+# What reading entries raises that are not plain, or not as documented: they are then read with what says where.
+_ODD = (AttributeError, KeyError, TypeError)
 
 
 class _Classes(dict[tuple[t.Any, ...], DeviceClass]):
-    """The classes of a fleet by what their devices have in common; raises ``_Odd`` for what is no class."""
+    """The classes of a fleet by what their devices have in common; raises ``_ODD`` for what is no class."""
 
     def __missing__(self, key: tuple[t.Any, ...]) -> DeviceClass:
         one = DeviceClass(*key)
         if {*map(type, one.configurable), type(one.evidence or "")} != {str}:
-            raise _Odd
+            raise TypeError
         self[key] = one
         return one
 
     def of(self, entries: t.Any, descriptors: _Descriptors) -> tuple[list[DeviceClass], _Stated]:
-        """The class of each device, and what mediated devices state; raises ``_Odd``."""
+        """The class of each device, and what mediated devices state; raises ``_ODD``."""
         if not isinstance(entries, list):
-            raise _Odd
-        try:
-            return self._of(entries, descriptors)
-        except (AttributeError, KeyError, TypeError) as error:
-            raise _Odd from error
-
-    def _of(
-        self, entries: list[t.Any], descriptors: _Descriptors
-    ) -> tuple[list[DeviceClass], _Stated]:
+            raise TypeError
         # Of all that is done for a fleet only this is done for each of its devices.
         found = []
         ids = set()
-        stated = {}
+        stated: dict[tuple[str | None, Descriptor], None] = {}
         for entry in entries:
             (kind, device_id, parent, mdev_type, name, attributes, numa_node, holder, migration) = (
                 _FIELDS(entry)
@@ -314,19 +300,19 @@ class _Classes(dict[tuple[t.Any, ...], DeviceClass]):
                 and (pid is None or type(pid) is int)
                 and (supported is None or type(supported) is bool)
             ):
-                raise _Odd
+                raise TypeError
             configurable = []
             for attribute in attributes:
                 configurable.append(attribute["name"])
                 if type(attribute["value"]) is not str:
-                    raise _Odd
+                    raise TypeError
             descriptor = descriptors[name]
             found.append(self[descriptor, supported, evidence, holder is None, tuple(configurable)])
             ids.add(device_id)
             if kind == "mdev" and descriptor is not None:
                 stated[parent, descriptor] = None
         if len(ids) != len(entries):
-            raise _Odd
+            raise TypeError
         return found, tuple({(parent, each.derived, each.version): None for parent, each in stated})
 
 
@@ -431,7 +417,7 @@ class _Reader:
         entries: t.Any = facts.get("devices")
         try:
             return entries, *self._classes.of(entries, descriptors)
-        except _Odd:
+        except _ODD:
             entries = [
                 _plain_entry(entry, f"devices[{index}]", descriptors)
                 for index, entry in enumerate(_list(entries, "devices"))
@@ -448,8 +434,9 @@ class _Reader:
             found = self._descriptor(data)
             if isinstance(found, Malformed):
                 problems.append({"path": f"descriptors.{name}", "problem": str(found)})
-                found = None
-            descriptors[name] = found
+                descriptors[name] = None
+            else:
+                descriptors[name] = found
         return descriptors, problems
 
     def _descriptor(self, data: t.Any) -> Descriptor | Malformed:
