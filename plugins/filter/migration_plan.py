@@ -19,7 +19,8 @@ description:
   - Chooses a target for every device that is to move, a device that is there or one to be created, and says why for each that finds none.
   - All devices of a guest go to one host. Of a parent whose driver is not known to share its capacity between its types in proportion,
     as C(i915) does, only one type is made. Never more is made than there are available_instances for.
-  - A device that is to be created keeps the UUID of its source where the target host has it free, so that the guest's configuration need not change.
+  - A device that is to be created keeps the UUID, or the name of a vDPA device, of its source where the target host has it free, so that the guest's
+    configuration need not change.
   - Every plan is checked by an independent verifier before it is returned. The same input gives the same plan, byte for byte.
   - For big fleets use the action M(vfio.migration.migration_plan), which writes the plan to a file, as big results make Ansible slow.
 extends_documentation_fragment:
@@ -30,6 +31,8 @@ positional: _input, drain, sources, hosts, targets, direction, policy, avoid
 seealso:
   - module: vfio.migration.migration_plan
   - module: vfio.migration.vfio_mdev
+  - module: vfio.migration.vfio_pci
+  - module: vfio.migration.vdpa_device
   - plugin: vfio.migration.explain
     plugin_type: filter
 """
@@ -71,9 +74,9 @@ _value:
     cost:
       description:
         - What the plan is judged by. The first number in which two plans differ decides which one is better.
-        - How many devices are left behind (C(unplaced)), are made though an earlier plan has had one made for them (C(again)), and are made at all
-          (C(created)); with O(policy=spread) how many the host receives that receives most (C(load)), with O(policy=pack) how many parents
-          are opened (C(opened)); and how many devices become ones of another type (C(other_type)).
+        - How many devices are left behind (C(unplaced)), are made though an earlier plan has had one made for them (C(again)), and are made, or given
+          the type without which they are of no use, at all (C(created)); with O(policy=spread) how many the host receives that receives most
+          (C(load)), with O(policy=pack) how many parents are opened (C(opened)); and how many devices become ones of another type (C(other_type)).
         - V(null) where O(earlier) is kept in part.
       type: dict
     bound:
@@ -93,7 +96,8 @@ _value:
       description:
         - Each with C(vm) (the guest's name, V(null) where no process holds the device), C(source), C(target), C(set), C(bindings),
           C(certainty), C(warnings) and C(wave).
-        - C(source) has C(host), C(kind) and C(id). C(target) also has C(parent), C(type), C(attributes) and C(create).
+        - C(source) has C(host), C(kind) and C(id). C(target) also has C(parent), C(type), C(attributes) and C(create). A target with C(attributes)
+          that is not to be created is to be given them.
         - What moves in one C(wave) can move at once, when all in the waves before it have moved. Without O(reuse) there is only wave 1.
       type: list
       elements: dict

@@ -509,7 +509,19 @@ def to_remember(device: PciDevice, needed: t.Iterable[Write]) -> list[list[str]]
     if former.get(idle) == idle_value:
         # What else there is of an idle device has no meaning, and may not be writable.
         former = {idle: idle_value}
+    elif idle in former:
+        former = {idle: former[idle], **former, **dict(going_with(device, idle))}
     return [[name, value] for name, value in former.items()]
+
+
+def going_with(device: PciDevice, idle: str) -> list[tuple[str, str]]:
+    """The values that a device loses when the attribute ``idle`` is reset, but for those that belong to no other device."""
+    own = device.known().instance
+    return [
+        (name, value)
+        for name, value in attribute_pairs(device.attributes()[0])
+        if name != idle and name.rpartition("/")[2] not in own
+    ]
 
 
 def _not_assignable(driver: str | None) -> str:

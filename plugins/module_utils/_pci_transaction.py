@@ -35,6 +35,7 @@ from ansible_collections.vfio.migration.plugins.module_utils._journal import Cha
 from ansible_collections.vfio.migration.plugins.module_utils._pci import (
     former_attributes,
     former_binding,
+    going_with,
     lock_name,
     migratable_port,
     to_remember,
@@ -240,7 +241,8 @@ class PciTransaction(DeviceTransaction):
             undo = [write.undo]
             if write.name == idle and write.undo[1] != idle_value:
                 # Undone, it has its value again before the others have theirs.
-                undo += [later.undo for later in needed[index + 1 :] if later.name != idle]
+                others = [later.undo for later in needed[index + 1 :] if later.name != idle]
+                undo += dict([*others, *going_with(device, idle)]).items()
                 reset = True
             elif write.name != idle and reset:
                 undo = []

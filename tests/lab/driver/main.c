@@ -26,9 +26,12 @@ static int __init sample_init(void)
 	ret = sample_virtual_init();
 	if (ret)
 		goto exit_physical;
-	ret = sample_pci_create_bus();
+	ret = sample_gpu_init();
 	if (ret)
 		goto exit_virtual;
+	ret = sample_pci_create_bus();
+	if (ret)
+		goto exit_gpu;
 	ret = ccw ? sample_ccw_init() : 0;
 	if (ret)
 		goto remove_bus;
@@ -42,6 +45,8 @@ exit_ccw:
 		sample_ccw_exit();
 remove_bus:
 	sample_pci_remove_bus();
+exit_gpu:
+	sample_gpu_exit();
 exit_virtual:
 	sample_virtual_exit();
 exit_physical:
@@ -58,6 +63,7 @@ static void __exit sample_exit(void)
 	if (ccw)
 		sample_ccw_exit();
 	sample_pci_remove_bus();
+	sample_gpu_exit();
 	sample_virtual_exit();
 	sample_physical_exit();
 	sample_graphics_exit();

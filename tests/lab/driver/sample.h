@@ -9,6 +9,7 @@
  *   graphics.c    driver "i915": mediated devices that share a parent's capacity, with an aggregator
  *   physical.c    driver "sample_vfio_pci": a PCI device that is assigned as it is
  *   virtual.c     driver "sample_vf_vfio_pci": a variant driver for a real card's virtual functions
+ *   gpu.c         driver "nvidia": the same functions, each of no use before it has a type
  *   bus.c         a bus with one device, for parents that are no PCI devices
  *   ccw.c, ap.c   drivers "vfio_ccw" and "vfio_ap"
  *   device.c      what every VFIO device here has in common
@@ -103,9 +104,10 @@ struct sample_device {
 extern const struct sample_kind sample_graphics_kind;
 
 /* virtual.c */
+extern const struct vfio_device_ops sample_virtual_ops;
 struct sample_device *sample_virtual_device(struct device *dev);
 
-/* Protects capacity, what is assigned, and `open`. */
+/* Protects capacity, what is assigned, types, and `open`. */
 extern struct mutex sample_lock;
 
 struct sample_device *sample_device_alloc(struct device *dev, const struct sample_kind *kind,
@@ -169,6 +171,8 @@ int sample_physical_init(void);
 void sample_physical_exit(void);
 int sample_virtual_init(void);
 void sample_virtual_exit(void);
+int sample_gpu_init(void);
+void sample_gpu_exit(void);
 int sample_ccw_init(void);
 void sample_ccw_exit(void);
 int sample_ap_init(void);

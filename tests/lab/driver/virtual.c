@@ -37,7 +37,7 @@ static int virtual_open(struct vfio_device *vdev)
 	return ret;
 }
 
-static const struct vfio_device_ops virtual_ops = {
+const struct vfio_device_ops sample_virtual_ops = {
 	.name = "sample-vf-vfio-pci",
 	.init = vfio_pci_core_init_dev,
 	.release = vfio_pci_core_release_dev,
@@ -78,7 +78,7 @@ static int virtual_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	ret = sample_fault_create(&pdev->dev);
 	if (ret)
 		return ret;
-	function = vfio_alloc_device(virtual_function, core.vdev, &pdev->dev, &virtual_ops);
+	function = vfio_alloc_device(virtual_function, core.vdev, &pdev->dev, &sample_virtual_ops);
 	if (IS_ERR(function))
 		return PTR_ERR(function);
 	dev_set_drvdata(&pdev->dev, &function->core);

@@ -589,6 +589,29 @@ def test_a_type_that_another_gave_is_given_back_with_its_parameters(gpu):
     assert state(gpu)["noted"] == before["noted"]
 
 
+def test_parameters_that_are_not_asked_for_are_back_with_their_type(gpu):
+    first = gpu.tree.device(FIRST)
+    (first / TYPE).write_text("1428\n")
+    (first / PARAMETERS).write_text("disable_vnc=1\n")
+    before = state(gpu)
+    # It is reset, and then the new type is not to be had.
+    failed = failure(gpu, [device(FIRST, None, (TYPE, "9999"))])
+    assert failed.details["left"] == []
+    assert state(gpu)["noted"] == before["noted"]
+    assert [(first / name).read_text() for name in (TYPE, PARAMETERS)] == [
+        "1428\n",
+        "disable_vnc=1\n",
+    ]
+    apply(gpu, [device(FIRST, None, (TYPE, "1429"))])
+    assert (first / PARAMETERS).read_text() == "\n"
+    gpu.tree.offer(TYPES)
+    apply(gpu, [device(FIRST, None)], state=ABSENT)
+    assert [(first / name).read_text() for name in (TYPE, PARAMETERS)] == [
+        "1428\n",
+        "disable_vnc=1\n",
+    ]
+
+
 def test_the_former_parameters_are_not_written_to_another_type(gpu):
     apply(gpu, [device(FIRST, None, (TYPE, "1428"), (PARAMETERS, "disable_vnc=1"))])
     gpu.writes.clear()
