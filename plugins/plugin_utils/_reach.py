@@ -76,11 +76,12 @@ class Reach:
         for pair in self.pairs["pairs"]:
             self.targets[pair["source"]].append(pair)
         self.makes: dict[str, list[dict[str, t.Any]]] = self.pairs["creatable"]
+        self._alike = {name: self._set_of(alike) for name, alike in self.pairs["alike"].items()}
         free_on = {name: self._set_of(hosts) for name, hosts in self.free.items()}
         self.can = {
             name: _union(
                 *(free_on.get(pair["target"], 0) for pair in self.targets[name]),
-                *(self._set_of(way["hosts"]) for way in self.makes.get(name, ())),
+                *(self._makers(way) for way in self.makes.get(name, ())),
             )
             for name in self.classes
         }
@@ -94,7 +95,7 @@ class Reach:
     def usable(self, host: Host) -> t.Iterator[tuple[str, bool, int]]:
         """The class of the host's devices that can migrate, whether nobody holds them, and how many there are."""
         for each, count in host.classes.items():
-            if each.descriptor is not None and obstacle(each) is None:
+            if each.descriptor is not None and each.obstacle is None:
                 yield self._class_of[each.descriptor], each.free, count
 
     def class_of(self, device: Device) -> str | None:
@@ -145,7 +146,7 @@ class Reach:
 
         That is on so many ``hosts``, so many ``free`` devices, and the types of which ``new`` ones can be made.
         """
-        makes = [(way["type"], self._set_of(way["hosts"])) for way in self.makes.get(name, ())]
+        makes = [(way["type"], self._makers(way)) for way in self.makes.get(name, ())]
         free: Counter[int] = Counter()
         for pair in self.targets[name]:
             for host, count in self.free[pair["target"]].items():
@@ -177,6 +178,14 @@ class Reach:
                         reasons = asked.why_not(*elsewhere)
                         found[name].append({"group": number, "reasons": reasons})
         return found
+
+    def room(self, way: t.Mapping[str, t.Any]) -> tuple[int, int]:
+        """How many hosts can make devices in this ``way``, and how many devices they can make."""
+        rooms = [(self._alike[first].bit_count(), room) for first, room in way["room"].items()]
+        return sum(hosts for hosts, room in rooms), sum(hosts * room for hosts, room in rooms)
+
+    def _makers(self, way: t.Mapping[str, t.Any]) -> int:
+        return _union(*(self._alike[first] for first in way["room"]))
 
     def _order(self, name: str) -> tuple[str, ...]:
         own = self.pairs["classes"][name]["self"]
@@ -226,7 +235,7 @@ def _classified(fleet: Fleet) -> dict[Descriptor, str]:
         each.descriptor: None
         for host in fleet.hosts.values()
         for each in host.classes
-        if each.descriptor is not None and obstacle(each) is None
+        if each.descriptor is not None and each.obstacle is None
     }
     return {descriptor: each.digest for descriptor, each in classify(usable).of.items()}
 

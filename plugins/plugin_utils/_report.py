@@ -329,6 +329,11 @@ class _Classes:
         reason = self._why(told["targets"], self._reach.pairs["misses"].get(name, []))
         return {"reason": reason, "example": "; ".join(near[0]["reasons"]) if near else None}
 
+    def _way(self, way: _Told) -> _Told:
+        hosts, room = self._reach.room(way)
+        told = {key: way[key] for key in ("type", "attributes", "set", "bindings", "warnings")}
+        return {**told, "hosts": hosts, "room": room}
+
     def _class(self, name: str, obstacles: list[_Told]) -> _Told:
         reach, entry = self._reach, self._table[name]
         targets = sorted(reach.targets[name], key=lambda each: -each["free_targets"])
@@ -347,11 +352,7 @@ class _Classes:
             "why": self._why(targets, reach.pairs["misses"].get(name, [])) if staying else None,
             "targets": [self._target(each) for each in targets[:MAX_TARGETS]],
             "targets_not_shown": max(0, len(targets) - MAX_TARGETS),
-            "creatable": [
-                {key: way[key] for key in ("type", "attributes", "set", "bindings", "warnings")}
-                | {"hosts": len(way["hosts"]), "room": sum(way["hosts"].values())}
-                for way in makes
-            ],
+            "creatable": [self._way(way) for way in makes],
             "reach": reach.ways(name),
             "obstacles": [
                 {"group": each["group"]} | first_few(each["reasons"]) for each in obstacles

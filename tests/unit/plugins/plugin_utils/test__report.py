@@ -130,9 +130,7 @@ def test_the_verdict_comes_first(drain, level, sentence):
     if level == "some":
         (cause,) = verdict["because"]
         assert cause["devices"] == 1
-        assert (
-            cause["reason"] == "its driver does not support migration (driver x never supports it)"
-        )
+        assert cause["reason"] == "it cannot migrate (driver x never supports it)"
 
 
 def test_all_or_none_is_said_in_words():
