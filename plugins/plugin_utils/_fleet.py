@@ -10,9 +10,9 @@
 Facts come from other hosts, or from a cache that another version wrote: whatever does not have the shape that
 ``vfio_migration_facts`` documents makes that host unknown and is listed as a problem; nothing else is lost.
 
-A fleet may have a million devices. Every fact is checked when it is read, a whole column of a host's devices at a
-time; places in the facts are put into words only where something is wrong. What is equal on many hosts is kept once,
-and a ``Device`` is made only where one is asked for.
+A fleet may have a million devices. Every fact is checked when it is read, in one pass; places in the facts are put into
+words only where something is wrong. What is equal on many hosts is kept once, devices are counted by class, and a
+``Device`` is made only where one is asked for.
 """
 
 from __future__ import annotations

@@ -61,6 +61,7 @@ def compatible_pairs(
     ``sources`` and ``targets`` are names of hosts (default: all of the fleet). A pair is of devices on two
     different hosts. See the documentation of the filter for the shape.
     """
+    sources, targets = (None if names is None else {*names} for names in (sources, targets))
     classes = classify(
         {
             each.descriptor: None

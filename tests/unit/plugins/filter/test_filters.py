@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import pytest
 from ansible.errors import AnsibleError
 from ansible_collections.vfio.migration.plugins.filter.compatibility import compatibility
@@ -65,6 +67,20 @@ def test_a_descriptor_that_breaks_a_rule_is_a_verdict_and_no_error():
 def test_wrong_arguments_are_named_with_what_would_be_right(call, words):
     with pytest.raises(AnsibleError, match=words):
         call()
+
+
+def test_garbage_is_searched_for_again_after_pairs_were_found_or_not():
+    compatible_pairs({"a": host([device(UUIDS[0])])})
+    assert gc.isenabled()
+    with pytest.raises(AnsibleError):
+        compatible_pairs(["a"])
+    assert gc.isenabled()
+    gc.disable()
+    try:
+        compatible_pairs({})
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
 
 
 def test_one_host_may_be_named_without_a_list():

@@ -37,6 +37,12 @@ def test_hostvars_are_read_untemplated():
     assert [each.id for each in read_fleet(hostvars).devices()] == [UUIDS[0]]
 
 
+def test_other_variables_of_a_host_do_not_hide_its_facts():
+    facts = host([device(UUIDS[0])])
+    for variables in ({"ansible_facts": {"vfio_migration": facts}}, {"vfio_migration": facts}):
+        assert read_fleet({"a": {"schema": "public", **variables}}).unknown == []
+
+
 def test_a_mapping_of_host_to_facts_is_a_fleet():
     fleet = read_fleet({"a": host([device(UUIDS[0])], [parent()])})
     assert fleet.hosts["a"].parents[0].types[0].available_instances == 1
