@@ -82,7 +82,7 @@ _value:
     bound:
       description:
         - What no plan is below, number by number. Where a plan is better than this one, the first number in which it differs is between
-          that of RV(_value.bound) and that of RV(_value.cost). Both are equal in every number where the plan is V(optimal).
+          that of C(bound) and that of C(cost). Both are equal in every number where the plan is V(optimal).
         - Of plans that leave something behind only C(unplaced) is bounded, and the others are V(0), unless every plan was looked at.
         - V(null) where nothing is known, which is so with O(earlier), and where O(reuse) has led to circles.
       type: dict

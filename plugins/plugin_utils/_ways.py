@@ -328,7 +328,7 @@ class Ways:
             found, cut = self._place(state, shape, FULL_WIDTH)
             self.unsure = self.unsure or (cut and not found)
         self.incomplete = self.incomplete or cut
-        return sorted(found, key=self._order)
+        return sorted(found, key=self._order) if len(found) > 1 else list(found)
 
     def _place(self, state: State, shape: Shape, width: int) -> tuple[t.Collection[Way], bool]:
         """The ways with different states after them, and whether some were left out."""
