@@ -6,8 +6,9 @@
  *
  * A device is each PCI function whose first BAR is I/O ports, but for the boot disk. Its register 7
  * is the scratch register of a serial port, as mtty and the sample driver have it. The guest writes
- * another value into each, once, and twice a second says on its console what it wrote and what is
- * there: after a migration these are the same if the device's state has come along.
+ * another value into each, once, and from then on, some four times a second, says on its console
+ * what it wrote and what is there: after a migration these are the same if the device's state has
+ * come along.
  */
 
 #define BUSES 8
@@ -17,7 +18,7 @@
 #define PCI_BAR 0x10
 #define PCI_BIOS_READ_DWORD 0xb10a
 #define BIOS_TICKS 0x46c
-#define PERIOD 9 /* ticks of 55 ms */
+#define PERIOD 4 /* ticks of 55 ms */
 #define UART 0x3f8
 #define UART_LSR (UART + 5)
 #define UART_THRE 0x20
