@@ -6,7 +6,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 VENV := .venv/.ready
 REPORT := .nox/report.json
 
-.PHONY: help test demo bench bench-smoke lint format units fuzz docs lab-up lab-down lab-status clean
+.PHONY: help test demo fidelity bench bench-smoke lint format units fuzz docs lab-up lab-down lab-status clean
 
 help: ## Show this help.
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand --tabs=13
@@ -17,6 +17,9 @@ test: $(VENV) ## Run every check, on the lab too.
 
 demo: $(VENV) ## Show the whole job on the lab.
 	tests/demo/run
+
+fidelity: $(VENV) ## Compare verdicts with real migrations on the lab.
+	python tests/fidelity
 
 bench: $(VENV) ## Measure patterns, pairs in big fleets, reports, and the modules on a lab host.
 	python tests/bench

@@ -1,0 +1,181 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Compares the collection's verdicts with what happens when guests really migrate: ``make fidelity``.
+
+Ends with status 1 where a verdict is false and none of the limits explains it that the verdict guide names.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import permutations
+from pathlib import Path
+from typing import Any
+
+from migrations import Device, Migration, Traveller
+from remote import connect
+
+_HERE = Path(__file__).resolve().parent
+_ROOT = _HERE.parents[1]
+_INVENTORY = _ROOT / ".lab/inventory.yml"
+_TOLD = _ROOT / ".lab/fidelity.json"
+_LAB = (sys.executable, str(_ROOT / "tests/lab/lab.py"))
+_LEAST = 30
+
+# By name: the pairs that each of the limits in the verdict guide is about. They make verdicts false "incompatible".
+_LIMITS: dict[str, Callable[[Device, Device], bool]] = {
+    "derived-equal": lambda source, target: source.derived and target.derived,
+    "derived-declared": lambda source, target: source.derived and not target.derived,
+}
+
+# What is tried with libvirt too, which takes longer: kinds of sources and targets.
+_UNDER_LIBVIRT = (
+    ("mtty-1", "mtty-1"),
+    ("mtty-1", "mtty-2"),
+    ("V5_4 x2 of 80865963 0.1.0", "V5_8 x4 of 80865963 0.2.0"),
+    ("V5_8 x4 of 80865963 0.2.0", "V5_4 x2 of 80865963 0.1.0"),
+)
+
+
+@dataclass(frozen=True)
+class Result:
+    """A verdict and what really happened."""
+
+    compatible: bool
+    migration: Migration
+
+    @property
+    def true(self) -> bool:
+        return self.compatible == self.migration.succeeded
+
+    @property
+    def limit(self) -> str | None:
+        """The name of the limit that explains a false verdict."""
+        if self.true or self.compatible:
+            return None
+        pair = self.migration.source, self.migration.target
+        return next((name for name, about in _LIMITS.items() if about(*pair)), None)
+
+    def __str__(self) -> str:
+        migration = self.migration
+        verdict = "compatible" if self.compatible else "incompatible"
+        happened = "migrated" if migration.succeeded else f"failed: {migration.said[0]}"
+        false = "" if self.true else f" FALSE ({self.limit or 'no limit explains it'})"
+        return (
+            f"{migration.way}, {migration.seconds:.1f} s: {migration.source} -> {migration.target}:"
+            f" {verdict}, {happened}{false}"
+        )
+
+
+def main() -> int:
+    begin = time.monotonic()
+    try:
+        subprocess.run([*_LAB, "up"], check=True)
+        play = ["ansible-playbook", "--inventory", str(_INVENTORY), str(_HERE / "devices.yml")]
+        subprocess.run(play, check=True)
+        results = list(_results(json.loads(_TOLD.read_text())))
+    finally:
+        subprocess.run([*_LAB, "down"], check=True)
+    status = _report(results)
+    print(f"\n{time.monotonic() - begin:.0f} s in all")
+    return status
+
+
+def _results(told: dict[str, Any]) -> Iterator[Result]:
+    """Try the pairs, with the facts and compatible pairs that the playbook has left."""
+    devices = list(_devices(told["facts"]))
+    listed = {
+        tuple((pair[side]["host"], pair[side]["id"]) for side in ("source", "target"))
+        for pair in told["compatible"]
+    }
+
+    def compatible(pair: tuple[Device, Device]) -> bool:
+        return tuple((each.host, each.id) for each in pair) in listed
+
+    # Those that the guest is not expected to leave its source for come first, as it must start again there.
+    ways = {
+        "QEMU": sorted(_pairs(devices), key=compatible),
+        "libvirt": sorted(_pairs_under_libvirt(devices), key=compatible),
+    }
+    hosts = connect(_INVENTORY)
+    try:
+        for way, pairs in ways.items():
+            for migration in Traveller(way, hosts).migrations(pairs):
+                result = Result(compatible((migration.source, migration.target)), migration)
+                print(result, flush=True)
+                yield result
+    finally:
+        for host in hosts.values():
+            host.close()
+
+
+def _devices(facts: dict[str, Any]) -> Iterator[Device]:
+    for host, told in facts.items():
+        for device in told["devices"]:
+            descriptor = told["descriptors"][device["descriptor"]]
+            own = descriptor["self"]
+            words = [own["type"].removeprefix("i915-GVTg_")]
+            if "aggregator" in own:
+                words += [f"x{own['aggregator']}", "of", own["pci_id"], own["software_version"]]
+            elif "pci_id" in own:
+                words.append(own["software_version"])
+            driver = own["type"].partition("-")[0]
+            kind = " ".join(words)
+            yield Device(host, device["kind"], device["id"], driver, kind, descriptor["origin"])
+
+
+def _pairs(devices: Sequence[Device]) -> Iterator[tuple[Device, Device]]:
+    """Every ordered pair of one driver's devices on two hosts, and one pair of each two drivers."""
+    seen = set()
+    for source, target in _on_two_hosts(devices):
+        drivers = (source.driver, target.driver)
+        if source.driver == target.driver or drivers not in seen:
+            seen.add(drivers)
+            yield source, target
+
+
+def _pairs_under_libvirt(devices: Sequence[Device]) -> Iterator[tuple[Device, Device]]:
+    pairs = {(pair[0].kind, pair[1].kind): pair for pair in _on_two_hosts(devices)}
+    for kinds in _UNDER_LIBVIRT:
+        yield pairs[kinds]
+
+
+def _on_two_hosts(devices: Sequence[Device]) -> Iterator[tuple[Device, Device]]:
+    return (pair for pair in permutations(devices, 2) if pair[0].host != pair[1].host)
+
+
+def _report(results: Sequence[Result]) -> int:
+    """Print the confusion matrix; return the status to end with."""
+    explained = [each for each in results if each.limit]
+    false = [each for each in results if not each.true and not each.limit]
+    counted = [each for each in results if not each.limit]
+
+    def count(compatible: bool, succeeded: bool) -> int:
+        outcome = (compatible, succeeded)
+        return [(each.compatible, each.migration.succeeded) for each in counted].count(outcome)
+
+    print(f"\n{len(results)} migrations were tried.\n")
+    print(f"{'':24}{'migrated':>10}{'failed':>10}")
+    for compatible, verdict in ((True, "compatible"), (False, "incompatible")):
+        print(f"verdict {verdict:16}{count(compatible, True):10}{count(compatible, False):10}")
+    for name in _LIMITS:
+        number = [each.limit for each in explained].count(name)
+        print(f"\nLimit {name} of the verdict guide: {number} more migrated, against the verdict")
+        print("\n".join(f"  {each}" for each in explained if each.limit == name))
+    if false:
+        print("\nFalse verdicts that no limit explains:")
+        print("\n".join(f"  {each}\n    {each.migration.said}" for each in false))
+    migrated = sum(each.migration.succeeded for each in results)
+    if migrated < _LEAST:
+        print(f"\nOnly {migrated} guests have migrated; expected {_LEAST}")
+    return 1 if false or migrated < _LEAST else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

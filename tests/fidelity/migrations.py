@@ -1,0 +1,148 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Real migrations: one guest that travels from device to device."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from remote import Host, Refused
+
+_PLACES = {"mdev": "/sys/bus/mdev/devices", "pci": "/sys/bus/pci/devices"}
+
+
+@dataclass(frozen=True)
+class Device:
+    """A device of a lab host; ``kind`` names what its descriptor says, and ``origin`` where that is from."""
+
+    host: str
+    bus: str
+    id: str
+    driver: str
+    kind: str
+    origin: str
+
+    @property
+    def derived(self) -> bool:
+        return self.origin == "derived"
+
+    @property
+    def path(self) -> str:
+        return f"{_PLACES[self.bus]}/{self.id}"
+
+    def __str__(self) -> str:
+        return f"{self.kind} ({self.origin}) on {self.host}"
+
+
+@dataclass(frozen=True)
+class Migration:
+    """What became of one attempt; ``said`` is empty where the guest has come with its device's state."""
+
+    way: str
+    source: Device
+    target: Device
+    said: tuple[str, ...]
+    seconds: float
+
+    @property
+    def succeeded(self) -> bool:
+        return not self.said
+
+
+class GuestLost(Exception):
+    """A migration failed and the guest did not go on where it was."""
+
+
+class _StateLost(Exception):
+    """Nobody said that the migration has failed, but the device's state has not come along."""
+
+
+class Traveller:
+    """Tries migrations with one guest, which stays where it is if one fails."""
+
+    def __init__(self, way: str, hosts: Mapping[str, Host]) -> None:
+        self._way = way
+        self._hosts = hosts
+        self._at: Device | None = None
+        self._wrote = ""
+
+    def migrations(self, pairs: Iterable[tuple[Device, Device]]) -> Iterator[Migration]:
+        """Try every pair, those of one source together where the guest gets no further."""
+        left: dict[Device, list[Device]] = {}
+        for source, target in pairs:
+            left.setdefault(source, []).append(target)
+        while left:
+            source = self._at if self._at in left else next(iter(left))
+            target = left[source].pop(0)
+            if not left[source]:
+                del left[source]
+            yield self._try(source, target)
+        self._leave()
+
+    def _try(self, source: Device, target: Device) -> Migration:
+        begin = time.monotonic()
+        said: list[str] = []
+        try:
+            self._be_at(source)
+            self._migrate(source, target)
+        except Refused as refused:
+            said = refused.said
+            self._ask(target, "stop")
+            self._renew(target)
+            self._check_still_at(source)
+        except _StateLost as lost:
+            said = [str(lost)]
+            self._ask(target, "stop")
+            self._renew(target)
+            self._leave()
+        else:
+            self._ask(source, "stop")
+            self._at = target
+        return Migration(self._way, source, target, tuple(said), time.monotonic() - begin)
+
+    def _migrate(self, source: Device, target: Device) -> None:
+        self._ask(target, "receive", target.path)
+        try:
+            self._ask(source, "send", target.host, source.path, target.path)
+        except Refused as on_source:
+            try:
+                self._ask(target, "arrived")
+            except Refused as on_target:
+                raise Refused(on_target.said + on_source.said) from on_source
+            raise
+        wrote, has = self._ask(target, "arrived")
+        if not self._wrote == wrote == has:
+            raise _StateLost(f"the guest goes on, but wrote {self._wrote} and finds {has}")
+
+    def _renew(self, device: Device) -> None:
+        if device.bus == "mdev":
+            self._hosts[device.host].ask("sysfs", "renew", device.path)
+
+    def _be_at(self, device: Device) -> None:
+        if self._at != device:
+            self._leave()
+            self._wrote, _has = self._ask(device, "run", device.path)
+            self._at = device
+
+    def _leave(self) -> None:
+        if self._at:
+            self._ask(self._at, "stop")
+        self._at = None
+
+    def _check_still_at(self, device: Device) -> None:
+        """Raise ``GuestLost`` unless the guest runs with its device as before; one that never ran is not lost."""
+        if self._at != device:
+            self._ask(device, "stop")
+            return
+        try:
+            state = self._ask(device, "state")
+        except Refused as refused:
+            raise GuestLost(f"{device}: {refused}") from refused
+        if state != [self._wrote, self._wrote]:
+            raise GuestLost(f"{device}: the guest wrote {self._wrote} and finds {state[1]}")
+
+    def _ask(self, device: Device, command: str, *arguments: str) -> Any:
+        return self._hosts[device.host].ask(self._way, command, *arguments)
