@@ -3,7 +3,7 @@
 """Builds what the lab's hosts boot from, once, into a cache outside the checkout.
 
 The cache is keyed by content: the *base* (guest root, kernel, initramfs, build chroot) by the package
-lists and scripts, the *driver* by its source and the base. Everything is made from Debian packages
+lists and scripts, *driver* and *domain* (what a guest boots) by their source and the base. Everything is made from Debian packages
 of one suite, in chroots of that suite, so the machine's own release and apt sources do not matter.
 """
 
@@ -46,6 +46,7 @@ class Products:
     kernel: Path
     initramfs: Path
     driver: Path
+    boot_disk: Path
 
 
 def ensure() -> Products:
@@ -54,8 +55,10 @@ def ensure() -> Products:
     cache.mkdir(parents=True, exist_ok=True)
     base_digest = _digest([_LAB / "guest", _LAB / "kernel"], SUITE)
     driver_digest = _digest([_LAB / "driver"], base_digest)
+    domain_digest = _digest([_LAB / "domain"], base_digest)
     base = cache / f"base-{base_digest}"
     driver = cache / f"driver-{driver_digest}"
+    domain = cache / f"domain-{domain_digest}"
     with _locked(cache / "lock"):
         _install_machine_packages(cache)
         if not base.exists():
@@ -64,11 +67,15 @@ def ensure() -> Products:
         if not driver.exists():
             with _completed(driver) as partial:
                 _build_driver(partial, base / "chroot", log=cache / f"{driver.name}.log")
+        if not domain.exists():
+            with _completed(domain) as partial:
+                _build_boot_disk(partial, base / "chroot", log=cache / f"{domain.name}.log")
     return Products(
         root=base / "root",
         kernel=base / "vmlinuz",
         initramfs=base / "initramfs",
         driver=driver / "migration_sample.ko",
+        boot_disk=domain / "boot.img",
     )
 
 
@@ -125,6 +132,20 @@ def _build_driver(target: Path, chroot: Path, log: Path) -> None:
         log,
     )
     shutil.move(work / "migration_sample.ko", target)
+    shutil.rmtree(work)
+
+
+def _build_boot_disk(target: Path, chroot: Path, log: Path) -> None:
+    log.unlink(missing_ok=True)
+    work = chroot / "domain"
+    shutil.rmtree(work, ignore_errors=True)
+    shutil.copytree(_LAB / "domain", work)
+    _step(
+        "Building the guests' boot disk",
+        ["chroot", str(chroot), "sh", "-c", "cd /domain && sh build.sh"],
+        log,
+    )
+    shutil.move(work / "boot.img", target)
     shutil.rmtree(work)
 
 

@@ -17,6 +17,19 @@ class Host:
     # Parameters of the module migration_sample, as ``modinfo`` lists them.
     driver: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def address(self) -> str:
+        """Its address in the network that joins the hosts of a lab."""
+        return f"10.0.3.{self._number}"
+
+    @property
+    def mac(self) -> str:
+        return f"52:54:00:00:03:{self._number:02x}"
+
+    @property
+    def _number(self) -> int:
+        return 1 + string.ascii_lowercase.index(self.name)
+
 
 HOSTS = (
     Host(

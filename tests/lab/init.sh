@@ -17,7 +17,7 @@ mount -t 9p -o trans=virtio,version=9p2000.L definitions /etc/mdevctl.d
 
 cp /lab/hostname /etc/hostname
 hostname "$(cat /etc/hostname)"
-printf '127.0.0.1 localhost %s\n' "$(cat /etc/hostname)" >/etc/hosts
+cp /lab/hosts /etc/hosts
 
 # Where mdevctl's udev rule looks for it, but Debian has none.
 [ -e /usr/sbin/mdevctl ] || ln -s ../bin/mdevctl /usr/sbin/mdevctl
@@ -30,6 +30,8 @@ modprobe virtio_net
 ip link set lo up
 ip address add 10.0.2.15/24 dev eth0
 ip link set eth0 up
+ip address add "$(cat /lab/address)/24" dev eth1
+ip link set eth1 up
 
 /usr/lib/systemd/systemd-udevd --daemon
 xargs modprobe --all </lab/modules
@@ -37,6 +39,10 @@ udevadm settle
 
 install -m 0600 /lab/ssh_host_key /etc/ssh/lab_host_key
 install -m 0644 /lab/authorized_keys /etc/ssh/authorized_keys
+# Hosts log in to each other, for libvirt.
+install -m 0600 /lab/ssh_client_key /root/.ssh/id_ed25519
+install -m 0644 /lab/ssh_known_hosts /etc/ssh/ssh_known_hosts
+install -m 0755 /lab/domain.sh /usr/local/bin/lab-domain
 /usr/sbin/sshd
 echo "lab: $(cat /etc/hostname) is up"
 

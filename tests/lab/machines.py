@@ -4,21 +4,23 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import socket
 import subprocess
 import time
+import uuid
 from pathlib import Path
 
 from build import Products
 from errors import with_log
-from hosts import MODULES, Host
+from hosts import LIMIT, MODULES, Host, table
 from processes import Process, uninterrupted
 from ssh import Ssh
 
 _LAB = Path(__file__).resolve().parent
-_MEMORY_MIB = 512
+_MEMORY_MIB = 1024
 _POLL_SECONDS = 0.2
 _KERNEL_PARAMETERS = (
     "console=ttyS0",
@@ -36,6 +38,7 @@ class Machine:
     def __init__(self, host: Host, state: Path) -> None:
         self.host = host
         self.ssh = Ssh(state / "ssh")
+        self._network = _network(state)
         self._directory = state / "run" / host.name
         self._state = self._directory / "state.json"
         self._log = self._directory / "qemu.log"
@@ -105,12 +108,22 @@ class Machine:
         config.mkdir()
         options = " ".join(f"{name}={value}" for name, value in self.host.driver.items())
         (config / "hostname").write_text(f"{self.host.name}\n")
+        (config / "address").write_text(f"{self.host.address}\n")
+        (config / "hosts").write_text(
+            "127.0.0.1 localhost\n"
+            + "".join(f"{host.address} {host.name}\n" for host in table(LIMIT))
+        )
         (config / "modules").write_text("\n".join(MODULES) + "\n")
         (config / "modprobe.conf").write_text(f"options migration_sample {options}\n")
         shutil.copy(_LAB / "init.sh", config)
+        shutil.copy(_LAB / "domain/domain.sh", config)
         shutil.copy(products.driver, config)
+        shutil.copy(products.boot_disk, config)
         self.ssh.ensure_keys()
         shutil.copy(self.ssh.host_key, config / "ssh_host_key")
+        shutil.copy(self.ssh.client_key, config / "ssh_client_key")
+        host_key = self.ssh.host_key.with_suffix(".pub").read_text()
+        (config / "ssh_known_hosts").write_text(f"* {host_key}")
         shutil.copy(self.ssh.client_key.with_suffix(".pub"), config / "authorized_keys")
 
     def _command(self, products: Products, port: int) -> list[str]:
@@ -118,6 +131,8 @@ class Machine:
         return [
             *_emulator(products.root),
             *("-name", f"vfio-migration-lab-{self.host.name}"),
+            # By which libvirt tells hosts apart.
+            *("-uuid", str(uuid.uuid5(uuid.NAMESPACE_DNS, self.host.name))),
             *("-no-user-config", "-nodefaults", "-no-reboot", "-display", "none"),
             *("-machine", "q35", "-accel", "tcg,thread=multi", "-cpu", "max"),
             *("-device", "intel-iommu,intremap=off"),
@@ -130,6 +145,9 @@ class Machine:
             *_shared("definitions", Path("mdevctl.d"), readonly="off"),
             *("-netdev", f"user,id=ssh,restrict=on,hostfwd=tcp:127.0.0.1:{port}-:22"),
             *("-device", "virtio-net-pci,netdev=ssh,romfile="),
+            # Joins the hosts of this lab, on the loopback interface alone.
+            *("-netdev", f"socket,id=lab,mcast={self._network}:4789,localaddr=127.0.0.1"),
+            *("-device", f"virtio-net-pci,netdev=lab,romfile=,mac={self.host.mac}"),
             # A card with virtual functions, as SR-IOV wants it: below a port, its network a hub without others.
             *("-device", "pcie-root-port,id=rp1,slot=1"),
             *("-netdev", "hubport,id=card,hubid=0"),
@@ -148,6 +166,12 @@ def _emulator(root: Path) -> list[str]:
         str(root / "usr/bin/qemu-system-x86_64"),
         *("-L", str(root / "usr/share/qemu"), "-L", str(root / "usr/share/seabios")),
     ]
+
+
+def _network(state: Path) -> str:
+    """Return a multicast address that the lab with this state has for itself."""
+    digest = hashlib.sha256(bytes(state)).digest()
+    return f"239.{digest[0]}.{digest[1]}.{digest[2]}"
 
 
 def _free_port() -> int:

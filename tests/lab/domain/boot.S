@@ -1,0 +1,149 @@
+/* SPDX-FileCopyrightText: 2026 vfio.migration contributors */
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+
+/*
+ * All that runs in a guest on a lab host: a boot sector that keeps state in its assigned devices.
+ *
+ * A device is each PCI function whose first BAR is I/O ports, but for the boot disk. Its register 7
+ * is the scratch register of a serial port, as mtty and the sample driver have it. The guest writes
+ * another value into each, once, and twice a second says on its console what it wrote and what is
+ * there: after a migration these are the same if the device's state has come along.
+ */
+
+#define BUSES 8
+#define SCRATCH 7
+#define VIRTIO_VENDOR 0x1af4
+#define PCI_ID 0
+#define PCI_BAR 0x10
+#define PCI_BIOS_READ_DWORD 0xb10a
+#define BIOS_TICKS 0x46c
+#define PERIOD 9 /* ticks of 55 ms */
+#define UART 0x3f8
+#define UART_LSR (UART + 5)
+#define UART_THRE 0x20
+
+	.code16
+	.globl	start
+start:
+	xorw	%ax, %ax
+	movw	%ax, %ds
+	movw	%ax, %es
+	movw	%ax, %ss
+	movw	$start, %sp
+	cld
+	sti
+
+	/* Fills the table with a port and a value for each device; %bx is bus and function. */
+	movw	$table, %bp
+	xorw	%bx, %bx
+find:
+	movw	$PCI_BAR, %di
+	call	read_config
+	testb	$1, %cl
+	jz	next
+	incl	%ecx /* all ones where there is no function */
+	jz	next
+	andw	$0xfffc, %cx
+	jz	next
+	movw	%cx, %si
+	movw	$PCI_ID, %di
+	call	read_config
+	cmpw	$VIRTIO_VENDOR, %cx
+	je	next
+	leaw	SCRATCH(%si), %dx
+	movb	BIOS_TICKS, %al
+	xorb	%bl, %al
+	orb	$1, %al /* not what the register has at first */
+	outb	%al, %dx
+	movw	%dx, (%bp)
+	movb	%al, 2(%bp)
+	addw	$3, %bp
+next:
+	incw	%bx
+	cmpw	$(BUSES << 8), %bx
+	jb	find
+
+report:
+	movw	$table, %si
+each:
+	cmpw	%bp, %si
+	je	wait
+	movw	(%si), %dx
+	movb	%dh, %al
+	call	print_hex
+	movb	%dl, %al
+	call	print_hex
+	movw	$wrote, %di
+	call	print
+	movb	2(%si), %al
+	call	print_hex
+	movw	$has, %di
+	call	print
+	movw	(%si), %dx
+	inb	%dx, %al
+	call	print_hex
+	movw	$end, %di
+	call	print
+	addw	$3, %si
+	jmp	each
+wait:
+	movw	$PERIOD, %cx
+tick:
+	hlt
+	loop	tick
+	jmp	report
+
+/* Reads register %di of function %bx into %ecx. */
+read_config:
+	movw	$PCI_BIOS_READ_DWORD, %ax
+	int	$0x1a
+	ret
+
+/* Prints the text at %di. */
+print:
+	movb	(%di), %al
+	testb	%al, %al
+	jz	printed
+	call	print_character
+	incw	%di
+	jmp	print
+printed:
+	ret
+
+/* Prints %al as two digits. */
+print_hex:
+	pushw	%ax
+	shrb	$4, %al
+	call	print_digit
+	popw	%ax
+	andb	$15, %al
+print_digit:
+	cmpb	$10, %al
+	jb	decimal
+	addb	$('a' - '0' - 10), %al
+decimal:
+	addb	$'0', %al
+print_character:
+	pushw	%dx
+	pushw	%ax
+	movw	$UART_LSR, %dx
+busy:
+	inb	%dx, %al
+	testb	$UART_THRE, %al
+	jz	busy
+	popw	%ax
+	movw	$UART, %dx
+	outb	%al, %dx
+	popw	%dx
+	ret
+
+wrote:
+	.asciz	" wrote "
+has:
+	.asciz	" has "
+end:
+	.asciz	"\n"
+
+	.org	510
+	.word	0xaa55
+table:

@@ -1,0 +1,94 @@
+#!/bin/sh
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Guests of a lab host, under libvirt. Installed there as lab-domain:
+#
+#   lab-domain libvirt             starts libvirt, unless it runs; hosts do not at boot
+#   lab-domain start NAME UUID...  defines and starts a guest that has these mediated devices
+#   lab-domain state NAME          prints the last that the guest said of each device's state
+set -eu
+
+console=/var/log/libvirt/qemu
+
+start_libvirt() {
+    pgrep -x virtlogd >/dev/null || virtlogd --daemon
+    pgrep -x libvirtd >/dev/null || libvirtd --daemon
+}
+
+# Debian's kernel tracks no pages that a mediated device writes, so QEMU would not migrate it unasked.
+define() {
+    cat <<XML
+<domain type='qemu' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>
+  <name>$1</name>
+  <memory unit='MiB'>32</memory>
+  <vcpu>1</vcpu>
+  <os>
+    <type arch='x86_64' machine='q35'>hvm</type>
+  </os>
+  <on_reboot>destroy</on_reboot>
+  <on_crash>destroy</on_crash>
+  <devices>
+    <disk type='file' device='disk'>
+      <source file='/lab/boot.img'/>
+      <target dev='vda' bus='virtio'/>
+      <readonly/>
+    </disk>
+    <serial type='file'>
+      <source path='$console/$1.console'/>
+    </serial>
+    <controller type='usb' model='none'/>
+    <memballoon model='none'/>
+    <video>
+      <model type='none'/>
+    </video>
+XML
+    shift
+    for uuid; do
+        cat <<XML
+    <hostdev mode='subsystem' type='mdev' model='vfio-pci'>
+      <source>
+        <address uuid='$uuid'/>
+      </source>
+    </hostdev>
+XML
+    done
+    echo "  </devices>"
+    echo "  <qemu:override>"
+    number=0
+    for uuid; do
+        cat <<XML
+    <qemu:device alias='hostdev$number'>
+      <qemu:frontend>
+        <qemu:property name='enable-migration' type='string' value='on'/>
+        <qemu:property name='x-device-dirty-page-tracking' type='string' value='off'/>
+      </qemu:frontend>
+    </qemu:device>
+XML
+        number=$((number + 1))
+    done
+    echo "  </qemu:override>"
+    echo "</domain>"
+}
+
+case $1 in
+libvirt)
+    start_libvirt
+    ;;
+start)
+    shift
+    start_libvirt
+    define "$@" >"/tmp/$1.xml"
+    virsh --quiet define "/tmp/$1.xml"
+    virsh --quiet start "$1"
+    ;;
+state)
+    # The last line may be half written.
+    head --lines=-1 "$console/$2.console" |
+        awk '{ last[$1] = $0 } END { for (port in last) print last[port] }' | sort
+    ;;
+*)
+    echo "usage: lab-domain libvirt | start NAME UUID... | state NAME" >&2
+    exit 2
+    ;;
+esac
