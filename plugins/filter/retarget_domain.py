@@ -21,7 +21,7 @@ description:
   - Nothing but these addresses is changed, not a byte. XML that names the targets already stays as it is, unless the
     targets have the same ids as the sources, in another order.
   - A device that the plan has no target for is an error that names it and says why, as is a device that the plan moves with the guest and
-    that the XML does not name.
+    that the XML does not name, unless O(partial).
   - So is a target of another kind, to which libvirt does not migrate, and a vDPA device, which libvirt names by a number of the host's own.
   - The guest in the plan is the one with the name of the domain. What no process held when the facts were gathered is found by its id alone.
 options:
@@ -38,7 +38,13 @@ options:
       - The host that the domain is on.
       - By default that of the guest in the plan.
     type: str
-positional: _input, plan, host
+  partial:
+    description:
+      - Whether the XML may lack devices that the plan moves with the guest, as the definition for its next start does where they were attached
+        while it runs.
+    type: bool
+    default: false
+positional: _input, plan, host, partial
 seealso:
   - plugin: vfio.migration.migration_plan
     plugin_type: filter
@@ -73,8 +79,8 @@ _value:
 
 
 @filter_errors("retarget_domain")
-def retarget_domain(xml: t.Any, plan: t.Any, host: str | None = None) -> str:
-    return retarget(xml, plan, host)
+def retarget_domain(xml: t.Any, plan: t.Any, host: str | None = None, partial: bool = False) -> str:
+    return retarget(xml, plan, host, partial)
 
 
 class FilterModule:

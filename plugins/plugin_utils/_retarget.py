@@ -23,17 +23,18 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet import Fleet
 _Placement = t.Mapping[str, t.Any]
 
 
-def retarget(xml: t.Any, plan: t.Any, host: str | None) -> str:
+def retarget(xml: t.Any, plan: t.Any, host: str | None, partial: bool = False) -> str:
     """The XML of a domain on ``host`` with its devices' targets in ``plan``; raises ``FleetError``.
 
-    ``host`` is needed only where the plan moves devices of several hosts and knows no guest of the domain's name.
+    ``host`` is needed only where the plan moves devices of several hosts and not of one guest of the domain's name.
+    ``partial`` XML may lack devices that the plan moves with the guest.
     """
     domain = read_domain(xml)
     try:
         moves = _Moves(domain, plan, host)
     except (AttributeError, KeyError, TypeError) as error:
         raise FleetError("the plan is none; expected what migration_plan returns") from error
-    return retargeted(domain, moves.targets())
+    return retargeted(domain, moves.targets(partial))
 
 
 class _Moves:
@@ -56,7 +57,7 @@ class _Moves:
             if each["source"]["host"] == self._host
         }
 
-    def targets(self) -> dict[str, str]:
+    def targets(self, partial: bool) -> dict[str, str]:
         """The target's id for each of the domain's devices; its own where the domain has the targets' already."""
         assigned = {device.id for device in self._domain.assigned}
         if not assigned <= self._moves.keys() and assigned <= {
@@ -64,7 +65,7 @@ class _Moves:
         }:
             return {device: device for device in assigned}
         chosen = {device.id: self._placement(device) for device in self._domain.assigned}
-        for device in self._own.keys() - assigned:
+        for device in sorted(self._own.keys() - assigned) if not partial else ():
             raise FleetError(
                 f"the plan moves {device} of {self._domain.name}, which the domain's XML does not name;"
                 " gather the facts again"

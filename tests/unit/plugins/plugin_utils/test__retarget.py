@@ -109,6 +109,8 @@ def test_a_device_that_moves_along_must_be_in_the_domain():
         AnsibleError, match=f"moves {UUIDS[1]} of vm-17, which the domain's XML does"
     ):
         retarget_domain(domain(1), plan())
+    made = plan()
+    assert named(retarget_domain(domain(1), made, partial=True)) == [made["map"]["a"][UUIDS[0]]]
 
 
 def changed(key: str, value: str):
