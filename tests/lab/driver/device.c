@@ -11,6 +11,7 @@ static int sample_open(struct vfio_device *vdev)
 {
 	struct sample_device *sample = container_of(vdev, struct sample_device, vdev);
 
+	sample_migration_reset(sample);
 	mutex_lock(&sample_lock);
 	sample->open = true;
 	mutex_unlock(&sample_lock);
@@ -24,6 +25,7 @@ static void sample_close(struct vfio_device *vdev)
 	mutex_lock(&sample_lock);
 	sample->open = false;
 	mutex_unlock(&sample_lock);
+	sample_migration_reset(sample);
 }
 
 static long sample_get_info(const struct sample_device *sample, void __user *argument)
@@ -35,9 +37,9 @@ static long sample_get_info(const struct sample_device *sample, void __user *arg
 		return -EFAULT;
 	if (info.argsz < size)
 		return -EINVAL;
-	info.flags = sample->kind->info_flags;
-	info.num_regions = 0;
-	info.num_irqs = 0;
+	info.flags = sample->kind->info_flags | VFIO_DEVICE_FLAGS_RESET;
+	info.num_regions = sample_is_pci(sample) ? VFIO_PCI_NUM_REGIONS : 0;
+	info.num_irqs = sample_is_pci(sample) ? VFIO_PCI_NUM_IRQS : 0;
 	return copy_to_user(argument, &info, size) ? -EFAULT : 0;
 }
 
@@ -49,9 +51,12 @@ static long sample_ioctl(struct vfio_device *vdev, unsigned int command, unsigne
 	case VFIO_DEVICE_GET_INFO:
 		return sample_get_info(sample, (void __user *)argument);
 	case VFIO_DEVICE_RESET:
+		sample_migration_reset(sample);
 		return 0;
 	default:
-		return -ENOTTY;
+		if (!sample_is_pci(sample))
+			return -ENOTTY;
+		return sample_registers_ioctl(command, (void __user *)argument);
 	}
 }
 
@@ -60,6 +65,8 @@ static const struct vfio_device_ops sample_ops = {
 	.open_device = sample_open,
 	.close_device = sample_close,
 	.ioctl = sample_ioctl,
+	.read = sample_registers_read,
+	.write = sample_registers_write,
 	.bind_iommufd = vfio_iommufd_emulated_bind,
 	.unbind_iommufd = vfio_iommufd_emulated_unbind,
 	.attach_ioas = vfio_iommufd_emulated_attach_ioas,
@@ -79,6 +86,7 @@ struct sample_device *sample_device_alloc(struct device *dev, const struct sampl
 	sample->manner = *manner;
 	sample->type = type;
 	strscpy(sample->version, manner->version, sizeof(sample->version));
+	sample_migration_init(sample);
 	return sample;
 }
 

@@ -35,6 +35,14 @@ static bool self_unreadable;
 module_param(self_unreadable, bool, 0644);
 MODULE_PARM_DESC(self_unreadable, "reading migration/self fails with EIO");
 
+static bool refuse_stream;
+module_param(refuse_stream, bool, 0644);
+MODULE_PARM_DESC(refuse_stream, "devices refuse the state of others as it arrives");
+
+static bool refuse_stream_late;
+module_param(refuse_stream_late, bool, 0644);
+MODULE_PARM_DESC(refuse_stream_late, "devices refuse the state of others when they shall use it");
+
 /* The lock of the module's parameters protects what follows. */
 static char created_software_version[SAMPLE_VERSION_SIZE];
 
@@ -140,6 +148,16 @@ bool sample_fault_plant_link(void)
 bool sample_fault_self_unreadable(void)
 {
 	return READ_ONCE(self_unreadable);
+}
+
+bool sample_fault_refuse_stream(void)
+{
+	return READ_ONCE(refuse_stream);
+}
+
+bool sample_fault_refuse_stream_late(void)
+{
+	return READ_ONCE(refuse_stream_late);
 }
 
 enum sample_malformation sample_fault_malformed_self(void)

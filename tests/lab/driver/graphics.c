@@ -73,10 +73,24 @@ static struct sample_attribute *const attributes[] = {
 	&sample_aggregator,	  NULL,
 };
 
+/* The same share of the same device is as good, whatever it is made of. */
+static const char *objection(const struct sample_device *sample, const struct sample_stream *stream)
+{
+	u64 fraction = le32_to_cpu(stream->fraction);
+	u64 aggregator = le32_to_cpu(stream->aggregator);
+
+	if (!fraction)
+		return "it is no graphics device's";
+	if (aggregator * sample->fraction != sample->aggregator * fraction)
+		return "it has another share of a graphics device";
+	return NULL;
+}
+
 const struct sample_kind sample_graphics_kind = {
 	.device_api = VFIO_DEVICE_API_PCI_STRING,
 	.info_flags = VFIO_DEVICE_FLAGS_PCI,
 	.attributes = attributes,
+	.objection = objection,
 };
 
 static struct graphics *graphics_of(struct mdev_type *type)

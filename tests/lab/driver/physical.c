@@ -28,10 +28,16 @@ static struct sample_attribute *const attributes[] = {
 	&sample_software_version, &sample_device_api, &sample_type, &sample_pci_id, NULL,
 };
 
+static const char *objection(const struct sample_device *sample, const struct sample_stream *stream)
+{
+	return strncmp(stream->type, sample->type, sizeof(stream->type)) ? "it has another type" : NULL;
+}
+
 static const struct sample_kind kind = {
 	.device_api = VFIO_DEVICE_API_PCI_STRING,
 	.info_flags = VFIO_DEVICE_FLAGS_PCI,
 	.attributes = attributes,
+	.objection = objection,
 };
 
 static int physical_probe(struct pci_dev *pdev, const struct pci_device_id *id)

@@ -12,6 +12,8 @@
  *   bus.c         a bus with one device, for parents that are no PCI devices
  *   ccw.c, ap.c   drivers "vfio_ccw" and "vfio_ap"
  *   device.c      what every VFIO device here has in common
+ *   registers.c   what a guest sees of a PCI device
+ *   migration.c   live migration, and whose state a device takes over
  *   descriptor.c  the directory migration/ of a device, in either form of the proposal
  *   faults.c      parameters that make the driver misbehave while it runs
  */
@@ -28,7 +30,28 @@
 
 #define SAMPLE_VERSION_SIZE 64
 
+/* The last keeps what a guest writes, as the scratch register of a serial port. */
+#define SAMPLE_REGISTERS 8
+
 struct sample_device;
+struct sample_transfer;
+
+/*
+ * What a device sends when it migrates: what it is, and its state. Whether another device takes it is
+ * for that one's driver, which knows nothing of the language in which descriptors are written.
+ */
+struct sample_stream {
+	__le64 magic;
+	__le32 major;
+	__le32 minor;
+	char device_api[16];
+	char type[64];
+	__le16 pci_vendor;
+	__le16 pci_device;
+	__le32 fraction;
+	__le32 aggregator;
+	u8 registers[SAMPLE_REGISTERS];
+};
 
 /* In which form a device shows migration/; in that of proposal 1, of proposal 2, or not at all. */
 enum sample_form {
@@ -70,6 +93,9 @@ struct sample_kind {
 	const char *device_api;
 	u32 info_flags; /* of struct vfio_device_info */
 	struct sample_attribute *const *attributes; /* ends with NULL */
+	/* Says why a device does not take the stream of another; NULL if it does. Without, none migrates. */
+	const char *(*objection)(const struct sample_device *sample,
+				 const struct sample_stream *stream);
 };
 
 struct sample_device {
@@ -79,6 +105,11 @@ struct sample_device {
 	char version[SAMPLE_VERSION_SIZE];
 	const char *type;
 	bool open;
+
+	struct mutex state_lock; /* for what follows */
+	enum vfio_device_mig_state state;
+	struct sample_transfer *transfer; /* while it is saved or restored */
+	u8 registers[SAMPLE_REGISTERS];
 
 	u16 pci_vendor;
 	u16 pci_device;
@@ -99,6 +130,11 @@ struct sample_device {
 	struct kobject *compatible;
 };
 
+static inline bool sample_is_pci(const struct sample_device *sample)
+{
+	return sample->kind->info_flags & VFIO_DEVICE_FLAGS_PCI;
+}
+
 /* graphics.c */
 extern const struct sample_kind sample_graphics_kind;
 
@@ -112,6 +148,17 @@ struct sample_device *sample_device_alloc(struct device *dev, const struct sampl
 					  const struct sample_manner *manner, const char *type);
 int sample_device_add(struct sample_device *sample);
 void sample_device_remove(struct sample_device *sample);
+
+/* registers.c */
+ssize_t sample_registers_read(struct vfio_device *vdev, char __user *buf, size_t count,
+			      loff_t *offset);
+ssize_t sample_registers_write(struct vfio_device *vdev, const char __user *buf, size_t count,
+			       loff_t *offset);
+long sample_registers_ioctl(unsigned int command, void __user *argument);
+
+/* migration.c */
+void sample_migration_init(struct sample_device *sample);
+void sample_migration_reset(struct sample_device *sample);
 
 struct sample_device *sample_mdev_alloc(struct mdev_device *mdev, const struct sample_kind *kind,
 					const struct sample_manner *manner);
@@ -140,6 +187,8 @@ bool sample_fault_refuse_attribute(void);
 bool sample_fault_ignore_attribute(void);
 bool sample_fault_plant_link(void);
 bool sample_fault_self_unreadable(void);
+bool sample_fault_refuse_stream(void);
+bool sample_fault_refuse_stream_late(void);
 enum sample_malformation sample_fault_malformed_self(void);
 
 /* pci.c */
