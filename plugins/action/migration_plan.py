@@ -5,14 +5,13 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 import typing as t
 from collections import Counter
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
+from ansible_collections.vfio.migration.plugins.plugin_utils._files import content_of, replace
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet import FleetError
 from ansible_collections.vfio.migration.plugins.plugin_utils._planning import plan_for
 from ansible_collections.vfio.migration.plugins.plugin_utils._request import POLICIES
@@ -65,14 +64,7 @@ class ActionModule(ActionBase):
 
     def _write(self, dest: str, text: str, result: dict[str, t.Any]) -> None:
         """Puts ``text`` into the file ``dest`` in one step, unless it is there already."""
-        before = ""
-        try:
-            with open(dest, encoding="utf-8") as file:
-                before = file.read()
-        except FileNotFoundError:
-            pass
-        except (OSError, UnicodeDecodeError) as error:
-            raise AnsibleActionFail(f"cannot read the plan in {dest}: {error}") from error
+        before = content_of(dest)
         result["dest"] = dest
         result["changed"] = before != text
         if result["changed"] and self._task.diff:
@@ -83,31 +75,20 @@ class ActionModule(ActionBase):
                 "after_header": dest,
             }
         if result["changed"] and not self._task.check_mode:
-            try:
-                _replace(dest, text)
-            except OSError as error:
-                raise AnsibleActionFail(f"cannot write the plan to {dest}: {error}") from error
+            replace(dest, text)
 
 
 def _tell(stage: str, placed: int) -> None:
     Display().v(f"migration_plan: {stage}, {placed} guests have a place")
 
 
-def _replace(path: str, text: str) -> None:
-    handle, name = tempfile.mkstemp(dir=os.path.dirname(path) or ".", prefix=".migration_plan-")
-    try:
-        with open(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.replace(name, path)
-    except OSError:
-        os.unlink(name)
-        raise
-
-
 def _summary(plan: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     placements, shortage = plan["placements"], plan["shortage"]
     return {
         "status": plan["status"],
+        "solver": plan["solver"],
+        "cost": plan["cost"],
+        "bound": plan["bound"],
         "placed": len(placements),
         "created": sum(each["target"]["create"] for each in placements),
         "unplaced": len(plan["unplaced"]),

@@ -11,6 +11,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._arguments import (
     direction_of,
     filter_errors,
     names,
+    uncollected,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet import read_fleet
 
@@ -100,8 +101,16 @@ _value:
       type: dict
     creatable:
       description:
+<<<<<<< HEAD
+        - For each source class the mdevs and vDPA devices that hosts could make for it, each with C(type), C(attributes), C(set), C(bindings),
+          C(certainty), C(warnings), and C(hosts), how many of them each host has room for. Ways under one parent share that room.
+=======
         - For each source class the mdevs that hosts could make for it, each with C(type), C(attributes), C(set), C(bindings), C(certainty), C(warnings),
-          and C(hosts), how many of them each host has room for. Ways under one parent share that room.
+          and C(room), how many of them a host has room for, by the first of the hosts that are C(alike). Ways under one parent share that room.
+      type: dict
+    alike:
+      description: The hosts that could make the same mdevs, all names by the first of them.
+>>>>>>> pairs
       type: dict
     excluded:
       description: The devices that can neither migrate nor receive a migration, each with C(host), C(kind), C(id) and C(reason).
@@ -132,13 +141,14 @@ def compatible_pairs(
     targets: t.Any = None,
     expand: bool = False,
 ) -> dict[str, t.Any]:
-    return _pairs.compatible_pairs(
-        read_fleet(fleet, names("hosts", hosts), keep=expand),
-        direction_of(direction),
-        names("sources", sources),
-        names("targets", targets),
-        expand,
-    )
+    with uncollected():
+        return _pairs.compatible_pairs(
+            read_fleet(fleet, names("hosts", hosts)),
+            direction_of(direction),
+            names("sources", sources),
+            names("targets", targets),
+            expand,
+        )
 
 
 class FilterModule:

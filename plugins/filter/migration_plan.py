@@ -68,6 +68,21 @@ _value:
         - V(ortools) where OR-Tools, which is used if Ansible's Python has it, made the plan better than the search had it, or proved that none is;
           V(search) otherwise.
       type: str
+    cost:
+      description:
+        - What the plan is judged by. The first number in which two plans differ decides which one is better.
+        - How many devices are left behind (C(unplaced)), are made though an earlier plan has had one made for them (C(again)), and are made at all
+          (C(created)); with O(policy=spread) how many the host receives that receives most (C(load)), with O(policy=pack) how many parents
+          are opened (C(opened)); and how many devices become ones of another type (C(other_type)).
+        - V(null) where O(earlier) is kept in part.
+      type: dict
+    bound:
+      description:
+        - What no plan is below, number by number. Where a plan is better than this one, the first number in which it differs is between
+          that of RV(_value.bound) and that of RV(_value.cost). Both are equal in every number where the plan is V(optimal).
+        - Of plans that leave something behind only C(unplaced) is bounded, and the others are V(0), unless every plan was looked at.
+        - V(null) where nothing is known, which is so with O(earlier), and where O(reuse) has led to circles.
+      type: dict
     direction:
       description: Whose list decided.
       type: str
@@ -96,8 +111,8 @@ _value:
       type: dict
     hosts:
       description:
-        - For each target host C(devices), exactly what M(vfio.migration.vfio_mdev) takes on that host, and C(pci_devices),
-          exactly what M(vfio.migration.vfio_pci) takes.
+        - For each target host C(devices), exactly what M(vfio.migration.vfio_mdev) takes on that host, C(pci_devices),
+          exactly what M(vfio.migration.vfio_pci) takes, and C(vdpa_devices), exactly what M(vfio.migration.vdpa_device) takes.
       type: dict
     map:
       description: For each source host a dictionary of the source's id to the target's id.

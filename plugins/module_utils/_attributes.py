@@ -50,14 +50,22 @@ def validated(
                     " 'group/name' of letters, digits, '_', '.' and '-', and none of the kernel's own"
                 )
             _descriptor.check_value(name, value)
-        return attributes, _accepted(device["accept"])
+    except Malformed as malformed:
+        raise Failure("validate", str(malformed), name_of_device) from None
+    return attributes, accepted(device["accept"], name_of_device)
+
+
+def accepted(
+    sets: list[dict[str, t.Any]] | None, name_of_device: str
+) -> list[dict[str, str]] | None:
+    """The ``accept`` of a device in the user's list; raises ``Failure``."""
+    try:
+        return None if sets is None else _normalised(sets)
     except Malformed as malformed:
         raise Failure("validate", str(malformed), name_of_device) from None
 
 
-def _accepted(sets: list[dict[str, t.Any]] | None) -> list[dict[str, str]] | None:
-    if sets is None:
-        return None
+def _normalised(sets: list[dict[str, t.Any]]) -> list[dict[str, str]]:
     if not sets:
         raise Malformed("'accept' has no set, so no device matches; leave it out for no check")
     _descriptor.check_count(sets)

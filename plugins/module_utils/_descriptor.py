@@ -163,6 +163,11 @@ def check_self(attributes: t.Mapping[str, str], origin: str | None = None) -> No
 API_MUSTS = {"vfio-pci": "pci_id", "vfio-ccw": "subchannel_type"}
 
 
+def literal(attributes: t.Mapping[str, str]) -> dict[str, str]:
+    """The pattern that only these attributes match."""
+    return {name: value.replace("{", "{{").replace("}", "}}") for name, value in attributes.items()}
+
+
 def digest(
     self_attributes: t.Mapping[str, str], compatible: t.Sequence[t.Mapping[str, str]]
 ) -> str:

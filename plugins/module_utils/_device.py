@@ -61,6 +61,9 @@ KERNEL_OWN = frozenset(
     )
 )
 
+# Drivers of the host's own that leave a device's memory accesses to a guest all the same (``driver_managed_dma``).
+_HARMLESS_DRIVERS = frozenset(("pci-stub", "pcieport"))
+
 # What one file of sysfs can hold: a page.
 _PAGE = 4096
 _ATTRIBUTE = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*(?:/[A-Za-z0-9_-][A-Za-z0-9_.-]*)?\Z")
@@ -261,8 +264,11 @@ class Device:
                 pairs += vendor.attributes(self.told)
             own = _descriptor.normalise(pairs)
             _descriptor.check_self(own, _descriptor.DERIVED)
-        pattern = {name: value.replace("{", "{{").replace("}", "}}") for name, value in own.items()}
-        return {"origin": _descriptor.DERIVED, "self": own, "compatible": [pattern]}
+        return {
+            "origin": _descriptor.DERIVED,
+            "self": own,
+            "compatible": [_descriptor.literal(own)],
+        }
 
     def _common(self) -> list[tuple[str, str]]:
         raise NotImplementedError
@@ -349,6 +355,27 @@ class PciDevice(Device):
         return driver is not None and (
             is_vfio_driver_name(driver) or bool(self.character_devices())
         )
+
+    def host_drivers(self) -> dict[str, str]:
+        """The other devices of its IOMMU group that the host's own drivers have, and these drivers.
+
+        A guest gets all of a group or nothing of it: Documentation/driver-api/vfio.rst, "Groups, Devices, and IOMMUs".
+        """
+        place = (self.place, self.id, "iommu_group", "devices")
+        found = {}
+        with ProblemsAt(self._sysfs.path(*place)):
+            for name in self._sysfs.names(*place):
+                link = self._sysfs.link(*place, name, "driver")
+                driver = (link or "").rpartition("/")[2]
+                # Devices of every bus are here, and only those of VFIO have a ``vfio-dev``.
+                if not (
+                    name == self.id
+                    or driver in ("", *_HARMLESS_DRIVERS)
+                    or is_vfio_driver_name(driver)
+                    or self._sysfs.exists(*place, name, "vfio-dev")
+                ):
+                    found[name] = driver
+        return found
 
     @property
     def signature(self) -> str:

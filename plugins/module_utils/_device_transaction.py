@@ -42,6 +42,10 @@ _ATTRIBUTE_HINTS = {
 }
 
 
+def _no_hint(number: int) -> None:
+    return None
+
+
 class DeviceTransaction(Transaction):
     """One call's changes of devices; ``scan_holders`` tells which process holds which."""
 
@@ -68,20 +72,23 @@ class DeviceTransaction(Transaction):
         path = device.directory.path(name)
         if not modes[name] & _WRITABLE:
             raise self._failure(f"{path} is read-only")
-        write = functools.partial(device.directory.write, name, data(value))
+        act = functools.partial(device.directory.write, name, data(value))
+        if change is not None:
+            act = functools.partial(self._do, change, act)
+        self._tell_kernel(f"cannot write {shown(value)} to {path}", act, _ATTRIBUTE_HINTS.get)
+
+    def _tell_kernel(
+        self,
+        problem: str,
+        act: t.Callable[[], None],
+        hint: t.Callable[[int], str | None] = _no_hint,
+    ) -> None:
+        """Does what the kernel may refuse; ``problem`` and, by the errno, ``hint`` are for the error."""
         with KernelLog(self._sysfs.live) as log:
             try:
-                if change is None:
-                    write()
-                else:
-                    self._do(change, write)
+                act()
             except OSError as error:
-                raise self._failure(
-                    f"cannot write {shown(value)} to {path}",
-                    error,
-                    _ATTRIBUTE_HINTS.get(error.errno or 0),
-                    log.lines(),
-                ) from None
+                raise self._failure(problem, error, hint(error.errno or 0), log.lines()) from None
 
     def _check_written(self, device: Device, attributes: t.Iterable[tuple[str, str]]) -> None:
         for write in writes(device, attributes):

@@ -30,6 +30,7 @@ from ansible_collections.vfio.migration.plugins.module_utils._device import (
     read_descriptor,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._holders import nodes
+from ansible_collections.vfio.migration.plugins.module_utils._uses import why_not_assignable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # pragma: no cover
@@ -37,6 +38,7 @@ if TYPE_CHECKING:  # pragma: no cover
     import typing as t
 
     from ansible_collections.vfio.migration.plugins.module_utils._device import Device
+    from ansible_collections.vfio.migration.plugins.module_utils._devlink import Port
     from ansible_collections.vfio.migration.plugins.module_utils._holders import Holders
     from ansible_collections.vfio.migration.plugins.module_utils._sysfs import Sysfs
     from ansible_collections.vfio.migration.plugins.module_utils._vdpa import (
@@ -61,10 +63,17 @@ def _vdpa_module() -> types.ModuleType:
     return _vdpa
 
 
+def _virtio_module() -> types.ModuleType:
+    from ansible_collections.vfio.migration.plugins.module_utils import _virtio
+
+    return _virtio
+
+
 class Inventory:
     """Collects the facts of one host; ``scan_holders`` is asked only where there is a device.
 
-    ``ask_vdpa`` tells of vDPA devices, by default the running kernel where ``sysfs`` is its own.
+    ``ask_vdpa`` tells of vDPA devices, and ``port`` what devlink knows of a virtual function, by default the running kernel
+    where ``sysfs`` is its own.
     """
 
     def __init__(
@@ -72,10 +81,12 @@ class Inventory:
         sysfs: Sysfs,
         scan_holders: t.Callable[[], Holders],
         ask_vdpa: t.Callable[[Sysfs], Bus] | None = None,
+        port: t.Callable[[str], Port | None] | None = None,
     ) -> None:
         self._sysfs = sysfs
         self._scan_holders = scan_holders
         self._ask_vdpa = ask_vdpa
+        self._port = port or self._devlink_port
         self._holders: Holders | None = None
         self._parents: dict[str, Parent] = {}
         self._descriptors: dict[str, dict[str, t.Any]] = {}
@@ -92,7 +103,10 @@ class Inventory:
             devices += self._each(PCI_DEVICES, self._pci)
         if "vdpa" in kinds and self._sysfs.exists(_VDPA_BUS):
             bus = self._vdpa_bus()
-            parents += [self._management_device(each) for each in bus.management_devices]
+            used = {each.parent for each in bus.devices}
+            parents += [
+                self._management_device(each, each.name in used) for each in bus.management_devices
+            ]
             nodes_of = {parent["id"]: parent["numa_node"] for parent in parents}
             devices += [self._vdpa(each, nodes_of.get(each.parent)) for each in bus.devices]
         parents.sort(key=lambda parent: (parent["id"], parent["kind"]))
@@ -167,10 +181,24 @@ class Inventory:
         with PciDevice(self._sysfs, name) as device:
             node = numa_node(device.directory, device.entries)
             facts = self._device(device, device.physical_function, device.signature, node)
+            self._add_choices(device, facts["attributes"])
         own = self._descriptors.get(facts["descriptor"])
         if own:
             facts["type"] = own["self"]["type"]
         return facts
+
+    def _add_choices(self, device: PciDevice, attributes: list[dict[str, t.Any]]) -> None:
+        """Adds to the attribute that a device must be given before it is of use the values that it takes now."""
+        known = device.known()
+        if known.idle is None or known.choices is None:
+            return
+        for attribute in attributes:
+            if (attribute["name"], attribute["value"]) == known.idle:
+                try:
+                    table = device.text(known.choices, _vendors.MAX_CHOICES)
+                    attribute["choices"] = _vendors.choices(table)
+                except Problem as problem:
+                    self._problems.append(problem)
 
     def _is_vfio_driver(self, name: str, driver: str) -> bool:
         return is_vfio_driver_name(driver) or self._sysfs.exists(PCI_DEVICES, name, "vfio-dev")
@@ -186,18 +214,28 @@ class Inventory:
         self._problems += bus.problems
         return bus
 
-    def _management_device(self, device: ManagementDevice) -> dict[str, t.Any]:
-        features = device.features
+    def _management_device(self, device: ManagementDevice, used: bool) -> dict[str, t.Any]:
+        virtio, features = _virtio_module(), device.features
         facts: dict[str, t.Any] = {
             "kind": "vdpa",
             "id": device.name,
             "driver": None,
             "pci_id": None,
             "numa_node": None,
-            "types": [],
+            # A class is to it what a type is to others. That it can make several devices, it does not tell.
+            "types": [
+                {
+                    "id": each,
+                    "name": None,
+                    "device_api": virtio.DEVICE_API,
+                    "available_instances": 0 if used else 1,
+                    "description": None,
+                }
+                for each in device.classes
+            ],
             "supported_classes": device.classes,
             "max_supported_vqs": device.max_vqs,
-            "dev_features": _vdpa_module().feature_names(features or 0, device.device_class),
+            "dev_features": virtio.feature_names(features or 0, device.device_class),
             "dev_features_mask": None if features is None else hex(features),
         }
         bus, slash, name = device.name.partition("/")
@@ -264,6 +302,12 @@ class Inventory:
             "migration": self._migration(device, attributes),
         }
 
+    def _devlink_port(self, address: str) -> Port | None:
+        # As with vDPA, few hosts have such devices.
+        from ansible_collections.vfio.migration.plugins.module_utils import _devlink
+
+        return _devlink.Devlink(self._sysfs).port(address)
+
     def _holder(self, device_nodes: list[str]) -> dict[str, t.Any] | None:
         if self._holders is None:
             self._holders = self._scan_holders()
@@ -291,12 +335,28 @@ class Inventory:
             supported, evidence = _vendors.migration(
                 device.kind, self._driver(device), attributes, self._sysfs.kernel_release
             )
+        obstacle = self._obstacle(device) if isinstance(device, PciDevice) else None
+        if obstacle is not None:
+            supported, evidence = False, obstacle
         return {
             "supported": supported,
             "evidence": evidence,
             "features": features.split() if features else [],
             "state": state,
         }
+
+    def _obstacle(self, device: PciDevice) -> str | None:
+        """What keeps a device from migration whatever its driver can; ``None`` where nothing is known to."""
+        obstacle = None
+        try:
+            obstacle = why_not_assignable(device)
+            if obstacle is None and device.known().switched:
+                port = self._port(device.id)
+                if port is not None and port.migratable is False:
+                    obstacle = f"devlink shows that its port {port.name} is not migratable"
+        except Problem as problem:
+            self._problems.append(problem)
+        return obstacle
 
     def _driver(self, device: Device) -> str | None:
         """The driver that has made the device what it is: of a mediated device, its parent's."""

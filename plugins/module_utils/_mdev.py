@@ -14,6 +14,19 @@ from __future__ import annotations
 
 import re
 
+from ansible_collections.vfio.migration.plugins.module_utils import _action
+from ansible_collections.vfio.migration.plugins.module_utils._action import (
+    ABSENT,
+    CONFIGURED,
+    CREATED,
+    PRESENT,
+    REMOVED,
+    UNCHANGED,
+    Plan,
+    attribute_list,
+    attribute_pairs,
+    check_distinct,
+)
 from ansible_collections.vfio.migration.plugins.module_utils._attributes import (
     listed,
     validated,
@@ -50,13 +63,6 @@ if TYPE_CHECKING:  # pragma: no cover
     # mdevctl's definitions of one device, by parent.
     _Definitions: t.TypeAlias = "t.Mapping[str, dict[str, t.Any]]"
 
-PRESENT = "present"
-ABSENT = "absent"
-
-CREATED = "created"
-CONFIGURED = "configured"
-UNCHANGED = "unchanged"
-REMOVED = "removed"
 DEFINED = "defined"
 UNDEFINED = "undefined"
 
@@ -81,7 +87,7 @@ class Wanted:
         self.accept = accept
 
 
-class Action:
+class Action(_action.Action):
     """What is to be done for one device.
 
     ``before`` and ``after`` are ``{parent, type, attributes}``, or ``None`` where there is no device. ``own`` is its
@@ -90,8 +96,8 @@ class Action:
     """
 
     def __init__(self, wanted: Wanted, action: str) -> None:
+        super().__init__(wanted.uuid, action)
         self.wanted = wanted
-        self.action = action
         self.before: dict[str, t.Any] | None = None
         self.after: dict[str, t.Any] | None = None
         self.own: dict[str, str] | None = None
@@ -103,7 +109,7 @@ class Action:
 
     @property
     def changes(self) -> bool:
-        return self.action != UNCHANGED or self.definition in (DEFINED, UNDEFINED)
+        return super().changes or self.definition in (DEFINED, UNDEFINED)
 
     @property
     def parents(self) -> set[str]:
@@ -117,53 +123,41 @@ class Action:
         return parents
 
     def predicted(self) -> dict[str, t.Any]:
-        """The device as it will be: the result in check mode."""
         device = self.after or self.before or {}
-        return result(
-            self,
+        return self.result(
             device.get("parent", self.wanted.parent),
             device.get("type", self.wanted.type),
             device["attributes"] if self.after else [],
             self.own if self.action == UNCHANGED else None,
         )
 
+    def sides(self) -> tuple[dict[str, t.Any], dict[str, t.Any]]:
+        before, after = dict(self.before or {}), dict(self.after or {})
+        if self.definition in (DEFINED, UNDEFINED):
+            before["definitions"] = dict(self.definitions)
+            after["definitions"] = {}
+        if self.definition == DEFINED:
+            content = definition(self.wanted.type, self.wanted.attributes)
+            after["definitions"] = {self.wanted.parent: content}
+        return before, after
 
-def result(
-    action: Action,
-    parent: str | None,
-    type_id: str | None,
-    attributes: list[dict[str, str]],
-    own: dict[str, str] | None,
-) -> dict[str, t.Any]:
-    """What the module returns of one device."""
-    return {
-        "uuid": action.wanted.uuid,
-        "parent": parent,
-        "type": type_id,
-        "action": action.action,
-        "definition": action.definition,
-        "attributes": attributes,
-        "self": own,
-    }
-
-
-def diff(actions: t.Iterable[Action]) -> dict[str, dict[str, t.Any]]:
-    """``before`` and ``after`` of the devices that change, by UUID; empty where there is nothing."""
-    sides: dict[str, dict[str, t.Any]] = {"before": {}, "after": {}}
-    for action in actions:
-        if action.changes:
-            wanted = action.wanted
-            before, after = dict(action.before or {}), dict(action.after or {})
-            if action.definition in (DEFINED, UNDEFINED):
-                before["definitions"] = dict(action.definitions)
-                after["definitions"] = (
-                    {wanted.parent: definition(wanted.type, wanted.attributes)}
-                    if action.definition == DEFINED
-                    else {}
-                )
-            sides["before"][wanted.uuid] = before
-            sides["after"][wanted.uuid] = after
-    return sides
+    def result(
+        self,
+        parent: str | None,
+        type_id: str | None,
+        attributes: list[dict[str, str]],
+        own: dict[str, str] | None,
+    ) -> dict[str, t.Any]:
+        """What the module returns of the device."""
+        return {
+            "uuid": self.wanted.uuid,
+            "parent": parent,
+            "type": type_id,
+            "action": self.action,
+            "definition": self.definition,
+            "attributes": attributes,
+            "self": own,
+        }
 
 
 # --- what is wanted --------------------------------------------------------------------------------------------------
@@ -172,11 +166,7 @@ def diff(actions: t.Iterable[Action]) -> dict[str, dict[str, t.Any]]:
 def validate(devices: t.Iterable[t.Mapping[str, t.Any]], state: str) -> list[Wanted]:
     """The devices of the user's list, in order; raises ``Failure`` where one is not what it should be."""
     wanted = [_validated(device, state) for device in devices]
-    seen = set()
-    for each in wanted:
-        if each.uuid in seen:
-            raise Failure("validate", "it is in the list of devices twice", each.uuid)
-        seen.add(each.uuid)
+    check_distinct([each.uuid for each in wanted])
     return wanted
 
 
@@ -222,8 +212,8 @@ class Planner:
         self._persistent = persistent
         self._parents: dict[str, Parent] = {}
 
-    def parents(self, wanted: t.Iterable[Wanted]) -> set[str]:
-        """The parents that a plan for ``wanted`` is about, as far as can be told before it is made."""
+    def locks(self, wanted: t.Iterable[Wanted], state: str) -> set[str]:
+        """The parents that a plan is about, as far as can be told before it is made."""
         definitions = self._definitions() if self._persistent else {}
         parents = set()
         for each in wanted:
@@ -234,7 +224,7 @@ class Planner:
                 parents.add(each.parent)
         return parents
 
-    def plan(self, wanted: t.Iterable[Wanted], state: str) -> list[Action]:
+    def plan(self, wanted: t.Iterable[Wanted], state: str) -> Plan:
         """What is to be done, in order; raises ``Failure`` where it cannot be done."""
         actions = []
         for each in wanted:
@@ -245,7 +235,7 @@ class Planner:
         self._check_instances(actions)
         self._check_holders(actions)
         self._plan_definitions(actions, state)
-        return actions
+        return Plan(state, devices=actions)
 
     def _action(self, wanted: Wanted, state: str) -> Action:
         if self._sysfs.exists(MDEV_DEVICES, wanted.uuid):
@@ -270,7 +260,7 @@ class Planner:
                     wanted.uuid,
                 )
         descriptor, attributes, problems = read_descriptor(device)
-        current = {each["name"]: each["value"] for each in attributes}
+        current = dict(attribute_pairs(attributes))
         needed = writes(device, wanted.attributes) if state == PRESENT else []
         action = Action(wanted, REMOVED if state == ABSENT else CONFIGURED if needed else UNCHANGED)
         action.before = _state(device.parent, device.type, current.items())
@@ -424,10 +414,10 @@ def _after(
         if write.name in current:
             attributes[write.name] = write.value
         else:
-            written.append({"name": write.name, "value": write.value})
+            written.append((write.name, write.value))
     after = _state(device.parent, device.type, attributes.items())
     if written:
-        after["written"] = written
+        after["written"] = attribute_list(written)
     return after
 
 
@@ -437,5 +427,5 @@ def _state(
     return {
         "parent": parent,
         "type": type_id,
-        "attributes": [{"name": name, "value": value} for name, value in attributes],
+        "attributes": attribute_list(attributes),
     }

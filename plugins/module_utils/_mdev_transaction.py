@@ -12,6 +12,12 @@ from __future__ import annotations
 import errno
 import functools
 
+from ansible_collections.vfio.migration.plugins.module_utils._action import (
+    ABSENT,
+    CONFIGURED,
+    CREATED,
+    REMOVED,
+)
 from ansible_collections.vfio.migration.plugins.module_utils._attributes import (
     resolved,
     verify,
@@ -33,37 +39,28 @@ from ansible_collections.vfio.migration.plugins.module_utils._device_transaction
 from ansible_collections.vfio.migration.plugins.module_utils._failure import held
 from ansible_collections.vfio.migration.plugins.module_utils._holders import nodes
 from ansible_collections.vfio.migration.plugins.module_utils._journal import Change
-from ansible_collections.vfio.migration.plugins.module_utils._kernel_log import KernelLog
 from ansible_collections.vfio.migration.plugins.module_utils._mdev import (
-    ABSENT,
-    CONFIGURED,
-    CREATED,
     DEFINED,
-    REMOVED,
     UNDEFINED,
     is_live,
-    result,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._mdevctl import (
     MdevctlError,
     definition,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._transaction import (
-    InUse,
     Irreversible,
+    check_not_held,
 )
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # pragma: no cover
     import typing as t
 
+    from ansible_collections.vfio.migration.plugins.module_utils._action import Plan
     from ansible_collections.vfio.migration.plugins.module_utils._holders import Holders
     from ansible_collections.vfio.migration.plugins.module_utils._journal import Journal
-    from ansible_collections.vfio.migration.plugins.module_utils._mdev import (
-        Action,
-        Planner,
-        Wanted,
-    )
+    from ansible_collections.vfio.migration.plugins.module_utils._mdev import Action, Wanted
     from ansible_collections.vfio.migration.plugins.module_utils._mdevctl import Mdevctl
     from ansible_collections.vfio.migration.plugins.module_utils._sysfs import Sysfs
 
@@ -107,25 +104,16 @@ class MdevTransaction(DeviceTransaction):
         super().__init__(sysfs, scan_holders, journal, timeout, interrupted)
         self._mdevctl = mdevctl
 
-    def run(
-        self, planner: Planner, wanted: t.Sequence[Wanted], state: str
-    ) -> tuple[list[Action], list[dict[str, t.Any]]]:
-        """Plans and does what there is to do, while no other call is at work on the parents; the result of each."""
-        self.lock(lambda: planner.parents(wanted))
-        return self._carry_out(functools.partial(self._plan_and_apply, planner, wanted, state))
-
-    def _plan_and_apply(
-        self, planner: Planner, wanted: t.Sequence[Wanted], state: str
-    ) -> tuple[list[Action], list[dict[str, t.Any]]]:
-        actions = planner.plan(wanted, state)
+    def _apply_plan(self, plan: Plan) -> dict[str, t.Any]:
+        actions = plan.lists["devices"]
         for action in actions:
             self._check_locked(action)
-        if state == ABSENT:
-            return actions, [self._take_away(action) for action in actions]
-        results = [self._apply(action) for action in actions]
+        if plan.state == ABSENT:
+            return {"devices": [self._take_away(action) for action in actions]}
+        devices = [self._apply(action) for action in actions]
         for action in actions:
             self._define(action)
-        return actions, results
+        return {"devices": devices}
 
     def _check_locked(self, action: Action) -> None:
         self._begin(action, "inspect")
@@ -159,7 +147,7 @@ class MdevTransaction(DeviceTransaction):
             descriptor, attributes, problems = read_descriptor(device)
             verify(wanted.uuid, wanted.accept, descriptor, problems)
             own = descriptor["self"] if descriptor else None
-            return result(action, device.parent, device.type, attributes, own)
+            return action.result(device.parent, device.type, attributes, own)
 
     def _create(self, action: Action) -> None:
         self._begin(action, "create")
@@ -171,20 +159,15 @@ class MdevTransaction(DeviceTransaction):
                 directory.write("create", wanted.uuid.encode("ascii"))
 
         change = Change(wanted.parent or "", wanted.uuid, CREATED, [_REMOVE, wanted.type])
-        with KernelLog(self._sysfs.live) as log:
-            try:
-                self._do(change, create)
-            except OSError as error:
-                raise self._failure(
-                    f"cannot create it through {self._sysfs.path(*place)}/create",
-                    error,
-                    self._create_hint(wanted, error),
-                    log.lines(),
-                ) from None
+        self._tell_kernel(
+            f"cannot create it through {self._sysfs.path(*place)}/create",
+            functools.partial(self._do, change, create),
+            functools.partial(self._create_hint, wanted),
+        )
         self._enter("wait")
         self._wait_until(functools.partial(self._missing, wanted))
 
-    def _create_hint(self, wanted: Wanted, error: OSError) -> str | None:
+    def _create_hint(self, wanted: Wanted, number: int) -> str | None:
         # Drivers report that nothing is left in many ways, so ask.
         try:
             mdev_type = Parent(self._sysfs, wanted.parent or "").read_type(wanted.type or "")
@@ -192,7 +175,7 @@ class MdevTransaction(DeviceTransaction):
             mdev_type = {"available_instances": None}
         if mdev_type["available_instances"] == 0:
             return f"no instance of type {wanted.type} is left under {wanted.parent}; available_instances is 0"
-        return _CREATE_HINTS.get(error.errno or 0)
+        return _CREATE_HINTS.get(number)
 
     def _missing(self, wanted: Wanted) -> str | None:
         """What the kernel does not show yet of a new device."""
@@ -261,17 +244,12 @@ class MdevTransaction(DeviceTransaction):
             raise self._failure(held(holder))
 
     def _remove(self, uuid: str) -> None:
-        with KernelLog(self._sysfs.live) as log:
-            try:
-                with self._sysfs.open(MDEV_DEVICES, uuid) as directory:
-                    directory.write("remove", b"1")
-            except OSError as error:
-                raise self._failure(
-                    f"cannot remove it through {self._sysfs.path(MDEV_DEVICES, uuid)}/remove",
-                    error,
-                    _REMOVE_HINTS.get(error.errno or 0),
-                    log.lines(),
-                ) from None
+        def remove() -> None:
+            with self._sysfs.open(MDEV_DEVICES, uuid) as directory:
+                directory.write("remove", b"1")
+
+        path = self._sysfs.path(MDEV_DEVICES, uuid)
+        self._tell_kernel(f"cannot remove it through {path}/remove", remove, _REMOVE_HINTS.get)
 
     def _wait_until_gone(self, uuid: str) -> None:
         self._wait_until(
@@ -330,13 +308,7 @@ class MdevTransaction(DeviceTransaction):
     def _check_not_taken(self, device: MediatedDevice, recovering: bool) -> None:
         """Raises ``InUse`` where a process holds the device, and ``Problem`` where one may that is not of this call."""
         holder = self._scan_holders().of(nodes(device.iommu_group, device.character_devices()))
-        if holder is None:
-            return
-        if holder["pid"] is not None:
-            raise InUse(device.path, held(holder))
-        # What this call made itself is free unless a holder is known.
-        if recovering:
-            raise Problem(device.path, held(holder))
+        check_not_held(device.path, holder, ours=not recovering)
 
     def _begin(self, action: Action, step: str) -> None:
         self._device = action.wanted.uuid

@@ -5,7 +5,7 @@
 # Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 # Do not use this from other collections or standalone plugins/modules!
 
-"""Questions to the kernel over generic netlink.
+"""Questions and orders to the kernel over generic netlink.
 
 Messages are those of include/uapi/linux/netlink.h and genetlink.h: headers and attributes in the machine's byte order,
 each padded to 4 bytes. Every failure is the kernel's own ``OSError``.
@@ -33,6 +33,7 @@ _ERROR_NUMBER = struct.Struct("=i")
 _ERROR = 2
 _DONE = 3
 _REQUEST = 0x1
+_ACKNOWLEDGE = 0x4
 _DUMP = 0x300
 # The number of an attribute shares its field with two flags.
 _NUMBER = 0x3FFF
@@ -79,10 +80,14 @@ class Family:
         """All answers to ``command``, of which there may be none."""
         return self._call(self._id, self._version, command, _DUMP, {})
 
+    def change(self, command: int, attributes: Attributes) -> None:
+        """Has ``command`` done, which answers with nothing."""
+        self._call(self._id, self._version, command, _ACKNOWLEDGE, attributes)
+
     def _call(
         self, family: int, version: int, command: int, flags: int, attributes: Attributes
     ) -> list[Attributes]:
-        body = _GENERIC_HEADER.pack(command, version, 0) + _encoded(attributes)
+        body = _GENERIC_HEADER.pack(command, version, 0) + encoded(attributes)
         length = _HEADER.size + len(body)
         self._socket.send(_HEADER.pack(length, family, _REQUEST | flags, 0, 0) + body)
         answers: list[Attributes] = []
@@ -94,7 +99,7 @@ class Family:
                     if negative < 0:
                         raise OSError(-negative, os.strerror(-negative))
                     return answers
-                answers.append(_decoded(body[_GENERIC_HEADER.size :]))
+                answers.append(decoded(body[_GENERIC_HEADER.size :]))
             if not flags & _DUMP:
                 return answers
 
@@ -109,15 +114,8 @@ def text(value: bytes) -> str:
     return value.split(b"\0", 1)[0].decode("utf-8", "replace")
 
 
-def _messages(data: bytes) -> t.Iterator[tuple[int, bytes]]:
-    """Kind and body of each message in ``data``."""
-    while len(data) >= _HEADER.size:
-        length, kind = _HEADER.unpack_from(data)[:2]
-        yield kind, data[_HEADER.size : length]
-        data = data[_padded(length) :]
-
-
-def _encoded(attributes: Attributes) -> bytes:
+def encoded(attributes: Attributes) -> bytes:
+    """Attributes as they are in a message, or in another attribute."""
     encoded = b""
     for kind, value in attributes.items():
         length = _ATTRIBUTE.size + len(value)
@@ -125,13 +123,22 @@ def _encoded(attributes: Attributes) -> bytes:
     return encoded
 
 
-def _decoded(data: bytes) -> Attributes:
+def decoded(data: bytes) -> Attributes:
+    """The attributes in a message, or in another attribute."""
     attributes = {}
     while len(data) >= _ATTRIBUTE.size:
         length, kind = _ATTRIBUTE.unpack_from(data)
         attributes[kind & _NUMBER] = data[_ATTRIBUTE.size : length]
         data = data[_padded(length) :]
     return attributes
+
+
+def _messages(data: bytes) -> t.Iterator[tuple[int, bytes]]:
+    """Kind and body of each message in ``data``."""
+    while len(data) >= _HEADER.size:
+        length, kind = _HEADER.unpack_from(data)[:2]
+        yield kind, data[_HEADER.size : length]
+        data = data[_padded(length) :]
 
 
 def _padded(length: int) -> int:

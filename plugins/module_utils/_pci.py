@@ -16,6 +16,17 @@ import contextlib
 import re
 
 from ansible_collections.vfio.migration.plugins.module_utils import _binding
+from ansible_collections.vfio.migration.plugins.module_utils._action import (
+    ABSENT,
+    CONFIGURED,
+    PRESENT,
+    UNCHANGED,
+    Action,
+    Plan,
+    attribute_list,
+    attribute_pairs,
+    check_distinct,
+)
 from ansible_collections.vfio.migration.plugins.module_utils._attributes import (
     Write,
     resolved,
@@ -32,26 +43,22 @@ from ansible_collections.vfio.migration.plugins.module_utils._device import (
     read_descriptor,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._failure import Failure
-from ansible_collections.vfio.migration.plugins.module_utils._uses import use
+from ansible_collections.vfio.migration.plugins.module_utils._uses import use, why_not_assignable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # pragma: no cover
     import typing as t
 
+    from ansible_collections.vfio.migration.plugins.module_utils._devlink import Devlink, Port
     from ansible_collections.vfio.migration.plugins.module_utils._holders import Holders
     from ansible_collections.vfio.migration.plugins.module_utils._records import Record, Records
     from ansible_collections.vfio.migration.plugins.module_utils._sysfs import Sysfs
 
     _Pairs: t.TypeAlias = "t.Sequence[tuple[str, str]]"
 
-PRESENT = "present"
-ABSENT = "absent"
-
 BOUND = "bound"
-CONFIGURED = "configured"
 RESIZED = "resized"
 RESTORED = "restored"
-UNCHANGED = "unchanged"
 
 _ADDRESS = re.compile(r"[0-9a-f]{4,8}:[0-9a-f]{2}:[01][0-9a-f]\.[0-7]\Z")
 _DRIVER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}\Z")
@@ -66,17 +73,19 @@ class WantedFunction:
 
 
 class WantedDevice:
-    """A device as the user wants it; ``driver`` is ``None`` where it is to keep its own."""
+    """A device as the user wants it; ``driver`` and ``migratable`` are ``None`` where it is to keep its own."""
 
     def __init__(
         self,
         address: str,
         driver: str | None,
+        migratable: bool | None,
         attributes: _Pairs,
         accept: list[dict[str, str]] | None,
     ) -> None:
         self.address = address
         self.driver = driver
+        self.migratable = migratable
         self.attributes = attributes
         self.accept = accept
 
@@ -97,55 +106,55 @@ class Wanted:
         self.force = force
 
 
-class FunctionAction:
+class FunctionAction(Action):
     """What is to be done for one physical function: from ``before`` virtual functions to ``after``.
 
     ``addresses`` are those of its virtual functions afterwards.
     """
 
     def __init__(self, address: str, before: int, after: int, addresses: list[str]) -> None:
-        self.address = address
+        super().__init__(address, UNCHANGED if before == after else RESIZED)
         self.before = before
         self.after = after
         self.addresses = addresses
 
-    @property
-    def changes(self) -> bool:
-        return self.before != self.after
+    def predicted(self) -> dict[str, t.Any]:
+        return self.result()
+
+    def sides(self) -> tuple[dict[str, t.Any], dict[str, t.Any]]:
+        return {"sriov_numvfs": self.before}, {"sriov_numvfs": self.after}
 
     def result(self) -> dict[str, t.Any]:
         """What the module returns of the function."""
         return {
-            "address": self.address,
-            "action": RESIZED if self.changes else UNCHANGED,
+            "address": self.name,
+            "action": self.action,
             "sriov_numvfs": self.after,
             "virtual_functions": self.addresses,
         }
 
 
-class DeviceAction:
+class DeviceAction(Action):
     """What is to be done for one device.
 
-    ``before`` and ``after`` are ``{driver, driver_override, attributes}``, or ``None`` where there is no device. ``own`` is
-    its descriptor's ``self`` before.
+    ``before`` and ``after`` are ``{driver, driver_override, attributes}``, with ``migratable`` if that is asked for, or
+    ``None`` where there is no device. ``own`` is its descriptor's ``self`` before.
     """
 
     def __init__(self, wanted: WantedDevice, action: str) -> None:
+        super().__init__(wanted.address, action)
         self.wanted = wanted
-        self.action = action
         self.before: dict[str, t.Any] | None = None
         self.after: dict[str, t.Any] | None = None
         self.own: dict[str, str] | None = None
 
-    @property
-    def changes(self) -> bool:
-        return self.action != UNCHANGED
-
     def predicted(self) -> dict[str, t.Any]:
-        """The device as it will be: the result in check mode."""
         after = self.after or {"driver": None, "attributes": []}
         own = None if self.changes else self.own
         return self.result(after["driver"], after["attributes"], own)
+
+    def sides(self) -> tuple[dict[str, t.Any], dict[str, t.Any]]:
+        return self.before or {}, self.after or {}
 
     def result(
         self,
@@ -163,39 +172,6 @@ class DeviceAction:
         }
 
 
-class Plan:
-    """What is to be done on one host."""
-
-    def __init__(self, functions: list[FunctionAction], devices: list[DeviceAction]) -> None:
-        self.functions = functions
-        self.devices = devices
-
-    @property
-    def changes(self) -> bool:
-        actions: list[t.Any] = [*self.functions, *self.devices]
-        return any(action.changes for action in actions)
-
-    def predicted(self) -> dict[str, t.Any]:
-        """What the module returns in check mode."""
-        return {
-            "functions": [action.result() for action in self.functions],
-            "devices": [action.predicted() for action in self.devices],
-        }
-
-    def diff(self) -> dict[str, dict[str, t.Any]]:
-        """``before`` and ``after`` of what changes, by address; empty where there is nothing."""
-        sides: dict[str, dict[str, t.Any]] = {"before": {}, "after": {}}
-        for function in self.functions:
-            if function.changes:
-                sides["before"][function.address] = {"sriov_numvfs": function.before}
-                sides["after"][function.address] = {"sriov_numvfs": function.after}
-        for device in self.devices:
-            if device.changes:
-                for side, state in (("before", device.before), ("after", device.after)):
-                    sides[side].setdefault(device.wanted.address, {}).update(state or {})
-        return sides
-
-
 # --- what is wanted --------------------------------------------------------------------------------------------------
 
 
@@ -206,15 +182,9 @@ def validate(params: t.Mapping[str, t.Any]) -> Wanted:
         WantedFunction(_address(each), _number(each, state)) for each in params["functions"]
     ]
     devices = [_device(each) for each in params["devices"]]
-    _check_distinct("functions", [each.address for each in functions])
-    _check_distinct("devices", [each.address for each in devices])
+    check_distinct([each.address for each in functions], "functions")
+    check_distinct([each.address for each in devices])
     return Wanted(functions, devices, state, params["force"])
-
-
-def _check_distinct(option: str, addresses: list[str]) -> None:
-    for address in addresses:
-        if addresses.count(address) > 1:
-            raise Failure("validate", f"it is in the list of {option} twice", address)
 
 
 def _address(item: t.Mapping[str, t.Any]) -> str:
@@ -241,7 +211,7 @@ def _device(item: t.Mapping[str, t.Any]) -> WantedDevice:
     if driver is not None and not _DRIVER.match(driver):
         raise Failure("validate", f"{shown(driver)} is not the name of a driver", address)
     attributes, accept = validated(item, address)
-    return WantedDevice(address, driver, attributes, accept)
+    return WantedDevice(address, driver, item["migratable"], attributes, accept)
 
 
 # --- what there is, and what is to be done ---------------------------------------------------------------------------
@@ -257,12 +227,14 @@ class Planner:
         is_free_disk: t.Callable[[str], bool],
         can_load: t.Callable[[str], bool],
         records: Records,
+        devlink: Devlink,
     ) -> None:
         self._sysfs = sysfs
         self._scan_holders = scan_holders
         self._is_free_disk = is_free_disk
         self._can_load = can_load
         self._records = records
+        self._devlink = devlink
 
     def locks(self, wanted: Wanted) -> set[str]:
         """The names of what a plan is about."""
@@ -288,6 +260,7 @@ class Planner:
                     gone.update(self._removable(wanted, device, holders))
                     made.update(action.addresses)
                 functions.append(action)
+        leaving = gone.union(each.address for each in wanted.devices)
         devices = []
         for each in wanted.devices:
             if wanted.state == ABSENT and each.address in gone:
@@ -297,8 +270,8 @@ class Planner:
             elif each.address in gone:
                 raise Failure("inspect", "it would be none of so few functions", each.address)
             else:
-                devices.append(self._existing(each, wanted.state, holders))
-        return Plan(functions, devices)
+                devices.append(self._existing(each, wanted.state, holders, leaving))
+        return Plan(wanted.state, functions=functions, devices=devices)
 
     # Physical functions.
 
@@ -349,52 +322,67 @@ class Planner:
             )
         self._check_driver(wanted.address, wanted.driver)
         action = DeviceAction(wanted, BOUND)
-        action.after = _state(Binding(wanted.driver, wanted.driver), wanted.attributes)
+        binding = Binding(wanted.driver, wanted.driver)
+        action.after = _state(binding, wanted.attributes, wanted.migratable)
         return action
 
     def _going(self, wanted: WantedDevice) -> DeviceAction:
         """A virtual function that goes, or is made anew as it was, with the number of them."""
         with _inspected(self._sysfs, wanted.address) as device:
             action = DeviceAction(wanted, RESTORED)
-            action.before = _state(Binding.of(device), _pairs(device.attributes()[0]))
+            action.before = _state(Binding.of(device), attribute_pairs(device.attributes()[0]))
             return action
 
-    def _existing(self, wanted: WantedDevice, state: str, holders: Holders) -> DeviceAction:
+    def _existing(
+        self, wanted: WantedDevice, state: str, holders: Holders, leaving: t.Container[str]
+    ) -> DeviceAction:
         if state == ABSENT and not self._sysfs.exists(PCI_DEVICES, wanted.address):
             return DeviceAction(wanted, UNCHANGED)
         with _inspected(self._sysfs, wanted.address) as device:
             if state == ABSENT:
                 action = self._given_back(wanted, device)
+                reason = None
             else:
                 action = self._wanted(wanted, device)
+                reason = why_not_assignable(device, leaving)
             if action.changes:
-                reason = use(self._sysfs, device, holders, self._is_free_disk)
-                if reason is not None:
-                    raise Failure("inspect", reason, device.id)
+                reason = use(self._sysfs, device, holders, self._is_free_disk) or reason
+            if reason is not None:
+                raise Failure("inspect", reason, device.id)
             return action
 
     def _wanted(self, wanted: WantedDevice, device: PciDevice) -> DeviceAction:
         binding = Binding.of(device)
         descriptor, current, problems = read_descriptor(device)
-        before = _state(binding, _pairs(current))
+        migratable = self._migratable(wanted)
         if wanted.driver not in (None, binding.driver):
             self._check_driver(device.id, wanted.driver)
             self._check_alone(device)
             action = DeviceAction(wanted, BOUND)
-            action.after = _state(Binding(wanted.driver, wanted.driver), wanted.attributes)
+            new = Binding(wanted.driver, wanted.driver)
+            action.after = _state(new, wanted.attributes, wanted.migratable)
+        elif migratable != wanted.migratable:
+            action = DeviceAction(wanted, BOUND)
+            action.after = _state(binding, wanted.attributes, wanted.migratable)
         else:
             if not device.is_assignable:
                 raise Failure("inspect", _not_assignable(binding.driver), device.id)
             needed = writes_in_turn(device, wanted.attributes)
             action = DeviceAction(wanted, CONFIGURED if needed else UNCHANGED)
-            attributes = dict(_pairs(current))
+            attributes = dict(attribute_pairs(current))
             attributes.update((write.name, write.value) for write in needed)
-            action.after = _state(binding, attributes.items())
+            action.after = _state(binding, attributes.items(), wanted.migratable)
             action.own = descriptor["self"] if descriptor else None
             if not needed:
                 verify(device.id, wanted.accept, descriptor, problems)
-        action.before = before
+        action.before = _state(binding, attribute_pairs(current), migratable)
         return action
+
+    def _migratable(self, wanted: WantedDevice) -> bool | None:
+        """Whether a device may be migrated now as devlink has it; ``None`` where that is not asked for."""
+        if wanted.migratable is None:
+            return None
+        return migratable_port(self._devlink, wanted.address).migratable
 
     def _given_back(self, wanted: WantedDevice, device: PciDevice) -> DeviceAction:
         binding = Binding.of(device)
@@ -402,15 +390,19 @@ class Planner:
         former = former_binding(record, binding)
         values = former_attributes(record, device)
         descriptor, current, _problems = read_descriptor(device)
-        changes = vars(former) != vars(binding) or bool(writes(device, values))
+        migratable = to_switch(self._devlink, device.id, (record or {}).get("migratable"))
+        changes = (
+            vars(former) != vars(binding) or bool(writes(device, values)) or migratable is not None
+        )
         action = DeviceAction(wanted, RESTORED if changes else UNCHANGED)
-        action.before = _state(binding, _pairs(current))
+        action.before = _state(binding, attribute_pairs(current))
         action.own = descriptor["self"] if descriptor else None
+        attributes: _Pairs = ()
         if former.driver == binding.driver:
-            action.after = _state(former, dict(_pairs(current), **dict(values)).items())
+            attributes = list(dict(attribute_pairs(current), **dict(values)).items())
         else:
             self._check_driver(device.id, former.driver)
-            action.after = _state(former, ())
+        action.after = _state(former, attributes, migratable)
         return action
 
     def _check_driver(self, address: str, driver: str | None) -> None:
@@ -482,6 +474,25 @@ def former_binding(record: Record | None, current: Binding) -> Binding:
     return Binding(record["driver"], record["driver_override"])
 
 
+def to_switch(devlink: Devlink, address: str, migratable: bool | None) -> bool | None:
+    """What a device must be made to be ``migratable`` or not; ``None`` where it is so, or may be as it likes."""
+    if migratable is None or migratable_port(devlink, address).migratable == migratable:
+        return None
+    return migratable
+
+
+def migratable_port(devlink: Devlink, address: str) -> Port:
+    """The port through which a virtual function is made migratable; raises ``Problem`` where there is none."""
+    port = devlink.port(address)
+    if port is None or port.migratable is None:
+        raise Problem(
+            address,
+            "devlink shows no port of it that could be migratable; that takes a card that knows it, Linux 6.2 and the"
+            " mode switchdev",
+        )
+    return port
+
+
 def former_attributes(record: Record | None, device: PciDevice) -> list[tuple[str, str]]:
     """The values of a device's attributes before they were changed; those that its driver has no longer are left out."""
     files = device.attribute_files()
@@ -508,13 +519,14 @@ def _not_assignable(driver: str | None) -> str:
     return f"it is {bound}; name one in 'driver'"
 
 
-def _pairs(attributes: t.Iterable[t.Mapping[str, str]]) -> list[tuple[str, str]]:
-    return [(each["name"], each["value"]) for each in attributes]
-
-
-def _state(binding: Binding, attributes: t.Iterable[tuple[str, str]]) -> dict[str, t.Any]:
-    return {
+def _state(
+    binding: Binding,
+    attributes: t.Iterable[tuple[str, str]],
+    migratable: bool | None = None,
+) -> dict[str, t.Any]:
+    state = {
         "driver": binding.driver,
         "driver_override": binding.override,
-        "attributes": [{"name": name, "value": value} for name, value in attributes],
+        "attributes": attribute_list(attributes),
     }
+    return state if migratable is None else {**state, "migratable": migratable}

@@ -14,6 +14,11 @@ import functools
 import stat
 
 from ansible_collections.vfio.migration.plugins.module_utils import _binding, _vendors
+from ansible_collections.vfio.migration.plugins.module_utils._action import (
+    ABSENT,
+    PRESENT,
+    attribute_pairs,
+)
 from ansible_collections.vfio.migration.plugins.module_utils._attributes import verify
 from ansible_collections.vfio.migration.plugins.module_utils._binding import PCI_DRIVERS, Binding
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor import shown
@@ -27,37 +32,34 @@ from ansible_collections.vfio.migration.plugins.module_utils._device_transaction
     data,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._journal import Change
-from ansible_collections.vfio.migration.plugins.module_utils._kernel_log import KernelLog
 from ansible_collections.vfio.migration.plugins.module_utils._pci import (
-    ABSENT,
     former_attributes,
     former_binding,
     lock_name,
+    migratable_port,
     to_remember,
+    to_switch,
     writes_in_turn,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._transaction import InUse
-from ansible_collections.vfio.migration.plugins.module_utils._uses import use
+from ansible_collections.vfio.migration.plugins.module_utils._uses import use, why_not_assignable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # pragma: no cover
     import typing as t
 
+    from ansible_collections.vfio.migration.plugins.module_utils._action import Plan
     from ansible_collections.vfio.migration.plugins.module_utils._attributes import Write
+    from ansible_collections.vfio.migration.plugins.module_utils._devlink import Devlink
     from ansible_collections.vfio.migration.plugins.module_utils._holders import Holders
     from ansible_collections.vfio.migration.plugins.module_utils._journal import Journal
     from ansible_collections.vfio.migration.plugins.module_utils._pci import (
         DeviceAction,
         FunctionAction,
-        Plan,
-        Planner,
-        Wanted,
+        WantedDevice,
     )
     from ansible_collections.vfio.migration.plugins.module_utils._records import Record, Records
     from ansible_collections.vfio.migration.plugins.module_utils._sysfs import Sysfs
-
-# What a table of choices may have.
-_MAX_CHOICES = 65536
 
 # Verbs of what undoes a change.
 _BIND = "bind"
@@ -71,6 +73,11 @@ _BIND_HINTS = {
     errno.ENODEV: "the driver does not know such devices, or the device went away",
     errno.ENOENT: "the driver went away",
     errno.EPERM: "the driver or the kernel's lockdown forbids it",
+}
+_MIGRATABLE_HINTS = {
+    errno.EBUSY: "a driver has the device, or is about to",
+    errno.EOPNOTSUPP: "the card or its firmware cannot migrate its functions, or not with another feature that is on",
+    errno.EPERM: "run as root, in the host's own network namespace",
 }
 _RESIZE_HINTS = {
     errno.EBUSY: "the driver has functions in use that are not known here",
@@ -94,6 +101,7 @@ class PciTransaction(DeviceTransaction):
         is_free_disk: t.Callable[[str], bool],
         load: t.Callable[[str], None],
         records: Records,
+        devlink: Devlink,
         journal: Journal,
         timeout: float,
         interrupted: t.Callable[[], str | None],
@@ -102,37 +110,33 @@ class PciTransaction(DeviceTransaction):
         self._is_free_disk = is_free_disk
         self._load = load
         self._records = records
+        self._devlink = devlink
 
-    def run(self, planner: Planner, wanted: Wanted) -> tuple[Plan, dict[str, t.Any]]:
-        """Plans and does what there is to do, while no other call is at work on the devices; the plan and its results."""
-        self.lock(lambda: planner.locks(wanted))
-        return self._carry_out(functools.partial(self._plan_and_apply, planner, wanted))
-
-    def _plan_and_apply(self, planner: Planner, wanted: Wanted) -> tuple[Plan, dict[str, t.Any]]:
-        plan = planner.plan(wanted)
-        apply = self._give_back if wanted.state == ABSENT else self._apply
-        functions = [self._resize(action, wanted.state) for action in plan.functions]
-        return plan, {
-            "functions": functions,
-            "devices": [apply(action) for action in plan.devices],
-        }
+    def _apply_plan(self, plan: Plan) -> dict[str, t.Any]:
+        apply = self._give_back if plan.state == ABSENT else self._apply
+        functions = [self._resize(action, plan.state) for action in plan.lists["functions"]]
+        devices = [apply(action) for action in plan.lists["devices"]]
+        if plan.state == PRESENT:
+            for action in plan.lists["devices"]:
+                self._check_assignable(action)
+        return {"functions": functions, "devices": devices}
 
     # Physical functions.
 
     def _resize(self, action: FunctionAction, state: str) -> dict[str, t.Any]:
         if not action.changes:
             return action.result()
-        self._device = action.address
+        self._device = action.name
         self._enter("resize")
-        with self._open(action.address) as device:
+        with self._open(action.name) as device:
             undo = [_RESIZE, action.before, self._states(device)]
             if state == ABSENT:
                 self._forget(device, "sriov_numvfs")
             else:
                 self._remember(device, {"sriov_numvfs": action.before})
-        change = Change(action.address, action.address, f"sriov_numvfs={action.after}", undo)
-        self._do(change, functools.partial(self._set_number, action.address, action.after))
-        with self._open(action.address) as device:
+        change = Change(action.name, action.name, f"sriov_numvfs={action.after}", undo)
+        self._do(change, functools.partial(self._set_number, action.name, action.after))
+        with self._open(action.name) as device:
             action.addresses = _binding.functions(device)
         return action.result()
 
@@ -143,12 +147,14 @@ class PciTransaction(DeviceTransaction):
             with self._open(address) as function:
                 self._check_unused(function)
                 binding = Binding.of(function)
+                port = self._devlink.port(address)
                 states.append(
                     {
                         "address": address,
                         "inode": function.inode,
                         "driver": binding.driver,
                         "override": binding.override,
+                        "migratable": port and port.migratable,
                         "attributes": function.attributes()[0],
                         "record": self._records.of(function),
                     }
@@ -164,7 +170,7 @@ class PciTransaction(DeviceTransaction):
             self._tell_kernel(
                 f"cannot write {value} to {path}",
                 functools.partial(_binding.set_number_of_functions, self._sysfs, address, value),
-                _RESIZE_HINTS,
+                _RESIZE_HINTS.get,
             )
         self._wait_until(functools.partial(self._missing_functions, address, number))
 
@@ -185,8 +191,7 @@ class PciTransaction(DeviceTransaction):
             with self._open(wanted.address) as device:
                 self._check_unused(device)
                 bound = Binding.of(device)
-            if wanted.driver not in (None, bound.driver):
-                self._rebind(wanted.address, bound, wanted.driver)
+            self._rebind(wanted, bound)
             self._configure(wanted.address, wanted.attributes)
         with self._open(wanted.address) as device:
             self._check_written(device, wanted.attributes)
@@ -196,11 +201,20 @@ class PciTransaction(DeviceTransaction):
             own = descriptor["self"] if descriptor else None
             return action.result(device.link("driver"), attributes, own)
 
-    def _rebind(self, address: str, former: Binding, driver: str | None) -> None:
-        with self._open(address) as device:
-            self._remember(device, {"driver": former.driver, "driver_override": former.override})
-        self._bind(address, Binding(driver, driver))
-        self._wait_until(functools.partial(self._unassignable, address))
+    def _rebind(self, wanted: WantedDevice, former: Binding) -> None:
+        address, binding = wanted.address, former
+        noted: Record = {}
+        if wanted.driver not in (None, former.driver):
+            binding = Binding(wanted.driver, wanted.driver)
+            noted.update(driver=former.driver, driver_override=former.override)
+        migratable = to_switch(self._devlink, address, wanted.migratable)
+        if migratable is not None:
+            noted.update(migratable=not migratable)
+        if noted:
+            with self._open(address) as device:
+                self._remember(device, noted)
+            self._bind(address, binding, migratable)
+            self._wait_until(functools.partial(self._unassignable, address))
 
     def _unassignable(self, address: str) -> str | None:
         with self._open(address) as device:
@@ -244,7 +258,7 @@ class PciTransaction(DeviceTransaction):
 
     def _check_choice(self, device: PciDevice, name: str, value: str) -> None:
         """Checks a value right before it is written: what others took of what they share is not to be had any more."""
-        choices = _vendors.choices(device.text(name, _MAX_CHOICES))
+        choices = _vendors.choices(device.text(name, _vendors.MAX_CHOICES))
         if value not in choices:
             listed = ", ".join(choices) or "nothing"
             raise self._failure(f"{device.directory.path(name)} has {listed}, not {shown(value)}")
@@ -262,26 +276,33 @@ class PciTransaction(DeviceTransaction):
                 former_values = former_attributes(record, device)
                 self._write_in_turn(device, writes_in_turn(device, former_values))
                 former = former_binding(record, Binding.of(device))
+                migratable = to_switch(self._devlink, address, (record or {}).get("migratable"))
         if action.changes:
-            self._bind(address, former)
+            self._bind(address, former, migratable)
         with self._open(address) as device:
-            self._forget(device, "driver", "driver_override", "attributes")
+            self._forget(device, "driver", "driver_override", "migratable", "attributes")
             descriptor, attributes, _problems = read_descriptor(device)
             own = descriptor["self"] if descriptor else None
             return action.result(device.link("driver"), attributes, own)
 
-    def _bind(self, address: str, binding: Binding) -> None:
+    def _bind(self, address: str, binding: Binding, migratable: bool | None) -> None:
         with self._open(address) as device:
             current = Binding.of(device)
         change = Change(
             lock_name(self._sysfs, address),
             address,
             f"driver={binding.driver or ''}",
-            [_BIND, current.driver, current.override],
+            [
+                _BIND,
+                current.driver,
+                current.override,
+                None if migratable is None else not migratable,
+            ],
         )
-        self._do(change, functools.partial(self._set_binding, address, binding))
+        self._do(change, functools.partial(self._set_binding, address, binding, migratable))
 
-    def _set_binding(self, address: str, binding: Binding) -> None:
+    def _set_binding(self, address: str, binding: Binding, migratable: bool | None = None) -> None:
+        """Binds a device to its driver, and before that makes it ``migratable`` or not unless that is ``None``."""
         if binding.driver and not self._sysfs.exists(PCI_DRIVERS, binding.driver):
             self._load(binding.driver)
         with self._open(address) as device:
@@ -294,16 +315,24 @@ class PciTransaction(DeviceTransaction):
         # Only now, as no other driver can take it any more.
         with self._open(address) as device:
             current = device.link("driver")
-        if current not in (None, binding.driver):
+        if current is not None and (current != binding.driver or migratable is not None):
             self._tell_kernel(
                 f"cannot take it from the driver {current}",
                 functools.partial(_binding.unbind, self._sysfs, address),
+            )
+            current = None
+        if migratable is not None:
+            port = migratable_port(self._devlink, address)
+            self._tell_kernel(
+                f"cannot set migratable of its port {port.name} to {'enable' if migratable else 'disable'}",
+                functools.partial(self._devlink.set_migratable, port, migratable),
+                _MIGRATABLE_HINTS.get,
             )
         if binding.driver not in (None, current):
             self._tell_kernel(
                 f"cannot bind it to the driver {binding.driver}",
                 functools.partial(_binding.bind, self._sysfs, address, binding.driver),
-                _BIND_HINTS,
+                _BIND_HINTS.get,
             )
         self._wait_until(functools.partial(self._unbound, address, binding.driver))
 
@@ -342,24 +371,19 @@ class PciTransaction(DeviceTransaction):
     def _open(self, address: str) -> PciDevice:
         return PciDevice(self._sysfs, address)
 
+    def _check_assignable(self, action: DeviceAction) -> None:
+        self._device = action.name
+        self._enter("verify")
+        with self._open(action.name) as device:
+            reason = why_not_assignable(device)
+        if reason is not None:
+            raise self._failure(reason)
+
     def _check_unused(self, device: PciDevice) -> None:
         """Checks once more, right before it counts, that nothing uses the device."""
         reason = use(self._sysfs, device, self._scan_holders(), self._is_free_disk)
         if reason is not None:
             raise InUse(device.path, reason)
-
-    def _tell_kernel(
-        self,
-        problem: str,
-        act: t.Callable[[], None],
-        hints: t.Mapping[int, str] | None = None,
-    ) -> None:
-        with KernelLog(self._sysfs.live) as log:
-            try:
-                act()
-            except OSError as error:
-                hint = (hints or {}).get(error.errno or 0)
-                raise self._failure(problem, error, hint, log.lines()) from None
 
     # Undoing.
 
@@ -376,10 +400,16 @@ class PciTransaction(DeviceTransaction):
             self._check_unused(device)
             if verb == _WRITE:
                 return _restore_attributes(device, *arguments)
-            binding = Binding(*arguments)
-            if vars(Binding.of(device)) == vars(binding):
-                return False
-        self._set_binding(change.device, binding)
+            return self._restore_binding(device, *arguments)
+
+    def _restore_binding(
+        self, device: PciDevice, driver: str | None, override: str | None, migratable: bool | None
+    ) -> bool:
+        binding = Binding(driver, override)
+        migratable = to_switch(self._devlink, device.id, migratable)
+        if migratable is None and vars(Binding.of(device)) == vars(binding):
+            return False
+        self._set_binding(device.id, binding, migratable)
         return True
 
     def _restore_functions(
@@ -391,11 +421,12 @@ class PciTransaction(DeviceTransaction):
         self._set_number(device.id, 0)
         self._set_number(device.id, number)
         for state in states:
-            self._set_binding(state["address"], Binding(state["driver"], state["override"]))
+            migratable = to_switch(self._devlink, state["address"], state["migratable"])
+            binding = Binding(state["driver"], state["override"])
+            self._set_binding(state["address"], binding, migratable)
             with self._open(state["address"]) as function:
                 self._records.write(function, state["record"])
-                values = ((each["name"], each["value"]) for each in state["attributes"])
-                _restore_attributes(function, list(values))
+                _restore_attributes(function, attribute_pairs(state["attributes"]))
         return True
 
 

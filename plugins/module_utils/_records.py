@@ -7,7 +7,7 @@
 
 """What PCI devices were before they were changed, kept on the host until they are given back.
 
-A record is ``{driver, driver_override, attributes, sriov_numvfs}``, each only where it was changed: ``attributes``
+A record is ``{driver, driver_override, migratable, attributes, sriov_numvfs}``, each only where it was changed: ``attributes``
 are ``[name, value]`` pairs. Records lie below ``/run``, as what they are about does not outlast a reboot either.
 """
 

@@ -13,19 +13,31 @@ is killed is in its journal, and the next call undoes it.
 
 from __future__ import annotations
 
+import functools
 import time
 
 from ansible_collections.vfio.migration.plugins.module_utils._device import Problem
-from ansible_collections.vfio.migration.plugins.module_utils._failure import Failure
+from ansible_collections.vfio.migration.plugins.module_utils._failure import Failure, held
 from ansible_collections.vfio.migration.plugins.module_utils._sysfs import words
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # pragma: no cover
     import typing as t
 
+    from ansible_collections.vfio.migration.plugins.module_utils._action import Plan
     from ansible_collections.vfio.migration.plugins.module_utils._journal import Change, Journal
 
     _Result = t.TypeVar("_Result")
+
+    class Planner(t.Protocol):
+        """What compares what is wanted with what there is."""
+
+        def locks(self, *wanted: t.Any) -> t.Iterable[str]:
+            """The names of the locks that a plan needs, as far as can be told before it is made."""
+
+        def plan(self, *wanted: t.Any) -> Plan:
+            """What is to be done; raises ``Failure`` where it cannot be done."""
+
 
 _POLL_SECONDS = 0.05
 
@@ -38,10 +50,21 @@ class InUse(Problem):
     """A device must not be touched, as a process is known to hold it."""
 
 
+def check_not_held(path: str, holder: t.Mapping[str, t.Any] | None, ours: bool) -> None:
+    """Raises ``InUse`` where a process holds the device at ``path``, and ``Problem`` where that cannot be told.
+
+    What is ``ours``, as this call has made it, is free unless a holder is known.
+    """
+    if holder is not None and holder["pid"] is not None:
+        raise InUse(path, held(holder))
+    if holder is not None and not ours:
+        raise Problem(path, held(holder))
+
+
 class Transaction:
     """One call's changes; ``interrupted`` gives the name of a signal that asks to stop, or ``None``.
 
-    A subclass says how changes are undone. ``recovered`` are the changes of killed calls that this one undid, ``warnings``
+    A subclass says how a plan is carried out, and how changes are undone. ``recovered`` are the changes of killed calls that this one undid, ``warnings``
     are for the user.
     """
 
@@ -61,7 +84,23 @@ class Transaction:
         self._device: str | None = None
         self._step = ""
 
-    def lock(self, find_names: t.Callable[[], t.Iterable[str]]) -> None:
+    def run(self, planner: Planner, *wanted: t.Any) -> tuple[Plan, dict[str, t.Any]]:
+        """Plans and does what there is to do for what is ``wanted``, while no other call is at work on it.
+
+        Returns the plan and what the module returns of each device.
+        """
+        self._lock(functools.partial(planner.locks, *wanted))
+        return self._carry_out(functools.partial(self._plan_and_apply, planner, *wanted))
+
+    def _plan_and_apply(self, planner: Planner, *wanted: t.Any) -> tuple[Plan, dict[str, t.Any]]:
+        plan = planner.plan(*wanted)
+        return plan, self._apply_plan(plan)
+
+    def _apply_plan(self, plan: Plan) -> dict[str, t.Any]:
+        """Does what is planned; what the module returns of each device."""
+        raise NotImplementedError
+
+    def _lock(self, find_names: t.Callable[[], t.Iterable[str]]) -> None:
         """Takes the locks that ``find_names`` names, when what killed calls left is undone; raises ``Failure``."""
         self._step = "lock"
         deadline = time.monotonic() + self._timeout

@@ -5,7 +5,7 @@
 # Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 # Do not use this from other collections or standalone plugins/modules!
 
-"""Who uses a PCI device: a process through VFIO, or the host itself."""
+"""Who uses a PCI device, or keeps it from guests: a process through VFIO, or the host itself."""
 
 from __future__ import annotations
 
@@ -52,6 +52,21 @@ def use(
         if not is_free_disk(name):
             return f"the host uses its disk {name}, or that cannot be told; release that first"
     return None
+
+
+def why_not_assignable(device: PciDevice, leaving: t.Container[str] = ()) -> str | None:
+    """Why no guest can have a device, once the host has let go of those ``leaving``; ``None`` where one can."""
+    others = [
+        f"{address} with driver {driver}"
+        for address, driver in device.host_drivers().items()
+        if address not in leaving
+    ]
+    if not others:
+        return None
+    return (
+        f"no guest can have it, as the host itself has others of its IOMMU group {device.iommu_group}:"
+        f" {', '.join(others)}; bind them to VFIO drivers too, or to none"
+    )
 
 
 def is_free_disk(name: str) -> bool:

@@ -20,9 +20,11 @@ from ansible_collections.vfio.migration.plugins.module_utils._device import Prob
 from ansible_collections.vfio.migration.plugins.module_utils._netlink import Family, number, text
 from ansible_collections.vfio.migration.plugins.module_utils._vendors import UNKNOWN
 from ansible_collections.vfio.migration.plugins.module_utils._virtio import (
+    DEVICE_API,
+    SOFTWARE_VERSION,
     class_name,
     class_names,
-    feature_names,
+    feature_attributes,
 )
 
 TYPE_CHECKING = False
@@ -76,12 +78,6 @@ _BLOCK_CONFIGURATION = {
     34: "max_write_zeroes_seg",
 }
 _NODE = "vhost-vdpa-"
-
-# What a virtio device is, its class, features and configuration tell; there is no version beside them.
-_SOFTWARE_VERSION = "1.0"
-_DEVICE_API = "vhost-vdpa"
-_FEATURE = "feature_"
-_OFFERED = "offered"
 
 
 class ManagementDevice:
@@ -156,8 +152,8 @@ class VdpaDevice:
 
     def _identity(self) -> list[tuple[str, str]]:
         values = (
-            ("software_version", _SOFTWARE_VERSION),
-            ("device_api", _DEVICE_API),
+            ("software_version", SOFTWARE_VERSION),
+            ("device_api", DEVICE_API),
             ("type", self.device_class),
             ("mac", self.mac),
             ("mtu", self.mtu),
@@ -168,7 +164,7 @@ class VdpaDevice:
         return [(name, str(value)) for name, value in values if value is not None]
 
     def _features(self, mask: int) -> list[tuple[str, str]]:
-        return [(_FEATURE + name, _OFFERED) for name in feature_names(mask, self.device_class)]
+        return list(feature_attributes(mask, self.device_class).items())
 
 
 class Bus:

@@ -17,26 +17,36 @@ import contextlib
 import functools
 import re
 
-from ansible_collections.vfio.migration.plugins.module_utils import _vdpa
-from ansible_collections.vfio.migration.plugins.module_utils._descriptor import Malformed, shown
-from ansible_collections.vfio.migration.plugins.module_utils._device import Problem, displayable
-from ansible_collections.vfio.migration.plugins.module_utils._failure import Failure, held
-from ansible_collections.vfio.migration.plugins.module_utils._journal import Change
-from ansible_collections.vfio.migration.plugins.module_utils._kernel_log import KernelLog
-from ansible_collections.vfio.migration.plugins.module_utils._mdev import (
+from ansible_collections.vfio.migration.plugins.module_utils import _action, _vdpa
+from ansible_collections.vfio.migration.plugins.module_utils._action import (
     ABSENT,
     CREATED,
     PRESENT,
     REMOVED,
     UNCHANGED,
+    Plan,
+    attribute_list,
+    attribute_pairs,
+    check_distinct,
 )
+from ansible_collections.vfio.migration.plugins.module_utils._attributes import (
+    accepted,
+    verify,
+)
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor import Malformed, shown
+from ansible_collections.vfio.migration.plugins.module_utils._device import Problem, displayable
+from ansible_collections.vfio.migration.plugins.module_utils._failure import Failure
+from ansible_collections.vfio.migration.plugins.module_utils._journal import Change
+from ansible_collections.vfio.migration.plugins.module_utils._kernel_log import KernelLog
 from ansible_collections.vfio.migration.plugins.module_utils._transaction import (
     InUse,
     Irreversible,
     Transaction,
+    check_not_held,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._vdpa_tool import VdpaError
 from ansible_collections.vfio.migration.plugins.module_utils._virtio import (
+    DEVICE_NAME,
     NET,
     feature_mask,
     feature_names,
@@ -61,17 +71,16 @@ if TYPE_CHECKING:  # pragma: no cover
 # Names are a host's, so one call at a time works on all of its vDPA devices.
 LOCK = "vdpa"
 
-# A name that the kernel can have for a device, and that no tool takes for an option or a path.
-_NAME = r"[A-Za-z0-9_][A-Za-z0-9_.:-]{0,99}"
-_DEVICE_NAME = re.compile(_NAME + r"\Z")
-_MANAGEMENT_DEVICE_NAME = re.compile(rf"(?:{_NAME}/)?{_NAME}\Z")
 _MAC = re.compile(r"[0-9a-f]{2}(?::[0-9a-f]{2}){5}\Z")
 # The kernel's own limits, drivers/vdpa/vdpa.c and include/uapi/linux/virtio_net.h.
 _RANGES = {"mtu": (68, 65535), "max_vqp": (1, 32768)}
 
 
 class Wanted:
-    """A device as the user wants it; what is ``None`` may be as it likes. ``device_features`` are names and numbers."""
+    """A device as the user wants it; what is ``None`` may be as it likes.
+
+    ``device_features`` are names and numbers, ``accept`` normalised sets.
+    """
 
     def __init__(
         self,
@@ -81,6 +90,7 @@ class Wanted:
         mtu: int | None,
         max_vqp: int | None,
         device_features: list[str] | None,
+        accept: list[dict[str, str]] | None,
     ) -> None:
         self.name = name
         self.mgmtdev = mgmtdev
@@ -88,6 +98,7 @@ class Wanted:
         self.mtu = mtu
         self.max_vqp = max_vqp
         self.device_features = device_features
+        self.accept = accept
 
     def attributes(self, device_class: str | None) -> dict[str, str]:
         """What is stated, as the tool takes it; ``device_class`` says whose the features are. Raises ``Failure``."""
@@ -114,48 +125,52 @@ class Wanted:
             ) from None
 
 
-class Action:
+class Action(_action.Action):
     """What is to be done for one device.
 
     ``device`` is the one that exists, ``device_class`` its class or that of the one to be created, and ``attributes``
     those to create it with; each may be ``None``.
     """
 
-    def __init__(self, wanted: Wanted, action: str, device: VdpaDevice | None = None) -> None:
+    def __init__(
+        self, host: Host, wanted: Wanted, action: str, device: VdpaDevice | None = None
+    ) -> None:
+        super().__init__(wanted.name, action)
+        self._host = host
         self.wanted = wanted
-        self.action = action
         self.device = device
         self.device_class = device.device_class if device else None
         self.attributes: dict[str, str] = {}
 
-    @property
-    def changes(self) -> bool:
-        return self.action != UNCHANGED
+    def predicted(self) -> dict[str, t.Any]:
+        return self.result(None if self.changes else self.device)
 
-    def before(self) -> dict[str, t.Any]:
-        """The device before, for the diff; empty where there is none."""
-        return _state(self.device.parent, self.device.attributes()) if self.device else {}
-
-    def after(self) -> dict[str, t.Any]:
-        """The device afterwards, for the diff; empty where there is none."""
+    def sides(self) -> tuple[dict[str, t.Any], dict[str, t.Any]]:
+        before = _state(self.device.parent, self.device.attributes()) if self.device else {}
         if self.action != CREATED:
-            return {} if self.action == REMOVED else self.before()
-        return _state(self.wanted.mgmtdev, _listed(self.attributes))
+            return before, {} if self.action == REMOVED else before
+        return before, _state(self.wanted.mgmtdev, attribute_list(self.attributes.items()))
 
-
-def diff(actions: t.Iterable[Action]) -> dict[str, dict[str, t.Any]]:
-    """``before`` and ``after`` of the devices that change, by name."""
-    changing = [action for action in actions if action.changes]
-    return {
-        "before": {action.wanted.name: action.before() for action in changing},
-        "after": {action.wanted.name: action.after() for action in changing},
-    }
+    def result(self, device: VdpaDevice | None) -> dict[str, t.Any]:
+        """What the module returns of the device, which is ``device`` now."""
+        found: dict[str, t.Any] = {
+            "name": self.name,
+            "action": self.action,
+            "mgmtdev": self.device.parent if self.device else self.wanted.mgmtdev,
+            "type": self.device_class,
+            "attributes": attribute_list(self.attributes.items()),
+            "driver": None,
+            "node": None,
+            "self": None,
+        }
+        if device is not None:
+            found.update(self._host.told(device))
+        return found
 
 
 def validate(devices: t.Iterable[t.Mapping[str, t.Any]], state: str) -> list[Wanted]:
     """The devices of the user's list, in order; raises ``Failure`` where one is not what it should be."""
     wanted = []
-    seen = set()
     for device in devices:
         each = Wanted(
             device["name"],
@@ -164,20 +179,19 @@ def validate(devices: t.Iterable[t.Mapping[str, t.Any]], state: str) -> list[Wan
             device["mtu"],
             device["max_vqp"],
             device["device_features"],
+            accepted(device["accept"], displayable(device["name"])),
         )
         try:
             _check(each, state)
         except Malformed as malformed:
             raise Failure("validate", str(malformed), displayable(each.name)) from None
-        if each.name in seen:
-            raise Failure("validate", "it is in the list of devices twice", each.name)
-        seen.add(each.name)
         wanted.append(each)
+    check_distinct([each.name for each in wanted])
     return wanted
 
 
 def _check(wanted: Wanted, state: str) -> None:
-    if not _DEVICE_NAME.match(wanted.name):
+    if not DEVICE_NAME.match(wanted.name):
         raise Malformed(
             f"{shown(wanted.name)} is not the name of a device; expected at most 100 letters, digits, '_', '.', ':'"
             " and '-', the first no '.', ':' or '-'"
@@ -185,7 +199,7 @@ def _check(wanted: Wanted, state: str) -> None:
     if wanted.mgmtdev is None:
         if state == PRESENT:
             raise Malformed("'mgmtdev' is missing; it is needed to create it")
-    elif not _MANAGEMENT_DEVICE_NAME.match(wanted.mgmtdev):
+    elif not all(DEVICE_NAME.match(part) for part in wanted.mgmtdev.split("/", 1)):
         raise Malformed(
             f"{shown(wanted.mgmtdev)} is not the name of a management device; expected 'bus/device' or 'device'"
         )
@@ -226,38 +240,20 @@ class Host:
         # To delete a device that is held blocks, and cannot be interrupted, until it is let go.
         nodes = _vdpa.device_nodes(self._sysfs, name)
         holder = self._scan_holders().of(nodes) if nodes else None
-        if holder is not None and holder["pid"] is not None:
-            raise InUse(path, held(holder))
-        if holder is not None and not ours:
-            raise Problem(path, held(holder))
+        check_not_held(path, holder, ours)
 
-    def predicted(self, action: Action) -> dict[str, t.Any]:
-        """The device as it will be: the result in check mode."""
-        return self.result(action, None if action.changes else action.device)
-
-    def result(self, action: Action, device: VdpaDevice | None) -> dict[str, t.Any]:
-        """What the module returns of one device, which is ``device`` now."""
-        found: dict[str, t.Any] = {
-            "name": action.wanted.name,
-            "action": action.action,
-            "mgmtdev": action.device.parent if action.device else action.wanted.mgmtdev,
-            "type": action.device_class,
-            "attributes": _listed(action.attributes),
-            "driver": None,
-            "node": None,
-            "self": None,
+    def told(self, device: VdpaDevice) -> dict[str, t.Any]:
+        """What the module returns of a device that there is."""
+        nodes = _vdpa.device_nodes(self._sysfs, device.name)
+        found = {
+            "mgmtdev": device.parent,
+            "type": device.device_class,
+            "attributes": device.attributes(),
+            "driver": _vdpa.driver(self._sysfs, device.name),
+            "node": nodes[0] if nodes else None,
         }
-        if device is not None:
-            nodes = _vdpa.device_nodes(self._sysfs, device.name)
-            found.update(
-                mgmtdev=device.parent,
-                type=device.device_class,
-                attributes=device.attributes(),
-                driver=_vdpa.driver(self._sysfs, device.name),
-                node=nodes[0] if nodes else None,
-            )
-            with contextlib.suppress(Malformed):
-                found["self"] = device.descriptor()["self"]
+        with contextlib.suppress(Malformed):
+            found["self"] = device.descriptor()["self"]
         return found
 
 
@@ -267,42 +263,47 @@ class Planner:
     def __init__(self, host: Host) -> None:
         self._host = host
 
-    def plan(self, wanted: t.Iterable[Wanted], state: str) -> list[Action]:
+    def locks(self, wanted: t.Iterable[Wanted], state: str) -> list[str]:
+        """The one for all devices, whatever is wanted."""
+        return [LOCK]
+
+    def plan(self, wanted: t.Iterable[Wanted], state: str) -> Plan:
         """What is to be done, in order; raises ``Failure`` where it cannot be done."""
         try:
             bus = self._host.ask()
         except Problem as problem:
             raise Failure("inspect", str(problem)) from None
-        actions = [_action(each, state, bus) for each in wanted]
+        actions = [self._action(each, state, bus) for each in wanted]
         for action in actions:
             if action.action == REMOVED:
                 try:
-                    self._host.check_free(action.wanted.name)
+                    self._host.check_free(action.name)
                 except Problem as problem:
-                    raise Failure("inspect", problem.problem, action.wanted.name) from None
-        return actions
+                    raise Failure("inspect", problem.problem, action.name) from None
+        return Plan(state, devices=actions)
 
-
-def _action(wanted: Wanted, state: str, bus: Bus) -> Action:
-    device = _named(bus.devices, wanted.name)
-    if device is not None:
-        _check_existing(wanted, state, device)
-        return Action(wanted, REMOVED if state == ABSENT else UNCHANGED, device)
-    if state == ABSENT:
-        return Action(wanted, UNCHANGED)
-    management_device = _named(bus.management_devices, wanted.mgmtdev)
-    if management_device is None:
-        names = ", ".join(sorted(each.name for each in bus.management_devices))
-        raise Failure(
-            "inspect",
-            f"there is no management device {wanted.mgmtdev}; the host has {names or 'none'}",
-            wanted.name,
-        )
-    action = Action(wanted, CREATED)
-    action.device_class = management_device.device_class
-    action.attributes = wanted.attributes(management_device.device_class)
-    _check_offer(action, management_device)
-    return action
+    def _action(self, wanted: Wanted, state: str, bus: Bus) -> Action:
+        device = _named(bus.devices, wanted.name)
+        if device is not None:
+            _check_existing(wanted, state, device)
+            if state == PRESENT:
+                _check_accepted(wanted, device)
+            return Action(self._host, wanted, REMOVED if state == ABSENT else UNCHANGED, device)
+        if state == ABSENT:
+            return Action(self._host, wanted, UNCHANGED)
+        management_device = _named(bus.management_devices, wanted.mgmtdev)
+        if management_device is None:
+            names = ", ".join(sorted(each.name for each in bus.management_devices))
+            raise Failure(
+                "inspect",
+                f"there is no management device {wanted.mgmtdev}; the host has {names or 'none'}",
+                wanted.name,
+            )
+        action = Action(self._host, wanted, CREATED)
+        action.device_class = management_device.device_class
+        action.attributes = wanted.attributes(management_device.device_class)
+        _check_offer(action, management_device)
+        return action
 
 
 def _check_existing(wanted: Wanted, state: str, device: VdpaDevice) -> None:
@@ -314,9 +315,17 @@ def _check_existing(wanted: Wanted, state: str, device: VdpaDevice) -> None:
         raise Failure("inspect", f"it exists with {different}; it is left as it is", wanted.name)
 
 
+def _check_accepted(wanted: Wanted, device: VdpaDevice) -> None:
+    """Raises ``Failure`` where the device is not one that the user accepts."""
+    try:
+        verify(wanted.name, wanted.accept, device.descriptor(), ())
+    except Malformed as malformed:
+        verify(wanted.name, wanted.accept, None, [Problem(wanted.name, str(malformed))])
+
+
 def _different(stated: t.Mapping[str, str], device: VdpaDevice) -> str | None:
     """What of ``stated`` the device has otherwise, for people; ``None`` where it is as stated."""
-    actual = {each["name"]: each["value"] for each in device.attributes()}
+    actual = dict(attribute_pairs(device.attributes()))
     actual["mgmtdev"] = device.parent
     if device.device_class == NET:
         # The kernel tells the number only where there can be several.
@@ -366,32 +375,22 @@ class VdpaTransaction(Transaction):
         self._host = host
         self._tool = tool
 
-    def run(
-        self, planner: Planner, wanted: t.Sequence[Wanted], state: str
-    ) -> tuple[list[Action], list[dict[str, t.Any]]]:
-        """Plans and does what there is to do, while no other call is at work; the result of each."""
-        self.lock(lambda: [LOCK])
-        return self._carry_out(functools.partial(self._plan_and_apply, planner, wanted, state))
-
-    def _plan_and_apply(
-        self, planner: Planner, wanted: t.Sequence[Wanted], state: str
-    ) -> tuple[list[Action], list[dict[str, t.Any]]]:
-        actions = planner.plan(wanted, state)
-        return actions, [self._apply(action) for action in actions]
+    def _apply_plan(self, plan: Plan) -> dict[str, t.Any]:
+        return {"devices": [self._apply(action) for action in plan.lists["devices"]]}
 
     def _apply(self, action: Action) -> dict[str, t.Any]:
-        self._device = action.wanted.name
+        self._device = action.name
         if action.action == CREATED:
             self._create(action)
             self._step = "verify"
-            return self._host.result(action, self._created(action))
+            return action.result(self._created(action))
         if action.action == REMOVED:
             self._enter("remove")
             self._host.check_free(self._device)
             self._delete(self._device)
             self._done.append(Change(LOCK, self._device, REMOVED))
-            return self._host.result(action, None)
-        return self._host.result(action, action.device)
+            return action.result(None)
+        return action.result(action.device)
 
     def _create(self, action: Action) -> None:
         self._enter("create")
@@ -413,6 +412,7 @@ class VdpaTransaction(Transaction):
         different = _different(action.attributes, device)
         if different:
             raise self._failure(f"it was created, but has {different}")
+        _check_accepted(action.wanted, device)
         return device
 
     def _delete(self, name: str) -> None:
@@ -447,7 +447,3 @@ def _named(devices: t.Iterable[_Named], name: str | None) -> _Named | None:
 
 def _state(mgmtdev: str | None, attributes: list[dict[str, str]]) -> dict[str, t.Any]:
     return {"mgmtdev": mgmtdev, "attributes": attributes}
-
-
-def _listed(attributes: t.Mapping[str, str]) -> list[dict[str, str]]:
-    return [{"name": name, "value": value} for name, value in attributes.items()]

@@ -34,6 +34,9 @@ if TYPE_CHECKING:  # pragma: no cover
 
 UNKNOWN = "unknown"
 
+# What a table of choices may have.
+MAX_CHOICES = 65536
+
 _CHANNEL_PATHS = re.compile(r"[0-9a-f]{2}(?: [0-9a-f]{2}){7}\Z")
 _PATH_MASKS = re.compile(r"[0-9a-f]{2}(?: [0-9a-f]{2}){2}\Z")
 _AP_MASKS = re.compile(r"0x([0-9a-f]{64}),0x([0-9a-f]{64}),0x([0-9a-f]{64})\Z")
@@ -53,7 +56,7 @@ class Driver:
     although the target may serve the source if not, and why; both in words, with the document.
     ``spellings`` are those of values that can be written in several ways, by the attribute's name without group.
     ``numbers`` are attributes that each add one number to a set that the device keeps, by name; ``live`` those that the
-    driver lets a guest that runs keep up with.
+    driver lets a guest that runs keep up with. ``switched``: devlink may tell that a device was not made migratable.
     """
 
     __slots__ = (
@@ -68,6 +71,7 @@ class Driver:
         "numbers",
         "since",
         "spellings",
+        "switched",
     )
 
     def __init__(
@@ -83,6 +87,7 @@ class Driver:
         spellings: t.Mapping[str, Spelling] | None = None,
         numbers: t.Mapping[str, Numbers] | None = None,
         live: t.Container[str] = (),
+        switched: bool = False,
     ) -> None:
         self.migrates = migrates
         self.since = since
@@ -95,6 +100,7 @@ class Driver:
         self.spellings = spellings or {}
         self.numbers = numbers or {}
         self.live = live
+        self.switched = switched
 
 
 class Numbers:
@@ -146,7 +152,7 @@ def migration(
     """
     known = of(kind, driver)
     if known.idle and known.idle in ((each["name"], each["value"]) for each in attributes):
-        return False, "{} is {}, so there is nothing to migrate".format(*known.idle)
+        return False, "{} is {}, so it has no state to migrate yet".format(*known.idle)
     if known.migrates is None:
         return None, UNKNOWN
     if known.since is None:
@@ -356,7 +362,9 @@ _DRIVERS = {
     # The driver for any device knows no device's state.
     ("pci", "vfio_pci"): Driver(migrates=False),
     ("pci", "hisi_acc_vfio_pci"): Driver(migrates=True, cautions=(_QUEUES,)),
-    ("pci", "mlx5_vfio_pci"): Driver(migrates=True, cautions=(_MIGRATABLE, _FIRMWARE)),
+    ("pci", "mlx5_vfio_pci"): Driver(
+        migrates=True, cautions=(_MIGRATABLE, _FIRMWARE), switched=True
+    ),
     ("pci", "pds_vfio_pci"): Driver(migrates=True),
     ("pci", "qat_vfio_pci"): Driver(migrates=True, attributes=_services, cautions=(_RATE_LIMITS,)),
     ("pci", "virtio_vfio_pci"): Driver(migrates=True),

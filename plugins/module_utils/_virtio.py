@@ -5,7 +5,7 @@
 # Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 # Do not use this from other collections or standalone plugins/modules!
 
-"""Classes and features of virtio devices: numbers, masks and the names for them.
+"""Classes and features of virtio devices: numbers, masks, the names for them, and what descriptors make of them.
 
 Names are those of the tool ``vdpa`` (iproute2), which are those of the virtio specification without their prefix; bits
 that newer features have, and older releases of the tool do not know, are named as well. What has no name is
@@ -20,9 +20,20 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:  # pragma: no cover
     import typing as t
 
+# What a virtio device is, its class, features and configuration tell; there is no version beside them.
+SOFTWARE_VERSION = "1.0"
+DEVICE_API = "vhost-vdpa"
+
 NET = "net"
 BLOCK = "block"
 FEATURE_BITS = 64
+
+# A name that the kernel can have for a vDPA device, and that no tool takes for an option or a path.
+DEVICE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:-]{0,99}\Z")
+
+# In descriptors, before a feature's name, and the value there.
+FEATURE = "feature_"
+_OFFERED = "offered"
 
 _CLASSES = {1: NET, 2: BLOCK}
 _UNNAMED = re.compile(r"bit_([0-9]{1,2})\Z")
@@ -141,6 +152,16 @@ def feature_mask(features: t.Iterable[str], device_class: str | None) -> int:
     if mask >> FEATURE_BITS:
         raise ValueError(hex(mask))
     return mask
+
+
+def feature_attributes(mask: int, device_class: str | None) -> dict[str, str]:
+    """The attributes of a descriptor for the features in ``mask``."""
+    return {FEATURE + name: _OFFERED for name in feature_names(mask, device_class)}
+
+
+def attributes_mask(attributes: t.Iterable[str], device_class: str | None) -> int:
+    """The mask that has these ``feature_attributes``."""
+    return feature_mask((name[len(FEATURE) :] for name in attributes), device_class)
 
 
 def _names(device_class: str | None) -> dict[int, str]:

@@ -46,7 +46,7 @@ options:
     elements: str
   dest:
     description:
-      - A file on the control node to write the plan to, as JSON.
+      - A file on the control node to write the plan to, as JSON. Its directory is made if it is not there.
       - Without it, the plan is returned.
     type: path
 seealso:
@@ -91,6 +91,16 @@ summary:
       description: As in the plan.
       type: str
       sample: optimal
+    solver:
+      description: As in the plan.
+      type: str
+      sample: search
+    cost:
+      description: As in the plan.
+      type: dict
+    bound:
+      description: As in the plan.
+      type: dict
     placed:
       description: How many devices have a place.
       type: int

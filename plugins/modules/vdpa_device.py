@@ -82,6 +82,14 @@ options:
           - Each is a name, such as V(MAC) or V(RING_PACKED), V(bit_40) for what has no name, or a mask of several such as V(0x300020028).
         type: list
         elements: str
+      accept:
+        description:
+          - Attribute patterns, as in C(compatible) of a source device. When the device is there its own C(self) must match one of
+            them.
+          - C(software_version) is compared only with patterns that state it.
+          - Not used with O(state=absent).
+        type: list
+        elements: dict
   state:
     description: Whether the devices should exist.
     type: str
@@ -238,6 +246,37 @@ kernel_log:
   type: list
   elements: str
   sample: ["mlx5_core 0000:65:00.2: failed to create the device"]
+reasons:
+  description: Why the device matches no set of O(devices[].accept), with RV(step=verify); else empty.
+  returned: failure
+  type: list
+  elements: dict
+  contains:
+    set:
+      description: The index of the set in O(devices[].accept).
+      type: int
+      returned: failure
+      sample: 0
+    attribute:
+      description: The attribute that does not match.
+      type: str
+      returned: failure
+      sample: max_vq_size
+    rule:
+      description: The rule that it breaks.
+      type: str
+      returned: failure
+      sample: equal
+    expected:
+      description: What would match.
+      type: str
+      returned: failure
+      sample: "256"
+    actual:
+      description: What the device has, V(null) if nothing.
+      type: str
+      returned: failure
+      sample: "128"
 undone:
   description: What the call had done and undid again, in the order of undoing.
   returned: failure
@@ -283,20 +322,18 @@ from ansible_collections.vfio.migration.plugins.module_utils import (
     _journal,
     _vdpa,
 )
+from ansible_collections.vfio.migration.plugins.module_utils._action import ABSENT, PRESENT
 from ansible_collections.vfio.migration.plugins.module_utils._call import (
-    Interruption,
-    fail,
-    warn,
-    warn_of_abandoned,
+    change,
+    run_module,
+    tool,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._failure import Failure
-from ansible_collections.vfio.migration.plugins.module_utils._mdev import ABSENT, PRESENT
 from ansible_collections.vfio.migration.plugins.module_utils._sysfs import Sysfs
 from ansible_collections.vfio.migration.plugins.module_utils._vdpa_device import (
     Host,
     Planner,
     VdpaTransaction,
-    diff,
     validate,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._vdpa_tool import VdpaTool
@@ -312,38 +349,15 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
     wanted, state = validate(params["devices"], params["state"]), params["state"]
     sysfs = Sysfs("/sys")
     host = Host(sysfs, _vdpa.ask, _holders.scan)
-    planner = Planner(host)
-    result: dict[str, t.Any] = {}
     with _journal.Journal(_journal.place(sysfs, "vdpa")) as journal:
-        if module.check_mode:
-            warn_of_abandoned(module, journal)
-            actions = planner.plan(wanted, state)
-            result["devices"] = [host.predicted(action) for action in actions]
-        else:
-            transaction = VdpaTransaction(
-                host, _tool(module, journal), journal, params["timeout"], Interruption().name
-            )
-            try:
-                actions, result["devices"] = transaction.run(planner, wanted, state)
-            finally:
-                warn(module, transaction.warnings)
-            result["recovered"] = transaction.recovered
-    changes = any(action.changes for action in actions)
-    result["changed"] = changes or bool(result.get("recovered"))
-    if module._diff:
-        result["diff"] = diff(actions)
-    return result
 
+        def begin(interrupted: t.Callable[[], str | None]) -> VdpaTransaction:
+            vdpa = tool(module, "vdpa", journal)
+            if vdpa is None:
+                raise Failure("validate", "the tool vdpa of iproute2 is not installed on the host")
+            return VdpaTransaction(host, VdpaTool(vdpa), journal, params["timeout"], interrupted)
 
-def _tool(module: AnsibleModule, journal: _journal.Journal) -> VdpaTool:
-    path = module.get_bin_path("vdpa")
-    if path is None:
-        raise Failure("validate", "the tool vdpa of iproute2 is not installed on the host")
-    module.run_command_environ_update = {"LANGUAGE": "C", "LC_ALL": "C"}
-    # If this process is killed, the tool still finishes what it does, and keeps the lock until then.
-    return VdpaTool(
-        lambda arguments: module.run_command([path, *arguments], pass_fds=journal.descriptors)
-    )
+        return change(module, journal, Planner(host), begin, wanted, state)
 
 
 def main() -> None:
@@ -360,6 +374,7 @@ def main() -> None:
                     "mtu": {"type": "int"},
                     "max_vqp": {"type": "int"},
                     "device_features": {"type": "list", "elements": "str"},
+                    "accept": {"type": "list", "elements": "dict"},
                 },
             },
             "state": {"type": "str", "choices": [PRESENT, ABSENT], "default": PRESENT},
@@ -367,13 +382,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    try:
-        result = run(module)
-    except Failure as failure:
-        # No patterns are asked of a device here.
-        del failure.details["reasons"]
-        fail(module, failure)
-    module.exit_json(**result)
+    run_module(module, run)
 
 
 if __name__ == "__main__":

@@ -343,20 +343,15 @@ left:
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.vfio.migration.plugins.module_utils import _holders, _journal
+from ansible_collections.vfio.migration.plugins.module_utils._action import ABSENT, PRESENT
 from ansible_collections.vfio.migration.plugins.module_utils._call import (
-    Interruption,
-    fail,
+    change,
+    run_module,
+    tool,
     warn,
-    warn_of_abandoned,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._failure import Failure
-from ansible_collections.vfio.migration.plugins.module_utils._mdev import (
-    ABSENT,
-    PRESENT,
-    Planner,
-    diff,
-    validate,
-)
+from ansible_collections.vfio.migration.plugins.module_utils._mdev import Planner, validate
 from ansible_collections.vfio.migration.plugins.module_utils._mdev_transaction import (
     MdevTransaction,
 )
@@ -379,52 +374,33 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
         raise Failure("validate", f"there is no sysfs at {sysfs.path()}")
     scan_holders = _holders.scan if sysfs.live else _holders.unknown
     wanted, state = validate(params["devices"], params["state"]), params["state"]
-    result: dict[str, t.Any] = {}
     with _journal.Journal(_journal.place(sysfs, "mdev")) as journal:
         mdevctl = _mdevctl(module, sysfs, journal)
         planner = Planner(sysfs, scan_holders, mdevctl, params["persistent"])
-        if module.check_mode:
-            warn_of_abandoned(module, journal)
-            actions = planner.plan(wanted, state)
-            result["devices"] = [action.predicted() for action in actions]
-        else:
-            transaction = MdevTransaction(
-                sysfs, scan_holders, mdevctl, journal, params["timeout"], Interruption().name
+
+        def begin(interrupted: t.Callable[[], str | None]) -> MdevTransaction:
+            return MdevTransaction(
+                sysfs, scan_holders, mdevctl, journal, params["timeout"], interrupted
             )
-            try:
-                actions, result["devices"] = transaction.run(planner, wanted, state)
-            finally:
-                warn(module, transaction.warnings)
-            result["recovered"] = transaction.recovered
-        warn(module, planner.warnings)
+
+        result = change(module, journal, planner, begin, wanted, state)
+    warn(module, planner.warnings)
     problem = autostart_problem() if params["persistent"] and state == PRESENT else None
     if problem is not None:
         module.warn(f"the devices will not be back after a reboot: {problem}")
-    changes = any(action.changes for action in actions)
-    result["changed"] = changes or bool(result.get("recovered"))
-    if module._diff:
-        result["diff"] = diff(actions)
     return result
 
 
 def _mdevctl(module: AnsibleModule, sysfs: Sysfs, journal: _journal.Journal) -> Mdevctl | None:
-    path = module.get_bin_path("mdevctl")
+    mdevctl = tool(module, "mdevctl", journal)
     if module.params["persistent"]:
-        if path is None:
+        if mdevctl is None:
             raise Failure(
                 "validate", "'persistent' needs mdevctl, which is not installed on the host"
             )
         if not sysfs.live:
             raise Failure("validate", "'persistent' works with the running kernel's /sys alone")
-    if path is None or not sysfs.live:
-        return None
-    module.run_command_environ_update = {"LANGUAGE": "C", "LC_ALL": "C"}
-    # If this process is killed, mdevctl still finishes what it does, and keeps the locks until then.
-    return Mdevctl(
-        lambda arguments, data: module.run_command(
-            [path, *arguments], data=data, pass_fds=journal.descriptors
-        )
-    )
+    return Mdevctl(mdevctl) if mdevctl is not None and sysfs.live else None
 
 
 def main() -> None:
@@ -456,11 +432,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    try:
-        result = run(module)
-    except Failure as failure:
-        fail(module, failure)
-    module.exit_json(**result)
+    run_module(module, run)
 
 
 if __name__ == "__main__":

@@ -191,6 +191,14 @@ ansible_facts:
                   type: str
                   returned: always
                   sample: "2"
+                choices:
+                  description:
+                    - The values that the attribute takes now, where the device is of no use before it has one. That one function of a
+                      card is given a value may take it away from the others.
+                  type: list
+                  elements: str
+                  returned: for V(nvidia/current_vgpu_type) of a virtual function of a GPU that has no type yet
+                  sample: ["1428", "1429"]
             numa_node:
               description: The NUMA node of the device, or of its parent; V(null) if there is none.
               type: int
@@ -232,14 +240,17 @@ ansible_facts:
               returned: always
               contains:
                 supported:
-                  description: Whether the driver supports migration of the device, V(null) if that cannot be told.
+                  description:
+                    - Whether the device can migrate as far as the driver is concerned, V(null) if that cannot be told.
+                    - V(false) also where no guest can have the device, as the host itself uses others of its IOMMU group, and where
+                      C(devlink) shows that a virtual function of C(mlx5_vfio_pci) was not made migratable.
                   type: bool
                   returned: always
                   sample: true
                 evidence:
                   description:
                     - How that is known, for people. V(debugfs) if the kernel tells, V(unknown) if it cannot be told, else what is
-                      known of the driver.
+                      known of the driver or stands in the way.
                   type: str
                   returned: always
                   sample: driver mlx5_vfio_pci is known to support it
@@ -290,7 +301,7 @@ ansible_facts:
               returned: always
               sample: 0
             types:
-              description: The types of mediated devices that can be created on the parent.
+              description: The types of mediated devices, or the classes of vDPA devices, that can be created on the parent.
               type: list
               elements: dict
               returned: always
@@ -311,7 +322,9 @@ ansible_facts:
                   returned: always
                   sample: vfio-pci
                 available_instances:
-                  description: How many more can be created now. The types of one parent usually share what there is.
+                  description:
+                    - How many more can be created now. The types of one parent usually share what there is.
+                    - V(1) for a management device that has no device yet, else V(0). Some can make more, which the kernel does not tell.
                   type: int
                   returned: always
                   sample: 2

@@ -30,6 +30,8 @@ notes:
   - A device that a process holds, that has a mediated device, a network interface that is up or a disk in use is neither bound to
     another driver nor reconfigured nor removed, nor is one of which that cannot be told, as in a container or with a copied tree.
     Neither is a device that has virtual functions taken from its driver, as they would go with it.
+  - A guest gets all devices of an IOMMU group or none. A device is refused while the host's own drivers have others of its group
+    that are not in O(devices) as well; bridges, and what C(pci-stub) has, do not matter.
   - A driver that the host does not have is loaded with C(modprobe), if its name ends in C(vfio-pci) or C(vfio_pci), and is not
     unloaded again.
   - Attributes of physical devices are those in groups, such as C(nvidia/vgpu_params); what lies in the device's own directory is the
@@ -86,6 +88,16 @@ options:
           - Where it is left out the device keeps its driver, which must be for VFIO.
           - Not used with O(state=absent), which gives the device the driver back that it had before the module changed it.
         type: str
+      migratable:
+        description:
+          - Whether the virtual function of a network card may be migrated, which some cards, such as those of C(mlx5_core), have to be
+            told while no driver has the function. The card then does without what cannot be migrated.
+          - The driver is taken from the device meanwhile, also where it has the right one already.
+          - Where it is left out, nothing is changed. Not used with O(state=absent), which gives the value back that it had before the
+            module changed it.
+          - This is C(devlink port function set … migratable), so the card's switch has to be in the mode C(switchdev). It has been
+            tried against a simulated kernel only, on no such card.
+        type: bool
       attributes:
         description:
           - What to write to the device's attributes, in this order. A name may repeat.
@@ -365,22 +377,18 @@ left:
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.vfio.migration.plugins.module_utils import _holders, _journal
+from ansible_collections.vfio.migration.plugins.module_utils._action import ABSENT, PRESENT
 from ansible_collections.vfio.migration.plugins.module_utils._call import (
-    Interruption,
-    fail,
-    warn,
-    warn_of_abandoned,
+    change,
+    run_module,
+    tool,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._device import (
     is_vfio_driver_name,
 )
+from ansible_collections.vfio.migration.plugins.module_utils._devlink import Devlink
 from ansible_collections.vfio.migration.plugins.module_utils._failure import Failure
-from ansible_collections.vfio.migration.plugins.module_utils._pci import (
-    ABSENT,
-    PRESENT,
-    Planner,
-    validate,
-)
+from ansible_collections.vfio.migration.plugins.module_utils._pci import Planner, validate
 from ansible_collections.vfio.migration.plugins.module_utils._pci_transaction import (
     PciTransaction,
 )
@@ -392,29 +400,29 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:  # pragma: no cover
     import typing as t
 
+    from ansible_collections.vfio.migration.plugins.module_utils._call import Tool
+
 
 class Modprobe:
-    """Loads drivers into the running kernel; into that of another tree, none."""
+    """Loads drivers; ``run`` is ``None`` where there is nothing to load them with."""
 
-    def __init__(self, module: AnsibleModule, live: bool) -> None:
-        self._module = module
-        self._path = module.get_bin_path("modprobe") if live else None
+    def __init__(self, run: Tool | None) -> None:
+        self._run = run
 
     def can_load(self, driver: str) -> bool:
         """Whether it is a VFIO driver and there is a module of its name."""
         # The name may come from another host, and other modules are none of our business.
-        return is_vfio_driver_name(driver) and self._run("--dry-run", driver) is None
+        return is_vfio_driver_name(driver) and self._problem("--dry-run", driver) is None
 
     def load(self, driver: str) -> None:
-        problem = self._run(driver)
+        problem = self._problem(driver)
         if problem is not None:
             raise Failure("bind", f"cannot load the driver {driver}: {problem}")
 
-    def _run(self, *arguments: str) -> str | None:
-        """What went wrong."""
-        if self._path is None:
+    def _problem(self, *arguments: str) -> str | None:
+        if self._run is None:
             return "there is no modprobe"
-        status, _output, error = self._module.run_command([self._path, *arguments])
+        status, _output, error = self._run(list(arguments))
         return None if status == 0 else error.strip() or f"exit status {status}"
 
 
@@ -427,34 +435,27 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
     wanted = validate(params)
     scan_holders = _holders.scan if sysfs.live else _holders.unknown
     place = _journal.place(sysfs, "pci")
-    records, modprobe = Records(place), Modprobe(module, sysfs.live)
-    planner = Planner(sysfs, scan_holders, is_free_disk, modprobe.can_load, records)
-    result: dict[str, t.Any] = {}
+    records = Records(place)
     with _journal.Journal(place) as journal:
-        if module.check_mode:
-            warn_of_abandoned(module, journal)
-            plan = planner.plan(wanted)
-            result = plan.predicted()
-        else:
-            transaction = PciTransaction(
+        # Into the kernel of another tree, no driver can be loaded.
+        modprobe = Modprobe(tool(module, "modprobe", journal) if sysfs.live else None)
+        devlink = Devlink(sysfs)
+        planner = Planner(sysfs, scan_holders, is_free_disk, modprobe.can_load, records, devlink)
+
+        def begin(interrupted: t.Callable[[], str | None]) -> PciTransaction:
+            return PciTransaction(
                 sysfs,
                 scan_holders,
                 is_free_disk,
                 modprobe.load,
                 records,
+                devlink,
                 journal,
                 params["timeout"],
-                Interruption().name,
+                interrupted,
             )
-            try:
-                plan, result = transaction.run(planner, wanted)
-            finally:
-                warn(module, transaction.warnings)
-            result["recovered"] = transaction.recovered
-    result["changed"] = plan.changes or bool(result.get("recovered"))
-    if module._diff:
-        result["diff"] = plan.diff()
-    return result
+
+        return change(module, journal, planner, begin, wanted)
 
 
 def main() -> None:
@@ -476,6 +477,7 @@ def main() -> None:
                 "options": {
                     "address": {"type": "str", "required": True},
                     "driver": {"type": "str"},
+                    "migratable": {"type": "bool"},
                     "attributes": {
                         "type": "list",
                         "elements": "dict",
@@ -494,11 +496,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    try:
-        result = run(module)
-    except Failure as failure:
-        fail(module, failure)
-    module.exit_json(**result)
+    run_module(module, run)
 
 
 if __name__ == "__main__":

@@ -12,8 +12,9 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass
 
-from ansible_collections.vfio.migration.plugins.module_utils import _pattern
+from ansible_collections.vfio.migration.plugins.module_utils import _pattern, _virtio
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet import (
+    VDPA,
     Device,
     Fleet,
     Host,
@@ -24,6 +25,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet import (
 from ansible_collections.vfio.migration.plugins.plugin_utils._verdict import (
     Descriptor,
     Judge,
+    derive,
     provisional_warnings,
 )
 
@@ -35,10 +37,12 @@ _Versions = dict[tuple[str | None, bool], str]
 
 @dataclass(frozen=True, slots=True)
 class Existing:
-    """A device that is there, and the verdict on it."""
+    """A device that is there, and the verdict on it with the ``attributes`` that it is to be given, if any."""
 
     device: Device
+    descriptor: Descriptor
     verdict: dict[str, t.Any]
+    attributes: tuple[tuple[str, str], ...] = ()
 
     @property
     def compatible(self) -> bool:
@@ -70,10 +74,10 @@ class Creatable:
 
 
 class Offer(t.NamedTuple):
-    """All that is known of an mdev of one type before it is made.
+    """All that is known of an mdev of one type, or a vDPA device of one class, before it is made.
 
     The driver's version on the host is known where a device of the parent, or else of its driver, states it, and apart
-    from that where a derived descriptor does.
+    from that where a derived descriptor does. ``features`` and ``max_vqs`` are those of vDPA.
     """
 
     type: str
@@ -83,10 +87,14 @@ class Offer(t.NamedTuple):
     driver: str | None
     version: str | None
     derived_version: str | None
+    features: int | None
+    max_vqs: int | None
 
     def known(self, source: Descriptor) -> dict[str, str]:
         """The attributes that are certain, as far as those of ``source`` can be compared with them."""
         known = {"type": self.type, "device_api": self.device_api}
+        if self.features is not None:
+            return known | self._known_of_virtio(source, self.features)
         version = self.derived_version if source.derived else self.version
         if self.pci_id:
             known["pci_id"] = self.pci_id
@@ -99,6 +107,27 @@ class Offer(t.NamedTuple):
             known["type_name"] = self.name
         return known
 
+    def _known_of_virtio(self, source: Descriptor, features: int) -> dict[str, str]:
+        """What a new vDPA device will not be as ``source`` is; the rest it is given."""
+        known = {"software_version": _virtio.SOFTWARE_VERSION}
+        offered = _virtio.feature_attributes(features, self.type)
+        known |= dict.fromkeys(_features(source) - offered.keys(), "")
+        pairs = source.self_attributes.get("max_vqp", "")
+        if self.max_vqs is not None and pairs.isdigit() and 2 * int(pairs) > self.max_vqs:
+            known["max_vqp"] = str(self.max_vqs // 2)
+        return known
+
+    def configured(
+        self, source: Descriptor, required: dict[str, str], configurable: tuple[str, ...]
+    ) -> tuple[tuple[str, str], ...]:
+        """The attributes to give a new device so that it has those that are ``required``."""
+        attributes = _to_configure(required, configurable)
+        if self.features is None:
+            return attributes
+        offered = _virtio.feature_attributes(self.features, self.type)
+        mask = _virtio.attributes_mask(_features(source) & offered.keys(), self.type)
+        return (*attributes, ("device_features", hex(mask)))
+
 
 class Candidates:
     """Judges targets for the devices of a fleet; equal questions are answered once."""
@@ -107,6 +136,7 @@ class Candidates:
         self.judge = Judge(direction)
         self._fleet = fleet
         self._verdicts: dict[tuple[Descriptor, Descriptor], dict[str, t.Any]] = {}
+        self._given_descriptors: dict[tuple[t.Any, ...], Descriptor] = {}
         self._creatable: dict[tuple[Descriptor, tuple[str, ...], Offer], Creatable | None] = {}
         self._refused: dict[tuple[Descriptor, Offer], Creatable] = {}
         self._versions: dict[str, _Versions] = {}
@@ -115,10 +145,42 @@ class Candidates:
         """What ``target`` is to ``source``; ``None`` where one of them has no descriptor."""
         if source.descriptor is None or target.descriptor is None:
             return None
-        key = (source.descriptor, target.descriptor)
+        descriptor, attributes = self._given(source, target, target.descriptor)
+        verdict = self._verdict(source.descriptor, descriptor)
+        if attributes:
+            verdict = verdict | {"certainty": "provisional"}
+        return Existing(target, descriptor, verdict, attributes)
+
+    def _verdict(self, source: Descriptor, target: Descriptor) -> dict[str, t.Any]:
+        key = (source, target)
         if key not in self._verdicts:
-            self._verdicts[key] = self.judge.verdict(source.descriptor, target.descriptor)
-        return Existing(target, self._verdicts[key])
+            self._verdicts[key] = self.judge.verdict(source, target)
+        return self._verdicts[key]
+
+    def _given(
+        self, source: Device, target: Device, descriptor: Descriptor
+    ) -> tuple[Descriptor, tuple[tuple[str, str], ...]]:
+        """What ``target`` will be once it is given the ``source``'s attributes, if it has none of its own yet."""
+        choices = target.choices
+        if choices is None:
+            return descriptor, ()
+        values = dict(source.attributes)
+        if values.get(choices.attribute) not in choices.values:
+            return descriptor, ()
+        own = descriptor.self_attributes
+        names = [choices.attribute, *(name for name, _value in target.attributes)]
+        attributes = tuple(
+            (name, values[name])
+            for name in dict.fromkeys(names)
+            # What belongs to one device alone is no part of what it is.
+            if name in values and name.rpartition("/")[2] in own
+        )
+        key = (descriptor, attributes)
+        if key not in self._given_descriptors:
+            self._given_descriptors[key] = derive(
+                own | {name.rpartition("/")[2]: value for name, value in attributes}
+            )
+        return self._given_descriptors[key], attributes
 
     def creatable(self, source: Device, parent: Parent, mdev_type: MdevType) -> Creatable | None:
         """What a new mdev of ``mdev_type`` would be to ``source``; ``None`` where ``source`` has no descriptor."""
@@ -135,7 +197,7 @@ class Candidates:
         """A new mdev for a device with descriptor ``source`` and attributes ``configurable``; ``None`` where none can do."""
         key = (source, configurable, offered)
         if key not in self._creatable:
-            self._creatable[key] = self._predict(source, configurable, offered.known(source))
+            self._creatable[key] = self._predict(source, configurable, offered)
         return self._creatable[key]
 
     def versions_under(self, parent: Parent) -> tuple[str | None, str | None]:
@@ -152,24 +214,30 @@ class Candidates:
 
     def returns(self, device: Device, target: Device) -> bool:
         """Whether what went from ``device`` to ``target`` can go back."""
-        back = self.existing(target, device)
-        return back is not None and back.compatible
+        there = self.existing(device, target)
+        if there is None or device.descriptor is None:
+            return False
+        return bool(self._verdict(there.descriptor, device.descriptor)["compatible"])
 
     def made_returns(self, source: Device, parent: Parent) -> bool:
         """Whether a device that went from ``source`` to a compatible new one of ``parent`` can go back.
 
-        What a driver lists for a device that is not there is not known; what is derived for it is: equal versions do.
+        What a driver lists for a device that is not there is not known; what is derived for it is: equal versions do. A
+        vDPA device is provisioned with nothing that its source has not got.
         """
+        if parent.kind == VDPA:
+            return True
         if source.descriptor is None or not source.descriptor.derived:
             return False
         version = self.versions_under(parent)[True]
         return version is not None and _minor(version) == _minor(source.descriptor.version)
 
     def _predict(
-        self, source: Descriptor, configurable: tuple[str, ...], known: dict[str, str]
+        self, source: Descriptor, configurable: tuple[str, ...], offered: Offer
     ) -> Creatable | None:
         if not self._can_predict:
             return None
+        known = offered.known(source)
         for index, pattern in enumerate(self.judge.patterns(source, True)):
             try:
                 completion = (
@@ -181,7 +249,7 @@ class Candidates:
                 continue
             if completion is not None and isinstance(pattern, _pattern.Pattern):
                 bindings, required = completion
-                attributes = _to_configure(required, configurable)
+                attributes = offered.configured(source, required, configurable)
                 return Creatable(
                     index,
                     bindings,
@@ -241,7 +309,13 @@ def offer(versions: _Versions, parent: Parent | ParentFacts, mdev_type: MdevType
     return Offer(
         *(mdev_type.id, mdev_type.name, mdev_type.device_api),
         *(parent.pci_id, parent.driver, version, derived_version),
+        *(mdev_type.features, mdev_type.max_vqs),
     )
+
+
+def _features(source: Descriptor) -> set[str]:
+    """The attributes that say which virtio features a device offers its guest."""
+    return {name for name in source.self_attributes if name.startswith(_virtio.FEATURE)}
 
 
 def _minor(version: str) -> list[str]:

@@ -17,12 +17,10 @@ and a ``Device`` is made only where one is asked for.
 
 from __future__ import annotations
 
-import functools
 import marshal
+import re
 import typing as t
-from collections import Counter
-from dataclasses import dataclass, field
-from itertools import chain
+from dataclasses import dataclass, field, replace
 from operator import itemgetter
 
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor import (
@@ -44,8 +42,13 @@ GATHER = "run vfio_migration_facts on it"
 # makes one type only, which is safe however its types share the parent.
 PROPORTIONAL = frozenset({"i915"})
 
+VDPA = "vdpa"
+CHOICES = "choices"
+MASK = re.compile(r"0x[0-9a-f]{1,16}\Z")
+
 _Entry = t.Mapping[str, t.Any]
-_Descriptors = dict[str, Descriptor | None]
+_Stated = tuple[tuple[str | None, bool, str], ...]
+_Descriptors = dict[str | None, Descriptor | None]
 
 
 class FleetError(ValueError):
@@ -58,6 +61,13 @@ class Holder:
 
     pid: int | None
     name: str | None
+
+
+class Choices(t.NamedTuple):
+    """An attribute that a device must be given before it is of use, and the ``values`` that it takes now."""
+
+    attribute: str
+    values: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +83,7 @@ class Device:
     in_use: Holder | None
     supported: bool | None
     evidence: str | None
+    choices: Choices | None = None
 
     @property
     def key(self) -> tuple[str, str]:
@@ -84,22 +95,44 @@ class Device:
         return {"host": self.host, "kind": self.kind, "id": self.id}
 
 
-class DeviceClass(t.NamedTuple):
-    """Devices that differ in nothing that decides where they could go; ``configurable`` are their attributes' names."""
+class DeviceClass:
+    """Devices that differ in nothing that decides where they could go; those of a fleet are one object.
 
-    descriptor: Descriptor | None
-    supported: bool | None
-    evidence: str | None
-    free: bool
-    configurable: tuple[str, ...]
+    ``configurable`` are the names of their attributes; ``obstacle`` is what it is for each of them.
+    """
+
+    __slots__ = ("configurable", "descriptor", "evidence", "free", "obstacle", "supported")
+
+    def __init__(
+        self,
+        descriptor: Descriptor | None,
+        supported: bool | None,
+        evidence: str | None,
+        free: bool,
+        configurable: tuple[str, ...],
+    ) -> None:
+        self.descriptor = descriptor
+        self.supported = supported
+        self.evidence = evidence
+        self.free = free
+        self.configurable = configurable
+        self.obstacle = obstacle(self)
 
 
 @dataclass(frozen=True, slots=True)
 class MdevType:
+    """What a parent can make: an mdev of one type, or a vDPA device of one class.
+
+    Of that, ``features`` is the mask of those that it can have at most, and ``max_vqs`` how many virtqueues it can have if
+    that is known.
+    """
+
     id: str
     name: str | None
     device_api: str
     available_instances: int
+    features: int | None = None
+    max_vqs: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,35 +166,32 @@ class Host:
     """
 
     __slots__ = (
-        *("_devices", "_entries", "_parents"),
+        *("_devices", "_parents", "_read"),
         *("classes", "equipment", "excluded", "name", "stated"),
     )
 
     def __init__(
         self,
         name: str,
-        columns: _Columns,
+        classes: dict[DeviceClass, int],
+        excluded: list[tuple[str, str, DeviceClass]],
         equipment: tuple[ParentFacts, ...],
-        entries: t.Callable[[], tuple[t.Sequence[_Entry], _Descriptors]],
+        stated: _Stated,
+        read: t.Callable[[str], list[Device]],
     ) -> None:
         self.name = name
-        self.classes = columns.counted()
-        self.excluded = (
-            [row for row in columns.rows() if obstacle(row[2])]
-            if any(map(obstacle, self.classes))
-            else []
-        )
-        self.stated = columns.stated()
+        self.classes = classes
+        self.excluded = excluded
         self.equipment = equipment
-        self._entries = entries
+        self.stated = stated
+        self._read = read
         self._devices: list[Device] | None = None
         self._parents: list[Parent] | None = None
 
     @property
     def devices(self) -> list[Device]:
         if self._devices is None:
-            entries, descriptors = self._entries()
-            self._devices = [_device(self.name, entry, descriptors) for entry in entries]
+            self._devices = self._read(self.name)
         return self._devices
 
     @property
@@ -184,27 +214,17 @@ class Fleet:
             yield from host.devices
 
 
-def read_fleet(data: t.Any, hosts: t.Iterable[str] | None = None, keep: bool = True) -> Fleet:
+def read_fleet(data: t.Any, hosts: t.Iterable[str] | None = None) -> Fleet:
     """The fleet in ``hostvars``, or in a mapping of host to that host's facts; ``hosts`` narrows it.
 
-    Without ``keep`` no facts are held: a host whose ``devices`` are asked for is read again.
+    No facts are held: a host whose ``devices`` are asked for is read again.
     """
     if not isinstance(data, t.Mapping):
         raise FleetError("a fleet is hostvars, or a mapping of host to its vfio_migration facts")
-    reader = _Reader(data, keep)
-    fleet = Fleet()
+    reader = _Reader(data)
     for name in sorted({str.__str__(str(host)) for host in (data if hosts is None else hosts)}):
-        facts = facts_of(data, name)
-        if facts is None:
-            fleet.unknown.append(name)
-            continue
-        try:
-            fleet.hosts[name], problems = reader.host(name, facts)
-            fleet.problems.extend(problems)
-        except _Shape as error:
-            fleet.unknown.append(name)
-            fleet.problems.append({"host": name, "path": error.path, "problem": str(error)})
-    return fleet
+        reader.read(name)
+    return reader.fleet
 
 
 def why_unknown(fleet: Fleet, host: str) -> str:
@@ -219,7 +239,7 @@ def obstacle(device: Device | DeviceClass) -> str | None:
         return "it has no usable descriptor; see the problems of its host"
     if device.supported is False:
         evidence = f" ({device.evidence})" if device.evidence else ""
-        return f"its driver does not support migration{evidence}"
+        return f"it cannot migrate{evidence}"
     return None
 
 
@@ -232,112 +252,86 @@ def facts_of(data: t.Any, host: str) -> t.Any:
     variables = raw_get(host) if raw_get else data[host]
     if not isinstance(variables, (dict, t.Mapping)):
         return None
-    if "schema" in variables:
-        return variables
     facts = variables.get("ansible_facts")
     if isinstance(facts, (dict, t.Mapping)) and FACT in facts:
         return facts[FACT]
-    # Variables of the inventory, or set in a play.
-    return variables.get(FACT)
+    if FACT in variables:
+        # Variables of the inventory, or set in a play.
+        return variables[FACT]
+    return variables if "schema" in variables else None
 
 
-# --- many devices at once --------------------------------------------------------------------------------------------
+# --- plain devices ---------------------------------------------------------------------------------------------------
 
 _FIELDS = itemgetter(
     *("kind", "id", "parent", "type", "descriptor"),
     *("attributes", "numa_node", "in_use", "migration"),
 )
-_Types = frozenset[type[t.Any]]
-_TEXT: _Types = frozenset({str})
-_TEXT_OR_NONE: _Types = frozenset({str, type(None)})
-_INTEGER_OR_NONE: _Types = frozenset({int, type(None)})
-_BOOLEAN_OR_NONE: _Types = frozenset({bool, type(None)})
-_MAPPING: _Types = frozenset({dict})
-_LIST: _Types = frozenset({list})
 
 
 class _Odd(Exception):
-    """Entries are not plain, or not as documented: to be looked at one by one."""
+    """Entries are not plain, or not as documented: to be read with what says where."""
 
 
-class _Columns:
-    """The entries of a host's ``devices``, field by field; raises ``_Odd``."""
+class _Classes(dict[tuple[t.Any, ...], DeviceClass]):
+    """The classes of a fleet by what their devices have in common; raises ``_Odd`` for what is no class."""
 
-    def __init__(self, entries: t.Any, descriptors: _Descriptors) -> None:
-        self._descriptors = descriptors
+    def __missing__(self, key: tuple[t.Any, ...]) -> DeviceClass:
+        one = DeviceClass(*key)
+        if {*map(type, one.configurable), type(one.evidence or "")} != {str}:
+            raise _Odd
+        self[key] = one
+        return one
+
+    def of(self, entries: t.Any, descriptors: _Descriptors) -> tuple[list[DeviceClass], _Stated]:
+        """The class of each device, and what mediated devices state; raises ``_Odd``."""
+        if not isinstance(entries, list):
+            raise _Odd
         try:
-            self._read(entries)
+            return self._of(entries, descriptors)
         except (AttributeError, KeyError, TypeError) as error:
             raise _Odd from error
 
-    def _read(self, entries: t.Any) -> None:
-        _check(_LIST, (entries,))
-        columns: t.Iterable[tuple[t.Any, ...]] = ((),) * 9
-        if entries:
-            columns = zip(*map(_FIELDS, entries), strict=True)
-        self._kinds, self._ids, self._parents, types, self._names, *others = columns
-        attributes, numa_nodes, holders, migrations = others
-        self._free = [holder is None for holder in holders]
-        held = [holder for holder in holders if holder is not None]
-        pids = [holder["pid"] for holder in held]
-        self._supported = [migration["supported"] for migration in migrations]
-        self._evidence = [migration.get("evidence") for migration in migrations]
-        self._configurable = [tuple([pair["name"] for pair in each]) for each in attributes]
-        pairs = [*chain.from_iterable(attributes)]
-        values = [pair["value"] for pair in pairs]
-        names = chain.from_iterable(self._configurable)
-        _check(_LIST, attributes)
-        _check(_MAPPING, chain(entries, held, migrations, pairs))
-        _check(_TEXT, chain(self._kinds, self._ids, names, values))
-        _check(_TEXT_OR_NONE, chain(self._parents, types, self._names, self._evidence))
-        _check(_INTEGER_OR_NONE, chain(numa_nodes, pids))
-        _check(_BOOLEAN_OR_NONE, self._supported)
-        if len({*self._ids}) != len(entries) or not {*self._names} <= {None, *self._descriptors}:
+    def _of(
+        self, entries: list[t.Any], descriptors: _Descriptors
+    ) -> tuple[list[DeviceClass], _Stated]:
+        # Of all that is done for a fleet only this is done for each of its devices.
+        found = []
+        ids = set()
+        stated = {}
+        for entry in entries:
+            (kind, device_id, parent, mdev_type, name, attributes, numa_node, holder, migration) = (
+                _FIELDS(entry)
+            )
+            pid = None if holder is None else holder["pid"]
+            supported, evidence = migration["supported"], migration.get("evidence")
+            if not (
+                type(kind) is type(device_id) is str
+                and (parent is None or type(parent) is str)
+                and (mdev_type is None or type(mdev_type) is str)
+                and type(attributes) is list
+                and (numa_node is None or type(numa_node) is int)
+                and (pid is None or type(pid) is int)
+                and (supported is None or type(supported) is bool)
+            ):
+                raise _Odd
+            configurable = []
+            for attribute in attributes:
+                configurable.append(attribute["name"])
+                if type(attribute["value"]) is not str:
+                    raise _Odd
+            descriptor = descriptors[name]
+            found.append(self[descriptor, supported, evidence, holder is None, tuple(configurable)])
+            ids.add(device_id)
+            if kind == "mdev" and descriptor is not None:
+                stated[parent, descriptor] = None
+        if len(ids) != len(entries):
             raise _Odd
-
-    def counted(self) -> dict[DeviceClass, int]:
-        """How many devices there are of each class."""
-        classes: dict[DeviceClass, int] = {}
-        for row, count in Counter(self._rows()).items():
-            each = self._class(row)
-            classes[each] = classes.get(each, 0) + count
-        return classes
-
-    def rows(self) -> t.Iterator[tuple[str, str, DeviceClass]]:
-        """Kind, id and class of each device."""
-        return zip(self._kinds, self._ids, map(self._class, self._rows()), strict=True)
-
-    def stated(self) -> tuple[tuple[str | None, bool, str], ...]:
-        """What mediated devices state: parent's id, whether derived, and software_version."""
-        rows = dict.fromkeys(zip(self._kinds, self._parents, self._names, strict=True))
-        stated = {
-            (parent, descriptor.derived, descriptor.version): None
-            for kind, parent, name in rows
-            if kind == "mdev" and (descriptor := self._descriptors.get(name)) is not None
-        }
-        return tuple(stated)
-
-    def _rows(self) -> t.Iterator[tuple[t.Any, ...]]:
-        return zip(
-            self._names,
-            self._supported,
-            self._evidence,
-            self._free,
-            self._configurable,
-            strict=True,
-        )
-
-    def _class(self, row: tuple[t.Any, ...]) -> DeviceClass:
-        return DeviceClass(self._descriptors.get(row[0]), *row[1:])
-
-
-def _check(types: _Types, values: t.Iterable[t.Any]) -> None:
-    if not {*map(type, values)} <= types:
-        raise _Odd
+        return found, tuple({(parent, each.derived, each.version): None for parent, each in stated})
 
 
 def _device(host: str, entry: _Entry, descriptors: _Descriptors) -> Device:
-    """The device of an entry that ``_Columns`` has read."""
+    """The device of an entry that has a class."""
     holder, migration = entry["in_use"], entry["migration"]
     return Device(
         host=host,
@@ -345,13 +339,24 @@ def _device(host: str, entry: _Entry, descriptors: _Descriptors) -> Device:
         id=entry["id"],
         parent=entry["parent"],
         type=entry["type"],
-        descriptor=descriptors.get(entry["descriptor"]),
+        descriptor=descriptors[entry["descriptor"]],
         attributes=tuple((each["name"], each["value"]) for each in entry["attributes"]),
         numa_node=entry["numa_node"],
         in_use=None if holder is None else Holder(holder["pid"], plain_text(holder.get("name"))),
         supported=migration["supported"],
         evidence=migration.get("evidence"),
+        choices=_choices(entry["attributes"]),
     )
+
+
+def _choices(attributes: t.Sequence[_Entry]) -> Choices | None:
+    for each in attributes:
+        if CHOICES in each:
+            # What is none is not chosen.
+            found = each[CHOICES] if isinstance(each[CHOICES], list) else []
+            values = [plain_text(value) for value in found]
+            return Choices(each["name"], tuple(value for value in values if value is not None))
+    return None
 
 
 # --- one by one ------------------------------------------------------------------------------------------------------
@@ -366,14 +371,15 @@ class _Shape(FleetError):
 
 
 class _Reader:
-    """Reads the facts of hosts; what one host has of another's descriptors and parents is shared with it.
+    """Reads the facts of hosts into a fleet; what one host has of another's descriptors and parents is shared with it.
 
     What is shared is found by its whole content, never by the name that a host gives it.
     """
 
-    def __init__(self, data: t.Any, keep: bool) -> None:
+    def __init__(self, data: t.Any) -> None:
+        self.fleet = Fleet()
         self._data = data
-        self._keep = keep
+        self._classes = _Classes()
         self._descriptors: dict[bytes, Descriptor | Malformed] = {}
         self._distinct: dict[tuple[str, str | None], Descriptor] = {}
         self._parents: dict[bytes, ParentFacts] = {}
@@ -381,59 +387,70 @@ class _Reader:
         # By the identity of the parents, each of which is there once.
         self._equipment: dict[tuple[int, ...], tuple[ParentFacts, ...]] = {}
 
-    def host(self, name: str, facts: t.Any) -> tuple[Host, list[dict[str, t.Any]]]:
-        """The host with these facts, and its problems; raises ``_Shape``."""
+    def read(self, name: str) -> None:
+        """Add the host to the fleet, as unknown where its facts cannot be used."""
+        facts = facts_of(self._data, name)
+        if facts is None:
+            self.fleet.unknown.append(name)
+            return
+        try:
+            self._add(name, facts)
+        except _Shape as error:
+            self.fleet.unknown.append(name)
+            self.fleet.problems.append({"host": name, "path": error.path, "problem": str(error)})
+
+    def _add(self, name: str, facts: t.Any) -> None:
         top = _mapping(facts, FACT)
         if top.get("schema") != SCHEMA:
             raise _Shape(f"{FACT}.schema", f"{SCHEMA}, and it is {top.get('schema')!r}")
-        problems: list[dict[str, t.Any]] = []
-        descriptors = self._all_descriptors(top, problems)
-        entries, columns = self._entries(top, descriptors)
-        parents = [
-            self._parent(parent, f"parents[{index}]")
-            for index, parent in enumerate(_list(top.get("parents"), "parents"))
-        ]
-        _distinct((parent.id for parent in parents), "parents")
-        equipment = self._equipment.setdefault((*map(id, parents),), (*parents,))
+        descriptors, problems = self._all_descriptors(top)
+        entries, found, stated = self._entries(top, descriptors)
+        equipment = self._all_parents(top)
         for index, each in enumerate(_list(top.get("problems"), "problems")):
             entry = _mapping(each, f"problems[{index}]")
             problems.append({key: plain_text(entry.get(key)) for key in ("path", "problem")})
-        again = functools.partial(self._again, name)
-        host = Host(
-            name, columns, equipment, (lambda: (entries, descriptors)) if self._keep else again
-        )
-        return host, [{"host": name} | problem for problem in problems]
+        classes: dict[DeviceClass, int] = {}
+        excluded = []
+        for entry, each in zip(entries, found, strict=True):
+            classes[each] = classes.get(each, 0) + 1
+            if each.obstacle:
+                excluded.append((entry["kind"], entry["id"], each))
+        self.fleet.hosts[name] = Host(name, classes, excluded, equipment, stated, self._devices)
+        self.fleet.problems += [{"host": name} | problem for problem in problems]
 
-    def _again(self, host: str) -> tuple[t.Sequence[_Entry], _Descriptors]:
-        facts = _mapping(facts_of(self._data, host), FACT)
-        descriptors = self._all_descriptors(facts, [])
-        return self._entries(facts, descriptors)[0], descriptors
+    def _devices(self, name: str) -> list[Device]:
+        facts = _mapping(facts_of(self._data, name), FACT)
+        descriptors, _problems = self._all_descriptors(facts)
+        entries, *_classes = self._entries(facts, descriptors)
+        return [_device(name, entry, descriptors) for entry in entries]
 
     def _entries(
         self, facts: _Entry, descriptors: _Descriptors
-    ) -> tuple[t.Sequence[_Entry], _Columns]:
+    ) -> tuple[t.Sequence[_Entry], list[DeviceClass], _Stated]:
+        """The entries of the devices, the class of each, and what mediated devices state."""
         entries: t.Any = facts.get("devices")
         try:
-            return entries, _Columns(entries, descriptors)
+            return entries, *self._classes.of(entries, descriptors)
         except _Odd:
             entries = [
                 _plain_entry(entry, f"devices[{index}]", descriptors)
                 for index, entry in enumerate(_list(entries, "devices"))
             ]
             _distinct((entry["id"] for entry in entries), "devices")
-            return entries, _Columns(entries, descriptors)
+            return entries, *self._classes.of(entries, descriptors)
 
-    def _all_descriptors(self, facts: _Entry, problems: list[dict[str, t.Any]]) -> _Descriptors:
-        descriptors: _Descriptors = {}
+    def _all_descriptors(self, facts: _Entry) -> tuple[_Descriptors, list[dict[str, t.Any]]]:
+        """The descriptors by name, that of a device without one as well, and what is wrong with others."""
+        descriptors: _Descriptors = {None: None}
+        problems: list[dict[str, t.Any]] = []
         for name, data in _mapping(facts.get("descriptors"), "descriptors").items():
             name = str.__str__(str(name))
             found = self._descriptor(data)
             if isinstance(found, Malformed):
                 problems.append({"path": f"descriptors.{name}", "problem": str(found)})
-                descriptors[name] = None
-            else:
-                descriptors[name] = found
-        return descriptors
+                found = None
+            descriptors[name] = found
+        return descriptors, problems
 
     def _descriptor(self, data: t.Any) -> Descriptor | Malformed:
         content = _content(data)
@@ -450,6 +467,17 @@ class _Reader:
         except Malformed as malformed:
             return malformed
         return self._distinct.setdefault((descriptor.digest, descriptor.origin), descriptor)
+
+    def _all_parents(self, facts: _Entry) -> tuple[ParentFacts, ...]:
+        parents = [
+            self._parent(parent, f"parents[{index}]")
+            for index, parent in enumerate(_list(facts.get("parents"), "parents"))
+        ]
+        known = self._equipment.get((*map(id, parents),))
+        if known is None:
+            _distinct((parent.id for parent in parents), "parents")
+            known = self._equipment[(*map(id, parents),)] = (*parents,)
+        return known
 
     def _parent(self, data: t.Any, path: str) -> ParentFacts:
         content = _content(data)
@@ -476,7 +504,7 @@ def _plain_entry(data: t.Any, path: str, descriptors: _Descriptors) -> _Entry:
     device = _mapping(data, path)
     kind, device_id = _text(device, "kind", path), _text(device, "id", path)
     name = plain_text(device.get("descriptor"))
-    if device.get("descriptor") is not None and name not in descriptors:
+    if device.get("descriptor") is not None and (name is None or name not in descriptors):
         raise _Shape(f"{path}.descriptor", "null or the name of one of 'descriptors'")
     migration = _mapping(device.get("migration"), f"{path}.migration")
     supported = migration.get("supported")
@@ -489,7 +517,11 @@ def _plain_entry(data: t.Any, path: str, descriptors: _Descriptors) -> _Entry:
         "type": _text_or_none(device, "type", path),
         "descriptor": name,
         "attributes": [
-            {"name": _text(_mapping(each, path), "name", path), "value": _text(each, "value", path)}
+            {
+                "name": _text(_mapping(each, path), "name", path),
+                "value": _text(each, "value", path),
+                **({CHOICES: each[CHOICES]} if CHOICES in each else {}),
+            }
             for each in _list(device.get("attributes"), f"{path}.attributes")
         ],
         "numa_node": _integer_or_none(device.get("numa_node"), f"{path}.numa_node"),
@@ -519,14 +551,28 @@ def _parent(data: t.Any, path: str) -> ParentFacts:
     ]
     _distinct((each.id for each in types), f"{path}.types")
     pci_id = _present(parent, "pci_id", path)
+    kind = _text(parent, "kind", path)
+    if kind == VDPA:
+        types = _provisioned(parent, types, path)
     return ParentFacts(
-        kind=_text(parent, "kind", path),
+        kind=kind,
         id=_text(parent, "id", path),
         driver=plain_text(parent.get("driver")),
         pci_id=None if pci_id is None else _text(parent, "pci_id", path),
         numa_node=_integer_or_none(parent.get("numa_node"), f"{path}.numa_node"),
         types=tuple(types),
     )
+
+
+def _provisioned(parent: _Entry, types: list[MdevType], path: str) -> list[MdevType]:
+    """What a management device can make; nothing where its kernel does not tell with which features."""
+    mask = plain_text(parent.get("dev_features_mask"))
+    if mask is None:
+        return []
+    if not MASK.match(mask):
+        raise _Shape(f"{path}.dev_features_mask", "null or a mask as 0x300000020")
+    max_vqs = _integer_or_none(parent.get("max_supported_vqs"), f"{path}.max_supported_vqs")
+    return [replace(each, features=int(mask, 16), max_vqs=max_vqs) for each in types]
 
 
 def _type(data: t.Any, path: str) -> MdevType:

@@ -66,13 +66,16 @@ def compatible_pairs(
             each.descriptor: None
             for host in fleet.hosts.values()
             for each in host.classes
-            if each.descriptor is not None and obstacle(each) is None
+            if each.descriptor is not None and each.obstacle is None
         }
     )
     from_classes = _counted(fleet, classes, sources)
     to_classes = from_classes if sources == targets else _counted(fleet, classes, targets)
     candidates = Candidates(fleet, direction)
     pairs, misses, barriers = _Comparison(candidates.judge, from_classes, to_classes).results()
+    makers = _Makers(fleet, candidates, targets)
+    creatable = makers.ways(from_classes)
+    named = {host for ways in creatable.values() for way in ways for host in way["room"]}
     for pair in pairs:
         pair["warnings"] += classes.warnings(pair["source"], pair["target"])
     result = {
@@ -82,9 +85,10 @@ def compatible_pairs(
         "pairs": pairs,
         "misses": misses,
         "barriers": barriers,
-        "creatable": _Makers(fleet, candidates, targets).ways(from_classes),
+        "creatable": creatable,
+        "alike": {host: makers.alike[host] for host in sorted(named)},
         "excluded": [
-            {"host": host.name, "kind": kind, "id": device_id, "reason": obstacle(each)}
+            {"host": host.name, "kind": kind, "id": device_id, "reason": each.obstacle}
             for host in fleet.hosts.values()
             for kind, device_id, each in host.excluded
         ],
@@ -132,7 +136,7 @@ def _counted(fleet: Fleet, classes: Classes, names: t.Collection[str] | None) ->
     for host in fleet.hosts.values():
         if names is None or host.name in names:
             for each, count in host.classes.items():
-                if each.descriptor is not None and obstacle(each) is None:
+                if each.descriptor is not None and each.obstacle is None:
                     one = found[classes.of[each.descriptor]]
                     one.count(host.name, count, each.free, each.configurable)
     return sorted((each for each in found.values() if each.devices), key=lambda each: each.name)
@@ -351,24 +355,25 @@ def _expanded(
 
 
 class _Makers:
-    """The hosts that could make mdevs, those alike together."""
+    """The hosts that could make mdevs; ``alike`` has those that could make the same, by the name of the first of them."""
 
     def __init__(
         self, fleet: Fleet, candidates: Candidates, targets: t.Collection[str] | None
     ) -> None:
         self._candidates = candidates
-        # For each offer, groups of hosts, and the instances that each parent of one of them has left.
-        self._offers: dict[str, dict[Offer, list[tuple[list[str], list[int]]]]] = defaultdict(dict)
+        # For each offer, the first of the hosts that have it, and the instances that each of their parents has left.
+        self._offers: dict[str, dict[Offer, dict[str, list[int]]]] = defaultdict(dict)
         alike: dict[t.Any, list[Host]] = defaultdict(list)
         for host in fleet.hosts.values():
             if host.equipment and (targets is None or host.name in targets):
                 alike[id(host.equipment), host.stated].append(host)
-        for hosts in alike.values():
-            names = [host.name for host in hosts]
-            for offered, available in _offered(hosts[0]).items():
-                groups = self._offers[offered.type].setdefault(offered, [])
-                groups.append((names, available))
-        self._rooms: dict[frozenset[tuple[Offer, int]], dict[str, int]] = {}
+        self.alike: dict[str, list[str]] = {}
+        for first, *others in alike.values():
+            offers = _offered(first)
+            if offers:
+                self.alike[first.name] = [first.name, *(host.name for host in others)]
+            for offered, available in offers.items():
+                self._offers[offered.type].setdefault(offered, {})[first.name] = available
 
     def ways(self, sources: list[_Class]) -> dict[str, list[dict[str, t.Any]]]:
         """The mdevs that hosts could make for each class: one entry for each way, with the instances left per host."""
@@ -385,10 +390,8 @@ class _Makers:
                     made[offered.type, one.set, one.attributes].append((offered, one))
         ways = []
         for (mdev_type, number, attributes), each in sorted(made.items()):
-            hosts = self._room(frozenset((offered, one.instances) for offered, one in each))
-            if source.only_host in hosts:
-                hosts = {host: room for host, room in hosts.items() if host != source.only_host}
-            if hosts:
+            room = self._room({(offered, one.instances) for offered, one in each}, source)
+            if room:
                 ways.append(
                     {
                         "type": mdev_type,
@@ -397,7 +400,7 @@ class _Makers:
                         "bindings": each[0][1].bindings,
                         "certainty": "provisional",
                         "warnings": each[0][1].warnings,
-                        "hosts": hosts,
+                        "room": room,
                     }
                 )
         return ways
@@ -408,18 +411,16 @@ class _Makers:
         for mdev_type in self._offers if types is None else types & self._offers.keys():
             yield from self._offers[mdev_type]
 
-    def _room(self, offers: frozenset[tuple[Offer, int]]) -> dict[str, int]:
-        """How many can be made on each host of what takes so many instances of these offers."""
-        if offers not in self._rooms:
-            rooms: Counter[str] = Counter()
-            for offered, instances in offers:
-                for names, available in self._offers[offered.type][offered]:
-                    # Types of one parent share its room: the parents of a host add up, its types do not.
-                    room = sum(each // instances for each in available)
-                    for name in names if room > 0 else ():
-                        rooms[name] += room
-            self._rooms[offers] = dict(sorted(rooms.items()))
-        return self._rooms[offers]
+    def _room(self, offers: set[tuple[Offer, int]], source: _Class) -> dict[str, int]:
+        """How many of what takes so many instances of these offers each host has room for, apart from ``source``'s only one."""
+        rooms: Counter[str] = Counter()
+        for offered, instances in offers:
+            for host, available in self._offers[offered.type][offered].items():
+                # Types of one parent share its room: the parents of a host add up, its types do not.
+                room = sum(each // instances for each in available)
+                if room and self.alike[host] != [source.only_host]:
+                    rooms[host] += room
+        return dict(sorted(rooms.items()))
 
 
 def _types(patterns: t.Iterable[_pattern.Pattern | _pattern.Void]) -> set[str] | None:

@@ -12,20 +12,28 @@ again. Nothing depends on time or chance: the same input gives the same plan, by
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import itertools
 import typing as t
 from collections import Counter, defaultdict
 
-from ansible_collections.vfio.migration.plugins.plugin_utils._candidates import Candidates
-from ansible_collections.vfio.migration.plugins.plugin_utils._fleet import Device, Fleet
-from ansible_collections.vfio.migration.plugins.plugin_utils._reasons import Reasons
-from ansible_collections.vfio.migration.plugins.plugin_utils._request import Request
-from ansible_collections.vfio.migration.plugins.plugin_utils._search import (
-    Budget,
-    Found,
-    Search,
-    Way,
+from ansible_collections.vfio.migration.plugins.module_utils._virtio import DEVICE_NAME
+from ansible_collections.vfio.migration.plugins.plugin_utils._bounds import (
+    Cost,
+    cost_of,
+    least_cost,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._candidates import Candidates
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet import (
+    VDPA,
+    Device,
+    Fleet,
+    ParentFacts,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._reasons import Reasons
+from ansible_collections.vfio.migration.plugins.plugin_utils._request import Guest, Request
+from ansible_collections.vfio.migration.plugins.plugin_utils._search import Budget, Found, Search
 from ansible_collections.vfio.migration.plugins.plugin_utils._shortage import (
     Shortage,
     find_shortage,
@@ -37,11 +45,26 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._supply import (
     Supply,
     named_id,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._verdict import Descriptor
 from ansible_collections.vfio.migration.plugins.plugin_utils._waves import Waves
+from ansible_collections.vfio.migration.plugins.plugin_utils._ways import Way
 
 Progress = t.Callable[[str, int], None]
 
 
+@contextlib.contextmanager
+def no_garbage_collected() -> t.Iterator[None]:
+    """For work that makes millions of objects and no cycles of them: to look for cycles again and again takes half of it."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+@no_garbage_collected()
 def make_plan(
     fleet: Fleet, request: Request, budget: Budget | None = None, progress: Progress | None = None
 ) -> dict[str, t.Any]:
@@ -77,24 +100,24 @@ class _Draft:
     ) -> None:
         self._request = request
         self._blocked = blocked
+        self._spread = request.policy == "spread"
         self.supply = Supply(fleet, request, candidates, blocked)
-        spread = request.policy == "spread"
-        search = Search(self.supply, self.supply.items, self.supply.bins, spread, budget, progress)
-        self.shortage: Shortage | None = None
+        self._shortage: Shortage | None = None
+        search = Search(
+            self.supply, self.supply.items, self.supply.bins, self._spread, budget, progress
+        )
         found = search.run(self._missing)
         self.solver = "search"
-        self._is_short = False
-        self._sharpen(search, found, spread)
-        self.placed = sorted(
-            itertools.chain.from_iterable(
-                self._realise(number, held) for number, held in found.bins.items()
-            ),
-            key=lambda each: (request.guests[each.guest].key, each.source.id),
-        )
-        self.status = self._status(search, found)
+        self.cost = self._cost_of(found)
+        self._least = self._least_cost(search, found)
+        if self._may_be_better():
+            self._sharpen(search, found)
+        self.placed = self._realise(found)
 
     def in_the_way(self) -> frozenset[int]:
         """The guests that stay, though taken for gone, on a host to which another one of their group is to go."""
+        if not self._request.apart:
+            return frozenset()
         placed = {each.guest for each in self.placed}
         arriving: dict[str, set[int]] = defaultdict(set)
         for each in self.placed:
@@ -109,62 +132,125 @@ class _Draft:
             and self._request.groups_of(guest.name) & arriving[guest.host]
         )
 
+    # --- what is proven ---
+
+    @property
+    def _holds_back(self) -> bool:
+        """Whether not everything may move everywhere: what is found then is no proof of the whole."""
+        return bool(self._request.kept) or self._blocked != Blocked()
+
+    @property
+    def bound(self) -> Cost | None:
+        """What no plan costs less than; ``None`` where that is not known."""
+        return None if self._holds_back else self._least
+
+    @property
+    def shortage(self) -> Shortage | None:
+        """The proof that not everything finds a place, if there is one of this kind."""
+        return None if self._holds_back else self._shortage
+
+    @property
+    def status(self) -> str:
+        if not self.cost.unplaced:
+            return "optimal" if self.cost == self.bound else "feasible"
+        return "infeasible" if self.bound and self.bound.unplaced else "unproven"
+
     def _missing(self) -> int:
-        """How many devices find no place whatever is done; what is found while something is held back is no proof."""
+        """How many devices find no place whatever is done."""
         demands = Counter(itertools.chain.from_iterable(i.shape for i in self.supply.items))
         elements = Counter(itertools.chain.from_iterable(b.state for b in self.supply.bins))
-        shortage = find_shortage(self.supply, demands, elements)
-        if self._blocked == Blocked():
-            self.shortage = shortage
-        return shortage.missing if shortage else 0
+        self._shortage = find_shortage(self.supply, demands, elements)
+        return self._shortage.missing if self._shortage else 0
 
-    def _sharpen(self, search: Search, found: Found, spread: bool) -> None:
-        """Asks the solver, if there is one, where neither is all placed as well as can be nor as much as can be."""
-        items = self.supply.items
+    def _cost_of(self, found: Found) -> Cost:
+        return cost_of(found.bins, sum(map(_size, self._request.guests)), self._spread)
+
+    def _least_cost(self, search: Search, found: Found) -> Cost:
+        if found.complete:
+            return self.cost
+        items, bins = self.supply.items, self.supply.bins
+        if not self.cost.unplaced:
+            return least_cost(self.supply, search.ways, items, bins, self.cost, self._spread)
+        return Cost(unplaced=self._least_left(search))
+
+    def _least_left(self, search: Search) -> int:
+        """How many devices every plan leaves behind."""
+        unfit = nowhere = 0
+        for guest, item in zip(self._request.guests, self.supply.items, strict=True):
+            if not item.shape:
+                unfit += _size(guest)
+            elif not search.ways.unsure and not search.ways.kinds_for(item.shape):
+                nowhere += _size(guest)
+        return unfit + max(nowhere, self._shortage.missing if self._shortage else 0)
+
+    def _may_be_better(self) -> bool:
+        # What some plans cost that leave less behind is not known.
+        if self.cost.unplaced:
+            return self._least.unplaced < self.cost.unplaced
+        return self._least < self.cost
+
+    def _sharpen(self, search: Search, found: Found) -> None:
+        """Asks the solver, if there is one."""
+        items, bins = self.supply.items, self.supply.bins
         placed = {item for held in found.bins.values() for item, way in held}
-        unplaced = [number for number in range(len(items)) if number not in placed]
-        devices = sum(len(items[number].shape) for number in unplaced)
-        if found.complete or (not unplaced and search.is_cheapest(found)):
+        left = [
+            number
+            for number, item in enumerate(items)
+            if number not in placed and search.ways.kinds_for(item.shape)
+        ]
+        improved = improve(self.supply, items, bins, found.bins, left, self._spread)
+        if improved is None:
             return
-        if self.shortage and devices <= self.shortage.missing:
-            return
-        left = [number for number in unplaced if search.kinds_for(items[number].shape)]
-        improved = improve(self.supply, items, self.supply.bins, found.bins, left, spread)
-        if improved is not None:
-            count = sum(map(len, improved.bins.values()))
-            found.bins = improved.bins
-            found.complete = improved.best and count == len(items)
-            self._is_short = improved.most and count < len(placed) + len(left)
-            self.solver = "ortools"
+        self.solver = "ortools"
+        found.bins = improved.bins
+        self.cost = self._cost_of(found)
+        found.complete = improved.best and not self.cost.unplaced
+        self._least = self._least_cost(search, found)
+        if improved.most:
+            self._least = self._least._replace(unplaced=self.cost.unplaced)
 
-    def _realise(self, number: int, held: list[tuple[int, Way]]) -> t.Iterator[Placed]:
-        """What was placed on one host, in that order: equal elements are interchangeable, the first one is taken."""
+    # --- devices and parents again ---
+
+    def _realise(self, found: Found) -> list[Placed]:
+        """What was placed, by guest."""
+        placed: dict[int, list[Placed]] = {}
+        for number, held in found.bins.items():
+            # Equal elements are interchangeable: the first one is taken.
+            behind = self.supply.behind(number)
+            for guest, way in held:
+                placed[guest] = sorted(
+                    self._take(behind, number, guest, way), key=lambda each: each.source.id
+                )
+        return [each for guest in sorted(placed) for each in placed[guest]]
+
+    def _take(
+        self, behind: dict[int, list[t.Any]], number: int, guest: int, way: Way
+    ) -> t.Iterator[Placed]:
         name = self.supply.names[number]
-        behind = {element: list(each) for element, each in self.supply.concrete[number].items()}
-        for guest, way in held:
-            sources = (source for demand, source in self.supply.shapes[guest])
-            for source, (element, move) in zip(sources, way.steps, strict=True):
-                chosen = behind[element].pop(0)
-                device = None
-                if move.offer.existing is not None:
-                    device, *chosen = chosen
-                if move.becomes is not None:
-                    behind.setdefault(move.becomes, []).append(chosen)
-                parent = chosen if device is None else None
-                yield Placed(guest, source, name, move.offer, device, parent)
+        for (_demand, source), (element, move) in zip(
+            self.supply.shapes[guest], way.steps, strict=True
+        ):
+            chosen = behind[element].pop(0)
+            device = None
+            if move.offer.existing is not None:
+                device, *chosen = chosen
+            if move.becomes is not None:
+                behind[move.becomes].append(chosen)
+            parent = chosen if device is None else None
+            yield Placed(guest, source, name, move.offer, device, parent)
 
-    def _status(self, search: Search, found: Found) -> str:
-        complete = len({each.guest for each in self.placed}) == len(self._request.guests)
-        if complete:
-            proven = found.complete or search.is_cheapest(found)
-        else:
-            proven = found.complete or self.shortage is not None or self._is_short
-            proven = proven or search.is_hopeless()
-        # What is proven while something is held back is not of the whole.
-        proven = proven and not self._request.kept and self._blocked == Blocked()
-        if complete:
-            return "optimal" if proven else "feasible"
-        return "infeasible" if proven else "unproven"
+
+def _listed(attributes: t.Iterable[tuple[str, str]]) -> list[dict[str, str]]:
+    return [{"name": name, "value": value} for name, value in attributes]
+
+
+def _may_be_named(kind: str, name: str) -> bool:
+    """Whether a new device may have a name that comes from another host."""
+    return kind != VDPA or DEVICE_NAME.match(name) is not None
+
+
+def _size(guest: Guest) -> int:
+    return len(guest.devices)
 
 
 class _Report:
@@ -186,6 +272,7 @@ class _Report:
         self._waves = waves
         self._cycles = cycles
         self._taken: dict[str, set[str]] = {}
+        self._acceptances: dict[Descriptor | None, dict[str, t.Any]] = {}
 
     def plan(self) -> dict[str, t.Any]:
         placements = [(each, self._source_of(each)) for each in self._request.kept]
@@ -196,14 +283,24 @@ class _Report:
         for placement, source in placements:
             target = placement["target"]
             mapping.setdefault(source.host, {})[source.id] = target["id"]
-            host = hosts.setdefault(target["host"], {"devices": [], "pci_devices": []})
+            host = hosts.get(target["host"])
+            if host is None:
+                host = hosts[target["host"]] = {
+                    "devices": [],
+                    "pci_devices": [],
+                    "vdpa_devices": [],
+                }
             if target["kind"] == "mdev":
                 host["devices"].append(self._for_vfio_mdev(source, target))
             elif target["kind"] == "pci":
                 host["pci_devices"].append(self._for_vfio_pci(source, target))
+            else:
+                host["vdpa_devices"].append(self._for_vdpa_device(source, target))
         return {
             "status": self._draft.status,
             "solver": self._draft.solver,
+            "cost": self._shown(self._draft.cost),
+            "bound": self._shown(self._draft.bound),
             "direction": self._request.direction,
             "policy": self._request.policy,
             "placements": [placement for placement, source in placements],
@@ -214,47 +311,59 @@ class _Report:
             "unknown": self._fleet.unknown,
         }
 
+    def _shown(self, cost: Cost | None) -> dict[str, int] | None:
+        """A cost, without what the plan's policy does not look at."""
+        if cost is None or self._request.kept:
+            return None
+        unused = "opened" if self._request.policy == "spread" else "load"
+        return {name: number for name, number in cost._asdict().items() if name != unused}
+
     def _source_of(self, placement: t.Mapping[str, t.Any]) -> Device:
         source = placement["source"]
         devices = self._fleet.hosts[source["host"]].devices
         return next(device for device in devices if device.id == source["id"])
 
     def _placement(self, placed: Placed) -> dict[str, t.Any]:
-        guest = self._request.guests[placed.guest]
-        if placed.device is not None and placed.offer.existing is not None:
-            device, verdict = placed.device, placed.offer.existing.verdict
+        device, existing = placed.device, placed.offer.existing
+        if device is not None and existing is not None:
             target: dict[str, t.Any] = {
                 "host": placed.host,
                 "kind": device.kind,
                 "id": device.id,
                 "parent": device.parent,
                 "type": device.type,
-                "attributes": [],
+                "attributes": _listed(existing.attributes),
                 "create": False,
             }
-            found = {key: verdict[key] for key in ("set", "bindings", "certainty", "warnings")}
+            verdict = existing.verdict
+            found = (*(verdict[key] for key in ("set", "bindings", "certainty", "warnings")),)
         else:
             made, mdev_type = placed.offer.creation
+            parent = t.cast(ParentFacts, placed.parent)
             target = {
                 "host": placed.host,
-                "kind": "mdev",
-                "id": self._new_id(placed.source, placed.host),
-                "parent": placed.parent and placed.parent.id,
+                "kind": parent.kind,
+                "id": self._new_id(placed.source, placed.host, parent.kind),
+                "parent": parent.id,
                 "type": mdev_type.id,
-                "attributes": [{"name": name, "value": value} for name, value in made.attributes],
+                "attributes": _listed(made.attributes),
                 "create": True,
             }
-            found = {
-                "set": made.set,
-                "bindings": made.bindings,
-                "certainty": "provisional",
-                "warnings": made.warnings,
-            }
-        wave = {"wave": self._waves.number(placed.guest)}
-        return {"vm": guest.name, "source": placed.source.label, "target": target} | found | wave
+            found = (made.set, made.bindings, "provisional", made.warnings)
+        index, bindings, certainty, warnings = found
+        return {
+            "vm": self._request.guests[placed.guest].name,
+            "source": placed.source.label,
+            "target": target,
+            "set": index,
+            "bindings": bindings,
+            "certainty": certainty,
+            "warnings": warnings,
+            "wave": self._waves.number(placed.guest),
+        }
 
-    def _new_id(self, source: Device, host: str) -> str:
-        """The UUID for a target made on ``host``: the source's own where that is free there, else a name-based one."""
+    def _new_id(self, source: Device, host: str, kind: str) -> str:
+        """The name for a target made on ``host``: the source's own where that is free there, else one made from it."""
         if host not in self._taken:
             self._taken[host] = {device.id for device in self._fleet.hosts[host].devices}
             self._taken[host].update(
@@ -263,34 +372,52 @@ class _Report:
                 if each["target"]["host"] == host
             )
         taken = self._taken[host]
-        own = [source.id] if source.kind == "mdev" else []
-        ids = itertools.chain(own, (named_id(source, count) for count in itertools.count()))
-        chosen = next(each for each in ids if each not in taken)
+        chosen = source.id
+        if source.kind != kind or chosen in taken or not _may_be_named(kind, chosen):
+            names = (named_id(source, count) for count in itertools.count())
+            chosen = next(each for each in names if each not in taken)
         taken.add(chosen)
         return chosen
 
     def _for_vfio_mdev(self, source: Device, target: dict[str, t.Any]) -> dict[str, t.Any]:
-        device = {
+        return {
             "uuid": target["id"],
             "parent": target["parent"],
             "type": target["type"],
             "attributes": target["attributes"],
+            **self._acceptance(source.descriptor),
         }
-        return device | self._acceptance(source)
+
+    def _for_vdpa_device(self, source: Device, target: dict[str, t.Any]) -> dict[str, t.Any]:
+        given: dict[str, t.Any] = {each["name"]: each["value"] for each in target["attributes"]}
+        if "device_features" in given:
+            given["device_features"] = [given["device_features"]]
+        return {
+            "name": target["id"],
+            "mgmtdev": target["parent"],
+            **given,
+            **self._acceptance(source.descriptor),
+        }
 
     def _for_vfio_pci(self, source: Device, target: dict[str, t.Any]) -> dict[str, t.Any]:
         # Without a driver: it has that which its descriptor is of.
-        device = {"address": target["id"], "attributes": target["attributes"]}
-        return device | self._acceptance(source)
+        return {
+            "address": target["id"],
+            "attributes": target["attributes"],
+            **self._acceptance(source.descriptor),
+        }
 
-    def _acceptance(self, source: Device) -> dict[str, t.Any]:
+    def _acceptance(self, descriptor: Descriptor | None) -> dict[str, t.Any]:
         """What the target's own ``self`` must match, as its host's module takes it."""
-        descriptor = source.descriptor
-        if self._request.direction not in ("source_lists", "both") or descriptor is None:
-            return {}
-        # A set that leaves the version out means the source's own; the target's host does not know that.
-        version = {"software_version": descriptor.version}
-        return {"accept": [version | attributes for attributes in descriptor.compatible]}
+        found = self._acceptances.get(descriptor)
+        if found is None:
+            found = {}
+            if descriptor and self._request.direction in ("source_lists", "both"):
+                # A set that leaves the version out means the source's own; the target's host does not know that.
+                version = {"software_version": descriptor.version}
+                found = {"accept": [version | attributes for attributes in descriptor.compatible]}
+            self._acceptances[descriptor] = found
+        return found
 
     def _unplaced(self) -> list[dict[str, t.Any]]:
         placed = {each.guest for each in self._draft.placed}

@@ -25,7 +25,11 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet import (
     read_fleet,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._kept import Kept, asked, digests
-from ansible_collections.vfio.migration.plugins.plugin_utils._plan import Progress, make_plan
+from ansible_collections.vfio.migration.plugins.plugin_utils._plan import (
+    Progress,
+    make_plan,
+    no_garbage_collected,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._request import (
     POLICIES,
     Request,
@@ -37,6 +41,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._verifier import (
 )
 
 
+@no_garbage_collected()
 def plan_for(
     fleet: t.Any,
     drain: t.Any = None,
@@ -61,13 +66,10 @@ def plan_for(
     read = read_fleet(facts)
     drained = names("drain", drain)
     wanted = names("targets", targets)
+    receiving = set(read.hosts if wanted is None else wanted).difference(drained or ())
     request = Request(
         guests=requested(read, drained, listed("sources", sources)),
-        targets=[
-            name
-            for name in read.hosts
-            if (wanted is None or name in wanted) and name not in (drained or ())
-        ],
+        targets=[name for name in read.hosts if name in receiving],
         direction=direction_of(direction),
         policy=one_of("policy", policy, POLICIES),
         avoid=avoided(avoid),

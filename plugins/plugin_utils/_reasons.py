@@ -53,6 +53,11 @@ class Reasons:
         self._supply = supply
         self._received = Counter(each.host for each in placed)
         self._devices = {(each.host, each.device.id) for each in placed if each.device}
+        self._cards = {
+            (each.host, each.device.parent)
+            for each in placed
+            if each.device and each.device.choices
+        }
         self._made: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
         for each in placed:
             if each.parent is not None:
@@ -121,10 +126,15 @@ class Reasons:
         possible = False
         for device in host.devices:
             if self._supply.why_not_free(device) is None and self._fits(source, device):
-                taken = (host.name, device.id) in self._devices
-                possible = possible or not taken
-                if taken:
+                if (host.name, device.id) in self._devices:
                     shortages.append(f"{device.id} is taken by this plan")
+                elif device.choices and (host.name, device.parent) in self._cards:
+                    shortages.append(
+                        f"one plan gives one function of {device.parent} a type, as that may leave"
+                        f" nothing for {device.id}"
+                    )
+                else:
+                    possible = True
         for parent in host.parents:
             if self._request.why_avoided(host.name, parent.id) is None:
                 found = {

@@ -76,6 +76,8 @@ class Request:
 
     def groups_of(self, name: str | None) -> frozenset[int]:
         """The groups in ``apart`` that the guest is in."""
+        if not self.apart:
+            return frozenset()
         return frozenset(n for n, group in enumerate(self.apart) if name in group)
 
 
@@ -92,10 +94,15 @@ def requested(
             if name not in fleet.hosts:
                 raise FleetError(f"cannot drain {name}: {why_unknown(fleet, name)}")
         return guests_of(device for name in set(drain) for device in fleet.hosts[name].devices)
+    by_name: dict[t.Any, list[Guest]] = defaultdict(list)
+    for guest in guests_of(fleet.devices()):
+        if guest.name is not None:
+            by_name[guest.name].append(guest)
+        for device in guest.devices:
+            by_name[device.key].append(guest)
     chosen: dict[tuple[str, str, str], Guest] = {}
-    guests = guests_of(fleet.devices())
     for source in sources or ():
-        found = [guest for guest in guests if _names(source, guest)]
+        found = by_name.get(_named(source))
         if not found:
             raise FleetError(f"no guest or device in the fleet's facts is {_shown_source(source)}")
         chosen.update((guest.key, guest) for guest in found)
@@ -116,13 +123,11 @@ def guests_of(devices: t.Iterable[Device]) -> list[Guest]:
     return sorted(guests, key=lambda guest: guest.key)
 
 
-def _names(source: t.Any, guest: Guest) -> bool:
+def _named(source: t.Any) -> str | tuple[str, str]:
+    """The name of a guest, or host and id of a device, that a source is given as."""
     if isinstance(source, t.Mapping):
-        return any(
-            source.get("host") == device.host and source.get("id") == device.id
-            for device in guest.devices
-        )
-    return guest.name is not None and source == guest.name
+        return str(source.get("host")), str(source.get("id"))
+    return str(source)
 
 
 def _shown_source(source: t.Any) -> str:

@@ -29,10 +29,8 @@ from collections import Counter, defaultdict
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from ansible_collections.vfio.migration.plugins.plugin_utils._search import (
-    AGAIN,
-    NEW,
-    OPENED,
+from ansible_collections.vfio.migration.plugins.plugin_utils._bins import Held
+from ansible_collections.vfio.migration.plugins.plugin_utils._ways import (
     Bin,
     Elements,
     Item,
@@ -40,6 +38,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._search import (
     Shape,
     State,
     Way,
+    tiers,
 )
 
 # CP-SAT solves what is smaller, or nearly so, and makes little of what is bigger.
@@ -54,7 +53,6 @@ EFFORT = 4.0
 # Seconds after which a process is given up that should long have ended.
 _TIMEOUT = 120
 
-Held = dict[int, list[tuple[int, Way]]]
 _Terms = list[tuple[int, int]]
 # Items of one kind differ in nothing: their shape, their home if it is among the bins, their groups.
 _Kind = tuple[Shape, int | None, frozenset[int]]
@@ -478,17 +476,15 @@ class _Model:
 
     def _add_objectives(self, spread: bool) -> None:
         """The search's tiers of cost, after the number of devices placed."""
-        tiers: list[_Terms] = [[], [], [], []]
+        by_tier: list[_Terms] = [[], [], [], []]
         for flows in self._flows.values():
             for step, flow in flows.items():
-                cost = self._costs[step]
-                parts = (cost // AGAIN, cost % AGAIN // NEW, cost % NEW // OPENED, cost % OPENED)
-                for terms, part in zip(tiers, parts, strict=True):
+                for terms, part in zip(by_tier, tiers(self._costs[step]), strict=True):
                     if part:
                         terms.append((flow, part))
         placed = [(count, -devices) for terms in self._loads.values() for count, devices in terms]
         highest = self._add_highest_load() if spread else []
-        again, new, opened, other = tiers
+        again, new, opened, other = by_tier
         self.programme.objectives = [
             placed,
             *(terms for terms in (again, new, highest, opened, other) if terms),

@@ -13,6 +13,8 @@ free devices. Elements in equal states have the same number, whichever host they
 
 from __future__ import annotations
 
+import functools
+import itertools
 import math
 import typing as t
 import uuid
@@ -30,12 +32,15 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet import (
     PROPORTIONAL,
     Device,
     Fleet,
+    Host,
     MdevType,
     Parent,
+    ParentFacts,
     obstacle,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._request import Guest, Request
-from ansible_collections.vfio.migration.plugins.plugin_utils._search import (
+from ansible_collections.vfio.migration.plugins.plugin_utils._sentences import held
+from ansible_collections.vfio.migration.plugins.plugin_utils._ways import (
     AGAIN,
     NEW,
     OPENED,
@@ -44,10 +49,12 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._search import (
     Item,
     Move,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._sentences import held
 
 # Made for this collection: names the UUIDs of targets whose source's own cannot be kept.
 _NAMESPACE = uuid.UUID("6f0c2f4e-3c61-5d0c-9a55-0e4b8d2f7a11")
+
+# Where a UUID has its version, it says so for those of names.
+_NAME_BASED = "5"
 
 _MOST_CAPACITY = 1 << 64
 
@@ -71,8 +78,7 @@ class Choice:
         return t.cast(Creatable, self.creatable), t.cast(MdevType, self.mdev_type)
 
 
-@dataclass(frozen=True, slots=True)
-class Placed:
+class Placed(t.NamedTuple):
     """Where one device goes: the target that there is, or the ``parent`` under which it is made."""
 
     guest: int
@@ -80,7 +86,7 @@ class Placed:
     host: str
     offer: Choice
     device: Device | None
-    parent: Parent | None
+    parent: ParentFacts | None
 
 
 class _Pool(t.NamedTuple):
@@ -88,6 +94,13 @@ class _Pool(t.NamedTuple):
 
     group: int
     size: int
+
+
+class _Stock(t.NamedTuple):
+    """What a host has: equal free devices by group, and the elements that its parents are, ``None`` where none is used."""
+
+    pools: t.Mapping[int, list[Device]]
+    opened: t.Sequence[int | None]
 
 
 class _Opened(t.NamedTuple):
@@ -121,7 +134,7 @@ _NOTHING = Blocked()
 class Supply:
     """The elements and demands of one request: ``items`` for its guests and ``bins`` for its targets.
 
-    ``concrete`` has for each bin its elements, each with the parent or the devices behind it.
+    ``shapes`` has for each item the demands of its shape, each with the device that has it.
     """
 
     def __init__(
@@ -143,27 +156,29 @@ class Supply:
         self._group_numbers: dict[tuple[t.Any, ...], int] = {}
         self._kinds: list[_ParentKind] = []
         self._kind_numbers: dict[tuple[t.Any, ...], int] = {}
+        self._equipped: dict[tuple[t.Any, ...], tuple[int | None, ...]] = {}
         self._demands: list[tuple[Device, tuple[str, str] | None]] = []
         self._demand_numbers: dict[tuple[t.Any, ...], int] = {}
-        self._moving = {d.key: d for guest in request.guests for d in guest.devices}
+        self._moving: dict[str, set[str]] = defaultdict(set)
+        for guest in request.guests:
+            self._moving[guest.host].update([device.id for device in guest.devices])
         self._kept: dict[str, list[t.Mapping[str, t.Any]]] = defaultdict(list)
         for placement in request.kept:
             self._kept[placement["target"]["host"]].append(placement)
         self._kept_sources = {
             (each["source"]["host"], each["source"]["id"]) for each in request.kept
         }
-        self._made_for: dict[str, set[tuple[str, str]]] | None = None
         self._prepared: set[tuple[str, str]] = set()
         self.names = list(request.targets)
-        self.concrete = [self._elements_of(name) for name in self.names]
-        self._initial = sorted({element for each in self.concrete for element in each})
-        self._scarcities: dict[int, int] = {}
+        self._stocks = [self._stock(name) for name in self.names]
         self.bins = [self._bin(number) for number in range(len(self.names))]
+        self._initial = sorted({element for each in self.bins for element in each.state})
+        self._scarcities: dict[int, int] = {}
         self.shapes = [self._shape(guest) for guest in request.guests]
         numbers = {name: number for number, name in enumerate(self.names)}
         self.items = [
             Item(
-                tuple(demand for demand, device in shape),
+                tuple([demand for demand, device in shape]),
                 numbers.get(guest.host),
                 request.groups_of(guest.name),
             )
@@ -227,14 +242,12 @@ class Supply:
 
     def why_not_free(self, device: Device) -> str | None:
         """Why a device that is there cannot be a target of this request, whatever moves; ``None`` where it can."""
-        key = device.key
-        moves_later = (
-            key in self._moving and self._request.reuse and key not in self._blocked.devices
-        )
-        if (key in self._moving and not moves_later) or key in self._kept_sources:
+        moves = self._moves_itself(device)
+        moves_later = moves and self._request.reuse and device.key not in self._blocked.devices
+        if (moves and not moves_later) or (self._kept and device.key in self._kept_sources):
             return "it is to be moved itself"
         why = obstacle(device)
-        if why is not None:
+        if why is not None and (device.choices is None or device.descriptor is None):
             return why
         avoided = self._request.why_avoided(device.host, device.parent)
         if avoided is not None:
@@ -255,29 +268,76 @@ class Supply:
         )
         return math.floor(mdev_type.available_instances * (1 - taken))
 
+    def behind(self, number: int) -> dict[int, list[t.Any]]:
+        """The elements of a bin: for each one of them the parent, or the list of equal devices."""
+        stock = self._stocks[number]
+        found: dict[int, list[t.Any]] = defaultdict(list)
+        for group, devices in stock.pools.items():
+            found[self._number(_Pool(group, len(devices)))].append(list(devices))
+        for opened, parent in zip(
+            stock.opened, self._fleet.hosts[self.names[number]].equipment, strict=True
+        ):
+            if opened is not None:
+                found[opened].append(parent)
+        return found
+
     # --- what hosts have ---
 
-    def _elements_of(self, name: str) -> dict[int, list[t.Any]]:
-        """The elements of a host by number: for each one of them the parent, or the list of equal devices."""
+    def _stock(self, name: str) -> _Stock:
         host = self._fleet.hosts[name]
-        kept = [placement["target"] for placement in self._kept[name]]
-        taken_by_kept = {target["id"] for target in kept}
-        found: dict[int, list[t.Any]] = defaultdict(list)
-        groups: dict[int, list[Device]] = defaultdict(list)
+        kept = [placement["target"] for placement in self._kept.get(name, ())]
+        taken = {target["id"] for target in kept}
+        pools: dict[int, list[Device]] = defaultdict(list)
+        opened = set()
+        cards = {target["parent"] for target in kept if target["attributes"]}
         for device in host.devices:
-            if device.id not in taken_by_kept and self.why_not_free(device) is None:
-                groups[self._group(device)].append(device)
-        for group, devices in groups.items():
-            found[self._number(_Pool(group, len(devices)))].append(devices)
-        taken = {device.parent for device in host.devices if device.kind == "mdev"}
-        for parent in host.parents:
-            if parent.types and self._request.why_avoided(name, parent.id) is None:
-                opened = _Opened(self._kind(parent, parent.id in taken), None, 0)
-                for target in kept:
-                    if target["create"] and target["parent"] == parent.id:
-                        opened = self._after(opened, target)
-                found[self._number(opened)].append(parent)
-        return found
+            if device.kind == "mdev":
+                opened.add(device.parent)
+            if self._is_free(device) and device.id not in taken:
+                if device.choices is not None:
+                    # What one takes may leave nothing for the others of its card, and no one tells how much.
+                    if device.parent in cards:
+                        continue
+                    cards.add(device.parent)
+                pools[self._group(device)].append(device)
+        return _Stock(pools, self._opened(host, opened, kept))
+
+    def _is_free(self, device: Device) -> bool:
+        # Most devices are held: words for why are for those who ask.
+        if device.in_use is not None and not self._request.reuse:
+            return False
+        return self.why_not_free(device) is None
+
+    def _moves_itself(self, device: Device) -> bool:
+        return device.id in self._moving.get(device.host, ())
+
+    def _opened(
+        self, host: Host, is_open: set[str | None], kept: list[t.Mapping[str, t.Any]]
+    ) -> t.Sequence[int | None]:
+        """The elements that the parents of ``host`` are, ``None`` for those under which nothing may go."""
+        key = (id(host.equipment), host.stated, frozenset(is_open))
+        if key not in self._equipped:
+            self._equipped[key] = tuple(
+                [
+                    self._number(_Opened(self._kind(parent, parent.id in is_open), None, 0))
+                    if parent.types
+                    else None
+                    for parent in host.parents
+                ]
+            )
+        equipped = self._equipped[key]
+        if not self._request.avoid and not kept:
+            return equipped
+        opened = []
+        for element, parent in zip(equipped, host.equipment, strict=True):
+            if self._request.why_avoided(host.name, parent.id) is not None:
+                element = None
+            for target in kept:
+                if element is not None and target["create"] and target["parent"] == parent.id:
+                    state = t.cast(_Opened, self._elements[element])
+                    element = self._number(self._after(state, target))
+            opened.append(element)
+        return opened
 
     def _after(self, opened: _Opened, target: t.Mapping[str, t.Any]) -> _Opened:
         """A parent's state once ``target`` is made."""
@@ -290,25 +350,28 @@ class Supply:
         return _Opened(opened.kind, None, opened.used + used)
 
     def _bin(self, number: int) -> Bin:
-        name = self.names[number]
-        elements = self.concrete[number]
-        state = sorted(each for each, behind in elements.items() for one in behind)
-        staying = (
-            self._request.groups_of(device.in_use.name)
-            for device in (self._fleet.hosts[name].devices if self._request.apart else ())
-            if device.in_use and device.key not in self._moving
-        )
+        name, stock = self.names[number], self._stocks[number]
+        state = [self._number(_Pool(group, len(each))) for group, each in stock.pools.items()]
+        state += [element for element in stock.opened if element is not None]
         limit = self._request.limit_of(name)
-        remaining = (self._request.guests[guest] for guest in self._blocked.guests)
-        remaining_groups = (
-            self._request.groups_of(guest.name) for guest in remaining if guest.host == name
-        )
-        arriving = (self._request.groups_of(each["vm"]) for each in self._kept[name])
         return Bin(
-            tuple(state),
-            None if limit is None else max(0, limit - len(self._kept[name])),
-            frozenset().union(*staying, *remaining_groups, *arriving),
+            tuple(sorted(state)),
+            None if limit is None else max(0, limit - len(self._kept.get(name, ()))),
+            self._groups_on(name) if self._request.apart else frozenset(),
         )
+
+    def _groups_on(self, name: str) -> frozenset[int]:
+        """The groups of which a member stays on a host, or was placed there before."""
+        staying = (
+            device.in_use.name
+            for device in self._fleet.hosts[name].devices
+            if device.in_use and not self._moves_itself(device)
+        )
+        remaining = (self._request.guests[guest] for guest in self._blocked.guests)
+        still_there = (guest.name for guest in remaining if guest.host == name)
+        arriving = (each["vm"] for each in self._kept.get(name, ()))
+        names = itertools.chain(staying, still_there, arriving)
+        return frozenset().union(*map(self._request.groups_of, names))
 
     def _number(self, state: _Pool | _Opened) -> int:
         number = self._numbers.setdefault(state, len(self._elements))
@@ -319,15 +382,14 @@ class Supply:
     def _group(self, device: Device) -> int:
         made_for = self._sources_of(device)
         self._prepared |= made_for
-        descriptor = device.descriptor
-        moving = device.key in self._moving
         key = (
             device.kind,
-            descriptor and (descriptor.digest, descriptor.origin),
+            device.descriptor,
             device.type,
             device.numa_node if self._request.numa_local else None,
             made_for,
-            device.id if moving else None,
+            device.id if self._moves_itself(device) else None,
+            device.choices,
         )
         number = self._group_numbers.setdefault(key, len(self._groups))
         if number == len(self._groups):
@@ -339,13 +401,28 @@ class Supply:
         if device.kind != "mdev":
             # Nothing else is ever made, and every host has the same PCI addresses.
             return frozenset()
-        if self._made_for is None:
-            self._made_for = defaultdict(set)
-            for key, source in self._moving.items():
-                self._made_for[source.id].add(key)
-                self._made_for[named_id(source)].add(key)
-        sources = self._made_for.get(device.id, ())
+        sources = self._by_id.get(device.id, [])
+        if device.id[14:15] == _NAME_BASED:
+            sources = [*sources, *self._by_new_id.get(device.id, [])]
         return frozenset(key for key in sources if key != device.key)
+
+    @functools.cached_property
+    def _by_id(self) -> dict[str, list[tuple[str, str]]]:
+        """What is to be moved, by the UUID that its target has if that is free there."""
+        found: dict[str, list[tuple[str, str]]] = defaultdict(list)
+        for guest in self._request.guests:
+            for device in guest.devices:
+                found[device.id].append(device.key)
+        return found
+
+    @functools.cached_property
+    def _by_new_id(self) -> dict[str, list[tuple[str, str]]]:
+        """What is to be moved, by the UUID that its target has otherwise."""
+        return {
+            named_id(device): [device.key]
+            for guest in self._request.guests
+            for device in guest.devices
+        }
 
     def _kind(self, parent: Parent, is_open: bool) -> int:
         key = (
@@ -378,32 +455,31 @@ class Supply:
 
     def _shape(self, guest: Guest) -> list[tuple[int, Device]]:
         """The guest's demands and its devices, the scarcest demand first."""
-        if any(obstacle(device) is not None for device in guest.devices):
-            return []
+        for device in guest.devices:
+            if obstacle(device) is not None:
+                return []
         shape = [(self._demand(device), device) for device in guest.devices]
-        return sorted(shape, key=lambda each: (self._scarcity(each[0]), each[0], each[1].id))
+        if len(shape) > 1:
+            shape.sort(key=lambda each: (self._scarcities[each[0]], each[0], each[1].id))
+        return shape
 
     def _demand(self, device: Device) -> int:
-        source = device.key
-        descriptor = device.descriptor
-        prepared = source if source in self._prepared else None
         key = (
-            descriptor and (descriptor.digest, descriptor.origin),
+            device.descriptor,
             device.type,
-            tuple(name for name, value in device.attributes),
-            prepared,
+            device.attributes and tuple(name for name, value in device.attributes),
+            device.key if self._prepared and device.key in self._prepared else None,
         )
-        number = self._demand_numbers.setdefault(key, len(self._demands))
-        if number == len(self._demands):
-            self._demands.append((device, prepared))
+        number = self._demand_numbers.get(key)
+        if number is None:
+            number = self._demand_numbers[key] = len(self._demands)
+            self._demands.append((device, key[-1]))
+            self._scarcities[number] = self._scarcity(number)
         return number
 
     def _scarcity(self, demand: int) -> int:
-        if demand not in self._scarcities:
-            self._scarcities[demand] = max(
-                (self.capacity(element, demand) for element in self._initial), default=0
-            )
-        return self._scarcities[demand]
+        """How many devices with a demand one element takes in at most."""
+        return max((self.capacity(element, demand) for element in self._initial), default=0)
 
     # --- what goes where ---
 
@@ -423,7 +499,7 @@ class Supply:
             return
         if self._request.round_trip and not self._candidates.returns(source, target):
             return
-        cost = OTHER * (target.type != source.type)
+        cost = OTHER * (target.type != source.type) + NEW * bool(existing.attributes)
         cost += AGAIN * (prepared is not None and prepared not in made_for)
         left = self._number(_Pool(pool.group, pool.size - 1)) if pool.size > 1 else None
         yield Move(left, cost, Choice(existing=existing))

@@ -15,17 +15,16 @@ from __future__ import annotations
 
 import functools
 import operator
-import re
 import typing as t
 
 from ansible_collections.vfio.migration.plugins.module_utils._virtio import feature_names
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet import (
+    MASK,
     SCHEMA,
+    VDPA,
     FleetError,
     facts_of,
 )
-
-_MASK = re.compile(r"0x[0-9a-f]{1,16}\Z")
 
 
 def common_features(
@@ -82,7 +81,7 @@ def _masks(facts: t.Any, device_class: str) -> dict[str, int] | None:
     for parent in parents if isinstance(parents, t.Sequence) else [None]:
         if not isinstance(parent, t.Mapping):
             return None
-        if parent.get("kind") != "vdpa":
+        if parent.get("kind") != VDPA:
             continue
         name, mask, classes = (
             parent.get(key) for key in ("id", "dev_features_mask", "supported_classes")
@@ -90,7 +89,7 @@ def _masks(facts: t.Any, device_class: str) -> dict[str, int] | None:
         if not isinstance(name, str) or not isinstance(classes, list):
             return None
         if device_class in classes:
-            if not (isinstance(mask, str) and _MASK.match(mask)):
+            if not (isinstance(mask, str) and MASK.match(mask)):
                 return None
             masks[str.__str__(name)] = int(mask, 16)
     return dict(sorted(masks.items()))

@@ -16,6 +16,7 @@ from ansible_collections.vfio.migration.plugins.module_utils import (
     _descriptor,
     _pattern,
     _vendors,
+    _virtio,
 )
 
 DIRECTIONS = ("source_lists", "target_accepts", "both", "either")
@@ -53,6 +54,17 @@ def read_descriptor(data: object) -> Descriptor:
     _descriptor.check_self(self_attributes, origin)
     return Descriptor(
         self_attributes, sets, plain_text(origin), _descriptor.digest(self_attributes, sets)
+    )
+
+
+def derive(self_attributes: dict[str, str]) -> Descriptor:
+    """The descriptor that is derived for a device of which only ``self_attributes`` are known: an equal one will do."""
+    pattern = _descriptor.literal(self_attributes)
+    return Descriptor(
+        self_attributes,
+        [pattern],
+        _descriptor.DERIVED,
+        _descriptor.digest(self_attributes, [pattern]),
     )
 
 
@@ -114,13 +126,13 @@ class Judge:
             warnings += _uncompared(source, target, listing.compatible[deciding["set"]])
             if source.derived:
                 warnings += _vendors.cautions(source.self_attributes, target.self_attributes)
-        derived = [
+        derived_sides = [
             side
             for side, descriptor in (("source", source), ("target", target))
             if descriptor.derived
         ]
-        if derived:
-            warnings.append(_only_derived(derived))
+        if derived_sides:
+            warnings.append(_only_derived(derived_sides, source.self_attributes["device_api"]))
         if listed != accepted:
             yes, no = ("source", "target") if listed else ("target", "source")
             warnings.append(f"the {yes}'s list has the other device, the {no}'s list has not")
@@ -129,7 +141,7 @@ class Judge:
             deciding,
             self.reasons(source, target) if deciding is None else [],
             listed != accepted,
-            "derived" if derived else "declared",
+            "derived" if derived_sides else "declared",
             warnings,
         )
 
@@ -159,14 +171,23 @@ def provisional_warnings(source: Descriptor, known: t.Mapping[str, str]) -> list
     """What is assumed where a device of which ``known`` is certain is to be made for ``source``."""
     warnings = list(_other_pci_id(source.self_attributes, known))
     if source.derived:
-        warnings += [*_vendors.cautions(source.self_attributes, known), _only_derived(["source"])]
+        warnings += [
+            *_vendors.cautions(source.self_attributes, known),
+            _only_derived(["source"], source.self_attributes["device_api"]),
+        ]
     return warnings
 
 
-def _only_derived(sides: list[str]) -> str:
+def _only_derived(sides: list[str], device_api: str) -> str:
+    descriptors = f"the descriptor {' and '.join(f'of the {side}' for side in sides)} is derived"
+    if device_api == _virtio.DEVICE_API:
+        return (
+            f"{descriptors} from what the kernel tells of a vDPA device: one of the same class and configuration that offers"
+            " the features which the guest has accepted, or might accept, is taken to be compatible"
+        )
     return (
-        f"the descriptor {' and '.join(f'of the {side}' for side in sides)} is derived from sysfs, as the driver does not"
-        " say what it is compatible with: only an equal device is taken to be"
+        f"{descriptors} from sysfs, as the driver does not say what it is compatible with: only an equal device is taken"
+        " to be"
     )
 
 

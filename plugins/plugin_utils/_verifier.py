@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 
 from ansible_collections.vfio.migration.plugins.module_utils import _pattern
+from ansible_collections.vfio.migration.plugins.module_utils._virtio import feature_names
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet import PROPORTIONAL
 from ansible_collections.vfio.migration.plugins.plugin_utils._verdict import (
     Descriptor,
@@ -28,7 +29,14 @@ Facts = t.Mapping[str, t.Mapping[str, t.Any]]
 Key = tuple[str, str]
 _Entry = t.Mapping[str, t.Any]
 
-_UUID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+# What a plan is judged by, the gravest first.
+_JUDGED = ("unplaced", "again", "created", "load", "opened", "other_type")
+
+# What new devices of a kind may be called.
+_NAMES = {
+    "mdev": re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"),
+    "vdpa": re.compile("[A-Za-z0-9_][A-Za-z0-9_.:-]{0,99}"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +68,7 @@ def violations(plan: _Entry, facts: Facts, conditions: Conditions = _NO_CONDITIO
     check.capacity()
     check.conditions()
     check.status()
+    check.cost()
     check.derived_tables()
     return check.broken
 
@@ -72,6 +81,7 @@ class _Known:
     devices: dict[Key, _Entry] = field(init=False)
     parents: dict[Key, _Entry] = field(init=False)
     _descriptors: dict[str, Descriptor] = field(default_factory=dict)
+    _named: dict[Key, Descriptor] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.devices, self.parents = (
@@ -87,11 +97,13 @@ class _Known:
         """A descriptor by the name it has in its host's facts; equal ones are read once."""
         if name is None:
             return None
-        raw = self.facts[host]["descriptors"][name]
-        key = json.dumps(raw, sort_keys=True, default=str)
-        if key not in self._descriptors:
-            self._descriptors[key] = read_descriptor(raw)
-        return self._descriptors[key]
+        if (host, name) not in self._named:
+            raw = self.facts[host]["descriptors"][name]
+            key = json.dumps(raw, sort_keys=True, default=str)
+            if key not in self._descriptors:
+                self._descriptors[key] = read_descriptor(raw)
+            self._named[(host, name)] = self._descriptors[key]
+        return self._named[(host, name)]
 
     def descriptor_of(self, key: Key) -> Descriptor | None:
         """The descriptor of a device."""
@@ -108,8 +120,13 @@ class _Check:
         self._plan = plan
         self._known = known
         self._conditions = conditions
+        self._drained = frozenset(conditions.drain)
+        self._receiving = frozenset(
+            known.facts if conditions.targets is None else conditions.targets
+        )
         self._placements: list[dict[str, t.Any]] = list(plan["placements"])
         self._waves = {_key(each["source"]): each["wave"] for each in self._placements}
+        self._left = {_key(each["source"]) for each in plan["unplaced"]}
         self._accepts: dict[tuple[str, str], bool] = {}
         self._completes: dict[tuple[t.Any, ...], bool] = {}
         self.broken: list[str] = []
@@ -127,7 +144,7 @@ class _Check:
         self.broken.extend(
             f"{key} is neither placed nor left behind"
             for key in self._known.devices
-            if key[0] in self._conditions.drain and key not in named
+            if key[0] in self._drained and key not in named
         )
 
     def guests(self) -> None:
@@ -169,6 +186,14 @@ class _Check:
             target = placement["target"]
             if target["create"]:
                 made[(target["host"], target["parent"])][target["type"]] += _instances(target)
+        given = Counter(
+            (each["target"]["host"], each["target"]["parent"])
+            for each in self._placements
+            if each["target"]["attributes"] and not each["target"]["create"]
+        )
+        self.broken.extend(
+            f"{n} functions of {card} are given a type" for card, n in given.items() if n > 1
+        )
         for (host, parent), types in made.items():
             taken = Fraction(0)
             for mdev_type, count in types.items():
@@ -214,6 +239,25 @@ class _Check:
             if shortage["need"] != len(short) or not placed <= shortage["reachable"] < len(short):
                 self.broken.append(f"of {len(short)} devices {placed} are placed: no such shortage")
 
+    def cost(self) -> None:
+        """``cost`` counts what the placements do, ``bound`` is not above it, and where both are equal the plan is optimal."""
+        cost, bound = self._plan["cost"], self._plan["bound"]
+        if cost is None:
+            return
+        counted = self._counted()
+        for name in cost.keys() & counted.keys():
+            if cost[name] != counted[name]:
+                self.broken.append(
+                    f"'cost' has {cost[name]} {name}, and the placements {counted[name]}"
+                )
+        optimal = bound == cost and not cost["unplaced"]
+        if optimal != (self._plan["status"] == "optimal"):
+            self.broken.append(f"status is {self._plan['status']}, cost {cost} and bound {bound}")
+        if bound is not None and [bound.get(n, 0) for n in _JUDGED] > [
+            cost.get(n, 0) for n in _JUDGED
+        ]:
+            self.broken.append(f"cost {cost} is below the bound {bound}")
+
     def derived_tables(self) -> None:
         """``map`` and ``hosts`` say the same as the placements."""
         mapping: dict[str, dict[str, str]] = {}
@@ -233,6 +277,9 @@ class _Check:
                 )
             elif target["kind"] == "pci":
                 listed.append((target["host"], target["id"], target["attributes"]))
+            else:
+                given = {each["name"]: each["value"] for each in target["attributes"]}
+                listed.append((target["host"], target["id"], target["parent"], given))
         if mapping != self._plan["map"]:
             self.broken.append("'map' is not what the placements say")
         hosts: list[tuple[t.Any, ...]] = []
@@ -242,8 +289,36 @@ class _Check:
                 for each in entry["devices"]
             ]
             hosts += [(host, each["address"], each["attributes"]) for each in entry["pci_devices"]]
+            hosts += [
+                (host, each["name"], each["mgmtdev"], _provisioned(each))
+                for each in entry["vdpa_devices"]
+            ]
         if sorted(hosts, key=str) != sorted(listed, key=str):
             self.broken.append("'hosts' is not what the placements say")
+
+    def _counted(self) -> dict[str, int]:
+        """The numbers by which a plan is judged that the facts tell."""
+        targets = [each["target"] for each in self._placements]
+        opened = {(target["host"], target["parent"]) for target in targets if target["create"]}
+        opened -= {
+            (key[0], device["parent"])
+            for key, device in self._known.devices.items()
+            if device["kind"] == "mdev"
+        }
+        other = (
+            each
+            for each in self._placements
+            if each["target"]["type"]
+            != self._known.devices.get(_key(each["source"]), {}).get("type")
+        )
+        received = Counter(each["target"]["host"] for each in self._placements)
+        return {
+            "unplaced": len(self._plan["unplaced"]),
+            "created": sum(1 for each in targets if each["create"] or each["attributes"]),
+            "load": max(received.values(), default=0),
+            "opened": len(opened),
+            "other_type": sum(1 for each in other),
+        }
 
     # --- targets ---
 
@@ -252,8 +327,8 @@ class _Check:
         return (
             host != source_host
             and host in self._known.facts
-            and host not in asked.drain
-            and (asked.targets is None or host in asked.targets)
+            and host not in self._drained
+            and host in self._receiving
             and (host, None) not in asked.avoid
             and (host, target["parent"]) not in asked.avoid
         )
@@ -264,27 +339,59 @@ class _Check:
         if device is None:
             self.broken.append(f"target {target} is in no facts")
             return
-        if entry["attributes"] or any(entry[k] != device[k] for k in ("kind", "parent", "type")):
+        if any(entry[k] != device[k] for k in ("kind", "parent", "type")):
             self.broken.append(f"target {target} is another device than the plan says")
         vacated = self._waves.get(target)
         if device["in_use"] is not None and vacated is None:
             self.broken.append(f"target {target} is held by a process")
         if vacated is not None and vacated >= wave:
             self.broken.append(f"target {target} is only left in wave {vacated}")
-        if target in {_key(each["source"]) for each in self._plan["unplaced"]}:
+        if target in self._left:
             self.broken.append(f"target {target} is left behind itself")
+        if entry["attributes"]:
+            self._given(source, device, entry)
+            return
         if not self._compatible(source, target):
             self.broken.append(f"{target} is not compatible with {source}")
         if self._conditions.round_trip and not self._compatible(source=target, target=source):
+            self.broken.append(f"{source} could not migrate back from {target}")
+
+    def _given(self, source: Key, device: _Entry, entry: _Entry) -> None:
+        """A device that is of no use yet is given what it takes, and is then what its source wants."""
+        target, first = _key(entry), entry["attributes"][0]
+        takes = {each["name"]: each.get("choices") for each in device["attributes"]}
+        if (
+            first["value"] not in (takes.get(first["name"]) or ())
+            or not {each["name"] for each in entry["attributes"]} <= takes.keys()
+        ):
+            self.broken.append(f"target {target} does not take its attributes")
+        one, other = self._known.descriptor_of(source), self._known.descriptor_of(target)
+        if one is None or other is None:
+            self.broken.append(f"{target} or {source} has no descriptor")
+            return
+        given = {each["name"].split("/")[-1]: each["value"] for each in entry["attributes"]}
+        subject = other.self_attributes | given
+        own = [
+            {name: value.replace("{", "{{").replace("}", "}}") for name, value in subject.items()}
+        ]
+        listed = _pattern.match(one.compatible, subject, one.version, True)["set"] is not None
+        accepted = _pattern.match(own, one.self_attributes, other.version, False)["set"] is not None
+        back = _pattern.match(own, one.self_attributes, other.version, True)["set"] is not None
+        if not decide(self._plan["direction"], listed, accepted):
+            self.broken.append(f"{target} would not be compatible with {source}")
+        if self._conditions.round_trip and not back:
             self.broken.append(f"{source} could not migrate back from {target}")
 
     def _created(self, source: Key, target: _Entry) -> None:
         key = _key(target)
         if key in self._known.devices:
             self.broken.append(f"{key} is to be created and exists")
-        if target["kind"] != "mdev" or not _UUID.fullmatch(target["id"]):
-            self.broken.append(f"{key} is to be created and is no mediated device")
         parent = self._known.parents.get((target["host"], target["parent"]))
+        name = _NAMES.get(target["kind"])
+        if name is None or not name.fullmatch(target["id"]):
+            self.broken.append(f"{key} is to be created and cannot be")
+        if parent is not None and parent["kind"] != target["kind"]:
+            self.broken.append(f"{key} is of another kind than its parent's devices")
         offered = self._known.offered(target["host"], target["parent"], target["type"])
         descriptor = self._known.descriptor_of(source)
         if parent is None or offered is None or descriptor is None:
@@ -294,8 +401,26 @@ class _Check:
         known = _certain(parent, offered)
         for attribute in target["attributes"]:
             known[attribute["name"].split("/")[-1]] = attribute["value"]
+        if target["kind"] == "vdpa":
+            known = self._provisioned(key, parent, known, descriptor)
         if not self._would_match(descriptor, known):
             self.broken.append(f"{key} would not be compatible with {source}")
+
+    def _provisioned(
+        self, key: Key, parent: _Entry, known: dict[str, str], descriptor: Descriptor
+    ) -> dict[str, str]:
+        """What a new vDPA device is, of the features it has those and no others."""
+        mask = int(known.pop("device_features", "0"), 16)
+        if mask & ~int(parent["dev_features_mask"] or "0", 16):
+            self.broken.append(f"{key} is to have features that {parent['id']} does not offer")
+        most = parent["max_supported_vqs"]
+        if most is not None and 2 * int(known.get("max_vqp", "0")) > most:
+            self.broken.append(f"{key} is to have more queues than {parent['id']} offers")
+        names = {name for each in descriptor.compatible for name in each}
+        features = {f"feature_{each}" for each in feature_names(mask, known["type"])}
+        absent = dict.fromkeys({n for n in names if n.startswith("feature_")} - features, "")
+        given = {name: known.get(name, "") for name in ("mac", "mtu", "max_vqp")}
+        return {"software_version": "1.0", **known, **given, **absent}
 
     def _compatible(self, source: Key, target: Key) -> bool:
         one, other = self._known.descriptor_of(source), self._known.descriptor_of(target)
@@ -329,7 +454,7 @@ class _Check:
         members: dict[str, set[str]] = defaultdict(set)
         for key, device in self._known.devices.items():
             name = (device["in_use"] or {}).get("name", "")
-            if name in group and (key in moves or key[0] not in self._conditions.drain):
+            if name in group and (key in moves or key[0] not in self._drained):
                 members[moves.get(key, key[0])].add(name)
         # Those that were together before and both stay are none of the plan's doing.
         arrived = {each["target"]["host"] for each in self._placements if each["vm"] in group}
@@ -353,6 +478,13 @@ class _Check:
                 self.broken.append(
                     f"process {pid} of {host} is on several NUMA nodes of {target_host}"
                 )
+
+
+def _provisioned(device: _Entry) -> dict[str, str]:
+    """What a device in the list for its host is to be given."""
+    given = {name: device[name] for name in ("mac", "mtu", "max_vqp") if name in device}
+    features = ",".join(device.get("device_features", ()))
+    return given | ({"device_features": features} if features else {})
 
 
 def _certain(parent: _Entry, offered: _Entry) -> dict[str, str]:

@@ -23,11 +23,15 @@ class Waves:
     """
 
     def __init__(self, guests: t.Sequence[Guest], placed: t.Sequence[Placed]) -> None:
-        owners = {d.key: n for n, guest in enumerate(guests) for d in guest.devices}
+        homes = {guest.host for guest in guests}
+        taken = [each for each in placed if each.device and each.host in homes]
         moving = {each.guest for each in placed}
+        owners = {
+            d.key: n for n, guest in enumerate(guests if taken else ()) for d in guest.devices
+        }
         self._waits: dict[int, set[int]] = defaultdict(set)
         staying = set()
-        for each in placed:
+        for each in taken:
             owner = owners.get((each.host, each.device.id)) if each.device else None
             if owner is not None:
                 self._waits[each.guest].add(owner)

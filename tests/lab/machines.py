@@ -152,6 +152,10 @@ class Machine:
             *("-device", "pcie-root-port,id=rp1,slot=1"),
             *("-netdev", "hubport,id=card,hubid=0"),
             *("-device", "igb,bus=rp1,netdev=card,romfile="),
+            # Two devices that an IOMMU cannot keep apart, as they are behind a conventional bridge.
+            *("-device", "pcie-pci-bridge,id=bridge"),
+            *("-device", "virtio-rng-pci,bus=bridge,addr=1"),
+            *("-device", "virtio-rng-pci,bus=bridge,addr=2"),
         ]
 
 

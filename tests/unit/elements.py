@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.vfio.migration.plugins.plugin_utils._search import (
+from ansible_collections.vfio.migration.plugins.plugin_utils._ways import (
     NEW,
     OPENED,
     OTHER,
@@ -101,7 +101,7 @@ class Elements:
 class Problem(t.NamedTuple):
     """What a search is given."""
 
-    elements: Elements
+    elements: t.Any
     items: list[Item]
     bins: list[Bin]
     spread: bool
@@ -146,54 +146,58 @@ def problems(draw, items: int = 4, bins: int = 3, devices: int = 3) -> Problem:
     return Problem(elements, guests, hosts, spread)
 
 
-class Placements:
-    """Every plan for a problem, one after the other: slow, and easy to believe."""
+def best_rating(problem: Problem) -> tuple[int, ...]:
+    """The least rating of all plans: devices left, the grave tiers of the cost, the highest load, the other tiers.
 
-    def __init__(self, problem: Problem) -> None:
-        self._problem = problem
-        self._states = [list(each.state) for each in problem.bins]
-        self._loads = [0] * len(problem.bins)
-        self._groups = [list(each.groups) for each in problem.bins]
+    Every place of every device is tried: slow, and easy to believe.
+    """
+    states = [tuple(each.state) for each in problem.bins]
+    groups = [each.groups for each in problem.bins]
+    loads = [0] * len(states)
+    ratings: set[tuple[int, ...]] = set()
 
-    def best(self, start: int = 0, left: int = 0, cost: int = 0) -> tuple[int, ...]:
-        """The least rating of all: devices left, the grave tiers of the cost, the highest load, the other tiers."""
-        if start == len(self._problem.items):
-            load = max(self._loads, default=0) if self._problem.spread else 0
-            return (left, cost // NEW, load, cost % NEW)
-        item = self._problem.items[start]
-        ratings = [self.best(start + 1, left + len(item.shape), cost)]
-        for number in range(len(self._states)):
-            if self._allowed(number, item):
-                for states, more in self._ways(self._states[number], item.shape, None):
-                    before, self._states[number] = self._states[number], states
-                    self._loads[number] += len(item.shape)
-                    self._groups[number] += item.groups
-                    ratings.append(self.best(start + 1, left, cost + more))
-                    del self._groups[number][len(self._groups[number]) - len(item.groups) :]
-                    self._loads[number] -= len(item.shape)
-                    self._states[number] = before
-        return min(ratings)
-
-    def _allowed(self, number: int, item: Item) -> bool:
-        limit = self._problem.bins[number].limit
-        return (
-            number != item.home
-            and (limit is None or self._loads[number] + len(item.shape) <= limit)
-            and not item.groups & set(self._groups[number])
-        )
-
-    def _ways(
-        self, states: list[int], shape: t.Sequence[int], node: int | None
-    ) -> t.Iterator[tuple[list[int], int]]:
-        if not shape:
-            yield states, 0
+    def place(number: int, left: int, cost: int) -> None:
+        if number == len(problem.items):
+            load = max(loads, default=0) if problem.spread else 0
+            ratings.add((left, cost // NEW, load, cost % NEW))
             return
-        elements = self._problem.elements
-        for index, element in enumerate(states):
-            own = elements.locality(element)
-            if node in (None, own):
-                for move in elements.moves(element, shape[0]):
-                    changed = [] if move.becomes is None else [move.becomes]
-                    after = states[:index] + changed + states[index + 1 :]
-                    for result, cost in self._ways(after, shape[1:], own):
-                        yield result, cost + move.cost
+        item = problem.items[number]
+        devices = len(item.shape)
+        place(number + 1, left + devices, cost)
+        for host, there in enumerate(problem.bins):
+            full = there.limit is not None and loads[host] + devices > there.limit
+            if full or host == item.home or groups[host] & item.groups:
+                continue
+            before = states[host], groups[host]
+            groups[host] |= item.groups
+            loads[host] += devices
+            for states[host], more in ends(problem.elements, before[0], item.shape):
+                place(number + 1, left, cost + more)
+            states[host], groups[host] = before
+            loads[host] -= devices
+
+    place(0, 0, 0)
+    return min(ratings)
+
+
+def ends(
+    elements: t.Any, state: tuple[int, ...], shape: t.Sequence[int]
+) -> set[tuple[tuple[int, ...], int]]:
+    """The states to which a bin comes with an item of this shape, each with what that costs."""
+    found: set[tuple[tuple[int, ...], int]] = set()
+    for node in {elements.locality(element) for element in state}:
+        layer = {(state, 0)}
+        for demand in shape:
+            layer = {
+                (
+                    tuple(sorted(each[:place] + left + each[place + 1 :])),
+                    cost + move.cost,
+                )
+                for each, cost in layer
+                for place, element in enumerate(each)
+                if elements.locality(element) == node
+                for move in elements.moves(element, demand)
+                for left in [() if move.becomes is None else (move.becomes,)]
+            }
+        found |= layer
+    return found

@@ -9,6 +9,7 @@ import errno
 import os
 from pathlib import Path
 
+from ansible_collections.vfio.migration.plugins.module_utils._devlink import Port
 from ansible_collections.vfio.migration.tests.unit.sysfs_trees import Kernel, Tree
 
 CARD = "0000:01:00.0"
@@ -18,6 +19,7 @@ THIRD = "0000:01:10.4"
 FUNCTIONS = [FIRST, SECOND, THIRD]
 
 BRIDGE = "devices/pci0000:00/0000:00:1c.0"
+GROUP = "kernel/iommu_groups/100"
 VARIANT = "sample_vf_vfio_pci"
 SELF = """\
 software_version=0.1.0
@@ -46,6 +48,13 @@ class PciTree(Tree):
             ("sriov_stride", 2),
         ):
             self.write(f"{BRIDGE}/{CARD}/{name}", f"{value}\n")
+
+    def share_group(self, *addresses: str) -> None:
+        """Puts devices, those that are there and those that come, into one IOMMU group."""
+        for address in addresses:
+            (self.device(address) / "iommu_group").unlink(missing_ok=True)
+            self.link(f"{BRIDGE}/{address}/iommu_group", GROUP)
+            self.link(f"{GROUP}/devices/{address}", f"{BRIDGE}/{address}")
 
     def device(self, address: str) -> Path:
         return self.root / BRIDGE / address
@@ -122,7 +131,8 @@ class PciTree(Tree):
             ("driver_override", "(null)"),
         ):
             self.write(f"{device}/{name}", f"{value}\n")
-        self.link(f"{device}/iommu_group", f"kernel/iommu_groups/{ord(address[-1])}")
+        if not (self.root / device / "iommu_group").is_symlink():
+            self.link(f"{device}/iommu_group", f"kernel/iommu_groups/{ord(address[-1])}")
         self.link(f"bus/pci/devices/{address}", device)
 
 
@@ -134,6 +144,7 @@ class PciKernel(Kernel):
     def __init__(self, tree: PciTree, default: str | None = "igbvf") -> None:
         super().__init__(tree)
         self.default = default
+        self.ports = Ports(self)
 
     def _act(self, directory: Path, name: str, value: str) -> None:
         value = value.strip()
@@ -149,6 +160,8 @@ class PciKernel(Kernel):
             self._bind(value, directory.name)
         elif name == "nvidia/current_vgpu_type":
             self._set_type(directory, value)
+        elif directory.name == "devlink":
+            (directory / name).write_text(value)
         else:
             (directory / name).write_text(value + "\n")
 
@@ -183,6 +196,32 @@ class PciKernel(Kernel):
         # A card is divided in one way only.
         kinds = used - {"0"} or set(TYPES)
         self.tree.offer({each: name for each, name in TYPES.items() if each in kinds})
+
+
+class Ports:
+    """Stands for devlink; the ports of the virtual functions in ``migratable`` can be made so, or not."""
+
+    def __init__(self, kernel: PciKernel) -> None:
+        self._kernel = kernel
+
+    @property
+    def migratable(self) -> dict[str, bool]:
+        files = sorted(self._kernel.tree.root.glob("devlink/*"))
+        return {file.name: file.read_text() == "True" for file in files}
+
+    def add(self, address: str, migratable: bool = False) -> None:
+        self._kernel.tree.write(f"devlink/{address}", str(migratable))
+
+    def port(self, address: str) -> Port | None:
+        migratable = self.migratable.get(address)
+        return None if migratable is None else Port(CARD, FUNCTIONS.index(address), migratable)
+
+    def set_migratable(self, port: Port, migratable: bool) -> None:
+        address = FUNCTIONS[port.index]
+        # What a driver has seen already stays as it is.
+        if self._kernel.tree.driver(address) is not None:
+            raise AssertionError("a driver has it")
+        self._kernel.write(str(self._kernel.tree.root / "devlink"), address, str(migratable))
 
 
 def _error(number: int) -> OSError:

@@ -177,6 +177,25 @@ class _KernelDirectory(Directory):
         self.kernel.write(self.path(), name, data.decode())
 
 
+def wanted_mdev(
+    uuid: str, type_id: str, attributes: t.Iterable[tuple[str, str]], **others: t.Any
+) -> dict[str, t.Any]:
+    """A mediated device as the option ``devices`` of vfio_mdev lists it."""
+    return {
+        "uuid": uuid,
+        "parent": GPU,
+        "type": type_id,
+        "attributes": [{"name": name, "value": value} for name, value in attributes],
+        "accept": None,
+        **others,
+    }
+
+
+def accept(type_id: str) -> list[dict[str, str]]:
+    """What a device may have to match."""
+    return [{"device_api": "vfio-pci", "type": type_id, "aggregator": "{n:int:1,2}"}]
+
+
 def nobody() -> Holders:
     """No device is held."""
     return Holders({}, complete=True)

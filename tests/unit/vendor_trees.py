@@ -306,7 +306,7 @@ TREES = (
         evidence="unknown",
     ),
     nvidia_function("1428", None, "unknown"),
-    nvidia_function("0", False, "nvidia/current_vgpu_type is 0, so there is nothing to migrate"),
+    nvidia_function("0", False, "nvidia/current_vgpu_type is 0, so it has no state to migrate yet"),
     variant("vfio-pci", "8086", "1889", supported=False),
     variant("nvgrace_gpu_vfio_pci", "10de", "2342", supported=None),
     variant("hisi_acc_vfio_pci", "19e5", "a251"),

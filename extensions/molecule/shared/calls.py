@@ -1,8 +1,8 @@
 # SPDX-FileCopyrightText: 2026 vfio.migration contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Calls of the module vfio_mdev on the host that this runs on, each in a process of its own, and the host's state.
+"""Calls of modules on the host that this runs on, each in a process of its own, and the state of its mediated devices.
 
-The state is read by means other than the module's.
+The state is read by means other than the modules'.
 """
 
 from __future__ import annotations
@@ -26,10 +26,16 @@ _ATTRIBUTES = {"aggregator": "intel_vgpu/aggregator", "ap_config": "ap_config"}
 
 
 class Call:
-    """One call of the module; ``prepare`` runs in its process before."""
+    """One call of a module, ``main``; ``prepare`` runs in its process before."""
 
-    def __init__(self, prepare: Callable[[], object] = lambda: None, **arguments: Any) -> None:
+    def __init__(
+        self,
+        prepare: Callable[[], object] = lambda: None,
+        main: Callable[[], None] = vfio_mdev.main,
+        **arguments: Any,
+    ) -> None:
         self._output = os.memfd_create("output")
+        self._main = main
         self._pid = os.fork()
         if not self._pid:
             self._run(prepare, arguments)
@@ -50,16 +56,16 @@ class Call:
             # Since ansible-core 2.19.
             basic._ANSIBLE_PROFILE = "legacy"
             prepare()
-            vfio_mdev.main()
+            self._main()
         except SystemExit:
             status = 0
         finally:
             os._exit(status)
 
 
-def call(**arguments: Any) -> dict[str, Any]:
+def call(main: Callable[[], None] = vfio_mdev.main, **arguments: Any) -> dict[str, Any]:
     """Return the result of a call that nobody kills."""
-    result = Call(**arguments).result()
+    result = Call(main=main, **arguments).result()
     if result is None:
         raise AssertionError("the module gave no result")
     return result
@@ -86,9 +92,9 @@ def state() -> dict[str, dict[str, Any]]:
     return found
 
 
-def left_in_run() -> list[str]:
+def left_in_run(journals: Path = JOURNALS) -> list[str]:
     """Return the names of journals; a lock that names one which is not there means nothing."""
-    return [path.name for path in JOURNALS.glob("*.journal")]
+    return [path.name for path in journals.glob("*.journal")]
 
 
 def make(device: dict[str, Any]) -> None:

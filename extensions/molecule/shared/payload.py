@@ -1,8 +1,8 @@
 # SPDX-FileCopyrightText: 2026 vfio.migration contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Packs vfio_mdev with all it imports, and ``calls``, into an archive that a lab host's Python can run from.
+"""Packs the modules with all they import, and ``calls``, into an archive that a lab host's Python can run from.
 
-A scenario that calls the module hundreds of times does so on the host, as each call through Ansible takes seconds there.
+A scenario that calls a module hundreds of times does so on the host, as each call through Ansible takes seconds there.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.vfio.migration.plugins.module_utils import _holders
+from ansible_collections.vfio.migration.plugins.module_utils._devlink import Port
 from ansible_collections.vfio.migration.plugins.module_utils._holders import Holders
 from ansible_collections.vfio.migration.plugins.module_utils._inventory import KINDS, Inventory
 from ansible_collections.vfio.migration.plugins.module_utils._sysfs import Sysfs
@@ -246,6 +247,39 @@ def test_what_is_no_device_among_the_pci_devices_is_a_problem(tree):
     assert [each["id"] for each in facts["devices"]] == [address.rpartition("/")[2]]
     (problem,) = facts["problems"]
     assert problem["path"].endswith("bus/pci/devices/0000:02:00.0")
+
+
+def test_a_device_whose_group_the_host_uses_as_well_cannot_migrate(tree):
+    group = "kernel/iommu_groups/9"
+    for address, driver in (("0000:01:00.0", "mlx5_vfio_pci"), ("0000:01:00.1", "e1000")):
+        device = add_pci(tree, address, driver)
+        tree.link(f"{device}/iommu_group", group)
+        tree.link(f"{group}/devices/{address}", device)
+    migration = only_device(tree)["migration"]
+    assert migration["supported"] is False
+    assert "group 9: 0000:01:00.1 with driver e1000" in migration["evidence"]
+
+
+@pytest.mark.parametrize(
+    ("driver", "migratable", "supported"),
+    [
+        ("mlx5_vfio_pci", True, True),
+        ("mlx5_vfio_pci", False, False),
+        ("mlx5_vfio_pci", None, True),
+        ("virtio_vfio_pci", False, True),
+    ],
+)
+def test_devlink_tells_what_was_not_made_migratable(tree, driver, migratable, supported):
+    add_pci(tree, "0000:01:00.2", driver)
+    inventory = Inventory(
+        Sysfs(str(tree.root)), nobody, port=lambda address: Port("0000:01:00.0", 1, migratable)
+    )
+    migration = inventory.facts(KINDS)["devices"][0]["migration"]
+    assert migration["supported"] is supported
+    if not supported:
+        assert migration["evidence"] == (
+            "devlink shows that its port pci/0000:01:00.0/1 is not migratable"
+        )
 
 
 def test_one_odd_type_does_not_hide_the_others(tree):

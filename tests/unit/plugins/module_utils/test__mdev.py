@@ -3,19 +3,15 @@
 
 from __future__ import annotations
 
+import typing as t
 from pathlib import Path
 
 import pytest
+from ansible_collections.vfio.migration.plugins.module_utils._action import ABSENT, PRESENT, Plan
 from ansible_collections.vfio.migration.plugins.module_utils._attributes import equal
 from ansible_collections.vfio.migration.plugins.module_utils._failure import Failure
 from ansible_collections.vfio.migration.plugins.module_utils._holders import Holders, unknown
-from ansible_collections.vfio.migration.plugins.module_utils._mdev import (
-    ABSENT,
-    PRESENT,
-    Planner,
-    diff,
-    validate,
-)
+from ansible_collections.vfio.migration.plugins.module_utils._mdev import Planner, validate
 from ansible_collections.vfio.migration.plugins.module_utils._mdevctl import Mdevctl
 from ansible_collections.vfio.migration.plugins.module_utils._sysfs import Sysfs
 from ansible_collections.vfio.migration.tests.unit.sysfs_trees import (
@@ -23,11 +19,13 @@ from ansible_collections.vfio.migration.tests.unit.sysfs_trees import (
     SELF,
     UUIDS,
     Tree,
+    accept,
     nobody,
+    wanted_mdev,
 )
 
 TYPE = "i915-GVTg_V5_4"
-ACCEPT = [{"device_api": "vfio-pci", "type": TYPE, "aggregator": "{n:int:1,2}"}]
+ACCEPT = accept(TYPE)
 
 
 @pytest.fixture
@@ -37,17 +35,8 @@ def tree(tmp_path: Path) -> Tree:
     return tree
 
 
-def device(uuid: str = UUIDS[0], **others):
-    """An element of the module's option ``devices``."""
-    attributes = [{"name": n, "value": v} for n, v in others.pop("attributes", [])]
-    return {
-        "uuid": uuid,
-        "parent": GPU,
-        "type": TYPE,
-        "attributes": attributes,
-        "accept": None,
-        **others,
-    }
+def device(uuid: str = UUIDS[0], attributes: t.Sequence[tuple[str, str]] = (), **others):
+    return wanted_mdev(uuid, TYPE, attributes, **others)
 
 
 def plan(tree: Tree, devices, state=PRESENT, scan_holders=nobody, mdevctl=None, persistent=True):
@@ -56,9 +45,13 @@ def plan(tree: Tree, devices, state=PRESENT, scan_holders=nobody, mdevctl=None, 
         planner = Planner(
             Sysfs(str(tree.root)), scan_holders, mdevctl, persistent and mdevctl is not None
         )
-        return planner.plan(validate(devices, state), state)
+        return planner.plan(validate(devices, state), state).lists["devices"]
     finally:
         assert tree.snapshot() == before
+
+
+def diff(action):
+    return Plan(PRESENT, devices=[action]).diff()
 
 
 def refusal(tree: Tree, *devices, **others) -> tuple[str, str]:
@@ -192,7 +185,7 @@ def test_a_new_device_is_created(tree):
         "attributes": [{"name": "aggregator", "value": "2"}],
         "self": None,
     }
-    assert diff([action]) == {
+    assert diff(action) == {
         "before": {UUIDS[0]: {}},
         "after": {
             UUIDS[0]: {
@@ -213,14 +206,14 @@ def test_a_device_that_is_as_wanted_stays(tree, name, value):
     )
     assert not action.changes
     assert action.predicted()["self"]["aggregator"] == "2"
-    assert diff([action]) == {"before": {}, "after": {}}
+    assert diff(action) == {"before": {}, "after": {}}
 
 
 def test_a_device_that_differs_is_configured(tree):
     tree.add_mdev(aggregator="1")
     (action,) = plan(tree, [device(attributes=[("aggregator", "2")])])
     assert action.predicted()["action"] == "configured"
-    sides = diff([action])
+    sides = diff(action)
     name = "intel_vgpu/aggregator"
     assert sides["before"][UUIDS[0]]["attributes"] == [{"name": name, "value": "1"}]
     assert sides["after"][UUIDS[0]]["attributes"] == [{"name": name, "value": "2"}]
@@ -515,7 +508,7 @@ def test_an_inactive_device_is_not_made_a_second_time(tree, definitions, message
 def test_who_does_not_want_definitions_does_not_need_mdevctl(tree):
     failing = Mdevctl(lambda arguments, data: (1, "", "Error: no such\n"))
     planner = Planner(Sysfs(str(tree.root)), nobody, failing, persistent=False)
-    (action,) = planner.plan(validate([device()], PRESENT), PRESENT)
+    (action,) = planner.plan(validate([device()], PRESENT), PRESENT).lists["devices"]
     assert action.action == "created"
     assert planner.warnings == [
         "it cannot be told what is defined in mdevctl: mdevctl list --defined --dumpjson: Error: no such"
@@ -531,7 +524,7 @@ def test_to_be_absent_is_to_be_undefined(tree, parent, undefined):
     (action,) = plan(tree, [wanted], ABSENT, mdevctl=mdevctl(defined("0000:00:03.0")))
     assert action.changes is undefined
     if undefined:
-        sides = diff([action])
+        sides = diff(action)
         assert set(sides["before"][UUIDS[0]]["definitions"]) == {"0000:00:03.0"}
         assert sides["after"][UUIDS[0]]["definitions"] == {}
 

@@ -13,14 +13,10 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.vfio.migration.plugins.module_utils import _journal
+from ansible_collections.vfio.migration.plugins.module_utils._action import ABSENT, PRESENT
 from ansible_collections.vfio.migration.plugins.module_utils._failure import Failure
 from ansible_collections.vfio.migration.plugins.module_utils._holders import Holders, unknown
-from ansible_collections.vfio.migration.plugins.module_utils._mdev import (
-    ABSENT,
-    PRESENT,
-    Planner,
-    validate,
-)
+from ansible_collections.vfio.migration.plugins.module_utils._mdev import Planner, validate
 from ansible_collections.vfio.migration.plugins.module_utils._mdev_transaction import (
     MdevTransaction,
 )
@@ -30,11 +26,13 @@ from ansible_collections.vfio.migration.tests.unit.sysfs_trees import (
     UUIDS,
     Kernel,
     Tree,
+    accept,
     nobody,
+    wanted_mdev,
 )
 
 TYPE = "i915-GVTg_V5_8"
-ACCEPT = [{"device_api": "vfio-pci", "type": TYPE, "aggregator": "{n:int:1,2}"}]
+ACCEPT = accept(TYPE)
 
 
 @pytest.fixture
@@ -49,15 +47,8 @@ def kernel(tmp_path: Path) -> Kernel:
 
 
 def device(uuid: str, aggregator: str | None = "1", **others):
-    attributes = [] if aggregator is None else [{"name": "aggregator", "value": aggregator}]
-    return {
-        "uuid": uuid,
-        "parent": GPU,
-        "type": TYPE,
-        "attributes": attributes,
-        "accept": None,
-        **others,
-    }
+    attributes = [] if aggregator is None else [("aggregator", aggregator)]
+    return wanted_mdev(uuid, TYPE, **{"attributes": attributes, **others})
 
 
 def apply(
@@ -71,7 +62,7 @@ def apply(
     planner = Planner(kernel, nobody, mdevctl, persistent=mdevctl is not None)
     with _journal.Journal(_journal.place(kernel, "mdev")) as journal:
         transaction = MdevTransaction(kernel, scan_holders, mdevctl, journal, 0.2, interrupted)
-        return transaction.run(planner, validate(devices, state), state)[1]
+        return transaction.run(planner, validate(devices, state), state)[1]["devices"]
 
 
 def failure(kernel: Kernel, devices, **others) -> Failure:
@@ -126,8 +117,7 @@ def test_attributes_that_can_only_be_written_are_written_in_order_and_repeatedly
 
     kernel.tree.add_mdev = add_crypto_mdev
     written = [("assign_adapter", "5"), ("assign_domain", "4"), ("assign_domain", "0xab")]
-    attributes = [{"name": name, "value": value} for name, value in written]
-    apply(kernel, [device(UUIDS[1], attributes=attributes)])
+    apply(kernel, [device(UUIDS[1], attributes=written)])
     assert kernel.writes[1:] == written
 
 
@@ -178,7 +168,7 @@ def test_an_existing_device_is_configured_back_if_it_is_not_what_was_wanted(kern
 
 def test_an_attribute_that_does_not_appear_is_waited_for_and_then_a_failure(kernel):
     before = kernel.tree.snapshot()
-    failed = failure(kernel, [device(UUIDS[1], attributes=[{"name": "colour", "value": "red"}])])
+    failed = failure(kernel, [device(UUIDS[1], attributes=[("colour", "red")])])
     assert kernel.tree.snapshot() == before
     assert failed.details["step"] == "wait"
     assert "colour: no such attribute" in str(failed)
@@ -187,7 +177,7 @@ def test_an_attribute_that_does_not_appear_is_waited_for_and_then_a_failure(kern
 
 def test_a_read_only_attribute_is_a_failure(kernel):
     before = kernel.tree.snapshot()
-    failed = failure(kernel, [device(UUIDS[1], attributes=[{"name": "vgpu_id", "value": "7"}])])
+    failed = failure(kernel, [device(UUIDS[1], attributes=[("vgpu_id", "7")])])
     assert kernel.tree.snapshot() == before
     assert str(failed).endswith("intel_vgpu/vgpu_id is read-only")
 

@@ -10,19 +10,16 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.vfio.migration.plugins.module_utils import _journal
+from ansible_collections.vfio.migration.plugins.module_utils._action import ABSENT, PRESENT
 from ansible_collections.vfio.migration.plugins.module_utils._failure import Failure
 from ansible_collections.vfio.migration.plugins.module_utils._holders import Holders
-from ansible_collections.vfio.migration.plugins.module_utils._pci import (
-    ABSENT,
-    PRESENT,
-    Planner,
-    validate,
-)
+from ansible_collections.vfio.migration.plugins.module_utils._pci import Planner, validate
 from ansible_collections.vfio.migration.plugins.module_utils._pci_transaction import (
     PciTransaction,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._records import Records
 from ansible_collections.vfio.migration.tests.unit.pci_trees import (
+    BRIDGE,
     CARD,
     FIRST,
     FUNCTIONS,
@@ -54,10 +51,13 @@ def gpu(tmp_path: Path) -> PciKernel:
     return PciKernel(tree, default="nvidia")
 
 
-def device(address: str, driver: str | None = "vfio-pci", *attributes, accept=None):
+def device(
+    address: str, driver: str | None = "vfio-pci", *attributes, accept=None, migratable=None
+):
     return {
         "address": address,
         "driver": driver,
+        "migratable": migratable,
         "attributes": [{"name": name, "value": value} for name, value in attributes],
         "accept": accept,
     }
@@ -82,7 +82,9 @@ def apply(
     interrupted: t.Callable[[], str | None] = lambda: None,
 ) -> dict[str, t.Any]:
     wanted = validate({"functions": functions, "devices": devices, "state": state, "force": force})
-    planner = Planner(kernel, scan_holders, is_free_disk, lambda driver: False, records(kernel))
+    planner = Planner(
+        kernel, scan_holders, is_free_disk, lambda driver: False, records(kernel), kernel.ports
+    )
     with _journal.Journal(_journal.place(kernel, "pci")) as journal:
         transaction = PciTransaction(
             kernel,
@@ -90,6 +92,7 @@ def apply(
             is_free_disk,
             lambda driver: None,
             records(kernel),
+            kernel.ports,
             journal,
             0.2,
             interrupted,
@@ -350,6 +353,136 @@ def test_what_the_host_uses_is_left_alone(kernel):
     assert "the mediated device 882cc4da was made on it" in str(failure(kernel, [device(SECOND)]))
     assert kernel.writes == []
     apply(kernel, [device(FIRST)])
+
+
+# --- devlink -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def card(kernel) -> PciKernel:
+    """The same host, where devlink has a port for each virtual function."""
+    kernel.ports.add(FIRST)
+    kernel.ports.add(SECOND)
+    return kernel
+
+
+def test_a_function_is_made_migratable_before_it_is_bound(card):
+    apply(card, [device(FIRST, VARIANT, migratable=True)])
+    assert card.writes == [
+        ("driver_override", f"{VARIANT}\n"),
+        ("unbind", FIRST),
+        (FIRST, "True"),
+        ("bind", FIRST),
+    ]
+    assert card.ports.migratable == {FIRST: True, SECOND: False}
+    card.writes.clear()
+    assert apply(card, [device(FIRST, VARIANT, migratable=True)])["devices"][0]["action"] == (
+        "unchanged"
+    )
+    assert card.writes == []
+
+
+def test_a_function_that_has_its_driver_is_bound_anew(card):
+    apply(card, [device(FIRST, VARIANT)])
+    card.writes.clear()
+    apply(card, [device(FIRST, None, migratable=True)])
+    assert card.writes == [("unbind", FIRST), (FIRST, "True"), ("bind", FIRST)]
+    assert drivers(card) == [VARIANT, "igbvf"]
+
+
+def test_a_function_is_given_back_as_it_was(card):
+    before = state(card)
+    apply(card, [device(FIRST, VARIANT, migratable=True)])
+    apply(card, [device(FIRST)], state=ABSENT)
+    assert card.ports.migratable == {FIRST: False, SECOND: False}
+    assert state(card)["noted"] == before["noted"]
+    assert drivers(card) == ["igbvf", "igbvf"]
+    # What was so already is not ours to take away.
+    card.ports.add(FIRST, migratable=True)
+    apply(card, [device(FIRST, VARIANT, migratable=True)])
+    apply(card, [device(FIRST)], state=ABSENT)
+    assert card.ports.migratable[FIRST]
+
+
+@pytest.mark.parametrize("number", range(1, 9))
+def test_a_function_that_cannot_be_made_migratable_is_as_before(card, number):
+    card.faults[number] = errno.EOPNOTSUPP
+    devices = [device(FIRST, VARIANT, migratable=True), device(SECOND, migratable=True)]
+    failed = failure(card, devices)
+    assert failed.details["left"] == []
+    assert card.ports.migratable == {FIRST: False, SECOND: False}
+    assert drivers(card) == ["igbvf", "igbvf"]
+    if number == 3:
+        assert f"cannot set migratable of its port pci/{CARD}/0 to enable" in str(failed)
+        assert "the card or its firmware cannot" in failed.details["hint"]
+
+
+@pytest.mark.parametrize("number", range(1, 9))
+def test_a_killed_call_leaves_the_ports_to_the_next(card, number):
+    devices = [device(FIRST, VARIANT, migratable=True), device(SECOND, migratable=True)]
+    kill(card, number, devices)
+    apply(card, [device(THIRD)], state=ABSENT)
+    assert card.ports.migratable == {FIRST: False, SECOND: False}
+    assert drivers(card) == ["igbvf", "igbvf"]
+
+
+def test_functions_that_are_made_again_are_as_migratable_as_they_were(card):
+    apply(card, [device(FIRST, VARIANT, migratable=True)])
+    card.faults[len(card.writes) + 4] = errno.EIO
+    failed = failure(card, [device(THIRD, VARIANT)], [function(3)], force=True)
+    assert failed.details["left"] == []
+    assert drivers(card) == [VARIANT, "igbvf"]
+    assert card.ports.migratable[FIRST]
+
+
+def test_what_has_no_port_cannot_be_made_migratable(kernel):
+    failed = failure(kernel, [device(FIRST, migratable=True)])
+    assert failed.details["step"] == "inspect"
+    assert "devlink shows no port of it" in str(failed)
+    assert kernel.writes == []
+
+
+# --- IOMMU groups ------------------------------------------------------------------------------------------------------
+
+
+def test_a_device_that_shares_its_group_with_the_host_is_refused(kernel):
+    kernel.tree.share_group(FIRST, SECOND)
+    failed = failure(kernel, [device(FIRST)])
+    assert (
+        f"no guest can have it, as the host itself has others of its IOMMU group 100: {SECOND} with driver igbvf"
+        in str(failed)
+    )
+    assert failed.details["step"] == "inspect"
+    assert kernel.writes == []
+
+
+@pytest.mark.parametrize("driver", [None, "pci-stub", "pcieport"])
+def test_what_leaves_the_group_to_guests_does_not_matter(kernel, driver):
+    kernel.tree.share_group(FIRST, SECOND)
+    kernel.tree.unbind(SECOND)
+    if driver:
+        kernel.tree.link(f"{BRIDGE}/{SECOND}/driver", f"bus/pci/drivers/{driver}")
+    assert apply(kernel, [device(FIRST)])["devices"][0]["action"] == "bound"
+
+
+def test_a_whole_group_is_bound_in_one_call(kernel):
+    kernel.tree.share_group(FIRST, SECOND)
+    apply(kernel, [device(FIRST), device(SECOND, VARIANT)])
+    assert drivers(kernel) == ["vfio-pci", VARIANT]
+    # Either is given back for itself.
+    apply(kernel, [device(FIRST)], state=ABSENT)
+    assert drivers(kernel) == ["igbvf", VARIANT]
+    assert "IOMMU group" in str(failure(kernel, [device(SECOND, VARIANT)]))
+
+
+def test_new_functions_that_share_a_group_go_again(kernel):
+    kernel.tree.remove_functions()
+    kernel.tree.share_group(FIRST, SECOND)
+    failed = failure(kernel, [device(FIRST)], [function(2)])
+    assert failed.details["step"] == "verify"
+    assert "IOMMU group" in str(failed)
+    assert failed.details["left"] == []
+    assert not list(kernel.tree.device(CARD).glob("virtfn*"))
 
 
 # --- virtual functions -------------------------------------------------------------------------------------------------

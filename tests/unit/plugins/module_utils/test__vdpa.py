@@ -301,7 +301,15 @@ def test_a_management_device_on_a_bus_is_known_there(tree, kernel):
         "driver": "mlx5_core",
         "pci_id": "15b3101e",
         "numa_node": 1,
-        "types": [],
+        "types": [
+            {
+                "id": "net",
+                "name": None,
+                "device_api": "vhost-vdpa",
+                "available_instances": 0,
+                "description": None,
+            }
+        ],
         "supported_classes": ["net"],
         "max_supported_vqs": 5,
         "dev_features": [*feature_names(SIMULATED, NET), "bit_45"],

@@ -7,10 +7,10 @@ import itertools
 import os
 
 import pytest
+from ansible_collections.vfio.migration.plugins.module_utils._action import ABSENT, PRESENT
 from ansible_collections.vfio.migration.plugins.module_utils._failure import Failure
 from ansible_collections.vfio.migration.plugins.module_utils._holders import Holders
 from ansible_collections.vfio.migration.plugins.module_utils._journal import Journal
-from ansible_collections.vfio.migration.plugins.module_utils._mdev import ABSENT, PRESENT
 from ansible_collections.vfio.migration.plugins.module_utils._sysfs import Sysfs
 from ansible_collections.vfio.migration.plugins.module_utils._vdpa_device import (
     LOCK,
@@ -40,7 +40,7 @@ def kernel(tmp_path):
 
 
 def wanted(name="vdpa0", mgmtdev="vdpasim_net", **stated):
-    blank = dict.fromkeys(("mac", "mtu", "max_vqp", "device_features"))
+    blank = dict.fromkeys(("mac", "mtu", "max_vqp", "device_features", "accept"))
     return {"name": name, "mgmtdev": mgmtdev, **blank, **stated}
 
 
@@ -48,10 +48,10 @@ def apply(kernel, *devices, state=PRESENT, scan_holders=nobody, interrupted=lamb
     host = Host(Sysfs(str(kernel.tree.root)), kernel.ask, scan_holders)
     with Journal(str(kernel.tree.root.parent / "run")) as journal:
         transaction = VdpaTransaction(host, VdpaTool(kernel.run), journal, 0, interrupted)
-        _actions, results = transaction.run(Planner(host), validate(devices, state), state)
+        _plan, results = transaction.run(Planner(host), validate(devices, state), state)
         kernel.recovered = transaction.recovered
         kernel.warnings = transaction.warnings
-    return results
+    return results["devices"]
 
 
 def failure(kernel, *devices, **arguments):
@@ -76,6 +76,20 @@ def test_a_device_is_created_as_asked_for_and_then_left_alone(kernel):
     assert created["self"]["mac"] == MAC
     assert apply(kernel, device) == [{**created, "action": "unchanged"}]
     assert len(kernel.calls) == 1
+
+
+def test_a_device_that_is_not_accepted_is_deleted_again(kernel):
+    fits, other = (
+        {"device_api": "vhost-vdpa", "type": "net", "mtu": mtu} for mtu in ("1500", 9000)
+    )
+    assert apply(kernel, wanted(accept=[other, fits]))[0]["action"] == "created"
+    error = failure(kernel, wanted("vdpa1", accept=[other]))
+    assert error.details["step"] == "verify"
+    assert error.details["undone"] == [{"device": "vdpa1", "change": "created"}]
+    assert [each["attribute"] for each in error.details["reasons"]] == ["mtu"]
+    # One that is there is left as it is.
+    assert "mtu is 1500, expected 9000" in str(failure(kernel, wanted(accept=[other])))
+    assert list(kernel.devices) == ["vdpa0"]
 
 
 def test_what_is_not_stated_is_not_compared(kernel):

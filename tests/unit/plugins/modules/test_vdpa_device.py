@@ -95,6 +95,7 @@ def test_a_failure_tells_everything_a_program_needs(run_module, kernel):
         "errno": "ENOSPC",
         "hint": "the management device has no room for another device",
         "kernel_log": [],
+        "reasons": [],
         "recovered": [],
         "undone": [{"device": "vdpa1", "change": "created"}],
         "left": [],

@@ -120,29 +120,23 @@ def test_what_makes_no_sense_is_refused(run_module, kernel, wish, reason):
     assert kernel.writes == []
 
 
-class Module:
-    """Stands for an AnsibleModule with a modprobe that knows what ``known`` has."""
+def modprobe_of(*known: str) -> vfio_pci.Modprobe:
+    """One that knows the modules ``known``."""
 
-    def __init__(self, *known: str) -> None:
-        self.known = known
-        self.commands: list[list[str]] = []
+    def run(arguments: list[str]) -> tuple[int, str, str]:
+        return (0, "", "") if arguments[-1] in known else (1, "", "no such module\n")
 
-    def get_bin_path(self, name: str) -> str:
-        return "/sbin/" + name
-
-    def run_command(self, command: list[str]) -> tuple[int, str, str]:
-        self.commands.append(command)
-        return (0, "", "") if command[-1] in self.known else (1, "", "no such module\n")
+    return vfio_pci.Modprobe(run)
 
 
 def test_only_vfio_drivers_are_loaded():
-    modprobe = vfio_pci.Modprobe(Module("vfio-pci", "usb_storage"), live=True)
+    modprobe = modprobe_of("vfio-pci", "usb_storage")
     assert modprobe.can_load("vfio-pci")
     assert not modprobe.can_load("usb_storage")
     assert not modprobe.can_load("mlx5_vfio_pci")
     with pytest.raises(Failure, match="cannot load the driver igbvf: no such module"):
         modprobe.load("igbvf")
-    assert not vfio_pci.Modprobe(Module("vfio-pci"), live=False).can_load("vfio-pci")
+    assert not vfio_pci.Modprobe(None).can_load("vfio-pci")
 
 
 def test_a_driver_that_is_to_be_loaded_is_there_in_time(run_module, kernel, monkeypatch):

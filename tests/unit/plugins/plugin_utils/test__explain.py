@@ -193,7 +193,7 @@ def test_where_the_targets_list_decides_the_target_is_what_must_change(direction
 def test_a_device_without_migration_says_so():
     never = {"supported": False, "features": [], "state": None}
     result = told({"host": "b", "id": UUIDS[1]}, b=host([device(UUIDS[1], migration=never)]))
-    assert f"{UUIDS[1]} on b: its driver does not support migration" in result["sentences"]
+    assert f"{UUIDS[1]} on b: it cannot migrate" in result["sentences"]
 
 
 @pytest.mark.parametrize(

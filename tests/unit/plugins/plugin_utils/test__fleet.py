@@ -195,7 +195,7 @@ def test_many_at_once_and_one_by_one_read_the_same(data):
 
 
 def test_devices_are_counted_by_class():
-    (host_a,) = list(read_fleet({"a": FACTS["a"]}).hosts.values())
+    host_a, host_b = read_fleet(FACTS).hosts.values()
     counted = {
         (each.descriptor.self_attributes["type"], each.free, each.configurable): count
         for each, count in host_a.classes.items()
@@ -205,6 +205,31 @@ def test_devices_are_counted_by_class():
         ("i915-GVTg_V5_8", True, ("intel_vgpu/aggregator",)): 1,
         ("i915-GVTg_V5_8", True, ()): 1,
     }
+    assert host_a.classes == host_b.classes
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"migration": {"supported": 1}},
+        {"attributes": [{"name": None, "value": "2"}]},
+        {"attributes": {}},
+        {"numa_node": True},
+        {"in_use": 0},
+        {"in_use": {"pid": False, "name": "vm"}},
+        {"descriptor": "another"},
+        {"descriptor": []},
+        {"type": 4},
+    ],
+)
+def test_what_equals_the_right_thing_is_not_taken_for_it(odd):
+    honest = host([device("d-1", vm="vm", migration={"supported": True}), device("d-2")])
+    liar = host([device("d-1", vm="vm", migration={"supported": True}), device("d-2")])
+    liar["devices"][0] |= odd
+    fleet = read_fleet({"a": honest, "b": liar})
+    assert fleet.unknown == ["b"]
+    assert fleet.problems[0]["path"].startswith("devices[0]")
+    assert list(fleet.hosts) == ["a"]
 
 
 def test_a_host_cannot_pass_its_descriptor_off_as_that_of_another():
@@ -219,7 +244,7 @@ def test_a_host_cannot_pass_its_descriptor_off_as_that_of_another():
         assert {each.descriptor.digest for each in fleet.devices()} == {digest, other}
 
 
-def test_devices_of_facts_that_are_not_kept_are_read_again():
+def test_facts_are_not_held_but_read_again_for_the_devices():
     reads = []
 
     class Facts(dict):
@@ -227,7 +252,7 @@ def test_devices_of_facts_that_are_not_kept_are_read_again():
             reads.append(name)
             return super().__getitem__(name)
 
-    fleet = read_fleet(Facts(FACTS), keep=False)
+    fleet = read_fleet(Facts(FACTS))
     assert reads == ["a", "b"]
     assert [each.id for each in fleet.hosts["b"].devices] == ["b-1", "b-2", "b-3"]
     assert reads == ["a", "b", "b"]

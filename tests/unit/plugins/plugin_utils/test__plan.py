@@ -314,7 +314,7 @@ def test_a_device_without_migration_is_left_behind_with_that_reason():
     never = {"supported": False, "features": [], "state": None}
     fleet = {"a": host([device(UUIDS[0], migration=never)]), "b": host(parents=[parent()])}
     (left,) = plan_of(fleet)["unplaced"]
-    assert left["reasons"] == [{"host": "a", "reason": "its driver does not support migration"}]
+    assert left["reasons"] == [{"host": "a", "reason": "it cannot migrate"}]
 
 
 def test_a_guest_with_such_a_device_is_left_alone_with_that_reason():

@@ -8,20 +8,23 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 
-from ansible_collections.vfio.migration.plugins.plugin_utils._search import Bin, Item
 from ansible_collections.vfio.migration.plugins.plugin_utils._shortage import (
     Shortage,
     find_shortage,
     reachable,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._ways import (
+    Bin,
+    Item,
 )
 from ansible_collections.vfio.migration.tests.unit.elements import (
     SIZES,
     UNITS,
     Elements,
     Parent,
-    Placements,
     Pool,
     Problem,
+    best_rating,
     problems,
 )
 from hypothesis import event, given
@@ -37,7 +40,7 @@ def shortage_of(problem: Problem) -> Shortage | None:
 @given(problems(bins=2))
 def test_no_plan_places_more_than_a_shortage_says(problem):
     shortage = shortage_of(problem)
-    least_left = Placements(problem).best()[0]
+    least_left = best_rating(problem)[0]
     if shortage is None:
         event("none")
         return

@@ -10,21 +10,23 @@ import importlib.util
 import json
 import random
 import sys
-import typing as t
 
 import pytest
 from ansible_collections.vfio.migration.plugins.plugin_utils import _cp_sat, _solver
 from ansible_collections.vfio.migration.plugins.plugin_utils._search import (
+    Budget,
+    Search,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._ways import (
     AGAIN,
     NEW,
     OPENED,
     OTHER,
     Bin,
-    Budget,
     Item,
     Move,
-    Search,
 )
+from ansible_collections.vfio.migration.tests.unit.elements import Problem, best_rating
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
@@ -94,13 +96,6 @@ class Stock:
         return (self.groups if len(state) == 2 else self.kinds)[state[0]]["node"]
 
 
-class Problem(t.NamedTuple):
-    elements: Stock
-    items: list
-    bins: list
-    spread: bool
-
-
 def problem_of(seed: int, most_items: int = 5, most_bins: int = 3) -> Problem:
     """A problem in which little fits, so that it matters what goes where."""
     chance = random.Random(seed)
@@ -168,7 +163,7 @@ def found_for(problem):
     left = [
         number
         for number, item in enumerate(problem.items)
-        if number not in placed and search.kinds_for(item.shape)
+        if number not in placed and search.ways.kinds_for(item.shape)
     ]
     return held, left
 
@@ -209,58 +204,6 @@ def check(problem, held) -> None:
             assert way.after == tuple(sorted(state))
         if there.limit is not None:
             assert sum(len(way.steps) for item, way in each) <= there.limit
-
-
-def best_rating(problem) -> tuple:
-    """The rating of the best plan: every place of every device is tried, and nothing else is known."""
-    states = [each.state for each in problem.bins]
-    groups = [each.groups for each in problem.bins]
-    loads = [0] * len(states)
-    ratings = set()
-
-    def place(number: int, left: int, cost: int) -> None:
-        if number == len(problem.items):
-            load = max(loads) if problem.spread else 0
-            ratings.add((left, cost // NEW, load, cost % NEW))
-            return
-        item = problem.items[number]
-        devices = len(item.shape)
-        place(number + 1, left + devices, cost)
-        for host, there in enumerate(problem.bins):
-            full = there.limit is not None and loads[host] + devices > there.limit
-            if full or host == item.home or groups[host] & item.groups:
-                continue
-            before = states[host], groups[host]
-            groups[host] |= item.groups
-            loads[host] += devices
-            for states[host], more in ends(problem.elements, before[0], item.shape):
-                place(number + 1, left, cost + more)
-            states[host], groups[host] = before
-            loads[host] -= devices
-
-    place(0, 0, 0)
-    return min(ratings)
-
-
-def ends(stock, state: tuple, shape: tuple) -> set:
-    """The states to which a bin comes with an item of this shape, each with what that costs."""
-    found = set()
-    for node in {stock.locality(element) for element in state}:
-        layer = {(state, 0)}
-        for demand in shape:
-            layer = {
-                (
-                    tuple(sorted(each[:place] + left + each[place + 1 :])),
-                    cost + move.cost,
-                )
-                for each, cost in layer
-                for place, element in enumerate(each)
-                if stock.locality(element) == node
-                for move in stock.moves(element, demand)
-                for left in [() if move.becomes is None else (move.becomes,)]
-            }
-        found |= layer
-    return found
 
 
 def model_of(problem):

@@ -1,0 +1,80 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+import json
+import os
+import typing as t
+from datetime import UTC, datetime
+
+from ansible.errors import AnsibleActionFail
+from ansible.plugins.action import ActionBase
+from ansible_collections.vfio.migration.plugins.plugin_utils._files import content_of, replace
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet import FleetError
+from ansible_collections.vfio.migration.plugins.plugin_utils._report_html import as_html
+from ansible_collections.vfio.migration.plugins.plugin_utils._report_markdown import as_markdown
+from ansible_collections.vfio.migration.plugins.plugin_utils._reporting import report_for
+from ansible_collections.vfio.migration.plugins.plugin_utils._verdict import DIRECTIONS
+
+_OPTIONS: dict[str, dict[str, t.Any]] = {
+    "hosts": {"type": "list", "elements": "str"},
+    "direction": {"type": "str", "choices": list(DIRECTIONS)},
+    "plan": {"type": "raw"},
+    "title": {"type": "str", "default": "Migration report"},
+    "html": {"type": "path"},
+    "markdown": {"type": "path"},
+    "json": {"type": "path"},
+}
+
+
+def _as_json(report: t.Mapping[str, t.Any]) -> str:
+    return json.dumps(report, indent=1) + "\n"
+
+
+_FORMATS: dict[str, t.Callable[[t.Mapping[str, t.Any]], str]] = {
+    "html": as_html,
+    "markdown": as_markdown,
+    "json": _as_json,
+}
+
+
+class ActionModule(ActionBase):
+    """Reports on the control node, with the facts in ``hostvars``."""
+
+    _supports_check_mode = True
+    _requires_connection = False
+
+    def run(
+        self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None
+    ) -> dict[str, t.Any]:
+        result: dict[str, t.Any] = super().run(tmp, task_vars)
+        validate: t.Any = self.validate_argument_spec
+        options = validate(argument_spec=_OPTIONS)[1]
+        paths = {name: path for name in _FORMATS if (path := options.pop(name))}
+        options["plan"] = _plan(options["plan"])
+        made = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+        try:
+            report = report_for((task_vars or {})["hostvars"], **options, made=made)
+        except FleetError as error:
+            raise AnsibleActionFail(f"vfio.migration.migration_report: {error}") from error
+        if not self._task.check_mode:
+            for name, path in paths.items():
+                replace(path, _FORMATS[name](report))
+        result.update({key: report[key] for key in ("verdict", "totals")}, changed=bool(paths))
+        result.update({name: os.path.abspath(path) for name, path in paths.items()})
+        if not paths:
+            result["report"] = report
+        return result
+
+
+def _plan(given: t.Any) -> t.Any:
+    """A plan, or what is in a file of that name."""
+    if not isinstance(given, str):
+        return given
+    path = os.path.expanduser(given)
+    try:
+        return json.loads(content_of(path))
+    except ValueError as error:
+        raise AnsibleActionFail(f"there is no plan as JSON in {path}: {error}") from error

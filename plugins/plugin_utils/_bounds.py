@@ -1,0 +1,125 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+# Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Do not use this from other collections or standalone plugins/modules!
+
+"""What a plan costs, and what every plan costs at least. Pure."""
+
+from __future__ import annotations
+
+import math
+import typing as t
+from collections import Counter, defaultdict
+
+from ansible_collections.vfio.migration.plugins.plugin_utils._bins import Held
+from ansible_collections.vfio.migration.plugins.plugin_utils._ways import (
+    Bin,
+    Elements,
+    Item,
+    Shape,
+    Ways,
+    but_opened,
+    tiers,
+)
+
+# Parts of parents are added as floating-point numbers.
+_EXACTNESS = 1e-6
+
+
+class Cost(t.NamedTuple):
+    """What a plan is judged by: the first number in which two plans differ decides which one is better.
+
+    How many devices are left behind, made again, and made; how many a bin has at most, where they are to be spread;
+    how many parents are opened, where they are to be packed; and how many devices are of another type.
+    """
+
+    unplaced: int = 0
+    again: int = 0
+    created: int = 0
+    load: int = 0
+    opened: int = 0
+    other_type: int = 0
+
+
+def cost_of(held: Held, devices: int, spread: bool) -> Cost:
+    """What a plan costs that has so many devices to place."""
+    ways = [way for each in held.values() for item, way in each]
+    again, new, opened, other = tiers(sum(way.cost for way in ways))
+    loads = [sum(len(way.steps) for item, way in each) for each in held.values()]
+    load = max(loads, default=0) if spread else 0
+    return Cost(devices - sum(loads), again, new, load, opened, other)
+
+
+def least_cost(
+    elements: Elements,
+    ways: Ways,
+    items: t.Sequence[Item],
+    bins: t.Sequence[Bin],
+    cost: Cost,
+    spread: bool,
+) -> Cost:
+    """What a plan that leaves nothing behind costs at least, if it is no worse than one that costs ``cost``.
+
+    Where such plans are known to be equal in a number, the least of the next one is that of such plans alone.
+    """
+    shapes = Counter(item.shape for item in items)
+
+    def least(part: t.Callable[[int], int]) -> int:
+        """The least that each item costs alone, together."""
+        if ways.incomplete:
+            return 0
+        return sum(count * ways.least(shape, part) for shape, count in shapes.items())
+
+    again, new, _opened, other = tiers(least(but_opened))
+    same_again = cost.again == again
+    same_new = same_again and cost.created == new
+    return Cost(
+        unplaced=0,
+        again=again,
+        created=new if same_again else least(_new),
+        load=_least_load(items, bins) if spread else 0,
+        opened=0 if spread else _least_opened(elements, ways, shapes, bins),
+        other_type=other if same_new else least(_other),
+    )
+
+
+def _new(cost: int) -> int:
+    return tiers(cost)[1]
+
+
+def _other(cost: int) -> int:
+    return tiers(cost)[3]
+
+
+def _least_load(items: t.Sequence[Item], bins: t.Sequence[Bin]) -> int:
+    sizes = [len(item.shape) for item in items]
+    return max(-(-sum(sizes) // len(bins)), *sizes) if sizes and bins else 0
+
+
+def _least_opened(
+    elements: Elements, ways: Ways, shapes: t.Mapping[Shape, int], bins: t.Sequence[Bin]
+) -> int:
+    """How many parents are opened at least: all that is certainly made takes its part of one, open or not yet."""
+    there = Counter(element for each in bins for element in each.state)
+    demands: Counter[int] = Counter()
+    for shape, count in shapes.items():
+        for demand in shape:
+            demands[demand] += count
+    needed: dict[int, float] = defaultdict(float)
+    is_open = set()
+    for demand, count in demands.items():
+        parts = []
+        for element in ways.takers[demand]:
+            for move in elements.moves(element, demand):
+                _again, new, opened, _other = tiers(move.cost)
+                after = 0 if move.becomes is None else elements.left(move.becomes)
+                parts.append(elements.left(element) - after if new else 0)
+                if new and not opened:
+                    is_open.add(element)
+        if parts:
+            needed[ways.component(min(ways.takers[demand]))] += count * min(parts)
+    for element in is_open:
+        needed[ways.component(element)] -= there[element] * elements.left(element)
+    return sum(max(0, math.ceil(each - _EXACTNESS)) for each in needed.values())

@@ -1,0 +1,80 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Damages plans for random fleets in every way there is, of which the verifier must reject each one."""
+
+from __future__ import annotations
+
+import pickle
+import random
+from collections import Counter
+
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet import read_fleet
+from ansible_collections.vfio.migration.plugins.plugin_utils._plan import make_plan
+from ansible_collections.vfio.migration.plugins.plugin_utils._request import Request, requested
+from ansible_collections.vfio.migration.plugins.plugin_utils._verifier import Conditions
+from ansible_collections.vfio.migration.tests.bench.planted import SEED, planted
+from ansible_collections.vfio.migration.tests.unit.damage import DAMAGE, Planned
+
+# Of one kind, to one plan.
+_MOST_DAMAGES = 12
+
+
+def report(least: int) -> bool:
+    """Print how many damaged plans were rejected, at least so many of all kinds together, and whether all were."""
+    chance = random.Random(SEED)
+    tried: Counter[str] = Counter({each.__name__: 0 for each in DAMAGE})
+    accepted: Counter[str] = Counter()
+    plans = 0
+    while tried.total() < least or not all(tried.values()):
+        planned = _planned(chance)
+        if not planned.plan["placements"]:
+            continue
+        plans += 1
+        whole = pickle.dumps((planned.facts, planned.plan))
+        for kind in DAMAGE:
+            changes = list(kind(planned))
+            for change in chance.sample(changes, min(len(changes), _MOST_DAMAGES)):
+                facts, plan = pickle.loads(whole)
+                damaged = Planned(facts, plan, planned.conditions)
+                change(damaged)
+                tried[kind.__name__] += 1
+                accepted[kind.__name__] += not damaged.broken()
+    verdict = f"MISSED by {accepted.total()}" if accepted.total() else "all rejected, it holds"
+    print(f"\n{tried.total()} damaged plans, made of {plans} sound ones: {verdict}.")
+    for name, count in tried.items():
+        wrong = f", {accepted[name]} NOT rejected" if accepted[name] else ""
+        print(f"  {name.replace('_', ' '):24} {count:6}{wrong}")
+    return not accepted.total()
+
+
+def _planned(chance: random.Random) -> Planned:
+    """A sound plan for a small fleet and a request of some kind, with facts that are nobody else's."""
+    shared, drained = planted(chance.randint(3, 7), chance.uniform(0.5, 1), seed=chance.random())
+    facts = {name: pickle.loads(pickle.dumps(each)) for name, each in shared.items()}
+    fleet = read_fleet(facts)
+    reuse = chance.random() < 0.4
+    names = sorted({d.in_use.name for d in fleet.devices() if d.in_use and d.in_use.name})
+    guests = requested(fleet, None if reuse else drained, names if reuse else None)
+    targets = sorted(fleet.hosts if reuse else fleet.hosts.keys() - drained)
+    conditions = Conditions(
+        drain=() if reuse else drained,
+        targets=targets,
+        avoid={(chance.choice(targets), None): "it failed"} if chance.random() < 0.2 else {},
+        limit=chance.choice((None, None, 12, {chance.choice(targets): 3})),
+        apart=chance.choice(((), (), (chance.sample(names, min(3, len(names))),))),
+        keep_type=chance.random() < 0.2,
+        numa_local=chance.random() < 0.2,
+    )
+    request = Request(
+        guests,
+        targets,
+        policy=chance.choice(("pack", "spread")),
+        avoid=conditions.avoid,
+        limit=conditions.limit,
+        apart=conditions.apart,
+        keep_type=conditions.keep_type,
+        numa_local=conditions.numa_local,
+        reuse=reuse,
+    )
+    return Planned(facts, make_plan(fleet, request), conditions)

@@ -1,0 +1,174 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The report's page as people use it, in a real browser."""
+
+from __future__ import annotations
+
+import typing as t
+
+import pytest
+from ansible_collections.vfio.migration.plugins.plugin_utils._report_html import as_html
+from ansible_collections.vfio.migration.plugins.plugin_utils._reporting import report_for
+from ansible_collections.vfio.migration.tests.bench.fleet import JsonFacts
+from ansible_collections.vfio.migration.tests.unit.fleets import UUIDS, device, gvt, host, parent
+from ansible_collections.vfio.migration.tests.unit.hostile_reports import HOSTILE, hostile_fleet
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, expect
+
+from .conftest import Opener
+
+NEVER = {"supported": False, "evidence": "x never does", "features": [], "state": None}
+
+
+def fleet() -> dict[str, t.Any]:
+    """Host a has a guest that can leave and one that cannot; b could make what it needs, and c is of another kind."""
+    return {
+        "a": host(
+            [
+                device(UUIDS[0], vm="vm-1", pid=1),
+                device(UUIDS[1], vm="vm-2", pid=2, migration=NEVER),
+            ]
+        ),
+        "b": host([device(UUIDS[2], gvt(software_version="0.2.0"))], [parent()]),
+        "c": host([device(UUIDS[3], gvt(pci_id="80861234"))]),
+        "d": host(problems=[{"path": "/sys/x", "problem": "vanished"}]),
+        "e": None,
+    }
+
+
+def many() -> dict[str, t.Any]:
+    """80 hosts of two kinds, with one device each; those of every other one go nowhere."""
+    kinds = (gvt("4", "2"), gvt("8", "1") | {"compatible": []})
+    return {f"host{n:03}": host([device(f"device{n}", kinds[n % 2])]) for n in range(80)}
+
+
+def rows(page: Page, part: str) -> t.Any:
+    return page.locator(f"#{part} tbody tr:not(.detail)")
+
+
+def expand_all(page: Page) -> None:
+    """Opens a cell, and the first line of every table."""
+    page.locator(".matrix button").nth(1).click()
+    for part in page.locator("main section:has(button.expand)").all():
+        part.locator("button.expand").first.click()
+
+
+def test_the_verdict_and_the_plan_are_there(opened: Opener) -> None:
+    page = opened(fleet(), ["a"])
+    expect(page.locator("#verdict h2")).to_contain_text("1 of 2 devices can leave a; 1 cannot.")
+    expect(page.locator(".because")).to_contain_text("x never does")
+    expect(page.locator("#plan")).to_contain_text("an existing i915-GVTg_V5_4")
+    expect(page.locator("#plan details")).to_contain_text("vm-2 on a")
+    expect(page.locator("#versions")).to_contain_text("0.2.0")
+    expect(page.locator("#problems")).to_contain_text("vanished")
+
+
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 380)])
+@pytest.mark.parametrize("facts", [fleet, many, hostile_fleet])
+def test_axe_finds_nothing(opened: Opener, scheme: str, width: int, facts: t.Any) -> None:
+    made = facts()
+    size = {"width": width, "height": 900}
+    page = opened(made, [next(iter(made))], color_scheme=scheme, viewport=size)
+    expand_all(page)
+    found = Axe().run(page)
+    assert found.violations_count == 0, found.generate_report()
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_hosts_are_filtered_and_sorted(opened: Opener) -> None:
+    page = opened(many())
+    expect(rows(page, "hosts")).to_have_count(50)
+    expect(page.locator("#hosts output")).to_have_text("80 in all")
+    page.get_by_role("button", name="Show more").first.click()
+    expect(rows(page, "hosts")).to_have_count(80)
+    page.get_by_role("searchbox", name="Filter hosts").fill("host07")
+    expect(page.locator("#hosts output")).to_have_text("10 of 80")
+    expect(rows(page, "hosts")).to_have_count(10)
+    heading = page.locator("#hosts th").first
+    for order, first in (("ascending", "host070"), ("descending", "host079")):
+        heading.get_by_role("button").click()
+        expect(heading).to_have_attribute("aria-sort", order)
+        expect(rows(page, "hosts").first).to_contain_text(first)
+    page.get_by_role("searchbox", name="Filter hosts").fill("device42")
+    expect(rows(page, "hosts")).to_contain_text("host042")
+    page.get_by_role("searchbox", name="Filter hosts").fill("")
+    page.locator("#hosts select").select_option("what could not all leave")
+    expect(page.locator("#hosts output")).to_have_text("40 of 80")
+
+
+def test_the_keyboard_does_everything(opened: Opener) -> None:
+    page = opened(fleet(), ["a"])
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Skip to the verdict")).to_be_focused()
+    cells = page.locator(".matrix button")
+    expect(page.locator(".matrix button[tabindex='0']")).to_have_count(1)
+    cells.first.focus()
+    for key in ("ArrowRight", "ArrowRight", "ArrowDown", "ArrowUp", "ArrowLeft"):
+        page.keyboard.press(key)
+    expect(cells.nth(1)).to_be_focused()
+    page.keyboard.press("Enter")
+    panel = page.get_by_role("region", name="The chosen cell")
+    expect(panel).to_contain_text("1 of 2 devices could go there, each by itself.")
+    expect(panel).to_contain_text("room for a new i915-GVTg_V5_2 or i915-GVTg_V5_4")
+    page.keyboard.press("End")
+    page.keyboard.press("Home")
+    expect(cells.first).to_be_focused()
+    first = page.locator("#hosts button.expand").first
+    first.focus()
+    page.keyboard.press("Enter")
+    expect(first).to_have_attribute("aria-expanded", "true")
+    expect(page.locator("#hosts .detail")).to_contain_text(f"{UUIDS[0]} i915-GVTg_V5_4")
+    page.keyboard.press("Space")
+    expect(page.locator("#hosts .detail")).to_have_count(0)
+
+
+def test_a_cell_says_why_not(opened: Opener) -> None:
+    page = opened(fleet())
+    page.get_by_role("button", name="a to c: 0 of 2").click()
+    panel = page.get_by_role("region", name="The chosen cell")
+    expect(panel).to_contain_text(f"{UUIDS[3]} on c has pci_id 80861234; 80865963 is needed")
+    expect(panel).to_contain_text("1 device cannot migrate at all")
+
+
+def test_what_hosts_say_is_text_and_does_not_run(opened: Opener) -> None:
+    facts = hostile_fleet()
+    page = opened(facts, [next(iter(facts))])
+    expand_all(page)
+    assert page.evaluate("window.ran") is None
+    assert page.locator("main img, main svg").count() == 0
+    for part in ("verdict", "plan", "matrix", "hosts", "kinds", "problems"):
+        expect(page.locator(f"#{part}")).to_contain_text(HOSTILE)
+
+
+def test_a_script_that_got_in_would_not_run(complaining: Opener) -> None:
+    html = as_html(report_for(fleet())).replace("</main>", "<script>window.ran = 1</script></main>")
+    page = complaining.show(html)
+    assert page.evaluate("window.ran") is None
+    assert any("Content Security Policy" in each for each in complaining.complaints)
+    expect(rows(page, "hosts")).to_have_count(4)
+
+
+def test_without_scripts_the_verdict_is_there(opened: Opener) -> None:
+    page = opened(fleet(), ["a"], java_script_enabled=False)
+    expect(page.locator("#verdict h2")).to_contain_text("1 of 2 devices can leave a; 1 cannot.")
+    expect(page.locator("main")).to_contain_text("This page's script does not run here")
+
+
+@pytest.mark.parametrize("facts", [{}, {"a": None}, {"a": host()}])
+def test_an_empty_fleet_has_a_page(opened: Opener, facts: dict[str, t.Any]) -> None:
+    page = opened(facts)
+    expect(page.locator("#verdict h2")).to_contain_text("There is no VFIO device on these hosts.")
+    assert Axe().run(page).violations_count == 0
+
+
+def test_a_page_of_5000_hosts_is_small_and_usable(opened: Opener) -> None:
+    html = as_html(report_for(JsonFacts(5000, 200)))
+    assert len(html) < 5_000_000
+    page = opened.show(html)
+    expect(page.locator("#hosts output")).to_have_text("5,000 in all")
+    assert 1 < page.locator(".matrix tbody tr").count() <= 50
+    page.get_by_role("searchbox", name="Filter hosts").fill("host004321")
+    expect(rows(page, "hosts")).to_have_count(1)
+    expand_all(page)
+    expect(page.get_by_role("region", name="The chosen cell")).to_be_visible()
