@@ -70,6 +70,13 @@ class Reasons:
         own = obstacle(device)
         if own is not None:
             return [{"host": device.host, "reason": own}]
+        together = [
+            {"host": each.host, "reason": f"it stays with {each.id} of the same guest: {reason}"}
+            for each in guest.devices
+            if (reason := obstacle(each)) is not None
+        ]
+        if together:
+            return together
         reasons: list[dict[str, t.Any]] = []
         for name, others in self._alike:
             if name != device.host:

@@ -72,7 +72,7 @@ def _status(arguments: argparse.Namespace) -> None:
 
 def _reboot(arguments: argparse.Namespace) -> None:
     machine = next((known for known in _known() if known.host.name == arguments.host), None)
-    if not machine or not machine.process():
+    if not machine:
         raise LabError(f"Host {arguments.host} is not up")
     products = build.ensure()
     port = machine.port()
@@ -125,7 +125,7 @@ def _parser() -> argparse.ArgumentParser:
     down.set_defaults(command=_down)
     status = commands.add_parser("status", help="show every host")
     status.set_defaults(command=_status)
-    reboot = commands.add_parser("reboot", help="stop one host and start it again")
+    reboot = commands.add_parser("reboot", help="stop one host, unless it has died, and start it again")
     reboot.add_argument("host", metavar="HOST")
     reboot.set_defaults(command=_reboot)
     return parser

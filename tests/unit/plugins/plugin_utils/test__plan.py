@@ -329,6 +329,19 @@ def test_a_device_without_migration_is_left_behind_with_that_reason():
     assert left["reasons"] == [{"host": "a", "reason": "it cannot migrate"}]
 
 
+def test_a_guest_with_such_a_device_is_left_alone_with_that_reason():
+    never = {"supported": False, "features": [], "state": None}
+    devices = [device(UUIDS[0], vm="vm-1"), device(UUIDS[1], vm="vm-1", migration=never)]
+    devices.append(device(UUIDS[2], vm="vm-2", pid=2))
+    plan = plan_of({"a": host(devices), "b": host(parents=[parent()])})
+    assert [each["vm"] for each in plan["placements"]] == ["vm-2"]
+    reason = "its driver does not support migration"
+    assert [(each["vm"], each["reasons"][0]["reason"]) for each in plan["unplaced"]] == [
+        ("vm-1", f"it stays with {UUIDS[1]} of the same guest: {reason}"),
+        ("vm-1", reason),
+    ]
+
+
 @pytest.mark.parametrize(
     ("drain", "sources", "words"),
     [

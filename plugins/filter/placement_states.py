@@ -1,0 +1,94 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.vfio.migration.plugins.plugin_utils import _placement_states
+from ansible_collections.vfio.migration.plugins.plugin_utils._arguments import (
+    filter_errors,
+    names,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet import read_fleet
+
+DOCUMENTATION = r"""
+name: placement_states
+short_description: Tell how far the moves of a plan have come
+version_added: 0.1.0
+author:
+  - vfio.migration contributors (@vfio-migration)
+description:
+  - Tells of each placement of a plan, from facts gathered now, whether its target is there, and whether its guest holds the source, the target
+    or both.
+  - The role P(vfio.migration.cleanup#role) goes by it.
+extends_documentation_fragment:
+  - vfio.migration._fleet.fleet
+options:
+  plan:
+    description: What P(vfio.migration.migration_plan#filter) returned.
+    type: dict
+    required: true
+positional: _input, plan, hosts
+seealso:
+  - plugin: vfio.migration.migration_plan
+    plugin_type: filter
+"""
+
+EXAMPLES = r"""
+- name: Gather the descriptors of all hosts
+  hosts: hypervisors
+  gather_facts: false
+  tasks:
+    - name: Gather
+      vfio.migration.vfio_migration_facts:
+
+    - name: Show which guests have not moved yet
+      ansible.builtin.debug:
+        msg: "{{ hostvars | vfio.migration.placement_states(plan) | rejectattr('state', 'in', ['moved', 'done']) | map(attribute='vm') }}"
+      vars:
+        plan: "{{ lookup('ansible.builtin.file', 'plan.json') | from_json }}"
+      run_once: true
+"""
+
+RETURN = r"""
+_value:
+  description: The placements, in the order of the plan.
+  type: list
+  elements: dict
+  contains:
+    vm:
+      description: The guest's name, V(null) where no process held the device when it was planned.
+      type: str
+    source:
+      description: The source, as in the plan.
+      type: dict
+    target:
+      description: The target, as in the plan.
+      type: dict
+    state:
+      description:
+        - V(planned) where the target is not there yet.
+        - V(prepared) where it is there and free, and the guest holds the source, or no process does if none did when it was planned.
+        - V(migrating) where the guest holds both.
+        - V(moved) where the guest holds the target, and the source is there and free.
+        - V(done) where the guest holds the target, and the source is gone.
+        - V(unclear) for the rest, such as a guest that does not run any more.
+      type: str
+    reason:
+      description: What makes it V(unclear); V(null) otherwise.
+      type: str
+"""
+
+
+@filter_errors("placement_states")
+def placement_states(fleet: t.Any, plan: t.Any, hosts: t.Any = None) -> list[dict[str, t.Any]]:
+    return _placement_states.placement_states(read_fleet(fleet, names("hosts", hosts)), plan)
+
+
+class FilterModule:
+    """Filters of vfio.migration"""
+
+    def filters(self) -> dict[str, t.Callable[..., t.Any]]:
+        return {"placement_states": placement_states}

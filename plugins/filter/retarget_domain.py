@@ -1,0 +1,90 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.vfio.migration.plugins.plugin_utils._arguments import filter_errors
+from ansible_collections.vfio.migration.plugins.plugin_utils._retarget import retarget
+
+DOCUMENTATION = r"""
+name: retarget_domain
+short_description: Name the target devices of a plan in a libvirt domain
+version_added: 0.1.0
+author:
+  - vfio.migration contributors (@vfio-migration)
+description:
+  - Returns the XML of a libvirt domain with every assigned device, C(<hostdev type='mdev'>), C(<hostdev type='pci'>) and
+    C(<interface type='hostdev'>), replaced by the one that the plan has as its target. C(virsh migrate --xml) takes it.
+  - Nothing but these addresses is changed, not a byte. XML that names the targets already stays as it is, unless the
+    targets have the same ids as the sources, in another order.
+  - A device that the plan has no target for is an error that names it and says why, as is a device that the plan moves with the guest and
+    that the XML does not name, unless O(partial).
+  - So is a target of another kind, to which libvirt does not migrate, and a vDPA device, which libvirt names by a number of the host's own.
+  - The guest in the plan is the one with the name of the domain. What no process held when the facts were gathered is found by its id alone.
+options:
+  _input:
+    description: The domain's XML, as C(virsh dumpxml --security-info --migratable) prints it.
+    type: str
+    required: true
+  plan:
+    description: What P(vfio.migration.migration_plan#filter) returns.
+    type: dict
+    required: true
+  host:
+    description:
+      - The host that the domain is on.
+      - By default that of the guest in the plan.
+    type: str
+  partial:
+    description:
+      - Whether the XML may lack devices that the plan moves with the guest, as the definition for its next start does where they were attached
+        while it runs.
+    type: bool
+    default: false
+positional: _input, plan, host, partial
+seealso:
+  - plugin: vfio.migration.migration_plan
+    plugin_type: filter
+"""
+
+EXAMPLES = r"""
+- name: Migrate a guest for which the role vfio.migration.prepare has made the targets
+  hosts: a
+  gather_facts: false
+  tasks:
+    - name: Read the domain
+      ansible.builtin.command: virsh dumpxml --security-info --migratable vm-17
+      register: domain
+      changed_when: false
+
+    - name: Write that with the target's devices
+      ansible.builtin.copy:
+        content: "{{ domain.stdout | vfio.migration.retarget_domain(prepare_plan) }}"
+        dest: /run/vm-17.xml
+        mode: "0600"
+
+    - name: Migrate
+      ansible.builtin.command: virsh migrate --live --xml /run/vm-17.xml vm-17 qemu+ssh://b/system
+      changed_when: true
+"""
+
+RETURN = r"""
+_value:
+  description: The XML, with the addresses of the targets.
+  type: str
+"""
+
+
+@filter_errors("retarget_domain")
+def retarget_domain(xml: t.Any, plan: t.Any, host: str | None = None, partial: bool = False) -> str:
+    return retarget(xml, plan, host, partial)
+
+
+class FilterModule:
+    """Filters of vfio.migration"""
+
+    def filters(self) -> dict[str, t.Callable[..., t.Any]]:
+        return {"retarget_domain": retarget_domain}
