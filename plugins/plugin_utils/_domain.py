@@ -187,11 +187,12 @@ def _mdev_id(attributes: _Attributes) -> str | None:
 
 
 def _pci_id(attributes: _Attributes) -> str | None:
-    numbers = [
+    read = (
         _number(attributes.get(name, "0" if name == "domain" else ""), least)
         for name, _form, least in _PCI_PARTS
-    ]
-    if attributes.get("type", "pci") != "pci" or None in numbers:
+    )
+    numbers = [number for number in read if number is not None]
+    if attributes.get("type", "pci") != "pci" or len(numbers) < len(_PCI_PARTS):
         return None
     return "{:04x}:{:02x}:{:02x}.{:x}".format(*numbers)
 
