@@ -9,6 +9,8 @@
 
 from __future__ import annotations
 
+import re
+
 from ansible_collections.vfio.migration.plugins.module_utils._failure import Failure
 
 TYPE_CHECKING = False
@@ -22,6 +24,9 @@ CREATED = "created"
 CONFIGURED = "configured"
 UNCHANGED = "unchanged"
 REMOVED = "removed"
+
+# The name of an mdev, as the kernel shows it.
+UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")
 
 
 class Action:

@@ -12,8 +12,6 @@ Compares and checks; changes nothing. ``_mdev_transaction`` carries the plan out
 
 from __future__ import annotations
 
-import re
-
 from ansible_collections.vfio.migration.plugins.module_utils import _action
 from ansible_collections.vfio.migration.plugins.module_utils._action import (
     ABSENT,
@@ -22,6 +20,7 @@ from ansible_collections.vfio.migration.plugins.module_utils._action import (
     PRESENT,
     REMOVED,
     UNCHANGED,
+    UUID,
     Plan,
     attribute_list,
     attribute_pairs,
@@ -65,8 +64,6 @@ if TYPE_CHECKING:  # pragma: no cover
 
 DEFINED = "defined"
 UNDEFINED = "undefined"
-
-_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\Z")
 
 
 class Wanted:
@@ -172,7 +169,7 @@ def validate(devices: t.Iterable[t.Mapping[str, t.Any]], state: str) -> list[Wan
 
 def _validated(device: t.Mapping[str, t.Any], state: str) -> Wanted:
     uuid = device["uuid"].lower()
-    if not _UUID.match(uuid):
+    if not UUID.match(uuid):
         raise Failure(
             "validate",
             f"{shown(device['uuid'])} is no UUID; expected 8, 4, 4, 4 and 12 hex digits with '-' between them",

@@ -18,6 +18,7 @@ import itertools
 import typing as t
 from collections import Counter, defaultdict
 
+from ansible_collections.vfio.migration.plugins.module_utils._action import UUID
 from ansible_collections.vfio.migration.plugins.module_utils._virtio import DEVICE_NAME
 from ansible_collections.vfio.migration.plugins.plugin_utils._bounds import (
     Cost,
@@ -257,7 +258,8 @@ def _listed(attributes: t.Iterable[tuple[str, str]]) -> list[dict[str, str]]:
 
 def _may_be_named(kind: str, name: str) -> bool:
     """Whether a new device may have a name that comes from another host."""
-    return kind != VDPA or DEVICE_NAME.match(name) is not None
+    pattern = DEVICE_NAME if kind == VDPA else UUID
+    return pattern.match(name) is not None
 
 
 def _size(guest: Guest) -> int:

@@ -126,6 +126,14 @@ def test_a_taken_uuid_is_replaced_by_a_name_based_one():
     assert plan_of(fleet) == plan
 
 
+@pytest.mark.parametrize("name", ["..", "C9CD7BBF", "0000:01:10.0", UUIDS[0] + "\n"])
+def test_a_name_that_is_no_uuid_becomes_one(name):
+    plan = plan_of({"a": host([device(name)]), "b": host(parents=[parent()])})
+    (made,) = plan["hosts"]["b"]["devices"]
+    assert uuid.UUID(made["uuid"]).version == 5
+    assert plan["map"] == {"a": {name: made["uuid"]}}
+
+
 def test_a_free_device_that_is_there_will_do():
     fleet = {"a": host([device(UUIDS[0])]), "b": host([device(UUIDS[1])])}
     (placement,) = plan_of(fleet)["placements"]
