@@ -18,9 +18,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._ways import (
     Bin,
     Elements,
     Item,
-    Shape,
     Ways,
-    but_opened,
     tiers,
 )
 
@@ -65,32 +63,39 @@ def least_cost(
     Where such plans are known to be equal in a number, the least of the next one is that of such plans alone.
     """
     shapes = Counter(item.shape for item in items)
-
-    def least(part: t.Callable[[int], int]) -> int:
-        """The least that each item costs alone, together."""
-        if ways.incomplete:
-            return 0
-        return sum(count * ways.least(shape, part) for shape, count in shapes.items())
-
-    again, new, _opened, other = tiers(least(but_opened))
+    demands: Counter[int] = Counter()
+    for shape, count in shapes.items():
+        demands.update({demand: count * each for demand, each in Counter(shape).items()})
+    alone = 0
+    if not ways.incomplete:
+        alone = sum(count * ways.least(shape) for shape, count in shapes.items())
+    again, new, _opened, other = tiers(alone)
     same_again = cost.again == again
     same_new = same_again and cost.created == new
     return Cost(
         unplaced=0,
         again=again,
-        created=new if same_again else least(_new),
+        created=new if same_again else _least_in_tier(1, elements, ways, demands),
         load=_least_load(items, bins) if spread else 0,
-        opened=0 if spread else _least_opened(elements, ways, shapes, bins),
-        other_type=other if same_new else least(_other),
+        opened=0 if spread else _least_opened(elements, ways, demands, bins),
+        other_type=other if same_new else _least_in_tier(3, elements, ways, demands),
     )
 
 
-def _new(cost: int) -> int:
-    return tiers(cost)[1]
-
-
-def _other(cost: int) -> int:
-    return tiers(cost)[3]
+def _least_in_tier(tier: int, elements: Elements, ways: Ways, demands: t.Mapping[int, int]) -> int:
+    """What all devices cost at least in one tier, each one wherever it costs least in that."""
+    return sum(
+        count
+        * min(
+            (
+                tiers(move.cost)[tier]
+                for element in ways.takers[demand]
+                for move in elements.moves(element, demand)
+            ),
+            default=0,
+        )
+        for demand, count in demands.items()
+    )
 
 
 def _least_load(items: t.Sequence[Item], bins: t.Sequence[Bin]) -> int:
@@ -99,14 +104,10 @@ def _least_load(items: t.Sequence[Item], bins: t.Sequence[Bin]) -> int:
 
 
 def _least_opened(
-    elements: Elements, ways: Ways, shapes: t.Mapping[Shape, int], bins: t.Sequence[Bin]
+    elements: Elements, ways: Ways, demands: t.Mapping[int, int], bins: t.Sequence[Bin]
 ) -> int:
     """How many parents are opened at least: all that is certainly made takes its part of one, open or not yet."""
     there = Counter(element for each in bins for element in each.state)
-    demands: Counter[int] = Counter()
-    for shape, count in shapes.items():
-        for demand in shape:
-            demands[demand] += count
     needed: dict[int, float] = defaultdict(float)
     is_open = set()
     for demand, count in demands.items():

@@ -21,7 +21,6 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._ways import (
     Item,
     Way,
     Ways,
-    but_opened,
 )
 
 
@@ -77,7 +76,7 @@ class Exact:
         An opened parent costs once, whoever opens it, so that tier is left out.
         """
         shapes = (self._items[item].shape for item in reversed(self._order))
-        alone = (self._ways.least(shape, but_opened) for shape in shapes)
+        alone = (self._ways.least(shape) for shape in shapes)
         return list(itertools.accumulate(alone, initial=0))[::-1]
 
     def _descend(self, depth: int, load: int) -> None:

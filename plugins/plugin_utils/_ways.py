@@ -93,8 +93,7 @@ def tiers(cost: int) -> tuple[int, int, int, int]:
     return cost // AGAIN, cost % AGAIN // NEW, cost % NEW // OPENED, cost % OPENED
 
 
-def but_opened(cost: int) -> int:
-    """A cost without that of parents opened: one that is open already costs nothing more."""
+def _but_opened(cost: int) -> int:
     return cost - tiers(cost)[2] * OPENED
 
 
@@ -116,8 +115,8 @@ class Ways:
     """The ways in which the items' shapes fit into states of the bins; those with more than ``width`` not completely.
 
     ``kinds`` are the states of the bins while nothing is in them, and ``takers`` for each demand the elements of these
-    that take it in. ``incomplete`` says whether ways were left out,
-    ``unsure`` whether a way may be there where none was found.
+    that take it in. ``incomplete`` says whether ways were left out, ``unsure`` whether a way may be there where none
+    was found.
     """
 
     def __init__(
@@ -147,7 +146,7 @@ class Ways:
         self._nodes: dict[State, list[_Node]] = {}
         self._splits: dict[Shape, _Split] = {}
         self._in_part: dict[tuple[State, Shape], list[Way]] = {}
-        self._least: dict[tuple[int, t.Callable[[int], int]], int] = {}
+        self._least: dict[int, int] = {}
         self._best: dict[tuple[State, Shape], Way | None] = {}
         self._all: dict[tuple[State, Shape], list[Way]] = {}
         self._room: dict[State, int] = {}
@@ -192,14 +191,14 @@ class Ways:
             ]
         return kinds
 
-    def least(self, shape: Shape, part: t.Callable[[int], int]) -> int:
-        """The least that ``part`` of what ``shape`` costs is, by itself in a bin; nothing where none takes it.
+    def least(self, shape: Shape) -> int:
+        """What ``shape`` costs at least, by itself in a bin; nothing where none takes it.
 
-        The part of a sum of costs must be the sum of their parts.
+        Parents opened are left out: one that is open already costs nothing more.
         """
         split = self._split(shape)
         found = [
-            sum([self._least_of(ways, part) for ways in choices])
+            sum([self._least_of(ways) for ways in choices])
             for kind in self.kinds_for(shape)
             for node in self._nodes_of(self.kinds[kind])
             if (choices := self._choices(node, split))
@@ -312,12 +311,11 @@ class Ways:
             ways = self._in_part[key] = self._work_out(state, shape)
         return ways
 
-    def _least_of(self, ways: list[Way], part: t.Callable[[int], int]) -> int:
+    def _least_of(self, ways: list[Way]) -> int:
         # The ways of each part of a shape are one list, for as long as these are.
-        key = (id(ways), part)
-        least = self._least.get(key)
+        least = self._least.get(id(ways))
         if least is None:
-            least = self._least[key] = min([part(way.cost) for way in ways])
+            least = self._least[id(ways)] = min([_but_opened(way.cost) for way in ways])
         return least
 
     def _work_out(self, state: State, shape: Shape) -> list[Way]:
