@@ -361,12 +361,12 @@ class Planner:
             action = DeviceAction(wanted, BOUND)
             new = Binding(wanted.driver, wanted.driver)
             action.after = _state(new, wanted.attributes, wanted.migratable)
+        elif not device.is_assignable:
+            raise Failure("inspect", _not_assignable(binding.driver), device.id)
         elif migratable != wanted.migratable:
             action = DeviceAction(wanted, BOUND)
             action.after = _state(binding, wanted.attributes, wanted.migratable)
         else:
-            if not device.is_assignable:
-                raise Failure("inspect", _not_assignable(binding.driver), device.id)
             needed = writes_in_turn(device, wanted.attributes)
             action = DeviceAction(wanted, CONFIGURED if needed else UNCHANGED)
             attributes = dict(attribute_pairs(current))

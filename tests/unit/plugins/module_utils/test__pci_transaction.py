@@ -390,6 +390,12 @@ def test_a_function_that_has_its_driver_is_bound_anew(card):
     assert drivers(card) == [VARIANT, "igbvf"]
 
 
+def test_a_function_that_keeps_a_driver_of_the_hosts_is_refused(card):
+    failed = failure(card, [device(FIRST, None, migratable=True)])
+    assert "it is bound to igbvf, which is no VFIO driver" in str(failed)
+    assert card.writes == []
+
+
 def test_a_function_is_given_back_as_it_was(card):
     before = state(card)
     apply(card, [device(FIRST, VARIANT, migratable=True)])
