@@ -101,16 +101,12 @@ _value:
       type: dict
     creatable:
       description:
-<<<<<<< HEAD
         - For each source class the mdevs and vDPA devices that hosts could make for it, each with C(type), C(attributes), C(set), C(bindings),
-          C(certainty), C(warnings), and C(hosts), how many of them each host has room for. Ways under one parent share that room.
-=======
-        - For each source class the mdevs that hosts could make for it, each with C(type), C(attributes), C(set), C(bindings), C(certainty), C(warnings),
-          and C(room), how many of them a host has room for, by the first of the hosts that are C(alike). Ways under one parent share that room.
+          C(certainty), C(warnings), and C(room), how many of them a host has room for, by the first of the hosts that are C(alike). Ways under one
+          parent share that room.
       type: dict
     alike:
-      description: The hosts that could make the same mdevs, all names by the first of them.
->>>>>>> pairs
+      description: The hosts that could make the same devices, all names by the first of them.
       type: dict
     excluded:
       description: The devices that can neither migrate nor receive a migration, each with C(host), C(kind), C(id) and C(reason).

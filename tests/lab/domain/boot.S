@@ -1,5 +1,5 @@
-/* SPDX-FileCopyrightText: 2026 vfio.migration contributors */
-/* SPDX-License-Identifier: GPL-3.0-or-later */
+// SPDX-FileCopyrightText: 2026 vfio.migration contributors
+// SPDX-License-Identifier: GPL-3.0-or-later
 
 /*
  * All that runs in a guest on a lab host: a boot sector that keeps state in its assigned devices.
