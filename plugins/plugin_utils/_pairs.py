@@ -356,7 +356,7 @@ def _expanded(
 
 
 class _Makers:
-    """The hosts that could make mdevs; ``alike`` has those that could make the same, by the name of the first of them."""
+    """The hosts that could make devices; ``alike`` has those that could make the same, by the name of the first of them."""
 
     def __init__(
         self, fleet: Fleet, candidates: Candidates, targets: t.Collection[str] | None
