@@ -323,7 +323,7 @@ def test_a_guest_with_such_a_device_is_left_alone_with_that_reason():
     devices.append(device(UUIDS[2], vm="vm-2", pid=2))
     plan = plan_of({"a": host(devices), "b": host(parents=[parent()])})
     assert [each["vm"] for each in plan["placements"]] == ["vm-2"]
-    reason = "its driver does not support migration"
+    reason = "it cannot migrate"
     assert [(each["vm"], each["reasons"][0]["reason"]) for each in plan["unplaced"]] == [
         ("vm-1", f"it stays with {UUIDS[1]} of the same guest: {reason}"),
         ("vm-1", reason),
