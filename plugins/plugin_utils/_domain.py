@@ -187,11 +187,13 @@ def _mdev_id(attributes: _Attributes) -> str | None:
 
 
 def _pci_id(attributes: _Attributes) -> str | None:
-    numbers = [
-        _number(attributes.get(name, "0" if name == "domain" else ""), least)
-        for name, _form, least in _PCI_PARTS
-    ]
-    if attributes.get("type", "pci") != "pci" or None in numbers:
+    numbers = []
+    for name, _form, least_too_big in _PCI_PARTS:
+        number = _number(attributes.get(name, "0" if name == "domain" else ""), least_too_big)
+        if number is None:
+            return None
+        numbers.append(number)
+    if attributes.get("type", "pci") != "pci":
         return None
     return "{:04x}:{:02x}:{:02x}.{:x}".format(*numbers)
 
