@@ -125,7 +125,9 @@ def _parser() -> argparse.ArgumentParser:
     down.set_defaults(command=_down)
     status = commands.add_parser("status", help="show every host")
     status.set_defaults(command=_status)
-    reboot = commands.add_parser("reboot", help="stop one host, unless it has died, and start it again")
+    reboot = commands.add_parser(
+        "reboot", help="stop one host, unless it has died, and start it again"
+    )
     reboot.add_argument("host", metavar="HOST")
     reboot.set_defaults(command=_reboot)
     return parser
