@@ -28,6 +28,7 @@ _OPTIONS: dict[str, dict[str, t.Any]] = {
     "limit": {"type": "raw"},
     "apart": {"type": "list", "elements": "list"},
     "numa_local": {"type": "bool", "default": False},
+    "keep_kind": {"type": "bool", "default": False},
     "keep_type": {"type": "bool", "default": False},
     "round_trip": {"type": "bool", "default": False},
     "reuse": {"type": "bool", "default": False},

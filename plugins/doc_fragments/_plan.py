@@ -51,6 +51,12 @@ options:
     description: Whether the devices of a guest must all be on one NUMA node of their new host.
     type: bool
     default: false
+  keep_kind:
+    description:
+      - Whether a device may only go to one of the same kind, an mdev to an mdev and a PCI device to a PCI device.
+      - For libvirt, which migrates a guest to no others.
+    type: bool
+    default: false
   keep_type:
     description: Whether a device may only go to one of the same type.
     type: bool

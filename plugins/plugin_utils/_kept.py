@@ -38,6 +38,7 @@ def asked(request: Request) -> dict[str, t.Any]:
         "limit": request.limit,
         "apart": [sorted(group) for group in request.apart],
         "numa_local": request.numa_local,
+        "keep_kind": request.keep_kind,
         "keep_type": request.keep_type,
         "round_trip": request.round_trip,
         "reuse": request.reuse,

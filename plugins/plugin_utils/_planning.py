@@ -55,6 +55,7 @@ def plan_for(
     limit: t.Any = None,
     apart: t.Any = None,
     numa_local: bool = False,
+    keep_kind: bool = False,
     keep_type: bool = False,
     round_trip: bool = False,
     reuse: bool = False,
@@ -81,6 +82,7 @@ def plan_for(
         limit=limited(limit),
         apart=groups("apart", apart),
         numa_local=bool(numa_local),
+        keep_kind=bool(keep_kind),
         keep_type=bool(keep_type),
         round_trip=bool(round_trip),
         reuse=bool(reuse),
@@ -100,6 +102,7 @@ def plan_for(
         limit=request.limit,
         apart=request.apart,
         numa_local=request.numa_local,
+        keep_kind=request.keep_kind,
         keep_type=request.keep_type,
         round_trip=request.round_trip,
     )

@@ -151,7 +151,7 @@ class Reasons:
         existing = self._candidates.existing(source, target)
         if existing is None or not existing.compatible:
             return False
-        if self._request.keep_type and target.type != source.type:
+        if not self._request.allows(source, target.kind, target.type):
             return False
         return not self._request.round_trip or self._candidates.returns(source, target)
 
@@ -160,7 +160,7 @@ class Reasons:
         made = self._candidates.creatable(source, parent, mdev_type)
         if made is None or not made.compatible:
             return None
-        if self._request.keep_type and mdev_type.id != source.type:
+        if not self._request.allows(source, parent.kind, mdev_type.id):
             return None
         if self._request.round_trip and not self._candidates.made_returns(source, parent):
             return None
@@ -225,6 +225,8 @@ class Reasons:
         if not compatible:
             return []
         asked = []
+        if self._request.keep_kind:
+            asked.append(f"of kind {source.kind}")
         if self._request.keep_type:
             asked.append(f"of type {source.type}")
         if self._request.round_trip:

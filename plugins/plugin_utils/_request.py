@@ -45,8 +45,8 @@ class Request:
 
     ``avoid`` has the places where nothing may go, ``(host, parent)`` or ``(host, None)`` for a whole host, and why.
     ``limit`` is how many devices a host may receive, for all hosts or by name. Guests of one group in ``apart`` must
-    be on different hosts. With ``numa_local`` all devices of a guest must be on one NUMA node, with ``keep_type``
-    of the type they have, and with ``round_trip`` able to migrate back. With ``reuse`` a device that is to be moved
+    be on different hosts. With ``numa_local`` all devices of a guest must be on one NUMA node, with ``keep_kind``
+    and ``keep_type`` of the kind and type they have, and with ``round_trip`` able to migrate back. With ``reuse`` a device that is to be moved
     itself may be a target as well: of a guest that moves later. ``kept`` are the placements of an earlier plan, of
     other guests, that stay as they are.
     """
@@ -59,6 +59,7 @@ class Request:
     limit: int | t.Mapping[str, int] | None = None
     apart: t.Sequence[t.Collection[str]] = ()
     numa_local: bool = False
+    keep_kind: bool = False
     keep_type: bool = False
     round_trip: bool = False
     reuse: bool = False
@@ -67,6 +68,12 @@ class Request:
     def why_avoided(self, host: str, parent: str | None) -> str | None:
         """Why nothing may go under ``parent`` of ``host``; ``None`` where something may."""
         return self.avoid.get((host, None), self.avoid.get((host, parent)))
+
+    def allows(self, source: Device, kind: str, type_id: str | None) -> bool:
+        """Whether a target of this kind and type is one that ``source`` may go to."""
+        return (kind == source.kind or not self.keep_kind) and (
+            type_id == source.type or not self.keep_type
+        )
 
     def limit_of(self, host: str) -> int | None:
         """How many devices ``host`` may receive; ``None`` where there is no limit."""

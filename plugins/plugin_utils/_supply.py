@@ -492,7 +492,7 @@ class Supply:
         existing = self._candidates.existing(source, target)
         if existing is None or not existing.compatible:
             return
-        if self._request.keep_type and target.type != source.type:
+        if not self._request.allows(source, target.kind, target.type):
             return
         if self._request.round_trip and not self._candidates.returns(source, target):
             return
@@ -507,7 +507,7 @@ class Supply:
         for mdev_type in kind.parent.types:
             if opened.type not in (None, mdev_type.id) or not mdev_type.available_instances:
                 continue
-            if self._request.keep_type and mdev_type.id != source.type:
+            if not self._request.allows(source, kind.parent.kind, mdev_type.id):
                 continue
             made = self._candidates.creatable(source, kind.parent, mdev_type)
             if made is None or not made.compatible:

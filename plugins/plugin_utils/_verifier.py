@@ -46,6 +46,7 @@ class Conditions:
     limit: int | t.Mapping[str, int] | None = None
     apart: t.Sequence[t.Collection[str]] = ()
     numa_local: bool = False
+    keep_kind: bool = False
     keep_type: bool = False
     round_trip: bool = False
 
@@ -221,6 +222,8 @@ class _Check:
             self._check_nodes()
         for placement in self._placements:
             source = self._known.devices.get(_key(placement["source"]), {})
+            if asked.keep_kind and placement["target"]["kind"] != source.get("kind"):
+                self.broken.append(f"{_key(placement['source'])} does not keep its kind")
             if asked.keep_type and placement["target"]["type"] != source.get("type"):
                 self.broken.append(f"{_key(placement['source'])} does not keep its type")
 

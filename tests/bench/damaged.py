@@ -68,6 +68,7 @@ def _planned(chance: random.Random) -> Planned:
         avoid=avoid,
         limit=chance.choice((None, None, 12, {chance.choice(targets): 3})),
         apart=chance.choice(((), (), (chance.sample(names, min(3, len(names))),))),
+        keep_kind=chance.random() < 0.2,
         keep_type=chance.random() < 0.2,
         numa_local=chance.random() < 0.2,
     )
@@ -78,6 +79,7 @@ def _planned(chance: random.Random) -> Planned:
         avoid=avoid,
         limit=conditions.limit,
         apart=conditions.apart,
+        keep_kind=conditions.keep_kind,
         keep_type=conditions.keep_type,
         numa_local=conditions.numa_local,
         reuse=reuse,

@@ -264,6 +264,8 @@ def other_conditions(planned: Planned) -> t.Iterator[Change]:
             nodes.setdefault(guest_of(planned, each["source"]), set()).add(node)
         if device_of(planned, each["source"])["type"] != target["type"]:
             yield asked(planned, keep_type=True)
+        if each["source"]["kind"] != target["kind"]:
+            yield asked(planned, keep_kind=True)
     yield from (asked(planned, apart=(group,)) for group in names.values() if len(group) > 1)
     if any(len(found) > 1 for found in nodes.values()):
         yield asked(planned, numa_local=True)

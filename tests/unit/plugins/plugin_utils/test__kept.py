@@ -103,6 +103,7 @@ def test_where_what_is_kept_is_in_the_way_all_is_planned_anew(fleet):
     [
         ({"policy": "spread"}, "made with another policy"),
         ({"limit": 3}, "made with another limit"),
+        ({"keep_kind": True}, "made with another keep_kind"),
         ({"keep_type": True}, "made with another keep_type"),
     ],
 )

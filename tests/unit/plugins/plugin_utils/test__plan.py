@@ -116,6 +116,16 @@ def test_a_mediated_device_goes_to_a_virtual_function_and_the_reverse():
     assert (made["type"], made["accept"]) == ("i915-GVTg_V5_4", verified["accept"])
 
 
+def test_a_kind_that_is_to_be_kept_is():
+    function = device("0000:01:10.0", kind="pci", parent="0000:01:00.0", attributes=[])
+    fleet = {"a": host([device(UUIDS[0])]), "b": host([function]), "c": host(parents=[parent()])}
+    assert plan_of(fleet)["map"] == {"a": {UUIDS[0]: "0000:01:10.0"}}
+    assert plan_of(fleet, keep_kind=True)["hosts"].keys() == {"c"}
+    del fleet["c"]
+    (left,) = plan_of(fleet, keep_kind=True)["unplaced"]
+    assert [each["reason"] for each in left["reasons"]] == ["b has nothing compatible of kind mdev"]
+
+
 def test_a_taken_uuid_is_replaced_by_a_name_based_one():
     other = device(UUIDS[0], gvt(pci_id="8086591d"), parent="0000:00:03.0")
     fleet = {"a": host([device(UUIDS[0])]), "b": host([other], [parent()])}
