@@ -239,7 +239,7 @@ def _changes(device: Assigned, target: str) -> dict[str, bytes]:
     if device.kind == "mdev":
         return {"uuid": target.encode()}
     changes = {}
-    for (name, form, _), old, new in zip(
+    for (name, form, _least), old, new in zip(
         _PCI_PARTS, _pci_numbers(device.id), _pci_numbers(target), strict=True
     ):
         if old != new:

@@ -292,19 +292,19 @@ class _Classes(dict[tuple[t.Any, ...], DeviceClass]):
             pid = None if holder is None else holder["pid"]
             supported, evidence = migration["supported"], migration.get("evidence")
             if not (
-                type(kind) is type(device_id) is str
-                and (parent is None or type(parent) is str)
-                and (mdev_type is None or type(mdev_type) is str)
-                and type(attributes) is list
-                and (numa_node is None or type(numa_node) is int)
-                and (pid is None or type(pid) is int)
-                and (supported is None or type(supported) is bool)
+                kind.__class__ is device_id.__class__ is str
+                and (parent is None or parent.__class__ is str)
+                and (mdev_type is None or mdev_type.__class__ is str)
+                and attributes.__class__ is list
+                and (numa_node is None or numa_node.__class__ is int)
+                and (pid is None or pid.__class__ is int)
+                and (supported is None or supported.__class__ is bool)
             ):
                 raise TypeError
             configurable = []
             for attribute in attributes:
                 configurable.append(attribute["name"])
-                if type(attribute["value"]) is not str:
+                if attribute["value"].__class__ is not str:
                     raise TypeError
             descriptor = descriptors[name]
             found.append(self[descriptor, supported, evidence, holder is None, tuple(configurable)])

@@ -138,10 +138,10 @@ def _report(case: Case) -> bool:
     if case.seconds is not None and result.planned > case.seconds:
         over, times = result.planned - case.seconds, result.planned / result.written
         missed.append(f"{over:.2f} s, at {times:.1f} times what its JSON takes")
-    bar = "" if case.seconds is None else f"{case.seconds:g} s"
+    most = "" if case.seconds is None else f"{case.seconds:g} s"
     print(
         f"  {case.guests:7} {result.devices:8} {result.hosts:6} {case.use:4.0%}  {share:8.3%} {case.share:6.1%}"
-        f" {result.read:5.2f} s {result.planned:5.2f} s {bar:>5} {result.written:5.2f} s"
+        f" {result.read:5.2f} s {result.planned:5.2f} s {most:>5} {result.written:5.2f} s"
         f" {result.verified:5.2f} s {result.memory:5.0f} MB  {_verdict(missed)}"
     )
     least = ", ".join(

@@ -88,7 +88,7 @@ def test_targets_are_named_and_the_rest_is_untouched(generated):
     xml, devices, targets = generated
     result = retargeted(read_domain(xml), targets)
     assert [each.id for each in read_domain(result).assigned] == [
-        targets[id_] for _, id_ in devices
+        targets[id_] for _kind, id_ in devices
     ]
     assert without_ids(result) == without_ids(xml)
 
@@ -103,7 +103,7 @@ def test_there_and_back_is_the_original(generated):
 @given(domains())
 def test_what_keeps_its_ids_keeps_every_byte(generated):
     xml, devices, _targets = generated
-    assert retargeted(read_domain(xml), {id_: id_ for _, id_ in devices}) == xml
+    assert retargeted(read_domain(xml), {id_: id_ for _kind, id_ in devices}) == xml
 
 
 @given(domains())

@@ -201,7 +201,7 @@ def test_many_at_once_and_one_by_one_read_the_same(data):
 
 
 def test_devices_are_counted_by_class():
-    host_a, host_b = read_fleet(FACTS).hosts.values()
+    host_a, host_b = list(read_fleet(FACTS).hosts.values())
     counted = {
         (each.descriptor.self_attributes["type"], each.free, each.configurable): count
         for each, count in host_a.classes.items()

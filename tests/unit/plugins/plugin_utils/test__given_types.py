@@ -173,7 +173,7 @@ def test_the_verifier_agrees_and_sees_what_is_wrong(gpus, direction, round_trip)
     assert violations(plan, fleet, conditions) == []
     attributes = plan["placements"][0]["target"]["attributes"]
     for change in (
-        lambda: attributes.reverse(),
+        attributes.reverse,
         lambda: attributes[0].update(value="1429"),
         lambda: attributes[0].update(value="9999"),
         lambda: attributes[1].update(value="frame_rate_limiter=1"),
