@@ -75,7 +75,8 @@ class Traveller:
         for source, target in pairs:
             left.setdefault(source, []).append(target)
         while left:
-            source = self._at if self._at in left else list(left)[0]
+            first, *_later = left
+            source = self._at if self._at in left else first
             target = left[source].pop(0)
             if not left[source]:
                 del left[source]
