@@ -34,8 +34,8 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet import (
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._prepared import (
     Prepared,
-    Targets,
     find_targets,
+    made_again,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._reasons import Reasons
 from ansible_collections.vfio.migration.plugins.plugin_utils._request import Guest, Request
@@ -132,7 +132,7 @@ class _Draft:
         self._spread = request.policy == "spread"
         self.supply = Supply(fleet, request, candidates, blocked)
         self._targets = find_targets(self.supply)
-        self._prepared = Prepared(self.supply, Targets({}) if anew else self._targets)
+        self._prepared = Prepared(self.supply, {} if anew else self._targets)
         self._bins = self._prepared.bins
         self._guests = self._to_search()
         self._items = [self.supply.items[guest] for guest in self._guests]
@@ -232,7 +232,7 @@ class _Draft:
             for number in held.keys() | found.bins.keys()
         }
         cost = cost_of(together, sum(map(_size, self._request.guests)), self._spread)
-        return cost._replace(again=self._targets.again(self.placed))
+        return cost._replace(again=made_again(self._targets, self.placed))
 
     def _least_cost(self, found: Found) -> Cost:
         complete = found.complete and not self._prepared.held

@@ -39,8 +39,6 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._ways import (
 # Where a UUID has its version, it says so for those of names.
 _NAME_BASED = "5"
 
-_Key = tuple[str, str]
-
 
 class _Target(t.NamedTuple):
     """A free device of the bin ``number``; alone it is ``element``, which ``move`` takes."""
@@ -49,6 +47,10 @@ class _Target(t.NamedTuple):
     device: Device
     element: int
     move: Move
+
+
+# The targets of a guest, by the ids of its devices.
+_Targets = t.Mapping[str, t.Sequence[_Target]]
 
 
 class _Room(t.NamedTuple):
@@ -61,27 +63,8 @@ class _Room(t.NamedTuple):
     unfit: list[int]
 
 
-class Targets:
-    """For each device that is to be moved the free ones that have the name of a target made for it, and would do."""
-
-    def __init__(self, found: t.Mapping[_Key, t.Sequence[_Target]]) -> None:
-        self._found = found
-
-    def of(self, source: Device) -> t.Sequence[_Target]:
-        return self._found.get(source.key, ())
-
-    def again(self, placed: t.Iterable[Placed]) -> int:
-        """How many devices go elsewhere though a target was made for them."""
-        return sum(
-            1
-            for each in placed
-            if (targets := self.of(each.source))
-            and all(each.device is not target.device for target in targets)
-        )
-
-
-def find_targets(supply: Supply) -> Targets:
-    """The targets that an earlier plan has had made for what is to be moved."""
+def find_targets(supply: Supply) -> dict[int, _Targets]:
+    """For each guest the free devices that have the names of targets made for its devices, and would do."""
     # Nothing else is ever made with a name of its own, and every host has the same PCI addresses.
     there: dict[str, list[tuple[int, int, Device]]] = defaultdict(list)
     for number in range(len(supply.bins)):
@@ -89,19 +72,34 @@ def find_targets(supply: Supply) -> Targets:
             for device in devices if devices[0].kind == "mdev" else ():
                 there[device.id].append((number, element, device))
     named_too = any(name[14:15] == _NAME_BASED for name in there)
-    targets: dict[_Key, list[_Target]] = {}
-    for shape in supply.shapes if there else ():
+    targets: dict[int, _Targets] = {}
+    for guest, shape in enumerate(supply.shapes if there else ()):
+        of_guest = {}
         for demand, source in shape:
-            named = [source.id, named_id(source)] if named_too else [source.id]
-            found = [
+            found = there.get(source.id, [])
+            if named_too:
+                found = found + there.get(named_id(source), [])
+            would_do = [
                 _Target(number, device, element, moves[0])
-                for name in dict.fromkeys(named)
-                for number, element, device in there.get(name, ())
-                if device.key != source.key and (moves := supply.moves(element, demand))
+                for number, element, device in found
+                if device.host != source.host and (moves := supply.moves(element, demand))
             ]
-            if found:
-                targets[source.key] = found
-    return Targets(targets)
+            if would_do:
+                of_guest[source.id] = would_do
+        if of_guest:
+            targets[guest] = of_guest
+    return targets
+
+
+def made_again(targets: t.Mapping[int, _Targets], placed: t.Iterable[Placed]) -> int:
+    """How many devices go elsewhere though a target was made for them."""
+    return sum(
+        1
+        for each in placed
+        if each.guest in targets
+        and (made := targets[each.guest].get(each.source.id))
+        and all(each.device is not target.device for target in made)
+    )
 
 
 class Prepared:
@@ -111,10 +109,10 @@ class Prepared:
     those of their devices that have targets. ``bins`` are what is left of all bins.
     """
 
-    def __init__(self, supply: Supply, targets: Targets) -> None:
+    def __init__(self, supply: Supply, targets: t.Mapping[int, _Targets]) -> None:
         self._supply = supply
         self._targets = targets
-        self._chosen: dict[int, dict[_Key, _Target]] = {}
+        self._chosen: dict[int, dict[str, _Target]] = {}
         self.bins = list(supply.bins)
         self.held: Held = {}
         self._rooms: dict[int, _Room] = {}
@@ -141,36 +139,37 @@ class Prepared:
         loads: Counter[int] = Counter()
         other = 0
         for number, held in self.held.items():
+            there = set(self._supply.bins[number].state)
             for guest, _way in held:
-                shape = self._supply.shapes[guest]
-                only = [source for _demand, source in shape if len(self._targets.of(source)) == 1]
-                if only:
-                    loads[number] += len(shape)
-                    other += sum(self._least_other(guest, number, *each) for each in shape)
+                targets = self._targets[guest]
+                only = {source: made[0] for source, made in targets.items() if len(made) == 1}
+                shape = self._supply.shapes[guest] if only else ()
+                loads[number] += len(shape)
+                for demand, source in shape:
+                    target = only.get(source.id)
+                    other += self._other([target.element] if target else there, demand)
         return Cost(load=max(loads.values(), default=0), other_type=other)
 
-    def _least_other(self, guest: int, number: int, demand: int, source: Device) -> int:
-        if len(self._targets.of(source)) == 1 and source.key in self._chosen[guest]:
-            moves: t.Iterable[Move] = [self._chosen[guest][source.key].move]
-        else:
-            there = set(self._supply.bins[number].state)
-            moves = [move for each in there for move in self._supply.moves(each, demand)]
-        return min(tiers(move.cost)[2] for move in moves)
+    def _other(self, elements: t.Iterable[int], demand: int) -> bool:
+        """Whether a device becomes one of another type in each of these."""
+        return all(
+            tiers(move.cost)[2] for each in elements for move in self._supply.moves(each, demand)
+        )
 
     def _choose(self) -> dict[int, list[int]]:
         """The guests that have targets, by bin; no target is for two."""
         by_bin: dict[int, list[int]] = defaultdict(list)
-        taken: set[_Key] = set()
-        for guest, shape in enumerate(self._supply.shapes):
-            found: dict[int, dict[_Key, _Target]] = defaultdict(dict)
-            for _demand, source in shape:
-                for target in self._targets.of(source):
-                    if target.device.key not in taken:
-                        found[target.number].setdefault(source.key, target)
+        taken: set[tuple[int, str]] = set()
+        for guest, targets in self._targets.items():
+            found: dict[int, dict[str, _Target]] = defaultdict(dict)
+            for source, made in targets.items():
+                for target in made:
+                    if (target.number, target.device.id) not in taken:
+                        found[target.number].setdefault(source, target)
             if found:
                 number = max(found, key=lambda each: (len(found[each]), -each))
                 self._chosen[guest] = found[number]
-                taken.update(target.device.key for target in found[number].values())
+                taken.update((number, target.device.id) for target in found[number].values())
                 by_bin[number].append(guest)
         return by_bin
 
@@ -209,7 +208,7 @@ class Prepared:
             )
             for guest in staying
             for _demand, source in self._supply.shapes[guest]
-            if (target := self._chosen[guest].get(source.key))
+            if (target := self._chosen[guest].get(source.id))
         ]
 
     def _room(self, number: int, guests: list[int]) -> _Room:
@@ -225,7 +224,7 @@ class Prepared:
         """The bin once the guest is there as well: its devices without a target are near those that have one."""
         chosen = self._chosen[guest]
         shape = self._supply.shapes[guest]
-        others = [each for each in shape if each[1].key not in chosen]
+        others = [each for each in shape if each[1].id not in chosen]
         locality = self._supply.locality
         node, *further = {locality(target.element) for target in chosen.values()}
         way: Way | None = Way((), 0, ())
@@ -240,7 +239,7 @@ class Prepared:
             (),
             way.cost + sum(target.move.cost for target in chosen.values()),
             tuple(
-                (target.element, target.move) if (target := chosen.get(source.key)) else next(steps)
+                (target.element, target.move) if (target := chosen.get(source.id)) else next(steps)
                 for _demand, source in shape
             ),
         )
