@@ -42,12 +42,12 @@ class Cost(t.NamedTuple):
 
 
 def cost_of(held: Held, devices: int, spread: bool) -> Cost:
-    """What a plan costs that has so many devices to place."""
+    """What a plan costs that has so many devices to place, but for what is made again."""
     ways = [way for each in held.values() for item, way in each]
-    again, new, opened, other = tiers(sum(way.cost for way in ways))
+    new, opened, other = tiers(sum(way.cost for way in ways))
     loads = [sum(len(way.steps) for item, way in each) for each in held.values()]
     load = max(loads, default=0) if spread else 0
-    return Cost(devices - sum(loads), again, new, load, opened, other)
+    return Cost(devices - sum(loads), 0, new, load, opened, other)
 
 
 def least_cost(
@@ -69,26 +69,23 @@ def least_cost(
     alone = 0
     if not ways.incomplete:
         alone = sum(count * ways.least(shape) for shape, count in shapes.items())
-    again, new, _opened, other = tiers(alone)
-    same_again = cost.again == again
-    same_new = same_again and cost.created == new
+    new, _opened, other = tiers(alone)
     return Cost(
         unplaced=0,
-        again=again,
-        created=new if same_again else _least_in_tier(1, elements, ways, demands),
+        created=new,
         load=_least_load(items, bins) if spread else 0,
         opened=0 if spread else _least_opened(elements, ways, demands, bins),
-        other_type=other if same_new else _least_in_tier(3, elements, ways, demands),
+        other_type=other if cost.created == new else _least_other(elements, ways, demands),
     )
 
 
-def _least_in_tier(tier: int, elements: Elements, ways: Ways, demands: t.Mapping[int, int]) -> int:
-    """What all devices cost at least in one tier, each one wherever it costs least in that."""
+def _least_other(elements: Elements, ways: Ways, demands: t.Mapping[int, int]) -> int:
+    """How many devices are of another type at least, each one wherever it need not be if there is such a place."""
     return sum(
         count
         * min(
             (
-                tiers(move.cost)[tier]
+                tiers(move.cost)[2]
                 for element in ways.takers[demand]
                 for move in elements.moves(element, demand)
             ),
@@ -114,7 +111,7 @@ def _least_opened(
         parts = []
         for element in ways.takers[demand]:
             for move in elements.moves(element, demand):
-                _again, new, opened, _other = tiers(move.cost)
+                new, opened, _other = tiers(move.cost)
                 after = 0 if move.becomes is None else elements.left(move.becomes)
                 parts.append(elements.left(element) - after if new else 0)
                 if new and not opened:

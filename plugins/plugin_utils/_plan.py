@@ -32,6 +32,11 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet import (
     Fleet,
     ParentFacts,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._prepared import (
+    Prepared,
+    find_targets,
+    made_again,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._reasons import Reasons
 from ansible_collections.vfio.migration.plugins.plugin_utils._request import Guest, Request
 from ansible_collections.vfio.migration.plugins.plugin_utils._search import Budget, Found, Search
@@ -44,11 +49,12 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._supply import (
     Blocked,
     Placed,
     Supply,
+    assigned,
+    claimed,
     named_id,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._verdict import Descriptor
 from ansible_collections.vfio.migration.plugins.plugin_utils._waves import Waves
-from ansible_collections.vfio.migration.plugins.plugin_utils._ways import Way
 
 Tell = t.Callable[[str], None]
 
@@ -81,7 +87,7 @@ def make_plan(
     blocked = Blocked()
     cycles: list[list[int]] = []
     while True:
-        draft = _Draft(fleet, request, candidates, blocked, budget or Budget(), tell)
+        draft = _drafted(fleet, request, candidates, blocked, budget or Budget(), tell)
         waves = Waves(request.guests, draft.placed)
         staying = draft.in_the_way()
         if not waves.blocking and not staying:
@@ -91,8 +97,25 @@ def make_plan(
         cycles += waves.cycles
 
 
+def _drafted(
+    fleet: Fleet,
+    request: Request,
+    candidates: Candidates,
+    blocked: Blocked,
+    budget: Budget,
+    tell: Tell,
+) -> _Draft:
+    draft = _Draft(fleet, request, candidates, blocked, budget, tell)
+    if not draft.may_hold_back:
+        return draft
+    # What is prepared may be in the way of the rest.
+    anew = _Draft(fleet, request, candidates, blocked, budget, tell, anew=True)
+    draft.learn(anew)
+    return min(draft, anew, key=lambda each: each.cost)
+
+
 class _Draft:
-    """What the search found, with devices and parents again."""
+    """What the search found, with devices and parents again; ``anew``: wherever an earlier plan has had targets made."""
 
     def __init__(
         self,
@@ -102,29 +125,57 @@ class _Draft:
         blocked: Blocked,
         budget: Budget,
         tell: Tell,
+        anew: bool = False,
     ) -> None:
         self._request = request
         self._blocked = blocked
         self._spread = request.policy == "spread"
         self.supply = Supply(fleet, request, candidates, blocked)
+        self._targets = find_targets(self.supply)
+        self._prepared = Prepared(self.supply, {} if anew else self._targets)
+        self._bins = self._prepared.bins
+        self._guests = self._to_search()
+        self._items = [self.supply.items[guest] for guest in self._guests]
         self._shortage: Shortage | None = None
+        there = len(request.guests) - len(self._guests)
         search = Search(
             self.supply,
-            self.supply.items,
-            self.supply.bins,
+            self._items,
+            self._bins,
             self._spread,
             budget,
             lambda stage, placed: tell(
-                f"{stage}, {placed} of {len(request.guests)} guests have a place"
+                f"{stage}, {there + placed} of {len(request.guests)} guests have a place"
             ),
         )
+        # Those of all bins as they are, of which alone a proof can be.
+        self._ways = self._prepared.ways if self._prepared.held else search.ways
         found = search.run(self._missing)
         self.solver = "search"
-        self.cost = self._cost_of(found)
-        self._least = self._least_cost(search, found)
+        self._settle(found)
         if self._may_be_better():
             self._sharpen(search, found)
+
+    def _to_search(self) -> list[int]:
+        """The guests that are not where an earlier plan has had their targets made."""
+        there = {guest for held in self._prepared.held.values() for guest, way in held}
+        return [guest for guest in range(len(self.supply.items)) if guest not in there]
+
+    def _settle(self, found: Found) -> None:
         self.placed = self._realise(found)
+        self.cost = self._cost_of(found)
+        self._least = self._least_cost(found)
+
+    @property
+    def may_hold_back(self) -> bool:
+        """Whether less might be left behind if what an earlier plan has had made were not used as that has it."""
+        return bool(self._prepared.held) and self.cost.unplaced > self._least.unplaced
+
+    def learn(self, other: _Draft) -> None:
+        """Takes over what another draft of the same plan has proven to be left behind at least."""
+        if self.cost.unplaced:
+            most = max(self._least.unplaced, other._least.unplaced)
+            self._least = self._least._replace(unplaced=most)
 
     def in_the_way(self) -> frozenset[int]:
         """The guests that stay, though taken for gone, on a host to which another one of their group is to go."""
@@ -175,23 +226,39 @@ class _Draft:
         return self._shortage.missing if self._shortage else 0
 
     def _cost_of(self, found: Found) -> Cost:
-        return cost_of(found.bins, sum(map(_size, self._request.guests)), self._spread)
+        held = self._prepared.held
+        together = {
+            number: [*held.get(number, ()), *found.bins.get(number, ())]
+            for number in held.keys() | found.bins.keys()
+        }
+        cost = cost_of(together, sum(map(_size, self._request.guests)), self._spread)
+        return cost._replace(again=made_again(self._targets, self.placed))
 
-    def _least_cost(self, search: Search, found: Found) -> Cost:
-        if found.complete:
+    def _least_cost(self, found: Found) -> Cost:
+        complete = found.complete and not self._prepared.held
+        # The search does not know what is made again.
+        if complete and not self.cost.again:
             return self.cost
-        items, bins = self.supply.items, self.supply.bins
-        if not self.cost.unplaced:
-            return least_cost(self.supply, search.ways, items, bins, self.cost, self._spread)
-        return Cost(unplaced=self._least_left(search))
+        if self.cost.unplaced:
+            return Cost(unplaced=self.cost.unplaced if complete else self._least_left())
+        least = least_cost(
+            self.supply, self._ways, self._items, self.supply.bins, self.cost, self._spread
+        )
+        if self.cost.again:
+            return least
+        prepared = self._prepared.least()
+        return least._replace(
+            load=max(least.load, prepared.load) if self._spread else 0,
+            other_type=least.other_type + prepared.other_type,
+        )
 
-    def _least_left(self, search: Search) -> int:
+    def _least_left(self) -> int:
         """How many devices every plan leaves behind."""
         unfit = nowhere = 0
         for guest, item in zip(self._request.guests, self.supply.items, strict=True):
             if not item.shape:
                 unfit += _size(guest)
-            elif not search.ways.unsure and not search.ways.kinds_for(item.shape):
+            elif not self._ways.unsure and not self._ways.kinds_for(item.shape):
                 nowhere += _size(guest)
         return unfit + max(nowhere, self._shortage.missing if self._shortage else 0)
 
@@ -203,53 +270,35 @@ class _Draft:
 
     def _sharpen(self, search: Search, found: Found) -> None:
         """Asks the solver, if there is one."""
-        items, bins = self.supply.items, self.supply.bins
         placed = {item for held in found.bins.values() for item, way in held}
         left = [
             number
-            for number, item in enumerate(items)
+            for number, item in enumerate(self._items)
             if number not in placed and search.ways.kinds_for(item.shape)
         ]
-        improved = improve(self.supply, items, bins, found.bins, left, self._spread)
+        improved = improve(self.supply, self._items, self._bins, found.bins, left, self._spread)
         if improved is None:
             return
         self.solver = "ortools"
         found.bins = improved.bins
-        self.cost = self._cost_of(found)
-        found.complete = improved.best and not self.cost.unplaced
-        self._least = self._least_cost(search, found)
-        if improved.most:
+        found.complete = improved.best and not left
+        self._settle(found)
+        if improved.most and not self._prepared.held:
             self._least = self._least._replace(unplaced=self.cost.unplaced)
 
     # --- devices and parents again ---
 
     def _realise(self, found: Found) -> list[Placed]:
         """What was placed, by guest."""
-        placed: dict[int, list[Placed]] = {}
-        for number, held in found.bins.items():
-            # Equal elements are interchangeable: the first one is taken.
-            behind = self.supply.behind(number)
-            for guest, way in held:
-                placed[guest] = sorted(
-                    self._take(behind, number, guest, way), key=lambda each: each.source.id
-                )
-        return [each for guest in sorted(placed) for each in placed[guest]]
-
-    def _take(
-        self, behind: dict[int, list[t.Any]], number: int, guest: int, way: Way
-    ) -> t.Iterator[Placed]:
-        name = self.supply.names[number]
-        for (_demand, source), (element, move) in zip(
-            self.supply.shapes[guest], way.steps, strict=True
-        ):
-            chosen = behind[element].pop(0)
-            device = None
-            if move.offer.existing is not None:
-                device, *chosen = chosen
-            if move.becomes is not None:
-                behind[move.becomes].append(chosen)
-            parent = chosen if device is None else None
-            yield Placed(guest, source, name, move.offer, device, parent)
+        placed = list(self._prepared.placed)
+        for number in sorted(self._prepared.held.keys() | found.bins.keys()):
+            behind, claims = self._prepared.left(number)
+            for item, way in found.bins.get(number, ()):
+                guest = self._guests[item]
+                sources = [source for _demand, source in self.supply.shapes[guest]]
+                claims += claimed(behind, guest, sources, way)
+            placed += assigned(self.supply.names[number], claims)
+        return sorted(placed, key=lambda each: (each.guest, each.source.id))
 
 
 def _listed(attributes: t.Iterable[tuple[str, str]]) -> list[dict[str, str]]:

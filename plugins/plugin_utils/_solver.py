@@ -476,7 +476,7 @@ class _Model:
 
     def _add_objectives(self, spread: bool) -> None:
         """The search's tiers of cost, after the number of devices placed."""
-        by_tier: list[_Terms] = [[], [], [], []]
+        by_tier: list[_Terms] = [[], [], []]
         for flows in self._flows.values():
             for step, flow in flows.items():
                 for terms, part in zip(by_tier, tiers(self._costs[step]), strict=True):
@@ -484,10 +484,10 @@ class _Model:
                         terms.append((flow, part))
         placed = [(count, -devices) for terms in self._loads.values() for count, devices in terms]
         highest = self._add_highest_load() if spread else []
-        again, new, opened, other = by_tier
+        new, opened, other = by_tier
         self.programme.objectives = [
             placed,
-            *(terms for terms in (again, new, highest, opened, other) if terms),
+            *(terms for terms in (new, highest, opened, other) if terms),
         ]
 
     def _add_highest_load(self) -> _Terms:

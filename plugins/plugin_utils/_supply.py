@@ -13,7 +13,6 @@ free devices. Elements in equal states have the same number, whichever host they
 
 from __future__ import annotations
 
-import functools
 import itertools
 import math
 import typing as t
@@ -41,20 +40,17 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet import (
 from ansible_collections.vfio.migration.plugins.plugin_utils._request import Guest, Request
 from ansible_collections.vfio.migration.plugins.plugin_utils._sentences import held
 from ansible_collections.vfio.migration.plugins.plugin_utils._ways import (
-    AGAIN,
     NEW,
     OPENED,
     OTHER,
     Bin,
     Item,
     Move,
+    Way,
 )
 
 # Made for this collection: names the UUIDs of targets whose source's own cannot be kept.
 _NAMESPACE = uuid.UUID("6f0c2f4e-3c61-5d0c-9a55-0e4b8d2f7a11")
-
-# Where a UUID has its version, it says so for those of names.
-_NAME_BASED = "5"
 
 _MOST_CAPACITY = 1 << 64
 
@@ -87,6 +83,19 @@ class Placed(t.NamedTuple):
     offer: Choice
     device: Device | None
     parent: ParentFacts | None
+
+
+class Claim(t.NamedTuple):
+    """One device of a guest has a place: one of equal devices, whichever of them, or under a parent."""
+
+    guest: int
+    source: Device
+    offer: Choice
+    place: list[Device] | ParentFacts
+
+
+# What is behind the elements that a bin has: for each one of them the parent, or the list of equal devices.
+Behind = dict[int, list[list[Device] | ParentFacts]]
 
 
 class _Pool(t.NamedTuple):
@@ -152,12 +161,12 @@ class Supply:
         self._elements: list[_Pool | _Opened] = []
         self._moves: dict[tuple[int, int], tuple[Move, ...]] = {}
         self._rooms: dict[int, int] = {}
-        self._groups: list[tuple[Device, frozenset[tuple[str, str]]]] = []
+        self._groups: list[Device] = []
         self._group_numbers: dict[tuple[t.Any, ...], int] = {}
         self._kinds: list[_ParentKind] = []
         self._kind_numbers: dict[tuple[t.Any, ...], int] = {}
         self._equipped: dict[tuple[t.Any, ...], tuple[int | None, ...]] = {}
-        self._demands: list[tuple[Device, tuple[str, str] | None]] = []
+        self._demands: list[Device] = []
         self._demand_numbers: dict[tuple[t.Any, ...], int] = {}
         self._moving: dict[str, set[str]] = defaultdict(set)
         for guest in request.guests:
@@ -168,7 +177,6 @@ class Supply:
         self._kept_sources = {
             (each["source"]["host"], each["source"]["id"]) for each in request.kept
         }
-        self._prepared: set[tuple[str, str]] = set()
         self.names = list(request.targets)
         self._stocks = [self._stock(name) for name in self.names]
         self.bins = [self._bin(number) for number in range(len(self.names))]
@@ -221,14 +229,14 @@ class Supply:
             return None
         state = self._elements[element]
         if isinstance(state, _Pool):
-            return self._groups[state.group][0].numa_node
+            return self._groups[state.group].numa_node
         return self._kinds[state.kind].parent.numa_node
 
     # --- what others ask ---
 
     def demand(self, number: int) -> Device:
         """A device that has this demand."""
-        return self._demands[number][0]
+        return self._demands[number]
 
     def capacity(self, element: int, demand: int) -> int:
         """How many devices with ``demand`` an element takes in at most."""
@@ -268,12 +276,19 @@ class Supply:
         )
         return math.floor(mdev_type.available_instances * (1 - taken))
 
-    def behind(self, number: int) -> dict[int, list[t.Any]]:
-        """The elements of a bin: for each one of them the parent, or the list of equal devices."""
+    def free(self, number: int) -> t.Iterator[tuple[int, list[Device]]]:
+        """The equal free devices of a bin, with the element that one of them alone is."""
+        for group, devices in self._stocks[number].pools.items():
+            yield self._number(_Pool(group, 1)), devices
+
+    def behind(self, number: int, taken: t.Collection[str] = ()) -> Behind:
+        """The elements of a bin once those of its devices that are ``taken`` are gone."""
         stock = self._stocks[number]
-        found: dict[int, list[t.Any]] = defaultdict(list)
+        found: Behind = defaultdict(list)
         for group, devices in stock.pools.items():
-            found[self._number(_Pool(group, len(devices)))].append(list(devices))
+            left = [device for device in devices if device.id not in taken]
+            if left:
+                found[self._number(_Pool(group, len(left)))].append(left)
         for opened, parent in zip(
             stock.opened, self._fleet.hosts[self.names[number]].equipment, strict=True
         ):
@@ -380,49 +395,18 @@ class Supply:
         return number
 
     def _group(self, device: Device) -> int:
-        made_for = self._sources_of(device)
-        self._prepared |= made_for
         key = (
             device.kind,
             device.descriptor,
             device.type,
             device.numa_node if self._request.numa_local else None,
-            made_for,
             device.id if self._moves_itself(device) else None,
             device.choices,
         )
         number = self._group_numbers.setdefault(key, len(self._groups))
         if number == len(self._groups):
-            self._groups.append((device, made_for))
+            self._groups.append(device)
         return number
-
-    def _sources_of(self, device: Device) -> frozenset[tuple[str, str]]:
-        """The devices to be moved for which an earlier plan had this one made."""
-        if device.kind != "mdev":
-            # Nothing else is ever made, and every host has the same PCI addresses.
-            return frozenset()
-        sources = self._by_id.get(device.id, [])
-        if device.id[14:15] == _NAME_BASED:
-            sources = [*sources, *self._by_new_id.get(device.id, [])]
-        return frozenset(key for key in sources if key != device.key)
-
-    @functools.cached_property
-    def _by_id(self) -> dict[str, list[tuple[str, str]]]:
-        """What is to be moved, by the UUID that its target has if that is free there."""
-        found: dict[str, list[tuple[str, str]]] = defaultdict(list)
-        for guest in self._request.guests:
-            for device in guest.devices:
-                found[device.id].append(device.key)
-        return found
-
-    @functools.cached_property
-    def _by_new_id(self) -> dict[str, list[tuple[str, str]]]:
-        """What is to be moved, by the UUID that its target has otherwise."""
-        return {
-            named_id(device): [device.key]
-            for guest in self._request.guests
-            for device in guest.devices
-        }
 
     def _kind(self, parent: Parent, is_open: bool) -> int:
         key = (
@@ -464,13 +448,12 @@ class Supply:
         return shape
 
     def _demand(self, device: Device) -> int:
-        prepared = device.key if self._prepared and device.key in self._prepared else None
         configurable = tuple([name for name, value in device.attributes])
-        key = (device.descriptor, device.type, configurable, prepared)
+        key = (device.descriptor, device.type, configurable)
         number = self._demand_numbers.get(key)
         if number is None:
             number = self._demand_numbers[key] = len(self._demands)
-            self._demands.append((device, prepared))
+            self._demands.append(device)
             self._scarcities[number] = self._scarcity(number)
         return number
 
@@ -487,8 +470,7 @@ class Supply:
             yield from self._making(state, demand)
 
     def _taking(self, pool: _Pool, demand: int) -> t.Iterator[Move]:
-        source, prepared = self._demands[demand]
-        target, made_for = self._groups[pool.group]
+        source, target = self._demands[demand], self._groups[pool.group]
         existing = self._candidates.existing(source, target)
         if existing is None or not existing.compatible:
             return
@@ -497,12 +479,11 @@ class Supply:
         if self._request.round_trip and not self._candidates.returns(source, target):
             return
         cost = OTHER * (target.type != source.type) + NEW * bool(existing.attributes)
-        cost += AGAIN * (prepared is not None and prepared not in made_for)
         left = self._number(_Pool(pool.group, pool.size - 1)) if pool.size > 1 else None
         yield Move(left, cost, Choice(existing=existing))
 
     def _making(self, opened: _Opened, demand: int) -> t.Iterator[Move]:
-        source, prepared = self._demands[demand]
+        source = self._demands[demand]
         kind = self._kinds[opened.kind]
         for mdev_type in kind.parent.types:
             if opened.type not in (None, mdev_type.id) or not mdev_type.available_instances:
@@ -522,11 +503,32 @@ class Supply:
                 full, only = mdev_type.available_instances, mdev_type.id
             if used > full:
                 continue
-            cost = NEW + AGAIN * (prepared is not None) + OTHER * (mdev_type.id != source.type)
+            cost = NEW + OTHER * (mdev_type.id != source.type)
             if self._request.policy == "pack":
                 cost += OPENED * (opened.used == 0 and not kind.is_open)
             left = self._number(_Opened(opened.kind, only, used)) if used < full else None
             yield Move(left, cost, Choice(mdev_type=mdev_type, creatable=made))
+
+
+def claimed(behind: Behind, guest: int, sources: t.Iterable[Device], way: Way) -> t.Iterator[Claim]:
+    """What a guest has of a bin where its devices ``sources`` go this way; ``behind`` is then what comes after it."""
+    for source, (element, move) in zip(sources, way.steps, strict=True):
+        # Equal parents are interchangeable: the first one is taken.
+        place = behind[element].pop(0)
+        if move.becomes is not None:
+            behind[move.becomes].append(place)
+        yield Claim(guest, source, move.offer, place)
+
+
+def assigned(host: str, claims: t.Iterable[Claim]) -> t.Iterator[Placed]:
+    """The places on one host: of equal devices the first one goes to the first guest, in whichever order they came."""
+    devices: dict[int, t.Iterator[Device]] = {}
+    for guest, source, offer, place in sorted(claims, key=lambda each: (each[0], each[1].id)):
+        if isinstance(place, list):
+            device = next(devices.setdefault(id(place), iter(place)))
+            yield Placed(guest, source, host, offer, device, None)
+        else:
+            yield Placed(guest, source, host, offer, None, place)
 
 
 def makes_one_type(parent: Parent) -> bool:

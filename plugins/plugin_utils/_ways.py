@@ -26,9 +26,9 @@ State = tuple[int, ...]
 # What a guest needs, as the numbers of its devices' demands, those hard to meet first.
 Shape = tuple[int, ...]
 
-# Costs are added in tiers, the gravest first: made again, new, opened, of another type. No plan has so many devices.
+# Costs are added in tiers, the gravest first: new, opened, of another type. No plan has so many devices.
 _TIER = 32
-AGAIN, NEW, OPENED, OTHER = (1 << _TIER * power for power in (3, 2, 1, 0))
+NEW, OPENED, OTHER = (1 << _TIER * power for power in (2, 1, 0))
 
 # States kept on the way to a placement of one item in one bin, and where that finds none or all are wanted.
 _WIDTH = 24
@@ -88,13 +88,13 @@ class Bin:
     groups: frozenset[int] = frozenset()
 
 
-def tiers(cost: int) -> tuple[int, int, int, int]:
-    """How many devices are made again, new, open a parent, and are of another type."""
-    return cost // AGAIN, cost % AGAIN // NEW, cost % NEW // OPENED, cost % OPENED
+def tiers(cost: int) -> tuple[int, int, int]:
+    """How many devices are new, open a parent, and are of another type."""
+    return cost // NEW, cost % NEW // OPENED, cost % OPENED
 
 
 def _but_opened(cost: int) -> int:
-    return cost - tiers(cost)[2] * OPENED
+    return cost - tiers(cost)[1] * OPENED
 
 
 # A bin's elements on one NUMA node, or all of them where that does not matter, by component.

@@ -65,6 +65,41 @@ def planted(
     return facts, [name for name in facts if name.startswith("source")]
 
 
+def carried_out(facts: Facts, plan: t.Mapping[str, t.Any]) -> Facts:
+    """The same fleet once the targets of ``plan`` are made."""
+    after = dict(facts)
+    made: dict[str, list[dict[str, t.Any]]] = defaultdict(list)
+    for placement in plan["placements"]:
+        if placement["target"]["create"]:
+            made[placement["target"]["host"]].append(placement["target"])
+    for host, targets in made.items():
+        before = facts[host]
+        devices = list(before["devices"])
+        taken: dict[str, dict[str, int]] = defaultdict(dict)
+        for target in targets:
+            family, size = map(int, target["type"].removeprefix("family").split("-"))
+            entry = _entry(family, size, len(devices), 0, None)
+            devices.append(entry | {"id": target["id"], "parent": target["parent"]})
+            of_parent = taken[target["parent"]]
+            of_parent[target["type"]] = of_parent.get(target["type"], 0) + size
+        parents = [_left_of(each, taken[each["id"]]) for each in before["parents"]]
+        after[host] = _facts(family, devices, parents)
+    return after
+
+
+def _left_of(parent: dict[str, t.Any], taken: dict[str, int]) -> dict[str, t.Any]:
+    """A parent of which devices of these types have so many units."""
+    units = UNITS - sum(taken.values())
+    one_type = taken and parent["driver"] != "i915"
+    types = []
+    for each in parent["types"]:
+        left = units // (UNITS // each["available_instances"])
+        if one_type and each["id"] not in taken:
+            left = 0
+        types.append(each | {"available_instances": left})
+    return parent | {"types": types}
+
+
 def _full_host(chance: random.Random) -> tuple[int, int, list[tuple[list[int], int]]]:
     """A full host's family, its VFs, and its guests: the sizes of their devices and how many VFs they have."""
     family = chance.randrange(FAMILIES)

@@ -18,7 +18,6 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._search import (
     Search,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._ways import (
-    AGAIN,
     NEW,
     OPENED,
     OTHER,
@@ -100,7 +99,7 @@ def problem_of(seed: int, most_items: int = 5, most_bins: int = 3) -> Problem:
     """A problem in which little fits, so that it matters what goes where."""
     chance = random.Random(seed)
     nodes = chance.choice(((None,), (None,), (0, 1)))
-    costs = (0, 0, OTHER, AGAIN)
+    costs = (0, 0, OTHER, NEW)
     groups = [
         {
             "node": chance.choice(nodes),
