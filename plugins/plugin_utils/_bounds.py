@@ -29,7 +29,7 @@ _EXACTNESS = 1e-6
 class Cost(t.NamedTuple):
     """What a plan is judged by: the first number in which two plans differ decides which one is better.
 
-    How many devices are left behind, made again, and made; how many a bin has at most, where they are to be spread;
+    How many devices are left behind, do not go where a target was made for them, and are made; how many a bin has at most, where they are to be spread;
     how many parents are opened, where they are to be packed; and how many devices are of another type.
     """
 
