@@ -522,11 +522,11 @@ def claimed(behind: Behind, guest: int, sources: t.Iterable[Device], way: Way) -
 
 def assigned(host: str, claims: t.Iterable[Claim]) -> t.Iterator[Placed]:
     """The places on one host: of equal devices the first one goes to the first guest, in whichever order they came."""
-    devices: dict[int, t.Iterator[Device]] = {}
+    taken: Counter[int] = Counter()
     for guest, source, offer, place in sorted(claims, key=lambda each: (each[0], each[1].id)):
         if isinstance(place, list):
-            device = next(devices.setdefault(id(place), iter(place)))
-            yield Placed(guest, source, host, offer, device, None)
+            yield Placed(guest, source, host, offer, place[taken[id(place)]], None)
+            taken[id(place)] += 1
         else:
             yield Placed(guest, source, host, offer, None, place)
 
