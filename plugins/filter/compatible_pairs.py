@@ -11,9 +11,9 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._arguments import (
     direction_of,
     filter_errors,
     names,
-    uncollected,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet import read_fleet
+from ansible_collections.vfio.migration.plugins.plugin_utils._garbage import uncollected
 
 DOCUMENTATION = r"""
 name: compatible_pairs

@@ -9,9 +9,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
-import gc
 import typing as t
 
 from ansible.errors import AnsibleFilterError
@@ -44,18 +42,6 @@ def filter_errors(
         return guarded
 
     return decorate
-
-
-@contextlib.contextmanager
-def uncollected() -> t.Iterator[None]:
-    """Without the search for garbage in cycles, of which facts have none: in much memory it takes as long as the work."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 def one_of(name: str, value: str, choices: t.Sequence[str]) -> str:

@@ -12,13 +12,15 @@ again. Nothing depends on time or chance: the same input gives the same plan, by
 
 from __future__ import annotations
 
-import contextlib
-import gc
+import functools
 import itertools
 import typing as t
 from collections import Counter, defaultdict
 
-from ansible_collections.vfio.migration.plugins.module_utils._action import UUID
+from ansible_collections.vfio.migration.plugins.module_utils._action import (
+    UUID,
+    attribute_list,
+)
 from ansible_collections.vfio.migration.plugins.module_utils._virtio import DEVICE_NAME
 from ansible_collections.vfio.migration.plugins.plugin_utils._bounds import (
     Cost,
@@ -32,6 +34,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet import (
     Fleet,
     ParentFacts,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._garbage import uncollected
 from ansible_collections.vfio.migration.plugins.plugin_utils._prepared import (
     Prepared,
     find_targets,
@@ -63,19 +66,7 @@ def untold(words: str) -> None:
     """Tells nobody."""
 
 
-@contextlib.contextmanager
-def no_garbage_collected() -> t.Iterator[None]:
-    """For work that makes millions of objects and no cycles of them: to look for cycles again and again takes half of it."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
-
-
-@no_garbage_collected()
+@uncollected()
 def make_plan(
     fleet: Fleet, request: Request, budget: Budget | None = None, tell: Tell = untold
 ) -> dict[str, t.Any]:
@@ -87,7 +78,10 @@ def make_plan(
     blocked = Blocked()
     cycles: list[list[int]] = []
     while True:
-        draft = _drafted(fleet, request, candidates, blocked, budget or Budget(), tell)
+        begin = functools.partial(
+            _Draft, fleet, request, candidates, blocked, budget or Budget(), tell
+        )
+        draft = _drafted(begin)
         waves = Waves(request.guests, draft.placed)
         staying = draft.in_the_way()
         if not waves.blocking and not staying:
@@ -97,19 +91,12 @@ def make_plan(
         cycles += waves.cycles
 
 
-def _drafted(
-    fleet: Fleet,
-    request: Request,
-    candidates: Candidates,
-    blocked: Blocked,
-    budget: Budget,
-    tell: Tell,
-) -> _Draft:
-    draft = _Draft(fleet, request, candidates, blocked, budget, tell)
+def _drafted(begin: t.Callable[..., _Draft]) -> _Draft:
+    draft = begin()
     if not draft.may_hold_back:
         return draft
     # What is prepared may be in the way of the rest.
-    anew = _Draft(fleet, request, candidates, blocked, budget, tell, anew=True)
+    anew = begin(anew=True)
     draft.learn(anew)
     return min(draft, anew, key=lambda each: each.cost)
 
@@ -301,10 +288,6 @@ class _Draft:
         return sorted(placed, key=lambda each: (each.guest, each.source.id))
 
 
-def _listed(attributes: t.Iterable[tuple[str, str]]) -> list[dict[str, str]]:
-    return [{"name": name, "value": value} for name, value in attributes]
-
-
 def _may_be_named(kind: str, name: str) -> bool:
     """Whether a new device may have a name that comes from another host."""
     pattern = DEVICE_NAME if kind == VDPA else UUID
@@ -394,7 +377,7 @@ class _Report:
                 "id": device.id,
                 "parent": device.parent,
                 "type": device.type,
-                "attributes": _listed(existing.attributes),
+                "attributes": attribute_list(existing.attributes),
                 "create": False,
             }
             verdict = existing.verdict
@@ -408,7 +391,7 @@ class _Report:
                 "id": self._new_id(placed.source, placed.host, parent.kind),
                 "parent": parent.id,
                 "type": mdev_type.id,
-                "attributes": _listed(made.attributes),
+                "attributes": attribute_list(made.attributes),
                 "create": True,
             }
             found = (made.set, made.bindings, "provisional", made.warnings)

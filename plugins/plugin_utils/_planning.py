@@ -24,11 +24,11 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet import (
     facts_of,
     read_fleet,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._garbage import uncollected
 from ansible_collections.vfio.migration.plugins.plugin_utils._kept import Kept, asked, digests
 from ansible_collections.vfio.migration.plugins.plugin_utils._plan import (
     Tell,
     make_plan,
-    no_garbage_collected,
     untold,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._request import (
@@ -42,7 +42,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._verifier import (
 )
 
 
-@no_garbage_collected()
+@uncollected()
 def plan_for(
     fleet: t.Any,
     drain: t.Any = None,

@@ -23,8 +23,8 @@ import typing as t
 from collections import Counter
 from pathlib import Path
 
-from ansible_collections.vfio.migration.plugins.plugin_utils._arguments import uncollected
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet import read_fleet
+from ansible_collections.vfio.migration.plugins.plugin_utils._garbage import uncollected
 from ansible_collections.vfio.migration.plugins.plugin_utils._join import Listing, Subjects
 from ansible_collections.vfio.migration.plugins.plugin_utils._pairs import compatible_pairs
 from ansible_collections.vfio.migration.plugins.plugin_utils._verdict import (
