@@ -2,9 +2,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Builds what the lab's hosts boot from, once, into a cache outside the checkout.
 
-The cache is keyed by content: the *base* (guest root, kernel, initramfs, build chroot) by the package
-lists and scripts, *driver* and *domain* (what a guest boots) by their source and the base. Everything is made from Debian packages
-of one suite, in chroots of that suite, so the machine's own release and apt sources do not matter.
+The cache is keyed by content: the guests' *root* and each *kernel* (with its initramfs, modules and the chroot they are built in) by
+package lists and scripts, *driver* and *domain* (what a guest boots) by their source and the kernel in whose chroot they are built.
+Everything is made from Debian packages of one suite, and its backports for a newer kernel, in chroots of that suite, so the machine's
+own release and apt sources do not matter.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +26,8 @@ from errors import LabError, with_log
 from processes import uninterrupted
 
 SUITE = "trixie"
+# Where a newer kernel is from.
+NEWER_SUITE = f"{SUITE}-backports"
 # Commands that the lab needs on this machine and the Debian packages that bring them.
 _MACHINE_PACKAGES = {
     "mmdebstrap": "mmdebstrap",
@@ -39,83 +42,105 @@ _STOP_SECONDS = 30
 
 
 @dataclass(frozen=True)
+class Kernel:
+    """A kernel: ``tree`` is to lie over a host's root, with its modules."""
+
+    image: Path
+    initramfs: Path
+    tree: Path
+    driver: Path
+
+
+@dataclass(frozen=True)
 class Products:
-    """What a host boots from."""
+    """What hosts boot from, the kernels by the suites that they are from."""
 
     root: Path
-    kernel: Path
-    initramfs: Path
-    driver: Path
+    kernels: Mapping[str, Kernel]
     boot_disk: Path
 
 
-def ensure() -> Products:
-    """Return the products, building what is missing; concurrent calls wait for each other."""
+def ensure(suites: Collection[str]) -> Products:
+    """Return the products, with the kernels of these suites, building what is missing; concurrent calls wait for each other."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vfio.migration/lab"
     cache.mkdir(parents=True, exist_ok=True)
-    base_digest = _digest([_LAB / "guest", _LAB / "kernel"], SUITE)
-    driver_digest = _digest([_LAB / "driver"], base_digest)
-    domain_digest = _digest([_LAB / "domain"], base_digest)
-    base = cache / f"base-{base_digest}"
-    driver = cache / f"driver-{driver_digest}"
-    domain = cache / f"domain-{domain_digest}"
+    root = cache / f"root-{_digest([_LAB / 'guest'], SUITE)}"
+    bases = {
+        suite: cache / f"kernel-{_digest([_LAB / 'kernel'], suite)}" for suite in {SUITE, *suites}
+    }
+    drivers = {
+        suite: cache / f"driver-{_digest([_LAB / 'driver'], base.name)}"
+        for suite, base in bases.items()
+    }
+    domain = cache / f"domain-{_digest([_LAB / 'domain'], bases[SUITE].name)}"
     with _locked(cache / "lock"):
         _install_machine_packages(cache)
-        if not base.exists():
-            with _completed(base) as partial:
-                _build_base(partial, log=cache / f"{base.name}.log")
-        if not driver.exists():
-            with _completed(driver) as partial:
-                _build_driver(partial, base / "chroot", log=cache / f"{driver.name}.log")
-        if not domain.exists():
-            with _completed(domain) as partial:
-                _build_boot_disk(partial, base / "chroot", log=cache / f"{domain.name}.log")
+        with ExitStack() as meanwhile:
+            if not root.exists():
+                partial = meanwhile.enter_context(_completed(root))
+                meanwhile.enter_context(_root_built(partial, log=cache / f"{root.name}.log"))
+            for suite, base in bases.items():
+                if not base.exists():
+                    with _completed(base) as partial:
+                        _build_kernel(partial, suite, log=cache / f"{base.name}.log")
+                if not drivers[suite].exists():
+                    with _completed(drivers[suite]) as partial:
+                        log = cache / f"{drivers[suite].name}.log"
+                        _build_driver(partial, base / "chroot", log)
+            if not domain.exists():
+                with _completed(domain) as partial:
+                    log = cache / f"{domain.name}.log"
+                    _build_boot_disk(partial, bases[SUITE] / "chroot", log)
     return Products(
-        root=base / "root",
-        kernel=base / "vmlinuz",
-        initramfs=base / "initramfs",
-        driver=driver / "migration_sample.ko",
+        root=root / "root",
+        kernels={
+            suite: Kernel(
+                image=base / "vmlinuz",
+                initramfs=base / "initramfs",
+                tree=base / "tree",
+                driver=drivers[suite] / "migration_sample.ko",
+            )
+            for suite, base in bases.items()
+        },
         boot_disk=domain / "boot.img",
     )
 
 
-def _build_base(target: Path, log: Path) -> None:
+@contextmanager
+def _root_built(target: Path, log: Path) -> Iterator[None]:
+    """Build the hosts' root file system while the block runs."""
     log.unlink(missing_ok=True)
-    mirror = _mirror(log)
-    root, chroot = target / "root", target / "chroot"
+    hooks = [
+        f'copy-in "{_LAB}/guest/setup.sh" /',
+        'chroot "$1" sh /setup.sh',
+        'rm "$1/setup.sh"',
+    ]
+    packages = _packages(_LAB / "guest/packages")
+    command = _mmdebstrap(target / "root", [SUITE], packages, hooks, log)
+    with _running("Building the guests' root file system", command, log):
+        yield
+
+
+def _build_kernel(target: Path, suite: str, log: Path) -> None:
+    log.unlink(missing_ok=True)
+    chroot = target / "chroot"
+    hooks = ['mkdir "$1/build"', f'sh "{_LAB}/kernel/download.sh" "$1"']
+    packages = [*_packages(_LAB / "kernel/packages"), f"linux-headers-amd64/{suite}"]
+    suites = list(dict.fromkeys([SUITE, suite]))
     _step(
-        "Building the guests' root file system",
-        _mmdebstrap(
-            root,
-            mirror,
-            _LAB / "guest/packages",
-            [f'copy-in "{_LAB}/guest/setup.sh" /', 'chroot "$1" sh /setup.sh', 'rm "$1/setup.sh"'],
-        ),
-        log,
-    )
-    _step(
-        "Building the chroot for kernel modules",
-        _mmdebstrap(
-            chroot,
-            mirror,
-            _LAB / "kernel/packages",
-            [
-                'mkdir "$1/build"',
-                f'sh "{_LAB}/kernel/download.sh" "$1"',
-            ],
-        ),
+        f"Building the chroot for kernel modules of {suite}",
+        _mmdebstrap(chroot, suites, packages, hooks, log),
         log,
     )
     work = chroot / "build"
     shutil.copytree(_LAB / "kernel", work, dirs_exist_ok=True)
     _step(
-        "Building kernel, modules and initramfs",
-        ["chroot", str(chroot), "sh", "-c", "cd /build && sh build.sh"],
+        f"Building kernel, modules and initramfs of {suite}",
+        _inside(chroot, "/build", "sh", "build.sh"),
         log,
     )
-    shutil.move(work / "out/vmlinuz", target)
-    shutil.move(work / "out/initramfs", target)
-    shutil.move(work / "out/modules", root / "usr/lib/modules")
+    for name in ("vmlinuz", "initramfs", "tree"):
+        shutil.move(work / "out" / name, target)
     shutil.rmtree(work)
 
 
@@ -127,8 +152,11 @@ def _build_driver(target: Path, chroot: Path, log: Path) -> None:
     headers = next((chroot / "usr/src").glob("linux-headers-*-amd64"))
     _step(
         "Building the sample driver",
-        ["chroot", str(chroot), "make", "-C", f"/usr/src/{headers.name}", "M=/driver"]
-        + ["CONFIG_DEBUG_INFO_BTF_MODULES=", "KCFLAGS=-Werror", "modules"],
+        _inside(
+            chroot,
+            f"/usr/src/{headers.name}",
+            *("make", "M=/driver", "CONFIG_DEBUG_INFO_BTF_MODULES=", "KCFLAGS=-Werror", "modules"),
+        ),
         log,
     )
     shutil.move(work / "migration_sample.ko", target)
@@ -142,25 +170,38 @@ def _build_boot_disk(target: Path, chroot: Path, log: Path) -> None:
     shutil.copytree(_LAB / "domain", work)
     _step(
         "Building the guests' boot disk",
-        ["chroot", str(chroot), "sh", "-c", "cd /domain && sh build.sh"],
+        _inside(chroot, "/domain", "sh", "build.sh"),
         log,
     )
     shutil.move(work / "boot.img", target)
     shutil.rmtree(work)
 
 
-def _mmdebstrap(target: Path, mirror: str, packages: Path, hooks: Sequence[str]) -> list[str]:
-    names = [line for line in packages.read_text().split("\n") if line and line[0] != "#"]
+def _inside(chroot: Path, directory: str, *command: str) -> list[str]:
+    """Return a command that runs inside a chroot, where /proc is mounted for it: tools of newer kernels need that."""
+    namespaces = ("--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
+    return ["unshare", *namespaces, f"--root={chroot}", f"--wd={directory}", *command]
+
+
+def _packages(file: Path) -> list[str]:
+    return [line for line in file.read_text().split("\n") if line and line[0] != "#"]
+
+
+def _mmdebstrap(
+    target: Path, suites: Sequence[str], packages: Sequence[str], hooks: Sequence[str], log: Path
+) -> list[str]:
+    """Return the command that makes a file system of packages from the first suite, unless they say of which other."""
+    mirror = _mirror(log)
     return [
         "mmdebstrap",
         "--variant=minbase",
         "--format=directory",
-        f"--include={','.join(names)}",
+        f"--include={','.join(packages)}",
         *(f"--aptopt={option}" for option in _apt_transport()),
         *(f"--customize-hook={hook}" for hook in hooks),
-        SUITE,
+        suites[0],
         str(target),
-        f"deb [signed-by={_KEYRING}] {mirror} {SUITE} main",
+        *(f"deb [signed-by={_KEYRING}] {mirror} {suite} main" for suite in suites),
     ]
 
 
@@ -213,7 +254,14 @@ def _install_machine_packages(cache: Path) -> None:
 
 
 def _step(title: str, command: Sequence[str], log: Path) -> None:
-    """Run one command, its output in the log; stop it with all its children when interrupted."""
+    """Run one command, its output in the log."""
+    with _running(title, command, log):
+        pass
+
+
+@contextmanager
+def _running(title: str, command: Sequence[str], log: Path) -> Iterator[None]:
+    """Run a command while the block runs, its output in the log, and wait for it; stop it with all its children when interrupted."""
     print(f"{title} ...", flush=True)
     start = time.monotonic()
     process = None
@@ -227,6 +275,7 @@ def _step(title: str, command: Sequence[str], log: Path) -> None:
                 start_new_session=True,
                 env={**os.environ, "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"},
             )
+        yield
         status = process.wait()
     except BaseException:
         if process:

@@ -5,7 +5,10 @@
 from __future__ import annotations
 
 import string
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
+
+from build import NEWER_SUITE, SUITE
 
 
 @dataclass(frozen=True)
@@ -16,6 +19,8 @@ class Host:
     simulates: str
     # Parameters of the module migration_sample, as ``modinfo`` lists them.
     driver: dict[str, str] = field(default_factory=dict)
+    # The Debian suite that its kernel is from.
+    suite: str = SUITE
 
     @property
     def address(self) -> str:
@@ -62,9 +67,12 @@ LIMIT = len(string.ascii_lowercase)
 MODULES = ("vfio_iommu_type1", "igb", "mtty", "mdpy", "migration_sample")
 
 
-def table(count: int) -> list[Host]:
-    """Return the first hosts; those beyond the table repeat its rows under further letters."""
+def table(count: int, newer: Collection[str] = ()) -> list[Host]:
+    """Return the first hosts; those beyond the table repeat its rows under further letters. Those named have the newer kernel."""
+    names = string.ascii_lowercase[:count]
     return [
-        replace(HOSTS[index % len(HOSTS)], name=string.ascii_lowercase[index])
-        for index in range(count)
+        replace(
+            HOSTS[index % len(HOSTS)], name=name, suite=NEWER_SUITE if name in newer else SUITE
+        )
+        for index, name in enumerate(names)
     ]

@@ -46,8 +46,10 @@ def main() -> int:
 
 def _up(arguments: argparse.Namespace) -> None:
     begin = time.monotonic()
-    products = build.ensure()
-    wanted = [Machine(host, _STATE) for host in hosts.table(arguments.hosts)]
+    wanted = [
+        Machine(host, _STATE) for host in hosts.table(arguments.hosts, arguments.newer_kernel)
+    ]
+    products = build.ensure({machine.suite() for machine in wanted})
     _boot([machine for machine in wanted if not machine.process()], products)
     for machine in wanted:
         print(_line(machine))
@@ -74,7 +76,7 @@ def _reboot(arguments: argparse.Namespace) -> None:
     machine = next((known for known in _known() if known.host.name == arguments.host), None)
     if not machine:
         raise LabError(f"Host {arguments.host} is not up")
-    products = build.ensure()
+    products = build.ensure([machine.suite()])
     port = machine.port()
     machine.stop()
     _boot([machine], products, port)
@@ -120,6 +122,13 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     up = commands.add_parser("up", help="build what is missing, start the hosts that do not run")
     up.add_argument("--hosts", type=_count, default=len(hosts.HOSTS), help="default: %(default)s")
+    up.add_argument(
+        "--newer-kernel",
+        action="append",
+        default=[],
+        metavar="HOST",
+        help="let this host have the kernel of Debian's backports; may be repeated",
+    )
     up.set_defaults(command=_up)
     down = commands.add_parser("down", help="stop every host")
     down.set_defaults(command=_down)

@@ -13,7 +13,7 @@ import time
 import uuid
 from pathlib import Path
 
-from build import Products
+from build import Kernel, Products
 from errors import with_log
 from hosts import LIMIT, MODULES, Host, table
 from processes import Process, uninterrupted
@@ -56,19 +56,26 @@ class Machine:
         """Return the port on 127.0.0.1 that leads to the SSH server of a host that was started."""
         return int(json.loads(self._state.read_text())["port"])
 
+    def suite(self) -> str:
+        """Return the Debian suite of the host's kernel; it stays the same once the host was started."""
+        state = json.loads(self._state.read_text()) if self._state.exists() else {}
+        return str(state.get("suite", self.host.suite))
+
     def kernel(self) -> str | None:
         """Return the release of the host's kernel if the host answers over SSH."""
         return self.ssh.kernel(self.port())
 
     def start(self, products: Products, port: int | None = None) -> None:
         """Start the host, again if it has a port, and return at once; ``wait`` tells when it is up."""
+        suite = self.suite()
+        kernel = products.kernels[suite]
         forgotten = self._directory / "config" if port else self._directory
         shutil.rmtree(forgotten, ignore_errors=True)
         # mdevctl's definitions are all that a host keeps.
         (self._directory / "mdevctl.d").mkdir(parents=True, exist_ok=True)
-        self._write_config(products)
-        state = {"port": port or _free_port()}
-        command = self._command(products, state["port"])
+        self._write_config(kernel.driver, products.boot_disk)
+        chosen = port or _free_port()
+        command = self._command(products.root, kernel, chosen)
         with self._log.open("w") as log, uninterrupted():
             emulator = subprocess.Popen(
                 command,
@@ -78,7 +85,7 @@ class Machine:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-            state |= vars(Process.of(emulator.pid))
+            state = {"port": chosen, "suite": suite, **vars(Process.of(emulator.pid))}
             self._state.write_text(json.dumps(state))
 
     def wait(self, deadline: float) -> None:
@@ -102,7 +109,7 @@ class Machine:
     def _console_text(self) -> str:
         return self.console.read_text(errors="replace") if self.console.exists() else ""
 
-    def _write_config(self, products: Products) -> None:
+    def _write_config(self, driver: Path, boot_disk: Path) -> None:
         """Write the directory that the host sees as /lab."""
         config = self._directory / "config"
         config.mkdir()
@@ -117,8 +124,8 @@ class Machine:
         (config / "modprobe.conf").write_text(f"options migration_sample {options}\n")
         shutil.copy(_LAB / "init.sh", config)
         shutil.copy(_LAB / "domain/domain.sh", config)
-        shutil.copy(products.driver, config)
-        shutil.copy(products.boot_disk, config)
+        shutil.copy(driver, config)
+        shutil.copy(boot_disk, config)
         self.ssh.ensure_keys()
         shutil.copy(self.ssh.host_key, config / "ssh_host_key")
         shutil.copy(self.ssh.client_key, config / "ssh_client_key")
@@ -126,21 +133,22 @@ class Machine:
         (config / "ssh_known_hosts").write_text(f"* {host_key}")
         shutil.copy(self.ssh.client_key.with_suffix(".pub"), config / "authorized_keys")
 
-    def _command(self, products: Products, port: int) -> list[str]:
+    def _command(self, root: Path, kernel: Kernel, port: int) -> list[str]:
         """Return the emulator's command, to be run in the host's state directory."""
         return [
-            *_emulator(products.root),
+            *_emulator(root),
             *("-name", f"vfio-migration-lab-{self.host.name}"),
             # By which libvirt tells hosts apart.
             *("-uuid", str(uuid.uuid5(uuid.NAMESPACE_DNS, self.host.name))),
             *("-no-user-config", "-nodefaults", "-no-reboot", "-display", "none"),
             *("-machine", "q35", "-accel", "tcg,thread=multi", "-cpu", "max"),
-            *("-device", "intel-iommu,intremap=off"),
+            *("-device", "intel-iommu,intremap=on"),
             *("-m", str(_MEMORY_MIB)),
             *("-serial", f"file:{self.console.name}"),
-            *("-kernel", str(products.kernel), "-initrd", str(products.initramfs)),
+            *("-kernel", str(kernel.image), "-initrd", str(kernel.initramfs)),
             *("-append", " ".join(_KERNEL_PARAMETERS)),
-            *_shared("root", products.root),
+            *_shared("root", root),
+            *_shared("kernel", kernel.tree),
             *_shared("config", Path("config")),
             *_shared("definitions", Path("mdevctl.d"), readonly="off"),
             *("-netdev", f"user,id=ssh,restrict=on,hostfwd=tcp:127.0.0.1:{port}-:22"),

@@ -5,7 +5,8 @@
  * All that runs in a guest on a lab host: a boot sector that keeps state in its assigned devices.
  *
  * A device is each PCI function whose first BAR is I/O ports, but for the boot disk. Its register 7
- * is the scratch register of a serial port, as mtty and the sample driver have it. The guest writes
+ * is the scratch register of a serial port, as mtty and the sample driver have it. So is each of the
+ * lab's virtual functions, which have that register in their configuration space. The guest writes
  * another value into each, once, and from then on, some four times a second, says on its console
  * what it wrote and what is there: after a migration these are the same if the device's state has
  * come along.
@@ -13,10 +14,14 @@
 
 #define BUSES 8
 #define SCRATCH 7
+#define FUNCTION_SCRATCH 0xff
+#define FUNCTION_ID 0x10ca8086
 #define VIRTIO_VENDOR 0x1af4
 #define PCI_ID 0
 #define PCI_BAR 0x10
+#define PCI_BIOS_READ_BYTE 0xb108
 #define PCI_BIOS_READ_DWORD 0xb10a
+#define PCI_BIOS_WRITE_BYTE 0xb10b
 #define BIOS_TICKS 0x46c
 #define PERIOD 4 /* ticks of 55 ms */
 #define UART 0x3f8
@@ -34,31 +39,50 @@ start:
 	cld
 	sti
 
-	/* Fills the table with a port and a value for each device; %bx is bus and function. */
+	/*
+	 * Fills the table with a port, or bus and function, and a value for each device, and with which of
+	 * the two it is; %bx is bus and function.
+	 */
 	movw	$table, %bp
 	xorw	%bx, %bx
 find:
+	movw	$PCI_ID, %di
+	call	read_config
+	incl	%ecx /* all ones where there is no function */
+	jz	next
+	decl	%ecx
+	cmpw	$VIRTIO_VENDOR, %cx
+	je	next
+	movw	%bx, %dx
+	movb	$1, 3(%bp)
+	cmpl	$FUNCTION_ID, %ecx
+	je	found
 	movw	$PCI_BAR, %di
 	call	read_config
 	testb	$1, %cl
 	jz	next
-	incl	%ecx /* all ones where there is no function */
-	jz	next
 	andw	$0xfffc, %cx
 	jz	next
-	movw	%cx, %si
-	movw	$PCI_ID, %di
-	call	read_config
-	cmpw	$VIRTIO_VENDOR, %cx
-	je	next
-	leaw	SCRATCH(%si), %dx
+	movw	%cx, %dx
+	addw	$SCRATCH, %dx
+	movb	$0, 3(%bp)
+found:
 	movb	BIOS_TICKS, %al
 	xorb	%bl, %al
 	orb	$1, %al /* not what the register has at first */
-	outb	%al, %dx
 	movw	%dx, (%bp)
 	movb	%al, 2(%bp)
-	addw	$3, %bp
+	testb	$1, 3(%bp)
+	jnz	write_function
+	outb	%al, %dx
+	jmp	written
+write_function:
+	movb	%al, %cl
+	movw	$PCI_BIOS_WRITE_BYTE, %ax
+	movw	$FUNCTION_SCRATCH, %di
+	int	$0x1a
+written:
+	addw	$4, %bp
 next:
 	incw	%bx
 	cmpw	$(BUSES << 8), %bx
@@ -81,11 +105,21 @@ each:
 	movw	$has, %di
 	call	print
 	movw	(%si), %dx
+	testb	$1, 3(%si)
+	jnz	read_function
 	inb	%dx, %al
+	jmp	read
+read_function:
+	movw	%dx, %bx
+	movw	$PCI_BIOS_READ_BYTE, %ax
+	movw	$FUNCTION_SCRATCH, %di
+	int	$0x1a
+	movb	%cl, %al
+read:
 	call	print_hex
 	movw	$end, %di
 	call	print
-	addw	$3, %si
+	addw	$4, %si
 	jmp	each
 wait:
 	movw	$PERIOD, %cx

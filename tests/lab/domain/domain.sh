@@ -4,9 +4,9 @@
 
 # Guests of a lab host, under libvirt. Installed there as lab-domain:
 #
-#   lab-domain libvirt             starts libvirt, unless it runs; hosts do not at boot
-#   lab-domain start NAME UUID...  defines and starts a guest that has these mediated devices
-#   lab-domain state NAME          prints the last that the guest said of each device's state
+#   lab-domain libvirt               starts libvirt, unless it runs; hosts do not at boot
+#   lab-domain start NAME DEVICE...  defines and starts a guest that has these devices: UUIDs of mediated ones, PCI addresses
+#   lab-domain state NAME            prints the last that the guest said of each device's state
 set -eu
 
 console=/var/log/libvirt/qemu
@@ -16,7 +16,38 @@ start_libvirt() {
     pgrep -x libvirtd >/dev/null || libvirtd --daemon
 }
 
-# Debian's kernel tracks no pages that a mediated device writes, so QEMU would not migrate it unasked.
+# Prints how a domain has a device.
+assigned() {
+    case $1 in
+    *:*)
+        address=$1
+        domain=${address%%:*}
+        address=${address#*:}
+        bus=${address%%:*}
+        slot=${address#*:}
+        address="domain='0x$domain' bus='0x$bus' slot='0x${slot%.*}' function='0x${slot#*.}'"
+        cat <<XML
+    <hostdev mode='subsystem' type='pci' managed='no'>
+      <source>
+        <address $address/>
+      </source>
+    </hostdev>
+XML
+        ;;
+    *)
+        cat <<XML
+    <hostdev mode='subsystem' type='mdev' model='vfio-pci'>
+      <source>
+        <address uuid='$1'/>
+      </source>
+    </hostdev>
+XML
+        ;;
+    esac
+}
+
+# Nobody here tracks the pages that a device writes, so QEMU would not migrate it unasked. Nor would it find out which pages have
+# changed if it mapped the virtual functions' registers, which are no whole pages.
 define() {
     cat <<XML
 <domain type='qemu' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>
@@ -44,24 +75,19 @@ define() {
     </video>
 XML
     shift
-    for uuid; do
-        cat <<XML
-    <hostdev mode='subsystem' type='mdev' model='vfio-pci'>
-      <source>
-        <address uuid='$uuid'/>
-      </source>
-    </hostdev>
-XML
+    for device; do
+        assigned "$device"
     done
     echo "  </devices>"
     echo "  <qemu:override>"
     number=0
-    for uuid; do
+    for device; do
         cat <<XML
     <qemu:device alias='hostdev$number'>
       <qemu:frontend>
         <qemu:property name='enable-migration' type='string' value='on'/>
         <qemu:property name='x-device-dirty-page-tracking' type='string' value='off'/>
+        <qemu:property name='x-no-mmap' type='bool' value='true'/>
       </qemu:frontend>
     </qemu:device>
 XML
@@ -88,7 +114,7 @@ state)
         awk '{ last[$1] = $0 } END { for (port in last) print last[port] }' | sort
     ;;
 *)
-    echo "usage: lab-domain libvirt | start NAME UUID... | state NAME" >&2
+    echo "usage: lab-domain libvirt | start NAME DEVICE... | state NAME" >&2
     exit 2
     ;;
 esac

@@ -65,6 +65,9 @@ static const struct vfio_device_ops sample_ops = {
 	.open_device = sample_open,
 	.close_device = sample_close,
 	.ioctl = sample_ioctl,
+#if SAMPLE_HAS_REGION_INFO_OPERATION
+	.get_region_info_caps = sample_region_info,
+#endif
 	.read = sample_registers_read,
 	.write = sample_registers_write,
 	.bind_iommufd = vfio_iommufd_emulated_bind,
@@ -82,11 +85,12 @@ struct sample_device *sample_device_alloc(struct device *dev, const struct sampl
 	sample = vfio_alloc_device(sample_device, vdev, dev, &sample_ops);
 	if (IS_ERR(sample))
 		return sample;
+	sample->dev = dev;
 	sample->kind = kind;
 	sample->manner = *manner;
 	sample->type = type;
 	strscpy(sample->version, manner->version, sizeof(sample->version));
-	sample_migration_init(sample);
+	sample_migration_init(sample, &sample->vdev);
 	return sample;
 }
 

@@ -146,12 +146,21 @@ static const struct attribute_group *gpu_groups[] = {
 	NULL,
 };
 
+static const struct vfio_device_ops gpu_ops = {
+	SAMPLE_FUNCTION_OPERATIONS,
+	.name = "nvidia",
+	.open_device = sample_function_open,
+	.close_device = vfio_pci_core_close_device,
+	.read = vfio_pci_core_read,
+	.write = vfio_pci_core_write,
+};
+
 static int gpu_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 {
 	struct gpu_function *function;
 	int ret;
 
-	function = vfio_alloc_device(gpu_function, core.vdev, &pdev->dev, &sample_virtual_ops);
+	function = vfio_alloc_device(gpu_function, core.vdev, &pdev->dev, &gpu_ops);
 	if (IS_ERR(function))
 		return PTR_ERR(function);
 	dev_set_drvdata(&pdev->dev, &function->core);

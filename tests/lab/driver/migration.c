@@ -80,7 +80,7 @@ static int judge(struct sample_transfer *transfer)
 	transfer->accepted = !why;
 	if (!why)
 		return 0;
-	dev_err(transfer->sample->vdev.dev, "refuses the stream: %s\n", why);
+	dev_err(transfer->sample->dev, "refuses the stream: %s\n", why);
 	return -EINVAL;
 }
 
@@ -164,7 +164,7 @@ static struct file *save(struct sample_device *sample)
 	u32 major, minor;
 
 	if (!parse_version(sample->version, &major, &minor)) {
-		dev_err(sample->vdev.dev, "has no version that another could accept\n");
+		dev_err(sample->dev, "has no version that another could accept\n");
 		return ERR_PTR(-EINVAL);
 	}
 	transfer = begin_transfer(sample, &save_operations, O_RDONLY);
@@ -198,9 +198,9 @@ static int restore(struct sample_device *sample)
 
 	mutex_lock(&transfer->lock);
 	if (!transfer->accepted) {
-		dev_err(sample->vdev.dev, "has no stream that it accepts\n");
+		dev_err(sample->dev, "has no stream that it accepts\n");
 	} else if (sample_fault_refuse_stream_late()) {
-		dev_err(sample->vdev.dev, "refuses the stream: with the fault refuse_stream_late\n");
+		dev_err(sample->dev, "refuses the stream: with the fault refuse_stream_late\n");
 	} else {
 		memcpy(sample->registers, transfer->stream.registers, SAMPLE_REGISTERS);
 		ret = 0;
@@ -233,7 +233,7 @@ static struct file *step(struct sample_device *sample, enum vfio_device_mig_stat
 
 static struct file *set_state(struct vfio_device *vdev, enum vfio_device_mig_state wanted)
 {
-	struct sample_device *sample = container_of(vdev, struct sample_device, vdev);
+	struct sample_device *sample = sample_of_vfio(vdev);
 	enum vfio_device_mig_state next;
 	struct file *file = NULL;
 	int ret;
@@ -251,7 +251,7 @@ static struct file *set_state(struct vfio_device *vdev, enum vfio_device_mig_sta
 
 static int get_state(struct vfio_device *vdev, enum vfio_device_mig_state *state)
 {
-	struct sample_device *sample = container_of(vdev, struct sample_device, vdev);
+	struct sample_device *sample = sample_of_vfio(vdev);
 
 	mutex_lock(&sample->state_lock);
 	*state = sample->state;
@@ -272,13 +272,13 @@ static const struct vfio_migration_ops operations = {
 };
 
 /* For a device that is not visible yet. */
-void sample_migration_init(struct sample_device *sample)
+void sample_migration_init(struct sample_device *sample, struct vfio_device *vdev)
 {
 	mutex_init(&sample->state_lock);
 	sample->state = VFIO_DEVICE_STATE_RUNNING;
 	if (sample->kind->objection) {
-		sample->vdev.migration_flags = VFIO_MIGRATION_STOP_COPY | VFIO_MIGRATION_P2P;
-		sample->vdev.mig_ops = &operations;
+		vdev->migration_flags = VFIO_MIGRATION_STOP_COPY | VFIO_MIGRATION_P2P;
+		vdev->mig_ops = &operations;
 	}
 }
 

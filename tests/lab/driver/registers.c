@@ -84,21 +84,42 @@ ssize_t sample_registers_write(struct vfio_device *vdev, const char __user *buf,
 	return count;
 }
 
+static int fill_region_info(struct vfio_region_info *info)
+{
+	if (info->index >= VFIO_PCI_NUM_REGIONS)
+		return -EINVAL;
+	info->size = region_size(info->index);
+	info->offset = VFIO_PCI_INDEX_TO_OFFSET(info->index);
+	info->flags = info->size ? VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE : 0;
+	return 0;
+}
+
+#if SAMPLE_HAS_REGION_INFO_OPERATION
+int sample_region_info(struct vfio_device *vdev, struct vfio_region_info *info,
+		       struct vfio_info_cap *caps)
+{
+	struct sample_device *sample = container_of(vdev, struct sample_device, vdev);
+
+	return sample_is_pci(sample) ? fill_region_info(info) : -ENOTTY;
+}
+#else
 static long get_region_info(void __user *argument)
 {
 	const size_t size = offsetofend(struct vfio_region_info, offset);
 	struct vfio_region_info info;
+	int ret;
 
 	if (copy_from_user(&info, argument, size))
 		return -EFAULT;
-	if (info.argsz < size || info.index >= VFIO_PCI_NUM_REGIONS)
+	if (info.argsz < size)
 		return -EINVAL;
-	info.size = region_size(info.index);
-	info.offset = VFIO_PCI_INDEX_TO_OFFSET(info.index);
-	info.flags = info.size ? VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE : 0;
+	ret = fill_region_info(&info);
+	if (ret)
+		return ret;
 	info.cap_offset = 0;
 	return copy_to_user(argument, &info, size) ? -EFAULT : 0;
 }
+#endif
 
 static long get_irq_info(void __user *argument)
 {
@@ -117,8 +138,10 @@ static long get_irq_info(void __user *argument)
 long sample_registers_ioctl(unsigned int command, void __user *argument)
 {
 	switch (command) {
+#if !SAMPLE_HAS_REGION_INFO_OPERATION
 	case VFIO_DEVICE_GET_REGION_INFO:
 		return get_region_info(argument);
+#endif
 	case VFIO_DEVICE_GET_IRQ_INFO:
 		return get_irq_info(argument);
 	default:

@@ -27,11 +27,15 @@
 #include <linux/mutex.h>
 #include <linux/pci.h>
 #include <linux/seq_buf.h>
+#include <linux/version.h>
 #include <linux/vfio.h>
+
+/* Since then VFIO copies what is told of a region from and to the process itself, and there is an operation for the rest. */
+#define SAMPLE_HAS_REGION_INFO_OPERATION (LINUX_VERSION_CODE >= KERNEL_VERSION(6, 19, 0))
 
 #define SAMPLE_VERSION_SIZE 64
 
-/* The last keeps what a guest writes, as the scratch register of a serial port. */
+/* They keep what a guest writes, as the scratch register of a serial port does. */
 #define SAMPLE_REGISTERS 8
 
 struct sample_device;
@@ -100,7 +104,8 @@ struct sample_kind {
 };
 
 struct sample_device {
-	struct vfio_device vdev;
+	struct vfio_device vdev; /* but for virtual functions, which are the kernel's own VFIO devices */
+	struct device *dev;
 	const struct sample_kind *kind;
 	struct sample_manner manner;
 	char version[SAMPLE_VERSION_SIZE];
@@ -140,8 +145,29 @@ static inline bool sample_is_pci(const struct sample_device *sample)
 extern const struct sample_kind sample_graphics_kind;
 
 /* virtual.c */
-extern const struct vfio_device_ops sample_virtual_ops;
 struct sample_device *sample_virtual_device(struct device *dev);
+struct sample_device *sample_of_vfio(struct vfio_device *vdev);
+int sample_function_open(struct vfio_device *vdev);
+
+/* What drivers of virtual functions leave to the kernel's own. */
+#if SAMPLE_HAS_REGION_INFO_OPERATION
+#define SAMPLE_FUNCTION_REGION_INFO .get_region_info_caps = vfio_pci_ioctl_get_region_info,
+#else
+#define SAMPLE_FUNCTION_REGION_INFO
+#endif
+#define SAMPLE_FUNCTION_OPERATIONS                            \
+	.init = vfio_pci_core_init_dev,                       \
+	.release = vfio_pci_core_release_dev,                 \
+	.ioctl = vfio_pci_core_ioctl,                         \
+	SAMPLE_FUNCTION_REGION_INFO                           \
+	.device_feature = vfio_pci_core_ioctl_feature,        \
+	.mmap = vfio_pci_core_mmap,                           \
+	.request = vfio_pci_core_request,                     \
+	.match = vfio_pci_core_match,                         \
+	.bind_iommufd = vfio_iommufd_physical_bind,           \
+	.unbind_iommufd = vfio_iommufd_physical_unbind,       \
+	.attach_ioas = vfio_iommufd_physical_attach_ioas,     \
+	.detach_ioas = vfio_iommufd_physical_detach_ioas
 
 /* Protects capacity, what is assigned, types, and `open`. */
 extern struct mutex sample_lock;
@@ -157,9 +183,13 @@ ssize_t sample_registers_read(struct vfio_device *vdev, char __user *buf, size_t
 ssize_t sample_registers_write(struct vfio_device *vdev, const char __user *buf, size_t count,
 			       loff_t *offset);
 long sample_registers_ioctl(unsigned int command, void __user *argument);
+#if SAMPLE_HAS_REGION_INFO_OPERATION
+int sample_region_info(struct vfio_device *vdev, struct vfio_region_info *info,
+		       struct vfio_info_cap *caps);
+#endif
 
 /* migration.c */
-void sample_migration_init(struct sample_device *sample);
+void sample_migration_init(struct sample_device *sample, struct vfio_device *vdev);
 void sample_migration_reset(struct sample_device *sample);
 
 struct sample_device *sample_mdev_alloc(struct mdev_device *mdev, const struct sample_kind *kind,

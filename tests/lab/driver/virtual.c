@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 #include <linux/module.h>
+#include <linux/uaccess.h>
 #include <linux/vfio_pci_core.h>
 
 #include "sample.h"
@@ -18,15 +19,23 @@ static char *vf_version = "0.1.0";
 module_param(vf_version, charp, 0444);
 MODULE_PARM_DESC(vf_version, "software_version of virtual functions");
 
+/* Where the card has nothing in the configuration space of its functions, they have the registers that migrate. */
+#define REGISTERS (VFIO_PCI_INDEX_TO_OFFSET(VFIO_PCI_CONFIG_REGION_INDEX) + 0xf8)
+
 struct virtual_function {
 	struct vfio_pci_core_device core;
-	/* Only describes it: core is the VFIO device. */
+	/* Describes it and has its state: core is the VFIO device. */
 	struct sample_device sample;
 };
 
 static struct sample_manner manner;
 
-static int virtual_open(struct vfio_device *vdev)
+static struct virtual_function *function_of(struct vfio_device *vdev)
+{
+	return container_of(vdev, struct virtual_function, core.vdev);
+}
+
+int sample_function_open(struct vfio_device *vdev)
 {
 	struct vfio_pci_core_device *core = container_of(vdev, struct vfio_pci_core_device, vdev);
 	int ret;
@@ -37,28 +46,65 @@ static int virtual_open(struct vfio_device *vdev)
 	return ret;
 }
 
-const struct vfio_device_ops sample_virtual_ops = {
+static int virtual_open(struct vfio_device *vdev)
+{
+	sample_migration_reset(&function_of(vdev)->sample);
+	return sample_function_open(vdev);
+}
+
+static void virtual_close(struct vfio_device *vdev)
+{
+	vfio_pci_core_close_device(vdev);
+	sample_migration_reset(&function_of(vdev)->sample);
+}
+
+/* Returns the registers that an access is to; NULL if it is not to them alone. */
+static u8 *registers(struct vfio_device *vdev, loff_t offset, size_t count)
+{
+	if (offset < REGISTERS || offset - REGISTERS + count > SAMPLE_REGISTERS)
+		return NULL;
+	return function_of(vdev)->sample.registers + (offset - REGISTERS);
+}
+
+static ssize_t virtual_read(struct vfio_device *vdev, char __user *buf, size_t count,
+			    loff_t *offset)
+{
+	const u8 *found = registers(vdev, *offset, count);
+
+	if (!found)
+		return vfio_pci_core_read(vdev, buf, count, offset);
+	if (copy_to_user(buf, found, count))
+		return -EFAULT;
+	*offset += count;
+	return count;
+}
+
+static ssize_t virtual_write(struct vfio_device *vdev, const char __user *buf, size_t count,
+			     loff_t *offset)
+{
+	u8 *found = registers(vdev, *offset, count);
+
+	if (!found)
+		return vfio_pci_core_write(vdev, buf, count, offset);
+	if (copy_from_user(found, buf, count))
+		return -EFAULT;
+	*offset += count;
+	return count;
+}
+
+static const struct vfio_device_ops virtual_ops = {
+	SAMPLE_FUNCTION_OPERATIONS,
 	.name = "sample-vf-vfio-pci",
-	.init = vfio_pci_core_init_dev,
-	.release = vfio_pci_core_release_dev,
 	.open_device = virtual_open,
-	.close_device = vfio_pci_core_close_device,
-	.ioctl = vfio_pci_core_ioctl,
-	.device_feature = vfio_pci_core_ioctl_feature,
-	.read = vfio_pci_core_read,
-	.write = vfio_pci_core_write,
-	.mmap = vfio_pci_core_mmap,
-	.request = vfio_pci_core_request,
-	.match = vfio_pci_core_match,
-	.bind_iommufd = vfio_iommufd_physical_bind,
-	.unbind_iommufd = vfio_iommufd_physical_unbind,
-	.attach_ioas = vfio_iommufd_physical_attach_ioas,
-	.detach_ioas = vfio_iommufd_physical_detach_ioas,
+	.close_device = virtual_close,
+	.read = virtual_read,
+	.write = virtual_write,
 };
 
 /* Describes the function as the module's first graphics device would describe such a part of it. */
-static void describe(struct sample_device *sample)
+static void describe(struct sample_device *sample, struct device *dev)
 {
+	sample->dev = dev;
 	sample->kind = &sample_graphics_kind;
 	sample->manner = manner;
 	sample->type = TYPE;
@@ -78,14 +124,15 @@ static int virtual_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	ret = sample_fault_create(&pdev->dev);
 	if (ret)
 		return ret;
-	function = vfio_alloc_device(virtual_function, core.vdev, &pdev->dev, &sample_virtual_ops);
+	function = vfio_alloc_device(virtual_function, core.vdev, &pdev->dev, &virtual_ops);
 	if (IS_ERR(function))
 		return PTR_ERR(function);
 	dev_set_drvdata(&pdev->dev, &function->core);
+	describe(&function->sample, &pdev->dev);
+	sample_migration_init(&function->sample, &function->core.vdev);
 	ret = vfio_pci_core_register_device(&function->core);
 	if (ret)
 		goto put_device;
-	describe(&function->sample);
 	ret = sample_descriptor_add(&function->sample, &pdev->dev);
 	if (ret)
 		goto unregister;
@@ -107,6 +154,18 @@ static void virtual_remove(struct pci_dev *pdev)
 	vfio_put_device(&core->vdev);
 }
 
+static void virtual_reset_done(struct pci_dev *pdev)
+{
+	struct vfio_pci_core_device *core = dev_get_drvdata(&pdev->dev);
+
+	sample_migration_reset(&container_of(core, struct virtual_function, core)->sample);
+}
+
+static const struct pci_error_handlers error_handlers = {
+	.error_detected = vfio_pci_core_aer_err_detected,
+	.reset_done = virtual_reset_done,
+};
+
 static const struct pci_device_id ids[] = {
 	/* Intel 82576 virtual function, of which the emulator has some. */
 	{ PCI_DRIVER_OVERRIDE_DEVICE_VFIO(PCI_VENDOR_ID_INTEL, 0x10ca) },
@@ -118,7 +177,7 @@ static struct pci_driver virtual_driver = {
 	.id_table = ids,
 	.probe = virtual_probe,
 	.remove = virtual_remove,
-	.err_handler = &vfio_pci_core_err_handlers,
+	.err_handler = &error_handlers,
 	.driver_managed_dma = true,
 };
 
@@ -130,6 +189,14 @@ struct sample_device *sample_virtual_device(struct device *dev)
 	if (dev->driver != &virtual_driver.driver)
 		return NULL;
 	return &container_of(core, struct virtual_function, core)->sample;
+}
+
+/* Returns what a VFIO device is that migrates. */
+struct sample_device *sample_of_vfio(struct vfio_device *vdev)
+{
+	if (vdev->ops == &virtual_ops)
+		return &function_of(vdev)->sample;
+	return container_of(vdev, struct sample_device, vdev);
 }
 
 int sample_virtual_init(void)

@@ -17,7 +17,9 @@ module_files() {
 
 echo "Unpacking the kernel"
 mkdir image
-dpkg-deb --fsys-tarfile "linux-image-${kernel}_"*.deb | tar -x -C image
+for package in *"-${kernel}_"*.deb; do
+    dpkg-deb --fsys-tarfile "$package" | tar -x -C image
+done
 depmod -b "$PWD/image/usr" "$kernel"
 
 echo "Building the kernel's sample drivers"
@@ -29,7 +31,7 @@ cp Kbuild samples/Kbuild
 make -C "/usr/src/linux-headers-$kernel" "M=$PWD/samples" CONFIG_DEBUG_INFO_BTF_MODULES= modules
 
 echo "Collecting modules"
-modules=out/modules/$kernel
+modules=out/tree/usr/lib/modules/$kernel
 mkdir -p "$modules"
 for file in modules.builtin modules.builtin.modinfo modules.order; do
     cp "image/usr/lib/modules/$kernel/$file" "$modules/"
@@ -56,4 +58,8 @@ done <chosen >initramfs/modules/order
 install -m 0755 initramfs-init.sh initramfs/init
 (cd initramfs && find . | cpio --quiet --create --format=newc) | gzip >out/initramfs
 
-cp "image/boot/vmlinuz-$kernel" out/vmlinuz
+# The latter is its place in newer packages.
+for image in "image/boot/vmlinuz-$kernel" "image/usr/lib/modules/$kernel/vmlinuz"; do
+    [ ! -e "$image" ] || cp "$image" out/vmlinuz
+done
+[ -e out/vmlinuz ]
