@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 vfio.migration contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The collection's checks: ``nox -l`` lists them, ``make test`` runs the default ones."""
+"""The collection's checks: ``nox -l`` lists them, ``make test`` runs the default ones and, beside them, ``molecule``."""
 
 from __future__ import annotations
 
@@ -17,8 +17,6 @@ import antsibull_nox
 import nox
 
 CORES = ("2.18", "2.19", "2.20", "2.21")
-# They wait for timeouts of libvirt, many minutes each under emulation.
-LONG_SCENARIOS = ("migrate_drain", "migrate_fails")
 # The newest one for the Python at hand.
 CORE = "2.21" if sys.version_info >= (3, 12) else "2.19"
 
@@ -42,7 +40,6 @@ nox.options.sessions = [
     "browser",
     f"ansible-test-units-{CORE}",
     f"ansible-test-sanity-{CORE}",
-    "molecule",
 ]
 
 antsibull_nox.load_antsibull_nox_toml()
@@ -196,20 +193,15 @@ def _obstacle_to_chromium() -> str | None:
     return None
 
 
-@nox.session
+@nox.session(default=False)
 def molecule(session: nox.Session) -> None:
-    """Run the Molecule scenarios on the lab: all but the long ones, or what the arguments say (--scenario-name …)."""
+    """Run the Molecule scenarios on two labs: all, or those that the arguments name."""
     if obstacle := _obstacle_to_a_lab():
         session.skip(f"there can be no lab of virtual hosts here: {obstacle}")
     session.install("ansible-core", "molecule")
-    try:
-        session.run("python3", "tests/lab/lab.py", "up", external=True)
-        # Scenarios that Molecule remembers as prepared were prepared on another lab.
-        session.run("molecule", "reset", "--all")
-        chosen = ["--all", *(f"--exclude={name}" for name in LONG_SCENARIOS)]
-        session.run("molecule", "test", "--report", *(session.posargs or chosen))
-    finally:
-        session.run("python3", "tests/lab/lab.py", "down", external=True)
+    # When interrupted, it takes the labs down.
+    timeouts = {"interrupt_timeout": 1, "terminate_timeout": 60}
+    session.run("python", "tests/run_scenarios.py", *session.posargs, **timeouts)
 
 
 def _obstacle_to_a_lab() -> str | None:

@@ -23,6 +23,8 @@ _STATE = re.compile(r"^[0-9a-f]{4} wrote ([0-9a-f]{2}) has ([0-9a-f]{2})$", re.M
 # What is said of every guest.
 _USUAL = re.compile("warning:|Cannot reset device|iommu group")
 _SECONDS = 60
+# Where a device may write to all of a guest's memory, all of it is sent while the guest stands still.
+_DOWNTIME_MS = 60_000
 
 
 class Failed(Exception):
@@ -102,8 +104,9 @@ class Qemu:
         self.stop()
         self.console.clear()
         self._events, self._unread = [], b""
-        # Debian's kernel tracks no pages that a mediated device writes, so QEMU would not migrate it unasked.
-        migratable = "enable-migration=on,x-device-dirty-page-tracking=off"
+        # Nobody here tracks the pages that a device writes, so QEMU would not migrate it unasked. Nor would it find out
+        # which pages have changed if it mapped the virtual functions' registers, which are no whole pages.
+        migratable = "enable-migration=on,x-device-dirty-page-tracking=off,x-no-mmap=on"
         command = [
             *("qemu-system-x86_64", "-accel", "tcg", "-machine", "q35", "-m", "32", "-nodefaults"),
             *("-display", "none", "-qmp", "stdio", "-serial", f"file:{self.console.path}"),
@@ -121,6 +124,7 @@ class Qemu:
         # Both sides of a migration need the same. By the return path the source hears what becomes of it.
         capabilities = [{"capability": name, "state": True} for name in ("events", "return-path")]
         self._ask("migrate-set-capabilities", capabilities=capabilities)
+        self._ask("migrate-set-parameters", **{"downtime-limit": _DOWNTIME_MS})
 
     def _ask(self, command: str, **arguments: Any) -> Any:
         """Return what QEMU answers to a command of its monitor."""
@@ -166,7 +170,7 @@ class Qemu:
 
 
 class Libvirt:
-    """Guests under libvirt, which are to be mediated devices'."""
+    """Guests under libvirt, with a mediated device, or with a PCI device that has the same address on all hosts."""
 
     _NAME = "fidelity"
     _LOGS = Path("/var/log/libvirt/qemu")
@@ -193,6 +197,7 @@ class Libvirt:
         domain = Path("/tmp/fidelity.xml")
         text = _run("virsh", "dumpxml", "--migratable", self._NAME)
         domain.write_text(text.replace(Path(device).name, Path(target_device).name))
+        _run("virsh", "migrate-setmaxdowntime", self._NAME, str(_DOWNTIME_MS))
         to = f"qemu+ssh://root@{host}/system"
         _run("virsh", "migrate", "--live", "--xml", str(domain), self._NAME, to)
 

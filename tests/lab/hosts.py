@@ -55,7 +55,6 @@ HOSTS = (
             "gpu_form": "file,directory,none",
             "gpu_version": "1.0.0,0.1.0,0.1.0",
             "physical_version": "1.1.0",
-            "vf_version": "1.0.0",
         },
     ),
 )
@@ -71,8 +70,6 @@ def table(count: int, newer: Collection[str] = ()) -> list[Host]:
     """Return the first hosts; those beyond the table repeat its rows under further letters. Those named have the newer kernel."""
     names = string.ascii_lowercase[:count]
     return [
-        replace(
-            HOSTS[index % len(HOSTS)], name=name, suite=NEWER_SUITE if name in newer else SUITE
-        )
+        replace(HOSTS[index % len(HOSTS)], name=name, suite=NEWER_SUITE if name in newer else SUITE)
         for index, name in enumerate(names)
     ]

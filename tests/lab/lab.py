@@ -22,7 +22,8 @@ from errors import LabError
 from inventory import inventory
 from machines import Machine
 
-_STATE = Path(__file__).resolve().parents[2] / ".lab"
+# Other than this, a directory in the checkout can be the place of another lab.
+_STATE = Path(__file__).resolve().parents[2] / (os.environ.get("VFIO_MIGRATION_LAB") or ".lab")
 _INVENTORY = _STATE / "inventory.yml"
 _BOOT_SECONDS = 180
 
@@ -156,7 +157,7 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 @contextmanager
 def _locked() -> Iterator[None]:
     """Let one command at a time work on the lab of this checkout."""
-    _STATE.mkdir(exist_ok=True)
+    _STATE.mkdir(parents=True, exist_ok=True)
     with (_STATE / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

@@ -1,0 +1,136 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Runs Molecule scenarios on labs of its own, one at a time on each; shows what each printed when it has ended."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+_ROOT = Path(__file__).resolve().parents[1]
+_SCENARIOS = _ROOT / "extensions/molecule"
+_LAB = (sys.executable, str(_ROOT / "tests/lab/lab.py"))
+# A host is busy half of the time, if that; the other half is for another lab's.
+_LABS = 2
+# They take the longest, and so are to begin first.
+_LONG = ("migrate_fails", "migrate_drain", "killed", "sriov", "vdpa")
+
+
+class Run:
+    """Scenarios that are still to be run, those that were, and what runs at this moment."""
+
+    def __init__(self, scenarios: list[str]) -> None:
+        self.failed: list[str] = []
+        self.passed: list[str] = []
+        self._left: queue.SimpleQueue[str] = queue.SimpleQueue()
+        for scenario in scenarios:
+            self._left.put(scenario)
+        self._lock = threading.Lock()
+        self._running: set[subprocess.Popen[str]] = set()
+        self._stopped = False
+
+    def on_lab(self, lab: str) -> None:
+        """Run scenarios on a lab until none is left."""
+        env = {**os.environ, "VFIO_MIGRATION_LAB": lab}
+        status, output, _seconds = self._command([*_LAB, "up"], env)
+        print(output, end="", flush=True)
+        try:
+            while status == 0 and (scenario := self._next()):
+                command = ["molecule", "test", "--scenario-name", scenario]
+                ended, output, seconds = self._command(command, env)
+                (self.failed if ended else self.passed).append(scenario)
+                how = f"failed with status {ended}" if ended else "passed"
+                line = f"Scenario {scenario} has {how}, on {lab}, after {seconds:.0f} s"
+                print(f"{output}\n=== {line} ===\n", flush=True)
+        finally:
+            subprocess.run([*_LAB, "down"], env=env, check=False)
+
+    def left(self) -> list[str]:
+        """Return, and forget, the scenarios that no lab has run."""
+        left = []
+        while scenario := self._next():
+            left.append(scenario)
+        return left
+
+    def stop(self) -> None:
+        """End what runs, and begin nothing more."""
+        with self._lock:
+            self._stopped = True
+            for process in self._running:
+                os.killpg(process.pid, signal.SIGTERM)
+
+    def _next(self) -> str | None:
+        try:
+            return self._left.get_nowait()
+        except queue.Empty:
+            return None
+
+    def _command(self, command: list[str], env: dict[str, str]) -> tuple[int, str, float]:
+        begin = time.monotonic()
+        with self._lock:
+            if self._stopped:
+                return 1, "", 0
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                env=env,
+                # With all its children, it can be ended by its group.
+                start_new_session=True,
+            )
+            self._running.add(process)
+        output, _nothing = process.communicate()
+        with self._lock:
+            self._running.discard(process)
+        return process.returncode, output, time.monotonic() - begin
+
+
+def main() -> int:
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    there = sorted(path.parent.name for path in _SCENARIOS.glob("*/molecule.yml"))
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("scenario", nargs="*", help=f"default: all, {', '.join(there)}")
+    parser.add_argument("--labs", type=int, default=_LABS, help="default: %(default)s")
+    arguments = parser.parse_args()
+    chosen = arguments.scenario or there
+    if unknown := set(chosen) - set(there):
+        parser.error(f"there is no scenario {', '.join(sorted(unknown))}")
+    # Scenarios that Molecule remembers as prepared were prepared on another lab.
+    subprocess.run(["molecule", "reset", "--all"], check=True)
+    first = [name for name in _LONG if name in chosen]
+    run = Run(first + [name for name in chosen if name not in first])
+    labs = [f".lab/{number}" for number in range(1, arguments.labs + 1)]
+    threads = [threading.Thread(target=run.on_lab, args=[lab]) for lab in labs]
+    for thread in threads:
+        thread.start()
+    try:
+        for thread in threads:
+            thread.join()
+    except KeyboardInterrupt:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
+        run.stop()
+        for thread in threads:
+            thread.join()
+        raise
+    for name in run.failed:
+        print(f"FAILED: scenario {name}")
+    left = run.left()
+    for name in left:
+        print(f"NOT RUN: scenario {name}")
+    print(f"{len(run.passed)} scenarios passed, {len(run.failed)} failed, {len(left)} were not run")
+    return 1 if run.failed or left else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
