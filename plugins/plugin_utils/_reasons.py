@@ -175,7 +175,8 @@ class Reasons:
             return used_up(mdev_type.id, where, made.instances, left, devices)
         makes = self._made[(parent.host, parent.id)]
         if makes_one_type(parent) and set(makes) - {mdev_type.id}:
-            return f"this plan makes {', '.join(sorted(makes))} under {where}"
+            made_there = ", ".join(sorted(makes))
+            return f"this plan makes {made_there} under {where}, and under one parent only one type"
         left = self._supply.instances_left(parent, mdev_type, makes)
         if left < made.instances:
             return (

@@ -149,7 +149,8 @@ def test_the_one_type_that_a_plan_makes_of_a_parent_keeps_others_away():
         left["source"]["id"]: [each["reason"] for each in left["reasons"] if each["host"] == "b"]
         for left in left_of(fleet)
     }
-    expected = "this plan makes i915-GVTg_V5_8 under 0000:00:02.0 on b"
+    makes = "this plan makes i915-GVTg_V5_8 under 0000:00:02.0 on b"
+    expected = f"{makes}, and under one parent only one type"
     assert reasons == {UUIDS[3]: [expected], UUIDS[4]: [expected]}
 
 
