@@ -73,7 +73,10 @@ class WantedFunction:
 
 
 class WantedDevice:
-    """A device as the user wants it; ``driver`` and ``migratable`` are ``None`` where it is to keep its own."""
+    """A device as the user wants it; ``driver`` and ``migratable`` are ``None`` where it is to keep its own.
+
+    With ``keep_driver`` only its attributes are given back.
+    """
 
     def __init__(
         self,
@@ -82,12 +85,14 @@ class WantedDevice:
         migratable: bool | None,
         attributes: _Pairs,
         accept: list[dict[str, str]] | None,
+        keep_driver: bool = False,
     ) -> None:
         self.address = address
         self.driver = driver
         self.migratable = migratable
         self.attributes = attributes
         self.accept = accept
+        self.keep_driver = keep_driver
 
 
 class Wanted:
@@ -211,7 +216,9 @@ def _device(item: t.Mapping[str, t.Any]) -> WantedDevice:
     if driver is not None and not _DRIVER.match(driver):
         raise Failure("validate", f"{shown(driver)} is not the name of a driver", address)
     attributes, accept = validated(item, address)
-    return WantedDevice(address, driver, item["migratable"], attributes, accept)
+    return WantedDevice(
+        address, driver, item["migratable"], attributes, accept, item["keep_driver"]
+    )
 
 
 # --- what there is, and what is to be done ---------------------------------------------------------------------------
@@ -386,7 +393,7 @@ class Planner:
 
     def _given_back(self, wanted: WantedDevice, device: PciDevice) -> DeviceAction:
         binding = Binding.of(device)
-        record = self._records.of(device)
+        record = to_give_back(wanted, self._records.of(device))
         former = former_binding(record, binding)
         values = former_attributes(record, device)
         descriptor, current, _problems = read_descriptor(device)
@@ -465,6 +472,13 @@ def writes_in_turn(device: PciDevice, attributes: _Pairs) -> list[Write]:
         elif reset or name in values:
             turn.append(Write(name, value, (name, device.attribute(name))))
     return turn
+
+
+def to_give_back(wanted: WantedDevice, record: Record | None) -> Record | None:
+    """What of a record a device is to be given back."""
+    if record is None or not wanted.keep_driver:
+        return record
+    return {name: value for name, value in record.items() if name == "attributes"}
 
 
 def former_binding(record: Record | None, current: Binding) -> Binding:

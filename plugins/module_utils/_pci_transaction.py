@@ -38,6 +38,7 @@ from ansible_collections.vfio.migration.plugins.module_utils._pci import (
     going_with,
     lock_name,
     migratable_port,
+    to_give_back,
     to_remember,
     to_switch,
     writes_in_turn,
@@ -272,7 +273,7 @@ class PciTransaction(DeviceTransaction):
         if action.after is None:
             return action.predicted()
         with self._open(address) as device:
-            record = self._records.of(device)
+            record = to_give_back(action.wanted, self._records.of(device))
             if action.changes:
                 self._check_unused(device)
                 former_values = former_attributes(record, device)
@@ -282,7 +283,7 @@ class PciTransaction(DeviceTransaction):
         if action.changes:
             self._bind(address, former, migratable)
         with self._open(address) as device:
-            self._forget(device, "driver", "driver_override", "migratable", "attributes")
+            self._forget(device, *(record or ()))
             descriptor, attributes, _problems = read_descriptor(device)
             own = descriptor["self"] if descriptor else None
             return action.result(device.link("driver"), attributes, own)

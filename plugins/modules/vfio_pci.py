@@ -123,6 +123,13 @@ options:
           - Not used with O(state=absent).
         type: list
         elements: dict
+      keep_driver:
+        description:
+          - With O(state=absent), whether the device keeps its driver and whether it is migratable, so that only its attributes get the
+            values back that they had before the module changed them.
+          - Not used with O(state=present).
+        type: bool
+        default: false
   state:
     description:
       - Whether the devices should be prepared, or given back to what they were before the module changed them. What the module did
@@ -487,6 +494,7 @@ def main() -> None:
                         },
                     },
                     "accept": {"type": "list", "elements": "dict"},
+                    "keep_driver": {"type": "bool", "default": False},
                 },
             },
             "state": {"type": "str", "choices": [PRESENT, ABSENT], "default": PRESENT},

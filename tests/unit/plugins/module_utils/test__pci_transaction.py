@@ -52,7 +52,12 @@ def gpu(tmp_path: Path) -> PciKernel:
 
 
 def device(
-    address: str, driver: str | None = "vfio-pci", *attributes, accept=None, migratable=None
+    address: str,
+    driver: str | None = "vfio-pci",
+    *attributes,
+    accept=None,
+    migratable=None,
+    keep_driver=False,
 ):
     return {
         "address": address,
@@ -60,6 +65,7 @@ def device(
         "migratable": migratable,
         "attributes": [{"name": name, "value": value} for name, value in attributes],
         "accept": accept,
+        "keep_driver": keep_driver,
     }
 
 
@@ -593,6 +599,21 @@ def test_a_type_that_another_gave_is_given_back_with_its_parameters(gpu):
         "disable_vnc=1\n",
     ]
     assert state(gpu)["noted"] == before["noted"]
+
+
+def test_a_type_is_given_back_and_the_driver_kept_until_that_is_given_back_too(kernel):
+    before = state(kernel)
+    apply(kernel, [device(FIRST, "nvidia")])
+    bound = state(kernel)
+    apply(kernel, [device(FIRST, None, (TYPE, "1428"), (PARAMETERS, "disable_vnc=1"))])
+    kept = [device(FIRST, None, keep_driver=True)]
+    results = apply(kernel, kept, state=ABSENT)
+    assert results["devices"][0]["action"] == "restored"
+    kernel.tree.offer(TYPES)
+    assert state(kernel) == bound
+    assert apply(kernel, kept, state=ABSENT)["devices"][0]["action"] == "unchanged"
+    apply(kernel, [device(FIRST, None)], state=ABSENT)
+    assert state(kernel) == before
 
 
 def test_parameters_that_are_not_asked_for_are_back_with_their_type(gpu):
