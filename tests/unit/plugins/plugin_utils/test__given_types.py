@@ -62,7 +62,7 @@ def gather(kernel, *guests):
 
 def apply(kernel, devices):
     """What the module makes of a plan's list."""
-    blank = {"driver": None, "migratable": None, "accept": None}
+    blank = {"driver": None, "migratable": None, "accept": None, "keep_driver": False}
     wanted = validate(
         {
             "functions": [],
