@@ -16,33 +16,10 @@ from pathlib import Path
 import antsibull_nox
 import nox
 
-CORES = ("2.18", "2.19", "2.20", "2.21")
+# ansible-core, and the minor versions of Python 3 from and to which each of them runs unit tests.
+CORES = {"2.18": (8, 13), "2.19": (8, 13), "2.20": (9, 14), "2.21": (9, 14)}
 # The newest one for the Python at hand.
 CORE = "2.21" if sys.version_info >= (3, 12) else "2.19"
-
-nox.options.default_venv_backend = "virtualenv"
-nox.options.reuse_venv = "yes"
-nox.options.sessions = [
-    "formatters",
-    "codeqa",
-    "yamllint",
-    "typing",
-    "antsibull-nox-config",
-    "license-check",
-    "extra-checks",
-    "ansible-lint",
-    "units",
-    "units-ortools",
-    "bench-smoke",
-    "docs-check",
-    "build-import-check",
-    "usage",
-    "browser",
-    f"ansible-test-units-{CORE}",
-    f"ansible-test-sanity-{CORE}",
-]
-
-antsibull_nox.load_antsibull_nox_toml()
 
 
 def _set_path() -> None:
@@ -56,6 +33,14 @@ def _set_path() -> None:
     tools = Path(sys.executable).parent
     interpreters = sorted(pyenv.glob("versions/3.*/bin"))
     os.environ["PATH"] = os.pathsep.join(map(str, [tools, *path, *interpreters]))
+
+
+def _oldest_and_newest() -> list[str]:
+    """Return the oldest and the newest Python here that unit tests are for; those between them differ little."""
+    oldest, newest = CORES[CORE]
+    there = [f"3.{minor}" for minor in range(oldest, newest + 1)]
+    there = [version for version in there if shutil.which(f"python{version}")]
+    return there[:1] + there[1:][-1:]
 
 
 def _provide_pip() -> None:
@@ -76,12 +61,37 @@ def _drop_temporary_output() -> None:
 # So that what is cleaned up on Ctrl-C, the lab above all, is so when a CI system stops us.
 signal.signal(signal.SIGTERM, signal.default_int_handler)
 _set_path()
-for _core in CORES:
-    for _command in ("sanity", "units"):
+nox.options.default_venv_backend = "virtualenv"
+nox.options.reuse_venv = "yes"
+nox.options.sessions = [
+    "formatters",
+    "codeqa",
+    "yamllint",
+    "typing",
+    "antsibull-nox-config",
+    "license-check",
+    "extra-checks",
+    "ansible-lint",
+    "units",
+    "units-ortools",
+    "bench-smoke",
+    "docs-check",
+    "build-import-check",
+    "usage",
+    "browser",
+    *(f"ansible-test-units-{CORE}-{version}" for version in _oldest_and_newest()),
+    f"ansible-test-sanity-{CORE}",
+]
+
+antsibull_nox.load_antsibull_nox_toml()
+for _core, (_oldest, _newest) in CORES.items():
+    _each = [["sanity"], ["units"]]
+    _each += [["units", "--python", f"3.{minor}"] for minor in range(_oldest, _newest + 1)]
+    for _command, *_python in _each:
         antsibull_nox.add_ansible_test_session(
-            name=f"ansible-test-{_command}-{_core}",
-            description=f"Run ansible-test {_command} with ansible-core {_core}.",
-            ansible_test_params=[_command, "--venv"],
+            name="-".join(["ansible-test", _command, _core, *_python[1:]]),
+            description=f"Run ansible-test {_command} with ansible-core {_core}{' on Python '.join(['', *_python[1:]])}.",
+            ansible_test_params=[_command, "--venv", *_python],
             default=False,
             ansible_core_version=_core,
             ansible_core_source="pypi",

@@ -21,7 +21,7 @@ _LAB = (sys.executable, str(_ROOT / "tests/lab/lab.py"))
 # A host is busy half of the time, if that; the other half is for another lab's.
 _LABS = 2
 # They take the longest, and so are to begin first.
-_LONG = ("migrate_fails", "migrate_drain", "killed", "sriov", "vdpa")
+_LONG = ("migrate_drain", "migrate_fails", "migrate", "killed", "sriov", "vdpa")
 
 
 class Run:
@@ -69,7 +69,7 @@ class Run:
 
     def _next(self) -> str | None:
         try:
-            return self._left.get_nowait()
+            return None if self._stopped else self._left.get_nowait()
         except queue.Empty:
             return None
 

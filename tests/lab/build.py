@@ -111,7 +111,7 @@ def _root_built(target: Path, log: Path) -> Iterator[None]:
     """Build the hosts' root file system while the block runs."""
     log.unlink(missing_ok=True)
     hooks = [
-        f'copy-in "{_LAB}/guest/setup.sh" /',
+        f'copy-in "{_LAB}/guest/setup.sh" "{_LAB}/guest/keep_code.py" /',
         'chroot "$1" sh /setup.sh',
         'rm "$1/setup.sh"',
     ]
