@@ -27,6 +27,8 @@ _INVENTORY = _ROOT / ".lab/inventory.yml"
 _TOLD = _ROOT / ".lab/fidelity.json"
 _LAB = (sys.executable, str(_ROOT / "tests/lab/lab.py"))
 _LEAST = 30
+# How the kinds of virtual functions are named.
+_VF = "VF "
 
 # A lab in which guests also migrate between two versions of the kernel.
 _UP = (*_LAB, "up", "--newer-kernel", "c")
@@ -35,8 +37,15 @@ _UP = (*_LAB, "up", "--newer-kernel", "c")
 _LIMITS: dict[str, tuple[bool, Callable[[Device, Device], bool]]] = {
     "derived-equal": (False, lambda source, target: source.derived and target.derived),
     "derived-declared": (False, lambda source, target: source.derived and not target.derived),
-    # To a guest, the lab's virtual functions look different from the mediated devices that they are compatible with.
-    "emulator": (True, lambda source, target: source.bus != target.bus),
+    # To a guest, the lab's virtual functions look different from the mediated devices that they are compatible with, and
+    # another kernel masks other errors in what the guest sees of a function's configuration space.
+    "emulator": (
+        True,
+        lambda source, target: (
+            source.bus != target.bus
+            or (source.kind.startswith(_VF) and source.kernel != target.kernel)
+        ),
+    ),
 }
 
 # What is tried with libvirt too, which takes longer: kinds of sources and targets.
@@ -104,7 +113,7 @@ def main() -> int:
 
 def _results(told: dict[str, Any]) -> Iterator[Result]:
     """Try the pairs, with the facts and compatible pairs that the playbook has left."""
-    devices = list(_devices(told["facts"]))
+    devices = list(_devices(told["facts"], told["kernels"]))
     listed = {
         tuple((pair[side]["host"], pair[side]["id"]) for side in ("source", "target"))
         for pair in told["compatible"]
@@ -130,20 +139,27 @@ def _results(told: dict[str, Any]) -> Iterator[Result]:
             host.close()
 
 
-def _devices(facts: dict[str, Any]) -> Iterator[Device]:
+def _devices(facts: dict[str, Any], kernels: Mapping[str, str]) -> Iterator[Device]:
     for host, told in facts.items():
         for device in told["devices"]:
             descriptor = told["descriptors"][device["descriptor"]]
             own = descriptor["self"]
-            words = ["VF"] if device["parent"] and device["kind"] == "pci" else []
-            words.append(own["type"].removeprefix("i915-GVTg_"))
+            words = [own["type"].removeprefix("i915-GVTg_")]
             if "aggregator" in own:
                 words += [f"x{own['aggregator']}", "of", own["pci_id"], own["software_version"]]
             elif "pci_id" in own:
                 words.append(own["software_version"])
             driver = f"{own['type'].partition('-')[0]} {device['kind']}"
-            kind = " ".join(words)
-            yield Device(host, device["kind"], device["id"], driver, kind, descriptor["origin"])
+            kind = (_VF if device["parent"] and device["kind"] == "pci" else "") + " ".join(words)
+            yield Device(
+                host=host,
+                kernel=kernels[host],
+                bus=device["kind"],
+                id=device["id"],
+                driver=driver,
+                kind=kind,
+                origin=descriptor["origin"],
+            )
 
 
 def _pairs(
@@ -159,7 +175,9 @@ def _pairs(
 
 
 def _pairs_under_libvirt(devices: Sequence[Device]) -> Iterator[tuple[Device, Device]]:
-    pairs = {(pair[0].kind, pair[1].kind): pair for pair in _on_two_hosts(devices)}
+    pairs: dict[tuple[str, str], tuple[Device, Device]] = {}
+    for source, target in _on_two_hosts(devices):
+        pairs.setdefault((source.kind, target.kind), (source, target))
     for kinds in _UNDER_LIBVIRT:
         yield pairs[kinds]
 

@@ -16,9 +16,10 @@ _PLACES = {"mdev": "/sys/bus/mdev/devices", "pci": "/sys/bus/pci/devices"}
 
 @dataclass(frozen=True)
 class Device:
-    """A device of a lab host; ``kind`` names what its descriptor says, and ``origin`` where that is from."""
+    """A device of a lab host with this kernel; ``kind`` names what its descriptor says, and ``origin`` where that is from."""
 
     host: str
+    kernel: str
     bus: str
     id: str
     driver: str

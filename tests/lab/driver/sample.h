@@ -155,11 +155,17 @@ int sample_function_open(struct vfio_device *vdev);
 #else
 #define SAMPLE_FUNCTION_REGION_INFO
 #endif
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 17, 0)
+#define SAMPLE_FUNCTION_TOKEN .match_token_uuid = vfio_pci_core_match_token_uuid,
+#else
+#define SAMPLE_FUNCTION_TOKEN
+#endif
 #define SAMPLE_FUNCTION_OPERATIONS                            \
 	.init = vfio_pci_core_init_dev,                       \
 	.release = vfio_pci_core_release_dev,                 \
 	.ioctl = vfio_pci_core_ioctl,                         \
 	SAMPLE_FUNCTION_REGION_INFO                           \
+	SAMPLE_FUNCTION_TOKEN                                 \
 	.device_feature = vfio_pci_core_ioctl_feature,        \
 	.mmap = vfio_pci_core_mmap,                           \
 	.request = vfio_pci_core_request,                     \
