@@ -476,9 +476,11 @@ def writes_in_turn(device: PciDevice, attributes: _Pairs) -> list[Write]:
 
 def to_give_back(wanted: WantedDevice, record: Record | None) -> Record | None:
     """What of a record a device is to be given back."""
-    if record is None or not wanted.keep_driver:
-        return record
-    return {name: value for name, value in record.items() if name == "attributes"}
+    if record is None:
+        return None
+    # The number of virtual functions is not the device's to give back.
+    binding = () if wanted.keep_driver else ("driver", "driver_override", "migratable")
+    return {name: record[name] for name in (*binding, "attributes") if name in record}
 
 
 def former_binding(record: Record | None, current: Binding) -> Binding:
