@@ -90,7 +90,7 @@ class PciTree(Tree):
     def bind(self, address: str, driver: str) -> None:
         device = f"{BRIDGE}/{address}"
         self.link(f"{device}/driver", f"bus/pci/drivers/{driver}")
-        if driver != "igbvf":
+        if not driver.startswith("igb"):
             (self.root / device / f"vfio-dev/vfio{ord(address[-1])}").mkdir(parents=True)
         if driver == VARIANT:
             self.add_migration(device, SELF, SELF)
@@ -179,7 +179,8 @@ class PciKernel(Kernel):
         if self.tree.driver(address) is not None:
             raise _error(errno.EBUSY)
         override = self.tree.override(address)
-        if driver != (self.default if override == "(null)" else override):
+        default = "igb" if address == CARD else self.default
+        if driver != (default if override == "(null)" else override):
             raise _error(errno.ENODEV)
         self.tree.bind(address, driver)
 

@@ -529,6 +529,16 @@ def test_functions_that_the_host_has_go_by_force_alone(kernel):
     assert kernel.writes[-2:] == [("sriov_numvfs", "0"), ("sriov_numvfs", "3")]
 
 
+def test_a_number_of_functions_is_known_still_when_the_driver_of_their_card_is_given_back(kernel):
+    before = state(kernel)
+    apply(kernel, functions=[function(0)], force=True)
+    apply(kernel, [device(CARD)])
+    apply(kernel, [device(CARD, None)], state=ABSENT)
+    assert state(kernel) != before
+    apply(kernel, functions=[function(None)], state=ABSENT)
+    assert state(kernel) == before
+
+
 def test_a_failure_brings_back_the_functions_that_were_there(kernel):
     apply(kernel, [device(FIRST), device(SECOND, VARIANT)])
     before = kernel.tree.snapshot()
