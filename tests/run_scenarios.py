@@ -1,13 +1,17 @@
 # SPDX-FileCopyrightText: 2026 vfio.migration contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Runs Molecule scenarios on labs of its own, one at a time on each; shows what each printed when it has ended."""
+"""Runs Molecule scenarios on labs of its own, one at a time on each; shows what each printed when it has ended.
+
+Where a scenario fails, the task that failed is shown once more at the end.
+"""
 
 from __future__ import annotations
 
 import argparse
 import os
 import queue
+import re
 import signal
 import subprocess
 import sys
@@ -22,13 +26,17 @@ _LAB = (sys.executable, str(_ROOT / "tests/lab/lab.py"))
 _LABS = 2
 # They take the longest, and so are to begin first.
 _LONG = ("migrate_drain", "migrate_fails", "migrate", "killed", "sriov", "vdpa")
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+# How a task begins in what Ansible prints, which Molecule frames, and how its failure does.
+_TASK = re.compile(r"^\W*(TASK \[|PLAY RECAP|RUNNING HANDLER)")
+_FAILURE = re.compile(r"^\W*(fatal|failed): \[")
 
 
 class Run:
-    """Scenarios that are still to be run, those that were, and what runs at this moment."""
+    """Scenarios that are still to be run, those that were, with the task that failed, and what runs at this moment."""
 
     def __init__(self, scenarios: list[str]) -> None:
-        self.failed: list[str] = []
+        self.failed: dict[str, list[str]] = {}
         self.passed: list[str] = []
         self._left: queue.SimpleQueue[str] = queue.SimpleQueue()
         for scenario in scenarios:
@@ -46,7 +54,10 @@ class Run:
             while status == 0 and (scenario := self._next()):
                 command = ["molecule", "test", "--scenario-name", scenario]
                 ended, output, seconds = self._command(command, env)
-                (self.failed if ended else self.passed).append(scenario)
+                if ended:
+                    self.failed[scenario] = _failed_task(output)
+                else:
+                    self.passed.append(scenario)
                 how = f"failed with status {ended}" if ended else "passed"
                 line = f"Scenario {scenario} has {how}, on {lab}, after {seconds:.0f} s"
                 print(f"{output}\n=== {line} ===\n", flush=True)
@@ -95,6 +106,21 @@ class Run:
         return process.returncode, output, time.monotonic() - begin
 
 
+def _failed_task(output: str) -> list[str]:
+    """Return what the last task that failed printed; where none is found, the last lines of all."""
+    lines = _COLOUR.sub("", output).splitlines()
+    tasks: list[list[str]] = [[]]
+    for line in lines:
+        if _TASK.match(line):
+            tasks.append([])
+        tasks[-1].append(line)
+    for task in reversed(tasks):
+        ignored = any(line.endswith("...ignoring") for line in task)
+        if not ignored and any(_FAILURE.match(line) for line in task):
+            return task
+    return lines[-20:]
+
+
 def main() -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     there = sorted(path.parent.name for path in _SCENARIOS.glob("*/molecule.yml"))
@@ -123,8 +149,8 @@ def main() -> int:
         for thread in threads:
             thread.join()
         raise
-    for name in run.failed:
-        print(f"FAILED: scenario {name}")
+    for name, task in run.failed.items():
+        print(f"FAILED: scenario {name}", *task, sep="\n")
     left = run.left()
     for name in left:
         print(f"NOT RUN: scenario {name}")
