@@ -32,7 +32,6 @@ options:
     choices:
       - pack
       - spread
-    default: pack
   avoid:
     description:
       - Where nothing may be placed, each a dictionary with C(host), C(parent) where only that parent is meant,
@@ -50,32 +49,29 @@ options:
   numa_local:
     description: Whether the devices of a guest must all be on one NUMA node of their new host.
     type: bool
-    default: false
   keep_kind:
     description:
       - Whether a device may only go to one of the same kind, an mdev to an mdev and a PCI device to a PCI device.
       - For libvirt, which migrates a guest to no others.
     type: bool
-    default: false
   keep_type:
     description: Whether a device may only go to one of the same type.
     type: bool
-    default: false
   round_trip:
     description:
       - Whether a device may only go where it is known that it could migrate back.
       - That is not known of a device that is to be created and whose driver states a list of its own.
     type: bool
-    default: false
   reuse:
     description:
       - Whether a device that is itself to be moved may be a target, for a guest that moves later; needed to rebalance hosts
         or to upgrade them in place. C(wave) in every placement then says in which order to move.
     type: bool
-    default: false
   earlier:
     description:
       - An earlier plan. What it has planned for a guest stays as it is where the facts of both hosts are still the same;
         the rest is planned anew, and C(changes) says why. Where the rest finds no place then, all is planned anew.
+      - Of O(direction), O(policy), O(limit), O(apart), O(numa_local), O(keep_kind), O(keep_type), O(round_trip) and O(reuse),
+        those that are not given are as they were for that plan. Without an earlier plan they are V(source_lists), V(pack), and no condition.
     type: dict
 """

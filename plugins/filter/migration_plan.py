@@ -24,7 +24,7 @@ description:
   - Every plan is checked by an independent verifier before it is returned. The same input gives the same plan, byte for byte.
   - For big fleets use the action M(vfio.migration.migration_plan), which writes the plan to a file, as big results make Ansible slow.
 extends_documentation_fragment:
-  - vfio.migration._fleet
+  - vfio.migration._fleet.direction
   - vfio.migration._fleet.fleet
   - vfio.migration._plan
 positional: _input, drain, sources, hosts, targets, direction, policy, avoid
@@ -145,8 +145,8 @@ def migration_plan(
     sources: t.Any = None,
     hosts: t.Any = None,
     targets: t.Any = None,
-    direction: str = "source_lists",
-    policy: str = "pack",
+    direction: str | None = None,
+    policy: str | None = None,
     avoid: t.Any = None,
     **conditions: t.Any,
 ) -> dict[str, t.Any]:

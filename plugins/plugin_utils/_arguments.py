@@ -13,6 +13,7 @@ import functools
 import typing as t
 
 from ansible.errors import AnsibleFilterError
+from ansible.module_utils.parsing.convert_bool import boolean
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor import Malformed
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet import FleetError
 from ansible_collections.vfio.migration.plugins.plugin_utils._verdict import (
@@ -86,6 +87,14 @@ def avoided(value: t.Any) -> dict[tuple[str, str | None], str]:
         )
         for place in places
     }
+
+
+def flag(name: str, value: t.Any) -> bool:
+    """A condition that holds or not, as YAML or the command line has it; raises ``FleetError``."""
+    try:
+        return value is not None and bool(boolean(value))
+    except TypeError:
+        raise FleetError(f"{name} is {value!r}; expected true or false") from None
 
 
 def limited(value: t.Any) -> int | dict[str, int] | None:

@@ -7,11 +7,13 @@
 """Earlier plans: what of them still holds. Pure.
 
 A plan names the hosts that it relied on, each with a digest of its facts. Where the facts of both hosts of a guest
-are still the same, so is what was planned for it.
+are still the same, so is what was planned for it. A plan also has the conditions that it was made for, which go on to
+hold where no others are given, so that what was approved is what is carried out.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -24,6 +26,8 @@ Facts = t.Mapping[str, t.Mapping[str, t.Any]]
 
 # What a plan is made of; problems that a host had on the way are not.
 _RELEVANT = ("descriptors", "devices", "parents")
+# Of them each placement tells by itself whether they hold.
+_OF_ONE_PLACEMENT = ("keep_kind", "keep_type")
 
 
 def digests(plan: t.Mapping[str, t.Any], facts: Facts) -> dict[str, str]:
@@ -45,6 +49,12 @@ def asked(request: Request) -> dict[str, t.Any]:
     }
 
 
+def asked_before(earlier: t.Any) -> dict[str, t.Any]:
+    """The conditions that the plan ``earlier`` was made for, by their names as arguments; raises ``FleetError``."""
+    with _reading():
+        return dict(earlier["conditions"]) | {key: earlier[key] for key in ("direction", "policy")}
+
+
 class Kept:
     """What of an ``earlier`` plan still holds: ``request`` is the rest of ``request``, with that as ``kept``.
 
@@ -52,12 +62,8 @@ class Kept:
     """
 
     def __init__(self, earlier: t.Any, request: Request, facts: Facts) -> None:
-        try:
+        with _reading():
             self._read(earlier, request, facts)
-        except (KeyError, TypeError, AttributeError) as error:
-            raise FleetError(
-                f"'earlier' is no plan of vfio.migration.migration_plan: {error!r} is wrong in it"
-            ) from error
 
     def _read(self, earlier: t.Any, request: Request, facts: Facts) -> None:
         placements: dict[tuple[str, str], t.Any] = {
@@ -73,7 +79,7 @@ class Kept:
         self.changes: list[dict[str, t.Any]] = []
         for guest in request.guests:
             planned = [placements.get(device.key) for device in guest.devices]
-            reason = others or self._why_anew(planned, request, changed)
+            reason = others or self._why_anew(guest, planned, request, changed)
             if reason is None:
                 kept.extend(planned)
             else:
@@ -103,17 +109,19 @@ class Kept:
 
     def _other_conditions(self, earlier: t.Any, request: Request) -> str | None:
         now = asked(request) | {"direction": request.direction, "policy": request.policy}
-        then = earlier["conditions"] | {key: earlier[key] for key in ("direction", "policy")}
-        different = sorted(key for key in now if now[key] != then[key])
+        then = asked_before(earlier)
+        different = sorted(
+            key for key in now if now[key] != then[key] and key not in _OF_ONE_PLACEMENT
+        )
         if different:
             return f"the earlier plan was made with another {', '.join(different)}"
         # The order of moves is of all of them.
         return "moves that wait for each other are planned together" if request.reuse else None
 
     def _why_anew(
-        self, planned: list[t.Any], request: Request, changed: dict[str, bool]
+        self, guest: Guest, planned: list[t.Any], request: Request, changed: dict[str, bool]
     ) -> str | None:
-        for placement in planned:
+        for device, placement in zip(guest.devices, planned, strict=True):
             if placement is None:
                 return "the earlier plan has no place for it"
             for side in ("source", "target"):
@@ -124,7 +132,20 @@ class Kept:
             avoided = request.why_avoided(target["host"], target["parent"])
             if target["host"] not in request.targets or avoided is not None:
                 return f"{target['host']} may not receive it any more"
+            if not request.allows(device, target["kind"], target["type"]):
+                return "the earlier plan makes it a device of another kind or type"
         return None
+
+
+@contextlib.contextmanager
+def _reading() -> t.Iterator[None]:
+    """Turns what is wrong in a plan that somebody gave into ``FleetError``."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise FleetError(
+            f"'earlier' is no plan of vfio.migration.migration_plan: {error!r} is wrong in it"
+        ) from error
 
 
 def _digest(facts: t.Mapping[str, t.Any]) -> str:

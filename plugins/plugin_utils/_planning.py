@@ -13,6 +13,7 @@ import typing as t
 from ansible_collections.vfio.migration.plugins.plugin_utils._arguments import (
     avoided,
     direction_of,
+    flag,
     groups,
     limited,
     listed,
@@ -25,7 +26,12 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet import (
     read_fleet,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._garbage import uncollected
-from ansible_collections.vfio.migration.plugins.plugin_utils._kept import Kept, asked, digests
+from ansible_collections.vfio.migration.plugins.plugin_utils._kept import (
+    Kept,
+    asked,
+    asked_before,
+    digests,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._plan import (
     Tell,
     make_plan,
@@ -36,6 +42,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._request import (
     Request,
     requested,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._verdict import DIRECTIONS
 from ansible_collections.vfio.migration.plugins.plugin_utils._verifier import (
     Conditions,
     violations,
@@ -49,16 +56,16 @@ def plan_for(
     sources: t.Any = None,
     hosts: t.Any = None,
     targets: t.Any = None,
-    direction: str = "source_lists",
-    policy: str = "pack",
+    direction: str | None = None,
+    policy: str | None = None,
     avoid: t.Any = None,
     limit: t.Any = None,
     apart: t.Any = None,
-    numa_local: bool = False,
-    keep_kind: bool = False,
-    keep_type: bool = False,
-    round_trip: bool = False,
-    reuse: bool = False,
+    numa_local: bool | None = None,
+    keep_kind: bool | None = None,
+    keep_type: bool | None = None,
+    round_trip: bool | None = None,
+    reuse: bool | None = None,
     earlier: t.Any = None,
     tell: Tell = untold,
 ) -> dict[str, t.Any]:
@@ -66,6 +73,21 @@ def plan_for(
 
     ``tell`` is told from time to time, in words, how far it is.
     """
+    given = {
+        "direction": direction,
+        "policy": policy,
+        "limit": limit,
+        "apart": apart,
+        "numa_local": numa_local,
+        "keep_kind": keep_kind,
+        "keep_type": keep_type,
+        "round_trip": round_trip,
+        "reuse": reuse,
+    }
+    otherwise = {"direction": DIRECTIONS[0], "policy": POLICIES[0]}
+    if earlier is not None:
+        otherwise.update(asked_before(earlier))
+    wish = {name: otherwise.get(name) if value is None else value for name, value in given.items()}
     tell("reading the facts")
     chosen = names("hosts", hosts)
     facts = {name: facts_of(fleet, name) for name in (fleet if chosen is None else chosen)}
@@ -76,16 +98,16 @@ def plan_for(
     request = Request(
         guests=requested(read, drained, listed("sources", sources)),
         targets=[name for name in read.hosts if name in receiving],
-        direction=direction_of(direction),
-        policy=one_of("policy", policy, POLICIES),
+        direction=direction_of(wish["direction"]),
+        policy=one_of("policy", wish["policy"], POLICIES),
         avoid=avoided(avoid),
-        limit=limited(limit),
-        apart=groups("apart", apart),
-        numa_local=bool(numa_local),
-        keep_kind=bool(keep_kind),
-        keep_type=bool(keep_type),
-        round_trip=bool(round_trip),
-        reuse=bool(reuse),
+        limit=limited(wish["limit"]),
+        apart=groups("apart", wish["apart"]),
+        numa_local=flag("numa_local", wish["numa_local"]),
+        keep_kind=flag("keep_kind", wish["keep_kind"]),
+        keep_type=flag("keep_type", wish["keep_type"]),
+        round_trip=flag("round_trip", wish["round_trip"]),
+        reuse=flag("reuse", wish["reuse"]),
     )
     known = {name: facts[name] for name in read.hosts}
     kept = Kept(earlier, request, known) if earlier is not None else None

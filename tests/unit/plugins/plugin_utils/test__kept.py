@@ -103,14 +103,54 @@ def test_where_what_is_kept_is_in_the_way_all_is_planned_anew(fleet):
     [
         ({"policy": "spread"}, "made with another policy"),
         ({"limit": 3}, "made with another limit"),
-        ({"keep_kind": True}, "made with another keep_kind"),
-        ({"keep_type": True}, "made with another keep_type"),
+        ({"round_trip": True}, "made with another round_trip"),
+        ({"apart": [["vm-1", "vm-2"]]}, "made with another apart"),
     ],
 )
 def test_a_plan_for_other_conditions_does_not_stay(fleet, options, words):
     first = plan_for(fleet, ["a"])
     again = plan_for(fleet, ["a"], earlier=stored(first), **options)
     assert [words in each["reason"] for each in again["changes"]] == [True, True]
+
+
+@pytest.mark.parametrize(
+    "conditions",
+    [
+        {"direction": "either"},
+        {"policy": "spread"},
+        {"limit": {"b": 2, "c": 1}},
+        {"apart": [["vm-1", "vm-2"]]},
+        {"numa_local": True, "keep_kind": True},
+    ],
+)
+def test_the_conditions_of_a_plan_hold_until_others_are_given(fleet, conditions):
+    first = plan_for(fleet, ["a"], **conditions)
+    again = plan_for(fleet, ["a"], earlier=stored(first))
+    assert again["changes"] == []
+    # Also for what is planned anew.
+    assert {key: again[key] for key in ("direction", "policy", "conditions")} == {
+        key: first[key] for key in ("direction", "policy", "conditions")
+    }
+
+
+@pytest.mark.parametrize("condition", ["keep_kind", "keep_type"])
+def test_only_what_was_to_be_of_another_kind_or_type_is_planned_anew(condition):
+    function = device("0000:01:10.0", gvt("8", "4"), kind="pci", attributes=[])
+    fleet = {
+        "a": host([device(UUIDS[n], vm=f"vm-{n}", pid=n) for n in (1, 2)]),
+        "b": host([function], [parent(available={"i915-GVTg_V5_4": 2})]),
+    }
+    first = plan_for(fleet, ["a"])
+    (other,) = [vm for vm in first["placements"] if vm["target"]["kind"] == "pci"]
+    again = plan_for(fleet, ["a"], earlier=stored(first), **{condition: True})
+    assert [each["vm"] for each in again["changes"]] == [other["vm"]]
+    assert "a device of another kind or type" in again["changes"][0]["reason"]
+    assert len(again["placements"]) == 1
+    # What was stricter then is no obstacle now.
+    looser = plan_for(fleet, ["a"], earlier=stored(again), **{condition: False})
+    assert [each["reason"] for each in looser["changes"]] == [
+        "the earlier plan has no place for it"
+    ]
 
 
 def test_what_may_not_receive_any_more_is_left(fleet):
