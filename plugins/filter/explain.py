@@ -73,7 +73,7 @@ _value:
     verdict:
       description:
         - The verdict, as P(vfio.migration.compatibility#filter) returns it. With a host as target it is that on the device there,
-          or to be made there, that would receive the source, or else the reasons of what comes nearest.
+          or to be made there, that would receive the source, or else the reasons of what comes nearest, with the C(certainty) V(provisional).
       type: dict
     placement:
       description: How a host would receive the device, as C(target) in a plan; V(null) where it cannot, or where the target is a device.

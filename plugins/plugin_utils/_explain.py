@@ -84,7 +84,7 @@ def _to_host(fleet: Fleet, source: Device, name: str, direction: str) -> dict[st
     given = {
         "compatible": bool(placed),
         "direction": direction,
-        "direction_conflict": False,
+        "direction_conflict": bool(placed) and _conflict(fleet, source, placed[0]),
         "certainty": placed[0]["certainty"] if placed else "provisional",
         "set": placed[0]["set"] if placed else None,
         "bindings": placed[0]["bindings"] if placed else {},
@@ -98,6 +98,14 @@ def _to_host(fleet: Fleet, source: Device, name: str, direction: str) -> dict[st
         "placement": placed[0]["target"] if placed else None,
         "sentences": sentences + given["warnings"],
     }
+
+
+def _conflict(fleet: Fleet, source: Device, placement: t.Mapping[str, t.Any]) -> bool:
+    """Whether the lists of a source and of the target that it has got say different things, where the target has one."""
+    if placement["certainty"] == "provisional":
+        return False
+    target = _find(fleet, placement["target"])
+    return bool(verdict(source.descriptor, target.descriptor)["direction_conflict"])
 
 
 def _obstacles(fleet: Fleet, device: Device) -> list[str]:

@@ -155,6 +155,14 @@ def test_what_a_list_says_is_put_in_words(compatible, sentence):
     assert result["sentences"][0] == sentence
 
 
+def test_a_host_has_the_verdict_of_the_device_there_that_would_receive():
+    narrow = gvt() | {"compatible": sets("device_api=vfio-pci\ntype=other\n")}
+    hosts = {"b": host([device(UUIDS[1], narrow)])}
+    to_host, to_device = (told(to, **hosts) for to in ("b", {"host": "b", "id": UUIDS[1]}))
+    assert to_host["verdict"] == to_device["verdict"]
+    assert to_host["verdict"]["direction_conflict"] is True
+
+
 def test_who_holds_the_target_is_said():
     result = told({"host": "b", "id": UUIDS[1]}, b=host([device(UUIDS[1], vm="vm-9", pid=7)]))
     assert result["verdict"]["compatible"]
