@@ -10,7 +10,7 @@ VENV := .venv/.ready
 help: ## Show this help.
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand --tabs=13
 
-test: $(VENV) ## Run every check, on the lab too.
+test: $(VENV) ## Run the checks, on the lab too.
 	@python tests/run_checks.py
 
 demo: $(VENV) ## Show the whole job on the lab.

@@ -157,9 +157,11 @@ def _use(session: nox.Session, env: dict[str, str]) -> None:
         session.run("ansible", "localhost", "--module-name", module, env=env)
     expression = "msg={{ 'a=1' | vfio.migration.parse_descriptor }}"
     session.run("ansible", "localhost", "-m", "debug", "-a", expression, env=env)
-    for playbook in ("prepare", "report"):
+    for playbook in ("capture", "migrate_libvirt", "prepare", "report"):
         session.run("ansible-playbook", f"vfio.migration.{playbook}", "--syntax-check", env=env)
     _report(session, env)
+    _prepare(session, env)
+    _capture(session, env)
 
 
 def _report(session: nox.Session, env: dict[str, str]) -> None:
@@ -174,6 +176,33 @@ def _report(session: nox.Session, env: dict[str, str]) -> None:
     for name in ("plan.json", "report.html", "report.md", "report.json"):
         if not Path("migration-report", name).stat().st_size:
             session.error(f"the report's {name} is empty")
+
+
+def _prepare(session: nox.Session, env: dict[str, str]) -> None:
+    """Write and read a plan, of nothing, in the working directory."""
+    options = {"prepare_sources": [], "prepare_dest": "plan.json"}
+    for further in ({}, {"prepare_from": "plan.json", "prepare_dest": "again.json"}):
+        _play_here(session, "prepare", options | further, env)
+    if json.loads(Path("again.json").read_text()) != json.loads(Path("plan.json").read_text()):
+        session.error("a plan that is carried out again has become another one")
+
+
+def _capture(session: nox.Session, env: dict[str, str]) -> None:
+    """Capture this host's VFIO devices, if it has any, and gather the facts of the copy, as the README says."""
+    _play_here(session, "capture", {"capture_dest": "captures"}, env)
+    Path("a").mkdir()
+    session.run("tar", "-xf", "captures/localhost.tar.gz", "-C", "a", external=True)
+    module = ("ansible", "localhost", "-m", "vfio.migration.vfio_migration_facts")
+    session.run(*module, "-a", f"sysfs={Path.cwd()}/a/sys", env=env)
+
+
+def _play_here(
+    session: nox.Session, playbook: str, options: dict[str, object], env: dict[str, str]
+) -> None:
+    command = ("ansible-playbook", "--inventory", "localhost,", "--connection", "local")
+    here = options | {"ansible_python_interpreter": str(Path(session.bin, "python"))}
+    play = (*command, f"vfio.migration.{playbook}", "--extra-vars", json.dumps(here))
+    session.run(*play, env=env)
 
 
 @nox.session

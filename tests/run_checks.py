@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 vfio.migration contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Run every check of noxfile.py, those on the lab beside the others, tell what came of them, and count them in the last line.
+"""Run the default checks of noxfile.py and, beside them, those on the lab; tell what came of them, and count them in the last line.
 
 What the checks on the lab print is shown when the rest has ended.
 """

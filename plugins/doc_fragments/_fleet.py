@@ -41,7 +41,7 @@ options:
     required: true
   hosts:
     description:
-      - The hosts to look at. Those without facts, or whose facts cannot be used, are listed in the result under C(unknown).
+      - The hosts to look at. Nothing is known of those without facts, or whose facts cannot be used.
       - By default all hosts of the input.
     type: list
     elements: str

@@ -27,6 +27,8 @@ REMOVED = "removed"
 
 # The name of an mdev, as the kernel shows it.
 UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")
+# The name of a PCI device; domains of more than four digits are those of virtual buses.
+PCI_ADDRESS = re.compile(r"[0-9a-f]{4,8}:[0-9a-f]{2}:[01][0-9a-f]\.[0-7]\Z")
 
 
 class Action:

@@ -19,6 +19,7 @@ from ansible_collections.vfio.migration.plugins.module_utils import _binding
 from ansible_collections.vfio.migration.plugins.module_utils._action import (
     ABSENT,
     CONFIGURED,
+    PCI_ADDRESS,
     PRESENT,
     UNCHANGED,
     Action,
@@ -60,7 +61,6 @@ BOUND = "bound"
 RESIZED = "resized"
 RESTORED = "restored"
 
-_ADDRESS = re.compile(r"[0-9a-f]{4,8}:[0-9a-f]{2}:[01][0-9a-f]\.[0-7]\Z")
 _DRIVER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}\Z")
 
 
@@ -194,7 +194,7 @@ def validate(params: t.Mapping[str, t.Any]) -> Wanted:
 
 def _address(item: t.Mapping[str, t.Any]) -> str:
     address: str = item["address"].lower()
-    if not _ADDRESS.match(address):
+    if not PCI_ADDRESS.match(address):
         raise Failure(
             "validate",
             f"{shown(item['address'])} is no PCI address; expected domain:bus:device.function, such as 0000:01:10.0",

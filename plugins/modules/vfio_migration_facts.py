@@ -17,8 +17,8 @@ description:
     "device compatibility interface for live migration with assigned devices". For drivers that do not speak the proposal it is
     derived from what the kernel tells about every device; its C(compatible) then accepts only an equal device with a
     C(software_version) that can serve it. For vfio_ccw it tells C(subchannel_type) and C(chpid_type) too, for vfio_ap C(adapters)
-    and C(domains), for mediated devices of NVIDIA C(type_name) and C(subsystem_id). The ECC mode, which NVIDIA wants to be equal
-    as well, is not in sysfs.
+    and C(domains), for mediated devices of NVIDIA C(type_name) and C(subsystem_id), for functions of Intel QAT C(cfg_services). The ECC mode,
+    which NVIDIA wants to be equal as well, is not in sysfs.
   - The descriptor of a vDPA device is derived from what the kernel tells over netlink, where the tool C(vdpa) has it from. Its C(self)
     has the features that the device offers, each as an attribute C(feature_<name>) with the value C(offered), and the configuration
     that a guest sees. Its C(compatible) asks for the same configuration, and of the features for those that the guest has accepted,
@@ -43,7 +43,8 @@ options:
     description:
       - The sysfs tree to read.
       - The playbook C(vfio.migration.capture) makes copies of hosts' trees, with which devices, parents and descriptors are the same
-        as the host's, byte for byte, but that with a copied or simulated tree it cannot be told which process holds a device.
+        as the host's, byte for byte. What is not in sysfs cannot be told of a copied or simulated tree: which process holds a device,
+        vDPA devices, and whether devlink lets a function migrate.
     type: path
     default: /sys
   kinds:

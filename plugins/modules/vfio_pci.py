@@ -47,7 +47,7 @@ attributes:
     support: full
     details:
       - What O(devices[].accept) would find, and whether a driver takes a device, can be predicted only for devices that are bound and
-        need no configuration.
+        need no configuration. What a call that was killed left half done is not undone, and a warning says so.
   diff_mode:
     support: full
   idempotent:
@@ -371,7 +371,7 @@ left:
       returned: failure
       sample: "0000:01:10.0"
     change:
-      description: What was done, as in RV(undone[].change).
+      description: What was done, as in RV(undone[].change), or V(record), what is noted to be given back one day.
       type: str
       returned: failure
       sample: driver=vfio-pci

@@ -19,14 +19,13 @@ import typing as t
 from dataclasses import dataclass
 from xml.parsers import expat
 
-from ansible_collections.vfio.migration.plugins.module_utils._action import UUID
+from ansible_collections.vfio.migration.plugins.module_utils._action import PCI_ADDRESS, UUID
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor import shown
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet import FleetError
 
 MAX_BYTES = 4 << 20  # REMOTE_STRING_MAX of libvirt's protocol
 _MAX_DEPTH = 256  # libxml2's
 
-_PCI_ADDRESS = re.compile(r"[0-9a-f]{4,8}:[0-9a-f]{2}:[01][0-9a-f]\.[0-7]\Z")
 _NUMBER = re.compile(r"(?:0[xX]([0-9a-fA-F]{1,8})|(0[0-7]{0,10})|([1-9][0-9]{0,9}))\Z")
 # Within a start tag that expat has found to be well-formed.
 _ATTRIBUTE = re.compile(rb"\s+([^\s=]+)\s*=\s*(?:\"([^\"]*)\"|'([^']*)')")
@@ -89,7 +88,7 @@ def retargeted(domain: Domain, targets: t.Mapping[str, str]) -> str:
 
 def is_id(kind: str, text: str) -> bool:
     """Whether ``text`` can be the id of an assigned device of this kind."""
-    pattern = {"mdev": UUID, "pci": _PCI_ADDRESS}.get(kind)
+    pattern = {"mdev": UUID, "pci": PCI_ADDRESS}.get(kind)
     return pattern is not None and pattern.match(text) is not None
 
 

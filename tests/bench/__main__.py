@@ -24,7 +24,7 @@ import time
 import typing as t
 from pathlib import Path
 
-INVENTORY = ".lab/inventory.yml"
+INVENTORY = os.path.join(os.environ.get("VFIO_MIGRATION_LAB") or ".lab", "inventory.yml")
 HOST = "a"
 DEVICES = 24
 ROUNDS = 5

@@ -9,6 +9,7 @@ Ends with status 1 where a verdict is false and none of the limits explains it t
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -23,8 +24,9 @@ from remote import connect
 
 _HERE = Path(__file__).resolve().parent
 _ROOT = _HERE.parents[1]
-_INVENTORY = _ROOT / ".lab/inventory.yml"
-_TOLD = _ROOT / ".lab/fidelity.json"
+_STATE = _ROOT / (os.environ.get("VFIO_MIGRATION_LAB") or ".lab")
+_INVENTORY = _STATE / "inventory.yml"
+_TOLD = _STATE / "fidelity.json"
 _LAB = (sys.executable, str(_ROOT / "tests/lab/lab.py"))
 _LEAST = 30
 # How the kinds of virtual functions are named.
@@ -101,6 +103,7 @@ def main() -> int:
     try:
         subprocess.run(_UP, check=True)
         play = ["ansible-playbook", "--inventory", str(_INVENTORY), str(_HERE / "devices.yml")]
+        play += ["--extra-vars", json.dumps({"told": str(_TOLD)})]
         subprocess.run(play, check=True)
         told = json.loads(_TOLD.read_text())
         results = list(_results(told))

@@ -9,11 +9,7 @@
 
 static unsigned int fail_create;
 module_param(fail_create, uint, 0644);
-MODULE_PARM_DESC(fail_create, "fail the n-th create from now, once; 0: none");
-
-static unsigned int fail_create_errno = EIO;
-module_param(fail_create_errno, uint, 0644);
-MODULE_PARM_DESC(fail_create_errno, "the error of that create");
+MODULE_PARM_DESC(fail_create, "fail the n-th create from now with EIO, once; 0: none");
 
 static unsigned int created_delay_ms;
 module_param(created_delay_ms, uint, 0644);
@@ -114,7 +110,7 @@ int sample_fault_create(struct device *dev)
 		msleep(created_delay_ms);
 	kernel_param_lock(THIS_MODULE);
 	if (fail_create && !--fail_create)
-		ret = -(int)clamp(fail_create_errno, 1U, (unsigned int)MAX_ERRNO);
+		ret = -EIO;
 	kernel_param_unlock(THIS_MODULE);
 	if (ret)
 		dev_err(dev, "created with the fault fail_create\n");

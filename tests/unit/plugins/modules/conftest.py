@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import typing as t
 
 import pytest
@@ -13,6 +14,15 @@ try:
     from ansible.module_utils.testing import patch_module_args
 except ImportError:  # ansible-core 2.18
     patch_module_args = None
+
+
+@pytest.fixture(autouse=True)
+def restored_signals() -> t.Iterator[None]:
+    numbers = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
+    before = [signal.getsignal(number) for number in numbers]
+    yield
+    for number, handler in zip(numbers, before):
+        signal.signal(number, handler)
 
 
 @pytest.fixture

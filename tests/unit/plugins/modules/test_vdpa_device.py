@@ -31,15 +31,6 @@ def kernel(tmp_path, monkeypatch):
     return kernel
 
 
-@pytest.fixture(autouse=True)
-def restored_signals():
-    numbers = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
-    before = [signal.getsignal(number) for number in numbers]
-    yield
-    for number, handler in zip(numbers, before):
-        signal.signal(number, handler)
-
-
 def device(name="vdpa1", **stated):
     return {"name": name, "mgmtdev": "vdpasim_net", **stated}
 

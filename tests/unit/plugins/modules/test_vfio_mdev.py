@@ -32,15 +32,6 @@ def kernel(tmp_path, monkeypatch):
     return kernel
 
 
-@pytest.fixture(autouse=True)
-def restored_signals():
-    numbers = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
-    before = [signal.getsignal(number) for number in numbers]
-    yield
-    for number, handler in zip(numbers, before):
-        signal.signal(number, handler)
-
-
 def device(uuid=UUIDS[1], aggregator=2):
     attributes = [{"name": "aggregator", "value": aggregator}]
     return {"uuid": uuid, "parent": GPU, "type": TYPE, "attributes": attributes}

@@ -33,15 +33,6 @@ def kernel(tmp_path, monkeypatch):
     return kernel
 
 
-@pytest.fixture(autouse=True)
-def restored_signals():
-    numbers = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
-    before = [signal.getsignal(number) for number in numbers]
-    yield
-    for number, handler in zip(numbers, before):
-        signal.signal(number, handler)
-
-
 def test_it_prepares_and_then_changes_nothing(run_module):
     prepared = run_module(vfio_pci.main, functions=[FUNCTION], devices=[DEVICE])
     assert prepared["changed"] is True

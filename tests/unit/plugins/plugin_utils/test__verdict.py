@@ -16,12 +16,6 @@ from ansible_collections.vfio.migration.tests.unit.fleets import gvt, gvt_self
 from hypothesis import given
 from hypothesis import strategies as st
 
-# It lists what it accepts, and older devices do not list it.
-NEWER = {
-    "self": gvt_self("4", "2", software_version="0.2.0"),
-    "compatible": [gvt_self("4", "2")],
-}
-OLDER = {"self": gvt_self("4", "2"), "compatible": [gvt_self("8", "4")]}
 
 
 def judge(source: dict, target: dict, direction: str = "source_lists") -> dict:
@@ -77,7 +71,8 @@ def test_direction_says_whose_list_decides(direction, upgrade, downgrade):
 
 
 def test_a_direction_conflict_is_told_in_words_too():
-    result = judge({"self": gvt_self(), "compatible": [gvt_self()]}, OLDER)
+    older = {"self": gvt_self(), "compatible": [gvt_self("8", "4")]}
+    result = judge({"self": gvt_self(), "compatible": [gvt_self()]}, older)
     assert result["direction_conflict"]
     assert "the source's list has the other device, the target's list has not" in result["warnings"]
 
