@@ -43,7 +43,7 @@ options:
     description:
       - The sysfs tree to read.
       - The playbook C(vfio.migration.capture) makes copies of hosts' trees, with which devices, parents and descriptors are the same
-        as the host's, byte for byte. What is not in sysfs cannot be told of a copied or simulated tree: which process holds a device,
+        as the host's, byte for byte. A copied or simulated tree does not tell what is not in sysfs. That is which process holds a device,
         vDPA devices, and whether devlink lets a function migrate.
     type: path
     default: /sys

@@ -87,7 +87,9 @@ def plan_for(
     otherwise = {"direction": DIRECTIONS[0], "policy": POLICIES[0]}
     if earlier is not None:
         otherwise.update(asked_before(earlier))
-    wish = {name: otherwise.get(name) if value is None else value for name, value in given.items()}
+    wish: dict[str, t.Any] = {
+        name: otherwise.get(name) if value is None else value for name, value in given.items()
+    }
     tell("reading the facts")
     chosen = names("hosts", hosts)
     facts = {name: facts_of(fleet, name) for name in (fleet if chosen is None else chosen)}

@@ -61,7 +61,10 @@ def test_a_descriptor_that_breaks_a_rule_is_a_verdict_and_no_error():
         (lambda: migration_plan(FLEET, drain=["a"], policy="x"), "policy is 'x'"),
         (lambda: migration_plan(FLEET, drain=["a"], avoid=["b"]), "avoid has 'b'"),
         (lambda: migration_plan(FLEET, sources="vm-1"), "sources is 'vm-1'; expected a list"),
-        (lambda: migration_plan(FLEET, [], policy=""), "policy is ''; expected one of pack, spread"),
+        (
+            lambda: migration_plan(FLEET, [], policy=""),
+            "policy is ''; expected one of pack, spread",
+        ),
         (lambda: migration_plan(FLEET, [], keep_kind="mdev"), "keep_kind is 'mdev'; expected true"),
         (lambda: explain(FLEET, "x", "b"), "names no device"),
     ],

@@ -17,7 +17,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 
-
 def judge(source: dict, target: dict, direction: str = "source_lists") -> dict:
     return verdict(read_descriptor(source), read_descriptor(target), direction)
 
