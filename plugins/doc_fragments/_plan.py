@@ -70,7 +70,7 @@ options:
   earlier:
     description:
       - An earlier plan. What it has planned for a guest stays as it is where the facts of both hosts are still the same;
-        the rest is planned anew, and C(changes) says why. Where the rest finds no place then, all is planned anew.
+        the rest is planned anew, and C(changes) says why. Where more find a place if all is planned anew, it is.
       - Of O(direction), O(policy), O(limit), O(apart), O(numa_local), O(keep_kind), O(keep_type), O(round_trip) and O(reuse),
         those that are not given are as they were for that plan. Without an earlier plan they are V(source_lists), V(pack), and no condition.
     type: dict

@@ -58,7 +58,8 @@ def asked_before(earlier: t.Any) -> dict[str, t.Any]:
 class Kept:
     """What of an ``earlier`` plan still holds: ``request`` is the rest of ``request``, with that as ``kept``.
 
-    ``changes`` says for each guest that is to be planned anew why it is.
+    ``changes`` says for each guest that is to be planned anew why it is, ``given_up`` the same where all are, as
+    what stays is in the way of the rest.
     """
 
     def __init__(self, earlier: t.Any, request: Request, facts: Facts) -> None:
@@ -77,6 +78,7 @@ class Kept:
         kept: list[t.Any] = []
         rest: list[Guest] = []
         self.changes: list[dict[str, t.Any]] = []
+        self.given_up: list[dict[str, t.Any]] = []
         for guest in request.guests:
             planned = [placements.get(device.key) for device in guest.devices]
             reason = others or self._why_anew(guest, planned, request, changed)
@@ -84,9 +86,8 @@ class Kept:
                 kept.extend(planned)
             else:
                 rest.append(guest)
-                self.changes.append(
-                    {"vm": guest.name, "source": guest.devices[0].label, "reason": reason}
-                )
+                self.changes.append(_change(guest, reason))
+            self.given_up.append(_change(guest, reason or "others would have no place otherwise"))
         for placement in kept:
             self._check(placement["target"], facts)
         self.request = dataclasses.replace(request, guests=rest, kept=kept)
@@ -146,6 +147,10 @@ def _reading() -> t.Iterator[None]:
         raise FleetError(
             f"'earlier' is no plan of vfio.migration.migration_plan: {error!r} is wrong in it"
         ) from error
+
+
+def _change(guest: Guest, reason: str) -> dict[str, t.Any]:
+    return {"vm": guest.name, "source": guest.devices[0].label, "reason": reason}
 
 
 def _digest(facts: t.Mapping[str, t.Any]) -> str:

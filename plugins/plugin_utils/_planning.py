@@ -116,9 +116,13 @@ def plan_for(
     changes = kept.changes if kept else []
     plan = make_plan(read, kept.request if kept else request, tell=tell)
     if kept and kept.request.kept and plan["unplaced"]:
-        # What stays may be in the way of the rest.
-        kept = None
-        plan = make_plan(read, request, tell=tell)
+        anew = make_plan(read, request, tell=tell)
+        if len(anew["unplaced"]) < len(plan["unplaced"]):
+            # What stays was in the way of the rest.
+            plan, changes, kept = anew, kept.given_up, None
+        else:
+            # What is proven of every plan is so of this one.
+            plan |= {key: anew[key] for key in ("status", "shortage")}
     conditions = Conditions(
         drain=drained or (),
         targets=wanted,

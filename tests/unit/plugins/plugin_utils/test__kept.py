@@ -96,6 +96,25 @@ def test_where_what_is_kept_is_in_the_way_all_is_planned_anew(fleet):
     again = plan_for(fleet, ["a", "e"], earlier=stored(first))
     assert again["unplaced"] == []
     assert targets(again)[UUIDS[2]]["host"] == "c"
+    assert {each["vm"]: each["reason"] for each in again["changes"]} == {
+        "vm-1": "the earlier plan has no place for it",
+        "vm-2": "others would have no place otherwise",
+    }
+
+
+def test_what_finds_no_place_anyway_does_not_move_what_stays(fleet):
+    nowhere = gvt() | {"compatible": [{"type": "other"}]}
+    other = device(UUIDS[3], nowhere, vm="vm-3", pid=3)
+    fleet["a"] = host([device(UUIDS[2], vm="vm-2", pid=2), other])
+    first = plan_for(fleet, ["a"])
+    # Where it would go now: nothing would have to be made there.
+    fleet["d"] = host([device(UUIDS[4])])
+    assert targets(plan_for(fleet, ["a"]))[UUIDS[2]]["host"] == "d"
+    again = plan_for(fleet, ["a"], earlier=stored(first))
+    assert again["placements"] == first["placements"]
+    assert [each["vm"] for each in again["changes"]] == ["vm-3"]
+    assert again["status"] == "infeasible"
+    assert [each["vm"] for each in again["unplaced"]] == ["vm-3"]
 
 
 @pytest.mark.parametrize(
