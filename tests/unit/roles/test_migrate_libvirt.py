@@ -112,3 +112,23 @@ def test_a_log_that_was_empty_before_is_told_from_its_beginning(rendered):
         "the guest on a is error: no domain",
         "the kernel on a: [1.5] x",
     ]
+
+
+def test_in_a_round_one_guest_leaves_a_host_and_one_comes_to_a_host(rendered):
+    moves = [("vm-1", "a", "c"), ("vm-2", "a", "d"), ("vm-3", "b", "c"), ("vm-4", "e", "d")]
+    placements = [
+        {"vm": vm, "source": {"host": source, "id": number}, "target": {"host": target}}
+        for vm, source, target in moves
+        for number in (1, 2)
+    ]
+    rounds = json.loads(
+        rendered(
+            "rounds.j2",
+            {"a": {}},
+            prepare_plan={"placements": placements},
+            migrate_libvirt_parallel="2",
+        )
+    )
+    there = [[guest["vm"] for guest in each] for each in rounds]
+    assert there == [["vm-1", "vm-4"], ["vm-3", "vm-2"]]
+    assert all(len(guest["placements"]) == 2 for each in rounds for guest in each)
