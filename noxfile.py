@@ -132,9 +132,10 @@ def bench_smoke(session: nox.Session) -> None:
 
 
 @nox.session
-def usage(session: nox.Session) -> None:
-    """Use the collection as the README says, in a fresh clone and installed from a tarball."""
-    session.install("ansible-core")
+@nox.parametrize("core", ["", f"~={min(CORES)}.0"], ids=["newest", "oldest"])
+def usage(session: nox.Session, core: str) -> None:
+    """Use the collection as the README says, in a fresh clone and installed from a tarball; with the oldest ansible-core, too."""
+    session.install(f"ansible-core{core}", "pytest", "-r", "tests/unit/requirements.txt")
     temporary = Path(session.create_tmp()).resolve()
     shutil.rmtree(temporary)
     clone, installed, elsewhere = (temporary / name for name in ("clone", "installed", "elsewhere"))
@@ -150,6 +151,8 @@ def usage(session: nox.Session) -> None:
     with session.chdir(elsewhere):
         session.run("ansible-galaxy", "collection", "install", str(tarball), env=env)
         _use(session, env)
+    # What depends on how an ansible-core takes text.
+    session.run("pytest", "tests/unit/plugins/filter", "tests/unit/roles")
 
 
 def _use(session: nox.Session, env: dict[str, str]) -> None:

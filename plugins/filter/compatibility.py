@@ -7,9 +7,9 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.vfio.migration.plugins.plugin_utils._arguments import (
+    as_filter,
     descriptor_argument,
     direction_of,
-    filter_errors,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._verdict import verdict
 
@@ -96,7 +96,7 @@ _value:
 """
 
 
-@filter_errors("compatibility")
+@as_filter("compatibility")
 def compatibility(
     source: t.Any, target: t.Any, direction: str = "source_lists"
 ) -> dict[str, t.Any]:

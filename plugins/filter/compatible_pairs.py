@@ -8,8 +8,8 @@ import typing as t
 
 from ansible_collections.vfio.migration.plugins.plugin_utils import _pairs
 from ansible_collections.vfio.migration.plugins.plugin_utils._arguments import (
+    as_filter,
     direction_of,
-    filter_errors,
     names,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet import read_fleet
@@ -128,7 +128,7 @@ _value:
 """
 
 
-@filter_errors("compatible_pairs")
+@as_filter("compatible_pairs")
 def compatible_pairs(
     fleet: t.Any,
     hosts: t.Any = None,

@@ -8,8 +8,8 @@ import typing as t
 
 from ansible_collections.vfio.migration.plugins.plugin_utils import _explain
 from ansible_collections.vfio.migration.plugins.plugin_utils._arguments import (
+    as_filter,
     direction_of,
-    filter_errors,
     names,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet import read_fleet
@@ -85,7 +85,7 @@ _value:
 """
 
 
-@filter_errors("explain")
+@as_filter("explain")
 def explain(
     fleet: t.Any,
     source: t.Any,

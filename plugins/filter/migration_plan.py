@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.vfio.migration.plugins.plugin_utils._arguments import filter_errors
+from ansible_collections.vfio.migration.plugins.plugin_utils._arguments import as_filter
 from ansible_collections.vfio.migration.plugins.plugin_utils._planning import plan_for
 
 DOCUMENTATION = r"""
@@ -138,7 +138,7 @@ _value:
 """
 
 
-@filter_errors("migration_plan")
+@as_filter("migration_plan")
 def migration_plan(
     fleet: t.Any,
     drain: t.Any = None,

@@ -7,7 +7,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.vfio.migration.plugins.module_utils import _descriptor
-from ansible_collections.vfio.migration.plugins.plugin_utils._arguments import filter_errors
+from ansible_collections.vfio.migration.plugins.plugin_utils._arguments import as_filter
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet import FleetError
 
 DOCUMENTATION = r"""
@@ -55,7 +55,7 @@ _value:
 """
 
 
-@filter_errors("parse_descriptor")
+@as_filter("parse_descriptor")
 def parse_descriptor(text: t.Any) -> list[dict[str, str]]:
     if not isinstance(text, str):
         raise FleetError(f"the input is {type(text).__name__}; expected text")

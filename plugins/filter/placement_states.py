@@ -8,7 +8,7 @@ import typing as t
 
 from ansible_collections.vfio.migration.plugins.plugin_utils import _placement_states
 from ansible_collections.vfio.migration.plugins.plugin_utils._arguments import (
-    filter_errors,
+    as_filter,
     names,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet import read_fleet
@@ -82,7 +82,7 @@ _value:
 """
 
 
-@filter_errors("placement_states")
+@as_filter("placement_states")
 def placement_states(fleet: t.Any, plan: t.Any, hosts: t.Any = None) -> list[dict[str, t.Any]]:
     return _placement_states.placement_states(read_fleet(fleet, names("hosts", hosts)), plan)
 

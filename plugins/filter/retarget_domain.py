@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.vfio.migration.plugins.plugin_utils._arguments import filter_errors
+from ansible_collections.vfio.migration.plugins.plugin_utils._arguments import as_filter
 from ansible_collections.vfio.migration.plugins.plugin_utils._retarget import retarget
 
 DOCUMENTATION = r"""
@@ -78,7 +78,7 @@ _value:
 """
 
 
-@filter_errors("retarget_domain")
+@as_filter("retarget_domain")
 def retarget_domain(xml: t.Any, plan: t.Any, host: str | None = None, partial: bool = False) -> str:
     return retarget(xml, plan, host, partial)
 

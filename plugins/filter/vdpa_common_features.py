@@ -8,7 +8,7 @@ import typing as t
 
 from ansible_collections.vfio.migration.plugins.module_utils._virtio import NET
 from ansible_collections.vfio.migration.plugins.plugin_utils._arguments import (
-    filter_errors,
+    as_filter,
     names,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._vdpa_features import (
@@ -89,7 +89,7 @@ _value:
 """
 
 
-@filter_errors("vdpa_common_features")
+@as_filter("vdpa_common_features")
 def vdpa_common_features(
     fleet: t.Any, hosts: t.Any = None, device_class: str = NET, mgmtdevs: t.Any = None
 ) -> dict[str, t.Any]:

@@ -12,8 +12,10 @@ from __future__ import annotations
 import functools
 import typing as t
 
+from ansible import template
 from ansible.errors import AnsibleFilterError
 from ansible.module_utils.parsing.convert_bool import boolean
+from ansible.utils.unsafe_proxy import wrap_var
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor import Malformed
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet import FleetError
 from ansible_collections.vfio.migration.plugins.plugin_utils._verdict import (
@@ -26,19 +28,26 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._verdict import (
 Result = t.TypeVar("Result")
 Parameters = t.ParamSpec("Parameters")
 
+# ansible-core 2.18 takes any text for a template that is not marked, newer ones only what is marked as trusted.
+_TEXT_IS_DATA = hasattr(template, "trust_as_template")
 
-def filter_errors(
+
+def as_filter(
     name: str,
 ) -> t.Callable[[t.Callable[Parameters, Result]], t.Callable[Parameters, Result]]:
-    """Makes a function a filter (or test) whose errors name it: ``vfio.migration.<name>``."""
+    """Makes a function a filter (or test) whose errors name it, ``vfio.migration.<name>``.
+
+    Text in its result comes from hosts, and is never run as a template.
+    """
 
     def decorate(function: t.Callable[Parameters, Result]) -> t.Callable[Parameters, Result]:
         @functools.wraps(function)
         def guarded(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
             try:
-                return function(*args, **kwargs)
+                result = function(*args, **kwargs)
             except (FleetError, Malformed) as error:
                 raise AnsibleFilterError(f"vfio.migration.{name}: {error}") from error
+            return result if _TEXT_IS_DATA else t.cast(Result, wrap_var(result))
 
         return guarded
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.vfio.migration.plugins.plugin_utils._arguments import (
+    as_filter,
     descriptor_argument,
     direction_of,
-    filter_errors,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._verdict import verdict
 
@@ -59,7 +59,7 @@ _value:
 """
 
 
-@filter_errors("compatible_with")
+@as_filter("compatible_with")
 def compatible_with(source: t.Any, target: t.Any, direction: str = "source_lists") -> bool:
     given = verdict(
         descriptor_argument("the source", source),

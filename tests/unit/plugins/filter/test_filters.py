@@ -8,7 +8,9 @@ from __future__ import annotations
 import gc
 
 import pytest
+from ansible import template
 from ansible.errors import AnsibleError
+from ansible.utils.unsafe_proxy import wrap_var
 from ansible_collections.vfio.migration.plugins.filter.compatibility import compatibility
 from ansible_collections.vfio.migration.plugins.filter.compatible_pairs import compatible_pairs
 from ansible_collections.vfio.migration.plugins.filter.explain import explain
@@ -118,12 +120,14 @@ def texts(value: object) -> list[str]:
     return [value] if isinstance(value, str) else []
 
 
-def test_results_hold_plain_text_whatever_kind_of_text_came_in():
+def test_results_hold_text_that_is_no_template_whatever_kind_of_text_came_in():
     fleet = tagged(FLEET)
+    # What ansible-core 2.18 does not mark so, it takes for a template.
+    kind = str if hasattr(template, "trust_as_template") else type(wrap_var(""))
     for result in (
         migration_plan(fleet, drain=["a"]),
         compatible_pairs(fleet),
         explain(fleet, {"host": "a", "id": UUIDS[0]}, "b"),
         compatibility(tagged(gvt()), tagged(gvt("2", "2"))),
     ):
-        assert {type(text) for text in texts(result)} == {str}
+        assert {type(text) for text in texts(result)} == {kind}
