@@ -39,7 +39,7 @@ def rendered(tmp_path: Path) -> t.Callable[..., str]:
             ],
         }
         playbook.write_text(json.dumps([play]))
-        command = [sys.executable, "-m", "ansible", "playbook", "--connection=local"]
+        command = [sys.executable, "-m", "ansible.cli.playbook", "--connection=local"]
         command += [f"--inventory={inventory}", str(playbook)]
         env = os.environ | {"LC_ALL": "C.UTF-8"}
         ended = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
