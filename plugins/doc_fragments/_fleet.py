@@ -9,8 +9,8 @@ from __future__ import annotations
 
 
 class ModuleDocFragment:
-    # What the plugins that make plans have in common with those below.
-    DIRECTION = r"""
+    # What the plugins that judge devices have in common.
+    DOCUMENTATION = r"""
 options:
   direction:
     description:
@@ -25,10 +25,8 @@ options:
       - target_accepts
       - both
       - either
+    default: source_lists
 """
-
-    # What the plugins that judge devices have in common.
-    DOCUMENTATION = DIRECTION + "    default: source_lists\n"
 
     # What the plugins that look at many hosts have in common.
     FLEET = r"""

@@ -24,6 +24,14 @@ options:
     description: The hosts that may receive. By default every host that is not emptied.
     type: list
     elements: str
+  direction:
+    description: Whose list decides, as O(vfio.migration.compatibility#filter:direction) tells.
+    type: str
+    choices:
+      - source_lists
+      - target_accepts
+      - both
+      - either
   policy:
     description:
       - With V(pack), as few parents as possible are opened that have no device yet.

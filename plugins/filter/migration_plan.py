@@ -24,7 +24,6 @@ description:
   - Every plan is checked by an independent verifier before it is returned. The same input gives the same plan, byte for byte.
   - For big fleets use the action M(vfio.migration.migration_plan), which writes the plan to a file, as big results make Ansible slow.
 extends_documentation_fragment:
-  - vfio.migration._fleet.direction
   - vfio.migration._fleet.fleet
   - vfio.migration._plan
 positional: _input, drain, sources, hosts, targets, direction, policy, avoid

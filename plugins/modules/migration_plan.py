@@ -20,7 +20,6 @@ notes:
   - Run it once, with C(run_once=true), and not on every host.
 extends_documentation_fragment:
   - vfio.migration._attributes
-  - vfio.migration._fleet.direction
   - vfio.migration._plan
 attributes:
   check_mode:
