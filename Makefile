@@ -5,7 +5,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 VENV := .venv/.ready
 # Without it, the formatters mend what they find instead of telling it.
-CHECKING := CI=true
+CHECKING := env CI=true
 
 .PHONY: help test demo fidelity bench bench-smoke lint format units fuzz docs lab-up lab-down lab-status clean
 
