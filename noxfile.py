@@ -111,7 +111,9 @@ def units(session: nox.Session) -> None:
 def units_ortools(session: nox.Session) -> None:
     """Run the tests of the optional solver where it is installed; everywhere else they are skipped."""
     session.install("ansible-core", "pytest", "ortools", "-r", "tests/unit/requirements.txt")
-    session.run("pytest", "tests/unit/plugins/plugin_utils/test__solver.py", *session.posargs)
+    session.run(
+        "pytest", "tests/unit/plugins/plugin_utils/_packing/test_mip_model.py", *session.posargs
+    )
 
 
 @nox.session(default=False)

@@ -11,11 +11,14 @@ from collections import Counter
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
-from ansible_collections.vfio.migration.plugins.plugin_utils._files import content_of, replace
-from ansible_collections.vfio.migration.plugins.plugin_utils._fleet import FleetError
-from ansible_collections.vfio.migration.plugins.plugin_utils._planning import plan_for
-from ansible_collections.vfio.migration.plugins.plugin_utils._request import POLICIES
-from ansible_collections.vfio.migration.plugins.plugin_utils._verdict import DIRECTIONS
+from ansible_collections.vfio.migration.plugins.plugin_utils._compat.verdict import DIRECTIONS
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import FleetError
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.planner import plan_for
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import POLICIES
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.files import (
+    content_of,
+    replace,
+)
 
 _OPTIONS: dict[str, dict[str, t.Any]] = {
     "drain": {"type": "list", "elements": "str"},

@@ -11,12 +11,17 @@ from datetime import UTC, datetime
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
-from ansible_collections.vfio.migration.plugins.plugin_utils._files import content_of, replace
-from ansible_collections.vfio.migration.plugins.plugin_utils._fleet import FleetError
-from ansible_collections.vfio.migration.plugins.plugin_utils._report_html import as_html
-from ansible_collections.vfio.migration.plugins.plugin_utils._report_markdown import as_markdown
-from ansible_collections.vfio.migration.plugins.plugin_utils._reporting import report_for
-from ansible_collections.vfio.migration.plugins.plugin_utils._verdict import DIRECTIONS
+from ansible_collections.vfio.migration.plugins.plugin_utils._compat.verdict import DIRECTIONS
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import FleetError
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.files import (
+    content_of,
+    replace,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._report.html import as_html
+from ansible_collections.vfio.migration.plugins.plugin_utils._report.markdown import as_markdown
+from ansible_collections.vfio.migration.plugins.plugin_utils._report.report_options import (
+    report_for,
+)
 
 _OPTIONS: dict[str, dict[str, t.Any]] = {
     "hosts": {"type": "list", "elements": "str"},

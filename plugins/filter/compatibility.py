@@ -6,12 +6,12 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.vfio.migration.plugins.plugin_utils._arguments import (
+from ansible_collections.vfio.migration.plugins.plugin_utils._compat.verdict import verdict
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments import (
     as_filter,
     descriptor_argument,
     direction_of,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._verdict import verdict
 
 DOCUMENTATION = r"""
 name: compatibility

@@ -6,14 +6,14 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.vfio.migration.plugins.plugin_utils import _pairs
-from ansible_collections.vfio.migration.plugins.plugin_utils._arguments import (
+from ansible_collections.vfio.migration.plugins.plugin_utils._compat import pairs
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.garbage import uncollected
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import read_fleet
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments import (
     as_filter,
     direction_of,
     names,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._fleet import read_fleet
-from ansible_collections.vfio.migration.plugins.plugin_utils._garbage import uncollected
 
 DOCUMENTATION = r"""
 name: compatible_pairs
@@ -138,7 +138,7 @@ def compatible_pairs(
     expand: bool = False,
 ) -> dict[str, t.Any]:
     with uncollected():
-        return _pairs.compatible_pairs(
+        return pairs.compatible_pairs(
             read_fleet(fleet, names("hosts", hosts)),
             direction_of(direction),
             names("sources", sources),

@@ -6,13 +6,15 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.vfio.migration.plugins.plugin_utils import _explain
-from ansible_collections.vfio.migration.plugins.plugin_utils._arguments import (
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import read_fleet
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner import (
+    explain as explain_module,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments import (
     as_filter,
     direction_of,
     names,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._fleet import read_fleet
 
 DOCUMENTATION = r"""
 name: explain
@@ -93,7 +95,7 @@ def explain(
     direction: str = "source_lists",
     hosts: t.Any = None,
 ) -> dict[str, t.Any]:
-    return _explain.explain(
+    return explain_module.explain(
         read_fleet(fleet, names("hosts", hosts)), source, target, direction_of(direction)
     )
 

@@ -6,9 +6,9 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.vfio.migration.plugins.module_utils import _descriptor
-from ansible_collections.vfio.migration.plugins.plugin_utils._arguments import as_filter
-from ansible_collections.vfio.migration.plugins.plugin_utils._fleet import FleetError
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor import attributes
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import FleetError
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments import as_filter
 
 DOCUMENTATION = r"""
 name: parse_descriptor
@@ -60,9 +60,7 @@ def parse_descriptor(text: t.Any) -> list[dict[str, str]]:
     if not isinstance(text, str):
         raise FleetError(f"the input is {type(text).__name__}; expected text")
     raw = text.encode("utf-8", "surrogateescape")
-    return [
-        _descriptor.normalise(pairs) for pairs in _descriptor.parse_sets(_descriptor.decode(raw))
-    ]
+    return [attributes.normalise(pairs) for pairs in attributes.parse_sets(attributes.decode(raw))]
 
 
 class FilterModule:

@@ -6,12 +6,12 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.vfio.migration.plugins.plugin_utils import _placement_states
-from ansible_collections.vfio.migration.plugins.plugin_utils._arguments import (
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import read_fleet
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner import progress
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments import (
     as_filter,
     names,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._fleet import read_fleet
 
 DOCUMENTATION = r"""
 name: placement_states
@@ -84,7 +84,7 @@ _value:
 
 @as_filter("placement_states")
 def placement_states(fleet: t.Any, plan: t.Any, hosts: t.Any = None) -> list[dict[str, t.Any]]:
-    return _placement_states.placement_states(read_fleet(fleet, names("hosts", hosts)), plan)
+    return progress.placement_states(read_fleet(fleet, names("hosts", hosts)), plan)
 
 
 class FilterModule:

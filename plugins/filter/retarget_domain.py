@@ -6,8 +6,8 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.vfio.migration.plugins.plugin_utils._arguments import as_filter
-from ansible_collections.vfio.migration.plugins.plugin_utils._retarget import retarget
+from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.retarget import retarget
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments import as_filter
 
 DOCUMENTATION = r"""
 name: retarget_domain

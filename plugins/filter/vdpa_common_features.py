@@ -6,13 +6,13 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.vfio.migration.plugins.module_utils._virtio import NET
-from ansible_collections.vfio.migration.plugins.plugin_utils._arguments import (
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.virtio import NET
+from ansible_collections.vfio.migration.plugins.plugin_utils._compat.vdpa_features import (
+    common_features,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments import (
     as_filter,
     names,
-)
-from ansible_collections.vfio.migration.plugins.plugin_utils._vdpa_features import (
-    common_features,
 )
 
 DOCUMENTATION = r"""

@@ -317,26 +317,26 @@ left:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.vfio.migration.plugins.module_utils import (
-    _holders,
-    _journal,
-    _vdpa,
+from ansible_collections.vfio.migration.plugins.module_utils._change import (
+    journal as journal_module,
 )
-from ansible_collections.vfio.migration.plugins.module_utils._action import ABSENT, PRESENT
-from ansible_collections.vfio.migration.plugins.module_utils._call import (
+from ansible_collections.vfio.migration.plugins.module_utils._change.errors import Failure
+from ansible_collections.vfio.migration.plugins.module_utils._change.module import (
     change,
     run_module,
     tool,
 )
-from ansible_collections.vfio.migration.plugins.module_utils._failure import Failure
-from ansible_collections.vfio.migration.plugins.module_utils._sysfs import Sysfs
-from ansible_collections.vfio.migration.plugins.module_utils._vdpa_device import (
+from ansible_collections.vfio.migration.plugins.module_utils._change.plan import ABSENT, PRESENT
+from ansible_collections.vfio.migration.plugins.module_utils._change.vdpa_plan import (
     Host,
     Planner,
     VdpaTransaction,
     validate,
 )
-from ansible_collections.vfio.migration.plugins.module_utils._vdpa_tool import VdpaTool
+from ansible_collections.vfio.migration.plugins.module_utils._host import processes
+from ansible_collections.vfio.migration.plugins.module_utils._host import vdpa as vdpa_module
+from ansible_collections.vfio.migration.plugins.module_utils._host.sysfs import Sysfs
+from ansible_collections.vfio.migration.plugins.module_utils._host.vdpa_tool import VdpaTool
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # pragma: no cover
@@ -348,8 +348,8 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
     params = module.params
     wanted, state = validate(params["devices"], params["state"]), params["state"]
     sysfs = Sysfs("/sys")
-    host = Host(sysfs, _vdpa.ask, _holders.scan)
-    with _journal.Journal(_journal.place(sysfs, "vdpa")) as journal:
+    host = Host(sysfs, vdpa_module.ask, processes.scan)
+    with journal_module.Journal(journal_module.place(sysfs, "vdpa")) as journal:
 
         def begin(interrupted: t.Callable[[], str | None]) -> VdpaTransaction:
             vdpa = tool(module, "vdpa", journal)

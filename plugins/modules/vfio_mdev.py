@@ -342,24 +342,30 @@ left:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.vfio.migration.plugins.module_utils import _holders, _journal
-from ansible_collections.vfio.migration.plugins.module_utils._action import ABSENT, PRESENT
-from ansible_collections.vfio.migration.plugins.module_utils._call import (
+from ansible_collections.vfio.migration.plugins.module_utils._change import (
+    journal as journal_module,
+)
+from ansible_collections.vfio.migration.plugins.module_utils._change.errors import Failure
+from ansible_collections.vfio.migration.plugins.module_utils._change.mdev_apply import (
+    MdevTransaction,
+)
+from ansible_collections.vfio.migration.plugins.module_utils._change.mdev_plan import (
+    Planner,
+    validate,
+)
+from ansible_collections.vfio.migration.plugins.module_utils._change.module import (
     change,
     run_module,
     tool,
     warn,
 )
-from ansible_collections.vfio.migration.plugins.module_utils._failure import Failure
-from ansible_collections.vfio.migration.plugins.module_utils._mdev import Planner, validate
-from ansible_collections.vfio.migration.plugins.module_utils._mdev_transaction import (
-    MdevTransaction,
-)
-from ansible_collections.vfio.migration.plugins.module_utils._mdevctl import (
+from ansible_collections.vfio.migration.plugins.module_utils._change.plan import ABSENT, PRESENT
+from ansible_collections.vfio.migration.plugins.module_utils._host import processes
+from ansible_collections.vfio.migration.plugins.module_utils._host.mdevctl import (
     Mdevctl,
     autostart_problem,
 )
-from ansible_collections.vfio.migration.plugins.module_utils._sysfs import Sysfs
+from ansible_collections.vfio.migration.plugins.module_utils._host.sysfs import Sysfs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # pragma: no cover
@@ -372,9 +378,9 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
     sysfs = Sysfs(params["sysfs"])
     if not sysfs.exists():
         raise Failure("validate", f"there is no sysfs at {sysfs.path()}")
-    scan_holders = _holders.scan if sysfs.live else _holders.unknown
+    scan_holders = processes.scan if sysfs.live else processes.unknown
     wanted, state = validate(params["devices"], params["state"]), params["state"]
-    with _journal.Journal(_journal.place(sysfs, "mdev")) as journal:
+    with journal_module.Journal(journal_module.place(sysfs, "mdev")) as journal:
         mdevctl = _mdevctl(module, sysfs, journal)
         planner = Planner(sysfs, scan_holders, mdevctl, params["persistent"])
 
@@ -391,7 +397,9 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
     return result
 
 
-def _mdevctl(module: AnsibleModule, sysfs: Sysfs, journal: _journal.Journal) -> Mdevctl | None:
+def _mdevctl(
+    module: AnsibleModule, sysfs: Sysfs, journal: journal_module.Journal
+) -> Mdevctl | None:
     mdevctl = tool(module, "mdevctl", journal)
     if module.params["persistent"]:
         if mdevctl is None:

@@ -381,12 +381,9 @@ ansible_facts:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.vfio.migration.plugins.module_utils import _holders
-from ansible_collections.vfio.migration.plugins.module_utils._inventory import (
-    KINDS,
-    Inventory,
-)
-from ansible_collections.vfio.migration.plugins.module_utils._sysfs import Sysfs
+from ansible_collections.vfio.migration.plugins.module_utils._host import processes
+from ansible_collections.vfio.migration.plugins.module_utils._host.facts import KINDS, Inventory
+from ansible_collections.vfio.migration.plugins.module_utils._host.sysfs import Sysfs
 
 
 def main() -> None:
@@ -405,7 +402,7 @@ def main() -> None:
     sysfs = Sysfs(module.params["sysfs"])
     if not sysfs.exists():
         module.fail_json(msg=f"there is no sysfs at {sysfs.path()}")
-    inventory = Inventory(sysfs, _holders.scan if sysfs.live else _holders.unknown)
+    inventory = Inventory(sysfs, processes.scan if sysfs.live else processes.unknown)
     module.exit_json(
         changed=False,
         ansible_facts={"vfio_migration": inventory.facts(module.params["kinds"])},

@@ -383,31 +383,33 @@ left:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.vfio.migration.plugins.module_utils import _holders, _journal
-from ansible_collections.vfio.migration.plugins.module_utils._action import ABSENT, PRESENT
-from ansible_collections.vfio.migration.plugins.module_utils._call import (
+from ansible_collections.vfio.migration.plugins.module_utils._change import (
+    journal as journal_module,
+)
+from ansible_collections.vfio.migration.plugins.module_utils._change.errors import Failure
+from ansible_collections.vfio.migration.plugins.module_utils._change.module import (
     change,
     run_module,
     tool,
 )
-from ansible_collections.vfio.migration.plugins.module_utils._device import (
-    is_vfio_driver_name,
+from ansible_collections.vfio.migration.plugins.module_utils._change.original_state import Records
+from ansible_collections.vfio.migration.plugins.module_utils._change.pci_apply import PciTransaction
+from ansible_collections.vfio.migration.plugins.module_utils._change.pci_plan import (
+    Planner,
+    validate,
 )
-from ansible_collections.vfio.migration.plugins.module_utils._devlink import Devlink
-from ansible_collections.vfio.migration.plugins.module_utils._failure import Failure
-from ansible_collections.vfio.migration.plugins.module_utils._pci import Planner, validate
-from ansible_collections.vfio.migration.plugins.module_utils._pci_transaction import (
-    PciTransaction,
-)
-from ansible_collections.vfio.migration.plugins.module_utils._records import Records
-from ansible_collections.vfio.migration.plugins.module_utils._sysfs import Sysfs
-from ansible_collections.vfio.migration.plugins.module_utils._uses import is_free_disk
+from ansible_collections.vfio.migration.plugins.module_utils._change.plan import ABSENT, PRESENT
+from ansible_collections.vfio.migration.plugins.module_utils._host import processes
+from ansible_collections.vfio.migration.plugins.module_utils._host.device import is_vfio_driver_name
+from ansible_collections.vfio.migration.plugins.module_utils._host.devlink import Devlink
+from ansible_collections.vfio.migration.plugins.module_utils._host.pci_usage import is_free_disk
+from ansible_collections.vfio.migration.plugins.module_utils._host.sysfs import Sysfs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # pragma: no cover
     import typing as t
 
-    from ansible_collections.vfio.migration.plugins.module_utils._call import Tool
+    from ansible_collections.vfio.migration.plugins.module_utils._change.module import Tool
 
 
 class Modprobe:
@@ -440,10 +442,10 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
     if not sysfs.exists():
         raise Failure("validate", f"there is no sysfs at {sysfs.path()}")
     wanted = validate(params)
-    scan_holders = _holders.scan if sysfs.live else _holders.unknown
-    place = _journal.place(sysfs, "pci")
+    scan_holders = processes.scan if sysfs.live else processes.unknown
+    place = journal_module.place(sysfs, "pci")
     records = Records(place)
-    with _journal.Journal(place) as journal:
+    with journal_module.Journal(place) as journal:
         # Into the kernel of another tree, no driver can be loaded.
         modprobe = Modprobe(tool(module, "modprobe", journal) if sysfs.live else None)
         devlink = Devlink(sysfs)

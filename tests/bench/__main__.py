@@ -74,7 +74,9 @@ def read_times() -> float:
 
 def measure_patterns() -> None:
     """Print what reading and matching a pattern costs beside reading the same bytes as JSON."""
-    from ansible_collections.vfio.migration.plugins.module_utils import _pattern
+    from ansible_collections.vfio.migration.plugins.module_utils._descriptor import (
+        pattern as pattern_module,
+    )
 
     patterns = [
         {
@@ -97,7 +99,7 @@ def measure_patterns() -> None:
     taken: dict[str, list[float]] = {"json.loads": [], "parse": [], "match": []}
     for _round in range(ROUNDS):
         parsed = clock(taken["json.loads"], texts, json.loads)
-        compiled = clock(taken["parse"], parsed, _pattern.Pattern)
+        compiled = clock(taken["parse"], parsed, pattern_module.Pattern)
         clock(taken["match"], compiled, lambda pattern: pattern.binding(device))
     print(f"\nOne of {len(patterns)} distinct patterns, median of {ROUNDS} rounds on this machine:")
     base = statistics.median(taken["json.loads"])
@@ -108,22 +110,24 @@ def measure_patterns() -> None:
 
 def measure_worst() -> None:
     """Print what the sets that take longest cost: CPU time, the least of the rounds."""
-    from ansible_collections.vfio.migration.plugins.module_utils import _pattern
+    from ansible_collections.vfio.migration.plugins.module_utils._descriptor import (
+        pattern as pattern_module,
+    )
     from ansible_collections.vfio.migration.tests.unit.worst_patterns import WORST
 
     slowest = dict.fromkeys(("parse", "match", "explain"), (0.0, ""))
     for name, (attributes, device) in WORST.items():
         calls: dict[str, t.Callable[[], t.Any]] = {
-            "parse": functools.partial(_pattern.Pattern, attributes)
+            "parse": functools.partial(pattern_module.Pattern, attributes)
         }
         try:
-            parsed = _pattern.Pattern(attributes)
+            parsed = pattern_module.Pattern(attributes)
             calls["match"] = functools.partial(parsed.binding, device)
             calls["explain"] = functools.partial(parsed.failures, device)
-        except _pattern.Void:
+        except pattern_module.Void:
             pass
         for step, call in calls.items():
-            slowest[step] = max(slowest[step], (least(call, _pattern.Void), name))
+            slowest[step] = max(slowest[step], (least(call, pattern_module.Void), name))
     print(f"\nThe worst known pattern of {len(WORST)}, CPU time, least of {ROUNDS} rounds:")
     for step, (value, name) in slowest.items():
         print(f"  {step:30} {1e3 * value:6.2f} ms   {name}")

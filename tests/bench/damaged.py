@@ -9,10 +9,13 @@ import pickle
 import random
 from collections import Counter
 
-from ansible_collections.vfio.migration.plugins.plugin_utils._fleet import read_fleet
-from ansible_collections.vfio.migration.plugins.plugin_utils._plan import make_plan
-from ansible_collections.vfio.migration.plugins.plugin_utils._request import Request, requested
-from ansible_collections.vfio.migration.plugins.plugin_utils._verifier import Conditions
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import read_fleet
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.plan_document import make_plan
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import (
+    Request,
+    requested,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify import Conditions
 from ansible_collections.vfio.migration.tests.bench.planted import SEED, planted
 from ansible_collections.vfio.migration.tests.unit.damage import DAMAGE, Planned
 

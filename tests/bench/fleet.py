@@ -23,14 +23,17 @@ import typing as t
 from collections import Counter
 from pathlib import Path
 
-from ansible_collections.vfio.migration.plugins.plugin_utils._fleet import read_fleet
-from ansible_collections.vfio.migration.plugins.plugin_utils._garbage import uncollected
-from ansible_collections.vfio.migration.plugins.plugin_utils._join import Listing, Subjects
-from ansible_collections.vfio.migration.plugins.plugin_utils._pairs import compatible_pairs
-from ansible_collections.vfio.migration.plugins.plugin_utils._verdict import (
-    Judge,
+from ansible_collections.vfio.migration.plugins.plugin_utils._compat.bulk_match import (
+    Listing,
+    Subjects,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._compat.pairs import compatible_pairs
+from ansible_collections.vfio.migration.plugins.plugin_utils._compat.verdict import Judge
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.descriptor import (
     read_descriptor,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.garbage import uncollected
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import read_fleet
 from ansible_collections.vfio.migration.tests.bench import generate
 from ansible_collections.vfio.migration.tests.unit import naive_pairs
 

@@ -25,24 +25,22 @@ import typing as t
 from collections import Counter
 from fractions import Fraction
 
-from ansible_collections.vfio.migration.plugins.plugin_utils._candidates import (
-    Candidates,
-)
-from ansible_collections.vfio.migration.plugins.plugin_utils._fleet import (
+from ansible_collections.vfio.migration.plugins.plugin_utils._compat.candidates import Candidates
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import (
     PROPORTIONAL,
     Device,
     Fleet,
     Host,
     read_fleet,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._plan import make_plan
-from ansible_collections.vfio.migration.plugins.plugin_utils._request import (
+from ansible_collections.vfio.migration.plugins.plugin_utils._packing.local_search import Budget
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.plan_document import make_plan
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import (
     Guest,
     Request,
     requested,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._search import Budget
-from ansible_collections.vfio.migration.plugins.plugin_utils._verifier import (
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify import (
     Conditions,
     violations,
 )

@@ -10,10 +10,13 @@ import typing as t
 from collections import Counter
 from unittest import mock
 
-from ansible_collections.vfio.migration.plugins.plugin_utils import _plan
-from ansible_collections.vfio.migration.plugins.plugin_utils._fleet import read_fleet
-from ansible_collections.vfio.migration.plugins.plugin_utils._request import Request, requested
-from ansible_collections.vfio.migration.plugins.plugin_utils._search import Budget
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import read_fleet
+from ansible_collections.vfio.migration.plugins.plugin_utils._packing.local_search import Budget
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner import plan_document
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import (
+    Request,
+    requested,
+)
 from ansible_collections.vfio.migration.tests.bench.planted import planted
 
 # Small fleets as a whole, without the exact search of our own, and of bigger ones what is left behind.
@@ -55,9 +58,9 @@ def _plan_of(guests: int, short: bool, seed: int, solver: bool) -> dict[str, t.A
     fleet = read_fleet(facts)
     request = Request(requested(fleet, drained, None), sorted(fleet.hosts.keys() - drained))
     if solver:
-        return _plan.make_plan(fleet, request, _NO_EXACT_SEARCH)
-    with mock.patch.object(_plan, "improve", return_value=None):
-        return _plan.make_plan(fleet, request, _NO_EXACT_SEARCH)
+        return plan_document.make_plan(fleet, request, _NO_EXACT_SEARCH)
+    with mock.patch.object(plan_document, "improve", return_value=None):
+        return plan_document.make_plan(fleet, request, _NO_EXACT_SEARCH)
 
 
 def _compared(one: dict[str, t.Any], other: dict[str, t.Any]) -> str:

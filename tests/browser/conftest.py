@@ -10,9 +10,11 @@ import typing as t
 from pathlib import Path
 
 import pytest
-from ansible_collections.vfio.migration.plugins.plugin_utils._planning import plan_for
-from ansible_collections.vfio.migration.plugins.plugin_utils._report_html import as_html
-from ansible_collections.vfio.migration.plugins.plugin_utils._reporting import report_for
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.planner import plan_for
+from ansible_collections.vfio.migration.plugins.plugin_utils._report.html import as_html
+from ansible_collections.vfio.migration.plugins.plugin_utils._report.report_options import (
+    report_for,
+)
 from playwright.sync_api import Browser, Page, sync_playwright
 
 

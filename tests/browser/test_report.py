@@ -8,8 +8,10 @@ from __future__ import annotations
 import typing as t
 
 import pytest
-from ansible_collections.vfio.migration.plugins.plugin_utils._report_html import as_html
-from ansible_collections.vfio.migration.plugins.plugin_utils._reporting import report_for
+from ansible_collections.vfio.migration.plugins.plugin_utils._report.html import as_html
+from ansible_collections.vfio.migration.plugins.plugin_utils._report.report_options import (
+    report_for,
+)
 from ansible_collections.vfio.migration.tests.bench.fleet import JsonFacts
 from ansible_collections.vfio.migration.tests.unit.fleets import UUIDS, device, gvt, host, parent
 from ansible_collections.vfio.migration.tests.unit.hostile_reports import HOSTILE, hostile_fleet

@@ -10,7 +10,7 @@ import typing as t
 from collections import Counter
 from dataclasses import dataclass, replace
 
-from ansible_collections.vfio.migration.plugins.plugin_utils._verifier import (
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify import (
     Conditions,
     violations,
 )

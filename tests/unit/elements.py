@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.vfio.migration.plugins.plugin_utils._ways import (
+from ansible_collections.vfio.migration.plugins.plugin_utils._packing.packings import (
     NEW,
     OPENED,
     OTHER,

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.vfio.migration.plugins.plugin_utils._fleet import Device, Fleet, obstacle
-from ansible_collections.vfio.migration.plugins.plugin_utils._sentences import nearest
-from ansible_collections.vfio.migration.plugins.plugin_utils._verdict import (
-    Judge,
+from ansible_collections.vfio.migration.plugins.plugin_utils._compat.verdict import Judge, verdict
+from ansible_collections.vfio.migration.plugins.plugin_utils._compat.wording import nearest
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.descriptor import (
     read_descriptor,
-    verdict,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import (
+    Device,
+    Fleet,
+    obstacle,
 )
 
 Pair = tuple[tuple[str, str], tuple[str, str]]

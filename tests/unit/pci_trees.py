@@ -9,7 +9,7 @@ import errno
 import os
 from pathlib import Path
 
-from ansible_collections.vfio.migration.plugins.module_utils._devlink import Port
+from ansible_collections.vfio.migration.plugins.module_utils._host.devlink import Port
 from ansible_collections.vfio.migration.tests.unit.sysfs_trees import Kernel, Tree
 
 CARD = "0000:01:00.0"

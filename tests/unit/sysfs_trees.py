@@ -11,8 +11,8 @@ import shutil
 import typing as t
 from pathlib import Path
 
-from ansible_collections.vfio.migration.plugins.module_utils._holders import Holders
-from ansible_collections.vfio.migration.plugins.module_utils._sysfs import Directory, Sysfs
+from ansible_collections.vfio.migration.plugins.module_utils._host.processes import Holders
+from ansible_collections.vfio.migration.plugins.module_utils._host.sysfs import Directory, Sysfs
 
 GPU = "0000:00:02.0"
 UUIDS = [f"882cc4da-dede-11e7-9180-078a6206300{n}" for n in range(8)]

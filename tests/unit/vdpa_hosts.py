@@ -9,9 +9,9 @@ import shutil
 import sys
 import typing as t
 
-from ansible_collections.vfio.migration.plugins.module_utils import _vdpa
-from ansible_collections.vfio.migration.plugins.module_utils._device import Problem
-from ansible_collections.vfio.migration.plugins.module_utils._vdpa import (
+from ansible_collections.vfio.migration.plugins.module_utils._host import vdpa
+from ansible_collections.vfio.migration.plugins.module_utils._host.device import Problem
+from ansible_collections.vfio.migration.plugins.module_utils._host.vdpa import (
     Bus,
     ManagementDevice,
     VdpaDevice,
@@ -91,9 +91,9 @@ class VdpaKernel:
         self.recovered: list[dict[str, str]] = []
         self.warnings: list[str] = []
 
-    def put(self, device: VdpaDevice, driver: str = _vdpa.USER_SPACE_DRIVER) -> None:
+    def put(self, device: VdpaDevice, driver: str = vdpa.USER_SPACE_DRIVER) -> None:
         """A device that is bound to a driver."""
-        place = f"{_vdpa.VDPA_DEVICES}/{device.name}"
+        place = f"{vdpa.VDPA_DEVICES}/{device.name}"
         self.tree.link(f"{place}/driver", f"bus/vdpa/drivers/{driver}")
         self.tree.write(f"{place}/vhost-vdpa-{len(self.devices)}/dev", "242:0\n")
         self.devices[device.name] = device
@@ -117,7 +117,7 @@ class VdpaKernel:
         if verb == "add":
             self._add(dict(zip(rest[::2], rest[1::2])), self.odd.get(change, {}))
         else:
-            shutil.rmtree(self.tree.root / _vdpa.VDPA_DEVICES / rest[0])
+            shutil.rmtree(self.tree.root / vdpa.VDPA_DEVICES / rest[0])
             del self.devices[rest[0]]
         self.afterwards()
         return 0, "", ""

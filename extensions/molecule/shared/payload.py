@@ -19,12 +19,11 @@ _PLUGINS = _SHARED.parents[2] / "plugins"
 _COLLECTION = Path("ansible_collections/vfio/migration/plugins")
 _PACKAGES = (
     "ansible",
-    "ansible_collections",
-    "ansible_collections/vfio",
-    "ansible_collections/vfio/migration",
-    "ansible_collections/vfio/migration/plugins",
-    "ansible_collections/vfio/migration/plugins/modules",
-    "ansible_collections/vfio/migration/plugins/module_utils",
+    *(str(each) for each in reversed(_COLLECTION.parents) if each.name),
+    str(_COLLECTION),
+    str(_COLLECTION / "modules"),
+    str(_COLLECTION / "module_utils"),
+    *(str(_COLLECTION / "module_utils" / each.name) for each in _PLUGINS.glob("module_utils/_*/")),
 )
 
 
@@ -44,7 +43,7 @@ def _files() -> Iterator[tuple[Path, Path]]:
     yield core / "release.py", Path("ansible/release.py")
     for source in core.glob("module_utils/**/*.py"):
         yield source, Path("ansible") / source.relative_to(core)
-    for pattern in ("modules/*.py", "module_utils/*.py"):
+    for pattern in ("modules/*.py", "module_utils/**/*.py"):
         for source in _PLUGINS.glob(pattern):
             yield source, _COLLECTION / source.relative_to(_PLUGINS)
 

@@ -12,9 +12,9 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from ansible_collections.vfio.migration.plugins.module_utils import _holders
-from ansible_collections.vfio.migration.plugins.module_utils._inventory import KINDS, Inventory
-from ansible_collections.vfio.migration.plugins.module_utils._sysfs import Sysfs
+from ansible_collections.vfio.migration.plugins.module_utils._host import processes
+from ansible_collections.vfio.migration.plugins.module_utils._host.facts import KINDS, Inventory
+from ansible_collections.vfio.migration.plugins.module_utils._host.sysfs import Sysfs
 from ansible_collections.vfio.migration.tests.unit.sysfs_trees import SELF, UUIDS, Tree
 from ansible_collections.vfio.migration.tests.unit.vendor_trees import TREES, UUID
 
@@ -41,7 +41,7 @@ def capture(tree: Tree) -> Path:
 
 
 def facts(root: Path) -> str:
-    gathered = Inventory(Sysfs(str(root)), _holders.unknown).facts(KINDS)
+    gathered = Inventory(Sysfs(str(root)), processes.unknown).facts(KINDS)
     return json.dumps(gathered).replace(str(root), "/sys")
 
 

@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 sys.path.insert(0, "/tmp/calls.zip")
 
-from ansible_collections.vfio.migration.plugins.module_utils import _journal
+from ansible_collections.vfio.migration.plugins.module_utils._change import journal
 from calls import Call, clear, left_in_run, state
 
 RACES = 100
@@ -73,7 +73,7 @@ def _starting(reader: int, writer: int, locked: bool, uuid: str) -> Callable[[],
     def prepare() -> None:
         os.close(writer)
         if not locked:
-            _journal.place = lambda sysfs, kind: f"/run/vfio.migration/{uuid}"
+            journal.place = lambda sysfs, kind: f"/run/vfio.migration/{uuid}"
         os.read(reader, 1)
 
     return prepare

@@ -7,8 +7,8 @@ import signal
 
 import pytest
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.vfio.migration.plugins.module_utils import _holders, _vdpa
-from ansible_collections.vfio.migration.plugins.module_utils._sysfs import Sysfs
+from ansible_collections.vfio.migration.plugins.module_utils._host import processes, vdpa
+from ansible_collections.vfio.migration.plugins.module_utils._host.sysfs import Sysfs
 from ansible_collections.vfio.migration.plugins.modules import vdpa_device
 from ansible_collections.vfio.migration.tests.unit.sysfs_trees import Tree, nobody
 from ansible_collections.vfio.migration.tests.unit.vdpa_hosts import VdpaKernel
@@ -22,8 +22,8 @@ def kernel(tmp_path, monkeypatch):
     kernel.calls.clear()
     sysfs = Sysfs(str(kernel.tree.root))
     monkeypatch.setattr(vdpa_device, "Sysfs", lambda root: sysfs)
-    monkeypatch.setattr(_vdpa, "ask", kernel.ask)
-    monkeypatch.setattr(_holders, "scan", nobody)
+    monkeypatch.setattr(vdpa, "ask", kernel.ask)
+    monkeypatch.setattr(processes, "scan", nobody)
     monkeypatch.setattr(AnsibleModule, "get_bin_path", lambda *names: "/usr/sbin/vdpa")
     monkeypatch.setattr(
         AnsibleModule, "run_command", lambda module, command, **others: kernel.run(command[1:])

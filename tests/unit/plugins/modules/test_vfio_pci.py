@@ -6,8 +6,8 @@ from __future__ import annotations
 import signal
 
 import pytest
-from ansible_collections.vfio.migration.plugins.module_utils import _holders
-from ansible_collections.vfio.migration.plugins.module_utils._failure import Failure
+from ansible_collections.vfio.migration.plugins.module_utils._change.errors import Failure
+from ansible_collections.vfio.migration.plugins.module_utils._host import processes
 from ansible_collections.vfio.migration.plugins.modules import vfio_pci
 from ansible_collections.vfio.migration.tests.unit.pci_trees import (
     BRIDGE,
@@ -29,7 +29,7 @@ def kernel(tmp_path, monkeypatch):
     """A host with a card that has no virtual functions yet, and where nobody holds a device."""
     kernel = PciKernel(PciTree(tmp_path / "sys"))
     monkeypatch.setattr(vfio_pci, "Sysfs", lambda root: kernel)
-    monkeypatch.setattr(_holders, "unknown", nobody)
+    monkeypatch.setattr(processes, "unknown", nobody)
     return kernel
 
 
@@ -62,7 +62,7 @@ def test_check_mode_tells_the_same_and_does_nothing(run_module, kernel, state):
 
 def test_it_does_nothing_to_what_may_be_in_use(run_module, kernel, monkeypatch):
     kernel.tree.add_functions(2)
-    monkeypatch.setattr(_holders, "unknown", lambda: _holders.Holders({}, complete=False))
+    monkeypatch.setattr(processes, "unknown", lambda: processes.Holders({}, complete=False))
     result = run_module(vfio_pci.main, devices=[DEVICE])
     assert "it cannot be told whether a process holds it" in result["msg"]
     assert kernel.writes == []

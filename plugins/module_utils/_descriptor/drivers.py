@@ -1,0 +1,372 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+# Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Do not use this from other collections or standalone plugins/modules!
+
+"""What is known of today's drivers, none of which speaks the proposal.
+
+A derived descriptor holds what the kernel tells about every device, and the configurable attributes. Where that
+does not tell a driver's devices apart, or tells too much, the driver has an entry in ``_DRIVERS``; so has one whose
+ability to migrate is known, or for which more is documented than sysfs tells. A driver such as i915 with GVT-g, whose
+types, PCI ids and ``aggregator`` are told anyway and whose ability to migrate depends on the kernel's build, needs
+none. Pure: files are read by the caller.
+"""
+
+from __future__ import annotations
+
+import re
+
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.attributes import (
+    Malformed,
+    shown,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # pragma: no cover
+    import typing as t
+
+    # The stripped text of a file, by its path from the device's directory; None where there is no such file.
+    Read: t.TypeAlias = "t.Callable[[str], str | None]"
+    # A value in the one spelling in which two of them can be compared.
+    Spelling: t.TypeAlias = "t.Callable[[str], str]"
+
+UNKNOWN = "unknown"
+
+# What a table of choices may have.
+MAX_CHOICES = 65536
+
+_CHANNEL_PATHS = re.compile(r"[0-9a-f]{2}(?: [0-9a-f]{2}){7}\Z")
+_PATH_MASKS = re.compile(r"[0-9a-f]{2}(?: [0-9a-f]{2}){2}\Z")
+_AP_MASKS = re.compile(r"0x([0-9a-f]{64}),0x([0-9a-f]{64}),0x([0-9a-f]{64})\Z")
+_AP_MASK = re.compile(r"(?:0x)?([0-9a-f]{1,64})\Z")
+_AP_QUEUE = re.compile(r"([0-9a-f]{2})?\.([0-9a-f]{4})?\Z")
+_RELEASE = re.compile(r"([0-9]{1,9})\.([0-9]{1,9})")
+
+
+class Driver:
+    """What is known of one driver.
+
+    ``migrates`` says whether its devices can, if all can or none; ``since`` is the Linux release that brought it.
+    ``attributes`` gives further pairs for ``self``; ``instance`` are the configurable attributes that belong to one
+    device and not to what it is. ``idle`` is the name and value of an attribute of a device that has no state to migrate;
+    it must be set to that before it takes another value, and the file ``choices`` lists those it takes then.
+    ``cautions`` are what is documented and sysfs does not tell, ``better_equal`` the attributes that had better be equal
+    although the target may serve the source if not, and why; both in words, with the document.
+    ``spellings`` are those of values that can be written in several ways, by the attribute's name without group.
+    ``numbers`` are attributes that each add one number to a set that the device keeps, by name; ``live`` those that the
+    driver lets a guest that runs keep up with. ``switched``: devlink may tell that a device was not made migratable.
+    """
+
+    __slots__ = (
+        "attributes",
+        "better_equal",
+        "cautions",
+        "choices",
+        "idle",
+        "instance",
+        "live",
+        "migrates",
+        "numbers",
+        "since",
+        "spellings",
+        "switched",
+    )
+
+    def __init__(
+        self,
+        migrates: bool | None = None,
+        since: tuple[int, int] | None = None,
+        attributes: t.Callable[[Read], t.Iterable[tuple[str, str]]] | None = None,
+        instance: t.Container[str] = (),
+        idle: tuple[str, str] | None = None,
+        choices: str | None = None,
+        cautions: t.Sequence[str] = (),
+        better_equal: t.Mapping[str, str] | None = None,
+        spellings: t.Mapping[str, Spelling] | None = None,
+        numbers: t.Mapping[str, Numbers] | None = None,
+        live: t.Container[str] = (),
+        switched: bool = False,
+    ) -> None:
+        self.migrates = migrates
+        self.since = since
+        self.attributes = attributes
+        self.instance = instance
+        self.idle = idle
+        self.choices = choices
+        self.cautions = cautions
+        self.better_equal = better_equal or {}
+        self.spellings = spellings or {}
+        self.numbers = numbers or {}
+        self.live = live
+        self.switched = switched
+
+
+class Numbers:
+    """A set of numbers that a device keeps: the attribute that takes one ``away`` again, and how to read the set.
+
+    ``read`` gives ``None`` where the driver does not tell.
+    """
+
+    __slots__ = ("away", "read")
+
+    def __init__(self, away: str, read: t.Callable[[Read], set[int] | None]) -> None:
+        self.away = away
+        self.read = read
+
+
+def of(kind: str, driver: str | None) -> Driver:
+    """What is known of a driver: of mediated devices (``kind`` mdev) the parent's, of PCI devices their own."""
+    # Modules and drivers of one name are spelt with either.
+    return _DRIVERS.get((kind, (driver or "").replace("-", "_")), _NOTHING_KNOWN)
+
+
+def cautions(source: t.Mapping[str, str], target: t.Mapping[str, str]) -> list[str]:
+    """What to see to before a device with derived ``self`` ``source`` migrates to one that it accepts, in sentences.
+
+    Of a target that is still to be made, what is not certain is left out.
+    """
+    sentences: list[str] = []
+    # The kind is no attribute; where a driver has devices of both, the same is documented for them.
+    for known in (of(kind, source.get("driver")) for kind in ("mdev", "pci")):
+        sentences += known.cautions
+        for name, words in known.better_equal.items():
+            one, other = source.get(name), target.get(name)
+            if one is not None and other is not None and one != other:
+                sentences.append(
+                    f"{name} is {one} on the source and {other} on the target: {words}"
+                )
+    return list(dict.fromkeys(sentences))
+
+
+def migration(
+    kind: str,
+    driver: str | None,
+    attributes: t.Iterable[dict[str, str]],
+    release: t.Callable[[], str | None],
+) -> tuple[bool | None, str]:
+    """Whether a device with these configurable ``attributes`` can migrate as far as its driver is known, and the evidence.
+
+    ``release`` gives that of the kernel, if it is known; it is asked only where it matters.
+    """
+    known = of(kind, driver)
+    if known.idle and known.idle in ((each["name"], each["value"]) for each in attributes):
+        return False, "{} is {}, so it has no state to migrate yet".format(*known.idle)
+    if known.migrates is None:
+        return None, UNKNOWN
+    if known.since is None:
+        verb = "is known to support it" if known.migrates else "never supports it"
+        return known.migrates, f"driver {driver} {verb}"
+    running = _RELEASE.match(release() or "")
+    if running is None:
+        return None, UNKNOWN
+    supported = (int(running.group(1)), int(running.group(2))) >= known.since
+    return supported, "driver {} supports it from Linux {}.{} on".format(driver, *known.since)
+
+
+def choices(text: str) -> list[str]:
+    """What an attribute takes, from a table of ``<value> : <name>`` lines below a header ``ID : …``."""
+    values = (line.partition(":")[0].strip() for line in text.splitlines())
+    return [value for value in values if value and not value.startswith("ID")]
+
+
+def _subchannel(read: Read) -> t.Iterator[tuple[str, str]]:
+    """Types of the subchannel and of its channel paths, which may not be mixed (Cornelia Huck, 2020-08-13).
+
+    Files: Documentation/ABI/testing/sysfs-bus-css, drivers/s390/cio/chp.c.
+    """
+    subchannel_type = read("../type")
+    if subchannel_type is not None:
+        yield "subchannel_type", subchannel_type
+    paths = read("../chpids")
+    masks = read("../pimpampom")
+    if paths is None or masks is None:
+        return
+    if not _CHANNEL_PATHS.match(paths) or not _PATH_MASKS.match(masks):
+        raise Malformed(
+            f"chpids is {shown(paths)} and pimpampom {shown(masks)}; expected 8 and 3 times 2 hex digits"
+        )
+    # Only the paths in the first mask are installed, the leftmost bit is the first path's.
+    installed = int(masks[:2], 16)
+    used = [path for bit, path in enumerate(paths.split()) if installed & 0x80 >> bit]
+    types = {read(f"../../chp0.{path}/type") for path in used}
+    if types and None not in types:
+        yield "chpid_type", ",".join(sorted(f"0x{each}" for each in types))
+
+
+def _matrix(read: Read) -> t.Iterable[tuple[str, str]]:
+    """Adapters and domains of a guest's AP matrix, hexadecimal."""
+    return (
+        ("adapters", ",".join(f"{each:02x}" for each in sorted(_adapters(read) or ()))),
+        ("domains", ",".join(f"{each:02x}" for each in sorted(_domains(read) or ()))),
+    )
+
+
+# Files: Documentation/arch/s390/vfio-ap.rst. ``matrix`` may be cut off at a page, the newer ``ap_config`` is complete.
+
+
+def _adapters(read: Read) -> set[int] | None:
+    masks = _ap_config(read)
+    return _queues(read, 1) if masks is None else masks[0]
+
+
+def _domains(read: Read) -> set[int] | None:
+    masks = _ap_config(read)
+    return _queues(read, 2) if masks is None else masks[1]
+
+
+def _control_domains(read: Read) -> set[int] | None:
+    masks = _ap_config(read)
+    if masks is not None:
+        return masks[2]
+    lines = read("control_domains")
+    if lines is None:
+        return None
+    try:
+        return {int(line, 16) for line in lines.split()}
+    except ValueError:
+        raise Malformed(f"control_domains is {shown(lines)}; expected hex digits") from None
+
+
+def _ap_config(read: Read) -> list[set[int]] | None:
+    """Adapters, domains and control domains."""
+    config = read("ap_config")
+    if config is None:
+        return None
+    masks = _AP_MASKS.match(config)
+    if not masks:
+        raise Malformed(f"ap_config is {shown(config)}; expected three masks of 64 hex digits")
+    return [
+        # The leftmost bit is that of number 0.
+        {number for number in range(256) if int(mask, 16) >> 255 - number & 1}
+        for mask in masks.groups()
+    ]
+
+
+def _queues(read: Read, group: int) -> set[int] | None:
+    """The adapters (``group`` 1) or domains (2) of ``matrix``."""
+    lines = read("matrix")
+    if lines is None:
+        return None
+    found = set()
+    for line in lines.split():
+        queue = _AP_QUEUE.match(line)
+        if not queue:
+            raise Malformed(f"matrix has {shown(line)}; expected adapter.domain")
+        if queue.group(group):
+            found.add(int(queue.group(group), 16))
+    return found
+
+
+def _full_masks(text: str) -> str:
+    """``ap_config`` as the driver prints it; it takes masks without the zeros at their right ends too (``ap_hex2bitmap``)."""
+    masks = [_AP_MASK.match(mask) for mask in text.lower().split(",")]
+    full = ["0x" + mask.group(1).ljust(64, "0") for mask in masks if mask]
+    return ",".join(full) if len(full) == len(masks) else text
+
+
+def _sorted_parameters(text: str) -> str:
+    """``nvidia/vgpu_params``, whose parameters stand in any order."""
+    return ",".join(sorted(parameter.strip() for parameter in text.split(",")))
+
+
+def _nvidia_mdev(read: Read) -> t.Iterator[tuple[str, str]]:
+    """The type's name, as the driver's releases number types anew, and the board, whose variants do not mix.
+
+    Source: docs.nvidia.com/ai-enterprise, release 8, "Live Migration", on variants of GPU boards.
+    """
+    name = read("mdev_type/name")
+    if name is not None:
+        yield "type_name", name
+    vendor = read("../subsystem_vendor")
+    device = read("../subsystem_device")
+    if vendor is not None and device is not None:
+        yield "subsystem_id", (vendor + device).replace("0x", "")
+
+
+def _services(read: Read) -> t.Iterator[tuple[str, str]]:
+    """The services that a virtual function's rings are for, which have to be equal, as its physical function has them.
+
+    Files: Documentation/ABI/testing/sysfs-driver-qat. The rule: drivers/crypto/intel/qat/qat_common/adf_gen4_vf_mig.c.
+    """
+    services = read("physfn/qat/cfg_services")
+    if services is not None:
+        yield "cfg_services", services
+
+
+_NOTHING_KNOWN = Driver()
+# Place on the board and in the partition, and a switch; each device has its own.
+_NVIDIA_INSTANCE = frozenset(("gpu_instance_id", "placement_id", "warm_update"))
+_ECC = (
+    "ECC has to be on for both GPUs or off for both, which sysfs does not tell: compare 'nvidia-smi -q -d ECC'"
+    " (KubeVirt, VEP 109, vGPU live migration)"
+)
+_HOST_DRIVER = (
+    "with different host drivers migration fails (Red Hat, RHEL 10, Live migrating a virtual machine with an attached"
+    " NVIDIA vGPU), or works from RHEL KVM 9.6 on (NVIDIA, vGPU release notes for RHEL KVM)"
+)
+_QUEUES = (
+    "number of queue pairs, isolation state and major version of the migration driver have to be equal, which sysfs does"
+    " not tell (Linux, drivers/vfio/pci/hisilicon/hisi_acc_vfio_pci.c)"
+)
+_MIGRATABLE = (
+    "both functions have to be made migratable before they are bound to the driver, which sysfs does not tell:"
+    " see 'devlink port show' (Linux, Documentation/networking/devlink/devlink-port.rst)"
+)
+_FIRMWARE = (
+    "nobody compares the versions of the firmware, which sysfs does not tell: compare 'devlink dev info'"
+    " (Linux, Documentation/networking/devlink/mlx5.rst)"
+)
+_RATE_LIMITS = (
+    "rate limits have to be equal, and the target must have all capabilities of the source, which sysfs does not tell"
+    " (Linux, drivers/crypto/intel/qat/qat_common/adf_gen4_vf_mig.c)"
+)
+_NVIDIA_SPELLINGS = {"vgpu_params": _sorted_parameters}
+_AP_NUMBERS = {
+    "assign_adapter": Numbers("unassign_adapter", _adapters),
+    "assign_domain": Numbers("unassign_domain", _domains),
+    "assign_control_domain": Numbers("unassign_control_domain", _control_domains),
+}
+
+# Whether they migrate: Linux, drivers/vfio/pci/*/Kconfig and samples/vfio-mdev (mtty: commit 2b88119e35b0).
+_DRIVERS = {
+    ("mdev", "vfio_ccw"): Driver(attributes=_subchannel),
+    ("mdev", "vfio_ap"): Driver(
+        attributes=_matrix,
+        spellings={"ap_config": _full_masks},
+        numbers=_AP_NUMBERS,
+        # "Hot plug/unplug support" in vfio-ap.rst. To take away, or replace, what a guest uses is another matter.
+        live=frozenset(_AP_NUMBERS),
+    ),
+    ("mdev", "nvidia"): Driver(
+        attributes=_nvidia_mdev,
+        instance=_NVIDIA_INSTANCE,
+        cautions=(_ECC,),
+        better_equal={"software_version": _HOST_DRIVER},
+        spellings=_NVIDIA_SPELLINGS,
+    ),
+    ("mdev", "mtty"): Driver(migrates=True, since=(6, 7)),
+    ("mdev", "mdpy"): Driver(migrates=False),
+    ("mdev", "mbochs"): Driver(migrates=False),
+    # Virtual functions without mdev, from vGPU release 17 on: the type's number is nvidia/current_vgpu_type, 0 for none.
+    # Its name is told by nvidia/creatable_vgpu_types only while another one of it could be made, so it is left out.
+    ("pci", "nvidia"): Driver(
+        instance=_NVIDIA_INSTANCE,
+        idle=("nvidia/current_vgpu_type", "0"),
+        choices="nvidia/creatable_vgpu_types",
+        cautions=(_ECC,),
+        better_equal={"software_version": _HOST_DRIVER},
+        spellings=_NVIDIA_SPELLINGS,
+    ),
+    # The driver for any device knows no device's state.
+    ("pci", "vfio_pci"): Driver(migrates=False),
+    ("pci", "hisi_acc_vfio_pci"): Driver(migrates=True, cautions=(_QUEUES,)),
+    ("pci", "mlx5_vfio_pci"): Driver(
+        migrates=True, cautions=(_MIGRATABLE, _FIRMWARE), switched=True
+    ),
+    ("pci", "pds_vfio_pci"): Driver(migrates=True),
+    ("pci", "qat_vfio_pci"): Driver(migrates=True, attributes=_services, cautions=(_RATE_LIMITS,)),
+    ("pci", "virtio_vfio_pci"): Driver(migrates=True),
+    ("pci", "xe_vfio_pci"): Driver(migrates=True),
+}

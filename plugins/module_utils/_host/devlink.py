@@ -1,0 +1,139 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+# Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Do not use this from other collections or standalone plugins/modules!
+
+"""Whether the virtual functions of network cards may be migrated, as devlink shows and changes it.
+
+A card whose switch is in the mode switchdev has a port for each function, and the function behind a port may be
+``migratable``: Documentation/networking/devlink/devlink-port.rst. Messages are those of include/uapi/linux/devlink.h. No
+policy; a failed change is the kernel's own ``OSError``.
+"""
+
+from __future__ import annotations
+
+import struct
+import sys
+
+from ansible_collections.vfio.migration.plugins.module_utils._host.device import (
+    PCI_DEVICES,
+    ProblemsAt,
+)
+from ansible_collections.vfio.migration.plugins.module_utils._host.netlink import (
+    Family,
+    decoded,
+    encoded,
+    number,
+    text,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # pragma: no cover
+    from ansible_collections.vfio.migration.plugins.module_utils._host.netlink import Attributes
+    from ansible_collections.vfio.migration.plugins.module_utils._host.sysfs import Sysfs
+
+_FAMILY = "devlink"
+_VERSION = 1
+_PORT_GET = 5
+_PORT_SET = 6
+
+_BUS_NAME = 1
+_DEV_NAME = 2
+_PORT_INDEX = 3
+_PORT_FLAVOUR = 77
+_PORT_PCI_PF_NUMBER = 127
+_PORT_PCI_VF_NUMBER = 128
+_PORT_FUNCTION = 145
+_PORT_EXTERNAL = 149
+_NESTED = 0x8000
+
+_FLAVOUR_PCI_VF = 4
+_PCI = "pci"
+
+# Inside a port's function: capabilities, which of them are on and which of them there are.
+_CAPABILITIES = 4
+_BITFIELD = struct.Struct("=II")
+_MIGRATABLE = 1 << 1
+
+
+class Port:
+    """The port of a virtual function; ``migratable`` is ``None`` where the card has no such switch."""
+
+    def __init__(self, device: str, index: int, migratable: bool | None) -> None:
+        self.device = device
+        self.index = index
+        self.migratable = migratable
+
+    @property
+    def name(self) -> str:
+        """As the tool ``devlink`` has it."""
+        return f"{_PCI}/{self.device}/{self.index}"
+
+
+class Devlink:
+    """The ports of the kernel whose tree ``sysfs`` is; of a copied tree, there are none."""
+
+    def __init__(self, sysfs: Sysfs) -> None:
+        self._sysfs = sysfs
+
+    def port(self, address: str) -> Port | None:
+        """The port of the virtual function at ``address``; ``None`` where it has none. Raises ``Problem``."""
+        if not self._sysfs.live:
+            return None
+        with ProblemsAt(self._sysfs.path(PCI_DEVICES, address)):
+            try:
+                with Family(_FAMILY, _VERSION) as family:
+                    answers = family.dump(_PORT_GET)
+            except FileNotFoundError:
+                return None
+            ports = [told for told in answers if self._address(told) == address]
+            return port_told(ports[0]) if ports else None
+
+    def set_migratable(self, port: Port, migratable: bool) -> None:
+        with Family(_FAMILY, _VERSION) as family:
+            family.change(_PORT_SET, change_of(port, migratable))
+
+    def _address(self, told: Attributes) -> str | None:
+        """The address of the virtual function behind a port; ``None`` where it is no such function of this host."""
+        function = function_told(told)
+        if function is None:
+            return None
+        device, index = function
+        link = self._sysfs.link(PCI_DEVICES, device, f"virtfn{index}")
+        return None if link is None else link.rpartition("/")[2]
+
+
+def function_told(told: Attributes) -> tuple[str, int] | None:
+    """Physical function and number of the virtual function that the port is for; ``None`` where it is for something else."""
+    if _PORT_FLAVOUR not in told or number(told[_PORT_FLAVOUR]) != _FLAVOUR_PCI_VF:
+        return None
+    device = text(told[_DEV_NAME])
+    # Others are of hosts that the card is in as well, or of another function's.
+    if text(told[_BUS_NAME]) != _PCI or number(told.get(_PORT_EXTERNAL, b"")):
+        return None
+    if device.rpartition(".")[2] != str(number(told[_PORT_PCI_PF_NUMBER])):
+        return None
+    return device, number(told[_PORT_PCI_VF_NUMBER])
+
+
+def port_told(told: Attributes) -> Port:
+    """The port that the kernel tells of."""
+    capabilities = decoded(told.get(_PORT_FUNCTION, b"")).get(_CAPABILITIES)
+    migratable = None
+    if capabilities is not None:
+        on, known = _BITFIELD.unpack(capabilities)
+        migratable = bool(on & _MIGRATABLE) if known & _MIGRATABLE else None
+    return Port(text(told[_DEV_NAME]), number(told[_PORT_INDEX]), migratable)
+
+
+def change_of(port: Port, migratable: bool) -> Attributes:
+    """What the kernel is told so that the function behind ``port`` is ``migratable`` or not."""
+    capabilities = _BITFIELD.pack(_MIGRATABLE if migratable else 0, _MIGRATABLE)
+    return {
+        _BUS_NAME: _PCI.encode("ascii") + b"\0",
+        _DEV_NAME: port.device.encode("ascii") + b"\0",
+        _PORT_INDEX: port.index.to_bytes(4, sys.byteorder),
+        _PORT_FUNCTION | _NESTED: encoded({_CAPABILITIES: capabilities}),
+    }

@@ -1,0 +1,79 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+# Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Do not use this from other collections or standalone plugins/modules!
+
+"""What the kernel logs while something is done: drivers say there what an errno cannot.
+
+Records are those of Documentation/ABI/testing/dev-kmsg: ``priority,sequence,time,flags;text`` and further lines.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from ansible_collections.vfio.migration.plugins.module_utils._host.device import displayable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # pragma: no cover
+    import typing as t
+
+_PATH = "/dev/kmsg"
+# The longest record that the kernel gives.
+_RECORD = 8192
+_MAX_LINES = 8
+_MAX_LINE = 300
+_FACILITY_SHIFT = 3
+
+
+class KernelLog:
+    """Remembers where the log ends when it is entered; it has no lines where it may not be read.
+
+    ``live``: whether what is done is done to the running kernel.
+    """
+
+    def __init__(self, live: bool, path: str = _PATH) -> None:
+        self._live = live
+        self._path = path
+        self._descriptor: int | None = None
+
+    def __enter__(self) -> t.Self:
+        if self._live:
+            try:
+                self._descriptor = os.open(self._path, os.O_RDONLY | os.O_NONBLOCK)
+                os.lseek(self._descriptor, 0, os.SEEK_END)
+            except OSError:
+                self.__exit__()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def lines(self) -> list[str]:
+        """What the kernel itself logged since, at most the last lines of it."""
+        found = []
+        record = self._read()
+        while record is not None:
+            head, semicolon, text = record.partition(";")
+            priority = head.split(",", 1)[0]
+            if semicolon and priority.isdigit() and int(priority) >> _FACILITY_SHIFT == 0:
+                line = displayable(text.split("\n", 1)[0])
+                found.append(line if len(line) <= _MAX_LINE else line[: _MAX_LINE - 3] + "...")
+            record = self._read()
+        return found[-_MAX_LINES:]
+
+    def _read(self) -> str | None:
+        """The next record; ``None`` where there is none."""
+        while self._descriptor is not None:
+            try:
+                return os.read(self._descriptor, _RECORD).decode("utf-8", "replace") or None
+            except OSError as error:
+                # Records that were overwritten before they were read.
+                if error.errno != errno.EPIPE:
+                    return None
+        return None

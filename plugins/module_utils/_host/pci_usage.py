@@ -1,0 +1,88 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+# Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Do not use this from other collections or standalone plugins/modules!
+
+"""Who uses a PCI device, or keeps it from guests: a process through VFIO, or the host itself."""
+
+from __future__ import annotations
+
+import os
+
+from ansible_collections.vfio.migration.plugins.module_utils._host.device import (
+    MDEV_DEVICES,
+    ProblemsAt,
+)
+from ansible_collections.vfio.migration.plugins.module_utils._host.processes import held, nodes
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # pragma: no cover
+    import typing as t
+
+    from ansible_collections.vfio.migration.plugins.module_utils._host.device import PciDevice
+    from ansible_collections.vfio.migration.plugins.module_utils._host.processes import Holders
+    from ansible_collections.vfio.migration.plugins.module_utils._host.sysfs import Sysfs
+
+_NETWORK_INTERFACES = "class/net"
+_DISKS = "class/block"
+_UP = 1  # IFF_UP
+
+
+def use(
+    sysfs: Sysfs,
+    device: PciDevice,
+    holders: Holders,
+    is_free_disk: t.Callable[[str], bool],
+) -> str | None:
+    """Why the driver must not be taken from a device, in words; ``None`` where nothing uses it."""
+    holder = holders.of(nodes(device.iommu_group, device.character_devices()))
+    if holder is not None:
+        return held(holder)
+    for name in _below(sysfs, MDEV_DEVICES, device.id):
+        return f"the mediated device {name} was made on it; remove that first"
+    for name in _below(sysfs, _NETWORK_INTERFACES, device.id):
+        with ProblemsAt(sysfs.path(_NETWORK_INTERFACES, name, "flags")):
+            flags = sysfs.read(_NETWORK_INTERFACES, name, "flags", limit=32)
+        if int(flags, 16) & _UP:
+            return f"its network interface {name} is up; set that down first"
+    for name in _below(sysfs, _DISKS, device.id):
+        if not is_free_disk(name):
+            return f"the host uses its disk {name}, or that cannot be told; release that first"
+    return None
+
+
+def why_not_assignable(device: PciDevice, leaving: t.Container[str] = ()) -> str | None:
+    """Why no guest can have a device, once the host has let go of those ``leaving``; ``None`` where one can."""
+    others = [
+        f"{address} with driver {driver}"
+        for address, driver in device.host_drivers().items()
+        if address not in leaving
+    ]
+    if not others:
+        return None
+    return (
+        f"no guest can have it, as the host itself has others of its IOMMU group {device.iommu_group}:"
+        f" {', '.join(others)}; bind them to VFIO drivers too, or to none"
+    )
+
+
+def is_free_disk(name: str) -> bool:
+    """Whether a disk is neither mounted nor otherwise in use by the host."""
+    try:
+        # The kernel grants exclusive access only where neither the disk nor a partition of it is claimed.
+        os.close(os.open("/dev/" + name.replace("!", "/"), os.O_RDONLY | os.O_EXCL | os.O_CLOEXEC))
+    except OSError:
+        return False
+    return True
+
+
+def _below(sysfs: Sysfs, place: str, address: str) -> list[str]:
+    """What of ``place`` belongs to the device at ``address``, or to one behind it."""
+    with ProblemsAt(sysfs.path(place)):
+        return [
+            name
+            for name in sysfs.names(place)
+            if address in (sysfs.link(place, name) or "").split("/")
+        ]

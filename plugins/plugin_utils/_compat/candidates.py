@@ -1,0 +1,349 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+# Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Do not use this from other collections or standalone plugins/modules!
+
+"""Candidates: the devices of a host that can receive a source device, those there are and those it can make. Pure."""
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import dataclass
+
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor import (
+    pattern as pattern_module,
+)
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor import virtio
+from ansible_collections.vfio.migration.plugins.plugin_utils._compat.verdict import (
+    Judge,
+    provisional_warnings,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.descriptor import (
+    Descriptor,
+    derive,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import (
+    VDPA,
+    Device,
+    Fleet,
+    Host,
+    MdevType,
+    Parent,
+    ParentFacts,
+)
+
+# These come with the parent and the type; all other attributes of a set are the vendor's.
+_GIVEN = ("software_version", "device_api", "type", "pci_id", "driver")
+
+_Versions = dict[tuple[str | None, bool], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Existing:
+    """A device that is there, and the verdict on it with the ``attributes`` that it is to be given, if any."""
+
+    device: Device
+    descriptor: Descriptor
+    verdict: dict[str, t.Any]
+    attributes: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def compatible(self) -> bool:
+        return bool(self.verdict["compatible"])
+
+    @property
+    def reasons(self) -> list[dict[str, t.Any]]:
+        return list(self.verdict["reasons"])
+
+
+@dataclass(frozen=True, slots=True)
+class Creatable:
+    """What a new mdev of one type under one parent would have to be, or in ``reasons`` why it cannot do.
+
+    ``attributes`` are those to write after its creation, in order; ``instances`` is how many of the type's
+    available_instances it takes.
+    """
+
+    set: int | None
+    bindings: dict[str, t.Any]
+    attributes: tuple[tuple[str, str], ...]
+    instances: int
+    reasons: list[dict[str, t.Any]]
+    warnings: list[str]
+
+    @property
+    def compatible(self) -> bool:
+        return self.set is not None
+
+
+class Offer(t.NamedTuple):
+    """All that is known of an mdev of one type, or a vDPA device of one class, before it is made.
+
+    The driver's version on the host is known where a device of the parent, or else of its driver, states it, and apart
+    from that where a derived descriptor does. ``features`` and ``max_vqs`` are those of vDPA.
+    """
+
+    type: str
+    name: str | None
+    device_api: str
+    pci_id: str | None
+    driver: str | None
+    version: str | None
+    derived_version: str | None
+    features: int | None
+    max_vqs: int | None
+
+    def known(self, source: Descriptor) -> dict[str, str]:
+        """The attributes that are certain, as far as those of ``source`` can be compared with them."""
+        known = {"type": self.type, "device_api": self.device_api}
+        if self.features is not None:
+            return known | self._known_of_virtio(source, self.features)
+        version = self.derived_version if source.derived else self.version
+        if self.pci_id:
+            known["pci_id"] = self.pci_id
+        if version:
+            known["software_version"] = version
+        if source.derived and self.driver:
+            known["driver"] = self.driver
+        # Derived where a type's id may mean another type with another release of the driver.
+        if source.derived and self.name and "type_name" in source.self_attributes:
+            known["type_name"] = self.name
+        return known
+
+    def _known_of_virtio(self, source: Descriptor, features: int) -> dict[str, str]:
+        """What a new vDPA device will not be as ``source`` is; the rest it is given."""
+        known = {"software_version": virtio.SOFTWARE_VERSION}
+        offered = virtio.feature_attributes(features, self.type)
+        known |= dict.fromkeys(_features(source) - offered.keys(), "")
+        pairs = source.self_attributes.get("max_vqp", "")
+        if self.max_vqs is not None and pairs.isdigit() and 2 * int(pairs) > self.max_vqs:
+            known["max_vqp"] = str(self.max_vqs // 2)
+        return known
+
+    def configured(
+        self, source: Descriptor, required: dict[str, str], configurable: tuple[str, ...]
+    ) -> tuple[tuple[str, str], ...]:
+        """The attributes to give a new device so that it has those that are ``required``."""
+        attributes = _to_configure(required, configurable)
+        if self.features is None:
+            return attributes
+        offered = virtio.feature_attributes(self.features, self.type)
+        mask = virtio.attributes_mask(_features(source) & offered.keys(), self.type)
+        return (*attributes, ("device_features", hex(mask)))
+
+
+class Candidates:
+    """Judges targets for the devices of a fleet; equal questions are answered once."""
+
+    def __init__(self, fleet: Fleet, direction: str) -> None:
+        self.judge = Judge(direction)
+        self._fleet = fleet
+        self._verdicts: dict[tuple[Descriptor, Descriptor], dict[str, t.Any]] = {}
+        self._given_descriptors: dict[tuple[t.Any, ...], Descriptor] = {}
+        self._creatable: dict[tuple[Descriptor, tuple[str, ...], Offer], Creatable | None] = {}
+        self._refused: dict[tuple[Descriptor, Offer], Creatable] = {}
+        self._versions: dict[str, _Versions] = {}
+
+    def existing(self, source: Device, target: Device) -> Existing | None:
+        """What ``target`` is to ``source``; ``None`` where one of them has no descriptor."""
+        if source.descriptor is None or target.descriptor is None:
+            return None
+        descriptor, attributes = self._given(source, target, target.descriptor)
+        verdict = self._verdict(source.descriptor, descriptor)
+        if attributes:
+            verdict = verdict | {"certainty": "provisional"}
+        return Existing(target, descriptor, verdict, attributes)
+
+    def _verdict(self, source: Descriptor, target: Descriptor) -> dict[str, t.Any]:
+        key = (source, target)
+        if key not in self._verdicts:
+            self._verdicts[key] = self.judge.verdict(source, target)
+        return self._verdicts[key]
+
+    def _given(
+        self, source: Device, target: Device, descriptor: Descriptor
+    ) -> tuple[Descriptor, tuple[tuple[str, str], ...]]:
+        """What ``target`` will be once it is given the ``source``'s attributes, if it has none of its own yet."""
+        choices = target.choices
+        if choices is None:
+            return descriptor, ()
+        values = dict(source.attributes)
+        if values.get(choices.attribute) not in choices.values:
+            return descriptor, ()
+        own = descriptor.self_attributes
+        names = [choices.attribute, *(name for name, _value in target.attributes)]
+        attributes = tuple(
+            (name, values[name])
+            for name in dict.fromkeys(names)
+            # What belongs to one device alone is no part of what it is.
+            if name in values and name.rpartition("/")[2] in own
+        )
+        key = (descriptor, attributes)
+        if key not in self._given_descriptors:
+            self._given_descriptors[key] = derive(
+                own | {name.rpartition("/")[2]: value for name, value in attributes}
+            )
+        return self._given_descriptors[key], attributes
+
+    def creatable(self, source: Device, parent: Parent, mdev_type: MdevType) -> Creatable | None:
+        """What a new mdev of ``mdev_type`` would be to ``source``; ``None`` where ``source`` has no descriptor."""
+        if source.descriptor is None:
+            return None
+        offered = offer(self._versions_on(parent.host), parent, mdev_type)
+        configurable = tuple(name for name, value in source.attributes)
+        made = self.offered(source.descriptor, configurable, offered)
+        return made or self._not_creatable(source.descriptor, offered)
+
+    def offered(
+        self, source: Descriptor, configurable: tuple[str, ...], offered: Offer
+    ) -> Creatable | None:
+        """A new mdev for a device with descriptor ``source`` and attributes ``configurable``; ``None`` where none can do."""
+        key = (source, configurable, offered)
+        if key not in self._creatable:
+            self._creatable[key] = self._predict(source, configurable, offered)
+        return self._creatable[key]
+
+    def versions_under(self, parent: Parent) -> tuple[str | None, str | None]:
+        """The software_version that a new device of ``parent`` will state, and the one it will be given if it states none.
+
+        ``None`` where no device of the parent, nor of its driver on that host, tells.
+        """
+        return _under(self._versions_on(parent.host), parent)
+
+    def _versions_on(self, host: str) -> _Versions:
+        if host not in self._versions:
+            self._versions[host] = stated_versions(self._fleet.hosts[host])
+        return self._versions[host]
+
+    def returns(self, device: Device, target: Device) -> bool:
+        """Whether what went from ``device`` to ``target`` can go back."""
+        there = self.existing(device, target)
+        if there is None or device.descriptor is None:
+            return False
+        return bool(self._verdict(there.descriptor, device.descriptor)["compatible"])
+
+    def made_returns(self, source: Device, parent: Parent) -> bool:
+        """Whether a device that went from ``source`` to a compatible new one of ``parent`` can go back.
+
+        What a driver lists for a device that is not there is not known; what is derived for it is: equal versions do. A
+        vDPA device is provisioned with nothing that its source has not got.
+        """
+        if parent.kind == VDPA:
+            return True
+        if source.descriptor is None or not source.descriptor.derived:
+            return False
+        version = self.versions_under(parent)[True]
+        return version is not None and _minor(version) == _minor(source.descriptor.version)
+
+    def _predict(
+        self, source: Descriptor, configurable: tuple[str, ...], offered: Offer
+    ) -> Creatable | None:
+        if not self._can_predict:
+            return None
+        known = offered.known(source)
+        for index, pattern in enumerate(self.judge.patterns(source, True)):
+            try:
+                completion = (
+                    None
+                    if isinstance(pattern, pattern_module.Void)
+                    else pattern.completion(known, source.self_attributes)
+                )
+            except pattern_module.Void:
+                continue
+            if completion is not None and isinstance(pattern, pattern_module.Pattern):
+                bindings, required = completion
+                attributes = offered.configured(source, required, configurable)
+                return Creatable(
+                    index,
+                    bindings,
+                    attributes,
+                    instances_of(attributes),
+                    [],
+                    pattern.warnings(known) + provisional_warnings(source, known),
+                )
+        return None
+
+    @property
+    def _can_predict(self) -> bool:
+        return self.judge.direction in ("source_lists", "either")
+
+    def _not_creatable(self, source: Descriptor, offered: Offer) -> Creatable:
+        key = (source, offered)
+        if key not in self._refused:
+            self._refused[key] = Creatable(None, {}, (), 0, self._reasons(source, offered), [])
+        return self._refused[key]
+
+    def _reasons(self, source: Descriptor, offered: Offer) -> list[dict[str, t.Any]]:
+        if not self._can_predict:
+            return [
+                {
+                    "set": None,
+                    "attribute": None,
+                    "rule": "no_descriptor",
+                    "expected": "a device that exists, as only that tells what it accepts,",
+                    "actual": None,
+                }
+            ]
+        assumed = source.self_attributes | offered.known(source)
+        return pattern_module.mismatch(self.judge.patterns(source, True), assumed)
+
+
+def stated_versions(host: Host) -> _Versions:
+    """The software_version that devices state by their parent's id and by its driver, and whether it was derived."""
+    drivers = {parent.id: parent.driver for parent in host.equipment}
+    return {
+        (stater, derived): version
+        for parent, derived, version in host.stated
+        for stater in (parent, drivers.get(parent or ""))
+    }
+
+
+def _under(versions: _Versions, parent: Parent | ParentFacts) -> tuple[str | None, str | None]:
+    stated, derived = (
+        versions.get((parent.id, each)) or versions.get((parent.driver, each))
+        for each in (False, True)
+    )
+    return stated, derived
+
+
+def offer(versions: _Versions, parent: Parent | ParentFacts, mdev_type: MdevType) -> Offer:
+    """What a parent of a host with these ``versions`` offers with one of its types."""
+    version, derived_version = _under(versions, parent)
+    return Offer(
+        *(mdev_type.id, mdev_type.name, mdev_type.device_api),
+        *(parent.pci_id, parent.driver, version, derived_version),
+        *(mdev_type.features, mdev_type.max_vqs),
+    )
+
+
+def _features(source: Descriptor) -> set[str]:
+    """The attributes that say which virtio features a device offers its guest."""
+    return {name for name in source.self_attributes if name.startswith(virtio.FEATURE)}
+
+
+def _minor(version: str) -> list[str]:
+    return version.split(".")[:2]
+
+
+def _to_configure(
+    required: dict[str, str], configurable: tuple[str, ...]
+) -> tuple[tuple[str, str], ...]:
+    """The required vendor attributes that can be written, in the order in which the source has them.
+
+    The proposal has every vendor attribute configurable under the same name on the target; what the source itself
+    does not let configure cannot be, and is only verified once the device is there.
+    """
+    names = dict.fromkeys(name.rpartition("/")[2] for name in configurable)
+    return tuple(
+        (name, required[name]) for name in names if name in required and name not in _GIVEN
+    )
+
+
+def instances_of(attributes: t.Iterable[tuple[str, str]]) -> int:
+    """An mdev of a type with ``aggregator`` n takes the room of n of that type (2020-08-05 in the discussion)."""
+    aggregator = {name.rpartition("/")[2]: value for name, value in attributes}.get(
+        "aggregator", "1"
+    )
+    return max(1, int(aggregator)) if aggregator.isdigit() else 1

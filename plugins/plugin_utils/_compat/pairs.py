@@ -1,0 +1,457 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+# Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Do not use this from other collections or standalone plugins/modules!
+
+"""Pairs: which classes of devices may migrate to which, over a whole fleet. Pure.
+
+Devices are only counted, by class and host. Classes are joined; a verdict is asked for only on what the join has
+found: the pairs that are compatible, and the nearest of those that are not.
+"""
+
+from __future__ import annotations
+
+import itertools
+import typing as t
+from collections import Counter, defaultdict
+from operator import itemgetter
+
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor import (
+    pattern as pattern_module,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._compat.bulk_match import (
+    Listing,
+    Subjects,
+    members,
+    of,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._compat.candidates import (
+    Candidates,
+    Creatable,
+    Offer,
+    offer,
+    stated_versions,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._compat.equivalence import (
+    Classes,
+    classify,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._compat.verdict import Judge
+from ansible_collections.vfio.migration.plugins.plugin_utils._compat.wording import nearest
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.descriptor import Descriptor
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import (
+    Device,
+    Fleet,
+    Host,
+    obstacle,
+)
+
+MISSES = 3
+
+_Pair = dict[str, t.Any]
+_Miss = dict[str, t.Any]
+_Barriers = dict[str, dict[str, int]]
+
+
+def compatible_pairs(
+    fleet: Fleet,
+    direction: str,
+    sources: t.Collection[str] | None = None,
+    targets: t.Collection[str] | None = None,
+    expand: bool = False,
+) -> dict[str, t.Any]:
+    """The class table, the compatible pairs of classes, and what each class is nearest to.
+
+    ``sources`` and ``targets`` are names of hosts (default: all of the fleet). A pair is of devices on two
+    different hosts. See the documentation of the filter for the shape.
+    """
+    sources, targets = (None if names is None else {*names} for names in (sources, targets))
+    classes = classify(
+        {
+            each.descriptor: None
+            for host in fleet.hosts.values()
+            for each in host.classes
+            if each.descriptor is not None and each.obstacle is None
+        }
+    )
+    from_classes = _counted(fleet, classes, sources)
+    to_classes = from_classes if sources == targets else _counted(fleet, classes, targets)
+    candidates = Candidates(fleet, direction)
+    pairs, misses, barriers = _Comparison(candidates.judge, from_classes, to_classes).results()
+    makers = _Makers(fleet, candidates, targets)
+    creatable = makers.ways(from_classes)
+    named = {host for ways in creatable.values() for way in ways for host in way["room"]}
+    for pair in pairs:
+        pair["warnings"] += classes.warnings(pair["source"], pair["target"])
+    result = {
+        "direction": direction,
+        "classes": _class_table(from_classes, to_classes),
+        "uncompared": classes.uncompared,
+        "pairs": pairs,
+        "misses": misses,
+        "barriers": barriers,
+        "creatable": creatable,
+        "alike": {host: makers.alike[host] for host in sorted(named)},
+        "excluded": [
+            {"host": host.name, "kind": kind, "id": device_id, "reason": each.obstacle}
+            for host in fleet.hosts.values()
+            for kind, device_id, each in host.excluded
+        ],
+        "unknown": fleet.unknown,
+        "problems": fleet.problems,
+    }
+    if expand:
+        result["devices"] = _expanded(fleet, classes, pairs, sources, targets)
+    return result
+
+
+class _Class:
+    """The devices of one class on the hosts that are looked at; ``hosts`` has how many there are on each."""
+
+    def __init__(self, descriptor: Descriptor) -> None:
+        self.name = descriptor.digest
+        self.descriptor = descriptor
+        self.self_attributes = descriptor.self_attributes
+        self.hosts: dict[str, int] = {}
+        self.devices = 0
+        self.free = 0
+        self.configurable: dict[tuple[str, ...], None] = {}
+
+    def count(self, host: str, devices: int, free: bool, configurable: tuple[str, ...]) -> None:
+        self.hosts[host] = self.hosts.get(host, 0) + devices
+        self.devices += devices
+        self.free += devices if free else 0
+        self.configurable[configurable] = None
+
+    @property
+    def only_host(self) -> str | None:
+        """The host that has all devices of the class, where one has."""
+        return next(iter(self.hosts)) if len(self.hosts) == 1 else None
+
+    def pairs_with(self, other: _Class) -> int:
+        """How many pairs there are of a device of this class and one of ``other`` on another host."""
+        fewer, more = sorted((self.hosts, other.hosts), key=len)
+        on_one_host = sum([fewer[host] * more[host] for host in fewer.keys() & more.keys()])
+        return self.devices * other.devices - on_one_host
+
+
+def _counted(fleet: Fleet, classes: Classes, names: t.Collection[str] | None) -> list[_Class]:
+    """The classes that there are on the hosts with these ``names``, sorted by name."""
+    found = {descriptor: _Class(descriptor) for descriptor in classes.of.values()}
+    for host in fleet.hosts.values():
+        if names is None or host.name in names:
+            for each, count in host.classes.items():
+                if each.descriptor is not None and each.obstacle is None:
+                    one = found[classes.of[each.descriptor]]
+                    one.count(host.name, count, each.free, each.configurable)
+    return sorted((each for each in found.values() if each.devices), key=lambda each: each.name)
+
+
+class _Comparison:
+    """Compares all source classes with all target classes.
+
+    Sources and targets are numbered; targets so that of those that are equally near the first comes first.
+    """
+
+    def __init__(self, judge: Judge, sources: list[_Class], targets: list[_Class]) -> None:
+        self._judge = judge
+        self._sources = sources
+        self._targets = sorted(targets, key=lambda each: (-each.devices, each.name))
+        self._compatible: list[list[int]] = [[] for source in sources]
+        self._near: list[list[int]] = [[] for source in sources]
+        self._barriers: list[dict[str, dict[str, int]]] = [{} for source in sources]
+
+    def results(self) -> tuple[list[_Pair], dict[str, list[_Miss]], dict[str, _Barriers]]:
+        """Pairs of classes, and by the name of each source class its nearest misses and its barriers."""
+        if self._judge.direction == "target_accepts":
+            self._compare_lists_of_targets()
+        else:
+            self._compare_lists_of_sources()
+        pairs: list[_Pair] = []
+        misses = {}
+        for number, source in enumerate(self._sources):
+            found, near = self._judged(source, self._compatible[number])
+            pairs += sorted(found, key=itemgetter("target"))
+            near += [
+                self._miss(target, self._judge.reasons(source.descriptor, target.descriptor))
+                for target in map(self._targets.__getitem__, self._near[number])
+            ]
+            near.sort(key=lambda miss: (len(miss["reasons"]), -miss["devices"], miss["target"]))
+            if near:
+                misses[source.name] = near[:MISSES]
+        names = (source.name for source in self._sources)
+        barriers = {name: each for name, each in zip(names, self._barriers, strict=True) if each}
+        return pairs, misses, barriers
+
+    def _judged(self, source: _Class, targets: list[int]) -> tuple[list[_Pair], list[_Miss]]:
+        pairs, misses = [], []
+        for target in map(self._targets.__getitem__, targets):
+            verdict = self._judge.verdict(source.descriptor, target.descriptor)
+            if not verdict["compatible"]:
+                misses.append(self._miss(target, verdict["reasons"]))
+                continue
+            pairs.append(
+                {"source": source.name, "target": target.name}
+                | _compact(verdict)
+                | {
+                    "sources": source.devices,
+                    "targets": target.devices,
+                    "free_targets": target.free,
+                    "pairs": source.pairs_with(target),
+                }
+            )
+        return pairs, misses
+
+    def _miss(self, target: _Class, reasons: list[dict[str, t.Any]]) -> _Miss:
+        return {"target": target.name, "devices": target.devices, "reasons": nearest(reasons)}
+
+    def _compare_lists_of_sources(self) -> None:
+        subjects = Subjects([each.self_attributes for each in self._targets], True)
+        on_other_hosts = _on_other_hosts(self._targets)
+        weigh = _Weights([target.devices for target in self._targets])
+        accepted = [0] * len(self._sources)
+        if self._judge.direction == "either":
+            accepted = self._accepted_targets()
+        for numbers in _by_list(self._sources):
+            patterns = self._judge.patterns(self._sources[numbers[0]].descriptor, True)
+            listing = Listing(patterns, subjects)
+            for number in numbers:
+                others = on_other_hosts(self._sources[number])
+                found = (listing.matched | accepted[number]) & others
+                self._compatible[number] = [*members(found)]
+                self._near[number] = _nearest(listing, others & ~found)
+                self._barriers[number] = {
+                    name: {"classes": alone.bit_count(), "devices": weigh(alone)}
+                    for name, subjects_alone in sorted(listing.but_for.items())
+                    if (alone := subjects_alone & others & ~found)
+                }
+
+    def _accepted_targets(self) -> list[int]:
+        """For each source the set of targets that accept it."""
+        accepted: list[list[int]] = [[] for source in self._sources]
+        for number, listing in self._lists_of_targets():
+            for source in members(listing.matched):
+                accepted[source].append(number)
+        return [of(each, len(self._targets)) for each in accepted]
+
+    def _lists_of_targets(self) -> t.Iterator[tuple[int, Listing]]:
+        subjects = Subjects([each.self_attributes for each in self._sources], False)
+        for number, target in enumerate(self._targets):
+            yield number, Listing(self._judge.patterns(target.descriptor, False), subjects)
+
+    def _compare_lists_of_targets(self) -> None:
+        on_other_hosts = _on_other_hosts(self._sources)
+        everything = (1 << len(self._sources)) - 1
+        # Sources with fewer misses than are to be named.
+        wanting = everything
+        for failures in itertools.count(1):
+            complete = True
+            for number, listing in self._lists_of_targets():
+                others = on_other_hosts(self._targets[number])
+                if failures == 1:
+                    self._note(number, listing, others)
+                complete &= listing.within(failures) == everything
+                new = listing.within(failures) & ~listing.within(failures - 1)
+                for source in members(new & others & wanting):
+                    self._near[source].append(number)
+                    if len(self._near[source]) == MISSES:
+                        wanting ^= 1 << source
+            if complete or not wanting:
+                break
+
+    def _note(self, number: int, listing: Listing, others: int) -> None:
+        for source in members(listing.matched & others):
+            self._compatible[source].append(number)
+        devices = self._targets[number].devices
+        for name, subjects in sorted(listing.but_for.items()):
+            for source in members(subjects & others):
+                barrier = self._barriers[source].setdefault(name, {"classes": 0, "devices": 0})
+                barrier["classes"] += 1
+                barrier["devices"] += devices
+
+
+def _nearest(listing: Listing, misses: int) -> list[int]:
+    """The first of ``misses``, those nearest to ``listing``'s patterns before others."""
+    found: list[int] = []
+    failures = 0
+    while misses and len(found) < MISSES:
+        failures += 1
+        new = listing.within(failures) & misses
+        found += itertools.islice(members(new), MISSES - len(found))
+        misses &= ~new
+    return found
+
+
+def _by_list(classes: list[_Class]) -> t.Iterable[list[int]]:
+    """The numbers of those classes that have one list of patterns and one version, together."""
+    numbers: dict[t.Any, list[int]] = defaultdict(list)
+    for number, each in enumerate(classes):
+        sets = tuple(tuple(attributes.items()) for attributes in each.descriptor.compatible)
+        numbers[each.descriptor.version, sets].append(number)
+    return numbers.values()
+
+
+def _on_other_hosts(classes: list[_Class]) -> t.Callable[[_Class], int]:
+    """Tells which of ``classes`` have a device on another host than one of a class."""
+    everything = (1 << len(classes)) - 1
+    alone: dict[str, list[int]] = defaultdict(list)
+    for number, each in enumerate(classes):
+        if each.only_host is not None:
+            alone[each.only_host].append(number)
+    only_on = {host: of(numbers, len(classes)) for host, numbers in alone.items()}
+
+    def on_other_hosts(other: _Class) -> int:
+        return everything & ~only_on.get(other.only_host or "", 0)
+
+    return on_other_hosts
+
+
+class _Weights:
+    """Adds up the weights of the members of a set: bit by bit of the weights, not member by member."""
+
+    def __init__(self, weights: list[int]) -> None:
+        self._planes = [
+            of((number for number, weight in enumerate(weights) if weight >> bit & 1), len(weights))
+            for bit in range(max(weights, default=0).bit_length())
+        ]
+
+    def __call__(self, subjects: int) -> int:
+        return sum((subjects & plane).bit_count() << n for n, plane in enumerate(self._planes))
+
+
+def _class_table(*sides: list[_Class]) -> dict[str, t.Any]:
+    table: dict[str, t.Any] = {}
+    for each in sorted(itertools.chain(*sides), key=lambda each: each.name):
+        entry = {
+            "origin": each.descriptor.origin,
+            "self": each.self_attributes,
+            "compatible": each.descriptor.compatible,
+            "hosts": {},
+        }
+        table.setdefault(each.name, entry)["hosts"].update(each.hosts)
+    return table
+
+
+def _compact(verdict: dict[str, t.Any]) -> dict[str, t.Any]:
+    kept = ("set", "bindings", "certainty", "direction_conflict", "warnings")
+    return {key: verdict[key] for key in kept}
+
+
+def _expanded(
+    fleet: Fleet,
+    classes: Classes,
+    pairs: list[_Pair],
+    sources: t.Collection[str] | None,
+    targets: t.Collection[str] | None,
+) -> list[dict[str, t.Any]]:
+    """Every pair of devices in ``pairs`` of classes."""
+    members_of: dict[str, list[Device]] = defaultdict(list)
+    for device in fleet.devices():
+        if device.descriptor is not None and obstacle(device) is None:
+            members_of[classes.of[device.descriptor].digest].append(device)
+    return [
+        {"source": source.label, "target": target.label} | _compact(pair)
+        for pair in pairs
+        for source in members_of[pair["source"]]
+        if sources is None or source.host in sources
+        for target in members_of[pair["target"]]
+        if (targets is None or target.host in targets) and source.host != target.host
+    ]
+
+
+class _Makers:
+    """The hosts that could make devices; ``alike`` has those that could make the same, by the name of the first of them."""
+
+    def __init__(
+        self, fleet: Fleet, candidates: Candidates, targets: t.Collection[str] | None
+    ) -> None:
+        self._candidates = candidates
+        # For each offer, the first of the hosts that have it, and the instances that each of their parents has left.
+        self._offers: dict[str, dict[Offer, dict[str, list[int]]]] = defaultdict(dict)
+        alike: dict[t.Any, list[Host]] = defaultdict(list)
+        for host in fleet.hosts.values():
+            if host.equipment and (targets is None or host.name in targets):
+                alike[id(host.equipment), host.stated].append(host)
+        self.alike: dict[str, list[str]] = {}
+        for first, *others in alike.values():
+            offers = _offered(first)
+            if offers:
+                self.alike[first.name] = [first.name, *(host.name for host in others)]
+            for offered, available in offers.items():
+                self._offers[offered.type].setdefault(offered, {})[first.name] = available
+
+    def ways(self, sources: list[_Class]) -> dict[str, list[dict[str, t.Any]]]:
+        """The mdevs that hosts could make for each class: one entry for each way, with the instances left per host."""
+        if self._candidates.judge.direction not in ("source_lists", "either"):
+            return {}
+        return {source.name: ways for source in sources if (ways := self._ways_for(source))}
+
+    def _ways_for(self, source: _Class) -> list[dict[str, t.Any]]:
+        made: dict[t.Any, list[tuple[Offer, Creatable]]] = defaultdict(list)
+        for configurable in source.configurable:
+            for offered in self._fitting(source.descriptor):
+                one = self._candidates.offered(source.descriptor, configurable, offered)
+                if one is not None:
+                    made[offered.type, one.set, one.attributes].append((offered, one))
+        ways = []
+        for (mdev_type, number, attributes), each in sorted(made.items()):
+            room = self._room({(offered, one.instances) for offered, one in each}, source)
+            if room:
+                ways.append(
+                    {
+                        "type": mdev_type,
+                        "attributes": [{"name": n, "value": v} for n, v in attributes],
+                        "set": number,
+                        "bindings": each[0][1].bindings,
+                        "certainty": "provisional",
+                        "warnings": each[0][1].warnings,
+                        "room": room,
+                    }
+                )
+        return ways
+
+    def _fitting(self, source: Descriptor) -> t.Iterator[Offer]:
+        """The offers that may fit a set of ``source``'s list: those of the types that it names."""
+        types = _types(self._candidates.judge.patterns(source, True))
+        for mdev_type in self._offers if types is None else types & self._offers.keys():
+            yield from self._offers[mdev_type]
+
+    def _room(self, offers: set[tuple[Offer, int]], source: _Class) -> dict[str, int]:
+        """How many of what takes so many instances of these offers each host has room for, apart from ``source``'s only one."""
+        rooms: Counter[str] = Counter()
+        for offered, instances in offers:
+            for host, available in self._offers[offered.type][offered].items():
+                # Types of one parent share its room: the parents of a host add up, its types do not.
+                room = sum(each // instances for each in available)
+                if room and self.alike[host] != [source.only_host]:
+                    rooms[host] += room
+        return dict(sorted(rooms.items()))
+
+
+def _types(patterns: t.Iterable[pattern_module.Pattern | pattern_module.Void]) -> set[str] | None:
+    """The types that a list of patterns names; ``None`` where it has none as text, or too many."""
+    types: set[str] = set()
+    for pattern in patterns:
+        if isinstance(pattern, pattern_module.Void):
+            continue
+        if not pattern.bounded:
+            return None
+        for name, comparison, value in itertools.chain.from_iterable(pattern.alternatives()):
+            if name == "type":
+                if comparison != pattern_module.TEXT:
+                    return None
+                types.add(str(value))
+    return types
+
+
+def _offered(host: Host) -> dict[Offer, list[int]]:
+    """What the host's parents offer, and how many instances each of them has left of it."""
+    versions = stated_versions(host)
+    offers: dict[Offer, list[int]] = defaultdict(list)
+    for parent in host.equipment:
+        for each in parent.types:
+            if each.available_instances > 0:
+                offers[offer(versions, parent, each)].append(each.available_instances)
+    return offers

@@ -1,0 +1,197 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+# Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Do not use this from other collections or standalone plugins/modules!
+
+"""Verdicts: may a device migrate from a source to a target, and if not, why. Pure."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor import (
+    attributes as attributes_module,
+)
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor import drivers, virtio
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor import (
+    pattern as pattern_module,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.descriptor import Descriptor
+
+DIRECTIONS = ("source_lists", "target_accepts", "both", "either")
+
+
+def verdict(
+    source: Descriptor | attributes_module.Malformed | None,
+    target: Descriptor | attributes_module.Malformed | None,
+    direction: str = "source_lists",
+) -> dict[str, t.Any]:
+    """Whether a device with descriptor ``source`` may migrate to one with ``target``.
+
+    ``None`` stands for a device that has no descriptor, ``Malformed`` for one whose descriptor cannot be used.
+    The result is the verdict of the public contract: ``compatible``, ``direction``, ``direction_conflict``,
+    ``certainty``, ``set``, ``bindings``, ``reasons`` and ``warnings``.
+    """
+    if isinstance(source, Descriptor) and isinstance(target, Descriptor):
+        return Judge(direction).verdict(source, target)
+    reasons = [
+        _no_descriptor(side, descriptor)
+        for side, descriptor in (("source", source), ("target", target))
+        if not isinstance(descriptor, Descriptor)
+    ]
+    return _result(direction, None, reasons, False, "declared", [])
+
+
+class Judge:
+    """Gives verdicts for many pairs of descriptors: every list of patterns is parsed once."""
+
+    def __init__(self, direction: str = "source_lists") -> None:
+        self.direction = direction
+        self._compiled: dict[
+            tuple[str, bool], list[pattern_module.Pattern | pattern_module.Void]
+        ] = {}
+
+    def verdict(self, source: Descriptor, target: Descriptor) -> dict[str, t.Any]:
+        """The verdict for two descriptors; see ``verdict``."""
+        outward = pattern_module.first_match(self.patterns(source, True), target.self_attributes)
+        inward = pattern_module.first_match(self.patterns(target, False), source.self_attributes)
+        listed, accepted = outward is not None, inward is not None
+        deciding = None
+        warnings = []
+        if decide(self.direction, listed, accepted):
+            # Of two, the source's, unless only the target's is the one that decides.
+            by_source = listed and self.direction != "target_accepts"
+            deciding, listing = (outward, source) if by_source else (inward, target)
+        if deciding is not None:
+            warnings += deciding["warnings"]
+            warnings += _uncompared(source, target, listing.compatible[deciding["set"]])
+            if source.derived:
+                warnings += drivers.cautions(source.self_attributes, target.self_attributes)
+        derived_sides = [
+            side
+            for side, descriptor in (("source", source), ("target", target))
+            if descriptor.derived
+        ]
+        if derived_sides:
+            warnings.append(_only_derived(derived_sides, source.self_attributes["device_api"]))
+        if listed != accepted:
+            yes, no = ("source", "target") if listed else ("target", "source")
+            warnings.append(f"the {yes}'s list has the other device, the {no}'s list has not")
+        return _result(
+            self.direction,
+            deciding,
+            self.reasons(source, target) if deciding is None else [],
+            listed != accepted,
+            "derived" if derived_sides else "declared",
+            warnings,
+        )
+
+    def reasons(self, source: Descriptor, target: Descriptor) -> list[dict[str, t.Any]]:
+        """The reasons of the verdict for two descriptors that are not compatible."""
+        listed = self.patterns(source, True)
+        by_target = self.direction == "target_accepts" or (
+            self.direction == "both" and pattern_module.first_match(listed, target.self_attributes)
+        )
+        if by_target:
+            return pattern_module.mismatch(self.patterns(target, False), source.self_attributes)
+        return pattern_module.mismatch(listed, target.self_attributes)
+
+    def patterns(
+        self, descriptor: Descriptor, owner_is_source: bool
+    ) -> list[pattern_module.Pattern | pattern_module.Void]:
+        """The parsed sets of ``descriptor``'s ``compatible``, for devices on the other side of a migration."""
+        key = (descriptor.digest, owner_is_source)
+        if key not in self._compiled:
+            self._compiled[key] = pattern_module.compile_patterns(
+                descriptor.compatible, descriptor.version, subject_is_target=owner_is_source
+            )
+        return self._compiled[key]
+
+
+def provisional_warnings(source: Descriptor, known: t.Mapping[str, str]) -> list[str]:
+    """What is assumed where a device of which ``known`` is certain is to be made for ``source``."""
+    warnings = list(_other_pci_id(source.self_attributes, known))
+    if source.derived:
+        warnings += [
+            *drivers.cautions(source.self_attributes, known),
+            _only_derived(["source"], source.self_attributes["device_api"]),
+        ]
+    return warnings
+
+
+def _only_derived(sides: list[str], device_api: str) -> str:
+    descriptors = f"the descriptor {' and '.join(f'of the {side}' for side in sides)} is derived"
+    if device_api == virtio.DEVICE_API:
+        return (
+            f"{descriptors} from what the kernel tells of a vDPA device: one of the same class and configuration that offers"
+            " the features which the guest has accepted, or might accept, is taken to be compatible"
+        )
+    return (
+        f"{descriptors} from sysfs, as the driver does not say what it is compatible with: only an equal device is taken"
+        " to be"
+    )
+
+
+def _uncompared(
+    source: Descriptor, target: Descriptor, matching: t.Mapping[str, str]
+) -> t.Iterator[str]:
+    """What differs between two compatible devices without the matching set saying anything of it."""
+    one, other = source.self_attributes, target.self_attributes
+    judged = {"software_version", "pci_id", *matching}
+    for name in sorted((one.keys() | other.keys()) - judged):
+        if one.get(name) != other.get(name):
+            yield f"nobody compares {name}: it is {_both(one, other, name)}"
+    yield from _other_pci_id(one, other)
+
+
+def _other_pci_id(one: t.Mapping[str, str], other: t.Mapping[str, str]) -> t.Iterator[str]:
+    if one["type"] == other["type"] and one.get("pci_id") != other.get("pci_id"):
+        yield f"the type is the same, but the PCI id is {_both(one, other, 'pci_id')}"
+
+
+def _both(one: t.Mapping[str, str], other: t.Mapping[str, str], name: str) -> str:
+    return f"{one.get(name, 'absent')} on the source and {other.get(name, 'absent')} on the target"
+
+
+def decide(direction: str, listed: bool, accepted: bool) -> bool:
+    """What ``direction`` makes of "the source lists the target" and "the target accepts the source"."""
+    return {
+        "source_lists": listed,
+        "target_accepts": accepted,
+        "both": listed and accepted,
+        "either": listed or accepted,
+    }[direction]
+
+
+def _result(
+    direction: str,
+    match: dict[str, t.Any] | None,
+    reasons: list[dict[str, t.Any]],
+    conflict: bool,
+    certainty: str,
+    warnings: list[str],
+) -> dict[str, t.Any]:
+    return {
+        "compatible": match is not None,
+        "direction": direction,
+        "direction_conflict": conflict,
+        "certainty": certainty,
+        "set": match["set"] if match else None,
+        "bindings": match["bindings"] if match else {},
+        "reasons": reasons,
+        "warnings": warnings,
+    }
+
+
+def _no_descriptor(side: str, malformed: object) -> dict[str, t.Any]:
+    attribute = malformed.attribute if isinstance(malformed, attributes_module.Malformed) else None
+    problem = f": {malformed}" if isinstance(malformed, attributes_module.Malformed) else ""
+    return {
+        "set": None,
+        "attribute": attribute,
+        "rule": "no_descriptor",
+        "expected": f"a descriptor of the {side}{problem}",
+        "actual": None,
+    }

@@ -1,0 +1,93 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+# Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Do not use this from other collections or standalone plugins/modules!
+
+"""Sentences about verdicts and devices that an operator can act on. Pure."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import Device
+
+
+def sentence(
+    reason: dict[str, t.Any], where: str, host: str, subject_is_target: bool = True
+) -> str:
+    """What ``reason`` says of the device at ``where``, and what would have to change.
+
+    ``host`` is the target's. ``subject_is_target`` says whether that device is the target, as where the source's
+    list decides, or the source.
+    """
+    attribute, expected, actual = reason["attribute"], reason["expected"], reason["actual"]
+    lister = "source" if subject_is_target else "target"
+    match reason["rule"]:
+        case "version_minor" if subject_is_target:
+            return (
+                f"update the driver on {host} to {_minor(expected)} or newer: {where} has {actual}"
+            )
+        case "version_minor":
+            return (
+                f"update the driver on {host} to {_minor(actual)} or newer: it accepts {expected}"
+            )
+        case "version_major":
+            major = expected.partition(".")[0]
+            return f"{where} has software_version {actual}; major version {major} is needed"
+        case "present" if reason["set"] is None:
+            return f"the {lister}'s driver lists no set of attributes that it is compatible with"
+        case "present":
+            return f"{where} has no {attribute}; {expected} is needed"
+        case "equal" if not expected:
+            return f"{where} has {attribute} {actual}; it must be absent or empty"
+        case "void_set":
+            return (
+                f"the {lister}'s driver states what is void: set {reason['set']} of 'compatible',"
+                f" {attribute}: expected {expected}"
+            )
+        case "no_descriptor":
+            return f"{where}: {expected} is needed"
+        case _:
+            return f"{where} has {attribute} {actual}; {expected} is needed"
+
+
+def _minor(version: str) -> str:
+    return ".".join(version.split(".")[:2])
+
+
+def held(device: Device) -> str | None:
+    """Who holds ``device``; ``None`` where no process does."""
+    if device.in_use is None:
+        return None
+    if device.in_use.pid is None:
+        return "it cannot be told whether a process holds it; gather the facts as root"
+    return f"{device.in_use.name} (pid {device.in_use.pid}) holds it"
+
+
+def used_up(type_id: str, place: str, needed: int, left: int, devices: t.Sequence[Device]) -> str:
+    """That too few instances of a type are left under the parent at ``place``, which has ``devices``, and who holds those."""
+    if left:
+        short = f"{needed} instances of {type_id} needed under {place}, {left} left"
+    else:
+        short = f"no instance of {type_id} left under {place}"
+    if not devices:
+        return f"{short}, although it has no device: its room is taken by something else"
+    users = {
+        device.in_use.name or f"process {device.in_use.pid}"
+        for device in devices
+        if device.in_use and device.in_use.pid is not None
+    }
+    free = [device.id for device in devices if device.in_use is None]
+    by = sorted(users)
+    if free:
+        by.append(f"no process ({', '.join(free)})")
+    if any(device.in_use and device.in_use.pid is None for device in devices):
+        by.append("what only facts gathered as root tell")
+    return f"{short}: {len(devices)} in use, by {', '.join(by)}"
+
+
+def nearest(reasons: list[dict[str, t.Any]]) -> list[dict[str, t.Any]]:
+    """The reasons of the nearest set alone."""
+    return [reason for reason in reasons if reason["set"] == reasons[0]["set"]]

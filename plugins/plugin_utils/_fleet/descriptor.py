@@ -1,0 +1,87 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+# Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Do not use this from other collections or standalone plugins/modules!
+
+"""Descriptors of devices, as facts have them. Pure."""
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import dataclass
+
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor import (
+    attributes as attributes_module,
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Descriptor:
+    """What a device says of itself, in normal form; equal ones of a fleet are one object."""
+
+    self_attributes: dict[str, str]
+    compatible: list[dict[str, str]]
+    origin: str | None
+    digest: str
+
+    @property
+    def derived(self) -> bool:
+        return self.origin == attributes_module.DERIVED
+
+    @property
+    def version(self) -> str:
+        return self.self_attributes["software_version"]
+
+
+def read_descriptor(data: object) -> Descriptor:
+    """The descriptor in ``{self, compatible[, origin]}``, whatever spelling it has; raises ``Malformed``."""
+    if not isinstance(data, t.Mapping):
+        raise attributes_module.Malformed("a descriptor is a mapping with 'self' and 'compatible'")
+    origin = data.get("origin")
+    compatible = data.get("compatible", [])
+    if not isinstance(compatible, t.Sequence) or isinstance(compatible, str):
+        raise attributes_module.Malformed("'compatible' is a list of attribute sets")
+    attributes_module.check_count(compatible)
+    sets = [read_set(attributes, "compatible") for attributes in compatible]
+    self_attributes = read_set(data.get("self"), "self")
+    attributes_module.check_self(self_attributes, origin)
+    return Descriptor(
+        self_attributes, sets, plain_text(origin), attributes_module.digest(self_attributes, sets)
+    )
+
+
+def derive(self_attributes: dict[str, str]) -> Descriptor:
+    """The descriptor that is derived for a device of which only ``self_attributes`` are known: an equal one will do."""
+    pattern = attributes_module.literal(self_attributes)
+    return Descriptor(
+        self_attributes,
+        [pattern],
+        attributes_module.DERIVED,
+        attributes_module.digest(self_attributes, [pattern]),
+    )
+
+
+def read_set(attributes: object, where: str) -> dict[str, str]:
+    """The attribute set in a mapping of names to scalars, in normal form; raises ``Malformed``."""
+    if not isinstance(attributes, t.Mapping):
+        raise attributes_module.Malformed(f"'{where}' is missing or no mapping of names to values")
+    return attributes_module.normalise(
+        (str.__str__(str(name)), _scalar(str(name), value)) for name, value in attributes.items()
+    )
+
+
+def plain_text(value: object) -> str | None:
+    """``value`` as a ``str`` that is no subclass of it, as templating hands them out; ``None`` where it is no text."""
+    return str.__str__(value) if isinstance(value, str) else None
+
+
+def _scalar(name: str, value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, (str, int)) and not isinstance(value, bool):
+        return str.__str__(str(value))
+    raise attributes_module.Malformed(
+        f"the value of {attributes_module.shown(name)} is no text but {type(value).__name__}", None
+    )

@@ -1,0 +1,253 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+# Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Do not use this from other collections or standalone plugins/modules!
+
+"""Libvirt's domain XML (formatdomain.html): the assigned devices that it names, and other ones in their place. Pure.
+
+XML is parsed only to find the places of addresses in the text; those alone are edited, so whatever else there is stays
+as it is, byte for byte. The XML comes from another host: a document type, and with it every entity of one's own, is
+refused, as is what libvirt itself would not take for its size or depth.
+"""
+
+from __future__ import annotations
+
+import re
+import typing as t
+from dataclasses import dataclass
+from xml.parsers import expat
+
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.attributes import shown
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.identifiers import (
+    PCI_ADDRESS,
+    UUID,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import FleetError
+
+MAX_BYTES = 4 << 20  # REMOTE_STRING_MAX of libvirt's protocol
+_MAX_DEPTH = 256  # libxml2's
+
+_NUMBER = re.compile(r"(?:0[xX]([0-9a-fA-F]{1,8})|(0[0-7]{0,10})|([1-9][0-9]{0,9}))\Z")
+# Within a start tag that expat has found to be well-formed.
+_ATTRIBUTE = re.compile(rb"\s+([^\s=]+)\s*=\s*(?:\"([^\"]*)\"|'([^']*)')")
+_TAG_NAME = re.compile(rb"<[^\s/>]+")
+
+# The parts of a PCI address, how libvirt writes them, and the least number that each is not.
+_PCI_PARTS = (
+    ("domain", "0x{:04x}", 1 << 32),
+    ("bus", "0x{:02x}", 1 << 8),
+    ("slot", "0x{:02x}", 1 << 5),
+    ("function", "0x{:x}", 1 << 3),
+)
+_Attributes = dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Assigned:
+    """A device that a domain is assigned: ``id`` as in a host's facts; ``place`` is where its address element starts."""
+
+    kind: str
+    id: str
+    place: int
+
+
+@dataclass(slots=True)
+class Domain:
+    """``text`` is the XML in UTF-8."""
+
+    text: bytes
+    name: str
+    assigned: list[Assigned]
+
+
+def read_domain(xml: t.Any) -> Domain:
+    """The domain that ``xml`` describes; raises ``FleetError``."""
+    if not isinstance(xml, str):
+        raise FleetError(f"the domain is {type(xml).__name__}; expected its XML as text")
+    try:
+        text = str.__str__(xml).encode()
+    except UnicodeEncodeError as error:
+        raise FleetError(f"the domain's XML is no text that UTF-8 can hold: {error}") from error
+    if len(text) > MAX_BYTES:
+        raise FleetError(f"the domain's XML has {len(text)} bytes; expected {MAX_BYTES} at most")
+    return _Reader().read(text)
+
+
+def retargeted(domain: Domain, targets: t.Mapping[str, str]) -> str:
+    """The domain's XML with the id of each assigned device replaced by that in ``targets``, which has all of them."""
+    pieces = []
+    end = 0
+    for device in domain.assigned:
+        tag = _TAG_NAME.match(domain.text, device.place)
+        start = tag.end() if tag else device.place
+        pieces.append(domain.text[end:start])
+        end, spans = _attribute_spans(domain.text, start)
+        pieces.append(_edited(domain.text[start:end], start, spans, device, targets[device.id]))
+    pieces.append(domain.text[end:])
+    return b"".join(pieces).decode()
+
+
+def is_id(kind: str, text: str) -> bool:
+    """Whether ``text`` can be the id of an assigned device of this kind."""
+    pattern = {"mdev": UUID, "pci": PCI_ADDRESS}.get(kind)
+    return pattern is not None and pattern.match(text) is not None
+
+
+# --- reading ---------------------------------------------------------------------------------------------------------
+
+
+class _Reader:
+    """Follows expat through a domain's XML."""
+
+    def __init__(self) -> None:
+        self._path: list[str] = []
+        self._names: list[str] = []
+        self._assigned: list[Assigned] = []
+        self._kind: str | None = None
+        self._has_address = False
+        # In bytes, and of the text as it was given, whatever encoding its declaration names.
+        self._parser = expat.ParserCreate("utf-8")
+        self._parser.StartDoctypeDeclHandler = self._doctype
+        self._parser.StartElementHandler = self._start
+        self._parser.EndElementHandler = self._end
+        self._parser.CharacterDataHandler = self._characters
+
+    def read(self, text: bytes) -> Domain:
+        try:
+            self._parser.Parse(text, True)
+        except expat.ExpatError as error:
+            raise FleetError(f"the domain's XML is not well-formed: {error}") from error
+        name = "".join(self._names).strip()
+        if not name:
+            raise FleetError("the domain's XML has no name")
+        return Domain(text, name, self._assigned)
+
+    def _doctype(self, name: str, system: str | None, public: str | None, internal: int) -> None:
+        raise FleetError("the domain's XML has a document type, which libvirt never writes")
+
+    def _start(self, tag: str, attributes: _Attributes) -> None:
+        self._path.append(tag)
+        if len(self._path) > _MAX_DEPTH:
+            raise FleetError(f"the domain's XML is deeper than {_MAX_DEPTH} elements")
+        match self._path:
+            case [root]:
+                if root != "domain":
+                    raise FleetError(f"the XML is of a <{root}>; expected that of a <domain>")
+            case ["domain", "devices", _]:
+                self._kind = _assigned_kind(tag, attributes)
+                self._has_address = False
+            case ["domain", "devices", _, "source", "address"] if self._kind is not None:
+                self._address(self._kind, attributes)
+
+    def _address(self, kind: str, attributes: _Attributes) -> None:
+        line = self._parser.CurrentLineNumber
+        if self._has_address:
+            raise FleetError(f"line {line}: a second address of one assigned device")
+        self._has_address = True
+        read = _mdev_id if kind == "mdev" else _pci_id
+        found = read(attributes)
+        if found is None:
+            raise FleetError(f"line {line}: {shown(str(attributes))} is no address of {kind} kind")
+        self._assigned.append(Assigned(kind, found, self._parser.CurrentByteIndex))
+
+    def _end(self, tag: str) -> None:
+        if len(self._path) == 3 and self._kind is not None:
+            if not self._has_address:
+                line = self._parser.CurrentLineNumber
+                raise FleetError(f"line {line}: the assigned device that ends here has no address")
+            self._kind = None
+        self._path.pop()
+
+    def _characters(self, text: str) -> None:
+        if self._path == ["domain", "name"]:
+            self._names.append(text)
+
+
+def _assigned_kind(tag: str, attributes: _Attributes) -> str | None:
+    """The kind of VFIO device that an element below ``<devices>`` assigns; raises ``FleetError``."""
+    kind = attributes.get("type")
+    if tag == "hostdev" and attributes.get("mode", "subsystem") == "subsystem":
+        return kind if kind in ("mdev", "pci") else None
+    if tag == "interface" and kind == "hostdev":
+        return "pci"
+    if (tag, kind) in (("interface", "vdpa"), ("disk", "vhostvdpa")):
+        raise FleetError(
+            f"the domain has a <{tag} type='{kind}'>: libvirt names a vDPA device by a node that each host"
+            " numbers for itself, which no plan knows; detach it, or change its node by hand"
+        )
+    return None
+
+
+def _mdev_id(attributes: _Attributes) -> str | None:
+    # Libvirt takes a UUID without hyphens, too.
+    digits = attributes.get("uuid", "").strip().lower().replace("-", "")
+    parts = (digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:])
+    uuid = "-".join(parts)
+    return uuid if is_id("mdev", uuid) else None
+
+
+def _pci_id(attributes: _Attributes) -> str | None:
+    read = (
+        _number(attributes.get(name, "0" if name == "domain" else ""), least)
+        for name, _form, least in _PCI_PARTS
+    )
+    numbers = [number for number in read if number is not None]
+    if attributes.get("type", "pci") != "pci" or len(numbers) < len(_PCI_PARTS):
+        return None
+    return "{:04x}:{:02x}:{:02x}.{:x}".format(*numbers)
+
+
+def _number(text: str, least_too_big: int) -> int | None:
+    """A number as libvirt reads it, with C's prefixes; ``None`` where it is none, or too big."""
+    found = _NUMBER.match(text)
+    if found is None:
+        return None
+    hexadecimal, octal, decimal = found.groups()
+    number = int(hexadecimal or octal or decimal, 16 if hexadecimal else 8 if octal else 10)
+    return number if number < least_too_big else None
+
+
+# --- editing ---------------------------------------------------------------------------------------------------------
+
+
+def _attribute_spans(text: bytes, start: int) -> tuple[int, dict[str, tuple[int, int]]]:
+    """Where a tag's attributes end, and where the value of each is."""
+    spans = {}
+    while found := _ATTRIBUTE.match(text, start):
+        spans[found[1].decode()] = found.span(2 if found[2] is not None else 3)
+        start = found.end()
+    return start, spans
+
+
+def _edited(
+    attributes: bytes, start: int, spans: dict[str, tuple[int, int]], device: Assigned, target: str
+) -> bytes:
+    """A tag's attributes, which start at ``start``, with those changed in which the ids differ."""
+    if target == device.id:
+        return attributes
+    changes = _changes(device, target)
+    for name in sorted(changes.keys() & spans.keys(), key=lambda name: spans[name], reverse=True):
+        first, last = (place - start for place in spans[name])
+        attributes = attributes[:first] + changes.pop(name) + attributes[last:]
+    # A domain of 0 may be left out.
+    for name, value in changes.items():
+        attributes = b" " + name.encode() + b"='" + value + b"'" + attributes
+    return attributes
+
+
+def _changes(device: Assigned, target: str) -> dict[str, bytes]:
+    if device.kind == "mdev":
+        return {"uuid": target.encode()}
+    changes = {}
+    for (name, form, _least), old, new in zip(
+        _PCI_PARTS, _pci_numbers(device.id), _pci_numbers(target), strict=True
+    ):
+        if old != new:
+            changes[name] = form.format(new).encode()
+    return changes
+
+
+def _pci_numbers(address: str) -> list[int]:
+    return [int(part, 16) for part in re.split("[:.]", address)]

@@ -1,0 +1,113 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+# Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Do not use this from other collections or standalone plugins/modules!
+
+"""Which of a plan's targets the devices of a domain go to. Pure."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import FleetError
+from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.domain_xml import (
+    Assigned,
+    Domain,
+    is_id,
+    read_domain,
+    retargeted,
+)
+
+_Placement = t.Mapping[str, t.Any]
+
+
+def retarget(xml: t.Any, plan: t.Any, host: str | None, partial: bool = False) -> str:
+    """The XML of a domain on ``host`` with its devices' targets in ``plan``; raises ``FleetError``.
+
+    ``host`` is needed only where the plan moves devices of several hosts and not of one guest of the domain's name.
+    ``partial`` XML may lack devices that the plan moves with the guest.
+    """
+    domain = read_domain(xml)
+    try:
+        moves = _Moves(domain, plan, host)
+    except (AttributeError, KeyError, TypeError) as error:
+        raise FleetError("the plan is none; expected what migration_plan returns") from error
+    return retargeted(domain, moves.targets(partial))
+
+
+class _Moves:
+    """What a plan has for the devices of a domain: of its guest, or of nobody as of a guest that does not run."""
+
+    def __init__(self, domain: Domain, plan: t.Any, host: str | None) -> None:
+        self._domain = domain
+        placements = [each for each in plan["placements"] if host in (None, each["source"]["host"])]
+        own = [each for each in placements if each["vm"] == domain.name]
+        free = [each for each in placements if each["vm"] is None]
+        self._host = host or _only_host(domain.name, own or free)
+        self._own = _by_source(own, self._host)
+        self._moves = _by_source(free, self._host) | self._own
+        self._holders = {
+            id_: each["vm"] for id_, each in _by_source(placements, self._host).items()
+        }
+        self._staying = {
+            each["source"]["id"]: "; ".join(reason["reason"] for reason in each["reasons"])
+            for each in plan.get("unplaced", ())
+            if each["source"]["host"] == self._host
+        }
+
+    def targets(self, partial: bool) -> dict[str, str]:
+        """The target's id for each of the domain's devices; its own where the domain has the targets' already."""
+        assigned = {device.id for device in self._domain.assigned}
+        if not assigned <= self._moves.keys() and assigned <= {
+            each["target"]["id"] for each in self._moves.values()
+        }:
+            return {device: device for device in assigned}
+        chosen = {device.id: self._placement(device) for device in self._domain.assigned}
+        for device in sorted(self._own.keys() - assigned) if not partial else ():
+            raise FleetError(
+                f"the plan moves {device} of {self._domain.name}, which the domain's XML does not name;"
+                " gather the facts again"
+            )
+        hosts = sorted({each["target"]["host"] for each in chosen.values()})
+        if len(hosts) > 1:
+            raise FleetError(
+                f"the plan has the devices of {self._domain.name} on several hosts: {', '.join(hosts)};"
+                " gather the facts while the guest runs, so that it is known to hold them"
+            )
+        return {device: each["target"]["id"] for device, each in chosen.items()}
+
+    def _placement(self, device: Assigned) -> _Placement:
+        what = f"{device.kind} {device.id} of {self._domain.name}"
+        if device.id not in self._moves:
+            raise FleetError(f"{what} has no target in the plan: {self._why_none(device.id)}")
+        placement = self._moves[device.id]
+        kind, target = placement["target"]["kind"], placement["target"]["id"]
+        if kind != device.kind:
+            raise FleetError(
+                f"{what} is to become {kind} {target}: libvirt migrates a guest only to a device of the same kind"
+            )
+        if not is_id(kind, target):
+            raise FleetError(f"the plan's target for {what}, {target!r}, is no id of kind {kind}")
+        return placement
+
+    def _why_none(self, device: str) -> str:
+        if device in self._staying:
+            return self._staying[device]
+        if device in self._holders:
+            return f"it has it for {self._holders[device]}"
+        return f"it knows no such device on {self._host}" if self._host else "it moves nothing"
+
+
+def _by_source(placements: t.Iterable[_Placement], host: str | None) -> dict[str, _Placement]:
+    return {each["source"]["id"]: each for each in placements if each["source"]["host"] == host}
+
+
+def _only_host(name: str, placements: t.Iterable[_Placement]) -> str | None:
+    hosts = sorted({each["source"]["host"] for each in placements})
+    if len(hosts) > 1:
+        raise FleetError(
+            f"the plan moves devices of {', '.join(hosts)}; say with 'host' on which one {name} is"
+        )
+    return hosts[0] if hosts else None

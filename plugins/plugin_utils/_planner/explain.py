@@ -1,0 +1,146 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+# Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Do not use this from other collections or standalone plugins/modules!
+
+"""Explanations: why a device may or may not go to another device or to a host, for an operator. Pure."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.vfio.migration.plugins.plugin_utils._compat.candidates import Candidates
+from ansible_collections.vfio.migration.plugins.plugin_utils._compat.verdict import verdict
+from ansible_collections.vfio.migration.plugins.plugin_utils._compat.wording import (
+    held,
+    nearest,
+    sentence,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import (
+    Device,
+    Fleet,
+    FleetError,
+    obstacle,
+    why_unknown,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.plan_document import make_plan
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import (
+    Request,
+    requested,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.unplaced import nearest_misses
+
+
+def explain(fleet: Fleet, source: t.Any, target: t.Any, direction: str) -> dict[str, t.Any]:
+    """What ``direction`` makes of ``source`` (``{host, id}``) going to ``target`` (``{host, id}`` or a host's name).
+
+    ``{source, target, verdict, placement, sentences}``; ``placement`` is how a host would receive the device,
+    ``None`` where it cannot or where the target is a device.
+    """
+    device = _find(fleet, source)
+    if isinstance(target, t.Mapping):
+        return _to_device(fleet, device, _find(fleet, target), direction)
+    name = str(target)
+    if name not in fleet.hosts:
+        raise FleetError(f"the target {name} is unknown: {why_unknown(fleet, name)}")
+    return _to_host(fleet, device, name, direction)
+
+
+def _to_device(fleet: Fleet, source: Device, target: Device, direction: str) -> dict[str, t.Any]:
+    given = verdict(source.descriptor, target.descriptor, direction)
+    # Reasons are those of the source's list, unless only the target's keeps them apart.
+    subject_is_target = direction != "target_accepts" and not (
+        direction == "both" and verdict(source.descriptor, target.descriptor)["compatible"]
+    )
+    subject = target if subject_is_target else source
+    sentences = [
+        sentence(reason, f"{subject.id} on {subject.host}", target.host, subject_is_target)
+        for reason in nearest(given["reasons"])
+        if source.descriptor and target.descriptor
+    ]
+    sentences += _obstacles(fleet, source) + _obstacles(fleet, target)
+    if (holds := held(target)) is not None:
+        sentences.append(f"{target.id} on {target.host}: {holds}")
+    return {
+        "source": source.label,
+        "target": target.label,
+        "verdict": given,
+        "placement": None,
+        "sentences": sentences + given["warnings"],
+    }
+
+
+def _to_host(fleet: Fleet, source: Device, name: str, direction: str) -> dict[str, t.Any]:
+    guests = requested(fleet, None, [{"host": source.host, "id": source.id}])
+    plan = make_plan(fleet, Request(guests, [name], direction))
+    placed = [each for each in plan["placements"] if each["source"] == source.label]
+    left = [each for each in plan["unplaced"] if each["source"] == source.label]
+    sentences = []
+    if source.host == name:
+        sentences = [f"{source.id} is on {name} already"]
+    elif not placed:
+        sentences = _obstacles(fleet, source) or [
+            reason["reason"] for each in left for reason in each["reasons"]
+        ]
+    given = {
+        "compatible": bool(placed),
+        "direction": direction,
+        "direction_conflict": bool(placed) and _conflict(fleet, source, placed[0]),
+        "certainty": placed[0]["certainty"] if placed else "provisional",
+        "set": placed[0]["set"] if placed else None,
+        "bindings": placed[0]["bindings"] if placed else {},
+        "reasons": [] if placed else _nearest_reasons(fleet, source, name, direction),
+        "warnings": placed[0]["warnings"] if placed else [],
+    }
+    return {
+        "source": source.label,
+        "target": name,
+        "verdict": given,
+        "placement": placed[0]["target"] if placed else None,
+        "sentences": sentences + given["warnings"],
+    }
+
+
+def _conflict(fleet: Fleet, source: Device, placement: t.Mapping[str, t.Any]) -> bool:
+    """Whether the lists of a source and of the target that it has got say different things, where the target has one."""
+    if placement["certainty"] == "provisional":
+        return False
+    target = _find(fleet, placement["target"])
+    return bool(verdict(source.descriptor, target.descriptor)["direction_conflict"])
+
+
+def _obstacles(fleet: Fleet, device: Device) -> list[str]:
+    """Why ``device`` can neither migrate nor receive a migration, with what was wrong when its facts were gathered."""
+    why = obstacle(device)
+    if why is None:
+        return []
+    problems = [
+        f"{each['path']}: {each['problem']}"
+        for each in fleet.problems
+        if device.descriptor is None
+        and each["host"] == device.host
+        and device.id in (each["path"] or "")
+    ]
+    return [f"{device.id} on {device.host}: {why}", *problems]
+
+
+def _nearest_reasons(
+    fleet: Fleet, source: Device, host: str, direction: str
+) -> list[dict[str, t.Any]]:
+    """The reasons of what on ``host`` comes nearest to receiving ``source``, as a verdict has them."""
+    misses = nearest_misses(fleet.hosts[host], Candidates(fleet, direction), source)
+    return misses[0][1] if misses else []
+
+
+def _find(fleet: Fleet, named: t.Any) -> Device:
+    if not isinstance(named, t.Mapping) or not {"host", "id"} <= set(named):
+        raise FleetError(f"{named!r} names no device; expected {{host: …, id: …}}")
+    host = fleet.hosts.get(str(named["host"]))
+    if host is None:
+        raise FleetError(f"{named['host']} is unknown: {why_unknown(fleet, str(named['host']))}")
+    for device in host.devices:
+        if device.id == named["id"]:
+            return device
+    raise FleetError(f"{named['host']} has no device {named['id']}")

@@ -1,0 +1,79 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+# Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Do not use this from other collections or standalone plugins/modules!
+
+"""How far each move of a plan has come, as the hosts' facts tell: by who holds source and target. Pure."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.vfio.migration.plugins.plugin_utils._compat.wording import held
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import (
+    Device,
+    Fleet,
+    FleetError,
+    why_unknown,
+)
+
+PLANNED = "planned"
+PREPARED = "prepared"
+MIGRATING = "migrating"
+MOVED = "moved"
+DONE = "done"
+UNCLEAR = "unclear"
+
+
+def placement_states(fleet: Fleet, plan: t.Any) -> list[dict[str, t.Any]]:
+    """``{vm, source, target, state, reason}`` of each placement in ``plan``; raises ``FleetError``."""
+    found: list[dict[str, t.Any]] = []
+    try:
+        for placement in plan["placements"]:
+            state, reason = _state(fleet, placement)
+            kept = {key: placement[key] for key in ("vm", "source", "target")}
+            found.append(kept | {"state": state, "reason": reason})
+    except (KeyError, TypeError) as error:
+        raise FleetError("the plan is none; expected what migration_plan returns") from error
+    return found
+
+
+def _state(fleet: Fleet, placement: t.Mapping[str, t.Any]) -> tuple[str, str | None]:
+    vm = placement["vm"]
+    ends = [placement["source"], placement["target"]]
+    for end in ends:
+        if end["host"] not in fleet.hosts:
+            return UNCLEAR, f"{end['host']}: {why_unknown(fleet, end['host'])}"
+    source, target = (_device(fleet, end) for end in ends)
+    for device in (source, target):
+        if device and (stranger := _stranger(device, vm)):
+            return UNCLEAR, f"{device.id} on {device.host}: {stranger}"
+    if target is None:
+        gone = f"neither {ends[0]['id']} on {ends[0]['host']} nor its target is there"
+        return (PLANNED, None) if source else (UNCLEAR, gone)
+    if target.in_use:
+        return (MIGRATING if source and source.in_use else MOVED if source else DONE), None
+    if source and (source.in_use or vm is None):
+        return PREPARED, None
+    where = f"{ends[0]['host']} or {target.host}"
+    return (
+        UNCLEAR,
+        f"{vm} holds neither source nor target; start it on {where}, so that it can be told",
+    )
+
+
+def _device(fleet: Fleet, end: t.Mapping[str, t.Any]) -> Device | None:
+    devices = fleet.hosts[end["host"]].devices
+    return next(
+        (each for each in devices if (each.kind, each.id) == (end["kind"], end["id"])), None
+    )
+
+
+def _stranger(device: Device, vm: str | None) -> str | None:
+    """Who else than ``vm`` holds a device, or may."""
+    holder = device.in_use
+    if holder is not None and holder.pid is not None and vm is not None and holder.name == vm:
+        return None
+    return held(device)

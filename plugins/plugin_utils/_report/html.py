@@ -1,0 +1,113 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+# Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Do not use this from other collections or standalone plugins/modules!
+"""The report as one HTML file that needs nothing else. Pure but for reading the page's own parts.
+
+What hosts say reaches the page as escaped text, or as JSON of which the script makes text. A policy in the page lets
+no other script or style run than those of this collection, known by their hash, and nothing be loaded or sent.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import typing as t
+from pathlib import Path
+
+import jinja2
+from markupsafe import Markup
+
+_PARTS = Path(__file__).with_name("page")
+# What could end the element that the data is in, or begin a comment there.
+_ESCAPES = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"})
+_DECIDING = {
+    "source_lists": "the source's list decides",
+    "target_accepts": "the target's list decides",
+    "both": "both lists must agree",
+    "either": "one of both lists is enough",
+}
+
+
+def as_html(report: t.Mapping[str, t.Any]) -> str:
+    """The page that shows the document ``report``."""
+    style, script = (
+        (_PARTS / name).read_text(encoding="utf-8") for name in ("page.css", "page.js")
+    )
+    template = jinja2.Environment(
+        autoescape=True, trim_blocks=True, undefined=jinja2.StrictUndefined
+    ).from_string((_PARTS / "page.html.j2").read_text(encoding="utf-8"))
+    return template.render(
+        report=report,
+        **{key: report[key] for key in ("verdict", "totals", "plan")},
+        deciding=_DECIDING[report["direction"]],
+        figures=_figures(report),
+        parts=_headings(report),
+        grouped=any(group["hosts"] > 1 for group in report["groups"]),
+        count=counted,
+        policy=_policy(style, script),
+        style=Markup(style),
+        script=Markup(script),
+        data=Markup(json.dumps(report, separators=(",", ":")).translate(_ESCAPES)),
+    )
+
+
+def counted(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+def _policy(style: str, script: str) -> str:
+    return (
+        f"default-src 'none'; script-src '{_source(script)}'; style-src '{_source(style)}';"
+        " base-uri 'none'; form-action 'none'"
+    )
+
+
+def _source(text: str) -> str:
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
+
+
+def _figures(report: t.Mapping[str, t.Any]) -> list[tuple[str, str]]:
+    """What is to be seen at a glance: numbers and what there are so many of."""
+    plan, totals = report["plan"], report["totals"]
+    if plan:
+        figures = [
+            (plan["devices"], "to move"),
+            (plan["placed"], "with a place"),
+            (plan["unplaced"], "left behind"),
+            (plan["created"], "to create"),
+            (len(plan["targets"]), "receiving host"),
+            (len(plan["waves"]), "wave"),
+        ]
+    else:
+        figures = [
+            (totals["hosts"], "host"),
+            (totals["devices"], "device"),
+            (totals["reachable"], "able to leave"),
+            (totals["excluded"], "not able to migrate"),
+            (len(report["classes"]), "kind"),
+        ]
+    figures += [
+        (totals[key], what)
+        for key, what in (("unknown", "unknown host"), ("problems", "problem"))
+        if totals[key]
+    ]
+    nouns = ("host", "device", "kind", "wave", "problem")
+    return [
+        (f"{what}s" if what.endswith(nouns) and number != 1 else what, f"{number:,}")
+        for number, what in figures
+    ]
+
+
+def _headings(report: t.Mapping[str, t.Any]) -> list[tuple[str, str]]:
+    parts = [
+        ("matrix", "What can go where"),
+        ("hosts", "Hosts"),
+        ("kinds", "Kinds of devices"),
+        ("versions", "Versions"),
+        ("problems", "Problems"),
+    ]
+    return [("plan", "The plan"), *parts] if report["plan"] else parts

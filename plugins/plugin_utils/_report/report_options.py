@@ -1,0 +1,55 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+# Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Do not use this from other collections or standalone plugins/modules!
+
+"""Reporting from arguments as a play gives them."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import (
+    FleetError,
+    facts_of,
+    read_fleet,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.previous_plan import digests
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments import (
+    direction_of,
+    names,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._report.document import make_report
+
+
+def report_for(
+    fleet: t.Any,
+    hosts: t.Any = None,
+    direction: str | None = None,
+    plan: t.Any = None,
+    title: str = "Migration report",
+    made: str = "",
+) -> dict[str, t.Any]:
+    """The document on a fleet, ``made`` at that time, and on a plan for it. Raises ``FleetError``.
+
+    ``direction`` is by default that of the plan.
+    """
+    chosen = names("hosts", hosts)
+    facts = {name: facts_of(fleet, name) for name in (fleet if chosen is None else chosen)}
+    read = read_fleet(facts)
+    if plan is not None and not isinstance(plan, t.Mapping):
+        raise FleetError("'plan' is no plan of vfio.migration.migration_plan, but something else")
+    if direction is None:
+        direction = "source_lists" if plan is None else plan.get("direction", "source_lists")
+    changed = [] if plan is None else _changed(plan, {name: facts[name] for name in read.hosts})
+    return make_report(read, direction_of(direction), title, made, plan, changed)
+
+
+def _changed(plan: t.Mapping[str, t.Any], facts: t.Mapping[str, t.Any]) -> list[str]:
+    """The hosts whose facts are not those that ``plan`` relied on."""
+    relied_on = plan.get("relied_on", {})
+    known = [{"host": host} for host in relied_on if host in facts]
+    now = digests({"placements": [{"source": each, "target": each} for each in known]}, facts)
+    return [host for host, digest in relied_on.items() if now.get(host) != digest]

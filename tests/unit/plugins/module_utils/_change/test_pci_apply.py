@@ -1,0 +1,731 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import errno
+import os
+import typing as t
+from pathlib import Path
+
+import pytest
+from ansible_collections.vfio.migration.plugins.module_utils._change import (
+    journal as journal_module,
+)
+from ansible_collections.vfio.migration.plugins.module_utils._change.errors import Failure
+from ansible_collections.vfio.migration.plugins.module_utils._change.original_state import Records
+from ansible_collections.vfio.migration.plugins.module_utils._change.pci_apply import PciTransaction
+from ansible_collections.vfio.migration.plugins.module_utils._change.pci_plan import (
+    Planner,
+    validate,
+)
+from ansible_collections.vfio.migration.plugins.module_utils._change.plan import ABSENT, PRESENT
+from ansible_collections.vfio.migration.plugins.module_utils._host.processes import Holders
+from ansible_collections.vfio.migration.tests.unit.pci_trees import (
+    BRIDGE,
+    CARD,
+    FIRST,
+    FUNCTIONS,
+    SECOND,
+    THIRD,
+    TYPES,
+    VARIANT,
+    PciKernel,
+    PciTree,
+)
+from ansible_collections.vfio.migration.tests.unit.sysfs_trees import nobody
+
+ACCEPT = [{"device_api": "vfio-pci", "type": "i915-GVTg_V5_8"}]
+
+
+@pytest.fixture
+def kernel(tmp_path: Path) -> PciKernel:
+    """A host with two virtual functions, ``FIRST`` and ``SECOND``, that have their network driver."""
+    tree = PciTree(tmp_path / "sys")
+    tree.add_functions(2)
+    return PciKernel(tree)
+
+
+@pytest.fixture
+def gpu(tmp_path: Path) -> PciKernel:
+    """A host with two virtual functions of a GPU that have no type."""
+    tree = PciTree(tmp_path / "sys")
+    tree.add_functions(2, "nvidia")
+    return PciKernel(tree, default="nvidia")
+
+
+def device(
+    address: str,
+    driver: str | None = "vfio-pci",
+    *attributes,
+    accept=None,
+    migratable=None,
+    keep_driver=False,
+):
+    return {
+        "address": address,
+        "driver": driver,
+        "migratable": migratable,
+        "attributes": [{"name": name, "value": value} for name, value in attributes],
+        "accept": accept,
+        "keep_driver": keep_driver,
+    }
+
+
+def function(number: int | None):
+    return {"address": CARD, "sriov_numvfs": number}
+
+
+def records(kernel: PciKernel) -> Records:
+    return Records(journal_module.place(kernel, "pci"))
+
+
+def apply(
+    kernel: PciKernel,
+    devices: t.Sequence[dict[str, t.Any]] = (),
+    functions: t.Sequence[dict[str, t.Any]] = (),
+    state: str = PRESENT,
+    force: bool = False,
+    scan_holders: t.Callable[[], Holders] = nobody,
+    is_free_disk: t.Callable[[str], bool] = lambda name: True,
+    interrupted: t.Callable[[], str | None] = lambda: None,
+) -> dict[str, t.Any]:
+    wanted = validate({"functions": functions, "devices": devices, "state": state, "force": force})
+    planner = Planner(
+        kernel, scan_holders, is_free_disk, lambda driver: False, records(kernel), kernel.ports
+    )
+    with journal_module.Journal(journal_module.place(kernel, "pci")) as journal:
+        transaction = PciTransaction(
+            kernel,
+            scan_holders,
+            is_free_disk,
+            lambda driver: None,
+            records(kernel),
+            kernel.ports,
+            journal,
+            0.2,
+            interrupted,
+        )
+        return transaction.run(planner, wanted)[1]
+
+
+def failure(kernel: PciKernel, *arguments, **others) -> Failure:
+    with pytest.raises(Failure) as raised:
+        apply(kernel, *arguments, **others)
+    return raised.value
+
+
+def state(kernel: PciKernel) -> dict[str, t.Any]:
+    """What a user can tell of the host: its files, and what is noted to be given back."""
+    run = Path(journal_module.place(kernel, "pci"))
+    noted = sorted(path.name for path in run.glob("*.json"))
+    return {
+        "files": kernel.tree.snapshot(),
+        "noted": noted,
+        "journals": list(run.glob("*.journal")),
+    }
+
+
+def drivers(kernel: PciKernel) -> list[str | None]:
+    return [kernel.tree.driver(address) for address in (FIRST, SECOND)]
+
+
+# --- drivers -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_device_is_kept_from_other_drivers_before_it_is_taken_from_its_own(kernel):
+    results = apply(kernel, [device(FIRST, VARIANT, accept=ACCEPT)])
+    assert kernel.writes == [
+        ("driver_override", f"{VARIANT}\n"),
+        ("unbind", FIRST),
+        ("bind", FIRST),
+    ]
+    assert results["devices"] == [
+        {
+            "address": FIRST,
+            "action": "bound",
+            "driver": VARIANT,
+            "attributes": [],
+            "self": {
+                "device_api": "vfio-pci",
+                "pci_id": "80865963",
+                "software_version": "0.1.0",
+                "type": "i915-GVTg_V5_8",
+            },
+        }
+    ]
+
+
+def test_a_second_time_nothing_is_written(kernel):
+    devices = [device(FIRST, VARIANT, accept=ACCEPT), device(SECOND)]
+    apply(kernel, devices)
+    kernel.writes.clear()
+    results = apply(kernel, devices)
+    assert [each["action"] for each in results["devices"]] == ["unchanged", "unchanged"]
+    # Nor where the driver is not named.
+    apply(kernel, [device(FIRST, None, accept=ACCEPT)])
+    assert kernel.writes == []
+
+
+def test_a_device_is_given_back_to_the_driver_that_it_had_at_first(kernel):
+    before = state(kernel)
+    apply(kernel, [device(FIRST)])
+    apply(kernel, [device(FIRST, VARIANT)])
+    results = apply(kernel, [device(FIRST, None)], state=ABSENT)
+    assert (results["devices"][0]["action"], results["devices"][0]["driver"]) == (
+        "restored",
+        "igbvf",
+    )
+    assert state(kernel) == before
+    again = apply(kernel, [device(FIRST, None)], state=ABSENT)
+    assert again["devices"][0]["action"] == "unchanged"
+
+
+def test_a_device_without_driver_is_given_back_without(kernel):
+    kernel.tree.unbind(FIRST)
+    before = state(kernel)
+    apply(kernel, [device(FIRST)])
+    apply(kernel, [device(FIRST, None)], state=ABSENT)
+    assert state(kernel) == before
+
+
+def test_what_the_module_did_not_change_is_not_given_back(kernel):
+    apply(kernel, [device(FIRST, None)], state=ABSENT)
+    apply(kernel, [device("0000:02:00.0", None)], state=ABSENT)
+    assert kernel.writes == []
+
+
+def test_a_new_virtual_function_is_not_taken_for_one_that_had_its_address(kernel):
+    apply(kernel, [device(FIRST)])
+    kernel.tree.remove_functions()
+    kernel.tree.add_functions(2, None)
+    apply(kernel, [device(FIRST, None)], state=ABSENT)
+    assert drivers(kernel) == [None, None]
+    apply(kernel, [device(FIRST)])
+    apply(kernel, [device(FIRST, None)], state=ABSENT)
+    assert drivers(kernel) == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "reason"),
+    [
+        (device("0000:02:00.0"), "there is no such device"),
+        (device(FIRST, "uio_pci_generic"), "the host has no driver uio_pci_generic"),
+        (device(FIRST, None), "bound to igbvf, which is no VFIO driver"),
+        (device(CARD), "it has 2 virtual functions, which would go with its driver"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_anything_is_touched(kernel, wanted, reason):
+    failed = failure(kernel, [device(SECOND), wanted])
+    assert reason in str(failed)
+    assert failed.details["step"] == "inspect"
+    assert kernel.writes == []
+
+
+def test_a_driver_that_is_not_for_vfio_is_no_use(kernel):
+    kernel.tree.unbind(FIRST)
+    before = state(kernel)
+    kernel.default = None
+    failed = failure(kernel, [device(FIRST, "igbvf")])
+    assert "it is bound to igbvf, but that is no VFIO driver" in str(failed)
+    assert state(kernel) == before
+
+
+def test_a_device_that_is_not_accepted_is_given_back(kernel):
+    before = state(kernel)
+    failed = failure(kernel, [device(FIRST), device(SECOND, accept=ACCEPT)])
+    assert failed.details["step"] == "verify"
+    assert failed.details["reasons"][0]["attribute"] == "type"
+    assert state(kernel) == before
+
+
+BOTH = [device(FIRST), device(SECOND, VARIANT)]
+
+
+@pytest.mark.parametrize("number", range(1, 7))
+@pytest.mark.parametrize("fault", [errno.EINVAL, errno.ENODEV, errno.EBUSY])
+def test_whatever_fails_the_former_drivers_are_back(kernel, number, fault):
+    before = state(kernel)
+    kernel.faults[number] = fault
+    failed = failure(kernel, BOTH)
+    assert failed.details["errno"] == errno.errorcode[fault]
+    assert failed.details["device"] == (FIRST if number <= 3 else SECOND)
+    assert failed.details["left"] == []
+    assert state(kernel) == before
+
+
+@pytest.mark.parametrize("number", range(1, 7))
+def test_what_fails_while_it_is_given_back_is_as_it_was_prepared(kernel, number):
+    apply(kernel, BOTH)
+    before = state(kernel)
+    kernel.faults[len(kernel.writes) + number] = errno.EIO
+    failed = failure(kernel, [device(FIRST, None), device(SECOND, None)], state=ABSENT)
+    assert failed.details["left"] == []
+    assert state(kernel) == before
+
+
+def test_what_cannot_be_undone_is_told(kernel):
+    kernel.faults.update({6: errno.EIO, 7: errno.EIO})
+    failed = failure(kernel, BOTH)
+    assert [each["device"] for each in failed.details["left"]] == [SECOND]
+    assert drivers(kernel)[0] == "igbvf"
+
+
+# --- killed ------------------------------------------------------------------------------------------------------------
+
+
+def kill(kernel: PciKernel, number: int, *arguments: t.Any, **others: t.Any) -> None:
+    """Applies in a process that ends right before its write ``number``, if it comes to that."""
+
+    def end() -> None:
+        if len(kernel.writes) + 1 == number:
+            os._exit(9)
+
+    child = os.fork()
+    if child == 0:
+        try:
+            kernel.writes.clear()
+            kernel.beforehand = end
+            apply(kernel, *arguments, **others)
+        finally:
+            os._exit(1)
+    assert os.WEXITSTATUS(os.waitpid(child, 0)[1]) == 9
+
+
+@pytest.mark.parametrize("number", range(1, 7))
+def test_a_killed_call_is_undone_by_the_next(kernel, number):
+    before = state(kernel)
+    kill(kernel, number, BOTH)
+    apply(kernel, [device(THIRD, None)], state=ABSENT)
+    assert state(kernel) == before
+    apply(kernel, BOTH)
+    assert drivers(kernel) == ["vfio-pci", VARIANT]
+
+
+@pytest.mark.parametrize("number", range(1, 6))
+def test_a_killed_change_of_the_number_of_functions_is_undone_by_the_next(kernel, number):
+    apply(kernel, BOTH)
+    numbers = kernel.tree.snapshot()
+    kill(kernel, number, [device(THIRD)], [function(3)])
+    apply(kernel, [device(THIRD, None)], state=ABSENT)
+    assert kernel.tree.snapshot() == numbers
+    apply(kernel, [device(FIRST, None), device(SECOND, None)], state=ABSENT)
+    assert drivers(kernel) == ["igbvf", "igbvf"]
+
+
+# --- in use ------------------------------------------------------------------------------------------------------------
+
+
+def held(address: str) -> t.Callable[[], Holders]:
+    node = f"/dev/vfio/{ord(address[-1])}"
+    return lambda: Holders({node: {"pid": 4711, "name": "vm-17"}}, complete=True)
+
+
+def test_what_a_process_holds_is_left_alone(kernel):
+    apply(kernel, [device(FIRST)])
+    kernel.writes.clear()
+    holders = held(FIRST)
+    for arguments in (
+        {"devices": [device(FIRST, VARIANT)]},
+        {"devices": [device(FIRST, None)], "state": ABSENT},
+        {"functions": [function(1)], "force": True},
+        {"functions": [function(0)], "force": True},
+    ):
+        failed = failure(kernel, **arguments, scan_holders=holders)
+        assert "process 4711 (vm-17) holds it; stop that first" in str(failed)
+        assert failed.details["step"] == "inspect"
+    # What needs no change may be held.
+    apply(kernel, [device(FIRST)], scan_holders=holders)
+    assert kernel.writes == []
+
+
+def test_what_is_taken_meanwhile_is_left_alone_too(kernel):
+    apply(kernel, [device(FIRST)])
+    kernel.writes.clear()
+    scans = iter([nobody(), held(FIRST)()])
+    failed = failure(kernel, [device(FIRST, VARIANT)], scan_holders=lambda: next(scans))
+    assert "process 4711 (vm-17) holds it" in str(failed)
+    assert kernel.writes == []
+
+
+def test_what_the_host_uses_is_left_alone(kernel):
+    tree = kernel.tree
+    tree.add_network_interface(FIRST, "0x1003")
+    assert "its network interface eth2 is up" in str(failure(kernel, [device(FIRST)]))
+    tree.write("class/net/eth2/flags", "0x1002\n")
+    tree.link("class/block/nvme0n1", str(tree.device(SECOND).relative_to(tree.root) / "nvme0n1"))
+    busy = failure(kernel, [device(SECOND)], is_free_disk=lambda name: name != "nvme0n1")
+    assert "the host uses its disk nvme0n1" in str(busy)
+    tree.link(
+        "bus/mdev/devices/882cc4da", str(tree.device(SECOND).relative_to(tree.root) / "882cc4da")
+    )
+    assert "the mediated device 882cc4da was made on it" in str(failure(kernel, [device(SECOND)]))
+    assert kernel.writes == []
+    apply(kernel, [device(FIRST)])
+
+
+# --- devlink -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def card(kernel) -> PciKernel:
+    """The same host, where devlink has a port for each virtual function."""
+    kernel.ports.add(FIRST)
+    kernel.ports.add(SECOND)
+    return kernel
+
+
+def test_a_function_is_made_migratable_before_it_is_bound(card):
+    apply(card, [device(FIRST, VARIANT, migratable=True)])
+    assert card.writes == [
+        ("driver_override", f"{VARIANT}\n"),
+        ("unbind", FIRST),
+        (FIRST, "True"),
+        ("bind", FIRST),
+    ]
+    assert card.ports.migratable == {FIRST: True, SECOND: False}
+    card.writes.clear()
+    assert apply(card, [device(FIRST, VARIANT, migratable=True)])["devices"][0]["action"] == (
+        "unchanged"
+    )
+    assert card.writes == []
+
+
+def test_a_function_that_has_its_driver_is_bound_anew(card):
+    apply(card, [device(FIRST, VARIANT)])
+    card.writes.clear()
+    apply(card, [device(FIRST, None, migratable=True)])
+    assert card.writes == [("unbind", FIRST), (FIRST, "True"), ("bind", FIRST)]
+    assert drivers(card) == [VARIANT, "igbvf"]
+
+
+def test_a_function_that_keeps_a_driver_of_the_hosts_is_refused(card):
+    failed = failure(card, [device(FIRST, None, migratable=True)])
+    assert "it is bound to igbvf, which is no VFIO driver" in str(failed)
+    assert card.writes == []
+
+
+def test_a_function_is_given_back_as_it_was(card):
+    before = state(card)
+    apply(card, [device(FIRST, VARIANT, migratable=True)])
+    apply(card, [device(FIRST)], state=ABSENT)
+    assert card.ports.migratable == {FIRST: False, SECOND: False}
+    assert state(card)["noted"] == before["noted"]
+    assert drivers(card) == ["igbvf", "igbvf"]
+    # What was so already is not ours to take away.
+    card.ports.add(FIRST, migratable=True)
+    apply(card, [device(FIRST, VARIANT, migratable=True)])
+    apply(card, [device(FIRST)], state=ABSENT)
+    assert card.ports.migratable[FIRST]
+
+
+@pytest.mark.parametrize("number", range(1, 9))
+def test_a_function_that_cannot_be_made_migratable_is_as_before(card, number):
+    card.faults[number] = errno.EOPNOTSUPP
+    devices = [device(FIRST, VARIANT, migratable=True), device(SECOND, migratable=True)]
+    failed = failure(card, devices)
+    assert failed.details["left"] == []
+    assert card.ports.migratable == {FIRST: False, SECOND: False}
+    assert drivers(card) == ["igbvf", "igbvf"]
+    if number == 3:
+        assert f"cannot set migratable of its port pci/{CARD}/0 to enable" in str(failed)
+        assert "the card or its firmware cannot" in failed.details["hint"]
+
+
+@pytest.mark.parametrize("number", range(1, 9))
+def test_a_killed_call_leaves_the_ports_to_the_next(card, number):
+    devices = [device(FIRST, VARIANT, migratable=True), device(SECOND, migratable=True)]
+    kill(card, number, devices)
+    apply(card, [device(THIRD)], state=ABSENT)
+    assert card.ports.migratable == {FIRST: False, SECOND: False}
+    assert drivers(card) == ["igbvf", "igbvf"]
+
+
+def test_functions_that_are_made_again_are_as_migratable_as_they_were(card):
+    apply(card, [device(FIRST, VARIANT, migratable=True)])
+    card.faults[len(card.writes) + 4] = errno.EIO
+    failed = failure(card, [device(THIRD, VARIANT)], [function(3)], force=True)
+    assert failed.details["left"] == []
+    assert drivers(card) == [VARIANT, "igbvf"]
+    assert card.ports.migratable[FIRST]
+
+
+def test_what_has_no_port_cannot_be_made_migratable(kernel):
+    failed = failure(kernel, [device(FIRST, migratable=True)])
+    assert failed.details["step"] == "inspect"
+    assert "devlink shows no port of it" in str(failed)
+    assert kernel.writes == []
+
+
+# --- IOMMU groups ------------------------------------------------------------------------------------------------------
+
+
+def test_a_device_that_shares_its_group_with_the_host_is_refused(kernel):
+    kernel.tree.share_group(FIRST, SECOND)
+    failed = failure(kernel, [device(FIRST)])
+    assert (
+        f"no guest can have it, as the host itself has others of its IOMMU group 100: {SECOND} with driver igbvf"
+        in str(failed)
+    )
+    assert failed.details["step"] == "inspect"
+    assert kernel.writes == []
+
+
+@pytest.mark.parametrize("driver", [None, "pci-stub", "pcieport"])
+def test_what_leaves_the_group_to_guests_does_not_matter(kernel, driver):
+    kernel.tree.share_group(FIRST, SECOND)
+    kernel.tree.unbind(SECOND)
+    if driver:
+        kernel.tree.link(f"{BRIDGE}/{SECOND}/driver", f"bus/pci/drivers/{driver}")
+    assert apply(kernel, [device(FIRST)])["devices"][0]["action"] == "bound"
+
+
+def test_a_whole_group_is_bound_in_one_call(kernel):
+    kernel.tree.share_group(FIRST, SECOND)
+    apply(kernel, [device(FIRST), device(SECOND, VARIANT)])
+    assert drivers(kernel) == ["vfio-pci", VARIANT]
+    # Either is given back for itself.
+    apply(kernel, [device(FIRST)], state=ABSENT)
+    assert drivers(kernel) == ["igbvf", VARIANT]
+    assert "IOMMU group" in str(failure(kernel, [device(SECOND, VARIANT)]))
+
+
+def test_new_functions_that_share_a_group_go_again(kernel):
+    kernel.tree.remove_functions()
+    kernel.tree.share_group(FIRST, SECOND)
+    failed = failure(kernel, [device(FIRST)], [function(2)])
+    assert failed.details["step"] == "verify"
+    assert "IOMMU group" in str(failed)
+    assert failed.details["left"] == []
+    assert not list(kernel.tree.device(CARD).glob("virtfn*"))
+
+
+# --- virtual functions -------------------------------------------------------------------------------------------------
+
+
+def test_functions_are_made_before_the_devices_that_are_among_them(kernel):
+    kernel.tree.remove_functions()
+    before = state(kernel)
+    results = apply(kernel, [device(SECOND, VARIANT)], [function(2)])
+    assert results["functions"] == [
+        {
+            "address": CARD,
+            "action": "resized",
+            "sriov_numvfs": 2,
+            "virtual_functions": [FIRST, SECOND],
+        }
+    ]
+    assert drivers(kernel) == ["igbvf", VARIANT]
+    again = apply(kernel, [device(SECOND, VARIANT)], [function(2)])
+    assert {each["action"] for those in again.values() for each in those} == {"unchanged"}
+    given_back = apply(kernel, [device(SECOND, None)], [function(None)], state=ABSENT)
+    assert given_back["functions"][0]["virtual_functions"] == []
+    apply(kernel, [device(SECOND, None)], state=ABSENT)
+    assert state(kernel)["files"] == before["files"]
+
+
+def test_functions_that_the_host_has_go_by_force_alone(kernel):
+    apply(kernel, [device(FIRST)])
+    failed = failure(kernel, functions=[function(3)])
+    assert f"{SECOND}: it is bound to igbvf; with 'force' it may go all the same" in str(failed)
+    apply(kernel, functions=[function(3)], force=True)
+    assert kernel.writes[-2:] == [("sriov_numvfs", "0"), ("sriov_numvfs", "3")]
+
+
+def test_a_number_of_functions_is_known_still_when_the_driver_of_their_card_is_given_back(kernel):
+    before = state(kernel)
+    apply(kernel, functions=[function(0)], force=True)
+    apply(kernel, [device(CARD)])
+    apply(kernel, [device(CARD, None)], state=ABSENT)
+    assert state(kernel) != before
+    apply(kernel, functions=[function(None)], state=ABSENT)
+    assert state(kernel) == before
+
+
+def test_a_failure_brings_back_the_functions_that_were_there(kernel):
+    apply(kernel, [device(FIRST), device(SECOND, VARIANT)])
+    before = kernel.tree.snapshot()
+    # Of the new functions the second one.
+    kernel.faults[len(kernel.writes) + 8] = errno.EIO
+    failed = failure(kernel, [device(SECOND), device(THIRD)], [function(3)])
+    assert failed.details["left"] == []
+    assert kernel.tree.snapshot() == before
+    # They are still known to be no network devices.
+    apply(kernel, [device(FIRST, None), device(SECOND, None)], state=ABSENT)
+    assert drivers(kernel) == ["igbvf", "igbvf"]
+
+
+@pytest.mark.parametrize(
+    ("number", "devices", "reason"),
+    [
+        (8, [], "it can have 7 virtual functions, not 8"),
+        (1, [device(SECOND)], "it would be none of so few functions"),
+        (3, [device(THIRD, None)], "a new virtual function needs one"),
+        (3, [device(THIRD, "uio")], "the host has no driver uio"),
+    ],
+)
+def test_functions_that_cannot_be_are_refused(kernel, number, devices, reason):
+    failed = failure(kernel, devices, [function(number)], force=True)
+    assert reason in str(failed)
+    assert kernel.writes == []
+
+
+# --- attributes --------------------------------------------------------------------------------------------------------
+
+TYPE = "nvidia/current_vgpu_type"
+PARAMETERS = "nvidia/vgpu_params"
+
+
+def test_a_type_is_reset_before_another_and_its_parameters_follow(gpu):
+    apply(gpu, [device(FIRST, None, (TYPE, "1428"), (PARAMETERS, "disable_vnc=1"))])
+    assert gpu.writes == [(TYPE, "1428"), (PARAMETERS, "disable_vnc=1")]
+    gpu.writes.clear()
+    gpu.tree.offer({"1428": "", "1429": ""})
+    apply(gpu, [device(FIRST, None, (TYPE, "1429"), (PARAMETERS, "disable_vnc=1"))])
+    assert gpu.writes == [(TYPE, "0"), (TYPE, "1429"), (PARAMETERS, "disable_vnc=1")]
+    gpu.writes.clear()
+    results = apply(gpu, [device(FIRST, None)], state=ABSENT)
+    assert gpu.writes == [(TYPE, "0")]
+    assert results["devices"][0]["attributes"][0] == {"name": TYPE, "value": "0"}
+
+
+def test_a_type_that_a_sibling_leaves_no_room_for_is_refused_and_all_undone(gpu):
+    before = state(gpu)
+    failed = failure(
+        gpu, [device(FIRST, None, (TYPE, "1428")), device(SECOND, None, (TYPE, "1429"))]
+    )
+    assert f"{SECOND}/nvidia/creatable_vgpu_types has 1428, not '1429'" in str(failed)
+    assert failed.details["undone"] == [{"device": FIRST, "change": f"{TYPE}=1428"}]
+    assert state(gpu) == before
+
+
+def test_a_type_that_another_gave_is_given_back_with_its_parameters(gpu):
+    first = gpu.tree.device(FIRST)
+    (first / TYPE).write_text("1428\n")
+    (first / PARAMETERS).write_text("disable_vnc=1\n")
+    before = state(gpu)
+    apply(gpu, [device(FIRST, None, (TYPE, "1429"), (PARAMETERS, "disable_vnc=0"))])
+    gpu.tree.offer(TYPES)
+    apply(gpu, [device(FIRST, None)], state=ABSENT)
+    assert [(first / name).read_text() for name in (TYPE, PARAMETERS)] == [
+        "1428\n",
+        "disable_vnc=1\n",
+    ]
+    assert state(gpu)["noted"] == before["noted"]
+
+
+def test_a_type_is_given_back_and_the_driver_kept_until_that_is_given_back_too(kernel):
+    before = state(kernel)
+    apply(kernel, [device(FIRST, "nvidia")])
+    bound = state(kernel)
+    apply(kernel, [device(FIRST, None, (TYPE, "1428"), (PARAMETERS, "disable_vnc=1"))])
+    kept = [device(FIRST, None, keep_driver=True)]
+    results = apply(kernel, kept, state=ABSENT)
+    assert results["devices"][0]["action"] == "restored"
+    kernel.tree.offer(TYPES)
+    assert state(kernel) == bound
+    assert apply(kernel, kept, state=ABSENT)["devices"][0]["action"] == "unchanged"
+    apply(kernel, [device(FIRST, None)], state=ABSENT)
+    assert state(kernel) == before
+
+
+def test_parameters_that_are_not_asked_for_are_back_with_their_type(gpu):
+    first = gpu.tree.device(FIRST)
+    (first / TYPE).write_text("1428\n")
+    (first / PARAMETERS).write_text("disable_vnc=1\n")
+    before = state(gpu)
+    # It is reset, and then the new type is not to be had.
+    failed = failure(gpu, [device(FIRST, None, (TYPE, "9999"))])
+    assert failed.details["left"] == []
+    assert state(gpu)["noted"] == before["noted"]
+    assert [(first / name).read_text() for name in (TYPE, PARAMETERS)] == [
+        "1428\n",
+        "disable_vnc=1\n",
+    ]
+    apply(gpu, [device(FIRST, None, (TYPE, "1429"))])
+    assert (first / PARAMETERS).read_text() == "\n"
+    gpu.tree.offer(TYPES)
+    apply(gpu, [device(FIRST, None)], state=ABSENT)
+    assert [(first / name).read_text() for name in (TYPE, PARAMETERS)] == [
+        "1428\n",
+        "disable_vnc=1\n",
+    ]
+
+
+def test_the_former_parameters_are_not_written_to_another_type(gpu):
+    apply(gpu, [device(FIRST, None, (TYPE, "1428"), (PARAMETERS, "disable_vnc=1"))])
+    gpu.writes.clear()
+    wanted = device(FIRST, None, (TYPE, "1429"), (PARAMETERS, "disable_vnc=0"), accept=ACCEPT)
+    assert failure(gpu, [wanted]).details["step"] == "verify"
+    assert gpu.writes == [
+        (TYPE, "0"),
+        (TYPE, "1429"),
+        (PARAMETERS, "disable_vnc=0"),
+        (TYPE, "0"),
+        (TYPE, "1428"),
+        (PARAMETERS, "disable_vnc=1"),
+    ]
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_a_type_that_was_reset_is_back_with_its_parameters(gpu, number):
+    apply(gpu, [device(FIRST, None, (TYPE, "1428"), (PARAMETERS, "disable_vnc=1"))])
+    before = state(gpu)
+    gpu.faults[len(gpu.writes) + number] = errno.EINVAL
+    failed = failure(gpu, [device(FIRST, None, (TYPE, "1429"), (PARAMETERS, "disable_vnc=0"))])
+    assert failed.details["left"] == []
+    assert state(gpu) == before
+
+
+# --- hostile input -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["", "..", "0000:01:10.0/..", "../0000:01:10.0", "01:10.0", "0000:01:10.0\n", "0000:01:10.8"],
+)
+def test_addresses_lead_nowhere_else(kernel, address):
+    assert "is no PCI address" in str(failure(kernel, [device(address)]))
+    assert "is no PCI address" in str(
+        failure(kernel, functions=[{**function(1), "address": address}])
+    )
+
+
+@pytest.mark.parametrize("driver", ["", "..", "../igb", "vfio-pci\n", "-r", "a" * 65])
+def test_drivers_lead_nowhere_else(kernel, driver):
+    assert "is not the name of a driver" in str(failure(kernel, [device(FIRST, driver)]))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "driver_override",
+        "remove",
+        "../vendor",
+        "/etc/passwd",
+        "driver/unbind",
+        "power/control",
+        "nvidia/../remove",
+        "a\0b",
+        "a\nb",
+    ],
+)
+def test_attributes_lead_nowhere_else(gpu, name):
+    failed = failure(gpu, [device(FIRST, None, (name, "1"))])
+    assert "is not the name of an attribute that may be written" in str(failed)
+    assert gpu.writes == []
+
+
+@pytest.mark.parametrize("name", ["sriov_numvfs", "vendor", "nvidia/planted", "planted/flags"])
+def test_attributes_are_those_in_groups_and_no_links(gpu, name):
+    first = gpu.tree.device(FIRST)
+    (first / "nvidia/planted").symlink_to(first.parent / CARD / "sriov_numvfs")
+    (first / "planted").symlink_to(first.parent / CARD)
+    assert "no such attribute" in str(failure(gpu, [device(FIRST, None, (name, "1"))]))
+    assert gpu.writes == []
+
+
+def test_every_function_has_the_address_that_is_foretold(kernel):
+    kernel.tree.remove_functions()
+    results = apply(kernel, functions=[function(3)])
+    assert results["functions"][0]["virtual_functions"] == FUNCTIONS

@@ -1,0 +1,152 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Messages as include/uapi/linux/devlink.h has them; no card that sends them was at hand."""
+
+from __future__ import annotations
+
+import struct
+import sys
+import typing as t
+
+import pytest
+from ansible_collections.vfio.migration.plugins.module_utils._host import devlink as devlink_module
+from ansible_collections.vfio.migration.plugins.module_utils._host.devlink import (
+    Devlink,
+    Port,
+    change_of,
+    function_told,
+    port_told,
+)
+from ansible_collections.vfio.migration.plugins.module_utils._host.netlink import decoded, encoded
+from ansible_collections.vfio.migration.plugins.module_utils._host.sysfs import Sysfs
+from ansible_collections.vfio.migration.tests.unit.pci_trees import CARD, FIRST, SECOND, PciTree
+
+ROCE, MIGRATABLE = 1, 2
+
+
+def told(on=0, known=ROCE | MIGRATABLE, device=CARD, flavour=4, pf=0, vf=1, external=0, bus="pci"):
+    """What the kernel tells of the port of a virtual function; ``on`` of the capabilities that are ``known``."""
+    return decoded(
+        encoded(
+            {
+                1: bus.encode() + b"\0",
+                2: device.encode() + b"\0",
+                3: struct.pack("=I", 2),
+                4: struct.pack("=H", 2),
+                77: struct.pack("=H", flavour),
+                127: struct.pack("=H", pf),
+                128: struct.pack("=H", vf),
+                149: struct.pack("=B", external),
+                0x8000 | 145: encoded({1: bytes(6), 4: struct.pack("=II", on, known)}),
+            }
+        )
+    )
+
+
+@pytest.mark.parametrize(
+    ("on", "known", "migratable"),
+    [
+        (MIGRATABLE, ROCE | MIGRATABLE, True),
+        (ROCE, ROCE | MIGRATABLE, False),
+        (ROCE, ROCE, None),
+        (MIGRATABLE, 0, None),
+    ],
+)
+def test_a_port_tells_whether_its_function_may_be_migrated(on, known, migratable):
+    port = port_told(told(on, known))
+    assert (port.name, port.migratable) == (f"pci/{CARD}/2", migratable)
+
+
+def test_a_port_of_an_older_kernel_does_not_tell():
+    answer = told()
+    del answer[145]
+    assert port_told(answer).migratable is None
+
+
+def test_a_port_belongs_to_one_function_of_this_host():
+    assert function_told(told(vf=3)) == (CARD, 3)
+    for other in (
+        told(flavour=3),
+        told(pf=1),
+        told(external=1),
+        told(bus="auxiliary"),
+        {each: value for each, value in told().items() if each != 77},
+    ):
+        assert function_told(other) is None
+
+
+@pytest.mark.parametrize("migratable", [True, False])
+def test_what_is_asked_for_is_what_the_kernel_then_tells(migratable):
+    change = change_of(Port(CARD, 2, not migratable), migratable)
+    answer = told()
+    answer.update(decoded(encoded(change)))
+    port = port_told(answer)
+    assert (port.name, port.migratable) == (f"pci/{CARD}/2", migratable)
+    # Of the other capabilities nothing is said.
+    assert decoded(answer[145])[4] == struct.pack("=II", MIGRATABLE * migratable, MIGRATABLE)
+
+
+@pytest.mark.skipif(sys.byteorder != "little", reason="written down for such a machine")
+def test_a_change_is_these_bytes():
+    assert encoded(change_of(Port("0000:06:00.0", 2, False), True)).hex() == (
+        "0800010070636900"  # pci
+        "11000200303030303a30363a30302e3000000000"  # 0000:06:00.0
+        "0800030002000000"
+        "10009180" + "0c0004000200000002000000"  # of the function, the capabilities
+    )
+
+
+class Kernel:
+    """Answers as a card with two virtual functions in use would."""
+
+    changes: t.ClassVar[list[object]] = []
+
+    def __init__(self, name, version):
+        assert (name, version) == ("devlink", 1)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        pass
+
+    def dump(self, command):
+        assert command == 5
+        return [told(flavour=0), told(on=MIGRATABLE, vf=0), told(vf=1), told(vf=7)]
+
+    def change(self, command, attributes):
+        self.changes.append((command, attributes))
+
+
+@pytest.fixture
+def sysfs(tmp_path, monkeypatch):
+    tree = PciTree(tmp_path / "sys")
+    tree.add_functions(2)
+    monkeypatch.setattr(Sysfs, "live", True)
+    monkeypatch.setattr(devlink_module, "Family", Kernel)
+    monkeypatch.setattr(Kernel, "changes", [])
+    return Sysfs(str(tree.root))
+
+
+def test_ports_are_found_by_the_address_of_their_function(sysfs):
+    devlink = Devlink(sysfs)
+    found = [devlink.port(address) for address in (FIRST, SECOND)]
+    assert [each.migratable for each in found] == [True, False]
+    assert devlink.port(CARD) is None
+    devlink.set_migratable(found[1], True)
+    assert Kernel.changes == [(6, change_of(found[1], True))]
+
+
+def test_a_kernel_without_devlink_has_no_ports(sysfs, monkeypatch):
+    def missing(name, version):
+        raise FileNotFoundError(2, "No such file or directory")
+
+    monkeypatch.setattr(devlink_module, "Family", missing)
+    assert Devlink(sysfs).port(FIRST) is None
+
+
+def test_of_a_copied_tree_nothing_is_asked(sysfs, monkeypatch):
+    monkeypatch.setattr(Sysfs, "live", False)
+    monkeypatch.setattr(devlink_module, "Family", None)
+    assert Devlink(sysfs).port(FIRST) is None

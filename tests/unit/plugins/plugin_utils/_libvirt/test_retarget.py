@@ -1,0 +1,146 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Which of a plan's targets a domain is given, and what is refused."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+from ansible.errors import AnsibleError
+from ansible_collections.vfio.migration.plugins.filter.migration_plan import migration_plan
+from ansible_collections.vfio.migration.plugins.filter.retarget_domain import retarget_domain
+from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.domain_xml import read_domain
+from ansible_collections.vfio.migration.tests.unit.domains import GUEST, domain_of, hostdev
+from ansible_collections.vfio.migration.tests.unit.fleets import (
+    UUIDS,
+    device,
+    gvt,
+    host,
+    parent,
+)
+from hypothesis import event, given
+from hypothesis import strategies as st
+
+TAKEN = device(UUIDS[0], descriptor=gvt("8", "1"), vm="vm-9", pid=9)
+
+
+def fleet(count: int = 2, vm: str | None = GUEST, **others):
+    devices = [device(UUIDS[n], vm=vm) for n in range(count)]
+    return {"a": host(devices), "b": host([TAKEN], [parent()]), **others}
+
+
+def plan(**others):
+    return migration_plan(fleet(**others), drain=["a"], targets=["b"])
+
+
+def domain(count: int = 2) -> str:
+    return domain_of(*(hostdev("mdev", UUIDS[n]) for n in range(count)))
+
+
+def named(xml: str) -> list[str]:
+    return [each.id for each in read_domain(xml).assigned]
+
+
+@pytest.mark.parametrize("vm", [GUEST, None])
+def test_the_devices_become_those_of_the_plan(vm):
+    made = plan(vm=vm)
+    result = retarget_domain(domain(), made)
+    assert named(result) == [made["map"]["a"][id_] for id_ in UUIDS[:2]] != UUIDS[:2]
+    assert retarget_domain(result, made) == result
+    assert retarget_domain(domain(), made, "a") == retarget_domain(domain(), made, host="a")
+
+
+@given(st.lists(st.sampled_from(UUIDS), min_size=1, max_size=5, unique=True), st.data())
+def test_once_is_enough_unless_devices_only_change_places(sources, data):
+    targets = data.draw(st.lists(st.sampled_from(UUIDS), unique=True, min_size=len(sources)))
+    made = {
+        "placements": [
+            {
+                "vm": GUEST,
+                "source": {"host": "a", "kind": "mdev", "id": source},
+                "target": {"host": "b", "kind": "mdev", "id": target},
+            }
+            for source, target in zip(sources, targets)
+        ]
+    }
+    xml = domain_of(*(hostdev("mdev", source) for source in sources))
+    once = retarget_domain(xml, made)
+    assert named(once) == targets[: len(sources)]
+    if {*sources} != {*targets[: len(sources)]}:
+        event("other devices")
+        assert retarget_domain(once, made) == once
+
+
+def test_a_guest_of_the_same_name_on_another_host_needs_the_host():
+    made = migration_plan(
+        fleet(c=host([device(UUIDS[5], vm=GUEST)]), d=host(parents=[parent()])), drain=["a", "c"]
+    )
+    with pytest.raises(
+        AnsibleError, match=r"devices of a, c; say with 'host' on which one vm-17 is"
+    ):
+        retarget_domain(domain(), made)
+    assert named(retarget_domain(domain(), made, "a")) == [made["map"]["a"][n] for n in UUIDS[:2]]
+
+
+def test_a_device_without_a_target_is_named_with_the_reason():
+    with pytest.raises(
+        AnsibleError, match=f"mdev {UUIDS[2]} of vm-17 has no target .*no such device on a"
+    ):
+        retarget_domain(domain(3), plan())
+    unsupported = device(
+        UUIDS[2], vm=GUEST, migration={"supported": False, "features": [], "state": None}
+    )
+    left = migration_plan(
+        {**fleet(), "a": host([device(UUIDS[0], vm=GUEST), unsupported])}, drain=["a"]
+    )
+    with pytest.raises(AnsibleError, match="has no target in the plan: it cannot migrate"):
+        retarget_domain(domain_of(hostdev("mdev", UUIDS[2])), left, "a")
+
+
+def test_another_guests_device_is_refused():
+    with pytest.raises(AnsibleError, match="has no target in the plan: it has it for vm-3"):
+        retarget_domain(domain(), plan(vm="vm-3"), "a")
+
+
+def test_a_device_that_moves_along_must_be_in_the_domain():
+    with pytest.raises(
+        AnsibleError, match=f"moves {UUIDS[1]} of vm-17, which the domain's XML does"
+    ):
+        retarget_domain(domain(1), plan())
+    made = plan()
+    assert named(retarget_domain(domain(1), made, partial=True)) == [made["map"]["a"][UUIDS[0]]]
+
+
+def changed(key: str, value: str):
+    made = copy.deepcopy(plan())
+    made["placements"][0]["target"][key] = value
+    return made
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        (
+            "kind",
+            "pci",
+            "is to become pci .*: libvirt migrates a guest only to a device of the same",
+        ),
+        ("id", "x'/><evil a='", "is no id of kind mdev"),
+        ("host", "c", "on several hosts: b, c"),
+    ],
+)
+def test_targets_that_libvirt_cannot_have_are_refused(key, value, words):
+    with pytest.raises(AnsibleError, match=words):
+        retarget_domain(domain(), changed(key, value))
+
+
+@pytest.mark.parametrize("wrong", [None, [], {}, {"placements": [{}]}, {"placements": None}])
+def test_what_is_no_plan_is_refused(wrong):
+    with pytest.raises(AnsibleError, match=r"vfio\.migration\.retarget_domain: the plan is none"):
+        retarget_domain(domain(), wrong)
+
+
+def test_a_domain_without_assigned_devices_stays_as_it_is():
+    assert retarget_domain(domain(0), plan(vm="vm-3")) == domain(0)

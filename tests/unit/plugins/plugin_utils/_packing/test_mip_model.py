@@ -1,0 +1,354 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A solver makes no plan worse, finds the best of small ones, and proves only what is so; without it all stays."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+import json
+import random
+import sys
+
+import pytest
+from ansible_collections.vfio.migration.plugins.plugin_utils._packing import (
+    cp_sat_worker,
+    mip_model,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._packing.local_search import (
+    Budget,
+    Search,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._packing.packings import (
+    NEW,
+    OPENED,
+    OTHER,
+    Bin,
+    Item,
+    Move,
+)
+from ansible_collections.vfio.migration.tests.unit.elements import Problem, best_rating
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+needs_ortools = pytest.mark.skipif(
+    importlib.util.find_spec("ortools") is None,
+    reason="OR-Tools is not installed: plans are not sharpened here",
+)
+
+DEMANDS = range(3)
+TYPES = range(2)
+
+
+class Stock:
+    """Elements of random make: free devices ``(group, count)``, and parents ``(kind, type, used)``.
+
+    ``groups`` say what it costs to take one for which demand; ``kinds`` how many there are to be had of each type, if
+    types share in proportion, and what of which type is made for which demand; each is on a NUMA node.
+    """
+
+    def __init__(self, groups: list, kinds: list) -> None:
+        self.groups = groups
+        self.kinds = kinds
+        self.states: list = []
+
+    def number(self, *state) -> int:
+        if state not in self.states:
+            self.states.append(state)
+        return self.states.index(state)
+
+    def moves(self, element: int, demand: int) -> list[Move]:
+        state = self.states[element]
+        if len(state) == 2:
+            group, count = state
+            if demand not in self.groups[group]["takes"]:
+                return []
+            left = self.number(group, count - 1) if count > 1 else None
+            return [Move(left, self.groups[group]["takes"][demand], None)]
+        kind, only, used = state
+        found = []
+        for mdev_type, available in enumerate(self.kinds[kind]["types"]):
+            instances = self.kinds[kind]["makes"].get((demand, mdev_type))
+            if instances is None or only not in (None, mdev_type):
+                continue
+            shared = self.kinds[kind]["shared"]
+            whole = 12 if shared else available
+            after = used + (instances * 12 // available if shared else instances)
+            if after > whole:
+                continue
+            cost = NEW + OPENED * (used == 0) + OTHER * (mdev_type != demand)
+            becomes = self.number(kind, None if shared else mdev_type, after)
+            found.append(Move(becomes if after < whole else None, cost, None))
+        return found
+
+    def room(self, element: int) -> int:
+        state = self.states[element]
+        return state[1] if len(state) == 2 else 12 - state[2]
+
+    def left(self, element: int) -> float:
+        return self.room(element)
+
+    def sort(self, element: int) -> int:
+        state = self.states[element]
+        return state[0] if len(state) == 2 else -1 - state[0]
+
+    def locality(self, element: int) -> int | None:
+        state = self.states[element]
+        return (self.groups if len(state) == 2 else self.kinds)[state[0]]["node"]
+
+
+def problem_of(seed: int, most_items: int = 5, most_bins: int = 3) -> Problem:
+    """A problem in which little fits, so that it matters what goes where."""
+    chance = random.Random(seed)
+    nodes = chance.choice(((None,), (None,), (0, 1)))
+    costs = (0, 0, OTHER, NEW)
+    groups = [
+        {
+            "node": chance.choice(nodes),
+            "takes": {each: chance.choice(costs) for each in DEMANDS if chance.random() < 0.6},
+        }
+        for group in range(2)
+    ]
+    kinds = [
+        {
+            "node": chance.choice(nodes),
+            "shared": chance.random() < 0.5,
+            "types": [chance.choice((1, 2, 3, 4)) for each in TYPES],
+            "makes": {
+                (demand, each): chance.choice((1, 1, 2))
+                for demand in DEMANDS
+                for each in TYPES
+                if chance.random() < 0.6
+            },
+        }
+        for kind in range(2)
+    ]
+    stock = Stock(groups, kinds)
+
+    def some_element() -> int:
+        if chance.random() < 0.4:
+            return stock.number(chance.randrange(2), chance.randint(1, 2))
+        return stock.number(chance.randrange(2), None, 0)
+
+    states = [
+        tuple(sorted(some_element() for each in range(chance.randint(1, 3)))) for state in range(2)
+    ]
+    members = [frozenset(), frozenset(), frozenset({0}), frozenset({0, 1})]
+    bins = [
+        Bin(
+            chance.choice(states),
+            chance.choice((None, None, chance.randint(0, 4))),
+            chance.choice((frozenset(), frozenset(), chance.choice(members))),
+        )
+        for number in range(chance.randint(1, most_bins))
+    ]
+    items = [
+        Item(
+            tuple(sorted(chance.choice(DEMANDS) for each in range(chance.choice((1, 1, 2, 3))))),
+            chance.choice((None, chance.randrange(len(bins)))),
+            chance.choice(members),
+        )
+        for number in range(chance.randint(1, most_items))
+    ]
+    return Problem(stock, items, bins, chance.random() < 0.4)
+
+
+problems = st.integers(0, 2**32).map(problem_of)
+
+
+def found_for(problem):
+    """What the search finds at first, and the items that it leaves though each finds a place alone."""
+    search = Search(problem.elements, problem.items, problem.bins, problem.spread, Budget(0, 0))
+    held = search.run(lambda: 0).bins
+    placed = {item for each in held.values() for item, way in each}
+    left = [
+        number
+        for number, item in enumerate(problem.items)
+        if number not in placed and search.ways.kinds_for(item.shape)
+    ]
+    return held, left
+
+
+def improve(problem, held, left, **options):
+    return mip_model.improve(
+        problem.elements, problem.items, problem.bins, held, left, problem.spread, **options
+    )
+
+
+def rating(problem, held) -> tuple:
+    """The devices left, and the cost: what ``Search`` makes as small as it can, in this order."""
+    cost = sum(way.cost for each in held.values() for item, way in each)
+    loads = [sum(len(way.steps) for item, way in each) for each in held.values()]
+    left = sum(len(item.shape) for item in problem.items) - sum(loads)
+    return (left, cost // NEW, max(loads, default=0) if problem.spread else 0, cost % NEW)
+
+
+def check(problem, held) -> None:
+    """Every item is in one bin at most, where it may be, and every step starts from what there is."""
+    placed = [item for each in held.values() for item, way in each]
+    assert len(placed) == len(set(placed))
+    for number, each in held.items():
+        there = problem.bins[number]
+        state = list(there.state)
+        groups = [group for item, way in each for group in problem.items[item].groups]
+        assert len(groups) == len(set(groups))
+        assert not there.groups & set(groups)
+        for item, way in each:
+            assert problem.items[item].home != number
+            assert len({problem.elements.locality(element) for element, move in way.steps}) == 1
+            assert way.cost == sum(move.cost for element, move in way.steps)
+            for demand, (element, move) in zip(problem.items[item].shape, way.steps):
+                assert move in problem.elements.moves(element, demand)
+                state.remove(element)
+                if move.becomes is not None:
+                    state.append(move.becomes)
+            assert way.after == tuple(sorted(state))
+        if there.limit is not None:
+            assert sum(len(way.steps) for item, way in each) <= there.limit
+
+
+def model_of(problem):
+    held, left = found_for(problem)
+    return held, mip_model._model(
+        problem.elements, problem.items, problem.bins, held, left, problem.spread
+    )
+
+
+@given(problem=problems)
+def test_a_plan_becomes_a_programme_and_a_plan_again(problem):
+    held, model = model_of(problem)
+    assume(model)
+    assert model.programme.is_kept_by(model.programme.start)
+    again = model.others | model.plan(model.programme.start)
+    check(problem, again)
+    # What is placed together may be had in a cheaper way than the search took it.
+    assert rating(problem, again) <= rating(problem, held)
+
+
+@given(problem=problems)
+def test_only_what_keeps_the_constraints_counts(problem):
+    model = model_of(problem)[1]
+    assume(model)
+    programme = model.programme
+    assert not programme.is_kept_by([*programme.start, 0])
+    for number, most in enumerate(programme.most):
+        values = programme.start[:]
+        for values[number] in (-1, most + 1):
+            assert not programme.is_kept_by(values)
+
+
+def improved_by(monkeypatch, executable: str):
+    """What comes of it where this program is run in place of Python."""
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
+    monkeypatch.setattr(sys, "executable", executable)
+    problem = problem_of(1)
+    return improve(problem, *found_for(problem))
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "exit 1",
+        "kill -9 $$",
+        "true",
+        "echo nonsense",
+        "echo '[]'",
+        """echo '{"values": [], "proven": 9}'""",
+        """echo '{"values": [-1], "proven": 9}'""",
+        "sleep 60",
+    ],
+)
+def test_a_solver_that_fails_changes_nothing(monkeypatch, tmp_path, script):
+    program = tmp_path / "python"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(mip_model, "_TIMEOUT", 1)
+    assert improved_by(monkeypatch, str(program)) is None
+
+
+@pytest.mark.parametrize("executable", ["", "/nonexistent/python"])
+def test_no_python_to_run_it_changes_nothing(monkeypatch, executable):
+    assert improved_by(monkeypatch, executable) is None
+
+
+def test_without_ortools_nothing_is_run(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(mip_model, "_solve", None)
+    problem = problem_of(1)
+    assert improve(problem, *found_for(problem)) is None
+
+
+def with_equal_bins(count: int, items: list) -> Problem:
+    stock = Stock([{"node": None, "takes": {0: 0}}], [])
+    return Problem(stock, items, [Bin((stock.number(0, 2),))] * count, spread=False)
+
+
+def test_big_problems_are_cut_only_for_what_is_left():
+    problem = with_equal_bins(200, [Item((0, 0))] * 201)
+    left = found_for(problem)[1]
+    model = model_of(problem)[1]
+    assert len(left) == 1
+    assert left[0] in model.piece.items
+    assert not model.piece.closed
+    assert len(model.piece.items) <= mip_model.MAX_ITEMS
+    assert model_of(with_equal_bins(200, [Item((0, 0))] * 200))[1] is None
+
+
+def test_only_as_many_equal_bins_as_items_are_looked_at():
+    problem = with_equal_bins(5_000, [Item((0, 0), home=17), Item((0,)), Item((0,))])
+    piece = model_of(problem)[1].piece
+    assert piece.closed
+    assert len(piece.bins) == 4
+
+
+@pytest.fixture
+def in_process(monkeypatch):
+    """The solver without a process for each problem."""
+
+    def solve(programme, effort):
+        written = json.dumps(dataclasses.asdict(programme) | {"effort": effort})
+        answer = cp_sat_worker.solve(json.loads(written))
+        assert programme.is_kept_by(answer["values"])
+        return answer["values"], answer["proven"]
+
+    monkeypatch.setattr(mip_model, "_solve", solve)
+
+
+@needs_ortools
+@pytest.mark.usefixtures("in_process")
+@given(problem=problems)
+def test_small_problems_are_solved(problem):
+    held, left = found_for(problem)
+    assume(model_of(problem)[1])
+    improved = improve(problem, held, left)
+    check(problem, improved.bins)
+    found, best = rating(problem, improved.bins), best_rating(problem)
+    assert improved.most
+    assert improved.best or left
+    assert found[0] == best[0]
+    assert found == best if improved.best else found <= rating(problem, held)
+
+
+bigger = st.integers(0, 2**32).map(lambda seed: problem_of(seed, 30, 8))
+
+
+@needs_ortools
+@pytest.mark.usefixtures("in_process")
+@given(problem=bigger, effort=st.sampled_from((0.0001, 0.001, 0.01)))
+@settings(max_examples=20)
+def test_too_little_effort_makes_no_plan_worse(problem, effort):
+    held, left = found_for(problem)
+    improved = improve(problem, held, left, effort=effort)
+    assume(improved)
+    check(problem, improved.bins)
+    assert rating(problem, improved.bins) <= rating(problem, held)
+
+
+@needs_ortools
+def test_the_same_input_gives_the_same_plan():
+    problem = problem_of(3, 30, 8)
+    held, left = found_for(problem)
+    one, other = (improve(problem, held, left) for each in range(2))
+    assert one is not None
+    assert one == other

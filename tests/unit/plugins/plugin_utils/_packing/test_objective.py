@@ -1,0 +1,83 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What plans cost at least, beside what the best of all plans costs."""
+
+from __future__ import annotations
+
+from ansible_collections.vfio.migration.plugins.plugin_utils._packing.local_search import (
+    Budget,
+    Search,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._packing.objective import (
+    Cost,
+    cost_of,
+    least_cost,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._packing.packings import (
+    NEW,
+    Bin,
+    Item,
+    tiers,
+)
+from ansible_collections.vfio.migration.tests.unit.elements import (
+    UNITS,
+    Elements,
+    Parent,
+    Problem,
+    best_rating,
+    problems,
+)
+from hypothesis import event, given
+
+
+def costs(problem: Problem) -> tuple[Cost, Cost, Cost]:
+    """What the search's first plan costs, what plans cost at least, and what the best one does."""
+    elements, items, bins, spread = problem
+    searching = Search(elements, items, bins, spread, Budget(50, 0))
+    found = searching.run(lambda: 0)
+    cost = cost_of(found.bins, sum(len(item.shape) for item in items), spread)
+    bound = least_cost(elements, searching.ways, items, bins, cost, spread)
+    left, grave, load, others = best_rating(problem)
+    new, opened, other = tiers(grave * NEW + others)
+    return cost, bound, Cost(left, 0, new, load, opened, other)
+
+
+@given(problems())
+def test_a_better_plan_is_better_by_no_more_than_the_bound_says(problem):
+    cost, bound, best = costs(problem)
+    if cost.unplaced:
+        event("something is left")
+        return
+    event("proven" if cost == bound else "better" if best < cost else "as good")
+    differing = next((n for n in range(len(cost)) if cost[n] != best[n]), None)
+    if differing is not None:
+        assert bound[differing] <= best[differing] < cost[differing]
+
+
+@given(problems())
+def test_what_costs_as_little_as_it_must_is_the_best_of_all_plans(problem):
+    cost, bound, best = costs(problem)
+    if not cost.unplaced and cost == bound:
+        assert cost == best
+
+
+def test_parents_that_are_opened_are_counted_by_what_each_can_hold():
+    elements = Elements()
+    fresh = elements.number(Parent(1, None, 0, 0))
+    opened = elements.number(Parent(1, None, 1, 0))
+    half = elements.demands.index((1, UNITS // 2))
+    items = [Item((half,))] * 6
+    bins = [Bin((fresh,))] * 3 + [Bin((opened,))]
+    cost, bound, _best = costs(Problem(elements, items, bins, False))
+    assert bound.opened == cost.opened == 3
+
+
+@given(problems())
+def test_what_no_bin_takes_has_no_place_in_any_plan(problem):
+    elements, items, bins, spread = problem
+    searching = Search(elements, items, bins, spread, Budget(0, 0))
+    searching.run(lambda: 0)
+    hopeless = [item for item in items if not searching.ways.kinds_for(item.shape)]
+    if hopeless and not searching.ways.unsure:
+        assert best_rating(problem)[0] >= sum(len(item.shape) for item in hopeless)

@@ -1,0 +1,192 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Plans that give virtual functions of a GPU their type; what of it is left for the others no one tells beforehand."""
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.vfio.migration.plugins.filter.explain import explain
+from ansible_collections.vfio.migration.plugins.filter.migration_plan import migration_plan
+from ansible_collections.vfio.migration.plugins.module_utils._change import (
+    journal as journal_module,
+)
+from ansible_collections.vfio.migration.plugins.module_utils._change.original_state import Records
+from ansible_collections.vfio.migration.plugins.module_utils._change.pci_apply import PciTransaction
+from ansible_collections.vfio.migration.plugins.module_utils._change.pci_plan import (
+    Planner,
+    validate,
+)
+from ansible_collections.vfio.migration.plugins.module_utils._host.facts import KINDS, Inventory
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify import (
+    Conditions,
+    violations,
+)
+from ansible_collections.vfio.migration.tests.unit.pci_trees import (
+    CARD,
+    FIRST,
+    FUNCTIONS,
+    SECOND,
+    PciKernel,
+    PciTree,
+)
+from ansible_collections.vfio.migration.tests.unit.sysfs_trees import nobody
+
+PARAMETERS = "frame_rate_limiter=0,disable_vnc=1"
+CURRENT, PARAMS = "nvidia/current_vgpu_type", "nvidia/vgpu_params"
+
+
+@pytest.fixture
+def gpus(tmp_path):
+    """Hosts with two virtual functions of a GPU each; what they have is given by type or, with parameters, a pair."""
+
+    def make(name, *types):
+        tree = PciTree(tmp_path / name / "sys")
+        tree.add_functions(len(types), "nvidia")
+        kernel = PciKernel(tree, default="nvidia")
+        for address, vgpu_type in zip(FUNCTIONS, types):
+            if vgpu_type != "0":
+                kernel.open("bus/pci/devices", address).write(CURRENT, vgpu_type.encode())
+                kernel.open("bus/pci/devices", address).write(PARAMS, PARAMETERS.encode())
+        return kernel
+
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    return make
+
+
+def gather(kernel, *guests):
+    facts = Inventory(kernel, nobody).facts(KINDS)
+    for number, each in enumerate(facts["devices"]):
+        if number < len(guests):
+            each["in_use"] = {"pid": 100 + number, "name": guests[number]}
+    return facts
+
+
+def apply(kernel, devices):
+    """What the module makes of a plan's list."""
+    blank = {"driver": None, "migratable": None, "accept": None, "keep_driver": False}
+    wanted = validate(
+        {
+            "functions": [],
+            "devices": [{**blank, **each} for each in devices],
+            "state": "present",
+            "force": False,
+        }
+    )
+    place = journal_module.place(kernel, "pci")
+    planner = Planner(
+        kernel, nobody, lambda name: True, lambda name: False, Records(place), kernel.ports
+    )
+    with journal_module.Journal(place) as journal:
+        transaction = PciTransaction(
+            kernel,
+            nobody,
+            lambda name: True,
+            lambda name: None,
+            Records(place),
+            kernel.ports,
+            journal,
+            0.2,
+            lambda: None,
+        )
+        return transaction.run(planner, wanted)[1]["devices"]
+
+
+def test_a_function_is_given_the_type_and_then_found_again(gpus):
+    source, target = gpus("a", "1428"), gpus("b", "0", "0")
+    fleet = {"a": gather(source, "vm-1"), "b": gather(target)}
+    plan = migration_plan(fleet, drain=["a"])
+    (placement,) = plan["placements"]
+    assert (placement["target"]["id"], placement["target"]["create"]) == (FIRST, False)
+    assert placement["target"]["attributes"] == [
+        {"name": CURRENT, "value": "1428"},
+        {"name": PARAMS, "value": PARAMETERS},
+    ]
+    assert placement["certainty"] == "provisional"
+    listed = plan["hosts"]["b"]["pci_devices"]
+    assert [each["action"] for each in apply(target, listed)] == ["configured"]
+    again = migration_plan({"a": fleet["a"], "b": gather(target)}, drain=["a"])
+    assert again["placements"][0]["target"]["attributes"] == []
+    assert again["placements"][0]["target"]["id"] == FIRST
+    assert [each["action"] for each in apply(target, again["hosts"]["b"]["pci_devices"])] == [
+        "unchanged"
+    ]
+
+
+def test_one_function_of_a_card_is_given_a_type_at_a_time(gpus):
+    source, target = gpus("a", "1428", "1428"), gpus("b", "0", "0")
+    fleet = {"a": gather(source, "vm-1", "vm-2"), "b": gather(target)}
+    plan = migration_plan(fleet, drain=["a"])
+    assert [each["target"]["id"] for each in plan["placements"]] == [FIRST]
+    (left,) = plan["unplaced"]
+    assert any(
+        each["reason"]
+        == f"one plan gives one function of {CARD} a type, as that may leave nothing for {SECOND}"
+        for each in left["reasons"]
+    )
+    # Once it is carried out, the facts tell what is left.
+    apply(target, plan["hosts"]["b"]["pci_devices"])
+    plan = migration_plan({"a": fleet["a"], "b": gather(target)}, drain=["a"])
+    assert [each["target"]["id"] for each in plan["placements"]] == [FIRST, SECOND]
+
+
+def test_a_type_that_is_not_to_be_had_is_not_planned(gpus):
+    source, target = gpus("a", "1428"), gpus("b", "0", "1429")
+    fleet = {"a": gather(source, "vm-1"), "b": gather(target, "vm-9", "vm-8")}
+    fleet["b"]["devices"][0]["in_use"] = None
+    plan = migration_plan(fleet, drain=["a"])
+    assert plan["status"] == "infeasible"
+    sentences = explain(fleet, {"host": "a", "id": FIRST}, "b")["sentences"]
+    assert f"{SECOND} on b has current_vgpu_type 1429; 1428 is needed" in sentences
+
+
+def test_a_function_without_type_stays_where_it_is(gpus):
+    fleet = {"a": gather(gpus("a", "0"), "vm-1"), "b": gather(gpus("b", "0", "0"))}
+    plan = migration_plan(fleet, drain=["a"])
+    assert [each["reason"] for each in plan["unplaced"][0]["reasons"]] == [
+        f"it cannot migrate ({CURRENT} is 0, so it has no state to migrate yet)"
+    ]
+
+
+@pytest.mark.parametrize("held", [None, 100])
+def test_a_function_that_somebody_holds_or_may_hold_is_given_nothing(gpus, held):
+    source, target = gpus("a", "1428"), gpus("b", "0")
+    fleet = {"a": gather(source, "vm-1"), "b": gather(target, "vm-9")}
+    fleet["b"]["devices"][0]["in_use"]["pid"] = held
+    assert migration_plan(fleet, drain=["a"])["placements"] == []
+
+
+@pytest.mark.parametrize("choices", [None, 7, "1428", [7, None], [["1428"]]])
+def test_choices_that_are_none_make_no_target(gpus, choices):
+    source, target = gpus("a", "1428"), gpus("b", "0")
+    fleet = {"a": gather(source, "vm-1"), "b": gather(target)}
+    fleet["b"]["devices"][0]["attributes"][0]["choices"] = choices
+    assert migration_plan(fleet, drain=["a"])["placements"] == []
+
+
+@pytest.mark.parametrize("round_trip", [True, False])
+@pytest.mark.parametrize("direction", ["source_lists", "target_accepts", "both", "either"])
+def test_the_verifier_agrees_and_sees_what_is_wrong(gpus, direction, round_trip):
+    source, target = gpus("a", "1428"), gpus("b", "0", "0")
+    fleet = {"a": gather(source, "vm-1"), "b": gather(target)}
+    plan = migration_plan(fleet, drain=["a"], direction=direction, round_trip=round_trip)
+    conditions = Conditions(drain=["a"], round_trip=round_trip)
+    assert len(plan["placements"]) == 1
+    assert violations(plan, fleet, conditions) == []
+    attributes = plan["placements"][0]["target"]["attributes"]
+    for change in (
+        attributes.reverse,
+        lambda: attributes[0].update(value="1429"),
+        lambda: attributes[0].update(value="9999"),
+        lambda: attributes[1].update(value="frame_rate_limiter=1"),
+        lambda: attributes[1].update(name="driver_override"),
+        lambda: attributes.append({"name": "nvidia/other", "value": "1"}),
+    ):
+        before = [dict(each) for each in attributes]
+        change()
+        for each in plan["hosts"]["b"]["pci_devices"]:
+            each["attributes"] = attributes
+        assert violations(plan, fleet, conditions) != []
+        attributes[:] = before
+        assert violations(plan, fleet, conditions) == []

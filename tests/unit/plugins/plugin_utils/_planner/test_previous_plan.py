@@ -1,0 +1,210 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Earlier plans: what still holds stays, what does not is planned anew and said."""
+
+from __future__ import annotations
+
+import copy
+import json
+
+import pytest
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import FleetError
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.planner import plan_for
+from ansible_collections.vfio.migration.tests.unit.fleets import (
+    UUIDS,
+    device,
+    gvt,
+    host,
+    parent,
+)
+
+
+@pytest.fixture
+def fleet() -> dict:
+    return {
+        "a": host(
+            [device(UUIDS[0], vm="vm-1", pid=1), device(UUIDS[1], vm="vm-1", pid=1)]
+            + [device(UUIDS[2], vm="vm-2", pid=2)]
+        ),
+        # One of each takes four of eight instances.
+        "b": host(parents=[parent(available={"i915-GVTg_V5_8": 8})]),
+        "c": host(parents=[parent(available={"i915-GVTg_V5_8": 8})]),
+    }
+
+
+def stored(plan: dict) -> dict:
+    return json.loads(json.dumps(plan))
+
+
+def targets(plan: dict) -> dict:
+    return {each["source"]["id"]: each["target"] for each in plan["placements"]}
+
+
+def test_an_earlier_plan_stays_where_nothing_changed(fleet):
+    first = plan_for(fleet, ["a"])
+    again = plan_for(fleet, ["a"], earlier=stored(first))
+    assert again["changes"] == []
+    assert {key: again[key] for key in ("placements", "hosts", "map", "relied_on")} == {
+        key: first[key] for key in ("placements", "hosts", "map", "relied_on")
+    }
+
+
+def test_only_what_relied_on_a_changed_host_is_planned_anew(fleet):
+    first = plan_for(fleet, ["a"])
+    of_guests = {each["vm"]: each["target"]["host"] for each in first["placements"]}
+    assert of_guests["vm-1"] != of_guests["vm-2"]
+    fleet["d"] = host(parents=[parent(available={"i915-GVTg_V5_8": 8})])
+    fleet[of_guests["vm-2"]]["parents"][0]["types"][0]["available_instances"] = 3
+    again = plan_for(fleet, ["a"], earlier=stored(first))
+    assert again["unplaced"] == []
+    assert {n: targets(again)[n] for n in UUIDS[:2]} == {n: targets(first)[n] for n in UUIDS[:2]}
+    assert targets(again)[UUIDS[2]]["host"] == "d"
+    assert again["changes"] == [
+        {
+            "vm": "vm-2",
+            "source": {"host": "a", "kind": "mdev", "id": UUIDS[2]},
+            "reason": f"the facts of {of_guests['vm-2']} have changed since the earlier plan",
+        }
+    ]
+
+
+def test_what_is_kept_takes_room_from_what_is_not(fleet):
+    del fleet["c"]
+    fleet["a"] = host([device(UUIDS[0], vm="vm-1", pid=1)])
+    first = plan_for(fleet, ["a"])
+    fleet["e"] = host([device(UUIDS[n]) for n in (3, 4)])
+    again = plan_for(
+        fleet,
+        sources=[{"host": "a", "id": UUIDS[0]}, *({"host": "e", "id": UUIDS[n]} for n in (3, 4))],
+        targets=["b"],
+        earlier=stored(first),
+    )
+    assert len(again["placements"]) == 2
+    assert len(again["unplaced"]) == 1
+
+
+def test_where_what_is_kept_is_in_the_way_all_is_planned_anew(fleet):
+    small = parent(available={"i915-GVTg_V5_8": 4})
+    fleet = {
+        "a": host([device(UUIDS[2], vm="vm-2", pid=2)]),
+        "b": fleet["b"],
+        "c": host(parents=[small]),
+    }
+    first = plan_for(fleet, ["a"], targets=["b"])
+    fleet["e"] = host([device(UUIDS[n], vm="vm-1", pid=1) for n in range(2)])
+    again = plan_for(fleet, ["a", "e"], earlier=stored(first))
+    assert again["unplaced"] == []
+    assert targets(again)[UUIDS[2]]["host"] == "c"
+    assert {each["vm"]: each["reason"] for each in again["changes"]} == {
+        "vm-1": "the earlier plan has no place for it",
+        "vm-2": "others would have no place otherwise",
+    }
+
+
+def test_what_finds_no_place_anyway_does_not_move_what_stays(fleet):
+    nowhere = gvt() | {"compatible": [{"type": "other"}]}
+    other = device(UUIDS[3], nowhere, vm="vm-3", pid=3)
+    fleet["a"] = host([device(UUIDS[2], vm="vm-2", pid=2), other])
+    first = plan_for(fleet, ["a"])
+    # Where it would go now: nothing would have to be made there.
+    fleet["d"] = host([device(UUIDS[4])])
+    assert targets(plan_for(fleet, ["a"]))[UUIDS[2]]["host"] == "d"
+    again = plan_for(fleet, ["a"], earlier=stored(first))
+    assert again["placements"] == first["placements"]
+    assert [each["vm"] for each in again["changes"]] == ["vm-3"]
+    assert again["status"] == "infeasible"
+    assert [each["vm"] for each in again["unplaced"]] == ["vm-3"]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"policy": "spread"}, "made with another policy"),
+        ({"limit": 3}, "made with another limit"),
+        ({"round_trip": True}, "made with another round_trip"),
+        ({"apart": [["vm-1", "vm-2"]]}, "made with another apart"),
+    ],
+)
+def test_a_plan_for_other_conditions_does_not_stay(fleet, options, words):
+    first = plan_for(fleet, ["a"])
+    again = plan_for(fleet, ["a"], earlier=stored(first), **options)
+    assert [words in each["reason"] for each in again["changes"]] == [True, True]
+
+
+@pytest.mark.parametrize(
+    "conditions",
+    [
+        {"direction": "either"},
+        {"policy": "spread"},
+        {"limit": {"b": 2, "c": 1}},
+        {"apart": [["vm-1", "vm-2"]]},
+        {"numa_local": True, "keep_kind": True},
+    ],
+)
+def test_the_conditions_of_a_plan_hold_until_others_are_given(fleet, conditions):
+    first = plan_for(fleet, ["a"], **conditions)
+    again = plan_for(fleet, ["a"], earlier=stored(first))
+    assert again["changes"] == []
+    # Also for what is planned anew.
+    assert {key: again[key] for key in ("direction", "policy", "conditions")} == {
+        key: first[key] for key in ("direction", "policy", "conditions")
+    }
+
+
+@pytest.mark.parametrize("condition", ["keep_kind", "keep_type"])
+def test_only_what_was_to_be_of_another_kind_or_type_is_planned_anew(condition):
+    function = device("0000:01:10.0", gvt("8", "4"), kind="pci", attributes=[])
+    fleet = {
+        "a": host([device(UUIDS[n], vm=f"vm-{n}", pid=n) for n in (1, 2)]),
+        "b": host([function], [parent(available={"i915-GVTg_V5_4": 2})]),
+    }
+    first = plan_for(fleet, ["a"])
+    (other,) = [vm for vm in first["placements"] if vm["target"]["kind"] == "pci"]
+    again = plan_for(fleet, ["a"], earlier=stored(first), **{condition: True})
+    assert [each["vm"] for each in again["changes"]] == [other["vm"]]
+    assert "a device of another kind or type" in again["changes"][0]["reason"]
+    assert len(again["placements"]) == 1
+    # What was stricter then is no obstacle now.
+    looser = plan_for(fleet, ["a"], earlier=stored(again), **{condition: False})
+    assert [each["reason"] for each in looser["changes"]] == [
+        "the earlier plan has no place for it"
+    ]
+
+
+def test_what_may_not_receive_any_more_is_left(fleet):
+    first = plan_for(fleet, ["a"])
+    other = {each["vm"]: each["target"]["host"] for each in first["placements"]}["vm-2"]
+    fleet["d"] = copy.deepcopy(fleet["b"])
+    again = plan_for(fleet, ["a"], earlier=stored(first), avoid=[{"host": other}])
+    assert targets(again)[UUIDS[2]]["host"] == "d"
+    assert again["changes"][0]["reason"] == f"{other} may not receive it any more"
+
+
+@pytest.mark.parametrize("damage", [{}, {"placements": 3}, {"relied_on": {}}])
+def test_what_is_no_plan_is_refused(fleet, damage):
+    earlier = plan_for(fleet, ["a"]) | damage if damage else {}
+    with pytest.raises(FleetError, match="is no plan of"):
+        plan_for(fleet, ["a"], earlier=earlier)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"type": "i915-GVTg_V5_1"}, "there is no new i915-GVTg_V5_1 under 0000:00:02.0"),
+        ({"create": False}, "there is no 00000000-1111"),
+        ({"attributes": [{"name": "aggregator", "value": "3"}]}, "would not be compatible"),
+        ({"parent": "0000:00:09.0"}, "under 0000:00:09.0"),
+    ],
+)
+def test_a_plan_that_was_tampered_with_is_refused(fleet, change, words):
+    earlier = stored(plan_for(fleet, ["a"]))
+    earlier["placements"][0]["target"].update(change)
+    with pytest.raises(FleetError, match=f"the earlier plan does not hold: .*{words}"):
+        plan_for(fleet, ["a"], earlier=earlier)
+
+
+def test_a_host_of_another_device_does_not_matter(fleet):
+    first = plan_for(fleet, ["a"])
+    fleet["z"] = host([device(UUIDS[9], gvt("8", "4"))])
+    assert plan_for(fleet, ["a"], earlier=stored(first))["changes"] == []

@@ -1,0 +1,101 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the search is told of hosts and guests, and moves within a set of hosts."""
+
+from __future__ import annotations
+
+import random
+from fractions import Fraction
+
+import pytest
+from ansible_collections.vfio.migration.plugins.plugin_utils._compat.candidates import Candidates
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import read_fleet
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.plan_document import make_plan
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.problem import Supply
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import (
+    Request,
+    requested,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify import violations
+from ansible_collections.vfio.migration.tests.unit.fleets import (
+    UUIDS,
+    device,
+    gvt,
+    host,
+    parent,
+)
+
+VF = {"self": gvt(type="vf", pci_id="15b3101e")["self"], "compatible": []}
+VF["compatible"] = [VF["self"]]
+
+
+def test_equal_pci_addresses_on_many_hosts_do_not_tell_devices_apart():
+    function = device("0000:81:00.1", VF, kind="pci", parent="0000:81:00.0")
+    facts = {
+        **{
+            f"a{n}": host([{**function, "in_use": {"pid": 1, "name": f"vm-{n}"}}]) for n in range(3)
+        },
+        **{f"b{n}": host([function]) for n in range(3)},
+    }
+    fleet = read_fleet(facts)
+    request = Request(requested(fleet, ["a0", "a1", "a2"], None), ["b0", "b1", "b2"])
+    supply = Supply(fleet, request, Candidates(fleet, "source_lists"))
+    assert len({item.shape for item in supply.items}) == 1
+    assert len({each.state for each in supply.bins}) == 1
+
+
+def moved(facts: dict, names: list[str]) -> dict:
+    fleet = read_fleet(facts)
+    plan = make_plan(fleet, Request(requested(fleet, None, names), list(fleet.hosts), reuse=True))
+    assert violations(plan, facts) == []
+    return plan
+
+
+def test_two_full_hosts_cannot_swap_and_with_one_more_they_can_in_waves():
+    facts = {
+        "a": host([device(UUIDS[0], gvt(flavour="x"), vm="vm-1")]),
+        "b": host([device(UUIDS[1], gvt(flavour="x"), vm="vm-2")]),
+    }
+    plan = moved(facts, ["vm-1", "vm-2"])
+    assert plan["placements"] == []
+    reasons = [each["reason"] for left in plan["unplaced"] for each in left["reasons"]]
+    assert any("vm-1 waits for vm-2 waits for vm-1" in each for each in reasons)
+
+    facts["c"] = host([device(UUIDS[2], gvt(flavour="x"))])
+    plan = moved(facts, ["vm-1", "vm-2"])
+    assert plan["unplaced"] == []
+    assert sorted(each["wave"] for each in plan["placements"]) == [1, 2]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_proportional_parent_is_never_overfull_whatever_its_types_take(seed):
+    """Types take from apertures and fences, as those of i915 do; ``available_instances`` is all that is told."""
+    chance = random.Random(seed)
+    whole = [chance.randint(8, 64) for _resource in range(3)]
+    takes = {
+        f"i915-GVTg_V5_{n}": [chance.randint(1, 12) for _resource in whole] for n in (1, 2, 4, 8)
+    }
+    available = {
+        name: min(have // need for have, need in zip(whole, needs, strict=True))
+        for name, needs in takes.items()
+    }
+    devices = []
+    for number in range(10):
+        own = {"self": gvt(chance.choice("1248"), "1")["self"]}
+        devices.append(device(UUIDS[number], {**own, "compatible": [own["self"]]}))
+    facts = {"a": host(devices), "b": host(parents=[parent(available=available)])}
+    fleet = read_fleet(facts)
+    plan = make_plan(fleet, Request(requested(fleet, ["a"], None), ["b"]))
+    assert violations(plan, facts) == []
+    made = [each["target"]["type"] for each in plan["placements"]]
+    taken = [sum(takes[name][n] for name in made) for n in range(len(whole))]
+    assert all(used <= have for used, have in zip(taken, whole, strict=True))
+    left = 1 - sum(Fraction(1, available[name]) for name in made)
+    unplaced = [fleet_type(each, devices) for each in plan["unplaced"]]
+    # Nothing is left behind for which there is room.
+    assert all(not available[name] or Fraction(1, available[name]) > left for name in unplaced)
+
+
+def fleet_type(left: dict, devices: list) -> str:
+    return next(each["type"] for each in devices if each["id"] == left["source"]["id"])

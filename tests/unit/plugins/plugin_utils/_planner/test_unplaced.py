@@ -1,0 +1,186 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a plan tells of a device that it leaves behind: for each host what is nearest to letting it go there."""
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import read_fleet
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.plan_document import make_plan
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import (
+    Request,
+    requested,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.unplaced import MAX_HOSTS
+from ansible_collections.vfio.migration.tests.unit.fleets import (
+    UUIDS,
+    device,
+    gvt,
+    host,
+    parent,
+)
+
+# The parent of another generation that makes the same types.
+OTHER = "8086591d"
+
+
+def left_of(fleet: dict, **options) -> list[dict]:
+    """What a plan that drains host a leaves behind."""
+    read = read_fleet(fleet)
+    targets = [name for name in read.hosts if name != "a"]
+    plan = make_plan(read, Request(requested(read, ["a"], None), targets, **options))
+    return plan["unplaced"]
+
+
+def told(fleet: dict, **options) -> list[tuple[str | None, str]]:
+    """Hosts and reasons of the only device that is left behind, without what is true of all hosts together."""
+    (left,) = left_of(fleet, **options)
+    return [
+        (each["host"], each["reason"])
+        for each in left["reasons"]
+        if "of which all targets together have" not in each["reason"]
+    ]
+
+
+def only(*sets: dict) -> dict:
+    """The descriptor of the first of these, which lists just them."""
+    return {"self": sets[0]["self"], "compatible": [each["self"] for each in sets]}
+
+
+def test_a_device_that_the_plan_itself_has_taken_is_named():
+    fleet = {"a": host([device(UUIDS[0]), device(UUIDS[1])]), "b": host([device(UUIDS[2])])}
+    assert told(fleet) == [("b", f"{UUIDS[2]} is taken by this plan")]
+
+
+def test_who_holds_what_would_do_is_told_before_what_else_is_wrong():
+    held = device(UUIDS[1], in_use={"pid": 7, "name": "vm-9"})
+    fleet = {"a": host([device(UUIDS[0])]), "b": host([held], [parent(pci_id=OTHER)])}
+    assert told(fleet) == [("b", f"{UUIDS[1]} on b would do, but vm-9 (pid 7) holds it")]
+
+
+def test_a_free_device_that_is_to_be_avoided_is_told_with_the_reason_given():
+    fleet = {"a": host([device(UUIDS[0])]), "b": host([device(UUIDS[1])])}
+    avoid = {("b", None): "it is down"}
+    expected = f"{UUIDS[1]} on b would do, but it is to be avoided: it is down"
+    assert told(fleet, avoid=avoid) == [("b", expected)]
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"keep_type": True}, "of type i915-GVTg_V5_4"),
+        ({"round_trip": True}, "from which it is known that the device could migrate back"),
+    ],
+)
+def test_where_only_a_condition_stands_in_the_way_that_is_told(options, expected):
+    one_way = only(gvt("4", "2"), gvt("8", "4"))
+    target = device(UUIDS[1], only(gvt("8", "4")))
+    fleet = {"a": host([device(UUIDS[0], one_way)]), "b": host([target])}
+    assert left_of(fleet) == []
+    assert told(fleet, **options) == [("b", f"b has nothing compatible {expected}")]
+
+
+def test_of_what_is_not_compatible_only_the_nearest_is_told():
+    near = device(UUIDS[1], gvt(pci_id=OTHER))
+    far = device(UUIDS[2], gvt(pci_id=OTHER, software_version="1.0.0"))
+    fleet = {"a": host([device(UUIDS[0])]), "b": host([near, far])}
+    assert told(fleet) == [("b", f"{UUIDS[1]} on b has pci_id {OTHER}; 80865963 is needed")]
+
+
+def test_a_host_with_nothing_to_offer_is_told_as_such():
+    fleet = {"a": host([device(UUIDS[0])]), "b": host()}
+    assert told(fleet) == [
+        (
+            "b",
+            "b has no VFIO device with a usable descriptor, and no parent that could make one",
+        )
+    ]
+
+
+def test_where_there_is_no_other_host_that_is_told():
+    assert told({"a": host([device(UUIDS[0])], [parent()])}) == [
+        (None, "there is no host that it might go to")
+    ]
+
+
+def test_a_hosts_limit_is_told_with_what_it_receives():
+    fleet = {"a": host([device(UUIDS[0]), device(UUIDS[1])]), "b": host(parents=[parent()])}
+    assert told(fleet, limit=1) == [("b", "b receives 1 devices already, and 1 at most")]
+
+
+def test_that_guests_must_be_apart_is_told():
+    guests = [device(UUIDS[n], vm=f"vm-{n}", pid=100 + n) for n in range(2)]
+    fleet = {"a": host(guests), "b": host(parents=[parent()])}
+    ((name, reason),) = told(fleet, apart=[["vm-0", "vm-1"]])
+    assert (name, reason.partition(",")[0]) == (
+        "b",
+        "no place there apart from the other guests of its group",
+    )
+
+
+def test_the_devices_that_keep_the_rest_of_their_guest_back_are_named():
+    guest = [device(UUIDS[0], vm="vm-1"), device(UUIDS[1], gvt(pci_id=OTHER), vm="vm-1")]
+    guest[1]["descriptor"] = only(gvt(pci_id=OTHER))
+    fleet = {"a": host(guest), "b": host(parents=[parent()])}
+    reasons = {
+        left["source"]["id"]: [each["reason"] for each in left["reasons"] if each["host"] == "b"]
+        for left in left_of(fleet)
+    }
+    assert reasons[UUIDS[0]] == [f"no place there for {UUIDS[1]} of the same guest"]
+    assert reasons[UUIDS[1]] == [
+        f"a new i915-GVTg_V5_4 under 0000:00:02.0 on b has pci_id 80865963; {OTHER} is needed"
+    ]
+
+
+def test_a_guest_whose_devices_fit_one_by_one_but_not_together_is_told_so():
+    guest = [device(UUIDS[n], gvt("4", "2"), vm="vm-1") for n in range(2)]
+    fleet = {
+        "a": host(guest),
+        "b": host(parents=[parent(available={"i915-GVTg_V5_4": 2})]),
+    }
+    for left in left_of(fleet):
+        assert {"host": "b", "reason": "no place there for all devices of the guest at once"} in (
+            left["reasons"]
+        )
+
+
+def test_the_one_type_that_a_plan_makes_of_a_parent_keeps_others_away():
+    sources = [device(UUIDS[n], only(gvt(size, "1"))) for n, size in enumerate("88842")]
+    fleet = {"a": host(sources), "b": host(parents=[parent(driver="other")])}
+    reasons = {
+        left["source"]["id"]: [each["reason"] for each in left["reasons"] if each["host"] == "b"]
+        for left in left_of(fleet)
+    }
+    makes = "this plan makes i915-GVTg_V5_8 under 0000:00:02.0 on b"
+    expected = f"{makes}, and under one parent only one type"
+    assert reasons == {UUIDS[3]: [expected], UUIDS[4]: [expected]}
+
+
+@pytest.mark.parametrize(
+    ("devices", "expected"),
+    [
+        ([], "although it has no device: its room is taken by something else"),
+        ([device(UUIDS[1], gvt(pci_id=OTHER), vm="vm-9")], "1 in use, by vm-9"),
+        ([device(UUIDS[1], gvt(pci_id=OTHER))], f"1 in use, by no process ({UUIDS[1]})"),
+    ],
+)
+def test_what_has_used_a_parent_up_is_told(devices, expected):
+    full = parent(available={"i915-GVTg_V5_4": 0})
+    fleet = {"a": host([device(UUIDS[0])]), "b": host(devices, [full])}
+    ((name, reason),) = told(fleet)
+    assert name == "b"
+    assert reason.startswith("no instance of i915-GVTg_V5_4 left under 0000:00:02.0 on b")
+    assert reason.endswith(expected)
+
+
+def test_of_many_hosts_that_are_alike_one_is_told_with_the_number_of_the_others():
+    fleet = {"a": host([device(UUIDS[0])])} | {
+        f"b{number:02}": host(parents=[parent(pci_id=OTHER)]) for number in range(MAX_HOSTS + 1)
+    }
+    (left,) = left_of(fleet)
+    assert {(each["host"], each.get("alike")) for each in left["reasons"]} == {("b00", MAX_HOSTS)}
+    few = {name: facts for name, facts in fleet.items() if name != "b00"}
+    (left,) = left_of(few)
+    assert len({each["host"] for each in left["reasons"]}) == MAX_HOSTS
+    assert not any("alike" in each for each in left["reasons"])

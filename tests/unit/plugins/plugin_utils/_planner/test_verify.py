@@ -1,0 +1,146 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Plans of all kinds of requests are sound, and the verifier rejects each of them once something in it is wrong."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import typing as t
+
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import read_fleet
+from ansible_collections.vfio.migration.plugins.plugin_utils._packing.local_search import Budget
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.plan_document import make_plan
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import (
+    Request,
+    requested,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify import Conditions
+from ansible_collections.vfio.migration.tests.unit.damage import DAMAGE, Planned
+from ansible_collections.vfio.migration.tests.unit.fleets import (
+    device,
+    gvt,
+    host,
+    parent,
+)
+from hypothesis import HealthCheck, assume, event, given, settings
+from hypothesis import strategies as st
+
+PARENTS = ("0000:00:02.0", "0000:00:03.0")
+VM_NAMES = ("vm-1", "vm-2", "vm-3")
+SIZES = st.sampled_from([("4", "2"), ("8", "4"), ("2", "1")])
+
+
+def vf(index: int, **others: t.Any) -> dict[str, t.Any]:
+    own = {
+        "software_version": "1.0.0",
+        "device_api": "vfio-pci",
+        "type": "vf",
+        "pci_id": "15b3101e",
+    }
+    return device(
+        f"0000:81:00.{index}",
+        {"self": own, "compatible": [own]},
+        kind="pci",
+        parent="0000:81:00.0",
+        **others,
+    )
+
+
+@st.composite
+def fleets(draw) -> dict[str, t.Any]:
+    """Hosts with guests, free devices and parents of two drivers, on two NUMA nodes."""
+    numbers = itertools.count()
+
+    def devices(name: str) -> t.Iterator[dict[str, t.Any]]:
+        for index in range(draw(st.integers(0, 4))):
+            holder = draw(st.sampled_from([None, None, *VM_NAMES]))
+            vm = None if holder is None else f"{holder}-{name}"
+            held = {
+                "vm": vm,
+                "pid": None if holder is None else 1 + VM_NAMES.index(holder),
+                "numa_node": draw(st.integers(0, 1)),
+            }
+            if draw(st.integers(0, 3)) == 2:
+                yield vf(index, **held)
+            else:
+                yield device(
+                    f"{next(numbers):08x}-1111-4222-8333-444444444444",
+                    gvt(*draw(SIZES)),
+                    parent=draw(st.sampled_from(PARENTS)),
+                    **held,
+                )
+
+    def parents() -> t.Iterator[dict[str, t.Any]]:
+        for name in PARENTS[: draw(st.integers(0, 2))]:
+            pci_id = draw(st.sampled_from(["80865963", "80865963", "8086591d"]))
+            driver = draw(st.sampled_from(["i915", "other"]))
+            whole = draw(st.integers(0, 4))
+            available = {f"i915-GVTg_V5_{size}": size * whole // 2 for size in (2, 4, 8)}
+            made = parent(name, pci_id, available, driver)
+            yield {**made, "numa_node": draw(st.integers(0, 1))}
+
+    return {
+        name: host(list(devices(name)), list(parents()))
+        for name in "abcd"[: draw(st.integers(2, 4))]
+    }
+
+
+@st.composite
+def plans(draw) -> Planned:
+    """Sound plans for requests of all kinds."""
+    facts = draw(fleets())
+    fleet = read_fleet(facts)
+    drained = draw(st.sampled_from([["a"], ["a", "b"], None]))
+    if drained is None:
+        held = sorted({d.in_use.name for d in fleet.devices() if d.in_use and d.in_use.name})
+        assume(held)
+        sources = draw(st.lists(st.sampled_from(held), min_size=1, unique=True))
+    else:
+        sources = None
+    guests = requested(fleet, drained, sources)
+    names = [name for name in fleet.hosts if name not in (drained or ())]
+    targets = draw(st.sampled_from([names, names[1:]]))
+    vms = sorted({guest.name for guest in guests if guest.name})
+    asked = {
+        "avoid": draw(
+            st.sampled_from([{}, {(names[-1] if names else "a", PARENTS[0]): "it failed"}])
+        ),
+        "limit": draw(st.none() | st.integers(1, 4) | st.just({"c": 1})),
+        "apart": draw(st.sampled_from([(), (vms[:2],), (vms, vms[:2])])),
+        "numa_local": draw(st.booleans()),
+        "keep_kind": draw(st.booleans()),
+        "keep_type": draw(st.booleans()),
+        "round_trip": draw(st.integers(0, 3)) == 2,
+    }
+    options = {
+        "direction": draw(st.sampled_from(["source_lists", "source_lists", "either", "both"])),
+        "policy": draw(st.sampled_from(["pack", "spread"])),
+        "reuse": draw(st.booleans()),
+    }
+    request = Request(guests, targets, **options, **asked)
+    plan = make_plan(fleet, request, Budget(200, 2_000))
+    conditions = Conditions(drain=drained or (), targets=targets, **asked)
+    return Planned(facts, plan, conditions)
+
+
+@settings(suppress_health_check=list(HealthCheck))
+@given(plans())
+def test_every_plan_is_sound(planned):
+    event(planned.plan["status"])
+    event(f"waves: {max((each['wave'] for each in planned.plan['placements']), default=0)}")
+    assert planned.broken() == []
+
+
+@settings(suppress_health_check=list(HealthCheck))
+@given(plans(), st.data())
+def test_the_verifier_rejects_every_damaged_plan(planned, data):
+    assume(planned.plan["placements"])
+    possible = {each.__name__: list(each(planned)) for each in DAMAGE}
+    name = data.draw(st.sampled_from([name for name, found in possible.items() if found]))
+    event(name)
+    change = data.draw(st.sampled_from(possible[name]))
+    planned.plan, planned.facts = copy.deepcopy((planned.plan, planned.facts))
+    change(planned)
+    assert planned.broken()

@@ -1,0 +1,128 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Reports as HTML and Markdown: what hosts say never is markup there."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from html.parser import HTMLParser
+
+import pytest
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.planner import plan_for
+from ansible_collections.vfio.migration.plugins.plugin_utils._report.html import as_html
+from ansible_collections.vfio.migration.plugins.plugin_utils._report.markdown import (
+    as_markdown,
+    code,
+    plain,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._report.report_options import (
+    report_for,
+)
+from ansible_collections.vfio.migration.tests.unit.fleets import UUIDS, device, gvt, host, parent
+from ansible_collections.vfio.migration.tests.unit.hostile_reports import HOSTILE, hostile_fleet
+
+
+class Page(HTMLParser):
+    """The elements of a page: tags with their attributes, and what is in scripts and styles."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags = []
+        self.comments = []
+        self.content = {}
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_comment(self, data):
+        self.comments.append(data)
+
+    def handle_data(self, data):
+        if self.tags and self.tags[-1][0] in ("script", "style") and data.strip():
+            self.content.setdefault(len(self.tags) - 1, data)
+
+    def of(self, tag):
+        return [
+            (attrs, self.content.get(n)) for n, (name, attrs) in enumerate(self.tags) if name == tag
+        ]
+
+
+def hostile_report():
+    facts = hostile_fleet()
+    return report_for(facts, plan=plan_for(facts, drain=[next(iter(facts))]), title=HOSTILE)
+
+
+def test_the_page_has_the_document_in_it():
+    report = hostile_report()
+    scripts = Page(as_html(report)).of("script")
+    assert [attrs.get("type") for attrs, text in scripts] == ["application/json", None]
+    assert json.loads(scripts[0][1]) == report
+
+
+def test_what_hosts_say_is_no_markup():
+    hostile, harmless = (Page(as_html(each)) for each in (hostile_report(), report_for({})))
+    assert {tag for tag, attrs in hostile.tags} <= {
+        *{tag for tag, attrs in harmless.tags},
+        *("ul", "li", "strong"),
+    }
+    assert hostile.comments == harmless.comments
+    assert not [name for tag, attrs in hostile.tags for name in attrs if name.startswith("on")]
+
+
+def test_only_the_pages_own_script_and_style_may_run():
+    page = Page(as_html(hostile_report()))
+    (policy,) = (a["content"] for a, text in page.of("meta") if "http-equiv" in a)
+    for tag, directive in (("script", "script-src"), ("style", "style-src")):
+        content = page.of(tag)[-1][1]
+        digest = base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
+        assert f"{directive} 'sha256-{digest}'" in policy
+    assert policy.startswith("default-src 'none'")
+    assert "unsafe" not in policy
+
+
+def test_the_page_needs_nothing_else():
+    text = as_html(report_for({"a": host([device(UUIDS[0])])}))
+    assert not re.search(r"(src|href)\s*=\s*[\"'](?!#)|url\(|@import|https?:", text)
+
+
+@pytest.mark.parametrize(
+    "text", ["<b>x</b>", "@someone", "[x](y)", "https://x.y", "www.x.y", "*x*", "#12"]
+)
+def test_text_is_no_markup_in_a_ticket(text):
+    shown = plain(text)
+    assert text not in shown
+    assert re.sub(r"\\(.)", r"\1", shown).replace("\u200b", "") == text
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [("vm-1", "`vm-1`"), ("a`b", "`` a`b ``"), ("a|b", "`a\\|b`"), ("a\nb", "`a b`")],
+)
+def test_names_are_code_in_a_ticket(text, shown):
+    assert code(text) == shown
+
+
+def test_a_ticket_has_the_verdict_the_moves_and_what_stays():
+    facts = {
+        "a": host([device(UUIDS[0], vm="vm-1"), device(UUIDS[1], gvt() | {"compatible": []})]),
+        "b": host(parents=[parent()]),
+    }
+    text = as_markdown(report_for(facts, plan=plan_for(facts, drain=["a"])))
+    assert "**◐ 1 of 2 devices can leave a; 1 cannot.**" in text
+    assert f"| 1 | `vm-1` | `a` | `{UUIDS[0]}` | `b` | new `i915-GVTg_V5_4` |" in text
+    assert f"- `{UUIDS[1]}` on `a`: " in text
+    assert "| `a` | — | 1 of 2 |" in text
+
+
+def test_a_ticket_takes_the_report_of_a_big_fleet():
+    devices = {f"h{n}": host([device(f"d{n}-{m}") for m in range(9)]) for n in range(100)}
+    facts = {"b": host(parents=[parent()])} | devices
+    text = as_markdown(report_for(facts, plan=plan_for(facts, drain=[f"h{n}" for n in range(50)])))
+    assert len(text) < 60_000
+    assert "more, which the HTML report has" in text
