@@ -320,7 +320,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.vfio.migration.plugins.module_utils._change import (
     journal as journal_module,
 )
-from ansible_collections.vfio.migration.plugins.module_utils._change.errors import Failure
+from ansible_collections.vfio.migration.plugins.module_utils._change.errors import ProvisionError
 from ansible_collections.vfio.migration.plugins.module_utils._change.module import (
     change,
     run_module,
@@ -344,7 +344,7 @@ if TYPE_CHECKING:  # pragma: no cover
 
 
 def run(module: AnsibleModule) -> dict[str, t.Any]:
-    """What the module is to do; returns its result or raises ``Failure``."""
+    """What the module is to do; returns its result or raises ``ProvisionError``."""
     params = module.params
     wanted, state = validate(params["devices"], params["state"]), params["state"]
     sysfs = Sysfs("/sys")
@@ -354,7 +354,9 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
         def begin(interrupted: t.Callable[[], str | None]) -> VdpaTransaction:
             vdpa = tool(module, "vdpa", journal)
             if vdpa is None:
-                raise Failure("validate", "the tool vdpa of iproute2 is not installed on the host")
+                raise ProvisionError(
+                    "validate", "the tool vdpa of iproute2 is not installed on the host"
+                )
             return VdpaTransaction(host, VdpaTool(vdpa), journal, params["timeout"], interrupted)
 
         return change(module, journal, Planner(host), begin, wanted, state)

@@ -345,7 +345,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.vfio.migration.plugins.module_utils._change import (
     journal as journal_module,
 )
-from ansible_collections.vfio.migration.plugins.module_utils._change.errors import Failure
+from ansible_collections.vfio.migration.plugins.module_utils._change.errors import ProvisionError
 from ansible_collections.vfio.migration.plugins.module_utils._change.mdev_apply import (
     MdevTransaction,
 )
@@ -373,11 +373,11 @@ if TYPE_CHECKING:  # pragma: no cover
 
 
 def run(module: AnsibleModule) -> dict[str, t.Any]:
-    """What the module is to do; returns its result or raises ``Failure``."""
+    """What the module is to do; returns its result or raises ``ProvisionError``."""
     params = module.params
     sysfs = Sysfs(params["sysfs"])
     if not sysfs.exists():
-        raise Failure("validate", f"there is no sysfs at {sysfs.path()}")
+        raise ProvisionError("validate", f"there is no sysfs at {sysfs.path()}")
     scan_holders = processes.scan if sysfs.live else processes.unknown
     wanted, state = validate(params["devices"], params["state"]), params["state"]
     with journal_module.Journal(journal_module.place(sysfs, "mdev")) as journal:
@@ -403,11 +403,13 @@ def _mdevctl(
     mdevctl = tool(module, "mdevctl", journal)
     if module.params["persistent"]:
         if mdevctl is None:
-            raise Failure(
+            raise ProvisionError(
                 "validate", "'persistent' needs mdevctl, which is not installed on the host"
             )
         if not sysfs.live:
-            raise Failure("validate", "'persistent' works with the running kernel's /sys alone")
+            raise ProvisionError(
+                "validate", "'persistent' works with the running kernel's /sys alone"
+            )
     return Mdevctl(mdevctl) if mdevctl is not None and sysfs.live else None
 
 

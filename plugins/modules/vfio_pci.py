@@ -386,7 +386,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.vfio.migration.plugins.module_utils._change import (
     journal as journal_module,
 )
-from ansible_collections.vfio.migration.plugins.module_utils._change.errors import Failure
+from ansible_collections.vfio.migration.plugins.module_utils._change.errors import ProvisionError
 from ansible_collections.vfio.migration.plugins.module_utils._change.module import (
     change,
     run_module,
@@ -426,7 +426,7 @@ class Modprobe:
     def load(self, driver: str) -> None:
         problem = self._problem(driver)
         if problem is not None:
-            raise Failure("bind", f"cannot load the driver {driver}: {problem}")
+            raise ProvisionError("bind", f"cannot load the driver {driver}: {problem}")
 
     def _problem(self, *arguments: str) -> str | None:
         if self._run is None:
@@ -436,11 +436,11 @@ class Modprobe:
 
 
 def run(module: AnsibleModule) -> dict[str, t.Any]:
-    """What the module is to do; returns its result or raises ``Failure``."""
+    """What the module is to do; returns its result or raises ``ProvisionError``."""
     params = module.params
     sysfs = Sysfs(params["sysfs"])
     if not sysfs.exists():
-        raise Failure("validate", f"there is no sysfs at {sysfs.path()}")
+        raise ProvisionError("validate", f"there is no sysfs at {sysfs.path()}")
     wanted = validate(params)
     scan_holders = processes.scan if sysfs.live else processes.unknown
     place = journal_module.place(sysfs, "pci")

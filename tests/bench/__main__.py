@@ -124,10 +124,10 @@ def measure_worst() -> None:
             parsed = pattern_module.Pattern(attributes)
             calls["match"] = functools.partial(parsed.binding, device)
             calls["explain"] = functools.partial(parsed.failures, device)
-        except pattern_module.Void:
+        except pattern_module.InvalidPattern:
             pass
         for step, call in calls.items():
-            slowest[step] = max(slowest[step], (least(call, pattern_module.Void), name))
+            slowest[step] = max(slowest[step], (least(call, pattern_module.InvalidPattern), name))
     print(f"\nThe worst known pattern of {len(WORST)}, CPU time, least of {ROUNDS} rounds:")
     for step, (value, name) in slowest.items():
         print(f"  {step:30} {1e3 * value:6.2f} ms   {name}")

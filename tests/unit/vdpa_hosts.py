@@ -10,7 +10,7 @@ import sys
 import typing as t
 
 from ansible_collections.vfio.migration.plugins.module_utils._host import vdpa
-from ansible_collections.vfio.migration.plugins.module_utils._host.device import Problem
+from ansible_collections.vfio.migration.plugins.module_utils._host.device import HostReadError
 from ansible_collections.vfio.migration.plugins.module_utils._host.vdpa import (
     Bus,
     ManagementDevice,
@@ -100,7 +100,7 @@ class VdpaKernel:
 
     def ask(self, sysfs: object) -> Bus:
         if self.silent:
-            raise Problem("/sys/bus/vdpa", "no answer")
+            raise HostReadError("/sys/bus/vdpa", "no answer")
         bus = Bus()
         bus.management_devices += self.management_devices
         bus.devices += self.devices.values()

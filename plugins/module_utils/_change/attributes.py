@@ -15,18 +15,18 @@ from __future__ import annotations
 import re
 import stat
 
-from ansible_collections.vfio.migration.plugins.module_utils._change.errors import Failure
+from ansible_collections.vfio.migration.plugins.module_utils._change.errors import ProvisionError
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor import (
     attributes as attributes_module,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor import drivers, pattern
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.attributes import (
-    Malformed,
+    DescriptorError,
     shown,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._host.device import (
     Device,
-    Problem,
+    HostReadError,
     ProblemsAt,
     is_attribute_name,
 )
@@ -42,34 +42,36 @@ _MAX_LISTED = 12
 def validated(
     device: t.Mapping[str, t.Any], name_of_device: str
 ) -> tuple[list[tuple[str, str]], list[dict[str, str]] | None]:
-    """The ``attributes`` and ``accept`` of a device in the user's list; raises ``Failure``."""
+    """The ``attributes`` and ``accept`` of a device in the user's list; raises ``ProvisionError``."""
     attributes = [(each["name"], each["value"].strip()) for each in device["attributes"] or []]
     try:
         for name, value in attributes:
             if not is_attribute_name(name):
-                raise Malformed(
+                raise DescriptorError(
                     f"{shown(name)} is not the name of an attribute that may be written; expected 'name' or"
                     " 'group/name' of letters, digits, '_', '.' and '-', and none of the kernel's own"
                 )
             attributes_module.check_value(name, value)
-    except Malformed as malformed:
-        raise Failure("validate", str(malformed), name_of_device) from None
+    except DescriptorError as malformed:
+        raise ProvisionError("validate", str(malformed), name_of_device) from None
     return attributes, accepted(device["accept"], name_of_device)
 
 
 def accepted(
     sets: list[dict[str, t.Any]] | None, name_of_device: str
 ) -> list[dict[str, str]] | None:
-    """The ``accept`` of a device in the user's list; raises ``Failure``."""
+    """The ``accept`` of a device in the user's list; raises ``ProvisionError``."""
     try:
         return None if sets is None else _normalised(sets)
-    except Malformed as malformed:
-        raise Failure("validate", str(malformed), name_of_device) from None
+    except DescriptorError as malformed:
+        raise ProvisionError("validate", str(malformed), name_of_device) from None
 
 
 def _normalised(sets: list[dict[str, t.Any]]) -> list[dict[str, str]]:
     if not sets:
-        raise Malformed("'accept' has no set, so no device matches; leave it out for no check")
+        raise DescriptorError(
+            "'accept' has no set, so no device matches; leave it out for no check"
+        )
     attributes_module.check_count(sets)
     return [
         attributes_module.normalise((name, str(value)) for name, value in each.items())
@@ -89,7 +91,7 @@ class Write:
 def resolved(
     device: Device, files: t.Iterable[str], attributes: t.Iterable[tuple[str, str]]
 ) -> list[tuple[str, str]]:
-    """``attributes`` with the attribute file of ``files`` that each name means; raises ``Problem``."""
+    """``attributes`` with the attribute file of ``files`` that each name means; raises ``HostReadError``."""
     return [(_resolve(device, files, name), value) for name, value in attributes]
 
 
@@ -100,9 +102,9 @@ def _resolve(device: Device, files: t.Iterable[str], name: str) -> str:
     path = device.directory.path(name)
     found = [] if "/" in name else [each for each in files if each.endswith("/" + name)]
     if not found:
-        raise Problem(path, f"no such attribute; {listed(files)}")
+        raise HostReadError(path, f"no such attribute; {listed(files)}")
     if len(found) > 1:
-        raise Problem(path, f"several groups have it; expected one of {', '.join(found)}")
+        raise HostReadError(path, f"several groups have it; expected one of {', '.join(found)}")
     return found[0]
 
 
@@ -171,7 +173,7 @@ def _number(device: Device, name: str, value: str) -> int:
         return int(value, base)
     except ValueError:
         path = device.directory.path(name)
-        raise Problem(path, f"{shown(value)} is no number, as 5, 0x5 or octal 05") from None
+        raise HostReadError(path, f"{shown(value)} is no number, as 5, 0x5 or octal 05") from None
 
 
 def equal(one: str, other: str, spelling: drivers.Spelling | None = None) -> bool:
@@ -189,18 +191,18 @@ def verify(
     name: str,
     accept: t.Sequence[t.Mapping[str, str]] | None,
     descriptor: t.Mapping[str, t.Any] | None,
-    problems: t.Sequence[Problem],
+    problems: t.Sequence[HostReadError],
 ) -> None:
-    """Raises ``Failure`` where the device ``name`` is not one that the user accepts."""
+    """Raises ``ProvisionError`` where the device ``name`` is not one that the user accepts."""
     if accept is None:
         return
     if descriptor is None:
         found = "; ".join(str(problem) for problem in problems)
-        raise Failure("verify", f"it has no valid descriptor to verify: {found}", name)
+        raise ProvisionError("verify", f"it has no valid descriptor to verify: {found}", name)
     verdict = pattern.match(accept, descriptor["self"])
     if verdict["set"] is None:
         reasons = verdict["reasons"]
-        raise Failure(
+        raise ProvisionError(
             "verify",
             "it matches no set of 'accept': " + "; ".join(_reason(each) for each in reasons),
             name,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # pragma: no cover
     import typing as t
 
 
-class Failure(Exception):
+class ProvisionError(Exception):
     """The call failed at ``step``; ``details`` is what a caller's program may want to know.
 
     ``device`` is the name of the one it failed for, ``error`` the kernel's, ``hint`` the likely cause or what to do,

@@ -41,9 +41,9 @@ from ansible_collections.vfio.migration.plugins.module_utils._host.device import
     MDEV_DEVICES,
     MDEV_PARENTS,
     MDEV_TYPES,
+    HostReadError,
     MediatedDevice,
     Parent,
-    Problem,
     read_descriptor,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._host.mdevctl import (
@@ -173,7 +173,7 @@ class MdevTransaction(DeviceTransaction):
         # Drivers report that nothing is left in many ways, so ask.
         try:
             mdev_type = Parent(self._sysfs, wanted.parent or "").read_type(wanted.type or "")
-        except Problem:
+        except HostReadError:
             mdev_type = {"available_instances": None}
         if mdev_type["available_instances"] == 0:
             return f"no instance of type {wanted.type} is left under {wanted.parent}; available_instances is 0"
@@ -184,7 +184,7 @@ class MdevTransaction(DeviceTransaction):
         try:
             with MediatedDevice(self._sysfs, wanted.uuid, {}) as device:
                 resolved(device, device.attribute_files(), wanted.attributes)
-        except Problem as problem:
+        except HostReadError as problem:
             return str(problem)
         return None
 
@@ -294,7 +294,9 @@ class MdevTransaction(DeviceTransaction):
         if with_device and not self._sysfs.exists(MDEV_DEVICES, change.device):
             raise Irreversible("the device is gone")
         if self._mdevctl is None:
-            raise Problem(change.device, "mdevctl, which has a definition of it, is not installed")
+            raise HostReadError(
+                change.device, "mdevctl, which has a definition of it, is not installed"
+            )
         try:
             now = self._mdevctl.definitions().get(change.device, {}).get(change.name)
             if now == before:
@@ -308,7 +310,7 @@ class MdevTransaction(DeviceTransaction):
         return True
 
     def _check_not_taken(self, device: MediatedDevice, recovering: bool) -> None:
-        """Raises ``InUse`` where a process holds the device, and ``Problem`` where one may that is not of this call."""
+        """Raises ``InUse`` where a process holds the device, and ``HostReadError`` where one may that is not of this call."""
         holder = self._scan_holders().of(nodes(device.iommu_group, device.character_devices()))
         check_not_held(device.path, holder, ours=not recovering)
 

@@ -19,7 +19,7 @@ from ansible_collections.vfio.migration.plugins.module_utils._change.attributes 
     verify,
     writes,
 )
-from ansible_collections.vfio.migration.plugins.module_utils._change.errors import Failure
+from ansible_collections.vfio.migration.plugins.module_utils._change.errors import ProvisionError
 from ansible_collections.vfio.migration.plugins.module_utils._change.plan import (
     ABSENT,
     CONFIGURED,
@@ -39,9 +39,9 @@ from ansible_collections.vfio.migration.plugins.module_utils._descriptor.identif
 from ansible_collections.vfio.migration.plugins.module_utils._host.device import (
     MDEV_DEVICES,
     MDEV_PARENTS,
+    HostReadError,
     MediatedDevice,
     Parent,
-    Problem,
     ProblemsAt,
     read_descriptor,
 )
@@ -163,7 +163,7 @@ class Action(plan_module.Action):
 
 
 def validate(devices: t.Iterable[t.Mapping[str, t.Any]], state: str) -> list[Wanted]:
-    """The devices of the user's list, in order; raises ``Failure`` where one is not what it should be."""
+    """The devices of the user's list, in order; raises ``ProvisionError`` where one is not what it should be."""
     wanted = [_validated(device, state) for device in devices]
     check_distinct([each.uuid for each in wanted])
     return wanted
@@ -172,7 +172,7 @@ def validate(devices: t.Iterable[t.Mapping[str, t.Any]], state: str) -> list[Wan
 def _validated(device: t.Mapping[str, t.Any], state: str) -> Wanted:
     uuid = device["uuid"].lower()
     if not UUID.match(uuid):
-        raise Failure(
+        raise ProvisionError(
             "validate",
             f"{shown(device['uuid'])} is no UUID; expected 8, 4, 4, 4 and 12 hex digits with '-' between them",
         )
@@ -180,9 +180,11 @@ def _validated(device: t.Mapping[str, t.Any], state: str) -> Wanted:
         value = device[name]
         if value is None:
             if state == PRESENT:
-                raise Failure("validate", f"'{name}' is missing; it is needed to create it", uuid)
+                raise ProvisionError(
+                    "validate", f"'{name}' is missing; it is needed to create it", uuid
+                )
         elif value in ("", ".", "..") or "/" in value or not value.isprintable():
-            raise Failure("validate", f"{shown(value)} is not the name of a {name}", uuid)
+            raise ProvisionError("validate", f"{shown(value)} is not the name of a {name}", uuid)
     attributes, accept = validated(device, uuid)
     return Wanted(uuid, device["parent"], device["type"], attributes, accept)
 
@@ -224,13 +226,13 @@ class Planner:
         return parents
 
     def plan(self, wanted: t.Iterable[Wanted], state: str) -> Plan:
-        """What is to be done, in order; raises ``Failure`` where it cannot be done."""
+        """What is to be done, in order; raises ``ProvisionError`` where it cannot be done."""
         actions = []
         for each in wanted:
             try:
                 actions.append(self._action(each, state))
-            except Problem as problem:
-                raise Failure("inspect", str(problem), each.uuid) from None
+            except HostReadError as problem:
+                raise ProvisionError("inspect", str(problem), each.uuid) from None
         self._check_instances(actions)
         self._check_holders(actions)
         self._plan_definitions(actions, state)
@@ -253,7 +255,7 @@ class Planner:
             ("type", wanted.type, device.type),
         ):
             if expected is not None and expected != actual:
-                raise Failure(
+                raise ProvisionError(
                     "inspect",
                     f"it exists with the {name} {actual}, not {expected}; it is left as it is",
                     wanted.uuid,
@@ -276,14 +278,14 @@ class Planner:
         with ProblemsAt(self._sysfs.path(MDEV_PARENTS)):
             parents = self._sysfs.names(MDEV_PARENTS)
         if wanted.parent not in parents:
-            raise Failure(
+            raise ProvisionError(
                 "inspect",
                 f"there is no parent {wanted.parent} in {self._sysfs.path(MDEV_PARENTS)}; {listed(parents)}",
                 wanted.uuid,
             )
         types = self._parent(wanted.parent).type_ids()
         if wanted.type not in types:
-            raise Failure(
+            raise ProvisionError(
                 "inspect",
                 f"the parent {wanted.parent} has no type {wanted.type}; {listed(types)}",
                 wanted.uuid,
@@ -299,10 +301,10 @@ class Planner:
             number = needed[parent, type_id] = needed.get((parent, type_id), 0) + 1
             try:
                 available = self._parent(parent).read_type(type_id)["available_instances"]
-            except Problem as problem:
-                raise Failure("inspect", str(problem), action.wanted.uuid) from None
+            except HostReadError as problem:
+                raise ProvisionError("inspect", str(problem), action.wanted.uuid) from None
             if number > available:
-                raise Failure(
+                raise ProvisionError(
                     "inspect",
                     f"no instance of type {type_id} is left for it under {parent}: available_instances is {available},"
                     f" and it is number {number} that this call creates",
@@ -320,7 +322,7 @@ class Planner:
             for action in touched:
                 holder = holders.of(action.nodes)
                 if holder is not None:
-                    raise Failure("inspect", held(holder), action.wanted.uuid)
+                    raise ProvisionError("inspect", held(holder), action.wanted.uuid)
 
     def _plan_definitions(self, actions: t.Sequence[Action], state: str) -> None:
         if self._persistent:
@@ -365,7 +367,7 @@ class Planner:
     def _check_place(self, wanted: Wanted, found: _Definitions) -> None:
         others = sorted(set(found) - {wanted.parent or ""})
         if others:
-            raise Failure(
+            raise ProvisionError(
                 "inspect",
                 f"mdevctl has a definition of it under {', '.join(others)}, not {wanted.parent};"
                 " it is left as it is",
@@ -374,7 +376,7 @@ class Planner:
 
     def _check_kind(self, wanted: Wanted, found: t.Mapping[str, t.Any] | None) -> None:
         if found is not None and found.get("mdev_type") != wanted.type:
-            raise Failure(
+            raise ProvisionError(
                 "inspect",
                 f"mdevctl has a definition of it with the type {found.get('mdev_type')}, not {wanted.type};"
                 " it is left as it is",
@@ -387,7 +389,7 @@ class Planner:
         try:
             return self._mdevctl.definitions()
         except MdevctlError as error:
-            raise Failure("inspect", str(error)) from None
+            raise ProvisionError("inspect", str(error)) from None
 
     def _parent(self, name: str) -> Parent:
         if name not in self._parents:

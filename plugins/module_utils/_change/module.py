@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import signal
 
-from ansible_collections.vfio.migration.plugins.module_utils._change.errors import Failure
+from ansible_collections.vfio.migration.plugins.module_utils._change.errors import ProvisionError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # pragma: no cover
@@ -46,10 +46,10 @@ class Interruption:
 def run_module(
     module: AnsibleModule, work: t.Callable[[AnsibleModule], dict[str, t.Any]]
 ) -> t.NoReturn:
-    """Ends the module with the result of its ``work``, or with its ``Failure``."""
+    """Ends the module with the result of its ``work``, or with its ``ProvisionError``."""
     try:
         result = work(module)
-    except Failure as failure:
+    except ProvisionError as failure:
         changed = bool(failure.details["left"] or failure.details["recovered"])
         module.fail_json(
             msg=f"{failure}. {_aftermath(failure)}", changed=changed, **failure.details
@@ -120,7 +120,7 @@ def _warn_of_abandoned(module: AnsibleModule, journal: Journal) -> None:
         )
 
 
-def _aftermath(failure: Failure) -> str:
+def _aftermath(failure: ProvisionError) -> str:
     """How the host is after the failure."""
     left = [
         f"{each['device']}: {each['change']} ({each['problem']})"

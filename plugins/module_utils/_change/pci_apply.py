@@ -102,7 +102,7 @@ _RESIZE_HINTS = {
 class PciTransaction(DeviceTransaction):
     """One call's changes of PCI devices; locks are the addresses of those that are no virtual functions.
 
-    ``load`` loads a driver that is not there yet, and raises ``Failure`` where that fails.
+    ``load`` loads a driver that is not there yet, and raises ``ProvisionError`` where that fails.
     """
 
     def __init__(

@@ -22,7 +22,7 @@ from ansible_collections.vfio.migration.plugins.module_utils._change.attributes 
     verify,
     writes,
 )
-from ansible_collections.vfio.migration.plugins.module_utils._change.errors import Failure
+from ansible_collections.vfio.migration.plugins.module_utils._change.errors import ProvisionError
 from ansible_collections.vfio.migration.plugins.module_utils._change.plan import (
     ABSENT,
     CONFIGURED,
@@ -41,8 +41,8 @@ from ansible_collections.vfio.migration.plugins.module_utils._descriptor.identif
 from ansible_collections.vfio.migration.plugins.module_utils._host import pci_driver
 from ansible_collections.vfio.migration.plugins.module_utils._host.device import (
     PCI_DEVICES,
+    HostReadError,
     PciDevice,
-    Problem,
     read_descriptor,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._host.pci_driver import (
@@ -192,7 +192,7 @@ class DeviceAction(Action):
 
 
 def validate(params: t.Mapping[str, t.Any]) -> Wanted:
-    """What the user asks for; raises ``Failure`` where it is not what it should be."""
+    """What the user asks for; raises ``ProvisionError`` where it is not what it should be."""
     state = params["state"]
     functions = [
         WantedFunction(_address(each), _number(each, state)) for each in params["functions"]
@@ -206,7 +206,7 @@ def validate(params: t.Mapping[str, t.Any]) -> Wanted:
 def _address(item: t.Mapping[str, t.Any]) -> str:
     address: str = item["address"].lower()
     if not PCI_ADDRESS.match(address):
-        raise Failure(
+        raise ProvisionError(
             "validate",
             f"{shown(item['address'])} is no PCI address; expected domain:bus:device.function, such as 0000:01:10.0",
         )
@@ -216,16 +216,18 @@ def _address(item: t.Mapping[str, t.Any]) -> str:
 def _number(item: t.Mapping[str, t.Any], state: str) -> int | None:
     number: int | None = item["sriov_numvfs"]
     if number is None and state == PRESENT:
-        raise Failure("validate", "'sriov_numvfs' is missing", _address(item))
+        raise ProvisionError("validate", "'sriov_numvfs' is missing", _address(item))
     if number is not None and number < 0:
-        raise Failure("validate", f"sriov_numvfs is {number}; expected 0 or more", _address(item))
+        raise ProvisionError(
+            "validate", f"sriov_numvfs is {number}; expected 0 or more", _address(item)
+        )
     return number
 
 
 def _device(item: t.Mapping[str, t.Any]) -> WantedDevice:
     address, driver = _address(item), item["driver"]
     if driver is not None and not _DRIVER.match(driver):
-        raise Failure("validate", f"{shown(driver)} is not the name of a driver", address)
+        raise ProvisionError("validate", f"{shown(driver)} is not the name of a driver", address)
     attributes, accept = validated(item, address)
     return WantedDevice(
         address, driver, item["migratable"], attributes, accept, item["keep_driver"]
@@ -266,7 +268,7 @@ class Planner:
         }
 
     def plan(self, wanted: Wanted) -> Plan:
-        """What is to be done, in order; raises ``Failure`` where it cannot be done."""
+        """What is to be done, in order; raises ``ProvisionError`` where it cannot be done."""
         holders = self._scan_holders()
         functions = []
         gone: set[str] = set()
@@ -286,7 +288,9 @@ class Planner:
             elif wanted.state == PRESENT and each.address in made:
                 devices.append(self._new(each))
             elif each.address in gone:
-                raise Failure("inspect", "it would be none of so few functions", each.address)
+                raise ProvisionError(
+                    "inspect", "it would be none of so few functions", each.address
+                )
             else:
                 devices.append(self._existing(each, wanted.state, holders, leaving))
         return Plan(wanted.state, functions=functions, devices=devices)
@@ -302,7 +306,7 @@ class Planner:
             number = (self._records.of(device) or {}).get("sriov_numvfs")
         after = before if number is None else number
         if after > most:
-            raise Failure(
+            raise ProvisionError(
                 "inspect",
                 f"it can have {most} virtual functions, not {after}",
                 device.id,
@@ -324,7 +328,7 @@ class Planner:
             if reason is None and bound and wanted.state == PRESENT and not wanted.force:
                 reason = f"it is bound to {driver}; with 'force' it may go all the same"
             if reason is not None:
-                raise Failure(
+                raise ProvisionError(
                     "inspect",
                     f"the number of its virtual functions cannot be changed: {address}: {reason}",
                     device.id,
@@ -335,7 +339,7 @@ class Planner:
 
     def _new(self, wanted: WantedDevice) -> DeviceAction:
         if wanted.driver is None:
-            raise Failure(
+            raise ProvisionError(
                 "inspect", "'driver' is missing; a new virtual function needs one", wanted.address
             )
         self._check_driver(wanted.address, wanted.driver)
@@ -366,7 +370,7 @@ class Planner:
             if action.changes:
                 reason = use(self._sysfs, device, holders, self._is_free_disk) or reason
             if reason is not None:
-                raise Failure("inspect", reason, device.id)
+                raise ProvisionError("inspect", reason, device.id)
             return action
 
     def _wanted(self, wanted: WantedDevice, device: PciDevice) -> DeviceAction:
@@ -380,7 +384,7 @@ class Planner:
             new = Binding(wanted.driver, wanted.driver)
             action.after = _state(new, wanted.attributes, wanted.migratable)
         elif not device.is_assignable:
-            raise Failure("inspect", _not_assignable(binding.driver), device.id)
+            raise ProvisionError("inspect", _not_assignable(binding.driver), device.id)
         elif migratable != wanted.migratable:
             action = DeviceAction(wanted, BOUND)
             action.after = _state(binding, wanted.attributes, wanted.migratable)
@@ -426,7 +430,7 @@ class Planner:
     def _check_driver(self, address: str, driver: str | None) -> None:
         if driver is None or self._sysfs.exists(PCI_DRIVERS, driver) or self._can_load(driver):
             return
-        raise Failure(
+        raise ProvisionError(
             "inspect",
             f"the host has no driver {driver}, in {self._sysfs.path(PCI_DRIVERS)} or to be loaded",
             address,
@@ -435,7 +439,7 @@ class Planner:
     def _check_alone(self, device: PciDevice) -> None:
         number = pci_driver.number_of_functions(device)
         if number:
-            raise Failure(
+            raise ProvisionError(
                 "inspect",
                 f"it has {number} virtual functions, which would go with its driver",
                 device.id,
@@ -444,14 +448,16 @@ class Planner:
 
 @contextlib.contextmanager
 def _inspected(sysfs: Sysfs, address: str) -> t.Iterator[PciDevice]:
-    """Opens a device; what is wrong with it is a ``Failure``."""
+    """Opens a device; what is wrong with it is a ``ProvisionError``."""
     if not sysfs.exists(PCI_DEVICES, address):
-        raise Failure("inspect", f"there is no such device in {sysfs.path(PCI_DEVICES)}", address)
+        raise ProvisionError(
+            "inspect", f"there is no such device in {sysfs.path(PCI_DEVICES)}", address
+        )
     try:
         with PciDevice(sysfs, address) as device:
             yield device
-    except Problem as problem:
-        raise Failure("inspect", str(problem), address) from None
+    except HostReadError as problem:
+        raise ProvisionError("inspect", str(problem), address) from None
 
 
 def lock_name(sysfs: Sysfs, address: str) -> str:
@@ -509,10 +515,10 @@ def to_switch(devlink: Devlink, address: str, migratable: bool | None) -> bool |
 
 
 def migratable_port(devlink: Devlink, address: str) -> Port:
-    """The port through which a virtual function is made migratable; raises ``Problem`` where there is none."""
+    """The port through which a virtual function is made migratable; raises ``HostReadError`` where there is none."""
     port = devlink.port(address)
     if port is None or port.migratable is None:
-        raise Problem(
+        raise HostReadError(
             address,
             "devlink shows no port of it that could be migratable; that takes a card that knows it, Linux 6.2 and the"
             " mode switchdev",

@@ -9,7 +9,7 @@
 
 from __future__ import annotations
 
-from ansible_collections.vfio.migration.plugins.module_utils._change.errors import Failure
+from ansible_collections.vfio.migration.plugins.module_utils._change.errors import ProvisionError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # pragma: no cover
@@ -74,9 +74,9 @@ class Plan:
 
 
 def check_distinct(names: t.Sequence[str], option: str = "devices") -> None:
-    """Raises ``Failure`` where one of ``names`` is in the user's list twice."""
+    """Raises ``ProvisionError`` where one of ``names`` is in the user's list twice."""
     seen = set()
     for name in names:
         if name in seen:
-            raise Failure("validate", f"it is in the list of {option} twice", name)
+            raise ProvisionError("validate", f"it is in the list of {option} twice", name)
         seen.add(name)

@@ -16,8 +16,8 @@ from __future__ import annotations
 import functools
 import time
 
-from ansible_collections.vfio.migration.plugins.module_utils._change.errors import Failure
-from ansible_collections.vfio.migration.plugins.module_utils._host.device import Problem
+from ansible_collections.vfio.migration.plugins.module_utils._change.errors import ProvisionError
+from ansible_collections.vfio.migration.plugins.module_utils._host.device import HostReadError
 from ansible_collections.vfio.migration.plugins.module_utils._host.processes import held
 from ansible_collections.vfio.migration.plugins.module_utils._host.sysfs import words
 
@@ -40,7 +40,7 @@ if TYPE_CHECKING:  # pragma: no cover
             """The names of the locks that a plan needs, as far as can be told before it is made."""
 
         def plan(self, *wanted: t.Any) -> Plan:
-            """What is to be done; raises ``Failure`` where it cannot be done."""
+            """What is to be done; raises ``ProvisionError`` where it cannot be done."""
 
 
 _POLL_SECONDS = 0.05
@@ -50,19 +50,19 @@ class Irreversible(Exception):
     """A change cannot be undone, for the reason that the message gives."""
 
 
-class InUse(Problem):
+class InUse(HostReadError):
     """A device must not be touched, as a process is known to hold it."""
 
 
 def check_not_held(path: str, holder: t.Mapping[str, t.Any] | None, ours: bool) -> None:
-    """Raises ``InUse`` where a process holds the device at ``path``, and ``Problem`` where that cannot be told.
+    """Raises ``InUse`` where a process holds the device at ``path``, and ``HostReadError`` where that cannot be told.
 
     What is ``ours``, as this call has made it, is free unless a holder is known.
     """
     if holder is not None and holder["pid"] is not None:
         raise InUse(path, held(holder))
     if holder is not None and not ours:
-        raise Problem(path, held(holder))
+        raise HostReadError(path, held(holder))
 
 
 class Transaction:
@@ -105,7 +105,7 @@ class Transaction:
         raise NotImplementedError
 
     def _lock(self, find_names: t.Callable[[], t.Iterable[str]]) -> None:
-        """Takes the locks that ``find_names`` names, when what killed calls left is undone; raises ``Failure``."""
+        """Takes the locks that ``find_names`` names, when what killed calls left is undone; raises ``ProvisionError``."""
         self._step = "lock"
         deadline = time.monotonic() + self._timeout
         try:
@@ -121,7 +121,7 @@ class Transaction:
             raise self._failure(
                 f"cannot keep other calls out through {error.filename}", error
             ) from None
-        except Failure as failure:
+        except ProvisionError as failure:
             failure.details["recovered"] = self.recovered
             raise
 
@@ -161,7 +161,7 @@ class Transaction:
                 pass
             except InUse as problem:
                 self.warnings.append(f"{_left_half_done(change)}, and is left so: {problem}")
-            except (OSError, Failure, Problem) as error:
+            except (OSError, ProvisionError, HostReadError) as error:
                 return f"{_left_half_done(change)}, which cannot be undone: {_why(error)}"
         self._journal.settle(name)
         return None
@@ -169,20 +169,20 @@ class Transaction:
     def _undo_change(self, change: Change, recovering: bool) -> bool:
         """Undoes a change that was made, or was about to be; returns whether there was something to undo.
 
-        Raises ``Irreversible``, ``InUse``, ``OSError``, ``Problem`` or ``Failure``. ``recovering``: another call made it.
+        Raises ``Irreversible``, ``InUse``, ``OSError``, ``HostReadError`` or ``ProvisionError``. ``recovering``: another call made it.
         """
         raise NotImplementedError
 
     def _carry_out(self, work: t.Callable[[], _Result]) -> _Result:
-        """The result of ``work``, the changes; raises ``Failure`` when all is undone that can be."""
+        """The result of ``work``, the changes; raises ``ProvisionError`` when all is undone that can be."""
         try:
             try:
                 return work()
-            except Problem as problem:
+            except HostReadError as problem:
                 raise self._failure(str(problem)) from None
             except OSError as error:
                 raise self._failure(str(error.filename or "it"), error) from None
-        except Failure as failure:
+        except ProvisionError as failure:
             failure.details.update(self._undo(), recovered=self.recovered)
             raise
         except BaseException:
@@ -216,7 +216,7 @@ class Transaction:
                     undone.append(_shown(change))
             except Irreversible as reason:
                 left.append(dict(_shown(change), problem=str(reason)))
-            except (OSError, Failure, Problem) as error:
+            except (OSError, ProvisionError, HostReadError) as error:
                 left.append(dict(_shown(change), problem=_why(error)))
         return {"undone": undone, "left": left}
 
@@ -249,8 +249,8 @@ class Transaction:
         error: OSError | None = None,
         hint: str | None = None,
         kernel_log: t.Sequence[str] = (),
-    ) -> Failure:
-        return Failure(self._step, message, self._device, error, hint, kernel_log=kernel_log)
+    ) -> ProvisionError:
+        return ProvisionError(self._step, message, self._device, error, hint, kernel_log=kernel_log)
 
 
 def _shown(change: Change) -> dict[str, str]:

@@ -22,7 +22,7 @@ from ansible_collections.vfio.migration.plugins.module_utils._change.attributes 
     accepted,
     verify,
 )
-from ansible_collections.vfio.migration.plugins.module_utils._change.errors import Failure
+from ansible_collections.vfio.migration.plugins.module_utils._change.errors import ProvisionError
 from ansible_collections.vfio.migration.plugins.module_utils._change.journal import Change
 from ansible_collections.vfio.migration.plugins.module_utils._change.plan import (
     ABSENT,
@@ -40,7 +40,7 @@ from ansible_collections.vfio.migration.plugins.module_utils._change.transaction
     check_not_held,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.attributes import (
-    Malformed,
+    DescriptorError,
     shown,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.identifiers import (
@@ -55,7 +55,7 @@ from ansible_collections.vfio.migration.plugins.module_utils._descriptor.virtio 
 )
 from ansible_collections.vfio.migration.plugins.module_utils._host import vdpa
 from ansible_collections.vfio.migration.plugins.module_utils._host.device import (
-    Problem,
+    HostReadError,
     displayable,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._host.kernel_log import KernelLog
@@ -110,7 +110,7 @@ class Wanted:
         self.accept = accept
 
     def attributes(self, device_class: str | None) -> dict[str, str]:
-        """What is stated, as the tool takes it; ``device_class`` says whose the features are. Raises ``Failure``."""
+        """What is stated, as the tool takes it; ``device_class`` says whose the features are. Raises ``ProvisionError``."""
         mask = self._mask(device_class)
         values = (
             ("mac", self.mac),
@@ -126,7 +126,7 @@ class Wanted:
         try:
             return feature_mask(self.device_features, device_class)
         except ValueError as error:
-            raise Failure(
+            raise ProvisionError(
                 "validate",
                 f"device_features has {shown(str(error))}; expected names of features of class {device_class}"
                 " as in the facts, bit_<0 to 63>, or a mask of 64 bits",
@@ -178,7 +178,7 @@ class Action(plan_module.Action):
 
 
 def validate(devices: t.Iterable[t.Mapping[str, t.Any]], state: str) -> list[Wanted]:
-    """The devices of the user's list, in order; raises ``Failure`` where one is not what it should be."""
+    """The devices of the user's list, in order; raises ``ProvisionError`` where one is not what it should be."""
     wanted = []
     for device in devices:
         each = Wanted(
@@ -192,8 +192,8 @@ def validate(devices: t.Iterable[t.Mapping[str, t.Any]], state: str) -> list[Wan
         )
         try:
             _check(each, state)
-        except Malformed as malformed:
-            raise Failure("validate", str(malformed), displayable(each.name)) from None
+        except DescriptorError as malformed:
+            raise ProvisionError("validate", str(malformed), displayable(each.name)) from None
         wanted.append(each)
     check_distinct([each.name for each in wanted])
     return wanted
@@ -201,26 +201,26 @@ def validate(devices: t.Iterable[t.Mapping[str, t.Any]], state: str) -> list[Wan
 
 def _check(wanted: Wanted, state: str) -> None:
     if not DEVICE_NAME.match(wanted.name):
-        raise Malformed(
+        raise DescriptorError(
             f"{shown(wanted.name)} is not the name of a device; expected at most 100 letters, digits, '_', '.', ':'"
             " and '-', the first no '.', ':' or '-'"
         )
     if wanted.mgmtdev is None:
         if state == PRESENT:
-            raise Malformed("'mgmtdev' is missing; it is needed to create it")
+            raise DescriptorError("'mgmtdev' is missing; it is needed to create it")
     elif not all(DEVICE_NAME.match(part) for part in wanted.mgmtdev.split("/", 1)):
-        raise Malformed(
+        raise DescriptorError(
             f"{shown(wanted.mgmtdev)} is not the name of a management device; expected 'bus/device' or 'device'"
         )
     if wanted.mac is not None and not _MAC.match(wanted.mac):
-        raise Malformed(
+        raise DescriptorError(
             f"{shown(wanted.mac)} is no MAC address; expected 6 times 2 hex digits with ':' between them, quoted in"
             " YAML"
         )
     for name, value in (("mtu", wanted.mtu), ("max_vqp", wanted.max_vqp)):
         least, most = _RANGES[name]
         if value is not None and not least <= value <= most:
-            raise Malformed(f"'{name}' is {value}; expected {least} to {most}")
+            raise DescriptorError(f"'{name}' is {value}; expected {least} to {most}")
 
 
 class Host:
@@ -237,11 +237,11 @@ class Host:
         self._scan_holders = scan_holders
 
     def ask(self) -> Bus:
-        """Raises ``Problem``."""
+        """Raises ``HostReadError``."""
         return self._ask(self._sysfs)
 
     def check_free(self, name: str, ours: bool = False) -> None:
-        """Raises ``InUse`` where the device ``name`` is held, and ``Problem`` where it may be and this call made it not."""
+        """Raises ``InUse`` where the device ``name`` is held, and ``HostReadError`` where it may be and this call made it not."""
         path = self._sysfs.path(vdpa.VDPA_DEVICES, name)
         driver = vdpa.driver(self._sysfs, name)
         if driver not in (None, vdpa.USER_SPACE_DRIVER):
@@ -261,7 +261,7 @@ class Host:
             "driver": vdpa.driver(self._sysfs, device.name),
             "node": nodes[0] if nodes else None,
         }
-        with contextlib.suppress(Malformed):
+        with contextlib.suppress(DescriptorError):
             found["self"] = device.descriptor()["self"]
         return found
 
@@ -277,18 +277,18 @@ class Planner:
         return [LOCK]
 
     def plan(self, wanted: t.Iterable[Wanted], state: str) -> Plan:
-        """What is to be done, in order; raises ``Failure`` where it cannot be done."""
+        """What is to be done, in order; raises ``ProvisionError`` where it cannot be done."""
         try:
             bus = self._host.ask()
-        except Problem as problem:
-            raise Failure("inspect", str(problem)) from None
+        except HostReadError as problem:
+            raise ProvisionError("inspect", str(problem)) from None
         actions = [self._action(each, state, bus) for each in wanted]
         for action in actions:
             if action.action == REMOVED:
                 try:
                     self._host.check_free(action.name)
-                except Problem as problem:
-                    raise Failure("inspect", problem.problem, action.name) from None
+                except HostReadError as problem:
+                    raise ProvisionError("inspect", problem.problem, action.name) from None
         return Plan(state, devices=actions)
 
     def _action(self, wanted: Wanted, state: str, bus: Bus) -> Action:
@@ -303,7 +303,7 @@ class Planner:
         management_device = _named(bus.management_devices, wanted.mgmtdev)
         if management_device is None:
             names = ", ".join(sorted(each.name for each in bus.management_devices))
-            raise Failure(
+            raise ProvisionError(
                 "inspect",
                 f"there is no management device {wanted.mgmtdev}; the host has {names or 'none'}",
                 wanted.name,
@@ -321,15 +321,17 @@ def _check_existing(wanted: Wanted, state: str, device: VdpaDevice) -> None:
         stated.update(wanted.attributes(device.device_class))
     different = _different(stated, device)
     if different:
-        raise Failure("inspect", f"it exists with {different}; it is left as it is", wanted.name)
+        raise ProvisionError(
+            "inspect", f"it exists with {different}; it is left as it is", wanted.name
+        )
 
 
 def _check_accepted(wanted: Wanted, device: VdpaDevice) -> None:
-    """Raises ``Failure`` where the device is not one that the user accepts."""
+    """Raises ``ProvisionError`` where the device is not one that the user accepts."""
     try:
         verify(wanted.name, wanted.accept, device.descriptor(), ())
-    except Malformed as malformed:
-        verify(wanted.name, wanted.accept, None, [Problem(wanted.name, str(malformed))])
+    except DescriptorError as malformed:
+        verify(wanted.name, wanted.accept, None, [HostReadError(wanted.name, str(malformed))])
 
 
 def _different(stated: t.Mapping[str, str], device: VdpaDevice) -> str | None:
@@ -355,14 +357,14 @@ def _check_offer(action: Action, management_device: ManagementDevice) -> None:
             ", ".join(feature_names(mask, action.device_class)) or "none"
             for mask in (asked & ~offered, offered)
         )
-        raise Failure(
+        raise ProvisionError(
             "inspect",
             f"{management_device.name} does not offer {lacking}; it offers {there}",
             wanted.name,
         )
     queues, most = 2 * (wanted.max_vqp or 0), management_device.max_vqs
     if most is not None and queues > most:
-        raise Failure(
+        raise ProvisionError(
             "inspect",
             f"max_vqp {wanted.max_vqp} needs {queues} virtqueues; {management_device.name} has {most}",
             wanted.name,

@@ -49,7 +49,7 @@ _VERSION = re.compile(r"([0-9]{1,18})\.([0-9]{1,18})(?:\.[0-9]{1,18})?\Z")
 _PCI_ID = re.compile(r"[0-9a-f]{8}\Z")
 
 
-class Malformed(ValueError):
+class DescriptorError(ValueError):
     """What a driver gave breaks a rule of the descriptor's form; the message says which and what would be right.
 
     ``attribute`` is the name of the attribute at fault, or ``None`` where no single one is.
@@ -67,17 +67,19 @@ def shown(text: str) -> str:
 
 
 def decode(raw: bytes) -> str:
-    """The text of a file that must be ASCII; raises ``Malformed``."""
+    """The text of a file that must be ASCII; raises ``DescriptorError``."""
     try:
         return raw.decode("ascii")
     except UnicodeDecodeError as error:
-        raise Malformed(f"byte {error.start + 1} is not ASCII (0x{raw[error.start]:02x})") from None
+        raise DescriptorError(
+            f"byte {error.start + 1} is not ASCII (0x{raw[error.start]:02x})"
+        ) from None
 
 
 def parse_sets(text: str) -> list[list[tuple[str, str]]]:
     """The sets of ``name=value`` lines in ``text`` (proposal 2), as pairs in the order of the text.
 
-    Sets are separated by blank lines or ``COMPATIBLE:`` lines. Raises ``Malformed``.
+    Sets are separated by blank lines or ``COMPATIBLE:`` lines. Raises ``DescriptorError``.
     """
     sets: list[list[tuple[str, str]]] = []
     pairs: list[tuple[str, str]] = []
@@ -90,9 +92,9 @@ def parse_sets(text: str) -> list[list[tuple[str, str]]]:
             continue
         name, equals, value = line.partition("=")
         if not equals:
-            raise Malformed(f"line {number} has no '=': {shown(line)}; expected name=value")
+            raise DescriptorError(f"line {number} has no '=': {shown(line)}; expected name=value")
         if len(pairs) == MAX_NAMES:
-            raise Malformed(_TOO_MANY_NAMES)
+            raise DescriptorError(_TOO_MANY_NAMES)
         pairs.append((name.strip(), value.strip()))
     if pairs:
         sets.append(pairs)
@@ -101,21 +103,21 @@ def parse_sets(text: str) -> list[list[tuple[str, str]]]:
 
 
 def check_count(sets: t.Sequence[t.Any]) -> None:
-    """Raises ``Malformed`` where there are more sets than a descriptor may have."""
+    """Raises ``DescriptorError`` where there are more sets than a descriptor may have."""
     if len(sets) > MAX_SETS:
-        raise Malformed(f"{len(sets)} sets; at most {MAX_SETS} are read")
+        raise DescriptorError(f"{len(sets)} sets; at most {MAX_SETS} are read")
 
 
 def normalise(pairs: t.Iterable[tuple[str, str]]) -> dict[str, str]:
-    """One attribute set in normal form, sorted by name: names and spellings of the proposal; raises ``Malformed``."""
+    """One attribute set in normal form, sorted by name: names and spellings of the proposal; raises ``DescriptorError``."""
     attributes: dict[str, str] = {}
     for name, value in pairs:
         _check_name(name)
         name = _OLDER_NAMES.get(name, name)
         if name in attributes:
-            raise Malformed(f"'{name}' is stated twice in one set", name)
+            raise DescriptorError(f"'{name}' is stated twice in one set", name)
         if len(attributes) == MAX_NAMES:
-            raise Malformed(_TOO_MANY_NAMES)
+            raise DescriptorError(_TOO_MANY_NAMES)
         attributes[name] = _normal_value(name, value)
     return dict(sorted(attributes.items()))
 
@@ -137,26 +139,28 @@ def parse_version(text: str) -> tuple[int, int] | None:
 
 
 def check_self(attributes: t.Mapping[str, str], origin: str | None = None) -> None:
-    """Raises ``Malformed`` where a normalised ``self`` lacks a must attribute or has an impossible one.
+    """Raises ``DescriptorError`` where a normalised ``self`` lacks a must attribute or has an impossible one.
 
     A *derived* descriptor may lack the ``pci_id`` or ``subchannel_type``, as the parent of a mediated device
     need not be a PCI device even if the device itself has the vfio-pci API.
     """
     for name in ("software_version", "device_api", "type"):
         if not attributes.get(name):
-            raise Malformed(f"'{name}' is missing; it is a must of 'self'", name)
+            raise DescriptorError(f"'{name}' is missing; it is a must of 'self'", name)
     if parse_version(attributes["software_version"]) is None:
         version = shown(attributes["software_version"])
-        raise Malformed(
+        raise DescriptorError(
             f"software_version is {version}; expected major.minor[.bugfix]", "software_version"
         )
     device_api = attributes["device_api"]
     must = API_MUSTS.get(device_api)
     if must and origin != DERIVED and not attributes.get(must):
-        raise Malformed(f"'{must}' is missing; it is a must of 'self' for {device_api}", must)
+        raise DescriptorError(f"'{must}' is missing; it is a must of 'self' for {device_api}", must)
     if attributes.get("pci_id") and not _PCI_ID.match(attributes["pci_id"]):
         pci_id = shown(attributes["pci_id"])
-        raise Malformed(f"pci_id is {pci_id}; expected 8 hex digits, vendor then device", "pci_id")
+        raise DescriptorError(
+            f"pci_id is {pci_id}; expected 8 hex digits, vendor then device", "pci_id"
+        )
 
 
 # The attribute that each device API adds to the musts of ``self``.
@@ -179,14 +183,14 @@ def digest(
 
 
 def check_value(name: str, value: str) -> None:
-    """Raises ``Malformed`` where ``value`` is longer than a descriptor's may be, or no line of printable ASCII."""
+    """Raises ``DescriptorError`` where ``value`` is longer than a descriptor's may be, or no line of printable ASCII."""
     if len(value) > MAX_VALUE:
-        raise Malformed(
+        raise DescriptorError(
             f"the value of '{name}' has {len(value)} characters; at most {MAX_VALUE} are read",
             name,
         )
     if not _PRINTABLE.match(value):
-        raise Malformed(
+        raise DescriptorError(
             f"the value of '{name}' is not one line of printable ASCII: {shown(value)}",
             name,
         )
@@ -194,7 +198,7 @@ def check_value(name: str, value: str) -> None:
 
 def _check_name(name: str) -> None:
     if len(name) > MAX_NAME or not _NAME.match(name):
-        raise Malformed(
+        raise DescriptorError(
             f"{shown(name)} is no attribute name; expected at most {MAX_NAME} letters, digits, '_', '.' and '-'"
         )
 

@@ -19,7 +19,7 @@ from __future__ import annotations
 import re
 
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.attributes import (
-    Malformed,
+    DescriptorError,
     shown,
 )
 
@@ -184,7 +184,7 @@ def _subchannel(read: Read) -> t.Iterator[tuple[str, str]]:
     if paths is None or masks is None:
         return
     if not _CHANNEL_PATHS.match(paths) or not _PATH_MASKS.match(masks):
-        raise Malformed(
+        raise DescriptorError(
             f"chpids is {shown(paths)} and pimpampom {shown(masks)}; expected 8 and 3 times 2 hex digits"
         )
     # Only the paths in the first mask are installed, the leftmost bit is the first path's.
@@ -226,7 +226,7 @@ def _control_domains(read: Read) -> set[int] | None:
     try:
         return {int(line, 16) for line in lines.split()}
     except ValueError:
-        raise Malformed(f"control_domains is {shown(lines)}; expected hex digits") from None
+        raise DescriptorError(f"control_domains is {shown(lines)}; expected hex digits") from None
 
 
 def _ap_config(read: Read) -> list[set[int]] | None:
@@ -236,7 +236,9 @@ def _ap_config(read: Read) -> list[set[int]] | None:
         return None
     masks = _AP_MASKS.match(config)
     if not masks:
-        raise Malformed(f"ap_config is {shown(config)}; expected three masks of 64 hex digits")
+        raise DescriptorError(
+            f"ap_config is {shown(config)}; expected three masks of 64 hex digits"
+        )
     return [
         # The leftmost bit is that of number 0.
         {number for number in range(256) if int(mask, 16) >> 255 - number & 1}
@@ -253,7 +255,7 @@ def _queues(read: Read, group: int) -> set[int] | None:
     for line in lines.split():
         queue = _AP_QUEUE.match(line)
         if not queue:
-            raise Malformed(f"matrix has {shown(line)}; expected adapter.domain")
+            raise DescriptorError(f"matrix has {shown(line)}; expected adapter.domain")
         if queue.group(group):
             found.add(int(queue.group(group), 16))
     return found

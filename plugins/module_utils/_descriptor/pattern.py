@@ -79,7 +79,7 @@ _MINUS_SIGN = "minus sign"
 _PRECEDENCE = {_MINUS_SIGN: 3, "*": 2, "/": 2, "%": 2, "+": 1, "-": 1}
 
 
-class Void(ValueError):
+class InvalidPattern(ValueError):
     """A set breaks a rule of the language.
 
     ``attribute`` and ``column`` (from 1) say where, ``expected`` what would be right there.
@@ -151,7 +151,7 @@ class _Scanner:
                 parts.append(_Part(column, "", variable))
         return parts
 
-    def _brace(self) -> Void:
+    def _brace(self) -> InvalidPattern:
         if self._value[self._at] == "}":
             return self._void("'}}' for a literal brace")
         self._at += 1
@@ -188,12 +188,12 @@ class _Scanner:
         self._at = match.end()
         return match.group(1)
 
-    def _void(self, expected: str) -> Void:
-        return Void(self._attribute, expected, self._at + 1)
+    def _void(self, expected: str) -> InvalidPattern:
+        return InvalidPattern(self._attribute, expected, self._at + 1)
 
 
 class _Arithmetic:
-    """Turns the arithmetic in a value's parts into postfix ``(kind, value)`` items; raises ``Void``."""
+    """Turns the arithmetic in a value's parts into postfix ``(kind, value)`` items; raises ``InvalidPattern``."""
 
     def __init__(self, attribute: str, parts: list[_Part], budget: _Budget) -> None:
         self.postfix: list[tuple[str, t.Any]] = []
@@ -240,8 +240,8 @@ class _Arithmetic:
         while operators and operators[-1] != "(" and _PRECEDENCE[operators[-1]] >= precedence:
             self.postfix.append(("operator", operators.pop()))
 
-    def _void(self, expected: str, column: int) -> Void:
-        return Void(self._attribute, expected, column)
+    def _void(self, expected: str, column: int) -> InvalidPattern:
+        return InvalidPattern(self._attribute, expected, column)
 
 
 def _tokens(attribute: str, parts: list[_Part]) -> t.Iterator[tuple[str, Value, int]]:
@@ -254,7 +254,7 @@ def _tokens(attribute: str, parts: list[_Part]) -> t.Iterator[tuple[str, Value, 
             if not token.isdigit():
                 yield "operator", token, column
             elif len(token) > 18:
-                raise Void(attribute, "an integer of at most 18 digits", column)
+                raise InvalidPattern(attribute, "an integer of at most 18 digits", column)
             else:
                 yield "integer", int(token), column
 
@@ -574,7 +574,7 @@ def version_failure(owner: str, subject: str, subject_is_target: bool = True) ->
 
 
 class Pattern:
-    """One set of ``compatible``, parsed; raises ``Void`` where it breaks a rule of the language.
+    """One set of ``compatible``, parsed; raises ``InvalidPattern`` where it breaks a rule of the language.
 
     ``attributes`` is a normalised attribute set. ``owner_version`` is the software_version of the device whose
     set it is; it is compared where the set states none (``None``: nothing is compared then).
@@ -589,7 +589,7 @@ class Pattern:
     ) -> None:
         for name in ("device_api", "type"):
             if not attributes.get(name):
-                raise Void(name, f"a value; a set that does not state '{name}' is void")
+                raise InvalidPattern(name, f"a value; a set that does not state '{name}' is void")
         self._subject_is_target = subject_is_target
         self._stated = frozenset(name for name, value in attributes.items() if value)
         self._domains: _Domains = {}
@@ -612,7 +612,7 @@ class Pattern:
             for name, value, parts in values:
                 templates.append(self._template(name, value, parts, budget))
         except _Budget.Spent:
-            raise Void(name, _SMALLER) from None
+            raise InvalidPattern(name, _SMALLER) from None
         self._components = _components(sorted(templates, key=lambda each: each.order))
         # Whether neither ``binding`` nor ``failures`` can come to the limit of their steps, whatever the subject.
         self.bounded = sum(map(self._most_steps, self._components)) <= _MAX_STEPS
@@ -622,13 +622,13 @@ class Pattern:
             self._plain.append((name, attributes_module.comparable(name, text)))
         elif text:
             if attributes_module.parse_version(text) is None:
-                raise Void(name, "major.minor[.bugfix]", 1)
+                raise InvalidPattern(name, "major.minor[.bugfix]", 1)
             self._version = text
 
     def _template(self, name: str, value: str, parts: list[_Part], budget: _Budget) -> _Template:
         for part in parts:
             if part.variable is not None and part.variable not in self._domains:
-                raise Void(
+                raise InvalidPattern(
                     name,
                     f"a declaration of '{part.variable}' somewhere in the set",
                     part.column,
@@ -648,7 +648,7 @@ class Pattern:
     def binding(self, subject: t.Mapping[str, str]) -> Binding | None:
         """The first binding, in the order of the declarations, that makes ``subject`` match; ``None`` where none does.
 
-        Raises ``Void`` where that takes more than ``MAX_BINDINGS`` bindings to find out.
+        Raises ``InvalidPattern`` where that takes more than ``MAX_BINDINGS`` bindings to find out.
         """
         if any(self._plain_failures(subject)):
             return None
@@ -660,7 +660,7 @@ class Pattern:
         """How a device that does not exist yet would match, of which only the attributes in ``known`` are certain.
 
         The binding, and the value that each other attribute of the set must have; where the set leaves a choice,
-        those in ``preferred`` win. ``None`` where ``known`` rules a match out. Raises ``Void`` as ``binding`` does.
+        those in ``preferred`` win. ``None`` where ``known`` rules a match out. Raises ``InvalidPattern`` as ``binding`` does.
         """
         if any(reason["attribute"] in known for reason in self._plain_failures(known)):
             return None
@@ -768,7 +768,7 @@ class Pattern:
                 search.run()
             except _Budget.Spent:
                 expected = f"variables that at most {MAX_BINDINGS} bindings decide"
-                raise Void(component[0].attribute, expected) from None
+                raise InvalidPattern(component[0].attribute, expected) from None
             if search.best is None:
                 return None
             binding.update(search.best[0])
@@ -845,34 +845,36 @@ def compile_patterns(
     patterns: t.Iterable[t.Mapping[str, str]],
     owner_version: str | None = None,
     subject_is_target: bool = True,
-) -> list[Pattern | Void]:
+) -> list[Pattern | InvalidPattern]:
     """The sets of one ``compatible``, parsed, void ones as the error that says why; see ``Pattern``."""
-    compiled: list[Pattern | Void] = []
+    compiled: list[Pattern | InvalidPattern] = []
     for attributes in patterns:
         try:
             compiled.append(Pattern(attributes, owner_version, subject_is_target))
-        except Void as void:
+        except InvalidPattern as void:
             compiled.append(void)
     return compiled
 
 
 def first_match(
-    patterns: t.Sequence[Pattern | Void], subject: t.Mapping[str, str]
+    patterns: t.Sequence[Pattern | InvalidPattern], subject: t.Mapping[str, str]
 ) -> dict[str, t.Any] | None:
     """The first of ``patterns`` that ``subject`` matches: ``{"set": its index, "bindings": {}, "warnings": []}``."""
     for index, pattern in enumerate(patterns):
-        if isinstance(pattern, Void):
+        if isinstance(pattern, InvalidPattern):
             continue
         try:
             binding = pattern.binding(subject)
-        except Void:
+        except InvalidPattern:
             continue
         if binding is not None:
             return {"set": index, "bindings": binding, "warnings": pattern.warnings(subject)}
     return None
 
 
-def mismatch(patterns: t.Sequence[Pattern | Void], subject: t.Mapping[str, str]) -> list[Reason]:
+def mismatch(
+    patterns: t.Sequence[Pattern | InvalidPattern], subject: t.Mapping[str, str]
+) -> list[Reason]:
     """Why ``subject`` matches none of ``patterns``: ``{set, attribute, rule, expected, actual}``.
 
     Those of the set with the fewest come first.
@@ -907,13 +909,13 @@ def match(
     return {"set": None, "bindings": {}, "reasons": mismatch(compiled, subject), "warnings": []}
 
 
-def _failures(pattern: Pattern | Void, subject: t.Mapping[str, str]) -> list[Reason]:
+def _failures(pattern: Pattern | InvalidPattern, subject: t.Mapping[str, str]) -> list[Reason]:
     if isinstance(pattern, Pattern):
         try:
             if not pattern.bounded:
                 pattern.binding(subject)
             return pattern.failures(subject)
-        except Void as void:
+        except InvalidPattern as void:
             pattern = void
     return [_reason(pattern.attribute, "void_set", pattern.expected, None)]
 

@@ -7,7 +7,7 @@
 
 """One device as sysfs shows it: its place, its attributes, its descriptor.
 
-Reads through ``_sysfs`` only. What breaks a rule, or cannot be read, is raised as a ``Problem``.
+Reads through ``_sysfs`` only. What breaks a rule, or cannot be read, is raised as a ``HostReadError``.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ansible_collections.vfio.migration.plugins.module_utils._descriptor import 
 )
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor import drivers
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.attributes import (
-    Malformed,
+    DescriptorError,
     shown,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._host.sysfs import (
@@ -75,7 +75,7 @@ _FURTHER_SET = re.compile(r"compatible([0-9]{1,9})\Z")
 _LEADING_VERSION = re.compile(r"([0-9]{1,18})(\.[0-9]{1,18})?(\.[0-9]{1,18})?")
 
 
-class Problem(Exception):
+class HostReadError(Exception):
     """Something about one file that an operator should know: ``path`` and, in words, the ``problem``."""
 
     def __init__(self, path: str, problem: str) -> None:
@@ -85,7 +85,7 @@ class Problem(Exception):
 
 
 class ProblemsAt:
-    """A context that turns what goes wrong inside into a ``Problem`` of the file at ``path``."""
+    """A context that turns what goes wrong inside into a ``HostReadError`` of the file at ``path``."""
 
     # Entered for every file read, and so no generator.
     __slots__ = ("_path",)
@@ -98,9 +98,9 @@ class ProblemsAt:
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, OSError):
-            raise Problem(self._path, words(error)) from error
-        if isinstance(error, Malformed):
-            raise Problem(self._path, str(error)) from error
+            raise HostReadError(self._path, words(error)) from error
+        if isinstance(error, DescriptorError):
+            raise HostReadError(self._path, str(error)) from error
 
 
 def displayable(text: str) -> str:
@@ -136,7 +136,9 @@ class Parent:
             entries = directory.entries()
             available = _value(directory, "available_instances")
             if not available.isdigit():
-                raise Malformed(f"available_instances is {shown(available)}; expected a number")
+                raise DescriptorError(
+                    f"available_instances is {shown(available)}; expected a number"
+                )
             device_api = self._device_apis[type_id] = _value(directory, "device_api")
             return {
                 "id": type_id,
@@ -176,12 +178,12 @@ class Device:
             with ProblemsAt(self.path):
                 self.entries = self.directory.entries()
             self._inspect()
-        except Problem:
+        except HostReadError:
             self.directory.close()
             raise
 
     def _inspect(self) -> None:
-        """Finds out what else every device of the kind must have; raises ``Problem``."""
+        """Finds out what else every device of the kind must have; raises ``HostReadError``."""
 
     def __enter__(self) -> t.Self:
         return self
@@ -232,7 +234,7 @@ class Device:
         with ProblemsAt(self.directory.path(name)):
             return _text(self.directory, name, limit)
 
-    def attributes(self) -> tuple[list[dict[str, str]], list[Problem]]:
+    def attributes(self) -> tuple[list[dict[str, str]], list[HostReadError]]:
         """The configurable attributes, ``[{name, value}]``, and what was wrong with those that are missing there."""
         values = []
         problems = []
@@ -240,7 +242,7 @@ class Device:
             if mode & stat.S_IWUSR and mode & stat.S_IRUSR:
                 try:
                     values.append({"name": name, "value": self.attribute(name)})
-                except Problem as problem:
+                except HostReadError as problem:
                     problems.append(problem)
         return values, problems
 
@@ -312,13 +314,13 @@ class MediatedDevice(Device):
         with ProblemsAt(self.path):
             target = self._sysfs.link(self.place, self.id)
         if target is None or "/" not in target:
-            raise Problem(self.path, "not a link to a device below its parent")
+            raise HostReadError(self.path, "not a link to a device below its parent")
         return target.split("/")[-2]
 
     def _find_type(self) -> str:
         mdev_type = self.link("mdev_type")
         if mdev_type is None:
-            raise Problem(self.directory.path("mdev_type"), "no such file or directory")
+            raise HostReadError(self.directory.path("mdev_type"), "no such file or directory")
         return mdev_type
 
     def _common(self) -> list[tuple[str, str]]:
@@ -411,7 +413,7 @@ def is_attribute_name(name: str) -> bool:
 
 def read_descriptor(
     device: Device,
-) -> tuple[dict[str, t.Any] | None, list[dict[str, str]], list[Problem]]:
+) -> tuple[dict[str, t.Any] | None, list[dict[str, str]], list[HostReadError]]:
     """A device's descriptor, its configurable attributes, and what was wrong.
 
     The descriptor is ``None`` where it is unreadable or malformed. One derived from attributes that could not
@@ -422,7 +424,7 @@ def read_descriptor(
         descriptor = device.stated_descriptor()
         if descriptor is None and not problems:
             descriptor = device.derived_descriptor(attributes)
-    except Problem as problem:
+    except HostReadError as problem:
         return None, attributes, problems + [problem]
     return descriptor, attributes, problems
 
@@ -480,12 +482,12 @@ def _told(sysfs: Sysfs, *names: str) -> str | None:
 def _read_migration(migration: Directory) -> dict[str, t.Any]:
     entries = migration.entries()
     if "self" not in entries:
-        raise Malformed("'self' is missing")
+        raise DescriptorError("'self' is missing")
     form = entries["self"]
     own = _read_sets(migration, "self", form, nested=False)
     with ProblemsAt(migration.path("self")):
         if len(own) != 1:
-            raise Malformed(f"{len(own)} sets of attributes; expected exactly one")
+            raise DescriptorError(f"{len(own)} sets of attributes; expected exactly one")
         attributes_module.check_self(own[0])
     compatible = []
     for name in _compatible_names(entries):
@@ -546,13 +548,13 @@ def _modes(directory: Directory, entries: t.Mapping[str, str], prefix: str) -> d
 
 def _expect(wanted: str, kind: str) -> None:
     if kind != wanted:
-        raise Malformed(f"a {kind}; expected a {wanted}")
+        raise DescriptorError(f"a {kind}; expected a {wanted}")
 
 
 def _text(directory: Directory, name: str, limit: int = _PAGE) -> str:
     raw = directory.read(name, limit + 1)
     if len(raw) > limit:
-        raise Malformed(f"more than {limit} bytes; at most that are read")
+        raise DescriptorError(f"more than {limit} bytes; at most that are read")
     return attributes_module.decode(raw)
 
 

@@ -79,7 +79,7 @@ class Devlink:
         self._sysfs = sysfs
 
     def port(self, address: str) -> Port | None:
-        """The port of the virtual function at ``address``; ``None`` where it has none. Raises ``Problem``."""
+        """The port of the virtual function at ``address``; ``None`` where it has none. Raises ``HostReadError``."""
         if not self._sysfs.live:
             return None
         with ProblemsAt(self._sysfs.path(PCI_DEVICES, address)):

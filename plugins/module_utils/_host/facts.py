@@ -17,10 +17,10 @@ from ansible_collections.vfio.migration.plugins.module_utils._host.device import
     MDEV_DEVICES,
     MDEV_PARENTS,
     PCI_DEVICES,
+    HostReadError,
     MediatedDevice,
     Parent,
     PciDevice,
-    Problem,
     ProblemsAt,
     displayable,
     driver_name,
@@ -94,7 +94,7 @@ class Inventory:
         self._holders: Holders | None = None
         self._parents: dict[str, Parent] = {}
         self._descriptors: dict[str, dict[str, t.Any]] = {}
-        self._problems: list[Problem] = []
+        self._problems: list[HostReadError] = []
 
     def facts(self, kinds: t.Container[str]) -> dict[str, t.Any]:
         """The facts of all devices of ``kinds``."""
@@ -132,19 +132,19 @@ class Inventory:
         try:
             with ProblemsAt(self._sysfs.path(place)):
                 names = self._sysfs.names(place)
-        except Problem as problem:
+        except HostReadError as problem:
             self._problems.append(problem)
             return
         for name in names:
             before = len(self._problems)
             try:
                 found = read(name)
-            except Problem as problem:
+            except HostReadError as problem:
                 self._problems.append(problem)
                 found = None
             if len(self._problems) > before and not self._sysfs.exists(place, name):
                 path = self._sysfs.path(place, name)
-                self._problems[before:] = [Problem(path, "vanished while it was read")]
+                self._problems[before:] = [HostReadError(path, "vanished while it was read")]
             elif found is not None:
                 yield found
 
@@ -154,7 +154,7 @@ class Inventory:
         for type_id in parent.type_ids():
             try:
                 types.append(parent.read_type(type_id))
-            except Problem as problem:
+            except HostReadError as problem:
                 self._problems.append(problem)
         return {
             "kind": "mdev",
@@ -170,7 +170,7 @@ class Inventory:
             node = None
             try:
                 node = device.parent_device().numa_node
-            except Problem as problem:
+            except HostReadError as problem:
                 self._problems.append(problem)
             return self._device(device, device.parent, device.type, node)
 
@@ -201,7 +201,7 @@ class Inventory:
                 try:
                     table = device.text(known.choices, drivers.MAX_CHOICES)
                     attribute["choices"] = drivers.choices(table)
-                except Problem as problem:
+                except HostReadError as problem:
                     self._problems.append(problem)
 
     def _is_vfio_driver(self, name: str, driver: str) -> bool:
@@ -213,7 +213,7 @@ class Inventory:
         bus: Bus = vdpa.Bus()
         try:
             bus = ask(self._sysfs)
-        except Problem as problem:
+        except HostReadError as problem:
             self._problems.append(problem)
         self._problems += bus.problems
         return bus
@@ -251,7 +251,7 @@ class Inventory:
                     facts["driver"] = driver_name(directory, entries)
                     facts["pci_id"] = pci_id(directory, entries)
                     facts["numa_node"] = numa_node(directory, entries)
-            except Problem as problem:
+            except HostReadError as problem:
                 self._problems.append(problem)
         return facts
 
@@ -264,7 +264,7 @@ class Inventory:
             device_nodes = vdpa.device_nodes(self._sysfs, device.name)
             with ProblemsAt(self._sysfs.path(vdpa.VDPA_DEVICES, device.name)):
                 descriptor = device.descriptor()
-        except Problem as problem:
+        except HostReadError as problem:
             self._problems.append(problem)
         supported, evidence = vdpa.migration(driver)
         return {
@@ -358,7 +358,7 @@ class Inventory:
                 port = self._port(device.id)
                 if port is not None and port.migratable is False:
                     obstacle = f"devlink shows that its port {port.name} is not migratable"
-        except Problem as problem:
+        except HostReadError as problem:
             self._problems.append(problem)
         return obstacle
 
@@ -374,7 +374,7 @@ class Inventory:
         try:
             with ProblemsAt(self._sysfs.path(*names)):
                 return attributes_module.decode(self._sysfs.read(*names, limit=_MAX_STATE)).strip()
-        except Problem as problem:
+        except HostReadError as problem:
             # Kernels before 6.18 have no features.
             if not isinstance(problem.__cause__, FileNotFoundError):
                 self._problems.append(problem)

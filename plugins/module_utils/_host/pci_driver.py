@@ -99,7 +99,7 @@ def _number(device: PciDevice, name: str) -> int:
     text = _text(device, name)
     with ProblemsAt(device.directory.path(name)):
         if not text.isdigit():
-            raise attributes.Malformed(f"{attributes.shown(text)}; expected a number")
+            raise attributes.DescriptorError(f"{attributes.shown(text)}; expected a number")
         return int(text)
 
 

@@ -26,7 +26,10 @@ from ansible_collections.vfio.migration.plugins.module_utils._descriptor.virtio 
     class_names,
     feature_attributes,
 )
-from ansible_collections.vfio.migration.plugins.module_utils._host.device import Problem, ProblemsAt
+from ansible_collections.vfio.migration.plugins.module_utils._host.device import (
+    HostReadError,
+    ProblemsAt,
+)
 from ansible_collections.vfio.migration.plugins.module_utils._host.netlink import (
     Family,
     number,
@@ -140,14 +143,14 @@ class VdpaDevice:
         return [{"name": name, "value": str(value)} for name, value in values if value is not None]
 
     def descriptor(self) -> dict[str, t.Any]:
-        """The derived descriptor; raises ``Malformed`` where too little is known of the device.
+        """The derived descriptor; raises ``DescriptorError`` where too little is known of the device.
 
         Of the features, those that the guest has accepted are asked of a target, as it may go on using them; before it
         has accepted any, all that the device offers.
         """
         offered = self.negotiated if self.offered is None else self.offered
         if offered is None:
-            raise attributes_module.Malformed(
+            raise attributes_module.DescriptorError(
                 "the kernel does not tell which features it offers; Linux 6.1 and newer do"
             )
         asked = offered if self.negotiated is None else offered & self.negotiated
@@ -179,11 +182,11 @@ class Bus:
     def __init__(self) -> None:
         self.management_devices: list[ManagementDevice] = []
         self.devices: list[VdpaDevice] = []
-        self.problems: list[Problem] = []
+        self.problems: list[HostReadError] = []
 
 
 def ask(sysfs: Sysfs) -> Bus:
-    """What the running kernel, whose tree ``sysfs`` is, tells; raises ``Problem`` where it does not answer."""
+    """What the running kernel, whose tree ``sysfs`` is, tells; raises ``HostReadError`` where it does not answer."""
     bus = Bus()
     # Where vDPA was not used since the host started, there is no bus and nothing to ask.
     if not sysfs.exists(VDPA_BUS):
@@ -195,7 +198,7 @@ def ask(sysfs: Sysfs) -> Bus:
             try:
                 with ProblemsAt(path):
                     bus.devices.append(VdpaDevice(told, _configuration(family, told)))
-            except Problem as problem:
+            except HostReadError as problem:
                 bus.problems.append(problem)
     return bus
 
@@ -205,7 +208,7 @@ def untold(sysfs: Sysfs) -> Bus:
     bus = Bus()
     if sysfs.names(VDPA_DEVICES):
         problem = "the kernel tells what vDPA devices are, a copy of its sysfs does not"
-        bus.problems.append(Problem(sysfs.path(VDPA_DEVICES), problem))
+        bus.problems.append(HostReadError(sysfs.path(VDPA_DEVICES), problem))
     return bus
 
 
@@ -234,7 +237,7 @@ def _family(sysfs: Sysfs) -> Family:
     try:
         return Family(_FAMILY, _VERSION)
     except FileNotFoundError:
-        raise Problem(
+        raise HostReadError(
             sysfs.path(VDPA_BUS),
             "the kernel tells of vDPA devices only in the host's own network namespace",
         ) from None

@@ -27,7 +27,7 @@ from ansible_collections.vfio.migration.plugins.module_utils._descriptor import 
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor import pattern
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.wording import nearest
 
-_Patterns = t.Sequence[pattern.Pattern | pattern.Void]
+_Patterns = t.Sequence[pattern.Pattern | pattern.InvalidPattern]
 # Sets of subjects are kept for terms up to this many bits; larger indexes are looked up again.
 _KEPT_BITS = 2**31
 

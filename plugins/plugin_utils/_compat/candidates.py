@@ -247,10 +247,10 @@ class Candidates:
             try:
                 completion = (
                     None
-                    if isinstance(pattern, pattern_module.Void)
+                    if isinstance(pattern, pattern_module.InvalidPattern)
                     else pattern.completion(known, source.self_attributes)
                 )
-            except pattern_module.Void:
+            except pattern_module.InvalidPattern:
                 continue
             if completion is not None and isinstance(pattern, pattern_module.Pattern):
                 bindings, required = completion

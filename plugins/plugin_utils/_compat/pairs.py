@@ -430,11 +430,13 @@ class _Makers:
         return dict(sorted(rooms.items()))
 
 
-def _types(patterns: t.Iterable[pattern_module.Pattern | pattern_module.Void]) -> set[str] | None:
+def _types(
+    patterns: t.Iterable[pattern_module.Pattern | pattern_module.InvalidPattern],
+) -> set[str] | None:
     """The types that a list of patterns names; ``None`` where it has none as text, or too many."""
     types: set[str] = set()
     for pattern in patterns:
-        if isinstance(pattern, pattern_module.Void):
+        if isinstance(pattern, pattern_module.InvalidPattern):
             continue
         if not pattern.bounded:
             return None

@@ -24,13 +24,13 @@ DIRECTIONS = ("source_lists", "target_accepts", "both", "either")
 
 
 def verdict(
-    source: Descriptor | attributes_module.Malformed | None,
-    target: Descriptor | attributes_module.Malformed | None,
+    source: Descriptor | attributes_module.DescriptorError | None,
+    target: Descriptor | attributes_module.DescriptorError | None,
     direction: str = "source_lists",
 ) -> dict[str, t.Any]:
     """Whether a device with descriptor ``source`` may migrate to one with ``target``.
 
-    ``None`` stands for a device that has no descriptor, ``Malformed`` for one whose descriptor cannot be used.
+    ``None`` stands for a device that has no descriptor, ``DescriptorError`` for one whose descriptor cannot be used.
     The result is the verdict of the public contract: ``compatible``, ``direction``, ``direction_conflict``,
     ``certainty``, ``set``, ``bindings``, ``reasons`` and ``warnings``.
     """
@@ -50,7 +50,7 @@ class Judge:
     def __init__(self, direction: str = "source_lists") -> None:
         self.direction = direction
         self._compiled: dict[
-            tuple[str, bool], list[pattern_module.Pattern | pattern_module.Void]
+            tuple[str, bool], list[pattern_module.Pattern | pattern_module.InvalidPattern]
         ] = {}
 
     def verdict(self, source: Descriptor, target: Descriptor) -> dict[str, t.Any]:
@@ -100,7 +100,7 @@ class Judge:
 
     def patterns(
         self, descriptor: Descriptor, owner_is_source: bool
-    ) -> list[pattern_module.Pattern | pattern_module.Void]:
+    ) -> list[pattern_module.Pattern | pattern_module.InvalidPattern]:
         """The parsed sets of ``descriptor``'s ``compatible``, for devices on the other side of a migration."""
         key = (descriptor.digest, owner_is_source)
         if key not in self._compiled:
@@ -186,8 +186,10 @@ def _result(
 
 
 def _no_descriptor(side: str, malformed: object) -> dict[str, t.Any]:
-    attribute = malformed.attribute if isinstance(malformed, attributes_module.Malformed) else None
-    problem = f": {malformed}" if isinstance(malformed, attributes_module.Malformed) else ""
+    attribute = (
+        malformed.attribute if isinstance(malformed, attributes_module.DescriptorError) else None
+    )
+    problem = f": {malformed}" if isinstance(malformed, attributes_module.DescriptorError) else ""
     return {
         "set": None,
         "attribute": attribute,

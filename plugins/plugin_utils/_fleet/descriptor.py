@@ -36,13 +36,15 @@ class Descriptor:
 
 
 def read_descriptor(data: object) -> Descriptor:
-    """The descriptor in ``{self, compatible[, origin]}``, whatever spelling it has; raises ``Malformed``."""
+    """The descriptor in ``{self, compatible[, origin]}``, whatever spelling it has; raises ``DescriptorError``."""
     if not isinstance(data, t.Mapping):
-        raise attributes_module.Malformed("a descriptor is a mapping with 'self' and 'compatible'")
+        raise attributes_module.DescriptorError(
+            "a descriptor is a mapping with 'self' and 'compatible'"
+        )
     origin = data.get("origin")
     compatible = data.get("compatible", [])
     if not isinstance(compatible, t.Sequence) or isinstance(compatible, str):
-        raise attributes_module.Malformed("'compatible' is a list of attribute sets")
+        raise attributes_module.DescriptorError("'compatible' is a list of attribute sets")
     attributes_module.check_count(compatible)
     sets = [read_set(attributes, "compatible") for attributes in compatible]
     self_attributes = read_set(data.get("self"), "self")
@@ -64,9 +66,11 @@ def derive(self_attributes: dict[str, str]) -> Descriptor:
 
 
 def read_set(attributes: object, where: str) -> dict[str, str]:
-    """The attribute set in a mapping of names to scalars, in normal form; raises ``Malformed``."""
+    """The attribute set in a mapping of names to scalars, in normal form; raises ``DescriptorError``."""
     if not isinstance(attributes, t.Mapping):
-        raise attributes_module.Malformed(f"'{where}' is missing or no mapping of names to values")
+        raise attributes_module.DescriptorError(
+            f"'{where}' is missing or no mapping of names to values"
+        )
     return attributes_module.normalise(
         (str.__str__(str(name)), _scalar(str(name), value)) for name, value in attributes.items()
     )
@@ -82,6 +86,6 @@ def _scalar(name: str, value: object) -> str:
         return ""
     if isinstance(value, (str, int)) and not isinstance(value, bool):
         return str.__str__(str(value))
-    raise attributes_module.Malformed(
+    raise attributes_module.DescriptorError(
         f"the value of {attributes_module.shown(name)} is no text but {type(value).__name__}", None
     )

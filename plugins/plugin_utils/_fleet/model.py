@@ -24,7 +24,7 @@ from dataclasses import dataclass, field, replace
 from operator import itemgetter
 
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.attributes import (
-    Malformed,
+    DescriptorError,
     shown,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.descriptor import (
@@ -366,7 +366,7 @@ class _Reader:
         self.fleet = Fleet()
         self._data = data
         self._classes = _Classes()
-        self._descriptors: dict[bytes, Descriptor | Malformed] = {}
+        self._descriptors: dict[bytes, Descriptor | DescriptorError] = {}
         self._distinct: dict[tuple[str, str | None], Descriptor] = {}
         self._parents: dict[bytes, ParentFacts] = {}
         self._distinct_parents: dict[ParentFacts, ParentFacts] = {}
@@ -432,14 +432,14 @@ class _Reader:
         for name, data in _mapping(facts.get("descriptors"), "descriptors").items():
             name = str.__str__(str(name))
             found = self._descriptor(data)
-            if isinstance(found, Malformed):
+            if isinstance(found, DescriptorError):
                 problems.append({"path": f"descriptors.{name}", "problem": str(found)})
                 descriptors[name] = None
             else:
                 descriptors[name] = found
         return descriptors, problems
 
-    def _descriptor(self, data: t.Any) -> Descriptor | Malformed:
+    def _descriptor(self, data: t.Any) -> Descriptor | DescriptorError:
         content = _content(data)
         found = self._descriptors.get(content) if content is not None else None
         if found is None:
@@ -448,10 +448,10 @@ class _Reader:
                 self._descriptors[content] = found
         return found
 
-    def _new_descriptor(self, data: t.Any) -> Descriptor | Malformed:
+    def _new_descriptor(self, data: t.Any) -> Descriptor | DescriptorError:
         try:
             descriptor = read_descriptor(data)
-        except Malformed as malformed:
+        except DescriptorError as malformed:
             return malformed
         return self._distinct.setdefault((descriptor.digest, descriptor.origin), descriptor)
 

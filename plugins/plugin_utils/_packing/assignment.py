@@ -15,13 +15,13 @@ import typing as t
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.packings import (
     Bin,
     Item,
+    Packing,
+    Packings,
     Shape,
     State,
-    Way,
-    Ways,
 )
 
-Held = dict[int, list[tuple[int, Way]]]
+Held = dict[int, list[tuple[int, Packing]]]
 
 
 class Filling:
@@ -30,19 +30,19 @@ class Filling:
     def __init__(self, items: t.Sequence[Item], bins: t.Sequence[Bin]) -> None:
         self.items = items
         self.bins = bins
-        self.held: list[list[tuple[int, Way]]] = [[] for each in bins]
+        self.held: list[list[tuple[int, Packing]]] = [[] for each in bins]
         self.state = [each.state for each in bins]
         self.load = [0] * len(bins)
         self.groups = [each.groups for each in bins]
 
-    def put(self, number: int, item: int, way: Way) -> None:
+    def put(self, number: int, item: int, way: Packing) -> None:
         self.held[number].append((item, way))
         self.state[number] = way.after
         self.load[number] += len(way.steps)
         if groups := self.items[item].groups:
             self.groups[number] |= groups
 
-    def empty(self, number: int) -> list[tuple[int, Way]]:
+    def empty(self, number: int) -> list[tuple[int, Packing]]:
         """Takes everything out of a bin again."""
         taken, self.held[number] = self.held[number], []
         self.state[number] = self.bins[number].state
@@ -88,7 +88,7 @@ class Index:
     Bins with the same key are together, and of these those that no item can tell from each other.
     """
 
-    def __init__(self, filling: Filling, ways: Ways, spread: bool) -> None:
+    def __init__(self, filling: Filling, ways: Packings, spread: bool) -> None:
         self._filling = filling
         self._ways = ways
         self._spread = spread
@@ -100,12 +100,12 @@ class Index:
         for number in reversed(range(len(filling.bins))):
             self._file(number)
 
-    def put(self, number: int, item: int, way: Way) -> None:
+    def put(self, number: int, item: int, way: Packing) -> None:
         self._unfile(number)
         self._filling.put(number, item, way)
         self._file(number)
 
-    def take(self, key: Key, item: int, way: Way) -> Key | None:
+    def take(self, key: Key, item: int, way: Packing) -> Key | None:
         """Puts ``item`` into a bin with this key, and returns the key that it has then; ``None`` where none may take it."""
         together = self._together.get(key, {})
         wanted = self._filling.items[item]
@@ -117,7 +117,7 @@ class Index:
                 return self._file(number)
         return None
 
-    def refill(self, number: int, held: list[tuple[int, Way]]) -> None:
+    def refill(self, number: int, held: list[tuple[int, Packing]]) -> None:
         """Has these items in a bin instead of those that it has."""
         self._unfile(number)
         self._filling.empty(number)

@@ -21,10 +21,10 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._packing.packings i
     FULL_WIDTH,
     NEW,
     Bin,
-    Elements,
     Item,
-    Way,
-    Ways,
+    Packing,
+    Packings,
+    Resources,
 )
 
 
@@ -36,7 +36,7 @@ class Exact:
 
     def __init__(
         self,
-        elements: Elements,
+        elements: Resources,
         items: t.Sequence[Item],
         bins: t.Sequence[Bin],
         spread: bool,
@@ -45,7 +45,7 @@ class Exact:
         self._items = items
         self._spread = spread
         self._order = order
-        self._ways = Ways(elements, items, bins, FULL_WIDTH)
+        self._ways = Packings(elements, items, bins, FULL_WIDTH)
         self._filling = Filling(items, bins)
         self._index = Index(self._filling, self._ways, spread)
         self._devices = sum(len(items[item].shape) for item in order)
@@ -110,9 +110,9 @@ class Exact:
         self._descend(depth + 1, load)
         self._left -= len(self._items[item].shape)
 
-    def _places(self, item: int) -> list[tuple[int, Way]]:
+    def _places(self, item: int) -> list[tuple[int, Packing]]:
         wanted = self._items[item]
-        places: list[tuple[t.Any, int, Way]] = []
+        places: list[tuple[t.Any, int, Packing]] = []
         for kind in self._ways.kinds_for(wanted.shape):
             for key in self._index.keys(kind, wanted.shape):
                 ways = self._ways.all(key.state, wanted.shape)

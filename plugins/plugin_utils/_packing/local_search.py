@@ -34,12 +34,12 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._packing.branch_and
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.packings import (
     NEW,
     Bin,
-    Elements,
     Item,
+    Packing,
+    Packings,
+    Resources,
     Shape,
     State,
-    Way,
-    Ways,
 )
 
 # Fitting states of each kind looked at before the best of them all is taken.
@@ -72,7 +72,7 @@ class Found:
 
 _BUDGET = Budget()
 # How good it is to place an item in bins with this key, and the way to do so.
-_Candidate = tuple[tuple[t.Any, ...], Key, Way]
+_Candidate = tuple[tuple[t.Any, ...], Key, Packing]
 
 
 class Search:
@@ -84,14 +84,14 @@ class Search:
 
     def __init__(
         self,
-        elements: Elements,
+        elements: Resources,
         items: t.Sequence[Item],
         bins: t.Sequence[Bin],
         spread: bool = False,
         budget: Budget = _BUDGET,
         progress: t.Callable[[str, int], None] | None = None,
     ) -> None:
-        self.ways = Ways(elements, items, bins)
+        self.ways = Packings(elements, items, bins)
         self._elements = elements
         self._items = items
         self._bins = bins
@@ -136,9 +136,9 @@ class Search:
                 items[sort] += count
         return {sort: amount / items[sort] for sort, amount in taken.items() if amount}
 
-    def _first(self, state: State, shape: Shape) -> Way:
+    def _first(self, state: State, shape: Shape) -> Packing:
         """The best way into a bin that takes ``shape`` while nothing is in it."""
-        return t.cast(Way, self.ways.best(state, shape))
+        return t.cast(Packing, self.ways.best(state, shape))
 
     def _slack(self, kind: int, state: State) -> tuple[float, float]:
         """What a state has room for, in average items: how uneven over its sorts, and how much.

@@ -32,12 +32,12 @@ from pathlib import Path
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.assignment import Held
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.packings import (
     Bin,
-    Elements,
     Item,
-    Move,
+    Packing,
+    Resources,
     Shape,
     State,
-    Way,
+    Transition,
     tiers,
 )
 
@@ -72,7 +72,7 @@ class Improved:
 
 
 def improve(
-    elements: Elements,
+    elements: Resources,
     items: t.Sequence[Item],
     bins: t.Sequence[Bin],
     held: Held,
@@ -121,7 +121,7 @@ def _improve(model: _Model, held: Held, effort: float) -> Improved | None:
     return Improved(improved, most, best)
 
 
-def _load(held: t.Sequence[tuple[int, Way]]) -> int:
+def _load(held: t.Sequence[tuple[int, Packing]]) -> int:
     return sum(len(way.steps) for item, way in held)
 
 
@@ -142,7 +142,7 @@ class _Pieces:
 
     def __init__(
         self,
-        elements: Elements,
+        elements: Resources,
         items: t.Sequence[Item],
         bins: t.Sequence[Bin],
         held: Held,
@@ -257,7 +257,7 @@ class _Pieces:
 
 
 def _model(
-    elements: Elements,
+    elements: Resources,
     items: t.Sequence[Item],
     bins: t.Sequence[Bin],
     held: Held,
@@ -321,7 +321,7 @@ class _Model:
 
     def __init__(
         self,
-        elements: Elements,
+        elements: Resources,
         items: t.Sequence[Item],
         bins: t.Sequence[Bin],
         held: Held,
@@ -533,12 +533,12 @@ class _Model:
                         left.append(move.becomes)
                 state[number] = tuple(sorted(left))
                 cost = sum(move.cost for element, move in steps)
-                held[number].append((item, Way(state[number], cost, steps)))
+                held[number].append((item, Packing(state[number], cost, steps)))
         return held
 
     def _deal(
         self, part: _Part, items: list[int], values: list[int]
-    ) -> list[tuple[tuple[int, Move], ...]]:
+    ) -> list[tuple[tuple[int, Transition], ...]]:
         """For each of the items in a part what takes in its devices."""
         takers = [(element, Counter(demands)) for element, demands in self._paths(part, values)]
         dealt: list[list[int]] = [[] for taker in takers]
@@ -569,11 +569,11 @@ class _Model:
                 demands.append(demand)
             yield element, demands
 
-    def _cheapest(self, element: int, demands: list[int]) -> tuple[tuple[int, Move], ...]:
+    def _cheapest(self, element: int, demands: list[int]) -> tuple[tuple[int, Transition], ...]:
         """The steps in which an element takes in devices, in this order."""
-        layer: dict[int | None, tuple[int, tuple[tuple[int, Move], ...]]] = {element: (0, ())}
+        layer: dict[int | None, tuple[int, tuple[tuple[int, Transition], ...]]] = {element: (0, ())}
         for demand in demands:
-            following: dict[int | None, tuple[int, tuple[tuple[int, Move], ...]]] = {}
+            following: dict[int | None, tuple[int, tuple[tuple[int, Transition], ...]]] = {}
             for state, (cost, steps) in layer.items():
                 if state is None:
                     continue

@@ -16,9 +16,9 @@ from collections import Counter, defaultdict
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.assignment import Held
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.packings import (
     Bin,
-    Elements,
     Item,
-    Ways,
+    Packings,
+    Resources,
     tiers,
 )
 
@@ -51,8 +51,8 @@ def cost_of(held: Held, devices: int, spread: bool) -> Cost:
 
 
 def least_cost(
-    elements: Elements,
-    ways: Ways,
+    elements: Resources,
+    ways: Packings,
     items: t.Sequence[Item],
     bins: t.Sequence[Bin],
     cost: Cost,
@@ -79,7 +79,7 @@ def least_cost(
     )
 
 
-def _least_other(elements: Elements, ways: Ways, demands: t.Mapping[int, int]) -> int:
+def _least_other(elements: Resources, ways: Packings, demands: t.Mapping[int, int]) -> int:
     """How many devices are of another type at least, each one wherever it need not be if there is such a place."""
     return sum(
         count
@@ -101,7 +101,7 @@ def _least_load(items: t.Sequence[Item], bins: t.Sequence[Bin]) -> int:
 
 
 def _least_opened(
-    elements: Elements, ways: Ways, demands: t.Mapping[int, int], bins: t.Sequence[Bin]
+    elements: Resources, ways: Packings, demands: t.Mapping[int, int], bins: t.Sequence[Bin]
 ) -> int:
     """How many parents are opened at least: all that is certainly made takes its part of one, open or not yet."""
     there = Counter(element for each in bins for element in each.state)

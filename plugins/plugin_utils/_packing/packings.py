@@ -35,7 +35,7 @@ _WIDTH = 24
 FULL_WIDTH = 2_000
 
 
-class Move(t.NamedTuple):
+class Transition(t.NamedTuple):
     """One device taken in by an element: the element it becomes (``None``: nothing is left of it), and what it costs."""
 
     becomes: int | None
@@ -43,10 +43,10 @@ class Move(t.NamedTuple):
     offer: t.Any
 
 
-class Elements(t.Protocol):
+class Resources(t.Protocol):
     """What the search has to know of elements."""
 
-    def moves(self, element: int, demand: int) -> t.Sequence[Move]:
+    def moves(self, element: int, demand: int) -> t.Sequence[Transition]:
         """Every way in which ``element`` can take in a device with ``demand``."""
 
     def room(self, element: int) -> int:
@@ -62,12 +62,12 @@ class Elements(t.Protocol):
         """The NUMA node of ``element`` where all devices of a guest must be on one, else ``None``."""
 
 
-class Way(t.NamedTuple):
+class Packing(t.NamedTuple):
     """One way to place an item in a bin: the state after it, its cost, and for each demand the element and its move."""
 
     after: State
     cost: int
-    steps: tuple[tuple[int, Move], ...]
+    steps: tuple[tuple[int, Transition], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +111,7 @@ class _Split(t.NamedTuple):
     order: tuple[int, ...]
 
 
-class Ways:
+class Packings:
     """The ways in which the items' shapes fit into states of the bins; those with more than ``width`` not completely.
 
     ``kinds`` are the states of the bins while nothing is in them, and ``takers`` for each demand the elements of these
@@ -121,7 +121,7 @@ class Ways:
 
     def __init__(
         self,
-        elements: Elements,
+        elements: Resources,
         items: t.Iterable[Item],
         bins: t.Iterable[Bin],
         width: int = _WIDTH,
@@ -145,14 +145,14 @@ class Ways:
         self._kinds_for: dict[Shape, list[int]] = {}
         self._nodes: dict[State, list[_Node]] = {}
         self._splits: dict[Shape, _Split] = {}
-        self._in_part: dict[tuple[State, Shape], list[Way]] = {}
+        self._in_part: dict[tuple[State, Shape], list[Packing]] = {}
         self._least: dict[int, int] = {}
-        self._best: dict[tuple[State, Shape], Way | None] = {}
-        self._all: dict[tuple[State, Shape], list[Way]] = {}
+        self._best: dict[tuple[State, Shape], Packing | None] = {}
+        self._all: dict[tuple[State, Shape], list[Packing]] = {}
         self._room: dict[State, int] = {}
         self._left_by_sort: dict[State, dict[int, float]] = {}
 
-    def best(self, state: State, shape: Shape) -> Way | None:
+    def best(self, state: State, shape: Shape) -> Packing | None:
         """The cheapest way to place ``shape`` in ``state``, and of these the tidiest; ``None`` where there is none."""
         key = (state, shape)
         try:
@@ -167,12 +167,12 @@ class Ways:
             best = self._best[key] = min(found, key=self._order) if found else None
             return best
 
-    def all(self, state: State, shape: Shape) -> list[Way]:
+    def all(self, state: State, shape: Shape) -> list[Packing]:
         """The ways to place ``shape`` in ``state`` with different states after them, the cheapest and tidiest first."""
         key = (state, shape)
         ways = self._all.get(key)
         if ways is None:
-            found: dict[State, Way] = {}
+            found: dict[State, Packing] = {}
             for way in self._combined(state, shape):
                 if way.after not in found or way.cost < found[way.after].cost:
                     found[way.after] = way
@@ -267,7 +267,7 @@ class Ways:
             ]
         return nodes
 
-    def _combined(self, state: State, shape: Shape) -> t.Iterator[Way]:
+    def _combined(self, state: State, shape: Shape) -> t.Iterator[Packing]:
         """The ways for the parts of ``shape`` put together; all on one NUMA node."""
         split = self._split(shape)
         for node in self._nodes_of(state):
@@ -292,7 +292,7 @@ class Ways:
         split = self._split(shape)
         return any(self._choices(node, split) for node in self._nodes_of(state))
 
-    def _choices(self, node: _Node, split: _Split) -> list[list[Way]]:
+    def _choices(self, node: _Node, split: _Split) -> list[list[Packing]]:
         """For each part of a shape the ways to place it; empty where there is none for one of them."""
         choices = []
         for component, shape in split.parts.items():
@@ -304,21 +304,21 @@ class Ways:
 
     # --- one part ---
 
-    def _ways_in_part(self, state: State, shape: Shape) -> list[Way]:
+    def _ways_in_part(self, state: State, shape: Shape) -> list[Packing]:
         key = (state, shape)
         ways = self._in_part.get(key)
         if ways is None:
             ways = self._in_part[key] = self._work_out(state, shape)
         return ways
 
-    def _least_of(self, ways: list[Way]) -> int:
+    def _least_of(self, ways: list[Packing]) -> int:
         # The ways of each part of a shape are one list, for as long as these are.
         least = self._least.get(id(ways))
         if least is None:
             least = self._least[id(ways)] = min([_but_opened(way.cost) for way in ways])
         return least
 
-    def _work_out(self, state: State, shape: Shape) -> list[Way]:
+    def _work_out(self, state: State, shape: Shape) -> list[Packing]:
         if self.room(state) < len(shape):
             return []
         found, cut = self._place(state, shape, self._width)
@@ -328,12 +328,12 @@ class Ways:
         self.incomplete = self.incomplete or cut
         return sorted(found, key=self._order) if len(found) > 1 else list(found)
 
-    def _place(self, state: State, shape: Shape, width: int) -> tuple[t.Collection[Way], bool]:
+    def _place(self, state: State, shape: Shape, width: int) -> tuple[t.Collection[Packing], bool]:
         """The ways with different states after them, and whether some were left out."""
-        layer = {state: Way(state, 0, ())}
+        layer = {state: Packing(state, 0, ())}
         cut = False
         for demand in shape:
-            following: dict[State, Way] = {}
+            following: dict[State, Packing] = {}
             for way in layer.values():
                 self._extend(way, demand, following)
             if len(following) > width:
@@ -343,7 +343,7 @@ class Ways:
             layer = following
         return layer.values(), cut
 
-    def _extend(self, way: Way, demand: int, following: dict[State, Way]) -> None:
+    def _extend(self, way: Packing, demand: int, following: dict[State, Packing]) -> None:
         state = way.after
         last = None
         for index, element in enumerate(state):
@@ -359,21 +359,21 @@ class Ways:
                 cost = way.cost + move.cost
                 known = following.get(after)
                 if known is None or cost < known.cost:
-                    following[after] = Way(after, cost, (*way.steps, (element, move)))
+                    following[after] = Packing(after, cost, (*way.steps, (element, move)))
 
-    def _order(self, way: Way) -> tuple[t.Any, ...]:
+    def _order(self, way: Packing) -> tuple[t.Any, ...]:
         # Room that is left in one piece is of more use than in many.
         return way.cost, -sum(self._elements.room(each) ** 2 for each in way.after), way.after
 
 
-def _joined(ways: t.Iterable[Way], rest: t.Iterable[int], order: t.Sequence[int]) -> Way:
+def _joined(ways: t.Iterable[Packing], rest: t.Iterable[int], order: t.Sequence[int]) -> Packing:
     """One way for a whole shape, made of a way for each of its parts, and of what these leave as it is."""
     after = [*rest]
-    steps: list[tuple[int, Move]] = []
+    steps: list[tuple[int, Transition]] = []
     cost = 0
     for way in ways:
         after += way.after
         steps += way.steps
         cost += way.cost
     after.sort()
-    return Way(tuple(after), cost, tuple([steps[place] for place in order]))
+    return Packing(tuple(after), cost, tuple([steps[place] for place in order]))

@@ -52,8 +52,8 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.prepared i
     made_again,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.problem import (
-    Blocked,
-    Placed,
+    Exclusions,
+    Placement,
     Supply,
     assigned,
     claimed,
@@ -63,23 +63,23 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request im
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.unplaced import Reasons
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.waves import Waves
 
-Tell = t.Callable[[str], None]
+Progress = t.Callable[[str], None]
 
 
-def untold(words: str) -> None:
+def no_progress(words: str) -> None:
     """Tells nobody."""
 
 
 @uncollected()
 def make_plan(
-    fleet: Fleet, request: Request, budget: Budget | None = None, tell: Tell = untold
+    fleet: Fleet, request: Request, budget: Budget | None = None, tell: Progress = no_progress
 ) -> dict[str, t.Any]:
     """The plan of the public contract: ``status``, ``placements``, ``unplaced``, ``hosts`` and ``map``.
 
     ``tell`` is told from time to time, in words, how far it is.
     """
     candidates = Candidates(fleet, request.direction)
-    blocked = Blocked()
+    blocked = Exclusions()
     cycles: list[list[int]] = []
     while True:
         begin = functools.partial(
@@ -91,7 +91,7 @@ def make_plan(
         if not waves.blocking and not staying:
             return _Report(fleet, request, candidates, draft, waves, cycles).plan()
         # Each round fewer devices are taken for ones that will be free, and fewer guests for gone, so this ends.
-        blocked = Blocked(blocked.devices | waves.blocking, blocked.guests | staying)
+        blocked = Exclusions(blocked.devices | waves.blocking, blocked.guests | staying)
         cycles += waves.cycles
 
 
@@ -113,9 +113,9 @@ class _Draft:
         fleet: Fleet,
         request: Request,
         candidates: Candidates,
-        blocked: Blocked,
+        blocked: Exclusions,
         budget: Budget,
-        tell: Tell,
+        tell: Progress,
         anew: bool = False,
     ) -> None:
         self._request = request
@@ -191,7 +191,7 @@ class _Draft:
     @property
     def _holds_back(self) -> bool:
         """Whether not everything may move everywhere: what is found then is no proof of the whole."""
-        return bool(self._request.kept) or self._blocked != Blocked()
+        return bool(self._request.kept) or self._blocked != Exclusions()
 
     @property
     def bound(self) -> Cost | None:
@@ -279,7 +279,7 @@ class _Draft:
 
     # --- devices and parents again ---
 
-    def _realise(self, found: Found) -> list[Placed]:
+    def _realise(self, found: Found) -> list[Placement]:
         """What was placed, by guest."""
         placed = list(self._prepared.placed)
         for number in sorted(self._prepared.held.keys() | found.bins.keys()):
@@ -372,7 +372,7 @@ class _Report:
         devices = self._fleet.hosts[source["host"]].devices
         return next(device for device in devices if device.id == source["id"])
 
-    def _placement(self, placed: Placed) -> dict[str, t.Any]:
+    def _placement(self, placed: Placement) -> dict[str, t.Any]:
         device, existing = placed.device, placed.offer.existing
         if device is not None and existing is not None:
             target: dict[str, t.Any] = {

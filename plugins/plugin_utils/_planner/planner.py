@@ -18,12 +18,12 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import
     read_fleet,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.plan_document import (
-    Tell,
+    Progress,
     make_plan,
-    untold,
+    no_progress,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.previous_plan import (
-    Kept,
+    PreviousPlan,
     asked,
     asked_before,
     digests,
@@ -67,7 +67,7 @@ def plan_for(
     round_trip: bool | None = None,
     reuse: bool | None = None,
     earlier: t.Any = None,
-    tell: Tell = untold,
+    tell: Progress = no_progress,
 ) -> dict[str, t.Any]:
     """A verified plan; the arguments are those of the filter ``migration_plan``. Raises ``FleetError``.
 
@@ -112,7 +112,7 @@ def plan_for(
         reuse=flag("reuse", wish["reuse"]),
     )
     known = {name: facts[name] for name in read.hosts}
-    kept = Kept(earlier, request, known) if earlier is not None else None
+    kept = PreviousPlan(earlier, request, known) if earlier is not None else None
     changes = kept.changes if kept else []
     plan = make_plan(read, kept.request if kept else request, tell=tell)
     if kept and kept.request.kept and plan["unplaced"]:

@@ -21,16 +21,16 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._packing.assignment
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.objective import Cost
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.packings import (
     Bin,
-    Move,
+    Packing,
+    Packings,
     State,
-    Way,
-    Ways,
+    Transition,
     tiers,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.problem import (
-    Behind,
-    Claim,
-    Placed,
+    Allocation,
+    Backing,
+    Placement,
     Supply,
     claimed,
     named_id,
@@ -46,7 +46,7 @@ class _Target(t.NamedTuple):
     number: int
     device: Device
     element: int
-    move: Move
+    move: Transition
 
 
 # The targets of a guest, by the ids of its devices.
@@ -56,9 +56,9 @@ _Targets = t.Mapping[str, t.Sequence[_Target]]
 class _Room(t.NamedTuple):
     """A bin with guests in it: how each is placed and what they have, and what is left; ``unfit`` find no place there."""
 
-    held: list[tuple[int, Way]]
-    claims: list[Claim]
-    behind: Behind
+    held: list[tuple[int, Packing]]
+    claims: list[Allocation]
+    behind: Backing
     state: State
     unfit: list[int]
 
@@ -91,7 +91,7 @@ def find_targets(supply: Supply) -> dict[int, _Targets]:
     return targets
 
 
-def made_again(targets: t.Mapping[int, _Targets], placed: t.Iterable[Placed]) -> int:
+def made_again(targets: t.Mapping[int, _Targets], placed: t.Iterable[Placement]) -> int:
     """How many devices go elsewhere though a target was made for them."""
     return sum(
         1
@@ -116,21 +116,21 @@ class Prepared:
         self.bins = list(supply.bins)
         self.held: Held = {}
         self._rooms: dict[int, _Room] = {}
-        self.placed: list[Placed] = []
+        self.placed: list[Placement] = []
         for number, guests in sorted(self._choose().items()):
             self._keep(number, guests)
 
     @functools.cached_property
-    def ways(self) -> Ways:
+    def ways(self) -> Packings:
         """The ways into all bins as they are."""
-        return Ways(self._supply, self._supply.items, self._supply.bins)
+        return Packings(self._supply, self._supply.items, self._supply.bins)
 
-    def left(self, number: int) -> tuple[Behind, list[Claim]]:
+    def left(self, number: int) -> tuple[Backing, list[Allocation]]:
         """What is behind what is left of a bin, and what these guests have of it apart from their targets."""
         room = self._rooms.get(number)
         if room is None:
             return self._supply.behind(number), []
-        behind: Behind = defaultdict(list)
+        behind: Backing = defaultdict(list)
         behind.update({element: list(found) for element, found in room.behind.items()})
         return behind, list(room.claims)
 
@@ -198,7 +198,7 @@ class Prepared:
             there.groups.union(*(item.groups for item in items)),
         )
         self.placed += [
-            Placed(
+            Placement(
                 guest,
                 source,
                 target.device.host,
@@ -227,7 +227,7 @@ class Prepared:
         others = [each for each in shape if each[1].id not in chosen]
         locality = self._supply.locality
         node, *further = {locality(target.element) for target in chosen.values()}
-        way: Way | None = Way((), 0, ())
+        way: Packing | None = Packing((), 0, ())
         if others:
             near = tuple([each for each in room.state if locality(each) == node])
             way = self.ways.best(near, tuple([demand for demand, source in others]))
@@ -235,7 +235,7 @@ class Prepared:
             room.unfit.append(guest)
             return room
         steps = iter(way.steps)
-        whole = Way(
+        whole = Packing(
             (),
             way.cost + sum(target.move.cost for target in chosen.values()),
             tuple(

@@ -55,7 +55,7 @@ def asked_before(earlier: t.Any) -> dict[str, t.Any]:
         return dict(earlier["conditions"]) | {key: earlier[key] for key in ("direction", "policy")}
 
 
-class Kept:
+class PreviousPlan:
     """What of an ``earlier`` plan still holds: ``request`` is the rest of ``request``, with that as ``kept``.
 
     ``changes`` says for each guest that is to be planned anew why it is, ``given_up`` the same where all are, as

@@ -44,8 +44,8 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._packing.packings i
     OTHER,
     Bin,
     Item,
-    Move,
-    Way,
+    Packing,
+    Transition,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import Guest, Request
 
@@ -74,7 +74,7 @@ class Choice:
         return t.cast(Creatable, self.creatable), t.cast(MdevType, self.mdev_type)
 
 
-class Placed(t.NamedTuple):
+class Placement(t.NamedTuple):
     """Where one device goes: the target that there is, or the ``parent`` under which it is made."""
 
     guest: int
@@ -85,7 +85,7 @@ class Placed(t.NamedTuple):
     parent: ParentFacts | None
 
 
-class Claim(t.NamedTuple):
+class Allocation(t.NamedTuple):
     """One device of a guest has a place: one of equal devices, whichever of them, or under a parent."""
 
     guest: int
@@ -95,7 +95,7 @@ class Claim(t.NamedTuple):
 
 
 # What is behind the elements that a bin has: for each one of them the parent, or the list of equal devices.
-Behind = dict[int, list[list[Device] | ParentFacts]]
+Backing = dict[int, list[list[Device] | ParentFacts]]
 
 
 class _Pool(t.NamedTuple):
@@ -130,14 +130,14 @@ class _ParentKind:
 
 
 @dataclass(frozen=True, slots=True)
-class Blocked:
+class Exclusions:
     """What an earlier search has shown to be in the way: devices that will not be free, and guests that stay."""
 
     devices: frozenset[tuple[str, str]] = frozenset()
     guests: frozenset[int] = frozenset()
 
 
-_NOTHING = Blocked()
+_NOTHING = Exclusions()
 
 
 class Supply:
@@ -151,7 +151,7 @@ class Supply:
         fleet: Fleet,
         request: Request,
         candidates: Candidates,
-        blocked: Blocked = _NOTHING,
+        blocked: Exclusions = _NOTHING,
     ) -> None:
         self._blocked = blocked
         self._fleet = fleet
@@ -159,7 +159,7 @@ class Supply:
         self._candidates = candidates
         self._numbers: dict[_Pool | _Opened, int] = {}
         self._elements: list[_Pool | _Opened] = []
-        self._moves: dict[tuple[int, int], tuple[Move, ...]] = {}
+        self._moves: dict[tuple[int, int], tuple[Transition, ...]] = {}
         self._rooms: dict[int, int] = {}
         self._groups: list[Device] = []
         self._group_numbers: dict[tuple[t.Any, ...], int] = {}
@@ -195,7 +195,7 @@ class Supply:
 
     # --- what the search asks ---
 
-    def moves(self, element: int, demand: int) -> tuple[Move, ...]:
+    def moves(self, element: int, demand: int) -> tuple[Transition, ...]:
         moves = self._moves.get((element, demand))
         if moves is None:
             found = sorted(self._find_moves(self._elements[element], demand), key=_preference)
@@ -281,10 +281,10 @@ class Supply:
         for group, devices in self._stocks[number].pools.items():
             yield self._number(_Pool(group, 1)), devices
 
-    def behind(self, number: int, taken: t.Collection[str] = ()) -> Behind:
+    def behind(self, number: int, taken: t.Collection[str] = ()) -> Backing:
         """The elements of a bin once those of its devices that are ``taken`` are gone."""
         stock = self._stocks[number]
-        found: Behind = defaultdict(list)
+        found: Backing = defaultdict(list)
         for group, devices in stock.pools.items():
             left = [device for device in devices if device.id not in taken]
             if left:
@@ -463,13 +463,13 @@ class Supply:
 
     # --- what goes where ---
 
-    def _find_moves(self, state: _Pool | _Opened, demand: int) -> t.Iterator[Move]:
+    def _find_moves(self, state: _Pool | _Opened, demand: int) -> t.Iterator[Transition]:
         if isinstance(state, _Pool):
             yield from self._taking(state, demand)
         else:
             yield from self._making(state, demand)
 
-    def _taking(self, pool: _Pool, demand: int) -> t.Iterator[Move]:
+    def _taking(self, pool: _Pool, demand: int) -> t.Iterator[Transition]:
         source, target = self._demands[demand], self._groups[pool.group]
         existing = self._candidates.existing(source, target)
         if existing is None or not existing.compatible:
@@ -480,9 +480,9 @@ class Supply:
             return
         cost = OTHER * (target.type != source.type) + NEW * bool(existing.attributes)
         left = self._number(_Pool(pool.group, pool.size - 1)) if pool.size > 1 else None
-        yield Move(left, cost, Choice(existing=existing))
+        yield Transition(left, cost, Choice(existing=existing))
 
-    def _making(self, opened: _Opened, demand: int) -> t.Iterator[Move]:
+    def _making(self, opened: _Opened, demand: int) -> t.Iterator[Transition]:
         source = self._demands[demand]
         kind = self._kinds[opened.kind]
         for mdev_type in kind.parent.types:
@@ -507,28 +507,30 @@ class Supply:
             if self._request.policy == "pack":
                 cost += OPENED * (opened.used == 0 and not kind.is_open)
             left = self._number(_Opened(opened.kind, only, used)) if used < full else None
-            yield Move(left, cost, Choice(mdev_type=mdev_type, creatable=made))
+            yield Transition(left, cost, Choice(mdev_type=mdev_type, creatable=made))
 
 
-def claimed(behind: Behind, guest: int, sources: t.Iterable[Device], way: Way) -> t.Iterator[Claim]:
+def claimed(
+    behind: Backing, guest: int, sources: t.Iterable[Device], way: Packing
+) -> t.Iterator[Allocation]:
     """What a guest has of a bin where its devices ``sources`` go this way; ``behind`` is then what comes after it."""
     for source, (element, move) in zip(sources, way.steps, strict=True):
         # Equal parents are interchangeable: the first one is taken.
         place = behind[element].pop(0)
         if move.becomes is not None:
             behind[move.becomes].append(place)
-        yield Claim(guest, source, move.offer, place)
+        yield Allocation(guest, source, move.offer, place)
 
 
-def assigned(host: str, claims: t.Iterable[Claim]) -> t.Iterator[Placed]:
+def assigned(host: str, claims: t.Iterable[Allocation]) -> t.Iterator[Placement]:
     """The places on one host: of equal devices the first one goes to the first guest, in whichever order they came."""
     taken: Counter[int] = Counter()
     for guest, source, offer, place in sorted(claims, key=lambda each: (each[0], each[1].id)):
         if isinstance(place, list):
-            yield Placed(guest, source, host, offer, place[taken[id(place)]], None)
+            yield Placement(guest, source, host, offer, place[taken[id(place)]], None)
             taken[id(place)] += 1
         else:
-            yield Placed(guest, source, host, offer, None, place)
+            yield Placement(guest, source, host, offer, None, place)
 
 
 def makes_one_type(parent: Parent) -> bool:
@@ -545,6 +547,6 @@ def _capacity(parent: Parent) -> int | None:
     return capacity if capacity < _MOST_CAPACITY else None
 
 
-def _preference(move: Move) -> tuple[t.Any, ...]:
+def _preference(move: Transition) -> tuple[t.Any, ...]:
     mdev_type = move.offer.mdev_type
     return move.cost, mdev_type.id if mdev_type else ""

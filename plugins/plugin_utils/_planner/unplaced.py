@@ -26,7 +26,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import
     obstacle,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.problem import (
-    Placed,
+    Placement,
     Supply,
     makes_one_type,
 )
@@ -45,7 +45,7 @@ class Reasons:
         request: Request,
         candidates: Candidates,
         supply: Supply,
-        placed: t.Sequence[Placed],
+        placed: t.Sequence[Placement],
     ) -> None:
         self._fleet = fleet
         self._request = request

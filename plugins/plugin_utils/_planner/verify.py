@@ -502,7 +502,7 @@ def _certain(parent: _Entry, offered: _Entry) -> dict[str, str]:
 def _completion(attributes: dict[str, str], known: dict[str, str]) -> object | None:
     try:
         return pattern_module.Pattern(attributes).completion(known, {})
-    except pattern_module.Void:
+    except pattern_module.InvalidPattern:
         return None
 
 

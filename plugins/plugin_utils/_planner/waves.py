@@ -11,7 +11,7 @@ from __future__ import annotations
 import typing as t
 from collections import defaultdict
 
-from ansible_collections.vfio.migration.plugins.plugin_utils._planner.problem import Placed
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.problem import Placement
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import Guest
 
 
@@ -22,7 +22,7 @@ class Waves:
     in each of the ``cycles``, guests of which each waits for the next, and the last for the first.
     """
 
-    def __init__(self, guests: t.Sequence[Guest], placed: t.Sequence[Placed]) -> None:
+    def __init__(self, guests: t.Sequence[Guest], placed: t.Sequence[Placement]) -> None:
         homes = {guest.host for guest in guests}
         taken = [each for each in placed if each.device and each.host in homes]
         moving = {each.guest for each in placed}

@@ -16,7 +16,9 @@ from ansible import template
 from ansible.errors import AnsibleFilterError
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.utils.unsafe_proxy import wrap_var
-from ansible_collections.vfio.migration.plugins.module_utils._descriptor.attributes import Malformed
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.attributes import (
+    DescriptorError,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.verdict import DIRECTIONS
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.descriptor import (
     Descriptor,
@@ -45,7 +47,7 @@ def as_filter(
         def guarded(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
             try:
                 result = function(*args, **kwargs)
-            except (FleetError, Malformed) as error:
+            except (FleetError, DescriptorError) as error:
                 raise AnsibleFilterError(f"vfio.migration.{name}: {error}") from error
             return result if _TEXT_IS_DATA else t.cast(Result, wrap_var(result))
 
@@ -128,7 +130,7 @@ def groups(name: str, value: t.Any) -> list[frozenset[str]]:
     return [frozenset(map(str, listed(name, group) or ())) for group in listed(name, value) or ()]
 
 
-def descriptor_argument(name: str, value: t.Any) -> Descriptor | Malformed:
+def descriptor_argument(name: str, value: t.Any) -> Descriptor | DescriptorError:
     """The descriptor in a filter's argument; one that breaks a rule is an answer, one of the wrong shape an error."""
     if not isinstance(value, t.Mapping) or "self" not in value:
         raise FleetError(
@@ -136,5 +138,5 @@ def descriptor_argument(name: str, value: t.Any) -> Descriptor | Malformed:
         )
     try:
         return read_descriptor(value)
-    except Malformed as malformed:
+    except DescriptorError as malformed:
         return malformed

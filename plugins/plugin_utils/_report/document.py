@@ -30,7 +30,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._report.plan_sectio
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._report.reachability import (
     Group,
-    Reach,
+    Reachability,
     card,
 )
 
@@ -55,7 +55,7 @@ def make_report(
 
     ``changed`` are the hosts whose facts are not those that the plan relied on. Raises ``FleetError``.
     """
-    reach = Reach(fleet, direction)
+    reach = Reachability(fleet, direction)
     classes = _Classes(fleet, reach, direction)
     planned = None if plan is None else plan_part(plan, changed, _Causes(fleet, reach, classes))
     hosts = [_host(host, reach, classes.numbers) for host in fleet.hosts.values()]
@@ -111,7 +111,7 @@ def _of_plan(plan: _Told) -> _Told:
 class _Causes:
     """Says in short why a plan left a device behind."""
 
-    def __init__(self, fleet: Fleet, reach: Reach, classes: _Classes) -> None:
+    def __init__(self, fleet: Fleet, reach: Reachability, classes: _Classes) -> None:
         self._fleet = fleet
         self._reach = reach
         self._classes = classes
@@ -204,7 +204,7 @@ def _group(group: Group) -> _Told:
     }
 
 
-def _host(host: Host, reach: Reach, numbers: t.Mapping[str, int]) -> _Told:
+def _host(host: Host, reach: Reachability, numbers: t.Mapping[str, int]) -> _Told:
     counted: dict[int, list[int]] = defaultdict(lambda: [0, 0])
     for name, free, count in reach.usable(host):
         counted[numbers[name]][0] += count
@@ -220,7 +220,7 @@ def _host(host: Host, reach: Reach, numbers: t.Mapping[str, int]) -> _Told:
     }
 
 
-def _devices(fleet: Fleet, reach: Reach, numbers: t.Mapping[str, int]) -> list[_Told]:
+def _devices(fleet: Fleet, reach: Reachability, numbers: t.Mapping[str, int]) -> list[_Told]:
     return [
         {
             "host": device.host,
@@ -318,7 +318,7 @@ def _numbers(version: str) -> list[tuple[int, str]]:
 class _Classes:
     """What the report says of the classes of devices that can migrate; they are known by their ``numbers``."""
 
-    def __init__(self, fleet: Fleet, reach: Reach, direction: str) -> None:
+    def __init__(self, fleet: Fleet, reach: Reachability, direction: str) -> None:
         self._reach = reach
         self._direction = direction
         self._table: dict[str, _Told] = reach.pairs["classes"]

@@ -50,7 +50,7 @@ class Group:
         self.versions = sorted({each for host in hosts for each in versions(host)})
 
 
-class Reach:
+class Reachability:
     """Where the devices of a fleet could go, each by itself.
 
     ``pairs`` is what ``compatible_pairs`` tells of the fleet. ``on`` and ``free`` count by the name of each class the

@@ -6,7 +6,7 @@ from __future__ import annotations
 import signal
 
 import pytest
-from ansible_collections.vfio.migration.plugins.module_utils._change.errors import Failure
+from ansible_collections.vfio.migration.plugins.module_utils._change.errors import ProvisionError
 from ansible_collections.vfio.migration.plugins.module_utils._host import processes
 from ansible_collections.vfio.migration.plugins.modules import vfio_pci
 from ansible_collections.vfio.migration.tests.unit.pci_trees import (
@@ -125,7 +125,7 @@ def test_only_vfio_drivers_are_loaded():
     assert modprobe.can_load("vfio-pci")
     assert not modprobe.can_load("usb_storage")
     assert not modprobe.can_load("mlx5_vfio_pci")
-    with pytest.raises(Failure, match="cannot load the driver igbvf: no such module"):
+    with pytest.raises(ProvisionError, match="cannot load the driver igbvf: no such module"):
         modprobe.load("igbvf")
     assert not vfio_pci.Modprobe(None).can_load("vfio-pci")
 

@@ -15,7 +15,7 @@ import pytest
 from ansible_collections.vfio.migration.plugins.module_utils._change import (
     journal as journal_module,
 )
-from ansible_collections.vfio.migration.plugins.module_utils._change.errors import Failure
+from ansible_collections.vfio.migration.plugins.module_utils._change.errors import ProvisionError
 from ansible_collections.vfio.migration.plugins.module_utils._change.mdev_apply import (
     MdevTransaction,
 )
@@ -70,8 +70,8 @@ def apply(
         return transaction.run(planner, validate(devices, state), state)[1]["devices"]
 
 
-def failure(kernel: Kernel, devices, **others) -> Failure:
-    with pytest.raises(Failure) as raised:
+def failure(kernel: Kernel, devices, **others) -> ProvisionError:
+    with pytest.raises(ProvisionError) as raised:
         apply(kernel, devices, **others)
     return raised.value
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.vfio.migration.plugins.module_utils._change.attributes import equal
-from ansible_collections.vfio.migration.plugins.module_utils._change.errors import Failure
+from ansible_collections.vfio.migration.plugins.module_utils._change.errors import ProvisionError
 from ansible_collections.vfio.migration.plugins.module_utils._change.mdev_plan import (
     Planner,
     validate,
@@ -63,7 +63,7 @@ def diff(action):
 
 def refusal(tree: Tree, *devices, **others) -> tuple[str, str]:
     """Why the plan is refused, and at which step."""
-    with pytest.raises(Failure) as raised:
+    with pytest.raises(ProvisionError) as raised:
         plan(tree, devices, **others)
     assert raised.value.details["undone"] == raised.value.details["left"] == []
     return str(raised.value), raised.value.details["step"]
@@ -290,7 +290,7 @@ def test_an_attribute_in_several_groups_must_be_named_with_its_group(tree):
 
 def test_an_existing_device_must_be_one_that_is_accepted(tree):
     tree.add_migration(tree.add_mdev(), SELF.format(type=TYPE, aggregator=4))
-    with pytest.raises(Failure) as raised:
+    with pytest.raises(ProvisionError) as raised:
         plan(tree, [device(accept=ACCEPT)])
     assert raised.value.details["step"] == "verify"
     assert [each["attribute"] for each in raised.value.details["reasons"]] == ["aggregator"]

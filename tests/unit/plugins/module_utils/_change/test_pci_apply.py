@@ -12,7 +12,7 @@ import pytest
 from ansible_collections.vfio.migration.plugins.module_utils._change import (
     journal as journal_module,
 )
-from ansible_collections.vfio.migration.plugins.module_utils._change.errors import Failure
+from ansible_collections.vfio.migration.plugins.module_utils._change.errors import ProvisionError
 from ansible_collections.vfio.migration.plugins.module_utils._change.original_state import Records
 from ansible_collections.vfio.migration.plugins.module_utils._change.pci_apply import PciTransaction
 from ansible_collections.vfio.migration.plugins.module_utils._change.pci_plan import (
@@ -109,8 +109,8 @@ def apply(
         return transaction.run(planner, wanted)[1]
 
 
-def failure(kernel: PciKernel, *arguments, **others) -> Failure:
-    with pytest.raises(Failure) as raised:
+def failure(kernel: PciKernel, *arguments, **others) -> ProvisionError:
+    with pytest.raises(ProvisionError) as raised:
         apply(kernel, *arguments, **others)
     return raised.value
 

@@ -7,7 +7,7 @@ import itertools
 import os
 
 import pytest
-from ansible_collections.vfio.migration.plugins.module_utils._change.errors import Failure
+from ansible_collections.vfio.migration.plugins.module_utils._change.errors import ProvisionError
 from ansible_collections.vfio.migration.plugins.module_utils._change.journal import Journal
 from ansible_collections.vfio.migration.plugins.module_utils._change.plan import ABSENT, PRESENT
 from ansible_collections.vfio.migration.plugins.module_utils._change.vdpa_plan import (
@@ -55,7 +55,7 @@ def apply(kernel, *devices, state=PRESENT, scan_holders=nobody, interrupted=lamb
 
 
 def failure(kernel, *devices, **arguments):
-    with pytest.raises(Failure) as caught:
+    with pytest.raises(ProvisionError) as caught:
         apply(kernel, *devices, **arguments)
     return caught.value
 

@@ -9,7 +9,9 @@ import pytest
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor import (
     attributes as attributes_module,
 )
-from ansible_collections.vfio.migration.plugins.module_utils._descriptor.attributes import Malformed
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.attributes import (
+    DescriptorError,
+)
 from ansible_collections.vfio.migration.tests.unit.fleets import COMPATIBLE, gvt_self, sets
 from hypothesis import given
 from hypothesis import strategies as st
@@ -89,7 +91,7 @@ def test_values_have_one_spelling(name, value, normal):
     ],
 )
 def test_what_breaks_the_form_is_refused_with_what_would_be_right(text, words):
-    with pytest.raises(Malformed, match=words):
+    with pytest.raises(DescriptorError, match=words):
         sets(text)
 
 
@@ -100,12 +102,12 @@ def test_the_limits_themselves_are_allowed():
 
 
 def test_bytes_that_are_not_ascii_are_refused_with_their_place():
-    with pytest.raises(Malformed, match=r"byte 4 is not ASCII \(0xc3\)"):
+    with pytest.raises(DescriptorError, match=r"byte 4 is not ASCII \(0xc3\)"):
         attributes_module.decode("a=bä".encode()[0:3] + "ä".encode())
 
 
 def test_a_hostile_text_is_escaped_and_shortened_in_messages():
-    with pytest.raises(Malformed) as caught:
+    with pytest.raises(DescriptorError) as caught:
         sets("\x1b]0;" + "x" * 5000)
     assert "\x1b" not in str(caught.value)
     assert len(str(caught.value)) < 200
@@ -118,14 +120,14 @@ def test_self_must_state_its_musts(name, value):
     del attributes[name]
     if value is not None:
         attributes[name] = value
-    with pytest.raises(Malformed, match=f"'{name}' is missing") as caught:
+    with pytest.raises(DescriptorError, match=f"'{name}' is missing") as caught:
         attributes_module.check_self(attributes)
     assert caught.value.attribute == name
 
 
 def test_vfio_ccw_needs_a_subchannel_type_and_no_pci_id():
     attributes = {"software_version": "1.0", "device_api": "vfio-ccw", "type": "vfio_ccw-io"}
-    with pytest.raises(Malformed, match="'subchannel_type' is missing"):
+    with pytest.raises(DescriptorError, match="'subchannel_type' is missing"):
         attributes_module.check_self(attributes)
     attributes_module.check_self({**attributes, "subchannel_type": "0"})
 
@@ -138,13 +140,13 @@ def test_a_derived_self_may_lack_the_pci_id_as_a_parent_need_not_be_a_pci_device
 @pytest.mark.parametrize("pci_id", ["8086", "8086:59630", "80865963x", "intel"])
 def test_a_pci_id_is_eight_hex_digits(pci_id):
     attributes = attributes_module.normalise(gvt_self(pci_id=pci_id).items())
-    with pytest.raises(Malformed, match="expected 8 hex digits"):
+    with pytest.raises(DescriptorError, match="expected 8 hex digits"):
         attributes_module.check_self(attributes)
 
 
 @pytest.mark.parametrize("version", ["1", "1.", "v1.0", "1.0.0.0", "1.0-rc1", "-1.0"])
 def test_a_version_is_major_minor_bugfix(version):
-    with pytest.raises(Malformed, match=r"expected major.minor\[.bugfix\]"):
+    with pytest.raises(DescriptorError, match=r"expected major.minor\[.bugfix\]"):
         attributes_module.check_self(gvt_self(software_version=version))
 
 
@@ -153,7 +155,7 @@ def test_order_does_not_matter_and_normalising_twice_changes_nothing(attributes)
     pairs = list(attributes.items())
     try:
         normal = attributes_module.normalise(pairs)
-    except Malformed:
+    except DescriptorError:
         return
     assert attributes_module.normalise(reversed(pairs)) == normal
     assert list(normal) == sorted(normal)
@@ -164,7 +166,7 @@ def test_order_does_not_matter_and_normalising_twice_changes_nothing(attributes)
 def test_what_is_printed_reads_back_the_same(attribute_sets):
     try:
         normal = [attributes_module.normalise(each.items()) for each in attribute_sets]
-    except Malformed:
+    except DescriptorError:
         return
     printed = "\n\n".join(
         "\n".join(f"{name}={value}" for name, value in each.items()) for each in normal
@@ -183,7 +185,7 @@ def test_any_bytes_are_read_or_refused(raw):
     try:
         for pairs in attributes_module.parse_sets(attributes_module.decode(raw)):
             attributes_module.normalise(pairs)
-    except Malformed as malformed:
+    except DescriptorError as malformed:
         assert str(malformed)
 
 

@@ -248,7 +248,7 @@ def test_no_set_makes_work_without_bound(pattern, device):
         sys.setprofile(count)
         try:
             return function(device)
-        except pattern_module.Void as void:
+        except pattern_module.InvalidPattern as void:
             return void
         finally:
             sys.setprofile(None)

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.vfio.migration.plugins.module_utils._host.device import (
+    HostReadError,
     MediatedDevice,
     Parent,
     PciDevice,
-    Problem,
     is_attribute_name,
     read_descriptor,
 )
@@ -309,7 +309,7 @@ def test_a_type_that_cannot_be_read_is_a_problem(tree):
     tree.write(
         f"class/mdev_bus/{GPU}/mdev_supported_types/i915-GVTg_V5_4/available_instances", "many"
     )
-    with pytest.raises(Problem, match="available_instances is 'many'; expected a number"):
+    with pytest.raises(HostReadError, match="available_instances is 'many'; expected a number"):
         Parent(Sysfs(str(tree.root)), GPU).read_type("i915-GVTg_V5_4")
 
 

@@ -9,14 +9,16 @@ import socket
 import sys
 
 import pytest
-from ansible_collections.vfio.migration.plugins.module_utils._descriptor.attributes import Malformed
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.attributes import (
+    DescriptorError,
+)
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.pattern import match
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.virtio import (
     NET,
     feature_names,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._host import vdpa
-from ansible_collections.vfio.migration.plugins.module_utils._host.device import Problem
+from ansible_collections.vfio.migration.plugins.module_utils._host.device import HostReadError
 from ansible_collections.vfio.migration.plugins.module_utils._host.facts import Inventory
 from ansible_collections.vfio.migration.plugins.module_utils._host.processes import Holders
 from ansible_collections.vfio.migration.plugins.module_utils._host.sysfs import Sysfs
@@ -229,7 +231,7 @@ def test_a_target_has_the_same_configuration_wherever_it_is(other, compatible):
 
 
 def test_a_descriptor_needs_to_know_the_features():
-    with pytest.raises(Malformed, match=r"Linux 6\.1 and newer do"):
+    with pytest.raises(DescriptorError, match=r"Linux 6\.1 and newer do"):
         vdpa_device(features=None).descriptor()
     # What the guest has accepted is offered at least.
     descriptor = vdpa_device(features=None, negotiated=1 << 32).descriptor()
@@ -237,7 +239,7 @@ def test_a_descriptor_needs_to_know_the_features():
 
 
 def test_a_device_with_every_bit_has_a_descriptor_or_a_problem_and_never_another_one():
-    with pytest.raises(Malformed, match="more than 64 attributes"):
+    with pytest.raises(DescriptorError, match="more than 64 attributes"):
         vdpa_device(features=2**64 - 1).descriptor()
 
 
@@ -359,7 +361,7 @@ def test_a_device_without_a_descriptor_is_told_all_the_same(tree, kernel):
 
 def test_a_kernel_that_does_not_answer_costs_only_its_vdpa_devices(tree):
     def ask(sysfs):
-        raise Problem(sysfs.path("bus/vdpa"), "timed out")
+        raise HostReadError(sysfs.path("bus/vdpa"), "timed out")
 
     (tree.root / "bus/vdpa").mkdir(parents=True)
     assert [each["problem"] for each in gather(tree, ask)["problems"]] == ["timed out"]

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor import attributes
-from ansible_collections.vfio.migration.plugins.module_utils._descriptor.attributes import Malformed
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.attributes import (
+    DescriptorError,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.verdict import verdict
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.descriptor import (
     read_descriptor,
@@ -46,7 +48,7 @@ def is_void(pattern: str) -> bool:
 
 def test_rule_lines():
     assert sets("a=1\n b = x y \n") == [{"a": "1", "b": "x y"}]
-    with pytest.raises(Malformed):
+    with pytest.raises(DescriptorError):
         sets("a")
 
 
@@ -61,18 +63,18 @@ def test_rule_first_equals():
 def test_rule_names():
     assert sets("a_b.c-1=1") == [{"a_b.c-1": "1"}]
     for text in ("=1", "a b=1", "a/b=1", "x" * 256 + "=1"):
-        with pytest.raises(Malformed):
+        with pytest.raises(DescriptorError):
             sets(text)
 
 
 def test_rule_once():
-    with pytest.raises(Malformed):
+    with pytest.raises(DescriptorError):
         sets("a=1\na=1")
 
 
 def test_rule_ascii():
     for text in ("a=ä", "a=\x07"):
-        with pytest.raises(Malformed):
+        with pytest.raises(DescriptorError):
             sets(attributes.decode(text.encode()))
 
 
@@ -82,7 +84,7 @@ def test_rule_limits():
         "\n".join(f"n{n}=1" for n in range(65)),
         "\n\n".join(["a=1"] * 65),
     ):
-        with pytest.raises(Malformed):
+        with pytest.raises(DescriptorError):
             sets(text)
 
 
@@ -109,7 +111,7 @@ def test_rule_pci_id():
 def test_rule_musts_of_self():
     for name in ("software_version", "device_api", "type", "pci_id"):
         lines = [line for line in SELF.splitlines() if not line.startswith(name)]
-        with pytest.raises(Malformed):
+        with pytest.raises(DescriptorError):
             read_descriptor({"self": sets("\n".join(lines))[0], "compatible": []})
 
 

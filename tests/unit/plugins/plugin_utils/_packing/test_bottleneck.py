@@ -22,13 +22,13 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request im
     requested,
 )
 from ansible_collections.vfio.migration.tests.bench.planted import planted
-from ansible_collections.vfio.migration.tests.unit.elements import (
+from ansible_collections.vfio.migration.tests.unit.resources import (
     SIZES,
     UNITS,
-    Elements,
     Parent,
     Pool,
     Problem,
+    Resources,
     best_rating,
     problems,
 )
@@ -60,7 +60,7 @@ def test_no_plan_places_more_than_a_shortage_says(problem):
 @st.composite
 def full_hosts(draw) -> Problem:
     """Hosts, and devices that fill them to the last."""
-    elements = Elements()
+    elements = Resources()
     items, bins = [], []
     for _host in range(draw(st.integers(1, 6))):
         family = draw(st.sampled_from([0, 1]))
@@ -98,7 +98,7 @@ def test_one_device_too_many_of_those_that_only_full_places_take_is_found(proble
 
 
 def test_small_devices_do_not_hide_that_big_ones_are_too_many():
-    elements = Elements()
+    elements = Resources()
     parent = elements.number(Parent(1, None, 0, 0))
     small, big = (elements.demands.index((1, size)) for size in (1, UNITS))
     found = find_shortage(elements, {small: 1, big: 3}, {parent: 2})

@@ -14,13 +14,13 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._packing.local_sear
     Search,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.packings import NEW, Bin, Item
-from ansible_collections.vfio.migration.tests.unit.elements import (
+from ansible_collections.vfio.migration.tests.unit.resources import (
     SIZES,
     UNITS,
-    Elements,
     Parent,
     Pool,
     Problem,
+    Resources,
     best_rating,
     problems,
 )
@@ -104,7 +104,7 @@ def test_repair_and_the_exact_search_never_make_a_plan_worse(problem):
 
 def planted(chance: random.Random, hosts: int, empty: int) -> Problem:
     """Full hosts cut into items, and some hosts more."""
-    elements = Elements()
+    elements = Resources()
     items, bins = [], []
     for number in range(hosts + empty):
         family = chance.randrange(2)
@@ -130,7 +130,7 @@ def test_repair_finds_a_place_for_every_item_where_there_is_little_room_to_spare
 
 
 def test_repair_ends_where_no_more_can_be_placed():
-    elements = Elements()
+    elements = Resources()
     bins = [Bin((elements.number(Pool(0, 2, 0)),))] * 2
     items = [Item((0,))] * 5
     problem = Problem(elements, items, bins, False)

@@ -26,9 +26,9 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._packing.packings i
     OTHER,
     Bin,
     Item,
-    Move,
+    Transition,
 )
-from ansible_collections.vfio.migration.tests.unit.elements import Problem, best_rating
+from ansible_collections.vfio.migration.tests.unit.resources import Problem, best_rating
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
@@ -58,14 +58,14 @@ class Stock:
             self.states.append(state)
         return self.states.index(state)
 
-    def moves(self, element: int, demand: int) -> list[Move]:
+    def moves(self, element: int, demand: int) -> list[Transition]:
         state = self.states[element]
         if len(state) == 2:
             group, count = state
             if demand not in self.groups[group]["takes"]:
                 return []
             left = self.number(group, count - 1) if count > 1 else None
-            return [Move(left, self.groups[group]["takes"][demand], None)]
+            return [Transition(left, self.groups[group]["takes"][demand], None)]
         kind, only, used = state
         found = []
         for mdev_type, available in enumerate(self.kinds[kind]["types"]):
@@ -79,7 +79,7 @@ class Stock:
                 continue
             cost = NEW + OPENED * (used == 0) + OTHER * (mdev_type != demand)
             becomes = self.number(kind, None if shared else mdev_type, after)
-            found.append(Move(becomes if after < whole else None, cost, None))
+            found.append(Transition(becomes if after < whole else None, cost, None))
         return found
 
     def room(self, element: int) -> int:

@@ -20,11 +20,11 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._packing.packings i
     Item,
     tiers,
 )
-from ansible_collections.vfio.migration.tests.unit.elements import (
+from ansible_collections.vfio.migration.tests.unit.resources import (
     UNITS,
-    Elements,
     Parent,
     Problem,
+    Resources,
     best_rating,
     problems,
 )
@@ -63,7 +63,7 @@ def test_what_costs_as_little_as_it_must_is_the_best_of_all_plans(problem):
 
 
 def test_parents_that_are_opened_are_counted_by_what_each_can_hold():
-    elements = Elements()
+    elements = Resources()
     fresh = elements.number(Parent(1, None, 0, 0))
     opened = elements.number(Parent(1, None, 1, 0))
     half = elements.demands.index((1, UNITS // 2))

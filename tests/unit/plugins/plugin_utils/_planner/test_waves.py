@@ -6,7 +6,10 @@
 from __future__ import annotations
 
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import read_fleet
-from ansible_collections.vfio.migration.plugins.plugin_utils._planner.problem import Choice, Placed
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.problem import (
+    Choice,
+    Placement,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import (
     Guest,
     requested,
@@ -32,7 +35,7 @@ def waves_of(moves: dict[int, int], count: int) -> tuple[Waves, list[Guest]]:
     """Each guest in ``moves`` goes to the device of another one; of number ``count`` and more nobody holds it."""
     guests = one_device_each(max([count, *(each + 1 for each in moves.values())]))
     placed = [
-        Placed(
+        Placement(
             guest, guests[guest].devices[0], guests[to].host, Choice(), guests[to].devices[0], None
         )
         for guest, to in moves.items()

@@ -13,7 +13,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._packing.packings i
     OTHER,
     Bin,
     Item,
-    Move,
+    Transition,
 )
 from hypothesis import strategies as st
 
@@ -40,7 +40,7 @@ class Pool(t.NamedTuple):
     node: int
 
 
-class Elements:
+class Resources:
     """Parents and pools by number, as the search wants them; demands are a family and a size, or no size: of a pool."""
 
     def __init__(self, pack: bool = True, numa_local: bool = False) -> None:
@@ -54,7 +54,7 @@ class Elements:
             self._states.append(state)
         return self._states.index(state)
 
-    def moves(self, element: int, demand: int) -> tuple[Move, ...]:
+    def moves(self, element: int, demand: int) -> tuple[Transition, ...]:
         state = self._states[element]
         family, size = self.demands[demand]
         if isinstance(state, Pool):
@@ -62,7 +62,7 @@ class Elements:
                 return ()
             left = state._replace(free=state.free - 1)
             cost = OTHER * (family != state.family)
-            return (Move(self.number(left) if left.free else None, cost, None),)
+            return (Transition(self.number(left) if left.free else None, cost, None),)
         if size is None or family != state.family or state.size not in (None, size):
             return ()
         used = state.used + size
@@ -70,7 +70,7 @@ class Elements:
             return ()
         left = state._replace(used=used, size=None if family else size)
         cost = NEW + OPENED * (self._pack and state.used == 0)
-        return (Move(self.number(left) if used < UNITS else None, cost, None),)
+        return (Transition(self.number(left) if used < UNITS else None, cost, None),)
 
     def room(self, element: int) -> int:
         state = self._states[element]
@@ -118,7 +118,7 @@ GROUPS = st.frozensets(st.integers(0, 1), max_size=1)
 def problems(draw, items: int = 4, bins: int = 3, devices: int = 3) -> Problem:
     """Few items and bins, with limits, groups and homes; of some elements all that an item needs is on one node."""
     spread = draw(st.booleans())
-    elements = Elements(not spread, draw(st.booleans()))
+    elements = Resources(not spread, draw(st.booleans()))
     # What goes wrong does so most among bins that are alike.
     states = [
         tuple(sorted(map(elements.number, draw(st.lists(STATES, min_size=1, max_size=2)))))
