@@ -11,6 +11,8 @@ _UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow
 settings.register_profile("unhurried", _UNHURRIED, derandomize=True)
 # For make fuzz; hypothesis keeps what it finds and tries it first the next time.
 settings.register_profile("long", _UNHURRIED, max_examples=20_000)
+# For a first look while working: pytest --hypothesis-profile=quick
+settings.register_profile("quick", _UNHURRIED, derandomize=True, max_examples=10)
 settings.load_profile("unhurried")
 
 COMPARED = pytest.StashKey()
