@@ -23,7 +23,8 @@ def solve(programme: dict[str, t.Any]) -> dict[str, t.Any]:
     """The best values found, and how many of the objectives, from the first, are known to be at their best."""
     from ortools.sat.python import cp_model  # type: ignore[import-not-found,unused-ignore]
 
-    model = cp_model.CpModel()
+    # Some of its methods have no annotations.
+    model: t.Any = cp_model.CpModel()
     variables = [model.new_int_var(0, most, "") for most in programme["most"]]
 
     def total(terms: list[list[int]]) -> t.Any:
