@@ -88,7 +88,7 @@ def _device(
     return (
         f'{{"kind": "mdev", "id": "{host:08x}-dede-11e7-9180-{index:012x}", "parent": "{address}",'
         f' "type": "{own["type"]}", "descriptor": "{digest}",'
-        f' "attributes": [{{"name": "aggregator", "value": "{own["aggregator"]}"}}],'
+        f' "attributes": [{{"name": "intel_vgpu/aggregator", "value": "{own["aggregator"]}"}}],'
         f' "numa_node": {index % 2}, "iommu_group": {index}, "driver": "nvidia-vgpu-vfio",'
         f' "in_use": {holder}, "migration": {{"supported": true, "evidence": "debugfs",'
         f' "features": ["stop-copy", "p2p"], "state": "RUNNING"}}}}'

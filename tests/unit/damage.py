@@ -102,7 +102,7 @@ def another_target(planned: Planned) -> t.Iterator[Change]:
         yield changed(index, create=not target["create"])
         yield changed(index, type="i915-GVTg_V5_7")
         yield changed(index, parent="0000:00:09.0")
-        yield changed(index, attributes=[{"name": "aggregator", "value": "99"}])
+        yield changed(index, attributes=[{"name": "intel_vgpu/aggregator", "value": "99"}])
         yield changed(index, id="x")
         yield changed(index, kind="pci" if target["kind"] == "mdev" else "mdev")
         there = [each["id"] for each in planned.facts[target["host"]]["devices"]]

@@ -330,14 +330,18 @@ def _minor(version: str) -> list[str]:
 def _to_configure(
     required: dict[str, str], configurable: tuple[str, ...]
 ) -> tuple[tuple[str, str], ...]:
-    """The required vendor attributes that can be written, in the order in which the source has them.
+    """Return the required vendor attributes that can be written, under their full names and in the source's order.
 
-    The proposal has every vendor attribute configurable under the same name on the target; what the source itself
+    The proposal has every vendor attribute configurable under the same name on the target. What the source itself
     does not let configure cannot be, and is only verified once the device is there.
     """
-    names = dict.fromkeys(name.rpartition("/")[2] for name in configurable)
+    full_names: dict[str, str] = {}
+    for full_name in configurable:
+        full_names.setdefault(full_name.rpartition("/")[2], full_name)
     return tuple(
-        (name, required[name]) for name in names if name in required and name not in _GIVEN
+        (full_name, required[name])
+        for name, full_name in full_names.items()
+        if name in required and name not in _GIVEN
     )
 
 

@@ -13,7 +13,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._compat.candidates 
     Creatable,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import read_fleet
-from ansible_collections.vfio.migration.tests.unit.fleets import UUIDS, device, host, parent
+from ansible_collections.vfio.migration.tests.unit.fleets import UUIDS, device, gvt, host, parent
 
 VGPU = {
     "software_version": "550.90.5",
@@ -33,7 +33,11 @@ def vgpu(origin: str, **others: str) -> dict[str, t.Any]:
 def made(origin: str, **parent_facts: t.Any) -> Creatable:
     """What a host with one parent could make for a vGPU whose descriptor is of ``origin``."""
     gpu = parent(pci_id="10de20b5", driver="nvidia", **parent_facts)
-    fleet = read_fleet({"a": host([device(UUIDS[0], vgpu(origin))]), "b": host(parents=[gpu])})
+    return made_for(device(UUIDS[0], vgpu(origin)), gpu)
+
+
+def made_for(source: dict[str, t.Any], gpu: dict[str, t.Any]) -> Creatable:
+    fleet = read_fleet({"a": host([source]), "b": host(parents=[gpu])})
     (above,) = fleet.hosts["b"].parents
     found = Candidates(fleet, "source_lists").creatable(
         next(fleet.devices()), above, above.types[0]
@@ -105,3 +109,21 @@ def test_what_a_derived_descriptor_leaves_open_is_said_once_of_a_device(origin, 
     assert len(warnings) == len(words)
     for warning, word in zip(warnings, words, strict=True):
         assert word in warning
+
+
+@pytest.mark.parametrize(
+    ("stated", "written"),
+    [
+        (["aggregator"], "aggregator"),
+        (["intel_vgpu/aggregator"], "intel_vgpu/aggregator"),
+        (["intel_vgpu/aggregator", "other/aggregator"], "intel_vgpu/aggregator"),
+    ],
+)
+def test_an_attribute_keeps_the_full_name_that_the_facts_of_its_source_state(stated, written):
+    attributes = [{"name": name, "value": "2"} for name in stated]
+    found = made_for(
+        device(UUIDS[0], gvt("4", "2"), attributes=attributes),
+        parent(available={"i915-GVTg_V5_8": 8}),
+    )
+    assert found.attributes == ((written, "4"),)
+    assert found.instances == 4

@@ -72,7 +72,7 @@ def test_the_proposals_example_is_made_where_the_parent_matches():
         "id": UUIDS[0],
         "parent": "0000:00:02.0",
         "type": "i915-GVTg_V5_8",
-        "attributes": [{"name": "aggregator", "value": "4"}],
+        "attributes": [{"name": "intel_vgpu/aggregator", "value": "4"}],
         "create": True,
     }
     assert (placement["bindings"], placement["certainty"]) == ({"val1": 8}, "provisional")
@@ -492,7 +492,7 @@ DAMAGE = {
     "a type that is not there": lambda p: p["placements"][0]["target"].update(type="x"),
     "a parent that is not there": lambda p: p["placements"][0]["target"].update(parent="x"),
     "another aggregator": lambda p: p["placements"][0]["target"].update(
-        attributes=[{"name": "aggregator", "value": "3"}]
+        attributes=[{"name": "intel_vgpu/aggregator", "value": "3"}]
     ),
     "a source twice": lambda p: p["unplaced"].append({"source": p["placements"][0]["source"]}),
     "a source of no host": lambda p: p["placements"][0]["source"].update(id="x"),

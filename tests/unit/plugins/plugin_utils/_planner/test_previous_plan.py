@@ -193,7 +193,10 @@ def test_what_is_no_plan_is_refused(fleet, damage):
     [
         ({"type": "i915-GVTg_V5_1"}, "there is no new i915-GVTg_V5_1 under 0000:00:02.0"),
         ({"create": False}, "there is no 00000000-1111"),
-        ({"attributes": [{"name": "aggregator", "value": "3"}]}, "would not be compatible"),
+        (
+            {"attributes": [{"name": "intel_vgpu/aggregator", "value": "3"}]},
+            "would not be compatible",
+        ),
         ({"parent": "0000:00:09.0"}, "under 0000:00:09.0"),
     ],
 )
