@@ -1,0 +1,636 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+# Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Do not use this from other collections or standalone plugins/modules!
+
+"""The shapes of everything public: facts, verdict, plan, explanation, pairs and report.
+
+Each shape is a ``TypedDict`` (PEP 589). The JSON Schemas under ``docs/schemas`` are made from this file by
+``docs/schemas/generate.py``: the string below a field becomes the field's description.
+
+A text that takes only some values, and a number with a limit, are ``Annotated`` with the JSON Schema keywords that
+say so. A type checker takes them for a plain ``str`` or ``int``. Numbers count devices, hosts or classes where
+nothing else is said. Every key is always there unless it is ``NotRequired``.
+"""
+
+from __future__ import annotations
+
+import typing as t
+
+# --- values ----------------------------------------------------------------------------------------------------------
+
+Count = t.Annotated[int, {"minimum": 0}]
+Positive = t.Annotated[int, {"minimum": 1}]
+Index = t.Annotated[int, {"minimum": 0}]
+
+Kind = t.Annotated[str, {"enum": ["mdev", "pci", "vdpa"]}]
+Origin = t.Annotated[str, {"enum": ["directory", "file", "derived"]}]
+Direction = t.Annotated[str, {"enum": ["source_lists", "target_accepts", "both", "either"]}]
+Certainty = t.Annotated[str, {"enum": ["declared", "derived", "provisional"]}]
+Rule = t.Annotated[
+    str,
+    {
+        "enum": [
+            *("present", "equal", "one_of", "expression", "version_major", "version_minor"),
+            *("void_set", "no_descriptor"),
+        ]
+    },
+]
+Policy = t.Annotated[str, {"enum": ["pack", "spread"]}]
+Status = t.Annotated[str, {"enum": ["optimal", "feasible", "infeasible", "unproven"]}]
+Solver = t.Annotated[str, {"enum": ["search", "ortools"]}]
+Level = t.Annotated[str, {"enum": ["all", "some", "none", "nothing"]}]
+State = t.Annotated[str, {"enum": ["planned", "prepared", "migrating", "moved", "done", "unclear"]}]
+
+Digest = t.Annotated[str, {"pattern": "^[0-9a-f]{32}$"}]
+PciId = t.Annotated[str, {"pattern": "^[0-9a-f]{8}$"}]
+Mask = t.Annotated[str, {"pattern": "^0x[0-9a-f]{1,16}$"}]
+
+AttributeName = t.Annotated[str, {"pattern": "^[A-Za-z0-9_.-]+$", "maxLength": 255}]
+AttributeValue = t.Annotated[str, {"pattern": "^[ -~]*$", "maxLength": 1024}]
+# Attribute name to value, in the proposal's spelling; a pattern's values may hold templates.
+AttributeSet = dict[AttributeName, AttributeValue]
+AttributeSets = t.Annotated[list[AttributeSet], {"maxItems": 64}]
+# Variable of a pattern to its value.
+Bindings = dict[str, int | str]
+
+
+class Attribute(t.TypedDict):
+    """An attribute that can be configured."""
+
+    name: str
+    """The full name: ``name`` or ``group/name``, or the name that the tool ``vdpa`` has for it."""
+    value: str
+    """The value, as text."""
+
+
+class DeviceLabel(t.TypedDict):
+    """What names a device of the fleet."""
+
+    host: str
+    """The host that has it, as the inventory names it."""
+    kind: Kind
+    """What kind of device it is."""
+    id: str
+    """The UUID of an mdev, the address of a PCI device, the name of a vDPA device."""
+
+
+# --- facts -----------------------------------------------------------------------------------------------------------
+
+
+class DescriptorFacts(t.TypedDict):
+    """A device descriptor in normal form."""
+
+    origin: Origin
+    """Where it was read from: one file per attribute, one file, or derived from what the kernel shows of any device."""
+    self: AttributeSet
+    """What the device is."""
+    compatible: AttributeSets
+    """Patterns of the devices that it can be migrated to; one that matches is enough."""
+
+
+class AttributeFacts(Attribute):
+    """An attribute of a device that can be configured, and read."""
+
+    choices: t.NotRequired[list[str]]
+    """The values that it takes now, where the device is of no use before it has one."""
+
+
+class HolderFacts(t.TypedDict):
+    """The process that holds a device."""
+
+    pid: Positive | None
+    """Its process id; null where it cannot be told whether a process holds the device."""
+    name: str | None
+    """The name of the guest that a QEMU process runs, else of the command; null where unknown."""
+
+
+class MigrationFacts(t.TypedDict):
+    """What is known of a device's ability to migrate."""
+
+    supported: bool | None
+    """Whether it can; null where that cannot be told."""
+    evidence: str
+    """How that is known: ``debugfs``, ``unknown``, or a sentence about the driver or what stands in the way."""
+    features: list[str]
+    """The migration features that the kernel shows, from Linux 6.18 on."""
+    state: str | None
+    """The migration state that the kernel shows; null where it does not."""
+
+
+class DeviceFacts(t.TypedDict):
+    """An mdev, a physical or virtual PCI function, or a vDPA device."""
+
+    kind: Kind
+    """What kind of device it is."""
+    id: str
+    """The UUID of an mdev, the address of a PCI device, the name of a vDPA device."""
+    parent: str | None
+    """The mdev's parent, the virtual function's physical function, the vDPA device's management device; else null."""
+    type: str
+    """The mdev type, the PCI device's ``type`` or a signature of its PCI ids, the vDPA device's class."""
+    descriptor: Digest | None
+    """Its key in ``descriptors``; null if its descriptor is unreadable or malformed."""
+    attributes: list[AttributeFacts]
+    """The attributes that can be configured on it, sorted by name."""
+    numa_node: Count | None
+    """Its NUMA node, or its parent's; null if there is none."""
+    iommu_group: Count | None
+    """The number of its IOMMU group; null if it is in none."""
+    driver: str | None
+    """The driver that it is bound to; null if it is bound to none."""
+    in_use: HolderFacts | None
+    """The process that holds it; null if none does."""
+    migration: MigrationFacts
+    """What is known of its ability to migrate."""
+
+
+class TypeFacts(t.TypedDict):
+    """An mdev type of a parent, or a device class of a management device."""
+
+    id: str
+    """The id of the type, or the class."""
+    name: str | None
+    """The type's name for people; null if it has none."""
+    device_api: str
+    """The API of such devices, as ``vfio-pci``."""
+    available_instances: Count
+    """How many more can be created now; the types of a parent usually share what there is."""
+    description: str | None
+    """The type's description; null if it has none."""
+
+
+class ParentFacts(t.TypedDict):
+    """A device that mdevs can be created on."""
+
+    kind: t.Annotated[str, {"const": "mdev"}]
+    """The kind of devices that can be created on it."""
+    id: str
+    """The name of the device, as the PCI address."""
+    driver: str | None
+    """The name that the kernel has for its driver in the ids of its types."""
+    pci_id: PciId | None
+    """Vendor and device id; null where it is no PCI device."""
+    numa_node: Count | None
+    """Its NUMA node; null if there is none."""
+    types: list[TypeFacts]
+    """The types that can be created on it."""
+
+
+class ManagementDeviceFacts(t.TypedDict):
+    """A management device: vDPA devices can be created on it."""
+
+    kind: t.Annotated[str, {"const": "vdpa"}]
+    """The kind of devices that can be created on it."""
+    id: str
+    """Its name as the tool ``vdpa`` has it: ``bus/device`` or ``device``."""
+    driver: str | None
+    """The driver that it is bound to."""
+    pci_id: PciId | None
+    """Vendor and device id; null where it is no PCI device."""
+    numa_node: Count | None
+    """Its NUMA node; null if there is none."""
+    types: list[TypeFacts]
+    """The classes that can be created on it, one available instance of each while it has no device."""
+    supported_classes: list[str]
+    """The classes of vDPA devices that it can create."""
+    max_supported_vqs: Count | None
+    """How many virtqueues a device can have there; null if the kernel does not tell."""
+    dev_features: list[str]
+    """The virtio features that a device can be provisioned with, by name."""
+    dev_features_mask: Mask | None
+    """The same features as a mask; null if the kernel does not tell, as before Linux 5.18."""
+
+
+class ProblemFacts(t.TypedDict):
+    """Something that could not be read, or that breaks a rule of the descriptor's form."""
+
+    path: str
+    """The file or directory."""
+    problem: str
+    """What is wrong, and what would be right."""
+
+
+class Facts(t.TypedDict):
+    """The VFIO and vDPA devices of one host, as ``vfio_migration_facts`` returns them.
+
+    Lists are sorted by ``id``: the same host gives the same bytes.
+    """
+
+    schema: t.Annotated[int, {"const": 1}]
+    """The version of this shape."""
+    descriptors: dict[Digest, DescriptorFacts]
+    """The distinct descriptors, each once; the key is the SHA-256 of its canonical JSON, 32 hex digits of it."""
+    devices: list[DeviceFacts]
+    """The devices."""
+    parents: list[ParentFacts | ManagementDeviceFacts]
+    """The devices that others can be created on."""
+    problems: list[ProblemFacts]
+    """What was wrong."""
+
+
+# --- verdicts --------------------------------------------------------------------------------------------------------
+
+
+class Reason(t.TypedDict):
+    """Why one set of patterns does not match."""
+
+    set: Index | None
+    """The place of the set in its list; null where there is no set."""
+    attribute: str | None
+    """The attribute that fails; null where no single one does."""
+    rule: Rule
+    """The rule that it breaks."""
+    expected: str
+    """What would match, for people."""
+    actual: str | None
+    """The attribute's value; null where it has none."""
+
+
+class Match(t.TypedDict):
+    """How a target was found compatible."""
+
+    set: Index | None
+    """The place of the set that matched, in the deciding list; null where none did."""
+    bindings: Bindings
+    """The values of the set's variables."""
+    certainty: Certainty
+    """``declared`` by drivers, ``derived`` from what the kernel shows, ``provisional`` for a device still to be made."""
+    warnings: list[str]
+    """What the verdict had to assume, in sentences."""
+
+
+class Verdict(Match):
+    """Whether a device may migrate from a source to a target."""
+
+    compatible: bool
+    """Whether it may."""
+    direction: Direction
+    """Whose list decided."""
+    direction_conflict: bool
+    """Whether the lists of the source and the target say different things."""
+    reasons: list[Reason]
+    """Why not, those of the set with the fewest failures first; empty where compatible."""
+
+
+# --- plans -----------------------------------------------------------------------------------------------------------
+
+
+class Target(DeviceLabel):
+    """The device that a source becomes."""
+
+    parent: str | None
+    """The device that it is under; null for a PCI device that is no virtual function."""
+    type: str | None
+    """Its type, or a vDPA device's class."""
+    attributes: list[Attribute]
+    """What it is to be given, in this order."""
+    create: bool
+    """Whether it is still to be created."""
+
+
+class Placement(Match):
+    """A device that moves, and what it becomes."""
+
+    vm: str | None
+    """The guest that holds it; null where no process does."""
+    source: DeviceLabel
+    """The device that moves."""
+    target: Target
+    """The device that it becomes."""
+    wave: Positive
+    """When it moves: after everything of the waves before."""
+
+
+class UnplacedReason(t.TypedDict):
+    """What stands between a device and a host."""
+
+    host: str | None
+    """The host; null for what is true of all hosts together."""
+    reason: str
+    """What stands in the way, as a sentence."""
+    alike: t.NotRequired[Positive]
+    """Of how many further hosts the same is true."""
+
+
+class Unplaced(t.TypedDict):
+    """A device that is left behind."""
+
+    vm: str | None
+    """The guest that holds it; null where no process does."""
+    source: DeviceLabel
+    """The device."""
+    reasons: t.Annotated[list[UnplacedReason], {"minItems": 1}]
+    """Why it has no place."""
+
+
+class Cost(t.TypedDict):
+    """What a plan is judged by: of two plans, the first number that differs decides which one is better."""
+
+    unplaced: Count
+    """Devices that are left behind."""
+    remade: Count
+    """Devices that go elsewhere though an earlier plan has had a target made for them."""
+    created: Count
+    """Devices that are created, or given the type without which they are of no use."""
+    load: t.NotRequired[Count]
+    """With the policy ``spread``: devices on the host that receives most."""
+    opened: t.NotRequired[Count]
+    """With the policy ``pack``: parents that get their first device."""
+    other_type: Count
+    """Devices that become ones of another type."""
+
+
+class ShortageNumbers(t.TypedDict):
+    """How many devices compete for how many places."""
+
+    need: Count
+    """How many devices there are."""
+    reachable: Count
+    """How many places all targets together have for them."""
+
+
+class Shortage(ShortageNumbers):
+    """The proof that not everything can have a place: these devices have too few places however they are used."""
+
+    devices: list[DeviceLabel]
+    """The devices."""
+
+
+class MdevTask(t.TypedDict):
+    """An entry of ``devices`` of the module ``vfio_mdev``."""
+
+    uuid: str
+    """The new mdev's UUID."""
+    parent: str
+    """The parent to create it on."""
+    type: str
+    """Its type."""
+    attributes: list[Attribute]
+    """What to write to it once it is there, in this order."""
+    accept: t.NotRequired[AttributeSets]
+    """The source's patterns, of which the new device's own ``self`` must match one."""
+
+
+class PciTask(t.TypedDict):
+    """An entry of ``devices`` of the module ``vfio_pci``."""
+
+    address: str
+    """The PCI address."""
+    attributes: list[Attribute]
+    """What to write to it, in this order."""
+    accept: t.NotRequired[AttributeSets]
+    """The source's patterns, of which the device's own ``self`` must match one."""
+
+
+class VdpaTask(t.TypedDict):
+    """An entry of ``devices`` of the module ``vdpa_device``."""
+
+    name: str
+    """The new vDPA device's name."""
+    mgmtdev: str
+    """The management device to create it on."""
+    mac: t.NotRequired[str]
+    """Its MAC address."""
+    mtu: t.NotRequired[str]
+    """Its MTU in bytes."""
+    max_vqp: t.NotRequired[str]
+    """How many pairs of virtqueues it can have."""
+    device_features: t.NotRequired[list[Mask]]
+    """The virtio features to provision it with, as one mask."""
+    accept: t.NotRequired[AttributeSets]
+    """The source's patterns, of which the new device's own ``self`` must match one."""
+
+
+class HostTasks(t.TypedDict):
+    """What the modules are to do on a target host."""
+
+    devices: list[MdevTask]
+    """For ``vfio_mdev``."""
+    pci_devices: list[PciTask]
+    """For ``vfio_pci``."""
+    vdpa_devices: list[VdpaTask]
+    """For ``vdpa_device``."""
+
+
+class Change(t.TypedDict):
+    """A guest that was planned anew, though an earlier plan was given."""
+
+    vm: str | None
+    """Its name; null for a device that no process holds."""
+    source: DeviceLabel
+    """Its first device."""
+    reason: str
+    """Why the earlier plan does not hold for it."""
+
+
+class PlanConditions(t.TypedDict):
+    """What was asked of a plan beside sources, targets, direction and policy."""
+
+    limit: Count | dict[str, Count] | None
+    """How many devices a host may receive, each host or by name; null where there is no limit."""
+    apart: list[list[str]]
+    """Groups of guests of which no two may be on one host."""
+    numa_local: bool
+    """Whether the devices of a guest must be on one NUMA node."""
+    keep_kind: bool
+    """Whether a device may only become one of the same kind."""
+    keep_type: bool
+    """Whether a device may only become one of the same type."""
+    round_trip: bool
+    """Whether a device may only go where it is known to be able to migrate back from."""
+    reuse: bool
+    """Whether a device that moves itself may be a target, of a guest that moves later."""
+
+
+class PlanBody(t.TypedDict):
+    """A plan but for what makes it fit for use as an earlier plan."""
+
+    status: Status
+    """Whether everything has a place, and what of that is proven."""
+    solver: Solver
+    """What found it: the built-in search or OR-Tools."""
+    cost: Cost | None
+    """What it costs; null where an earlier plan is kept in part."""
+    bound: Cost | None
+    """What no plan costs less than, number by number; null where nothing is known."""
+    direction: Direction
+    """Whose list decided."""
+    policy: Policy
+    """Whether devices were to be packed or spread."""
+    placements: list[Placement]
+    """What moves where, by source host, guest and device."""
+    unplaced: list[Unplaced]
+    """The devices that are left behind."""
+    shortage: Shortage | None
+    """The proof that not everything can have a place, where there is one of this kind."""
+    hosts: dict[str, HostTasks]
+    """For each target host what the modules there are to do."""
+    map: dict[str, dict[str, str]]
+    """For each source host the source's id to the target's."""
+    unknown: list[str]
+    """The hosts without usable facts."""
+
+
+class Plan(PlanBody):
+    """Which device goes where, as ``migration_plan`` returns it."""
+
+    changes: list[Change]
+    """The guests of an earlier plan that were planned anew."""
+    conditions: PlanConditions
+    """What was asked of the plan; an earlier plan is known by it to be for the same."""
+    relied_on: dict[str, Digest]
+    """The hosts of the placements, each with a digest of the facts that the plan relied on."""
+
+
+class PlacementState(t.TypedDict):
+    """How far the move of one device has come, as ``placement_states`` returns it."""
+
+    vm: str | None
+    """As in the plan."""
+    source: DeviceLabel
+    """As in the plan."""
+    target: Target
+    """As in the plan."""
+    state: State
+    """How far it has come."""
+    reason: str | None
+    """What makes the state ``unclear``; null for every other state."""
+
+
+class Explanation(t.TypedDict):
+    """Why a device may or may not go to a device or host, as ``explain`` returns it."""
+
+    source: DeviceLabel
+    """The device."""
+    target: DeviceLabel | str
+    """The device, or the name of the host, that it was to go to."""
+    verdict: Verdict
+    """The verdict; for a host that on what receives the device there or comes nearest to it."""
+    placement: Target | None
+    """How the host would receive it; null where it cannot, or where the target is a device."""
+    sentences: list[str]
+    """What stands in the way, and what the verdict had to assume."""
+
+
+# --- pairs -----------------------------------------------------------------------------------------------------------
+
+
+class ClassFacts(DescriptorFacts):
+    """A class: devices that no rule tells apart."""
+
+    hosts: dict[str, Positive]
+    """How many of them each host has."""
+
+
+class PairMatch(Match):
+    """The fields of a verdict that a pair keeps."""
+
+    direction_conflict: bool
+    """Whether the lists of the source and the target say different things."""
+
+
+class ClassPair(PairMatch):
+    """Two classes of which one may migrate to the other."""
+
+    source: Digest
+    """The name of the source class."""
+    target: Digest
+    """The name of the target class."""
+    sources: Count
+    """How many source devices there are."""
+    targets: Count
+    """How many target devices there are."""
+    free_targets: Count
+    """How many of these no process holds."""
+    pairs: Count
+    """How many pairs there are of two devices on different hosts."""
+
+
+class DevicePair(PairMatch):
+    """Two devices of which one may migrate to the other."""
+
+    source: DeviceLabel
+    """The source device."""
+    target: DeviceLabel
+    """The target device."""
+
+
+class NearMiss(t.TypedDict):
+    """A target class that comes near to being compatible."""
+
+    target: Digest
+    """Its name."""
+    devices: Count
+    """How many devices it has."""
+    reasons: list[Reason]
+    """What keeps them apart."""
+
+
+class BarrierCounts(t.TypedDict):
+    """How much would be compatible if one attribute had another value."""
+
+    classes: Count
+    """How many classes."""
+    devices: Count
+    """How many devices they have."""
+
+
+class CreatableDevice(Match):
+    """A device that hosts could make for a class."""
+
+    type: str
+    """Its type, or a vDPA device's class."""
+    attributes: list[Attribute]
+    """What it is to be given."""
+    room: dict[str, Positive]
+    """How many of them a host has room for, by the first of the hosts that are ``alike``."""
+
+
+class ExcludedDevice(DeviceLabel):
+    """A device that can neither migrate nor receive a migration."""
+
+    reason: str
+    """Why not."""
+
+
+class HostProblem(t.TypedDict):
+    """A problem that a host reported, or that its facts have."""
+
+    host: str
+    """The host."""
+    path: str | None
+    """The file, or the place in the facts."""
+    problem: str | None
+    """What is wrong."""
+
+
+class CompatiblePairs(t.TypedDict):
+    """Which classes may migrate to which, as ``compatible_pairs`` returns it."""
+
+    direction: Direction
+    """Whose list decided."""
+    classes: dict[Digest, ClassFacts]
+    """The classes by name."""
+    uncompared: list[str]
+    """Attributes in which devices of one class differ, as no pattern of the fleet names them."""
+    pairs: list[ClassPair]
+    """The compatible pairs."""
+    misses: dict[Digest, list[NearMiss]]
+    """For each source class the three target classes that come nearest to being compatible."""
+    barriers: dict[Digest, dict[str, BarrierCounts]]
+    """For each source class the attributes that alone keep target classes away."""
+    creatable: dict[Digest, list[CreatableDevice]]
+    """For each source class the devices that hosts could make for it."""
+    alike: dict[str, list[str]]
+    """The hosts that could make the same, by the first of them."""
+    excluded: list[ExcludedDevice]
+    """The devices that can neither migrate nor receive a migration."""
+    unknown: list[str]
+    """The hosts without usable facts."""
+    problems: list[HostProblem]
+    """The problems of all hosts."""
+    devices: t.NotRequired[list[DevicePair]]
+    """Every pair of devices, where that was asked for."""
