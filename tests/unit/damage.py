@@ -274,10 +274,10 @@ def other_conditions(planned: Planned) -> t.Iterator[Change]:
 def another_cost(planned: Planned) -> t.Iterator[Change]:
     plan = planned.plan
     for name, number in plan["cost"].items():
-        if name != "again":
+        if name != "remade":
             yield lambda planned, change={name: number + 1}: planned.plan["cost"].update(change)
     if plan["bound"] is not None:
-        yield lambda planned: planned.plan["bound"].update(again=plan["cost"]["again"] + 1)
+        yield lambda planned: planned.plan["bound"].update(remade=plan["cost"]["remade"] + 1)
     if plan["status"] in ("optimal", "feasible"):
         other = "feasible" if plan["status"] == "optimal" else "optimal"
         yield lambda planned: planned.plan.update(status=other)

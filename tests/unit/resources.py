@@ -1,16 +1,16 @@
 # SPDX-FileCopyrightText: 2026 vfio.migration contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Made-up elements, items and bins for the search, and every plan for them, found by trying all."""
+"""Made-up resources, items and bins for the search, and every plan for them, found by trying all."""
 
 from __future__ import annotations
 
 import typing as t
 
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.packings import (
-    NEW,
+    CREATED,
     OPENED,
-    OTHER,
+    OTHER_TYPE,
     Bin,
     Item,
     Transition,
@@ -54,14 +54,14 @@ class Resources:
             self._states.append(state)
         return self._states.index(state)
 
-    def moves(self, element: int, demand: int) -> tuple[Transition, ...]:
-        state = self._states[element]
+    def transitions(self, resource: int, demand: int) -> tuple[Transition, ...]:
+        state = self._states[resource]
         family, size = self.demands[demand]
         if isinstance(state, Pool):
             if size is not None or family < state.family:
                 return ()
             left = state._replace(free=state.free - 1)
-            cost = OTHER * (family != state.family)
+            cost = OTHER_TYPE * (family != state.family)
             return (Transition(self.number(left) if left.free else None, cost, None),)
         if size is None or family != state.family or state.size not in (None, size):
             return ()
@@ -69,27 +69,27 @@ class Resources:
         if used > UNITS:
             return ()
         left = state._replace(used=used, size=None if family else size)
-        cost = NEW + OPENED * (self._pack and state.used == 0)
+        cost = CREATED + OPENED * (self._pack and state.used == 0)
         return (Transition(self.number(left) if used < UNITS else None, cost, None),)
 
-    def room(self, element: int) -> int:
-        state = self._states[element]
+    def free_slots(self, resource: int) -> int:
+        state = self._states[resource]
         return state.free if isinstance(state, Pool) else (UNITS - state.used) // (state.size or 1)
 
-    def left(self, element: int) -> float:
-        state = self._states[element]
+    def residual(self, resource: int) -> float:
+        state = self._states[resource]
         return state.free if isinstance(state, Pool) else 1 - state.used / UNITS
 
-    def sort(self, element: int) -> int:
-        state = self._states[element]
+    def resource_kind(self, resource: int) -> int:
+        state = self._states[resource]
         return state.family + 10 * isinstance(state, Pool)
 
-    def locality(self, element: int) -> int | None:
-        return self._states[element].node if self._numa_local else None
+    def numa_node(self, resource: int) -> int | None:
+        return self._states[resource].node if self._numa_local else None
 
-    def capacity(self, element: int, demand: int) -> int:
-        state = self._states[element]
-        if not self.moves(element, demand):
+    def capacity(self, resource: int, demand: int) -> int:
+        state = self._states[resource]
+        if not self.transitions(resource, demand):
             return 0
         return (
             state.free
@@ -101,7 +101,7 @@ class Resources:
 class Problem(t.NamedTuple):
     """What a search is given."""
 
-    elements: t.Any
+    resources: t.Any
     items: list[Item]
     bins: list[Bin]
     spread: bool
@@ -116,12 +116,12 @@ GROUPS = st.frozensets(st.integers(0, 1), max_size=1)
 
 @st.composite
 def problems(draw, items: int = 4, bins: int = 3, devices: int = 3) -> Problem:
-    """Few items and bins, with limits, groups and homes; of some elements all that an item needs is on one node."""
+    """Few items and bins, with limits, groups and homes; of some resources all that an item needs is on one node."""
     spread = draw(st.booleans())
-    elements = Resources(not spread, draw(st.booleans()))
+    resources = Resources(not spread, draw(st.booleans()))
     # What goes wrong does so most among bins that are alike.
     states = [
-        tuple(sorted(map(elements.number, draw(st.lists(STATES, min_size=1, max_size=2)))))
+        tuple(sorted(map(resources.number, draw(st.lists(STATES, min_size=1, max_size=2)))))
         for _state in range(2)
     ]
     hosts = [
@@ -133,7 +133,7 @@ def problems(draw, items: int = 4, bins: int = 3, devices: int = 3) -> Problem:
         for _bin in range(draw(st.integers(0, bins)))
     ]
     demands = st.sampled_from(
-        draw(st.lists(st.integers(0, len(elements.demands) - 1), min_size=1, max_size=3))
+        draw(st.lists(st.integers(0, len(resources.demands) - 1), min_size=1, max_size=3))
     )
     guests = [
         Item(
@@ -143,7 +143,7 @@ def problems(draw, items: int = 4, bins: int = 3, devices: int = 3) -> Problem:
         )
         for _item in range(draw(st.integers(1, items)))
     ]
-    return Problem(elements, guests, hosts, spread)
+    return Problem(resources, guests, hosts, spread)
 
 
 def best_rating(problem: Problem) -> tuple[int, ...]:
@@ -152,26 +152,26 @@ def best_rating(problem: Problem) -> tuple[int, ...]:
     Every place of every device is tried: slow, and easy to believe.
     """
     states = [tuple(each.state) for each in problem.bins]
-    groups = [each.groups for each in problem.bins]
+    groups = [each.anti_affinity for each in problem.bins]
     loads = [0] * len(states)
     ratings: set[tuple[int, ...]] = set()
 
     def place(number: int, left: int, cost: int) -> None:
         if number == len(problem.items):
             load = max(loads, default=0) if problem.spread else 0
-            ratings.add((left, cost // NEW, load, cost % NEW))
+            ratings.add((left, cost // CREATED, load, cost % CREATED))
             return
         item = problem.items[number]
-        devices = len(item.shape)
+        devices = len(item.demands)
         place(number + 1, left + devices, cost)
         for host, there in enumerate(problem.bins):
             full = there.limit is not None and loads[host] + devices > there.limit
-            if full or host == item.home or groups[host] & item.groups:
+            if full or host == item.home or groups[host] & item.anti_affinity:
                 continue
             before = states[host], groups[host]
-            groups[host] |= item.groups
+            groups[host] |= item.anti_affinity
             loads[host] += devices
-            for states[host], more in ends(problem.elements, before[0], item.shape):
+            for states[host], more in ends(problem.resources, before[0], item.demands):
                 place(number + 1, left, cost + more)
             states[host], groups[host] = before
             loads[host] -= devices
@@ -181,11 +181,11 @@ def best_rating(problem: Problem) -> tuple[int, ...]:
 
 
 def ends(
-    elements: t.Any, state: tuple[int, ...], shape: t.Sequence[int]
+    resources: t.Any, state: tuple[int, ...], shape: t.Sequence[int]
 ) -> set[tuple[tuple[int, ...], int]]:
     """The states to which a bin comes with an item of this shape, each with what that costs."""
     found: set[tuple[tuple[int, ...], int]] = set()
-    for node in {elements.locality(element) for element in state}:
+    for node in {resources.numa_node(resource) for resource in state}:
         layer = {(state, 0)}
         for demand in shape:
             layer = {
@@ -194,10 +194,10 @@ def ends(
                     cost + move.cost,
                 )
                 for each, cost in layer
-                for place, element in enumerate(each)
-                if elements.locality(element) == node
-                for move in elements.moves(element, demand)
-                for left in [() if move.becomes is None else (move.becomes,)]
+                for place, resource in enumerate(each)
+                if resources.numa_node(resource) == node
+                for move in resources.transitions(resource, demand)
+                for left in [() if move.successor is None else (move.successor,)]
             }
         found |= layer
     return found

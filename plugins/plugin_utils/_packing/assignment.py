@@ -14,14 +14,14 @@ import typing as t
 
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.packings import (
     Bin,
+    Demands,
     Item,
     Packing,
     Packings,
-    Shape,
     State,
 )
 
-Held = dict[int, list[tuple[int, Packing]]]
+Assignment = dict[int, list[tuple[int, Packing]]]
 
 
 class Filling:
@@ -33,13 +33,13 @@ class Filling:
         self.held: list[list[tuple[int, Packing]]] = [[] for each in bins]
         self.state = [each.state for each in bins]
         self.load = [0] * len(bins)
-        self.groups = [each.groups for each in bins]
+        self.groups = [each.anti_affinity for each in bins]
 
     def put(self, number: int, item: int, way: Packing) -> None:
         self.held[number].append((item, way))
         self.state[number] = way.after
         self.load[number] += len(way.steps)
-        if groups := self.items[item].groups:
+        if groups := self.items[item].anti_affinity:
             self.groups[number] |= groups
 
     def empty(self, number: int) -> list[tuple[int, Packing]]:
@@ -47,7 +47,7 @@ class Filling:
         taken, self.held[number] = self.held[number], []
         self.state[number] = self.bins[number].state
         self.load[number] = 0
-        self.groups[number] = self.bins[number].groups
+        self.groups[number] = self.bins[number].anti_affinity
         return taken
 
     def left(self, number: int) -> int | None:
@@ -55,16 +55,16 @@ class Filling:
         limit = self.bins[number].limit
         return None if limit is None else limit - self.load[number]
 
-    def plan(self) -> Held:
+    def plan(self) -> Assignment:
         return {number: list(held) for number, held in enumerate(self.held) if held}
 
 
 def allows(item: Item, number: int | None, left: int | None, groups: frozenset[int]) -> bool:
     """Whether ``item`` may be in a bin that may take in so many devices more and has members of these groups."""
     return (
-        (left is None or left >= len(item.shape))
+        (left is None or left >= len(item.demands))
         and (item.home is None or item.home != number)
-        and item.groups.isdisjoint(groups)
+        and item.anti_affinity.isdisjoint(groups)
     )
 
 
@@ -92,7 +92,7 @@ class Index:
         self._filling = filling
         self._ways = ways
         self._spread = spread
-        kinds = {state: number for number, state in enumerate(ways.kinds)}
+        kinds = {state: number for number, state in enumerate(ways.bin_types)}
         self._kind = [kinds[each.state] for each in filling.bins]
         self._homes = {item.home for item in filling.items}
         self._together: dict[Key, dict[_Mark, list[int]]] = {}
@@ -128,9 +128,9 @@ class Index:
     def key(self, number: int) -> Key:
         state = self._filling.state[number]
         load = self._filling.load[number] if self._spread else 0
-        return Key(load, self._ways.room(state), state, self._kind[number])
+        return Key(load, self._ways.free_slots(state), state, self._kind[number])
 
-    def keys(self, kind: int, shape: Shape) -> list[Key]:
+    def keys(self, kind: int, shape: Demands) -> list[Key]:
         """The keys of the bins of one kind that may have room for ``shape``, the fullest first, or the least loaded."""
         room = len(shape)
         ordered = self._sorted[kind]

@@ -6,9 +6,9 @@
 # Do not use this from other collections or standalone plugins/modules!
 """Shortages: proofs that not everything that is to move can find a place. Pure.
 
-However devices are placed, those of some demands cannot be more than what each element takes in of these demands
-alone, summed over all elements. Demands for which that is less than they are prove that no plan places all. They are
-the source's side of a minimum cut between demands and elements.
+However devices are placed, those of some demands cannot be more than what each resource takes in of these demands
+alone, summed over all resources. Demands for which that is less than they are prove that no plan places all. They are
+the source's side of a minimum cut between demands and resources.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from dataclasses import dataclass
 
 
 class Capacities(t.Protocol):
-    """What elements take in."""
+    """What resources take in."""
 
-    def capacity(self, element: int, demand: int) -> int:
-        """How many devices with ``demand`` alone ``element`` takes in at most."""
+    def capacity(self, resource: int, demand: int) -> int:
+        """How many devices with ``demand`` alone ``resource`` takes in at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,18 +39,18 @@ class Shortage:
 
 
 def find_shortage(
-    capacities: Capacities, demands: t.Mapping[int, int], elements: t.Mapping[int, int]
+    capacities: Capacities, demands: t.Mapping[int, int], resources: t.Mapping[int, int]
 ) -> Shortage | None:
-    """The greatest shortage found; ``demands`` and ``elements`` are their numbers and how many there are of each.
+    """The greatest shortage found; ``demands`` and ``resources`` are their numbers and how many there are of each.
 
     Some shortages show only among devices of at least some size, as small ones could fill the gaps: so each size is
-    tried, a size being how few devices of that demand one element takes in.
+    tried, a size being how few devices of that demand one resource takes in.
     """
     table = {
         demand: {
-            element: capacity
-            for element in elements
-            if (capacity := capacities.capacity(element, demand))
+            resource: capacity
+            for resource in resources
+            if (capacity := capacities.capacity(resource, demand))
         }
         for demand in demands
     }
@@ -58,20 +58,20 @@ def find_shortage(
     found = None
     for size in sorted(set(sizes.values())):
         chosen = {demand for demand in demands if sizes[demand] <= size}
-        shortage = _tighten(table, demands, elements, chosen)
+        shortage = _tighten(table, demands, resources, chosen)
         if shortage and (found is None or shortage.missing > found.missing):
             found = shortage
     return found
 
 
 def reachable(
-    capacities: Capacities, demands: t.Iterable[int], elements: t.Mapping[int, int]
+    capacities: Capacities, demands: t.Iterable[int], resources: t.Mapping[int, int]
 ) -> int:
     """How many devices with ``demands`` find a place at most."""
     demands = tuple(demands)
     return sum(
-        count * max((capacities.capacity(element, each) for each in demands), default=0)
-        for element, count in elements.items()
+        count * max((capacities.capacity(resource, each) for each in demands), default=0)
+        for resource, count in resources.items()
     )
 
 
@@ -79,24 +79,24 @@ _Table = dict[int, dict[int, int]]
 
 
 def _tighten(
-    table: _Table, demands: t.Mapping[int, int], elements: t.Mapping[int, int], chosen: set[int]
+    table: _Table, demands: t.Mapping[int, int], resources: t.Mapping[int, int], chosen: set[int]
 ) -> Shortage | None:
-    """The shortage among ``chosen``: fewer demands leave elements less to take in, until it grows no more."""
+    """The shortage among ``chosen``: fewer demands leave resources less to take in, until it grows no more."""
     found = None
     while chosen:
         need = {demand: demands[demand] for demand in chosen}
         most: dict[int, int] = defaultdict(int)
         for demand in chosen:
-            for element, capacity in table[demand].items():
-                most[element] = max(most[element], capacity)
-        supply = {element: capacity * elements[element] for element, capacity in most.items()}
+            for resource, capacity in table[demand].items():
+                most[resource] = max(most[resource], capacity)
+        supply = {resource: capacity * resources[resource] for resource, capacity in most.items()}
         cut = _cut({demand: table[demand] for demand in chosen}, need, supply)
         if not cut:
             return found
-        touched = {element for demand in cut for element in table[demand]}
+        touched = {resource for demand in cut for resource in table[demand]}
         offered = sum(
-            elements[element] * max(table[demand].get(element, 0) for demand in cut)
-            for element in touched
+            resources[resource] * max(table[demand].get(resource, 0) for demand in cut)
+            for resource in touched
         )
         shortage = Shortage(tuple(sorted(cut)), sum(need[each] for each in cut), offered)
         if found is None or shortage.missing > found.missing:
@@ -116,11 +116,11 @@ def _cut(reach: _Table, need: dict[int, int], supply: dict[int, int]) -> set[int
     network = _Network(len(names) + 2)
     for demand, amount in need.items():
         network.connect(source, nodes[demand], amount)
-    for element, amount in supply.items():
-        network.connect(places[element], sink, amount)
-    for demand, elements in reach.items():
-        for element in elements:
-            network.connect(nodes[demand], places[element], need[demand])
+    for resource, amount in supply.items():
+        network.connect(places[resource], sink, amount)
+    for demand, resources in reach.items():
+        for resource in resources:
+            network.connect(nodes[demand], places[resource], need[demand])
     if network.flow(source, sink) == sum(need.values()):
         return set()
     return {demand for demand, node in nodes.items() if network.levels[node] >= 0}

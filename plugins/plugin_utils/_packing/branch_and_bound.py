@@ -13,13 +13,13 @@ import itertools
 import typing as t
 
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.assignment import (
+    Assignment,
     Filling,
-    Held,
     Index,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.packings import (
+    CREATED,
     FULL_WIDTH,
-    NEW,
     Bin,
     Item,
     Packing,
@@ -36,7 +36,7 @@ class Exact:
 
     def __init__(
         self,
-        elements: Resources,
+        resources: Resources,
         items: t.Sequence[Item],
         bins: t.Sequence[Bin],
         spread: bool,
@@ -45,20 +45,20 @@ class Exact:
         self._items = items
         self._spread = spread
         self._order = order
-        self._ways = Packings(elements, items, bins, FULL_WIDTH)
+        self._ways = Packings(resources, items, bins, FULL_WIDTH)
         self._filling = Filling(items, bins)
         self._index = Index(self._filling, self._ways, spread)
-        self._devices = sum(len(items[item].shape) for item in order)
+        self._devices = sum(len(items[item].demands) for item in order)
         self._left = 0
         self._cost = 0
         self._best: tuple[int, ...] = ()
-        self._better: Held | None = None
+        self._better: Assignment | None = None
         self._bounds: list[int] = []
         self._most = 0
         self.steps = 0
         self.complete = False
 
-    def run(self, known: Held, steps: int) -> Held | None:
+    def run(self, known: Assignment, steps: int) -> Assignment | None:
         """A better plan than ``known``, ``None`` where none was found."""
         self._most = steps
         self._best = self._rating_of(known)
@@ -67,26 +67,26 @@ class Exact:
         self.complete = self.steps < steps and not self._ways.incomplete
         return self._better
 
-    def _rating_of(self, plan: Held) -> tuple[int, ...]:
+    def _rating_of(self, plan: Assignment) -> tuple[int, ...]:
         cost = sum(way.cost for held in plan.values() for item, way in held)
         loads = [sum(len(way.steps) for item, way in held) for held in plan.values()]
         left = self._devices - sum(loads)
         load = max(loads, default=0) if self._spread else 0
-        return (left, cost // NEW, load, cost % NEW)
+        return (left, cost // CREATED, load, cost % CREATED)
 
     def _lower_bounds(self) -> list[int]:
         """For each depth the least that the items from there on cost, each by itself in a bin of its own.
 
         An opened parent costs once, whoever opens it, so that tier is left out.
         """
-        shapes = (self._items[item].shape for item in reversed(self._order))
+        shapes = (self._items[item].demands for item in reversed(self._order))
         alone = (self._ways.least(shape) for shape in shapes)
         return list(itertools.accumulate(alone, initial=0))[::-1]
 
     def _descend(self, depth: int, load: int) -> None:
         """Places the items from ``depth`` on; ``load`` is the highest of a bin so far, where that matters."""
         cost = self._cost + self._bounds[depth]
-        rating = (self._left, cost // NEW, load, cost % NEW)
+        rating = (self._left, cost // CREATED, load, cost % CREATED)
         # What is left behind costs nothing in the other tiers: the bound holds only for plans that leave no more.
         hopeless = self._left >= self._best[0] and rating >= self._best
         if self.steps >= self._most or hopeless:
@@ -106,20 +106,24 @@ class Exact:
             self._index.refill(number, before)
             if self.steps >= self._most:
                 return
-        self._left += len(self._items[item].shape)
+        self._left += len(self._items[item].demands)
         self._descend(depth + 1, load)
-        self._left -= len(self._items[item].shape)
+        self._left -= len(self._items[item].demands)
 
     def _places(self, item: int) -> list[tuple[int, Packing]]:
         wanted = self._items[item]
         places: list[tuple[t.Any, int, Packing]] = []
-        for kind in self._ways.kinds_for(wanted.shape):
-            for key in self._index.keys(kind, wanted.shape):
-                ways = self._ways.all(key.state, wanted.shape)
+        for kind in self._ways.bin_types_for(wanted.demands):
+            for key in self._index.keys(kind, wanted.demands):
+                ways = self._ways.all(key.state, wanted.demands)
                 for number in self._index.bins(key, wanted) if ways else ():
                     self.steps += len(ways)
                     places += (
-                        ((way.cost // NEW, key.load, way.cost, key.room, way.after), number, way)
+                        (
+                            (way.cost // CREATED, key.load, way.cost, key.room, way.after),
+                            number,
+                            way,
+                        )
                         for way in ways
                     )
         return [(number, way) for rank, number, way in sorted(places)]

@@ -24,21 +24,21 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass
 
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.assignment import (
+    Assignment,
     Filling,
-    Held,
     Index,
     Key,
     allows,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.branch_and_bound import Exact
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.packings import (
-    NEW,
+    CREATED,
     Bin,
+    Demands,
     Item,
     Packing,
     Packings,
     Resources,
-    Shape,
     State,
 )
 
@@ -64,7 +64,7 @@ class Budget:
 class Found:
     """For each bin the items in it, in the order of their placement; ``complete``: every other plan is no better."""
 
-    bins: Held
+    bins: Assignment
     rounds: int
     steps: int = 0
     complete: bool = False
@@ -84,15 +84,15 @@ class Search:
 
     def __init__(
         self,
-        elements: Resources,
+        resources: Resources,
         items: t.Sequence[Item],
         bins: t.Sequence[Bin],
         spread: bool = False,
         budget: Budget = _BUDGET,
         progress: t.Callable[[str, int], None] | None = None,
     ) -> None:
-        self.ways = Packings(elements, items, bins)
-        self._elements = elements
+        self.ways = Packings(resources, items, bins)
+        self._resources = resources
         self._items = items
         self._bins = bins
         self._spread = spread
@@ -101,7 +101,7 @@ class Search:
         self._filling = Filling(items, bins)
         self._shares = self._mean_shares()
         self._slacks: dict[tuple[int, State], tuple[float, float]] = {}
-        self._sizes: dict[Shape, float] = {}
+        self._sizes: dict[Demands, float] = {}
         self._left: list[int] = []
         self._rounds = 0
 
@@ -114,7 +114,7 @@ class Search:
         found = Found(self._filling.plan(), self._rounds)
         order = list(itertools.chain.from_iterable(runs))
         if len(order) <= MAX_EXACT_ITEMS:
-            exact = Exact(self._elements, self._items, self._bins, self._spread, order)
+            exact = Exact(self._resources, self._items, self._bins, self._spread, order)
             found.bins = exact.run(found.bins, self._budget.steps) or found.bins
             found.complete, found.steps = exact.complete, exact.steps
         return found
@@ -125,18 +125,18 @@ class Search:
         """How much room of each sort an item takes on average, of those that might take some."""
         taken: dict[int, float] = defaultdict(float)
         items: Counter[int] = Counter()
-        for shape, count in Counter(item.shape for item in self._items).items():
-            states = [self.ways.kinds[kind] for kind in self.ways.kinds_for(shape)]
+        for shape, count in Counter(item.demands for item in self._items).items():
+            states = [self.ways.bin_types[kind] for kind in self.ways.bin_types_for(shape)]
             if not states:
                 continue
-            state = max(states, key=lambda state: len(self.ways.left_by_sort(state)))
-            after = self.ways.left_by_sort(self._first(state, shape).after)
-            for sort, room in self.ways.left_by_sort(state).items():
+            state = max(states, key=lambda state: len(self.ways.residual_by_kind(state)))
+            after = self.ways.residual_by_kind(self._first(state, shape).after)
+            for sort, room in self.ways.residual_by_kind(state).items():
                 taken[sort] += (room - after.get(sort, 0)) * count
                 items[sort] += count
         return {sort: amount / items[sort] for sort, amount in taken.items() if amount}
 
-    def _first(self, state: State, shape: Shape) -> Packing:
+    def _first(self, state: State, shape: Demands) -> Packing:
         """The best way into a bin that takes ``shape`` while nothing is in it."""
         return t.cast(Packing, self.ways.best(state, shape))
 
@@ -147,8 +147,8 @@ class Search:
         """
         slack = self._slacks.get((kind, state))
         if slack is None:
-            rooms = self.ways.left_by_sort(state)
-            sorts = self.ways.left_by_sort(self.ways.kinds[kind])
+            rooms = self.ways.residual_by_kind(state)
+            sorts = self.ways.residual_by_kind(self.ways.bin_types[kind])
             left = [
                 rooms.get(each, 0) / self._shares[each] for each in sorts if each in self._shares
             ]
@@ -156,14 +156,16 @@ class Search:
             slack = self._slacks[(kind, state)] = round(uneven, 1), sum(left)
         return slack
 
-    def _size(self, shape: Shape) -> float:
+    def _size(self, shape: Demands) -> float:
         """The share of a bin's room that ``shape`` takes, of the roomiest bins that it has a place in."""
         size = self._sizes.get(shape)
         if size is None:
-            states = [self.ways.kinds[kind] for kind in self.ways.kinds_for(shape)]
-            state = max(states, key=self.ways.room)
+            states = [self.ways.bin_types[kind] for kind in self.ways.bin_types_for(shape)]
+            state = max(states, key=self.ways.free_slots)
             after = self._first(state, shape).after
-            size = self._sizes[shape] = 1 - self.ways.room(after) / self.ways.room(state)
+            size = self._sizes[shape] = 1 - self.ways.free_slots(after) / self.ways.free_slots(
+                state
+            )
         return size
 
     # --- run by run ---
@@ -172,13 +174,13 @@ class Search:
         """The items that some bin can take, those together that need the same: what has few places first, then big ones."""
         equal: dict[tuple[t.Any, ...], list[int]] = defaultdict(list)
         for number, item in enumerate(self._items):
-            equal[(item.shape, item.home, item.groups)].append(number)
-        runs = (run for (shape, *others), run in equal.items() if self.ways.kinds_for(shape))
+            equal[(item.demands, item.home, item.anti_affinity)].append(number)
+        runs = (run for (shape, *others), run in equal.items() if self.ways.bin_types_for(shape))
         return sorted(runs, key=self._difficulty)
 
     def _difficulty(self, run: list[int]) -> tuple[t.Any, ...]:
-        shape = self._items[run[0]].shape
-        return len(self.ways.kinds_for(shape)), -self._size(shape), shape, run[0]
+        shape = self._items[run[0]].demands
+        return len(self.ways.bin_types_for(shape)), -self._size(shape), shape, run[0]
 
     def _place_all(self, runs: list[list[int]]) -> None:
         index = Index(self._filling, self.ways, self._spread)
@@ -193,10 +195,10 @@ class Search:
 
     def _place_run(self, index: Index, run: list[int]) -> int:
         """Places items that need the same, as many as find a place: returns how many."""
-        shape = self._items[run[0]].shape
+        shape = self._items[run[0]].demands
         waiting = {
             kind: self._candidates(index.keys(kind, shape), shape)
-            for kind in self.ways.kinds_for(shape)
+            for kind in self.ways.bin_types_for(shape)
         }
         candidates = [each for found in waiting.values() for each in itertools.islice(found, _LOOK)]
         heapq.heapify(candidates)
@@ -215,13 +217,13 @@ class Search:
             self._add(candidates, known, self._candidates([after], shape))
         return len(run)
 
-    def _candidates(self, keys: t.Iterable[Key], shape: Shape) -> t.Iterator[_Candidate]:
+    def _candidates(self, keys: t.Iterable[Key], shape: Demands) -> t.Iterator[_Candidate]:
         """What placing ``shape`` in bins with these keys comes to, where it fits."""
         for key in keys:
             way = self.ways.best(key.state, shape)
             if way is not None:
                 slack = self._slack(key.kind, way.after)
-                yield (way.cost // NEW, key.load, way.cost, slack, key.room), key, way
+                yield (way.cost // CREATED, key.load, way.cost, slack, key.room), key, way
 
     def _add(
         self, candidates: list[_Candidate], known: set[Key], further: t.Iterator[_Candidate]
@@ -238,7 +240,7 @@ class Search:
     def _repair(self, least_left: int) -> None:
         """Empties a few bins at a time and fills them anew, as long as that may place more of what is left."""
         chance = random.Random(_SEED)
-        kinds = {state: number for number, state in enumerate(self.ways.kinds)}
+        kinds = {state: number for number, state in enumerate(self.ways.bin_types)}
         members: dict[int, list[int]] = defaultdict(list)
         for number, each in enumerate(self._bins):
             members[kinds[each.state]].append(number)
@@ -251,18 +253,18 @@ class Search:
 
     def _refill(self, chance: random.Random, members: dict[int, list[int]]) -> None:
         wanted = self._left[chance.randrange(len(self._left))]
-        kinds = self.ways.kinds_for(self._items[wanted].shape)
+        kinds = self.ways.bin_types_for(self._items[wanted].demands)
         kind = kinds[chance.randrange(len(kinds))]
         pool = members[kind]
         chosen = sorted({pool[chance.randrange(len(pool))] for each in range(chance.randint(2, 6))})
         before = {number: self._filling.empty(number) for number in chosen}
         items = [wanted] + [item for held in before.values() for item, way in held]
         order = {
-            item: self._size(self._items[item].shape) * (1 + chance.random()) for item in items
+            item: self._size(self._items[item].demands) * (1 + chance.random()) for item in items
         }
         items.sort(key=lambda item: -order[item])
         left = [item for item in items if not self._place_among(item, kind, chosen, chance)]
-        if self._devices(left) > len(self._items[wanted].shape):
+        if self._devices(left) > len(self._items[wanted].demands):
             for number, held in before.items():
                 self._filling.empty(number)
                 for item, way in held:
@@ -277,7 +279,7 @@ class Search:
         places = []
         for number in chosen:
             if allows(wanted, number, filling.left(number), filling.groups[number]):
-                way = self.ways.best(filling.state[number], wanted.shape)
+                way = self.ways.best(filling.state[number], wanted.demands)
                 if way is not None:
                     uneven, much = self._slack(kind, way.after)
                     places.append((uneven + much * chance.random(), number, way))
@@ -287,4 +289,4 @@ class Search:
         return True
 
     def _devices(self, items: t.Iterable[int]) -> int:
-        return sum(len(self._items[item].shape) for item in items)
+        return sum(len(self._items[item].demands) for item in items)

@@ -7,9 +7,9 @@
 """What a solver adds to what the search found, where one is installed: better plans for small problems, and proofs.
 
 A small problem, or a small piece of a big one, becomes a linear programme in integers. Items that need the same are
-of one kind, and a number of each kind goes to each part of a bin. What elements take in is a flow: each starts in the
-state that it has, and every device that it takes in leads to the next one. No device is tied to an element: as many of
-each demand must flow in a part as the items in it have. That will do, because an element that takes in some devices
+of one kind, and a number of each kind goes to each part of a bin. What resources take in is a flow: each starts in the
+state that it has, and every device that it takes in leads to the next one. No device is tied to a resource: as many of
+each demand must flow in a part as the items in it have. That will do, because a resource that takes in some devices
 takes them in in any order, at the same cost.
 
 The programme goes to OR-Tools in a process of its own, as numbers only. What comes back counts if it keeps the
@@ -29,13 +29,13 @@ from collections import Counter, defaultdict
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from ansible_collections.vfio.migration.plugins.plugin_utils._packing.assignment import Held
+from ansible_collections.vfio.migration.plugins.plugin_utils._packing.assignment import Assignment
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.packings import (
     Bin,
+    Demands,
     Item,
     Packing,
     Resources,
-    Shape,
     State,
     Transition,
     tiers,
@@ -55,10 +55,10 @@ _TIMEOUT = 120
 
 _Terms = list[tuple[int, int]]
 # Items of one kind differ in nothing: their shape, their home if it is among the bins, their groups.
-_Kind = tuple[Shape, int | None, frozenset[int]]
-# A bin's elements on one NUMA node, or all of them where that does not matter: the bin and the node.
+_Kind = tuple[Demands, int | None, frozenset[int]]
+# A bin's resources on one NUMA node, or all of them where that does not matter: the bin and the node.
 _Part = tuple[int, int | None]
-# An element in this state takes in a device with this demand and comes to that state; ``None``: nothing is left of it.
+# A resource in this state takes in a device with this demand and comes to that state; ``None``: nothing is left of it.
 _Step = tuple[int, int, int | None]
 
 
@@ -66,16 +66,16 @@ _Step = tuple[int, int, int | None]
 class Improved:
     """A plan no worse than the one it was made from; ``most``: none places more devices, ``best``: none is better."""
 
-    bins: Held
+    bins: Assignment
     most: bool
     best: bool
 
 
 def improve(
-    elements: Resources,
+    resources: Resources,
     items: t.Sequence[Item],
     bins: t.Sequence[Bin],
-    held: Held,
+    held: Assignment,
     left: t.Sequence[int],
     spread: bool = False,
     effort: float = EFFORT,
@@ -87,10 +87,10 @@ def improve(
     """
     if not sys.executable or importlib.util.find_spec("ortools") is None:
         return None
-    groups = _Pieces(elements, items, bins, held, left).groups()[:_MAX_PIECES]
+    groups = _Pieces(resources, items, bins, held, left).groups()[:_MAX_PIECES]
     found = []
     for group in groups:
-        model = _model(elements, items, bins, held, group, spread)
+        model = _model(resources, items, bins, held, group, spread)
         improved = model and _improve(model, held, effort / len(groups))
         if improved:
             held = improved.bins
@@ -105,7 +105,7 @@ def improve(
     )
 
 
-def _improve(model: _Model, held: Held, effort: float) -> Improved | None:
+def _improve(model: _Model, held: Assignment, effort: float) -> Improved | None:
     answer = _solve(model.programme, effort)
     if answer is None:
         return None
@@ -142,19 +142,19 @@ class _Pieces:
 
     def __init__(
         self,
-        elements: Resources,
+        resources: Resources,
         items: t.Sequence[Item],
         bins: t.Sequence[Bin],
-        held: Held,
+        held: Assignment,
         left: t.Sequence[int],
     ) -> None:
-        self._elements = elements
+        self._resources = resources
         self._items = items
         self._bins = bins
         self._held = held
         self._left = left
         self._taken: dict[State, set[int]] = {}
-        self._demands = {demand for item in items for demand in item.shape}
+        self._demands = {demand for item in items for demand in item.demands}
         self._members: dict[State, list[int]] = defaultdict(list)
         for number, each in enumerate(bins):
             self._members[each.state].append(number)
@@ -172,9 +172,9 @@ class _Pieces:
     def groups(self) -> list[list[int]]:
         """The items left, those together that have to do with each other; one group of none if none are left."""
         groups: list[list[int]] = []
-        group_of: dict[Shape, list[int]] = {}
+        group_of: dict[Demands, list[int]] = {}
         for item in self._left:
-            shape = self._items[item].shape
+            shape = self._items[item].demands
             if shape not in group_of:
                 groups.append([])
                 states = self._closure([item])
@@ -183,13 +183,13 @@ class _Pieces:
             group_of[shape].append(item)
         return groups or [[]]
 
-    def _left_shapes_for(self, states: t.Collection[State]) -> set[Shape]:
-        shapes = {self._items[item].shape for item in self._left}
+    def _left_shapes_for(self, states: t.Collection[State]) -> set[Demands]:
+        shapes = {self._items[item].demands for item in self._left}
         return {each for each in shapes if any(self._takes(state, each) for state in states)}
 
     def _closure(self, wanted: t.Iterable[int]) -> set[State]:
         """The states of the bins that items could use, and those that others that could be in these could, and so on."""
-        shapes = {self._items[item].shape for item in wanted}
+        shapes = {self._items[item].demands for item in wanted}
         states: set[State] = set()
         while shapes:
             reached = {
@@ -199,7 +199,7 @@ class _Pieces:
             }
             states |= reached
             shapes = self._left_shapes_for(reached) | {
-                self._items[item].shape
+                self._items[item].demands
                 for state in reached
                 for number in self._members[state]
                 for item, way in self._held.get(number, ())
@@ -220,7 +220,7 @@ class _Pieces:
 
     def _cuts(self) -> t.Iterator[_Piece]:
         left = self._left[:_MAX_LEFT]
-        shapes = {self._items[item].shape for item in left}
+        shapes = {self._items[item].demands for item in left}
         bins = [
             number
             for number, each in enumerate(self._bins)
@@ -242,32 +242,32 @@ class _Pieces:
     def _room(self, number: int) -> int:
         held = self._held.get(number)
         state = held[-1][1].after if held else self._bins[number].state
-        return sum(map(self._elements.room, state))
+        return sum(map(self._resources.free_slots, state))
 
-    def _takes(self, state: State, shape: Shape) -> bool:
-        """Whether each demand alone finds an element; one that takes it in later does so at once."""
+    def _takes(self, state: State, shape: Demands) -> bool:
+        """Whether each demand alone finds a resource; one that takes it in later does so at once."""
         taken = self._taken.get(state)
         if taken is None:
             taken = self._taken[state] = {
                 demand
                 for demand in self._demands
-                if any(self._elements.moves(element, demand) for element in set(state))
+                if any(self._resources.transitions(resource, demand) for resource in set(state))
             }
         return taken.issuperset(shape)
 
 
 def _model(
-    elements: Resources,
+    resources: Resources,
     items: t.Sequence[Item],
     bins: t.Sequence[Bin],
-    held: Held,
+    held: Assignment,
     left: t.Sequence[int],
     spread: bool,
 ) -> _Model | None:
     """The model of the first piece that is small enough."""
-    for piece in _Pieces(elements, items, bins, held, left):
+    for piece in _Pieces(resources, items, bins, held, left):
         try:
-            return _Model(elements, items, bins, held, piece, bool(left), spread)
+            return _Model(resources, items, bins, held, piece, bool(left), spread)
         except _TooBig:
             continue
     return None
@@ -321,15 +321,15 @@ class _Model:
 
     def __init__(
         self,
-        elements: Resources,
+        resources: Resources,
         items: t.Sequence[Item],
         bins: t.Sequence[Bin],
-        held: Held,
+        held: Assignment,
         piece: _Piece,
         left: bool,
         spread: bool,
     ) -> None:
-        self._elements = elements
+        self._resources = resources
         self._items = items
         self._bins = bins
         self.piece = piece
@@ -342,11 +342,11 @@ class _Model:
         for item in piece.items:
             each = items[item]
             home = each.home if each.home in within else None
-            self._kinds[(each.shape, home, each.groups)].append(item)
+            self._kinds[(each.demands, home, each.anti_affinity)].append(item)
         self._demands = {demand for kind in self._kinds for demand in kind[0]}
-        self._devices = sum(len(items[item].shape) for item in piece.items)
+        self._devices = sum(len(items[item].demands) for item in piece.items)
         self._parts: dict[_Part, State] = {}
-        # How many items of a kind are in a part, and how many of its elements take a step.
+        # How many items of a kind are in a part, and how many of its resources take a step.
         self._counts: dict[_Part, dict[_Kind, int]] = {}
         self._flows: dict[_Part, dict[_Step, int]] = {}
         self._costs: dict[_Step, int] = {}
@@ -373,8 +373,8 @@ class _Model:
 
     def _nodes_of(self, number: int) -> t.Iterator[tuple[int | None, State]]:
         nodes: dict[int | None, list[int]] = defaultdict(list)
-        for element in self._bins[number].state:
-            nodes[self._elements.locality(element)].append(element)
+        for resource in self._bins[number].state:
+            nodes[self._resources.numa_node(resource)].append(resource)
         for node, state in nodes.items():
             yield node, tuple(state)
 
@@ -384,14 +384,14 @@ class _Model:
         taken = {
             demand
             for demand in self._demands
-            if any(self._elements.moves(element, demand) for element in set(state))
+            if any(self._resources.transitions(resource, demand) for resource in set(state))
         }
         placed = [
             (kind, self.programme.variable(self._most(kind, state)))
             for kind in self._kinds
             if taken.issuperset(kind[0])
             and kind[1] != number
-            and not kind[2] & self._bins[number].groups
+            and not kind[2] & self._bins[number].anti_affinity
         ]
         self._counts[part] = dict(placed)
         self._add_flow(part, state, {demand for kind, count in placed for demand in kind[0]})
@@ -400,7 +400,11 @@ class _Model:
     def _most(self, kind: _Kind, state: State) -> int:
         """How many items of a kind a part has room for at most."""
         room = min(
-            sum(self._elements.room(each) for each in state if self._elements.moves(each, demand))
+            sum(
+                self._resources.free_slots(each)
+                for each in state
+                if self._resources.transitions(each, demand)
+            )
             // devices
             for demand, devices in Counter(kind[0]).items()
         )
@@ -412,9 +416,9 @@ class _Model:
         }
         arriving: dict[int, _Terms] = defaultdict(list)
         balance: dict[int, _Terms] = defaultdict(list)
-        for (element, demand, becomes), flow in flows.items():
+        for (resource, demand, becomes), flow in flows.items():
             arriving[demand].append((flow, 1))
-            balance[element].append((flow, -1))
+            balance[resource].append((flow, -1))
             if becomes is not None:
                 balance[becomes].append((flow, 1))
         for kind, count in self._counts[part].items():
@@ -423,15 +427,15 @@ class _Model:
         self.programme.constraints += [(0, 0, terms) for terms in arriving.values()]
         there = Counter(state)
         self.programme.constraints += [
-            (-there[element], len(state) - there[element], terms)
-            for element, terms in balance.items()
+            (-there[resource], len(state) - there[resource], terms)
+            for resource, terms in balance.items()
         ]
 
     def _steps(self, state: State, demands: set[int]) -> list[tuple[_Step, int]]:
-        """The steps that elements can take from a state on, and how many may; notes what each costs."""
+        """The steps that resources can take from a state on, and how many may; notes what each costs."""
         takers: Counter[_Step] = Counter()
-        for element, count in Counter(state).items():
-            for step in self._steps_from(element, demands):
+        for resource, count in Counter(state).items():
+            for step in self._steps_from(resource, demands):
                 takers[step] += count
         return sorted(takers.items(), key=lambda each: (each[0][:2], each[0][2] is None, each[0]))
 
@@ -440,15 +444,15 @@ class _Model:
         reached = {first}
         ahead = [first]
         while ahead:
-            element = ahead.pop()
+            resource = ahead.pop()
             for demand in demands:
-                for move in self._elements.moves(element, demand):
-                    step = (element, demand, move.becomes)
+                for move in self._resources.transitions(resource, demand):
+                    step = (resource, demand, move.successor)
                     steps.add(step)
                     self._costs[step] = min(move.cost, self._costs.get(step, move.cost))
-                    if move.becomes is not None and move.becomes not in reached:
-                        reached.add(move.becomes)
-                        ahead.append(move.becomes)
+                    if move.successor is not None and move.successor not in reached:
+                        reached.add(move.successor)
+                        ahead.append(move.successor)
         return steps
 
     def _add_kinds(self) -> None:
@@ -506,17 +510,17 @@ class _Model:
         kinds = {item: kind for kind, members in self._kinds.items() for item in members}
         for number, each in self._held.items():
             for item, way in each:
-                part = (number, self._elements.locality(way.steps[0][0]))
+                part = (number, self._resources.numa_node(way.steps[0][0]))
                 start[self._counts[part][kinds[item]]] += 1
-                for demand, (element, move) in zip(kinds[item][0], way.steps, strict=True):
-                    start[self._flows[part][(element, demand, move.becomes)]] += 1
+                for demand, (resource, move) in zip(kinds[item][0], way.steps, strict=True):
+                    start[self._flows[part][(resource, demand, move.successor)]] += 1
 
     # --- back to a plan ---
 
-    def plan(self, values: list[int]) -> Held:
+    def plan(self, values: list[int]) -> Assignment:
         """The plan that values which keep the constraints stand for."""
         members = {kind: iter(items) for kind, items in self._kinds.items()}
-        held: Held = defaultdict(list)
+        held: Assignment = defaultdict(list)
         state: dict[int, State] = {}
         for part, counts in self._counts.items():
             number = part[0]
@@ -527,12 +531,12 @@ class _Model:
             ]
             for item, steps in zip(items, self._deal(part, items, values), strict=True):
                 left = list(state.get(number, self._bins[number].state))
-                for element, move in steps:
-                    left.remove(element)
-                    if move.becomes is not None:
-                        left.append(move.becomes)
+                for resource, move in steps:
+                    left.remove(resource)
+                    if move.successor is not None:
+                        left.append(move.successor)
                 state[number] = tuple(sorted(left))
-                cost = sum(move.cost for element, move in steps)
+                cost = sum(move.cost for resource, move in steps)
                 held[number].append((item, Packing(state[number], cost, steps)))
         return held
 
@@ -540,47 +544,49 @@ class _Model:
         self, part: _Part, items: list[int], values: list[int]
     ) -> list[tuple[tuple[int, Transition], ...]]:
         """For each of the items in a part what takes in its devices."""
-        takers = [(element, Counter(demands)) for element, demands in self._paths(part, values)]
+        takers = [(resource, Counter(demands)) for resource, demands in self._paths(part, values)]
         dealt: list[list[int]] = [[] for taker in takers]
         order = []
         for item in items:
-            for demand in self._items[item].shape:
-                number = next(n for n, (element, wanted) in enumerate(takers) if wanted[demand])
+            for demand in self._items[item].demands:
+                number = next(n for n, (resource, wanted) in enumerate(takers) if wanted[demand])
                 takers[number][1][demand] -= 1
                 dealt[number].append(demand)
                 order.append(number)
         steps = [
-            iter(self._cheapest(element, demands))
-            for (element, wanted), demands in zip(takers, dealt, strict=True)
+            iter(self._cheapest(resource, demands))
+            for (resource, wanted), demands in zip(takers, dealt, strict=True)
         ]
         taken = iter([next(steps[number]) for number in order])
-        return [tuple(itertools.islice(taken, len(self._items[item].shape))) for item in items]
+        return [tuple(itertools.islice(taken, len(self._items[item].demands))) for item in items]
 
     def _paths(self, part: _Part, values: list[int]) -> t.Iterator[tuple[int, list[int]]]:
-        """The elements of a part, each with the demands that it takes in."""
+        """The resources of a part, each with the demands that it takes in."""
         onward: dict[int, list[_Step]] = defaultdict(list)
         for step, flow in self._flows[part].items():
             onward[step[0]] += [step] * values[flow]
-        for element in self._parts[part]:
+        for resource in self._parts[part]:
             demands = []
-            state: int | None = element
+            state: int | None = resource
             while state is not None and onward[state]:
                 _before, demand, state = onward[state].pop()
                 demands.append(demand)
-            yield element, demands
+            yield resource, demands
 
-    def _cheapest(self, element: int, demands: list[int]) -> tuple[tuple[int, Transition], ...]:
-        """The steps in which an element takes in devices, in this order."""
-        layer: dict[int | None, tuple[int, tuple[tuple[int, Transition], ...]]] = {element: (0, ())}
+    def _cheapest(self, resource: int, demands: list[int]) -> tuple[tuple[int, Transition], ...]:
+        """The steps in which a resource takes in devices, in this order."""
+        layer: dict[int | None, tuple[int, tuple[tuple[int, Transition], ...]]] = {
+            resource: (0, ())
+        }
         for demand in demands:
             following: dict[int | None, tuple[int, tuple[tuple[int, Transition], ...]]] = {}
             for state, (cost, steps) in layer.items():
                 if state is None:
                     continue
-                for move in self._elements.moves(state, demand):
-                    known = following.get(move.becomes)
+                for move in self._resources.transitions(state, demand):
+                    known = following.get(move.successor)
                     if known is None or cost + move.cost < known[0]:
-                        following[move.becomes] = (cost + move.cost, (*steps, (state, move)))
+                        following[move.successor] = (cost + move.cost, (*steps, (state, move)))
             layer = following
         return min(layer.values(), key=operator.itemgetter(0))[1]
 

@@ -13,7 +13,7 @@ import math
 import typing as t
 from collections import Counter, defaultdict
 
-from ansible_collections.vfio.migration.plugins.plugin_utils._packing.assignment import Held
+from ansible_collections.vfio.migration.plugins.plugin_utils._packing.assignment import Assignment
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.packings import (
     Bin,
     Item,
@@ -34,14 +34,14 @@ class Cost(t.NamedTuple):
     """
 
     unplaced: int = 0
-    again: int = 0
+    remade: int = 0
     created: int = 0
     load: int = 0
     opened: int = 0
     other_type: int = 0
 
 
-def cost_of(held: Held, devices: int, spread: bool) -> Cost:
+def cost_of(held: Assignment, devices: int, spread: bool) -> Cost:
     """What a plan costs that has so many devices to place, but for what is made again."""
     ways = [way for each in held.values() for item, way in each]
     new, opened, other = tiers(sum(way.cost for way in ways))
@@ -50,8 +50,8 @@ def cost_of(held: Held, devices: int, spread: bool) -> Cost:
     return Cost(devices - sum(loads), 0, new, load, opened, other)
 
 
-def least_cost(
-    elements: Resources,
+def lower_bound(
+    resources: Resources,
     ways: Packings,
     items: t.Sequence[Item],
     bins: t.Sequence[Bin],
@@ -62,7 +62,7 @@ def least_cost(
 
     Where such plans are known to be equal in a number, the least of the next one is that of such plans alone.
     """
-    shapes = Counter(item.shape for item in items)
+    shapes = Counter(item.demands for item in items)
     demands: Counter[int] = Counter()
     for shape, count in shapes.items():
         demands.update({demand: count * each for demand, each in Counter(shape).items()})
@@ -74,20 +74,20 @@ def least_cost(
         unplaced=0,
         created=new,
         load=_least_load(items, bins) if spread else 0,
-        opened=0 if spread else _least_opened(elements, ways, demands, bins),
-        other_type=other if cost.created == new else _least_other(elements, ways, demands),
+        opened=0 if spread else _least_opened(resources, ways, demands, bins),
+        other_type=other if cost.created == new else _least_other(resources, ways, demands),
     )
 
 
-def _least_other(elements: Resources, ways: Packings, demands: t.Mapping[int, int]) -> int:
+def _least_other(resources: Resources, ways: Packings, demands: t.Mapping[int, int]) -> int:
     """How many devices are of another type at least, each one wherever it need not be if there is such a place."""
     return sum(
         count
         * min(
             (
                 tiers(move.cost)[2]
-                for element in ways.takers[demand]
-                for move in elements.moves(element, demand)
+                for resource in ways.takers[demand]
+                for move in resources.transitions(resource, demand)
             ),
             default=0,
         )
@@ -96,28 +96,28 @@ def _least_other(elements: Resources, ways: Packings, demands: t.Mapping[int, in
 
 
 def _least_load(items: t.Sequence[Item], bins: t.Sequence[Bin]) -> int:
-    sizes = [len(item.shape) for item in items]
+    sizes = [len(item.demands) for item in items]
     return max(-(-sum(sizes) // len(bins)), *sizes) if sizes and bins else 0
 
 
 def _least_opened(
-    elements: Resources, ways: Packings, demands: t.Mapping[int, int], bins: t.Sequence[Bin]
+    resources: Resources, ways: Packings, demands: t.Mapping[int, int], bins: t.Sequence[Bin]
 ) -> int:
     """How many parents are opened at least: all that is certainly made takes its part of one, open or not yet."""
-    there = Counter(element for each in bins for element in each.state)
+    there = Counter(resource for each in bins for resource in each.state)
     needed: dict[int, float] = defaultdict(float)
     is_open = set()
     for demand, count in demands.items():
         parts = []
-        for element in ways.takers[demand]:
-            for move in elements.moves(element, demand):
+        for resource in ways.takers[demand]:
+            for move in resources.transitions(resource, demand):
                 new, opened, _other = tiers(move.cost)
-                after = 0 if move.becomes is None else elements.left(move.becomes)
-                parts.append(elements.left(element) - after if new else 0)
+                after = 0 if move.successor is None else resources.residual(move.successor)
+                parts.append(resources.residual(resource) - after if new else 0)
                 if new and not opened:
-                    is_open.add(element)
+                    is_open.add(resource)
         if parts:
             needed[ways.component(min(ways.takers[demand]))] += count * min(parts)
-    for element in is_open:
-        needed[ways.component(element)] -= there[element] * elements.left(element)
+    for resource in is_open:
+        needed[ways.component(resource)] -= there[resource] * resources.residual(resource)
     return sum(max(0, math.ceil(each - _EXACTNESS)) for each in needed.values())

@@ -44,7 +44,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._packing.mip_model 
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.objective import (
     Cost,
     cost_of,
-    least_cost,
+    lower_bound,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.prepared import (
     Prepared,
@@ -211,9 +211,9 @@ class _Draft:
 
     def _missing(self) -> int:
         """How many devices find no place whatever is done."""
-        demands = Counter(itertools.chain.from_iterable(i.shape for i in self.supply.items))
-        elements = Counter(itertools.chain.from_iterable(b.state for b in self.supply.bins))
-        self._shortage = find_shortage(self.supply, demands, elements)
+        demands = Counter(itertools.chain.from_iterable(i.demands for i in self.supply.items))
+        resources = Counter(itertools.chain.from_iterable(b.state for b in self.supply.bins))
+        self._shortage = find_shortage(self.supply, demands, resources)
         return self._shortage.missing if self._shortage else 0
 
     def _cost_of(self, found: Found) -> Cost:
@@ -223,19 +223,19 @@ class _Draft:
             for number in held.keys() | found.bins.keys()
         }
         cost = cost_of(together, sum(map(_size, self._request.guests)), self._spread)
-        return cost._replace(again=made_again(self._targets, self.placed))
+        return cost._replace(remade=made_again(self._targets, self.placed))
 
     def _least_cost(self, found: Found) -> Cost:
         complete = found.complete and not self._prepared.held
         # The search does not know what is made again.
-        if complete and not self.cost.again:
+        if complete and not self.cost.remade:
             return self.cost
         if self.cost.unplaced:
             return Cost(unplaced=self.cost.unplaced if complete else self._least_left())
-        least = least_cost(
+        least = lower_bound(
             self.supply, self._ways, self._items, self.supply.bins, self.cost, self._spread
         )
-        if self.cost.again:
+        if self.cost.remade:
             return least
         prepared = self._prepared.least()
         return least._replace(
@@ -247,9 +247,9 @@ class _Draft:
         """How many devices every plan leaves behind."""
         unfit = nowhere = 0
         for guest, item in zip(self._request.guests, self.supply.items, strict=True):
-            if not item.shape:
+            if not item.demands:
                 unfit += _size(guest)
-            elif not self._ways.unsure and not self._ways.kinds_for(item.shape):
+            elif not self._ways.unsure and not self._ways.bin_types_for(item.demands):
                 nowhere += _size(guest)
         return unfit + max(nowhere, self._shortage.missing if self._shortage else 0)
 
@@ -265,7 +265,7 @@ class _Draft:
         left = [
             number
             for number, item in enumerate(self._items)
-            if number not in placed and search.ways.kinds_for(item.shape)
+            if number not in placed and search.ways.bin_types_for(item.demands)
         ]
         improved = improve(self.supply, self._items, self._bins, found.bins, left, self._spread)
         if improved is None:

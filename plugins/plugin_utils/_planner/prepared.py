@@ -17,7 +17,10 @@ import typing as t
 from collections import Counter, defaultdict
 
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import Device
-from ansible_collections.vfio.migration.plugins.plugin_utils._packing.assignment import Held, allows
+from ansible_collections.vfio.migration.plugins.plugin_utils._packing.assignment import (
+    Assignment,
+    allows,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.objective import Cost
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.packings import (
     Bin,
@@ -41,11 +44,11 @@ _NAME_BASED = "5"
 
 
 class _Target(t.NamedTuple):
-    """A free device of the bin ``number``; alone it is ``element``, which ``move`` takes."""
+    """A free device of the bin ``number``; alone it is ``resource``, which ``move`` takes."""
 
     number: int
     device: Device
-    element: int
+    resource: int
     move: Transition
 
 
@@ -68,9 +71,9 @@ def find_targets(supply: Supply) -> dict[int, _Targets]:
     # Nothing else is ever made with a name of its own, and every host has the same PCI addresses.
     there: dict[str, list[tuple[int, int, Device]]] = defaultdict(list)
     for number in range(len(supply.bins)):
-        for element, devices in supply.free(number):
+        for resource, devices in supply.free(number):
             for device in devices if devices[0].kind == "mdev" else ():
-                there[device.id].append((number, element, device))
+                there[device.id].append((number, resource, device))
     named_too = any(name[14:15] == _NAME_BASED for name in there)
     targets: dict[int, _Targets] = {}
     for guest, shape in enumerate(supply.shapes if there else ()):
@@ -80,9 +83,9 @@ def find_targets(supply: Supply) -> dict[int, _Targets]:
             if named_too:
                 found = found + there.get(named_id(source), [])
             would_do = [
-                _Target(number, device, element, moves[0])
-                for number, element, device in found
-                if device.host != source.host and (moves := supply.moves(element, demand))
+                _Target(number, device, resource, moves[0])
+                for number, resource, device in found
+                if device.host != source.host and (moves := supply.transitions(resource, demand))
             ]
             if would_do:
                 of_guest[source.id] = would_do
@@ -114,7 +117,7 @@ class Prepared:
         self._targets = targets
         self._chosen: dict[int, dict[str, _Target]] = {}
         self.bins = list(supply.bins)
-        self.held: Held = {}
+        self.held: Assignment = {}
         self._rooms: dict[int, _Room] = {}
         self.placed: list[Placement] = []
         for number, guests in sorted(self._choose().items()):
@@ -131,7 +134,7 @@ class Prepared:
         if room is None:
             return self._supply.behind(number), []
         behind: Backing = defaultdict(list)
-        behind.update({element: list(found) for element, found in room.behind.items()})
+        behind.update({resource: list(found) for resource, found in room.behind.items()})
         return behind, list(room.claims)
 
     def least(self) -> Cost:
@@ -147,13 +150,15 @@ class Prepared:
                 loads[number] += len(shape)
                 for demand, source in shape:
                     target = only.get(source.id)
-                    other += self._other([target.element] if target else there, demand)
+                    other += self._other([target.resource] if target else there, demand)
         return Cost(load=max(loads.values(), default=0), other_type=other)
 
-    def _other(self, elements: t.Iterable[int], demand: int) -> bool:
+    def _other(self, resources: t.Iterable[int], demand: int) -> bool:
         """Whether a device becomes one of another type in each of these."""
         return all(
-            tiers(move.cost)[2] for each in elements for move in self._supply.moves(each, demand)
+            tiers(move.cost)[2]
+            for each in resources
+            for move in self._supply.transitions(each, demand)
         )
 
     def _choose(self) -> dict[int, list[int]]:
@@ -175,14 +180,14 @@ class Prepared:
 
     def _keep(self, number: int, guests: list[int]) -> None:
         there = self._supply.bins[number]
-        left, groups = there.limit, there.groups
+        left, groups = there.limit, there.anti_affinity
         staying = []
         for guest in guests:
             item = self._supply.items[guest]
             if allows(item, number, left, groups):
                 staying.append(guest)
-                left = None if left is None else left - len(item.shape)
-                groups |= item.groups
+                left = None if left is None else left - len(item.demands)
+                groups |= item.anti_affinity
         room = self._room(number, staying)
         while room.unfit:
             # What was made for them is free for others.
@@ -194,8 +199,8 @@ class Prepared:
         self.held[number], self._rooms[number] = room.held, room
         self.bins[number] = Bin(
             room.state,
-            None if there.limit is None else there.limit - sum(len(item.shape) for item in items),
-            there.groups.union(*(item.groups for item in items)),
+            None if there.limit is None else there.limit - sum(len(item.demands) for item in items),
+            there.anti_affinity.union(*(item.anti_affinity for item in items)),
         )
         self.placed += [
             Placement(
@@ -214,7 +219,7 @@ class Prepared:
     def _room(self, number: int, guests: list[int]) -> _Room:
         taken = {target.device.id for guest in guests for target in self._chosen[guest].values()}
         behind = self._supply.behind(number, taken)
-        state = tuple(sorted(element for element, found in behind.items() for _each in found))
+        state = tuple(sorted(resource for resource, found in behind.items() for _each in found))
         room = _Room([], [], behind, state, [])
         for guest in guests:
             room = self._with(room, guest)
@@ -225,11 +230,11 @@ class Prepared:
         chosen = self._chosen[guest]
         shape = self._supply.shapes[guest]
         others = [each for each in shape if each[1].id not in chosen]
-        locality = self._supply.locality
-        node, *further = {locality(target.element) for target in chosen.values()}
+        numa_node = self._supply.numa_node
+        node, *further = {numa_node(target.resource) for target in chosen.values()}
         way: Packing | None = Packing((), 0, ())
         if others:
-            near = tuple([each for each in room.state if locality(each) == node])
+            near = tuple([each for each in room.state if numa_node(each) == node])
             way = self.ways.best(near, tuple([demand for demand, source in others]))
         if way is None or further:
             room.unfit.append(guest)
@@ -239,7 +244,7 @@ class Prepared:
             (),
             way.cost + sum(target.move.cost for target in chosen.values()),
             tuple(
-                (target.element, target.move) if (target := chosen.get(source.id)) else next(steps)
+                (target.resource, target.move) if (target := chosen.get(source.id)) else next(steps)
                 for _demand, source in shape
             ),
         )
@@ -247,5 +252,5 @@ class Prepared:
         if not others:
             return room
         room.claims.extend(claimed(room.behind, guest, [source for _demand, source in others], way))
-        far = [each for each in room.state if locality(each) != node]
+        far = [each for each in room.state if numa_node(each) != node]
         return room._replace(state=tuple(sorted((*way.after, *far))))

@@ -7,8 +7,8 @@
 
 """Supply and demand of a plan as the search sees them: classes and numbers instead of devices and names. Pure.
 
-Devices that need the same are one *demand*. What a target host has are *elements*: its parents, and groups of equal
-free devices. Elements in equal states have the same number, whichever host they are on.
+Devices that need the same are one *demand*. What a target host has are *resources*: its parents, and groups of equal
+free devices. Resources in equal states have the same number, whichever host they are on.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import
     obstacle,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.packings import (
-    NEW,
+    CREATED,
     OPENED,
-    OTHER,
+    OTHER_TYPE,
     Bin,
     Item,
     Packing,
@@ -94,7 +94,7 @@ class Allocation(t.NamedTuple):
     place: list[Device] | ParentFacts
 
 
-# What is behind the elements that a bin has: for each one of them the parent, or the list of equal devices.
+# What is behind the resources that a bin has: for each one of them the parent, or the list of equal devices.
 Backing = dict[int, list[list[Device] | ParentFacts]]
 
 
@@ -106,7 +106,7 @@ class _Pool(t.NamedTuple):
 
 
 class _Stock(t.NamedTuple):
-    """What a host has: equal free devices by group, and the elements that its parents are, ``None`` where none is used."""
+    """What a host has: equal free devices by group, and the resources that its parents are, ``None`` where none is used."""
 
     pools: t.Mapping[int, list[Device]]
     opened: t.Sequence[int | None]
@@ -141,7 +141,7 @@ _NOTHING = Exclusions()
 
 
 class Supply:
-    """The elements and demands of one request: ``items`` for its guests and ``bins`` for its targets.
+    """The resources and demands of one request: ``items`` for its guests and ``bins`` for its targets.
 
     ``shapes`` has for each item the demands of its shape, each with the device that has it.
     """
@@ -158,7 +158,7 @@ class Supply:
         self._request = request
         self._candidates = candidates
         self._numbers: dict[_Pool | _Opened, int] = {}
-        self._elements: list[_Pool | _Opened] = []
+        self._resources: list[_Pool | _Opened] = []
         self._moves: dict[tuple[int, int], tuple[Transition, ...]] = {}
         self._rooms: dict[int, int] = {}
         self._groups: list[Device] = []
@@ -180,7 +180,7 @@ class Supply:
         self.names = list(request.targets)
         self._stocks = [self._stock(name) for name in self.names]
         self.bins = [self._bin(number) for number in range(len(self.names))]
-        self._initial = sorted({element for each in self.bins for element in each.state})
+        self._initial = sorted({resource for each in self.bins for resource in each.state})
         self._scarcities: dict[int, int] = {}
         self.shapes = [self._shape(guest) for guest in request.guests]
         numbers = {name: number for number, name in enumerate(self.names)}
@@ -195,23 +195,23 @@ class Supply:
 
     # --- what the search asks ---
 
-    def moves(self, element: int, demand: int) -> tuple[Transition, ...]:
-        moves = self._moves.get((element, demand))
+    def transitions(self, resource: int, demand: int) -> tuple[Transition, ...]:
+        moves = self._moves.get((resource, demand))
         if moves is None:
-            found = sorted(self._find_moves(self._elements[element], demand), key=_preference)
-            moves = self._moves[(element, demand)] = tuple(found)
+            found = sorted(self._find_moves(self._resources[resource], demand), key=_preference)
+            moves = self._moves[(resource, demand)] = tuple(found)
         return moves
 
-    def room(self, element: int) -> int:
-        room = self._rooms.get(element)
+    def free_slots(self, resource: int) -> int:
+        room = self._rooms.get(resource)
         if room is None:
-            state = self._elements[element]
+            state = self._resources[resource]
             room = state.size if isinstance(state, _Pool) else self._room_of_parent(state)
-            self._rooms[element] = room
+            self._rooms[resource] = room
         return room
 
-    def left(self, element: int) -> float:
-        state = self._elements[element]
+    def residual(self, resource: int) -> float:
+        state = self._resources[resource]
         if isinstance(state, _Pool):
             return state.size
         kind = self._kinds[state.kind]
@@ -220,14 +220,14 @@ class Supply:
         whole = {each.id: each.available_instances for each in kind.parent.types}
         return 1.0 if state.type is None else 1 - state.used / whole[state.type]
 
-    def sort(self, element: int) -> int:
-        state = self._elements[element]
+    def resource_kind(self, resource: int) -> int:
+        state = self._resources[resource]
         return state.group if isinstance(state, _Pool) else -1 - state.kind
 
-    def locality(self, element: int) -> int | None:
+    def numa_node(self, resource: int) -> int | None:
         if not self._request.numa_local:
             return None
-        state = self._elements[element]
+        state = self._resources[resource]
         if isinstance(state, _Pool):
             return self._groups[state.group].numa_node
         return self._kinds[state.kind].parent.numa_node
@@ -238,12 +238,12 @@ class Supply:
         """A device that has this demand."""
         return self._demands[number]
 
-    def capacity(self, element: int, demand: int) -> int:
-        """How many devices with ``demand`` an element takes in at most."""
-        state = self._elements[element]
+    def capacity(self, resource: int, demand: int) -> int:
+        """How many devices with ``demand`` a resource takes in at most."""
+        state = self._resources[resource]
         if isinstance(state, _Pool):
-            return state.size if self.moves(element, demand) else 0
-        creations = (move.offer.creation for move in self.moves(element, demand))
+            return state.size if self.transitions(resource, demand) else 0
+        creations = (move.offer.creation for move in self.transitions(resource, demand))
         return max(
             (each.available_instances // made.instances for made, each in creations), default=0
         )
@@ -277,12 +277,12 @@ class Supply:
         return math.floor(mdev_type.available_instances * (1 - taken))
 
     def free(self, number: int) -> t.Iterator[tuple[int, list[Device]]]:
-        """The equal free devices of a bin, with the element that one of them alone is."""
+        """The equal free devices of a bin, with the resource that one of them alone is."""
         for group, devices in self._stocks[number].pools.items():
             yield self._number(_Pool(group, 1)), devices
 
     def behind(self, number: int, taken: t.Collection[str] = ()) -> Backing:
-        """The elements of a bin once those of its devices that are ``taken`` are gone."""
+        """The resources of a bin once those of its devices that are ``taken`` are gone."""
         stock = self._stocks[number]
         found: Backing = defaultdict(list)
         for group, devices in stock.pools.items():
@@ -329,7 +329,7 @@ class Supply:
     def _opened(
         self, host: Host, is_open: set[str | None], kept: list[t.Mapping[str, t.Any]]
     ) -> t.Sequence[int | None]:
-        """The elements that the parents of ``host`` are, ``None`` for those under which nothing may go."""
+        """The resources that the parents of ``host`` are, ``None`` for those under which nothing may go."""
         key = (id(host.equipment), host.stated, frozenset(is_open))
         if key not in self._equipped:
             self._equipped[key] = tuple(
@@ -344,14 +344,14 @@ class Supply:
         if not self._request.avoid and not kept:
             return equipped
         opened = []
-        for element, parent in zip(equipped, host.equipment, strict=True):
+        for resource, parent in zip(equipped, host.equipment, strict=True):
             if self._request.why_avoided(host.name, parent.id) is not None:
-                element = None
+                resource = None
             for target in kept:
-                if element is not None and target["create"] and target["parent"] == parent.id:
-                    state = t.cast(_Opened, self._elements[element])
-                    element = self._number(self._after(state, target))
-            opened.append(element)
+                if resource is not None and target["create"] and target["parent"] == parent.id:
+                    state = t.cast(_Opened, self._resources[resource])
+                    resource = self._number(self._after(state, target))
+            opened.append(resource)
         return opened
 
     def _after(self, opened: _Opened, target: t.Mapping[str, t.Any]) -> _Opened:
@@ -367,7 +367,7 @@ class Supply:
     def _bin(self, number: int) -> Bin:
         name, stock = self.names[number], self._stocks[number]
         state = [self._number(_Pool(group, len(each))) for group, each in stock.pools.items()]
-        state += [element for element in stock.opened if element is not None]
+        state += [resource for resource in stock.opened if resource is not None]
         limit = self._request.limit_of(name)
         return Bin(
             tuple(sorted(state)),
@@ -389,9 +389,9 @@ class Supply:
         return frozenset().union(*map(self._request.groups_of, names))
 
     def _number(self, state: _Pool | _Opened) -> int:
-        number = self._numbers.setdefault(state, len(self._elements))
-        if number == len(self._elements):
-            self._elements.append(state)
+        number = self._numbers.setdefault(state, len(self._resources))
+        if number == len(self._resources):
+            self._resources.append(state)
         return number
 
     def _group(self, device: Device) -> int:
@@ -458,8 +458,8 @@ class Supply:
         return number
 
     def _scarcity(self, demand: int) -> int:
-        """How many devices with a demand one element takes in at most."""
-        return max((self.capacity(element, demand) for element in self._initial), default=0)
+        """How many devices with a demand one resource takes in at most."""
+        return max((self.capacity(resource, demand) for resource in self._initial), default=0)
 
     # --- what goes where ---
 
@@ -478,7 +478,7 @@ class Supply:
             return
         if self._request.round_trip and not self._candidates.returns(source, target):
             return
-        cost = OTHER * (target.type != source.type) + NEW * bool(existing.attributes)
+        cost = OTHER_TYPE * (target.type != source.type) + CREATED * bool(existing.attributes)
         left = self._number(_Pool(pool.group, pool.size - 1)) if pool.size > 1 else None
         yield Transition(left, cost, Choice(existing=existing))
 
@@ -503,7 +503,7 @@ class Supply:
                 full, only = mdev_type.available_instances, mdev_type.id
             if used > full:
                 continue
-            cost = NEW + OTHER * (mdev_type.id != source.type)
+            cost = CREATED + OTHER_TYPE * (mdev_type.id != source.type)
             if self._request.policy == "pack":
                 cost += OPENED * (opened.used == 0 and not kind.is_open)
             left = self._number(_Opened(opened.kind, only, used)) if used < full else None
@@ -514,11 +514,11 @@ def claimed(
     behind: Backing, guest: int, sources: t.Iterable[Device], way: Packing
 ) -> t.Iterator[Allocation]:
     """What a guest has of a bin where its devices ``sources`` go this way; ``behind`` is then what comes after it."""
-    for source, (element, move) in zip(sources, way.steps, strict=True):
+    for source, (resource, move) in zip(sources, way.steps, strict=True):
         # Equal parents are interchangeable: the first one is taken.
-        place = behind[element].pop(0)
-        if move.becomes is not None:
-            behind[move.becomes].append(place)
+        place = behind[resource].pop(0)
+        if move.successor is not None:
+            behind[move.successor].append(place)
         yield Allocation(guest, source, move.offer, place)
 
 

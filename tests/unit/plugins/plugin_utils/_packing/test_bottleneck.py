@@ -37,9 +37,9 @@ from hypothesis import strategies as st
 
 
 def shortage_of(problem: Problem) -> Shortage | None:
-    demands = Counter(itertools.chain.from_iterable(item.shape for item in problem.items))
-    elements = Counter(itertools.chain.from_iterable(each.state for each in problem.bins))
-    return find_shortage(problem.elements, demands, elements)
+    demands = Counter(itertools.chain.from_iterable(item.demands for item in problem.items))
+    resources = Counter(itertools.chain.from_iterable(each.state for each in problem.bins))
+    return find_shortage(problem.resources, demands, resources)
 
 
 @given(problems(bins=2))
@@ -51,26 +51,26 @@ def test_no_plan_places_more_than_a_shortage_says(problem):
         return
     event("missing" if shortage.missing < least_left else "exact")
     assert 0 < shortage.missing <= least_left
-    demands = Counter(itertools.chain.from_iterable(item.shape for item in problem.items))
+    demands = Counter(itertools.chain.from_iterable(item.demands for item in problem.items))
     assert shortage.need == sum(demands[each] for each in shortage.demands)
-    elements = Counter(itertools.chain.from_iterable(each.state for each in problem.bins))
-    assert shortage.reachable == reachable(problem.elements, shortage.demands, elements)
+    resources = Counter(itertools.chain.from_iterable(each.state for each in problem.bins))
+    assert shortage.reachable == reachable(problem.resources, shortage.demands, resources)
 
 
 @st.composite
 def full_hosts(draw) -> Problem:
     """Hosts, and devices that fill them to the last."""
-    elements = Resources()
+    resources = Resources()
     items, bins = [], []
     for _host in range(draw(st.integers(1, 6))):
         family = draw(st.sampled_from([0, 1]))
         size, count = draw(st.sampled_from(SIZES)), draw(st.integers(1, 3))
         state = [Parent(family, None, 0, 0), Pool(family, count, 0)]
-        bins.append(Bin(tuple(sorted(map(elements.number, state)))))
-        demands = [elements.demands.index((family, size))] * (UNITS // size)
-        demands += [elements.demands.index((family, None))] * count
+        bins.append(Bin(tuple(sorted(map(resources.number, state)))))
+        demands = [resources.demands.index((family, size))] * (UNITS // size)
+        demands += [resources.demands.index((family, None))] * count
         items += [Item((demand,)) for demand in demands]
-    return Problem(elements, items, bins, False)
+    return Problem(resources, items, bins, False)
 
 
 @given(full_hosts())
@@ -82,26 +82,26 @@ def test_there_is_no_shortage_where_everything_has_a_place(problem):
 def test_one_device_too_many_of_those_that_only_full_places_take_is_found(problem, data):
     # Of the biggest size there are as many places as parents, however the others are placed; of family 1's pools
     # also those of family 0 are a place.
-    elements, items, bins, _spread = problem
+    resources, items, bins, _spread = problem
     family = data.draw(st.sampled_from([0, 1]))
     sort = data.draw(st.sampled_from([None, UNITS]))
-    wanted = elements.demands.index((family, sort))
+    wanted = resources.demands.index((family, sort))
     initial = Counter(itertools.chain.from_iterable(each.state for each in bins))
-    places = reachable(elements, [wanted], initial)
-    others = [item for item in items if elements.demands[item.shape[0]][1] != sort]
-    short = Problem(elements, others + [Item((wanted,))] * (places + 1), bins, False)
+    places = reachable(resources, [wanted], initial)
+    others = [item for item in items if resources.demands[item.demands[0]][1] != sort]
+    short = Problem(resources, others + [Item((wanted,))] * (places + 1), bins, False)
     shortage = shortage_of(short)
     assert shortage is not None
-    if sort is None or not any(elements.demands[i.shape[0]][0] == family for i in others):
+    if sort is None or not any(resources.demands[i.demands[0]][0] == family for i in others):
         assert (shortage.demands, shortage.missing) == ((wanted,), 1)
     assert shortage.missing >= 1
 
 
 def test_small_devices_do_not_hide_that_big_ones_are_too_many():
-    elements = Resources()
-    parent = elements.number(Parent(1, None, 0, 0))
-    small, big = (elements.demands.index((1, size)) for size in (1, UNITS))
-    found = find_shortage(elements, {small: 1, big: 3}, {parent: 2})
+    resources = Resources()
+    parent = resources.number(Parent(1, None, 0, 0))
+    small, big = (resources.demands.index((1, size)) for size in (1, UNITS))
+    found = find_shortage(resources, {small: 1, big: 3}, {parent: 2})
     assert found is not None
     assert (found.demands, found.need, found.reachable) == ((big,), 3, 2)
 

@@ -13,7 +13,11 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._packing.local_sear
     Found,
     Search,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._packing.packings import NEW, Bin, Item
+from ansible_collections.vfio.migration.plugins.plugin_utils._packing.packings import (
+    CREATED,
+    Bin,
+    Item,
+)
 from ansible_collections.vfio.migration.tests.unit.resources import (
     SIZES,
     UNITS,
@@ -29,36 +33,36 @@ from hypothesis import strategies as st
 
 
 def search(problem: Problem, budget: Budget | None = None, hopeless: int = 0) -> Found:
-    elements, items, bins, spread = problem
-    return Search(elements, items, bins, spread, budget or Budget()).run(lambda: hopeless)
+    resources, items, bins, spread = problem
+    return Search(resources, items, bins, spread, budget or Budget()).run(lambda: hopeless)
 
 
 def rating(problem: Problem, found: Found) -> tuple[int, ...]:
     held = [way for each in found.bins.values() for item, way in each]
     cost = sum(way.cost for way in held)
     loads = [sum(len(way.steps) for item, way in each) for each in found.bins.values()]
-    left = sum(len(item.shape) for item in problem.items) - sum(loads)
+    left = sum(len(item.demands) for item in problem.items) - sum(loads)
     load = max(loads, default=0) if problem.spread else 0
-    return (left, cost // NEW, load, cost % NEW)
+    return (left, cost // CREATED, load, cost % CREATED)
 
 
 def check_replay(problem: Problem, found: Found) -> None:
     """Take in one device after the other, as the plan has it."""
-    elements, items, bins, _spread = problem
+    resources, items, bins, _spread = problem
     placed = Counter(item for held in found.bins.values() for item, way in held)
     assert all(count == 1 for count in placed.values())
     for number, held in found.bins.items():
         state = list(bins[number].state)
-        groups = list(bins[number].groups)
+        groups = list(bins[number].anti_affinity)
         for item, way in held:
             assert items[item].home != number
-            groups += items[item].groups
+            groups += items[item].anti_affinity
             nodes, cost = set(), 0
-            for demand, (element, move) in zip(items[item].shape, way.steps, strict=True):
-                assert move in elements.moves(element, demand)
-                state.remove(element)
-                state += [] if move.becomes is None else [move.becomes]
-                nodes.add(elements.locality(element))
+            for demand, (resource, move) in zip(items[item].demands, way.steps, strict=True):
+                assert move in resources.transitions(resource, demand)
+                state.remove(resource)
+                state += [] if move.successor is None else [move.successor]
+                nodes.add(resources.numa_node(resource))
                 cost += move.cost
             assert (tuple(sorted(state)), cost) == (way.after, way.cost)
             assert len(nodes) == 1
@@ -104,23 +108,23 @@ def test_repair_and_the_exact_search_never_make_a_plan_worse(problem):
 
 def planted(chance: random.Random, hosts: int, empty: int) -> Problem:
     """Full hosts cut into items, and some hosts more."""
-    elements = Resources()
+    resources = Resources()
     items, bins = [], []
     for number in range(hosts + empty):
         family = chance.randrange(2)
         pool = 3
         state = [Parent(family, None, 0, 0)] * 2 + [Pool(family, pool, 0)]
-        bins.append(Bin(tuple(sorted(map(elements.number, state)))))
+        bins.append(Bin(tuple(sorted(map(resources.number, state)))))
         if number < hosts:
             size = chance.choice(SIZES)
-            demands = [elements.demands.index((family, size))] * (2 * UNITS // size)
-            demands += [elements.demands.index((family, None))] * pool
+            demands = [resources.demands.index((family, size))] * (2 * UNITS // size)
+            demands += [resources.demands.index((family, None))] * pool
             while demands:
                 count = chance.randint(1, 4)
                 items.append(Item(tuple(sorted(demands[-count:]))))
                 del demands[-count:]
     chance.shuffle(items)
-    return Problem(elements, items, bins, False)
+    return Problem(resources, items, bins, False)
 
 
 def test_repair_finds_a_place_for_every_item_where_there_is_little_room_to_spare():
@@ -130,9 +134,9 @@ def test_repair_finds_a_place_for_every_item_where_there_is_little_room_to_spare
 
 
 def test_repair_ends_where_no_more_can_be_placed():
-    elements = Resources()
-    bins = [Bin((elements.number(Pool(0, 2, 0)),))] * 2
+    resources = Resources()
+    bins = [Bin((resources.number(Pool(0, 2, 0)),))] * 2
     items = [Item((0,))] * 5
-    problem = Problem(elements, items, bins, False)
+    problem = Problem(resources, items, bins, False)
     assert search(problem, Budget(1000, 0), hopeless=1).rounds == 0
     assert search(problem, Budget(300, 0)).rounds == 300

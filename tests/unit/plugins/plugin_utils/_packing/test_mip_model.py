@@ -21,9 +21,9 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._packing.local_sear
     Search,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.packings import (
-    NEW,
+    CREATED,
     OPENED,
-    OTHER,
+    OTHER_TYPE,
     Bin,
     Item,
     Transition,
@@ -42,7 +42,7 @@ TYPES = range(2)
 
 
 class Stock:
-    """Elements of random make: free devices ``(group, count)``, and parents ``(kind, type, used)``.
+    """Resources of random make: free devices ``(group, count)``, and parents ``(kind, type, used)``.
 
     ``groups`` say what it costs to take one for which demand; ``kinds`` how many there are to be had of each type, if
     types share in proportion, and what of which type is made for which demand; each is on a NUMA node.
@@ -58,8 +58,8 @@ class Stock:
             self.states.append(state)
         return self.states.index(state)
 
-    def moves(self, element: int, demand: int) -> list[Transition]:
-        state = self.states[element]
+    def transitions(self, resource: int, demand: int) -> list[Transition]:
+        state = self.states[resource]
         if len(state) == 2:
             group, count = state
             if demand not in self.groups[group]["takes"]:
@@ -77,24 +77,24 @@ class Stock:
             after = used + (instances * 12 // available if shared else instances)
             if after > whole:
                 continue
-            cost = NEW + OPENED * (used == 0) + OTHER * (mdev_type != demand)
+            cost = CREATED + OPENED * (used == 0) + OTHER_TYPE * (mdev_type != demand)
             becomes = self.number(kind, None if shared else mdev_type, after)
             found.append(Transition(becomes if after < whole else None, cost, None))
         return found
 
-    def room(self, element: int) -> int:
-        state = self.states[element]
+    def free_slots(self, resource: int) -> int:
+        state = self.states[resource]
         return state[1] if len(state) == 2 else 12 - state[2]
 
-    def left(self, element: int) -> float:
-        return self.room(element)
+    def residual(self, resource: int) -> float:
+        return self.free_slots(resource)
 
-    def sort(self, element: int) -> int:
-        state = self.states[element]
+    def resource_kind(self, resource: int) -> int:
+        state = self.states[resource]
         return state[0] if len(state) == 2 else -1 - state[0]
 
-    def locality(self, element: int) -> int | None:
-        state = self.states[element]
+    def numa_node(self, resource: int) -> int | None:
+        state = self.states[resource]
         return (self.groups if len(state) == 2 else self.kinds)[state[0]]["node"]
 
 
@@ -102,7 +102,7 @@ def problem_of(seed: int, most_items: int = 5, most_bins: int = 3) -> Problem:
     """A problem in which little fits, so that it matters what goes where."""
     chance = random.Random(seed)
     nodes = chance.choice(((None,), (None,), (0, 1)))
-    costs = (0, 0, OTHER, NEW)
+    costs = (0, 0, OTHER_TYPE, CREATED)
     groups = [
         {
             "node": chance.choice(nodes),
@@ -159,20 +159,20 @@ problems = st.integers(0, 2**32).map(problem_of)
 
 def found_for(problem):
     """What the search finds at first, and the items that it leaves though each finds a place alone."""
-    search = Search(problem.elements, problem.items, problem.bins, problem.spread, Budget(0, 0))
+    search = Search(problem.resources, problem.items, problem.bins, problem.spread, Budget(0, 0))
     held = search.run(lambda: 0).bins
     placed = {item for each in held.values() for item, way in each}
     left = [
         number
         for number, item in enumerate(problem.items)
-        if number not in placed and search.ways.kinds_for(item.shape)
+        if number not in placed and search.ways.bin_types_for(item.demands)
     ]
     return held, left
 
 
 def improve(problem, held, left, **options):
     return mip_model.improve(
-        problem.elements, problem.items, problem.bins, held, left, problem.spread, **options
+        problem.resources, problem.items, problem.bins, held, left, problem.spread, **options
     )
 
 
@@ -180,8 +180,8 @@ def rating(problem, held) -> tuple:
     """The devices left, and the cost: what ``Search`` makes as small as it can, in this order."""
     cost = sum(way.cost for each in held.values() for item, way in each)
     loads = [sum(len(way.steps) for item, way in each) for each in held.values()]
-    left = sum(len(item.shape) for item in problem.items) - sum(loads)
-    return (left, cost // NEW, max(loads, default=0) if problem.spread else 0, cost % NEW)
+    left = sum(len(item.demands) for item in problem.items) - sum(loads)
+    return (left, cost // CREATED, max(loads, default=0) if problem.spread else 0, cost % CREATED)
 
 
 def check(problem, held) -> None:
@@ -191,18 +191,18 @@ def check(problem, held) -> None:
     for number, each in held.items():
         there = problem.bins[number]
         state = list(there.state)
-        groups = [group for item, way in each for group in problem.items[item].groups]
+        groups = [group for item, way in each for group in problem.items[item].anti_affinity]
         assert len(groups) == len(set(groups))
-        assert not there.groups & set(groups)
+        assert not there.anti_affinity & set(groups)
         for item, way in each:
             assert problem.items[item].home != number
-            assert len({problem.elements.locality(element) for element, move in way.steps}) == 1
-            assert way.cost == sum(move.cost for element, move in way.steps)
-            for demand, (element, move) in zip(problem.items[item].shape, way.steps):
-                assert move in problem.elements.moves(element, demand)
-                state.remove(element)
-                if move.becomes is not None:
-                    state.append(move.becomes)
+            assert len({problem.resources.numa_node(resource) for resource, move in way.steps}) == 1
+            assert way.cost == sum(move.cost for resource, move in way.steps)
+            for demand, (resource, move) in zip(problem.items[item].demands, way.steps):
+                assert move in problem.resources.transitions(resource, demand)
+                state.remove(resource)
+                if move.successor is not None:
+                    state.append(move.successor)
             assert way.after == tuple(sorted(state))
         if there.limit is not None:
             assert sum(len(way.steps) for item, way in each) <= there.limit
@@ -211,7 +211,7 @@ def check(problem, held) -> None:
 def model_of(problem):
     held, left = found_for(problem)
     return held, mip_model._model(
-        problem.elements, problem.items, problem.bins, held, left, problem.spread
+        problem.resources, problem.items, problem.bins, held, left, problem.spread
     )
 
 

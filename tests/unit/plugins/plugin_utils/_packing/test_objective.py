@@ -12,10 +12,10 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._packing.local_sear
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.objective import (
     Cost,
     cost_of,
-    least_cost,
+    lower_bound,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.packings import (
-    NEW,
+    CREATED,
     Bin,
     Item,
     tiers,
@@ -33,13 +33,13 @@ from hypothesis import event, given
 
 def costs(problem: Problem) -> tuple[Cost, Cost, Cost]:
     """What the search's first plan costs, what plans cost at least, and what the best one does."""
-    elements, items, bins, spread = problem
-    searching = Search(elements, items, bins, spread, Budget(50, 0))
+    resources, items, bins, spread = problem
+    searching = Search(resources, items, bins, spread, Budget(50, 0))
     found = searching.run(lambda: 0)
-    cost = cost_of(found.bins, sum(len(item.shape) for item in items), spread)
-    bound = least_cost(elements, searching.ways, items, bins, cost, spread)
+    cost = cost_of(found.bins, sum(len(item.demands) for item in items), spread)
+    bound = lower_bound(resources, searching.ways, items, bins, cost, spread)
     left, grave, load, others = best_rating(problem)
-    new, opened, other = tiers(grave * NEW + others)
+    new, opened, other = tiers(grave * CREATED + others)
     return cost, bound, Cost(left, 0, new, load, opened, other)
 
 
@@ -63,21 +63,21 @@ def test_what_costs_as_little_as_it_must_is_the_best_of_all_plans(problem):
 
 
 def test_parents_that_are_opened_are_counted_by_what_each_can_hold():
-    elements = Resources()
-    fresh = elements.number(Parent(1, None, 0, 0))
-    opened = elements.number(Parent(1, None, 1, 0))
-    half = elements.demands.index((1, UNITS // 2))
+    resources = Resources()
+    fresh = resources.number(Parent(1, None, 0, 0))
+    opened = resources.number(Parent(1, None, 1, 0))
+    half = resources.demands.index((1, UNITS // 2))
     items = [Item((half,))] * 6
     bins = [Bin((fresh,))] * 3 + [Bin((opened,))]
-    cost, bound, _best = costs(Problem(elements, items, bins, False))
+    cost, bound, _best = costs(Problem(resources, items, bins, False))
     assert bound.opened == cost.opened == 3
 
 
 @given(problems())
 def test_what_no_bin_takes_has_no_place_in_any_plan(problem):
-    elements, items, bins, spread = problem
-    searching = Search(elements, items, bins, spread, Budget(0, 0))
+    resources, items, bins, spread = problem
+    searching = Search(resources, items, bins, spread, Budget(0, 0))
     searching.run(lambda: 0)
-    hopeless = [item for item in items if not searching.ways.kinds_for(item.shape)]
+    hopeless = [item for item in items if not searching.ways.bin_types_for(item.demands)]
     if hopeless and not searching.ways.unsure:
-        assert best_rating(problem)[0] >= sum(len(item.shape) for item in hopeless)
+        assert best_rating(problem)[0] >= sum(len(item.demands) for item in hopeless)

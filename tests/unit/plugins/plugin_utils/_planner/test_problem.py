@@ -41,7 +41,7 @@ def test_equal_pci_addresses_on_many_hosts_do_not_tell_devices_apart():
     fleet = read_fleet(facts)
     request = Request(requested(fleet, ["a0", "a1", "a2"], None), ["b0", "b1", "b2"])
     supply = Supply(fleet, request, Candidates(fleet, "source_lists"))
-    assert len({item.shape for item in supply.items}) == 1
+    assert len({item.demands for item in supply.items}) == 1
     assert len({each.state for each in supply.bins}) == 1
 
 
