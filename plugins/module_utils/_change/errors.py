@@ -11,6 +11,9 @@ from __future__ import annotations
 
 import errno
 
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.errors import (
+    VfioMigrationError,
+)
 from ansible_collections.vfio.migration.plugins.module_utils._host.sysfs import words
 
 TYPE_CHECKING = False
@@ -18,7 +21,7 @@ if TYPE_CHECKING:  # pragma: no cover
     import typing as t
 
 
-class ProvisionError(Exception):
+class ProvisionError(VfioMigrationError):
     """The call failed at ``step``; ``details`` is what a caller's program may want to know.
 
     ``device`` is the name of the one it failed for, ``error`` the kernel's, ``hint`` the likely cause or what to do,

@@ -22,6 +22,10 @@ import hashlib
 import json
 import re
 
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.errors import (
+    VfioMigrationError,
+)
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # pragma: no cover
     import typing as t
@@ -49,7 +53,7 @@ _VERSION = re.compile(r"([0-9]{1,18})\.([0-9]{1,18})(?:\.[0-9]{1,18})?\Z")
 _PCI_ID = re.compile(r"[0-9a-f]{8}\Z")
 
 
-class DescriptorError(ValueError):
+class DescriptorError(VfioMigrationError, ValueError):
     """What a driver gave breaks a rule of the descriptor's form; the message says which and what would be right.
 
     ``attribute`` is the name of the attribute at fault, or ``None`` where no single one is.

@@ -30,6 +30,9 @@ import re
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor import (
     attributes as attributes_module,
 )
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.errors import (
+    VfioMigrationError,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # pragma: no cover
@@ -79,7 +82,7 @@ _MINUS_SIGN = "minus sign"
 _PRECEDENCE = {_MINUS_SIGN: 3, "*": 2, "/": 2, "%": 2, "+": 1, "-": 1}
 
 
-class InvalidPattern(ValueError):
+class InvalidPattern(VfioMigrationError, ValueError):
     """A set breaks a rule of the language.
 
     ``attribute`` and ``column`` (from 1) say where, ``expected`` what would be right there.

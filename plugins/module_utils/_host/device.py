@@ -23,6 +23,9 @@ from ansible_collections.vfio.migration.plugins.module_utils._descriptor.attribu
     DescriptorError,
     shown,
 )
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.errors import (
+    VfioMigrationError,
+)
 from ansible_collections.vfio.migration.plugins.module_utils._host.sysfs import (
     DIRECTORY,
     FILE,
@@ -75,7 +78,7 @@ _FURTHER_SET = re.compile(r"compatible([0-9]{1,9})\Z")
 _LEADING_VERSION = re.compile(r"([0-9]{1,18})(\.[0-9]{1,18})?(\.[0-9]{1,18})?")
 
 
-class HostReadError(Exception):
+class HostReadError(VfioMigrationError):
     """Something about one file that an operator should know: ``path`` and, in words, the ``problem``."""
 
     def __init__(self, path: str, problem: str) -> None:

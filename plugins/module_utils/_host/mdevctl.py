@@ -13,6 +13,10 @@ import json
 import os
 import re
 
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.errors import (
+    VfioMigrationError,
+)
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # pragma: no cover
     import typing as t
@@ -28,7 +32,7 @@ _RULES = ("/etc/udev/rules.d", "/run/udev/rules.d", "/usr/lib/udev/rules.d", "/l
 _PROGRAM = re.compile(r"/[^\s'\"]*/mdevctl(?=\s)")
 
 
-class MdevctlError(Exception):
+class MdevctlError(VfioMigrationError):
     """mdevctl failed; the message is the command and what it said."""
 
 

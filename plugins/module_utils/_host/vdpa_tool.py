@@ -12,6 +12,9 @@ from __future__ import annotations
 import errno
 import re
 
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.errors import (
+    VfioMigrationError,
+)
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.virtio import feature_names
 
 TYPE_CHECKING = False
@@ -47,7 +50,7 @@ _MISSING = re.compile(r"Missing features 0x([0-9a-f]+) for provided attributes")
 _ATTRIBUTES = {10: "mac", 12: "max_vqp", 13: "mtu", 20: "device_features"}
 
 
-class VdpaError(OSError):
+class VdpaError(VfioMigrationError, OSError):
     """The tool failed, with the kernel's error or, where ``errno`` is ``None``, its own.
 
     ``said`` is the command and what the tool said, ``hint`` the likely cause, ``None`` where there is none.
