@@ -10,7 +10,7 @@ import sys
 import typing as t
 
 from ansible_collections.vfio.migration.plugins.module_utils._host import vdpa
-from ansible_collections.vfio.migration.plugins.module_utils._host.device import HostReadError
+from ansible_collections.vfio.migration.plugins.module_utils._host.reading import HostReadError
 from ansible_collections.vfio.migration.plugins.module_utils._host.vdpa import (
     Bus,
     ManagementDevice,

@@ -26,9 +26,11 @@ from ansible_collections.vfio.migration.plugins.module_utils._descriptor.attribu
 )
 from ansible_collections.vfio.migration.plugins.module_utils._host.device import (
     Device,
-    HostReadError,
-    ProblemsAt,
     is_attribute_name,
+)
+from ansible_collections.vfio.migration.plugins.module_utils._host.reading import (
+    HostReadError,
+    reading,
 )
 
 TYPE_CHECKING = False
@@ -117,7 +119,7 @@ def writes(device: Device, attributes: t.Iterable[tuple[str, str]]) -> list[Writ
     pairs = resolved(device, files, attributes)
     if not pairs:
         return []
-    vendor = device.known()
+    vendor = device.driver_profile()
     taken, added = _numbers(device, vendor.numbers, pairs)
     different = {}
     for name, value in dict(pairs).items():
@@ -144,8 +146,8 @@ def _numbers(
     added: dict[tuple[str, str], Write] = {}
     for name, numbers in vendor.items():
         stated = [(each, value) for each, value in pairs if each in (name, numbers.away)]
-        with ProblemsAt(device.path):
-            current = numbers.read(device.told) if stated else None
+        with reading(device.path):
+            current = numbers.read(device.kernel_text) if stated else None
         if current is None:
             continue
         adds = any(each == name for each, value in stated)

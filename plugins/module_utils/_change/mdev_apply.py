@@ -41,7 +41,6 @@ from ansible_collections.vfio.migration.plugins.module_utils._host.device import
     MDEV_DEVICES,
     MDEV_PARENTS,
     MDEV_TYPES,
-    HostReadError,
     MediatedDevice,
     Parent,
     read_descriptor,
@@ -50,7 +49,8 @@ from ansible_collections.vfio.migration.plugins.module_utils._host.mdevctl impor
     MdevctlError,
     definition,
 )
-from ansible_collections.vfio.migration.plugins.module_utils._host.processes import held, nodes
+from ansible_collections.vfio.migration.plugins.module_utils._host.processes import nodes, why_held
+from ansible_collections.vfio.migration.plugins.module_utils._host.reading import HostReadError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # pragma: no cover
@@ -241,9 +241,9 @@ class MdevTransaction(DeviceTransaction):
 
     def _check_free(self, action: Action) -> None:
         """Checks once more, right before it counts, that no process holds the device."""
-        holder = self._scan_holders().of(action.nodes)
+        holder = self._scan_holders().holder_of(action.nodes)
         if holder is not None:
-            raise self._failure(held(holder))
+            raise self._failure(why_held(holder))
 
     def _remove(self, uuid: str) -> None:
         def remove() -> None:
@@ -311,7 +311,9 @@ class MdevTransaction(DeviceTransaction):
 
     def _check_not_taken(self, device: MediatedDevice, recovering: bool) -> None:
         """Raises ``InUse`` where a process holds the device, and ``HostReadError`` where one may that is not of this call."""
-        holder = self._scan_holders().of(nodes(device.iommu_group, device.character_devices()))
+        holder = self._scan_holders().holder_of(
+            nodes(device.iommu_group, device.character_devices())
+        )
         check_not_held(device.path, holder, ours=not recovering)
 
     def _begin(self, action: Action, step: str) -> None:

@@ -39,10 +39,8 @@ from ansible_collections.vfio.migration.plugins.module_utils._descriptor.identif
 from ansible_collections.vfio.migration.plugins.module_utils._host.device import (
     MDEV_DEVICES,
     MDEV_PARENTS,
-    HostReadError,
     MediatedDevice,
     Parent,
-    ProblemsAt,
     read_descriptor,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._host.mdevctl import (
@@ -50,7 +48,11 @@ from ansible_collections.vfio.migration.plugins.module_utils._host.mdevctl impor
     definition,
     is_defined,
 )
-from ansible_collections.vfio.migration.plugins.module_utils._host.processes import held, nodes
+from ansible_collections.vfio.migration.plugins.module_utils._host.processes import nodes, why_held
+from ansible_collections.vfio.migration.plugins.module_utils._host.reading import (
+    HostReadError,
+    reading,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # pragma: no cover
@@ -275,7 +277,7 @@ class Planner:
         return action
 
     def _check_type(self, wanted: Wanted) -> None:
-        with ProblemsAt(self._sysfs.path(MDEV_PARENTS)):
+        with reading(self._sysfs.path(MDEV_PARENTS)):
             parents = self._sysfs.names(MDEV_PARENTS)
         if wanted.parent not in parents:
             raise ProvisionError(
@@ -320,9 +322,9 @@ class Planner:
         if touched:
             holders = self._scan_holders()
             for action in touched:
-                holder = holders.of(action.nodes)
+                holder = holders.holder_of(action.nodes)
                 if holder is not None:
-                    raise ProvisionError("inspect", held(holder), action.wanted.uuid)
+                    raise ProvisionError("inspect", why_held(holder), action.wanted.uuid)
 
     def _plan_definitions(self, actions: t.Sequence[Action], state: str) -> None:
         if self._persistent:
@@ -401,7 +403,7 @@ def is_live(device: MediatedDevice, needed: t.Sequence[Write]) -> bool:
     """Whether the driver takes all of what is needed while a process holds the device."""
     if not needed:
         return False
-    live = device.known().live
+    live = device.driver_profile().live
     return all(write.name in live for write in needed)
 
 

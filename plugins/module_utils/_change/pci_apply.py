@@ -46,9 +46,10 @@ from ansible_collections.vfio.migration.plugins.module_utils._host.device import
 from ansible_collections.vfio.migration.plugins.module_utils._host.pci_driver import (
     PCI_DRIVERS,
     Binding,
+    read_binding,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._host.pci_usage import (
-    use,
+    why_in_use,
     why_not_assignable,
 )
 
@@ -157,7 +158,7 @@ class PciTransaction(DeviceTransaction):
         for address in pci_driver.functions(device):
             with self._open(address) as function:
                 self._check_unused(function)
-                binding = Binding.of(function)
+                binding = read_binding(function)
                 port = self._devlink.port(address)
                 states.append(
                     {
@@ -201,7 +202,7 @@ class PciTransaction(DeviceTransaction):
             self._enter("bind")
             with self._open(wanted.address) as device:
                 self._check_unused(device)
-                bound = Binding.of(device)
+                bound = read_binding(device)
             self._rebind(wanted, bound)
             self._configure(wanted.address, wanted.attributes)
         with self._open(wanted.address) as device:
@@ -243,7 +244,7 @@ class PciTransaction(DeviceTransaction):
 
     def _write_in_turn(self, device: PciDevice, needed: t.Sequence[Write]) -> None:
         modes = device.attribute_files()
-        known = device.known()
+        known = device.driver_profile()
         idle, idle_value = known.idle or ("", "")
         reset = False
         for index, write in enumerate(needed):
@@ -287,7 +288,7 @@ class PciTransaction(DeviceTransaction):
                 self._check_unused(device)
                 former_values = former_attributes(record, device)
                 self._write_in_turn(device, writes_in_turn(device, former_values))
-                former = former_binding(record, Binding.of(device))
+                former = former_binding(record, read_binding(device))
                 migratable = to_switch(self._devlink, address, (record or {}).get("migratable"))
         if action.changes:
             self._bind(address, former, migratable)
@@ -299,7 +300,7 @@ class PciTransaction(DeviceTransaction):
 
     def _bind(self, address: str, binding: Binding, migratable: bool | None) -> None:
         with self._open(address) as device:
-            current = Binding.of(device)
+            current = read_binding(device)
         change = Change(
             lock_name(self._sysfs, address),
             address,
@@ -318,7 +319,7 @@ class PciTransaction(DeviceTransaction):
         if binding.driver and not self._sysfs.exists(PCI_DRIVERS, binding.driver):
             self._load(binding.driver)
         with self._open(address) as device:
-            override = Binding.of(device).override
+            override = read_binding(device).override
         if override != binding.override:
             self._tell_kernel(
                 f"cannot write {binding.override or 'nothing'} to {device.directory.path('driver_override')}",
@@ -393,7 +394,7 @@ class PciTransaction(DeviceTransaction):
 
     def _check_unused(self, device: PciDevice) -> None:
         """Checks once more, right before it counts, that nothing uses the device."""
-        reason = use(self._sysfs, device, self._scan_holders(), self._is_free_disk)
+        reason = why_in_use(self._sysfs, device, self._scan_holders(), self._is_free_disk)
         if reason is not None:
             raise InUse(device.path, reason)
 
@@ -419,7 +420,7 @@ class PciTransaction(DeviceTransaction):
     ) -> bool:
         binding = Binding(driver, override)
         migratable = to_switch(self._devlink, device.id, migratable)
-        if migratable is None and vars(Binding.of(device)) == vars(binding):
+        if migratable is None and read_binding(device) == binding:
             return False
         self._set_binding(device.id, binding, migratable)
         return True

@@ -41,18 +41,19 @@ from ansible_collections.vfio.migration.plugins.module_utils._descriptor.identif
 from ansible_collections.vfio.migration.plugins.module_utils._host import pci_driver
 from ansible_collections.vfio.migration.plugins.module_utils._host.device import (
     PCI_DEVICES,
-    HostReadError,
     PciDevice,
     read_descriptor,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._host.pci_driver import (
     PCI_DRIVERS,
     Binding,
+    read_binding,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._host.pci_usage import (
-    use,
+    why_in_use,
     why_not_assignable,
 )
+from ansible_collections.vfio.migration.plugins.module_utils._host.reading import HostReadError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # pragma: no cover
@@ -322,7 +323,7 @@ class Planner:
         addresses = pci_driver.functions(device)
         for address in addresses:
             with PciDevice(self._sysfs, address) as function:
-                reason = use(self._sysfs, function, holders, self._is_free_disk)
+                reason = why_in_use(self._sysfs, function, holders, self._is_free_disk)
                 driver = function.link("driver")
                 bound = driver is not None and not function.is_assignable
             if reason is None and bound and wanted.state == PRESENT and not wanted.force:
@@ -352,7 +353,7 @@ class Planner:
         """A virtual function that goes, or is made anew as it was, with the number of them."""
         with _inspected(self._sysfs, wanted.address) as device:
             action = DeviceAction(wanted, RESTORED)
-            action.before = _state(Binding.of(device), attribute_pairs(device.attributes()[0]))
+            action.before = _state(read_binding(device), attribute_pairs(device.attributes()[0]))
             return action
 
     def _existing(
@@ -368,13 +369,13 @@ class Planner:
                 action = self._wanted(wanted, device)
                 reason = why_not_assignable(device, leaving)
             if action.changes:
-                reason = use(self._sysfs, device, holders, self._is_free_disk) or reason
+                reason = why_in_use(self._sysfs, device, holders, self._is_free_disk) or reason
             if reason is not None:
                 raise ProvisionError("inspect", reason, device.id)
             return action
 
     def _wanted(self, wanted: WantedDevice, device: PciDevice) -> DeviceAction:
-        binding = Binding.of(device)
+        binding = read_binding(device)
         descriptor, current, problems = read_descriptor(device)
         migratable = self._migratable(wanted)
         if wanted.driver not in (None, binding.driver):
@@ -407,15 +408,13 @@ class Planner:
         return migratable_port(self._devlink, wanted.address).migratable
 
     def _given_back(self, wanted: WantedDevice, device: PciDevice) -> DeviceAction:
-        binding = Binding.of(device)
+        binding = read_binding(device)
         record = to_give_back(wanted, self._records.of(device))
         former = former_binding(record, binding)
         values = former_attributes(record, device)
         descriptor, current, _problems = read_descriptor(device)
         migratable = to_switch(self._devlink, device.id, (record or {}).get("migratable"))
-        changes = (
-            vars(former) != vars(binding) or bool(writes(device, values)) or migratable is not None
-        )
+        changes = former != binding or bool(writes(device, values)) or migratable is not None
         action = DeviceAction(wanted, RESTORED if changes else UNCHANGED)
         action.before = _state(binding, attribute_pairs(current))
         action.own = descriptor["self"] if descriptor else None
@@ -473,7 +472,7 @@ def writes_in_turn(device: PciDevice, attributes: _Pairs) -> list[Write]:
     written anew.
     """
     needed = writes(device, attributes)
-    idle, idle_value = device.known().idle or ("", "")
+    idle, idle_value = device.driver_profile().idle or ("", "")
     values = {write.name: write.value for write in needed}
     if values.get(idle, idle_value) == idle_value:
         return needed
@@ -538,7 +537,7 @@ def to_remember(device: PciDevice, needed: t.Iterable[Write]) -> list[list[str]]
     former: dict[str, str] = {}
     for write in needed:
         former.setdefault(*write.undo)
-    idle, idle_value = device.known().idle or ("", "")
+    idle, idle_value = device.driver_profile().idle or ("", "")
     if former.get(idle) == idle_value:
         # What else there is of an idle device has no meaning, and may not be writable.
         former = {idle: idle_value}
@@ -549,7 +548,7 @@ def to_remember(device: PciDevice, needed: t.Iterable[Write]) -> list[list[str]]
 
 def going_with(device: PciDevice, idle: str) -> list[tuple[str, str]]:
     """The values that a device loses when the attribute ``idle`` is reset, but for those that belong to no other device."""
-    own = device.known().instance
+    own = device.driver_profile().instance
     return [
         (name, value)
         for name, value in attribute_pairs(device.attributes()[0])

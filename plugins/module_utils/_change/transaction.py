@@ -17,8 +17,8 @@ import functools
 import time
 
 from ansible_collections.vfio.migration.plugins.module_utils._change.errors import ProvisionError
-from ansible_collections.vfio.migration.plugins.module_utils._host.device import HostReadError
-from ansible_collections.vfio.migration.plugins.module_utils._host.processes import held
+from ansible_collections.vfio.migration.plugins.module_utils._host.processes import why_held
+from ansible_collections.vfio.migration.plugins.module_utils._host.reading import HostReadError
 from ansible_collections.vfio.migration.plugins.module_utils._host.sysfs import words
 
 TYPE_CHECKING = False
@@ -60,9 +60,9 @@ def check_not_held(path: str, holder: t.Mapping[str, t.Any] | None, ours: bool) 
     What is ``ours``, as this call has made it, is free unless a holder is known.
     """
     if holder is not None and holder["pid"] is not None:
-        raise InUse(path, held(holder))
+        raise InUse(path, why_held(holder))
     if holder is not None and not ours:
-        raise HostReadError(path, held(holder))
+        raise HostReadError(path, why_held(holder))
 
 
 class Transaction:

@@ -54,11 +54,11 @@ from ansible_collections.vfio.migration.plugins.module_utils._descriptor.virtio 
     feature_names,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._host import vdpa
-from ansible_collections.vfio.migration.plugins.module_utils._host.device import (
+from ansible_collections.vfio.migration.plugins.module_utils._host.kernel_log import KernelLog
+from ansible_collections.vfio.migration.plugins.module_utils._host.reading import (
     HostReadError,
     displayable,
 )
-from ansible_collections.vfio.migration.plugins.module_utils._host.kernel_log import KernelLog
 from ansible_collections.vfio.migration.plugins.module_utils._host.vdpa_tool import VdpaError
 
 TYPE_CHECKING = False
@@ -248,7 +248,7 @@ class Host:
             raise InUse(path, f"the host itself uses it, with driver {driver}; unbind that first")
         # To delete a device that is held blocks, and cannot be interrupted, until it is let go.
         nodes = vdpa.device_nodes(self._sysfs, name)
-        holder = self._scan_holders().of(nodes) if nodes else None
+        holder = self._scan_holders().holder_of(nodes) if nodes else None
         check_not_held(path, holder, ours)
 
     def told(self, device: VdpaDevice) -> dict[str, t.Any]:

@@ -116,7 +116,7 @@ class Numbers:
         self.read = read
 
 
-def of(kind: str, driver: str | None) -> Driver:
+def driver_profile(kind: str, driver: str | None) -> Driver:
     """What is known of a driver: of mediated devices (``kind`` mdev) the parent's, of PCI devices their own."""
     # Modules and drivers of one name are spelt with either.
     return _DRIVERS.get((kind, (driver or "").replace("-", "_")), _NOTHING_KNOWN)
@@ -129,7 +129,7 @@ def cautions(source: t.Mapping[str, str], target: t.Mapping[str, str]) -> list[s
     """
     sentences: list[str] = []
     # The kind is no attribute; where a driver has devices of both, the same is documented for them.
-    for known in (of(kind, source.get("driver")) for kind in ("mdev", "pci")):
+    for known in (driver_profile(kind, source.get("driver")) for kind in ("mdev", "pci")):
         sentences += known.cautions
         for name, words in known.better_equal.items():
             one, other = source.get(name), target.get(name)
@@ -150,7 +150,7 @@ def migration(
 
     ``release`` gives that of the kernel, if it is known; it is asked only where it matters.
     """
-    known = of(kind, driver)
+    known = driver_profile(kind, driver)
     if known.idle and known.idle in ((each["name"], each["value"]) for each in attributes):
         return False, "{} is {}, so it has no state to migrate yet".format(*known.idle)
     if known.migrates is None:

@@ -17,22 +17,17 @@ from __future__ import annotations
 import struct
 import sys
 
-from ansible_collections.vfio.migration.plugins.module_utils._host.device import (
-    PCI_DEVICES,
-    ProblemsAt,
-)
+from ansible_collections.vfio.migration.plugins.module_utils._host.device import PCI_DEVICES
 from ansible_collections.vfio.migration.plugins.module_utils._host.netlink import (
+    Attributes,
     Family,
     decoded,
     encoded,
     number,
     text,
 )
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:  # pragma: no cover
-    from ansible_collections.vfio.migration.plugins.module_utils._host.netlink import Attributes
-    from ansible_collections.vfio.migration.plugins.module_utils._host.sysfs import Sysfs
+from ansible_collections.vfio.migration.plugins.module_utils._host.reading import reading
+from ansible_collections.vfio.migration.plugins.module_utils._host.sysfs import Sysfs
 
 _FAMILY = "devlink"
 _VERSION = 1
@@ -82,7 +77,7 @@ class Devlink:
         """The port of the virtual function at ``address``; ``None`` where it has none. Raises ``HostReadError``."""
         if not self._sysfs.live:
             return None
-        with ProblemsAt(self._sysfs.path(PCI_DEVICES, address)):
+        with reading(self._sysfs.path(PCI_DEVICES, address)):
             try:
                 with Family(_FAMILY, _VERSION) as family:
                     answers = family.dump(_PORT_GET)

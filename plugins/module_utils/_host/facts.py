@@ -17,12 +17,9 @@ from ansible_collections.vfio.migration.plugins.module_utils._host.device import
     MDEV_DEVICES,
     MDEV_PARENTS,
     PCI_DEVICES,
-    HostReadError,
     MediatedDevice,
     Parent,
     PciDevice,
-    ProblemsAt,
-    displayable,
     driver_name,
     is_vfio_driver_name,
     numa_node,
@@ -33,6 +30,11 @@ from ansible_collections.vfio.migration.plugins.module_utils._host.pci_usage imp
     why_not_assignable,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._host.processes import nodes
+from ansible_collections.vfio.migration.plugins.module_utils._host.reading import (
+    HostReadError,
+    displayable,
+    reading,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # pragma: no cover
@@ -130,7 +132,7 @@ class Inventory:
     ) -> t.Iterator[dict[str, t.Any]]:
         """What ``read`` gives for each name at ``place``; a device that goes away meanwhile is left out."""
         try:
-            with ProblemsAt(self._sysfs.path(place)):
+            with reading(self._sysfs.path(place)):
                 names = self._sysfs.names(place)
         except HostReadError as problem:
             self._problems.append(problem)
@@ -175,7 +177,7 @@ class Inventory:
             return self._device(device, device.parent, device.type, node)
 
     def _pci(self, name: str) -> dict[str, t.Any] | None:
-        with ProblemsAt(self._sysfs.path(PCI_DEVICES, name)):
+        with reading(self._sysfs.path(PCI_DEVICES, name)):
             driver = self._sysfs.link(PCI_DEVICES, name, "driver")
         if not (
             (driver is not None and self._is_vfio_driver(name, driver))
@@ -193,7 +195,7 @@ class Inventory:
 
     def _add_choices(self, device: PciDevice, attributes: list[dict[str, t.Any]]) -> None:
         """Adds to the attribute that a device must be given before it is of use the values that it takes now."""
-        known = device.known()
+        known = device.driver_profile()
         if known.idle is None or known.choices is None:
             return
         for attribute in attributes:
@@ -209,7 +211,7 @@ class Inventory:
 
     def _vdpa_bus(self) -> Bus:
         vdpa = _vdpa_module()
-        ask = self._ask_vdpa or (vdpa.ask if self._sysfs.live else vdpa.untold)
+        ask = self._ask_vdpa or (vdpa.ask if self._sysfs.live else vdpa.no_answer)
         bus: Bus = vdpa.Bus()
         try:
             bus = ask(self._sysfs)
@@ -246,7 +248,7 @@ class Inventory:
         if slash:
             place = ("bus", bus, "devices", name)
             try:
-                with ProblemsAt(self._sysfs.path(*place)), self._sysfs.open(*place) as directory:
+                with reading(self._sysfs.path(*place)), self._sysfs.open(*place) as directory:
                     entries = directory.entries()
                     facts["driver"] = driver_name(directory, entries)
                     facts["pci_id"] = pci_id(directory, entries)
@@ -262,7 +264,7 @@ class Inventory:
         try:
             driver = vdpa.driver(self._sysfs, device.name)
             device_nodes = vdpa.device_nodes(self._sysfs, device.name)
-            with ProblemsAt(self._sysfs.path(vdpa.VDPA_DEVICES, device.name)):
+            with reading(self._sysfs.path(vdpa.VDPA_DEVICES, device.name)):
                 descriptor = device.descriptor()
         except HostReadError as problem:
             self._problems.append(problem)
@@ -315,7 +317,7 @@ class Inventory:
     def _holder(self, device_nodes: list[str]) -> dict[str, t.Any] | None:
         if self._holders is None:
             self._holders = self._scan_holders()
-        return self._holders.of(device_nodes)
+        return self._holders.holder_of(device_nodes)
 
     def _intern(self, descriptor: dict[str, t.Any] | None) -> str | None:
         if descriptor is None:
@@ -354,7 +356,7 @@ class Inventory:
         obstacle = None
         try:
             obstacle = why_not_assignable(device)
-            if obstacle is None and device.known().switched:
+            if obstacle is None and device.driver_profile().switched:
                 port = self._port(device.id)
                 if port is not None and port.migratable is False:
                     obstacle = f"devlink shows that its port {port.name} is not migratable"
@@ -372,7 +374,7 @@ class Inventory:
     def _debug_text(self, name: str, file: str) -> str | None:
         names = (*_DEBUGFS, name, "migration", file)
         try:
-            with ProblemsAt(self._sysfs.path(*names)):
+            with reading(self._sysfs.path(*names)):
                 return attributes_module.decode(self._sysfs.read(*names, limit=_MAX_STATE)).strip()
         except HostReadError as problem:
             # Kernels before 6.18 have no features.

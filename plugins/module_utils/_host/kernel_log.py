@@ -14,12 +14,9 @@ from __future__ import annotations
 
 import errno
 import os
+import typing as t
 
-from ansible_collections.vfio.migration.plugins.module_utils._host.device import displayable
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:  # pragma: no cover
-    import typing as t
+from ansible_collections.vfio.migration.plugins.module_utils._host.reading import displayable
 
 _PATH = "/dev/kmsg"
 # The longest record that the kernel gives.

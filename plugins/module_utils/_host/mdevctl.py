@@ -12,17 +12,14 @@ from __future__ import annotations
 import json
 import os
 import re
+import typing as t
 
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.errors import (
     VfioMigrationError,
 )
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:  # pragma: no cover
-    import typing as t
-
-    # Runs mdevctl with arguments and standard input: exit status, standard output and error.
-    _Run = t.Callable[[t.List[str], t.Optional[str]], t.Tuple[int, str, str]]
+# Runs mdevctl with arguments and standard input: exit status, standard output and error.
+_Run = t.Callable[[t.List[str], t.Optional[str]], t.Tuple[int, str, str]]
 
 
 _STANDARD_INPUT = "/proc/self/fd/0"

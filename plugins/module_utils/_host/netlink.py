@@ -17,13 +17,10 @@ import os
 import socket
 import struct
 import sys
+import typing as t
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:  # pragma: no cover
-    import typing as t
-
-    # The value of each attribute, by its number.
-    Attributes: t.TypeAlias = "dict[int, bytes]"
+# The value of each attribute, by its number.
+Attributes: t.TypeAlias = "dict[int, bytes]"
 
 _NETLINK_GENERIC = 16
 _HEADER = struct.Struct("=IHHII")

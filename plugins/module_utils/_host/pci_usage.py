@@ -10,40 +10,39 @@
 from __future__ import annotations
 
 import os
+import typing as t
 
 from ansible_collections.vfio.migration.plugins.module_utils._host.device import (
     MDEV_DEVICES,
-    ProblemsAt,
+    PciDevice,
 )
-from ansible_collections.vfio.migration.plugins.module_utils._host.processes import held, nodes
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:  # pragma: no cover
-    import typing as t
-
-    from ansible_collections.vfio.migration.plugins.module_utils._host.device import PciDevice
-    from ansible_collections.vfio.migration.plugins.module_utils._host.processes import Holders
-    from ansible_collections.vfio.migration.plugins.module_utils._host.sysfs import Sysfs
+from ansible_collections.vfio.migration.plugins.module_utils._host.processes import (
+    Holders,
+    nodes,
+    why_held,
+)
+from ansible_collections.vfio.migration.plugins.module_utils._host.reading import reading
+from ansible_collections.vfio.migration.plugins.module_utils._host.sysfs import Sysfs
 
 _NETWORK_INTERFACES = "class/net"
 _DISKS = "class/block"
 _UP = 1  # IFF_UP
 
 
-def use(
+def why_in_use(
     sysfs: Sysfs,
     device: PciDevice,
     holders: Holders,
     is_free_disk: t.Callable[[str], bool],
 ) -> str | None:
     """Why the driver must not be taken from a device, in words; ``None`` where nothing uses it."""
-    holder = holders.of(nodes(device.iommu_group, device.character_devices()))
+    holder = holders.holder_of(nodes(device.iommu_group, device.character_devices()))
     if holder is not None:
-        return held(holder)
+        return why_held(holder)
     for name in _below(sysfs, MDEV_DEVICES, device.id):
         return f"the mediated device {name} was made on it; remove that first"
     for name in _below(sysfs, _NETWORK_INTERFACES, device.id):
-        with ProblemsAt(sysfs.path(_NETWORK_INTERFACES, name, "flags")):
+        with reading(sysfs.path(_NETWORK_INTERFACES, name, "flags")):
             flags = sysfs.read(_NETWORK_INTERFACES, name, "flags", limit=32)
         if int(flags, 16) & _UP:
             return f"its network interface {name} is up; set that down first"
@@ -80,7 +79,7 @@ def is_free_disk(name: str) -> bool:
 
 def _below(sysfs: Sysfs, place: str, address: str) -> list[str]:
     """What of ``place`` belongs to the device at ``address``, or to one behind it."""
-    with ProblemsAt(sysfs.path(place)):
+    with reading(sysfs.path(place)):
         return [
             name
             for name in sysfs.names(place)

@@ -10,10 +10,7 @@
 from __future__ import annotations
 
 import os
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:  # pragma: no cover
-    import typing as t
+import typing as t
 
 _NODES = "/dev/vfio/"
 _VDPA_NODES = "/dev/vhost-vdpa-"
@@ -30,7 +27,7 @@ class Holders:
         self._found = found
         self._complete = complete
 
-    def of(self, nodes: t.Iterable[str]) -> dict[str, t.Any] | None:
+    def holder_of(self, nodes: t.Iterable[str]) -> dict[str, t.Any] | None:
         """``{pid, name}`` of the process that holds one of a device's ``nodes``, or ``None`` where it is free.
 
         Both are ``None`` where no holder was found but not every process could be looked at: unknown is not free.
@@ -137,7 +134,7 @@ def _read(proc: str, pid: int, name: str) -> str:
         return file.read().decode("utf-8", "replace")
 
 
-def held(holder: t.Mapping[str, t.Any]) -> str:
+def why_held(holder: t.Mapping[str, t.Any]) -> str:
     """Why a device must not be touched that ``holder`` holds, or may hold."""
     if holder["pid"] is None:
         return (

@@ -15,10 +15,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:  # pragma: no cover
-    import typing as t
+import typing as t
 
 FILE = "file"
 DIRECTORY = "directory"

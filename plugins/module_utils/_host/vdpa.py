@@ -14,6 +14,7 @@ kernel is asked as the tool asks it: include/uapi/linux/vdpa.h. Changes nothing.
 from __future__ import annotations
 
 import errno
+import typing as t
 
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor import (
     attributes as attributes_module,
@@ -26,22 +27,17 @@ from ansible_collections.vfio.migration.plugins.module_utils._descriptor.virtio 
     class_names,
     feature_attributes,
 )
-from ansible_collections.vfio.migration.plugins.module_utils._host.device import (
-    HostReadError,
-    ProblemsAt,
-)
 from ansible_collections.vfio.migration.plugins.module_utils._host.netlink import (
+    Attributes,
     Family,
     number,
     text,
 )
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:  # pragma: no cover
-    import typing as t
-
-    from ansible_collections.vfio.migration.plugins.module_utils._host.netlink import Attributes
-    from ansible_collections.vfio.migration.plugins.module_utils._host.sysfs import Sysfs
+from ansible_collections.vfio.migration.plugins.module_utils._host.reading import (
+    HostReadError,
+    reading,
+)
+from ansible_collections.vfio.migration.plugins.module_utils._host.sysfs import Sysfs
 
 VDPA_BUS = "bus/vdpa"
 VDPA_DEVICES = "bus/vdpa/devices"
@@ -191,19 +187,19 @@ def ask(sysfs: Sysfs) -> Bus:
     # Where vDPA was not used since the host started, there is no bus and nothing to ask.
     if not sysfs.exists(VDPA_BUS):
         return bus
-    with ProblemsAt(sysfs.path(VDPA_BUS)), _family(sysfs) as family:
+    with reading(sysfs.path(VDPA_BUS)), _family(sysfs) as family:
         bus.management_devices += map(ManagementDevice, family.dump(_MGMTDEV_GET))
         for told in family.dump(_DEV_GET):
             path = sysfs.path(VDPA_DEVICES, text(told[_DEV_NAME]))
             try:
-                with ProblemsAt(path):
+                with reading(path):
                     bus.devices.append(VdpaDevice(told, _configuration(family, told)))
             except HostReadError as problem:
                 bus.problems.append(problem)
     return bus
 
 
-def untold(sysfs: Sysfs) -> Bus:
+def no_answer(sysfs: Sysfs) -> Bus:
     """What a copied tree tells of vDPA devices: at most that there were some."""
     bus = Bus()
     if sysfs.names(VDPA_DEVICES):
@@ -214,14 +210,14 @@ def untold(sysfs: Sysfs) -> Bus:
 
 def driver(sysfs: Sysfs, name: str) -> str | None:
     """The driver of the device ``name``, ``None`` where it has none."""
-    with ProblemsAt(sysfs.path(VDPA_DEVICES, name)):
+    with reading(sysfs.path(VDPA_DEVICES, name)):
         link = sysfs.link(VDPA_DEVICES, name, "driver")
     return None if link is None else link.rpartition("/")[2]
 
 
 def device_nodes(sysfs: Sysfs, name: str) -> list[str]:
     """The device nodes through which a process may hold the device ``name``."""
-    with ProblemsAt(sysfs.path(VDPA_DEVICES, name)):
+    with reading(sysfs.path(VDPA_DEVICES, name)):
         entries = sysfs.names(VDPA_DEVICES, name)
     return ["/dev/" + entry for entry in entries if entry.startswith(_NODE)]
 

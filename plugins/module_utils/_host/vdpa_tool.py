@@ -11,18 +11,15 @@ from __future__ import annotations
 
 import errno
 import re
+import typing as t
 
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.errors import (
     VfioMigrationError,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.virtio import feature_names
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:  # pragma: no cover
-    import typing as t
-
-    # Runs the tool with arguments, in the C locale: exit status, standard output and error.
-    _Run = t.Callable[[t.List[str]], t.Tuple[int, str, str]]
+# Runs the tool with arguments, in the C locale: exit status, standard output and error.
+_Run = t.Callable[[t.List[str]], t.Tuple[int, str, str]]
 
 _KERNEL_ANSWERS = "kernel answers: "
 _ERROR_OF = {

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.vfio.migration.plugins.module_utils._host.device import (
-    HostReadError,
     MediatedDevice,
     Parent,
     PciDevice,
     is_attribute_name,
     read_descriptor,
 )
+from ansible_collections.vfio.migration.plugins.module_utils._host.reading import HostReadError
 from ansible_collections.vfio.migration.plugins.module_utils._host.sysfs import Sysfs
 from ansible_collections.vfio.migration.tests.unit.sysfs_trees import (
     COMPATIBLE,

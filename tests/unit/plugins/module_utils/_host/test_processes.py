@@ -36,7 +36,7 @@ def add_process(
 
 
 def holder(proc: Tree, *nodes: str) -> object:
-    return processes.scan(str(proc.root)).of(nodes)
+    return processes.scan(str(proc.root)).holder_of(nodes)
 
 
 def test_a_device_is_held_through_its_group_or_its_own_node(proc):
@@ -97,7 +97,7 @@ def test_the_kernel_tells_which_descriptors_only_name_a_node(tmp_path, monkeypat
     for flags, held in ((os.O_PATH, False), (os.O_RDONLY, True)):
         descriptor = os.open(node, flags)
         try:
-            found = processes.scan().of([str(node)])
+            found = processes.scan().holder_of([str(node)])
         finally:
             os.close(descriptor)
         assert ((found or {}).get("pid") == os.getpid()) is held
@@ -136,4 +136,4 @@ def test_unknown_is_not_free_where_a_process_cannot_be_looked_at(proc, monkeypat
 
 
 def test_unknown_is_not_free_in_a_copied_tree():
-    assert processes.unknown().of(["/dev/vfio/7"]) == UNKNOWN
+    assert processes.unknown().holder_of(["/dev/vfio/7"]) == UNKNOWN

@@ -18,9 +18,9 @@ from ansible_collections.vfio.migration.plugins.module_utils._descriptor.virtio 
     feature_names,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._host import vdpa
-from ansible_collections.vfio.migration.plugins.module_utils._host.device import HostReadError
 from ansible_collections.vfio.migration.plugins.module_utils._host.facts import Inventory
 from ansible_collections.vfio.migration.plugins.module_utils._host.processes import Holders
+from ansible_collections.vfio.migration.plugins.module_utils._host.reading import HostReadError
 from ansible_collections.vfio.migration.plugins.module_utils._host.sysfs import Sysfs
 from ansible_collections.vfio.migration.tests.unit.sysfs_trees import Tree, nobody
 from ansible_collections.vfio.migration.tests.unit.vdpa_hosts import (
@@ -188,9 +188,9 @@ def test_another_network_namespace_is_a_problem_with_what_would_be_right(tree, m
 
 
 def test_of_a_copied_tree_at_most_it_is_said_that_there_were_devices(tree):
-    assert gather(tree, vdpa.untold)["problems"] == []
+    assert gather(tree, vdpa.no_answer)["problems"] == []
     tree.link("bus/vdpa/devices/vdpa0", "devices/vdpa0")
-    facts = gather(tree, vdpa.untold)
+    facts = gather(tree, vdpa.no_answer)
     assert facts["devices"] == []
     assert [problem["path"] for problem in facts["problems"]] == [f"{tree.root}/bus/vdpa/devices"]
 
