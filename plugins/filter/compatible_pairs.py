@@ -7,8 +7,10 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat import pairs
-from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.garbage import uncollected
-from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import read_fleet
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import (
+    read_fleet,
+    uncollected,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments import (
     as_filter,
     direction_of,

@@ -32,8 +32,10 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._compat.verdict imp
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.descriptor import (
     read_descriptor,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.garbage import uncollected
-from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import read_fleet
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import (
+    read_fleet,
+    uncollected,
+)
 from ansible_collections.vfio.migration.tests.bench import generate
 from ansible_collections.vfio.migration.tests.unit import naive_pairs
 

@@ -31,8 +31,8 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import
     Device,
     Fleet,
     Host,
-    read_fleet,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import read_fleet
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.local_search import Budget
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.plan_document import make_plan
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import (

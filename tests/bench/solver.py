@@ -10,7 +10,7 @@ import typing as t
 from collections import Counter
 from unittest import mock
 
-from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import read_fleet
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import read_fleet
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.local_search import Budget
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner import plan_document
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import (

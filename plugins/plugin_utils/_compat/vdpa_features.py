@@ -18,11 +18,11 @@ import operator
 import typing as t
 
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.virtio import feature_names
-from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import (
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import VDPA
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import (
     MASK,
     SCHEMA,
-    VDPA,
-    FleetError,
     facts_of,
 )
 

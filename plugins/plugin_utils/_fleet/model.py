@@ -5,36 +5,15 @@
 # Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
 # Do not use this from other collections or standalone plugins/modules!
 
-"""Fleets: the facts of many hosts, checked and interned.
-
-Facts come from other hosts, or from a cache that another version wrote: whatever does not have the shape that
-``vfio_migration_facts`` documents makes that host unknown and is listed as a problem; nothing else is lost.
-
-A fleet may have a million devices. Every fact is checked when it is read, in one pass; places in the facts are put into
-words only where something is wrong. What is equal on many hosts is kept once, devices are counted by class, and a
-``Device`` is made only where one is asked for.
-"""
+"""Fleets: hosts with their devices and parents. Pure data."""
 
 from __future__ import annotations
 
-import marshal
-import re
 import typing as t
-from dataclasses import dataclass, field, replace
-from operator import itemgetter
+from dataclasses import dataclass, field
 
-from ansible_collections.vfio.migration.plugins.module_utils._descriptor.attributes import (
-    DescriptorError,
-    shown,
-)
-from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.descriptor import (
-    Descriptor,
-    plain_text,
-    read_descriptor,
-)
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.descriptor import Descriptor
 
-FACT = "vfio_migration"
-SCHEMA = 1
 GATHER = "run vfio_migration_facts on it"
 
 # Drivers whose types take from common resources in proportion: i915 works out the available_instances of every type
@@ -43,16 +22,9 @@ GATHER = "run vfio_migration_facts on it"
 PROPORTIONAL = frozenset({"i915"})
 
 VDPA = "vdpa"
-CHOICES = "choices"
-MASK = re.compile(r"0x[0-9a-f]{1,16}\Z")
 
-_Entry = t.Mapping[str, t.Any]
-_Stated = tuple[tuple[str | None, bool, str], ...]
-_Descriptors = dict[str | None, Descriptor | None]
-
-
-class FleetError(ValueError):
-    """What was asked for cannot be: the message names what is wrong and what would be right."""
+# What the mediated devices of a host state: parent's id, whether derived, and software_version.
+Stated = tuple[tuple[str | None, bool, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,41 +123,28 @@ class ParentFacts(t.NamedTuple):
     types: tuple[MdevType, ...]
 
 
+@dataclass(slots=True, eq=False)
 class Host:
     """One host; its devices and parents are made when they are first asked for.
 
     ``classes`` counts the devices, ``excluded`` has kind, id and class of those with an ``obstacle``. ``stated`` is what
     mediated devices state: parent's id, whether derived, and software_version. ``equipment`` are the parents; hosts
-    whose parents are equal have the same one.
+    whose parents are equal have the same one. ``read`` makes the devices of the host with that name.
     """
 
-    __slots__ = (
-        *("_devices", "_parents", "_read"),
-        *("classes", "equipment", "excluded", "name", "stated"),
-    )
-
-    def __init__(
-        self,
-        name: str,
-        classes: dict[DeviceClass, int],
-        excluded: list[tuple[str, str, DeviceClass]],
-        equipment: tuple[ParentFacts, ...],
-        stated: _Stated,
-        read: t.Callable[[str], list[Device]],
-    ) -> None:
-        self.name = name
-        self.classes = classes
-        self.excluded = excluded
-        self.equipment = equipment
-        self.stated = stated
-        self._read = read
-        self._devices: list[Device] | None = None
-        self._parents: list[Parent] | None = None
+    name: str
+    classes: dict[DeviceClass, int]
+    excluded: list[tuple[str, str, DeviceClass]]
+    equipment: tuple[ParentFacts, ...]
+    stated: Stated
+    read: t.Callable[[str], list[Device]] = field(repr=False)
+    _devices: list[Device] | None = field(default=None, init=False, repr=False)
+    _parents: list[Parent] | None = field(default=None, init=False, repr=False)
 
     @property
     def devices(self) -> list[Device]:
         if self._devices is None:
-            self._devices = self._read(self.name)
+            self._devices = self.read(self.name)
         return self._devices
 
     @property
@@ -208,19 +167,6 @@ class Fleet:
             yield from host.devices
 
 
-def read_fleet(data: t.Any, hosts: t.Iterable[str] | None = None) -> Fleet:
-    """The fleet in ``hostvars``, or in a mapping of host to that host's facts; ``hosts`` narrows it.
-
-    No facts are held: a host whose ``devices`` are asked for is read again.
-    """
-    if not isinstance(data, t.Mapping):
-        raise FleetError("a fleet is hostvars, or a mapping of host to its vfio_migration facts")
-    reader = _Reader(data)
-    for name in sorted({str.__str__(str(host)) for host in (data if hosts is None else hosts)}):
-        reader.read(name)
-    return reader.fleet
-
-
 def why_unknown(fleet: Fleet, host: str) -> str:
     """Why ``host`` is not among the fleet's hosts."""
     problems = [each["problem"] for each in fleet.problems if each["host"] == host]
@@ -235,385 +181,3 @@ def obstacle(device: Device | DeviceClass) -> str | None:
         evidence = f" ({device.evidence})" if device.evidence else ""
         return f"it cannot migrate{evidence}"
     return None
-
-
-def facts_of(data: t.Any, host: str) -> t.Any:
-    """The facts of ``host`` as they are, ``None`` where there are none; ``data`` as for ``read_fleet``."""
-    # Facts are never templates: reading them untemplated gives the same and is several times faster.
-    raw_get = getattr(data, "raw_get", None)
-    if raw_get is None and host not in data:
-        return None
-    variables = raw_get(host) if raw_get else data[host]
-    if not isinstance(variables, (dict, t.Mapping)):
-        return None
-    facts = variables.get("ansible_facts")
-    if isinstance(facts, (dict, t.Mapping)) and FACT in facts:
-        return facts[FACT]
-    if FACT in variables:
-        # Variables of the inventory, or set in a play.
-        return variables[FACT]
-    return variables if "schema" in variables else None
-
-
-# --- plain devices ---------------------------------------------------------------------------------------------------
-
-_FIELDS = itemgetter(
-    *("kind", "id", "parent", "type", "descriptor"),
-    *("attributes", "numa_node", "in_use", "migration"),
-)
-
-
-# What reading entries raises that are not plain, or not as documented: they are then read with what says where.
-_ODD = (AttributeError, KeyError, TypeError)
-
-
-class _Classes(dict[tuple[t.Any, ...], DeviceClass]):
-    """The classes of a fleet by what their devices have in common; raises ``_ODD`` for what is no class."""
-
-    def __missing__(self, key: tuple[t.Any, ...]) -> DeviceClass:
-        one = DeviceClass(*key)
-        if {*map(type, one.configurable), type(one.evidence or "")} != {str}:
-            raise TypeError
-        self[key] = one
-        return one
-
-    def of(self, entries: t.Any, descriptors: _Descriptors) -> tuple[list[DeviceClass], _Stated]:
-        """The class of each device, and what mediated devices state; raises ``_ODD``."""
-        if not isinstance(entries, list):
-            raise TypeError
-        # Of all that is done for a fleet only this is done for each of its devices.
-        found = []
-        ids = set()
-        stated: dict[tuple[str | None, Descriptor], None] = {}
-        for entry in entries:
-            (kind, device_id, parent, mdev_type, name, attributes, numa_node, holder, migration) = (
-                _FIELDS(entry)
-            )
-            pid = None if holder is None else holder["pid"]
-            supported, evidence = migration["supported"], migration.get("evidence")
-            if not (
-                kind.__class__ is device_id.__class__ is str
-                and (parent is None or parent.__class__ is str)
-                and (mdev_type is None or mdev_type.__class__ is str)
-                and attributes.__class__ is list
-                and (numa_node is None or numa_node.__class__ is int)
-                and (pid is None or pid.__class__ is int)
-                and (supported is None or supported.__class__ is bool)
-            ):
-                raise TypeError
-            configurable = []
-            for attribute in attributes:
-                configurable.append(attribute["name"])
-                if attribute["value"].__class__ is not str:
-                    raise TypeError
-            descriptor = descriptors[name]
-            found.append(self[descriptor, supported, evidence, holder is None, tuple(configurable)])
-            ids.add(device_id)
-            if kind == "mdev" and descriptor is not None:
-                stated[parent, descriptor] = None
-        if len(ids) != len(entries):
-            raise TypeError
-        return found, tuple({(parent, each.derived, each.version): None for parent, each in stated})
-
-
-def _device(host: str, entry: _Entry, descriptors: _Descriptors) -> Device:
-    """The device of an entry that has a class."""
-    holder, migration = entry["in_use"], entry["migration"]
-    return Device(
-        host=host,
-        kind=entry["kind"],
-        id=entry["id"],
-        parent=entry["parent"],
-        type=entry["type"],
-        descriptor=descriptors[entry["descriptor"]],
-        attributes=tuple((each["name"], each["value"]) for each in entry["attributes"]),
-        numa_node=entry["numa_node"],
-        in_use=None if holder is None else Holder(holder["pid"], plain_text(holder.get("name"))),
-        supported=migration["supported"],
-        evidence=migration.get("evidence"),
-        choices=_choices(entry["attributes"]),
-    )
-
-
-def _choices(attributes: t.Sequence[_Entry]) -> Choices | None:
-    for each in attributes:
-        if CHOICES in each:
-            # What is none is not chosen.
-            found = each[CHOICES] if isinstance(each[CHOICES], list) else []
-            values = [plain_text(value) for value in found]
-            return Choices(each["name"], tuple(value for value in values if value is not None))
-    return None
-
-
-# --- one by one ------------------------------------------------------------------------------------------------------
-
-
-class _Shape(FleetError):
-    """Facts do not have the shape they should; ``path`` is where in them."""
-
-    def __init__(self, path: str, expected: str) -> None:
-        super().__init__(f"{path}: expected {expected}; {GATHER} again")
-        self.path = path
-
-
-class _Reader:
-    """Reads the facts of hosts into a fleet; what one host has of another's descriptors and parents is shared with it.
-
-    What is shared is found by its whole content, never by the name that a host gives it.
-    """
-
-    def __init__(self, data: t.Any) -> None:
-        self.fleet = Fleet()
-        self._data = data
-        self._classes = _Classes()
-        self._descriptors: dict[bytes, Descriptor | DescriptorError] = {}
-        self._distinct: dict[tuple[str, str | None], Descriptor] = {}
-        self._parents: dict[bytes, ParentFacts] = {}
-        self._distinct_parents: dict[ParentFacts, ParentFacts] = {}
-        # By the identity of the parents, each of which is there once.
-        self._equipment: dict[tuple[int, ...], tuple[ParentFacts, ...]] = {}
-
-    def read(self, name: str) -> None:
-        """Add the host to the fleet, as unknown where its facts cannot be used."""
-        facts = facts_of(self._data, name)
-        if facts is None:
-            self.fleet.unknown.append(name)
-            return
-        try:
-            self._add(name, facts)
-        except _Shape as error:
-            self.fleet.unknown.append(name)
-            self.fleet.problems.append({"host": name, "path": error.path, "problem": str(error)})
-
-    def _add(self, name: str, facts: t.Any) -> None:
-        top = _mapping(facts, FACT)
-        if top.get("schema") != SCHEMA:
-            raise _Shape(f"{FACT}.schema", f"{SCHEMA}, and it is {top.get('schema')!r}")
-        descriptors, problems = self._all_descriptors(top)
-        entries, found, stated = self._entries(top, descriptors)
-        equipment = self._all_parents(top)
-        for index, each in enumerate(_list(top.get("problems"), "problems")):
-            entry = _mapping(each, f"problems[{index}]")
-            problems.append({key: plain_text(entry.get(key)) for key in ("path", "problem")})
-        classes: dict[DeviceClass, int] = {}
-        excluded = []
-        for entry, each in zip(entries, found, strict=True):
-            classes[each] = classes.get(each, 0) + 1
-            if each.obstacle:
-                excluded.append((entry["kind"], entry["id"], each))
-        self.fleet.hosts[name] = Host(name, classes, excluded, equipment, stated, self._devices)
-        self.fleet.problems += [{"host": name} | problem for problem in problems]
-
-    def _devices(self, name: str) -> list[Device]:
-        facts = _mapping(facts_of(self._data, name), FACT)
-        descriptors, _problems = self._all_descriptors(facts)
-        entries, *_classes = self._entries(facts, descriptors)
-        return [_device(name, entry, descriptors) for entry in entries]
-
-    def _entries(
-        self, facts: _Entry, descriptors: _Descriptors
-    ) -> tuple[t.Sequence[_Entry], list[DeviceClass], _Stated]:
-        """The entries of the devices, the class of each, and what mediated devices state."""
-        entries: t.Any = facts.get("devices")
-        try:
-            return entries, *self._classes.of(entries, descriptors)
-        except _ODD:
-            entries = [
-                _plain_entry(entry, f"devices[{index}]", descriptors)
-                for index, entry in enumerate(_list(entries, "devices"))
-            ]
-            _distinct((entry["id"] for entry in entries), "devices")
-            return entries, *self._classes.of(entries, descriptors)
-
-    def _all_descriptors(self, facts: _Entry) -> tuple[_Descriptors, list[dict[str, t.Any]]]:
-        """The descriptors by name, that of a device without one as well, and what is wrong with others."""
-        descriptors: _Descriptors = {None: None}
-        problems: list[dict[str, t.Any]] = []
-        for name, data in _mapping(facts.get("descriptors"), "descriptors").items():
-            name = str.__str__(str(name))
-            found = self._descriptor(data)
-            if isinstance(found, DescriptorError):
-                problems.append({"path": f"descriptors.{name}", "problem": str(found)})
-                descriptors[name] = None
-            else:
-                descriptors[name] = found
-        return descriptors, problems
-
-    def _descriptor(self, data: t.Any) -> Descriptor | DescriptorError:
-        content = _content(data)
-        found = self._descriptors.get(content) if content is not None else None
-        if found is None:
-            found = self._new_descriptor(data)
-            if content is not None:
-                self._descriptors[content] = found
-        return found
-
-    def _new_descriptor(self, data: t.Any) -> Descriptor | DescriptorError:
-        try:
-            descriptor = read_descriptor(data)
-        except DescriptorError as malformed:
-            return malformed
-        return self._distinct.setdefault((descriptor.digest, descriptor.origin), descriptor)
-
-    def _all_parents(self, facts: _Entry) -> tuple[ParentFacts, ...]:
-        parents = [
-            self._parent(parent, f"parents[{index}]")
-            for index, parent in enumerate(_list(facts.get("parents"), "parents"))
-        ]
-        known = self._equipment.get((*map(id, parents),))
-        if known is None:
-            _distinct((parent.id for parent in parents), "parents")
-            known = self._equipment[(*map(id, parents),)] = (*parents,)
-        return known
-
-    def _parent(self, data: t.Any, path: str) -> ParentFacts:
-        content = _content(data)
-        found = self._parents.get(content) if content is not None else None
-        if found is None:
-            parent = _parent(data, path)
-            found = self._distinct_parents.setdefault(parent, parent)
-            if content is not None:
-                self._parents[content] = found
-        return found
-
-
-def _content(data: t.Any) -> bytes | None:
-    """Bytes that only equal data has; ``None`` where the data is not all of plain types."""
-    try:
-        # Later versions tell equal texts apart that are, or are not, one object.
-        return marshal.dumps(data, 2)
-    except ValueError:
-        return None
-
-
-def _plain_entry(data: t.Any, path: str, descriptors: _Descriptors) -> _Entry:
-    """What a device's entry says, in plain types; raises ``_Shape``."""
-    device = _mapping(data, path)
-    kind, device_id = _text(device, "kind", path), _text(device, "id", path)
-    name = plain_text(device.get("descriptor"))
-    if device.get("descriptor") is not None and (name is None or name not in descriptors):
-        raise _Shape(f"{path}.descriptor", "null or the name of one of 'descriptors'")
-    migration = _mapping(device.get("migration"), f"{path}.migration")
-    supported = migration.get("supported")
-    if supported is not None and not isinstance(supported, bool):
-        raise _Shape(f"{path}.migration.supported", "true, false or null")
-    return {
-        "kind": kind,
-        "id": device_id,
-        "parent": _text_or_none(device, "parent", path),
-        "type": _text_or_none(device, "type", path),
-        "descriptor": name,
-        "attributes": [
-            {
-                "name": _text(_mapping(each, path), "name", path),
-                "value": _text(each, "value", path),
-                **({CHOICES: each[CHOICES]} if CHOICES in each else {}),
-            }
-            for each in _list(device.get("attributes"), f"{path}.attributes")
-        ],
-        "numa_node": _integer_or_none(device.get("numa_node"), f"{path}.numa_node"),
-        "in_use": _holder(_present(device, "in_use", path), f"{path}.in_use"),
-        "migration": {
-            "supported": supported,
-            "evidence": plain_text(migration.get("evidence")),
-        },
-    }
-
-
-def _holder(data: t.Any, path: str) -> dict[str, t.Any] | None:
-    if data is None:
-        return None
-    holder = _mapping(data, path)
-    return {
-        "pid": _integer_or_none(holder.get("pid"), f"{path}.pid"),
-        "name": plain_text(holder.get("name")),
-    }
-
-
-def _parent(data: t.Any, path: str) -> ParentFacts:
-    parent = _mapping(data, path)
-    types = [
-        _type(each, f"{path}.types[{index}]")
-        for index, each in enumerate(_list(parent.get("types"), f"{path}.types"))
-    ]
-    _distinct((each.id for each in types), f"{path}.types")
-    pci_id = _present(parent, "pci_id", path)
-    kind = _text(parent, "kind", path)
-    if kind == VDPA:
-        types = _provisioned(parent, types, path)
-    return ParentFacts(
-        kind=kind,
-        id=_text(parent, "id", path),
-        driver=plain_text(parent.get("driver")),
-        pci_id=None if pci_id is None else _text(parent, "pci_id", path),
-        numa_node=_integer_or_none(parent.get("numa_node"), f"{path}.numa_node"),
-        types=tuple(types),
-    )
-
-
-def _provisioned(parent: _Entry, types: list[MdevType], path: str) -> list[MdevType]:
-    """What a management device can make; nothing where its kernel does not tell with which features."""
-    mask = plain_text(parent.get("dev_features_mask"))
-    if mask is None:
-        return []
-    if not MASK.match(mask):
-        raise _Shape(f"{path}.dev_features_mask", "null or a mask as 0x300000020")
-    max_vqs = _integer_or_none(parent.get("max_supported_vqs"), f"{path}.max_supported_vqs")
-    return [replace(each, features=int(mask, 16), max_vqs=max_vqs) for each in types]
-
-
-def _type(data: t.Any, path: str) -> MdevType:
-    mdev_type = _mapping(data, path)
-    place = f"{path}.available_instances"
-    available = _integer_or_none(mdev_type.get("available_instances"), place)
-    if available is None:
-        raise _Shape(place, "an integer")
-    return MdevType(
-        id=_text(mdev_type, "id", path),
-        name=plain_text(mdev_type.get("name")),
-        device_api=_text(mdev_type, "device_api", path),
-        available_instances=available,
-    )
-
-
-def _distinct(ids: t.Iterable[str], path: str) -> None:
-    seen: set[str] = set()
-    for each in ids:
-        if each in seen:
-            raise _Shape(path, f"every id once, and {shown(each)} is there twice")
-        seen.add(each)
-
-
-def _present(mapping: t.Mapping[str, t.Any], key: str, path: str) -> t.Any:
-    if key not in mapping:
-        raise _Shape(f"{path}.{key}", "a value or null")
-    return mapping[key]
-
-
-def _mapping(value: t.Any, path: str) -> t.Mapping[str, t.Any]:
-    if not isinstance(value, (dict, t.Mapping)):
-        raise _Shape(path, "a mapping")
-    return value
-
-
-def _list(value: t.Any, path: str) -> t.Sequence[t.Any]:
-    if not isinstance(value, (list, t.Sequence)) or isinstance(value, str):
-        raise _Shape(path, "a list")
-    return value
-
-
-def _text_or_none(mapping: t.Mapping[str, t.Any], key: str, path: str) -> str | None:
-    return None if _present(mapping, key, path) is None else _text(mapping, key, path)
-
-
-def _text(mapping: t.Mapping[str, t.Any], key: str, path: str) -> str:
-    value = plain_text(mapping.get(key))
-    if value is None:
-        raise _Shape(f"{path}.{key}", "a text")
-    return value
-
-
-def _integer_or_none(value: t.Any, path: str) -> int | None:
-    if value is not None and (not isinstance(value, int) or isinstance(value, bool)):
-        raise _Shape(path, "an integer or null")
-    return None if value is None else int(value)

@@ -24,7 +24,7 @@ from ansible_collections.vfio.migration.plugins.module_utils._descriptor.identif
     PCI_ADDRESS,
     UUID,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import FleetError
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
 
 MAX_BYTES = 4 << 20  # REMOTE_STRING_MAX of libvirt's protocol
 _MAX_DEPTH = 256  # libxml2's

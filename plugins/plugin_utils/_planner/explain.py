@@ -18,10 +18,10 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._compat.wording imp
     nearest,
     sentence,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import (
     Device,
     Fleet,
-    FleetError,
     obstacle,
     why_unknown,
 )

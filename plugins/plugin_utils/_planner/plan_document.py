@@ -24,13 +24,13 @@ from ansible_collections.vfio.migration.plugins.module_utils._descriptor.identif
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.virtio import DEVICE_NAME
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.candidates import Candidates
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.descriptor import Descriptor
-from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.garbage import uncollected
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import (
     VDPA,
     Device,
     Fleet,
     ParentFacts,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import uncollected
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.bottleneck import (
     Shortage,
     find_shortage,

@@ -11,11 +11,11 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.verdict import DIRECTIONS
-from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.garbage import uncollected
-from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import (
-    FleetError,
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import (
     facts_of,
     read_fleet,
+    uncollected,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.plan_document import (
     Progress,

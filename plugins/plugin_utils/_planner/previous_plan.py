@@ -19,7 +19,7 @@ import hashlib
 import json
 import typing as t
 
-from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import FleetError
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import Guest, Request
 
 Facts = t.Mapping[str, t.Mapping[str, t.Any]]

@@ -12,10 +12,10 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.wording import held
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import (
     Device,
     Fleet,
-    FleetError,
     why_unknown,
 )
 

@@ -13,10 +13,10 @@ import typing as t
 from collections import defaultdict
 from dataclasses import dataclass, field
 
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import (
     Device,
     Fleet,
-    FleetError,
     why_unknown,
 )
 

@@ -25,7 +25,10 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.descriptor i
     plain_text,
     read_descriptor,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import FleetError
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import (
+    FleetError,
+    MigrationError,
+)
 
 Result = t.TypeVar("Result")
 Parameters = t.ParamSpec("Parameters")
@@ -47,7 +50,7 @@ def as_filter(
         def guarded(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
             try:
                 result = function(*args, **kwargs)
-            except (FleetError, DescriptorError) as error:
+            except (MigrationError, DescriptorError) as error:
                 raise AnsibleFilterError(f"vfio.migration.{name}: {error}") from error
             return result if _TEXT_IS_DATA else t.cast(Result, wrap_var(result))
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import typing as t
 from collections import Counter, defaultdict
 
-from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import FleetError
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
 
 # So many moves, and so many devices left behind, are told one by one.
 MAX_MOVES = 2000

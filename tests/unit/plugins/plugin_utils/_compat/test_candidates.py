@@ -12,7 +12,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._compat.candidates 
     Candidates,
     Creatable,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import read_fleet
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import read_fleet
 from ansible_collections.vfio.migration.tests.unit.fleets import UUIDS, device, gvt, host, parent
 
 VGPU = {

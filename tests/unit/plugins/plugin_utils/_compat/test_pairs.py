@@ -16,7 +16,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._compat.verdict imp
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.descriptor import (
     read_descriptor,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import read_fleet
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import read_fleet
 from ansible_collections.vfio.migration.tests.unit import naive_pairs
 from ansible_collections.vfio.migration.tests.unit.descriptor_strategies import DESCRIPTORS
 from ansible_collections.vfio.migration.tests.unit.fleets import (

@@ -9,7 +9,7 @@ import re
 from xml.etree import ElementTree
 
 import pytest
-from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import FleetError
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.domain_xml import (
     MAX_BYTES,
     read_domain,

@@ -6,10 +6,8 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import (
-    FleetError,
-    read_fleet,
-)
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import read_fleet
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.explain import explain
 from ansible_collections.vfio.migration.tests.unit.fleets import (
     UUIDS,

@@ -14,10 +14,8 @@ from dataclasses import fields
 
 import pytest
 from ansible_collections.vfio.migration.plugins.filter.migration_plan import migration_plan
-from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import (
-    FleetError,
-    read_fleet,
-)
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import read_fleet
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.plan_document import make_plan
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.planner import plan_for
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import (

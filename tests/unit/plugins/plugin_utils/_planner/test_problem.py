@@ -10,7 +10,7 @@ from fractions import Fraction
 
 import pytest
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.candidates import Candidates
-from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import read_fleet
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import read_fleet
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.plan_document import make_plan
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.problem import Supply
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import (

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import read_fleet
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import read_fleet
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.problem import (
     Choice,
     Placement,

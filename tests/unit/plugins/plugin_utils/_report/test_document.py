@@ -11,10 +11,8 @@ import pytest
 from ansible.parsing.dataloader import DataLoader
 from ansible_collections.vfio.migration.plugins.modules import migration_report
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.verdict import DIRECTIONS
-from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import (
-    FleetError,
-    read_fleet,
-)
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import read_fleet
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.plan_document import make_plan
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.planner import plan_for
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import Guest, Request

@@ -9,10 +9,8 @@ import dataclasses
 
 import pytest
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.pairs import compatible_pairs
-from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import (
-    FleetError,
-    read_fleet,
-)
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import read_fleet
 from ansible_collections.vfio.migration.tests.unit.fleets import (
     UUIDS,
     device,
