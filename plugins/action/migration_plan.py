@@ -11,8 +11,10 @@ from collections import Counter
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.errors import (
+    VfioMigrationError,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.verdict import DIRECTIONS
-from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import MigrationError
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.planner import plan_for
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import POLICIES
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.files import (
@@ -56,7 +58,7 @@ class ActionModule(ActionBase):
         dest = options.pop("dest")
         try:
             plan = plan_for((task_vars or {})["hostvars"], **options, tell=_tell)
-        except MigrationError as error:
+        except VfioMigrationError as error:
             raise AnsibleActionFail(f"vfio.migration.migration_plan: {error}") from error
         result["summary"] = _summary(plan)
         result["changed"] = False

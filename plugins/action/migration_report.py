@@ -11,8 +11,10 @@ from datetime import UTC, datetime
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.errors import (
+    VfioMigrationError,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.verdict import DIRECTIONS
-from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import MigrationError
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.files import (
     content_of,
     replace,
@@ -62,7 +64,7 @@ class ActionModule(ActionBase):
         made = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
         try:
             report = report_for((task_vars or {})["hostvars"], **options, made=made)
-        except MigrationError as error:
+        except VfioMigrationError as error:
             raise AnsibleActionFail(f"vfio.migration.migration_report: {error}") from error
         if not self._task.check_mode:
             for name, path in paths.items():

@@ -5,17 +5,14 @@
 # Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
 # Do not use this from other collections or standalone plugins/modules!
 
-"""The errors of the controller side. Pure."""
+"""The error of what is given to filters and actions. Pure."""
 
 from __future__ import annotations
 
-
-class MigrationError(ValueError):
-    """What was asked for cannot be done: the message names what is wrong and what would be right.
-
-    It is the base of all errors that filters and actions turn into errors of Ansible.
-    """
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.errors import (
+    VfioMigrationError,
+)
 
 
-class FleetError(MigrationError):
-    """Facts, a request or a plan that somebody gave cannot be used."""
+class FleetError(VfioMigrationError, ValueError):
+    """Facts, an argument or a plan cannot be used: the message names what is wrong and what would be right."""

@@ -19,6 +19,9 @@ from ansible.utils.unsafe_proxy import wrap_var
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.attributes import (
     DescriptorError,
 )
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.errors import (
+    VfioMigrationError,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.verdict import DIRECTIONS
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.descriptor import (
     Descriptor,
@@ -27,7 +30,6 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.descriptor i
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import (
     FleetError,
-    MigrationError,
 )
 
 Result = t.TypeVar("Result")
@@ -50,7 +52,7 @@ def as_filter(
         def guarded(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
             try:
                 result = function(*args, **kwargs)
-            except (MigrationError, DescriptorError) as error:
+            except VfioMigrationError as error:
                 raise AnsibleFilterError(f"vfio.migration.{name}: {error}") from error
             return result if _TEXT_IS_DATA else t.cast(Result, wrap_var(result))
 
