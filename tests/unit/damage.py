@@ -34,27 +34,42 @@ Change = t.Callable[[Planned], None]
 Damage = t.Callable[[Planned], t.Iterable[Change]]
 
 
-def retabled(plan: dict[str, t.Any]) -> None:
+def retabled(planned: Planned) -> None:
     """Make ``map`` and ``hosts`` say what the placements do: a lie that is not to be seen from these."""
+    plan = planned.plan
     plan["map"], plan["hosts"] = {}, {}
     for each in plan["placements"]:
         source, target = each["source"], each["target"]
+        accept = accepted(planned, source)
         plan["map"].setdefault(source["host"], {})[source["id"]] = target["id"]
         listed = plan["hosts"].setdefault(
             target["host"], {"devices": [], "pci_devices": [], "vdpa_devices": []}
         )
         if target["kind"] == "mdev":
             entry = {name: target[name] for name in ("parent", "type", "attributes")}
-            listed["devices"].append({"uuid": target["id"], **entry})
+            listed["devices"].append({"uuid": target["id"], **entry, **accept})
         else:
             entry = {"address": target["id"], "attributes": target["attributes"]}
-            listed["pci_devices"].append(entry)
+            listed["pci_devices"].append({**entry, **accept})
+
+
+def accepted(planned: Planned, source: dict[str, t.Any]) -> dict[str, t.Any]:
+    """Return what the target's host is to verify, where the source's list decides."""
+    facts = planned.facts[source["host"]]
+    name = next(
+        (each["descriptor"] for each in facts["devices"] if each["id"] == source["id"]), None
+    )
+    if name is None or planned.plan["direction"] not in ("source_lists", "both"):
+        return {}
+    descriptor = facts["descriptors"][name]
+    version = {"software_version": descriptor["self"]["software_version"]}
+    return {"accept": [{**version, **each} for each in descriptor["compatible"]]}
 
 
 def changed(index: int, **values: t.Any) -> Change:
     def change(planned: Planned) -> None:
         planned.plan["placements"][index]["target"].update(copy.deepcopy(values))
-        retabled(planned.plan)
+        retabled(planned)
 
     return change
 
@@ -132,7 +147,7 @@ def _swap(planned: Planned, one: int, other: int) -> None:
     placements = planned.plan["placements"]
     first, second = placements[one]["target"], placements[other]["target"]
     placements[one]["target"], placements[other]["target"] = second, first
-    retabled(planned.plan)
+    retabled(planned)
 
 
 def wrong_waves(planned: Planned) -> t.Iterator[Change]:
@@ -160,18 +175,18 @@ def sources_amiss(planned: Planned) -> t.Iterator[Change]:
             copied = copy.deepcopy(planned.plan["placements"][index])
             copied["target"]["id"] = fresh
             planned.plan["placements"].append(copied)
-            retabled(planned.plan)
+            retabled(planned)
 
         def of_no_host(planned, index=index):
             planned.plan["placements"][index]["source"]["id"] = UUIDS[9]
-            retabled(planned.plan)
+            retabled(planned)
 
         def left_too(planned, source=source):
             planned.plan["unplaced"].append({"vm": None, "source": source, "reasons": []})
 
         def lost(planned, index=index):
             del planned.plan["placements"][index]
-            retabled(planned.plan)
+            retabled(planned)
 
         yield from (again, of_no_host, left_too)
         if source["host"] in planned.conditions.drain:

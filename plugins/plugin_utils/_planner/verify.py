@@ -5,42 +5,36 @@
 # Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
 # Do not use this from other collections or standalone plugins/modules!
 
-"""The verifier: re-checks a finished plan against the raw facts, with none of the planner's code. Pure."""
+"""The verifier: check a finished plan against the raw facts. Pure.
+
+It shares no code with what makes plans. It reads facts, templates, versions and virtio features by itself and in the
+most naive way, so that one fault cannot both make a wrong plan and hide it. A rule is a function whose name says what
+holds; it yields a sentence with host and device for each case in which that does not hold.
+"""
 
 from __future__ import annotations
 
-import json
+import itertools
 import re
 import typing as t
 from collections import Counter, defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fractions import Fraction
 
-from ansible_collections.vfio.migration.plugins.module_utils._descriptor import (
-    pattern as pattern_module,
-)
-from ansible_collections.vfio.migration.plugins.module_utils._descriptor.virtio import feature_names
-from ansible_collections.vfio.migration.plugins.plugin_utils._compat.verdict import decide
-from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.descriptor import (
-    Descriptor,
-    read_descriptor,
-)
-from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import PROPORTIONAL
-
-Facts = t.Mapping[str, t.Mapping[str, t.Any]]
-Key = tuple[str, str]
 _Entry = t.Mapping[str, t.Any]
-
-# What new devices of a kind may be called.
-_NAMES = {
-    "mdev": re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"),
-    "vdpa": re.compile("[A-Za-z0-9_][A-Za-z0-9_.:-]{0,99}"),
-}
+Facts = t.Mapping[str, _Entry]
+# Host and id of a device or of a parent.
+Key = tuple[str, str]
+_Attributes = t.Mapping[str, str]
+# Values of variables, and all those that each variable may have.
+_Choice = dict[str, t.Any]
+_Values = dict[str, tuple[int | str, ...]]
+_Sentences = t.Iterator[str]
 
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """What was asked of a plan: the hosts to be emptied, those that may receive, and what else it was to keep to."""
+    """What was asked of a plan; ``None`` stands for what the verifier is not told."""
 
     drain: t.Collection[str] = ()
     targets: t.Collection[str] | None = None
@@ -51,467 +45,931 @@ class Conditions:
     keep_kind: bool = False
     keep_type: bool = False
     round_trip: bool = False
+    reuse: bool | None = None
+    direction: str | None = None
+    policy: str | None = None
 
 
 _NO_CONDITIONS = Conditions()
 
 
 def violations(plan: _Entry, facts: Facts, conditions: Conditions = _NO_CONDITIONS) -> list[str]:
-    """The rules that ``plan`` breaks, in sentences; empty for a sound plan.
+    """Return the rules that ``plan`` breaks, each with the host and device concerned; empty for a sound plan.
 
-    ``facts`` maps host to its ``vfio_migration`` facts.
+    ``facts`` maps each host to its ``vfio_migration`` facts.
     """
-    check = _Check(plan, _Known(facts), conditions)
-    check.sources()
-    check.guests()
-    check.targets()
-    check.capacity()
-    check.conditions()
-    check.status()
-    check.cost()
-    check.derived_tables()
-    return check.broken
+    case = _Case(plan, facts, conditions)
+    rules = [rule for asked, rule in _RULES if asked is None or getattr(conditions, asked)]
+    return [
+        f"{rule.__name__.replace('_', ' ')}: {sentence}"
+        for rule in rules
+        for sentence in rule(case)
+    ]
 
 
-@dataclass(slots=True)
-class _Known:
-    """The raw facts, by the names of what they tell of."""
+# --- the plan and the facts ------------------------------------------------------------------------------------------
 
-    facts: Facts
-    devices: dict[Key, _Entry] = field(init=False)
-    parents: dict[Key, _Entry] = field(init=False)
-    _descriptors: dict[str, Descriptor] = field(default_factory=dict)
-    _named: dict[Key, Descriptor] = field(default_factory=dict)
 
-    def __post_init__(self) -> None:
-        self.devices, self.parents = (
-            {
-                (host, entry["id"]): entry
-                for host, facts in self.facts.items()
-                for entry in facts[of]
-            }
-            for of in ("devices", "parents")
+class _Move(t.NamedTuple):
+    """A placement: ``source`` is what the facts say of the device, ``target`` what the plan says."""
+
+    key: Key
+    source: _Entry
+    descriptor: _Descriptor | None
+    target_key: Key
+    target: _Entry
+    wave: int
+    vm: str | None
+
+    def __str__(self) -> str:
+        return f"{_named(self.key)} to {_named(self.target_key)}"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Descriptor:
+    """A device's own attributes and its ``compatible``: as written, and read, ``None`` for a set that is void."""
+
+    own: dict[str, str]
+    written: list[dict[str, str]]
+    sets: list[_Set | None]
+    derived: bool
+
+
+class _Case:
+    """A plan, the facts of the hosts that take part in it, and what was asked."""
+
+    def __init__(self, plan: _Entry, facts: Facts, asked: Conditions) -> None:
+        self.plan, self.facts, self.asked = plan, facts, asked
+        self.placed, self.unplaced = (
+            [(each["source"]["host"], each["source"]["id"]) for each in plan[part]]
+            for part in ("placements", "unplaced")
         )
+        hosts = {host for host, _id in self.placed + self.unplaced} | {*asked.drain}
+        hosts |= {each["target"]["host"] for each in plan["placements"]}
+        there = sorted(hosts & facts.keys())
+        self.devices, self.parents = (
+            {(host, each["id"]): each for host in there for each in facts[host][part]}
+            for part in ("devices", "parents")
+        )
+        self.offers = {
+            (*key, each["id"]): (parent, each)
+            for key, parent in self.parents.items()
+            for each in parent["types"]
+        }
+        self._descriptors: dict[Key, _Descriptor | None] = {}
+        self._read: dict[str, _Descriptor | None] = {}
+        self._answers: dict[tuple[t.Any, ...], bool] = {}
+        self._versions: dict[tuple[str, str, bool], list[str]] = {}
+        self.moves = [
+            _Move(
+                key,
+                self.devices[key],
+                self.descriptor(key[0], self.devices[key]),
+                (each["target"]["host"], each["target"]["id"]),
+                each["target"],
+                each["wave"],
+                each["vm"],
+            )
+            for key, each in zip(self.placed, plan["placements"], strict=True)
+            if key in self.devices
+        ]
+        self.new = [move for move in self.moves if move.target["create"]]
+        self.existing = [move for move in self.moves if not move.target["create"]]
+        self.waves = {move.key: move.wave for move in self.moves}
 
-    def descriptor(self, host: str, name: str | None) -> Descriptor | None:
-        """A descriptor by the name it has in its host's facts; equal ones are read once."""
+    def descriptor(self, host: str, device: _Entry) -> _Descriptor | None:
+        """Return the descriptor of a device, ``None`` where it has none that is usable; equal ones are one object."""
+        name = device["descriptor"]
         if name is None:
             return None
-        if (host, name) not in self._named:
+        if (host, name) not in self._descriptors:
             raw = self.facts[host]["descriptors"][name]
-            key = json.dumps(raw, sort_keys=True, default=str)
-            if key not in self._descriptors:
-                self._descriptors[key] = read_descriptor(raw)
-            self._named[(host, name)] = self._descriptors[key]
-        return self._named[(host, name)]
+            content = repr(raw)
+            if content not in self._read:
+                self._read[content] = _read_descriptor(raw)
+            self._descriptors[host, name] = self._read[content]
+        return self._descriptors[host, name]
 
-    def descriptor_of(self, key: Key) -> Descriptor | None:
-        """The descriptor of a device."""
-        return self.descriptor(key[0], self.devices[key]["descriptor"])
+    def lists(
+        self,
+        owner: _Descriptor,
+        subject: _Attributes,
+        is_source: bool,
+        given: t.Collection[str] | None = None,
+    ) -> bool:
+        """Return whether ``owner``, a source or a target, lists a device whose attributes are ``subject``.
 
-    def offered(self, host: str, parent: str, mdev_type: str) -> _Entry | None:
-        """A type of a parent."""
-        types = self.parents.get((host, parent), {}).get("types", ())
-        return next((entry for entry in types if entry["id"] == mdev_type), None)
+        Of a device that is still to be created, ``given`` are the attributes that it is given, all of which the set must
+        name; those that ``subject`` lacks may have any value.
+        """
+        key = (owner, is_source, given, *subject.items())
+        if key not in self._answers:
+            self._answers[key] = any(
+                each is not None
+                and each.names.issuperset(given or ())
+                and _matches(each, subject, given is None, owner.own["software_version"], is_source)
+                for each in owner.sets
+            )
+        return self._answers[key]
 
-
-class _Check:
-    def __init__(self, plan: _Entry, known: _Known, conditions: Conditions) -> None:
-        self._plan = plan
-        self._known = known
-        self._conditions = conditions
-        self._drained = frozenset(conditions.drain)
-        self._receiving = frozenset(
-            known.facts if conditions.targets is None else conditions.targets
-        )
-        self._placements: list[dict[str, t.Any]] = list(plan["placements"])
-        self._waves = {_key(each["source"]): each["wave"] for each in self._placements}
-        self._left = {_key(each["source"]) for each in plan["unplaced"]}
-        self._accepts: dict[tuple[str, str], bool] = {}
-        self._completes: dict[tuple[t.Any, ...], bool] = {}
-        self.broken: list[str] = []
-
-    def sources(self) -> None:
-        """Every source is a device of the facts and is placed, or left behind, once; of a drained host each is."""
-        named = Counter(
-            _key(each["source"]) for each in (*self._placements, *self._plan["unplaced"])
-        )
-        for key, count in named.items():
-            if count > 1:
-                self.broken.append(f"{key} is placed or left behind {count} times")
-            if key not in self._known.devices:
-                self.broken.append(f"source {key} is in no facts")
-        self.broken.extend(
-            f"{key} is neither placed nor left behind"
-            for key in self._known.devices
-            if key[0] in self._drained and key not in named
-        )
-
-    def guests(self) -> None:
-        """All devices of a guest go to one host, in one wave, and none of a moved guest stays."""
-        moves = {
-            _key(each["source"]): (each["target"]["host"], each["wave"])
-            for each in self._placements
-        }
-        together: dict[tuple[str, int], set[tuple[str, int] | None]] = defaultdict(set)
-        for (host, device_id), device in self._known.devices.items():
-            pid = (device["in_use"] or {}).get("pid")
-            if pid is not None:
-                together[(host, pid)].add(moves.get((host, device_id)))
-        for (host, pid), targets in together.items():
-            if len(targets) > 1:
-                self.broken.append(f"the devices of process {pid} on {host} do not go to one host")
-
-    def targets(self) -> None:
-        """Every target may be one, is on another host, serves one source, and is compatible with it."""
-        used = Counter(_key(each["target"]) for each in self._placements)
-        self.broken.extend(f"target {key} serves {n} sources" for key, n in used.items() if n > 1)
-        for placement in self._placements:
-            source, target = _key(placement["source"]), placement["target"]
-            if source not in self._known.devices:
-                continue
-            if not self._may_receive(target, source[0]):
-                self.broken.append(
-                    f"{source} must not go to {target['parent']} on {target['host']}"
-                )
-            elif target["create"]:
-                self._created(source, target)
-            else:
-                self._existing(source, target, placement["wave"])
-
-    def capacity(self) -> None:
-        """Under each parent no more is made than there is room for; of most drivers' parents, of one type only."""
-        made: dict[Key, Counter[str]] = defaultdict(Counter)
-        for placement in self._placements:
-            target = placement["target"]
-            if target["create"]:
-                made[(target["host"], target["parent"])][target["type"]] += _instances(target)
-        given = Counter(
-            (each["target"]["host"], each["target"]["parent"])
-            for each in self._placements
-            if each["target"]["attributes"] and not each["target"]["create"]
-        )
-        self.broken.extend(
-            f"{n} functions of {card} are given a type" for card, n in given.items() if n > 1
-        )
-        for (host, parent), types in made.items():
-            taken = Fraction(0)
-            for mdev_type, count in types.items():
-                offered = self._known.offered(host, parent, mdev_type)
-                available = offered["available_instances"] if offered else 0
-                if count > available:
-                    self.broken.append(
-                        f"{count} of {mdev_type} are not to be had under {parent} on {host}"
-                    )
-                    break
-                taken += Fraction(count, available)
-            driver = self._known.parents.get((host, parent), {}).get("driver")
-            if len(types) > 1 and (driver not in PROPORTIONAL or taken > 1):
-                self.broken.append(f"{sorted(types)} are all made under {parent} on {host}")
-
-    def conditions(self) -> None:
-        """What else was asked for holds: limits, guests kept apart, NUMA nodes and types."""
-        asked = self._conditions
-        for host, count in Counter(each["target"]["host"] for each in self._placements).items():
-            limit = asked.limit.get(host) if isinstance(asked.limit, t.Mapping) else asked.limit
-            if limit is not None and count > limit:
-                self.broken.append(f"{host} receives {count} devices, and {limit} at most")
-        for group in asked.apart:
-            for host, names in self._members(group).items():
-                if len(names) > 1:
-                    self.broken.append(f"{sorted(names)} are to be apart and all on {host}")
-        if asked.numa_local:
-            self._check_nodes()
-        for placement in self._placements:
-            source = self._known.devices.get(_key(placement["source"]), {})
-            if asked.keep_kind and placement["target"]["kind"] != source.get("kind"):
-                self.broken.append(f"{_key(placement['source'])} does not keep its kind")
-            if asked.keep_type and placement["target"]["type"] != source.get("type"):
-                self.broken.append(f"{_key(placement['source'])} does not keep its type")
-
-    def status(self) -> None:
-        """``status`` says whether all is placed, and a shortage that it names is one."""
-        complete = self._plan["status"] in ("optimal", "feasible")
-        if complete != (not self._plan["unplaced"]):
-            self.broken.append(f"status is {self._plan['status']}")
-        shortage = self._plan["shortage"]
-        if shortage is not None:
-            short = {_key(device) for device in shortage["devices"]}
-            placed = len(short & self._waves.keys())
-            if shortage["need"] != len(short) or not placed <= shortage["reachable"] < len(short):
-                self.broken.append(f"of {len(short)} devices {placed} are placed: no such shortage")
-
-    def cost(self) -> None:
-        """``cost`` counts what the placements do, ``bound`` is not above it, and where both are equal the plan is optimal."""
-        cost, bound = self._plan["cost"], self._plan["bound"]
-        if cost is None:
-            return
-        counted = self._counted()
-        for name in cost.keys() & counted.keys():
-            if cost[name] != counted[name]:
-                self.broken.append(
-                    f"'cost' has {cost[name]} {name}, and the placements {counted[name]}"
-                )
-        optimal = bound == cost and not cost["unplaced"]
-        if optimal != (self._plan["status"] == "optimal"):
-            self.broken.append(f"status is {self._plan['status']}, cost {cost} and bound {bound}")
-        if bound is not None and any(bound[name] > number for name, number in cost.items()):
-            self.broken.append(f"cost {cost} is below the bound {bound}")
-
-    def derived_tables(self) -> None:
-        """``map`` and ``hosts`` say the same as the placements."""
-        mapping: dict[str, dict[str, str]] = {}
-        listed: list[tuple[t.Any, ...]] = []
-        for placement in self._placements:
-            source, target = placement["source"], placement["target"]
-            mapping.setdefault(source["host"], {})[source["id"]] = target["id"]
-            if target["kind"] == "mdev":
-                listed.append(
-                    (
-                        target["host"],
-                        target["id"],
-                        target["parent"],
-                        target["type"],
-                        target["attributes"],
-                    )
-                )
-            elif target["kind"] == "pci":
-                listed.append((target["host"], target["id"], target["attributes"]))
-            else:
-                given = {each["name"]: each["value"] for each in target["attributes"]}
-                listed.append((target["host"], target["id"], target["parent"], given))
-        if mapping != self._plan["map"]:
-            self.broken.append("'map' is not what the placements say")
-        hosts: list[tuple[t.Any, ...]] = []
-        for host, entry in self._plan["hosts"].items():
-            hosts += [
-                (host, each["uuid"], each["parent"], each["type"], each["attributes"])
-                for each in entry["devices"]
-            ]
-            hosts += [(host, each["address"], each["attributes"]) for each in entry["pci_devices"]]
-            hosts += [
-                (host, each["name"], each["mgmtdev"], _provisioned(each))
-                for each in entry["vdpa_devices"]
-            ]
-        if sorted(hosts, key=str) != sorted(listed, key=str):
-            self.broken.append("'hosts' is not what the placements say")
-
-    def _counted(self) -> dict[str, int]:
-        """The numbers by which a plan is judged that the facts tell."""
-        targets = [each["target"] for each in self._placements]
-        opened = {(target["host"], target["parent"]) for target in targets if target["create"]}
-        opened -= {
-            (key[0], device["parent"])
-            for key, device in self._known.devices.items()
-            if device["kind"] == "mdev"
-        }
-        other = (
-            each
-            for each in self._placements
-            if each["target"]["type"]
-            != self._known.devices.get(_key(each["source"]), {}).get("type")
-        )
-        received = Counter(each["target"]["host"] for each in self._placements)
+    def decides(self, source: _Descriptor, target: _Descriptor) -> bool:
+        """Return whether the lists that the plan's direction asks allow a move from ``source`` to ``target``."""
+        listed = self.lists(source, target.own, True)
+        accepted = self.lists(target, source.own, False)
         return {
-            "unplaced": len(self._plan["unplaced"]),
-            "created": sum(1 for each in targets if each["create"] or each["attributes"]),
-            "load": max(received.values(), default=0),
-            "opened": len(opened),
-            "other_type": sum(1 for each in other),
-        }
+            "source_lists": listed,
+            "target_accepts": accepted,
+            "both": listed and accepted,
+            "either": listed or accepted,
+        }[self.plan["direction"]]
 
-    # --- targets ---
-
-    def _may_receive(self, target: _Entry, source_host: str) -> bool:
-        host, asked = target["host"], self._conditions
-        return (
-            host != source_host
-            and host in self._known.facts
-            and host not in self._drained
-            and host in self._receiving
-            and (host, None) not in asked.avoid
-            and (host, target["parent"]) not in asked.avoid
-        )
-
-    def _existing(self, source: Key, entry: _Entry, wave: int) -> None:
-        target = _key(entry)
-        device = self._known.devices.get(target)
-        if device is None:
-            self.broken.append(f"target {target} is in no facts")
-            return
-        if any(entry[k] != device[k] for k in ("kind", "parent", "type")):
-            self.broken.append(f"target {target} is another device than the plan says")
-        vacated = self._waves.get(target)
-        if device["in_use"] is not None and vacated is None:
-            self.broken.append(f"target {target} is held by a process")
-        if vacated is not None and vacated >= wave:
-            self.broken.append(f"target {target} is only left in wave {vacated}")
-        if target in self._left:
-            self.broken.append(f"target {target} is left behind itself")
-        if entry["attributes"]:
-            self._given(source, device, entry)
-            return
-        if not self._compatible(source, target):
-            self.broken.append(f"{target} is not compatible with {source}")
-        if self._conditions.round_trip and not self._compatible(source=target, target=source):
-            self.broken.append(f"{source} could not migrate back from {target}")
-
-    def _given(self, source: Key, device: _Entry, entry: _Entry) -> None:
-        """A device that is of no use yet is given what it takes, and is then what its source wants."""
-        target, first = _key(entry), entry["attributes"][0]
-        takes = {each["name"]: each.get("choices") for each in device["attributes"]}
-        if (
-            first["value"] not in (takes.get(first["name"]) or ())
-            or not {each["name"] for each in entry["attributes"]} <= takes.keys()
-        ):
-            self.broken.append(f"target {target} does not take its attributes")
-        one, other = self._known.descriptor_of(source), self._known.descriptor_of(target)
-        if one is None or other is None:
-            self.broken.append(f"{target} or {source} has no descriptor")
-            return
-        given = {each["name"].split("/")[-1]: each["value"] for each in entry["attributes"]}
-        subject = other.self_attributes | given
-        own = [
-            {name: value.replace("{", "{{").replace("}", "}}") for name, value in subject.items()}
-        ]
-        listed = pattern_module.match(one.compatible, subject, one.version, True)["set"] is not None
-        accepted = (
-            pattern_module.match(own, one.self_attributes, other.version, False)["set"] is not None
-        )
-        back = (
-            pattern_module.match(own, one.self_attributes, other.version, True)["set"] is not None
-        )
-        if not decide(self._plan["direction"], listed, accepted):
-            self.broken.append(f"{target} would not be compatible with {source}")
-        if self._conditions.round_trip and not back:
-            self.broken.append(f"{source} could not migrate back from {target}")
-
-    def _created(self, source: Key, target: _Entry) -> None:
-        key = _key(target)
-        if key in self._known.devices:
-            self.broken.append(f"{key} is to be created and exists")
-        parent = self._known.parents.get((target["host"], target["parent"]))
-        name = _NAMES.get(target["kind"])
-        if name is None or not name.fullmatch(target["id"]):
-            self.broken.append(f"{key} is to be created and cannot be")
-        if parent is not None and parent["kind"] != target["kind"]:
-            self.broken.append(f"{key} is of another kind than its parent's devices")
-        offered = self._known.offered(target["host"], target["parent"], target["type"])
-        descriptor = self._known.descriptor_of(source)
-        if parent is None or offered is None or descriptor is None:
-            self.broken.append(f"{key} has no such parent or type, or its source no descriptor")
-            return
-        # What is certain of the new device; the rest it must say itself, which vfio_mdev verifies.
-        known = _certain(parent, offered)
-        for attribute in target["attributes"]:
-            known[attribute["name"].split("/")[-1]] = attribute["value"]
-        if target["kind"] == "vdpa":
-            known = self._provisioned(key, parent, known, descriptor)
-        if not self._would_match(descriptor, known):
-            self.broken.append(f"{key} would not be compatible with {source}")
-
-    def _provisioned(
-        self, key: Key, parent: _Entry, known: dict[str, str], descriptor: Descriptor
-    ) -> dict[str, str]:
-        """What a new vDPA device is, of the features it has those and no others."""
-        mask = int(known.pop("device_features", "0"), 16)
-        if mask & ~int(parent["dev_features_mask"] or "0", 16):
-            self.broken.append(f"{key} is to have features that {parent['id']} does not offer")
-        most = parent["max_supported_vqs"]
-        if most is not None and 2 * int(known.get("max_vqp", "0")) > most:
-            self.broken.append(f"{key} is to have more queues than {parent['id']} offers")
-        names = {name for each in descriptor.compatible for name in each}
-        features = {f"feature_{each}" for each in feature_names(mask, known["type"])}
-        absent = dict.fromkeys({n for n in names if n.startswith("feature_")} - features, "")
-        given = {name: known.get(name, "") for name in ("mac", "mtu", "max_vqp")}
-        return {"software_version": "1.0", **known, **given, **absent}
-
-    def _compatible(self, source: Key, target: Key) -> bool:
-        one, other = self._known.descriptor_of(source), self._known.descriptor_of(target)
-        if one is None or other is None:
-            return False
-        key = (one.digest, other.digest)
-        if key not in self._accepts:
-            listed, accepted = (
-                pattern_module.match(
-                    owner.compatible, subject.self_attributes, owner.version, is_target
-                )["set"]
-                is not None
-                for owner, subject, is_target in ((one, other, True), (other, one, False))
-            )
-            self._accepts[key] = decide(self._plan["direction"], listed, accepted)
-        return self._accepts[key]
-
-    def _would_match(self, descriptor: Descriptor, known: dict[str, str]) -> bool:
-        key = (descriptor.digest, *sorted(known.items()))
-        if key not in self._completes:
-            self._completes[key] = any(
-                _completion(pattern, known) is not None for pattern in descriptor.compatible
-            )
-        return self._completes[key]
-
-    # --- conditions ---
-
-    def _members(self, group: t.Collection[str]) -> dict[str, set[str]]:
-        """Where the guests of a group are once the plan is carried out."""
-        moves = {_key(each["source"]): each["target"]["host"] for each in self._placements}
-        members: dict[str, set[str]] = defaultdict(set)
-        for key, device in self._known.devices.items():
-            name = (device["in_use"] or {}).get("name", "")
-            if name in group and (key in moves or key[0] not in self._drained):
-                members[moves.get(key, key[0])].add(name)
-        # Those that were together before and both stay are none of the plan's doing.
-        arrived = {each["target"]["host"] for each in self._placements if each["vm"] in group}
-        return {host: names for host, names in members.items() if host in arrived}
-
-    def _check_nodes(self) -> None:
-        nodes: dict[tuple[str, t.Any, str], set[t.Any]] = defaultdict(set)
-        for placement in self._placements:
-            source, target = _key(placement["source"]), placement["target"]
-            device = self._known.devices.get(source)
-            pid = ((device and device["in_use"]) or {}).get("pid")
-            if pid is not None:
-                entry = (
-                    self._known.parents.get((target["host"], target["parent"]))
-                    if target["create"]
-                    else self._known.devices.get(_key(target))
-                )
-                nodes[(source[0], pid, target["host"])].add((entry or {}).get("numa_node"))
-        for (host, pid, target_host), found in nodes.items():
-            if len(found) > 1:
-                self.broken.append(
-                    f"process {pid} of {host} is on several NUMA nodes of {target_host}"
-                )
+    def versions(self, host: str, parent: _Entry, derived: bool) -> list[str]:
+        """Return the versions that mdevs under a parent state, or else mdevs of its driver on that host."""
+        key = (host, parent["id"], derived)
+        if key not in self._versions:
+            stated: dict[bool, set[str]] = {True: set(), False: set()}
+            for device in self.facts[host]["devices"]:
+                above = self.parents.get((host, device["parent"]), {})
+                if device["kind"] == "mdev" and above.get("driver") == parent.get("driver"):
+                    descriptor = self.descriptor(host, device)
+                    if descriptor is not None and descriptor.derived == derived:
+                        same = device["parent"] == parent["id"]
+                        stated[same].add(descriptor.own["software_version"])
+            self._versions[key] = sorted(stated[True] or stated[False])
+        return self._versions[key]
 
 
-def _provisioned(device: _Entry) -> dict[str, str]:
-    """What a device in the list for its host is to be given."""
-    given = {name: device[name] for name in ("mac", "mtu", "max_vqp") if name in device}
-    features = ",".join(device.get("device_features", ()))
-    return given | ({"device_features": features} if features else {})
+def _named(key: Key) -> str:
+    return f"{key[1]} on {key[0]}"
 
 
-def _certain(parent: _Entry, offered: _Entry) -> dict[str, str]:
-    """What is known of a device before it is made."""
-    known = {"type": offered["id"], "device_api": offered["device_api"]}
-    if parent["pci_id"]:
-        known["pci_id"] = parent["pci_id"]
-    return known
+# --- rules of a plan -------------------------------------------------------------------------------------------------
 
 
-def _completion(attributes: dict[str, str], known: dict[str, str]) -> object | None:
-    try:
-        return pattern_module.Pattern(attributes).completion(known, {})
-    except pattern_module.InvalidPattern:
-        return None
+def every_source_is_known_and_planned_once(case: _Case) -> _Sentences:
+    """Require that a source is in the facts, and placed or left behind once; so is each device of a drained host."""
+    planned = Counter(case.placed + case.unplaced)
+    for key, count in planned.items():
+        if count > 1:
+            yield f"{_named(key)} is planned {count} times"
+        if key not in case.devices:
+            yield f"{_named(key)} is in no facts"
+    drained = frozenset(case.asked.drain)
+    for key in case.devices.keys() - planned.keys():
+        if key[0] in drained:
+            yield f"{_named(key)} is neither placed nor left behind"
 
 
-def _key(device: _Entry) -> Key:
-    return (device["host"], device["id"])
+def guests_move_as_a_whole(case: _Case) -> _Sentences:
+    """Require that all devices of one process go to one host in one wave, or all of them stay."""
+    ends = {move.key: (move.target["host"], move.wave) for move in case.moves}
+    guests: dict[tuple[str, int], set[tuple[str, int] | None]] = defaultdict(set)
+    for key, device in case.devices.items():
+        holder = device["in_use"]
+        if holder and holder.get("pid") is not None:
+            guests[key[0], holder["pid"]].add(ends.get(key))
+    for (host, pid), found in guests.items():
+        if len(found) > 1:
+            yield f"the devices of process {pid} on {host} do not go to one host"
+
+
+def a_target_serves_one_source(case: _Case) -> _Sentences:
+    """Require that no two sources go to one target."""
+    for key, count in Counter([move.target_key for move in case.moves]).items():
+        if count > 1:
+            yield f"{_named(key)} serves {count} sources"
+
+
+def parents_have_room(case: _Case) -> _Sentences:
+    """Require that no more is created under a parent than its types have instances.
+
+    The types of an i915 share what it has in proportion (drivers/gpu/drm/i915/gvt/vgpu.c). Any other parent makes one
+    type in one plan, and one function of a card is given a type.
+    """
+    made: dict[Key, Counter[str]] = defaultdict(Counter)
+    given: Counter[Key] = Counter()
+    for move in case.moves:
+        target = move.target
+        place = (target["host"], target["parent"])
+        if target["create"]:
+            made[place][target["type"]] += _instances(target)
+        else:
+            given[place] += bool(target["attributes"])
+    for place, count in given.items():
+        if count > 1:
+            yield f"{count} functions of {_named(place)} are given a type"
+    for place, types in made.items():
+        parent = case.parents.get(place, {"types": ()})
+        available = {each["id"]: each["available_instances"] for each in parent["types"]}
+        short = [each for each, count in types.items() if count > available.get(each, 0)]
+        for each in short:
+            yield f"{types[each]} of {each} are not to be had under {_named(place)}"
+        if len(types) > 1 and not short:
+            taken = sum(Fraction(count, available[each]) for each, count in types.items())
+            if parent.get("driver") != "i915" or taken > 1:
+                yield f"{', '.join(sorted(types))} do not fit together under {_named(place)}"
 
 
 def _instances(target: _Entry) -> int:
-    for attribute in target["attributes"]:
-        if attribute["name"].split("/")[-1] == "aggregator":
-            return int(attribute["value"])
-    return 1
+    """Return how many instances a new device takes: an mdev with ``aggregator`` n is n of its type."""
+    if not target["attributes"]:
+        return 1
+    values = [each["value"] for each in target["attributes"] if _last(each["name"]) == "aggregator"]
+    return max([1, *(int(each) for each in values if each.isdigit())])
+
+
+def _last(name: str) -> str:
+    """Return the name by which descriptors know an attribute whose full name may have a group before it."""
+    return name.rpartition("/")[2]
+
+
+def status_and_shortage_are_true(case: _Case) -> _Sentences:
+    """Require that the status says whether all is placed, and that a shortage is one."""
+    plan = case.plan
+    if (plan["status"] in ("optimal", "feasible")) != (not plan["unplaced"]):
+        yield f"status is {plan['status']} with {len(plan['unplaced'])} devices left behind"
+    shortage = plan["shortage"]
+    if shortage is not None:
+        short = {(each["host"], each["id"]) for each in shortage["devices"]}
+        placed = len(short & case.waves.keys())
+        if shortage["need"] != len(short) or not placed <= shortage["reachable"] < len(short):
+            yield f"of {len(short)} devices {placed} are placed, which is no such shortage"
+
+
+def the_cost_is_counted(case: _Case) -> _Sentences:
+    """Require that the cost counts what the placements do, and that a plan is optimal where its bound is its cost."""
+    cost, bound = case.plan["cost"], case.plan["bound"]
+    if cost is None:
+        return
+    targets = [move.target for move in case.moves]
+    used = {
+        (key[0], each["parent"]) for key, each in case.devices.items() if each["kind"] == "mdev"
+    }
+    opened = {(each["host"], each["parent"]) for each in targets if each["create"]} - used
+    counted = {
+        "unplaced": len(case.unplaced),
+        "created": sum(1 for each in targets if each["create"] or each["attributes"]),
+        "load": max(Counter([each["host"] for each in targets]).values(), default=0),
+        "opened": len(opened),
+        "other_type": sum(1 for move in case.moves if move.target["type"] != move.source["type"]),
+    }
+    for name in cost.keys() & counted.keys():
+        if cost[name] != counted[name]:
+            yield f"the cost has {cost[name]} {name}, the placements have {counted[name]}"
+    if (bound == cost and not cost["unplaced"]) != (case.plan["status"] == "optimal"):
+        yield f"status is {case.plan['status']}, cost {cost} and bound {bound}"
+    if bound is not None and any(bound[name] > number for name, number in cost.items()):
+        yield f"cost {cost} is below the bound {bound}"
+
+
+def the_tables_say_what_the_placements_say(case: _Case) -> _Sentences:
+    """Require that ``map`` and ``hosts`` follow from the placements, with what the source lists for hosts to verify."""
+    mapping, hosts = case.plan["map"], case.plan["hosts"]
+    listed = {
+        (host, each[name]): each
+        for host, lists in hosts.items()
+        for part, name in _LISTS.values()
+        for each in lists[part]
+    }
+    lengths = [len(lists[part]) for lists in hosts.values() for part, _name in _LISTS.values()]
+    if sum(map(len, mapping.values())) != len(case.moves) or sum(lengths) != len(case.moves):
+        yield "'map' or 'hosts' has another number of devices than the placements"
+    by_source = case.plan["direction"] in ("source_lists", "both")
+    for move in case.moves:
+        (host, device_id), target = move.key, move.target
+        if mapping.get(host, {}).get(device_id) != target["id"]:
+            yield f"{move} is another in 'map'"
+        entry = listed.get(move.target_key, {})
+        accept = move.descriptor.written if move.descriptor and by_source else None
+        if entry.get("accept") != accept or not _is_listed(target, entry):
+            yield f"{move} is another in 'hosts'"
+
+
+def _is_listed(target: _Entry, entry: _Entry) -> bool:
+    """Return whether ``entry``, of the list for a module, says the same of a device as the plan's ``target``."""
+    kind, given = target["kind"], target["attributes"]
+    if _LISTS[kind][1] not in entry:
+        return False
+    if kind == "vdpa":
+        features = [each["value"] for each in given if each["name"] == "device_features"]
+        values = {
+            each["name"]: each["value"] for each in given if each["name"] != "device_features"
+        }
+        return (
+            entry["mgmtdev"] == target["parent"]
+            and entry.get("device_features", []) == features
+            and {name: entry.get(name) for name in values.keys() | _VDPA_VALUES & entry.keys()}
+            == values
+        )
+    return bool(entry["attributes"] == given) and (
+        kind == "pci" or (entry["parent"] == target["parent"] and entry["type"] == target["type"])
+    )
+
+
+# --- rules of existing and of new targets ----------------------------------------------------------------------------
+
+
+def targets_may_receive(case: _Case) -> _Sentences:
+    """Require that a target is on another host, one that may receive, and at no place that is to be avoided."""
+    asked = case.asked
+    receiving = case.facts.keys() if asked.targets is None else {*asked.targets} & case.facts.keys()
+    receiving -= {*asked.drain}
+    for move in case.moves:
+        host = move.target["host"]
+        if host == move.key[0] or host not in receiving:
+            yield f"{move} must not go to this host"
+        if asked.avoid and not {(host, None), (host, move.target["parent"])}.isdisjoint(
+            asked.avoid
+        ):
+            yield f"{move} goes to a place that is to be avoided"
+
+
+def sources_can_migrate(case: _Case) -> _Sentences:
+    """Require that a source has a usable descriptor, and that the facts do not say that it cannot migrate."""
+    for move in case.moves:
+        if move.descriptor is None:
+            yield f"{_named(move.key)} has no usable descriptor"
+        if move.source["migration"]["supported"] is False:
+            yield f"{_named(move.key)} cannot migrate"
+
+
+def existing_targets_are_free(case: _Case) -> _Sentences:
+    """Require that a target that is not created is in the facts, able to migrate, and free when it is needed."""
+    staying = frozenset(case.unplaced)
+    for move in case.existing:
+        key, target = move.target_key, move.target
+        device = case.devices.get(key)
+        if device is None:
+            yield f"{move}: the target is in no facts"
+            continue
+        if any(target[each] != device[each] for each in ("kind", "parent", "type")):
+            yield f"{_named(key)} is another device than the plan says"
+        vacated = case.waves.get(key)
+        if device["in_use"] is not None and vacated is None:
+            yield f"{_named(key)} is held by a process"
+        if vacated is not None and (vacated >= move.wave or case.asked.reuse is False):
+            yield f"{_named(key)} moves itself in wave {vacated}, and is a target in {move.wave}"
+        if key in staying:
+            yield f"{_named(key)} is left behind itself"
+        # A function without a type cannot migrate until it is given one.
+        typeless = any("choices" in each for each in device["attributes"])
+        if device["migration"]["supported"] is False and not typeless:
+            yield f"{_named(key)} cannot migrate"
+
+
+def existing_targets_are_compatible(case: _Case) -> _Sentences:
+    """Require that the lists that the direction asks allow the move, and with ``round_trip`` the move back."""
+    for move in case.existing:
+        device = case.devices.get(move.target_key)
+        target = case.descriptor(move.target_key[0], device) if device else None
+        if device is None or target is None or move.descriptor is None:
+            yield f"{move}: one of them has no usable descriptor"
+            continue
+        if move.target["attributes"]:
+            yield from _attributes_are_taken(move, device["attributes"])
+            target = _configured(target, move.target["attributes"])
+        if not case.decides(move.descriptor, target):
+            yield f"{move} would not be compatible"
+        if case.asked.round_trip and not case.decides(target, move.descriptor):
+            yield f"{move} could not migrate back"
+
+
+def _attributes_are_taken(move: _Move, attributes: t.Iterable[_Entry]) -> _Sentences:
+    """Require that a device has the attributes that it is given by these names, the first with that value to choose."""
+    choices = {each["name"]: each.get("choices") for each in attributes}
+    given = [each["name"] for each in move.target["attributes"]]
+    first = move.target["attributes"][0]
+    values = choices.get(first["name"])
+    if not isinstance(values, list) or first["value"] not in values:
+        yield f"{_named(move.target_key)} does not take {first['value']} as {first['name']}"
+    if not choices.keys() >= {*given} or len({*given}) < len(given):
+        yield f"{_named(move.target_key)} has no such attributes as {', '.join(given)}"
+
+
+def _configured(target: _Descriptor, given: t.Iterable[_Entry]) -> _Descriptor:
+    """Return what a device is once it is given attributes; it lists what is equal to it."""
+    own = target.own | {_last(each["name"]): each["value"] for each in given}
+    literal = {name: value.replace("{", "{{").replace("}", "}}") for name, value in own.items()}
+    return _Descriptor(own, [literal], [_read_set(literal)], True)
+
+
+def new_devices_can_be_created(case: _Case) -> _Sentences:
+    """Require that a new device has a free name of its kind, and a parent of that kind that offers its type."""
+    for move in case.new:
+        target = move.target
+        if move.target_key in case.devices:
+            yield f"{_named(move.target_key)} is to be created and exists"
+        name = _NAMES.get(target["kind"])
+        if name is None or not name.fullmatch(target["id"]):
+            yield f"{_named(move.target_key)} is no name of a new {target['kind']} device"
+        parent, _type = case.offers.get(
+            (target["host"], target["parent"], target["type"]), _NOTHING
+        )
+        if not parent or parent["kind"] != target["kind"]:
+            yield f"there is no {target['type']} under {target['parent']} on {target['host']}"
+
+
+def new_devices_will_match(case: _Case) -> _Sentences:
+    """Require that a new device matches its source's list by all that is certain of it and all that it is given.
+
+    All else it states itself once it is there, and its host's module verifies that.
+    """
+    by_source = case.plan["direction"] in ("source_lists", "either")
+    for move in case.new:
+        target, source = move.target, move.descriptor
+        parent, offered = case.offers.get(
+            (target["host"], target["parent"], target["type"]), _NOTHING
+        )
+        if not parent or source is None:
+            yield f"{move}: one has no usable descriptor, or the other no parent"
+            continue
+        names = {each["name"] for each in move.source["attributes"]}
+        given = {_last(each["name"]): each["value"] for each in target["attributes"]}
+        versions: list[str] = []
+        if parent["kind"] == "vdpa":
+            names |= {"device_features"}
+            certain = _vdpa_attributes(source, offered, given.pop("device_features", ""))
+        else:
+            certain = _mdev_attributes(source, parent, offered)
+            versions = case.versions(target["host"], parent, source.derived)
+        for each in target["attributes"]:
+            if each["name"] not in names or _last(each["name"]) in _NOT_GIVEN | certain.keys():
+                yield f"{move}: the source does not let configure {each['name']}"
+        # What the source lets configure and the plan does not give is taken to be empty.
+        known = {
+            **{_last(each): "" for each in names if _last(each) not in _NOT_GIVEN},
+            **given,
+            **certain,
+        }
+        possible = [{**known, "software_version": each} for each in versions] or [known]
+        if not by_source or not any(
+            case.lists(source, each, True, frozenset(given)) for each in possible
+        ):
+            yield f"{move} would not be compatible"
+
+
+def _mdev_attributes(source: _Descriptor, parent: _Entry, offered: _Entry) -> dict[str, str]:
+    """Return what is certain of a new mdev before it is there, as far as its source states the same."""
+    certain = {"type": offered["id"], "device_api": offered["device_api"]}
+    if parent["pci_id"]:
+        certain["pci_id"] = parent["pci_id"]
+    if source.derived:
+        stated = {"driver": parent.get("driver"), "type_name": offered.get("name")}
+        certain |= {name: value for name, value in stated.items() if value and name in source.own}
+    return certain
+
+
+def _vdpa_attributes(source: _Descriptor, offered: _Entry, mask: str) -> dict[str, str]:
+    """Return what is certain of a new vDPA device: it has the features that it is given, and no others."""
+    asked = {name for each in source.written for name in each if name.startswith("feature_")}
+    features = _feature_names(mask, offered["id"])
+    return {
+        "type": offered["id"],
+        "device_api": offered["device_api"],
+        "software_version": "1.0",
+        **dict.fromkeys(asked, ""),
+        **dict.fromkeys(features, "offered"),
+    }
+
+
+def new_vdpa_devices_are_offered(case: _Case) -> _Sentences:
+    """Require that a new vDPA device has features that its source has and its parent offers, and no more queues."""
+    for move in case.new:
+        parent = case.parents.get((move.target["host"], move.target["parent"]))
+        if parent is None or parent["kind"] != "vdpa" or move.descriptor is None:
+            continue
+        given = {each["name"]: each["value"] for each in move.target["attributes"]}
+        mask = given.get("device_features", "")
+        surplus = _feature_names(mask, move.target["type"]) - move.descriptor.own.keys()
+        if surplus or not _MASK.fullmatch(mask):
+            yield f"{move}: the source has not the features {', '.join(sorted(surplus))}"
+        elif int(mask, 16) & ~int(parent["dev_features_mask"] or "0", 16):
+            yield f"{move}: {parent['id']} does not offer the features {mask}"
+        pairs, most = given.get("max_vqp", "0"), parent["max_supported_vqs"]
+        if most is not None and (not pairs.isdigit() or 2 * int(pairs) > most):
+            yield f"{move}: {parent['id']} does not offer so many queues as {pairs} pairs"
+
+
+def new_devices_can_return(case: _Case) -> _Sentences:
+    """Require that a new device could migrate back: one of vDPA, or one derived as its source and of equal version.
+
+    What a driver will list for a device that is not there is not known, so any other may not be able to.
+    """
+    for move in case.new:
+        parent = case.parents.get((move.target["host"], move.target["parent"]))
+        if parent is None or move.descriptor is None or parent["kind"] == "vdpa":
+            continue
+        own = move.descriptor.own["software_version"]
+        versions = case.versions(move.target["host"], parent, True)
+        back = any(_serves(own, each) and _serves(each, own) for each in versions)
+        if not move.descriptor.derived or not back:
+            yield f"{move} could not migrate back"
+
+
+# --- rules where they are asked --------------------------------------------------------------------------------------
+
+
+def the_plan_is_for_what_was_asked(case: _Case) -> _Sentences:
+    """Require that the plan has the direction and the policy that were asked."""
+    for name in ("direction", "policy"):
+        wanted = getattr(case.asked, name)
+        if wanted is not None and case.plan[name] != wanted:
+            yield f"the {name} is {case.plan[name]}, and {wanted} was asked"
+
+
+def hosts_receive_no_more_than_their_limit(case: _Case) -> _Sentences:
+    """Require that no host receives more devices than ``limit`` says."""
+    limit = case.asked.limit
+    if limit is None:
+        return
+    for host, count in Counter([move.target["host"] for move in case.moves]).items():
+        most = limit.get(host) if isinstance(limit, t.Mapping) else limit
+        if most is not None and count > most:
+            yield f"{host} receives {count} devices, and {most} at most"
+
+
+def guests_of_a_group_are_apart(case: _Case) -> _Sentences:
+    """Require that where a guest of a group goes to, no other guest of that group is after the plan.
+
+    Guests that were together before and stay are none of the plan's doing.
+    """
+    ends = {move.key: move.target["host"] for move in case.moves}
+    for group in case.asked.apart:
+        guests: dict[str, set[str]] = defaultdict(set)
+        for key, device in case.devices.items():
+            name = (device["in_use"] or {}).get("name", "")
+            if name in group:
+                guests[ends.get(key, key[0])].add(name)
+        for host in {move.target["host"] for move in case.moves if move.vm in group}:
+            if len(guests[host]) > 1:
+                yield f"{', '.join(sorted(guests[host]))} are to be apart and all on {host}"
+
+
+def guests_stay_on_one_numa_node(case: _Case) -> _Sentences:
+    """Require that all targets of one process are on one NUMA node."""
+    nodes: dict[tuple[str, int], set[int | None]] = defaultdict(set)
+    for move in case.moves:
+        holder = move.source["in_use"]
+        if holder and holder.get("pid") is not None:
+            target = move.target
+            place = case.devices.get(move.target_key)
+            if target["create"]:
+                place = case.parents.get((target["host"], target["parent"]))
+            nodes[move.key[0], holder["pid"]].add((place or {}).get("numa_node"))
+    for (host, pid), found in nodes.items():
+        if len(found) > 1:
+            yield f"process {pid} on {host} goes to several NUMA nodes of a host"
+
+
+def devices_keep_their_kind(case: _Case) -> _Sentences:
+    """Require that a target is of its source's kind."""
+    for move in case.moves:
+        if move.target["kind"] != move.source["kind"]:
+            yield f"{move} does not keep the kind {move.source['kind']}"
+
+
+def devices_keep_their_type(case: _Case) -> _Sentences:
+    """Require that a target is of its source's type."""
+    for move in case.moves:
+        if move.target["type"] != move.source["type"]:
+            yield f"{move} does not keep the type {move.source['type']}"
+
+
+# Each with the condition without which there is nothing to check.
+_RULES: tuple[tuple[str | None, t.Callable[[_Case], _Sentences]], ...] = (
+    ("direction", the_plan_is_for_what_was_asked),
+    (None, every_source_is_known_and_planned_once),
+    (None, sources_can_migrate),
+    (None, guests_move_as_a_whole),
+    (None, a_target_serves_one_source),
+    (None, targets_may_receive),
+    (None, existing_targets_are_free),
+    (None, existing_targets_are_compatible),
+    (None, new_devices_can_be_created),
+    (None, new_devices_will_match),
+    (None, new_vdpa_devices_are_offered),
+    ("round_trip", new_devices_can_return),
+    (None, parents_have_room),
+    (None, hosts_receive_no_more_than_their_limit),
+    ("apart", guests_of_a_group_are_apart),
+    ("numa_local", guests_stay_on_one_numa_node),
+    ("keep_kind", devices_keep_their_kind),
+    ("keep_type", devices_keep_their_type),
+    (None, status_and_shortage_are_true),
+    (None, the_cost_is_counted),
+    (None, the_tables_say_what_the_placements_say),
+)
+
+
+# --- names and numbers of the kernel ---------------------------------------------------------------------------------
+
+# The lists for the modules of a host by the kind of their devices, each with what it calls a device.
+_LISTS = {
+    "mdev": ("devices", "uuid"),
+    "pci": ("pci_devices", "address"),
+    "vdpa": ("vdpa_devices", "name"),
+}
+_VDPA_VALUES = frozenset(("mac", "mtu", "max_vqp"))
+_NOTHING: tuple[_Entry, _Entry] = ({}, {})
+# What new devices of a kind may be called.
+_NAMES = {
+    "mdev": re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"),
+    "vdpa": re.compile("[A-Za-z0-9_][A-Za-z0-9_.:-]{0,99}"),
+}
+# These come with a device's parent and type, and nobody writes them.
+_NOT_GIVEN = frozenset(("software_version", "device_api", "type", "pci_id", "driver"))
+_MASK = re.compile("0x[0-9a-f]{1,16}")
+# The bits of virtio features: virtio_config.h and virtio_ring.h, virtio_net.h and virtio_blk.h (include/uapi/linux).
+_ALL_FEATURES = """24 NOTIFY_ON_EMPTY 27 ANY_LAYOUT 28 RING_INDIRECT_DESC 29 RING_EVENT_IDX 32 VERSION_1
+33 ACCESS_PLATFORM 34 RING_PACKED 35 IN_ORDER 36 ORDER_PLATFORM 37 SR_IOV 38 NOTIFICATION_DATA 39 NOTIF_CONFIG_DATA
+40 RING_RESET 41 ADMIN_VQ """
+_FEATURES = {
+    "net": """0 CSUM 1 GUEST_CSUM 2 CTRL_GUEST_OFFLOADS 3 MTU 5 MAC 6 GSO 7 GUEST_TSO4 8 GUEST_TSO6 9 GUEST_ECN
+10 GUEST_UFO 11 HOST_TSO4 12 HOST_TSO6 13 HOST_ECN 14 HOST_UFO 15 MRG_RXBUF 16 STATUS 17 CTRL_VQ 18 CTRL_RX
+19 CTRL_VLAN 20 CTRL_RX_EXTRA 21 GUEST_ANNOUNCE 22 MQ 23 CTRL_MAC_ADDR 50 DEVICE_STATS 52 VQ_NOTF_COAL 53 NOTF_COAL
+54 GUEST_USO4 55 GUEST_USO6 56 HOST_USO 57 HASH_REPORT 59 GUEST_HDRLEN 60 RSS 61 RSC_EXT 62 STANDBY
+63 SPEED_DUPLEX""",
+    "block": """0 BARRIER 1 SIZE_MAX 2 SEG_MAX 4 GEOMETRY 5 RO 6 BLK_SIZE 7 SCSI 9 FLUSH 10 TOPOLOGY
+11 CONFIG_WCE 12 MQ 13 DISCARD 14 WRITE_ZEROES 16 SECURE_ERASE 17 ZONED""",
+}
+
+
+def _feature_names(mask: str, device_class: str) -> set[str]:
+    """Return the attributes of a descriptor for the features in ``mask``, hexadecimal, of a device of this class."""
+    words = (_ALL_FEATURES + _FEATURES.get(device_class, "")).split()
+    names = dict(zip(words[::2], words[1::2], strict=True))
+    features = int(mask, 16) if _MASK.fullmatch(mask) else 0
+    bits = [str(bit) for bit in range(64) if features >> bit & 1]
+    return {f"feature_{names.get(bit, f'bit_{bit}')}" for bit in bits}
+
+
+# --- descriptors -----------------------------------------------------------------------------------------------------
+
+_OLDER_NAMES = {
+    "device_type": "device_api",
+    "mdev_type": "type",
+    "device_id": "pci_id",
+    "interface_version": "software_version",
+}
+_MOST_SETS, _MOST_NAMES = 64, 64
+_VALUE = re.compile("[ -~]{0,1024}")
+_VERSION = re.compile(r"([0-9]{1,18})\.([0-9]{1,18})(\.[0-9]{1,18})?")
+
+
+def _read_descriptor(raw: t.Any) -> _Descriptor | None:
+    """Return the descriptor in ``{self, compatible[, origin]}``; ``None`` where it breaks a rule of its form."""
+    try:
+        own = _read_attributes(raw["self"])
+        written = [_read_attributes(each) for each in raw.get("compatible", ())]
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return None
+    derived = raw.get("origin") == "derived"
+    musts = {"vfio-pci": "pci_id", "vfio-ccw": "subchannel_type"}
+    must = None if derived else musts.get(own.get("device_api", ""))
+    if (
+        len(written) > _MOST_SETS
+        or not all(own.get(each) for each in ("device_api", "type", must or "type"))
+        or not _VERSION.fullmatch(own.get("software_version", ""))
+        or not re.fullmatch("([0-9a-f]{8})?", own.get("pci_id", ""))
+    ):
+        return None
+    sets = [_read_set(each) for each in written]
+    version = {"software_version": own["software_version"]}
+    return _Descriptor(own, [version | each for each in written], sets, derived)
+
+
+def _read_attributes(raw: t.Any) -> dict[str, str]:
+    """Return an attribute set with the names and spellings of today; raises ``ValueError`` where that is none."""
+    attributes = {}
+    for written, value in raw.items():
+        name = _OLDER_NAMES.get(written, written)
+        text = "" if value is None else str(value).strip()
+        if name in attributes or isinstance(value, bool) or not _VALUE.fullmatch(text):
+            raise ValueError(name)
+        if len(text) > 1 and text[0] == text[-1] == '"' and '"' not in text[1:-1]:
+            text = text[1:-1]
+        attributes[name] = text if "{" in text or "}" in text else _spelled(name, text)
+    if len(attributes) > _MOST_NAMES:
+        raise ValueError(len(attributes))
+    return attributes
+
+
+def _spelled(name: str, text: str) -> str:
+    """Return ``text``, a value of the attribute ``name`` or a part of one, in the spelling in which it is compared."""
+    if name == "device_api":
+        return text.replace("_", "-")
+    return text.lower().replace("0x", "").replace(":", "") if name == "pci_id" else text
+
+
+def _serves(source: str, target: str) -> bool:
+    """Return whether a target of one version may serve a source of another: equal major, and no smaller minor."""
+    one, other = _VERSION.fullmatch(source), _VERSION.fullmatch(target)
+    return bool(one and other and int(one[1]) == int(other[1]) and int(one[2]) <= int(other[2]))
+
+
+# --- templates -------------------------------------------------------------------------------------------------------
+
+_PIECE = re.compile(
+    r"((?:[^{}]|\{\{|\}\})+)"
+    r"|\{ *([A-Za-z_][A-Za-z0-9_]*) *"
+    r"(?:: *int *:((?: *-?[0-9]{1,18} *,)* *-?[0-9]{1,18} *)|: *string *:((?: *\"[^\"]*\" *,)* *\"[^\"]*\" *))?\}"
+)
+_SIGNS = re.compile("[-+*/%]")
+_ARITHMETIC = re.compile(r"[-0-9+*/%() ]*")
+_TOKEN = re.compile("[0-9]+|[^0-9 ]")
+_INTEGER = re.compile("-?[0-9]+")
+# More choices are not tried: then nothing matches.
+_MOST_CHOICES = 20_000
+
+
+class _Term(t.NamedTuple):
+    """An attribute of a set: its ``parts`` are texts, ``(text, None)``, and variables, ``("", name)``."""
+
+    name: str
+    rule: str
+    parts: list[tuple[str, str | None]]
+    variables: frozenset[str]
+
+
+class _Set(t.NamedTuple):
+    """A set: its terms, those first whose variables the device's value tells, and the values of each variable."""
+
+    terms: list[_Term]
+    values: _Values
+    names: frozenset[str]
+
+
+def _read_set(attributes: _Attributes) -> _Set | None:
+    """Return a set of ``compatible``, ``None`` where it breaks a rule of the template language and so is void."""
+    values: _Values = {}
+    parts: dict[str, list[tuple[str, str | None]]] = {}
+    for name, value in attributes.items():
+        parts[name], at = [], 0
+        while at < len(value):
+            piece = _PIECE.match(value, at)
+            if piece is None:
+                return None
+            text, variable, integers, strings = piece.groups()
+            at = piece.end()
+            parts[name].append(((text or "").replace("{{", "{").replace("}}", "}"), variable))
+            declared: list[t.Any] = re.findall('"([^"]*)"', strings or "")
+            declared += map(int, (integers or "").split(",") if integers else ())
+            once = tuple(dict.fromkeys(declared))
+            if variable and declared and values.setdefault(variable, once) != once:
+                return None
+    terms = [_term(name, found, values) for name, found in parts.items()]
+    stated = {term.name for term in terms if term.parts}
+    if not stated >= {"device_api", "type"} or any(term.rule == "void" for term in terms):
+        return None
+    # A software_version that is left empty is not stated.
+    terms = [each for each in terms if each.parts or each.name != "software_version"]
+    terms.sort(key=lambda each: ("text", "integer", "version", "arithmetic").index(each.rule))
+    return _Set(terms, values, frozenset(attributes))
+
+
+def _term(name: str, parts: list[tuple[str, str | None]], values: _Values) -> _Term:
+    """Return one attribute of a set, with the rule by which it is compared."""
+    variables = frozenset(variable for _text, variable in parts if variable is not None)
+    text = "".join(text for text, _variable in parts)
+    rule = "text"
+    if not variables <= values.keys():
+        rule = "void"
+    elif name == "software_version":
+        rule = "version" if variables or not text or _VERSION.fullmatch(text) else "void"
+    elif variables and all(isinstance(values[each][0], int) for each in variables):
+        if len(parts) == 1:
+            rule = "integer"
+        elif _ARITHMETIC.fullmatch(text) and _SIGNS.search(text):
+            rule = "arithmetic"
+    return _Term(name, rule, parts, variables)
+
+
+def _matches(
+    pattern: _Set, subject: _Attributes, complete: bool, owner_version: str, owner_is_source: bool
+) -> bool:
+    """Return whether one choice of values makes every attribute of a set fit.
+
+    Attribute after attribute, one value after the other is tried for the variables that have none yet. All choices that
+    fit so far are kept, without the values that no later attribute needs.
+    """
+    terms = pattern.terms
+    if not any(term.rule == "version" for term in terms):
+        own = _Term("software_version", "version", [(owner_version, None)], frozenset())
+        terms = [own, *terms]
+    choices: list[_Choice] = [{}]
+    for number, term in enumerate(terms, 1):
+        later = {variable for each in terms[number:] for variable in each.variables}
+        actual = subject.get(term.name, "" if complete else None)
+        found: dict[tuple[t.Any, ...], _Choice] = {}
+        for before in choices:
+            extended = _choices_in_text if term.rule == "text" else _choices
+            for choice in extended(term, actual, before, pattern.values, owner_is_source):
+                needed = {name: choice[name] for name in sorted(choice.keys() & later)}
+                found[tuple(needed.items())] = needed
+            if len(found) > _MOST_CHOICES:
+                return False
+        choices = list(found.values())
+    return bool(choices)
+
+
+def _choices_in_text(
+    term: _Term, actual: str | None, before: _Choice, values: _Values, _owner_is_source: bool
+) -> list[_Choice]:
+    """Return each choice that extends ``before`` and makes the text ``actual``; any does where that is not known."""
+    if actual is None:
+        return [before]
+    actual = _spelled(term.name, actual)
+    found = [(0, before)]
+    for text, variable in term.parts:
+        reached, found = found, []
+        for at, choice in reached:
+            if variable is None:
+                options: list[tuple[int | str, _Choice]] = [(text, choice)]
+            elif variable in choice:
+                options = [(choice[variable], choice)]
+            else:
+                options = [(each, {**choice, variable: each}) for each in values[variable]]
+            for value, extended in options:
+                piece = _spelled(term.name, str(value))
+                if actual.startswith(piece, at):
+                    found.append((at + len(piece), extended))
+        if len(found) > _MOST_CHOICES:
+            return []
+    return [choice for at, choice in found if at == len(actual)]
+
+
+def _choices(
+    term: _Term, actual: str | None, before: _Choice, values: _Values, owner_is_source: bool
+) -> t.Iterator[_Choice]:
+    """Yield each choice that extends ``before`` and fits ``actual`` as a version, an integer or a result."""
+    unbound = sorted(term.variables - before.keys())
+    for chosen in itertools.islice(
+        itertools.product(*(values[name] for name in unbound)), _MOST_CHOICES
+    ):
+        choice = {**before, **dict(zip(unbound, chosen, strict=True))}
+        pieces = [text if name is None else choice[name] for text, name in term.parts]
+        if term.rule == "version":
+            version = "".join(map(str, pieces))
+            pair = (version, actual or "") if owner_is_source else (actual or "", version)
+            fits = actual is None or _serves(*pair)
+        else:
+            result = pieces[0] if term.rule == "integer" else _result(pieces)
+            fits = isinstance(result, int)
+            if actual is not None:
+                fits = fits and bool(_INTEGER.fullmatch(actual)) and int(actual) == result
+        if fits:
+            yield choice
+
+
+def _result(pieces: t.Iterable[int | str]) -> int | None:
+    """Return what arithmetic comes to; ``None`` for no integer, a division by zero, or what is no arithmetic."""
+    # Numbers and operators, a list of them for each parenthesis that is still open.
+    lists: list[list[Fraction | str]] = [[]]
+    tokens = [
+        token
+        for piece in pieces
+        for token in ([piece] if isinstance(piece, int) else _TOKEN.findall(piece))
+    ]
+    try:
+        for token in tokens:
+            if token == "(":
+                lists.append([])
+            elif token == ")":
+                inner = _flat_result(lists.pop())
+                lists[-1].append(inner)
+            elif isinstance(token, int) or (token.isdigit() and len(token) <= 18):
+                lists[-1].append(Fraction(token))
+            else:
+                lists[-1].append(token)
+        (outer,) = lists
+        result = _flat_result(outer)
+    except (ValueError, IndexError, ZeroDivisionError):
+        return None
+    return int(result) if result.denominator == 1 else None
+
+
+def _flat_result(items: t.Iterable[Fraction | str]) -> Fraction:
+    """Return what numbers and operators come to, products before sums; raises ``ValueError`` where that is nothing."""
+    total, product, sign = Fraction(0), Fraction(0), 1
+    operator, negative, number_next = "+", False, True
+    for item in items:
+        if not number_next:
+            if item not in tuple("+-*/%"):
+                raise ValueError(item)
+            operator, negative, number_next = str(item), False, True
+        elif item == "-":
+            negative = not negative
+        elif not isinstance(item, Fraction):
+            raise ValueError(item)
+        else:
+            number = -item if negative else item
+            number_next = False
+            if operator in "+-":
+                total, product, sign = total + sign * product, number, 1 if operator == "+" else -1
+            elif operator == "*":
+                product *= number
+            else:
+                product = product / number if operator == "/" else product % number
+    if number_next:
+        raise ValueError
+    return total + sign * product

@@ -5,24 +5,32 @@
 
 from __future__ import annotations
 
+import ast
 import copy
 import itertools
+import sys
 import typing as t
+from pathlib import Path
 
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import read_fleet
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.local_search import Budget
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner import verify
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.plan_document import make_plan
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import (
     Request,
     requested,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify import Conditions
+from ansible_collections.vfio.migration.tests.unit import oracle
 from ansible_collections.vfio.migration.tests.unit.damage import DAMAGE, Planned
 from ansible_collections.vfio.migration.tests.unit.fleets import (
     device,
     gvt,
     host,
     parent,
+)
+from ansible_collections.vfio.migration.tests.unit.plugins.module_utils._descriptor.test_pattern_oracle import (
+    cases,
 )
 from hypothesis import HealthCheck, assume, event, given, settings
 from hypothesis import strategies as st
@@ -121,7 +129,7 @@ def plans(draw) -> Planned:
     }
     request = Request(guests, targets, **options, **asked)
     plan = make_plan(fleet, request, Budget(200, 2_000))
-    conditions = Conditions(drain=drained or (), targets=targets, **asked)
+    conditions = Conditions(drain=drained or (), targets=targets, **asked, **options)
     return Planned(facts, plan, conditions)
 
 
@@ -144,3 +152,26 @@ def test_the_verifier_rejects_every_damaged_plan(planned, data):
     planned.plan, planned.facts = copy.deepcopy((planned.plan, planned.facts))
     change(planned)
     assert planned.broken()
+
+
+def test_it_shares_no_code_with_what_makes_plans():
+    tree = ast.parse(Path(verify.__file__).read_text(encoding="utf-8"))
+    imported = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            imported.update(alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0
+            imported.add((node.module or "").partition(".")[0])
+    assert imported <= sys.stdlib_module_names
+
+
+@settings(suppress_health_check=list(HealthCheck))
+@given(cases(), st.booleans())
+def test_its_matcher_agrees_with_the_oracle(case, subject_is_target):
+    pattern, device, version = case
+    judgement = oracle.judge(pattern, device, version, subject_is_target)
+    own = verify._read_set(pattern)
+    matches = own is not None and verify._matches(own, device, True, version, subject_is_target)
+    event("match" if matches else "no match" if judgement else "void")
+    assert matches == bool(judgement and judgement[0])
