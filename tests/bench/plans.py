@@ -25,9 +25,11 @@ import typing as t
 from collections import Counter
 from fractions import Fraction
 
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.drivers import (
+    driver_profile,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.candidates import Candidates
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import (
-    PROPORTIONAL,
     Device,
     Fleet,
     Host,
@@ -376,7 +378,7 @@ class _Filled:
 
     def _make(self, parent: str, driver: str | None, mdev_type: str, part: Fraction) -> bool:
         types = {name: used for (of, name), used in self._made.items() if of == parent}
-        if types.keys() - {mdev_type} and driver not in PROPORTIONAL:
+        if types.keys() - {mdev_type} and not driver_profile("mdev", driver).proportional:
             return False
         if sum(types.values()) + part > 1:
             return False

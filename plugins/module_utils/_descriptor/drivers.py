@@ -5,36 +5,33 @@
 # Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 # Do not use this from other collections or standalone plugins/modules!
 
-"""What is known of today's drivers, none of which speaks the proposal.
+"""What is known of today's drivers, none of which speaks the proposal: one entry of ``_DRIVERS`` for each.
 
-A derived descriptor holds what the kernel tells about every device, and the configurable attributes. Where that
-does not tell a driver's devices apart, or tells too much, the driver has an entry in ``_DRIVERS``; so has one whose
-ability to migrate is known, or for which more is documented than sysfs tells. A driver such as i915 with GVT-g, whose
-types, PCI ids and ``aggregator`` are told anyway and whose ability to migrate depends on the kernel's build, needs
-none. Pure: files are read by the caller.
+A derived descriptor holds what the kernel shows of every device, and the configurable attributes. A driver has an entry
+if that does not tell its devices apart, or says too much; if it is known whether its devices can migrate; or if more is
+documented than sysfs shows. Everything that this collection knows of a driver stands in its entry. Pure: the caller
+reads the files.
 """
 
 from __future__ import annotations
 
 import re
+import typing as t
+from dataclasses import dataclass, field
 
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.attributes import (
     DescriptorError,
     shown,
 )
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:  # pragma: no cover
-    import typing as t
-
-    # The stripped text of a file, by its path from the device's directory; None where there is no such file.
-    Read: t.TypeAlias = "t.Callable[[str], str | None]"
-    # A value in the one spelling in which two of them can be compared.
-    Spelling: t.TypeAlias = "t.Callable[[str], str]"
+# The stripped text of a file, by its path from the device's directory; None where there is no such file.
+Read = t.Callable[[str], t.Optional[str]]
+# A value in the one spelling in which two of them can be compared.
+Spelling = t.Callable[[str], str]
 
 UNKNOWN = "unknown"
 
-# What a table of choices may have.
+# The most bytes that a table of choices may have.
 MAX_CHOICES = 65536
 
 _CHANNEL_PATHS = re.compile(r"[0-9a-f]{2}(?: [0-9a-f]{2}){7}\Z")
@@ -45,93 +42,70 @@ _AP_QUEUE = re.compile(r"([0-9a-f]{2})?\.([0-9a-f]{4})?\Z")
 _RELEASE = re.compile(r"([0-9]{1,9})\.([0-9]{1,9})")
 
 
-class Driver:
-    """What is known of one driver.
-
-    ``migrates`` says whether its devices can, if all can or none; ``since`` is the Linux release that brought it.
-    ``attributes`` gives further pairs for ``self``; ``instance`` are the configurable attributes that belong to one
-    device and not to what it is. ``idle`` is the name and value of an attribute of a device that has no state to migrate;
-    it must be set to that before it takes another value, and the file ``choices`` lists those it takes then.
-    ``cautions`` are what is documented and sysfs does not tell, ``better_equal`` the attributes that had better be equal
-    although the target may serve the source if not, and why; both in words, with the document.
-    ``spellings`` are those of values that can be written in several ways, by the attribute's name without group.
-    ``numbers`` are attributes that each add one number to a set that the device keeps, by name; ``live`` those that the
-    driver lets a guest that runs keep up with. ``switched``: devlink may tell that a device was not made migratable.
-    """
-
-    __slots__ = (
-        "attributes",
-        "better_equal",
-        "cautions",
-        "choices",
-        "idle",
-        "instance",
-        "live",
-        "migrates",
-        "numbers",
-        "since",
-        "spellings",
-        "switched",
-    )
-
-    def __init__(
-        self,
-        migrates: bool | None = None,
-        since: tuple[int, int] | None = None,
-        attributes: t.Callable[[Read], t.Iterable[tuple[str, str]]] | None = None,
-        instance: t.Container[str] = (),
-        idle: tuple[str, str] | None = None,
-        choices: str | None = None,
-        cautions: t.Sequence[str] = (),
-        better_equal: t.Mapping[str, str] | None = None,
-        spellings: t.Mapping[str, Spelling] | None = None,
-        numbers: t.Mapping[str, Numbers] | None = None,
-        live: t.Container[str] = (),
-        switched: bool = False,
-    ) -> None:
-        self.migrates = migrates
-        self.since = since
-        self.attributes = attributes
-        self.instance = instance
-        self.idle = idle
-        self.choices = choices
-        self.cautions = cautions
-        self.better_equal = better_equal or {}
-        self.spellings = spellings or {}
-        self.numbers = numbers or {}
-        self.live = live
-        self.switched = switched
-
-
+@dataclass(frozen=True)
 class Numbers:
     """A set of numbers that a device keeps: the attribute that takes one ``away`` again, and how to read the set.
 
-    ``read`` gives ``None`` where the driver does not tell.
+    ``read`` gives ``None`` where the driver does not show the set.
     """
 
-    __slots__ = ("away", "read")
+    away: str
+    read: t.Callable[[Read], set[int] | None]
 
-    def __init__(self, away: str, read: t.Callable[[Read], set[int] | None]) -> None:
-        self.away = away
-        self.read = read
+
+@dataclass(frozen=True)
+class Driver:
+    """What is known of one driver. The defaults hold of a driver of which nothing is known.
+
+    Paths are those of files, from the device's directory. Attributes are named as in the facts, ``group/name``, but for
+    the last part alone in ``instance`` and ``spellings``.
+    """
+
+    # Whether its devices can migrate, if all can or none, and the Linux release that brought it.
+    migrates: bool | None = None
+    since: tuple[int, int] | None = None
+    # Whether devlink may show that a virtual function was not made migratable.
+    switched: bool = False
+    # Gives further pairs for ``self``. ``files`` are those it reads that lie neither in the device's own attribute groups
+    # nor among the PCI ids, so that a copy of the host's sysfs has them; a path may hold ``*``.
+    attributes: t.Callable[[Read], t.Iterable[tuple[str, str]]] | None = None
+    files: tuple[str, ...] = ()
+    # The configurable attributes that belong to one device and not to what it is.
+    instance: frozenset[str] = frozenset()
+    # Name and value of the attribute of a device that has no state to migrate. It must have this value before it takes
+    # another one, and the file ``choices`` lists those that it takes then.
+    idle: tuple[str, str] | None = None
+    choices: str | None = None
+    # How to write values that can be written in several ways.
+    spellings: t.Mapping[str, Spelling] = field(default_factory=dict)
+    # The attributes that each add one number to a set, and those of them that may change while a guest runs.
+    numbers: t.Mapping[str, Numbers] = field(default_factory=dict)
+    live: frozenset[str] = frozenset()
+    # What is documented and sysfs does not show, in words, with the document.
+    cautions: tuple[str, ...] = ()
+    # Attributes of ``self`` that had better be equal although the target may serve the source if not, and why.
+    better_equal: t.Mapping[str, str] = field(default_factory=dict)
+    # Whether the types of a parent take from common resources in proportion, so that a plan may mix them. Of another
+    # driver's parent a plan makes one type only, which is safe however its types share the parent.
+    proportional: bool = False
 
 
 def driver_profile(kind: str, driver: str | None) -> Driver:
-    """What is known of a driver: of mediated devices (``kind`` mdev) the parent's, of PCI devices their own."""
+    """Return what is known of a driver: of mediated devices (``kind`` mdev) the parent's, of PCI devices their own."""
     # Modules and drivers of one name are spelt with either.
     return _DRIVERS.get((kind, (driver or "").replace("-", "_")), _NOTHING_KNOWN)
 
 
 def cautions(source: t.Mapping[str, str], target: t.Mapping[str, str]) -> list[str]:
-    """What to see to before a device with derived ``self`` ``source`` migrates to one that it accepts, in sentences.
+    """Return, in sentences, what to see to before a device with derived ``self`` ``source`` migrates to ``target``.
 
-    Of a target that is still to be made, what is not certain is left out.
+    The target must be compatible. Of one that is still to be created, what is not certain is left out.
     """
     sentences: list[str] = []
     # The kind is no attribute; where a driver has devices of both, the same is documented for them.
-    for known in (driver_profile(kind, source.get("driver")) for kind in ("mdev", "pci")):
-        sentences += known.cautions
-        for name, words in known.better_equal.items():
+    for profile in (driver_profile(kind, source.get("driver")) for kind in ("mdev", "pci")):
+        sentences += profile.cautions
+        for name, words in profile.better_equal.items():
             one, other = source.get(name), target.get(name)
             if one is not None and other is not None and one != other:
                 sentences.append(
@@ -140,39 +114,39 @@ def cautions(source: t.Mapping[str, str], target: t.Mapping[str, str]) -> list[s
     return list(dict.fromkeys(sentences))
 
 
-def migration(
+def migration_support(
     kind: str,
     driver: str | None,
-    attributes: t.Iterable[dict[str, str]],
+    attributes: t.Iterable[t.Mapping[str, t.Any]],
     release: t.Callable[[], str | None],
 ) -> tuple[bool | None, str]:
-    """Whether a device with these configurable ``attributes`` can migrate as far as its driver is known, and the evidence.
+    """Return whether a device with these configurable ``attributes`` can migrate, ``None`` if unknown, and the evidence.
 
-    ``release`` gives that of the kernel, if it is known; it is asked only where it matters.
+    ``release`` gives the kernel's release, ``None`` if unknown. It is called only where it matters.
     """
-    known = driver_profile(kind, driver)
-    if known.idle and known.idle in ((each["name"], each["value"]) for each in attributes):
-        return False, "{} is {}, so it has no state to migrate yet".format(*known.idle)
-    if known.migrates is None:
+    profile = driver_profile(kind, driver)
+    if profile.idle and profile.idle in ((each["name"], each["value"]) for each in attributes):
+        return False, "{} is {}, so it has no state to migrate yet".format(*profile.idle)
+    if profile.migrates is None:
         return None, UNKNOWN
-    if known.since is None:
-        verb = "is known to support it" if known.migrates else "never supports it"
-        return known.migrates, f"driver {driver} {verb}"
+    if profile.since is None:
+        verb = "is known to support it" if profile.migrates else "never supports it"
+        return profile.migrates, f"driver {driver} {verb}"
     running = _RELEASE.match(release() or "")
     if running is None:
         return None, UNKNOWN
-    supported = (int(running.group(1)), int(running.group(2))) >= known.since
-    return supported, "driver {} supports it from Linux {}.{} on".format(driver, *known.since)
+    supported = (int(running.group(1)), int(running.group(2))) >= profile.since
+    return supported, "driver {} supports it from Linux {}.{} on".format(driver, *profile.since)
 
 
 def choices(text: str) -> list[str]:
-    """What an attribute takes, from a table of ``<value> : <name>`` lines below a header ``ID : …``."""
+    """Return the values that an attribute takes, from a table of ``<value> : <name>`` lines below a header ``ID : …``."""
     values = (line.partition(":")[0].strip() for line in text.splitlines())
     return [value for value in values if value and not value.startswith("ID")]
 
 
 def _subchannel(read: Read) -> t.Iterator[tuple[str, str]]:
-    """Types of the subchannel and of its channel paths, which may not be mixed (Cornelia Huck, 2020-08-13).
+    """Yield the types of the subchannel and of its channel paths, which may not be mixed (Cornelia Huck, 2020-08-13).
 
     Files: Documentation/ABI/testing/sysfs-bus-css, drivers/s390/cio/chp.c.
     """
@@ -196,7 +170,7 @@ def _subchannel(read: Read) -> t.Iterator[tuple[str, str]]:
 
 
 def _matrix(read: Read) -> t.Iterable[tuple[str, str]]:
-    """Adapters and domains of a guest's AP matrix, hexadecimal."""
+    """Return adapters and domains of a guest's AP matrix, hexadecimal."""
     return (
         ("adapters", ",".join(f"{each:02x}" for each in sorted(_adapters(read) or ()))),
         ("domains", ",".join(f"{each:02x}" for each in sorted(_domains(read) or ()))),
@@ -230,7 +204,7 @@ def _control_domains(read: Read) -> set[int] | None:
 
 
 def _ap_config(read: Read) -> list[set[int]] | None:
-    """Adapters, domains and control domains."""
+    """Return adapters, domains and control domains; ``None`` before the driver had ``ap_config``."""
     config = read("ap_config")
     if config is None:
         return None
@@ -247,7 +221,7 @@ def _ap_config(read: Read) -> list[set[int]] | None:
 
 
 def _queues(read: Read, group: int) -> set[int] | None:
-    """The adapters (``group`` 1) or domains (2) of ``matrix``."""
+    """Return the adapters (``group`` 1) or domains (2) of ``matrix``."""
     lines = read("matrix")
     if lines is None:
         return None
@@ -262,19 +236,19 @@ def _queues(read: Read, group: int) -> set[int] | None:
 
 
 def _full_masks(text: str) -> str:
-    """``ap_config`` as the driver prints it; it takes masks without the zeros at their right ends too (``ap_hex2bitmap``)."""
+    """Write ``ap_config`` as the driver prints it; it takes masks without the zeros at their right ends too (``ap_hex2bitmap``)."""
     masks = [_AP_MASK.match(mask) for mask in text.lower().split(",")]
     full = ["0x" + mask.group(1).ljust(64, "0") for mask in masks if mask]
     return ",".join(full) if len(full) == len(masks) else text
 
 
 def _sorted_parameters(text: str) -> str:
-    """``nvidia/vgpu_params``, whose parameters stand in any order."""
+    """Sort the parameters of ``nvidia/vgpu_params``, which stand in any order."""
     return ",".join(sorted(parameter.strip() for parameter in text.split(",")))
 
 
 def _nvidia_mdev(read: Read) -> t.Iterator[tuple[str, str]]:
-    """The type's name, as the driver's releases number types anew, and the board, whose variants do not mix.
+    """Yield the type's name, as releases of the driver number types anew, and the board, whose variants do not mix.
 
     Source: docs.nvidia.com/ai-enterprise, release 8, "Live Migration", on variants of GPU boards.
     """
@@ -288,7 +262,7 @@ def _nvidia_mdev(read: Read) -> t.Iterator[tuple[str, str]]:
 
 
 def _services(read: Read) -> t.Iterator[tuple[str, str]]:
-    """The services that a virtual function's rings are for, which have to be equal, as its physical function has them.
+    """Yield the services of a virtual function's rings, which its physical function has and which have to be equal.
 
     Files: Documentation/ABI/testing/sysfs-driver-qat. The rule: drivers/crypto/intel/qat/qat_common/adf_gen4_vf_mig.c.
     """
@@ -333,7 +307,13 @@ _AP_NUMBERS = {
 
 # Whether they migrate: Linux, drivers/vfio/pci/*/Kconfig and samples/vfio-mdev (mtty: commit 2b88119e35b0).
 _DRIVERS = {
-    ("mdev", "vfio_ccw"): Driver(attributes=_subchannel),
+    # GVT-g works out the available_instances of every type from what is left of apertures and fences
+    # (drivers/gpu/drm/i915/gvt/vgpu.c). Whether it can migrate depends on the kernel's build.
+    ("mdev", "i915"): Driver(proportional=True),
+    ("mdev", "vfio_ccw"): Driver(
+        attributes=_subchannel,
+        files=("../type", "../chpids", "../pimpampom", "../../chp0.*/type"),
+    ),
     ("mdev", "vfio_ap"): Driver(
         attributes=_matrix,
         spellings={"ap_config": _full_masks},
@@ -352,7 +332,7 @@ _DRIVERS = {
     ("mdev", "mdpy"): Driver(migrates=False),
     ("mdev", "mbochs"): Driver(migrates=False),
     # Virtual functions without mdev, from vGPU release 17 on: the type's number is nvidia/current_vgpu_type, 0 for none.
-    # Its name is told by nvidia/creatable_vgpu_types only while another one of it could be made, so it is left out.
+    # Its name is in nvidia/creatable_vgpu_types only while another one of it could be made, so it is left out.
     ("pci", "nvidia"): Driver(
         instance=_NVIDIA_INSTANCE,
         idle=("nvidia/current_vgpu_type", "0"),
@@ -365,10 +345,15 @@ _DRIVERS = {
     ("pci", "vfio_pci"): Driver(migrates=False),
     ("pci", "hisi_acc_vfio_pci"): Driver(migrates=True, cautions=(_QUEUES,)),
     ("pci", "mlx5_vfio_pci"): Driver(
-        migrates=True, cautions=(_MIGRATABLE, _FIRMWARE), switched=True
+        migrates=True, switched=True, cautions=(_MIGRATABLE, _FIRMWARE)
     ),
     ("pci", "pds_vfio_pci"): Driver(migrates=True),
-    ("pci", "qat_vfio_pci"): Driver(migrates=True, attributes=_services, cautions=(_RATE_LIMITS,)),
+    ("pci", "qat_vfio_pci"): Driver(
+        migrates=True,
+        attributes=_services,
+        files=("physfn/qat/cfg_services",),
+        cautions=(_RATE_LIMITS,),
+    ),
     ("pci", "virtio_vfio_pci"): Driver(migrates=True),
     ("pci", "xe_vfio_pci"): Driver(migrates=True),
 }

@@ -338,7 +338,7 @@ class Inventory:
                 state = self._debug_text(name, "state")
                 features = self._debug_text(name, "features")
         else:
-            supported, evidence = drivers.migration(
+            supported, evidence = drivers.migration_support(
                 device.kind, self._driver(device), attributes, self._sysfs.kernel_release
             )
         obstacle = self._obstacle(device) if isinstance(device, PciDevice) else None

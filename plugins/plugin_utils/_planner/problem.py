@@ -21,6 +21,9 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass
 from fractions import Fraction
 
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.drivers import (
+    driver_profile,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.candidates import (
     Candidates,
     Creatable,
@@ -29,7 +32,6 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._compat.candidates 
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.wording import held
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import (
-    PROPORTIONAL,
     Device,
     Fleet,
     Host,
@@ -540,7 +542,7 @@ def makes_one_type(parent: Parent) -> bool:
 
 def _capacity(parent: Parent) -> int | None:
     """What a parent has to share, in units of which every type takes a whole number; ``None`` if it makes one type only."""
-    if parent.driver not in PROPORTIONAL:
+    if not driver_profile("mdev", parent.driver).proportional:
         return None
     capacity = math.lcm(*(each.available_instances or 1 for each in parent.types))
     # No driver's numbers are that odd.

@@ -3,22 +3,20 @@
 
 from __future__ import annotations
 
-import importlib.util
+import io
 import json
 import stat
 import subprocess
-import sys
 import tarfile
 from pathlib import Path
 
 import pytest
 from ansible_collections.vfio.migration.plugins.module_utils._host import processes
+from ansible_collections.vfio.migration.plugins.module_utils._host.capture import Capture, captured
 from ansible_collections.vfio.migration.plugins.module_utils._host.facts import KINDS, Inventory
 from ansible_collections.vfio.migration.plugins.module_utils._host.sysfs import Sysfs
 from ansible_collections.vfio.migration.tests.unit.sysfs_trees import SELF, UUIDS, Tree
 from ansible_collections.vfio.migration.tests.unit.vendor_trees import TREES, UUID
-
-SCRIPT = Path(__file__).parents[3] / "playbooks/files/capture.py"
 
 
 @pytest.fixture
@@ -30,7 +28,7 @@ def tree(tmp_path: Path) -> Tree:
 def capture(tree: Tree) -> Path:
     """Where the captured tree is, unpacked."""
     archive = tree.root.parent / "archive.tar.gz"
-    subprocess.run([sys.executable, SCRIPT, tree.root, archive], check=True)
+    archive.write_bytes(captured(Sysfs(str(tree.root))))
     place = tree.root.parent.parent / "unpacked"
     place.mkdir()
     subprocess.run(["tar", "--extract", "--file", archive, "--directory", place], check=True)
@@ -69,13 +67,8 @@ def test_all_that_facts_tell_of_is_captured(tree):
 
 def test_what_cannot_be_read_holds_what_no_attribute_may(tmp_path):
     # Opened and read, this is an input/output error for root too.
-    spec = importlib.util.spec_from_file_location("capture", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
     with tarfile.open(tmp_path / "archive.tar", "w") as archive:
-        script.Capture("/proc", archive)._files("self", ["mem"])
+        Capture(Sysfs("/proc"), archive)._files("self", ["mem"])
         assert archive.getnames() == ["sys/self/mem"]
     with tarfile.open(tmp_path / "archive.tar") as archive:
         assert archive.extractfile("sys/self/mem").read() == b"\xff"
@@ -91,3 +84,23 @@ def test_modes_are_kept_and_other_files_left_out(tree):
     assert stat.S_IMODE((root / device / "assign_adapter").stat().st_mode) == 0o200
     assert not (root / "devices/pci0000:00/0000:00:02.0/resource0").exists()
     assert not (root / "devices/pci0000:00/0000:00:1f.0").exists()
+
+
+def test_the_same_tree_gives_the_same_bytes(tree):
+    tree.add_gpu()
+    tree.add_mdev()
+    archive = captured(Sysfs(str(tree.root)))
+    assert archive == captured(Sysfs(str(tree.root)))
+    with tarfile.open(fileobj=io.BytesIO(archive)) as opened:
+        assert all(name == "sys" or name.startswith("sys/") for name in opened.getnames())
+
+
+def test_what_one_drivers_descriptor_is_derived_from_is_not_read_of_another(tree):
+    for path in ("chpids", "pimpampom", "type"):
+        tree.write(f"devices/pci0000:00/0000:00:02.0/{path}", "do not read")
+    tree.add_gpu()
+    tree.add_mdev()
+    root = capture(tree)
+    names = {path.name for path in (root / "devices/pci0000:00/0000:00:02.0").iterdir()}
+    assert not names & {"chpids", "pimpampom", "type"}
+    assert "vendor" in names
