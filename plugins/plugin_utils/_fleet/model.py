@@ -16,11 +16,6 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.descriptor i
 
 GATHER = "run vfio_migration_facts on it"
 
-# Drivers whose types take from common resources in proportion: i915 works out the available_instances of every type
-# from what is left of apertures and fences (drivers/gpu/drm/i915/gvt/vgpu.c). Of any other driver's parent one plan
-# makes one type only, which is safe however its types share the parent.
-PROPORTIONAL = frozenset({"i915"})
-
 VDPA = "vdpa"
 
 # What the mediated devices of a host state: parent's id, whether derived, and software_version.
