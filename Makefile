@@ -7,7 +7,7 @@ VENV := .venv/.ready
 # Without it, the formatters mend what they find instead of telling it.
 CHECKING := env CI=true
 
-.PHONY: help test demo fidelity bench bench-smoke lint format units fuzz docs lab-up lab-down lab-status clean
+.PHONY: help test demo fidelity bench bench-smoke lint format units fuzz schemas docs lab-up lab-down lab-status clean
 
 help: ## Show this help.
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand --tabs=13
@@ -39,6 +39,9 @@ units: $(VENV) ## Run the unit tests.
 
 fuzz: $(VENV) ## Run the property tests for long, about an hour.
 	nox --session fuzz
+
+schemas: $(VENV) ## Make the JSON Schemas in docs/schemas from plugins/plugin_utils/contract.py.
+	PYTHONPATH=.collections python -m ansible_collections.vfio.migration.tests.json_schemas
 
 docs: $(VENV) ## Build the documentation as HTML in docs/build/build/html.
 	nox --session docs

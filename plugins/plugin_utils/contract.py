@@ -5,10 +5,10 @@
 # Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
 # Do not use this from other collections or standalone plugins/modules!
 
-"""The shapes of everything public: facts, verdict, plan, explanation, pairs and report.
+"""The shapes of everything public: facts, verdict, plan, explanation and pairs.
 
-Each shape is a ``TypedDict`` (PEP 589). The JSON Schemas under ``docs/schemas`` are made from this file by
-``docs/schemas/generate.py``: the string below a field becomes the field's description.
+Each shape is a ``TypedDict`` (PEP 589). ``tests/json_schemas.py`` makes the JSON Schemas in ``docs/schemas`` from
+this file: the string below a field becomes the field's description.
 
 A text that takes only some values, and a number with a limit, are ``Annotated`` with the JSON Schema keywords that
 say so. A type checker takes them for a plain ``str`` or ``int``. Numbers count devices, hosts or classes where
@@ -19,40 +19,48 @@ from __future__ import annotations
 
 import typing as t
 
+
+def where(**keywords: t.Any) -> tuple[tuple[str, t.Any], ...]:
+    """Return JSON Schema ``keywords`` as an annotation, which must be hashable."""
+    return tuple(keywords.items())
+
+
 # --- values ----------------------------------------------------------------------------------------------------------
 
-Count = t.Annotated[int, {"minimum": 0}]
-Positive = t.Annotated[int, {"minimum": 1}]
-Index = t.Annotated[int, {"minimum": 0}]
+Count = t.Annotated[int, where(minimum=0)]
+Positive = t.Annotated[int, where(minimum=1)]
+Index = t.Annotated[int, where(minimum=0)]
 
-Kind = t.Annotated[str, {"enum": ["mdev", "pci", "vdpa"]}]
-Origin = t.Annotated[str, {"enum": ["directory", "file", "derived"]}]
-Direction = t.Annotated[str, {"enum": ["source_lists", "target_accepts", "both", "either"]}]
-Certainty = t.Annotated[str, {"enum": ["declared", "derived", "provisional"]}]
+Kind = t.Annotated[str, where(enum=("mdev", "pci", "vdpa"))]
+Origin = t.Annotated[str, where(enum=("directory", "file", "derived"))]
+Direction = t.Annotated[str, where(enum=("source_lists", "target_accepts", "both", "either"))]
+Certainty = t.Annotated[str, where(enum=("declared", "derived", "provisional"))]
 Rule = t.Annotated[
     str,
-    {
-        "enum": [
+    where(
+        enum=(
             *("present", "equal", "one_of", "expression", "version_major", "version_minor"),
             *("void_set", "no_descriptor"),
-        ]
-    },
+        )
+    ),
 ]
-Policy = t.Annotated[str, {"enum": ["pack", "spread"]}]
-Status = t.Annotated[str, {"enum": ["optimal", "feasible", "infeasible", "unproven"]}]
-Solver = t.Annotated[str, {"enum": ["search", "ortools"]}]
-Level = t.Annotated[str, {"enum": ["all", "some", "none", "nothing"]}]
-State = t.Annotated[str, {"enum": ["planned", "prepared", "migrating", "moved", "done", "unclear"]}]
+Policy = t.Annotated[str, where(enum=("pack", "spread"))]
+Status = t.Annotated[str, where(enum=("optimal", "feasible", "infeasible", "unproven"))]
+Solver = t.Annotated[str, where(enum=("search", "ortools"))]
+Level = t.Annotated[str, where(enum=("all", "some", "none", "nothing"))]
+State = t.Annotated[
+    str, where(enum=("planned", "prepared", "migrating", "moved", "done", "unclear"))
+]
 
-Digest = t.Annotated[str, {"pattern": "^[0-9a-f]{32}$"}]
-PciId = t.Annotated[str, {"pattern": "^[0-9a-f]{8}$"}]
-Mask = t.Annotated[str, {"pattern": "^0x[0-9a-f]{1,16}$"}]
+Digest = t.Annotated[str, where(pattern="^[0-9a-f]{32}$")]
+PciId = t.Annotated[str, where(pattern="^[0-9a-f]{8}$")]
+Mask = t.Annotated[str, where(pattern="^0x[0-9a-f]{1,16}$")]
 
-AttributeName = t.Annotated[str, {"pattern": "^[A-Za-z0-9_.-]+$", "maxLength": 255}]
-AttributeValue = t.Annotated[str, {"pattern": "^[ -~]*$", "maxLength": 1024}]
+AttributeName = t.Annotated[str, where(pattern="^[A-Za-z0-9_.-]+$", maxLength=255)]
+AttributeValue = t.Annotated[str, where(pattern="^[ -~]*$", maxLength=1024)]
 # Attribute name to value, in the proposal's spelling; a pattern's values may hold templates.
 AttributeSet = dict[AttributeName, AttributeValue]
-AttributeSets = t.Annotated[list[AttributeSet], {"maxItems": 64}]
+AttributeSets = t.Annotated[list[AttributeSet], where(maxItems=64)]
 # Variable of a pattern to its value.
 Bindings = dict[str, int | str]
 
@@ -165,7 +173,7 @@ class TypeFacts(t.TypedDict):
 class ParentFacts(t.TypedDict):
     """A device that mdevs can be created on."""
 
-    kind: t.Annotated[str, {"const": "mdev"}]
+    kind: t.Annotated[str, where(const="mdev")]
     """The kind of devices that can be created on it."""
     id: str
     """The name of the device, as the PCI address."""
@@ -182,7 +190,7 @@ class ParentFacts(t.TypedDict):
 class ManagementDeviceFacts(t.TypedDict):
     """A management device: vDPA devices can be created on it."""
 
-    kind: t.Annotated[str, {"const": "vdpa"}]
+    kind: t.Annotated[str, where(const="vdpa")]
     """The kind of devices that can be created on it."""
     id: str
     """Its name as the tool ``vdpa`` has it: ``bus/device`` or ``device``."""
@@ -219,7 +227,7 @@ class Facts(t.TypedDict):
     Lists are sorted by ``id``: the same host gives the same bytes.
     """
 
-    schema: t.Annotated[int, {"const": 1}]
+    schema: t.Annotated[int, where(const=1)]
     """The version of this shape."""
     descriptors: dict[Digest, DescriptorFacts]
     """The distinct descriptors, each once; the key is the SHA-256 of its canonical JSON, 32 hex digits of it."""
@@ -322,7 +330,7 @@ class Unplaced(t.TypedDict):
     """The guest that holds it; null where no process does."""
     source: DeviceLabel
     """The device."""
-    reasons: t.Annotated[list[UnplacedReason], {"minItems": 1}]
+    reasons: t.Annotated[list[UnplacedReason], where(minItems=1)]
     """Why it has no place."""
 
 

@@ -4,7 +4,10 @@
 from __future__ import annotations
 
 import pytest
+from ansible_collections.vfio.migration.tests.unit import schema_checks
 from hypothesis import HealthCheck, settings
+
+schema_checks.install()
 
 # A busy machine must not fail a test, nor must luck: the cases are the same every time.
 _UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -25,6 +28,9 @@ def compared(pytestconfig):
 
 
 def pytest_terminal_summary(terminalreporter, config):
+    if not schema_checks.POSSIBLE:
+        terminalreporter.write_sep("!", "jsonschema is missing", red=True)
+        terminalreporter.write_line("Nothing was checked against the JSON Schemas in docs/schemas.")
     compared = config.stash.get(COMPARED, None)
     if compared:
         terminalreporter.write_sep("=", "template language against its oracle")

@@ -1,0 +1,127 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The public shapes and the JSON Schemas made of them; ``schema_checks`` has what checks all other tests' documents."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+
+import pytest
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.planner import plan_for
+from ansible_collections.vfio.migration.tests import json_schemas
+from ansible_collections.vfio.migration.tests.unit import schema_checks
+from ansible_collections.vfio.migration.tests.unit.fleets import UUIDS, device, host, parent
+
+CAPTURED = Path(__file__).resolve().parents[2] / "captured"
+NAMES = sorted(json_schemas.SHAPES)
+needs_jsonschema = pytest.mark.skipif(
+    not schema_checks.POSSIBLE, reason="needs jsonschema to check documents"
+)
+
+
+def plan():
+    facts = {
+        "a": host([device(UUIDS[0], vm="vm-1"), device(UUIDS[1], vm="vm-1")]),
+        "b": host(parents=[parent(available={"i915-GVTg_V5_4": 1})]),
+        "c": host(parents=[parent()]),
+    }
+    return plan_for(facts, sources=["vm-1"], targets=["c"])
+
+
+def objects(schema, path="$"):
+    """Every object's schema in ``schema``, with where it is."""
+    if isinstance(schema, dict):
+        if "properties" in schema and isinstance(schema.get("required"), list):
+            yield path, schema
+        for key, each in schema.items():
+            yield from objects(each, f"{path}.{key}")
+    elif isinstance(schema, list):
+        for number, each in enumerate(schema):
+            yield from objects(each, f"{path}[{number}]")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_schema_is_what_the_contract_says(name):
+    written = (schema_checks.SCHEMAS / f"{name}.json").read_text(encoding="utf-8")
+    assert written == json_schemas.as_text(json_schemas.schemas()[name]), "run make schemas"
+
+
+def test_there_are_no_other_schemas():
+    assert sorted(each.stem for each in schema_checks.SCHEMAS.glob("*.json")) == NAMES
+
+
+@needs_jsonschema
+@pytest.mark.parametrize("name", NAMES)
+def test_the_schema_is_one(name):
+    validator = schema_checks.validator(name)
+    validator.check_schema(validator.schema)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_object_is_closed_and_every_field_described(name):
+    found = dict(objects(json_schemas.schemas()[name]))
+    assert found
+    for path, each in found.items():
+        assert each["additionalProperties"] is False, path
+        assert each["description"], path
+        for field, schema in each["properties"].items():
+            assert schema["description"], f"{path}.{field}"
+
+
+@needs_jsonschema
+@pytest.mark.parametrize("path", sorted(CAPTURED.glob("*.json")), ids=lambda path: path.name)
+def test_facts_of_real_hosts_conform(path):
+    schema_checks.check("facts", json.loads(path.read_text(encoding="utf-8")))
+
+
+@needs_jsonschema
+def test_a_plan_survives_json():
+    schema_checks.check("plan", json.loads(json.dumps(plan())))
+
+
+@needs_jsonschema
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (lambda plan: plan.update(extra=1), "'extra' was unexpected"),
+        (lambda plan: plan.pop("map"), "'map' is a required"),
+        (lambda plan: plan.update(status="fine"), r"\$\.status: 'fine' is not one of"),
+        (lambda plan: plan["cost"].update(again=0), r"\$\.cost: .*'again' was unexpected"),
+        (lambda plan: plan["cost"].update(created=-1), r"\$\.cost\.created: -1 is less than"),
+        (lambda plan: plan["cost"].update(created=True), r"\$\.cost\.created: True is not of type"),
+        (
+            lambda plan: plan["placements"][1]["target"].update(parent=3),
+            r"\$\.placements\[1\]\.target\.parent: 3 is not of type 'string', 'null'",
+        ),
+        (
+            lambda plan: plan["hosts"]["c"]["devices"][0].pop("uuid"),
+            r"\$\.hosts\.c\.devices\[0\]: 'uuid' is a required property",
+        ),
+        (lambda plan: plan["relied_on"].update(a="x"), r"\$\.relied_on\.a: 'x' does not match"),
+        (lambda plan: plan["unplaced"].append({}), r"\$\.unplaced\[0\]: 'vm' is a required"),
+    ],
+)
+def test_what_is_no_plan_does_not_conform(damage, words):
+    damaged = copy.deepcopy(plan())
+    damage(damaged)
+    with pytest.raises(AssertionError, match=words):
+        schema_checks.check("plan", damaged)
+
+
+@needs_jsonschema
+def test_a_schema_of_the_facts_tells_parents_of_the_two_kinds_apart():
+    facts = host(parents=[parent()])
+    schema_checks.check("facts", facts)
+    facts["parents"][0]["dev_features_mask"] = "0x20"
+    with pytest.raises(AssertionError, match="'dev_features_mask' was unexpected"):
+        schema_checks.check("facts", facts)
+
+
+@needs_jsonschema
+def test_tests_check_the_plans_that_they_make():
+    before = schema_checks.checked["plan"]
+    plan()
+    assert schema_checks.checked["plan"] == before + 1

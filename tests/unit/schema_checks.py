@@ -1,0 +1,85 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Check what the collection puts out in the unit tests against its JSON Schemas.
+
+``conftest`` wraps the functions that make what is public, before any test imports them. So every plan, report or
+host's facts that a test has made is checked. Needs jsonschema; without it nothing is, and the test run says so.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import json
+import typing as t
+from collections import Counter
+from pathlib import Path
+
+try:
+    import jsonschema
+except ImportError:  # pragma: no cover
+    jsonschema = None
+
+SCHEMAS = Path(__file__).resolve().parents[2] / "docs" / "schemas"
+_PLUGINS = "ansible_collections.vfio.migration.plugins"
+# What makes what; a module before those that import from it.
+_MAKERS = (
+    ("facts", "module_utils._host.facts", "Inventory.facts"),
+    ("verdict", "plugin_utils._compat.verdict", "verdict"),
+    ("pairs", "plugin_utils._compat.pairs", "compatible_pairs"),
+    ("plan", "plugin_utils._planner.planner", "plan_for"),
+    ("explanation", "plugin_utils._planner.explain", "explain"),
+)
+
+# Whether documents can be checked.
+POSSIBLE = jsonschema is not None
+checked: t.Counter[str] = Counter()
+
+
+@functools.lru_cache(maxsize=None)
+def validator(name: str) -> t.Any:
+    """Return the validator of the schema ``name``."""
+    schema = json.loads((SCHEMAS / f"{name}.json").read_text(encoding="utf-8"))
+    return jsonschema.Draft202012Validator(schema)
+
+
+def check(name: str, document: t.Any) -> None:
+    """Raise ``AssertionError`` where ``document`` does not conform to the schema ``name``."""
+    checked[name] += 1
+    errors = _innermost(validator(name).iter_errors(document))
+    faults = "; ".join(f"{each.json_path}: {each.message}" for each in errors)
+    assert not faults, f"this is no {name} by its schema: {faults}"
+
+
+def _innermost(errors: t.Iterable[t.Any]) -> t.Iterator[t.Any]:
+    """Yield each error, and instead of one of a union those of the union's members."""
+    for each in errors:
+        if each.context:
+            yield from _innermost(each.context)
+        else:
+            yield each
+
+
+def install() -> None:
+    """Let everything that makes a public document check it; only once, and before the tests are imported."""
+    for name, module, function in _MAKERS if POSSIBLE else ():
+        try:
+            owner = importlib.import_module(f"{_PLUGINS}.{module}")
+        except ImportError:
+            # Where modules are tested as on a managed host, there are no plugins.
+            continue
+        *parts, function = function.split(".")
+        for part in parts:
+            owner = getattr(owner, part)
+        setattr(owner, function, _checking(name, getattr(owner, function)))
+
+
+def _checking(name: str, make: t.Callable[..., t.Any]) -> t.Callable[..., t.Any]:
+    @functools.wraps(make)
+    def made(*arguments: t.Any, **named: t.Any) -> t.Any:
+        document = make(*arguments, **named)
+        check(name, document)
+        return document
+
+    return made
