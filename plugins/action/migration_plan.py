@@ -14,32 +14,14 @@ from ansible.utils.display import Display
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.errors import (
     VfioMigrationError,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._compat.verdict import DIRECTIONS
-from ansible_collections.vfio.migration.plugins.plugin_utils._planner.planner import plan_for
-from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import POLICIES
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.files import (
     content_of,
     replace,
 )
-
-_OPTIONS: dict[str, dict[str, t.Any]] = {
-    "drain": {"type": "list", "elements": "str"},
-    "sources": {"type": "list", "elements": "raw"},
-    "hosts": {"type": "list", "elements": "str"},
-    "targets": {"type": "list", "elements": "str"},
-    "direction": {"type": "str", "choices": list(DIRECTIONS)},
-    "policy": {"type": "str", "choices": list(POLICIES)},
-    "avoid": {"type": "list", "elements": "dict"},
-    "limit": {"type": "raw"},
-    "apart": {"type": "list", "elements": "list"},
-    "numa_local": {"type": "bool"},
-    "keep_kind": {"type": "bool"},
-    "keep_type": {"type": "bool"},
-    "round_trip": {"type": "bool"},
-    "reuse": {"type": "bool"},
-    "earlier": {"type": "dict"},
-    "dest": {"type": "path"},
-}
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_options import (
+    ARGUMENTS,
+    plan_for,
+)
 
 
 class ActionModule(ActionBase):
@@ -54,10 +36,10 @@ class ActionModule(ActionBase):
     ) -> dict[str, t.Any]:
         result: dict[str, t.Any] = super().run(tmp, task_vars)
         validate: t.Any = self.validate_argument_spec
-        options = validate(argument_spec=_OPTIONS)[1]
+        options = validate(argument_spec={**ARGUMENTS, "dest": {"type": "path"}})[1]
         dest = options.pop("dest")
         try:
-            plan = plan_for((task_vars or {})["hostvars"], **options, tell=_tell)
+            plan = plan_for((task_vars or {})["hostvars"], progress=_show, **options)
         except VfioMigrationError as error:
             raise AnsibleActionFail(f"vfio.migration.migration_plan: {error}") from error
         result["summary"] = _summary(plan)
@@ -84,7 +66,7 @@ class ActionModule(ActionBase):
             replace(dest, text)
 
 
-def _tell(words: str) -> None:
+def _show(words: str) -> None:
     Display().v(f"migration_plan: {words}")
 
 

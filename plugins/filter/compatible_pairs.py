@@ -11,10 +11,10 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader impor
     read_fleet,
     uncollected,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.values import names
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments import (
     as_filter,
     direction_of,
-    names,
 )
 
 DOCUMENTATION = r"""

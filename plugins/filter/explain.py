@@ -7,13 +7,13 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import read_fleet
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.values import names
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner import (
     explain as explain_module,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments import (
     as_filter,
     direction_of,
-    names,
 )
 
 DOCUMENTATION = r"""

@@ -6,8 +6,8 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.vfio.migration.plugins.plugin_utils._planner.planner import plan_for
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments import as_filter
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_options import plan_for
 
 DOCUMENTATION = r"""
 name: migration_plan
@@ -147,9 +147,11 @@ def migration_plan(
     direction: str | None = None,
     policy: str | None = None,
     avoid: t.Any = None,
-    **conditions: t.Any,
+    **options: t.Any,
 ) -> dict[str, t.Any]:
-    return plan_for(fleet, drain, sources, hosts, targets, direction, policy, avoid, **conditions)
+    options |= {"sources": sources, "hosts": hosts, "targets": targets}
+    options |= {"direction": direction, "policy": policy, "avoid": avoid}
+    return plan_for(fleet, drain, **options)
 
 
 class FilterModule:

@@ -7,11 +7,9 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import read_fleet
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.values import names
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner import progress
-from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments import (
-    as_filter,
-    names,
-)
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments import as_filter
 
 DOCUMENTATION = r"""
 name: placement_states

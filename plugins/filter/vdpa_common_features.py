@@ -10,10 +10,8 @@ from ansible_collections.vfio.migration.plugins.module_utils._descriptor.virtio 
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.vdpa_features import (
     common_features,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments import (
-    as_filter,
-    names,
-)
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.values import names
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments import as_filter
 
 DOCUMENTATION = r"""
 name: vdpa_common_features

@@ -10,12 +10,12 @@ import random
 from collections import Counter
 
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import read_fleet
-from ansible_collections.vfio.migration.plugins.plugin_utils._planner.plan_document import make_plan
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.planner import make_plan
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import (
+    Conditions,
     Request,
     requested,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify import Conditions
 from ansible_collections.vfio.migration.tests.bench.planted import SEED, planted
 from ansible_collections.vfio.migration.tests.unit.damage import DAMAGE, Planned
 
@@ -74,17 +74,8 @@ def _planned(chance: random.Random) -> Planned:
         keep_kind=chance.random() < 0.2,
         keep_type=chance.random() < 0.2,
         numa_local=chance.random() < 0.2,
-    )
-    request = Request(
-        guests,
-        targets,
         policy=chance.choice(("pack", "spread")),
-        avoid=avoid,
-        limit=conditions.limit,
-        apart=conditions.apart,
-        keep_kind=conditions.keep_kind,
-        keep_type=conditions.keep_type,
-        numa_local=conditions.numa_local,
         reuse=reuse,
     )
+    request = Request(guests, targets, conditions)
     return Planned(facts, make_plan(fleet, request), conditions)

@@ -36,16 +36,14 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import read_fleet
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.local_search import Budget
-from ansible_collections.vfio.migration.plugins.plugin_utils._planner.plan_document import make_plan
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.planner import make_plan
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import (
+    Conditions,
     Guest,
     Request,
     requested,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify import (
-    Conditions,
-    violations,
-)
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify import violations
 from ansible_collections.vfio.migration.tests.bench import damaged, solver
 from ansible_collections.vfio.migration.tests.bench.planted import (
     SEED,
@@ -342,7 +340,7 @@ def _guests_left(plan: dict[str, t.Any]) -> int:
 def first_fit(fleet: Fleet, request: Request) -> int:
     """How many guests find a place where each takes the first host that has room; nothing is remembered of hosts."""
     hosts = [_Filled(fleet.hosts[name]) for name in request.targets]
-    candidates = Candidates(fleet, request.direction)
+    candidates = Candidates(fleet, request.conditions.direction)
     return sum(any(host.take(guest, candidates) for host in hosts) for guest in request.guests)
 
 

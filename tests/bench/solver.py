@@ -13,6 +13,7 @@ from unittest import mock
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import read_fleet
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.local_search import Budget
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner import plan_document
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.planner import make_plan
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import (
     Request,
     requested,
@@ -58,9 +59,9 @@ def _plan_of(guests: int, short: bool, seed: int, solver: bool) -> dict[str, t.A
     fleet = read_fleet(facts)
     request = Request(requested(fleet, drained, None), sorted(fleet.hosts.keys() - drained))
     if solver:
-        return plan_document.make_plan(fleet, request, _NO_EXACT_SEARCH)
+        return make_plan(fleet, request, _NO_EXACT_SEARCH)
     with mock.patch.object(plan_document, "improve", return_value=None):
-        return plan_document.make_plan(fleet, request, _NO_EXACT_SEARCH)
+        return make_plan(fleet, request, _NO_EXACT_SEARCH)
 
 
 def _compared(one: dict[str, t.Any], other: dict[str, t.Any]) -> str:

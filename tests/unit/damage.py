@@ -10,10 +10,8 @@ import typing as t
 from collections import Counter
 from dataclasses import dataclass, replace
 
-from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify import (
-    Conditions,
-    violations,
-)
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import Conditions
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify import violations
 from ansible_collections.vfio.migration.tests.unit.fleets import UUIDS
 
 

@@ -28,7 +28,7 @@ _MAKERS = (
     ("facts", "module_utils._host.facts", "Inventory.facts"),
     ("verdict", "plugin_utils._compat.verdict", "verdict"),
     ("pairs", "plugin_utils._compat.pairs", "compatible_pairs"),
-    ("plan", "plugin_utils._planner.planner", "plan_for"),
+    ("plan", "plugin_utils._plugin.plan_options", "plan_for"),
     ("explanation", "plugin_utils._planner.explain", "explain"),
 )
 

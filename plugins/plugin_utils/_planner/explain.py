@@ -25,8 +25,9 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import
     obstacle,
     why_unknown,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._planner.plan_document import make_plan
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.planner import make_plan
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import (
+    Conditions,
     Request,
     requested,
 )
@@ -74,7 +75,7 @@ def _to_device(fleet: Fleet, source: Device, target: Device, direction: str) -> 
 
 def _to_host(fleet: Fleet, source: Device, name: str, direction: str) -> dict[str, t.Any]:
     guests = requested(fleet, None, [{"host": source.host, "id": source.id}])
-    plan = make_plan(fleet, Request(guests, [name], direction))
+    plan = make_plan(fleet, Request(guests, [name], Conditions(direction)))
     placed = [each for each in plan["placements"] if each["source"] == source.label]
     left = [each for each in plan["unplaced"] if each["source"] == source.label]
     sentences = []

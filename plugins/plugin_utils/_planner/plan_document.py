@@ -12,7 +12,6 @@ again. Nothing depends on time or chance: the same input gives the same plan, by
 
 from __future__ import annotations
 
-import functools
 import itertools
 import typing as t
 from collections import Counter, defaultdict
@@ -30,7 +29,6 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import
     Fleet,
     ParentFacts,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import uncollected
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.bottleneck import (
     Shortage,
     find_shortage,
@@ -63,49 +61,8 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request im
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.unplaced import Reasons
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.waves import Waves
 
-Progress = t.Callable[[str], None]
 
-
-def no_progress(words: str) -> None:
-    """Tells nobody."""
-
-
-@uncollected()
-def make_plan(
-    fleet: Fleet, request: Request, budget: Budget | None = None, tell: Progress = no_progress
-) -> dict[str, t.Any]:
-    """The plan of the public contract: ``status``, ``placements``, ``unplaced``, ``hosts`` and ``map``.
-
-    ``tell`` is told from time to time, in words, how far it is.
-    """
-    candidates = Candidates(fleet, request.direction)
-    blocked = Exclusions()
-    cycles: list[list[int]] = []
-    while True:
-        begin = functools.partial(
-            _Draft, fleet, request, candidates, blocked, budget or Budget(), tell
-        )
-        draft = _drafted(begin)
-        waves = Waves(request.guests, draft.placed)
-        staying = draft.in_the_way()
-        if not waves.blocking and not staying:
-            return _Report(fleet, request, candidates, draft, waves, cycles).plan()
-        # Each round fewer devices are taken for ones that will be free, and fewer guests for gone, so this ends.
-        blocked = Exclusions(blocked.devices | waves.blocking, blocked.guests | staying)
-        cycles += waves.cycles
-
-
-def _drafted(begin: t.Callable[..., _Draft]) -> _Draft:
-    draft = begin()
-    if not draft.may_hold_back:
-        return draft
-    # What is prepared may be in the way of the rest.
-    anew = begin(anew=True)
-    draft.learn(anew)
-    return min(draft, anew, key=lambda each: each.cost)
-
-
-class _Draft:
+class Draft:
     """What the search found, with devices and parents again; ``anew``: wherever an earlier plan has had targets made."""
 
     def __init__(
@@ -115,12 +72,12 @@ class _Draft:
         candidates: Candidates,
         blocked: Exclusions,
         budget: Budget,
-        tell: Progress,
+        progress: t.Callable[[str], None],
         anew: bool = False,
     ) -> None:
         self._request = request
         self._blocked = blocked
-        self._spread = request.policy == "spread"
+        self._spread = request.conditions.policy == "spread"
         self.supply = Supply(fleet, request, candidates, blocked)
         self._targets = find_targets(self.supply)
         self._prepared = Prepared(self.supply, {} if anew else self._targets)
@@ -135,7 +92,7 @@ class _Draft:
             self._bins,
             self._spread,
             budget,
-            lambda stage, placed: tell(
+            lambda stage, placed: progress(
                 f"{stage}, {there + placed} of {len(request.guests)} guests have a place"
             ),
         )
@@ -162,7 +119,7 @@ class _Draft:
         """Whether less might be left behind if what an earlier plan has had made were not used as that has it."""
         return bool(self._prepared.held) and self.cost.unplaced > self._least.unplaced
 
-    def learn(self, other: _Draft) -> None:
+    def learn(self, other: Draft) -> None:
         """Takes over what another draft of the same plan has proven to be left behind at least."""
         if self.cost.unplaced:
             most = max(self._least.unplaced, other._least.unplaced)
@@ -170,20 +127,20 @@ class _Draft:
 
     def in_the_way(self) -> frozenset[int]:
         """The guests that stay, though taken for gone, on a host to which another one of their group is to go."""
-        if not self._request.apart:
+        if not self._request.conditions.apart:
             return frozenset()
         placed = {each.guest for each in self.placed}
         arriving: dict[str, set[int]] = defaultdict(set)
         for each in self.placed:
             name = self._request.guests[each.guest].name
-            arriving[each.host] |= self._request.groups_of(name) if name else set()
+            arriving[each.host] |= self._request.conditions.groups_of(name) if name else set()
         return frozenset(
             number
             for number, guest in enumerate(self._request.guests)
             if number not in placed
             and number not in self._blocked.guests
             and guest.name
-            and self._request.groups_of(guest.name) & arriving[guest.host]
+            and self._request.conditions.groups_of(guest.name) & arriving[guest.host]
         )
 
     # --- what is proven ---
@@ -302,7 +259,7 @@ def _size(guest: Guest) -> int:
     return len(guest.devices)
 
 
-class _Report:
+class Document:
     """The plan as the contract has it."""
 
     def __init__(
@@ -310,7 +267,7 @@ class _Report:
         fleet: Fleet,
         request: Request,
         candidates: Candidates,
-        draft: _Draft,
+        draft: Draft,
         waves: Waves,
         cycles: list[list[int]],
     ) -> None:
@@ -350,8 +307,8 @@ class _Report:
             "solver": self._draft.solver,
             "cost": self._shown(self._draft.cost),
             "bound": self._shown(self._draft.bound),
-            "direction": self._request.direction,
-            "policy": self._request.policy,
+            "direction": self._request.conditions.direction,
+            "policy": self._request.conditions.policy,
             "placements": [placement for placement, source in placements],
             "unplaced": self._unplaced(),
             "shortage": self._shortage(),
@@ -364,7 +321,7 @@ class _Report:
         """A cost, without what the plan's policy does not look at."""
         if cost is None or self._request.kept:
             return None
-        unused = "opened" if self._request.policy == "spread" else "load"
+        unused = "opened" if self._request.conditions.policy == "spread" else "load"
         return {name: number for name, number in cost._asdict().items() if name != unused}
 
     def _source_of(self, placement: t.Mapping[str, t.Any]) -> Device:
@@ -461,7 +418,7 @@ class _Report:
         found = self._acceptances.get(descriptor)
         if found is None:
             found = {}
-            if descriptor and self._request.direction in ("source_lists", "both"):
+            if descriptor and self._request.conditions.direction in ("source_lists", "both"):
                 # A set that leaves the version out means the source's own; the target's host does not know that.
                 version = {"software_version": descriptor.version}
                 found = {"accept": [version | attributes for attributes in descriptor.compatible]}

@@ -4,146 +4,104 @@
 
 # Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
 # Do not use this from other collections or standalone plugins/modules!
-"""Planning from arguments as a play gives them: what the filter and the action have in common."""
+
+"""Plans: a request becomes a plan that is verified. Pure."""
 
 from __future__ import annotations
 
+import functools
 import typing as t
 
-from ansible_collections.vfio.migration.plugins.plugin_utils._compat.verdict import DIRECTIONS
+from ansible_collections.vfio.migration.plugins.plugin_utils._compat.candidates import Candidates
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
-from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import (
-    facts_of,
-    read_fleet,
-    uncollected,
-)
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import Fleet
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import uncollected
+from ansible_collections.vfio.migration.plugins.plugin_utils._packing.local_search import Budget
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.plan_document import (
-    Progress,
-    make_plan,
-    no_progress,
+    Document,
+    Draft,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.previous_plan import (
+    Facts,
     PreviousPlan,
-    asked,
-    asked_before,
     digests,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import (
-    POLICIES,
-    Request,
-    requested,
-)
-from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify import (
-    Conditions,
-    violations,
-)
-from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments import (
-    avoided,
-    direction_of,
-    flag,
-    groups,
-    limited,
-    listed,
-    names,
-    one_of,
-)
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.problem import Exclusions
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import Request
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify import violations
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.waves import Waves
+
+Progress = t.Callable[[str], None]
+
+
+def no_progress(words: str) -> None:
+    """Tells nobody."""
 
 
 @uncollected()
-def plan_for(
-    fleet: t.Any,
-    drain: t.Any = None,
-    sources: t.Any = None,
-    hosts: t.Any = None,
-    targets: t.Any = None,
-    direction: str | None = None,
-    policy: str | None = None,
-    avoid: t.Any = None,
-    limit: t.Any = None,
-    apart: t.Any = None,
-    numa_local: bool | None = None,
-    keep_kind: bool | None = None,
-    keep_type: bool | None = None,
-    round_trip: bool | None = None,
-    reuse: bool | None = None,
-    earlier: t.Any = None,
-    tell: Progress = no_progress,
+def make_plan(
+    fleet: Fleet, request: Request, budget: Budget | None = None, progress: Progress = no_progress
 ) -> dict[str, t.Any]:
-    """A verified plan; the arguments are those of the filter ``migration_plan``. Raises ``FleetError``.
+    """The plan of the public contract: ``status``, ``placements``, ``unplaced``, ``hosts`` and ``map``.
 
-    ``tell`` is told from time to time, in words, how far it is.
+    ``progress`` is told from time to time, in words, how far it is.
     """
-    given = {
-        "direction": direction,
-        "policy": policy,
-        "limit": limit,
-        "apart": apart,
-        "numa_local": numa_local,
-        "keep_kind": keep_kind,
-        "keep_type": keep_type,
-        "round_trip": round_trip,
-        "reuse": reuse,
-    }
-    otherwise = {"direction": DIRECTIONS[0], "policy": POLICIES[0]}
-    if earlier is not None:
-        otherwise.update(asked_before(earlier))
-    wish: dict[str, t.Any] = {
-        name: otherwise.get(name) if value is None else value for name, value in given.items()
-    }
-    tell("reading the facts")
-    chosen = names("hosts", hosts)
-    facts = {name: facts_of(fleet, name) for name in (fleet if chosen is None else chosen)}
-    read = read_fleet(facts)
-    drained = names("drain", drain)
-    wanted = names("targets", targets)
-    receiving = set(read.hosts if wanted is None else wanted).difference(drained or ())
-    request = Request(
-        guests=requested(read, drained, listed("sources", sources)),
-        targets=[name for name in read.hosts if name in receiving],
-        direction=direction_of(wish["direction"]),
-        policy=one_of("policy", wish["policy"], POLICIES),
-        avoid=avoided(avoid),
-        limit=limited(wish["limit"]),
-        apart=groups("apart", wish["apart"]),
-        numa_local=flag("numa_local", wish["numa_local"]),
-        keep_kind=flag("keep_kind", wish["keep_kind"]),
-        keep_type=flag("keep_type", wish["keep_type"]),
-        round_trip=flag("round_trip", wish["round_trip"]),
-        reuse=flag("reuse", wish["reuse"]),
-    )
-    known = {name: facts[name] for name in read.hosts}
-    kept = PreviousPlan(earlier, request, known) if earlier is not None else None
-    changes = kept.changes if kept else []
-    plan = make_plan(read, kept.request if kept else request, tell=tell)
-    if kept and kept.request.kept and plan["unplaced"]:
-        anew = make_plan(read, request, tell=tell)
-        if len(anew["unplaced"]) < len(plan["unplaced"]):
+    candidates = Candidates(fleet, request.conditions.direction)
+    blocked = Exclusions()
+    cycles: list[list[int]] = []
+    while True:
+        begin = functools.partial(
+            Draft, fleet, request, candidates, blocked, budget or Budget(), progress
+        )
+        draft = _drafted(begin)
+        waves = Waves(request.guests, draft.placed)
+        staying = draft.in_the_way()
+        if not waves.blocking and not staying:
+            return Document(fleet, request, candidates, draft, waves, cycles).plan()
+        # Each round fewer devices are taken for ones that will be free, and fewer guests for gone, so this ends.
+        blocked = Exclusions(blocked.devices | waves.blocking, blocked.guests | staying)
+        cycles += waves.cycles
+
+
+def _drafted(begin: t.Callable[..., Draft]) -> Draft:
+    draft = begin()
+    if not draft.may_hold_back:
+        return draft
+    # What is prepared may be in the way of the rest.
+    anew = begin(anew=True)
+    draft.learn(anew)
+    return min(draft, anew, key=lambda each: each.cost)
+
+
+def make_verified_plan(
+    fleet: Fleet, facts: Facts, request: Request, earlier: t.Any, progress: Progress
+) -> dict[str, t.Any]:
+    """Return a plan for ``request``, checked against the ``facts`` of the fleet; raise ``FleetError``.
+
+    What still holds of the plan ``earlier`` stays, unless less is left behind without it.
+    """
+    previous = PreviousPlan(earlier, request, facts) if earlier is not None else None
+    changes = previous.changes if previous else []
+    plan = make_plan(fleet, previous.request if previous else request, progress=progress)
+    if previous and previous.request.kept and plan["unplaced"]:
+        without_pins = make_plan(fleet, request, progress=progress)
+        if len(without_pins["unplaced"]) < len(plan["unplaced"]):
             # What stays was in the way of the rest.
-            plan, changes, kept = anew, kept.given_up, None
+            plan, changes, previous = without_pins, previous.given_up, None
         else:
             # What is proven of every plan is so of this one.
-            plan |= {key: anew[key] for key in ("status", "shortage")}
-    conditions = Conditions(
-        drain=drained or (),
-        targets=wanted,
-        avoid=request.avoid,
-        limit=request.limit,
-        apart=request.apart,
-        numa_local=request.numa_local,
-        keep_kind=request.keep_kind,
-        keep_type=request.keep_type,
-        round_trip=request.round_trip,
-    )
-    tell("verifying the plan")
-    broken = violations(plan, known, conditions)
-    if broken and kept and kept.request.kept:
+            plan |= {key: without_pins[key] for key in ("status", "shortage")}
+    progress("verifying the plan")
+    broken = violations(plan, facts, request.conditions)
+    if broken and previous and previous.request.kept:
         raise FleetError(f"the earlier plan does not hold: {'; '.join(broken)}")
     if broken:
         raise RuntimeError(
             f"the plan breaks its own rules, please report this: {'; '.join(broken)}"
         )
+    stated = request.conditions.lasting()
     return plan | {
         "changes": changes,
-        "conditions": asked(request),
-        "relied_on": digests(plan, known),
+        "conditions": {name: stated[name] for name in stated if name not in plan},
+        "relied_on": digests(plan, facts),
     }

@@ -20,14 +20,16 @@ import json
 import typing as t
 
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
-from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import Guest, Request
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import (
+    OPTIONS,
+    Guest,
+    Request,
+)
 
 Facts = t.Mapping[str, t.Mapping[str, t.Any]]
 
 # What a plan is made of; problems that a host had on the way are not.
 _RELEVANT = ("descriptors", "devices", "parents")
-# Of them each placement tells by itself whether they hold.
-_OF_ONE_PLACEMENT = ("keep_kind", "keep_type")
 
 
 def digests(plan: t.Mapping[str, t.Any], facts: Facts) -> dict[str, str]:
@@ -36,21 +38,8 @@ def digests(plan: t.Mapping[str, t.Any], facts: Facts) -> dict[str, str]:
     return {host: _digest(facts[host]) for host in sorted(hosts)}
 
 
-def asked(request: Request) -> dict[str, t.Any]:
-    """The conditions of a request but for who goes where, as JSON has them."""
-    return {
-        "limit": request.limit,
-        "apart": [sorted(group) for group in request.apart],
-        "numa_local": request.numa_local,
-        "keep_kind": request.keep_kind,
-        "keep_type": request.keep_type,
-        "round_trip": request.round_trip,
-        "reuse": request.reuse,
-    }
-
-
-def asked_before(earlier: t.Any) -> dict[str, t.Any]:
-    """The conditions that the plan ``earlier`` was made for, by their names as arguments; raises ``FleetError``."""
+def conditions_of(earlier: t.Any) -> dict[str, t.Any]:
+    """Return the conditions that the plan ``earlier`` was made for, by their names as options; raise ``FleetError``."""
     with _reading():
         return dict(earlier["conditions"]) | {key: earlier[key] for key in ("direction", "policy")}
 
@@ -109,15 +98,18 @@ class PreviousPlan:
             raise FleetError(f"the earlier plan does not hold: there is no {what} on {host}")
 
     def _other_conditions(self, earlier: t.Any, request: Request) -> str | None:
-        now = asked(request) | {"direction": request.direction, "policy": request.policy}
-        then = asked_before(earlier)
+        now, then = request.conditions.lasting(), conditions_of(earlier)
         different = sorted(
-            key for key in now if now[key] != then[key] and key not in _OF_ONE_PLACEMENT
+            name for name in now if now[name] != then[name] and not OPTIONS[name].per_placement
         )
         if different:
             return f"the earlier plan was made with another {', '.join(different)}"
         # The order of moves is of all of them.
-        return "moves that wait for each other are planned together" if request.reuse else None
+        return (
+            "moves that wait for each other are planned together"
+            if request.conditions.reuse
+            else None
+        )
 
     def _why_anew(
         self, guest: Guest, planned: list[t.Any], request: Request, changed: dict[str, bool]
@@ -130,10 +122,10 @@ class PreviousPlan:
                 if changed[host]:
                     return f"the facts of {host} have changed since the earlier plan"
             target = placement["target"]
-            avoided = request.why_avoided(target["host"], target["parent"])
+            avoided = request.conditions.why_avoided(target["host"], target["parent"])
             if target["host"] not in request.targets or avoided is not None:
                 return f"{target['host']} may not receive it any more"
-            if not request.allows(device, target["kind"], target["type"]):
+            if not request.conditions.allows(device, target["kind"], target["type"]):
                 return "the earlier plan makes it a device of another kind or type"
         return None
 

@@ -190,7 +190,7 @@ class Supply:
             Item(
                 tuple([demand for demand, device in shape]),
                 numbers.get(guest.host),
-                request.groups_of(guest.name),
+                request.conditions.groups_of(guest.name),
             )
             for guest, shape in zip(request.guests, self.shapes, strict=True)
         ]
@@ -227,7 +227,7 @@ class Supply:
         return state.group if isinstance(state, _Pool) else -1 - state.kind
 
     def numa_node(self, resource: int) -> int | None:
-        if not self._request.numa_local:
+        if not self._request.conditions.numa_local:
             return None
         state = self._resources[resource]
         if isinstance(state, _Pool):
@@ -253,13 +253,15 @@ class Supply:
     def why_not_free(self, device: Device) -> str | None:
         """Why a device that is there cannot be a target of this request, whatever moves; ``None`` where it can."""
         moves = self._moves_itself(device)
-        moves_later = moves and self._request.reuse and device.key not in self._blocked.devices
+        moves_later = (
+            moves and self._request.conditions.reuse and device.key not in self._blocked.devices
+        )
         if (moves and not moves_later) or (self._kept and device.key in self._kept_sources):
             return "it is to be moved itself"
         why = obstacle(device)
         if why is not None and (device.choices is None or device.descriptor is None):
             return why
-        avoided = self._request.why_avoided(device.host, device.parent)
+        avoided = self._request.conditions.why_avoided(device.host, device.parent)
         if avoided is not None:
             return f"it is to be avoided: {avoided}"
         return None if moves_later else held(device)
@@ -321,7 +323,7 @@ class Supply:
 
     def _is_free(self, device: Device) -> bool:
         # Most devices are held: words for why are for those who ask.
-        if device.in_use is not None and not self._request.reuse:
+        if device.in_use is not None and not self._request.conditions.reuse:
             return False
         return self.why_not_free(device) is None
 
@@ -343,11 +345,11 @@ class Supply:
                 ]
             )
         equipped = self._equipped[key]
-        if not self._request.avoid and not kept:
+        if not self._request.conditions.avoid and not kept:
             return equipped
         opened = []
         for resource, parent in zip(equipped, host.equipment, strict=True):
-            if self._request.why_avoided(host.name, parent.id) is not None:
+            if self._request.conditions.why_avoided(host.name, parent.id) is not None:
                 resource = None
             for target in kept:
                 if resource is not None and target["create"] and target["parent"] == parent.id:
@@ -370,11 +372,11 @@ class Supply:
         name, stock = self.names[number], self._stocks[number]
         state = [self._number(_Pool(group, len(each))) for group, each in stock.pools.items()]
         state += [resource for resource in stock.opened if resource is not None]
-        limit = self._request.limit_of(name)
+        limit = self._request.conditions.limit_of(name)
         return Bin(
             tuple(sorted(state)),
             None if limit is None else max(0, limit - len(self._kept.get(name, ()))),
-            self._groups_on(name) if self._request.apart else frozenset(),
+            self._groups_on(name) if self._request.conditions.apart else frozenset(),
         )
 
     def _groups_on(self, name: str) -> frozenset[int]:
@@ -388,7 +390,7 @@ class Supply:
         still_there = (guest.name for guest in remaining if guest.host == name)
         arriving = (each["vm"] for each in self._kept.get(name, ()))
         names = itertools.chain(staying, still_there, arriving)
-        return frozenset().union(*map(self._request.groups_of, names))
+        return frozenset().union(*map(self._request.conditions.groups_of, names))
 
     def _number(self, state: _Pool | _Opened) -> int:
         number = self._numbers.setdefault(state, len(self._resources))
@@ -401,7 +403,7 @@ class Supply:
             device.kind,
             device.descriptor,
             device.type,
-            device.numa_node if self._request.numa_local else None,
+            device.numa_node if self._request.conditions.numa_local else None,
             device.id if self._moves_itself(device) else None,
             device.choices,
         )
@@ -416,7 +418,7 @@ class Supply:
             parent.pci_id,
             parent.types,
             self._candidates.versions_under(parent),
-            parent.numa_node if self._request.numa_local else None,
+            parent.numa_node if self._request.conditions.numa_local else None,
             is_open,
         )
         number = self._kind_numbers.setdefault(key, len(self._kinds))
@@ -476,9 +478,9 @@ class Supply:
         existing = self._candidates.existing(source, target)
         if existing is None or not existing.compatible:
             return
-        if not self._request.allows(source, target.kind, target.type):
+        if not self._request.conditions.allows(source, target.kind, target.type):
             return
-        if self._request.round_trip and not self._candidates.returns(source, target):
+        if self._request.conditions.round_trip and not self._candidates.returns(source, target):
             return
         cost = OTHER_TYPE * (target.type != source.type) + CREATED * bool(existing.attributes)
         left = self._number(_Pool(pool.group, pool.size - 1)) if pool.size > 1 else None
@@ -490,12 +492,14 @@ class Supply:
         for mdev_type in kind.parent.types:
             if opened.type not in (None, mdev_type.id) or not mdev_type.available_instances:
                 continue
-            if not self._request.allows(source, kind.parent.kind, mdev_type.id):
+            if not self._request.conditions.allows(source, kind.parent.kind, mdev_type.id):
                 continue
             made = self._candidates.creatable(source, kind.parent, mdev_type)
             if made is None or not made.compatible:
                 continue
-            if self._request.round_trip and not self._candidates.made_returns(source, kind.parent):
+            if self._request.conditions.round_trip and not self._candidates.made_returns(
+                source, kind.parent
+            ):
                 continue
             if kind.capacity is not None:
                 used = opened.used + made.instances * kind.capacity // mdev_type.available_instances
@@ -506,7 +510,7 @@ class Supply:
             if used > full:
                 continue
             cost = CREATED + OTHER_TYPE * (mdev_type.id != source.type)
-            if self._request.policy == "pack":
+            if self._request.conditions.policy == "pack":
                 cost += OPENED * (opened.used == 0 and not kind.is_open)
             left = self._number(_Opened(opened.kind, only, used)) if used < full else None
             yield Transition(left, cost, Choice(mdev_type=mdev_type, creatable=made))

@@ -5,22 +5,186 @@
 # Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
 # Do not use this from other collections or standalone plugins/modules!
 
-"""Requests: what is to be moved, where to, and under which conditions. Pure."""
+"""Requests: what is to be moved, where to, and on which conditions. Pure."""
 
 from __future__ import annotations
 
 import typing as t
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
+from ansible_collections.vfio.migration.plugins.plugin_utils._compat.verdict import DIRECTIONS
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.descriptor import plain_text
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import (
     Device,
     Fleet,
     why_unknown,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.values import (
+    count,
+    flag,
+    listed,
+    names,
+    one_of,
+)
 
 POLICIES = ("pack", "spread")
+
+
+# --- checks of conditions ---
+
+
+def _direction(name: str, value: t.Any) -> str:
+    return one_of(name, value, DIRECTIONS)
+
+
+def _policy(name: str, value: t.Any) -> str:
+    return one_of(name, value, POLICIES)
+
+
+def _places(name: str, value: t.Any) -> dict[tuple[str, str | None], str]:
+    """Return the places in a list of ``{host[, parent][, problem]}``, and why each is one; raise ``FleetError``."""
+    places = listed(name, value) or []
+    for place in places:
+        if not isinstance(place, t.Mapping) or "host" not in place:
+            raise FleetError(f"avoid has {place!r}; expected {{host: …}} or {{host: …, parent: …}}")
+    return {
+        (str(place["host"]), plain_text(place.get("parent"))): str(
+            place.get("problem", "as asked for")
+        )
+        for place in places
+    }
+
+
+def _limit(name: str, value: t.Any) -> int | dict[str, int]:
+    """Return how many devices a host may receive, for all hosts or by name; raise ``FleetError``."""
+    if isinstance(value, t.Mapping):
+        return {str(host): count(name, number) for host, number in value.items()}
+    return count(name, value)
+
+
+def _groups(name: str, value: t.Any) -> tuple[frozenset[str], ...]:
+    """Return the groups in a list of lists of guests' names; raise ``FleetError``."""
+    groups = listed(name, value) or ()
+    return tuple([frozenset(map(str, listed(name, group) or ())) for group in groups])
+
+
+# --- conditions ---
+
+
+class Option(t.NamedTuple):
+    """How a condition is given: ``check`` returns it in plain types, ``spec`` is its argument in Ansible's terms.
+
+    A ``lasting`` one of an earlier plan goes on to hold where no other is given. For one that is ``per_placement``,
+    each placement of an earlier plan tells by itself whether it keeps to it.
+    """
+
+    check: t.Callable[[str, t.Any], t.Any]
+    spec: dict[str, t.Any]
+    lasting: bool
+    per_placement: bool
+
+
+def _option(
+    check: t.Callable[[str, t.Any], t.Any],
+    lasting: bool = True,
+    per_placement: bool = False,
+    **spec: t.Any,
+) -> dict[str, Option]:
+    return {"option": Option(check, spec, lasting, per_placement)}
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """What a plan must keep to. Each field is an option of ``migration_plan`` that is documented under its name.
+
+    ``avoid`` has the places where nothing may go, ``(host, parent)`` or ``(host, None)`` for a whole host, and why.
+    ``limit`` is how many devices a host may receive, for all hosts or by name. Guests of one group in ``apart`` must
+    be on different hosts. ``numa_local`` has all devices of a guest on one NUMA node, ``keep_kind`` and ``keep_type``
+    have each device stay of its kind and type, and with ``round_trip`` it must be able to migrate back. With ``reuse`` a
+    device that is to be moved itself may be a target as well, of a guest that moves later. ``drain`` are the hosts to
+    empty, and ``targets`` those that may receive, ``None`` for all others.
+    """
+
+    direction: str = field(
+        default=DIRECTIONS[0], metadata=_option(_direction, type="str", choices=list(DIRECTIONS))
+    )
+    policy: str = field(
+        default=POLICIES[0], metadata=_option(_policy, type="str", choices=list(POLICIES))
+    )
+    limit: int | t.Mapping[str, int] | None = field(
+        default=None, metadata=_option(_limit, type="raw")
+    )
+    apart: t.Sequence[t.Collection[str]] = field(
+        default=(), metadata=_option(_groups, type="list", elements="list")
+    )
+    numa_local: bool = field(default=False, metadata=_option(flag, type="bool"))
+    keep_kind: bool = field(default=False, metadata=_option(flag, per_placement=True, type="bool"))
+    keep_type: bool = field(default=False, metadata=_option(flag, per_placement=True, type="bool"))
+    round_trip: bool = field(default=False, metadata=_option(flag, type="bool"))
+    reuse: bool = field(default=False, metadata=_option(flag, type="bool"))
+    avoid: t.Mapping[tuple[str, str | None], str] = field(
+        default_factory=dict,
+        metadata=_option(_places, lasting=False, type="list", elements="dict"),
+    )
+    drain: t.Collection[str] | None = field(
+        default=None, metadata=_option(names, lasting=False, type="list", elements="str")
+    )
+    targets: t.Collection[str] | None = field(
+        default=None, metadata=_option(names, lasting=False, type="list", elements="str")
+    )
+
+    @classmethod
+    def parse(
+        cls, options: t.Mapping[str, t.Any], earlier: t.Mapping[str, t.Any] | None = None
+    ) -> Conditions:
+        """Return the conditions in ``options``, else those that an ``earlier`` plan was made for; raise ``FleetError``."""
+        given = {}
+        for name, option in OPTIONS.items():
+            value = options.get(name)
+            if value is None and earlier and option.lasting:
+                value = earlier.get(name)
+            if value is not None:
+                given[name] = option.check(name, value)
+        return cls(**given)
+
+    def lasting(self) -> dict[str, t.Any]:
+        """Return those conditions that a plan has in itself, as JSON has them."""
+        found = {name: getattr(self, name) for name, option in OPTIONS.items() if option.lasting}
+        return found | {"apart": [sorted(group) for group in self.apart]}
+
+    def hosts(self, fleet: Fleet) -> list[str]:
+        """Return the hosts of ``fleet`` that may receive."""
+        wanted = fleet.hosts if self.targets is None else self.targets
+        receiving = set(wanted).difference(self.drain or ())
+        return [name for name in fleet.hosts if name in receiving]
+
+    def why_avoided(self, host: str, parent: str | None) -> str | None:
+        """Return why nothing may go under ``parent`` of ``host``, ``None`` where something may."""
+        return self.avoid.get((host, None), self.avoid.get((host, parent)))
+
+    def limit_of(self, host: str) -> int | None:
+        """Return how many devices ``host`` may receive, ``None`` where there is no limit."""
+        if self.limit is None or isinstance(self.limit, int):
+            return self.limit
+        return self.limit.get(host)
+
+    def allows(self, source: Device, kind: str, type_id: str | None) -> bool:
+        """Return whether a target of this kind and type is one that ``source`` may go to."""
+        return (kind == source.kind or not self.keep_kind) and (
+            type_id == source.type or not self.keep_type
+        )
+
+    def groups_of(self, name: str | None) -> frozenset[int]:
+        """Return the groups in ``apart`` that the guest with this name is in."""
+        return frozenset(n for n, group in enumerate(self.apart) if name in group)
+
+
+OPTIONS: dict[str, Option] = {each.name: each.metadata["option"] for each in fields(Conditions)}
+
+
+# --- guests ---
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,53 +203,14 @@ class Guest:
         return (self.host, self.name or "", self.devices[0].id)
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Request:
-    """What is to be moved where.
+    """Guests to be moved to hosts among ``targets``. ``kept`` are an earlier plan's placements of other guests, that stay."""
 
-    ``avoid`` has the places where nothing may go, ``(host, parent)`` or ``(host, None)`` for a whole host, and why.
-    ``limit`` is how many devices a host may receive, for all hosts or by name. Guests of one group in ``apart`` must
-    be on different hosts. With ``numa_local`` all devices of a guest must be on one NUMA node, with ``keep_kind``
-    and ``keep_type`` of the kind and type they have, and with ``round_trip`` able to migrate back. With ``reuse`` a device that is to be moved
-    itself may be a target as well: of a guest that moves later. ``kept`` are the placements of an earlier plan, of
-    other guests, that stay as they are.
-    """
-
-    guests: list[Guest]
-    targets: list[str]
-    direction: str = "source_lists"
-    policy: str = "pack"
-    avoid: t.Mapping[tuple[str, str | None], str] = field(default_factory=dict)
-    limit: int | t.Mapping[str, int] | None = None
-    apart: t.Sequence[t.Collection[str]] = ()
-    numa_local: bool = False
-    keep_kind: bool = False
-    keep_type: bool = False
-    round_trip: bool = False
-    reuse: bool = False
+    guests: t.Sequence[Guest]
+    targets: t.Sequence[str]
+    conditions: Conditions = Conditions()
     kept: t.Sequence[t.Mapping[str, t.Any]] = ()
-
-    def why_avoided(self, host: str, parent: str | None) -> str | None:
-        """Why nothing may go under ``parent`` of ``host``; ``None`` where something may."""
-        return self.avoid.get((host, None), self.avoid.get((host, parent)))
-
-    def allows(self, source: Device, kind: str, type_id: str | None) -> bool:
-        """Whether a target of this kind and type is one that ``source`` may go to."""
-        return (kind == source.kind or not self.keep_kind) and (
-            type_id == source.type or not self.keep_type
-        )
-
-    def limit_of(self, host: str) -> int | None:
-        """How many devices ``host`` may receive; ``None`` where there is no limit."""
-        if self.limit is None or isinstance(self.limit, int):
-            return self.limit
-        return self.limit.get(host)
-
-    def groups_of(self, name: str | None) -> frozenset[int]:
-        """The groups in ``apart`` that the guest is in."""
-        if not self.apart:
-            return frozenset()
-        return frozenset(n for n, group in enumerate(self.apart) if name in group)
 
 
 def requested(

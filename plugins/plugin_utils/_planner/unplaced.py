@@ -104,10 +104,10 @@ class Reasons:
             return self._no_option(host, source)
         if not possible:
             return list(dict.fromkeys(shortages))
-        limit = self._request.limit_of(name)
+        limit = self._request.conditions.limit_of(name)
         if limit is not None and self._received[name] + len(guest.devices) > limit:
             return [f"{name} receives {self._received[name]} devices already, and {limit} at most"]
-        if guest.name is not None and self._request.groups_of(guest.name):
+        if guest.name is not None and self._request.conditions.groups_of(guest.name):
             return [
                 "no place there apart from the other guests of its group, or none for all of its devices"
             ]
@@ -136,7 +136,7 @@ class Reasons:
                 else:
                     possible = True
         for parent in host.parents:
-            if self._request.why_avoided(host.name, parent.id) is None:
+            if self._request.conditions.why_avoided(host.name, parent.id) is None:
                 found = {
                     mdev_type.id: shortage
                     for mdev_type in parent.types
@@ -151,18 +151,20 @@ class Reasons:
         existing = self._candidates.existing(source, target)
         if existing is None or not existing.compatible:
             return False
-        if not self._request.allows(source, target.kind, target.type):
+        if not self._request.conditions.allows(source, target.kind, target.type):
             return False
-        return not self._request.round_trip or self._candidates.returns(source, target)
+        return not self._request.conditions.round_trip or self._candidates.returns(source, target)
 
     def _shortage(self, source: Device, parent: Parent, mdev_type: MdevType) -> str | None:
         """Why there cannot be one more ``mdev_type``, empty where there can; ``None`` where it would not do anyway."""
         made = self._candidates.creatable(source, parent, mdev_type)
         if made is None or not made.compatible:
             return None
-        if not self._request.allows(source, parent.kind, mdev_type.id):
+        if not self._request.conditions.allows(source, parent.kind, mdev_type.id):
             return None
-        if self._request.round_trip and not self._candidates.made_returns(source, parent):
+        if self._request.conditions.round_trip and not self._candidates.made_returns(
+            source, parent
+        ):
             return None
         where = f"{parent.id} on {parent.host}"
         if made.instances > mdev_type.available_instances:
@@ -195,7 +197,7 @@ class Reasons:
         avoided = [
             f"{parent.id} on {host.name} is to be avoided: {why}"
             for parent in host.parents
-            if (why := self._request.why_avoided(host.name, parent.id)) is not None
+            if (why := self._request.conditions.why_avoided(host.name, parent.id)) is not None
             for mdev_type in parent.types
             if self._shortage(source, parent, mdev_type) is not None
         ]
@@ -226,11 +228,11 @@ class Reasons:
         if not compatible:
             return []
         asked = []
-        if self._request.keep_kind:
+        if self._request.conditions.keep_kind:
             asked.append(f"of kind {source.kind}")
-        if self._request.keep_type:
+        if self._request.conditions.keep_type:
             asked.append(f"of type {source.type}")
-        if self._request.round_trip:
+        if self._request.conditions.round_trip:
             asked.append("from which it is known that the device could migrate back")
         return [f"{host.name} has nothing compatible {' and '.join(asked)}"] if asked else []
 

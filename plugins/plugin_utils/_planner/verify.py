@@ -21,6 +21,8 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass
 from fractions import Fraction
 
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import Conditions
+
 _Entry = t.Mapping[str, t.Any]
 Facts = t.Mapping[str, _Entry]
 # Host and id of a device or of a parent.
@@ -30,24 +32,6 @@ _Attributes = t.Mapping[str, str]
 _Choice = dict[str, t.Any]
 _Values = dict[str, tuple[int | str, ...]]
 _Sentences = t.Iterator[str]
-
-
-@dataclass(frozen=True, slots=True)
-class Conditions:
-    """What was asked of a plan; ``None`` stands for what the verifier is not told."""
-
-    drain: t.Collection[str] = ()
-    targets: t.Collection[str] | None = None
-    avoid: t.Collection[tuple[str, str | None]] = ()
-    limit: int | t.Mapping[str, int] | None = None
-    apart: t.Sequence[t.Collection[str]] = ()
-    numa_local: bool = False
-    keep_kind: bool = False
-    keep_type: bool = False
-    round_trip: bool = False
-    reuse: bool | None = None
-    direction: str | None = None
-    policy: str | None = None
 
 
 _NO_CONDITIONS = Conditions()
@@ -104,7 +88,7 @@ class _Case:
             [(each["source"]["host"], each["source"]["id"]) for each in plan[part]]
             for part in ("placements", "unplaced")
         )
-        hosts = {host for host, _id in self.placed + self.unplaced} | {*asked.drain}
+        hosts = {host for host, _id in self.placed + self.unplaced} | {*(asked.drain or ())}
         hosts |= {each["target"]["host"] for each in plan["placements"]}
         there = sorted(hosts & facts.keys())
         self.devices, self.parents = (
@@ -214,7 +198,7 @@ def every_source_is_known_and_planned_once(case: _Case) -> _Sentences:
             yield f"{_named(key)} is planned {count} times"
         if key not in case.devices:
             yield f"{_named(key)} is in no facts"
-    drained = frozenset(case.asked.drain)
+    drained = frozenset(case.asked.drain or ())
     for key in case.devices.keys() - planned.keys():
         if key[0] in drained:
             yield f"{_named(key)} is neither placed nor left behind"
@@ -373,7 +357,7 @@ def targets_may_receive(case: _Case) -> _Sentences:
     """Require that a target is on another host, one that may receive, and at no place that is to be avoided."""
     asked = case.asked
     receiving = case.facts.keys() if asked.targets is None else {*asked.targets} & case.facts.keys()
-    receiving -= {*asked.drain}
+    receiving -= {*(asked.drain or ())}
     for move in case.moves:
         host = move.target["host"]
         if host == move.key[0] or host not in receiving:
@@ -407,7 +391,7 @@ def existing_targets_are_free(case: _Case) -> _Sentences:
         vacated = case.waves.get(key)
         if device["in_use"] is not None and vacated is None:
             yield f"{_named(key)} is held by a process"
-        if vacated is not None and (vacated >= move.wave or case.asked.reuse is False):
+        if vacated is not None and (vacated >= move.wave or not case.asked.reuse):
             yield f"{_named(key)} moves itself in wave {vacated}, and is a target in {move.wave}"
         if key in staying:
             yield f"{_named(key)} is left behind itself"
@@ -573,7 +557,7 @@ def the_plan_is_for_what_was_asked(case: _Case) -> _Sentences:
     """Require that the plan has the direction and the policy that were asked."""
     for name in ("direction", "policy"):
         wanted = getattr(case.asked, name)
-        if wanted is not None and case.plan[name] != wanted:
+        if case.plan[name] != wanted:
             yield f"the {name} is {case.plan[name]}, and {wanted} was asked"
 
 
@@ -637,7 +621,7 @@ def devices_keep_their_type(case: _Case) -> _Sentences:
 
 # Each with the condition without which there is nothing to check.
 _RULES: tuple[tuple[str | None, t.Callable[[_Case], _Sentences]], ...] = (
-    ("direction", the_plan_is_for_what_was_asked),
+    (None, the_plan_is_for_what_was_asked),
     (None, every_source_is_known_and_planned_once),
     (None, sources_can_migrate),
     (None, guests_move_as_a_whole),

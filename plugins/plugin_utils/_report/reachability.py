@@ -29,7 +29,11 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import
     obstacle,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.problem import Supply
-from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import Guest, Request
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import (
+    Conditions,
+    Guest,
+    Request,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.unplaced import Reasons
 
 # Up to so many hosts, each is a group of its own.
@@ -218,7 +222,7 @@ class _Asked:
     def why_not(self, device: Device, host: str) -> list[str]:
         if host not in self._reasons:
             # Nothing is to be moved: every device that is there counts as it is.
-            request = Request([], [host], self._direction)
+            request = Request([], [host], Conditions(self._direction))
             supply = Supply(self._fleet, request, self._candidates)
             self._reasons[host] = Reasons(self._fleet, request, self._candidates, supply, ())
         reasons = self._reasons[host].of(Guest(None, (device,)), device)

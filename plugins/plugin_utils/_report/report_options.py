@@ -16,11 +16,9 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader impor
     facts_of,
     read_fleet,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.values import names
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.previous_plan import digests
-from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments import (
-    direction_of,
-    names,
-)
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments import direction_of
 from ansible_collections.vfio.migration.plugins.plugin_utils._report.document import make_report
 
 

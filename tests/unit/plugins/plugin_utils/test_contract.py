@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 
 import pytest
-from ansible_collections.vfio.migration.plugins.plugin_utils._planner.planner import plan_for
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_options import plan_for
 from ansible_collections.vfio.migration.tests import json_schemas
 from ansible_collections.vfio.migration.tests.unit import schema_checks
 from ansible_collections.vfio.migration.tests.unit.fleets import UUIDS, device, host, parent

@@ -16,7 +16,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._packing.bottleneck
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.local_search import Budget
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.packings import Bin, Item
-from ansible_collections.vfio.migration.plugins.plugin_utils._planner.plan_document import make_plan
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.planner import make_plan
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import (
     Request,
     requested,

@@ -18,10 +18,8 @@ from ansible_collections.vfio.migration.plugins.module_utils._change.pci_plan im
     validate,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._host.facts import KINDS, Inventory
-from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify import (
-    Conditions,
-    violations,
-)
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import Conditions
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify import violations
 from ansible_collections.vfio.migration.tests.unit.pci_trees import (
     CARD,
     FIRST,
@@ -171,7 +169,7 @@ def test_the_verifier_agrees_and_sees_what_is_wrong(gpus, direction, round_trip)
     source, target = gpus("a", "1428"), gpus("b", "0", "0")
     fleet = {"a": gather(source, "vm-1"), "b": gather(target)}
     plan = migration_plan(fleet, drain=["a"], direction=direction, round_trip=round_trip)
-    conditions = Conditions(drain=["a"], round_trip=round_trip)
+    conditions = Conditions(direction, drain=["a"], round_trip=round_trip)
     assert len(plan["placements"]) == 1
     assert violations(plan, fleet, conditions) == []
     attributes = plan["placements"][0]["target"]["attributes"]

@@ -10,22 +10,19 @@ import itertools
 import json
 import typing as t
 import uuid
-from dataclasses import fields
 
 import pytest
 from ansible_collections.vfio.migration.plugins.filter.migration_plan import migration_plan
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import read_fleet
-from ansible_collections.vfio.migration.plugins.plugin_utils._planner.plan_document import make_plan
-from ansible_collections.vfio.migration.plugins.plugin_utils._planner.planner import plan_for
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.planner import make_plan
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import (
+    Conditions,
     Request,
     requested,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify import (
-    Conditions,
-    violations,
-)
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify import violations
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_options import plan_for
 from ansible_collections.vfio.migration.tests.unit.fleets import (
     UUIDS,
     device,
@@ -46,11 +43,8 @@ def plan_of(fleet: dict, drain=("a",), sources=None, targets=None, **options) ->
         for name in read.hosts
         if name not in (drained or ()) and (targets is None or name in targets)
     ]
-    plan = make_plan(read, Request(guests, names, **options))
-    asked = {f.name for f in fields(Conditions)} & set(options)
-    conditions = Conditions(
-        drain=drained or (), targets=names, **{name: options[name] for name in asked}
-    )
+    plan = make_plan(read, Request(guests, names, Conditions(**options)))
+    conditions = Conditions(drain=drained or (), targets=names, **options)
     assert violations(plan, fleet, conditions) == []
     return plan
 
@@ -83,7 +77,7 @@ def test_the_proposals_example_is_made_where_the_parent_matches():
 def test_it_is_told_how_far_a_plan_is():
     fleet = {"a": host([device(UUIDS[0]), device(UUIDS[1])]), "b": host(parents=[parent()])}
     told: list[str] = []
-    plan_for(fleet, drain=["a"], tell=told.append)
+    plan_for(fleet, drain=["a"], progress=told.append)
     assert told == [
         "reading the facts",
         "placing, 2 of 2 guests have a place",

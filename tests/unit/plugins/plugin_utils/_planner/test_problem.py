@@ -11,9 +11,10 @@ from fractions import Fraction
 import pytest
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.candidates import Candidates
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import read_fleet
-from ansible_collections.vfio.migration.plugins.plugin_utils._planner.plan_document import make_plan
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.planner import make_plan
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.problem import Supply
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import (
+    Conditions,
     Request,
     requested,
 )
@@ -47,8 +48,9 @@ def test_equal_pci_addresses_on_many_hosts_do_not_tell_devices_apart():
 
 def moved(facts: dict, names: list[str]) -> dict:
     fleet = read_fleet(facts)
-    plan = make_plan(fleet, Request(requested(fleet, None, names), list(fleet.hosts), reuse=True))
-    assert violations(plan, facts) == []
+    conditions = Conditions(reuse=True)
+    plan = make_plan(fleet, Request(requested(fleet, None, names), list(fleet.hosts), conditions))
+    assert violations(plan, facts, conditions) == []
     return plan
 
 

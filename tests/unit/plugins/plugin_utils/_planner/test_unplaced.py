@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import read_fleet
-from ansible_collections.vfio.migration.plugins.plugin_utils._planner.plan_document import make_plan
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.planner import make_plan
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import (
+    Conditions,
     Request,
     requested,
 )
@@ -29,7 +30,7 @@ def left_of(fleet: dict, **options) -> list[dict]:
     """What a plan that drains host a leaves behind."""
     read = read_fleet(fleet)
     targets = [name for name in read.hosts if name != "a"]
-    plan = make_plan(read, Request(requested(read, ["a"], None), targets, **options))
+    plan = make_plan(read, Request(requested(read, ["a"], None), targets, Conditions(**options)))
     return plan["unplaced"]
 
 

@@ -22,10 +22,8 @@ from ansible_collections.vfio.migration.plugins.module_utils._host.processes imp
 from ansible_collections.vfio.migration.plugins.module_utils._host.sysfs import Sysfs
 from ansible_collections.vfio.migration.plugins.module_utils._host.vdpa import VDPA_DEVICES
 from ansible_collections.vfio.migration.plugins.module_utils._host.vdpa_tool import VdpaTool
-from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify import (
-    Conditions,
-    violations,
-)
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import Conditions
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify import violations
 from ansible_collections.vfio.migration.tests.unit.sysfs_trees import Tree, nobody
 from ansible_collections.vfio.migration.tests.unit.vdpa_hosts import (
     MAC,

@@ -13,9 +13,13 @@ from ansible_collections.vfio.migration.plugins.modules import migration_report
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.verdict import DIRECTIONS
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import read_fleet
-from ansible_collections.vfio.migration.plugins.plugin_utils._planner.plan_document import make_plan
-from ansible_collections.vfio.migration.plugins.plugin_utils._planner.planner import plan_for
-from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import Guest, Request
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.planner import make_plan
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import (
+    Conditions,
+    Guest,
+    Request,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_options import plan_for
 from ansible_collections.vfio.migration.plugins.plugin_utils._report.report_options import (
     report_for,
 )
@@ -82,7 +86,7 @@ def test_the_matrix_is_what_the_planner_finds_for_each_device_alone(facts, direc
     fleet = read_fleet(facts)
 
     def goes(source, target):
-        request = Request([Guest(None, (source,))], [target], direction)
+        request = Request([Guest(None, (source,))], [target], Conditions(direction))
         return bool(make_plan(fleet, request)["placements"])
 
     report = report_for(facts, direction=direction)

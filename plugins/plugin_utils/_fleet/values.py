@@ -1,0 +1,59 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+# Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Do not use this from other collections or standalone plugins/modules!
+
+"""Values that somebody gives as arguments: each checked, and in plain types."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible.module_utils.parsing.convert_bool import boolean
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
+
+
+def one_of(name: str, value: str, choices: t.Sequence[str]) -> str:
+    """``value`` where it is one of ``choices``; raises ``FleetError``."""
+    if value not in choices:
+        raise FleetError(f"{name} is {value!r}; expected one of {', '.join(choices)}")
+    return value
+
+
+def names(name: str, value: t.Any) -> list[str] | None:
+    """A list of host names, of which one may be given as it is; raises ``FleetError``."""
+    if value is None:
+        return None
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, t.Iterable) and not isinstance(value, t.Mapping):
+        return [str(each) for each in value]
+    raise FleetError(f"{name} is {value!r}; expected a list of host names")
+
+
+def listed(name: str, value: t.Any) -> list[t.Any] | None:
+    """``value`` as a list, ``None`` where it is not given; raises ``FleetError``."""
+    if value is None or (isinstance(value, t.Sequence) and not isinstance(value, str)):
+        return None if value is None else list(value)
+    raise FleetError(f"{name} is {value!r}; expected a list")
+
+
+def flag(name: str, value: t.Any) -> bool:
+    """A condition that holds or not, as YAML or the command line has it; raises ``FleetError``."""
+    try:
+        return value is not None and bool(boolean(value))
+    except TypeError:
+        raise FleetError(f"{name} is {value!r}; expected true or false") from None
+
+
+def count(name: str, value: t.Any) -> int:
+    """Return a number of devices; raise ``FleetError``."""
+    try:
+        number = int(value)
+    except (TypeError, ValueError):
+        number = -1
+    if number < 0:
+        raise FleetError(f"{name} is {value!r}; expected a number of devices, 0 or more")
+    return number

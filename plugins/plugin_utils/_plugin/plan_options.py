@@ -1,0 +1,68 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+# Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Do not use this from other collections or standalone plugins/modules!
+
+"""The arguments of ``migration_plan``, turned into a request and the facts that it is about."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import (
+    facts_of,
+    read_fleet,
+    uncollected,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.values import listed, names
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.planner import (
+    Progress,
+    make_verified_plan,
+    no_progress,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.previous_plan import (
+    conditions_of,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import (
+    OPTIONS,
+    Conditions,
+    Request,
+    requested,
+)
+
+# What is asked of a plan, as arguments in Ansible's terms.
+ARGUMENTS: dict[str, dict[str, t.Any]] = {
+    **{name: option.spec for name, option in OPTIONS.items()},
+    "sources": {"type": "list", "elements": "raw"},
+    "hosts": {"type": "list", "elements": "str"},
+    "earlier": {"type": "dict"},
+}
+
+
+@uncollected()
+def plan_for(
+    fleet: t.Any, drain: t.Any = None, progress: Progress = no_progress, **options: t.Any
+) -> dict[str, t.Any]:
+    """Return a verified plan for ``fleet``, ``hostvars`` or facts by host; raise ``FleetError``.
+
+    ``options`` are named as in ``ARGUMENTS``. ``progress`` is told from time to time, in words, how far it is.
+    """
+    unknown = sorted(options.keys() - ARGUMENTS.keys())
+    if unknown:
+        raise FleetError(f"there is no option {', '.join(unknown)}")
+    options["drain"] = drain
+    earlier = options.get("earlier")
+    conditions = Conditions.parse(options, earlier and conditions_of(earlier))
+    progress("reading the facts")
+    chosen = names("hosts", options.get("hosts"))
+    facts = {name: facts_of(fleet, name) for name in (fleet if chosen is None else chosen)}
+    read = read_fleet(facts)
+    sources = listed("sources", options.get("sources"))
+    request = Request(
+        requested(read, conditions.drain, sources), conditions.hosts(read), conditions
+    )
+    known = {name: facts[name] for name in read.hosts}
+    return make_verified_plan(read, known, request, earlier, progress)
