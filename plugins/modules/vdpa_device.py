@@ -316,50 +316,47 @@ left:
       sample: process 4711 (vm-17) holds it; stop that first
 """
 
+import typing as t
+
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.vfio.migration.plugins.module_utils._change import (
-    journal as journal_module,
-)
-from ansible_collections.vfio.migration.plugins.module_utils._change.errors import ProvisionError
+from ansible_collections.vfio.migration.plugins.module_utils._change.errors import InvalidRequest
+from ansible_collections.vfio.migration.plugins.module_utils._change.journal import Journal, place
 from ansible_collections.vfio.migration.plugins.module_utils._change.module import (
-    change,
+    apply_or_predict,
     run_module,
     tool,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._change.plan import ABSENT, PRESENT
-from ansible_collections.vfio.migration.plugins.module_utils._change.vdpa_plan import (
-    Host,
-    Planner,
+from ansible_collections.vfio.migration.plugins.module_utils._change.vdpa_apply import (
     VdpaTransaction,
+)
+from ansible_collections.vfio.migration.plugins.module_utils._change.vdpa_plan import (
+    VdpaHost,
+    VdpaPlanner,
     validate,
 )
-from ansible_collections.vfio.migration.plugins.module_utils._host import processes
-from ansible_collections.vfio.migration.plugins.module_utils._host import vdpa as vdpa_module
+from ansible_collections.vfio.migration.plugins.module_utils._host import processes, vdpa
 from ansible_collections.vfio.migration.plugins.module_utils._host.sysfs import Sysfs
 from ansible_collections.vfio.migration.plugins.module_utils._host.vdpa_tool import VdpaTool
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:  # pragma: no cover
-    import typing as t
-
 
 def run(module: AnsibleModule) -> dict[str, t.Any]:
-    """What the module is to do; returns its result or raises ``ProvisionError``."""
+    """Do what the module is to do, and return its result."""
     params = module.params
     wanted, state = validate(params["devices"], params["state"]), params["state"]
     sysfs = Sysfs("/sys")
-    host = Host(sysfs, vdpa_module.ask, processes.scan)
-    with journal_module.Journal(journal_module.place(sysfs, "vdpa")) as journal:
+    host = VdpaHost(sysfs, vdpa.ask, processes.scan)
+    with Journal(place(sysfs, "vdpa"), VdpaTransaction.undoers) as journal:
 
         def begin(interrupted: t.Callable[[], str | None]) -> VdpaTransaction:
-            vdpa = tool(module, "vdpa", journal)
-            if vdpa is None:
-                raise ProvisionError(
-                    "validate", "the tool vdpa of iproute2 is not installed on the host"
-                )
-            return VdpaTransaction(host, VdpaTool(vdpa), journal, params["timeout"], interrupted)
+            run_vdpa = tool(module, "vdpa", journal)
+            if run_vdpa is None:
+                raise InvalidRequest("the tool vdpa of iproute2 is not installed on the host")
+            return VdpaTransaction(
+                host, VdpaTool(run_vdpa), journal, params["timeout"], interrupted
+            )
 
-        return change(module, journal, Planner(host), begin, wanted, state)
+        return apply_or_predict(module, journal, VdpaPlanner(host), begin, wanted, state)
 
 
 def main() -> None:

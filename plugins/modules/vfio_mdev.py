@@ -341,20 +341,21 @@ left:
       sample: process 4711 (vm-17) holds it; stop that first
 """
 
+import typing as t
+
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.vfio.migration.plugins.module_utils._change import (
-    journal as journal_module,
-)
-from ansible_collections.vfio.migration.plugins.module_utils._change.errors import ProvisionError
+from ansible_collections.vfio.migration.plugins.module_utils._change.errors import InvalidRequest
+from ansible_collections.vfio.migration.plugins.module_utils._change.journal import Journal, place
 from ansible_collections.vfio.migration.plugins.module_utils._change.mdev_apply import (
     MdevTransaction,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._change.mdev_plan import (
-    Planner,
+    MdevHost,
+    MdevPlanner,
     validate,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._change.module import (
-    change,
+    apply_or_predict,
     run_module,
     tool,
     warn,
@@ -367,29 +368,23 @@ from ansible_collections.vfio.migration.plugins.module_utils._host.mdevctl impor
 )
 from ansible_collections.vfio.migration.plugins.module_utils._host.sysfs import Sysfs
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:  # pragma: no cover
-    import typing as t
-
 
 def run(module: AnsibleModule) -> dict[str, t.Any]:
-    """What the module is to do; returns its result or raises ``ProvisionError``."""
+    """Do what the module is to do, and return its result."""
     params = module.params
     sysfs = Sysfs(params["sysfs"])
     if not sysfs.exists():
-        raise ProvisionError("validate", f"there is no sysfs at {sysfs.path()}")
+        raise InvalidRequest(f"there is no sysfs at {sysfs.path()}")
     scan_holders = processes.scan if sysfs.live else processes.unknown
     wanted, state = validate(params["devices"], params["state"]), params["state"]
-    with journal_module.Journal(journal_module.place(sysfs, "mdev")) as journal:
-        mdevctl = _mdevctl(module, sysfs, journal)
-        planner = Planner(sysfs, scan_holders, mdevctl, params["persistent"])
+    with Journal(place(sysfs, "mdev"), MdevTransaction.undoers) as journal:
+        host = MdevHost(sysfs, scan_holders, _mdevctl(module, sysfs, journal))
+        planner = MdevPlanner(host, params["persistent"])
 
         def begin(interrupted: t.Callable[[], str | None]) -> MdevTransaction:
-            return MdevTransaction(
-                sysfs, scan_holders, mdevctl, journal, params["timeout"], interrupted
-            )
+            return MdevTransaction(host, journal, params["timeout"], interrupted)
 
-        result = change(module, journal, planner, begin, wanted, state)
+        result = apply_or_predict(module, journal, planner, begin, wanted, state)
     warn(module, planner.warnings)
     problem = autostart_problem() if params["persistent"] and state == PRESENT else None
     if problem is not None:
@@ -397,19 +392,13 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
     return result
 
 
-def _mdevctl(
-    module: AnsibleModule, sysfs: Sysfs, journal: journal_module.Journal
-) -> Mdevctl | None:
+def _mdevctl(module: AnsibleModule, sysfs: Sysfs, journal: Journal) -> Mdevctl | None:
     mdevctl = tool(module, "mdevctl", journal)
     if module.params["persistent"]:
         if mdevctl is None:
-            raise ProvisionError(
-                "validate", "'persistent' needs mdevctl, which is not installed on the host"
-            )
+            raise InvalidRequest("'persistent' needs mdevctl, which is not installed on the host")
         if not sysfs.live:
-            raise ProvisionError(
-                "validate", "'persistent' works with the running kernel's /sys alone"
-            )
+            raise InvalidRequest("'persistent' works with the running kernel's /sys alone")
     return Mdevctl(mdevctl) if mdevctl is not None and sysfs.live else None
 
 

@@ -382,20 +382,27 @@ left:
       sample: process 4711 (vm-17) holds it; stop that first
 """
 
+import typing as t
+
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.vfio.migration.plugins.module_utils._change import (
-    journal as journal_module,
+from ansible_collections.vfio.migration.plugins.module_utils._change.errors import (
+    InvalidRequest,
+    ProvisionError,
 )
-from ansible_collections.vfio.migration.plugins.module_utils._change.errors import ProvisionError
+from ansible_collections.vfio.migration.plugins.module_utils._change.journal import Journal, place
 from ansible_collections.vfio.migration.plugins.module_utils._change.module import (
-    change,
+    Tool,
+    apply_or_predict,
     run_module,
     tool,
 )
-from ansible_collections.vfio.migration.plugins.module_utils._change.original_state import Records
+from ansible_collections.vfio.migration.plugins.module_utils._change.original_state import (
+    OriginalStates,
+)
 from ansible_collections.vfio.migration.plugins.module_utils._change.pci_apply import PciTransaction
 from ansible_collections.vfio.migration.plugins.module_utils._change.pci_plan import (
-    Planner,
+    PciHost,
+    PciPlanner,
     validate,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._change.plan import ABSENT, PRESENT
@@ -405,12 +412,6 @@ from ansible_collections.vfio.migration.plugins.module_utils._host.devlink impor
 from ansible_collections.vfio.migration.plugins.module_utils._host.pci_usage import is_free_disk
 from ansible_collections.vfio.migration.plugins.module_utils._host.sysfs import Sysfs
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:  # pragma: no cover
-    import typing as t
-
-    from ansible_collections.vfio.migration.plugins.module_utils._change.module import Tool
-
 
 class Modprobe:
     """Loads drivers; ``run`` is ``None`` where there is nothing to load them with."""
@@ -419,11 +420,12 @@ class Modprobe:
         self._run = run
 
     def can_load(self, driver: str) -> bool:
-        """Whether it is a VFIO driver and there is a module of its name."""
+        """Return whether it is a VFIO driver and there is a module of its name."""
         # The name may come from another host, and other modules are none of our business.
         return is_vfio_driver_name(driver) and self._problem("--dry-run", driver) is None
 
     def load(self, driver: str) -> None:
+        """Load the driver; raise ``ProvisionError`` where that fails."""
         problem = self._problem(driver)
         if problem is not None:
             raise ProvisionError("bind", f"cannot load the driver {driver}: {problem}")
@@ -436,35 +438,30 @@ class Modprobe:
 
 
 def run(module: AnsibleModule) -> dict[str, t.Any]:
-    """What the module is to do; returns its result or raises ``ProvisionError``."""
+    """Do what the module is to do, and return its result."""
     params = module.params
     sysfs = Sysfs(params["sysfs"])
     if not sysfs.exists():
-        raise ProvisionError("validate", f"there is no sysfs at {sysfs.path()}")
+        raise InvalidRequest(f"there is no sysfs at {sysfs.path()}")
     wanted = validate(params)
-    scan_holders = processes.scan if sysfs.live else processes.unknown
-    place = journal_module.place(sysfs, "pci")
-    records = Records(place)
-    with journal_module.Journal(place) as journal:
+    directory = place(sysfs, "pci")
+    with Journal(directory, PciTransaction.undoers) as journal:
         # Into the kernel of another tree, no driver can be loaded.
         modprobe = Modprobe(tool(module, "modprobe", journal) if sysfs.live else None)
-        devlink = Devlink(sysfs)
-        planner = Planner(sysfs, scan_holders, is_free_disk, modprobe.can_load, records, devlink)
+        host = PciHost(
+            sysfs,
+            processes.scan if sysfs.live else processes.unknown,
+            is_free_disk,
+            modprobe.can_load,
+            modprobe.load,
+            OriginalStates(directory),
+            Devlink(sysfs),
+        )
 
         def begin(interrupted: t.Callable[[], str | None]) -> PciTransaction:
-            return PciTransaction(
-                sysfs,
-                scan_holders,
-                is_free_disk,
-                modprobe.load,
-                records,
-                devlink,
-                journal,
-                params["timeout"],
-                interrupted,
-            )
+            return PciTransaction(host, journal, params["timeout"], interrupted)
 
-        return change(module, journal, planner, begin, wanted)
+        return apply_or_predict(module, journal, PciPlanner(host), begin, wanted)
 
 
 def main() -> None:

@@ -7,10 +7,17 @@ from __future__ import annotations
 
 import errno
 import os
+import typing as t
 from pathlib import Path
 
+from ansible_collections.vfio.migration.plugins.module_utils._change.journal import place
+from ansible_collections.vfio.migration.plugins.module_utils._change.original_state import (
+    OriginalStates,
+)
+from ansible_collections.vfio.migration.plugins.module_utils._change.pci_plan import PciHost
 from ansible_collections.vfio.migration.plugins.module_utils._host.devlink import Port
-from ansible_collections.vfio.migration.tests.unit.sysfs_trees import Kernel, Tree
+from ansible_collections.vfio.migration.plugins.module_utils._host.processes import Holders
+from ansible_collections.vfio.migration.tests.unit.sysfs_trees import Kernel, Tree, nobody
 
 CARD = "0000:01:00.0"
 FIRST = "0000:01:10.0"
@@ -227,3 +234,20 @@ class Ports:
 
 def _error(number: int) -> OSError:
     return OSError(number, os.strerror(number))
+
+
+def pci_host(
+    kernel: PciKernel,
+    scan_holders: t.Callable[[], Holders] = nobody,
+    is_free_disk: t.Callable[[str], bool] = lambda name: True,
+) -> PciHost:
+    """The host of a kernel, as the module sees it; no driver can be loaded."""
+    return PciHost(
+        kernel,
+        scan_holders,
+        is_free_disk,
+        lambda driver: False,
+        lambda driver: None,
+        OriginalStates(place(kernel, "pci")),
+        kernel.ports,
+    )

@@ -10,22 +10,22 @@
 from __future__ import annotations
 
 import errno
+import typing as t
 
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.errors import (
     VfioMigrationError,
 )
+from ansible_collections.vfio.migration.plugins.module_utils._host.reading import (
+    HostReadError,
+)
 from ansible_collections.vfio.migration.plugins.module_utils._host.sysfs import words
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:  # pragma: no cover
-    import typing as t
 
 
 class ProvisionError(VfioMigrationError):
-    """The call failed at ``step``; ``details`` is what a caller's program may want to know.
+    """The call failed at ``step``; ``details`` are the values that the module returns with its message.
 
-    ``device`` is the name of the one it failed for, ``error`` the kernel's, ``hint`` the likely cause or what to do,
-    ``kernel_log`` what the kernel logged meanwhile.
+    ``device`` is the name of the device that it failed for, ``error`` the kernel's error, ``hint`` the likely cause or
+    what to do, and ``kernel_log`` what the kernel logged meanwhile.
     """
 
     def __init__(
@@ -58,3 +58,34 @@ class ProvisionError(VfioMigrationError):
             "undone": [],
             "left": [],
         }
+
+
+class InvalidRequest(ProvisionError):
+    """The user's arguments are not what they must be."""
+
+    def __init__(self, message: str, device: str | None = None) -> None:
+        super().__init__("validate", message, device)
+
+
+class Refused(ProvisionError):
+    """The change cannot be made on this host as it is. Nothing was touched yet."""
+
+    def __init__(self, message: str, device: str | None = None) -> None:
+        super().__init__("inspect", message, device)
+
+
+class NotAccepted(ProvisionError):
+    """The device is not one that the user accepts; ``reasons`` are those of the verdict."""
+
+    def __init__(
+        self, message: str, device: str, reasons: t.Sequence[t.Mapping[str, t.Any]] = ()
+    ) -> None:
+        super().__init__("verify", message, device, reasons=reasons)
+
+
+class Irreversible(VfioMigrationError):
+    """A step cannot be undone; the message says why."""
+
+
+class InUse(HostReadError):
+    """A device must not be touched, as a process or the host itself uses it."""

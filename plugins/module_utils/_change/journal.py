@@ -7,65 +7,103 @@
 
 """What keeps two calls on one host apart, and what a killed call leaves to the next one.
 
-In a directory that is root's alone, ``NAME.lock`` stands for something that one call at a time works on, such as a
+In a directory that only root can enter, ``NAME.lock`` stands for something that one call at a time works on, such as a
 parent of mediated devices. The kernel drops the lock (flock) when the process ends, whatever ends it. While a call
-changes something, its locks' files name it, and ``CALL.journal`` says what must be undone if it does not come to its
-end: a line of JSON for each change, written before the change is made. To remove the journal is to complete the call,
-all at once; a lock that still names it then means nothing.
+changes something, the files of its locks name the call, and ``CALL.journal`` says what must be undone if the call does
+not come to its end. The journal has a line for each step, written before the step is made. To remove the journal is to
+complete the call, all at once; a lock that still names it then means nothing.
+
+A line is a JSON object: ``format``, ``lock``, ``device``, ``change`` (for people) and ``undo``. That is ``null`` or
+``{"operation": <name>, "arguments": {<name>: <value>}}``.
 """
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import errno
 import fcntl
-import json
 import os
+import re
 import time
+import typing as t
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:  # pragma: no cover
-    import typing as t
+from ansible_collections.vfio.migration.plugins.module_utils._change.records import (
+    Record,
+    RecordError,
+    decode,
+    encode,
+)
+from ansible_collections.vfio.migration.plugins.module_utils._host.reading import (
+    HostReadError,
+)
+from ansible_collections.vfio.migration.plugins.module_utils._host.sysfs import Sysfs
 
-    from ansible_collections.vfio.migration.plugins.module_utils._host.sysfs import Sysfs
+# Count it up when a line, or the arguments of an operation, change their names, types or meaning.
+FORMAT = 1
 
 _LOCK = ".lock"
 _JOURNAL = ".journal"
+_CALL = re.compile(r"[0-9]+-[0-9]+\Z")
 _MAX_CALL = 64
+_BY_HAND = "undo by hand what the file lists"
 
 
 def place(sysfs: Sysfs, kind: str) -> str:
-    """The directory for one kind of devices, in ``/run`` for those in ``/sys``.
+    """Return the directory for one kind of devices: in ``/run`` for those in ``/sys``, beside a copied tree for that.
 
-    Not in ``/run/lock``, where every user may write.
+    It is not in ``/run/lock``, where every user may write.
     """
     run = os.path.join(os.path.dirname(os.path.realpath(sysfs.path())), "run")
     return os.path.join(run, "vfio.migration", kind)
 
 
-class Change:
-    """Something done to a device that is one of lock ``name``'s.
+@dataclasses.dataclass(frozen=True)
+class Operation(Record):
+    """What undoes a step: its name, ``operation``, and its arguments, which are the fields of the subclass."""
 
-    ``change`` is for people. ``undo`` is a verb and its arguments, plain data that outlives the process; ``None``: it
-    cannot be undone.
+    operation: t.ClassVar[str]
+
+
+@dataclasses.dataclass(frozen=True)
+class Step:
+    """Something done to a device that belongs to ``lock``.
+
+    ``change`` is for people. ``undo`` is ``None`` where the step cannot be undone.
     """
 
-    def __init__(
-        self, name: str, device: str, change: str, undo: t.Sequence[t.Any] | None = None
-    ) -> None:
-        self.name = name
-        self.device = device
-        self.change = change
-        self.undo = undo
+    lock: str
+    device: str
+    change: str
+    undo: Operation | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class _Undo(Record):
+    operation: str
+    arguments: dict[str, t.Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Line(Record):
+    lock: str
+    device: str
+    change: str
+    undo: _Undo | None
 
 
 class Journal:
-    """One call's locks and changes. Use it in ``with``: at the end of that it is complete, and the locks are dropped."""
+    """One call's locks and steps. Use it in ``with``: at the end it is complete, and the locks are dropped.
 
-    def __init__(self, directory: str) -> None:
+    ``operations`` are those that the journals in the directory may name.
+    """
+
+    def __init__(self, directory: str, operations: t.Iterable[type[Operation]] = ()) -> None:
         self._directory = directory
+        self._operations = {each.operation: each for each in operations}
         self._call = f"{os.getpid()}-{time.monotonic_ns()}"
         self._locks: dict[str, int] = {}
-        # Open from the first change on, and how long the journal was before the last one.
+        # Open from the first step on, and how long the journal was before the last one.
         self._descriptor: int | None = None
         self._length = 0
 
@@ -82,14 +120,15 @@ class Journal:
 
     @property
     def descriptors(self) -> list[int]:
-        """Of the locks. A child that inherits them keeps other calls waiting until it has ended too."""
+        """The file descriptors of the locks. A child that inherits them keeps other calls waiting until it has ended."""
         return list(self._locks.values())
 
     def holds(self, name: str) -> bool:
+        """Return whether this call has the lock ``name``."""
         return name in self._locks
 
     def lock(self, name: str) -> bool:
-        """Takes the lock ``name`` and returns true, or false while another call has it."""
+        """Take the lock ``name`` and return true, or return false while another call has it."""
         os.makedirs(self._directory, 0o700, exist_ok=True)
         descriptor = os.open(self._path(name, _LOCK), os.O_RDWR | os.O_CREAT, 0o600)
         try:
@@ -101,13 +140,13 @@ class Journal:
         return True
 
     def locker(self, name: str) -> str | None:
-        """The process id of the call that is changing something under the lock ``name``, if one is."""
-        return self._named(name).partition("-")[0] or None
+        """Return the process id of the call that is changing something under the lock ``name``, if one is."""
+        return self._call_of(name).partition("-")[0] or None
 
     # What killed calls left.
 
     def lock_abandoned(self) -> list[str]:
-        """Takes the locks under which a call was killed while it changed something, and returns their names."""
+        """Take the locks under which a call was killed while it changed something, and return their names."""
         taken = []
         for name in self._names(_LOCK):
             if self._abandoned(name) and self.lock(name):
@@ -119,7 +158,7 @@ class Journal:
         return taken
 
     def orphaned(self) -> list[str]:
-        """The locks of killed calls, whether a child that outlives them still keeps them or not."""
+        """Return the locks of killed calls, whether or not a child that outlives the call still keeps them."""
         return [
             name
             for name in self._names(_LOCK)
@@ -127,33 +166,55 @@ class Journal:
         ]
 
     def unlock(self, name: str) -> None:
+        """Let go of the lock ``name``."""
         os.close(self._locks.pop(name))
 
-    def abandoned(self, name: str) -> list[Change]:
-        """What a killed call did under the lock ``name``, the last change first; this call must have the lock."""
+    def abandoned(self, name: str) -> list[Step]:
+        """Return the steps of a killed call under the lock ``name``, the last one first. This call must have the lock.
+
+        Raise ``HostReadError`` where a line of the journal is damaged or of another release, whatever its lock.
+        """
+        path = self._path(self._call_of(name), _JOURNAL)
         try:
-            with open(self._path(self._named(name), _JOURNAL), "rb") as file:
+            with open(path, "rb") as file:
                 lines = file.read().split(b"\n")
         except FileNotFoundError:
             return []
         # The last piece is empty, or a line that was not written in full and so announces nothing that was done.
-        changes = [Change(**json.loads(line)) for line in lines[:-1]]
-        return [change for change in reversed(changes) if change.name == name]
+        steps = [self._parse(path, number, line) for number, line in enumerate(lines[:-1], 1)]
+        return [step for step in reversed(steps) if step.lock == name]
 
     def settle(self, name: str) -> None:
-        """Forgets what was ``abandoned`` under the lock ``name``, and its call's journal when no other lock names it."""
-        call = self._named(name)
+        """Forget what was ``abandoned`` under the lock ``name``, and the call's journal when no other lock names it."""
+        call = self._call_of(name)
         if not call:
             return
         os.ftruncate(self._locks[name], 0)
-        if all(self._named(other) != call for other in self._names(_LOCK)):
+        if all(self._call_of(other) != call for other in self._names(_LOCK)):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(self._path(call, _JOURNAL))
 
+    def _parse(self, path: str, number: int, line: bytes) -> Step:
+        try:
+            parsed = _Line.from_json(decode(line, FORMAT))
+            undo = None if parsed.undo is None else self._operation(parsed.undo)
+        except RecordError as error:
+            raise HostReadError(path, f"line {number}: {error.advice(_BY_HAND)}") from None
+        return Step(parsed.lock, parsed.device, parsed.change, undo)
+
+    def _operation(self, undo: _Undo) -> Operation:
+        operation = self._operations.get(undo.operation)
+        if operation is None:
+            raise RecordError(
+                f"it names the operation {undo.operation[:64]!a}, which this release of vfio.migration does not know",
+                foreign=True,
+            )
+        return t.cast(Operation, operation.from_json(undo.arguments))
+
     # What this call does.
 
-    def note(self, change: Change) -> None:
-        """Notes a change that is about to be made."""
+    def note(self, step: Step) -> None:
+        """Note a step that is about to be made."""
         if self._descriptor is None:
             # In this order, so that a journal is never without a lock that names it.
             for descriptor in self._locks.values():
@@ -162,10 +223,14 @@ class Journal:
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND
             self._descriptor = os.open(self._path(self._call, _JOURNAL), flags, 0o600)
         self._length = os.fstat(self._descriptor).st_size
-        os.write(self._descriptor, json.dumps(vars(change)).encode("ascii") + b"\n")
+        line = encode(_line(step).to_json(), FORMAT)
+        if os.write(self._descriptor, line) != len(line):
+            # The rest of the line would have to find room, and a step without a whole line is not known to the next call.
+            self.withdraw()
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def withdraw(self) -> None:
-        """Withdraws the last change, which was not made after all."""
+        """Withdraw the last step, which was not made after all."""
         if self._descriptor is not None:
             os.ftruncate(self._descriptor, self._length)
 
@@ -181,16 +246,17 @@ class Journal:
     # Files.
 
     def _abandoned(self, name: str) -> bool:
-        call = self._named(name)
+        call = self._call_of(name)
         return bool(call) and os.path.exists(self._path(call, _JOURNAL))
 
-    def _named(self, name: str) -> str:
-        """The call that the lock ``name`` names; empty where it names none."""
+    def _call_of(self, name: str) -> str:
+        """Return the call that the lock ``name`` names; empty where it names none."""
         try:
             with open(self._path(name, _LOCK), "rb") as file:
-                return file.read(_MAX_CALL).decode("ascii")
+                text = file.read(_MAX_CALL).decode("ascii", "replace")
         except FileNotFoundError:
             return ""
+        return text if _CALL.match(text) else ""
 
     def _names(self, ending: str) -> list[str]:
         try:
@@ -201,3 +267,8 @@ class Journal:
 
     def _path(self, name: str, ending: str) -> str:
         return f"{self._directory}/{name}{ending}"
+
+
+def _line(step: Step) -> _Line:
+    undo = None if step.undo is None else _Undo(step.undo.operation, step.undo.to_json())
+    return _Line(step.lock, step.device, step.change, undo)

@@ -2,29 +2,38 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 
-# Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
 # Do not use this from other collections or standalone plugins/modules!
+"""Makes the changes of mediated devices, or leaves the host as it was.
 
-"""Carries out a plan for mediated devices, or leaves the host as it was."""
+An mdev is created in ``MdevTransaction._create``.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import functools
+import typing as t
 
 from ansible_collections.vfio.migration.plugins.module_utils._change.attributes import (
-    resolved,
-    verify,
-    writes,
+    as_written,
+    check_accepted,
+    needed_writes,
+    resolve_names,
 )
-from ansible_collections.vfio.migration.plugins.module_utils._change.device_transaction import (
-    DeviceTransaction,
-    data,
+from ansible_collections.vfio.migration.plugins.module_utils._change.errors import Irreversible
+from ansible_collections.vfio.migration.plugins.module_utils._change.journal import (
+    Journal,
+    Operation,
+    Step,
 )
-from ansible_collections.vfio.migration.plugins.module_utils._change.journal import Change
 from ansible_collections.vfio.migration.plugins.module_utils._change.mdev_plan import (
     DEFINED,
     UNDEFINED,
+    MdevChange,
+    MdevHost,
+    WantedMdev,
     is_live,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._change.plan import (
@@ -32,9 +41,10 @@ from ansible_collections.vfio.migration.plugins.module_utils._change.plan import
     CONFIGURED,
     CREATED,
     REMOVED,
+    HostChanges,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._change.transaction import (
-    Irreversible,
+    SysfsTransaction,
     check_not_held,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._host.device import (
@@ -50,27 +60,9 @@ from ansible_collections.vfio.migration.plugins.module_utils._host.mdevctl impor
     definition,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._host.processes import nodes, why_held
-from ansible_collections.vfio.migration.plugins.module_utils._host.reading import HostReadError
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:  # pragma: no cover
-    import typing as t
-
-    from ansible_collections.vfio.migration.plugins.module_utils._change.journal import Journal
-    from ansible_collections.vfio.migration.plugins.module_utils._change.mdev_plan import (
-        Action,
-        Wanted,
-    )
-    from ansible_collections.vfio.migration.plugins.module_utils._change.plan import Plan
-    from ansible_collections.vfio.migration.plugins.module_utils._host.mdevctl import Mdevctl
-    from ansible_collections.vfio.migration.plugins.module_utils._host.processes import Holders
-    from ansible_collections.vfio.migration.plugins.module_utils._host.sysfs import Sysfs
-
-
-# Verbs of what undoes a change.
-_REMOVE = "remove"
-_WRITE = "write"
-_DEFINE = "define"
+from ansible_collections.vfio.migration.plugins.module_utils._host.reading import (
+    HostReadError,
+)
 
 _CREATE_HINTS = {
     errno.EAGAIN: "the parent or its driver is busy; try again",
@@ -91,85 +83,116 @@ _REMOVE_HINTS = {
 }
 
 
-class MdevTransaction(DeviceTransaction):
+@dataclasses.dataclass(frozen=True)
+class RemoveMdev(Operation):
+    """Remove a device that was created with ``type``."""
+
+    operation = "remove_mdev"
+    type: str
+
+
+@dataclasses.dataclass(frozen=True)
+class WriteAttribute(Operation):
+    """Write the former ``value`` of the attribute ``name``.
+
+    ``live``: the driver took the new value while a process held the device.
+    """
+
+    operation = "write_attribute"
+    name: str
+    value: str
+    live: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class RestoreDefinition(Operation):
+    """Give mdevctl the former ``definition``; ``None`` where there was none.
+
+    ``with_device``: the device is removed in the same call, and without it the definition is of no use.
+    """
+
+    operation = "restore_definition"
+    definition: dict[str, t.Any] | None
+    with_device: bool
+
+
+class MdevTransaction(SysfsTransaction):
     """One call's changes of mediated devices; locks are the names of parents."""
 
     def __init__(
         self,
-        sysfs: Sysfs,
-        scan_holders: t.Callable[[], Holders],
-        mdevctl: Mdevctl | None,
+        host: MdevHost,
         journal: Journal,
         timeout: float,
         interrupted: t.Callable[[], str | None],
     ) -> None:
-        super().__init__(sysfs, scan_holders, journal, timeout, interrupted)
-        self._mdevctl = mdevctl
+        super().__init__(host.sysfs, host.scan_holders, journal, timeout, interrupted)
+        self._mdevctl = host.mdevctl
 
-    def _apply_plan(self, plan: Plan) -> dict[str, t.Any]:
-        actions = plan.lists["devices"]
-        for action in actions:
-            self._check_locked(action)
-        if plan.state == ABSENT:
-            return {"devices": [self._take_away(action) for action in actions]}
-        devices = [self._apply(action) for action in actions]
-        for action in actions:
-            self._define(action)
+    def _apply(self, changes: HostChanges) -> dict[str, t.Any]:
+        every = changes.lists["devices"]
+        for change in every:
+            self._check_locked(change)
+        if changes.state == ABSENT:
+            return {"devices": [self._make_absent(change) for change in every]}
+        devices = [self._make_present(change) for change in every]
+        for change in every:
+            self._define(change)
         return {"devices": devices}
 
-    def _check_locked(self, action: Action) -> None:
-        self._begin(action, "inspect")
-        for parent in sorted(action.parents):
+    def _check_locked(self, change: MdevChange) -> None:
+        self._begin(change, "inspect")
+        for parent in sorted(change.parents):
             if not self._journal.holds(parent):
                 raise self._failure(f"it came under the parent {parent} meanwhile; try again")
 
-    def _take_away(self, action: Action) -> dict[str, t.Any]:
+    def _make_absent(self, change: MdevChange) -> dict[str, t.Any]:
         # The definition goes first, as it can be restored.
-        self._undefine(action)
-        if action.action == REMOVED:
-            self._begin(action, "remove")
-            self._check_free(action)
-            self._remove(action.wanted.uuid)
-            self._done.append(Change("", action.wanted.uuid, REMOVED))
-            self._wait_until_gone(action.wanted.uuid)
-        return action.predicted()
+        self._undefine(change)
+        if change.action == REMOVED:
+            self._begin(change, "remove")
+            self._check_free(change)
+            self._remove(change.name)
+            self._done.append(Step("", change.name, REMOVED))
+            self._wait_until_gone(change.name)
+        return change.predicted()
 
-    def _apply(self, action: Action) -> dict[str, t.Any]:
-        wanted = action.wanted
-        if action.action == CREATED:
-            self._create(action)
-        self._begin(action, "attribute")
-        with MediatedDevice(self._sysfs, wanted.uuid, {}) as device:
-            if action.action == CREATED:
+    def _make_present(self, change: MdevChange) -> dict[str, t.Any]:
+        wanted = change.wanted
+        if change.action == CREATED:
+            self._create(change)
+        self._begin(change, "attribute")
+        with self._open(wanted.uuid) as device:
+            if change.action == CREATED:
                 self._configure_new(device, wanted)
-            elif action.action == CONFIGURED:
-                self._configure(device, action)
+            elif change.action == CONFIGURED:
+                self._configure(device, change)
             self._check_written(device, wanted.attributes)
             self._enter("verify")
             descriptor, attributes, problems = read_descriptor(device)
-            verify(wanted.uuid, wanted.accept, descriptor, problems)
+            check_accepted(wanted.uuid, wanted.accept, descriptor, problems)
             own = descriptor["self"] if descriptor else None
-            return action.result(device.parent, device.type, attributes, own)
+            return change.result(device.parent, device.type, attributes, own)
 
-    def _create(self, action: Action) -> None:
-        self._begin(action, "create")
-        wanted = action.wanted
+    def _create(self, change: MdevChange) -> None:
+        self._begin(change, "create")
+        wanted = change.wanted
         place = (MDEV_PARENTS, wanted.parent or "", MDEV_TYPES, wanted.type or "")
 
         def create() -> None:
             with self._sysfs.open(*place) as directory:
                 directory.write("create", wanted.uuid.encode("ascii"))
 
-        change = Change(wanted.parent or "", wanted.uuid, CREATED, [_REMOVE, wanted.type])
-        self._tell_kernel(
+        step = Step(wanted.parent or "", wanted.uuid, CREATED, RemoveMdev(wanted.type or ""))
+        self._ask_kernel(
             f"cannot create it through {self._sysfs.path(*place)}/create",
-            functools.partial(self._do, change, create),
+            functools.partial(self._do, step, create),
             functools.partial(self._create_hint, wanted),
         )
         self._enter("wait")
         self._wait_until(functools.partial(self._missing, wanted))
 
-    def _create_hint(self, wanted: Wanted, number: int) -> str | None:
+    def _create_hint(self, wanted: WantedMdev, number: int) -> str | None:
         # Drivers report that nothing is left in many ways, so ask.
         try:
             mdev_type = Parent(self._sysfs, wanted.parent or "").read_type(wanted.type or "")
@@ -179,54 +202,54 @@ class MdevTransaction(DeviceTransaction):
             return f"no instance of type {wanted.type} is left under {wanted.parent}; available_instances is 0"
         return _CREATE_HINTS.get(number)
 
-    def _missing(self, wanted: Wanted) -> str | None:
-        """What the kernel does not show yet of a new device."""
+    def _missing(self, wanted: WantedMdev) -> str | None:
+        """Return what the kernel does not show yet of a new device."""
         try:
-            with MediatedDevice(self._sysfs, wanted.uuid, {}) as device:
-                resolved(device, device.attribute_files(), wanted.attributes)
+            with self._open(wanted.uuid) as device:
+                resolve_names(device, device.attribute_files(), wanted.attributes)
         except HostReadError as problem:
             return str(problem)
         return None
 
-    def _configure_new(self, device: MediatedDevice, wanted: Wanted) -> None:
+    def _configure_new(self, device: MediatedDevice, wanted: WantedMdev) -> None:
         # Not noted: what undoes it is that the device goes again.
         modes = device.attribute_files()
-        for name, value in resolved(device, modes, wanted.attributes):
+        for name, value in resolve_names(device, modes, wanted.attributes):
             self._enter("attribute")
             self._write(device, modes, name, value)
 
-    def _configure(self, device: MediatedDevice, action: Action) -> None:
+    def _configure(self, device: MediatedDevice, change: MdevChange) -> None:
         modes = device.attribute_files()
-        needed = writes(device, action.wanted.attributes)
+        needed = needed_writes(device, change.wanted.attributes)
         live = is_live(device, needed)
         if not live:
-            self._check_free(action)
+            self._check_free(change)
         for write in needed:
             self._enter("attribute")
-            undo = [_WRITE, *write.undo, live]
-            change = Change(device.parent, device.id, f"{write.name}={write.value}", undo)
-            self._write(device, modes, write.name, write.value, change)
+            undo = WriteAttribute(*write.undo, live=live)
+            step = Step(device.parent, device.id, f"{write.name}={write.value}", undo)
+            self._write(device, modes, write.name, write.value, step)
 
     # Definitions.
 
-    def _define(self, action: Action) -> None:
-        if action.definition != DEFINED:
+    def _define(self, change: MdevChange) -> None:
+        if change.definition != DEFINED:
             return
-        self._undefine(action)
-        wanted = action.wanted
-        self._begin(action, "define")
-        with MediatedDevice(self._sysfs, wanted.uuid, {}) as device:
-            attributes = resolved(device, device.attribute_files(), wanted.attributes)
+        self._undefine(change)
+        wanted = change.wanted
+        self._begin(change, "define")
+        with self._open(wanted.uuid) as device:
+            attributes = resolve_names(device, device.attribute_files(), wanted.attributes)
             parent, content = device.parent, definition(device.type, attributes)
-        change = Change(parent, wanted.uuid, DEFINED, [_DEFINE, None, False])
-        self._do(change, self._mdevctl_call("define", wanted.uuid, parent, content))
+        step = Step(parent, wanted.uuid, DEFINED, RestoreDefinition(None, with_device=False))
+        self._do(step, self._mdevctl_call("define", wanted.uuid, parent, content))
 
-    def _undefine(self, action: Action) -> None:
-        for parent, before in sorted(action.definitions.items()):
-            self._begin(action, "define")
-            undo = [_DEFINE, before, action.action == REMOVED]
-            change = Change(parent, action.wanted.uuid, UNDEFINED, undo)
-            self._do(change, self._mdevctl_call("undefine", action.wanted.uuid, parent))
+    def _undefine(self, change: MdevChange) -> None:
+        for parent, before in sorted(change.definitions.items()):
+            self._begin(change, "define")
+            undo = RestoreDefinition(before, with_device=change.action == REMOVED)
+            step = Step(parent, change.name, UNDEFINED, undo)
+            self._do(step, self._mdevctl_call("undefine", change.name, parent))
 
     def _mdevctl_call(self, name: str, *arguments: t.Any) -> t.Callable[[], None]:
         def call() -> None:
@@ -239,9 +262,9 @@ class MdevTransaction(DeviceTransaction):
 
     # Removal.
 
-    def _check_free(self, action: Action) -> None:
-        """Checks once more, right before it counts, that no process holds the device."""
-        holder = self._scan_holders().holder_of(action.nodes)
+    def _check_free(self, change: MdevChange) -> None:
+        """Check once more, right before it counts, that no process holds the device."""
+        holder = self._scan_holders().holder_of(change.nodes)
         if holder is not None:
             raise self._failure(why_held(holder))
 
@@ -251,7 +274,7 @@ class MdevTransaction(DeviceTransaction):
                 directory.write("remove", b"1")
 
         path = self._sysfs.path(MDEV_DEVICES, uuid)
-        self._tell_kernel(f"cannot remove it through {path}/remove", remove, _REMOVE_HINTS.get)
+        self._ask_kernel(f"cannot remove it through {path}/remove", remove, _REMOVE_HINTS.get)
 
     def _wait_until_gone(self, uuid: str) -> None:
         self._wait_until(
@@ -260,62 +283,65 @@ class MdevTransaction(DeviceTransaction):
 
     # Undoing.
 
-    def _undo_change(self, change: Change, recovering: bool) -> bool:
-        if change.undo is None:
-            raise Irreversible("it cannot be undone")
-        verb, *arguments = change.undo
-        if verb == _DEFINE:
-            return self._redefine(change, *arguments)
-        if not self._sysfs.exists(MDEV_DEVICES, change.device):
+    def _undo_creation(self, step: Step, undo: RemoveMdev, recovering: bool) -> bool:
+        if not self._sysfs.exists(MDEV_DEVICES, step.device):
             return False
-        with MediatedDevice(self._sysfs, change.device, {}) as device:
-            if device.parent != change.name:
-                return False
-            if verb == _WRITE:
-                return self._restore(device, recovering, *arguments)
-            if [device.type] != arguments:
+        with self._open(step.device) as device:
+            # What another one has made of the UUID since is not ours.
+            if (device.parent, device.type) != (step.lock, undo.type):
                 return False
             self._check_not_taken(device, recovering)
-        self._remove(change.device)
-        self._wait_until_gone(change.device)
+        self._remove(step.device)
+        self._wait_until_gone(step.device)
         return True
 
-    def _restore(
-        self, device: MediatedDevice, recovering: bool, name: str, value: str, live: bool
-    ) -> bool:
-        # What was just given to a running guest can be taken back at once, but not later.
-        if recovering or not live:
-            self._check_not_taken(device, recovering)
-        device.directory.write(name, data(value))
-        return True
+    def _undo_write(self, step: Step, undo: WriteAttribute, recovering: bool) -> bool:
+        if not self._sysfs.exists(MDEV_DEVICES, step.device):
+            return False
+        with self._open(step.device) as device:
+            if device.parent != step.lock:
+                return False
+            # What was just given to a running guest can be taken back at once, but not later.
+            if recovering or not undo.live:
+                self._check_not_taken(device, recovering)
+            device.directory.write(undo.name, as_written(undo.value))
+            return True
 
-    def _redefine(self, change: Change, before: dict[str, t.Any] | None, with_device: bool) -> bool:
-        """Makes mdevctl's definition what it was before, unless it went ``with_device`` and that is gone."""
-        if with_device and not self._sysfs.exists(MDEV_DEVICES, change.device):
+    def _undo_definition(self, step: Step, undo: RestoreDefinition, recovering: bool) -> bool:
+        if undo.with_device and not self._sysfs.exists(MDEV_DEVICES, step.device):
             raise Irreversible("the device is gone")
         if self._mdevctl is None:
             raise HostReadError(
-                change.device, "mdevctl, which has a definition of it, is not installed"
+                step.device, "mdevctl, which has a definition of it, is not installed"
             )
         try:
-            now = self._mdevctl.definitions().get(change.device, {}).get(change.name)
-            if now == before:
+            now = self._mdevctl.definitions().get(step.device, {}).get(step.lock)
+            if now == undo.definition:
                 return False
             if now is not None:
-                self._mdevctl.undefine(change.device, change.name)
-            if before is not None:
-                self._mdevctl.define(change.device, change.name, before)
+                self._mdevctl.undefine(step.device, step.lock)
+            if undo.definition is not None:
+                self._mdevctl.define(step.device, step.lock, undo.definition)
         except MdevctlError as error:
             raise self._failure(str(error)) from None
         return True
 
+    undoers: t.ClassVar = {
+        RemoveMdev: _undo_creation,
+        WriteAttribute: _undo_write,
+        RestoreDefinition: _undo_definition,
+    }
+
     def _check_not_taken(self, device: MediatedDevice, recovering: bool) -> None:
-        """Raises ``InUse`` where a process holds the device, and ``HostReadError`` where one may that is not of this call."""
+        """Raise ``InUse`` where a process holds the device, ``HostReadError`` where one may hold another call's."""
         holder = self._scan_holders().holder_of(
             nodes(device.iommu_group, device.character_devices())
         )
         check_not_held(device.path, holder, ours=not recovering)
 
-    def _begin(self, action: Action, step: str) -> None:
-        self._device = action.wanted.uuid
+    def _open(self, uuid: str) -> MediatedDevice:
+        return MediatedDevice(self._sysfs, uuid, {})
+
+    def _begin(self, change: MdevChange, step: str) -> None:
+        self._device = change.name
         self._enter(step)

@@ -2,24 +2,30 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 
-# Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
 # Do not use this from other collections or standalone plugins/modules!
+"""What is to be changed so that a host has the mediated devices that the user wants.
 
-"""Mediated devices as a host should have them: what is wanted, what there is, and what is to be done.
-
-Compares and checks; changes nothing. ``_mdev_transaction`` carries the plan out.
+Compares and checks; changes nothing. ``mdev_apply`` makes the changes.
 """
 
 from __future__ import annotations
 
-from ansible_collections.vfio.migration.plugins.module_utils._change import plan as plan_module
+import dataclasses
+import typing as t
+
 from ansible_collections.vfio.migration.plugins.module_utils._change.attributes import (
+    AttributeWrite,
+    check_accepted,
     listed,
-    validated,
-    verify,
-    writes,
+    needed_writes,
+    validate_accept,
+    validate_attributes,
 )
-from ansible_collections.vfio.migration.plugins.module_utils._change.errors import ProvisionError
+from ansible_collections.vfio.migration.plugins.module_utils._change.errors import (
+    InvalidRequest,
+    Refused,
+)
 from ansible_collections.vfio.migration.plugins.module_utils._change.plan import (
     ABSENT,
     CONFIGURED,
@@ -27,7 +33,8 @@ from ansible_collections.vfio.migration.plugins.module_utils._change.plan import
     PRESENT,
     REMOVED,
     UNCHANGED,
-    Plan,
+    DeviceChange,
+    HostChanges,
     check_distinct,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.attributes import shown
@@ -44,73 +51,71 @@ from ansible_collections.vfio.migration.plugins.module_utils._host.device import
     read_descriptor,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._host.mdevctl import (
+    Mdevctl,
     MdevctlError,
     definition,
     is_defined,
 )
-from ansible_collections.vfio.migration.plugins.module_utils._host.processes import nodes, why_held
+from ansible_collections.vfio.migration.plugins.module_utils._host.processes import (
+    Holders,
+    nodes,
+    why_held,
+)
 from ansible_collections.vfio.migration.plugins.module_utils._host.reading import (
     HostReadError,
     reading,
 )
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:  # pragma: no cover
-    import typing as t
-
-    from ansible_collections.vfio.migration.plugins.module_utils._change.attributes import Write
-    from ansible_collections.vfio.migration.plugins.module_utils._host.mdevctl import Mdevctl
-    from ansible_collections.vfio.migration.plugins.module_utils._host.processes import Holders
-    from ansible_collections.vfio.migration.plugins.module_utils._host.sysfs import Sysfs
-
-    # mdevctl's definitions of one device, by parent.
-    _Definitions: t.TypeAlias = "t.Mapping[str, dict[str, t.Any]]"
+from ansible_collections.vfio.migration.plugins.module_utils._host.sysfs import Sysfs
 
 DEFINED = "defined"
 UNDEFINED = "undefined"
 
+# mdevctl's definitions of one device, by parent.
+_Definitions = t.Mapping[str, t.Dict[str, t.Any]]
 
-class Wanted:
+
+@dataclasses.dataclass(frozen=True)
+class MdevHost:
+    """A host with mediated devices: its sysfs, what tells which process holds a device, and mdevctl if it is there."""
+
+    sysfs: Sysfs
+    scan_holders: t.Callable[[], Holders]
+    mdevctl: Mdevctl | None
+
+
+@dataclasses.dataclass(frozen=True)
+class WantedMdev:
     """A device as the user wants it; ``attributes`` are names and values in order, ``accept`` normalised sets."""
 
-    def __init__(
-        self,
-        uuid: str,
-        parent: str | None,
-        type_id: str | None,
-        attributes: list[tuple[str, str]],
-        accept: list[dict[str, str]] | None,
-    ) -> None:
-        self.uuid = uuid
-        self.parent = parent
-        self.type = type_id
-        self.attributes = attributes
-        self.accept = accept
+    uuid: str
+    parent: str | None
+    type: str | None
+    attributes: list[tuple[str, str]]
+    accept: list[dict[str, str]] | None
 
 
-class Action(plan_module.Action):
-    """What is to be done for one device.
+@dataclasses.dataclass
+class MdevChange(DeviceChange):
+    """The change of one device and of its definition in mdevctl.
 
     ``before`` and ``after`` are ``{parent, type, attributes}``, or ``None`` where there is no device. ``own`` is its
-    descriptor's ``self`` before, ``nodes`` are the paths by which a process may hold it. ``live`` says whether it may
-    be done while a process does.
+    descriptor's ``self`` before, ``nodes`` are the paths by which a process may hold it. ``live`` says whether the change
+    may be made while a process holds the device. ``definition`` is the word for the change of the definition, or
+    ``None``, and ``definitions`` are those before, by parent.
     """
 
-    def __init__(self, wanted: Wanted, action: str) -> None:
-        super().__init__(wanted.uuid, action)
-        self.wanted = wanted
-        self.before: dict[str, t.Any] | None = None
-        self.after: dict[str, t.Any] | None = None
-        self.own: dict[str, str] | None = None
-        self.nodes: list[str] = []
-        self.live = False
-        # What mdevctl is to be told: the change, and its definitions of the device before by parent.
-        self.definition: str | None = None
-        self.definitions: _Definitions = {}
+    wanted: WantedMdev
+    before: dict[str, t.Any] | None = None
+    after: dict[str, t.Any] | None = None
+    own: dict[str, str] | None = None
+    nodes: list[str] = dataclasses.field(default_factory=list)
+    live: bool = False
+    definition: str | None = None
+    definitions: _Definitions = dataclasses.field(default_factory=dict)
 
     @property
-    def changes(self) -> bool:
-        return super().changes or self.definition in (DEFINED, UNDEFINED)
+    def changed(self) -> bool:
+        return super().changed or self.definition in (DEFINED, UNDEFINED)
 
     @property
     def parents(self) -> set[str]:
@@ -149,7 +154,7 @@ class Action(plan_module.Action):
         attributes: list[dict[str, str]],
         own: dict[str, str] | None,
     ) -> dict[str, t.Any]:
-        """What the module returns of the device."""
+        """Return what the module returns of the device."""
         return {
             "uuid": self.wanted.uuid,
             "parent": parent,
@@ -164,59 +169,54 @@ class Action(plan_module.Action):
 # --- what is wanted --------------------------------------------------------------------------------------------------
 
 
-def validate(devices: t.Iterable[t.Mapping[str, t.Any]], state: str) -> list[Wanted]:
-    """The devices of the user's list, in order; raises ``ProvisionError`` where one is not what it should be."""
+def validate(devices: t.Iterable[t.Mapping[str, t.Any]], state: str) -> list[WantedMdev]:
+    """Return the devices of the user's list, in order; raise ``InvalidRequest`` where one is not what it must be."""
     wanted = [_validated(device, state) for device in devices]
     check_distinct([each.uuid for each in wanted])
     return wanted
 
 
-def _validated(device: t.Mapping[str, t.Any], state: str) -> Wanted:
+def _validated(device: t.Mapping[str, t.Any], state: str) -> WantedMdev:
     uuid = device["uuid"].lower()
     if not UUID.match(uuid):
-        raise ProvisionError(
-            "validate",
+        raise InvalidRequest(
             f"{shown(device['uuid'])} is no UUID; expected 8, 4, 4, 4 and 12 hex digits with '-' between them",
         )
     for name in ("parent", "type"):
         value = device[name]
         if value is None:
             if state == PRESENT:
-                raise ProvisionError(
-                    "validate", f"'{name}' is missing; it is needed to create it", uuid
-                )
+                raise InvalidRequest(f"'{name}' is missing; it is needed to create it", uuid)
         elif value in ("", ".", "..") or "/" in value or not value.isprintable():
-            raise ProvisionError("validate", f"{shown(value)} is not the name of a {name}", uuid)
-    attributes, accept = validated(device, uuid)
-    return Wanted(uuid, device["parent"], device["type"], attributes, accept)
+            raise InvalidRequest(f"{shown(value)} is not the name of a {name}", uuid)
+    return WantedMdev(
+        uuid,
+        device["parent"],
+        device["type"],
+        validate_attributes(device, uuid),
+        validate_accept(device["accept"], uuid),
+    )
 
 
 # --- what there is, and what is to be done ---------------------------------------------------------------------------
 
 
-class Planner:
-    """Compares what is wanted with what there is.
+class MdevPlanner:
+    """Compares what is wanted with the host.
 
-    ``mdevctl`` is ``None`` where there is none; it is asked for ``persistent`` devices and for those to be created.
-    ``warnings`` are for the user.
+    mdevctl is asked for ``persistent`` devices and for those to be created. ``warnings`` are for the user.
     """
 
-    def __init__(
-        self,
-        sysfs: Sysfs,
-        scan_holders: t.Callable[[], Holders],
-        mdevctl: Mdevctl | None,
-        persistent: bool,
-    ) -> None:
+    def __init__(self, host: MdevHost, persistent: bool) -> None:
         self.warnings: list[str] = []
-        self._sysfs = sysfs
-        self._scan_holders = scan_holders
-        self._mdevctl = mdevctl
+        self._sysfs = host.sysfs
+        self._scan_holders = host.scan_holders
+        self._mdevctl = host.mdevctl
         self._persistent = persistent
         self._parents: dict[str, Parent] = {}
 
-    def locks(self, wanted: t.Iterable[Wanted], state: str) -> set[str]:
-        """The parents that a plan is about, as far as can be told before it is made."""
+    def locks(self, wanted: t.Iterable[WantedMdev], state: str) -> set[str]:
+        """Return the parents that the changes are about, as far as they are known before planning."""
         definitions = self._definitions() if self._persistent else {}
         parents = set()
         for each in wanted:
@@ -227,133 +227,131 @@ class Planner:
                 parents.add(each.parent)
         return parents
 
-    def plan(self, wanted: t.Iterable[Wanted], state: str) -> Plan:
-        """What is to be done, in order; raises ``ProvisionError`` where it cannot be done."""
-        actions = []
+    def plan(self, wanted: t.Iterable[WantedMdev], state: str) -> HostChanges:
+        """Return the changes, in order; raise ``ProvisionError`` where they cannot be made."""
+        changes = []
         for each in wanted:
             try:
-                actions.append(self._action(each, state))
+                changes.append(self._change(each, state))
             except HostReadError as problem:
-                raise ProvisionError("inspect", str(problem), each.uuid) from None
-        self._check_instances(actions)
-        self._check_holders(actions)
-        self._plan_definitions(actions, state)
-        return Plan(state, devices=actions)
+                raise Refused(str(problem), each.uuid) from None
+        self._check_instances(changes)
+        self._check_holders(changes)
+        self._plan_definitions(changes, state)
+        return HostChanges(state, {"devices": changes})
 
-    def _action(self, wanted: Wanted, state: str) -> Action:
+    def _change(self, wanted: WantedMdev, state: str) -> MdevChange:
         if self._sysfs.exists(MDEV_DEVICES, wanted.uuid):
             with MediatedDevice(self._sysfs, wanted.uuid, self._parents) as device:
                 return self._existing(wanted, state, device)
         if state == ABSENT:
-            return Action(wanted, UNCHANGED)
+            return MdevChange(wanted.uuid, UNCHANGED, wanted)
         self._check_type(wanted)
-        action = Action(wanted, CREATED)
-        action.after = _state(wanted.parent, wanted.type, wanted.attributes)
-        return action
+        after = _state(wanted.parent, wanted.type, wanted.attributes)
+        return MdevChange(wanted.uuid, CREATED, wanted, after=after)
 
-    def _existing(self, wanted: Wanted, state: str, device: MediatedDevice) -> Action:
+    def _existing(self, wanted: WantedMdev, state: str, device: MediatedDevice) -> MdevChange:
         for name, expected, actual in (
             ("parent", wanted.parent, device.parent),
             ("type", wanted.type, device.type),
         ):
             if expected is not None and expected != actual:
-                raise ProvisionError(
-                    "inspect",
+                raise Refused(
                     f"it exists with the {name} {actual}, not {expected}; it is left as it is",
                     wanted.uuid,
                 )
         descriptor, attributes, problems = read_descriptor(device)
         current = dict(attribute_pairs(attributes))
-        needed = writes(device, wanted.attributes) if state == PRESENT else []
-        action = Action(wanted, REMOVED if state == ABSENT else CONFIGURED if needed else UNCHANGED)
-        action.before = _state(device.parent, device.type, current.items())
-        if state == PRESENT:
-            action.live = is_live(device, needed)
-            action.after = _after(device, current, needed)
-        if action.action == UNCHANGED:
-            verify(wanted.uuid, wanted.accept, descriptor, problems)
-        action.own = descriptor["self"] if descriptor else None
-        action.nodes = nodes(device.iommu_group, device.character_devices())
-        return action
+        needed = needed_writes(device, wanted.attributes) if state == PRESENT else []
+        action = REMOVED if state == ABSENT else CONFIGURED if needed else UNCHANGED
+        if action == UNCHANGED:
+            check_accepted(wanted.uuid, wanted.accept, descriptor, problems)
+        return MdevChange(
+            wanted.uuid,
+            action,
+            wanted,
+            before=_state(device.parent, device.type, current.items()),
+            after=_after(device, current, needed) if state == PRESENT else None,
+            own=descriptor["self"] if descriptor else None,
+            nodes=nodes(device.iommu_group, device.character_devices()),
+            live=state == PRESENT and is_live(device, needed),
+        )
 
-    def _check_type(self, wanted: Wanted) -> None:
+    def _check_type(self, wanted: WantedMdev) -> None:
         with reading(self._sysfs.path(MDEV_PARENTS)):
             parents = self._sysfs.names(MDEV_PARENTS)
         if wanted.parent not in parents:
-            raise ProvisionError(
-                "inspect",
+            raise Refused(
                 f"there is no parent {wanted.parent} in {self._sysfs.path(MDEV_PARENTS)}; {listed(parents)}",
                 wanted.uuid,
             )
         types = self._parent(wanted.parent).type_ids()
         if wanted.type not in types:
-            raise ProvisionError(
-                "inspect",
+            raise Refused(
                 f"the parent {wanted.parent} has no type {wanted.type}; {listed(types)}",
                 wanted.uuid,
             )
 
-    def _check_instances(self, actions: t.Iterable[Action]) -> None:
+    def _check_instances(self, changes: t.Iterable[MdevChange]) -> None:
         # The types of a parent share what there is, so more may be too much yet: there the driver has the last word.
         needed: dict[tuple[str, str], int] = {}
-        for action in actions:
-            parent, type_id = action.wanted.parent, action.wanted.type
-            if action.action != CREATED or parent is None or type_id is None:
+        for change in changes:
+            parent, type_id = change.wanted.parent, change.wanted.type
+            if change.action != CREATED or parent is None or type_id is None:
                 continue
             number = needed[parent, type_id] = needed.get((parent, type_id), 0) + 1
             try:
                 available = self._parent(parent).read_type(type_id)["available_instances"]
             except HostReadError as problem:
-                raise ProvisionError("inspect", str(problem), action.wanted.uuid) from None
+                raise Refused(str(problem), change.wanted.uuid) from None
             if number > available:
-                raise ProvisionError(
-                    "inspect",
+                raise Refused(
                     f"no instance of type {type_id} is left for it under {parent}: available_instances is {available},"
                     f" and it is number {number} that this call creates",
-                    action.wanted.uuid,
+                    change.wanted.uuid,
                 )
 
-    def _check_holders(self, actions: t.Iterable[Action]) -> None:
+    def _check_holders(self, changes: t.Iterable[MdevChange]) -> None:
         touched = [
-            action
-            for action in actions
-            if action.action in (CONFIGURED, REMOVED) and not action.live
+            change
+            for change in changes
+            if change.action in (CONFIGURED, REMOVED) and not change.live
         ]
         if touched:
             holders = self._scan_holders()
-            for action in touched:
-                holder = holders.holder_of(action.nodes)
+            for change in touched:
+                holder = holders.holder_of(change.nodes)
                 if holder is not None:
-                    raise ProvisionError("inspect", why_held(holder), action.wanted.uuid)
+                    raise Refused(why_held(holder), change.wanted.uuid)
 
-    def _plan_definitions(self, actions: t.Sequence[Action], state: str) -> None:
+    def _plan_definitions(self, changes: t.Sequence[MdevChange], state: str) -> None:
         if self._persistent:
             definitions = self._definitions()
-            for action in actions:
-                self._plan_definition(action, state, definitions.get(action.wanted.uuid, {}))
+            for change in changes:
+                self._plan_definition(change, state, definitions.get(change.wanted.uuid, {}))
         else:
-            self._check_definitions([action for action in actions if action.action == CREATED])
+            self._check_definitions([change for change in changes if change.action == CREATED])
 
-    def _plan_definition(self, action: Action, state: str, found: _Definitions) -> None:
-        wanted = action.wanted
-        action.definition = UNCHANGED
+    def _plan_definition(self, change: MdevChange, state: str, found: _Definitions) -> None:
+        wanted = change.wanted
+        change.definition = UNCHANGED
         if state == ABSENT:
-            action.definitions = {
+            change.definitions = {
                 parent: each
                 for parent, each in found.items()
                 if wanted.parent is None or wanted.parent == parent
             }
-            if action.definitions:
-                action.definition = UNDEFINED
+            if change.definitions:
+                change.definition = UNDEFINED
             return
         self._check_place(wanted, found)
         self._check_kind(wanted, found.get(wanted.parent or ""))
         if not is_defined(found.get(wanted.parent or ""), wanted.type, wanted.attributes):
-            action.definitions = found
-            action.definition = DEFINED
+            change.definitions = found
+            change.definition = DEFINED
 
-    def _check_definitions(self, created: t.Sequence[Action]) -> None:
-        """What mdevctl has defined but not started must be what is to be created, so that it is not there twice."""
+    def _check_definitions(self, created: t.Sequence[MdevChange]) -> None:
+        """Raise ``Refused`` where mdevctl has another definition of a device that is to be created."""
         if not created or self._mdevctl is None:
             return
         try:
@@ -361,25 +359,23 @@ class Planner:
         except MdevctlError as error:
             self.warnings.append(f"it cannot be told what is defined in mdevctl: {error}")
             return
-        for action in created:
-            found = definitions.get(action.wanted.uuid, {})
-            self._check_place(action.wanted, found)
-            self._check_kind(action.wanted, found.get(action.wanted.parent or ""))
+        for change in created:
+            found = definitions.get(change.wanted.uuid, {})
+            self._check_place(change.wanted, found)
+            self._check_kind(change.wanted, found.get(change.wanted.parent or ""))
 
-    def _check_place(self, wanted: Wanted, found: _Definitions) -> None:
+    def _check_place(self, wanted: WantedMdev, found: _Definitions) -> None:
         others = sorted(set(found) - {wanted.parent or ""})
         if others:
-            raise ProvisionError(
-                "inspect",
+            raise Refused(
                 f"mdevctl has a definition of it under {', '.join(others)}, not {wanted.parent};"
                 " it is left as it is",
                 wanted.uuid,
             )
 
-    def _check_kind(self, wanted: Wanted, found: t.Mapping[str, t.Any] | None) -> None:
+    def _check_kind(self, wanted: WantedMdev, found: t.Mapping[str, t.Any] | None) -> None:
         if found is not None and found.get("mdev_type") != wanted.type:
-            raise ProvisionError(
-                "inspect",
+            raise Refused(
                 f"mdevctl has a definition of it with the type {found.get('mdev_type')}, not {wanted.type};"
                 " it is left as it is",
                 wanted.uuid,
@@ -391,7 +387,7 @@ class Planner:
         try:
             return self._mdevctl.definitions()
         except MdevctlError as error:
-            raise ProvisionError("inspect", str(error)) from None
+            raise Refused(str(error)) from None
 
     def _parent(self, name: str) -> Parent:
         if name not in self._parents:
@@ -399,8 +395,8 @@ class Planner:
         return self._parents[name]
 
 
-def is_live(device: MediatedDevice, needed: t.Sequence[Write]) -> bool:
-    """Whether the driver takes all of what is needed while a process holds the device."""
+def is_live(device: MediatedDevice, needed: t.Sequence[AttributeWrite]) -> bool:
+    """Return whether the driver takes all of what is needed while a process holds the device."""
     if not needed:
         return False
     live = device.driver_profile().live
@@ -408,9 +404,9 @@ def is_live(device: MediatedDevice, needed: t.Sequence[Write]) -> bool:
 
 
 def _after(
-    device: MediatedDevice, current: t.Mapping[str, str], needed: t.Iterable[Write]
+    device: MediatedDevice, current: t.Mapping[str, str], needed: t.Iterable[AttributeWrite]
 ) -> dict[str, t.Any]:
-    """The device's state with what is ``needed``; what cannot be read is told as written."""
+    """Return the device's state with what is ``needed``; what cannot be read is listed as written."""
     attributes = dict(current)
     written = []
     for write in needed:

@@ -5,26 +5,30 @@
 # Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 # Do not use this from other collections or standalone plugins/modules!
 
-"""What the modules that change a host have in common around their work: how they end, signals, warnings, tools."""
+"""What the modules that change a host share around their work: their end, signals, check mode, tools."""
 
 from __future__ import annotations
 
 import signal
+import typing as t
 
+from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.vfio.migration.plugins.module_utils._change.errors import ProvisionError
+from ansible_collections.vfio.migration.plugins.module_utils._change.journal import Journal
+from ansible_collections.vfio.migration.plugins.module_utils._change.plan import (
+    HostChanges,
+    Planner,
+)
+from ansible_collections.vfio.migration.plugins.module_utils._change.transaction import Transaction
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.errors import (
+    VfioMigrationError,
+)
+from ansible_collections.vfio.migration.plugins.module_utils._host.reading import (
+    HostReadError,
+)
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:  # pragma: no cover
-    import typing as t
-
-    from ansible.module_utils.basic import AnsibleModule
-    from ansible_collections.vfio.migration.plugins.module_utils._change.journal import Journal
-    from ansible_collections.vfio.migration.plugins.module_utils._change.transaction import (
-        Planner,
-        Transaction,
-    )
-
-    Tool: t.TypeAlias = "t.Callable[..., tuple[int, str, str]]"
+# Runs a tool with arguments and standard input; returns exit status, output and error.
+Tool = t.Callable[..., t.Tuple[int, str, str]]
 
 
 class Interruption:
@@ -36,7 +40,7 @@ class Interruption:
             signal.signal(number, self._note)
 
     def name(self) -> str | None:
-        """The name of the signal that came, ``None`` if none did."""
+        """Return the name of the signal that came, ``None`` if none did."""
         return self._name
 
     def _note(self, number: int, frame: t.Any) -> None:
@@ -46,50 +50,46 @@ class Interruption:
 def run_module(
     module: AnsibleModule, work: t.Callable[[AnsibleModule], dict[str, t.Any]]
 ) -> t.NoReturn:
-    """Ends the module with the result of its ``work``, or with its ``ProvisionError``."""
+    """End the module with the result of its ``work``, or with the error that this raises."""
     try:
         result = work(module)
     except ProvisionError as failure:
-        changed = bool(failure.details["left"] or failure.details["recovered"])
-        module.fail_json(
-            msg=f"{failure}. {_aftermath(failure)}", changed=changed, **failure.details
-        )
+        _fail(module, failure)
+    except VfioMigrationError as error:
+        _fail(module, ProvisionError("inspect", str(error)))
     module.exit_json(**result)
 
 
-def change(
+def apply_or_predict(
     module: AnsibleModule,
     journal: Journal,
     planner: Planner,
     begin: t.Callable[[t.Callable[[], str | None]], Transaction],
     *wanted: t.Any,
 ) -> dict[str, t.Any]:
-    """Brings about what is ``wanted``, or in check mode what it would come to: the module's result.
+    """Make the changes that lead to what is ``wanted``, or predict them in check mode; return the module's result.
 
-    ``begin`` makes the transaction, and is given what tells it of a signal that asks to stop.
+    ``begin`` makes the transaction. Its argument returns the name of the signal that asks to stop, or ``None``.
     """
     if module.check_mode:
-        _warn_of_abandoned(module, journal)
-        plan = planner.plan(*wanted)
-        result = plan.predicted()
+        _check_abandoned(module, journal)
+        changes: HostChanges = planner.plan(*wanted)
+        result = changes.predicted()
     else:
         transaction = begin(Interruption().name)
         try:
-            plan, result = transaction.run(planner, *wanted)
+            changes, result = transaction.run(planner, *wanted)
         finally:
             warn(module, transaction.warnings)
         result["recovered"] = transaction.recovered
-    result["changed"] = plan.changes or bool(result.get("recovered"))
+    result["changed"] = changes.changed or bool(result.get("recovered"))
     if module._diff:
-        result["diff"] = plan.diff()
+        result["diff"] = changes.diff()
     return result
 
 
 def tool(module: AnsibleModule, name: str, journal: Journal) -> Tool | None:
-    """What runs the tool ``name`` in the C locale, with arguments and standard input: exit status, output and error.
-
-    ``None`` where the host does not have it.
-    """
+    """Return what runs the tool ``name`` in the C locale; ``None`` where the host does not have the tool."""
     path = module.get_bin_path(name)
     if path is None:
         return None
@@ -103,16 +103,21 @@ def tool(module: AnsibleModule, name: str, journal: Journal) -> Tool | None:
 
 
 def warn(module: AnsibleModule, warnings: t.Iterable[str]) -> None:
+    """Show ``warnings`` to the user."""
     for warning in warnings:
         module.warn(warning)
 
 
-def _warn_of_abandoned(module: AnsibleModule, journal: Journal) -> None:
-    """Warns in check mode of what a killed call left, which this one would undo first."""
+def _check_abandoned(module: AnsibleModule, journal: Journal) -> None:
+    """Warn in check mode of what a killed call left, which this one would undo first."""
     try:
         names = journal.lock_abandoned()
+        for name in names:
+            journal.abandoned(name)
     except PermissionError:
         return
+    except HostReadError as problem:
+        raise ProvisionError("recover", str(problem)) from None
     if names:
         module.warn(
             f"a call that was killed left something half done on {', '.join(names)}; it would be undone first,"
@@ -120,8 +125,13 @@ def _warn_of_abandoned(module: AnsibleModule, journal: Journal) -> None:
         )
 
 
+def _fail(module: AnsibleModule, failure: ProvisionError) -> t.NoReturn:
+    changed = bool(failure.details["left"] or failure.details["recovered"])
+    module.fail_json(msg=f"{failure}. {_aftermath(failure)}", changed=changed, **failure.details)
+
+
 def _aftermath(failure: ProvisionError) -> str:
-    """How the host is after the failure."""
+    """Return a sentence on how the host is after the failure."""
     left = [
         f"{each['device']}: {each['change']} ({each['problem']})"
         for each in failure.details["left"]

@@ -2,62 +2,130 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 
-# Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
 # Do not use this from other collections or standalone plugins/modules!
-
 """What PCI devices were before they were changed, kept on the host until they are given back.
 
-A record is ``{driver, driver_override, migratable, attributes, sriov_numvfs}``, each only where it was changed: ``attributes``
-are ``[name, value]`` pairs. Records lie below ``/run``, as what they are about does not outlast a reboot either.
+``ADDRESS.json`` has ``format``, ``inode`` and ``state``, the fields of ``OriginalState``. The files lie below ``/run``, as
+what they are about does not outlast a reboot either.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
+import dataclasses
 import os
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:  # pragma: no cover
-    import typing as t
+from ansible_collections.vfio.migration.plugins.module_utils._change.records import (
+    Attribute,
+    Record,
+    RecordError,
+    decode,
+    encode,
+)
+from ansible_collections.vfio.migration.plugins.module_utils._host.device import (
+    PciDevice,
+)
+from ansible_collections.vfio.migration.plugins.module_utils._host.pci_driver import Binding
+from ansible_collections.vfio.migration.plugins.module_utils._host.reading import (
+    HostReadError,
+)
 
-    from ansible_collections.vfio.migration.plugins.module_utils._host.device import PciDevice
+# Count it up when a field changes its name, type or meaning.
+FORMAT = 1
 
-    Record: t.TypeAlias = "dict[str, t.Any]"
+_BY_HAND = "give the device by hand what the file says it had"
 
 
-class Records:
-    """The records in ``directory``, by the address of the device."""
+@dataclasses.dataclass(frozen=True)
+class StoredBinding(Record):
+    """The driver that a device is bound to, and the one that alone may be bound to it; each may be ``None``."""
+
+    driver: str | None
+    driver_override: str | None
+
+    @classmethod
+    def of(cls, binding: Binding) -> StoredBinding:
+        """Return a binding as it is stored."""
+        return cls(binding.driver, binding.override)
+
+    def binding(self) -> Binding:
+        """Return the binding that is stored."""
+        return Binding(self.driver, self.driver_override)
+
+
+@dataclasses.dataclass(frozen=True)
+class OriginalState(Record):
+    """What a device was before it was changed; ``None``, or no attribute, where nothing was changed.
+
+    ``attributes`` are in the order in which they are written back.
+    """
+
+    binding: StoredBinding | None = None
+    migratable: bool | None = None
+    attributes: list[Attribute] = dataclasses.field(default_factory=list)
+    sriov_numvfs: int | None = None
+
+    def completed(self, former: OriginalState) -> OriginalState:
+        """Return the state with what ``former`` adds; what is known from an earlier change stays."""
+        names = {each.name for each in self.attributes}
+        added = [each for each in former.attributes if each.name not in names]
+        known = {name: value for name, value in vars(self).items() if value is not None}
+        return dataclasses.replace(former, **{**known, "attributes": self.attributes + added})
+
+    def without(self, *names: str) -> OriginalState:
+        """Return the state without the fields ``names``."""
+        blank = OriginalState()
+        return dataclasses.replace(self, **{name: getattr(blank, name) for name in names})
+
+
+@dataclasses.dataclass(frozen=True)
+class _File(Record):
+    inode: int
+    state: OriginalState
+
+
+class OriginalStates:
+    """The original states in ``directory``, by the address of the device."""
 
     def __init__(self, directory: str) -> None:
         self._directory = directory
 
-    def of(self, device: PciDevice) -> Record | None:
-        """The record of a device; ``None`` where there is none, or one of another device that had the address."""
+    def check(self, address: str) -> None:
+        """Raise ``HostReadError`` where the file of a device is damaged or of another release."""
+        self._stored(address)
+
+    def read(self, device: PciDevice) -> OriginalState:
+        """Return the original state of a device, without fields where nothing was changed; raise ``HostReadError``."""
+        stored = self._stored(device.id)
+        # A virtual function that is made again has its predecessor's address.
+        if stored is None or stored.inode != device.inode:
+            return OriginalState()
+        return stored.state
+
+    def _stored(self, address: str) -> _File | None:
+        path = self._path(address)
         try:
-            with open(self._path(device.id), "rb") as file:
-                stored = json.loads(file.read().decode("ascii"))
+            with open(path, "rb") as file:
+                stored: _File = _File.from_json(decode(file.read(), FORMAT))
         except FileNotFoundError:
             return None
-        # A virtual function that is made anew has its predecessor's address.
-        return stored["record"] if stored["inode"] == device.inode else None
+        except RecordError as error:
+            raise HostReadError(path, error.advice(_BY_HAND)) from None
+        return stored
 
-    def write(self, device: PciDevice, record: Record | None) -> None:
-        """Replaces the record of a device; ``None`` removes it."""
+    def write(self, device: PciDevice, state: OriginalState) -> None:
+        """Replace the original state of a device; one without fields removes the file."""
         path = self._path(device.id)
-        if record is None:
-            self.remove(device.id)
+        if state == OriginalState():
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
             return
         os.makedirs(self._directory, mode=0o700, exist_ok=True)
-        # Whoever is stopped in between leaves the record as it was.
+        # Whoever is stopped in between leaves the file as it was.
         with open(path + ".new", "wb") as file:
-            stored = {"inode": device.inode, "record": record}
-            file.write(json.dumps(stored, sort_keys=True).encode("ascii"))
+            file.write(encode(_File(device.inode, state).to_json(), FORMAT))
         os.replace(path + ".new", path)
-
-    def remove(self, address: str) -> None:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(self._path(address))
 
     def _path(self, address: str) -> str:
         return f"{self._directory}/{address}.json"

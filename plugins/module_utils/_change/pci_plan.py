@@ -2,36 +2,46 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 
-# Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
 # Do not use this from other collections or standalone plugins/modules!
 
-"""PCI devices as a host should have them: what is wanted, what there is, and what is to be done.
+"""What is to be changed so that a host has its PCI devices as the user wants them.
 
-Compares and checks; changes nothing. ``_pci_transaction`` carries the plan out.
+Compares and checks; changes nothing. ``pci_apply`` makes the changes.
 """
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import re
+import typing as t
 
 from ansible_collections.vfio.migration.plugins.module_utils._change.attributes import (
-    Write,
-    resolved,
-    validated,
-    verify,
-    writes,
+    check_accepted,
+    needed_writes,
+    validate_accept,
+    validate_attributes,
 )
-from ansible_collections.vfio.migration.plugins.module_utils._change.errors import ProvisionError
+from ansible_collections.vfio.migration.plugins.module_utils._change.errors import (
+    InvalidRequest,
+    Refused,
+)
+from ansible_collections.vfio.migration.plugins.module_utils._change.original_state import (
+    OriginalState,
+    OriginalStates,
+)
+from ansible_collections.vfio.migration.plugins.module_utils._change.pci_vgpu_type import VgpuType
 from ansible_collections.vfio.migration.plugins.module_utils._change.plan import (
     ABSENT,
     CONFIGURED,
     PRESENT,
     UNCHANGED,
-    Action,
-    Plan,
+    DeviceChange,
+    HostChanges,
     check_distinct,
 )
+from ansible_collections.vfio.migration.plugins.module_utils._change.records import pairs_of
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.attributes import shown
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.identifiers import (
     PCI_ADDRESS,
@@ -44,6 +54,7 @@ from ansible_collections.vfio.migration.plugins.module_utils._host.device import
     PciDevice,
     read_descriptor,
 )
+from ansible_collections.vfio.migration.plugins.module_utils._host.devlink import Devlink, Port
 from ansible_collections.vfio.migration.plugins.module_utils._host.pci_driver import (
     PCI_DRIVERS,
     Binding,
@@ -53,21 +64,11 @@ from ansible_collections.vfio.migration.plugins.module_utils._host.pci_usage imp
     why_in_use,
     why_not_assignable,
 )
-from ansible_collections.vfio.migration.plugins.module_utils._host.reading import HostReadError
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:  # pragma: no cover
-    import typing as t
-
-    from ansible_collections.vfio.migration.plugins.module_utils._change.original_state import (
-        Record,
-        Records,
-    )
-    from ansible_collections.vfio.migration.plugins.module_utils._host.devlink import Devlink, Port
-    from ansible_collections.vfio.migration.plugins.module_utils._host.processes import Holders
-    from ansible_collections.vfio.migration.plugins.module_utils._host.sysfs import Sysfs
-
-    _Pairs: t.TypeAlias = "t.Sequence[tuple[str, str]]"
+from ansible_collections.vfio.migration.plugins.module_utils._host.processes import Holders
+from ansible_collections.vfio.migration.plugins.module_utils._host.reading import (
+    HostReadError,
+)
+from ansible_collections.vfio.migration.plugins.module_utils._host.sysfs import Sysfs
 
 BOUND = "bound"
 RESIZED = "resized"
@@ -75,99 +76,142 @@ RESTORED = "restored"
 
 _DRIVER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}\Z")
 
-
-class WantedFunction:
-    """A physical function as the user wants it: how many virtual functions it has."""
-
-    def __init__(self, address: str, number: int | None) -> None:
-        self.address = address
-        self.number = number
+_Pairs = t.Sequence[t.Tuple[str, str]]
 
 
-class WantedDevice:
+@dataclasses.dataclass(frozen=True)
+class PciHost:
+    """A host with PCI devices.
+
+    ``can_load`` returns whether a driver that is not there yet can be loaded; ``load`` loads it and raises
+    ``ProvisionError`` where that fails.
+    """
+
+    sysfs: Sysfs
+    scan_holders: t.Callable[[], Holders]
+    is_free_disk: t.Callable[[str], bool]
+    can_load: t.Callable[[str], bool]
+    load: t.Callable[[str], None]
+    original_states: OriginalStates
+    devlink: Devlink
+
+    def open(self, address: str) -> PciDevice:
+        """Open a device."""
+        return PciDevice(self.sysfs, address)
+
+    def exists(self, address: str) -> bool:
+        """Return whether there is such a device."""
+        return self.sysfs.exists(PCI_DEVICES, address)
+
+    def lock_name(self, address: str) -> str:
+        """Return what keeps two calls on one device apart: its physical function, which makes and removes virtual ones."""
+        target = self.sysfs.link(PCI_DEVICES, address, "physfn")
+        return address if target is None else target.rpartition("/")[2]
+
+    def why_in_use(self, device: PciDevice, holders: Holders) -> str | None:
+        """Return why the driver must not be taken from a device, ``None`` where nothing uses it."""
+        return why_in_use(self.sysfs, device, holders, self.is_free_disk)
+
+    def migratable_port(self, address: str) -> Port:
+        """Return the port through which a virtual function is made migratable; raise ``HostReadError`` if there is none."""
+        port = self.devlink.port(address)
+        if port is None or port.migratable is None:
+            raise HostReadError(
+                address,
+                "devlink shows no port of it that could be migratable; that takes a card that knows it, Linux 6.2 and the"
+                " mode switchdev",
+            )
+        return port
+
+    def needed_migratable(self, address: str, migratable: bool | None) -> bool | None:
+        """Return ``migratable`` where a device must be switched to it, ``None`` where it has it or may have either."""
+        if migratable is None or self.migratable_port(address).migratable == migratable:
+            return None
+        return migratable
+
+
+@dataclasses.dataclass(frozen=True)
+class WantedFunctions:
+    """How many virtual functions the user wants of one physical function."""
+
+    address: str
+    number: int | None
+
+
+@dataclasses.dataclass(frozen=True)
+class WantedPciDevice:
     """A device as the user wants it; ``driver`` and ``migratable`` are ``None`` where it is to keep its own.
 
     With ``keep_driver`` only its attributes are given back.
     """
 
-    def __init__(
-        self,
-        address: str,
-        driver: str | None,
-        migratable: bool | None,
-        attributes: _Pairs,
-        accept: list[dict[str, str]] | None,
-        keep_driver: bool = False,
-    ) -> None:
-        self.address = address
-        self.driver = driver
-        self.migratable = migratable
-        self.attributes = attributes
-        self.accept = accept
-        self.keep_driver = keep_driver
+    address: str
+    driver: str | None
+    migratable: bool | None
+    attributes: _Pairs
+    accept: list[dict[str, str]] | None
+    keep_driver: bool = False
+
+    def to_give_back(self, state: OriginalState) -> OriginalState:
+        """Return what of its original state the device is to be given back."""
+        # The number of virtual functions is not the device's to give back.
+        kept = ("binding", "migratable") if self.keep_driver else ()
+        return state.without("sriov_numvfs", *kept)
 
 
-class Wanted:
+@dataclasses.dataclass(frozen=True)
+class WantedPci:
     """All that the user wants of one host. ``force``: virtual functions that the host's own drivers have may go."""
 
-    def __init__(
-        self,
-        functions: list[WantedFunction],
-        devices: list[WantedDevice],
-        state: str,
-        force: bool,
-    ) -> None:
-        self.functions = functions
-        self.devices = devices
-        self.state = state
-        self.force = force
+    functions: list[WantedFunctions]
+    devices: list[WantedPciDevice]
+    state: str
+    force: bool
 
 
-class FunctionAction(Action):
-    """What is to be done for one physical function: from ``before`` virtual functions to ``after``.
+@dataclasses.dataclass
+class FunctionsChange(DeviceChange):
+    """The change of a physical function, ``name``, from ``before`` virtual functions to ``after``.
 
     ``addresses`` are those of its virtual functions afterwards.
     """
 
-    def __init__(self, address: str, before: int, after: int, addresses: list[str]) -> None:
-        super().__init__(address, UNCHANGED if before == after else RESIZED)
-        self.before = before
-        self.after = after
-        self.addresses = addresses
+    before: int
+    after: int
+    addresses: list[str]
 
     def predicted(self) -> dict[str, t.Any]:
-        return self.result()
+        return self.result(self.addresses)
 
     def sides(self) -> tuple[dict[str, t.Any], dict[str, t.Any]]:
         return {"sriov_numvfs": self.before}, {"sriov_numvfs": self.after}
 
-    def result(self) -> dict[str, t.Any]:
-        """What the module returns of the function."""
+    def result(self, addresses: list[str]) -> dict[str, t.Any]:
+        """Return what the module returns of the function, which has the virtual functions ``addresses``."""
         return {
             "address": self.name,
             "action": self.action,
             "sriov_numvfs": self.after,
-            "virtual_functions": self.addresses,
+            "virtual_functions": addresses,
         }
 
 
-class DeviceAction(Action):
-    """What is to be done for one device.
+@dataclasses.dataclass
+class PciChange(DeviceChange):
+    """The change of one device.
 
     ``before`` and ``after`` are ``{driver, driver_override, attributes}``, with ``migratable`` if that is asked for, or
     ``None`` where there is no device. ``own`` is its descriptor's ``self`` before.
     """
 
-    def __init__(self, wanted: WantedDevice, action: str) -> None:
-        super().__init__(wanted.address, action)
-        self.wanted = wanted
-        self.before: dict[str, t.Any] | None = None
-        self.after: dict[str, t.Any] | None = None
-        self.own: dict[str, str] | None = None
+    wanted: WantedPciDevice
+    before: dict[str, t.Any] | None = None
+    after: dict[str, t.Any] | None = None
+    own: dict[str, str] | None = None
 
     def predicted(self) -> dict[str, t.Any]:
         after = self.after or {"driver": None, "attributes": []}
-        own = None if self.changes else self.own
+        own = None if self.changed else self.own
         return self.result(after["driver"], after["attributes"], own)
 
     def sides(self) -> tuple[dict[str, t.Any], dict[str, t.Any]]:
@@ -179,9 +223,9 @@ class DeviceAction(Action):
         attributes: list[dict[str, str]],
         own: dict[str, str] | None,
     ) -> dict[str, t.Any]:
-        """What the module returns of the device."""
+        """Return what the module returns of the device."""
         return {
-            "address": self.wanted.address,
+            "address": self.name,
             "action": self.action,
             "driver": driver,
             "attributes": attributes,
@@ -192,24 +236,23 @@ class DeviceAction(Action):
 # --- what is wanted --------------------------------------------------------------------------------------------------
 
 
-def validate(params: t.Mapping[str, t.Any]) -> Wanted:
-    """What the user asks for; raises ``ProvisionError`` where it is not what it should be."""
+def validate(params: t.Mapping[str, t.Any]) -> WantedPci:
+    """Return what the user asks for; raise ``InvalidRequest`` where it is not what it must be."""
     state = params["state"]
     functions = [
-        WantedFunction(_address(each), _number(each, state)) for each in params["functions"]
+        WantedFunctions(_address(each), _number(each, state)) for each in params["functions"]
     ]
     devices = [_device(each) for each in params["devices"]]
     check_distinct([each.address for each in functions], "functions")
     check_distinct([each.address for each in devices])
-    return Wanted(functions, devices, state, params["force"])
+    return WantedPci(functions, devices, state, params["force"])
 
 
 def _address(item: t.Mapping[str, t.Any]) -> str:
     address: str = item["address"].lower()
     if not PCI_ADDRESS.match(address):
-        raise ProvisionError(
-            "validate",
-            f"{shown(item['address'])} is no PCI address; expected domain:bus:device.function, such as 0000:01:10.0",
+        raise InvalidRequest(
+            f"{shown(item['address'])} is no PCI address; expected domain:bus:device.function, such as 0000:01:10.0"
         )
     return address
 
@@ -217,120 +260,122 @@ def _address(item: t.Mapping[str, t.Any]) -> str:
 def _number(item: t.Mapping[str, t.Any], state: str) -> int | None:
     number: int | None = item["sriov_numvfs"]
     if number is None and state == PRESENT:
-        raise ProvisionError("validate", "'sriov_numvfs' is missing", _address(item))
+        raise InvalidRequest("'sriov_numvfs' is missing", _address(item))
     if number is not None and number < 0:
-        raise ProvisionError(
-            "validate", f"sriov_numvfs is {number}; expected 0 or more", _address(item)
-        )
+        raise InvalidRequest(f"sriov_numvfs is {number}; expected 0 or more", _address(item))
     return number
 
 
-def _device(item: t.Mapping[str, t.Any]) -> WantedDevice:
+def _device(item: t.Mapping[str, t.Any]) -> WantedPciDevice:
     address, driver = _address(item), item["driver"]
     if driver is not None and not _DRIVER.match(driver):
-        raise ProvisionError("validate", f"{shown(driver)} is not the name of a driver", address)
-    attributes, accept = validated(item, address)
-    return WantedDevice(
-        address, driver, item["migratable"], attributes, accept, item["keep_driver"]
+        raise InvalidRequest(f"{shown(driver)} is not the name of a driver", address)
+    return WantedPciDevice(
+        address,
+        driver,
+        item["migratable"],
+        validate_attributes(item, address),
+        validate_accept(item["accept"], address),
+        item["keep_driver"],
     )
 
 
 # --- what there is, and what is to be done ---------------------------------------------------------------------------
 
 
-class Planner:
-    """Compares what is wanted with what there is; ``can_load`` says whether a driver can be had that is not there yet."""
+class PciPlanner:
+    """Compares what is wanted with the host."""
 
-    def __init__(
-        self,
-        sysfs: Sysfs,
-        scan_holders: t.Callable[[], Holders],
-        is_free_disk: t.Callable[[str], bool],
-        can_load: t.Callable[[str], bool],
-        records: Records,
-        devlink: Devlink,
-    ) -> None:
-        self._sysfs = sysfs
-        self._scan_holders = scan_holders
-        self._is_free_disk = is_free_disk
-        self._can_load = can_load
-        self._records = records
-        self._devlink = devlink
+    def __init__(self, host: PciHost) -> None:
+        self._host = host
 
-    def locks(self, wanted: Wanted) -> set[str]:
-        """The names of what a plan is about."""
+    def locks(self, wanted: WantedPci) -> set[str]:
+        """Return the names of what the changes are about."""
         addresses = [each.address for each in wanted.functions]
         addresses += [each.address for each in wanted.devices]
         # One that is not there is made with a function in the list, or refused later.
-        return {
-            lock_name(self._sysfs, address)
-            for address in addresses
-            if self._sysfs.exists(PCI_DEVICES, address)
-        }
+        return {self._host.lock_name(each) for each in addresses if self._host.exists(each)}
 
-    def plan(self, wanted: Wanted) -> Plan:
-        """What is to be done, in order; raises ``ProvisionError`` where it cannot be done."""
-        holders = self._scan_holders()
+    def plan(self, wanted: WantedPci) -> HostChanges:
+        """Return the changes, in order; raise ``ProvisionError`` where they cannot be made."""
+        holders = self._host.scan_holders()
         functions = []
         gone: set[str] = set()
         made: set[str] = set()
         for function in wanted.functions:
-            with _inspected(self._sysfs, function.address) as device:
-                action = self._function(function, wanted, device)
-                if action.changes:
+            with self._inspected(function.address) as device:
+                change = self._functions(function, wanted, device)
+                if change.changed:
                     gone.update(self._removable(wanted, device, holders))
-                    made.update(action.addresses)
-                functions.append(action)
+                    made.update(change.addresses)
+                functions.append(change)
         leaving = gone.union(each.address for each in wanted.devices)
         devices = []
         for each in wanted.devices:
+            self._check_original_state(each.address)
             if wanted.state == ABSENT and each.address in gone:
                 devices.append(self._going(each))
             elif wanted.state == PRESENT and each.address in made:
                 devices.append(self._new(each))
             elif each.address in gone:
-                raise ProvisionError(
-                    "inspect", "it would be none of so few functions", each.address
-                )
+                raise Refused("it would be none of so few functions", each.address)
             else:
                 devices.append(self._existing(each, wanted.state, holders, leaving))
-        return Plan(wanted.state, functions=functions, devices=devices)
+        return HostChanges(wanted.state, {"functions": functions, "devices": devices})
+
+    @contextlib.contextmanager
+    def _inspected(self, address: str) -> t.Iterator[PciDevice]:
+        """Open a device; what is wrong with it is raised as ``Refused``."""
+        if not self._host.exists(address):
+            raise Refused(
+                f"there is no such device in {self._host.sysfs.path(PCI_DEVICES)}", address
+            )
+        try:
+            with self._host.open(address) as device:
+                yield device
+        except HostReadError as problem:
+            raise Refused(str(problem), address) from None
+
+    def _check_original_state(self, address: str) -> None:
+        """Raise ``Refused`` where what is kept of a device cannot be read, before anything is touched."""
+        try:
+            self._host.original_states.check(address)
+        except HostReadError as problem:
+            raise Refused(str(problem), address) from None
 
     # Physical functions.
 
-    def _function(
-        self, wanted: WantedFunction, everything: Wanted, device: PciDevice
-    ) -> FunctionAction:
+    def _functions(
+        self, wanted: WantedFunctions, everything: WantedPci, device: PciDevice
+    ) -> FunctionsChange:
         before, most = pci_driver.number_of_functions(device), pci_driver.most_functions(device)
-        number = wanted.number
-        if everything.state == ABSENT:
-            number = (self._records.of(device) or {}).get("sriov_numvfs")
+        original = self._host.original_states.read(device)
+        number = original.sriov_numvfs if everything.state == ABSENT else wanted.number
         after = before if number is None else number
         if after > most:
-            raise ProvisionError(
-                "inspect",
-                f"it can have {most} virtual functions, not {after}",
-                device.id,
-            )
+            raise Refused(f"it can have {most} virtual functions, not {after}", device.id)
         if after == before:
-            return FunctionAction(device.id, before, after, pci_driver.functions(device))
-        return FunctionAction(
-            device.id, before, after, pci_driver.addresses_of_functions(device, after)
-        )
+            addresses = pci_driver.functions(device)
+            return FunctionsChange(device.id, UNCHANGED, before, after, addresses)
+        addresses = pci_driver.addresses_of_functions(device, after)
+        return FunctionsChange(device.id, RESIZED, before, after, addresses)
 
-    def _removable(self, wanted: Wanted, device: PciDevice, holders: Holders) -> list[str]:
-        """The virtual functions of a device when all of them may go; the kernel knows no other way to change their number."""
+    def _removable(self, wanted: WantedPci, device: PciDevice, holders: Holders) -> list[str]:
+        """Return the virtual functions of a device; raise ``Refused`` where one of them may not go.
+
+        The kernel knows no other way to change their number than to remove them all.
+        """
         addresses = pci_driver.functions(device)
         for address in addresses:
-            with PciDevice(self._sysfs, address) as function:
-                reason = why_in_use(self._sysfs, function, holders, self._is_free_disk)
+            self._check_original_state(address)
+            with self._host.open(address) as function:
+                reason = self._host.why_in_use(function, holders)
                 driver = function.link("driver")
                 bound = driver is not None and not function.is_assignable
             if reason is None and bound and wanted.state == PRESENT and not wanted.force:
                 reason = f"it is bound to {driver}; with 'force' it may go all the same"
             if reason is not None:
-                raise ProvisionError(
-                    "inspect",
+                raise Refused(
                     f"the number of its virtual functions cannot be changed: {address}: {reason}",
                     device.id,
                 )
@@ -338,222 +383,120 @@ class Planner:
 
     # Devices.
 
-    def _new(self, wanted: WantedDevice) -> DeviceAction:
+    def _new(self, wanted: WantedPciDevice) -> PciChange:
         if wanted.driver is None:
-            raise ProvisionError(
-                "inspect", "'driver' is missing; a new virtual function needs one", wanted.address
-            )
+            raise Refused("'driver' is missing; a new virtual function needs one", wanted.address)
         self._check_driver(wanted.address, wanted.driver)
-        action = DeviceAction(wanted, BOUND)
         binding = Binding(wanted.driver, wanted.driver)
-        action.after = _state(binding, wanted.attributes, wanted.migratable)
-        return action
+        after = _state(binding, wanted.attributes, wanted.migratable)
+        return PciChange(wanted.address, BOUND, wanted, after=after)
 
-    def _going(self, wanted: WantedDevice) -> DeviceAction:
-        """A virtual function that goes, or is made anew as it was, with the number of them."""
-        with _inspected(self._sysfs, wanted.address) as device:
-            action = DeviceAction(wanted, RESTORED)
-            action.before = _state(read_binding(device), attribute_pairs(device.attributes()[0]))
-            return action
+    def _going(self, wanted: WantedPciDevice) -> PciChange:
+        """Return the change of a virtual function that goes, or is made again as it was, with the number of them."""
+        with self._inspected(wanted.address) as device:
+            before = _state(read_binding(device), attribute_pairs(device.attributes()[0]))
+            return PciChange(wanted.address, RESTORED, wanted, before=before)
 
     def _existing(
-        self, wanted: WantedDevice, state: str, holders: Holders, leaving: t.Container[str]
-    ) -> DeviceAction:
-        if state == ABSENT and not self._sysfs.exists(PCI_DEVICES, wanted.address):
-            return DeviceAction(wanted, UNCHANGED)
-        with _inspected(self._sysfs, wanted.address) as device:
+        self, wanted: WantedPciDevice, state: str, holders: Holders, leaving: t.Container[str]
+    ) -> PciChange:
+        if state == ABSENT and not self._host.exists(wanted.address):
+            return PciChange(wanted.address, UNCHANGED, wanted)
+        with self._inspected(wanted.address) as device:
             if state == ABSENT:
-                action = self._given_back(wanted, device)
+                change = self._given_back(wanted, device)
                 reason = None
             else:
-                action = self._wanted(wanted, device)
+                change = self._prepared(wanted, device)
                 reason = why_not_assignable(device, leaving)
-            if action.changes:
-                reason = why_in_use(self._sysfs, device, holders, self._is_free_disk) or reason
+            if change.changed:
+                reason = self._host.why_in_use(device, holders) or reason
             if reason is not None:
-                raise ProvisionError("inspect", reason, device.id)
-            return action
+                raise Refused(reason, device.id)
+            return change
 
-    def _wanted(self, wanted: WantedDevice, device: PciDevice) -> DeviceAction:
+    def _prepared(self, wanted: WantedPciDevice, device: PciDevice) -> PciChange:
         binding = read_binding(device)
         descriptor, current, problems = read_descriptor(device)
         migratable = self._migratable(wanted)
+        own = None
         if wanted.driver not in (None, binding.driver):
             self._check_driver(device.id, wanted.driver)
             self._check_alone(device)
-            action = DeviceAction(wanted, BOUND)
+            action = BOUND
             new = Binding(wanted.driver, wanted.driver)
-            action.after = _state(new, wanted.attributes, wanted.migratable)
+            after = _state(new, wanted.attributes, wanted.migratable)
         elif not device.is_assignable:
-            raise ProvisionError("inspect", _not_assignable(binding.driver), device.id)
+            raise Refused(_not_assignable(binding.driver), device.id)
         elif migratable != wanted.migratable:
-            action = DeviceAction(wanted, BOUND)
-            action.after = _state(binding, wanted.attributes, wanted.migratable)
+            action = BOUND
+            after = _state(binding, wanted.attributes, wanted.migratable)
         else:
-            needed = writes_in_turn(device, wanted.attributes)
-            action = DeviceAction(wanted, CONFIGURED if needed else UNCHANGED)
+            needed = VgpuType(device).needed_writes(wanted.attributes)
+            action = CONFIGURED if needed else UNCHANGED
             attributes = dict(attribute_pairs(current))
             attributes.update((write.name, write.value) for write in needed)
-            action.after = _state(binding, attributes.items(), wanted.migratable)
-            action.own = descriptor["self"] if descriptor else None
+            after = _state(binding, attributes.items(), wanted.migratable)
+            own = descriptor["self"] if descriptor else None
             if not needed:
-                verify(device.id, wanted.accept, descriptor, problems)
-        action.before = _state(binding, attribute_pairs(current), migratable)
-        return action
+                check_accepted(device.id, wanted.accept, descriptor, problems)
+        before = _state(binding, attribute_pairs(current), migratable)
+        return PciChange(device.id, action, wanted, before, after, own)
 
-    def _migratable(self, wanted: WantedDevice) -> bool | None:
-        """Whether a device may be migrated now as devlink has it; ``None`` where that is not asked for."""
+    def _migratable(self, wanted: WantedPciDevice) -> bool | None:
+        """Return whether devlink lets a device migrate now; ``None`` where that is not asked for."""
         if wanted.migratable is None:
             return None
-        return migratable_port(self._devlink, wanted.address).migratable
+        return self._host.migratable_port(wanted.address).migratable
 
-    def _given_back(self, wanted: WantedDevice, device: PciDevice) -> DeviceAction:
+    def _given_back(self, wanted: WantedPciDevice, device: PciDevice) -> PciChange:
         binding = read_binding(device)
-        record = to_give_back(wanted, self._records.of(device))
-        former = former_binding(record, binding)
-        values = former_attributes(record, device)
+        original = wanted.to_give_back(self._host.original_states.read(device))
+        former = former_binding(original, binding)
+        values = former_attributes(original, device)
         descriptor, current, _problems = read_descriptor(device)
-        migratable = to_switch(self._devlink, device.id, (record or {}).get("migratable"))
-        changes = former != binding or bool(writes(device, values)) or migratable is not None
-        action = DeviceAction(wanted, RESTORED if changes else UNCHANGED)
-        action.before = _state(binding, attribute_pairs(current))
-        action.own = descriptor["self"] if descriptor else None
+        migratable = self._host.needed_migratable(device.id, original.migratable)
+        changed = former != binding or bool(needed_writes(device, values)) or migratable is not None
         attributes: _Pairs = ()
         if former.driver == binding.driver:
             attributes = list(dict(attribute_pairs(current), **dict(values)).items())
         else:
             self._check_driver(device.id, former.driver)
-        action.after = _state(former, attributes, migratable)
-        return action
+        return PciChange(
+            device.id,
+            RESTORED if changed else UNCHANGED,
+            wanted,
+            before=_state(binding, attribute_pairs(current)),
+            after=_state(former, attributes, migratable),
+            own=descriptor["self"] if descriptor else None,
+        )
 
     def _check_driver(self, address: str, driver: str | None) -> None:
-        if driver is None or self._sysfs.exists(PCI_DRIVERS, driver) or self._can_load(driver):
+        exists = self._host.sysfs.exists
+        if driver is None or exists(PCI_DRIVERS, driver) or self._host.can_load(driver):
             return
-        raise ProvisionError(
-            "inspect",
-            f"the host has no driver {driver}, in {self._sysfs.path(PCI_DRIVERS)} or to be loaded",
+        raise Refused(
+            f"the host has no driver {driver}, in {self._host.sysfs.path(PCI_DRIVERS)} or to be loaded",
             address,
         )
 
     def _check_alone(self, device: PciDevice) -> None:
         number = pci_driver.number_of_functions(device)
         if number:
-            raise ProvisionError(
-                "inspect",
-                f"it has {number} virtual functions, which would go with its driver",
-                device.id,
+            raise Refused(
+                f"it has {number} virtual functions, which would go with its driver", device.id
             )
 
 
-@contextlib.contextmanager
-def _inspected(sysfs: Sysfs, address: str) -> t.Iterator[PciDevice]:
-    """Opens a device; what is wrong with it is a ``ProvisionError``."""
-    if not sysfs.exists(PCI_DEVICES, address):
-        raise ProvisionError(
-            "inspect", f"there is no such device in {sysfs.path(PCI_DEVICES)}", address
-        )
-    try:
-        with PciDevice(sysfs, address) as device:
-            yield device
-    except HostReadError as problem:
-        raise ProvisionError("inspect", str(problem), address) from None
+def former_binding(original: OriginalState, current: Binding) -> Binding:
+    """Return how a device was bound before it was changed."""
+    return current if original.binding is None else original.binding.binding()
 
 
-def lock_name(sysfs: Sysfs, address: str) -> str:
-    """What keeps two calls on one device apart: its physical function, as that makes and removes the virtual ones."""
-    target = sysfs.link(PCI_DEVICES, address, "physfn")
-    return address if target is None else target.rpartition("/")[2]
-
-
-def writes_in_turn(device: PciDevice, attributes: _Pairs) -> list[Write]:
-    """What must be written, in order, with resolved names.
-
-    An attribute that must be idle in between is set to that first. As this may reset others, those that follow are
-    written anew.
-    """
-    needed = writes(device, attributes)
-    idle, idle_value = device.driver_profile().idle or ("", "")
-    values = {write.name: write.value for write in needed}
-    if values.get(idle, idle_value) == idle_value:
-        return needed
-    current = device.attribute(idle)
-    turn: list[Write] = []
-    reset = False
-    for name, value in resolved(device, device.attribute_files(), attributes):
-        if name == idle and not reset:
-            reset = True
-            if current != idle_value:
-                turn.append(Write(idle, idle_value, (idle, current)))
-            turn.append(Write(idle, value, (idle, idle_value)))
-        elif reset or name in values:
-            turn.append(Write(name, value, (name, device.attribute(name))))
-    return turn
-
-
-def to_give_back(wanted: WantedDevice, record: Record | None) -> Record | None:
-    """What of a record a device is to be given back."""
-    if record is None:
-        return None
-    # The number of virtual functions is not the device's to give back.
-    binding = () if wanted.keep_driver else ("driver", "driver_override", "migratable")
-    return {name: record[name] for name in (*binding, "attributes") if name in record}
-
-
-def former_binding(record: Record | None, current: Binding) -> Binding:
-    """How a device was bound before it was changed."""
-    if record is None or "driver" not in record:
-        return current
-    return Binding(record["driver"], record["driver_override"])
-
-
-def to_switch(devlink: Devlink, address: str, migratable: bool | None) -> bool | None:
-    """What a device must be made to be ``migratable`` or not; ``None`` where it is so, or may be as it likes."""
-    if migratable is None or migratable_port(devlink, address).migratable == migratable:
-        return None
-    return migratable
-
-
-def migratable_port(devlink: Devlink, address: str) -> Port:
-    """The port through which a virtual function is made migratable; raises ``HostReadError`` where there is none."""
-    port = devlink.port(address)
-    if port is None or port.migratable is None:
-        raise HostReadError(
-            address,
-            "devlink shows no port of it that could be migratable; that takes a card that knows it, Linux 6.2 and the"
-            " mode switchdev",
-        )
-    return port
-
-
-def former_attributes(record: Record | None, device: PciDevice) -> list[tuple[str, str]]:
-    """The values of a device's attributes before they were changed; those that its driver has no longer are left out."""
+def former_attributes(original: OriginalState, device: PciDevice) -> list[tuple[str, str]]:
+    """Return a device's attributes before they were changed, without those that its driver has no longer."""
     files = device.attribute_files()
-    pairs = (record or {}).get("attributes", [])
-    return [(name, value) for name, value in pairs if name in files]
-
-
-def to_remember(device: PciDevice, needed: t.Iterable[Write]) -> list[list[str]]:
-    """The values, ``[name, value]``, that undo what is ``needed``, in its order."""
-    former: dict[str, str] = {}
-    for write in needed:
-        former.setdefault(*write.undo)
-    idle, idle_value = device.driver_profile().idle or ("", "")
-    if former.get(idle) == idle_value:
-        # What else there is of an idle device has no meaning, and may not be writable.
-        former = {idle: idle_value}
-    elif idle in former:
-        former = {idle: former[idle], **former, **dict(going_with(device, idle))}
-    return [[name, value] for name, value in former.items()]
-
-
-def going_with(device: PciDevice, idle: str) -> list[tuple[str, str]]:
-    """The values that a device loses when the attribute ``idle`` is reset, but for those that belong to no other device."""
-    own = device.driver_profile().instance
-    return [
-        (name, value)
-        for name, value in attribute_pairs(device.attributes()[0])
-        if name != idle and name.rpartition("/")[2] not in own
-    ]
+    return [(name, value) for name, value in pairs_of(original.attributes) if name in files]
 
 
 def _not_assignable(driver: str | None) -> str:

@@ -5,15 +5,14 @@
 # Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 # Do not use this from other collections or standalone plugins/modules!
 
-"""What is asked of devices and what is to be done for them, as it is put for all kinds of devices. Pure."""
+"""What is to be changed on one host, in the form that all kinds of devices share. Pure."""
 
 from __future__ import annotations
 
-from ansible_collections.vfio.migration.plugins.module_utils._change.errors import ProvisionError
+import dataclasses
+import typing as t
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:  # pragma: no cover
-    import typing as t
+from ansible_collections.vfio.migration.plugins.module_utils._change.errors import InvalidRequest
 
 PRESENT = "present"
 ABSENT = "absent"
@@ -24,59 +23,69 @@ UNCHANGED = "unchanged"
 REMOVED = "removed"
 
 
-class Action:
-    """What is to be done for one device, ``name``; ``action`` is the word for it. The subclasses are for its kinds."""
+@dataclasses.dataclass
+class DeviceChange:
+    """The change of one device, ``name``; ``action`` is the word that the module returns for it."""
 
-    def __init__(self, name: str, action: str) -> None:
-        self.name = name
-        self.action = action
+    name: str
+    action: str
 
     @property
-    def changes(self) -> bool:
+    def changed(self) -> bool:
         return self.action != UNCHANGED
 
     def predicted(self) -> dict[str, t.Any]:
-        """The device as it will be: the result in check mode."""
+        """Return the device as it will be, which is the result in check mode."""
         raise NotImplementedError
 
     def sides(self) -> tuple[dict[str, t.Any], dict[str, t.Any]]:
-        """The device before and afterwards, for the diff; empty where there is none."""
+        """Return the device before and after the change, for the diff; empty where there is no device."""
         raise NotImplementedError
 
 
-class Plan:
-    """What is to be done on one host: the actions for what the user lists, by the name of the option and in order."""
+@dataclasses.dataclass
+class HostChanges:
+    """The changes of one host: by the name of the module's option, and in the order of the user's list."""
 
-    def __init__(self, state: str, **lists: t.Sequence[t.Any]) -> None:
-        self.state = state
-        self.lists = lists
+    state: str
+    lists: t.Mapping[str, t.Sequence[t.Any]]
 
     @property
-    def changes(self) -> bool:
-        return any(action.changes for actions in self.lists.values() for action in actions)
+    def changed(self) -> bool:
+        return any(change.changed for changes in self.lists.values() for change in changes)
 
     def predicted(self) -> dict[str, t.Any]:
-        """What the module returns in check mode."""
+        """Return the module's result in check mode."""
         return {
-            name: [action.predicted() for action in actions] for name, actions in self.lists.items()
+            name: [change.predicted() for change in changes] for name, changes in self.lists.items()
         }
 
     def diff(self) -> dict[str, dict[str, t.Any]]:
-        """``before`` and ``after`` of the devices that change, by name; empty where there is nothing."""
+        """Return ``before`` and ``after`` of the devices that change, by name."""
         before: dict[str, dict[str, t.Any]] = {}
         after: dict[str, dict[str, t.Any]] = {}
-        for actions in self.lists.values():
-            for action in actions:
-                if action.changes:
-                    for side, content in zip((before, after), action.sides()):
-                        side.setdefault(action.name, {}).update(content)
+        for changes in self.lists.values():
+            for change in changes:
+                if change.changed:
+                    for side, content in zip((before, after), change.sides()):
+                        side.setdefault(change.name, {}).update(content)
         return {"before": before, "after": after}
 
 
+class Planner(t.Protocol):
+    """Compares what the user wants with the host, and changes nothing."""
+
+    def locks(self, *wanted: t.Any) -> t.Iterable[str]:
+        """Return the names of the locks that the changes need, as far as they are known before planning."""
+
+    def plan(self, *wanted: t.Any) -> HostChanges:
+        """Return the changes in order; raise ``ProvisionError`` where they cannot be made."""
+
+
 def check_distinct(names: t.Sequence[str], option: str = "devices") -> None:
-    """Raises ``ProvisionError`` where one of ``names`` is in the user's list twice."""
+    """Raise ``InvalidRequest`` where one of ``names`` stands in the user's list twice."""
     seen = set()
     for name in names:
         if name in seen:
-            raise ProvisionError("validate", f"it is in the list of {option} twice", name)
+            raise InvalidRequest(f"it is in the list of {option} twice", name)
         seen.add(name)

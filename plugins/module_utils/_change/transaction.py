@@ -2,62 +2,76 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 
-# Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
 # Do not use this from other collections or standalone plugins/modules!
-
 """Changes of a host that are made as one, whatever the devices: all of them, or none.
 
-On the first failure, and on a signal that asks to stop, what was done is undone in reverse order. What a call does that
-is killed is in its journal, and the next call undoes it.
+On the first failure, and on a signal that asks to stop, what was done is undone in reverse order. The steps of a call that
+is killed are in its journal, and the next call undoes them.
 """
 
 from __future__ import annotations
 
+import errno
 import functools
 import time
+import typing as t
 
-from ansible_collections.vfio.migration.plugins.module_utils._change.errors import ProvisionError
-from ansible_collections.vfio.migration.plugins.module_utils._host.processes import why_held
-from ansible_collections.vfio.migration.plugins.module_utils._host.reading import HostReadError
-from ansible_collections.vfio.migration.plugins.module_utils._host.sysfs import words
+from ansible_collections.vfio.migration.plugins.module_utils._change.attributes import (
+    as_written,
+    needed_writes,
+)
+from ansible_collections.vfio.migration.plugins.module_utils._change.errors import (
+    InUse,
+    Irreversible,
+    ProvisionError,
+)
+from ansible_collections.vfio.migration.plugins.module_utils._change.journal import (
+    Journal,
+    Operation,
+    Step,
+)
+from ansible_collections.vfio.migration.plugins.module_utils._change.plan import (
+    HostChanges,
+    Planner,
+)
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.attributes import shown
+from ansible_collections.vfio.migration.plugins.module_utils._host.device import (
+    Device,
+)
+from ansible_collections.vfio.migration.plugins.module_utils._host.kernel_log import KernelLog
+from ansible_collections.vfio.migration.plugins.module_utils._host.processes import (
+    Holders,
+    why_held,
+)
+from ansible_collections.vfio.migration.plugins.module_utils._host.reading import (
+    HostReadError,
+)
+from ansible_collections.vfio.migration.plugins.module_utils._host.sysfs import Sysfs, words
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:  # pragma: no cover
-    import typing as t
-
-    from ansible_collections.vfio.migration.plugins.module_utils._change.journal import (
-        Change,
-        Journal,
-    )
-    from ansible_collections.vfio.migration.plugins.module_utils._change.plan import Plan
-
-    _Result = t.TypeVar("_Result")
-
-    class Planner(t.Protocol):
-        """What compares what is wanted with what there is."""
-
-        def locks(self, *wanted: t.Any) -> t.Iterable[str]:
-            """The names of the locks that a plan needs, as far as can be told before it is made."""
-
-        def plan(self, *wanted: t.Any) -> Plan:
-            """What is to be done; raises ``ProvisionError`` where it cannot be done."""
-
+_Result = t.TypeVar("_Result")
 
 _POLL_SECONDS = 0.05
+_WRITABLE = 0o222
 
-
-class Irreversible(Exception):
-    """A change cannot be undone, for the reason that the message gives."""
-
-
-class InUse(HostReadError):
-    """A device must not be touched, as a process is known to hold it."""
+_ATTRIBUTE_HINTS = {
+    errno.EADDRNOTAVAIL: "what the value names is reserved for the host",
+    errno.EAGAIN: "the driver is busy; try again",
+    errno.EBUSY: "the device, or what the value names, is in use",
+    errno.EINVAL: "the driver does not take this value",
+    errno.ENODEV: "the value names something that the host does not have",
+    errno.ENOENT: "the attribute or the device went away",
+    errno.ENOSPC: "the parent has not enough left for this value",
+    errno.EOPNOTSUPP: "the driver cannot do this on this host",
+    errno.EPERM: "the driver or the kernel's lockdown forbids it",
+    errno.ERANGE: "the value is out of the driver's range",
+}
 
 
 def check_not_held(path: str, holder: t.Mapping[str, t.Any] | None, ours: bool) -> None:
-    """Raises ``InUse`` where a process holds the device at ``path``, and ``HostReadError`` where that cannot be told.
+    """Raise ``InUse`` where a process holds the device at ``path``, and ``HostReadError`` where one may hold it.
 
-    What is ``ours``, as this call has made it, is free unless a holder is known.
+    A device that is ``ours``, as this call has made it, is free unless a holder is known.
     """
     if holder is not None and holder["pid"] is not None:
         raise InUse(path, why_held(holder))
@@ -66,11 +80,18 @@ def check_not_held(path: str, holder: t.Mapping[str, t.Any] | None, ours: bool) 
 
 
 class Transaction:
-    """One call's changes; ``interrupted`` gives the name of a signal that asks to stop, or ``None``.
+    """One call's changes; ``interrupted`` returns the name of a signal that asks to stop, or ``None``.
 
-    A subclass says how a plan is carried out, and how changes are undone. ``recovered`` are the changes of killed calls that this one undid, ``warnings``
-    are for the user.
+    A subclass says how the changes are made, and in ``undoers`` how each operation undoes a step. ``recovered`` are the
+    steps of killed calls that this one undid, ``warnings`` are for the user.
     """
+
+    # Each undoes a step and returns whether there was something to undo. Arguments: the transaction, the step, its
+    # operation, and whether another call made the step, which was killed. May raise Irreversible, InUse, OSError,
+    # HostReadError and ProvisionError.
+    undoers: t.ClassVar[
+        t.Mapping[type[Operation], t.Callable[[t.Any, Step, t.Any, bool], bool]]
+    ] = {}
 
     def __init__(
         self,
@@ -83,29 +104,33 @@ class Transaction:
         self._journal = journal
         self._timeout = timeout
         self._interrupted = interrupted
-        self._done: list[Change] = []
+        self._done: list[Step] = []
         # Where it is, for the error.
         self._device: str | None = None
         self._step = ""
 
-    def run(self, planner: Planner, *wanted: t.Any) -> tuple[Plan, dict[str, t.Any]]:
-        """Plans and does what there is to do for what is ``wanted``, while no other call is at work on it.
+    def run(self, planner: Planner, *wanted: t.Any) -> tuple[HostChanges, dict[str, t.Any]]:
+        """Plan and make the changes that lead to what is ``wanted``, while no other call is at work on it.
 
-        Returns the plan and what the module returns of each device.
+        Return the changes, and the module's result by the name of its option.
         """
         self._lock(functools.partial(planner.locks, *wanted))
         return self._carry_out(functools.partial(self._plan_and_apply, planner, *wanted))
 
-    def _plan_and_apply(self, planner: Planner, *wanted: t.Any) -> tuple[Plan, dict[str, t.Any]]:
-        plan = planner.plan(*wanted)
-        return plan, self._apply_plan(plan)
+    def _plan_and_apply(
+        self, planner: Planner, *wanted: t.Any
+    ) -> tuple[HostChanges, dict[str, t.Any]]:
+        changes = planner.plan(*wanted)
+        return changes, self._apply(changes)
 
-    def _apply_plan(self, plan: Plan) -> dict[str, t.Any]:
-        """Does what is planned; what the module returns of each device."""
+    def _apply(self, changes: HostChanges) -> dict[str, t.Any]:
+        """Make the changes; return the module's result by the name of its option."""
         raise NotImplementedError
 
+    # Locks, and what killed calls left.
+
     def _lock(self, find_names: t.Callable[[], t.Iterable[str]]) -> None:
-        """Takes the locks that ``find_names`` names, when what killed calls left is undone; raises ``ProvisionError``."""
+        """Undo what killed calls left, and take the locks that ``find_names`` names; raise ``ProvisionError``."""
         self._step = "lock"
         deadline = time.monotonic() + self._timeout
         try:
@@ -113,7 +138,7 @@ class Transaction:
             for name in sorted(find_names()):
                 self._wait_for_lock(name, deadline)
                 # Its last holder may have been killed while this call waited.
-                problem = self._recover(name)
+                problem = self._recover(name, self._abandoned(name))
                 if problem is not None:
                     self._step = "recover"
                     raise self._failure(problem)
@@ -128,8 +153,10 @@ class Transaction:
     def _recover_all(self, deadline: float) -> None:
         tried: set[str] = set()
         while True:
-            for name in self._journal.lock_abandoned():
-                problem = None if name in tried else self._recover(name)
+            # All journals are read before anything is undone, so that one that cannot be read stops the call in time.
+            found = {name: self._abandoned(name) for name in self._journal.lock_abandoned()}
+            for name, steps in found.items():
+                problem = None if name in tried else self._recover(name, steps)
                 self._journal.unlock(name)
                 tried.add(name)
                 if problem is not None:
@@ -139,6 +166,13 @@ class Transaction:
                 return
             self._check_interrupted()
             time.sleep(_POLL_SECONDS)
+
+    def _abandoned(self, name: str) -> list[Step]:
+        try:
+            return self._journal.abandoned(name)
+        except HostReadError as problem:
+            self._step = "recover"
+            raise self._failure(str(problem)) from None
 
     def _wait_for_lock(self, name: str, deadline: float) -> None:
         while not self._journal.lock(name):
@@ -151,30 +185,25 @@ class Transaction:
             self._check_interrupted()
             time.sleep(_POLL_SECONDS)
 
-    def _recover(self, name: str) -> str | None:
-        """Undoes what a killed call did under a lock that is held; returns what could not be undone, and why."""
-        for change in self._journal.abandoned(name):
+    def _recover(self, name: str, steps: t.Iterable[Step]) -> str | None:
+        """Undo a killed call's steps under a lock that is held; return which cannot be undone, and why."""
+        for step in steps:
             try:
-                if self._undo_change(change, recovering=True):
-                    self.recovered.append(_shown(change))
+                if self._undo_step(step, recovering=True):
+                    self.recovered.append(_described(step))
             except Irreversible:
                 pass
             except InUse as problem:
-                self.warnings.append(f"{_left_half_done(change)}, and is left so: {problem}")
+                self.warnings.append(f"{_left_half_done(step)}, and is left so: {problem}")
             except (OSError, ProvisionError, HostReadError) as error:
-                return f"{_left_half_done(change)}, which cannot be undone: {_why(error)}"
+                return f"{_left_half_done(step)}, which cannot be undone: {_reason(error)}"
         self._journal.settle(name)
         return None
 
-    def _undo_change(self, change: Change, recovering: bool) -> bool:
-        """Undoes a change that was made, or was about to be; returns whether there was something to undo.
-
-        Raises ``Irreversible``, ``InUse``, ``OSError``, ``HostReadError`` or ``ProvisionError``. ``recovering``: another call made it.
-        """
-        raise NotImplementedError
+    # Making steps, and undoing them.
 
     def _carry_out(self, work: t.Callable[[], _Result]) -> _Result:
-        """The result of ``work``, the changes; raises ``ProvisionError`` when all is undone that can be."""
+        """Return the result of ``work``, the changes; raise ``ProvisionError`` when all is undone that can be."""
         try:
             try:
                 return work()
@@ -190,10 +219,10 @@ class Transaction:
             self._undo()
             raise
 
-    def _do(self, change: Change, act: t.Callable[[], None]) -> None:
-        """Notes the change, and makes it with ``act``."""
+    def _do(self, step: Step, act: t.Callable[[], None]) -> None:
+        """Note the step in the journal, and make it with ``act``."""
         try:
-            self._journal.note(change)
+            self._journal.note(step)
         except OSError as error:
             raise self._failure("cannot note in the journal what is to be undone", error) from None
         try:
@@ -202,25 +231,30 @@ class Transaction:
             self._journal.withdraw()
             raise
         except BaseException:
-            self._done.append(change)
+            self._done.append(step)
             raise
-        self._done.append(change)
+        self._done.append(step)
 
     def _undo(self) -> dict[str, list[dict[str, str]]]:
-        """Undoes what was done; a signal does not interrupt it, and one failure does not keep the rest from being undone."""
+        """Undo what was done. No signal interrupts it, and one failure does not keep the rest from being undone."""
         self._interrupted = _never
         undone, left = [], []
-        for change in reversed(self._done):
+        for step in reversed(self._done):
             try:
-                if self._undo_change(change, recovering=False):
-                    undone.append(_shown(change))
+                if self._undo_step(step, recovering=False):
+                    undone.append(_described(step))
             except Irreversible as reason:
-                left.append(dict(_shown(change), problem=str(reason)))
+                left.append(dict(_described(step), problem=str(reason)))
             except (OSError, ProvisionError, HostReadError) as error:
-                left.append(dict(_shown(change), problem=_why(error)))
+                left.append(dict(_described(step), problem=_reason(error)))
         return {"undone": undone, "left": left}
 
-    # Steps and time.
+    def _undo_step(self, step: Step, recovering: bool) -> bool:
+        if step.undo is None:
+            raise Irreversible("it cannot be undone")
+        return self.undoers[type(step.undo)](self, step, step.undo, recovering)
+
+    # Place and time.
 
     def _enter(self, step: str) -> None:
         self._step = step
@@ -232,14 +266,14 @@ class Transaction:
             raise self._failure(f"interrupted by {signal}")
 
     def _wait_until(self, missing: t.Callable[[], str | None]) -> None:
-        """Waits until nothing is ``missing``."""
+        """Wait until ``missing`` returns ``None`` and no problem any more."""
         deadline = time.monotonic() + self._timeout
         while True:
-            what = missing()
-            if what is None:
+            problem = missing()
+            if problem is None:
                 return
             if time.monotonic() >= deadline:
-                raise self._failure(f"{what}; waited {self._timeout} seconds")
+                raise self._failure(f"{problem}; waited {self._timeout} seconds")
             self._check_interrupted()
             time.sleep(_POLL_SECONDS)
 
@@ -253,15 +287,69 @@ class Transaction:
         return ProvisionError(self._step, message, self._device, error, hint, kernel_log=kernel_log)
 
 
-def _shown(change: Change) -> dict[str, str]:
-    return {"device": change.device, "change": change.change}
+class SysfsTransaction(Transaction):
+    """One call's changes of devices that sysfs shows; ``scan_holders`` tells which process holds which."""
+
+    def __init__(
+        self,
+        sysfs: Sysfs,
+        scan_holders: t.Callable[[], Holders],
+        journal: Journal,
+        timeout: float,
+        interrupted: t.Callable[[], str | None],
+    ) -> None:
+        super().__init__(journal, timeout, interrupted)
+        self._sysfs = sysfs
+        self._scan_holders = scan_holders
+
+    def _write(
+        self,
+        device: Device,
+        modes: t.Mapping[str, int],
+        name: str,
+        value: str,
+        step: Step | None = None,
+    ) -> None:
+        """Write an attribute, as the ``step`` unless that is ``None``; ``modes`` are those of the device's files."""
+        path = device.directory.path(name)
+        if not modes[name] & _WRITABLE:
+            raise self._failure(f"{path} is read-only")
+        act = functools.partial(device.directory.write, name, as_written(value))
+        if step is not None:
+            act = functools.partial(self._do, step, act)
+        self._ask_kernel(f"cannot write {shown(value)} to {path}", act, _ATTRIBUTE_HINTS.get)
+
+    def _ask_kernel(
+        self,
+        problem: str,
+        act: t.Callable[[], None],
+        hint: t.Callable[[int], str | None] = lambda number: None,
+    ) -> None:
+        """Do what the kernel may refuse; ``problem`` and, by the errno, ``hint`` are for the error."""
+        with KernelLog(self._sysfs.live) as log:
+            try:
+                act()
+            except OSError as error:
+                raise self._failure(problem, error, hint(error.errno or 0), log.lines()) from None
+
+    def _check_written(self, device: Device, attributes: t.Iterable[tuple[str, str]]) -> None:
+        for write in needed_writes(device, attributes):
+            name, value = write.undo
+            is_now = f"reads back {shown(value)}" if name == write.name else "does not show it"
+            raise self._failure(
+                f"{device.directory.path(write.name)} was set to {shown(write.value)} and took it, but {is_now}"
+            )
 
 
-def _left_half_done(change: Change) -> str:
-    return f"a call that was killed left device {change.device} half done ({change.change})"
+def _described(step: Step) -> dict[str, str]:
+    return {"device": step.device, "change": step.change}
 
 
-def _why(error: Exception) -> str:
+def _left_half_done(step: Step) -> str:
+    return f"a call that was killed left device {step.device} half done ({step.change})"
+
+
+def _reason(error: Exception) -> str:
     return words(error) if isinstance(error, OSError) else str(error)
 
 

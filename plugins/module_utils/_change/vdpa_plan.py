@@ -2,41 +2,43 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 
-# Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
 # Do not use this from other collections or standalone plugins/modules!
 
-"""vDPA devices as a host should have them: what is wanted, what is to be done, and doing it.
+"""What is to be changed so that a host has the vDPA devices that the user wants.
 
 A vDPA device is provisioned when it is created, in one step, and its attributes stay as they are. So it is created or
-deleted, and one that exists with other attributes is left as it is.
+deleted, and one that exists with other attributes is left as it is. Compares and checks; changes nothing. ``vdpa_apply``
+makes the changes.
 """
 
 from __future__ import annotations
 
 import contextlib
-import functools
+import dataclasses
 import re
+import typing as t
 
-from ansible_collections.vfio.migration.plugins.module_utils._change import plan as plan_module
 from ansible_collections.vfio.migration.plugins.module_utils._change.attributes import (
-    accepted,
-    verify,
+    check_accepted,
+    validate_accept,
 )
-from ansible_collections.vfio.migration.plugins.module_utils._change.errors import ProvisionError
-from ansible_collections.vfio.migration.plugins.module_utils._change.journal import Change
+from ansible_collections.vfio.migration.plugins.module_utils._change.errors import (
+    InUse,
+    InvalidRequest,
+    Refused,
+)
 from ansible_collections.vfio.migration.plugins.module_utils._change.plan import (
     ABSENT,
     CREATED,
     PRESENT,
     REMOVED,
     UNCHANGED,
-    Plan,
+    DeviceChange,
+    HostChanges,
     check_distinct,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._change.transaction import (
-    InUse,
-    Irreversible,
-    Transaction,
     check_not_held,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.attributes import (
@@ -54,28 +56,19 @@ from ansible_collections.vfio.migration.plugins.module_utils._descriptor.virtio 
     feature_names,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._host import vdpa
-from ansible_collections.vfio.migration.plugins.module_utils._host.kernel_log import KernelLog
+from ansible_collections.vfio.migration.plugins.module_utils._host.processes import Holders
 from ansible_collections.vfio.migration.plugins.module_utils._host.reading import (
     HostReadError,
     displayable,
 )
-from ansible_collections.vfio.migration.plugins.module_utils._host.vdpa_tool import VdpaError
+from ansible_collections.vfio.migration.plugins.module_utils._host.sysfs import Sysfs
+from ansible_collections.vfio.migration.plugins.module_utils._host.vdpa import (
+    Bus,
+    ManagementDevice,
+    VdpaDevice,
+)
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:  # pragma: no cover
-    import typing as t
-
-    from ansible_collections.vfio.migration.plugins.module_utils._change.journal import Journal
-    from ansible_collections.vfio.migration.plugins.module_utils._host.processes import Holders
-    from ansible_collections.vfio.migration.plugins.module_utils._host.sysfs import Sysfs
-    from ansible_collections.vfio.migration.plugins.module_utils._host.vdpa import (
-        Bus,
-        ManagementDevice,
-        VdpaDevice,
-    )
-    from ansible_collections.vfio.migration.plugins.module_utils._host.vdpa_tool import VdpaTool
-
-    _Named = t.TypeVar("_Named", VdpaDevice, ManagementDevice)
+_Named = t.TypeVar("_Named", VdpaDevice, ManagementDevice)
 
 # Names are a host's, so one call at a time works on all of its vDPA devices.
 LOCK = "vdpa"
@@ -85,32 +78,26 @@ _MAC = re.compile(r"[0-9a-f]{2}(?::[0-9a-f]{2}){5}\Z")
 _RANGES = {"mtu": (68, 65535), "max_vqp": (1, 32768)}
 
 
-class Wanted:
-    """A device as the user wants it; what is ``None`` may be as it likes.
+@dataclasses.dataclass(frozen=True)
+class WantedVdpa:
+    """A device as the user wants it; what is ``None`` may have any value.
 
     ``device_features`` are names and numbers, ``accept`` normalised sets.
     """
 
-    def __init__(
-        self,
-        name: str,
-        mgmtdev: str | None,
-        mac: str | None,
-        mtu: int | None,
-        max_vqp: int | None,
-        device_features: list[str] | None,
-        accept: list[dict[str, str]] | None,
-    ) -> None:
-        self.name = name
-        self.mgmtdev = mgmtdev
-        self.mac = mac
-        self.mtu = mtu
-        self.max_vqp = max_vqp
-        self.device_features = device_features
-        self.accept = accept
+    name: str
+    mgmtdev: str | None
+    mac: str | None
+    mtu: int | None
+    max_vqp: int | None
+    device_features: list[str] | None
+    accept: list[dict[str, str]] | None
 
     def attributes(self, device_class: str | None) -> dict[str, str]:
-        """What is stated, as the tool takes it; ``device_class`` says whose the features are. Raises ``ProvisionError``."""
+        """Return what is stated, as the tool takes it; ``device_class`` says whose the features are.
+
+        Raise ``InvalidRequest`` where the class has no such feature.
+        """
         mask = self._mask(device_class)
         values = (
             ("mac", self.mac),
@@ -126,33 +113,29 @@ class Wanted:
         try:
             return feature_mask(self.device_features, device_class)
         except ValueError as error:
-            raise ProvisionError(
-                "validate",
+            raise InvalidRequest(
                 f"device_features has {shown(str(error))}; expected names of features of class {device_class}"
                 " as in the facts, bit_<0 to 63>, or a mask of 64 bits",
                 self.name,
             ) from None
 
 
-class Action(plan_module.Action):
-    """What is to be done for one device.
+@dataclasses.dataclass
+class VdpaChange(DeviceChange):
+    """The change of one device.
 
     ``device`` is the one that exists, ``device_class`` its class or that of the one to be created, and ``attributes``
-    those to create it with; each may be ``None``.
+    those to create it with; each may be ``None`` or empty.
     """
 
-    def __init__(
-        self, host: Host, wanted: Wanted, action: str, device: VdpaDevice | None = None
-    ) -> None:
-        super().__init__(wanted.name, action)
-        self._host = host
-        self.wanted = wanted
-        self.device = device
-        self.device_class = device.device_class if device else None
-        self.attributes: dict[str, str] = {}
+    host: VdpaHost
+    wanted: WantedVdpa
+    device: VdpaDevice | None = None
+    device_class: str | None = None
+    attributes: dict[str, str] = dataclasses.field(default_factory=dict)
 
     def predicted(self) -> dict[str, t.Any]:
-        return self.result(None if self.changes else self.device)
+        return self.result(None if self.changed else self.device)
 
     def sides(self) -> tuple[dict[str, t.Any], dict[str, t.Any]]:
         before = _state(self.device.parent, self.device.attributes()) if self.device else {}
@@ -161,7 +144,7 @@ class Action(plan_module.Action):
         return before, _state(self.wanted.mgmtdev, attribute_list(self.attributes.items()))
 
     def result(self, device: VdpaDevice | None) -> dict[str, t.Any]:
-        """What the module returns of the device, which is ``device`` now."""
+        """Return what the module returns of the device, which is ``device`` now."""
         found: dict[str, t.Any] = {
             "name": self.name,
             "action": self.action,
@@ -173,33 +156,33 @@ class Action(plan_module.Action):
             "self": None,
         }
         if device is not None:
-            found.update(self._host.told(device))
+            found.update(self.host.facts(device))
         return found
 
 
-def validate(devices: t.Iterable[t.Mapping[str, t.Any]], state: str) -> list[Wanted]:
-    """The devices of the user's list, in order; raises ``ProvisionError`` where one is not what it should be."""
+def validate(devices: t.Iterable[t.Mapping[str, t.Any]], state: str) -> list[WantedVdpa]:
+    """Return the devices of the user's list, in order; raise ``InvalidRequest`` where one is not what it must be."""
     wanted = []
     for device in devices:
-        each = Wanted(
+        each = WantedVdpa(
             device["name"],
             device["mgmtdev"],
             None if device["mac"] is None else device["mac"].lower(),
             device["mtu"],
             device["max_vqp"],
             device["device_features"],
-            accepted(device["accept"], displayable(device["name"])),
+            validate_accept(device["accept"], displayable(device["name"])),
         )
         try:
             _check(each, state)
         except DescriptorError as malformed:
-            raise ProvisionError("validate", str(malformed), displayable(each.name)) from None
+            raise InvalidRequest(str(malformed), displayable(each.name)) from None
         wanted.append(each)
     check_distinct([each.name for each in wanted])
     return wanted
 
 
-def _check(wanted: Wanted, state: str) -> None:
+def _check(wanted: WantedVdpa, state: str) -> None:
     if not DEVICE_NAME.match(wanted.name):
         raise DescriptorError(
             f"{shown(wanted.name)} is not the name of a device; expected at most 100 letters, digits, '_', '.', ':'"
@@ -223,8 +206,8 @@ def _check(wanted: Wanted, state: str) -> None:
             raise DescriptorError(f"'{name}' is {value}; expected {least} to {most}")
 
 
-class Host:
-    """The vDPA devices of a host; ``ask`` and ``scan_holders`` tell how they are now."""
+class VdpaHost:
+    """The vDPA devices of a host; ``ask`` and ``scan_holders`` return how they are now."""
 
     def __init__(
         self,
@@ -237,11 +220,15 @@ class Host:
         self._scan_holders = scan_holders
 
     def ask(self) -> Bus:
-        """Raises ``HostReadError``."""
+        """Return the devices and management devices; raise ``HostReadError``."""
         return self._ask(self._sysfs)
 
+    def device(self, name: str) -> VdpaDevice | None:
+        """Return the device ``name`` if there is one; raise ``HostReadError``."""
+        return _named(self.ask().devices, name)
+
     def check_free(self, name: str, ours: bool = False) -> None:
-        """Raises ``InUse`` where the device ``name`` is held, and ``HostReadError`` where it may be and this call made it not."""
+        """Raise ``InUse`` where the device ``name`` is held, ``HostReadError`` where it may be and is not ``ours``."""
         path = self._sysfs.path(vdpa.VDPA_DEVICES, name)
         driver = vdpa.driver(self._sysfs, name)
         if driver not in (None, vdpa.USER_SPACE_DRIVER):
@@ -251,8 +238,8 @@ class Host:
         holder = self._scan_holders().holder_of(nodes) if nodes else None
         check_not_held(path, holder, ours)
 
-    def told(self, device: VdpaDevice) -> dict[str, t.Any]:
-        """What the module returns of a device that there is."""
+    def facts(self, device: VdpaDevice) -> dict[str, t.Any]:
+        """Return what the module returns of a device that there is."""
         nodes = vdpa.device_nodes(self._sysfs, device.name)
         found = {
             "mgmtdev": device.parent,
@@ -266,76 +253,82 @@ class Host:
         return found
 
 
-class Planner:
-    """Compares what is wanted with what there is."""
+class VdpaPlanner:
+    """Compares what is wanted with the host."""
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: VdpaHost) -> None:
         self._host = host
 
-    def locks(self, wanted: t.Iterable[Wanted], state: str) -> list[str]:
-        """The one for all devices, whatever is wanted."""
+    def locks(self, wanted: t.Iterable[WantedVdpa], state: str) -> list[str]:
+        """Return the one lock for all devices, whatever is wanted."""
         return [LOCK]
 
-    def plan(self, wanted: t.Iterable[Wanted], state: str) -> Plan:
-        """What is to be done, in order; raises ``ProvisionError`` where it cannot be done."""
+    def plan(self, wanted: t.Iterable[WantedVdpa], state: str) -> HostChanges:
+        """Return the changes, in order; raise ``ProvisionError`` where they cannot be made."""
         try:
             bus = self._host.ask()
         except HostReadError as problem:
-            raise ProvisionError("inspect", str(problem)) from None
-        actions = [self._action(each, state, bus) for each in wanted]
-        for action in actions:
-            if action.action == REMOVED:
+            raise Refused(str(problem)) from None
+        changes = [self._change(each, state, bus) for each in wanted]
+        for change in changes:
+            if change.action == REMOVED:
                 try:
-                    self._host.check_free(action.name)
+                    self._host.check_free(change.name)
                 except HostReadError as problem:
-                    raise ProvisionError("inspect", problem.problem, action.name) from None
-        return Plan(state, devices=actions)
+                    raise Refused(problem.problem, change.name) from None
+        return HostChanges(state, {"devices": changes})
 
-    def _action(self, wanted: Wanted, state: str, bus: Bus) -> Action:
+    def _change(self, wanted: WantedVdpa, state: str, bus: Bus) -> VdpaChange:
         device = _named(bus.devices, wanted.name)
         if device is not None:
             _check_existing(wanted, state, device)
             if state == PRESENT:
-                _check_accepted(wanted, device)
-            return Action(self._host, wanted, REMOVED if state == ABSENT else UNCHANGED, device)
+                check_device_accepted(wanted, device)
+            action = REMOVED if state == ABSENT else UNCHANGED
+            return VdpaChange(wanted.name, action, self._host, wanted, device, device.device_class)
         if state == ABSENT:
-            return Action(self._host, wanted, UNCHANGED)
+            return VdpaChange(wanted.name, UNCHANGED, self._host, wanted)
         management_device = _named(bus.management_devices, wanted.mgmtdev)
         if management_device is None:
             names = ", ".join(sorted(each.name for each in bus.management_devices))
-            raise ProvisionError(
-                "inspect",
+            raise Refused(
                 f"there is no management device {wanted.mgmtdev}; the host has {names or 'none'}",
                 wanted.name,
             )
-        action = Action(self._host, wanted, CREATED)
-        action.device_class = management_device.device_class
-        action.attributes = wanted.attributes(management_device.device_class)
-        _check_offer(action, management_device)
-        return action
+        device_class = management_device.device_class
+        change = VdpaChange(
+            wanted.name,
+            CREATED,
+            self._host,
+            wanted,
+            device_class=device_class,
+            attributes=wanted.attributes(device_class),
+        )
+        _check_offer(change, management_device)
+        return change
 
 
-def _check_existing(wanted: Wanted, state: str, device: VdpaDevice) -> None:
+def _check_existing(wanted: WantedVdpa, state: str, device: VdpaDevice) -> None:
     stated = {} if wanted.mgmtdev is None else {"mgmtdev": wanted.mgmtdev}
     if state == PRESENT:
         stated.update(wanted.attributes(device.device_class))
-    different = _different(stated, device)
+    different = differences(stated, device)
     if different:
-        raise ProvisionError(
-            "inspect", f"it exists with {different}; it is left as it is", wanted.name
+        raise Refused(f"it exists with {different}; it is left as it is", wanted.name)
+
+
+def check_device_accepted(wanted: WantedVdpa, device: VdpaDevice) -> None:
+    """Raise ``NotAccepted`` where the device is not one that the user accepts."""
+    try:
+        check_accepted(wanted.name, wanted.accept, device.descriptor(), ())
+    except DescriptorError as malformed:
+        check_accepted(
+            wanted.name, wanted.accept, None, [HostReadError(wanted.name, str(malformed))]
         )
 
 
-def _check_accepted(wanted: Wanted, device: VdpaDevice) -> None:
-    """Raises ``ProvisionError`` where the device is not one that the user accepts."""
-    try:
-        verify(wanted.name, wanted.accept, device.descriptor(), ())
-    except DescriptorError as malformed:
-        verify(wanted.name, wanted.accept, None, [HostReadError(wanted.name, str(malformed))])
-
-
-def _different(stated: t.Mapping[str, str], device: VdpaDevice) -> str | None:
-    """What of ``stated`` the device has otherwise, for people; ``None`` where it is as stated."""
+def differences(stated: t.Mapping[str, str], device: VdpaDevice) -> str | None:
+    """Return in words what of ``stated`` the device has otherwise, ``None`` where it is as stated."""
     actual = dict(attribute_pairs(device.attributes()))
     actual["mgmtdev"] = device.parent
     if device.device_class == NET:
@@ -349,107 +342,24 @@ def _different(stated: t.Mapping[str, str], device: VdpaDevice) -> str | None:
     return "; ".join(different) or None
 
 
-def _check_offer(action: Action, management_device: ManagementDevice) -> None:
-    wanted, offered = action.wanted, management_device.features
-    asked = int(action.attributes.get("device_features", "0"), 16)
+def _check_offer(change: VdpaChange, management_device: ManagementDevice) -> None:
+    wanted, offered = change.wanted, management_device.features
+    asked = int(change.attributes.get("device_features", "0"), 16)
     if offered is not None and asked & ~offered:
         lacking, there = (
-            ", ".join(feature_names(mask, action.device_class)) or "none"
+            ", ".join(feature_names(mask, change.device_class)) or "none"
             for mask in (asked & ~offered, offered)
         )
-        raise ProvisionError(
-            "inspect",
+        raise Refused(
             f"{management_device.name} does not offer {lacking}; it offers {there}",
             wanted.name,
         )
     queues, most = 2 * (wanted.max_vqp or 0), management_device.max_vqs
     if most is not None and queues > most:
-        raise ProvisionError(
-            "inspect",
+        raise Refused(
             f"max_vqp {wanted.max_vqp} needs {queues} virtqueues; {management_device.name} has {most}",
             wanted.name,
         )
-
-
-class VdpaTransaction(Transaction):
-    """One call's changes of vDPA devices; there is one lock for all of a host."""
-
-    def __init__(
-        self,
-        host: Host,
-        tool: VdpaTool,
-        journal: Journal,
-        timeout: float,
-        interrupted: t.Callable[[], str | None],
-    ) -> None:
-        super().__init__(journal, timeout, interrupted)
-        self._host = host
-        self._tool = tool
-
-    def _apply_plan(self, plan: Plan) -> dict[str, t.Any]:
-        return {"devices": [self._apply(action) for action in plan.lists["devices"]]}
-
-    def _apply(self, action: Action) -> dict[str, t.Any]:
-        self._device = action.name
-        if action.action == CREATED:
-            self._create(action)
-            self._step = "verify"
-            return action.result(self._created(action))
-        if action.action == REMOVED:
-            self._enter("remove")
-            self._host.check_free(self._device)
-            self._delete(self._device)
-            self._done.append(Change(LOCK, self._device, REMOVED))
-            return action.result(None)
-        return action.result(action.device)
-
-    def _create(self, action: Action) -> None:
-        self._enter("create")
-        wanted = action.wanted
-        add = functools.partial(
-            self._tool.add,
-            wanted.name,
-            wanted.mgmtdev or "",
-            action.attributes.items(),
-            action.device_class,
-        )
-        change = Change(LOCK, wanted.name, CREATED, [wanted.mgmtdev, action.attributes])
-        self._call(functools.partial(self._do, change, add))
-
-    def _created(self, action: Action) -> VdpaDevice:
-        device = _named(self._host.ask().devices, action.wanted.name)
-        if device is None:
-            raise self._failure("it was created, but is not there")
-        different = _different(action.attributes, device)
-        if different:
-            raise self._failure(f"it was created, but has {different}")
-        _check_accepted(action.wanted, device)
-        return device
-
-    def _delete(self, name: str) -> None:
-        self._call(functools.partial(self._tool.delete, name))
-
-    def _call(self, change: t.Callable[[], None]) -> None:
-        with KernelLog(live=True) as log:
-            try:
-                change()
-            except VdpaError as error:
-                kernels = error if error.errno is not None else None
-                raise self._failure(error.said, kernels, error.hint, log.lines()) from None
-
-    def _undo_change(self, change: Change, recovering: bool) -> bool:
-        if change.undo is None:
-            raise Irreversible("it cannot be undone")
-        self._device = change.device
-        device = _named(self._host.ask().devices, change.device)
-        mgmtdev, attributes = change.undo
-        # What another one has made of the name since is not ours.
-        stated = {"mgmtdev": mgmtdev, **(attributes if recovering else {})}
-        if device is None or _different(stated, device):
-            return False
-        self._host.check_free(change.device, ours=not recovering)
-        self._delete(change.device)
-        return True
 
 
 def _named(devices: t.Iterable[_Named], name: str | None) -> _Named | None:

@@ -99,11 +99,11 @@ class Physical:
                 "override": (device / "driver_override").read_text().strip(),
             }
         for file in self.journals.glob("*.json"):
-            kept = json.loads(file.read_text())
+            stored = json.loads(file.read_text())
             device = self._place / file.stem
             # What is of a function that went with its number is not this one's.
-            if device.exists() and device.stat().st_ino == kept["inode"]:
-                found[device.name]["record"] = kept["record"]
+            if device.exists() and device.stat().st_ino == stored["inode"]:
+                found[device.name]["original"] = stored["state"]
         return found
 
     def stories(self) -> list[tuple[str, Devices, dict[str, Any]]]:

@@ -11,10 +11,11 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Callable
+from typing import Any
 
 sys.path.insert(0, "/tmp/calls.zip")
 
-from ansible_collections.vfio.migration.plugins.module_utils._change import journal
+from ansible_collections.vfio.migration.plugins.modules import vfio_mdev
 from calls import Call, clear, left_in_run, state
 
 RACES = 100
@@ -73,7 +74,8 @@ def _starting(reader: int, writer: int, locked: bool, uuid: str) -> Callable[[],
     def prepare() -> None:
         os.close(writer)
         if not locked:
-            journal.place = lambda sysfs, kind: f"/run/vfio.migration/{uuid}"
+            module: Any = vfio_mdev
+            module.place = lambda sysfs, kind: f"/run/vfio.migration/{uuid}"
         os.read(reader, 1)
 
     return prepare

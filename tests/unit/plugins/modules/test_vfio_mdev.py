@@ -8,8 +8,13 @@ from pathlib import Path
 
 import pytest
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.vfio.migration.plugins.module_utils._change import (
-    journal as journal_module,
+from ansible_collections.vfio.migration.plugins.module_utils._change.journal import (
+    Journal,
+    Step,
+    place,
+)
+from ansible_collections.vfio.migration.plugins.module_utils._change.mdev_apply import (
+    WriteAttribute,
 )
 from ansible_collections.vfio.migration.plugins.modules import vfio_mdev
 from ansible_collections.vfio.migration.tests.unit.sysfs_trees import (
@@ -120,15 +125,11 @@ def test_persistent_needs_the_kernels_own_tree(run_module, monkeypatch):
 
 def abandon(kernel):
     """Leaves what a call leaves that was killed when it had configured ``UUIDS[0]``."""
-    with journal_module.Journal(journal_module.place(kernel, "mdev")) as journal:
+    with Journal(place(kernel, "mdev")) as journal:
         journal.lock(GPU)
-        undo = ["write", "intel_vgpu/aggregator", "1", False]
-        journal.note(
-            journal_module.Change(GPU, "00000000-1111-4222-8333-444444444444", "aggregator=2", undo)
-        )
-        files = {
-            file: file.read_bytes() for file in Path(journal_module.place(kernel, "mdev")).iterdir()
-        }
+        undo = WriteAttribute("intel_vgpu/aggregator", "1", live=False)
+        journal.note(Step(GPU, "00000000-1111-4222-8333-444444444444", "aggregator=2", undo))
+        files = {file: file.read_bytes() for file in Path(place(kernel, "mdev")).iterdir()}
     for file, content in files.items():
         file.write_bytes(content)
 
@@ -145,5 +146,5 @@ def test_what_a_killed_call_left_is_only_told_in_check_mode(run_module, kernel, 
     result = run_module(vfio_mdev.main, devices=[device(UUIDS[0], 1)])
     # The device of the killed call is not there any more.
     assert result["recovered"] == []
-    with journal_module.Journal(journal_module.place(kernel, "mdev")) as journal:
+    with Journal(place(kernel, "mdev")) as journal:
         assert journal.lock_abandoned() == []

@@ -3,16 +3,28 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import os
 import stat
 
 import pytest
 from ansible_collections.vfio.migration.plugins.module_utils._change.journal import (
-    Change,
     Journal,
+    Operation,
+    Step,
     place,
 )
+from ansible_collections.vfio.migration.plugins.module_utils._host.reading import (
+    HostReadError,
+)
 from ansible_collections.vfio.migration.plugins.module_utils._host.sysfs import Sysfs
+
+
+@dataclasses.dataclass(frozen=True)
+class Remove(Operation):
+    operation = "remove"
+    number: int
 
 
 @pytest.fixture
@@ -21,7 +33,7 @@ def directory(tmp_path):
 
 
 def change(name="gpu", number=1):
-    return Change(name, f"uuid-{number}", "created", ["remove", number])
+    return Step(name, f"uuid-{number}", "created", Remove(number))
 
 
 def killed_after(directory, *changes, names=("gpu", "matrix")):
@@ -35,8 +47,9 @@ def killed_after(directory, *changes, names=("gpu", "matrix")):
         os.close(descriptor)
 
 
-def noted(journal, name):
-    return [vars(each) for each in journal.abandoned(name)]
+def noted(directory, name):
+    with Journal(directory, [Remove]) as journal:
+        return journal.abandoned(name)
 
 
 def files(directory):
@@ -115,8 +128,8 @@ def test_what_a_killed_call_did_is_told_last_change_first(directory):
     killed_after(directory, *changes)
     with Journal(directory) as journal:
         assert journal.lock_abandoned() == ["gpu", "matrix"]
-        assert noted(journal, "gpu") == [vars(changes[2]), vars(changes[0])]
-        assert noted(journal, "matrix") == [vars(changes[1])]
+        assert noted(directory, "gpu") == [changes[2], changes[0]]
+        assert noted(directory, "matrix") == [changes[1]]
 
 
 def test_what_is_settled_is_forgotten_and_what_is_not_is_kept(directory):
@@ -126,7 +139,7 @@ def test_what_is_settled_is_forgotten_and_what_is_not_is_kept(directory):
         journal.settle("gpu")
     with Journal(directory) as journal:
         assert journal.lock_abandoned() == ["matrix"]
-        assert noted(journal, "matrix") == [vars(change("matrix", 2))]
+        assert noted(directory, "matrix") == [change("matrix", 2)]
         journal.settle("matrix")
     assert files(directory) == []
     assert not [file for file in os.listdir(directory) if file.endswith(".journal")]
@@ -149,7 +162,7 @@ def test_a_change_that_was_not_made_is_withdrawn(directory):
     journal.withdraw()
     journal.note(change(number=3))
     os.close(journal.descriptors[0])
-    with Journal(directory) as other:
+    with Journal(directory, [Remove]) as other:
         assert other.lock_abandoned() == ["gpu"]
         assert [each.device for each in other.abandoned("gpu")] == ["uuid-3", "uuid-1"]
 
@@ -158,7 +171,7 @@ def test_a_line_that_was_not_written_in_full_announces_nothing(directory):
     killed_after(directory, change(), change(number=2))
     (path,) = (f"{directory}/{file}" for file in os.listdir(directory) if "journal" in file)
     os.truncate(path, os.stat(path).st_size - 1)
-    with Journal(directory) as journal:
+    with Journal(directory, [Remove]) as journal:
         journal.lock_abandoned()
         assert [each.device for each in journal.abandoned("gpu")] == ["uuid-1"]
 
@@ -178,3 +191,153 @@ def test_locks_that_name_a_journal_that_is_gone_are_of_a_complete_call(directory
 def test_the_journals_are_beside_the_tree(tmp_path):
     assert place(Sysfs("/sys"), "mdev") == "/run/vfio.migration/mdev"
     assert place(Sysfs(f"{tmp_path}/sys"), "pci") == f"{tmp_path}/run/vfio.migration/pci"
+
+
+# --- journals of other releases, and damaged ones
+
+
+def journal_of(directory):
+    (file,) = (file for file in os.listdir(directory) if file.endswith(".journal"))
+    return f"{directory}/{file}"
+
+
+def rewritten(directory, old, new):
+    """The journal of a killed call where its second line has something else."""
+    killed_after(directory, change(), change("matrix", 2))
+    path = journal_of(directory)
+    with open(path, "rb") as file:
+        first, second, rest = file.read().split(b"\n")
+    assert old in second
+    with open(path, "wb") as file:
+        file.write(b"\n".join((first, second.replace(old, new), rest)))
+    return path
+
+
+def refused(directory):
+    """Why a journal is not understood; its locks are those of both lines, and neither is given to be undone."""
+    said = set()
+    with Journal(directory, [Remove]) as journal:
+        for name in journal.lock_abandoned():
+            with pytest.raises(HostReadError) as raised:
+                journal.abandoned(name)
+            said.add(str(raised.value))
+    (message,) = said
+    return message
+
+
+def test_a_line_is_an_object_with_its_format_and_names(directory):
+    killed_after(directory, change())
+    with open(journal_of(directory), encoding="ascii") as file:
+        assert json.load(file) == {
+            "format": 1,
+            "lock": "gpu",
+            "device": "uuid-1",
+            "change": "created",
+            "undo": {"operation": "remove", "arguments": {"number": 1}},
+        }
+
+
+@pytest.mark.parametrize(("found", "age"), [(b"2", "a newer"), (b"0", "an older")])
+def test_a_journal_of_another_format_is_refused_with_what_to_do(directory, found, age):
+    path = rewritten(directory, b'"format": 1', b'"format": ' + found)
+    assert refused(directory) == (
+        f"{path}: line 2: it has format {found.decode()}, written by {age} release of vfio.migration, and this release"
+        " has format 1; use that release, or undo by hand what the file lists and remove the file"
+    )
+
+
+def test_an_unknown_operation_is_refused_with_what_to_do(directory):
+    path = rewritten(directory, b'"remove"', b'"hide\\n"')
+    assert refused(directory) == (
+        f"{path}: line 2: it names the operation 'hide\\n', which this release of vfio.migration does not know;"
+        " use that release, or undo by hand what the file lists and remove the file"
+    )
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "problem"),
+    [
+        (b'"number": 2', b'"number": "2"', "'number' has a wrong type"),
+        (b'"number": 2', b'"number": true', "'number' has a wrong type"),
+        (b'"number": 2', b'"number": null', "'number' has a wrong type"),
+        (b'"number": 2', b"", "'number' is missing"),
+        (b'"number": 2', b'"number": 2, "force": 1', "'force' is unknown"),
+        (b'{"number": 2}', b"[2]", "'arguments' has a wrong type"),
+        (
+            b'{"arguments": {"number": 2}, "operation": "remove"}',
+            b'["remove", 2]',
+            "'undo' has a wrong type",
+        ),
+        (b'"device"', b'"devise"', "'device' is missing"),
+        (b'"lock": "matrix"', b'"lock": 7', "'lock' has a wrong type"),
+        (b'"format": 1', b'"format": "1"', "the number of its format is missing"),
+        (b'"format": 1', b'"format": true', "the number of its format is missing"),
+        (b'"format": 1, ', b"", "the number of its format is missing"),
+    ],
+)
+def test_malformed_arguments_are_refused(directory, old, new, problem):
+    path = rewritten(directory, old, new)
+    message = refused(directory)
+    assert message.startswith(f"{path}: line 2: it is damaged: {problem}")
+    assert message.endswith("; undo by hand what the file lists and remove the file")
+
+
+@pytest.mark.parametrize("line", [b"", b"{", b"[]", b"null", b"\xff", b"\0" * 64, b"[" * 100_000])
+def test_a_line_that_is_no_record_is_refused(directory, line):
+    killed_after(directory, change())
+    path = journal_of(directory)
+    with open(path, "ab") as file:
+        file.write(line + b"\n")
+    assert refused(directory).startswith(f"{path}: line 2: it is damaged")
+
+
+def test_a_journal_that_was_cut_off_and_written_on_is_refused(directory):
+    killed_after(directory, change())
+    path = journal_of(directory)
+    with open(path, "rb") as file:
+        line = file.read()
+    for length in range(1, len(line) - 1):
+        with open(path, "wb") as file:
+            file.write(line[:length] + b"\n" + line)
+        assert refused(directory).startswith(f"{path}: line 1: it is damaged or cut off: no JSON; ")
+
+
+def test_however_a_journal_is_cut_off_it_lists_its_whole_lines(directory):
+    changes = [change(), change(number=2)]
+    killed_after(directory, *changes)
+    path = journal_of(directory)
+    with open(path, "rb") as file:
+        content = file.read()
+    for length in range(len(content)):
+        os.truncate(path, length)
+        whole = content[:length].count(b"\n")
+        with Journal(directory, [Remove]) as journal:
+            assert journal.abandoned("gpu") == changes[:whole][::-1]
+        with open(path, "wb") as file:
+            file.write(content)
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"../../etc/passwd", b"1-2\n", b"\0", b"7" * 99])
+def test_a_lock_that_names_no_call_is_of_a_complete_one(directory, content):
+    killed_after(directory, change())
+    for name in ("gpu", "matrix"):
+        with open(f"{directory}/{name}.lock", "wb") as file:
+            file.write(content)
+    with Journal(directory, [Remove]) as journal:
+        assert journal.lock_abandoned() == []
+        assert journal.orphaned() == []
+        assert journal.lock("gpu")
+
+
+def test_a_step_that_finds_no_room_in_the_journal_is_an_error(directory, monkeypatch):
+    write = os.write
+    with Journal(directory, [Remove]) as journal:
+        journal.lock("gpu")
+        journal.note(change())
+        # As on a file system that becomes full.
+        monkeypatch.setattr(os, "write", lambda file, data: write(file, data[:10]))
+        with pytest.raises(OSError, match="No space left on device"):
+            journal.note(change(number=2))
+        monkeypatch.undo()
+        journal.note(change(number=3))
+        assert noted(directory, "gpu") == [change(number=3), change()]

@@ -12,15 +12,18 @@ import typing as t
 from pathlib import Path
 
 import pytest
-from ansible_collections.vfio.migration.plugins.module_utils._change import (
-    journal as journal_module,
-)
 from ansible_collections.vfio.migration.plugins.module_utils._change.errors import ProvisionError
+from ansible_collections.vfio.migration.plugins.module_utils._change.journal import (
+    Journal,
+    Step,
+    place,
+)
 from ansible_collections.vfio.migration.plugins.module_utils._change.mdev_apply import (
     MdevTransaction,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._change.mdev_plan import (
-    Planner,
+    MdevHost,
+    MdevPlanner,
     validate,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._change.plan import ABSENT, PRESENT
@@ -64,9 +67,10 @@ def apply(
     mdevctl: Mdevctl | None = None,
     interrupted: t.Callable[[], str | None] = lambda: None,
 ) -> list[dict[str, t.Any]]:
-    planner = Planner(kernel, nobody, mdevctl, persistent=mdevctl is not None)
-    with journal_module.Journal(journal_module.place(kernel, "mdev")) as journal:
-        transaction = MdevTransaction(kernel, scan_holders, mdevctl, journal, 0.2, interrupted)
+    planner = MdevPlanner(MdevHost(kernel, nobody, mdevctl), persistent=mdevctl is not None)
+    host = MdevHost(kernel, scan_holders, mdevctl)
+    with Journal(place(kernel, "mdev"), MdevTransaction.undoers) as journal:
+        transaction = MdevTransaction(host, journal, 0.2, interrupted)
         return transaction.run(planner, validate(devices, state), state)[1]["devices"]
 
 
@@ -271,17 +275,17 @@ def kill(kernel: Kernel, number: int, devices, **others) -> bool:
 
 def in_run(kernel: Kernel) -> list[str]:
     """The names of journals, and of locks that name one."""
-    place = Path(journal_module.place(kernel, "mdev"))
-    return [file.name for file in place.glob("*") if file.stat().st_size]
+    directory = Path(place(kernel, "mdev"))
+    return [file.name for file in directory.glob("*") if file.stat().st_size]
 
 
 def recovered(kernel: Kernel, devices, state: str = PRESENT, **others) -> MdevTransaction:
     """The transaction of a further call, which does not fail."""
     scan_holders = others.pop("scan_holders", nobody)
-    planner = Planner(kernel, scan_holders, None, persistent=False)
-    with journal_module.Journal(journal_module.place(kernel, "mdev")) as journal:
-        transaction = MdevTransaction(kernel, scan_holders, None, journal, 0.2, lambda: None)
-        transaction.run(planner, validate(devices, state), state)
+    host = MdevHost(kernel, scan_holders, None)
+    with Journal(place(kernel, "mdev"), MdevTransaction.undoers) as journal:
+        transaction = MdevTransaction(host, journal, 0.2, lambda: None)
+        transaction.run(MdevPlanner(host, persistent=False), validate(devices, state), state)
     return transaction
 
 
@@ -369,7 +373,7 @@ def test_a_device_that_another_made_of_the_same_uuid_is_left_alone(kernel):
 def test_what_a_killed_call_had_started_comes_to_its_end_first(kernel):
     before = kernel.tree.snapshot()
     kill(kernel, 3, FIVE)
-    lock = os.open(f"{journal_module.place(kernel, 'mdev')}/{GPU}.lock", os.O_RDONLY)
+    lock = os.open(f"{place(kernel, 'mdev')}/{GPU}.lock", os.O_RDONLY)
     fcntl.flock(lock, fcntl.LOCK_EX)
     # A child of the killed call, which has its lock and lets go of it while the next call waits.
     child = threading.Timer(0.1, os.close, [lock])
@@ -380,19 +384,19 @@ def test_what_a_killed_call_had_started_comes_to_its_end_first(kernel):
 
 
 def test_calls_on_one_parent_wait_for_each_other(kernel):
-    with journal_module.Journal(journal_module.place(kernel, "mdev")) as journal:
+    with Journal(place(kernel, "mdev")) as journal:
         assert journal.lock(GPU)
         failed = failure(kernel, [device(UUIDS[1])])
         assert failed.details["step"] == "lock"
         assert f"another call is at work on {GPU}; waited 0.2 seconds" in str(failed)
-        journal.note(journal_module.Change(GPU, UUIDS[0], "created"))
+        journal.note(Step(GPU, UUIDS[0], "created"))
         failed = failure(kernel, [device(UUIDS[1])])
         assert f"another call, process {os.getpid()}, is at work on {GPU}" in str(failed)
     apply(kernel, [device(UUIDS[1])])
 
 
 def test_a_call_that_waits_for_another_can_be_stopped(kernel):
-    with journal_module.Journal(journal_module.place(kernel, "mdev")) as journal:
+    with Journal(place(kernel, "mdev")) as journal:
         journal.lock(GPU)
         failed = failure(kernel, [device(UUIDS[1])], interrupted=lambda: "SIGTERM")
     assert "interrupted by SIGTERM" in str(failed)

@@ -10,13 +10,14 @@ import pytest
 from ansible_collections.vfio.migration.plugins.module_utils._change.attributes import equal
 from ansible_collections.vfio.migration.plugins.module_utils._change.errors import ProvisionError
 from ansible_collections.vfio.migration.plugins.module_utils._change.mdev_plan import (
-    Planner,
+    MdevHost,
+    MdevPlanner,
     validate,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._change.plan import (
     ABSENT,
     PRESENT,
-    Plan,
+    HostChanges,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._host.mdevctl import Mdevctl
 from ansible_collections.vfio.migration.plugins.module_utils._host.processes import Holders, unknown
@@ -49,16 +50,15 @@ def device(uuid: str = UUIDS[0], attributes: t.Sequence[tuple[str, str]] = (), *
 def plan(tree: Tree, devices, state=PRESENT, scan_holders=nobody, mdevctl=None, persistent=True):
     before = tree.snapshot()
     try:
-        planner = Planner(
-            Sysfs(str(tree.root)), scan_holders, mdevctl, persistent and mdevctl is not None
-        )
+        host = MdevHost(Sysfs(str(tree.root)), scan_holders, mdevctl)
+        planner = MdevPlanner(host, persistent and mdevctl is not None)
         return planner.plan(validate(devices, state), state).lists["devices"]
     finally:
         assert tree.snapshot() == before
 
 
 def diff(action):
-    return Plan(PRESENT, devices=[action]).diff()
+    return HostChanges(PRESENT, {"devices": [action]}).diff()
 
 
 def refusal(tree: Tree, *devices, **others) -> tuple[str, str]:
@@ -175,7 +175,7 @@ def test_a_uuid_can_be_there_only_once(tree):
 
 def test_to_be_absent_a_uuid_is_enough(tree):
     (action,) = plan(tree, [device(parent=None, type=None)], ABSENT)
-    assert not action.changes
+    assert not action.changed
 
 
 # --- what there is
@@ -211,7 +211,7 @@ def test_a_device_that_is_as_wanted_stays(tree, name, value):
     (action,) = plan(
         tree, [device(attributes=[(name, value)], accept=ACCEPT)], scan_holders=unknown
     )
-    assert not action.changes
+    assert not action.changed
     assert action.predicted()["self"]["aggregator"] == "2"
     assert diff(action) == {"before": {}, "after": {}}
 
@@ -229,13 +229,13 @@ def test_a_device_that_differs_is_configured(tree):
 def test_of_a_repeated_attribute_the_last_value_counts(tree):
     tree.add_mdev(aggregator="2")
     wanted = device(attributes=[("aggregator", "1"), ("aggregator", "2")])
-    assert not plan(tree, [wanted])[0].changes
+    assert not plan(tree, [wanted])[0].changed
 
 
 def test_what_can_only_be_written_counts_as_equal(tree):
     tree.write(tree.add_mdev() + "/assign_adapter", "", 0o200)
     wanted = device(attributes=[("assign_adapter", "5"), ("assign_adapter", "6")])
-    assert not plan(tree, [wanted])[0].changes
+    assert not plan(tree, [wanted])[0].changed
 
 
 @pytest.mark.parametrize(
@@ -285,7 +285,7 @@ def test_an_attribute_in_several_groups_must_be_named_with_its_group(tree):
     tree.write(tree.add_mdev() + "/other/aggregator", "1\n")
     refused, _step = refusal(tree, device(attributes=[("aggregator", "1")]))
     assert "expected one of intel_vgpu/aggregator, other/aggregator" in refused
-    assert not plan(tree, [device(attributes=[("other/aggregator", "1")])])[0].changes
+    assert not plan(tree, [device(attributes=[("other/aggregator", "1")])])[0].changed
 
 
 def test_an_existing_device_must_be_one_that_is_accepted(tree):
@@ -355,7 +355,7 @@ def test_sets_of_numbers_become_what_the_list_would_make(tree, current, attribut
     add_crypto_mdev(tree, current)
     (action,) = plan(tree, [device(attributes=attributes)])
     assert [(each["name"], each["value"]) for each in action.after.get("written", [])] == written
-    assert action.changes is bool(written)
+    assert action.changed is bool(written)
 
 
 def test_what_is_no_number_is_not_compared_with_numbers(tree):
@@ -400,7 +400,7 @@ def test_a_guest_is_given_more_and_nothing_is_taken_from_it(tree, attributes, al
 def test_masks_are_compared_as_the_driver_reads_them(tree, value, same):
     add_crypto_mdev(tree, "ap_config")
     (action,) = plan(tree, [device(attributes=[("ap_config", value)])])
-    assert action.changes is not same
+    assert action.changed is not same
 
 
 def add_crypto_mdev(tree: Tree, current: str) -> None:
@@ -428,7 +428,7 @@ def test_parameters_are_compared_in_any_order(tree):
         ("frame_rate_limiter=0", False),
     ):
         (action,) = plan(tree, [device(attributes=[("vgpu_params", value)])])
-        assert action.changes is not same
+        assert action.changed is not same
 
 
 @pytest.mark.parametrize(
@@ -514,7 +514,7 @@ def test_an_inactive_device_is_not_made_a_second_time(tree, definitions, message
 
 def test_who_does_not_want_definitions_does_not_need_mdevctl(tree):
     failing = Mdevctl(lambda arguments, data: (1, "", "Error: no such\n"))
-    planner = Planner(Sysfs(str(tree.root)), nobody, failing, persistent=False)
+    planner = MdevPlanner(MdevHost(Sysfs(str(tree.root)), nobody, failing), persistent=False)
     (action,) = planner.plan(validate([device()], PRESENT), PRESENT).lists["devices"]
     assert action.action == "created"
     assert planner.warnings == [
@@ -529,7 +529,7 @@ def test_who_does_not_want_definitions_does_not_need_mdevctl(tree):
 def test_to_be_absent_is_to_be_undefined(tree, parent, undefined):
     wanted = device(parent=parent, type=None)
     (action,) = plan(tree, [wanted], ABSENT, mdevctl=mdevctl(defined("0000:00:03.0")))
-    assert action.changes is undefined
+    assert action.changed is undefined
     if undefined:
         sides = diff(action)
         assert set(sides["before"][UUIDS[0]]["definitions"]) == {"0000:00:03.0"}

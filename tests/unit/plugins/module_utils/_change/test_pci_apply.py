@@ -9,14 +9,11 @@ import typing as t
 from pathlib import Path
 
 import pytest
-from ansible_collections.vfio.migration.plugins.module_utils._change import (
-    journal as journal_module,
-)
 from ansible_collections.vfio.migration.plugins.module_utils._change.errors import ProvisionError
-from ansible_collections.vfio.migration.plugins.module_utils._change.original_state import Records
+from ansible_collections.vfio.migration.plugins.module_utils._change.journal import Journal, place
 from ansible_collections.vfio.migration.plugins.module_utils._change.pci_apply import PciTransaction
 from ansible_collections.vfio.migration.plugins.module_utils._change.pci_plan import (
-    Planner,
+    PciPlanner,
     validate,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._change.plan import ABSENT, PRESENT
@@ -32,6 +29,7 @@ from ansible_collections.vfio.migration.tests.unit.pci_trees import (
     VARIANT,
     PciKernel,
     PciTree,
+    pci_host,
 )
 from ansible_collections.vfio.migration.tests.unit.sysfs_trees import nobody
 
@@ -76,10 +74,6 @@ def function(number: int | None):
     return {"address": CARD, "sriov_numvfs": number}
 
 
-def records(kernel: PciKernel) -> Records:
-    return Records(journal_module.place(kernel, "pci"))
-
-
 def apply(
     kernel: PciKernel,
     devices: t.Sequence[dict[str, t.Any]] = (),
@@ -91,22 +85,10 @@ def apply(
     interrupted: t.Callable[[], str | None] = lambda: None,
 ) -> dict[str, t.Any]:
     wanted = validate({"functions": functions, "devices": devices, "state": state, "force": force})
-    planner = Planner(
-        kernel, scan_holders, is_free_disk, lambda driver: False, records(kernel), kernel.ports
-    )
-    with journal_module.Journal(journal_module.place(kernel, "pci")) as journal:
-        transaction = PciTransaction(
-            kernel,
-            scan_holders,
-            is_free_disk,
-            lambda driver: None,
-            records(kernel),
-            kernel.ports,
-            journal,
-            0.2,
-            interrupted,
-        )
-        return transaction.run(planner, wanted)[1]
+    host = pci_host(kernel, scan_holders, is_free_disk)
+    with Journal(place(kernel, "pci"), PciTransaction.undoers) as journal:
+        transaction = PciTransaction(host, journal, 0.2, interrupted)
+        return transaction.run(PciPlanner(host), wanted)[1]
 
 
 def failure(kernel: PciKernel, *arguments, **others) -> ProvisionError:
@@ -117,7 +99,7 @@ def failure(kernel: PciKernel, *arguments, **others) -> ProvisionError:
 
 def state(kernel: PciKernel) -> dict[str, t.Any]:
     """What a user can tell of the host: its files, and what is noted to be given back."""
-    run = Path(journal_module.place(kernel, "pci"))
+    run = Path(place(kernel, "pci"))
     noted = sorted(path.name for path in run.glob("*.json"))
     return {
         "files": kernel.tree.snapshot(),

@@ -10,11 +10,13 @@ import pytest
 from ansible_collections.vfio.migration.plugins.module_utils._change.errors import ProvisionError
 from ansible_collections.vfio.migration.plugins.module_utils._change.journal import Journal
 from ansible_collections.vfio.migration.plugins.module_utils._change.plan import ABSENT, PRESENT
+from ansible_collections.vfio.migration.plugins.module_utils._change.vdpa_apply import (
+    VdpaTransaction,
+)
 from ansible_collections.vfio.migration.plugins.module_utils._change.vdpa_plan import (
     LOCK,
-    Host,
-    Planner,
-    VdpaTransaction,
+    VdpaHost,
+    VdpaPlanner,
     validate,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._host.processes import Holders
@@ -45,10 +47,10 @@ def wanted(name="vdpa0", mgmtdev="vdpasim_net", **stated):
 
 
 def apply(kernel, *devices, state=PRESENT, scan_holders=nobody, interrupted=lambda: None):
-    host = Host(Sysfs(str(kernel.tree.root)), kernel.ask, scan_holders)
-    with Journal(str(kernel.tree.root.parent / "run")) as journal:
+    host = VdpaHost(Sysfs(str(kernel.tree.root)), kernel.ask, scan_holders)
+    with Journal(str(kernel.tree.root.parent / "run"), VdpaTransaction.undoers) as journal:
         transaction = VdpaTransaction(host, VdpaTool(kernel.run), journal, 0, interrupted)
-        _plan, results = transaction.run(Planner(host), validate(devices, state), state)
+        _plan, results = transaction.run(VdpaPlanner(host), validate(devices, state), state)
         kernel.recovered = transaction.recovered
         kernel.warnings = transaction.warnings
     return results["devices"]
@@ -363,11 +365,11 @@ def kill(kernel, change, *devices):
             raise Killed
         return answer
 
-    host = Host(Sysfs(str(kernel.tree.root)), kernel.ask, nobody)
+    host = VdpaHost(Sysfs(str(kernel.tree.root)), kernel.ask, nobody)
     journal = Journal(str(kernel.tree.root.parent / "run"))
     transaction = KilledTransaction(host, VdpaTool(run), journal, 0, lambda: None)
     with pytest.raises(Killed):
-        transaction.run(Planner(host), validate(devices, PRESENT), PRESENT)
+        transaction.run(VdpaPlanner(host), validate(devices, PRESENT), PRESENT)
     for descriptor in journal.descriptors:
         os.close(descriptor)
 

@@ -8,13 +8,10 @@ from __future__ import annotations
 import pytest
 from ansible_collections.vfio.migration.plugins.filter.explain import explain
 from ansible_collections.vfio.migration.plugins.filter.migration_plan import migration_plan
-from ansible_collections.vfio.migration.plugins.module_utils._change import (
-    journal as journal_module,
-)
-from ansible_collections.vfio.migration.plugins.module_utils._change.original_state import Records
+from ansible_collections.vfio.migration.plugins.module_utils._change.journal import Journal, place
 from ansible_collections.vfio.migration.plugins.module_utils._change.pci_apply import PciTransaction
 from ansible_collections.vfio.migration.plugins.module_utils._change.pci_plan import (
-    Planner,
+    PciPlanner,
     validate,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._host.facts import KINDS, Inventory
@@ -27,6 +24,7 @@ from ansible_collections.vfio.migration.tests.unit.pci_trees import (
     SECOND,
     PciKernel,
     PciTree,
+    pci_host,
 )
 from ansible_collections.vfio.migration.tests.unit.sysfs_trees import nobody
 
@@ -72,23 +70,10 @@ def apply(kernel, devices):
             "force": False,
         }
     )
-    place = journal_module.place(kernel, "pci")
-    planner = Planner(
-        kernel, nobody, lambda name: True, lambda name: False, Records(place), kernel.ports
-    )
-    with journal_module.Journal(place) as journal:
-        transaction = PciTransaction(
-            kernel,
-            nobody,
-            lambda name: True,
-            lambda name: None,
-            Records(place),
-            kernel.ports,
-            journal,
-            0.2,
-            lambda: None,
-        )
-        return transaction.run(planner, wanted)[1]["devices"]
+    host = pci_host(kernel)
+    with Journal(place(kernel, "pci"), PciTransaction.undoers) as journal:
+        transaction = PciTransaction(host, journal, 0.2, lambda: None)
+        return transaction.run(PciPlanner(host), wanted)[1]["devices"]
 
 
 def test_a_function_is_given_the_type_and_then_found_again(gpus):

@@ -11,10 +11,12 @@ from ansible_collections.vfio.migration.plugins.filter.explain import explain
 from ansible_collections.vfio.migration.plugins.filter.migration_plan import migration_plan
 from ansible_collections.vfio.migration.plugins.module_utils._change.journal import Journal
 from ansible_collections.vfio.migration.plugins.module_utils._change.plan import PRESENT
-from ansible_collections.vfio.migration.plugins.module_utils._change.vdpa_plan import (
-    Host,
-    Planner,
+from ansible_collections.vfio.migration.plugins.module_utils._change.vdpa_apply import (
     VdpaTransaction,
+)
+from ansible_collections.vfio.migration.plugins.module_utils._change.vdpa_plan import (
+    VdpaHost,
+    VdpaPlanner,
     validate,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._host.facts import Inventory
@@ -101,13 +103,13 @@ def source(tmp_path, *devices):
 
 def make(kernel, devices):
     """What the module makes of a plan's list."""
-    host = Host(Sysfs(str(kernel.tree.root)), kernel.ask, nobody)
+    host = VdpaHost(Sysfs(str(kernel.tree.root)), kernel.ask, nobody)
     blank = dict.fromkeys(("mac", "mtu", "max_vqp", "device_features", "accept"))
     # As Ansible does, by the module's argument specification.
     listed = [{**blank, **each, "mtu": each.get("mtu") and int(each["mtu"])} for each in devices]
     with Journal(str(kernel.tree.root.parent / "run")) as journal:
         transaction = VdpaTransaction(host, VdpaTool(kernel.run), journal, 0, lambda: None)
-        return transaction.run(Planner(host), validate(listed, PRESENT), PRESENT)[1]["devices"]
+        return transaction.run(VdpaPlanner(host), validate(listed, PRESENT), PRESENT)[1]["devices"]
 
 
 def test_a_device_is_made_with_what_its_source_offers(tmp_path):
