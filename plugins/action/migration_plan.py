@@ -51,7 +51,7 @@ class ActionModule(ActionBase):
         return result
 
     def _write(self, dest: str, text: str, result: dict[str, t.Any]) -> None:
-        """Puts ``text`` into the file ``dest`` in one step, unless it is there already."""
+        """Put ``text`` into the file ``dest`` in one step, unless it is there already."""
         before = content_of(dest)
         result["dest"] = dest
         result["changed"] = before != text

@@ -15,6 +15,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments i
     as_filter,
     direction_of,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils.contract import Explanation
 
 DOCUMENTATION = r"""
 name: explain
@@ -94,7 +95,7 @@ def explain(
     target: t.Any,
     direction: str = "source_lists",
     hosts: t.Any = None,
-) -> dict[str, t.Any]:
+) -> Explanation:
     return explain_module.explain(
         read_fleet(fleet, names("hosts", hosts)), source, target, direction_of(direction)
     )

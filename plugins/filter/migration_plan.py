@@ -8,6 +8,7 @@ import typing as t
 
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments import as_filter
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_options import plan_for
+from ansible_collections.vfio.migration.plugins.plugin_utils.contract import Plan
 
 DOCUMENTATION = r"""
 name: migration_plan
@@ -148,7 +149,7 @@ def migration_plan(
     policy: str | None = None,
     avoid: t.Any = None,
     **options: t.Any,
-) -> dict[str, t.Any]:
+) -> Plan:
     options |= {"sources": sources, "hosts": hosts, "targets": targets}
     options |= {"direction": direction, "policy": policy, "avoid": avoid}
     return plan_for(fleet, drain, **options)

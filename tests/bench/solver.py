@@ -12,7 +12,7 @@ from unittest import mock
 
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import read_fleet
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.local_search import Budget
-from ansible_collections.vfio.migration.plugins.plugin_utils._planner import plan_document
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner import solution
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.planner import make_plan
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import (
     Request,
@@ -54,13 +54,13 @@ def report(fleets: t.Sequence[tuple[int, bool]]) -> bool:
     return not missed
 
 
-def _plan_of(guests: int, short: bool, seed: int, solver: bool) -> dict[str, t.Any]:
+def _plan_of(guests: int, short: bool, seed: int, solver: bool) -> t.Any:
     facts, drained = planted(guests, 0.8, short, seed)
     fleet = read_fleet(facts)
     request = Request(requested(fleet, drained, None), sorted(fleet.hosts.keys() - drained))
     if solver:
         return make_plan(fleet, request, _NO_EXACT_SEARCH)
-    with mock.patch.object(plan_document, "improve", return_value=None):
+    with mock.patch.object(solution, "improve", return_value=None):
         return make_plan(fleet, request, _NO_EXACT_SEARCH)
 
 

@@ -20,7 +20,7 @@ class Planned:
     """A plan, and what it was made of and for."""
 
     facts: dict[str, t.Any]
-    plan: dict[str, t.Any]
+    plan: t.Any
     conditions: Conditions
 
     def broken(self) -> list[str]:

@@ -36,7 +36,7 @@ class Descriptor:
 
 
 def read_descriptor(data: object) -> Descriptor:
-    """The descriptor in ``{self, compatible[, origin]}``, whatever spelling it has; raises ``DescriptorError``."""
+    """Return the descriptor in ``{self, compatible[, origin]}``, whatever spelling it has; raise ``DescriptorError``."""
     if not isinstance(data, t.Mapping):
         raise attributes_module.DescriptorError(
             "a descriptor is a mapping with 'self' and 'compatible'"
@@ -55,7 +55,7 @@ def read_descriptor(data: object) -> Descriptor:
 
 
 def derive(self_attributes: dict[str, str]) -> Descriptor:
-    """The descriptor that is derived for a device of which only ``self_attributes`` are known: an equal one will do."""
+    """Return the descriptor that is derived for a device of which only ``self_attributes`` are known: an equal one will do."""
     pattern = attributes_module.literal(self_attributes)
     return Descriptor(
         self_attributes,
@@ -66,7 +66,7 @@ def derive(self_attributes: dict[str, str]) -> Descriptor:
 
 
 def read_set(attributes: object, where: str) -> dict[str, str]:
-    """The attribute set in a mapping of names to scalars, in normal form; raises ``DescriptorError``."""
+    """Return the attribute set in a mapping of names to scalars, in normal form; raise ``DescriptorError``."""
     if not isinstance(attributes, t.Mapping):
         raise attributes_module.DescriptorError(
             f"'{where}' is missing or no mapping of names to values"

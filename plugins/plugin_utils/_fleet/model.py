@@ -13,6 +13,7 @@ import typing as t
 from dataclasses import dataclass, field
 
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.descriptor import Descriptor
+from ansible_collections.vfio.migration.plugins.plugin_utils.contract import DeviceLabel
 
 GATHER = "run vfio_migration_facts on it"
 
@@ -58,7 +59,7 @@ class Device:
         return self.host, self.id
 
     @property
-    def label(self) -> dict[str, str]:
+    def label(self) -> DeviceLabel:
         return {"host": self.host, "kind": self.kind, "id": self.id}
 
 
@@ -163,13 +164,13 @@ class Fleet:
 
 
 def why_unknown(fleet: Fleet, host: str) -> str:
-    """Why ``host`` is not among the fleet's hosts."""
+    """Return why ``host`` is not among the fleet's hosts."""
     problems = [each["problem"] for each in fleet.problems if each["host"] == host]
     return problems[0] if problems else f"there are no facts of it; {GATHER}"
 
 
 def obstacle(device: Device | DeviceClass) -> str | None:
-    """Why ``device`` can neither migrate nor receive a migration whatever the other side is; ``None`` where it can."""
+    """Return why ``device`` can neither migrate nor receive a migration whatever the other side is; ``None`` where it can."""
     if device.descriptor is None:
         return "it has no usable descriptor; see the problems of its host"
     if device.supported is False:

@@ -71,7 +71,7 @@ def uncollected() -> t.Iterator[None]:
 
 
 def read_fleet(data: t.Any, hosts: t.Iterable[str] | None = None) -> Fleet:
-    """The fleet in ``hostvars``, or in a mapping of host to that host's facts; ``hosts`` narrows it.
+    """Return the fleet in ``hostvars``, or in a mapping of host to that host's facts; ``hosts`` narrows it.
 
     No facts are held: a host whose ``devices`` are asked for is read again.
     """
@@ -84,7 +84,7 @@ def read_fleet(data: t.Any, hosts: t.Iterable[str] | None = None) -> Fleet:
 
 
 def facts_of(data: t.Any, host: str) -> t.Any:
-    """The facts of ``host`` as they are, ``None`` where there are none; ``data`` as for ``read_fleet``."""
+    """Return the facts of ``host`` as they are, ``None`` where there are none; ``data`` as for ``read_fleet``."""
     # Facts are never templates: reading them untemplated gives the same and is several times faster.
     raw_get = getattr(data, "raw_get", None)
     if raw_get is None and host not in data:
@@ -124,7 +124,7 @@ class _Classes(dict[tuple[t.Any, ...], DeviceClass]):
         return one
 
     def of(self, entries: t.Any, descriptors: _Descriptors) -> tuple[list[DeviceClass], Stated]:
-        """The class of each device, and what mediated devices state; raises ``_ODD``."""
+        """Return the class of each device, and what mediated devices state; raise ``_ODD``."""
         if not isinstance(entries, list):
             raise TypeError
         # Of all that is done for a fleet only this is done for each of its devices.
@@ -163,7 +163,7 @@ class _Classes(dict[tuple[t.Any, ...], DeviceClass]):
 
 
 def _device(host: str, entry: _Entry, descriptors: _Descriptors) -> Device:
-    """The device of an entry that has a class."""
+    """Return the device of an entry that has a class."""
     holder, migration = entry["in_use"], entry["migration"]
     return Device(
         host=host,
@@ -259,7 +259,7 @@ class _Reader:
     def _entries(
         self, facts: _Entry, descriptors: _Descriptors
     ) -> tuple[t.Sequence[_Entry], list[DeviceClass], Stated]:
-        """The entries of the devices, the class of each, and what mediated devices state."""
+        """Return the entries of the devices, the class of each, and what mediated devices state."""
         entries: t.Any = facts.get("devices")
         try:
             return entries, *self._classes.of(entries, descriptors)
@@ -272,7 +272,7 @@ class _Reader:
             return entries, *self._classes.of(entries, descriptors)
 
     def _all_descriptors(self, facts: _Entry) -> tuple[_Descriptors, list[dict[str, t.Any]]]:
-        """The descriptors by name, that of a device without one as well, and what is wrong with others."""
+        """Return the descriptors by name, that of a device without one as well, and what is wrong with others."""
         descriptors: _Descriptors = {None: None}
         problems: list[dict[str, t.Any]] = []
         for name, data in _mapping(facts.get("descriptors"), "descriptors").items():
@@ -333,7 +333,7 @@ def _content(data: t.Any) -> bytes | None:
 
 
 def _plain_entry(data: t.Any, path: str, descriptors: _Descriptors) -> _Entry:
-    """What a device's entry says, in plain types; raises ``_Shape``."""
+    """Return what a device's entry says, in plain types; raise ``_Shape``."""
     device = _mapping(data, path)
     kind, device_id = _text(device, "kind", path), _text(device, "id", path)
     name = plain_text(device.get("descriptor"))
@@ -398,7 +398,7 @@ def _parent(data: t.Any, path: str) -> ParentFacts:
 
 
 def _provisioned(parent: _Entry, types: list[MdevType], path: str) -> list[MdevType]:
-    """What a management device can make; nothing where its kernel does not tell with which features."""
+    """Return what a management device can make; nothing where its kernel does not tell with which features."""
     mask = plain_text(parent.get("dev_features_mask"))
     if mask is None:
         return []

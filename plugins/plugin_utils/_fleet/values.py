@@ -16,14 +16,14 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors impor
 
 
 def one_of(name: str, value: str, choices: t.Sequence[str]) -> str:
-    """``value`` where it is one of ``choices``; raises ``FleetError``."""
+    """Return ``value`` where it is one of ``choices``; raise ``FleetError``."""
     if value not in choices:
         raise FleetError(f"{name} is {value!r}; expected one of {', '.join(choices)}")
     return value
 
 
 def names(name: str, value: t.Any) -> list[str] | None:
-    """A list of host names, of which one may be given as it is; raises ``FleetError``."""
+    """Return a list of host names, of which one may be given as it is; raise ``FleetError``."""
     if value is None:
         return None
     if isinstance(value, str):
@@ -34,14 +34,14 @@ def names(name: str, value: t.Any) -> list[str] | None:
 
 
 def listed(name: str, value: t.Any) -> list[t.Any] | None:
-    """``value`` as a list, ``None`` where it is not given; raises ``FleetError``."""
+    """Return ``value`` as a list, ``None`` where it is not given; raise ``FleetError``."""
     if value is None or (isinstance(value, t.Sequence) and not isinstance(value, str)):
         return None if value is None else list(value)
     raise FleetError(f"{name} is {value!r}; expected a list")
 
 
 def flag(name: str, value: t.Any) -> bool:
-    """A condition that holds or not, as YAML or the command line has it; raises ``FleetError``."""
+    """Return whether a condition holds, as YAML or the command line has it; raise ``FleetError``."""
     try:
         return value is not None and bool(boolean(value))
     except TypeError:

@@ -32,10 +32,11 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request im
     requested,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.unplaced import nearest_misses
+from ansible_collections.vfio.migration.plugins.plugin_utils.contract import Explanation, Verdict
 
 
-def explain(fleet: Fleet, source: t.Any, target: t.Any, direction: str) -> dict[str, t.Any]:
-    """What ``direction`` makes of ``source`` (``{host, id}``) going to ``target`` (``{host, id}`` or a host's name).
+def explain(fleet: Fleet, source: t.Any, target: t.Any, direction: str) -> Explanation:
+    """Return what ``direction`` makes of ``source`` (``{host, id}``) going to ``target`` (``{host, id}`` or a host's name).
 
     ``{source, target, verdict, placement, sentences}``; ``placement`` is how a host would receive the device,
     ``None`` where it cannot or where the target is a device.
@@ -49,8 +50,8 @@ def explain(fleet: Fleet, source: t.Any, target: t.Any, direction: str) -> dict[
     return _to_host(fleet, device, name, direction)
 
 
-def _to_device(fleet: Fleet, source: Device, target: Device, direction: str) -> dict[str, t.Any]:
-    given = verdict(source.descriptor, target.descriptor, direction)
+def _to_device(fleet: Fleet, source: Device, target: Device, direction: str) -> Explanation:
+    given: t.Any = verdict(source.descriptor, target.descriptor, direction)
     # Reasons are those of the source's list, unless only the target's keeps them apart.
     subject_is_target = direction != "target_accepts" and not (
         direction == "both" and verdict(source.descriptor, target.descriptor)["compatible"]
@@ -73,7 +74,7 @@ def _to_device(fleet: Fleet, source: Device, target: Device, direction: str) -> 
     }
 
 
-def _to_host(fleet: Fleet, source: Device, name: str, direction: str) -> dict[str, t.Any]:
+def _to_host(fleet: Fleet, source: Device, name: str, direction: str) -> Explanation:
     guests = requested(fleet, None, [{"host": source.host, "id": source.id}])
     plan = make_plan(fleet, Request(guests, [name], Conditions(direction)))
     placed = [each for each in plan["placements"] if each["source"] == source.label]
@@ -85,7 +86,7 @@ def _to_host(fleet: Fleet, source: Device, name: str, direction: str) -> dict[st
         sentences = _obstacles(fleet, source) or [
             reason["reason"] for each in left for reason in each["reasons"]
         ]
-    given = {
+    given: Verdict = {
         "compatible": bool(placed),
         "direction": direction,
         "direction_conflict": bool(placed) and _conflict(fleet, source, placed[0]),
@@ -105,7 +106,7 @@ def _to_host(fleet: Fleet, source: Device, name: str, direction: str) -> dict[st
 
 
 def _conflict(fleet: Fleet, source: Device, placement: t.Mapping[str, t.Any]) -> bool:
-    """Whether the lists of a source and of the target that it has got say different things, where the target has one."""
+    """Return whether the lists of a source and of the target that it has got say different things, where the target has one."""
     if placement["certainty"] == "provisional":
         return False
     target = _find(fleet, placement["target"])
@@ -113,7 +114,7 @@ def _conflict(fleet: Fleet, source: Device, placement: t.Mapping[str, t.Any]) ->
 
 
 def _obstacles(fleet: Fleet, device: Device) -> list[str]:
-    """Why ``device`` can neither migrate nor receive a migration, with what was wrong when its facts were gathered."""
+    """Return why ``device`` can neither migrate nor receive a migration, with what was wrong when its facts were gathered."""
     why = obstacle(device)
     if why is None:
         return []
@@ -127,10 +128,8 @@ def _obstacles(fleet: Fleet, device: Device) -> list[str]:
     return [f"{device.id} on {device.host}: {why}", *problems]
 
 
-def _nearest_reasons(
-    fleet: Fleet, source: Device, host: str, direction: str
-) -> list[dict[str, t.Any]]:
-    """The reasons of what on ``host`` comes nearest to receiving ``source``, as a verdict has them."""
+def _nearest_reasons(fleet: Fleet, source: Device, host: str, direction: str) -> t.Any:
+    """Return the reasons of what on ``host`` comes nearest to receiving ``source``, as a verdict has them."""
     misses = nearest_misses(fleet.hosts[host], Candidates(fleet, direction), source)
     return misses[0][1] if misses else []
 

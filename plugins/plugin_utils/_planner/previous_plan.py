@@ -4,36 +4,74 @@
 
 # Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
 # Do not use this from other collections or standalone plugins/modules!
-"""Earlier plans: what of them still holds. Pure.
 
-A plan names the hosts that it relied on, each with a digest of its facts. Where the facts of both hosts of a guest
-are still the same, so is what was planned for it. A plan also has the conditions that it was made for, which go on to
-hold where no others are given, so that what was approved is what is carried out.
+"""Stable plans: what was planned before is planned again, unless others would have no place for it. Pure.
+
+There are two sources of what was planned before. A plan that is given names the hosts that it relied on, each with a
+digest of its facts. Where the facts of both hosts of a guest are still the same, so is what was planned for it. The
+conditions that the plan was made for go on to hold where no others are given, so that what was approved is what is
+carried out. And the facts tell: a free device with the name that would be given to a guest's target was made for it.
+So a plan that was carried out is found again, in a time that grows with its guests as little as that of the first.
+
+Either pins guests to their targets, and only the others are searched for. Where pins may be in the way of the rest,
+``keep_pins`` has everything placed without them as well, and takes what is better.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import hashlib
 import json
 import typing as t
+from collections import Counter, defaultdict
 
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import Device
+from ansible_collections.vfio.migration.plugins.plugin_utils._packing.assignment import (
+    Assignment,
+    allows,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._packing.objective import Cost
+from ansible_collections.vfio.migration.plugins.plugin_utils._packing.packings import (
+    Bin,
+    Packing,
+    Packings,
+    State,
+    Transition,
+    tiers,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.admissible import (
+    REQUIREMENTS,
+    Likeness,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.backing import (
+    Allocation,
+    Backing,
+    Placement,
+    allocate,
+    backing_of,
+    named_id,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.problem import Problem
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import (
     OPTIONS,
     Guest,
     Request,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.resources import Pool
+from ansible_collections.vfio.migration.plugins.plugin_utils.contract import Change
 
 Facts = t.Mapping[str, t.Mapping[str, t.Any]]
+Result = t.TypeVar("Result")
 
 # What a plan is made of; problems that a host had on the way are not.
 _RELEVANT = ("descriptors", "devices", "parents")
 
 
 def digests(plan: t.Mapping[str, t.Any], facts: Facts) -> dict[str, str]:
-    """The hosts between which ``plan`` moves something, each with the digest of its facts."""
+    """Return the hosts between which ``plan`` moves something, each with the digest of its facts."""
     hosts = {each[side]["host"] for each in plan["placements"] for side in ("source", "target")}
     return {host: _digest(facts[host]) for host in sorted(hosts)}
 
@@ -44,95 +82,120 @@ def conditions_of(earlier: t.Any) -> dict[str, t.Any]:
         return dict(earlier["conditions"]) | {key: earlier[key] for key in ("direction", "policy")}
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
 class PreviousPlan:
-    """What of an ``earlier`` plan still holds: ``request`` is the rest of ``request``, with that as ``kept``.
+    """What of an earlier plan still holds: ``request`` is the rest of a request, with that as ``kept``.
 
     ``changes`` says for each guest that is to be planned anew why it is, ``given_up`` the same where all are, as
     what stays is in the way of the rest.
     """
 
-    def __init__(self, earlier: t.Any, request: Request, facts: Facts) -> None:
-        with _reading():
-            self._read(earlier, request, facts)
+    request: Request
+    changes: list[Change]
+    given_up: list[Change]
 
-    def _read(self, earlier: t.Any, request: Request, facts: Facts) -> None:
+
+def still_holding(earlier: t.Any, request: Request, facts: Facts) -> PreviousPlan:
+    """Return what of the plan ``earlier`` still holds for ``request``; raise ``FleetError``."""
+    with _reading():
         placements: dict[tuple[str, str], t.Any] = {
             (each["source"]["host"], each["source"]["id"]): each for each in earlier["placements"]
         }
-        others = self._other_conditions(earlier, request)
+        others = _other_conditions(earlier, request)
         changed = {
             host: host not in facts or _digest(facts[host]) != digest
             for host, digest in earlier["relied_on"].items()
         }
         kept: list[t.Any] = []
         rest: list[Guest] = []
-        self.changes: list[dict[str, t.Any]] = []
-        self.given_up: list[dict[str, t.Any]] = []
+        changes: list[Change] = []
+        given_up: list[Change] = []
         for guest in request.guests:
             planned = [placements.get(device.key) for device in guest.devices]
-            reason = others or self._why_anew(guest, planned, request, changed)
+            reason = others or _why_without_pins(guest, planned, request, changed)
             if reason is None:
                 kept.extend(planned)
             else:
                 rest.append(guest)
-                self.changes.append(_change(guest, reason))
-            self.given_up.append(_change(guest, reason or "others would have no place otherwise"))
+                changes.append(_change(guest, reason))
+            given_up.append(_change(guest, reason or "others would have no place otherwise"))
         for placement in kept:
-            self._check(placement["target"], facts)
-        self.request = dataclasses.replace(request, guests=rest, kept=kept)
+            _check(placement["target"], facts)
+        return PreviousPlan(dataclasses.replace(request, guests=rest, kept=kept), changes, given_up)
 
-    def _check(self, target: t.Any, facts: Facts) -> None:
-        """Refuses a target that the facts, though they are the same, do not have."""
-        host, parent, mdev_type = target["host"], target["parent"], target["type"]
-        if target["create"]:
-            there = any(
-                offered["id"] == mdev_type and offered["available_instances"] > 0
-                for each in facts[host]["parents"]
-                if each["id"] == parent
-                for offered in each["types"]
-            )
-        else:
-            there = any(device["id"] == target["id"] for device in facts[host]["devices"])
-        if not there:
-            what = f"new {mdev_type} under {parent}" if target["create"] else target["id"]
-            raise FleetError(f"the earlier plan does not hold: there is no {what} on {host}")
 
-    def _other_conditions(self, earlier: t.Any, request: Request) -> str | None:
-        now, then = request.conditions.lasting(), conditions_of(earlier)
-        different = sorted(
-            name for name in now if now[name] != then[name] and not OPTIONS[name].per_placement
+def _check(target: t.Any, facts: Facts) -> None:
+    """Raise ``FleetError`` for a target that the facts, though they are the same, do not have."""
+    host, parent, mdev_type = target["host"], target["parent"], target["type"]
+    if target["create"]:
+        there = any(
+            offered["id"] == mdev_type and offered["available_instances"] > 0
+            for each in facts[host]["parents"]
+            if each["id"] == parent
+            for offered in each["types"]
         )
-        if different:
-            return f"the earlier plan was made with another {', '.join(different)}"
-        # The order of moves is of all of them.
-        return (
-            "moves that wait for each other are planned together"
-            if request.conditions.reuse
-            else None
-        )
+    else:
+        there = any(device["id"] == target["id"] for device in facts[host]["devices"])
+    if not there:
+        what = f"new {mdev_type} under {parent}" if target["create"] else target["id"]
+        raise FleetError(f"the earlier plan does not hold: there is no {what} on {host}")
 
-    def _why_anew(
-        self, guest: Guest, planned: list[t.Any], request: Request, changed: dict[str, bool]
-    ) -> str | None:
-        for device, placement in zip(guest.devices, planned, strict=True):
-            if placement is None:
-                return "the earlier plan has no place for it"
-            for side in ("source", "target"):
-                host = placement[side]["host"]
-                if changed[host]:
-                    return f"the facts of {host} have changed since the earlier plan"
-            target = placement["target"]
-            avoided = request.conditions.why_avoided(target["host"], target["parent"])
-            if target["host"] not in request.targets or avoided is not None:
-                return f"{target['host']} may not receive it any more"
-            if not request.conditions.allows(device, target["kind"], target["type"]):
-                return "the earlier plan makes it a device of another kind or type"
-        return None
+
+def _other_conditions(earlier: t.Any, request: Request) -> str | None:
+    now, then = request.conditions.lasting(), conditions_of(earlier)
+    different = sorted(
+        name for name in now if now[name] != then[name] and not OPTIONS[name].per_placement
+    )
+    if different:
+        return f"the earlier plan was made with another {', '.join(different)}"
+    # The order of moves is of all of them.
+    waits = request.conditions.reuse
+    return "moves that wait for each other are planned together" if waits else None
+
+
+def _why_without_pins(
+    guest: Guest, planned: list[t.Any], request: Request, changed: dict[str, bool]
+) -> str | None:
+    conditions = request.conditions
+    asked = [
+        REQUIREMENTS[name]
+        for name, option in OPTIONS.items()
+        if option.per_placement and getattr(conditions, name)
+    ]
+    for device, placement in zip(guest.devices, planned, strict=True):
+        if placement is None:
+            return "the earlier plan has no place for it"
+        for side in ("source", "target"):
+            host = placement[side]["host"]
+            if changed[host]:
+                return f"the facts of {host} have changed since the earlier plan"
+        target = placement["target"]
+        avoided = conditions.why_avoided(target["host"], target["parent"])
+        if target["host"] not in request.targets or avoided is not None:
+            return f"{target['host']} may not receive it any more"
+        likeness = Likeness(target["kind"], target["type"])
+        if not all(each.holds(device, likeness, None) for each in asked):
+            return "the earlier plan makes it a device of another kind or type"
+    return None
+
+
+def keep_pins(
+    pinned: Result,
+    without_pins: t.Callable[[], Result],
+    rank: t.Callable[[Result], t.Any],
+    learn: t.Callable[[Result, Result], Result],
+) -> Result:
+    """Return the result that is better by ``rank``, with pins or ``without_pins``; of equal ones that with pins.
+
+    What was found with pins proves nothing of all plans: it ``learn`` s that from the other result.
+    """
+    free = without_pins()
+    return free if rank(free) < rank(pinned) else learn(pinned, free)
 
 
 @contextlib.contextmanager
 def _reading() -> t.Iterator[None]:
-    """Turns what is wrong in a plan that somebody gave into ``FleetError``."""
+    """Turn what is wrong in a plan that somebody gave into ``FleetError``."""
     try:
         yield
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -141,7 +204,7 @@ def _reading() -> t.Iterator[None]:
         ) from error
 
 
-def _change(guest: Guest, reason: str) -> dict[str, t.Any]:
+def _change(guest: Guest, reason: str) -> Change:
     return {"vm": guest.name, "source": guest.devices[0].label, "reason": reason}
 
 
@@ -149,3 +212,226 @@ def _digest(facts: t.Mapping[str, t.Any]) -> str:
     relevant = {key: facts[key] for key in _RELEVANT}
     text = json.dumps(relevant, sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+# --- targets that were made ---
+
+# Where a UUID has its version, it says so for those of names.
+_NAME_BASED = "5"
+
+
+class _Made(t.NamedTuple):
+    """A free device of the bin ``number``; alone it is ``resource``, from which ``move`` leads on."""
+
+    number: int
+    device: Device
+    resource: int
+    move: Transition
+
+
+# The targets of a guest, by the ids of its devices.
+Targets = t.Mapping[str, t.Sequence[_Made]]
+
+
+class _Filled(t.NamedTuple):
+    """A bin with guests in it: how each is placed and what they have, and what is left; ``unfit`` find no place there."""
+
+    packings: list[tuple[int, Packing]]
+    allocations: list[Allocation]
+    backing: Backing
+    state: State
+    unfit: list[int]
+
+
+def find_targets(problem: Problem) -> dict[int, Targets]:
+    """Return for each guest the free devices that have the names of targets made for its devices, and would do."""
+    # Nothing else is ever made with a name of its own, and every host has the same PCI addresses.
+    there: dict[str, list[tuple[int, int, Device]]] = defaultdict(list)
+    for number, supply in enumerate(problem.supplies):
+        for group, devices in supply.pools.items():
+            resource = problem.resources.number(Pool(group, 1))
+            for device in devices if devices[0].kind == "mdev" else ():
+                there[device.id].append((number, resource, device))
+    named_too = any(name[14:15] == _NAME_BASED for name in there)
+    targets: dict[int, Targets] = {}
+    for guest, shape in enumerate(problem.demands if there else ()):
+        of_guest = {}
+        for demand, source in shape:
+            found = there.get(source.id, [])
+            if named_too:
+                found = found + there.get(named_id(source), [])
+            would_do = [
+                _Made(number, device, resource, moves[0])
+                for number, resource, device in found
+                if device.host != source.host
+                and (moves := problem.resources.transitions(resource, demand))
+            ]
+            if would_do:
+                of_guest[source.id] = would_do
+        if of_guest:
+            targets[guest] = of_guest
+    return targets
+
+
+def count_remade(targets: t.Mapping[int, Targets], placed: t.Iterable[Placement]) -> int:
+    """Return how many devices go elsewhere though a target was made for them."""
+    return sum(
+        1
+        for each in placed
+        if each.guest in targets
+        and (made := targets[each.guest].get(each.source.id))
+        and all(each.device is not target.device for target in made)
+    )
+
+
+class Pins:
+    """The guests that go to the host where the most of their ``targets`` are, as far as all of their devices can.
+
+    ``assignment`` is who they are, and what it costs: unlike in a plan, their packings do not follow each other. ``placed`` are
+    those of their devices that have targets. ``bins`` are what is left of all bins.
+    """
+
+    def __init__(self, problem: Problem, targets: t.Mapping[int, Targets]) -> None:
+        self._problem = problem
+        self._targets = targets
+        self._chosen: dict[int, dict[str, _Made]] = {}
+        self.bins = list(problem.bins)
+        self.assignment: Assignment = {}
+        self._filled: dict[int, _Filled] = {}
+        self.placed: list[Placement] = []
+        for number, guests in sorted(self._choose().items()):
+            self._keep(number, guests)
+
+    @functools.cached_property
+    def packings(self) -> Packings:
+        """The ways into all bins as they are."""
+        return Packings(self._problem.resources, self._problem.items, self._problem.bins)
+
+    def left_of(self, number: int) -> tuple[Backing, list[Allocation]]:
+        """Return what is behind the rest of a bin, and what these guests have of it apart from their targets."""
+        filled = self._filled.get(number)
+        if filled is None:
+            return backing_of(self._problem, number), []
+        backing: Backing = defaultdict(list)
+        backing.update({resource: list(found) for resource, found in filled.backing.items()})
+        return backing, list(filled.allocations)
+
+    def least(self) -> Cost:
+        """Return what these guests cost at least in plans that remake nothing: where a target is the only one, it is used."""
+        loads: Counter[int] = Counter()
+        other = 0
+        for number, held in self.assignment.items():
+            there = set(self._problem.bins[number].state)
+            for guest, _packing in held:
+                targets = self._targets[guest]
+                only = {source: made[0] for source, made in targets.items() if len(made) == 1}
+                shape = self._problem.demands[guest] if only else ()
+                loads[number] += len(shape)
+                for demand, source in shape:
+                    target = only.get(source.id)
+                    other += self._other([target.resource] if target else there, demand)
+        return Cost(load=max(loads.values(), default=0), other_type=other)
+
+    def _other(self, resources: t.Iterable[int], demand: int) -> bool:
+        """Return whether a device becomes one of another type in each of these."""
+        return all(
+            tiers(move.cost)[2]
+            for each in resources
+            for move in self._problem.resources.transitions(each, demand)
+        )
+
+    def _choose(self) -> dict[int, list[int]]:
+        """Return the guests that have targets, by bin; no target is for two."""
+        by_bin: dict[int, list[int]] = defaultdict(list)
+        taken: set[tuple[int, str]] = set()
+        for guest, targets in self._targets.items():
+            found: dict[int, dict[str, _Made]] = defaultdict(dict)
+            for source, made in targets.items():
+                for target in made:
+                    if (target.number, target.device.id) not in taken:
+                        found[target.number].setdefault(source, target)
+            if found:
+                number = max(found, key=lambda each: (len(found[each]), -each))
+                self._chosen[guest] = found[number]
+                taken.update((number, target.device.id) for target in found[number].values())
+                by_bin[number].append(guest)
+        return by_bin
+
+    def _keep(self, number: int, guests: list[int]) -> None:
+        there = self._problem.bins[number]
+        left, groups = there.limit, there.anti_affinity
+        staying = []
+        for guest in guests:
+            item = self._problem.items[guest]
+            if allows(item, number, left, groups):
+                staying.append(guest)
+                left = None if left is None else left - len(item.demands)
+                groups |= item.anti_affinity
+        filled = self._fill(number, staying)
+        while filled.unfit:
+            # What was made for them is free for others.
+            staying = [guest for guest in staying if guest not in filled.unfit]
+            filled = self._fill(number, staying)
+        if not staying:
+            return
+        items = [self._problem.items[guest] for guest in staying]
+        self.assignment[number], self._filled[number] = filled.packings, filled
+        self.bins[number] = Bin(
+            filled.state,
+            None if there.limit is None else there.limit - sum(len(item.demands) for item in items),
+            there.anti_affinity.union(*(item.anti_affinity for item in items)),
+        )
+        self.placed += [
+            Placement(
+                guest,
+                source,
+                target.device.host,
+                target.move.offer,
+                device=target.device,
+                parent=None,
+            )
+            for guest in staying
+            for _demand, source in self._problem.demands[guest]
+            if (target := self._chosen[guest].get(source.id))
+        ]
+
+    def _fill(self, number: int, guests: list[int]) -> _Filled:
+        taken = {target.device.id for guest in guests for target in self._chosen[guest].values()}
+        backing = backing_of(self._problem, number, taken)
+        state = tuple(sorted(resource for resource, found in backing.items() for _each in found))
+        filled = _Filled([], [], backing, state, [])
+        for guest in guests:
+            filled = self._with(filled, guest)
+        return filled
+
+    def _with(self, filled: _Filled, guest: int) -> _Filled:
+        """Return the bin once the guest is there as well: its devices without a target are near those that have one."""
+        chosen = self._chosen[guest]
+        shape = self._problem.demands[guest]
+        others = [each for each in shape if each[1].id not in chosen]
+        numa_node = self._problem.resources.numa_node
+        node, *further = {numa_node(target.resource) for target in chosen.values()}
+        packing: Packing | None = Packing((), 0, ())
+        if others:
+            near = tuple([each for each in filled.state if numa_node(each) == node])
+            packing = self.packings.best(near, tuple([demand for demand, source in others]))
+        if packing is None or further:
+            filled.unfit.append(guest)
+            return filled
+        steps = iter(packing.steps)
+        whole = Packing(
+            (),
+            packing.cost + sum(target.move.cost for target in chosen.values()),
+            tuple(
+                (target.resource, target.move) if (target := chosen.get(source.id)) else next(steps)
+                for _demand, source in shape
+            ),
+        )
+        filled.packings.append((guest, whole))
+        if not others:
+            return filled
+        filled.allocations.extend(
+            allocate(filled.backing, guest, [source for _demand, source in others], packing)
+        )
+        far = [each for each in filled.state if numa_node(each) != node]
+        return filled._replace(state=tuple(sorted((*packing.after, *far))))

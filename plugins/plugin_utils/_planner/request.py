@@ -28,6 +28,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.values impor
     names,
     one_of,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils.contract import Placement
 
 POLICIES = ("pack", "spread")
 
@@ -170,12 +171,6 @@ class Conditions:
             return self.limit
         return self.limit.get(host)
 
-    def allows(self, source: Device, kind: str, type_id: str | None) -> bool:
-        """Return whether a target of this kind and type is one that ``source`` may go to."""
-        return (kind == source.kind or not self.keep_kind) and (
-            type_id == source.type or not self.keep_type
-        )
-
     def groups_of(self, name: str | None) -> frozenset[int]:
         """Return the groups in ``apart`` that the guest with this name is in."""
         return frozenset(n for n, group in enumerate(self.apart) if name in group)
@@ -210,7 +205,7 @@ class Request:
     guests: t.Sequence[Guest]
     targets: t.Sequence[str]
     conditions: Conditions = Conditions()
-    kept: t.Sequence[t.Mapping[str, t.Any]] = ()
+    kept: t.Sequence[Placement] = ()
 
 
 def requested(
@@ -218,7 +213,7 @@ def requested(
     drain: t.Collection[str] | None,
     sources: t.Sequence[t.Any] | None,
 ) -> list[Guest]:
-    """The guests that ``drain`` (hosts) or ``sources`` (guest names and ``{host, id}``) name; raises ``FleetError``."""
+    """Return the guests that ``drain`` (hosts) or ``sources`` (guest names and ``{host, id}``) name; raise ``FleetError``."""
     if (drain is None) == (sources is None):
         raise FleetError("what to move is either 'drain' or 'sources': give exactly one of them")
     if drain is not None:
@@ -242,7 +237,7 @@ def requested(
 
 
 def guests_of(devices: t.Iterable[Device]) -> list[Guest]:
-    """The devices, those that one process holds together."""
+    """Return the guests that the devices are of: those that one process holds move together."""
     held: dict[tuple[str, t.Any], list[Device]] = defaultdict(list)
     for device in devices:
         holder = device.in_use
@@ -256,7 +251,7 @@ def guests_of(devices: t.Iterable[Device]) -> list[Guest]:
 
 
 def _named(source: t.Any) -> str | tuple[str, str]:
-    """The name of a guest, or host and id of a device, that a source is given as."""
+    """Return the name of a guest, or host and id of a device, that a source is given as."""
     if isinstance(source, t.Mapping):
         return str(source.get("host")), str(source.get("id"))
     return str(source)

@@ -8,10 +8,15 @@
 
 from __future__ import annotations
 
+import math
 import typing as t
 from collections import Counter, defaultdict
+from fractions import Fraction
 
-from ansible_collections.vfio.migration.plugins.plugin_utils._compat.candidates import Candidates
+from ansible_collections.vfio.migration.plugins.plugin_utils._compat.candidates import (
+    Candidates,
+    Creatable,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.wording import (
     nearest,
     sentence,
@@ -19,38 +24,106 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._compat.wording imp
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import (
     Device,
-    Fleet,
     Host,
     MdevType,
     Parent,
     obstacle,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._planner.problem import (
-    Placement,
-    Supply,
-    makes_one_type,
+from ansible_collections.vfio.migration.plugins.plugin_utils._packing.bottleneck import Shortage
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.admissible import (
+    INCOMPATIBLE,
+    NewDevice,
+    Target,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import Guest, Request
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.backing import Placement
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.problem import Problem
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import Guest
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.resources import capacity_of
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.solution import (
+    Proof,
+    Solution,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils.contract import (
+    Unplaced,
+    UnplacedReason,
+)
 
 # Of more hosts than these, only one of those that are alike has its reasons told.
 MAX_HOSTS = 20
 
 
-class Reasons:
-    """Why devices have no place, given what a plan has taken."""
+def left_behind(
+    problem: Problem, solution: Solution, proof: Proof, cycles: t.Sequence[t.Sequence[int]]
+) -> list[Unplaced]:
+    """Return the devices that have no place, and why; ``cycles`` are guests that would wait for each other."""
+    guests = problem.request.guests
+    placed = {each.guest for each in solution.placed}
+    behind = [guest for number, guest in enumerate(guests) if number not in placed]
+    reasons = Reasons(problem, solution.placed)
+    short = _short_sentences(problem, proof.shortage) if proof.shortage else {}
+    circular = _cycle_sentences(guests, cycles)
+    return [
+        {
+            "vm": guest.name,
+            "source": device.label,
+            "reasons": [
+                *_of_all_hosts(circular.get(guest.key, ())),
+                *_of_all_hosts(short.get(device.key, ())),
+                *reasons.of(guest, device),
+            ],
+        }
+        for guest in behind
+        for device in guest.devices
+    ]
 
-    def __init__(
-        self,
-        fleet: Fleet,
-        request: Request,
-        candidates: Candidates,
-        supply: Supply,
-        placed: t.Sequence[Placement],
-    ) -> None:
-        self._fleet = fleet
-        self._request = request
-        self._candidates = candidates
-        self._supply = supply
+
+def _of_all_hosts(sentences: t.Iterable[str]) -> list[UnplacedReason]:
+    return [{"host": None, "reason": each} for each in sentences]
+
+
+def short_of(problem: Problem, shortage: Shortage) -> list[Device]:
+    """Return the devices that ``shortage`` is about."""
+    return [
+        device
+        for needed in problem.demands
+        for demand, device in needed
+        if demand in shortage.demands
+    ]
+
+
+def _short_sentences(problem: Problem, shortage: Shortage) -> dict[tuple[str, str], list[str]]:
+    devices = short_of(problem, shortage)
+    types = sorted({device.type or device.kind for device in devices})
+    reason = (
+        f"{shortage.need} devices ({', '.join(types)}) need places of which all targets together"
+        f" have {shortage.reachable} at most: {shortage.missing} more are needed"
+    )
+    return {device.key: [reason] for device in devices}
+
+
+def _cycle_sentences(
+    guests: t.Sequence[Guest], cycles: t.Sequence[t.Sequence[int]]
+) -> dict[tuple[str, str, str], list[str]]:
+    sentences: dict[tuple[str, str, str], list[str]] = defaultdict(list)
+    for cycle in cycles:
+        members = [guests[number] for number in cycle]
+        names = [guest.name or f"{guest.devices[0].id} on {guest.host}" for guest in members]
+        for place, guest in enumerate(members):
+            order = " waits for ".join([*names[place:], *names[: place + 1]])
+            sentences[guest.key].append(
+                f"places are to be had in a circle only: {order}; one more free place would open it"
+            )
+    return sentences
+
+
+class Reasons:
+    """Why devices have no place, given what a plan has ``placed``."""
+
+    def __init__(self, problem: Problem, placed: t.Sequence[Placement]) -> None:
+        self._problem = problem
+        self._fleet = problem.fleet
+        self._conditions = problem.request.conditions
+        self._admission = problem.admission
         self._received = Counter(each.host for each in placed)
         self._devices = {(each.host, each.device.id) for each in placed if each.device}
         self._cards = {
@@ -60,54 +133,53 @@ class Reasons:
         }
         self._made: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
         for each in placed:
-            if each.parent is not None:
-                made, mdev_type = each.offer.creation
+            made, mdev_type = each.offer
+            if each.parent is not None and isinstance(made, Creatable) and mdev_type is not None:
                 self._made[(each.host, each.parent.id)][mdev_type.id] += made.instances
         self._alike = self._hosts_alike()
 
-    def of(self, guest: Guest, device: Device) -> list[dict[str, t.Any]]:
-        """``{host, reason}`` for every target host; with ``alike`` the number of further hosts of which it is true as well."""
+    def of(self, guest: Guest, device: Device) -> list[UnplacedReason]:
+        """Return reasons for every target host; ``alike`` is the number of further hosts of which one is true as well."""
         own = obstacle(device)
         if own is not None:
             return [{"host": device.host, "reason": own}]
-        together = [
+        together: list[UnplacedReason] = [
             {"host": each.host, "reason": f"it stays with {each.id} of the same guest: {reason}"}
             for each in guest.devices
             if (reason := obstacle(each)) is not None
         ]
         if together:
             return together
-        reasons: list[dict[str, t.Any]] = []
+        reasons: list[UnplacedReason] = []
         for name, others in self._alike:
             if name != device.host:
-                alike = {"alike": others} if others else {}
-                reasons += [
-                    {"host": name, "reason": reason} | alike
-                    for reason in self._on_host(name, guest, device)
-                ]
+                for reason in self._on_host(name, guest, device):
+                    reasons.append({"host": name, "reason": reason})
+                    if others:
+                        reasons[-1]["alike"] = others
         return reasons or [{"host": None, "reason": "there is no host that it might go to"}]
 
     def _hosts_alike(self) -> list[tuple[str, int]]:
-        names = self._supply.names
+        names = self._problem.names
         if len(names) <= MAX_HOSTS:
             return [(name, 0) for name in names]
         alike: dict[tuple[int, ...], list[str]] = defaultdict(list)
-        for name, target in zip(names, self._supply.bins, strict=True):
+        for name, target in zip(names, self._problem.bins, strict=True):
             alike[target.state].append(name)
         return [(found[0], len(found) - 1) for found in alike.values()]
 
     def _on_host(self, name: str, guest: Guest, source: Device) -> list[str]:
-        """What stands in the way of ``source`` on host ``name``, nearest first, in sentences."""
+        """Return what stands in the way of ``source`` on host ``name``, nearest first, in sentences."""
         host = self._fleet.hosts[name]
         shortages, possible = self._shortages(host, source)
         if not shortages and not possible:
             return self._no_option(host, source)
         if not possible:
             return list(dict.fromkeys(shortages))
-        limit = self._request.conditions.limit_of(name)
+        limit = self._conditions.limit_of(name)
         if limit is not None and self._received[name] + len(guest.devices) > limit:
             return [f"{name} receives {self._received[name]} devices already, and {limit} at most"]
-        if guest.name is not None and self._request.conditions.groups_of(guest.name):
+        if guest.name is not None and self._conditions.groups_of(guest.name):
             return [
                 "no place there apart from the other guests of its group, or none for all of its devices"
             ]
@@ -121,11 +193,11 @@ class Reasons:
         return ["no place there for all devices of the guest at once"]
 
     def _shortages(self, host: Host, source: Device) -> tuple[list[str], bool]:
-        """What would do on ``host`` but is not to be had, and whether something else is."""
+        """Return what would do on ``host`` but is not to be had, and whether something else is."""
         shortages = []
         possible = False
         for device in host.devices:
-            if self._supply.why_not_free(device) is None and self._fits(source, device):
+            if self._admission.unavailable(device) is None and self._fits(source, device):
                 if (host.name, device.id) in self._devices:
                     shortages.append(f"{device.id} is taken by this plan")
                 elif device.choices and (host.name, device.parent) in self._cards:
@@ -136,7 +208,7 @@ class Reasons:
                 else:
                     possible = True
         for parent in host.parents:
-            if self._request.conditions.why_avoided(host.name, parent.id) is None:
+            if self._conditions.why_avoided(host.name, parent.id) is None:
                 found = {
                     mdev_type.id: shortage
                     for mdev_type in parent.types
@@ -148,24 +220,14 @@ class Reasons:
         return shortages, possible
 
     def _fits(self, source: Device, target: Device) -> bool:
-        existing = self._candidates.existing(source, target)
-        if existing is None or not existing.compatible:
-            return False
-        if not self._request.conditions.allows(source, target.kind, target.type):
-            return False
-        return not self._request.conditions.round_trip or self._candidates.returns(source, target)
+        return self._admission.refusal(source, target) is None
 
     def _shortage(self, source: Device, parent: Parent, mdev_type: MdevType) -> str | None:
-        """Why there cannot be one more ``mdev_type``, empty where there can; ``None`` where it would not do anyway."""
-        made = self._candidates.creatable(source, parent, mdev_type)
-        if made is None or not made.compatible:
+        """Return why there cannot be one more ``mdev_type``, empty where there can; ``None`` where it would not do anyway."""
+        target = NewDevice(parent.kind, mdev_type.id, parent, mdev_type)
+        if self._admission.refusal(source, target) is not None:
             return None
-        if not self._request.conditions.allows(source, parent.kind, mdev_type.id):
-            return None
-        if self._request.conditions.round_trip and not self._candidates.made_returns(
-            source, parent
-        ):
-            return None
+        made = t.cast(Creatable, self._admission.candidate(source, target))
         where = f"{parent.id} on {parent.host}"
         if made.instances > mdev_type.available_instances:
             devices = [
@@ -176,10 +238,10 @@ class Reasons:
             left = mdev_type.available_instances
             return used_up(mdev_type.id, where, made.instances, left, devices)
         makes = self._made[(parent.host, parent.id)]
-        if makes_one_type(parent) and set(makes) - {mdev_type.id}:
+        if capacity_of(parent) is None and set(makes) - {mdev_type.id}:
             made_there = ", ".join(sorted(makes))
             return f"this plan makes {made_there} under {where}, and under one parent only one type"
-        left = self._supply.instances_left(parent, mdev_type, makes)
+        left = _instances_left(parent, mdev_type, makes)
         if left < made.instances:
             return (
                 f"not enough of {mdev_type.id} left under {where}: {made.instances} needed, {left}"
@@ -192,55 +254,59 @@ class Reasons:
             f"{device.id} on {host.name} would do, but {why}"
             for device in host.devices
             if self._fits(source, device)
-            if (why := self._supply.why_not_free(device)) is not None
+            if (why := self._admission.unavailable(device)) is not None
         ]
         avoided = [
             f"{parent.id} on {host.name} is to be avoided: {why}"
             for parent in host.parents
-            if (why := self._request.conditions.why_avoided(host.name, parent.id)) is not None
+            if (why := self._conditions.why_avoided(host.name, parent.id)) is not None
             for mdev_type in parent.types
             if self._shortage(source, parent, mdev_type) is not None
         ]
-        conditions = self._conditions(host, source)
+        unmet = self._unmet(host, source)
         sentences = [
             sentence(reason, where, host.name)
-            for where, reasons in nearest_misses(host, self._candidates, source)
+            for where, reasons in nearest_misses(host, self._admission.candidates, source)
             for reason in reasons
         ]
         nothing = [
             f"{host.name} has no VFIO device with a usable descriptor, and no parent that could make one"
         ]
-        return list(dict.fromkeys(busy + avoided or conditions or sentences or nothing))
+        return list(dict.fromkeys(busy + avoided or unmet or sentences or nothing))
 
-    def _conditions(self, host: Host, source: Device) -> list[str]:
-        """The conditions of the request but for which there would be something."""
-        compatible = any(
-            found is not None and found.compatible
-            for found in (
-                *(self._candidates.existing(source, device) for device in host.devices),
-                *(
-                    self._candidates.creatable(source, parent, mdev_type)
-                    for parent in host.parents
-                    for mdev_type in parent.types
-                ),
-            )
-        )
-        if not compatible:
+    def _unmet(self, host: Host, source: Device) -> list[str]:
+        """Return the conditions of the request but for which there would be something."""
+        targets: list[Target] = [*host.devices]
+        targets += [
+            NewDevice(parent.kind, each.id, parent, each)
+            for parent in host.parents
+            for each in parent.types
+        ]
+        if all(self._admission.refusal(source, target) == INCOMPATIBLE for target in targets):
             return []
-        asked = []
-        if self._request.conditions.keep_kind:
-            asked.append(f"of kind {source.kind}")
-        if self._request.conditions.keep_type:
-            asked.append(f"of type {source.type}")
-        if self._request.conditions.round_trip:
-            asked.append("from which it is known that the device could migrate back")
+        asked = [each.words(source) for each in self._admission.asked]
         return [f"{host.name} has nothing compatible {' and '.join(asked)}"] if asked else []
+
+
+def _instances_left(parent: Parent, mdev_type: MdevType, made: Counter[str]) -> int:
+    """Return how many of ``mdev_type`` a parent has left once so many instances of its types are ``made``."""
+    if capacity_of(parent) is None:
+        return mdev_type.available_instances - made[mdev_type.id]
+    taken = sum(
+        (
+            Fraction(made[each.id], each.available_instances)
+            for each in parent.types
+            if made[each.id]
+        ),
+        Fraction(0),
+    )
+    return math.floor(mdev_type.available_instances * (1 - taken))
 
 
 def nearest_misses(
     host: Host, candidates: Candidates, source: Device
 ) -> list[tuple[str, list[dict[str, t.Any]]]]:
-    """What on ``host`` comes nearest to receiving ``source``: where, and the reasons why it cannot."""
+    """Return what on ``host`` comes nearest to receiving ``source``: where, and the reasons why it cannot."""
     misses = []
     for device in host.devices:
         existing = candidates.existing(source, device)

@@ -10,8 +10,11 @@ from __future__ import annotations
 
 import typing as t
 from collections import defaultdict
+from dataclasses import dataclass
 
-from ansible_collections.vfio.migration.plugins.plugin_utils._planner.problem import Placement
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.admissible import Exclusions
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.backing import Placement
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.problem import Problem
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import Guest
 
 
@@ -45,11 +48,11 @@ class Waves:
         )
 
     def number(self, guest: int) -> int:
-        """The wave in which ``guest`` moves, from 1."""
+        """Return the wave in which ``guest`` moves, from 1."""
         return self._numbers.get(guest, 1)
 
     def _order(self, moving: set[int]) -> list[list[int]]:
-        """Numbers the waves; returns the cycles."""
+        """Give the waves their numbers, and return the cycles."""
         waiting = {guest: self._waits[guest] & moving for guest in sorted(moving)}
         wave = 0
         while waiting:
@@ -63,7 +66,7 @@ class Waves:
         return []
 
     def _cycles(self, waiting: dict[int, set[int]]) -> list[list[int]]:
-        """Cycles of which no two have a guest in common; every guest left waits for one that is left."""
+        """Return cycles of which no two have a guest in common; every guest left waits for one that is left."""
         cycles = []
         seen: set[int] = set()
         for start in waiting:
@@ -76,3 +79,43 @@ class Waves:
             if guest in path:
                 cycles.append(path[path.index(guest) :])
         return cycles
+
+
+@dataclass(frozen=True, slots=True)
+class MoveOrder:
+    """In which wave each guest moves, and what ``exclusions`` the next search needs for there to be such an order.
+
+    ``cycles`` are guests of which each waits for the next, and the last for the first.
+    """
+
+    waves: Waves | None
+    exclusions: Exclusions
+    cycles: list[list[int]]
+
+
+def order_moves(problem: Problem, placed: t.Sequence[Placement]) -> MoveOrder:
+    """Return the order in which the guests move that are ``placed``."""
+    conditions, guests = problem.request.conditions, problem.request.guests
+    # Only a device that moves itself is one to wait for.
+    waves = Waves(guests, placed) if conditions.reuse else None
+    staying = _in_the_way(problem, placed) if conditions.apart else frozenset()
+    blocking = waves.blocking if waves else frozenset()
+    return MoveOrder(waves, Exclusions(blocking, staying), waves.cycles if waves else [])
+
+
+def _in_the_way(problem: Problem, placed: t.Sequence[Placement]) -> frozenset[int]:
+    """Return the guests that stay, though taken for gone, on a host to which another one of their group is to go."""
+    guests, groups_of = problem.request.guests, problem.request.conditions.groups_of
+    moving = {each.guest for each in placed}
+    arriving: dict[str, set[int]] = defaultdict(set)
+    for each in placed:
+        name = guests[each.guest].name
+        arriving[each.host] |= groups_of(name) if name else set()
+    return frozenset(
+        number
+        for number, guest in enumerate(guests)
+        if number not in moving
+        and number not in problem.exclusions.guests
+        and guest.name
+        and groups_of(guest.name) & arriving[guest.host]
+    )

@@ -41,7 +41,7 @@ _TEXT_IS_DATA = hasattr(template, "trust_as_template")
 def as_filter(
     name: str,
 ) -> t.Callable[[t.Callable[Parameters, Result]], t.Callable[Parameters, Result]]:
-    """Makes a function a filter (or test) whose errors name it, ``vfio.migration.<name>``.
+    """Make a function a filter (or test) whose errors name it, ``vfio.migration.<name>``.
 
     Text in its result comes from hosts, and is never run as a template.
     """
@@ -61,12 +61,12 @@ def as_filter(
 
 
 def direction_of(value: str) -> str:
-    """``value`` where it is a direction; raises ``FleetError``."""
+    """Return ``value`` where it is a direction; raise ``FleetError``."""
     return one_of("direction", value, DIRECTIONS)
 
 
 def descriptor_argument(name: str, value: t.Any) -> Descriptor | DescriptorError:
-    """The descriptor in a filter's argument; one that breaks a rule is an answer, one of the wrong shape an error."""
+    """Return the descriptor in a filter's argument; one that breaks a rule is an answer, one of the wrong shape an error."""
     if not isinstance(value, t.Mapping) or "self" not in value:
         raise FleetError(
             f"{name} is no descriptor; expected a mapping with 'self' and 'compatible'"

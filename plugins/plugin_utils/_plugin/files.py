@@ -16,7 +16,7 @@ from ansible.errors import AnsibleActionFail
 
 
 def content_of(path: str) -> str:
-    """The text of the file ``path``, empty where there is none; raises ``AnsibleActionFail``."""
+    """Return the text of the file ``path``, empty where there is none; raise ``AnsibleActionFail``."""
     try:
         with open(path, encoding="utf-8") as file:
             return file.read()
@@ -27,7 +27,7 @@ def content_of(path: str) -> str:
 
 
 def replace(path: str, text: str) -> None:
-    """Puts ``text`` into the file ``path`` in one step; raises ``AnsibleActionFail``.
+    """Put ``text`` into the file ``path`` in one step; raise ``AnsibleActionFail``.
 
     Directories that are not there are made.
     """

@@ -19,7 +19,6 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader impor
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.values import listed, names
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.planner import (
-    Progress,
     make_verified_plan,
     no_progress,
 )
@@ -32,6 +31,8 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request im
     Request,
     requested,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.solution import Progress
+from ansible_collections.vfio.migration.plugins.plugin_utils.contract import Plan
 
 # What is asked of a plan, as arguments in Ansible's terms.
 ARGUMENTS: dict[str, dict[str, t.Any]] = {
@@ -45,7 +46,7 @@ ARGUMENTS: dict[str, dict[str, t.Any]] = {
 @uncollected()
 def plan_for(
     fleet: t.Any, drain: t.Any = None, progress: Progress = no_progress, **options: t.Any
-) -> dict[str, t.Any]:
+) -> Plan:
     """Return a verified plan for ``fleet``, ``hostvars`` or facts by host; raise ``FleetError``.
 
     ``options`` are named as in ``ARGUMENTS``. ``progress`` is told from time to time, in words, how far it is.

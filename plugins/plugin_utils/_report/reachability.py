@@ -28,7 +28,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import
     Host,
     obstacle,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._planner.problem import Supply
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.problem import pose
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import (
     Conditions,
     Guest,
@@ -223,8 +223,8 @@ class _Asked:
         if host not in self._reasons:
             # Nothing is to be moved: every device that is there counts as it is.
             request = Request([], [host], Conditions(self._direction))
-            supply = Supply(self._fleet, request, self._candidates)
-            self._reasons[host] = Reasons(self._fleet, request, self._candidates, supply, ())
+            problem = pose(self._fleet, request, self._candidates)
+            self._reasons[host] = Reasons(problem, ())
         reasons = self._reasons[host].of(Guest(None, (device,)), device)
         return [each["reason"] for each in reasons]
 

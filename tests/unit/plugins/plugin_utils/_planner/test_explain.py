@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import typing as t
+
 import pytest
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import read_fleet
@@ -21,7 +23,7 @@ from ansible_collections.vfio.migration.tests.unit.fleets import (
 SOURCE = {"host": "a", "id": UUIDS[0]}
 
 
-def told(target: object, direction: str = "source_lists", **hosts: dict) -> dict:
+def told(target: object, direction: str = "source_lists", **hosts: dict) -> t.Any:
     fleet = {"a": host([device(UUIDS[0], gvt("4", "2"))])} | hosts
     return explain(read_fleet(fleet), SOURCE, target, direction)
 

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import typing as t
+
 import pytest
 from ansible_collections.vfio.migration.plugins.filter.explain import explain
 from ansible_collections.vfio.migration.plugins.filter.migration_plan import migration_plan
@@ -153,7 +155,7 @@ def test_choices_that_are_none_make_no_target(gpus, choices):
 def test_the_verifier_agrees_and_sees_what_is_wrong(gpus, direction, round_trip):
     source, target = gpus("a", "1428"), gpus("b", "0", "0")
     fleet = {"a": gather(source, "vm-1"), "b": gather(target)}
-    plan = migration_plan(fleet, drain=["a"], direction=direction, round_trip=round_trip)
+    plan: t.Any = migration_plan(fleet, drain=["a"], direction=direction, round_trip=round_trip)
     conditions = Conditions(direction, drain=["a"], round_trip=round_trip)
     assert len(plan["placements"]) == 1
     assert violations(plan, fleet, conditions) == []

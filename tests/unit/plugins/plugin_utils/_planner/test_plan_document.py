@@ -34,7 +34,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 
-def plan_of(fleet: dict, drain=("a",), sources=None, targets=None, **options) -> dict:
+def plan_of(fleet: dict, drain=("a",), sources=None, targets=None, **options) -> t.Any:
     read = read_fleet(fleet)
     drained = None if sources else list(drain)
     guests = requested(read, drained, sources)

@@ -6,13 +6,13 @@
 from __future__ import annotations
 
 import random
+import typing as t
 from fractions import Fraction
 
 import pytest
-from ansible_collections.vfio.migration.plugins.plugin_utils._compat.candidates import Candidates
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import read_fleet
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.planner import make_plan
-from ansible_collections.vfio.migration.plugins.plugin_utils._planner.problem import Supply
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.problem import pose
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import (
     Conditions,
     Request,
@@ -41,12 +41,12 @@ def test_equal_pci_addresses_on_many_hosts_do_not_tell_devices_apart():
     }
     fleet = read_fleet(facts)
     request = Request(requested(fleet, ["a0", "a1", "a2"], None), ["b0", "b1", "b2"])
-    supply = Supply(fleet, request, Candidates(fleet, "source_lists"))
-    assert len({item.demands for item in supply.items}) == 1
-    assert len({each.state for each in supply.bins}) == 1
+    problem = pose(fleet, request)
+    assert len({item.demands for item in problem.items}) == 1
+    assert len({each.state for each in problem.bins}) == 1
 
 
-def moved(facts: dict, names: list[str]) -> dict:
+def moved(facts: dict, names: list[str]) -> t.Any:
     fleet = read_fleet(facts)
     conditions = Conditions(reuse=True)
     plan = make_plan(fleet, Request(requested(fleet, None, names), list(fleet.hosts), conditions))

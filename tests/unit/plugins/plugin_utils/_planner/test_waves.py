@@ -6,14 +6,12 @@
 from __future__ import annotations
 
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import read_fleet
-from ansible_collections.vfio.migration.plugins.plugin_utils._planner.problem import (
-    Choice,
-    Placement,
-)
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.backing import Placement
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import (
     Guest,
     requested,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.resources import Choice
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.waves import Waves
 from ansible_collections.vfio.migration.tests.unit.fleets import device, host
 from hypothesis import event, given

@@ -1,0 +1,144 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+# Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Do not use this from other collections or standalone plugins/modules!
+
+"""Admission: which device may become which, and why not. Pure."""
+
+from __future__ import annotations
+
+import typing as t
+from collections import defaultdict
+from dataclasses import dataclass
+
+from ansible_collections.vfio.migration.plugins.plugin_utils._compat.candidates import (
+    Candidates,
+    Creatable,
+    Existing,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._compat.wording import held
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import (
+    Device,
+    MdevType,
+    Parent,
+    obstacle,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import Request
+
+INCOMPATIBLE = "it is not compatible"
+
+
+class NewDevice(t.NamedTuple):
+    """A device of ``mdev_type`` that ``parent`` could make."""
+
+    kind: str
+    type: str
+    parent: Parent
+    mdev_type: MdevType
+
+
+Target = Device | NewDevice
+
+
+class Likeness(t.NamedTuple):
+    """What is known of a target that an earlier plan names."""
+
+    kind: str
+    type: str | None
+
+
+class Requirement(t.NamedTuple):
+    """A condition that looks at a source and its target: whether it ``holds``, and the ``words`` for what it wants."""
+
+    holds: t.Callable[[Device, t.Any, t.Any], bool]
+    words: t.Callable[[Device], str]
+
+
+# By the names of the conditions; each is asked only where its condition is.
+REQUIREMENTS = {
+    "keep_kind": Requirement(
+        lambda source, target, candidates: bool(source.kind == target.kind),
+        lambda source: f"of kind {source.kind}",
+    ),
+    "keep_type": Requirement(
+        lambda source, target, candidates: bool(source.type == target.type),
+        lambda source: f"of type {source.type}",
+    ),
+    "round_trip": Requirement(
+        lambda source, target, candidates: _can_return(source, target, candidates),
+        lambda source: "from which it is known that the device could migrate back",
+    ),
+}
+
+
+def _can_return(source: Device, target: Target, candidates: Candidates) -> bool:
+    if isinstance(target, Device):
+        return candidates.returns(source, target)
+    return candidates.made_returns(source, target.parent)
+
+
+@dataclass(frozen=True, slots=True)
+class Exclusions:
+    """What an earlier search has shown to be in the way: devices that will not be free, and guests that stay."""
+
+    devices: frozenset[tuple[str, str]] = frozenset()
+    guests: frozenset[int] = frozenset()
+
+
+class Admission:
+    """Decides for one request what a device may become, and says why not."""
+
+    def __init__(self, request: Request, candidates: Candidates, exclusions: Exclusions) -> None:
+        self.candidates = candidates
+        self._conditions = request.conditions
+        self._exclusions = exclusions
+        self._kept_sources = {
+            (each["source"]["host"], each["source"]["id"]) for each in request.kept
+        }
+        self.asked = [
+            each for name, each in REQUIREMENTS.items() if getattr(request.conditions, name)
+        ]
+        self.moving: dict[str, set[str]] = defaultdict(set)
+        for guest in request.guests:
+            self.moving[guest.host].update([device.id for device in guest.devices])
+
+    def candidate(self, source: Device, target: Target) -> Existing | Creatable | None:
+        """Return what ``target`` would be to ``source``, ``None`` where one of them has no descriptor."""
+        if isinstance(target, Device):
+            return self.candidates.existing(source, target)
+        return self.candidates.creatable(source, target.parent, target.mdev_type)
+
+    def refusal(self, source: Device, target: Target) -> str | None:
+        """Return why ``source`` may not become ``target``, were that to be had; ``None`` where it may."""
+        found = self.candidate(source, target)
+        if found is None or not found.compatible:
+            return INCOMPATIBLE
+        for each in self.asked:
+            if not each.holds(source, target, self.candidates):
+                return f"it is not {each.words(source)}"
+        return None
+
+    def unavailable(self, device: Device) -> str | None:
+        """Return why ``device`` is not to be had by any source, whatever moves; ``None`` where it is."""
+        moves = device.id in self.moving.get(device.host, ())
+        moves_later = (
+            moves and self._conditions.reuse and device.key not in self._exclusions.devices
+        )
+        if (moves and not moves_later) or (self._kept_sources and device.key in self._kept_sources):
+            return "it is to be moved itself"
+        why = obstacle(device)
+        if why is not None and (device.choices is None or device.descriptor is None):
+            return why
+        avoided = self._conditions.why_avoided(device.host, device.parent)
+        if avoided is not None:
+            return f"it is to be avoided: {avoided}"
+        return None if moves_later else held(device)
+
+    def is_free(self, device: Device) -> bool:
+        """Return whether ``device`` is to be had."""
+        # Most devices are held: words for why are for those who ask.
+        if device.in_use is not None and not self._conditions.reuse:
+            return False
+        return self.unavailable(device) is None

@@ -1,0 +1,95 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+# Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Do not use this from other collections or standalone plugins/modules!
+
+"""Backing: the devices and parents that stand behind resources, and how a packing allocates them. Pure."""
+
+from __future__ import annotations
+
+import typing as t
+import uuid
+from collections import Counter, defaultdict
+
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import (
+    Device,
+    ParentFacts,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._packing.packings import Packing
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.problem import Problem
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.resources import (
+    Choice,
+    Pool,
+)
+
+# Made for this collection: names the UUIDs of targets whose source's own cannot be kept.
+_NAMESPACE = uuid.UUID("6f0c2f4e-3c61-5d0c-9a55-0e4b8d2f7a11")
+
+
+class Placement(t.NamedTuple):
+    """Where one device goes: the target that there is, or the ``parent`` under which it is made."""
+
+    guest: int
+    source: Device
+    host: str
+    offer: Choice
+    device: Device | None
+    parent: ParentFacts | None
+
+
+class Allocation(t.NamedTuple):
+    """What one device of a guest has: one of equal devices, whichever of them, or a share of a parent."""
+
+    guest: int
+    source: Device
+    offer: Choice
+    place: list[Device] | ParentFacts
+
+
+# What is behind the resources of a bin: for each one of them the parent, or the list of equal devices.
+Backing = dict[int, list[list[Device] | ParentFacts]]
+
+
+def backing_of(problem: Problem, number: int, taken: t.Collection[str] = ()) -> Backing:
+    """Return what is behind the resources of a bin once those of its devices that are ``taken`` are gone."""
+    pools, parents = problem.supplies[number]
+    backing: Backing = defaultdict(list)
+    for group, devices in pools.items():
+        left = [device for device in devices if device.id not in taken] if taken else devices
+        if left:
+            backing[problem.resources.number(Pool(group, len(left)))].append(left)
+    equipment = problem.fleet.hosts[problem.names[number]].equipment
+    for resource, parent in zip(parents, equipment, strict=True):
+        if resource is not None:
+            backing[resource].append(parent)
+    return backing
+
+
+def allocate(
+    backing: Backing, guest: int, sources: t.Iterable[Device], packing: Packing
+) -> t.Iterator[Allocation]:
+    """Yield what ``packing`` gives to the devices ``sources`` of a guest; ``backing`` is then what comes after it."""
+    for source, (resource, step) in zip(sources, packing.steps, strict=True):
+        # Equal parents are interchangeable: the first one is taken.
+        place = backing[resource].pop(0)
+        if step.successor is not None:
+            backing[step.successor].append(place)
+        yield Allocation(guest, source, step.offer, place)
+
+
+def placed_on(host: str, allocations: t.Iterable[Allocation]) -> t.Iterator[Placement]:
+    """Yield the placements on one host: of equal devices the first one goes to the first guest, in whichever order."""
+    taken: Counter[int] = Counter()
+    for guest, source, offer, place in sorted(allocations, key=lambda each: (each[0], each[1].id)):
+        if isinstance(place, list):
+            yield Placement(guest, source, host, offer, place[taken[id(place)]], None)
+            taken[id(place)] += 1
+        else:
+            yield Placement(guest, source, host, offer, None, place)
+
+
+def named_id(source: Device, count: int = 0) -> str:
+    """Return a name-based UUID for the target of ``source``; with ``count`` another one."""
+    return str(uuid.uuid5(_NAMESPACE, f"{source.host}/{source.id}/{count}"))

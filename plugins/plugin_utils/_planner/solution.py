@@ -1,0 +1,267 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+# Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Do not use this from other collections or standalone plugins/modules!
+
+"""Solutions: which guest goes where, and what is proven of all other plans. Pure.
+
+Nothing depends on time or chance: the same problem has the same solution.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import operator
+import typing as t
+from collections import Counter
+
+from ansible_collections.vfio.migration.plugins.plugin_utils._packing.bottleneck import (
+    Shortage,
+    find_shortage,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._packing.local_search import (
+    Budget,
+    Found,
+    Search,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._packing.mip_model import improve
+from ansible_collections.vfio.migration.plugins.plugin_utils._packing.objective import (
+    Cost,
+    cost_of,
+    lower_bound,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._packing.packings import (
+    Bin,
+    Item,
+    Packings,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.admissible import Exclusions
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.backing import (
+    Placement,
+    allocate,
+    backing_of,
+    placed_on,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.previous_plan import (
+    Pins,
+    Targets,
+    count_remade,
+    find_targets,
+    keep_pins,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.problem import Problem
+
+Progress = t.Callable[[str], None]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Solution:
+    """Where the devices of a problem go: ``placed``, by guest. ``solver`` is what found that.
+
+    No assignment to the problem's bins costs less than ``least``; ``shortage`` is why some device finds no place, where
+    that is known.
+    """
+
+    placed: list[Placement]
+    cost: Cost
+    least: Cost
+    shortage: Shortage | None
+    solver: str = "search"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Proof:
+    """What is proven of all plans for a request: none costs less than ``bound``, ``None`` where that is not known."""
+
+    status: str
+    bound: Cost | None
+    shortage: Shortage | None
+
+
+def solve(problem: Problem, budget: Budget, progress: Progress) -> Solution:
+    """Return the best solution found; guests go where an earlier plan has had targets made, if that leaves none behind."""
+    targets = find_targets(problem)
+    pins = Pins(problem, targets) if targets else None
+    if pins is None or not pins.assignment:
+        return _attempt(problem, targets, None, budget, progress)
+    solution = _attempt(problem, targets, pins, budget, progress)
+    if solution.cost.unplaced <= solution.least.unplaced:
+        return solution
+    return keep_pins(
+        solution,
+        lambda: _attempt(problem, targets, None, budget, progress),
+        rank=operator.attrgetter("cost"),
+        learn=_least_unplaced,
+    )
+
+
+def _least_unplaced(solution: Solution, other: Solution) -> Solution:
+    """Return ``solution`` with what ``other`` has proven to be left behind at least."""
+    most = max(solution.least.unplaced, other.least.unplaced)
+    return dataclasses.replace(solution, least=solution.least._replace(unplaced=most))
+
+
+def prove(problem: Problem, solution: Solution) -> Proof:
+    """Return what ``solution`` proves of all plans for the request of ``problem``."""
+    bound: Cost | None = solution.least
+    shortage = solution.shortage
+    if problem.request.kept or problem.exclusions != Exclusions():
+        # Not everything may move everywhere: what is found then is no proof of the whole.
+        bound = shortage = None
+    if not solution.cost.unplaced:
+        status = "optimal" if solution.cost == bound else "feasible"
+    else:
+        status = "infeasible" if bound and bound.unplaced else "unproven"
+    return Proof(status, bound, shortage)
+
+
+# --- one attempt, with pins or without ---
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Attempt:
+    """What is left of a problem once the guests with ``pins`` are placed: ``guests``, as ``items`` for ``bins``.
+
+    ``packings`` are those into all bins as they are, of which alone a proof can be.
+    """
+
+    problem: Problem
+    targets: t.Mapping[int, Targets]
+    pins: Pins | None
+    guests: t.Sequence[int]
+    items: t.Sequence[Item]
+    bins: t.Sequence[Bin]
+    packings: Packings
+    shortage: Shortage | None
+    spread: bool
+
+
+def _attempt(
+    problem: Problem,
+    targets: t.Mapping[int, Targets],
+    pins: Pins | None,
+    budget: Budget,
+    progress: Progress,
+) -> Solution:
+    guests: t.Sequence[int] = range(len(problem.items))
+    items, bins = problem.items, problem.bins
+    if pins:
+        pinned = {guest for each in pins.assignment.values() for guest, _packing in each}
+        guests = [guest for guest in guests if guest not in pinned]
+        items, bins = [problem.items[guest] for guest in guests], pins.bins
+    there, of_all = len(problem.items) - len(items), len(problem.items)
+    spread = problem.request.conditions.policy == "spread"
+    search = Search(
+        problem.resources,
+        items,
+        bins,
+        spread,
+        budget,
+        lambda stage, placed: progress(
+            f"{stage}, {there + placed} of {of_all} guests have a place"
+        ),
+    )
+    shortages: list[Shortage] = []
+    found = search.run(lambda: _missing(problem, shortages))
+    packings = pins.packings if pins else search.ways
+    shortage = shortages[0] if shortages else None
+    attempt = _Attempt(problem, targets, pins, guests, items, bins, packings, shortage, spread)
+    solution = _settled(attempt, found)
+    cost, least = solution.cost, solution.least
+    # What some plans cost that leave less behind is not known.
+    if least.unplaced < cost.unplaced if cost.unplaced else least < cost:
+        return _sharpened(attempt, search.ways, found) or solution
+    return solution
+
+
+def _missing(problem: Problem, shortages: list[Shortage]) -> int:
+    """Return how many devices find no place whatever is done; the proof is then in ``shortages``."""
+    demands = Counter(itertools.chain.from_iterable(each.demands for each in problem.items))
+    resources = Counter(itertools.chain.from_iterable(each.state for each in problem.bins))
+    shortage = find_shortage(problem.resources, demands, resources)
+    if shortage is None:
+        return 0
+    shortages.append(shortage)
+    return shortage.missing
+
+
+def _settled(attempt: _Attempt, found: Found) -> Solution:
+    """Return what was ``found`` with devices and parents again, what it costs, and what all solutions cost at least."""
+    problem, pins = attempt.problem, attempt.pins
+    placed = list(pins.placed) if pins else []
+    together = dict(found.bins)
+    if pins:
+        for number, pinned in pins.assignment.items():
+            together[number] = [*pinned, *found.bins.get(number, ())]
+    for number in sorted(together):
+        backing, allocations = pins.left_of(number) if pins else (backing_of(problem, number), [])
+        for item, packing in found.bins.get(number, ()):
+            guest = attempt.guests[item]
+            sources = [source for _demand, source in problem.demands[guest]]
+            allocations += allocate(backing, guest, sources, packing)
+        placed += placed_on(problem.names[number], allocations)
+    placed.sort(key=lambda each: (each.guest, each.source.id))
+    devices = sum([len(guest.devices) for guest in problem.request.guests])
+    cost = cost_of(together, devices, attempt.spread)
+    if attempt.targets:
+        cost = cost._replace(remade=count_remade(attempt.targets, placed))
+    # The search does not know what is remade.
+    if found.complete and not pins and not cost.remade:
+        least = cost
+    else:
+        least = _least(attempt, found.complete and not pins, cost)
+    return Solution(placed, cost, least, attempt.shortage)
+
+
+def _least(attempt: _Attempt, complete: bool, cost: Cost) -> Cost:
+    """Return what every solution costs at least, if it is no worse than one that costs ``cost``."""
+    problem = attempt.problem
+    if cost.unplaced:
+        return Cost(unplaced=cost.unplaced if complete else _least_behind(attempt))
+    least = lower_bound(
+        problem.resources, attempt.packings, attempt.items, problem.bins, cost, attempt.spread
+    )
+    if cost.remade or not attempt.pins:
+        return least
+    pinned = attempt.pins.least()
+    return least._replace(
+        load=max(least.load, pinned.load) if attempt.spread else 0,
+        other_type=least.other_type + pinned.other_type,
+    )
+
+
+def _least_behind(attempt: _Attempt) -> int:
+    """Return how many devices every solution leaves behind."""
+    problem, packings = attempt.problem, attempt.packings
+    unfit = nowhere = 0
+    for guest, item in zip(problem.request.guests, problem.items, strict=True):
+        if not item.demands:
+            unfit += len(guest.devices)
+        elif not packings.unsure and not packings.bin_types_for(item.demands):
+            nowhere += len(guest.devices)
+    return unfit + max(nowhere, attempt.shortage.missing if attempt.shortage else 0)
+
+
+def _sharpened(attempt: _Attempt, packings: Packings, found: Found) -> Solution | None:
+    """Return what the optional solver makes of what was ``found``, if it makes anything of it."""
+    problem = attempt.problem
+    placed = {item for held in found.bins.values() for item, _packing in held}
+    behind = [
+        number
+        for number, item in enumerate(attempt.items)
+        if number not in placed and packings.bin_types_for(item.demands)
+    ]
+    improved = improve(
+        problem.resources, attempt.items, attempt.bins, found.bins, behind, attempt.spread
+    )
+    if improved is None:
+        return None
+    complete = improved.best and not behind
+    solution = _settled(attempt, dataclasses.replace(found, bins=improved.bins, complete=complete))
+    least = solution.least
+    if improved.most and not attempt.pins:
+        least = least._replace(unplaced=solution.cost.unplaced)
+    return dataclasses.replace(solution, least=least, solver="ortools")
