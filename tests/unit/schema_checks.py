@@ -25,7 +25,7 @@ SCHEMAS = Path(__file__).resolve().parents[2] / "docs" / "schemas"
 _PLUGINS = "ansible_collections.vfio.migration.plugins"
 # What makes what; a module before those that import from it.
 _MAKERS = (
-    ("facts", "module_utils._host.facts", "Inventory.facts"),
+    ("facts", "module_utils._host.facts", "gather_facts"),
     ("verdict", "plugin_utils._compat.verdict", "verdict"),
     ("pairs", "plugin_utils._compat.pairs", "compatible_pairs"),
     ("plan", "plugin_utils._plugin.plan_options", "plan_for"),

@@ -32,12 +32,12 @@ def management_device(
     name: str = "vdpasim_net", features: int | None = SIMULATED, ids: tuple[int, ...] = (1,)
 ) -> ManagementDevice:
     bus, slash, device = name.rpartition("/")
-    told = {2: device.encode() + b"\0", 3: encoded(sum(1 << each for each in ids), 8)}
+    answer = {2: device.encode() + b"\0", 3: encoded(sum(1 << each for each in ids), 8)}
     if slash:
-        told[1] = bus.encode() + b"\0"
+        answer[1] = bus.encode() + b"\0"
     if features is not None:
-        told.update({15: encoded(5, 4), 16: encoded(features, 8)})
-    return ManagementDevice(told)
+        answer.update({15: encoded(5, 4), 16: encoded(features, 8)})
+    return ManagementDevice.from_answer(answer)
 
 
 def vdpa_device(
@@ -50,7 +50,7 @@ def vdpa_device(
     max_vqp: int = 1,
 ) -> VdpaDevice:
     """A network device, of which the kernel tells what its features let it have."""
-    told = {
+    answer = {
         2: mgmtdev.encode() + b"\0",
         4: name.encode() + b"\0",
         5: encoded(1, 4),
@@ -67,7 +67,7 @@ def vdpa_device(
             configuration[12] = encoded(max_vqp, 2)
     if negotiated is not None:
         configuration[14] = encoded(negotiated, 8)
-    return VdpaDevice(told, configuration)
+    return VdpaDevice.from_answers(answer, configuration)
 
 
 class VdpaKernel:

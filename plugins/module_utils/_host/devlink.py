@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import struct
 import sys
+from dataclasses import dataclass
 
 from ansible_collections.vfio.migration.plugins.module_utils._host.device import PCI_DEVICES
 from ansible_collections.vfio.migration.plugins.module_utils._host.netlink import (
@@ -53,17 +54,17 @@ _BITFIELD = struct.Struct("=II")
 _MIGRATABLE = 1 << 1
 
 
+@dataclass(frozen=True)
 class Port:
     """The port of a virtual function; ``migratable`` is ``None`` where the card has no such switch."""
 
-    def __init__(self, device: str, index: int, migratable: bool | None) -> None:
-        self.device = device
-        self.index = index
-        self.migratable = migratable
+    device: str
+    index: int
+    migratable: bool | None
 
     @property
     def name(self) -> str:
-        """As the tool ``devlink`` has it."""
+        """The name that the tool ``devlink`` has for it."""
         return f"{_PCI}/{self.device}/{self.index}"
 
 
@@ -74,7 +75,7 @@ class Devlink:
         self._sysfs = sysfs
 
     def port(self, address: str) -> Port | None:
-        """The port of the virtual function at ``address``; ``None`` where it has none. Raises ``HostReadError``."""
+        """Return the port of the virtual function at ``address``, ``None`` where it has none; raise ``HostReadError``."""
         if not self._sysfs.live:
             return None
         with reading(self._sysfs.path(PCI_DEVICES, address)):
@@ -83,16 +84,17 @@ class Devlink:
                     answers = family.dump(_PORT_GET)
             except FileNotFoundError:
                 return None
-            ports = [told for told in answers if self._address(told) == address]
-            return port_told(ports[0]) if ports else None
+            ports = [answer for answer in answers if self._address(answer) == address]
+            return decode_port(ports[0]) if ports else None
 
     def set_migratable(self, port: Port, migratable: bool) -> None:
+        """Let the function behind ``port`` be migratable or not."""
         with Family(_FAMILY, _VERSION) as family:
-            family.change(_PORT_SET, change_of(port, migratable))
+            family.change(_PORT_SET, migratable_request(port, migratable))
 
-    def _address(self, told: Attributes) -> str | None:
-        """The address of the virtual function behind a port; ``None`` where it is no such function of this host."""
-        function = function_told(told)
+    def _address(self, answer: Attributes) -> str | None:
+        """Return the address of the virtual function behind a port; ``None`` where it is no such function of this host."""
+        function = decode_function(answer)
         if function is None:
             return None
         device, index = function
@@ -100,31 +102,31 @@ class Devlink:
         return None if link is None else link.rpartition("/")[2]
 
 
-def function_told(told: Attributes) -> tuple[str, int] | None:
-    """Physical function and number of the virtual function that the port is for; ``None`` where it is for something else."""
-    if _PORT_FLAVOUR not in told or number(told[_PORT_FLAVOUR]) != _FLAVOUR_PCI_VF:
+def decode_function(answer: Attributes) -> tuple[str, int] | None:
+    """Return physical function and number of the virtual function that a port is for; ``None`` where it is for another thing."""
+    if _PORT_FLAVOUR not in answer or number(answer[_PORT_FLAVOUR]) != _FLAVOUR_PCI_VF:
         return None
-    device = text(told[_DEV_NAME])
+    device = text(answer[_DEV_NAME])
     # Others are of hosts that the card is in as well, or of another function's.
-    if text(told[_BUS_NAME]) != _PCI or number(told.get(_PORT_EXTERNAL, b"")):
+    if text(answer[_BUS_NAME]) != _PCI or number(answer.get(_PORT_EXTERNAL, b"")):
         return None
-    if device.rpartition(".")[2] != str(number(told[_PORT_PCI_PF_NUMBER])):
+    if device.rpartition(".")[2] != str(number(answer[_PORT_PCI_PF_NUMBER])):
         return None
-    return device, number(told[_PORT_PCI_VF_NUMBER])
+    return device, number(answer[_PORT_PCI_VF_NUMBER])
 
 
-def port_told(told: Attributes) -> Port:
-    """The port that the kernel tells of."""
-    capabilities = decoded(told.get(_PORT_FUNCTION, b"")).get(_CAPABILITIES)
+def decode_port(answer: Attributes) -> Port:
+    """Return the port that one of the kernel's answers is about."""
+    capabilities = decoded(answer.get(_PORT_FUNCTION, b"")).get(_CAPABILITIES)
     migratable = None
     if capabilities is not None:
         on, known = _BITFIELD.unpack(capabilities)
         migratable = bool(on & _MIGRATABLE) if known & _MIGRATABLE else None
-    return Port(text(told[_DEV_NAME]), number(told[_PORT_INDEX]), migratable)
+    return Port(text(answer[_DEV_NAME]), number(answer[_PORT_INDEX]), migratable)
 
 
-def change_of(port: Port, migratable: bool) -> Attributes:
-    """What the kernel is told so that the function behind ``port`` is ``migratable`` or not."""
+def migratable_request(port: Port, migratable: bool) -> Attributes:
+    """Return the request that makes the function behind ``port`` ``migratable`` or not."""
     capabilities = _BITFIELD.pack(_MIGRATABLE if migratable else 0, _MIGRATABLE)
     return {
         _BUS_NAME: _PCI.encode("ascii") + b"\0",

@@ -5,159 +5,107 @@
 # Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 # Do not use this from other collections or standalone plugins/modules!
 
-"""A host's VFIO and vDPA devices and the parents that more can be made on: the facts."""
+"""The facts of a host: its VFIO and vDPA devices, and the parents that more can be created on."""
 
 from __future__ import annotations
 
-from ansible_collections.vfio.migration.plugins.module_utils._descriptor import (
-    attributes as attributes_module,
-)
+import typing as t
+
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor import drivers
 from ansible_collections.vfio.migration.plugins.module_utils._host.device import (
     MDEV_DEVICES,
     MDEV_PARENTS,
     PCI_DEVICES,
+    Device,
     MediatedDevice,
     Parent,
     PciDevice,
-    driver_name,
     is_vfio_driver_name,
     numa_node,
-    pci_id,
     read_descriptor,
+)
+from ansible_collections.vfio.migration.plugins.module_utils._host.gathering import (
+    Facts,
+    Gathering,
+    migration_facts,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._host.pci_usage import (
     why_not_assignable,
 )
-from ansible_collections.vfio.migration.plugins.module_utils._host.processes import nodes
+from ansible_collections.vfio.migration.plugins.module_utils._host.processes import Holders, nodes
 from ansible_collections.vfio.migration.plugins.module_utils._host.reading import (
-    HostReadError,
-    displayable,
+    read_kernel_text,
     reading,
 )
+from ansible_collections.vfio.migration.plugins.module_utils._host.sysfs import Sysfs
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:  # pragma: no cover
-    import types
-    import typing as t
-
-    from ansible_collections.vfio.migration.plugins.module_utils._host.device import Device
+# The readers of vDPA devices and of devlink are loaded where there is something to read, as few hosts need them and most
+# of what the facts cost is loading.
+if t.TYPE_CHECKING:  # pragma: no cover
     from ansible_collections.vfio.migration.plugins.module_utils._host.devlink import Port
-    from ansible_collections.vfio.migration.plugins.module_utils._host.processes import Holders
-    from ansible_collections.vfio.migration.plugins.module_utils._host.sysfs import Sysfs
-    from ansible_collections.vfio.migration.plugins.module_utils._host.vdpa import (
-        Bus,
-        ManagementDevice,
-        VdpaDevice,
-    )
+    from ansible_collections.vfio.migration.plugins.module_utils._host.vdpa import Bus
 
 SCHEMA = 1
 KINDS = ("mdev", "pci", "vdpa")
 
 _VDPA_BUS = "bus/vdpa"
 _DEBUGFS = ("kernel", "debug", "vfio")
-# What one file of debugfs gives here is a word, or a few lines of one word each.
-_MAX_STATE = 256
 
 
-def _vdpa_module() -> types.ModuleType:
-    """The reader of vDPA devices, which few hosts have: for the others it would take longer to load than they to read."""
-    from ansible_collections.vfio.migration.plugins.module_utils._host import vdpa as vdpa_module
+def gather_facts(
+    sysfs: Sysfs,
+    scan_holders: t.Callable[[], Holders],
+    kinds: t.Container[str] = KINDS,
+    ask_vdpa: t.Callable[[Sysfs], Bus] | None = None,
+    find_port: t.Callable[[str], Port | None] | None = None,
+) -> Facts:
+    """Return the facts of all devices of ``kinds``.
 
-    return vdpa_module
-
-
-def _virtio_module() -> types.ModuleType:
-    from ansible_collections.vfio.migration.plugins.module_utils._descriptor import (
-        virtio as virtio_module,
-    )
-
-    return virtio_module
-
-
-class Inventory:
-    """Collects the facts of one host; ``scan_holders`` is asked only where there is a device.
-
-    ``ask_vdpa`` tells of vDPA devices, and ``port`` what devlink knows of a virtual function, by default the running kernel
-    where ``sysfs`` is its own.
+    ``scan_holders`` is called only where there is a device. ``ask_vdpa`` returns the vDPA devices, and ``find_port`` the
+    devlink port of the virtual function at an address. By default they ask the running kernel if ``sysfs`` is its own.
     """
+    gathering = Gathering(sysfs, scan_holders)
+    devices: list[Facts] = []
+    parents: list[Facts] = []
+    if "mdev" in kinds:
+        mdev = _MdevFacts(gathering)
+        parents += mdev.parents()
+        devices += mdev.devices()
+    if "pci" in kinds:
+        devices += _PciFacts(gathering, find_port or _devlink_port(sysfs)).devices()
+    if "vdpa" in kinds and sysfs.exists(_VDPA_BUS):
+        from ansible_collections.vfio.migration.plugins.module_utils._host.vdpa_facts import (
+            VdpaFacts,
+        )
 
-    def __init__(
-        self,
-        sysfs: Sysfs,
-        scan_holders: t.Callable[[], Holders],
-        ask_vdpa: t.Callable[[Sysfs], Bus] | None = None,
-        port: t.Callable[[str], Port | None] | None = None,
-    ) -> None:
-        self._sysfs = sysfs
-        self._scan_holders = scan_holders
-        self._ask_vdpa = ask_vdpa
-        self._port = port or self._devlink_port
-        self._holders: Holders | None = None
+        vdpa = VdpaFacts(gathering, ask_vdpa)
+        parents += vdpa.parents()
+        devices += vdpa.devices()
+    return gathering.facts(SCHEMA, devices, parents)
+
+
+class _MdevFacts:
+    """The facts of mediated devices and of their parents."""
+
+    def __init__(self, gathering: Gathering) -> None:
+        self._gathering = gathering
+        self._sysfs = gathering.sysfs
         self._parents: dict[str, Parent] = {}
-        self._descriptors: dict[str, dict[str, t.Any]] = {}
-        self._problems: list[HostReadError] = []
 
-    def facts(self, kinds: t.Container[str]) -> dict[str, t.Any]:
-        """The facts of all devices of ``kinds``."""
-        devices: list[dict[str, t.Any]] = []
-        parents: list[dict[str, t.Any]] = []
-        if "mdev" in kinds:
-            parents = list(self._each(MDEV_PARENTS, self._parent))
-            devices += self._each(MDEV_DEVICES, self._mediated)
-        if "pci" in kinds:
-            devices += self._each(PCI_DEVICES, self._pci)
-        if "vdpa" in kinds and self._sysfs.exists(_VDPA_BUS):
-            bus = self._vdpa_bus()
-            used = {each.parent for each in bus.devices}
-            parents += [
-                self._management_device(each, each.name in used) for each in bus.management_devices
-            ]
-            nodes_of = {parent["id"]: parent["numa_node"] for parent in parents}
-            devices += [self._vdpa(each, nodes_of.get(each.parent)) for each in bus.devices]
-        parents.sort(key=lambda parent: (parent["id"], parent["kind"]))
-        devices.sort(key=lambda device: (device["id"], device["kind"]))
-        problems = [{"path": each.path, "problem": each.problem} for each in self._problems]
-        facts = {
-            "schema": SCHEMA,
-            "descriptors": dict(sorted(self._descriptors.items())),
-            "devices": devices,
-            "parents": parents,
-            "problems": sorted(problems, key=lambda each: (each["path"], each["problem"])),
-        }
-        return {name: _displayable(fact) for name, fact in facts.items()}
+    def parents(self) -> list[Facts]:
+        """Return the facts of all parents."""
+        return self._gathering.each(MDEV_PARENTS, self._parent)
 
-    def _each(
-        self, place: str, read: t.Callable[[str], dict[str, t.Any] | None]
-    ) -> t.Iterator[dict[str, t.Any]]:
-        """What ``read`` gives for each name at ``place``; a device that goes away meanwhile is left out."""
-        try:
-            with reading(self._sysfs.path(place)):
-                names = self._sysfs.names(place)
-        except HostReadError as problem:
-            self._problems.append(problem)
-            return
-        for name in names:
-            before = len(self._problems)
-            try:
-                found = read(name)
-            except HostReadError as problem:
-                self._problems.append(problem)
-                found = None
-            if len(self._problems) > before and not self._sysfs.exists(place, name):
-                path = self._sysfs.path(place, name)
-                self._problems[before:] = [HostReadError(path, "vanished while it was read")]
-            elif found is not None:
-                yield found
+    def devices(self) -> list[Facts]:
+        """Return the facts of all mediated devices."""
+        return self._gathering.each(MDEV_DEVICES, self._device)
 
-    def _parent(self, name: str) -> dict[str, t.Any]:
+    def _parent(self, name: str) -> Facts:
         parent = self._parents[name] = Parent(self._sysfs, name)
         types = []
         for type_id in parent.type_ids():
-            try:
+            with self._gathering.noting_problems():
                 types.append(parent.read_type(type_id))
-            except HostReadError as problem:
-                self._problems.append(problem)
         return {
             "kind": "mdev",
             "id": name,
@@ -167,227 +115,144 @@ class Inventory:
             "types": types,
         }
 
-    def _mediated(self, name: str) -> dict[str, t.Any]:
+    def _device(self, name: str) -> Facts:
         with MediatedDevice(self._sysfs, name, self._parents) as device:
             node = None
-            try:
+            with self._gathering.noting_problems():
                 node = device.parent_device().numa_node
-            except HostReadError as problem:
-                self._problems.append(problem)
-            return self._device(device, device.parent, device.type, node)
+            descriptor, attributes, problems = read_descriptor(device)
+            self._gathering.problems += problems
+            group = device.iommu_group
+            return self._gathering.device_facts(
+                kind=device.kind,
+                name=device.id,
+                parent=device.parent,
+                type_id=device.type,
+                descriptor=descriptor,
+                attributes=attributes,
+                numa_node=node,
+                iommu_group=group,
+                driver=device.link("driver"),
+                nodes=nodes(group, device.character_devices()),
+                migration=_migration(
+                    self._gathering, device, self._parent_driver(device), attributes
+                ),
+            )
 
-    def _pci(self, name: str) -> dict[str, t.Any] | None:
-        with reading(self._sysfs.path(PCI_DEVICES, name)):
-            driver = self._sysfs.link(PCI_DEVICES, name, "driver")
-        if not (
-            (driver is not None and self._is_vfio_driver(name, driver))
-            or self._sysfs.exists(PCI_DEVICES, name, "migration")
-        ):
+    def _parent_driver(self, device: MediatedDevice) -> str | None:
+        """Return the driver that has made the device what it is; ``None`` where the parent could not be read."""
+        parent = self._parents.get(device.parent)
+        return parent.driver if parent else None
+
+
+class _PciFacts:
+    """The facts of physical PCI devices and virtual functions."""
+
+    def __init__(self, gathering: Gathering, find_port: t.Callable[[str], Port | None]) -> None:
+        self._gathering = gathering
+        self._sysfs = gathering.sysfs
+        self._find_port = find_port
+
+    def devices(self) -> list[Facts]:
+        """Return the facts of all devices that VFIO has or that state a descriptor."""
+        return self._gathering.each(PCI_DEVICES, self._device)
+
+    def _device(self, name: str) -> Facts | None:
+        if not self._is_vfio(name):
             return None
         with PciDevice(self._sysfs, name) as device:
             node = numa_node(device.directory, device.entries)
-            facts = self._device(device, device.physical_function, device.signature, node)
-            self._add_choices(device, facts["attributes"])
-        own = self._descriptors.get(facts["descriptor"])
-        if own:
-            facts["type"] = own["self"]["type"]
-        return facts
-
-    def _add_choices(self, device: PciDevice, attributes: list[dict[str, t.Any]]) -> None:
-        """Adds to the attribute that a device must be given before it is of use the values that it takes now."""
-        known = device.driver_profile()
-        if known.idle is None or known.choices is None:
-            return
-        for attribute in attributes:
-            if (attribute["name"], attribute["value"]) == known.idle:
-                try:
-                    table = device.text(known.choices, drivers.MAX_CHOICES)
-                    attribute["choices"] = drivers.choices(table)
-                except HostReadError as problem:
-                    self._problems.append(problem)
-
-    def _is_vfio_driver(self, name: str, driver: str) -> bool:
-        return is_vfio_driver_name(driver) or self._sysfs.exists(PCI_DEVICES, name, "vfio-dev")
-
-    def _vdpa_bus(self) -> Bus:
-        vdpa = _vdpa_module()
-        ask = self._ask_vdpa or (vdpa.ask if self._sysfs.live else vdpa.no_answer)
-        bus: Bus = vdpa.Bus()
-        try:
-            bus = ask(self._sysfs)
-        except HostReadError as problem:
-            self._problems.append(problem)
-        self._problems += bus.problems
-        return bus
-
-    def _management_device(self, device: ManagementDevice, used: bool) -> dict[str, t.Any]:
-        virtio, features = _virtio_module(), device.features
-        facts: dict[str, t.Any] = {
-            "kind": "vdpa",
-            "id": device.name,
-            "driver": None,
-            "pci_id": None,
-            "numa_node": None,
-            # A class is to it what a type is to others. That it can make several devices, it does not tell.
-            "types": [
-                {
-                    "id": each,
-                    "name": None,
-                    "device_api": virtio.DEVICE_API,
-                    "available_instances": 0 if used else 1,
-                    "description": None,
-                }
-                for each in device.classes
-            ],
-            "supported_classes": device.classes,
-            "max_supported_vqs": device.max_vqs,
-            "dev_features": virtio.feature_names(features or 0, device.device_class),
-            "dev_features_mask": None if features is None else hex(features),
-        }
-        bus, slash, name = device.name.partition("/")
-        if slash:
-            place = ("bus", bus, "devices", name)
-            try:
-                with reading(self._sysfs.path(*place)), self._sysfs.open(*place) as directory:
-                    entries = directory.entries()
-                    facts["driver"] = driver_name(directory, entries)
-                    facts["pci_id"] = pci_id(directory, entries)
-                    facts["numa_node"] = numa_node(directory, entries)
-            except HostReadError as problem:
-                self._problems.append(problem)
-        return facts
-
-    def _vdpa(self, device: VdpaDevice, node: int | None) -> dict[str, t.Any]:
-        vdpa = _vdpa_module()
-        descriptor, driver = None, None
-        device_nodes: list[str] = []
-        try:
-            driver = vdpa.driver(self._sysfs, device.name)
-            device_nodes = vdpa.device_nodes(self._sysfs, device.name)
-            with reading(self._sysfs.path(vdpa.VDPA_DEVICES, device.name)):
-                descriptor = device.descriptor()
-        except HostReadError as problem:
-            self._problems.append(problem)
-        supported, evidence = vdpa.migration(driver)
-        return {
-            "kind": "vdpa",
-            "id": device.name,
-            "parent": device.parent,
-            "type": device.device_class,
-            "descriptor": self._intern(descriptor),
-            "attributes": device.attributes(),
-            "numa_node": node,
-            "iommu_group": None,
-            "driver": driver,
-            "in_use": self._holder(device_nodes),
-            "migration": {
-                "supported": supported,
-                "evidence": evidence,
-                "features": [],
-                "state": None,
-            },
-        }
-
-    def _device(
-        self, device: Device, parent: str | None, type_id: str, node: int | None
-    ) -> dict[str, t.Any]:
-        descriptor, attributes, problems = read_descriptor(device)
-        self._problems += problems
-        group = device.iommu_group
-        return {
-            "kind": device.kind,
-            "id": device.id,
-            "parent": parent,
-            "type": type_id,
-            "descriptor": self._intern(descriptor),
-            "attributes": attributes,
-            "numa_node": node,
-            "iommu_group": group,
-            "driver": device.link("driver"),
-            "in_use": self._holder(nodes(group, device.character_devices())),
-            "migration": self._migration(device, attributes),
-        }
-
-    def _devlink_port(self, address: str) -> Port | None:
-        # As with vDPA, few hosts have such devices.
-        from ansible_collections.vfio.migration.plugins.module_utils._host import devlink
-
-        return devlink.Devlink(self._sysfs).port(address)
-
-    def _holder(self, device_nodes: list[str]) -> dict[str, t.Any] | None:
-        if self._holders is None:
-            self._holders = self._scan_holders()
-        return self._holders.holder_of(device_nodes)
-
-    def _intern(self, descriptor: dict[str, t.Any] | None) -> str | None:
-        if descriptor is None:
-            return None
-        name = attributes_module.digest(descriptor["self"], descriptor["compatible"])
-        self._descriptors.setdefault(name, descriptor)
-        return name
-
-    def _migration(self, device: Device, attributes: list[dict[str, str]]) -> dict[str, t.Any]:
-        """Whether the device can migrate: debugfs (``debugfs-vfio`` in the kernel's ABI) tells, else what is known of its driver."""
-        name = device.id
-        state, features = None, None
-        # The kernel makes the device's directory with every VFIO device, and migration in it only where the driver can.
-        if self._sysfs.exists(*_DEBUGFS, name):
-            evidence = "debugfs"
-            supported: bool | None = self._sysfs.exists(*_DEBUGFS, name, "migration")
-            if supported:
-                state = self._debug_text(name, "state")
-                features = self._debug_text(name, "features")
-        else:
-            supported, evidence = drivers.migration_support(
-                device.kind, self._driver(device), attributes, self._sysfs.kernel_release
+            parent, signature = device.physical_function, device.signature
+            descriptor, attributes, problems = read_descriptor(device)
+            self._gathering.problems += problems
+            group = device.iommu_group
+            return self._gathering.device_facts(
+                kind=device.kind,
+                name=device.id,
+                parent=parent,
+                type_id=descriptor["self"]["type"] if descriptor else signature,
+                descriptor=descriptor,
+                attributes=self._with_choices(device, attributes),
+                numa_node=node,
+                iommu_group=group,
+                driver=device.link("driver"),
+                nodes=nodes(group, device.character_devices()),
+                migration=self._migration(device, attributes),
             )
-        obstacle = self._obstacle(device) if isinstance(device, PciDevice) else None
-        if obstacle is not None:
-            supported, evidence = False, obstacle
-        return {
-            "supported": supported,
-            "evidence": evidence,
-            "features": features.split() if features else [],
-            "state": state,
-        }
+
+    def _is_vfio(self, name: str) -> bool:
+        with reading(self._sysfs.path(PCI_DEVICES, name)):
+            driver = self._sysfs.link(PCI_DEVICES, name, "driver")
+        if driver is not None and (
+            is_vfio_driver_name(driver) or self._sysfs.exists(PCI_DEVICES, name, "vfio-dev")
+        ):
+            return True
+        return self._sysfs.exists(PCI_DEVICES, name, "migration")
+
+    def _with_choices(self, device: PciDevice, attributes: list[dict[str, str]]) -> list[Facts]:
+        """Return ``attributes``; one that the device must be given before it is of use has what it takes now."""
+        profile = device.driver_profile()
+        return [
+            {**each, **self._choices(device, profile.choices)}
+            if profile.choices and (each["name"], each["value"]) == profile.idle
+            else each
+            for each in attributes
+        ]
+
+    def _choices(self, device: PciDevice, table: str) -> Facts:
+        with self._gathering.noting_problems():
+            return {"choices": drivers.choices(device.text(table, drivers.MAX_CHOICES))}
+        return {}
+
+    def _migration(self, device: PciDevice, attributes: list[dict[str, str]]) -> Facts:
+        facts = _migration(self._gathering, device, device.link("driver"), attributes)
+        obstacle = self._obstacle(device)
+        return facts if obstacle is None else {**facts, "supported": False, "evidence": obstacle}
 
     def _obstacle(self, device: PciDevice) -> str | None:
-        """What keeps a device from migration whatever its driver can; ``None`` where nothing is known to."""
+        """Return what keeps a device from migration whatever its driver can; ``None`` where nothing is known to."""
         obstacle = None
-        try:
+        with self._gathering.noting_problems():
             obstacle = why_not_assignable(device)
             if obstacle is None and device.driver_profile().switched:
-                port = self._port(device.id)
+                port = self._find_port(device.id)
                 if port is not None and port.migratable is False:
                     obstacle = f"devlink shows that its port {port.name} is not migratable"
-        except HostReadError as problem:
-            self._problems.append(problem)
         return obstacle
 
-    def _driver(self, device: Device) -> str | None:
-        """The driver that has made the device what it is: of a mediated device, its parent's."""
-        if isinstance(device, MediatedDevice):
-            parent = self._parents.get(device.parent)
-            return parent.driver if parent else None
-        return device.link("driver")
 
-    def _debug_text(self, name: str, file: str) -> str | None:
-        names = (*_DEBUGFS, name, "migration", file)
-        try:
-            with reading(self._sysfs.path(*names)):
-                return attributes_module.decode(self._sysfs.read(*names, limit=_MAX_STATE)).strip()
-        except HostReadError as problem:
-            # Kernels before 6.18 have no features.
-            if not isinstance(problem.__cause__, FileNotFoundError):
-                self._problems.append(problem)
-            return None
+def _devlink_port(sysfs: Sysfs) -> t.Callable[[str], Port | None]:
+    def find_port(address: str) -> Port | None:
+        from ansible_collections.vfio.migration.plugins.module_utils._host.devlink import Devlink
+
+        return Devlink(sysfs).port(address)
+
+    return find_port
 
 
-def _displayable(fact: t.Any) -> t.Any:
-    if isinstance(fact, str):
-        return displayable(fact)
-    if isinstance(fact, dict):
-        return {name: _displayable(each) for name, each in fact.items()}
-    if isinstance(fact, list):
-        return [_displayable(each) for each in fact]
-    return fact
+def _migration(
+    gathering: Gathering, device: Device, driver: str | None, attributes: list[dict[str, str]]
+) -> Facts:
+    """Return whether the device can migrate: as debugfs shows, else as far as its ``driver`` is known.
+
+    Files: Documentation/ABI/testing/debugfs-vfio.
+    """
+    # The kernel makes the device's directory with every VFIO device, and migration in it only where the driver can.
+    if not gathering.sysfs.exists(*_DEBUGFS, device.id):
+        return migration_facts(
+            *drivers.migration_support(
+                device.kind, driver, attributes, gathering.sysfs.kernel_release
+            )
+        )
+    if not gathering.sysfs.exists(*_DEBUGFS, device.id, "migration"):
+        return migration_facts(False, "debugfs")
+    state = _debug_text(gathering, device, "state")
+    features = _debug_text(gathering, device, "features")
+    return migration_facts(True, "debugfs", features.split() if features else (), state)
+
+
+def _debug_text(gathering: Gathering, device: Device, name: str) -> str | None:
+    # Kernels before 6.18 have no features.
+    with gathering.noting_problems():
+        return read_kernel_text(gathering.sysfs, *_DEBUGFS, device.id, "migration", name)
+    return None

@@ -5,7 +5,7 @@
 # Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 # Do not use this from other collections or standalone plugins/modules!
 
-"""vDPA devices and the management devices that make them, as the kernel tells of them.
+"""vDPA devices and the management devices that they are created on, as the kernel answers about them.
 
 The tool ``vdpa`` shows neither the features that a device was provisioned with nor the bits it has no name for, so the
 kernel is asked as the tool asks it: include/uapi/linux/vdpa.h. Changes nothing.
@@ -15,9 +15,13 @@ from __future__ import annotations
 
 import errno
 import typing as t
+from dataclasses import dataclass, field
 
-from ansible_collections.vfio.migration.plugins.module_utils._descriptor import (
-    attributes as attributes_module,
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.attributes import (
+    DERIVED,
+    DescriptorError,
+    check_self,
+    normalise,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.drivers import UNKNOWN
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.virtio import (
@@ -85,50 +89,76 @@ _BLOCK_CONFIGURATION = {
 _NODE = "vhost-vdpa-"
 
 
+@dataclass(frozen=True)
 class ManagementDevice:
-    """A device that vDPA devices can be made on; ``name`` is ``bus/name`` or, without a bus, its name.
+    """A device that vDPA devices can be created on; ``name`` is ``bus/name`` or, without a bus, its name.
 
-    ``features`` is a mask, and ``max_vqs`` a number; ``None`` where the kernel (before Linux 5.18) does not tell them.
+    ``features`` is a mask, and ``max_vqs`` a number; ``None`` where the kernel (before Linux 5.18) has no answer.
     """
 
-    def __init__(self, told: Attributes) -> None:
-        self.name = _handle(told)
-        self.classes = class_names(number(told[_MGMTDEV_SUPPORTED_CLASSES]))
-        self.max_vqs = _number(told, _DEV_MGMTDEV_MAX_VQS)
-        self.features = _number(told, _DEV_SUPPORTED_FEATURES)
+    name: str
+    classes: list[str]
+    max_vqs: int | None
+    features: int | None
+
+    @classmethod
+    def from_answer(cls, answer: Attributes) -> ManagementDevice:
+        """Return the management device that one of the kernel's answers is about."""
+        return cls(
+            _handle(answer),
+            class_names(number(answer[_MGMTDEV_SUPPORTED_CLASSES])),
+            _number(answer, _DEV_MGMTDEV_MAX_VQS),
+            _number(answer, _DEV_SUPPORTED_FEATURES),
+        )
 
     @property
     def device_class(self) -> str | None:
-        """The class of its devices, ``None`` where there are several."""
+        """The class of its devices; ``None`` where there are several."""
         return self.classes[0] if len(self.classes) == 1 else None
 
 
+@dataclass(frozen=True)
 class VdpaDevice:
     """A vDPA device.
 
-    ``offered`` is the mask of the features it was provisioned with, which the kernel tells from Linux 6.1 on, and
-    ``negotiated`` of those that its driver, a guest's for one, has accepted; each may be ``None``. ``mac``, ``mtu`` and
-    ``max_vqp`` are ``None`` where the device has not got the feature. ``configuration`` is what else a guest reads.
+    ``offered`` is the mask of the features it was provisioned with, which the kernel answers from Linux 6.1 on.
+    ``negotiated`` is that of the features that its driver, such as a guest's, has accepted. Each may be ``None``. ``mac``,
+    ``mtu`` and ``max_vqp`` are ``None`` where the device lacks the feature. ``configuration`` is what else a guest reads.
     """
 
-    def __init__(self, told: Attributes, configuration: Attributes) -> None:
-        self.name = text(told[_DEV_NAME])
-        self.parent = _handle(told)
-        self.device_class = class_name(number(told[_DEV_ID]))
-        self.max_vq_size = _number(told, _DEV_MAX_VQ_SIZE)
-        self.offered = _number(configuration, _DEV_FEATURES)
-        self.negotiated = _number(configuration, _DEV_NEGOTIATED_FEATURES)
-        self.mac = _mac(configuration)
-        self.mtu = _number(configuration, _DEV_NET_CFG_MTU)
-        self.max_vqp = _number(configuration, _DEV_NET_CFG_MAX_VQP)
-        self.configuration = {
-            name: number(configuration[kind])
-            for kind, name in _BLOCK_CONFIGURATION.items()
-            if kind in configuration
-        }
+    name: str
+    parent: str
+    device_class: str
+    max_vq_size: int | None
+    offered: int | None
+    negotiated: int | None
+    mac: str | None
+    mtu: int | None
+    max_vqp: int | None
+    configuration: dict[str, int]
+
+    @classmethod
+    def from_answers(cls, answer: Attributes, configuration: Attributes) -> VdpaDevice:
+        """Return the device that the kernel's answers, about it and about its configuration, are about."""
+        return cls(
+            name=text(answer[_DEV_NAME]),
+            parent=_handle(answer),
+            device_class=class_name(number(answer[_DEV_ID])),
+            max_vq_size=_number(answer, _DEV_MAX_VQ_SIZE),
+            offered=_number(configuration, _DEV_FEATURES),
+            negotiated=_number(configuration, _DEV_NEGOTIATED_FEATURES),
+            mac=_mac(configuration),
+            mtu=_number(configuration, _DEV_NET_CFG_MTU),
+            max_vqp=_number(configuration, _DEV_NET_CFG_MAX_VQP),
+            configuration={
+                name: number(configuration[kind])
+                for kind, name in _BLOCK_CONFIGURATION.items()
+                if kind in configuration
+            },
+        )
 
     def attributes(self) -> list[dict[str, str]]:
-        """How it was provisioned, ``[{name, value}]`` as the tool takes them."""
+        """Return how it was provisioned, ``[{name, value}]`` as the tool takes them."""
         features = None if self.offered is None else hex(self.offered)
         values = (
             ("mac", self.mac),
@@ -139,21 +169,21 @@ class VdpaDevice:
         return [{"name": name, "value": str(value)} for name, value in values if value is not None]
 
     def descriptor(self) -> dict[str, t.Any]:
-        """The derived descriptor; raises ``DescriptorError`` where too little is known of the device.
+        """Return the derived descriptor; raise ``DescriptorError`` where too little is known of the device.
 
-        Of the features, those that the guest has accepted are asked of a target, as it may go on using them; before it
-        has accepted any, all that the device offers.
+        A target must offer the features that the guest has accepted, as the guest may go on using them. Before the guest
+        has accepted any, a target must offer all that the device offers.
         """
         offered = self.negotiated if self.offered is None else self.offered
         if offered is None:
-            raise attributes_module.DescriptorError(
+            raise DescriptorError(
                 "the kernel does not tell which features it offers; Linux 6.1 and newer do"
             )
         asked = offered if self.negotiated is None else offered & self.negotiated
-        own = attributes_module.normalise(self._identity() + self._features(offered))
-        attributes_module.check_self(own, attributes_module.DERIVED)
-        pattern = attributes_module.normalise(self._identity() + self._features(asked))
-        return {"origin": attributes_module.DERIVED, "self": own, "compatible": [pattern]}
+        own = normalise(self._identity() + self._features(offered))
+        check_self(own, DERIVED)
+        pattern = normalise(self._identity() + self._features(asked))
+        return {"origin": DERIVED, "self": own, "compatible": [pattern]}
 
     def _identity(self) -> list[tuple[str, str]]:
         values = (
@@ -172,35 +202,36 @@ class VdpaDevice:
         return list(feature_attributes(mask, self.device_class).items())
 
 
+@dataclass
 class Bus:
-    """Management devices, devices, and what the kernel would not tell of them."""
+    """Management devices, devices, and the problems with what the kernel had no answer about."""
 
-    def __init__(self) -> None:
-        self.management_devices: list[ManagementDevice] = []
-        self.devices: list[VdpaDevice] = []
-        self.problems: list[HostReadError] = []
+    management_devices: list[ManagementDevice] = field(default_factory=list)
+    devices: list[VdpaDevice] = field(default_factory=list)
+    problems: list[HostReadError] = field(default_factory=list)
 
 
 def ask(sysfs: Sysfs) -> Bus:
-    """What the running kernel, whose tree ``sysfs`` is, tells; raises ``HostReadError`` where it does not answer."""
+    """Ask the running kernel, whose tree ``sysfs`` is; raise ``HostReadError`` where it does not answer."""
     bus = Bus()
     # Where vDPA was not used since the host started, there is no bus and nothing to ask.
     if not sysfs.exists(VDPA_BUS):
         return bus
     with reading(sysfs.path(VDPA_BUS)), _family(sysfs) as family:
-        bus.management_devices += map(ManagementDevice, family.dump(_MGMTDEV_GET))
-        for told in family.dump(_DEV_GET):
-            path = sysfs.path(VDPA_DEVICES, text(told[_DEV_NAME]))
+        bus.management_devices += map(ManagementDevice.from_answer, family.dump(_MGMTDEV_GET))
+        for answer in family.dump(_DEV_GET):
+            path = sysfs.path(VDPA_DEVICES, text(answer[_DEV_NAME]))
             try:
                 with reading(path):
-                    bus.devices.append(VdpaDevice(told, _configuration(family, told)))
+                    configuration = _configuration(family, answer)
+                    bus.devices.append(VdpaDevice.from_answers(answer, configuration))
             except HostReadError as problem:
                 bus.problems.append(problem)
     return bus
 
 
 def no_answer(sysfs: Sysfs) -> Bus:
-    """What a copied tree tells of vDPA devices: at most that there were some."""
+    """Return what a copied tree shows of vDPA devices: at most that there were some."""
     bus = Bus()
     if sysfs.names(VDPA_DEVICES):
         problem = "the kernel tells what vDPA devices are, a copy of its sysfs does not"
@@ -209,21 +240,21 @@ def no_answer(sysfs: Sysfs) -> Bus:
 
 
 def driver(sysfs: Sysfs, name: str) -> str | None:
-    """The driver of the device ``name``, ``None`` where it has none."""
+    """Return the driver of the device ``name``; ``None`` where it has none."""
     with reading(sysfs.path(VDPA_DEVICES, name)):
         link = sysfs.link(VDPA_DEVICES, name, "driver")
     return None if link is None else link.rpartition("/")[2]
 
 
 def device_nodes(sysfs: Sysfs, name: str) -> list[str]:
-    """The device nodes through which a process may hold the device ``name``."""
+    """Return the device nodes through which a process may hold the device ``name``."""
     with reading(sysfs.path(VDPA_DEVICES, name)):
         entries = sysfs.names(VDPA_DEVICES, name)
     return ["/dev/" + entry for entry in entries if entry.startswith(_NODE)]
 
 
-def migration(driver: str | None) -> tuple[bool | None, str]:
-    """Whether a device with this driver can migrate, as far as is known, and the evidence."""
+def migration_support(driver: str | None) -> tuple[bool | None, str]:
+    """Return whether a device with this driver can migrate, ``None`` if unknown, and the evidence."""
     if driver in (None, USER_SPACE_DRIVER):
         return None, UNKNOWN
     return False, f"driver {driver} gives it to the host itself"
@@ -239,10 +270,10 @@ def _family(sysfs: Sysfs) -> Family:
         ) from None
 
 
-def _configuration(family: Family, told: Attributes) -> Attributes:
+def _configuration(family: Family, answer: Attributes) -> Attributes:
     # All at once would end at the first device that the kernel does not know the configuration of.
     try:
-        return family.ask(_DEV_CONFIG_GET, {_DEV_NAME: told[_DEV_NAME]})
+        return family.ask(_DEV_CONFIG_GET, {_DEV_NAME: answer[_DEV_NAME]})
     except OSError as error:
         if error.errno == errno.EOPNOTSUPP:
             return {}
@@ -251,16 +282,16 @@ def _configuration(family: Family, told: Attributes) -> Attributes:
         raise
 
 
-def _handle(told: Attributes) -> str:
-    name = text(told[_MGMTDEV_DEV_NAME])
-    return f"{text(told[_MGMTDEV_BUS_NAME])}/{name}" if _MGMTDEV_BUS_NAME in told else name
+def _handle(answer: Attributes) -> str:
+    name = text(answer[_MGMTDEV_DEV_NAME])
+    return f"{text(answer[_MGMTDEV_BUS_NAME])}/{name}" if _MGMTDEV_BUS_NAME in answer else name
 
 
-def _number(told: Attributes, kind: int) -> int | None:
-    return number(told[kind]) if kind in told else None
+def _number(answer: Attributes, kind: int) -> int | None:
+    return number(answer[kind]) if kind in answer else None
 
 
-def _mac(told: Attributes) -> str | None:
-    if _DEV_NET_CFG_MACADDR not in told:
+def _mac(answer: Attributes) -> str | None:
+    if _DEV_NET_CFG_MACADDR not in answer:
         return None
-    return ":".join(f"{byte:02x}" for byte in told[_DEV_NET_CFG_MACADDR])
+    return ":".join(f"{byte:02x}" for byte in answer[_DEV_NET_CFG_MACADDR])

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor import drivers
-from ansible_collections.vfio.migration.plugins.module_utils._host.facts import KINDS, Inventory
+from ansible_collections.vfio.migration.plugins.module_utils._host.facts import gather_facts
 from ansible_collections.vfio.migration.plugins.module_utils._host.sysfs import Sysfs
 from ansible_collections.vfio.migration.tests.unit.sysfs_trees import Tree, nobody
 from ansible_collections.vfio.migration.tests.unit.vendor_trees import (
@@ -27,7 +27,7 @@ def tree(tmp_path: Path) -> Tree:
 
 def gather(tree: Tree, vendor: VendorTree):
     vendor.build(tree)
-    return Inventory(Sysfs(str(tree.root)), nobody).facts(KINDS)
+    return gather_facts(Sysfs(str(tree.root)), nobody)
 
 
 @pytest.mark.parametrize("vendor", TREES, ids=str)
@@ -88,7 +88,7 @@ def test_what_debugfs_tells_outranks_what_is_known(tree):
     (vendor,) = (each for each in TREES if each.driver == "mlx5_vfio_pci")
     vendor.build(tree)
     (tree.root / "kernel/debug/vfio/0000:3b:00.4").mkdir(parents=True)
-    (device,) = Inventory(Sysfs(str(tree.root)), nobody).facts(KINDS)["devices"]
+    (device,) = gather_facts(Sysfs(str(tree.root)), nobody)["devices"]
     assert device["migration"]["supported"] is False
     assert device["migration"]["evidence"] == "debugfs"
 

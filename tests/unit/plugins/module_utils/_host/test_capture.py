@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from ansible_collections.vfio.migration.plugins.module_utils._host import processes
 from ansible_collections.vfio.migration.plugins.module_utils._host.capture import Capture, captured
-from ansible_collections.vfio.migration.plugins.module_utils._host.facts import KINDS, Inventory
+from ansible_collections.vfio.migration.plugins.module_utils._host.facts import gather_facts
 from ansible_collections.vfio.migration.plugins.module_utils._host.sysfs import Sysfs
 from ansible_collections.vfio.migration.tests.unit.sysfs_trees import SELF, UUIDS, Tree
 from ansible_collections.vfio.migration.tests.unit.vendor_trees import TREES, UUID
@@ -39,7 +39,7 @@ def capture(tree: Tree) -> Path:
 
 
 def facts(root: Path) -> str:
-    gathered = Inventory(Sysfs(str(root)), processes.unknown).facts(KINDS)
+    gathered = gather_facts(Sysfs(str(root)), processes.unknown)
     return json.dumps(gathered).replace(str(root), "/sys")
 
 

@@ -14,9 +14,9 @@ from ansible_collections.vfio.migration.plugins.module_utils._host import devlin
 from ansible_collections.vfio.migration.plugins.module_utils._host.devlink import (
     Devlink,
     Port,
-    change_of,
-    function_told,
-    port_told,
+    decode_function,
+    decode_port,
+    migratable_request,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._host.netlink import decoded, encoded
 from ansible_collections.vfio.migration.plugins.module_utils._host.sysfs import Sysfs
@@ -25,7 +25,9 @@ from ansible_collections.vfio.migration.tests.unit.pci_trees import CARD, FIRST,
 ROCE, MIGRATABLE = 1, 2
 
 
-def told(on=0, known=ROCE | MIGRATABLE, device=CARD, flavour=4, pf=0, vf=1, external=0, bus="pci"):
+def answer_about(
+    on=0, known=ROCE | MIGRATABLE, device=CARD, flavour=4, pf=0, vf=1, external=0, bus="pci"
+):
     """What the kernel tells of the port of a virtual function; ``on`` of the capabilities that are ``known``."""
     return decoded(
         encoded(
@@ -54,34 +56,34 @@ def told(on=0, known=ROCE | MIGRATABLE, device=CARD, flavour=4, pf=0, vf=1, exte
     ],
 )
 def test_a_port_tells_whether_its_function_may_be_migrated(on, known, migratable):
-    port = port_told(told(on, known))
+    port = decode_port(answer_about(on, known))
     assert (port.name, port.migratable) == (f"pci/{CARD}/2", migratable)
 
 
 def test_a_port_of_an_older_kernel_does_not_tell():
-    answer = told()
+    answer = answer_about()
     del answer[145]
-    assert port_told(answer).migratable is None
+    assert decode_port(answer).migratable is None
 
 
 def test_a_port_belongs_to_one_function_of_this_host():
-    assert function_told(told(vf=3)) == (CARD, 3)
+    assert decode_function(answer_about(vf=3)) == (CARD, 3)
     for other in (
-        told(flavour=3),
-        told(pf=1),
-        told(external=1),
-        told(bus="auxiliary"),
-        {each: value for each, value in told().items() if each != 77},
+        answer_about(flavour=3),
+        answer_about(pf=1),
+        answer_about(external=1),
+        answer_about(bus="auxiliary"),
+        {each: value for each, value in answer_about().items() if each != 77},
     ):
-        assert function_told(other) is None
+        assert decode_function(other) is None
 
 
 @pytest.mark.parametrize("migratable", [True, False])
 def test_what_is_asked_for_is_what_the_kernel_then_tells(migratable):
-    change = change_of(Port(CARD, 2, not migratable), migratable)
-    answer = told()
+    change = migratable_request(Port(CARD, 2, not migratable), migratable)
+    answer = answer_about()
     answer.update(decoded(encoded(change)))
-    port = port_told(answer)
+    port = decode_port(answer)
     assert (port.name, port.migratable) == (f"pci/{CARD}/2", migratable)
     # Of the other capabilities nothing is said.
     assert decoded(answer[145])[4] == struct.pack("=II", MIGRATABLE * migratable, MIGRATABLE)
@@ -89,7 +91,7 @@ def test_what_is_asked_for_is_what_the_kernel_then_tells(migratable):
 
 @pytest.mark.skipif(sys.byteorder != "little", reason="written down for such a machine")
 def test_a_change_is_these_bytes():
-    assert encoded(change_of(Port("0000:06:00.0", 2, False), True)).hex() == (
+    assert encoded(migratable_request(Port("0000:06:00.0", 2, False), True)).hex() == (
         "0800010070636900"  # pci
         "11000200303030303a30363a30302e3000000000"  # 0000:06:00.0
         "0800030002000000"
@@ -113,7 +115,12 @@ class Kernel:
 
     def dump(self, command):
         assert command == 5
-        return [told(flavour=0), told(on=MIGRATABLE, vf=0), told(vf=1), told(vf=7)]
+        return [
+            answer_about(flavour=0),
+            answer_about(on=MIGRATABLE, vf=0),
+            answer_about(vf=1),
+            answer_about(vf=7),
+        ]
 
     def change(self, command, attributes):
         self.changes.append((command, attributes))
@@ -135,7 +142,7 @@ def test_ports_are_found_by_the_address_of_their_function(sysfs):
     assert [each.migratable for each in found] == [True, False]
     assert devlink.port(CARD) is None
     devlink.set_migratable(found[1], True)
-    assert Kernel.changes == [(6, change_of(found[1], True))]
+    assert Kernel.changes == [(6, migratable_request(found[1], True))]
 
 
 def test_a_kernel_without_devlink_has_no_ports(sysfs, monkeypatch):

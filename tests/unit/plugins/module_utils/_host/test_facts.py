@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from ansible_collections.vfio.migration.plugins.module_utils._host import processes
 from ansible_collections.vfio.migration.plugins.module_utils._host.devlink import Port
-from ansible_collections.vfio.migration.plugins.module_utils._host.facts import KINDS, Inventory
+from ansible_collections.vfio.migration.plugins.module_utils._host.facts import KINDS, gather_facts
 from ansible_collections.vfio.migration.plugins.module_utils._host.processes import Holders
 from ansible_collections.vfio.migration.plugins.module_utils._host.sysfs import Sysfs
 from ansible_collections.vfio.migration.tests.unit.sysfs_trees import (
@@ -38,7 +38,7 @@ def tree(tmp_path: Path) -> Tree:
 
 
 def gather(tree: Tree, kinds=KINDS, scan_holders=nobody):
-    return Inventory(Sysfs(str(tree.root)), scan_holders).facts(kinds)
+    return gather_facts(Sysfs(str(tree.root)), scan_holders, kinds)
 
 
 def only_device(tree: Tree):
@@ -271,10 +271,10 @@ def test_a_device_whose_group_the_host_uses_as_well_cannot_migrate(tree):
 )
 def test_devlink_tells_what_was_not_made_migratable(tree, driver, migratable, supported):
     add_pci(tree, "0000:01:00.2", driver)
-    inventory = Inventory(
-        Sysfs(str(tree.root)), nobody, port=lambda address: Port("0000:01:00.0", 1, migratable)
+    facts = gather_facts(
+        Sysfs(str(tree.root)), nobody, find_port=lambda address: Port("0000:01:00.0", 1, migratable)
     )
-    migration = inventory.facts(KINDS)["devices"][0]["migration"]
+    migration = facts["devices"][0]["migration"]
     assert migration["supported"] is supported
     if not supported:
         assert migration["evidence"] == (
@@ -305,7 +305,7 @@ def test_a_device_that_vanishes_while_it_is_read_is_left_out(tree):
                 shutil.rmtree(tree.root / f"devices/pci0000:00/{GPU}/{UUIDS[1]}")
             return super().link(*names)
 
-    facts = Inventory(Vanishing(str(tree.root)), nobody).facts(["mdev"])
+    facts = gather_facts(Vanishing(str(tree.root)), nobody, ["mdev"])
     assert [each["id"] for each in facts["devices"]] == [UUIDS[0], UUIDS[2]]
     assert facts["problems"] == [
         {

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.vfio.migration.plugins.module_utils._host import processes
-from ansible_collections.vfio.migration.plugins.module_utils._host.facts import KINDS, Inventory
+from ansible_collections.vfio.migration.plugins.module_utils._host.facts import gather_facts
 from ansible_collections.vfio.migration.plugins.module_utils._host.sysfs import Sysfs
 
 CAPTURED = Path(__file__).parents[3] / "captured"
@@ -24,7 +24,7 @@ CAPTURED = Path(__file__).parents[3] / "captured"
 def test_a_captured_tree_gives_the_facts_of_its_host(host, tmp_path):
     archive = CAPTURED / f"{host}.tar.gz"
     subprocess.run(["tar", "--extract", "--file", archive, "--directory", tmp_path], check=True)
-    facts = Inventory(Sysfs(str(tmp_path / "sys")), processes.unknown).facts(KINDS)
+    facts = gather_facts(Sysfs(str(tmp_path / "sys")), processes.unknown)
     assert len(facts["devices"]) > 1
     for device in facts["devices"]:
         # Nobody held a device on the host; a tree does not tell.

@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor import pattern
-from ansible_collections.vfio.migration.plugins.module_utils._host.facts import KINDS, Inventory
+from ansible_collections.vfio.migration.plugins.module_utils._host.facts import gather_facts
 from ansible_collections.vfio.migration.plugins.module_utils._host.sysfs import Sysfs
 from ansible_collections.vfio.migration.tests.unit.sysfs_trees import GPU, SELF, UUIDS, Tree, nobody
 from ansible_collections.vfio.migration.tests.unit.vendor_trees import TREES
@@ -102,7 +102,7 @@ def put(device: Path, place: str, content: bytes | str) -> None:
 
 
 def gather(tree: Tree) -> dict:
-    facts = Inventory(Sysfs(str(tree.root)), nobody).facts(KINDS)
+    facts = gather_facts(Sysfs(str(tree.root)), nobody)
     json.dumps(facts).encode("ascii")
     return facts
 

@@ -18,7 +18,7 @@ from ansible_collections.vfio.migration.plugins.module_utils._descriptor.virtio 
     feature_names,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._host import vdpa
-from ansible_collections.vfio.migration.plugins.module_utils._host.facts import Inventory
+from ansible_collections.vfio.migration.plugins.module_utils._host.facts import gather_facts
 from ansible_collections.vfio.migration.plugins.module_utils._host.processes import Holders
 from ansible_collections.vfio.migration.plugins.module_utils._host.reading import HostReadError
 from ansible_collections.vfio.migration.plugins.module_utils._host.sysfs import Sysfs
@@ -74,7 +74,7 @@ class RecordedSocket:
 
 
 def gather(tree, ask, scan_holders=nobody):
-    return Inventory(Sysfs(str(tree.root)), scan_holders, ask).facts(["vdpa"])
+    return gather_facts(Sysfs(str(tree.root)), scan_holders, ["vdpa"], ask)
 
 
 # --- what the kernel answers -----------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from ansible_collections.vfio.migration.plugins.module_utils._change.pci_plan im
     PciPlanner,
     validate,
 )
-from ansible_collections.vfio.migration.plugins.module_utils._host.facts import KINDS, Inventory
+from ansible_collections.vfio.migration.plugins.module_utils._host.facts import gather_facts
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import Conditions
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify import violations
 from ansible_collections.vfio.migration.tests.unit.pci_trees import (
@@ -54,7 +54,7 @@ def gpus(tmp_path):
 
 
 def gather(kernel, *guests):
-    facts = Inventory(kernel, nobody).facts(KINDS)
+    facts = gather_facts(kernel, nobody)
     for number, each in enumerate(facts["devices"]):
         if number < len(guests):
             each["in_use"] = {"pid": 100 + number, "name": guests[number]}

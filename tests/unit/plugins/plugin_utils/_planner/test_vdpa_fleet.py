@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from ansible_collections.vfio.migration.plugins.filter.compatible_pairs import compatible_pairs
 from ansible_collections.vfio.migration.plugins.filter.explain import explain
@@ -19,7 +21,7 @@ from ansible_collections.vfio.migration.plugins.module_utils._change.vdpa_plan i
     VdpaPlanner,
     validate,
 )
-from ansible_collections.vfio.migration.plugins.module_utils._host.facts import Inventory
+from ansible_collections.vfio.migration.plugins.module_utils._host.facts import gather_facts
 from ansible_collections.vfio.migration.plugins.module_utils._host.processes import Holders
 from ansible_collections.vfio.migration.plugins.module_utils._host.sysfs import Sysfs
 from ansible_collections.vfio.migration.plugins.module_utils._host.vdpa import VDPA_DEVICES
@@ -50,7 +52,7 @@ def fleet(tmp_path):
         kernel = VdpaKernel(tree)
         if device is not None:
             kernel.put(device)
-        return Inventory(Sysfs(str(tree.root)), scan_holders, kernel.ask).facts(["vdpa"])
+        return gather_facts(Sysfs(str(tree.root)), scan_holders, ["vdpa"], kernel.ask)
 
     held = Holders({"/dev/vhost-vdpa-0": {"pid": 4711, "name": "vm-17"}}, complete=True)
     return {
@@ -91,7 +93,7 @@ def target(tmp_path, *management_devices, devices=()):
     kernel.management_devices = list(management_devices)
     for each in devices:
         kernel.put(each)
-    return kernel, Inventory(Sysfs(str(tree.root)), nobody, kernel.ask).facts(["vdpa"])
+    return kernel, gather_facts(Sysfs(str(tree.root)), nobody, ["vdpa"], kernel.ask)
 
 
 def source(tmp_path, *devices):
@@ -136,7 +138,7 @@ def test_a_device_is_made_with_what_its_source_offers(tmp_path):
     (made,) = make(kernel, plan["hosts"]["b"]["vdpa_devices"])
     assert (made["action"], made["mgmtdev"]) == ("created", "pci/0000:65:00.2")
     # Once it is made, it is what the guest is planned to go to.
-    facts = Inventory(Sysfs(str(kernel.tree.root)), nobody, kernel.ask).facts(["vdpa"])
+    facts = gather_facts(Sysfs(str(kernel.tree.root)), nobody, ["vdpa"], kernel.ask)
     again = migration_plan({"a": source(tmp_path, device), "b": facts}, drain=["a"])
     assert again["placements"][0]["target"]["create"] is False
     assert make(kernel, again["hosts"]["b"]["vdpa_devices"])[0]["action"] == "unchanged"
@@ -173,8 +175,7 @@ def test_queues_that_the_target_has_not_are_not_planned(tmp_path):
     device = vdpa_device(features=SIMULATED | MQ_BIT, max_vqp=4)
     facts = {}
     for name, max_vqs in (("b", 7), ("c", 8)):
-        offered = management_device(features=SIMULATED | MQ_BIT)
-        offered.max_vqs = max_vqs
+        offered = replace(management_device(features=SIMULATED | MQ_BIT), max_vqs=max_vqs)
         facts[name] = target(tmp_path, offered)[1]
     facts["a"] = source(tmp_path, device)
     assert migration_plan(facts, drain=["a"], targets=["b"])["status"] == "infeasible"
