@@ -4,7 +4,7 @@
 """A second implementation of the template language, from the written rules alone: naive, slow, and easy to believe.
 
 It parses with Earley grammars and tries every combination of the variables' values. It shares nothing with
-``plugins/module_utils/_pattern.py``, which is compared with it.
+``plugins/module_utils/_descriptor/pattern.py``, which is compared with it.
 """
 
 from __future__ import annotations

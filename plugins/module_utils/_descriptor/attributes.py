@@ -142,6 +142,22 @@ def parse_version(text: str) -> tuple[int, int] | None:
     return (int(match.group(1)), int(match.group(2))) if match else None
 
 
+def version_failure(owner: str, subject: str, subject_is_target: bool = True) -> str | None:
+    """Return the rule that keeps a device of version ``subject`` from a pattern whose owner has version ``owner``.
+
+    The target may serve the source if the majors are equal and the target's minor is no smaller; the bugfix
+    never matters (2020-08-05 in the proposal's discussion). ``None`` where the rule holds.
+    """
+    owner_version = parse_version(owner)
+    subject_version = parse_version(subject)
+    if owner_version is None or subject_version is None or owner_version[0] != subject_version[0]:
+        return "version_major"
+    source, target = (
+        (owner_version, subject_version) if subject_is_target else (subject_version, owner_version)
+    )
+    return None if target[1] >= source[1] else "version_minor"
+
+
 def check_self(attributes: t.Mapping[str, str], origin: str | None = None) -> None:
     """Raises ``DescriptorError`` where a normalised ``self`` lacks a must attribute or has an impossible one.
 

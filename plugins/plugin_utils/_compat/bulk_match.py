@@ -5,85 +5,103 @@
 # Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
 # Do not use this from other collections or standalone plugins/modules!
 
-"""Joins: which of many subjects match a list of patterns, and how far the others are from it. Pure.
+"""Bulk matching: which of many subjects match a list of patterns, and how far the others are from it. Pure.
 
-A set of subjects is an ``int`` with one bit for each. Patterns are expanded to sets without variables; every term of
-such a set ("pci_id is 80865963") is looked up in an index and gives the set of subjects for which it holds. What all
-terms hold for matches; what all but one hold for is kept away by that attribute alone. So one list is compared with
-all subjects at once, in a few operations on large integers. The result is what comparing it with one subject after
-the other would give.
+A set of subjects is a bitset. Every term of a pattern ("pci_id is 80865963") is looked up in an index and gives the
+subjects for which it holds. All terms of a set and all its components must hold, so their bitsets are ANDed; one choice
+of a component and one pattern of a list are enough, so theirs are ORed. Thus one list is compared with all subjects at
+once, in a few operations on large integers, and components are never multiplied. The result is what comparing the list
+with one subject after the other would give.
 """
 
 from __future__ import annotations
 
+import bisect
 import itertools
 import operator
 import typing as t
 from collections import defaultdict
 
-from ansible_collections.vfio.migration.plugins.module_utils._descriptor import (
-    attributes as attributes_module,
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.attributes import (
+    comparable,
+    parse_version,
 )
-from ansible_collections.vfio.migration.plugins.module_utils._descriptor import pattern
-from ansible_collections.vfio.migration.plugins.plugin_utils._compat.wording import nearest
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.pattern import (
+    Component,
+    InvalidPattern,
+    Pattern,
+)
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.template import (
+    INTEGER,
+    TEXT,
+    VERSION,
+    Value,
+    read_integer,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._compat import bitset as bits
 
-_Patterns = t.Sequence[pattern.Pattern | pattern.InvalidPattern]
-# Sets of subjects are kept for terms up to this many bits; larger indexes are looked up again.
+# Conditions are kept up to this many bits; in a larger index they are looked up again.
 _KEPT_BITS = 2**31
 
 
-def members(subjects: int) -> t.Iterator[int]:
-    """The numbers of the subjects in a set, in ascending order."""
-    while subjects:
-        lowest = subjects & -subjects
-        yield lowest.bit_length() - 1
-        subjects ^= lowest
+class Condition(t.NamedTuple):
+    """Something that must hold of a subject: the set of those of which it does, and how many they are.
 
+    ``but_for`` has, by attribute, those of which it would if this attribute had another value, and under ``None`` those
+    that one attribute keeps away whatever its value. Some of those of which it holds may be among them.
+    """
 
-def of(numbers: t.Iterable[int], count: int) -> int:
-    """The set of the subjects with these numbers, of ``count`` there are."""
-    bits = bytearray(count // 8 + 1)
-    for number in numbers:
-        bits[number >> 3] |= 1 << (number & 7)
-    return int.from_bytes(bits, "little")
+    size: int
+    holds: int
+    but_for: dict[str | None, int]
 
 
 class Subjects:
     """The ``self`` of many devices, by number, and an index of them; ``are_targets`` says which side they are on."""
 
     def __init__(self, subjects: t.Sequence[t.Mapping[str, str]], are_targets: bool) -> None:
-        self.subjects = subjects
-        self.all = (1 << len(subjects)) - 1
-        self._are_targets = are_targets
+        self.count = len(subjects)
+        self.all = (1 << self.count) - 1
         self._values: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
         for number, attributes in enumerate(subjects):
             for name, value in attributes.items():
-                self._values[name][attributes_module.comparable(name, value)].append(number)
+                self._values[name][comparable(name, value)].append(number)
         self._integers: dict[str, dict[int, list[int]]] = {}
-        self._terms: dict[pattern.Term, tuple[int, int]] = {}
+        # A minor serves if it is not smaller where the subjects are targets, not larger where they are sources.
+        self._sign = -1 if are_targets else 1
+        self._versions = self._by_version()
+        self._conditions: dict[tuple[str, str, Value | None], Condition] = {}
+        self._nothing: dict[str | None, Condition] = {None: Condition(0, 0, {None: self.all})}
 
-    def holding(self, term: pattern.Term) -> tuple[int, int]:
-        """How many subjects ``term`` holds for, and which."""
-        found = self._terms.get(term)
-        if found is None:
-            subjects = self._holding(*term)
-            found = subjects.bit_count(), subjects
-            if len(self._terms) * len(self.subjects) < _KEPT_BITS:
-                self._terms[term] = found
+    def condition(self, name: str, comparison: str, wanted: Value | None) -> Condition:
+        """Return the condition that an attribute compares with ``wanted``; ``None`` is what no value compares with."""
+        key = (name, comparison, wanted)
+        found = self._conditions.get(key)
+        if found is not None:
+            return found
+        possible = wanted is not None
+        if comparison == VERSION:
+            possible = parse_version(str(wanted)) is not None
+        holds = self._holding(name, comparison, wanted) if possible else 0
+        if not holds:
+            # One object for all of them, by which equal choices are told.
+            only = name if possible else None
+            return self._nothing.setdefault(only, Condition(0, 0, {only: self.all}))
+        found = Condition(holds.bit_count(), holds, {name: self.all & ~holds})
+        if len(self._conditions) * self.count < _KEPT_BITS:
+            self._conditions[key] = found
         return found
 
-    def _holding(self, name: str, comparison: str, wanted: str | int | None) -> int:
+    def _holding(self, name: str, comparison: str, wanted: Value | None) -> int:
+        if comparison == VERSION:
+            major, minor = parse_version(str(wanted)) or (0, 0)
+            minors, serving = self._versions.get(major, ([], []))
+            serve = bisect.bisect_right(minors, self._sign * minor)
+            return serving[serve - 1] if serve else 0
+        if comparison == INTEGER:
+            return self._set(self._by_integer(name).get(int(wanted or 0), ()))
         values = self._values.get(name, {})
-        if comparison == pattern.VERSION:
-            return self._set(
-                number
-                for version, numbers in values.items()
-                if pattern.version_failure(str(wanted), version, self._are_targets) is None
-                for number in numbers
-            )
-        if isinstance(wanted, int):
-            return self._set(self._by_integer(name).get(wanted, ()))
-        found = self._set(values.get(wanted, ()) if wanted is not None else ())
+        found = self._set(values.get(str(wanted), ()))
         if wanted == "":
             found |= self.all & ~self._set(n for numbers in values.values() for n in numbers)
         return found
@@ -92,13 +110,63 @@ class Subjects:
         if name not in self._integers:
             integers = self._integers[name] = defaultdict(list)
             for value, numbers in self._values.get(name, {}).items():
-                integer = pattern.read_integer(value)
+                integer = read_integer(value)
                 if integer is not None:
                     integers[integer].extend(numbers)
         return self._integers[name]
 
+    def _by_version(self) -> dict[int, tuple[list[int], list[int]]]:
+        """Return by major the minors, those that serve most first, and those subjects that serve what each does."""
+        found: dict[int, dict[int, list[int]]] = defaultdict(lambda: defaultdict(list))
+        for version, numbers in self._values.get("software_version", {}).items():
+            parsed = parse_version(version)
+            if parsed is not None:
+                found[parsed[0]][self._sign * parsed[1]].extend(numbers)
+        return {
+            major: (
+                sorted(minors),
+                [
+                    *itertools.accumulate(
+                        (self._set(minors[minor]) for minor in sorted(minors)), operator.or_
+                    )
+                ],
+            )
+            for major, minors in found.items()
+        }
+
     def _set(self, numbers: t.Iterable[int]) -> int:
-        return of(numbers, len(self.subjects))
+        return bits.bitset(numbers, self.count)
+
+
+class _Set:
+    """One pattern's terms as conditions: those that must all hold, and of each component the choices."""
+
+    def __init__(self, pattern: Pattern, subjects: Subjects) -> None:
+        self._all = subjects.all
+        self._plain = [subjects.condition(name, TEXT, text) for name, text in pattern.plain]
+        if pattern.version is not None:
+            self._plain.append(subjects.condition("software_version", VERSION, pattern.version))
+        self._components = [_choices(each, subjects) for each in pattern.components]
+
+    def condition(self) -> Condition:
+        """Return the condition that a subject matches the pattern."""
+        components = [
+            _any([_every(choice, self._all) for choice in choices]) for choices in self._components
+        ]
+        return _every([*self._plain, *components], self._all)
+
+    def distance(self) -> bits.Counter:
+        """Return how many attributes keep each subject away under the best choice."""
+        distance = self._missing(self._plain)
+        for first, *others in self._components:
+            least = self._missing(first)
+            for choice in others:
+                least = bits.minimum(least, self._missing(choice))
+            distance = bits.added(distance, least)
+        return distance
+
+    def _missing(self, conditions: t.Iterable[Condition]) -> bits.Counter:
+        return bits.count([self._all & ~each.holds for each in conditions])
 
 
 class Listing:
@@ -108,80 +176,70 @@ class Listing:
     another value. A void pattern is farther from everything than any other.
     """
 
-    def __init__(self, patterns: _Patterns, subjects: Subjects) -> None:
+    def __init__(self, patterns: t.Iterable[Pattern | InvalidPattern], subjects: Subjects) -> None:
         self._all = subjects.all
-        self._levels: list[int] = []
-        self._near = 0
-        self.matched = 0
-        self.but_for: dict[str, int] = defaultdict(int)
-        self._terms: list[list[int]] = []
-        parsed = [each for each in patterns if isinstance(each, pattern.Pattern)]
-        if not all(each.bounded for each in parsed):
-            self._match_each(patterns, subjects)
-        elif parsed:
-            for terms in itertools.chain.from_iterable(each.alternatives() for each in parsed):
-                self._match(terms, subjects)
-            self._finish()
-        else:
-            self._levels = [0, self._all]
-
-    def within(self, failures: int) -> int:
-        """The subjects that match a pattern, or would but for at most so many of its attributes."""
-        while len(self._levels) <= failures and self._levels[-1] != self._all:
-            self._levels.append(self._at_most(len(self._levels)))
-        return self._levels[min(failures, len(self._levels) - 1)]
-
-    def _match(self, terms: t.Iterable[pattern.Term], subjects: Subjects) -> None:
-        # The smallest first: operations on what has become empty cost nothing.
-        held = sorted((*subjects.holding(term), term[2] is not None, term[0]) for term in terms)
-        self._terms.append([each for count, each, possible, name in held])
-        before = [*itertools.accumulate(self._terms[-1], operator.and_, initial=self._all)]
-        self.matched |= before.pop()
-        after = self._all
-        for earlier, (_count, each, possible, name) in zip(
-            reversed(before), reversed(held), strict=True
-        ):
-            alone = earlier & after & ~each
-            self._near |= alone
-            if alone and possible:
-                self.but_for[name] |= alone
-            after &= each
-
-    def _finish(self) -> None:
-        self._levels = [self.matched, self.matched | self._near]
+        self._sets = [_Set(each, subjects) for each in patterns if isinstance(each, Pattern)]
+        self._distance: bits.Counter | None = None
+        found = _any([each.condition() for each in self._sets])
+        self.matched = found.holds
+        self._near = self._all if not self._sets else bits.union(found.but_for.values())
         self.but_for = {
             name: others
-            for name, alone in self.but_for.items()
-            if (others := alone & ~self.matched)
+            for name, alone in found.but_for.items()
+            if name is not None and (others := alone & ~self.matched)
         }
 
-    def _at_most(self, failures: int) -> int:
-        found = 0
-        for terms in self._terms:
-            # What failed in at most so many of the terms seen so far, for every number up to that of failures.
-            levels = [self._all] * (failures + 1)
-            for held in terms:
-                for allowed in range(failures, 0, -1):
-                    levels[allowed] = (levels[allowed] & held) | levels[allowed - 1]
-                levels[0] &= held
-            found |= levels[failures]
-        return found
+    def within(self, failures: int) -> int:
+        """Return the subjects that match a pattern, or would but for at most so many of its attributes."""
+        if failures < 2:
+            return self.matched | self._near if failures else self.matched
+        if not self._sets:
+            return self._all
+        if self._distance is None:
+            first, *others = [each.distance() for each in self._sets]
+            for other in others:
+                first = bits.minimum(first, other)
+            self._distance = first
+        return bits.at_most(self._distance, failures, self._all)
 
-    def _match_each(self, patterns: _Patterns, subjects: Subjects) -> None:
-        """One subject after the other: where there are too many sets without variables."""
-        numbers: dict[int, list[int]] = defaultdict(list)
-        alone: dict[str, list[int]] = defaultdict(list)
-        for number, subject in enumerate(subjects.subjects):
-            if pattern.first_match(patterns, subject) is not None:
-                numbers[0].append(number)
-                continue
-            reasons = nearest(pattern.mismatch(patterns, subject))
-            numbers[len(reasons)].append(number)
-            if len(reasons) == 1 and reasons[0]["rule"] != "void_set":
-                alone[reasons[0]["attribute"]].append(number)
-        count = len(subjects.subjects)
-        self.but_for = {name: of(each, count) for name, each in alone.items()}
-        for failures in range(max(numbers, default=0) + 1):
-            earlier = self._levels[-1] if self._levels else 0
-            self._levels.append(earlier | of(numbers[failures], count))
-        self.matched = self._levels[0]
+
+def _choices(component: Component, subjects: Subjects) -> list[list[Condition]]:
+    """Return the conditions of each choice of a component, of equal ones only one."""
+    choices: list[list[Condition]] = [[] for _ in range(component.choices)]
+    for template, table in zip(component.templates, component.tables(), strict=True):
+        for wanted, numbers in table.items():
+            condition = subjects.condition(template.attribute, template.comparison, wanted)
+            for number in numbers:
+                choices[number].append(condition)
+    return [*{tuple(map(id, choice)): choice for choice in choices}.values()]
+
+
+def _every(conditions: t.Iterable[Condition], everything: int) -> Condition:
+    """Return the condition that all of them hold."""
+    # The smallest first: operations on what has become empty cost nothing.
+    conditions = sorted(conditions, key=operator.itemgetter(0))
+    before = [
+        *itertools.accumulate((c.holds for c in conditions), operator.and_, initial=everything)
+    ]
+    holds = before.pop()
+    after = everything
+    but_for: dict[str | None, int] = defaultdict(int)
+    for earlier, condition in zip(reversed(before), reversed(conditions), strict=True):
+        others = earlier & after
+        for name, alone in condition.but_for.items() if others else ():
+            kept = others & alone
+            if kept:
+                but_for[name] |= kept
+        after &= condition.holds
+    return Condition(holds.bit_count(), holds, but_for)
+
+
+def _any(conditions: t.Iterable[Condition]) -> Condition:
+    """Return the condition that one of them holds."""
+    holds = 0
+    but_for: dict[str | None, int] = defaultdict(int)
+    for condition in conditions:
+        holds |= condition.holds
+        for name, alone in condition.but_for.items():
+            but_for[name] |= alone
+    return Condition(holds.bit_count(), holds, but_for)

@@ -12,10 +12,11 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass
 
-from ansible_collections.vfio.migration.plugins.module_utils._descriptor import (
-    pattern as pattern_module,
-)
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor import virtio
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.pattern import (
+    InvalidPattern,
+    mismatch,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.verdict import (
     Judge,
     provisional_warnings,
@@ -244,15 +245,10 @@ class Candidates:
             return None
         known = offered.known(source)
         for index, pattern in enumerate(self.judge.patterns(source, True)):
-            try:
-                completion = (
-                    None
-                    if isinstance(pattern, pattern_module.InvalidPattern)
-                    else pattern.completion(known, source.self_attributes)
-                )
-            except pattern_module.InvalidPattern:
+            if isinstance(pattern, InvalidPattern):
                 continue
-            if completion is not None and isinstance(pattern, pattern_module.Pattern):
+            completion = pattern.completion(known, source.self_attributes)
+            if completion is not None:
                 bindings, required = completion
                 attributes = offered.configured(source, required, configurable)
                 return Creatable(
@@ -287,7 +283,7 @@ class Candidates:
                 }
             ]
         assumed = source.self_attributes | offered.known(source)
-        return pattern_module.mismatch(self.judge.patterns(source, True), assumed)
+        return mismatch(self.judge.patterns(source, True), assumed)
 
 
 def stated_versions(host: Host) -> _Versions:

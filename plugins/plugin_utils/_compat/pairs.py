@@ -18,14 +18,18 @@ import typing as t
 from collections import Counter, defaultdict
 from operator import itemgetter
 
-from ansible_collections.vfio.migration.plugins.module_utils._descriptor import (
-    pattern as pattern_module,
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.pattern import (
+    InvalidPattern,
+    Pattern,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._compat.bitset import (
+    Weights,
+    bitset,
+    members,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.bulk_match import (
     Listing,
     Subjects,
-    members,
-    of,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.candidates import (
     Candidates,
@@ -210,7 +214,7 @@ class _Comparison:
     def _compare_lists_of_sources(self) -> None:
         subjects = Subjects([each.self_attributes for each in self._targets], True)
         on_other_hosts = _on_other_hosts(self._targets)
-        weigh = _Weights([target.devices for target in self._targets])
+        weights = Weights([target.devices for target in self._targets])
         accepted = [0] * len(self._sources)
         if self._judge.direction == "either":
             accepted = self._accepted_targets()
@@ -223,7 +227,7 @@ class _Comparison:
                 self._compatible[number] = [*members(found)]
                 self._near[number] = _nearest(listing, others & ~found)
                 self._barriers[number] = {
-                    name: {"classes": alone.bit_count(), "devices": weigh(alone)}
+                    name: {"classes": alone.bit_count(), "devices": weights.total(alone)}
                     for name, subjects_alone in sorted(listing.but_for.items())
                     if (alone := subjects_alone & others & ~found)
                 }
@@ -234,7 +238,7 @@ class _Comparison:
         for number, listing in self._lists_of_targets():
             for source in members(listing.matched):
                 accepted[source].append(number)
-        return [of(each, len(self._targets)) for each in accepted]
+        return [bitset(each, len(self._targets)) for each in accepted]
 
     def _lists_of_targets(self) -> t.Iterator[tuple[int, Listing]]:
         subjects = Subjects([each.self_attributes for each in self._sources], False)
@@ -300,25 +304,12 @@ def _on_other_hosts(classes: list[_Class]) -> t.Callable[[_Class], int]:
     for number, each in enumerate(classes):
         if each.only_host is not None:
             alone[each.only_host].append(number)
-    only_on = {host: of(numbers, len(classes)) for host, numbers in alone.items()}
+    only_on = {host: bitset(numbers, len(classes)) for host, numbers in alone.items()}
 
     def on_other_hosts(other: _Class) -> int:
         return everything & ~only_on.get(other.only_host or "", 0)
 
     return on_other_hosts
-
-
-class _Weights:
-    """Adds up the weights of the members of a set: bit by bit of the weights, not member by member."""
-
-    def __init__(self, weights: list[int]) -> None:
-        self._planes = [
-            of((number for number, weight in enumerate(weights) if weight >> bit & 1), len(weights))
-            for bit in range(max(weights, default=0).bit_length())
-        ]
-
-    def __call__(self, subjects: int) -> int:
-        return sum((subjects & plane).bit_count() << n for n, plane in enumerate(self._planes))
 
 
 def _class_table(*sides: list[_Class]) -> dict[str, t.Any]:
@@ -430,21 +421,14 @@ class _Makers:
         return dict(sorted(rooms.items()))
 
 
-def _types(
-    patterns: t.Iterable[pattern_module.Pattern | pattern_module.InvalidPattern],
-) -> set[str] | None:
-    """The types that a list of patterns names; ``None`` where it has none as text, or too many."""
+def _types(patterns: t.Iterable[Pattern | InvalidPattern]) -> set[str] | None:
+    """Return the types that a list of patterns names; ``None`` where it does not name them as text."""
     types: set[str] = set()
     for pattern in patterns:
-        if isinstance(pattern, pattern_module.InvalidPattern):
-            continue
-        if not pattern.bounded:
+        named = pattern.texts("type") if isinstance(pattern, Pattern) else set()
+        if named is None:
             return None
-        for name, comparison, value in itertools.chain.from_iterable(pattern.alternatives()):
-            if name == "type":
-                if comparison != pattern_module.TEXT:
-                    return None
-                types.add(str(value))
+        types |= named
     return types
 
 

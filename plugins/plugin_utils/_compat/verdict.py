@@ -15,8 +15,12 @@ from ansible_collections.vfio.migration.plugins.module_utils._descriptor import 
     attributes as attributes_module,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor import drivers, virtio
-from ansible_collections.vfio.migration.plugins.module_utils._descriptor import (
-    pattern as pattern_module,
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.pattern import (
+    InvalidPattern,
+    Pattern,
+    compile_patterns,
+    first_match,
+    mismatch,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.descriptor import Descriptor
 
@@ -49,14 +53,12 @@ class Judge:
 
     def __init__(self, direction: str = "source_lists") -> None:
         self.direction = direction
-        self._compiled: dict[
-            tuple[str, bool], list[pattern_module.Pattern | pattern_module.InvalidPattern]
-        ] = {}
+        self._compiled: dict[tuple[str, bool], list[Pattern | InvalidPattern]] = {}
 
     def verdict(self, source: Descriptor, target: Descriptor) -> dict[str, t.Any]:
         """The verdict for two descriptors; see ``verdict``."""
-        outward = pattern_module.first_match(self.patterns(source, True), target.self_attributes)
-        inward = pattern_module.first_match(self.patterns(target, False), source.self_attributes)
+        outward = first_match(self.patterns(source, True), target.self_attributes)
+        inward = first_match(self.patterns(target, False), source.self_attributes)
         listed, accepted = outward is not None, inward is not None
         deciding = None
         warnings = []
@@ -92,19 +94,19 @@ class Judge:
         """The reasons of the verdict for two descriptors that are not compatible."""
         listed = self.patterns(source, True)
         by_target = self.direction == "target_accepts" or (
-            self.direction == "both" and pattern_module.first_match(listed, target.self_attributes)
+            self.direction == "both" and first_match(listed, target.self_attributes)
         )
         if by_target:
-            return pattern_module.mismatch(self.patterns(target, False), source.self_attributes)
-        return pattern_module.mismatch(listed, target.self_attributes)
+            return mismatch(self.patterns(target, False), source.self_attributes)
+        return mismatch(listed, target.self_attributes)
 
     def patterns(
         self, descriptor: Descriptor, owner_is_source: bool
-    ) -> list[pattern_module.Pattern | pattern_module.InvalidPattern]:
+    ) -> list[Pattern | InvalidPattern]:
         """The parsed sets of ``descriptor``'s ``compatible``, for devices on the other side of a migration."""
         key = (descriptor.digest, owner_is_source)
         if key not in self._compiled:
-            self._compiled[key] = pattern_module.compile_patterns(
+            self._compiled[key] = compile_patterns(
                 descriptor.compatible, descriptor.version, subject_is_target=owner_is_source
             )
         return self._compiled[key]

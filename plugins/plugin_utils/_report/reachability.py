@@ -12,12 +12,11 @@ Hosts are members of a set that is an integer; hosts of a big fleet that are ali
 
 from __future__ import annotations
 
-import functools
 import itertools
-import operator
 import typing as t
 from collections import Counter, defaultdict
 
+from ansible_collections.vfio.migration.plugins.plugin_utils._compat.bitset import bitset, union
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.candidates import Candidates
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.equivalence import classify
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.pairs import compatible_pairs
@@ -83,9 +82,11 @@ class Reachability:
         self._alike = {name: self._set_of(alike) for name, alike in self.pairs["alike"].items()}
         free_on = {name: self._set_of(hosts) for name, hosts in self.free.items()}
         self.can = {
-            name: _union(
-                *(free_on.get(pair["target"], 0) for pair in self.targets[name]),
-                *(self._makers(way) for way in self.makes.get(name, ())),
+            name: union(
+                [
+                    *(free_on.get(pair["target"], 0) for pair in self.targets[name]),
+                    *(self._makers(way) for way in self.makes.get(name, ())),
+                ]
             )
             for name in self.classes
         }
@@ -189,7 +190,7 @@ class Reachability:
         return sum(hosts for hosts, room in rooms), sum(hosts * room for hosts, room in rooms)
 
     def _makers(self, way: t.Mapping[str, t.Any]) -> int:
-        return _union(*(self._alike[first] for first in way["room"]))
+        return union(self._alike[first] for first in way["room"])
 
     def _order(self, name: str) -> tuple[str, ...]:
         own = self.pairs["classes"][name]["self"]
@@ -203,11 +204,7 @@ class Reachability:
         ]
 
     def _set_of(self, hosts: t.Iterable[str]) -> int:
-        members = bytearray(len(self._names) // 8 + 1)
-        for host in hosts:
-            number = self._numbers[host]
-            members[number >> 3] |= 1 << (number & 7)
-        return int.from_bytes(members, "little")
+        return bitset((self._numbers[host] for host in hosts), len(self._names))
 
 
 class _Asked:
@@ -227,10 +224,6 @@ class _Asked:
             self._reasons[host] = Reasons(problem, ())
         reasons = self._reasons[host].of(Guest(None, (device,)), device)
         return [each["reason"] for each in reasons]
-
-
-def _union(*sets: int) -> int:
-    return functools.reduce(operator.or_, sets, 0)
 
 
 def _classified(fleet: Fleet) -> dict[Descriptor, str]:

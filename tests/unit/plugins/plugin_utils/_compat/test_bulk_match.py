@@ -5,16 +5,14 @@
 
 from __future__ import annotations
 
-import pytest
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor import attributes
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor import (
     pattern as pattern_module,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._compat.bitset import members
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.bulk_match import (
     Listing,
     Subjects,
-    members,
-    of,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.wording import nearest
 from ansible_collections.vfio.migration.tests.unit.descriptor_strategies import PATTERNS, SELVES
@@ -70,24 +68,3 @@ def test_but_for_one_attribute_means_that_another_value_of_it_would_match(patter
             for number, subject in enumerate(subjects)
             if not matches(subject) and any(matches(subject | {name: value}) for value in values)
         ]
-
-
-@given(st.sets(st.integers(0, 300)))
-def test_a_set_has_the_members_it_is_made_of(numbers):
-    assert [*members(of(numbers, 301))] == sorted(numbers)
-
-
-@pytest.mark.parametrize(
-    ("value", "count"),
-    [
-        ("t{v:int:1,2,4}", 3),
-        ("t{v:int:1,2}{w:int:1,2,3}", 6),
-        ("t", 1),
-        ("{v:int:" + ",".join(map(str, range(200))) + "}{w:int:1,2,3,4,5,6,7}", None),
-    ],
-)
-def test_a_pattern_is_expanded_unless_that_is_too_much(value, count):
-    pattern = pattern_module.Pattern({"device_api": "vfio-pci", "type": value})
-    assert pattern.bounded == (count is not None)
-    if count is not None:
-        assert len(pattern.alternatives()) == count
