@@ -5,11 +5,11 @@
 # Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
 # Do not use this from other collections or standalone plugins/modules!
 
-"""Libvirt's domain XML (formatdomain.html): the assigned devices that it names, and other ones in their place. Pure.
+"""The assigned devices in libvirt's domain XML, read and replaced. Pure.
 
-XML is parsed only to find the places of addresses in the text; those alone are edited, so whatever else there is stays
-as it is, byte for byte. The XML comes from another host: a document type, and with it every entity of one's own, is
-refused, as is what libvirt itself would not take for its size or depth.
+The format is that of https://libvirt.org/formatdomain.html. XML is parsed only to find where the addresses are in the text.
+Those alone are edited, and whatever else there is stays as it is, byte for byte. The XML comes from another host: a
+document type, and with it every entity of one's own, is refused, as is what libvirt would not take for its size or depth.
 """
 
 from __future__ import annotations
@@ -46,7 +46,10 @@ _Attributes = dict[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Assigned:
-    """A device that a domain is assigned: ``id`` as in a host's facts; ``place`` is where its address element starts."""
+    """A device that a domain is assigned.
+
+    ``kind`` is ``mdev`` or ``pci``, ``id`` is as in a host's facts. ``place`` is where its address element starts, in bytes.
+    """
 
     kind: str
     id: str
@@ -55,7 +58,7 @@ class Assigned:
 
 @dataclass(slots=True)
 class Domain:
-    """``text`` is the XML in UTF-8."""
+    """A domain: its XML in UTF-8, its name, and the devices that it is assigned, in their order."""
 
     text: bytes
     name: str
@@ -63,7 +66,7 @@ class Domain:
 
 
 def read_domain(xml: t.Any) -> Domain:
-    """The domain that ``xml`` describes; raises ``FleetError``."""
+    """Return the domain that ``xml`` describes; raise ``FleetError`` where it is no domain's XML."""
     if not isinstance(xml, str):
         raise FleetError(f"the domain is {type(xml).__name__}; expected its XML as text")
     try:
@@ -76,7 +79,7 @@ def read_domain(xml: t.Any) -> Domain:
 
 
 def retargeted(domain: Domain, targets: t.Mapping[str, str]) -> str:
-    """The domain's XML with the id of each assigned device replaced by that in ``targets``, which has all of them."""
+    """Return the domain's XML with other devices; ``targets`` has, for the id of each of its devices, that of the new one."""
     pieces = []
     end = 0
     for device in domain.assigned:
@@ -90,7 +93,7 @@ def retargeted(domain: Domain, targets: t.Mapping[str, str]) -> str:
 
 
 def is_id(kind: str, text: str) -> bool:
-    """Whether ``text`` can be the id of an assigned device of this kind."""
+    """Return whether ``text`` can be the id of an assigned device of this kind."""
     pattern = {"mdev": UUID, "pci": PCI_ADDRESS}.get(kind)
     return pattern is not None and pattern.match(text) is not None
 
@@ -99,7 +102,7 @@ def is_id(kind: str, text: str) -> bool:
 
 
 class _Reader:
-    """Follows expat through a domain's XML."""
+    """The state of a parser on its way through a domain's XML."""
 
     def __init__(self) -> None:
         self._path: list[str] = []
@@ -115,6 +118,7 @@ class _Reader:
         self._parser.CharacterDataHandler = self._characters
 
     def read(self, text: bytes) -> Domain:
+        """Return the domain that ``text`` describes; raise ``FleetError``."""
         try:
             self._parser.Parse(text, True)
         except expat.ExpatError as error:
@@ -166,7 +170,10 @@ class _Reader:
 
 
 def _assigned_kind(tag: str, attributes: _Attributes) -> str | None:
-    """The kind of VFIO device that an element below ``<devices>`` assigns; raises ``FleetError``."""
+    """Return the kind of VFIO device that an element below ``<devices>`` assigns, ``None`` where it assigns none.
+
+    Raise ``FleetError`` for a vDPA device.
+    """
     kind = attributes.get("type")
     if tag == "hostdev" and attributes.get("mode", "subsystem") == "subsystem":
         return kind if kind in ("mdev", "pci") else None
@@ -200,7 +207,7 @@ def _pci_id(attributes: _Attributes) -> str | None:
 
 
 def _number(text: str, least_too_big: int) -> int | None:
-    """A number as libvirt reads it, with C's prefixes; ``None`` where it is none, or too big."""
+    """Return a number as libvirt reads it, with C's prefixes; ``None`` where it is none, or too big."""
     found = _NUMBER.match(text)
     if found is None:
         return None
@@ -213,7 +220,7 @@ def _number(text: str, least_too_big: int) -> int | None:
 
 
 def _attribute_spans(text: bytes, start: int) -> tuple[int, dict[str, tuple[int, int]]]:
-    """Where a tag's attributes end, and where the value of each is."""
+    """Return where a tag's attributes end, and where the value of each is."""
     spans = {}
     while found := _ATTRIBUTE.match(text, start):
         spans[found[1].decode()] = found.span(2 if found[2] is not None else 3)
@@ -224,7 +231,7 @@ def _attribute_spans(text: bytes, start: int) -> tuple[int, dict[str, tuple[int,
 def _edited(
     attributes: bytes, start: int, spans: dict[str, tuple[int, int]], device: Assigned, target: str
 ) -> bytes:
-    """A tag's attributes, which start at ``start``, with those changed in which the ids differ."""
+    """Return a tag's attributes, which start at ``start``, with those changed in which the ids differ."""
     if target == device.id:
         return attributes
     changes = _changes(device, target)

@@ -5,7 +5,7 @@
 # Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
 # Do not use this from other collections or standalone plugins/modules!
 
-"""Which of a plan's targets the devices of a domain go to. Pure."""
+"""The choice of a plan's targets for the devices of a domain. Pure."""
 
 from __future__ import annotations
 
@@ -24,10 +24,11 @@ _Placement = t.Mapping[str, t.Any]
 
 
 def retarget(xml: t.Any, plan: t.Any, host: str | None, partial: bool = False) -> str:
-    """The XML of a domain on ``host`` with its devices' targets in ``plan``; raises ``FleetError``.
+    """Return the XML of a domain on ``host`` with its devices replaced by their targets in ``plan``.
 
     ``host`` is needed only where the plan moves devices of several hosts and not of one guest of the domain's name.
-    ``partial`` XML may lack devices that the plan moves with the guest.
+    ``partial`` XML may lack devices that the plan moves with the guest. Raise ``FleetError`` where the domain has a device
+    for which the plan has no target that libvirt can migrate it to.
     """
     domain = read_domain(xml)
     try:
@@ -38,7 +39,7 @@ def retarget(xml: t.Any, plan: t.Any, host: str | None, partial: bool = False) -
 
 
 class _Moves:
-    """What a plan has for the devices of a domain: of its guest, or of nobody as of a guest that does not run."""
+    """The placements of a plan that can be of a domain's devices: those of its guest, or of no guest as of one that does not run."""
 
     def __init__(self, domain: Domain, plan: t.Any, host: str | None) -> None:
         self._domain = domain
@@ -58,7 +59,10 @@ class _Moves:
         }
 
     def targets(self, partial: bool) -> dict[str, str]:
-        """The target's id for each of the domain's devices; its own where the domain has the targets' already."""
+        """Return the target's id for each of the domain's devices; its own where the domain has the targets already.
+
+        Raise ``FleetError`` where a device has none, or not all go to one host.
+        """
         assigned = {device.id for device in self._domain.assigned}
         if not assigned <= self._moves.keys() and assigned <= {
             each["target"]["id"] for each in self._moves.values()

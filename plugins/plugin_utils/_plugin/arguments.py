@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import typing as t
 
@@ -24,6 +25,7 @@ from ansible_collections.vfio.migration.plugins.module_utils._descriptor.errors 
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.verdict import DIRECTIONS
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.descriptor import (
     Descriptor,
+    plain_text,
     read_descriptor,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import (
@@ -41,7 +43,7 @@ _TEXT_IS_DATA = hasattr(template, "trust_as_template")
 def as_filter(
     name: str,
 ) -> t.Callable[[t.Callable[Parameters, Result]], t.Callable[Parameters, Result]]:
-    """Make a function a filter (or test) whose errors name it, ``vfio.migration.<name>``.
+    """Return a decorator that makes a function a filter, or a test, whose errors name it ``vfio.migration.<name>``.
 
     Text in its result comes from hosts, and is never run as a template.
     """
@@ -60,13 +62,55 @@ def as_filter(
     return decorate
 
 
+def plain(value: t.Any) -> t.Any:
+    """Return ``value`` with texts, lists and mappings of the built-in types, whatever types templating hands out."""
+    if isinstance(value, str):
+        return plain_text(value)
+    if isinstance(value, t.Mapping):
+        return {plain(key): plain(each) for key, each in value.items()}
+    if isinstance(value, t.Sequence):
+        return [plain(each) for each in value]
+    return value
+
+
+@contextlib.contextmanager
+def expected(name: str, what: str) -> t.Iterator[None]:
+    """Raise ``FleetError`` where a part that the code looks for is missing in the argument ``name``, which is to be ``what``."""
+    try:
+        yield
+    except (AttributeError, KeyError, TypeError) as error:
+        raise FleetError(f"{name} is none; expected {what}") from error
+
+
+def text(name: str, value: t.Any) -> str:
+    """Return ``value`` where it is a text, as a plain one; raise ``FleetError``."""
+    found = plain_text(value)
+    if found is None:
+        raise FleetError(f"{name} is {type(value).__name__}; expected text")
+    return found
+
+
+def one_or_more(name: str, value: t.Any) -> int:
+    """Return ``value`` as a number of 1 or more; raise ``FleetError``."""
+    try:
+        number = int(value)
+    except (TypeError, ValueError):
+        number = 0
+    if number < 1:
+        raise FleetError(f"{name} is {value!r}; expected a number, 1 or more")
+    return number
+
+
 def direction_of(value: str) -> str:
     """Return ``value`` where it is a direction; raise ``FleetError``."""
     return one_of("direction", value, DIRECTIONS)
 
 
 def descriptor_argument(name: str, value: t.Any) -> Descriptor | DescriptorError:
-    """Return the descriptor in a filter's argument; one that breaks a rule is an answer, one of the wrong shape an error."""
+    """Return the descriptor in a filter's argument.
+
+    One that breaks a rule is an answer, returned as ``DescriptorError``; for one of the wrong shape ``FleetError`` is raised.
+    """
     if not isinstance(value, t.Mapping) or "self" not in value:
         raise FleetError(
             f"{name} is no descriptor; expected a mapping with 'self' and 'compatible'"

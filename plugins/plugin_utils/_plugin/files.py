@@ -29,7 +29,7 @@ def content_of(path: str) -> str:
 def replace(path: str, text: str) -> None:
     """Put ``text`` into the file ``path`` in one step; raise ``AnsibleActionFail``.
 
-    Directories that are not there are made.
+    Directories that are missing are made.
     """
     place = os.path.dirname(path) or "."
     try:

@@ -1,265 +1,220 @@
 # SPDX-FileCopyrightText: 2026 vfio.migration contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the role migrate_libvirt makes of hosts' answers, told by its templates; that guests really move is tried on the lab."""
+"""The role migrate_libvirt with those that it uses and their filters, run by Ansible on two made-up hosts.
+
+Their facts, the mediated devices that are made, and libvirt are those of a file. That guests really move is tried on the lab.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
-import typing as t
 from pathlib import Path
 
 import pytest
+from ansible_collections.vfio.migration.tests.unit.domains import domain_of, hostdev
+from ansible_collections.vfio.migration.tests.unit.fleets import UUIDS, device, host, parent
 
-ROLE = Path(__file__).parents[3] / "roles/migrate_libvirt"
-UUID = "00000001-1111-4222-8333-444444444444"
+COLLECTION = Path(__file__).parents[3]
+
+# A guest's name is no program, for no version of Ansible.
+HOSTILE = "vm {{ lookup('ansible.builtin.pipe', 'touch canary') }} [1]"
+BROKEN, OLD = "vm-broken", "vm-old"
+GUESTS = {
+    HOSTILE: {"host": "a", "uuid": UUIDS[5], "device": UUIDS[1]},
+    OLD: {"host": "a", "uuid": UUIDS[6], "device": UUIDS[2]},
+    BROKEN: {"host": "b", "uuid": UUIDS[7], "device": UUIDS[3]},
+}
+ERROR = "error: {{ lookup('ansible.builtin.pipe', 'touch canary') }}"
+TOO_OLD = (
+    "QEMU 10.0.2 cannot migrate a VFIO device behind a virtual IOMMU;"
+    " take <iommu> out of the domain and restart it, or update QEMU to 11.0.0"
+)
+
+STATE = """
+import json, os
+host = os.environ["HOST"]
+def read(name):
+    return json.load(open(f"{os.environ['STATE']}/{name}"))
+def write(name, data):
+    place = f"{os.environ['STATE']}/{name}"
+    json.dump(data, open(f"{place}.{host}", "w"))
+    os.replace(f"{place}.{host}", place)
+"""
+
+FACTS = """
+from ansible.module_utils.basic import AnsibleModule
+module = AnsibleModule({}, supports_check_mode=True)
+module.exit_json(ansible_facts={"vfio_migration": read(host)})
+"""
+
+MDEV = """
+from ansible.module_utils.basic import AnsibleModule
+options = {"devices": {"type": "list", "elements": "dict"}, "state": {"default": "present"}}
+module = AnsibleModule(options | {"persistent": {"type": "bool"}, "timeout": {"type": "int"}})
+facts = read(host)
+uuids = [each["uuid"] for each in module.params["devices"]]
+if module.params["state"] == "present":
+    new = facts["devices"][0] | {"in_use": None}
+    facts["devices"] += [new | {"id": uuid} for uuid in uuids]
+else:
+    facts["devices"] = [each for each in facts["devices"] if each["id"] not in uuids]
+write(host, facts)
+module.exit_json(changed=True, devices=[{"uuid": uuid, "action": "created"} for uuid in uuids])
+"""
+
+VIRSH = r"""
+import re, sys
+guests, words = read("guests"), sys.argv[3:]
+here = {name: each for name, each in guests.items() if each["host"] == host}
+found = [name for name, each in guests.items() if each["uuid"] in " ".join(words)]
+if words[0].startswith("version"):
+    print("Running hypervisor: QEMU 10.0.2\nRunning against daemon: 10.0.0\n==")
+    print(*(f"{each['uuid']} {name}" for name, each in here.items()), sep="\n")
+    print("", "==", *here, "", "==", *list(here)[:1], "", sep="\n")
+elif words[0].startswith("dumpxml"):
+    print("\n<==>\n".join([guests[found[0]]["xml"]] * (1 + (" --inactive " in words[0]))))
+elif words[0] == "domstate":
+    if found[0] not in here:
+        sys.exit("error: no domain")
+    print("running (unpaused)")
+elif words[0] == "migrate":
+    if found[0] == "vm-broken":
+        sys.exit(read("error"))
+    new = re.search("<address uuid='(.*?)'", open("domain00").read())[1]
+    target = re.search("qemu[+]ssh://root@(.)/system", " ".join(words))[1]
+    old = guests[found[0]]["device"]
+    here, there = read(host), read(target)
+    (source,) = [each for each in here["devices"] if each["id"] == old]
+    (device,) = [each for each in there["devices"] if each["id"] == new]
+    device["in_use"], source["in_use"] = source["in_use"], None
+    guests[found[0]]["host"] = target
+    for name, data in ((host, here), (target, there), ("guests", guests)):
+        write(name, data)
+elif words[0] == "autostart":
+    sys.exit(0 if found[0] in here else "error: not here")
+"""
+
+
+def program(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    path.chmod(0o755)
 
 
 @pytest.fixture
-def rendered(tmp_path: Path) -> t.Callable[..., str]:
-    def render(template: str, hosts: dict[str, t.Any], **variables: t.Any) -> str:
-        """A template of the role as host a has it; ``hosts`` are those of the play with their variables and ``facts``."""
-        given, result = tmp_path / "vars.json", tmp_path / "text"
-        given.write_text(json.dumps(variables | {"ansible_python_interpreter": sys.executable}))
-        inventory, playbook = tmp_path / "hosts.json", tmp_path / "playbook.json"
-        inventory.write_text(json.dumps({"all": {"hosts": hosts}}))
-        facts = {"vfio_migration": "{{ facts }}", "cacheable": True}
-        content = f"{{{{ lookup('ansible.builtin.template', '{ROLE}/templates/{template}') }}}}"
-        copy = {"content": f"{content}\n", "dest": str(result)}
-        play = {
-            "hosts": "all",
-            "gather_facts": False,
-            "vars_files": [f"{ROLE}/vars/main.yml", str(given)],
-            "tasks": [
-                {"ansible.builtin.set_fact": facts, "when": "facts is defined"},
-                {"ansible.builtin.copy": copy, "when": "inventory_hostname == 'a'"},
-            ],
-        }
-        playbook.write_text(json.dumps([play]))
-        command = [sys.executable, "-m", "ansible.cli.playbook", "--connection=local"]
-        command += [f"--inventory={inventory}", str(playbook)]
-        env = os.environ | {"LC_ALL": "C.UTF-8"}
-        ended = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
-        assert ended.returncode == 0, ended.stdout + ended.stderr
-        return result.read_text()
+def place(tmp_path: Path) -> Path:
+    """A directory with the collection, but for two modules, with the programs of the hosts, and with their state."""
+    copy = tmp_path / "ansible_collections/vfio/migration"
+    (copy / "plugins/modules").mkdir(parents=True)
+    for name in ("galaxy.yml", "meta", "playbooks", "roles"):
+        (copy / name).symlink_to(COLLECTION / name)
+    for path in (COLLECTION / "plugins").iterdir():
+        if path.name != "modules":
+            (copy / "plugins" / path.name).symlink_to(path)
+    for path in (COLLECTION / "plugins/modules").glob("*.py"):
+        (copy / "plugins/modules" / path.name).symlink_to(path)
+    for name, text in (("vfio_migration_facts", FACTS), ("vfio_mdev", MDEV)):
+        (copy / f"plugins/modules/{name}.py").unlink()
+        (copy / f"plugins/modules/{name}.py").write_text(STATE + text)
 
-    return render
+    program(tmp_path / "bin/virsh", f"#!{sys.executable}\n{STATE}{VIRSH}")
+    program(tmp_path / "bin/mdevctl", "#!/bin/sh\nexit 1\n")
+    # The second line is what the kernel says after a migration has begun.
+    dmesg = 'echo "[1.5] boot"; [ ! -e "$XML.was" ] || echo "[2.5] it {{ refuses }}"'
+    program(tmp_path / "bin/dmesg", f"#!/bin/sh\n{dmesg}\n")
+    program(tmp_path / "bin/mktemp", '#!/bin/sh\nmkdir "$XML" && : >"$XML.was" && echo "$XML"\n')
+    for name in "ab":
+        lines = f"export HOST={name} STATE={tmp_path}/state XML={tmp_path}/xml-{name} PATH={tmp_path}/bin:$PATH"
+        program(tmp_path / name / "python", f'#!/bin/sh\n{lines}\nexec {sys.executable} "$@"\n')
 
-
-@pytest.mark.parametrize(
-    ("kinds", "domain", "qemu", "reason"),
-    [
-        (["mdev", "pci"], "<domain><devices/></domain>", "10.0.2", None),
-        (["mdev", "vdpa"], "<domain><devices/></domain>", "10.0.2", "it has a vDPA device"),
-        (["mdev"], "<iommu model='intel'/>", "10.0.2", "QEMU 10.0.2 cannot migrate"),
-        (["mdev"], "<iommu model='intel'/>", "11.0.0", None),
-    ],
-)
-def test_a_guest_that_cannot_migrate_stays_with_the_reason(rendered, kinds, domain, qemu, reason):
-    guest = {"vm": "vm-17", "host": "a", "kinds": kinds, "reason": None}
-    answer = {"migrate_libvirt_guest": guest, "stdout": domain, "stderr": "", "rc": 0}
-    host = {
-        "migrate_libvirt_domains": {"results": [answer]},
-        "migrate_libvirt_lacks": {},
-        "migrate_libvirt_versions": {"QEMU": qemu},
-    }
-    (checked,) = json.loads(
-        rendered("checked.j2", {"a": host}, migrate_libvirt_found=[guest]),
-    )
-    assert checked["vm"] == "vm-17"
-    assert (checked["reason"] or "").startswith(reason or "")
-    assert (checked["reason"] is None) == (reason is None)
+    (tmp_path / "state").mkdir()
+    for name in "ab":
+        devices = [
+            device(each["device"], vm=vm, pid=pid)
+            for pid, (vm, each) in enumerate(GUESTS.items(), start=1)
+            if each["host"] == name
+        ]
+        write(tmp_path, name, host(devices, [parent()]))
+    write(tmp_path, "error", ERROR)
+    guests = {vm: each | {"xml": xml_of(vm, each["device"])} for vm, each in GUESTS.items()}
+    write(tmp_path, "guests", guests)
+    return tmp_path
 
 
-def test_of_the_kernels_logs_only_what_came_since_is_told(rendered):
-    target_log = ["[    9.5] old", f"[  360.463267] mdev {UUID}: refuses", "no stamp"]
-    source_log = ["[86400.25] older than the migration", "[86400.5] newer", "[86401.0] newest"]
-    logs = [
-        {"migrate_libvirt_log": {"host": host, "who": who}, "stdout_lines": lines}
-        for host, who, lines in (
-            ("a", "QEMU", ["2026-11-25T06:00:13.5Z qemu: it failed", "warning: of no use"]),
-            ("a", "the kernel", source_log),
-            ("b", "the kernel", target_log),
-        )
-    ]
-    told = rendered(
-        "said.j2",
-        {"a": {}, "b": {}},
-        migrate_libvirt_begun="1e12",
-        migrate_libvirt_timeout="3600",
-        migrate_libvirt_state={"stdout": "running (unpaused)"},
-        migrate_libvirt_logs={"results": logs},
-        # The clocks of the two kernels have nothing to do with each other, nor with the time of the day.
-        migrate_libvirt_status={"stdout": "[86400.25] older than the migration\n"},
-        migrate_libvirt_there={"stdout": "MemAvailable: 1 kB\n[  360.000000] before\n"},
-    )
-    assert told.splitlines() == [
-        "the guest on a is running (unpaused)",
-        "QEMU on a: 2026-11-25T06:00:13.5Z qemu: it failed",
-        "the kernel on a: [86400.5] newer",
-        "the kernel on a: [86401.0] newest",
-        f"the kernel on b: [  360.463267] mdev {UUID}: refuses",
-    ]
+def write(place: Path, name: str, data: object) -> None:
+    (place / "state" / name).write_text(json.dumps(data))
 
 
-def test_a_log_that_was_empty_before_is_told_from_its_beginning(rendered):
-    log = {"migrate_libvirt_log": {"host": "a", "who": "the kernel"}, "stdout_lines": ["[1.5] x"]}
-    told = rendered(
-        "said.j2",
-        {"a": {}},
-        migrate_libvirt_begun="0",
-        migrate_libvirt_timeout=3600,
-        migrate_libvirt_state={"stdout": "", "stderr": "error: no domain"},
-        migrate_libvirt_logs={"results": [log]},
-        migrate_libvirt_status={"stdout": ""},
-    )
-    assert "it took longer than migrate_libvirt_timeout allows, 3600 s" in told
-    assert told.splitlines()[1:] == [
-        "the guest on a is error: no domain",
-        "the kernel on a: [1.5] x",
-    ]
+def read(place: Path, name: str) -> dict:
+    return json.loads((place / "state" / name).read_text())
 
 
-def test_in_a_round_one_guest_leaves_a_host_and_one_comes_to_a_host(rendered):
-    moves = [("vm-1", "a", "c"), ("vm-2", "a", "d"), ("vm-3", "b", "c"), ("vm-4", "e", "d")]
-    placements = [
-        {"vm": vm, "source": {"host": source, "id": number}, "target": {"host": target}}
-        for vm, source, target in moves
-        for number in (1, 2)
-    ]
-    rounds = json.loads(
-        rendered(
-            "rounds.j2",
-            {"a": {}},
-            prepare_plan={"placements": placements},
-            migrate_libvirt_parallel="2",
-        )
-    )
-    there = [[guest["vm"] for guest in each] for each in rounds]
-    assert there == [["vm-1", "vm-4"], ["vm-3", "vm-2"]]
-    assert all(len(guest["placements"]) == 2 for each in rounds for guest in each)
+def xml_of(name: str, uuid: str) -> str:
+    iommu = "<iommu model='intel'/>" if name == OLD else ""
+    return domain_of(hostdev("mdev", uuid), iommu, name=name).replace("1048576", "1024")
 
 
-def test_what_a_host_lacks_for_a_kind_is_told_of_that_kind_alone(rendered):
-    host = {"migrate_libvirt_versions": {"libvirt": "9.5.0", "QEMU": "8.2.2"}}
-    answer = {"rc": 0, "stdout": "", "stderr": ""}
-    lacks = json.loads(rendered("lacks.j2", {"a": host}, migrate_libvirt_answer=answer))
-    assert lacks.keys() == {"pci"}
-    assert lacks["pci"][0].startswith("a has libvirt 9.5.0; update it to 10.0.0 or newer")
-    # As Ansible has it where there is no such program.
-    answer = {"rc": 2, "msg": "[Errno 2] No such file or directory: b'virsh'"}
-    lacks = json.loads(rendered("lacks.j2", {"a": host}, migrate_libvirt_answer=answer))
-    assert lacks.keys() == {"all"}
-    assert "No such file or directory" in lacks["all"][0]
-
-
-def test_a_host_that_lacks_something_for_a_kind_receives_the_others(rendered):
-    facts = {
-        "devices": [
-            {"kind": "pci", "parent": "0000:01:00.0"},
-            {"kind": "pci", "parent": None},
-            {"kind": "mdev", "parent": "0000:00:02.0"},
-        ],
-        "parents": [{"kind": "mdev", "id": "0000:00:03.0"}],
-    }
+def play(place: Path, guests: list[str]) -> subprocess.CompletedProcess[str]:
     hosts = {
-        name: {"migrate_libvirt_lacks": lacks, "facts": facts}
-        for name, lacks in {
-            "a": {},
-            "b": {"pci": ["b is old"]},
-            "c": {"all": ["no libvirt"]},
-            "d": {},
-        }.items()
+        name: {
+            "ansible_connection": "local",
+            "ansible_python_interpreter": f"{place}/{name}/python",
+        }
+        for name in "ab"
     }
-    targets = json.loads(
-        rendered(
-            "targets.j2",
-            hosts,
-            migrate_libvirt_targets=list("dabcx"),
-            migrate_libvirt_drain=["d"],
-        )
-    )
-    # A host that is drained receives nothing, whatever the targets are.
-    assert targets == ["a", "b"]
-    avoid = json.loads(rendered("avoid.j2", hosts, migrate_libvirt_to=targets))
-    assert avoid == [{"host": "b", "parent": "0000:01:00.0", "problem": "b is old"}]
-
-
-@pytest.mark.parametrize(
-    ("backing", "memory"),
-    [
-        ("", {"of": "memory", "free": 500}),
-        ("<hugepages/>", {"of": "huge pages of 2048 KiB", "free": 3 * 2048}),
-        (
-            "<hugepages>\n<page size='1048576' unit='KiB'/>\n</hugepages>",
-            {"of": "huge pages of 1048576 KiB", "free": 2 << 20},
-        ),
-        (
-            "<hugepages><page size='1048576' unit='KiB'/><page size='16' unit='KiB'/></hugepages>",
-            {"of": "huge pages of 1048576 and 16 KiB", "free": 2 << 20},
-        ),
-    ],
-)
-def test_the_memory_that_a_guest_needs_is_looked_for_where_it_takes_it(rendered, backing, memory):
-    domain = (
-        "<domain><memory dumpCore='off' unit='KiB'>1048576</memory>"
-        f"<memoryBacking>{backing}</memoryBacking></domain>"
-    )
-    there = "MemTotal:  900 kB\nMemAvailable:    500 kB\nHugepagesize:    2048 kB\n"
-    pools = "/sys/kernel/mm/hugepages/hugepages-{}kB/free_hugepages:{}\n"
-    there += pools.format(1048576, 2) + pools.format(2048, 3) + "[    1.5] boot\n"
-    told = json.loads(
-        rendered(
-            "memory.j2",
-            {"a": {}},
-            migrate_libvirt_forms=[domain],
-            migrate_libvirt_there={"stdout": there},
-        )
-    )
-    assert told == {"needed": 1048576} | memory
-
-
-def test_what_holds_a_device_of_a_drained_host_and_cannot_be_told_stays(rendered):
-    def device(number: int, name: str | None) -> dict[str, t.Any]:
-        in_use = {"pid": number if name else None, "name": name}
-        return {"id": f"mdev-{number}", "kind": "mdev", "in_use": in_use}
-
-    devices = [device(1, "vm-1"), device(2, None), device(3, None)]
-    host = {
-        "facts": {"devices": devices},
-        "migrate_libvirt_running": {"vm-1": UUID},
+    (place / "hosts.json").write_text(json.dumps({"all": {"hosts": hosts}}))
+    # What an operator gives is a template unless it is marked.
+    options = "".join(f"\n- !unsafe {json.dumps(guest)}" for guest in guests)
+    (place / "options.yml").write_text(f"migrate_libvirt_guests:{options}\n")
+    command = [sys.executable, "-m", "ansible.cli.playbook", "--inventory=hosts.json"]
+    command += ["--extra-vars=@options.yml", "vfio.migration.migrate_libvirt"]
+    env = os.environ | {
+        "LC_ALL": "C.UTF-8",
+        "ANSIBLE_ASYNC_DIR": f"{place}/async",
+        "ANSIBLE_COLLECTIONS_PATH": str(place),
+        "ANSIBLE_LOCAL_TEMP": f"{place}/local",
+        "ANSIBLE_REMOTE_TEMP": f"{place}/remote",
+        "ANSIBLE_NOCOLOR": "1",
+        "ANSIBLE_PIPELINING": "1",
     }
-    found = json.loads(rendered("guests.j2", {"a": host}, migrate_libvirt_drain=["a"]))
-    assert {guest["vm"]: guest["reason"] is None for guest in found} == {
-        "vm-1": True,
-        "what holds mdev-2, mdev-3": False,
-    }
-    assert "gather as root" in found[0]["reason"]
+    return subprocess.run(command, cwd=place, env=env, capture_output=True, text=True, check=False)
 
 
-def test_a_guest_that_ended_before_it_was_prepared_is_told_and_keeps_no_other(rendered):
-    placements = [
-        {"vm": vm, "source": {"host": "a", "id": number}, "target": {"host": "b"}}
-        for vm, number in ((None, 1), ("vm-2", 2))
+def shown(output: str, task: str) -> list[str]:
+    """The list that a task of ansible.builtin.debug shows."""
+    found = re.search(rf"TASK \[[^\n]*{task}\].*?\"msg\": (\[.*?\n    \])", output, re.DOTALL)
+    return json.loads(found[1])
+
+
+def test_guests_move_fail_and_stay_whatever_their_names_are(place):
+    ended = play(place, [*GUESTS])
+    said = ended.stdout + ended.stderr
+    assert shown(said, "Show what became of them") == [
+        f"{HOSTILE} has moved from a to b",
+        f"{OLD} stays on a:",
+        f"  {TOO_OLD}",
+        f"{BROKEN} stays on b:",
+        f"  virsh: {ERROR}",
+        "  the guest on b is running (unpaused)",
+        "  the kernel on a: [2.5] it {{ refuses }}",
     ]
-    plan = {"placements": placements, "unplaced": []}
-    rounds = json.loads(
-        rendered("rounds.j2", {"a": {}}, prepare_plan=plan, migrate_libvirt_parallel=2)
-    )
-    assert [[guest["vm"] for guest in each] for each in rounds] == [["vm-2"]]
-    stay = json.loads(
-        rendered(
-            "stay.j2",
-            {"a": {"migrate_libvirt_moved": ["vm-2"]}},
-            prepare_plan=plan,
-            migrate_libvirt_rounds=rounds,
-            migrate_libvirt_left=[],
-            migrate_libvirt_chosen=[{}],
-        )
-    )
-    assert stay == [
-        {"vm": "the guest that had 1", "host": "a", "said": ["it does not run any more"]}
-    ]
+    assert f"for the reasons shown before: {OLD}, {BROKEN}; mend that" in said
+    assert ended.returncode == 2
+    assert not (place / "canary").exists()
+    guests = read(place, "guests")
+    assert {vm: each["host"] for vm, each in guests.items()} == {
+        HOSTILE: "b",
+        OLD: "a",
+        BROKEN: "b",
+    }
+    # What the guest has left is removed, and what was made for the one that has not moved.
+    holders = {
+        name: sorted(each["in_use"]["name"] for each in read(place, name)["devices"])
+        for name in "ab"
+    }
+    assert holders == {"a": [OLD], "b": sorted([BROKEN, HOSTILE])}

@@ -14,8 +14,20 @@ from ansible.utils.unsafe_proxy import wrap_var
 from ansible_collections.vfio.migration.plugins.filter.compatibility import compatibility
 from ansible_collections.vfio.migration.plugins.filter.compatible_pairs import compatible_pairs
 from ansible_collections.vfio.migration.plugins.filter.explain import explain
+from ansible_collections.vfio.migration.plugins.filter.libvirt_checks import libvirt_checks
+from ansible_collections.vfio.migration.plugins.filter.libvirt_guests import libvirt_guests
+from ansible_collections.vfio.migration.plugins.filter.libvirt_memory import libvirt_memory
+from ansible_collections.vfio.migration.plugins.filter.libvirt_rounds import libvirt_rounds
+from ansible_collections.vfio.migration.plugins.filter.migration_failure import migration_failure
 from ansible_collections.vfio.migration.plugins.filter.migration_plan import migration_plan
+from ansible_collections.vfio.migration.plugins.filter.migration_result import migration_result
 from ansible_collections.vfio.migration.plugins.filter.parse_descriptor import parse_descriptor
+from ansible_collections.vfio.migration.plugins.filter.placement_states import placement_states
+from ansible_collections.vfio.migration.plugins.filter.plan_summary import plan_summary
+from ansible_collections.vfio.migration.plugins.filter.prepared_devices import prepared_devices
+from ansible_collections.vfio.migration.plugins.filter.superfluous_devices import (
+    superfluous_devices,
+)
 from ansible_collections.vfio.migration.plugins.test.compatible_with import compatible_with
 from ansible_collections.vfio.migration.tests.unit.fleets import (
     COMPATIBLE,
@@ -69,6 +81,21 @@ def test_a_descriptor_that_breaks_a_rule_is_a_verdict_and_no_error():
         ),
         (lambda: migration_plan(FLEET, [], keep_kind="mdev"), "keep_kind is 'mdev'; expected true"),
         (lambda: explain(FLEET, "x", "b"), "names no device"),
+        (lambda: libvirt_guests(FLEET, ["a"]), "libvirt is none; expected a mapping of host"),
+        (lambda: libvirt_checks(["a"], FLEET, {}, []), "the list of guests is none; expected what"),
+        (lambda: libvirt_checks([], FLEET, {}, [{}]), "domains is none; expected the results of"),
+        (lambda: libvirt_rounds([], {}), "the plan is none; expected what migration_plan"),
+        (lambda: libvirt_rounds([], {"placements": []}, 0), "parallel is 0; expected a number"),
+        (lambda: libvirt_memory(None, ""), "the domain's XML is NoneType; expected text"),
+        (lambda: migration_failure([{}], {}, "a", {}), "the list of logs is none; expected"),
+        (lambda: migration_failure([], {}, "a", {}, lines="x"), "lines is 'x'; expected a number"),
+        (lambda: migration_result({}, {}, []), "what the checks come to is none; expected"),
+        (lambda: migration_result({}, {}, [{}]), "the list of attempts is none; expected"),
+        (lambda: migration_result({}, {}, 7), "attempts is 7; expected a list"),
+        (lambda: plan_summary([]), "the plan is none; expected what migration_plan returns"),
+        (lambda: prepared_devices({}, "a", []), "the plan is none; expected what migration_plan"),
+        (lambda: superfluous_devices([{}], ["prepared"], []), "the list of states is none"),
+        (lambda: superfluous_devices([], ["all"], []), "remove is 'all'; expected one of prepared"),
     ],
 )
 def test_wrong_arguments_are_named_with_what_would_be_right(call, words):
@@ -131,3 +158,49 @@ def test_results_hold_text_that_is_no_template_whatever_kind_of_text_came_in():
         compatibility(tagged(gvt()), tagged(gvt("2", "2"))),
     ):
         assert {type(text) for text in texts(result)} == {kind}
+
+
+def test_filters_of_the_roles_hand_on_texts_of_hosts_as_they_are():
+    vm = "vm {{ 1 + 1 }}"
+    uuid = UUIDS[9]
+    virsh = f"Running hypervisor: QEMU 10.0.2\nRunning against daemon: 10.0.0\n==\n{uuid} {vm}\n"
+    libvirt = {host: {"rc": 0, "stdout": virsh} for host in ("a", "b")}
+    fleet = tagged({"a": host([device(UUIDS[0], vm=vm)]), "b": host(parents=[parent()])})
+    guests = libvirt_guests(fleet, tagged(libvirt), guests=tagged([vm]))
+    dumped = [{"ansible_loop_var": "item", "item": guests[0], "rc": 0, "stdout": "<domain/>"}]
+    checks = libvirt_checks(guests, fleet, tagged(libvirt), tagged(dumped), drain="a")
+    plan = migration_plan(fleet, sources=[checks["chosen"][0]["device"]], targets=["b"])
+    migrations = libvirt_rounds(checks["chosen"], plan, "2")
+    states = placement_states(fleet, plan)
+    logs = [{"ansible_loop_var": "item", "item": {"host": "b", "who": "QEMU"}, "stdout": "2026- x"}]
+    said = migration_failure(tagged(logs), {"stdout": vm}, "a", {"a": "", "b": ""}, exceeded=9)
+    attempts = [{"vm": vm, "host": "a", "said": said, "states": states, "autostart": {"rc": 1}}]
+    found = migration_result(checks, migrations, tagged(attempts), problems=[vm])
+    skipped = [{"skipped": True}, {}, {"failed": True, "msg": vm, "device": UUIDS[0]}]
+    kind = str if hasattr(template, "trust_as_template") else type(wrap_var(""))
+    for result in (
+        *(guests, checks, migrations, said, found, plan_summary(plan, {"c": vm})),
+        prepared_devices(plan, "b", tagged(skipped)),
+        superfluous_devices(states, ["prepared"], ["a", "b"]),
+        libvirt_memory("<memory>1</memory>", "MemAvailable: 9 kB"),
+    ):
+        assert {type(text) for text in texts(result)} == {kind}
+    (one,) = migrations["rounds"][0]
+    assert (one["vm"], one["uuid"], one["target"]) == (vm, uuid, "b")
+    assert found["sentences"] == [
+        f"{vm} stays on a:",
+        f"  {said[0]}",
+        f"  the guest on a is {vm}",
+        "  QEMU on b: 2026- x",
+    ]
+    assert found["failure"].endswith(f"{vm}")
+
+
+def test_an_autostart_that_was_skipped_counts_for_none():
+    checks, migrations = {"left": [], "notes": []}, {"rounds": [], "ended": []}
+    attempt = {"vm": "vm-1", "host": "a", "said": [], "states": []}
+    for skipped in ({}, {"skipped": True}, None):
+        found = migration_result(checks, migrations, [attempt | {"autostart": skipped}])
+        assert found["failure"] is None
+    found = migration_result(checks, migrations, [attempt | {"autostart": {"unreachable": True}}])
+    assert "does not start with its new host" in found["failure"]

@@ -1,0 +1,134 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.values import flag, listed
+from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.answers import read_answer
+from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.outcome import (
+    Attempt,
+    Result,
+    result,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments import (
+    as_filter,
+    expected,
+    plain,
+)
+
+DOCUMENTATION = r"""
+name: migration_result
+short_description: Tell what became of guests of libvirt that were to migrate
+version_added: 0.1.0
+author:
+  - vfio.migration contributors (@vfio-migration)
+description:
+  - Tells which guests have moved, by who holds which device, which have not and why, and what else an operator has to see to.
+  - The role P(vfio.migration.migrate_libvirt#role) ends with it.
+options:
+  _input:
+    description: What P(vfio.migration.libvirt_checks#filter) returns.
+    type: dict
+    required: true
+  migrations:
+    description: What P(vfio.migration.libvirt_rounds#filter) returns.
+    type: dict
+    required: true
+  attempts:
+    description:
+      - The migrations that were tried, each with C(vm) and C(host), C(said), a list of what went wrong, and C(states), what
+        P(vfio.migration.placement_states#filter) tells after it.
+      - If QEMU called it a success, also C(log), QEMU's log on the target, and, for a guest that is to start with its host, C(autostart), the answer to
+        C(virsh autostart) as M(ansible.builtin.command) registers it; one that was skipped counts for none.
+    type: list
+    elements: dict
+    required: true
+  unplaced:
+    description: C(unplaced) of the plan.
+    type: list
+    elements: dict
+  problems:
+    description: What else went wrong, sentences.
+    type: list
+    elements: str
+  check_mode:
+    description: Whether nothing was to be tried.
+    type: bool
+    default: false
+positional: _input, migrations, attempts, unplaced, problems, check_mode
+seealso:
+  - plugin: vfio.migration.placement_states
+    plugin_type: filter
+"""
+
+EXAMPLES = r"""
+- name: Show what became of guests
+  hosts: a
+  gather_facts: false
+  tasks:
+    - name: Show it
+      ansible.builtin.debug:
+        msg: "{{ (checks | vfio.migration.migration_result(migrations, attempts, prepare_plan.unplaced)).sentences }}"
+"""
+
+RETURN = r"""
+_value:
+  description: What became of them.
+  type: dict
+  contains:
+    stay:
+      description: Who has not moved, each with C(vm), C(host) and C(said), a list of the reasons.
+      type: list
+      elements: dict
+    sentences:
+      description: What became of each guest, and what was left out, for the operator.
+      type: list
+      elements: str
+    failure:
+      description: Why not all went well, in one sentence; V(null) where it did.
+      type: str
+"""
+
+
+@as_filter("migration_result")
+def migration_result(
+    checks: t.Any,
+    migrations: t.Any,
+    attempts: t.Any,
+    unplaced: t.Any = None,
+    problems: t.Any = None,
+    check_mode: t.Any = False,
+) -> Result:
+    with expected("the list of attempts", "what was tried, with vm, host, said and states"):
+        tried = [_attempt(each) for each in plain(listed("attempts", attempts) or [])]
+    with expected("what the checks come to", "what libvirt_checks and libvirt_rounds return"):
+        return result(
+            plain(checks),
+            plain(migrations),
+            plain(listed("unplaced", unplaced) or []),
+            tried,
+            plain(listed("problems", problems) or []),
+            flag("check_mode", check_mode),
+        )
+
+
+def _attempt(data: dict[str, t.Any]) -> Attempt:
+    autostart = data.get("autostart")
+    return Attempt(
+        vm=data["vm"],
+        host=data["host"],
+        said=data["said"],
+        states=data["states"],
+        log=data.get("log") or "",
+        autostart=None if not autostart or autostart.get("skipped") else read_answer(autostart),
+    )
+
+
+class FilterModule:
+    """Filters of vfio.migration"""
+
+    def filters(self) -> dict[str, t.Callable[..., t.Any]]:
+        return {"migration_result": migration_result}

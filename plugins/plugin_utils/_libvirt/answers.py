@@ -1,0 +1,47 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+# Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Do not use this from other collections or standalone plugins/modules!
+
+"""What commands on hosts answered, as Ansible registers it. Pure."""
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What became of a command on a host; ``rc`` is ``None`` where the command did not run or its host did not answer."""
+
+    rc: int | None = None
+    stdout: str = ""
+    stderr: str = ""
+    message: str = ""
+    unreachable: bool = False
+
+    @property
+    def error(self) -> str:
+        """What went wrong: what the command wrote to its standard error, or else what Ansible says; may be empty."""
+        return self.stderr or self.message
+
+
+def read_answer(result: t.Mapping[str, t.Any]) -> Answer:
+    """Return the answer in the registered result of one command."""
+    return Answer(
+        rc=result.get("rc"),
+        stdout=result.get("stdout") or "",
+        stderr=result.get("stderr") or "",
+        message=result.get("msg") or "",
+        unreachable=bool(result.get("unreachable")),
+    )
+
+
+def read_loop(
+    results: t.Iterable[t.Mapping[str, t.Any]],
+) -> list[tuple[t.Mapping[str, t.Any], Answer]]:
+    """Return each item of a loop with the answer to it, from the list ``results`` that a task with a loop registers."""
+    return [(each[each["ansible_loop_var"]], read_answer(each)) for each in results]

@@ -1,0 +1,198 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+# Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Do not use this from other collections or standalone plugins/modules!
+
+"""Guests of libvirt: what runs on a host as virsh prints it, and where the guests are that are to move. Pure.
+
+All that is read of virsh's output on running guests is read here.
+"""
+
+from __future__ import annotations
+
+import re
+import typing as t
+from collections import defaultdict
+from dataclasses import dataclass, field
+
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import (
+    Device,
+    Fleet,
+    why_unknown,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.answers import Answer
+
+LIBVIRT = "libvirt"
+QEMU = "QEMU"
+
+_VERSIONS = {
+    LIBVIRT: re.compile(r"Running against daemon: ([0-9.]{1,32})"),
+    QEMU: re.compile(r"Running hypervisor: QEMU ([0-9.]{1,32})"),
+}
+_UNKNOWN_VERSION = "0"
+_SECTION_END = re.compile(r"^==$", re.MULTILINE)
+# Names may have blanks in them.
+_UUID_AND_NAME = re.compile(r"^([-0-9a-f]{36}) +(.+)$", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class RunningGuest:
+    """A guest that runs; ``persistent`` where libvirt has a definition of it, ``autostart`` where that starts with the host."""
+
+    uuid: str
+    persistent: bool
+    autostart: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LibvirtHost:
+    """What libvirt on a host says: why it says nothing, if so; versions by program; guests that run, by name."""
+
+    error: str | None = None
+    versions: t.Mapping[str, str] = field(default_factory=dict)
+    running: t.Mapping[str, RunningGuest] = field(default_factory=dict)
+
+
+class DeviceKey(t.TypedDict):
+    """A device of the fleet."""
+
+    host: str
+    id: str
+
+
+class Guest(t.TypedDict):
+    """A guest that is to move, or what stands for guests that cannot be told; ``reason`` is why it must stay."""
+
+    vm: str
+    host: str | None
+    uuid: str | None
+    persistent: bool
+    autostart: bool
+    device: DeviceKey | None
+    kinds: list[str]
+    reason: str | None
+
+
+def read_host(answer: Answer) -> LibvirtHost:
+    """Return what libvirt on a host says.
+
+    ``answer`` is that to virsh's commands ``version --daemon``, ``list --uuid --name``, ``list --name --persistent`` and
+    ``list --name --autostart``, with a line ``==`` between each two.
+    """
+    if answer.rc != 0:
+        lines = filter(None, (answer.error or "nothing").split("\n"))
+        return LibvirtHost(error="; ".join(lines))
+    sections = [*_SECTION_END.split(answer.stdout), "", "", ""]
+    persistent, autostart = (set(section.split("\n")) for section in sections[2:4])
+    return LibvirtHost(
+        versions={
+            program: found[1] if (found := pattern.search(sections[0])) else _UNKNOWN_VERSION
+            for program, pattern in _VERSIONS.items()
+        },
+        running={
+            name: RunningGuest(uuid, name in persistent, name in autostart)
+            for uuid, name in _UUID_AND_NAME.findall(sections[1])
+        },
+    )
+
+
+def find_guests(
+    fleet: Fleet,
+    hosts: t.Mapping[str, LibvirtHost],
+    names: t.Collection[str] | None = None,
+    drain: t.Collection[str] | None = None,
+) -> list[Guest]:
+    """Return the guests that are asked for, where they are, a device of each, and why it must stay where it must.
+
+    ``hosts`` are those that answer. ``names`` are the guests' names; ``drain`` the hosts whose guests with VFIO devices
+    are all asked for. What holds a device of a drained host and cannot be told is an entry with a reason, too.
+    """
+    found = [
+        guest
+        for host, libvirt in hosts.items()
+        if drain is None or host in drain
+        for guest in _guests_on(fleet, host, libvirt, names, drain is not None)
+    ]
+    for name in names or ():
+        same = [guest for guest in found if guest["vm"] == name]
+        if not same:
+            reason = (
+                "no host of the play has a process of this name that holds a VFIO device;"
+                " start the guest, and gather as root"
+            )
+            found.append(_stand_in(name, None, reason))
+        elif len(same) > 1:
+            places = ", ".join(str(guest["host"]) for guest in same)
+            for guest in same:
+                guest["reason"] = (
+                    f"there is a guest of this name on each of {places}; libvirt needs different names"
+                )
+    for host in drain or ():
+        if host not in hosts:
+            reason = f"{host} is none of the hosts of the play that answer"
+            found.append(_stand_in(f"all guests of {host}", host, reason))
+    return found
+
+
+def held_by_unknown(fleet: Fleet, host: str) -> list[str]:
+    """Return the ids of the devices of ``host`` of whose holder, if they have one, nobody knows the name."""
+    return [each.id for each in _devices(fleet, host) if each.in_use and not each.in_use.name]
+
+
+def _guests_on(
+    fleet: Fleet,
+    host: str,
+    libvirt: LibvirtHost,
+    names: t.Collection[str] | None,
+    drained: bool,
+) -> t.Iterator[Guest]:
+    if drained and host not in fleet.hosts:
+        yield _stand_in(f"all guests of {host}", host, why_unknown(fleet, host))
+    if drained and (unknown := held_by_unknown(fleet, host)):
+        reason = "it cannot be told who that is; gather as root, with become"
+        yield _stand_in(f"what holds {', '.join(unknown)}", host, reason)
+    held = defaultdict(list)
+    for device in _devices(fleet, host):
+        if device.in_use and device.in_use.name:
+            held[device.in_use.name].append(device)
+    for name in sorted(held):
+        if names is None or name in names:
+            yield _guest(name, host, libvirt.running.get(name), held[name])
+
+
+def _guest(name: str, host: str, running: RunningGuest | None, devices: list[Device]) -> Guest:
+    first = devices[0]
+    reason = None
+    if running is None:
+        pid = first.in_use.pid if first.in_use else None
+        reason = f"libvirt on {host} runs no guest of this name: process {pid} holds {first.id}"
+    return Guest(
+        vm=name,
+        host=host,
+        uuid=running.uuid if running else None,
+        persistent=running is not None and running.persistent,
+        autostart=running is not None and running.autostart,
+        device=DeviceKey(host=host, id=first.id),
+        kinds=list(dict.fromkeys(device.kind for device in devices)),
+        reason=reason,
+    )
+
+
+def _stand_in(what: str, host: str | None, reason: str) -> Guest:
+    """Return the entry for what is no known guest."""
+    return Guest(
+        vm=what,
+        host=host,
+        uuid=None,
+        persistent=False,
+        autostart=False,
+        device=None,
+        kinds=[],
+        reason=reason,
+    )
+
+
+def _devices(fleet: Fleet, host: str) -> list[Device]:
+    return fleet.hosts[host].devices if host in fleet.hosts else []

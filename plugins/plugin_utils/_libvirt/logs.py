@@ -1,0 +1,86 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+# Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Do not use this from other collections or standalone plugins/modules!
+
+"""What the logs of two hosts say of a migration. Pure."""
+
+from __future__ import annotations
+
+import re
+import typing as t
+
+from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.answers import Answer
+from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.guests import QEMU
+
+# The kernel's log has a clock of its own.
+_STAMP = re.compile(r"^\[ *([0-9]{1,18}[.][0-9]{1,18})\]", re.MULTILINE)
+_QEMU_LINE = re.compile(r"[0-9]{4}-")
+_QEMU_NOISE = re.compile(r"warning:|is tainted")
+_STARTED = ": starting up libvirt"
+# Not all that QEMU says has its time.
+_LOST_STATE = re.compile(r"failed .*device state|error state", re.IGNORECASE)
+
+
+def failure(
+    logs: t.Iterable[tuple[t.Mapping[str, str], Answer]],
+    state: Answer,
+    host: str,
+    before: t.Mapping[str, str],
+    lines: int,
+    exceeded: int | None = None,
+) -> list[str]:
+    """Return what the hosts say of a migration from ``host`` that failed.
+
+    ``logs`` are answers to reading logs, each with its ``host`` and ``who`` wrote it, ``QEMU`` or ``the kernel``.
+    ``state`` is the guest's state. ``before`` has, for each host, the last line of the kernel's log before the migration,
+    which tells the lines since apart; of those the last ``lines`` are told. ``exceeded`` is how many seconds the
+    migration was allowed, where it took longer.
+    """
+    said = []
+    if exceeded is not None:
+        said.append(
+            f"it took longer than migrate_libvirt_timeout allows, {exceeded} s; raise that,"
+            " or migrate_libvirt_downtime if its memory changes faster than it is sent"
+        )
+    said.append(f"the guest on {host} is {state.stdout or state.stderr}")
+    for item, log in logs:
+        where, who = item["host"], item["who"]
+        if log.unreachable:
+            said.append(f"{where} does not answer")
+            continue
+        if who == QEMU:
+            found = _of_qemu(log.stdout)
+        else:
+            found = _of_the_kernel(log.stdout, before.get(where, ""))[-lines:]
+        said += [f"{who} on {where}: {line}" for line in found]
+    return [line for text in said for line in text.split("\n") if line]
+
+
+def lost_states(log: str) -> list[str]:
+    """Return the lines of QEMU's log, since it started last, that say that a device cannot use the state that has come.
+
+    For QEMU the migration is a success all the same.
+    """
+    since = log.rpartition(_STARTED)[2]
+    return [line for line in since.split("\n") if _LOST_STATE.search(line)]
+
+
+def _of_qemu(log: str) -> list[str]:
+    return [
+        line for line in log.splitlines() if _QEMU_LINE.match(line) and not _QEMU_NOISE.search(line)
+    ]
+
+
+def _of_the_kernel(log: str, before: str) -> list[str]:
+    """Return the lines of the kernel's log that are newer than the first line with a time in ``before``."""
+    last = _time(before) or 0.0
+    return [line for line in log.splitlines() if (time := _time(line)) is not None and time > last]
+
+
+def _time(text: str) -> float | None:
+    """Return the first time in lines of the kernel's log, in seconds."""
+    found = _STAMP.search(text)
+    return float(found[1]) if found else None

@@ -1,0 +1,203 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+# Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Do not use this from other collections or standalone plugins/modules!
+
+"""What became of guests that were to move, and what an operator has to do. Pure."""
+
+from __future__ import annotations
+
+import itertools
+import typing as t
+from collections import defaultdict
+from dataclasses import dataclass
+
+from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.answers import Answer
+from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.checks import Checks
+from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.logs import lost_states
+from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.rounds import (
+    Migration,
+    Migrations,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils.contract import (
+    Placement,
+    PlacementState,
+    Unplaced,
+)
+
+# The states of a device that has arrived.
+_ARRIVED = frozenset({"moved", "done"})
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A migration that was tried: what went wrong, and how far its devices have come by ``placement_states``.
+
+    ``log`` is QEMU's on the target, empty where the migration failed; ``autostart`` is the answer to letting the guest
+    start with its new host, where that was tried.
+    """
+
+    vm: str
+    host: str
+    said: t.Sequence[str]
+    states: t.Sequence[PlacementState]
+    log: str = ""
+    autostart: Answer | None = None
+
+    @property
+    def own_states(self) -> list[PlacementState]:
+        """How far this guest's devices have come."""
+        return [
+            each
+            for each in self.states
+            if (each["source"]["host"], each["vm"]) == (self.host, self.vm)
+        ]
+
+    @property
+    def moved(self) -> bool:
+        """Whether the guest holds all its devices on the target, whatever virsh said."""
+        states = {each["state"] for each in self.own_states}
+        return bool(states) and states <= _ARRIVED
+
+
+class Staying(t.TypedDict):
+    """A guest that has not moved, and why."""
+
+    vm: str
+    host: str | None
+    said: list[str]
+
+
+class Result(t.TypedDict):
+    """Who has not moved, sentences for the operator, and what to fail with if not all went well."""
+
+    stay: list[Staying]
+    sentences: list[str]
+    failure: str | None
+
+
+def result(
+    checks: Checks,
+    migrations: Migrations,
+    unplaced: t.Sequence[Unplaced],
+    attempts: t.Sequence[Attempt],
+    problems: t.Sequence[str] = (),
+    only_checked: bool = False,
+) -> Result:
+    """Return what became of the guests of ``checks``.
+
+    ``unplaced`` are the devices of those that were chosen for which the plan has no place. ``attempts`` are the migrations that were tried: one of
+    ``migrations`` that is none of them was not, as its host did not answer. ``problems`` are what else went wrong.
+    With ``only_checked`` no migration was to be tried.
+    """
+    going = list(itertools.chain.from_iterable(migrations["rounds"]))
+    tried = {(each.host, each.vm): each for each in attempts}
+    stay = [
+        Staying(vm=guest["vm"], host=guest["host"], said=[str(guest["reason"])])
+        for guest in checks["left"]
+    ]
+    stay += _unplanned(unplaced, migrations["ended"])
+    if not only_checked:
+        stay += _not_moved(going, tried)
+    remains = [each for attempt in attempts for each in _remains(attempt, going)] + [*problems]
+    sentences = [
+        *([] if going or stay else ["there is no guest to move"]),
+        *_moves(going, tried, only_checked),
+        *_stays(stay),
+        *checks["notes"],
+    ]
+    return Result(stay=stay, sentences=sentences, failure=_failure(stay, remains))
+
+
+def _unplanned(unplaced: t.Iterable[Unplaced], ended: t.Iterable[Placement]) -> t.Iterator[Staying]:
+    """Yield the guests that the plan has no place for, those that have ended first."""
+    reasons: dict[str, list[str]] = defaultdict(list)
+    hosts: dict[str, str] = {}
+    sources = []
+    for entry in unplaced:
+        vm, source = entry["vm"], entry["source"]
+        if not vm:
+            sources.append(source)
+            continue
+        hosts.setdefault(vm, source["host"])
+        for each in entry["reasons"]:
+            where = f"{each['host']}: " if each["host"] else ""
+            reasons[vm].append(f"{source['id']}: {where}{each['reason']}")
+    for source in (*sources, *(each["source"] for each in ended)):
+        what = f"the guest that had {source['id']}"
+        yield Staying(vm=what, host=source["host"], said=["it does not run any more"])
+    for vm in sorted(hosts):
+        yield Staying(vm=vm, host=hosts[vm], said=reasons[vm])
+
+
+def _not_moved(
+    going: t.Iterable[Migration], tried: t.Mapping[tuple[str, str], Attempt]
+) -> t.Iterator[Staying]:
+    for guest in going:
+        vm, host = guest["vm"], guest["host"]
+        attempt = tried.get((host, vm))
+        if attempt is None:
+            yield Staying(vm=vm, host=host, said=[f"{host} does not answer any more"])
+        elif not attempt.moved:
+            yield Staying(vm=vm, host=host, said=_why(attempt))
+
+
+def _why(attempt: Attempt) -> list[str]:
+    """Return why a guest has not moved: what the hosts said, or else where its devices are."""
+    elsewhere = [each for each in attempt.own_states if each["state"] not in _ARRIVED]
+    unclear = [each["reason"] for each in elsewhere if each["reason"]]
+    if said := [*attempt.said, *dict.fromkeys(unclear)]:
+        return said
+    states = dict.fromkeys(each["state"] for each in elsewhere)
+    return [f"its devices are {' and '.join(states) or 'not known to have moved'}"]
+
+
+def _remains(attempt: Attempt, going: t.Iterable[Migration]) -> t.Iterator[str]:
+    """Yield what is not as it was before, although the guest has moved."""
+    target = next(
+        (
+            each["target"]
+            for each in going
+            if (each["host"], each["vm"]) == (attempt.host, attempt.vm)
+        ),
+        "its target",
+    )
+    for line in lost_states(attempt.log):
+        yield f"{attempt.vm} has moved, but QEMU on {target} says: {line}"
+    if attempt.autostart is not None and attempt.autostart.rc != 0:
+        error = attempt.autostart.error
+        yield f"{attempt.vm} has moved, but does not start with its new host: {error}"
+
+
+def _moves(
+    going: t.Iterable[Migration],
+    tried: t.Mapping[tuple[str, str], Attempt],
+    only_checked: bool,
+) -> t.Iterator[str]:
+    for guest in going:
+        way = f"from {guest['host']} to {guest['target']}"
+        attempt = tried.get((guest["host"], guest["vm"]))
+        if attempt is not None and attempt.moved:
+            yield f"{guest['vm']} has moved {way}"
+        elif only_checked:
+            yield f"{guest['vm']} would move {way}"
+
+
+def _stays(stay: t.Iterable[Staying]) -> t.Iterator[str]:
+    for guest in stay:
+        yield f"{guest['vm']} stays{' on ' + guest['host'] if guest['host'] else ''}:"
+        for text in guest["said"]:
+            yield from (f"  {line}" for line in text.split("\n") if line)
+
+
+def _failure(stay: t.Sequence[Staying], remains: t.Iterable[str]) -> str | None:
+    if stay:
+        names = ", ".join(guest["vm"] for guest in stay)
+        staying = (
+            f"these guests have not moved, for the reasons shown before: {names};"
+            " mend that and run this again for them"
+        )
+        remains = [staying, *remains]
+    return "; ".join(remains) or None

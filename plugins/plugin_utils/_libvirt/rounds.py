@@ -1,0 +1,92 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+# Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Do not use this from other collections or standalone plugins/modules!
+
+"""Which guests migrate at the same time. Pure."""
+
+from __future__ import annotations
+
+import typing as t
+from collections import defaultdict
+from itertools import zip_longest
+
+from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.guests import Guest
+from ansible_collections.vfio.migration.plugins.plugin_utils.contract import Placement
+
+
+class Migration(t.TypedDict):
+    """A guest that moves with all its devices; ``placements`` are those of the plan."""
+
+    vm: str
+    host: str
+    uuid: str | None
+    persistent: bool
+    autostart: bool
+    target: str
+    placements: list[Placement]
+
+
+class Migrations(t.TypedDict):
+    """Rounds of migrations that go at the same time, and the placements of guests that have ended since they were chosen."""
+
+    rounds: list[list[Migration]]
+    ended: list[Placement]
+
+
+def plan_rounds(
+    placements: t.Iterable[Placement], guests: t.Iterable[Guest], parallel: int
+) -> Migrations:
+    """Return who migrates when: in a round one guest leaves a host, one comes to a host, and ``parallel`` go at most.
+
+    Two that come to one host could each find the memory there that is enough for one. A placement of a guest that is none
+    of ``guests`` is told as that of one that has ended: its device was released since, or somebody else holds it.
+    The rounds are found first fit, the hosts' first guests before their second ones.
+    """
+    known = {(guest["host"], guest["vm"]): guest for guest in guests}
+    moves: dict[str, dict[str, list[Placement]]] = defaultdict(lambda: defaultdict(list))
+    ended = []
+    for placement in placements:
+        host, vm = placement["source"]["host"], placement["vm"]
+        if vm is not None and (host, vm) in known:
+            moves[host][vm].append(placement)
+        else:
+            ended.append(placement)
+    queues = [
+        [_migration(known[host, vm], host, moves[host][vm]) for vm in sorted(moves[host])]
+        for host in sorted(moves)
+    ]
+    rounds: list[list[Migration]] = []
+    for turn in zip_longest(*queues):
+        for migration in filter(None, turn):
+            _add(rounds, migration, parallel)
+    return Migrations(rounds=rounds, ended=ended)
+
+
+def _migration(guest: Guest, host: str, placements: list[Placement]) -> Migration:
+    return Migration(
+        vm=guest["vm"],
+        host=host,
+        uuid=guest["uuid"],
+        persistent=guest["persistent"],
+        autostart=guest["autostart"],
+        target=placements[0]["target"]["host"],
+        placements=placements,
+    )
+
+
+def _add(rounds: list[list[Migration]], migration: Migration, parallel: int) -> None:
+    """Add ``migration`` to the first round that has room for it, or a new one."""
+    for each in rounds:
+        hosts = {other["host"] for other in each}
+        targets = {other["target"] for other in each}
+        if (
+            len(each) < parallel
+            and migration["host"] not in hosts
+            and migration["target"] not in targets
+        ):
+            each.append(migration)
+            return
+    rounds.append([migration])

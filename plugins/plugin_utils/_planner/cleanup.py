@@ -1,0 +1,85 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+# Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Do not use this from other collections or standalone plugins/modules!
+
+"""What of a plan is superfluous: targets whose guests have not moved, and sources whose guests have. Pure."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.vfio.migration.plugins.plugin_utils.contract import (
+    DeviceLabel,
+    PlacementState,
+)
+
+PREPARED = "prepared"
+VACATED = "vacated"
+# What may be removed of a plan.
+REMOVABLE = (PREPARED, VACATED)
+
+
+class Superfluous(t.TypedDict):
+    """Placements whose targets are superfluous, those whose sources are, these devices, and a sentence on each placement."""
+
+    prepared: list[PlacementState]
+    vacated: list[PlacementState]
+    devices: list[DeviceLabel]
+    sentences: list[str]
+
+
+def superfluous(
+    states: t.Sequence[PlacementState],
+    remove: t.Collection[str],
+    hosts: t.Collection[str],
+    undefined: t.Collection[str] = (),
+) -> Superfluous:
+    """Return what is to be removed of the placements in ``states``.
+
+    ``remove`` is which of ``REMOVABLE``. ``hosts`` are those that answer. ``undefined`` are the ids of targets that could
+    not be defined in mdevctl where their sources are: these stay, as a definition must be on one host at least.
+    """
+    prepared = [each for each in states if PREPARED in remove and _was_made(each)]
+    vacated = [each for each in states if VACATED in remove and _is_left(each)]
+    devices: list[DeviceLabel] = [each["target"] for each in prepared]
+    devices += [
+        each["source"]
+        for each in vacated
+        if each["target"]["host"] in hosts and each["target"]["id"] not in undefined
+    ]
+    sentences = [
+        _sentence(each, target_goes=each in prepared, source_goes=each in vacated)
+        for each in states
+    ]
+    return Superfluous(
+        prepared=prepared,
+        vacated=vacated,
+        devices=devices,
+        sentences=sentences or ["the plan moves nothing"],
+    )
+
+
+def _was_made(state: PlacementState) -> bool:
+    """Return whether the plan had the target made, or configured as a physical device, and its guest does not use it."""
+    target = state["target"]
+    configured = target["kind"] == "pci" and bool(target["attributes"])
+    return state["state"] == "prepared" and (target["create"] or configured)
+
+
+def _is_left(state: PlacementState) -> bool:
+    """Return whether the guest has left the source, and that can be removed: a physical device stays as it is."""
+    return state["state"] == "moved" and state["source"]["kind"] in ("mdev", "vdpa")
+
+
+def _sentence(state: PlacementState, target_goes: bool, source_goes: bool) -> str:
+    source, target = (f"{end['host']} {end['id']}" for end in (state["source"], state["target"]))
+    guest = f"{state['vm']}: " if state["vm"] else ""
+    sentence = f"{guest}{source} -> {target} is {state['state']}"
+    if target_goes:
+        return f"{sentence}; the target is removed"
+    if source_goes:
+        return f"{sentence}; the source is removed"
+    return f"{sentence}; {state['reason']}" if state["reason"] else sentence

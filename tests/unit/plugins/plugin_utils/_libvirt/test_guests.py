@@ -1,0 +1,159 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What libvirt on a host says, and where the guests are that are asked for."""
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import read_fleet
+from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.answers import (
+    Answer,
+    read_answer,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.guests import (
+    LibvirtHost,
+    RunningGuest,
+    find_guests,
+    read_host,
+)
+from ansible_collections.vfio.migration.tests.unit.domains import UUID
+from ansible_collections.vfio.migration.tests.unit.fleets import UUIDS, device, host
+
+OTHER = UUID.replace("c9cd", "d9cd")
+HOSTILE = "{{ lookup('pipe', 'id') }} ; rm -rf"
+RUNNING = RunningGuest(UUID, persistent=False, autostart=False)
+
+VIRSH = f"""Compiled against library: libvirt 9.0.0
+Using library: libvirt 9.0.0
+Using API: QEMU 9.0.0
+Running hypervisor: QEMU 8.2.2
+Running against daemon: 9.5.0
+
+==
+{UUID} vm-17
+{OTHER} {HOSTILE}
+
+==
+vm-17
+a guest that does not run
+
+==
+vm-17
+"""
+
+
+def libvirt(*names: str) -> LibvirtHost:
+    return LibvirtHost(
+        versions={"libvirt": "10.0.0", "QEMU": "10.0.2"}, running=dict.fromkeys(names, RUNNING)
+    )
+
+
+def held(number: int, name: str | None, **others) -> dict:
+    in_use = {"pid": number if name else None, "name": name}
+    return device(UUIDS[number]) | {"in_use": in_use} | others
+
+
+def found(devices: dict, hosts: dict, **asked) -> dict[str, dict]:
+    fleet = read_fleet({name: host(each) for name, each in devices.items()})
+    guests = find_guests(fleet, hosts, **asked)
+    assert len({(guest["host"], guest["vm"]) for guest in guests}) == len(guests)
+    return {guest["vm"]: guest for guest in guests}
+
+
+@pytest.mark.parametrize("text", [VIRSH, VIRSH.rstrip("\n")])
+def test_versions_and_guests_are_read_whatever_the_names_are(text):
+    there = read_host(Answer(rc=0, stdout=text))
+    assert there.error is None
+    assert there.versions == {"libvirt": "9.5.0", "QEMU": "8.2.2"}
+    assert there.running == {
+        "vm-17": RunningGuest(UUID, persistent=True, autostart=True),
+        HOSTILE: RunningGuest(OTHER, persistent=False, autostart=False),
+    }
+
+
+@pytest.mark.parametrize("text", ["", "==", "==\n==\n==", "Running hypervisor: QEMU x\n==\n \n"])
+def test_what_virsh_does_not_say_is_an_old_version_and_no_guest(text):
+    there = read_host(Answer(rc=0, stdout=text))
+    assert there == LibvirtHost(versions={"libvirt": "0", "QEMU": "0"})
+
+
+@pytest.mark.parametrize(
+    ("result", "error"),
+    [
+        (
+            {"rc": 1, "stderr": "error: failed to connect\nerror: no socket\n", "msg": "non-zero"},
+            "error: failed to connect; error: no socket",
+        ),
+        # As Ansible has it where there is no such program.
+        (
+            {"rc": 2, "msg": "No such file or directory: b'virsh'"},
+            "No such file or directory: b'virsh'",
+        ),
+        ({"stdout": None}, "nothing"),
+    ],
+)
+def test_where_virsh_fails_its_error_is_told(result, error):
+    assert read_host(read_answer(result)) == LibvirtHost(error=error)
+
+
+def test_what_holds_a_device_of_a_drained_host_and_cannot_be_told_stays():
+    devices = {"a": [held(1, "vm-1"), held(2, None), held(3, None)]}
+    guests = found(devices, {"a": libvirt("vm-1")}, drain=["a"])
+    assert {name: guest["reason"] is None for name, guest in guests.items()} == {
+        f"what holds {UUIDS[2]}, {UUIDS[3]}": False,
+        "vm-1": True,
+    }
+    assert "gather as root" in guests[f"what holds {UUIDS[2]}, {UUIDS[3]}"]["reason"]
+    # Where a guest is asked for by its name, it is none of its business.
+    assert [*found(devices, {"a": libvirt("vm-1")}, names=["vm-1"])] == ["vm-1"]
+
+
+def test_a_guest_is_found_with_a_device_and_the_kinds_of_all():
+    devices = [held(2, HOSTILE, kind="pci"), held(1, HOSTILE), held(3, HOSTILE), held(4, "vm-9")]
+    guests = found(
+        {"a": devices, "b": []}, {"a": libvirt(HOSTILE), "b": libvirt()}, names=[HOSTILE]
+    )
+    assert guests == {
+        HOSTILE: {
+            "vm": HOSTILE,
+            "host": "a",
+            "uuid": UUID,
+            "persistent": False,
+            "autostart": False,
+            "device": {"host": "a", "id": UUIDS[2]},
+            "kinds": ["pci", "mdev"],
+            "reason": None,
+        }
+    }
+
+
+def test_only_guests_of_drained_hosts_are_found_in_the_order_of_their_names():
+    devices = {"a": [held(1, "vm-2"), held(2, "vm-1")], "b": [held(3, "vm-3")]}
+    hosts = {"a": libvirt("vm-1", "vm-2"), "b": libvirt("vm-3")}
+    assert [*found(devices, hosts, drain=["a"])] == ["vm-1", "vm-2"]
+
+
+def test_a_process_that_is_no_guest_of_libvirt_is_named_with_what_it_holds():
+    guests = found({"a": [held(7, "dpdk")]}, {"a": libvirt("vm-1")}, drain=["a"])
+    assert guests["dpdk"]["reason"] == (
+        f"libvirt on a runs no guest of this name: process 7 holds {UUIDS[7]}"
+    )
+
+
+def test_a_guest_that_is_nowhere_or_on_two_hosts_is_told():
+    devices = {"a": [held(1, "vm-1")], "b": [held(2, "vm-1")]}
+    hosts = {"a": libvirt("vm-1"), "b": libvirt("vm-1")}
+    fleet = read_fleet({name: host(each) for name, each in devices.items()})
+    here, there, missing = find_guests(fleet, hosts, names=["vm-1", "vm-5", "vm-5"])
+    assert here["reason"] == there["reason"]
+    assert "there is a guest of this name on each of a, b" in here["reason"]
+    assert missing["host"] is None
+    assert "no host of the play has a process of this name" in missing["reason"]
+
+
+def test_a_drained_host_that_does_not_answer_or_has_no_facts_is_told():
+    guests = find_guests(read_fleet({"a": {"schema": 99}}), {"a": libvirt()}, drain=["a", "z"])
+    assert [guest["vm"] for guest in guests] == ["all guests of a", "all guests of z"]
+    assert "vfio_migration.schema" in guests[0]["reason"]
+    assert guests[1]["reason"] == "z is none of the hosts of the play that answer"

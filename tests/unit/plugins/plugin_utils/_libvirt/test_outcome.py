@@ -1,0 +1,148 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What an operator is told in the end."""
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.answers import Answer
+from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.outcome import (
+    Attempt,
+    result,
+)
+from ansible_collections.vfio.migration.tests.unit.domains import UUID
+
+NOTHING = {"chosen": [], "left": [], "targets": [], "avoid": [], "notes": []}
+
+
+def migration(vm: str, host: str = "a", target: str = "b"):
+    one = {"vm": vm, "host": host, "target": target, "placements": []}
+    return one | {"uuid": UUID, "persistent": True, "autostart": True}
+
+
+def state(vm: str, how: str, reason: str | None = None, host: str = "a"):
+    source = {"host": host, "kind": "mdev", "id": "1"}
+    return {"vm": vm, "source": source, "target": {}, "state": how, "reason": reason}
+
+
+def told(*going: dict, attempts=(), ended=(), unplaced=(), checks=NOTHING, **others):
+    migrations = {"rounds": [[each] for each in going], "ended": [*ended]}
+    return result(checks, migrations, unplaced, attempts, **others)
+
+
+def test_nothing_to_do_is_said():
+    assert told() == {"stay": [], "sentences": ["there is no guest to move"], "failure": None}
+
+
+@pytest.mark.parametrize("states", [["moved"], ["done"], ["moved", "done"]])
+def test_a_guest_that_holds_its_targets_has_moved_whatever_virsh_said(states):
+    own = [state("vm-1", each) for each in states]
+    others = [state("vm-2", "planned"), state("vm-1", "planned", host="c")]
+    attempt = Attempt("vm-1", "a", ["virsh: error"], own + others)
+    found = told(migration("vm-1"), attempts=[attempt])
+    assert found["sentences"] == ["vm-1 has moved from a to b"]
+    assert found["stay"] == []
+    assert found["failure"] is None
+
+
+@pytest.mark.parametrize(
+    ("said", "states", "why"),
+    [
+        (["virsh: error: x"], [state("vm-1", "prepared")], ["virsh: error: x"]),
+        (
+            [],
+            [state("vm-1", "unclear", "b: no facts"), state("vm-1", "unclear", "b: no facts")],
+            ["b: no facts"],
+        ),
+        (
+            ["virsh: error: x"],
+            [state("vm-1", "unclear", "b: no facts"), state("vm-1", "moved")],
+            ["virsh: error: x", "b: no facts"],
+        ),
+        (
+            [],
+            [state("vm-1", each) for each in ("migrating", "prepared", "moved", "migrating")],
+            ["its devices are migrating and prepared"],
+        ),
+        ([], [state("vm-2", "moved")], ["its devices are not known to have moved"]),
+    ],
+)
+def test_a_guest_that_has_not_moved_stays_with_the_reason(said, states, why):
+    found = told(migration("vm-1"), attempts=[Attempt("vm-1", "a", said, states)])
+    assert found["stay"] == [{"vm": "vm-1", "host": "a", "said": why}]
+    assert found["sentences"] == ["vm-1 stays on a:", *(f"  {line}" for line in why)]
+    assert found["failure"] == (
+        "these guests have not moved, for the reasons shown before: vm-1;"
+        " mend that and run this again for them"
+    )
+
+
+def test_a_guest_whose_host_went_away_stays():
+    found = told(migration("vm-1"))
+    assert found["stay"] == [{"vm": "vm-1", "host": "a", "said": ["a does not answer any more"]}]
+
+
+def test_in_check_mode_guests_would_move():
+    found = told(migration("vm-1"), only_checked=True)
+    assert found["sentences"] == ["vm-1 would move from a to b"]
+    assert found["failure"] is None
+
+
+def test_a_guest_that_ended_before_it_was_prepared_is_told():
+    attempt = Attempt("vm-2", "a", [], [state("vm-2", "done")])
+    ended = [{"vm": None, "source": {"host": "a", "id": 1}, "target": {"host": "b"}}]
+    assert told(migration("vm-2"), attempts=[attempt], ended=ended)["stay"] == [
+        {"vm": "the guest that had 1", "host": "a", "said": ["it does not run any more"]}
+    ]
+
+
+def test_all_that_stay_are_told_with_the_checks_reasons_first():
+    def unplaced(vm: str | None, number: int, *reasons: tuple):
+        told_of = [{"host": host, "reason": reason} for host, reason in reasons]
+        return {"vm": vm, "source": {"host": "a", "id": str(number)}, "reasons": told_of}
+
+    left = {"vm": "vm-0", "host": None, "reason": "start the guest"}
+    found = told(
+        checks=NOTHING | {"left": [left], "notes": ["c takes part in nothing: x"]},
+        unplaced=[
+            unplaced("vm-2", 2, ("b", "no room"), (None, "too many")),
+            unplaced("vm-1", 1, ("b", "it is old\nvery old")),
+            unplaced("vm-2", 3, ("b", "no room")),
+            unplaced(None, 4),
+        ],
+    )
+    assert found["sentences"] == [
+        "vm-0 stays:",
+        "  start the guest",
+        "the guest that had 4 stays on a:",
+        "  it does not run any more",
+        "vm-1 stays on a:",
+        "  1: b: it is old",
+        "  very old",
+        "vm-2 stays on a:",
+        "  2: b: no room",
+        "  2: too many",
+        "  3: b: no room",
+        "c takes part in nothing: x",
+    ]
+    assert "vm-0, the guest that had 4, vm-1, vm-2;" in found["failure"]
+
+
+def test_what_is_not_as_before_is_a_failure_although_the_guest_has_moved():
+    attempt = Attempt(
+        *("vm-1", "a", [], [state("vm-1", "moved")]),
+        log="qemu: 0000:01:10.0: failed to set device state",
+        autostart=Answer(rc=1, stderr="error: read-only"),
+    )
+    found = told(migration("vm-1"), attempts=[attempt], problems=["c: no room"])
+    assert found["sentences"] == ["vm-1 has moved from a to b"]
+    assert found["failure"] == (
+        "vm-1 has moved, but QEMU on b says: qemu: 0000:01:10.0: failed to set device state;"
+        " vm-1 has moved, but does not start with its new host: error: read-only; c: no room"
+    )
+
+
+def test_a_guest_that_starts_with_its_new_host_is_as_it_was():
+    attempt = Attempt("vm-1", "a", [], [state("vm-1", "moved")], autostart=Answer(rc=0))
+    assert told(migration("vm-1"), attempts=[attempt])["failure"] is None

@@ -1,0 +1,86 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What was made for a plan on a host, and what is avoided after a failure."""
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.preparation import (
+    preparation,
+)
+
+MDEV, PCI, VDPA = {"uuid": "u"}, {"address": "p"}, {"name": "v"}
+TASKS = {"devices": [MDEV], "pci_devices": [PCI], "vdpa_devices": [VDPA]}
+NOTHING = {"devices": [], "pci_devices": [], "vdpa_devices": []}
+# As a task that is skipped registers it.
+SKIPPED = {"changed": False, "skipped": True}
+
+
+def plan(tasks=TASKS):
+    def placement(target: str, host: str = "b", parent: str | None = "0000:00:02.0"):
+        return {"target": {"host": host, "id": target, "parent": parent}}
+
+    placements = [placement("u", host="c"), placement("u"), placement("p", parent=None)]
+    return {"hosts": {"b": tasks}, "placements": placements}
+
+
+def done(*devices: dict) -> dict:
+    return {"changed": True, "devices": [*devices]}
+
+
+def test_what_was_made_and_configured_is_kept_as_the_plan_has_it():
+    results = [
+        done({"uuid": "u", "action": "created"}),
+        done({"address": "p", "action": "configured"}),
+        done({"name": "v", "action": "created"}),
+    ]
+    found = preparation(plan(), "b", results, {})
+    assert (found["made"], found["leftover"], found["failures"]) == (TASKS, NOTHING, [])
+
+
+def test_what_was_there_before_is_not_made():
+    results = [
+        done({"uuid": "u", "action": "unchanged"}),
+        done({"address": "p", "action": "unchanged"}),
+        SKIPPED,
+    ]
+    assert preparation(plan(), "b", results, {})["made"] == NOTHING
+
+
+def test_what_only_earlier_plans_needed_is_left_over():
+    earlier = {"devices": [MDEV, {"uuid": "x"}], "vdpa_devices": [{"name": "y"}]}
+    found = preparation(plan(), "b", [SKIPPED] * 3, earlier)
+    assert found["made"] == NOTHING | earlier
+    assert found["leftover"] == NOTHING | {
+        "devices": [{"uuid": "x"}],
+        "vdpa_devices": [{"name": "y"}],
+    }
+
+
+def test_a_host_without_tasks_has_made_nothing_and_needs_nothing():
+    found = preparation(plan(), "a", [SKIPPED] * 3, {"devices": [MDEV]})
+    assert found["made"] == found["leftover"] == NOTHING | {"devices": [MDEV]}
+    assert found["failures"] == []
+
+
+@pytest.mark.parametrize(
+    ("result", "failure"),
+    [
+        ({"failed": True, "msg": "x", "device": "u"}, {"problem": "x", "parent": "0000:00:02.0"}),
+        ({"failed": True, "msg": "x", "device": "p"}, {"problem": "x"}),
+        ({"failed": True, "msg": "x", "device": "?"}, {"problem": "x"}),
+        ({"failed": True, "msg": "x"}, {"problem": "x"}),
+        ({"unreachable": True, "msg": "no route"}, {"problem": "no route"}),
+        ({"unreachable": True}, {"problem": "unreachable"}),
+    ],
+)
+def test_the_parent_of_what_failed_is_avoided_or_else_the_host(result, failure):
+    found = preparation(plan(), "b", [result, SKIPPED, SKIPPED], {})
+    assert found["failures"] == [{"host": "b"} | failure]
+
+
+def test_all_that_failed_is_told_and_the_device_that_did_decides():
+    results = [{"unreachable": True, "msg": "gone"}, {"failed": True, "msg": "x", "device": "u"}]
+    (failure,) = preparation(plan(), "b", [*results, SKIPPED], {})["failures"]
+    assert failure == {"host": "b", "problem": "x; gone", "parent": "0000:00:02.0"}

@@ -1,0 +1,78 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What is said of a plan that is carried out."""
+
+from __future__ import annotations
+
+from ansible_collections.vfio.migration.plugins.filter.migration_plan import migration_plan
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.summary import summarize
+from ansible_collections.vfio.migration.tests.unit.fleets import UUIDS, device, host, parent
+
+SOURCE = {"host": "a", "kind": "mdev", "id": "old"}
+NOTHING = {"status": "optimal", "placements": [], "unplaced": [], "changes": []}
+
+
+def placement(vm: str | None = "vm-17", **others):
+    target = {"host": "b", "id": "new", "type": "t-4", "parent": "0000:00:02.0", "create": True}
+    attributes = [
+        {"name": "intel_vgpu/aggregator", "value": "2"},
+        {"name": "x", "value": "{{ 1 }}"},
+    ]
+    return {"vm": vm, "source": SOURCE, "target": target | {"attributes": attributes} | others}
+
+
+def summary(left_out=(), **others):
+    return summarize(NOTHING | others, dict(left_out))
+
+
+def test_a_plan_that_moves_nothing_says_so():
+    assert summary() == {"sentences": ["there is nothing to move"], "obstacles": None}
+
+
+def test_moves_are_told_with_all_that_a_target_is_given():
+    existing = placement(vm=None, create=False, parent=None, attributes=[], type="vfio-pci")
+    assert summary(placements=[placement(), existing])["sentences"] == [
+        "vm-17: a old -> b new, a new t-4 under 0000:00:02.0, intel_vgpu/aggregator=2, x={{ 1 }}",
+        "a old -> b new, an existing vfio-pci",
+    ]
+
+
+def test_what_is_left_out_or_planned_anew_is_told():
+    changes = [{"vm": vm, "source": SOURCE, "reason": "b has changed"} for vm in ("vm-17", None)]
+    said = summary(placements=[placement()], changes=changes, left_out={"c": "no route"})
+    assert said["sentences"][1:] == [
+        "c takes no part: its facts could not be gathered: no route",
+        "vm-17 on a was planned anew: b has changed",
+        "old on a was planned anew: b has changed",
+    ]
+
+
+def test_what_stays_is_told_with_every_obstacle():
+    reasons = [
+        {"host": "b", "reason": "it is old", "alike": 2},
+        {"host": None, "reason": "too many"},
+    ]
+    unplaced = [{"vm": vm, "source": SOURCE, "reasons": reasons} for vm in ("vm-17", None)]
+    assert summary(status="infeasible", unplaced=unplaced) == {
+        "sentences": [
+            "vm-17: a old stays: it is old; too many",
+            "a old stays: it is old; too many",
+        ],
+        "obstacles": """\
+Not everything can move; the plan is infeasible.
+old on a of vm-17 has no place:
+  b: it is old (and so on 2 further hosts)
+  too many
+old on a has no place:
+  b: it is old (and so on 2 further hosts)
+  too many""",
+    }
+
+
+def test_real_plans_can_be_told():
+    fleet = {"a": host([device(UUIDS[0], vm="vm-17")]), "b": host(parents=[parent()])}
+    (said,) = summarize(migration_plan(fleet, drain=["a"]), {})["sentences"]
+    assert said.startswith(f"vm-17: a {UUIDS[0]} -> b ")
+    fleet["b"] = host()
+    assert f"{UUIDS[0]} on a of vm-17" in summarize(migration_plan(fleet, ["a"]), {})["obstacles"]
