@@ -15,10 +15,7 @@ that newer features have, and older releases of the tool do not know, are named 
 from __future__ import annotations
 
 import re
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:  # pragma: no cover
-    import typing as t
+import typing as t
 
 # What a virtio device is, its class, features and configuration tell; there is no version beside them.
 SOFTWARE_VERSION = "1.0"
@@ -117,25 +114,28 @@ _OWN = {
 
 
 def class_name(number: int) -> str:
-    """The class of a device by its virtio id, ``net`` or ``block`` as the tool says, else ``virtio-<id>``."""
+    """Return the class of a device by its virtio id: ``net`` or ``block`` as the tool has it, else ``virtio-<id>``."""
     return _CLASSES.get(number, f"virtio-{number}")
 
 
 def class_names(mask: int) -> list[str]:
-    """The classes in a mask that has the bit of each one's virtio id."""
+    """Return the classes in a mask that has the bit of each one's virtio id."""
     return [class_name(number) for number in range(FEATURE_BITS) if mask >> number & 1]
 
 
 def feature_names(mask: int, device_class: str | None) -> list[str]:
-    """The names of the features in ``mask``, by bit; ``device_class`` says whose they are, ``None`` of no one class."""
+    """Return the names of the features in ``mask``, by bit.
+
+    ``device_class`` is the class that they belong to, ``None`` for no single one.
+    """
     known = _names(device_class)
     return [known.get(bit, f"bit_{bit}") for bit in range(FEATURE_BITS) if mask >> bit & 1]
 
 
 def feature_mask(features: t.Iterable[str], device_class: str | None) -> int:
-    """The mask of ``features``, each a name or ``bit_<number>``, or a mask of several as a number.
+    """Return the mask of ``features``, each a name or ``bit_<number>``, or a mask of several as a number.
 
-    Raises ``ValueError`` where one is none of these.
+    Raise ``ValueError`` where one is none of these.
     """
     bits = {name: bit for bit, name in _names(device_class).items()}
     mask = 0
@@ -155,12 +155,12 @@ def feature_mask(features: t.Iterable[str], device_class: str | None) -> int:
 
 
 def feature_attributes(mask: int, device_class: str | None) -> dict[str, str]:
-    """The attributes of a descriptor for the features in ``mask``."""
+    """Return the attributes of a descriptor for the features in ``mask``."""
     return {FEATURE + name: _OFFERED for name in feature_names(mask, device_class)}
 
 
 def attributes_mask(attributes: t.Iterable[str], device_class: str | None) -> int:
-    """The mask that has these ``feature_attributes``."""
+    """Return the mask that has these ``feature_attributes``."""
     return feature_mask((name[len(FEATURE) :] for name in attributes), device_class)
 
 

@@ -5,7 +5,7 @@
 # Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 # Do not use this from other collections or standalone plugins/modules!
 
-"""What the kernel logs while something is done: drivers say there what an errno cannot.
+"""What the kernel logs during a change: drivers say there what an errno cannot.
 
 Records are those of Documentation/ABI/testing/dev-kmsg: ``priority,sequence,time,flags;text`` and further lines.
 """
@@ -27,9 +27,9 @@ _FACILITY_SHIFT = 3
 
 
 class KernelLog:
-    """Remembers where the log ends when it is entered; it has no lines where it may not be read.
+    """The kernel's log from where the ``with`` block begins; without lines where it may not be read.
 
-    ``live``: whether what is done is done to the running kernel.
+    ``live`` says whether the change is one of the running kernel.
     """
 
     def __init__(self, live: bool, path: str = _PATH) -> None:
@@ -52,7 +52,7 @@ class KernelLog:
             self._descriptor = None
 
     def lines(self) -> list[str]:
-        """What the kernel itself logged since, at most the last lines of it."""
+        """Return what the kernel itself has logged since, at most the last lines of it."""
         found = []
         record = self._read()
         while record is not None:
@@ -65,7 +65,7 @@ class KernelLog:
         return found[-_MAX_LINES:]
 
     def _read(self) -> str | None:
-        """The next record; ``None`` where there is none."""
+        """Return the next record; ``None`` where there is none."""
         while self._descriptor is not None:
             try:
                 return os.read(self._descriptor, _RECORD).decode("utf-8", "replace") or None

@@ -34,13 +34,13 @@ class MdevctlError(VfioMigrationError):
 
 
 class Mdevctl:
-    """The definitions, ``{mdev_type, start, attrs}`` as mdevctl keeps them."""
+    """Reads and changes definitions, ``{mdev_type, start, attrs}`` as mdevctl keeps them; raises ``MdevctlError``."""
 
     def __init__(self, run: _Run) -> None:
         self._run = run
 
     def definitions(self) -> dict[str, dict[str, dict[str, t.Any]]]:
-        """All definitions, by UUID and then by parent."""
+        """Return all definitions, by UUID and then by parent."""
         # Asked for one UUID, mdevctl gives another shape, without the parent.
         output = self._call(["list", "--defined", "--dumpjson"])
         try:
@@ -56,12 +56,14 @@ class Mdevctl:
         return found
 
     def define(self, uuid: str, parent: str, content: dict[str, t.Any]) -> None:
+        """Add a definition, or replace that of the same device."""
         self._call(
             ["define", "--uuid", uuid, "--parent", parent, "--jsonfile", _STANDARD_INPUT],
             json.dumps(content),
         )
 
     def undefine(self, uuid: str, parent: str) -> None:
+        """Remove a definition."""
         self._call(["undefine", "--uuid", uuid, "--parent", parent])
 
     def _call(self, arguments: list[str], data: str | None = None) -> str:
@@ -73,10 +75,10 @@ class Mdevctl:
 
 
 def autostart_problem(directories: t.Iterable[str] = _RULES) -> str | None:
-    """Why definitions do not become devices when the host starts, as far as it can be told; ``None`` where they do.
+    """Return why definitions do not become devices when the host starts; ``None`` if nothing is known to prevent it.
 
-    A rule of udev starts them, and packages of Debian and Ubuntu have one that names a program that is elsewhere (issue
-    82 of mdevctl).
+    A rule of udev starts them, and packages of Debian and Ubuntu have one that names a program that is elsewhere
+    (mdevctl, https://github.com/mdevctl/mdevctl/issues/82).
     """
     rule = next(
         (path for path in (f"{each}/{_RULE}" for each in directories) if os.path.exists(path)), None
@@ -91,7 +93,7 @@ def autostart_problem(directories: t.Iterable[str] = _RULES) -> str | None:
 
 
 def definition(type_id: str | None, attributes: t.Iterable[tuple[str, str]]) -> dict[str, t.Any]:
-    """The definition of a device that mdevctl makes again when its parent appears."""
+    """Return the definition of a device that mdevctl creates again when its parent appears."""
     return {
         "mdev_type": type_id,
         "start": "auto",
@@ -104,7 +106,7 @@ def is_defined(
     type_id: str | None,
     attributes: t.Sequence[tuple[str, str]],
 ) -> bool:
-    """Whether the definition ``found`` says what is wanted; its attributes are named with their group."""
+    """Return whether the definition ``found`` says what is wanted, whose attributes are named with their group."""
     if found is None or (found.get("mdev_type"), found.get("start")) != (type_id, "auto"):
         return False
     stated = [pair for each in found.get("attrs") or [] for pair in each.items()]

@@ -5,7 +5,7 @@
 # Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 # Do not use this from other collections or standalone plugins/modules!
 
-"""Questions and orders to the kernel over generic netlink.
+"""Requests to the kernel over generic netlink.
 
 Messages are those of include/uapi/linux/netlink.h and genetlink.h: headers and attributes in the machine's byte order,
 each padded to 4 bytes. Every failure is the kernel's own ``OSError``.
@@ -47,7 +47,7 @@ _TIMEOUT_SECONDS = 10
 class Family:
     """The part of the kernel that answers under a name, such as ``vdpa``. Use it in ``with``.
 
-    Raises ``FileNotFoundError`` where the kernel, or this network namespace, has none of that name.
+    The constructor raises ``FileNotFoundError`` where the kernel, or this network namespace, has none of that name.
     """
 
     def __init__(self, name: str, version: int) -> None:
@@ -70,15 +70,15 @@ class Family:
         self._socket.close()
 
     def ask(self, command: int, attributes: Attributes) -> Attributes:
-        """The answer to ``command``."""
+        """Return the answer to ``command``."""
         return self._call(self._id, self._version, command, 0, attributes)[0]
 
     def dump(self, command: int) -> list[Attributes]:
-        """All answers to ``command``, of which there may be none."""
+        """Return all answers to ``command``, of which there may be none."""
         return self._call(self._id, self._version, command, _DUMP, {})
 
     def change(self, command: int, attributes: Attributes) -> None:
-        """Has ``command`` done, which answers with nothing."""
+        """Have ``command`` done, which has no answer."""
         self._call(self._id, self._version, command, _ACKNOWLEDGE, attributes)
 
     def _call(
@@ -102,17 +102,17 @@ class Family:
 
 
 def number(value: bytes) -> int:
-    """The unsigned integer in an attribute, of whatever size."""
+    """Return the unsigned integer in an attribute, of whatever size."""
     return int.from_bytes(value, sys.byteorder)
 
 
 def text(value: bytes) -> str:
-    """The text in an attribute, which ends with a NUL."""
+    """Return the text in an attribute, which ends with a NUL."""
     return value.split(b"\0", 1)[0].decode("utf-8", "replace")
 
 
 def encoded(attributes: Attributes) -> bytes:
-    """Attributes as they are in a message, or in another attribute."""
+    """Return attributes as they are in a message, or in another attribute."""
     encoded = b""
     for kind, value in attributes.items():
         length = _ATTRIBUTE.size + len(value)
@@ -121,7 +121,7 @@ def encoded(attributes: Attributes) -> bytes:
 
 
 def decoded(data: bytes) -> Attributes:
-    """The attributes in a message, or in another attribute."""
+    """Return the attributes in a message, or in another attribute."""
     attributes = {}
     while len(data) >= _ATTRIBUTE.size:
         length, kind = _ATTRIBUTE.unpack_from(data)
@@ -131,7 +131,7 @@ def decoded(data: bytes) -> Attributes:
 
 
 def _messages(data: bytes) -> t.Iterator[tuple[int, bytes]]:
-    """Kind and body of each message in ``data``."""
+    """Yield kind and body of each message in ``data``."""
     while len(data) >= _HEADER.size:
         length, kind = _HEADER.unpack_from(data)[:2]
         yield kind, data[_HEADER.size : length]

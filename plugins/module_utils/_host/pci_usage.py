@@ -35,7 +35,7 @@ def why_in_use(
     holders: Holders,
     is_free_disk: t.Callable[[str], bool],
 ) -> str | None:
-    """Why the driver must not be taken from a device, in words; ``None`` where nothing uses it."""
+    """Return why the driver must not be taken from a device, in words; ``None`` where nothing uses it."""
     holder = holders.holder_of(nodes(device.iommu_group, device.character_devices()))
     if holder is not None:
         return why_held(holder)
@@ -53,7 +53,7 @@ def why_in_use(
 
 
 def why_not_assignable(device: PciDevice, leaving: t.Container[str] = ()) -> str | None:
-    """Why no guest can have a device, once the host has let go of those ``leaving``; ``None`` where one can."""
+    """Return why no guest can have a device once the host has let go of those ``leaving``; ``None`` where one can."""
     others = [
         f"{address} with driver {driver}"
         for address, driver in device.host_drivers().items()
@@ -68,7 +68,7 @@ def why_not_assignable(device: PciDevice, leaving: t.Container[str] = ()) -> str
 
 
 def is_free_disk(name: str) -> bool:
-    """Whether a disk is neither mounted nor otherwise in use by the host."""
+    """Return whether a disk is neither mounted nor otherwise in use by the host."""
     try:
         # The kernel grants exclusive access only where neither the disk nor a partition of it is claimed.
         os.close(os.open("/dev/" + name.replace("!", "/"), os.O_RDONLY | os.O_EXCL | os.O_CLOEXEC))
@@ -78,7 +78,7 @@ def is_free_disk(name: str) -> bool:
 
 
 def _below(sysfs: Sysfs, place: str, address: str) -> list[str]:
-    """What of ``place`` belongs to the device at ``address``, or to one behind it."""
+    """Return what of ``place`` belongs to the device at ``address``, or to one behind it."""
     with reading(sysfs.path(place)):
         return [
             name

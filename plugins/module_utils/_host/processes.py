@@ -21,14 +21,14 @@ _FIRST_PID_NAMESPACE = "pid:[4026531836]"
 
 
 class Holders:
-    """The holders found, by path of the device node; ``complete`` says whether every process was looked at."""
+    """The processes that hold device nodes, by the node's path; ``complete`` says whether every process was looked at."""
 
     def __init__(self, found: t.Mapping[str, dict[str, t.Any]], complete: bool) -> None:
         self._found = found
         self._complete = complete
 
     def holder_of(self, nodes: t.Iterable[str]) -> dict[str, t.Any] | None:
-        """``{pid, name}`` of the process that holds one of a device's ``nodes``, or ``None`` where it is free.
+        """Return ``{pid, name}`` of the process that holds one of a device's ``nodes``; ``None`` where it is free.
 
         Both are ``None`` where no holder was found but not every process could be looked at: unknown is not free.
         """
@@ -39,12 +39,12 @@ class Holders:
 
 
 def unknown() -> Holders:
-    """What can be said of a copied tree, whose processes are elsewhere."""
+    """Return the holders of a copied tree's devices, whose processes are elsewhere."""
     return Holders({}, complete=False)
 
 
 def nodes(iommu_group: int | None, character_devices: t.Iterable[str]) -> list[str]:
-    """The device nodes through which a process may hold a device: its IOMMU group's and its own."""
+    """Return the device nodes through which a process may hold a device: its IOMMU group's and its own."""
     paths = [_NODES + "devices/" + name for name in character_devices]
     if iommu_group is not None:
         paths += [f"{_NODES}{prefix}{iommu_group}" for prefix in ("", "noiommu-")]
@@ -52,7 +52,7 @@ def nodes(iommu_group: int | None, character_devices: t.Iterable[str]) -> list[s
 
 
 def scan(proc: str = "/proc") -> Holders:
-    """The holders of all VFIO and vDPA device nodes; of several processes with one node the first counts.
+    """Return the holders of all VFIO and vDPA device nodes; of several processes with one node the first counts.
 
     A descriptor that only names a node (``O_PATH``, as udev's while it sets the node's permissions) holds no device.
     """
@@ -60,7 +60,7 @@ def scan(proc: str = "/proc") -> Holders:
     complete = os.geteuid() == 0 and _in_first_pid_namespace(proc)
     for pid in sorted(int(name) for name in os.listdir(proc) if name.isdigit()):
         try:
-            held = [
+            open_nodes = [
                 path
                 for number, path in _open_files(proc, pid)
                 if path.startswith((_NODES, _VDPA_NODES)) and not _only_names(proc, pid, number)
@@ -68,9 +68,9 @@ def scan(proc: str = "/proc") -> Holders:
         except PermissionError:
             complete = False
             continue
-        if held:
+        if open_nodes:
             holder = {"pid": pid, "name": _name(proc, pid)}
-            for path in held:
+            for path in open_nodes:
                 found.setdefault(path, holder)
     return Holders(found, complete)
 
@@ -83,7 +83,7 @@ def _in_first_pid_namespace(proc: str) -> bool:
 
 
 def _open_files(proc: str, pid: int) -> t.Iterator[tuple[str, str]]:
-    """Each descriptor's number and the path it was opened by."""
+    """Yield each descriptor's number and the path it was opened by."""
     directory = f"{proc}/{pid}/fd/"
     # A process may end, or close a file, at any time.
     try:
@@ -99,7 +99,7 @@ def _open_files(proc: str, pid: int) -> t.Iterator[tuple[str, str]]:
 
 
 def _only_names(proc: str, pid: int, number: str) -> bool:
-    """Whether a descriptor was opened with ``O_PATH``; so is one that is closed by now."""
+    """Return whether a descriptor was opened with ``O_PATH``, or is closed by now."""
     try:
         lines = _read(proc, pid, "fdinfo/" + number).splitlines()
     except (FileNotFoundError, ProcessLookupError):
@@ -109,7 +109,7 @@ def _only_names(proc: str, pid: int, number: str) -> bool:
 
 
 def _name(proc: str, pid: int) -> str | None:
-    """The guest's name from QEMU's command line, else the command's; ``None`` where the process is gone."""
+    """Return the guest's name from QEMU's command line, else the command's; ``None`` where the process is gone."""
     try:
         return (
             _guest_name(_read(proc, pid, "cmdline").split("\0")) or _read(proc, pid, "comm").strip()
@@ -119,7 +119,7 @@ def _name(proc: str, pid: int) -> str | None:
 
 
 def _guest_name(arguments: list[str]) -> str | None:
-    """The guest's name from ``-name vm-17,…`` or ``-name guest=vm-17,…``, where ``,,`` stands for a comma."""
+    """Return the guest's name from ``-name vm-17,…`` or ``-name guest=vm-17,…``, where ``,,`` stands for a comma."""
     for option, value in zip(arguments, arguments[1:]):
         if option in ("-name", "--name"):
             for field in value.replace(",,", "\0").split(","):
@@ -135,7 +135,7 @@ def _read(proc: str, pid: int, name: str) -> str:
 
 
 def why_held(holder: t.Mapping[str, t.Any]) -> str:
-    """Why a device must not be touched that ``holder`` holds, or may hold."""
+    """Return why a device must not be touched that ``holder`` holds, or may hold."""
     if holder["pid"] is None:
         return (
             "it cannot be told whether a process holds it; run as root, on the host itself and with"

@@ -46,20 +46,20 @@ class Directory:
         os.close(self._descriptor)
 
     def path(self, name: str = "") -> str:
-        """The path of ``name`` here, for messages."""
+        """Return the path of ``name`` here, for messages."""
         return f"{self._path}/{name}" if name else self._path
 
     def entries(self) -> dict[str, str]:
-        """What is here: name to ``FILE``, ``DIRECTORY``, ``LINK`` or ``OTHER``, sorted by name."""
+        """Return what is here: name to ``FILE``, ``DIRECTORY``, ``LINK`` or ``OTHER``, sorted by name."""
         with os.scandir(self._descriptor) as found:
             return dict(sorted((entry.name, _kind(entry)) for entry in found))
 
     def directory(self, name: str) -> Directory:
-        """The directory ``name``."""
+        """Open the directory ``name``."""
         return Directory(self.path(name), self._open(name, os.O_RDONLY | os.O_DIRECTORY))
 
     def read(self, name: str, limit: int) -> bytes:
-        """At most the first ``limit`` bytes of the file ``name``."""
+        """Return at most the first ``limit`` bytes of the file ``name``."""
         descriptor = self._open(name, _READ)
         try:
             return _read(descriptor, limit)
@@ -67,7 +67,7 @@ class Directory:
             os.close(descriptor)
 
     def write(self, name: str, data: bytes) -> None:
-        """Writes ``data`` to the file ``name`` in one piece, as sysfs wants it."""
+        """Write ``data`` to the file ``name`` in one piece, as sysfs wants it."""
         descriptor = self._open(name, os.O_WRONLY)
         try:
             if os.write(descriptor, data) != len(data):
@@ -76,16 +76,16 @@ class Directory:
             os.close(descriptor)
 
     def inode(self) -> int:
-        """What tells this directory from another one that had the same path."""
+        """Return what tells this directory from another one that had the same path."""
         return os.fstat(self._descriptor).st_ino
 
     def mode(self, name: str) -> int:
-        """The permission bits of the entry ``name``."""
+        """Return the permission bits of the entry ``name``."""
         _check_component(name)
         return stat.S_IMODE(os.stat(name, dir_fd=self._descriptor, follow_symlinks=False).st_mode)
 
     def target(self, name: str) -> str:
-        """The last component of what the link ``name`` points to."""
+        """Return the last component of what the link ``name`` points to."""
         _check_component(name)
         return os.path.basename(os.readlink(name, dir_fd=self._descriptor))
 
@@ -116,9 +116,9 @@ class Sysfs:
         return "/".join((self._root, *names))
 
     def kernel_release(self) -> str | None:
-        """The release of the kernel whose tree this is; ``None`` where it is not known.
+        """Return the release of the kernel whose tree this is; ``None`` where it is not known.
 
-        A sysfs does not tell; in a captured tree it is in ``kernel/osrelease``.
+        A sysfs does not have it. A captured tree has it in ``kernel/osrelease``.
         """
         if self.live:
             return os.uname().release
@@ -131,19 +131,19 @@ class Sysfs:
         return os.path.exists(self.path(*names))
 
     def open(self, *names: str) -> Directory:
-        """The directory at ``names``."""
+        """Open the directory at ``names``."""
         path = self.path(*names)
         return Directory(path, os.open(path, os.O_RDONLY | os.O_DIRECTORY))
 
     def names(self, *names: str) -> list[str]:
-        """The sorted names in the directory at ``names``; none where there is no such directory."""
+        """Return the sorted names in the directory at ``names``; none where there is no such directory."""
         try:
             return sorted(os.listdir(self.path(*names)))
         except FileNotFoundError:
             return []
 
     def read(self, *names: str, limit: int) -> bytes:
-        """At most the first ``limit`` bytes of the file at ``names``."""
+        """Return at most the first ``limit`` bytes of the file at ``names``."""
         descriptor = os.open(self.path(*names), _READ)
         try:
             return _read(descriptor, limit)
@@ -151,7 +151,7 @@ class Sysfs:
             os.close(descriptor)
 
     def link(self, *names: str) -> str | None:
-        """What the link at ``names`` points to; ``None`` where there is no link."""
+        """Return what the link at ``names`` points to; ``None`` where there is no link."""
         try:
             return os.readlink(self.path(*names))
         except OSError as error:
@@ -161,7 +161,7 @@ class Sysfs:
 
 
 def words(error: OSError) -> str:
-    """What went wrong, in words an operator can act on."""
+    """Return what went wrong, in words an operator can act on."""
     if error.errno in (errno.EACCES, errno.EPERM) and os.geteuid() != 0:
         return "permission denied; run as root"
     if error.errno == errno.ELOOP:

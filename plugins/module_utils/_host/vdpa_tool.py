@@ -72,7 +72,7 @@ class VdpaError(VfioMigrationError, OSError):
 
 
 class VdpaTool:
-    """Changes through the tool; each raises ``VdpaError``."""
+    """Creates and deletes vDPA devices with the tool; each method raises ``VdpaError``."""
 
     def __init__(self, run: _Run) -> None:
         self._run = run
@@ -84,11 +84,12 @@ class VdpaTool:
         attributes: t.Iterable[tuple[str, str]],
         device_class: str | None,
     ) -> None:
-        """Creates a device; ``attributes`` are those that the tool takes, ``device_class`` is for the error's words."""
+        """Create a device; ``attributes`` are those that the tool takes, ``device_class`` is for the error's words."""
         pairs = [("name", name), ("mgmtdev", management_device), *attributes]
         self._call(["dev", "add", *(word for pair in pairs for word in pair)], device_class)
 
     def delete(self, name: str) -> None:
+        """Delete a device."""
         self._call(["dev", "del", name])
 
     def _call(self, arguments: list[str], device_class: str | None = None) -> None:
