@@ -15,7 +15,7 @@ description:
   - A device's descriptor says what the device is (C(self)) and which devices it can be migrated to (C(compatible)). It is read from
     the device's C(migration) directory, in either form of the proposal
     "device compatibility interface for live migration with assigned devices". For drivers that do not speak the proposal it is
-    derived from what the kernel tells about every device; its C(compatible) then accepts only an equal device with a
+    derived from what the kernel shows of every device; its C(compatible) then accepts only an equal device with a
     C(software_version) that can serve it. For vfio_ccw it tells C(subchannel_type) and C(chpid_type) too, for vfio_ap C(adapters)
     and C(domains), for mediated devices of NVIDIA C(type_name) and C(subsystem_id), for functions of Intel QAT C(cfg_services). The ECC mode,
     which NVIDIA wants to be equal as well, is not in sysfs.
@@ -64,6 +64,7 @@ options:
       - vdpa
 seealso:
   - module: vfio.migration.vdpa_device
+  - module: vfio.migration.vfio_capture
   - module: vfio.migration.vfio_mdev
 """
 
@@ -112,7 +113,7 @@ ansible_facts:
             origin:
               description:
                 - Where the descriptor is from. V(directory) and V(file) are the two forms of the proposal, one file per attribute and
-                  one file with a line per attribute; V(derived) is made of what the kernel tells about every device.
+                  one file with a line per attribute; V(derived) is made of what the kernel shows of every device.
               type: str
               returned: always
               sample: file

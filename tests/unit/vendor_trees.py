@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 vfio.migration contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Small sysfs trees of today's drivers, one device each, and the facts to be told of it.
+"""Small sysfs trees of today's drivers, one device each, and the facts to be gathered from it.
 
 They are made from the documented ABI, of which each tree names its ``source``; they are not captured from hardware.
 """
@@ -135,11 +135,11 @@ def variant(
     vendor: str,
     device: str,
     supported: bool | None = True,
-    told: dict[str, str] | None = None,
+    further: dict[str, str] | None = None,
     source: str = "Linux, drivers/vfio/pci/*/Kconfig; Documentation/ABI/testing/sysfs-bus-pci",
     **others: t.Any,
 ) -> VendorTree:
-    """A virtual function bound to a driver of Linux's drivers/vfio/pci; ``told`` is what else is in ``self``."""
+    """A virtual function bound to a driver of Linux's drivers/vfio/pci; ``further`` is what else is in ``self``."""
     evidence = {
         True: f"driver {driver} is known to support it",
         False: f"driver {driver} never supports it",
@@ -155,7 +155,7 @@ def variant(
             "type": f"pci-{vendor}{device}-{vendor}0001",
             "pci_id": vendor + device,
             "driver": driver,
-            **(told or {}),
+            **(further or {}),
         },
         supported=supported,
         evidence=evidence[supported],
@@ -258,7 +258,7 @@ QAT = variant(
     "4941",
     source="Linux, Documentation/ABI/testing/sysfs-driver-qat; drivers/vfio/pci/qat/Kconfig",
     physical={"qat/cfg_services": "sym;dc"},
-    told={"cfg_services": "sym;dc"},
+    further={"cfg_services": "sym;dc"},
 )
 
 TREES = (

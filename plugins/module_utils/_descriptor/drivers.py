@@ -275,7 +275,7 @@ _NOTHING_KNOWN = Driver()
 # Place on the board and in the partition, and a switch; each device has its own.
 _NVIDIA_INSTANCE = frozenset(("gpu_instance_id", "placement_id", "warm_update"))
 _ECC = (
-    "ECC has to be on for both GPUs or off for both, which sysfs does not tell: compare 'nvidia-smi -q -d ECC'"
+    "ECC has to be on for both GPUs or off for both, which sysfs does not show: compare 'nvidia-smi -q -d ECC'"
     " (KubeVirt, VEP 109, vGPU live migration)"
 )
 _HOST_DRIVER = (
@@ -284,18 +284,18 @@ _HOST_DRIVER = (
 )
 _QUEUES = (
     "number of queue pairs, isolation state and major version of the migration driver have to be equal, which sysfs does"
-    " not tell (Linux, drivers/vfio/pci/hisilicon/hisi_acc_vfio_pci.c)"
+    " not show (Linux, drivers/vfio/pci/hisilicon/hisi_acc_vfio_pci.c)"
 )
 _MIGRATABLE = (
-    "both functions have to be made migratable before they are bound to the driver, which sysfs does not tell:"
+    "both functions have to be made migratable before they are bound to the driver, which sysfs does not show:"
     " see 'devlink port show' (Linux, Documentation/networking/devlink/devlink-port.rst)"
 )
 _FIRMWARE = (
-    "nobody compares the versions of the firmware, which sysfs does not tell: compare 'devlink dev info'"
+    "nobody compares the versions of the firmware, which sysfs does not show: compare 'devlink dev info'"
     " (Linux, Documentation/networking/devlink/mlx5.rst)"
 )
 _RATE_LIMITS = (
-    "rate limits have to be equal, and the target must have all capabilities of the source, which sysfs does not tell"
+    "rate limits have to be equal, and the target must have all capabilities of the source, which sysfs does not show"
     " (Linux, drivers/crypto/intel/qat/qat_common/adf_gen4_vf_mig.c)"
 )
 _NVIDIA_SPELLINGS = {"vgpu_params": _sorted_parameters}

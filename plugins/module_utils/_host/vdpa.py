@@ -177,7 +177,7 @@ class VdpaDevice:
         offered = self.negotiated if self.offered is None else self.offered
         if offered is None:
             raise DescriptorError(
-                "the kernel does not tell which features it offers; Linux 6.1 and newer do"
+                "the kernel does not show which features it offers; Linux 6.1 and newer do"
             )
         asked = offered if self.negotiated is None else offered & self.negotiated
         own = normalise(self._identity() + self._features(offered))
@@ -234,7 +234,9 @@ def no_answer(sysfs: Sysfs) -> Bus:
     """Return what a copied tree shows of vDPA devices: at most that there were some."""
     bus = Bus()
     if sysfs.names(VDPA_DEVICES):
-        problem = "the kernel tells what vDPA devices are, a copy of its sysfs does not"
+        problem = (
+            "only the running kernel shows what its vDPA devices are; a copy of its sysfs does not"
+        )
         bus.problems.append(HostReadError(sysfs.path(VDPA_DEVICES), problem))
     return bus
 
@@ -266,7 +268,7 @@ def _family(sysfs: Sysfs) -> Family:
     except FileNotFoundError:
         raise HostReadError(
             sysfs.path(VDPA_BUS),
-            "the kernel tells of vDPA devices only in the host's own network namespace",
+            "the kernel shows vDPA devices only in the host's own network namespace",
         ) from None
 
 

@@ -46,7 +46,7 @@ def test_a_tree_that_is_not_there_is_refused(run_module, tmp_path):
     assert result["msg"] == f"there is no sysfs at {tmp_path}/none"
 
 
-def test_a_place_that_cannot_be_written_is_told(run_module, tree, tmp_path):
+def test_a_place_that_cannot_be_written_is_named(run_module, tree, tmp_path):
     (tmp_path / "file").write_text("")
     dest = f"{tmp_path}/file/a.tar.gz"
     result = run_module(vfio_capture.main, sysfs=str(tree.root), dest=dest)

@@ -31,7 +31,7 @@ def gather(tree: Tree, vendor: VendorTree):
 
 
 @pytest.mark.parametrize("vendor", TREES, ids=str)
-def test_what_is_told_of_a_device(tree, vendor):
+def test_the_facts_of_a_device(tree, vendor):
     facts = gather(tree, vendor)
     assert facts["problems"] == []
     (device,) = facts["devices"]
@@ -64,11 +64,11 @@ def test_every_driver_known_has_a_tree():
         (None, []),
     ],
 )
-def test_what_sysfs_does_not_tell_is_said_with_its_document(driver, words):
+def test_what_sysfs_does_not_show_is_said_with_its_document(driver, words):
     own = {"driver": driver} if driver else {}
-    told = drivers.cautions(own, own)
-    assert len(told) == len(words)
-    for sentence, word in zip(told, words):
+    sentences = drivers.cautions(own, own)
+    assert len(sentences) == len(words)
+    for sentence, word in zip(sentences, words):
         assert word in sentence
         assert re.search(r" \((KubeVirt|Linux|NVIDIA), .*\)$", sentence)
 

@@ -130,7 +130,7 @@ def test_no_tree_makes_gathering_fail_or_costs_another_device(changes):
     st.sampled_from(TREES),
     st.lists(st.tuples(st.integers(min_value=0, max_value=99), CONTENTS), min_size=1, max_size=4),
 )
-def test_whatever_the_files_of_a_known_driver_hold_its_device_is_told_of_or_a_problem(
+def test_whatever_the_files_of_a_known_driver_hold_its_device_has_a_descriptor_or_a_problem(
     vendor, changes
 ):
     with tempfile.TemporaryDirectory() as root:
@@ -141,10 +141,10 @@ def test_whatever_the_files_of_a_known_driver_hold_its_device_is_told_of_or_a_pr
         for number, content in changes:
             put(below, files[number % len(files)], content)
         facts = gather(tree)
-    told = [device for device in facts["devices"] if device["descriptor"]]
-    event("told of" if told else "a problem" if facts["problems"] else "not there any more")
+    described = [device for device in facts["devices"] if device["descriptor"]]
+    event("described" if described else "a problem" if facts["problems"] else "not there any more")
     assert len(facts["devices"]) <= 1
-    for device in told:
+    for device in described:
         assert device["descriptor"] in facts["descriptors"]
 
 

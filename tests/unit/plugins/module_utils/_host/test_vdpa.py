@@ -96,10 +96,10 @@ def test_a_recorded_kernel_is_understood_as_by_the_tool(recorded):
     }
     for device in bus.devices:
         # The tool has blanks behind some keys.
-        told = {key.strip(): value for key, value in TOOL["config"][device.name].items()}
-        assert (device.mac, device.mtu) == (told.get("mac"), told.get("mtu"))
+        shown = {key.strip(): value for key, value in TOOL["config"][device.name].items()}
+        assert (device.mac, device.mtu) == (shown.get("mac"), shown.get("mtu"))
         assert device.max_vq_size == TOOL["dev"][device.name]["max_vq_size"]
-        negotiated = told.get("negotiated_features")
+        negotiated = shown.get("negotiated_features")
         assert (device.negotiated is None) == (negotiated is None)
         if negotiated is not None:
             assert feature_names(device.negotiated, NET) == negotiated
@@ -131,7 +131,7 @@ def test_where_vdpa_was_never_used_nothing_is_asked(tree, monkeypatch):
 
 
 class Family:
-    """A kernel with two devices; it refuses to tell the configuration of the first one, with an error."""
+    """A kernel with two devices; it refuses the configuration of the first one, with an error."""
 
     def __init__(self, error):
         self._error = error
@@ -160,7 +160,7 @@ class Family:
         (errno.EPERM, ["two"], ["no"]),
     ],
 )
-def test_one_device_that_is_not_told_costs_no_other(tree, monkeypatch, number, left, problems):
+def test_one_device_without_an_answer_costs_no_other(tree, monkeypatch, number, left, problems):
     (tree.root / "bus/vdpa/devices").mkdir(parents=True)
     monkeypatch.setattr(vdpa, "Family", lambda *arguments: Family(number))
     monkeypatch.setattr(os, "geteuid", lambda: 0)
@@ -178,7 +178,7 @@ def test_another_network_namespace_is_a_problem_with_what_would_be_right(tree, m
     (problem,) = gather(tree, vdpa.ask)["problems"]
     assert problem == {
         "path": f"{tree.root}/bus/vdpa",
-        "problem": "the kernel tells of vDPA devices only in the host's own network namespace",
+        "problem": "the kernel shows vDPA devices only in the host's own network namespace",
     }
 
 

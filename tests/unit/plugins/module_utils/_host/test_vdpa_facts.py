@@ -36,7 +36,7 @@ def gather(tree, ask, scan_holders=nobody):
     return gather_facts(Sysfs(str(tree.root)), scan_holders, ["vdpa"], ask)
 
 
-def test_a_device_is_told_with_all_that_others_have(tree, kernel):
+def test_a_device_has_all_the_facts_that_others_have(tree, kernel):
     kernel.put(vdpa_device())
     facts = gather(tree, kernel.ask)
     (descriptor,) = facts["descriptors"].values()
@@ -120,7 +120,7 @@ def test_a_management_device_that_sysfs_does_not_have_is_a_problem_and_no_more(t
     ]
 
 
-def test_who_holds_a_device_is_told(tree, kernel):
+def test_who_holds_a_device_is_a_fact(tree, kernel):
     kernel.put(vdpa_device("vdpa0"))
     kernel.put(vdpa_device("vdpa1"))
     guest = {"pid": 4711, "name": "vm-17"}
@@ -136,7 +136,7 @@ def test_a_device_that_the_host_uses_itself_cannot_be_migrated(tree, kernel):
     assert device["migration"]["evidence"] == "driver virtio_vdpa gives it to the host itself"
 
 
-def test_a_device_without_a_descriptor_is_told_all_the_same(tree, kernel):
+def test_a_device_without_a_descriptor_is_there_all_the_same(tree, kernel):
     kernel.put(vdpa_device(features=None))
     facts = gather(tree, kernel.ask)
     assert facts["devices"][0]["descriptor"] is None
