@@ -35,8 +35,12 @@ def directory(tmp_path):
     ],
 )
 def test_what_goes_wrong_names_the_file(error, problem):
-    with pytest.raises(HostReadError) as raised, reading("/sys/x"):
-        raise error
+    def fail():
+        with reading("/sys/x"):
+            raise error
+
+    with pytest.raises(HostReadError) as raised:
+        fail()
     assert (raised.value.path, raised.value.problem) == ("/sys/x", problem)
     assert raised.value.__cause__ is error
 

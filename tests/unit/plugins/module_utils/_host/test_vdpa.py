@@ -96,10 +96,10 @@ def test_a_recorded_kernel_is_understood_as_by_the_tool(recorded):
     }
     for device in bus.devices:
         # The tool has blanks behind some keys.
-        shown = {key.strip(): value for key, value in TOOL["config"][device.name].items()}
-        assert (device.mac, device.mtu) == (shown.get("mac"), shown.get("mtu"))
+        configuration = {key.strip(): value for key, value in TOOL["config"][device.name].items()}
+        assert (device.mac, device.mtu) == (configuration.get("mac"), configuration.get("mtu"))
         assert device.max_vq_size == TOOL["dev"][device.name]["max_vq_size"]
-        negotiated = shown.get("negotiated_features")
+        negotiated = configuration.get("negotiated_features")
         assert (device.negotiated is None) == (negotiated is None)
         if negotiated is not None:
             assert feature_names(device.negotiated, NET) == negotiated
