@@ -88,7 +88,8 @@ class _Case:
             [(each["source"]["host"], each["source"]["id"]) for each in plan[part]]
             for part in ("placements", "unplaced")
         )
-        hosts = {host for host, _id in self.placed + self.unplaced} | {*(asked.drain or ())}
+        self.drained = frozenset(asked.drain or ())
+        hosts = {host for host, _id in self.placed + self.unplaced} | self.drained
         hosts |= {each["target"]["host"] for each in plan["placements"]}
         there = sorted(hosts & facts.keys())
         self.devices, self.parents = (
@@ -198,9 +199,8 @@ def every_source_is_known_and_planned_once(case: _Case) -> _Sentences:
             yield f"{_named(key)} is planned {count} times"
         if key not in case.devices:
             yield f"{_named(key)} is in no facts"
-    drained = frozenset(case.asked.drain or ())
     for key in case.devices.keys() - planned.keys():
-        if key[0] in drained:
+        if key[0] in case.drained:
             yield f"{_named(key)} is neither placed nor left behind"
 
 
@@ -357,7 +357,7 @@ def targets_may_receive(case: _Case) -> _Sentences:
     """Require that a target is on another host, one that may receive, and at no place that is to be avoided."""
     asked = case.asked
     receiving = case.facts.keys() if asked.targets is None else {*asked.targets} & case.facts.keys()
-    receiving -= {*(asked.drain or ())}
+    receiving -= case.drained
     for move in case.moves:
         host = move.target["host"]
         if host == move.key[0] or host not in receiving:
