@@ -1,0 +1,702 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Faults in the code that makes plans: each makes a wrong plan for a small fleet, and the verifier refuses it.
+
+The fault is planted by name, wherever the planner uses that name. Without it the plan for the same fleet verifies.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+import typing as t
+
+import pytest
+from ansible_collections.vfio.migration.plugins.filter.migration_plan import migration_plan
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner import verify
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.resources import Resources
+from ansible_collections.vfio.migration.tests.unit.fleets import (
+    UUIDS,
+    device,
+    gvt,
+    host,
+    parent,
+)
+from ansible_collections.vfio.migration.tests.unit.vdpa_hosts import SIMULATED, vdpa_device
+
+Facts = dict[str, t.Any]
+Make = t.Callable[[t.Any], t.Any]
+
+
+# The packages that a plan passes.
+ROOMS = {"_descriptor", "_fleet", "_compat", "_packing", "_planner", "_plugin"}
+
+
+class Plant:
+    """Replaces functions, classes and methods of the collection by what ``make`` makes of them."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._monkeypatch = monkeypatch
+
+    def function(self, name: str, make: Make) -> None:
+        """Replace what has this name in every module that uses it."""
+        real = self._only(name)
+        for module in self._modules(name):
+            if getattr(module, name) is real:
+                self._monkeypatch.setattr(module, name, make(real))
+
+    def method(self, owner: str | type, name: str, make: Make) -> None:
+        """Replace a method of a class."""
+        found = self._only(owner) if isinstance(owner, str) else owner
+        self._monkeypatch.setattr(found, name, make(getattr(found, name)))
+
+    def _only(self, name: str) -> t.Any:
+        """Return the one thing with this name."""
+        every = [getattr(module, name) for module in self._modules(name)]
+        (real,) = {id(each): each for each in every}.values()
+        return real
+
+    def _modules(self, name: str) -> list[t.Any]:
+        return [
+            module
+            for key, module in sorted(sys.modules.items())
+            if ROOMS.intersection(key.split(".")) and module is not verify
+            if hasattr(module, name)
+        ]
+
+    def sets(self, change: t.Callable[[dict[str, str]], dict[str, str]]) -> None:
+        """Have the pattern engine read other sets than it is given."""
+        self.method(
+            "Pattern",
+            "__init__",
+            lambda real: (
+                lambda self, attributes, *rest: real(self, change(dict(attributes)), *rest)
+            ),
+        )
+
+
+@dataclasses.dataclass
+class Fault:
+    """What goes wrong, and the fleet and request for which that makes a wrong plan; ``rule`` is the one it breaks."""
+
+    rule: str
+    facts: Facts
+    plant: t.Callable[[Plant], None]
+    asked: dict[str, t.Any] = dataclasses.field(default_factory=lambda: {"drain": ["a"]})
+
+
+# --- fleets ----------------------------------------------------------------------------------------------------------
+
+GPU = "0000:00:02.0"
+SECOND_GPU = "0000:00:03.0"
+VGPU = {"software_version": "1.2.0", "device_api": "vfio-pci", "type": "t4", "pci_id": "10de20b5"}
+
+
+def vgpu(*compatible: dict[str, str], **own: str) -> dict[str, t.Any]:
+    """Return a descriptor that lists ``compatible``, by default what is equal to it."""
+    attributes = {**VGPU, **own}
+    return {"self": attributes, "compatible": list(compatible) or [attributes]}
+
+
+def moved(source: dict[str, t.Any], target: dict[str, t.Any], **others: t.Any) -> Facts:
+    """Return a fleet of a guest with one device, and a free device."""
+    return {
+        "a": host([device(UUIDS[0], source, vm="vm-1")]),
+        "b": host([device(UUIDS[5], target, **others)]),
+    }
+
+
+def made(*sources: dict[str, t.Any], available: dict[str, int], **others: t.Any) -> Facts:
+    """Return a fleet of guests with one device each, and a parent with these types."""
+    devices = [
+        device(UUIDS[n], source, vm=f"vm-{n}", pid=10 + n, attributes=attributes_of(source))
+        for n, source in enumerate(sources)
+    ]
+    return {"a": host(devices), "b": host(parents=[parent(available=available, **others)])}
+
+
+def attributes_of(descriptor: dict[str, t.Any]) -> list[dict[str, str]]:
+    return [
+        {"name": f"intel_vgpu/{name}", "value": value}
+        for name, value in descriptor["self"].items()
+        if name == "aggregator"
+    ]
+
+
+def provisioned(negotiated: int, offered: int) -> Facts:
+    """Return a fleet of a guest with a vDPA device, and a management device that offers features."""
+    source = vdpa_device(negotiated=negotiated)
+    entry = device(
+        *("vdpa0", source.descriptor(), "vm-1"),
+        kind="vdpa",
+        parent="vdpasim_net",
+        type="net",
+        attributes=source.attributes(),
+    )
+    simulator = {
+        **parent("vdpasim_net", None, {"net": 1}, device_api="vhost-vdpa"),
+        "kind": "vdpa",
+        "driver": None,
+        "max_supported_vqs": 5,
+        "dev_features_mask": hex(offered),
+    }
+    return {"a": host([entry]), "b": host(parents=[simulator])}
+
+
+def guests(*names: str, targets: t.Sequence[dict[str, t.Any]] = (), **others: t.Any) -> Facts:
+    """Return a fleet of guests with a device each, two hosts that have room for them, and perhaps other devices."""
+    devices = [
+        device(UUIDS[n], vgpu(), vm=name, pid=10 + n, **others) for n, name in enumerate(names)
+    ]
+    return {
+        "a": host(devices),
+        "b": host([device(UUIDS[5 + n], vgpu()) for n in range(len(names))]),
+        "c": host(list(targets)),
+    }
+
+
+# --- the engine: templates, versions, verdicts, candidates, the reader -----------------------------------------------
+
+
+def with_type(text: str, **others: str) -> dict[str, str]:
+    return {**VGPU, "type": text, **others}
+
+
+def renamed(old: str, new: str) -> t.Callable[[Plant], None]:
+    """Have the engine read a text in sets as another."""
+
+    def change(attributes: dict[str, str]) -> dict[str, str]:
+        return {name: value.replace(old, new) for name, value in attributes.items()}
+
+    return lambda plant: plant.sets(change)
+
+
+def forgotten(name: str) -> t.Callable[[Plant], None]:
+    """Have the engine not compare an attribute."""
+    return lambda plant: plant.sets(
+        lambda attributes: {key: value for key, value in attributes.items() if key != name}
+    )
+
+
+def completed(change: t.Callable[[t.Any], t.Any], known: t.Sequence[str] = ()) -> Make:
+    """Change what a new device is predicted to be; it is taken for unknown whether it has ``known``."""
+
+    def make(real: t.Any) -> t.Any:
+        def completion(self: t.Any, certain: t.Any, *rest: t.Any) -> t.Any:
+            certain = {name: value for name, value in certain.items() if name not in known}
+            found = real(self, certain, *rest)
+            return found and change(found)
+
+        return completion
+
+    return make
+
+
+def attributes_become(change: t.Callable[[t.Any], t.Any]) -> t.Callable[[Plant], None]:
+    """Change the attributes that new devices are to be given."""
+
+    def make(real: t.Any) -> t.Any:
+        def creatable(*arguments: t.Any) -> t.Any:
+            found = real(*arguments)
+            return found and dataclasses.replace(found, attributes=change(found.attributes))
+
+        return creatable
+
+    return lambda plant: plant.method("Candidates", "creatable", make)
+
+
+def taken_for(**others: t.Any) -> Make:
+    """Have a class made of other facts than there are."""
+    return lambda real: lambda self, **facts: real(self, **{**facts, **others})
+
+
+def devices_become(**others: t.Any) -> t.Callable[[Plant], None]:
+    """Have the reader of facts take something for the same of all devices."""
+    return lambda plant: plant.method("Device", "__init__", taken_for(**others))
+
+
+def judged(real: t.Any) -> t.Any:
+    return lambda *arguments: {**real(*arguments), "compatible": True, "set": 0}
+
+
+TWO = {"i915-GVTg_V5_8": 8}
+ENGINE = {
+    "an attribute is not compared": Fault(
+        "existing targets are compatible",
+        moved(gvt(), gvt(pci_id="8086591d")),
+        forgotten("pci_id"),
+    ),
+    "text is compared without its case": Fault(
+        "existing targets are compatible",
+        moved(vgpu(), vgpu(type="T4")),
+        lambda plant: plant.function(
+            "comparable", lambda real: lambda name, text: real(name, text).lower()
+        ),
+    ),
+    "the version rule is gone": Fault(
+        "existing targets are compatible",
+        moved(vgpu(), vgpu(software_version="1.1.0")),
+        lambda plant: plant.function("version_failure", lambda real: lambda *arguments: None),
+    ),
+    "the version rule is that of the other side": Fault(
+        "existing targets are compatible",
+        moved(vgpu(), vgpu(software_version="1.1.0")),
+        lambda plant: plant.function(
+            "version_failure", lambda real: lambda one, other, side=True: real(one, other, not side)
+        ),
+    ),
+    "majors are not read": Fault(
+        "existing targets are compatible",
+        moved(vgpu(), vgpu(software_version="2.2.0")),
+        lambda plant: plant.function(
+            "parse_version", lambda real: lambda text: real(text) and (0, real(text)[1])
+        ),
+    ),
+    "a version that is left out may be any": Fault(
+        "existing targets are compatible",
+        moved(
+            vgpu({name: VGPU[name] for name in ("device_api", "type", "pci_id")}),
+            vgpu(software_version="1.1.0"),
+        ),
+        lambda plant: plant.method(
+            "Pattern",
+            "__init__",
+            lambda real: (
+                lambda self, attributes, version=None, *rest: real(self, attributes, None, *rest)
+            ),
+        ),
+    ),
+    "a quotient is a product": Fault(
+        "existing targets are compatible", moved(gvt(), gvt("4", "8")), renamed("/2", "*2")
+    ),
+    "a remainder is a difference": Fault(
+        "existing targets are compatible",
+        moved(vgpu(with_type("t{n:int:5,7}", size="{n}%4")), vgpu(type="t7", size="-4")),
+        renamed("%4", "-11"),
+    ),
+    "parentheses are not read": Fault(
+        "existing targets are compatible",
+        moved(vgpu(with_type("t{n:int:2}", size="2*({n}+1)")), vgpu(type="t2", size="5")),
+        lambda plant: plant.sets(
+            lambda attributes: {k: v.strip(")").replace("(", "") for k, v in attributes.items()}
+        ),
+    ),
+    "a variable has another value in each place": Fault(
+        "existing targets are compatible",
+        moved(gvt("4", "2"), gvt("8", "2")),
+        renamed("{val1}", "{other:int:1,2,4,8}"),
+    ),
+    "a declaration has a value too many": Fault(
+        "existing targets are compatible",
+        moved(vgpu(with_type("t{n:int:4,5}")), vgpu(type="t6")),
+        renamed("4,5", "4,5,6"),
+    ),
+    "braces that stand for themselves are a variable": Fault(
+        "existing targets are compatible",
+        moved(vgpu(with_type("t{n:int:4}", size="{{n}}")), vgpu(size="4")),
+        renamed("{{n}}", "{n}"),
+    ),
+    "a void set is read": Fault(
+        "existing targets are compatible",
+        moved(vgpu(with_type("t{n}")), vgpu()),
+        renamed("{n}", "{n:int:1,2,4}"),
+    ),
+    "what must be absent may be there": Fault(
+        "existing targets are compatible",
+        moved(vgpu(with_type("t4", display="")), vgpu(display="on")),
+        forgotten("display"),
+    ),
+    "everything matches": Fault(
+        "existing targets are compatible",
+        moved(vgpu(), vgpu(type="t8")),
+        lambda plant: plant.function(
+            "first_match", lambda real: lambda *_: {"set": 0, "bindings": {}, "warnings": []}
+        ),
+    ),
+    "both lists are one": Fault(
+        "existing targets are compatible",
+        moved(vgpu(), vgpu(with_type("t8"))),
+        lambda plant: plant.function("decide", lambda real: lambda _, *two: real("either", *two)),
+        {"drain": ["a"], "direction": "both"},
+    ),
+    "the other side's list decides": Fault(
+        "existing targets are compatible",
+        moved(vgpu(with_type("t8")), vgpu()),
+        lambda plant: plant.method(
+            "Candidates",
+            "__init__",
+            lambda real: lambda self, fleet, direction: real(self, fleet, "target_accepts"),
+        ),
+    ),
+    "every verdict is yes": Fault(
+        "existing targets are compatible",
+        moved(vgpu(), vgpu(type="t8")),
+        lambda plant: plant.method("Judge", "verdict", judged),
+    ),
+    "a new device may be under another GPU": Fault(
+        "new devices will match",
+        made(gvt(), available=TWO, pci_id="8086591d"),
+        lambda plant: plant.method(
+            "Pattern", "completion", completed(lambda found: found, known=["pci_id"])
+        ),
+    ),
+    "a new device is given another value": Fault(
+        "new devices will match",
+        made(gvt(), available=TWO),
+        attributes_become(lambda pairs: tuple((name, "2") for name, value in pairs)),
+    ),
+    "a new device is not given what it needs": Fault(
+        "new devices will match", made(gvt(), available=TWO), attributes_become(lambda pairs: ())
+    ),
+    "a new device is given an attribute by half of its name": Fault(
+        "new devices will match",
+        made(gvt(), available=TWO),
+        attributes_become(
+            lambda pairs: tuple((name.rpartition("/")[2], value) for name, value in pairs)
+        ),
+    ),
+    "descriptors with equal selves are one": Fault(
+        "existing targets are compatible",
+        {
+            "a": host(
+                [
+                    device(UUIDS[0], vgpu(with_type("t5")), vm="vm-0", pid=1),
+                    device(UUIDS[1], vgpu(with_type("t6")), vm="vm-1", pid=2),
+                ]
+            ),
+            "b": host([device(UUIDS[5], vgpu(type="t5")), device(UUIDS[6], vgpu(type="t5"))]),
+        },
+        lambda plant: plant.function("digest", lambda real: lambda own, sets: real(own, [])),
+    ),
+    "a device that cannot migrate is moved": Fault(
+        "sources can migrate",
+        {
+            **moved(vgpu(), vgpu()),
+            "a": host([device(UUIDS[0], vgpu(), migration={"supported": False})]),
+        },
+        lambda plant: plant.function("obstacle", lambda real: lambda entry: None),
+    ),
+    "a device that cannot migrate is a target": Fault(
+        "existing targets are free",
+        moved(vgpu(), vgpu(), migration={"supported": False}),
+        lambda plant: plant.function("obstacle", lambda real: lambda entry: None),
+    ),
+    "no process holds anything": Fault(
+        "existing targets are free", moved(vgpu(), vgpu(), vm="other"), devices_become(in_use=None)
+    ),
+    "a set is read without an attribute": Fault(
+        "existing targets are compatible",
+        moved(vgpu(with_type("t4", ecc="on")), vgpu(ecc="off")),
+        lambda plant: plant.function(
+            "read_set",
+            lambda real: (
+                lambda raw, where: {
+                    name: value for name, value in real(raw, where).items() if name != "ecc"
+                }
+            ),
+        ),
+    ),
+    "a virtio feature that is not offered is planned": Fault(
+        "new vdpa devices are offered",
+        provisioned(SIMULATED, SIMULATED & ~(1 << 16)),
+        lambda plant: plant.function(
+            "feature_attributes", lambda real: lambda mask, of: real(mask | 1 << 16, of)
+        ),
+    ),
+    "a virtio feature that the guest uses is left out": Fault(
+        "new devices will match",
+        provisioned(SIMULATED, SIMULATED),
+        lambda plant: plant.function(
+            "attributes_mask", lambda real: lambda names, of: real(names, of) & ~(1 << 16)
+        ),
+    ),
+    "virtio features have the numbers of others": Fault(
+        "new vdpa devices are offered",
+        provisioned(SIMULATED, SIMULATED),
+        lambda plant: plant.function(
+            "attributes_mask", lambda real: lambda names, of: real(names, of) << 1
+        ),
+    ),
+}
+
+
+# --- capacity: instances, types of one parent, transitions, assignment, waves, costs ---------------------------------
+
+
+def never_used_up(real: t.Any) -> t.Any:
+    return lambda self, resource, demand: tuple(
+        each._replace(**{each._fields[0]: resource}) for each in real(self, resource, demand)
+    )
+
+
+def always_the_first(real: t.Any) -> t.Any:
+    def placed_on(name: str, claims: t.Any) -> t.Any:
+        firsts: dict[int, t.Any] = {}
+        for each in real(name, claims):
+            yield each._replace(device=each.device and firsts.setdefault(0, each.device))
+
+    return placed_on
+
+
+def without_blocking(real: t.Any) -> t.Any:
+    def init(self: t.Any, *arguments: t.Any) -> None:
+        real(self, *arguments)
+        self.blocking = frozenset()
+
+    return init
+
+
+CAPACITY = {
+    "an aggregated device takes one instance": Fault(
+        "parents have room",
+        made(gvt(), gvt(), available={"i915-GVTg_V5_8": 7}),
+        lambda plant: plant.function("instances_of", lambda real: lambda attributes: 1),
+    ),
+    "a parent has an instance more than it states": Fault(
+        "parents have room",
+        made(vgpu(), vgpu(), available={"t4": 1}, pci_id="10de20b5", driver="nvidia"),
+        lambda plant: plant.method("MdevType", "__init__", taken_for(available_instances=2)),
+    ),
+    "the types of any parent share": Fault(
+        "parents have room",
+        made(
+            *(vgpu(), vgpu(type="t8")),
+            available={"t4": 4, "t8": 2},
+            pci_id="10de20b5",
+            driver="nvidia",
+        ),
+        lambda plant: plant.function(
+            "driver_profile",
+            lambda real: lambda *key: dataclasses.replace(real(*key), proportional=True),
+        ),
+    ),
+    "a parent is never used up": Fault(
+        "parents have room",
+        made(vgpu(), vgpu(), available={"t4": 1}, pci_id="10de20b5", driver="nvidia"),
+        lambda plant: plant.method(Resources, "transitions", never_used_up),
+    ),
+    "equal devices are all the first one": Fault(
+        "a target serves one source",
+        guests("vm-1", "vm-2"),
+        lambda plant: plant.function("placed_on", always_the_first),
+    ),
+    "everything moves in the first wave": Fault(
+        "existing targets are free",
+        {
+            "a": host([device(UUIDS[0], vgpu(flavour="x"), vm="vm-1", pid=1)]),
+            "b": host([device(UUIDS[1], vgpu(flavour="x"), vm="vm-2", pid=2)]),
+            "c": host([device(UUIDS[2], vgpu(flavour="x"))]),
+        },
+        lambda plant: plant.method("Waves", "number", lambda real: lambda self, guest: 1),
+        {"sources": ["vm-1", "vm-2"], "reuse": True, "targets": ["a", "b", "c"]},
+    ),
+    "guests that wait for each other are not seen": Fault(
+        "existing targets are free",
+        {
+            "a": host([device(UUIDS[0], vgpu(flavour="x"), vm="vm-1", pid=1)]),
+            "b": host([device(UUIDS[1], vgpu(flavour="x"), vm="vm-2", pid=2)]),
+        },
+        lambda plant: plant.method("Waves", "__init__", without_blocking),
+        {"sources": ["vm-1", "vm-2"], "reuse": True, "targets": ["a", "b"]},
+    ),
+    "new devices cost nothing": Fault(
+        "the cost is counted",
+        made(gvt(), available=TWO),
+        lambda plant: plant.function(
+            "cost_of", lambda real: lambda *arguments: real(*arguments)._replace(created=0)
+        ),
+    ),
+    "a shortage is of one device more": Fault(
+        "status and shortage are true",
+        made(vgpu(), vgpu(), available={"t4": 1}, pci_id="10de20b5", driver="nvidia"),
+        lambda plant: plant.function(
+            "find_shortage",
+            lambda real: (
+                lambda *arguments: dataclasses.replace(
+                    real(*arguments), need=real(*arguments).need + 1
+                )
+            ),
+        ),
+    ),
+}
+
+
+# --- conditions ------------------------------------------------------------------------------------------------------
+
+
+def answers(name: str, answer: t.Any) -> t.Callable[[Plant], None]:
+    """Have a question about the conditions of a request answered always alike."""
+    return lambda plant: plant.method("Conditions", name, lambda real: lambda *arguments: answer)
+
+
+def requests_become(
+    change: t.Callable[[t.Any, t.Any], dict[str, t.Any]],
+) -> t.Callable[[Plant], None]:
+    """Have the planner read another request than is made."""
+
+    def make(real: t.Any) -> t.Any:
+        def make_plan(fleet: t.Any, request: t.Any, *rest: t.Any, **others: t.Any) -> t.Any:
+            request = dataclasses.replace(request, **change(fleet, request))
+            return real(fleet, request, *rest, **others)
+
+        return make_plan
+
+    return lambda plant: plant.function("make_plan", make)
+
+
+def conditions_become(**others: t.Any) -> t.Callable[[Plant], None]:
+    """Have the planner read other conditions than are asked."""
+    return requests_become(
+        lambda fleet, request: {"conditions": dataclasses.replace(request.conditions, **others)}
+    )
+
+
+TWO_NODES = {
+    "a": host([device(UUIDS[n], vgpu(), vm="vm-1", pid=10) for n in range(2)]),
+    "b": host([device(UUIDS[5 + n], vgpu(), numa_node=n) for n in range(2)]),
+}
+FUNCTION: dict[str, t.Any] = {"kind": "pci", "parent": "0000:81:00.0"}
+CONDITIONS = {
+    "a limit is not read": Fault(
+        "hosts receive no more than their limit",
+        guests("vm-1", "vm-2"),
+        answers("limit_of", None),
+        {"drain": ["a"], "limit": {"b": 1}},
+    ),
+    "groups are not read": Fault(
+        "guests of a group are apart",
+        guests("vm-1", "vm-2"),
+        answers("groups_of", frozenset()),
+        {"drain": ["a"], "apart": [["vm-1", "vm-2"]]},
+    ),
+    "what is to be avoided is not read": Fault(
+        "targets may receive",
+        guests("vm-1"),
+        answers("why_avoided", None),
+        {"drain": ["a"], "avoid": [{"host": "b", "parent": GPU}]},
+    ),
+    "hosts that may not receive do": Fault(
+        "targets may receive",
+        guests("vm-1"),
+        requests_become(lambda fleet, request: {"targets": ["b", "c"]}),
+        {"drain": ["a"], "targets": ["c"]},
+    ),
+    "a drained host receives": Fault(
+        "targets may receive",
+        made(vgpu(), available={"t4": 1}, pci_id="10de20b5", driver="nvidia"),
+        requests_become(lambda fleet, request: {"targets": ["b"]}),
+        {"drain": ["a", "b"]},
+    ),
+    "a guest of a drained host is forgotten": Fault(
+        "every source is known and planned once",
+        guests("vm-1", "vm-2"),
+        requests_become(lambda fleet, request: {"guests": request.guests[1:]}),
+    ),
+    "a guest is torn apart": Fault(
+        "guests move as a whole",
+        {
+            "a": host([device(UUIDS[n], vgpu(), vm="vm-1", pid=10) for n in range(2)]),
+            "b": host([device(UUIDS[5], vgpu())]),
+            "c": host([device(UUIDS[6], vgpu())]),
+        },
+        requests_become(
+            lambda fleet, request: {
+                "guests": [
+                    dataclasses.replace(guest, devices=(each,))
+                    for guest in request.guests
+                    for each in guest.devices
+                ]
+            }
+        ),
+    ),
+    "NUMA nodes are not read": Fault(
+        "guests stay on one numa node",
+        TWO_NODES,
+        lambda plant: plant.method(Resources, "numa_node", lambda real: lambda *_: None),
+        {"drain": ["a"], "numa_local": True},
+    ),
+    "every device is on NUMA node 0": Fault(
+        "guests stay on one numa node",
+        TWO_NODES,
+        devices_become(numa_node=0),
+        {"drain": ["a"], "numa_local": True},
+    ),
+    "another kind will do": Fault(
+        "devices keep their kind",
+        moved(vgpu(), vgpu(), **FUNCTION),
+        lambda plant: plant.function("REQUIREMENTS", lambda real: {}),
+        {"drain": ["a"], "keep_kind": True},
+    ),
+    "another type will do": Fault(
+        "devices keep their type",
+        moved(vgpu(with_type("t{n:int:4,8}")), vgpu(type="t8")),
+        lambda plant: plant.function("REQUIREMENTS", lambda real: {}),
+        {"drain": ["a"], "keep_type": True},
+    ),
+    "what is there is taken to return": Fault(
+        "existing targets are compatible",
+        moved(vgpu(), vgpu(software_version="1.3.0")),
+        lambda plant: plant.method("Candidates", "returns", lambda real: lambda *_: True),
+        {"drain": ["a"], "round_trip": True},
+    ),
+    "what is made is taken to return": Fault(
+        "new devices can return",
+        made(gvt(), available=TWO),
+        lambda plant: plant.method("Candidates", "made_returns", lambda real: lambda *_: True),
+        {"drain": ["a"], "round_trip": True},
+    ),
+    "another direction is planned": Fault(
+        "the plan is for what was asked",
+        moved(vgpu(with_type("t8")), vgpu()),
+        conditions_become(direction="either"),
+    ),
+    "another policy is planned": Fault(
+        "the plan is for what was asked", guests("vm-1"), conditions_become(policy="spread")
+    ),
+    "devices are used again": Fault(
+        "existing targets are free",
+        {
+            "a": host([device(UUIDS[0], vgpu(flavour="x"), vm="vm-1", pid=1)]),
+            "b": host([device(UUIDS[1], vgpu(flavour="x"), vm="vm-2", pid=2)]),
+            "c": host([device(UUIDS[2], vgpu(flavour="x"))]),
+        },
+        conditions_become(reuse=True),
+        {"sources": ["vm-1", "vm-2"], "targets": ["a", "b", "c"]},
+    ),
+}
+
+FAULTS = {**ENGINE, **CAPACITY, **CONDITIONS}
+
+
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
+def test_a_wrong_plan_is_refused_whatever_made_it(fault, monkeypatch):
+    plans = []
+
+    def seen(plan: t.Any, *arguments: t.Any) -> list[str]:
+        plans.append((plan, real(plan, *arguments)))
+        return plans[-1][1]
+
+    plant = Plant(monkeypatch)
+    real = verify.violations
+    plant.function("violations", lambda real: seen)
+    migration_plan(fault.facts, **fault.asked)
+    fault.plant(plant)
+    with pytest.raises(RuntimeError, match="breaks its own rules"):
+        migration_plan(fault.facts, **fault.asked)
+    (sound, nothing), (wrong, broken) = plans
+    assert wrong != sound
+    assert nothing == []
+    assert any(each.startswith(f"{fault.rule}: ") for each in broken), broken
+
+
+def test_each_group_has_faults():
+    assert len(FAULTS) == len(ENGINE) + len(CAPACITY) + len(CONDITIONS) >= 50
+    assert {each.__name__.replace("_", " ") for _asked, each in verify._RULES} == {
+        *(fault.rule for fault in FAULTS.values()),
+        *SHOWN_BY_DAMAGE,
+    }
+
+
+# No fault of one function makes plans that break these; test_verify.py has damaged plans that do.
+SHOWN_BY_DAMAGE = {"new devices can be created", "the tables say what the placements say"}
