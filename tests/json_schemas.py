@@ -29,6 +29,7 @@ SHAPES: dict[str, type] = {
     "pairs": contract.CompatiblePairs,
     "plan": contract.Plan,
     "explanation": contract.Explanation,
+    "report": contract.Report,
 }
 
 _PLAIN: dict[t.Any, str] = {

@@ -14,16 +14,17 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.errors import (
     VfioMigrationError,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils import contract
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.verdict import DIRECTIONS
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.files import (
     content_of,
     replace,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._report.html import as_html
-from ansible_collections.vfio.migration.plugins.plugin_utils._report.markdown import as_markdown
-from ansible_collections.vfio.migration.plugins.plugin_utils._report.report_options import (
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.report_options import (
     report_for,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._report.html import as_html
+from ansible_collections.vfio.migration.plugins.plugin_utils._report.markdown import as_markdown
 
 _OPTIONS: dict[str, dict[str, t.Any]] = {
     "hosts": {"type": "list", "elements": "str"},
@@ -36,11 +37,11 @@ _OPTIONS: dict[str, dict[str, t.Any]] = {
 }
 
 
-def _as_json(report: t.Mapping[str, t.Any]) -> str:
+def _as_json(report: contract.Report) -> str:
     return json.dumps(report, indent=1) + "\n"
 
 
-_FORMATS: dict[str, t.Callable[[t.Mapping[str, t.Any]], str]] = {
+_FORMATS: dict[str, t.Callable[[contract.Report], str]] = {
     "html": as_html,
     "markdown": as_markdown,
     "json": _as_json,
@@ -69,7 +70,7 @@ class ActionModule(ActionBase):
         if not self._task.check_mode:
             for name, path in paths.items():
                 replace(path, _FORMATS[name](report))
-        result.update({key: report[key] for key in ("verdict", "totals")}, changed=bool(paths))
+        result.update(verdict=report["verdict"], totals=report["totals"], changed=bool(paths))
         result.update({name: os.path.abspath(path) for name, path in paths.items()})
         if not paths:
             result["report"] = report
@@ -77,7 +78,7 @@ class ActionModule(ActionBase):
 
 
 def _plan(given: t.Any) -> t.Any:
-    """A plan, or what is in a file of that name."""
+    """Return a plan, or what is in a file of that name."""
     if not isinstance(given, str):
         return given
     path = os.path.expanduser(given)

@@ -12,7 +12,7 @@ version_added: 0.1.0
 description:
   - Makes a report of the facts that M(vfio.migration.vfio_migration_facts) left in C(hostvars), and of a plan if one is given.
   - Tells first whether everything can move and what cannot and why, then the plan, which host's devices could go to which host, the hosts,
-    the kinds of devices, their versions across the fleet, and the problems.
+    the classes of devices, their versions across the fleet, and the problems.
   - O(html) is a page for people, one file that needs no network and nothing else, also as an attachment. O(markdown) is the same in short, for a ticket.
     O(json) is for programs.
   - It is for fleets of any size. Where there are more than 24 hosts, those that are alike are shown together.
@@ -234,7 +234,7 @@ report:
         moves_not_shown:
           description: How many further moves there are.
           type: int
-        left:
+        left_behind:
           description:
             - Of what is left behind the first 500 devices, those with the same reasons together. Each entry has the C(devices)
               with C(vm), C(host), C(kind) and C(id), the C(cause) in short, and the C(reasons) on at most 20 hosts, each with C(host)
@@ -242,7 +242,7 @@ report:
               C(reasons) (three at most) and how many more there are (C(not_shown)); C(reasons_not_shown) is the number of further hosts.
           type: list
           elements: dict
-        left_not_shown:
+        left_behind_not_shown:
           description: How many further devices are left behind.
           type: int
         causes:
@@ -260,7 +260,7 @@ report:
           description: The hosts whose facts are no longer those that the plan was made with.
           type: list
           elements: str
-    groups:
+    host_groups:
       description:
         - The hosts that are alike, or each host for itself, each entry with C(name) (the first host's), the number of C(hosts) and C(devices),
           the C(hardware) and C(versions) (ten at most), and C(mixed), whether they are the rest that is not alike.
@@ -320,13 +320,13 @@ report:
           elements: dict
         reach:
           description:
-            - The groups that have something for it, each with C(group) (its place in RV(report.groups)), on how many C(hosts), how many C(free) devices,
-              and the types of C(new) ones that can be made.
+            - The groups that have something for it, each with C(host_group) (its place in RV(report.host_groups)), on how many C(hosts),
+              how many C(free) devices, and the types of C(new) ones that can be made.
           type: list
           elements: dict
         obstacles:
           description:
-            - For the other groups what stands in the way, as C(group), C(reasons) (three at most) and how many more there are (C(not_shown)).
+            - For the other groups what stands in the way, as C(host_group), C(reasons) (three at most) and how many more there are (C(not_shown)).
             - Empty where there would be more than 2,000 of these.
           type: list
           elements: dict
@@ -344,13 +344,13 @@ report:
       elements: str
     excluded:
       description:
-        - Why devices cannot migrate at all, each C(reason) with how often (C(count)) and on how many C(hosts) it is true,
+        - Why devices cannot migrate at all, each C(text) with how often (C(count)) and on how many C(hosts) it is true,
           and the first ten C(names) of hosts and ids of devices (C(paths)).
       type: list
       elements: dict
     hosts:
       description:
-        - The hosts, each with C(name), C(group), the numbers of its C(devices), those C(in_use), C(excluded) and C(reachable), and C(classes),
+        - The hosts, each with C(name), C(host_group), the numbers of its C(devices), those C(in_use), C(excluded) and C(reachable), and C(classes),
           for each class its place in RV(report.classes), the number of devices and of free ones.
       type: list
       elements: dict
@@ -374,7 +374,7 @@ report:
       type: list
       elements: dict
     problems:
-      description: The problems of all hosts, with the same fields as RV(report.excluded), but C(problem) for C(reason), and paths on the host.
+      description: The problems of all hosts, with the same fields as RV(report.excluded); C(paths) are on the hosts.
       type: list
       elements: dict
 """

@@ -5,7 +5,7 @@
 # Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
 # Do not use this from other collections or standalone plugins/modules!
 
-"""The shapes of everything public: facts, verdict, plan, explanation and pairs.
+"""The shapes of everything public: facts, verdict, plan, explanation, pairs and report.
 
 Each shape is a ``TypedDict`` (PEP 589). ``tests/json_schemas.py`` makes the JSON Schemas in ``docs/schemas`` from
 this file: the string below a field becomes the field's description.
@@ -642,3 +642,453 @@ class CompatiblePairs(t.TypedDict):
     """The problems of all hosts."""
     devices: t.NotRequired[list[DevicePair]]
     """Every pair of devices, where that was asked for."""
+
+
+# --- report ----------------------------------------------------------------------------------------------------------
+
+# What refers to a class of devices by its place in the report's list; ``class`` is no name that a class body can have.
+_OfClass = t.TypedDict(
+    "_OfClass",
+    {"class": t.Annotated[Index, where(description="The place of the class in `classes`.")]},
+)
+_OfClassOrNone = t.TypedDict(
+    "_OfClassOrNone",
+    {
+        "class": t.Annotated[
+            Index | None,
+            where(
+                description="The place of its class in `classes`; null where it cannot migrate at all."
+            ),
+        ]
+    },
+)
+
+
+class CountedFinding(t.TypedDict):
+    """Something that is true of one or more hosts, or of devices there."""
+
+    text: str
+    """What it is, as a sentence."""
+    count: Positive
+    """How often it was found."""
+    hosts: Positive
+    """On how many hosts."""
+    names: list[str]
+    """The first ten of these hosts."""
+    paths: list[str]
+    """The first ten places there: ids of devices, or paths."""
+
+
+class Cause(t.TypedDict):
+    """Why devices cannot move."""
+
+    devices: Positive
+    """How many devices it is true of."""
+    reason: str
+    """Why, as a sentence."""
+    example: str | None
+    """The nearest that a device comes to going somewhere; null where there is no example."""
+    more: bool
+    """Whether there are further reasons."""
+
+
+class Conclusion(t.TypedDict):
+    """What the report comes to."""
+
+    level: Level
+    """Whether all, some or none of the devices can move, or nothing is to be moved."""
+    sentence: str
+    """The same in words."""
+    because: t.Annotated[list[Cause], where(maxItems=5)]
+    """Why devices cannot move, what is true of most of them first."""
+
+
+class Totals(t.TypedDict):
+    """How many there are."""
+
+    hosts: Count
+    """Hosts with facts."""
+    unknown: Count
+    """Hosts without usable facts."""
+    devices: Count
+    """Devices."""
+    in_use: Count
+    """Devices that a process holds, or may hold."""
+    excluded: Count
+    """Devices that can neither migrate nor receive a migration."""
+    reachable: Count
+    """Devices that could go to another host now, each by itself."""
+    problems: Count
+    """Problems."""
+
+
+class ReceivingHost(t.TypedDict):
+    """A host that receives devices."""
+
+    host: str
+    """Its name."""
+    devices: Positive
+    """How many it receives."""
+    created: Count
+    """How many of these are to be created."""
+
+
+class Wave(t.TypedDict):
+    """Moves that can be made at once."""
+
+    wave: Positive
+    """Its number."""
+    devices: Positive
+    """How many devices move."""
+    guests: Count
+    """How many guests they belong to."""
+    sources: Positive
+    """How many hosts they leave."""
+    targets: Positive
+    """How many hosts receive them."""
+
+
+class WarningCount(t.TypedDict):
+    """What the plan had to assume."""
+
+    warning: str
+    """The assumption, as a sentence."""
+    moves: Positive
+    """For how many moves."""
+
+
+class MoveTarget(DeviceLabel):
+    """What a device becomes."""
+
+    parent: str | None
+    """The device that it is under; null for a PCI device that is no virtual function."""
+    type: str | None
+    """Its type, or a vDPA device's class."""
+    create: bool
+    """Whether it is still to be created."""
+    attributes: str
+    """What it is to be given, as ``name=value`` with commas between."""
+
+
+class Move(DeviceLabel):
+    """A device that moves."""
+
+    wave: Positive
+    """When it moves."""
+    vm: str | None
+    """The guest that holds it; null where no process does."""
+    to: MoveTarget
+    """What it becomes."""
+    certainty: Certainty
+    """How certain it is that the target is compatible."""
+    warnings: list[Index]
+    """What was assumed: places in the plan's ``warnings``."""
+
+
+class GuestDevice(DeviceLabel):
+    """A device and its guest."""
+
+    vm: str | None
+    """The guest that holds it; null where no process does."""
+
+
+class FirstReasons(t.TypedDict):
+    """The first of several reasons."""
+
+    reasons: t.Annotated[list[str], where(maxItems=3)]
+    """The first three, as sentences."""
+    not_shown: Count
+    """How many more there are."""
+
+
+class HostReasons(FirstReasons):
+    """What stands in the way on a host."""
+
+    host: str | None
+    """The host; null for what is true of all hosts."""
+    alike: Count
+    """Of how many further hosts the same is true."""
+
+
+class LeftBehind(t.TypedDict):
+    """Devices that are left behind for the same reasons."""
+
+    devices: list[GuestDevice]
+    """The devices."""
+    cause: str
+    """Why, in one sentence."""
+    reasons: t.Annotated[list[HostReasons], where(maxItems=20)]
+    """What stands in the way on each of the first 20 hosts."""
+    reasons_not_shown: Count
+    """On how many further hosts something does."""
+
+
+class ChangedGuest(GuestDevice):
+    """A guest that was planned anew, though an earlier plan was given, by its first device."""
+
+    reason: str
+    """Why the earlier plan does not hold for it."""
+
+
+class PlanSection(t.TypedDict):
+    """What the report says of a plan."""
+
+    status: Status
+    """As in the plan."""
+    meaning: str
+    """What the status means, in words."""
+    solver: Solver
+    """As in the plan."""
+    direction: Direction
+    """As in the plan."""
+    policy: Policy
+    """As in the plan."""
+    conditions: PlanConditions
+    """As in the plan."""
+    devices: Count
+    """How many devices were to be moved."""
+    placed: Count
+    """How many of them have a place."""
+    created: Count
+    """How many of the places are to be created."""
+    unplaced: Count
+    """How many devices are left behind."""
+    sources: list[str]
+    """The hosts that they are on."""
+    targets: list[ReceivingHost]
+    """The hosts that receive."""
+    waves: list[Wave]
+    """The waves, in their order."""
+    warnings: list[WarningCount]
+    """What the plan had to assume."""
+    moves: t.Annotated[list[Move], where(maxItems=2000)]
+    """The first 2,000 moves."""
+    moves_not_shown: Count
+    """How many further moves there are."""
+    left_behind: list[LeftBehind]
+    """The first 500 devices that are left behind, those with the same reasons together."""
+    left_behind_not_shown: Count
+    """How many further devices are left behind."""
+    causes: t.Annotated[list[Cause], where(maxItems=5)]
+    """Why devices are left behind, what is true of most of them first."""
+    shortage: ShortageNumbers | None
+    """The proof that not everything can have a place, where the plan has one of this kind."""
+    changes: list[ChangedGuest]
+    """The guests of an earlier plan that were planned anew."""
+    changed_since: list[str]
+    """The hosts whose facts are no longer those that the plan relied on."""
+
+
+class HostGroup(t.TypedDict):
+    """Hosts that are alike; in a small fleet each host is a group of its own."""
+
+    name: str
+    """The first of the hosts."""
+    hosts: Positive
+    """How many hosts there are."""
+    mixed: bool
+    """Whether they are not alike, but the rest of a fleet with too many groups."""
+    devices: Count
+    """How many devices they have."""
+    hardware: list[str]
+    """What these are of, the first ten."""
+    versions: list[str]
+    """Their ``software_version``, the first ten."""
+
+
+class TargetClass(_OfClass, PairMatch):
+    """A class that devices of another could migrate to."""
+
+    devices: Count
+    """How many devices it has."""
+    free: Count
+    """How many of these no process holds."""
+
+
+class CreatableClass(t.TypedDict):
+    """Devices that could be created for those of a class."""
+
+    type: str
+    """Their type, or the class of vDPA devices."""
+    attributes: list[Attribute]
+    """What they are to be given."""
+    set: Index | None
+    """The place of the set that matched, in the deciding list."""
+    bindings: Bindings
+    """The values of the set's variables."""
+    warnings: list[str]
+    """What had to be assumed, in sentences."""
+    hosts: Count
+    """How many hosts could create them."""
+    room: Count
+    """How many could be created."""
+
+
+class ReachableGroup(t.TypedDict):
+    """A group of hosts that has something for a class."""
+
+    host_group: Index
+    """Its place in ``host_groups``."""
+    hosts: Positive
+    """How many of its hosts have something."""
+    free: Count
+    """How many devices that no process holds."""
+    new: list[str]
+    """The types of which new devices can be created."""
+
+
+class GroupObstacles(FirstReasons):
+    """A group of hosts that has nothing for a class, and why."""
+
+    host_group: Index
+    """Its place in ``host_groups``."""
+
+
+class MissedClass(_OfClass):
+    """A class that comes near to being compatible."""
+
+    devices: Count
+    """How many devices it has."""
+    reasons: list[str]
+    """What would have to change, in sentences."""
+
+
+class Barrier(BarrierCounts):
+    """An attribute that alone keeps devices away."""
+
+    attribute: str
+    """Its name."""
+
+
+class ReportedClass(DescriptorFacts):
+    """A class: devices that no rule tells apart."""
+
+    name: Digest
+    """The name that ``compatible_pairs`` gives it."""
+    hosts: Positive
+    """On how many hosts there are any."""
+    devices: Positive
+    """How many there are."""
+    free: Count
+    """How many of these no process holds."""
+    staying: Count
+    """How many could go nowhere."""
+    why: str | None
+    """Why these could not; null where all could."""
+    targets: t.Annotated[list[TargetClass], where(maxItems=5)]
+    """The first five classes that they could migrate to."""
+    targets_not_shown: Count
+    """How many further classes they could."""
+    creatable: list[CreatableClass]
+    """The devices that could be created for them."""
+    reach: list[ReachableGroup]
+    """The groups of hosts that have something for them."""
+    obstacles: list[GroupObstacles]
+    """What stands in the way in the others; empty where there would be more than 2,000 of these."""
+    misses: t.Annotated[list[MissedClass], where(maxItems=3)]
+    """The three classes that come nearest to being compatible."""
+    barriers: list[Barrier]
+    """The attributes that alone keep devices away."""
+
+
+class ReportedHost(t.TypedDict):
+    """A host."""
+
+    name: str
+    """Its name."""
+    host_group: Index
+    """The place of its group in ``host_groups``."""
+    devices: Count
+    """How many devices it has."""
+    in_use: Count
+    """How many of these a process holds, or may hold."""
+    excluded: Count
+    """How many can neither migrate nor receive a migration."""
+    reachable: Count
+    """How many could go to another host now, each by itself."""
+    classes: list[t.Annotated[list[Count], where(minItems=3, maxItems=3)]]
+    """For each of its classes: the place in ``classes``, how many devices, and how many of these are free."""
+
+
+class ReportedDevice(_OfClassOrNone, DeviceLabel):
+    """A device."""
+
+    type: str | None
+    """Its type, or a vDPA device's class."""
+    parent: str | None
+    """The device that it is under; null for a PCI device that is no virtual function."""
+    vm: str | None
+    """The guest that holds it; null where no process does, or it is not known which."""
+    in_use: bool
+    """Whether a process holds it, or may hold it."""
+    obstacle: str | None
+    """Why it can neither migrate nor receive a migration; null where it can."""
+
+
+class VersionCount(t.TypedDict):
+    """A version, and where it is."""
+
+    version: str
+    """The ``software_version``."""
+    hosts: Positive
+    """On how many hosts."""
+    devices: Positive
+    """How many devices state it."""
+    names: list[str]
+    """The first ten of these hosts."""
+
+
+class Model(t.TypedDict):
+    """What devices are of, and in which versions."""
+
+    device_api: str
+    """The API of the devices."""
+    model: str
+    """Their PCI id, else their type."""
+    drivers: list[str]
+    """The drivers of parents with this PCI id."""
+    mixed: bool
+    """Whether there are several major or minor versions."""
+    versions: list[VersionCount]
+    """The versions, in their order."""
+
+
+class Report(t.TypedDict):
+    """What can go where in a fleet, and what a plan comes to, as ``migration_report`` writes it."""
+
+    schema: t.Annotated[int, where(const=1)]
+    """The version of this shape."""
+    title: str
+    """The title."""
+    made: str
+    """When the report was made, for people."""
+    direction: Direction
+    """Whose list decides."""
+    verdict: Conclusion
+    """What it comes to: of the plan if there is one, else of the fleet."""
+    totals: Totals
+    """How many there are of what."""
+    plan: PlanSection | None
+    """What the plan comes to; null without one."""
+    host_groups: list[HostGroup]
+    """The hosts that are alike."""
+    matrix: list[list[Count]]
+    """For each group of hosts (row) and each group (column), how many devices could go from one to the other."""
+    classes: list[ReportedClass]
+    """The classes of devices."""
+    uncompared: list[str]
+    """The attributes in which devices of one class differ, as no pattern names them."""
+    excluded: list[CountedFinding]
+    """Why devices can neither migrate nor receive a migration."""
+    hosts: list[ReportedHost]
+    """The hosts."""
+    devices: t.Annotated[list[ReportedDevice], where(maxItems=2000)]
+    """The devices; empty where there are more than 2,000."""
+    devices_not_shown: Count
+    """How many devices there are where they are more."""
+    versions: list[Model]
+    """What devices are of, and in which versions."""
+    unknown: list[CountedFinding]
+    """Why hosts have no usable facts."""
+    problems: list[CountedFinding]
+    """The problems of all hosts."""

@@ -15,10 +15,10 @@ import time
 import typing as t
 from pathlib import Path
 
-from ansible_collections.vfio.migration.plugins.plugin_utils._report.html import as_html
-from ansible_collections.vfio.migration.plugins.plugin_utils._report.report_options import (
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.report_options import (
     report_for,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._report.html import as_html
 from ansible_collections.vfio.migration.tests.bench.fleet import HEADER, JsonFacts, judged
 from playwright.sync_api import Browser, sync_playwright
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 import typing as t
 
 import pytest
-from ansible_collections.vfio.migration.plugins.plugin_utils._report.html import as_html
-from ansible_collections.vfio.migration.plugins.plugin_utils._report.report_options import (
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.report_options import (
     report_for,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._report.html import as_html
 from ansible_collections.vfio.migration.tests.bench.fleet import JsonFacts
 from ansible_collections.vfio.migration.tests.unit.fleets import UUIDS, device, gvt, host, parent
 from ansible_collections.vfio.migration.tests.unit.hostile_reports import HOSTILE, hostile_fleet
@@ -24,7 +24,7 @@ NEVER = {"supported": False, "evidence": "x never does", "features": [], "state"
 
 
 def fleet() -> dict[str, t.Any]:
-    """Host a has a guest that can leave and one that cannot; b could make what it needs, and c is of another kind."""
+    """Host a has a guest that can leave and one that cannot; b could make what it needs, and c has other hardware."""
     return {
         "a": host(
             [
@@ -40,9 +40,9 @@ def fleet() -> dict[str, t.Any]:
 
 
 def many() -> dict[str, t.Any]:
-    """80 hosts of two kinds, with one device each; those of every other one go nowhere."""
-    kinds = (gvt("4", "2"), gvt("8", "1") | {"compatible": []})
-    return {f"host{n:03}": host([device(f"device{n}", kinds[n % 2])]) for n in range(80)}
+    """80 hosts of two classes, with one device each; those of every other one go nowhere."""
+    descriptors = (gvt("4", "2"), gvt("8", "1") | {"compatible": []})
+    return {f"host{n:03}": host([device(f"device{n}", descriptors[n % 2])]) for n in range(80)}
 
 
 def rows(page: Page, part: str) -> t.Any:
@@ -139,7 +139,7 @@ def test_what_hosts_say_is_text_and_does_not_run(opened: Opener) -> None:
     expand_all(page)
     assert page.evaluate("window.ran") is None
     assert page.locator("main img, main svg").count() == 0
-    for part in ("verdict", "plan", "matrix", "hosts", "kinds", "problems"):
+    for part in ("verdict", "plan", "matrix", "hosts", "classes", "problems"):
         expect(page.locator(f"#{part}")).to_contain_text(HOSTILE)
 
 

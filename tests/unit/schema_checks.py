@@ -30,6 +30,7 @@ _MAKERS = (
     ("pairs", "plugin_utils._compat.pairs", "compatible_pairs"),
     ("plan", "plugin_utils._plugin.plan_options", "plan_for"),
     ("explanation", "plugin_utils._planner.explain", "explain"),
+    ("report", "plugin_utils._plugin.report_options", "report_for"),
 )
 
 # Whether documents can be checked.

@@ -15,7 +15,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import
 
 
 def sentence(
-    reason: dict[str, t.Any], where: str, host: str, subject_is_target: bool = True
+    reason: t.Mapping[str, t.Any], where: str, host: str, subject_is_target: bool = True
 ) -> str:
     """What ``reason`` says of the device at ``where``, and what would have to change.
 

@@ -6,8 +6,8 @@
 # Do not use this from other collections or standalone plugins/modules!
 """The report as one HTML file that needs nothing else. Pure but for reading the page's own parts.
 
-What hosts say reaches the page as escaped text, or as JSON of which the script makes text. A policy in the page lets
-no other script or style run than those of this collection, known by their hash, and nothing be loaded or sent.
+What hosts say gets into the page as escaped text, or as JSON that the script turns into text. The page's content
+security policy allows the script and style of this collection alone, by their hashes. Nothing is loaded or sent.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import typing as t
 from pathlib import Path
 
 import jinja2
+from ansible_collections.vfio.migration.plugins.plugin_utils import contract
 from markupsafe import Markup
 
 _PARTS = Path(__file__).with_name("page")
@@ -32,8 +32,8 @@ _DECIDING = {
 }
 
 
-def as_html(report: t.Mapping[str, t.Any]) -> str:
-    """The page that shows the document ``report``."""
+def as_html(report: contract.Report) -> str:
+    """Return the page that shows the report."""
     style, script = (
         (_PARTS / name).read_text(encoding="utf-8") for name in ("page.css", "page.js")
     )
@@ -42,11 +42,13 @@ def as_html(report: t.Mapping[str, t.Any]) -> str:
     ).from_string((_PARTS / "page.html.j2").read_text(encoding="utf-8"))
     return template.render(
         report=report,
-        **{key: report[key] for key in ("verdict", "totals", "plan")},
+        verdict=report["verdict"],
+        totals=report["totals"],
+        plan=report["plan"],
         deciding=_DECIDING[report["direction"]],
         figures=_figures(report),
         parts=_headings(report),
-        grouped=any(group["hosts"] > 1 for group in report["groups"]),
+        grouped=any(group["hosts"] > 1 for group in report["host_groups"]),
         count=counted,
         policy=_policy(style, script),
         style=Markup(style),
@@ -56,7 +58,12 @@ def as_html(report: t.Mapping[str, t.Any]) -> str:
 
 
 def counted(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
+    """Return a number of something, as ``2 hosts``."""
+    return f"{number:,} {what if number == 1 else _plural(what)}"
+
+
+def _plural(noun: str) -> str:
+    return f"{noun}es" if noun.endswith("s") else f"{noun}s"
 
 
 def _policy(style: str, script: str) -> str:
@@ -70,8 +77,8 @@ def _source(text: str) -> str:
     return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
 
 
-def _figures(report: t.Mapping[str, t.Any]) -> list[tuple[str, str]]:
-    """What is to be seen at a glance: numbers and what there are so many of."""
+def _figures(report: contract.Report) -> list[tuple[str, str]]:
+    """Return the numbers to be seen at a glance, each after what there are so many of."""
     plan, totals = report["plan"], report["totals"]
     if plan:
         figures = [
@@ -88,25 +95,29 @@ def _figures(report: t.Mapping[str, t.Any]) -> list[tuple[str, str]]:
             (totals["devices"], "device"),
             (totals["reachable"], "able to leave"),
             (totals["excluded"], "not able to migrate"),
-            (len(report["classes"]), "kind"),
+            (len(report["classes"]), "class"),
         ]
     figures += [
-        (totals[key], what)
-        for key, what in (("unknown", "unknown host"), ("problems", "problem"))
-        if totals[key]
+        (number, what)
+        for number, what in (
+            (totals["unknown"], "unknown host"),
+            (totals["problems"], "problem"),
+        )
+        if number
     ]
-    nouns = ("host", "device", "kind", "wave", "problem")
+    nouns = ("host", "device", "class", "wave", "problem")
     return [
-        (f"{what}s" if what.endswith(nouns) and number != 1 else what, f"{number:,}")
+        (_plural(what) if what.endswith(nouns) and number != 1 else what, f"{number:,}")
         for number, what in figures
     ]
 
 
-def _headings(report: t.Mapping[str, t.Any]) -> list[tuple[str, str]]:
+def _headings(report: contract.Report) -> list[tuple[str, str]]:
+    """Return the id and heading of each part of the page."""
     parts = [
         ("matrix", "What can go where"),
         ("hosts", "Hosts"),
-        ("kinds", "Kinds of devices"),
+        ("classes", "Classes of devices"),
         ("versions", "Versions"),
         ("problems", "Problems"),
     ]

@@ -7,7 +7,7 @@
 
 """The report as Markdown, short enough for a ticket. Pure.
 
-What hosts say is put so that no ticket system takes it for markup, a link or somebody's name.
+What hosts say is escaped so that no ticket system takes it for markup, a link or somebody's name.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from __future__ import annotations
 import re
 import typing as t
 
+from ansible_collections.vfio.migration.plugins.plugin_utils import contract
 from ansible_collections.vfio.migration.plugins.plugin_utils._report.html import counted
 
 # Tickets take some 65,000 characters; the HTML report and the plan have everything.
 MAX_ROWS = 60
-MAX_LEFT = 30
+MAX_ENTRIES = 30
 MAX_COLUMNS = 10
 
-_Told = t.Mapping[str, t.Any]
 _MARKUP = re.compile(r"([\\`*_{}\[\]()<>|~&$!])")
 # A mention, a reference to a ticket, and links that are made of plain text.
 _LINKS = re.compile(r"[@#]|(?<=:)/|(?<=www)\.", re.IGNORECASE)
@@ -30,12 +30,12 @@ _BREAK = "\u200b"
 _MARKS = {"all": "✓", "some": "◐", "none": "✕", "nothing": "—"}
 
 
-def as_markdown(report: _Told) -> str:
-    """The document ``report`` for a ticket."""
+def as_markdown(report: contract.Report) -> str:
+    """Return the report for a ticket."""
     parts = [
         [f"# {plain(report['title'])}", "", _when(report)],
         _verdict(report),
-        *([_moves(report["plan"]), _left(report["plan"])] if report["plan"] else []),
+        *([_moves(report["plan"]), _left_behind(report["plan"])] if report["plan"] else []),
         _matrix(report),
         _versions(report["versions"]),
         _problems(report),
@@ -44,27 +44,27 @@ def as_markdown(report: _Told) -> str:
 
 
 def plain(text: t.Any) -> str:
-    """``text`` in one line as it is, with nothing in it that could be markup."""
+    """Return ``text`` in one line as it is, with nothing in it that could be markup."""
     line = _MARKUP.sub(r"\\\1", " ".join(str(text).split()))
     return _LINKS.sub(lambda found: found[0] + _BREAK, line)
 
 
 def code(text: t.Any) -> str:
-    """``text`` as a piece of code, also within a table."""
+    """Return ``text`` as a piece of code, also within a table."""
     line = " ".join(str(text).split()).replace("|", "\\|")
     longest = max((len(run) for run in re.findall("`+", line)), default=0)
     fence = "`" * (longest + 1)
     return f"{fence} {line} {fence}" if longest else f"`{line}`"
 
 
-def _when(report: _Told) -> str:
+def _when(report: contract.Report) -> str:
     totals = report["totals"]
     return plain(
         f"{report['made']}, {counted(totals['hosts'], 'host')}, {counted(totals['devices'], 'device')}"
     )
 
 
-def _verdict(report: _Told) -> list[str]:
+def _verdict(report: contract.Report) -> list[str]:
     verdict, plan = report["verdict"], report["plan"]
     lines = [f"**{_MARKS[verdict['level']]} {plain(verdict['sentence'])}**"]
     because = [
@@ -84,7 +84,7 @@ def _verdict(report: _Told) -> list[str]:
     return lines
 
 
-def _moves(plan: _Told) -> list[str]:
+def _moves(plan: contract.PlanSection) -> list[str]:
     if not plan["moves"]:
         return []
     rows = [
@@ -103,22 +103,22 @@ def _moves(plan: _Told) -> list[str]:
     return ["## What moves", "", *_table(head, rows), *_rest(plan["placed"] - len(rows))]
 
 
-def _left(plan: _Told) -> list[str]:
-    if not plan["left"]:
+def _left_behind(plan: contract.PlanSection) -> list[str]:
+    if not plan["left_behind"]:
         return []
     lines = ["## What is left behind", ""]
-    for each in plan["left"][:MAX_LEFT]:
+    for each in plan["left_behind"][:MAX_ENTRIES]:
         first = each["devices"][0]
         who = f"{code(first['vm'] or first['id'])} on {code(first['host'])}"
         others = len(each["devices"]) - 1
         who += f" and {counted(others, 'device')} more" if others else ""
         lines.append(f"- {who}: {plain(each['cause'])}")
-    shown = sum(len(each["devices"]) for each in plan["left"][:MAX_LEFT])
+    shown = sum(len(each["devices"]) for each in plan["left_behind"][:MAX_ENTRIES])
     return lines + _rest(plan["unplaced"] - shown)
 
 
-def _matrix(report: _Told) -> list[str]:
-    groups = report["groups"]
+def _matrix(report: contract.Report) -> list[str]:
+    groups = report["host_groups"]
     if not 1 < len(groups) <= MAX_COLUMNS:
         return []
     names = [
@@ -139,17 +139,17 @@ def _matrix(report: _Told) -> list[str]:
     return ["## What can go where", "", text, "", *_table(("From", *names), rows)]
 
 
-def _versions(versions: t.Sequence[_Told]) -> list[str]:
-    mixed = [each for each in versions if each["mixed"]]
+def _versions(models: t.Sequence[contract.Model]) -> list[str]:
     rows = [
         [
-            code(" ".join([*card["drivers"], card["model"]])),
+            code(" ".join([*model["drivers"], model["model"]])),
             code(each["version"]),
             str(each["hosts"]),
             str(each["devices"]),
         ]
-        for card in mixed
-        for each in card["versions"]
+        for model in models
+        if model["mixed"]
+        for each in model["versions"]
     ]
     if not rows:
         return []
@@ -158,18 +158,15 @@ def _versions(versions: t.Sequence[_Told]) -> list[str]:
     return ["## Models in several versions", "", *lines]
 
 
-def _problems(report: _Told) -> list[str]:
-    told = [
-        (each, each.get("reason") or each.get("problem"))
-        for each in (*report["unknown"], *report["excluded"], *report["problems"])
-    ]
+def _problems(report: contract.Report) -> list[str]:
+    findings = [*report["unknown"], *report["excluded"], *report["problems"]]
     lines = [
         f"- {', '.join(map(code, each['names'][:3]))}"
         + (f" and {counted(each['hosts'] - 3, 'host')} more" if each["hosts"] > 3 else "")
-        + f": {plain(text)}"
-        for each, text in told[:MAX_LEFT]
+        + f": {plain(each['text'])}"
+        for each in findings[:MAX_ENTRIES]
     ]
-    return ["## Problems", "", *lines, *_rest(len(told) - MAX_LEFT)] if lines else []
+    return ["## Problems", "", *lines, *_rest(len(findings) - MAX_ENTRIES)] if lines else []
 
 
 def _table(head: t.Sequence[str], rows: t.Iterable[t.Sequence[str]]) -> list[str]:

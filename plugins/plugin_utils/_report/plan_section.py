@@ -4,22 +4,27 @@
 
 # Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
 # Do not use this from other collections or standalone plugins/modules!
-"""The report's part on a plan: what moves where and when, and what stays behind and why. Pure."""
+
+"""The report's section on a plan: what moves where and when, and what stays behind and why. Pure."""
 
 from __future__ import annotations
 
 import typing as t
 from collections import Counter, defaultdict
 
+from ansible_collections.vfio.migration.plugins.plugin_utils import contract
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
+from ansible_collections.vfio.migration.plugins.plugin_utils._report.causes import (
+    Cause,
+    count_causes,
+)
 
-# So many moves, and so many devices left behind, are told one by one.
+# So many moves, and so many devices that are left behind, have an entry of their own.
 MAX_MOVES = 2000
-MAX_LEFT = 500
-# So many hosts of which it is told what stands in the way there, and so many reasons of each.
+MAX_LEFT_BEHIND = 500
+# Of so many hosts the section has what stands in the way there, and so many reasons of each.
 MAX_HOSTS = 20
 MAX_REASONS = 3
-MAX_CAUSES = 5
 
 _MEANINGS = {
     "optimal": "Everything has a place, and it is proven that no plan is better.",
@@ -28,60 +33,74 @@ _MEANINGS = {
     "unproven": "Not everything has a place. It is not proven that there is none.",
 }
 
-_Plan = t.Mapping[str, t.Any]
-_Told = dict[str, t.Any]
-Cause = t.Callable[[_Plan], _Told]
+CauseOf = t.Callable[[contract.Unplaced], Cause]
 
 
-def plan_part(plan: t.Any, changed: t.Sequence[str], cause: Cause) -> _Told:
-    """What the report says of ``plan``; ``changed`` are the hosts whose facts are not those it relied on any more.
+def plan_section(plan: t.Any, changed: t.Sequence[str], cause_of: CauseOf) -> contract.PlanSection:
+    """Return the report's section on ``plan``.
 
-    ``cause`` says in short why a device has no place, as ``{reason, example, more}``. Raises ``FleetError`` where
-    ``plan`` is none.
+    ``changed`` are the hosts whose facts are no longer those that the plan relied on. ``cause_of`` returns why a
+    device has no place. Raise ``FleetError`` where ``plan`` is no plan.
     """
     try:
-        return _plan_part(plan, cause) | {"changed_since": list(changed)}
+        return _section(plan, changed, cause_of)
     except (LookupError, TypeError, AttributeError) as error:
         raise FleetError(
             f"'plan' is no plan of vfio.migration.migration_plan: {error!r} is wrong in it"
         ) from error
 
 
-def _plan_part(plan: _Plan, cause: Cause) -> _Told:
-    placements, unplaced = plan["placements"], plan["unplaced"]
+def first_reasons(reasons: t.Sequence[str]) -> contract.FirstReasons:
+    """Return the first of several reasons, and how many more there are."""
+    return {"reasons": [*reasons[:MAX_REASONS]], "not_shown": max(0, len(reasons) - MAX_REASONS)}
+
+
+def _section(
+    plan: contract.Plan, changed: t.Sequence[str], cause_of: CauseOf
+) -> contract.PlanSection:
+    placements, unplaced, shortage = plan["placements"], plan["unplaced"], plan["shortage"]
+    causes = [cause_of(each) for each in unplaced]
     warnings = Counter(each for placement in placements for each in placement["warnings"])
     numbers = {warning: number for number, warning in enumerate(warnings)}
     return {
         "status": plan["status"],
         "meaning": _MEANINGS[plan["status"]],
-        **{key: plan[key] for key in ("solver", "direction", "policy", "conditions")},
+        "solver": plan["solver"],
+        "direction": plan["direction"],
+        "policy": plan["policy"],
+        "conditions": plan["conditions"],
         "devices": len(placements) + len(unplaced),
         "placed": len(placements),
         "created": sum(each["target"]["create"] for each in placements),
         "unplaced": len(unplaced),
-        "sources": sorted({each["source"]["host"] for each in (*placements, *unplaced)}),
-        "targets": _received(placements),
+        "sources": sorted(
+            {each["source"]["host"] for each in placements}
+            | {each["source"]["host"] for each in unplaced}
+        ),
+        "targets": _receiving_hosts(placements),
         "waves": _waves(placements),
         "warnings": [{"warning": each, "moves": count} for each, count in warnings.items()],
         "moves": [_move(each, numbers) for each in _in_order(placements)[:MAX_MOVES]],
         "moves_not_shown": max(0, len(placements) - MAX_MOVES),
-        "left": _left(unplaced[:MAX_LEFT], cause),
-        "left_not_shown": max(0, len(unplaced) - MAX_LEFT),
-        "causes": _causes(unplaced, cause),
-        "shortage": plan["shortage"]
-        and {key: plan["shortage"][key] for key in ("need", "reachable")},
+        "left_behind": _left_behind(unplaced[:MAX_LEFT_BEHIND], causes),
+        "left_behind_not_shown": max(0, len(unplaced) - MAX_LEFT_BEHIND),
+        "causes": count_causes((each, 1) for each in causes),
+        "shortage": shortage and {"need": shortage["need"], "reachable": shortage["reachable"]},
         "changes": [
-            {"vm": each["vm"], **_device(each["source"]), "reason": each["reason"]}
+            {"vm": each["vm"], **_label(each["source"]), "reason": each["reason"]}
             for each in plan["changes"]
         ],
+        "changed_since": list(changed),
     }
 
 
-def _in_order(placements: t.Iterable[_Plan]) -> list[_Plan]:
+def _in_order(placements: t.Iterable[contract.Placement]) -> list[contract.Placement]:
     return sorted(placements, key=lambda each: int(each["wave"]))
 
 
-def _received(placements: t.Iterable[_Plan]) -> list[_Told]:
+def _receiving_hosts(
+    placements: t.Iterable[contract.Placement],
+) -> list[contract.ReceivingHost]:
     received = Counter(each["target"]["host"] for each in placements)
     created = Counter(each["target"]["host"] for each in placements if each["target"]["create"])
     return [
@@ -90,9 +109,8 @@ def _received(placements: t.Iterable[_Plan]) -> list[_Told]:
     ]
 
 
-def _waves(placements: t.Iterable[_Plan]) -> list[_Told]:
-    """Each wave with the number of its ``devices``, ``guests``, ``sources`` and ``targets``."""
-    waves: dict[int, list[_Plan]] = defaultdict(list)
+def _waves(placements: t.Iterable[contract.Placement]) -> list[contract.Wave]:
+    waves: dict[int, list[contract.Placement]] = defaultdict(list)
     for each in placements:
         waves[each["wave"]].append(each)
     return [
@@ -107,15 +125,17 @@ def _waves(placements: t.Iterable[_Plan]) -> list[_Told]:
     ]
 
 
-def _move(placement: _Plan, warnings: t.Mapping[str, int]) -> _Told:
+def _move(placement: contract.Placement, warnings: t.Mapping[str, int]) -> contract.Move:
     target = placement["target"]
     return {
         "wave": placement["wave"],
         "vm": placement["vm"],
-        **_device(placement["source"]),
+        **_label(placement["source"]),
         "to": {
-            **_device(target),
-            **{key: target[key] for key in ("parent", "type", "create")},
+            **_label(target),
+            "parent": target["parent"],
+            "type": target["type"],
+            "create": target["create"],
             "attributes": ", ".join(f"{e['name']}={e['value']}" for e in target["attributes"]),
         },
         "certainty": placement["certainty"],
@@ -123,50 +143,36 @@ def _move(placement: _Plan, warnings: t.Mapping[str, int]) -> _Told:
     }
 
 
-def _device(named: _Plan) -> _Told:
-    return {key: named[key] for key in ("host", "kind", "id")}
+def _label(named: contract.DeviceLabel) -> contract.DeviceLabel:
+    return {"host": named["host"], "kind": named["kind"], "id": named["id"]}
 
 
-def _left(unplaced: t.Iterable[_Plan], cause: Cause) -> list[_Told]:
-    """Devices that are left behind for the same reasons together."""
-    together: dict[tuple[t.Any, ...], list[_Told]] = {}
-    for each in unplaced:
+def _left_behind(
+    unplaced: t.Iterable[contract.Unplaced], causes: t.Iterable[Cause]
+) -> list[contract.LeftBehind]:
+    """Return devices that are left behind, those with the same cause and reasons as one entry."""
+    alike: dict[tuple[t.Any, ...], list[contract.GuestDevice]] = defaultdict(list)
+    for each, cause in zip(unplaced, causes, strict=False):
         reasons = tuple((e["host"], e["reason"], e.get("alike", 0)) for e in each["reasons"])
-        told = {"vm": each["vm"], **_device(each["source"])}
-        together.setdefault((cause(each)["reason"], reasons), []).append(told)
+        alike[cause.reason, reasons].append({"vm": each["vm"], **_label(each["source"])})
     return [
         {
             "devices": devices,
-            "cause": reason,
+            "cause": cause,
             "reasons": by_host[:MAX_HOSTS],
             "reasons_not_shown": max(0, len(by_host) - MAX_HOSTS),
         }
-        for (reason, reasons), devices in together.items()
+        for (cause, reasons), devices in alike.items()
         for by_host in [_by_host(reasons)]
     ]
 
 
-def _by_host(reasons: t.Iterable[tuple[str | None, str, int]]) -> list[_Told]:
-    """The first few reasons of each host; ``alike`` is the number of further hosts of which they are true."""
-    hosts: dict[str | None, _Told] = {}
+def _by_host(reasons: t.Iterable[tuple[str | None, str, int]]) -> list[contract.HostReasons]:
+    """Return the first reasons of each host, given host, reason, and the number of further hosts of which it is true."""
+    hosts: dict[str | None, tuple[int, list[str]]] = {}
     for host, reason, alike in reasons:
-        hosts.setdefault(host, {"host": host, "alike": alike, "all": []})["all"].append(reason)
+        hosts.setdefault(host, (alike, []))[1].append(reason)
     return [
-        {key: each[key] for key in ("host", "alike")} | first_few(each["all"])
-        for each in hosts.values()
+        {"host": host, "alike": alike, **first_reasons(found)}
+        for host, (alike, found) in hosts.items()
     ]
-
-
-def first_few(reasons: t.Sequence[str]) -> _Told:
-    return {"reasons": [*reasons[:MAX_REASONS]], "not_shown": max(0, len(reasons) - MAX_REASONS)}
-
-
-def _causes(unplaced: t.Iterable[_Plan], cause: Cause) -> list[_Told]:
-    """Why devices are left behind, what is true of most of them first, as ``{devices, reason, example, more}``."""
-    causes: dict[str, _Told] = {}
-    for each in unplaced:
-        found = cause(each)
-        told = causes.setdefault(found["reason"], {"devices": 0} | found)
-        told["devices"] += 1
-        told["more"] |= found["more"]
-    return sorted(causes.values(), key=lambda each: (-each["devices"], each["reason"]))[:MAX_CAUSES]

@@ -7,7 +7,7 @@
 (() => {
   document.getElementById("scriptless").remove();
   const report = JSON.parse(document.getElementById("report").textContent);
-  const { groups, classes, hosts, plan } = report;
+  const { host_groups: groups, classes, hosts, plan } = report;
   const PAGE = 50;
   // With more columns than this the matrix has numbers for names, and signs and shares for counts.
   const FEW = 12;
@@ -15,7 +15,8 @@
 
   // --- words ---
 
-  const count = (number, what) => `${number.toLocaleString("en")} ${what}${number === 1 ? "" : "s"}`;
+  const plural = (noun) => noun + (noun.endsWith("s") ? "es" : "s");
+  const count = (number, what) => `${number.toLocaleString("en")} ${number === 1 ? what : plural(what)}`;
   const others = (names, number) =>
     names.join(", ") + (number > names.length ? ` and ${(number - names.length).toLocaleString("en")} more` : "");
   const level = (yes, all) => (all === 0 ? "nothing" : yes === all ? "all" : yes ? "some" : "none");
@@ -51,12 +52,12 @@
 
   const code = (text) => make("code", {}, text);
   const quiet = (text) => make("span", { class: "quiet" }, text);
-  const tag = (kind, text) => make("span", { class: `tag ${kind}` }, text);
+  const tag = (style, text) => make("span", { class: `tag ${style}` }, text);
   const list = (items, name) =>
     make("ul", { class: "plain-list", "aria-label": name }, items.map((item) => make("li", {}, item)));
 
-  function button(text, kind, action, more) {
-    const element = make("button", { type: "button", class: kind, ...more }, text);
+  function button(text, style, action, more) {
+    const element = make("button", { type: "button", class: style, ...more }, text);
     element.addEventListener("click", action);
     return element;
   }
@@ -66,8 +67,8 @@
 
   const place = (id, ...children) => document.getElementById(id).append(...children);
 
-  // What stands in the way on one host: the first few of its reasons.
-  const told = ({ reasons, not_shown }) =>
+  // What stands in the way on one host: the first of its reasons.
+  const firstReasons = ({ reasons, not_shown }) =>
     list(not_shown ? [...reasons, quiet(`and ${count(not_shown, "reason")} like these`)] : reasons);
 
   // --- tables: filtered, sorted, opened, a page at a time ---
@@ -217,11 +218,11 @@
         place("plan", make("p", {}, `${count(plan.moves_not_shown, "further move")} are in the plan itself.`));
       }
     }
-    if (plan.left.length) {
+    if (plan.left_behind.length) {
       place("plan", make("h3", {}, "What is left behind, and why"));
-      place("plan", ...plan.left.map(leftBehind));
-      if (plan.left_not_shown) {
-        place("plan", make("p", {}, `${count(plan.left_not_shown, "further device")} left behind are in the plan itself.`));
+      place("plan", ...plan.left_behind.map(leftBehind));
+      if (plan.left_behind_not_shown) {
+        place("plan", make("p", {}, `${count(plan.left_behind_not_shown, "further device")} left behind are in the plan itself.`));
       }
     }
     if (plan.targets.length) {
@@ -242,21 +243,21 @@
     }
   }
 
-  function leftBehind(group, number) {
-    const who = group.devices.length === 1
-      ? `${group.devices[0].vm || group.devices[0].id} on ${group.devices[0].host}`
-      : count(group.devices.length, "device");
-    const reasons = group.reasons.map((each) => [
+  function leftBehind(entry, number) {
+    const who = entry.devices.length === 1
+      ? `${entry.devices[0].vm || entry.devices[0].id} on ${entry.devices[0].host}`
+      : count(entry.devices.length, "device");
+    const reasons = entry.reasons.map((each) => [
       each.host === null ? null : make("strong", {}, each.host),
       each.alike ? quiet(` and ${count(each.alike, "further host")} alike`) : null,
-      each.host === null ? each.reasons.join("; ") : told(each),
+      each.host === null ? each.reasons.join("; ") : firstReasons(each),
     ]);
-    if (group.reasons_not_shown) reasons.push(quiet(`and so on, ${count(group.reasons_not_shown, "further host")}`));
+    if (entry.reasons_not_shown) reasons.push(quiet(`and so on, ${count(entry.reasons_not_shown, "further host")}`));
     return make(
       "details", number === 0 ? { open: "" } : {},
-      make("summary", {}, make("strong", {}, who), `: ${group.cause}`),
-      group.devices.length > 1 || group.devices[0].vm
-        ? part("Devices", group.devices.map((each) => [code(each.id), ` on ${each.host}${each.vm ? `, of ${each.vm}` : ""}`]))
+      make("summary", {}, make("strong", {}, who), `: ${entry.cause}`),
+      entry.devices.length > 1 || entry.devices[0].vm
+        ? part("Devices", entry.devices.map((each) => [code(each.id), ` on ${each.host}${each.vm ? `, of ${each.vm}` : ""}`]))
         : null,
       part("Why", reasons),
     );
@@ -318,7 +319,7 @@
     );
     const legend = [
       ["all", "all could go there"], ["some", many ? "some could, so many of a hundred" : "some could"], ["none", "none could"], ["nothing", "nothing to move"],
-    ].map(([kind, words]) => make("li", {}, make("span", { class: `cell-${kind}`, "aria-hidden": "true" }, SIGNS[kind]), words));
+    ].map(([share, words]) => make("li", {}, make("span", { class: `cell-${share}`, "aria-hidden": "true" }, SIGNS[share]), words));
     place("matrix", make("div", { class: "scroll" }, element), make("ul", { class: many ? "legend many" : "legend" }, legend), panel);
   }
 
@@ -327,13 +328,13 @@
   function cell(row, column, many) {
     const all = isSelf(row, column) ? 0 : groups[row].devices;
     const yes = isSelf(row, column) ? 0 : report.matrix[row][column];
-    const kind = level(yes, all);
+    const found = level(yes, all);
     const words = all ? `${yes} of ${all}` : isSelf(row, column) ? "the host itself" : "no devices";
     const share = Math.min(99, Math.max(1, Math.round((100 * yes) / all)));
-    const short = kind === "some" ? `${share}%` : SIGNS[kind];
+    const short = found === "some" ? `${share}%` : SIGNS[found];
     return make(
       "button",
-      { type: "button", class: `cell-${kind}`, "aria-pressed": "false",
+      { type: "button", class: `cell-${found}`, "aria-pressed": "false",
         "aria-label": `${groupName(groups[row])} to ${groupName(groups[column])}: ${words}` },
       many || !all ? short : `${yes} of ${all}`,
     );
@@ -343,7 +344,7 @@
   const has = groups.map(() => new Map());
   for (const host of hosts) {
     for (const [number, devices] of host.classes) {
-      has[host.group].set(number, (has[host.group].get(number) || 0) + devices);
+      has[host.host_group].set(number, (has[host.host_group].get(number) || 0) + devices);
     }
   }
 
@@ -357,7 +358,7 @@
     const shown = entries.slice(0, PAGE).map(({ number, devices, answer: [yes, words] }) => [
       tag(yes ? "all" : "none", yes ? "yes" : "no"), ` ${count(devices, "device")} of `, code(className(number)), ": ", words,
     ]);
-    if (entries.length > PAGE) shown.push(quiet(`and ${count(entries.length - PAGE, "further kind")} of devices`));
+    if (entries.length > PAGE) shown.push(quiet(`and ${count(entries.length - PAGE, "further class")} of devices`));
     if (excluded) shown.push([tag("none", "no"), ` ${count(excluded, "device")} cannot migrate at all; see the problems`]);
     const grouped = from.hosts > 1 || to.hosts > 1;
     return [
@@ -370,7 +371,7 @@
 
   // Whether something in a group could take devices of a class, and how or why not.
   function answer(number, column) {
-    const found = classes[number].reach.find((each) => each.group === column);
+    const found = classes[number].reach.find((each) => each.host_group === column);
     if (!found) return [false, whyNot(number, column)];
     const how = [
       found.free ? count(found.free, "free device") : null,
@@ -380,8 +381,8 @@
   }
 
   function whyNot(number, column) {
-    const found = classes[number].obstacles.find((each) => each.group === column);
-    if (found) return told(found);
+    const found = classes[number].obstacles.find((each) => each.host_group === column);
+    if (found) return firstReasons(found);
     const [near] = classes[number].misses;
     return near ? `nothing there is compatible. Nearest of all: ${near.reasons.join("; ")}` : "nothing there is compatible";
   }
@@ -397,7 +398,7 @@
   function showHosts() {
     const columns = [
       { name: "Host", value: (host) => host.name },
-      { name: "Hardware", value: (host) => groups[host.group].hardware.join(", "), wide: true },
+      { name: "Hardware", value: (host) => groups[host.host_group].hardware.join(", "), wide: true },
       { name: "Devices", value: (host) => host.devices, number: true },
       { name: "In use", value: (host) => host.in_use, number: true },
       { name: "Could leave", value: (host) => host.reachable, number: true,
@@ -411,7 +412,7 @@
       "no devices": (host) => host.devices === 0,
     };
     const words = (host) => [
-      host.name, ...groups[host.group].hardware,
+      host.name, ...groups[host.host_group].hardware,
       ...(devicesOf.get(host.name) || []).map((each) => `${each.id} ${each.vm || ""} ${each.type || ""}`),
     ].join(" ");
     place("hosts", table({ caption: "Hosts", columns, rows: hosts, detail: hostDetail, choices, words }));
@@ -431,8 +432,8 @@
       ]);
     if (!listed && host.excluded) items.push(`${count(host.excluded, "device")} cannot migrate at all`);
     const goes = host.classes.map(([number]) => {
-      const to = classes[number].reach.filter((each) => groups[each.group].hosts > 1 || groups[each.group].name !== host.name);
-      const names = to.slice(0, 8).map((each) => groupName(groups[each.group]));
+      const to = classes[number].reach.filter((each) => groups[each.host_group].hosts > 1 || groups[each.host_group].name !== host.name);
+      const names = to.slice(0, 8).map((each) => groupName(groups[each.host_group]));
       return [code(className(number)), to.length ? ` \u2192 ${others(names, to.length)}` : `: ${classes[number].why || "nowhere"}`];
     });
     return items.length
@@ -440,13 +441,13 @@
       : [make("p", {}, "There is no VFIO device on it.")];
   }
 
-  // --- kinds of devices ---
+  // --- classes of devices ---
 
-  function showKinds() {
+  function showClasses() {
     const columns = [
-      { name: "Kind", value: (each) => className(each.number), cell: (each) => code(className(each.number)) },
+      { name: "Class", value: (each) => className(each.number), cell: (each) => code(className(each.number)) },
       { name: "Model", value: (each) => each.self.pci_id || each.self.driver || each.self.device_api },
-      { name: "Told by", value: (each) => each.origin,
+      { name: "Stated by", value: (each) => each.origin,
         cell: (each) => (each.origin === "derived" ? "sysfs (derived)" : "its driver") },
       { name: "Hosts", value: (each) => each.hosts, number: true },
       { name: "Devices", value: (each) => each.devices, number: true },
@@ -455,45 +456,45 @@
         cell: (each) => (each.staying ? tag(each.staying < each.devices ? "some" : "none", String(each.staying)) : "0") },
     ];
     const choices = {
-      "all kinds": () => true,
+      "all classes": () => true,
       "what has to stay": (each) => each.staying > 0,
-      "what drivers tell": (each) => each.origin !== "derived",
+      "what drivers state": (each) => each.origin !== "derived",
       "what is derived": (each) => each.origin === "derived",
     };
     const rows = classes.map((each, number) => ({ ...each, number }));
-    place("kinds", table({ caption: "Kinds", columns, rows, detail: kindDetail, choices }));
+    place("classes", table({ caption: "Classes", columns, rows, detail: classDetail, choices }));
   }
 
-  function kindDetail(kind) {
-    const sets = kind.compatible.map((set) => code(attributes(set)));
-    const targets = kind.targets.map((each) => [
+  function classDetail(entry) {
+    const sets = entry.compatible.map((set) => code(attributes(set)));
+    const targets = entry.targets.map((each) => [
       code(className(each.class)), bound(each.bindings), ` (${each.certainty}): ${each.free} free of ${count(each.devices, "device")}`,
       each.direction_conflict ? quiet("; source and target disagree") : "",
       each.warnings.length ? list(each.warnings) : null,
     ]);
-    if (kind.targets_not_shown) targets.push(quiet(`and ${count(kind.targets_not_shown, "further kind")}`));
+    if (entry.targets_not_shown) targets.push(quiet(`and ${count(entry.targets_not_shown, "further class")}`));
     return [
-      part("It says of itself", [code(attributes(kind.self))]),
+      part("It says of itself", [code(attributes(entry.self))]),
       part("It lists as compatible", sets),
-      kind.why ? make("p", {}, `${count(kind.staying, "device")} would have to stay: ${kind.why}.`) : null,
+      entry.why ? make("p", {}, `${count(entry.staying, "device")} would have to stay: ${entry.why}.`) : null,
       part("Devices that could take it", targets),
-      part("New devices that could take it", kind.creatable.map((way) => [
-        code(way.type), way.attributes.length ? ` with ${configured(way.attributes)}` : "",
-        `: room for ${way.room} on ${count(way.hosts, "host")}`,
-        way.warnings.length ? list(way.warnings) : null,
+      part("New devices that could take it", entry.creatable.map((device) => [
+        code(device.type), device.attributes.length ? ` with ${configured(device.attributes)}` : "",
+        `: room for ${device.room} on ${count(device.hosts, "host")}`,
+        device.warnings.length ? list(device.warnings) : null,
       ])),
-      part("What comes near, and what keeps it away", kind.misses.map((each) => [
+      part("What comes near, and what keeps it away", entry.misses.map((each) => [
         code(className(each.class)), ` (${count(each.devices, "device")}): ${each.reasons.join("; ")}`,
       ])),
-      part("Attributes that alone keep devices away", kind.barriers.map((each) =>
-        `${each.attribute}: ${count(each.devices, "device")} of ${count(each.classes, "kind")}`)),
+      part("Attributes that alone keep devices away", entry.barriers.map((each) =>
+        `${each.attribute}: ${count(each.devices, "device")} of ${count(each.classes, "class")}`)),
     ];
   }
 
   // --- versions and problems ---
 
   function showVersions() {
-    if (!report.versions.length) return place("versions", make("p", {}, "No device tells one."));
+    if (!report.versions.length) return place("versions", make("p", {}, "No device states one."));
     const rows = report.versions.flatMap((card) => card.versions.map((each) => ({ ...each, card })));
     const model = (row) => [...row.card.drivers, row.card.model].join(" ");
     const columns = [
@@ -510,15 +511,15 @@
   }
 
   function showProblems() {
-    const groupsOfProblems = [
-      ["Hosts without usable facts", report.unknown, "reason"],
-      ["Devices that cannot migrate at all", report.excluded, "reason"],
-      ["What went wrong while the facts were gathered", report.problems, "problem"],
-    ].filter(([, entries]) => entries.length);
-    if (!groupsOfProblems.length) return place("problems", make("p", {}, "There are none."));
-    return groupsOfProblems.forEach(([heading, entries, key]) => {
+    const parts = [
+      ["Hosts without usable facts", report.unknown],
+      ["Devices that cannot migrate at all", report.excluded],
+      ["What went wrong while the facts were gathered", report.problems],
+    ].filter(([, findings]) => findings.length);
+    if (!parts.length) return place("problems", make("p", {}, "There are none."));
+    return parts.forEach(([heading, findings]) => {
       const columns = [
-        { name: "What", value: (each) => each[key], wide: true },
+        { name: "What", value: (each) => each.text, wide: true },
         { name: "Times", value: (each) => each.count, number: true },
         { name: "Hosts", value: (each) => others(each.names.slice(0, 4), each.hosts), wide: true },
       ];
@@ -526,14 +527,14 @@
         part("Hosts", [others(each.names, each.hosts)]),
         part("Where", each.paths.map(code)),
       ];
-      place("problems", make("h3", {}, heading), table({ caption: heading, columns, rows: entries, detail }));
+      place("problems", make("h3", {}, heading), table({ caption: heading, columns, rows: findings, detail }));
     });
   }
 
   if (plan) showPlan();
   if (groups.length) showMatrix();
   showHosts();
-  showKinds();
+  showClasses();
   showVersions();
   showProblems();
 })();

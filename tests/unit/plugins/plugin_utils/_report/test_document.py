@@ -20,7 +20,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request im
     Request,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_options import plan_for
-from ansible_collections.vfio.migration.plugins.plugin_utils._report.report_options import (
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.report_options import (
     report_for,
 )
 from ansible_collections.vfio.migration.tests.unit.descriptor_strategies import DESCRIPTORS
@@ -107,18 +107,18 @@ def test_the_matrix_is_what_the_planner_finds_for_each_device_alone(facts, direc
 def test_of_every_other_host_it_is_told_that_it_takes_a_class_or_why_not(facts):
     report = report_for(facts)
     for number, each in enumerate(report["classes"]):
-        told = {
-            entry["group"]: entry.get("reasons", ["there is a place"])
+        found = {
+            entry["host_group"]: entry.get("reasons", ["there is a place"])
             for entry in (*each["reach"], *each["obstacles"])
         }
-        assert all(told.values())
+        assert all(found.values())
         its_own = {
-            host["group"]
+            host["host_group"]
             for host in report["hosts"]
             if number in [one[0] for one in host["classes"]]
         }
-        untold = {*range(len(report["groups"]))} - {*told}
-        assert untold <= (its_own if each["hosts"] == 1 else set())
+        missing = {*range(len(report["host_groups"]))} - {*found}
+        assert missing <= (its_own if each["hosts"] == 1 else set())
 
 
 @pytest.mark.parametrize(
@@ -190,8 +190,8 @@ def test_the_plan_is_told_move_by_move_and_with_what_stays():
         ("vm-1", UUIDS[0], "b"),
         ("vm-1", UUIDS[1], "b"),
     ]
-    (left,) = plan["left"]
-    assert [each["id"] for each in left["devices"]] == [UUIDS[2]]
+    (left_behind,) = plan["left_behind"]
+    assert [each["id"] for each in left_behind["devices"]] == [UUIDS[2]]
     assert plan["changed_since"] == []
 
 
@@ -213,7 +213,7 @@ def test_hosts_that_are_alike_share_a_group_where_there_are_many():
     facts = {f"new{number:02}": host([device(f"n{number}")], [parent()]) for number in range(20)}
     facts |= {f"old{number:02}": host([device(f"o{number}", gvt("8", "1"))]) for number in range(9)}
     report = report_for(facts)
-    assert [(each["name"], each["hosts"]) for each in report["groups"]] == [
+    assert [(each["name"], each["hosts"]) for each in report["host_groups"]] == [
         ("new00", 20),
         ("old00", 9),
     ]
@@ -239,7 +239,7 @@ def test_versions_unknown_hosts_and_problems_are_summed_up():
         ("0.2.0", ["b"]),
     ]
     (problem,) = report["problems"]
-    assert (problem["problem"], problem["count"], problem["names"]) == ("vanished", 2, ["c", "d"])
+    assert (problem["text"], problem["count"], problem["names"]) == ("vanished", 2, ["c", "d"])
     assert sum(each["count"] for each in report["unknown"]) == 2
 
 

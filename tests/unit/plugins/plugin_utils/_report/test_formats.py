@@ -13,14 +13,14 @@ from html.parser import HTMLParser
 
 import pytest
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_options import plan_for
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.report_options import (
+    report_for,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._report.html import as_html
 from ansible_collections.vfio.migration.plugins.plugin_utils._report.markdown import (
     as_markdown,
     code,
     plain,
-)
-from ansible_collections.vfio.migration.plugins.plugin_utils._report.report_options import (
-    report_for,
 )
 from ansible_collections.vfio.migration.tests.unit.fleets import UUIDS, device, gvt, host, parent
 from ansible_collections.vfio.migration.tests.unit.hostile_reports import HOSTILE, hostile_fleet

@@ -5,12 +5,13 @@
 # Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
 # Do not use this from other collections or standalone plugins/modules!
 
-"""Reporting from arguments as a play gives them."""
+"""Reports from arguments as a play gives them."""
 
 from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.vfio.migration.plugins.plugin_utils import contract
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import (
     facts_of,
@@ -29,10 +30,10 @@ def report_for(
     plan: t.Any = None,
     title: str = "Migration report",
     made: str = "",
-) -> dict[str, t.Any]:
-    """The document on a fleet, ``made`` at that time, and on a plan for it. Raises ``FleetError``.
+) -> contract.Report:
+    """Return the report on a fleet, ``made`` at that time, and on a plan for it.
 
-    ``direction`` is by default that of the plan.
+    ``direction`` is by default that of the plan. Raise ``FleetError`` where an argument is wrong.
     """
     chosen = names("hosts", hosts)
     facts = {name: facts_of(fleet, name) for name in (fleet if chosen is None else chosen)}
@@ -46,7 +47,7 @@ def report_for(
 
 
 def _changed(plan: t.Mapping[str, t.Any], facts: t.Mapping[str, t.Any]) -> list[str]:
-    """The hosts whose facts are not those that ``plan`` relied on."""
+    """Return the hosts whose facts are no longer those that ``plan`` relied on."""
     relied_on = plan.get("relied_on", {})
     known = [{"host": host} for host in relied_on if host in facts]
     now = digests({"placements": [{"source": each, "target": each} for each in known]}, facts)
