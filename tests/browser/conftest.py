@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_options import plan_for
-from ansible_collections.vfio.migration.plugins.plugin_utils._report.html import as_html
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.report_options import (
     report_for,
 )

@@ -1,0 +1,31 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The section on a plan."""
+
+from __future__ import annotations
+
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_options import plan_for
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.report_options import (
+    report_for,
+)
+from ansible_collections.vfio.migration.tests.unit.fleets import (
+    UUIDS,
+)
+from ansible_collections.vfio.migration.tests.unit.report_fleets import two_of_three
+
+
+def test_the_plan_is_told_move_by_move_and_with_what_stays():
+    facts = two_of_three()
+    plan = report_for(facts, plan=plan_for(facts, drain=["a"]))["plan"]
+    assert (plan["devices"], plan["placed"], plan["created"], plan["unplaced"]) == (3, 2, 2, 1)
+    assert plan["sources"] == ["a"]
+    assert plan["targets"] == [{"host": "b", "devices": 2, "created": 2}]
+    assert plan["waves"] == [{"wave": 1, "devices": 2, "guests": 1, "sources": 1, "targets": 1}]
+    assert [(each["vm"], each["id"], each["to"]["host"]) for each in plan["moves"]] == [
+        ("vm-1", UUIDS[0], "b"),
+        ("vm-1", UUIDS[1], "b"),
+    ]
+    (left_behind,) = plan["left_behind"]
+    assert [each["id"] for each in left_behind["devices"]] == [UUIDS[2]]
+    assert plan["changed_since"] == []

@@ -1,0 +1,63 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Fleets of which the tests make reports."""
+
+from __future__ import annotations
+
+import itertools
+
+from ansible_collections.vfio.migration.tests.unit.descriptor_strategies import DESCRIPTORS
+from ansible_collections.vfio.migration.tests.unit.fleets import (
+    UUIDS,
+    device,
+    gvt,
+    host,
+    parent,
+)
+from hypothesis import strategies as st
+
+NEVER = {
+    "supported": False,
+    "evidence": "driver x never supports it",
+    "features": [],
+    "state": None,
+}
+
+
+def two_of_three():
+    """Host a has three devices of two guests, of which host b could make one guest's two."""
+    return {
+        "a": host(
+            [
+                device(UUIDS[0], vm="vm-1", pid=1),
+                device(UUIDS[1], vm="vm-1", pid=1),
+                device(UUIDS[2], vm="vm-2", pid=2, migration=NEVER),
+            ]
+        ),
+        "b": host(parents=[parent()]),
+    }
+
+
+@st.composite
+def fleets(draw):
+    """Facts of a few hosts with few kinds of devices and parents that could make some more."""
+    kinds = [*draw(st.lists(DESCRIPTORS, min_size=1, max_size=3)), gvt("4", "2"), gvt("8", "1")]
+    numbers = itertools.count()
+    devices = st.builds(
+        lambda descriptor, origin, others: device(
+            f"d{next(numbers)}", {"origin": origin, **descriptor}, pid=next(numbers) + 1, **others
+        ),
+        st.sampled_from(kinds),
+        st.sampled_from(["file", "derived"]),
+        st.fixed_dictionaries({}, optional={"vm": st.just("vm"), "migration": st.just(NEVER)}),
+    )
+    rooms = st.dictionaries(
+        st.sampled_from(["i915-GVTg_V5_4", "i915-GVTg_V5_8"]), st.integers(0, 4), max_size=2
+    )
+    hosts = st.builds(
+        lambda devices, rooms: host(devices, [parent(available=each) for each in rooms]),
+        st.lists(devices, max_size=3),
+        st.lists(rooms, max_size=1),
+    )
+    return dict(zip("abc", draw(st.lists(hosts, min_size=1, max_size=3)), strict=False))
