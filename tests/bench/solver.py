@@ -11,7 +11,7 @@ from collections import Counter
 from unittest import mock
 
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import read_fleet
-from ansible_collections.vfio.migration.plugins.plugin_utils._packing.local_search import Budget
+from ansible_collections.vfio.migration.plugins.plugin_utils._packing.search import Budget
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner import solution
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.planner import make_plan
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import (

@@ -13,6 +13,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._packing.packings i
     OTHER_TYPE,
     Bin,
     Item,
+    PackingProblem,
     Transition,
 )
 from hypothesis import strategies as st
@@ -98,15 +99,6 @@ class Resources:
         )
 
 
-class Problem(t.NamedTuple):
-    """What a search is given."""
-
-    resources: t.Any
-    items: list[Item]
-    bins: list[Bin]
-    spread: bool
-
-
 STATES = st.one_of(
     st.builds(Parent, st.sampled_from(FAMILIES), st.none(), st.just(0), st.integers(0, 1)),
     st.builds(Pool, st.sampled_from(FAMILIES), st.integers(1, 3), st.integers(0, 1)),
@@ -115,7 +107,7 @@ GROUPS = st.frozensets(st.integers(0, 1), max_size=1)
 
 
 @st.composite
-def problems(draw, items: int = 4, bins: int = 3, devices: int = 3) -> Problem:
+def problems(draw, items: int = 4, bins: int = 3, devices: int = 3) -> PackingProblem:
     """Few items and bins, with limits, groups and homes; of some resources all that an item needs is on one node."""
     spread = draw(st.booleans())
     resources = Resources(not spread, draw(st.booleans()))
@@ -143,10 +135,10 @@ def problems(draw, items: int = 4, bins: int = 3, devices: int = 3) -> Problem:
         )
         for _item in range(draw(st.integers(1, items)))
     ]
-    return Problem(resources, guests, hosts, spread)
+    return PackingProblem(resources, guests, hosts, spread)
 
 
-def best_rating(problem: Problem) -> tuple[int, ...]:
+def best_rating(problem: PackingProblem) -> tuple[int, ...]:
     """The least rating of all plans: devices left, the grave tiers of the cost, the highest load, the other tiers.
 
     Every place of every device is tried: slow, and easy to believe.
@@ -181,23 +173,23 @@ def best_rating(problem: Problem) -> tuple[int, ...]:
 
 
 def ends(
-    resources: t.Any, state: tuple[int, ...], shape: t.Sequence[int]
+    resources: t.Any, state: tuple[int, ...], demands: t.Sequence[int]
 ) -> set[tuple[tuple[int, ...], int]]:
-    """The states to which a bin comes with an item of this shape, each with what that costs."""
+    """The states to which a bin comes with an item with these demands, each with what that costs."""
     found: set[tuple[tuple[int, ...], int]] = set()
     for node in {resources.numa_node(resource) for resource in state}:
         layer = {(state, 0)}
-        for demand in shape:
+        for demand in demands:
             layer = {
                 (
                     tuple(sorted(each[:place] + left + each[place + 1 :])),
-                    cost + move.cost,
+                    cost + transition.cost,
                 )
                 for each, cost in layer
                 for place, resource in enumerate(each)
                 if resources.numa_node(resource) == node
-                for move in resources.transitions(resource, demand)
-                for left in [() if move.successor is None else (move.successor,)]
+                for transition in resources.transitions(resource, demand)
+                for left in [() if transition.successor is None else (transition.successor,)]
             }
         found |= layer
     return found

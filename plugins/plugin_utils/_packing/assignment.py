@@ -4,8 +4,7 @@
 
 # Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
 # Do not use this from other collections or standalone plugins/modules!
-
-"""Bins, what a plan has put into each of them, and what that leaves. Pure."""
+"""Assignments of items to bins, complete or in the making."""
 
 from __future__ import annotations
 
@@ -13,164 +12,195 @@ import bisect
 import typing as t
 
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.packings import (
-    Bin,
     Demands,
     Item,
     Packing,
+    PackingProblem,
     Packings,
     State,
 )
 
-Assignment = dict[int, list[tuple[int, Packing]]]
+# The items in a bin and how each is packed, in the order of their placement: every packing starts from what the one
+# before it leaves.
+Contents = t.Sequence[tuple[int, Packing]]
+# The contents of each bin that is not empty.
+Assignment = t.Mapping[int, Contents]
 
 
-class Filling:
-    """The items in each bin, in the order of their placement, and what is left of it."""
-
-    def __init__(self, items: t.Sequence[Item], bins: t.Sequence[Bin]) -> None:
-        self.items = items
-        self.bins = bins
-        self.held: list[list[tuple[int, Packing]]] = [[] for each in bins]
-        self.state = [each.state for each in bins]
-        self.load = [0] * len(bins)
-        self.groups = [each.anti_affinity for each in bins]
-
-    def put(self, number: int, item: int, way: Packing) -> None:
-        self.held[number].append((item, way))
-        self.state[number] = way.after
-        self.load[number] += len(way.steps)
-        if groups := self.items[item].anti_affinity:
-            self.groups[number] |= groups
-
-    def empty(self, number: int) -> list[tuple[int, Packing]]:
-        """Takes everything out of a bin again."""
-        taken, self.held[number] = self.held[number], []
-        self.state[number] = self.bins[number].state
-        self.load[number] = 0
-        self.groups[number] = self.bins[number].anti_affinity
-        return taken
-
-    def left(self, number: int) -> int | None:
-        """How many more devices a bin may take in; ``None`` where there is no limit."""
-        limit = self.bins[number].limit
-        return None if limit is None else limit - self.load[number]
-
-    def plan(self) -> Assignment:
-        return {number: list(held) for number, held in enumerate(self.held) if held}
+def load(contents: Contents) -> int:
+    """Return how many devices are in a bin."""
+    return sum([len(packing.steps) for _item, packing in contents])
 
 
-def allows(item: Item, number: int | None, left: int | None, groups: frozenset[int]) -> bool:
-    """Whether ``item`` may be in a bin that may take in so many devices more and has members of these groups."""
+def placed_items(assignment: Assignment) -> set[int]:
+    """Return the items that have a place."""
+    return {item for contents in assignment.values() for item, _packing in contents}
+
+
+def allows(
+    item: Item, number: int | None, devices: int | None, anti_affinity: frozenset[int]
+) -> bool:
+    """Return whether ``item`` may be in bin ``number``, apart from what fits there.
+
+    The bin may take in ``devices`` more, ``None`` without a limit, and has members of the groups ``anti_affinity``.
+    """
     return (
-        (left is None or left >= len(item.demands))
+        (devices is None or devices >= len(item.demands))
         and (item.home is None or item.home != number)
-        and item.anti_affinity.isdisjoint(groups)
+        and item.anti_affinity.isdisjoint(anti_affinity)
     )
 
 
-class Key(t.NamedTuple):
-    """What makes one bin better for an item than another: its load where that matters, its room, state and kind."""
+class PartialAssignment:
+    """What is in each bin so far, and what that leaves of it; every list is by the number of the bin."""
+
+    def __init__(self, problem: PackingProblem, assignment: Assignment | None = None) -> None:
+        self.items = problem.items
+        self.bins = problem.bins
+        self.contents: list[list[tuple[int, Packing]]] = [[] for _bin in problem.bins]
+        self.state = [each.state for each in problem.bins]
+        self.load = [0] * len(problem.bins)
+        self.anti_affinity = [each.anti_affinity for each in problem.bins]
+        for number, contents in (assignment or {}).items():
+            for item, packing in contents:
+                self.put(number, item, packing)
+
+    def put(self, number: int, item: int, packing: Packing) -> None:
+        """Place an item in a bin."""
+        self.contents[number].append((item, packing))
+        self.state[number] = packing.after
+        self.load[number] += len(packing.steps)
+        if groups := self.items[item].anti_affinity:
+            self.anti_affinity[number] |= groups
+
+    def empty(self, number: int) -> list[tuple[int, Packing]]:
+        """Take everything out of a bin, and return it."""
+        taken, self.contents[number] = self.contents[number], []
+        self.state[number] = self.bins[number].state
+        self.load[number] = 0
+        self.anti_affinity[number] = self.bins[number].anti_affinity
+        return taken
+
+    def refill(self, number: int, contents: Contents) -> None:
+        """Replace the contents of a bin."""
+        self.empty(number)
+        for item, packing in contents:
+            self.put(number, item, packing)
+
+    def devices_allowed(self, number: int) -> int | None:
+        """Return how many more devices a bin may take in, ``None`` without a limit."""
+        limit = self.bins[number].limit
+        return None if limit is None else limit - self.load[number]
+
+    def may_take(self, number: int, item: Item) -> bool:
+        """Return whether ``item`` may be in a bin, apart from what fits there."""
+        return allows(item, number, self.devices_allowed(number), self.anti_affinity[number])
+
+    def assignment(self) -> dict[int, list[tuple[int, Packing]]]:
+        """Return a copy of what is where."""
+        return {number: list(contents) for number, contents in enumerate(self.contents) if contents}
+
+
+class BinKey(t.NamedTuple):
+    """What makes one bin better for an item than another. ``load`` is 0 where it does not matter."""
 
     load: int
-    room: int
+    free_slots: int
     state: State
-    kind: int
+    bin_type: int
 
 
-# What else an item may tell bins by: their number if they are the home of some item, how many devices they may still
-# take in, and their groups.
-_Mark = tuple[int | None, int | None, frozenset[int]]
+# What else tells bins with the same key apart: the number if the bin is the home of an item, how many devices it may
+# still take in, and its groups.
+_Restrictions = tuple[int | None, int | None, frozenset[int]]
 
 
-class Index:
-    """The bins of a filling by what they have left; with ``spread`` those with the fewest devices are first.
+class BinIndex:
+    """The bins of a partial assignment by key, and of equal keys by restrictions: so equal bins are looked at once.
 
-    Bins with the same key are together, and of these those that no item can tell from each other.
+    While there is an index, the assignment is changed through it alone.
     """
 
-    def __init__(self, filling: Filling, ways: Packings, spread: bool) -> None:
-        self._filling = filling
-        self._ways = ways
+    def __init__(self, partial: PartialAssignment, packings: Packings, spread: bool) -> None:
+        self._partial = partial
+        self._packings = packings
         self._spread = spread
-        kinds = {state: number for number, state in enumerate(ways.bin_types)}
-        self._kind = [kinds[each.state] for each in filling.bins]
-        self._homes = {item.home for item in filling.items}
-        self._together: dict[Key, dict[_Mark, list[int]]] = {}
-        self._sorted: list[list[Key]] = [[] for kind in kinds]
-        for number in reversed(range(len(filling.bins))):
-            self._file(number)
+        self._homes = {item.home for item in partial.items}
+        self._types = [packings.type_numbers[each.state] for each in partial.bins]
+        self._bins: dict[BinKey, dict[_Restrictions, list[int]]] = {}
+        self._keys: list[list[BinKey]] = [[] for _type in packings.bin_types]
+        for number in reversed(range(len(partial.bins))):
+            self._add(number)
 
-    def put(self, number: int, item: int, way: Packing) -> None:
-        self._unfile(number)
-        self._filling.put(number, item, way)
-        self._file(number)
-
-    def take(self, key: Key, item: int, way: Packing) -> Key | None:
-        """Puts ``item`` into a bin with this key, and returns the key that it has then; ``None`` where none may take it."""
-        together = self._together.get(key, {})
-        wanted = self._filling.items[item]
-        for mark, numbers in together.items():
-            if allows(wanted, *mark):
-                number = numbers[-1]
-                self._remove(key, mark, number)
-                self._filling.put(number, item, way)
-                return self._file(number)
-        return None
-
-    def refill(self, number: int, held: list[tuple[int, Packing]]) -> None:
-        """Has these items in a bin instead of those that it has."""
-        self._unfile(number)
-        self._filling.empty(number)
-        for item, way in held:
-            self._filling.put(number, item, way)
-        self._file(number)
-
-    def key(self, number: int) -> Key:
-        state = self._filling.state[number]
-        load = self._filling.load[number] if self._spread else 0
-        return Key(load, self._ways.free_slots(state), state, self._kind[number])
-
-    def keys(self, kind: int, shape: Demands) -> list[Key]:
-        """The keys of the bins of one kind that may have room for ``shape``, the fullest first, or the least loaded."""
-        room = len(shape)
-        ordered = self._sorted[kind]
+    def keys(self, bin_type: int, demands: Demands) -> list[BinKey]:
+        """Return the keys of bins of one type with free slots for ``demands``: the fullest first, or the least loaded."""
+        slots = len(demands)
+        ordered = self._keys[bin_type]
         if self._spread:
-            return [key for key in ordered if key.room >= room]
-        return ordered[bisect.bisect_left(ordered, (0, room)) :]
+            return [key for key in ordered if key.free_slots >= slots]
+        return ordered[bisect.bisect_left(ordered, (0, slots)) :]
 
-    def bins(self, key: Key, item: Item) -> t.Iterator[int]:
-        """Bins with this key that may take ``item``: one of all those between which there is no difference."""
-        for mark, numbers in self._together.get(key, {}).items():
-            if allows(item, *mark):
+    def bins(self, key: BinKey, item: Item) -> t.Iterator[int]:
+        """Yield a bin with this key for each set of restrictions that allows ``item``."""
+        for restrictions, numbers in self._bins.get(key, {}).items():
+            if allows(item, *restrictions):
                 yield numbers[-1]
 
-    def _mark(self, number: int) -> _Mark:
-        home = number if number in self._homes else None
-        return home, self._filling.left(number), self._filling.groups[number]
+    def place(self, key: BinKey, item: int, packing: Packing) -> BinKey | None:
+        """Place an item in the first bin with this key, and return the key it has then; ``None`` if no bin may take it."""
+        for restrictions, numbers in self._bins.get(key, {}).items():
+            if allows(self._partial.items[item], *restrictions):
+                number = numbers[-1]
+                self._remove(number, key, restrictions)
+                self._partial.put(number, item, packing)
+                return self._add(number)
+        return None
 
-    def _file(self, number: int) -> Key:
-        key = self.key(number)
-        together = self._together.get(key)
-        if together is None:
-            together = self._together[key] = {}
-            bisect.insort(self._sorted[key.kind], key)
-        together.setdefault(self._mark(number), []).append(number)
+    def put(self, number: int, item: int, packing: Packing) -> None:
+        """Place an item in this bin."""
+        self._remove(number, *self._labels(number))
+        self._partial.put(number, item, packing)
+        self._add(number)
+
+    def refill(self, number: int, contents: Contents) -> None:
+        """Replace the contents of a bin."""
+        self._remove(number, *self._labels(number))
+        self._partial.refill(number, contents)
+        self._add(number)
+
+    def _labels(self, number: int) -> tuple[BinKey, _Restrictions]:
+        """Return a bin's key and restrictions as they are now."""
+        partial = self._partial
+        state = partial.state[number]
+        key = BinKey(
+            partial.load[number] if self._spread else 0,
+            self._packings.free_slots(state),
+            state,
+            self._types[number],
+        )
+        home = number if number in self._homes else None
+        return key, (home, partial.devices_allowed(number), partial.anti_affinity[number])
+
+    def _add(self, number: int) -> BinKey:
+        key, restrictions = self._labels(number)
+        equal = self._bins.get(key)
+        if equal is None:
+            equal = self._bins[key] = {}
+            bisect.insort(self._keys[key.bin_type], key)
+        equal.setdefault(restrictions, []).append(number)
         return key
 
-    def _unfile(self, number: int) -> None:
-        self._remove(self.key(number), self._mark(number), number)
-
-    def _remove(self, key: Key, mark: _Mark, number: int) -> None:
-        together = self._together[key]
-        numbers = together[mark]
+    def _remove(self, number: int, key: BinKey, restrictions: _Restrictions) -> None:
+        equal = self._bins[key]
+        numbers = equal[restrictions]
         # The last one is taken most often.
         if numbers[-1] == number:
             numbers.pop()
         else:
             numbers.remove(number)
         if not numbers:
-            del together[mark]
-        if not together:
-            del self._together[key]
-            ordered = self._sorted[key.kind]
+            del equal[restrictions]
+        if not equal:
+            del self._bins[key]
+            ordered = self._keys[key.bin_type]
             del ordered[bisect.bisect_left(ordered, key)]

@@ -4,30 +4,34 @@
 
 # Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
 # Do not use this from other collections or standalone plugins/modules!
-"""Shortages: proofs that not everything that is to move can find a place. Pure.
 
-However devices are placed, those of some demands cannot be more than what each resource takes in of these demands
-alone, summed over all resources. Demands for which that is less than they are prove that no plan places all. They are
-the source's side of a minimum cut between demands and resources.
+"""Bottlenecks: the proof that some devices find no place, whatever is done.
+
+This is Hall's condition (P. Hall, "On representatives of subsets", 1935) with capacities. However devices are placed,
+those of some demands cannot be more than what each resource takes in of these demands alone, summed over all resources.
+If they are more, no assignment places all. Such demands are the source's side of a minimum cut between demands and
+resources.
 """
 
 from __future__ import annotations
 
 import typing as t
-from collections import defaultdict, deque
+from collections import defaultdict
 from dataclasses import dataclass
+
+from ansible_collections.vfio.migration.plugins.plugin_utils._packing.max_flow import FlowNetwork
 
 
 class Capacities(t.Protocol):
     """What resources take in."""
 
     def capacity(self, resource: int, demand: int) -> int:
-        """How many devices with ``demand`` alone ``resource`` takes in at most."""
+        """Return how many devices with ``demand`` alone ``resource`` takes in at most."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shortage:
-    """``need`` devices have one of ``demands``, and whatever they are, no more than ``reachable`` find a place."""
+    """``need`` devices have one of ``demands``, and no more than ``reachable`` of them find a place."""
 
     demands: tuple[int, ...]
     need: int
@@ -35,16 +39,22 @@ class Shortage:
 
     @property
     def missing(self) -> int:
+        """How many devices find no place."""
         return self.need - self.reachable
+
+
+# For each demand the resources that take it in, and how many of it alone.
+_Table = dict[int, dict[int, int]]
 
 
 def find_shortage(
     capacities: Capacities, demands: t.Mapping[int, int], resources: t.Mapping[int, int]
 ) -> Shortage | None:
-    """The greatest shortage found; ``demands`` and ``resources`` are their numbers and how many there are of each.
+    """Return the greatest shortage found, ``None`` if none was.
 
-    Some shortages show only among devices of at least some size, as small ones could fill the gaps: so each size is
-    tried, a size being how few devices of that demand one resource takes in.
+    ``demands`` and ``resources`` are how many there are of each. Some shortages show only among devices of at least
+    some size, as small ones could fill the gaps: so each size is tried, a size being how few devices with that demand
+    one resource takes in.
     """
     table = {
         demand: {
@@ -54,20 +64,18 @@ def find_shortage(
         }
         for demand in demands
     }
-    sizes = {demand: max(reach.values(), default=0) for demand, reach in table.items()}
+    sizes = {demand: max(takers.values(), default=0) for demand, takers in table.items()}
     found = None
     for size in sorted(set(sizes.values())):
         chosen = {demand for demand in demands if sizes[demand] <= size}
-        shortage = _tighten(table, demands, resources, chosen)
-        if shortage and (found is None or shortage.missing > found.missing):
-            found = shortage
+        found = _greater(found, _tighten(table, demands, resources, chosen))
     return found
 
 
 def reachable(
     capacities: Capacities, demands: t.Iterable[int], resources: t.Mapping[int, int]
 ) -> int:
-    """How many devices with ``demands`` find a place at most."""
+    """Return how many devices with ``demands`` find a place at most."""
     demands = tuple(demands)
     return sum(
         count * max((capacities.capacity(resource, each) for each in demands), default=0)
@@ -75,123 +83,56 @@ def reachable(
     )
 
 
-_Table = dict[int, dict[int, int]]
+def _greater(one: Shortage | None, other: Shortage | None) -> Shortage | None:
+    """Return the shortage of which more devices are missing, the first one of two that are equal."""
+    if one is None or (other is not None and other.missing > one.missing):
+        return other
+    return one
 
 
 def _tighten(
     table: _Table, demands: t.Mapping[int, int], resources: t.Mapping[int, int], chosen: set[int]
 ) -> Shortage | None:
-    """The shortage among ``chosen``: fewer demands leave resources less to take in, until it grows no more."""
+    """Return the shortage among ``chosen``: fewer demands leave resources less to take in, until it grows no more."""
     found = None
     while chosen:
+        takers = {demand: table[demand] for demand in chosen}
         need = {demand: demands[demand] for demand in chosen}
-        most: dict[int, int] = defaultdict(int)
-        for demand in chosen:
-            for resource, capacity in table[demand].items():
-                most[resource] = max(most[resource], capacity)
-        supply = {resource: capacity * resources[resource] for resource, capacity in most.items()}
-        cut = _cut({demand: table[demand] for demand in chosen}, need, supply)
+        cut = _cut(takers, need, _supply(takers, resources))
         if not cut:
             return found
-        touched = {resource for demand in cut for resource in table[demand]}
-        offered = sum(
-            resources[resource] * max(table[demand].get(resource, 0) for demand in cut)
-            for resource in touched
-        )
-        shortage = Shortage(tuple(sorted(cut)), sum(need[each] for each in cut), offered)
-        if found is None or shortage.missing > found.missing:
-            found = shortage
+        offered = sum(_supply({demand: table[demand] for demand in cut}, resources).values())
+        shortage = Shortage(tuple(sorted(cut)), sum([need[each] for each in cut]), offered)
+        found = _greater(found, shortage)
         if cut == chosen:
             return found
         chosen = cut
     return found
 
 
-def _cut(reach: _Table, need: dict[int, int], supply: dict[int, int]) -> set[int]:
-    """The demands on the source's side of a minimum cut; empty where all of ``need`` flows."""
-    names = [*reach, *supply]
-    nodes = {name: number for number, name in enumerate(reach)}
-    places = {name: number for number, name in enumerate(supply, len(reach))}
-    source, sink = len(names), len(names) + 1
-    network = _Network(len(names) + 2)
+def _supply(takers: _Table, resources: t.Mapping[int, int]) -> dict[int, int]:
+    """Return how many devices all resources of each number take in, of the one demand that most find a place of."""
+    most: dict[int, int] = defaultdict(int)
+    for capacities in takers.values():
+        for resource, capacity in capacities.items():
+            most[resource] = max(most[resource], capacity)
+    return {resource: capacity * resources[resource] for resource, capacity in most.items()}
+
+
+def _cut(takers: _Table, need: dict[int, int], supply: dict[int, int]) -> set[int]:
+    """Return the demands on the source's side of a minimum cut; none where all of ``need`` flows."""
+    demand_nodes = {demand: number for number, demand in enumerate(takers)}
+    resource_nodes = {resource: number for number, resource in enumerate(supply, len(takers))}
+    source = len(takers) + len(supply)
+    sink = source + 1
+    network = FlowNetwork(sink + 1)
     for demand, amount in need.items():
-        network.connect(source, nodes[demand], amount)
+        network.connect(source, demand_nodes[demand], amount)
     for resource, amount in supply.items():
-        network.connect(places[resource], sink, amount)
-    for demand, resources in reach.items():
-        for resource in resources:
-            network.connect(nodes[demand], places[resource], need[demand])
-    if network.flow(source, sink) == sum(need.values()):
+        network.connect(resource_nodes[resource], sink, amount)
+    for demand, of_demand in takers.items():
+        for resource in of_demand:
+            network.connect(demand_nodes[demand], resource_nodes[resource], need[demand])
+    if network.maximum_flow(source, sink) == sum(need.values()):
         return set()
-    return {demand for demand, node in nodes.items() if network.levels[node] >= 0}
-
-
-class _Network:
-    """A network of nodes by number, and a maximum flow in it, found by blocking flows (Dinic, 1970).
-
-    Edges are numbered; edge ``number ^ 1`` is the same one backwards. ``levels`` are the distances from the source in
-    what is left of the network, -1 where a node is out of reach.
-    """
-
-    def __init__(self, nodes: int) -> None:
-        self._edges: list[list[int]] = [[] for node in range(nodes)]
-        self._to: list[int] = []
-        self._left: list[int] = []
-        self.levels = [-1] * nodes
-
-    def connect(self, node: int, other: int, capacity: int) -> None:
-        for start, end, left in ((node, other, capacity), (other, node, 0)):
-            self._edges[start].append(len(self._to))
-            self._to.append(end)
-            self._left.append(left)
-
-    def flow(self, source: int, sink: int) -> int:
-        total = 0
-        while self._find_levels(source, sink):
-            self._untried = [len(edges) for edges in self._edges]
-            while amount := self._send(source, sink):
-                total += amount
-        return total
-
-    def _find_levels(self, source: int, sink: int) -> bool:
-        self.levels = [-1] * len(self._edges)
-        self.levels[source] = 0
-        queue = deque([source])
-        while queue:
-            node = queue.popleft()
-            for edge in self._edges[node]:
-                other = self._to[edge]
-                if self._left[edge] and self.levels[other] < 0:
-                    self.levels[other] = self.levels[node] + 1
-                    queue.append(other)
-        return self.levels[sink] >= 0
-
-    def _send(self, source: int, sink: int) -> int:
-        """Sends what one more shortest path takes; 0 where there is none any more."""
-        path: list[int] = []
-        node = source
-        while node != sink:
-            edge = self._next_edge(node)
-            if edge is not None:
-                path.append(edge)
-                node = self._to[edge]
-            elif path:
-                # A dead end: never this way again.
-                node = self._to[path.pop() ^ 1]
-                self._untried[node] -= 1
-            else:
-                return 0
-        amount = min(self._left[edge] for edge in path)
-        for edge in path:
-            self._left[edge] -= amount
-            self._left[edge ^ 1] += amount
-        return amount
-
-    def _next_edge(self, node: int) -> int | None:
-        edges, level = self._edges[node], self.levels[node] + 1
-        while self._untried[node]:
-            edge = edges[self._untried[node] - 1]
-            if self._left[edge] and self.levels[self._to[edge]] == level:
-                return edge
-            self._untried[node] -= 1
-        return None
+    return {demand for demand, node in demand_nodes.items() if network.is_on_source_side(node)}

@@ -4,126 +4,138 @@
 
 # Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
 # Do not use this from other collections or standalone plugins/modules!
+"""Depth-first branch and bound: improve on an assignment of few items, or prove that nothing does.
 
-"""The exact search: every plan is looked at, or known to be no better than one that was. Pure."""
+The method is of A. H. Land and A. G. Doig, "An automatic method of solving discrete programming problems", 1960. Each
+level of the tree places one item, in every bin and packing or nowhere; of equal bins one is looked at. A branch is cut
+off where what it costs so far, and the rest at least, is no less than the best assignment known.
+"""
 
 from __future__ import annotations
 
 import itertools
 import typing as t
+from dataclasses import dataclass
 
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.assignment import (
     Assignment,
-    Filling,
-    Index,
+    BinIndex,
+    PartialAssignment,
+    load,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.packings import (
     CREATED,
     FULL_WIDTH,
-    Bin,
     Item,
     Packing,
+    PackingProblem,
     Packings,
-    Resources,
 )
 
+# Devices without a place, created ones, the highest load, and the other tiers of the cost: the least is the best.
+_Rating = tuple[int, int, int, int]
 
-class Exact:
-    """Searches depth first over the items in ``order``, and for each over states and ways.
 
-    ``steps`` is how many ways were looked at; ``complete`` says whether no plan is better than the best one known.
-    """
+@dataclass(frozen=True, slots=True)
+class BranchAndBound:
+    """The best assignment found; ``complete``: no other one is better. ``steps`` counts the packings looked at."""
+
+    assignment: Assignment
+    complete: bool
+    steps: int
+
+
+def branch_and_bound(
+    problem: PackingProblem, order: t.Sequence[int], known: Assignment, steps: int
+) -> BranchAndBound:
+    """Search for a better assignment than ``known`` of the items in ``order``, for at most so many ``steps``."""
+    tree = _Tree(problem, order, known, steps)
+    tree.search()
+    return BranchAndBound(
+        tree.best, tree.steps < steps and not tree.packings.incomplete, tree.steps
+    )
+
+
+class _Tree:
+    """The search tree: the branch that is being looked at, and the best assignment so far."""
 
     def __init__(
-        self,
-        resources: Resources,
-        items: t.Sequence[Item],
-        bins: t.Sequence[Bin],
-        spread: bool,
-        order: list[int],
+        self, problem: PackingProblem, order: t.Sequence[int], known: Assignment, most_steps: int
     ) -> None:
-        self._items = items
-        self._spread = spread
-        self._order = order
-        self._ways = Packings(resources, items, bins, FULL_WIDTH)
-        self._filling = Filling(items, bins)
-        self._index = Index(self._filling, self._ways, spread)
-        self._devices = sum(len(items[item].demands) for item in order)
-        self._left = 0
-        self._cost = 0
-        self._best: tuple[int, ...] = ()
-        self._better: Assignment | None = None
-        self._bounds: list[int] = []
-        self._most = 0
+        self.packings = Packings(problem, FULL_WIDTH)
+        self.best = known
         self.steps = 0
-        self.complete = False
+        self._most_steps = most_steps
+        self._items = [problem.items[item] for item in order]
+        self._order = order
+        self._spread = problem.spread
+        self._partial = PartialAssignment(problem)
+        self._index = BinIndex(self._partial, self.packings, problem.spread)
+        self._branch: list[t.Iterator[int]] = []
+        self._unplaced = 0
+        self._cost = 0
+        self._best_rating = self._rating_of(known)
+        # For each depth what the items from there on cost at least, each alone in a bin. Whoever opens a parent pays
+        # for it once, so that tier is left out.
+        alone = [self.packings.least(item.demands) for item in reversed(self._items)]
+        self._least_from = list(itertools.accumulate(alone, initial=0))[::-1]
 
-    def run(self, known: Assignment, steps: int) -> Assignment | None:
-        """A better plan than ``known``, ``None`` where none was found."""
-        self._most = steps
-        self._best = self._rating_of(known)
-        self._bounds = self._lower_bounds()
-        self._descend(0, 0)
-        self.complete = self.steps < steps and not self._ways.incomplete
-        return self._better
+    def _rating_of(self, assignment: Assignment) -> _Rating:
+        cost = sum([p.cost for contents in assignment.values() for _item, p in contents])
+        loads = [load(contents) for contents in assignment.values()]
+        unplaced = sum([len(item.demands) for item in self._items]) - sum(loads)
+        highest = max(loads, default=0) if self._spread else 0
+        return unplaced, cost // CREATED, highest, cost % CREATED
 
-    def _rating_of(self, plan: Assignment) -> tuple[int, ...]:
-        cost = sum(way.cost for held in plan.values() for item, way in held)
-        loads = [sum(len(way.steps) for item, way in held) for held in plan.values()]
-        left = self._devices - sum(loads)
-        load = max(loads, default=0) if self._spread else 0
-        return (left, cost // CREATED, load, cost % CREATED)
+    def search(self) -> None:
+        """Look at every branch that is not cut off, until the steps are used up."""
+        self._enter(0)
+        # No recursion: calls deep in Python's stack can be slow.
+        while self._branch and self.steps < self._most_steps:
+            highest_load = next(self._branch[-1], None)
+            if highest_load is None:
+                self._branch.pop()
+            else:
+                self._enter(highest_load)
 
-    def _lower_bounds(self) -> list[int]:
-        """For each depth the least that the items from there on cost, each by itself in a bin of its own.
-
-        An opened parent costs once, whoever opens it, so that tier is left out.
-        """
-        shapes = (self._items[item].demands for item in reversed(self._order))
-        alone = (self._ways.least(shape) for shape in shapes)
-        return list(itertools.accumulate(alone, initial=0))[::-1]
-
-    def _descend(self, depth: int, load: int) -> None:
-        """Places the items from ``depth`` on; ``load`` is the highest of a bin so far, where that matters."""
-        cost = self._cost + self._bounds[depth]
-        rating = (self._left, cost // CREATED, load, cost % CREATED)
-        # What is left behind costs nothing in the other tiers: the bound holds only for plans that leave no more.
-        hopeless = self._left >= self._best[0] and rating >= self._best
-        if self.steps >= self._most or hopeless:
+    def _enter(self, highest_load: int) -> None:
+        """Look at a node of the tree; ``highest_load`` is that of a bin so far, 0 where it does not matter."""
+        depth = len(self._branch)
+        cost = self._cost + self._least_from[depth]
+        rating = (self._unplaced, cost // CREATED, highest_load, cost % CREATED)
+        # Items left without a place cost nothing else: the bound holds only for assignments that leave no more.
+        hopeless = self._unplaced >= self._best_rating[0] and rating >= self._best_rating
+        if self.steps >= self._most_steps or hopeless:
             return
         if depth == len(self._order):
-            self._best = rating
-            self._better = self._filling.plan()
-            return
-        item = self._order[depth]
-        for number, way in self._places(item):
-            before = self._filling.held[number][:]
-            self._index.put(number, item, way)
-            self._cost += way.cost
-            highest = max(load, self._filling.load[number]) if self._spread else 0
-            self._descend(depth + 1, highest)
-            self._cost -= way.cost
-            self._index.refill(number, before)
-            if self.steps >= self._most:
-                return
-        self._left += len(self._items[item].demands)
-        self._descend(depth + 1, load)
-        self._left -= len(self._items[item].demands)
+            self._best_rating = rating
+            self.best = self._partial.assignment()
+        else:
+            self._branch.append(self._place(depth, highest_load))
 
-    def _places(self, item: int) -> list[tuple[int, Packing]]:
-        wanted = self._items[item]
+    def _place(self, depth: int, highest_load: int) -> t.Iterator[int]:
+        """Place the item at this depth in one way after the other, nowhere last; yield the highest load each time."""
+        number, item = self._order[depth], self._items[depth]
+        for bin_number, packing in self._places(item):
+            before = self._partial.contents[bin_number][:]
+            self._index.put(bin_number, number, packing)
+            self._cost += packing.cost
+            yield max(highest_load, self._partial.load[bin_number]) if self._spread else 0
+            self._cost -= packing.cost
+            self._index.refill(bin_number, before)
+        self._unplaced += len(item.demands)
+        yield highest_load
+        self._unplaced -= len(item.demands)
+
+    def _places(self, item: Item) -> list[tuple[int, Packing]]:
+        """Return every bin and packing for an item, the best first."""
         places: list[tuple[t.Any, int, Packing]] = []
-        for kind in self._ways.bin_types_for(wanted.demands):
-            for key in self._index.keys(kind, wanted.demands):
-                ways = self._ways.all(key.state, wanted.demands)
-                for number in self._index.bins(key, wanted) if ways else ():
-                    self.steps += len(ways)
-                    places += (
-                        (
-                            (way.cost // CREATED, key.load, way.cost, key.room, way.after),
-                            number,
-                            way,
-                        )
-                        for way in ways
-                    )
-        return [(number, way) for rank, number, way in sorted(places)]
+        for bin_type in self.packings.bin_types_for(item.demands):
+            for key in self._index.keys(bin_type, item.demands):
+                packings = self.packings.all(key.state, item.demands)
+                for number in self._index.bins(key, item) if packings else ():
+                    self.steps += len(packings)
+                    for each in packings:
+                        rank = (each.cost // CREATED, key.load, each.cost, key.free_slots)
+                        places.append(((*rank, each.after), number, each))
+        return [(number, packing) for _rank, number, packing in sorted(places)]

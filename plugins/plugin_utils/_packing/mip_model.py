@@ -4,16 +4,17 @@
 
 # Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
 # Do not use this from other collections or standalone plugins/modules!
-"""What a solver adds to what the search found, where one is installed: better plans for small problems, and proofs.
+"""A mixed-integer programme (MIP) of a small packing problem, for a solver: better assignments, and proofs.
 
-A small problem, or a small piece of a big one, becomes a linear programme in integers. Items that need the same are
-of one kind, and a number of each kind goes to each part of a bin. What resources take in is a flow: each starts in the
-state that it has, and every device that it takes in leads to the next one. No device is tied to a resource: as many of
-each demand must flow in a part as the items in it have. That will do, because a resource that takes in some devices
-takes them in in any order, at the same cost.
+The model is an arc-flow one, as of J. M. Valério de Carvalho, "Exact solution of bin-packing problems using column
+generation and branch-and-bound", 1999. Items that need the same are of one type, and a number of each type goes to each
+part of a bin. A resource flows from the state that it has along one arc for each device that it takes in. No device is
+tied to a resource: as many of each demand must flow in a part as its items have. That will do, as a resource that takes
+in some devices takes them in in any order, at the same cost.
 
-The programme goes to OR-Tools in a process of its own, as numbers only. What comes back counts if it keeps the
-programme's constraints; whatever else happens there, the plan stays as it was.
+The solver is OR-Tools' CP-SAT, where it is installed. It runs in a process of its own, which is given numbers only.
+What comes back counts if it keeps the programme's constraints. Whatever else happens there, the assignment stays as
+it was.
 """
 
 from __future__ import annotations
@@ -29,248 +30,113 @@ from collections import Counter, defaultdict
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from ansible_collections.vfio.migration.plugins.plugin_utils._packing.assignment import Assignment
+from ansible_collections.vfio.migration.plugins.plugin_utils._packing.assignment import (
+    Assignment,
+    Contents,
+    load,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.packings import (
     Bin,
     Demands,
-    Item,
     Packing,
-    Resources,
+    PackingProblem,
     State,
     Transition,
     tiers,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._packing.subproblem import (
+    Subproblem,
+    Subproblems,
+)
 
-# CP-SAT solves what is smaller, or nearly so, and makes little of what is bigger.
-MAX_ITEMS = 150
 _MAX_VARIABLES = 5_000
-# Pieces of one plan that have nothing to do with each other, each solved in a process of its own.
-_MAX_PIECES = 4
-# Of a piece that is cut out; each finds its place better the fewer they are.
-_MAX_LEFT = 30
+# Independent subproblems of one assignment, each solved in a process of its own.
+_MAX_SUBPROBLEMS = 4
 # In units of CP-SAT's deterministic time, which are seconds at most on a fast machine.
 EFFORT = 4.0
 # Seconds after which a process is given up that should long have ended.
 _TIMEOUT = 120
 
+# A sum of variables, by a factor each.
 _Terms = list[tuple[int, int]]
-# Items of one kind differ in nothing: their shape, their home if it is among the bins, their groups.
-_Kind = tuple[Demands, int | None, frozenset[int]]
-# A bin's resources on one NUMA node, or all of them where that does not matter: the bin and the node.
-_Part = tuple[int, int | None]
-# A resource in this state takes in a device with this demand and comes to that state; ``None``: nothing is left of it.
-_Step = tuple[int, int, int | None]
+# What items of one type have in common: demands, home if that is among the bins, anti-affinity groups.
+_ItemType = tuple[Demands, int | None, frozenset[int]]
+# The resources of a bin, or those on one NUMA node where that matters: the bin and the node.
+_BinPart = tuple[int, int | None]
+# A resource in this state takes in a device with this demand and has that state then; ``None``: nothing remains.
+_Arc = tuple[int, int, int | None]
+# The transitions of an item, as a packing has them.
+_Steps = tuple[tuple[int, Transition], ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Improved:
-    """A plan no worse than the one it was made from; ``most``: none places more devices, ``best``: none is better."""
+class Improvement:
+    """An assignment no worse than the one it was made from.
 
-    bins: Assignment
+    ``most``: none places more devices. ``best``: none is better.
+    """
+
+    assignment: Assignment
     most: bool
     best: bool
 
 
 def improve(
-    resources: Resources,
-    items: t.Sequence[Item],
-    bins: t.Sequence[Bin],
-    held: Assignment,
-    left: t.Sequence[int],
-    spread: bool = False,
+    problem: PackingProblem,
+    assignment: Assignment,
+    unplaced: t.Sequence[int],
     effort: float = EFFORT,
-) -> Improved | None:
-    """Improves the plan ``held``, in which the items ``left`` have no place; ``None``: nothing was found out.
+) -> Improvement | None:
+    """Return a better assignment or a proof, ``None`` if neither was found.
 
-    With items left, the bins that they could use are looked at, with what is in these and could be elsewhere, and so
-    on; if that is too big, some of it. With none left, all bins and items are, if they are few.
+    The items ``unplaced`` have no place in ``assignment``, and alone would have one.
     """
     if not sys.executable or importlib.util.find_spec("ortools") is None:
         return None
-    groups = _Pieces(resources, items, bins, held, left).groups()[:_MAX_PIECES]
+    groups = Subproblems(problem, assignment, unplaced).independent()[:_MAX_SUBPROBLEMS]
     found = []
     for group in groups:
-        model = _model(resources, items, bins, held, group, spread)
-        improved = model and _improve(model, held, effort / len(groups))
-        if improved:
-            held = improved.bins
-            found.append(improved)
+        model = _model_of(problem, assignment, group)
+        improvement = model and _solve_model(model, assignment, effort / len(groups))
+        if improvement:
+            assignment = improvement.assignment
+            found.append(improvement)
     if not found:
         return None
-    complete = len(found) == len(groups) and sum(map(len, groups)) == len(left)
-    return Improved(
-        bins=held,
+    complete = len(found) == len(groups) and sum(map(len, groups)) == len(unplaced)
+    return Improvement(
+        assignment=assignment,
         most=complete and all(each.most for each in found),
         best=complete and all(each.best for each in found),
     )
 
 
-def _improve(model: _Model, held: Assignment, effort: float) -> Improved | None:
+def _model_of(
+    problem: PackingProblem, assignment: Assignment, unplaced: t.Sequence[int]
+) -> _Model | None:
+    """Return the model of the first subproblem that is small enough."""
+    for subproblem in Subproblems(problem, assignment, unplaced).candidates():
+        try:
+            return _Model(problem, assignment, subproblem, bool(unplaced))
+        except _TooBig:
+            continue
+    return None
+
+
+def _solve_model(model: _Model, assignment: Assignment, effort: float) -> Improvement | None:
     answer = _solve(model.programme, effort)
     if answer is None:
         return None
     values, proven = answer
     programme = model.programme
-    improved = held
-    if programme.rating(values) < programme.rating(programme.start):
-        improved = dict(sorted((model.others | model.plan(values)).items()))
-    most = model.piece.closed and proven > 0
+    better = programme.rating(values) < programme.rating(programme.start)
+    most = model.subproblem.closed and proven > 0
     best = most and proven == len(programme.objectives) and not model.others
-    if improved is held and not best and not (most and model.left):
+    if not better and not best and not (most and model.has_unplaced):
         return None
-    return Improved(improved, most, best)
-
-
-def _load(held: t.Sequence[tuple[int, Packing]]) -> int:
-    return sum(len(way.steps) for item, way in held)
-
-
-# --- the piece to be solved ---
-
-
-@dataclass(frozen=True, slots=True)
-class _Piece:
-    """Bins, and the items that are in them or left; ``closed``: no other item could be there, nor they elsewhere."""
-
-    bins: list[int]
-    items: list[int]
-    closed: bool
-
-
-class _Pieces:
-    """The piece to be solved, and smaller and smaller ones of it, for when it is too big."""
-
-    def __init__(
-        self,
-        resources: Resources,
-        items: t.Sequence[Item],
-        bins: t.Sequence[Bin],
-        held: Assignment,
-        left: t.Sequence[int],
-    ) -> None:
-        self._resources = resources
-        self._items = items
-        self._bins = bins
-        self._held = held
-        self._left = left
-        self._taken: dict[State, set[int]] = {}
-        self._demands = {demand for item in items for demand in item.demands}
-        self._members: dict[State, list[int]] = defaultdict(list)
-        for number, each in enumerate(bins):
-            self._members[each.state].append(number)
-
-    def __iter__(self) -> t.Iterator[_Piece]:
-        placed = [item for held in self._held.values() for item, way in held]
-        states = self._closure(self._left or placed)
-        bins = sorted(number for state in states for number in self._members[state])
-        items = self._items_of(bins, self._left)
-        if 0 < len(items) <= MAX_ITEMS:
-            yield _Piece(self._useful(bins, items), items, closed=True)
-        if self._left:
-            yield from self._cuts()
-
-    def groups(self) -> list[list[int]]:
-        """The items left, those together that have to do with each other; one group of none if none are left."""
-        groups: list[list[int]] = []
-        group_of: dict[Demands, list[int]] = {}
-        for item in self._left:
-            shape = self._items[item].demands
-            if shape not in group_of:
-                groups.append([])
-                states = self._closure([item])
-                group_of |= dict.fromkeys(self._left_shapes_for(states), groups[-1])
-                group_of[shape] = groups[-1]
-            group_of[shape].append(item)
-        return groups or [[]]
-
-    def _left_shapes_for(self, states: t.Collection[State]) -> set[Demands]:
-        shapes = {self._items[item].demands for item in self._left}
-        return {each for each in shapes if any(self._takes(state, each) for state in states)}
-
-    def _closure(self, wanted: t.Iterable[int]) -> set[State]:
-        """The states of the bins that items could use, and those that others that could be in these could, and so on."""
-        shapes = {self._items[item].demands for item in wanted}
-        states: set[State] = set()
-        while shapes:
-            reached = {
-                state
-                for state in self._members.keys() - states
-                if any(self._takes(state, shape) for shape in shapes)
-            }
-            states |= reached
-            shapes = self._left_shapes_for(reached) | {
-                self._items[item].demands
-                for state in reached
-                for number in self._members[state]
-                for item, way in self._held.get(number, ())
-            }
-        return states
-
-    def _useful(self, bins: list[int], items: list[int]) -> list[int]:
-        """The bins without those of which there are more equal ones than items."""
-        homes = {self._items[item].home for item in items}
-        equal: Counter[Bin] = Counter()
-        useful = []
-        for number in sorted(bins, key=lambda each: each not in self._held):
-            each = self._bins[number]
-            equal[each] += number not in homes
-            if number in homes or equal[each] <= len(items):
-                useful.append(number)
-        return sorted(useful)
-
-    def _cuts(self) -> t.Iterator[_Piece]:
-        left = self._left[:_MAX_LEFT]
-        shapes = {self._items[item].demands for item in left}
-        bins = [
-            number
-            for number, each in enumerate(self._bins)
-            if any(self._takes(each.state, shape) for shape in shapes)
-        ]
-        bins.sort(key=lambda number: (-self._room(number), number))
-        count = min(len(bins), MAX_ITEMS)
-        while count:
-            chosen = sorted(bins[:count])
-            items = self._items_of(chosen, left)
-            if len(items) <= MAX_ITEMS:
-                yield _Piece(chosen, items, closed=False)
-            count = count * 3 // 4
-
-    def _items_of(self, bins: list[int], left: t.Iterable[int]) -> list[int]:
-        held = (item for number in bins for item, way in self._held.get(number, ()))
-        return sorted([*held, *left])
-
-    def _room(self, number: int) -> int:
-        held = self._held.get(number)
-        state = held[-1][1].after if held else self._bins[number].state
-        return sum(map(self._resources.free_slots, state))
-
-    def _takes(self, state: State, shape: Demands) -> bool:
-        """Whether each demand alone finds a resource; one that takes it in later does so at once."""
-        taken = self._taken.get(state)
-        if taken is None:
-            taken = self._taken[state] = {
-                demand
-                for demand in self._demands
-                if any(self._resources.transitions(resource, demand) for resource in set(state))
-            }
-        return taken.issuperset(shape)
-
-
-def _model(
-    resources: Resources,
-    items: t.Sequence[Item],
-    bins: t.Sequence[Bin],
-    held: Assignment,
-    left: t.Sequence[int],
-    spread: bool,
-) -> _Model | None:
-    """The model of the first piece that is small enough."""
-    for piece in _Pieces(resources, items, bins, held, left):
-        try:
-            return _Model(resources, items, bins, held, piece, bool(left), spread)
-        except _TooBig:
-            continue
-    return None
+    if better:
+        assignment = dict(sorted((model.others | model.assignment(values)).items()))
+    return Improvement(assignment, most, best)
 
 
 # --- the programme ---
@@ -282,9 +148,10 @@ class _TooBig(Exception):
 
 @dataclass(slots=True)
 class _Programme:
-    """Variables from 0 to ``most``; sums of them, by a factor each, that are bounded, or minimal one after the other.
+    """A linear programme in integers.
 
-    The values ``start`` keep the constraints.
+    Variables are from 0 to ``most``. Constraints are a least and a most value of a sum. Objectives are sums to minimise,
+    one after the other. The values ``start`` keep the constraints.
     """
 
     most: list[int] = field(default_factory=list)
@@ -293,6 +160,7 @@ class _Programme:
     objectives: list[_Terms] = field(default_factory=list)
 
     def variable(self, most: int) -> int:
+        """Add a variable, and return its number. Raise ``_TooBig`` if there are too many."""
         if len(self.most) == _MAX_VARIABLES:
             raise _TooBig
         self.most.append(most)
@@ -300,9 +168,11 @@ class _Programme:
         return len(self.most) - 1
 
     def rating(self, values: list[int]) -> list[int]:
+        """Return the objectives' values."""
         return [_total(terms, values) for terms in self.objectives]
 
     def is_kept_by(self, values: list[int]) -> bool:
+        """Return whether ``values`` are in their variables' ranges and keep every constraint."""
         return (
             len(values) == len(self.most)
             and all(0 <= value <= most for value, most in zip(values, self.most, strict=True))
@@ -317,58 +187,58 @@ def _total(terms: _Terms, values: list[int]) -> int:
 
 
 class _Model:
-    """The programme of a piece, and its way back to a plan. ``others`` is what the plan has in other bins."""
+    """The programme of a subproblem, and its way back to an assignment.
+
+    ``others`` are the contents of the bins that are not in the subproblem.
+    """
 
     def __init__(
         self,
-        resources: Resources,
-        items: t.Sequence[Item],
-        bins: t.Sequence[Bin],
-        held: Assignment,
-        piece: _Piece,
-        left: bool,
-        spread: bool,
+        problem: PackingProblem,
+        assignment: Assignment,
+        subproblem: Subproblem,
+        has_unplaced: bool,
     ) -> None:
-        self._resources = resources
-        self._items = items
-        self._bins = bins
-        self.piece = piece
-        self.left = left
-        within = set(piece.bins)
-        self._held = {number: each for number, each in held.items() if number in within}
-        self.others = {number: each for number, each in held.items() if number not in within}
+        self.subproblem = subproblem
+        self.has_unplaced = has_unplaced
         self.programme = _Programme()
-        self._kinds: dict[_Kind, list[int]] = defaultdict(list)
-        for item in piece.items:
-            each = items[item]
-            home = each.home if each.home in within else None
-            self._kinds[(each.demands, home, each.anti_affinity)].append(item)
-        self._demands = {demand for kind in self._kinds for demand in kind[0]}
-        self._devices = sum(len(items[item].demands) for item in piece.items)
-        self._parts: dict[_Part, State] = {}
-        # How many items of a kind are in a part, and how many of its resources take a step.
-        self._counts: dict[_Part, dict[_Kind, int]] = {}
-        self._flows: dict[_Part, dict[_Step, int]] = {}
-        self._costs: dict[_Step, int] = {}
+        self._resources = problem.resources
+        self._items = problem.items
+        self._bins = problem.bins
+        within = set(subproblem.bins)
+        self._before = {number: each for number, each in assignment.items() if number in within}
+        self.others = {number: each for number, each in assignment.items() if number not in within}
+        self._members: dict[_ItemType, list[int]] = defaultdict(list)
+        for number in subproblem.items:
+            item = problem.items[number]
+            home = item.home if item.home in within else None
+            self._members[(item.demands, home, item.anti_affinity)].append(number)
+        self._demands = {demand for demands, *_others in self._members for demand in demands}
+        self._devices = sum(len(problem.items[item].demands) for item in subproblem.items)
+        self._states: dict[_BinPart, State] = {}
+        # The variables: how many items of a type are in a part, and how many of its resources take an arc.
+        self._counts: dict[_BinPart, dict[_ItemType, int]] = {}
+        self._flows: dict[_BinPart, dict[_Arc, int]] = {}
+        self._costs: dict[_Arc, int] = {}
         self._loads: dict[int, _Terms] = {}
-        for number in piece.bins:
+        for number in subproblem.bins:
             self._add_bin(number)
-        self._add_kinds()
-        self._add_order()
-        self._add_objectives(spread)
+        self._add_items()
+        self._break_symmetry()
+        self._add_objectives(problem.spread)
         self._set_start()
 
     def _add_bin(self, number: int) -> None:
-        placed = []
+        counts = []
         for node, state in self._nodes_of(number):
-            self._parts[(number, node)] = state
-            placed += self._add_part((number, node), state)
-        self._loads[number] = [(count, len(kind[0])) for kind, count in placed]
+            self._states[(number, node)] = state
+            counts += self._add_part((number, node), state)
+        self._loads[number] = [(count, len(item_type[0])) for item_type, count in counts]
         limit = self._bins[number].limit
         if limit is not None:
             self.programme.constraints.append((0, limit, self._loads[number]))
-        for group in {group for kind, count in placed for group in kind[2]}:
-            terms = [(count, 1) for kind, count in placed if group in kind[2]]
+        for group in {group for item_type, _count in counts for group in item_type[2]}:
+            terms = [(count, 1) for item_type, count in counts if group in item_type[2]]
             self.programme.constraints.append((0, 1, terms))
 
     def _nodes_of(self, number: int) -> t.Iterator[tuple[int | None, State]]:
@@ -378,51 +248,52 @@ class _Model:
         for node, state in nodes.items():
             yield node, tuple(state)
 
-    def _add_part(self, part: _Part, state: State) -> list[tuple[_Kind, int]]:
-        """The kinds that may be in a part, each with the variable that counts its items there."""
+    def _add_part(self, part: _BinPart, state: State) -> list[tuple[_ItemType, int]]:
+        """Return the types of items that may be in a part, each with the variable that counts them there."""
         number = part[0]
         taken = {
             demand
             for demand in self._demands
             if any(self._resources.transitions(resource, demand) for resource in set(state))
         }
-        placed = [
-            (kind, self.programme.variable(self._most(kind, state)))
-            for kind in self._kinds
-            if taken.issuperset(kind[0])
-            and kind[1] != number
-            and not kind[2] & self._bins[number].anti_affinity
-        ]
-        self._counts[part] = dict(placed)
-        self._add_flow(part, state, {demand for kind, count in placed for demand in kind[0]})
-        return placed
+        counts = {}
+        for item_type in self._members:
+            demands, home, groups = item_type
+            allowed = home != number and not groups & self._bins[number].anti_affinity
+            if allowed and taken.issuperset(demands):
+                counts[item_type] = self.programme.variable(self._most(item_type, state))
+        self._counts[part] = counts
+        self._add_flow(part, state, {demand for item_type in counts for demand in item_type[0]})
+        return list(counts.items())
 
-    def _most(self, kind: _Kind, state: State) -> int:
-        """How many items of a kind a part has room for at most."""
-        room = min(
+    def _most(self, item_type: _ItemType, state: State) -> int:
+        """Return how many items of a type a part has free slots for at most."""
+        demands, _home, groups = item_type
+        fitting = min(
             sum(
                 self._resources.free_slots(each)
                 for each in state
                 if self._resources.transitions(each, demand)
             )
             // devices
-            for demand, devices in Counter(kind[0]).items()
+            for demand, devices in Counter(demands).items()
         )
-        return min(len(self._kinds[kind]), room, 1 if kind[2] else room)
+        return min(len(self._members[item_type]), fitting, 1 if groups else fitting)
 
-    def _add_flow(self, part: _Part, state: State, demands: set[int]) -> None:
+    def _add_flow(self, part: _BinPart, state: State, demands: set[int]) -> None:
+        """Add the flow of a part's resources: what leaves a state came there, and every device has an arc."""
         flows = self._flows[part] = {
-            step: self.programme.variable(most) for step, most in self._steps(state, demands)
+            arc: self.programme.variable(most) for arc, most in self._arcs(state, demands)
         }
         arriving: dict[int, _Terms] = defaultdict(list)
         balance: dict[int, _Terms] = defaultdict(list)
-        for (resource, demand, becomes), flow in flows.items():
+        for (resource, demand, successor), flow in flows.items():
             arriving[demand].append((flow, 1))
             balance[resource].append((flow, -1))
-            if becomes is not None:
-                balance[becomes].append((flow, 1))
-        for kind, count in self._counts[part].items():
-            for demand, devices in Counter(kind[0]).items():
+            if successor is not None:
+                balance[successor].append((flow, 1))
+        for item_type, count in self._counts[part].items():
+            for demand, devices in Counter(item_type[0]).items():
                 arriving[demand].append((count, -devices))
         self.programme.constraints += [(0, 0, terms) for terms in arriving.values()]
         there = Counter(state)
@@ -431,141 +302,143 @@ class _Model:
             for resource, terms in balance.items()
         ]
 
-    def _steps(self, state: State, demands: set[int]) -> list[tuple[_Step, int]]:
-        """The steps that resources can take from a state on, and how many may; notes what each costs."""
-        takers: Counter[_Step] = Counter()
+    def _arcs(self, state: State, demands: set[int]) -> list[tuple[_Arc, int]]:
+        """Return the arcs that resources can take from a state on, and how many of them may; notes what each costs."""
+        takers: Counter[_Arc] = Counter()
         for resource, count in Counter(state).items():
-            for step in self._steps_from(resource, demands):
-                takers[step] += count
+            for arc in self._arcs_from(resource, demands):
+                takers[arc] += count
         return sorted(takers.items(), key=lambda each: (each[0][:2], each[0][2] is None, each[0]))
 
-    def _steps_from(self, first: int, demands: set[int]) -> set[_Step]:
-        steps: set[_Step] = set()
+    def _arcs_from(self, first: int, demands: set[int]) -> set[_Arc]:
+        arcs: set[_Arc] = set()
         reached = {first}
         ahead = [first]
         while ahead:
             resource = ahead.pop()
             for demand in demands:
-                for move in self._resources.transitions(resource, demand):
-                    step = (resource, demand, move.successor)
-                    steps.add(step)
-                    self._costs[step] = min(move.cost, self._costs.get(step, move.cost))
-                    if move.successor is not None and move.successor not in reached:
-                        reached.add(move.successor)
-                        ahead.append(move.successor)
-        return steps
+                for transition in self._resources.transitions(resource, demand):
+                    successor = transition.successor
+                    arc = (resource, demand, successor)
+                    arcs.add(arc)
+                    self._costs[arc] = min(transition.cost, self._costs.get(arc, transition.cost))
+                    if successor is not None and successor not in reached:
+                        reached.add(successor)
+                        ahead.append(successor)
+        return arcs
 
-    def _add_kinds(self) -> None:
-        """No more items of a kind are placed than there are."""
-        placed: dict[_Kind, _Terms] = defaultdict(list)
+    def _add_items(self) -> None:
+        """No more items of a type are placed than there are."""
+        placed: dict[_ItemType, _Terms] = defaultdict(list)
         for counts in self._counts.values():
-            for kind, count in counts.items():
-                placed[kind].append((count, 1))
+            for item_type, count in counts.items():
+                placed[item_type].append((count, 1))
         self.programme.constraints += [
-            (0, len(self._kinds[kind]), terms) for kind, terms in placed.items()
+            (0, len(self._members[item_type]), terms) for item_type, terms in placed.items()
         ]
 
-    def _add_order(self) -> None:
+    def _break_symmetry(self) -> None:
         """Of equal bins none has more devices than the one before it; those that have more now are first."""
-        homes = {home for shape, home, groups in self._kinds}
+        homes = {home for _demands, home, _groups in self._members}
         equal: dict[Bin, list[int]] = defaultdict(list)
-        for number in self.piece.bins:
+        for number in self.subproblem.bins:
             if number not in homes:
                 equal[self._bins[number]].append(number)
         for numbers in equal.values():
-            numbers.sort(key=lambda number: (-_load(self._held.get(number, ())), number))
+            numbers.sort(key=lambda number: (-load(self._before.get(number, ())), number))
             for one, other in itertools.pairwise(numbers):
                 less = [(count, -devices) for count, devices in self._loads[other]]
                 self.programme.constraints.append((0, self._devices, self._loads[one] + less))
 
     def _add_objectives(self, spread: bool) -> None:
-        """The search's tiers of cost, after the number of devices placed."""
+        """Add the number of devices placed, then the tiers of the cost."""
         by_tier: list[_Terms] = [[], [], []]
         for flows in self._flows.values():
-            for step, flow in flows.items():
-                for terms, part in zip(by_tier, tiers(self._costs[step]), strict=True):
+            for arc, flow in flows.items():
+                for terms, part in zip(by_tier, tiers(self._costs[arc]), strict=True):
                     if part:
                         terms.append((flow, part))
         placed = [(count, -devices) for terms in self._loads.values() for count, devices in terms]
         highest = self._add_highest_load() if spread else []
-        new, opened, other = by_tier
+        created, opened, other_type = by_tier
         self.programme.objectives = [
             placed,
-            *(terms for terms in (new, highest, opened, other) if terms),
+            *(terms for terms in (created, highest, opened, other_type) if terms),
         ]
 
     def _add_highest_load(self) -> _Terms:
-        """By how many devices the highest load of a bin exceeds that of the others."""
-        highest = max(map(_load, self.others.values()), default=0)
+        """Return by how many devices the highest load of a bin exceeds that of the others."""
+        highest = max(map(load, self.others.values()), default=0)
         excess = self.programme.variable(self._devices)
-        load = max(map(_load, self._held.values()), default=0)
-        self.programme.start[excess] = max(0, load - highest)
+        here = max(map(load, self._before.values()), default=0)
+        self.programme.start[excess] = max(0, here - highest)
         for terms in self._loads.values():
             self.programme.constraints.append((-self._devices, highest, [*terms, (excess, -1)]))
         return [(excess, 1)]
 
     def _set_start(self) -> None:
-        """The plan as it is."""
+        """Start from the assignment as it is."""
         start = self.programme.start
-        kinds = {item: kind for kind, members in self._kinds.items() for item in members}
-        for number, each in self._held.items():
-            for item, way in each:
-                part = (number, self._resources.numa_node(way.steps[0][0]))
-                start[self._counts[part][kinds[item]]] += 1
-                for demand, (resource, move) in zip(kinds[item][0], way.steps, strict=True):
-                    start[self._flows[part][(resource, demand, move.successor)]] += 1
+        types = {item: item_type for item_type, items in self._members.items() for item in items}
+        for number, contents in self._before.items():
+            for item, packing in contents:
+                part = (number, self._resources.numa_node(packing.steps[0][0]))
+                start[self._counts[part][types[item]]] += 1
+                for demand, (resource, transition) in zip(
+                    types[item][0], packing.steps, strict=True
+                ):
+                    arc = (resource, demand, transition.successor)
+                    start[self._flows[part][arc]] += 1
 
-    # --- back to a plan ---
+    # --- back to an assignment ---
 
-    def plan(self, values: list[int]) -> Assignment:
-        """The plan that values which keep the constraints stand for."""
-        members = {kind: iter(items) for kind, items in self._kinds.items()}
-        held: Assignment = defaultdict(list)
-        state: dict[int, State] = {}
+    def assignment(self, values: list[int]) -> dict[int, Contents]:
+        """Return the assignment that values which keep the constraints stand for."""
+        members = {item_type: iter(items) for item_type, items in self._members.items()}
+        assignment: dict[int, list[tuple[int, Packing]]] = defaultdict(list)
+        states: dict[int, State] = {}
         for part, counts in self._counts.items():
             number = part[0]
             items = [
                 item
-                for kind, count in counts.items()
-                for item in itertools.islice(members[kind], values[count])
+                for item_type, count in counts.items()
+                for item in itertools.islice(members[item_type], values[count])
             ]
             for item, steps in zip(items, self._deal(part, items, values), strict=True):
-                left = list(state.get(number, self._bins[number].state))
-                for resource, move in steps:
+                left = list(states.get(number, self._bins[number].state))
+                for resource, transition in steps:
                     left.remove(resource)
-                    if move.successor is not None:
-                        left.append(move.successor)
-                state[number] = tuple(sorted(left))
-                cost = sum(move.cost for resource, move in steps)
-                held[number].append((item, Packing(state[number], cost, steps)))
-        return held
+                    if transition.successor is not None:
+                        left.append(transition.successor)
+                states[number] = tuple(sorted(left))
+                cost = sum(transition.cost for _resource, transition in steps)
+                assignment[number].append((item, Packing(states[number], cost, steps)))
+        return dict(assignment)
 
-    def _deal(
-        self, part: _Part, items: list[int], values: list[int]
-    ) -> list[tuple[tuple[int, Transition], ...]]:
-        """For each of the items in a part what takes in its devices."""
+    def _deal(self, part: _BinPart, items: list[int], values: list[int]) -> list[_Steps]:
+        """Return for each of the items in a part what takes in its devices."""
         takers = [(resource, Counter(demands)) for resource, demands in self._paths(part, values)]
-        dealt: list[list[int]] = [[] for taker in takers]
+        dealt: list[list[int]] = [[] for _taker in takers]
         order = []
         for item in items:
             for demand in self._items[item].demands:
-                number = next(n for n, (resource, wanted) in enumerate(takers) if wanted[demand])
+                number = next(n for n, (_resource, wanted) in enumerate(takers) if wanted[demand])
                 takers[number][1][demand] -= 1
                 dealt[number].append(demand)
                 order.append(number)
         steps = [
             iter(self._cheapest(resource, demands))
-            for (resource, wanted), demands in zip(takers, dealt, strict=True)
+            for (resource, _wanted), demands in zip(takers, dealt, strict=True)
         ]
         taken = iter([next(steps[number]) for number in order])
         return [tuple(itertools.islice(taken, len(self._items[item].demands))) for item in items]
 
-    def _paths(self, part: _Part, values: list[int]) -> t.Iterator[tuple[int, list[int]]]:
-        """The resources of a part, each with the demands that it takes in."""
-        onward: dict[int, list[_Step]] = defaultdict(list)
-        for step, flow in self._flows[part].items():
-            onward[step[0]] += [step] * values[flow]
-        for resource in self._parts[part]:
+    def _paths(self, part: _BinPart, values: list[int]) -> t.Iterator[tuple[int, list[int]]]:
+        """Yield the resources of a part, each with the demands that it takes in."""
+        onward: dict[int, list[_Arc]] = defaultdict(list)
+        for arc, flow in self._flows[part].items():
+            onward[arc[0]] += [arc] * values[flow]
+        for resource in self._states[part]:
             demands = []
             state: int | None = resource
             while state is not None and onward[state]:
@@ -573,26 +446,24 @@ class _Model:
                 demands.append(demand)
             yield resource, demands
 
-    def _cheapest(self, resource: int, demands: list[int]) -> tuple[tuple[int, Transition], ...]:
-        """The steps in which a resource takes in devices, in this order."""
-        layer: dict[int | None, tuple[int, tuple[tuple[int, Transition], ...]]] = {
-            resource: (0, ())
-        }
+    def _cheapest(self, resource: int, demands: list[int]) -> _Steps:
+        """Return the cheapest transitions by which a resource takes in devices in this order."""
+        layer: dict[int | None, tuple[int, _Steps]] = {resource: (0, ())}
         for demand in demands:
-            following: dict[int | None, tuple[int, tuple[tuple[int, Transition], ...]]] = {}
+            following: dict[int | None, tuple[int, _Steps]] = {}
             for state, (cost, steps) in layer.items():
                 if state is None:
                     continue
-                for move in self._resources.transitions(state, demand):
-                    known = following.get(move.successor)
-                    if known is None or cost + move.cost < known[0]:
-                        following[move.successor] = (cost + move.cost, (*steps, (state, move)))
+                for each in self._resources.transitions(state, demand):
+                    known = following.get(each.successor)
+                    if known is None or cost + each.cost < known[0]:
+                        following[each.successor] = (cost + each.cost, (*steps, (state, each)))
             layer = following
         return min(layer.values(), key=operator.itemgetter(0))[1]
 
 
 def _solve(programme: _Programme, effort: float) -> tuple[list[int], int] | None:
-    """Values that keep the constraints, and how many objectives, from the first, they have at their best."""
+    """Return values that keep the constraints, and how many objectives, from the first, they have at their best."""
     script = Path(__file__).with_name("cp_sat_worker.py")
     try:
         done = subprocess.run(

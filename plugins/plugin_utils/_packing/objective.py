@@ -4,8 +4,7 @@
 
 # Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
 # Do not use this from other collections or standalone plugins/modules!
-
-"""What a plan costs, and what every plan costs at least. Pure."""
+"""What an assignment costs, and what every assignment costs at least."""
 
 from __future__ import annotations
 
@@ -13,24 +12,27 @@ import math
 import typing as t
 from collections import Counter, defaultdict
 
-from ansible_collections.vfio.migration.plugins.plugin_utils._packing.assignment import Assignment
+from ansible_collections.vfio.migration.plugins.plugin_utils._packing.assignment import (
+    Assignment,
+    load,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.packings import (
-    Bin,
     Item,
+    PackingProblem,
     Packings,
-    Resources,
     tiers,
 )
 
-# Parts of parents are added as floating-point numbers.
-_EXACTNESS = 1e-6
+# Shares of parents are added as floating-point numbers.
+_TOLERANCE = 1e-6
 
 
 class Cost(t.NamedTuple):
-    """What a plan is judged by: the first number in which two plans differ decides which one is better.
+    """What a plan is judged by. Costs compare in lexicographic order: the first number that differs decides.
 
-    How many devices are left behind, do not go where a target was made for them, and are made; how many a bin has at most, where they are to be spread;
-    how many parents are opened, where they are to be packed; and how many devices are of another type.
+    How many devices are left behind, do not go where a target was made for them, and are created; how many devices the
+    fullest bin takes in, where they are to be spread; how many parents are opened, where they are to be packed; and how
+    many devices become ones of another type.
     """
 
     unplaced: int = 0
@@ -41,83 +43,89 @@ class Cost(t.NamedTuple):
     other_type: int = 0
 
 
-def cost_of(held: Assignment, devices: int, spread: bool) -> Cost:
-    """What a plan costs that has so many devices to place, but for what is made again."""
-    ways = [way for each in held.values() for item, way in each]
-    new, opened, other = tiers(sum(way.cost for way in ways))
-    loads = [sum(len(way.steps) for item, way in each) for each in held.values()]
-    load = max(loads, default=0) if spread else 0
-    return Cost(devices - sum(loads), 0, new, load, opened, other)
-
-
-def lower_bound(
-    resources: Resources,
-    ways: Packings,
-    items: t.Sequence[Item],
-    bins: t.Sequence[Bin],
-    cost: Cost,
-    spread: bool,
-) -> Cost:
-    """What a plan that leaves nothing behind costs at least, if it is no worse than one that costs ``cost``.
-
-    Where such plans are known to be equal in a number, the least of the next one is that of such plans alone.
-    """
-    shapes = Counter(item.demands for item in items)
-    demands: Counter[int] = Counter()
-    for shape, count in shapes.items():
-        demands.update({demand: count * each for demand, each in Counter(shape).items()})
-    alone = 0
-    if not ways.incomplete:
-        alone = sum(count * ways.least(shape) for shape, count in shapes.items())
-    new, _opened, other = tiers(alone)
+def cost_of(assignment: Assignment, devices: int, spread: bool) -> Cost:
+    """Return the cost of an assignment of so many ``devices``. What is remade is the caller's to add."""
+    loads = [load(contents) for contents in assignment.values()]
+    total = sum([p.cost for contents in assignment.values() for _item, p in contents])
+    created, opened, other_type = tiers(total)
     return Cost(
-        unplaced=0,
-        created=new,
-        load=_least_load(items, bins) if spread else 0,
-        opened=0 if spread else _least_opened(resources, ways, demands, bins),
-        other_type=other if cost.created == new else _least_other(resources, ways, demands),
+        unplaced=devices - sum(loads),
+        created=created,
+        load=max(loads, default=0) if spread else 0,
+        opened=opened,
+        other_type=other_type,
     )
 
 
-def _least_other(resources: Resources, ways: Packings, demands: t.Mapping[int, int]) -> int:
-    """How many devices are of another type at least, each one wherever it need not be if there is such a place."""
+def lower_bound(problem: PackingProblem, packings: Packings, cost: Cost) -> Cost:
+    """Return what an assignment costs at least that places every item, and is no worse than one that costs ``cost``.
+
+    Items that no bin takes are left out. Where such assignments must be equal to ``cost`` in one number, the bound of
+    the next one is for these alone.
+    """
+    items = [item for item in problem.items if packings.bin_types_for(item.demands)]
+    multisets = Counter([item.demands for item in items])
+    demands: Counter[int] = Counter()
+    for multiset, count in multisets.items():
+        for demand in multiset:
+            demands[demand] += count
+    alone = 0
+    if not packings.incomplete:
+        alone = sum([count * packings.least(each) for each, count in multisets.items()])
+    created, _opened, other_type = tiers(alone)
+    if cost.created != created:
+        other_type = _least_other_type(problem, packings, demands)
+    return Cost(
+        created=created,
+        load=_least_load(problem, items) if problem.spread else 0,
+        opened=0 if problem.spread else _least_opened(problem, packings, demands),
+        other_type=other_type,
+    )
+
+
+def _least_other_type(
+    problem: PackingProblem, packings: Packings, demands: t.Mapping[int, int]
+) -> int:
+    """Return how many devices become ones of another type, if each keeps its type wherever that can be."""
     return sum(
         count
         * min(
-            (
-                tiers(move.cost)[2]
-                for resource in ways.takers[demand]
-                for move in resources.transitions(resource, demand)
-            ),
-            default=0,
+            tiers(transition.cost)[2]
+            for resource in packings.takers[demand]
+            for transition in problem.resources.transitions(resource, demand)
         )
         for demand, count in demands.items()
     )
 
 
-def _least_load(items: t.Sequence[Item], bins: t.Sequence[Bin]) -> int:
+def _least_load(problem: PackingProblem, items: t.Sequence[Item]) -> int:
+    """Return the load of the fullest bin, if devices could be spread evenly."""
     sizes = [len(item.demands) for item in items]
-    return max(-(-sum(sizes) // len(bins)), *sizes) if sizes and bins else 0
+    return max(-(-sum(sizes) // len(problem.bins)), *sizes) if sizes else 0
 
 
-def _least_opened(
-    resources: Resources, ways: Packings, demands: t.Mapping[int, int], bins: t.Sequence[Bin]
-) -> int:
-    """How many parents are opened at least: all that is certainly made takes its part of one, open or not yet."""
-    there = Counter(resource for each in bins for resource in each.state)
+def _least_opened(problem: PackingProblem, packings: Packings, demands: t.Mapping[int, int]) -> int:
+    """Return how many parents are opened, if what must be created fills them without a gap.
+
+    Each such device takes its share of a parent of its component, open already or not yet.
+    """
+    resources = problem.resources
     needed: dict[int, float] = defaultdict(float)
-    is_open = set()
+    open_already = set()
     for demand, count in demands.items():
-        parts = []
-        for resource in ways.takers[demand]:
-            for move in resources.transitions(resource, demand):
-                new, opened, _other = tiers(move.cost)
-                after = 0 if move.successor is None else resources.residual(move.successor)
-                parts.append(resources.residual(resource) - after if new else 0)
-                if new and not opened:
-                    is_open.add(resource)
-        if parts:
-            needed[ways.component(min(ways.takers[demand]))] += count * min(parts)
-    for resource in is_open:
-        needed[ways.component(resource)] -= there[resource] * resources.residual(resource)
-    return sum(max(0, math.ceil(each - _EXACTNESS)) for each in needed.values())
+        takers = packings.takers[demand]
+        shares = []
+        for resource in takers:
+            for transition in resources.transitions(resource, demand):
+                created, opened, _other_type = tiers(transition.cost)
+                after = transition.successor
+                remains = 0 if after is None else resources.residual(after)
+                shares.append(resources.residual(resource) - remains if created else 0)
+                if created and not opened:
+                    open_already.add(resource)
+        needed[packings.component(min(takers))] += count * min(shares)
+    if open_already:
+        there = Counter([resource for each in problem.bins for resource in each.state])
+        for resource in open_already:
+            needed[packings.component(resource)] -= there[resource] * resources.residual(resource)
+    return sum([max(0, math.ceil(share - _TOLERANCE)) for share in needed.values()])

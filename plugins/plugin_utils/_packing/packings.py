@@ -4,13 +4,16 @@
 
 # Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
 # Do not use this from other collections or standalone plugins/modules!
+"""The packing problem in pure numbers, and the packings of one item into one bin.
 
-"""What fits into what, and how: the terms of the search. Pure, and about numbers only.
+The problem is a vector bin packing with bins of several types. A guest is an *item*: the multiset of its devices'
+demands. A host is a *bin*: the multiset of its resources, which are parents and groups of equal free devices, each in
+some state. Taking in one device leads a resource from one state to another, by a *transition*. A *packing* is one way
+to place an item in a bin: a transition for each of its demands.
 
-A guest is an *item*, the multiset of its devices' demands; a host is a *bin*, the multiset of what it has: parents
-and groups of equal free devices, each in some state. Equal bins are one: what fits into a state is worked out once,
-however many hosts are in it. Nor are a bin's resources looked at together that no guest uses for the same purpose:
-what its parents make of some demands does not depend on how many virtual functions beside them are free.
+Two things keep the number of packings small. Bins in equal states share their packings, however many hosts they are.
+And a bin falls into the connected components of the graph of its resources and the demands that they take in: what its
+parents make does not depend on how many virtual functions beside them are free.
 """
 
 from __future__ import annotations
@@ -21,22 +24,26 @@ import typing as t
 from collections import defaultdict
 from dataclasses import dataclass
 
-# What a host has, as the numbers of its resources, sorted.
+# What a bin has: the numbers of its resources, sorted.
 State = tuple[int, ...]
-# What a guest needs, as the numbers of its devices' demands, those hard to meet first.
+# What an item needs: the numbers of its devices' demands, the scarcest first.
 Demands = tuple[int, ...]
 
-# Costs are added in tiers, the gravest first: new, opened, of another type. No plan has so many devices.
+# A transition's cost holds three numbers, the gravest in the highest bits. No plan has 2^32 devices.
 _TIER = 32
 CREATED, OPENED, OTHER_TYPE = (1 << _TIER * power for power in (2, 1, 0))
 
-# States kept on the way to a placement of one item in one bin, and where that finds none or all are wanted.
+# The beam's width: states kept after each demand of an item, and where that finds none or all are wanted.
 _WIDTH = 24
 FULL_WIDTH = 2_000
 
 
 class Transition(t.NamedTuple):
-    """One device taken in by a resource: the resource it becomes (``None``: nothing is left of it), and what it costs."""
+    """One device taken in by a resource.
+
+    ``successor`` is the resource's state after it, ``None`` where nothing of it remains. ``offer`` is the caller's own:
+    what the device becomes there.
+    """
 
     successor: int | None
     cost: int
@@ -44,26 +51,30 @@ class Transition(t.NamedTuple):
 
 
 class Resources(t.Protocol):
-    """What the search has to know of resources."""
+    """What the search asks about resources, which are numbers to it."""
 
     def transitions(self, resource: int, demand: int) -> t.Sequence[Transition]:
-        """Every way in which ``resource`` can take in a device with ``demand``."""
+        """Return every way in which ``resource`` can take in one device with ``demand``, the cheapest first."""
 
     def free_slots(self, resource: int) -> int:
-        """How many devices ``resource`` can take in at most."""
+        """Return how many devices ``resource`` can take in at most."""
 
     def residual(self, resource: int) -> float:
-        """How much ``resource`` has left: a parent as a part of it, a group of free devices as their number."""
+        """Return how much ``resource`` has left: of a parent the share, of a group the number of free devices."""
 
     def resource_kind(self, resource: int) -> int:
-        """What ``resource`` is a state of: resources of one sort do the same for a guest."""
+        """Return the number that all states of ``resource`` have in common."""
 
     def numa_node(self, resource: int) -> int | None:
-        """The NUMA node of ``resource`` where all devices of a guest must be on one, else ``None``."""
+        """Return the NUMA node of ``resource`` if all devices of an item must be on one, else ``None``."""
 
 
 class Packing(t.NamedTuple):
-    """One way to place an item in a bin: the state after it, its cost, and for each demand the resource and its move."""
+    """One way to place an item in a bin.
+
+    ``after`` is the bin's state with the item in it. ``steps`` has for each demand, in the item's order, the resource
+    that takes it in and the transition.
+    """
 
     after: State
     cost: int
@@ -72,7 +83,11 @@ class Packing(t.NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """``home`` is the bin it must leave; items with a group in common must be in different bins."""
+    """One guest.
+
+    ``home`` is the bin it must leave, if that is one. Items with an ``anti_affinity`` group in common must be in
+    different bins.
+    """
 
     demands: Demands
     home: int | None = None
@@ -81,305 +96,313 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Bin:
-    """``limit`` is how many devices it may take in; ``anti_affinity`` those of which it has a member that stays."""
+    """One host.
+
+    ``limit`` is how many devices it may take in, ``None`` without a limit. ``anti_affinity`` are the groups of which a
+    member is there and stays.
+    """
 
     state: State
     limit: int | None = None
     anti_affinity: frozenset[int] = frozenset()
 
 
+@dataclass(frozen=True, slots=True)
+class PackingProblem:
+    """Items to place in bins. ``spread`` prefers the bins with the fewest devices, else the fullest are preferred."""
+
+    resources: Resources
+    items: t.Sequence[Item]
+    bins: t.Sequence[Bin]
+    spread: bool = False
+
+
 def tiers(cost: int) -> tuple[int, int, int]:
-    """How many devices are new, open a parent, and are of another type."""
+    """Return how many devices are created, open a parent, and are of another type."""
     return cost // CREATED, cost % CREATED // OPENED, cost % OPENED
 
 
-def _but_opened(cost: int) -> int:
-    return cost - tiers(cost)[1] * OPENED
-
-
-# A bin's resources on one NUMA node, or all of them where that does not matter, by component.
+# The resources of a bin by component; of one NUMA node, where that matters.
 _Node = dict[int | None, State]
 
 
 class _Split(t.NamedTuple):
-    """A shape by the component of the resources that take its demands in, ``None`` where there are none.
+    """An item's demands by the component that takes them in, ``None`` where nothing does.
 
-    ``order`` has for each demand its place in the parts one after the other.
+    ``order`` has for each demand its place among the parts, one after the other.
     """
 
     parts: dict[int | None, Demands]
     order: tuple[int, ...]
 
 
-class Packings:
-    """The ways in which the items' shapes fit into states of the bins; those with more than ``width`` not completely.
+class _PartPackings(t.NamedTuple):
+    """The packings of a part of the demands into one component of a bin, the cheapest first.
 
-    ``kinds`` are the states of the bins while nothing is in them, and ``takers`` for each demand the resources of these
-    that take it in. ``incomplete`` says whether ways were left out, ``unsure`` whether a way may be there where none
-    was found.
+    ``least`` is what they cost at least, leaving out opened parents.
     """
 
-    def __init__(
-        self,
-        resources: Resources,
-        items: t.Iterable[Item],
-        bins: t.Iterable[Bin],
-        width: int = _WIDTH,
-    ) -> None:
-        self._resources = resources
+    packings: t.Sequence[Packing]
+    least: int
+
+
+class Packings:
+    """The packings of the problem's items into states of its bins, each worked out once.
+
+    ``bin_types`` are the different states of empty bins, and ``type_numbers`` their places there. ``takers`` has for
+    each demand the resources of these that take it in. ``width`` is the beam's: an item that has more packings has not all of them here.
+    ``incomplete`` says whether that was so anywhere, ``unsure`` whether none was found where there may be one.
+    """
+
+    def __init__(self, problem: PackingProblem, width: int = _WIDTH) -> None:
+        self._resources = problem.resources
         self._width = width
         self.incomplete = False
         self.unsure = False
-        self.bin_types = list(dict.fromkeys(each.state for each in bins))
-        demands = sorted({demand for item in items for demand in item.demands})
-        initial = sorted({resource for state in self.bin_types for resource in state})
-        self.takers = {
-            demand: {resource for resource in initial if resources.transitions(resource, demand)}
-            for demand in demands
-        }
-        self._kinds_with = {
-            demand: {n for n, state in enumerate(self.bin_types) if not takers.isdisjoint(state)}
-            for demand, takers in self.takers.items()
-        }
+        self.bin_types = list(dict.fromkeys([each.state for each in problem.bins]))
+        self.type_numbers = {state: number for number, state in enumerate(self.bin_types)}
+        initial = sorted(set(itertools.chain.from_iterable(self.bin_types)))
+        demands = sorted(set(itertools.chain.from_iterable(i.demands for i in problem.items)))
+        self.takers: dict[int, set[int]] = {}
+        self._types_with: dict[int, set[int]] = {}
+        for demand in demands:
+            takers = {each for each in initial if problem.resources.transitions(each, demand)}
+            self.takers[demand] = takers
+            self._types_with[demand] = {
+                number
+                for state, number in self.type_numbers.items()
+                if not takers.isdisjoint(state)
+            }
         self._components = self._find_components(initial)
-        self._kinds_for: dict[Demands, list[int]] = {}
+        self._bin_types_for: dict[Demands, list[int]] = {}
         self._nodes: dict[State, list[_Node]] = {}
         self._splits: dict[Demands, _Split] = {}
-        self._in_part: dict[tuple[State, Demands], list[Packing]] = {}
-        self._least: dict[int, int] = {}
+        self._parts: dict[tuple[State, Demands], _PartPackings] = {}
         self._best: dict[tuple[State, Demands], Packing | None] = {}
         self._all: dict[tuple[State, Demands], list[Packing]] = {}
-        self._room: dict[State, int] = {}
-        self._left_by_sort: dict[State, dict[int, float]] = {}
+        self._free_slots: dict[State, int] = {}
+        self._residuals: dict[State, dict[int, float]] = {}
 
-    def best(self, state: State, shape: Demands) -> Packing | None:
-        """The cheapest way to place ``shape`` in ``state``, and of these the tidiest; ``None`` where there is none."""
-        key = (state, shape)
+    def best(self, state: State, demands: Demands) -> Packing | None:
+        """Return the cheapest packing, and of these the tidiest; ``None`` where there is none."""
+        key = (state, demands)
         try:
             return self._best[key]
         except KeyError:
-            split = self._split(shape)
             found = [
-                _joined([ways[0] for ways in choices], self._rest(state, node, split), split.order)
-                for node in self._nodes_of(state)
-                if (choices := self._choices(node, split))
+                self._joined(state, node, split, [part.packings[0] for part in parts])
+                for split in [self._split(demands)]
+                for node, parts in self._nodes_for(state, split)
             ]
-            best = self._best[key] = min(found, key=self._order) if found else None
+            best = self._best[key] = min(found, key=self._rank, default=None)
             return best
 
-    def all(self, state: State, shape: Demands) -> list[Packing]:
-        """The ways to place ``shape`` in ``state`` with different states after them, the cheapest and tidiest first."""
-        key = (state, shape)
-        ways = self._all.get(key)
-        if ways is None:
+    def all(self, state: State, demands: Demands) -> list[Packing]:
+        """Return the packings with different states after them, the cheapest and tidiest first."""
+        key = (state, demands)
+        packings = self._all.get(key)
+        if packings is None:
             found: dict[State, Packing] = {}
-            for way in self._combined(state, shape):
-                if way.after not in found or way.cost < found[way.after].cost:
-                    found[way.after] = way
-            ways = self._all[key] = sorted(found.values(), key=self._order)
-        return ways
+            for packing in self._combinations(state, self._split(demands)):
+                known = found.get(packing.after)
+                if known is None or packing.cost < known.cost:
+                    found[packing.after] = packing
+            packings = self._all[key] = sorted(found.values(), key=self._rank)
+        return packings
 
-    def bin_types_for(self, shape: Demands) -> list[int]:
-        """The kinds of bins that can take ``shape`` while nothing is in them; of none that has no demands."""
-        kinds = self._kinds_for.get(shape)
-        if kinds is None:
-            takers = [self._kinds_with[demand] for demand in set(shape)]
-            kinds = self._kinds_for[shape] = [
-                kind
-                for kind in sorted(set.intersection(*takers) if takers else ())
-                if self._takes(self.bin_types[kind], shape)
+    def bin_types_for(self, demands: Demands) -> list[int]:
+        """Return the numbers of the bin types that can take ``demands`` while empty; none for no demands."""
+        found = self._bin_types_for.get(demands)
+        if found is None:
+            with_takers = [self._types_with[demand] for demand in set(demands)]
+            candidates = set.intersection(*with_takers) if with_takers else ()
+            split = self._split(demands)
+            found = self._bin_types_for[demands] = [
+                number
+                for number in sorted(candidates)
+                if next(self._nodes_for(self.bin_types[number], split), None)
             ]
-        return kinds
+        return found
 
-    def least(self, shape: Demands) -> int:
-        """What ``shape`` costs at least, by itself in a bin; nothing where none takes it.
+    def least(self, demands: Demands) -> int:
+        """Return what ``demands`` cost at least, alone in an empty bin; 0 where none takes them.
 
-        Parents opened are left out: one that is open already costs nothing more.
+        Opened parents are left out: one that is open already costs nothing more.
         """
-        split = self._split(shape)
-        found = [
-            sum([self._least_of(ways) for ways in choices])
-            for kind in self.bin_types_for(shape)
-            for node in self._nodes_of(self.bin_types[kind])
-            if (choices := self._choices(node, split))
-        ]
-        return min(found, default=0)
+        split = self._split(demands)
+        return min(
+            (
+                sum([part.least for part in parts])
+                for number in self.bin_types_for(demands)
+                for _node, parts in self._nodes_for(self.bin_types[number], split)
+            ),
+            default=0,
+        )
 
     def free_slots(self, state: State) -> int:
-        room = self._room.get(state)
-        if room is None:
-            room = self._room[state] = sum(map(self._resources.free_slots, state))
-        return room
+        """Return how many devices a bin can take in at most."""
+        found = self._free_slots.get(state)
+        if found is None:
+            found = self._free_slots[state] = sum(map(self._resources.free_slots, state))
+        return found
 
-    def residual_by_kind(self, state: State) -> dict[int, float]:
-        """How much each sort of a bin's resources has left."""
-        rooms = self._left_by_sort.get(state)
-        if rooms is None:
-            rooms = self._left_by_sort[state] = {}
+    def residuals(self, state: State) -> dict[int, float]:
+        """Return how much a bin has left of each kind of resource."""
+        found = self._residuals.get(state)
+        if found is None:
+            found = self._residuals[state] = {}
             for resource in state:
-                sort = self._resources.resource_kind(resource)
-                rooms[sort] = rooms.get(sort, 0) + self._resources.residual(resource)
-        return rooms
+                kind = self._resources.resource_kind(resource)
+                found[kind] = found.get(kind, 0) + self._resources.residual(resource)
+        return found
 
-    # --- what has nothing to do with each other ---
+    # --- connected components ---
 
     def _find_components(self, initial: list[int]) -> dict[int, int]:
-        """For each sort of resources the least sort that it is connected with by demands that both take in.
+        """Return the component of each kind of resource: the least kind connected to it by demands that both take in.
 
-        What a resource does not take in now it never does, so that this is true of all states.
+        A resource takes in no demand later that it does not take in at once, so this is true of all states.
         """
-        components = {sort: sort for sort in map(self._resources.resource_kind, initial)}
+        kinds = {resource: self._resources.resource_kind(resource) for resource in initial}
+        components = {kind: kind for kind in kinds.values()}
         for takers in self.takers.values():
-            connected = {components[self._resources.resource_kind(each)] for each in takers}
-            for sort, component in components.items():
+            connected = {components[kinds[resource]] for resource in takers}
+            for kind, component in components.items():
                 if component in connected:
-                    components[sort] = min(connected)
+                    components[kind] = min(connected)
         return components
 
     def component(self, resource: int) -> int:
-        """The component that ``resource`` is in."""
+        """Return the connected component that ``resource`` is in."""
         return self._components[self._resources.resource_kind(resource)]
 
-    def _split(self, shape: Demands) -> _Split:
-        split = self._splits.get(shape)
+    def _split(self, demands: Demands) -> _Split:
+        split = self._splits.get(demands)
         if split is None:
             places: dict[int | None, list[int]] = defaultdict(list)
-            for place, demand in enumerate(shape):
+            for place, demand in enumerate(demands):
                 takers = self.takers[demand]
                 places[self.component(min(takers)) if takers else None].append(place)
-            order = [place for at in places.values() for place in at]
-            split = self._splits[shape] = _Split(
-                {each: tuple([shape[place] for place in at]) for each, at in places.items()},
-                tuple(sorted(range(len(shape)), key=order.__getitem__)),
+            order = list(itertools.chain.from_iterable(places.values()))
+            split = self._splits[demands] = _Split(
+                {each: tuple([demands[place] for place in at]) for each, at in places.items()},
+                tuple(sorted(range(len(demands)), key=order.__getitem__)),
             )
         return split
 
     def _nodes_of(self, state: State) -> list[_Node]:
         nodes = self._nodes.get(state)
         if nodes is None:
-            found: dict[t.Any, dict[int, list[int]]] = defaultdict(lambda: defaultdict(list))
+            found: dict[int | None, dict[int, list[int]]] = {}
             for resource in state:
-                node = self._resources.numa_node(resource)
-                found[node][self.component(resource)].append(resource)
+                node = found.setdefault(self._resources.numa_node(resource), {})
+                node.setdefault(self.component(resource), []).append(resource)
             nodes = self._nodes[state] = [
                 {component: tuple(each) for component, each in found[node].items()}
                 for node in sorted(found, key=str)
             ]
         return nodes
 
-    def _combined(self, state: State, shape: Demands) -> t.Iterator[Packing]:
-        """The ways for the parts of ``shape`` put together; all on one NUMA node."""
-        split = self._split(shape)
+    def _nodes_for(
+        self, state: State, split: _Split
+    ) -> t.Iterator[tuple[_Node, list[_PartPackings]]]:
+        """Yield the NUMA nodes that take in all demands, each with the packings of every part."""
         for node in self._nodes_of(state):
-            rest = self._rest(state, node, split)
-            choices = self._choices(node, split)
-            combinations = itertools.product(*choices) if choices else iter(())
-            for ways in itertools.islice(combinations, FULL_WIDTH):
-                yield _joined(ways, rest, split.order)
+            parts = []
+            for component, demands in split.parts.items():
+                part = self._part(node.get(component, ()), demands)
+                if not part.packings:
+                    break
+                parts.append(part)
+            else:
+                if parts:
+                    yield node, parts
+
+    def _combinations(self, state: State, split: _Split) -> t.Iterator[Packing]:
+        """Yield one packing for each combination of packings of the parts."""
+        for node, parts in self._nodes_for(state, split):
+            combinations = itertools.product(*[part.packings for part in parts])
+            for chosen in itertools.islice(combinations, FULL_WIDTH):
+                yield self._joined(state, node, split, chosen)
             self.incomplete = self.incomplete or next(combinations, None) is not None
 
-    def _rest(self, state: State, node: _Node, split: _Split) -> list[int]:
-        """The resources of a bin that have nothing to do with a shape that is placed on one of its nodes."""
-        return [
-            resource
-            for other in self._nodes_of(state)
-            for component, each in other.items()
-            if other is not node or component not in split.parts
-            for resource in each
-        ]
+    def _joined(
+        self, state: State, node: _Node, split: _Split, chosen: t.Iterable[Packing]
+    ) -> Packing:
+        """Return the packing of all demands that is made of one for each part, on one NUMA node."""
+        after: list[int] = []
+        for other in self._nodes_of(state):
+            for component, untouched in other.items():
+                if other is not node or component not in split.parts:
+                    after += untouched
+        steps: list[tuple[int, Transition]] = []
+        cost = 0
+        for packing in chosen:
+            after += packing.after
+            steps += packing.steps
+            cost += packing.cost
+        after.sort()
+        return Packing(tuple(after), cost, tuple([steps[place] for place in split.order]))
 
-    def _takes(self, state: State, shape: Demands) -> bool:
-        split = self._split(shape)
-        return any(self._choices(node, split) for node in self._nodes_of(state))
+    # --- one component ---
 
-    def _choices(self, node: _Node, split: _Split) -> list[list[Packing]]:
-        """For each part of a shape the ways to place it; empty where there is none for one of them."""
-        choices = []
-        for component, shape in split.parts.items():
-            ways = self._ways_in_part(node.get(component, ()), shape)
-            if not ways:
-                return []
-            choices.append(ways)
-        return choices
+    def _part(self, state: State, demands: Demands) -> _PartPackings:
+        key = (state, demands)
+        part = self._parts.get(key)
+        if part is None:
+            packings = self._search(state, demands)
+            least = min([each.cost - tiers(each.cost)[1] * OPENED for each in packings], default=0)
+            part = self._parts[key] = _PartPackings(packings, least)
+        return part
 
-    # --- one part ---
-
-    def _ways_in_part(self, state: State, shape: Demands) -> list[Packing]:
-        key = (state, shape)
-        ways = self._in_part.get(key)
-        if ways is None:
-            ways = self._in_part[key] = self._work_out(state, shape)
-        return ways
-
-    def _least_of(self, ways: list[Packing]) -> int:
-        # The ways of each part of a shape are one list, for as long as these are.
-        least = self._least.get(id(ways))
-        if least is None:
-            least = self._least[id(ways)] = min([_but_opened(way.cost) for way in ways])
-        return least
-
-    def _work_out(self, state: State, shape: Demands) -> list[Packing]:
-        if self.free_slots(state) < len(shape):
+    def _search(self, state: State, demands: Demands) -> list[Packing]:
+        if self.free_slots(state) < len(demands):
             return []
-        found, cut = self._place(state, shape, self._width)
+        found, cut = self._beam_search(state, demands, self._width)
         if cut and not found:
-            found, cut = self._place(state, shape, FULL_WIDTH)
+            found, cut = self._beam_search(state, demands, FULL_WIDTH)
             self.unsure = self.unsure or (cut and not found)
         self.incomplete = self.incomplete or cut
-        return sorted(found, key=self._order) if len(found) > 1 else list(found)
+        return sorted(found, key=self._rank) if len(found) > 1 else list(found)
 
-    def _place(
-        self, state: State, shape: Demands, width: int
+    def _beam_search(
+        self, state: State, demands: Demands, width: int
     ) -> tuple[t.Collection[Packing], bool]:
-        """The ways with different states after them, and whether some were left out."""
-        layer = {state: Packing(state, 0, ())}
+        """Return packings with different states after them, and whether some were cut off."""
+        beam = {state: Packing(state, 0, ())}
         cut = False
-        for demand in shape:
+        for demand in demands:
             following: dict[State, Packing] = {}
-            for way in layer.values():
-                self._extend(way, demand, following)
+            for packing in beam.values():
+                self._extend(packing, demand, following)
             if len(following) > width:
                 cut = True
-                kept = sorted(following.values(), key=self._order)[:width]
-                following = {way.after: way for way in kept}
-            layer = following
-        return layer.values(), cut
+                kept = sorted(following.values(), key=self._rank)[:width]
+                following = {packing.after: packing for packing in kept}
+            beam = following
+        return beam.values(), cut
 
-    def _extend(self, way: Packing, demand: int, following: dict[State, Packing]) -> None:
-        state = way.after
+    def _extend(self, packing: Packing, demand: int, following: dict[State, Packing]) -> None:
+        """Add to ``following`` every packing that takes in one more demand, the cheapest to each state."""
+        state = packing.after
         last = None
         for index, resource in enumerate(state):
             if resource == last:
                 continue
             last = resource
-            for move in self._resources.transitions(resource, demand):
+            for transition in self._resources.transitions(resource, demand):
                 left = list(state)
                 del left[index]
-                if move.successor is not None:
-                    bisect.insort(left, move.successor)
+                if transition.successor is not None:
+                    bisect.insort(left, transition.successor)
                 after = tuple(left)
-                cost = way.cost + move.cost
+                cost = packing.cost + transition.cost
                 known = following.get(after)
                 if known is None or cost < known.cost:
-                    following[after] = Packing(after, cost, (*way.steps, (resource, move)))
+                    steps = (*packing.steps, (resource, transition))
+                    following[after] = Packing(after, cost, steps)
 
-    def _order(self, way: Packing) -> tuple[t.Any, ...]:
-        # Room that is left in one piece is of more use than in many.
-        return (
-            way.cost,
-            -sum(self._resources.free_slots(each) ** 2 for each in way.after),
-            way.after,
-        )
-
-
-def _joined(ways: t.Iterable[Packing], rest: t.Iterable[int], order: t.Sequence[int]) -> Packing:
-    """One way for a whole shape, made of a way for each of its parts, and of what these leave as it is."""
-    after = [*rest]
-    steps: list[tuple[int, Transition]] = []
-    cost = 0
-    for way in ways:
-        after += way.after
-        steps += way.steps
-        cost += way.cost
-    after.sort()
-    return Packing(tuple(after), cost, tuple([steps[place] for place in order]))
+    def _rank(self, packing: Packing) -> tuple[t.Any, ...]:
+        """Order packings by cost, then by tidiness: free slots in one piece are of more use than in many."""
+        free_slots = map(self._resources.free_slots, packing.after)
+        return packing.cost, -sum([each**2 for each in free_slots]), packing.after

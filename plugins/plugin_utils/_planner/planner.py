@@ -14,7 +14,7 @@ import typing as t
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import Fleet
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import uncollected
-from ansible_collections.vfio.migration.plugins.plugin_utils._packing.local_search import Budget
+from ansible_collections.vfio.migration.plugins.plugin_utils._packing.search import Budget
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.admissible import Exclusions
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.plan_document import document
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.previous_plan import (

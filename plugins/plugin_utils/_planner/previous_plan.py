@@ -30,13 +30,14 @@ from collections import Counter, defaultdict
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import Device
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.assignment import (
-    Assignment,
+    Contents,
     allows,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.objective import Cost
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.packings import (
     Bin,
     Packing,
+    PackingProblem,
     Packings,
     State,
     Transition,
@@ -296,7 +297,7 @@ class Pins:
         self._targets = targets
         self._chosen: dict[int, dict[str, _Made]] = {}
         self.bins = list(problem.bins)
-        self.assignment: Assignment = {}
+        self.assignment: dict[int, Contents] = {}
         self._filled: dict[int, _Filled] = {}
         self.placed: list[Placement] = []
         for number, guests in sorted(self._choose().items()):
@@ -305,7 +306,8 @@ class Pins:
     @functools.cached_property
     def packings(self) -> Packings:
         """The ways into all bins as they are."""
-        return Packings(self._problem.resources, self._problem.items, self._problem.bins)
+        problem = self._problem
+        return Packings(PackingProblem(problem.resources, problem.items, problem.bins))
 
     def left_of(self, number: int) -> tuple[Backing, list[Allocation]]:
         """Return what is behind the rest of a bin, and what these guests have of it apart from their targets."""

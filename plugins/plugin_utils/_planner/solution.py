@@ -22,11 +22,6 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._packing.bottleneck
     Shortage,
     find_shortage,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._packing.local_search import (
-    Budget,
-    Found,
-    Search,
-)
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.mip_model import improve
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.objective import (
     Cost,
@@ -34,9 +29,13 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._packing.objective 
     lower_bound,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.packings import (
-    Bin,
-    Item,
+    PackingProblem,
     Packings,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._packing.search import (
+    Budget,
+    SearchResult,
+    search,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.admissible import Exclusions
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.backing import (
@@ -123,7 +122,7 @@ def prove(problem: Problem, solution: Solution) -> Proof:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Attempt:
-    """What is left of a problem once the guests with ``pins`` are placed: ``guests``, as ``items`` for ``bins``.
+    """What is left of a problem once the guests with ``pins`` are placed: ``guests``, as items for bins in ``packing``.
 
     ``packings`` are those into all bins as they are, of which alone a proof can be.
     """
@@ -132,11 +131,8 @@ class _Attempt:
     targets: t.Mapping[int, Targets]
     pins: Pins | None
     guests: t.Sequence[int]
-    items: t.Sequence[Item]
-    bins: t.Sequence[Bin]
+    packing: PackingProblem
     packings: Packings
-    shortage: Shortage | None
-    spread: bool
 
 
 def _attempt(
@@ -154,86 +150,79 @@ def _attempt(
         items, bins = [problem.items[guest] for guest in guests], pins.bins
     there, of_all = len(problem.items) - len(items), len(problem.items)
     spread = problem.request.conditions.policy == "spread"
-    search = Search(
-        problem.resources,
-        items,
-        bins,
-        spread,
+    packing = PackingProblem(problem.resources, items, bins, spread)
+    packings = Packings(packing)
+    found = search(
+        packing,
+        packings,
         budget,
+        lambda: _shortage_of(problem),
         lambda stage, placed: progress(
             f"{stage}, {there + placed} of {of_all} guests have a place"
         ),
     )
-    shortages: list[Shortage] = []
-    found = search.run(lambda: _missing(problem, shortages))
-    packings = pins.packings if pins else search.ways
-    shortage = shortages[0] if shortages else None
-    attempt = _Attempt(problem, targets, pins, guests, items, bins, packings, shortage, spread)
+    attempt = _Attempt(problem, targets, pins, guests, packing, pins.packings if pins else packings)
     solution = _settled(attempt, found)
     cost, least = solution.cost, solution.least
     # What some plans cost that leave less behind is not known.
     if least.unplaced < cost.unplaced if cost.unplaced else least < cost:
-        return _sharpened(attempt, search.ways, found) or solution
+        return _sharpened(attempt, found) or solution
     return solution
 
 
-def _missing(problem: Problem, shortages: list[Shortage]) -> int:
-    """Return how many devices find no place whatever is done; the proof is then in ``shortages``."""
+def _shortage_of(problem: Problem) -> Shortage | None:
+    """Return the proof that some devices find no place whatever is done, if there is one."""
     demands = Counter(itertools.chain.from_iterable(each.demands for each in problem.items))
     resources = Counter(itertools.chain.from_iterable(each.state for each in problem.bins))
-    shortage = find_shortage(problem.resources, demands, resources)
-    if shortage is None:
-        return 0
-    shortages.append(shortage)
-    return shortage.missing
+    return find_shortage(problem.resources, demands, resources)
 
 
-def _settled(attempt: _Attempt, found: Found) -> Solution:
+def _settled(attempt: _Attempt, found: SearchResult) -> Solution:
     """Return what was ``found`` with devices and parents again, what it costs, and what all solutions cost at least."""
     problem, pins = attempt.problem, attempt.pins
     placed = list(pins.placed) if pins else []
-    together = dict(found.bins)
+    together = dict(found.assignment)
     if pins:
         for number, pinned in pins.assignment.items():
-            together[number] = [*pinned, *found.bins.get(number, ())]
+            together[number] = [*pinned, *found.assignment.get(number, ())]
     for number in sorted(together):
         backing, allocations = pins.left_of(number) if pins else (backing_of(problem, number), [])
-        for item, packing in found.bins.get(number, ()):
+        for item, packing in found.assignment.get(number, ()):
             guest = attempt.guests[item]
             sources = [source for _demand, source in problem.demands[guest]]
             allocations += allocate(backing, guest, sources, packing)
         placed += placed_on(problem.names[number], allocations)
     placed.sort(key=lambda each: (each.guest, each.source.id))
     devices = sum([len(guest.devices) for guest in problem.request.guests])
-    cost = cost_of(together, devices, attempt.spread)
+    cost = cost_of(together, devices, attempt.packing.spread)
     if attempt.targets:
         cost = cost._replace(remade=count_remade(attempt.targets, placed))
     # The search does not know what is remade.
-    if found.complete and not pins and not cost.remade:
+    if found.optimal and not pins and not cost.remade:
         least = cost
     else:
-        least = _least(attempt, found.complete and not pins, cost)
-    return Solution(placed, cost, least, attempt.shortage)
+        least = _least(attempt, found, cost)
+    return Solution(placed, cost, least, found.shortage)
 
 
-def _least(attempt: _Attempt, complete: bool, cost: Cost) -> Cost:
+def _least(attempt: _Attempt, found: SearchResult, cost: Cost) -> Cost:
     """Return what every solution costs at least, if it is no worse than one that costs ``cost``."""
     problem = attempt.problem
     if cost.unplaced:
-        return Cost(unplaced=cost.unplaced if complete else _least_behind(attempt))
-    least = lower_bound(
-        problem.resources, attempt.packings, attempt.items, problem.bins, cost, attempt.spread
-    )
+        complete = found.optimal and not attempt.pins
+        return Cost(unplaced=cost.unplaced if complete else _least_behind(attempt, found.shortage))
+    whole = dataclasses.replace(attempt.packing, bins=problem.bins)
+    least = lower_bound(whole, attempt.packings, cost)
     if cost.remade or not attempt.pins:
         return least
     pinned = attempt.pins.least()
     return least._replace(
-        load=max(least.load, pinned.load) if attempt.spread else 0,
+        load=max(least.load, pinned.load) if attempt.packing.spread else 0,
         other_type=least.other_type + pinned.other_type,
     )
 
 
-def _least_behind(attempt: _Attempt) -> int:
+def _least_behind(attempt: _Attempt, shortage: Shortage | None) -> int:
     """Return how many devices every solution leaves behind."""
     problem, packings = attempt.problem, attempt.packings
     unfit = nowhere = 0
@@ -242,25 +231,17 @@ def _least_behind(attempt: _Attempt) -> int:
             unfit += len(guest.devices)
         elif not packings.unsure and not packings.bin_types_for(item.demands):
             nowhere += len(guest.devices)
-    return unfit + max(nowhere, attempt.shortage.missing if attempt.shortage else 0)
+    return unfit + max(nowhere, shortage.missing if shortage else 0)
 
 
-def _sharpened(attempt: _Attempt, packings: Packings, found: Found) -> Solution | None:
+def _sharpened(attempt: _Attempt, found: SearchResult) -> Solution | None:
     """Return what the optional solver makes of what was ``found``, if it makes anything of it."""
-    problem = attempt.problem
-    placed = {item for held in found.bins.values() for item, _packing in held}
-    behind = [
-        number
-        for number, item in enumerate(attempt.items)
-        if number not in placed and packings.bin_types_for(item.demands)
-    ]
-    improved = improve(
-        problem.resources, attempt.items, attempt.bins, found.bins, behind, attempt.spread
-    )
+    improved = improve(attempt.packing, found.assignment, found.unplaced)
     if improved is None:
         return None
-    complete = improved.best and not behind
-    solution = _settled(attempt, dataclasses.replace(found, bins=improved.bins, complete=complete))
+    optimal = improved.best and not found.unplaced
+    better = dataclasses.replace(found, assignment=improved.assignment, optimal=optimal)
+    solution = _settled(attempt, better)
     least = solution.least
     if improved.most and not attempt.pins:
         least = least._replace(unplaced=solution.cost.unplaced)

@@ -14,8 +14,12 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._packing.bottleneck
     find_shortage,
     reachable,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._packing.local_search import Budget
-from ansible_collections.vfio.migration.plugins.plugin_utils._packing.packings import Bin, Item
+from ansible_collections.vfio.migration.plugins.plugin_utils._packing.packings import (
+    Bin,
+    Item,
+    PackingProblem,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._packing.search import Budget
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.planner import make_plan
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import (
     Request,
@@ -27,7 +31,6 @@ from ansible_collections.vfio.migration.tests.unit.resources import (
     UNITS,
     Parent,
     Pool,
-    Problem,
     Resources,
     best_rating,
     problems,
@@ -36,7 +39,7 @@ from hypothesis import assume, event, given, settings
 from hypothesis import strategies as st
 
 
-def shortage_of(problem: Problem) -> Shortage | None:
+def shortage_of(problem: PackingProblem) -> Shortage | None:
     demands = Counter(itertools.chain.from_iterable(item.demands for item in problem.items))
     resources = Counter(itertools.chain.from_iterable(each.state for each in problem.bins))
     return find_shortage(problem.resources, demands, resources)
@@ -58,7 +61,7 @@ def test_no_plan_places_more_than_a_shortage_says(problem):
 
 
 @st.composite
-def full_hosts(draw) -> Problem:
+def full_hosts(draw) -> PackingProblem:
     """Hosts, and devices that fill them to the last."""
     resources = Resources()
     items, bins = [], []
@@ -70,7 +73,7 @@ def full_hosts(draw) -> Problem:
         demands = [resources.demands.index((family, size))] * (UNITS // size)
         demands += [resources.demands.index((family, None))] * count
         items += [Item((demand,)) for demand in demands]
-    return Problem(resources, items, bins, False)
+    return PackingProblem(resources, items, bins, False)
 
 
 @given(full_hosts())
@@ -82,14 +85,14 @@ def test_there_is_no_shortage_where_everything_has_a_place(problem):
 def test_one_device_too_many_of_those_that_only_full_places_take_is_found(problem, data):
     # Of the biggest size there are as many places as parents, however the others are placed; of family 1's pools
     # also those of family 0 are a place.
-    resources, items, bins, _spread = problem
+    resources, items, bins = problem.resources, problem.items, problem.bins
     family = data.draw(st.sampled_from([0, 1]))
     sort = data.draw(st.sampled_from([None, UNITS]))
     wanted = resources.demands.index((family, sort))
     initial = Counter(itertools.chain.from_iterable(each.state for each in bins))
     places = reachable(resources, [wanted], initial)
     others = [item for item in items if resources.demands[item.demands[0]][1] != sort]
-    short = Problem(resources, others + [Item((wanted,))] * (places + 1), bins, False)
+    short = PackingProblem(resources, others + [Item((wanted,))] * (places + 1), bins, False)
     shortage = shortage_of(short)
     assert shortage is not None
     if sort is None or not any(resources.demands[i.demands[0]][0] == family for i in others):

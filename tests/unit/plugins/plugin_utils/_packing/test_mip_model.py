@@ -15,10 +15,7 @@ import pytest
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing import (
     cp_sat_worker,
     mip_model,
-)
-from ansible_collections.vfio.migration.plugins.plugin_utils._packing.local_search import (
-    Budget,
-    Search,
+    subproblem,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.packings import (
     CREATED,
@@ -26,9 +23,12 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._packing.packings i
     OTHER_TYPE,
     Bin,
     Item,
+    PackingProblem,
+    Packings,
     Transition,
 )
-from ansible_collections.vfio.migration.tests.unit.resources import Problem, best_rating
+from ansible_collections.vfio.migration.plugins.plugin_utils._packing.search import Budget, search
+from ansible_collections.vfio.migration.tests.unit.resources import best_rating
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
@@ -98,7 +98,7 @@ class Stock:
         return (self.groups if len(state) == 2 else self.kinds)[state[0]]["node"]
 
 
-def problem_of(seed: int, most_items: int = 5, most_bins: int = 3) -> Problem:
+def problem_of(seed: int, most_items: int = 5, most_bins: int = 3) -> PackingProblem:
     """A problem in which little fits, so that it matters what goes where."""
     chance = random.Random(seed)
     nodes = chance.choice(((None,), (None,), (0, 1)))
@@ -151,7 +151,7 @@ def problem_of(seed: int, most_items: int = 5, most_bins: int = 3) -> Problem:
         )
         for number in range(chance.randint(1, most_items))
     ]
-    return Problem(stock, items, bins, chance.random() < 0.4)
+    return PackingProblem(stock, items, bins, chance.random() < 0.4)
 
 
 problems = st.integers(0, 2**32).map(problem_of)
@@ -159,25 +159,15 @@ problems = st.integers(0, 2**32).map(problem_of)
 
 def found_for(problem):
     """What the search finds at first, and the items that it leaves though each finds a place alone."""
-    search = Search(problem.resources, problem.items, problem.bins, problem.spread, Budget(0, 0))
-    held = search.run(lambda: 0).bins
-    placed = {item for each in held.values() for item, way in each}
-    left = [
-        number
-        for number, item in enumerate(problem.items)
-        if number not in placed and search.ways.bin_types_for(item.demands)
-    ]
-    return held, left
+    found = search(problem, Packings(problem), Budget(0, 0), lambda: None)
+    return found.assignment, found.unplaced
 
 
-def improve(problem, held, left, **options):
-    return mip_model.improve(
-        problem.resources, problem.items, problem.bins, held, left, problem.spread, **options
-    )
+improve = mip_model.improve
 
 
 def rating(problem, held) -> tuple:
-    """The devices left, and the cost: what ``Search`` makes as small as it can, in this order."""
+    """The devices left, and the cost: what ``search`` makes as small as it can, in this order."""
     cost = sum(way.cost for each in held.values() for item, way in each)
     loads = [sum(len(way.steps) for item, way in each) for each in held.values()]
     left = sum(len(item.demands) for item in problem.items) - sum(loads)
@@ -196,13 +186,16 @@ def check(problem, held) -> None:
         assert not there.anti_affinity & set(groups)
         for item, way in each:
             assert problem.items[item].home != number
-            assert len({problem.resources.numa_node(resource) for resource, move in way.steps}) == 1
-            assert way.cost == sum(move.cost for resource, move in way.steps)
-            for demand, (resource, move) in zip(problem.items[item].demands, way.steps):
-                assert move in problem.resources.transitions(resource, demand)
+            assert (
+                len({problem.resources.numa_node(resource) for resource, transition in way.steps})
+                == 1
+            )
+            assert way.cost == sum(transition.cost for resource, transition in way.steps)
+            for demand, (resource, transition) in zip(problem.items[item].demands, way.steps):
+                assert transition in problem.resources.transitions(resource, demand)
                 state.remove(resource)
-                if move.successor is not None:
-                    state.append(move.successor)
+                if transition.successor is not None:
+                    state.append(transition.successor)
             assert way.after == tuple(sorted(state))
         if there.limit is not None:
             assert sum(len(way.steps) for item, way in each) <= there.limit
@@ -210,9 +203,7 @@ def check(problem, held) -> None:
 
 def model_of(problem):
     held, left = found_for(problem)
-    return held, mip_model._model(
-        problem.resources, problem.items, problem.bins, held, left, problem.spread
-    )
+    return held, mip_model._model_of(problem, held, left)
 
 
 @given(problem=problems)
@@ -220,7 +211,7 @@ def test_a_plan_becomes_a_programme_and_a_plan_again(problem):
     held, model = model_of(problem)
     assume(model)
     assert model.programme.is_kept_by(model.programme.start)
-    again = model.others | model.plan(model.programme.start)
+    again = model.others | model.assignment(model.programme.start)
     check(problem, again)
     # What is placed together may be had in a cheaper way than the search took it.
     assert rating(problem, again) <= rating(problem, held)
@@ -279,9 +270,9 @@ def test_without_ortools_nothing_is_run(monkeypatch):
     assert improve(problem, *found_for(problem)) is None
 
 
-def with_equal_bins(count: int, items: list) -> Problem:
+def with_equal_bins(count: int, items: list) -> PackingProblem:
     stock = Stock([{"node": None, "takes": {0: 0}}], [])
-    return Problem(stock, items, [Bin((stock.number(0, 2),))] * count, spread=False)
+    return PackingProblem(stock, items, [Bin((stock.number(0, 2),))] * count, spread=False)
 
 
 def test_big_problems_are_cut_only_for_what_is_left():
@@ -289,17 +280,17 @@ def test_big_problems_are_cut_only_for_what_is_left():
     left = found_for(problem)[1]
     model = model_of(problem)[1]
     assert len(left) == 1
-    assert left[0] in model.piece.items
-    assert not model.piece.closed
-    assert len(model.piece.items) <= mip_model.MAX_ITEMS
+    assert left[0] in model.subproblem.items
+    assert not model.subproblem.closed
+    assert len(model.subproblem.items) <= subproblem.MAX_ITEMS
     assert model_of(with_equal_bins(200, [Item((0, 0))] * 200))[1] is None
 
 
 def test_only_as_many_equal_bins_as_items_are_looked_at():
     problem = with_equal_bins(5_000, [Item((0, 0), home=17), Item((0,)), Item((0,))])
-    piece = model_of(problem)[1].piece
-    assert piece.closed
-    assert len(piece.bins) == 4
+    cut = model_of(problem)[1].subproblem
+    assert cut.closed
+    assert len(cut.bins) == 4
 
 
 @pytest.fixture
@@ -322,8 +313,8 @@ def test_small_problems_are_solved(problem):
     held, left = found_for(problem)
     assume(model_of(problem)[1])
     improved = improve(problem, held, left)
-    check(problem, improved.bins)
-    found, best = rating(problem, improved.bins), best_rating(problem)
+    check(problem, improved.assignment)
+    found, best = rating(problem, improved.assignment), best_rating(problem)
     assert improved.most
     assert improved.best or left
     assert found[0] == best[0]
@@ -341,8 +332,8 @@ def test_too_little_effort_makes_no_plan_worse(problem, effort):
     held, left = found_for(problem)
     improved = improve(problem, held, left, effort=effort)
     assume(improved)
-    check(problem, improved.bins)
-    assert rating(problem, improved.bins) <= rating(problem, held)
+    check(problem, improved.assignment)
+    assert rating(problem, improved.assignment) <= rating(problem, held)
 
 
 @needs_ortools

@@ -5,10 +5,6 @@
 
 from __future__ import annotations
 
-from ansible_collections.vfio.migration.plugins.plugin_utils._packing.local_search import (
-    Budget,
-    Search,
-)
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.objective import (
     Cost,
     cost_of,
@@ -18,12 +14,14 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._packing.packings i
     CREATED,
     Bin,
     Item,
+    PackingProblem,
+    Packings,
     tiers,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._packing.search import Budget, search
 from ansible_collections.vfio.migration.tests.unit.resources import (
     UNITS,
     Parent,
-    Problem,
     Resources,
     best_rating,
     problems,
@@ -31,13 +29,13 @@ from ansible_collections.vfio.migration.tests.unit.resources import (
 from hypothesis import event, given
 
 
-def costs(problem: Problem) -> tuple[Cost, Cost, Cost]:
+def costs(problem: PackingProblem) -> tuple[Cost, Cost, Cost]:
     """What the search's first plan costs, what plans cost at least, and what the best one does."""
-    resources, items, bins, spread = problem
-    searching = Search(resources, items, bins, spread, Budget(50, 0))
-    found = searching.run(lambda: 0)
-    cost = cost_of(found.bins, sum(len(item.demands) for item in items), spread)
-    bound = lower_bound(resources, searching.ways, items, bins, cost, spread)
+    packings = Packings(problem)
+    found = search(problem, packings, Budget(50, 0), lambda: None)
+    devices = sum(len(item.demands) for item in problem.items)
+    cost = cost_of(found.assignment, devices, problem.spread)
+    bound = lower_bound(problem, packings, cost)
     left, grave, load, others = best_rating(problem)
     new, opened, other = tiers(grave * CREATED + others)
     return cost, bound, Cost(left, 0, new, load, opened, other)
@@ -69,15 +67,13 @@ def test_parents_that_are_opened_are_counted_by_what_each_can_hold():
     half = resources.demands.index((1, UNITS // 2))
     items = [Item((half,))] * 6
     bins = [Bin((fresh,))] * 3 + [Bin((opened,))]
-    cost, bound, _best = costs(Problem(resources, items, bins, False))
+    cost, bound, _best = costs(PackingProblem(resources, items, bins, False))
     assert bound.opened == cost.opened == 3
 
 
 @given(problems())
 def test_what_no_bin_takes_has_no_place_in_any_plan(problem):
-    resources, items, bins, spread = problem
-    searching = Search(resources, items, bins, spread, Budget(0, 0))
-    searching.run(lambda: 0)
-    hopeless = [item for item in items if not searching.ways.bin_types_for(item.demands)]
-    if hopeless and not searching.ways.unsure:
+    packings = Packings(problem)
+    hopeless = [item for item in problem.items if not packings.bin_types_for(item.demands)]
+    if hopeless and not packings.unsure:
         assert best_rating(problem)[0] >= sum(len(item.demands) for item in hopeless)

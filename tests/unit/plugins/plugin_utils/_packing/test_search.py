@@ -8,22 +8,25 @@ from __future__ import annotations
 import random
 from collections import Counter
 
-from ansible_collections.vfio.migration.plugins.plugin_utils._packing.local_search import (
-    Budget,
-    Found,
-    Search,
-)
+from ansible_collections.vfio.migration.plugins.plugin_utils._packing import search as searching
+from ansible_collections.vfio.migration.plugins.plugin_utils._packing.assignment import load
+from ansible_collections.vfio.migration.plugins.plugin_utils._packing.bottleneck import Shortage
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.packings import (
     CREATED,
     Bin,
     Item,
+    PackingProblem,
+    Packings,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._packing.search import (
+    Budget,
+    SearchResult,
 )
 from ansible_collections.vfio.migration.tests.unit.resources import (
     SIZES,
     UNITS,
     Parent,
     Pool,
-    Problem,
     Resources,
     best_rating,
     problems,
@@ -32,43 +35,45 @@ from hypothesis import event, given
 from hypothesis import strategies as st
 
 
-def search(problem: Problem, budget: Budget | None = None, hopeless: int = 0) -> Found:
-    resources, items, bins, spread = problem
-    return Search(resources, items, bins, spread, budget or Budget()).run(lambda: hopeless)
+def search(
+    problem: PackingProblem, budget: Budget | None = None, shortage: Shortage | None = None
+) -> SearchResult:
+    return searching.search(problem, Packings(problem), budget or Budget(), lambda: shortage)
 
 
-def rating(problem: Problem, found: Found) -> tuple[int, ...]:
-    held = [way for each in found.bins.values() for item, way in each]
-    cost = sum(way.cost for way in held)
-    loads = [sum(len(way.steps) for item, way in each) for each in found.bins.values()]
-    left = sum(len(item.demands) for item in problem.items) - sum(loads)
-    load = max(loads, default=0) if problem.spread else 0
-    return (left, cost // CREATED, load, cost % CREATED)
+def rating(problem: PackingProblem, found: SearchResult) -> tuple[int, ...]:
+    bins = found.assignment.values()
+    cost = sum(packing.cost for contents in bins for _item, packing in contents)
+    unplaced = sum(len(item.demands) for item in problem.items) - sum(map(load, bins))
+    highest = max(map(load, bins), default=0) if problem.spread else 0
+    return (unplaced, cost // CREATED, highest, cost % CREATED)
 
 
-def check_replay(problem: Problem, found: Found) -> None:
-    """Take in one device after the other, as the plan has it."""
-    resources, items, bins, _spread = problem
-    placed = Counter(item for held in found.bins.values() for item, way in held)
+def check_replay(problem: PackingProblem, found: SearchResult) -> None:
+    """Take in one device after the other, as the assignment has it."""
+    resources, items = problem.resources, problem.items
+    placed = Counter(item for each in found.assignment.values() for item, _packing in each)
     assert all(count == 1 for count in placed.values())
-    for number, held in found.bins.items():
-        state = list(bins[number].state)
-        groups = list(bins[number].anti_affinity)
-        for item, way in held:
+    for number, contents in found.assignment.items():
+        there = problem.bins[number]
+        state = list(there.state)
+        groups = list(there.anti_affinity)
+        for item, packing in contents:
             assert items[item].home != number
             groups += items[item].anti_affinity
             nodes, cost = set(), 0
-            for demand, (resource, move) in zip(items[item].demands, way.steps, strict=True):
-                assert move in resources.transitions(resource, demand)
+            for demand, (resource, transition) in zip(
+                items[item].demands, packing.steps, strict=True
+            ):
+                assert transition in resources.transitions(resource, demand)
                 state.remove(resource)
-                state += [] if move.successor is None else [move.successor]
+                state += [] if transition.successor is None else [transition.successor]
                 nodes.add(resources.numa_node(resource))
-                cost += move.cost
-            assert (tuple(sorted(state)), cost) == (way.after, way.cost)
+                cost += transition.cost
+            assert (tuple(sorted(state)), cost) == (packing.after, packing.cost)
             assert len(nodes) == 1
         assert len(groups) == len(set(groups))
-        limit = bins[number].limit
-        assert limit is None or sum(len(way.steps) for item, way in held) <= limit
+        assert there.limit is None or load(contents) <= there.limit
 
 
 @given(problems(items=8, bins=5), st.sampled_from([Budget(0, 0), Budget(50, 0), Budget()]))
@@ -86,11 +91,11 @@ def test_the_same_input_gives_the_same_plan(problem):
 
 
 @given(problems(), st.sampled_from([0, 20_000]))
-def test_a_complete_search_finds_the_best_of_all_plans(problem, rounds):
+def test_what_is_optimal_is_the_best_of_all_assignments(problem, rounds):
     found = search(problem, Budget(rounds=rounds))
     best = best_rating(problem)
-    event(f"complete: {found.complete}")
-    if found.complete:
+    event(f"optimal: {found.optimal}")
+    if found.optimal:
         assert rating(problem, found) == best
     else:
         assert rating(problem, found) >= best
@@ -106,7 +111,7 @@ def test_repair_and_the_exact_search_never_make_a_plan_worse(problem):
     assert exact <= repaired
 
 
-def planted(chance: random.Random, hosts: int, empty: int) -> Problem:
+def planted(chance: random.Random, hosts: int, empty: int) -> PackingProblem:
     """Full hosts cut into items, and some hosts more."""
     resources = Resources()
     items, bins = [], []
@@ -124,7 +129,7 @@ def planted(chance: random.Random, hosts: int, empty: int) -> Problem:
                 items.append(Item(tuple(sorted(demands[-count:]))))
                 del demands[-count:]
     chance.shuffle(items)
-    return Problem(resources, items, bins, False)
+    return PackingProblem(resources, items, bins, False)
 
 
 def test_repair_finds_a_place_for_every_item_where_there_is_little_room_to_spare():
@@ -137,6 +142,6 @@ def test_repair_ends_where_no_more_can_be_placed():
     resources = Resources()
     bins = [Bin((resources.number(Pool(0, 2, 0)),))] * 2
     items = [Item((0,))] * 5
-    problem = Problem(resources, items, bins, False)
-    assert search(problem, Budget(1000, 0), hopeless=1).rounds == 0
+    problem = PackingProblem(resources, items, bins, False)
+    assert search(problem, Budget(1000, 0), shortage=Shortage((0,), 5, 4)).rounds == 0
     assert search(problem, Budget(300, 0)).rounds == 300
