@@ -7,9 +7,19 @@ import signal
 
 import pytest
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.vfio.migration.plugins.module_utils._change.journal import Step, place
+from ansible_collections.vfio.migration.plugins.module_utils._change.records import Attribute
+from ansible_collections.vfio.migration.plugins.module_utils._change.vdpa_apply import DeleteVdpa
+from ansible_collections.vfio.migration.plugins.module_utils._change.vdpa_plan import LOCK
 from ansible_collections.vfio.migration.plugins.module_utils._host import processes, vdpa
 from ansible_collections.vfio.migration.plugins.module_utils._host.sysfs import Sysfs
 from ansible_collections.vfio.migration.plugins.modules import vdpa_device
+from ansible_collections.vfio.migration.tests.unit.journals import (
+    SPOILT,
+    contents,
+    leave,
+    spoil,
+)
 from ansible_collections.vfio.migration.tests.unit.sysfs_trees import Tree, nobody
 from ansible_collections.vfio.migration.tests.unit.vdpa_hosts import VdpaKernel
 
@@ -113,3 +123,19 @@ def test_without_the_tool_nothing_is_done(run_module, kernel, monkeypatch):
     result = run_module(vdpa_device.main, devices=[device()])
     assert "the tool vdpa of iproute2 is not installed on the host" in result["msg"]
     assert result["step"] == "validate"
+
+
+@pytest.mark.parametrize("check_mode", [False, True])
+@pytest.mark.parametrize("kind", SPOILT)
+def test_a_journal_that_is_not_understood_stops_the_call(run_module, kernel, kind, check_mode):
+    directory = place(Sysfs(str(kernel.tree.root)), "vdpa")
+    undo = DeleteVdpa("vdpasim_net", [Attribute("mtu", "1500")])
+    leave(directory, Step(LOCK, "vdpa0", "created", undo))
+    journal, words = spoil(directory, kind)
+    before = contents(directory)
+    result = run_module(vdpa_device.main, devices=[device()], _ansible_check_mode=check_mode)
+    assert result["msg"].startswith(f"{journal}: line 1: ")
+    assert words in result["msg"]
+    assert (result["changed"], result["step"]) == (False, "recover")
+    assert kernel.calls == []
+    assert contents(directory) == before

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import signal
-from pathlib import Path
 
 import pytest
 from ansible.module_utils.basic import AnsibleModule
@@ -14,9 +13,16 @@ from ansible_collections.vfio.migration.plugins.module_utils._change.journal imp
     place,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._change.mdev_apply import (
+    RemoveMdev,
     WriteAttribute,
 )
 from ansible_collections.vfio.migration.plugins.modules import vfio_mdev
+from ansible_collections.vfio.migration.tests.unit.journals import (
+    SPOILT,
+    contents,
+    leave,
+    spoil,
+)
 from ansible_collections.vfio.migration.tests.unit.sysfs_trees import (
     GPU,
     SELF,
@@ -123,22 +129,17 @@ def test_persistent_needs_the_kernels_own_tree(run_module, monkeypatch):
     assert "'persistent' works with the running kernel's /sys alone" in result["msg"]
 
 
-def abandon(kernel):
-    """Leaves what a call leaves that was killed when it had configured ``UUIDS[0]``."""
-    with Journal(place(kernel, "mdev")) as journal:
-        journal.lock(GPU)
-        undo = WriteAttribute("intel_vgpu/aggregator", "1", live=False)
-        journal.note(Step(GPU, "00000000-1111-4222-8333-444444444444", "aggregator=2", undo))
-        files = {file: file.read_bytes() for file in Path(place(kernel, "mdev")).iterdir()}
-    for file, content in files.items():
-        file.write_bytes(content)
+def abandon(kernel, uuid=UUIDS[0]):
+    """Leaves what a call leaves that was killed when it had configured a device."""
+    undo = WriteAttribute("intel_vgpu/aggregator", "1", live=False)
+    leave(place(kernel, "mdev"), Step(GPU, uuid, "aggregator=2", undo))
 
 
 def test_what_a_killed_call_left_is_only_told_in_check_mode(run_module, kernel, monkeypatch):
     warnings = []
     # Ansible keeps warnings for the whole process, which other tests share.
     monkeypatch.setattr(AnsibleModule, "warn", lambda module, warning: warnings.append(warning))
-    abandon(kernel)
+    abandon(kernel, "00000000-1111-4222-8333-444444444444")
     result = run_module(vfio_mdev.main, devices=[device(UUIDS[0], 1)], _ansible_check_mode=True)
     assert result["changed"] is False
     (warning,) = warnings
@@ -148,3 +149,36 @@ def test_what_a_killed_call_left_is_only_told_in_check_mode(run_module, kernel, 
     assert result["recovered"] == []
     with Journal(place(kernel, "mdev")) as journal:
         assert journal.lock_abandoned() == []
+
+
+@pytest.mark.parametrize("check_mode", [False, True])
+@pytest.mark.parametrize("kind", SPOILT)
+def test_a_journal_that_is_not_understood_stops_every_call(run_module, kernel, kind, check_mode):
+    directory = place(kernel, "mdev")
+    abandon(kernel)
+    journal, words = spoil(directory, kind)
+    before = kernel.tree.snapshot(), contents(directory)
+    wishes = {"devices": [device()]}, {"devices": [{"uuid": UUIDS[7]}], "state": "absent"}
+    for wish in wishes:
+        result = run_module(vfio_mdev.main, **wish, _ansible_check_mode=check_mode)
+        assert result["msg"].startswith(f"{journal}: line 1: ")
+        assert words in result["msg"]
+        assert result["msg"].endswith(" and remove the file. Nothing was changed")
+        assert (result["failed"], result["changed"], result["step"]) == (True, False, "recover")
+    assert (kernel.tree.snapshot(), contents(directory)) == before
+    # As it is told to.
+    journal.unlink()
+    assert run_module(vfio_mdev.main, devices=[device()])["changed"] is True
+
+
+def test_nothing_is_undone_while_one_of_two_journals_is_not_understood(run_module, kernel):
+    directory = place(kernel, "mdev")
+    abandon(kernel)
+    spoilt, _words = spoil(directory, "format")
+    leave(directory, Step("another", UUIDS[0], "aggregator=2", RemoveMdev(TYPE)))
+    before = contents(directory)
+    assert run_module(vfio_mdev.main, devices=[])["step"] == "recover"
+    assert contents(directory) == before
+    spoilt.unlink()
+    assert run_module(vfio_mdev.main, devices=[])["changed"] is False
+    assert [name for name in contents(directory) if name.endswith(".journal")] == []

@@ -3,12 +3,25 @@
 
 from __future__ import annotations
 
+import json
 import signal
+from pathlib import Path
 
 import pytest
 from ansible_collections.vfio.migration.plugins.module_utils._change.errors import ProvisionError
+from ansible_collections.vfio.migration.plugins.module_utils._change.journal import Step, place
+from ansible_collections.vfio.migration.plugins.module_utils._change.original_state import (
+    StoredBinding,
+)
+from ansible_collections.vfio.migration.plugins.module_utils._change.pci_apply import BindDriver
 from ansible_collections.vfio.migration.plugins.module_utils._host import processes
 from ansible_collections.vfio.migration.plugins.modules import vfio_pci
+from ansible_collections.vfio.migration.tests.unit.journals import (
+    SPOILT,
+    contents,
+    leave,
+    spoil,
+)
 from ansible_collections.vfio.migration.tests.unit.pci_trees import (
     BRIDGE,
     CARD,
@@ -147,3 +160,55 @@ def test_a_file_that_is_not_what_it_should_be_is_named(run_module, kernel):
     kernel.tree.write(f"{BRIDGE}/{CARD}/sriov_totalvfs", "many\n")
     result = run_module(vfio_pci.main, functions=[FUNCTION])
     assert "sriov_totalvfs: 'many'; expected a number" in result["msg"]
+
+
+@pytest.mark.parametrize("check_mode", [False, True])
+@pytest.mark.parametrize("kind", SPOILT)
+def test_a_journal_that_is_not_understood_stops_the_call(run_module, kernel, kind, check_mode):
+    kernel.tree.add_functions(2)
+    directory = place(kernel, "pci")
+    undo = BindDriver(StoredBinding("vfio-pci", "vfio-pci"), None)
+    leave(directory, Step(CARD, FIRST, "driver=igbvf", undo))
+    journal, words = spoil(directory, kind)
+    before = kernel.tree.snapshot(), contents(directory)
+    result = run_module(vfio_pci.main, devices=[DEVICE], _ansible_check_mode=check_mode)
+    assert result["msg"].startswith(f"{journal}: line 1: ")
+    assert words in result["msg"]
+    assert (result["changed"], result["step"]) == (False, "recover")
+    assert (kernel.tree.snapshot(), contents(directory)) == before
+
+
+@pytest.mark.parametrize("check_mode", [False, True])
+@pytest.mark.parametrize(
+    ("spoilt", "words"),
+    [
+        ({"format": 2}, "written by a newer release of vfio.migration"),
+        ({"state": {"driver": "igbvf"}}, "it is damaged: 'attributes' is missing"),
+        (None, "it is damaged or cut off: no JSON"),
+    ],
+)
+def test_an_original_state_that_is_not_understood_is_refused_in_time(
+    run_module, kernel, spoilt, words, check_mode
+):
+    kernel.tree.add_functions(2)
+    run_module(vfio_pci.main, devices=[{"address": SECOND, "driver": "vfio-pci"}])
+    kernel.writes.clear()
+    directory = place(kernel, "pci")
+    path = Path(directory) / f"{SECOND}.json"
+    stored = {} if spoilt is None else {**json.loads(path.read_text()), **spoilt}
+    path.write_text(json.dumps(stored) if stored else path.read_text()[:-9])
+    before = kernel.tree.snapshot(), contents(directory)
+    second = {"address": SECOND, "driver": VARIANT}
+    for wish in (
+        {"devices": [DEVICE, second]},
+        {"devices": [second], "state": "absent"},
+        {"functions": [{"address": CARD, "sriov_numvfs": 3}], "force": True},
+        {"functions": [{"address": CARD, "sriov_numvfs": 0}], "devices": [DEVICE], "force": True},
+    ):
+        result = run_module(vfio_pci.main, **wish, _ansible_check_mode=check_mode)
+        assert f"device {SECOND}: {path}: " in result["msg"]
+        assert words in result["msg"]
+        assert " and remove the file. Nothing was changed" in result["msg"]
+        assert (result["failed"], result["changed"], result["step"]) == (True, False, "inspect")
+    assert kernel.writes == []
+    assert (kernel.tree.snapshot(), contents(directory)) == before

@@ -19,6 +19,7 @@ from ansible_collections.vfio.migration.plugins.module_utils._host.reading impor
     HostReadError,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._host.sysfs import Sysfs
+from ansible_collections.vfio.migration.tests.unit.journals import leave
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,14 +38,8 @@ def change(name="gpu", number=1):
 
 
 def killed_after(directory, *changes, names=("gpu", "matrix")):
-    """A call that notes changes and then is killed, as far as its files can tell."""
-    journal = Journal(directory)
-    for name in names:
-        assert journal.lock(name)
-    for each in changes:
-        journal.note(each)
-    for descriptor in journal.descriptors:
-        os.close(descriptor)
+    """A call that notes changes and then is killed."""
+    leave(directory, *changes, locks=names)
 
 
 def noted(directory, name):
