@@ -9,14 +9,28 @@ import shutil
 import sys
 import typing as t
 
+import pytest
+from ansible_collections.vfio.migration.plugins.module_utils._change.errors import ProvisionError
+from ansible_collections.vfio.migration.plugins.module_utils._change.journal import Journal
+from ansible_collections.vfio.migration.plugins.module_utils._change.plan import PRESENT
+from ansible_collections.vfio.migration.plugins.module_utils._change.vdpa_apply import (
+    VdpaTransaction,
+)
+from ansible_collections.vfio.migration.plugins.module_utils._change.vdpa_plan import (
+    VdpaHost,
+    VdpaPlanner,
+    validate,
+)
 from ansible_collections.vfio.migration.plugins.module_utils._host import vdpa
 from ansible_collections.vfio.migration.plugins.module_utils._host.reading import HostReadError
+from ansible_collections.vfio.migration.plugins.module_utils._host.sysfs import Sysfs
 from ansible_collections.vfio.migration.plugins.module_utils._host.vdpa import (
     Bus,
     ManagementDevice,
     VdpaDevice,
 )
-from ansible_collections.vfio.migration.tests.unit.sysfs_trees import Tree
+from ansible_collections.vfio.migration.plugins.module_utils._host.vdpa_tool import VdpaTool
+from ansible_collections.vfio.migration.tests.unit.sysfs_trees import Tree, nobody
 
 MAC = "02:00:00:12:34:56"
 # What vdpasim_net of Linux 6.12 offers.
@@ -132,3 +146,27 @@ class VdpaKernel:
         self.put(
             vdpa_device(asked["name"], features, mgmtdev=asked["mgmtdev"], **{**stated, **odd})
         )
+
+
+def wanted_vdpa(name="vdpa0", mgmtdev="vdpasim_net", **stated):
+    """A device as the option ``devices`` of vdpa_device lists it."""
+    blank = dict.fromkeys(("mac", "mtu", "max_vqp", "device_features", "accept"))
+    return {"name": name, "mgmtdev": mgmtdev, **blank, **stated}
+
+
+def apply_vdpa(kernel, *devices, state=PRESENT, scan_holders=nobody, interrupted=lambda: None):
+    """What the module returns of devices."""
+    host = VdpaHost(Sysfs(str(kernel.tree.root)), kernel.ask, scan_holders)
+    with Journal(str(kernel.tree.root.parent / "run"), VdpaTransaction.undoers) as journal:
+        transaction = VdpaTransaction(host, VdpaTool(kernel.run), journal, 0, interrupted)
+        _plan, results = transaction.run(VdpaPlanner(host), validate(devices, state), state)
+        kernel.recovered = transaction.recovered
+        kernel.warnings = transaction.warnings
+    return results["devices"]
+
+
+def vdpa_failure(kernel, *devices, **arguments):
+    """How the module fails."""
+    with pytest.raises(ProvisionError) as caught:
+        apply_vdpa(kernel, *devices, **arguments)
+    return caught.value

@@ -11,21 +11,10 @@ import pytest
 from ansible_collections.vfio.migration.plugins.filter.compatible_pairs import compatible_pairs
 from ansible_collections.vfio.migration.plugins.filter.explain import explain
 from ansible_collections.vfio.migration.plugins.filter.migration_plan import migration_plan
-from ansible_collections.vfio.migration.plugins.module_utils._change.journal import Journal
-from ansible_collections.vfio.migration.plugins.module_utils._change.plan import PRESENT
-from ansible_collections.vfio.migration.plugins.module_utils._change.vdpa_apply import (
-    VdpaTransaction,
-)
-from ansible_collections.vfio.migration.plugins.module_utils._change.vdpa_plan import (
-    VdpaHost,
-    VdpaPlanner,
-    validate,
-)
 from ansible_collections.vfio.migration.plugins.module_utils._host.facts import gather_facts
 from ansible_collections.vfio.migration.plugins.module_utils._host.processes import Holders
 from ansible_collections.vfio.migration.plugins.module_utils._host.sysfs import Sysfs
 from ansible_collections.vfio.migration.plugins.module_utils._host.vdpa import VDPA_DEVICES
-from ansible_collections.vfio.migration.plugins.module_utils._host.vdpa_tool import VdpaTool
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import Conditions
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify import violations
 from ansible_collections.vfio.migration.tests.unit.sysfs_trees import Tree, nobody
@@ -34,6 +23,7 @@ from ansible_collections.vfio.migration.tests.unit.vdpa_hosts import (
     MQ_BIT,
     SIMULATED,
     VdpaKernel,
+    apply_vdpa,
     management_device,
     vdpa_device,
 )
@@ -105,13 +95,10 @@ def source(tmp_path, *devices):
 
 def make(kernel, devices):
     """What the module makes of a plan's list."""
-    host = VdpaHost(Sysfs(str(kernel.tree.root)), kernel.ask, nobody)
     blank = dict.fromkeys(("mac", "mtu", "max_vqp", "device_features", "accept"))
     # As Ansible does, by the module's argument specification.
     listed = [{**blank, **each, "mtu": each.get("mtu") and int(each["mtu"])} for each in devices]
-    with Journal(str(kernel.tree.root.parent / "run")) as journal:
-        transaction = VdpaTransaction(host, VdpaTool(kernel.run), journal, 0, lambda: None)
-        return transaction.run(VdpaPlanner(host), validate(listed, PRESENT), PRESENT)[1]["devices"]
+    return apply_vdpa(kernel, *listed)
 
 
 def test_a_device_is_made_with_what_its_source_offers(tmp_path):
