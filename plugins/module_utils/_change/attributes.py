@@ -42,7 +42,7 @@ _INTEGER = re.compile(r"[+-]?(?:0[xX][0-9a-fA-F]+|[0-9]+)\Z")
 _MAX_LISTED = 12
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class AttributeWrite:
     """A value to be written to an attribute, and ``undo``, the attribute and value that undo it."""
 

@@ -58,14 +58,14 @@ def place(sysfs: Sysfs, kind: str) -> str:
     return os.path.join(run, "vfio.migration", kind)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class Operation(Record):
     """What undoes a step: its name, ``operation``, and its arguments, which are the fields of the subclass."""
 
     operation: t.ClassVar[str]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class Step:
     """Something done to a device that belongs to ``lock``.
 
@@ -78,13 +78,13 @@ class Step:
     undo: Operation | None = None
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class _Undo(Record):
     operation: str
     arguments: dict[str, t.Any]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class _Line(Record):
     lock: str
     device: str

@@ -83,7 +83,7 @@ _REMOVE_HINTS = {
 }
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class RemoveMdev(Operation):
     """Remove a device that was created with ``type``."""
 
@@ -91,7 +91,7 @@ class RemoveMdev(Operation):
     type: str
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class WriteAttribute(Operation):
     """Write the former ``value`` of the attribute ``name``.
 
@@ -104,7 +104,7 @@ class WriteAttribute(Operation):
     live: bool
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class RestoreDefinition(Operation):
     """Give mdevctl the former ``definition``; ``None`` where there was none.
 

@@ -74,7 +74,7 @@ UNDEFINED = "undefined"
 _Definitions = t.Mapping[str, t.Dict[str, t.Any]]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class MdevHost:
     """A host with mediated devices: its sysfs, what tells which process holds a device, and mdevctl if it is there."""
 
@@ -83,7 +83,7 @@ class MdevHost:
     mdevctl: Mdevctl | None
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class WantedMdev:
     """A device as the user wants it; ``attributes`` are names and values in order, ``accept`` normalised sets."""
 

@@ -37,7 +37,7 @@ FORMAT = 1
 _BY_HAND = "give the device by hand what the file says it had"
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class StoredBinding(Record):
     """The driver that a device is bound to, and the one that alone may be bound to it; each may be ``None``."""
 
@@ -54,7 +54,7 @@ class StoredBinding(Record):
         return Binding(self.driver, self.driver_override)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class OriginalState(Record):
     """What a device was before it was changed; ``None``, or no attribute, where nothing was changed.
 
@@ -79,7 +79,7 @@ class OriginalState(Record):
         return dataclasses.replace(self, **{name: getattr(blank, name) for name in names})
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class _File(Record):
     inode: int
     state: OriginalState

@@ -91,7 +91,7 @@ _RESIZE_HINTS = {
 }
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class BindDriver(Operation):
     """Bind a device as it was bound, and before that make it ``migratable`` or not, unless that is ``None``."""
 
@@ -100,7 +100,7 @@ class BindDriver(Operation):
     migratable: bool | None
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class WriteAttributes(Operation):
     """Write the former values of attributes, in order."""
 
@@ -108,7 +108,7 @@ class WriteAttributes(Operation):
     attributes: list[Attribute]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class KeepOriginalState(Operation):
     """Keep the original state that was kept of a device."""
 
@@ -116,7 +116,7 @@ class KeepOriginalState(Operation):
     state: OriginalState
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class FunctionState(Record):
     """A virtual function as it is to be when it is made again."""
 
@@ -128,7 +128,7 @@ class FunctionState(Record):
     original_state: OriginalState
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class MakeFunctions(Operation):
     """Make the former ``number`` of virtual functions again, each as it was."""
 

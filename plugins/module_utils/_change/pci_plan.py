@@ -79,7 +79,7 @@ _DRIVER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}\Z")
 _Pairs = t.Sequence[t.Tuple[str, str]]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class PciHost:
     """A host with PCI devices.
 
@@ -130,7 +130,7 @@ class PciHost:
         return migratable
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class WantedFunctions:
     """How many virtual functions the user wants of one physical function."""
 
@@ -138,7 +138,7 @@ class WantedFunctions:
     number: int | None
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class WantedPciDevice:
     """A device as the user wants it; ``driver`` and ``migratable`` are ``None`` where it is to keep its own.
 
@@ -159,7 +159,7 @@ class WantedPciDevice:
         return state.without("sriov_numvfs", *kept)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class WantedPci:
     """All that the user wants of one host. ``force``: virtual functions that the host's own drivers have may go."""
 

@@ -47,7 +47,7 @@ class RecordError(VfioMigrationError):
         return f"{self}; {release}{by_hand} and remove the file"
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class Record:
     """A dataclass that can be stored. The types of its fields are those of JSON, other records, and lists of them."""
 
@@ -75,7 +75,7 @@ class Record:
         return cls(**{name: _checked(name, types[name], value[name]) for name in types})
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class Attribute(Record):
     """An attribute of a device, ``name`` or ``group/name``, and its value."""
 

@@ -44,7 +44,7 @@ from ansible_collections.vfio.migration.plugins.module_utils._host.vdpa_tool imp
 )
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class DeleteVdpa(Operation):
     """Delete a device that was created on ``mgmtdev`` with ``attributes``."""
 

@@ -78,7 +78,7 @@ _MAC = re.compile(r"[0-9a-f]{2}(?::[0-9a-f]{2}){5}\Z")
 _RANGES = {"mtu": (68, 65535), "max_vqp": (1, 32768)}
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class WantedVdpa:
     """A device as the user wants it; what is ``None`` may have any value.
 

@@ -22,7 +22,7 @@ from ansible_collections.vfio.migration.plugins.module_utils._host.sysfs import 
 from ansible_collections.vfio.migration.tests.unit.journals import leave
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class Remove(Operation):
     operation = "remove"
     number: int
