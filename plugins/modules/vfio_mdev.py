@@ -25,6 +25,8 @@ notes:
   - Needs root rights, except in check mode where nothing would have to be removed or reconfigured.
   - One call at a time works on a parent; others wait for it, for at most O(timeout) seconds. Locks, and what is to be undone if the
     call is killed, are in C(/run/vfio.migration/mdev), or for another tree than C(/sys) in the C(run) beside it.
+  - A file there that is damaged, or has the format of another release of the collection, stops every call with an error that names
+    the file and what to do; nothing is changed then.
   - A device that a process holds is neither removed nor reconfigured, nor is one of which that cannot be told, as in a container
     or with a copied tree. The exception is what the driver lets a running guest keep up with, which is to assign further adapters,
     domains and control domains to a device of C(vfio_ap).

@@ -25,6 +25,8 @@ notes:
   - One call at a time works on a physical function and its virtual functions; others wait for it, for at most O(timeout) seconds.
     Locks, what is to be undone if the call is killed, and what devices were before they were changed, are in
     C(/run/vfio.migration/pci), or for another tree than C(/sys) in the C(run) beside it.
+  - A file there that is damaged, or has the format of another release of the collection, stops calls with an error that names
+    the file and what to do; nothing is changed then.
   - Nothing of all this outlasts a reboot, neither the binding nor the virtual functions nor their attributes. Run the module again
     then; it finds the devices as they were at first.
   - A device that a process holds, that has a mediated device, a network interface that is up or a disk in use is neither bound to

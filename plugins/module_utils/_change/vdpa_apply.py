@@ -76,14 +76,13 @@ class VdpaTransaction(Transaction):
         if change.action == CREATED:
             self._create(change)
             self._step = "verify"
-            return change.result(self._created(change))
+            return change.result(self._host.facts(self._created(change)))
         if change.action == REMOVED:
             self._enter("remove")
             self._host.check_free(change.name)
             self._delete(change.name)
             self._done.append(Step(LOCK, change.name, REMOVED))
-            return change.result(None)
-        return change.result(change.device)
+        return change.predicted()
 
     def _create(self, change: VdpaChange) -> None:
         self._enter("create")

@@ -124,18 +124,18 @@ class WantedVdpa:
 class VdpaChange(DeviceChange):
     """The change of one device.
 
-    ``device`` is the one that exists, ``device_class`` its class or that of the one to be created, and ``attributes``
-    those to create it with; each may be ``None`` or empty.
+    ``device`` is the one that exists, and ``facts`` what the module returns of it. ``device_class`` is its class or that of
+    the one to be created, and ``attributes`` are those to create it with. Each may be ``None`` or empty.
     """
 
-    host: VdpaHost
     wanted: WantedVdpa
     device: VdpaDevice | None = None
+    facts: dict[str, t.Any] | None = None
     device_class: str | None = None
     attributes: dict[str, str] = dataclasses.field(default_factory=dict)
 
     def predicted(self) -> dict[str, t.Any]:
-        return self.result(None if self.changed else self.device)
+        return self.result(None if self.changed else self.facts)
 
     def sides(self) -> tuple[dict[str, t.Any], dict[str, t.Any]]:
         before = _state(self.device.parent, self.device.attributes()) if self.device else {}
@@ -143,9 +143,9 @@ class VdpaChange(DeviceChange):
             return before, {} if self.action == REMOVED else before
         return before, _state(self.wanted.mgmtdev, attribute_list(self.attributes.items()))
 
-    def result(self, device: VdpaDevice | None) -> dict[str, t.Any]:
-        """Return what the module returns of the device, which is ``device`` now."""
-        found: dict[str, t.Any] = {
+    def result(self, facts: t.Mapping[str, t.Any] | None) -> dict[str, t.Any]:
+        """Return what the module returns of the device; ``facts`` are those of the device that is there now."""
+        return {
             "name": self.name,
             "action": self.action,
             "mgmtdev": self.device.parent if self.device else self.wanted.mgmtdev,
@@ -154,10 +154,8 @@ class VdpaChange(DeviceChange):
             "driver": None,
             "node": None,
             "self": None,
+            **(facts or {}),
         }
-        if device is not None:
-            found.update(self.host.facts(device))
-        return found
 
 
 def validate(devices: t.Iterable[t.Mapping[str, t.Any]], state: str) -> list[WantedVdpa]:
@@ -285,9 +283,10 @@ class VdpaPlanner:
             if state == PRESENT:
                 check_device_accepted(wanted, device)
             action = REMOVED if state == ABSENT else UNCHANGED
-            return VdpaChange(wanted.name, action, self._host, wanted, device, device.device_class)
+            facts = self._host.facts(device)
+            return VdpaChange(wanted.name, action, wanted, device, facts, device.device_class)
         if state == ABSENT:
-            return VdpaChange(wanted.name, UNCHANGED, self._host, wanted)
+            return VdpaChange(wanted.name, UNCHANGED, wanted)
         management_device = _named(bus.management_devices, wanted.mgmtdev)
         if management_device is None:
             names = ", ".join(sorted(each.name for each in bus.management_devices))
@@ -299,7 +298,6 @@ class VdpaPlanner:
         change = VdpaChange(
             wanted.name,
             CREATED,
-            self._host,
             wanted,
             device_class=device_class,
             attributes=wanted.attributes(device_class),
