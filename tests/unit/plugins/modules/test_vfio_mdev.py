@@ -175,7 +175,7 @@ def test_nothing_is_undone_while_one_of_two_journals_is_not_understood(run_modul
     directory = place(kernel, "mdev")
     abandon(kernel)
     spoilt, _words = spoil(directory, "format")
-    leave(directory, Step("another", UUIDS[0], "aggregator=2", RemoveMdev(TYPE)))
+    leave(directory, Step("0000:00:00.0", UUIDS[0], "aggregator=2", RemoveMdev(TYPE)))
     before = contents(directory)
     assert run_module(vfio_mdev.main, devices=[])["step"] == "recover"
     assert contents(directory) == before
