@@ -116,6 +116,14 @@ def another_target(planned: Planned) -> t.Iterator[Change]:
         yield changed(index, type="i915-GVTg_V5_7")
         yield changed(index, parent="0000:00:09.0")
         yield changed(index, attributes=[{"name": "intel_vgpu/aggregator", "value": "99"}])
+        for given in ([], [{**each, "name": "x"} for each in target["attributes"]]):
+            if target["attributes"]:
+                yield changed(index, attributes=given)
+        if any("/" in each["name"] for each in target["attributes"]):
+            short = [
+                {**each, "name": each["name"].rpartition("/")[2]} for each in target["attributes"]
+            ]
+            yield changed(index, attributes=short)
         yield changed(index, id="x")
         yield changed(index, kind="pci" if target["kind"] == "mdev" else "mdev")
         there = [each["id"] for each in planned.facts[target["host"]]["devices"]]
@@ -231,6 +239,11 @@ def other_tables(planned: Planned) -> t.Iterator[Change]:
             yield lambda planned, target=target: planned.plan["hosts"][target["host"]][
                 "devices"
             ].pop()
+            if planned.plan["direction"] in ("source_lists", "both"):
+                for accept in ([], [{"device_api": "vfio-pci", "type": "x"}]):
+                    yield lambda planned, target=target, accept=accept: planned.plan["hosts"][
+                        target["host"]
+                    ]["devices"][0].update(accept=accept)
 
 
 def other_facts(planned: Planned) -> t.Iterator[Change]:

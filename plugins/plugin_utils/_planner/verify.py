@@ -20,6 +20,7 @@ import typing as t
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 from fractions import Fraction
+from operator import attrgetter
 
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import Conditions
 
@@ -43,10 +44,10 @@ def violations(plan: _Entry, facts: Facts, conditions: Conditions = _NO_CONDITIO
     ``facts`` maps each host to its ``vfio_migration`` facts.
     """
     case = _Case(plan, facts, conditions)
-    rules = [rule for asked, rule in _RULES if asked is None or getattr(conditions, asked)]
     return [
         f"{rule.__name__.replace('_', ' ')}: {sentence}"
-        for rule in rules
+        for subject, rule in _RULES
+        if subject(case)
         for sentence in rule(case)
     ]
 
@@ -120,6 +121,9 @@ class _Case:
         ]
         self.new = [move for move in self.moves if move.target["create"]]
         self.existing = [move for move in self.moves if not move.target["create"]]
+        self.new_vdpa = [move for move in self.new if move.target["kind"] == "vdpa"]
+        # To receive nothing is a limit as well.
+        self.is_limited = asked.limit is not None
         self.waves = {move.key: move.wave for move in self.moves}
 
     def descriptor(self, host: str, device: _Entry) -> _Descriptor | None:
@@ -332,7 +336,7 @@ def the_tables_say_what_the_placements_say(case: _Case) -> _Sentences:
 def _is_listed(target: _Entry, entry: _Entry) -> bool:
     """Return whether ``entry``, of the list for a module, says the same of a device as the plan's ``target``."""
     kind, given = target["kind"], target["attributes"]
-    if _LISTS[kind][1] not in entry:
+    if kind not in _LISTS or _LISTS[kind][1] not in entry:
         return False
     if kind == "vdpa":
         features = [each["value"] for each in given if each["name"] == "device_features"]
@@ -518,7 +522,7 @@ def _vdpa_attributes(source: _Descriptor, offered: _Entry, mask: str) -> dict[st
 
 def new_vdpa_devices_are_offered(case: _Case) -> _Sentences:
     """Require that a new vDPA device has features that its source has and its parent offers, and no more queues."""
-    for move in case.new:
+    for move in case.new_vdpa:
         parent = case.parents.get((move.target["host"], move.target["parent"]))
         if parent is None or parent["kind"] != "vdpa" or move.descriptor is None:
             continue
@@ -564,8 +568,6 @@ def the_plan_is_for_what_was_asked(case: _Case) -> _Sentences:
 def hosts_receive_no_more_than_their_limit(case: _Case) -> _Sentences:
     """Require that no host receives more devices than ``limit`` says."""
     limit = case.asked.limit
-    if limit is None:
-        return
     for host, count in Counter([move.target["host"] for move in case.moves]).items():
         most = limit.get(host) if isinstance(limit, t.Mapping) else limit
         if most is not None and count > most:
@@ -619,29 +621,29 @@ def devices_keep_their_type(case: _Case) -> _Sentences:
             yield f"{move} does not keep the type {move.source['type']}"
 
 
-# Each with the condition without which there is nothing to check.
-_RULES: tuple[tuple[str | None, t.Callable[[_Case], _Sentences]], ...] = (
-    (None, the_plan_is_for_what_was_asked),
-    (None, every_source_is_known_and_planned_once),
-    (None, sources_can_migrate),
-    (None, guests_move_as_a_whole),
-    (None, a_target_serves_one_source),
-    (None, targets_may_receive),
-    (None, existing_targets_are_free),
-    (None, existing_targets_are_compatible),
-    (None, new_devices_can_be_created),
-    (None, new_devices_will_match),
-    (None, new_vdpa_devices_are_offered),
-    ("round_trip", new_devices_can_return),
-    (None, parents_have_room),
-    (None, hosts_receive_no_more_than_their_limit),
-    ("apart", guests_of_a_group_are_apart),
-    ("numa_local", guests_stay_on_one_numa_node),
-    ("keep_kind", devices_keep_their_kind),
-    ("keep_type", devices_keep_their_type),
-    (None, status_and_shortage_are_true),
-    (None, the_cost_is_counted),
-    (None, the_tables_say_what_the_placements_say),
+# Each rule with what there must be for it to say anything.
+_RULES: tuple[tuple[t.Callable[[_Case], t.Any], t.Callable[[_Case], _Sentences]], ...] = (
+    (attrgetter("plan"), the_plan_is_for_what_was_asked),
+    (attrgetter("plan"), every_source_is_known_and_planned_once),
+    (attrgetter("moves"), sources_can_migrate),
+    (attrgetter("moves"), guests_move_as_a_whole),
+    (attrgetter("moves"), a_target_serves_one_source),
+    (attrgetter("moves"), targets_may_receive),
+    (attrgetter("existing"), existing_targets_are_free),
+    (attrgetter("existing"), existing_targets_are_compatible),
+    (attrgetter("new"), new_devices_can_be_created),
+    (attrgetter("new"), new_devices_will_match),
+    (attrgetter("new_vdpa"), new_vdpa_devices_are_offered),
+    (attrgetter("asked.round_trip"), new_devices_can_return),
+    (attrgetter("moves"), parents_have_room),
+    (attrgetter("is_limited"), hosts_receive_no_more_than_their_limit),
+    (attrgetter("asked.apart"), guests_of_a_group_are_apart),
+    (attrgetter("asked.numa_local"), guests_stay_on_one_numa_node),
+    (attrgetter("asked.keep_kind"), devices_keep_their_kind),
+    (attrgetter("asked.keep_type"), devices_keep_their_type),
+    (attrgetter("plan"), status_and_shortage_are_true),
+    (attrgetter("plan"), the_cost_is_counted),
+    (attrgetter("plan"), the_tables_say_what_the_placements_say),
 )
 
 

@@ -692,7 +692,7 @@ def test_a_wrong_plan_is_refused_whatever_made_it(fault, monkeypatch):
 
 def test_each_group_has_faults():
     assert len(FAULTS) == len(ENGINE) + len(CAPACITY) + len(CONDITIONS) >= 50
-    assert {each.__name__.replace("_", " ") for _asked, each in verify._RULES} == {
+    assert {each.__name__.replace("_", " ") for _subject, each in verify._RULES} == {
         *(fault.rule for fault in FAULTS.values()),
         *SHOWN_BY_DAMAGE,
     }
