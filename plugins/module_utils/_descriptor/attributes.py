@@ -9,7 +9,7 @@
 
 An *attribute set* is a dict of attribute name to value, both ``str``. A *descriptor* is
 ``{"self": attribute set, "compatible": [attribute set, ...]}``, where the sets of ``compatible``
-are patterns whose values may hold templates (see ``_pattern``).
+are patterns whose values may hold templates (see ``pattern.py``).
 
 Names and musts are those of the proposal "device compatibility interface for live migration with
 assigned devices" of 2020-08-19; the older spellings are those of its drafts. Pure: no files, no Ansible.
@@ -21,14 +21,11 @@ import functools
 import hashlib
 import json
 import re
+import typing as t
 
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.errors import (
     VfioMigrationError,
 )
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:  # pragma: no cover
-    import typing as t
 
 MAX_VALUE = 1024
 MAX_NAME = 255
@@ -65,13 +62,13 @@ class DescriptorError(VfioMigrationError, ValueError):
 
 
 def shown(text: str) -> str:
-    """``text`` quoted for a message: escaped, as it may come from a hostile driver, and no longer than a line."""
+    """Return ``text`` quoted for a message: escaped, as it may come from a hostile driver, and no longer than a line."""
     quoted = ascii(text)
     return quoted if len(quoted) <= 80 else quoted[:76] + "...'"
 
 
 def decode(raw: bytes) -> str:
-    """The text of a file that must be ASCII; raises ``DescriptorError``."""
+    """Return the text of a file that must be ASCII; raise ``DescriptorError``."""
     try:
         return raw.decode("ascii")
     except UnicodeDecodeError as error:
@@ -81,7 +78,7 @@ def decode(raw: bytes) -> str:
 
 
 def parse_sets(text: str) -> list[list[tuple[str, str]]]:
-    """The sets of ``name=value`` lines in ``text`` (proposal 2), as pairs in the order of the text.
+    """Return the sets of ``name=value`` lines in ``text`` (proposal 2), as pairs in the order of the text.
 
     Sets are separated by blank lines or ``COMPATIBLE:`` lines. Raises ``DescriptorError``.
     """
@@ -107,13 +104,13 @@ def parse_sets(text: str) -> list[list[tuple[str, str]]]:
 
 
 def check_count(sets: t.Sequence[t.Any]) -> None:
-    """Raises ``DescriptorError`` where there are more sets than a descriptor may have."""
+    """Raise ``DescriptorError`` where there are more sets than a descriptor may have."""
     if len(sets) > MAX_SETS:
         raise DescriptorError(f"{len(sets)} sets; at most {MAX_SETS} are read")
 
 
 def normalise(pairs: t.Iterable[tuple[str, str]]) -> dict[str, str]:
-    """One attribute set in normal form, sorted by name: names and spellings of the proposal; raises ``DescriptorError``."""
+    """Return one attribute set in normal form, sorted by name: names and spellings of the proposal; raise ``DescriptorError``."""
     attributes: dict[str, str] = {}
     for name, value in pairs:
         _check_name(name)
@@ -127,7 +124,7 @@ def normalise(pairs: t.Iterable[tuple[str, str]]) -> dict[str, str]:
 
 
 def comparable(name: str, text: str) -> str:
-    """``text``, a value of attribute ``name`` or a part of one, in the spelling in which such values are compared."""
+    """Return ``text``, a value of attribute ``name`` or a part of one, in the spelling in which such values are compared."""
     if name == "device_api":
         return text.replace("_", "-")
     if name == "pci_id":
@@ -137,7 +134,7 @@ def comparable(name: str, text: str) -> str:
 
 @functools.lru_cache(maxsize=1024)
 def parse_version(text: str) -> tuple[int, int] | None:
-    """``(major, minor)`` of ``major.minor[.bugfix]``; ``None`` where ``text`` is no such version."""
+    """Return ``(major, minor)`` of ``major.minor[.bugfix]``; ``None`` where ``text`` is no such version."""
     match = _VERSION.match(text)
     return (int(match.group(1)), int(match.group(2))) if match else None
 
@@ -159,7 +156,7 @@ def version_failure(owner: str, subject: str, subject_is_target: bool = True) ->
 
 
 def check_self(attributes: t.Mapping[str, str], origin: str | None = None) -> None:
-    """Raises ``DescriptorError`` where a normalised ``self`` lacks a must attribute or has an impossible one.
+    """Raise ``DescriptorError`` where a normalised ``self`` lacks a must attribute or has an impossible one.
 
     A *derived* descriptor may lack the ``pci_id`` or ``subchannel_type``, as the parent of a mediated device
     need not be a PCI device even if the device itself has the vfio-pci API.
@@ -188,14 +185,14 @@ API_MUSTS = {"vfio-pci": "pci_id", "vfio-ccw": "subchannel_type"}
 
 
 def literal(attributes: t.Mapping[str, str]) -> dict[str, str]:
-    """The pattern that only these attributes match."""
+    """Return the pattern that only these attributes match."""
     return {name: value.replace("{", "{{").replace("}", "}}") for name, value in attributes.items()}
 
 
 def digest(
     self_attributes: t.Mapping[str, str], compatible: t.Sequence[t.Mapping[str, str]]
 ) -> str:
-    """The name under which a descriptor is interned: 32 hex digits of SHA-256 over its canonical JSON."""
+    """Return the name under which a descriptor is interned: 32 hex digits of SHA-256 over its canonical JSON."""
     canonical = json.dumps(
         {"self": self_attributes, "compatible": compatible}, sort_keys=True, separators=(",", ":")
     )
@@ -203,7 +200,7 @@ def digest(
 
 
 def check_value(name: str, value: str) -> None:
-    """Raises ``DescriptorError`` where ``value`` is longer than a descriptor's may be, or no line of printable ASCII."""
+    """Raise ``DescriptorError`` where ``value`` is longer than a descriptor's may be, or no line of printable ASCII."""
     if len(value) > MAX_VALUE:
         raise DescriptorError(
             f"the value of '{name}' has {len(value)} characters; at most {MAX_VALUE} are read",

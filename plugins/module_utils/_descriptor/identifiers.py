@@ -10,10 +10,7 @@
 from __future__ import annotations
 
 import re
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:  # pragma: no cover
-    import typing as t
+import typing as t
 
 # The name of an mdev, as the kernel shows it.
 UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")
@@ -22,10 +19,10 @@ PCI_ADDRESS = re.compile(r"[0-9a-f]{4,8}:[0-9a-f]{2}:[01][0-9a-f]\.[0-7]\Z")
 
 
 def attribute_list(pairs: t.Iterable[tuple[str, str]]) -> list[dict[str, str]]:
-    """Attributes as the user is told them: ``[{name, value}]``."""
+    """Return attributes as in facts and results: ``[{name, value}]``."""
     return [{"name": name, "value": value} for name, value in pairs]
 
 
 def attribute_pairs(attributes: t.Iterable[t.Mapping[str, str]]) -> list[tuple[str, str]]:
-    """Names and values of attributes that the user lists, or is told."""
+    """Return names and values of attributes that are in facts, or that the user lists."""
     return [(each["name"], each["value"]) for each in attributes]
