@@ -23,7 +23,10 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.previous_p
     keep_pins,
     still_holding,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._planner.problem import excluding, pose
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.problem import (
+    pose,
+    pose_again,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import Request
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.solution import (
     Progress,
@@ -60,7 +63,7 @@ def make_plan(
     cycles = [*order.cycles]
     while order.exclusions != _NOTHING:
         # Each round fewer devices are taken for ones that will be free, and fewer guests for gone, so this ends.
-        problem = excluding(problem, order.exclusions)
+        problem = pose_again(problem, order.exclusions)
         solution = solve(problem, budget, progress)
         order = order_moves(problem, solution.placed)
         cycles += order.cycles

@@ -113,8 +113,8 @@ def pose(
     )
 
 
-def excluding(problem: Problem, exclusions: Exclusions) -> Problem:
-    """Return ``problem`` with further ``exclusions``."""
+def pose_again(problem: Problem, exclusions: Exclusions = _NOTHING) -> Problem:
+    """Return ``problem`` with further ``exclusions``, and with numbers that nothing has been solved with yet."""
     together = Exclusions(
         problem.exclusions.devices | exclusions.devices,
         problem.exclusions.guests | exclusions.guests,

@@ -51,7 +51,10 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.previous_p
     find_targets,
     keep_pins,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._planner.problem import Problem
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.problem import (
+    Problem,
+    pose_again,
+)
 
 Progress = t.Callable[[str], None]
 
@@ -91,10 +94,14 @@ def solve(problem: Problem, budget: Budget, progress: Progress) -> Solution:
         return solution
     return keep_pins(
         solution,
-        lambda: _attempt(problem, targets, None, budget, progress),
+        lambda: _without_pins(pose_again(problem), budget, progress),
         rank=operator.attrgetter("cost"),
         learn=_least_unplaced,
     )
+
+
+def _without_pins(problem: Problem, budget: Budget, progress: Progress) -> Solution:
+    return _attempt(problem, find_targets(problem), None, budget, progress)
 
 
 def _least_unplaced(solution: Solution, other: Solution) -> Solution:
