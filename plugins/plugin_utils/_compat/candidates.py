@@ -188,14 +188,21 @@ class Candidates:
             )
         return self._given_descriptors[key], attributes
 
-    def creatable(self, source: Device, parent: Parent, mdev_type: MdevType) -> Creatable | None:
-        """What a new mdev of ``mdev_type`` would be to ``source``; ``None`` where ``source`` has no descriptor."""
+    def makeable(self, source: Device, parent: Parent, mdev_type: MdevType) -> Creatable | None:
+        """Return the new mdev of ``mdev_type`` that would do for ``source``, ``None`` where none would."""
         if source.descriptor is None:
             return None
         offered = offer(self._versions_on(parent.host), parent, mdev_type)
-        configurable = tuple(name for name, value in source.attributes)
-        made = self.offered(source.descriptor, configurable, offered)
-        return made or self._not_creatable(source.descriptor, offered)
+        configurable = tuple([name for name, value in source.attributes])
+        return self.offered(source.descriptor, configurable, offered)
+
+    def creatable(self, source: Device, parent: Parent, mdev_type: MdevType) -> Creatable | None:
+        """Return what a new mdev of ``mdev_type`` would be to ``source``; ``None`` where ``source`` has no descriptor."""
+        made = self.makeable(source, parent, mdev_type)
+        if made is not None or source.descriptor is None:
+            return made
+        offered = offer(self._versions_on(parent.host), parent, mdev_type)
+        return self._not_creatable(source.descriptor, offered)
 
     def offered(
         self, source: Descriptor, configurable: tuple[str, ...], offered: Offer

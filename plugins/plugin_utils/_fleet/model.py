@@ -75,10 +75,7 @@ class DeviceClass:
     evidence: str | None
     free: bool
     configurable: tuple[str, ...]
-    obstacle: str | None = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.obstacle = obstacle(self)
+    obstacle: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

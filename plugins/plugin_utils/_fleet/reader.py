@@ -22,7 +22,7 @@ import gc
 import marshal
 import re
 import typing as t
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from operator import itemgetter
 
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.attributes import (
@@ -47,6 +47,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import
     MdevType,
     ParentFacts,
     Stated,
+    obstacle,
 )
 
 FACT = "vfio_migration"
@@ -78,9 +79,14 @@ def read_fleet(data: t.Any, hosts: t.Iterable[str] | None = None) -> Fleet:
     if not isinstance(data, t.Mapping):
         raise FleetError("a fleet is hostvars, or a mapping of host to its vfio_migration facts")
     reader = _Reader(data)
+    fleet = reader.fleet
     for name in sorted({str.__str__(str(host)) for host in (data if hosts is None else hosts)}):
-        reader.read(name)
-    return reader.fleet
+        try:
+            reader.read(name)
+        except _Shape as error:
+            fleet.unknown.append(name)
+            fleet.problems.append({"host": name, "path": error.path, "problem": str(error)})
+    return fleet
 
 
 def facts_of(data: t.Any, host: str) -> t.Any:
@@ -118,6 +124,7 @@ class _Classes(dict[tuple[t.Any, ...], DeviceClass]):
 
     def __missing__(self, key: tuple[t.Any, ...]) -> DeviceClass:
         one = DeviceClass(*key)
+        one.obstacle = obstacle(one)
         if {*map(type, one.configurable), type(one.evidence or "")} != {str}:
             raise TypeError
         self[key] = one
@@ -177,18 +184,15 @@ def _device(host: str, entry: _Entry, descriptors: _Descriptors) -> Device:
         in_use=None if holder is None else Holder(holder["pid"], plain_text(holder.get("name"))),
         supported=migration["supported"],
         evidence=migration.get("evidence"),
-        choices=_choices(entry["attributes"]),
+        choices=next((_choices(each) for each in entry["attributes"] if CHOICES in each), None),
     )
 
 
-def _choices(attributes: t.Sequence[_Entry]) -> Choices | None:
-    for each in attributes:
-        if CHOICES in each:
-            # What is none is not chosen.
-            found = each[CHOICES] if isinstance(each[CHOICES], list) else []
-            values = [plain_text(value) for value in found]
-            return Choices(each["name"], tuple(value for value in values if value is not None))
-    return None
+def _choices(attribute: _Entry) -> Choices:
+    # What is none is not chosen.
+    found = attribute[CHOICES] if isinstance(attribute[CHOICES], list) else []
+    values = [plain_text(value) for value in found]
+    return Choices(attribute["name"], tuple(value for value in values if value is not None))
 
 
 # --- one by one ------------------------------------------------------------------------------------------------------
@@ -202,36 +206,29 @@ class _Shape(FleetError):
         self.path = path
 
 
+@dataclass(slots=True, eq=False)
 class _Reader:
     """Reads the facts of hosts into a fleet; what one host has of another's descriptors and parents is shared with it.
 
     What is shared is found by its whole content, never by the name that a host gives it.
     """
 
-    def __init__(self, data: t.Any) -> None:
-        self.fleet = Fleet()
-        self._data = data
-        self._classes = _Classes()
-        self._descriptors: dict[bytes, Descriptor | DescriptorError] = {}
-        self._distinct: dict[tuple[str, str | None], Descriptor] = {}
-        self._parents: dict[bytes, ParentFacts] = {}
-        self._distinct_parents: dict[ParentFacts, ParentFacts] = {}
-        # By the identity of the parents, each of which is there once.
-        self._equipment: dict[tuple[int, ...], tuple[ParentFacts, ...]] = {}
+    _data: t.Any
+    fleet: Fleet = field(default_factory=Fleet)
+    _classes: _Classes = field(default_factory=_Classes)
+    _descriptors: dict[bytes, Descriptor | DescriptorError] = field(default_factory=dict)
+    _distinct: dict[tuple[str, str | None], Descriptor] = field(default_factory=dict)
+    _parents: dict[bytes, ParentFacts] = field(default_factory=dict)
+    _distinct_parents: dict[ParentFacts, ParentFacts] = field(default_factory=dict)
+    # By the identity of the parents, each of which is there once.
+    _equipment: dict[tuple[int, ...], tuple[ParentFacts, ...]] = field(default_factory=dict)
 
     def read(self, name: str) -> None:
-        """Add the host to the fleet, as unknown where its facts cannot be used."""
+        """Add the host to the fleet, as unknown where it has no facts; raise ``_Shape``."""
         facts = facts_of(self._data, name)
         if facts is None:
             self.fleet.unknown.append(name)
             return
-        try:
-            self._add(name, facts)
-        except _Shape as error:
-            self.fleet.unknown.append(name)
-            self.fleet.problems.append({"host": name, "path": error.path, "problem": str(error)})
-
-    def _add(self, name: str, facts: t.Any) -> None:
         top = _mapping(facts, FACT)
         if top.get("schema") != SCHEMA:
             raise _Shape(f"{FACT}.schema", f"{SCHEMA}, and it is {top.get('schema')!r}")
@@ -289,38 +286,31 @@ class _Reader:
         content = _content(data)
         found = self._descriptors.get(content) if content is not None else None
         if found is None:
-            found = self._new_descriptor(data)
+            try:
+                found = read_descriptor(data)
+                found = self._distinct.setdefault((found.digest, found.origin), found)
+            except DescriptorError as malformed:
+                found = malformed
             if content is not None:
                 self._descriptors[content] = found
         return found
 
-    def _new_descriptor(self, data: t.Any) -> Descriptor | DescriptorError:
-        try:
-            descriptor = read_descriptor(data)
-        except DescriptorError as malformed:
-            return malformed
-        return self._distinct.setdefault((descriptor.digest, descriptor.origin), descriptor)
-
     def _all_parents(self, facts: _Entry) -> tuple[ParentFacts, ...]:
-        parents = [
-            self._parent(parent, f"parents[{index}]")
-            for index, parent in enumerate(_list(facts.get("parents"), "parents"))
-        ]
+        parents = []
+        for index, data in enumerate(_list(facts.get("parents"), "parents")):
+            content = _content(data)
+            found = self._parents.get(content) if content is not None else None
+            if found is None:
+                parent = _parent(data, f"parents[{index}]")
+                found = self._distinct_parents.setdefault(parent, parent)
+                if content is not None:
+                    self._parents[content] = found
+            parents.append(found)
         known = self._equipment.get((*map(id, parents),))
         if known is None:
             _distinct((parent.id for parent in parents), "parents")
             known = self._equipment[(*map(id, parents),)] = (*parents,)
         return known
-
-    def _parent(self, data: t.Any, path: str) -> ParentFacts:
-        content = _content(data)
-        found = self._parents.get(content) if content is not None else None
-        if found is None:
-            parent = _parent(data, path)
-            found = self._distinct_parents.setdefault(parent, parent)
-            if content is not None:
-                self._parents[content] = found
-        return found
 
 
 def _content(data: t.Any) -> bytes | None:
@@ -332,10 +322,17 @@ def _content(data: t.Any) -> bytes | None:
         return None
 
 
+# What a value is expected to be.
+_TEXT = "a text"
+_TEXT_OR_NULL = "a text or null"
+_INTEGER = "an integer"
+_INTEGER_OR_NULL = "an integer or null"
+
+
 def _plain_entry(data: t.Any, path: str, descriptors: _Descriptors) -> _Entry:
     """Return what a device's entry says, in plain types; raise ``_Shape``."""
     device = _mapping(data, path)
-    kind, device_id = _text(device, "kind", path), _text(device, "id", path)
+    kind, device_id = _value(device, "kind", path, _TEXT), _value(device, "id", path, _TEXT)
     name = plain_text(device.get("descriptor"))
     if device.get("descriptor") is not None and (name is None or name not in descriptors):
         raise _Shape(f"{path}.descriptor", "null or the name of one of 'descriptors'")
@@ -343,22 +340,24 @@ def _plain_entry(data: t.Any, path: str, descriptors: _Descriptors) -> _Entry:
     supported = migration.get("supported")
     if supported is not None and not isinstance(supported, bool):
         raise _Shape(f"{path}.migration.supported", "true, false or null")
+    if "in_use" not in device:
+        raise _Shape(f"{path}.in_use", "a value or null")
     return {
         "kind": kind,
         "id": device_id,
-        "parent": _text_or_none(device, "parent", path),
-        "type": _text_or_none(device, "type", path),
+        "parent": _value(device, "parent", path, _TEXT_OR_NULL),
+        "type": _value(device, "type", path, _TEXT_OR_NULL),
         "descriptor": name,
         "attributes": [
             {
-                "name": _text(_mapping(each, path), "name", path),
-                "value": _text(each, "value", path),
+                "name": _value(_mapping(each, path), "name", path, _TEXT),
+                "value": _value(each, "value", path, _TEXT),
                 **({CHOICES: each[CHOICES]} if CHOICES in each else {}),
             }
             for each in _list(device.get("attributes"), f"{path}.attributes")
         ],
-        "numa_node": _integer_or_none(device.get("numa_node"), f"{path}.numa_node"),
-        "in_use": _holder(_present(device, "in_use", path), f"{path}.in_use"),
+        "numa_node": _value(device, "numa_node", path, _INTEGER_OR_NULL),
+        "in_use": _holder(device["in_use"], f"{path}.in_use"),
         "migration": {
             "supported": supported,
             "evidence": plain_text(migration.get("evidence")),
@@ -371,28 +370,35 @@ def _holder(data: t.Any, path: str) -> dict[str, t.Any] | None:
         return None
     holder = _mapping(data, path)
     return {
-        "pid": _integer_or_none(holder.get("pid"), f"{path}.pid"),
+        "pid": _value(holder, "pid", path, _INTEGER_OR_NULL),
         "name": plain_text(holder.get("name")),
     }
 
 
 def _parent(data: t.Any, path: str) -> ParentFacts:
     parent = _mapping(data, path)
-    types = [
-        _type(each, f"{path}.types[{index}]")
-        for index, each in enumerate(_list(parent.get("types"), f"{path}.types"))
-    ]
+    types = []
+    for index, each in enumerate(_list(parent.get("types"), f"{path}.types")):
+        place = f"{path}.types[{index}]"
+        mdev_type = _mapping(each, place)
+        types.append(
+            MdevType(
+                id=_value(mdev_type, "id", place, _TEXT),
+                name=plain_text(mdev_type.get("name")),
+                device_api=_value(mdev_type, "device_api", place, _TEXT),
+                available_instances=_value(mdev_type, "available_instances", place, _INTEGER),
+            )
+        )
     _distinct((each.id for each in types), f"{path}.types")
-    pci_id = _present(parent, "pci_id", path)
-    kind = _text(parent, "kind", path)
+    kind = _value(parent, "kind", path, _TEXT)
     if kind == VDPA:
         types = _provisioned(parent, types, path)
     return ParentFacts(
         kind=kind,
-        id=_text(parent, "id", path),
+        id=_value(parent, "id", path, _TEXT),
         driver=plain_text(parent.get("driver")),
-        pci_id=None if pci_id is None else _text(parent, "pci_id", path),
-        numa_node=_integer_or_none(parent.get("numa_node"), f"{path}.numa_node"),
+        pci_id=_value(parent, "pci_id", path, _TEXT_OR_NULL),
+        numa_node=_value(parent, "numa_node", path, _INTEGER_OR_NULL),
         types=tuple(types),
     )
 
@@ -404,22 +410,24 @@ def _provisioned(parent: _Entry, types: list[MdevType], path: str) -> list[MdevT
         return []
     if not MASK.match(mask):
         raise _Shape(f"{path}.dev_features_mask", "null or a mask as 0x300000020")
-    max_vqs = _integer_or_none(parent.get("max_supported_vqs"), f"{path}.max_supported_vqs")
+    max_vqs = _value(parent, "max_supported_vqs", path, _INTEGER_OR_NULL)
     return [replace(each, features=int(mask, 16), max_vqs=max_vqs) for each in types]
 
 
-def _type(data: t.Any, path: str) -> MdevType:
-    mdev_type = _mapping(data, path)
-    place = f"{path}.available_instances"
-    available = _integer_or_none(mdev_type.get("available_instances"), place)
-    if available is None:
-        raise _Shape(place, "an integer")
-    return MdevType(
-        id=_text(mdev_type, "id", path),
-        name=plain_text(mdev_type.get("name")),
-        device_api=_text(mdev_type, "device_api", path),
-        available_instances=available,
-    )
+def _value(mapping: t.Mapping[str, t.Any], key: str, path: str, expected: str) -> t.Any:
+    """Return the value of ``key`` in plain types, if it is what is ``expected``; raise ``_Shape``."""
+    value = mapping.get(key)
+    if value is None and expected is _INTEGER_OR_NULL:
+        return None
+    if value is None and expected is _TEXT_OR_NULL:
+        if key in mapping:
+            return None
+    elif expected in (_TEXT, _TEXT_OR_NULL):
+        if isinstance(value, str):
+            return str.__str__(value)
+    elif isinstance(value, int) and not isinstance(value, bool):
+        return int(value)
+    raise _Shape(f"{path}.{key}", expected)
 
 
 def _distinct(ids: t.Iterable[str], path: str) -> None:
@@ -428,12 +436,6 @@ def _distinct(ids: t.Iterable[str], path: str) -> None:
         if each in seen:
             raise _Shape(path, f"every id once, and {shown(each)} is there twice")
         seen.add(each)
-
-
-def _present(mapping: t.Mapping[str, t.Any], key: str, path: str) -> t.Any:
-    if key not in mapping:
-        raise _Shape(f"{path}.{key}", "a value or null")
-    return mapping[key]
 
 
 def _mapping(value: t.Any, path: str) -> t.Mapping[str, t.Any]:
@@ -446,20 +448,3 @@ def _list(value: t.Any, path: str) -> t.Sequence[t.Any]:
     if not isinstance(value, (list, t.Sequence)) or isinstance(value, str):
         raise _Shape(path, "a list")
     return value
-
-
-def _text_or_none(mapping: t.Mapping[str, t.Any], key: str, path: str) -> str | None:
-    return None if _present(mapping, key, path) is None else _text(mapping, key, path)
-
-
-def _text(mapping: t.Mapping[str, t.Any], key: str, path: str) -> str:
-    value = plain_text(mapping.get(key))
-    if value is None:
-        raise _Shape(f"{path}.{key}", "a text")
-    return value
-
-
-def _integer_or_none(value: t.Any, path: str) -> int | None:
-    if value is not None and (not isinstance(value, int) or isinstance(value, bool)):
-        raise _Shape(path, "an integer or null")
-    return None if value is None else int(value)

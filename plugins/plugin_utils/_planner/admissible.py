@@ -87,6 +87,9 @@ class Exclusions:
     guests: frozenset[int] = frozenset()
 
 
+NO_EXCLUSIONS = Exclusions()
+
+
 class Admission:
     """Decides for one request what a device may become, and says why not."""
 
@@ -102,18 +105,18 @@ class Admission:
         ]
         self.moving: dict[str, set[str]] = defaultdict(set)
         for guest in request.guests:
-            self.moving[guest.host].update([device.id for device in guest.devices])
+            self.moving[guest.devices[0].host].update([device.id for device in guest.devices])
 
     def candidate(self, source: Device, target: Target) -> Existing | Creatable | None:
-        """Return what ``target`` would be to ``source``, ``None`` where one of them has no descriptor."""
+        """Return what ``target`` would be to ``source``, ``None`` where it is not compatible."""
         if isinstance(target, Device):
-            return self.candidates.existing(source, target)
-        return self.candidates.creatable(source, target.parent, target.mdev_type)
+            existing = self.candidates.existing(source, target)
+            return existing if existing and existing.verdict["compatible"] else None
+        return self.candidates.makeable(source, target.parent, target.mdev_type)
 
     def refusal(self, source: Device, target: Target) -> str | None:
         """Return why ``source`` may not become ``target``, were that to be had; ``None`` where it may."""
-        found = self.candidate(source, target)
-        if found is None or not found.compatible:
+        if self.candidate(source, target) is None:
             return INCOMPATIBLE
         for each in self.asked:
             if not each.holds(source, target, self.candidates):

@@ -37,19 +37,18 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.unplaced i
     left_behind,
     short_of,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._planner.waves import Waves
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.waves import MoveOrder, Waves
 
 
 def document(
     problem: Problem,
     solution: Solution,
     proof: Proof,
-    waves: Waves | None,
-    cycles: t.Sequence[t.Sequence[int]],
+    order: MoveOrder,
 ) -> contract.PlanBody:
-    """Return the plan that ``solution`` is; in ``waves``, else all in one."""
+    """Return the plan that ``solution`` is, with the moves in ``order``."""
     request, shortage = problem.request, proof.shortage
-    maker = _Maker(problem, waves)
+    maker = _Maker(problem, order.waves)
     placements = [(each, _source_of(problem, each)) for each in request.kept]
     placements += [(maker.placement(each), each.source) for each in solution.placed]
     placements.sort(key=lambda each: (each[1].host, each[0]["vm"] or "", each[1].id))
@@ -70,7 +69,9 @@ def document(
         "direction": request.conditions.direction,
         "policy": request.conditions.policy,
         "placements": [placement for placement, source in placements],
-        "unplaced": left_behind(problem, solution, proof, cycles) if solution.cost.unplaced else [],
+        "unplaced": left_behind(problem, solution, proof, order.cycles)
+        if solution.cost.unplaced
+        else [],
         "shortage": {
             "need": shortage.need,
             "reachable": shortage.reachable,
@@ -111,7 +112,7 @@ class _Maker:
     def placement(self, placed: backing.Placement) -> contract.Placement:
         """Return where one device goes."""
         candidate, mdev_type = placed.offer
-        device = placed.device
+        source, device = placed.source, placed.device
         target: contract.Target
         if device is not None:
             existing = t.cast(Existing, candidate)
@@ -131,7 +132,7 @@ class _Maker:
             target = {
                 "host": placed.host,
                 "kind": parent.kind,
-                "id": self._new_id(placed.source, placed.host, parent.kind),
+                "id": self._new_id(source, placed.host, parent.kind),
                 "parent": parent.id,
                 "type": t.cast(MdevType, mdev_type).id,
                 "attributes": [{"name": n, "value": value} for n, value in made.attributes],
@@ -141,7 +142,7 @@ class _Maker:
         index, bindings, certainty, warnings = found
         return {
             "vm": self._problem.request.guests[placed.guest].name,
-            "source": placed.source.label,
+            "source": {"host": source.host, "kind": source.kind, "id": source.id},
             "target": target,
             "set": index,
             "bindings": bindings,

@@ -15,7 +15,9 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors impor
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import Fleet
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import uncollected
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.search import Budget
-from ansible_collections.vfio.migration.plugins.plugin_utils._planner.admissible import Exclusions
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.admissible import (
+    NO_EXCLUSIONS,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.plan_document import document
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.previous_plan import (
     Facts,
@@ -34,7 +36,10 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.solution i
     solve,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify import violations
-from ansible_collections.vfio.migration.plugins.plugin_utils._planner.waves import order_moves
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.waves import (
+    AT_ONCE,
+    order_moves,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils.contract import Plan, PlanBody
 
 
@@ -43,7 +48,6 @@ def no_progress(words: str) -> None:
 
 
 _BUDGET = Budget()
-_NOTHING = Exclusions()
 
 
 @uncollected()
@@ -59,15 +63,15 @@ def make_plan(
     """
     problem = pose(fleet, request)
     solution = solve(problem, budget, progress)
-    order = order_moves(problem, solution.placed)
-    cycles = [*order.cycles]
-    while order.exclusions != _NOTHING:
+    order = AT_ONCE
+    if request.conditions.reuse or request.conditions.apart:
+        order = order_moves(problem, solution.placed)
+    while order.exclusions != NO_EXCLUSIONS:
         # Each round fewer devices are taken for ones that will be free, and fewer guests for gone, so this ends.
         problem = pose_again(problem, order.exclusions)
         solution = solve(problem, budget, progress)
-        order = order_moves(problem, solution.placed)
-        cycles += order.cycles
-    return document(problem, solution, prove(problem, solution), order.waves, cycles)
+        order = order_moves(problem, solution.placed, order.cycles)
+    return document(problem, solution, prove(problem, solution), order)
 
 
 def make_verified_plan(

@@ -23,6 +23,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.packings import Bin, Item
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.admissible import (
+    NO_EXCLUSIONS,
     Admission,
     Exclusions,
 )
@@ -35,8 +36,6 @@ from ansible_collections.vfio.migration.plugins.plugin_utils.contract import (
     Placement,
     Target,
 )
-
-_NOTHING = Exclusions()
 
 
 class Supply(t.NamedTuple):
@@ -70,7 +69,7 @@ def pose(
     fleet: Fleet,
     request: Request,
     candidates: Candidates | None = None,
-    exclusions: Exclusions = _NOTHING,
+    exclusions: Exclusions = NO_EXCLUSIONS,
 ) -> Problem:
     """Return the problem that ``request`` is; ``candidates`` are those of an earlier one for the same fleet, if any."""
     conditions = request.conditions
@@ -93,7 +92,7 @@ def pose(
     for name, (pools, parents) in zip(request.targets, supplies, strict=True):
         state = [resources.number(Pool(group, len(each))) for group, each in pools.items()]
         state += [resource for resource in parents if resource is not None]
-        limit = conditions.limit_of(name)
+        limit = None if conditions.limit is None else conditions.limit_of(name)
         if limit is not None:
             limit = max(0, limit - len(kept.get(name, ())))
         bins.append(Bin(tuple(sorted(state)), limit, anti_affinity.get(name, frozenset())))
@@ -113,7 +112,7 @@ def pose(
     )
 
 
-def pose_again(problem: Problem, exclusions: Exclusions = _NOTHING) -> Problem:
+def pose_again(problem: Problem, exclusions: Exclusions = NO_EXCLUSIONS) -> Problem:
     """Return ``problem`` with further ``exclusions``, and with numbers that nothing has been solved with yet."""
     together = Exclusions(
         problem.exclusions.devices | exclusions.devices,

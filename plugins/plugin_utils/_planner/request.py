@@ -247,7 +247,8 @@ def guests_of(devices: t.Iterable[Device]) -> list[Guest]:
     for together in held.values():
         holder = together[0].in_use
         guests.append(Guest(holder.name if holder else None, tuple(together)))
-    return sorted(guests, key=lambda guest: guest.key)
+    guests.sort(key=lambda each: (each.devices[0].host, each.name or "", each.devices[0].id))
+    return guests
 
 
 def _named(source: t.Any) -> str | tuple[str, str]:

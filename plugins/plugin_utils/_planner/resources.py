@@ -176,7 +176,21 @@ class Resources:
         slots = self._free_slots.get(resource)
         if slots is None:
             state = self._states[resource]
-            slots = state.size if isinstance(state, Pool) else self._free_slots_of_parent(state)
+            if isinstance(state, Pool):
+                slots = state.size
+            else:
+                kind = self._kinds[state.kind]
+                slots = max(
+                    [
+                        each.available_instances - state.used
+                        if kind.capacity is None
+                        else (kind.capacity - state.used)
+                        * each.available_instances
+                        // kind.capacity
+                        for each in kind.parent.types
+                        if state.type in (None, each.id)
+                    ]
+                )
             self._free_slots[resource] = slots
         return slots
 
@@ -252,19 +266,6 @@ class Resources:
             found.append((cost, mdev_type.id, Transition(rest, cost, Choice(made, mdev_type))))
         # The types of a parent have different ids: nothing else is compared.
         return tuple([each for _cost, _id, each in sorted(found)])
-
-    def _free_slots_of_parent(self, state: PartlyUsed) -> int:
-        kind = self._kinds[state.kind]
-        if kind.capacity is not None:
-            rest = kind.capacity - state.used
-            return max(
-                rest * each.available_instances // kind.capacity for each in kind.parent.types
-            )
-        return max(
-            each.available_instances - state.used
-            for each in kind.parent.types
-            if state.type in (None, each.id)
-        )
 
 
 def capacity_of(parent: Parent) -> int | None:

@@ -37,7 +37,9 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._packing.search imp
     SearchResult,
     search,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._planner.admissible import Exclusions
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.admissible import (
+    NO_EXCLUSIONS,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.backing import (
     Placement,
     allocate,
@@ -114,7 +116,7 @@ def prove(problem: Problem, solution: Solution) -> Proof:
     """Return what ``solution`` proves of all plans for the request of ``problem``."""
     bound: Cost | None = solution.least
     shortage = solution.shortage
-    if problem.request.kept or problem.exclusions != Exclusions():
+    if problem.request.kept or problem.exclusions != NO_EXCLUSIONS:
         # Not everything may move everywhere: what is found then is no proof of the whole.
         bound = shortage = None
     if not solution.cost.unplaced:

@@ -12,7 +12,10 @@ import typing as t
 from collections import defaultdict
 from dataclasses import dataclass
 
-from ansible_collections.vfio.migration.plugins.plugin_utils._planner.admissible import Exclusions
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.admissible import (
+    NO_EXCLUSIONS,
+    Exclusions,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.backing import Placement
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.problem import Problem
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import Guest
@@ -83,24 +86,30 @@ class Waves:
 
 @dataclass(frozen=True, slots=True)
 class MoveOrder:
-    """In which wave each guest moves, and what ``exclusions`` the next search needs for there to be such an order.
+    """In which wave each guest moves, ``None`` for all at once, and what ``exclusions`` there must be for such an order.
 
     ``cycles`` are guests of which each waits for the next, and the last for the first.
     """
 
-    waves: Waves | None
-    exclusions: Exclusions
-    cycles: list[list[int]]
+    waves: Waves | None = None
+    exclusions: Exclusions = NO_EXCLUSIONS
+    cycles: t.Sequence[list[int]] = ()
 
 
-def order_moves(problem: Problem, placed: t.Sequence[Placement]) -> MoveOrder:
-    """Return the order in which the guests move that are ``placed``."""
+AT_ONCE = MoveOrder()
+
+
+def order_moves(
+    problem: Problem, placed: t.Sequence[Placement], cycles: t.Sequence[list[int]] = ()
+) -> MoveOrder:
+    """Return the order in which the guests move that are ``placed``; ``cycles`` are those found before."""
     conditions, guests = problem.request.conditions, problem.request.guests
     # Only a device that moves itself is one to wait for.
     waves = Waves(guests, placed) if conditions.reuse else None
     staying = _in_the_way(problem, placed) if conditions.apart else frozenset()
     blocking = waves.blocking if waves else frozenset()
-    return MoveOrder(waves, Exclusions(blocking, staying), waves.cycles if waves else [])
+    found = waves.cycles if waves else []
+    return MoveOrder(waves, Exclusions(blocking, staying), [*cycles, *found])
 
 
 def _in_the_way(problem: Problem, placed: t.Sequence[Placement]) -> frozenset[int]:
