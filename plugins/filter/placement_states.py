@@ -10,6 +10,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader impor
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.values import names
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner import progress
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments import as_filter
+from ansible_collections.vfio.migration.plugins.plugin_utils.contract import PlacementState
 
 DOCUMENTATION = r"""
 name: placement_states
@@ -81,7 +82,7 @@ _value:
 
 
 @as_filter("placement_states")
-def placement_states(fleet: t.Any, plan: t.Any, hosts: t.Any = None) -> list[dict[str, t.Any]]:
+def placement_states(fleet: t.Any, plan: t.Any, hosts: t.Any = None) -> list[PlacementState]:
     return progress.placement_states(read_fleet(fleet, names("hosts", hosts)), plan)
 
 

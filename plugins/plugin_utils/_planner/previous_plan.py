@@ -58,6 +58,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.backing im
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.problem import Problem
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import (
     OPTIONS,
+    Conditions,
     Guest,
     Request,
 )
@@ -143,7 +144,9 @@ def _check(target: t.Any, facts: Facts) -> None:
 
 
 def _other_conditions(earlier: t.Any, request: Request) -> str | None:
-    now, then = request.conditions.lasting(), conditions_of(earlier)
+    now = request.conditions.lasting()
+    # A plan from before there was a condition was made without it.
+    then = Conditions().lasting() | conditions_of(earlier)
     different = sorted(
         name for name in now if now[name] != then[name] and not OPTIONS[name].per_placement
     )

@@ -18,6 +18,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import
     Fleet,
     why_unknown,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils.contract import PlacementState
 
 PLANNED = "planned"
 PREPARED = "prepared"
@@ -27,14 +28,21 @@ DONE = "done"
 UNCLEAR = "unclear"
 
 
-def placement_states(fleet: Fleet, plan: t.Any) -> list[dict[str, t.Any]]:
-    """``{vm, source, target, state, reason}`` of each placement in ``plan``; raises ``FleetError``."""
-    found: list[dict[str, t.Any]] = []
+def placement_states(fleet: Fleet, plan: t.Any) -> list[PlacementState]:
+    """Return how far each placement in ``plan`` has come; raise ``FleetError``."""
+    found: list[PlacementState] = []
     try:
         for placement in plan["placements"]:
             state, reason = _state(fleet, placement)
-            kept = {key: placement[key] for key in ("vm", "source", "target")}
-            found.append(kept | {"state": state, "reason": reason})
+            found.append(
+                {
+                    "vm": placement["vm"],
+                    "source": placement["source"],
+                    "target": placement["target"],
+                    "state": state,
+                    "reason": reason,
+                }
+            )
     except (KeyError, TypeError) as error:
         raise FleetError("the plan is none; expected what migration_plan returns") from error
     return found
@@ -72,7 +80,7 @@ def _device(fleet: Fleet, end: t.Mapping[str, t.Any]) -> Device | None:
 
 
 def _stranger(device: Device, vm: str | None) -> str | None:
-    """Who else than ``vm`` holds a device, or may."""
+    """Return who else than ``vm`` holds a device, or may."""
     holder = device.in_use
     if holder is not None and holder.pid is not None and vm is not None and holder.name == vm:
         return None

@@ -157,6 +157,14 @@ def test_the_conditions_of_a_plan_hold_until_others_are_given(fleet, conditions)
     }
 
 
+def test_a_plan_from_before_there_was_a_condition_was_made_without_it(fleet):
+    first = stored(plan_for(fleet, ["a"]))
+    del first["conditions"]["round_trip"]
+    assert plan_for(fleet, ["a"], earlier=first)["changes"] == []
+    again = plan_for(fleet, ["a"], earlier=first, round_trip=True)
+    assert "made with another round_trip" in again["changes"][0]["reason"]
+
+
 @pytest.mark.parametrize("condition", ["keep_kind", "keep_type"])
 def test_only_what_was_to_be_of_another_kind_or_type_is_planned_anew(condition):
     function = device("0000:01:10.0", gvt("8", "4"), kind="pci", attributes=[])

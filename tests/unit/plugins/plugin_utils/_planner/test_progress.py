@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import re
+import typing as t
 
 import pytest
 from ansible.errors import AnsibleError
@@ -40,7 +41,7 @@ def there(what: str) -> dict:
     return host([made])
 
 
-def state_of(source: str, target: str, vm: str | None = VM) -> dict:
+def state_of(source: str, target: str, vm: str | None = VM) -> t.Any:
     (found,) = placement_states({"a": there(source), "b": there(target)}, plan(vm))
     assert (found["state"] == "unclear") == (found["reason"] is not None)
     return found
