@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import itertools
 import typing as t
+from dataclasses import dataclass, field
 
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.identifiers import UUID
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.virtio import DEVICE_NAME
@@ -100,14 +101,16 @@ def _source_of(problem: Problem, placement: contract.Placement) -> Device:
     return next(device for device in devices if device.id == source["id"])
 
 
+@dataclass(slots=True, eq=False)
 class _Maker:
     """Makes placements, and what the modules on target hosts are to do."""
 
-    def __init__(self, problem: Problem, waves: Waves | None) -> None:
-        self._problem = problem
-        self._waves = waves
-        self._names: dict[str, set[str]] = {}
-        self._acceptances: dict[Descriptor | None, dict[str, list[dict[str, str]]]] = {}
+    _problem: Problem
+    _waves: Waves | None
+    _names: dict[str, set[str]] = field(default_factory=dict)
+    _acceptances: dict[Descriptor | None, dict[str, list[dict[str, str]]]] = field(
+        default_factory=dict
+    )
 
     def placement(self, placed: backing.Placement) -> contract.Placement:
         """Return where one device goes."""

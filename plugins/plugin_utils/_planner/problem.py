@@ -12,7 +12,7 @@ from __future__ import annotations
 import itertools
 import typing as t
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.candidates import Candidates
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import (
@@ -27,7 +27,11 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.admissible
     Admission,
     Exclusions,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import Guest, Request
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import (
+    Conditions,
+    Guest,
+    Request,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.resources import (
     Pool,
     Resources,
@@ -80,7 +84,7 @@ def pose(
     kept: dict[str, list[Placement]] = defaultdict(list)
     for placement in request.kept:
         kept[placement["target"]["host"]].append(placement)
-    host_supplies = _Supplies(request, admission, resources)
+    host_supplies = _Supplies(conditions, admission, resources)
     supplies = [
         host_supplies.of(fleet.hosts[name], [each["target"] for each in kept.get(name, ())])
         for name in request.targets
@@ -121,14 +125,14 @@ def pose_again(problem: Problem, exclusions: Exclusions = NO_EXCLUSIONS) -> Prob
     return pose(problem.fleet, problem.request, problem.admission.candidates, together)
 
 
+@dataclass(slots=True, eq=False)
 class _Supplies:
     """Finds what hosts have; that of hosts with equal parents is worked out once."""
 
-    def __init__(self, request: Request, admission: Admission, resources: Resources) -> None:
-        self._conditions = request.conditions
-        self._admission = admission
-        self._resources = resources
-        self._equipped: dict[tuple[t.Any, ...], tuple[int | None, ...]] = {}
+    _conditions: Conditions
+    _admission: Admission
+    _resources: Resources
+    _equipped: dict[tuple[t.Any, ...], tuple[int | None, ...]] = field(default_factory=dict)
 
     def of(self, host: Host, kept: t.Sequence[Target]) -> Supply:
         """Return what ``host`` has once the targets ``kept`` are made or taken."""

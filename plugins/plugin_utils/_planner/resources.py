@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 import typing as t
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.drivers import (
     driver_profile,
@@ -78,25 +78,26 @@ class _ParentKind:
     capacity: int | None
 
 
+@dataclass(slots=True, eq=False)
 class Resources:
     """The states of resources, the demands of devices, and what becomes of a resource that takes a device in.
 
     Its methods without a docstring are those of ``_packing.packings.Resources``.
     """
 
-    def __init__(self, conditions: Conditions, admission: Admission) -> None:
-        self._conditions = conditions
-        self._admission = admission
-        self._numbers: dict[Pool | PartlyUsed, int] = {}
-        self._states: list[Pool | PartlyUsed] = []
-        self._transitions: dict[tuple[int, int], tuple[Transition, ...]] = {}
-        self._free_slots: dict[int, int] = {}
-        self._groups: list[Device] = []
-        self._group_numbers: dict[tuple[t.Any, ...], int] = {}
-        self._kinds: list[_ParentKind] = []
-        self._kind_numbers: dict[tuple[t.Any, ...], int] = {}
-        self.demands: list[Device] = []
-        self._demand_numbers: dict[tuple[t.Any, ...], int] = {}
+    _conditions: Conditions
+    _admission: Admission
+    # A device of each demand.
+    demands: list[Device] = field(default_factory=list)
+    _demand_numbers: dict[tuple[t.Any, ...], int] = field(default_factory=dict)
+    _states: list[Pool | PartlyUsed] = field(default_factory=list)
+    _numbers: dict[Pool | PartlyUsed, int] = field(default_factory=dict)
+    _groups: list[Device] = field(default_factory=list)
+    _group_numbers: dict[tuple[t.Any, ...], int] = field(default_factory=dict)
+    _kinds: list[_ParentKind] = field(default_factory=list)
+    _kind_numbers: dict[tuple[t.Any, ...], int] = field(default_factory=dict)
+    _transitions: dict[tuple[int, int], tuple[Transition, ...]] = field(default_factory=dict)
+    _free_slots: dict[int, int] = field(default_factory=dict)
 
     # --- numbers ---
 
