@@ -197,13 +197,13 @@ def attributes_become(change: t.Callable[[t.Any], t.Any]) -> t.Callable[[Plant],
     """Change the attributes that new devices are to be given."""
 
     def make(real: t.Any) -> t.Any:
-        def creatable(*arguments: t.Any) -> t.Any:
+        def makeable(*arguments: t.Any) -> t.Any:
             found = real(*arguments)
             return found and dataclasses.replace(found, attributes=change(found.attributes))
 
-        return creatable
+        return makeable
 
-    return lambda plant: plant.method("Candidates", "creatable", make)
+    return lambda plant: plant.method("Candidates", "makeable", make)
 
 
 def taken_for(**others: t.Any) -> Make:
