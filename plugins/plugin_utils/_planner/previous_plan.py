@@ -218,23 +218,23 @@ def _digest(facts: t.Mapping[str, t.Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-# --- targets that were made ---
+# --- targets that were made ------------------------------------------------------------------------------------------
 
 # Where a UUID has its version, it says so for those of names.
 _NAME_BASED = "5"
 
 
-class _Made(t.NamedTuple):
-    """A free device of the bin ``number``; alone it is ``resource``, from which ``move`` leads on."""
+class _MadeTarget(t.NamedTuple):
+    """A free device of the bin ``number``; alone it is ``resource``, from which ``transition`` leads on."""
 
     number: int
     device: Device
     resource: int
-    move: Transition
+    transition: Transition
 
 
 # The targets of a guest, by the ids of its devices.
-Targets = t.Mapping[str, t.Sequence[_Made]]
+Targets = t.Mapping[str, t.Sequence[_MadeTarget]]
 
 
 class _Filled(t.NamedTuple):
@@ -258,17 +258,17 @@ def find_targets(problem: Problem) -> dict[int, Targets]:
                 there[device.id].append((number, resource, device))
     named_too = any(name[14:15] == _NAME_BASED for name in there)
     targets: dict[int, Targets] = {}
-    for guest, shape in enumerate(problem.demands if there else ()):
+    for guest, needed in enumerate(problem.demands if there else ()):
         of_guest = {}
-        for demand, source in shape:
+        for demand, source in needed:
             found = there.get(source.id, [])
             if named_too:
                 found = found + there.get(named_id(source), [])
             would_do = [
-                _Made(number, device, resource, moves[0])
+                _MadeTarget(number, device, resource, transitions[0])
                 for number, resource, device in found
                 if device.host != source.host
-                and (moves := problem.resources.transitions(resource, demand))
+                and (transitions := problem.resources.transitions(resource, demand))
             ]
             if would_do:
                 of_guest[source.id] = would_do
@@ -291,24 +291,24 @@ def count_remade(targets: t.Mapping[int, Targets], placed: t.Iterable[Placement]
 class Pins:
     """The guests that go to the host where the most of their ``targets`` are, as far as all of their devices can.
 
-    ``assignment`` is who they are, and what it costs: unlike in a plan, their packings do not follow each other. ``placed`` are
-    those of their devices that have targets. ``bins`` are what is left of all bins.
+    ``assignment`` is who they are, and what it costs: unlike in a plan, their packings do not follow each other.
+    ``placed`` are those of their devices that have targets. ``bins`` are what is left of all bins.
     """
 
     def __init__(self, problem: Problem, targets: t.Mapping[int, Targets]) -> None:
         self._problem = problem
         self._targets = targets
-        self._chosen: dict[int, dict[str, _Made]] = {}
+        self._chosen: dict[int, dict[str, _MadeTarget]] = {}
         self.bins = list(problem.bins)
         self.assignment: dict[int, Contents] = {}
         self._filled: dict[int, _Filled] = {}
         self.placed: list[Placement] = []
         for number, guests in sorted(self._choose().items()):
-            self._keep(number, guests)
+            self._pin(number, guests)
 
     @functools.cached_property
     def packings(self) -> Packings:
-        """The ways into all bins as they are."""
+        """Return the packings into all bins as they are."""
         problem = self._problem
         return Packings(PackingProblem(problem.resources, problem.items, problem.bins))
 
@@ -330,9 +330,9 @@ class Pins:
             for guest, _packing in held:
                 targets = self._targets[guest]
                 only = {source: made[0] for source, made in targets.items() if len(made) == 1}
-                shape = self._problem.demands[guest] if only else ()
-                loads[number] += len(shape)
-                for demand, source in shape:
+                needed = self._problem.demands[guest] if only else ()
+                loads[number] += len(needed)
+                for demand, source in needed:
                     target = only.get(source.id)
                     other += self._other([target.resource] if target else there, demand)
         return Cost(load=max(loads.values(), default=0), other_type=other)
@@ -340,9 +340,9 @@ class Pins:
     def _other(self, resources: t.Iterable[int], demand: int) -> bool:
         """Return whether a device becomes one of another type in each of these."""
         return all(
-            tiers(move.cost)[2]
-            for each in resources
-            for move in self._problem.resources.transitions(each, demand)
+            tiers(each.cost)[2]
+            for resource in resources
+            for each in self._problem.resources.transitions(resource, demand)
         )
 
     def _choose(self) -> dict[int, list[int]]:
@@ -350,7 +350,7 @@ class Pins:
         by_bin: dict[int, list[int]] = defaultdict(list)
         taken: set[tuple[int, str]] = set()
         for guest, targets in self._targets.items():
-            found: dict[int, dict[str, _Made]] = defaultdict(dict)
+            found: dict[int, dict[str, _MadeTarget]] = defaultdict(dict)
             for source, made in targets.items():
                 for target in made:
                     if (target.number, target.device.id) not in taken:
@@ -362,7 +362,7 @@ class Pins:
                 by_bin[number].append(guest)
         return by_bin
 
-    def _keep(self, number: int, guests: list[int]) -> None:
+    def _pin(self, number: int, guests: list[int]) -> None:
         there = self._problem.bins[number]
         left, groups = there.limit, there.anti_affinity
         staying = []
@@ -391,7 +391,7 @@ class Pins:
                 guest,
                 source,
                 target.device.host,
-                target.move.offer,
+                target.transition.offer,
                 device=target.device,
                 parent=None,
             )
@@ -406,14 +406,14 @@ class Pins:
         state = tuple(sorted(resource for resource, found in backing.items() for _each in found))
         filled = _Filled([], [], backing, state, [])
         for guest in guests:
-            filled = self._with(filled, guest)
+            filled = self._add(filled, guest)
         return filled
 
-    def _with(self, filled: _Filled, guest: int) -> _Filled:
+    def _add(self, filled: _Filled, guest: int) -> _Filled:
         """Return the bin once the guest is there as well: its devices without a target are near those that have one."""
         chosen = self._chosen[guest]
-        shape = self._problem.demands[guest]
-        others = [each for each in shape if each[1].id not in chosen]
+        needed = self._problem.demands[guest]
+        others = [each for each in needed if each[1].id not in chosen]
         numa_node = self._problem.resources.numa_node
         node, *further = {numa_node(target.resource) for target in chosen.values()}
         packing: Packing | None = Packing((), 0, ())
@@ -426,10 +426,12 @@ class Pins:
         steps = iter(packing.steps)
         whole = Packing(
             (),
-            packing.cost + sum(target.move.cost for target in chosen.values()),
+            packing.cost + sum(target.transition.cost for target in chosen.values()),
             tuple(
-                (target.resource, target.move) if (target := chosen.get(source.id)) else next(steps)
-                for _demand, source in shape
+                (target.resource, target.transition)
+                if (target := chosen.get(source.id))
+                else next(steps)
+                for _demand, source in needed
             ),
         )
         filled.packings.append((guest, whole))
