@@ -71,21 +71,20 @@ def read_set(attributes: object, where: str) -> dict[str, str]:
         raise attributes_module.DescriptorError(
             f"'{where}' is missing or no mapping of names to values"
         )
-    return attributes_module.normalise(
-        (str.__str__(str(name)), _scalar(str(name), value)) for name, value in attributes.items()
-    )
+    pairs = []
+    for key, value in attributes.items():
+        name = str.__str__(str(key))
+        if value is None:
+            value = ""
+        if not isinstance(value, (str, int)) or isinstance(value, bool):
+            raise attributes_module.DescriptorError(
+                f"the value of {attributes_module.shown(name)} is no text but {type(value).__name__}",
+                None,
+            )
+        pairs.append((name, str.__str__(str(value))))
+    return attributes_module.normalise(pairs)
 
 
 def plain_text(value: object) -> str | None:
     """``value`` as a ``str`` that is no subclass of it, as templating hands them out; ``None`` where it is no text."""
     return str.__str__(value) if isinstance(value, str) else None
-
-
-def _scalar(name: str, value: object) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, (str, int)) and not isinstance(value, bool):
-        return str.__str__(str(value))
-    raise attributes_module.DescriptorError(
-        f"the value of {attributes_module.shown(name)} is no text but {type(value).__name__}", None
-    )

@@ -198,6 +198,18 @@ def _choices(attribute: _Entry) -> Choices:
 # --- one by one ------------------------------------------------------------------------------------------------------
 
 
+# What a value is expected to be.
+_MAPPING = "a mapping"
+_LIST = "a list"
+_TEXT = "a text"
+_TEXT_OR_NULL = "a text or null"
+_INTEGER = "an integer"
+_INTEGER_OR_NULL = "an integer or null"
+_CONTAINERS = {_MAPPING: (dict, t.Mapping), _LIST: (list, t.Sequence)}
+# Stands for a value that is not there, where null would be one.
+_MISSING = object()
+
+
 class _Shape(FleetError):
     """Facts do not have the shape they should; ``path`` is where in them."""
 
@@ -229,14 +241,14 @@ class _Reader:
         if facts is None:
             self.fleet.unknown.append(name)
             return
-        top = _mapping(facts, FACT)
+        top = _checked(facts, FACT, _MAPPING)
         if top.get("schema") != SCHEMA:
             raise _Shape(f"{FACT}.schema", f"{SCHEMA}, and it is {top.get('schema')!r}")
         descriptors, problems = self._all_descriptors(top)
         entries, found, stated = self._entries(top, descriptors)
         equipment = self._all_parents(top)
-        for index, each in enumerate(_list(top.get("problems"), "problems")):
-            entry = _mapping(each, f"problems[{index}]")
+        for index, each in enumerate(_checked(top.get("problems"), "problems", _LIST)):
+            entry = _checked(each, f"problems[{index}]", _MAPPING)
             problems.append({key: plain_text(entry.get(key)) for key in ("path", "problem")})
         classes: dict[DeviceClass, int] = {}
         excluded = []
@@ -248,7 +260,7 @@ class _Reader:
         self.fleet.problems += [{"host": name} | problem for problem in problems]
 
     def _devices(self, name: str) -> list[Device]:
-        facts = _mapping(facts_of(self._data, name), FACT)
+        facts = _checked(facts_of(self._data, name), FACT, _MAPPING)
         descriptors, _problems = self._all_descriptors(facts)
         entries, *_classes = self._entries(facts, descriptors)
         return [_device(name, entry, descriptors) for entry in entries]
@@ -263,7 +275,7 @@ class _Reader:
         except _ODD:
             entries = [
                 _plain_entry(entry, f"devices[{index}]", descriptors)
-                for index, entry in enumerate(_list(entries, "devices"))
+                for index, entry in enumerate(_checked(entries, "devices", _LIST))
             ]
             _distinct((entry["id"] for entry in entries), "devices")
             return entries, *self._classes.of(entries, descriptors)
@@ -272,7 +284,7 @@ class _Reader:
         """Return the descriptors by name, that of a device without one as well, and what is wrong with others."""
         descriptors: _Descriptors = {None: None}
         problems: list[dict[str, t.Any]] = []
-        for name, data in _mapping(facts.get("descriptors"), "descriptors").items():
+        for name, data in _checked(facts.get("descriptors"), "descriptors", _MAPPING).items():
             name = str.__str__(str(name))
             found = self._descriptor(data)
             if isinstance(found, DescriptorError):
@@ -297,7 +309,7 @@ class _Reader:
 
     def _all_parents(self, facts: _Entry) -> tuple[ParentFacts, ...]:
         parents = []
-        for index, data in enumerate(_list(facts.get("parents"), "parents")):
+        for index, data in enumerate(_checked(facts.get("parents"), "parents", _LIST)):
             content = _content(data)
             found = self._parents.get(content) if content is not None else None
             if found is None:
@@ -322,21 +334,17 @@ def _content(data: t.Any) -> bytes | None:
         return None
 
 
-# What a value is expected to be.
-_TEXT = "a text"
-_TEXT_OR_NULL = "a text or null"
-_INTEGER = "an integer"
-_INTEGER_OR_NULL = "an integer or null"
-
-
 def _plain_entry(data: t.Any, path: str, descriptors: _Descriptors) -> _Entry:
     """Return what a device's entry says, in plain types; raise ``_Shape``."""
-    device = _mapping(data, path)
-    kind, device_id = _value(device, "kind", path, _TEXT), _value(device, "id", path, _TEXT)
+    device = _checked(data, path, _MAPPING)
+    kind, device_id = (
+        _checked(device.get("kind"), f"{path}.kind", _TEXT),
+        _checked(device.get("id"), f"{path}.id", _TEXT),
+    )
     name = plain_text(device.get("descriptor"))
     if device.get("descriptor") is not None and (name is None or name not in descriptors):
         raise _Shape(f"{path}.descriptor", "null or the name of one of 'descriptors'")
-    migration = _mapping(device.get("migration"), f"{path}.migration")
+    migration = _checked(device.get("migration"), f"{path}.migration", _MAPPING)
     supported = migration.get("supported")
     if supported is not None and not isinstance(supported, bool):
         raise _Shape(f"{path}.migration.supported", "true, false or null")
@@ -345,18 +353,18 @@ def _plain_entry(data: t.Any, path: str, descriptors: _Descriptors) -> _Entry:
     return {
         "kind": kind,
         "id": device_id,
-        "parent": _value(device, "parent", path, _TEXT_OR_NULL),
-        "type": _value(device, "type", path, _TEXT_OR_NULL),
+        "parent": _checked(device.get("parent", _MISSING), f"{path}.parent", _TEXT_OR_NULL),
+        "type": _checked(device.get("type", _MISSING), f"{path}.type", _TEXT_OR_NULL),
         "descriptor": name,
         "attributes": [
             {
-                "name": _value(_mapping(each, path), "name", path, _TEXT),
-                "value": _value(each, "value", path, _TEXT),
+                "name": _checked(_checked(each, path, _MAPPING).get("name"), f"{path}.name", _TEXT),
+                "value": _checked(each.get("value"), f"{path}.value", _TEXT),
                 **({CHOICES: each[CHOICES]} if CHOICES in each else {}),
             }
-            for each in _list(device.get("attributes"), f"{path}.attributes")
+            for each in _checked(device.get("attributes"), f"{path}.attributes", _LIST)
         ],
-        "numa_node": _value(device, "numa_node", path, _INTEGER_OR_NULL),
+        "numa_node": _checked(device.get("numa_node"), f"{path}.numa_node", _INTEGER_OR_NULL),
         "in_use": _holder(device["in_use"], f"{path}.in_use"),
         "migration": {
             "supported": supported,
@@ -368,37 +376,39 @@ def _plain_entry(data: t.Any, path: str, descriptors: _Descriptors) -> _Entry:
 def _holder(data: t.Any, path: str) -> dict[str, t.Any] | None:
     if data is None:
         return None
-    holder = _mapping(data, path)
+    holder = _checked(data, path, _MAPPING)
     return {
-        "pid": _value(holder, "pid", path, _INTEGER_OR_NULL),
+        "pid": _checked(holder.get("pid"), f"{path}.pid", _INTEGER_OR_NULL),
         "name": plain_text(holder.get("name")),
     }
 
 
 def _parent(data: t.Any, path: str) -> ParentFacts:
-    parent = _mapping(data, path)
+    parent = _checked(data, path, _MAPPING)
     types = []
-    for index, each in enumerate(_list(parent.get("types"), f"{path}.types")):
+    for index, each in enumerate(_checked(parent.get("types"), f"{path}.types", _LIST)):
         place = f"{path}.types[{index}]"
-        mdev_type = _mapping(each, place)
+        mdev_type = _checked(each, place, _MAPPING)
         types.append(
             MdevType(
-                id=_value(mdev_type, "id", place, _TEXT),
+                id=_checked(mdev_type.get("id"), f"{place}.id", _TEXT),
                 name=plain_text(mdev_type.get("name")),
-                device_api=_value(mdev_type, "device_api", place, _TEXT),
-                available_instances=_value(mdev_type, "available_instances", place, _INTEGER),
+                device_api=_checked(mdev_type.get("device_api"), f"{place}.device_api", _TEXT),
+                available_instances=_checked(
+                    mdev_type.get("available_instances"), f"{place}.available_instances", _INTEGER
+                ),
             )
         )
     _distinct((each.id for each in types), f"{path}.types")
-    kind = _value(parent, "kind", path, _TEXT)
+    kind = _checked(parent.get("kind"), f"{path}.kind", _TEXT)
     if kind == VDPA:
         types = _provisioned(parent, types, path)
     return ParentFacts(
         kind=kind,
-        id=_value(parent, "id", path, _TEXT),
+        id=_checked(parent.get("id"), f"{path}.id", _TEXT),
         driver=plain_text(parent.get("driver")),
-        pci_id=_value(parent, "pci_id", path, _TEXT_OR_NULL),
-        numa_node=_value(parent, "numa_node", path, _INTEGER_OR_NULL),
+        pci_id=_checked(parent.get("pci_id", _MISSING), f"{path}.pci_id", _TEXT_OR_NULL),
+        numa_node=_checked(parent.get("numa_node"), f"{path}.numa_node", _INTEGER_OR_NULL),
         types=tuple(types),
     )
 
@@ -410,24 +420,25 @@ def _provisioned(parent: _Entry, types: list[MdevType], path: str) -> list[MdevT
         return []
     if not MASK.match(mask):
         raise _Shape(f"{path}.dev_features_mask", "null or a mask as 0x300000020")
-    max_vqs = _value(parent, "max_supported_vqs", path, _INTEGER_OR_NULL)
+    max_vqs = _checked(
+        parent.get("max_supported_vqs"), f"{path}.max_supported_vqs", _INTEGER_OR_NULL
+    )
     return [replace(each, features=int(mask, 16), max_vqs=max_vqs) for each in types]
 
 
-def _value(mapping: t.Mapping[str, t.Any], key: str, path: str, expected: str) -> t.Any:
-    """Return the value of ``key`` in plain types, if it is what is ``expected``; raise ``_Shape``."""
-    value = mapping.get(key)
-    if value is None and expected is _INTEGER_OR_NULL:
+def _checked(value: t.Any, path: str, expected: str) -> t.Any:
+    """Return ``value`` in plain types, if it is what is ``expected``; raise ``_Shape``."""
+    if value is None and expected in (_TEXT_OR_NULL, _INTEGER_OR_NULL):
         return None
-    if value is None and expected is _TEXT_OR_NULL:
-        if key in mapping:
-            return None
-    elif expected in (_TEXT, _TEXT_OR_NULL):
+    if expected in (_TEXT, _TEXT_OR_NULL):
         if isinstance(value, str):
             return str.__str__(value)
-    elif isinstance(value, int) and not isinstance(value, bool):
-        return int(value)
-    raise _Shape(f"{path}.{key}", expected)
+    elif expected in (_INTEGER, _INTEGER_OR_NULL):
+        if isinstance(value, int) and not isinstance(value, bool):
+            return int(value)
+    elif isinstance(value, _CONTAINERS[expected]) and not isinstance(value, str):
+        return value
+    raise _Shape(path, expected)
 
 
 def _distinct(ids: t.Iterable[str], path: str) -> None:
@@ -436,15 +447,3 @@ def _distinct(ids: t.Iterable[str], path: str) -> None:
         if each in seen:
             raise _Shape(path, f"every id once, and {shown(each)} is there twice")
         seen.add(each)
-
-
-def _mapping(value: t.Any, path: str) -> t.Mapping[str, t.Any]:
-    if not isinstance(value, (dict, t.Mapping)):
-        raise _Shape(path, "a mapping")
-    return value
-
-
-def _list(value: t.Any, path: str) -> t.Sequence[t.Any]:
-    if not isinstance(value, (list, t.Sequence)) or isinstance(value, str):
-        raise _Shape(path, "a list")
-    return value

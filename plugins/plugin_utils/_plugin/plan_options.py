@@ -61,7 +61,9 @@ def plan_for(
     chosen = names("hosts", options.get("hosts"))
     facts = {name: facts_of(fleet, name) for name in (fleet if chosen is None else chosen)}
     read = read_fleet(facts)
-    sources = listed("sources", options.get("sources"))
+    sources = options.get("sources")
+    if sources is not None:
+        sources = listed("sources", sources)
     request = Request(
         requested(read, conditions.drain, sources), conditions.hosts(read), conditions
     )
