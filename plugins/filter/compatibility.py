@@ -38,6 +38,9 @@ seealso:
     plugin_type: test
   - plugin: vfio.migration.explain
     plugin_type: filter
+  - name: JSON Schema
+    description: The exact shape of verdicts, for programs.
+    link: https://github.com/vfio-migration/vfio.migration/blob/main/docs/schemas/verdict.json
 """
 
 EXAMPLES = r"""

@@ -48,6 +48,9 @@ seealso:
   - module: vfio.migration.vfio_migration_facts
   - plugin: vfio.migration.migration_plan
     plugin_type: filter
+  - name: JSON Schema
+    description: The exact shape of the result, for programs.
+    link: https://github.com/vfio-migration/vfio.migration/blob/main/docs/schemas/pairs.json
 """
 
 EXAMPLES = r"""

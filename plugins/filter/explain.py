@@ -41,6 +41,9 @@ positional: _input, source, target, direction, hosts
 seealso:
   - plugin: vfio.migration.compatibility
     plugin_type: filter
+  - name: JSON Schema
+    description: The exact shape of the result, for programs.
+    link: https://github.com/vfio-migration/vfio.migration/blob/main/docs/schemas/explanation.json
 """
 
 EXAMPLES = r"""

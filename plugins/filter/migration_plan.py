@@ -35,6 +35,9 @@ seealso:
   - module: vfio.migration.vdpa_device
   - plugin: vfio.migration.explain
     plugin_type: filter
+  - name: JSON Schema
+    description: The exact shape of plans, for programs.
+    link: https://github.com/vfio-migration/vfio.migration/blob/main/docs/schemas/plan.json
 """
 
 EXAMPLES = r"""

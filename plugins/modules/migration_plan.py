@@ -53,6 +53,9 @@ seealso:
     plugin_type: filter
   - module: vfio.migration.vfio_migration_facts
   - module: vfio.migration.vfio_mdev
+  - name: JSON Schema
+    description: The exact shape of plans, for programs.
+    link: https://github.com/vfio-migration/vfio.migration/blob/main/docs/schemas/plan.json
 """
 
 EXAMPLES = r"""

@@ -77,6 +77,9 @@ options:
 seealso:
   - module: vfio.migration.migration_plan
   - module: vfio.migration.vfio_migration_facts
+  - name: JSON Schema
+    description: The exact shape of reports, for programs.
+    link: https://github.com/vfio-migration/vfio.migration/blob/main/docs/schemas/report.json
 """
 
 EXAMPLES = r"""

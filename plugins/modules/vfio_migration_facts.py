@@ -66,6 +66,9 @@ seealso:
   - module: vfio.migration.vdpa_device
   - module: vfio.migration.vfio_capture
   - module: vfio.migration.vfio_mdev
+  - name: JSON Schema
+    description: The exact shape of the facts, for programs.
+    link: https://github.com/vfio-migration/vfio.migration/blob/main/docs/schemas/facts.json
 """
 
 EXAMPLES = r"""

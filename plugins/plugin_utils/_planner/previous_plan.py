@@ -78,6 +78,14 @@ def digests(plan: t.Mapping[str, t.Any], facts: Facts) -> dict[str, str]:
     return {host: _digest(facts[host]) for host in sorted(hosts)}
 
 
+def changed_since(relied_on: t.Mapping[str, str], facts: Facts) -> dict[str, bool]:
+    """Return for each host that a plan relied on whether its facts are others now, or gone."""
+    return {
+        host: host not in facts or _digest(facts[host]) != digest
+        for host, digest in relied_on.items()
+    }
+
+
 def conditions_of(earlier: t.Any) -> dict[str, t.Any]:
     """Return the conditions that the plan ``earlier`` was made for, by their names as options; raise ``FleetError``."""
     with _reading():
@@ -104,10 +112,7 @@ def still_holding(earlier: t.Any, request: Request, facts: Facts) -> PreviousPla
             (each["source"]["host"], each["source"]["id"]): each for each in earlier["placements"]
         }
         others = _other_conditions(earlier, request)
-        changed = {
-            host: host not in facts or _digest(facts[host]) != digest
-            for host, digest in earlier["relied_on"].items()
-        }
+        changed = changed_since(earlier["relied_on"], facts)
         kept: list[t.Any] = []
         rest: list[Guest] = []
         changes: list[Change] = []

@@ -18,7 +18,9 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader impor
     read_fleet,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.values import names
-from ansible_collections.vfio.migration.plugins.plugin_utils._planner.previous_plan import digests
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.previous_plan import (
+    changed_since,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments import direction_of
 from ansible_collections.vfio.migration.plugins.plugin_utils._report.document import make_report
 
@@ -42,13 +44,7 @@ def report_for(
         raise FleetError("'plan' is no plan of vfio.migration.migration_plan, but something else")
     if direction is None:
         direction = "source_lists" if plan is None else plan.get("direction", "source_lists")
-    changed = [] if plan is None else _changed(plan, {name: facts[name] for name in read.hosts})
+    known = {name: facts[name] for name in read.hosts}
+    relied_on = {} if plan is None else changed_since(plan.get("relied_on", {}), known)
+    changed = [host for host, has_changed in relied_on.items() if has_changed]
     return make_report(read, direction_of(direction), title, made, plan, changed)
-
-
-def _changed(plan: t.Mapping[str, t.Any], facts: t.Mapping[str, t.Any]) -> list[str]:
-    """Return the hosts whose facts are no longer those that ``plan`` relied on."""
-    relied_on = plan.get("relied_on", {})
-    known = [{"host": host} for host in relied_on if host in facts]
-    now = digests({"placements": [{"source": each, "target": each} for each in known]}, facts)
-    return [host for host, digest in relied_on.items() if now.get(host) != digest]

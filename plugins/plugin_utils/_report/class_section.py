@@ -20,6 +20,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._report.plan_sectio
 from ansible_collections.vfio.migration.plugins.plugin_utils._report.reachability import (
     Reachability,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._report.wording import counted
 
 MAX_TARGETS = 5
 
@@ -143,4 +144,4 @@ class ClassSection:
         first, *others = self._reachability.on[name]
         if not others:
             return first
-        return f"{first} and {len(others)} other host{'' if len(others) == 1 else 's'}"
+        return f"{first} and {counted(len(others), 'other host')}"

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import jinja2
 from ansible_collections.vfio.migration.plugins.plugin_utils import contract
+from ansible_collections.vfio.migration.plugins.plugin_utils._report.wording import counted, plural
 from markupsafe import Markup
 
 _PARTS = Path(__file__).with_name("page")
@@ -55,15 +56,6 @@ def as_html(report: contract.Report) -> str:
         script=Markup(script),
         data=Markup(json.dumps(report, separators=(",", ":")).translate(_ESCAPES)),
     )
-
-
-def counted(number: int, what: str) -> str:
-    """Return a number of something, as ``2 hosts``."""
-    return f"{number:,} {what if number == 1 else _plural(what)}"
-
-
-def _plural(noun: str) -> str:
-    return f"{noun}es" if noun.endswith("s") else f"{noun}s"
 
 
 def _policy(style: str, script: str) -> str:
@@ -107,7 +99,7 @@ def _figures(report: contract.Report) -> list[tuple[str, str]]:
     ]
     nouns = ("host", "device", "class", "wave", "problem")
     return [
-        (_plural(what) if what.endswith(nouns) and number != 1 else what, f"{number:,}")
+        (plural(what) if what.endswith(nouns) and number != 1 else what, f"{number:,}")
         for number, what in figures
     ]
 

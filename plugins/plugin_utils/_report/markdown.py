@@ -16,7 +16,7 @@ import re
 import typing as t
 
 from ansible_collections.vfio.migration.plugins.plugin_utils import contract
-from ansible_collections.vfio.migration.plugins.plugin_utils._report.html import counted
+from ansible_collections.vfio.migration.plugins.plugin_utils._report.wording import counted
 
 # Tickets take some 65,000 characters; the HTML report and the plan have everything.
 MAX_ROWS = 60

@@ -11,6 +11,11 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_option
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.report_options import (
     report_for,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._report.document import (
+    MAX_NAMES,
+    Finding,
+    count_findings,
+)
 from ansible_collections.vfio.migration.tests.unit.fleets import (
     UUIDS,
     device,
@@ -49,3 +54,26 @@ def test_the_documentation_names_every_field_of_a_report():
     assert documented.keys() == report.keys()
     assert documented["plan"]["contains"].keys() == report["plan"].keys()
     assert all(documented["classes"]["contains"].keys() == c.keys() for c in report["classes"])
+
+
+def test_findings_with_one_text_are_one():
+    findings = [
+        Finding("vanished", "c"),
+        Finding("unreadable", "a", "/sys/x"),
+        Finding("unreadable", "b", "/sys/y"),
+        Finding("unreadable", "a", "/sys/z"),
+    ]
+    assert count_findings(findings) == [
+        {
+            "text": "unreadable",
+            "count": 3,
+            "hosts": 2,
+            "names": ["a", "b"],
+            "paths": ["/sys/x", "/sys/y", "/sys/z"],
+        },
+        {"text": "vanished", "count": 1, "hosts": 1, "names": ["c"], "paths": []},
+    ]
+    many = count_findings(Finding("x", f"host{number}", str(number)) for number in range(30))
+    assert [(e["count"], e["hosts"], len(e["names"]), len(e["paths"])) for e in many] == [
+        (30, 30, MAX_NAMES, MAX_NAMES)
+    ]
