@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: 2026 vfio.migration contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Measures the report of a big fleet: what making it costs, how big it is, and how long Chromium takes to open it.
+"""Measure the report of a big fleet: what making it costs, how big it is, and how long Chromium takes to open it.
 
-Needs Playwright: run it with ``nox --session browser -- bench``. Making it is told in seconds of the CPU; opening it,
-which several processes share, in seconds of the clock, until everything is drawn.
+Needs Playwright: run it with ``nox --session browser -- bench``. Making it is measured in seconds of the CPU.
+Opening it, which several processes share, is measured in seconds of the clock, until everything is drawn.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _DRAWN = """new Promise((resolve) => requestAnimationFrame(() => setTimeout(() =
 
 
 def made(classes: int) -> tuple[float, str]:
-    """The CPU seconds that the page takes from facts as JSON in memory, and the page."""
+    """Return the CPU seconds that the page takes from facts as JSON in memory, and the page."""
     facts = JsonFacts(HOSTS, classes)
     started = time.process_time()
     page = as_html(report_for(facts))
@@ -39,7 +39,7 @@ def made(classes: int) -> tuple[float, str]:
 
 
 def opened(browser: Browser, html: str) -> float:
-    """The seconds from asking for the page until it is drawn."""
+    """Return the seconds from asking for the page until it is drawn."""
     with tempfile.TemporaryDirectory() as place:
         file = Path(place, "report.html")
         file.write_text(html, encoding="utf-8")

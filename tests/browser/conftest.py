@@ -54,7 +54,7 @@ class Opener:
 
 @pytest.fixture
 def opened(browser: Browser, tmp_path: Path) -> t.Iterator[Opener]:
-    """Opens reports of which none may complain."""
+    """Return what opens reports; none of them may complain."""
     opener = Opener(browser, tmp_path)
     yield opener
     assert opener.complaints == []
@@ -62,5 +62,5 @@ def opened(browser: Browser, tmp_path: Path) -> t.Iterator[Opener]:
 
 @pytest.fixture
 def complaining(browser: Browser, tmp_path: Path) -> Opener:
-    """Opens reports that may complain."""
+    """Return what opens reports that may complain."""
     return Opener(browser, tmp_path)

@@ -50,7 +50,7 @@ def rows(page: Page, part: str) -> t.Any:
 
 
 def expand_all(page: Page) -> None:
-    """Opens a cell, and the first line of every table."""
+    """Open a cell, and the first line of every table."""
     page.locator(".matrix button").nth(1).click()
     for part in page.locator("main section:has(button.expand)").all():
         part.locator("button.expand").first.click()

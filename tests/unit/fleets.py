@@ -66,7 +66,7 @@ def device(
         "iommu_group": 1,
         "driver": "intel_vgpu_mdev",
         "in_use": {"pid": pid or 4711, "name": vm} if vm else None,
-        "migration": {"supported": None, "features": [], "state": None},
+        "migration": {"supported": None, "evidence": "unknown", "features": [], "state": None},
         **others,
     }
 

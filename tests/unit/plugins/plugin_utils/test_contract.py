@@ -10,10 +10,20 @@ import json
 from pathlib import Path
 
 import pytest
+from ansible_collections.vfio.migration.plugins.plugin_utils._compat.pairs import compatible_pairs
+from ansible_collections.vfio.migration.plugins.plugin_utils._compat.verdict import verdict
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.descriptor import (
+    read_descriptor,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import read_fleet
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.explain import explain
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_options import plan_for
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.report_options import (
+    report_for,
+)
 from ansible_collections.vfio.migration.tests import json_schemas
 from ansible_collections.vfio.migration.tests.unit import schema_checks
-from ansible_collections.vfio.migration.tests.unit.fleets import UUIDS, device, host, parent
+from ansible_collections.vfio.migration.tests.unit.fleets import UUIDS, device, gvt, host, parent
 
 CAPTURED = Path(__file__).resolve().parents[2] / "captured"
 NAMES = sorted(json_schemas.SHAPES)
@@ -22,13 +32,31 @@ needs_jsonschema = pytest.mark.skipif(
 )
 
 
-def plan():
-    facts = {
+def fleet():
+    return {
         "a": host([device(UUIDS[0], vm="vm-1"), device(UUIDS[1], vm="vm-1")]),
         "b": host(parents=[parent(available={"i915-GVTg_V5_4": 1})]),
         "c": host(parents=[parent()]),
     }
-    return plan_for(facts, sources=["vm-1"], targets=["c"])
+
+
+def plan():
+    return plan_for(fleet(), sources=["vm-1"], targets=["c"])
+
+
+def document(name):
+    """A document for each schema."""
+    facts = fleet()
+    return {
+        "facts": lambda: facts["a"],
+        "verdict": lambda: verdict(read_descriptor(gvt()), read_descriptor(gvt("8", "4"))),
+        "pairs": lambda: compatible_pairs(read_fleet(facts), "source_lists", expand=True),
+        "plan": plan,
+        "explanation": lambda: explain(
+            read_fleet(facts), {"host": "a", "id": UUIDS[0]}, "c", "source_lists"
+        ),
+        "report": lambda: report_for(facts, plan=plan()),
+    }[name]()
 
 
 def objects(schema, path="$"):
@@ -78,8 +106,12 @@ def test_facts_of_real_hosts_conform(path):
 
 
 @needs_jsonschema
-def test_a_plan_survives_json():
-    schema_checks.check("plan", json.loads(json.dumps(plan())))
+@pytest.mark.parametrize("name", NAMES)
+def test_a_document_conforms_also_as_json_and_with_another_key_it_does_not(name):
+    whole = json.loads(json.dumps(document(name)))
+    schema_checks.check(name, whole)
+    with pytest.raises(AssertionError, match="'another' was unexpected"):
+        schema_checks.check(name, whole | {"another": 1})
 
 
 @needs_jsonschema
