@@ -344,8 +344,8 @@ class MdevPlanner:
             if change.definitions:
                 change.definition = UNDEFINED
             return
-        self._check_place(wanted, found)
-        self._check_kind(wanted, found.get(wanted.parent or ""))
+        self._check_defined_parent(wanted, found)
+        self._check_defined_type(wanted, found.get(wanted.parent or ""))
         if not is_defined(found.get(wanted.parent or ""), wanted.type, wanted.attributes):
             change.definitions = found
             change.definition = DEFINED
@@ -361,10 +361,10 @@ class MdevPlanner:
             return
         for change in created:
             found = definitions.get(change.wanted.uuid, {})
-            self._check_place(change.wanted, found)
-            self._check_kind(change.wanted, found.get(change.wanted.parent or ""))
+            self._check_defined_parent(change.wanted, found)
+            self._check_defined_type(change.wanted, found.get(change.wanted.parent or ""))
 
-    def _check_place(self, wanted: WantedMdev, found: _Definitions) -> None:
+    def _check_defined_parent(self, wanted: WantedMdev, found: _Definitions) -> None:
         others = sorted(set(found) - {wanted.parent or ""})
         if others:
             raise Refused(
@@ -373,7 +373,7 @@ class MdevPlanner:
                 wanted.uuid,
             )
 
-    def _check_kind(self, wanted: WantedMdev, found: t.Mapping[str, t.Any] | None) -> None:
+    def _check_defined_type(self, wanted: WantedMdev, found: t.Mapping[str, t.Any] | None) -> None:
         if found is not None and found.get("mdev_type") != wanted.type:
             raise Refused(
                 f"mdevctl has a definition of it with the type {found.get('mdev_type')}, not {wanted.type};"

@@ -73,6 +73,15 @@ class OriginalState(Record):
         known = {name: value for name, value in vars(self).items() if value is not None}
         return dataclasses.replace(former, **{**known, "attributes": self.attributes + added})
 
+    def former_binding(self, current: Binding) -> Binding:
+        """Return how the device was bound, which is its ``current`` binding where that was not changed."""
+        return current if self.binding is None else self.binding.binding()
+
+    def former_attributes(self, device: PciDevice) -> list[tuple[str, str]]:
+        """Return names and values of the attributes, without those that the device's driver has no longer."""
+        files = device.attribute_files()
+        return [(each.name, each.value) for each in self.attributes if each.name in files]
+
     def without(self, *names: str) -> OriginalState:
         """Return the state without the fields ``names``."""
         blank = OriginalState()

@@ -35,8 +35,6 @@ from ansible_collections.vfio.migration.plugins.module_utils._change.pci_plan im
     PciChange,
     PciHost,
     WantedPciDevice,
-    former_attributes,
-    former_binding,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._change.pci_vgpu_type import VgpuType
 from ansible_collections.vfio.migration.plugins.module_utils._change.plan import (
@@ -301,9 +299,9 @@ class PciTransaction(SysfsTransaction):
                 original = change.wanted.to_give_back(self._original_states.read(device))
                 self._check_unused(device)
                 vgpu_type = VgpuType(device)
-                values = former_attributes(original, device)
+                values = original.former_attributes(device)
                 self._write_in_turn(device, vgpu_type, vgpu_type.needed_writes(values))
-                former = former_binding(original, read_binding(device))
+                former = original.former_binding(read_binding(device))
                 migratable = self._host.needed_migratable(address, original.migratable)
             self._bind(address, former, migratable)
         with self._host.open(address) as device:

@@ -41,7 +41,6 @@ from ansible_collections.vfio.migration.plugins.module_utils._change.plan import
     HostChanges,
     check_distinct,
 )
-from ansible_collections.vfio.migration.plugins.module_utils._change.records import pairs_of
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.attributes import shown
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.identifiers import (
     PCI_ADDRESS,
@@ -452,8 +451,8 @@ class PciPlanner:
     def _given_back(self, wanted: WantedPciDevice, device: PciDevice) -> PciChange:
         binding = read_binding(device)
         original = wanted.to_give_back(self._host.original_states.read(device))
-        former = former_binding(original, binding)
-        values = former_attributes(original, device)
+        former = original.former_binding(binding)
+        values = original.former_attributes(device)
         descriptor, current, _problems = read_descriptor(device)
         migratable = self._host.needed_migratable(device.id, original.migratable)
         changed = former != binding or bool(needed_writes(device, values)) or migratable is not None
@@ -486,17 +485,6 @@ class PciPlanner:
             raise Refused(
                 f"it has {number} virtual functions, which would go with its driver", device.id
             )
-
-
-def former_binding(original: OriginalState, current: Binding) -> Binding:
-    """Return how a device was bound before it was changed."""
-    return current if original.binding is None else original.binding.binding()
-
-
-def former_attributes(original: OriginalState, device: PciDevice) -> list[tuple[str, str]]:
-    """Return a device's attributes before they were changed, without those that its driver has no longer."""
-    files = device.attribute_files()
-    return [(name, value) for name, value in pairs_of(original.attributes) if name in files]
 
 
 def _not_assignable(driver: str | None) -> str:
