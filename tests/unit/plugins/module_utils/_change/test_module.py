@@ -1,0 +1,116 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import errno
+import typing as t
+
+import pytest
+from ansible_collections.vfio.migration.plugins.module_utils._change.errors import (
+    InvalidRequest,
+    NotAccepted,
+    ProvisionError,
+    Refused,
+)
+from ansible_collections.vfio.migration.plugins.module_utils._change.module import run_module
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.attributes import (
+    DescriptorError,
+)
+from ansible_collections.vfio.migration.plugins.module_utils._host.mdevctl import MdevctlError
+from ansible_collections.vfio.migration.plugins.module_utils._host.reading import HostReadError
+
+
+class Ended(Exception):
+    def __init__(self, **result):
+        super().__init__(result)
+        self.result = result
+
+
+class Module:
+    """Ends as a module of Ansible does, but with an exception."""
+
+    def exit_json(self, **result):
+        raise Ended(**result)
+
+    def fail_json(self, **result):
+        raise Ended(failed=True, **result)
+
+
+def result_of(work):
+    # It does not return, as far as its annotation says; here it raises.
+    run: t.Any = run_module
+    with pytest.raises(Ended) as ended:
+        run(Module(), work)
+    return ended.value.result
+
+
+def failing(error):
+    def work(module):
+        raise error
+
+    return work
+
+
+def test_a_module_ends_with_the_result_of_its_work():
+    assert result_of(lambda module: {"changed": True}) == {"changed": True}
+
+
+@pytest.mark.parametrize(
+    ("error", "step"),
+    [
+        (ProvisionError("create", "no", "gpu"), "create"),
+        (InvalidRequest("no", "gpu"), "validate"),
+        (Refused("no", "gpu"), "inspect"),
+        (NotAccepted("no", "gpu"), "verify"),
+    ],
+)
+def test_what_stops_a_call_is_told_with_its_step(error, step):
+    result = result_of(failing(error))
+    assert result["msg"] == "device gpu: no. Nothing was changed"
+    assert (result["failed"], result["changed"]) == (True, False)
+    assert (result["step"], result["device"]) == (step, "gpu")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [HostReadError("/sys/x", "no"), DescriptorError("/sys/x: no"), MdevctlError("/sys/x: no")],
+)
+def test_no_error_of_the_utilities_is_a_traceback(error):
+    result = result_of(failing(error))
+    assert result["msg"] == "/sys/x: no. Nothing was changed"
+    assert (result["failed"], result["changed"], result["step"]) == (True, False, "inspect")
+
+
+def test_a_defect_is_not_hidden():
+    with pytest.raises(ZeroDivisionError):
+        run_module(Module(), failing(ZeroDivisionError()))
+
+
+@pytest.mark.parametrize(
+    ("details", "end"),
+    [
+        ({"undone": [{}, {}]}, "Changes undone: 2"),
+        ({"recovered": [{}]}, "Changes of a call that was killed undone: 1"),
+        (
+            {"left": [{"device": "gpu", "change": "created", "problem": "busy"}], "undone": [{}]},
+            "Left behind: gpu: created (busy)",
+        ),
+    ],
+)
+def test_the_message_ends_with_how_the_host_is(details, end):
+    error = ProvisionError("create", "no")
+    error.details.update(details)
+    result = result_of(failing(error))
+    assert result["msg"] == f"no. {end}"
+    assert result["changed"] is ("left" in details or "recovered" in details)
+
+
+def test_a_message_has_the_kernels_error_a_hint_and_the_log():
+    error = ProvisionError(
+        "create", "no", "gpu", OSError(errno.ENOSPC, "No space"), "make room", kernel_log=["a", "b"]
+    )
+    assert str(error) == (
+        "device gpu: no: no space (ENOSPC). Hint: make room. The kernel's log: a | b"
+    )
+    assert error.details["errno"] == "ENOSPC"
