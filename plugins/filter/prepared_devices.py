@@ -76,7 +76,7 @@ _value:
       description: What was made or configured for this plan and earlier ones, as C(devices), C(pci_devices) and C(vdpa_devices).
       type: dict
     leftover:
-      description: What of O(made) this plan does not need, likewise.
+      description: What of C(made) this plan does not need, likewise.
       type: dict
     failures:
       description: What failed, at most one entry as C(avoid) of a plan has it. The parent is there if it is known.

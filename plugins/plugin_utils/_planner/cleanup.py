@@ -11,14 +11,17 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.progress import (
+    MOVED,
+    PREPARED,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils.contract import (
     DeviceLabel,
     PlacementState,
 )
 
-PREPARED = "prepared"
 VACATED = "vacated"
-# What may be removed of a plan.
+# What may be removed of a plan: targets that are prepared, sources that are vacated.
 REMOVABLE = (PREPARED, VACATED)
 
 
@@ -66,12 +69,12 @@ def _was_made(state: PlacementState) -> bool:
     """Return whether the plan had the target made, or configured as a physical device, and its guest does not use it."""
     target = state["target"]
     configured = target["kind"] == "pci" and bool(target["attributes"])
-    return state["state"] == "prepared" and (target["create"] or configured)
+    return state["state"] == PREPARED and (target["create"] or configured)
 
 
 def _is_left(state: PlacementState) -> bool:
     """Return whether the guest has left the source, and that can be removed: a physical device stays as it is."""
-    return state["state"] == "moved" and state["source"]["kind"] in ("mdev", "vdpa")
+    return state["state"] == MOVED and state["source"]["kind"] in ("mdev", "vdpa")
 
 
 def _sentence(state: PlacementState, target_goes: bool, source_goes: bool) -> str:
