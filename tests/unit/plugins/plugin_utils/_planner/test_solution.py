@@ -1,0 +1,121 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a solution proves, and what it allocates: devices and parents behind the numbers."""
+
+from __future__ import annotations
+
+import typing as t
+import uuid
+from dataclasses import replace
+
+import pytest
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import read_fleet
+from ansible_collections.vfio.migration.plugins.plugin_utils._packing.bottleneck import Shortage
+from ansible_collections.vfio.migration.plugins.plugin_utils._packing.objective import Cost
+from ansible_collections.vfio.migration.plugins.plugin_utils._packing.search import Budget
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.admissible import Exclusions
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.backing import (
+    backing_of,
+    named_id,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.previous_plan import keep_pins
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.problem import (
+    Problem,
+    pose,
+    pose_again,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import (
+    Request,
+    requested,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.solution import (
+    Solution,
+    prove,
+    solve,
+)
+from ansible_collections.vfio.migration.tests.unit.fleets import UUIDS, device, host, parent
+
+
+def problem_of(guests: int, free: int) -> Problem:
+    fleet = read_fleet(
+        {
+            "a": host([device(UUIDS[n], vm=f"vm-{n}", pid=n + 1) for n in range(guests)]),
+            "b": host([device(UUIDS[5 + n]) for n in range(free)], [parent(available={})]),
+        }
+    )
+    return pose(fleet, Request(requested(fleet, ["a"], None), ["b"]))
+
+
+def solved(problem: Problem) -> Solution:
+    return solve(problem, Budget(), lambda words: None)
+
+
+def test_equal_devices_go_to_the_guests_in_their_order():
+    solution = solved(problem_of(guests=2, free=3))
+    ends = [(each.guest, each.device and each.device.id) for each in solution.placed]
+    assert ends == [(0, UUIDS[5]), (1, UUIDS[6])]
+
+
+def test_behind_a_resource_are_the_devices_that_are_not_taken():
+    problem = problem_of(guests=1, free=3)
+    ((devices,),) = backing_of(problem, 0, taken={UUIDS[6]}).values()
+    assert [each.id for each in devices if not isinstance(each, str)] == [UUIDS[5], UUIDS[7]]
+
+
+LEFT = Cost(unplaced=1)
+SHORTAGE = Shortage((0,), 2, 1)
+
+
+@pytest.mark.parametrize(
+    ("cost", "least", "status"),
+    [
+        (Cost(created=2), Cost(created=2), "optimal"),
+        (Cost(created=2), Cost(created=1), "feasible"),
+        (LEFT, LEFT, "infeasible"),
+        (LEFT, Cost(), "unproven"),
+    ],
+)
+def test_a_status_says_what_is_placed_and_what_is_proven(cost, least, status):
+    proof = prove(problem_of(1, 1), Solution([], cost, least, None))
+    assert (proof.status, proof.bound) == (status, least)
+
+
+@pytest.mark.parametrize("held_back", ["kept", "exclusions"])
+def test_where_not_everything_may_move_nothing_is_proven_of_the_whole(held_back):
+    problem = problem_of(guests=2, free=1)
+    solution = solved(problem)
+    assert prove(problem, solution).status == "infeasible"
+    if held_back == "exclusions":
+        problem = pose_again(problem, Exclusions(guests=frozenset([1])))
+    else:
+        kept: t.Any = [{}]
+        problem = replace(problem, request=replace(problem.request, kept=kept))
+    proof = prove(problem, replace(solution, shortage=SHORTAGE))
+    assert (proof.status, proof.bound, proof.shortage) == ("unproven", None, None)
+
+
+def test_exclusions_add_up():
+    problem = pose_again(problem_of(2, 2), Exclusions(devices=frozenset([("a", UUIDS[0])])))
+    problem = pose_again(problem, Exclusions(guests=frozenset([1])))
+    assert problem.exclusions == Exclusions(frozenset([("a", UUIDS[0])]), frozenset([1]))
+
+
+@pytest.mark.parametrize(
+    ("free", "kept"), [(1, "free"), (2, "pinned, and learns"), (3, "pinned, and learns")]
+)
+def test_of_equal_results_that_with_pins_is_kept(free, kept):
+    found = keep_pins(
+        ("pinned", 2),
+        lambda: ("free", free),
+        lambda each: each[1],
+        lambda one, other: (f"{one[0]}, and learns", 0),
+    )
+    assert found[0] == kept
+
+
+def test_names_made_from_a_source_are_of_version_5_and_differ_by_count():
+    source = problem_of(1, 1).request.guests[0].devices[0]
+    names = [named_id(source, count) for count in range(3)]
+    assert len(set(names)) == 3
+    assert all(uuid.UUID(name).version == 5 for name in names)
