@@ -5,6 +5,10 @@
 
 from __future__ import annotations
 
+import typing as t
+
+from ansible_collections.vfio.migration.tests.unit.fleets import device, host, parent
+
 BASE = {"device_api": "vfio-pci", "type": "t", "pci_id": "80865963"}
 SELF = {**BASE, "software_version": "1.0"}
 
@@ -113,3 +117,73 @@ WORST = {
     name: ({**BASE, **values}, {**SELF, **dict.fromkeys(values, actual), "software_version": "9.0"})
     for name, (values, actual) in SETS.items()
 }
+
+# What a set states, and the values of the device with a number: sets whose components must not be multiplied, and those
+# that are nearly too large.
+_IN_FLEETS: dict[str, tuple[dict[str, str], t.Callable[[int], dict[str, str]]]] = {
+    "8 variables of 8 values": (
+        {f"a{n}": f"{{v{n}:int:{integers(8)}}}" for n in range(8)},
+        lambda number: {f"a{n}": str((number >> n) % 9) for n in range(8)},
+    ),
+    "3 variables of 64 values": (
+        {f"a{n}": f"{{v{n}:int:{integers(64)}}}" for n in range(3)},
+        lambda number: {f"a{n}": str(number * (n + 1) % 66) for n in range(3)},
+    ),
+    "3 variables of 64 values in one text": (
+        {"a": "x" + "-".join(f"{{v{n}:int:{integers(64)}}}" for n in range(3))},
+        lambda number: {"a": f"x{number % 64}-1-2"},
+    ),
+    "11 variables of 32 values": (
+        {f"a{n}": f"{{v{n}:int:{integers(32)}}}" for n in range(11)},
+        lambda number: {f"a{n}": str(number * (n + 1) % 33) for n in range(11)},
+    ),
+    "texts that share variables": (
+        {f"n{n}_{m}": f"{{v{n}:int:1,11}}{{v{m}:int:1,11}}" for n in range(7) for m in range(n)},
+        lambda number: {
+            f"n{n}_{m}": "1" * (2 + (number >> n) % 3) for n in range(7) for m in range(n)
+        },
+    ),
+    "texts that share too many variables": (
+        {
+            f"n{n}_{m}": f"{{v{n}:int:1,11,111}}{{v{m}:int:1,11,111}}"
+            for n in range(10)
+            for m in range(n)
+        },
+        lambda number: {f"n{n}_{m}": "1" * (2 + number % 4) for n in range(10) for m in range(n)},
+    ),
+    "two variables of 64 values and their sum": (
+        {"a": f"{{v:int:{integers(64)}}}", "b": f"{{w:int:{integers(64)}}}", "c": "{v}+{w}"},
+        lambda number: {"a": str(number % 66), "b": "2", "c": str(number % 66 + number % 5)},
+    ),
+    "versions": (
+        {"software_version": f"{{a:int:{integers(26)}}}.{{b:int:{integers(26, 1)}}}"},
+        lambda number: {"software_version": f"{number % 28}.{number % 30}"},
+    ),
+    "a variable everywhere": (
+        {**{f"a{n}": "{v}" for n in range(50)}, "b": f"{{v:int:{integers(200)}}}"},
+        lambda number: {**{f"a{n}": str(number + n * number % 3) for n in range(50)}, "b": "7"},
+    ),
+}
+IN_FLEETS = tuple(_IN_FLEETS)
+
+
+def fleet(name: str, hosts: int) -> dict[str, t.Any]:
+    """Facts of hosts with a device each, whose sets are of one kind and whose classes differ."""
+    values, own = _IN_FLEETS[name]
+    return {
+        f"host{number:03d}": host(
+            [
+                device(
+                    f"{number:08d}-1111-4222-8333-444444444444",
+                    {
+                        # Every fourth has a list of its own.
+                        "compatible": [{**BASE, **values, "n": str(number % 4 and 1)}],
+                        "self": {**SELF, **own(number), "n": str(number % 7 and 1)},
+                    },
+                    vm=f"vm-{number}" if number < 3 else None,
+                )
+            ],
+            [parent(available={"t": 2})] if number % 50 == 49 else [],
+        )
+        for number in range(hosts)
+    }

@@ -49,8 +49,9 @@ _SMALLER = (
     f"a smaller set: at most {MAX_SIZE} variables, texts and numbers, written out for every choice of the values of"
     " variables that stand together"
 )
-# Up to so many choices, what was written out is kept.
+# Up to so many choices a component keeps what it is written out; of others so many are kept.
 _KEPT_CHOICES = 64
+_KEPT_COMPONENTS = 64
 
 
 class Component:
@@ -58,39 +59,59 @@ class Component:
 
     def __init__(self, templates: list[Template], domains: Domains) -> None:
         self.templates = sorted(templates, key=lambda each: each.order)
-        self.domains = {name: domains[name] for each in self.templates for name in each.variables}
         self.choices = 1
-        for values in self.domains.values():
-            self.choices *= len(values)
+        # The values of each variable, and how far apart the choices are that differ in it by one place alone.
+        self._domains: dict[str, tuple[tuple[Value, ...], int]] = {}
+        names = dict.fromkeys([name for each in self.templates for name in each.variables])
+        for name in reversed([*names]):
+            self._domains[name] = (domains[name], self.choices)
+            self.choices *= len(domains[name])
         self.size = self.choices * sum([template.size for template in templates])
         self._tables: list[Table] | None = None
+        self._stated = tuple([(template.attribute, template.value) for template in self.templates])
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Component) and self._stated == other._stated
+
+    def __hash__(self) -> int:
+        return hash(self._stated)
 
     def tables(self) -> list[Table]:
         """Return the component written out: a table for each template."""
+        if self._tables is not None:
+            return self._tables
         if self.choices > _KEPT_CHOICES:
             return _tables_of_many(self)
-        if self._tables is None:
-            self._tables = self.write_out()
+        self._tables = self.write_out()
         return self._tables
 
     def write_out(self) -> list[Table]:
         """Return the tables, made anew."""
-        tables: list[Table] = [{} for template in self.templates]
-        columns = [(each, self._places(each), table) for each, table in zip(self.templates, tables)]
-        for number, values in enumerate(itertools.product(*self.domains.values())):
-            for template, places, table in columns:
-                wanted = template.wanted([values[place] for place in places])
-                table.setdefault(wanted, []).append(number)
+        tables = []
+        for template in self.templates:
+            # The choices of the other variables, under which the template's value is the same.
+            same = [0]
+            for name, (values, stride) in self._domains.items():
+                if name not in template.variables:
+                    same = [n + place * stride for n in same for place in range(len(values))]
+            table: Table = {}
+            own = [self._domains[name] for name in template.variables]
+            starts = itertools.product(
+                *[range(0, len(values) * stride, stride) for values, stride in own]
+            )
+            for chosen, start in zip(itertools.product(*[values for values, _ in own]), starts):
+                number = sum(start)
+                table.setdefault(template.wanted(chosen), []).extend([number + n for n in same])
+            tables.append(table)
         return tables
 
     def match(self, subject: t.Mapping[str, str]) -> Binding | None:
         """Return the first choice under which ``subject`` fits every template; ``None`` where it never does."""
-        for each in self.templates:
-            actual = subject.get(each.attribute, "")
-            if not attributes_module.comparable(each.attribute, actual).startswith(each.start):
-                return None
-        first, *others = self._fitting(subject)
-        numbers = set(first).intersection(*others)
+        if self._tables is None and not all(each.may_fit(subject) for each in self.templates):
+            return None
+        numbers: t.Collection[int] = self._fitting(subject, 0)
+        for index in range(1, len(self.templates)):
+            numbers = {*self._fitting(subject, index)}.intersection(numbers)
         return self._binding(min(numbers), self.templates) if numbers else None
 
     def complete(
@@ -102,15 +123,15 @@ class Component:
         certain: list[tuple[Template, t.Collection[int]]] = []
         possible: list[tuple[Template, t.Collection[int]]] = []
         stated = {**preferred, **known}
-        for template, table, fitting in zip(self.templates, self.tables(), self._fitting(stated)):
+        for index, template in enumerate(self.templates):
             if template.attribute in known:
-                certain.append((template, fitting))
-                numbers.intersection_update(fitting)
+                certain.append((template, self._fitting(stated, index)))
+                numbers.intersection_update(certain[-1][1])
             else:
                 if template.attribute in preferred:
-                    possible.append((template, fitting))
+                    possible.append((template, self._fitting(stated, index)))
                 possible.append((template, everything))
-                numbers.difference_update(table.get(None, ()))
+                numbers.difference_update(self.tables()[index].get(None, ()))
         if not numbers:
             return None
         order = certain + possible
@@ -122,7 +143,7 @@ class Component:
         The choice is of the variables of the other templates.
         """
         fitting = [
-            (each, {*numbers}) for each, numbers in zip(self.templates, self._fitting(subject))
+            (each, {*self._fitting(subject, index)}) for index, each in enumerate(self.templates)
         ]
         counts = collections.Counter(itertools.chain.from_iterable(each for _, each in fitting))
         if not counts:
@@ -136,47 +157,45 @@ class Component:
     def wanted(self, template: Template, binding: Binding) -> t.Iterator[Value | None]:
         """Yield all that a device's value may be for a template under ``binding``, as far as that is bound."""
         open_to = [
-            (binding[name],) if name in binding else self.domains[name]
+            (binding[name],) if name in binding else self._domains[name][0]
             for name in template.variables
         ]
         return map(template.wanted, itertools.product(*open_to))
 
-    def _fitting(self, subject: t.Mapping[str, str]) -> list[list[int]]:
-        """Return for each template the choices under which ``subject`` fits it."""
-        found = []
-        for template, table in zip(self.templates, self.tables()):
-            actual = subject.get(template.attribute, "")
-            found.append(
-                [n for each in template.fitted(actual, table) for n in table.get(each, ())]
-            )
-        return found
+    def _fitting(self, subject: t.Mapping[str, str], index: int) -> list[int]:
+        """Return the choices under which ``subject`` fits a template."""
+        template, table = self.templates[index], self.tables()[index]
+        wanted = template.fitted(subject.get(template.attribute, ""), table)
+        return [n for each in wanted for n in table.get(each, ())]
 
     def _first(
         self, numbers: t.Iterable[int], order: t.Iterable[tuple[Template, t.Collection[int]]]
     ) -> int:
         """Return the first of some choices: of those that the first in ``order`` fits, in the order of its values, and so on."""
-        digits = [*itertools.product(*[range(len(values)) for values in self.domains.values()])]
         left = [*numbers]
         for template, fitting in order:
-            places = self._places(template)
-            ranks = {n: [digits[n][place] for place in places] for n in left if n in fitting}
+            own = [self._domains[name] for name in template.variables]
+            ranks = {
+                n: [n // stride % len(values) for values, stride in own]
+                for n in left
+                if n in fitting
+            }
             if ranks:
                 least = min(ranks.values())
                 left = [n for n, rank in ranks.items() if rank == least]
         return left[0]
 
-    def _places(self, template: Template) -> list[int]:
-        names = [*self.domains]
-        return [names.index(name) for name in template.variables]
-
     def _binding(self, number: int, templates: t.Iterable[Template]) -> Binding:
         """Return the values that a choice gives the variables of ``templates``."""
-        values = next(itertools.islice(itertools.product(*self.domains.values()), number, None))
-        chosen = dict(zip(self.domains, values))
-        return {name: chosen[name] for each in templates for name in each.variables}
+        binding = {}
+        for template in templates:
+            for name in template.variables:
+                values, stride = self._domains[name]
+                binding[name] = values[number // stride % len(values)]
+        return binding
 
 
-@functools.lru_cache(maxsize=16)
+@functools.lru_cache(maxsize=_KEPT_COMPONENTS)
 def _tables_of_many(component: Component) -> list[Table]:
     return component.write_out()
 

@@ -161,12 +161,10 @@ class Template:
         self.attribute = attribute
         self.variables = [*dict.fromkeys([name for _column, _text, name in parts if name])]
         self.size = len(parts)
-        self._value = value
+        self.value = value
         self._parts = parts
         self._spelt = comparable(attribute, "_:") != "_:"
         self._format = self._with_places(spelt=True)
-        # No other text fits than one that begins so, whatever the values.
-        self.start = "" if self.order else comparable(attribute, parts[0][1])
 
     def _with_places(self, spelt: bool) -> str:
         """Return the text as a format string with a place for each variable."""
@@ -189,6 +187,11 @@ class Template:
         text = self._format.format(*values)
         return text if len(text) <= MAX_VALUE else None
 
+    def may_fit(self, subject: t.Mapping[str, str]) -> bool:
+        """Return whether a device's value begins as all fitting ones do, which is quickly told."""
+        actual = comparable(self.attribute, subject.get(self.attribute, ""))
+        return actual.startswith(comparable(self.attribute, self._parts[0][1]))
+
     def fitted(self, actual: str, wanted: t.Collection[Value | None]) -> t.Iterable[Value | None]:
         """Return which of the ``wanted`` a device's value fits."""
         return (comparable(self.attribute, actual),)
@@ -196,7 +199,7 @@ class Template:
     def expected(self, binding: Binding) -> str:
         """Return in words what a device's value must be under ``binding``, as far as that is bound."""
         if any(name not in binding for name in self.variables):
-            return self._value
+            return self.value
         return self._shown([binding[name] for name in self.variables])
 
     def failure(self, actual: str, wanted: t.Iterable[Value | None]) -> str:
@@ -207,7 +210,7 @@ class Template:
         text = self._with_places(spelt=False).format(*values)
         if len(text) <= MAX_VALUE:
             return text
-        return f"no value: {self._value} has more than {MAX_VALUE} characters"
+        return f"no value: {self.value} has more than {MAX_VALUE} characters"
 
 
 class Version(Template):
@@ -221,6 +224,11 @@ class Version(Template):
     ) -> None:
         super().__init__(attribute, value, parts)
         self._subject_is_target = subject_is_target
+        # Every result is read as a version and compared with every device's.
+        self.size *= 8
+
+    def may_fit(self, subject: t.Mapping[str, str]) -> bool:
+        return True
 
     def fitted(self, actual: str, wanted: t.Collection[Value | None]) -> t.Iterable[Value | None]:
         return [each for each in wanted if self._failure(each, actual) is None]
@@ -241,6 +249,9 @@ class Integer(Template):
 
     def wanted(self, values: t.Sequence[Value]) -> Value | None:
         return values[0]
+
+    def may_fit(self, subject: t.Mapping[str, str]) -> bool:
+        return True
 
     def fitted(self, actual: str, wanted: t.Collection[Value | None]) -> t.Iterable[Value | None]:
         integer = read_integer(actual)
@@ -263,18 +274,18 @@ class Arithmetic(Integer):
         if result is None or result[0] % result[1]:
             return None
         integer = result[0] // result[1]
-        return integer if abs(integer) < _TOO_LARGE else None
+        return integer if -_TOO_LARGE < integer < _TOO_LARGE else None
 
     def _shown(self, values: t.Sequence[Value]) -> str:
         result = self._result(values)
         if result is None:
-            return f"no value: {self._value} divides by zero"
+            return f"no value: {self.value} divides by zero"
         divisor = math.gcd(*result) if result[1] > 0 else -math.gcd(*result)
         numerator, denominator = result[0] // divisor, result[1] // divisor
         if max(abs(numerator), denominator) >= _TOO_LARGE:
-            return f"no value: {self._value} has more than {MAX_VALUE} digits"
+            return f"no value: {self.value} has more than {MAX_VALUE} digits"
         if denominator > 1:
-            return f"no value: {self._value} is {numerator}/{denominator}"
+            return f"no value: {self.value} is {numerator}/{denominator}"
         return str(numerator)
 
     def _result(self, values: t.Sequence[Value]) -> _Number | None:

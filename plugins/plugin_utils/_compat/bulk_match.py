@@ -17,6 +17,7 @@ with one subject after the other would give.
 from __future__ import annotations
 
 import bisect
+import functools
 import itertools
 import operator
 import typing as t
@@ -193,14 +194,14 @@ class Listing:
         """Return the subjects that match a pattern, or would but for at most so many of its attributes."""
         if failures < 2:
             return self.matched | self._near if failures else self.matched
-        if not self._sets:
-            return self._all
+        return bits.at_most(self.distance(), failures, self._all)
+
+    def distance(self) -> bits.Counter:
+        """Return how many attributes of the nearest pattern keep each subject away."""
         if self._distance is None:
-            first, *others = [each.distance() for each in self._sets]
-            for other in others:
-                first = bits.minimum(first, other)
-            self._distance = first
-        return bits.at_most(self._distance, failures, self._all)
+            first, *others = [each.distance() for each in self._sets] or [[self._all]]
+            self._distance = functools.reduce(bits.minimum, others, first)
+        return self._distance
 
 
 def _choices(component: Component, subjects: Subjects) -> list[list[Condition]]:

@@ -24,6 +24,7 @@ from ansible_collections.vfio.migration.plugins.module_utils._descriptor.pattern
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.bitset import (
     Weights,
+    at_most,
     bitset,
     members,
 )
@@ -247,23 +248,30 @@ class _Comparison:
 
     def _compare_lists_of_targets(self) -> None:
         on_other_hosts = _on_other_hosts(self._sources)
-        everything = (1 << len(self._sources)) - 1
+        others = [on_other_hosts(target) for target in self._targets]
         # Sources with fewer misses than are to be named.
-        wanting = everything
-        for failures in itertools.count(1):
-            complete = True
-            for number, listing in self._lists_of_targets():
-                others = on_other_hosts(self._targets[number])
-                if failures == 1:
-                    self._note(number, listing, others)
-                complete &= listing.within(failures) == everything
-                new = listing.within(failures) & ~listing.within(failures - 1)
-                for source in members(new & others & wanting):
-                    self._near[source].append(number)
-                    if len(self._near[source]) == MISSES:
-                        wanting ^= 1 << source
-            if complete or not wanting:
+        wanting = everything = (1 << len(self._sources)) - 1
+        for number, listing in self._lists_of_targets():
+            self._note(number, listing, others[number])
+            near = listing.within(1) & ~listing.matched & others[number]
+            wanting = self._note_near(number, near, wanting)
+        if not wanting:
+            return
+        distances = [listing.distance() for _number, listing in self._lists_of_targets()]
+        for failures in range(2, 1 << max(map(len, distances), default=0)):
+            for number, distance in enumerate(distances):
+                closer, near = (at_most(distance, n, everything) for n in (failures - 1, failures))
+                wanting = self._note_near(number, near & ~closer & others[number], wanting)
+            if not wanting:
                 break
+
+    def _note_near(self, number: int, sources: int, wanting: int) -> int:
+        """Note a target as the next nearest of some sources, and return which sources still want more."""
+        for source in members(sources & wanting):
+            self._near[source].append(number)
+            if len(self._near[source]) == MISSES:
+                wanting ^= 1 << source
+        return wanting
 
     def _note(self, number: int, listing: Listing, others: int) -> None:
         for source in members(listing.matched & others):

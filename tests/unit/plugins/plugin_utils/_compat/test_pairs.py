@@ -11,13 +11,15 @@ import os
 import subprocess
 import sys
 
+import pytest
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.pattern import MAX_SIZE
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.pairs import compatible_pairs
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.verdict import DIRECTIONS
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.descriptor import (
     read_descriptor,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import read_fleet
-from ansible_collections.vfio.migration.tests.unit import naive_pairs
+from ansible_collections.vfio.migration.tests.unit import naive_pairs, worst_patterns
 from ansible_collections.vfio.migration.tests.unit.descriptor_strategies import DESCRIPTORS
 from ansible_collections.vfio.migration.tests.unit.fleets import (
     UUIDS,
@@ -226,6 +228,38 @@ def test_what_a_pattern_names_keeps_classes_apart():
     result = pairs_of(fleet)
     assert len(result["classes"]) == 2
     assert result["uncompared"] == []
+
+
+@pytest.mark.parametrize("direction", ["source_lists", "target_accepts"])
+@pytest.mark.parametrize("name", worst_patterns.IN_FLEETS)
+def test_the_worst_sets_are_joined_as_comparing_every_device_would(name, direction):
+    fleet = read_fleet(worst_patterns.fleet(name, 6))
+    result = compatible_pairs(fleet, direction, expand=True)
+    found = {
+        tuple((pair[side]["host"], pair[side]["id"]) for side in ("source", "target"))
+        for pair in result["devices"]
+    }
+    assert found == naive_pairs.device_pairs(fleet, direction).keys()
+    hosts = [*fleet.hosts]
+    assert result["misses"] == naive_pairs.misses(result["classes"], hosts, hosts, direction)
+
+
+@pytest.mark.parametrize("direction", ["source_lists", "target_accepts"])
+@pytest.mark.parametrize("name", worst_patterns.IN_FLEETS)
+def test_the_worst_sets_take_calls_in_proportion_to_the_size_of_each(name, direction):
+    fleet = read_fleet(worst_patterns.fleet(name, 6))
+    calls = 0
+
+    def count(frame, event, argument):
+        nonlocal calls
+        calls += event in ("call", "c_call")
+
+    sys.setprofile(count)
+    try:
+        compatible_pairs(fleet, direction)
+    finally:
+        sys.setprofile(None)
+    assert calls < 6 * 20 * MAX_SIZE
 
 
 def varied_fleet() -> dict:
