@@ -4,7 +4,7 @@
 """Measures what matters to big fleets and busy hosts: ``make bench``.
 
 Reading and matching patterns stands beside reading the same bytes as JSON, and beside that what the worst patterns
-known take, which must stay below 5 ms each; pairs and plans for big fleets beside what ``fleet.py`` and ``plans.py``
+known take, alone and in a fleet of which every class has one; pairs and plans for big fleets beside what ``fleet.py`` and ``plans.py``
 name. The CPU time of ``vfio_migration_facts`` on a lab host with 24 mediated devices stands beside that of
 ``ansible.builtin.ping``, which does nothing but be an Ansible module, and of ``mdevctl list`` plus ``mdevctl types``.
 What counts are the ratios: what is compared is measured in turn, round by round, on one machine.
@@ -28,6 +28,7 @@ INVENTORY = os.path.join(os.environ.get("VFIO_MIGRATION_LAB") or ".lab", "invent
 HOST = "a"
 DEVICES = 24
 ROUNDS = 5
+WORST_HOSTS = 300
 BAR = 1.3
 
 MEASURED = "/run/measured-python"
@@ -133,6 +134,47 @@ def measure_worst() -> None:
         print(f"  {step:30} {1e3 * value:6.2f} ms   {name}")
 
 
+def measure_worst_fleets() -> None:
+    """Print what pairs, a plan, an explanation and the report cost for fleets of the worst sets."""
+    from ansible_collections.vfio.migration.plugins.plugin_utils._compat.pairs import (
+        compatible_pairs,
+    )
+    from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import read_fleet
+    from ansible_collections.vfio.migration.plugins.plugin_utils._planner.explain import explain
+    from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_options import (
+        plan_for,
+    )
+    from ansible_collections.vfio.migration.plugins.plugin_utils._report.report_options import (
+        report_for,
+    )
+    from ansible_collections.vfio.migration.tests.unit import worst_patterns
+
+    print(
+        f"\nThe worst sets, in fleets of {WORST_HOSTS} hosts with a device each, CPU time of one run:"
+    )
+    print(f"  {'':40} {'pairs':>6} json.loads  pairs  plan  explain  report, times json.loads")
+    for name in worst_patterns.IN_FLEETS:
+        facts = worst_patterns.fleet(name, WORST_HOSTS)
+        text = json.dumps(facts)
+        fleet = read_fleet(facts)
+        base = least(functools.partial(json.loads, text), ValueError)
+        source, *others = (device.label for device in fleet.devices())
+        pairs = len(compatible_pairs(fleet, "source_lists")["pairs"])
+        calls: list[t.Callable[[], t.Any]] = [
+            functools.partial(compatible_pairs, fleet, "source_lists"),
+            functools.partial(plan_for, facts, [source["host"]]),
+            functools.partial(explain, fleet, source, others[-1]["host"], "source_lists"),
+            functools.partial(report_for, facts),
+        ]
+        taken = []
+        for call in calls:
+            started = time.process_time()
+            call()
+            taken.append((time.process_time() - started) / base)
+        ratios = "  ".join(f"{each:6.0f}" for each in taken)
+        print(f"  {name:40} {pairs:6} {1e3 * base:7.1f} ms {ratios}")
+
+
 def least(call: t.Callable[[], t.Any], expected: type[Exception]) -> float:
     """CPU seconds that ``call``, which may raise ``expected``, takes where nothing disturbs it."""
     taken = []
@@ -210,5 +252,6 @@ if __name__ == "__main__":
     sys.path.insert(0, ".collections")
     measure_patterns()
     measure_worst()
+    measure_worst_fleets()
     measure_fleets()
     report(measure_gathering())

@@ -156,8 +156,8 @@ _IN_FLEETS: dict[str, tuple[dict[str, str], t.Callable[[int], dict[str, str]]]] 
         lambda number: {"a": str(number % 66), "b": "2", "c": str(number % 66 + number % 5)},
     ),
     "versions": (
-        {"software_version": f"{{a:int:{integers(26)}}}.{{b:int:{integers(26, 1)}}}"},
-        lambda number: {"software_version": f"{number % 28}.{number % 30}"},
+        {"software_version": f"{{a:int:{integers(26, 1)}}}.{{b:int:{integers(26)}}}"},
+        lambda number: {"software_version": f"{number % 28}.{number % 30}.{number}"},
     ),
     "a variable everywhere": (
         {**{f"a{n}": "{v}" for n in range(50)}, "b": f"{{v:int:{integers(200)}}}"},

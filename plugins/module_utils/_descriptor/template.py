@@ -25,6 +25,7 @@ import typing as t
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.attributes import (
     MAX_VALUE,
     comparable,
+    parse_version,
     version_failure,
 )
 
@@ -224,14 +225,23 @@ class Version(Template):
     ) -> None:
         super().__init__(attribute, value, parts)
         self._subject_is_target = subject_is_target
-        # Every result is read as a version and compared with every device's.
+        # Every result is read as a version, and kept as one.
         self.size *= 8
+        self._by_major: dict[int, list[tuple[int, Value | None]]] = {}
 
     def may_fit(self, subject: t.Mapping[str, str]) -> bool:
         return True
 
     def fitted(self, actual: str, wanted: t.Collection[Value | None]) -> t.Iterable[Value | None]:
-        return [each for each in wanted if self._failure(each, actual) is None]
+        if not self._by_major:
+            for each in wanted:
+                major, minor = parse_version(str(each)) or (-1, 0)
+                self._by_major.setdefault(major, []).append((minor, each))
+        major, minor = parse_version(actual) or (-2, 0)
+        same = self._by_major.get(major, ())
+        if self._subject_is_target:
+            return [each for least, each in same if least <= minor]
+        return [each for most, each in same if minor <= most]
 
     def failure(self, actual: str, wanted: t.Iterable[Value | None]) -> str:
         """Return ``version_minor`` where one of the ``wanted`` has the major right."""
