@@ -144,7 +144,7 @@ def measure_worst_fleets() -> None:
     from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_options import (
         plan_for,
     )
-    from ansible_collections.vfio.migration.plugins.plugin_utils._report.report_options import (
+    from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.report_options import (
         report_for,
     )
     from ansible_collections.vfio.migration.tests.unit import worst_patterns
