@@ -4,10 +4,11 @@
 
 # Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
 # Do not use this from other collections or standalone plugins/modules!
-"""Solves a linear programme in integers with OR-Tools' CP-SAT: JSON on standard input, JSON on standard output.
+
+"""Solve a linear programme in integers with OR-Tools' CP-SAT: JSON on standard input, JSON on standard output.
 
 This is a program for a process of its own, where OR-Tools can neither disturb what else is loaded nor take it along
-when it fails. ``_solver`` describes what it reads and writes.
+when it fails. ``mip_model`` describes what it reads and writes.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ _SEED = 20200819
 
 
 def solve(programme: dict[str, t.Any]) -> dict[str, t.Any]:
-    """The best values found, and how many of the objectives, from the first, are known to be at their best."""
+    """Return the best values found, and how many of the objectives, from the first, are known to be at their best."""
     from ortools.sat.python import cp_model  # type: ignore[import-not-found,unused-ignore]
 
     # Some of its methods have no annotations.

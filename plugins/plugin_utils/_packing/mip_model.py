@@ -35,6 +35,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._packing.assignment
     Contents,
     load,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._packing.objective import Cost
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.packings import (
     Bin,
     Demands,
@@ -52,8 +53,13 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._packing.subproblem
 _MAX_VARIABLES = 5_000
 # Independent subproblems of one assignment, each solved in a process of its own.
 _MAX_SUBPROBLEMS = 4
-# In units of CP-SAT's deterministic time, which are seconds at most on a fast machine.
-EFFORT = 4.0
+# In units of CP-SAT's deterministic time, one of which takes one to three seconds of CPU: the effort for what may be
+# gained in each number of the cost, if that may become 0. Only the search knows what is remade.
+_EFFORTS = {"unplaced": 4.0, "created": 2.0, "load": 2.0, "opened": 2.0, "other_type": 0.5}
+# What most programmes that are solved at all take.
+_LEAST_EFFORT = 0.25
+# Bigger programmes are seldom solved: the effort shrinks as they grow.
+_SOLVED_VARIABLES = 1_000
 # Seconds after which a process is given up that should long have ended.
 _TIMEOUT = 120
 
@@ -81,17 +87,30 @@ class Improvement:
     best: bool
 
 
+def effort_for(cost: Cost, bound: Cost) -> float:
+    """Return the effort that the gain is worth which ``bound`` leaves possible; 0 if it leaves none.
+
+    The gravest number in which something may be gained counts, and which share of it. Of assignments that place more
+    items the bound says nothing else.
+    """
+    for name, effort in _EFFORTS.items():
+        most: int = getattr(cost, name)
+        least: int = getattr(bound, name)
+        if most > least:
+            return max(_LEAST_EFFORT, effort * (most - least) / most)
+        if most and name == "unplaced":
+            break
+    return 0.0
+
+
 def improve(
-    problem: PackingProblem,
-    assignment: Assignment,
-    unplaced: t.Sequence[int],
-    effort: float = EFFORT,
+    problem: PackingProblem, assignment: Assignment, unplaced: t.Sequence[int], effort: float
 ) -> Improvement | None:
     """Return a better assignment or a proof, ``None`` if neither was found.
 
     The items ``unplaced`` have no place in ``assignment``, and alone would have one.
     """
-    if not sys.executable or importlib.util.find_spec("ortools") is None:
+    if not effort or not sys.executable or importlib.util.find_spec("ortools") is None:
         return None
     groups = Subproblems(problem, assignment, unplaced).independent()[:_MAX_SUBPROBLEMS]
     found = []
@@ -124,7 +143,7 @@ def _model_of(
 
 
 def _solve_model(model: _Model, assignment: Assignment, effort: float) -> Improvement | None:
-    answer = _solve(model.programme, effort)
+    answer = _solve(model.programme, effort * min(1.0, _SOLVED_VARIABLES / model.size))
     if answer is None:
         return None
     values, proven = answer
@@ -389,6 +408,11 @@ class _Model:
                 ):
                     arc = (resource, demand, transition.successor)
                     start[self._flows[part][arc]] += 1
+
+    @property
+    def size(self) -> int:
+        """How many variables the programme has."""
+        return max(1, len(self.programme.most))
 
     # --- back to an assignment ---
 

@@ -22,7 +22,10 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._packing.bottleneck
     Shortage,
     find_shortage,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._packing.mip_model import improve
+from ansible_collections.vfio.migration.plugins.plugin_utils._packing.mip_model import (
+    effort_for,
+    improve,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.objective import (
     Cost,
     cost_of,
@@ -172,11 +175,7 @@ def _attempt(
     )
     attempt = _Attempt(problem, targets, pins, guests, packing, pins.packings if pins else packings)
     solution = _settled(attempt, found)
-    cost, least = solution.cost, solution.least
-    # What some plans cost that leave less behind is not known.
-    if least.unplaced < cost.unplaced if cost.unplaced else least < cost:
-        return _sharpened(attempt, found) or solution
-    return solution
+    return _sharpened(attempt, found, effort_for(solution.cost, solution.least)) or solution
 
 
 def _shortage_of(problem: Problem) -> Shortage | None:
@@ -243,9 +242,9 @@ def _least_behind(attempt: _Attempt, shortage: Shortage | None) -> int:
     return unfit + max(nowhere, shortage.missing if shortage else 0)
 
 
-def _sharpened(attempt: _Attempt, found: SearchResult) -> Solution | None:
+def _sharpened(attempt: _Attempt, found: SearchResult, effort: float) -> Solution | None:
     """Return what the optional solver makes of what was ``found``, if it makes anything of it."""
-    improved = improve(attempt.packing, found.assignment, found.unplaced)
+    improved = improve(attempt.packing, found.assignment, found.unplaced, effort)
     if improved is None:
         return None
     optimal = improved.best and not found.unplaced

@@ -17,6 +17,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._packing import (
     mip_model,
     subproblem,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._packing.objective import Cost
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.packings import (
     CREATED,
     OPENED,
@@ -163,7 +164,8 @@ def found_for(problem):
     return found.assignment, found.unplaced
 
 
-improve = mip_model.improve
+def improve(problem, assignment, unplaced, effort=4.0):
+    return mip_model.improve(problem, assignment, unplaced, effort)
 
 
 def rating(problem, held) -> tuple:
@@ -268,6 +270,53 @@ def test_without_ortools_nothing_is_run(monkeypatch):
     monkeypatch.setattr(mip_model, "_solve", None)
     problem = problem_of(1)
     assert improve(problem, *found_for(problem)) is None
+
+
+def test_no_solver_is_asked_where_nothing_may_be_gained(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
+    monkeypatch.setattr(mip_model, "_solve", None)
+    problem = problem_of(1)
+    assert improve(problem, *found_for(problem), effort=0.0) is None
+
+
+@pytest.mark.parametrize(
+    ("cost", "bound"),
+    [
+        (Cost(), Cost()),
+        (Cost(created=5, opened=3, other_type=2), Cost(created=5, opened=3, other_type=2)),
+        (Cost(unplaced=2, created=5, opened=3), Cost(unplaced=2)),
+        (Cost(remade=1, created=5), Cost(created=5)),
+    ],
+)
+def test_what_cannot_be_gained_is_worth_no_effort(cost, bound):
+    assert mip_model.effort_for(cost, bound) == 0
+
+
+def test_the_graver_and_the_greater_the_gain_the_more_effort_it_is_worth():
+    whole = Cost(unplaced=4, created=40, opened=20, other_type=20)
+    efforts = [
+        mip_model.effort_for(cost, bound)
+        for cost, bound in [
+            (whole, Cost()),
+            (whole._replace(unplaced=0), Cost(created=20)),
+            (whole._replace(unplaced=0), Cost(created=40, opened=15)),
+            (whole._replace(unplaced=0), Cost(created=40, opened=20, other_type=1)),
+            (whole._replace(unplaced=0), Cost(created=40, opened=20, other_type=19)),
+        ]
+    ]
+    assert efforts == sorted(set(efforts), reverse=True)
+    assert efforts[-1] > 0
+
+
+def test_of_two_programmes_the_bigger_one_has_less_effort(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
+    asked = []
+    monkeypatch.setattr(mip_model, "_solve", lambda programme, effort: asked.append(effort))
+    problem = problem_of(3, 30, 8)
+    for size in (10, 1_000_000):
+        monkeypatch.setattr(mip_model, "_SOLVED_VARIABLES", size)
+        improve(problem, *found_for(problem))
+    assert asked[0] < asked[-1] <= 4.0
 
 
 def with_equal_bins(count: int, items: list) -> PackingProblem:
