@@ -55,9 +55,9 @@ _MAX_VARIABLES = 5_000
 _MAX_SUBPROBLEMS = 4
 # In units of CP-SAT's deterministic time, one of which takes one to three seconds of CPU: the effort for what may be
 # gained in each number of the cost, if that may become 0. Only the search knows what is remade.
-_EFFORTS = {"unplaced": 4.0, "created": 2.0, "load": 2.0, "opened": 2.0, "other_type": 0.5}
+_EFFORTS = {"unplaced": 4.0, "created": 4.0, "load": 8.0, "opened": 4.0, "other_type": 1.0}
 # What most programmes that are solved at all take.
-_LEAST_EFFORT = 0.25
+_LEAST_EFFORT = 0.5
 # Bigger programmes are seldom solved: the effort shrinks as they grow.
 _SOLVED_VARIABLES = 1_000
 # Seconds after which a process is given up that should long have ended.
