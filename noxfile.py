@@ -71,6 +71,7 @@ nox.options.sessions = [
     "antsibull-nox-config",
     "license-check",
     "extra-checks",
+    "imports",
     "ansible-lint",
     "units",
     "units-ortools",
@@ -98,6 +99,13 @@ for _core, (_oldest, _newest) in CORES.items():
             callback_before=_provide_pip,
             callback_after=_drop_temporary_output,
         )
+
+
+@nox.session
+def imports(session: nox.Session) -> None:
+    """Check that no import of the utilities points upward; pyproject.toml has the layers."""
+    session.install("import-linter")
+    session.run("lint-imports", "--no-cache", env={"PYTHONPATH": ".collections"})
 
 
 @nox.session

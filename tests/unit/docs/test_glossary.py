@@ -1,0 +1,59 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The glossary and the code use the same words."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+GLOSSARY = (ROOT / "docs/docsite/rst/glossary.rst").read_text()
+TERMS, _, WORDS_NOT_USED = GLOSSARY.partition("Words that are not used")
+ROOMS = sorted((ROOT / "plugins").glob("*_utils"))
+
+
+def definitions(tree: ast.AST):
+    """Yield each class and function of a file that is public, with the classes around it."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, (ast.ClassDef, ast.FunctionDef)) and not node.name.startswith("_"):
+            yield node
+            if isinstance(node, ast.ClassDef):
+                yield from definitions(node)
+
+
+FILES = {path: ast.parse(path.read_text()) for room in ROOMS for path in sorted(room.rglob("*.py"))}
+PUBLIC = {path: list(definitions(tree)) for path, tree in FILES.items()}
+CLASSES = {n.name for nodes in PUBLIC.values() for n in nodes if isinstance(n, ast.ClassDef)}
+NAMES = CLASSES | {n.name for nodes in PUBLIC.values() for n in nodes}
+
+
+def test_each_class_of_the_rooms_has_its_word():
+    missing = sorted(name for name in CLASSES if f"``{name}``" not in TERMS)
+    assert not missing, f"not in the glossary: {', '.join(missing)}"
+
+
+def test_each_name_in_the_glossary_is_in_the_code():
+    named = {n for line in re.findall(r"^ +In code: (.*)$", TERMS, re.M) for n in re.findall(r"``(\w+)``", line)}
+    assert len(named) > 50
+    assert sorted(named - NAMES) == []
+
+
+def words_not_used() -> list[str]:
+    return re.findall(r"^   \* - ``(\w+)``$", WORDS_NOT_USED, re.M)
+
+
+def test_there_are_words_that_are_not_used():
+    assert len(words_not_used()) > 10
+
+
+@pytest.mark.parametrize("word", words_not_used())
+def test_no_public_name_has_a_word_that_is_not_used(word):
+    parts = {name: re.findall(r"[A-Z]?[a-z0-9]+", name) for name in NAMES}
+    assert sorted(name for name, of in parts.items() if word in [p.lower() for p in of]) == []
+    stems = {path.stem for path in FILES}
+    assert sorted(stem for stem in stems if word in stem.split("_")) == []
