@@ -27,7 +27,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.previous_p
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.problem import (
     pose,
-    pose_again,
+    pose_afresh,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import Request
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.solution import (
@@ -68,7 +68,7 @@ def make_plan(
         order = order_moves(problem, solution.placed)
     while order.exclusions != NO_EXCLUSIONS:
         # Each round fewer devices are taken for ones that will be free, and fewer guests for gone, so this ends.
-        problem = pose_again(problem, order.exclusions)
+        problem = pose_afresh(problem, order.exclusions)
         solution = solve(problem, budget, progress)
         order = order_moves(problem, solution.placed, order.cycles)
     return document(problem, solution, prove(problem, solution), order)

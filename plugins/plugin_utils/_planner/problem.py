@@ -116,7 +116,7 @@ def pose(
     )
 
 
-def pose_again(problem: Problem, exclusions: Exclusions = NO_EXCLUSIONS) -> Problem:
+def pose_afresh(problem: Problem, exclusions: Exclusions = NO_EXCLUSIONS) -> Problem:
     """Return ``problem`` with further ``exclusions``, and with numbers that nothing has been solved with yet."""
     together = Exclusions(
         problem.exclusions.devices | exclusions.devices,

@@ -58,7 +58,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.previous_p
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.problem import (
     Problem,
-    pose_again,
+    pose_afresh,
 )
 
 Progress = t.Callable[[str], None]
@@ -99,7 +99,7 @@ def solve(problem: Problem, budget: Budget, progress: Progress) -> Solution:
         return solution
     return keep_pins(
         solution,
-        lambda: _without_pins(pose_again(problem), budget, progress),
+        lambda: _without_pins(pose_afresh(problem), budget, progress),
         rank=operator.attrgetter("cost"),
         learn=_least_unplaced,
     )

@@ -228,7 +228,7 @@ def a_target_serves_one_source(case: _Case) -> _Sentences:
             yield f"{_named(key)} serves {count} sources"
 
 
-def parents_have_room(case: _Case) -> _Sentences:
+def no_parent_is_overcommitted(case: _Case) -> _Sentences:
     """Require that no more is created under a parent than its types have instances.
 
     The types of an i915 share what it has in proportion (drivers/gpu/drm/i915/gvt/vgpu.c). Any other parent makes one
@@ -635,7 +635,7 @@ _RULES: tuple[tuple[t.Callable[[_Case], t.Any], t.Callable[[_Case], _Sentences]]
     (attrgetter("new"), new_devices_will_match),
     (attrgetter("new_vdpa"), new_vdpa_devices_are_offered),
     (attrgetter("asked.round_trip"), new_devices_can_return),
-    (attrgetter("moves"), parents_have_room),
+    (attrgetter("moves"), no_parent_is_overcommitted),
     (attrgetter("is_limited"), hosts_receive_no_more_than_their_limit),
     (attrgetter("asked.apart"), guests_of_a_group_are_apart),
     (attrgetter("asked.numa_local"), guests_stay_on_one_numa_node),

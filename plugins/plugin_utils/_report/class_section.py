@@ -79,7 +79,7 @@ class ClassSection:
         return self._reachability.pairs["misses"].get(name, [])
 
     def _creatable(self, device: contract.CreatableDevice) -> contract.CreatableClass:
-        hosts, room = self._reachability.room(device)
+        hosts, room = self._reachability.free_slots(device)
         return {
             "type": device["type"],
             "attributes": device["attributes"],

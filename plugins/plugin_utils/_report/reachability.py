@@ -159,7 +159,7 @@ class Reachability:
                         found[name].append((number, obstacles.between(*elsewhere)))
         return found
 
-    def room(self, creatable: contract.CreatableDevice) -> tuple[int, int]:
+    def free_slots(self, creatable: contract.CreatableDevice) -> tuple[int, int]:
         """Return how many hosts could create such devices, and how many devices."""
         by_host = [
             (self._alike[first].bit_count(), room) for first, room in creatable["room"].items()

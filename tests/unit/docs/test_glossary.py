@@ -26,7 +26,8 @@ def definitions(tree: ast.AST):
                 yield from definitions(node)
 
 
-FILES = {path: ast.parse(path.read_text()) for room in ROOMS for path in sorted(room.rglob("*.py"))}
+ROOM_FILES = sorted(path for room in ROOMS for path in room.glob("_*/*.py"))
+FILES = {path: ast.parse(path.read_text()) for path in ROOM_FILES}
 PUBLIC = {path: list(definitions(tree)) for path, tree in FILES.items()}
 CLASSES = {n.name for nodes in PUBLIC.values() for n in nodes if isinstance(n, ast.ClassDef)}
 NAMES = CLASSES | {n.name for nodes in PUBLIC.values() for n in nodes}
@@ -38,7 +39,11 @@ def test_each_class_of_the_rooms_has_its_word():
 
 
 def test_each_name_in_the_glossary_is_in_the_code():
-    named = {n for line in re.findall(r"^ +In code: (.*)$", TERMS, re.M) for n in re.findall(r"``(\w+)``", line)}
+    named = {
+        n
+        for line in re.findall(r"^ +In code: (.*)$", TERMS, re.M)
+        for n in re.findall(r"``(\w+)``", line)
+    }
     assert len(named) > 50
     assert sorted(named - NAMES) == []
 

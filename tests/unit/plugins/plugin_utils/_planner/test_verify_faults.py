@@ -449,17 +449,17 @@ def without_blocking(real: t.Any) -> t.Any:
 
 CAPACITY = {
     "an aggregated device takes one instance": Fault(
-        "parents have room",
+        "no parent is overcommitted",
         made(gvt(), gvt(), available={"i915-GVTg_V5_8": 7}),
         lambda plant: plant.function("instances_of", lambda real: lambda attributes: 1),
     ),
     "a parent has an instance more than it states": Fault(
-        "parents have room",
+        "no parent is overcommitted",
         made(vgpu(), vgpu(), available={"t4": 1}, pci_id="10de20b5", driver="nvidia"),
         lambda plant: plant.method("MdevType", "__init__", taken_for(available_instances=2)),
     ),
     "the types of any parent share": Fault(
-        "parents have room",
+        "no parent is overcommitted",
         made(
             *(vgpu(), vgpu(type="t8")),
             available={"t4": 4, "t8": 2},
@@ -472,7 +472,7 @@ CAPACITY = {
         ),
     ),
     "a parent is never used up": Fault(
-        "parents have room",
+        "no parent is overcommitted",
         made(vgpu(), vgpu(), available={"t4": 1}, pci_id="10de20b5", driver="nvidia"),
         lambda plant: plant.method(Resources, "transitions", never_used_up),
     ),

@@ -1,0 +1,38 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The files, classes and scenarios that the guides for maintainers name are there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+GUIDES = sorted((ROOT / "docs/docsite/rst").glob("*.rst"))
+NAMES = {
+    str(path.relative_to(ROOT))
+    for place in ("plugins", "tests", "docs", "roles", "playbooks", "extensions")
+    for path in (ROOT / place).rglob("*")
+}
+
+
+@pytest.mark.parametrize("guide", GUIDES, ids=lambda guide: guide.stem)
+def test_files_that_a_guide_names_are_there(guide):
+    named = re.findall(r"``([\w./-]+\.(?:py|yml|json|rst))``", guide.read_text())
+    missing = [name for name in named if not any(f"/{path}".endswith(f"/{name}") for path in NAMES)]
+    assert [name for name in missing if not (ROOT / name).exists()] == []
+
+
+def test_scenarios_that_the_guide_to_tests_names_are_there():
+    text = (ROOT / "docs/docsite/rst/proof_guide.rst").read_text()
+    scenarios = {
+        name
+        for named in re.findall(r"scenarios? ((?:``\w+``(?:, | and )?)+)", text)
+        for name in re.findall(r"``(\w+)``", named)
+    }
+    assert len(scenarios) > 8
+    there = {path.parent.name for path in (ROOT / "extensions/molecule").glob("*/molecule.yml")}
+    assert scenarios <= there
