@@ -23,7 +23,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.previous_p
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.problem import (
     Problem,
     pose,
-    pose_again,
+    pose_afresh,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import (
     Request,
@@ -87,7 +87,7 @@ def test_where_not_everything_may_move_nothing_is_proven_of_the_whole(held_back)
     solution = solved(problem)
     assert prove(problem, solution).status == "infeasible"
     if held_back == "exclusions":
-        problem = pose_again(problem, Exclusions(guests=frozenset([1])))
+        problem = pose_afresh(problem, Exclusions(guests=frozenset([1])))
     else:
         kept: t.Any = [{}]
         problem = replace(problem, request=replace(problem.request, kept=kept))
@@ -96,8 +96,8 @@ def test_where_not_everything_may_move_nothing_is_proven_of_the_whole(held_back)
 
 
 def test_exclusions_add_up():
-    problem = pose_again(problem_of(2, 2), Exclusions(devices=frozenset([("a", UUIDS[0])])))
-    problem = pose_again(problem, Exclusions(guests=frozenset([1])))
+    problem = pose_afresh(problem_of(2, 2), Exclusions(devices=frozenset([("a", UUIDS[0])])))
+    problem = pose_afresh(problem, Exclusions(guests=frozenset([1])))
     assert problem.exclusions == Exclusions(frozenset([("a", UUIDS[0])]), frozenset([1]))
 
 
