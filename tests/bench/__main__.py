@@ -54,20 +54,20 @@ def ansible(module: str, arguments: str = "", *options: str) -> str:
 
 
 def measure(module: str) -> float:
-    """CPU seconds that one run of a module takes on the host."""
+    """Return the CPU seconds that one run of a module takes on the host."""
     ansible(module, "", "--extra-vars", f"ansible_python_interpreter={MEASURED}")
     return read_times()
 
 
 def measure_mdevctl() -> float:
-    """CPU seconds that ``mdevctl list`` and ``mdevctl types`` take together."""
+    """Return the CPU seconds that ``mdevctl list`` and ``mdevctl types`` take together."""
     commands = f"mdevctl list >/dev/null; mdevctl types >/dev/null; times >{TIMES}"
     ansible("ansible.builtin.raw", f"sh -c '{commands}'")
     return read_times()
 
 
 def read_times() -> float:
-    """User plus system seconds in the host's file of times, which has them as ``0m1.23s 0m0.45s``; removes it."""
+    """Return user plus system seconds from the host's file of times, lines like ``0m1.23s 0m0.45s``, and remove it."""
     text = ansible("ansible.builtin.raw", f"cat {TIMES} && rm {TIMES}")
     shown = re.findall(r"(\d+)m([\d.]+)s", text)
     return sum(60 * int(minutes) + float(seconds) for minutes, seconds in shown)
@@ -176,7 +176,7 @@ def measure_worst_fleets() -> None:
 
 
 def least(call: t.Callable[[], t.Any], expected: type[Exception]) -> float:
-    """CPU seconds that ``call``, which may raise ``expected``, takes where nothing disturbs it."""
+    """Return the CPU seconds that ``call``, which may raise ``expected``, takes where nothing disturbs it."""
     taken = []
     for _round in range(ROUNDS):
         started = time.process_time()

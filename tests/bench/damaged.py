@@ -52,7 +52,7 @@ def report(least: int) -> bool:
 
 
 def _planned(chance: random.Random) -> Planned:
-    """A sound plan for a small fleet and a request of some kind, with facts that are nobody else's."""
+    """Draw a small fleet and a request, and return the sound plan for them, with facts that nothing else shares."""
     shared, drained = planted(
         chance.randint(3, 7), chance.uniform(0.5, 1), seed=chance.getrandbits(32)
     )

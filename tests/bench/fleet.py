@@ -83,14 +83,14 @@ class JsonFacts(t.Mapping[str, t.Any]):
 
 
 def clock(call: t.Callable[[], _T]) -> tuple[float, _T]:
-    """The CPU seconds that ``call`` takes, and its result: everything here is one thread in memory."""
+    """Return the CPU seconds that ``call`` takes, and its result: everything here is one thread in memory."""
     started = time.process_time()
     result = call()
     return time.process_time() - started, result
 
 
 def limit(devices: int, size: int) -> float:
-    """L(N, B) in seconds: looking for a byte that is not there reads all, and counting takes a step per device."""
+    """Return L(N, B) in seconds: looking for a byte that is not there reads all, and counting takes a step per device."""
     block = b"1" * (256 * MIB)
     per_byte = min(clock(lambda: block.find(b"0"))[0] for _round in range(5)) / len(block)
     integers = [number % 997 for number in range(devices)]
@@ -98,7 +98,7 @@ def limit(devices: int, size: int) -> float:
 
 
 def resident(key: str) -> float:
-    """MiB of memory: ``VmRSS`` now, or ``VmHWM`` the most since it was reset."""
+    """Return MiB of memory: ``VmRSS`` now, or ``VmHWM`` the most since it was reset."""
     for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
         if line.startswith(key):
             return int(line.split()[1]) / 1024
@@ -109,7 +109,7 @@ def resident(key: str) -> float:
 
 
 def pairs_row(hosts: int, classes: int) -> dict[str, t.Any]:
-    """From facts as JSON to pairs with counts and nearest misses, stage by stage."""
+    """Measure the way from facts as JSON to pairs with counts and nearest misses, stage by stage."""
     devices = hosts * generate.DEVICES
     facts = JsonFacts(hosts, classes)
     bound = limit(devices, facts.size)
@@ -132,7 +132,7 @@ def pairs_row(hosts: int, classes: int) -> dict[str, t.Any]:
 
 
 def classes_row(classes: int) -> dict[str, t.Any]:
-    """Every two classes compared, with what one attribute alone keeps away."""
+    """Compare every two classes; count what one attribute alone keeps away."""
     table = [read_descriptor(each) for each in generate.descriptors(classes)]
     judge = Judge()
 
@@ -152,7 +152,7 @@ def classes_row(classes: int) -> dict[str, t.Any]:
 
 
 def naive_row(hosts: int, classes: int) -> dict[str, t.Any]:
-    """The same fleet with every device compared with every other."""
+    """Measure the same fleet with every device compared with every other."""
     facts = JsonFacts(hosts, classes)
     ours, result = clock(lambda: compatible_pairs(read_fleet(facts), "source_lists"))
     fleet = read_fleet(facts)
@@ -170,7 +170,7 @@ def naive_row(hosts: int, classes: int) -> dict[str, t.Any]:
 
 
 def ansible_row(hosts: int, classes: int) -> dict[str, t.Any]:
-    """Inside Ansible: a task with the filter beside one that only reads the same facts, the least of three."""
+    """Measure inside Ansible: a task with the filter beside one that only reads the same facts, the least of three."""
     with tempfile.TemporaryDirectory() as place:
         inventory, output = Path(place, "inventory.yml"), Path(place, "output.json")
         inventory.write_text(
@@ -201,7 +201,7 @@ ROWS: dict[str, t.Callable[..., dict[str, t.Any]]] = {
 
 
 def run(name: str, *numbers: int) -> dict[str, t.Any]:
-    """A row, measured in a process of its own."""
+    """Measure a row in a process of its own."""
     command = [sys.executable, "-m", __spec__.name, name, *map(str, numbers)]
     done = subprocess.run(command, stdout=subprocess.PIPE, check=True)
     measured: dict[str, t.Any] = json.loads(done.stdout)
@@ -212,13 +212,13 @@ def run(name: str, *numbers: int) -> dict[str, t.Any]:
 
 
 def judged(what: str, most: float, value: float, unit: str, why: str = "") -> str:
-    """The line of the table that says whether ``value`` holds, and where it does not, by how much and why."""
+    """Return the line of the table that says whether ``value`` holds, and where it does not, by how much and why."""
     verdict = "holds" if value <= most else f"misses, {value / most:.2f} times the bar{why}"
     return f"  {what:44} {most:6,g} {unit:7} {value:8.2f} {unit:7} {verdict}"
 
 
 def report_pairs() -> None:
-    """From JSON to pairs, at three sizes, and beside an engine that compares all devices."""
+    """Measure the way from JSON to pairs, at three sizes, and beside an engine that compares all devices."""
     print(
         f"\nFacts as JSON in memory to pairs with counts and nearest misses, 16 devices a host, {CLASSES:,} classes:\n"
         "      devices  json.loads   reading     pairs     total        L  total/L   json/L    input    memory"
@@ -246,7 +246,7 @@ def report_pairs() -> None:
 
 
 def report_bars(rows: list[dict[str, t.Any]]) -> None:
-    """What ``rows`` should not exceed."""
+    """Print for each bar whether ``rows`` stay below it."""
     print(HEADER)
     for row, most in zip(rows, SIZES.values(), strict=True):
         if most is not None:
@@ -261,12 +261,12 @@ def report_bars(rows: list[dict[str, t.Any]]) -> None:
 
 
 def _floor(floor: float, most: float, unit: str) -> str:
-    """Why a bar is missed of whose measure ``json.loads`` alone takes ``floor``."""
+    """Return why a bar is missed: ``json.loads`` alone takes ``floor`` of the measure."""
     return f": json.loads alone takes {floor:.2f} {unit}, {floor / most:.2f} times the bar"
 
 
 def report_classes() -> None:
-    """Every two classes."""
+    """Compare every two classes."""
     print("\nEvery two classes, with what one attribute alone keeps away:")
     print("      classes        pairs   parsing   joining    compatible  but for one")
     for classes in (1000, 2000, 10_000):
@@ -280,7 +280,7 @@ def report_classes() -> None:
 
 
 def report_ansible() -> None:
-    """The whole task."""
+    """Run the whole task."""
     row = run("ansible", 5000, 200)
     print(
         f"\nInside Ansible, the facts of 5,000 hosts ({row['devices']:,} devices of 200 classes) in hostvars:\n"

@@ -23,13 +23,13 @@ _CLASSES_OF_A_HOST = 3
 
 
 def descriptors(count: int) -> list[dict[str, t.Any]]:
-    """That many distinct descriptors."""
+    """Return that many distinct descriptors."""
     chance = random.Random(count)
     return [_descriptor_of(number, count, chance) for number in range(count)]
 
 
 def hosts(count: int, classes: int) -> t.Iterator[tuple[str, str]]:
-    """Names of that many hosts and their facts as JSON; the devices are of that many classes."""
+    """Yield the names of that many hosts and their facts as JSON; the devices are of that many classes."""
     chance = random.Random(count)
     table = descriptors(classes)
     digests = [attributes.digest(each["self"], each["compatible"]) for each in table]

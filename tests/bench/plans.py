@@ -164,7 +164,7 @@ def _verdict(missed: t.Sequence[str]) -> str:
 
 
 def _report_short(cases: t.Iterable[Case]) -> bool:
-    """One place less than devices that need one: the plan must prove that, and to the device."""
+    """Plan with one place less than devices that need one: the plan must prove the shortage to the device."""
     print("\nFleets with one VF too few for one family, in CPU seconds:")
     print(f"  {'guests':>7} {'need':>6} {'reachable':>9}  {'placed':>8} {'plan':>7}  verdict")
     holds = True
@@ -236,14 +236,14 @@ def _report_carried_out(sizes: t.Iterable[int], smoke: bool) -> bool:
 
 
 def _planned(facts: Facts, drained: list[str]) -> tuple[float, t.Any]:
-    """The least CPU seconds that planning takes in some rounds, and the plan."""
+    """Return the least CPU seconds that planning takes in some rounds, and the plan."""
     asked = [_asked(facts, drained) for _round in range(CARRIED_OUT_ROUNDS)]
     rounds = [_timed(functools.partial(make_plan, *each)) for each in asked]
     return min(seconds for seconds, plan in rounds), rounds[0][1]
 
 
 def _ends(plan: dict[str, t.Any]) -> set[tuple[str, ...]]:
-    """Each device and where it goes."""
+    """Return each device and where it goes."""
     return {
         tuple(each[end][name] for end in ("source", "target") for name in ("host", "id"))
         for each in plan["placements"]
@@ -324,7 +324,7 @@ _T = t.TypeVar("_T")
 
 
 def _timed(work: t.Callable[[], _T]) -> tuple[float, _T]:
-    """CPU seconds of this process and its children: others on the machine matter less to these."""
+    """Return the CPU seconds of this process and its children: others on the machine matter less to these."""
     before = sum(os.times()[:4])
     result = work()
     return sum(os.times()[:4]) - before, result
@@ -338,7 +338,7 @@ def _guests_left(plan: t.Mapping[str, t.Any]) -> int:
 
 
 def first_fit(fleet: Fleet, request: Request) -> int:
-    """How many guests find a place where each takes the first host that has room; nothing is remembered of hosts."""
+    """Return how many guests find a place where each takes the first host that has room; nothing is remembered of hosts."""
     hosts = [_Filled(fleet.hosts[name]) for name in request.targets]
     candidates = Candidates(fleet, request.conditions.direction)
     return sum(any(host.take(guest, candidates) for host in hosts) for guest in request.guests)

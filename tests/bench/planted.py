@@ -30,7 +30,7 @@ Facts = dict[str, t.Any]
 def planted(
     count: int, use: float, short: bool = False, seed: int = SEED
 ) -> tuple[Facts, list[str]]:
-    """The facts of a fleet in which each of so many guests has a place, and the hosts to drain.
+    """Return the facts of a fleet in which each of so many guests has a place, and the hosts to drain.
 
     ``use`` is the share of the targets that is needed; with ``short`` one VF of family 0 too few is there.
     """
@@ -66,7 +66,7 @@ def planted(
 
 
 def carried_out(facts: Facts, plan: t.Mapping[str, t.Any]) -> Facts:
-    """The same fleet once the targets of ``plan`` are made."""
+    """Return the same fleet once the targets of ``plan`` are made."""
     after = dict(facts)
     made: dict[str, list[dict[str, t.Any]]] = defaultdict(list)
     for placement in plan["placements"]:
@@ -88,7 +88,7 @@ def carried_out(facts: Facts, plan: t.Mapping[str, t.Any]) -> Facts:
 
 
 def _left_of(parent: dict[str, t.Any], taken: dict[str, int]) -> dict[str, t.Any]:
-    """A parent of which devices of these types have so many units."""
+    """Return a parent of which devices of these types take so many units."""
     units = UNITS - sum(taken.values())
     one_type = taken and parent["driver"] != "i915"
     types = []
@@ -101,7 +101,7 @@ def _left_of(parent: dict[str, t.Any], taken: dict[str, int]) -> dict[str, t.Any
 
 
 def _full_host(chance: random.Random) -> tuple[int, int, list[tuple[list[int], int]]]:
-    """A full host's family, its VFs, and its guests: the sizes of their devices and how many VFs they have."""
+    """Draw a full host: its family, its VFs, and its guests as the sizes of their devices and the number of their VFs."""
     family = chance.randrange(FAMILIES)
     sizes: list[int] = []
     for _parent in PARENTS:
@@ -124,7 +124,7 @@ def _full_host(chance: random.Random) -> tuple[int, int, list[tuple[list[int], i
 
 
 def _with_vfs(targets: list[tuple[int, int]], family: int, count: int) -> list[tuple[int, int]]:
-    """The same hosts, but of those of one family the last ones without so many VFs that ``count`` are left."""
+    """Return the same hosts, where the last ones of each family have lost so many VFs that ``count`` are left."""
     result = []
     for of, vfs in targets:
         kept = min(vfs, count) if of == family else vfs
@@ -134,7 +134,7 @@ def _with_vfs(targets: list[tuple[int, int]], family: int, count: int) -> list[t
 
 
 def _attributes(family: int, size: int | None) -> dict[str, str]:
-    """``self`` of a device of a family: of a size, or a VF."""
+    """Return ``self`` of a device of a family: of a size, or a VF."""
     return {
         "software_version": "1.0.0",
         "device_api": "vfio-pci",
@@ -155,7 +155,7 @@ def _descriptor(family: int, size: int | None) -> dict[str, t.Any]:
 def _entry(
     family: int, size: int | None, index: int, number: int, holder: dict[str, t.Any] | None
 ) -> dict[str, t.Any]:
-    """One device; ``index`` is its place on the host, and ``number`` the host's."""
+    """Return one device; ``index`` is its place on the host, and ``number`` the host's."""
     mdev = size is not None
     attributes = _attributes(family, size)
     return {
@@ -214,7 +214,7 @@ def _facts(
 
 @functools.cache
 def _target(family: int, vfs: int) -> dict[str, t.Any]:
-    """A host with nothing in use. Hosts that are alike are one object, as facts name nothing but what they have."""
+    """Return a host with nothing in use. Hosts that are alike are one object, as facts name nothing but what they have."""
     devices = [_entry(family, None, index, 0, None) for index in range(vfs)]
     return _facts(family, devices, [_parent(each, family) for each in PARENTS])
 

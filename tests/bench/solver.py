@@ -73,7 +73,7 @@ def _plan_of(guests: int, short: bool, seed: int, solver: bool) -> tuple[float, 
 
 
 def _compared(one: dict[str, t.Any], other: dict[str, t.Any]) -> str:
-    """What plan ``other`` is to plan ``one``, and whether the bound of that tells the truth."""
+    """Return how plan ``other`` compares with plan ``one``, and whether the bound of ``one`` holds."""
     cost, better, bound = one["cost"], other["cost"], one["bound"]
     name = next((name for name in cost if cost[name] != better[name]), None)
     if name is None:

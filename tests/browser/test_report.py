@@ -24,7 +24,7 @@ NEVER = {"supported": False, "evidence": "x never does", "features": [], "state"
 
 
 def fleet() -> dict[str, t.Any]:
-    """Host a has a guest that can leave and one that cannot; b could make what it needs, and c has other hardware."""
+    """Return a fleet: host a has a guest that can leave and one that cannot, b could make what it needs, c has other hardware."""
     return {
         "a": host(
             [
@@ -40,7 +40,7 @@ def fleet() -> dict[str, t.Any]:
 
 
 def many() -> dict[str, t.Any]:
-    """80 hosts of two classes, with one device each; those of every other one go nowhere."""
+    """Return 80 hosts of two classes, with one device each; those of every other one go nowhere."""
     descriptors = (gvt("4", "2"), gvt("8", "1") | {"compatible": []})
     return {f"host{n:03}": host([device(f"device{n}", descriptors[n % 2])]) for n in range(80)}
 

@@ -74,7 +74,7 @@ class Result:
 
     @property
     def limit(self) -> str | None:
-        """The name of the limit that explains a false verdict."""
+        """Return the name of the limit that explains a false verdict."""
         if self.true:
             return None
         pair = self.migration.source, self.migration.target
@@ -168,7 +168,7 @@ def _devices(facts: dict[str, Any], kernels: Mapping[str, str]) -> Iterator[Devi
 def _pairs(
     devices: Sequence[Device], compatible: Callable[[tuple[Device, Device]], bool]
 ) -> Iterator[tuple[Device, Device]]:
-    """Every ordered pair of one driver's devices on two hosts, and one pair of each two drivers, a compatible one if there is one."""
+    """Yield every ordered pair of one driver's devices on two hosts, and one pair of each two drivers, a compatible one if there is one."""
     seen = set()
     for source, target in sorted(_on_two_hosts(devices), key=compatible, reverse=True):
         drivers = (source.driver, target.driver)

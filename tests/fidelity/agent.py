@@ -247,7 +247,7 @@ class KernelLog:
         self._device = ""
 
     def watch(self, device: str) -> None:
-        """From now on, take notice of what is said of this device."""
+        """Watch what is said of this device from now on."""
         self._device = Path(device).name
         os.lseek(self._descriptor, 0, os.SEEK_END)
 

@@ -23,7 +23,7 @@ COMPARED = pytest.StashKey()
 
 @pytest.fixture(scope="session")
 def compared(pytestconfig):
-    """How many cases the oracle was asked about, and in how many it disagreed; shown at the end."""
+    """Return the counters of cases that the oracle judges and of its disagreements; they are shown at the end."""
     return pytestconfig.stash.setdefault(COMPARED, {"cases": 0, "disagreements": 0})
 
 

@@ -26,7 +26,7 @@ def sets(text: str) -> list[dict[str, str]]:
 
 
 def gvt_self(mdev_type: str = "4", aggregator: str = "2", **others: str) -> dict[str, str]:
-    """The ``self`` of an i915 vGPU of type ``i915-GVTg_V5_<mdev_type>``."""
+    """Return the ``self`` of an i915 vGPU of type ``i915-GVTg_V5_<mdev_type>``."""
     return {
         "software_version": "0.1.0",
         "device_api": "vfio-pci",
@@ -49,7 +49,7 @@ def device(
     parent: str = "0000:00:02.0",
     **others: t.Any,
 ) -> dict[str, t.Any]:
-    """One entry of ``devices``, with its descriptor still inside; ``host`` interns it."""
+    """Return one entry of ``devices``, with its descriptor still inside; ``host`` interns it."""
     descriptor = gvt() if descriptor is None else descriptor
     return {
         "kind": "mdev",
@@ -79,7 +79,7 @@ def parent(
     device_api: str = "vfio-pci",
     names: t.Mapping[str, str] | None = None,
 ) -> dict[str, t.Any]:
-    """One entry of ``parents``; by default an empty i915 with room for eight of its smallest type.
+    """Return one entry of ``parents``; by default an empty i915 with room for eight of its smallest type.
 
     The names of its types are their ids where ``names`` has no others.
     """
@@ -109,7 +109,7 @@ def host(
     parents: t.Sequence[dict[str, t.Any]] = (),
     problems: t.Sequence[dict[str, t.Any]] = (),
 ) -> dict[str, t.Any]:
-    """The facts of one host."""
+    """Return the facts of one host."""
     descriptors = {}
     listed = []
     for each in devices:

@@ -18,7 +18,7 @@ SEPARATED = HOSTILE + "\u2028\u2029"
 
 
 def hostile_fleet() -> dict[str, t.Any]:
-    """Hosts of which one is to be emptied, the first; some of its devices can leave it, and some cannot."""
+    """Draw hosts of which the first is to be emptied; some of its devices can leave it, and some cannot."""
     own = gvt() | {"compatible": [gvt()["self"] | {"remote_url": HOSTILE}]}
     facts = host(
         [

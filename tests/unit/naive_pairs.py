@@ -27,7 +27,7 @@ def device_pairs(
     sources: t.Collection[str] | None = None,
     targets: t.Collection[str] | None = None,
 ) -> dict[Pair, dict[str, t.Any]]:
-    """The verdicts on all compatible pairs of devices."""
+    """Return the verdicts on all compatible pairs of devices."""
     judge = Judge(direction)
     found = {}
     for source in _movable(fleet, sources):
@@ -45,7 +45,7 @@ def misses(
     target_hosts: t.Collection[str],
     direction: str,
 ) -> dict[str, list[dict[str, t.Any]]]:
-    """The three nearest misses of each class of a class table, every two classes compared."""
+    """Return the three nearest misses of each class of a class table, with every two classes compared."""
     found = {}
     for name, source in classes.items():
         near = []

@@ -59,7 +59,7 @@ class Void(Exception):
 
 
 def _parse(value: str) -> tuple[list[tuple[str, str]], dict[str, list]]:
-    """The parts of a value, ``("text" | "variable", …)``, and what it declares."""
+    """Return the parts of a value, ``("text" | "variable", …)``, and what it declares."""
     try:
         tree = TEXT.parse(value)
     except lark.exceptions.LarkError:
@@ -187,12 +187,12 @@ class OracleSet:
                 raise Void(written) from None
 
     def bindings(self) -> t.Iterator[dict]:
-        """Every combination of the variables' values."""
+        """Yield every combination of the variables' values."""
         for values in itertools.product(*self.domains.values()):
             yield dict(zip(self.domains, values))
 
     def rendered(self, binding: dict) -> dict[str, str]:
-        """A device that fits under ``binding``, as far as one can."""
+        """Return a device that fits under ``binding``, as far as one can."""
         device = {}
         for name, parts in self._parts.items():
             text = _rendered(name, parts, binding)
@@ -205,7 +205,7 @@ class OracleSet:
         return device
 
     def failing(self, binding: dict, subject: dict[str, str]) -> dict[str, str]:
-        """The attributes that do not fit ``subject`` under ``binding``, each with the rule it breaks."""
+        """Return the attributes of ``subject`` that do not fit under ``binding``, each with the rule it breaks."""
         failing = {
             name: self._rule(name, binding, subject)
             for name in self._parts
@@ -257,7 +257,7 @@ def _version_rule(stated: str, subject: dict[str, str]) -> str:
 def judge(
     attributes: dict[str, str], subject: dict[str, str], owner_version: str, subject_is_target: bool
 ) -> tuple[list[dict], list[dict[str, str]]] | None:
-    """``None`` for a void set; else every binding under which all attributes fit, and the fewest that do not.
+    """Return ``None`` for a void set; else every binding under which all attributes fit, and the fewest that do not.
 
     The latter is a list, as several bindings may leave equally few: each is attributes to the rules they break.
     """

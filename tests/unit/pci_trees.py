@@ -57,7 +57,7 @@ class PciTree(Tree):
             self.write(f"{BRIDGE}/{CARD}/{name}", f"{value}\n")
 
     def share_group(self, *addresses: str) -> None:
-        """Puts devices, those that are there and those that come, into one IOMMU group."""
+        """Put devices, present and future ones, into one IOMMU group."""
         for address in addresses:
             (self.device(address) / "iommu_group").unlink(missing_ok=True)
             self.link(f"{BRIDGE}/{address}/iommu_group", GROUP)
@@ -74,7 +74,7 @@ class PciTree(Tree):
         return (self.device(address) / "driver_override").read_text().strip()
 
     def add_functions(self, number: int, driver: str | None = "igbvf") -> None:
-        """Virtual functions ``FUNCTIONS[:number]``, bound to ``driver``."""
+        """Add virtual functions ``FUNCTIONS[:number]``, bound to ``driver``."""
         for index in range(number):
             address = f"0000:01:1{index // 4}.{index % 4 * 2}"
             self._add(address, "10ca")
@@ -108,7 +108,7 @@ class PciTree(Tree):
             self.offer(TYPES)
 
     def offer(self, types: dict[str, str]) -> None:
-        """Lists the types that virtual functions of a GPU can have now."""
+        """List the types that virtual functions of a GPU can have now."""
         lines = [f"{each} : NVIDIA {name}" for each, name in types.items()]
         for file in self.root.glob(f"{BRIDGE}/*/nvidia/creatable_vgpu_types"):
             file.chmod(0o644)
@@ -241,7 +241,7 @@ def pci_host(
     scan_holders: t.Callable[[], Holders] = nobody,
     is_free_disk: t.Callable[[str], bool] = lambda name: True,
 ) -> PciHost:
-    """The host of a kernel, as the module sees it; no driver can be loaded."""
+    """Return a kernel's host as the module sees it; no driver can be loaded."""
     return PciHost(
         kernel,
         scan_holders,

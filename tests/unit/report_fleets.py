@@ -26,7 +26,7 @@ NEVER = {
 
 
 def two_of_three():
-    """Host a has three devices of two guests, of which host b could make one guest's two."""
+    """Return a fleet where host a has three devices of two guests, and host b could make one guest's two."""
     return {
         "a": host(
             [
@@ -41,7 +41,7 @@ def two_of_three():
 
 @st.composite
 def fleets(draw):
-    """Facts of a few hosts with few kinds of devices and parents that could make some more."""
+    """Draw facts of a few hosts with few kinds of devices and parents that could make some more."""
     kinds = [*draw(st.lists(DESCRIPTORS, min_size=1, max_size=3)), gvt("4", "2"), gvt("8", "1")]
     numbers = itertools.count()
     devices = st.builds(

@@ -108,7 +108,7 @@ GROUPS = st.frozensets(st.integers(0, 1), max_size=1)
 
 @st.composite
 def problems(draw, items: int = 4, bins: int = 3, devices: int = 3) -> PackingProblem:
-    """Few items and bins, with limits, groups and homes; of some resources all that an item needs is on one node."""
+    """Draw few items and bins, with limits, groups and homes; of some resources all that an item needs is on one node."""
     spread = draw(st.booleans())
     resources = Resources(not spread, draw(st.booleans()))
     # What goes wrong does so most among bins that are alike.
@@ -139,7 +139,7 @@ def problems(draw, items: int = 4, bins: int = 3, devices: int = 3) -> PackingPr
 
 
 def best_rating(problem: PackingProblem) -> tuple[int, ...]:
-    """The least rating of all plans: devices left, the grave tiers of the cost, the highest load, the other tiers.
+    """Return the least rating of all plans: devices left, the grave tiers of the cost, the highest load, the other tiers.
 
     Every place of every device is tried: slow, and easy to believe.
     """
@@ -175,7 +175,7 @@ def best_rating(problem: PackingProblem) -> tuple[int, ...]:
 def ends(
     resources: t.Any, state: tuple[int, ...], demands: t.Sequence[int]
 ) -> set[tuple[tuple[int, ...], int]]:
-    """The states to which a bin comes with an item with these demands, each with what that costs."""
+    """Return the states to which a bin comes with an item with these demands, each with what that costs."""
     found: set[tuple[tuple[int, ...], int]] = set()
     for node in {resources.numa_node(resource) for resource in state}:
         layer = {(state, 0)}

@@ -48,13 +48,13 @@ class Tree:
         return file
 
     def link(self, path: str, target: str) -> None:
-        """A link from ``path`` to ``target``, both seen from the root."""
+        """Make a link from ``path`` to ``target``, both seen from the root."""
         link = self.root / path
         link.parent.mkdir(parents=True, exist_ok=True)
         link.symlink_to(os.path.relpath(self.root / target, link.parent))
 
     def add_gpu(self, address: str = GPU, units: int = 8) -> None:
-        """An i915 with types ``i915-GVTg_V5_<N>``, N of which share all of its units."""
+        """Add an i915 with types ``i915-GVTg_V5_<N>``, N of which share all of its units."""
         device = f"devices/pci0000:00/{address}"
         for name, text in (("vendor", "0x8086"), ("device", "0x5963"), ("numa_node", "1")):
             self.write(f"{device}/{name}", text + "\n")
@@ -76,7 +76,7 @@ class Tree:
         group: int = 7,
         parent: str = GPU,
     ) -> str:
-        """A vGPU of an ``add_gpu`` parent, without ``migration``; returns its directory, seen from the root."""
+        """Add a vGPU of an ``add_gpu`` parent, without ``migration``; return its directory, seen from the root."""
         gpu = f"devices/pci0000:00/{parent}"
         device = f"{gpu}/{uuid}"
         self.write(f"{device}/remove", "", 0o200)
@@ -92,12 +92,12 @@ class Tree:
         return device
 
     def add_migration(self, device: str, own: str, compatible: str = COMPATIBLE) -> None:
-        """Proposal 2: a file with a line per attribute."""
+        """Add ``migration/`` in the form of proposal 2: a file with a line per attribute."""
         self.write(f"{device}/migration/self", own)
         self.write(f"{device}/migration/compatible", compatible)
 
     def snapshot(self) -> dict[str, str]:
-        """Every file and link with its content."""
+        """Return every file and link with its content."""
         found = {}
         for directory, _folders, names in os.walk(self.root):
             for path in (Path(directory, name) for name in names):
@@ -180,7 +180,7 @@ class _KernelDirectory(Directory):
 def wanted_mdev(
     uuid: str, type_id: str, attributes: t.Iterable[tuple[str, str]], **others: t.Any
 ) -> dict[str, t.Any]:
-    """A mediated device as the option ``devices`` of vfio_mdev lists it."""
+    """Return a mediated device as the option ``devices`` of vfio_mdev lists it."""
     return {
         "uuid": uuid,
         "parent": GPU,
@@ -192,10 +192,10 @@ def wanted_mdev(
 
 
 def accept(type_id: str) -> list[dict[str, str]]:
-    """What a device may have to match."""
+    """Return what a device may have to match."""
     return [{"device_api": "vfio-pci", "type": type_id, "aggregator": "{n:int:1,2}"}]
 
 
 def nobody() -> Holders:
-    """No device is held."""
+    """Return the holders where no device is held."""
     return Holders({}, complete=True)

@@ -63,7 +63,7 @@ def vdpa_device(
     mtu: int = 1500,
     max_vqp: int = 1,
 ) -> VdpaDevice:
-    """A network device, of which the kernel tells what its features let it have."""
+    """Return a network device, of which the kernel shows what its features let it have."""
     answer = {
         2: mgmtdev.encode() + b"\0",
         4: name.encode() + b"\0",
@@ -106,7 +106,7 @@ class VdpaKernel:
         self.warnings: list[str] = []
 
     def put(self, device: VdpaDevice, driver: str = vdpa.USER_SPACE_DRIVER) -> None:
-        """A device that is bound to a driver."""
+        """Add a device and bind it to ``driver``."""
         place = f"{vdpa.VDPA_DEVICES}/{device.name}"
         self.tree.link(f"{place}/driver", f"bus/vdpa/drivers/{driver}")
         self.tree.write(f"{place}/vhost-vdpa-{len(self.devices)}/dev", "242:0\n")
@@ -121,7 +121,7 @@ class VdpaKernel:
         return bus
 
     def run(self, arguments: list[str]) -> tuple[int, str, str]:
-        """What the tool does."""
+        """Do what the tool does."""
         self.calls.append(arguments)
         change = len(self.calls)
         self.beforehand()
@@ -149,13 +149,13 @@ class VdpaKernel:
 
 
 def wanted_vdpa(name="vdpa0", mgmtdev="vdpasim_net", **stated):
-    """A device as the option ``devices`` of vdpa_device lists it."""
+    """Return a device as the option ``devices`` of vdpa_device lists it."""
     blank = dict.fromkeys(("mac", "mtu", "max_vqp", "device_features", "accept"))
     return {"name": name, "mgmtdev": mgmtdev, **blank, **stated}
 
 
 def apply_vdpa(kernel, *devices, state=PRESENT, scan_holders=nobody, interrupted=lambda: None):
-    """What the module returns of devices."""
+    """Apply ``devices`` as the module does; return what it returns of them."""
     host = VdpaHost(Sysfs(str(kernel.tree.root)), kernel.ask, scan_holders)
     with Journal(str(kernel.tree.root.parent / "run"), VdpaTransaction.undoers) as journal:
         transaction = VdpaTransaction(host, VdpaTool(kernel.run), journal, 0, interrupted)
@@ -166,7 +166,7 @@ def apply_vdpa(kernel, *devices, state=PRESENT, scan_holders=nobody, interrupted
 
 
 def vdpa_failure(kernel, *devices, **arguments):
-    """How the module fails."""
+    """Return how the module fails."""
     with pytest.raises(ProvisionError) as caught:
         apply_vdpa(kernel, *devices, **arguments)
     return caught.value

@@ -114,7 +114,7 @@ def ids(vendor: str, device: str, subsystem_vendor: str, subsystem_device: str) 
 
 
 def sample(driver: str, mdev_type: str, **others: t.Any) -> VendorTree:
-    """A driver of Linux's samples/vfio-mdev, whose parent is a virtual device."""
+    """Return the tree of a driver of Linux's samples/vfio-mdev, whose parent is a virtual device."""
     return VendorTree(
         driver=driver,
         source=f"Linux, samples/vfio-mdev/{driver}.c; {MDEV_ABI}",
@@ -139,7 +139,10 @@ def variant(
     source: str = "Linux, drivers/vfio/pci/*/Kconfig; Documentation/ABI/testing/sysfs-bus-pci",
     **others: t.Any,
 ) -> VendorTree:
-    """A virtual function bound to a driver of Linux's drivers/vfio/pci; ``further`` is what else is in ``self``."""
+    """Return the tree of a virtual function bound to a driver of Linux's drivers/vfio/pci.
+
+    ``further`` is what else is in ``self``.
+    """
     evidence = {
         True: f"driver {driver} is known to support it",
         False: f"driver {driver} never supports it",
@@ -164,7 +167,7 @@ def variant(
 
 
 def nvidia_function(current: str, supported: bool | None, evidence: str) -> VendorTree:
-    """A virtual function of NVIDIA's framework without mdev, of vGPU releases from 17 on."""
+    """Return the tree of a virtual function of NVIDIA's framework without mdev, of vGPU releases from 17 on."""
     return VendorTree(
         driver="nvidia",
         name=f"nvidia-{current}",

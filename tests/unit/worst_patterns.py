@@ -18,7 +18,7 @@ def integers(count: int, first: int = 0) -> str:
 
 
 def repeated(unit: str, head: str = "") -> str:
-    """As long a value as there may be."""
+    """Return as long a value as there may be."""
     return head + unit * ((1024 - len(head)) // len(unit))
 
 
@@ -168,7 +168,7 @@ IN_FLEETS = tuple(_IN_FLEETS)
 
 
 def fleet(name: str, hosts: int) -> dict[str, t.Any]:
-    """Facts of hosts with a device each, whose sets are of one kind and whose classes differ."""
+    """Return the facts of hosts with a device each, whose sets are of one kind and whose classes differ."""
     values, own = _IN_FLEETS[name]
     return {
         f"host{number:03d}": host(

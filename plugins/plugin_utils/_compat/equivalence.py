@@ -35,13 +35,13 @@ class Classes:
     without: dict[str, set[str]]
 
     def warnings(self, source: str, target: str) -> list[str]:
-        """What a verdict on classes with these names cannot say of their devices."""
+        """Return what a verdict on the classes with these names leaves open about their devices."""
         names = sorted(self.without[source] | self.without[target])
         return [f"nobody compares {name}: devices of one class differ in it" for name in names]
 
 
 def classify(descriptors: t.Collection[Descriptor]) -> Classes:
-    """The classes of ``descriptors``, which are all of a fleet."""
+    """Return the classes of ``descriptors``, which are all those of a fleet."""
     named = _ALWAYS_COMPARED.union(
         *(names for descriptor in descriptors for names in descriptor.compatible)
     )
@@ -57,7 +57,7 @@ def classify(descriptors: t.Collection[Descriptor]) -> Classes:
 
 
 def _differing(descriptors: t.Collection[Descriptor], named: frozenset[str]) -> set[str]:
-    """The attributes that are not ``named`` in which descriptors differ that are equal in all others."""
+    """Return the attributes, none of them ``named``, in which descriptors differ that are equal in all others."""
     open_names = {name for each in descriptors for name in each.self_attributes} - named
     if not open_names:
         return set()

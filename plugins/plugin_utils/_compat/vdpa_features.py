@@ -33,7 +33,7 @@ def common_features(
     device_class: str,
     mgmtdevs: t.Collection[str] | None,
 ) -> dict[str, t.Any]:
-    """What the hosts' management devices for devices of ``device_class`` all offer; see the filter's documentation.
+    """Return what all of the hosts' management devices for ``device_class`` offer; the filter documents the result.
 
     ``data`` is a fleet, as for ``read_fleet``. ``mgmtdevs`` are the names of the management devices to look at, of
     whichever host (default: all).
@@ -73,7 +73,7 @@ def common_features(
 
 
 def _masks(facts: t.Any, device_class: str) -> dict[str, int] | None:
-    """What the management devices of a host offer, by name; ``None`` where its facts do not tell, or are odd."""
+    """Return the feature mask of each of a host's management devices by name, or ``None`` where its facts lack or garble one."""
     if not isinstance(facts, t.Mapping) or facts.get("schema") != SCHEMA:
         return None
     masks = {}

@@ -32,7 +32,7 @@ def verdict(
     target: Descriptor | attributes_module.DescriptorError | None,
     direction: str = "source_lists",
 ) -> dict[str, t.Any]:
-    """Whether a device with descriptor ``source`` may migrate to one with ``target``.
+    """Return the verdict: whether a device with descriptor ``source`` may migrate to one with ``target``.
 
     ``None`` stands for a device that has no descriptor, ``DescriptorError`` for one whose descriptor cannot be used.
     The result is the verdict of the public contract: ``compatible``, ``direction``, ``direction_conflict``,
@@ -56,7 +56,7 @@ class Judge:
         self._compiled: dict[tuple[str, bool], list[Pattern | InvalidPattern]] = {}
 
     def verdict(self, source: Descriptor, target: Descriptor) -> dict[str, t.Any]:
-        """The verdict for two descriptors; see ``verdict``."""
+        """Return the verdict for two descriptors; see the function ``verdict``."""
         outward = first_match(self.patterns(source, True), target.self_attributes)
         inward = first_match(self.patterns(target, False), source.self_attributes)
         listed, accepted = outward is not None, inward is not None
@@ -91,7 +91,7 @@ class Judge:
         )
 
     def reasons(self, source: Descriptor, target: Descriptor) -> list[dict[str, t.Any]]:
-        """The reasons of the verdict for two descriptors that are not compatible."""
+        """Return why two descriptors are not compatible: the ``reasons`` of their verdict."""
         listed = self.patterns(source, True)
         by_target = self.direction == "target_accepts" or (
             self.direction == "both" and first_match(listed, target.self_attributes)
@@ -103,7 +103,7 @@ class Judge:
     def patterns(
         self, descriptor: Descriptor, owner_is_source: bool
     ) -> list[Pattern | InvalidPattern]:
-        """The parsed sets of ``descriptor``'s ``compatible``, for devices on the other side of a migration."""
+        """Return the compiled sets of ``descriptor``'s ``compatible``, to match devices on the other side of a migration."""
         key = (descriptor.digest, owner_is_source)
         if key not in self._compiled:
             self._compiled[key] = compile_patterns(
@@ -113,7 +113,7 @@ class Judge:
 
 
 def provisional_warnings(source: Descriptor, known: t.Mapping[str, str]) -> list[str]:
-    """What is assumed where a device of which ``known`` is certain is to be made for ``source``."""
+    """Return what is assumed where a device is to be made for ``source`` and only its attributes ``known`` are certain."""
     warnings = list(_other_pci_id(source.self_attributes, known))
     if source.derived:
         warnings += [
@@ -139,7 +139,7 @@ def _only_derived(sides: list[str], device_api: str) -> str:
 def _uncompared(
     source: Descriptor, target: Descriptor, matching: t.Mapping[str, str]
 ) -> t.Iterator[str]:
-    """What differs between two compatible devices without the matching set saying anything of it."""
+    """Yield a warning for each attribute that differs between two compatible devices and that the matching set does not name."""
     one, other = source.self_attributes, target.self_attributes
     judged = {"software_version", "pci_id", *matching}
     for name in sorted((one.keys() | other.keys()) - judged):
@@ -158,7 +158,7 @@ def _both(one: t.Mapping[str, str], other: t.Mapping[str, str], name: str) -> st
 
 
 def decide(direction: str, listed: bool, accepted: bool) -> bool:
-    """What ``direction`` makes of "the source lists the target" and "the target accepts the source"."""
+    """Return what ``direction`` makes of "the source lists the target" and "the target accepts the source"."""
     return {
         "source_lists": listed,
         "target_accepts": accepted,

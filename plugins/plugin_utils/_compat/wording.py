@@ -17,7 +17,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import
 def sentence(
     reason: t.Mapping[str, t.Any], where: str, host: str, subject_is_target: bool = True
 ) -> str:
-    """What ``reason`` says of the device at ``where``, and what would have to change.
+    """Return what ``reason`` says of the device at ``where``, and what would have to change.
 
     ``host`` is the target's. ``subject_is_target`` says whether that device is the target, as where the source's
     list decides, or the source.
@@ -58,7 +58,7 @@ def _minor(version: str) -> str:
 
 
 def held(device: Device) -> str | None:
-    """Who holds ``device``; ``None`` where no process does."""
+    """Return who holds ``device``, or ``None`` where no process does."""
     if device.in_use is None:
         return None
     if device.in_use.pid is None:
@@ -67,7 +67,7 @@ def held(device: Device) -> str | None:
 
 
 def used_up(type_id: str, place: str, needed: int, left: int, devices: t.Sequence[Device]) -> str:
-    """That too few instances of a type are left under the parent at ``place``, which has ``devices``, and who holds those."""
+    """Return that the parent at ``place`` has too few instances of a type left, and who holds its ``devices``."""
     if left:
         short = f"{needed} instances of {type_id} needed under {place}, {left} left"
     else:
@@ -89,5 +89,5 @@ def used_up(type_id: str, place: str, needed: int, left: int, devices: t.Sequenc
 
 
 def nearest(reasons: list[dict[str, t.Any]]) -> list[dict[str, t.Any]]:
-    """The reasons of the nearest set alone."""
+    """Return the reasons of the nearest set alone."""
     return [reason for reason in reasons if reason["set"] == reasons[0]["set"]]

@@ -60,5 +60,5 @@ class CallbackModule(CallbackBase):
 
 
 def _cpu_time() -> float:
-    """Seconds that this process and the children it has waited for have taken."""
+    """Return the CPU seconds that this process and the children it has waited for have taken."""
     return sum(os.times()[:4])

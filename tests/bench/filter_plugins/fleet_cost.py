@@ -11,12 +11,12 @@ from ansible_collections.vfio.migration.plugins.filter.compatible_pairs import c
 
 
 def read_facts(hostvars: t.Any, hosts: list[str]) -> int:
-    """How many of ``hosts`` have facts, read untemplated."""
+    """Return how many of ``hosts`` have facts, read untemplated."""
     return sum("vfio_migration" in hostvars.raw_get(host)["ansible_facts"] for host in hosts)
 
 
 def count_pairs(hostvars: t.Any, hosts: list[str]) -> int:
-    """How many compatible pairs of devices there are on ``hosts``."""
+    """Return how many compatible pairs of devices there are on ``hosts``."""
     return sum(pair["pairs"] for pair in compatible_pairs(hostvars, hosts)["pairs"])
 
 

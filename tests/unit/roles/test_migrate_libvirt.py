@@ -108,7 +108,7 @@ def program(path: Path, text: str) -> None:
 
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
-    """A directory with the collection, but for two modules, with the programs of the hosts, and with their state."""
+    """Build a directory with the collection but for two modules, the programs of the hosts, and their state."""
     copy = tmp_path / "ansible_collections/vfio/migration"
     (copy / "plugins/modules").mkdir(parents=True)
     for name in ("galaxy.yml", "meta", "playbooks", "roles"):
@@ -186,7 +186,7 @@ def play(place: Path, guests: list[str]) -> subprocess.CompletedProcess[str]:
 
 
 def shown(output: str, task: str) -> list[str]:
-    """The list that a task of ansible.builtin.debug shows."""
+    """Return the list that a task of ansible.builtin.debug shows."""
     found = re.search(rf"TASK \[[^\n]*{task}\].*?\"msg\": (\[.*?\n    \])", output, re.DOTALL)
     return json.loads(found[1])
 

@@ -29,7 +29,7 @@ def restored_signals() -> t.Iterator[None]:
 def run_module(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> t.Callable[..., dict[str, t.Any]]:
-    """Runs the ``main`` of a module with arguments and gives the result that it prints."""
+    """Return a function that runs the ``main`` of a module with arguments and returns the result that it prints."""
 
     def run(main: t.Callable[[], None], **arguments: t.Any) -> dict[str, t.Any]:
         # Each run of a module is a process of its own; what a module keeps for the next must not be seen.

@@ -26,7 +26,7 @@ from ansible_collections.vfio.migration.tests.unit.vdpa_hosts import VdpaKernel
 
 @pytest.fixture(autouse=True)
 def kernel(tmp_path, monkeypatch):
-    """A host with the tool, a management device and the device ``vdpa0``."""
+    """Build a host with the tool, a management device and the device ``vdpa0``."""
     kernel = VdpaKernel(Tree(tmp_path / "sys"))
     kernel.run(["dev", "add", "name", "vdpa0", "mgmtdev", "vdpasim_net"])
     kernel.calls.clear()

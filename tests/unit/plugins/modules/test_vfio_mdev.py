@@ -36,7 +36,7 @@ TYPE = "i915-GVTg_V5_4"
 
 @pytest.fixture(autouse=True)
 def kernel(tmp_path, monkeypatch):
-    """A host with one device, ``UUIDS[0]``, and a parent for more."""
+    """Build a host with one device, ``UUIDS[0]``, and a parent for more."""
     tree = Tree(tmp_path / "sys")
     tree.add_gpu()
     tree.add_migration(tree.add_mdev(), SELF.format(type=TYPE, aggregator=1))
@@ -130,7 +130,7 @@ def test_persistent_needs_the_kernels_own_tree(run_module, monkeypatch):
 
 
 def abandon(kernel, uuid=UUIDS[0]):
-    """Leaves what a call leaves that was killed when it had configured a device."""
+    """Leave what a call leaves that was killed when it had configured a device."""
     undo = WriteAttribute("intel_vgpu/aggregator", "1", live=False)
     leave(place(kernel, "mdev"), Step(GPU, uuid, "aggregator=2", undo))
 

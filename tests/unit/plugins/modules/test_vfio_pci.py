@@ -39,7 +39,7 @@ DEVICE = {"address": FIRST, "driver": VARIANT}
 
 @pytest.fixture(autouse=True)
 def kernel(tmp_path, monkeypatch):
-    """A host with a card that has no virtual functions yet, and where nobody holds a device."""
+    """Build a host with a card that has no virtual functions yet, and where nobody holds a device."""
     kernel = PciKernel(PciTree(tmp_path / "sys"))
     monkeypatch.setattr(vfio_pci, "Sysfs", lambda root: kernel)
     monkeypatch.setattr(processes, "unknown", nobody)
@@ -125,7 +125,7 @@ def test_what_makes_no_sense_is_refused(run_module, kernel, wish, reason):
 
 
 def modprobe_of(*known: str) -> vfio_pci.Modprobe:
-    """One that knows the modules ``known``."""
+    """Return a modprobe that knows the modules ``known``."""
 
     def run(arguments: list[str]) -> tuple[int, str, str]:
         return (0, "", "") if arguments[-1] in known else (1, "", "no such module\n")

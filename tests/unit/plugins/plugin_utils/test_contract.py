@@ -45,7 +45,7 @@ def plan():
 
 
 def document(name):
-    """A document for each schema."""
+    """Return a document for each schema."""
     facts = fleet()
     return {
         "facts": lambda: facts["a"],
@@ -60,7 +60,7 @@ def document(name):
 
 
 def objects(schema, path="$"):
-    """Every object's schema in ``schema``, with where it is."""
+    """Yield every object's schema in ``schema``, with where it is."""
     if isinstance(schema, dict):
         if "properties" in schema and isinstance(schema.get("required"), list):
             yield path, schema

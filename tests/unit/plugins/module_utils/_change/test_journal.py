@@ -38,7 +38,7 @@ def change(name="gpu", number=1):
 
 
 def killed_after(directory, *changes, names=("gpu", "matrix")):
-    """A call that notes changes and then is killed."""
+    """Note changes as a call does that is killed then."""
     leave(directory, *changes, locks=names)
 
 
@@ -48,7 +48,7 @@ def noted(directory, name):
 
 
 def files(directory):
-    """The files that have something in them."""
+    """Return the files that are not empty."""
     return sorted(file for file in os.listdir(directory) if os.stat(f"{directory}/{file}").st_size)
 
 
@@ -197,7 +197,7 @@ def journal_of(directory):
 
 
 def rewritten(directory, old, new):
-    """The journal of a killed call where its second line has something else."""
+    """Return the journal of a killed call with something else in its second line."""
     killed_after(directory, change(), change("matrix", 2))
     path = journal_of(directory)
     with open(path, "rb") as file:
@@ -209,7 +209,7 @@ def rewritten(directory, old, new):
 
 
 def refused(directory):
-    """Why a journal is not understood; its locks are those of both lines, and neither is given to be undone."""
+    """Return why a journal is not understood; check that it has the locks of both lines, and gives neither to be undone."""
     said = set()
     with Journal(directory, [Remove]) as journal:
         for name in journal.lock_abandoned():

@@ -45,7 +45,7 @@ ACCEPT = accept(TYPE)
 
 @pytest.fixture
 def kernel(tmp_path: Path) -> Kernel:
-    """A host with one device, ``UUIDS[0]``, whose aggregator is 1."""
+    """Build a host with one device, ``UUIDS[0]``, whose aggregator is 1."""
     tree = Tree(tmp_path / "sys")
     tree.add_gpu()
     kernel = Kernel(tree)
@@ -257,7 +257,7 @@ def test_a_defect_does_not_leave_half_of_it_behind(kernel):
 
 
 def kill(kernel: Kernel, number: int, devices, **others) -> bool:
-    """Ends a call right before its write of that number, without any goodbye; whether there was such a write."""
+    """Kill a call right before its write of that number; return whether there was such a write."""
 
     def beforehand() -> None:
         if len(kernel.writes) + 1 == number:
@@ -274,13 +274,13 @@ def kill(kernel: Kernel, number: int, devices, **others) -> bool:
 
 
 def in_run(kernel: Kernel) -> list[str]:
-    """The names of journals, and of locks that name one."""
+    """Return the names of journals, and of locks that name one."""
     directory = Path(place(kernel, "mdev"))
     return [file.name for file in directory.glob("*") if file.stat().st_size]
 
 
 def recovered(kernel: Kernel, devices, state: str = PRESENT, **others) -> MdevTransaction:
-    """The transaction of a further call, which does not fail."""
+    """Return the transaction of a further call, which does not fail."""
     scan_holders = others.pop("scan_holders", nobody)
     host = MdevHost(kernel, scan_holders, None)
     with Journal(place(kernel, "mdev"), MdevTransaction.undoers) as journal:

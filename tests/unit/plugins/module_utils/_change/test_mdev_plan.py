@@ -61,7 +61,7 @@ def diff(action):
 
 
 def refusal(tree: Tree, *devices, **others) -> tuple[str, str]:
-    """Why the plan is refused, and at which step."""
+    """Return why the plan is refused, and at which step."""
     with pytest.raises(ProvisionError) as raised:
         plan(tree, devices, **others)
     assert raised.value.details["undone"] == raised.value.details["left"] == []
@@ -403,7 +403,7 @@ def test_masks_are_compared_as_the_driver_reads_them(tree, value, same):
 
 
 def add_crypto_mdev(tree: Tree, current: str) -> None:
-    """A device of adapters 5 and 6 and domain 4, which it tells in the file ``current``."""
+    """Add a device of adapters 5 and 6 and domain 4, which it shows in the file ``current``."""
     (tree.root / f"devices/pci0000:00/{GPU}/driver").unlink()
     tree.link(f"devices/pci0000:00/{GPU}/driver", "bus/matrix/drivers/vfio_ap")
     mdev = tree.add_mdev()

@@ -38,7 +38,7 @@ ACCEPT = [{"device_api": "vfio-pci", "type": "i915-GVTg_V5_8"}]
 
 @pytest.fixture
 def kernel(tmp_path: Path) -> PciKernel:
-    """A host with two virtual functions, ``FIRST`` and ``SECOND``, that have their network driver."""
+    """Build a host with two virtual functions, ``FIRST`` and ``SECOND``, that have their network driver."""
     tree = PciTree(tmp_path / "sys")
     tree.add_functions(2)
     return PciKernel(tree)
@@ -46,7 +46,7 @@ def kernel(tmp_path: Path) -> PciKernel:
 
 @pytest.fixture
 def gpu(tmp_path: Path) -> PciKernel:
-    """A host with two virtual functions of a GPU that have no type."""
+    """Build a host with two virtual functions of a GPU that have no type."""
     tree = PciTree(tmp_path / "sys")
     tree.add_functions(2, "nvidia")
     return PciKernel(tree, default="nvidia")
@@ -98,7 +98,7 @@ def failure(kernel: PciKernel, *arguments, **others) -> ProvisionError:
 
 
 def state(kernel: PciKernel) -> dict[str, t.Any]:
-    """What a user can tell of the host: its files, and what is noted to be given back."""
+    """Return what a user can see of the host: its files, and what is noted to be given back."""
     run = Path(place(kernel, "pci"))
     noted = sorted(path.name for path in run.glob("*.json"))
     return {
@@ -257,7 +257,7 @@ def test_what_cannot_be_undone_is_told(kernel):
 
 
 def kill(kernel: PciKernel, number: int, *arguments: t.Any, **others: t.Any) -> None:
-    """Applies in a process that ends right before its write ``number``, if it comes to that."""
+    """Apply changes in a process that ends right before its write ``number``, if it comes to that."""
 
     def end() -> None:
         if len(kernel.writes) + 1 == number:
@@ -351,7 +351,7 @@ def test_what_the_host_uses_is_left_alone(kernel):
 
 @pytest.fixture
 def card(kernel) -> PciKernel:
-    """The same host, where devlink has a port for each virtual function."""
+    """Give each virtual function of ``kernel`` a port in devlink."""
     kernel.ports.add(FIRST)
     kernel.ports.add(SECOND)
     return kernel

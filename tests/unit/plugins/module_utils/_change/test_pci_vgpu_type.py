@@ -22,7 +22,7 @@ UNSET, SET = {TYPE: "0", PARAMETERS: ""}, {TYPE: "1428", PARAMETERS: "disable_vn
 
 @pytest.fixture
 def opened(tmp_path):
-    """Opens a virtual function of a GPU whose attributes have the values."""
+    """Return a function that opens a virtual function of a GPU whose attributes have the values given."""
     devices = []
 
     def open_device(values, driver="nvidia"):

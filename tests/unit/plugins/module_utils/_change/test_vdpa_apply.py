@@ -180,7 +180,7 @@ class KilledTransaction(VdpaTransaction):
 
 
 def kill(kernel, change, *devices):
-    """A call that is killed right before (``change`` is even) or after (odd) the change of a device."""
+    """Run a call that is killed right before (``change`` is even) or after (odd) the change of a device."""
 
     def run(arguments):
         if change == 2 * len(kernel.calls):

@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 
 
 def match(value: str, actual: str | None, **others: str) -> dict:
-    """How attribute ``z`` with pattern ``value`` matches a device whose ``z`` is ``actual``."""
+    """Return how attribute ``z`` with pattern ``value`` matches a device whose ``z`` is ``actual``."""
     subject = dict(SELF) if actual is None else {**SELF, "z": actual}
     return pattern_module.match([{**BASE, "z": value, **others}], subject)
 

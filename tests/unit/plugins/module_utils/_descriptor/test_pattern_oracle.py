@@ -47,7 +47,7 @@ VARIABLES = st.sampled_from("ab").map(lambda name: [Variable(name)])
 
 
 def chains(operands: st.SearchStrategy) -> st.SearchStrategy:
-    """Arithmetic of two to four operands in a row."""
+    """Return a strategy for arithmetic of two to four operands in a row."""
     return st.tuples(operands, st.lists(st.tuples(SIGNS, operands), min_size=1, max_size=3)).map(
         lambda drawn: [*drawn[0], *(part for sign, right in drawn[1] for part in (sign, *right))]
     )
@@ -78,7 +78,7 @@ def rarely(draw) -> bool:
 
 @st.composite
 def cases(draw) -> tuple[dict[str, str], dict[str, str], str]:
-    """One set, a device, and the version of the set's owner; most devices are made to fit, or nearly so."""
+    """Draw one set, a device, and the version of the set's owner; most devices are made to fit, or nearly so."""
     names = draw(st.lists(st.sampled_from(NAMES), unique=True, min_size=1, max_size=4))
     values: dict[str, list[str]] = {"device_api": ["vfio_pci"], "type": ["t"]}
     for name in names:
@@ -104,7 +104,7 @@ def cases(draw) -> tuple[dict[str, str], dict[str, str], str]:
 
 
 def _declared(draw, values: dict[str, list[str]]) -> dict[str, str]:
-    """The values as text, each variable declared in one of its places, or rarely in none or in two ways."""
+    """Draw the values as text, each variable declared in one of its places, or rarely in none or in two ways."""
     places = [
         (name, index)
         for name, value in values.items()

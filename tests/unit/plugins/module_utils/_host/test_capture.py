@@ -26,7 +26,7 @@ def tree(tmp_path: Path) -> Tree:
 
 
 def capture(tree: Tree) -> Path:
-    """Where the captured tree is, unpacked."""
+    """Capture the tree, unpack it, and return where it is."""
     archive = tree.root.parent / "archive.tar.gz"
     archive.write_bytes(captured(Sysfs(str(tree.root))))
     place = tree.root.parent.parent / "unpacked"

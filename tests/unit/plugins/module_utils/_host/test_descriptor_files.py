@@ -43,7 +43,7 @@ def read(tree: Tree):
 
 
 def only_problem(tree: Tree) -> tuple[str, str]:
-    """Where below the device, and what."""
+    """Return the only problem: where below the device, and what."""
     descriptor, _attributes, (problem,) = read(tree)
     assert descriptor is None
     path = tree.root / "bus/mdev/devices" / UUIDS[0]

@@ -28,7 +28,7 @@ ROCE, MIGRATABLE = 1, 2
 def answer_about(
     on=0, known=ROCE | MIGRATABLE, device=CARD, flavour=4, pf=0, vf=1, external=0, bus="pci"
 ):
-    """What the kernel tells of the port of a virtual function; ``on`` of the capabilities that are ``known``."""
+    """Return the kernel's answer on the port of a virtual function: of the capabilities ``known``, those in ``on`` are set."""
     return decoded(
         encoded(
             {

@@ -12,7 +12,7 @@ from ansible_collections.vfio.migration.plugins.module_utils._host.kernel_log im
 
 @pytest.fixture
 def records():
-    """What is in the log, to be read record by record; a number is an error."""
+    """Return the log's content, a list to fill: each item is read as a record, or raised as an error if it is a number."""
     return []
 
 

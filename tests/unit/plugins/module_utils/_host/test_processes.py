@@ -16,7 +16,7 @@ GUEST = ["qemu-system-x86_64", "-name", "guest=vm-17,debug-threads=on", "-m", "6
 
 @pytest.fixture
 def proc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tree:
-    """A ``/proc`` as root sees it."""
+    """Build a ``/proc`` as root sees it."""
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     proc = Tree(tmp_path / "proc")
     (proc.root / "self/ns").mkdir(parents=True)

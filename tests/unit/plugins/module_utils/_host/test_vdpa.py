@@ -42,7 +42,7 @@ def tree(tmp_path):
 
 @pytest.fixture
 def recorded(tree, monkeypatch):
-    """A Linux 6.12 whose answers were recorded; ``vdpa_recordings`` says what it had."""
+    """Replay a Linux 6.12 whose answers were recorded; ``vdpa_recordings`` says what it had."""
     (tree.root / "bus/vdpa/devices").mkdir(parents=True)
     monkeypatch.setattr(socket, "socket", RecordedSocket)
     return Sysfs(str(tree.root))

@@ -31,7 +31,7 @@ def vgpu(origin: str, **others: str) -> dict[str, t.Any]:
 
 
 def made(origin: str, **parent_facts: t.Any) -> Creatable:
-    """What a host with one parent could make for a vGPU whose descriptor is of ``origin``."""
+    """Return what a host with one parent could make for a vGPU whose descriptor is of ``origin``."""
     gpu = parent(pci_id="10de20b5", driver="nvidia", **parent_facts)
     return made_for(device(UUIDS[0], vgpu(origin)), gpu)
 

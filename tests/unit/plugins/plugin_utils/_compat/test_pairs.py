@@ -106,7 +106,7 @@ def test_hosts_without_facts_are_listed_as_unknown():
 
 @st.composite
 def fleets(draw):
-    """Facts of a few hosts with few kinds of devices; what names a device, and who holds it, differs."""
+    """Draw facts of a few hosts with few kinds of devices; what names a device, and who holds it, differs."""
     kinds = draw(st.lists(DESCRIPTORS, min_size=1, max_size=4))
     entries = st.builds(
         lambda descriptor, url, origin, others: (
@@ -263,7 +263,7 @@ def test_the_worst_sets_take_calls_in_proportion_to_the_size_of_each(name, direc
 
 
 def varied_fleet() -> dict:
-    """Hosts with devices of many classes, some of which differ only in what names them, and with room for more."""
+    """Return hosts with devices of many classes, some of which differ only in what names them, and with room for more."""
     numbers = itertools.count()
     kinds = [
         gvt(size, aggregator, software_version=version, remote_url=f"nvme://h/{size}{aggregator}")
@@ -280,7 +280,7 @@ def varied_fleet() -> dict:
 
 
 def printed_pairs() -> str:
-    """What the pairs of the varied fleet are, as JSON."""
+    """Return the pairs of the varied fleet as JSON."""
     results = [
         compatible_pairs(read_fleet(varied_fleet()), direction, expand=True)
         for direction in DIRECTIONS
@@ -304,7 +304,7 @@ def test_every_run_gives_the_same_bytes():
 
 
 def is_of(class_name, key, facts, result) -> bool:
-    """Whether the device with this key is of the class."""
+    """Return whether the device with this key is of the class."""
     device_host, device_id = key
     entry = next(each for each in facts[device_host]["devices"] if each["id"] == device_id)
     descriptor = facts[device_host]["descriptors"][entry["descriptor"]]

@@ -27,7 +27,7 @@ SELF = BASE + "software_version=1.1.0\n"
 def judged(
     compatible: str, own: str = SELF, source: str = SELF, direction: str = "source_lists"
 ) -> dict:
-    """The verdict where the source lists ``compatible`` and the target, which lists nothing, is ``own``."""
+    """Return the verdict where the source lists ``compatible`` and the target, which lists nothing, is ``own``."""
     return verdict(
         read_descriptor({"self": sets(source)[0], "compatible": sets(compatible)}),
         read_descriptor({"self": sets(own)[0], "compatible": []}),
@@ -36,7 +36,7 @@ def judged(
 
 
 def fits(pattern: str, actual: str | None) -> bool:
-    """Whether a set whose attribute ``z`` is ``pattern`` describes a device whose ``z`` is ``actual``."""
+    """Return whether a set whose attribute ``z`` is ``pattern`` describes a device whose ``z`` is ``actual``."""
     own = SELF if actual is None else f"{SELF}z={actual}\n"
     return judged(f"{BASE}z={pattern}\n", own)["compatible"]
 

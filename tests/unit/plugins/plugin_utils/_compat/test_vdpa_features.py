@@ -20,7 +20,7 @@ MASKS = st.dictionaries(st.sampled_from(["a", "b", "c"]), st.integers(0, 2**64 -
 
 
 def offering(**masks):
-    """Facts of a host with management devices for network devices, by name."""
+    """Return the facts of a host with management devices for network devices, by name."""
     return host(parents=[management_device(name, hex(mask)) for name, mask in masks.items()])
 
 

@@ -135,7 +135,7 @@ def test_whatever_a_cache_holds_a_host_is_read_or_unknown(key, field, value):
 
 
 def replaced(draw, facts, value):
-    """``facts`` with one thing in them, however deep, replaced by ``value``."""
+    """Draw ``facts`` with one thing in them, however deep, replaced by ``value``."""
     if isinstance(facts, (dict, list)) and facts and draw(st.integers(0, 3)):
         key = draw(st.sampled_from(sorted(facts) if isinstance(facts, dict) else range(len(facts))))
         changed = facts.copy()

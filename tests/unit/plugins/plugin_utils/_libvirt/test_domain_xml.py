@@ -55,7 +55,7 @@ BETWEEN = st.sampled_from(
 
 @st.composite
 def domains(draw):
-    """A domain's XML with the devices in it, kind and id, and each with another id of its kind."""
+    """Draw a domain's XML with the devices in it, kind and id, and each with another id of its kind."""
     kinds = draw(st.lists(KINDS, max_size=5))
     devices = [(kind, draw(IDS[kind])) for kind in kinds]
     targets = {id_: draw(IDS[kind]) for kind, id_ in devices}
@@ -69,7 +69,7 @@ def domains(draw):
 
 
 def without_ids(xml: str) -> str:
-    """The XML without the values of what a target may change."""
+    """Return the XML without the values of what a target may change."""
     names = "uuid|domain|bus|slot|function"
     return re.sub(rf"\b({names})=(['\"])[^'\"]*\2", r"\1=", xml)
 

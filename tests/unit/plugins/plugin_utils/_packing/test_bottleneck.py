@@ -62,7 +62,7 @@ def test_no_plan_places_more_than_a_shortage_says(problem):
 
 @st.composite
 def full_hosts(draw) -> PackingProblem:
-    """Hosts, and devices that fill them to the last."""
+    """Draw hosts, and devices that fill them to the last."""
     resources = Resources()
     items, bins = [], []
     for _host in range(draw(st.integers(1, 6))):

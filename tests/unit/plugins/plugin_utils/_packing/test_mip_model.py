@@ -100,7 +100,7 @@ class Stock:
 
 
 def problem_of(seed: int, most_items: int = 5, most_bins: int = 3) -> PackingProblem:
-    """A problem in which little fits, so that it matters what goes where."""
+    """Draw a problem in which little fits, so that it matters what goes where."""
     chance = random.Random(seed)
     nodes = chance.choice(((None,), (None,), (0, 1)))
     costs = (0, 0, OTHER_TYPE, CREATED)
@@ -159,7 +159,7 @@ problems = st.integers(0, 2**32).map(problem_of)
 
 
 def found_for(problem):
-    """What the search finds at first, and the items that it leaves though each finds a place alone."""
+    """Return what the search finds at first, and the items that it leaves though each finds a place alone."""
     found = search(problem, Packings(problem), Budget(0, 0), lambda: None)
     return found.assignment, found.unplaced
 
@@ -169,7 +169,7 @@ def improve(problem, assignment, unplaced, effort=4.0):
 
 
 def rating(problem, held) -> tuple:
-    """The devices left, and the cost: what ``search`` makes as small as it can, in this order."""
+    """Return the devices left and the cost, which ``search`` minimises in this order."""
     cost = sum(way.cost for each in held.values() for item, way in each)
     loads = [sum(len(way.steps) for item, way in each) for each in held.values()]
     left = sum(len(item.demands) for item in problem.items) - sum(loads)
@@ -177,7 +177,7 @@ def rating(problem, held) -> tuple:
 
 
 def check(problem, held) -> None:
-    """Every item is in one bin at most, where it may be, and every step starts from what there is."""
+    """Check that every item is in one bin at most, where it may be, and that every step starts from what there is."""
     placed = [item for each in held.values() for item, way in each]
     assert len(placed) == len(set(placed))
     for number, each in held.items():
@@ -232,7 +232,7 @@ def test_only_what_keeps_the_constraints_counts(problem):
 
 
 def improved_by(monkeypatch, executable: str):
-    """What comes of it where this program is run in place of Python."""
+    """Return the outcome where this program runs in place of Python."""
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
     monkeypatch.setattr(sys, "executable", executable)
     problem = problem_of(1)
@@ -344,7 +344,7 @@ def test_only_as_many_equal_bins_as_items_are_looked_at():
 
 @pytest.fixture
 def in_process(monkeypatch):
-    """The solver without a process for each problem."""
+    """Run the solver without a process for each problem."""
 
     def solve(programme, effort):
         written = json.dumps(dataclasses.asdict(programme) | {"effort": effort})

@@ -30,7 +30,7 @@ from hypothesis import event, given
 
 
 def costs(problem: PackingProblem) -> tuple[Cost, Cost, Cost]:
-    """What the search's first plan costs, what plans cost at least, and what the best one does."""
+    """Return what the search's first plan costs, what plans cost at least, and what the best one costs."""
     packings = Packings(problem)
     found = search(problem, packings, Budget(50, 0), lambda: None)
     devices = sum(len(item.demands) for item in problem.items)

@@ -112,7 +112,7 @@ def test_repair_and_the_exact_search_never_make_a_plan_worse(problem):
 
 
 def planted(chance: random.Random, hosts: int, empty: int) -> PackingProblem:
-    """Full hosts cut into items, and some hosts more."""
+    """Draw full hosts cut into items, and some hosts more."""
     resources = Resources()
     items, bins = [], []
     for number in range(hosts + empty):

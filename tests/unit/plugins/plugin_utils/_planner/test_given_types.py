@@ -36,7 +36,7 @@ CURRENT, PARAMS = "nvidia/current_vgpu_type", "nvidia/vgpu_params"
 
 @pytest.fixture
 def gpus(tmp_path):
-    """Hosts with two virtual functions of a GPU each; what they have is given by type or, with parameters, a pair."""
+    """Return hosts with two virtual functions of a GPU each; what they have is given by type or, with parameters, a pair."""
 
     def make(name, *types):
         tree = PciTree(tmp_path / name / "sys")
@@ -62,7 +62,7 @@ def gather(kernel, *guests):
 
 
 def apply(kernel, devices):
-    """What the module makes of a plan's list."""
+    """Return what the module makes of a plan's list."""
     blank = {"driver": None, "migratable": None, "accept": None, "keep_driver": False}
     wanted = validate(
         {

@@ -381,7 +381,7 @@ def _fixed(mdev_type: str, aggregator: str) -> dict:
 
 @st.composite
 def fleets(draw) -> dict:
-    """Small fleets: some guests on host a, hosts b to d with parents, some of them with devices already."""
+    """Draw small fleets: some guests on host a, hosts b to d with parents, some of them with devices already."""
     numbers = itertools.count()
 
     def devices(most: int, held: bool) -> list:
@@ -431,7 +431,7 @@ def test_every_plan_is_sound_complete_and_the_same_again(fleet, policy):
 
 
 def carried_out(fleet: dict, plan: dict) -> dict:
-    """The facts of the fleet once the targets of ``plan`` are made."""
+    """Return the facts of the fleet once the targets of ``plan`` are made."""
     after = copy.deepcopy(fleet)
     for placement in plan["placements"]:
         target = placement["target"]

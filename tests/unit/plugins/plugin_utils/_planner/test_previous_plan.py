@@ -301,7 +301,7 @@ def test_equal_free_devices_go_to_the_same_guests_again():
 
 
 def prepared_fleet() -> dict:
-    """Guest vm-0 has a target on host b; vm-1 fits nowhere but there."""
+    """Return a fleet where guest vm-0 has a target on host b and vm-1 fits nowhere but there."""
     return {
         "a": host([device(UUIDS[0], vm="vm-0", pid=1)]),
         "b": host([device(UUIDS[0])]),

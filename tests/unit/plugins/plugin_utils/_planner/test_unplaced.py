@@ -29,7 +29,7 @@ OTHER = "8086591d"
 
 
 def left_of(fleet: dict, **options) -> t.Any:
-    """What a plan that drains host a leaves behind."""
+    """Return what a plan that drains host a leaves behind."""
     read = read_fleet(fleet)
     targets = [name for name in read.hosts if name != "a"]
     plan = make_plan(read, Request(requested(read, ["a"], None), targets, Conditions(**options)))
@@ -37,7 +37,7 @@ def left_of(fleet: dict, **options) -> t.Any:
 
 
 def told(fleet: dict, **options) -> list[tuple[str | None, str]]:
-    """Hosts and reasons of the only device that is left behind, without what is true of all hosts together."""
+    """Return hosts and reasons of the only device that is left behind, without what is true of all hosts together."""
     (left,) = left_of(fleet, **options)
     return [
         (each["host"], each["reason"])
@@ -47,7 +47,7 @@ def told(fleet: dict, **options) -> list[tuple[str | None, str]]:
 
 
 def only(*sets: dict) -> dict:
-    """The descriptor of the first of these, which lists just them."""
+    """Return the descriptor of the first of these, which lists just them."""
     return {"self": sets[0]["self"], "compatible": [each["self"] for each in sets]}
 
 

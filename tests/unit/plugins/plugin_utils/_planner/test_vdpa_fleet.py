@@ -35,7 +35,7 @@ SOURCE = {"host": "a", "id": "vdpa0"}
 
 @pytest.fixture
 def fleet(tmp_path):
-    """A guest on a has accepted all features but one, which b does not offer; c does not offer another, d has nothing."""
+    """Build a guest on a that accepted all features but one, which b lacks; c lacks another, d has nothing."""
 
     def facts(host, device=None, scan_holders=nobody):
         tree = Tree(tmp_path / host)
@@ -76,7 +76,7 @@ def test_it_is_told_what_stands_in_the_way_elsewhere(fleet):
 
 
 def target(tmp_path, *management_devices, devices=()):
-    """A host with these management devices, and what its kernel does."""
+    """Build a host with these management devices, and what its kernel does."""
     tree = Tree(tmp_path / f"target{len(list(tmp_path.iterdir()))}")
     kernel = VdpaKernel(tree)
     (tree.root / VDPA_DEVICES).mkdir(parents=True)
@@ -94,7 +94,7 @@ def source(tmp_path, *devices):
 
 
 def make(kernel, devices):
-    """What the module makes of a plan's list."""
+    """Apply a plan's list as the module does; return what that returns."""
     blank = dict.fromkeys(("mac", "mtu", "max_vqp", "device_features", "accept"))
     # As Ansible does, by the module's argument specification.
     listed = [{**blank, **each, "mtu": each.get("mtu") and int(each["mtu"])} for each in devices]

@@ -58,7 +58,7 @@ def vf(index: int, **others: t.Any) -> dict[str, t.Any]:
 
 @st.composite
 def fleets(draw) -> dict[str, t.Any]:
-    """Hosts with guests, free devices and parents of two drivers, on two NUMA nodes."""
+    """Draw hosts with guests, free devices and parents of two drivers, on two NUMA nodes."""
     numbers = itertools.count()
 
     def devices(name: str) -> t.Iterator[dict[str, t.Any]]:
@@ -97,7 +97,7 @@ def fleets(draw) -> dict[str, t.Any]:
 
 @st.composite
 def plans(draw) -> Planned:
-    """Sound plans for requests of all kinds."""
+    """Draw sound plans for requests of all kinds."""
     facts = draw(fleets())
     fleet = read_fleet(facts)
     drained = draw(st.sampled_from([["a"], ["a", "b"], None]))

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 
 def one_device_each(count: int) -> list[Guest]:
-    """Guests of one device, each on a host of its own."""
+    """Return guests of one device, each on a host of its own."""
     fleet = read_fleet(
         {
             f"host-{n}": host([device(f"{n:08x}-1111-4222-8333-444444444444", vm=f"vm-{n}")])
@@ -30,7 +30,7 @@ def one_device_each(count: int) -> list[Guest]:
 
 
 def waves_of(moves: dict[int, int], count: int) -> tuple[Waves, list[Guest]]:
-    """Each guest in ``moves`` goes to the device of another one; of number ``count`` and more nobody holds it."""
+    """Return the waves where each guest in ``moves`` goes to another's device, which nobody holds from number ``count`` on."""
     guests = one_device_each(max([count, *(each + 1 for each in moves.values())]))
     placed = [
         Placement(

@@ -35,7 +35,7 @@ def options_in(text: str) -> dict:
 
 
 def specified(options: dict) -> dict:
-    """The options but for their descriptions."""
+    """Return the options without their descriptions."""
     return {
         name: {key: value for key, value in option.items() if key != "description"}
         for name, option in options.items()
