@@ -6,7 +6,11 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.vfio.migration.plugins.module_utils._descriptor import attributes
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.attributes import (
+    decode,
+    normalise,
+    parse_sets,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments import as_filter
 
@@ -60,7 +64,7 @@ def parse_descriptor(text: t.Any) -> list[dict[str, str]]:
     if not isinstance(text, str):
         raise FleetError(f"the input is {type(text).__name__}; expected text")
     raw = text.encode("utf-8", "surrogateescape")
-    return [attributes.normalise(pairs) for pairs in attributes.parse_sets(attributes.decode(raw))]
+    return [normalise(pairs) for pairs in parse_sets(decode(raw))]
 
 
 class FilterModule:

@@ -75,9 +75,7 @@ def read_times() -> float:
 
 def measure_patterns() -> None:
     """Print what reading and matching a pattern costs beside reading the same bytes as JSON."""
-    from ansible_collections.vfio.migration.plugins.module_utils._descriptor import (
-        pattern as pattern_module,
-    )
+    from ansible_collections.vfio.migration.plugins.module_utils._descriptor.pattern import Pattern
 
     patterns = [
         {
@@ -100,7 +98,7 @@ def measure_patterns() -> None:
     taken: dict[str, list[float]] = {"json.loads": [], "parse": [], "match": []}
     for _round in range(ROUNDS):
         parsed = clock(taken["json.loads"], texts, json.loads)
-        compiled = clock(taken["parse"], parsed, pattern_module.Pattern)
+        compiled = clock(taken["parse"], parsed, Pattern)
         clock(taken["match"], compiled, lambda pattern: pattern.binding(device))
     print(f"\nOne of {len(patterns)} distinct patterns, median of {ROUNDS} rounds on this machine:")
     base = statistics.median(taken["json.loads"])
@@ -111,24 +109,23 @@ def measure_patterns() -> None:
 
 def measure_worst() -> None:
     """Print what the sets that take longest cost: CPU time, the least of the rounds."""
-    from ansible_collections.vfio.migration.plugins.module_utils._descriptor import (
-        pattern as pattern_module,
+    from ansible_collections.vfio.migration.plugins.module_utils._descriptor.pattern import (
+        InvalidPattern,
+        Pattern,
     )
     from ansible_collections.vfio.migration.tests.unit.worst_patterns import WORST
 
     slowest = dict.fromkeys(("parse", "match", "explain"), (0.0, ""))
     for name, (attributes, device) in WORST.items():
-        calls: dict[str, t.Callable[[], t.Any]] = {
-            "parse": functools.partial(pattern_module.Pattern, attributes)
-        }
+        calls: dict[str, t.Callable[[], t.Any]] = {"parse": functools.partial(Pattern, attributes)}
         try:
-            parsed = pattern_module.Pattern(attributes)
+            parsed = Pattern(attributes)
             calls["match"] = functools.partial(parsed.binding, device)
             calls["explain"] = functools.partial(parsed.failures, device)
-        except pattern_module.InvalidPattern:
+        except InvalidPattern:
             pass
         for step, call in calls.items():
-            slowest[step] = max(slowest[step], (least(call, pattern_module.InvalidPattern), name))
+            slowest[step] = max(slowest[step], (least(call, InvalidPattern), name))
     print(f"\nThe worst known pattern of {len(WORST)}, CPU time, least of {ROUNDS} rounds:")
     for step, (value, name) in slowest.items():
         print(f"  {step:30} {1e3 * value:6.2f} ms   {name}")

@@ -14,7 +14,7 @@ import json
 import random
 import typing as t
 
-from ansible_collections.vfio.migration.plugins.module_utils._descriptor import attributes
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.attributes import digest
 
 DEVICES = 16
 _SIZES = (1, 2, 4, 8)
@@ -32,7 +32,7 @@ def hosts(count: int, classes: int) -> t.Iterator[tuple[str, str]]:
     """Yield the names of that many hosts and their facts as JSON; the devices are of that many classes."""
     chance = random.Random(count)
     table = descriptors(classes)
-    digests = [attributes.digest(each["self"], each["compatible"]) for each in table]
+    digests = [digest(each["self"], each["compatible"]) for each in table]
     written = {d: json.dumps({d: each})[1:-1] for d, each in zip(digests, table, strict=True)}
     for number in range(count):
         gpu = chance.randrange(0, classes, _CLASSES_OF_A_GPU)

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.vfio.migration.plugins.module_utils._descriptor import attributes
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.attributes import (
+    normalise,
+    parse_sets,
+)
 
 # The example of the proposal of 2020-08-19.
 COMPATIBLE = """
@@ -22,7 +25,7 @@ UUIDS = [f"0000000{n}-1111-4222-8333-444444444444" for n in range(10)]
 
 
 def sets(text: str) -> list[dict[str, str]]:
-    return [attributes.normalise(pairs) for pairs in attributes.parse_sets(text)]
+    return [normalise(pairs) for pairs in parse_sets(text)]
 
 
 def gvt_self(mdev_type: str = "4", aggregator: str = "2", **others: str) -> dict[str, str]:
@@ -116,7 +119,7 @@ def host(
         descriptor = each["descriptor"]
         digest = None
         if "self" in descriptor:
-            digest = attributes.digest(descriptor["self"], descriptor["compatible"])
+            digest = digest(descriptor["self"], descriptor["compatible"])
             descriptors[digest] = {"origin": "file", **descriptor}
         listed.append({**each, "descriptor": digest})
     return {

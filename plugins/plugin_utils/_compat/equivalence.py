@@ -13,12 +13,13 @@ import typing as t
 from collections import defaultdict
 from dataclasses import dataclass
 
-from ansible_collections.vfio.migration.plugins.module_utils._descriptor import attributes
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.attributes import (
+    API_MUSTS,
+    digest,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.descriptor import Descriptor
 
-_ALWAYS_COMPARED = frozenset(
-    ("software_version", "device_api", "type", *attributes.API_MUSTS.values())
-)
+_ALWAYS_COMPARED = frozenset(("software_version", "device_api", "type", *API_MUSTS.values()))
 
 
 @dataclass(slots=True)
@@ -77,5 +78,6 @@ def _without(descriptor: Descriptor, names: set[str]) -> Descriptor:
     if names.isdisjoint(own):
         return descriptor
     own = {name: value for name, value in own.items() if name not in names}
-    digest = attributes.digest(own, descriptor.compatible)
-    return Descriptor(own, descriptor.compatible, descriptor.origin, digest)
+    return Descriptor(
+        own, descriptor.compatible, descriptor.origin, digest(own, descriptor.compatible)
+    )

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.vfio.migration.plugins.module_utils._descriptor import (
-    attributes as attributes_module,
-)
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor import drivers, virtio
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.attributes import (
+    DescriptorError,
+)
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.pattern import (
     InvalidPattern,
     Pattern,
@@ -28,8 +28,8 @@ DIRECTIONS = ("source_lists", "target_accepts", "both", "either")
 
 
 def verdict(
-    source: Descriptor | attributes_module.DescriptorError | None,
-    target: Descriptor | attributes_module.DescriptorError | None,
+    source: Descriptor | DescriptorError | None,
+    target: Descriptor | DescriptorError | None,
     direction: str = "source_lists",
 ) -> dict[str, t.Any]:
     """Return the verdict: whether a device with descriptor ``source`` may migrate to one with ``target``.
@@ -188,10 +188,8 @@ def _result(
 
 
 def _no_descriptor(side: str, malformed: object) -> dict[str, t.Any]:
-    attribute = (
-        malformed.attribute if isinstance(malformed, attributes_module.DescriptorError) else None
-    )
-    problem = f": {malformed}" if isinstance(malformed, attributes_module.DescriptorError) else ""
+    attribute = malformed.attribute if isinstance(malformed, DescriptorError) else None
+    problem = f": {malformed}" if isinstance(malformed, DescriptorError) else ""
     return {
         "set": None,
         "attribute": attribute,

@@ -57,8 +57,8 @@ def _minor(version: str) -> str:
     return ".".join(version.split(".")[:2])
 
 
-def held(device: Device) -> str | None:
-    """Return who holds ``device``, or ``None`` where no process does."""
+def why_in_use(device: Device) -> str | None:
+    """Return why ``device`` is in use, or may be: who holds it; ``None`` where no process does."""
     if device.in_use is None:
         return None
     if device.in_use.pid is None:

@@ -12,8 +12,15 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass
 
-from ansible_collections.vfio.migration.plugins.module_utils._descriptor import (
-    attributes as attributes_module,
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.attributes import (
+    DERIVED,
+    DescriptorError,
+    check_count,
+    check_self,
+    digest,
+    literal,
+    normalise,
+    shown,
 )
 
 
@@ -28,7 +35,7 @@ class Descriptor:
 
     @property
     def derived(self) -> bool:
-        return self.origin == attributes_module.DERIVED
+        return self.origin == DERIVED
 
     @property
     def version(self) -> str:
@@ -38,51 +45,45 @@ class Descriptor:
 def read_descriptor(data: object) -> Descriptor:
     """Return the descriptor in ``{self, compatible[, origin]}``, whatever spelling it has; raise ``DescriptorError``."""
     if not isinstance(data, t.Mapping):
-        raise attributes_module.DescriptorError(
-            "a descriptor is a mapping with 'self' and 'compatible'"
-        )
+        raise DescriptorError("a descriptor is a mapping with 'self' and 'compatible'")
     origin = data.get("origin")
     compatible = data.get("compatible", [])
     if not isinstance(compatible, t.Sequence) or isinstance(compatible, str):
-        raise attributes_module.DescriptorError("'compatible' is a list of attribute sets")
-    attributes_module.check_count(compatible)
+        raise DescriptorError("'compatible' is a list of attribute sets")
+    check_count(compatible)
     sets = [read_set(attributes, "compatible") for attributes in compatible]
     self_attributes = read_set(data.get("self"), "self")
-    attributes_module.check_self(self_attributes, origin)
-    return Descriptor(
-        self_attributes, sets, plain_text(origin), attributes_module.digest(self_attributes, sets)
-    )
+    check_self(self_attributes, origin)
+    return Descriptor(self_attributes, sets, plain_text(origin), digest(self_attributes, sets))
 
 
 def derive(self_attributes: dict[str, str]) -> Descriptor:
     """Return the descriptor that is derived for a device of which only ``self_attributes`` are known: an equal one will do."""
-    pattern = attributes_module.literal(self_attributes)
+    pattern = literal(self_attributes)
     return Descriptor(
         self_attributes,
         [pattern],
-        attributes_module.DERIVED,
-        attributes_module.digest(self_attributes, [pattern]),
+        DERIVED,
+        digest(self_attributes, [pattern]),
     )
 
 
 def read_set(attributes: object, where: str) -> dict[str, str]:
     """Return the attribute set in a mapping of names to scalars, in normal form; raise ``DescriptorError``."""
     if not isinstance(attributes, t.Mapping):
-        raise attributes_module.DescriptorError(
-            f"'{where}' is missing or no mapping of names to values"
-        )
+        raise DescriptorError(f"'{where}' is missing or no mapping of names to values")
     pairs = []
     for key, value in attributes.items():
         name = str.__str__(str(key))
         if value is None:
             value = ""
         if not isinstance(value, (str, int)) or isinstance(value, bool):
-            raise attributes_module.DescriptorError(
-                f"the value of {attributes_module.shown(name)} is no text but {type(value).__name__}",
+            raise DescriptorError(
+                f"the value of {shown(name)} is no text but {type(value).__name__}",
                 None,
             )
         pairs.append((name, str.__str__(str(value))))
-    return attributes_module.normalise(pairs)
+    return normalise(pairs)
 
 
 def plain_text(value: object) -> str | None:

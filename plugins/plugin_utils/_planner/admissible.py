@@ -18,7 +18,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._compat.candidates 
     Creatable,
     Existing,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._compat.wording import held
+from ansible_collections.vfio.migration.plugins.plugin_utils._compat.wording import why_in_use
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import (
     Device,
     MdevType,
@@ -137,7 +137,7 @@ class Admission:
         avoided = self._conditions.why_avoided(device.host, device.parent)
         if avoided is not None:
             return f"it is to be avoided: {avoided}"
-        return None if moves_later else held(device)
+        return None if moves_later else why_in_use(device)
 
     def is_free(self, device: Device) -> bool:
         """Return whether ``device`` is to be had."""

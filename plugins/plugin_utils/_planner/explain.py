@@ -14,9 +14,9 @@ import typing as t
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.candidates import Candidates
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.verdict import verdict
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.wording import (
-    held,
     nearest,
     sentence,
+    why_in_use,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import (
@@ -63,8 +63,8 @@ def _to_device(fleet: Fleet, source: Device, target: Device, direction: str) -> 
         if source.descriptor and target.descriptor
     ]
     sentences += _obstacles(fleet, source) + _obstacles(fleet, target)
-    if (holds := held(target)) is not None:
-        sentences.append(f"{target.id} on {target.host}: {holds}")
+    if (reason := why_in_use(target)) is not None:
+        sentences.append(f"{target.id} on {target.host}: {reason}")
     return {
         "source": source.label,
         "target": target.label,

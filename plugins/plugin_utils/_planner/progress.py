@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.vfio.migration.plugins.plugin_utils._compat.wording import held
+from ansible_collections.vfio.migration.plugins.plugin_utils._compat.wording import why_in_use
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import (
     Device,
@@ -84,4 +84,4 @@ def _stranger(device: Device, vm: str | None) -> str | None:
     holder = device.in_use
     if holder is not None and holder.pid is not None and vm is not None and holder.name == vm:
         return None
-    return held(device)
+    return why_in_use(device)

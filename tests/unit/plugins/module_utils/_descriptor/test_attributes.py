@@ -6,11 +6,14 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.vfio.migration.plugins.module_utils._descriptor import (
-    attributes as attributes_module,
-)
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.attributes import (
+    DERIVED,
     DescriptorError,
+    check_self,
+    decode,
+    digest,
+    normalise,
+    parse_sets,
 )
 from ansible_collections.vfio.migration.tests.unit.fleets import COMPATIBLE, gvt_self, sets
 from hypothesis import given
@@ -73,7 +76,7 @@ def test_older_names_are_read_as_the_new_ones(older, name):
     ],
 )
 def test_values_have_one_spelling(name, value, normal):
-    assert attributes_module.normalise([(name, value)]) == {name: normal}
+    assert normalise([(name, value)]) == {name: normal}
 
 
 @pytest.mark.parametrize(
@@ -103,7 +106,7 @@ def test_the_limits_themselves_are_allowed():
 
 def test_bytes_that_are_not_ascii_are_refused_with_their_place():
     with pytest.raises(DescriptorError, match=r"byte 4 is not ASCII \(0xc3\)"):
-        attributes_module.decode("a=bä".encode()[0:3] + "ä".encode())
+        decode("a=bä".encode()[0:3] + "ä".encode())
 
 
 def test_a_hostile_text_is_escaped_and_shortened_in_messages():
@@ -121,51 +124,51 @@ def test_self_must_state_its_musts(name, value):
     if value is not None:
         attributes[name] = value
     with pytest.raises(DescriptorError, match=f"'{name}' is missing") as caught:
-        attributes_module.check_self(attributes)
+        check_self(attributes)
     assert caught.value.attribute == name
 
 
 def test_vfio_ccw_needs_a_subchannel_type_and_no_pci_id():
     attributes = {"software_version": "1.0", "device_api": "vfio-ccw", "type": "vfio_ccw-io"}
     with pytest.raises(DescriptorError, match="'subchannel_type' is missing"):
-        attributes_module.check_self(attributes)
-    attributes_module.check_self({**attributes, "subchannel_type": "0"})
+        check_self(attributes)
+    check_self({**attributes, "subchannel_type": "0"})
 
 
 def test_a_derived_self_may_lack_the_pci_id_as_a_parent_need_not_be_a_pci_device():
     attributes = {"software_version": "0.1", "device_api": "vfio-pci", "type": "mtty-1"}
-    attributes_module.check_self(attributes, attributes_module.DERIVED)
+    check_self(attributes, DERIVED)
 
 
 @pytest.mark.parametrize("pci_id", ["8086", "8086:59630", "80865963x", "intel"])
 def test_a_pci_id_is_eight_hex_digits(pci_id):
-    attributes = attributes_module.normalise(gvt_self(pci_id=pci_id).items())
+    attributes = normalise(gvt_self(pci_id=pci_id).items())
     with pytest.raises(DescriptorError, match="expected 8 hex digits"):
-        attributes_module.check_self(attributes)
+        check_self(attributes)
 
 
 @pytest.mark.parametrize("version", ["1", "1.", "v1.0", "1.0.0.0", "1.0-rc1", "-1.0"])
 def test_a_version_is_major_minor_bugfix(version):
     with pytest.raises(DescriptorError, match=r"expected major.minor\[.bugfix\]"):
-        attributes_module.check_self(gvt_self(software_version=version))
+        check_self(gvt_self(software_version=version))
 
 
 @given(st.dictionaries(NAMES, VALUES, max_size=8))
 def test_order_does_not_matter_and_normalising_twice_changes_nothing(attributes):
     pairs = list(attributes.items())
     try:
-        normal = attributes_module.normalise(pairs)
+        normal = normalise(pairs)
     except DescriptorError:
         return
-    assert attributes_module.normalise(reversed(pairs)) == normal
+    assert normalise(reversed(pairs)) == normal
     assert list(normal) == sorted(normal)
-    assert attributes_module.normalise(normal.items()) == normal
+    assert normalise(normal.items()) == normal
 
 
 @given(st.lists(st.dictionaries(NAMES, VALUES, min_size=1, max_size=4), max_size=4))
 def test_what_is_printed_reads_back_the_same(attribute_sets):
     try:
-        normal = [attributes_module.normalise(each.items()) for each in attribute_sets]
+        normal = [normalise(each.items()) for each in attribute_sets]
     except DescriptorError:
         return
     printed = "\n\n".join(
@@ -183,22 +186,22 @@ LINES = st.sampled_from(
 @given(st.one_of(st.binary(max_size=300), st.lists(LINES, max_size=70).map(b"\n".join)))
 def test_any_bytes_are_read_or_refused(raw):
     try:
-        for pairs in attributes_module.parse_sets(attributes_module.decode(raw)):
-            attributes_module.normalise(pairs)
+        for pairs in parse_sets(decode(raw)):
+            normalise(pairs)
     except DescriptorError as malformed:
         assert str(malformed)
 
 
 def test_the_digest_tells_descriptors_apart_whatever_the_order_of_their_attributes():
-    one = attributes_module.digest({"a": "1", "b": "2"}, [{"c": "3"}])
-    assert one == attributes_module.digest({"b": "2", "a": "1"}, [{"c": "3"}])
+    one = digest({"a": "1", "b": "2"}, [{"c": "3"}])
+    assert one == digest({"b": "2", "a": "1"}, [{"c": "3"}])
     assert len(one) == 32
     assert (
         len(
             {
                 one,
-                attributes_module.digest({"a": "1"}, [{"c": "3"}]),
-                attributes_module.digest({}, []),
+                digest({"a": "1"}, [{"c": "3"}]),
+                digest({}, []),
             }
         )
         == 3

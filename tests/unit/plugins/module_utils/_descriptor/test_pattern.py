@@ -9,8 +9,11 @@ import itertools
 import sys
 
 import pytest
-from ansible_collections.vfio.migration.plugins.module_utils._descriptor import (
-    pattern as pattern_module,
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.pattern import (
+    MAX_SIZE,
+    InvalidPattern,
+    Pattern,
+    match,
 )
 from ansible_collections.vfio.migration.tests.unit.fleets import COMPATIBLE, gvt_self, sets
 from ansible_collections.vfio.migration.tests.unit.worst_patterns import (
@@ -23,14 +26,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 
-def match(value: str, actual: str | None, **others: str) -> dict:
+def matched(value: str, actual: str | None, **others: str) -> dict:
     """Return how attribute ``z`` with pattern ``value`` matches a device whose ``z`` is ``actual``."""
     subject = dict(SELF) if actual is None else {**SELF, "z": actual}
-    return pattern_module.match([{**BASE, "z": value, **others}], subject)
+    return match([{**BASE, "z": value, **others}], subject)
 
 
 def matches(value: str, actual: str | None, **others: str) -> bool:
-    return match(value, actual, **others)["set"] == 0
+    return matched(value, actual, **others)["set"] == 0
 
 
 @pytest.mark.parametrize(
@@ -39,7 +42,7 @@ def matches(value: str, actual: str | None, **others: str) -> bool:
     + [("4", "4", None), ("3", "2", None)],
 )
 def test_the_proposals_example_means_three_devices(mdev_type, aggregator, bound):
-    result = pattern_module.match(sets(COMPATIBLE), gvt_self(mdev_type, aggregator))
+    result = match(sets(COMPATIBLE), gvt_self(mdev_type, aggregator))
     assert result["set"] == (None if bound is None else 0)
     assert result["bindings"] == ({} if bound is None else {"val1": bound})
 
@@ -104,7 +107,7 @@ def test_every_construct_matches_what_it_means_and_nothing_else(value, good, bad
     ],
 )
 def test_a_set_that_breaks_a_rule_is_void_and_says_where(value, expected):
-    result = match(value, "1")
+    result = matched(value, "1")
     assert result["set"] is None
     assert result["reasons"] == [
         {"set": 0, "attribute": "z", "rule": "void_set", "expected": expected, "actual": None}
@@ -114,26 +117,26 @@ def test_a_set_that_breaks_a_rule_is_void_and_says_where(value, expected):
 @pytest.mark.parametrize("name", ["device_api", "type"])
 def test_a_set_that_leaves_out_device_api_or_type_is_void(name):
     pattern = {key: value for key, value in BASE.items() if key != name}
-    (reason,) = pattern_module.match([pattern], SELF)["reasons"]
+    (reason,) = match([pattern], SELF)["reasons"]
     assert (reason["attribute"], reason["rule"]) == (name, "void_set")
 
 
 def test_the_other_sets_of_a_void_one_still_count():
-    result = pattern_module.match([{**BASE, "z": "{"}, BASE], SELF)
+    result = match([{**BASE, "z": "{"}, BASE], SELF)
     assert result["set"] == 1
 
 
 def test_a_variable_has_one_value_in_the_whole_set_wherever_it_is_declared():
     pattern = {**BASE, "a": "{v}", "b": "x{v:int:1,2}", "c": "{v}*2"}
     subject = {**SELF, "a": "2", "b": "x2", "c": "4"}
-    assert pattern_module.match([pattern], subject)["bindings"] == {"v": 2}
+    assert match([pattern], subject)["bindings"] == {"v": 2}
     for name, value in {"a": "1", "b": "x1", "c": "2"}.items():
-        assert pattern_module.match([pattern], {**subject, name: value})["set"] is None
+        assert match([pattern], {**subject, name: value})["set"] is None
 
 
 def test_the_scope_of_a_variable_is_one_set():
     patterns = [{**BASE, "z": "{v:int:1}"}, {**BASE, "z": "{v:int:2}"}]
-    assert pattern_module.match(patterns, {**SELF, "z": "2"})["set"] == 1
+    assert match(patterns, {**SELF, "z": "2"})["set"] == 1
 
 
 def test_the_same_declaration_twice_is_one_variable():
@@ -146,7 +149,7 @@ def test_device_api_and_pci_id_compare_in_their_normal_spelling_inside_templates
         "type": "t",
         "pci_id": '8086:{p:string:"5963","591D"}',
     }
-    assert pattern_module.match([pattern], {**SELF, "pci_id": "8086591d"})["set"] == 0
+    assert match([pattern], {**SELF, "pci_id": "8086591d"})["set"] == 0
 
 
 @pytest.mark.parametrize(
@@ -164,11 +167,9 @@ def test_device_api_and_pci_id_compare_in_their_normal_spelling_inside_templates
 def test_the_target_serves_the_source_with_an_equal_major_and_no_smaller_minor(
     source, target, rule
 ):
-    outward = pattern_module.match([BASE], {**SELF, "software_version": target}, source)
-    inward = pattern_module.match(
-        [BASE], {**SELF, "software_version": source}, target, subject_is_target=False
-    )
-    stated = pattern_module.match(
+    outward = match([BASE], {**SELF, "software_version": target}, source)
+    inward = match([BASE], {**SELF, "software_version": source}, target, subject_is_target=False)
+    stated = match(
         [{**BASE, "software_version": source}], {**SELF, "software_version": target}, "9.9"
     )
     for result in (outward, inward, stated):
@@ -176,26 +177,26 @@ def test_the_target_serves_the_source_with_an_equal_major_and_no_smaller_minor(
 
 
 def test_without_any_version_to_compare_none_is_compared():
-    assert pattern_module.match([BASE], SELF)["set"] == 0
+    assert match([BASE], SELF)["set"] == 0
 
 
 def test_a_version_may_be_a_template():
     pattern = {**BASE, "software_version": "{v:int:1,3}.2.0"}
     for version, good in (("1.2.9", True), ("3.4", True), ("2.2", False), ("3.1", False)):
-        found = pattern_module.match([pattern], {**SELF, "software_version": version})
+        found = match([pattern], {**SELF, "software_version": version})
         assert (found["set"] == 0) == good
 
 
 def test_a_pattern_without_pci_id_accepts_any_and_warns():
     pattern = {"device_api": "vfio-pci", "type": "t"}
-    result = pattern_module.match([pattern], SELF)
+    result = match([pattern], SELF)
     assert result["set"] == 0
     assert result["warnings"] == ["the pattern states no pci_id: any is accepted"]
 
 
 def test_reasons_name_expected_and_actual_of_the_nearest_binding():
     pattern = sets(COMPATIBLE)
-    (reason,) = pattern_module.match(pattern, gvt_self("4", "4"))["reasons"]
+    (reason,) = match(pattern, gvt_self("4", "4"))["reasons"]
     assert reason == {
         "set": 0,
         "attribute": "aggregator",
@@ -203,7 +204,7 @@ def test_reasons_name_expected_and_actual_of_the_nearest_binding():
         "expected": "2",
         "actual": "4",
     }
-    reasons = pattern_module.match(pattern, gvt_self("1", "1", pci_id="8086591d"))["reasons"]
+    reasons = match(pattern, gvt_self("1", "1", pci_id="8086591d"))["reasons"]
     assert [(r["attribute"], r["rule"], r["expected"]) for r in reasons] == [
         ("aggregator", "expression", "no value: {val1}/2 is 1/2"),
         ("pci_id", "equal", "80865963"),
@@ -212,18 +213,18 @@ def test_reasons_name_expected_and_actual_of_the_nearest_binding():
 
 def test_reasons_are_the_fewest_that_any_binding_leaves():
     pattern = {**BASE, "x": "{v:int:1,2}*0", "y": "{v}*2", "z": "{v}*3"}
-    (reason,) = pattern_module.match([pattern], {**SELF, "x": "0", "y": "4", "z": "5"})["reasons"]
+    (reason,) = match([pattern], {**SELF, "x": "0", "y": "4", "z": "5"})["reasons"]
     assert (reason["attribute"], reason["expected"]) == ("z", "6")
 
 
 def test_the_set_with_the_fewest_reasons_comes_first_and_void_ones_last():
     patterns = [{**BASE, "x": "{"}, {**BASE, "x": "1", "y": "2"}, {**BASE, "x": "1"}]
-    reasons = pattern_module.match(patterns, SELF)["reasons"]
+    reasons = match(patterns, SELF)["reasons"]
     assert [reason["set"] for reason in reasons] == [2, 1, 1, 0]
 
 
 def test_an_empty_list_of_sets_matches_nothing_and_says_so():
-    (reason,) = pattern_module.match([], SELF)["reasons"]
+    (reason,) = match([], SELF)["reasons"]
     assert (reason["set"], reason["attribute"], reason["rule"]) == (None, "compatible", "present")
 
 
@@ -248,23 +249,23 @@ def test_no_set_makes_work_without_bound(pattern, device):
         sys.setprofile(count)
         try:
             return function(device)
-        except pattern_module.InvalidPattern as void:
+        except InvalidPattern as void:
             return void
         finally:
             sys.setprofile(None)
 
-    parsed = counted(lambda device: pattern_module.Pattern(pattern))
-    if isinstance(parsed, pattern_module.Pattern):
+    parsed = counted(lambda device: Pattern(pattern))
+    if isinstance(parsed, Pattern):
         bound = counted(parsed.binding)
         assert isinstance(bound, dict) or counted(parsed.failures)
     # Six for each variable, text and number of the largest set, written out.
-    assert max(calls) < 6 * pattern_module.MAX_SIZE
+    assert max(calls) < 6 * MAX_SIZE
 
 
 def test_4096_bindings_are_tried():
     pattern = {**BASE, "z": "*".join(f"{{v{n}:int:{integers(16, 1)}}}" for n in range(3))}
     for actual, found in (("4096", 0), ("4097", None)):
-        result = pattern_module.match([pattern], {**SELF, "z": actual})
+        result = match([pattern], {**SELF, "z": actual})
         assert result["set"] == found
     (reason,) = result["reasons"]
     assert reason["rule"] == "expression"
@@ -272,7 +273,7 @@ def test_4096_bindings_are_tried():
 
 def test_a_set_of_too_many_parts_is_void():
     pattern = {**BASE, **{f"n{n}": "{v:int:1}" + "{v}" * 300 for n in range(60)}}
-    (reason,) = pattern_module.match([pattern], SELF)["reasons"]
+    (reason,) = match([pattern], SELF)["reasons"]
     assert (reason["rule"], reason["attribute"]) == ("void_set", "n58")
     assert reason["expected"].startswith("a smaller set: at most ")
 
@@ -285,13 +286,13 @@ def test_the_size_of_a_set_is_that_of_its_components_together_and_of_each_the_pr
         64 * (1 + 2 + 3)
     ]
     largest = {**both, "b": f"x{{u:int:{integers(64)}}}{{t:int:{integers(42)}}}"}
-    assert sum(sizes(largest)) == 64 * 64 * 2 + 64 * 42 * 3 <= pattern_module.MAX_SIZE
-    with pytest.raises(pattern_module.InvalidPattern, match=f"b: .* {pattern_module.MAX_SIZE} "):
+    assert sum(sizes(largest)) == 64 * 64 * 2 + 64 * 42 * 3 <= MAX_SIZE
+    with pytest.raises(InvalidPattern, match=f"b: .* {MAX_SIZE} "):
         sizes({**both, "b": f"x{{u:int:{integers(64)}}}{{t:int:{integers(43)}}}"})
 
 
 def sizes(values: dict[str, str]) -> list[int]:
-    return [component.size for component in pattern_module.Pattern({**BASE, **values}).components]
+    return [component.size for component in Pattern({**BASE, **values}).components]
 
 
 @pytest.mark.parametrize(
@@ -305,20 +306,20 @@ def sizes(values: dict[str, str]) -> list[int]:
 def test_a_value_that_no_device_can_have_is_none(value, words):
     bound = {**BASE, "y": value, "z": "x{v}"}
     subject = {**SELF, "y": "1", "z": "x999999999999999999"}
-    (reason,) = pattern_module.match([bound], subject)["reasons"]
+    (reason,) = match([bound], subject)["reasons"]
     assert words in reason["expected"]
-    assert pattern_module.Pattern(bound).completion({}, {}) is None
+    assert Pattern(bound).completion({}, {}) is None
 
 
 def test_more_choices_than_the_limit_make_a_set_void():
     pattern = {**BASE, "z": "".join(f'{{v{n}:string:"x","xx"}}' for n in range(40))}
-    (reason,) = pattern_module.match([pattern], {**SELF, "z": "x" * 60 + "y"})["reasons"]
+    (reason,) = match([pattern], {**SELF, "z": "x" * 60 + "y"})["reasons"]
     assert reason["rule"] == "void_set"
-    assert str(pattern_module.MAX_SIZE) in reason["expected"]
+    assert str(MAX_SIZE) in reason["expected"]
 
 
 def test_completion_says_how_a_new_device_must_be_configured():
-    pattern = pattern_module.Pattern(sets(COMPATIBLE)[0])
+    pattern = Pattern(sets(COMPATIBLE)[0])
     for mdev_type, completed in {
         "1": None,
         "2": ({"val1": 2}, {"aggregator": "1"}),
@@ -332,7 +333,7 @@ def test_completion_says_how_a_new_device_must_be_configured():
 
 
 def test_completion_keeps_what_the_source_has_where_the_set_leaves_a_choice():
-    pattern = pattern_module.Pattern({**BASE, "mode": '{m:string:"a","b"}', "flag": "on"})
+    pattern = Pattern({**BASE, "mode": '{m:string:"a","b"}', "flag": "on"})
     known = {"device_api": "vfio-pci", "type": "t", "pci_id": "80865963"}
     assert pattern.completion(known, {"mode": "b"}) == ({"m": "b"}, {"flag": "on", "mode": "b"})
     assert pattern.completion(known, {"mode": "c"}) == ({"m": "a"}, {"flag": "on", "mode": "a"})
@@ -360,13 +361,13 @@ def test_arithmetic_agrees_with_trying_every_binding(first, second, expression, 
         except ZeroDivisionError:
             right = False
         subject = {**SELF, "x": f"x{a}", "y": f"y{b}", "z": str(actual)}
-        found = pattern_module.match([pattern], subject)
+        found = match([pattern], subject)
         assert (found["bindings"] == {"a": a, "b": b}) == right
 
 
 @given(st.text(alphabet='{}v1:int,string"+-*/%() x', max_size=60))
 def test_any_text_is_a_pattern_or_void(value):
-    result = match(value, "1")
+    result = matched(value, "1")
     assert (result["set"] == 0) == (result["reasons"] == [])
 
 

@@ -5,10 +5,8 @@
 
 from __future__ import annotations
 
-from ansible_collections.vfio.migration.plugins.module_utils._descriptor import attributes
-from ansible_collections.vfio.migration.plugins.module_utils._descriptor import (
-    pattern as pattern_module,
-)
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.attributes import normalise
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.pattern import match
 from ansible_collections.vfio.migration.tests.unit import oracle
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
@@ -91,7 +89,7 @@ def cases(draw) -> tuple[dict[str, str], dict[str, str], str]:
         )
     if rarely(draw):
         del values[draw(st.sampled_from(["device_api", "type"]))]
-    pattern = attributes.normalise(_declared(draw, values).items())
+    pattern = normalise(_declared(draw, values).items())
     device = {"device_api": "vfio-pci", "software_version": draw(VERSIONS)}
     device.update(_made_to_fit(draw, pattern))
     for name in draw(st.lists(st.sampled_from(NAMES), max_size=2)):
@@ -143,7 +141,7 @@ def _made_to_fit(draw, pattern: dict[str, str]) -> dict[str, str]:
 def test_both_implementations_agree_on_every_case(compared, case, subject_is_target):
     pattern, device, version = case
     judgement = oracle.judge(pattern, device, version, subject_is_target)
-    result = pattern_module.match([pattern], device, version, subject_is_target)
+    result = match([pattern], device, version, subject_is_target)
     compared["cases"] += 1
     compared["disagreements"] += 1
     rules = {reason["attribute"]: reason["rule"] for reason in result["reasons"]}

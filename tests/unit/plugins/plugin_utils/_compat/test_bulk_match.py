@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
-from ansible_collections.vfio.migration.plugins.module_utils._descriptor import attributes
-from ansible_collections.vfio.migration.plugins.module_utils._descriptor import (
-    pattern as pattern_module,
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.attributes import normalise
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.pattern import (
+    compile_patterns,
+    first_match,
+    mismatch,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.bitset import members
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.bulk_match import (
@@ -21,8 +23,8 @@ from hypothesis import strategies as st
 
 
 def compiled(patterns, are_targets):
-    sets = [attributes.normalise(each.items()) for each in patterns]
-    return pattern_module.compile_patterns(sets, "0.1.0", are_targets)
+    sets = [normalise(each.items()) for each in patterns]
+    return compile_patterns(sets, "0.1.0", are_targets)
 
 
 @given(st.lists(PATTERNS, max_size=3), st.lists(SELVES, max_size=8), st.booleans())
@@ -30,9 +32,7 @@ def test_every_subject_is_as_far_from_a_list_as_matching_it_says(patterns, subje
     patterns = compiled(patterns, are_targets)
     listing = Listing(patterns, Subjects(subjects, are_targets))
     distances = [
-        0
-        if pattern_module.first_match(patterns, subject)
-        else len(nearest(pattern_module.mismatch(patterns, subject)))
+        0 if first_match(patterns, subject) else len(nearest(mismatch(patterns, subject)))
         for subject in subjects
     ]
     for failures in range(8):
@@ -60,7 +60,7 @@ def test_but_for_one_attribute_means_that_another_value_of_it_would_match(patter
     listing = Listing(patterns, Subjects(subjects, True))
 
     def matches(subject):
-        return pattern_module.first_match(patterns, subject) is not None
+        return first_match(patterns, subject) is not None
 
     for name, values in VALUES.items():
         assert [*members(listing.but_for.get(name, 0))] == [

@@ -9,9 +9,9 @@ import re
 from pathlib import Path
 
 import pytest
-from ansible_collections.vfio.migration.plugins.module_utils._descriptor import attributes
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.attributes import (
     DescriptorError,
+    decode,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.verdict import verdict
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.descriptor import (
@@ -75,7 +75,7 @@ def test_rule_once():
 def test_rule_ascii():
     for text in ("a=ä", "a=\x07"):
         with pytest.raises(DescriptorError):
-            sets(attributes.decode(text.encode()))
+            sets(decode(text.encode()))
 
 
 def test_rule_limits():

@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.vfio.migration.plugins.module_utils._descriptor import (
-    attributes as attributes_module,
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.attributes import (
+    DescriptorError,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.verdict import (
     DIRECTIONS,
@@ -114,7 +114,7 @@ def test_what_differs_uncompared_is_warned_about():
 @pytest.mark.parametrize("direction", DIRECTIONS)
 def test_what_has_no_usable_descriptor_is_compatible_with_nothing(direction):
     good = read_descriptor(gvt())
-    bad = attributes_module.DescriptorError("'type' is missing", "type")
+    bad = DescriptorError("'type' is missing", "type")
     for source, target, sides in ((good, None, 1), (None, good, 1), (bad, bad, 2)):
         result = verdict(source, target, direction)
         assert not result["compatible"]
@@ -127,7 +127,7 @@ def test_what_has_no_usable_descriptor_is_compatible_with_nothing(direction):
     + [{"self": gvt_self(), "compatible": [{}] * 65}, {"self": gvt_self(type=True)}],
 )
 def test_what_is_no_descriptor_is_malformed(data):
-    with pytest.raises(attributes_module.DescriptorError):
+    with pytest.raises(DescriptorError):
         read_descriptor(data)
 
 
