@@ -45,7 +45,7 @@ options:
     type: list
     elements: str
   drain:
-    description: The hosts whose guests with VFIO devices are all to be found. What holds a device and cannot be told is found as well.
+    description: The hosts whose guests with VFIO devices are all to be found. An unknown holder of a device is found as well.
     type: list
     elements: str
 positional: _input, libvirt, guests, drain
@@ -86,7 +86,7 @@ _value:
   elements: dict
   contains:
     vm:
-      description: The guest's name in libvirt, or what stands for guests that cannot be told.
+      description: The guest's name in libvirt, or what stands for unknown guests.
       type: str
     host:
       description: The host that it is on; V(null) where it is nowhere.

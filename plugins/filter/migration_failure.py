@@ -43,11 +43,11 @@ options:
     type: str
     required: true
   before:
-    description: For each host a text with the last line of its kernel's log before the migration. Only later lines are told.
+    description: For each host a text with the last line of its kernel's log before the migration. Only later lines are shown.
     type: dict
     required: true
   lines:
-    description: How many lines of a kernel's log are told at most, the last ones.
+    description: How many lines of a kernel's log are shown at most, the last ones.
     type: int
     default: 5
   exceeded:

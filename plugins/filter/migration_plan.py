@@ -108,7 +108,7 @@ _value:
       description:
         - The devices left behind, each with C(vm), C(source), and C(reasons), a list of C(host) and C(reason).
         - C(host) is V(null) for what is true of all hosts together. Of more than 20 target hosts, those in the same state are
-          told once, and C(alike) is the number of the others.
+          listed once, and C(alike) is the number of the others.
       type: list
       elements: dict
     shortage:

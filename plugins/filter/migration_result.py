@@ -40,7 +40,7 @@ options:
   attempts:
     description:
       - The migrations that were tried, each with C(vm) and C(host), C(said), a list of what went wrong, and C(states), what
-        P(vfio.migration.placement_states#filter) tells after it.
+        P(vfio.migration.placement_states#filter) returns after it.
       - If QEMU called it a success, also C(log), QEMU's log on the target, and, for a guest that is to start with its host, C(autostart), the answer to
         C(virsh autostart) as M(ansible.builtin.command) registers it; one that was skipped counts for none.
     type: list

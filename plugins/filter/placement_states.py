@@ -19,7 +19,7 @@ version_added: 0.1.0
 author:
   - vfio.migration contributors (@vfio-migration)
 description:
-  - Tells of each placement of a plan, from facts gathered now, whether its target is there, and whether its guest holds the source, the target
+  - Says for each placement of a plan, from facts gathered now, whether its target is there, and whether its guest holds the source, the target
     or both.
   - The role P(vfio.migration.cleanup#role) goes by it.
 extends_documentation_fragment:

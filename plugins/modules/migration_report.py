@@ -41,7 +41,7 @@ attributes:
 options:
   hosts:
     description:
-      - The hosts to look at. Those without facts, or whose facts cannot be used, are told of.
+      - The hosts to look at. Those without facts, or whose facts cannot be used, are listed.
       - By default all hosts of the inventory.
     type: list
     elements: str

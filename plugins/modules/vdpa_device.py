@@ -29,7 +29,7 @@ requirements:
   - Linux 6.2 or newer, for O(devices[].device_features)
 notes:
   - Needs root rights, except in check mode with O(state=present).
-  - A device that a process holds is not deleted, nor is one of which that cannot be told, as in a container, or one that the host
+  - A device that a process holds is not deleted, nor is one whose holder is unknown, as in a container, or one that the host
     itself uses as its own network or block device, with the driver C(virtio_vdpa).
   - A guest can have a device only if it is bound to the driver C(vhost_vdpa). It is if that is the one that is loaded.
   - One call at a time works on the vDPA devices of a host; others wait for it, for at most O(timeout) seconds. The lock, and what is

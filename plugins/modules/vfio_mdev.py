@@ -27,7 +27,7 @@ notes:
     call is killed, are in C(/run/vfio.migration/mdev), or for another tree than C(/sys) in the C(run) beside it.
   - A file there that is damaged, or has the format of another release of the collection, stops every call with an error that names
     the file and what to do; nothing is changed then.
-  - A device that a process holds is neither removed nor reconfigured, nor is one of which that cannot be told, as in a container
+  - A device that a process holds is neither removed nor reconfigured, nor is one whose holder is unknown, as in a container
     or with a copied tree. The exception is what the driver lets a running guest keep up with, which is to assign further adapters,
     domains and control domains to a device of C(vfio_ap).
   - Attributes are compared as text, as integers if both values are integers, decimal or with C(0x), or as their driver reads them if

@@ -222,7 +222,7 @@ ansible_facts:
             in_use:
               description:
                 - The process that holds the device, V(null) if none does.
-                - Where it cannot be told, because not every process can be looked at or the tree is a copy, the holder is there and
+                - Where it is unknown, because not every process can be looked at or the tree is a copy, the holder is there and
                   all its values are V(null).
               type: dict
               returned: always
@@ -246,7 +246,7 @@ ansible_facts:
               contains:
                 supported:
                   description:
-                    - Whether the device can migrate as far as the driver is concerned, V(null) if that cannot be told.
+                    - Whether the device can migrate as far as the driver is concerned, V(null) if that is unknown.
                     - V(false) also where no guest can have the device, as the host itself uses others of its IOMMU group, and where
                       C(devlink) shows that a virtual function of C(mlx5_vfio_pci) was not made migratable.
                   type: bool
@@ -254,7 +254,7 @@ ansible_facts:
                   sample: true
                 evidence:
                   description:
-                    - How that is known, for people. V(debugfs) if the kernel tells, V(unknown) if it cannot be told, else what is
+                    - How that is known, for people. V(debugfs) if the kernel says so, V(unknown) if it is unknown, else what is
                       known of the driver or stands in the way.
                   type: str
                   returned: always
@@ -268,7 +268,7 @@ ansible_facts:
                     - stop-copy
                     - p2p
                 state:
-                  description: The migration state of the device, V(null) if that cannot be told.
+                  description: The migration state of the device, V(null) if that is unknown.
                   type: str
                   returned: always
                   sample: RUNNING

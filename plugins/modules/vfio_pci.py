@@ -30,7 +30,7 @@ notes:
   - Nothing of all this outlasts a reboot, neither the binding nor the virtual functions nor their attributes. Run the module again
     then; it finds the devices as they were at first.
   - A device that a process holds, that has a mediated device, a network interface that is up or a disk in use is neither bound to
-    another driver nor reconfigured nor removed, nor is one of which that cannot be told, as in a container or with a copied tree.
+    another driver nor reconfigured nor removed, nor is one whose holder is unknown, as in a container or with a copied tree.
     Neither is a device that has virtual functions taken from its driver, as they would go with it.
   - A guest gets all devices of an IOMMU group or none. A device is refused while the host's own drivers have others of its group
     that are not in O(devices) as well; bridges, and what C(pci-stub) has, do not matter.

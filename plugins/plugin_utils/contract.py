@@ -110,7 +110,7 @@ class HolderFacts(t.TypedDict):
     """The process that holds a device."""
 
     pid: Positive | None
-    """Its process id; null where it cannot be told whether a process holds the device."""
+    """Its process id; null where it is unknown whether a process holds the device."""
     name: str | None
     """The name of the guest that a QEMU process runs, else of the command; null where unknown."""
 
@@ -119,7 +119,7 @@ class MigrationFacts(t.TypedDict):
     """What is known of a device's ability to migrate."""
 
     supported: bool | None
-    """Whether it can; null where that cannot be told."""
+    """Whether it can; null where that is unknown."""
     evidence: str
     """How that is known: ``debugfs``, ``unknown``, or a sentence about the driver or what stands in the way."""
     features: list[str]

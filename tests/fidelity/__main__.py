@@ -26,7 +26,7 @@ _HERE = Path(__file__).resolve().parent
 _ROOT = _HERE.parents[1]
 _STATE = _ROOT / (os.environ.get("VFIO_MIGRATION_LAB") or ".lab")
 _INVENTORY = _STATE / "inventory.yml"
-_TOLD = _STATE / "fidelity.json"
+_FOUND = _STATE / "fidelity.json"
 _LAB = (sys.executable, str(_ROOT / "tests/lab/lab.py"))
 _LEAST = 30
 # How the kinds of virtual functions are named.
@@ -103,23 +103,23 @@ def main() -> int:
     try:
         subprocess.run(_UP, check=True)
         play = ["ansible-playbook", "--inventory", str(_INVENTORY), str(_HERE / "devices.yml")]
-        play += ["--extra-vars", json.dumps({"told": str(_TOLD)})]
+        play += ["--extra-vars", json.dumps({"found_file": str(_FOUND)})]
         subprocess.run(play, check=True)
-        told = json.loads(_TOLD.read_text())
-        results = list(_results(told))
+        found = json.loads(_FOUND.read_text())
+        results = list(_results(found))
     finally:
         subprocess.run([*_LAB, "down"], check=True)
-    status = _report(results, told["kernels"])
+    status = _report(results, found["kernels"])
     print(f"\n{time.monotonic() - begin:.0f} s in all")
     return status
 
 
-def _results(told: dict[str, Any]) -> Iterator[Result]:
+def _results(found: dict[str, Any]) -> Iterator[Result]:
     """Try the pairs, with the facts and compatible pairs that the playbook has left."""
-    devices = list(_devices(told["facts"], told["kernels"]))
+    devices = list(_devices(found["facts"], found["kernels"]))
     listed = {
         tuple((pair[side]["host"], pair[side]["id"]) for side in ("source", "target"))
-        for pair in told["compatible"]
+        for pair in found["compatible"]
     }
 
     def compatible(pair: tuple[Device, Device]) -> bool:
@@ -143,9 +143,9 @@ def _results(told: dict[str, Any]) -> Iterator[Result]:
 
 
 def _devices(facts: dict[str, Any], kernels: Mapping[str, str]) -> Iterator[Device]:
-    for host, told in facts.items():
-        for device in told["devices"]:
-            descriptor = told["descriptors"][device["descriptor"]]
+    for host, gathered in facts.items():
+        for device in gathered["devices"]:
+            descriptor = gathered["descriptors"][device["descriptor"]]
             own = descriptor["self"]
             words = [own["type"].removeprefix("i915-GVTg_")]
             if "aggregator" in own:

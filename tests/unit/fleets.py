@@ -8,6 +8,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.attributes import (
+    digest,
     normalise,
     parse_sets,
 )
@@ -117,11 +118,11 @@ def host(
     listed = []
     for each in devices:
         descriptor = each["descriptor"]
-        digest = None
+        name = None
         if "self" in descriptor:
-            digest = digest(descriptor["self"], descriptor["compatible"])
-            descriptors[digest] = {"origin": "file", **descriptor}
-        listed.append({**each, "descriptor": digest})
+            name = digest(descriptor["self"], descriptor["compatible"])
+            descriptors[name] = {"origin": "file", **descriptor}
+        listed.append({**each, "descriptor": name})
     return {
         "schema": 1,
         "descriptors": descriptors,

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 vfio.migration contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Made-up hosts with vDPA devices: what the kernel tells of them, and the tool that creates and deletes them."""
+"""Made-up hosts with vDPA devices: what the kernel says of them, and the tool that creates and deletes them."""
 
 from __future__ import annotations
 

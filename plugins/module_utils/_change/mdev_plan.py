@@ -357,7 +357,7 @@ class MdevPlanner:
         try:
             definitions = self._mdevctl.definitions()
         except MdevctlError as error:
-            self.warnings.append(f"it cannot be told what is defined in mdevctl: {error}")
+            self.warnings.append(f"it is unknown what is defined in mdevctl: {error}")
             return
         for change in created:
             found = definitions.get(change.wanted.uuid, {})

@@ -48,7 +48,7 @@ def why_in_use(
             return f"its network interface {name} is up; set that down first"
     for name in _below(sysfs, _DISKS, device.id):
         if not is_free_disk(name):
-            return f"the host uses its disk {name}, or that cannot be told; release that first"
+            return f"the host uses its disk {name}, or that is unknown; release that first"
     return None
 
 

@@ -138,7 +138,7 @@ def why_held(holder: t.Mapping[str, t.Any]) -> str:
     """Return why a device must not be touched that ``holder`` holds, or may hold."""
     if holder["pid"] is None:
         return (
-            "it cannot be told whether a process holds it; run as root, on the host itself and with"
+            "it is unknown whether a process holds it; run as root, on the host itself and with"
             " its own /sys"
         )
     return f"process {holder['pid']} ({holder['name']}) holds it; stop that first"

@@ -127,7 +127,7 @@ def _only_derived(sides: list[str], device_api: str) -> str:
     descriptors = f"the descriptor {' and '.join(f'of the {side}' for side in sides)} is derived"
     if device_api == virtio.DEVICE_API:
         return (
-            f"{descriptors} from what the kernel tells of a vDPA device: one of the same class and configuration that offers"
+            f"{descriptors} from what the kernel says of a vDPA device: one of the same class and configuration that offers"
             " the features which the guest has accepted, or might accept, is taken to be compatible"
         )
     return (

@@ -62,7 +62,7 @@ def why_in_use(device: Device) -> str | None:
     if device.in_use is None:
         return None
     if device.in_use.pid is None:
-        return "it cannot be told whether a process holds it; gather the facts as root"
+        return "it is unknown whether a process holds it; gather the facts as root"
     return f"{device.in_use.name} (pid {device.in_use.pid}) holds it"
 
 
@@ -84,7 +84,7 @@ def used_up(type_id: str, place: str, needed: int, left: int, devices: t.Sequenc
     if free:
         by.append(f"no process ({', '.join(free)})")
     if any(device.in_use and device.in_use.pid is None for device in devices):
-        by.append("what only facts gathered as root tell")
+        by.append("what only facts gathered as root show")
     return f"{short}: {len(devices)} in use, by {', '.join(by)}"
 
 

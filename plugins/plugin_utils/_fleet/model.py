@@ -25,7 +25,7 @@ Stated = tuple[tuple[str | None, bool, str], ...]
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """The process that holds a device; ``pid`` is ``None`` where it cannot be told whether one does."""
+    """The process that holds a device; ``pid`` is ``None`` where it is unknown whether one does."""
 
     pid: int | None
     name: str | None

@@ -63,7 +63,7 @@ class DeviceKey(t.TypedDict):
 
 
 class Guest(t.TypedDict):
-    """A guest that is to move, or what stands for guests that cannot be told; ``reason`` is why it must stay."""
+    """A guest that is to move, or what stands for unknown guests; ``reason`` is why it must stay."""
 
     vm: str
     host: str | None
@@ -107,7 +107,7 @@ def find_guests(
     """Return the guests that are asked for, where they are, a device of each, and why it must stay where it must.
 
     ``hosts`` are those that answer. ``names`` are the guests' names; ``drain`` the hosts whose guests with VFIO devices
-    are all asked for. What holds a device of a drained host and cannot be told is an entry with a reason, too.
+    are all asked for. An unknown holder of a device of a drained host is an entry with a reason, too.
     """
     found = [
         guest
@@ -151,7 +151,7 @@ def _guests_on(
     if drained and host not in fleet.hosts:
         yield _stand_in(f"all guests of {host}", host, why_unknown(fleet, host))
     if drained and (unknown := held_by_unknown(fleet, host)):
-        reason = "it cannot be told who that is; gather as root, with become"
+        reason = "it is unknown who that is; gather as root, with become"
         yield _stand_in(f"what holds {', '.join(unknown)}", host, reason)
     held = defaultdict(list)
     for device in _devices(fleet, host):

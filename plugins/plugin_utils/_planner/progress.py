@@ -68,7 +68,7 @@ def _state(fleet: Fleet, placement: t.Mapping[str, t.Any]) -> tuple[str, str | N
     where = f"{ends[0]['host']} or {target.host}"
     return (
         UNCLEAR,
-        f"{vm} holds neither source nor target; start it on {where}, so that it can be told",
+        f"{vm} holds neither source nor target; start it on {where}, so that this shows",
     )
 
 

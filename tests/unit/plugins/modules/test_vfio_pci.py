@@ -77,7 +77,7 @@ def test_it_does_nothing_to_what_may_be_in_use(run_module, kernel, monkeypatch):
     kernel.tree.add_functions(2)
     monkeypatch.setattr(processes, "unknown", lambda: processes.Holders({}, complete=False))
     result = run_module(vfio_pci.main, devices=[DEVICE])
-    assert "it cannot be told whether a process holds it" in result["msg"]
+    assert "it is unknown whether a process holds it" in result["msg"]
     assert kernel.writes == []
 
 

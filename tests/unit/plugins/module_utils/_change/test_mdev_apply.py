@@ -356,7 +356,7 @@ def test_what_cannot_be_undone_yet_is_tried_again_and_keeps_its_parent_closed(ke
     assert "which cannot be undone: " in transaction.warnings[0]
     failed = failure(kernel, [device(UUIDS[3])], scan_holders=unknown)
     assert failed.details["step"] == "recover"
-    assert "it cannot be told whether a process holds it" in str(failed)
+    assert "it is unknown whether a process holds it" in str(failed)
     assert recovered(kernel, [ANOTHER], ABSENT).warnings == []
     assert kernel.tree.snapshot() == before
 

@@ -304,7 +304,7 @@ def test_an_existing_device_must_be_one_that_is_accepted(tree):
             Holders({"/dev/vfio/7": {"pid": 4711, "name": "vm-17"}}, complete=True),
             "process 4711 (vm-17) holds it",
         ),
-        (unknown(), "it cannot be told whether a process holds it"),
+        (unknown(), "it is unknown whether a process holds it"),
     ],
 )
 def test_a_device_that_may_be_held_is_not_touched(tree, state, holders, message):
@@ -497,7 +497,7 @@ def test_who_does_not_want_definitions_does_not_need_mdevctl(tree):
     (action,) = planner.plan(validate([device()], PRESENT), PRESENT).lists["devices"]
     assert action.action == "created"
     assert planner.warnings == [
-        "it cannot be told what is defined in mdevctl: mdevctl list --defined --dumpjson: Error: no such"
+        "it is unknown what is defined in mdevctl: mdevctl list --defined --dumpjson: Error: no such"
     ]
 
 

@@ -167,7 +167,7 @@ def test_a_device_of_another_management_device_is_not_deleted(kernel):
     ("holders", "words"),
     [
         (Holders({"/dev/vhost-vdpa-0": GUEST}, complete=True), "process 4711 (vm-17) holds it"),
-        (Holders({}, complete=False), "it cannot be told whether a process holds it"),
+        (Holders({}, complete=False), "it is unknown whether a process holds it"),
     ],
 )
 def test_a_device_that_is_or_may_be_held_is_not_deleted(kernel, holders, words):

@@ -78,7 +78,7 @@ def test_a_host_that_can_make_the_device_says_how():
             ),
             (
                 "no instance of i915-GVTg_V5_4 left under 0000:00:02.0 on b: 2 in use,"
-                " by process 7, what only facts gathered as root tell"
+                " by process 7, what only facts gathered as root show"
             ),
         ),
         (

@@ -169,7 +169,7 @@ def test_what_an_earlier_plan_made_is_found_again(taken):
     ("holder", "words"),
     [
         ({"pid": 7, "name": "vm-9"}, "vm-9 (pid 7) holds it"),
-        ({"pid": None, "name": None}, "it cannot be told whether a process holds it"),
+        ({"pid": None, "name": None}, "it is unknown whether a process holds it"),
     ],
 )
 def test_a_device_that_is_held_or_may_be_is_no_target(holder, words):

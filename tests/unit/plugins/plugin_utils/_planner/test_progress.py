@@ -73,7 +73,7 @@ def test_the_state_of_a_device_that_nobody_held(source, target):
     [
         (FREE, FREE, "vm-17 holds neither source nor target; start it on a or b"),
         (STRANGER, FREE, rf"{UUIDS[0]} on a: vm-9 \(pid 4711\) holds it"),
-        (OWN, UNKNOWN, "on b: it cannot be told whether a process holds it"),
+        (OWN, UNKNOWN, "on b: it is unknown whether a process holds it"),
         (ABSENT, ABSENT, "nor its target is there"),
     ],
 )

@@ -121,7 +121,7 @@ def test_a_device_is_made_with_what_its_source_offers(tmp_path):
     }
     assert placement["certainty"] == "provisional"
     (warning,) = placement["warnings"]
-    assert "derived from what the kernel tells of a vDPA device" in warning
+    assert "derived from what the kernel says of a vDPA device" in warning
     (made,) = make(kernel, plan["hosts"]["b"]["vdpa_devices"])
     assert (made["action"], made["mgmtdev"]) == ("created", "pci/0000:65:00.2")
     # Once it is made, it is what the guest is planned to go to.
