@@ -97,7 +97,7 @@ class Offer(t.NamedTuple):
     max_vqs: int | None
 
     def known(self, source: Descriptor) -> dict[str, str]:
-        """The attributes that are certain, as far as those of ``source`` can be compared with them."""
+        """Return the attributes that are certain, as far as those of ``source`` can be compared with them."""
         known = {"type": self.type, "device_api": self.device_api}
         if self.features is not None:
             return known | self._known_of_virtio(source, self.features)
@@ -114,7 +114,7 @@ class Offer(t.NamedTuple):
         return known
 
     def _known_of_virtio(self, source: Descriptor, features: int) -> dict[str, str]:
-        """What a new vDPA device will not be as ``source`` is; the rest it is given."""
+        """Return what a new vDPA device will not be as ``source`` is; the rest it is given."""
         known = {"software_version": virtio.SOFTWARE_VERSION}
         offered = virtio.feature_attributes(features, self.type)
         known |= dict.fromkeys(_features(source) - offered.keys(), "")
@@ -126,7 +126,7 @@ class Offer(t.NamedTuple):
     def configured(
         self, source: Descriptor, required: dict[str, str], configurable: tuple[str, ...]
     ) -> tuple[tuple[str, str], ...]:
-        """The attributes to give a new device so that it has those that are ``required``."""
+        """Return the attributes to give a new device so that it has those that are ``required``."""
         attributes = _to_configure(required, configurable)
         if self.features is None:
             return attributes
@@ -136,7 +136,7 @@ class Offer(t.NamedTuple):
 
 
 class Candidates:
-    """Judges targets for the devices of a fleet; equal questions are answered once."""
+    """Judge targets for the devices of a fleet; equal questions are answered once."""
 
     def __init__(self, fleet: Fleet, direction: str) -> None:
         self.judge = Judge(direction)
@@ -148,7 +148,7 @@ class Candidates:
         self._versions: dict[str, _Versions] = {}
 
     def existing(self, source: Device, target: Device) -> Existing | None:
-        """What ``target`` is to ``source``; ``None`` where one of them has no descriptor."""
+        """Return what ``target`` is to ``source``; ``None`` where one of them has no descriptor."""
         if source.descriptor is None or target.descriptor is None:
             return None
         descriptor, attributes = self._given(source, target, target.descriptor)
@@ -166,7 +166,7 @@ class Candidates:
     def _given(
         self, source: Device, target: Device, descriptor: Descriptor
     ) -> tuple[Descriptor, tuple[tuple[str, str], ...]]:
-        """What ``target`` will be once it is given the ``source``'s attributes, if it has none of its own yet."""
+        """Return what ``target`` will be once given the ``source``'s attributes, if it has none of its own yet."""
         choices = target.choices
         if choices is None:
             return descriptor, ()
@@ -207,14 +207,17 @@ class Candidates:
     def offered(
         self, source: Descriptor, configurable: tuple[str, ...], offered: Offer
     ) -> Creatable | None:
-        """A new mdev for a device with descriptor ``source`` and attributes ``configurable``; ``None`` where none can do."""
+        """Return a new mdev for a device with this descriptor and these attributes; ``None`` where none can do.
+
+        ``configurable`` are the full names of the source's attributes.
+        """
         key = (source, configurable, offered)
         if key not in self._creatable:
             self._creatable[key] = self._predict(source, configurable, offered)
         return self._creatable[key]
 
     def versions_under(self, parent: Parent) -> tuple[str | None, str | None]:
-        """The software_version that a new device of ``parent`` will state, and the one it will be given if it states none.
+        """Return the software_version that a new device of ``parent`` will state, and the one it is given if it states none.
 
         ``None`` where no device of the parent, nor of its driver on that host, tells.
         """
@@ -226,14 +229,14 @@ class Candidates:
         return self._versions[host]
 
     def returns(self, device: Device, target: Device) -> bool:
-        """Whether what went from ``device`` to ``target`` can go back."""
+        """Return whether what went from ``device`` to ``target`` can go back."""
         there = self.existing(device, target)
         if there is None or device.descriptor is None:
             return False
         return bool(self._verdict(there.descriptor, device.descriptor)["compatible"])
 
     def made_returns(self, source: Device, parent: Parent) -> bool:
-        """Whether a device that went from ``source`` to a compatible new one of ``parent`` can go back.
+        """Return whether a device that went from ``source`` to a compatible new one of ``parent`` can go back.
 
         What a driver lists for a device that is not there is not known; what is derived for it is: equal versions do. A
         vDPA device is provisioned with nothing that its source has not got.
@@ -294,7 +297,7 @@ class Candidates:
 
 
 def stated_versions(host: Host) -> _Versions:
-    """The software_version that devices state by their parent's id and by its driver, and whether it was derived."""
+    """Return the software_version that devices state by their parent's id and by its driver, and whether it was derived."""
     drivers = {parent.id: parent.driver for parent in host.equipment}
     return {
         (stater, derived): version
@@ -312,7 +315,7 @@ def _under(versions: _Versions, parent: Parent | ParentFacts) -> tuple[str | Non
 
 
 def offer(versions: _Versions, parent: Parent | ParentFacts, mdev_type: MdevType) -> Offer:
-    """What a parent of a host with these ``versions`` offers with one of its types."""
+    """Return what a parent of a host with these ``versions`` offers with one of its types."""
     version, derived_version = _under(versions, parent)
     return Offer(
         *(mdev_type.id, mdev_type.name, mdev_type.device_api),
@@ -322,7 +325,7 @@ def offer(versions: _Versions, parent: Parent | ParentFacts, mdev_type: MdevType
 
 
 def _features(source: Descriptor) -> set[str]:
-    """The attributes that say which virtio features a device offers its guest."""
+    """Return the attributes that say which virtio features a device offers its guest."""
     return {name for name in source.self_attributes if name.startswith(virtio.FEATURE)}
 
 
@@ -349,7 +352,7 @@ def _to_configure(
 
 
 def instances_of(attributes: t.Iterable[tuple[str, str]]) -> int:
-    """An mdev of a type with ``aggregator`` n takes the room of n of that type (2020-08-05 in the discussion)."""
+    """Return how many instances of its type an mdev with these attributes takes: its ``aggregator`` (2020-08-05 in the discussion)."""
     aggregator = {name.rpartition("/")[2]: value for name, value in attributes}.get(
         "aggregator", "1"
     )

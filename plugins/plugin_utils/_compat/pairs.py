@@ -67,7 +67,7 @@ def compatible_pairs(
     targets: t.Collection[str] | None = None,
     expand: bool = False,
 ) -> dict[str, t.Any]:
-    """The class table, the compatible pairs of classes, and what each class is nearest to.
+    """Return the class table, the compatible pairs of classes, and what each class is nearest to.
 
     ``sources`` and ``targets`` are names of hosts (default: all of the fleet). A pair is of devices on two
     different hosts. See the documentation of the filter for the shape.
@@ -136,14 +136,14 @@ class _Class:
         return next(iter(self.hosts)) if len(self.hosts) == 1 else None
 
     def pairs_with(self, other: _Class) -> int:
-        """How many pairs there are of a device of this class and one of ``other`` on another host."""
+        """Return how many pairs there are of a device of this class and one of ``other`` on another host."""
         fewer, more = sorted((self.hosts, other.hosts), key=len)
         on_one_host = sum([fewer[host] * more[host] for host in fewer.keys() & more.keys()])
         return self.devices * other.devices - on_one_host
 
 
 def _counted(fleet: Fleet, classes: Classes, names: t.Collection[str] | None) -> list[_Class]:
-    """The classes that there are on the hosts with these ``names``, sorted by name."""
+    """Return the classes that there are on the hosts with these ``names``, sorted by name."""
     found = {descriptor: _Class(descriptor) for descriptor in classes.of.values()}
     for host in fleet.hosts.values():
         if names is None or host.name in names:
@@ -155,7 +155,7 @@ def _counted(fleet: Fleet, classes: Classes, names: t.Collection[str] | None) ->
 
 
 class _Comparison:
-    """Compares all source classes with all target classes.
+    """Compare all source classes with all target classes.
 
     Sources and targets are numbered; targets so that of those that are equally near the first comes first.
     """
@@ -169,7 +169,7 @@ class _Comparison:
         self._barriers: list[dict[str, dict[str, int]]] = [{} for source in sources]
 
     def results(self) -> tuple[list[_Pair], dict[str, list[_Miss]], dict[str, _Barriers]]:
-        """Pairs of classes, and by the name of each source class its nearest misses and its barriers."""
+        """Return the pairs of classes, and by the name of each source class its nearest misses and its barriers."""
         if self._judge.direction == "target_accepts":
             self._compare_lists_of_targets()
         else:
@@ -234,7 +234,7 @@ class _Comparison:
                 }
 
     def _accepted_targets(self) -> list[int]:
-        """For each source the set of targets that accept it."""
+        """Return for each source the set of targets that accept it."""
         accepted: list[list[int]] = [[] for source in self._sources]
         for number, listing in self._lists_of_targets():
             for source in members(listing.matched):
@@ -285,7 +285,7 @@ class _Comparison:
 
 
 def _nearest(listing: Listing, misses: int) -> list[int]:
-    """The first of ``misses``, those nearest to ``listing``'s patterns before others."""
+    """Return the first of ``misses``, those nearest to ``listing``'s patterns before others."""
     found: list[int] = []
     failures = 0
     while misses and len(found) < MISSES:
@@ -297,7 +297,7 @@ def _nearest(listing: Listing, misses: int) -> list[int]:
 
 
 def _by_list(classes: list[_Class]) -> t.Iterable[list[int]]:
-    """The numbers of those classes that have one list of patterns and one version, together."""
+    """Return the numbers of the classes, those with one list of patterns and one version together."""
     numbers: dict[t.Any, list[int]] = defaultdict(list)
     for number, each in enumerate(classes):
         sets = tuple(tuple(attributes.items()) for attributes in each.descriptor.compatible)
@@ -306,7 +306,7 @@ def _by_list(classes: list[_Class]) -> t.Iterable[list[int]]:
 
 
 def _on_other_hosts(classes: list[_Class]) -> t.Callable[[_Class], int]:
-    """Tells which of ``classes`` have a device on another host than one of a class."""
+    """Return what tells which of ``classes`` have a device on another host than one of a class."""
     everything = (1 << len(classes)) - 1
     alone: dict[str, list[int]] = defaultdict(list)
     for number, each in enumerate(classes):
@@ -345,7 +345,7 @@ def _expanded(
     sources: t.Collection[str] | None,
     targets: t.Collection[str] | None,
 ) -> list[dict[str, t.Any]]:
-    """Every pair of devices in ``pairs`` of classes."""
+    """Return every pair of devices in ``pairs`` of classes."""
     members_of: dict[str, list[Device]] = defaultdict(list)
     for device in fleet.devices():
         if device.descriptor is not None and obstacle(device) is None:
@@ -382,7 +382,7 @@ class _Makers:
                 self._offers[offered.type].setdefault(offered, {})[first.name] = available
 
     def ways(self, sources: list[_Class]) -> dict[str, list[dict[str, t.Any]]]:
-        """The mdevs that hosts could make for each class: one entry for each way, with the instances left per host."""
+        """Return the mdevs that hosts could make for each class: one entry for each way, with the instances left per host."""
         if self._candidates.judge.direction not in ("source_lists", "either"):
             return {}
         return {source.name: ways for source in sources if (ways := self._ways_for(source))}
@@ -412,13 +412,16 @@ class _Makers:
         return ways
 
     def _fitting(self, source: Descriptor) -> t.Iterator[Offer]:
-        """The offers that may fit a set of ``source``'s list: those of the types that it names."""
+        """Yield the offers that may fit a set of ``source``'s list: those of the types that it names."""
         types = _types(self._candidates.judge.patterns(source, True))
         for mdev_type in self._offers if types is None else types & self._offers.keys():
             yield from self._offers[mdev_type]
 
     def _room(self, offers: set[tuple[Offer, int]], source: _Class) -> dict[str, int]:
-        """How many of what takes so many instances of these offers each host has room for, apart from ``source``'s only one."""
+        """Return how many of what takes so many instances of these offers each host has room for.
+
+        The only host that has devices of ``source`` is left out.
+        """
         rooms: Counter[str] = Counter()
         for offered, instances in offers:
             for host, available in self._offers[offered.type][offered].items():
@@ -441,7 +444,7 @@ def _types(patterns: t.Iterable[Pattern | InvalidPattern]) -> set[str] | None:
 
 
 def _offered(host: Host) -> dict[Offer, list[int]]:
-    """What the host's parents offer, and how many instances each of them has left of it."""
+    """Return what the host's parents offer, and how many instances each of them has left of it."""
     versions = stated_versions(host)
     offers: dict[Offer, list[int]] = defaultdict(list)
     for parent in host.equipment:
