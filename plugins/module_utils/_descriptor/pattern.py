@@ -52,6 +52,8 @@ _SMALLER = (
 # Up to so many choices a component keeps what it is written out; of others so many are kept.
 _KEPT_CHOICES = 64
 _KEPT_COMPONENTS = 64
+# A component keeps what it has found for up to so many combinations of values.
+_KEPT_MATCHES = 64
 
 
 class Component:
@@ -68,6 +70,8 @@ class Component:
             self.choices *= len(domains[name])
         self.size = self.choices * sum([template.size for template in templates])
         self._tables: list[Table] | None = None
+        # The first matching choices so far, by the values of the templates' attributes.
+        self._matches: dict[tuple[str | None, ...], Binding | None] = {}
         self._stated = tuple([(template.attribute, template.value) for template in self.templates])
 
     def __eq__(self, other: object) -> bool:
@@ -107,11 +111,23 @@ class Component:
 
     def match(self, subject: t.Mapping[str, str]) -> Binding | None:
         """Return the first choice under which ``subject`` fits every template; ``None`` where it never does."""
+        values = tuple([subject.get(each.attribute) for each in self.templates])
+        if values in self._matches:
+            return self._matches[values]
+        found = self._first_match(subject)
+        if len(self._matches) < _KEPT_MATCHES:
+            self._matches[values] = found
+        return found
+
+    def _first_match(self, subject: t.Mapping[str, str]) -> Binding | None:
         if self._tables is None and not all(each.may_fit(subject) for each in self.templates):
             return None
-        numbers: t.Collection[int] = self._fitting(subject, 0)
-        for index in range(1, len(self.templates)):
-            numbers = {*self._fitting(subject, index)}.intersection(numbers)
+        fitting = self._fitting(subject)
+        numbers: t.Collection[int] = next(fitting)
+        for others in fitting:
+            if not numbers:
+                return None
+            numbers = {*others}.intersection(numbers)
         return self._binding(min(numbers), self.templates) if numbers else None
 
     def complete(
@@ -123,15 +139,17 @@ class Component:
         certain: list[tuple[Template, t.Collection[int]]] = []
         possible: list[tuple[Template, t.Collection[int]]] = []
         stated = {**preferred, **known}
-        for index, template in enumerate(self.templates):
+        tables = self.tables()
+        for template, table, fits in zip(self.templates, tables, self._fitting(stated)):
+            fitting = {*fits}
             if template.attribute in known:
-                certain.append((template, self._fitting(stated, index)))
-                numbers.intersection_update(certain[-1][1])
+                certain.append((template, fitting))
+                numbers.intersection_update(fitting)
             else:
                 if template.attribute in preferred:
-                    possible.append((template, self._fitting(stated, index)))
+                    possible.append((template, fitting))
                 possible.append((template, everything))
-                numbers.difference_update(self.tables()[index].get(None, ()))
+                numbers.difference_update(table.get(None, ()))
         if not numbers:
             return None
         order = certain + possible
@@ -143,7 +161,8 @@ class Component:
         The choice is of the variables of the other templates.
         """
         fitting = [
-            (each, {*self._fitting(subject, index)}) for index, each in enumerate(self.templates)
+            (template, {*numbers})
+            for template, numbers in zip(self.templates, self._fitting(subject))
         ]
         counts = collections.Counter(itertools.chain.from_iterable(each for _, each in fitting))
         if not counts:
@@ -162,11 +181,11 @@ class Component:
         ]
         return map(template.wanted, itertools.product(*open_to))
 
-    def _fitting(self, subject: t.Mapping[str, str], index: int) -> list[int]:
-        """Return the choices under which ``subject`` fits a template."""
-        template, table = self.templates[index], self.tables()[index]
-        wanted = template.fitted(subject.get(template.attribute, ""), table)
-        return [n for each in wanted for n in table.get(each, ())]
+    def _fitting(self, subject: t.Mapping[str, str]) -> t.Iterator[list[int]]:
+        """Yield for each template the choices under which ``subject`` fits it."""
+        for template, table in zip(self.templates, self.tables()):
+            wanted = template.fitted(subject.get(template.attribute, ""), table)
+            yield [n for each in wanted for n in table.get(each, ())]
 
     def _first(
         self, numbers: t.Iterable[int], order: t.Iterable[tuple[Template, t.Collection[int]]]

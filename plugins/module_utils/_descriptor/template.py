@@ -26,7 +26,6 @@ from ansible_collections.vfio.migration.plugins.module_utils._descriptor.attribu
     MAX_VALUE,
     comparable,
     parse_version,
-    version_failure,
 )
 
 Value = t.Union[int, str]
@@ -245,11 +244,12 @@ class Version(Template):
 
     def failure(self, actual: str, wanted: t.Iterable[Value | None]) -> str:
         """Return ``version_minor`` where one of the ``wanted`` has the major right."""
-        rules = {self._failure(each, actual) for each in wanted}
-        return "version_minor" if "version_minor" in rules else "version_major"
-
-    def _failure(self, wanted: Value | None, actual: str) -> str | None:
-        return version_failure(str(wanted or ""), actual, self._subject_is_target)
+        parsed = parse_version(actual)
+        majors = self._by_major
+        if parsed is None or (majors and parsed[0] not in majors):
+            return "version_major"
+        minor = any((parse_version(str(each)) or (-1, 0))[0] == parsed[0] for each in wanted)
+        return "version_minor" if minor else "version_major"
 
 
 class Integer(Template):

@@ -219,6 +219,8 @@ def _every(conditions: t.Iterable[Condition], everything: int) -> Condition:
     """Return the condition that all of them hold."""
     # The smallest first: operations on what has become empty cost nothing.
     conditions = sorted(conditions, key=operator.itemgetter(0))
+    if len(conditions) == 1:
+        return conditions[0]
     before = [
         *itertools.accumulate((c.holds for c in conditions), operator.and_, initial=everything)
     ]

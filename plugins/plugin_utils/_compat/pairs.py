@@ -137,9 +137,11 @@ class _Class:
 
     def pairs_with(self, other: _Class) -> int:
         """Return how many pairs there are of a device of this class and one of ``other`` on another host."""
-        fewer, more = sorted((self.hosts, other.hosts), key=len)
-        on_one_host = sum([fewer[host] * more[host] for host in fewer.keys() & more.keys()])
-        return self.devices * other.devices - on_one_host
+        pairs = self.devices * other.devices
+        if not self.hosts.keys().isdisjoint(other.hosts):
+            shared = self.hosts.keys() & other.hosts.keys()
+            pairs -= sum([self.hosts[host] * other.hosts[host] for host in shared])
+        return pairs
 
 
 def _counted(fleet: Fleet, classes: Classes, names: t.Collection[str] | None) -> list[_Class]:
@@ -198,9 +200,10 @@ class _Comparison:
                 misses.append(self._miss(target, verdict["reasons"]))
                 continue
             pairs.append(
-                {"source": source.name, "target": target.name}
-                | _compact(verdict)
-                | {
+                {
+                    "source": source.name,
+                    "target": target.name,
+                    **_compact(verdict),
                     "sources": source.devices,
                     "targets": target.devices,
                     "free_targets": target.free,
@@ -219,7 +222,11 @@ class _Comparison:
         accepted = [0] * len(self._sources)
         if self._judge.direction == "either":
             accepted = self._accepted_targets()
-        for numbers in _by_list(self._sources):
+        # Equal lists are one object.
+        lists: dict[int, list[int]] = defaultdict(list)
+        for number, source in enumerate(self._sources):
+            lists[id(self._judge.patterns(source.descriptor, True))].append(number)
+        for numbers in lists.values():
             patterns = self._judge.patterns(self._sources[numbers[0]].descriptor, True)
             listing = Listing(patterns, subjects)
             for number in numbers:
@@ -294,15 +301,6 @@ def _nearest(listing: Listing, misses: int) -> list[int]:
         found += itertools.islice(members(new), MISSES - len(found))
         misses &= ~new
     return found
-
-
-def _by_list(classes: list[_Class]) -> t.Iterable[list[int]]:
-    """Return the numbers of the classes, those with one list of patterns and one version together."""
-    numbers: dict[t.Any, list[int]] = defaultdict(list)
-    for number, each in enumerate(classes):
-        sets = tuple(tuple(attributes.items()) for attributes in each.descriptor.compatible)
-        numbers[each.descriptor.version, sets].append(number)
-    return numbers.values()
 
 
 def _on_other_hosts(classes: list[_Class]) -> t.Callable[[_Class], int]:

@@ -53,12 +53,13 @@ class Judge:
 
     def __init__(self, direction: str = "source_lists") -> None:
         self.direction = direction
-        self._compiled: dict[tuple[str, bool], list[Pattern | InvalidPattern]] = {}
+        self._lists: dict[tuple[str, bool], _List] = {}
+        self._equal_lists: dict[t.Any, _List] = {}
 
     def verdict(self, source: Descriptor, target: Descriptor) -> dict[str, t.Any]:
         """Return the verdict for two descriptors; see the function ``verdict``."""
-        outward = first_match(self.patterns(source, True), target.self_attributes)
-        inward = first_match(self.patterns(target, False), source.self_attributes)
+        outward = self._list(source, True).first_match(target)
+        inward = self._list(target, False).first_match(source)
         listed, accepted = outward is not None, inward is not None
         deciding = None
         warnings = []
@@ -71,11 +72,8 @@ class Judge:
             warnings += _uncompared(source, target, listing.compatible[deciding["set"]])
             if source.derived:
                 warnings += drivers.cautions(source.self_attributes, target.self_attributes)
-        derived_sides = [
-            side
-            for side, descriptor in (("source", source), ("target", target))
-            if descriptor.derived
-        ]
+        derived_sides = ["source"] if source.derived else []
+        derived_sides += ["target"] if target.derived else []
         if derived_sides:
             warnings.append(_only_derived(derived_sides, source.self_attributes["device_api"]))
         if listed != accepted:
@@ -92,24 +90,48 @@ class Judge:
 
     def reasons(self, source: Descriptor, target: Descriptor) -> list[dict[str, t.Any]]:
         """Return why two descriptors are not compatible: the ``reasons`` of their verdict."""
-        listed = self.patterns(source, True)
+        listed = self._list(source, True)
         by_target = self.direction == "target_accepts" or (
-            self.direction == "both" and first_match(listed, target.self_attributes)
+            self.direction == "both" and listed.first_match(target)
         )
         if by_target:
             return mismatch(self.patterns(target, False), source.self_attributes)
-        return mismatch(listed, target.self_attributes)
+        return mismatch(listed.patterns, target.self_attributes)
 
     def patterns(
         self, descriptor: Descriptor, owner_is_source: bool
     ) -> list[Pattern | InvalidPattern]:
         """Return the compiled sets of ``descriptor``'s ``compatible``, to match devices on the other side of a migration."""
+        return self._list(descriptor, owner_is_source).patterns
+
+    def _list(self, descriptor: Descriptor, owner_is_source: bool) -> _List:
         key = (descriptor.digest, owner_is_source)
-        if key not in self._compiled:
-            self._compiled[key] = compile_patterns(
-                descriptor.compatible, descriptor.version, subject_is_target=owner_is_source
-            )
-        return self._compiled[key]
+        found = self._lists.get(key)
+        if found is None:
+            sets = tuple([tuple(attributes.items()) for attributes in descriptor.compatible])
+            # Sets that all state a version are not compared with the descriptor's own.
+            stated = all(attributes.get("software_version") for attributes in descriptor.compatible)
+            equal = (sets, "" if stated else descriptor.version, owner_is_source)
+            if equal not in self._equal_lists:
+                self._equal_lists[equal] = _List(descriptor, owner_is_source)
+            found = self._lists[key] = self._equal_lists[equal]
+        return found
+
+
+class _List:
+    """The parsed list of patterns of one or more descriptors, and what has matched it so far."""
+
+    def __init__(self, descriptor: Descriptor, owner_is_source: bool) -> None:
+        self.patterns = compile_patterns(
+            descriptor.compatible, descriptor.version, subject_is_target=owner_is_source
+        )
+        self._matches: dict[str, dict[str, t.Any] | None] = {}
+
+    def first_match(self, subject: Descriptor) -> dict[str, t.Any] | None:
+        """Return what ``pattern.first_match`` does for a device; equal questions are answered once."""
+        if subject.digest not in self._matches:
+            self._matches[subject.digest] = first_match(self.patterns, subject.self_attributes)
+        return self._matches[subject.digest]
 
 
 def provisional_warnings(source: Descriptor, known: t.Mapping[str, str]) -> list[str]:
@@ -181,7 +203,7 @@ def _result(
         "direction_conflict": conflict,
         "certainty": certainty,
         "set": match["set"] if match else None,
-        "bindings": match["bindings"] if match else {},
+        "bindings": dict(match["bindings"]) if match else {},
         "reasons": reasons,
         "warnings": warnings,
     }
