@@ -12,7 +12,13 @@ import subprocess
 import sys
 
 import pytest
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor import (
+    pattern as pattern_module,
+)
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.pattern import MAX_SIZE
+from ansible_collections.vfio.migration.plugins.plugin_utils._compat import (
+    verdict as verdict_module,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.pairs import compatible_pairs
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.verdict import DIRECTIONS
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.descriptor import (
@@ -260,6 +266,43 @@ def test_the_worst_sets_take_calls_in_proportion_to_the_size_of_each(name, direc
     finally:
         sys.setprofile(None)
     assert calls < 6 * 20 * MAX_SIZE
+
+
+@pytest.mark.parametrize("direction", ["source_lists", "target_accepts"])
+def test_equal_lists_of_a_fleet_are_matched_once_with_each_class(monkeypatch, direction):
+    matched = []
+
+    def first_match(patterns, subject):
+        matched.append(subject)
+        return pattern_module.first_match(patterns, subject)
+
+    monkeypatch.setattr(verdict_module, "first_match", first_match)
+    fleet = read_fleet(worst_patterns.fleet("8 variables of 8 values", 60))
+    result = compatible_pairs(fleet, direction)
+    assert len(result["pairs"]) > 1000
+    # Two lists, for sources and for targets.
+    assert 0 < len(matched) <= 2 * 2 * 60
+
+
+@pytest.mark.parametrize("direction", ["source_lists", "target_accepts"])
+def test_a_component_is_matched_once_with_equal_values(monkeypatch, direction):
+    matched = []
+    original = pattern_module.Component._first_match
+
+    def first_match(component, subject):
+        matched.append(component)
+        return original(component, subject)
+
+    monkeypatch.setattr(pattern_module.Component, "_first_match", first_match)
+    facts = worst_patterns.fleet("8 variables of 8 values", 60)
+    for number, each in enumerate(facts.values()):
+        for described in each["descriptors"].values():
+            described["compatible"].append({**worst_patterns.BASE, "own": str(number)})
+    result = compatible_pairs(read_fleet(facts), direction)
+    assert len(result["pairs"]) > 1000
+    # 60 lists for sources and for targets, 8 components each, 9 values; those of each pair would be 16.
+    assert 0 < len(matched) <= 60 * 2 * 8 * 9
+    assert len(matched) < 8 * len(result["pairs"])
 
 
 def varied_fleet() -> dict:
