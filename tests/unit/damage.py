@@ -202,10 +202,26 @@ def sources_amiss(planned: Planned) -> t.Iterator[Change]:
             yield lambda planned, index=index: planned.plan["unplaced"].pop(index)
 
 
+def other_sources(planned: Planned) -> t.Iterator[Change]:
+    for index, each in enumerate(planned.plan["placements"]):
+        kind = "pci" if each["source"]["kind"] == "mdev" else "mdev"
+
+        def of_another_kind(planned, index=index, kind=kind):
+            planned.plan["placements"][index]["source"]["kind"] = kind
+
+        def of_another_guest(planned, index=index):
+            planned.plan["placements"][index]["vm"] = "another"
+
+        yield from (of_another_kind, of_another_guest)
+
+
 def another_status(planned: Planned) -> t.Iterator[Change]:
     complete = planned.plan["status"] in ("optimal", "feasible")
     for status in ("infeasible", "unproven") if complete else ("optimal", "feasible"):
         yield lambda planned, status=status: planned.plan.update(status=status)
+    if not complete and planned.plan["bound"] is not None:
+        proven = planned.plan["status"] == "infeasible"
+        yield lambda planned: planned.plan.update(status="unproven" if proven else "infeasible")
     shortage = planned.plan["shortage"]
     if shortage is not None:
         short = {(each["host"], each["id"]) for each in shortage["devices"]}
@@ -304,6 +320,7 @@ def another_cost(planned: Planned) -> t.Iterator[Change]:
             yield lambda planned, change={name: number + 1}: planned.plan["cost"].update(change)
     if plan["bound"] is not None:
         yield lambda planned: planned.plan["bound"].update(remade=plan["cost"]["remade"] + 1)
+        yield lambda planned: planned.plan.update(cost=None)
     if plan["status"] in ("optimal", "feasible"):
         other = "feasible" if plan["status"] == "optimal" else "optimal"
         yield lambda planned: planned.plan.update(status=other)
@@ -316,6 +333,7 @@ DAMAGE: list[Damage] = [
     torn_guests,
     wrong_waves,
     sources_amiss,
+    other_sources,
     another_status,
     other_tables,
     other_facts,

@@ -52,7 +52,7 @@ def count(name: str, value: t.Any) -> int:
     """Return a number of devices; raise ``FleetError``."""
     try:
         number = int(value)
-    except (TypeError, ValueError):
+    except (OverflowError, TypeError, ValueError):
         number = -1
     if number < 0:
         raise FleetError(f"{name} is {value!r}; expected a number of devices, 0 or more")

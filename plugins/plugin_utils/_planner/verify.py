@@ -56,9 +56,10 @@ def violations(plan: _Entry, facts: Facts, conditions: Conditions = _NO_CONDITIO
 
 
 class _Move(t.NamedTuple):
-    """A placement: ``source`` is what the facts say of the device, ``target`` what the plan says."""
+    """A placement: ``source`` is what the facts say of the device, ``stated`` and ``target`` what the plan says."""
 
     key: Key
+    stated: _Entry
     source: _Entry
     descriptor: _Descriptor | None
     target_key: Key
@@ -109,6 +110,7 @@ class _Case:
         self.moves = [
             _Move(
                 key,
+                each["source"],
                 self.devices[key],
                 self.descriptor(key[0], self.devices[key]),
                 (each["target"]["host"], each["target"]["id"]),
@@ -208,6 +210,21 @@ def every_source_is_known_and_planned_once(case: _Case) -> _Sentences:
             yield f"{_named(key)} is neither placed nor left behind"
 
 
+def placements_say_of_sources_what_the_facts_say(case: _Case) -> _Sentences:
+    """Require that a placement has its source's kind, and the name of a guest whose process holds the source."""
+    names: dict[tuple[str, int | None], set[str | None]] = defaultdict(set)
+    for (host, _id), device in case.devices.items():
+        holder = device["in_use"]
+        if holder:
+            names[host, holder.get("pid")].add(holder.get("name"))
+    for move in case.moves:
+        if move.stated["kind"] != move.source["kind"]:
+            yield f"{_named(move.key)} is no {move.stated['kind']} device"
+        holder = move.source["in_use"]
+        if move.vm not in (names[move.key[0], holder.get("pid")] if holder else {None}):
+            yield f"{_named(move.key)} is not held by {move.vm}"
+
+
 def guests_move_as_a_whole(case: _Case) -> _Sentences:
     """Require that all devices of one process go to one host in one wave, or all of them stay."""
     ends = {move.key: (move.target["host"], move.wave) for move in case.moves}
@@ -276,6 +293,9 @@ def status_and_shortage_are_true(case: _Case) -> _Sentences:
     plan = case.plan
     if (plan["status"] in ("optimal", "feasible")) != (not plan["unplaced"]):
         yield f"status is {plan['status']} with {len(plan['unplaced'])} devices left behind"
+    bound = plan["bound"]
+    if bound is not None and (plan["status"] == "infeasible") != (bound["unplaced"] > 0):
+        yield f"status is {plan['status']}, and the bound leaves {bound['unplaced']} devices behind"
     shortage = plan["shortage"]
     if shortage is not None:
         short = {(each["host"], each["id"]) for each in shortage["devices"]}
@@ -288,6 +308,8 @@ def the_cost_is_counted(case: _Case) -> _Sentences:
     """Require that the cost counts what the placements do, and that a plan is optimal where its bound is its cost."""
     cost, bound = case.plan["cost"], case.plan["bound"]
     if cost is None:
+        if bound is not None:
+            yield f"there is the bound {bound} and no cost"
         return
     targets = [move.target for move in case.moves]
     used = {
@@ -626,6 +648,7 @@ _RULES: tuple[tuple[t.Callable[[_Case], t.Any], t.Callable[[_Case], _Sentences]]
     (attrgetter("plan"), the_plan_is_for_what_was_asked),
     (attrgetter("plan"), every_source_is_known_and_planned_once),
     (attrgetter("moves"), sources_can_migrate),
+    (attrgetter("moves"), placements_say_of_sources_what_the_facts_say),
     (attrgetter("moves"), guests_move_as_a_whole),
     (attrgetter("moves"), a_target_serves_one_source),
     (attrgetter("moves"), targets_may_receive),

@@ -75,10 +75,12 @@ def plain(value: t.Any) -> t.Any:
 
 @contextlib.contextmanager
 def expected(name: str, what: str) -> t.Iterator[None]:
-    """Raise ``FleetError`` where a part that the code looks for is missing in the argument ``name``, which is to be ``what``."""
+    """Raise ``FleetError`` where a part that the code looks for is missing or wrong in the argument ``name``, which is to be ``what``."""
     try:
         yield
-    except (AttributeError, KeyError, TypeError) as error:
+    except VfioMigrationError:
+        raise
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise FleetError(f"{name} is none; expected {what}") from error
 
 
@@ -94,7 +96,7 @@ def one_or_more(name: str, value: t.Any) -> int:
     """Return ``value`` as a number of 1 or more; raise ``FleetError``."""
     try:
         number = int(value)
-    except (TypeError, ValueError):
+    except (OverflowError, TypeError, ValueError):
         number = 0
     if number < 1:
         raise FleetError(f"{name} is {value!r}; expected a number, 1 or more")
