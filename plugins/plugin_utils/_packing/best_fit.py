@@ -125,14 +125,14 @@ def best_fit_decreasing(
     index = BinIndex(partial, packings, problem.spread)
     order: list[int] = []
     unplaced: list[int] = []
-    told = 0
+    reported = 0
     for run in runs:
         demands = problem.items[run[0]].demands
         unplaced += _Run(index, packings, fit, demands).place(run)
         order += run
-        if len(order) - told >= _PROGRESS_EVERY:
-            told = len(order)
-            progress("placing", told - len(unplaced))
+        if len(order) - reported >= _PROGRESS_EVERY:
+            reported = len(order)
+            progress("placing", reported - len(unplaced))
     progress("placing", len(order) - len(unplaced))
     return BestFit(partial.assignment(), order, unplaced)
 
