@@ -54,6 +54,8 @@ def count(name: str, value: t.Any) -> int:
         number = int(value)
     except (OverflowError, TypeError, ValueError):
         number = -1
-    if number < 0:
+    # What Ansible hands over as text is a number too; true and 1.5 are none.
+    whole = not isinstance(value, bool) and (isinstance(value, str) or number == value)
+    if number < 0 or not whole:
         raise FleetError(f"{name} is {value!r}; expected a number of devices, 0 or more")
     return number

@@ -48,8 +48,11 @@ def _places(name: str, value: t.Any) -> dict[tuple[str, str | None], str]:
     """Return the places in a list of ``{host[, parent][, problem]}``, and why each is one; raise ``FleetError``."""
     places = listed(name, value) or []
     for place in places:
-        if not isinstance(place, t.Mapping) or "host" not in place:
-            raise FleetError(f"avoid has {place!r}; expected {{host: …}} or {{host: …, parent: …}}")
+        texts = isinstance(place, t.Mapping) and isinstance(place.get("host"), str)
+        if not texts or not isinstance(place.get("parent"), (str, type(None))):
+            raise FleetError(
+                f"{name} has {place!r}; expected {{host: …}} or {{host: …, parent: …}}"
+            )
     return {
         (str(place["host"]), plain_text(place.get("parent"))): str(
             place.get("problem", "as asked for")

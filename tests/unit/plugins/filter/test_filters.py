@@ -74,6 +74,14 @@ def test_a_descriptor_that_breaks_a_rule_is_a_verdict_and_no_error():
         (lambda: migration_plan(FLEET), "exactly one"),
         (lambda: migration_plan(FLEET, drain=["a"], policy="x"), "policy is 'x'"),
         (lambda: migration_plan(FLEET, drain=["a"], avoid=["b"]), "avoid has 'b'"),
+        (
+            lambda: migration_plan(FLEET, drain=["a"], avoid=[{"host": None}]),
+            "avoid has {'host': None}",
+        ),
+        (
+            lambda: migration_plan(FLEET, drain=["a"], avoid=[{"host": "b", "parent": 3}]),
+            "avoid has {'host': 'b', 'parent': 3}",
+        ),
         (lambda: migration_plan(FLEET, sources="vm-1"), "sources is 'vm-1'; expected a list"),
         (
             lambda: migration_plan(FLEET, [], policy=""),

@@ -41,7 +41,7 @@ def test_what_is_meant_is_taken(read, given, meant):
         *((names, each) for each in (7, {"a": 1})),
         *((listed, each) for each in ("a", 7, {"a": 1})),
         *((flag, each) for each in ("perhaps", 7)),
-        *((count, each) for each in ("many", -1, None, float("inf"))),
+        *((count, each) for each in ("many", -1, None, float("inf"), 1.5, True)),
     ],
 )
 def test_the_rest_is_refused_by_its_name(read, given):
