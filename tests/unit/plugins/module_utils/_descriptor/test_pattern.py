@@ -281,7 +281,7 @@ def test_a_set_of_too_many_parts_is_void():
 def test_the_size_of_a_set_is_that_of_its_components_together_and_of_each_the_product():
     both = {"a": f"{{v:int:{integers(64)}}}*{{w:int:{integers(64)}}}"}
     assert sizes(both) == [64 * 64 * 2]
-    assert sizes(both | {"b": f"x{{u:int:{integers(64)}}}"}) == [64 * 2, 64 * 64 * 2]
+    assert sizes({**both, "b": f"x{{u:int:{integers(64)}}}"}) == [64 * 2, 64 * 64 * 2]
     assert sizes({"a": f"{{v:int:{integers(64)}}}", "b": "{v}/2", "c": "x{v}y"}) == [
         64 * (1 + 2 + 3)
     ]
