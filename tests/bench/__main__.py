@@ -109,9 +109,9 @@ def measure_patterns() -> None:
 
 def measure_worst() -> None:
     """Print what the sets that take longest cost: CPU time, the least of the rounds."""
-    from ansible_collections.vfio.migration.plugins.module_utils._descriptor.pattern import (
+    from ansible_collections.vfio.migration.plugins.module_utils._descriptor.pattern import Pattern
+    from ansible_collections.vfio.migration.plugins.module_utils._descriptor.template import (
         InvalidPattern,
-        Pattern,
     )
     from ansible_collections.vfio.migration.tests.unit.worst_patterns import WORST
 

@@ -104,7 +104,7 @@ def decode(data: bytes, version: int) -> dict[str, t.Any]:
         fields = json.loads(data.decode("ascii"))
     except (ValueError, RecursionError):
         raise RecordError(f"{_DAMAGED} or cut off: no JSON") from None
-    if not isinstance(fields, dict) or type(fields.get("format")) is not int:
+    if not isinstance(fields, dict) or not _is(fields.get("format"), int):
         raise RecordError(f"{_DAMAGED}: the number of its format is missing")
     found = fields.pop("format")
     if found != version:
@@ -116,6 +116,11 @@ def decode(data: bytes, version: int) -> dict[str, t.Any]:
     return fields
 
 
+def _is(value: t.Any, kind: type) -> bool:
+    """Return whether a value is of a type of JSON; ``true`` is no number."""
+    return isinstance(value, kind) and isinstance(value, bool) == (kind is bool)
+
+
 def _checked(name: str, annotation: str, value: t.Any) -> t.Any:
     """Return a value of a field that is annotated so; records are made of their objects."""
     for each in annotation.split(" | "):
@@ -125,6 +130,6 @@ def _checked(name: str, annotation: str, value: t.Any) -> t.Any:
         elif each in Record._classes:
             if isinstance(value, dict):
                 return Record._classes[each].from_json(value)
-        elif type(value) is _TYPES[each]:
+        elif _is(value, _TYPES[each]):
             return value
     raise RecordError(f"{_DAMAGED}: {name!r} has a wrong type")

@@ -30,13 +30,11 @@ from ansible_collections.vfio.migration.plugins.module_utils._descriptor.templat
     TEXT,
     Binding,
     Domains,
+    InvalidPattern,
     Template,
     Value,
     read_parts,
     read_template,
-)
-from ansible_collections.vfio.migration.plugins.module_utils._descriptor.template import (
-    InvalidPattern as InvalidPattern,
 )
 
 Reason = t.Dict[str, t.Any]
@@ -103,7 +101,9 @@ class Component:
             starts = itertools.product(
                 *[range(0, len(values) * stride, stride) for values, stride in own]
             )
-            for chosen, start in zip(itertools.product(*[values for values, _ in own]), starts):
+            for chosen, start in zip(
+                itertools.product(*[values for values, _numbers in own]), starts
+            ):
                 number = sum(start)
                 table.setdefault(template.wanted(chosen), []).extend([number + n for n in same])
             tables.append(table)
@@ -153,7 +153,9 @@ class Component:
         if not numbers:
             return None
         order = certain + possible
-        return self._binding(self._first(numbers, order), [template for template, _ in order])
+        return self._binding(
+            self._first(numbers, order), [template for template, _numbers in order]
+        )
 
     def nearest(self, subject: t.Mapping[str, str]) -> tuple[Binding, list[Template]]:
         """Return the first choice that leaves the fewest templates which ``subject`` does not fit, and these.
@@ -164,7 +166,9 @@ class Component:
             (template, {*numbers})
             for template, numbers in zip(self.templates, self._fitting(subject))
         ]
-        counts = collections.Counter(itertools.chain.from_iterable(each for _, each in fitting))
+        counts = collections.Counter(
+            itertools.chain.from_iterable(each for _template, each in fitting)
+        )
         if not counts:
             return {}, self.templates
         most = max(counts.values())
@@ -229,7 +233,7 @@ def _components(templates: list[Template], domains: Domains) -> list[Component]:
             variables |= other[0]
             members = other[1] + members
         groups.append((variables, members))
-    return [Component(members, domains) for _, members in groups]
+    return [Component(members, domains) for _names, members in groups]
 
 
 class Pattern:
@@ -409,7 +413,11 @@ def mismatch(
             else pattern.failures(subject)
         )
         distances.append((void, len(failures), index, failures))
-    return [dict(set=index, **each) for _, _, index, own in sorted(distances) for each in own]
+    return [
+        dict(set=index, **each)
+        for _distance, _order, index, own in sorted(distances)
+        for each in own
+    ]
 
 
 def match(

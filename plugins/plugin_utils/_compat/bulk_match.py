@@ -29,13 +29,13 @@ from ansible_collections.vfio.migration.plugins.module_utils._descriptor.attribu
 )
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.pattern import (
     Component,
-    InvalidPattern,
     Pattern,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.template import (
     INTEGER,
     TEXT,
     VERSION,
+    InvalidPattern,
     Value,
     read_integer,
 )
@@ -206,7 +206,7 @@ class Listing:
 
 def _choices(component: Component, subjects: Subjects) -> list[list[Condition]]:
     """Return the conditions of each choice of a component, of equal ones only one."""
-    choices: list[list[Condition]] = [[] for _ in range(component.choices)]
+    choices: list[list[Condition]] = [[] for _choice in range(component.choices)]
     for template, table in zip(component.templates, component.tables(), strict=True):
         for wanted, numbers in table.items():
             condition = subjects.condition(template.attribute, template.comparison, wanted)

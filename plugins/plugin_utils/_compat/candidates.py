@@ -13,9 +13,9 @@ import typing as t
 from dataclasses import dataclass
 
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor import virtio
-from ansible_collections.vfio.migration.plugins.module_utils._descriptor.pattern import (
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.pattern import mismatch
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.template import (
     InvalidPattern,
-    mismatch,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.verdict import (
     Judge,

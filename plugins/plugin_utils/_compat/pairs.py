@@ -18,9 +18,9 @@ import typing as t
 from collections import Counter, defaultdict
 from operator import itemgetter
 
-from ansible_collections.vfio.migration.plugins.module_utils._descriptor.pattern import (
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.pattern import Pattern
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.template import (
     InvalidPattern,
-    Pattern,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.bitset import (
     Weights,

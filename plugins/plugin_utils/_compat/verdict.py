@@ -16,11 +16,13 @@ from ansible_collections.vfio.migration.plugins.module_utils._descriptor.attribu
     DescriptorError,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.pattern import (
-    InvalidPattern,
     Pattern,
     compile_patterns,
     first_match,
     mismatch,
+)
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.template import (
+    InvalidPattern,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.descriptor import Descriptor
 

@@ -56,6 +56,12 @@ class Requirement(t.NamedTuple):
     words: t.Callable[[Device], str]
 
 
+def _can_return(source: Device, target: Target, candidates: Candidates) -> bool:
+    if isinstance(target, Device):
+        return candidates.returns(source, target)
+    return candidates.made_returns(source, target.parent)
+
+
 # By the names of the conditions; each is asked only where its condition is.
 REQUIREMENTS = {
     "keep_kind": Requirement(
@@ -67,16 +73,10 @@ REQUIREMENTS = {
         lambda source: f"of type {source.type}",
     ),
     "round_trip": Requirement(
-        lambda source, target, candidates: _can_return(source, target, candidates),
+        _can_return,
         lambda source: "from which it is known that the device could migrate back",
     ),
 }
-
-
-def _can_return(source: Device, target: Target, candidates: Candidates) -> bool:
-    if isinstance(target, Device):
-        return candidates.returns(source, target)
-    return candidates.made_returns(source, target.parent)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,9 +11,11 @@ import sys
 import pytest
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.pattern import (
     MAX_SIZE,
-    InvalidPattern,
     Pattern,
     match,
+)
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.template import (
+    InvalidPattern,
 )
 from ansible_collections.vfio.migration.tests.unit.fleets import COMPATIBLE, gvt_self, sets
 from ansible_collections.vfio.migration.tests.unit.worst_patterns import (

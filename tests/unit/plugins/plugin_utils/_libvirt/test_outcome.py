@@ -26,7 +26,8 @@ def state(vm: str, how: str, reason: str | None = None, host: str = "a"):
     return {"vm": vm, "source": source, "target": {}, "state": how, "reason": reason}
 
 
-def told(*going: dict, attempts=(), ended=(), unplaced=(), checks=NOTHING, **others):
+def told(*going: dict, attempts=(), ended=(), unplaced=(), checks=None, **others):
+    checks = checks or NOTHING
     migrations = {"rounds": [[each] for each in going], "ended": [*ended]}
     return result(checks, migrations, unplaced, attempts, **others)
 

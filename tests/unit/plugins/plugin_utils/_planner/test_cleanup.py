@@ -28,7 +28,8 @@ def state(how: str, kind: str = "mdev", source_kind: str = "mdev", **others):
     }
 
 
-def removed(*states: dict, remove=REMOVABLE, hosts=HOSTS, undefined=()) -> list[str]:
+def removed(*states: dict, remove=REMOVABLE, hosts=None, undefined=()) -> list[str]:
+    hosts = HOSTS if hosts is None else hosts
     return [each["id"] for each in superfluous(states, remove, hosts, undefined)["devices"]]
 
 
