@@ -24,6 +24,15 @@ type={type}
 pci_id=80865963
 aggregator={aggregator}
 """
+# A device's own attributes in normal form, and as its driver may write them.
+OWN = {
+    "aggregator": "2",
+    "device_api": "vfio-pci",
+    "pci_id": "80865963",
+    "software_version": "0.1.0",
+    "type": "i915-GVTg_V5_4",
+}
+SELF_TEXT = SELF.format(type=OWN["type"], aggregator=2)
 COMPATIBLE = """\
 software_version=0.1.0
 device_api=vfio_pci

@@ -20,10 +20,10 @@ import functools
 import itertools
 import typing as t
 
-from ansible_collections.vfio.migration.plugins.module_utils._descriptor import (
-    attributes as attributes_module,
-)
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.attributes import (
+    API_MUSTS,
+    comparable,
+    parse_version,
     version_failure,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.template import (
@@ -285,9 +285,9 @@ class Pattern:
 
     def _add_plain(self, name: str, text: str) -> None:
         if name != "software_version":
-            self.plain.append((name, attributes_module.comparable(name, text)))
+            self.plain.append((name, comparable(name, text)))
         elif text:
-            if attributes_module.parse_version(text) is None:
+            if parse_version(text) is None:
                 raise InvalidPattern(name, "major.minor[.bugfix]", 1)
             self.version = text
 
@@ -342,7 +342,7 @@ class Pattern:
 
     def warnings(self, subject: t.Mapping[str, str]) -> list[str]:
         """Return what a match of ``subject`` has to assume."""
-        name = attributes_module.API_MUSTS.get(subject.get("device_api", ""))
+        name = API_MUSTS.get(subject.get("device_api", ""))
         if name and name not in self._stated:
             return [f"the pattern states no {name}: any is accepted"]
         return []
@@ -350,7 +350,7 @@ class Pattern:
     def _plain_failures(self, subject: t.Mapping[str, str]) -> t.Iterator[Reason]:
         for name, text in self.plain:
             actual = subject.get(name)
-            if attributes_module.comparable(name, actual or "") != text:
+            if comparable(name, actual or "") != text:
                 yield _reason(name, "present" if actual is None else "equal", text, actual)
         if self.version is not None:
             actual = subject.get("software_version")

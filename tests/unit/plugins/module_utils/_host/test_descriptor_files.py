@@ -14,19 +14,12 @@ from ansible_collections.vfio.migration.plugins.module_utils._host.device import
 from ansible_collections.vfio.migration.plugins.module_utils._host.sysfs import Sysfs
 from ansible_collections.vfio.migration.tests.unit.sysfs_trees import (
     COMPATIBLE,
-    SELF,
+    OWN,
+    SELF_TEXT,
     UUIDS,
     Tree,
 )
 
-OWN = {
-    "aggregator": "2",
-    "device_api": "vfio-pci",
-    "pci_id": "80865963",
-    "software_version": "0.1.0",
-    "type": "i915-GVTg_V5_4",
-}
-SELF_TEXT = SELF.format(type=OWN["type"], aggregator=2)
 PATTERN = {**OWN, "aggregator": "{val1}/2", "type": "i915-GVTg_V5_{val1:int:1,2,4,8}"}
 
 
