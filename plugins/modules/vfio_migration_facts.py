@@ -97,7 +97,8 @@ ansible_facts:
   contains:
     vfio_migration:
       description:
-        - The host's VFIO and vDPA devices. Lists are sorted by C(id); the same tree gives the same facts, byte for byte.
+        - The host's VFIO and vDPA devices. Lists are sorted by C(id); the same tree gives the same facts, byte for byte,
+          but for RV(ansible_facts.vfio_migration.gathered).
       type: dict
       returned: always
       contains:
@@ -106,6 +107,21 @@ ansible_facts:
           type: int
           returned: always
           sample: 1
+        gathered:
+          description: When the facts were gathered, by the host's own clock, and in which of its boots.
+          type: dict
+          returned: always
+          contains:
+            time:
+              description: The time before the first look, in UTC. Of a copied tree it is the time at which the copy was read.
+              type: str
+              returned: always
+              sample: "2026-11-26T17:20:00Z"
+            boot:
+              description: The kernel's id of the boot, V(null) for a copied tree, which is of no boot that is known.
+              type: str
+              returned: always
+              sample: 4f6d0c1e-8a7b-4a0e-9c46-2f0f2d3f8f55
         descriptors:
           description:
             - The distinct descriptors of the host, each once. The key is what RV(ansible_facts.vfio_migration.devices[].descriptor)

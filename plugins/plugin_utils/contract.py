@@ -52,6 +52,10 @@ State = t.Annotated[
     str, where(enum=("planned", "prepared", "migrating", "moved", "done", "unclear"))
 ]
 
+Time = t.Annotated[str, where(pattern="^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$")]
+Uuid = t.Annotated[
+    str, where(pattern="^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$")
+]
 Digest = t.Annotated[str, where(pattern="^[0-9a-f]{32}$")]
 PciId = t.Annotated[str, where(pattern="^[0-9a-f]{8}$")]
 Mask = t.Annotated[str, where(pattern="^0x[0-9a-f]{1,16}$")]
@@ -221,14 +225,25 @@ class ProblemFacts(t.TypedDict):
     """What is wrong, and what would be right."""
 
 
+class GatheredFacts(t.TypedDict):
+    """When the facts were gathered, by the host's own clock, and in which of its boots."""
+
+    time: Time
+    """The time before the first look, in UTC, as ``2026-11-26T17:20:00Z``."""
+    boot: Uuid | None
+    """The kernel's ``boot_id``; null for a copied tree, and where it cannot be read."""
+
+
 class Facts(t.TypedDict):
     """The VFIO and vDPA devices of one host, as ``vfio_migration_facts`` returns them.
 
-    Lists are sorted by ``id``: the same host gives the same bytes.
+    Lists are sorted by ``id``: the same host gives the same bytes, but for ``gathered``.
     """
 
     schema: t.Annotated[int, where(const=1)]
     """The version of this shape."""
+    gathered: GatheredFacts
+    """When, and in which boot."""
     descriptors: dict[Digest, DescriptorFacts]
     """The distinct descriptors, each once; the key is the SHA-256 of its canonical JSON, 32 hex digits of it."""
     devices: list[DeviceFacts]

@@ -17,6 +17,7 @@ import typing as t
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.attributes import digest
 
 DEVICES = 16
+_GATHERED = '{"time": "2026-11-26T17:20:00Z", "boot": null}'
 _SIZES = (1, 2, 4, 8)
 _CLASSES_OF_A_GPU = 20
 _CLASSES_OF_A_HOST = 3
@@ -47,7 +48,8 @@ def hosts(count: int, classes: int) -> t.Iterator[tuple[str, str]]:
         )
         parents = ", ".join(_parent(address, table[own[0]], chance) for address in ("3b", "af"))
         facts = (
-            f'{{"schema": 1, "descriptors": {{{", ".join(written[digests[each]] for each in own)}}},'
+            f'{{"schema": 1, "gathered": {_GATHERED},'
+            f' "descriptors": {{{", ".join(written[digests[each]] for each in own)}}},'
             f' "devices": [{devices}], "parents": [{parents}], "problems": []}}'
         )
         yield f"host{number:06}", facts

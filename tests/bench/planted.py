@@ -201,6 +201,7 @@ def _facts(
     there = {device["descriptor"] for device in devices}
     return {
         "schema": 1,
+        "gathered": {"time": "2026-11-26T17:20:00Z", "boot": None},
         "descriptors": {
             name: _descriptor(family, size)
             for size in (*SIZES, None)

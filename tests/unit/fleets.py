@@ -125,6 +125,7 @@ def host(
         listed.append({**each, "descriptor": name})
     return {
         "schema": 1,
+        "gathered": {"time": "2026-11-26T17:20:00Z", "boot": None},
         "descriptors": descriptors,
         "devices": listed,
         "parents": list(parents),

@@ -29,6 +29,7 @@ from ansible_collections.vfio.migration.plugins.module_utils._host.gathering imp
     Gathering,
     migration_facts,
 )
+from ansible_collections.vfio.migration.plugins.module_utils._host.moment import moment
 from ansible_collections.vfio.migration.plugins.module_utils._host.pci_usage import (
     why_not_assignable,
 )
@@ -64,6 +65,8 @@ def gather_facts(
     ``scan_holders`` is called only where there is a device. ``ask_vdpa`` returns the vDPA devices, and ``find_port`` the
     devlink port of the virtual function at an address. By default they ask the running kernel if ``sysfs`` is its own.
     """
+    # The time before the first look: nothing in the facts is older.
+    gathered = moment(sysfs)
     gathering = Gathering(sysfs, scan_holders)
     devices: list[Facts] = []
     parents: list[Facts] = []
@@ -81,7 +84,7 @@ def gather_facts(
         vdpa = VdpaFacts(gathering, ask_vdpa)
         parents += vdpa.parents()
         devices += vdpa.devices()
-    return gathering.facts(SCHEMA, devices, parents)
+    return gathering.facts(SCHEMA, gathered, devices, parents)
 
 
 class _MdevFacts:

@@ -105,11 +105,14 @@ class Gathering:
             "migration": migration,
         }
 
-    def facts(self, schema: int, devices: list[Facts], parents: list[Facts]) -> Facts:
-        """Return all facts in their order. The same host gives the same bytes, and nothing unprintable."""
+    def facts(
+        self, schema: int, gathered: Facts, devices: list[Facts], parents: list[Facts]
+    ) -> Facts:
+        """Return all facts in their order. The same host gives the same bytes but for ``gathered``, and nothing unprintable."""
         problems = [{"path": each.path, "problem": each.problem} for each in self.problems]
         facts = {
             "schema": schema,
+            "gathered": gathered,
             "descriptors": dict(sorted(self.descriptors.items())),
             "devices": sorted(devices, key=lambda each: (each["id"], each["kind"])),
             "parents": sorted(parents, key=lambda each: (each["id"], each["kind"])),

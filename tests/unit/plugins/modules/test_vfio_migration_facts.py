@@ -22,7 +22,7 @@ def test_it_returns_facts_and_nothing_else(run_module, tree, check):
     assert set(result) - {"invocation"} == {"changed", "ansible_facts"}
     assert result["changed"] is False
     facts = result["ansible_facts"]["vfio_migration"]
-    assert set(facts) == {"schema", "descriptors", "devices", "parents", "problems"}
+    assert set(facts) == {"schema", "gathered", "descriptors", "devices", "parents", "problems"}
     assert [each["id"] for each in facts["devices"]] == [UUIDS[0]]
 
 

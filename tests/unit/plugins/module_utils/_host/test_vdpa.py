@@ -121,7 +121,9 @@ def test_a_recorded_kernel_tells_what_the_tool_does_not(recorded):
 
 def test_where_vdpa_was_never_used_nothing_is_asked(tree, monkeypatch):
     monkeypatch.setattr(vdpa, "Family", None)
-    assert gather(tree, vdpa.ask) == {
+    facts = gather(tree, vdpa.ask)
+    del facts["gathered"]
+    assert facts == {
         "schema": 1,
         "descriptors": {},
         "devices": [],
