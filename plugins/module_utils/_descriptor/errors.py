@@ -9,9 +9,20 @@
 
 from __future__ import annotations
 
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.printable import (
+    MAX_MESSAGE,
+    printable,
+)
+
 
 class VfioMigrationError(Exception):
     """Something that a user should know; the message says what is wrong.
 
-    Each kind of plugin and module catches this class at its edge and reports it in Ansible's way.
+    Each kind of plugin and module catches this class at its edge and reports it in Ansible's way. The message may have
+    names from hosts in it. It is printable.
     """
+
+    def __init__(self, *arguments: object) -> None:
+        super().__init__(
+            *(printable(each, MAX_MESSAGE) if isinstance(each, str) else each for each in arguments)
+        )
