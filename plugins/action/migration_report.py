@@ -30,6 +30,7 @@ _OPTIONS: dict[str, dict[str, t.Any]] = {
     "hosts": {"type": "list", "elements": "str"},
     "direction": {"type": "str", "choices": list(DIRECTIONS)},
     "plan": {"type": "raw"},
+    "max_age": {"type": "int"},
     "title": {"type": "str", "default": "Migration report"},
     "html": {"type": "path"},
     "markdown": {"type": "path"},

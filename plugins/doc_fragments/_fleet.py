@@ -44,3 +44,16 @@ options:
     type: list
     elements: str
 """
+
+    # How old facts may be.
+    MAX_AGE = r"""
+options:
+  max_age:
+    description:
+      - The age in seconds up to which facts are believed. A host whose facts are older, or do not say when they were gathered, or are of a time more
+        than 300 seconds from now, is unknown, and a problem names it with the age. V(0) believes facts of any age.
+      - By default 3600, one hour, for what M(vfio.migration.vfio_migration_facts) left in C(ansible_facts), as that may come from a fact cache.
+        Facts that are handed over themselves, or stand in the inventory, are recorded ones and are believed whatever their age.
+      - The time of the facts is that of their host's clock.
+    type: int
+"""

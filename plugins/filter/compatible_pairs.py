@@ -16,6 +16,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments i
     as_filter,
     direction_of,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.clock import age_limit
 
 DOCUMENTATION = r"""
 name: compatible_pairs
@@ -30,6 +31,7 @@ description:
 extends_documentation_fragment:
   - vfio.migration._fleet
   - vfio.migration._fleet.fleet
+  - vfio.migration._fleet.max_age
 options:
   sources:
     description: The hosts whose devices are sources. By default all.
@@ -141,10 +143,11 @@ def compatible_pairs(
     sources: t.Any = None,
     targets: t.Any = None,
     expand: bool = False,
+    max_age: t.Any = None,
 ) -> dict[str, t.Any]:
     with uncollected():
         return pairs.compatible_pairs(
-            read_fleet(fleet, names("hosts", hosts)),
+            read_fleet(fleet, names("hosts", hosts), age_limit(max_age)),
             direction_of(direction),
             names("sources", sources),
             names("targets", targets),

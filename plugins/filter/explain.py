@@ -15,6 +15,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments i
     as_filter,
     direction_of,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.clock import age_limit
 from ansible_collections.vfio.migration.plugins.plugin_utils.contract import Explanation
 
 DOCUMENTATION = r"""
@@ -28,6 +29,7 @@ description:
 extends_documentation_fragment:
   - vfio.migration._fleet
   - vfio.migration._fleet.fleet
+  - vfio.migration._fleet.max_age
 options:
   source:
     description: The device, a dictionary with C(host) and C(id).
@@ -98,10 +100,10 @@ def explain(
     target: t.Any,
     direction: str = "source_lists",
     hosts: t.Any = None,
+    max_age: t.Any = None,
 ) -> Explanation:
-    return explain_module.explain(
-        read_fleet(fleet, names("hosts", hosts)), source, target, direction_of(direction)
-    )
+    read = read_fleet(fleet, names("hosts", hosts), age_limit(max_age))
+    return explain_module.explain(read, source, target, direction_of(direction))
 
 
 class FilterModule:

@@ -22,6 +22,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments i
     expected,
     plain,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.clock import age_limit
 
 DOCUMENTATION = r"""
 name: libvirt_checks
@@ -33,6 +34,8 @@ description:
   - Tells which guests can migrate and which must stay and why, by the versions of libvirt and QEMU, the kinds of their devices and their domains.
   - Tells which hosts may receive, and under which of their parents nothing may be placed.
   - The role P(vfio.migration.migrate_libvirt#role) goes by it.
+extends_documentation_fragment:
+  - vfio.migration._fleet.max_age
 options:
   _input:
     description: What P(vfio.migration.libvirt_guests#filter) returns.
@@ -141,6 +144,7 @@ def libvirt_checks(
     domains: t.Any,
     targets: t.Any = None,
     drain: t.Any = None,
+    max_age: t.Any = None,
 ) -> Checks:
     with expected("libvirt", "a mapping of host to the registered answer of virsh"):
         hosts = {host: read_host(read_answer(answer)) for host, answer in plain(libvirt).items()}
@@ -150,7 +154,7 @@ def libvirt_checks(
         }
     with expected("the list of guests", "what libvirt_guests returns"):
         return check_migration(
-            read_fleet(fleet, hosts),
+            read_fleet(fleet, hosts, age_limit(max_age)),
             plain(guests),
             hosts,
             dumped,

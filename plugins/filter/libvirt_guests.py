@@ -19,6 +19,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments i
     expected,
     plain,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.clock import age_limit
 
 DOCUMENTATION = r"""
 name: libvirt_guests
@@ -29,6 +30,8 @@ author:
 description:
   - Tells where guests are, by who holds VFIO devices and which guests libvirt runs, and which of them must stay and why.
   - The role P(vfio.migration.migrate_libvirt#role) goes by it.
+extends_documentation_fragment:
+  - vfio.migration._fleet.max_age
 options:
   _input:
     description: The facts of the hosts, C(hostvars) itself or a mapping of host to that host's C(vfio_migration) facts.
@@ -115,13 +118,16 @@ _value:
 
 @as_filter("libvirt_guests")
 def libvirt_guests(
-    fleet: t.Any, libvirt: t.Any, guests: t.Any = None, drain: t.Any = None
+    fleet: t.Any,
+    libvirt: t.Any,
+    guests: t.Any = None,
+    drain: t.Any = None,
+    max_age: t.Any = None,
 ) -> list[Guest]:
     with expected("libvirt", "a mapping of host to the registered answer of virsh"):
         hosts = {host: read_host(read_answer(answer)) for host, answer in plain(libvirt).items()}
-    return find_guests(
-        read_fleet(fleet, hosts), hosts, names("guests", guests), names("drain", drain)
-    )
+    read = read_fleet(fleet, hosts, age_limit(max_age))
+    return find_guests(read, hosts, names("guests", guests), names("drain", drain))
 
 
 class FilterModule:

@@ -26,6 +26,7 @@ description:
   - For big fleets use the action M(vfio.migration.migration_plan), which writes the plan to a file, as big results make Ansible slow.
 extends_documentation_fragment:
   - vfio.migration._fleet.fleet
+  - vfio.migration._fleet.max_age
   - vfio.migration._plan
 positional: _input, drain, sources, hosts, targets, direction, policy, avoid
 seealso:

@@ -10,6 +10,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader impor
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.values import names
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner import progress
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments import as_filter
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.clock import age_limit
 from ansible_collections.vfio.migration.plugins.plugin_utils.contract import PlacementState
 
 DOCUMENTATION = r"""
@@ -24,6 +25,7 @@ description:
   - The role P(vfio.migration.cleanup#role) goes by it.
 extends_documentation_fragment:
   - vfio.migration._fleet.fleet
+  - vfio.migration._fleet.max_age
 options:
   plan:
     description: What P(vfio.migration.migration_plan#filter) returned.
@@ -82,8 +84,11 @@ _value:
 
 
 @as_filter("placement_states")
-def placement_states(fleet: t.Any, plan: t.Any, hosts: t.Any = None) -> list[PlacementState]:
-    return progress.placement_states(read_fleet(fleet, names("hosts", hosts)), plan)
+def placement_states(
+    fleet: t.Any, plan: t.Any, hosts: t.Any = None, max_age: t.Any = None
+) -> list[PlacementState]:
+    read = read_fleet(fleet, names("hosts", hosts), age_limit(max_age))
+    return progress.placement_states(read, plan)
 
 
 class FilterModule:

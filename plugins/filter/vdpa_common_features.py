@@ -10,8 +10,10 @@ from ansible_collections.vfio.migration.plugins.module_utils._descriptor.virtio 
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.vdpa_features import (
     common_features,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import read_fleet
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.values import names
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments import as_filter
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.clock import age_limit
 
 DOCUMENTATION = r"""
 name: vdpa_common_features
@@ -25,6 +27,7 @@ description:
   - If there is no management device to look at, this is an error.
 extends_documentation_fragment:
   - vfio.migration._fleet.fleet
+  - vfio.migration._fleet.max_age
 options:
   device_class:
     description: The class of the devices that are to be made, V(net) or V(block).
@@ -89,11 +92,14 @@ _value:
 
 @as_filter("vdpa_common_features")
 def vdpa_common_features(
-    fleet: t.Any, hosts: t.Any = None, device_class: str = NET, mgmtdevs: t.Any = None
+    fleet: t.Any,
+    hosts: t.Any = None,
+    device_class: str = NET,
+    mgmtdevs: t.Any = None,
+    max_age: t.Any = None,
 ) -> dict[str, t.Any]:
-    return common_features(
-        fleet, names("hosts", hosts), str(device_class), names("mgmtdevs", mgmtdevs)
-    )
+    read = read_fleet(fleet, names("hosts", hosts), age_limit(max_age))
+    return common_features(read, str(device_class), names("mgmtdevs", mgmtdevs))
 
 
 class FilterModule:

@@ -23,6 +23,7 @@ notes:
   - Run it once, with C(run_once=true), and not on every host.
 extends_documentation_fragment:
   - vfio.migration._attributes
+  - vfio.migration._fleet.max_age
 attributes:
   check_mode:
     support: full
@@ -122,7 +123,7 @@ verdict:
   type: dict
   contains:
     level:
-      description: Whether V(all), V(some) or V(none) of the devices can move, or V(nothing) is to be moved.
+      description: Whether V(all), V(some) or V(none) of the devices can move, or V(nothing) is to be moved, or V(unknown) as no host has usable facts.
       type: str
       sample: some
     sentence:

@@ -47,7 +47,7 @@ Rule = t.Annotated[
 Policy = t.Annotated[str, where(enum=("pack", "spread"))]
 Status = t.Annotated[str, where(enum=("optimal", "feasible", "infeasible", "unproven"))]
 Solver = t.Annotated[str, where(enum=("search", "ortools"))]
-Level = t.Annotated[str, where(enum=("all", "some", "none", "nothing"))]
+Level = t.Annotated[str, where(enum=("all", "some", "none", "nothing", "unknown"))]
 State = t.Annotated[
     str, where(enum=("planned", "prepared", "migrating", "moved", "done", "unclear"))
 ]
@@ -711,7 +711,7 @@ class Conclusion(t.TypedDict):
     """What the report comes to."""
 
     level: Level
-    """Whether all, some or none of the devices can move, or nothing is to be moved."""
+    """Whether all, some or none of the devices can move, or nothing is to be moved, or nothing is known."""
     sentence: str
     """The same in words."""
     because: t.Annotated[list[Cause], where(maxItems=5)]

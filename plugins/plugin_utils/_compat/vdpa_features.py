@@ -19,31 +19,24 @@ import typing as t
 
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.virtio import feature_names
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
-from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import VDPA
-from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import (
-    MASK,
-    SCHEMA,
-    facts_of,
-)
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import VDPA, Fleet
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import MASK
 
 
 def common_features(
-    data: t.Any,
-    hosts: t.Iterable[str] | None,
+    fleet: Fleet,
     device_class: str,
     mgmtdevs: t.Collection[str] | None,
 ) -> dict[str, t.Any]:
     """Return what all of the hosts' management devices for ``device_class`` offer; the filter documents the result.
 
-    ``data`` is a fleet, as for ``read_fleet``. ``mgmtdevs`` are the names of the management devices to look at, of
+    ``mgmtdevs`` are the names of the management devices to look at, of
     whichever host (default: all).
     """
-    if not isinstance(data, t.Mapping):
-        raise FleetError("a fleet is hostvars, or a mapping of host to its vfio_migration facts")
     offers: dict[tuple[str, str], int] = {}
-    without, unknown = [], []
-    for host in sorted({str.__str__(str(host)) for host in (data if hosts is None else hosts)}):
-        masks = _masks(facts_of(data, host), device_class)
+    without, unknown = [], [*fleet.unknown]
+    for host, each in fleet.hosts.items():
+        masks = _masks(each.facts, device_class)
         if masks is None:
             unknown.append(host)
             continue
@@ -68,19 +61,14 @@ def common_features(
         },
         "mgmtdevs": [{"host": host, "mgmtdev": mgmtdev} for host, mgmtdev in offers],
         "without": without,
-        "unknown": unknown,
+        "unknown": sorted(unknown),
     }
 
 
-def _masks(facts: t.Any, device_class: str) -> dict[str, int] | None:
+def _masks(facts: t.Mapping[str, t.Any], device_class: str) -> dict[str, int] | None:
     """Return the feature mask of each of a host's management devices by name, or ``None`` where its facts lack or garble one."""
-    if not isinstance(facts, t.Mapping) or facts.get("schema") != SCHEMA:
-        return None
     masks = {}
-    parents = facts.get("parents")
-    for parent in parents if isinstance(parents, t.Sequence) else [None]:
-        if not isinstance(parent, t.Mapping):
-            return None
+    for parent in facts["parents"]:
         if parent.get("kind") != VDPA:
             continue
         name, mask, classes = (

@@ -122,7 +122,8 @@ class Host:
 
     ``classes`` counts the devices, ``excluded`` has kind, id and class of those with an ``obstacle``. ``stated`` is what
     mediated devices state: parent's id, whether derived, and software_version. ``equipment`` are the parents; hosts
-    whose parents are equal have the same one. ``read`` makes the devices of the host with that name.
+    whose parents are equal have the same one. ``read`` makes the devices of the host with that name, ``find_facts`` returns
+    the facts that they are made of.
     """
 
     name: str
@@ -131,6 +132,7 @@ class Host:
     equipment: tuple[ParentFacts, ...]
     stated: Stated
     read: t.Callable[[str], list[Device]] = field(repr=False)
+    find_facts: t.Callable[[str], t.Mapping[str, t.Any]] = field(repr=False)
     _devices: list[Device] | None = field(default=None, init=False, repr=False)
     _parents: list[Parent] | None = field(default=None, init=False, repr=False)
 
@@ -139,6 +141,11 @@ class Host:
         if self._devices is None:
             self._devices = self.read(self.name)
         return self._devices
+
+    @property
+    def facts(self) -> t.Mapping[str, t.Any]:
+        """Its ``vfio_migration`` facts."""
+        return self.find_facts(self.name)
 
     @property
     def parents(self) -> list[Parent]:

@@ -29,6 +29,11 @@ from ansible_collections.vfio.migration.plugins.module_utils._descriptor.attribu
     DescriptorError,
     shown,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.age import (
+    ANY_AGE,
+    AgeLimit,
+    seconds,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.descriptor import (
     Descriptor,
     plain_text,
@@ -52,6 +57,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import
 
 FACT = "vfio_migration"
 SCHEMA = 1
+GATHERED = "gathered"
 CHOICES = "choices"
 MASK = re.compile(r"0x[0-9a-f]{1,16}\Z")
 
@@ -71,14 +77,16 @@ def uncollected() -> t.Iterator[None]:
             gc.enable()
 
 
-def read_fleet(data: t.Any, hosts: t.Iterable[str] | None = None) -> Fleet:
+def read_fleet(
+    data: t.Any, hosts: t.Iterable[str] | None = None, limit: AgeLimit = ANY_AGE
+) -> Fleet:
     """Return the fleet in ``hostvars``, or in a mapping of host to that host's facts; ``hosts`` narrows it.
 
-    No facts are held: a host whose ``devices`` are asked for is read again.
+    Hosts whose facts are older than ``limit`` are unknown. No facts are held: a host whose ``devices`` are asked for is
+    read again.
     """
-    if not isinstance(data, t.Mapping):
-        raise FleetError("a fleet is hostvars, or a mapping of host to its vfio_migration facts")
-    reader = _Reader(data)
+    _check_fleet(data)
+    reader = _Reader(data, limit)
     fleet = reader.fleet
     for name in sorted({str.__str__(str(host)) for host in (data if hosts is None else hosts)}):
         try:
@@ -89,22 +97,40 @@ def read_fleet(data: t.Any, hosts: t.Iterable[str] | None = None) -> Fleet:
     return fleet
 
 
-def facts_of(data: t.Any, host: str) -> t.Any:
-    """Return the facts of ``host`` as they are, ``None`` where there are none; ``data`` as for ``read_fleet``."""
+def hold(data: t.Any, hosts: t.Iterable[str] | None = None) -> dict[str, t.Any]:
+    """Return the facts of hosts, to be read again and again: ``hostvars`` makes them anew each time.
+
+    They are in a shape that ``read_fleet`` takes, and that tells as ``data`` does whether they may come from a cache.
+    """
+    _check_fleet(data)
+    held: dict[str, t.Any] = {}
+    for host in data if hosts is None else hosts:
+        facts, cached = _found(data, host)
+        held[host] = {"ansible_facts": {FACT: facts}} if cached else {FACT: facts}
+    return held
+
+
+def _check_fleet(data: t.Any) -> None:
+    if not isinstance(data, t.Mapping):
+        raise FleetError("a fleet is hostvars, or a mapping of host to its vfio_migration facts")
+
+
+def _found(data: t.Any, host: str) -> tuple[t.Any, bool]:
+    """Return the facts of ``host``, ``None`` where there are none, and whether they may come from a cache."""
     # Facts are never templates: reading them untemplated gives the same and is several times faster.
     raw_get = getattr(data, "raw_get", None)
     if raw_get is None and host not in data:
-        return None
+        return None, False
     variables = raw_get(host) if raw_get else data[host]
     if not isinstance(variables, (dict, t.Mapping)):
-        return None
+        return None, False
     facts = variables.get("ansible_facts")
     if isinstance(facts, (dict, t.Mapping)) and FACT in facts:
-        return facts[FACT]
+        return facts[FACT], True
     if FACT in variables:
         # Variables of the inventory, or set in a play.
-        return variables[FACT]
-    return variables if "schema" in variables else None
+        return variables[FACT], False
+    return (variables if "schema" in variables else None), False
 
 
 # --- plain devices ---------------------------------------------------------------------------------------------------
@@ -226,6 +252,7 @@ class _Reader:
     """
 
     _data: t.Any
+    _limit: AgeLimit
     fleet: Fleet = field(default_factory=Fleet)
     _classes: _Classes = field(default_factory=_Classes)
     _descriptors: dict[bytes, Descriptor | DescriptorError] = field(default_factory=dict)
@@ -237,13 +264,18 @@ class _Reader:
 
     def read(self, name: str) -> None:
         """Add the host to the fleet, as unknown where it has no facts; raise ``_Shape``."""
-        facts = facts_of(self._data, name)
+        facts, cached = _found(self._data, name)
         if facts is None:
             self.fleet.unknown.append(name)
             return
         top = _checked(facts, FACT, _MAPPING)
         if top.get("schema") != SCHEMA:
             raise _Shape(f"{FACT}.schema", f"{SCHEMA}, and it is {top.get('schema')!r}")
+        refusal = self._limit.refusal(_gathered(top), cached)
+        if refusal is not None:
+            self.fleet.unknown.append(name)
+            self.fleet.problems.append({"host": name, "path": GATHERED, "problem": refusal})
+            return
         descriptors, problems = self._all_descriptors(top)
         entries, found, stated = self._entries(top, descriptors)
         equipment = self._all_parents(top)
@@ -256,11 +288,17 @@ class _Reader:
             classes[each] = classes.get(each, 0) + 1
             if each.obstacle:
                 excluded.append((entry["kind"], entry["id"], each))
-        self.fleet.hosts[name] = Host(name, classes, excluded, equipment, stated, self._devices)
+        self.fleet.hosts[name] = Host(
+            name, classes, excluded, equipment, stated, self._devices, self._facts
+        )
         self.fleet.problems += [{"host": name} | problem for problem in problems]
 
+    def _facts(self, name: str) -> _Entry:
+        found: _Entry = _checked(_found(self._data, name)[0], FACT, _MAPPING)
+        return found
+
     def _devices(self, name: str) -> list[Device]:
-        facts = _checked(facts_of(self._data, name), FACT, _MAPPING)
+        facts = self._facts(name)
         descriptors, _problems = self._all_descriptors(facts)
         entries, *_classes = self._entries(facts, descriptors)
         return [_device(name, entry, descriptors) for entry in entries]
@@ -323,6 +361,16 @@ class _Reader:
             _distinct((parent.id for parent in parents), "parents")
             known = self._equipment[(*map(id, parents),)] = (*parents,)
         return known
+
+
+def _gathered(facts: _Entry) -> str | None:
+    """Return the time at which facts were gathered, ``None`` where they do not tell; raise ``_Shape``."""
+    if GATHERED not in facts:
+        return None
+    time = _checked(facts[GATHERED], GATHERED, _MAPPING).get("time")
+    if seconds(time) is None:
+        raise _Shape(f"{GATHERED}.time", "a time as 2026-11-26T17:20:00Z")
+    return plain_text(time)
 
 
 def _content(data: t.Any) -> bytes | None:

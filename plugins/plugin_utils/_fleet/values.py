@@ -48,8 +48,8 @@ def flag(name: str, value: t.Any) -> bool:
         raise FleetError(f"{name} is {value!r}; expected true or false") from None
 
 
-def count(name: str, value: t.Any) -> int:
-    """Return a number of devices; raise ``FleetError``."""
+def count(name: str, value: t.Any, of: str = "devices") -> int:
+    """Return a number of something; raise ``FleetError``."""
     try:
         number = int(value)
     except (OverflowError, TypeError, ValueError):
@@ -57,5 +57,5 @@ def count(name: str, value: t.Any) -> int:
     # What Ansible hands over as text is a number too; true and 1.5 are none.
     whole = not isinstance(value, bool) and (isinstance(value, str) or number == value)
     if number < 0 or not whole:
-        raise FleetError(f"{name} is {value!r}; expected a number of devices, 0 or more")
+        raise FleetError(f"{name} is {value!r}; expected a number of {of}, 0 or more")
     return number

@@ -13,7 +13,7 @@ import typing as t
 
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import (
-    facts_of,
+    hold,
     read_fleet,
     uncollected,
 )
@@ -32,6 +32,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request im
     requested,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.solution import Progress
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.clock import age_limit
 from ansible_collections.vfio.migration.plugins.plugin_utils.contract import Plan
 
 # What is asked of a plan, as arguments in Ansible's terms.
@@ -40,6 +41,7 @@ ARGUMENTS: dict[str, dict[str, t.Any]] = {
     "sources": {"type": "list", "elements": "raw"},
     "hosts": {"type": "list", "elements": "str"},
     "earlier": {"type": "dict"},
+    "max_age": {"type": "int"},
 }
 
 
@@ -59,13 +61,12 @@ def plan_for(
     conditions = Conditions.parse(options, earlier and conditions_of(earlier))
     progress("reading the facts")
     chosen = names("hosts", options.get("hosts"))
-    facts = {name: facts_of(fleet, name) for name in (fleet if chosen is None else chosen)}
-    read = read_fleet(facts)
+    read = read_fleet(hold(fleet, chosen), limit=age_limit(options.get("max_age")))
     sources = options.get("sources")
     if sources is not None:
         sources = listed("sources", sources)
     request = Request(
         requested(read, conditions.drain, sources), conditions.hosts(read), conditions
     )
-    known = {name: facts[name] for name in read.hosts}
+    known = {name: each.facts for name, each in read.hosts.items()}
     return make_verified_plan(read, known, request, earlier, progress)

@@ -14,7 +14,7 @@ import typing as t
 from ansible_collections.vfio.migration.plugins.plugin_utils import contract
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import (
-    facts_of,
+    hold,
     read_fleet,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.values import names
@@ -22,6 +22,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.previous_p
     changed_since,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments import direction_of
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.clock import age_limit
 from ansible_collections.vfio.migration.plugins.plugin_utils._report.document import make_report
 
 
@@ -32,19 +33,18 @@ def report_for(
     plan: t.Any = None,
     title: str = "Migration report",
     made: str = "",
+    max_age: t.Any = None,
 ) -> contract.Report:
     """Return the report on a fleet, ``made`` at that time, and on a plan for it.
 
     ``direction`` is by default that of the plan. Raise ``FleetError`` where an argument is wrong.
     """
-    chosen = names("hosts", hosts)
-    facts = {name: facts_of(fleet, name) for name in (fleet if chosen is None else chosen)}
-    read = read_fleet(facts)
+    read = read_fleet(hold(fleet, names("hosts", hosts)), limit=age_limit(max_age))
     if plan is not None and not isinstance(plan, t.Mapping):
         raise FleetError("'plan' is no plan of vfio.migration.migration_plan, but something else")
     if direction is None:
         direction = "source_lists" if plan is None else plan.get("direction", "source_lists")
-    known = {name: facts[name] for name in read.hosts}
+    known = {name: each.facts for name, each in read.hosts.items()}
     relied_on = {} if plan is None else changed_since(plan.get("relied_on", {}), known)
     changed = [host for host, has_changed in relied_on.items() if has_changed]
     return make_report(read, direction_of(direction), title, made, plan, changed)

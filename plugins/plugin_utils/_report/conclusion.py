@@ -23,6 +23,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._report.class_secti
 from ansible_collections.vfio.migration.plugins.plugin_utils._report.reachability import (
     Reachability,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._report.wording import counted
 
 # A sentence names so many hosts; of more it has the number.
 MAX_NAMED = 3
@@ -52,8 +53,7 @@ def fleet_conclusion(
     count, reachable = totals["devices"], totals["reachable"]
     staying = count - reachable
     if not count:
-        sentence = "There is no VFIO device on these hosts."
-        return {"level": "nothing", "sentence": sentence, "because": []}
+        return _without_devices(totals)
     sentence = f"{reachable:,} of {count:,} devices could go to another host now, each by itself"
     sentence += f"; {staying:,} could not." if staying else "."
     return {
@@ -61,6 +61,21 @@ def fleet_conclusion(
         "sentence": sentence,
         "because": count_causes(_why_staying(fleet, classes)),
     }
+
+
+def _without_devices(totals: contract.Totals) -> contract.Conclusion:
+    """Return what a report comes to that has no device: that there is none may only be said of hosts with facts."""
+    if not totals["hosts"]:
+        hosts = counted(totals["unknown"], "host") if totals["unknown"] else "a fleet without hosts"
+        sentence = f"Nothing is known of {hosts}: there are no usable facts."
+        return {"level": "unknown", "sentence": sentence, "because": []}
+    sentence = "There is no VFIO device on these hosts."
+    if totals["unknown"]:
+        sentence = (
+            f"There is no VFIO device on {counted(totals['hosts'], 'host')}; nothing is known of"
+            f" {counted(totals['unknown'], 'host')} without usable facts."
+        )
+    return {"level": "nothing", "sentence": sentence, "because": []}
 
 
 class PlanCauses:

@@ -27,7 +27,7 @@ _MARKUP = re.compile(r"([\\`*_{}\[\]()<>|~&$!])")
 # A mention, a reference to a ticket, and links that are made of plain text.
 _LINKS = re.compile(r"[@#]|(?<=:)/|(?<=www)\.", re.IGNORECASE)
 _BREAK = "\u200b"
-_MARKS = {"all": "✓", "some": "◐", "none": "✕", "nothing": "—"}
+_MARKS = {"all": "✓", "some": "◐", "none": "✕", "nothing": "—", "unknown": "?"}
 
 
 def as_markdown(report: contract.Report) -> str:

@@ -17,7 +17,7 @@ def read_facts(hostvars: t.Any, hosts: list[str]) -> int:
 
 def count_pairs(hostvars: t.Any, hosts: list[str]) -> int:
     """Return how many compatible pairs of devices there are on ``hosts``."""
-    return sum(pair["pairs"] for pair in compatible_pairs(hostvars, hosts)["pairs"])
+    return sum(pair["pairs"] for pair in compatible_pairs(hostvars, hosts, max_age=0)["pairs"])
 
 
 class FilterModule:

@@ -47,9 +47,11 @@ def write(name, data):
 """
 
 FACTS = """
+import time
 from ansible.module_utils.basic import AnsibleModule
 module = AnsibleModule({}, supports_check_mode=True)
-module.exit_json(ansible_facts={"vfio_migration": read(host)})
+gathered = {"time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "boot": None}
+module.exit_json(ansible_facts={"vfio_migration": read(host) | {"gathered": gathered}})
 """
 
 MDEV = """

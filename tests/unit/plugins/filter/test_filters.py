@@ -42,6 +42,43 @@ from ansible_collections.vfio.migration.tests.unit.fleets import (
 FLEET = {"a": host([device(UUIDS[0])]), "b": host(parents=[parent()])}
 
 
+LONG_AGO = {"gathered": {"time": "2020-08-19T10:05:53Z", "boot": None}}
+RECORDED = {name: facts | LONG_AGO for name, facts in FLEET.items()}
+CACHED = {name: {"ansible_facts": {"vfio_migration": facts}} for name, facts in RECORDED.items()}
+SOURCE = {"host": "a", "id": UUIDS[0]}
+OF_A_FLEET = {
+    "compatible_pairs": lambda fleet, **age: compatible_pairs(fleet, **age)["unknown"],
+    "migration_plan": lambda fleet, **age: migration_plan(fleet, sources=[], **age)["unknown"],
+    "placement_states": lambda fleet, **age: [
+        each["source"]["host"]
+        for each in placement_states(fleet, migration_plan(FLEET, drain=["a"]), **age)
+        if each["state"] == "unclear" and " old, and " in each["reason"]
+    ],
+    "libvirt_guests": lambda fleet, **age: [
+        each["host"]
+        for each in libvirt_guests(fleet, {"a": {"stdout": "", "rc": 0}}, drain=["a"], **age)
+        if " old, and " in (each["reason"] or "")
+    ],
+}
+
+
+@pytest.mark.parametrize("name", OF_A_FLEET)
+def test_what_reads_cached_facts_knows_their_age(name):
+    unknown = OF_A_FLEET[name]
+    assert set(unknown(CACHED)) in ({"a", "b"}, {"a"})
+    assert list(unknown(CACHED, max_age=0)) == list(unknown(RECORDED)) == []
+    assert unknown(RECORDED, max_age=1) == unknown(CACHED)
+    for odd in (-1, "soon", 1.5, True, []):
+        with pytest.raises(AnsibleError, match=r"max_age is .*; expected a number of seconds"):
+            unknown(RECORDED, max_age=odd)
+
+
+def test_an_explanation_names_the_age_of_the_facts():
+    with pytest.raises(AnsibleError, match=r"a is unknown: the facts are .* old"):
+        explain(CACHED, SOURCE, "b")
+    assert explain(CACHED, SOURCE, "b", max_age=0)["placement"]
+
+
 def test_parse_descriptor_reads_text():
     assert parse_descriptor(COMPATIBLE) == sets(COMPATIBLE)
     assert parse_descriptor("") == []

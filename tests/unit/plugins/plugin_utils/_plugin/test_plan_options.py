@@ -46,6 +46,7 @@ def test_the_documentation_has_every_argument():
     shared = options_in(_plan.ModuleDocFragment.DOCUMENTATION)
     of_filter = options_in(_fleet.ModuleDocFragment.FLEET)
     of_module = options_in(module.DOCUMENTATION)
+    shared |= options_in(_fleet.ModuleDocFragment.MAX_AGE)
     assert specified(shared | {"hosts": of_filter["hosts"]}) == ARGUMENTS
     assert specified(shared | {"hosts": of_module["hosts"]}) == ARGUMENTS
 

@@ -10,6 +10,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_option
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.report_options import (
     report_for,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._report.markdown import as_markdown
 from ansible_collections.vfio.migration.tests.unit.fleets import (
     UUIDS,
     device,
@@ -37,6 +38,29 @@ def test_the_verdict_comes_first(drain, level, sentence):
         (cause,) = verdict["because"]
         assert cause["devices"] == 1
         assert cause["reason"] == "it cannot migrate (driver x never supports it)"
+
+
+@pytest.mark.parametrize(
+    ("facts", "level", "sentence"),
+    [
+        ({}, "unknown", "Nothing is known of a fleet without hosts: there are no usable facts."),
+        (
+            {"a": None, "b": {"schema": 7}},
+            "unknown",
+            "Nothing is known of 2 hosts: there are no usable facts.",
+        ),
+        ({"a": host()}, "nothing", "There is no VFIO device on these hosts."),
+        (
+            {"a": host(), "b": None},
+            "nothing",
+            "There is no VFIO device on 1 host; nothing is known of 1 host without usable facts.",
+        ),
+    ],
+)
+def test_that_there_is_no_device_is_only_said_of_hosts_with_facts(facts, level, sentence):
+    report = report_for(facts)
+    assert report["verdict"] == {"level": level, "sentence": sentence, "because": []}
+    assert sentence in as_markdown(report)
 
 
 def test_all_or_none_is_said_in_words():
