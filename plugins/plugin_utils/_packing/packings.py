@@ -19,6 +19,7 @@ parents make does not depend on how many virtual functions beside them are free.
 from __future__ import annotations
 
 import bisect
+import functools
 import itertools
 import typing as t
 from collections import defaultdict
@@ -161,19 +162,18 @@ class Packings:
         self.unsure = False
         self.bin_types = list(dict.fromkeys([each.state for each in problem.bins]))
         self.type_numbers = {state: number for number, state in enumerate(self.bin_types)}
-        initial = sorted(set(itertools.chain.from_iterable(self.bin_types)))
+        self._initial = sorted(set(itertools.chain.from_iterable(self.bin_types)))
         demands = sorted(set(itertools.chain.from_iterable(i.demands for i in problem.items)))
         self.takers: dict[int, set[int]] = {}
         self._types_with: dict[int, set[int]] = {}
         for demand in demands:
-            takers = {each for each in initial if problem.resources.transitions(each, demand)}
+            takers = {each for each in self._initial if problem.resources.transitions(each, demand)}
             self.takers[demand] = takers
             self._types_with[demand] = {
                 number
                 for state, number in self.type_numbers.items()
                 if not takers.isdisjoint(state)
             }
-        self._components = self._find_components(initial)
         self._bin_types_for: dict[Demands, list[int]] = {}
         self._nodes: dict[State, list[_Node]] = {}
         self._splits: dict[Demands, _Split] = {}
@@ -189,11 +189,14 @@ class Packings:
         try:
             return self._best[key]
         except KeyError:
-            found = [
-                self._joined(state, node, split, [part.packings[0] for part in parts])
-                for split in [self._split(demands)]
-                for node, parts in self._nodes_for(state, split)
-            ]
+            if len(demands) == 1:
+                found: t.Iterable[Packing] = self._extend([Packing(state, 0, ())], *demands)
+            else:
+                split = self._split(demands)
+                found = [
+                    self._joined(state, node, split, [part.packings[0] for part in parts])
+                    for node, parts in self._nodes_for(state, split)
+                ]
             best = self._best[key] = min(found, key=self._rank, default=None)
             return best
 
@@ -215,13 +218,15 @@ class Packings:
         found = self._bin_types_for.get(demands)
         if found is None:
             with_takers = [self._types_with[demand] for demand in set(demands)]
-            candidates = set.intersection(*with_takers) if with_takers else ()
-            split = self._split(demands)
-            found = self._bin_types_for[demands] = [
-                number
-                for number in sorted(candidates)
-                if next(self._nodes_for(self.bin_types[number], split), None)
-            ]
+            found = sorted(set.intersection(*with_takers)) if with_takers else []
+            if len(demands) > 1:
+                split = self._split(demands)
+                found = [
+                    number
+                    for number in found
+                    if next(self._nodes_for(self.bin_types[number], split), None)
+                ]
+            self._bin_types_for[demands] = found
         return found
 
     def least(self, demands: Demands) -> int:
@@ -258,12 +263,13 @@ class Packings:
 
     # --- connected components ---
 
-    def _find_components(self, initial: list[int]) -> dict[int, int]:
-        """Return the component of each kind of resource: the least kind connected to it by demands that both take in.
+    @functools.cached_property
+    def _components(self) -> dict[int, int]:
+        """The component of each kind of resource: the least kind connected to it by demands that both take in.
 
         A resource takes in no demand later that it does not take in at once, so this is true of all states.
         """
-        kinds = {resource: self._resources.resource_kind(resource) for resource in initial}
+        kinds = {each: self._resources.resource_kind(each) for each in self._initial}
         components = {kind: kind for kind in kinds.values()}
         for takers in self.takers.values():
             connected = {components[kinds[resource]] for resource in takers}
@@ -369,38 +375,35 @@ class Packings:
         self, state: State, demands: Demands, width: int
     ) -> tuple[t.Collection[Packing], bool]:
         """Return packings with different states after them, and whether some were cut off."""
-        beam = {state: Packing(state, 0, ())}
+        beam: t.Collection[Packing] = [Packing(state, 0, ())]
         cut = False
         for demand in demands:
-            following: dict[State, Packing] = {}
-            for packing in beam.values():
-                self._extend(packing, demand, following)
-            if len(following) > width:
+            beam = self._extend(beam, demand)
+            if len(beam) > width:
                 cut = True
-                kept = sorted(following.values(), key=self._rank)[:width]
-                following = {packing.after: packing for packing in kept}
-            beam = following
-        return beam.values(), cut
+                beam = sorted(beam, key=self._rank)[:width]
+        return beam, cut
 
-    def _extend(self, packing: Packing, demand: int, following: dict[State, Packing]) -> None:
-        """Add to ``following`` every packing that takes in one more demand, the cheapest to each state."""
-        state = packing.after
-        last = None
-        for index, resource in enumerate(state):
-            if resource == last:
-                continue
-            last = resource
-            for transition in self._resources.transitions(resource, demand):
-                left = list(state)
-                del left[index]
-                if transition.successor is not None:
-                    bisect.insort(left, transition.successor)
-                after = tuple(left)
-                cost = packing.cost + transition.cost
-                known = following.get(after)
-                if known is None or cost < known.cost:
-                    steps = (*packing.steps, (resource, transition))
-                    following[after] = Packing(after, cost, steps)
+    def _extend(self, beam: t.Iterable[Packing], demand: int) -> t.Collection[Packing]:
+        """Return every packing that takes in one more demand, the cheapest to each state."""
+        following: dict[State, Packing] = {}
+        for packing in beam:
+            state = packing.after
+            for index, resource in enumerate(state):
+                if index and resource == state[index - 1]:
+                    continue
+                for transition in self._resources.transitions(resource, demand):
+                    left = list(state)
+                    del left[index]
+                    if transition.successor is not None:
+                        bisect.insort(left, transition.successor)
+                    after = tuple(left)
+                    cost = packing.cost + transition.cost
+                    known = following.get(after)
+                    if known is None or cost < known.cost:
+                        steps = (*packing.steps, (resource, transition))
+                        following[after] = Packing(after, cost, steps)
+        return following.values()
 
     def _rank(self, packing: Packing) -> tuple[t.Any, ...]:
         """Order packings by cost, then by tidiness: free slots in one piece are of more use than in many."""

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.assignment import (
     Assignment,
+    allows,
     placed_items,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.best_fit import (
@@ -33,6 +34,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._packing.local_sear
     local_search,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.objective import (
+    Cost,
     cost_of,
     lower_bound,
 )
@@ -57,13 +59,15 @@ class Budget:
 class SearchResult:
     """The best assignment found. ``unplaced`` are the items that have no place in it, and alone would have one.
 
-    ``optimal`` is whether no other assignment is better. ``shortage`` is why some items must have no place, where that
-    was looked for and found. ``rounds`` and ``steps`` are the effort that was spent.
+    ``optimal`` is whether no other assignment is better. No assignment that leaves none of these items out costs less
+    than ``bound``. ``shortage`` is why some items must have no place, where that was looked for and found. ``rounds``
+    and ``steps`` are the effort that was spent.
     """
 
     assignment: Assignment
     unplaced: tuple[int, ...]
     optimal: bool
+    bound: Cost
     shortage: Shortage | None = None
     rounds: int = 0
     steps: int = 0
@@ -85,6 +89,8 @@ def search(
     ``find_shortage`` is called only if items are left without a place after best fit: local search ends once no more
     devices are without one than it says.
     """
+    if len(problem.items) == 1 and len(problem.items[0].demands) <= 1:
+        return _place_alone(problem, packings, find_shortage, progress)
     fit = Fit(problem, packings)
     first = best_fit_decreasing(problem, packings, fit, progress)
     assignment, rounds, steps = first.assignment, 0, 0
@@ -102,22 +108,55 @@ def search(
             progress,
         )
         assignment, rounds = improved.assignment, improved.rounds
-    optimal = False
-    if len(first.order) <= MAX_EXACT_ITEMS:
-        optimal = _costs_the_least(problem, packings, first.order, assignment)
-        if not optimal:
-            exact = branch_and_bound(problem, first.order, assignment, budget.steps)
-            assignment, optimal, steps = exact.assignment, exact.complete, exact.steps
+    devices = sum([len(problem.items[item].demands) for item in first.order])
+    cost = cost_of(assignment, devices, problem.spread)
+    bound = lower_bound(problem, packings, cost)
+    optimal = cost == bound
+    if not optimal and len(first.order) <= MAX_EXACT_ITEMS:
+        exact = branch_and_bound(problem, first.order, assignment, budget.steps)
+        assignment, optimal, steps = exact.assignment, exact.complete, exact.steps
+        bound = lower_bound(problem, packings, cost_of(assignment, devices, problem.spread))
     placed = placed_items(assignment)
     unplaced = tuple(sorted(set(first.order) - placed))
     optimal = optimal and not packings.unsure
-    return SearchResult(assignment, unplaced, optimal, shortage, rounds, steps)
+    return SearchResult(assignment, unplaced, optimal, bound, shortage, rounds, steps)
 
 
-def _costs_the_least(
-    problem: PackingProblem, packings: Packings, order: list[int], assignment: Assignment
-) -> bool:
-    """Return whether an assignment places all the items that some bin takes, at no more than the lower bound."""
-    devices = sum([len(problem.items[item].demands) for item in order])
-    cost = cost_of(assignment, devices, problem.spread)
-    return not cost.unplaced and cost == lower_bound(problem, packings, cost)
+def _place_alone(
+    problem: PackingProblem,
+    packings: Packings,
+    find_shortage: t.Callable[[], Shortage | None],
+    progress: Progress,
+) -> SearchResult:
+    """Return where the only item of a problem, of one device, costs the least; of such bins the one of best fit."""
+    item = problem.items[0]
+    states = {packings.bin_types[number] for number in packings.bin_types_for(item.demands)}
+    # Of equal bins the first one.
+    bins = {
+        there: number
+        for number, there in reversed([*enumerate(problem.bins)])
+        if there.state in states and allows(item, number, there.limit, there.anti_affinity)
+    }
+    progress("placing", len(bins) and 1)
+    if not bins:
+        shortage = find_shortage() if states else None
+        return SearchResult({}, (0,) if states else (), True, Cost(), shortage)
+    places = [
+        (packing, there)
+        for there in bins
+        if (packing := packings.best(there.state, item.demands)) is not None
+    ]
+    least = min([packing.cost for packing, _there in places])
+    places = [each for each in places if each[0].cost == least]
+    if len(places) > 1:
+        fit = Fit(problem, packings)
+        places.sort(
+            key=lambda each: (
+                fit.slack(packings.type_numbers[each[1].state], each[0].after),
+                packings.free_slots(each[1].state),
+                each[1].state,
+            )
+        )
+    packing, there = places[0]
+    assignment = {bins[there]: [(0, packing)]}
+    return SearchResult(assignment, (), True, cost_of(assignment, 1, problem.spread))

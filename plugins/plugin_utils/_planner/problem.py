@@ -209,19 +209,19 @@ def _demands(
     guests: t.Sequence[Guest], resources: Resources, bins: t.Sequence[Bin]
 ) -> list[list[tuple[int, Device]]]:
     """Return the devices of each guest with their demands, the scarcest first; none of one that cannot move."""
-    initial = sorted({resource for each in bins for resource in each.state})
-    capacities: dict[int, int] = {}
-    found = []
-    for guest in guests:
-        needed: list[tuple[int, Device]] = []
-        if all(obstacle(device) is None for device in guest.devices):
-            needed = [(resources.demand_of(device), device) for device in guest.devices]
-        for demand, _device in needed:
-            if demand not in capacities:
-                # How many devices with the demand one resource takes in at most.
-                most = [resources.capacity(resource, demand) for resource in initial]
-                capacities[demand] = max(most, default=0)
-        if len(needed) > 1:
+    found = [
+        [(resources.demand_of(device), device) for device in guest.devices]
+        if all(obstacle(device) is None for device in guest.devices)
+        else []
+        for guest in guests
+    ]
+    if any(len(needed) > 1 for needed in found):
+        initial = sorted({resource for each in bins for resource in each.state})
+        # How many devices with each demand one resource takes in at most.
+        capacities = [
+            max([resources.capacity(resource, demand) for resource in initial], default=0)
+            for demand in range(len(resources.demands))
+        ]
+        for needed in found:
             needed.sort(key=lambda each: (capacities[each[0]], each[0], each[1].id))
-        found.append(needed)
     return found

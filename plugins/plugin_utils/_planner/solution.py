@@ -175,6 +175,8 @@ def _attempt(
     )
     attempt = _Attempt(problem, targets, pins, guests, packing, pins.packings if pins else packings)
     solution = _settled(attempt, found)
+    if solution.cost == solution.least:
+        return solution
     return _sharpened(attempt, found, effort_for(solution.cost, solution.least)) or solution
 
 
@@ -208,22 +210,21 @@ def _settled(attempt: _Attempt, found: SearchResult) -> Solution:
     # The search does not know what is remade.
     if found.optimal and not pins and not cost.remade:
         least = cost
+    elif cost.unplaced:
+        complete = found.optimal and not pins
+        least = Cost(cost.unplaced if complete else _least_behind(attempt, found.shortage))
     else:
-        least = _least(attempt, found, cost)
+        least = _least_with(pins, attempt, cost) if pins else found.bound
     return Solution(placed, cost, least, found.shortage)
 
 
-def _least(attempt: _Attempt, found: SearchResult, cost: Cost) -> Cost:
-    """Return what every solution costs at least, if it is no worse than one that costs ``cost``."""
-    problem = attempt.problem
-    if cost.unplaced:
-        complete = found.optimal and not attempt.pins
-        return Cost(unplaced=cost.unplaced if complete else _least_behind(attempt, found.shortage))
-    whole = dataclasses.replace(attempt.packing, bins=problem.bins)
+def _least_with(pins: Pins, attempt: _Attempt, cost: Cost) -> Cost:
+    """Return what solutions that place everything cost at least, if they are no worse than one that costs ``cost``."""
+    whole = dataclasses.replace(attempt.packing, bins=attempt.problem.bins)
     least = lower_bound(whole, attempt.packings, cost)
-    if cost.remade or not attempt.pins:
+    if cost.remade:
         return least
-    pinned = attempt.pins.least()
+    pinned = pins.least()
     return least._replace(
         load=max(least.load, pinned.load) if attempt.packing.spread else 0,
         other_type=least.other_type + pinned.other_type,
@@ -247,8 +248,13 @@ def _sharpened(attempt: _Attempt, found: SearchResult, effort: float) -> Solutio
     improved = improve(attempt.packing, found.assignment, found.unplaced, effort)
     if improved is None:
         return None
-    optimal = improved.best and not found.unplaced
-    better = dataclasses.replace(found, assignment=improved.assignment, optimal=optimal)
+    cost = cost_of(improved.assignment, 0, attempt.packing.spread)
+    better = dataclasses.replace(
+        found,
+        assignment=improved.assignment,
+        optimal=improved.best and not found.unplaced,
+        bound=lower_bound(attempt.packing, attempt.packings, cost),
+    )
     solution = _settled(attempt, better)
     least = solution.least
     if improved.most and not attempt.pins:

@@ -10,9 +10,14 @@ from collections import Counter
 
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing import search as searching
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.assignment import load
+from ansible_collections.vfio.migration.plugins.plugin_utils._packing.best_fit import (
+    Fit,
+    best_fit_decreasing,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.bottleneck import Shortage
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.packings import (
     CREATED,
+    OPENED,
     Bin,
     Item,
     PackingProblem,
@@ -99,6 +104,28 @@ def test_what_is_optimal_is_the_best_of_all_assignments(problem, rounds):
         assert rating(problem, found) == best
     else:
         assert rating(problem, found) >= best
+
+
+@given(problems(items=1, bins=6, devices=1))
+def test_one_device_goes_where_best_fit_places_it(problem):
+    packings = Packings(problem)
+    first = best_fit_decreasing(
+        problem, packings, Fit(problem, packings), lambda stage, placed: None
+    )
+    found = search(problem)
+    assert (found.assignment, list(found.unplaced)) == (first.assignment, first.unplaced)
+    assert found.optimal
+
+
+@given(problems(items=4, bins=3))
+def test_nothing_that_places_every_item_costs_less_than_the_bound(problem):
+    found = search(problem, Budget(0, 0))
+    unplaced, created, highest, others = best_rating(problem)
+    event(f"all placed: {not unplaced}")
+    if not unplaced:
+        bound = found.bound
+        least = (bound.created, bound.load, bound.opened * OPENED + bound.other_type)
+        assert least <= (created, highest, others)
 
 
 @given(problems(items=8, bins=5))
