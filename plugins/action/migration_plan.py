@@ -14,6 +14,7 @@ from ansible.utils.display import Display
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.errors import (
     VfioMigrationError,
 )
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.printable import printable
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.files import (
     content_of,
     replace,
@@ -67,7 +68,7 @@ class ActionModule(ActionBase):
 
 
 def _show(words: str) -> None:
-    Display().v(f"migration_plan: {words}")
+    Display().v(printable(f"migration_plan: {words}"))
 
 
 def _summary(plan: t.Mapping[str, t.Any]) -> dict[str, t.Any]:

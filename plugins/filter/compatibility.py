@@ -12,6 +12,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments i
     descriptor_argument,
     direction_of,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils.contract import Verdict
 
 DOCUMENTATION = r"""
 name: compatibility
@@ -100,14 +101,13 @@ _value:
 
 
 @as_filter("compatibility")
-def compatibility(
-    source: t.Any, target: t.Any, direction: str = "source_lists"
-) -> dict[str, t.Any]:
-    return verdict(
+def compatibility(source: t.Any, target: t.Any, direction: str = "source_lists") -> Verdict:
+    given: t.Any = verdict(
         descriptor_argument("the source", source),
         descriptor_argument("the target", target),
         direction_of(direction),
     )
+    return t.cast(Verdict, given)
 
 
 class FilterModule:

@@ -17,6 +17,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments i
     direction_of,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.clock import age_limit
+from ansible_collections.vfio.migration.plugins.plugin_utils.contract import CompatiblePairs
 
 DOCUMENTATION = r"""
 name: compatible_pairs
@@ -144,15 +145,16 @@ def compatible_pairs(
     targets: t.Any = None,
     expand: bool = False,
     max_age: t.Any = None,
-) -> dict[str, t.Any]:
+) -> CompatiblePairs:
     with uncollected():
-        return pairs.compatible_pairs(
+        found: t.Any = pairs.compatible_pairs(
             read_fleet(fleet, names("hosts", hosts), age_limit(max_age)),
             direction_of(direction),
             names("sources", sources),
             names("targets", targets),
             expand,
         )
+    return t.cast(CompatiblePairs, found)
 
 
 class FilterModule:

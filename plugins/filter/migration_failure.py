@@ -17,6 +17,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments i
     one_or_more,
     plain,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils.contract import Sentence
 
 DOCUMENTATION = r"""
 name: migration_failure
@@ -94,7 +95,7 @@ def migration_failure(
     before: t.Any,
     lines: int = 5,
     exceeded: int | None = None,
-) -> list[str]:
+) -> list[Sentence]:
     with expected("the list of logs", "the results of a loop over logs"):
         return failure(
             read_loop(plain(logs)),

@@ -52,6 +52,15 @@ State = t.Annotated[
     str, where(enum=("planned", "prepared", "migrating", "moved", "done", "unclear"))
 ]
 
+# Text for people, in one line: without characters that would steer a terminal, hide or change the direction of text.
+# Where names are in it, such characters of theirs are escapes.
+_NO_CONTROLS = "^[^\\u0000-\\u001f\\u007f-\\u009f\\u061c\\u200b-\\u200f\\u2028-\\u202e\\u2060-\\u206f\\ufeff]*$"
+Sentence = t.Annotated[str, where(pattern=_NO_CONTROLS)]
+# The same in several lines.
+Paragraph = t.Annotated[
+    str, where(pattern=_NO_CONTROLS.replace("\\u001f", "\\u0009\\u000b-\\u001f"))
+]
+
 Time = t.Annotated[str, where(pattern="^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$")]
 Uuid = t.Annotated[
     str, where(pattern="^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$")
@@ -281,7 +290,7 @@ class Match(t.TypedDict):
     """The values of the set's variables."""
     certainty: Certainty
     """``declared`` by drivers, ``derived`` from what the kernel shows, ``provisional`` for a device still to be made."""
-    warnings: list[str]
+    warnings: list[Sentence]
     """What the verdict had to assume, in sentences."""
 
 
@@ -332,7 +341,7 @@ class UnplacedReason(t.TypedDict):
 
     host: str | None
     """The host; null for what is true of all hosts together."""
-    reason: str
+    reason: Sentence
     """What stands in the way, as a sentence."""
     alike: t.NotRequired[Positive]
     """Of how many further hosts the same is true."""
@@ -445,7 +454,7 @@ class Change(t.TypedDict):
     """Its name; null for a device that no process holds."""
     source: DeviceLabel
     """Its first device."""
-    reason: str
+    reason: Sentence
     """Why the earlier plan does not hold for it."""
 
 
@@ -519,7 +528,7 @@ class PlacementState(t.TypedDict):
     """As in the plan."""
     state: State
     """How far it has come."""
-    reason: str | None
+    reason: Sentence | None
     """What makes the state ``unclear``; null for every other state."""
 
 
@@ -534,7 +543,7 @@ class Explanation(t.TypedDict):
     """The verdict; for a host that on what receives the device there or comes nearest to it."""
     placement: Target | None
     """How the host would receive it; null where it cannot, or where the target is a device."""
-    sentences: list[str]
+    sentences: list[Sentence]
     """What stands in the way, and what the verdict had to assume."""
 
 
@@ -615,7 +624,7 @@ class CreatableDevice(Match):
 class ExcludedDevice(DeviceLabel):
     """A device that can neither migrate nor receive a migration."""
 
-    reason: str
+    reason: Sentence
     """Why not."""
 
 
@@ -626,7 +635,7 @@ class HostProblem(t.TypedDict):
     """The host."""
     path: str | None
     """The file, or the place in the facts."""
-    problem: str | None
+    problem: Sentence | None
     """What is wrong."""
 
 
@@ -682,7 +691,7 @@ _OfClassOrNone = t.TypedDict(
 class CountedFinding(t.TypedDict):
     """Something that is true of one or more hosts, or of devices there."""
 
-    text: str
+    text: Sentence
     """What it is, as a sentence."""
     count: Positive
     """How often it was found."""
@@ -699,9 +708,9 @@ class Cause(t.TypedDict):
 
     devices: Positive
     """How many devices it is true of."""
-    reason: str
+    reason: Sentence
     """Why, as a sentence."""
-    example: str | None
+    example: Sentence | None
     """The nearest that a device comes to going somewhere; null where there is no example."""
     more: bool
     """Whether there are further reasons."""
@@ -712,7 +721,7 @@ class Conclusion(t.TypedDict):
 
     level: Level
     """Whether all, some or none of the devices can move, or nothing is to be moved, or nothing is known."""
-    sentence: str
+    sentence: Sentence
     """The same in words."""
     because: t.Annotated[list[Cause], where(maxItems=5)]
     """Why devices cannot move, what is true of most of them first."""
@@ -766,7 +775,7 @@ class Wave(t.TypedDict):
 class WarningCount(t.TypedDict):
     """What the plan had to assume."""
 
-    warning: str
+    warning: Sentence
     """The assumption, as a sentence."""
     moves: Positive
     """For how many moves."""
@@ -810,7 +819,7 @@ class GuestDevice(DeviceLabel):
 class FirstReasons(t.TypedDict):
     """The first of several reasons."""
 
-    reasons: t.Annotated[list[str], where(maxItems=3)]
+    reasons: t.Annotated[list[Sentence], where(maxItems=3)]
     """The first three, as sentences."""
     not_shown: Count
     """How many more there are."""
@@ -830,7 +839,7 @@ class LeftBehind(t.TypedDict):
 
     devices: list[GuestDevice]
     """The devices."""
-    cause: str
+    cause: Sentence
     """Why, in one sentence."""
     reasons: t.Annotated[list[HostReasons], where(maxItems=20)]
     """What stands in the way on each of the first 20 hosts."""
@@ -841,7 +850,7 @@ class LeftBehind(t.TypedDict):
 class ChangedGuest(GuestDevice):
     """A guest that was planned anew, though an earlier plan was given, by its first device."""
 
-    reason: str
+    reason: Sentence
     """Why the earlier plan does not hold for it."""
 
 
@@ -850,7 +859,7 @@ class PlanSection(t.TypedDict):
 
     status: Status
     """As in the plan."""
-    meaning: str
+    meaning: Sentence
     """What the status means, in words."""
     solver: Solver
     """As in the plan."""
@@ -931,7 +940,7 @@ class CreatableClass(t.TypedDict):
     """The place of the set that matched, in the deciding list."""
     bindings: Bindings
     """The values of the set's variables."""
-    warnings: list[str]
+    warnings: list[Sentence]
     """What had to be assumed, in sentences."""
     hosts: Count
     """How many hosts could create them."""
@@ -964,7 +973,7 @@ class MissedClass(_OfClass):
 
     devices: Count
     """How many devices it has."""
-    reasons: list[str]
+    reasons: list[Sentence]
     """What would have to change, in sentences."""
 
 
@@ -988,7 +997,7 @@ class ReportedClass(DescriptorFacts):
     """How many of these no process holds."""
     staying: Count
     """How many could go nowhere."""
-    why: str | None
+    why: Sentence | None
     """Why these could not; null where all could."""
     targets: t.Annotated[list[TargetClass], where(maxItems=5)]
     """The first five classes that they could migrate to."""
@@ -1036,7 +1045,7 @@ class ReportedDevice(_OfClassOrNone, DeviceLabel):
     """The guest that holds it; null where no process does, or it is not known which."""
     in_use: bool
     """Whether a process holds it, or may hold it."""
-    obstacle: str | None
+    obstacle: Sentence | None
     """Why it can neither migrate nor receive a migration; null where it can."""
 
 

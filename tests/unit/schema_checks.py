@@ -79,11 +79,21 @@ def install() -> None:
         setattr(owner, function, _checking(name, getattr(owner, function)))
 
 
+def _as_returned(name: str, document: t.Any) -> t.Any:
+    """Return ``document`` as filters and actions return it; facts are what a module returns."""
+    if name == "facts":
+        return document
+    from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.printing import printed
+    from ansible_collections.vfio.migration.tests.json_schemas import SHAPES
+
+    return printed(document, SHAPES[name])
+
+
 def _checking(name: str, make: t.Callable[..., t.Any]) -> t.Callable[..., t.Any]:
     @functools.wraps(make)
     def made(*arguments: t.Any, **named: t.Any) -> t.Any:
         document = make(*arguments, **named)
-        check(name, document)
+        check(name, _as_returned(name, document))
         return document
 
     return made

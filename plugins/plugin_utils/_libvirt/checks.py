@@ -22,6 +22,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.guests imp
     LibvirtHost,
     held_by_unknown,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils.contract import Sentence
 
 # The first versions that migrate a guest with a VFIO device of a kind. Kernels have the newer protocol from 5.18 on, and
 # distributions' older ones have it, too; what a kernel can do, QEMU finds out.
@@ -47,7 +48,7 @@ class Place(t.TypedDict):
 
     host: str
     parent: str
-    problem: str
+    problem: Sentence
 
 
 class Checks(t.TypedDict):
@@ -57,7 +58,7 @@ class Checks(t.TypedDict):
     left: list[Guest]
     targets: list[str]
     avoid: list[Place]
-    notes: list[str]
+    notes: list[Sentence]
 
 
 @dataclass(frozen=True, slots=True)

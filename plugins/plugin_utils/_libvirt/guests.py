@@ -23,6 +23,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import
     why_unknown,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.answers import Answer
+from ansible_collections.vfio.migration.plugins.plugin_utils.contract import Sentence
 
 LIBVIRT = "libvirt"
 QEMU = "QEMU"
@@ -72,7 +73,7 @@ class Guest(t.TypedDict):
     autostart: bool
     device: DeviceKey | None
     kinds: list[str]
-    reason: str | None
+    reason: Sentence | None
 
 
 def read_host(answer: Answer) -> LibvirtHost:

@@ -24,6 +24,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.rounds imp
 from ansible_collections.vfio.migration.plugins.plugin_utils.contract import (
     Placement,
     PlacementState,
+    Sentence,
     Unplaced,
 )
 
@@ -67,15 +68,15 @@ class Staying(t.TypedDict):
 
     vm: str
     host: str | None
-    said: list[str]
+    said: list[Sentence]
 
 
 class Result(t.TypedDict):
     """Who has not moved, sentences for the operator, and what to fail with if not all went well."""
 
     stay: list[Staying]
-    sentences: list[str]
-    failure: str | None
+    sentences: list[Sentence]
+    failure: Sentence | None
 
 
 def result(

@@ -18,6 +18,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.progress i
 from ansible_collections.vfio.migration.plugins.plugin_utils.contract import (
     DeviceLabel,
     PlacementState,
+    Sentence,
 )
 
 VACATED = "vacated"
@@ -31,7 +32,7 @@ class Superfluous(t.TypedDict):
     prepared: list[PlacementState]
     vacated: list[PlacementState]
     devices: list[DeviceLabel]
-    sentences: list[str]
+    sentences: list[Sentence]
 
 
 def superfluous(

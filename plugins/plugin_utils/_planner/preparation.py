@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.vfio.migration.plugins.plugin_utils.contract import Plan
+from ansible_collections.vfio.migration.plugins.plugin_utils.contract import Plan, Sentence
 
 _Device = t.Mapping[str, t.Any]
 _Result = t.Mapping[str, t.Any]
@@ -36,12 +36,20 @@ TASKS = (
 ByModule = dict[str, list[_Device]]
 
 
+class Failure(t.TypedDict):
+    """What failed on a host, and under which parent, as the option ``avoid`` of a plan has it."""
+
+    host: str
+    problem: Sentence
+    parent: t.NotRequired[str]
+
+
 class Preparation(t.TypedDict):
     """What was made on a host, by key of ``Tasks``, what of that the plan does not need, and where what failed."""
 
     made: ByModule
     leftover: ByModule
-    failures: list[dict[str, str]]
+    failures: list[Failure]
 
 
 def preparation(
@@ -67,13 +75,13 @@ def preparation(
     return Preparation(made=now, leftover=leftover, failures=_failures(plan, host, results))
 
 
-def _failures(plan: Plan, host: str, results: t.Iterable[_Result]) -> list[dict[str, str]]:
+def _failures(plan: Plan, host: str, results: t.Iterable[_Result]) -> list[Failure]:
     failed = [each for each in results if each.get("failed") or each.get("unreachable")]
     if not failed:
         return []
     # A module that failed names its device; a host that does not answer names none.
     failed.sort(key=lambda result: not result.get("failed"))
-    failure = {
+    failure: Failure = {
         "host": host,
         "problem": "; ".join(str(each.get("msg", "unreachable")) for each in failed),
     }
@@ -81,5 +89,5 @@ def _failures(plan: Plan, host: str, results: t.Iterable[_Result]) -> list[dict[
     for placement in plan["placements"]:
         target = placement["target"]
         if device and (target["host"], target["id"]) == (host, device) and target["parent"]:
-            return [failure | {"parent": target["parent"]}]
+            return [{**failure, "parent": target["parent"]}]
     return [failure]

@@ -11,9 +11,12 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.printable import printable
 from ansible_collections.vfio.migration.plugins.plugin_utils.contract import (
+    Paragraph,
     Placement,
     Plan,
+    Sentence,
     Unplaced,
     UnplacedReason,
 )
@@ -22,8 +25,8 @@ from ansible_collections.vfio.migration.plugins.plugin_utils.contract import (
 class Summary(t.TypedDict):
     """What a plan does, and what keeps it from moving all; the latter is ``None`` where all move."""
 
-    sentences: list[str]
-    obstacles: str | None
+    sentences: list[Sentence]
+    obstacles: Paragraph | None
 
 
 def summarize(plan: Plan, left_out: t.Mapping[str, str]) -> Summary:
@@ -70,7 +73,7 @@ def _obstacles(plan: Plan) -> str:
         guest = f" of {each['vm']}" if each["vm"] else ""
         lines.append(f"{each['source']['id']} on {each['source']['host']}{guest} has no place:")
         lines += [f"  {_reason(reason)}" for reason in each["reasons"]]
-    return "\n".join(lines)
+    return "\n".join(map(printable, lines))
 
 
 def _reason(reason: UnplacedReason) -> str:

@@ -32,6 +32,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors impor
     FleetError,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.values import one_of
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.printing import printed
 
 Result = t.TypeVar("Result")
 Parameters = t.ParamSpec("Parameters")
@@ -45,14 +46,15 @@ def as_filter(
 ) -> t.Callable[[t.Callable[Parameters, Result]], t.Callable[Parameters, Result]]:
     """Return a decorator that makes a function a filter, or a test, whose errors name it ``vfio.migration.<name>``.
 
-    Text in its result comes from hosts, and is never run as a template.
+    Text in its result comes from hosts, and is never run as a template. Its sentences, which the function's return
+    annotation tells, are printable.
     """
 
     def decorate(function: t.Callable[Parameters, Result]) -> t.Callable[Parameters, Result]:
         @functools.wraps(function)
         def guarded(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
             try:
-                result = function(*args, **kwargs)
+                result = printed(function(*args, **kwargs), _shape_of(function))
             except VfioMigrationError as error:
                 raise AnsibleFilterError(f"vfio.migration.{name}: {error}") from error
             return result if _TEXT_IS_DATA else t.cast(Result, wrap_var(result))
@@ -60,6 +62,12 @@ def as_filter(
         return guarded
 
     return decorate
+
+
+@functools.cache
+def _shape_of(function: t.Callable[..., t.Any]) -> t.Any:
+    """Return the shape of what ``function`` returns."""
+    return t.get_type_hints(function, include_extras=True)["return"]
 
 
 def plain(value: t.Any) -> t.Any:

@@ -33,6 +33,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request im
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.solution import Progress
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.clock import age_limit
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.printing import printed
 from ansible_collections.vfio.migration.plugins.plugin_utils.contract import Plan
 
 # What is asked of a plan, as arguments in Ansible's terms.
@@ -69,4 +70,4 @@ def plan_for(
         requested(read, conditions.drain, sources), conditions.hosts(read), conditions
     )
     known = {name: each.facts for name, each in read.hosts.items()}
-    return make_verified_plan(read, known, request, earlier, progress)
+    return printed(make_verified_plan(read, known, request, earlier, progress), Plan)

@@ -23,6 +23,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.previous_p
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments import direction_of
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.clock import age_limit
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.printing import printed
 from ansible_collections.vfio.migration.plugins.plugin_utils._report.document import make_report
 
 
@@ -47,4 +48,5 @@ def report_for(
     known = {name: each.facts for name, each in read.hosts.items()}
     relied_on = {} if plan is None else changed_since(plan.get("relied_on", {}), known)
     changed = [host for host, has_changed in relied_on.items() if has_changed]
-    return make_report(read, direction_of(direction), title, made, plan, changed)
+    report = make_report(read, direction_of(direction), title, made, plan, changed)
+    return printed(report, contract.Report)

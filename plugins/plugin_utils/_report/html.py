@@ -6,7 +6,8 @@
 # Do not use this from other collections or standalone plugins/modules!
 """The report as one HTML file that needs nothing else. Pure but for reading the page's own parts.
 
-What hosts say gets into the page as escaped text, or as JSON that the script turns into text. The page's content
+What hosts say gets into the page as escaped text, or as JSON that the script turns into text. Characters that steer,
+hide or turn text around are shown as escapes. The page's content
 security policy allows the script and style of this collection alone, by their hashes. Nothing is loaded or sent.
 """
 
@@ -15,9 +16,11 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import typing as t
 from pathlib import Path
 
 import jinja2
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.printable import printable
 from ansible_collections.vfio.migration.plugins.plugin_utils import contract
 from ansible_collections.vfio.migration.plugins.plugin_utils._report.wording import counted, plural
 from markupsafe import Markup
@@ -39,7 +42,7 @@ def as_html(report: contract.Report) -> str:
         (_PARTS / name).read_text(encoding="utf-8") for name in ("page.css", "page.js")
     )
     template = jinja2.Environment(
-        autoescape=True, trim_blocks=True, undefined=jinja2.StrictUndefined
+        autoescape=True, trim_blocks=True, undefined=jinja2.StrictUndefined, finalize=_printable
     ).from_string((_PARTS / "page.html.j2").read_text(encoding="utf-8"))
     return template.render(
         report=report,
@@ -56,6 +59,11 @@ def as_html(report: contract.Report) -> str:
         script=Markup(script),
         data=Markup(json.dumps(report, separators=(",", ":")).translate(_ESCAPES)),
     )
+
+
+def _printable(value: t.Any) -> t.Any:
+    """Return text as people may see it, but parts of the page as they are."""
+    return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def _policy(style: str, script: str) -> str:

@@ -7,7 +7,9 @@
 
 """The report as Markdown, short enough for a ticket. Pure.
 
-What hosts say is escaped so that no ticket system takes it for markup, a link or somebody's name.
+What hosts say must not become markup, a link or somebody's name in a ticket system. Escaping does not reach that: GitHub
+looks for ``@name``, ``#12``, ``www.`` and addresses in the text that is left when the escapes are gone. But no such
+system looks into code. So names are code, and in sentences everything is that is no plain word or number.
 """
 
 from __future__ import annotations
@@ -15,6 +17,10 @@ from __future__ import annotations
 import re
 import typing as t
 
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.printable import (
+    is_printable,
+    printable,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils import contract
 from ansible_collections.vfio.migration.plugins.plugin_utils._report.wording import counted
 
@@ -23,10 +29,15 @@ MAX_ROWS = 60
 MAX_ENTRIES = 30
 MAX_COLUMNS = 10
 
-_MARKUP = re.compile(r"([\\`*_{}\[\]()<>|~&$!])")
-# A mention, a reference to a ticket, and links that are made of plain text.
-_LINKS = re.compile(r"[@#]|(?<=:)/|(?<=www)\.", re.IGNORECASE)
-_BREAK = "\u200b"
+MAX_NAME = 300
+
+# Letters and digits with single hyphens or apostrophes between them, a number, a time, or a dash by itself.
+_WORD = re.compile(
+    r"[^\W_]+(?:[-'\u2019][^\W_]+)*|[0-9]+(?:[.,][0-9]+)*%?|[0-9]{2}:[0-9]{2}|[\u2013\u2014\u2026]"
+)
+# What is the name of a commit or, as GH-12, of a ticket.
+_REFERENCE = re.compile(r"\b(?:[0-9a-f]{7,40}|[a-z]+-[0-9]+)\b", re.IGNORECASE)
+_PIPE = re.compile(r"(\\*)\|")
 _MARKS = {"all": "✓", "some": "◐", "none": "✕", "nothing": "—", "unknown": "?"}
 
 
@@ -44,14 +55,24 @@ def as_markdown(report: contract.Report) -> str:
 
 
 def plain(text: t.Any) -> str:
-    """Return ``text`` in one line as it is, with nothing in it that could be markup."""
-    line = _MARKUP.sub(r"\\\1", " ".join(str(text).split()))
-    return _LINKS.sub(lambda found: found[0] + _BREAK, line)
+    """Return a sentence in one line, with all that is no plain word as code."""
+    return " ".join(map(_plain_word, str(text).split()))
+
+
+def _plain_word(token: str) -> str:
+    """Return a word as it is, but what it is that stands between parentheses and marks as code if it is no word."""
+    bare = token.lstrip("(").rstrip("),.;:")
+    if _WORD.fullmatch(bare) and is_printable(bare) and not _REFERENCE.search(bare):
+        return token
+    before, middle, after = token.partition(bare or token)
+    return f"{before}{code(middle)}{after}"
 
 
 def code(text: t.Any) -> str:
     """Return ``text`` as a piece of code, also within a table."""
-    line = " ".join(str(text).split()).replace("|", "\\|")
+    line = printable(" ".join(str(text).split()), MAX_NAME) or " "
+    # In a table a pipe ends the cell, within code, too, unless the number of backslashes before it is odd.
+    line = _PIPE.sub(lambda found: f"{found[1]}{chr(92) * (1 + len(found[1]) % 2)}|", line)
     longest = max((len(run) for run in re.findall("`+", line)), default=0)
     fence = "`" * (longest + 1)
     return f"{fence} {line} {fence}" if longest else f"`{line}`"
@@ -80,7 +101,10 @@ def _verdict(report: contract.Report) -> list[str]:
             f"**The plan is out of date**: the facts of {hosts} are no longer those it was made with.",
         ]
     if plan:
-        lines += ["", f"{plan['meaning']} Status {plan['status']}, policy {plan['policy']}."]
+        lines += [
+            "",
+            f"{plain(plan['meaning'])} Status {plain(plan['status'])}, policy {plain(plan['policy'])}.",
+        ]
     return lines
 
 

@@ -41,12 +41,23 @@
 
   // --- elements ---
 
+  // As module_utils/_descriptor/printable.py has it: what steers, hides or turns text around is shown as an escape.
+  const HIDDEN = /(?! )[\p{C}\p{Z}\p{Default_Ignorable_Code_Point}]/gu;
+  const ALIASES = { "\t": "\\t", "\n": "\\n", "\r": "\\r" };
+  const printable = (text) => String(text).replace(HIDDEN, (character) => {
+    const digits = character.codePointAt(0).toString(16);
+    const [letter, length] = digits.length < 3 ? ["x", 2] : digits.length < 5 ? ["u", 4] : ["U", 8];
+    return ALIASES[character] || `\\${letter}${digits.padStart(length, "0")}`;
+  });
+
+  // All text gets into the page here.
   function make(tag, properties, ...children) {
     const element = document.createElement(tag);
     for (const [name, value] of Object.entries(properties || {})) {
-      if (value !== null && value !== undefined) element.setAttribute(name, value);
+      if (value !== null && value !== undefined) element.setAttribute(name, printable(value));
     }
-    element.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined));
+    const there = children.flat(Infinity).filter((child) => child !== null && child !== undefined);
+    element.append(...there.map((child) => (child instanceof Node ? child : printable(child))));
     return element;
   }
 

@@ -1,0 +1,93 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+# Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Do not use this from other collections or standalone plugins/modules!
+
+"""What filters and actions return, with every sentence in it fit for a terminal.
+
+Names and values in results are data, and stay as they are. What is a sentence, the shape of a result says.
+"""
+
+from __future__ import annotations
+
+import functools
+import types
+import typing as t
+
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.printable import (
+    MAX_MESSAGE,
+    printable,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils.contract import Paragraph, Sentence
+
+Value = t.TypeVar("Value")
+_Printer = t.Callable[[t.Any], t.Any]
+
+
+def printed(value: Value, shape: t.Any) -> Value:
+    """Return ``value``, which is of ``shape``, with its sentences printable.
+
+    A shape is a type of the contract, or one that is made of them.
+    """
+    printer = _printer(shape)
+    return t.cast(Value, printer(value)) if printer else value
+
+
+@functools.cache
+def _printer(shape: t.Any) -> _Printer | None:
+    """Return what makes the sentences of values of ``shape`` printable; ``None`` where it has none."""
+    if shape == Sentence:
+        return _sentence
+    if shape == Paragraph:
+        return _paragraph
+    if t.is_typeddict(shape):
+        return _of_fields(shape)
+    origin, arguments = t.get_origin(shape), t.get_args(shape)
+    if origin in (t.Annotated, t.NotRequired):
+        return _printer(arguments[0])
+    if origin in (t.Union, types.UnionType):
+        return _of_choices(arguments)
+    inner = _printer(arguments[-1]) if origin in (list, dict) else None
+    if inner is None:
+        return None
+    return functools.partial(_of_items if origin is list else _of_values, inner)
+
+
+def _sentence(text: str) -> str:
+    return printable(text, MAX_MESSAGE)
+
+
+def _paragraph(text: str) -> str:
+    return "\n".join(map(_sentence, text.split("\n")))
+
+
+def _of_fields(shape: t.Any) -> _Printer | None:
+    hints = t.get_type_hints(shape, include_extras=True)
+    printers = {name: printer for name, hint in hints.items() if (printer := _printer(hint))}
+
+    def print_fields(value: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+        sentences = {name: each(value[name]) for name, each in printers.items() if name in value}
+        return {**value, **sentences}
+
+    return print_fields if printers else None
+
+
+def _of_choices(choices: t.Iterable[t.Any]) -> _Printer | None:
+    """Return the printer of the only one of ``choices`` beside ``None``; more than one must not have sentences."""
+    choices = [each for each in choices if each is not types.NoneType]
+    printers = [printer for each in choices if (printer := _printer(each))]
+    if not printers:
+        return None
+    if len(choices) > 1:
+        raise TypeError(f"which of {choices} has sentences cannot be told from a value")
+    return lambda value: None if value is None else printers[0](value)
+
+
+def _of_items(printer: _Printer, values: t.Iterable[t.Any]) -> list[t.Any]:
+    return [printer(each) for each in values]
+
+
+def _of_values(printer: _Printer, values: t.Mapping[t.Any, t.Any]) -> dict[t.Any, t.Any]:
+    return {key: printer(each) for key, each in values.items()}
