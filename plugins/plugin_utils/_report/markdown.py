@@ -36,7 +36,7 @@ _WORD = re.compile(
     r"[^\W_]+(?:[-'\u2019][^\W_]+)*|[0-9]+(?:[.,][0-9]+)*%?|[0-9]{2}:[0-9]{2}|[\u2013\u2014\u2026]"
 )
 # What is the name of a commit or, as GH-12, of a ticket.
-_REFERENCE = re.compile(r"\b(?:[0-9a-f]{7,40}|[a-z]+-[0-9]+)\b", re.IGNORECASE)
+_REFERENCE = re.compile(r"\b[0-9a-f]{7,40}\b|[a-z]-[0-9]", re.IGNORECASE)
 _PIPE = re.compile(r"(\\*)\|")
 _MARKS = {"all": "✓", "some": "◐", "none": "✕", "nothing": "—", "unknown": "?"}
 

@@ -25,7 +25,7 @@ ADDRESSES = ("www.evil.example", "https://evil.example", "ftp://x.y", "evil.exam
 NAMES = ("a@evil.example", "@someone", "#12", "GH-12", "owner/repo#12", "0123abc", "a@0123abc")
 MARKUP = (
     *("<b>x</b>", "[x](y)", "![x](y)", "[^1]", "*x*", "_x_", "~~x~~", "&lt;", "&#64;x", ":tada:"),
-    *("$x$", "a|b", "\\", "x\\", "`", "``x`", "a`b", "---", "===", "+", "-", ">", "1)", "|-|"),
+    *("$x$", "a|b", "\\", "x\\", "`", "``x`", "a`b", "---", "===", "+", "-", ">", "|-|"),
 )
 
 
