@@ -1,0 +1,170 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A fleet of simulated hosts on this machine, and Ansible to run the collection's playbooks on them.
+
+Each host is a Python of its own: what is in the ``STATE`` of the fleet takes the place of the kernel and of libvirt; see
+simulated_host.py.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import typing as t
+from pathlib import Path
+
+from ansible_collections.vfio.migration.tests.unit.domains import domain_of, hostdev
+from ansible_collections.vfio.migration.tests.unit.fleets import device, host, parent
+
+COLLECTION = Path(__file__).resolve().parents[2]
+_PROGRAMS = Path(__file__).with_name("simulated_host.py")
+# A task of a role is rarely as slow, even on a busy machine.
+_SECONDS = 300
+
+Guests = t.Mapping[str, t.Mapping[str, t.Any]]
+
+
+class Fleet:
+    """Hosts by name, in the inventory's order, with the guests that hold their devices.
+
+    ``guests`` has for each guest its ``host``, ``uuid`` and ``device``, as ``xml`` what else its domain has, and as ``error``
+    what libvirt says where it refuses to migrate it.
+    ``room`` is how many devices each host may get.
+    """
+
+    def __init__(self, place: Path, hosts: t.Sequence[str], guests: Guests, room: int = 8) -> None:
+        self.place = place
+        self.hosts = list(hosts)
+        self._state = place / "state"
+        for directory in ("state", "home", "work", "tmp"):
+            (place / directory).mkdir(parents=True)
+        namespace = place / "collections/ansible_collections/vfio"
+        namespace.mkdir(parents=True)
+        (namespace / "migration").symlink_to(COLLECTION)
+        # No other configuration than Ansible's own defaults.
+        (place / "ansible.cfg").touch()
+        self._write("device", host([device("none")]))
+        self._write("guests", {vm: {**each, "xml": _xml(vm, each)} for vm, each in guests.items()})
+        for name in hosts:
+            devices = [
+                device(each["device"], vm=vm, pid=pid)
+                for pid, (vm, each) in enumerate(guests.items(), start=1)
+                if each["host"] == name
+            ]
+            self._write(name, host(devices, [parent(available={"i915-GVTg_V5_4": room})]))
+            self._install(name)
+
+    @property
+    def work(self) -> Path:
+        """The directory in which Ansible runs."""
+        return self.place / "work"
+
+    def read(self, name: str) -> t.Any:
+        """Return a host's facts as they are by now, or the ``guests``."""
+        return json.loads((self._state / name).read_text())
+
+    def guests(self) -> dict[str, str]:
+        """Return the host that each guest is on by now."""
+        return {vm: each["host"] for vm, each in self.read("guests").items()}
+
+    def holders(self, name: str) -> list[str | None]:
+        """Return who holds the devices of a host by now, a name each, or ``None`` for one that is free."""
+        holders = [each["in_use"] for each in self.read(name)["devices"]]
+        return sorted((each and each["name"] for each in holders), key=str)
+
+    def lie(
+        self,
+        name: str,
+        *,
+        text: str | None = None,
+        facts: t.Mapping[str, t.Any] | None = None,
+        keys: t.Mapping[str, t.Any] | None = None,
+    ) -> None:
+        """Let a host answer every module with ``text``, or with further ``facts`` and other ``keys`` than the module's."""
+        if text is not None:
+            self._write(f"{name}.answer", {"text": text})
+        else:
+            self._write(f"{name}.answer", {"facts": facts or {}, "keys": keys or {}})
+
+    def play(
+        self,
+        playbook: str,
+        variables: t.Mapping[str, t.Any] | None = None,
+        extra: str = "",
+        arguments: t.Sequence[str] = (),
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a playbook with ``variables`` of the inventory, and ``extra`` variables as YAML."""
+        inventory = {"hosts": {name: self._connection(name) for name in self.hosts}}
+        inventory["vars"] = dict(variables or {})
+        (self.place / "hosts.json").write_text(json.dumps({"all": inventory}))
+        (self.place / "extra.yml").write_text(extra or "{}")
+        command = [sys.executable, "-m", "ansible.cli.playbook", "--inventory=../hosts.json"]
+        command += ["--extra-vars=@../extra.yml", *arguments, playbook]
+        return subprocess.run(
+            command,
+            cwd=self.work,
+            env=os.environ | self._environment(),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=_SECONDS,
+        )
+
+    def _write(self, name: str, data: t.Any) -> None:
+        (self._state / name).write_text(json.dumps(data))
+
+    def _install(self, name: str) -> None:
+        """Put the programs of a host where its Python finds them."""
+        bin_, xml = self.place / name / "bin", self.place / name / "xml"
+        lines = f"export HOST={name} STATE={self._state} XML={xml} PATH={bin_}:$PATH"
+        run = f"exec {sys.executable} -I {_PROGRAMS}"
+        _program(bin_ / "python", f'{lines}\n{run} python "$@"')
+        _program(bin_ / "virsh", f'{run} virsh "$@"')
+        _program(bin_ / "mdevctl", "exit 1")
+        # The second line is what the kernel says after a migration has begun.
+        _program(
+            bin_ / "dmesg",
+            'echo "[1.5] boot"; [ ! -e "$XML.was" ] || echo "[2.5] it {{ refuses }}"',
+        )
+        _program(bin_ / "mktemp", 'mkdir "$XML" && : >"$XML.was" && echo "$XML"')
+
+    def _connection(self, name: str) -> dict[str, str]:
+        python = f"{self.place}/{name}/bin/python"
+        return {"ansible_connection": "local", "ansible_python_interpreter": python}
+
+    def _environment(self) -> dict[str, str]:
+        return {
+            "LC_ALL": "C.UTF-8",
+            "HOME": f"{self.place}/home",
+            "TMPDIR": f"{self.place}/tmp",
+            "ANSIBLE_ASYNC_DIR": f"{self.place}/async",
+            "ANSIBLE_CONFIG": f"{self.place}/ansible.cfg",
+            "ANSIBLE_COLLECTIONS_PATH": f"{self.place}/collections",
+            "ANSIBLE_DEPRECATION_WARNINGS": "0",
+            "ANSIBLE_FORKS": "4",
+            "ANSIBLE_LOCAL_TEMP": f"{self.place}/local",
+            "ANSIBLE_NOCOLOR": "1",
+            "ANSIBLE_PIPELINING": "1",
+            "ANSIBLE_REMOTE_TEMP": f"{self.place}/remote",
+        }
+
+
+def shown(output: str, task: str) -> list[str]:
+    """Return the list that a task of ansible.builtin.debug shows."""
+    found = re.search(rf"TASK \[[^\n]*{task}\].*?\"msg\": (\[.*?\n    \])", output, re.DOTALL)
+    return t.cast("list[str]", json.loads(found[1] if found else "[]"))
+
+
+def _xml(name: str, guest: t.Mapping[str, t.Any]) -> str:
+    domain = domain_of(hostdev("mdev", guest["device"]), guest.get("xml", ""), name=name)
+    return domain.replace("1048576", "1024")
+
+
+def _program(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)

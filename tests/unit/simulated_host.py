@@ -1,0 +1,180 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Programs of a simulated host: its Python, which Ansible runs modules with, and virsh; the first argument tells which.
+
+The environment has the host's name as ``HOST`` and, as ``STATE``, a directory for the state of all hosts. There ``HOST`` has
+the host's facts, ``guests`` the guests that libvirt runs, and ``HOST.answer`` what the host puts in place of an honest
+answer, if it does. Python answers the collection's modules itself and runs all others as they are.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+import typing as t
+
+HOST, STATE = os.environ["HOST"], os.environ["STATE"]
+# How every supported ansible-core hands arguments to a module: as JSON in one literal of the module's text.
+_ARGUMENTS = re.compile(r"""('(?:[^'\\]|\\.)*"ANSIBLE_MODULE_ARGS"(?:[^'\\]|\\.)*')""")
+_OURS = re.compile(r"(?:vfio[.]migration[.])?(vfio_\w+|vdpa_device)\Z")
+
+State = t.Dict[str, t.Any]
+
+
+def read(name: str) -> t.Any:
+    with open(f"{STATE}/{name}") as file:
+        return json.load(file)
+
+
+def write(name: str, data: t.Any) -> None:
+    place = f"{STATE}/{name}"
+    with open(f"{place}.{HOST}", "w") as file:
+        json.dump(data, file)
+    os.replace(f"{place}.{HOST}", place)
+
+
+# --- Python ----------------------------------------------------------------------------------------------------------
+
+
+def python(arguments: list[str]) -> None:
+    """Answer as the module would that is in a file or comes from standard input, or as the host says in ``HOST.answer``."""
+    if arguments and not os.path.basename(arguments[0]).startswith("AnsiballZ_"):
+        os.execv(sys.executable, [sys.executable, *arguments])
+    source = open(arguments[0]).read() if arguments else sys.stdin.read()  # noqa: SIM115
+    lie = read(f"{HOST}.answer") if os.path.exists(f"{STATE}/{HOST}.answer") else {}
+    if "text" in lie:
+        # A lone surrogate stands for a byte that is no text.
+        sys.stdout.buffer.write(lie["text"].encode("utf-8", "surrogateescape"))
+    else:
+        print(_honest(source, arguments) if not lie else _dishonest(source, arguments, lie))
+
+
+def _dishonest(source: str, arguments: list[str], lie: State) -> str:
+    """Return the honest answer with ``lie["keys"]`` in place of its own and ``lie["facts"]`` beside its facts."""
+    answer = json.loads(_honest(source, arguments))
+    facts = {**lie["facts"], **answer.get("ansible_facts", {})}
+    return json.dumps({**answer, **lie["keys"], "ansible_facts": facts})
+
+
+def _honest(source: str, arguments: list[str]) -> str:
+    found = _ARGUMENTS.search(source)
+    options = json.loads(ast.literal_eval(found[1]))["ANSIBLE_MODULE_ARGS"] if found else {}
+    module = _OURS.match(str(options.get("_ansible_module_name")))
+    if module:
+        return json.dumps(_MODULES[module[1]](options))
+    ended = subprocess.run(
+        [sys.executable, *arguments],
+        input=None if arguments else source,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    return ended.stdout.strip()
+
+
+def _facts(options: State) -> State:
+    gathered = {"time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "boot": None}
+    facts = {**read(HOST), "gathered": gathered}
+    return {"changed": False, "ansible_facts": {"vfio_migration": facts}}
+
+
+def _mdev(options: State) -> State:
+    facts = read(HOST)
+    uuids = [each["uuid"] for each in options["devices"]]
+    if options.get("state", "present") == "present":
+        new = {"in_use": None, "parent": facts["parents"][0]["id"]}
+        example = read("device")
+        facts["descriptors"].update(example["descriptors"])
+        facts["devices"] += [{**example["devices"][0], **new, "id": uuid} for uuid in uuids]
+        action = "created"
+    else:
+        facts["devices"] = [each for each in facts["devices"] if each["id"] not in uuids]
+        action = "removed"
+    write(HOST, facts)
+    devices = [{"uuid": uuid, "action": action} for uuid in uuids]
+    return {"changed": True, "devices": devices}
+
+
+def _capture(options: State) -> State:
+    with open(options["dest"], "w") as file:
+        file.write(f"what sysfs of {HOST} shows")
+    return {"changed": True, "dest": options["dest"]}
+
+
+_MODULES: dict[str, t.Callable[[State], State]] = {
+    "vfio_migration_facts": _facts,
+    "vfio_mdev": _mdev,
+    "vfio_capture": _capture,
+}
+
+
+# --- virsh -----------------------------------------------------------------------------------------------------------
+
+
+def virsh(arguments: list[str]) -> None:
+    """Do what the role asks of libvirt, whose connection the first two arguments name."""
+    words = arguments[2:]
+    guests = read("guests")
+    named = [name for name, each in guests.items() if each["uuid"] in " ".join(words)]
+    command = words[0].split(" ")[0]
+    _COMMANDS.get(command, _nothing)(guests, named[0] if named else "", words)
+
+
+def _nothing(guests: State, name: str, words: list[str]) -> None:
+    """Say nothing, as virsh does of limits and jobs."""
+
+
+def _version(guests: State, name: str, words: list[str]) -> None:
+    here = {name: each for name, each in guests.items() if each["host"] == HOST}
+    print("Running hypervisor: QEMU 10.0.2\nRunning against daemon: 10.0.0\n==")
+    print(*(f"{each['uuid']} {name}" for name, each in here.items()), sep="\n")
+    print("", "==", *here, "", "==", *list(here)[:1], "", sep="\n")
+
+
+def _dumpxml(guests: State, name: str, words: list[str]) -> None:
+    print("\n<==>\n".join([guests[name]["xml"]] * (1 + (" --inactive " in words[0]))))
+
+
+def _domstate(guests: State, name: str, words: list[str]) -> None:
+    if guests[name]["host"] != HOST:
+        sys.exit("error: no domain")
+    print("running (unpaused)")
+
+
+def _migrate(guests: State, name: str, words: list[str]) -> None:
+    if guests[name].get("error"):
+        sys.exit(guests[name]["error"])
+    with open("domain00") as file:
+        found = re.search("<address uuid='(.*?)'", file.read())
+    where = re.search("qemu[+]ssh://root@(.*?)/system", " ".join(words))
+    new, target = found[1] if found else "", where[1] if where else ""
+    here, there = read(HOST), read(target)
+    (source,) = [each for each in here["devices"] if each["id"] == guests[name]["device"]]
+    (device,) = [each for each in there["devices"] if each["id"] == new]
+    device["in_use"], source["in_use"] = source["in_use"], None
+    guests[name]["host"] = target
+    for place, data in ((HOST, here), (target, there), ("guests", guests)):
+        write(place, data)
+
+
+def _autostart(guests: State, name: str, words: list[str]) -> None:
+    sys.exit(0 if guests[name]["host"] == HOST else "error: not here")
+
+
+_COMMANDS: dict[str, t.Callable[[State, str, list[str]], None]] = {
+    "version": _version,
+    "dumpxml": _dumpxml,
+    "domstate": _domstate,
+    "migrate": _migrate,
+    "autostart": _autostart,
+}
+
+
+if __name__ == "__main__":
+    {"python": python, "virsh": virsh}[sys.argv[1]](sys.argv[2:])
