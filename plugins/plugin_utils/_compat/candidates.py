@@ -27,6 +27,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.descriptor i
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import (
     VDPA,
+    Choices,
     Device,
     Fleet,
     Host,
@@ -38,7 +39,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import
 # These come with the parent and the type; all other attributes of a set are the vendor's.
 _GIVEN = ("software_version", "device_api", "type", "pci_id", "driver")
 
-_Versions = dict[tuple[str | None, bool], str]
+Versions = dict[tuple[str | None, bool], str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +127,20 @@ class Offer(t.NamedTuple):
     def configured(
         self, source: Descriptor, required: dict[str, str], configurable: tuple[str, ...]
     ) -> tuple[tuple[str, str], ...]:
-        """Return the attributes to give a new device so that it has those that are ``required``."""
-        attributes = _to_configure(required, configurable)
+        """Return the attributes to give a new device so that it has those that are ``required``.
+
+        They have their full names, in the source's order, which ``configurable`` is.
+        """
+        # The proposal has every vendor attribute configurable under the same name on the target. What the source itself
+        # does not let configure cannot be, and is only verified once the device is there.
+        full_names: dict[str, str] = {}
+        for full_name in configurable:
+            full_names.setdefault(full_name.rpartition("/")[2], full_name)
+        attributes = tuple(
+            (full_name, required[name])
+            for name, full_name in full_names.items()
+            if name in required and name not in _GIVEN
+        )
         if self.features is None:
             return attributes
         offered = virtio.feature_attributes(self.features, self.type)
@@ -140,18 +153,23 @@ class Candidates:
 
     def __init__(self, fleet: Fleet, direction: str) -> None:
         self.judge = Judge(direction)
+        # Only a source that has its say tells what a device must be that is not there yet.
+        self.predicts = direction in ("source_lists", "either")
         self._fleet = fleet
         self._verdicts: dict[tuple[Descriptor, Descriptor], dict[str, t.Any]] = {}
         self._given_descriptors: dict[tuple[t.Any, ...], Descriptor] = {}
         self._creatable: dict[tuple[Descriptor, tuple[str, ...], Offer], Creatable | None] = {}
         self._refused: dict[tuple[Descriptor, Offer], Creatable] = {}
-        self._versions: dict[str, _Versions] = {}
+        self._versions: dict[str, Versions] = {}
 
     def existing(self, source: Device, target: Device) -> Existing | None:
         """Return what ``target`` is to ``source``; ``None`` where one of them has no descriptor."""
         if source.descriptor is None or target.descriptor is None:
             return None
-        descriptor, attributes = self._given(source, target, target.descriptor)
+        descriptor: Descriptor = target.descriptor
+        attributes: tuple[tuple[str, str], ...] = ()
+        if target.choices is not None:
+            descriptor, attributes = self._given(source, target, target.choices, descriptor)
         verdict = self._verdict(source.descriptor, descriptor)
         if attributes:
             verdict = verdict | {"certainty": "provisional"}
@@ -164,12 +182,9 @@ class Candidates:
         return self._verdicts[key]
 
     def _given(
-        self, source: Device, target: Device, descriptor: Descriptor
+        self, source: Device, target: Device, choices: Choices, descriptor: Descriptor
     ) -> tuple[Descriptor, tuple[tuple[str, str], ...]]:
         """Return what ``target`` will be once given the ``source``'s attributes, if it has none of its own yet."""
-        choices = target.choices
-        if choices is None:
-            return descriptor, ()
         values = dict(source.attributes)
         if values.get(choices.attribute) not in choices.values:
             return descriptor, ()
@@ -192,7 +207,7 @@ class Candidates:
         """Return the new mdev of ``mdev_type`` that would do for ``source``, ``None`` where none would."""
         if source.descriptor is None:
             return None
-        offered = offer(self._versions_on(parent.host), parent, mdev_type)
+        offered = offer(self.versions_on(parent.host), parent, mdev_type)
         configurable = tuple([name for name, value in source.attributes])
         return self.offered(source.descriptor, configurable, offered)
 
@@ -201,7 +216,7 @@ class Candidates:
         made = self.makeable(source, parent, mdev_type)
         if made is not None or source.descriptor is None:
             return made
-        offered = offer(self._versions_on(parent.host), parent, mdev_type)
+        offered = offer(self.versions_on(parent.host), parent, mdev_type)
         return self._not_creatable(source.descriptor, offered)
 
     def offered(
@@ -212,18 +227,26 @@ class Candidates:
         ``configurable`` are the full names of the source's attributes.
         """
         key = (source, configurable, offered)
-        if key not in self._creatable:
-            self._creatable[key] = self._predict(source, configurable, offered)
-        return self._creatable[key]
+        if key in self._creatable:
+            return self._creatable[key]
+        made = None
+        known = offered.known(source)
+        for index, pattern in enumerate(self.judge.patterns(source, True) if self.predicts else ()):
+            if isinstance(pattern, InvalidPattern):
+                continue
+            completion = pattern.completion(known, source.self_attributes)
+            if completion is not None:
+                bindings, required = completion
+                attributes = offered.configured(source, required, configurable)
+                warnings = pattern.warnings(known) + provisional_warnings(source, known)
+                instances = instances_of(attributes)
+                made = Creatable(index, bindings, attributes, instances, [], warnings)
+                break
+        self._creatable[key] = made
+        return made
 
-    def versions_under(self, parent: Parent) -> tuple[str | None, str | None]:
-        """Return the software_version that a new device of ``parent`` will state, and the one it is given if it states none.
-
-        ``None`` where no device of the parent, nor of its driver on that host, tells.
-        """
-        return _under(self._versions_on(parent.host), parent)
-
-    def _versions_on(self, host: str) -> _Versions:
+    def versions_on(self, host: str) -> Versions:
+        """Return the versions that the mediated devices of ``host`` state; see ``stated_versions``."""
         if host not in self._versions:
             self._versions[host] = stated_versions(self._fleet.hosts[host])
         return self._versions[host]
@@ -245,35 +268,8 @@ class Candidates:
             return True
         if source.descriptor is None or not source.descriptor.derived:
             return False
-        version = self.versions_under(parent)[True]
+        version = versions_under(self.versions_on(parent.host), parent)[True]
         return version is not None and _minor(version) == _minor(source.descriptor.version)
-
-    def _predict(
-        self, source: Descriptor, configurable: tuple[str, ...], offered: Offer
-    ) -> Creatable | None:
-        if not self._can_predict:
-            return None
-        known = offered.known(source)
-        for index, pattern in enumerate(self.judge.patterns(source, True)):
-            if isinstance(pattern, InvalidPattern):
-                continue
-            completion = pattern.completion(known, source.self_attributes)
-            if completion is not None:
-                bindings, required = completion
-                attributes = offered.configured(source, required, configurable)
-                return Creatable(
-                    index,
-                    bindings,
-                    attributes,
-                    instances_of(attributes),
-                    [],
-                    pattern.warnings(known) + provisional_warnings(source, known),
-                )
-        return None
-
-    @property
-    def _can_predict(self) -> bool:
-        return self.judge.direction in ("source_lists", "either")
 
     def _not_creatable(self, source: Descriptor, offered: Offer) -> Creatable:
         key = (source, offered)
@@ -282,7 +278,7 @@ class Candidates:
         return self._refused[key]
 
     def _reasons(self, source: Descriptor, offered: Offer) -> list[dict[str, t.Any]]:
-        if not self._can_predict:
+        if not self.predicts:
             return [
                 {
                     "set": None,
@@ -296,7 +292,7 @@ class Candidates:
         return mismatch(self.judge.patterns(source, True), assumed)
 
 
-def stated_versions(host: Host) -> _Versions:
+def stated_versions(host: Host) -> Versions:
     """Return the software_version that devices state by their parent's id and by its driver, and whether it was derived."""
     drivers = {parent.id: parent.driver for parent in host.equipment}
     return {
@@ -306,7 +302,13 @@ def stated_versions(host: Host) -> _Versions:
     }
 
 
-def _under(versions: _Versions, parent: Parent | ParentFacts) -> tuple[str | None, str | None]:
+def versions_under(
+    versions: Versions, parent: Parent | ParentFacts
+) -> tuple[str | None, str | None]:
+    """Return the software_version that a new device of ``parent`` will state, and the one it is given if it states none.
+
+    ``None`` where no device of the parent, nor of its driver on that host, tells.
+    """
     stated, derived = (
         versions.get((parent.id, each)) or versions.get((parent.driver, each))
         for each in (False, True)
@@ -314,9 +316,9 @@ def _under(versions: _Versions, parent: Parent | ParentFacts) -> tuple[str | Non
     return stated, derived
 
 
-def offer(versions: _Versions, parent: Parent | ParentFacts, mdev_type: MdevType) -> Offer:
+def offer(versions: Versions, parent: Parent | ParentFacts, mdev_type: MdevType) -> Offer:
     """Return what a parent of a host with these ``versions`` offers with one of its types."""
-    version, derived_version = _under(versions, parent)
+    version, derived_version = versions_under(versions, parent)
     return Offer(
         *(mdev_type.id, mdev_type.name, mdev_type.device_api),
         *(parent.pci_id, parent.driver, version, derived_version),
@@ -331,24 +333,6 @@ def _features(source: Descriptor) -> set[str]:
 
 def _minor(version: str) -> list[str]:
     return version.split(".")[:2]
-
-
-def _to_configure(
-    required: dict[str, str], configurable: tuple[str, ...]
-) -> tuple[tuple[str, str], ...]:
-    """Return the required vendor attributes that can be written, under their full names and in the source's order.
-
-    The proposal has every vendor attribute configurable under the same name on the target. What the source itself
-    does not let configure cannot be, and is only verified once the device is there.
-    """
-    full_names: dict[str, str] = {}
-    for full_name in configurable:
-        full_names.setdefault(full_name.rpartition("/")[2], full_name)
-    return tuple(
-        (full_name, required[name])
-        for name, full_name in full_names.items()
-        if name in required and name not in _GIVEN
-    )
 
 
 def instances_of(attributes: t.Iterable[tuple[str, str]]) -> int:

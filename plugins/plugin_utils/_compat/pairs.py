@@ -381,7 +381,7 @@ class _Makers:
 
     def ways(self, sources: list[_Class]) -> dict[str, list[dict[str, t.Any]]]:
         """Return the mdevs that hosts could make for each class: one entry for each way, with the instances left per host."""
-        if self._candidates.judge.direction not in ("source_lists", "either"):
+        if not self._candidates.predicts:
             return {}
         return {source.name: ways for source in sources if (ways := self._ways_for(source))}
 

@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import typing as t
+from dataclasses import dataclass, field
 
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor import drivers, virtio
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.attributes import (
@@ -50,18 +51,22 @@ def verdict(
     return _result(direction, None, reasons, False, "declared", [])
 
 
-class Judge:
-    """Gives verdicts for many pairs of descriptors: every list of patterns is parsed once."""
+Patterns = list[Pattern | InvalidPattern]
 
-    def __init__(self, direction: str = "source_lists") -> None:
-        self.direction = direction
-        self._lists: dict[tuple[str, bool], _List] = {}
-        self._equal_lists: dict[t.Any, _List] = {}
+
+@dataclass(slots=True, eq=False)
+class Judge:
+    """Gives verdicts for many pairs of descriptors: every list of patterns is parsed once, and asked once of a device."""
+
+    direction: str = DIRECTIONS[0]
+    _patterns: dict[tuple[str, bool], Patterns] = field(default_factory=dict)
+    _equal_patterns: dict[t.Any, Patterns] = field(default_factory=dict)
+    _matches: dict[tuple[int, str], dict[str, t.Any] | None] = field(default_factory=dict)
 
     def verdict(self, source: Descriptor, target: Descriptor) -> dict[str, t.Any]:
         """Return the verdict for two descriptors; see the function ``verdict``."""
-        outward = self._list(source, True).first_match(target)
-        inward = self._list(target, False).first_match(source)
+        outward = self._match(source, target, True)
+        inward = self._match(target, source, False)
         listed, accepted = outward is not None, inward is not None
         deciding = None
         warnings = []
@@ -92,48 +97,39 @@ class Judge:
 
     def reasons(self, source: Descriptor, target: Descriptor) -> list[dict[str, t.Any]]:
         """Return why two descriptors are not compatible: the ``reasons`` of their verdict."""
-        listed = self._list(source, True)
         by_target = self.direction == "target_accepts" or (
-            self.direction == "both" and listed.first_match(target)
+            self.direction == "both" and self._match(source, target, True)
         )
         if by_target:
             return mismatch(self.patterns(target, False), source.self_attributes)
-        return mismatch(listed.patterns, target.self_attributes)
+        return mismatch(self.patterns(source, True), target.self_attributes)
 
-    def patterns(
-        self, descriptor: Descriptor, owner_is_source: bool
-    ) -> list[Pattern | InvalidPattern]:
+    def patterns(self, descriptor: Descriptor, owner_is_source: bool) -> Patterns:
         """Return the compiled sets of ``descriptor``'s ``compatible``, to match devices on the other side of a migration."""
-        return self._list(descriptor, owner_is_source).patterns
-
-    def _list(self, descriptor: Descriptor, owner_is_source: bool) -> _List:
         key = (descriptor.digest, owner_is_source)
-        found = self._lists.get(key)
+        found = self._patterns.get(key)
         if found is None:
             sets = tuple([tuple(attributes.items()) for attributes in descriptor.compatible])
             # Sets that all state a version are not compared with the descriptor's own.
             stated = all(attributes.get("software_version") for attributes in descriptor.compatible)
             equal = (sets, "" if stated else descriptor.version, owner_is_source)
-            if equal not in self._equal_lists:
-                self._equal_lists[equal] = _List(descriptor, owner_is_source)
-            found = self._lists[key] = self._equal_lists[equal]
+            if equal not in self._equal_patterns:
+                self._equal_patterns[equal] = compile_patterns(
+                    descriptor.compatible, descriptor.version, subject_is_target=owner_is_source
+                )
+            found = self._patterns[key] = self._equal_patterns[equal]
         return found
 
-
-class _List:
-    """The parsed list of patterns of one or more descriptors, and what has matched it so far."""
-
-    def __init__(self, descriptor: Descriptor, owner_is_source: bool) -> None:
-        self.patterns = compile_patterns(
-            descriptor.compatible, descriptor.version, subject_is_target=owner_is_source
-        )
-        self._matches: dict[str, dict[str, t.Any] | None] = {}
-
-    def first_match(self, subject: Descriptor) -> dict[str, t.Any] | None:
-        """Return what ``pattern.first_match`` does for a device; equal questions are answered once."""
-        if subject.digest not in self._matches:
-            self._matches[subject.digest] = first_match(self.patterns, subject.self_attributes)
-        return self._matches[subject.digest]
+    def _match(
+        self, owner: Descriptor, subject: Descriptor, owner_is_source: bool
+    ) -> dict[str, t.Any] | None:
+        """Return the first of the ``owner``'s sets that a device matches, and how; see ``pattern.first_match``."""
+        patterns = self.patterns(owner, owner_is_source)
+        # These are kept, so no other list ever has the same id.
+        key = (id(patterns), subject.digest)
+        if key not in self._matches:
+            self._matches[key] = first_match(patterns, subject.self_attributes)
+        return self._matches[key]
 
 
 def provisional_warnings(source: Descriptor, known: t.Mapping[str, str]) -> list[str]:

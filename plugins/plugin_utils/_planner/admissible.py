@@ -138,10 +138,3 @@ class Admission:
         if avoided is not None:
             return f"it is to be avoided: {avoided}"
         return None if moves_later else why_in_use(device)
-
-    def is_free(self, device: Device) -> bool:
-        """Return whether ``device`` is to be had."""
-        # Most devices are held: words for why are for those who ask.
-        if device.in_use is not None and not self._conditions.reuse:
-            return False
-        return self.unavailable(device) is None

@@ -143,7 +143,11 @@ class _Supplies:
         for device in host.devices:
             if device.kind == "mdev":
                 with_devices.add(device.parent)
-            if self._admission.is_free(device) and device.id not in taken:
+            # Most devices are held: words for why are for those who ask.
+            held = device.in_use is not None and not self._conditions.reuse
+            if held or device.id in taken:
+                continue
+            if self._admission.unavailable(device) is None:
                 if device.choices is not None:
                     # What one takes may leave nothing for the others of its card, and no one tells how much.
                     if device.parent in cards:

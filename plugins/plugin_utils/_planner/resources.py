@@ -24,6 +24,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._compat.candidates 
     Creatable,
     Existing,
     instances_of,
+    versions_under,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import (
     Device,
@@ -126,11 +127,12 @@ class Resources:
 
     def unused(self, parent: Parent, has_devices: bool) -> int:
         """Return the number of a parent as it is; ``has_devices``: it costs nothing more to open it."""
+        candidates = self._admission.candidates
         key = (
             parent.driver,
             parent.pci_id,
             parent.types,
-            self._admission.candidates.versions_under(parent),
+            versions_under(candidates.versions_on(parent.host), parent),
             parent.numa_node if self._conditions.numa_local else None,
             has_devices,
         )

@@ -58,27 +58,23 @@ def left_behind(
     """Return the devices that have no place, and why; ``cycles`` are guests that would wait for each other."""
     guests = problem.request.guests
     placed = {each.guest for each in solution.placed}
-    behind = [guest for number, guest in enumerate(guests) if number not in placed]
     reasons = Reasons(problem, solution.placed)
-    short = _short_sentences(problem, proof.shortage) if proof.shortage else {}
-    circular = _cycle_sentences(guests, cycles)
+    short = _short_reasons(problem, proof.shortage) if proof.shortage else {}
+    circular = _cycle_reasons(guests, cycles) if cycles else {}
     return [
         {
             "vm": guest.name,
             "source": device.label,
             "reasons": [
-                *_of_all_hosts(circular.get(guest.key, ())),
-                *_of_all_hosts(short.get(device.key, ())),
+                *circular.get(number, ()),
+                *short.get(device.key, ()),
                 *reasons.of(guest, device),
             ],
         }
-        for guest in behind
+        for number, guest in enumerate(guests)
+        if number not in placed
         for device in guest.devices
     ]
-
-
-def _of_all_hosts(sentences: t.Iterable[str]) -> list[UnplacedReason]:
-    return [{"host": None, "reason": each} for each in sentences]
 
 
 def short_of(problem: Problem, shortage: Shortage) -> list[Device]:
@@ -91,29 +87,32 @@ def short_of(problem: Problem, shortage: Shortage) -> list[Device]:
     ]
 
 
-def _short_sentences(problem: Problem, shortage: Shortage) -> dict[tuple[str, str], list[str]]:
+def _short_reasons(
+    problem: Problem, shortage: Shortage
+) -> dict[tuple[str, str], list[UnplacedReason]]:
     devices = short_of(problem, shortage)
     types = sorted({device.type or device.kind for device in devices})
     reason = (
         f"{shortage.need} devices ({', '.join(types)}) need places of which all targets together"
         f" have {shortage.reachable} at most: {shortage.missing} more are needed"
     )
-    return {device.key: [reason] for device in devices}
+    return {device.key: [{"host": None, "reason": reason}] for device in devices}
 
 
-def _cycle_sentences(
+def _cycle_reasons(
     guests: t.Sequence[Guest], cycles: t.Sequence[t.Sequence[int]]
-) -> dict[tuple[str, str, str], list[str]]:
-    sentences: dict[tuple[str, str, str], list[str]] = defaultdict(list)
+) -> dict[int, list[UnplacedReason]]:
+    reasons: dict[int, list[UnplacedReason]] = defaultdict(list)
     for cycle in cycles:
         members = [guests[number] for number in cycle]
         names = [guest.name or f"{guest.devices[0].id} on {guest.host}" for guest in members]
-        for place, guest in enumerate(members):
+        for place, number in enumerate(cycle):
             order = " waits for ".join([*names[place:], *names[: place + 1]])
-            sentences[guest.key].append(
+            reason = (
                 f"places are to be had in a circle only: {order}; one more free place would open it"
             )
-    return sentences
+            reasons[number].append({"host": None, "reason": reason})
+    return reasons
 
 
 class Reasons:
@@ -263,7 +262,7 @@ class Reasons:
             for mdev_type in parent.types
             if self._shortage(source, parent, mdev_type) is not None
         ]
-        unmet = self._unmet(host, source)
+        unmet = self._unmet(host, source) if self._admission.asked else []
         sentences = [
             sentence(reason, where, host.name)
             for where, reasons in nearest_misses(host, self._admission.candidates, source)
@@ -284,8 +283,8 @@ class Reasons:
         ]
         if all(self._admission.refusal(source, target) == INCOMPATIBLE for target in targets):
             return []
-        asked = [each.words(source) for each in self._admission.asked]
-        return [f"{host.name} has nothing compatible {' and '.join(asked)}"] if asked else []
+        asked = " and ".join([each.words(source) for each in self._admission.asked])
+        return [f"{host.name} has nothing compatible {asked}"]
 
 
 def _instances_left(parent: Parent, mdev_type: MdevType, made: Counter[str]) -> int:
