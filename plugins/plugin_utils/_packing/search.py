@@ -130,17 +130,18 @@ def _place_alone(
 ) -> SearchResult:
     """Return where the only item of a problem, of one device, costs the least; of such bins the one of best fit."""
     item = problem.items[0]
-    states = {packings.bin_types[number] for number in packings.bin_types_for(item.demands)}
+    takers = {each for demand in item.demands for each in packings.takers[demand]}
     # Of equal bins the first one.
     bins = {
         there: number
         for number, there in reversed([*enumerate(problem.bins)])
-        if there.state in states and allows(item, number, there.limit, there.anti_affinity)
+        if allows(item, number, there.limit, there.anti_affinity)
+        and not takers.isdisjoint(there.state)
     }
     progress("placing", len(bins) and 1)
     if not bins:
-        shortage = find_shortage() if states else None
-        return SearchResult({}, (0,) if states else (), True, Cost(), shortage)
+        shortage = find_shortage() if takers else None
+        return SearchResult({}, (0,) if takers else (), True, Cost(), shortage)
     places = [
         (packing, there)
         for there in bins

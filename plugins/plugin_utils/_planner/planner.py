@@ -48,6 +48,7 @@ def no_progress(words: str) -> None:
 
 
 _BUDGET = Budget()
+_SIDES: tuple[t.Literal["source", "target"], ...] = ("source", "target")
 
 
 @uncollected()
@@ -103,13 +104,14 @@ def make_verified_plan(
         raise RuntimeError(
             f"the plan breaks its own rules, please report this: {'; '.join(broken)}"
         )
+    hosts = {each[side]["host"] for each in plan["placements"] for side in _SIDES}
     stated = request.conditions.lasting()
     conditions: t.Any = {name: stated[name] for name in stated if name not in plan}
     return {
         **plan,
         "changes": changes,
         "conditions": conditions,
-        "relied_on": digests(plan, facts),
+        "relied_on": digests(hosts, facts),
     }
 
 

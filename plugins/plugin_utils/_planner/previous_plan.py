@@ -72,18 +72,20 @@ Result = t.TypeVar("Result")
 _RELEVANT = ("descriptors", "devices", "parents")
 
 
-def digests(plan: t.Mapping[str, t.Any], facts: Facts) -> dict[str, str]:
-    """Return the hosts between which ``plan`` moves something, each with the digest of its facts."""
-    hosts = {each[side]["host"] for each in plan["placements"] for side in ("source", "target")}
-    return {host: _digest(facts[host]) for host in sorted(hosts)}
+def digests(hosts: t.Iterable[str], facts: Facts) -> dict[str, str]:
+    """Return a digest of the facts of each host, as far as plans are made of them."""
+    found = {}
+    for host in sorted(hosts):
+        relevant = {key: facts[host][key] for key in _RELEVANT}
+        text = json.dumps(relevant, sort_keys=True, separators=(",", ":"), default=str)
+        found[host] = hashlib.sha256(text.encode()).hexdigest()[:32]
+    return found
 
 
 def changed_since(relied_on: t.Mapping[str, str], facts: Facts) -> dict[str, bool]:
     """Return for each host that a plan relied on whether its facts are others now, or gone."""
-    return {
-        host: host not in facts or _digest(facts[host]) != digest
-        for host, digest in relied_on.items()
-    }
+    now = digests(relied_on.keys() & facts.keys(), facts)
+    return {host: now.get(host) != digest for host, digest in relied_on.items()}
 
 
 def conditions_of(earlier: t.Any) -> dict[str, t.Any]:
@@ -215,12 +217,6 @@ def _reading() -> t.Iterator[None]:
 
 def _change(guest: Guest, reason: str) -> Change:
     return {"vm": guest.name, "source": guest.devices[0].label, "reason": reason}
-
-
-def _digest(facts: t.Mapping[str, t.Any]) -> str:
-    relevant = {key: facts[key] for key in _RELEVANT}
-    text = json.dumps(relevant, sort_keys=True, separators=(",", ":"), default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 # --- targets that were made ------------------------------------------------------------------------------------------
