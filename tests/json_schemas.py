@@ -3,6 +3,7 @@
 
 """Make the JSON Schemas in ``docs/schemas`` from the shapes in ``plugins/plugin_utils/contract.py``.
 
+The conditions of a plan are made from the fields of ``Conditions`` and the documentation of its options.
 Run ``make schemas`` after a change there. The unit tests compare the files with what this makes, and the
 collection's own output with the files.
 """
@@ -10,13 +11,21 @@ collection's own output with the files.
 from __future__ import annotations
 
 import ast
+import collections.abc
 import inspect
 import json
+import re
 import types
 import typing as t
 from pathlib import Path
 
+from ansible.module_utils.common.yaml import yaml_load
+from ansible_collections.vfio.migration.plugins.doc_fragments import _plan
 from ansible_collections.vfio.migration.plugins.plugin_utils import contract
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import (
+    OPTIONS,
+    Conditions,
+)
 
 Schema = dict[str, t.Any]
 
@@ -38,6 +47,10 @@ _PLAIN: dict[t.Any, str] = {
     str: "string",
     types.NoneType: "null",
 }
+_ARRAYS = (list, collections.abc.Sequence, collections.abc.Collection)
+_OBJECTS = (dict, collections.abc.Mapping)
+# What documentation of Ansible's has around names and values.
+_MARKUP = re.compile(r"\b[CMOV]\(([^)]*)\)")
 
 
 def schemas() -> dict[str, Schema]:
@@ -64,9 +77,11 @@ class _Maker:
 
     def _closed(self, shape: type) -> Schema:
         """Return the schema of a ``TypedDict``: an object with these keys and no others."""
-        hints = t.get_type_hints(shape, include_extras=True)
+        if shape is contract.PlanConditions:
+            hints, described = _conditions()
+        else:
+            hints, described = t.get_type_hints(shape, include_extras=True), _FIELDS[shape.__name__]
         optional = {name for name, hint in hints.items() if t.get_origin(hint) is t.NotRequired}
-        described = _FIELDS[shape.__name__]
         return {
             "description": _prose(inspect.getdoc(shape) or ""),
             "type": "object",
@@ -92,9 +107,9 @@ class _Maker:
             for keywords in arguments[1:]:
                 schema.update(keywords)
             return schema
-        if origin is list:
+        if origin in _ARRAYS:
             return {"type": "array", "items": self._of(arguments[0])}
-        if origin is dict:
+        if origin in _OBJECTS:
             return self._mapping(*arguments)
         if origin in (t.Union, types.UnionType):
             return _any_of([self._of(each) for each in arguments])
@@ -159,6 +174,20 @@ def _fields() -> dict[str, dict[str, str]]:
 
 
 _FIELDS = _fields()
+
+
+def _conditions() -> tuple[dict[str, t.Any], dict[str, str]]:
+    """Return the types and the descriptions of the conditions that are in a plan, apart from those beside them."""
+    hints = t.get_type_hints(Conditions, include_extras=True)
+    beside = t.get_type_hints(contract.PlanBody)
+    lasting = [name for name, each in OPTIONS.items() if each.lasting and name not in beside]
+    documented = yaml_load(_plan.ModuleDocFragment.DOCUMENTATION)["options"]
+    described = {}
+    for name in lasting:
+        text = documented[name]["description"]
+        whole = text if isinstance(text, str) else " ".join(text)
+        described[name] = _prose(_MARKUP.sub(r"`\1`", whole))
+    return {name: hints[name] for name in lasting}, described
 
 
 def main() -> None:

@@ -461,20 +461,8 @@ class Change(t.TypedDict):
 class PlanConditions(t.TypedDict):
     """What was asked of a plan beside sources, targets, direction and policy."""
 
-    limit: Count | dict[str, Count] | None
-    """How many devices a host may receive, each host or by name; null where there is no limit."""
-    apart: list[list[str]]
-    """Groups of guests of which no two may be on one host."""
-    numa_local: bool
-    """Whether the devices of a guest must be on one NUMA node."""
-    keep_kind: bool
-    """Whether a device may only become one of the same kind."""
-    keep_type: bool
-    """Whether a device may only become one of the same type."""
-    round_trip: bool
-    """Whether a device may only go where it is known to be able to migrate back from."""
-    reuse: bool
-    """Whether a device that moves itself may be a target, of a guest that moves later."""
+    # Its fields are those of ``_planner.request.Conditions`` that last, and their descriptions those of the options in
+    # ``doc_fragments/_plan.py``: the JSON Schema is made from these.
 
 
 class PlanBody(t.TypedDict):

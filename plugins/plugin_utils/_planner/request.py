@@ -28,7 +28,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.values impor
     names,
     one_of,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils.contract import Placement
+from ansible_collections.vfio.migration.plugins.plugin_utils.contract import Count, Placement
 
 POLICIES = ("pack", "spread")
 
@@ -101,14 +101,10 @@ def _option(
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """What a plan must keep to. Each field is an option of ``migration_plan`` that is documented under its name.
+    """What a plan must keep to. Each field is an option of ``migration_plan``, documented in ``doc_fragments/_plan.py``.
 
     ``avoid`` has the places where nothing may go, ``(host, parent)`` or ``(host, None)`` for a whole host, and why.
-    ``limit`` is how many devices a host may receive, for all hosts or by name. Guests of one group in ``apart`` must
-    be on different hosts. ``numa_local`` has all devices of a guest on one NUMA node, ``keep_kind`` and ``keep_type``
-    have each device stay of its kind and type, and with ``round_trip`` it must be able to migrate back. With ``reuse`` a
-    device that is to be moved itself may be a target as well, of a guest that moves later. ``drain`` are the hosts to
-    empty, and ``targets`` those that may receive, ``None`` for all others.
+    ``limit`` is a number for all hosts or numbers by host. ``targets`` is ``None`` for all hosts but those of ``drain``.
     """
 
     direction: str = field(
@@ -117,7 +113,7 @@ class Conditions:
     policy: str = field(
         default=POLICIES[0], metadata=_option(_policy, type="str", choices=list(POLICIES))
     )
-    limit: int | t.Mapping[str, int] | None = field(
+    limit: Count | t.Mapping[str, Count] | None = field(
         default=None, metadata=_option(_limit, type="raw")
     )
     apart: t.Sequence[t.Collection[str]] = field(
