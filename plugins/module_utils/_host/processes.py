@@ -12,12 +12,19 @@ from __future__ import annotations
 import os
 import typing as t
 
-_NODES = "/dev/vfio/"
-_VDPA_NODES = "/dev/vhost-vdpa-"
-# What the kernel puts after the path of a file that is open and no longer there, as in a guest's own /dev.
-_DELETED = " (deleted)"
+from ansible_collections.vfio.migration.plugins.module_utils._host.device_numbers import (
+    NODES,
+    OWN_NODES,
+    node_numbers,
+    number_behind,
+)
+from ansible_collections.vfio.migration.plugins.module_utils._host.sysfs import Sysfs
+
 # The inode of the first PID namespace (PROC_PID_INIT_INO): from within another one not every process can be seen.
 _FIRST_PID_NAMESPACE = "pid:[4026531836]"
+# What is read of a command line, in bytes, and how long the name of a guest may be there.
+_MAX_ARGUMENTS = 1 << 20
+_MAX_NAME = 255
 
 
 class Holders:
@@ -45,31 +52,34 @@ def unknown() -> Holders:
 
 def nodes(iommu_group: int | None, character_devices: t.Iterable[str]) -> list[str]:
     """Return the device nodes through which a process may hold a device: its IOMMU group's and its own."""
-    paths = [_NODES + "devices/" + name for name in character_devices]
+    paths = [OWN_NODES + name for name in character_devices]
     if iommu_group is not None:
-        paths += [f"{_NODES}{prefix}{iommu_group}" for prefix in ("", "noiommu-")]
+        paths += [f"{NODES}{prefix}{iommu_group}" for prefix in ("", "noiommu-")]
     return paths
 
 
-def scan(proc: str = "/proc") -> Holders:
+def scan(proc: str = "/proc", numbers: t.Mapping[int, str] | None = None) -> Holders:
     """Return the holders of all VFIO and vDPA device nodes; of several processes with one node the first counts.
 
-    A descriptor that only names a node (``O_PATH``, as udev's while it sets the node's permissions) holds no device.
+    A process holds a node by its device number, under whatever path it has opened it. ``numbers`` are those of the nodes'
+    paths, by default what the running kernel tells. A descriptor that only names a node (``O_PATH``, as udev's while it
+    sets the node's permissions) holds no device. A process without one has no say, whatever it is called.
     """
     found: dict[str, dict[str, t.Any]] = {}
     complete = os.geteuid() == 0 and _in_first_pid_namespace(proc)
+    try:
+        paths = node_numbers(Sysfs("/sys")) if numbers is None else numbers
+    except OSError:
+        # Not to know what a node is, is not to know who holds it.
+        paths, complete = {}, False
     for pid in sorted(int(name) for name in os.listdir(proc) if name.isdigit()):
         try:
-            open_nodes = [
-                path
-                for number, path in _open_files(proc, pid)
-                if path.startswith((_NODES, _VDPA_NODES)) and not _only_names(proc, pid, number)
-            ]
+            open_nodes = _open_nodes(proc, pid, paths)
         except PermissionError:
             complete = False
             continue
         if open_nodes:
-            holder = {"pid": pid, "name": _name(proc, pid)}
+            holder = {"pid": pid, "name": _name(f"{proc}/{pid}")}
             for path in open_nodes:
                 found.setdefault(path, holder)
     return Holders(found, complete)
@@ -82,37 +92,57 @@ def _in_first_pid_namespace(proc: str) -> bool:
         return True
 
 
-def _open_files(proc: str, pid: int) -> t.Iterator[tuple[str, str]]:
-    """Yield each descriptor's number and the path it was opened by."""
-    directory = f"{proc}/{pid}/fd/"
-    # A process may end, or close a file, at any time.
-    try:
-        numbers = os.listdir(directory)
-    except (FileNotFoundError, ProcessLookupError):
-        return
-    for number in numbers:
+def _open_nodes(proc: str, pid: int, paths: t.Mapping[int, str]) -> list[str]:
+    """Return the path in ``/dev`` of each device node that a process has open."""
+    thread, descriptors = _descriptors(f"{proc}/{pid}")
+    found = []
+    for descriptor in descriptors:
         try:
-            path = os.readlink(directory + number)
-        except (FileNotFoundError, ProcessLookupError):
+            path = paths.get(number_behind(f"{thread}/fd/{descriptor}") or 0)
+        except OSError:
+            # It is closed by now, or is a file of a user's own (FUSE) that not even root may look at; no device is there.
             continue
-        yield number, path[: -len(_DELETED)] if path.endswith(_DELETED) else path
+        if path is not None and not _only_names(thread, descriptor):
+            found.append(path)
+    return found
 
 
-def _only_names(proc: str, pid: int, number: str) -> bool:
+def _descriptors(process: str) -> tuple[str, list[str]]:
+    """Return the directory of a thread that has open files, and their numbers; a process may end at any time."""
+    descriptors = _listed(f"{process}/fd")
+    if not descriptors:
+        # The first thread may have ended before the others.
+        for number in _listed(f"{process}/task"):
+            thread = f"{process}/task/{number}"
+            descriptors = _listed(f"{thread}/fd")
+            if descriptors:
+                return thread, descriptors
+    return process, descriptors
+
+
+def _listed(directory: str) -> list[str]:
+    try:
+        return os.listdir(directory)
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+
+
+def _only_names(thread: str, number: str) -> bool:
     """Return whether a descriptor was opened with ``O_PATH``, or is closed by now."""
     try:
-        lines = _read(proc, pid, "fdinfo/" + number).splitlines()
+        lines = _read(f"{thread}/fdinfo/{number}").splitlines()
     except (FileNotFoundError, ProcessLookupError):
         return True
     flags = next((line.split()[1] for line in lines if line.startswith("flags:")), "0")
     return bool(int(flags, 8) & os.O_PATH)
 
 
-def _name(proc: str, pid: int) -> str | None:
+def _name(process: str) -> str | None:
     """Return the guest's name from QEMU's command line, else the command's; ``None`` where the process is gone."""
     try:
         return (
-            _guest_name(_read(proc, pid, "cmdline").split("\0")) or _read(proc, pid, "comm").strip()
+            _guest_name(_read(process + "/cmdline", _MAX_ARGUMENTS).split("\0"))
+            or _read(process + "/comm").strip()
         )
     except (FileNotFoundError, ProcessLookupError):
         return None
@@ -125,13 +155,14 @@ def _guest_name(arguments: list[str]) -> str | None:
             for field in value.replace(",,", "\0").split(","):
                 key, equals, text = field.partition("=")
                 if not equals or key == "guest":
-                    return (text if equals else key).replace("\0", ",")
+                    name = (text if equals else key).replace("\0", ",")
+                    return name if len(name) <= _MAX_NAME else None
     return None
 
 
-def _read(proc: str, pid: int, name: str) -> str:
-    with open(f"{proc}/{pid}/{name}", "rb") as file:
-        return file.read().decode("utf-8", "replace")
+def _read(path: str, limit: int = 4096) -> str:
+    with open(path, "rb") as file:
+        return file.read(limit).decode("utf-8", "replace")
 
 
 def why_held(holder: t.Mapping[str, t.Any]) -> str:

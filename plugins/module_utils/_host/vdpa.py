@@ -31,6 +31,7 @@ from ansible_collections.vfio.migration.plugins.module_utils._descriptor.virtio 
     class_names,
     feature_attributes,
 )
+from ansible_collections.vfio.migration.plugins.module_utils._host.device_numbers import VDPA_NODE
 from ansible_collections.vfio.migration.plugins.module_utils._host.netlink import (
     Attributes,
     Family,
@@ -86,7 +87,6 @@ _BLOCK_CONFIGURATION = {
     33: "max_write_zeroes_sectors",
     34: "max_write_zeroes_seg",
 }
-_NODE = "vhost-vdpa-"
 
 
 @dataclass(frozen=True)
@@ -252,7 +252,7 @@ def device_nodes(sysfs: Sysfs, name: str) -> list[str]:
     """Return the device nodes through which a process may hold the device ``name``."""
     with reading(sysfs.path(VDPA_DEVICES, name)):
         entries = sysfs.names(VDPA_DEVICES, name)
-    return ["/dev/" + entry for entry in entries if entry.startswith(_NODE)]
+    return ["/dev/" + entry for entry in entries if entry.startswith(VDPA_NODE)]
 
 
 def migration_support(driver: str | None) -> tuple[bool | None, str]:
