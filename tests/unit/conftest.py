@@ -21,6 +21,14 @@ settings.load_profile("unhurried")
 COMPARED = pytest.StashKey()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def state_home(tmp_path_factory):
+    """Keep the locks and journals of copied trees out of the home of whoever runs the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def compared(pytestconfig):
     """Return the counters of cases that the oracle judges and of its disagreements; they are shown at the end."""

@@ -19,15 +19,18 @@ A line is a JSON object: ``format``, ``lock``, ``device``, ``change`` (for peopl
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import errno
 import fcntl
+import hashlib
 import os
 import re
 import time
 import typing as t
 
+from ansible_collections.vfio.migration.plugins.module_utils._change.private_directory import (
+    PrivateDirectory,
+    write_whole,
+)
 from ansible_collections.vfio.migration.plugins.module_utils._change.records import (
     Record,
     RecordError,
@@ -50,12 +53,21 @@ _BY_HAND = "undo by hand what the file lists"
 
 
 def place(sysfs: Sysfs, kind: str) -> str:
-    """Return the directory for one kind of devices: in ``/run`` for those in ``/sys``, beside a copied tree for that.
+    """Return the directory for one kind of devices: in ``/run`` for those in ``/sys``, in the caller's home for a copy's.
 
-    It is not in ``/run/lock``, where every user may write.
+    It is not in ``/run/lock``, where every user may write, and never beside a copy, where whoever made that may have put
+    something.
     """
-    run = os.path.join(os.path.dirname(os.path.realpath(sysfs.path())), "run")
-    return os.path.join(run, "vfio.migration", kind)
+    if sysfs.live:
+        return f"/run/vfio.migration/{kind}"
+    home = os.environ.get("XDG_STATE_HOME", "")
+    if not os.path.isabs(home):
+        home = os.path.expanduser("~/.local/state")
+    root = os.path.realpath(sysfs.path())
+    status = os.stat(root)
+    # Another copy at the same path is another tree.
+    tree = hashlib.sha256(f"{root}\0{status.st_dev}\0{status.st_ino}".encode("utf-8", "replace"))
+    return f"{home}/vfio.migration/{tree.hexdigest()[:16]}-{kind}"
 
 
 @dataclasses.dataclass
@@ -99,7 +111,7 @@ class Journal:
     """
 
     def __init__(self, directory: str, operations: t.Iterable[type[Operation]] = ()) -> None:
-        self._directory = directory
+        self._directory = PrivateDirectory(directory)
         self._operations = {each.operation: each for each in operations}
         self._call = f"{os.getpid()}-{time.monotonic_ns()}"
         self._locks: dict[str, int] = {}
@@ -129,8 +141,7 @@ class Journal:
 
     def lock(self, name: str) -> bool:
         """Take the lock ``name`` and return true, or return false while another call has it."""
-        os.makedirs(self._directory, 0o700, exist_ok=True)
-        descriptor = os.open(self._path(name, _LOCK), os.O_RDWR | os.O_CREAT, 0o600)
+        descriptor = self._directory.open(name + _LOCK, os.O_RDWR | os.O_CREAT)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -174,10 +185,10 @@ class Journal:
 
         Raise ``HostReadError`` where a line of the journal is damaged or of another release, whatever its lock.
         """
-        path = self._path(self._call_of(name), _JOURNAL)
+        file = self._call_of(name) + _JOURNAL
+        path = self._directory.path(file)
         try:
-            with open(path, "rb") as file:
-                lines = file.read().split(b"\n")
+            lines = self._directory.read(file).split(b"\n")
         except FileNotFoundError:
             return []
         # The last piece is empty, or a line that was not written in full and so announces nothing that was done.
@@ -191,8 +202,7 @@ class Journal:
             return
         os.ftruncate(self._locks[name], 0)
         if all(self._call_of(other) != call for other in self._names(_LOCK)):
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(self._path(call, _JOURNAL))
+            self._directory.remove(call + _JOURNAL)
 
     def _parse(self, path: str, number: int, line: bytes) -> Step:
         try:
@@ -219,15 +229,17 @@ class Journal:
             # In this order, so that a journal is never without a lock that names it.
             for descriptor in self._locks.values():
                 os.ftruncate(descriptor, 0)
-                os.pwrite(descriptor, self._call.encode("ascii"), 0)
+                os.lseek(descriptor, 0, os.SEEK_SET)
+                write_whole(descriptor, self._call.encode("ascii"))
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND
-            self._descriptor = os.open(self._path(self._call, _JOURNAL), flags, 0o600)
+            self._descriptor = self._directory.open(self._call + _JOURNAL, flags)
         self._length = os.fstat(self._descriptor).st_size
-        line = encode(_line(step).to_json(), FORMAT)
-        if os.write(self._descriptor, line) != len(line):
-            # The rest of the line would have to find room, and a step without a whole line is not known to the next call.
+        try:
+            write_whole(self._descriptor, encode(_line(step).to_json(), FORMAT))
+        except OSError:
+            # A step without a whole line is not known to the next call.
             self.withdraw()
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            raise
 
     def withdraw(self) -> None:
         """Withdraw the last step, which was not made after all."""
@@ -237,7 +249,7 @@ class Journal:
     def _complete(self) -> None:
         if self._descriptor is None:
             return
-        os.unlink(self._path(self._call, _JOURNAL))
+        self._directory.remove(self._call + _JOURNAL)
         os.close(self._descriptor)
         self._descriptor = None
         for descriptor in self._locks.values():
@@ -247,26 +259,18 @@ class Journal:
 
     def _abandoned(self, name: str) -> bool:
         call = self._call_of(name)
-        return bool(call) and os.path.exists(self._path(call, _JOURNAL))
+        return bool(call) and self._directory.exists(call + _JOURNAL)
 
     def _call_of(self, name: str) -> str:
         """Return the call that the lock ``name`` names; empty where it names none."""
         try:
-            with open(self._path(name, _LOCK), "rb") as file:
-                text = file.read(_MAX_CALL).decode("ascii", "replace")
+            text = self._directory.read(name + _LOCK)[:_MAX_CALL].decode("ascii", "replace")
         except FileNotFoundError:
             return ""
         return text if _CALL.match(text) else ""
 
     def _names(self, ending: str) -> list[str]:
-        try:
-            files = os.listdir(self._directory)
-        except FileNotFoundError:
-            return []
-        return sorted(file[: -len(ending)] for file in files if file.endswith(ending))
-
-    def _path(self, name: str, ending: str) -> str:
-        return f"{self._directory}/{name}{ending}"
+        return [file[: -len(ending)] for file in self._directory.names() if file.endswith(ending)]
 
 
 def _line(step: Step) -> _Line:

@@ -12,10 +12,11 @@ what they are about does not outlast a reboot either.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import os
 
+from ansible_collections.vfio.migration.plugins.module_utils._change.private_directory import (
+    PrivateDirectory,
+)
 from ansible_collections.vfio.migration.plugins.module_utils._change.records import (
     Attribute,
     Record,
@@ -29,6 +30,7 @@ from ansible_collections.vfio.migration.plugins.module_utils._host.device import
 from ansible_collections.vfio.migration.plugins.module_utils._host.pci_driver import Binding
 from ansible_collections.vfio.migration.plugins.module_utils._host.reading import (
     HostReadError,
+    reading,
 )
 
 # Count it up when a field changes its name, type or meaning.
@@ -98,7 +100,7 @@ class OriginalStates:
     """The original states in ``directory``, by the address of the device."""
 
     def __init__(self, directory: str) -> None:
-        self._directory = directory
+        self._directory = PrivateDirectory(directory)
 
     def check(self, address: str) -> None:
         """Raise ``HostReadError`` where the file of a device is damaged or of another release."""
@@ -113,28 +115,29 @@ class OriginalStates:
         return stored.state
 
     def _stored(self, address: str) -> _File | None:
-        path = self._path(address)
+        path = self._directory.path(_name(address))
         try:
-            with open(path, "rb") as file:
-                stored: _File = _File.from_json(decode(file.read(), FORMAT))
-        except FileNotFoundError:
-            return None
+            with reading(path):
+                data = self._read(address)
+            stored: _File | None = None if data is None else _File.from_json(decode(data, FORMAT))
         except RecordError as error:
             raise HostReadError(path, error.advice(_BY_HAND)) from None
         return stored
 
     def write(self, device: PciDevice, state: OriginalState) -> None:
         """Replace the original state of a device; one without fields removes the file."""
-        path = self._path(device.id)
         if state == OriginalState():
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(path)
-            return
-        os.makedirs(self._directory, mode=0o700, exist_ok=True)
-        # Whoever is stopped in between leaves the file as it was.
-        with open(path + ".new", "wb") as file:
-            file.write(encode(_File(device.inode, state).to_json(), FORMAT))
-        os.replace(path + ".new", path)
+            self._directory.remove(_name(device.id))
+        else:
+            content = encode(_File(device.inode, state).to_json(), FORMAT)
+            self._directory.replace(_name(device.id), content)
 
-    def _path(self, address: str) -> str:
-        return f"{self._directory}/{address}.json"
+    def _read(self, address: str) -> bytes | None:
+        try:
+            return self._directory.read(_name(address))
+        except FileNotFoundError:
+            return None
+
+
+def _name(address: str) -> str:
+    return f"{address}.json"

@@ -146,6 +146,8 @@ class Transaction:
             raise self._failure(
                 f"cannot keep other calls out through {error.filename}", error
             ) from None
+        except HostReadError as problem:
+            raise self._failure(str(problem)) from None
         except ProvisionError as failure:
             failure.details["recovered"] = self.recovered
             raise

@@ -12,7 +12,7 @@ The files of a sysfs claim a size of 4096 whatever they hold, and reading some h
 
 from __future__ import annotations
 
-import glob
+import fnmatch
 import gzip
 import io
 import os
@@ -61,7 +61,6 @@ class Capture:
 
     def __init__(self, sysfs: Sysfs, archive: tarfile.TarFile) -> None:
         self._sysfs = sysfs
-        self._root = os.path.realpath(sysfs.path())
         self._archive = archive
         self._added: set[str] = set()
 
@@ -94,7 +93,7 @@ class Capture:
                 yield self._real(link)
 
     def _is_vfio(self, link: str) -> bool:
-        return is_vfio_driver_name(os.path.basename(self._real(f"{link}/driver"))) or any(
+        return is_vfio_driver_name(self._driver_name(link)) or any(
             self._sysfs.exists(link, name) for name in ("vfio-dev", "migration")
         )
 
@@ -109,11 +108,24 @@ class Capture:
 
     def _known_files(self, kind: str, device: str, driven: str) -> None:
         """Add the further files that a device's descriptor is derived from; ``driven`` has the driver that has it so."""
-        driver = os.path.basename(self._real(f"{driven}/driver"))
-        for pattern in driver_profile(kind, driver).files:
-            for path in sorted(glob.glob(f"{glob.escape(self._path(device))}/{pattern}")):
-                directory, name = os.path.split(os.path.relpath(path, self._root))
+        for pattern in driver_profile(kind, self._driver_name(driven)).files:
+            for path in self._matching(device, pattern):
+                directory, name = os.path.split(path)
                 self._files(self._real(directory), (name,))
+
+    def _matching(self, directory: str, pattern: str) -> list[str]:
+        """Return the paths below ``directory`` that match ``pattern``, whose ``*`` stand for what is in one directory."""
+        paths = [directory]
+        for part in pattern.split("/"):
+            if "*" not in part:
+                paths = [f"{path}/{part}" for path in paths]
+            else:
+                paths = [
+                    f"{path}/{name}"
+                    for path in paths
+                    for name in fnmatch.filter(self._names(path), part)
+                ]
+        return paths
 
     def _driver(self, device: str) -> None:
         """Add the links of a device, and the version of its driver's module."""
@@ -122,6 +134,9 @@ class Capture:
         driver = self._real(f"{device}/driver")
         self._link(f"{driver}/module")
         self._files(self._real(f"{driver}/module"), ("version",))
+
+    def _driver_name(self, device: str) -> str:
+        return os.path.basename(self._link_target(f"{device}/driver") or "")
 
     def _is_group(self, path: str) -> bool:
         """Return whether a directory belongs to the device that it is in; one with a uevent is a device of its own."""
@@ -154,8 +169,8 @@ class Capture:
                 self._add(path, stat.S_IMODE(mode), self._read(path) if mode & 0o444 else b"")
 
     def _link(self, path: str) -> None:
-        if stat.S_ISLNK(self._mode(path)):
-            target = os.readlink(self._path(path))
+        target = self._link_target(path)
+        if target is not None:
             self._add(path, 0o777, kind=tarfile.SYMTYPE, target=target)
 
     def _add(
@@ -173,11 +188,18 @@ class Capture:
         member.mode, member.type, member.linkname, member.size = mode, kind, target, len(content)
         self._archive.addfile(member, io.BytesIO(content))
 
-    def _path(self, path: str) -> str:
-        return f"{self._root}/{path}"
-
     def _real(self, path: str) -> str:
-        return os.path.relpath(os.path.realpath(self._path(path)), self._root)
+        """Return where ``path`` leads to; itself where that is nowhere."""
+        try:
+            return self._sysfs.real(path)
+        except OSError:
+            return os.path.normpath(path)
+
+    def _link_target(self, path: str) -> str | None:
+        try:
+            return self._sysfs.link(path)
+        except OSError:
+            return None
 
     def _names(self, path: str) -> list[str]:
         try:
@@ -188,7 +210,7 @@ class Capture:
     def _mode(self, path: str) -> int:
         """Return type and permission bits of what is at ``path``; 0 where nothing is, or nothing may be seen."""
         try:
-            return os.lstat(self._path(path)).st_mode
+            return self._sysfs.mode(path)
         except OSError:
             return 0
 

@@ -34,6 +34,7 @@ from ansible_collections.vfio.migration.plugins.module_utils._host.descriptor_fi
 from ansible_collections.vfio.migration.plugins.module_utils._host.reading import (
     PAGE,
     HostReadError,
+    decimal,
     read_kernel_text,
     read_text,
     read_value,
@@ -108,17 +109,15 @@ class Parent:
         place = (MDEV_PARENTS, self.name, MDEV_TYPES, type_id)
         with reading(self._sysfs.path(*place)), self._sysfs.open(*place) as directory:
             entries = directory.entries()
-            available = read_value(directory, "available_instances")
-            if not available.isdigit():
-                raise DescriptorError(
-                    f"available_instances is {shown(available)}; expected a number"
-                )
+            available = decimal(stated := read_value(directory, "available_instances"))
+            if available is None:
+                raise DescriptorError(f"available_instances is {shown(stated)}; expected a number")
             device_api = self._device_apis[type_id] = read_value(directory, "device_api")
             return {
                 "id": type_id,
                 "name": _prose(directory, entries, "name"),
                 "device_api": device_api,
-                "available_instances": int(available),
+                "available_instances": available,
                 "description": _prose(directory, entries, "description"),
             }
 
@@ -176,7 +175,7 @@ class Device:
     def iommu_group(self) -> int | None:
         """The number of its IOMMU group; ``None`` where it is in none."""
         group = self.link("iommu_group")
-        return int(group) if group is not None and group.isdigit() else None
+        return None if group is None else decimal(group)
 
     def character_devices(self) -> list[str]:
         """Return the names under which the device may be opened by itself, such as ``vfio0``."""
@@ -417,8 +416,7 @@ def numa_node(directory: Directory, entries: t.Mapping[str, str]) -> int | None:
     """Return a device's NUMA node; ``None`` where it has none."""
     if "numa_node" not in entries:
         return None
-    node = read_value(directory, "numa_node")
-    return int(node) if node.isdigit() else None
+    return decimal(read_value(directory, "numa_node"))
 
 
 def _common(

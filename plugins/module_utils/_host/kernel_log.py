@@ -12,16 +12,22 @@ Records are those of Documentation/ABI/testing/dev-kmsg: ``priority,sequence,tim
 
 from __future__ import annotations
 
+import collections
 import errno
+import itertools
 import os
 import typing as t
 
-from ansible_collections.vfio.migration.plugins.module_utils._host.reading import displayable
+from ansible_collections.vfio.migration.plugins.module_utils._host.reading import (
+    decimal,
+    displayable,
+)
 
 _PATH = "/dev/kmsg"
 # The longest record that the kernel gives.
 _RECORD = 8192
 _MAX_LINES = 8
+_MAX_RECORDS = 10_000
 _MAX_LINE = 300
 _FACILITY_SHIFT = 3
 
@@ -53,16 +59,16 @@ class KernelLog:
 
     def lines(self) -> list[str]:
         """Return what the kernel itself has logged since, at most the last lines of it."""
-        found = []
-        record = self._read()
-        while record is not None:
+        found: collections.deque[str] = collections.deque(maxlen=_MAX_LINES)
+        # Whoever floods the log must not keep the call waiting.
+        for record in itertools.islice(iter(self._read, None), _MAX_RECORDS):
             head, semicolon, text = record.partition(";")
             priority = head.split(",", 1)[0]
-            if semicolon and priority.isdigit() and int(priority) >> _FACILITY_SHIFT == 0:
+            level = decimal(priority) if semicolon else None
+            if level is not None and level >> _FACILITY_SHIFT == 0:
                 line = displayable(text.split("\n", 1)[0])
                 found.append(line if len(line) <= _MAX_LINE else line[: _MAX_LINE - 3] + "...")
-            record = self._read()
-        return found[-_MAX_LINES:]
+        return list(found)
 
     def _read(self) -> str | None:
         """Return the next record; ``None`` where there is none."""

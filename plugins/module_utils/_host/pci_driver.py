@@ -20,6 +20,7 @@ from ansible_collections.vfio.migration.plugins.module_utils._host.device import
     PciDevice,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._host.reading import (
+    decimal,
     read_number,
     read_text,
 )
@@ -84,8 +85,8 @@ def set_number_of_functions(sysfs: Sysfs, address: str, number: int) -> None:
 
 def functions(device: PciDevice) -> list[str]:
     """Return the addresses of a device's virtual functions, in their order."""
-    numbers = [name[6:] for name in device.entries if name.startswith("virtfn")]
-    links = (device.link(f"virtfn{number}") for number in sorted(numbers, key=int))
+    numbers = (decimal(name[6:]) for name in device.entries if name.startswith("virtfn"))
+    links = (device.link(f"virtfn{each}") for each in sorted(n for n in numbers if n is not None))
     return [address for address in links if address is not None]
 
 

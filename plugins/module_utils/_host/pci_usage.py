@@ -10,8 +10,12 @@
 from __future__ import annotations
 
 import os
+import re
 import typing as t
 
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.attributes import (
+    DescriptorError,
+)
 from ansible_collections.vfio.migration.plugins.module_utils._host.device import (
     MDEV_DEVICES,
     PciDevice,
@@ -27,6 +31,7 @@ from ansible_collections.vfio.migration.plugins.module_utils._host.sysfs import 
 _NETWORK_INTERFACES = "class/net"
 _DISKS = "class/block"
 _UP = 1  # IFF_UP
+_FLAGS = re.compile(rb"0x[0-9a-fA-F]{1,8}\Z")
 
 
 def why_in_use(
@@ -43,7 +48,9 @@ def why_in_use(
         return f"the mediated device {name} was made on it; remove that first"
     for name in _below(sysfs, _NETWORK_INTERFACES, device.id):
         with reading(sysfs.path(_NETWORK_INTERFACES, name, "flags")):
-            flags = sysfs.read(_NETWORK_INTERFACES, name, "flags", limit=32)
+            flags = sysfs.read(_NETWORK_INTERFACES, name, "flags", limit=32).strip()
+            if not _FLAGS.match(flags):
+                raise DescriptorError(f"{flags!a}; expected a hexadecimal number")
         if int(flags, 16) & _UP:
             return f"its network interface {name} is up; set that down first"
     for name in _below(sysfs, _DISKS, device.id):

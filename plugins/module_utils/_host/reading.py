@@ -12,6 +12,8 @@ Every function here raises ``HostReadError`` where a file cannot be read, or bre
 
 from __future__ import annotations
 
+import re
+
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.attributes import (
     DescriptorError,
     check_value,
@@ -29,6 +31,8 @@ from ansible_collections.vfio.migration.plugins.module_utils._host.sysfs import 
 
 # What one file of sysfs can hold: a page.
 PAGE = 4096
+
+_NUMBER = re.compile(r"[0-9]{1,18}\Z")
 
 
 class HostReadError(VfioMigrationError):
@@ -85,9 +89,15 @@ def read_number(directory: Directory, name: str) -> int:
     """Return the number in the file ``name``, in decimal digits."""
     text = read_text(directory, name).strip()
     with reading(directory.path(name)):
-        if not text.isdigit():
+        found = decimal(text)
+        if found is None:
             raise DescriptorError(f"{shown(text)}; expected a number")
-        return int(text)
+        return found
+
+
+def decimal(text: str) -> int | None:
+    """Return the number that ``text`` is in decimal digits, as the kernel writes it; ``None`` where it is none."""
+    return int(text) if _NUMBER.match(text) else None
 
 
 def read_kernel_text(sysfs: Sysfs, *names: str) -> str | None:

@@ -7,7 +7,9 @@
 
 """The files of sysfs: bounded reads, listings, links and writes.
 
-No policy: what a file means is for others to say, and every failure is the kernel's own ``OSError``.
+No policy: what a file means is for others to say, and every failure is an ``OSError`` with the path, as the kernel's own.
+Nothing but regular files and directories is ever opened: to open a device or a FIFO may have effects, or never end. A
+tree that is a copy comes from somebody else, so nothing in it leads out of it.
 """
 
 from __future__ import annotations
@@ -22,8 +24,11 @@ DIRECTORY = "directory"
 LINK = "symbolic link"
 OTHER = "special file"
 
-# A copied tree may hold a FIFO, which must not keep the reader waiting.
 _READ = os.O_RDONLY | os.O_NONBLOCK
+# Names a file without opening it.
+_NAME = os.O_PATH | os.O_NOFOLLOW
+# As many as the kernel follows (MAXSYMLINKS).
+_MAX_LINKS = 40
 
 
 class Directory:
@@ -95,22 +100,25 @@ class Directory:
         if slash:
             with self.directory(first) as directory:
                 return directory._open(rest, flags)
-        return os.open(first, flags | os.O_NOFOLLOW, dir_fd=self._descriptor)
+        with _failing_at(self.path(name)):
+            return _opened(os.open(first, _NAME, dir_fd=self._descriptor), flags)
 
 
 class Sysfs:
     """A sysfs tree: the running kernel's at ``/sys``, or a copy of one elsewhere.
 
-    Paths given here are the kernel's own, so links in them are followed.
+    Links are followed. In a copy they are followed as if its root were ``/``, one component at a time, so that no link and
+    no ``..`` leads out of it.
     """
 
     def __init__(self, root: str) -> None:
         self._root = root
+        self._live = os.path.realpath(root) == "/sys"
 
     @property
     def live(self) -> bool:
         """Whether this is the running kernel's own tree."""
-        return os.path.realpath(self._root) == "/sys"
+        return self._live
 
     def path(self, *names: str) -> str:
         return "/".join((self._root, *names))
@@ -128,23 +136,40 @@ class Sysfs:
             return None
 
     def exists(self, *names: str) -> bool:
-        return os.path.exists(self.path(*names))
+        try:
+            os.close(self._named(names))
+        except OSError:
+            return False
+        return True
 
     def open(self, *names: str) -> Directory:
         """Open the directory at ``names``."""
-        path = self.path(*names)
-        return Directory(path, os.open(path, os.O_RDONLY | os.O_DIRECTORY))
+        return Directory(self.path(*names), self._open(names, os.O_RDONLY | os.O_DIRECTORY))
 
     def names(self, *names: str) -> list[str]:
         """Return the sorted names in the directory at ``names``; none where there is no such directory."""
         try:
-            return sorted(os.listdir(self.path(*names)))
+            with self.open(*names) as directory:
+                return list(directory.entries())
         except FileNotFoundError:
             return []
 
+    def mode(self, *names: str) -> int:
+        """Return type and permission bits of what is at ``names``, be it a link."""
+        descriptor = self._named(names, follow=False)
+        try:
+            return os.fstat(descriptor).st_mode
+        finally:
+            os.close(descriptor)
+
+    def real(self, *names: str) -> str:
+        """Return where ``names`` lead to: a path below the root, without links."""
+        path = _path_of(self._named(names))
+        return os.path.relpath(path, _path_of(self._named(())))
+
     def read(self, *names: str, limit: int) -> bytes:
         """Return at most the first ``limit`` bytes of the file at ``names``."""
-        descriptor = os.open(self.path(*names), _READ)
+        descriptor = self._open(names, _READ)
         try:
             return _read(descriptor, limit)
         finally:
@@ -153,11 +178,42 @@ class Sysfs:
     def link(self, *names: str) -> str | None:
         """Return what the link at ``names`` points to; ``None`` where there is no link."""
         try:
-            return os.readlink(self.path(*names))
-        except OSError as error:
-            if error.errno in (errno.ENOENT, errno.EINVAL):
-                return None
-            raise
+            descriptor = self._named(names, follow=False)
+        except FileNotFoundError:
+            return None
+        try:
+            return _link_target(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def _open(self, names: t.Iterable[str], flags: int) -> int:
+        descriptor = self._named(names)
+        with _failing_at(self.path(*names)):
+            return _opened(descriptor, flags)
+
+    def _named(self, names: t.Iterable[str], follow: bool = True) -> int:
+        """Return a descriptor that names what is at ``names``; where it is a link, what that leads to if ``follow``."""
+        path = self.path(*names)
+        with _failing_at(path):
+            if self.live:
+                return os.open(path, os.O_PATH if follow else _NAME)
+            return _named_in(self._root, "/".join(names), follow)
+
+
+class _failing_at:  # noqa: N801 - read as a statement, like contextlib.suppress
+    """Context manager that gives an ``OSError`` the path that was asked for."""
+
+    __slots__ = ("_path",)
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, OSError):
+            raise OSError(error.errno, error.strerror, self._path) from None
 
 
 def words(error: OSError) -> str:
@@ -168,6 +224,68 @@ def words(error: OSError) -> str:
         return "a symbolic link, and links are not followed"
     text = error.strerror or str(error)
     return text[:1].lower() + text[1:]
+
+
+def _named_in(root: str, path: str, follow: bool) -> int:
+    """Return a descriptor that names what is at ``path`` if ``root`` is ``/``, as ``openat2`` does with RESOLVE_IN_ROOT.
+
+    That call is missing before Linux 5.6, and in Python.
+    """
+    remaining = path.split("/")[::-1]
+    # Those that ".." leads back through.
+    opened = [os.open(root, os.O_PATH | os.O_DIRECTORY)]
+    links = 0
+    try:
+        while remaining:
+            name = remaining.pop()
+            if name == "..":
+                for descriptor in opened[1:][-1:]:
+                    os.close(descriptor)
+                    opened.pop()
+            elif name not in ("", "."):
+                # Fails where the last one is no directory.
+                opened.append(os.open(name, _NAME, dir_fd=opened[-1]))
+                target = _link_target(opened[-1]) if remaining or follow else None
+                if target is not None:
+                    links += 1
+                    if links > _MAX_LINKS:
+                        raise OSError(errno.EMLINK, "symbolic links that lead to no end")
+                    kept = 1 if target.startswith("/") else len(opened) - 1
+                    while len(opened) > kept:
+                        os.close(opened.pop())
+                    remaining += target.split("/")[::-1]
+        return opened.pop()
+    finally:
+        for descriptor in opened:
+            os.close(descriptor)
+
+
+def _link_target(descriptor: int) -> str | None:
+    """Return what the link that ``descriptor`` names points to; ``None`` where it is no link."""
+    if not stat.S_ISLNK(os.fstat(descriptor).st_mode):
+        return None
+    return os.readlink("", dir_fd=descriptor)
+
+
+def _opened(descriptor: int, flags: int) -> int:
+    """Return a descriptor that opens the file or directory that ``descriptor`` names; closes the latter."""
+    try:
+        mode = os.fstat(descriptor).st_mode
+        if stat.S_ISLNK(mode):
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+            raise OSError(errno.EINVAL, "a special file, which no sysfs has; none is opened")
+        return os.open(f"/proc/self/fd/{descriptor}", flags)
+    finally:
+        os.close(descriptor)
+
+
+def _path_of(descriptor: int) -> str:
+    """Return the path of what ``descriptor`` names; closes it."""
+    try:
+        return os.readlink(f"/proc/self/fd/{descriptor}")
+    finally:
+        os.close(descriptor)
 
 
 def _check_component(name: str) -> None:

@@ -233,7 +233,9 @@ def ask(sysfs: Sysfs) -> Bus:
 def no_answer(sysfs: Sysfs) -> Bus:
     """Return what a copied tree shows of vDPA devices: at most that there were some."""
     bus = Bus()
-    if sysfs.names(VDPA_DEVICES):
+    with reading(sysfs.path(VDPA_DEVICES)):
+        names = sysfs.names(VDPA_DEVICES)
+    if names:
         problem = (
             "only the running kernel shows what its vDPA devices are; a copy of its sysfs does not"
         )

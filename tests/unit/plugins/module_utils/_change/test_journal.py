@@ -183,9 +183,31 @@ def test_locks_that_name_a_journal_that_is_gone_are_of_a_complete_call(directory
         assert journal.locker("gpu") == str(os.getpid())
 
 
-def test_the_journals_are_beside_the_tree(tmp_path):
+def test_the_journals_are_in_run():
     assert place(Sysfs("/sys"), "mdev") == "/run/vfio.migration/mdev"
-    assert place(Sysfs(f"{tmp_path}/sys"), "pci") == f"{tmp_path}/run/vfio.migration/pci"
+
+
+def test_those_of_a_copied_tree_are_in_the_callers_home_and_of_that_tree_alone(
+    tmp_path, monkeypatch
+):
+    for name in ("one/sys", "other/sys"):
+        (tmp_path / name).mkdir(parents=True)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("XDG_STATE_HOME")
+    one, other = Sysfs(f"{tmp_path}/one/sys"), Sysfs(f"{tmp_path}/other/sys")
+    assert place(one, "pci").startswith(f"{tmp_path}/home/.local/state/vfio.migration/")
+    assert place(one, "pci") == place(Sysfs(f"{tmp_path}/other/../one/sys"), "pci")
+    places = {place(sysfs, kind) for sysfs in (one, other) for kind in ("mdev", "pci")}
+    assert len(places) == 4
+    # Another tree that takes the place of the first one is not that.
+    before = place(one, "pci")
+    (tmp_path / "one/sys").rename(tmp_path / "old")
+    (tmp_path / "one/sys").mkdir()
+    assert place(one, "pci") != before
+    monkeypatch.setenv("XDG_STATE_HOME", "beside")
+    assert place(other, "pci").startswith(f"{tmp_path}/home/")
+    monkeypatch.setenv("XDG_STATE_HOME", f"{tmp_path}/state")
+    assert place(other, "pci").startswith(f"{tmp_path}/state/vfio.migration/")
 
 
 # --- journals of other releases, and damaged ones

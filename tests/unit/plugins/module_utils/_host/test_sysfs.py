@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from pathlib import Path
 
 import pytest
@@ -58,10 +59,72 @@ def test_reads_end_at_their_limit(tree):
         assert device.read("group/value", 100) == b"1\n"
 
 
-def test_a_fifo_does_not_keep_the_reader_waiting(tree):
+@pytest.mark.parametrize("access", ["read", "write", "read in", "open"])
+def test_a_fifo_is_not_opened(tree, access):
     os.mkfifo(tree.root / "device/fifo")
-    with Sysfs(str(tree.root)).open("device") as device:
-        assert device.read("fifo", 10) == b""
+    sysfs = Sysfs(str(tree.root))
+    with sysfs.open("device") as device, pytest.raises(OSError, match="special file") as raised:
+        {
+            "read": lambda: sysfs.read("device", "fifo", limit=10),
+            "open": lambda: sysfs.open("device", "fifo"),
+            "read in": lambda: device.read("fifo", 10),
+            "write": lambda: device.write("fifo", b"1"),
+        }[access]()
+    assert raised.value.filename == f"{tree.root}/device/fifo"
+
+
+@pytest.fixture
+def copy(tree):
+    """Return a copied tree that is beside what it must not lead to."""
+    outside = tree.root.parent / "outside"
+    outside.mkdir()
+    (outside / "value").write_text("outside")
+    return Sysfs(str(tree.root))
+
+
+@pytest.mark.parametrize(
+    ("target", "value"),
+    [
+        ("/device/group/value", b"1\n"),
+        ("../../device/./group//value", b"1\n"),
+        ("/../../../device/group/value", b"1\n"),
+        ("../../../../device/group/value", b"1\n"),
+        ("again", b"1\n"),
+        ("../../outside/value", None),
+        ("../../../outside/value", None),
+        ("{root}/../outside/value", None),
+        ("{root}/device/group/value", None),
+        ("link", None),
+        ("/a/b/link", None),
+        ("missing", None),
+    ],
+)
+def test_a_link_of_a_copy_leads_where_it_would_if_that_was_sys(tree, copy, target, value):
+    link = tree.root / "a/b/link"
+    link.parent.mkdir(parents=True)
+    link.symlink_to(target.format(root=tree.root))
+    (tree.root / "a/b/again").symlink_to("/device/linked-group/value")
+    (tree.root / "device/linked-group").symlink_to("group")
+    before = os.listdir("/proc/self/fd")
+    for names in (("a/b/link",), ("a", "b", "link")):
+        if value is None:
+            with pytest.raises(OSError) as raised:
+                copy.read(*names, limit=10)
+            assert raised.value.filename == str(link)
+            assert not copy.exists(*names)
+        else:
+            assert copy.read(*names, limit=10) == value
+            assert copy.real(*names) == "device/group/value"
+            assert copy.exists(*names)
+    assert stat.S_ISLNK(copy.mode("a", "b", "link"))
+    assert copy.link("a", "b", "link") == os.readlink(link)
+    assert os.listdir("/proc/self/fd") == before
+
+
+def test_the_root_of_a_copy_is_where_dots_end(tree, copy):
+    assert copy.names("..", "..") == copy.names()
+    assert copy.real("../..") == "."
+    assert copy.names("device", "..", "..", "outside") == ["secret"]
 
 
 @pytest.mark.parametrize(

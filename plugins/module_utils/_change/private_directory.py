@@ -1,0 +1,162 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+# Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Do not use this from other collections or standalone plugins/modules!
+
+"""A directory where one call leaves files to another, and nobody else can.
+
+What stands there is believed, so that it is nobody else's is checked each time before it is used: the directory, the one
+that it is in, and each file. All are reached one component at a time and never through a link.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+import typing as t
+
+from ansible_collections.vfio.migration.plugins.module_utils._host.reading import HostReadError
+
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+_OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
+_NEW = ".new"
+
+
+class PrivateDirectory:
+    """The directory at ``path``, which is made, with the one that it is in, when the first file is.
+
+    Every method raises the kernel's own ``OSError``, and ``HostReadError`` where others could have had their hands in it.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def path(self, name: str) -> str:
+        """Return the path of a file, for messages."""
+        return f"{self._path}/{name}"
+
+    def names(self) -> list[str]:
+        """Return the names of the files, sorted."""
+        try:
+            directory = self._opened(make=False)
+        except FileNotFoundError:
+            return []
+        try:
+            return sorted(os.listdir(directory))
+        finally:
+            os.close(directory)
+
+    def open(self, name: str, flags: int) -> int:
+        """Open the file ``name``, or make it if ``flags`` say so, and return its descriptor."""
+        directory = self._opened(make=bool(flags & os.O_CREAT))
+        try:
+            # A FIFO must not keep the reader waiting.
+            flags |= os.O_NOFOLLOW | os.O_NONBLOCK
+            descriptor = os.open(name, flags, 0o600, dir_fd=directory)
+        except OSError as error:
+            if error.errno == errno.ELOOP:
+                raise _unsafe(self.path(name), "a symbolic link") from None
+            raise OSError(error.errno, error.strerror, self.path(name)) from None
+        finally:
+            os.close(directory)
+        return _checked(descriptor, self.path(name), stat.S_ISREG)
+
+    def read(self, name: str) -> bytes:
+        """Return what is in the file ``name``."""
+        with os.fdopen(self.open(name, os.O_RDONLY), "rb") as file:
+            return file.read()
+
+    def exists(self, name: str) -> bool:
+        """Return whether there is a file ``name``."""
+        return name in self.names()
+
+    def replace(self, name: str, data: bytes) -> None:
+        """Let the file ``name`` have the content ``data``; whoever is stopped in between leaves it as it was."""
+        self.remove(name + _NEW)
+        descriptor = self.open(name + _NEW, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+        try:
+            write_whole(descriptor, data)
+        finally:
+            os.close(descriptor)
+        self._in_directory(
+            lambda directory: os.replace(
+                name + _NEW, name, src_dir_fd=directory, dst_dir_fd=directory
+            )
+        )
+
+    def remove(self, name: str) -> None:
+        """Remove the file ``name`` if there is one."""
+        with contextlib.suppress(FileNotFoundError):
+            self._in_directory(lambda directory: os.unlink(name, dir_fd=directory))
+
+    def _in_directory(self, act: t.Callable[[int], None]) -> None:
+        directory = self._opened(make=False)
+        try:
+            act(directory)
+        finally:
+            os.close(directory)
+
+    def _opened(self, make: bool) -> int:
+        """Return a descriptor of the directory, after it and the one that it is in were checked."""
+        outer, name = os.path.split(self._path)
+        base, outer_name = os.path.split(outer)
+        if make:
+            os.makedirs(base, exist_ok=True)
+        descriptor = os.open(base, os.O_RDONLY | os.O_DIRECTORY)
+        for path, component in ((outer, outer_name), (self._path, name)):
+            descriptor = _opened_below(descriptor, component, path, make)
+        return descriptor
+
+
+def write_whole(descriptor: int, data: bytes) -> None:
+    """Write ``data`` in one piece; raise ``OSError`` where only a part finds room."""
+    if os.write(descriptor, data) != len(data):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def _opened_below(directory: int, name: str, path: str, make: bool) -> int:
+    """Return a descriptor of the directory ``name`` in ``directory``; closes the latter."""
+    try:
+        if make:
+            with contextlib.suppress(FileExistsError):
+                # makedirs would give only the last one this mode, and the others what the umask leaves of 0777.
+                os.mkdir(name, 0o700, dir_fd=directory)
+        descriptor = os.open(name, _DIRECTORY, dir_fd=directory)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENOTDIR):
+            raise _unsafe(path, "a symbolic link, or no directory") from None
+        raise OSError(error.errno, error.strerror, path) from None
+    finally:
+        os.close(directory)
+    return _checked(descriptor, path, stat.S_ISDIR)
+
+
+def _checked(descriptor: int, path: str, is_kind: t.Callable[[int], bool]) -> int:
+    """Return ``descriptor``; close it and raise ``HostReadError`` where others could have changed what it opens."""
+    status = os.fstat(descriptor)
+    problem = None
+    if not is_kind(status.st_mode):
+        problem = "no directory" if is_kind is stat.S_ISDIR else "no regular file"
+    elif status.st_uid not in (0, os.geteuid()):
+        problem = f"owned by user {status.st_uid}"
+    elif status.st_mode & _OTHERS_MAY_WRITE:
+        problem = f"writable by others (mode {stat.S_IMODE(status.st_mode):04o})"
+    elif stat.S_ISREG(status.st_mode) and status.st_nlink > 1:
+        problem = "a file that has other names too (hard links)"
+    if problem is not None:
+        os.close(descriptor)
+        raise _unsafe(path, problem)
+    return descriptor
+
+
+def _unsafe(path: str, problem: str) -> HostReadError:
+    owner = "root" if os.geteuid() == 0 else "yourself or root"
+    return HostReadError(
+        path,
+        f"{problem}, so what it says is not believed and nothing is changed; it must be of {owner} and of mode 0700, or 0600"
+        " for a file. See who made it so, and remove it",
+    )
