@@ -262,9 +262,11 @@ ansible_facts:
               contains:
                 supported:
                   description:
-                    - Whether the device can migrate as far as the driver is concerned, V(null) if that is unknown.
+                    - Whether the device can migrate as far as the driver is concerned, V(null) if that is unknown, also where
+                      the driver needs more than this host shows; then C(evidence) says what.
                     - V(false) also where no guest can have the device, as the host itself uses others of its IOMMU group, and where
-                      C(devlink) shows that a virtual function of C(mlx5_vfio_pci) was not made migratable.
+                      C(devlink) shows that a virtual function of C(mlx5_vfio_pci) was not made migratable. V(true) where
+                      C(devlink) shows that it was.
                   type: bool
                   returned: always
                   sample: true
@@ -274,7 +276,7 @@ ansible_facts:
                       known of the driver or stands in the way.
                   type: str
                   returned: always
-                  sample: driver mlx5_vfio_pci is known to support it
+                  sample: driver hisi_acc_vfio_pci is known to support it
                 features:
                   description: The migration features of the driver, which the kernel tells from Linux 6.18 on.
                   type: list

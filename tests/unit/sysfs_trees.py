@@ -114,6 +114,19 @@ class Tree:
         return found
 
 
+KERNEL_OWN_FILES = frozenset(
+    (
+        "bind",
+        "create",
+        "driver_override",
+        "remove",
+        "sriov_drivers_autoprobe",
+        "sriov_numvfs",
+        "unbind",
+    )
+)
+
+
 class Kernel(Sysfs):
     """Keeps a tree of ``add_gpu`` parents as the kernel does: devices come and go through its files.
 
@@ -183,7 +196,9 @@ class _KernelDirectory(Directory):
     def write(self, name: str, data: bytes) -> None:
         # Opened as the real one is, so that what it refuses is refused here.
         os.close(self._open(name, os.O_WRONLY))
-        self.kernel.write(self.path(), name, data.decode())
+        # A driver's attributes keep one byte less than they are given, as NVIDIA's do.
+        kept = data if name in KERNEL_OWN_FILES else data[:-1]
+        self.kernel.write(self.path(), name, kept.decode())
 
 
 def wanted_mdev(

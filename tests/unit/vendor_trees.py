@@ -136,6 +136,8 @@ def variant(
     device: str,
     supported: bool | None = True,
     further: dict[str, str] | None = None,
+    files: dict[str, str] | None = None,
+    evidence: str = "",
     source: str = "Linux, drivers/vfio/pci/*/Kconfig; Documentation/ABI/testing/sysfs-bus-pci",
     **others: t.Any,
 ) -> VendorTree:
@@ -143,7 +145,7 @@ def variant(
 
     ``further`` is what else is in ``self``.
     """
-    evidence = {
+    usual = {
         True: f"driver {driver} is known to support it",
         False: f"driver {driver} never supports it",
         None: "unknown",
@@ -151,7 +153,7 @@ def variant(
     return VendorTree(
         driver=driver,
         source=source,
-        files=ids(vendor, device, vendor, "0001"),
+        files={**ids(vendor, device, vendor, "0001"), **(files or {})},
         own={
             "software_version": "0.0",
             "device_api": "vfio-pci",
@@ -161,7 +163,7 @@ def variant(
             **(further or {}),
         },
         supported=supported,
-        evidence=evidence[supported],
+        evidence=evidence or usual[supported],
         **others,
     )
 
@@ -261,7 +263,7 @@ QAT = variant(
     "4941",
     source="Linux, Documentation/ABI/testing/sysfs-driver-qat; drivers/vfio/pci/qat/Kconfig",
     physical={"qat/cfg_services": "sym;dc"},
-    further={"cfg_services": "sym;dc"},
+    further={"cfg_services": "dc;sym"},
 )
 
 TREES = (
@@ -311,13 +313,46 @@ TREES = (
     nvidia_function("1428", None, "unknown"),
     nvidia_function("0", False, "nvidia/current_vgpu_type is 0, so it has no state to migrate yet"),
     variant("vfio-pci", "8086", "1889", supported=False),
+    variant(
+        "vfio-pci",
+        "15b3",
+        "101e",
+        name="vfio-pci-mlx5",
+        supported=False,
+        evidence="driver vfio-pci never supports it; bind it to mlx5_vfio_pci, where this kernel has it",
+    ),
     variant("nvgrace_gpu_vfio_pci", "10de", "2342", supported=None),
     variant("hisi_acc_vfio_pci", "19e5", "a251"),
-    variant("mlx5_vfio_pci", "15b3", "101e"),
+    variant(
+        "mlx5_vfio_pci",
+        "15b3",
+        "101e",
+        supported=None,
+        evidence="driver mlx5_vfio_pci supports it where its port was made migratable before it was bound, which is not"
+        " shown here",
+    ),
     variant("pds-vfio-pci", "1dd8", "1003"),
     QAT,
-    variant("virtio_vfio_pci", "1af4", "1041"),
-    variant("xe-vfio-pci", "8086", "e211"),
+    variant(
+        "virtio_vfio_pci",
+        "1af4",
+        "1041",
+        supported=None,
+        evidence="driver virtio_vfio_pci supports it where the physical function offers the device's parts, which is not"
+        " shown here",
+        source="Linux, drivers/vfio/pci/virtio/main.c, virtio_pci_admin_has_dev_parts",
+    ),
+    variant(
+        "xe-vfio-pci",
+        "8086",
+        "e211",
+        files={"revision": "0x05"},
+        further={"revision": "0x05"},
+        supported=None,
+        evidence="driver xe-vfio-pci supports it where the physical function has memory-based interrupts and GuC firmware"
+        " from 70.54.0 on, which is not shown here",
+        source="Linux, drivers/gpu/drm/xe/xe_sriov_packet.c, xe_sriov_pf_migration.c; Documentation/ABI/testing/sysfs-bus-pci",
+    ),
     sample(
         "mtty",
         "mtty-1",

@@ -193,9 +193,12 @@ def _integer(text: str) -> int:
 
 
 def as_written(value: str) -> bytes:
-    """Return what is written to an attribute so that it has ``value``."""
-    # The kernel does not see a write of nothing.
-    return (value or "\n").encode("ascii")
+    """Return what is written to an attribute so that it has ``value``: the line that ``echo`` would write.
+
+    NVIDIA's driver takes the last byte for the newline and keeps the rest (oVirt, vdsm, issue 92), and the kernel does
+    not see a write of nothing.
+    """
+    return (value + "\n").encode("ascii")
 
 
 def check_accepted(

@@ -64,7 +64,9 @@ class Driver:
     # Whether its devices can migrate, if all can or none, and the Linux release that brought it.
     migrates: bool | None = None
     since: tuple[int, int] | None = None
-    # Whether devlink may show that a virtual function was not made migratable.
+    # What a device needs besides before it can migrate, which only debugfs or, where it is ``switched``, devlink shows.
+    needs: str | None = None
+    # Whether devlink shows if a virtual function was made migratable.
     switched: bool = False
     # Gives further pairs for ``self``. ``files`` are those it reads that lie neither in the device's own attribute groups
     # nor among the PCI ids, so that a copy of the host's sysfs has them; a path may hold ``*``.
@@ -119,19 +121,25 @@ def migration_support(
     driver: str | None,
     attributes: t.Iterable[t.Mapping[str, t.Any]],
     release: t.Callable[[], str | None],
+    pci_id: str | None = None,
 ) -> tuple[bool | None, str]:
     """Return whether a device with these configurable ``attributes`` can migrate, ``None`` if unknown, and the evidence.
 
-    ``release`` gives the kernel's release, ``None`` if unknown. It is called only where it matters.
+    ``release`` gives the kernel's release, ``None`` if unknown. It is called only where it matters. ``pci_id`` is that of
+    a PCI device, by which the driver is found that it would need.
     """
     profile = driver_profile(kind, driver)
     if profile.idle and profile.idle in ((each["name"], each["value"]) for each in attributes):
         return False, "{} is {}, so it has no state to migrate yet".format(*profile.idle)
     if profile.migrates is None:
         return None, UNKNOWN
+    if profile.needs is not None:
+        return None, f"driver {driver} supports it where {profile.needs}, which is not shown here"
     if profile.since is None:
         verb = "is known to support it" if profile.migrates else "never supports it"
-        return profile.migrates, f"driver {driver} {verb}"
+        better = None if profile.migrates else _VARIANT_DRIVERS.get(pci_id or "")
+        hint = f"; bind it to {better}, where this kernel has it" if better else ""
+        return profile.migrates, f"driver {driver} {verb}{hint}"
     running = _RELEASE.match(release() or "")
     if running is None:
         return None, UNKNOWN
@@ -264,11 +272,22 @@ def _nvidia_mdev(read: Read) -> t.Iterator[tuple[str, str]]:
 def _services(read: Read) -> t.Iterator[tuple[str, str]]:
     """Yield the services of a virtual function's rings, which its physical function has and which have to be equal.
 
-    Files: Documentation/ABI/testing/sysfs-driver-qat. The rule: drivers/crypto/intel/qat/qat_common/adf_gen4_vf_mig.c.
+    Their order means nothing, so it is made one. Files: Documentation/ABI/testing/sysfs-driver-qat. The rule:
+    drivers/crypto/intel/qat/qat_common/adf_gen4_vf_mig.c.
     """
     services = read("physfn/qat/cfg_services")
     if services is not None:
-        yield "cfg_services", services
+        yield "cfg_services", ";".join(sorted(services.split(";")))
+
+
+def _revision(read: Read) -> t.Iterator[tuple[str, str]]:
+    """Yield the PCI revision, which the state's descriptor holds and the target compares.
+
+    The rule: Linux, drivers/gpu/drm/xe/xe_sriov_packet.c ("revid mismatch").
+    """
+    revision = read("revision")
+    if revision is not None:
+        yield "revision", revision
 
 
 _NOTHING_KNOWN = Driver()
@@ -298,6 +317,9 @@ _RATE_LIMITS = (
     "rate limits have to be equal, and the target must have all capabilities of the source, which sysfs does not show"
     " (Linux, drivers/crypto/intel/qat/qat_common/adf_gen4_vf_mig.c)"
 )
+_MADE_MIGRATABLE = "its port was made migratable before it was bound"
+_DEVICE_PARTS = "the physical function offers the device's parts"
+_XE_FIRMWARE = "the physical function has memory-based interrupts and GuC firmware from 70.54.0 on"
 _NVIDIA_SPELLINGS = {"vgpu_params": _sorted_parameters}
 _AP_NUMBERS = {
     "assign_adapter": Numbers("unassign_adapter", _adapters),
@@ -345,7 +367,10 @@ _DRIVERS = {
     ("pci", "vfio_pci"): Driver(migrates=False),
     ("pci", "hisi_acc_vfio_pci"): Driver(migrates=True, cautions=(_QUEUES,)),
     ("pci", "mlx5_vfio_pci"): Driver(
-        migrates=True, switched=True, cautions=(_MIGRATABLE, _FIRMWARE)
+        migrates=True,
+        needs=_MADE_MIGRATABLE,
+        switched=True,
+        cautions=(_MIGRATABLE, _FIRMWARE),
     ),
     ("pci", "pds_vfio_pci"): Driver(migrates=True),
     ("pci", "qat_vfio_pci"): Driver(
@@ -354,6 +379,22 @@ _DRIVERS = {
         files=("physfn/qat/cfg_services",),
         cautions=(_RATE_LIMITS,),
     ),
-    ("pci", "virtio_vfio_pci"): Driver(migrates=True),
-    ("pci", "xe_vfio_pci"): Driver(migrates=True),
+    ("pci", "virtio_vfio_pci"): Driver(migrates=True, needs=_DEVICE_PARTS),
+    ("pci", "xe_vfio_pci"): Driver(
+        migrates=True, needs=_XE_FIRMWARE, attributes=_revision, files=("revision",)
+    ),
+}
+# The VFIO driver that knows the state of the functions with an id (Linux, the id tables in drivers/vfio/pci/*/). A
+# distribution need not build each. Of virtual functions alone: the ids of Intel's graphics devices are those of their physical functions, too.
+_VARIANT_DRIVERS = {
+    "15b3101e": "mlx5_vfio_pci",
+    "19e5a251": "hisi_acc_vfio_pci",
+    "19e5a256": "hisi_acc_vfio_pci",
+    "19e5a259": "hisi_acc_vfio_pci",
+    "1af41041": "virtio_vfio_pci",
+    "1af41042": "virtio_vfio_pci",
+    "1dd81003": "pds_vfio_pci",
+    "80864941": "qat_vfio_pci",
+    "80864943": "qat_vfio_pci",
+    "80864945": "qat_vfio_pci",
 }

@@ -76,6 +76,9 @@ KERNEL_OWN = frozenset(
     )
 )
 
+# Before Linux 5.19 mediated devices are bound to VFIO's own driver, whose version says nothing of the vendor's.
+_GENERIC_MDEV_DRIVER = "vfio_mdev"
+
 # Drivers of the host's own that leave a device's memory accesses to a guest all the same (``driver_managed_dma``).
 _HARMLESS_DRIVERS = frozenset(("pci-stub", "pcieport"))
 
@@ -290,7 +293,9 @@ class MediatedDevice(Device):
 
     def _common(self) -> list[tuple[str, str]]:
         parent = self.parent_device()
-        version = _module_version(self._sysfs, self.place, self.id) or parent.version()
+        version = parent.version()
+        if self.link("driver") != _GENERIC_MDEV_DRIVER:
+            version = _module_version(self._sysfs, self.place, self.id) or version
         return _common(
             version,
             parent.device_api(self.type),

@@ -22,6 +22,7 @@ from ansible_collections.vfio.migration.plugins.module_utils._host.device import
     PciDevice,
     is_vfio_driver_name,
     numa_node,
+    pci_id,
     read_descriptor,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._host.gathering import (
@@ -209,19 +210,24 @@ class _PciFacts:
 
     def _migration(self, device: PciDevice, attributes: list[dict[str, str]]) -> Facts:
         facts = _migration(self._gathering, device, device.link("driver"), attributes)
-        obstacle = self._obstacle(device)
-        return facts if obstacle is None else {**facts, "supported": False, "evidence": obstacle}
-
-    def _obstacle(self, device: PciDevice) -> str | None:
-        """Return what keeps a device from migration whatever its driver can; ``None`` where nothing is known to."""
-        obstacle = None
         with self._gathering.noting_problems():
             obstacle = why_not_assignable(device)
-            if obstacle is None and device.driver_profile().switched:
-                port = self._find_port(device.id)
-                if port is not None and port.migratable is False:
-                    obstacle = f"devlink shows that its port {port.name} is not migratable"
-        return obstacle
+            if obstacle is not None:
+                return {**facts, "supported": False, "evidence": obstacle}
+            if device.driver_profile().switched:
+                return self._as_switched(device, facts)
+        return facts
+
+    def _as_switched(self, device: PciDevice, facts: Facts) -> Facts:
+        """Return ``facts`` with what devlink shows of a function's switch: off, it keeps the function from migration."""
+        port = self._find_port(device.id)
+        if port is None or port.migratable is None:
+            return facts
+        if port.migratable and facts["supported"] is not None:
+            return facts
+        verb = "is" if port.migratable else "is not"
+        evidence = f"devlink shows that its port {port.name} {verb} migratable"
+        return {**facts, "supported": port.migratable, "evidence": evidence}
 
 
 def _devlink_port(sysfs: Sysfs) -> t.Callable[[str], Port | None]:
@@ -244,7 +250,11 @@ def _migration(
     if not gathering.sysfs.exists(*_DEBUGFS, device.id):
         return migration_facts(
             *drivers.migration_support(
-                device.kind, driver, attributes, gathering.sysfs.kernel_release
+                device.kind,
+                driver,
+                attributes,
+                gathering.sysfs.kernel_release,
+                pci_id(device.directory, device.entries),
             )
         )
     if not gathering.sysfs.exists(*_DEBUGFS, device.id, "migration"):

@@ -115,12 +115,13 @@ static ssize_t vgpu_params_store(struct device *dev, struct device_attribute *at
 	struct gpu_function *function = function_of(dev);
 	ssize_t ret = count;
 
-	if (count >= sizeof(function->parameters))
+	if (!count || count > sizeof(function->parameters))
 		return -EINVAL;
 	mutex_lock(&sample_lock);
 	if (function->type) {
-		strscpy(function->parameters, buf, sizeof(function->parameters));
-		strim(function->parameters);
+		/* Takes the last byte for the newline, whatever it is, as NVIDIA's driver does. */
+		memcpy(function->parameters, buf, count);
+		function->parameters[count - 1] = '\0';
 	} else {
 		ret = -EPERM;
 	}

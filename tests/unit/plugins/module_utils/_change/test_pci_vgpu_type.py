@@ -122,7 +122,7 @@ def test_a_reset_is_over_when_the_type_reads_none(opened):
     assert vgpu_type.resets(AttributeWrite(TYPE, "0", (TYPE, "1428")))
     assert not vgpu_type.resets(AttributeWrite(TYPE, "1429", (TYPE, "0")))
     assert vgpu_type.why_not_reset().endswith(f"{TYPE} still has '1428'")
-    device.directory.write(TYPE, b"0")
+    device.directory.write(TYPE, b"0\n")
     assert vgpu_type.why_not_reset() is None
 
 

@@ -68,6 +68,16 @@ def test_a_modules_version_becomes_major_minor_bugfix(tree, stated, version):
     assert read(tree)[0]["self"]["software_version"] == version
 
 
+def test_the_version_of_the_generic_driver_says_nothing_of_the_vendors(tree):
+    device = tree.add_mdev()
+    (tree.root / device / "driver").unlink()
+    tree.link(f"{device}/driver", "bus/mdev/drivers/vfio_mdev")
+    tree.write("bus/mdev/drivers/vfio_mdev/module/version", "0.1\n")
+    assert read(tree)[0]["self"]["software_version"] == "0.0"
+    tree.write("bus/pci/drivers/i915/module/version", "470.82.01\n")
+    assert read(tree)[0]["self"]["software_version"] == "470.82.01"
+
+
 def test_a_parent_need_be_no_pci_device(tree):
     tree.write("devices/virtual/mtty/mtty/mdev_supported_types/mtty-1/device_api", "vfio-pci\n")
     tree.write("devices/virtual/mtty/mtty/mdev_supported_types/mtty-1/available_instances", "23\n")

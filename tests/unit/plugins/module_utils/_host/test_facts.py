@@ -177,8 +177,8 @@ def test_a_virtual_function(tree):
         "in_use": None,
         "migration": {
             **UNKNOWN,
-            "supported": True,
-            "evidence": "driver mlx5_vfio_pci is known to support it",
+            "evidence": "driver mlx5_vfio_pci supports it where its port was made migratable before it was bound,"
+            " which is not shown here",
         },
     }
 
@@ -269,21 +269,33 @@ def test_a_device_whose_group_the_host_uses_as_well_cannot_migrate(tree):
     [
         ("mlx5_vfio_pci", True, True),
         ("mlx5_vfio_pci", False, False),
-        ("mlx5_vfio_pci", None, True),
-        ("virtio_vfio_pci", False, True),
+        ("mlx5_vfio_pci", None, None),
+        ("hisi_acc_vfio_pci", False, True),
     ],
 )
-def test_devlink_tells_what_was_not_made_migratable(tree, driver, migratable, supported):
+def test_devlink_tells_what_was_made_migratable_and_what_was_not(
+    tree, driver, migratable, supported
+):
     add_pci(tree, "0000:01:00.2", driver)
     facts = gather_facts(
         Sysfs(str(tree.root)), nobody, find_port=lambda address: Port("0000:01:00.0", 1, migratable)
     )
     migration = facts["devices"][0]["migration"]
     assert migration["supported"] is supported
-    if not supported:
+    if driver == "mlx5_vfio_pci" and migratable is not None:
+        verb = "is" if supported else "is not"
         assert migration["evidence"] == (
-            "devlink shows that its port pci/0000:01:00.0/1 is not migratable"
+            f"devlink shows that its port pci/0000:01:00.0/1 {verb} migratable"
         )
+
+
+def test_a_switch_that_is_on_does_not_outrank_debugfs(tree):
+    add_pci(tree, "0000:01:00.2", "mlx5_vfio_pci")
+    (tree.root / "kernel/debug/vfio/0000:01:00.2").mkdir(parents=True)
+    facts = gather_facts(
+        Sysfs(str(tree.root)), nobody, find_port=lambda address: Port("0000:01:00.0", 1, True)
+    )
+    assert facts["devices"][0]["migration"]["supported"] is False
 
 
 def test_one_odd_type_does_not_hide_the_others(tree):

@@ -10,6 +10,7 @@ import typing as t
 import pytest
 from ansible_collections.vfio.migration.plugins.filter.explain import explain
 from ansible_collections.vfio.migration.plugins.filter.migration_plan import migration_plan
+from ansible_collections.vfio.migration.plugins.module_utils._change.attributes import as_written
 from ansible_collections.vfio.migration.plugins.module_utils._change.journal import Journal, place
 from ansible_collections.vfio.migration.plugins.module_utils._change.pci_apply import PciTransaction
 from ansible_collections.vfio.migration.plugins.module_utils._change.pci_plan import (
@@ -44,8 +45,8 @@ def gpus(tmp_path):
         kernel = PciKernel(tree, default="nvidia")
         for address, vgpu_type in zip(FUNCTIONS, types):
             if vgpu_type != "0":
-                kernel.open("bus/pci/devices", address).write(CURRENT, vgpu_type.encode())
-                kernel.open("bus/pci/devices", address).write(PARAMS, PARAMETERS.encode())
+                kernel.open("bus/pci/devices", address).write(CURRENT, as_written(vgpu_type))
+                kernel.open("bus/pci/devices", address).write(PARAMS, as_written(PARAMETERS))
         return kernel
 
     (tmp_path / "a").mkdir()
