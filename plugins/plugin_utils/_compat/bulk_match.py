@@ -30,13 +30,12 @@ from ansible_collections.vfio.migration.plugins.module_utils._descriptor.attribu
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.pattern import (
     Component,
     Pattern,
+    written_out,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.template import (
-    INTEGER,
-    TEXT,
     VERSION,
     InvalidPattern,
-    Value,
+    Wanted,
     read_integer,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat import bitset as bits
@@ -71,38 +70,35 @@ class Subjects:
         # A minor serves if it is not smaller where the subjects are targets, not larger where they are sources.
         self._sign = -1 if are_targets else 1
         self._versions = self._by_version()
-        self._conditions: dict[tuple[str, str, Value | None], Condition] = {}
+        self._conditions: dict[tuple[str, Wanted | None], Condition] = {}
         self._nothing: dict[str | None, Condition] = {None: Condition(0, 0, {None: self.all})}
 
-    def condition(self, name: str, comparison: str, wanted: Value | None) -> Condition:
+    def condition(self, name: str, wanted: Wanted | None) -> Condition:
         """Return the condition that an attribute compares with ``wanted``; ``None`` is what no value compares with."""
-        key = (name, comparison, wanted)
+        key = (name, wanted)
         found = self._conditions.get(key)
         if found is not None:
             return found
-        possible = wanted is not None
-        if comparison == VERSION:
-            possible = parse_version(str(wanted)) is not None
-        holds = self._holding(name, comparison, wanted) if possible else 0
+        holds = 0 if wanted is None else self._holding(name, wanted)
         if not holds:
             # One object for all of them, by which equal choices are told.
-            only = name if possible else None
+            only = None if wanted is None else name
             return self._nothing.setdefault(only, Condition(0, 0, {only: self.all}))
         found = Condition(holds.bit_count(), holds, {name: self.all & ~holds})
         if len(self._conditions) * self.count < _KEPT_BITS:
             self._conditions[key] = found
         return found
 
-    def _holding(self, name: str, comparison: str, wanted: Value | None) -> int:
-        if comparison == VERSION:
-            major, minor = parse_version(str(wanted)) or (0, 0)
+    def _holding(self, name: str, wanted: Wanted) -> int:
+        if isinstance(wanted, int):
+            return self._set(self._by_integer(name).get(wanted, ()))
+        if isinstance(wanted, tuple):
+            major, minor = wanted
             minors, serving = self._versions.get(major, ([], []))
             serve = bisect.bisect_right(minors, self._sign * minor)
             return serving[serve - 1] if serve else 0
-        if comparison == INTEGER:
-            return self._set(self._by_integer(name).get(int(wanted or 0), ()))
         values = self._values.get(name, {})
-        found = self._set(values.get(str(wanted), ()))
+        found = self._set(values.get(wanted, ()))
         if wanted == "":
             found |= self.all & ~self._set(n for numbers in values.values() for n in numbers)
         return found
@@ -119,7 +115,7 @@ class Subjects:
     def _by_version(self) -> dict[int, tuple[list[int], list[int]]]:
         """Return by major the minors, those that serve most first, and those subjects that serve what each does."""
         found: dict[int, dict[int, list[int]]] = defaultdict(lambda: defaultdict(list))
-        for version, numbers in self._values.get("software_version", {}).items():
+        for version, numbers in self._values.get(VERSION, {}).items():
             parsed = parse_version(version)
             if parsed is not None:
                 found[parsed[0]][self._sign * parsed[1]].extend(numbers)
@@ -144,9 +140,10 @@ class _Set:
 
     def __init__(self, pattern: Pattern, subjects: Subjects) -> None:
         self._all = subjects.all
-        self._plain = [subjects.condition(name, TEXT, text) for name, text in pattern.plain]
-        if pattern.version is not None:
-            self._plain.append(subjects.condition("software_version", VERSION, pattern.version))
+        self._plain = [
+            subjects.condition(name, parse_version(text) if name == VERSION else text)
+            for name, text in pattern.plain
+        ]
         self._components = [_choices(each, subjects) for each in pattern.components]
 
     def condition(self) -> Condition:
@@ -207,9 +204,9 @@ class Listing:
 def _choices(component: Component, subjects: Subjects) -> list[list[Condition]]:
     """Return the conditions of each choice of a component, of equal ones only one."""
     choices: list[list[Condition]] = [[] for _choice in range(component.choices)]
-    for template, table in zip(component.templates, component.tables(), strict=True):
+    for template, table in zip(component.templates, written_out(component)[1], strict=True):
         for wanted, numbers in table.items():
-            condition = subjects.condition(template.attribute, template.comparison, wanted)
+            condition = subjects.condition(template.attribute, wanted)
             for number in numbers:
                 choices[number].append(condition)
     return [*{tuple(map(id, choice)): choice for choice in choices}.values()]

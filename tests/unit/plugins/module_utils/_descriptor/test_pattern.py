@@ -341,6 +341,24 @@ def test_completion_keeps_what_the_source_has_where_the_set_leaves_a_choice():
     assert pattern.completion(known, {"mode": "c"}) == ({"m": "a"}, {"flag": "on", "mode": "a"})
 
 
+def test_completion_keeps_what_the_source_has_where_the_known_values_leave_a_choice():
+    pattern = Pattern(
+        {**BASE, "type": "t{a:int:1,11}{b:int:1,11}", "mode": "m{a}", "twice": "{b}*2"}
+    )
+    known = {"device_api": "vfio-pci", "type": "t111", "pci_id": "80865963"}
+    one = ({"a": 1, "b": 11}, {"mode": "m1", "twice": "22"})
+    other = ({"a": 11, "b": 1}, {"mode": "m11", "twice": "2"})
+    assert pattern.completion(known, {}) == one
+    for preferred in ({"mode": "m11"}, {"twice": "2"}, {"mode": "m11", "twice": "22"}):
+        assert pattern.completion(known, preferred) == other
+
+
+def test_what_is_expected_has_the_spelling_in_which_it_is_compared():
+    pattern = {**BASE, "pci_id": '0x8086:{p:string:"591D"}', "x": "{p}"}
+    (reason,) = match([pattern], {**SELF, "x": "591D"})["reasons"]
+    assert (reason["expected"], reason["actual"]) == ("8086591d", "80865963")
+
+
 @given(
     st.lists(st.integers(-20, 20), min_size=1, max_size=5, unique=True),
     st.lists(st.integers(-5, 5), min_size=1, max_size=4, unique=True),

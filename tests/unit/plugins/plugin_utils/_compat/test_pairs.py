@@ -16,6 +16,7 @@ from ansible_collections.vfio.migration.plugins.module_utils._descriptor import 
     pattern as pattern_module,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.pattern import MAX_SIZE
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.template import Template
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat import (
     verdict as verdict_module,
 )
@@ -287,13 +288,13 @@ def test_equal_lists_of_a_fleet_are_matched_once_with_each_class(monkeypatch, di
 @pytest.mark.parametrize("direction", ["source_lists", "target_accepts"])
 def test_a_component_is_matched_once_with_equal_values(monkeypatch, direction):
     matched = []
-    original = pattern_module.Component._first_match
+    original = Template.fitting
 
-    def first_match(component, subject):
-        matched.append(component)
-        return original(component, subject)
+    def fitting(template, actual, table):
+        matched.append(template)
+        return original(template, actual, table)
 
-    monkeypatch.setattr(pattern_module.Component, "_first_match", first_match)
+    monkeypatch.setattr(Template, "fitting", fitting)
     facts = worst_patterns.fleet("8 variables of 8 values", 60)
     for number, each in enumerate(facts.values()):
         for described in each["descriptors"].values():
