@@ -217,7 +217,11 @@ class Candidates:
         if made is not None or source.descriptor is None:
             return made
         offered = offer(self.versions_on(parent.host), parent, mdev_type)
-        return self._not_creatable(source.descriptor, offered)
+        key = (source.descriptor, offered)
+        if key not in self._refused:
+            reasons = self._reasons(source.descriptor, offered)
+            self._refused[key] = Creatable(None, {}, (), 0, reasons, [])
+        return self._refused[key]
 
     def offered(
         self, source: Descriptor, configurable: tuple[str, ...], offered: Offer
@@ -270,12 +274,6 @@ class Candidates:
             return False
         version = versions_under(self.versions_on(parent.host), parent)[True]
         return version is not None and _minor(version) == _minor(source.descriptor.version)
-
-    def _not_creatable(self, source: Descriptor, offered: Offer) -> Creatable:
-        key = (source, offered)
-        if key not in self._refused:
-            self._refused[key] = Creatable(None, {}, (), 0, self._reasons(source, offered), [])
-        return self._refused[key]
 
     def _reasons(self, source: Descriptor, offered: Offer) -> list[dict[str, t.Any]]:
         if not self.predicts:

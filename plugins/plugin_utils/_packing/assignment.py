@@ -92,10 +92,6 @@ class PartialAssignment:
         limit = self.bins[number].limit
         return None if limit is None else limit - self.load[number]
 
-    def may_take(self, number: int, item: Item) -> bool:
-        """Return whether ``item`` may be in a bin, apart from what fits there."""
-        return allows(item, number, self.devices_allowed(number), self.anti_affinity[number])
-
     def assignment(self) -> dict[int, list[tuple[int, Packing]]]:
         """Return a copy of what is where."""
         return {number: list(contents) for number, contents in enumerate(self.contents) if contents}

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.assignment import (
     Assignment,
     PartialAssignment,
+    allows,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.best_fit import Fit, Progress
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.packings import (
@@ -125,7 +126,8 @@ class _Neighbourhoods:
         wanted, partial = self._items[item], self.partial
         places = []
         for number in chosen:
-            if partial.may_take(number, wanted):
+            devices, groups = partial.devices_allowed(number), partial.anti_affinity[number]
+            if allows(wanted, number, devices, groups):
                 packing = self._packings.best(partial.state[number], wanted.demands)
                 if packing is not None:
                     uneven, much = self._fit.slack(bin_type, packing.after)

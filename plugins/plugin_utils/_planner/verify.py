@@ -123,6 +123,8 @@ class _Case:
         ]
         self.new = [move for move in self.moves if move.target["create"]]
         self.existing = [move for move in self.moves if not move.target["create"]]
+        # What takes of a parent: new devices, and functions of a card that are given a type.
+        self.made = [m for m in self.moves if m.target["create"] or m.target["attributes"]]
         self.new_vdpa = [move for move in self.new if move.target["kind"] == "vdpa"]
         # To receive nothing is a limit as well.
         self.is_limited = asked.limit is not None
@@ -253,13 +255,13 @@ def no_parent_is_overcommitted(case: _Case) -> _Sentences:
     """
     made: dict[Key, Counter[str]] = defaultdict(Counter)
     given: Counter[Key] = Counter()
-    for move in case.moves:
+    for move in case.made:
         target = move.target
         place = (target["host"], target["parent"])
         if target["create"]:
             made[place][target["type"]] += _instances(target)
         else:
-            given[place] += bool(target["attributes"])
+            given[place] += 1
     for place, count in given.items():
         if count > 1:
             yield f"{count} functions of {_named(place)} are given a type"
@@ -658,7 +660,7 @@ _RULES: tuple[tuple[t.Callable[[_Case], t.Any], t.Callable[[_Case], _Sentences]]
     (attrgetter("new"), new_devices_will_match),
     (attrgetter("new_vdpa"), new_vdpa_devices_are_offered),
     (attrgetter("asked.round_trip"), new_devices_can_return),
-    (attrgetter("moves"), no_parent_is_overcommitted),
+    (attrgetter("made"), no_parent_is_overcommitted),
     (attrgetter("is_limited"), hosts_receive_no_more_than_their_limit),
     (attrgetter("asked.apart"), guests_of_a_group_are_apart),
     (attrgetter("asked.numa_local"), guests_stay_on_one_numa_node),
