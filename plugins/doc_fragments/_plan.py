@@ -79,7 +79,7 @@ options:
     description:
       - An earlier plan. What it has planned for a guest stays as it is where the facts of both hosts are still the same;
         the rest is planned anew, and C(changes) says why. Where more find a place if all is planned anew, it is.
-      - Of O(direction), O(policy), O(limit), O(apart), O(numa_local), O(keep_kind), O(keep_type), O(round_trip) and O(reuse),
-        those that are not given are as they were for that plan. Without an earlier plan they are V(source_lists), V(pack), and no condition.
+      - Conditions that are not given are as they were for that plan, but for O(drain), O(targets) and O(avoid).
+        Without an earlier plan O(direction) is V(source_lists), O(policy) is V(pack), and all else is as if it were not asked.
     type: dict
 """

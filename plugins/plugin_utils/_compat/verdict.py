@@ -76,7 +76,9 @@ class Judge:
             deciding, listing = (outward, source) if by_source else (inward, target)
         if deciding is not None:
             warnings += deciding["warnings"]
-            warnings += _uncompared(source, target, listing.compatible[deciding["set"]])
+            judged = {"software_version", "pci_id", *listing.compatible[deciding["set"]]}
+            own, others = source.self_attributes, target.self_attributes
+            warnings += _differences(own, others, (own.keys() | others.keys()) - judged)
             if source.derived:
                 warnings += drivers.cautions(source.self_attributes, target.self_attributes)
         derived_sides = ["source"] if source.derived else []
@@ -134,7 +136,7 @@ class Judge:
 
 def provisional_warnings(source: Descriptor, known: t.Mapping[str, str]) -> list[str]:
     """Return what is assumed where a device is to be made for ``source`` and only its attributes ``known`` are certain."""
-    warnings = list(_other_pci_id(source.self_attributes, known))
+    warnings = list(_differences(source.self_attributes, known, ()))
     if source.derived:
         warnings += [
             *drivers.cautions(source.self_attributes, known),
@@ -156,19 +158,13 @@ def _only_derived(sides: list[str], device_api: str) -> str:
     )
 
 
-def _uncompared(
-    source: Descriptor, target: Descriptor, matching: t.Mapping[str, str]
+def _differences(
+    one: t.Mapping[str, str], other: t.Mapping[str, str], uncompared: t.Iterable[str]
 ) -> t.Iterator[str]:
-    """Yield a warning for each attribute that differs between two compatible devices and that the matching set does not name."""
-    one, other = source.self_attributes, target.self_attributes
-    judged = {"software_version", "pci_id", *matching}
-    for name in sorted((one.keys() | other.keys()) - judged):
+    """Yield a warning for each ``uncompared`` attribute in which two compatible devices differ, and for a PCI id of its own."""
+    for name in sorted(uncompared):
         if one.get(name) != other.get(name):
             yield f"nobody compares {name}: it is {_both(one, other, name)}"
-    yield from _other_pci_id(one, other)
-
-
-def _other_pci_id(one: t.Mapping[str, str], other: t.Mapping[str, str]) -> t.Iterator[str]:
     if one["type"] == other["type"] and one.get("pci_id") != other.get("pci_id"):
         yield f"the type is the same, but the PCI id is {_both(one, other, 'pci_id')}"
 

@@ -107,21 +107,26 @@ class Admission:
         for guest in request.guests:
             self.moving[guest.devices[0].host].update([device.id for device in guest.devices])
 
-    def candidate(self, source: Device, target: Target) -> Existing | Creatable | None:
-        """Return what ``target`` would be to ``source``, ``None`` where it is not compatible."""
+    def admit(
+        self, source: Device, target: Target
+    ) -> tuple[Existing | Creatable | None, str | None]:
+        """Return what ``target`` would be to ``source``, were that to be had, or why ``source`` may not become it."""
+        found: Existing | Creatable | None
         if isinstance(target, Device):
             existing = self.candidates.existing(source, target)
-            return existing if existing and existing.verdict["compatible"] else None
-        return self.candidates.makeable(source, target.parent, target.mdev_type)
+            found = existing if existing and existing.verdict["compatible"] else None
+        else:
+            found = self.candidates.makeable(source, target.parent, target.mdev_type)
+        if found is None:
+            return None, INCOMPATIBLE
+        for each in self.asked:
+            if not each.holds(source, target, self.candidates):
+                return None, f"it is not {each.words(source)}"
+        return found, None
 
     def refusal(self, source: Device, target: Target) -> str | None:
         """Return why ``source`` may not become ``target``, were that to be had; ``None`` where it may."""
-        if self.candidate(source, target) is None:
-            return INCOMPATIBLE
-        for each in self.asked:
-            if not each.holds(source, target, self.candidates):
-                return f"it is not {each.words(source)}"
-        return None
+        return self.admit(source, target)[1]
 
     def unavailable(self, device: Device) -> str | None:
         """Return why ``device`` is not to be had by any source, whatever moves; ``None`` where it is."""

@@ -237,9 +237,9 @@ class Resources:
 
     def _taking(self, pool: Pool, source: Device) -> tuple[Transition, ...]:
         target = self._groups[pool.group]
-        if self._admission.refusal(source, target) is not None:
+        existing, _refusal = self._admission.admit(source, target)
+        if existing is None:
             return ()
-        existing = t.cast(Existing, self._admission.candidate(source, target))
         cost = OTHER_TYPE * (target.type != source.type) + CREATED * bool(existing.attributes)
         rest = self.number(Pool(pool.group, pool.size - 1)) if pool.size > 1 else None
         return (Transition(rest, cost, Choice(existing)),)
@@ -251,9 +251,9 @@ class Resources:
             if state.type not in (None, mdev_type.id) or not mdev_type.available_instances:
                 continue
             target = NewDevice(kind.parent.kind, mdev_type.id, kind.parent, mdev_type)
-            if self._admission.refusal(source, target) is not None:
+            made, _refusal = self._admission.admit(source, target)
+            if not isinstance(made, Creatable):
                 continue
-            made = t.cast(Creatable, self._admission.candidate(source, target))
             if kind.capacity is not None:
                 used = state.used + made.instances * kind.capacity // mdev_type.available_instances
                 full, only = kind.capacity, None

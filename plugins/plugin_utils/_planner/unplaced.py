@@ -224,9 +224,9 @@ class Reasons:
     def _shortage(self, source: Device, parent: Parent, mdev_type: MdevType) -> str | None:
         """Return why there cannot be one more ``mdev_type``, empty where there can; ``None`` where it would not do anyway."""
         target = NewDevice(parent.kind, mdev_type.id, parent, mdev_type)
-        if self._admission.refusal(source, target) is not None:
+        made, _refusal = self._admission.admit(source, target)
+        if not isinstance(made, Creatable):
             return None
-        made = t.cast(Creatable, self._admission.candidate(source, target))
         where = f"{parent.id} on {parent.host}"
         if made.instances > mdev_type.available_instances:
             devices = [
