@@ -18,10 +18,14 @@ import struct
 import sys
 from dataclasses import dataclass
 
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.identifiers import (
+    PCI_ADDRESS,
+)
 from ansible_collections.vfio.migration.plugins.module_utils._host.device import PCI_DEVICES
 from ansible_collections.vfio.migration.plugins.module_utils._host.netlink import (
     Attributes,
     Family,
+    broken_answer,
     decoded,
     encoded,
     number,
@@ -46,6 +50,7 @@ _PORT_EXTERNAL = 149
 _NESTED = 0x8000
 
 _FLAVOUR_PCI_VF = 4
+_MAX_INDEX = 0xFFFFFFFF
 _PCI = "pci"
 
 # Inside a port's function: capabilities, which of them are on and which of them there are.
@@ -108,7 +113,9 @@ def decode_function(answer: Attributes) -> tuple[str, int] | None:
         return None
     device = text(answer[_DEV_NAME])
     # Others are of hosts that the card is in as well, or of another function's.
-    if text(answer[_BUS_NAME]) != _PCI or number(answer.get(_PORT_EXTERNAL, b"")):
+    if text(answer[_BUS_NAME]) != _PCI or not PCI_ADDRESS.match(device):
+        return None
+    if _PORT_EXTERNAL in answer and number(answer[_PORT_EXTERNAL]):
         return None
     if device.rpartition(".")[2] != str(number(answer[_PORT_PCI_PF_NUMBER])):
         return None
@@ -120,12 +127,17 @@ def decode_port(answer: Attributes) -> Port:
     capabilities = decoded(answer.get(_PORT_FUNCTION, b"")).get(_CAPABILITIES)
     migratable = None
     if capabilities is not None:
+        if len(capabilities) != _BITFIELD.size:
+            raise broken_answer(f"{len(capabilities)} bytes are no capabilities")
         on, known = _BITFIELD.unpack(capabilities)
         migratable = bool(on & _MIGRATABLE) if known & _MIGRATABLE else None
-    return Port(text(answer[_DEV_NAME]), number(answer[_PORT_INDEX]), migratable)
+    index = number(answer[_PORT_INDEX])
+    if index > _MAX_INDEX:
+        raise broken_answer(f"{index} is no number of a port")
+    return Port(text(answer[_DEV_NAME]), index, migratable)
 
 
-def migratable_request(port: Port, migratable: bool) -> Attributes:
+def migratable_request(port: Port, migratable: bool) -> dict[int, bytes]:
     """Return the request that makes the function behind ``port`` ``migratable`` or not."""
     capabilities = _BITFIELD.pack(_MIGRATABLE if migratable else 0, _MIGRATABLE)
     return {

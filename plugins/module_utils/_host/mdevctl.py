@@ -22,6 +22,8 @@ from ansible_collections.vfio.migration.plugins.module_utils._descriptor.errors 
 _Run = t.Callable[[t.List[str], t.Optional[str]], t.Tuple[int, str, str]]
 
 
+# More than the definitions of any host.
+_MAX_OUTPUT = 16 * 1024 * 1024
 _STANDARD_INPUT = "/proc/self/fd/0"
 _RULE = "60-mdevctl.rules"
 # In the order in which udev looks.
@@ -43,16 +45,18 @@ class Mdevctl:
         """Return all definitions, by UUID and then by parent."""
         # Asked for one UUID, mdevctl gives another shape, without the parent.
         output = self._call(["list", "--defined", "--dumpjson"])
+        if len(output) > _MAX_OUTPUT:
+            raise MdevctlError(f"mdevctl lists more than {_MAX_OUTPUT} characters of definitions")
         try:
             listed = json.loads(output or "[]")
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise MdevctlError(f"mdevctl gave no JSON: {error}") from None
         found: dict[str, dict[str, dict[str, t.Any]]] = {}
-        for parents in listed:
-            for parent, devices in parents.items():
-                for device in devices:
-                    for uuid, each in device.items():
-                        found.setdefault(uuid, {})[parent] = each
+        for parents in _list(listed, "the whole"):
+            for parent, devices in _object(parents, "the parents").items():
+                for device in _list(devices, f"what is below {parent}"):
+                    for uuid, each in _object(device, f"a device below {parent}").items():
+                        found.setdefault(uuid, {})[parent] = _checked(each, uuid)
         return found
 
     def define(self, uuid: str, parent: str, content: dict[str, t.Any]) -> None:
@@ -72,6 +76,33 @@ class Mdevctl:
             said = " ".join(error.split()) or f"exit status {status}"
             raise MdevctlError(f"mdevctl {' '.join(arguments)}: {said}")
         return output
+
+
+def _list(value: t.Any, what: str) -> list[t.Any]:
+    if not isinstance(value, list):
+        raise MdevctlError(f"mdevctl gave malformed definitions: {what} is no list")
+    return value
+
+
+def _object(value: t.Any, what: str) -> dict[str, t.Any]:
+    if not isinstance(value, dict):
+        raise MdevctlError(f"mdevctl gave malformed definitions: {what} is no object")
+    return value
+
+
+def _checked(value: t.Any, uuid: str) -> dict[str, t.Any]:
+    """Return a definition; raise ``MdevctlError`` where what is read of it has another form than mdevctl's."""
+    content = _object(value, f"the definition of {uuid}")
+    for name in ("mdev_type", "start"):
+        if not isinstance(content.get(name), (str, type(None))):
+            raise MdevctlError(f"mdevctl gave malformed definitions: {name} of {uuid} is no text")
+    for each in _list(content.get("attrs") or [], f"attrs of {uuid}"):
+        for name, text in _object(each, f"an attribute of {uuid}").items():
+            if not isinstance(text, str):
+                raise MdevctlError(
+                    f"mdevctl gave malformed definitions: {name} of {uuid} is no text"
+                )
+    return content
 
 
 def autostart_problem(directories: t.Iterable[str] = _RULES) -> str | None:

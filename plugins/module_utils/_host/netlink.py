@@ -8,27 +8,30 @@
 """Requests to the kernel over generic netlink.
 
 Messages are those of include/uapi/linux/netlink.h and genetlink.h: headers and attributes in the machine's byte order,
-each padded to 4 bytes. Every failure is the kernel's own ``OSError``.
+each padded to 4 bytes. Every failure is the kernel's own ``OSError``. An answer that breaks the form, or has no end, is
+one with the errno EBADMSG.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import struct
 import sys
 import typing as t
 
-# The value of each attribute, by its number.
-Attributes: t.TypeAlias = "dict[int, bytes]"
-
 _NETLINK_GENERIC = 16
 _HEADER = struct.Struct("=IHHII")
 _GENERIC_HEADER = struct.Struct("=BBH")
 _ATTRIBUTE = struct.Struct("=HH")
 _ERROR_NUMBER = struct.Struct("=i")
+_NOTHING = 1
 _ERROR = 2
 _DONE = 3
+# The first number of a family, and the last one of an error (MAX_ERRNO).
+_MIN_FAMILY = 16
+_MAX_ERROR = 4095
 _REQUEST = 0x1
 _ACKNOWLEDGE = 0x4
 _DUMP = 0x300
@@ -42,6 +45,21 @@ _FAMILY_NAME = 2
 # The kernel gives the messages of a dump in pieces, none longer than this.
 _BUFFER = 65536
 _TIMEOUT_SECONDS = 10
+# More than any host has of anything.
+_MAX_PIECES = 10_000
+_SIZES = (1, 2, 4, 8)
+
+
+class Attributes(t.Dict[int, bytes]):
+    """The value of each attribute, by its number; without one that is asked for, the answer breaks the form."""
+
+    def __missing__(self, kind: int) -> bytes:
+        raise broken_answer(f"it lacks the attribute {kind}")
+
+
+def broken_answer(problem: str) -> OSError:
+    """Return the error of an answer that breaks the form; ``problem`` is a sentence about "it"."""
+    return OSError(errno.EBADMSG, f"the kernel's answer is malformed: {problem}")
 
 
 class Family:
@@ -57,11 +75,13 @@ class Family:
             self._socket.settimeout(_TIMEOUT_SECONDS)
             self._socket.bind((0, 0))
             asked = {_FAMILY_NAME: name.encode("ascii") + b"\0"}
-            answer = self._call(_CONTROLLER, _CONTROLLER_VERSION, _GET_FAMILY, 0, asked)
+            answer = _only(self._call(_CONTROLLER, _CONTROLLER_VERSION, _GET_FAMILY, 0, asked))
+            self._id = number(answer[_FAMILY_ID])
+            if not _MIN_FAMILY <= self._id <= 0xFFFF:
+                raise broken_answer(f"{self._id} is no number of a family")
         except BaseException:
             self._socket.close()
             raise
-        self._id = number(answer[0][_FAMILY_ID])
 
     def __enter__(self) -> t.Self:
         return self
@@ -69,40 +89,71 @@ class Family:
     def __exit__(self, *exception: object) -> None:
         self._socket.close()
 
-    def ask(self, command: int, attributes: Attributes) -> Attributes:
+    def ask(self, command: int, attributes: t.Mapping[int, bytes]) -> Attributes:
         """Return the answer to ``command``."""
-        return self._call(self._id, self._version, command, 0, attributes)[0]
+        return _only(self._call(self._id, self._version, command, 0, attributes))
 
     def dump(self, command: int) -> list[Attributes]:
         """Return all answers to ``command``, of which there may be none."""
         return self._call(self._id, self._version, command, _DUMP, {})
 
-    def change(self, command: int, attributes: Attributes) -> None:
+    def change(self, command: int, attributes: t.Mapping[int, bytes]) -> None:
         """Have ``command`` done, which has no answer."""
         self._call(self._id, self._version, command, _ACKNOWLEDGE, attributes)
 
     def _call(
-        self, family: int, version: int, command: int, flags: int, attributes: Attributes
+        self,
+        family: int,
+        version: int,
+        command: int,
+        flags: int,
+        attributes: t.Mapping[int, bytes],
     ) -> list[Attributes]:
         body = _GENERIC_HEADER.pack(command, version, 0) + encoded(attributes)
         length = _HEADER.size + len(body)
         self._socket.send(_HEADER.pack(length, family, _REQUEST | flags, 0, 0) + body)
         answers: list[Attributes] = []
-        while True:
+        for _piece in range(_MAX_PIECES):
             for kind, body in _messages(self._socket.recv(_BUFFER)):
                 if kind in (_ERROR, _DONE):
                     # The end of a dump tells its error too.
-                    (negative,) = _ERROR_NUMBER.unpack_from(body)
-                    if negative < 0:
-                        raise OSError(-negative, os.strerror(-negative))
+                    _raise_error(body)
                     return answers
-                answers.append(decoded(body[_GENERIC_HEADER.size :]))
+                if kind != _NOTHING:
+                    answers.append(_answer(kind, family, body))
             if not flags & _DUMP:
                 return answers
+        raise broken_answer("it has no end")
+
+
+def _only(answers: list[Attributes]) -> Attributes:
+    if not answers:
+        raise broken_answer("it is empty")
+    return answers[0]
+
+
+def _answer(kind: int, family: int, body: bytes) -> Attributes:
+    """Return the attributes of a message of the family that was asked."""
+    if kind != family or len(body) < _GENERIC_HEADER.size:
+        raise broken_answer(f"it has a message of kind {kind} with {len(body)} bytes")
+    return decoded(body[_GENERIC_HEADER.size :])
+
+
+def _raise_error(body: bytes) -> None:
+    """Raise the error that a message tells of, if it does."""
+    if len(body) < _ERROR_NUMBER.size:
+        raise broken_answer("it ends without a number")
+    (negative,) = _ERROR_NUMBER.unpack_from(body)
+    if -_MAX_ERROR <= negative < 0:
+        raise OSError(-negative, os.strerror(-negative))
+    if negative:
+        raise broken_answer(f"it ends with the number {negative}")
 
 
 def number(value: bytes) -> int:
     """Return the unsigned integer in an attribute, of whatever size."""
+    if len(value) not in _SIZES:
+        raise broken_answer(f"{len(value)} bytes are no number")
     return int.from_bytes(value, sys.byteorder)
 
 
@@ -111,7 +162,7 @@ def text(value: bytes) -> str:
     return value.split(b"\0", 1)[0].decode("utf-8", "replace")
 
 
-def encoded(attributes: Attributes) -> bytes:
+def encoded(attributes: t.Mapping[int, bytes]) -> bytes:
     """Return attributes as they are in a message, or in another attribute."""
     encoded = b""
     for kind, value in attributes.items():
@@ -122,20 +173,29 @@ def encoded(attributes: Attributes) -> bytes:
 
 def decoded(data: bytes) -> Attributes:
     """Return the attributes in a message, or in another attribute."""
-    attributes = {}
-    while len(data) >= _ATTRIBUTE.size:
-        length, kind = _ATTRIBUTE.unpack_from(data)
-        attributes[kind & _NUMBER] = data[_ATTRIBUTE.size : length]
-        data = data[_padded(length) :]
+    attributes = Attributes()
+    for (_length, kind), value in _items(data, _ATTRIBUTE):
+        attributes[kind & _NUMBER] = value
     return attributes
 
 
 def _messages(data: bytes) -> t.Iterator[tuple[int, bytes]]:
     """Yield kind and body of each message in ``data``."""
-    while len(data) >= _HEADER.size:
-        length, kind = _HEADER.unpack_from(data)[:2]
-        yield kind, data[_HEADER.size : length]
-        data = data[_padded(length) :]
+    for header, body in _items(data, _HEADER):
+        yield header[1], body
+
+
+def _items(data: bytes, header: struct.Struct) -> t.Iterator[tuple[tuple[int, ...], bytes]]:
+    """Yield header and content of what ``data`` has one after the other; each begins with its length, header included."""
+    start = 0
+    while start < len(data):
+        left = len(data) - start
+        length = header.unpack_from(data, start)[0] if left >= header.size else 0
+        # One of length 0 would be the last and the next for ever.
+        if not header.size <= length <= left:
+            raise broken_answer(f"{length} bytes at byte {start}, where {left} are left")
+        yield header.unpack_from(data, start), data[start + header.size : start + length]
+        start += _padded(length)
 
 
 def _padded(length: int) -> int:

@@ -13,6 +13,7 @@ kernel is asked as the tool asks it: include/uapi/linux/vdpa.h. Changes nothing.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import typing as t
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from ansible_collections.vfio.migration.plugins.module_utils._descriptor.attribu
     DescriptorError,
     check_self,
     normalise,
+    shown,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.drivers import UNKNOWN
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.virtio import (
@@ -35,6 +37,7 @@ from ansible_collections.vfio.migration.plugins.module_utils._host.device_number
 from ansible_collections.vfio.migration.plugins.module_utils._host.netlink import (
     Attributes,
     Family,
+    broken_answer,
     number,
     text,
 )
@@ -46,6 +49,9 @@ from ansible_collections.vfio.migration.plugins.module_utils._host.sysfs import 
 
 VDPA_BUS = "bus/vdpa"
 VDPA_DEVICES = "bus/vdpa/devices"
+
+_MAC_SIZE = 6
+_MAX_NAME = 255
 
 # The driver through which user space, such as QEMU, has a device; another one gives it to the host itself.
 USER_SPACE_DRIVER = "vhost_vdpa"
@@ -141,7 +147,7 @@ class VdpaDevice:
     def from_answers(cls, answer: Attributes, configuration: Attributes) -> VdpaDevice:
         """Return the device that the kernel's answers, about it and about its configuration, are about."""
         return cls(
-            name=text(answer[_DEV_NAME]),
+            name=_component(text(answer[_DEV_NAME])),
             parent=_handle(answer),
             device_class=class_name(number(answer[_DEV_ID])),
             max_vq_size=_number(answer, _DEV_MAX_VQ_SIZE),
@@ -210,6 +216,14 @@ class Bus:
     devices: list[VdpaDevice] = field(default_factory=list)
     problems: list[HostReadError] = field(default_factory=list)
 
+    @contextlib.contextmanager
+    def noting_problems(self) -> t.Iterator[None]:
+        """Note a ``HostReadError`` as a problem, and go on after the block."""
+        try:
+            yield
+        except HostReadError as problem:
+            self.problems.append(problem)
+
 
 def ask(sysfs: Sysfs) -> Bus:
     """Ask the running kernel, whose tree ``sysfs`` is; raise ``HostReadError`` where it does not answer."""
@@ -218,15 +232,16 @@ def ask(sysfs: Sysfs) -> Bus:
     if not sysfs.exists(VDPA_BUS):
         return bus
     with reading(sysfs.path(VDPA_BUS)), _family(sysfs) as family:
-        bus.management_devices += map(ManagementDevice.from_answer, family.dump(_MGMTDEV_GET))
+        for answer in family.dump(_MGMTDEV_GET):
+            # One that is odd costs no other.
+            with bus.noting_problems(), reading(sysfs.path(VDPA_BUS)):
+                bus.management_devices.append(ManagementDevice.from_answer(answer))
         for answer in family.dump(_DEV_GET):
-            path = sysfs.path(VDPA_DEVICES, text(answer[_DEV_NAME]))
-            try:
-                with reading(path):
+            with bus.noting_problems(), reading(sysfs.path(VDPA_DEVICES)):
+                name = _component(text(answer[_DEV_NAME]))
+                with reading(sysfs.path(VDPA_DEVICES, name)):
                     configuration = _configuration(family, answer)
                     bus.devices.append(VdpaDevice.from_answers(answer, configuration))
-            except HostReadError as problem:
-                bus.problems.append(problem)
     return bus
 
 
@@ -280,15 +295,25 @@ def _configuration(family: Family, answer: Attributes) -> Attributes:
         return family.ask(_DEV_CONFIG_GET, {_DEV_NAME: answer[_DEV_NAME]})
     except OSError as error:
         if error.errno == errno.EOPNOTSUPP:
-            return {}
+            return Attributes()
         if error.errno == errno.ENODEV:
             raise OSError(errno.ENODEV, "vanished while it was read") from None
         raise
 
 
 def _handle(answer: Attributes) -> str:
-    name = text(answer[_MGMTDEV_DEV_NAME])
-    return f"{text(answer[_MGMTDEV_BUS_NAME])}/{name}" if _MGMTDEV_BUS_NAME in answer else name
+    names = [text(answer[_MGMTDEV_DEV_NAME])]
+    if _MGMTDEV_BUS_NAME in answer:
+        names.insert(0, text(answer[_MGMTDEV_BUS_NAME]))
+    bus, slash, name = "/".join(names).partition("/")
+    return _component(bus) + (f"/{_component(name)}" if slash else "")
+
+
+def _component(name: str) -> str:
+    """Return a name that the kernel tells, which is that of a directory of sysfs."""
+    if name in ("", ".", "..") or "/" in name or len(name) > _MAX_NAME or not name.isprintable():
+        raise broken_answer(f"{shown(name[:_MAX_NAME])} is no name")
+    return name
 
 
 def _number(answer: Attributes, kind: int) -> int | None:
@@ -298,4 +323,7 @@ def _number(answer: Attributes, kind: int) -> int | None:
 def _mac(answer: Attributes) -> str | None:
     if _DEV_NET_CFG_MACADDR not in answer:
         return None
-    return ":".join(f"{byte:02x}" for byte in answer[_DEV_NET_CFG_MACADDR])
+    address = answer[_DEV_NET_CFG_MACADDR]
+    if len(address) != _MAC_SIZE:
+        raise broken_answer(f"{len(address)} bytes are no MAC address")
+    return ":".join(f"{byte:02x}" for byte in address)

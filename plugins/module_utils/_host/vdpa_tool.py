@@ -42,8 +42,8 @@ _HINTS = {
     errno.EPERM: "run as root",
 }
 # How newer kernels say more, drivers/vdpa/vdpa.c; the numbers of attributes are those of include/uapi/linux/vdpa.h.
-_NOT_SUPPORTED = re.compile(r"attributes are not supported: 0x([0-9a-f]+)")
-_MISSING = re.compile(r"Missing features 0x([0-9a-f]+) for provided attributes")
+_NOT_SUPPORTED = re.compile(r"attributes are not supported: 0x([0-9a-f]{1,16})\b")
+_MISSING = re.compile(r"Missing features 0x([0-9a-f]{1,16}) for provided attributes")
 _ATTRIBUTES = {10: "mac", 12: "max_vqp", 13: "mtu", 20: "device_features"}
 
 
