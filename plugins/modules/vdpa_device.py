@@ -316,6 +316,16 @@ left:
       type: str
       returned: failure
       sample: process 4711 (vm-17) holds it; stop that first
+    where:
+      description: The directory of the device.
+      type: str
+      returned: failure, unless the change is V(removed)
+      sample: /sys/bus/vdpa/devices/vdpa0
+    by_hand:
+      description: What a person does to undo it, for a shell where that is possible.
+      type: str
+      returned: failure, unless the change is V(removed)
+      sample: "vdpa dev del vdpa0"
 """
 
 import typing as t

@@ -342,6 +342,16 @@ left:
       type: str
       returned: failure
       sample: process 4711 (vm-17) holds it; stop that first
+    where:
+      description: The directory of the device.
+      type: str
+      returned: failure, unless the change is V(removed)
+      sample: /sys/bus/mdev/devices/882cc4da-dede-11e7-9180-078a62063ab1
+    by_hand:
+      description: What a person does to undo it, for a shell where that is possible.
+      type: str
+      returned: failure, unless the change is V(removed)
+      sample: "echo 1 > /sys/bus/mdev/devices/882cc4da-dede-11e7-9180-078a62063ab1/remove"
 """
 
 import typing as t

@@ -383,6 +383,16 @@ left:
       type: str
       returned: failure
       sample: process 4711 (vm-17) holds it; stop that first
+    where:
+      description: The directory of the device.
+      type: str
+      returned: failure, unless the change is V(removed)
+      sample: /sys/bus/pci/devices/0000:3b:00.0
+    by_hand:
+      description: What a person does to undo it, for a shell where that is possible.
+      type: str
+      returned: failure, unless the change is V(removed)
+      sample: "echo 0 > /sys/bus/pci/devices/0000:3b:00.0/sriov_numvfs; echo 4 > /sys/bus/pci/devices/0000:3b:00.0/sriov_numvfs"
 """
 
 import typing as t

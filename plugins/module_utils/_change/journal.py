@@ -76,6 +76,10 @@ class Operation(Record):
 
     operation: t.ClassVar[str]
 
+    def by_hand(self, step: Step, path: str) -> str:
+        """Return what a person does in place of the operation; ``path`` is the directory of the step's device."""
+        raise NotImplementedError
+
 
 @dataclasses.dataclass
 class Step:

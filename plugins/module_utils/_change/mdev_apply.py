@@ -14,6 +14,8 @@ from __future__ import annotations
 import dataclasses
 import errno
 import functools
+import json
+import shlex
 import typing as t
 
 from ansible_collections.vfio.migration.plugins.module_utils._change.attributes import (
@@ -90,6 +92,9 @@ class RemoveMdev(Operation):
     operation = "remove_mdev"
     type: str
 
+    def by_hand(self, step: Step, path: str) -> str:
+        return f"echo 1 > {path}/remove"
+
 
 @dataclasses.dataclass
 class WriteAttribute(Operation):
@@ -103,6 +108,9 @@ class WriteAttribute(Operation):
     value: str
     live: bool
 
+    def by_hand(self, step: Step, path: str) -> str:
+        return f"echo {shlex.quote(self.value)} > {path}/{self.name}"
+
 
 @dataclasses.dataclass
 class RestoreDefinition(Operation):
@@ -114,6 +122,14 @@ class RestoreDefinition(Operation):
     operation = "restore_definition"
     definition: dict[str, t.Any] | None
     with_device: bool
+
+    def by_hand(self, step: Step, path: str) -> str:
+        if self.definition is None:
+            return f"mdevctl undefine --uuid {step.device} --parent {shlex.quote(step.lock)}"
+        return (
+            f"mdevctl define --uuid {step.device} --parent {shlex.quote(step.lock)}, with the definition"
+            f" {json.dumps(self.definition)}"
+        )
 
 
 class MdevTransaction(SysfsTransaction):
@@ -128,6 +144,9 @@ class MdevTransaction(SysfsTransaction):
     ) -> None:
         super().__init__(host.sysfs, host.scan_holders, journal, timeout, interrupted)
         self._mdevctl = host.mdevctl
+
+    def _place(self, device: str) -> str:
+        return self._sysfs.path(MDEV_DEVICES, device)
 
     def _apply(self, changes: HostChanges) -> dict[str, t.Any]:
         every = changes.lists["devices"]

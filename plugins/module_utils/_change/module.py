@@ -134,6 +134,11 @@ def _aftermath(failure: ProvisionError) -> str:
     """Return a sentence on how the host is after the failure."""
     left = [
         f"{each['device']}: {each['change']} ({each['problem']})"
+        + (
+            f", at {each['where']}; to undo it by hand: {each['by_hand']}"
+            if "by_hand" in each
+            else ""
+        )
         for each in failure.details["left"]
     ]
     if left:

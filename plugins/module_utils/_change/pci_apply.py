@@ -12,6 +12,7 @@ from __future__ import annotations
 import dataclasses
 import errno
 import functools
+import shlex
 import stat
 import typing as t
 
@@ -56,6 +57,7 @@ from ansible_collections.vfio.migration.plugins.module_utils._descriptor.identif
 )
 from ansible_collections.vfio.migration.plugins.module_utils._host import pci_driver
 from ansible_collections.vfio.migration.plugins.module_utils._host.device import (
+    PCI_DEVICES,
     PciDevice,
     read_descriptor,
 )
@@ -97,6 +99,16 @@ class BindDriver(Operation):
     binding: StoredBinding
     migratable: bool | None
 
+    def by_hand(self, step: Step, path: str) -> str:
+        override, driver = self.binding.driver_override or "", self.binding.driver
+        commands = [
+            f"echo {step.device} > {path}/driver/unbind",
+            f"echo {shlex.quote(override)} > {path}/driver_override",
+        ]
+        if driver is not None:
+            commands.append(f"echo {step.device} > /sys/bus/pci/drivers/{shlex.quote(driver)}/bind")
+        return "; ".join(commands)
+
 
 @dataclasses.dataclass
 class WriteAttributes(Operation):
@@ -105,6 +117,10 @@ class WriteAttributes(Operation):
     operation = "write_attributes"
     attributes: list[Attribute]
 
+    def by_hand(self, step: Step, path: str) -> str:
+        pairs = pairs_of(self.attributes)
+        return "; ".join(f"echo {shlex.quote(value)} > {path}/{name}" for name, value in pairs)
+
 
 @dataclasses.dataclass
 class KeepOriginalState(Operation):
@@ -112,6 +128,9 @@ class KeepOriginalState(Operation):
 
     operation = "keep_original_state"
     state: OriginalState
+
+    def by_hand(self, step: Step, path: str) -> str:
+        return "vfio.migration.vfio_pci with state=absent, which gives it back"
 
 
 @dataclasses.dataclass
@@ -134,6 +153,9 @@ class MakeFunctions(Operation):
     number: int
     functions: list[FunctionState]
 
+    def by_hand(self, step: Step, path: str) -> str:
+        return f"echo 0 > {path}/sriov_numvfs; echo {self.number} > {path}/sriov_numvfs"
+
 
 class PciTransaction(SysfsTransaction):
     """One call's changes of PCI devices; locks are the addresses of those that are no virtual functions."""
@@ -149,6 +171,9 @@ class PciTransaction(SysfsTransaction):
         self._host = host
         self._devlink = host.devlink
         self._original_states = host.original_states
+
+    def _place(self, device: str) -> str:
+        return self._sysfs.path(PCI_DEVICES, device)
 
     def _apply(self, changes: HostChanges) -> dict[str, t.Any]:
         apply = self._give_back if changes.state == ABSENT else self._prepare

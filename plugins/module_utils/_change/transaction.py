@@ -245,11 +245,24 @@ class Transaction:
             try:
                 if self._undo_step(step, recovering=False):
                     undone.append(_described(step))
-            except Irreversible as reason:
-                left.append(dict(_described(step), problem=str(reason)))
-            except (OSError, ProvisionError, HostReadError) as error:
-                left.append(dict(_described(step), problem=_reason(error)))
+            except OSError as error:
+                left.append(self._left(step, words(error)))
+            except Exception as error:  # noqa: BLE001
+                # Not even a defect keeps the rest from being undone.
+                left.append(self._left(step, str(error) or repr(error)))
         return {"undone": undone, "left": left}
+
+    def _left(self, step: Step, problem: str) -> dict[str, str]:
+        """Return what is left of a step: why and, unless it is gone for good, where, and what a person does about it."""
+        left = dict(_described(step), problem=problem)
+        if step.undo is not None:
+            place = self._place(step.device)
+            left.update(where=place, by_hand=step.undo.by_hand(step, place))
+        return left
+
+    def _place(self, device: str) -> str:
+        """Return the path of a device's directory."""
+        raise NotImplementedError
 
     def _undo_step(self, step: Step, recovering: bool) -> bool:
         if step.undo is None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import shlex
 import typing as t
 
 from ansible_collections.vfio.migration.plugins.module_utils._change.journal import (
@@ -37,7 +38,10 @@ from ansible_collections.vfio.migration.plugins.module_utils._change.vdpa_plan i
     differences,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._host.kernel_log import KernelLog
-from ansible_collections.vfio.migration.plugins.module_utils._host.vdpa import VdpaDevice
+from ansible_collections.vfio.migration.plugins.module_utils._host.vdpa import (
+    VDPA_DEVICES,
+    VdpaDevice,
+)
 from ansible_collections.vfio.migration.plugins.module_utils._host.vdpa_tool import (
     VdpaError,
     VdpaTool,
@@ -51,6 +55,9 @@ class DeleteVdpa(Operation):
     operation = "delete_vdpa"
     mgmtdev: str
     attributes: list[Attribute]
+
+    def by_hand(self, step: Step, path: str) -> str:
+        return f"vdpa dev del {shlex.quote(step.device)}"
 
 
 class VdpaTransaction(Transaction):
@@ -67,6 +74,9 @@ class VdpaTransaction(Transaction):
         super().__init__(journal, timeout, interrupted)
         self._host = host
         self._tool = tool
+
+    def _place(self, device: str) -> str:
+        return f"/sys/{VDPA_DEVICES}/{device}"
 
     def _apply(self, changes: HostChanges) -> dict[str, t.Any]:
         return {"devices": [self._make(change) for change in changes.lists["devices"]]}
