@@ -64,6 +64,7 @@ dest:
 import os
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.printable import printable
 from ansible_collections.vfio.migration.plugins.module_utils._host.capture import captured
 from ansible_collections.vfio.migration.plugins.module_utils._host.sysfs import Sysfs, words
 
@@ -78,14 +79,14 @@ def main() -> None:
     )
     sysfs, dest = Sysfs(module.params["sysfs"]), module.params["dest"]
     if not sysfs.exists():
-        module.fail_json(msg=f"there is no sysfs at {sysfs.path()}")
+        module.fail_json(msg=printable(f"there is no sysfs at {sysfs.path()}"))
     archive = captured(sysfs)
     try:
         changed = not _holds(dest, archive)
         if changed and not module.check_mode:
             _write(module, dest, archive)
     except OSError as error:
-        module.fail_json(msg=f"{dest}: {words(error)}")
+        module.fail_json(msg=printable(f"{dest}: {words(error)}"))
     module.exit_json(changed=changed, dest=dest)
 
 

@@ -403,6 +403,7 @@ ansible_facts:
 """
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.printable import printable
 from ansible_collections.vfio.migration.plugins.module_utils._host import processes
 from ansible_collections.vfio.migration.plugins.module_utils._host.facts import KINDS, gather_facts
 from ansible_collections.vfio.migration.plugins.module_utils._host.sysfs import Sysfs
@@ -423,7 +424,7 @@ def main() -> None:
     )
     sysfs = Sysfs(module.params["sysfs"])
     if not sysfs.exists():
-        module.fail_json(msg=f"there is no sysfs at {sysfs.path()}")
+        module.fail_json(msg=printable(f"there is no sysfs at {sysfs.path()}"))
     scan_holders = processes.scan if sysfs.live else processes.unknown
     facts = gather_facts(sysfs, scan_holders, module.params["kinds"])
     module.exit_json(changed=False, ansible_facts={"vfio_migration": facts})

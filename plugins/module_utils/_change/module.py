@@ -23,6 +23,10 @@ from ansible_collections.vfio.migration.plugins.module_utils._change.transaction
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.errors import (
     VfioMigrationError,
 )
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.printable import (
+    MAX_MESSAGE,
+    printable,
+)
 from ansible_collections.vfio.migration.plugins.module_utils._host.reading import (
     HostReadError,
 )
@@ -105,7 +109,7 @@ def tool(module: AnsibleModule, name: str, journal: Journal) -> Tool | None:
 def warn(module: AnsibleModule, warnings: t.Iterable[str]) -> None:
     """Show ``warnings`` to the user."""
     for warning in warnings:
-        module.warn(warning)
+        module.warn(printable(warning, MAX_MESSAGE))
 
 
 def _check_abandoned(module: AnsibleModule, journal: Journal) -> None:
@@ -119,15 +123,15 @@ def _check_abandoned(module: AnsibleModule, journal: Journal) -> None:
     except HostReadError as problem:
         raise ProvisionError("recover", str(problem)) from None
     if names:
-        module.warn(
-            f"a call that was killed left something half done on {', '.join(names)}; it would be undone first,"
-            " which is not shown here"
-        )
+        left = f"a call that was killed left something half done on {', '.join(names)}"
+        warn(module, [f"{left}; it would be undone first, which is not shown here"])
 
 
 def _fail(module: AnsibleModule, failure: ProvisionError) -> t.NoReturn:
     changed = bool(failure.details["left"] or failure.details["recovered"])
-    module.fail_json(msg=f"{failure}. {_aftermath(failure)}", changed=changed, **failure.details)
+    # What Ansible shows as it is. The details are data, which whoever shows them escapes.
+    message = printable(f"{failure}. {_aftermath(failure)}", 2 * MAX_MESSAGE)
+    module.fail_json(msg=message, changed=changed, **failure.details)
 
 
 def _aftermath(failure: ProvisionError) -> str:

@@ -23,6 +23,7 @@ from ansible_collections.vfio.migration.plugins.module_utils._descriptor.attribu
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.errors import (
     VfioMigrationError,
 )
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.printable import printable
 from ansible_collections.vfio.migration.plugins.module_utils._host.sysfs import (
     Directory,
     Sysfs,
@@ -65,7 +66,7 @@ class reading:  # noqa: N801 - read as a statement, like contextlib.suppress
 
 def displayable(text: str) -> str:
     """Return ``text`` as it can be sent and shown: escaped where a hostile driver or tree made it unprintable."""
-    return text if text.isprintable() else ascii(text)[1:-1]
+    return printable(text)
 
 
 def read_text(directory: Directory, name: str, limit: int = PAGE) -> str:

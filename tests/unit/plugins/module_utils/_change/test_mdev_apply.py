@@ -29,6 +29,7 @@ from ansible_collections.vfio.migration.plugins.module_utils._change.mdev_plan i
 from ansible_collections.vfio.migration.plugins.module_utils._change.plan import ABSENT, PRESENT
 from ansible_collections.vfio.migration.plugins.module_utils._host.mdevctl import Mdevctl
 from ansible_collections.vfio.migration.plugins.module_utils._host.processes import Holders, unknown
+from ansible_collections.vfio.migration.plugins.module_utils._host.reading import HostReadError
 from ansible_collections.vfio.migration.tests.unit.sysfs_trees import (
     GPU,
     UUIDS,
@@ -209,6 +210,31 @@ def test_what_cannot_be_undone_is_told(kernel):
     assert failed.details["left"][0]["device"] == UUIDS[2]
     assert "EBUSY" in failed.details["left"][0]["problem"]
     assert [each["device"] for each in failed.details["undone"]] == [UUIDS[1]]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [OSError(errno.EBUSY, "busy"), KeyError("a defect"), HostReadError("/x", "no")],
+    ids=str,
+)
+def test_every_device_is_tried_though_one_cannot_be_removed(kernel, monkeypatch, error):
+    wanted = [device(uuid) for uuid in UUIDS[1:5]]
+    kernel.faults[2 * len(wanted)] = errno.EINVAL
+    remove = MdevTransaction._remove
+
+    def removing(self, uuid):
+        if uuid == UUIDS[2]:
+            raise error
+        remove(self, uuid)
+
+    monkeypatch.setattr(MdevTransaction, "_remove", removing)
+    failed = failure(kernel, wanted)
+    (left,) = failed.details["left"]
+    path = f"{kernel.tree.root}/bus/mdev/devices/{UUIDS[2]}"
+    assert (left["device"], left["change"]) == (UUIDS[2], "created")
+    assert (left["where"], left["by_hand"]) == (path, f"echo 1 > {path}/remove")
+    assert {each["device"] for each in failed.details["undone"]} == {UUIDS[1], *UUIDS[3:5]}
+    assert set(kernel.names("bus/mdev/devices")) == {UUIDS[0], UUIDS[2]}
 
 
 def test_a_new_device_that_a_process_took_is_not_taken_away(kernel):

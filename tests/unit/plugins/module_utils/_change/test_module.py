@@ -13,9 +13,12 @@ from ansible_collections.vfio.migration.plugins.module_utils._change.errors impo
     ProvisionError,
     Refused,
 )
-from ansible_collections.vfio.migration.plugins.module_utils._change.module import run_module
+from ansible_collections.vfio.migration.plugins.module_utils._change.module import run_module, warn
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.attributes import (
     DescriptorError,
+)
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.printable import (
+    is_printable,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._host.mdevctl import MdevctlError
 from ansible_collections.vfio.migration.plugins.module_utils._host.reading import HostReadError
@@ -114,3 +117,53 @@ def test_a_message_has_the_kernels_error_a_hint_and_the_log():
         "device gpu: no: no space (ENOSPC). Hint: make room. The kernel's log: a | b"
     )
     assert error.details["errno"] == "ENOSPC"
+
+
+HOSTILE = "vm\x1b]0;owned\x07\x9b31m\u202egnp\u2066\u2028\udcff\n"
+
+
+def test_a_message_shows_nothing_that_steers_a_terminal():
+    failure = ProvisionError("remove", f"process 4711 ({HOSTILE}) holds it", HOSTILE)
+    failure.details["left"] = [
+        {
+            "device": HOSTILE,
+            "change": HOSTILE,
+            "problem": HOSTILE,
+            "where": HOSTILE,
+            "by_hand": HOSTILE,
+        }
+    ]
+    result = result_of(failing(failure))
+    assert is_printable(result["msg"])
+    assert "\\x1b]0;owned\\x07\\x9b31m\\u202egnp" in result["msg"]
+    # Data stays what it is.
+    assert result["left"][0]["device"] == HOSTILE
+
+
+def test_a_warning_shows_nothing_that_steers_a_terminal():
+    shown: list[str] = []
+
+    class Warned(Module):
+        def warn(self, text):
+            shown.append(text)
+
+    warn(t.cast(t.Any, Warned()), [HOSTILE])
+    assert is_printable("".join(shown))
+
+
+def test_the_last_word_says_what_is_left_where_and_what_to_do():
+    failure = ProvisionError("remove", "no", "gpu")
+    failure.details["left"] = [
+        {
+            "device": "uuid",
+            "change": "created",
+            "problem": "busy",
+            "where": "/sys/uuid",
+            "by_hand": "echo 1 > /sys/uuid/remove",
+        },
+        {"device": "other", "change": "removed", "problem": "it cannot be undone"},
+    ]
+    assert result_of(failing(failure))["msg"] == (
+        "device gpu: no. Left behind: uuid: created (busy), at /sys/uuid; to undo it by hand: echo 1 >"
+        " /sys/uuid/remove; other: removed (it cannot be undone)"
+    )
