@@ -52,6 +52,8 @@ class PrivateDirectory:
 
     def open(self, name: str, flags: int) -> int:
         """Open the file ``name``, or make it if ``flags`` say so, and return its descriptor."""
+        if "/" in name:
+            raise OSError(errno.EINVAL, "not the name of a file", self.path(name))
         directory = self._opened(make=bool(flags & os.O_CREAT))
         try:
             # A FIFO must not keep the reader waiting.

@@ -40,6 +40,8 @@ _LINKS = ("driver", "iommu_group", "physfn", "subsystem")
 _KERNEL_OWN = ("driver_override", "link", "msi_irqs", "power", "uevent")
 # More than the longest list of attribute sets that is read, in bytes.
 _LIMIT = 8 * 1024 * 1024
+# How many directories are in each other where a descriptor is; a copied tree may have any number.
+_MAX_DEPTH = 16
 # Stands for what could not be read: no attribute may hold it, so no reader takes it for a value.
 _UNREADABLE = b"\xff"
 
@@ -146,15 +148,15 @@ class Capture:
             and "uevent" not in self._names(path)
         )
 
-    def _directory(self, directory: str) -> None:
+    def _directory(self, directory: str, depth: int = 0) -> None:
         """Add a directory and all below it but other devices; of VFIO's own devices the names."""
-        if not stat.S_ISDIR(self._mode(directory)):
+        if depth > _MAX_DEPTH or not stat.S_ISDIR(self._mode(directory)):
             return
         self._add(directory, 0o755, kind=tarfile.DIRTYPE)
         for name in self._names(directory):
             path = f"{directory}/{name}"
             if self._is_group(path):
-                self._directory(path)
+                self._directory(path, depth + 1)
             elif os.path.basename(directory) == "vfio-dev":
                 self._add(path, 0o755, kind=tarfile.DIRTYPE)
             elif name not in _KERNEL_OWN:

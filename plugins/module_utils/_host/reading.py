@@ -23,7 +23,9 @@ from ansible_collections.vfio.migration.plugins.module_utils._descriptor.attribu
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.errors import (
     VfioMigrationError,
 )
-from ansible_collections.vfio.migration.plugins.module_utils._descriptor.printable import printable
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.printable import (
+    is_printable,
+)
 from ansible_collections.vfio.migration.plugins.module_utils._host.sysfs import (
     Directory,
     Sysfs,
@@ -66,7 +68,7 @@ class reading:  # noqa: N801 - read as a statement, like contextlib.suppress
 
 def displayable(text: str) -> str:
     """Return ``text`` as it can be sent and shown: escaped where a hostile driver or tree made it unprintable."""
-    return printable(text)
+    return text if is_printable(text) else ascii(text)[1:-1]
 
 
 def read_text(directory: Directory, name: str, limit: int = PAGE) -> str:

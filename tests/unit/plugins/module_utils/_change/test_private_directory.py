@@ -130,6 +130,13 @@ def test_a_file_that_is_not_ours_alone_is_refused(private, place, tmp_path, kind
     assert victim.read_bytes() == b"secret"
 
 
+def test_no_name_leads_out_of_it(private, tmp_path):
+    for name in ("../file", "../../victim", "/etc/passwd", f"{tmp_path}/victim"):
+        for flags in (os.O_RDONLY, os.O_WRONLY | os.O_CREAT):
+            with pytest.raises(OSError, match="not the name of a file"):
+                private.open(name, flags)
+
+
 def test_a_planted_new_file_is_not_followed_but_replaced(private, place, tmp_path):
     victim = tmp_path / "victim"
     victim.write_bytes(b"secret")

@@ -194,7 +194,7 @@ def test_one_odd_device_costs_no_other(tmp_path):
     tree = Tree(tmp_path / "sys")
     tree.write("bus/vdpa/devices/vdpa0/driver_override", "")
     good = {1: b"pci\0", 2: b"0000:01:00.0\0", 3: (2).to_bytes(8, sys.byteorder)}
-    odd = [good | {2: b"../../etc\0"}, {2: b"x\0"}, good | {3: b"abc"}]
+    odd = [{**good, 2: b"../../etc\0"}, {2: b"x\0"}, {**good, 3: b"abc"}]
     with answering(*map(answer, odd), answer(good) + DONE):
         bus = vdpa.ask(Sysfs(str(tree.root)))
     assert [each.name for each in bus.management_devices] == ["pci/0000:01:00.0"]

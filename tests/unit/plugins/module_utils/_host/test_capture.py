@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import stat
 import subprocess
 import tarfile
@@ -50,6 +51,22 @@ def test_a_captured_tree_gives_the_same_facts(tree, vendor):
     vendor.build(tree)
     assert UUID in facts(tree.root) or vendor.kind == "pci"
     assert facts(capture(tree)) == facts(tree.root)
+
+
+def test_a_tree_without_end_is_captured_all_the_same(tree):
+    tree.add_gpu()
+    device = tree.root / tree.add_mdev(UUIDS[0])
+    here = os.open(device, os.O_RDONLY)
+    for _level in range(3000):
+        os.mkdir("x", dir_fd=here)
+        here, above = os.open("x", os.O_RDONLY, dir_fd=here), here
+        os.close(above)
+    os.close(here)
+    try:
+        with tarfile.open(fileobj=io.BytesIO(captured(Sysfs(str(tree.root))))) as archive:
+            assert any(name.endswith("/x/x/x") for name in archive.getnames())
+    finally:
+        subprocess.run(["rm", "-r", device / "x"], check=True)
 
 
 def test_all_that_facts_tell_of_is_captured(tree):
