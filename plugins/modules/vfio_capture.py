@@ -40,7 +40,10 @@ options:
     type: path
     required: true
   sysfs:
-    description: The sysfs tree to copy from.
+    description:
+      - The sysfs tree to copy from.
+      - In another tree than C(/sys), links are followed as if the tree was C(/sys), so that none leads out of it, and nothing but regular
+        files and directories is opened.
     type: path
     default: /sys
 seealso:

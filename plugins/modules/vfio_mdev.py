@@ -121,7 +121,10 @@ options:
     type: int
     default: 10
   sysfs:
-    description: The sysfs tree to work in.
+    description:
+      - The sysfs tree to work in.
+      - In another tree than C(/sys), links are followed as if the tree was C(/sys), so that none leads out of it, and nothing but regular
+        files and directories is opened.
     type: path
     default: /sys
 seealso:

@@ -42,6 +42,8 @@ options:
   sysfs:
     description:
       - The sysfs tree to read.
+      - In another tree than C(/sys), links are followed as if the tree was C(/sys), so that none leads out of it, and nothing but regular
+        files and directories is opened.
       - The playbook C(vfio.migration.capture) makes copies of hosts' trees, with which devices, parents and descriptors are the same
         as the host's, byte for byte. A copied or simulated tree does not tell what is not in sysfs. That is which process holds a device,
         vDPA devices, and whether devlink lets a function migrate.

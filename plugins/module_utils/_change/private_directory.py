@@ -107,11 +107,21 @@ class PrivateDirectory:
         outer, name = os.path.split(self._path)
         base, outer_name = os.path.split(outer)
         if make:
-            os.makedirs(base, exist_ok=True)
+            _make_all(base)
         descriptor = os.open(base, os.O_RDONLY | os.O_DIRECTORY)
         for path, component in ((outer, outer_name), (self._path, name)):
             descriptor = _opened_below(descriptor, component, path, make)
         return descriptor
+
+
+def _make_all(path: str) -> None:
+    """Make the directory at ``path`` and those above it that are missing, for their owner alone."""
+    # makedirs would give only the last one a mode, and the others what the umask leaves of 0777.
+    umask = os.umask(0o077)
+    try:
+        os.makedirs(path, exist_ok=True)
+    finally:
+        os.umask(umask)
 
 
 def write_whole(descriptor: int, data: bytes) -> None:
@@ -125,7 +135,6 @@ def _opened_below(directory: int, name: str, path: str, make: bool) -> int:
     try:
         if make:
             with contextlib.suppress(FileExistsError):
-                # makedirs would give only the last one this mode, and the others what the umask leaves of 0777.
                 os.mkdir(name, 0o700, dir_fd=directory)
         descriptor = os.open(name, _DIRECTORY, dir_fd=directory)
     except OSError as error:

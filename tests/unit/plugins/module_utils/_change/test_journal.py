@@ -7,6 +7,7 @@ import dataclasses
 import json
 import os
 import stat
+import tempfile
 
 import pytest
 from ansible_collections.vfio.migration.plugins.module_utils._change.journal import (
@@ -20,6 +21,8 @@ from ansible_collections.vfio.migration.plugins.module_utils._host.reading impor
 )
 from ansible_collections.vfio.migration.plugins.module_utils._host.sysfs import Sysfs
 from ansible_collections.vfio.migration.tests.unit.journals import leave
+from hypothesis import given
+from hypothesis import strategies as st
 
 
 @dataclasses.dataclass
@@ -332,6 +335,48 @@ def test_however_a_journal_is_cut_off_it_lists_its_whole_lines(directory):
             assert journal.abandoned("gpu") == changes[:whole][::-1]
         with open(path, "wb") as file:
             file.write(content)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda each: (
+        st.lists(each, max_size=3) | st.dictionaries(st.text(max_size=5), each, max_size=3)
+    ),
+    max_leaves=8,
+)
+FIELDS = st.fixed_dictionaries(
+    {},
+    optional={
+        "format": st.just(1) | JSON,
+        "lock": st.just("gpu") | JSON,
+        "device": st.text() | JSON,
+        "change": st.text() | JSON,
+        "undo": st.fixed_dictionaries(
+            {"operation": st.just("remove") | JSON, "arguments": st.just({"number": 1}) | JSON}
+        )
+        | JSON,
+    },
+)
+
+
+@given(
+    st.lists(st.binary(max_size=20) | (FIELDS | JSON).map(lambda each: json.dumps(each).encode()))
+)
+def test_whatever_is_in_a_journal_it_is_steps_or_refused(lines):
+    with tempfile.TemporaryDirectory() as temporary:
+        directory = f"{temporary}/run/mdev"
+        killed_after(directory, change())
+        path = journal_of(directory)
+        with open(path, "wb") as file:
+            file.write(b"\n".join([*lines, b""]))
+        with Journal(directory, [Remove]) as journal:
+            try:
+                steps = journal.abandoned("gpu")
+            except HostReadError as problem:
+                assert str(problem).startswith(f"{path}: line ")
+            else:
+                assert all(step.lock == "gpu" for step in steps)
+                assert len(steps) <= len(lines)
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe", b"../../etc/passwd", b"1-2\n", b"\0", b"7" * 99])
