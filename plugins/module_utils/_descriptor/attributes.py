@@ -113,13 +113,22 @@ def normalise(pairs: t.Iterable[tuple[str, str]]) -> dict[str, str]:
     """Return one attribute set in normal form, sorted by name: names and spellings of the proposal; raise ``DescriptorError``."""
     attributes: dict[str, str] = {}
     for name, value in pairs:
-        _check_name(name)
+        if len(name) > MAX_NAME or not _NAME.match(name):
+            raise DescriptorError(
+                f"{shown(name)} is no attribute name; expected at most {MAX_NAME} letters, digits, '_', '.' and '-'"
+            )
         name = _OLDER_NAMES.get(name, name)
         if name in attributes:
             raise DescriptorError(f"'{name}' is stated twice in one set", name)
         if len(attributes) == MAX_NAMES:
             raise DescriptorError(_TOO_MANY_NAMES)
-        attributes[name] = _normal_value(name, value)
+        value = value.strip()
+        check_value(name, value)
+        # The drafts put quotes round a plain text; they are no part of it.
+        if len(value) >= 2 and value[0] == value[-1] == '"' and '"' not in value[1:-1]:
+            value = value[1:-1]
+        template = "{" in value or "}" in value
+        attributes[name] = value if template else comparable(name, value)
     return dict(sorted(attributes.items()))
 
 
@@ -211,19 +220,3 @@ def check_value(name: str, value: str) -> None:
             f"the value of '{name}' is not one line of printable ASCII: {shown(value)}",
             name,
         )
-
-
-def _check_name(name: str) -> None:
-    if len(name) > MAX_NAME or not _NAME.match(name):
-        raise DescriptorError(
-            f"{shown(name)} is no attribute name; expected at most {MAX_NAME} letters, digits, '_', '.' and '-'"
-        )
-
-
-def _normal_value(name: str, value: str) -> str:
-    value = value.strip()
-    check_value(name, value)
-    # The drafts put quotes round a plain text; they are no part of it.
-    if len(value) >= 2 and value[0] == value[-1] == '"' and '"' not in value[1:-1]:
-        value = value[1:-1]
-    return value if "{" in value or "}" in value else comparable(name, value)

@@ -151,11 +151,8 @@ class Template(t.NamedTuple):
         elif self.attribute == VERSION:
             major, minor = parse_version(actual) or (-1, 0)
             same = [each for each in table if isinstance(each, tuple) and each[0] == major]
-            wanted = [
-                each
-                for each in same
-                if (each[1] <= minor if self.subject_is_target else minor <= each[1])
-            ]
+            sign = 1 if self.subject_is_target else -1
+            wanted = [each for each in same if sign * each[1] <= sign * minor]
         return {number for each in wanted for number in table.get(each, ())}
 
     def failure(self, actual: str | None, wanted: t.Iterable[Wanted | None]) -> str:
