@@ -23,6 +23,8 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_option
     ARGUMENTS,
     plan_for,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.printing import printed
+from ansible_collections.vfio.migration.plugins.plugin_utils.contract import Paragraph
 
 
 class ActionModule(ActionBase):
@@ -58,8 +60,8 @@ class ActionModule(ActionBase):
         result["changed"] = before != text
         if result["changed"] and self._task.diff:
             result["diff"] = {
-                "before": before,
-                "after": text,
+                "before": printed(before, Paragraph),
+                "after": printed(text, Paragraph),
                 "before_header": dest,
                 "after_header": dest,
             }

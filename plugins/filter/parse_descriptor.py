@@ -63,7 +63,7 @@ _value:
 def parse_descriptor(text: t.Any) -> list[dict[str, str]]:
     if not isinstance(text, str):
         raise FleetError(f"the input is {type(text).__name__}; expected text")
-    raw = text.encode("utf-8", "surrogateescape")
+    raw = text.encode("utf-8", "surrogatepass")
     return [normalise(pairs) for pairs in parse_sets(decode(raw))]
 
 

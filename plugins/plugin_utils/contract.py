@@ -902,7 +902,7 @@ class HostGroup(t.TypedDict):
     """Whether they are not alike, but the rest of a fleet with too many groups."""
     devices: Count
     """How many devices they have."""
-    hardware: list[str]
+    hardware: list[Sentence]
     """What these are of, the first ten."""
     versions: list[str]
     """Their ``software_version``, the first ten."""

@@ -8,6 +8,10 @@ from __future__ import annotations
 import typing as t
 
 import pytest
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.printable import (
+    is_printable,
+    printable,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.report_options import (
     report_for,
 )
@@ -15,6 +19,12 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._report.html import
 from ansible_collections.vfio.migration.tests.bench.fleet import JsonFacts
 from ansible_collections.vfio.migration.tests.unit.fleets import UUIDS, device, gvt, host, parent
 from ansible_collections.vfio.migration.tests.unit.hostile_reports import HOSTILE, hostile_fleet
+from ansible_collections.vfio.migration.tests.unit.hostile_texts import (
+    ALL,
+    STEERING,
+    SURROGATE,
+    HostileWorld,
+)
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
@@ -141,6 +151,28 @@ def test_what_hosts_say_is_text_and_does_not_run(opened: Opener) -> None:
     assert page.locator("main img, main svg").count() == 0
     for part in ("verdict", "plan", "matrix", "hosts", "classes", "problems"):
         expect(page.locator(f"#{part}")).to_contain_text(HOSTILE)
+
+
+TEXTS = """() => {
+  const all = [...document.querySelectorAll("body, body *:not(script):not(style)")];
+  const texts = all.flatMap((each) => [...each.childNodes].filter((node) => node.nodeType === 3).map((node) => node.data));
+  const values = all.flatMap((each) => [...each.attributes].map((attribute) => attribute.value));
+  return [document.title, ...texts.map((text) => text.replaceAll("\\n", " ")), ...values];
+}"""
+
+
+@pytest.mark.parametrize("text", [STEERING, SURROGATE, "\n"])
+def test_nothing_steers_hides_or_turns_text_around(opened: Opener, text: str) -> None:
+    world = HostileWorld(ALL, text)
+    page = opened(world.facts, [world.source])
+    expand_all(page)
+    shown = page.evaluate(TEXTS)
+    assert [each for each in shown if not is_printable(each)] == []
+    for part in ("verdict", "plan", "matrix", "hosts", "problems"):
+        expect(page.locator(f"#{part}")).to_contain_text(printable(text))
+    assert page.locator("code").first.evaluate("(code) => getComputedStyle(code).unicodeBidi") == (
+        "isolate"
+    )
 
 
 def test_a_script_that_got_in_would_not_run(complaining: Opener) -> None:

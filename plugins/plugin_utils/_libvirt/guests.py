@@ -17,6 +17,7 @@ import typing as t
 from collections import defaultdict
 from dataclasses import dataclass, field
 
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.printable import printable
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import (
     Device,
     Fleet,
@@ -133,7 +134,7 @@ def find_guests(
     for host in drain or ():
         if host not in hosts:
             reason = f"{host} is none of the hosts of the play that answer"
-            found.append(_stand_in(f"all guests of {host}", host, reason))
+            found.append(_stand_in(printable(f"all guests of {host}"), host, reason))
     return found
 
 
@@ -150,10 +151,10 @@ def _guests_on(
     drained: bool,
 ) -> t.Iterator[Guest]:
     if drained and host not in fleet.hosts:
-        yield _stand_in(f"all guests of {host}", host, why_unknown(fleet, host))
+        yield _stand_in(printable(f"all guests of {host}"), host, why_unknown(fleet, host))
     if drained and (unknown := held_by_unknown(fleet, host)):
         reason = "it is unknown who that is; gather as root, with become"
-        yield _stand_in(f"what holds {', '.join(unknown)}", host, reason)
+        yield _stand_in(printable(f"what holds {', '.join(unknown)}"), host, reason)
     held = defaultdict(list)
     for device in _devices(fleet, host):
         if device.in_use and device.in_use.name:

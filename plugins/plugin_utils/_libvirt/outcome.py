@@ -14,6 +14,7 @@ import typing as t
 from collections import defaultdict
 from dataclasses import dataclass
 
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.printable import printable
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.answers import Answer
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.checks import Checks
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.logs import lost_states
@@ -127,7 +128,7 @@ def _unplanned(unplaced: t.Iterable[Unplaced], ended: t.Iterable[Placement]) -> 
             where = f"{each['host']}: " if each["host"] else ""
             reasons[vm].append(f"{source['id']}: {where}{each['reason']}")
     for source in (*sources, *(each["source"] for each in ended)):
-        what = f"the guest that had {source['id']}"
+        what = printable(f"the guest that had {source['id']}")
         yield Staying(vm=what, host=source["host"], said=["it does not run any more"])
     for vm in sorted(hosts):
         yield Staying(vm=vm, host=hosts[vm], said=reasons[vm])

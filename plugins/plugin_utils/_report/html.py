@@ -26,8 +26,8 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._report.wording imp
 from markupsafe import Markup
 
 _PARTS = Path(__file__).with_name("page")
-# What could end the element that the data is in, or begin a comment there.
-_ESCAPES = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"})
+# What could end the element that the data is in, or begin a comment there, and the control that JSON does not escape.
+_ESCAPES = str.maketrans({each: f"\\u{ord(each):04x}" for each in "<>&\x7f"})
 _DECIDING = {
     "source_lists": "the source's list decides",
     "target_accepts": "the target's list decides",

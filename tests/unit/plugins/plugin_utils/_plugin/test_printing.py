@@ -1,0 +1,63 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What of a result is a sentence, its shape says; all else stays as it is."""
+
+from __future__ import annotations
+
+import typing as t
+
+import pytest
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.printing import printed
+from ansible_collections.vfio.migration.plugins.plugin_utils.contract import (
+    Paragraph,
+    Plan,
+    Sentence,
+)
+from ansible_collections.vfio.migration.tests.json_schemas import SHAPES, schemas
+
+ESC = "\x1b[2J"
+
+
+class Said(t.TypedDict):
+    """A name, and what is said of it."""
+
+    name: str
+    words: Sentence | None
+    more: t.NotRequired[dict[str, list[Sentence]]]
+
+
+@pytest.mark.parametrize(
+    ("shape", "value", "shown"),
+    [
+        (Sentence, ESC, r"\x1b[2J"),
+        (str, ESC, ESC),
+        (Sentence, "a\nb", r"a\nb"),
+        (Paragraph, f"a\n{ESC}", "a\n\\x1b[2J"),
+        (list[Said], [{"name": ESC, "words": ESC}], [{"name": ESC, "words": r"\x1b[2J"}]),
+        (Said, {"name": "x", "words": None}, {"name": "x", "words": None}),
+        (
+            Said,
+            {"name": "x", "words": None, "more": {ESC: [ESC]}},
+            {"name": "x", "words": None, "more": {ESC: [r"\x1b[2J"]}},
+        ),
+        (dict[str, t.Any], {"x": ESC}, {"x": ESC}),
+        (t.Annotated[list[Sentence], "short"] | None, [ESC], [r"\x1b[2J"]),
+    ],
+)
+def test_sentences_are_printable_and_names_are_as_they_were(shape, value, shown):
+    assert printed(value, shape) == shown
+
+
+def test_a_sentence_has_a_limit():
+    assert len(printed("x" * 900_000, Sentence)) == 4096
+
+
+def test_a_shape_must_tell_which_of_its_values_are_sentences():
+    with pytest.raises(TypeError, match="cannot be told"):
+        printed({}, Said | Plan)
+
+
+def test_the_shapes_of_what_people_read_have_sentences():
+    made = schemas()
+    assert {name for name in SHAPES if "u202e" in str(made[name])} == set(SHAPES) - {"facts"}
