@@ -14,6 +14,8 @@ from dataclasses import dataclass
 
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.attributes import (
     DERIVED,
+    MAX_NAMES,
+    MAX_VALUE,
     DescriptorError,
     check_count,
     check_self,
@@ -22,6 +24,9 @@ from ansible_collections.vfio.migration.plugins.module_utils._descriptor.attribu
     normalise,
     shown,
 )
+
+# More digits than a value has.
+_TOO_LARGE = 10**MAX_VALUE
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,16 +79,28 @@ def read_set(attributes: object, where: str) -> dict[str, str]:
         raise DescriptorError(f"'{where}' is missing or no mapping of names to values")
     pairs = []
     for key, value in attributes.items():
-        name = str.__str__(str(key))
-        if value is None:
-            value = ""
-        if not isinstance(value, (str, int)) or isinstance(value, bool):
+        name = _scalar(key)
+        if name is None:
+            raise DescriptorError(f"the name of an attribute in '{where}' is no text")
+        text = "" if value is None else _scalar(value)
+        if text is None:
             raise DescriptorError(
                 f"the value of {shown(name)} is no text but {type(value).__name__}",
                 None,
             )
-        pairs.append((name, str.__str__(str(value))))
+        pairs.append((name, text))
+        if len(pairs) > MAX_NAMES:
+            break
     return normalise(pairs)
+
+
+def _scalar(value: object) -> str | None:
+    """Return a text, or an integer of no more digits than a value may have, as text; ``None`` for anything else."""
+    if isinstance(value, str):
+        return plain_text(value)
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) < _TOO_LARGE:
+        return str(int(value))
+    return None
 
 
 def plain_text(value: object) -> str | None:

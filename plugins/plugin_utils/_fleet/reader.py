@@ -25,14 +25,22 @@ import typing as t
 from dataclasses import dataclass, field, replace
 from operator import itemgetter
 
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor import virtio
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.attributes import (
     DescriptorError,
     shown,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet import check
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.age import (
     ANY_AGE,
     AgeLimit,
     seconds,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.check import (
+    CHOICES,
+    MAX_PID,
+    MDEV,
+    Malformed,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.descriptor import (
     Descriptor,
@@ -41,7 +49,6 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.descriptor i
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import (
-    GATHER,
     VDPA,
     Choices,
     Device,
@@ -58,7 +65,6 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import
 FACT = "vfio_migration"
 SCHEMA = 1
 GATHERED = "gathered"
-CHOICES = "choices"
 MASK = re.compile(r"0x[0-9a-f]{1,16}\Z")
 
 _Entry = t.Mapping[str, t.Any]
@@ -91,7 +97,7 @@ def read_fleet(
     for name in sorted({str.__str__(str(host)) for host in (data if hosts is None else hosts)}):
         try:
             reader.read(name)
-        except _Shape as error:
+        except Malformed as error:
             fleet.unknown.append(name)
             fleet.problems.append({"host": name, "path": error.path, "problem": str(error)})
     return fleet
@@ -135,64 +141,114 @@ def _found(data: t.Any, host: str) -> tuple[t.Any, bool]:
 
 # --- plain devices ---------------------------------------------------------------------------------------------------
 
+
 _FIELDS = itemgetter(
     *("kind", "id", "parent", "type", "descriptor"),
     *("attributes", "numa_node", "in_use", "migration"),
 )
 
 
-# What reading entries raises that are not plain, or not as documented: they are then read with what says where.
-_ODD = (AttributeError, KeyError, TypeError)
-
-
 class _Classes(dict[tuple[t.Any, ...], DeviceClass]):
-    """The classes of a fleet by what their devices have in common; raises ``_ODD`` for what is no class."""
+    """The classes of a fleet by what their devices have in common; raises ``check.ODD`` for what is no class."""
 
     def __missing__(self, key: tuple[t.Any, ...]) -> DeviceClass:
         one = DeviceClass(*key)
         one.obstacle = obstacle(one)
-        if {*map(type, one.configurable), type(one.evidence or "")} != {str}:
-            raise TypeError
+        check.plain_texts(one.configurable)
+        if one.evidence is not None:
+            check.plain_texts([one.evidence], check.MAX_TEXT)
         self[key] = one
         return one
 
-    def of(self, entries: t.Any, descriptors: _Descriptors) -> tuple[list[DeviceClass], Stated]:
-        """Return the class of each device, and what mediated devices state; raise ``_ODD``."""
-        if not isinstance(entries, list):
+
+# What a mediated device states, ``None`` for any other.
+_States = tuple[str | None, bool, str] | None
+
+
+class _Likenesses(dict[tuple[t.Any, ...], tuple[DeviceClass, _States]]):
+    """The class of devices, and what they state, by all that is equal of many; raises ``check.ODD`` for what is none.
+
+    That is kind, parent, type, NUMA node, and what makes the class.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._classes = _Classes()
+
+    def __missing__(self, key: tuple[t.Any, ...]) -> tuple[DeviceClass, _States]:
+        kind, parent, mdev_type, numa_node, *common = key
+        check.plain_texts([each for each in (parent, mdev_type) if each is not None])
+        if kind not in check.KINDS or not check.is_node(numa_node):
+            raise TypeError
+        one = self._classes[(*common,)]
+        states = None
+        if one.descriptor is not None:
+            if not _is_of_kind(one.descriptor, kind):
+                raise TypeError
+            if kind == MDEV:
+                states = parent, one.descriptor.derived, one.descriptor.version
+        self[key] = one, states
+        return self[key]
+
+    def of(
+        self, entries: t.Any, descriptors: _Descriptors, checked: bool = False
+    ) -> tuple[list[DeviceClass], Stated]:
+        """Return the class of each device, and what mediated devices state; raise ``check.ODD``.
+
+        Where devices have been ``checked`` one by one, the texts in them may be as long as they may be.
+        """
+        if entries.__class__ is not list or len(entries) > check.MAX_DEVICES:
             raise TypeError
         # Of all that is done for a fleet only this is done for each of its devices.
         found = []
-        ids = set()
-        stated: dict[tuple[str | None, Descriptor], None] = {}
+        ids: list[str] = []
+        texts: list[str] = []
+        held: list[int] = []
+        stated: dict[_States, None] = {}
         for entry in entries:
             (kind, device_id, parent, mdev_type, name, attributes, numa_node, holder, migration) = (
                 _FIELDS(entry)
             )
-            pid = None if holder is None else holder["pid"]
+            pid = None
+            if holder is not None:
+                pid, guest = holder["pid"], holder["name"]
+                if guest is not None:
+                    texts.append(guest)
+                if pid is not None:
+                    held.append(pid)
             supported, evidence = migration["supported"], migration.get("evidence")
             if not (
-                kind.__class__ is device_id.__class__ is str
+                kind.__class__ is str
                 and (parent is None or parent.__class__ is str)
                 and (mdev_type is None or mdev_type.__class__ is str)
                 and attributes.__class__ is list
                 and (numa_node is None or numa_node.__class__ is int)
-                and (pid is None or pid.__class__ is int)
+                and (pid is None or (pid.__class__ is int and 0 < pid <= MAX_PID))
                 and (supported is None or supported.__class__ is bool)
             ):
                 raise TypeError
             configurable = []
             for attribute in attributes:
                 configurable.append(attribute["name"])
-                if attribute["value"].__class__ is not str:
-                    raise TypeError
-            descriptor = descriptors[name]
-            found.append(self[descriptor, supported, evidence, holder is None, tuple(configurable)])
-            ids.add(device_id)
-            if kind == "mdev" and descriptor is not None:
-                stated[parent, descriptor] = None
-        if len(ids) != len(entries):
-            raise TypeError
-        return found, tuple({(parent, each.derived, each.version): None for parent, each in stated})
+                texts.append(attribute["value"])
+                if CHOICES in attribute:
+                    check.plain_choices(attribute[CHOICES])
+            common = descriptors[name], supported, evidence, holder is None, tuple(configurable)
+            one, states = self[kind, parent, mdev_type, numa_node, *common]
+            found.append(one)
+            stated[states] = None
+            ids.append(device_id)
+        if not checked:
+            texts += ids
+            check.plain_texts(texts)
+            if len({*ids}) != len(ids) or check.holds_too_many(held):
+                raise TypeError
+        return found, tuple([each for each in stated if each is not None])
+
+
+def _is_of_kind(descriptor: Descriptor, kind: str) -> bool:
+    """Return whether a device of ``kind`` can be what ``descriptor`` says: vDPA devices have an API of their own."""
+    return (descriptor.self_attributes["device_api"] == virtio.DEVICE_API) == (kind == VDPA)
 
 
 def _device(host: str, entry: _Entry, descriptors: _Descriptors) -> Device:
@@ -207,81 +263,63 @@ def _device(host: str, entry: _Entry, descriptors: _Descriptors) -> Device:
         descriptor=descriptors[entry["descriptor"]],
         attributes=tuple((each["name"], each["value"]) for each in entry["attributes"]),
         numa_node=entry["numa_node"],
-        in_use=None if holder is None else Holder(holder["pid"], plain_text(holder.get("name"))),
+        in_use=None if holder is None else Holder(holder["pid"], holder["name"]),
         supported=migration["supported"],
         evidence=migration.get("evidence"),
-        choices=next((_choices(each) for each in entry["attributes"] if CHOICES in each), None),
+        choices=next(
+            (
+                Choices(each["name"], tuple(each[CHOICES]))
+                for each in entry["attributes"]
+                if CHOICES in each
+            ),
+            None,
+        ),
     )
 
 
-def _choices(attribute: _Entry) -> Choices:
-    # What is none is not chosen.
-    found = attribute[CHOICES] if isinstance(attribute[CHOICES], list) else []
-    values = [plain_text(value) for value in found]
-    return Choices(attribute["name"], tuple(value for value in values if value is not None))
-
-
-# --- one by one ------------------------------------------------------------------------------------------------------
-
-
-# What a value is expected to be.
-_MAPPING = "a mapping"
-_LIST = "a list"
-_TEXT = "a text"
-_TEXT_OR_NULL = "a text or null"
-_INTEGER = "an integer"
-_INTEGER_OR_NULL = "an integer or null"
-_CONTAINERS = {_MAPPING: (dict, t.Mapping), _LIST: (list, t.Sequence)}
-# Stands for a value that is not there, where null would be one.
-_MISSING = object()
-
-
-class _Shape(FleetError):
-    """Facts do not have the shape they should; ``path`` is where in them."""
-
-    def __init__(self, path: str, expected: str) -> None:
-        super().__init__(f"{path}: expected {expected}; {GATHER} again")
-        self.path = path
+# --- hosts -----------------------------------------------------------------------------------------------------------
 
 
 @dataclass(slots=True, eq=False)
 class _Reader:
     """Reads the facts of hosts into a fleet; what one host has of another's descriptors and parents is shared with it.
 
-    What is shared is found by its whole content, never by the name that a host gives it.
+    What is shared is found by its whole content, never by the name that a host gives it. ``_mended`` are the facts, by
+    host, of which something is not made use of.
     """
 
     _data: t.Any
     _limit: AgeLimit
     fleet: Fleet = field(default_factory=Fleet)
-    _classes: _Classes = field(default_factory=_Classes)
+    _likenesses: _Likenesses = field(default_factory=_Likenesses)
     _descriptors: dict[bytes, Descriptor | DescriptorError] = field(default_factory=dict)
     _distinct: dict[tuple[str, str | None], Descriptor] = field(default_factory=dict)
     _parents: dict[bytes, ParentFacts] = field(default_factory=dict)
     _distinct_parents: dict[ParentFacts, ParentFacts] = field(default_factory=dict)
     # By the identity of the parents, each of which is there once.
     _equipment: dict[tuple[int, ...], tuple[ParentFacts, ...]] = field(default_factory=dict)
+    _mended: dict[str, _Entry] = field(default_factory=dict)
 
     def read(self, name: str) -> None:
-        """Add the host to the fleet, as unknown where it has no facts; raise ``_Shape``."""
+        """Add the host to the fleet, as unknown where it has no facts; raise ``Malformed``."""
         facts, cached = _found(self._data, name)
         if facts is None:
             self.fleet.unknown.append(name)
             return
-        top = _checked(facts, FACT, _MAPPING)
+        top = check.mapping(facts, FACT)
         if top.get("schema") != SCHEMA:
-            raise _Shape(f"{FACT}.schema", f"{SCHEMA}, and it is {top.get('schema')!r}")
+            raise Malformed(
+                f"{FACT}.schema", f"{SCHEMA}, and it is {shown(str(top.get('schema')))}"
+            )
         refusal = self._limit.refusal(_gathered(top), cached)
         if refusal is not None:
             self.fleet.unknown.append(name)
             self.fleet.problems.append({"host": name, "path": GATHERED, "problem": refusal})
             return
         descriptors, problems = self._all_descriptors(top)
-        entries, found, stated = self._entries(top, descriptors)
+        entries, found, stated = self._entries(name, top, descriptors, problems)
         equipment = self._all_parents(top)
-        for index, each in enumerate(_checked(top.get("problems"), "problems", _LIST)):
-            entry = _checked(each, f"problems[{index}]", _MAPPING)
-            problems.append({key: plain_text(entry.get(key)) for key in ("path", "problem")})
+        problems += check.plain_problems(top.get("problems"))
         classes: dict[DeviceClass, int] = {}
         excluded = []
         for entry, each in zip(entries, found, strict=True):
@@ -294,36 +332,52 @@ class _Reader:
         self.fleet.problems += [{"host": name} | problem for problem in problems]
 
     def _facts(self, name: str) -> _Entry:
-        found: _Entry = _checked(_found(self._data, name)[0], FACT, _MAPPING)
-        return found
+        """Return the facts of a host that has been read, as far as use is made of them."""
+        found: _Entry | None = self._mended.get(name)
+        return found if found is not None else check.mapping(_found(self._data, name)[0], FACT)
 
     def _devices(self, name: str) -> list[Device]:
         facts = self._facts(name)
         descriptors, _problems = self._all_descriptors(facts)
-        entries, *_classes = self._entries(facts, descriptors)
-        return [_device(name, entry, descriptors) for entry in entries]
+        return [_device(name, entry, descriptors) for entry in facts["devices"]]
 
     def _entries(
-        self, facts: _Entry, descriptors: _Descriptors
+        self, host: str, facts: _Entry, descriptors: _Descriptors, problems: list[dict[str, t.Any]]
     ) -> tuple[t.Sequence[_Entry], list[DeviceClass], Stated]:
         """Return the entries of the devices, the class of each, and what mediated devices state."""
         entries: t.Any = facts.get("devices")
         try:
-            return entries, *self._classes.of(entries, descriptors)
-        except _ODD:
-            entries = [
-                _plain_entry(entry, f"devices[{index}]", descriptors)
-                for index, entry in enumerate(_checked(entries, "devices", _LIST))
-            ]
-            _distinct((entry["id"] for entry in entries), "devices")
-            return entries, *self._classes.of(entries, descriptors)
+            return entries, *self._likenesses.of(entries, descriptors)
+        except check.ODD:
+            listed = check.listing(entries, "devices", check.MAX_DEVICES)
+            entries = []
+            for index, data in enumerate(listed):
+                path = f"devices[{index}]"
+                entry, problem = check.plain_device(data, path, descriptors)
+                problems += [problem] if problem else []
+                descriptor = descriptors[entry["descriptor"]]
+                if descriptor is not None and not _is_of_kind(descriptor, entry["kind"]):
+                    entry["descriptor"] = None
+                    api = descriptor.self_attributes["device_api"]
+                    problem = f"its descriptor has the device_api {api}, which is no {entry['kind']} device's"
+                    problems.append({"path": path, "problem": problem})
+                entries.append(entry)
+            check.distinct((entry["id"] for entry in entries), "devices")
+            check.check_held(entries)
+            self._mended[host] = {**facts, "devices": entries}
+            return entries, *self._likenesses.of(entries, descriptors, checked=True)
 
     def _all_descriptors(self, facts: _Entry) -> tuple[_Descriptors, list[dict[str, t.Any]]]:
         """Return the descriptors by name, that of a device without one as well, and what is wrong with others."""
         descriptors: _Descriptors = {None: None}
         problems: list[dict[str, t.Any]] = []
-        for name, data in _checked(facts.get("descriptors"), "descriptors", _MAPPING).items():
-            name = str.__str__(str(name))
+        table = check.mapping(facts.get("descriptors"), "descriptors")
+        if len(table) > check.MAX_DESCRIPTORS:
+            most = f"{check.MAX_DESCRIPTORS:,} descriptors at most, and there are {len(table):,}"
+            raise Malformed("descriptors", most)
+        for name, data in table.items():
+            if name.__class__ is not str or len(name) != check.DIGEST_LENGTH or not name.isascii():
+                name = check.text(name, "descriptors")
             found = self._descriptor(data)
             if isinstance(found, DescriptorError):
                 problems.append({"path": f"descriptors.{name}", "problem": str(found)})
@@ -347,7 +401,8 @@ class _Reader:
 
     def _all_parents(self, facts: _Entry) -> tuple[ParentFacts, ...]:
         parents = []
-        for index, data in enumerate(_checked(facts.get("parents"), "parents", _LIST)):
+        entries = check.listing(facts.get("parents"), "parents", check.MAX_PARENTS)
+        for index, data in enumerate(entries):
             content = _content(data)
             found = self._parents.get(content) if content is not None else None
             if found is None:
@@ -358,18 +413,18 @@ class _Reader:
             parents.append(found)
         known = self._equipment.get((*map(id, parents),))
         if known is None:
-            _distinct((parent.id for parent in parents), "parents")
+            check.distinct((parent.id for parent in parents), "parents")
             known = self._equipment[(*map(id, parents),)] = (*parents,)
         return known
 
 
 def _gathered(facts: _Entry) -> str | None:
-    """Return the time at which facts were gathered, ``None`` where they do not tell; raise ``_Shape``."""
+    """Return the time at which facts were gathered, ``None`` where they do not tell; raise ``Malformed``."""
     if GATHERED not in facts:
         return None
-    time = _checked(facts[GATHERED], GATHERED, _MAPPING).get("time")
+    time = check.mapping(facts[GATHERED], GATHERED).get("time")
     if seconds(time) is None:
-        raise _Shape(f"{GATHERED}.time", "a time as 2026-11-26T17:20:00Z")
+        raise Malformed(f"{GATHERED}.time", "a time as 2026-11-26T17:20:00Z")
     return plain_text(time)
 
 
@@ -382,116 +437,54 @@ def _content(data: t.Any) -> bytes | None:
         return None
 
 
-def _plain_entry(data: t.Any, path: str, descriptors: _Descriptors) -> _Entry:
-    """Return what a device's entry says, in plain types; raise ``_Shape``."""
-    device = _checked(data, path, _MAPPING)
-    kind, device_id = (
-        _checked(device.get("kind"), f"{path}.kind", _TEXT),
-        _checked(device.get("id"), f"{path}.id", _TEXT),
-    )
-    name = plain_text(device.get("descriptor"))
-    if device.get("descriptor") is not None and (name is None or name not in descriptors):
-        raise _Shape(f"{path}.descriptor", "null or the name of one of 'descriptors'")
-    migration = _checked(device.get("migration"), f"{path}.migration", _MAPPING)
-    supported = migration.get("supported")
-    if supported is not None and not isinstance(supported, bool):
-        raise _Shape(f"{path}.migration.supported", "true, false or null")
-    if "in_use" not in device:
-        raise _Shape(f"{path}.in_use", "a value or null")
-    return {
-        "kind": kind,
-        "id": device_id,
-        "parent": _checked(device.get("parent", _MISSING), f"{path}.parent", _TEXT_OR_NULL),
-        "type": _checked(device.get("type", _MISSING), f"{path}.type", _TEXT_OR_NULL),
-        "descriptor": name,
-        "attributes": [
-            {
-                "name": _checked(_checked(each, path, _MAPPING).get("name"), f"{path}.name", _TEXT),
-                "value": _checked(each.get("value"), f"{path}.value", _TEXT),
-                **({CHOICES: each[CHOICES]} if CHOICES in each else {}),
-            }
-            for each in _checked(device.get("attributes"), f"{path}.attributes", _LIST)
-        ],
-        "numa_node": _checked(device.get("numa_node"), f"{path}.numa_node", _INTEGER_OR_NULL),
-        "in_use": _holder(device["in_use"], f"{path}.in_use"),
-        "migration": {
-            "supported": supported,
-            "evidence": plain_text(migration.get("evidence")),
-        },
-    }
-
-
-def _holder(data: t.Any, path: str) -> dict[str, t.Any] | None:
-    if data is None:
-        return None
-    holder = _checked(data, path, _MAPPING)
-    return {
-        "pid": _checked(holder.get("pid"), f"{path}.pid", _INTEGER_OR_NULL),
-        "name": plain_text(holder.get("name")),
-    }
-
-
 def _parent(data: t.Any, path: str) -> ParentFacts:
-    parent = _checked(data, path, _MAPPING)
-    types = []
-    for index, each in enumerate(_checked(parent.get("types"), f"{path}.types", _LIST)):
-        place = f"{path}.types[{index}]"
-        mdev_type = _checked(each, place, _MAPPING)
-        types.append(
-            MdevType(
-                id=_checked(mdev_type.get("id"), f"{place}.id", _TEXT),
-                name=plain_text(mdev_type.get("name")),
-                device_api=_checked(mdev_type.get("device_api"), f"{place}.device_api", _TEXT),
-                available_instances=_checked(
-                    mdev_type.get("available_instances"), f"{place}.available_instances", _INTEGER
-                ),
-            )
-        )
-    _distinct((each.id for each in types), f"{path}.types")
-    kind = _checked(parent.get("kind"), f"{path}.kind", _TEXT)
+    """Return a parent in plain types; raise ``Malformed``."""
+    parent = check.mapping(data, path)
+    kind = check.one_of(parent.get("kind"), f"{path}.kind", check.MADE_KINDS)
+    entries = check.listing(parent.get("types"), f"{path}.types", check.MAX_TYPES)
+    types = [_type(each, f"{path}.types[{index}]", kind) for index, each in enumerate(entries)]
+    check.distinct((each.id for each in types), f"{path}.types")
     if kind == VDPA:
         types = _provisioned(parent, types, path)
     return ParentFacts(
         kind=kind,
-        id=_checked(parent.get("id"), f"{path}.id", _TEXT),
-        driver=plain_text(parent.get("driver")),
-        pci_id=_checked(parent.get("pci_id", _MISSING), f"{path}.pci_id", _TEXT_OR_NULL),
-        numa_node=_checked(parent.get("numa_node"), f"{path}.numa_node", _INTEGER_OR_NULL),
+        id=check.text(parent.get("id"), f"{path}.id"),
+        driver=check.text_or_null(parent.get("driver"), f"{path}.driver"),
+        pci_id=check.text_or_null(parent.get("pci_id", check.MISSING), f"{path}.pci_id"),
+        numa_node=check.number_or_null(
+            parent.get("numa_node"), f"{path}.numa_node", 0, check.MAX_NODE
+        ),
         types=tuple(types),
+    )
+
+
+def _type(data: t.Any, path: str, kind: str) -> MdevType:
+    offered = check.mapping(data, path)
+    device_api = check.text(offered.get("device_api"), f"{path}.device_api")
+    if (device_api == virtio.DEVICE_API) != (kind == VDPA):
+        expected = virtio.DEVICE_API if kind == VDPA else f"another than {device_api}"
+        raise Malformed(f"{path}.device_api", f"{expected}, as the parent is of kind {kind}")
+    return MdevType(
+        id=check.text(offered.get("id"), f"{path}.id"),
+        name=check.text_or_null(offered.get("name"), f"{path}.name", check.MAX_TEXT),
+        device_api=device_api,
+        available_instances=check.number(
+            offered.get("available_instances"),
+            f"{path}.available_instances",
+            0,
+            check.MAX_INSTANCES,
+        ),
     )
 
 
 def _provisioned(parent: _Entry, types: list[MdevType], path: str) -> list[MdevType]:
     """Return what a management device can make; nothing where its kernel does not tell with which features."""
-    mask = plain_text(parent.get("dev_features_mask"))
+    mask = check.text_or_null(parent.get("dev_features_mask"), f"{path}.dev_features_mask")
+    max_vqs = check.number_or_null(
+        parent.get("max_supported_vqs"), f"{path}.max_supported_vqs", 0, check.MAX_QUEUES
+    )
     if mask is None:
         return []
     if not MASK.match(mask):
-        raise _Shape(f"{path}.dev_features_mask", "null or a mask as 0x300000020")
-    max_vqs = _checked(
-        parent.get("max_supported_vqs"), f"{path}.max_supported_vqs", _INTEGER_OR_NULL
-    )
+        raise Malformed(f"{path}.dev_features_mask", "null or a mask as 0x300000020")
     return [replace(each, features=int(mask, 16), max_vqs=max_vqs) for each in types]
-
-
-def _checked(value: t.Any, path: str, expected: str) -> t.Any:
-    """Return ``value`` in plain types, if it is what is ``expected``; raise ``_Shape``."""
-    if value is None and expected in (_TEXT_OR_NULL, _INTEGER_OR_NULL):
-        return None
-    if expected in (_TEXT, _TEXT_OR_NULL):
-        if isinstance(value, str):
-            return str.__str__(value)
-    elif expected in (_INTEGER, _INTEGER_OR_NULL):
-        if isinstance(value, int) and not isinstance(value, bool):
-            return int(value)
-    elif isinstance(value, _CONTAINERS[expected]) and not isinstance(value, str):
-        return value
-    raise _Shape(path, expected)
-
-
-def _distinct(ids: t.Iterable[str], path: str) -> None:
-    seen: set[str] = set()
-    for each in ids:
-        if each in seen:
-            raise _Shape(path, f"every id once, and {shown(each)} is there twice")
-        seen.add(each)

@@ -68,18 +68,28 @@ from ansible_collections.vfio.migration.plugins.plugin_utils.contract import Cha
 Facts = t.Mapping[str, t.Mapping[str, t.Any]]
 Result = t.TypeVar("Result")
 
-# What a plan is made of; problems that a host had on the way are not.
-_RELEVANT = ("descriptors", "devices", "parents")
+# What a plan is made of, by part of the facts; nobody has looked at the rest, and a problem on the way is none of it.
+_RELEVANT = {
+    "devices": (
+        *("kind", "id", "parent", "type", "descriptor", "attributes"),
+        *("numa_node", "in_use", "migration"),
+    ),
+    "parents": (
+        *("kind", "id", "driver", "pci_id", "numa_node", "types"),
+        *("dev_features_mask", "max_supported_vqs"),
+    ),
+}
+_OF_PARTS = {
+    "attributes": ("name", "value", "choices"),
+    "in_use": ("pid", "name"),
+    "migration": ("supported",),
+    "types": ("id", "name", "device_api", "available_instances"),
+}
 
 
 def digests(hosts: t.Iterable[str], facts: Facts) -> dict[str, str]:
     """Return a digest of the facts of each host, as far as plans are made of them."""
-    found = {}
-    for host in sorted(hosts):
-        relevant = {key: facts[host][key] for key in _RELEVANT}
-        text = json.dumps(relevant, sort_keys=True, separators=(",", ":"), default=str)
-        found[host] = hashlib.sha256(text.encode()).hexdigest()[:32]
-    return found
+    return {host: _digest(facts[host]) for host in sorted(hosts)}
 
 
 def changed_since(relied_on: t.Mapping[str, str], facts: Facts) -> dict[str, bool]:
@@ -217,6 +227,35 @@ def _reading() -> t.Iterator[None]:
 
 def _change(guest: Guest, reason: str) -> Change:
     return {"vm": guest.name, "source": guest.devices[0].label, "reason": reason}
+
+
+def _digest(facts: t.Mapping[str, t.Any]) -> str:
+    descriptors = facts["descriptors"]
+    relevant = {
+        part: [_relevant(entry, names) for entry in facts[part]]
+        for part, names in _RELEVANT.items()
+    } | {"descriptors": {name: _written(descriptors[name]) for name in descriptors}}
+    return hashlib.sha256(_written(relevant).encode()).hexdigest()[:32]
+
+
+def _relevant(entry: t.Mapping[str, t.Any], names: t.Iterable[str]) -> dict[str, t.Any]:
+    """Return what plans are made of in a part of facts."""
+    found = {name: entry[name] for name in names if name in entry}
+    for name in found.keys() & _OF_PARTS.keys():
+        part = found[name]
+        if isinstance(part, t.Mapping):
+            found[name] = _relevant(part, _OF_PARTS[name])
+        elif part is not None:
+            found[name] = [_relevant(each, _OF_PARTS[name]) for each in part]
+    return found
+
+
+def _written(value: t.Any) -> str:
+    """Return ``value`` as JSON; null where that cannot be, as of a descriptor that is none."""
+    try:
+        return json.dumps(value, sort_keys=True, separators=(",", ":"))
+    except (RecursionError, TypeError, ValueError):
+        return "null"
 
 
 # --- targets that were made ------------------------------------------------------------------------------------------

@@ -32,7 +32,18 @@ _Attributes = t.Mapping[str, str]
 # Values of variables, and all those that each variable may have.
 _Choice = dict[str, t.Any]
 _Values = dict[str, tuple[int | str, ...]]
-_Sentences = t.Iterator[str]
+
+
+class Objection(t.NamedTuple):
+    """A rule that a plan breaks, in a sentence, and the sources concerned; none where it is the plan as a whole."""
+
+    sources: frozenset[Key]
+    sentence: str
+
+
+_Objections = t.Iterator[Objection]
+# What concerns the plan as a whole.
+_NONE: frozenset[Key] = frozenset()
 
 
 _NO_CONDITIONS = Conditions()
@@ -43,12 +54,19 @@ def violations(plan: _Entry, facts: Facts, conditions: Conditions = _NO_CONDITIO
 
     ``facts`` maps each host to its ``vfio_migration`` facts.
     """
+    return [each.sentence for each in objections(plan, facts, conditions)]
+
+
+def objections(
+    plan: _Entry, facts: Facts, conditions: Conditions = _NO_CONDITIONS
+) -> list[Objection]:
+    """Return the rules that ``plan`` breaks as ``violations`` does, each with the sources that it is about."""
     case = _Case(plan, facts, conditions)
     return [
-        f"{rule.__name__.replace('_', ' ')}: {sentence}"
+        Objection(sources, f"{rule.__name__.replace('_', ' ')}: {sentence}")
         for subject, rule in _RULES
         if subject(case)
-        for sentence in rule(case)
+        for sources, sentence in rule(case)
     ]
 
 
@@ -66,6 +84,15 @@ class _Move(t.NamedTuple):
     target: _Entry
     wave: int
     vm: str | None
+
+    @property
+    def place(self) -> tuple[str, t.Any]:
+        """The host and parent that the target is or will be under."""
+        return self.target_key[0], self.target["parent"]
+
+    def objection(self, sentence: str) -> Objection:
+        """Return that this placement breaks a rule."""
+        return Objection(frozenset([self.key]), sentence)
 
     def __str__(self) -> str:
         return f"{_named(self.key)} to {_named(self.target_key)}"
@@ -137,9 +164,13 @@ class _Case:
             return None
         if (host, name) not in self._descriptors:
             raw = self.facts[host]["descriptors"][name]
-            content = repr(raw)
+            try:
+                content = repr(raw)
+            except (RecursionError, ValueError):
+                # Nobody writes a descriptor that deep, or a number with that many digits.
+                content = "null"
             if content not in self._read:
-                self._read[content] = _read_descriptor(raw)
+                self._read[content] = None if content == "null" else _read_descriptor(raw)
             self._descriptors[host, name] = self._read[content]
         return self._descriptors[host, name]
 
@@ -192,6 +223,10 @@ class _Case:
         return self._versions[key]
 
 
+def _keys(moves: t.Iterable[_Move]) -> frozenset[Key]:
+    return frozenset(move.key for move in moves)
+
+
 def _named(key: Key) -> str:
     return f"{key[1]} on {key[0]}"
 
@@ -199,20 +234,20 @@ def _named(key: Key) -> str:
 # --- rules of a plan -------------------------------------------------------------------------------------------------
 
 
-def every_source_is_known_and_planned_once(case: _Case) -> _Sentences:
+def every_source_is_known_and_planned_once(case: _Case) -> _Objections:
     """Require that a source is in the facts, and placed or left behind once; so is each device of a drained host."""
     planned = Counter(case.placed + case.unplaced)
     for key, count in planned.items():
         if count > 1:
-            yield f"{_named(key)} is planned {count} times"
+            yield Objection(frozenset([key]), f"{_named(key)} is planned {count} times")
         if key not in case.devices:
-            yield f"{_named(key)} is in no facts"
+            yield Objection(frozenset([key]), f"{_named(key)} is in no facts")
     for key in case.devices.keys() - planned.keys():
         if key[0] in case.drained:
-            yield f"{_named(key)} is neither placed nor left behind"
+            yield Objection(frozenset([key]), f"{_named(key)} is neither placed nor left behind")
 
 
-def placements_say_of_sources_what_the_facts_say(case: _Case) -> _Sentences:
+def placements_say_of_sources_what_the_facts_say(case: _Case) -> _Objections:
     """Require that a placement has its source's kind, and the name of a guest whose process holds the source."""
     names: dict[tuple[str, int | None], set[str | None]] = defaultdict(set)
     for (host, _id), device in case.devices.items():
@@ -221,33 +256,41 @@ def placements_say_of_sources_what_the_facts_say(case: _Case) -> _Sentences:
             names[host, holder.get("pid")].add(holder.get("name"))
     for move in case.moves:
         if move.stated["kind"] != move.source["kind"]:
-            yield f"{_named(move.key)} is no {move.stated['kind']} device"
+            yield move.objection(f"{_named(move.key)} is no {move.stated['kind']} device")
         holder = move.source["in_use"]
         if move.vm not in (names[move.key[0], holder.get("pid")] if holder else {None}):
-            yield f"{_named(move.key)} is not held by {move.vm}"
+            yield move.objection(f"{_named(move.key)} is not held by {move.vm}")
 
 
-def guests_move_as_a_whole(case: _Case) -> _Sentences:
+def guests_move_as_a_whole(case: _Case) -> _Objections:
     """Require that all devices of one process go to one host in one wave, or all of them stay."""
     ends = {move.key: (move.target["host"], move.wave) for move in case.moves}
     guests: dict[tuple[str, int], set[tuple[str, int] | None]] = defaultdict(set)
+    held: dict[tuple[str, int], list[Key]] = defaultdict(list)
     for key, device in case.devices.items():
         holder = device["in_use"]
         if holder and holder.get("pid") is not None:
             guests[key[0], holder["pid"]].add(ends.get(key))
+            held[key[0], holder["pid"]].append(key)
     for (host, pid), found in guests.items():
         if len(found) > 1:
-            yield f"the devices of process {pid} on {host} do not go to one host"
+            yield Objection(
+                frozenset(held[host, pid]),
+                f"the devices of process {pid} on {host} do not go to one host",
+            )
 
 
-def a_target_serves_one_source(case: _Case) -> _Sentences:
+def a_target_serves_one_source(case: _Case) -> _Objections:
     """Require that no two sources go to one target."""
     for key, count in Counter([move.target_key for move in case.moves]).items():
         if count > 1:
-            yield f"{_named(key)} serves {count} sources"
+            yield Objection(
+                _keys(each for each in case.moves if each.target_key == key),
+                f"{_named(key)} serves {count} sources",
+            )
 
 
-def no_parent_is_overcommitted(case: _Case) -> _Sentences:
+def no_parent_is_overcommitted(case: _Case) -> _Objections:
     """Require that no more is created under a parent than its types have instances.
 
     The types of an i915 share what it has in proportion (drivers/gpu/drm/i915/gvt/vgpu.c). Any other parent makes one
@@ -264,17 +307,26 @@ def no_parent_is_overcommitted(case: _Case) -> _Sentences:
             given[place] += 1
     for place, count in given.items():
         if count > 1:
-            yield f"{count} functions of {_named(place)} are given a type"
+            yield Objection(
+                _keys(each for each in case.moves if each.place == place),
+                f"{count} functions of {_named(place)} are given a type",
+            )
     for place, types in made.items():
         parent = case.parents.get(place, {"types": ()})
         available = {each["id"]: each["available_instances"] for each in parent["types"]}
         short = [each for each, count in types.items() if count > available.get(each, 0)]
         for each in short:
-            yield f"{types[each]} of {each} are not to be had under {_named(place)}"
+            yield Objection(
+                _keys(each for each in case.moves if each.place == place),
+                f"{types[each]} of {each} are not to be had under {_named(place)}",
+            )
         if len(types) > 1 and not short:
             taken = sum(Fraction(count, available[each]) for each, count in types.items())
             if parent.get("driver") != "i915" or taken > 1:
-                yield f"{', '.join(sorted(types))} do not fit together under {_named(place)}"
+                yield Objection(
+                    _keys(each for each in case.moves if each.place == place),
+                    f"{', '.join(sorted(types))} do not fit together under {_named(place)}",
+                )
 
 
 def _instances(target: _Entry) -> int:
@@ -290,28 +342,35 @@ def _last(name: str) -> str:
     return name.rpartition("/")[2]
 
 
-def status_and_shortage_are_true(case: _Case) -> _Sentences:
+def status_and_shortage_are_true(case: _Case) -> _Objections:
     """Require that the status says whether all is placed, and that a shortage is one."""
     plan = case.plan
     if (plan["status"] in ("optimal", "feasible")) != (not plan["unplaced"]):
-        yield f"status is {plan['status']} with {len(plan['unplaced'])} devices left behind"
+        yield Objection(
+            _NONE, f"status is {plan['status']} with {len(plan['unplaced'])} devices left behind"
+        )
     bound = plan["bound"]
     if bound is not None and (plan["status"] == "infeasible") != (bound["unplaced"] > 0):
-        yield f"status is {plan['status']}, and the bound leaves {bound['unplaced']} devices behind"
+        yield Objection(
+            _NONE,
+            f"status is {plan['status']}, and the bound leaves {bound['unplaced']} devices behind",
+        )
     shortage = plan["shortage"]
     if shortage is not None:
         short = {(each["host"], each["id"]) for each in shortage["devices"]}
         placed = len(short & case.waves.keys())
         if shortage["need"] != len(short) or not placed <= shortage["reachable"] < len(short):
-            yield f"of {len(short)} devices {placed} are placed, which is no such shortage"
+            yield Objection(
+                _NONE, f"of {len(short)} devices {placed} are placed, which is no such shortage"
+            )
 
 
-def the_cost_is_counted(case: _Case) -> _Sentences:
+def the_cost_is_counted(case: _Case) -> _Objections:
     """Require that the cost counts what the placements do, and that a plan is optimal where its bound is its cost."""
     cost, bound = case.plan["cost"], case.plan["bound"]
     if cost is None:
         if bound is not None:
-            yield f"there is the bound {bound} and no cost"
+            yield Objection(_NONE, f"there is the bound {bound} and no cost")
         return
     targets = [move.target for move in case.moves]
     used = {
@@ -327,14 +386,16 @@ def the_cost_is_counted(case: _Case) -> _Sentences:
     }
     for name in cost.keys() & counted.keys():
         if cost[name] != counted[name]:
-            yield f"the cost has {cost[name]} {name}, the placements have {counted[name]}"
+            yield Objection(
+                _NONE, f"the cost has {cost[name]} {name}, the placements have {counted[name]}"
+            )
     if (bound == cost and not cost["unplaced"]) != (case.plan["status"] == "optimal"):
-        yield f"status is {case.plan['status']}, cost {cost} and bound {bound}"
+        yield Objection(_NONE, f"status is {case.plan['status']}, cost {cost} and bound {bound}")
     if bound is not None and any(bound[name] > number for name, number in cost.items()):
-        yield f"cost {cost} is below the bound {bound}"
+        yield Objection(_NONE, f"cost {cost} is below the bound {bound}")
 
 
-def the_tables_say_what_the_placements_say(case: _Case) -> _Sentences:
+def the_tables_say_what_the_placements_say(case: _Case) -> _Objections:
     """Require that ``map`` and ``hosts`` follow from the placements, with what the source lists for hosts to verify."""
     mapping, hosts = case.plan["map"], case.plan["hosts"]
     listed = {
@@ -345,16 +406,16 @@ def the_tables_say_what_the_placements_say(case: _Case) -> _Sentences:
     }
     lengths = [len(lists[part]) for lists in hosts.values() for part, _name in _LISTS.values()]
     if sum(map(len, mapping.values())) != len(case.moves) or sum(lengths) != len(case.moves):
-        yield "'map' or 'hosts' has another number of devices than the placements"
+        yield Objection(_NONE, "'map' or 'hosts' has another number of devices than the placements")
     by_source = case.plan["direction"] in ("source_lists", "both")
     for move in case.moves:
         (host, device_id), target = move.key, move.target
         if mapping.get(host, {}).get(device_id) != target["id"]:
-            yield f"{move} is another in 'map'"
+            yield move.objection(f"{move} is another in 'map'")
         entry = listed.get(move.target_key, {})
         accept = move.descriptor.written if move.descriptor and by_source else None
         if entry.get("accept") != accept or not _is_listed(target, entry):
-            yield f"{move} is another in 'hosts'"
+            yield move.objection(f"{move} is another in 'hosts'")
 
 
 def _is_listed(target: _Entry, entry: _Entry) -> bool:
@@ -381,7 +442,7 @@ def _is_listed(target: _Entry, entry: _Entry) -> bool:
 # --- rules of existing and of new targets ----------------------------------------------------------------------------
 
 
-def targets_may_receive(case: _Case) -> _Sentences:
+def targets_may_receive(case: _Case) -> _Objections:
     """Require that a target is on another host, one that may receive, and at no place that is to be avoided."""
     asked = case.asked
     receiving = case.facts.keys() if asked.targets is None else {*asked.targets} & case.facts.keys()
@@ -389,73 +450,79 @@ def targets_may_receive(case: _Case) -> _Sentences:
     for move in case.moves:
         host = move.target["host"]
         if host == move.key[0] or host not in receiving:
-            yield f"{move} must not go to this host"
+            yield move.objection(f"{move} must not go to this host")
         if asked.avoid and not {(host, None), (host, move.target["parent"])}.isdisjoint(
             asked.avoid
         ):
-            yield f"{move} goes to a place that is to be avoided"
+            yield move.objection(f"{move} goes to a place that is to be avoided")
 
 
-def sources_can_migrate(case: _Case) -> _Sentences:
+def sources_can_migrate(case: _Case) -> _Objections:
     """Require that a source has a usable descriptor, and that the facts do not say that it cannot migrate."""
     for move in case.moves:
         if move.descriptor is None:
-            yield f"{_named(move.key)} has no usable descriptor"
+            yield move.objection(f"{_named(move.key)} has no usable descriptor")
         if move.source["migration"]["supported"] is False:
-            yield f"{_named(move.key)} cannot migrate"
+            yield move.objection(f"{_named(move.key)} cannot migrate")
 
 
-def existing_targets_are_free(case: _Case) -> _Sentences:
+def existing_targets_are_free(case: _Case) -> _Objections:
     """Require that a target that is not created is in the facts, able to migrate, and free when it is needed."""
     staying = frozenset(case.unplaced)
     for move in case.existing:
         key, target = move.target_key, move.target
         device = case.devices.get(key)
         if device is None:
-            yield f"{move}: the target is in no facts"
+            yield move.objection(f"{move}: the target is in no facts")
             continue
         if any(target[each] != device[each] for each in ("kind", "parent", "type")):
-            yield f"{_named(key)} is another device than the plan says"
+            yield move.objection(f"{_named(key)} is another device than the plan says")
         vacated = case.waves.get(key)
         if device["in_use"] is not None and vacated is None:
-            yield f"{_named(key)} is held by a process"
+            yield move.objection(f"{_named(key)} is held by a process")
         if vacated is not None and (vacated >= move.wave or not case.asked.reuse):
-            yield f"{_named(key)} moves itself in wave {vacated}, and is a target in {move.wave}"
+            yield move.objection(
+                f"{_named(key)} moves itself in wave {vacated}, and is a target in {move.wave}"
+            )
         if key in staying:
-            yield f"{_named(key)} is left behind itself"
+            yield move.objection(f"{_named(key)} is left behind itself")
         # A function without a type cannot migrate until it is given one.
         typeless = any("choices" in each for each in device["attributes"])
         if device["migration"]["supported"] is False and not typeless:
-            yield f"{_named(key)} cannot migrate"
+            yield move.objection(f"{_named(key)} cannot migrate")
 
 
-def existing_targets_are_compatible(case: _Case) -> _Sentences:
+def existing_targets_are_compatible(case: _Case) -> _Objections:
     """Require that the lists that the direction asks allow the move, and with ``round_trip`` the move back."""
     for move in case.existing:
         device = case.devices.get(move.target_key)
         target = case.descriptor(move.target_key[0], device) if device else None
         if device is None or target is None or move.descriptor is None:
-            yield f"{move}: one of them has no usable descriptor"
+            yield move.objection(f"{move}: one of them has no usable descriptor")
             continue
         if move.target["attributes"]:
             yield from _attributes_are_taken(move, device["attributes"])
             target = _configured(target, move.target["attributes"])
         if not case.decides(move.descriptor, target):
-            yield f"{move} would not be compatible"
+            yield move.objection(f"{move} would not be compatible")
         if case.asked.round_trip and not case.decides(target, move.descriptor):
-            yield f"{move} could not migrate back"
+            yield move.objection(f"{move} could not migrate back")
 
 
-def _attributes_are_taken(move: _Move, attributes: t.Iterable[_Entry]) -> _Sentences:
+def _attributes_are_taken(move: _Move, attributes: t.Iterable[_Entry]) -> _Objections:
     """Require that a device has the attributes that it is given by these names, the first with that value to choose."""
     choices = {each["name"]: each.get("choices") for each in attributes}
     given = [each["name"] for each in move.target["attributes"]]
     first = move.target["attributes"][0]
     values = choices.get(first["name"])
     if not isinstance(values, list) or first["value"] not in values:
-        yield f"{_named(move.target_key)} does not take {first['value']} as {first['name']}"
+        yield move.objection(
+            f"{_named(move.target_key)} does not take {first['value']} as {first['name']}"
+        )
     if not choices.keys() >= {*given} or len({*given}) < len(given):
-        yield f"{_named(move.target_key)} has no such attributes as {', '.join(given)}"
+        yield move.objection(
+            f"{_named(move.target_key)} has no such attributes as {', '.join(given)}"
+        )
 
 
 def _configured(target: _Descriptor, given: t.Iterable[_Entry]) -> _Descriptor:
@@ -465,23 +532,27 @@ def _configured(target: _Descriptor, given: t.Iterable[_Entry]) -> _Descriptor:
     return _Descriptor(own, [literal], [_read_set(literal)], True)
 
 
-def new_devices_can_be_created(case: _Case) -> _Sentences:
+def new_devices_can_be_created(case: _Case) -> _Objections:
     """Require that a new device has a free name of its kind, and a parent of that kind that offers its type."""
     for move in case.new:
         target = move.target
         if move.target_key in case.devices:
-            yield f"{_named(move.target_key)} is to be created and exists"
+            yield move.objection(f"{_named(move.target_key)} is to be created and exists")
         name = _NAMES.get(target["kind"])
         if name is None or not name.fullmatch(target["id"]):
-            yield f"{_named(move.target_key)} is no name of a new {target['kind']} device"
+            yield move.objection(
+                f"{_named(move.target_key)} is no name of a new {target['kind']} device"
+            )
         parent, _type = case.offers.get(
             (target["host"], target["parent"], target["type"]), _NOTHING
         )
         if not parent or parent["kind"] != target["kind"]:
-            yield f"there is no {target['type']} under {target['parent']} on {target['host']}"
+            yield move.objection(
+                f"there is no {target['type']} under {target['parent']} on {target['host']}"
+            )
 
 
-def new_devices_will_match(case: _Case) -> _Sentences:
+def new_devices_will_match(case: _Case) -> _Objections:
     """Require that a new device matches its source's list by all that is certain of it and all that it is given.
 
     All else it states itself once it is there, and its host's module verifies that.
@@ -493,7 +564,7 @@ def new_devices_will_match(case: _Case) -> _Sentences:
             (target["host"], target["parent"], target["type"]), _NOTHING
         )
         if not parent or source is None:
-            yield f"{move}: one has no usable descriptor, or the other no parent"
+            yield move.objection(f"{move}: one has no usable descriptor, or the other no parent")
             continue
         names = {each["name"] for each in move.source["attributes"]}
         given = {_last(each["name"]): each["value"] for each in target["attributes"]}
@@ -506,7 +577,7 @@ def new_devices_will_match(case: _Case) -> _Sentences:
             versions = case.versions(target["host"], parent, source.derived)
         for each in target["attributes"]:
             if each["name"] not in names or _last(each["name"]) in _NOT_GIVEN | certain.keys():
-                yield f"{move}: the source does not let configure {each['name']}"
+                yield move.objection(f"{move}: the source does not let configure {each['name']}")
         # What the source lets configure and the plan does not give is taken to be empty.
         known = {
             **{_last(each): "" for each in names if _last(each) not in _NOT_GIVEN},
@@ -517,7 +588,7 @@ def new_devices_will_match(case: _Case) -> _Sentences:
         if not by_source or not any(
             case.lists(source, each, True, frozenset(given)) for each in possible
         ):
-            yield f"{move} would not be compatible"
+            yield move.objection(f"{move} would not be compatible")
 
 
 def _mdev_attributes(source: _Descriptor, parent: _Entry, offered: _Entry) -> dict[str, str]:
@@ -544,7 +615,7 @@ def _vdpa_attributes(source: _Descriptor, offered: _Entry, mask: str) -> dict[st
     }
 
 
-def new_vdpa_devices_are_offered(case: _Case) -> _Sentences:
+def new_vdpa_devices_are_offered(case: _Case) -> _Objections:
     """Require that a new vDPA device has features that its source has and its parent offers, and no more queues."""
     for move in case.new_vdpa:
         parent = case.parents.get((move.target["host"], move.target["parent"]))
@@ -554,15 +625,19 @@ def new_vdpa_devices_are_offered(case: _Case) -> _Sentences:
         mask = given.get("device_features", "")
         surplus = _feature_names(mask, move.target["type"]) - move.descriptor.own.keys()
         if surplus or not _MASK.fullmatch(mask):
-            yield f"{move}: the source has not the features {', '.join(sorted(surplus))}"
+            yield move.objection(
+                f"{move}: the source has not the features {', '.join(sorted(surplus))}"
+            )
         elif int(mask, 16) & ~int(parent["dev_features_mask"] or "0", 16):
-            yield f"{move}: {parent['id']} does not offer the features {mask}"
+            yield move.objection(f"{move}: {parent['id']} does not offer the features {mask}")
         pairs, most = given.get("max_vqp", "0"), parent["max_supported_vqs"]
         if most is not None and (not pairs.isdigit() or 2 * int(pairs) > most):
-            yield f"{move}: {parent['id']} does not offer so many queues as {pairs} pairs"
+            yield move.objection(
+                f"{move}: {parent['id']} does not offer so many queues as {pairs} pairs"
+            )
 
 
-def new_devices_can_return(case: _Case) -> _Sentences:
+def new_devices_can_return(case: _Case) -> _Objections:
     """Require that a new device could migrate back: one of vDPA, or one derived as its source and of equal version.
 
     What a driver will list for a device that is not there is not known, so any other may not be able to.
@@ -575,30 +650,33 @@ def new_devices_can_return(case: _Case) -> _Sentences:
         versions = case.versions(move.target["host"], parent, True)
         back = any(_serves(own, each) and _serves(each, own) for each in versions)
         if not move.descriptor.derived or not back:
-            yield f"{move} could not migrate back"
+            yield move.objection(f"{move} could not migrate back")
 
 
 # --- rules where they are asked --------------------------------------------------------------------------------------
 
 
-def the_plan_is_for_what_was_asked(case: _Case) -> _Sentences:
+def the_plan_is_for_what_was_asked(case: _Case) -> _Objections:
     """Require that the plan has the direction and the policy that were asked."""
     for name in ("direction", "policy"):
         wanted = getattr(case.asked, name)
         if case.plan[name] != wanted:
-            yield f"the {name} is {case.plan[name]}, and {wanted} was asked"
+            yield Objection(_NONE, f"the {name} is {case.plan[name]}, and {wanted} was asked")
 
 
-def hosts_receive_no_more_than_their_limit(case: _Case) -> _Sentences:
+def hosts_receive_no_more_than_their_limit(case: _Case) -> _Objections:
     """Require that no host receives more devices than ``limit`` says."""
     limit = case.asked.limit
     for host, count in Counter([move.target["host"] for move in case.moves]).items():
         most = limit.get(host) if isinstance(limit, t.Mapping) else limit
         if most is not None and count > most:
-            yield f"{host} receives {count} devices, and {most} at most"
+            yield Objection(
+                _keys(each for each in case.moves if each.target_key[0] == host),
+                f"{host} receives {count} devices, and {most} at most",
+            )
 
 
-def guests_of_a_group_are_apart(case: _Case) -> _Sentences:
+def guests_of_a_group_are_apart(case: _Case) -> _Objections:
     """Require that where a guest of a group goes to, no other guest of that group is after the plan.
 
     Guests that were together before and stay are none of the plan's doing.
@@ -612,12 +690,16 @@ def guests_of_a_group_are_apart(case: _Case) -> _Sentences:
                 guests[ends.get(key, key[0])].add(name)
         for host in {move.target["host"] for move in case.moves if move.vm in group}:
             if len(guests[host]) > 1:
-                yield f"{', '.join(sorted(guests[host]))} are to be apart and all on {host}"
+                yield Objection(
+                    _keys(each for each in case.moves if each.target_key[0] == host),
+                    f"{', '.join(sorted(guests[host]))} are to be apart and all on {host}",
+                )
 
 
-def guests_stay_on_one_numa_node(case: _Case) -> _Sentences:
+def guests_stay_on_one_numa_node(case: _Case) -> _Objections:
     """Require that all targets of one process are on one NUMA node."""
     nodes: dict[tuple[str, int], set[int | None]] = defaultdict(set)
+    moving: dict[tuple[str, int], list[_Move]] = defaultdict(list)
     for move in case.moves:
         holder = move.source["in_use"]
         if holder and holder.get("pid") is not None:
@@ -626,27 +708,31 @@ def guests_stay_on_one_numa_node(case: _Case) -> _Sentences:
             if target["create"]:
                 place = case.parents.get((target["host"], target["parent"]))
             nodes[move.key[0], holder["pid"]].add((place or {}).get("numa_node"))
+            moving[move.key[0], holder["pid"]].append(move)
     for (host, pid), found in nodes.items():
         if len(found) > 1:
-            yield f"process {pid} on {host} goes to several NUMA nodes of a host"
+            yield Objection(
+                _keys(moving[host, pid]),
+                f"process {pid} on {host} goes to several NUMA nodes of a host",
+            )
 
 
-def devices_keep_their_kind(case: _Case) -> _Sentences:
+def devices_keep_their_kind(case: _Case) -> _Objections:
     """Require that a target is of its source's kind."""
     for move in case.moves:
         if move.target["kind"] != move.source["kind"]:
-            yield f"{move} does not keep the kind {move.source['kind']}"
+            yield move.objection(f"{move} does not keep the kind {move.source['kind']}")
 
 
-def devices_keep_their_type(case: _Case) -> _Sentences:
+def devices_keep_their_type(case: _Case) -> _Objections:
     """Require that a target is of its source's type."""
     for move in case.moves:
         if move.target["type"] != move.source["type"]:
-            yield f"{move} does not keep the type {move.source['type']}"
+            yield move.objection(f"{move} does not keep the type {move.source['type']}")
 
 
 # Each rule with what there must be for it to say anything.
-_RULES: tuple[tuple[t.Callable[[_Case], t.Any], t.Callable[[_Case], _Sentences]], ...] = (
+_RULES: tuple[tuple[t.Callable[[_Case], t.Any], t.Callable[[_Case], _Objections]], ...] = (
     (attrgetter("plan"), the_plan_is_for_what_was_asked),
     (attrgetter("plan"), every_source_is_known_and_planned_once),
     (attrgetter("moves"), sources_can_migrate),

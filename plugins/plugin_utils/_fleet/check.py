@@ -1,0 +1,280 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+# Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Do not use this from other collections or standalone plugins/modules!
+
+"""The door for facts: types, ranges, lengths and numbers of all that is made use of. Pure.
+
+What ``vfio_migration_facts`` cannot have returned makes its host unknown: ``Malformed`` says where and what would be
+right. What somebody else can have put there costs no more than the one device: a driver's descriptor that breaks a
+rule leaves the device without one, and the name that whoever starts a guest gives it is unknown where it is none.
+What nobody looks at may be anything.
+
+Where the facts of a host are plain, all of its devices are checked at once, column by column. Where anything is odd,
+``plain_device`` looks at one after the other, and tells where.
+"""
+
+from __future__ import annotations
+
+import typing as t
+from collections import Counter
+
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.attributes import shown
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.descriptor import plain_text
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import GATHER, VDPA
+
+MDEV, PCI = "mdev", "pci"
+CHOICES = "choices"
+KINDS = frozenset((MDEV, PCI, VDPA))
+# The kinds of devices that can be made.
+MADE_KINDS = frozenset((MDEV, VDPA))
+
+# The most of one host.
+MAX_DEVICES = 4096
+MAX_DESCRIPTORS = 4096
+MAX_PARENTS = 1024
+MAX_PROBLEMS = 1000
+# The most of one parent, of one device, of one attribute.
+MAX_TYPES = 256
+MAX_ATTRIBUTES = 64
+MAX_CHOICES = 1024
+# The most devices that one process holds.
+MAX_HELD = 64
+# The longest name: of a device, a type, a driver, a guest, an attribute; that of a file is no longer.
+MAX_NAME = 255
+# The longest of all other texts: a page of sysfs has no more.
+MAX_TEXT = 4096
+# The names of descriptors are digests, of so many characters.
+DIGEST_LENGTH = 32
+# The largest numbers: of the kernel's processes, NUMA nodes and virtqueues, and of what fits into its counters.
+MAX_PID = 2**31 - 1
+MAX_NODE = 1023
+MAX_QUEUES = 2**16
+MAX_INSTANCES = 2**32 - 1
+
+Entry = t.Mapping[str, t.Any]
+
+# What is raised where devices are not plain, or not as documented: they are then looked at one by one.
+ODD = (AttributeError, KeyError, TypeError, ValueError)
+
+# Stands for a value that is not there, where null would be one.
+MISSING = object()
+
+
+class Malformed(FleetError):
+    """Facts are not what they should be; ``path`` is where in them."""
+
+    def __init__(self, path: str, expected: str) -> None:
+        super().__init__(f"{path}: expected {expected}; {GATHER} again")
+        self.path = path
+
+
+# --- all at once -----------------------------------------------------------------------------------------------------
+
+
+def plain_texts(texts: t.Sequence[t.Any], longest: int = MAX_NAME) -> None:
+    """Raise ``TypeError`` where one of these is no plain text, or too long."""
+    if texts and (
+        {*map(type, texts)} != {str}
+        or max(map(len, texts)) > longest
+        or not is_unicode("".join(texts))
+    ):
+        raise TypeError
+
+
+def holds_too_many(pids: t.Sequence[int]) -> bool:
+    """Return whether one of the processes that hold a device each holds more of them than any guest has."""
+    return len(pids) > MAX_HELD and max(Counter(pids).values()) > MAX_HELD
+
+
+def plain_choices(choices: t.Any) -> None:
+    """Raise ``TypeError`` where the values that an attribute takes are none."""
+    if choices.__class__ is not list or len(choices) > MAX_CHOICES:
+        raise TypeError
+    plain_texts(choices)
+
+
+def is_node(value: int | None) -> bool:
+    """Return whether an integer is the number of a NUMA node, or ``None``."""
+    return value is None or 0 <= value <= MAX_NODE
+
+
+def is_unicode(text: str) -> bool:
+    """Return whether a text can be written: one with half of a surrogate pair cannot."""
+    if text.isascii():
+        return True
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+# --- one by one ------------------------------------------------------------------------------------------------------
+
+
+def mapping(value: t.Any, path: str) -> t.Any:
+    """Return ``value`` where it is a mapping; raise ``Malformed``."""
+    if isinstance(value, (dict, t.Mapping)):
+        return value
+    raise Malformed(path, "a mapping")
+
+
+def listing(value: t.Any, path: str, most: int) -> t.Any:
+    """Return ``value`` where it is a list with ``most`` elements at most; raise ``Malformed``."""
+    if not isinstance(value, (list, t.Sequence)) or isinstance(value, (str, bytes)):
+        raise Malformed(path, "a list")
+    if len(value) > most:
+        raise Malformed(path, f"{most:,} elements at most, and there are {len(value):,}")
+    return value
+
+
+def text(value: t.Any, path: str, longest: int = MAX_NAME) -> str:
+    """Return ``value`` as a plain text where it is one that is not longer; raise ``Malformed``."""
+    if not isinstance(value, str):
+        raise Malformed(path, "a text")
+    if len(value) > longest:
+        raise Malformed(path, f"{longest:,} characters at most, and there are {len(value):,}")
+    if not is_unicode(value):
+        raise Malformed(path, f"Unicode, and it is {shown(value)}")
+    return str.__str__(value)
+
+
+def text_or_null(value: t.Any, path: str, longest: int = MAX_NAME) -> str | None:
+    """Return ``value`` as a plain text where it is one, or ``None``; raise ``Malformed``."""
+    if value is MISSING:
+        raise Malformed(path, "a text or null")
+    return None if value is None else text(value, path, longest)
+
+
+def number(value: t.Any, path: str, least: int, most: int) -> int:
+    """Return ``value`` where it is an integer from ``least`` to ``most``; raise ``Malformed``."""
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+        raise Malformed(path, f"an integer from {least} to {most}")
+    return int(value)
+
+
+def number_or_null(value: t.Any, path: str, least: int, most: int) -> int | None:
+    """Return ``value`` where it is such an integer or ``None``; raise ``Malformed``."""
+    return None if value is None else number(value, path, least, most)
+
+
+def one_of(value: t.Any, path: str, choices: t.Collection[str]) -> str:
+    """Return ``value`` where it is one of ``choices``; raise ``Malformed``."""
+    found = text(value, path)
+    if found not in choices:
+        raise Malformed(path, f"one of {', '.join(sorted(choices))}")
+    return found
+
+
+def distinct(ids: t.Iterable[str], path: str) -> None:
+    """Raise ``Malformed`` where an id is there twice."""
+    seen: set[str] = set()
+    for each in ids:
+        if each in seen:
+            raise Malformed(path, f"every id once, and {shown(each)} is there twice")
+        seen.add(each)
+
+
+def plain_device(
+    data: t.Any, path: str, descriptors: t.Mapping[str | None, t.Any]
+) -> tuple[dict[str, t.Any], dict[str, str] | None]:
+    """Return what a device's entry says, in plain types; raise ``Malformed``.
+
+    The second is the problem with the name of the guest that holds the device, if there is one.
+    """
+    device = mapping(data, path)
+    kind = one_of(device.get("kind"), f"{path}.kind", KINDS)
+    descriptor = text_or_null(device.get("descriptor"), f"{path}.descriptor")
+    if descriptor not in descriptors:
+        raise Malformed(f"{path}.descriptor", "null or the name of one of 'descriptors'")
+    migration = mapping(device.get("migration"), f"{path}.migration")
+    supported = migration.get("supported")
+    if supported is not None and not isinstance(supported, bool):
+        raise Malformed(f"{path}.migration.supported", "true, false or null")
+    if "in_use" not in device:
+        raise Malformed(f"{path}.in_use", "a value or null")
+    attributes = listing(device.get("attributes"), f"{path}.attributes", MAX_ATTRIBUTES)
+    holder, problem = _plain_holder(device["in_use"], f"{path}.in_use")
+    entry = {
+        "kind": kind,
+        "id": text(device.get("id"), f"{path}.id"),
+        "parent": text_or_null(device.get("parent", MISSING), f"{path}.parent"),
+        "type": text_or_null(device.get("type", MISSING), f"{path}.type"),
+        "descriptor": descriptor,
+        "attributes": [
+            _plain_attribute(each, f"{path}.attributes[{index}]")
+            for index, each in enumerate(attributes)
+        ],
+        "numa_node": number_or_null(device.get("numa_node"), f"{path}.numa_node", 0, MAX_NODE),
+        "in_use": holder,
+        "migration": {
+            "supported": supported,
+            "evidence": text_or_null(
+                migration.get("evidence"), f"{path}.migration.evidence", MAX_TEXT
+            ),
+        },
+    }
+    return entry, problem
+
+
+def _plain_attribute(data: t.Any, path: str) -> dict[str, t.Any]:
+    attribute = mapping(data, path)
+    plain = {
+        "name": text(attribute.get("name"), f"{path}.name"),
+        "value": text(attribute.get("value"), f"{path}.value", MAX_TEXT),
+    }
+    if CHOICES not in attribute:
+        return plain
+    choices = listing(attribute[CHOICES], f"{path}.{CHOICES}", MAX_CHOICES)
+    return plain | {CHOICES: [text(each, f"{path}.{CHOICES}") for each in choices]}
+
+
+def _plain_holder(data: t.Any, path: str) -> tuple[dict[str, t.Any] | None, dict[str, str] | None]:
+    """Return who holds a device, and the problem with its name: whoever starts a guest chooses that."""
+    if data is None:
+        return None, None
+    holder = mapping(data, path)
+    pid = number_or_null(holder.get("pid"), f"{path}.pid", 1, MAX_PID)
+    try:
+        return {"pid": pid, "name": text_or_null(holder.get("name"), f"{path}.name")}, None
+    except Malformed as error:
+        if not isinstance(holder.get("name"), str):
+            raise
+        problem = f"the name of the guest is taken for unknown: {error}"
+        return {"pid": pid, "name": None}, {"path": error.path, "problem": problem}
+
+
+def check_held(entries: t.Iterable[Entry]) -> None:
+    """Raise ``Malformed`` where one process holds more devices than any guest has."""
+    held = Counter(each["in_use"]["pid"] for each in entries if each["in_use"] is not None)
+    for pid, count in held.items():
+        if pid is not None and count > MAX_HELD:
+            raise Malformed(
+                "devices", f"{MAX_HELD} of one process at most, and process {pid} holds {count:,}"
+            )
+
+
+def plain_problems(data: t.Any) -> list[dict[str, str | None]]:
+    """Return the problems that a host tells, each no longer than a text may be; raise ``Malformed``."""
+    problems = []
+    entries = listing(data, "problems", MAX_DEVICES * MAX_ATTRIBUTES)
+    for index, each in enumerate(entries[:MAX_PROBLEMS]):
+        entry = mapping(each, f"problems[{index}]")
+        problems.append({key: _shortened(entry.get(key)) for key in ("path", "problem")})
+    if len(entries) > MAX_PROBLEMS:
+        more = len(entries) - MAX_PROBLEMS
+        problems.append({"path": "problems", "problem": f"there are {more:,} more problems"})
+    return problems
+
+
+def _shortened(value: t.Any) -> str | None:
+    found = plain_text(value)
+    if found is None:
+        return None
+    if len(found) > MAX_TEXT:
+        found = found[: MAX_TEXT - 3] + "..."
+    return found if is_unicode(found) else found.encode(errors="backslashreplace").decode()
