@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import re
 import typing as t
 from dataclasses import dataclass
 
@@ -38,6 +39,9 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import
 
 # These come with the parent and the type; all other attributes of a set are the vendor's.
 _GIVEN = ("software_version", "device_api", "type", "pci_id", "driver")
+# What says how many instances of its type an mdev takes. No parent has more than the kernel counts.
+AGGREGATOR = "aggregator"
+_INSTANCES = re.compile(r"[1-9][0-9]{0,9}\Z")
 
 Versions = dict[tuple[str | None, bool], str]
 
@@ -244,6 +248,8 @@ class Candidates:
                 attributes = offered.configured(source, required, configurable)
                 warnings = pattern.warnings(known) + provisional_warnings(source, known)
                 instances = instances_of(attributes)
+                if instances is None:
+                    continue
                 made = Creatable(index, bindings, attributes, instances, [], warnings)
                 break
         self._creatable[key] = made
@@ -287,7 +293,16 @@ class Candidates:
                 }
             ]
         assumed = source.self_attributes | offered.known(source)
-        return mismatch(self.judge.patterns(source, True), assumed)
+        # Where all else would match, the set does not say how many instances it takes.
+        return mismatch(self.judge.patterns(source, True), assumed) or [
+            {
+                "set": None,
+                "attribute": AGGREGATOR,
+                "rule": "equal",
+                "expected": "a number of instances, 1 or more,",
+                "actual": source.self_attributes.get(AGGREGATOR),
+            }
+        ]
 
 
 def stated_versions(host: Host) -> Versions:
@@ -333,9 +348,11 @@ def _minor(version: str) -> list[str]:
     return version.split(".")[:2]
 
 
-def instances_of(attributes: t.Iterable[tuple[str, str]]) -> int:
-    """Return how many instances of its type an mdev with these attributes takes: its ``aggregator`` (2020-08-05 in the discussion)."""
-    aggregator = {name.rpartition("/")[2]: value for name, value in attributes}.get(
-        "aggregator", "1"
-    )
-    return max(1, int(aggregator)) if aggregator.isdigit() else 1
+def instances_of(attributes: t.Iterable[tuple[str, str]]) -> int | None:
+    """Return how many instances of its type an mdev with these attributes takes; ``None`` where that is no number.
+
+    That is its ``aggregator`` (2020-08-05 in the discussion).
+    """
+    named = {name.rpartition("/")[2]: value for name, value in attributes}
+    aggregator = named.get(AGGREGATOR) or "1"
+    return int(aggregator) if _INSTANCES.match(aggregator) else None

@@ -7,7 +7,7 @@
 
 """The door for facts: types, ranges, lengths and numbers of all that is made use of. Pure.
 
-What ``vfio_migration_facts`` cannot have returned makes its host unknown: ``Malformed`` says where and what would be
+What ``vfio_migration_facts`` cannot have returned makes its host unknown: ``FactsError`` says where and what would be
 right. What somebody else can have put there costs no more than the one device: a driver's descriptor that breaks a
 rule leaves the device without one, and the name that whoever starts a guest gives it is unknown where it is none.
 What nobody looks at may be anything.
@@ -64,7 +64,7 @@ ODD = (AttributeError, KeyError, TypeError, ValueError)
 MISSING = object()
 
 
-class Malformed(FleetError):
+class FactsError(FleetError):
     """Facts are not what they should be; ``path`` is where in them."""
 
     def __init__(self, path: str, expected: str) -> None:
@@ -113,76 +113,85 @@ def is_unicode(text: str) -> bool:
     return True
 
 
+def described(value: t.Any) -> str:
+    """Return what a value is, for a message: a text or number itself where it is short, else its type."""
+    if isinstance(value, str):
+        return shown(value)
+    if isinstance(value, int) and abs(value) < MAX_INSTANCES:
+        return str(value)
+    return "null" if value is None else f"a {type(value).__name__}"
+
+
 # --- one by one ------------------------------------------------------------------------------------------------------
 
 
 def mapping(value: t.Any, path: str) -> t.Any:
-    """Return ``value`` where it is a mapping; raise ``Malformed``."""
+    """Return ``value`` where it is a mapping; raise ``FactsError``."""
     if isinstance(value, (dict, t.Mapping)):
         return value
-    raise Malformed(path, "a mapping")
+    raise FactsError(path, "a mapping")
 
 
 def listing(value: t.Any, path: str, most: int) -> t.Any:
-    """Return ``value`` where it is a list with ``most`` elements at most; raise ``Malformed``."""
+    """Return ``value`` where it is a list with ``most`` elements at most; raise ``FactsError``."""
     if not isinstance(value, (list, t.Sequence)) or isinstance(value, (str, bytes)):
-        raise Malformed(path, "a list")
+        raise FactsError(path, "a list")
     if len(value) > most:
-        raise Malformed(path, f"{most:,} elements at most, and there are {len(value):,}")
+        raise FactsError(path, f"{most:,} elements at most, and there are {len(value):,}")
     return value
 
 
 def text(value: t.Any, path: str, longest: int = MAX_NAME) -> str:
-    """Return ``value`` as a plain text where it is one that is not longer; raise ``Malformed``."""
+    """Return ``value`` as a plain text where it is one that is not longer; raise ``FactsError``."""
     if not isinstance(value, str):
-        raise Malformed(path, "a text")
+        raise FactsError(path, "a text")
     if len(value) > longest:
-        raise Malformed(path, f"{longest:,} characters at most, and there are {len(value):,}")
+        raise FactsError(path, f"{longest:,} characters at most, and there are {len(value):,}")
     if not is_unicode(value):
-        raise Malformed(path, f"Unicode, and it is {shown(value)}")
+        raise FactsError(path, f"Unicode, and it is {shown(value)}")
     return str.__str__(value)
 
 
 def text_or_null(value: t.Any, path: str, longest: int = MAX_NAME) -> str | None:
-    """Return ``value`` as a plain text where it is one, or ``None``; raise ``Malformed``."""
+    """Return ``value`` as a plain text where it is one, or ``None``; raise ``FactsError``."""
     if value is MISSING:
-        raise Malformed(path, "a text or null")
+        raise FactsError(path, "a text or null")
     return None if value is None else text(value, path, longest)
 
 
 def number(value: t.Any, path: str, least: int, most: int) -> int:
-    """Return ``value`` where it is an integer from ``least`` to ``most``; raise ``Malformed``."""
+    """Return ``value`` where it is an integer from ``least`` to ``most``; raise ``FactsError``."""
     if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
-        raise Malformed(path, f"an integer from {least} to {most}")
+        raise FactsError(path, f"an integer from {least} to {most}")
     return int(value)
 
 
 def number_or_null(value: t.Any, path: str, least: int, most: int) -> int | None:
-    """Return ``value`` where it is such an integer or ``None``; raise ``Malformed``."""
+    """Return ``value`` where it is such an integer or ``None``; raise ``FactsError``."""
     return None if value is None else number(value, path, least, most)
 
 
 def one_of(value: t.Any, path: str, choices: t.Collection[str]) -> str:
-    """Return ``value`` where it is one of ``choices``; raise ``Malformed``."""
+    """Return ``value`` where it is one of ``choices``; raise ``FactsError``."""
     found = text(value, path)
     if found not in choices:
-        raise Malformed(path, f"one of {', '.join(sorted(choices))}")
+        raise FactsError(path, f"one of {', '.join(sorted(choices))}")
     return found
 
 
 def distinct(ids: t.Iterable[str], path: str) -> None:
-    """Raise ``Malformed`` where an id is there twice."""
+    """Raise ``FactsError`` where an id is there twice."""
     seen: set[str] = set()
     for each in ids:
         if each in seen:
-            raise Malformed(path, f"every id once, and {shown(each)} is there twice")
+            raise FactsError(path, f"every id once, and {shown(each)} is there twice")
         seen.add(each)
 
 
 def plain_device(
     data: t.Any, path: str, descriptors: t.Mapping[str | None, t.Any]
 ) -> tuple[dict[str, t.Any], dict[str, str] | None]:
-    """Return what a device's entry says, in plain types; raise ``Malformed``.
+    """Return what a device's entry says, in plain types; raise ``FactsError``.
 
     The second is the problem with the name of the guest that holds the device, if there is one.
     """
@@ -190,13 +199,13 @@ def plain_device(
     kind = one_of(device.get("kind"), f"{path}.kind", KINDS)
     descriptor = text_or_null(device.get("descriptor"), f"{path}.descriptor")
     if descriptor not in descriptors:
-        raise Malformed(f"{path}.descriptor", "null or the name of one of 'descriptors'")
+        raise FactsError(f"{path}.descriptor", "null or the name of one of 'descriptors'")
     migration = mapping(device.get("migration"), f"{path}.migration")
     supported = migration.get("supported")
     if supported is not None and not isinstance(supported, bool):
-        raise Malformed(f"{path}.migration.supported", "true, false or null")
+        raise FactsError(f"{path}.migration.supported", "true, false or null")
     if "in_use" not in device:
-        raise Malformed(f"{path}.in_use", "a value or null")
+        raise FactsError(f"{path}.in_use", "a value or null")
     attributes = listing(device.get("attributes"), f"{path}.attributes", MAX_ATTRIBUTES)
     holder, problem = _plain_holder(device["in_use"], f"{path}.in_use")
     entry = {
@@ -238,10 +247,12 @@ def _plain_holder(data: t.Any, path: str) -> tuple[dict[str, t.Any] | None, dict
     if data is None:
         return None, None
     holder = mapping(data, path)
-    pid = number_or_null(holder.get("pid"), f"{path}.pid", 1, MAX_PID)
+    if "pid" not in holder:
+        raise FactsError(f"{path}.pid", f"an integer from 1 to {MAX_PID} or null")
+    pid = number_or_null(holder["pid"], f"{path}.pid", 1, MAX_PID)
     try:
-        return {"pid": pid, "name": text_or_null(holder.get("name"), f"{path}.name")}, None
-    except Malformed as error:
+        return {"pid": pid, "name": text_or_null(holder.get("name", MISSING), f"{path}.name")}, None
+    except FactsError as error:
         if not isinstance(holder.get("name"), str):
             raise
         problem = f"the name of the guest is taken for unknown: {error}"
@@ -249,17 +260,17 @@ def _plain_holder(data: t.Any, path: str) -> tuple[dict[str, t.Any] | None, dict
 
 
 def check_held(entries: t.Iterable[Entry]) -> None:
-    """Raise ``Malformed`` where one process holds more devices than any guest has."""
+    """Raise ``FactsError`` where one process holds more devices than any guest has."""
     held = Counter(each["in_use"]["pid"] for each in entries if each["in_use"] is not None)
     for pid, count in held.items():
         if pid is not None and count > MAX_HELD:
-            raise Malformed(
+            raise FactsError(
                 "devices", f"{MAX_HELD} of one process at most, and process {pid} holds {count:,}"
             )
 
 
 def plain_problems(data: t.Any) -> list[dict[str, str | None]]:
-    """Return the problems that a host tells, each no longer than a text may be; raise ``Malformed``."""
+    """Return the problems that a host tells, each no longer than a text may be; raise ``FactsError``."""
     problems = []
     entries = listing(data, "problems", MAX_DEVICES * MAX_ATTRIBUTES)
     for index, each in enumerate(entries[:MAX_PROBLEMS]):

@@ -25,6 +25,7 @@ from ansible_collections.vfio.migration.plugins.module_utils._descriptor.attribu
     shown,
 )
 
+_ORIGINS = ("directory", "file", DERIVED)
 # More digits than a value has.
 _TOO_LARGE = 10**MAX_VALUE
 
@@ -57,6 +58,8 @@ def read_descriptor(data: object) -> Descriptor:
         raise DescriptorError("'compatible' is a list of attribute sets")
     check_count(compatible)
     sets = [read_set(attributes, "compatible") for attributes in compatible]
+    if origin is not None and origin not in _ORIGINS:
+        raise DescriptorError(f"the origin of a descriptor is one of {', '.join(_ORIGINS)}")
     self_attributes = read_set(data.get("self"), "self")
     check_self(self_attributes, origin)
     return Descriptor(self_attributes, sets, plain_text(origin), digest(self_attributes, sets))

@@ -28,7 +28,6 @@ from operator import itemgetter
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor import virtio
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.attributes import (
     DescriptorError,
-    shown,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet import check
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.age import (
@@ -40,7 +39,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.check import
     CHOICES,
     MAX_PID,
     MDEV,
-    Malformed,
+    FactsError,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.descriptor import (
     Descriptor,
@@ -97,7 +96,7 @@ def read_fleet(
     for name in sorted({str.__str__(str(host)) for host in (data if hosts is None else hosts)}):
         try:
             reader.read(name)
-        except Malformed as error:
+        except FactsError as error:
             fleet.unknown.append(name)
             fleet.problems.append({"host": name, "path": error.path, "problem": str(error)})
     return fleet
@@ -154,6 +153,8 @@ class _Classes(dict[tuple[t.Any, ...], DeviceClass]):
     def __missing__(self, key: tuple[t.Any, ...]) -> DeviceClass:
         one = DeviceClass(*key)
         one.obstacle = obstacle(one)
+        if len(one.configurable) > check.MAX_ATTRIBUTES:
+            raise TypeError
         check.plain_texts(one.configurable)
         if one.evidence is not None:
             check.plain_texts([one.evidence], check.MAX_TEXT)
@@ -191,11 +192,11 @@ class _Likenesses(dict[tuple[t.Any, ...], tuple[DeviceClass, _States]]):
         return self[key]
 
     def of(
-        self, entries: t.Any, descriptors: _Descriptors, checked: bool = False
+        self, entries: t.Any, descriptors: _Descriptors, longest: int = check.MAX_NAME
     ) -> tuple[list[DeviceClass], Stated]:
         """Return the class of each device, and what mediated devices state; raise ``check.ODD``.
 
-        Where devices have been ``checked`` one by one, the texts in them may be as long as they may be.
+        No name of a guest or device and no value of an attribute is longer than ``longest``.
         """
         if entries.__class__ is not list or len(entries) > check.MAX_DEVICES:
             raise TypeError
@@ -238,11 +239,10 @@ class _Likenesses(dict[tuple[t.Any, ...], tuple[DeviceClass, _States]]):
             found.append(one)
             stated[states] = None
             ids.append(device_id)
-        if not checked:
-            texts += ids
-            check.plain_texts(texts)
-            if len({*ids}) != len(ids) or check.holds_too_many(held):
-                raise TypeError
+        texts += ids
+        check.plain_texts(texts, longest)
+        if len({*ids}) != len(ids) or check.holds_too_many(held):
+            raise TypeError
         return found, tuple([each for each in stated if each is not None])
 
 
@@ -301,16 +301,15 @@ class _Reader:
     _mended: dict[str, _Entry] = field(default_factory=dict)
 
     def read(self, name: str) -> None:
-        """Add the host to the fleet, as unknown where it has no facts; raise ``Malformed``."""
+        """Add the host to the fleet, as unknown where it has no facts; raise ``FactsError``."""
         facts, cached = _found(self._data, name)
         if facts is None:
             self.fleet.unknown.append(name)
             return
         top = check.mapping(facts, FACT)
-        if top.get("schema") != SCHEMA:
-            raise Malformed(
-                f"{FACT}.schema", f"{SCHEMA}, and it is {shown(str(top.get('schema')))}"
-            )
+        schema = top.get("schema")
+        if type(schema) is not int or schema != SCHEMA:
+            raise FactsError(f"{FACT}.schema", f"{SCHEMA}, and it is {check.described(schema)}")
         refusal = self._limit.refusal(_gathered(top), cached)
         if refusal is not None:
             self.fleet.unknown.append(name)
@@ -349,23 +348,9 @@ class _Reader:
         try:
             return entries, *self._likenesses.of(entries, descriptors)
         except check.ODD:
-            listed = check.listing(entries, "devices", check.MAX_DEVICES)
-            entries = []
-            for index, data in enumerate(listed):
-                path = f"devices[{index}]"
-                entry, problem = check.plain_device(data, path, descriptors)
-                problems += [problem] if problem else []
-                descriptor = descriptors[entry["descriptor"]]
-                if descriptor is not None and not _is_of_kind(descriptor, entry["kind"]):
-                    entry["descriptor"] = None
-                    api = descriptor.self_attributes["device_api"]
-                    problem = f"its descriptor has the device_api {api}, which is no {entry['kind']} device's"
-                    problems.append({"path": path, "problem": problem})
-                entries.append(entry)
-            check.distinct((entry["id"] for entry in entries), "devices")
-            check.check_held(entries)
+            entries = _one_by_one(entries, descriptors, problems)
             self._mended[host] = {**facts, "devices": entries}
-            return entries, *self._likenesses.of(entries, descriptors, checked=True)
+            return entries, *self._likenesses.of(entries, descriptors, check.MAX_TEXT)
 
     def _all_descriptors(self, facts: _Entry) -> tuple[_Descriptors, list[dict[str, t.Any]]]:
         """Return the descriptors by name, that of a device without one as well, and what is wrong with others."""
@@ -374,7 +359,7 @@ class _Reader:
         table = check.mapping(facts.get("descriptors"), "descriptors")
         if len(table) > check.MAX_DESCRIPTORS:
             most = f"{check.MAX_DESCRIPTORS:,} descriptors at most, and there are {len(table):,}"
-            raise Malformed("descriptors", most)
+            raise FactsError("descriptors", most)
         for name, data in table.items():
             if name.__class__ is not str or len(name) != check.DIGEST_LENGTH or not name.isascii():
                 name = check.text(name, "descriptors")
@@ -418,13 +403,36 @@ class _Reader:
         return known
 
 
+def _one_by_one(
+    data: t.Any, descriptors: _Descriptors, problems: list[dict[str, t.Any]]
+) -> list[_Entry]:
+    """Return the entries of devices in plain types, and add to ``problems`` what is wrong with one; raise ``FactsError``."""
+    entries: list[_Entry] = []
+    for index, each in enumerate(check.listing(data, "devices", check.MAX_DEVICES)):
+        path = f"devices[{index}]"
+        entry, problem = check.plain_device(each, path, descriptors)
+        problems += [problem] if problem else []
+        descriptor = descriptors[entry["descriptor"]]
+        if descriptor is not None and not _is_of_kind(descriptor, entry["kind"]):
+            entry["descriptor"] = None
+            api = descriptor.self_attributes["device_api"]
+            sentence = (
+                f"its descriptor has the device_api {api}, which no {entry['kind']} device has"
+            )
+            problems.append({"path": path, "problem": sentence})
+        entries.append(entry)
+    check.distinct((entry["id"] for entry in entries), "devices")
+    check.check_held(entries)
+    return entries
+
+
 def _gathered(facts: _Entry) -> str | None:
-    """Return the time at which facts were gathered, ``None`` where they do not tell; raise ``Malformed``."""
+    """Return the time at which facts were gathered, ``None`` where they do not tell; raise ``FactsError``."""
     if GATHERED not in facts:
         return None
     time = check.mapping(facts[GATHERED], GATHERED).get("time")
     if seconds(time) is None:
-        raise Malformed(f"{GATHERED}.time", "a time as 2026-11-26T17:20:00Z")
+        raise FactsError(f"{GATHERED}.time", "a time as 2026-11-26T17:20:00Z")
     return plain_text(time)
 
 
@@ -438,7 +446,7 @@ def _content(data: t.Any) -> bytes | None:
 
 
 def _parent(data: t.Any, path: str) -> ParentFacts:
-    """Return a parent in plain types; raise ``Malformed``."""
+    """Return a parent in plain types; raise ``FactsError``."""
     parent = check.mapping(data, path)
     kind = check.one_of(parent.get("kind"), f"{path}.kind", check.MADE_KINDS)
     entries = check.listing(parent.get("types"), f"{path}.types", check.MAX_TYPES)
@@ -463,7 +471,7 @@ def _type(data: t.Any, path: str, kind: str) -> MdevType:
     device_api = check.text(offered.get("device_api"), f"{path}.device_api")
     if (device_api == virtio.DEVICE_API) != (kind == VDPA):
         expected = virtio.DEVICE_API if kind == VDPA else f"another than {device_api}"
-        raise Malformed(f"{path}.device_api", f"{expected}, as the parent is of kind {kind}")
+        raise FactsError(f"{path}.device_api", f"{expected}, as the parent is of kind {kind}")
     return MdevType(
         id=check.text(offered.get("id"), f"{path}.id"),
         name=check.text_or_null(offered.get("name"), f"{path}.name", check.MAX_TEXT),
@@ -486,5 +494,5 @@ def _provisioned(parent: _Entry, types: list[MdevType], path: str) -> list[MdevT
     if mask is None:
         return []
     if not MASK.match(mask):
-        raise Malformed(f"{path}.dev_features_mask", "null or a mask as 0x300000020")
+        raise FactsError(f"{path}.dev_features_mask", "null or a mask as 0x300000020")
     return [replace(each, features=int(mask, 16), max_vqs=max_vqs) for each in types]

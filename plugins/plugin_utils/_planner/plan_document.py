@@ -30,6 +30,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.objective import Cost
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner import backing
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.problem import Problem
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import Request
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.solution import (
     Proof,
     Solution,
@@ -83,6 +84,41 @@ def document(
         "hosts": dict(sorted(hosts.items())),
         "map": mapping,
         "unknown": problem.fleet.unknown,
+    }
+
+
+def with_left_out(
+    plan: contract.PlanBody, request: Request, left_out: t.Mapping[tuple[str, str], str]
+) -> contract.PlanBody:
+    """Return ``plan``, made for the rest of ``request``, with the guests that are ``left_out``, by their first device, and why."""
+    behind: list[contract.Unplaced] = [
+        {
+            "vm": guest.name,
+            "source": device.label,
+            "reasons": [{"host": None, "reason": left_out[guest.devices[0].key]}],
+        }
+        for guest in request.guests
+        if guest.devices[0].key in left_out
+        for device in guest.devices
+    ]
+    places = {
+        device.key: number
+        for number, device in enumerate(d for guest in request.guests for d in guest.devices)
+    }
+    unplaced = sorted(
+        [*plan["unplaced"], *behind],
+        key=lambda each: places[each["source"]["host"], each["source"]["id"]],
+    )
+    cost = plan["cost"]
+    if cost is not None:
+        cost = {**cost, "unplaced": cost["unplaced"] + len(behind)}
+    # What is proven of the rest is no proof of the whole.
+    return plan | {
+        "status": "unproven",
+        "cost": cost,
+        "bound": None,
+        "shortage": None,
+        "unplaced": unplaced,
     }
 
 

@@ -9,7 +9,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import typing as t
+from collections import defaultdict
 
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import Fleet
@@ -18,9 +20,13 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._packing.search imp
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.admissible import (
     NO_EXCLUSIONS,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._planner.plan_document import document
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.plan_document import (
+    document,
+    with_left_out,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.previous_plan import (
     Facts,
+    PreviousPlan,
     digests,
     keep_pins,
     still_holding,
@@ -35,18 +41,27 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.solution i
     prove,
     solve,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify import violations
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify import (
+    Objection,
+    objections,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.waves import (
     AT_ONCE,
     order_moves,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils.contract import Plan, PlanBody
+from ansible_collections.vfio.migration.plugins.plugin_utils.contract import (
+    Change,
+    Plan,
+    PlanBody,
+)
 
 
 def no_progress(words: str) -> None:
     """Tell nobody."""
 
 
+# Host and id of a device.
+DeviceKey = tuple[str, str]
 _BUDGET = Budget()
 _SIDES: tuple[t.Literal["source", "target"], ...] = ("source", "target")
 
@@ -80,30 +95,22 @@ def make_verified_plan(
 ) -> Plan:
     """Return a plan for ``request``, checked against the ``facts`` of the fleet; raise ``FleetError``.
 
-    What still holds of the plan ``earlier`` stays, unless less is left behind without it.
+    What still holds of the plan ``earlier`` stays, unless less is left behind without it. A guest whose move the verifier
+    objects to is left behind, and told why.
     """
     previous = still_holding(earlier, request, facts) if earlier is not None else None
-    changes = previous.changes if previous else []
-    plan = make_plan(fleet, previous.request if previous else request, progress=progress)
-    if previous and previous.request.kept and plan["unplaced"]:
-        pinned = plan
-        plan = keep_pins(
-            pinned,
-            lambda: make_plan(fleet, request, progress=progress),
-            rank=lambda plan: len(plan["unplaced"]),
-            learn=_with_proof_of,
-        )
-        if plan["cost"] is not None:
-            # A plan that keeps nothing: what stays was in the way of the rest.
-            changes, previous = previous.given_up, None
+    plan, changes = _make_plan_with(fleet, request, previous, progress)
     progress("verifying the plan")
-    broken = violations(plan, facts, request.conditions)
-    if broken and previous and previous.request.kept:
-        raise FleetError(f"the earlier plan does not hold: {'; '.join(broken)}")
+    broken = objections(plan, facts, request.conditions)
+    kept = previous.request.kept if previous else ()
+    ends = {(each["source"]["host"], each["source"]["id"]) for each in kept}
+    of_earlier = [each.sentence for each in broken if not ends.isdisjoint(each.sources)]
+    if of_earlier:
+        raise FleetError(f"the earlier plan does not hold: {'; '.join(of_earlier)}")
     if broken:
-        raise RuntimeError(
-            f"the plan breaks its own rules, please report this: {'; '.join(broken)}"
-        )
+        # Only a plan that keeps something has no cost.
+        asked = previous.request if previous and plan["cost"] is None else request
+        plan = _without_objected(fleet, facts, asked, plan, broken)
     hosts = {each[side]["host"] for each in plan["placements"] for side in _SIDES}
     stated = request.conditions.lasting()
     conditions: t.Any = {name: stated[name] for name in stated if name not in plan}
@@ -113,6 +120,72 @@ def make_verified_plan(
         "conditions": conditions,
         "relied_on": digests(hosts, facts),
     }
+
+
+def _make_plan_with(
+    fleet: Fleet, request: Request, previous: PreviousPlan | None, progress: Progress
+) -> tuple[PlanBody, list[Change]]:
+    """Return a plan that keeps what holds of a ``previous`` one, if that is no worse, and what is planned anew in it."""
+    if previous is None:
+        return make_plan(fleet, request, progress=progress), []
+    plan = make_plan(fleet, previous.request, progress=progress)
+    if not previous.request.kept or not plan["unplaced"]:
+        return plan, previous.changes
+    plan = keep_pins(
+        plan,
+        lambda: make_plan(fleet, request, progress=progress),
+        rank=lambda plan: len(plan["unplaced"]),
+        learn=_with_proof_of,
+    )
+    # A plan that keeps nothing has a cost: what stays was in the way of the rest.
+    return plan, previous.changes if plan["cost"] is None else previous.given_up
+
+
+def _without_objected(
+    fleet: Fleet,
+    facts: Facts,
+    request: Request,
+    plan: PlanBody,
+    broken: t.Sequence[Objection],
+) -> PlanBody:
+    """Return a plan that the verifier objects to nothing in: the guests that it objects to are left behind, and told why."""
+    left_out: dict[DeviceKey, str] = {}
+    while broken:
+        # Each round fewer guests are planned, so this ends.
+        left_out |= _objected(plan, request, broken, left_out)
+        rest = [guest for guest in request.guests if guest.devices[0].key not in left_out]
+        reduced = make_plan(fleet, dataclasses.replace(request, guests=rest))
+        plan = with_left_out(reduced, request, left_out)
+        broken = objections(plan, facts, request.conditions) if rest else ()
+    return plan
+
+
+def _objected(
+    plan: PlanBody,
+    request: Request,
+    broken: t.Sequence[Objection],
+    left_out: t.Collection[DeviceKey],
+) -> dict[DeviceKey, str]:
+    """Return the guests, by their first device, that the verifier objects to, and why; all that move where it is the plan."""
+    placed = {(each["source"]["host"], each["source"]["id"]) for each in plan["placements"]}
+    about: dict[DeviceKey, list[str]] = defaultdict(list)
+    for each in broken:
+        for key in each.sources:
+            about[key].append(each.sentence)
+    found: dict[DeviceKey, str] = {}
+    for guest in request.guests:
+        keys = [device.key for device in guest.devices]
+        sentences = [sentence for key in keys for sentence in about[key]]
+        if sentences and keys[0] not in left_out:
+            found[keys[0]] = f"the verifier objects: {'; '.join(dict.fromkeys(sentences))}"
+    if found:
+        return found
+    # Nobody in particular: nothing of the plan can be relied on, least of all what moves.
+    moving = [g for g in request.guests if not placed.isdisjoint(d.key for d in g.devices)]
+    sentences = [each.sentence for each in broken]
+    reason = f"the verifier objects to the whole plan: {'; '.join(sentences)}"
+    rest = moving or [g for g in request.guests if g.devices[0].key not in left_out]
+    return {guest.devices[0].key: reason for guest in rest}
 
 
 def _with_proof_of(plan: PlanBody, other: PlanBody) -> PlanBody:

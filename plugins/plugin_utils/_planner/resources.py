@@ -145,7 +145,8 @@ class Resources:
         """Return the number of a parent once ``target`` of an earlier plan is made under it."""
         state = t.cast(PartlyUsed, self._states[resource])
         kind = self._kinds[state.kind]
-        instances = instances_of((each["name"], each["value"]) for each in target["attributes"])
+        given = ((each["name"], each["value"]) for each in target["attributes"])
+        instances = instances_of(given) or 1
         if kind.capacity is None:
             return self.number(PartlyUsed(state.kind, target["type"], state.used + instances))
         available = {each.id: each.available_instances for each in kind.parent.types}

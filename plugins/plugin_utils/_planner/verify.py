@@ -334,7 +334,7 @@ def _instances(target: _Entry) -> int:
     if not target["attributes"]:
         return 1
     values = [each["value"] for each in target["attributes"] if _last(each["name"]) == "aggregator"]
-    return max([1, *(int(each) for each in values if each.isdigit())])
+    return max([1, *(int(each) for each in values if _NUMBER.fullmatch(each))])
 
 
 def _last(name: str) -> str:
@@ -575,6 +575,8 @@ def new_devices_will_match(case: _Case) -> _Objections:
         else:
             certain = _mdev_attributes(source, parent, offered)
             versions = case.versions(target["host"], parent, source.derived)
+        if not _NUMBER.fullmatch(given.get("aggregator") or "1"):
+            yield move.objection(f"{move}: an aggregator of {given['aggregator']} is no number")
         for each in target["attributes"]:
             if each["name"] not in names or _last(each["name"]) in _NOT_GIVEN | certain.keys():
                 yield move.objection(f"{move}: the source does not let configure {each['name']}")
@@ -776,6 +778,7 @@ _NAMES = {
 # These come with a device's parent and type, and nobody writes them.
 _NOT_GIVEN = frozenset(("software_version", "device_api", "type", "pci_id", "driver"))
 _MASK = re.compile("0x[0-9a-f]{1,16}")
+_NUMBER = re.compile("[1-9][0-9]{0,9}")
 # The bits of virtio features: virtio_config.h and virtio_ring.h, virtio_net.h and virtio_blk.h (include/uapi/linux).
 _ALL_FEATURES = """24 NOTIFY_ON_EMPTY 27 ANY_LAYOUT 28 RING_INDIRECT_DESC 29 RING_EVENT_IDX 32 VERSION_1
 33 ACCESS_PLATFORM 34 RING_PACKED 35 IN_ORDER 36 ORDER_PLATFORM 37 SR_IOV 38 NOTIFICATION_DATA 39 NOTIF_CONFIG_DATA

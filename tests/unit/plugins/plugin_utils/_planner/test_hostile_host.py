@@ -1,0 +1,104 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What one host says makes no difference to the plan of others, and stops nobody.
+
+``make fuzz`` tries 100,000 facts of the hostile host, five to an example.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+
+from ansible_collections.vfio.migration.plugins.plugin_utils._compat.pairs import compatible_pairs
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import read_fleet
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_options import plan_for
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.report_options import (
+    report_for,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._report.html import as_html
+from ansible_collections.vfio.migration.plugins.plugin_utils._report.markdown import as_markdown
+from ansible_collections.vfio.migration.tests.unit.fleets import UUIDS, device, gvt, host, parent
+from ansible_collections.vfio.migration.tests.unit.hostile_facts import hostile, right
+from hypothesis import given
+from hypothesis import strategies as st
+
+HONEST = {
+    "a": host(
+        [
+            device(UUIDS[5], gvt(), vm="vm-1", pid=4711),
+            device(UUIDS[6], gvt("8", "4"), vm="vm-1", pid=4711),
+            device(UUIDS[7], gvt("8", "4")),
+        ],
+        [parent()],
+    ),
+    "b": host([device(UUIDS[8], gvt("8", "4"))], [parent(available={"i915-GVTg_V5_4": 1})]),
+    "c": host(parents=[parent()]),
+}
+HOSTS = [*HONEST]
+FACTS_OF_AN_EXAMPLE = 5
+SEEDS = st.integers(0, 2**64).map(lambda seed: [seed + n for n in range(FACTS_OF_AN_EXAMPLE)])
+CONDITIONS = st.fixed_dictionaries(
+    {},
+    optional={
+        "direction": st.sampled_from(["target_accepts", "both", "either"]),
+        "policy": st.just("spread"),
+        "limit": st.just(2),
+        "apart": st.just([["vm-1", "vm-2"]]),
+        **{name: st.just(True) for name in ("numa_local", "keep_kind", "keep_type")},
+        **{name: st.just(True) for name in ("round_trip", "reuse")},
+    },
+)
+
+
+def written(plan) -> str:
+    """Return a plan as bytes, without the names of the hosts that nothing is known of."""
+    return json.dumps({name: value for name, value in plan.items() if name != "unknown"})
+
+
+@given(SEEDS, CONDITIONS)
+def test_the_plan_of_honest_hosts_is_the_same_with_and_without_a_hostile_one(seeds, conditions):
+    alone = written(plan_for(HONEST, ["a"], targets=HOSTS, **conditions))
+    for seed in seeds:
+        beside = plan_for(HONEST | {"z": hostile(seed)}, ["a"], targets=HOSTS, **conditions)
+        assert written(beside) == alone
+        assert beside["unknown"] in ([], ["z"])
+
+
+@given(SEEDS, CONDITIONS)
+def test_a_hostile_host_has_a_plan_or_a_problem(seeds, conditions):
+    """It may receive, and be emptied; whatever it says, no rule is broken and the others are there."""
+    for seed in seeds:
+        fleet = HONEST | {"z": hostile(seed)}
+        plan = plan_for(fleet, ["a"], **conditions)
+        if plan["unknown"]:
+            assert [each["host"] for each in read_fleet(fleet).problems] in ([], ["z"])
+            continue
+        # An empty name names nothing.
+        with contextlib.suppress(FleetError):
+            plan_for(fleet, sources=[{"host": "z", "id": UUIDS[0]}], **conditions)
+        plan_for(fleet, ["z"], **conditions)
+
+
+@given(
+    st.integers(0, 2**64),
+    st.sampled_from(["source_lists", "target_accepts", "both", "either"]),
+)
+def test_a_report_has_every_honest_host(seed, direction):
+    fleet = HONEST | {"z": hostile(seed)}
+    report = report_for(fleet, direction=direction)
+    assert [each["name"] for each in report["hosts"] if each["name"] != "z"] == HOSTS
+    assert as_html(report)
+    assert as_markdown(report)
+    compatible_pairs(read_fleet(fleet), direction, expand=True)
+
+
+def test_hostile_facts_are_of_both_kinds():
+    """Most mutations make a host unknown, and many do not: both are tried."""
+    unknown = sum(bool(read_fleet({"z": hostile(seed)}).unknown) for seed in range(300))
+    assert 100 < unknown < 280
+    assert read_fleet({"z": right()}).problems == [
+        {"host": "z", "path": "/sys/x", "problem": "odd"}
+    ]
