@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 import typing as t
@@ -101,6 +102,8 @@ class VdpaKernel:
         self.beforehand: t.Callable[[], None] = lambda: None
         self.afterwards: t.Callable[[], None] = lambda: None
         self.silent = False
+        # What the kernel gives no answer about that can be read.
+        self.problems: list[HostReadError] = []
         # What the last call said.
         self.recovered: list[dict[str, str]] = []
         self.warnings: list[str] = []
@@ -117,7 +120,9 @@ class VdpaKernel:
             raise HostReadError("/sys/bus/vdpa", "no answer")
         bus = Bus()
         bus.management_devices += self.management_devices
-        bus.devices += self.devices.values()
+        bus.problems += self.problems
+        unread = [os.path.basename(each.path) for each in self.problems]
+        bus.devices += [each for name, each in self.devices.items() if name not in unread]
         return bus
 
     def run(self, arguments: list[str]) -> tuple[int, str, str]:

@@ -225,6 +225,12 @@ class VdpaHost:
         """Return the device ``name`` if there is one; raise ``HostReadError``."""
         return _named(self.ask().devices, name)
 
+    def check_not_there(self, name: str, problems: t.Sequence[HostReadError]) -> None:
+        """Raise ``Refused`` where sysfs shows a device that the kernel gave no answer about that can be read."""
+        if self._sysfs.exists(vdpa.VDPA_DEVICES, name):
+            said = "; ".join(str(problem) for problem in problems) or "it may have come just now"
+            raise Refused(f"it is there, and the kernel does not say what it is: {said}", name)
+
     def check_free(self, name: str, ours: bool = False) -> None:
         """Raise ``InUse`` where the device ``name`` is held, ``HostReadError`` where it may be and is not ``ours``."""
         path = self._sysfs.path(vdpa.VDPA_DEVICES, name)
@@ -285,6 +291,7 @@ class VdpaPlanner:
             action = REMOVED if state == ABSENT else UNCHANGED
             facts = self._host.facts(device)
             return VdpaChange(wanted.name, action, wanted, device, facts, device.device_class)
+        self._host.check_not_there(wanted.name, bus.problems)
         if state == ABSENT:
             return VdpaChange(wanted.name, UNCHANGED, wanted)
         management_device = _named(bus.management_devices, wanted.mgmtdev)

@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.vfio.migration.plugins.module_utils._change.plan import ABSENT
+from ansible_collections.vfio.migration.plugins.module_utils._change.plan import ABSENT, PRESENT
 from ansible_collections.vfio.migration.plugins.module_utils._host.processes import Holders
+from ansible_collections.vfio.migration.plugins.module_utils._host.reading import HostReadError
 from ansible_collections.vfio.migration.tests.unit.sysfs_trees import Tree
 from ansible_collections.vfio.migration.tests.unit.vdpa_hosts import (
     MAC,
@@ -191,3 +192,13 @@ def test_a_device_that_the_host_uses_itself_is_not_deleted(kernel):
 def test_a_kernel_that_does_not_answer_is_an_error(kernel):
     kernel.silent = True
     assert "/sys/bus/vdpa: no answer" in str(vdpa_failure(kernel, wanted_vdpa()))
+
+
+@pytest.mark.parametrize("state", [PRESENT, ABSENT])
+def test_a_device_that_the_kernel_does_not_describe_is_not_taken_for_none(kernel, state):
+    kernel.put(vdpa_device("vdpa0"))
+    kernel.problems.append(HostReadError("/sys/bus/vdpa/devices/vdpa0", "malformed"))
+    failed = vdpa_failure(kernel, wanted_vdpa(), state=state)
+    assert failed.details["step"] == "inspect"
+    assert "it is there, and the kernel does not say what it is: /sys/bus/vdpa" in str(failed)
+    assert kernel.calls == []
