@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import errno
 import os
 import stat
 from pathlib import Path
@@ -91,6 +93,26 @@ def test_only_a_character_device_has_a_number(tmp_path, monkeypatch, call):
         assert number_behind(str(path)) is None
     with pytest.raises(FileNotFoundError):
         number_behind(str(tmp_path / "none"))
+
+
+def test_where_the_call_is_refused_another_one_tells(monkeypatch):
+    class Refusing:
+        """A C library in a container whose filter does not know the call."""
+
+        def __init__(self, *_arguments, **_named):
+            pass
+
+        @staticmethod
+        def statx(*_arguments):
+            ctypes.set_errno(errno.EPERM)
+            return -1
+
+    monkeypatch.setattr(ctypes, "CDLL", Refusing)
+    device_numbers._statx.cache_clear()
+    try:
+        assert number_behind("/dev/zero") == os.makedev(1, 5)
+    finally:
+        device_numbers._statx.cache_clear()
 
 
 def test_a_name_of_any_bytes_can_be_looked_at(tmp_path):
