@@ -239,7 +239,8 @@ ansible_facts:
               sample: intel_vgpu_mdev
             in_use:
               description:
-                - The process that holds the device, V(null) if none does.
+                - The process that holds the device, V(null) if none does. A process holds a device whose node it has open, which is told
+                  by the node's device number, not by its path.
                 - Where it is unknown, because not every process can be looked at or the tree is a copy, the holder is there and
                   all its values are V(null).
               type: dict
