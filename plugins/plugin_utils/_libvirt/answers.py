@@ -29,8 +29,13 @@ class Answer:
         return self.stderr or self.message
 
 
-def read_answer(result: t.Mapping[str, t.Any]) -> Answer:
-    """Return the answer in the registered result of one command."""
+def read_answer(result: t.Any) -> Answer:
+    """Return the answer in the registered result of one command.
+
+    A host makes it. Where it is no result of a command, that is an answer, too: one that the command did not run.
+    """
+    if not isinstance(result, t.Mapping) or not _is_of_a_command(result):
+        return Answer(message="the host answered what is no result of a command")
     return Answer(
         rc=result.get("rc"),
         stdout=result.get("stdout") or "",
@@ -38,6 +43,13 @@ def read_answer(result: t.Mapping[str, t.Any]) -> Answer:
         message=result.get("msg") or "",
         unreachable=bool(result.get("unreachable")),
     )
+
+
+def _is_of_a_command(result: t.Mapping[str, t.Any]) -> bool:
+    """Return whether what there is of a result has the types that the module ``command`` gives it."""
+    rc, texts = result.get("rc"), (result.get(name) for name in ("stdout", "stderr", "msg"))
+    number = rc is None or (isinstance(rc, int) and not isinstance(rc, bool))
+    return number and all(each is None or isinstance(each, str) for each in texts)
 
 
 def read_loop(

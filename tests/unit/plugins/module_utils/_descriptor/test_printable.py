@@ -52,7 +52,6 @@ def test_every_character_of_unicode_is_itself_or_its_escape():
 
 
 @given(ANY_TEXT)
-@pytest.mark.hypothesis
 def test_a_text_is_printable_and_stays_as_it_is_when_it_is_escaped_again(text):
     shown = printable(text)
     assert is_printable(shown)
@@ -60,7 +59,6 @@ def test_a_text_is_printable_and_stays_as_it_is_when_it_is_escaped_again(text):
 
 
 @given(ANY_TEXT, st.integers(3, 30))
-@pytest.mark.hypothesis
 def test_a_text_for_one_line_has_a_limit(text, limit):
     shown, whole = printable(text, limit), printable(text)
     assert len(shown) <= limit

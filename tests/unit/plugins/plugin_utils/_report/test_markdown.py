@@ -50,7 +50,6 @@ def test_text_is_no_markup_no_link_and_nobodys_name_in_a_ticket(text, around):
 
 
 @given(st.text("ab1 @#.:/-_*`|\\<>[](){}&~$!'wW\u202e\n", max_size=30))
-@pytest.mark.hypothesis
 def test_only_words_numbers_and_marks_are_outside_of_code_in_a_ticket(text):
     rest = outside_of_code(plain(text))
     assert all(map(HARMLESS.match, rest))
@@ -75,7 +74,6 @@ def test_words_are_words_in_a_ticket(text, shown):
 
 
 @given(st.lists(st.text("a`|\\ @\x1b", max_size=12), min_size=1, max_size=4))
-@pytest.mark.hypothesis
 def test_no_name_ends_its_cell_of_a_table(names):
     row = f"| {' | '.join(map(code, names))} |"
     # cmark-gfm takes a backslash with the next character, markdown-it looks at the last one alone.

@@ -1,0 +1,70 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Fuzzers of filters: whatever is wrong in facts, plans and answers of hosts is an error with words, or a result of its shape."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import inspect
+import types
+import typing as t
+
+import pytest
+from ansible.errors import AnsibleError
+from ansible_collections.vfio.migration.tests.unit.filter_calls import CALLS, Step, filter_of
+from ansible_collections.vfio.migration.tests.unit.fuzzing import damaged, through
+from ansible_collections.vfio.migration.tests.unit.hostile_texts import HostileWorld
+from hypothesis import given
+from hypothesis import strategies as st
+
+
+@functools.cache
+def arguments_of(name: str) -> dict[str, t.Any]:
+    return CALLS[name](Step(HostileWorld("none", "")))
+
+
+def conforms(value: t.Any, shape: t.Any) -> bool:
+    """Return whether a result is of the shape that a filter declares."""
+    origin, arguments = t.get_origin(shape), t.get_args(shape)
+    if shape is t.Any:
+        return True
+    if t.is_typeddict(shape):
+        hints = t.get_type_hints(shape, include_extras=True)
+        required = {name for name, hint in hints.items() if t.get_origin(hint) is not t.NotRequired}
+        # One without fields has those of something else.
+        return isinstance(value, dict) and (
+            not hints
+            or (
+                required <= value.keys() <= hints.keys()
+                and all(conforms(each, hints[name]) for name, each in value.items())
+            )
+        )
+    if origin in (t.Annotated, t.NotRequired):
+        return conforms(value, arguments[0])
+    if origin in (t.Union, types.UnionType):
+        return any(conforms(value, each) for each in arguments)
+    if origin is list:
+        return isinstance(value, list) and all(conforms(each, arguments[0]) for each in value)
+    if origin is dict:
+        return isinstance(value, dict) and all(
+            conforms(name, arguments[0]) and conforms(each, arguments[1])
+            for name, each in value.items()
+        )
+    if shape is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, shape)
+
+
+@pytest.mark.parametrize("name", sorted(CALLS))
+@given(data=st.data())
+def test_a_filter_ends_with_an_error_of_its_own_or_a_result_of_its_shape(name, data):
+    sound = arguments_of(name)
+    wrong = data.draw(st.sampled_from([*sound, tuple(sound)]))
+    arguments = copy.deepcopy(sound)
+    for each in (wrong,) if isinstance(wrong, str) else wrong:
+        arguments[each] = data.draw(damaged(sound[each]))
+    result = through(lambda: filter_of(name)(**arguments), AnsibleError)
+    hints = t.get_type_hints(inspect.unwrap(filter_of(name)), include_extras=True)
+    assert result is None or conforms(result, hints["return"])
