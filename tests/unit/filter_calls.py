@@ -9,6 +9,7 @@ import importlib
 import typing as t
 from pathlib import Path
 
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_options import plan_for
 from ansible_collections.vfio.migration.tests.unit.fleets import UUIDS, gvt
 from ansible_collections.vfio.migration.tests.unit.hostile_texts import HostileWorld
@@ -32,8 +33,15 @@ class Step:
     def __init__(self, world: HostileWorld) -> None:
         self.world = world
         self.fleet = world.facts
-        self.plan = plan_for(world.facts, drain=[world.source])
+        self.plan = self._plan()
         self.libvirt = world.libvirt()
+
+    def _plan(self) -> t.Any:
+        try:
+            return plan_for(self.fleet, drain=[self.world.source])
+        except FleetError:
+            # The door does not let the facts in.
+            return plan_for(self.fleet, sources=[])
 
     @property
     def guests(self) -> t.Any:

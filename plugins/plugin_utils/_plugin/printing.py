@@ -20,6 +20,7 @@ from ansible_collections.vfio.migration.plugins.module_utils._descriptor.printab
     MAX_MESSAGE,
     printable,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
 from ansible_collections.vfio.migration.plugins.plugin_utils.contract import Paragraph, Sentence
 
 Value = t.TypeVar("Value")
@@ -29,10 +30,18 @@ _Printer = t.Callable[[t.Any], t.Any]
 def printed(value: Value, shape: t.Any) -> Value:
     """Return ``value``, which is of ``shape``, with its sentences printable.
 
-    A shape is a type of the contract, or one that is made of them.
+    A shape is a type of the contract, or one that is made of them. Raise ``FleetError`` where the value is of another:
+    then something is, that a filter was handed over and has passed on.
     """
     printer = _printer(shape)
-    return t.cast(Value, printer(value)) if printer else value
+    if printer is None:
+        return value
+    try:
+        return t.cast(Value, printer(value))
+    except (AttributeError, TypeError, ValueError) as error:
+        raise FleetError(
+            "something in the arguments is not what this collection's filters and modules return"
+        ) from error
 
 
 @functools.cache
@@ -55,8 +64,8 @@ def _printer(shape: t.Any) -> _Printer | None:
     return functools.partial(_of_items if origin is list else _of_values, inner)
 
 
-def _sentence(text: str) -> str:
-    return printable(text, MAX_MESSAGE)
+def _sentence(text: t.Any) -> str:
+    return printable(str(text), MAX_MESSAGE)
 
 
 def _paragraph(text: str) -> str:

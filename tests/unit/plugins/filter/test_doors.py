@@ -19,6 +19,9 @@ from ansible_collections.vfio.migration.tests.unit.hostile_texts import HostileW
 from hypothesis import given
 from hypothesis import strategies as st
 
+# What filters of the collection return, or a plan as a file has it. What is wrong there may be wrong in a result, too.
+PASSED_ON = {"guests", "checks", "migrations", "attempts", "unplaced", "states", "plan", "made"}
+
 
 @functools.cache
 def arguments_of(name: str) -> dict[str, t.Any]:
@@ -63,8 +66,9 @@ def test_a_filter_ends_with_an_error_of_its_own_or_a_result_of_its_shape(name, d
     sound = arguments_of(name)
     wrong = data.draw(st.sampled_from([*sound, tuple(sound)]))
     arguments = copy.deepcopy(sound)
-    for each in (wrong,) if isinstance(wrong, str) else wrong:
+    chosen = {wrong} if isinstance(wrong, str) else {*wrong}
+    for each in sorted(chosen):
         arguments[each] = data.draw(damaged(sound[each]))
     result = through(lambda: filter_of(name)(**arguments), AnsibleError)
     hints = t.get_type_hints(inspect.unwrap(filter_of(name)), include_extras=True)
-    assert result is None or conforms(result, hints["return"])
+    assert result is None or chosen & PASSED_ON or conforms(result, hints["return"])

@@ -8,6 +8,7 @@ from __future__ import annotations
 import typing as t
 
 import pytest
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.printing import printed
 from ansible_collections.vfio.migration.plugins.plugin_utils.contract import (
     Paragraph,
@@ -51,6 +52,16 @@ def test_sentences_are_printable_and_names_are_as_they_were(shape, value, shown)
 
 def test_a_sentence_has_a_limit():
     assert len(printed("x" * 900_000, Sentence)) == 4096
+
+
+@pytest.mark.parametrize("value", [None, 7, ["x"], {"name": "x", "words": None, "more": [7]}])
+def test_a_value_of_another_shape_is_an_error(value):
+    with pytest.raises(FleetError, match="not what this collection's filters and modules return"):
+        printed(value, Said)
+
+
+def test_what_is_no_text_where_a_sentence_is_to_be_is_shown_as_text():
+    assert printed({"name": "x", "words": [ESC]}, Said)["words"] == r"['\x1b[2J']"
 
 
 def test_a_shape_must_tell_which_of_its_values_are_sentences():
