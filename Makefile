@@ -37,7 +37,7 @@ format: $(VENV) ## Format the Python code.
 units: $(VENV) ## Run the unit tests.
 	nox --session units
 
-fuzz: $(VENV) ## Run the property tests for long, about an hour.
+fuzz: $(VENV) ## Run the property tests and fuzzers for long, some hours.
 	nox --session fuzz
 
 schemas: $(VENV) ## Make the JSON Schemas in docs/schemas from plugins/plugin_utils/contract.py.

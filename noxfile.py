@@ -126,7 +126,7 @@ def units_ortools(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def fuzz(session: nox.Session) -> None:
-    """Run the property tests for long, and the template language against its oracle."""
+    """Run the property tests for long: the fuzzers of all doors, and the template language against its oracle."""
     session.install("ansible-core", "pytest", "-r", "tests/unit/requirements.txt")
     options = ("--hypothesis-profile=long", "--hypothesis-show-statistics")
     session.run("pytest", "-m", "hypothesis", *options, *session.posargs)
