@@ -172,7 +172,7 @@ def _use(session: nox.Session, env: dict[str, str]) -> None:
         session.run("ansible", "localhost", "--module-name", module, env=env)
     expression = "msg={{ 'a=1' | vfio.migration.parse_descriptor }}"
     session.run("ansible", "localhost", "-m", "debug", "-a", expression, env=env)
-    for playbook in ("capture", "migrate_libvirt", "prepare", "report"):
+    for playbook in ("capture", "cleanup", "migrate_libvirt", "prepare", "report"):
         session.run("ansible-playbook", f"vfio.migration.{playbook}", "--syntax-check", env=env)
     _report(session, env)
     _prepare(session, env)

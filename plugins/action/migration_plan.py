@@ -15,6 +15,7 @@ from ansible_collections.vfio.migration.plugins.module_utils._descriptor.errors 
     VfioMigrationError,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.printable import printable
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments import with_lists
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.files import (
     content_of,
     replace,
@@ -39,7 +40,9 @@ class ActionModule(ActionBase):
     ) -> dict[str, t.Any]:
         result: dict[str, t.Any] = super().run(tmp, task_vars)
         validate: t.Any = self.validate_argument_spec
-        options = validate(argument_spec={**ARGUMENTS, "dest": {"type": "path"}})[1]
+        spec = {**ARGUMENTS, "dest": {"type": "path"}, "left_out": {"type": "dict"}}
+        self._task.args = with_lists(self._task.args, spec)
+        options = validate(argument_spec=spec)[1]
         dest = options.pop("dest")
         try:
             plan = plan_for((task_vars or {})["hostvars"], progress=_show, **options)

@@ -16,6 +16,7 @@ from ansible_collections.vfio.migration.plugins.module_utils._descriptor.errors 
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils import contract
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.verdict import DIRECTIONS
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments import with_lists
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.files import (
     content_of,
     replace,
@@ -31,6 +32,7 @@ _OPTIONS: dict[str, dict[str, t.Any]] = {
     "direction": {"type": "str", "choices": list(DIRECTIONS)},
     "plan": {"type": "raw"},
     "max_age": {"type": "int"},
+    "left_out": {"type": "dict"},
     "title": {"type": "str", "default": "Migration report"},
     "html": {"type": "path"},
     "markdown": {"type": "path"},
@@ -60,6 +62,7 @@ class ActionModule(ActionBase):
     ) -> dict[str, t.Any]:
         result: dict[str, t.Any] = super().run(tmp, task_vars)
         validate: t.Any = self.validate_argument_spec
+        self._task.args = with_lists(self._task.args, _OPTIONS)
         options = validate(argument_spec=_OPTIONS)[1]
         paths = {name: path for name in _FORMATS if (path := options.pop(name))}
         options["plan"] = _plan(options["plan"])

@@ -57,3 +57,11 @@ options:
       - The time of the facts is that of their host's clock.
     type: int
 """
+
+    # Which hosts did not answer.
+    LEFT_OUT = r"""
+options:
+  left_out:
+    description: Hosts that are unknown whatever facts there are of them, such as those that did not answer, each with the reason.
+    type: dict
+"""

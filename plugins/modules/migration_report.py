@@ -23,6 +23,7 @@ notes:
   - Run it once, with C(run_once=true), and not on every host.
 extends_documentation_fragment:
   - vfio.migration._attributes
+  - vfio.migration._fleet.left_out
   - vfio.migration._fleet.max_age
 attributes:
   check_mode:

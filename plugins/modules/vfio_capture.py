@@ -37,8 +37,13 @@ options:
     description:
       - The archive to write, a path on the host. Its directory must exist.
       - The members of the archive lie in C(sys).
+      - Give either this or O(fetch_to).
     type: path
-    required: true
+  fetch_to:
+    description:
+      - A file on the control node that the archive is fetched to. Nothing then stays on the host. Its directory is made if it is not there.
+      - In check mode, nothing is fetched.
+    type: path
   sysfs:
     description:
       - The sysfs tree to copy from.
@@ -58,7 +63,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 dest:
-  description: The archive.
+  description: The archive, O(dest) or O(fetch_to).
   returned: always
   type: str
   sample: /root/vfio.tar.gz
@@ -75,6 +80,7 @@ from ansible_collections.vfio.migration.plugins.module_utils._host.sysfs import 
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
+            # The option fetch_to is the action's.
             "dest": {"type": "path", "required": True},
             "sysfs": {"type": "path", "default": "/sys"},
         },

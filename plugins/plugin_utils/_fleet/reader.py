@@ -83,17 +83,26 @@ def uncollected() -> t.Iterator[None]:
 
 
 def read_fleet(
-    data: t.Any, hosts: t.Iterable[str] | None = None, limit: AgeLimit = ANY_AGE
+    data: t.Any,
+    hosts: t.Iterable[str] | None = None,
+    limit: AgeLimit = ANY_AGE,
+    left_out: t.Mapping[str, str] | None = None,
 ) -> Fleet:
     """Return the fleet in ``hostvars``, or in a mapping of host to that host's facts; ``hosts`` narrows it.
 
-    Hosts whose facts are older than ``limit`` are unknown. No facts are held: a host whose ``devices`` are asked for is
-    read again.
+    Hosts whose facts are older than ``limit`` are unknown, and so are those ``left_out``, with the reason, whatever facts
+    there are of them. No facts are held: a host whose ``devices`` are asked for is read again.
     """
     _check_fleet(data)
     reader = _Reader(data, limit)
     fleet = reader.fleet
-    for name in sorted({str.__str__(str(host)) for host in (data if hosts is None else hosts)}):
+    silent = left_out or {}
+    chosen = {str.__str__(str(host)) for host in (data if hosts is None else hosts)}
+    for name in sorted(chosen | silent.keys()):
+        if name in silent:
+            fleet.unknown.append(name)
+            fleet.problems.append({"host": name, "path": FACT, "problem": silent[name]})
+            continue
         try:
             reader.read(name)
         except FactsError as error:

@@ -22,15 +22,17 @@ def one_of(name: str, value: str, choices: t.Sequence[str]) -> str:
     return value
 
 
-def names(name: str, value: t.Any) -> list[str] | None:
-    """Return a list of host names, of which one may be given as it is; raise ``FleetError``."""
-    if value is None:
-        return None
+def split(name: str, value: t.Any) -> list[t.Any] | None:
+    """Return ``value`` as a list, ``None`` where it is not given; raise ``FleetError``.
+
+    A text is split at its commas, as Ansible's own list options are: every list option of a role goes through here. What
+    has a comma in its name is given in a list.
+    """
     if isinstance(value, str):
-        return [value]
-    if isinstance(value, t.Iterable) and not isinstance(value, t.Mapping):
-        return [str(each) for each in value]
-    raise FleetError(f"{name} is {value!r}; expected a list of host names")
+        return [each for part in str(value).split(",") if (each := part.strip())]
+    if value is None or (isinstance(value, t.Iterable) and not isinstance(value, t.Mapping)):
+        return None if value is None else list(value)
+    raise FleetError(f"{name} is {value!r}; expected a list")
 
 
 def listed(name: str, value: t.Any) -> list[t.Any] | None:
@@ -38,6 +40,37 @@ def listed(name: str, value: t.Any) -> list[t.Any] | None:
     if value is None or (isinstance(value, t.Sequence) and not isinstance(value, str)):
         return None if value is None else list(value)
     raise FleetError(f"{name} is {value!r}; expected a list")
+
+
+def grouped(name: str, value: t.Any) -> list[list[str]]:
+    """Return a list of lists of names; raise ``FleetError``.
+
+    A text is none: of its parts nobody could tell which belong together.
+    """
+    found = listed(name, value) or []
+    if any(isinstance(group, str) for group in found):
+        raise FleetError(f"{name} is {value!r}; expected a list of lists of names")
+    return [names(name, group) or [] for group in found]
+
+
+def names(name: str, value: t.Any) -> list[str] | None:
+    """Return a list of names as texts, ``None`` where none is given; raise ``FleetError``."""
+    found = split(name, value)
+    if found is None:
+        return None
+    for each in found:
+        if isinstance(each, (bytes, t.Mapping)) or not isinstance(each, (str, int, float)):
+            raise FleetError(f"{name} has {each!r}; expected names")
+    return [str.__str__(str(each)) for each in found]
+
+
+def reasons(name: str, value: t.Any) -> dict[str, str]:
+    """Return a mapping of names to reasons, empty where none is given; raise ``FleetError``."""
+    if value is None:
+        return {}
+    if not isinstance(value, t.Mapping):
+        raise FleetError(f"{name} is {value!r}; expected a mapping of host to reason")
+    return {str.__str__(str(key)): str.__str__(str(why)) for key, why in value.items()}
 
 
 def flag(name: str, value: t.Any) -> bool:

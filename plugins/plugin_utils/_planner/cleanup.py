@@ -12,6 +12,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.progress import (
+    DONE,
     MOVED,
     PREPARED,
 )
@@ -40,14 +41,23 @@ def superfluous(
     remove: t.Collection[str],
     hosts: t.Collection[str],
     undefined: t.Collection[str] = (),
+    kept: t.Collection[tuple[str, str | None]] = (),
 ) -> Superfluous:
     """Return what is to be removed of the placements in ``states``.
+
+    Who may say what: that a target was made is the plan's word, that it is free its own host's, and that its guest has not
+    come that of the source's host. A source is removed where both sides say that its guest has moved: the target's host, that
+    the guest holds the target, and its own, that nothing holds the source and the guest is none of those ``kept`` there.
 
     ``remove`` is which of ``REMOVABLE``. ``hosts`` are those that answer. ``undefined`` are the ids of targets that could
     not be defined in mdevctl where their sources are: these stay, as a definition must be on one host at least.
     """
     prepared = [each for each in states if PREPARED in remove and _was_made(each)]
-    vacated = [each for each in states if VACATED in remove and _is_left(each)]
+    vacated = [
+        each
+        for each in states
+        if VACATED in remove and _is_left(each) and guest_of(each) not in kept
+    ]
     devices: list[DeviceLabel] = [each["target"] for each in prepared]
     devices += [
         each["source"]
@@ -71,6 +81,20 @@ def _was_made(state: PlacementState) -> bool:
     target = state["target"]
     configured = target["kind"] == "pci" and bool(target["attributes"])
     return state["state"] == PREPARED and (target["create"] or configured)
+
+
+def guest_of(state: PlacementState) -> tuple[str, str | None]:
+    """Return what names the guest of a placement: its old host, and its name there."""
+    return state["source"]["host"], state["vm"]
+
+
+def moved_in_part(states: t.Iterable[PlacementState]) -> set[tuple[str, str | None]]:
+    """Return the guests of which not every device is said to have moved: they have not."""
+    return {
+        guest_of(each)
+        for each in states
+        if each["vm"] is not None and each["state"] not in (MOVED, DONE)
+    }
 
 
 def _is_left(state: PlacementState) -> bool:

@@ -24,6 +24,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.values import (
     count,
     flag,
+    grouped,
     listed,
     names,
     one_of,
@@ -70,8 +71,7 @@ def _limit(name: str, value: t.Any) -> int | dict[str, int]:
 
 def _groups(name: str, value: t.Any) -> tuple[frozenset[str], ...]:
     """Return the groups in a list of lists of guests' names; raise ``FleetError``."""
-    groups = listed(name, value) or ()
-    return tuple([frozenset(map(str, listed(name, group) or ())) for group in groups])
+    return tuple([frozenset(group) for group in grouped(name, value)])
 
 
 # --- conditions ---
@@ -155,7 +155,13 @@ class Conditions:
         return found | {"apart": [sorted(group) for group in self.apart]}
 
     def hosts(self, fleet: Fleet) -> list[str]:
-        """Return the hosts of ``fleet`` that may receive."""
+        """Return the hosts of ``fleet`` that may receive; raise ``FleetError`` where one that is named is no host of it.
+
+        One without usable facts is a host of it, and receives nothing.
+        """
+        for name in self.targets or ():
+            if name not in fleet.hosts and name not in fleet.unknown:
+                raise FleetError(f"there is no host {name!r} to place anything on")
         wanted = fleet.hosts if self.targets is None else self.targets
         receiving = set(wanted).difference(self.drain or ())
         return [name for name in fleet.hosts if name in receiving]

@@ -14,7 +14,7 @@ import functools
 import typing as t
 
 from ansible import template
-from ansible.errors import AnsibleFilterError
+from ansible.errors import AnsibleActionFail, AnsibleFilterError
 from ansible.utils.unsafe_proxy import wrap_var
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.attributes import (
     DescriptorError,
@@ -31,7 +31,11 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.descriptor i
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import (
     FleetError,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.values import one_of
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.values import (
+    grouped,
+    one_of,
+    split,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.printing import printed
 
 Result = t.TypeVar("Result")
@@ -90,6 +94,27 @@ def expected(name: str, what: str) -> t.Iterator[None]:
         raise
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise FleetError(f"{name} is none; expected {what}") from error
+
+
+def with_lists(
+    arguments: t.Mapping[str, t.Any], specs: t.Mapping[str, t.Mapping[str, t.Any]]
+) -> dict[str, t.Any]:
+    """Return an action's ``arguments`` with every list option as a list; raise ``AnsibleActionFail``.
+
+    Ansible's own reading, which comes after it, splits a text at commas, too, but not alike in all versions.
+    """
+    try:
+        return {
+            name: _as_list(name, value, specs.get(name, {})) for name, value in arguments.items()
+        }
+    except FleetError as error:
+        raise AnsibleActionFail(str(error)) from error
+
+
+def _as_list(name: str, value: t.Any, spec: t.Mapping[str, t.Any]) -> t.Any:
+    if spec.get("type") != "list":
+        return value
+    return grouped(name, value) if spec.get("elements") == "list" else split(name, value)
 
 
 def text(name: str, value: t.Any) -> str:

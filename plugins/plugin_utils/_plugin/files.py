@@ -9,10 +9,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
+import typing as t
 
 from ansible.errors import AnsibleActionFail
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
 
 
 def content_of(path: str) -> str:
@@ -26,18 +29,48 @@ def content_of(path: str) -> str:
         raise AnsibleActionFail(f"cannot read {path}: {error}") from error
 
 
+def read_json(path: str) -> t.Any:
+    """Return what a file has as JSON; raise ``FleetError`` where there is no such file, or no JSON in it."""
+    if not os.path.isfile(path):
+        raise FleetError(f"there is no file {path}")
+    try:
+        return json.loads(content_of(path))
+    except ValueError as error:
+        raise FleetError(f"there is no JSON in {path}: {error}") from error
+
+
 def replace(path: str, text: str) -> None:
     """Put ``text`` into the file ``path`` in one step; raise ``AnsibleActionFail``.
 
-    Directories that are missing are made.
+    Directories that are missing are made. Nobody but its owner may read the file.
     """
+    _replace(path, text.encode("utf-8", errors="backslashreplace"))
+
+
+def replace_bytes(path: str, content: bytes) -> bool:
+    """Put ``content`` into the file ``path`` in one step, unless it is there already; return whether; raise ``AnsibleActionFail``."""
+    try:
+        with open(path, "rb") as file:
+            if file.read(len(content) + 1) == content:
+                return False
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise AnsibleActionFail(f"cannot read {path}: {error}") from error
+    _replace(path, content)
+    return True
+
+
+def _replace(path: str, content: bytes) -> None:
     place = os.path.dirname(path) or "."
     try:
         os.makedirs(place, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=place, prefix=".vfio-")
         try:
-            with open(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
-                file.write(text)
+            with open(handle, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
             os.replace(name, path)
         except OSError:
             os.unlink(name)

@@ -17,7 +17,11 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader impor
     read_fleet,
     uncollected,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.values import listed, names
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.values import (
+    listed,
+    names,
+    reasons,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.planner import (
     make_verified_plan,
     no_progress,
@@ -48,11 +52,16 @@ ARGUMENTS: dict[str, dict[str, t.Any]] = {
 
 @uncollected()
 def plan_for(
-    fleet: t.Any, drain: t.Any = None, progress: Progress = no_progress, **options: t.Any
+    fleet: t.Any,
+    drain: t.Any = None,
+    progress: Progress = no_progress,
+    left_out: t.Any = None,
+    **options: t.Any,
 ) -> Plan:
     """Return a verified plan for ``fleet``, ``hostvars`` or facts by host; raise ``FleetError``.
 
     ``options`` are named as in ``ARGUMENTS``. ``progress`` is told from time to time, in words, how far it is.
+    Hosts ``left_out``, each with the reason, are unknown.
     """
     unknown = sorted(options.keys() - ARGUMENTS.keys())
     if unknown:
@@ -62,7 +71,11 @@ def plan_for(
     conditions = Conditions.parse(options, earlier and conditions_of(earlier))
     progress("reading the facts")
     chosen = names("hosts", options.get("hosts"))
-    read = read_fleet(hold(fleet, chosen), limit=age_limit(options.get("max_age")))
+    read = read_fleet(
+        hold(fleet, chosen),
+        limit=age_limit(options.get("max_age")),
+        left_out=reasons("left_out", left_out),
+    )
     sources = options.get("sources")
     if sources is not None:
         sources = listed("sources", sources)

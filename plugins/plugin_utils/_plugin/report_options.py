@@ -17,7 +17,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader impor
     hold,
     read_fleet,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.values import names
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.values import names, reasons
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.previous_plan import (
     changed_since,
 )
@@ -35,12 +35,17 @@ def report_for(
     title: str = "Migration report",
     made: str = "",
     max_age: t.Any = None,
+    left_out: t.Any = None,
 ) -> contract.Report:
     """Return the report on a fleet, ``made`` at that time, and on a plan for it.
 
     ``direction`` is by default that of the plan. Raise ``FleetError`` where an argument is wrong.
     """
-    read = read_fleet(hold(fleet, names("hosts", hosts)), limit=age_limit(max_age))
+    read = read_fleet(
+        hold(fleet, names("hosts", hosts)),
+        limit=age_limit(max_age),
+        left_out=reasons("left_out", left_out),
+    )
     if plan is not None and not isinstance(plan, t.Mapping):
         raise FleetError("'plan' is no plan of vfio.migration.migration_plan, but something else")
     if direction is None:

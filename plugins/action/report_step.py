@@ -1,0 +1,25 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.reporting import begin, look
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.steps import StepAction
+
+
+class ActionModule(StepAction):
+    """Decides on the control node whom the playbook ``report`` asks, and sees who answered."""
+
+    playbook = "report"
+    first = staticmethod(begin)
+    steps: t.ClassVar = {"look": look}
+    options: t.ClassVar = {
+        "hosts": {"type": "list", "elements": "str"},
+        "drain": {"type": "list", "elements": "str"},
+        "targets": {"type": "list", "elements": "str"},
+        "gather": {"type": "bool", "default": True},
+        "dest": {"type": "path", "default": "migration-report"},
+    }

@@ -1,0 +1,133 @@
+#!/usr/bin/python
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: cleanup_step
+short_description: Decide what the playbook cleanup does next
+version_added: 0.1.0
+description:
+  - Decides on the control node, between the plays of the playbook C(vfio.migration.cleanup), what its hosts are to define and to remove.
+  - It is a part of that playbook, and of use to nothing else. Its options are those of the role P(vfio.migration.cleanup#role), without C(cleanup_).
+  - Of what hosts answered, it takes what the tasks of the role registered in this run, as data, and of each host for that host alone.
+author:
+  - vfio.migration contributors (@vfio-migration)
+extends_documentation_fragment:
+  - vfio.migration._attributes
+attributes:
+  check_mode:
+    support: full
+    details:
+      - Nothing is written down.
+  diff_mode:
+    support: none
+    details:
+      - The tasks on the hosts show what changes.
+  idempotent:
+    support: N/A
+    details:
+      - It changes no host. The same answers give the same decision.
+  platform:
+    platforms: posix
+    details:
+      - The control node does the work; the managed host is not touched.
+options:
+  step:
+    description:
+      - V(begin) reads the other options and what is written down. V(decide) says what goes. V(settle) leaves out the sources whose targets could
+        not be defined in mdevctl. V(end) tells what is left, and writes that down.
+    type: str
+    choices:
+      - begin
+      - decide
+      - settle
+      - end
+    required: true
+  so_far:
+    description: What the step before returned. The other options are for V(begin) alone.
+    type: dict
+    default: {}
+  hosts:
+    description: The hosts of the inventory that may take part. What the plan has on others stays.
+    type: list
+    elements: str
+  remove:
+    description: What to remove, V(prepared) targets, V(vacated) sources, or both.
+    type: list
+    elements: str
+    default:
+      - prepared
+  plan:
+    description: The plan. Otherwise it is read from a file.
+    type: dict
+  from:
+    description: The file with the plan. What was made for it is beside it, in C(plan.progress.json) for C(plan.json).
+    type: path
+    default: migration-plan.json
+  timeout:
+    description: How many seconds a module waits.
+    type: int
+    default: 10
+seealso:
+  - plugin: vfio.migration.placement_states
+    plugin_type: filter
+  - plugin: vfio.migration.superfluous_devices
+    plugin_type: filter
+"""
+
+EXAMPLES = r"""
+- name: Remove the devices that were made and are not needed
+  ansible.builtin.import_playbook: vfio.migration.cleanup
+"""
+
+RETURN = r"""
+hosts:
+  description: The hosts that are asked.
+  returned: always
+  type: list
+  elements: str
+stale:
+  description: Those of which an answer from earlier in the run is to be forgotten.
+  returned: always
+  type: list
+  elements: str
+states:
+  description: How far each move has come, as P(vfio.migration.placement_states#filter) returns it.
+  returned: after the step C(decide)
+  type: list
+  elements: dict
+define_hosts:
+  description: The hosts that are to define something in mdevctl.
+  returned: after the step C(decide)
+  type: list
+  elements: str
+define:
+  description: What each of them is to define.
+  returned: after the step C(decide)
+  type: dict
+participants:
+  description: The hosts that are to remove something.
+  returned: after the step C(decide)
+  type: list
+  elements: str
+tasks:
+  description: What each of them is to remove.
+  returned: after the step C(decide)
+  type: dict
+sentences:
+  description: A sentence on each move, for the operator.
+  returned: after the step C(decide)
+  type: list
+  elements: str
+left:
+  description: What each host that was to remove something still has of it.
+  returned: at the end
+  type: dict
+failure:
+  description: What is left where, in words; V(null) where nothing is.
+  returned: at the end
+  type: str
+"""

@@ -1,0 +1,152 @@
+#!/usr/bin/python
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: prepare_step
+short_description: Decide what the playbook prepare does next
+version_added: 0.1.0
+description:
+  - Decides on the control node, between the plays of the playbook C(vfio.migration.prepare), what its hosts are to make or to remove.
+  - It is a part of that playbook, and of use to nothing else. Its options are those of the role P(vfio.migration.prepare#role), without C(prepare_).
+  - Of what hosts answered, it takes what the tasks of the role registered in this run, as data, and of each host for that host alone.
+author:
+  - vfio.migration contributors (@vfio-migration)
+extends_documentation_fragment:
+  - vfio.migration._attributes
+  - vfio.migration._plan
+attributes:
+  check_mode:
+    support: full
+    details:
+      - Nothing is written down.
+  diff_mode:
+    support: none
+    details:
+      - What is written down is the plan and what was made; the tasks on the hosts show how these change.
+  idempotent:
+    support: N/A
+    details:
+      - It changes no host. The same answers give the same decision.
+  platform:
+    platforms: posix
+    details:
+      - The control node does the work; the managed host is not touched.
+options:
+  step:
+    description:
+      - V(begin) reads and checks the other options. V(plan) notes what was made by the plan so far and plans, first or again.
+        V(end) tells what was prepared, and what is left.
+    type: str
+    choices:
+      - begin
+      - plan
+      - end
+    required: true
+  so_far:
+    description: What the step before returned. The other options are for V(begin) alone.
+    type: dict
+    default: {}
+  hosts:
+    description: The hosts that may take part.
+    type: list
+    elements: str
+  earlier:
+    description: A file with an earlier plan that is to be carried out.
+    type: path
+  dest:
+    description: The file to write the plan to. What may have been made is written beside it, C(plan.progress.json) for C(plan.json).
+    type: path
+    default: migration-plan.json
+  partial:
+    description: Whether to prepare what can move where not everything can.
+    type: bool
+    default: false
+  attempts:
+    description: How many plans to try, 5 at most. A plan after which a device is given up is not counted.
+    type: int
+    default: 3
+  persistent:
+    description: Whether the targets are also defined in mdevctl.
+    type: bool
+    default: false
+  timeout:
+    description: How many seconds a module waits.
+    type: int
+    default: 10
+seealso:
+  - module: vfio.migration.migration_plan
+"""
+
+EXAMPLES = r"""
+- name: Make room for what is on host a
+  ansible.builtin.import_playbook: vfio.migration.prepare
+  vars:
+    prepare_drain:
+      - a
+"""
+
+RETURN = r"""
+hosts:
+  description: The hosts that may take part.
+  returned: always
+  type: list
+  elements: str
+stale:
+  description: Those of which an answer from earlier in the run is to be forgotten.
+  returned: always
+  type: list
+  elements: str
+plan:
+  description: The plan, as P(vfio.migration.migration_plan#filter) returns it.
+  returned: after a plan was made
+  type: dict
+participants:
+  description: The hosts that are to make something.
+  returned: after a plan was made
+  type: list
+  elements: str
+tasks:
+  description: What each of them is to make.
+  returned: after a plan was made
+  type: dict
+failures:
+  description: What failed in all attempts, each with C(host), C(problem), C(parent), C(devices) and C(way).
+  returned: after a plan was made
+  type: list
+  elements: dict
+given_up:
+  description: The devices that no target takes, each as a list of host, device and reason.
+  returned: after a plan was made
+  type: list
+  elements: list
+made:
+  description: What was made in this run, or may have been, for each host.
+  returned: after a plan was made
+  type: dict
+undo_hosts:
+  description: The hosts that are to remove something.
+  returned: when nothing more is to be made
+  type: list
+  elements: str
+undo:
+  description: What each of them is to remove.
+  returned: when nothing more is to be made
+  type: dict
+failure:
+  description: Why nothing was prepared, and what of it is left where; V(null) where all went well.
+  returned: when nothing more is to be made
+  type: str
+left:
+  description: What each host that was to remove something still has of it.
+  returned: at the end
+  type: dict
+sentences:
+  description: What was prepared, for the operator.
+  returned: at the end
+  type: list
+  elements: str
+"""

@@ -1,0 +1,95 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+# Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Do not use this from other collections or standalone plugins/modules!
+
+"""What a host answers to a module, as far as the module documents it.
+
+A host in the wrong hands answers what it likes. Of a module's answer Ansible takes ``ansible_facts`` for variables, which go
+before those of the inventory: with ``inventory_hostname`` among them the host's next tasks run on another one. So nothing is
+let in but what the module documents.
+"""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible.plugins.action.normal import ActionModule as NormalAction
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.printable import (
+    MAX_MESSAGE,
+    printable,
+)
+
+# What Ansible itself reads, or adds on the control node, and what it is.
+_COMMON: dict[str, type | tuple[type, ...]] = {
+    **dict.fromkeys(("changed", "failed", "skipped", "unreachable"), bool),
+    **dict.fromkeys(("msg", "module_stdout", "module_stderr"), str),
+    **dict.fromkeys(("ansible_job_id", "results_file"), str),
+    **dict.fromkeys(("rc", "started", "finished"), int),
+    "diff": (dict, list),
+    "exception": object,
+    "invocation": dict,
+}
+# What the modules that change a host return.
+CHANGES = frozenset(
+    (
+        *("devices", "recovered", "step", "device", "errno", "hint", "kernel_log", "reasons"),
+        *("undone", "left"),
+    )
+)
+_NOTES = ("warnings", "deprecations")
+_DISCOVERED = "discovered_interpreter_"
+_FACTS = "ansible_facts"
+
+
+def documented(
+    result: t.Mapping[str, t.Any], returned: t.Collection[str], facts: t.Collection[str] = ()
+) -> dict[str, t.Any]:
+    """Return of a module's ``result`` what it documents: the keys ``returned``, and these ``facts``.
+
+    Of what Ansible reads itself that is kept which is of its type; warnings are made printable.
+    """
+    found = {
+        key: value
+        for key, value in result.items()
+        if key in returned
+        or key.startswith("_ansible_")
+        or (key in _COMMON and isinstance(value, _COMMON[key]))
+    }
+    for key in _NOTES:
+        if isinstance(result.get(key), list) and (notes := list(_notes(result[key]))):
+            found[key] = notes
+    given = result.get(_FACTS)
+    if isinstance(given, t.Mapping):
+        known = {
+            key: value
+            for key, value in given.items()
+            if key in facts or key.startswith(_DISCOVERED)
+        }
+        if known:
+            found[_FACTS] = known
+    return found
+
+
+def _notes(notes: t.Iterable[t.Any]) -> t.Iterator[t.Any]:
+    for note in notes:
+        if isinstance(note, str):
+            yield printable(note, MAX_MESSAGE)
+        elif not isinstance(note, (bool, dict, int, float, list, type(None))):
+            # What Ansible itself has made of a note.
+            yield note
+
+
+class DocumentedAction(NormalAction):
+    """Runs the module of its name on the host, and returns what that documents alone."""
+
+    returned: t.ClassVar[frozenset[str]] = frozenset()
+    facts: t.ClassVar[frozenset[str]] = frozenset()
+
+    def run(
+        self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None
+    ) -> dict[str, t.Any]:
+        run: t.Any = super().run
+        return documented(run(tmp, task_vars), self.returned, self.facts)

@@ -1,0 +1,252 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+# Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Do not use this from other collections or standalone plugins/modules!
+
+"""The steps of the playbook ``cleanup`` that are taken on the control node: ask, decide what goes, tell how it ended.
+
+Each step takes what the one before returned, and returns that with what is new.
+"""
+
+from __future__ import annotations
+
+import os
+import typing as t
+
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import hold, read_fleet
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.values import (
+    count,
+    names,
+    one_of,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.cleanup import (
+    REMOVABLE,
+    VACATED,
+    Superfluous,
+    moved_in_part,
+    superfluous,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.preparation import (
+    ByModule,
+    changed_by,
+    merged,
+    place_of,
+    remaining,
+    removals,
+    tasks_for,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.progress import (
+    DONE,
+    PLANNED,
+    PREPARED,
+    placement_states,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.clock import age_limit
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.files import read_json
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.progress_file import (
+    progress_path,
+    read_progress,
+    write_progress,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.run_variables import (
+    gathered,
+    ids_of,
+    result_of,
+)
+
+# What the tasks of the role register.
+GATHERED = "cleanup_gathered"
+MDEVCTL = "cleanup_mdevctl"
+LIBVIRT = "cleanup_libvirt"
+DEFINED = "cleanup_definitions"
+REMOVED = ("cleanup_result", "cleanup_pci_result", "cleanup_vdpa_result")
+
+_Run = dict[str, t.Any]
+
+
+def begin(options: t.Mapping[str, t.Any], hostvars: t.Any, check_mode: bool) -> _Run:
+    """Return what is to be cleaned up, by a plan and what was written down beside it; raise ``FleetError``."""
+    remove = [
+        one_of("remove", each, REMOVABLE) for each in names("remove", options["remove"]) or ()
+    ]
+    plan, progress = options.get("plan"), None
+    source = "the plan"
+    if plan is None:
+        source = os.path.abspath(os.path.expanduser(str(options["from"])))
+        progress = progress_path(source)
+        if not os.path.exists(source) and not os.path.exists(progress):
+            raise FleetError(
+                f"there is neither a plan {source} nor what was made for one, {progress}; give its place as cleanup_from"
+            )
+        plan = read_json(source) if os.path.exists(source) else {"placements": []}
+    written = progress is not None and os.path.exists(progress)
+    began = read_progress(progress) if progress and written else []
+    if not isinstance(plan, t.Mapping) or not isinstance(plan.get("placements"), list):
+        raise FleetError(f"{source} is no plan; expected what migration_plan returns")
+    placements = merged(plan["placements"], began)
+    inventory = names("hosts", options.get("hosts")) or []
+    there = {each[end]["host"] for each in placements for end in ("source", "target")}
+    hosts = [host for host in inventory if host in there]
+    return {
+        "remove": remove,
+        "progress": progress,
+        "from": source,
+        "placements": placements,
+        # What was made is what is written down; without that the plan's word counts.
+        "made": [list(place_of(each)) for each in (began if written else changed_by(plan))],
+        "began": [list(place_of(each)) for each in began],
+        "hosts": hosts,
+        "vacated": VACATED in remove,
+        "timeout": count("timeout", options["timeout"], "seconds"),
+        "check_mode": check_mode,
+        "stale": [host for host in hosts if result_of(hostvars, host, GATHERED)],
+    }
+
+
+def decide(run: _Run, hostvars: t.Any) -> _Run:
+    """Return ``run`` with what each host is to define and to remove."""
+    answered, silent = gathered(hostvars, run["hosts"], GATHERED)
+    fleet = read_fleet(hold(hostvars, answered), limit=age_limit(0))
+    made = {tuple(each) for each in run["made"]}
+    states = placement_states(
+        fleet, {"placements": [_made(each, made) for each in run["placements"]]}
+    )
+    run = run | {"silent": silent, "answered": answered, "states": states}
+    found = _superfluous(run, hostvars, ())
+    vacated = [each for each in found["vacated"] if each["source"]["kind"] == "mdev"]
+    define = [each for each in vacated if _is_defined(hostvars, each["source"])]
+    return _to_remove(run, hostvars, found) | {
+        "define": _definitions(fleet, define),
+        "define_hosts": sorted({each["target"]["host"] for each in define}),
+        "sentences": found["sentences"],
+    }
+
+
+def _made(placement: t.Any, made: t.Collection[tuple[str, ...]]) -> t.Any:
+    """Return ``placement`` as one whose target was made, or not, whatever it says itself."""
+    target = placement["target"]
+    was_made = place_of(placement) in made
+    given = {"create": was_made and target["kind"] != "pci"}
+    if not was_made:
+        given["attributes"] = []
+    return {**placement, "target": {**target, **given}, "attributes": target["attributes"]}
+
+
+def _superfluous(run: _Run, hostvars: t.Any, undefined: t.Collection[str]) -> Superfluous:
+    kept: set[tuple[str, str | None]] = moved_in_part(run["states"])
+    for host in run["answered"]:
+        known = str(result_of(hostvars, host, LIBVIRT).get("stdout") or "")
+        kept.update((host, vm) for vm in known.splitlines())
+    return superfluous(run["states"], run["remove"], run["answered"], undefined, kept)
+
+
+def _is_defined(hostvars: t.Any, device: t.Mapping[str, t.Any]) -> bool:
+    return device["id"] in str(result_of(hostvars, device["host"], MDEVCTL).get("stdout") or "")
+
+
+def _definitions(fleet: t.Any, vacated: t.Iterable[t.Any]) -> dict[str, list[dict[str, t.Any]]]:
+    """Return, for each target host, what is to be defined there in mdevctl, as the source was."""
+    found: dict[str, list[dict[str, t.Any]]] = {}
+    for each in vacated:
+        target = each["target"]
+        device = next(one for one in fleet.hosts[target["host"]].devices if one.id == target["id"])
+        attributes = [{"name": name, "value": value} for name, value in device.attributes]
+        found.setdefault(target["host"], []).append(
+            {
+                "uuid": target["id"],
+                "parent": target["parent"],
+                "type": target["type"],
+                "attributes": target["attributes"] or attributes,
+            }
+        )
+    return found
+
+
+def settle(run: _Run, hostvars: t.Any) -> _Run:
+    """Return ``run`` without the sources whose targets could not be defined where they are."""
+    undefined = [
+        each["uuid"]
+        for host, devices in run["define"].items()
+        if (result := result_of(hostvars, host, DEFINED)).get("failed")
+        or result.get("unreachable")
+        or not result
+        for each in devices
+    ]
+    return _to_remove(run, hostvars, _superfluous(run, hostvars, undefined))
+
+
+def _to_remove(run: _Run, hostvars: t.Any, found: Superfluous) -> _Run:
+    began = {tuple(each) for each in run["began"]}
+    devices: list[t.Any] = list(found["devices"])
+    if PREPARED in run["remove"]:
+        # Whoever was to make these may still be at it; the module waits for that.
+        devices += [
+            each["target"]
+            for each in run["states"]
+            if each["state"] == PLANNED and place_of(each) in began
+        ]
+    made: dict[str, ByModule] = {}
+    for device in devices:
+        tasks_for(made.setdefault(device["host"], {}), device)
+    tasks = {
+        host: each
+        | {
+            "persistent": result_of(hostvars, host, MDEVCTL).get("rc") == 0,
+            "timeout": run["timeout"],
+        }
+        for host, each in removals(made, False).items()
+        if host in run["answered"]
+    }
+    return run | {"tasks": tasks, "participants": sorted(tasks)}
+
+
+def end(run: _Run, hostvars: t.Any) -> _Run:
+    """Return ``run`` with the last word, and write down what may still be there."""
+    left: dict[str, t.Any] = {}
+    words = []
+    for host, asked in run["tasks"].items():
+        results = [result_of(hostvars, host, name) for name in REMOVED]
+        rest, problem = remaining(asked, results, ids_of(result_of(hostvars, host, GATHERED)))
+        if rest and not run["check_mode"]:
+            left[host] = rest
+            words.append(left_behind(host, rest, problem))
+    if run["progress"] and not run["check_mode"]:
+        _write(run, left)
+    unknown = [f"{host} did not answer: {error}" for host, error in run["silent"].items()]
+    return run | {
+        "left": left,
+        "sentences": [*run["sentences"], *unknown],
+        "failure": "\n".join(words) or None,
+    }
+
+
+def left_behind(host: str, rest: t.Mapping[str, t.Any], problem: str | None) -> str:
+    """Return in words what is left on a host."""
+    found = [
+        str(each.get("uuid") or each.get("address") or each.get("name"))
+        for devices in rest.values()
+        for each in devices
+    ]
+    return f"{host} still has {', '.join(found)}" + (f": {problem}" if problem else "")
+
+
+def _write(run: _Run, left: t.Mapping[str, t.Any]) -> None:
+    """Write down the placements whose targets may still have to be removed one day."""
+    gone = {place_of(each) for each in run["states"] if each["state"] == DONE}
+    for host, asked in run["tasks"].items():
+        rest = left.get(host, {})
+        for key, kind, name in (
+            ("devices", "mdev", "uuid"),
+            ("pci_devices", "pci", "address"),
+            ("vdpa_devices", "vdpa", "name"),
+        ):
+            gone |= {
+                (host, kind, each[name]) for each in asked[key] if each not in rest.get(key, ())
+            }
+    before = read_progress(run["progress"])
+    rest = [each for each in before if place_of(each) not in gone]
+    if rest != before:
+        write_progress(run["progress"], rest, run["from"])

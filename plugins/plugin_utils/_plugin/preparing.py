@@ -1,0 +1,329 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+# Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Do not use this from other collections or standalone plugins/modules!
+
+"""The steps of the playbook ``prepare`` that are taken on the control node: ask, plan and plan again, tell how it ended.
+
+Each step takes what the one before returned, and returns that with what is new. Between them hosts make what ``tasks`` has
+for them, and in the end remove what ``undo`` has.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import typing as t
+
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.values import (
+    count,
+    flag,
+    names,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.preparation import (
+    NO_RESULTS,
+    Blame,
+    ByModule,
+    Fault,
+    blame,
+    changed_by,
+    fault_of,
+    hopeless,
+    merged,
+    place_of,
+    preparation,
+    remaining,
+    removals,
+    still_there,
+    without,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import OPTIONS
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.summary import summarize
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments import (
+    one_or_more,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.cleaning import (
+    GATHERED as SEEN,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.cleaning import (
+    REMOVED,
+    left_behind,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.files import (
+    read_json,
+    replace,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_options import plan_for
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.progress_file import (
+    progress_path,
+    read_progress,
+    write_progress,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.reporting import chosen_hosts
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.run_variables import (
+    gathered,
+    ids_of,
+    result_of,
+)
+
+# The playbook has as many plays.
+MOST_ATTEMPTS = 5
+
+# What the tasks of the roles register.
+GATHERED = "prepare_gathered"
+MADE = ("prepare_result", "prepare_pci_result", "prepare_vdpa_result")
+
+_REMOVE_LATER = "To remove what is left, when its host answers and nothing holds it:"
+_Run = dict[str, t.Any]
+_NOTHING_YET: _Run = {
+    "made": {},
+    "failures": [],
+    "given_up": [],
+    "movers": [],
+    "attempt": 0,
+    "began": [],
+    "silent": {},
+    "written": False,
+}
+_LOST = {"unreachable": True, "msg": "it takes no part in the run any more"}
+
+
+def begin(options: t.Mapping[str, t.Any], hostvars: t.Any, check_mode: bool) -> _Run:
+    """Return what is asked for, checked, before any host is asked anything; raise ``FleetError``."""
+    hosts = chosen_hosts(options, "prepare_hosts", ("drain", "targets"))
+    asked = {name: options.get(name) for name in (*OPTIONS, "sources")}
+    asked |= {name: names(name, options.get(name)) for name in ("drain", "targets")}
+    attempts = one_or_more("attempts", options.get("attempts"))
+    if attempts > MOST_ATTEMPTS:
+        raise FleetError(f"attempts is {attempts}; expected {MOST_ATTEMPTS} at most")
+    dest = os.path.abspath(os.path.expanduser(str(options["dest"])))
+    return {
+        "hosts": hosts,
+        "options": {name: value for name, value in asked.items() if value is not None},
+        "earlier": _earlier(options.get("earlier")),
+        "dest": dest,
+        "progress": progress_path(dest),
+        "partial": flag("partial", options.get("partial")),
+        "persistent": flag("persistent", options.get("persistent")),
+        "timeout": count("timeout", options.get("timeout")),
+        "attempts": attempts,
+        "check_mode": check_mode,
+        # What these answered is of an earlier playbook in this run.
+        "stale": [host for host in hosts if result_of(hostvars, host, GATHERED)],
+    }
+
+
+def _earlier(path: t.Any) -> t.Any:
+    """Return the plan in a file, ``None`` where none is named; raise ``FleetError``."""
+    return None if path is None else read_json(os.path.abspath(os.path.expanduser(str(path))))
+
+
+def plan_next(run: _Run, hostvars: t.Any) -> _Run:
+    """Return ``run`` after a look at what its hosts have made, and with what they are to make next, if anything.
+
+    Raise ``FleetError`` as long as nothing was made, and for what goes wrong later have ``failure`` say it.
+    """
+    first = "plan" not in run
+    run = _NOTHING_YET | run
+    if not first:
+        run = _noted(run, hostvars)
+        failed = run["failed_now"]
+        if not failed:
+            return _ended(run, None)
+    answered, silent = gathered(hostvars, run["hosts"], GATHERED)
+    run |= {"silent": run["silent"] | silent}
+    if not first and (ending := _no_attempt_left(run)):
+        return _ended(run, ending)
+    try:
+        run = _planned(run, hostvars, answered)
+    except FleetError as error:
+        if first:
+            raise
+        return _ended(run, str(error))
+    obstacles = summarize(run["plan"], {})["obstacles"]
+    if obstacles and not run["partial"]:
+        return _ended(run, obstacles)
+    return _to_be_made(run)
+
+
+def _noted(run: _Run, hostvars: t.Any) -> _Run:
+    """Return ``run`` with what its hosts have made by its plan, and what failed there."""
+    made, failures = dict(run["made"]), []
+    for host in run["participants"]:
+        # A host that the run has lost says nothing, and may have made anything.
+        results = [result_of(hostvars, host, name) or _LOST for name in MADE]
+        found = preparation(run["plan"], host, results, made.get(host) or {})
+        made[host] = found["made"]
+        failure = fault_of(run["plan"], host, results)
+        if failure is not None:
+            failures.append(failure)
+    return run | {
+        "made": made,
+        "failures": [*run["failures"], *failures],
+        "failed_now": failures,
+    }
+
+
+def _given_up(run: _Run) -> dict[tuple[str, str], str]:
+    return {(host, device): reason for host, device, reason in run["given_up"]}
+
+
+def _listed(given_up: t.Mapping[tuple[str, str], str]) -> list[list[str]]:
+    return [[host, device, reason] for (host, device), reason in sorted(given_up.items())]
+
+
+def _blame(run: _Run) -> Blame:
+    failures = t.cast("list[Fault]", run["failures"])
+    return blame(failures, _given_up(run), run["partial"])
+
+
+def _no_attempt_left(run: _Run) -> str | None:
+    """Return why no other plan is tried, where none is. One that ends with a device given up is not counted."""
+    known = len(_given_up(run))
+    new = len(_blame(run).given_up) - known
+    counted = run["attempt"] - (1 if new else 0)
+    if counted < run["attempts"] and run["attempt"] < MOST_ATTEMPTS:
+        return None
+    problems = "; ".join(f"{each['host']}: {each['problem']}" for each in run["failed_now"])
+    return f"{run['attempt']} plans failed, the last of them so: {problems}"
+
+
+def _planned(run: _Run, hostvars: t.Any, answered: list[str]) -> _Run:
+    """Return ``run`` with another plan, made with the facts of the hosts that ``answered``; raise ``FleetError``."""
+    options = dict(run["options"])
+    for host in options.get("drain") or ():
+        if host not in answered:
+            why = run["silent"].get(host, "it did not answer in this run")
+            raise FleetError(f"cannot drain {host}: its facts could not be gathered: {why}")
+    found = _blame(run)
+    while True:
+        plan = _plan(run, options, hostvars, answered, found)
+        more = hopeless(plan, run["failures"], found.given_up) if run["partial"] else {}
+        if not more:
+            break
+        found = blame(run["failures"], found.given_up | more, True)
+    movers = run["movers"] or [
+        {"vm": each["vm"], "source": each["source"]}
+        for each in [*plan["placements"], *plan["unplaced"]]
+    ]
+    plan = without(plan, found.given_up, movers)
+    return run | {
+        "plan": plan,
+        "movers": movers,
+        "given_up": _listed(found.given_up),
+        "attempt": run["attempt"] + 1,
+    }
+
+
+def _plan(
+    run: _Run, options: dict[str, t.Any], hostvars: t.Any, answered: list[str], found: Blame
+) -> t.Any:
+    options = options | {"avoid": [*(options.get("avoid") or ()), *found.avoid]}
+    if found.given_up:
+        # The same as before but for what is given up: what is emptied still receives nothing.
+        drained = options.pop("drain", None) or ()
+        options["sources"] = [
+            {"host": each["source"]["host"], "id": each["source"]["id"]}
+            for each in run["movers"]
+            if (each["source"]["host"], each["source"]["id"]) not in found.given_up
+        ]
+        options.setdefault("targets", [host for host in answered if host not in drained])
+    if "targets" in options:
+        # Those that did not answer are named in the end.
+        options["targets"] = [host for host in options["targets"] if host in answered]
+    return plan_for(hostvars, hosts=answered, earlier=run["earlier"], max_age=0, **options)
+
+
+def _to_be_made(run: _Run) -> _Run:
+    """Return ``run`` with what its hosts are to make, once that is written down."""
+    plan = run["plan"]
+    tasks = {
+        host: each | {"persistent": run["persistent"], "timeout": run["timeout"]}
+        for host, each in plan["hosts"].items()
+        if any(each.values())
+    }
+    run |= {"tasks": tasks, "participants": sorted(tasks)}
+    if not run["check_mode"]:
+        to_make = changed_by(plan)
+        _write(run, to_make)
+        run |= {"written": True, "began": [*run["began"], *map(place_of, to_make)]}
+    return run if tasks else _ended(run, None)
+
+
+def _write(run: _Run, to_make: t.Sequence[t.Any]) -> None:
+    """Write down what is to be made, beside what was made before, and the plan."""
+    write_progress(run["progress"], merged(read_progress(run["progress"]), to_make), run["dest"])
+    replace(run["dest"], json.dumps(run["plan"], indent=1, sort_keys=True) + "\n")
+
+
+def _ended(run: _Run, failure: str | None) -> _Run:
+    """Return ``run`` at its end: on what was made that is not needed, all of it after a ``failure``."""
+    made = run["made"]
+    if failure is None:
+        made = {
+            host: preparation(run["plan"], host, NO_RESULTS, each)["leftover"]
+            for host, each in made.items()
+        }
+    undo = {
+        host: each | {"timeout": run["timeout"]}
+        for host, each in removals(made, run["persistent"]).items()
+    }
+    return run | {
+        "tasks": {},
+        "participants": [],
+        "failure": failure,
+        "undo": undo,
+        "undo_hosts": sorted(undo),
+    }
+
+
+def end(run: _Run, hostvars: t.Any) -> _Run:
+    """Return ``run`` with the last word: ``sentences`` on what was prepared, or ``failure`` with what is left of it."""
+    left: dict[str, ByModule] = {}
+    words = []
+    for host, removed in run["undo"].items():
+        if run["check_mode"]:
+            continue
+        results = [result_of(hostvars, host, name) for name in REMOVED]
+        seen = result_of(hostvars, host, SEEN)
+        there = ids_of(seen)
+        rest, problem = remaining(removed, results, there)
+        if rest:
+            left[host] = rest
+            words.append(left_behind(host, rest, problem))
+    if run["written"]:
+        _write_rest(run, left)
+    words = words and [
+        *words,
+        f"{_REMOVE_LATER} ansible-playbook vfio.migration.cleanup -e cleanup_from={run['dest']}",
+    ]
+    failure = run["failure"]
+    if failure is not None and run["written"]:
+        aftermath = "\n".join(words) or "Nothing that was made is left."
+        failure = f"{failure}\nNothing was prepared. {aftermath}"
+    sentences = summarize(run["plan"], run["silent"])["sentences"]
+    where = (
+        [f"the plan is in {run['dest']}, and what was made in {run['progress']}"]
+        if run["written"]
+        else []
+    )
+    return run | {"failure": failure, "sentences": [*sentences, *words, *where], "left": left}
+
+
+def _write_rest(run: _Run, left: t.Mapping[str, ByModule]) -> None:
+    """Write down what may still be there: what was made and not removed, and what other runs have written down."""
+    undone = run["undo"]
+    before = read_progress(run["progress"])
+    made = {place_of(each) for each in still_there(before, run["made"])}
+    gone = {place_of(each) for each in still_there(before, undone)}
+    gone -= {place_of(each) for each in still_there(before, left)}
+    began = {tuple(each) for each in run["began"]}
+    rest = [
+        each
+        for each in before
+        if (place := place_of(each)) not in began or (place in made and place not in gone)
+    ]
+    write_progress(run["progress"], rest, run["dest"])

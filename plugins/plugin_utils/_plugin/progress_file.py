@@ -1,0 +1,70 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+# Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Do not use this from other collections or standalone plugins/modules!
+
+"""The file beside a plan that says what may have been made for it, written before the first change.
+
+It is JSON: ``format``, ``plan``, the plan's file, and ``placements``, in the shape that a plan has them: those whose targets the
+playbook ``prepare`` has had made or changed, or was about to. The playbook ``cleanup`` works from it. What is in it was
+decided on the control node; no host writes to it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import typing as t
+
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.files import (
+    content_of,
+    replace,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils.contract import Placement
+
+# Count it up when the shape changes.
+FORMAT = 1
+
+
+def progress_path(plan: str) -> str:
+    """Return the progress file of the plan in the file ``plan``: ``plan.json`` has ``plan.progress.json``."""
+    root, extension = os.path.splitext(plan)
+    return f"{root}.progress{extension or '.json'}"
+
+
+def read_progress(path: str) -> list[Placement]:
+    """Return the placements in a progress file, none where there is no file; raise ``FleetError``."""
+    text = content_of(path)
+    if not text:
+        return []
+    try:
+        data = json.loads(text)
+        if data["format"] != FORMAT:
+            raise FleetError(
+                f"{path} has format {data['format']!r}; expected {FORMAT}; use the version of vfio.migration that wrote it"
+            )
+        for each in data["placements"]:
+            _check(each)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise FleetError(f"{path} is no progress of vfio.migration.prepare: {error!r}") from error
+    return t.cast("list[Placement]", data["placements"])
+
+
+def _check(placement: t.Any) -> None:
+    """Raise ``KeyError``, ``TypeError`` or ``ValueError`` where ``placement`` is none."""
+    placement["vm"]
+    for end in (placement["source"], placement["target"]):
+        if not all(isinstance(end[key], str) for key in ("host", "kind", "id")):
+            raise ValueError("a device lacks host, kind or id")
+    target = placement["target"]
+    if not isinstance(target["create"], bool) or not isinstance(target["attributes"], list):
+        raise ValueError("a target lacks create or attributes")
+
+
+def write_progress(path: str, placements: t.Sequence[Placement], plan: str) -> None:
+    """Put ``placements`` into a progress file in one step."""
+    data = {"format": FORMAT, "plan": plan, "placements": [*placements]}
+    replace(path, json.dumps(data, indent=1, sort_keys=True) + "\n")

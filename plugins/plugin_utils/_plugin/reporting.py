@@ -1,0 +1,70 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+# Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Do not use this from other collections or standalone plugins/modules!
+
+"""The steps of the playbooks ``report`` and ``capture`` that are taken on the control node: ask whom, and see who answered."""
+
+from __future__ import annotations
+
+import os
+import typing as t
+
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.values import flag, names
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.run_variables import (
+    gathered,
+    result_of,
+)
+
+_Run = dict[str, t.Any]
+# What the tasks of the role register.
+GATHERED = "report_gathered"
+
+
+def chosen_hosts(
+    options: t.Mapping[str, t.Any], option: str, named: t.Iterable[str] = ()
+) -> list[str]:
+    """Return the ``hosts`` among ``options``, which ``option`` chose; raise ``FleetError`` where none is, or one ``named`` is not among them.
+
+    ``named`` are options with names of hosts.
+    """
+    hosts = names("hosts", options.get("hosts")) or []
+    if not hosts:
+        raise FleetError(f"no host of the inventory matches {option}")
+    for name in named:
+        for host in names(name, options.get(name)) or ():
+            if host not in hosts:
+                raise FleetError(
+                    f"{name} has {host!r}, which is none of the hosts of {option}: {_few(hosts)}"
+                )
+    return hosts
+
+
+def _few(hosts: list[str]) -> str:
+    return ", ".join(hosts[:10]) + (f" and {len(hosts) - 10} more" if len(hosts) > 10 else "")
+
+
+def begin(options: t.Mapping[str, t.Any], hostvars: t.Any, check_mode: bool) -> _Run:
+    """Return which hosts are to be reported on, and which of them asked; raise ``FleetError``."""
+    hosts = chosen_hosts(options, "report_hosts", ("drain", "targets"))
+    gather = flag("gather", options["gather"])
+    return {
+        "hosts": hosts,
+        "asked": hosts if gather else [],
+        "stale": [host for host in hosts if result_of(hostvars, host, GATHERED)],
+        "drain": names("drain", options.get("drain")),
+        "targets": names("targets", options.get("targets")),
+        "dest": os.path.abspath(os.path.expanduser(str(options["dest"]))),
+    }
+
+
+def look(run: _Run, hostvars: t.Any) -> _Run:
+    """Return ``run`` with the hosts to be reported on, and those to be left out, with the reason, as they did not answer."""
+    if not run["asked"]:
+        return run | {"known": run["hosts"], "silent": {}}
+    answered, silent = gathered(hostvars, run["asked"], GATHERED)
+    words = {host: f"it did not answer: {error}" for host, error in silent.items()}
+    return run | {"known": answered, "silent": words}

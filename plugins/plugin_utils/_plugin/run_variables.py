@@ -1,0 +1,62 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+# Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Do not use this from other collections or standalone plugins/modules!
+
+"""What hosts answered in this run, read on the control node: as data, untemplated, and each host's for itself alone."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import FACT
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments import plain
+
+
+def variables_of(hostvars: t.Any, host: str) -> t.Mapping[str, t.Any]:
+    """Return the variables of ``host`` as they are, empty where it has none."""
+    raw_get = getattr(hostvars, "raw_get", None)
+    found = raw_get(host) if raw_get else hostvars.get(host)
+    return found if isinstance(found, t.Mapping) else {}
+
+
+def result_of(hostvars: t.Any, host: str, name: str) -> dict[str, t.Any]:
+    """Return what a task registered as ``name`` on ``host``, empty where it did not run there."""
+    found = plain(variables_of(hostvars, host).get(name))
+    return found if isinstance(found, dict) else {}
+
+
+def gathered(
+    hostvars: t.Any, hosts: t.Iterable[str], name: str
+) -> tuple[list[str], dict[str, str]]:
+    """Return which of ``hosts`` answered the task registered as ``name`` with facts, and why not those that did not.
+
+    A host on which the task did not run at all, as the run is limited to others, is neither.
+    """
+    answered, silent = [], {}
+    for host in hosts:
+        result = variables_of(hostvars, host).get(name)
+        if not isinstance(result, t.Mapping) or not result:
+            continue
+        facts = result.get("ansible_facts")
+        if result.get("failed") or result.get("unreachable"):
+            silent[host] = str(result.get("msg", "it does not answer"))
+        elif isinstance(facts, t.Mapping) and FACT in facts:
+            answered.append(host)
+        else:
+            silent[host] = "it answered without facts"
+    return answered, silent
+
+
+def ids_of(result: t.Mapping[str, t.Any]) -> set[str] | None:
+    """Return the devices in the facts that a host answered, ``None`` where it answered none."""
+    if result.get("failed") or result.get("unreachable"):
+        return None
+    facts = result.get("ansible_facts")
+    found = facts.get(FACT) if isinstance(facts, t.Mapping) else None
+    devices = found.get("devices") if isinstance(found, t.Mapping) else None
+    if not isinstance(devices, list):
+        return None
+    return {str(each.get("id")) for each in devices if isinstance(each, t.Mapping)}

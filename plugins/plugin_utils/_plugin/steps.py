@@ -1,0 +1,75 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+# Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Do not use this from other collections or standalone plugins/modules!
+
+"""Actions that decide on the control node what a playbook does next, in a play on localhost.
+
+They touch no host. What was decided so far is handed on from step to step as the result of the task; what hosts
+answered is read from ``hostvars``, as data.
+"""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible.errors import AnsibleActionFail
+from ansible.plugins.action import ActionBase
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.errors import (
+    VfioMigrationError,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments import (
+    plain,
+    with_lists,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.printing import printed
+from ansible_collections.vfio.migration.plugins.plugin_utils.contract import Paragraph, Sentence
+
+BEGIN = "begin"
+_Run = dict[str, t.Any]
+# What is shown to the operator.
+_SHOWN: dict[str, t.Any] = {"sentences": list[Sentence], "failure": Paragraph}
+# What Ansible adds to the result of a task.
+_ADDED = ("changed", "failed", "warnings", "deprecations", "invocation", "exception")
+
+
+class StepAction(ActionBase):
+    """An action with the option ``step``: ``begin`` reads the other options, each further one goes on from ``so_far``."""
+
+    _supports_check_mode = True
+    _requires_connection = False
+
+    playbook: t.ClassVar[str]
+    options: t.ClassVar[dict[str, dict[str, t.Any]]]
+    first: t.ClassVar[t.Any]
+    steps: t.ClassVar[dict[str, t.Callable[[_Run, t.Any], _Run]]]
+
+    def run(
+        self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None
+    ) -> dict[str, t.Any]:
+        result: dict[str, t.Any] = super().run(tmp, task_vars)
+        hostvars = (task_vars or {})["hostvars"]
+        spec = {
+            **self.options,
+            "step": {"type": "str", "choices": [BEGIN, *self.steps], "required": True},
+            "so_far": {"type": "dict", "default": {}},
+        }
+        validate: t.Any = self.validate_argument_spec
+        try:
+            self._task.args = with_lists(self._task.args, spec)
+            options = plain(validate(argument_spec=spec)[1])
+            step, so_far = options.pop("step"), options.pop("so_far")
+            for key in _ADDED:
+                so_far.pop(key, None)
+            if step == BEGIN:
+                run = type(self).first(options, hostvars, bool(self._task.check_mode))
+            else:
+                run = self.steps[step](so_far, hostvars)
+        except VfioMigrationError as error:
+            raise AnsibleActionFail(f"vfio.migration.{self.playbook}: {error}") from error
+        for key, shape in _SHOWN.items():
+            if run.get(key) is not None:
+                run[key] = printed(run[key], shape)
+        return {**result, **run, "changed": False}

@@ -1,0 +1,308 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the playbook ``prepare`` decides between its plays, for hosts that answer as they like."""
+
+from __future__ import annotations
+
+import json
+import typing as t
+
+import pytest
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin import preparing
+from ansible_collections.vfio.migration.tests.unit.fleets import UUIDS, device, host, parent
+
+SKIPPED = {"changed": False, "skipped": True}
+# Each device takes two.
+SMALL = {"i915-GVTg_V5_4": 4}
+FIRST, SECOND = "0000:00:02.0", "0000:00:03.0"
+
+
+class Hosts(dict[str, dict[str, t.Any]]):
+    """``hostvars`` of hosts: a with guests, b and c with two parents that have room for two devices each."""
+
+    def __init__(self, guests: int = 2) -> None:
+        super().__init__()
+        devices = [device(UUIDS[n], vm=f"vm-{n}", pid=n) for n in range(1, guests + 1)]
+        self.answer("a", host(devices, [parent(available={})]))
+        for name in "bc":
+            self.answer(name, host([], [parent(each, available=SMALL) for each in (FIRST, SECOND)]))
+
+    def answer(self, name: str, facts: t.Any) -> None:
+        found = {"ansible_facts": {"vfio_migration": facts}}
+        self[name] = {**found, "prepare_gathered": found}
+
+    def results(self, name: str, mdev: t.Any, pci: t.Any = SKIPPED, vdpa: t.Any = SKIPPED) -> None:
+        self[name].update(zip(preparing.MADE, (mdev, pci, vdpa)))
+
+    def make(self, run: t.Any, but: t.Mapping[str, t.Any] | None = None) -> None:
+        """Have the hosts make what they are to make; those in ``but`` answer that."""
+        for name, tasks in run["tasks"].items():
+            made = [{"uuid": each["uuid"], "action": "created"} for each in tasks["devices"]]
+            self.results(name, (but or {}).get(name, {"changed": True, "devices": made}))
+
+
+def refusal(uuid: str, errno: str = "EIO", step: str = "create") -> dict[str, t.Any]:
+    return {"failed": True, "msg": f"{uuid}: {errno}", "device": uuid, "step": step, "errno": errno}
+
+
+@pytest.fixture
+def begin(tmp_path):
+    def begin(fleet: Hosts, check_mode: bool = False, **options: t.Any) -> t.Any:
+        given = {
+            "hosts": [*fleet],
+            "dest": str(tmp_path / "plan.json"),
+            "attempts": 3,
+            "timeout": 10,
+        }
+        return preparing.begin({**given, "drain": "a", **options}, fleet, check_mode)
+
+    return begin
+
+
+def places(run: t.Any) -> dict[str, tuple[str, str]]:
+    found = {each["vm"]: each["target"] for each in run["plan"]["placements"]}
+    return {vm: (target["host"], target["parent"]) for vm, target in found.items()}
+
+
+def written(run: t.Any) -> list[tuple[str, str]]:
+    with open(run["progress"], encoding="utf-8") as file:
+        found = json.load(file)["placements"]
+    return sorted((each["target"]["host"], each["target"]["id"]) for each in found)
+
+
+def test_what_is_to_be_made_is_written_down_before_it_is_made(begin):
+    hosts = Hosts()
+    run = preparing.plan_next(begin(hosts), hosts)
+    assert run["participants"] == ["b"]
+    assert written(run) == [("b", UUIDS[1]), ("b", UUIDS[2])]
+    with open(run["dest"], encoding="utf-8") as file:
+        assert json.load(file) == run["plan"]
+    hosts.make(run)
+    run = preparing.end(preparing.plan_next(run, hosts), hosts)
+    assert (run["failure"], run["undo"], run["left"]) == (None, {}, {})
+    assert written(run) == [("b", UUIDS[1]), ("b", UUIDS[2])]
+    assert run["progress"] in run["sentences"][-1]
+
+
+def test_check_mode_writes_nothing(begin, tmp_path):
+    hosts = Hosts()
+    run = preparing.plan_next(begin(hosts, check_mode=True), hosts)
+    hosts.make(run)
+    run = preparing.end(preparing.plan_next(run, hosts), hosts)
+    assert run["failure"] is None
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"drain": "a,z"}, "drain has 'z', which is none of the hosts of prepare_hosts: a, b, c"),
+        ({"targets": "b,z"}, "targets has 'z'"),
+        ({"hosts": []}, "no host of the inventory matches prepare_hosts"),
+        ({"attempts": 0}, "attempts is 0; expected a number, 1 or more"),
+        ({"attempts": 9}, "attempts is 9; expected 5 at most"),
+        ({"earlier": "/nowhere/plan.json"}, "there is no file /nowhere/plan.json"),
+    ],
+)
+def test_what_is_wrong_is_said_before_any_host_is_asked(begin, options, words):
+    with pytest.raises(FleetError, match=words):
+        begin(Hosts(), **options)
+
+
+def test_a_text_with_commas_is_a_list(begin):
+    run = begin(Hosts(), drain="a, b")
+    assert run["options"]["drain"] == ["a", "b"]
+
+
+def test_a_guest_that_nobody_has_stops_it(begin):
+    hosts = Hosts()
+    run = begin(hosts, drain=None, sources=["vm-1", "vm-9"])
+    with pytest.raises(FleetError, match="'vm-9'"):
+        preparing.plan_next(run, hosts)
+
+
+def test_only_hosts_that_answered_in_this_run_count_and_others_are_named(begin):
+    hosts = Hosts()
+    hosts["b"]["prepare_gathered"] = {"unreachable": True, "msg": "no route"}
+    run = preparing.plan_next(begin(hosts), hosts)
+    assert {where for where, _parent in places(run).values()} == {"c"}
+    hosts.make(run)
+    run = preparing.end(preparing.plan_next(run, hosts), hosts)
+    assert "b takes no part: its facts could not be gathered: no route" in run["sentences"]
+
+
+def test_a_host_to_be_emptied_must_answer(begin):
+    hosts = Hosts()
+    hosts["a"]["prepare_gathered"] = {"unreachable": True, "msg": "no route"}
+    with pytest.raises(FleetError, match=r"cannot drain a: .* no route"):
+        preparing.plan_next(begin(hosts), hosts)
+
+
+def test_a_parent_that_fails_is_avoided(begin):
+    hosts = Hosts(1)
+    run = preparing.plan_next(begin(hosts), hosts)
+    first = places(run)["vm-1"]
+    hosts.make(run, {first[0]: refusal(UUIDS[1])})
+    run = preparing.plan_next(run, hosts)
+    assert places(run)["vm-1"] not in (first, None)
+    hosts.make(run)
+    assert preparing.plan_next(run, hosts)["failure"] is None
+
+
+def test_when_the_attempts_are_used_up_all_is_undone_on_every_host(begin):
+    hosts = Hosts(4)
+    run = preparing.plan_next(begin(hosts, attempts=1, limit=2), hosts)
+    assert run["participants"] == ["b", "c"]
+    hosts.make(run, {"c": refusal(UUIDS[3])})
+    run = preparing.plan_next(run, hosts)
+    assert run["participants"] == []
+    assert "1 plans failed" in run["failure"]
+    assert run["undo_hosts"] == ["b"]
+    made = [each["uuid"] for each in run["undo"]["b"]["devices"]]
+    assert len(made) == 2
+    hosts["b"].update(cleanup_result={"changed": True}, cleanup_gathered=facts_of())
+    ended = preparing.end(run, hosts)
+    assert "Nothing that was made is left" in ended["failure"]
+    assert written(ended) == []
+
+
+def facts_of(*uuids: str) -> dict[str, t.Any]:
+    facts = host([device(each) for each in uuids])
+    return {"ansible_facts": {"vfio_migration": facts}}
+
+
+@pytest.mark.parametrize(
+    ("result", "seen", "words"),
+    [
+        ({"failed": True, "msg": "EBUSY"}, True, "EBUSY"),
+        # It says that it has removed them, and still has them.
+        ({"changed": True}, True, ""),
+        ({"unreachable": True, "msg": "no route"}, False, "no route"),
+    ],
+)
+def test_the_last_word_lists_what_is_left_where_and_how_to_remove_it(begin, result, seen, words):
+    hosts = Hosts(4)
+    run = preparing.plan_next(begin(hosts, attempts=1, limit=2), hosts)
+    hosts.make(run, {"c": refusal(UUIDS[3])})
+    run = preparing.plan_next(run, hosts)
+    made = [each["uuid"] for each in run["undo"]["b"]["devices"]]
+    answer = facts_of(made[0]) if seen else result
+    hosts["b"].update(cleanup_result=result, cleanup_gathered=answer)
+    ended = preparing.end(run, hosts)
+    assert f"b still has {made[0]}" in ended["failure"]
+    assert words in ended["failure"]
+    assert f"vfio.migration.cleanup -e cleanup_from={run['dest']}" in ended["failure"]
+    assert ("b", made[0]) in written(ended)
+    assert (("b", made[1]) in written(ended)) is not seen
+
+
+def test_a_host_that_is_lost_may_have_made_all(begin):
+    hosts = Hosts(1)
+    run = preparing.plan_next(begin(hosts), hosts)
+    (where,) = run["participants"]
+    hosts.make(run, {where: {"unreachable": True, "msg": "gone"}})
+    hosts[where]["prepare_gathered"] = {"unreachable": True, "msg": "gone"}
+    run = preparing.plan_next(run, hosts)
+    # The other host gets it, and what may be on the first one is to be removed.
+    assert run["participants"] != [where]
+    hosts.make(run)
+    run = preparing.plan_next(run, hosts)
+    assert [each["uuid"] for each in run["undo"][where]["devices"]] == [UUIDS[1]]
+
+
+# --- one device that no target takes ---------------------------------------------------------------------------------
+
+
+def settle(run: t.Any, hosts: Hosts, refused: str) -> t.Any:
+    """Go on until nothing more is to be made, on hosts that all refuse one device."""
+    plans = 0
+    while run.get("participants"):
+        but = {
+            name: refusal(refused)
+            for name, tasks in run["tasks"].items()
+            if refused in [each["uuid"] for each in tasks["devices"]]
+        }
+        hosts.make(run, but)
+        run = preparing.plan_next(run, hosts)
+        plans += 1
+    return run | {"plans": plans}
+
+
+def test_a_device_that_fails_alike_on_two_targets_is_given_up_and_the_rest_moves(begin):
+    hosts = Hosts(4)
+    run = settle(preparing.plan_next(begin(hosts, partial=True), hosts), hosts, UUIDS[2])
+    assert run["failure"] is None
+    assert sorted(places(run)) == ["vm-1", "vm-3", "vm-4"]
+    (left,) = run["plan"]["unplaced"]
+    assert left["vm"] == "vm-2"
+    assert "failed in the same way on" in left["reasons"][0]["reason"]
+    # No parent is to blame: with two of them, each for two devices, there is no more room than is needed.
+    assert run["plans"] == 3
+
+
+def test_no_innocent_parent_is_avoided_for_it(begin):
+    hosts = Hosts(4)
+    del hosts["c"]
+    run = settle(preparing.plan_next(begin(hosts, partial=True), hosts), hosts, UUIDS[2])
+    assert run["failure"] is None
+    assert sorted(places(run)) == ["vm-1", "vm-3", "vm-4"]
+
+
+def test_a_parent_that_fails_for_two_devices_is_avoided_all_the_same(begin):
+    hosts = Hosts(2)
+    del hosts["c"]
+    hosts.answer("b", host([], [parent(FIRST, available=SMALL)]))
+    run = preparing.plan_next(begin(hosts, partial=True), hosts)
+    for uuid in (UUIDS[1], UUIDS[2]):
+        assert run["participants"] == ["b"]
+        hosts.make(run, {"b": refusal(uuid)})
+        run = preparing.plan_next(run, hosts)
+    assert places(run) == {}
+    assert run["participants"] == []
+
+
+def test_all_the_devices_of_a_guest_are_given_up_together(begin):
+    hosts = Hosts(4)
+    both = [device(UUIDS[n], vm="vm-1", pid=1) for n in (1, 2)]
+    hosts.answer("a", host([*both, device(UUIDS[3], vm="vm-3", pid=3)], [parent(available={})]))
+    run = settle(preparing.plan_next(begin(hosts, partial=True), hosts), hosts, UUIDS[2])
+    assert sorted(places(run)) == ["vm-3"]
+    assert {each["vm"] for each in run["plan"]["unplaced"]} == {"vm-1"}
+
+
+def test_failures_in_two_ways_speak_against_the_parents(begin):
+    hosts = Hosts(1)
+    run = preparing.plan_next(begin(hosts, partial=True), hosts)
+    seen = []
+    for errno in ("EIO", "ENOSPC"):
+        seen.append(places(run)["vm-1"])
+        hosts.make(run, {run["participants"][0]: refusal(UUIDS[1], errno)})
+        run = preparing.plan_next(run, hosts)
+    assert places(run)["vm-1"] not in seen
+
+
+def test_without_partial_all_attempts_are_used(begin):
+    hosts = Hosts(2)
+    run = settle(preparing.plan_next(begin(hosts), hosts), hosts, UUIDS[2])
+    assert "3 plans failed" in run["failure"]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"devices": 7},
+        {"devices": [7, {"uuid": ["x"], "action": "created"}, {"action": "created"}]},
+        {"failed": True, "msg": {"a": 1}, "device": ["x"], "step": 7, "errno": {}},
+        {"failed": True, "left": [{"device": {}}], "step": "create"},
+        {"changed": True, "devices": [{"uuid": UUIDS[9], "action": "created"}]},
+    ],
+)
+def test_whatever_a_host_answers_only_its_own_part_is_lost(begin, answer):
+    hosts = Hosts(4)
+    run = preparing.plan_next(begin(hosts, limit=2), hosts)
+    hosts.make(run, {"c": answer})
+    run = preparing.plan_next(run, hosts)
+    assert [each["uuid"] for each in run["made"]["b"]["devices"]]
+    assert UUIDS[9] not in json.dumps(run["made"])
