@@ -8,8 +8,8 @@ import typing as t
 
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.cleaning import (
     begin,
-    decide,
     end,
+    find_superfluous,
     settle,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.steps import StepAction
@@ -20,7 +20,7 @@ class ActionModule(StepAction):
 
     playbook = "cleanup"
     first = staticmethod(begin)
-    steps: t.ClassVar = {"decide": decide, "settle": settle, "end": end}
+    steps: t.ClassVar = {"decide": find_superfluous, "settle": settle, "end": end}
     options: t.ClassVar = {
         "hosts": {"type": "list", "elements": "str"},
         "remove": {"type": "list", "elements": "str", "default": ["prepared"]},

@@ -106,7 +106,7 @@ def begin(options: t.Mapping[str, t.Any], hostvars: t.Any, check_mode: bool) -> 
     }
 
 
-def decide(run: _Run, hostvars: t.Any) -> _Run:
+def find_superfluous(run: _Run, hostvars: t.Any) -> _Run:
     """Return ``run`` with what each host is to define and to remove."""
     answered, silent = gathered(hostvars, run["hosts"], GATHERED)
     fleet = read_fleet(hold(hostvars, answered), limit=age_limit(0))

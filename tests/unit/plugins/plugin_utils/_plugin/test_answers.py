@@ -1,0 +1,74 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What of a module's answer is let in."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from ansible.parsing.dataloader import DataLoader
+from ansible_collections.vfio.migration.plugins.action import (
+    vdpa_device,
+    vfio_mdev,
+    vfio_migration_facts,
+    vfio_pci,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.answers import documented
+
+MODULES = Path(__file__).parents[5] / "plugins/modules"
+
+
+def test_nothing_but_what_is_documented_is_let_in():
+    answer = {
+        "changed": True,
+        "devices": [],
+        "ansible_facts": {
+            "vfio_migration": {},
+            "inventory_hostname": "b",
+            "prepare_dest": "/etc/passwd",
+            "discovered_interpreter_python": "/usr/bin/python3",
+        },
+        "add_host": {"host_name": "b"},
+        "ansible_stats": {"data": {}},
+        "item": 1,
+        "stdout": "",
+    }
+    assert documented(answer, {"devices"}) == {
+        "changed": True,
+        "devices": [],
+        "ansible_facts": {"discovered_interpreter_python": "/usr/bin/python3"},
+    }
+    facts = documented(answer, (), {"vfio_migration"})["ansible_facts"]
+    assert facts.keys() == {"vfio_migration", "discovered_interpreter_python"}
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["changed", "failed", "skipped", "unreachable", "msg", "rc", "diff", "invocation", "warnings"],
+)
+def test_what_ansible_reads_itself_is_of_its_type(key):
+    assert documented({key: object()}, ()) == {}
+    assert documented({"ansible_facts": [key]}, {key}) == {}
+
+
+def test_warnings_are_texts_and_printable():
+    found = documented({"warnings": ["a\x1b[2J", {"msg": "x"}, 7, None]}, ())
+    assert found == {"warnings": ["a\\x1b[2J"]}
+
+
+@pytest.mark.parametrize("module", [vfio_migration_facts, vfio_mdev, vfio_pci, vdpa_device])
+def test_all_that_a_module_documents_is_let_in(module):
+    name = module.__name__.rpartition(".")[2]
+    text = re.search(r'RETURN = r"""(.*?)"""', (MODULES / f"{name}.py").read_text(), re.DOTALL)[1]
+    keys = DataLoader().load(text).keys() - {"ansible_facts"}
+    assert module.ActionModule.returned == keys
+
+
+def test_every_module_that_runs_on_hosts_has_an_action():
+    ours = {path.stem for path in MODULES.glob("*.py") if "AnsibleModule(" in path.read_text()}
+    actions = {path.stem for path in (MODULES.parent / "action").glob("*.py")}
+    assert len(ours) > 4
+    assert ours <= actions

@@ -1,0 +1,201 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the playbook ``cleanup`` decides between its plays: what goes, on whose word."""
+
+from __future__ import annotations
+
+import json
+import typing as t
+
+import pytest
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin import cleaning
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.progress_file import (
+    FORMAT,
+    read_progress,
+    write_progress,
+)
+from ansible_collections.vfio.migration.tests.unit.fleets import UUIDS, device, host
+
+OLD, NEW, OTHER = UUIDS[1:4]
+
+
+def placement(vm: str | None = "vm-1", old: str = OLD, new: str = NEW, **target: t.Any) -> t.Any:
+    made = {"parent": "0000:00:02.0", "type": "i915-GVTg_V5_4", "attributes": [], "create": True}
+    return {
+        "vm": vm,
+        "source": {"host": "a", "kind": "mdev", "id": old},
+        "target": {"host": "b", "kind": "mdev", "id": new, **made, **target},
+    }
+
+
+class Hosts(dict[str, dict[str, t.Any]]):
+    """``hostvars`` of hosts that have these devices, each with its holder."""
+
+    def __init__(self, **devices: t.Mapping[str, str | None]) -> None:
+        super().__init__()
+        for name, held in devices.items():
+            self.answer(name, held)
+
+    def answer(self, name: str, held: t.Mapping[str, str | None]) -> None:
+        found = host([device(uuid, vm=vm, pid=7 if vm else None) for uuid, vm in held.items()])
+        facts = {"ansible_facts": {"vfio_migration": found}}
+        self[name] = {**self.get(name, {}), **facts, "cleanup_gathered": facts}
+
+
+@pytest.fixture
+def clean(tmp_path):
+    """Return a function that takes all steps; ``between`` is called before the last one."""
+
+    def clean(hosts, plan=None, began=None, between=None, check_mode=False, **options: t.Any):
+        path = tmp_path / "plan.json"
+        if plan is not None:
+            path.write_text(json.dumps({"placements": plan}))
+        if began is not None:
+            write_progress(str(tmp_path / "plan.progress.json"), began, str(path))
+        given = {"hosts": [*hosts], "remove": ["prepared"], "from": str(path), "timeout": 10}
+        run = cleaning.begin({**given, **options}, hosts, check_mode)
+        run = cleaning.find_superfluous(run, hosts)
+        if run["define_hosts"]:
+            run = cleaning.settle(run, hosts)
+        if between:
+            between(run)
+        return cleaning.end(run, hosts)
+
+    return clean
+
+
+def removed(run: t.Any) -> dict[str, list[str]]:
+    return {
+        name: [each["uuid"] for each in tasks["devices"]] for name, tasks in run["tasks"].items()
+    }
+
+
+def test_what_was_made_and_is_free_goes_and_is_forgotten(clean, tmp_path):
+    hosts = Hosts(a={OLD: "vm-1"}, b={NEW: None})
+    run = clean(hosts, [placement()], [placement()], lambda run: hosts.answer("b", {}))
+    assert removed(run) == {"b": [NEW]}
+    assert run["failure"] is None
+    assert read_progress(str(tmp_path / "plan.progress.json")) == []
+
+
+def test_a_device_that_is_not_there_yet_goes_too_where_it_was_begun(clean):
+    hosts = Hosts(a={OLD: "vm-1"}, b={})
+    assert removed(clean(hosts, [placement()], [placement()])) == {"b": [NEW]}
+    # By the plan alone nobody has begun.
+    assert removed(clean(hosts, remove=["prepared"], plan=[placement()], began=[])) == {}
+
+
+def test_a_device_that_was_not_made_stays_whatever_the_plan_says(clean):
+    hosts = Hosts(a={OLD: "vm-1"}, b={NEW: None})
+    assert removed(clean(hosts, [placement()], [])) == {}
+    assert removed(clean(hosts, [placement(create=False)], [])) == {}
+
+
+def test_a_device_that_an_earlier_run_made_goes_though_the_last_one_found_it_there(clean):
+    hosts = Hosts(a={OLD: "vm-1"}, b={NEW: None})
+    assert removed(clean(hosts, [placement(create=False)], [placement()])) == {"b": [NEW]}
+
+
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [
+        ({OLD: None}, {NEW: "vm-1"}),
+        ({OLD: "vm-1"}, {NEW: "vm-9"}),
+        ({OLD: None}, {NEW: None}),
+        ({}, {NEW: "vm-1"}),
+    ],
+)
+def test_no_target_goes_that_its_host_or_the_sources_says_is_needed(clean, a, b):
+    assert removed(clean(Hosts(a=a, b=b), [placement()], [placement()])) == {}
+
+
+def test_a_host_that_does_not_answer_keeps_all_and_is_named(clean, tmp_path):
+    hosts = Hosts(a={OLD: "vm-1"}, b={NEW: None})
+    hosts["b"]["cleanup_gathered"] = {"unreachable": True, "msg": "no route"}
+    run = clean(hosts, [placement()], [placement()])
+    assert removed(run) == {}
+    assert "b did not answer: no route" in run["sentences"]
+    assert read_progress(str(tmp_path / "plan.progress.json")) == [placement()]
+
+
+# --- vacated sources: on whose word ----------------------------------------------------------------------------------
+
+
+def vacated(clean, hosts: Hosts, *plan: t.Any) -> dict[str, list[str]]:
+    return removed(clean(hosts, [*plan], [*plan], remove=["vacated"]))
+
+
+def test_a_source_goes_where_both_sides_say_that_its_guest_has_moved(clean):
+    assert vacated(clean, Hosts(a={OLD: None}, b={NEW: "vm-1"}), placement()) == {"a": [OLD]}
+
+
+def test_a_source_stays_while_its_own_host_knows_the_guest(clean):
+    hosts = Hosts(a={OLD: None}, b={NEW: "vm-1"})
+    hosts["a"]["cleanup_libvirt"] = {"rc": 0, "stdout": "vm-2\nvm-1\n\n"}
+    assert vacated(clean, hosts, placement()) == {}
+    # On another host that may be said of anybody.
+    hosts["b"]["cleanup_libvirt"] = hosts["a"].pop("cleanup_libvirt")
+    assert vacated(clean, hosts, placement()) == {"a": [OLD]}
+
+
+def test_a_guest_that_holds_one_of_its_devices_has_not_moved(clean):
+    hosts = Hosts(a={OLD: None, UUIDS[4]: "vm-1"}, b={NEW: "vm-1", OTHER: None})
+    assert vacated(clean, hosts, placement(), placement(old=UUIDS[4], new=OTHER)) == {}
+
+
+def test_a_source_that_is_defined_stays_where_its_target_cannot_be(clean):
+    hosts = Hosts(a={OLD: None}, b={NEW: "vm-1"})
+    hosts["a"]["cleanup_mdevctl"] = {"rc": 0, "stdout": json.dumps([{"p": [{OLD: {}}]}])}
+    assert vacated(clean, hosts, placement()) == {}
+    hosts["b"]["cleanup_definitions"] = {"failed": True, "msg": "no mdevctl"}
+    assert vacated(clean, hosts, placement()) == {}
+    hosts["b"]["cleanup_definitions"] = {"changed": True}
+    assert vacated(clean, hosts, placement()) == {"a": [OLD]}
+
+
+# --- the end ---------------------------------------------------------------------------------------------------------
+
+
+def test_what_is_left_is_said_and_stays_written_down(clean, tmp_path):
+    hosts = Hosts(a={OLD: "vm-1"}, b={NEW: None})
+    hosts["b"]["cleanup_result"] = {"failed": True, "msg": "EBUSY"}
+    run = clean(hosts, [placement()], [placement()])
+    assert run["failure"] == f"b still has {NEW}: EBUSY"
+    assert read_progress(str(tmp_path / "plan.progress.json")) == [placement()]
+
+
+def test_check_mode_changes_no_file(clean, tmp_path):
+    hosts = Hosts(a={OLD: "vm-1"}, b={NEW: None})
+    run = clean(hosts, [placement()], [placement()], check_mode=True)
+    assert (removed(run), run["failure"]) == ({"b": [NEW]}, None)
+    assert read_progress(str(tmp_path / "plan.progress.json")) == [placement()]
+
+
+def test_hosts_that_a_plan_names_are_asked_only_if_the_inventory_has_them(clean):
+    hosts = Hosts(a={OLD: "vm-1"}, b={NEW: None}, c={})
+    run = clean(hosts, [placement(host="all")], [placement()])
+    assert run["hosts"] == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("plan.json", "[]", "is no plan"),
+        ("plan.json", "{", "no JSON in"),
+        ("plan.progress.json", "{", "is no progress of vfio.migration.prepare"),
+        ("plan.progress.json", json.dumps({"format": FORMAT + 1}), "expected 1; use the version"),
+        (
+            "plan.progress.json",
+            json.dumps({"format": FORMAT, "placements": [{"vm": None, "source": {}}]}),
+            "is no progress",
+        ),
+        (None, "", "there is neither a plan"),
+    ],
+)
+def test_files_that_are_none_are_named(clean, tmp_path, name, text, words):
+    if name:
+        (tmp_path / name).write_text(text)
+    with pytest.raises(FleetError, match=words):
+        clean(Hosts(a={}, b={}))

@@ -1,0 +1,98 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The playbooks prepare and cleanup, run by Ansible on a simulated fleet, and killed while they run."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+from ansible_collections.vfio.migration.tests.unit.fleets import UUIDS
+from ansible_collections.vfio.migration.tests.unit.simulated_fleet import Fleet, shown
+
+GUESTS = {
+    "vm-1": {"host": "a", "uuid": UUIDS[5], "device": UUIDS[1]},
+    "vm-2": {"host": "a", "uuid": UUIDS[6], "device": UUIDS[2]},
+}
+
+
+@pytest.fixture
+def fleet(tmp_path):
+    return Fleet(tmp_path / "fleet", ["a", "b", "c"], GUESTS)
+
+
+def devices(fleet: Fleet) -> dict[str, list[str]]:
+    found = {name: [each["id"] for each in fleet.read(name)["devices"]] for name in fleet.hosts}
+    return {name: ids for name, ids in found.items() if ids}
+
+
+def progress(fleet: Fleet) -> list[str]:
+    text = (fleet.work / "migration-plan.progress.json").read_text()
+    return [each["target"]["id"] for each in json.loads(text)["placements"]]
+
+
+def test_a_fleet_is_prepared_and_cleaned_up_by_what_was_written_down(fleet):
+    before = devices(fleet)
+    # Where the operator has set it is all the same, for every host or on the command line.
+    ended = fleet.play("vfio.migration.prepare", {"prepare_drain": "a", "prepare_targets": "b,c"})
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    (made,) = {name: ids for name, ids in devices(fleet).items() if name != "a"}.values()
+    assert sorted(made) == sorted(progress(fleet)) == [UUIDS[1], UUIDS[2]]
+    assert "migration-plan.json" in shown(ended.stdout, "Show what was prepared")[-1]
+    assert (fleet.work / "migration-plan.json").stat().st_mode & 0o077 == 0
+
+    ended = fleet.play("vfio.migration.cleanup")
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert devices(fleet) == before
+    assert progress(fleet) == []
+
+
+# In and after the play in which the devices are made.
+@pytest.mark.parametrize("task", ["Create, configure", "Look at what"])
+def test_after_a_run_is_killed_cleanup_leaves_nothing(fleet, task):
+    before = devices(fleet)
+    assert killed(fleet, "vfio.migration.prepare", '{"prepare_drain": "a"}', task)
+    assert sorted(progress(fleet)) == [UUIDS[1], UUIDS[2]]
+    ended = fleet.play("vfio.migration.cleanup")
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert devices(fleet) == before
+
+
+def killed(fleet: Fleet, playbook: str, extra: str, task: str) -> bool:
+    """Run a playbook and kill it with all its children once it is at ``task``; return whether it got there."""
+    connections = {name: fleet._connection(name) for name in fleet.hosts}
+    (fleet.place / "hosts.json").write_text(json.dumps({"all": {"hosts": connections}}))
+    command = [sys.executable, "-m", "ansible.cli.playbook", "--inventory=../hosts.json"]
+    process = subprocess.Popen(
+        [*command, "--extra-vars", extra, playbook],
+        cwd=fleet.work,
+        env=os.environ | fleet._environment() | {"PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    )
+    with process:
+        reached = any(task in line and "[" in line for line in process.stdout)
+        os.killpg(process.pid, signal.SIGKILL)
+    return reached
+
+
+def test_a_name_that_matches_nothing_stops_everything(fleet):
+    before = devices(fleet)
+    ended = fleet.play("vfio.migration.prepare", extra='{"prepare_sources": "vm-1,vm"}')
+    assert ended.returncode == 2
+    assert "no guest or device in the fleet's facts is 'vm'" in ended.stdout
+    assert devices(fleet) == before
+    assert [*fleet.work.iterdir()] == []
+
+
+def test_a_run_that_is_limited_to_hosts_says_that_it_lacks_localhost(fleet):
+    ended = fleet.play("vfio.migration.prepare", {"prepare_drain": "a"}, arguments=["--limit=a,b"])
+    assert ended.returncode != 0
+    assert "add localhost to --limit" in ended.stdout + ended.stderr
