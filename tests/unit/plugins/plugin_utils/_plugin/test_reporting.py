@@ -1,0 +1,75 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Whom the playbook ``report`` asks, and who answered."""
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_options import plan_for
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.report_options import (
+    report_for,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.reporting import begin, look
+from ansible_collections.vfio.migration.tests.unit.fleets import UUIDS, device, host, parent
+
+FACTS = {"ansible_facts": {"vfio_migration": host([device(UUIDS[1])], [parent()])}}
+SILENT = {"unreachable": True, "msg": "no route"}
+
+
+def asked(hostvars, **options):
+    given = {"hosts": [*hostvars], "gather": True, "dest": "report"}
+    return begin({**given, **options}, hostvars, False)
+
+
+def test_hosts_that_did_not_answer_in_this_run_are_left_out_and_named():
+    # A fact cache still has something of it.
+    hostvars = {"a": FACTS | {"report_gathered": FACTS}, "b": FACTS | {"report_gathered": SILENT}}
+    run = look(asked(hostvars), hostvars)
+    assert (run["known"], run["silent"]) == (["a"], {"b": "it did not answer: no route"})
+    report = report_for(hostvars, run["known"], left_out=run["silent"], max_age=0)
+    (unknown,) = report["unknown"]
+    assert unknown["hosts"] == 1
+    assert "b" in str(unknown)
+    assert "it did not answer: no route" in str(unknown)
+    options = {"hosts": run["known"], "left_out": run["silent"], "max_age": 0}
+    plan = plan_for(hostvars, ["a"], targets=["b"], **options)
+    assert (plan["unknown"], plan["placements"]) == (["b"], [])
+
+
+def test_facts_of_a_host_that_is_left_out_count_for_nothing():
+    facts = {name: FACTS["ansible_facts"]["vfio_migration"] for name in "ab"}
+    report = report_for(facts, left_out={"b": "why not"}, max_age=0)
+    assert report["totals"]["hosts"] == 1
+    with pytest.raises(FleetError, match="left_out is 'b'; expected a mapping"):
+        report_for(facts, left_out="b")
+
+
+def test_a_host_on_which_nothing_ran_is_neither_known_nor_silent():
+    hostvars = {"a": {"report_gathered": FACTS}, "b": {}}
+    run = look(asked(hostvars), hostvars)
+    assert (run["known"], run["silent"]) == (["a"], {})
+
+
+@pytest.mark.parametrize("answer", [{"changed": False}, {"ansible_facts": 7}, {"ansible_facts": {}}])
+def test_an_answer_without_facts_is_none(answer):
+    hostvars = {"a": {"report_gathered": answer}}
+    run = look(asked(hostvars), hostvars)
+    assert run["silent"] == {"a": "it did not answer: it answered without facts"}
+
+
+def test_without_gathering_nobody_is_asked_and_all_are_reported_on():
+    hostvars = {"a": {}, "b": {}}
+    run = asked(hostvars, gather=False)
+    assert run["asked"] == []
+    assert look(run, hostvars)["known"] == ["a", "b"]
+
+
+def test_answers_of_an_earlier_playbook_are_to_be_forgotten():
+    assert asked({"a": {"report_gathered": FACTS}, "b": {}})["stale"] == ["a"]
+
+
+def test_a_name_that_matches_nothing_stops_it():
+    with pytest.raises(FleetError, match="drain has 'gpu12', which is none of the hosts of report"):
+        asked({"gpu1": {}}, drain="gpu12")
