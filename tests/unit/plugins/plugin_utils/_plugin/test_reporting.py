@@ -39,7 +39,7 @@ def test_hosts_that_did_not_answer_in_this_run_are_left_out_and_named():
 
 
 def test_facts_of_a_host_that_is_left_out_count_for_nothing():
-    facts = {name: FACTS["ansible_facts"]["vfio_migration"] for name in "ab"}
+    facts = dict.fromkeys("ab", FACTS["ansible_facts"]["vfio_migration"])
     report = report_for(facts, left_out={"b": "why not"}, max_age=0)
     assert report["totals"]["hosts"] == 1
     with pytest.raises(FleetError, match="left_out is 'b'; expected a mapping"):
@@ -52,7 +52,9 @@ def test_a_host_on_which_nothing_ran_is_neither_known_nor_silent():
     assert (run["known"], run["silent"]) == (["a"], {})
 
 
-@pytest.mark.parametrize("answer", [{"changed": False}, {"ansible_facts": 7}, {"ansible_facts": {}}])
+@pytest.mark.parametrize(
+    "answer", [{"changed": False}, {"ansible_facts": 7}, {"ansible_facts": {}}]
+)
 def test_an_answer_without_facts_is_none(answer):
     hostvars = {"a": {"report_gathered": answer}}
     run = look(asked(hostvars), hostvars)
