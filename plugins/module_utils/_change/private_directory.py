@@ -109,9 +109,8 @@ class PrivateDirectory:
         if make:
             _make_all(base)
         descriptor = os.open(base, os.O_RDONLY | os.O_DIRECTORY)
-        for path, component in ((outer, outer_name), (self._path, name)):
-            descriptor = _opened_below(descriptor, component, path, make)
-        return descriptor
+        descriptor = _opened_below(descriptor, outer_name, outer, make, may_be_sticky=True)
+        return _opened_below(descriptor, name, self._path, make)
 
 
 def _make_all(path: str) -> None:
@@ -130,8 +129,13 @@ def write_whole(descriptor: int, data: bytes) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-def _opened_below(directory: int, name: str, path: str, make: bool) -> int:
-    """Return a descriptor of the directory ``name`` in ``directory``; closes the latter."""
+def _opened_below(
+    directory: int, name: str, path: str, make: bool, may_be_sticky: bool = False
+) -> int:
+    """Return a descriptor of the directory ``name`` in ``directory``; closes the latter.
+
+    Where it ``may_be_sticky``, all may make something in it as in ``/tmp``, but touch nothing of others.
+    """
     try:
         if make:
             with contextlib.suppress(FileExistsError):
@@ -143,10 +147,12 @@ def _opened_below(directory: int, name: str, path: str, make: bool) -> int:
         raise OSError(error.errno, error.strerror, path) from None
     finally:
         os.close(directory)
-    return _checked(descriptor, path, stat.S_ISDIR)
+    return _checked(descriptor, path, stat.S_ISDIR, stat.S_ISVTX if may_be_sticky else 0)
 
 
-def _checked(descriptor: int, path: str, is_kind: t.Callable[[int], bool]) -> int:
+def _checked(
+    descriptor: int, path: str, is_kind: t.Callable[[int], bool], harmless: int = 0
+) -> int:
     """Return ``descriptor``; close it and raise ``HostReadError`` where others could have changed what it opens."""
     status = os.fstat(descriptor)
     problem = None
@@ -154,7 +160,7 @@ def _checked(descriptor: int, path: str, is_kind: t.Callable[[int], bool]) -> in
         problem = "no directory" if is_kind is stat.S_ISDIR else "no regular file"
     elif status.st_uid not in (0, os.geteuid()):
         problem = f"owned by user {status.st_uid}"
-    elif status.st_mode & _OTHERS_MAY_WRITE:
+    elif status.st_mode & _OTHERS_MAY_WRITE and not status.st_mode & harmless:
         problem = f"writable by others (mode {stat.S_IMODE(status.st_mode):04o})"
     elif stat.S_ISREG(status.st_mode) and status.st_nlink > 1:
         problem = "a file that has other names too (hard links)"

@@ -94,6 +94,14 @@ def test_a_directory_that_others_may_write_to_is_refused(private, place, mode, o
     assert private.read("file") == b"content"
 
 
+def test_it_may_be_in_a_directory_where_all_may_make_their_own(private, place):
+    place.parent.chmod(0o1777)
+    assert private.read("file") == b"content"
+    place.chmod(0o1777)
+    with pytest.raises(HostReadError, match=r"writable by others .mode 1777."):
+        private.read("file")
+
+
 @pytest.mark.parametrize("outer", [False, True])
 @pytest.mark.parametrize("use", USES)
 def test_a_directory_that_is_a_link_is_refused(private, place, tmp_path, outer, use):
