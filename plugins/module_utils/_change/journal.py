@@ -56,13 +56,17 @@ def place(sysfs: Sysfs, kind: str) -> str:
     """Return the directory for one kind of devices: in ``/run`` for those in ``/sys``, in the caller's home for a copy's.
 
     It is not in ``/run/lock``, where every user may write, and never beside a copy, where whoever made that may have put
-    something.
+    something. Raises ``HostReadError`` where there is no home.
     """
     if sysfs.live:
         return f"/run/vfio.migration/{kind}"
     home = os.environ.get("XDG_STATE_HOME", "")
     if not os.path.isabs(home):
         home = os.path.expanduser("~/.local/state")
+    if not os.path.isabs(home):
+        raise HostReadError(
+            home, "there is no home for the locks of a copied tree; set XDG_STATE_HOME to a path"
+        )
     root = os.path.realpath(sysfs.path())
     status = os.stat(root)
     # Another copy at the same path is another tree.

@@ -209,6 +209,9 @@ def test_those_of_a_copied_tree_are_in_the_callers_home_and_of_that_tree_alone(
     assert place(one, "pci") != before
     monkeypatch.setenv("XDG_STATE_HOME", "beside")
     assert place(other, "pci").startswith(f"{tmp_path}/home/")
+    with monkeypatch.context() as patch, pytest.raises(HostReadError, match="XDG_STATE_HOME"):
+        patch.setattr(os.path, "expanduser", lambda path: path)
+        place(other, "pci")
     monkeypatch.setenv("XDG_STATE_HOME", f"{tmp_path}/state")
     assert place(other, "pci").startswith(f"{tmp_path}/state/vfio.migration/")
 
