@@ -33,7 +33,7 @@ notes:
     itself uses as its own network or block device, with the driver C(virtio_vdpa).
   - A guest can have a device only if it is bound to the driver C(vhost_vdpa). It is if that is the one that is loaded.
   - One call at a time works on the vDPA devices of a host; others wait for it, for at most O(timeout) seconds. The lock, and what is
-    to be undone if the call is killed, are in C(/run/vfio.migration/vdpa).
+    to be undone if the call is killed, are in C(/run/vfio.migration/vdpa). A place where others may write is refused.
   - A file there that is damaged, or has the format of another release of the collection, stops every call with an error that names
     the file and what to do; nothing is changed then.
   - vDPA devices are gone after a reboot of the host.

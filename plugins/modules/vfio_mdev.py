@@ -24,8 +24,8 @@ requirements:
 notes:
   - Needs root rights, except in check mode where nothing would have to be removed or reconfigured.
   - One call at a time works on a parent; others wait for it, for at most O(timeout) seconds. Locks, and what is to be undone if the
-    call is killed, are in C(/run/vfio.migration/mdev), or for another tree than C(/sys)
-    in C(~/.local/state/vfio.migration) of the user. It is refused where others may write there.
+    call is killed, are in C(/run/vfio.migration/mdev), or for another tree than C(/sys) in
+    C(~/.local/state/vfio.migration) of the user. A place where others may write is refused.
   - A file there that is damaged, or has the format of another release of the collection, stops every call with an error that names
     the file and what to do; nothing is changed then.
   - A device that a process holds is neither removed nor reconfigured, nor is one whose holder is unknown, as in a container

@@ -24,8 +24,8 @@ notes:
   - Needs root rights, except in check mode where nothing would have to be changed.
   - One call at a time works on a physical function and its virtual functions; others wait for it, for at most O(timeout) seconds.
     Locks, what is to be undone if the call is killed, and what devices were before they were changed, are in
-    C(/run/vfio.migration/pci), or for another tree than C(/sys)
-    in C(~/.local/state/vfio.migration) of the user. It is refused where others may write there.
+    C(/run/vfio.migration/pci), or for another tree than C(/sys) in
+    C(~/.local/state/vfio.migration) of the user. A place where others may write is refused.
   - A file there that is damaged, or has the format of another release of the collection, stops calls with an error that names
     the file and what to do; nothing is changed then.
   - Nothing of all this outlasts a reboot, neither the binding nor the virtual functions nor their attributes. Run the module again
