@@ -44,9 +44,11 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.progress i
     PREPARED,
     placement_states,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments import expected
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.clock import age_limit
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.files import read_json
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.progress_file import (
+    check_placement,
     progress_path,
     read_progress,
     write_progress,
@@ -86,6 +88,9 @@ def begin(options: t.Mapping[str, t.Any], hostvars: t.Any, check_mode: bool) -> 
     began = read_progress(progress) if progress and written else []
     if not isinstance(plan, t.Mapping) or not isinstance(plan.get("placements"), list):
         raise FleetError(f"{source} is no plan; expected what migration_plan returns")
+    with expected(source, "a plan as migration_plan returns it"):
+        for each in plan["placements"]:
+            check_placement(each)
     placements = merged(plan["placements"], began)
     inventory = names("hosts", options.get("hosts")) or []
     there = {each[end]["host"] for each in placements for end in ("source", "target")}
@@ -109,7 +114,8 @@ def begin(options: t.Mapping[str, t.Any], hostvars: t.Any, check_mode: bool) -> 
 def find_superfluous(run: _Run, hostvars: t.Any) -> _Run:
     """Return ``run`` with what each host is to define and to remove."""
     answered, silent = gathered(hostvars, run["hosts"], GATHERED)
-    fleet = read_fleet(hold(hostvars, answered), limit=age_limit(0))
+    words = {host: f"it did not answer: {error}" for host, error in silent.items()}
+    fleet = read_fleet(hold(hostvars, answered), limit=age_limit(0), left_out=words)
     made = {tuple(each) for each in run["made"]}
     states = placement_states(
         fleet, {"placements": [_made(each, made) for each in run["placements"]]}
@@ -132,7 +138,7 @@ def _made(placement: t.Any, made: t.Collection[tuple[str, ...]]) -> t.Any:
     given = {"create": was_made and target["kind"] != "pci"}
     if not was_made:
         given["attributes"] = []
-    return {**placement, "target": {**target, **given}, "attributes": target["attributes"]}
+    return {**placement, "target": {**target, **given}}
 
 
 def _superfluous(run: _Run, hostvars: t.Any, undefined: t.Collection[str]) -> Superfluous:
@@ -215,12 +221,19 @@ def end(run: _Run, hostvars: t.Any) -> _Run:
             words.append(left_behind(host, rest, problem))
     if run["progress"] and not run["check_mode"]:
         _write(run, left)
-    unknown = [f"{host} did not answer: {error}" for host, error in run["silent"].items()]
-    return run | {
-        "left": left,
-        "sentences": [*run["sentences"], *unknown],
-        "failure": "\n".join(words) or None,
-    }
+    return run | {"left": left, "failure": "\n".join([*words, *_not_seen(run)]) or None}
+
+
+def _not_seen(run: _Run) -> list[str]:
+    """Return in words what was made on hosts that did not answer."""
+    found: dict[str, list[str]] = {}
+    for host, _kind, name in run["made"]:
+        if host in run["silent"] and PREPARED in run["remove"]:
+            found.setdefault(host, []).append(name)
+    return [
+        f"{host} may still have {', '.join(there)}: it did not answer: {run['silent'][host]}"
+        for host, there in sorted(found.items())
+    ]
 
 
 def left_behind(host: str, rest: t.Mapping[str, t.Any], problem: str | None) -> str:

@@ -17,6 +17,7 @@ import json
 import os
 import typing as t
 
+from ansible.errors import AnsibleActionFail
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.values import (
     count,
@@ -85,6 +86,7 @@ _NOTHING_YET: _Run = {
     "movers": [],
     "attempt": 0,
     "began": [],
+    "excused": 0,
     "silent": {},
     "written": False,
 }
@@ -135,18 +137,21 @@ def plan_next(run: _Run, hostvars: t.Any) -> _Run:
             return _ended(run, None)
     answered, silent = gathered(hostvars, run["hosts"], GATHERED)
     run |= {"silent": run["silent"] | silent}
+    if not first and len(_blame(run).given_up) > len(run["given_up"]):
+        run["excused"] += 1
     if not first and (ending := _no_attempt_left(run)):
         return _ended(run, ending)
     try:
-        run = _planned(run, hostvars, answered)
-    except FleetError as error:
+        planned = _planned(run, hostvars, answered)
+        obstacles = summarize(planned["plan"], {})["obstacles"]
+        if obstacles and not run["partial"]:
+            return _ended(planned, obstacles)
+        return _to_be_made(planned)
+    except (AnsibleActionFail, FleetError) as error:
         if first:
             raise
+        # Else what was made would stay.
         return _ended(run, str(error))
-    obstacles = summarize(run["plan"], {})["obstacles"]
-    if obstacles and not run["partial"]:
-        return _ended(run, obstacles)
-    return _to_be_made(run)
 
 
 def _noted(run: _Run, hostvars: t.Any) -> _Run:
@@ -182,10 +187,7 @@ def _blame(run: _Run) -> Blame:
 
 def _no_attempt_left(run: _Run) -> str | None:
     """Return why no other plan is tried, where none is. One that ends with a device given up is not counted."""
-    known = len(_given_up(run))
-    new = len(_blame(run).given_up) - known
-    counted = run["attempt"] - (1 if new else 0)
-    if counted < run["attempts"] and run["attempt"] < MOST_ATTEMPTS:
+    if run["attempt"] - run["excused"] < run["attempts"] and run["attempt"] < MOST_ATTEMPTS:
         return None
     problems = "; ".join(f"{each['host']}: {each['problem']}" for each in run["failed_now"])
     return f"{run['attempt']} plans failed, the last of them so: {problems}"

@@ -27,6 +27,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils.contract import Pla
 
 # Count it up when the shape changes.
 FORMAT = 1
+KINDS = ("mdev", "pci", "vdpa")
 
 
 def progress_path(plan: str) -> str:
@@ -47,18 +48,20 @@ def read_progress(path: str) -> list[Placement]:
                 f"{path} has format {data['format']!r}; expected {FORMAT}; use the version of vfio.migration that wrote it"
             )
         for each in data["placements"]:
-            _check(each)
+            check_placement(each)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise FleetError(f"{path} is no progress of vfio.migration.prepare: {error!r}") from error
     return t.cast("list[Placement]", data["placements"])
 
 
-def _check(placement: t.Any) -> None:
+def check_placement(placement: t.Any) -> None:
     """Raise ``KeyError``, ``TypeError`` or ``ValueError`` where ``placement`` is none."""
     placement["vm"]
     for end in (placement["source"], placement["target"]):
         if not all(isinstance(end[key], str) for key in ("host", "kind", "id")):
             raise ValueError("a device lacks host, kind or id")
+        if end["kind"] not in KINDS:
+            raise ValueError(f"{end['kind']!r} is no kind of device")
     target = placement["target"]
     if not isinstance(target["create"], bool) or not isinstance(target["attributes"], list):
         raise ValueError("a target lacks create or attributes")

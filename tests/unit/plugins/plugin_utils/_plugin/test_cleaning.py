@@ -116,7 +116,8 @@ def test_a_host_that_does_not_answer_keeps_all_and_is_named(clean, tmp_path):
     hosts["b"]["cleanup_gathered"] = {"unreachable": True, "msg": "no route"}
     run = clean(hosts, [placement()], [placement()])
     assert removed(run) == {}
-    assert "b did not answer: no route" in run["sentences"]
+    assert "unclear; b: it did not answer: no route" in run["sentences"][0]
+    assert run["failure"] == f"b may still have {NEW}: it did not answer: no route"
     assert read_progress(str(tmp_path / "plan.progress.json")) == [placement()]
 
 
@@ -184,6 +185,8 @@ def test_hosts_that_a_plan_names_are_asked_only_if_the_inventory_has_them(clean)
     [
         ("plan.json", "[]", "is no plan"),
         ("plan.json", "{", "no JSON in"),
+        ("plan.json", json.dumps({"placements": [7]}), "is none; expected a plan"),
+        ("plan.json", json.dumps({"placements": [placement(kind="foo")]}), "is none; expected"),
         ("plan.progress.json", "{", "is no progress of vfio.migration.prepare"),
         ("plan.progress.json", json.dumps({"format": FORMAT + 1}), "expected 1; use the version"),
         (

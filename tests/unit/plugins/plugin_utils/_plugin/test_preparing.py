@@ -242,6 +242,33 @@ def test_a_device_that_fails_alike_on_two_targets_is_given_up_and_the_rest_moves
     assert run["plans"] == 3
 
 
+def test_a_device_that_is_given_up_costs_no_attempt(begin):
+    hosts = Hosts(4)
+    run = preparing.plan_next(begin(hosts, partial=True), hosts)
+    for _plan in range(preparing.MOST_ATTEMPTS):
+        but = {}
+        for name, tasks in run["tasks"].items():
+            wanted = [each["uuid"] for each in tasks["devices"]]
+            bad = [uuid for uuid in (UUIDS[2], UUIDS[3]) if uuid in wanted]
+            if bad:
+                but[name] = refusal(bad[0])
+        hosts.make(run, but)
+        run = preparing.plan_next(run, hosts)
+    assert run["failure"] is None
+    assert sorted(places(run)) == ["vm-1", "vm-4"]
+
+
+def test_what_was_made_is_undone_though_nothing_more_can_be_written(begin, tmp_path):
+    hosts = Hosts(4)
+    run = preparing.plan_next(begin(hosts, limit=2), hosts)
+    hosts.make(run, {"c": refusal(UUIDS[3])})
+    (tmp_path / "plan.json").unlink()
+    (tmp_path / "plan.json").mkdir()
+    run = preparing.plan_next(run, hosts)
+    assert "cannot write" in run["failure"]
+    assert run["undo_hosts"] == ["b"]
+
+
 def test_no_innocent_parent_is_avoided_for_it(begin):
     hosts = Hosts(4)
     del hosts["c"]
