@@ -317,7 +317,7 @@ class _Reader:
             return
         top = check.mapping(facts, FACT)
         schema = top.get("schema")
-        if type(schema) is not int or schema != SCHEMA:
+        if not isinstance(schema, int) or isinstance(schema, bool) or schema != SCHEMA:
             raise FactsError(f"{FACT}.schema", f"{SCHEMA}, and it is {check.described(schema)}")
         refusal = self._limit.refusal(_gathered(top), cached)
         if refusal is not None:

@@ -6,8 +6,10 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 
 import pytest
+from ansible.parsing.dataloader import DataLoader
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.pairs import compatible_pairs
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import read_fleet
@@ -65,7 +67,22 @@ def test_hosts_without_facts_are_unknown_and_the_others_are_not_lost(variables):
     assert list(fleet.hosts) == ["a"]
 
 
-@pytest.mark.parametrize("schema", [0, 2, None, "1"])
+def test_recorded_facts_in_an_inventory_are_read_whatever_types_ansible_gives_them(tmp_path):
+    facts = {name: host([device(UUIDS[0])], [parent()]) for name in "ab"}
+    path = tmp_path / "hosts.yml"
+    path.write_text(json.dumps(facts))
+    recorded = DataLoader().load_from_file(str(path)).items()
+    fleet = read_fleet({name: {"vfio_migration": each} for name, each in recorded})
+    assert (fleet.unknown, fleet.problems) == ([], [])
+    plain = read_fleet(facts)
+    for name, each in fleet.hosts.items():
+        assert [one.label for one in each.devices] == [
+            one.label for one in plain.hosts[name].devices
+        ]
+        assert each.parents == plain.hosts[name].parents
+
+
+@pytest.mark.parametrize("schema", [0, 2, None, "1", True])
 def test_facts_of_another_schema_are_refused_with_what_to_do(schema):
     fleet = read_fleet({"a": host() | {"schema": schema}})
     assert fleet.unknown == ["a"]
