@@ -197,11 +197,17 @@ class Text(str):
     """As templating hands out text: not plain, so that it is looked at one by one."""
 
 
+class Number(int):
+    """As templating hands out an integer."""
+
+
 def not_plain(value):
     if isinstance(value, dict):
         return {Text(name): not_plain(each) for name, each in value.items()}
     if isinstance(value, list):
         return [not_plain(each) for each in value]
+    if isinstance(value, int) and not isinstance(value, bool):
+        return Number(value)
     return Text(value) if isinstance(value, str) else value
 
 
