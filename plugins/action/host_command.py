@@ -9,6 +9,11 @@ import typing as t
 from ansible.plugins.action import ActionBase
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.answers import documented
 
+_OPTIONS = {
+    "argv": {"type": "list", "elements": "str", "required": True},
+    "stdin": {"type": "str"},
+}
+
 
 class ActionModule(ActionBase):
     """Runs a program on the host, and takes of the answer what ``ansible.builtin.command`` documents."""
@@ -21,12 +26,11 @@ class ActionModule(ActionBase):
     ) -> dict[str, t.Any]:
         result: dict[str, t.Any] = super().run(tmp, task_vars)
         validate: t.Any = self.validate_argument_spec
-        spec = {"argv": {"type": "list", "elements": "str", "required": True}}
-        options = validate(argument_spec=spec)[1]
+        options = validate(argument_spec=_OPTIONS)[1]
         wrap_async = bool(self._task.async_val) and not self._connection.has_native_async
         answer = self._execute_module(
             module_name="ansible.builtin.command",
-            module_args={"argv": options["argv"], "_uses_shell": False},
+            module_args={**options, "_uses_shell": False},
             task_vars=task_vars,
             wrap_async=wrap_async,
         )

@@ -34,6 +34,9 @@ options:
     type: list
     elements: str
     required: true
+  stdin:
+    description: What the program reads from standard input, with a line's end. Nothing by default.
+    type: str
 seealso:
   - module: ansible.builtin.command
 """

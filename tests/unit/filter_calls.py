@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import typing as t
 from pathlib import Path
 
@@ -122,7 +123,19 @@ CALLS: dict[str, t.Callable[[Step], dict[str, t.Any]]] = {
         "libvirt": step.libvirt,
         "guests": [*step.world.guests, step.world.name("vm", "vm-9")],
     },
+    "libvirt_job_result": lambda step: {
+        "answer": {
+            "rc": 0,
+            "stdout": json.dumps({"rc": 1, "stderr": step.world.name("error", "error: no")}),
+        }
+    },
     "libvirt_memory": lambda step: {"xml": step.world.domain(), "there": "MemAvailable: 1 kB"},
+    "libvirt_progress": lambda step: {
+        "answer": {
+            "rc": 0,
+            "stdout": f"Time elapsed:     5 {step.world.name('unit', 'ms')}\nData total: 7 MiB\n",
+        }
+    },
     "libvirt_rounds": lambda step: {"guests": step.checks["chosen"], "plan": step.plan},
     "migration_failure": lambda step: {
         "logs": step.logs,

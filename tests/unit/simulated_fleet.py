@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import typing as t
@@ -21,6 +22,8 @@ from ansible_collections.vfio.migration.tests.unit.domains import domain_of, hos
 from ansible_collections.vfio.migration.tests.unit.fleets import device, host, parent
 
 COLLECTION = Path(__file__).resolve().parents[2]
+# For whoever takes text for a template: it makes the file canary. A name may have it, as it has no slash.
+PROGRAM = "{{ lookup('ansible.builtin.pipe', 'touch $CANARY') }}"
 _PROGRAMS = Path(__file__).with_name("simulated_host.py")
 # A task of a role is rarely as slow, even on a busy machine.
 _SECONDS = 300
@@ -63,6 +66,11 @@ class Fleet:
         """The directory in which Ansible runs."""
         return self.place / "work"
 
+    @property
+    def canary(self) -> Path:
+        """The file that ``PROGRAM`` makes."""
+        return self.place / "canary"
+
     def read(self, name: str) -> t.Any:
         """Return a host's facts as they are by now, or the ``guests``."""
         return json.loads((self._state / name).read_text())
@@ -80,32 +88,28 @@ class Fleet:
         self,
         name: str,
         *,
-        text: str | None = None,
+        texts: t.Sequence[str] = (),
+        after: int = 0,
         facts: t.Mapping[str, t.Any] | None = None,
         keys: t.Mapping[str, t.Any] | None = None,
     ) -> None:
-        """Let a host answer every module with ``text``, or with further ``facts`` and other ``keys`` than the module's."""
-        if text is not None:
-            self._write(f"{name}.answer", {"text": text})
-        else:
-            self._write(f"{name}.answer", {"facts": facts or {}, "keys": keys or {}})
+        """Let a host answer modules with ``texts`` in turn, or with further ``facts`` and other ``keys`` than the module's.
+
+        The first answers, ``after`` of them, are honest.
+        """
+        lie = {"texts": [*texts], "after": after, "facts": facts or {}, "keys": keys or {}}
+        self._write(f"{name}.answer", lie)
 
     def play(
         self,
-        playbook: str,
+        playbooks: str,
         variables: t.Mapping[str, t.Any] | None = None,
         extra: str = "",
         arguments: t.Sequence[str] = (),
     ) -> subprocess.CompletedProcess[str]:
-        """Run a playbook with ``variables`` of the inventory, and ``extra`` variables as YAML."""
-        inventory = {"hosts": {name: self._connection(name) for name in self.hosts}}
-        inventory["vars"] = dict(variables or {})
-        (self.place / "hosts.json").write_text(json.dumps({"all": inventory}))
-        (self.place / "extra.yml").write_text(extra or "{}")
-        command = [sys.executable, "-m", "ansible.cli.playbook", "--inventory=../hosts.json"]
-        command += ["--extra-vars=@../extra.yml", *arguments, playbook]
+        """Run ``playbooks``, by their names, with ``variables`` of the inventory, and ``extra`` variables as YAML."""
         return subprocess.run(
-            command,
+            self._command(playbooks, variables or {}, extra, arguments),
             cwd=self.work,
             env=os.environ | self._environment(),
             capture_output=True,
@@ -113,6 +117,43 @@ class Fleet:
             check=False,
             timeout=_SECONDS,
         )
+
+    def kill(
+        self,
+        playbooks: str,
+        task: str,
+        variables: t.Mapping[str, t.Any] | None = None,
+        extra: str = "",
+    ) -> bool:
+        """Run ``playbooks`` and kill Ansible with all its children once it is at ``task``; return whether it got there."""
+        process = subprocess.Popen(
+            self._command(playbooks, variables or {}, extra, ()),
+            cwd=self.work,
+            env=os.environ | self._environment() | {"PYTHONUNBUFFERED": "1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            start_new_session=True,
+        )
+        with process:
+            lines = process.stdout or ()
+            reached = any(task in line and "[" in line for line in lines)
+            os.killpg(process.pid, signal.SIGKILL)
+        return reached
+
+    def _command(
+        self,
+        playbooks: str,
+        variables: t.Mapping[str, t.Any],
+        extra: str,
+        arguments: t.Sequence[str],
+    ) -> list[str]:
+        inventory = {"hosts": {name: self._connection(name) for name in self.hosts}}
+        inventory["vars"] = dict(variables)
+        (self.place / "hosts.json").write_text(json.dumps({"all": inventory}))
+        (self.place / "extra.yml").write_text(extra or "{}")
+        command = [sys.executable, "-m", "ansible.cli.playbook", "--inventory=../hosts.json"]
+        return [*command, "--extra-vars=@../extra.yml", *arguments, *playbooks.split()]
 
     def _write(self, name: str, data: t.Any) -> None:
         (self._state / name).write_text(json.dumps(data))
@@ -139,6 +180,7 @@ class Fleet:
     def _environment(self) -> dict[str, str]:
         return {
             "LC_ALL": "C.UTF-8",
+            "CANARY": str(self.canary),
             "HOME": f"{self.place}/home",
             "TMPDIR": f"{self.place}/tmp",
             "ANSIBLE_ASYNC_DIR": f"{self.place}/async",

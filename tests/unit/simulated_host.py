@@ -11,6 +11,7 @@ answer, if it does. Python answers the collection's modules itself and runs all 
 from __future__ import annotations
 
 import ast
+import fcntl
 import json
 import os
 import re
@@ -47,12 +48,26 @@ def python(arguments: list[str]) -> None:
     if arguments and not os.path.basename(arguments[0]).startswith("AnsiballZ_"):
         os.execv(sys.executable, [sys.executable, *arguments])
     source = open(arguments[0]).read() if arguments else sys.stdin.read()  # noqa: SIM115
-    lie = read(f"{HOST}.answer") if os.path.exists(f"{STATE}/{HOST}.answer") else {}
-    if "text" in lie:
+    lie = _lie()
+    if not lie:
+        print(_honest(source, arguments))
+    elif lie["texts"]:
+        text = lie["texts"][-lie["after"] % len(lie["texts"])]
         # A lone surrogate stands for a byte that is no text.
-        sys.stdout.buffer.write(lie["text"].encode("utf-8", "surrogateescape"))
+        sys.stdout.buffer.write(text.encode("utf-8", "surrogateescape"))
     else:
-        print(_honest(source, arguments) if not lie else _dishonest(source, arguments, lie))
+        print(_dishonest(source, arguments, lie))
+
+
+def _lie() -> State:
+    """Return what the host puts in place of this answer, empty where it is to be an honest one."""
+    name = f"{HOST}.answer"
+    if not os.path.exists(f"{STATE}/{name}"):
+        return {}
+    lie: State = read(name)
+    lie["after"] -= 1
+    write(name, lie)
+    return {} if lie["after"] >= 0 else lie
 
 
 def _dishonest(source: str, arguments: list[str], lie: State) -> str:
@@ -148,6 +163,13 @@ def _domstate(guests: State, name: str, words: list[str]) -> None:
 
 
 def _migrate(guests: State, name: str, words: list[str]) -> None:
+    with open(f"{STATE}/lock", "w") as lock:
+        # Guests of other hosts migrate at the same time.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        _move(read("guests"), name, words)
+
+
+def _move(guests: State, name: str, words: list[str]) -> None:
     if guests[name].get("error"):
         sys.exit(guests[name]["error"])
     with open("domain00") as file:

@@ -22,6 +22,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.guests imp
     LibvirtHost,
     held_by_unknown,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.logs import is_guest_name
 from ansible_collections.vfio.migration.plugins.plugin_utils.contract import Sentence
 
 # The first versions that migrate a guest with a VFIO device of a kind. Kernels have the newer protocol from 5.18 on, and
@@ -159,7 +160,7 @@ def parents_to_avoid(fleet: Fleet, hosts: t.Mapping[str, LibvirtHost]) -> list[P
 
 
 def memory(xml: str, there: str) -> Memory:
-    """Return what the domain ``xml`` needs of a host's memory, and what is free of it.
+    """Return what the domain ``xml`` needs of a host's memory, and what is free of it, nothing where that is not said.
 
     ``there`` has the host's ``/proc/meminfo`` and its files ``free_hugepages``, each after its path and a colon.
     """
@@ -167,12 +168,24 @@ def memory(xml: str, there: str) -> Memory:
     needed = int(found[1]) if found else 0
     sizes = {name: int(size) for name, size in _MEMINFO.findall(there)}
     if "<hugepages" not in xml:
-        return Memory("memory", needed, sizes.get("MemAvailable", 0))
+        return Memory("memory", needed, _available(sizes))
     pools = {int(size): int(count) for size, count in _FREE_PAGES.findall(there)}
     wanted = [*dict.fromkeys(map(int, _DOMAIN_PAGES.findall(xml)))]
     wanted = wanted or [sizes.get("Hugepagesize", 0)]
     free = sum(size * pools.get(size, 0) for size in wanted)
     return Memory(f"huge pages of {' and '.join(map(str, wanted))} KiB", needed, free)
+
+
+def _available(sizes: t.Mapping[str, int]) -> int:
+    """Return how much memory of a host can be had without swapping, in KiB.
+
+    Without the kernel's own estimate, as in a container whose ``/proc/meminfo`` has less, it is what is free and what the
+    page cache gives back. Shared memory is in the page cache, too, and is not given back.
+    """
+    if "MemAvailable" in sizes:
+        return sizes["MemAvailable"]
+    cached = sizes.get("Cached", 0) - sizes.get("Shmem", 0)
+    return sizes.get("MemFree", 0) + sizes.get("Buffers", 0) + max(0, cached)
 
 
 def _is_older(version: str, needed: str) -> bool:
@@ -191,6 +204,10 @@ def _obstacles(
     host = guest["host"]
     if guest["reason"] or host is None:
         return [guest["reason"] or "no host of the play has it"]
+    if not is_guest_name(guest["vm"]):
+        return [
+            "libvirt has no guest of such a name: it is too long, or has a slash or a line's end"
+        ]
     if host not in hosts:
         return [f"{host} does not answer any more"]
     lacking = shortcomings(host, hosts[host])

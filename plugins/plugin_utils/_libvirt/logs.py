@@ -15,6 +15,11 @@ import typing as t
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.answers import Answer
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.guests import QEMU
 
+KERNEL = "the kernel"
+
+_QEMU_LOGS = "/var/log/libvirt/qemu"
+# libvirt refuses a longer name, as its files are called after it.
+_MAX_NAME = 255
 # The kernel's log has a clock of its own.
 _STAMP = re.compile(r"^\[ *([0-9]{1,18}[.][0-9]{1,18})\]", re.MULTILINE)
 _QEMU_LINE = re.compile(r"[0-9]{4}-")
@@ -22,6 +27,18 @@ _QEMU_NOISE = re.compile(r"warning:|is tainted")
 _STARTED = ": starting up libvirt"
 # Not all that QEMU says has its time.
 _LOST_STATE = re.compile(r"failed .*device state|error state", re.IGNORECASE)
+
+
+def qemu_log(vm: str) -> str:
+    """Return the file in which QEMU logs of the guest ``vm``, on every host."""
+    return f"{_QEMU_LOGS}/{vm}.log"
+
+
+def is_guest_name(vm: str) -> bool:
+    """Return whether libvirt takes ``vm`` for a name, so that the files that are called after it are where they belong."""
+    return 0 < len(vm.encode(errors="replace")) <= _MAX_NAME and not any(
+        each in "/\n\0" for each in vm
+    )
 
 
 def failure(
@@ -34,7 +51,7 @@ def failure(
 ) -> list[str]:
     """Return what the hosts say of a migration from ``host`` that failed.
 
-    ``logs`` are answers to reading logs, each with its ``host`` and ``who`` wrote it, ``QEMU`` or ``the kernel``.
+    ``logs`` are answers to reading logs, each with its ``host`` and ``who`` wrote it, ``QEMU`` or ``KERNEL``.
     ``state`` is the guest's state. ``before`` has, for each host, the last line of the kernel's log before the migration,
     which tells the lines since apart; of those the last ``lines`` are told. ``exceeded`` is how many seconds the
     migration was allowed, where it took longer.

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.printable import printable
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.answers import Answer
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.checks import Checks
+from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.guests import Guest
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.logs import lost_states
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.rounds import (
     Migration,
@@ -96,10 +97,7 @@ def result(
     """
     going = list(itertools.chain.from_iterable(migrations["rounds"]))
     tried = {(each.host, each.vm): each for each in attempts}
-    stay = [
-        Staying(vm=guest["vm"], host=guest["host"], said=[str(guest["reason"])])
-        for guest in checks["left"]
-    ]
+    stay = [*map(_staying, checks["left"])]
     stay += _unplanned(unplaced, migrations["ended"])
     if not only_checked:
         stay += _not_moved(going, tried)
@@ -185,6 +183,15 @@ def _moves(
             yield f"{guest['vm']} has moved {way}"
         elif only_checked:
             yield f"{guest['vm']} would move {way}"
+
+
+def stays(guests: t.Iterable[Guest]) -> list[str]:
+    """Return in words which guests stay, and why."""
+    return [*_stays(map(_staying, guests))]
+
+
+def _staying(guest: Guest) -> Staying:
+    return Staying(vm=guest["vm"], host=guest["host"], said=[str(guest["reason"])])
 
 
 def _stays(stay: t.Iterable[Staying]) -> t.Iterator[str]:

@@ -8,6 +8,7 @@ The plugins are those that are there: a new one without a place in ``CALLS`` or 
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import typing as t
 
@@ -16,9 +17,13 @@ from ansible.errors import AnsibleError
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.printable import (
     is_printable,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.answers import (
+    DocumentedAction,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.report_options import (
     report_for,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.steps import StepAction
 from ansible_collections.vfio.migration.plugins.plugin_utils._report.html import as_html
 from ansible_collections.vfio.migration.plugins.plugin_utils._report.markdown import as_markdown
 from ansible_collections.vfio.migration.tests.unit.filter_calls import (
@@ -37,9 +42,12 @@ from ansible_collections.vfio.migration.tests.unit.hostile_texts import (
 )
 
 # Their results are for programs alone, and keep every text as it was.
-DATA = {"parse_descriptor", "retarget_domain"}
+DATA = {"libvirt_job_result", "parse_descriptor", "retarget_domain"}
 # The actions' results are those of migration_plan and of a report; what else they show is tried with them.
-REPORTS = ("migration_plan", "migration_report")
+REPORTS = {"migration_plan", "migration_report"}
+# They take of an answer the output of a program, and a file: data.
+ANSWERED = {"host_command", "vfio_capture"}
+PLUGINS = "ansible_collections.vfio.migration.plugins"
 
 
 @pytest.fixture(
@@ -56,7 +64,9 @@ def step(request: pytest.FixtureRequest) -> Step:
 
 def test_every_plugin_has_a_place_here():
     assert sorted(CALLS) == sorted(plugins("filter") + plugins("test"))
-    assert sorted(REPORTS) == plugins("action")
+    for name in {*plugins("action")} - REPORTS - ANSWERED:
+        action = importlib.import_module(f"{PLUGINS}.action.{name}").ActionModule
+        assert issubclass(action, (StepAction, DocumentedAction)), name
 
 
 def messages(name: str, arguments: dict[str, t.Any]) -> list[str]:

@@ -9,11 +9,14 @@ That guests really move is tried on the lab.
 from __future__ import annotations
 
 import json
+import time
 
+import pytest
 from ansible_collections.vfio.migration.tests.unit.fleets import UUIDS
-from ansible_collections.vfio.migration.tests.unit.simulated_fleet import Fleet, shown
+from ansible_collections.vfio.migration.tests.unit.simulated_fleet import PROGRAM, Fleet, shown
 
-OLD, BROKEN = "vm-old", "vm-broken"
+# Names that are values of other types, too.
+OLD, BROKEN = "True", "[1, 2]"
 TOO_OLD = (
     "QEMU 10.0.2 cannot migrate a VFIO device behind a virtual IOMMU;"
     " take <iommu> out of the domain and restart it, or update QEMU to 11.0.0"
@@ -22,8 +25,7 @@ TOO_OLD = (
 
 def test_guests_move_fail_and_stay_whatever_their_names_are(tmp_path):
     # A guest's name is no program, for no version of Ansible.
-    program = f"{{{{ lookup('ansible.builtin.pipe', 'touch {tmp_path}/canary') }}}}"
-    hostile, error = f"vm {program} [1]", f"error: {program}"
+    hostile, error = f"vm {PROGRAM} [1]", f"error: {PROGRAM}"
     guests = {
         hostile: {"host": "a", "uuid": UUIDS[5], "device": UUIDS[1]},
         OLD: {
@@ -53,8 +55,39 @@ def test_guests_move_fail_and_stay_whatever_their_names_are(tmp_path):
     ]
     assert f"for the reasons shown before: {OLD}, {BROKEN}; mend that" in said
     assert ended.returncode == 2
-    assert not (tmp_path / "canary").exists()
+    assert not fleet.canary.exists()
     assert fleet.guests() == {hostile: "b", OLD: "a", BROKEN: "b"}
     # What the guest has left is removed, and what was made for the one that has not moved.
     assert fleet.holders("a") == [OLD]
     assert fleet.holders("b") == sorted([BROKEN, hostile])
+
+
+# Before the guest moves, and while it does.
+@pytest.mark.parametrize("task", ["Start the migration", "Note whether it"])
+def test_after_a_run_is_killed_cleanup_leaves_what_guests_hold(tmp_path, task):
+    fleet = Fleet(tmp_path, "ab", {"vm-1": {"host": "a", "uuid": UUIDS[5], "device": UUIDS[1]}})
+    assert fleet.kill("vfio.migration.migrate_libvirt", task, {"migrate_libvirt_guests": "vm-1"})
+    # What has begun on a host goes on.
+    time.sleep(3)
+    ended = fleet.play("vfio.migration.cleanup", {"cleanup_remove": "prepared,vacated"})
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    host = fleet.guests()["vm-1"]
+    assert {name: fleet.holders(name) for name in "ab"} == {"a": [], "b": []} | {host: ["vm-1"]}
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        ({"migrate_libvirt_guests": "vm-1"}, "no host has a process of the name vm-1 that holds"),
+        ({"migrate_libvirt_drain": "gpu12"}, "migrate_libvirt_drain has 'gpu12'"),
+    ],
+)
+def test_a_part_of_a_name_chooses_nobody(tmp_path, options, error):
+    fleet = Fleet(
+        tmp_path, ["gpu1", "b"], {"vm-17": {"host": "gpu1", "uuid": UUIDS[5], "device": UUIDS[1]}}
+    )
+    ended = fleet.play("vfio.migration.migrate_libvirt", options)
+    assert ended.returncode == 2
+    assert error in ended.stdout
+    assert fleet.guests() == {"vm-17": "gpu1"}
+    assert [*fleet.work.iterdir()] == []

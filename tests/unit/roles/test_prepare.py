@@ -6,10 +6,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import sys
 
 import pytest
 from ansible_collections.vfio.migration.tests.unit.fleets import UUIDS
@@ -56,31 +52,11 @@ def test_a_fleet_is_prepared_and_cleaned_up_by_what_was_written_down(fleet):
 @pytest.mark.parametrize("task", ["Create, configure", "Look at what"])
 def test_after_a_run_is_killed_cleanup_leaves_nothing(fleet, task):
     before = devices(fleet)
-    assert killed(fleet, "vfio.migration.prepare", '{"prepare_drain": "a"}', task)
+    assert fleet.kill("vfio.migration.prepare", task, extra='{"prepare_drain": "a"}')
     assert sorted(progress(fleet)) == [UUIDS[1], UUIDS[2]]
     ended = fleet.play("vfio.migration.cleanup")
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert devices(fleet) == before
-
-
-def killed(fleet: Fleet, playbook: str, extra: str, task: str) -> bool:
-    """Run a playbook and kill it with all its children once it is at ``task``; return whether it got there."""
-    connections = {name: fleet._connection(name) for name in fleet.hosts}
-    (fleet.place / "hosts.json").write_text(json.dumps({"all": {"hosts": connections}}))
-    command = [sys.executable, "-m", "ansible.cli.playbook", "--inventory=../hosts.json"]
-    process = subprocess.Popen(
-        [*command, "--extra-vars", extra, playbook],
-        cwd=fleet.work,
-        env=os.environ | fleet._environment() | {"PYTHONUNBUFFERED": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        start_new_session=True,
-    )
-    with process:
-        reached = any(task in line and "[" in line for line in process.stdout)
-        os.killpg(process.pid, signal.SIGKILL)
-    return reached
 
 
 def test_a_name_that_matches_nothing_stops_everything(fleet):

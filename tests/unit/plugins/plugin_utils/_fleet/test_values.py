@@ -21,6 +21,8 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.values impor
     [
         (names, "a", ["a"]),
         (names, ("a", 1), ["a", "1"]),
+        (names, "a, b,", ["a", "b"]),
+        (names, True, ["True"]),
         (names, None, None),
         (listed, ("a",), ["a"]),
         (listed, None, None),

@@ -54,6 +54,22 @@ def test_a_guest_that_cannot_migrate_stays_with_the_reason(kinds, domain, qemu, 
     assert (checked["reason"] is None) == (reason is None)
 
 
+@pytest.mark.parametrize(
+    "name", ["../../etc/cron.d/x", "a/b", "/", "vm\n17", "vm\0", "", "x" * 256, "\u00e4" * 128]
+)
+def test_a_guest_whose_name_cannot_be_libvirts_stays(name):
+    hosts = {"a": LibvirtHost(versions=NEW)}
+    (checked,) = check_guests([guest(name)], hosts, dump(vm=name))
+    assert checked["reason"].startswith("libvirt has no guest of such a name")
+
+
+@pytest.mark.parametrize("name", ["..", "vm 17", "-v", "True", "[1, 2]", "x" * 255])
+def test_an_odd_name_keeps_no_guest(name):
+    hosts = {"a": LibvirtHost(versions=NEW)}
+    (checked,) = check_guests([guest(name)], hosts, dump(vm=name))
+    assert checked["reason"] is None
+
+
 def test_all_that_keeps_a_guest_is_told_at_once():
     hosts = {"a": LibvirtHost(versions=OLD)}
     failed = dump("", rc=1, stderr="error: no domain")
@@ -196,3 +212,16 @@ def test_memory_that_cannot_be_told_is_none(there):
         Memory("memory", 1, 0),
         Memory("memory", 1, int("9" * 18)),
     )
+
+
+@pytest.mark.parametrize(
+    ("there", "free"),
+    [
+        ("MemFree: 100 kB\nBuffers: 20 kB\nCached: 50 kB\nShmem: 10 kB\n", 160),
+        ("MemFree: 100 kB\n", 100),
+        ("MemFree: 100 kB\nCached: 10 kB\nShmem: 50 kB\n", 100),
+        ("MemFree: 100 kB\nMemAvailable: 7 kB\nCached: 50 kB\n", 7),
+    ],
+)
+def test_without_the_kernels_estimate_it_is_what_the_page_cache_gives_back(there, free):
+    assert memory("<memory>1</memory>", there) == Memory("memory", needed=1, free=free)

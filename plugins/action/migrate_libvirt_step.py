@@ -1,0 +1,38 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.migrating import (
+    begin,
+    check,
+    end,
+    find,
+    look,
+    order,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.steps import StepAction
+
+
+class ActionModule(StepAction):
+    """Decides on the control node what the playbook ``migrate_libvirt`` does next."""
+
+    playbook = "migrate_libvirt"
+    first = staticmethod(begin)
+    steps: t.ClassVar = {"find": find, "check": check, "order": order, "look": look, "end": end}
+    options: t.ClassVar = {
+        "hosts": {"type": "list", "elements": "str"},
+        "guests": {"type": "list", "elements": "str"},
+        "drain": {"type": "list", "elements": "str"},
+        "targets": {"type": "list", "elements": "str"},
+        "avoid": {"type": "list", "elements": "dict"},
+        "uri": {"type": "str", "default": "qemu+ssh://root@{host}/system"},
+        "transport": {"type": "str", "default": "tcp://{host}"},
+        "options": {"type": "list", "elements": "str", "default": []},
+        "downtime": {"type": "int", "default": 2000},
+        "timeout": {"type": "int", "default": 3600},
+        "parallel": {"type": "int", "default": 2},
+    }

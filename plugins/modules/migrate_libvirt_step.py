@@ -1,0 +1,179 @@
+#!/usr/bin/python
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: migrate_libvirt_step
+short_description: Decide what the playbook migrate_libvirt does next
+version_added: 0.1.0
+description:
+  - Decides on the control node, between the plays of the playbook C(vfio.migration.migrate_libvirt), which guests move, and when and where to.
+  - It is a part of that playbook, and of use to nothing else. Its options are those of the role P(vfio.migration.migrate_libvirt#role), without
+    C(migrate_libvirt_).
+  - Of what hosts answered, it takes what the tasks of the role registered in this run, as data, and of each host for that host alone.
+author:
+  - vfio.migration contributors (@vfio-migration)
+extends_documentation_fragment:
+  - vfio.migration._attributes
+attributes:
+  check_mode:
+    support: full
+    details:
+      - It orders no migration.
+  diff_mode:
+    support: none
+    details:
+      - It changes nothing.
+  idempotent:
+    support: N/A
+    details:
+      - It changes no host. The same answers give the same decision.
+  platform:
+    platforms: posix
+    details:
+      - The control node does the work; the managed host is not touched.
+options:
+  step:
+    description:
+      - V(begin) reads and checks the other options. V(find) looks where the guests are. V(check) says which of them can go, and where to.
+        V(order) puts those with a place in the plan into rounds. V(look) sees who has moved. V(end) tells what became of all.
+    type: str
+    choices:
+      - begin
+      - find
+      - check
+      - order
+      - look
+      - end
+    required: true
+  so_far:
+    description: What the step before returned. The other options are for V(begin) alone.
+    type: dict
+    default: {}
+  hosts:
+    description: The hosts that may take part.
+    type: list
+    elements: str
+  guests:
+    description: The guests to move, by their names.
+    type: list
+    elements: str
+  drain:
+    description: The hosts to empty.
+    type: list
+    elements: str
+  targets:
+    description: The hosts that may receive.
+    type: list
+    elements: str
+  avoid:
+    description: Where nothing may be placed; see the filter P(vfio.migration.migration_plan#filter).
+    type: list
+    elements: dict
+  uri:
+    description: By which URI a host's libvirt reaches that of the target.
+    type: str
+    default: qemu+ssh://root@{host}/system
+  transport:
+    description: To which URI a host's QEMU sends the guest.
+    type: str
+    default: tcp://{host}
+  options:
+    description: Further options of C(virsh migrate).
+    type: list
+    elements: str
+    default: []
+  downtime:
+    description: How long a guest may stand still in the end, in milliseconds.
+    type: int
+    default: 2000
+  timeout:
+    description: After how many seconds a migration is aborted.
+    type: int
+    default: 3600
+  parallel:
+    description: How many guests are migrated at the same time.
+    type: int
+    default: 2
+seealso:
+  - plugin: vfio.migration.libvirt_guests
+    plugin_type: filter
+  - plugin: vfio.migration.libvirt_checks
+    plugin_type: filter
+"""
+
+EXAMPLES = r"""
+- name: Move two guests to wherever the plan says
+  ansible.builtin.import_playbook: vfio.migration.migrate_libvirt
+  vars:
+    migrate_libvirt_guests:
+      - vm-17
+      - vm-18
+"""
+
+RETURN = r"""
+hosts:
+  description: The hosts that are asked.
+  returned: always
+  type: list
+  elements: str
+stale:
+  description: Those of which an answer from earlier in the run is to be forgotten.
+  returned: always
+  type: list
+  elements: str
+reading:
+  description: The guests of which each host is to read the domain.
+  returned: after the step C(find)
+  type: dict
+checks:
+  description: Which guests can go, as P(vfio.migration.libvirt_checks#filter) returns it.
+  returned: after the step C(check)
+  type: dict
+sources:
+  description: A device of each guest that can go.
+  returned: after the step C(check)
+  type: list
+  elements: dict
+taking_part:
+  description: The hosts that they are on, and those that may receive.
+  returned: after the step C(check)
+  type: list
+  elements: str
+rounds:
+  description: The rounds, each with C(label) and with C(moves), the guest that C(leaves) each host and the one that C(comes) to it.
+  returned: after the step C(order)
+  type: list
+  elements: dict
+participants:
+  description: The hosts that are in a round.
+  returned: after the step C(order)
+  type: list
+  elements: str
+states:
+  description: How far each move has come, as P(vfio.migration.placement_states#filter) returns it.
+  returned: after the step C(look)
+  type: list
+  elements: dict
+starting:
+  description: The guests that are to start with each host from now on.
+  returned: after the step C(look)
+  type: dict
+sentences:
+  description: What became of each guest, for the operator.
+  returned: after the steps C(check) and C(end)
+  type: list
+  elements: str
+stay:
+  description: The guests that have not moved, and why.
+  returned: at the end
+  type: list
+  elements: dict
+failure:
+  description: Why not all went well, in one sentence; V(null) where it did.
+  returned: at the end
+  type: str
+"""

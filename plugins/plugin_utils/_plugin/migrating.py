@@ -1,0 +1,449 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+# Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Do not use this from other collections or standalone plugins/modules!
+
+"""The steps of the playbook ``migrate_libvirt`` that are taken on the control node: ask, choose, order, tell how it ended.
+
+Each step takes what the one before returned, and returns that with what is new. Between them the playbook's hosts answer
+what they are asked, ``prepare`` makes the targets, and the hosts move their guests, round by round.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import typing as t
+
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.printable import (
+    MAX_LABEL,
+    printable,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import Fleet
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import read_fleet
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.values import listed, names
+from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.answers import (
+    Answer,
+    read_answer,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.checks import (
+    check_migration,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.guests import (
+    QEMU,
+    LibvirtHost,
+    find_guests,
+    read_host,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.logs import (
+    KERNEL,
+    failure,
+    qemu_log,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.outcome import (
+    Attempt,
+    Result,
+    result,
+    stays,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.rounds import (
+    Migration,
+    plan_rounds,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments import (
+    one_or_more,
+    plain,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.clock import age_limit
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.printing import printed
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.run_variables import (
+    gathered,
+    result_of,
+    variables_of,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils.contract import Sentence
+
+# What the tasks of the roles register, and what hosts note of each round.
+GATHERED = "prepare_gathered"
+LIBVIRT = "migrate_libvirt_answer"
+DOMAINS = "migrate_libvirt_domains"
+NOTES = "migrate_libvirt_notes"
+STARTED = "migrate_libvirt_started"
+PREPARED = "prepare_run"
+CLEANED = "cleanup_run"
+DEFINED = "cleanup_definitions"
+
+# The variable of the inventory with the address by which other hosts reach a host.
+ADDRESS = "migrate_libvirt_address"
+# QEMU's highest limit, in milliseconds.
+LONGEST_DOWNTIME = 2_000_000
+# How many lines of a log are told where a migration fails.
+_LINES = 5
+_POSTCOPY = re.compile(r"-*postcopy")
+_LOCALHOST = "localhost"
+
+_Run = dict[str, t.Any]
+
+
+def begin(options: t.Mapping[str, t.Any], hostvars: t.Any, check_mode: bool) -> _Run:
+    """Return what is asked for, checked, before any host is asked anything; raise ``FleetError``."""
+    hosts = names("hosts", options.get("hosts")) or []
+    if not hosts:
+        raise FleetError("no host of the inventory matches migrate_libvirt_hosts")
+    asked = {name: names(name, options.get(name)) for name in ("guests", "drain", "targets")}
+    if (asked["guests"] is None) == (asked["drain"] is None):
+        raise FleetError(
+            "Give either migrate_libvirt_drain, the hosts to empty, or migrate_libvirt_guests, the names of guests."
+        )
+    for name in ("drain", "targets"):
+        for host in asked[name] or ():
+            if host not in hosts:
+                raise FleetError(
+                    f"migrate_libvirt_{name} has {host!r}, which is none of the hosts of migrate_libvirt_hosts"
+                )
+    addresses, refused = _addresses(hostvars, hosts)
+    return {
+        **asked,
+        **_command(options),
+        "hosts": [host for host in hosts if host not in refused],
+        "silent": refused,
+        "addresses": addresses,
+        "avoid": listed("avoid", options.get("avoid")) or [],
+        "check_mode": check_mode,
+        # What these answered is of an earlier playbook in this run.
+        "stale": [
+            host for host in hosts if any(result_of(hostvars, host, name) for name in _ANSWERS)
+        ],
+    }
+
+
+_ANSWERS = (GATHERED, LIBVIRT, DOMAINS, NOTES, STARTED)
+
+
+def _command(options: t.Mapping[str, t.Any]) -> _Run:
+    """Return how a guest is migrated; raise ``FleetError`` for what QEMU does not do."""
+    further = names("options", options.get("options")) or []
+    if any(_POSTCOPY.match(each) for each in further):
+        raise FleetError(
+            "QEMU cannot migrate a VFIO device with post-copy; leave that out of migrate_libvirt_options"
+        )
+    downtime = one_or_more("downtime", options["downtime"])
+    if downtime > LONGEST_DOWNTIME:
+        raise FleetError(
+            f"downtime is {downtime}; expected milliseconds, {LONGEST_DOWNTIME} at most"
+        )
+    return {
+        "options": further,
+        "downtime": downtime,
+        "timeout": one_or_more("timeout", options["timeout"]),
+        "parallel": one_or_more("parallel", options["parallel"]),
+        "uri": str(options["uri"]),
+        "transport": str(options["transport"]),
+    }
+
+
+def _addresses(hostvars: t.Any, hosts: t.Iterable[str]) -> tuple[dict[str, str], dict[str, str]]:
+    """Return by which address each host is reached, and why a host cannot take part.
+
+    The inventory says it. A host whose facts, from a cache, say it as well would send guests where it likes.
+    """
+    addresses, refused = {}, {}
+    for host in hosts:
+        facts = variables_of(hostvars, host).get("ansible_facts")
+        if isinstance(facts, t.Mapping) and ADDRESS in facts:
+            refused[host] = f"it calls itself {ADDRESS} in its cached facts; clear the fact cache"
+            continue
+        address = str(hostvars[host].get(ADDRESS, host) if host in hostvars else host)
+        # An IPv6 address is in brackets in a URI.
+        addresses[host] = f"[{address}]" if ":" in address else address
+    return addresses, refused
+
+
+def find(run: _Run, hostvars: t.Any) -> _Run:
+    """Return ``run`` with the guests that are asked for, and of which each host is to read the domains.
+
+    Raise ``FleetError`` where a guest is nowhere.
+    """
+    answered, silent = gathered(hostvars, run["hosts"], GATHERED)
+    silent = {**run["silent"], **silent}
+    if not answered:
+        why = "; ".join(f"{host}: {reason}" for host, reason in silent.items())
+        raise FleetError(f"no host has answered: {why or 'the run is limited to none of them'}")
+    found = find_guests(
+        _fleet(hostvars, answered), _libvirt(hostvars, answered), run["guests"], run["drain"]
+    )
+    if nowhere := [guest["vm"] for guest in found if guest["host"] is None]:
+        unknown = "".join(f"; {host} did not answer: {why}" for host, why in silent.items())
+        raise FleetError(
+            f"no host has a process of the name {' or '.join(nowhere)} that holds a VFIO device;"
+            f" start the guest, and gather as root{unknown}"
+        )
+    reading: dict[str, list[t.Any]] = {}
+    for guest in found:
+        if guest["host"] is not None and not guest["reason"]:
+            reading.setdefault(guest["host"], []).append(guest)
+    return run | {
+        "answered": answered,
+        "silent": silent,
+        "found": found,
+        "reading": reading,
+        "reading_hosts": sorted(reading),
+    }
+
+
+def _fleet(hostvars: t.Any, hosts: t.Sequence[str]) -> Fleet:
+    """Return what ``hosts`` answered in this run."""
+    return read_fleet(hostvars, hosts, age_limit(0))
+
+
+def _listed(result: t.Mapping[str, t.Any], key: str) -> list[t.Any]:
+    """Return a list in what a task registered, an empty one where it is none."""
+    found = result.get(key)
+    return found if isinstance(found, list) else []
+
+
+def _libvirt(hostvars: t.Any, hosts: t.Iterable[str]) -> dict[str, LibvirtHost]:
+    return {host: read_host(read_answer(result_of(hostvars, host, LIBVIRT))) for host in hosts}
+
+
+def check(run: _Run, hostvars: t.Any) -> _Run:
+    """Return ``run`` with the guests that can go, and where to; those that cannot are named with the reason."""
+    domains: dict[tuple[str | None, str], Answer] = {}
+    for host, guests in run["reading"].items():
+        answers = _listed(result_of(hostvars, host, DOMAINS), "results")
+        for guest, answer in zip(guests, answers, strict=False):
+            domains[host, guest["vm"]] = read_answer(answer)
+    fleet = _fleet(hostvars, run["answered"])
+    checks = check_migration(
+        fleet,
+        run["found"],
+        _libvirt(hostvars, run["answered"]),
+        domains,
+        run["targets"],
+        run["drain"] or (),
+    )
+    going = {guest["host"] for guest in checks["chosen"]}
+    silent = [f"{host} takes no part: {why}" for host, why in run["silent"].items()]
+    checks["notes"] = [*silent, *checks["notes"]]
+    taking_part = [host for host in run["answered"] if host in going or host in checks["targets"]]
+    return run | {
+        "checks": checks,
+        "sentences": printed([*stays(checks["left"]), *checks["notes"]], list[Sentence]),
+        "sources": [guest["device"] for guest in checks["chosen"]],
+        "avoid": [*checks["avoid"], *run["avoid"]],
+        # There is an empty plan for no guest, which somebody must make.
+        "taking_part": taking_part if going else run["answered"][:1],
+    }
+
+
+def order(run: _Run, hostvars: t.Any) -> _Run:
+    """Return ``run`` with the rounds in which guests go, as far as their targets were prepared."""
+    prepared = result_of(hostvars, _LOCALHOST, PREPARED)
+    plan = prepared.get("plan") or {}
+    ready = plan.get("placements", []) if prepared.get("failure") is None else []
+    migrations = plan_rounds(ready, run["checks"]["chosen"], run["parallel"])
+    rounds = [] if run["check_mode"] else [_round(run, each) for each in migrations["rounds"]]
+    return run | {
+        "migrations": migrations,
+        "sentences": [each["label"] for each in rounds],
+        "unplaced": plan.get("unplaced", []),
+        "plan_file": prepared.get("dest"),
+        "rounds": rounds,
+        "participants": sorted({host for each in rounds for host in each["moves"]}),
+        # Something was prepared, for guests that have ended since, too.
+        "cleaning": bool(ready) and not run["check_mode"],
+        "states": [],
+        "starting": {},
+        "starting_hosts": [],
+    }
+
+
+def _round(run: _Run, migrations: t.Sequence[Migration]) -> _Run:
+    """Return what each host does in a round: the guest that ``leaves`` it and the one that ``comes`` to it, if any."""
+    moves: dict[str, dict[str, t.Any]] = {}
+    for each in migrations:
+        address = run["addresses"][each["target"]]
+        guest = {
+            "vm": each["vm"],
+            "host": each["host"],
+            "label": _label(each),
+            "uuid": each["uuid"],
+            "persistent": each["persistent"],
+            "target": each["target"],
+            "downtime": run["downtime"],
+            "timeout": run["timeout"],
+            "arguments": _arguments(run, each, address),
+            "log": qemu_log(each["vm"]),
+        }
+        moves.setdefault(each["host"], {})["leaves"] = guest
+        moves.setdefault(each["target"], {})["comes"] = guest
+    return {"moves": moves, "label": ", ".join(map(_label, migrations))}
+
+
+def _label(migration: Migration) -> str:
+    return f"{printable(migration['vm'], MAX_LABEL)} to {migration['target']}"
+
+
+def _arguments(run: _Run, migration: Migration, address: str) -> list[str]:
+    """Return the arguments of ``virsh migrate --live --p2p --xml domain00``."""
+    persistent = ["--persistent", "--undefinesource", "--persistent-xml", "domain01"]
+    return [
+        *(persistent if migration["persistent"] else ()),
+        *run["options"],
+        *("--domain", str(migration["uuid"])),
+        *("--desturi", run["uri"].replace("{host}", address)),
+        *("--migrateuri", run["transport"].replace("{host}", address)),
+    ]
+
+
+def look(run: _Run, hostvars: t.Any) -> _Run:
+    """Return ``run`` with how far the moves have come by the kernels' word, and which guests are to start with their new hosts."""
+    cleaning = result_of(hostvars, _LOCALHOST, CLEANED)
+    states = cleaning["states"]
+    libvirt = _libvirt(hostvars, cleaning["answered"])
+    starting: dict[str, list[dict[str, str]]] = {}
+    for one in run["migrations"]["rounds"]:
+        for each in one:
+            there = libvirt.get(each["target"], LibvirtHost()).running.get(each["vm"])
+            if each["autostart"] and there is not None and _has_moved(each, states):
+                # By the UUID that its new host says it has; the old one could name another guest's.
+                guest = {"vm": each["vm"], "uuid": there.uuid}
+                starting.setdefault(each["target"], []).append(guest)
+    return run | {"states": states, "starting": starting, "starting_hosts": sorted(starting)}
+
+
+def _has_moved(migration: Migration, states: t.Sequence[t.Any]) -> bool:
+    return Attempt(vm=migration["vm"], host=migration["host"], said=(), states=states).moved
+
+
+def end(run: _Run, hostvars: t.Any) -> _Run:
+    """Return ``run`` with the last word: who has moved, who stays and why, and what else there is to see to."""
+    attempts: list[Attempt] = [] if run["check_mode"] else [*_attempts(run, hostvars)]
+    cleaned = result_of(hostvars, _LOCALHOST, CLEANED) if run["cleaning"] else {}
+    found: Result = printed(
+        result(
+            run["checks"],
+            run["migrations"],
+            run["unplaced"],
+            attempts,
+            [*_remains(cleaned, hostvars)],
+            run["check_mode"],
+        ),
+        Result,
+    )
+    return run | {
+        "sentences": found["sentences"],
+        "stay": found["stay"],
+        "failure": found["failure"],
+    }
+
+
+def _remains(cleaned: t.Mapping[str, t.Any], hostvars: t.Any) -> t.Iterator[str]:
+    """Yield what is left that was to be removed, and why a definition in mdevctl has stayed where it was."""
+    for host in cleaned.get("define_hosts") or ():
+        defined = result_of(hostvars, host, DEFINED)
+        if defined.get("failed") or defined.get("unreachable"):
+            yield f"{host}: {read_answer(defined).error or 'it does not answer any more'}"
+    if cleaned.get("failure"):
+        yield str(cleaned["failure"])
+
+
+def _attempts(run: _Run, hostvars: t.Any) -> t.Iterator[Attempt]:
+    """Yield what became of each migration that its host has tried."""
+    notes = {host: _notes(hostvars, host) for host in run["participants"]}
+    started = _started(run, hostvars)
+    for number, one in enumerate(run["migrations"]["rounds"]):
+        for each in one:
+            here = notes[each["host"]].get(number)
+            there = notes[each["target"]].get(number, {})
+            if here is None:
+                continue
+            said = [line for text in _listed(here, "said") for line in str(text).split("\n")]
+            failed = bool(said)
+            if _answer(here, "state").unreachable:
+                said = [f"{each['host']} does not answer any more"]
+            elif failed and here.get("tried"):
+                said += _failure(run, each, here, there)
+            yield Attempt(
+                vm=each["vm"],
+                host=each["host"],
+                said=said,
+                states=run["states"],
+                log="" if failed else _qemu(there, -1).stdout,
+                autostart=started.get((each["target"], each["vm"]), _NOT_LISTED)
+                if each["autostart"]
+                else None,
+            )
+
+
+_NOT_LISTED = Answer(message="libvirt there does not say that it runs")
+
+
+def _notes(hostvars: t.Any, host: str) -> dict[int, dict[str, t.Any]]:
+    """Return by a round's number what a host noted of it."""
+    found = plain(variables_of(hostvars, host).get(NOTES))
+    notes = [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
+    return {each["round"]: each for each in notes if isinstance(each.get("round"), int)}
+
+
+def _answer(note: t.Mapping[str, t.Any], key: str) -> Answer:
+    """Return the registered result of a command that is in a note."""
+    found = note.get(key)
+    return read_answer(found) if isinstance(found, t.Mapping) else Answer()
+
+
+def _qemu(note: t.Mapping[str, t.Any], index: int) -> Answer:
+    """Return QEMU's log in a note, which has that of the guest that left first, and that of the one that came last."""
+    found = _listed(note, "qemu")
+    return read_answer(found[index]) if found else Answer()
+
+
+def _started(run: _Run, hostvars: t.Any) -> dict[tuple[str, str], Answer]:
+    """Return what libvirt said to letting guests start with their new hosts, by host and guest."""
+    found = {}
+    for host, guests in run["starting"].items():
+        answers = [*map(read_answer, _listed(result_of(hostvars, host, STARTED), "results"))]
+        answers += [Answer(message=f"{host} does not answer any more")] * len(guests)
+        found.update(
+            {(host, guest["vm"]): each for guest, each in zip(guests, answers, strict=False)}
+        )
+    return found
+
+
+def _last_lines(answer: Answer) -> Answer:
+    return dataclasses.replace(answer, stdout="\n".join(answer.stdout.splitlines()[-_LINES:]))
+
+
+def _failure(
+    run: _Run,
+    migration: Migration,
+    here: t.Mapping[str, t.Any],
+    there: t.Mapping[str, t.Any],
+) -> list[str]:
+    """Return what both hosts say of a migration that failed."""
+    sides = ((migration["host"], here, 0), (migration["target"], there, -1))
+    logs = [
+        each
+        for host, note, index in sides
+        for each in (
+            ({"host": host, "who": QEMU}, _last_lines(_qemu(note, index))),
+            ({"host": host, "who": KERNEL}, _answer(note, "kernel")),
+        )
+    ]
+    before = {
+        migration["host"]: _answer(here, "ended").stdout,
+        migration["target"]: _answer(there, "memory").stdout,
+    }
+    exceeded = run["timeout"] if _seconds(here.get("took")) > run["timeout"] else None
+    state = _answer(here, "state")
+    return failure(logs, state, migration["host"], before, _LINES, exceeded)
+
+
+def _seconds(value: t.Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return 0.0

@@ -1,0 +1,305 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the playbook migrate_libvirt decides on the control node; the whole of it is run in tests/unit/roles."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin import migrating
+from ansible_collections.vfio.migration.tests.unit.domains import domain_of, hostdev
+from ansible_collections.vfio.migration.tests.unit.fleets import UUIDS, device, host, parent
+
+OPTIONS = {
+    "hosts": ["a", "b"],
+    "uri": "qemu+ssh://root@{host}/system",
+    "transport": "tcp://{host}",
+    "options": [],
+    "downtime": 2000,
+    "timeout": 3600,
+    "parallel": 2,
+}
+TOO_LONG = (
+    "it took longer than migrate_libvirt_timeout allows, 3600 s; raise that,"
+    " or migrate_libvirt_downtime if its memory changes faster than it is sent"
+)
+VERSIONS = "Running hypervisor: QEMU 10.0.2\nRunning against daemon: 10.0.0\n==\n"
+
+
+def begun(hostvars=None, check_mode=False, **options):
+    return migrating.begin(OPTIONS | options, hostvars or {"a": {}, "b": {}}, check_mode)
+
+
+def answer(*devices, running=(), autostart=()):
+    """Return what a host registered that has ``devices`` and on which libvirt runs guests, names by UUID."""
+    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    facts = {"vfio_migration": host([*devices], [parent()]) | {"gathered": {"time": now}}}
+    names = "\n".join(name for _uuid, name in running)
+    lines = "\n".join(f"{uuid} {name}" for uuid, name in running)
+    stdout = f"{VERSIONS}{lines}\n==\n{names}\n==\n" + "\n".join(autostart) + "\n"
+    libvirt = {"rc": 0, "stdout": stdout}
+    registered = {"ansible_facts": facts}
+    return {"prepare_gathered": registered, "migrate_libvirt_answer": libvirt, **registered}
+
+
+def two_hosts(vm="vm-17"):
+    held = answer(device(UUIDS[1], vm=vm), running=[(UUIDS[5], vm)], autostart=[vm])
+    return {"a": held, "b": answer()}
+
+
+def ordered(hostvars, **options):
+    """Return the run when the guest's target on b is there, and the hosts' variables."""
+    run = migrating.find(begun(**options), hostvars)
+    domain = {"rc": 0, "stdout": domain_of(hostdev("mdev", UUIDS[1]))}
+    hostvars["a"]["migrate_libvirt_domains"] = {"results": [domain]}
+    run = migrating.check(run, hostvars)
+    (guest,) = run["checks"]["chosen"]
+    target = {"host": "b", "kind": "mdev", "id": UUIDS[8]}
+    placement = {"vm": guest["vm"], "source": {"kind": "mdev", **guest["device"]}, "target": target}
+    plan = {"placements": [placement], "unplaced": []}
+    prepared = {"plan": plan, "failure": None, "dest": "/x/plan.json"}
+    hostvars["localhost"] = {"prepare_run": prepared}
+    return migrating.order(run, hostvars), hostvars
+
+
+def looked(run, hostvars, state="moved"):
+    (placement,) = hostvars["localhost"]["prepare_run"]["plan"]["placements"]
+    states = [{**placement, "state": state, "reason": None}]
+    cleaned = {"states": states, "answered": ["a", "b"], "define_hosts": [], "failure": None}
+    hostvars["localhost"]["cleanup_run"] = cleaned
+    return migrating.look(run, hostvars)
+
+
+# --- what is asked for -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("given", ["vm-17, vm-1", ["vm-17", "vm-1"]])
+def test_a_text_is_a_list_split_at_commas(given):
+    assert begun(guests=given)["guests"] == ["vm-17", "vm-1"]
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        ({}, "Give either migrate_libvirt_drain"),
+        ({"guests": "vm-17", "drain": "a"}, "Give either migrate_libvirt_drain"),
+        ({"drain": "gpu12"}, "migrate_libvirt_drain has 'gpu12', which is none of the hosts"),
+        ({"guests": "vm-17", "targets": "ab"}, "migrate_libvirt_targets has 'ab'"),
+        ({"guests": "vm-17", "options": "--tls,--postcopy"}, "QEMU cannot migrate a VFIO device"),
+        ({"guests": "vm-17", "options": ["postcopy-bandwidth"]}, "QEMU cannot migrate"),
+        ({"guests": "vm-17", "downtime": 2_000_001}, "downtime is 2000001; expected"),
+        ({"guests": "vm-17", "downtime": 0}, "downtime is 0; expected"),
+        ({"guests": "vm-17", "timeout": "soon"}, "timeout is 'soon'; expected"),
+        ({"guests": "vm-17", "parallel": 0}, "parallel is 0; expected"),
+        ({"guests": "vm-17", "hosts": []}, "no host of the inventory matches"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_any_host_is_asked(options, error):
+    with pytest.raises(FleetError, match=error):
+        begun(**options)
+
+
+def test_the_inventory_says_by_which_address_a_host_is_reached():
+    hostvars = {"a": {"migrate_libvirt_address": "fd00::1"}, "b": {}}
+    assert begun(hostvars, guests="vm-17")["addresses"] == {"a": "[fd00::1]", "b": "b"}
+
+
+def test_a_host_that_gives_itself_an_address_takes_no_part():
+    evil = {"migrate_libvirt_address": "evil", "ansible_facts": {"migrate_libvirt_address": "evil"}}
+    run = begun({"a": {}, "b": evil}, guests="vm-17")
+    assert run["hosts"] == ["a"]
+    assert "clear the fact cache" in run["silent"]["b"]
+
+
+# --- where the guests are --------------------------------------------------------------------------------------------
+
+
+def test_only_the_guest_of_the_very_name_is_found():
+    hostvars = {
+        "a": answer(
+            device(UUIDS[1], vm="vm-17"),
+            device(UUIDS[2], vm="vm-1"),
+            running=[(UUIDS[5], "vm-17"), (UUIDS[6], "vm-1")],
+        ),
+        "b": answer(),
+    }
+    run = migrating.find(begun(guests="vm-17"), hostvars)
+    assert [guest["vm"] for guest in run["reading"]["a"]] == ["vm-17"]
+    assert run["reading_hosts"] == ["a"]
+
+
+def test_a_name_that_no_host_has_stops_everything():
+    with pytest.raises(FleetError, match="no host has a process of the name vm-18 that holds"):
+        migrating.find(begun(guests="vm-17,vm-18"), two_hosts())
+
+
+def test_a_host_that_did_not_answer_is_named_where_a_guest_is_missing():
+    hostvars = two_hosts() | {"b": {"prepare_gathered": {"unreachable": True, "msg": "no route"}}}
+    with pytest.raises(FleetError, match="b did not answer: no route"):
+        migrating.find(begun(guests="vm-18"), hostvars)
+
+
+def test_facts_of_an_earlier_run_do_not_make_a_host_one_that_answers():
+    hostvars = two_hosts()
+    del hostvars["b"]["prepare_gathered"]
+    assert migrating.find(begun(guests="vm-17"), hostvars)["answered"] == ["a"]
+
+
+def test_where_no_host_answers_that_is_said():
+    with pytest.raises(FleetError, match="no host has answered"):
+        migrating.find(begun(guests="vm-17"), {"a": {}, "b": {}})
+
+
+@pytest.mark.parametrize(
+    "libvirt",
+    [None, [], "text", {"rc": "0", "stdout": [1]}, {"rc": True}, {"stdout": {"a": 1}, "msg": 7}],
+)
+def test_an_answer_that_is_none_costs_its_host_alone(libvirt):
+    hostvars = two_hosts()
+    hostvars["b"]["migrate_libvirt_answer"] = libvirt
+    run, _ = ordered_for_checks(hostvars)
+    assert run["checks"]["targets"] == ["a"]
+    assert any(note.startswith("b takes part in nothing") for note in run["checks"]["notes"])
+
+
+def ordered_for_checks(hostvars):
+    run = migrating.find(begun(guests="vm-17"), hostvars)
+    return migrating.check(run, hostvars), hostvars
+
+
+@pytest.mark.parametrize("domains", [None, 7, {"results": 7}, {"results": [None]}, {"results": []}])
+def test_a_domain_that_is_none_costs_its_guest_alone(domains):
+    hostvars = two_hosts()
+    hostvars["a"]["migrate_libvirt_domains"] = domains
+    run, _ = ordered_for_checks(hostvars)
+    assert [guest["vm"] for guest in run["checks"]["left"]] == ["vm-17"]
+    assert run["sources"] == []
+
+
+# --- the moves -------------------------------------------------------------------------------------------------------
+
+
+def test_each_host_is_told_what_leaves_it_and_what_comes():
+    run, _ = ordered(two_hosts(), guests="vm-17", options="--tls")
+    (one,) = run["rounds"]
+    assert one["label"] == "vm-17 to b"
+    assert run["participants"] == ["a", "b"]
+    guest = one["moves"]["a"]["leaves"]
+    assert one["moves"] == {"a": {"leaves": guest}, "b": {"comes": guest}}
+    assert guest["log"] == "/var/log/libvirt/qemu/vm-17.log"
+    assert guest["arguments"] == [
+        *("--persistent", "--undefinesource", "--persistent-xml", "domain01", "--tls"),
+        *("--domain", UUIDS[5], "--desturi", "qemu+ssh://root@b/system"),
+        *("--migrateuri", "tcp://b"),
+    ]
+
+
+@pytest.mark.parametrize("name", ["True", "[1, 2]", "{{ x }}"])
+def test_a_name_stays_the_text_that_it_is(name):
+    run, _ = ordered(two_hosts(name), guests=[name])
+    assert run["rounds"][0]["moves"]["a"]["leaves"]["vm"] == name
+
+
+def test_in_check_mode_nobody_moves():
+    hostvars = two_hosts()
+    run, hostvars = ordered(hostvars, guests="vm-17", check_mode=True)
+    assert run["rounds"] == [] and run["participants"] == [] and not run["cleaning"]
+    assert migrating.end(run, hostvars)["sentences"] == ["vm-17 would move from a to b"]
+
+
+def test_who_starts_with_a_host_is_named_by_the_uuid_that_this_host_says():
+    run, hostvars = ordered(two_hosts(), guests="vm-17")
+    hostvars["b"] |= answer(running=[(UUIDS[7], "vm-17")])
+    run = looked(run, hostvars)
+    assert run["starting"] == {"b": [{"vm": "vm-17", "uuid": UUIDS[7]}]}
+
+
+@pytest.mark.parametrize("state", ["prepared", "unclear", "planned"])
+def test_who_has_not_come_by_the_kernels_word_does_not_start_there(state):
+    run, hostvars = ordered(two_hosts(), guests="vm-17")
+    hostvars["b"] |= answer(running=[(UUIDS[7], "vm-17")])
+    assert looked(run, hostvars, state)["starting"] == {}
+
+
+def ended(hostvars, run, here, there=None, state="moved"):
+    hostvars["a"]["migrate_libvirt_notes"] = here
+    hostvars["b"]["migrate_libvirt_notes"] = there
+    hostvars["b"] |= answer(running=[(UUIDS[5], "vm-17")])
+    hostvars["b"]["migrate_libvirt_started"] = {"results": [{"rc": 0}]}
+    return migrating.end(looked(run, hostvars, state), hostvars)
+
+
+def test_who_has_moved_and_starts_is_told_so():
+    run, hostvars = ordered(two_hosts(), guests="vm-17")
+    found = ended(hostvars, run, [{"round": 0, "said": []}], [{"round": 0, "qemu": []}])
+    assert found["sentences"] == ["vm-17 has moved from a to b"]
+    assert found["failure"] is None
+
+
+def test_why_a_migration_failed_is_told_by_both_hosts():
+    run, hostvars = ordered(two_hosts(), guests="vm-17")
+    here = {
+        "round": 0,
+        "said": ["virsh: error: no"],
+        "tried": True,
+        "took": 3700.5,
+        "ended": {"stdout": "[1.0] before"},
+        "state": {"stdout": "running (unpaused)"},
+        "qemu": [{"stdout": "2026-01-01T00:00:00Z qemu: here"}],
+        "kernel": {"stdout": "[1.0] before\n[2.0] since"},
+    }
+    there = {
+        "round": 0,
+        "memory": {"stdout": "[7.0] before"},
+        "qemu": [{"stdout": ""}, {"stdout": "2026-01-01T00:00:00Z qemu: there"}],
+        "kernel": {"stdout": "[6.0] before\n[8.0] refuses"},
+    }
+    found = ended(hostvars, run, [here], [there], "prepared")
+    assert found["sentences"] == [
+        "vm-17 stays on a:",
+        "  virsh: error: no",
+        f"  {TOO_LONG}",
+        "  the guest on a is running (unpaused)",
+        "  QEMU on a: 2026-01-01T00:00:00Z qemu: here",
+        "  the kernel on a: [2.0] since",
+        "  QEMU on b: 2026-01-01T00:00:00Z qemu: there",
+        "  the kernel on b: [8.0] refuses",
+    ]
+
+
+@pytest.mark.parametrize(
+    "notes",
+    [
+        None,
+        7,
+        "text",
+        {"round": 0},
+        [None, 7, {"round": "0"}],
+        [{"round": 0, "said": 7, "qemu": "x", "state": []}],
+        [{"round": 0, "said": ["\x1b[2J"], "tried": 1, "took": "long", "qemu": [7]}],
+    ],
+)
+def test_notes_that_are_none_cost_their_host_alone(notes):
+    run, hostvars = ordered(two_hosts(), guests="vm-17")
+    assert ended(hostvars, run, notes, [{"round": 0}], "prepared")["failure"]
+    assert ended(hostvars, run, [{"round": 0, "said": []}], notes)["stay"] == []
+    assert "\x1b" not in str(ended(hostvars, run, notes, notes, "prepared")["sentences"])
+
+
+def test_a_host_that_is_gone_is_named():
+    run, hostvars = ordered(two_hosts(), guests="vm-17")
+    here = [{"round": 0, "said": ["undefined"], "state": {"unreachable": True}}]
+    found = ended(hostvars, run, here, None, "unclear")
+    assert found["sentences"] == ["vm-17 stays on a:", "  a does not answer any more"]
+
+
+def test_what_cleaning_up_could_not_do_is_told():
+    run, hostvars = ordered(two_hosts(), guests="vm-17")
+    run = looked(run, hostvars)
+    hostvars["a"]["migrate_libvirt_notes"] = [{"round": 0, "said": []}]
+    hostvars["b"]["cleanup_definitions"] = {"failed": True, "msg": "no room"}
+    hostvars["localhost"]["cleanup_run"] |= {"define_hosts": ["b"], "failure": "a still has x"}
+    assert "b: no room; a still has x" in migrating.end(run, hostvars)["failure"]
