@@ -13,6 +13,9 @@ import typing as t
 
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import Device
 
+# So many names are told in a sentence.
+MAX_NAMES = 10
+
 
 def sentence(
     reason: t.Mapping[str, t.Any], where: str, host: str, subject_is_target: bool = True
@@ -66,6 +69,13 @@ def why_in_use(device: Device) -> str | None:
     return f"{device.in_use.name} (pid {device.in_use.pid}) holds it"
 
 
+def listed(names: t.Sequence[str]) -> str:
+    """Return names with commas between, of more than ten the first and how many more there are."""
+    if len(names) <= MAX_NAMES + 1:
+        return ", ".join(names)
+    return f"{', '.join(names[:MAX_NAMES])} and {len(names) - MAX_NAMES:,} more"
+
+
 def used_up(type_id: str, place: str, needed: int, left: int, devices: t.Sequence[Device]) -> str:
     """Return that the parent at ``place`` has too few instances of a type left, and who holds its ``devices``."""
     if left:
@@ -80,9 +90,9 @@ def used_up(type_id: str, place: str, needed: int, left: int, devices: t.Sequenc
         if device.in_use and device.in_use.pid is not None
     }
     free = [device.id for device in devices if device.in_use is None]
-    by = sorted(users)
+    by = [listed(sorted(users))] if users else []
     if free:
-        by.append(f"no process ({', '.join(free)})")
+        by.append(f"no process ({listed(free)})")
     if any(device.in_use and device.in_use.pid is None for device in devices):
         by.append("what only facts gathered as root show")
     return f"{short}: {len(devices)} in use, by {', '.join(by)}"

@@ -47,6 +47,8 @@ MAX_HELD = 64
 MAX_NAME = 255
 # The longest of all other texts: a page of sysfs has no more.
 MAX_TEXT = 4096
+# The longest sentence on whether a device can migrate.
+MAX_EVIDENCE = 1024
 # The names of descriptors are digests, of so many characters.
 DIGEST_LENGTH = 32
 # The largest numbers: of the kernel's processes, NUMA nodes and virtqueues, and of what fits into its counters.
@@ -223,7 +225,7 @@ def plain_device(
         "migration": {
             "supported": supported,
             "evidence": text_or_null(
-                migration.get("evidence"), f"{path}.migration.evidence", MAX_TEXT
+                migration.get("evidence"), f"{path}.migration.evidence", MAX_EVIDENCE
             ),
         },
     }

@@ -166,7 +166,7 @@ class _Classes(dict[tuple[t.Any, ...], DeviceClass]):
             raise TypeError
         check.plain_texts(one.configurable)
         if one.evidence is not None:
-            check.plain_texts([one.evidence], check.MAX_TEXT)
+            check.plain_texts([one.evidence], check.MAX_EVIDENCE)
         self[key] = one
         return one
 

@@ -51,9 +51,8 @@ def branch_and_bound(
     """Search for a better assignment than ``known`` of the items in ``order``, for at most so many ``steps``."""
     tree = _Tree(problem, order, known, steps)
     tree.search()
-    return BranchAndBound(
-        tree.best, tree.steps < steps and not tree.packings.incomplete, tree.steps
-    )
+    complete = tree.steps < steps and not (tree.packings.incomplete or tree.packings.exhausted)
+    return BranchAndBound(tree.best, complete, tree.steps)
 
 
 class _Tree:
@@ -91,7 +90,7 @@ class _Tree:
         """Look at every branch that is not cut off, until the steps are used up."""
         self._enter(0)
         # No recursion: calls deep in Python's stack can be slow.
-        while self._branch and self.steps < self._most_steps:
+        while self._branch and self.steps < self._most_steps and not self.packings.exhausted:
             highest_load = next(self._branch[-1], None)
             if highest_load is None:
                 self._branch.pop()

@@ -62,7 +62,9 @@ def local_search(
     search = _Neighbourhoods(problem, packings, fit, assignment, unplaced)
     most = min(rounds, _ROUNDS_PER_ITEM * len(problem.items))
     done = 0
-    while done < most and search.devices(search.unplaced) > least_unplaced:
+    while (
+        done < most and not packings.exhausted and search.devices(search.unplaced) > least_unplaced
+    ):
         done += 1
         if done % _PROGRESS_EVERY == 0:
             progress("repairing", sum(map(len, search.partial.contents)))

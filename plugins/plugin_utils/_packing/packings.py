@@ -21,6 +21,7 @@ from __future__ import annotations
 import bisect
 import functools
 import itertools
+import operator
 import typing as t
 from collections import defaultdict
 from dataclasses import dataclass
@@ -37,6 +38,11 @@ CREATED, OPENED, OTHER_TYPE = (1 << _TIER * power for power in (2, 1, 0))
 # The beam's width: states kept after each demand of an item, and where that finds none or all are wanted.
 _WIDTH = 24
 FULL_WIDTH = 2_000
+# So many equally cheap and tidy ones are compared for the last place.
+_TIES = 64
+# So many transitions are looked at, all items and states of a problem together, before the beam narrows to one state: what
+# takes longer is no problem that a fleet has, but may be one that a host makes up.
+EFFORT = 2_000_000
 
 
 class Transition(t.NamedTuple):
@@ -147,6 +153,18 @@ class _PartPackings(t.NamedTuple):
     least: int
 
 
+class _Ranked(t.NamedTuple):
+    """A packing with what it is ranked by: its cost, and how much less is free in one piece than elsewhere."""
+
+    cost: int
+    untidiness: int
+    packing: Packing
+
+
+def _by_rank(ranked: _Ranked) -> tuple[int, int, State]:
+    return ranked.cost, ranked.untidiness, ranked.packing.after
+
+
 class Packings:
     """The packings of the problem's items into states of its bins, each worked out once.
 
@@ -182,6 +200,8 @@ class Packings:
         self._all: dict[tuple[State, Demands], list[Packing]] = {}
         self._free_slots: dict[State, int] = {}
         self._residuals: dict[State, dict[int, float]] = {}
+        self._squares: dict[int, int] = {}
+        self._effort = EFFORT
 
     def best(self, state: State, demands: Demands) -> Packing | None:
         """Return the cheapest packing, and of these the tidiest; ``None`` where there is none."""
@@ -190,7 +210,7 @@ class Packings:
             return self._best[key]
         except KeyError:
             if len(demands) == 1:
-                found: t.Iterable[Packing] = self._extend([Packing(state, 0, ())], *demands)
+                found, _more = self._beam_search(state, demands, 1)
             else:
                 split = self._split(demands)
                 found = [
@@ -361,51 +381,93 @@ class Packings:
             part = self._parts[key] = _PartPackings(packings, least)
         return part
 
+    @property
+    def exhausted(self) -> bool:
+        """Whether so much was looked at that no more than the first packing found is of each item from now on."""
+        return self._effort <= 0
+
     def _search(self, state: State, demands: Demands) -> list[Packing]:
         if self.free_slots(state) < len(demands):
             return []
-        found, cut = self._beam_search(state, demands, self._width)
-        if cut and not found:
+        found, cut = self._beam_search(state, demands, 1 if self.exhausted else self._width)
+        if cut and not found and not self.exhausted:
             found, cut = self._beam_search(state, demands, FULL_WIDTH)
-            self.unsure = self.unsure or (cut and not found)
+        self.unsure = self.unsure or (cut and not found)
         self.incomplete = self.incomplete or cut
-        return sorted(found, key=self._rank) if len(found) > 1 else list(found)
+        return found
 
     def _beam_search(
         self, state: State, demands: Demands, width: int
-    ) -> tuple[t.Collection[Packing], bool]:
-        """Return packings with different states after them, and whether some were cut off."""
-        beam: t.Collection[Packing] = [Packing(state, 0, ())]
+    ) -> tuple[list[Packing], bool]:
+        """Return packings with different states after them, the first by rank first, and whether some were cut off."""
+        beam = [_Ranked(0, -sum(map(self._square, state)), Packing(state, 0, ()))]
         cut = False
         for demand in demands:
-            beam = self._extend(beam, demand)
-            if len(beam) > width:
-                cut = True
-                beam = sorted(beam, key=self._rank)[:width]
-        return beam, cut
+            beam, more = self._extend(beam, demand, 1 if self.exhausted else width)
+            cut = cut or more
+        beam.sort(key=_by_rank)
+        return [each.packing for each in beam], cut
 
-    def _extend(self, beam: t.Iterable[Packing], demand: int) -> t.Collection[Packing]:
-        """Return every packing that takes in one more demand, the cheapest to each state."""
-        following: dict[State, Packing] = {}
-        for packing in beam:
-            state = packing.after
+    def _extend(
+        self, beam: t.Sequence[_Ranked], demand: int, width: int
+    ) -> tuple[list[_Ranked], bool]:
+        """Return the first packings by rank that take in one more demand, and whether there are more.
+
+        Of those with the same state after them the cheapest is there. Whole states are only made of the first.
+        """
+        found = self._ranked_transitions(beam, demand)
+        following: dict[State, _Ranked] = {}
+        last = None
+        more = False
+        for cost, untidiness, packing, index, transition in found:
+            if len(following) >= width and (
+                (cost, untidiness) != last or len(following) == width + _TIES
+            ):
+                more = True
+                break
+            last = cost, untidiness
+            left = list(packing.after)
+            resource = left.pop(index)
+            if transition.successor is not None:
+                bisect.insort(left, transition.successor)
+            after = tuple(left)
+            if after not in following:
+                steps = (*packing.steps, (resource, transition))
+                following[after] = _Ranked(cost, untidiness, Packing(after, cost, steps))
+        self._effort -= (
+            len(found) + len(following) * len(beam[0].packing.after) // 16 if beam else 0
+        )
+        kept = [*following.values()]
+        if len(kept) > width:
+            return sorted(kept, key=_by_rank)[:width], True
+        return kept, more
+
+    def _ranked_transitions(
+        self, beam: t.Iterable[_Ranked], demand: int
+    ) -> list[tuple[int, int, Packing, int, Transition]]:
+        """Return what can take in one more demand, by cost and tidiness: the packing, and the place in it."""
+        square, transitions = self._square, self._resources.transitions
+        found = []
+        for before in beam:
+            state = before.packing.after
             for index, resource in enumerate(state):
                 if index and resource == state[index - 1]:
                     continue
-                for transition in self._resources.transitions(resource, demand):
-                    left = list(state)
-                    del left[index]
+                for transition in transitions(resource, demand):
+                    untidiness = before.untidiness + square(resource)
                     if transition.successor is not None:
-                        bisect.insort(left, transition.successor)
-                    after = tuple(left)
-                    cost = packing.cost + transition.cost
-                    known = following.get(after)
-                    if known is None or cost < known.cost:
-                        steps = (*packing.steps, (resource, transition))
-                        following[after] = Packing(after, cost, steps)
-        return following.values()
+                        untidiness -= square(transition.successor)
+                    cost = before.cost + transition.cost
+                    found.append((cost, untidiness, before.packing, index, transition))
+        found.sort(key=operator.itemgetter(0, 1))
+        return found
+
+    def _square(self, resource: int) -> int:
+        found = self._squares.get(resource)
+        if found is None:
+            found = self._squares[resource] = self._resources.free_slots(resource) ** 2
+        return found
 
     def _rank(self, packing: Packing) -> tuple[t.Any, ...]:
         """Order packings by cost, then by tidiness: free slots in one piece are of more use than in many."""
-        free_slots = map(self._resources.free_slots, packing.after)
-        return packing.cost, -sum([each**2 for each in free_slots]), packing.after
+        return packing.cost, -sum(map(self._square, packing.after)), packing.after

@@ -112,7 +112,7 @@ def search(
     cost = cost_of(assignment, devices, problem.spread)
     bound = lower_bound(problem, packings, cost)
     optimal = cost == bound
-    if not optimal and len(first.order) <= MAX_EXACT_ITEMS:
+    if not optimal and len(first.order) <= MAX_EXACT_ITEMS and not packings.exhausted:
         exact = branch_and_bound(problem, first.order, assignment, budget.steps)
         assignment, optimal, steps = exact.assignment, exact.complete, exact.steps
         bound = lower_bound(problem, packings, cost_of(assignment, devices, problem.spread))

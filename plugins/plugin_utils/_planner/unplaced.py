@@ -18,6 +18,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._compat.candidates 
     Creatable,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.wording import (
+    listed,
     nearest,
     sentence,
     used_up,
@@ -50,6 +51,10 @@ from ansible_collections.vfio.migration.plugins.plugin_utils.contract import (
 
 # Of more hosts than these, only one of those that are alike has its reasons told.
 MAX_HOSTS = 20
+# Of more reasons on one host, or of more names in one, only the first are told.
+MAX_REASONS = 20
+# So many pairs of a device and what a host has for it are looked into; what takes more has no reasons in detail.
+MAX_PAIRS = 100_000
 
 
 def left_behind(
@@ -93,7 +98,7 @@ def _short_reasons(
     devices = short_of(problem, shortage)
     types = sorted({device.type or device.kind for device in devices})
     reason = (
-        f"{shortage.need} devices ({', '.join(types)}) need places of which all targets together"
+        f"{shortage.need} devices ({listed(types)}) need places of which all targets together"
         f" have {shortage.reachable} at most: {shortage.missing} more are needed"
     )
     return {device.key: [{"host": None, "reason": reason}] for device in devices}
@@ -107,7 +112,11 @@ def _cycle_reasons(
         members = [guests[number] for number in cycle]
         names = [guest.name or f"{guest.devices[0].id} on {guest.host}" for guest in members]
         for place, number in enumerate(cycle):
-            order = " waits for ".join([*names[place:], *names[: place + 1]])
+            round_about = [*names[place:], *names[: place + 1]]
+            if len(round_about) > MAX_REASONS:
+                more = len(round_about) - MAX_REASONS
+                round_about[1 : more + 1] = [f"{more:,} others, of which each"]
+            order = " waits for ".join(round_about)
             reason = (
                 f"places are to be had in a circle only: {order}; one more free place would open it"
             )
@@ -136,6 +145,11 @@ class Reasons:
             if each.parent is not None and isinstance(made, Creatable) and mdev_type is not None:
                 self._made[(each.host, each.parent.id)][mdev_type.id] += made.instances
         self._alike = self._hosts_alike()
+        self._pairs = 0
+        # Devices that need the same have the same reasons.
+        self._shortages_of: dict[tuple[t.Any, ...], tuple[list[str], bool] | None] = {}
+        self._no_option_of: dict[tuple[t.Any, ...], list[str]] = {}
+        self._under: dict[str, dict[str | None, list[Device]]] = {}
 
     def of(self, guest: Guest, device: Device) -> list[UnplacedReason]:
         """Return reasons for every target host; ``alike`` is the number of further hosts of which one is true as well."""
@@ -148,11 +162,11 @@ class Reasons:
             if (reason := obstacle(each)) is not None
         ]
         if together:
-            return together
+            return together[:MAX_REASONS]
         reasons: list[UnplacedReason] = []
         for name, others in self._alike:
             if name != device.host:
-                for reason in self._on_host(name, guest, device):
+                for reason in _first(self._on_host(name, guest, device)):
                     reasons.append({"host": name, "reason": reason})
                     if others:
                         reasons[-1]["alike"] = others
@@ -170,11 +184,14 @@ class Reasons:
     def _on_host(self, name: str, guest: Guest, source: Device) -> list[str]:
         """Return what stands in the way of ``source`` on host ``name``, nearest first, in sentences."""
         host = self._fleet.hosts[name]
-        shortages, possible = self._shortages(host, source)
+        known = self._shortages(host, source)
+        if known is None:
+            return ["it has no place there; the filter explain tells what stands in the way"]
+        shortages, possible = known
         if not shortages and not possible:
             return self._no_option(host, source)
         if not possible:
-            return list(dict.fromkeys(shortages))
+            return [*dict.fromkeys(shortages)]
         limit = self._conditions.limit_of(name)
         if limit is not None and self._received[name] + len(guest.devices) > limit:
             return [f"{name} receives {self._received[name]} devices already, and {limit} at most"]
@@ -185,14 +202,22 @@ class Reasons:
         others = [
             device.id
             for device in guest.devices
-            if device is not source and not any(self._shortages(host, device))
+            if device is not source and self._shortages(host, device) == ([], False)
         ]
         if others:
-            return [f"no place there for {', '.join(others)} of the same guest"]
+            return [f"no place there for {listed(others)} of the same guest"]
         return ["no place there for all devices of the guest at once"]
 
-    def _shortages(self, host: Host, source: Device) -> tuple[list[str], bool]:
-        """Return what would do on ``host`` but is not to be had, and whether something else is."""
+    def _shortages(self, host: Host, source: Device) -> tuple[list[str], bool] | None:
+        """Return what would do on ``host`` but is not to be had, and whether something else is; ``None`` where that is too much."""
+        key = (host.name, *_needs(source))
+        if key not in self._shortages_of:
+            self._pairs += len(host.devices) + sum(len(each.types) for each in host.equipment)
+            looked_into = self._pairs <= MAX_PAIRS
+            self._shortages_of[key] = self._look_into(host, source) if looked_into else None
+        return self._shortages_of[key]
+
+    def _look_into(self, host: Host, source: Device) -> tuple[list[str], bool]:
         shortages = []
         possible = False
         for device in host.devices:
@@ -229,16 +254,12 @@ class Reasons:
             return None
         where = f"{parent.id} on {parent.host}"
         if made.instances > mdev_type.available_instances:
-            devices = [
-                device
-                for device in self._fleet.hosts[parent.host].devices
-                if device.parent == parent.id
-            ]
+            devices = self._devices_under(parent)
             left = mdev_type.available_instances
             return used_up(mdev_type.id, where, made.instances, left, devices)
         makes = self._made[(parent.host, parent.id)]
         if capacity_of(parent) is None and set(makes) - {mdev_type.id}:
-            made_there = ", ".join(sorted(makes))
+            made_there = listed(sorted(makes))
             return f"this plan makes {made_there} under {where}, and under one parent only one type"
         left = _instances_left(parent, mdev_type, makes)
         if left < made.instances:
@@ -248,7 +269,21 @@ class Reasons:
             )
         return ""
 
+    def _devices_under(self, parent: Parent) -> list[Device]:
+        under = self._under.get(parent.host)
+        if under is None:
+            under = self._under[parent.host] = defaultdict(list)
+            for device in self._fleet.hosts[parent.host].devices:
+                under[device.parent].append(device)
+        return under[parent.id]
+
     def _no_option(self, host: Host, source: Device) -> list[str]:
+        key = (host.name, *_needs(source))
+        if key not in self._no_option_of:
+            self._no_option_of[key] = self._why_no_option(host, source)
+        return self._no_option_of[key]
+
+    def _why_no_option(self, host: Host, source: Device) -> list[str]:
         busy = [
             f"{device.id} on {host.name} would do, but {why}"
             for device in host.devices
@@ -271,7 +306,7 @@ class Reasons:
         nothing = [
             f"{host.name} has no VFIO device with a usable descriptor, and no parent that could make one"
         ]
-        return list(dict.fromkeys(busy + avoided or unmet or sentences or nothing))
+        return _first([*dict.fromkeys(busy + avoided or unmet or sentences or nothing)])
 
     def _unmet(self, host: Host, source: Device) -> list[str]:
         """Return the conditions of the request but for which there would be something."""
@@ -285,6 +320,19 @@ class Reasons:
             return []
         asked = " and ".join([each.words(source) for each in self._admission.asked])
         return [f"{host.name} has nothing compatible {asked}"]
+
+
+def _needs(device: Device) -> tuple[t.Any, ...]:
+    """Return all of a device that its reasons depend on."""
+    return device.kind, device.type, device.descriptor, device.attributes
+
+
+def _first(reasons: list[str]) -> list[str]:
+    """Return the first reasons, and how many more there are."""
+    if len(reasons) <= MAX_REASONS + 1:
+        return reasons
+    more = len(reasons) - MAX_REASONS
+    return [*reasons[:MAX_REASONS], f"and {more:,} more reasons there"]
 
 
 def _instances_left(parent: Parent, mdev_type: MdevType, made: Counter[str]) -> int:
