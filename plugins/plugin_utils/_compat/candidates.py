@@ -166,18 +166,37 @@ class Candidates:
         self._refused: dict[tuple[Descriptor, Offer], Creatable] = {}
         self._versions: dict[str, Versions] = {}
 
+    def compatible(self, source: Device, target: Device) -> Existing | None:
+        """Return what ``target`` is to ``source``; ``None`` where it is not compatible, whose reasons are not looked for."""
+        found = self._become(source, target)
+        if found is None or source.descriptor is None:
+            return None
+        if not self.judge.allows(source.descriptor, found[0]):
+            return None
+        return self.existing(source, target)
+
     def existing(self, source: Device, target: Device) -> Existing | None:
         """Return what ``target`` is to ``source``; ``None`` where one of them has no descriptor."""
+        found = self._become(source, target)
+        if found is None or source.descriptor is None:
+            return None
+        descriptor, attributes = found
+        verdict = self._verdict(source.descriptor, descriptor)
+        if attributes:
+            verdict = verdict | {"certainty": "provisional"}
+        return Existing(target, descriptor, verdict, attributes)
+
+    def _become(
+        self, source: Device, target: Device
+    ) -> tuple[Descriptor, tuple[tuple[str, str], ...]] | None:
+        """Return what ``target`` is or will be, and what it is given for that; ``None`` where one has no descriptor."""
         if source.descriptor is None or target.descriptor is None:
             return None
         descriptor: Descriptor = target.descriptor
         attributes: tuple[tuple[str, str], ...] = ()
         if target.choices is not None:
             descriptor, attributes = self._given(source, target, target.choices, descriptor)
-        verdict = self._verdict(source.descriptor, descriptor)
-        if attributes:
-            verdict = verdict | {"certainty": "provisional"}
-        return Existing(target, descriptor, verdict, attributes)
+        return descriptor, attributes
 
     def _verdict(self, source: Descriptor, target: Descriptor) -> dict[str, t.Any]:
         key = (source, target)

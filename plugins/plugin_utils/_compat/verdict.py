@@ -63,6 +63,15 @@ class Judge:
     _equal_patterns: dict[t.Any, Patterns] = field(default_factory=dict)
     _matches: dict[tuple[int, str], dict[str, t.Any] | None] = field(default_factory=dict)
 
+    def allows(self, source: Descriptor, target: Descriptor) -> bool:
+        """Return whether two descriptors are compatible: ``compatible`` of their verdict."""
+        listed = accepted = False
+        if self.direction != "target_accepts":
+            listed = self._match(source, target, True) is not None
+        if self.direction != "source_lists":
+            accepted = self._match(target, source, False) is not None
+        return decide(self.direction, listed, accepted)
+
     def verdict(self, source: Descriptor, target: Descriptor) -> dict[str, t.Any]:
         """Return the verdict for two descriptors; see the function ``verdict``."""
         outward = self._match(source, target, True)

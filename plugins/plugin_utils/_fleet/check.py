@@ -34,7 +34,7 @@ MADE_KINDS = frozenset((MDEV, VDPA))
 
 # The most of one host.
 MAX_DEVICES = 4096
-MAX_DESCRIPTORS = 4096
+MAX_DESCRIPTORS = 512
 MAX_PARENTS = 1024
 MAX_PROBLEMS = 1000
 # The most of one parent, of one device, of one attribute.

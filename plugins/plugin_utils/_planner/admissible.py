@@ -113,8 +113,7 @@ class Admission:
         """Return what ``target`` would be to ``source``, were that to be had, or why ``source`` may not become it."""
         found: Existing | Creatable | None
         if isinstance(target, Device):
-            existing = self.candidates.existing(source, target)
-            found = existing if existing and existing.verdict["compatible"] else None
+            found = self.candidates.compatible(source, target)
         else:
             found = self.candidates.makeable(source, target.parent, target.mdev_type)
         if found is None:

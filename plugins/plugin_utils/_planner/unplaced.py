@@ -53,8 +53,8 @@ from ansible_collections.vfio.migration.plugins.plugin_utils.contract import (
 MAX_HOSTS = 20
 # Of more reasons on one host, or of more names in one, only the first are told.
 MAX_REASONS = 20
-# So many pairs of a device and what a host has for it are looked into; what takes more has no reasons in detail.
-MAX_PAIRS = 100_000
+# So often is a set of patterns compared with what a host has; what takes more has no reasons in detail.
+MAX_COMPARISONS = 300_000
 
 
 def left_behind(
@@ -125,9 +125,10 @@ def _cycle_reasons(
 
 
 class Reasons:
-    """Why devices have no place, given what a plan has ``placed``."""
+    """Why devices have no place, given what a plan has ``placed``. ``comparisons`` is how much was looked into so far."""
 
     def __init__(self, problem: Problem, placed: t.Sequence[Placement]) -> None:
+        self.comparisons = 0
         self._problem = problem
         self._fleet = problem.fleet
         self._conditions = problem.request.conditions
@@ -145,7 +146,6 @@ class Reasons:
             if each.parent is not None and isinstance(made, Creatable) and mdev_type is not None:
                 self._made[(each.host, each.parent.id)][mdev_type.id] += made.instances
         self._alike = self._hosts_alike()
-        self._pairs = 0
         # Devices that need the same have the same reasons.
         self._shortages_of: dict[tuple[t.Any, ...], tuple[list[str], bool] | None] = {}
         self._no_option_of: dict[tuple[t.Any, ...], list[str]] = {}
@@ -212,8 +212,10 @@ class Reasons:
         """Return what would do on ``host`` but is not to be had, and whether something else is; ``None`` where that is too much."""
         key = (host.name, *_needs(source))
         if key not in self._shortages_of:
-            self._pairs += len(host.devices) + sum(len(each.types) for each in host.equipment)
-            looked_into = self._pairs <= MAX_PAIRS
+            there = len(host.devices) + sum(len(each.types) for each in host.equipment)
+            sets = len(source.descriptor.compatible) if source.descriptor else 0
+            self.comparisons += there * (1 + sets)
+            looked_into = self.comparisons <= MAX_COMPARISONS
             self._shortages_of[key] = self._look_into(host, source) if looked_into else None
         return self._shortages_of[key]
 

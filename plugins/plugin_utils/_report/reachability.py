@@ -207,6 +207,7 @@ class _Obstacles:
         self._direction = direction
         self._candidates = Candidates(fleet, direction)
         self._reasons: dict[str, Reasons] = {}
+        self._comparisons = 0
 
     def between(self, device: Device, host: str) -> list[str]:
         """Return why ``device`` has no place on ``host``, in sentences."""
@@ -215,8 +216,12 @@ class _Obstacles:
             request = Request([], [host], Conditions(self._direction))
             problem = pose(self._fleet, request, self._candidates)
             self._reasons[host] = Reasons(problem, ())
-        reasons = self._reasons[host].of(Guest(None, (device,)), device)
-        return [each["reason"] for each in reasons]
+        reasons = self._reasons[host]
+        # What is looked into for all hosts together is limited.
+        reasons.comparisons = self._comparisons
+        found = reasons.of(Guest(None, (device,)), device)
+        self._comparisons = reasons.comparisons
+        return [each["reason"] for each in found]
 
 
 def _class_names(fleet: Fleet) -> dict[Descriptor, str]:

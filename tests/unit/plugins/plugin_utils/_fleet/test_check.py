@@ -79,7 +79,7 @@ UNKNOWN = [
     ("devices", [right()["devices"][0]] * 4097),
     ("parents", [parent()] * 1025),
     ("parents.0.types", parent()["types"] * 65),
-    ("descriptors", {f"{number:032x}": {} for number in range(4097)}),
+    ("descriptors", {f"{number:032x}": {} for number in range(513)}),
 ]
 
 

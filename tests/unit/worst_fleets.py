@@ -1,0 +1,158 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Fleets that a host in the wrong hands makes costly to plan for, each with less than 1 MB of facts a host."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet import check
+from ansible_collections.vfio.migration.tests.unit.fleets import device, host, parent
+
+Fleet = dict[str, t.Any]
+MOST_BYTES = 1_000_000
+
+
+def _device(number: int, mdev_type: str = "t0", vm: int | None = None, **others: t.Any) -> Fleet:
+    own = {"software_version": "1.0", "device_api": "vfio-pci", "pci_id": "80865963"}
+    own |= {"type": mdev_type, **others.pop("own", {})}
+    return device(
+        f"{number:08x}-1111-4222-8333-444444444444",
+        {"self": own, "compatible": others.pop("compatible", [own])},
+        vm=None if vm is None else f"vm-{vm}",
+        pid=None if vm is None else 100 + vm,
+        attributes=[],
+        **others,
+    )
+
+
+def _parents(count: int, types: t.Sequence[str], driver: str = "x", **room: int) -> list[Fleet]:
+    """Return parents with all of these types, no two of which have as many instances left."""
+    least, different = room.get("least", 4), room.get("different", 3)
+    return [
+        parent(
+            f"{number:04x}:00:02.0",
+            available=dict.fromkeys(types, least + number % different),
+            driver=driver,
+        )
+        for number in range(count)
+    ]
+
+
+def _types(count: int) -> list[str]:
+    return [f"t{number}" for number in range(count)]
+
+
+def _any_of(types: t.Sequence[str]) -> list[dict[str, str]]:
+    names = ",".join(f'"{each}"' for each in types)
+    own = {"software_version": "1.0", "device_api": "vfio-pci", "pci_id": "80865963"}
+    return [own | {"type": f"{{x:string:{names}}}"}]
+
+
+def one_guest(driver: str = "x", least: int = 4) -> Fleet:
+    types = _types(8)
+    devices = [
+        _device(number, types[number % 8], vm=1, compatible=_any_of(types))
+        for number in range(check.MAX_HELD)
+    ]
+    return {"z": host(devices), "a": host(parents=_parents(20, types, driver, least=least))}
+
+
+def one_guest_of_shared_parents() -> Fleet:
+    return one_guest("i915")
+
+
+def one_guest_without_room() -> Fleet:
+    return one_guest(least=1)
+
+
+def guests_of_many_devices() -> Fleet:
+    types = _types(8)
+    devices = [
+        _device(number, types[number * 7 % 8], vm=number // 16, compatible=_any_of(types))
+        for number in range(1600)
+    ]
+    return {"z": host(devices), "a": host(parents=_parents(60, types, least=2, different=5))}
+
+
+def many_kinds() -> Fleet:
+    sources = [
+        _device(n, f"t{n % 255}", vm=n, own={"x": str(n % 255)}, compatible=_any_of(_types(60)))
+        for n in range(300)
+    ]
+    targets = [_device(1000 + n, f"t{n % 255}", own={"x": str(n % 255)}) for n in range(280)]
+    return {"z": host(sources), "a": host(targets)}
+
+
+def lists_that_overlap() -> Fleet:
+    own = {"software_version": "1.0", "device_api": "vfio-pci", "pci_id": "80865963"}
+    sources = [
+        _device(
+            n,
+            f"t{n % 60}",
+            vm=n // 3,
+            own={"x": str(n % 60)},
+            compatible=[own | {"type": f"t{(n + other) % 60}"} for other in range(8)],
+        )
+        for n in range(300)
+    ]
+    targets = [_device(1000 + n, f"t{n * 7 % 60}", own={"x": str(n % 60)}) for n in range(280)]
+    return {"z": host(sources), "a": host(targets[:100]), "b": host(targets[100:])}
+
+
+def many_parents() -> Fleet:
+    types = _types(4)
+    devices = [_device(n, vm=n, compatible=_any_of(types)) for n in range(800)]
+    return {"z": host(devices), "a": host(parents=_parents(900, types, different=900))}
+
+
+def many_types() -> Fleet:
+    types = _types(200)
+    devices = [_device(n, vm=n, compatible=_any_of(types[:100])) for n in range(500)]
+    return {"z": host(devices), "a": host(parents=_parents(25, types, different=1))}
+
+
+def nothing_alike() -> Fleet:
+    count = check.MAX_DESCRIPTORS
+    return {
+        "z": host([_device(n, vm=n, own={"x": str(n)}) for n in range(count)]),
+        "a": host([_device(5000 + n, own={"x": f"y{n}"}) for n in range(count)]),
+    }
+
+
+def long_lists() -> Fleet:
+    own = {"software_version": "1.0", "device_api": "vfio-pci", "pci_id": "80865963"}
+    sets = [own | {"type": "t0", "z": str(number)} for number in range(60)]
+    return {
+        "z": host([_device(n, vm=n, own={"x": str(n)}, compatible=sets) for n in range(120)]),
+        "a": host([_device(5000 + n, own={"x": f"y{n}"}) for n in range(500)]),
+    }
+
+
+def a_host_that_cannot_migrate() -> Fleet:
+    migration = {"supported": False, "evidence": "x" * check.MAX_EVIDENCE, "features": []}
+    devices = [_device(n, vm=n // 64, migration=migration) for n in range(600)]
+    return {"z": host(devices), "a": host(parents=_parents(2, _types(2)))}
+
+
+def a_long_name() -> Fleet:
+    facts = host([_device(n, vm=1) for n in range(2)])
+    facts["devices"][0]["in_use"]["name"] = facts["devices"][1]["in_use"]["name"] = "x" * 900_000
+    facts["devices"][1]["in_use"]["name"] = "y"
+    return {"z": facts, "a": host(parents=_parents(2, _types(2)))}
+
+
+def many_problems() -> Fleet:
+    problems = [{"path": f"/sys/{n}", "problem": f"{n} is wrong"} for n in range(18_000)]
+    return {
+        "z": host([_device(1, vm=1)], problems=problems),
+        "a": host(parents=_parents(2, ["t0"])),
+    }
+
+
+FLEETS = (
+    *(one_guest, one_guest_of_shared_parents, one_guest_without_room, guests_of_many_devices),
+    *(many_kinds, lists_that_overlap, many_parents, many_types, nothing_alike, long_lists),
+    *(a_host_that_cannot_migrate, a_long_name, many_problems),
+)
