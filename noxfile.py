@@ -194,12 +194,13 @@ def _report(session: nox.Session, env: dict[str, str]) -> None:
 
 
 def _prepare(session: nox.Session, env: dict[str, str]) -> None:
-    """Write and read a plan, of nothing, in the working directory."""
+    """Write and read a plan, of nothing, in the working directory, and clean up after it."""
     options = {"prepare_sources": [], "prepare_dest": "plan.json"}
     for further in ({}, {"prepare_from": "plan.json", "prepare_dest": "again.json"}):
         _play_here(session, "prepare", options | further, env)
     if json.loads(Path("again.json").read_text()) != json.loads(Path("plan.json").read_text()):
         session.error("a plan that is carried out again has become another one")
+    _play_here(session, "cleanup", {"cleanup_from": "plan.json"}, env)
 
 
 def _capture(session: nox.Session, env: dict[str, str]) -> None:

@@ -22,7 +22,7 @@ author:
 description:
   - Says for each placement of a plan, from facts gathered now, whether its target is there, and whether its guest holds the source, the target
     or both.
-  - The role P(vfio.migration.cleanup#role) goes by it.
+  - The playbook C(vfio.migration.cleanup) goes by the same.
 extends_documentation_fragment:
   - vfio.migration._fleet.fleet
   - vfio.migration._fleet.max_age

@@ -24,7 +24,7 @@ author:
   - vfio.migration contributors (@vfio-migration)
 description:
   - Says what a plan moves where, and what keeps it from moving the rest.
-  - The role P(vfio.migration.prepare#role) shows it.
+  - The playbook C(vfio.migration.prepare) shows it.
 options:
   _input:
     description: What P(vfio.migration.migration_plan#filter) returns.

@@ -24,7 +24,7 @@ author:
   - vfio.migration contributors (@vfio-migration)
 description:
   - Tells, from what the modules did on a host for a plan, what was made there, what of that is left of earlier plans, and what failed.
-  - The role P(vfio.migration.prepare#role) goes by it.
+  - The playbook C(vfio.migration.prepare) goes by the same.
 options:
   _input:
     description: What P(vfio.migration.migration_plan#filter) returns.

@@ -27,7 +27,7 @@ author:
 description:
   - Tells which targets can be removed as their guests have not moved, and which sources as their guests have.
   - A target is only removed if the plan had it made, or configured if it is a physical device. A physical device that is a source stays as it is.
-  - The role P(vfio.migration.cleanup#role) goes by it.
+  - The playbook C(vfio.migration.cleanup) goes by the same.
 options:
   _input:
     description: What P(vfio.migration.placement_states#filter) returns.

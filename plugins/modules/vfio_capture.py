@@ -80,12 +80,19 @@ from ansible_collections.vfio.migration.plugins.module_utils._host.sysfs import 
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
-            # The option fetch_to is the action's.
-            "dest": {"type": "path", "required": True},
+            "dest": {"type": "path"},
+            # The action's: what comes here has a place in dest.
+            "fetch_to": {"type": "path"},
             "sysfs": {"type": "path", "default": "/sys"},
         },
+        mutually_exclusive=[("dest", "fetch_to")],
+        required_one_of=[("dest", "fetch_to")],
         supports_check_mode=True,
     )
+    if module.params["dest"] is None:
+        module.fail_json(
+            msg="use the module as vfio.migration.vfio_capture to have it fetch the archive"
+        )
     sysfs, dest = Sysfs(module.params["sysfs"]), module.params["dest"]
     if not sysfs.exists():
         module.fail_json(msg=printable(f"there is no sysfs at {sysfs.path()}"))

@@ -72,3 +72,13 @@ def test_a_run_that_is_limited_to_hosts_says_that_it_lacks_localhost(fleet):
     ended = fleet.play("vfio.migration.prepare", {"prepare_drain": "a"}, arguments=["--limit=a,b"])
     assert ended.returncode != 0
     assert "add localhost to --limit" in ended.stdout + ended.stderr
+
+
+def test_a_play_of_ones_own_with_a_role_says_what_to_import(fleet):
+    roles = [f"vfio.migration.{name}" for name in ("prepare", "cleanup", "report")]
+    play = {"hosts": "all", "gather_facts": False, "serial": 1, "strategy": "free"}
+    play["roles"] = [{"role": role, "ignore_errors": True} for role in roles]
+    (fleet.work / "mine.yml").write_text(json.dumps([play]))
+    ended = fleet.play("mine.yml")
+    for role in roles:
+        assert f"import_playbook: {role}" in ended.stdout

@@ -52,3 +52,11 @@ def test_a_place_that_cannot_be_written_is_named(run_module, tree, tmp_path):
     result = run_module(vfio_capture.main, sysfs=str(tree.root), dest=dest)
     assert result["failed"]
     assert "not a directory" in result["msg"]
+
+
+def test_a_place_is_needed_and_fetching_is_the_actions(run_module, tree, tmp_path):
+    for options in ({}, {"fetch_to": str(tmp_path / "a.tar.gz")}):
+        result = run_module(vfio_capture.main, sysfs=str(tree.root), **options)
+        assert result["failed"]
+    assert "as vfio.migration.vfio_capture" in result["msg"]
+    assert [each.name for each in tmp_path.iterdir()] == ["sys"]
