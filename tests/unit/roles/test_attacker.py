@@ -32,7 +32,8 @@ GUESTS = {
 }
 # Playbooks, with variables of the inventory for all hosts; what is not among them has the default of its role.
 VARIABLES: dict[str, dict[str, t.Any]] = {
-    "capture": {},
+    # Without a plan, so that there is room for one of the attacker's.
+    "report capture": {},
     "report": {
         "report_sources": ["vm-1", "vm-2", "vm-3"],
         "report_targets": [EVIL, "b", "c"],
