@@ -47,7 +47,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _value:
-  description: What virsh says, such as V(Data remaining: 1.5 GiB), nothing where no migration is at work.
+  description: What virsh says line by line, such as how much data remains; nothing where no migration is at work.
   type: list
   elements: str
 """
