@@ -29,6 +29,11 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.objective import Cost
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner import backing
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.placing import (
+    newly_made,
+    onto,
+    placement_of,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.problem import Problem
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import Request
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.solution import (
@@ -151,44 +156,17 @@ class _Maker:
     def placement(self, placed: backing.Placement) -> contract.Placement:
         """Return where one device goes."""
         candidate, mdev_type = placed.offer
-        source, device = placed.source, placed.device
-        target: contract.Target
+        device = placed.device
         if device is not None:
-            existing = t.cast(Existing, candidate)
-            target = {
-                "host": placed.host,
-                "kind": device.kind,
-                "id": device.id,
-                "parent": device.parent,
-                "type": device.type,
-                "attributes": [{"name": n, "value": value} for n, value in existing.attributes],
-                "create": False,
-            }
-            verdict = existing.verdict
-            found = (*(verdict[key] for key in ("set", "bindings", "certainty", "warnings")),)
+            found = onto(t.cast(Existing, candidate), device)
         else:
             made, parent = t.cast(Creatable, candidate), t.cast(ParentFacts, placed.parent)
-            target = {
-                "host": placed.host,
-                "kind": parent.kind,
-                "id": self._new_id(source, placed.host, parent.kind),
-                "parent": parent.id,
-                "type": t.cast(MdevType, mdev_type).id,
-                "attributes": [{"name": n, "value": value} for n, value in made.attributes],
-                "create": True,
-            }
-            found = (made.set, made.bindings, "provisional", made.warnings)
-        index, bindings, certainty, warnings = found
-        return {
-            "vm": self._problem.request.guests[placed.guest].name,
-            "source": {"host": source.host, "kind": source.kind, "id": source.id},
-            "target": target,
-            "set": index,
-            "bindings": bindings,
-            "certainty": certainty,
-            "warnings": warnings,
-            "wave": self._waves.number(placed.guest) if self._waves else 1,
-        }
+            new_id = self._new_id(placed.source, placed.host, parent.kind)
+            type_id = t.cast(MdevType, mdev_type).id
+            found = newly_made(made, placed.host, parent, type_id, new_id)
+        vm = self._problem.request.guests[placed.guest].name
+        wave = self._waves.number(placed.guest) if self._waves else 1
+        return placement_of(vm, placed.source, found, wave)
 
     def _new_id(self, source: Device, host: str, kind: str) -> str:
         """Return the name for a target made on ``host``: the source's own where that is free there, else one made from it."""

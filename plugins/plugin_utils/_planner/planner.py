@@ -98,7 +98,7 @@ def make_verified_plan(
     What still holds of the plan ``earlier`` stays, unless less is left behind without it. A guest whose move the verifier
     objects to is left behind, and told why.
     """
-    previous = still_holding(earlier, request, facts) if earlier is not None else None
+    previous = still_holding(earlier, request, fleet, facts) if earlier is not None else None
     plan, changes = _make_plan_with(fleet, request, previous, progress)
     progress("verifying the plan")
     broken = objections(plan, facts, request.conditions)

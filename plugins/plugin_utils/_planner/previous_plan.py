@@ -27,8 +27,10 @@ import json
 import typing as t
 from collections import Counter, defaultdict
 
+from ansible_collections.vfio.migration.plugins.plugin_utils import contract
+from ansible_collections.vfio.migration.plugins.plugin_utils._compat.candidates import Candidates
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
-from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import Device
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import Device, Fleet
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.assignment import (
     Contents,
     allows,
@@ -54,6 +56,11 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.backing im
     allocate,
     backing_of,
     named_id,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.placing import (
+    newly_made,
+    onto,
+    placement_of,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.problem import Problem
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import (
@@ -117,8 +124,12 @@ class PreviousPlan:
     given_up: list[Change]
 
 
-def still_holding(earlier: t.Any, request: Request, facts: Facts) -> PreviousPlan:
-    """Return what of the plan ``earlier`` still holds for ``request``; raise ``FleetError``."""
+def still_holding(earlier: t.Any, request: Request, fleet: Fleet, facts: Facts) -> PreviousPlan:
+    """Return what of the plan ``earlier`` still holds for ``request``; raise ``FleetError``.
+
+    Of its placements only the source and the target's host, parent, type and id are taken; all else is found anew.
+    """
+    candidates = Candidates(fleet, request.conditions.direction)
     with _reading():
         placements: dict[tuple[str, str], t.Any] = {
             (each["source"]["host"], each["source"]["id"]): each for each in earlier["placements"]
@@ -133,13 +144,14 @@ def still_holding(earlier: t.Any, request: Request, facts: Facts) -> PreviousPla
             planned = [placements.get(device.key) for device in guest.devices]
             reason = others or _why_without_pins(guest, planned, request, changed)
             if reason is None:
-                kept.extend(planned)
+                for device in guest.devices:
+                    target = placements[device.key]["target"]
+                    _check(target, facts)
+                    kept.append(_anew(guest, device, target, fleet, candidates))
             else:
                 rest.append(guest)
                 changes.append(_change(guest, reason))
             given_up.append(_change(guest, reason or "others would have no place otherwise"))
-        for placement in kept:
-            _check(placement["target"], facts)
         return PreviousPlan(dataclasses.replace(request, guests=rest, kept=kept), changes, given_up)
 
 
@@ -158,6 +170,30 @@ def _check(target: t.Any, facts: Facts) -> None:
     if not there:
         what = f"new {mdev_type} under {parent}" if target["create"] else target["id"]
         raise FleetError(f"the earlier plan does not hold: there is no {what} on {host}")
+
+
+def _anew(
+    guest: Guest, source: Device, target: t.Any, fleet: Fleet, candidates: Candidates
+) -> contract.Placement:
+    """Return the placement of ``source`` on a ``target`` that is in the facts; raise ``FleetError``."""
+    name, target_id = str(target["host"]), target["id"]
+    host = fleet.hosts[name]
+    if target["create"]:
+        parent = next(each for each in host.parents if each.id == target["parent"])
+        offered = next(each for each in parent.types if each.id == target["type"])
+        made = candidates.makeable(source, parent, offered)
+        if made is not None:
+            found = newly_made(made, name, parent, offered.id, str(target_id))
+            return placement_of(guest.name, source, found, 1)
+    else:
+        device = next(each for each in host.devices if each.id == target_id)
+        existing = candidates.compatible(source, device)
+        if existing is not None:
+            return placement_of(guest.name, source, onto(existing, device), 1)
+    raise FleetError(
+        f"the earlier plan does not hold: {source.id} on {source.host} to {target_id} on {name}"
+        " would not be compatible"
+    )
 
 
 def _other_conditions(earlier: t.Any, request: Request) -> str | None:

@@ -84,6 +84,7 @@ class _Move(t.NamedTuple):
     target: _Entry
     wave: int
     vm: str | None
+    certainty: str
 
     @property
     def place(self) -> tuple[str, t.Any]:
@@ -144,6 +145,7 @@ class _Case:
                 each["target"],
                 each["wave"],
                 each["vm"],
+                each["certainty"],
             )
             for key, each in zip(self.placed, plan["placements"], strict=True)
             if key in self.devices
@@ -260,6 +262,21 @@ def placements_say_of_sources_what_the_facts_say(case: _Case) -> _Objections:
         holder = move.source["in_use"]
         if move.vm not in (names[move.key[0], holder.get("pid")] if holder else {None}):
             yield move.objection(f"{_named(move.key)} is not held by {move.vm}")
+
+
+def placements_are_no_surer_than_they_can_be(case: _Case) -> _Objections:
+    """Require the certainty that descriptors and targets give, and one wave where nothing that moves is a target."""
+    for move in case.moves:
+        device = case.devices.get(move.target_key)
+        target = case.descriptor(move.target_key[0], device) if device else None
+        derived = any(each is not None and each.derived for each in (move.descriptor, target))
+        certainty = "derived" if derived else "declared"
+        if move.target["create"] or move.target["attributes"]:
+            certainty = "provisional"
+        if move.certainty != certainty:
+            yield move.objection(f"{move} is {certainty}, and not {move.certainty}")
+        if move.wave != 1 and not case.asked.reuse:
+            yield move.objection(f"{move} waits for nothing, and is in wave {move.wave}")
 
 
 def guests_move_as_a_whole(case: _Case) -> _Objections:
@@ -739,6 +756,7 @@ _RULES: tuple[tuple[t.Callable[[_Case], t.Any], t.Callable[[_Case], _Objections]
     (attrgetter("plan"), every_source_is_known_and_planned_once),
     (attrgetter("moves"), sources_can_migrate),
     (attrgetter("moves"), placements_say_of_sources_what_the_facts_say),
+    (attrgetter("moves"), placements_are_no_surer_than_they_can_be),
     (attrgetter("moves"), guests_move_as_a_whole),
     (attrgetter("moves"), a_target_serves_one_source),
     (attrgetter("moves"), targets_may_receive),

@@ -37,6 +37,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request im
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.solution import Progress
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.clock import age_limit
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.handed_over import check_plan
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.printing import printed
 from ansible_collections.vfio.migration.plugins.plugin_utils.contract import Plan
 
@@ -68,6 +69,8 @@ def plan_for(
         raise FleetError(f"there is no option {', '.join(unknown)}")
     options["drain"] = drain
     earlier = options.get("earlier")
+    if earlier is not None:
+        check_plan("earlier", earlier)
     conditions = Conditions.parse(options, earlier and conditions_of(earlier))
     progress("reading the facts")
     chosen = names("hosts", options.get("hosts"))

@@ -20,9 +20,13 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader impor
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.values import names, reasons
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.previous_plan import (
     changed_since,
+    conditions_of,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import Conditions
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify import violations
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments import direction_of
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.clock import age_limit
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.handed_over import check_plan
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.printing import printed
 from ansible_collections.vfio.migration.plugins.plugin_utils._report.document import make_report
 
@@ -46,12 +50,22 @@ def report_for(
         limit=age_limit(max_age),
         left_out=reasons("left_out", left_out),
     )
-    if plan is not None and not isinstance(plan, t.Mapping):
-        raise FleetError("'plan' is no plan of vfio.migration.migration_plan, but something else")
+    if plan is not None:
+        check_plan("plan", plan)
     if direction is None:
         direction = "source_lists" if plan is None else plan.get("direction", "source_lists")
     known = {name: each.facts for name, each in read.hosts.items()}
     relied_on = {} if plan is None else changed_since(plan.get("relied_on", {}), known)
     changed = [host for host, has_changed in relied_on.items() if has_changed]
+    if plan is not None and not changed:
+        _verify(plan, known)
     report = make_report(read, direction_of(direction), title, made, plan, changed)
     return printed(report, contract.Report)
+
+
+def _verify(plan: t.Any, facts: t.Mapping[str, t.Any]) -> None:
+    """Raise ``FleetError`` where a plan for these facts breaks a rule: a report shows no such plan."""
+    conditions = Conditions.parse({}, conditions_of(plan))
+    broken = violations(plan, facts, conditions)
+    if broken:
+        raise FleetError(f"the plan does not hold: {'; '.join(broken)}")

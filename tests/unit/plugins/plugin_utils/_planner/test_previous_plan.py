@@ -7,10 +7,14 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 
 import pytest
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_options import plan_for
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.report_options import (
+    report_for,
+)
 from ansible_collections.vfio.migration.tests.bench.planted import carried_out, planted
 from ansible_collections.vfio.migration.tests.unit.fleets import (
     UUIDS,
@@ -206,10 +210,6 @@ def test_what_is_no_plan_is_refused(fleet, damage):
     [
         ({"type": "i915-GVTg_V5_1"}, "there is no new i915-GVTg_V5_1 under 0000:00:02.0"),
         ({"create": False}, "there is no 00000000-1111"),
-        (
-            {"attributes": [{"name": "intel_vgpu/aggregator", "value": "3"}]},
-            "would not be compatible",
-        ),
         ({"parent": "0000:00:09.0"}, "under 0000:00:09.0"),
     ],
 )
@@ -218,6 +218,66 @@ def test_a_plan_that_was_tampered_with_is_refused(fleet, change, words):
     earlier["placements"][0]["target"].update(change)
     with pytest.raises(FleetError, match=f"the earlier plan does not hold: .*{words}"):
         plan_for(fleet, ["a"], earlier=earlier)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"vm": "vm-9"},
+        {"wave": 7},
+        {"certainty": "provisional"},
+        {"certainty": "declared"},
+        {"warnings": ["all is well"]},
+        {"set": 3, "bindings": {"val1": 8}},
+        {"attributes": [{"name": "intel_vgpu/aggregator", "value": "3"}]},
+        {"attributes": [{"name": "intel_vgpu/other", "value": "1"}]},
+        {"kind": "pci"},
+    ],
+    ids=lambda change: "-".join(change),
+)
+def test_of_an_earlier_plan_only_sources_and_targets_are_taken(fleet, change):
+    first = plan_for(fleet, ["a"])
+    earlier = stored(first)
+    for each in earlier["placements"]:
+        place = each["target"] if change.keys() & {"attributes", "kind"} else each
+        place.update(change)
+    again = plan_for(fleet, ["a"], earlier=earlier)
+    assert again["changes"] == []
+    assert again["placements"] == first["placements"]
+    assert again["hosts"] == first["hosts"]
+
+
+@pytest.mark.parametrize(
+    ("damage", "place"),
+    [
+        ([], " a mapping is expected"),
+        ("x", " a mapping is expected"),
+        ({"placements": [7]}, " at placements[0] a mapping is expected"),
+        ({"placements": [{}]}, " at placements[0] the key "),
+        ({"unknown": [None]}, " at unknown[0] a text is expected"),
+        ({"status": "sure"}, " at status one of optimal, "),
+        ({"relied_on": {1: "x"}}, " at relied_on a text for each key is expected"),
+        ({"cost": []}, " at cost "),
+    ],
+    ids=str,
+)
+def test_what_is_wrong_in_a_plan_is_named_with_its_place(fleet, damage, place):
+    plan = plan_for(fleet, ["a"]) | damage if isinstance(damage, dict) else damage
+    for name, call in (
+        ("earlier", lambda: plan_for(fleet, ["a"], earlier=plan)),
+        ("plan", lambda: report_for(fleet, plan=plan)),
+    ):
+        words = f"'{name}' is no plan of vfio.migration.migration_plan:{place}"
+        with pytest.raises(FleetError, match=re.escape(words)):
+            call()
+
+
+def test_a_report_shows_no_plan_that_breaks_a_rule(fleet):
+    plan = stored(plan_for(fleet, ["a"]))
+    assert report_for(fleet, plan=plan)["plan"]["placed"] == len(plan["placements"])
+    plan["placements"][0]["vm"] = "vm-9"
+    with pytest.raises(FleetError, match=r"the plan does not hold: .*is not held by vm-9"):
+        report_for(fleet, plan=plan)
 
 
 def test_a_host_of_another_device_does_not_matter(fleet):

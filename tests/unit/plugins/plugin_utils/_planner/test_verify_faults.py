@@ -220,6 +220,14 @@ def judged(real: t.Any) -> t.Any:
     return lambda *arguments: {**real(*arguments), "compatible": True, "set": 0}
 
 
+def as_sure(real: t.Any) -> t.Any:
+    def newly_made(*arguments: t.Any) -> t.Any:
+        target, match = real(*arguments)
+        return target, match | {"certainty": "declared"}
+
+    return newly_made
+
+
 def all_are_compatible(plant: Plant) -> None:
     plant.method("Judge", "allows", lambda real: lambda *_: True)
     plant.method("Judge", "verdict", judged)
@@ -485,6 +493,11 @@ CAPACITY = {
         "a target serves one source",
         guests("vm-1", "vm-2"),
         lambda plant: plant.function("placed_on", always_the_first),
+    ),
+    "what is made is as sure as what is there": Fault(
+        "placements are no surer than they can be",
+        made(gvt(), available=TWO),
+        lambda plant: plant.function("newly_made", as_sure),
     ),
     "everything moves in the first wave": Fault(
         "existing targets are free",

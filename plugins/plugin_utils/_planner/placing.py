@@ -1,0 +1,76 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+# Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Do not use this from other collections or standalone plugins/modules!
+
+"""Placements as the contract has them: of a source that becomes a device that is there, or one to be made. Pure."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.vfio.migration.plugins.plugin_utils import contract
+from ansible_collections.vfio.migration.plugins.plugin_utils._compat.candidates import (
+    Creatable,
+    Existing,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import (
+    Device,
+    Parent,
+    ParentFacts,
+)
+
+# A target, and how it was found compatible.
+Found = tuple[contract.Target, contract.Match]
+
+
+def onto(existing: Existing, device: Device) -> Found:
+    """Return a ``device`` that is there as a target; ``existing`` is what it is, or one that is equal to it."""
+    verdict = existing.verdict
+    target: contract.Target = {
+        **device.label,
+        "parent": device.parent,
+        "type": device.type,
+        "attributes": [{"name": name, "value": value} for name, value in existing.attributes],
+        "create": False,
+    }
+    match: t.Any = {key: verdict[key] for key in ("set", "bindings", "certainty", "warnings")}
+    return target, match
+
+
+def newly_made(
+    made: Creatable, host: str, parent: Parent | ParentFacts, type_id: str, new_id: str
+) -> Found:
+    """Return a device that is to be made under ``parent`` of ``host`` as a target."""
+    target: contract.Target = {
+        "host": host,
+        "kind": parent.kind,
+        "id": new_id,
+        "parent": parent.id,
+        "type": type_id,
+        "attributes": [{"name": name, "value": value} for name, value in made.attributes],
+        "create": True,
+    }
+    return target, {
+        "set": made.set,
+        "bindings": made.bindings,
+        "certainty": "provisional",
+        "warnings": made.warnings,
+    }
+
+
+def placement_of(vm: str | None, source: Device, found: Found, wave: int) -> contract.Placement:
+    """Return where one device of the guest ``vm`` goes."""
+    target, match = found
+    return {
+        "vm": vm,
+        "source": source.label,
+        "target": target,
+        "set": match["set"],
+        "bindings": match["bindings"],
+        "certainty": match["certainty"],
+        "warnings": match["warnings"],
+        "wave": wave,
+    }

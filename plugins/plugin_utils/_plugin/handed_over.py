@@ -1,0 +1,102 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+# Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Do not use this from other collections or standalone plugins/modules!
+
+"""Plans that are handed over, out of a file or a variable: whether they have the shape of the contract, and where not."""
+
+from __future__ import annotations
+
+import types
+import typing as t
+
+from ansible_collections.vfio.migration.plugins.plugin_utils import contract
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
+
+_PLAIN: dict[t.Any, str] = {
+    str: "a text",
+    int: "an integer",
+    bool: "true or false",
+    type(None): "null",
+}
+
+
+def check_plan(name: str, value: t.Any) -> None:
+    """Raise ``FleetError`` where the argument ``name`` is no plan: with the place in it, and what would be right."""
+    found = _fault(value, contract.Plan, "")
+    if found is not None:
+        place, expected = found
+        where = f" at {place.lstrip('.')}" if place else ""
+        raise FleetError(
+            f"'{name}' is no plan of vfio.migration.migration_plan:{where} {expected} is expected"
+        )
+
+
+def _fault(value: t.Any, shape: t.Any, place: str) -> tuple[str, str] | None:
+    """Return where ``value`` is not of ``shape``, and what would be right; ``None`` where it is."""
+    origin, arguments = t.get_origin(shape), t.get_args(shape)
+    if origin in (t.Annotated, t.NotRequired):
+        return _fault_with(value, arguments, place)
+    if origin in (t.Union, types.UnionType):
+        faults = [_fault(value, each, place) for each in arguments]
+        if None in faults:
+            return None
+        # What is wrong deep inside is more to the point than that it is not null.
+        return max((each for each in faults if each), key=lambda each: len(each[0]))
+    if t.is_typeddict(shape):
+        return _fault_in_fields(value, shape, place)
+    if origin is list:
+        return _fault_in_list(value, arguments[0], place)
+    if origin is dict:
+        return _fault_in_values(value, arguments[1], place)
+    plain = isinstance(value, shape) and (shape is bool or not isinstance(value, bool))
+    return None if plain else (place, _PLAIN[shape])
+
+
+def _fault_with(value: t.Any, arguments: tuple[t.Any, ...], place: str) -> tuple[str, str] | None:
+    """Return the fault of a value of the first of these, with the keywords of a JSON Schema in the others."""
+    fault = _fault(value, arguments[0], place)
+    if fault is not None:
+        return fault
+    for keywords in arguments[1:]:
+        rules = dict(keywords) if isinstance(keywords, tuple) else {}
+        choices = rules.get("enum")
+        if choices is not None and value not in choices:
+            return place, f"one of {', '.join(choices)}"
+        least = rules.get("minimum")
+        if least is not None and value < least:
+            return place, f"an integer from {least} on"
+        if len(value) < rules["minItems"] if "minItems" in rules else False:
+            return place, f"a list of {rules['minItems']} or more"
+    return None
+
+
+def _fault_in_fields(value: t.Any, shape: t.Any, place: str) -> tuple[str, str] | None:
+    if not isinstance(value, t.Mapping):
+        return place, "a mapping"
+    for name, field in t.get_type_hints(shape, include_extras=True).items():
+        if name in value:
+            fault = _fault(value[name], field, f"{place}.{name}")
+            if fault is not None:
+                return fault
+        elif t.get_origin(field) is not t.NotRequired:
+            return place, f"the key '{name}'"
+    return None
+
+
+def _fault_in_list(value: t.Any, shape: t.Any, place: str) -> tuple[str, str] | None:
+    if not isinstance(value, t.Sequence) or isinstance(value, (str, bytes)):
+        return place, "a list"
+    faults = (_fault(each, shape, f"{place}[{index}]") for index, each in enumerate(value))
+    return next((each for each in faults if each is not None), None)
+
+
+def _fault_in_values(value: t.Any, shape: t.Any, place: str) -> tuple[str, str] | None:
+    if not isinstance(value, t.Mapping):
+        return place, "a mapping"
+    if not all(isinstance(key, str) for key in value):
+        return place, "a text for each key"
+    faults = (_fault(each, shape, f"{place}.{key}") for key, each in value.items())
+    return next((each for each in faults if each is not None), None)
