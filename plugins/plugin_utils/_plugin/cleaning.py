@@ -40,6 +40,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.preparatio
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.progress import (
     DONE,
+    MOVED,
     PLANNED,
     PREPARED,
     placement_states,
@@ -248,7 +249,8 @@ def left_behind(host: str, rest: t.Mapping[str, t.Any], problem: str | None) -> 
 
 def _write(run: _Run, left: t.Mapping[str, t.Any]) -> None:
     """Write down the placements whose targets may still have to be removed one day."""
-    gone = {place_of(each) for each in run["states"] if each["state"] == DONE}
+    # What a guest has come to is prepared no more, and is not removed when that guest moves on.
+    gone = {place_of(each) for each in run["states"] if each["state"] in (MOVED, DONE)}
     for host, asked in run["tasks"].items():
         rest = left.get(host, {})
         for key, kind, name in (

@@ -167,6 +167,13 @@ def test_what_is_left_is_said_and_stays_written_down(clean, tmp_path):
     assert read_progress(str(tmp_path / "plan.progress.json")) == [placement()]
 
 
+def test_what_a_guest_has_come_to_is_not_written_down_any_more(clean, tmp_path):
+    # Else it would be removed as one that was prepared, once that guest has moved on.
+    for there in ({OLD: None}, {}):
+        clean(Hosts(a=there, b={NEW: "vm-1"}), [placement()], [placement()])
+        assert read_progress(str(tmp_path / "plan.progress.json")) == []
+
+
 def test_check_mode_changes_no_file(clean, tmp_path):
     hosts = Hosts(a={OLD: "vm-1"}, b={NEW: None})
     run = clean(hosts, [placement()], [placement()], check_mode=True)
