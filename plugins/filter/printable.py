@@ -35,7 +35,7 @@ options:
   limit:
     description: How long the result may become, in characters. It ends with V(...) where it is cut. At least 4.
     type: int
-    default: 4096
+    default: 16384
 positional: _input, limit
 """
 

@@ -19,7 +19,7 @@ from __future__ import annotations
 import re
 
 # How long the message of an error may become.
-MAX_MESSAGE = 4096
+MAX_MESSAGE = 16384
 # How long a name may become in a label or a sentence.
 MAX_LABEL = 120
 

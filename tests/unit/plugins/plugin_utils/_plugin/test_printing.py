@@ -8,6 +8,9 @@ from __future__ import annotations
 import typing as t
 
 import pytest
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.printable import (
+    MAX_MESSAGE,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.printing import printed
 from ansible_collections.vfio.migration.plugins.plugin_utils.contract import (
@@ -51,7 +54,7 @@ def test_sentences_are_printable_and_names_are_as_they_were(shape, value, shown)
 
 
 def test_a_sentence_has_a_limit():
-    assert len(printed("x" * 900_000, Sentence)) == 4096
+    assert len(printed("x" * 900_000, Sentence)) == MAX_MESSAGE
 
 
 @pytest.mark.parametrize("value", [None, 7, ["x"], {"name": "x", "words": None, "more": [7]}])
