@@ -38,4 +38,4 @@ class ActionModule(ActionBase):
             remove: t.Any = self._remove_tmp_path
             remove(self._connection._shell.tmpdir)
         texts = {key: str(answer[key]) for key in ("stdout", "stderr") if key in answer}
-        return {**result, **documented(answer, ()), **texts}
+        return {**result, **documented({**answer, **texts}, {"stdout", "stderr"})}

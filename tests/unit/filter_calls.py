@@ -16,7 +16,7 @@ from ansible_collections.vfio.migration.tests.unit.fleets import UUIDS, gvt
 from ansible_collections.vfio.migration.tests.unit.hostile_texts import HostileWorld
 
 PLUGINS = Path(__file__).parents[2] / "plugins"
-_PACKAGE = "ansible_collections.vfio.migration.plugins"
+PACKAGE = "ansible_collections.vfio.migration.plugins"
 
 
 def plugins(kind: str) -> list[str]:
@@ -25,7 +25,7 @@ def plugins(kind: str) -> list[str]:
 
 def filter_of(name: str) -> t.Callable[..., t.Any]:
     kind = "filter" if name in plugins("filter") else "test"
-    return getattr(importlib.import_module(f"{_PACKAGE}.{kind}.{name}"), name)
+    return getattr(importlib.import_module(f"{PACKAGE}.{kind}.{name}"), name)
 
 
 class Step:

@@ -48,8 +48,11 @@ class Descriptor:
         return self.self_attributes["software_version"]
 
 
-def read_descriptor(data: object) -> Descriptor:
-    """Return the descriptor in ``{self, compatible[, origin]}``, whatever spelling it has; raise ``DescriptorError``."""
+def read_descriptor(data: object, with_origin: bool = False) -> Descriptor:
+    """Return the descriptor in ``{self, compatible[, origin]}``, whatever spelling it has; raise ``DescriptorError``.
+
+    ``with_origin``: it is one of facts, which always tell the origin.
+    """
     if not isinstance(data, t.Mapping):
         raise DescriptorError("a descriptor is a mapping with 'self' and 'compatible'")
     origin = data.get("origin")
@@ -58,7 +61,7 @@ def read_descriptor(data: object) -> Descriptor:
         raise DescriptorError("'compatible' is a list of attribute sets")
     check_count(compatible)
     sets = [read_set(attributes, "compatible") for attributes in compatible]
-    if origin is not None and origin not in _ORIGINS:
+    if origin not in _ORIGINS and (with_origin or origin is not None):
         raise DescriptorError(f"the origin of a descriptor is one of {', '.join(_ORIGINS)}")
     self_attributes = read_set(data.get("self"), "self")
     check_self(self_attributes, origin)

@@ -385,7 +385,7 @@ class _Reader:
         found = self._descriptors.get(content) if content is not None else None
         if found is None:
             try:
-                found = read_descriptor(data)
+                found = read_descriptor(data, with_origin=True)
                 found = self._distinct.setdefault((found.digest, found.origin), found)
             except DescriptorError as malformed:
                 found = malformed

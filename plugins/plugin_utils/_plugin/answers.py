@@ -21,6 +21,9 @@ from ansible_collections.vfio.migration.plugins.module_utils._descriptor.printab
     MAX_MESSAGE,
     printable,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.printing import (
+    printed_throughout,
+)
 
 # What Ansible itself reads, or adds on the control node, and what it is.
 _COMMON: dict[str, type | tuple[type, ...]] = {
@@ -49,7 +52,8 @@ def documented(
 ) -> dict[str, t.Any]:
     """Return of a module's ``result`` what it documents: the keys ``returned``, and these ``facts``.
 
-    Of what Ansible reads itself that is kept which is of its type; warnings are made printable.
+    Of what Ansible reads itself that is kept which is of its type. Warnings are made printable, and so is all of an answer
+    that is no success: Ansible shows it as it is.
     """
     found = {
         key: value
@@ -70,6 +74,10 @@ def documented(
         }
         if known:
             found[_FACTS] = known
+    if found.get("failed") or found.get("unreachable"):
+        # What newer versions of Ansible have made of the message, and would show instead.
+        found.pop("exception", None)
+        return t.cast("dict[str, t.Any]", printed_throughout(found))
     return found
 
 

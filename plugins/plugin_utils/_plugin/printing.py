@@ -44,6 +44,17 @@ def printed(value: Value, shape: t.Any) -> Value:
         ) from error
 
 
+def printed_throughout(value: t.Any) -> t.Any:
+    """Return ``value`` with every text in it printable, line by line; what is of no type of JSON stays as it is."""
+    if isinstance(value, str):
+        return _paragraph(value)
+    if isinstance(value, dict):
+        return {printed_throughout(key): printed_throughout(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [printed_throughout(each) for each in value]
+    return value
+
+
 @functools.cache
 def _printer(shape: t.Any) -> _Printer | None:
     """Return what makes the sentences of values of ``shape`` printable; ``None`` where it has none."""

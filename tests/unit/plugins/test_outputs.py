@@ -11,14 +11,17 @@ from __future__ import annotations
 import importlib
 import inspect
 import typing as t
+from unittest import mock
 
 import pytest
 from ansible.errors import AnsibleError
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.printable import (
     is_printable,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.answers import (
     DocumentedAction,
+    documented,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.report_options import (
     report_for,
@@ -28,6 +31,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._report.html import
 from ansible_collections.vfio.migration.plugins.plugin_utils._report.markdown import as_markdown
 from ansible_collections.vfio.migration.tests.unit.filter_calls import (
     CALLS,
+    PACKAGE,
     Step,
     filter_of,
     plugins,
@@ -43,11 +47,8 @@ from ansible_collections.vfio.migration.tests.unit.hostile_texts import (
 
 # Their results are for programs alone, and keep every text as it was.
 DATA = {"libvirt_job_result", "parse_descriptor", "retarget_domain"}
-# The actions' results are those of migration_plan and of a report; what else they show is tried with them.
+# Actions whose results are tried here; those of all others go through StepAction or documented().
 REPORTS = {"migration_plan", "migration_report"}
-# They take of an answer the output of a program, and a file: data.
-ANSWERED = {"host_command", "vfio_capture"}
-PLUGINS = "ansible_collections.vfio.migration.plugins"
 
 
 @pytest.fixture(
@@ -64,9 +65,43 @@ def step(request: pytest.FixtureRequest) -> Step:
 
 def test_every_plugin_has_a_place_here():
     assert sorted(CALLS) == sorted(plugins("filter") + plugins("test"))
-    for name in {*plugins("action")} - REPORTS - ANSWERED:
-        action = importlib.import_module(f"{PLUGINS}.action.{name}").ActionModule
-        assert issubclass(action, (StepAction, DocumentedAction)), name
+    for name in {*plugins("action")} - REPORTS:
+        module = importlib.import_module(f"{PACKAGE}.action.{name}")
+        shows = issubclass(module.ActionModule, (StepAction, DocumentedAction))
+        assert shows or module.documented is documented, name
+    assert {*plugins("action")} >= REPORTS
+
+
+class Told(StepAction):
+    """A step of a playbook that tells what it was given."""
+
+    playbook = "x"
+    options: t.ClassVar = {"words": {"type": "raw"}}
+    steps: t.ClassVar = {}
+
+    @staticmethod
+    def first(options: dict[str, t.Any], hostvars: t.Any, check_mode: bool) -> dict[str, t.Any]:
+        if options["words"] is None:
+            raise FleetError(f"x{STEERING}")
+        words = options["words"]
+        return {"sentences": [words], "failure": f"{words}\n{words}", "plan": words}
+
+
+def ran(words: str | None) -> dict[str, t.Any]:
+    task = mock.Mock(args={"step": "begin", "words": words}, async_val=0, check_mode=False)
+    action = Told(task, mock.Mock(), mock.Mock(), mock.Mock(), mock.Mock(), mock.Mock())
+    return action.run(task_vars={"hostvars": {}})
+
+
+def test_steps_of_playbooks_tell_printable_sentences():
+    result = ran(f"x{STEERING}")
+    shown = [*result["sentences"], *result["failure"].split("\n")]
+    assert len(shown) == 3
+    assert [*unprintable(shown)] == []
+    assert result["plan"] == f"x{STEERING}"
+    with pytest.raises(AnsibleError) as caught:
+        ran(None)
+    assert [*unprintable(list(chain(caught.value)))] == []
 
 
 def messages(name: str, arguments: dict[str, t.Any]) -> list[str]:

@@ -59,6 +59,19 @@ def test_warnings_are_texts_and_printable():
     assert found == {"warnings": ["a\\x1b[2J"]}
 
 
+@pytest.mark.parametrize("how", ["failed", "unreachable"])
+def test_what_ansible_shows_of_an_answer_is_printable(how):
+    answer = {"msg": "a\x9b2J\nb", "devices": [{"\u202e": "\x7f", "n": 1}], how: True}
+    assert documented(answer, {"devices"}) == {
+        "msg": "a\\x9b2J\nb",
+        "devices": [{"\\u202e": "\\x7f", "n": 1}],
+        how: True,
+    }
+    # Nobody but programs looks at the others.
+    success = {"msg": "a\x9b", how: False}
+    assert documented(success, ()) == success
+
+
 @pytest.mark.parametrize("module", [vfio_migration_facts, vfio_mdev, vfio_pci, vdpa_device])
 def test_all_that_a_module_documents_is_let_in(module):
     name = module.__name__.rpartition(".")[2]
