@@ -22,7 +22,6 @@ from ansible_collections.vfio.migration.tests.unit.hostile_reports import HOSTIL
 from ansible_collections.vfio.migration.tests.unit.hostile_texts import (
     ALL,
     STEERING,
-    SURROGATE,
     HostileWorld,
 )
 from axe_playwright_python.sync_playwright import Axe
@@ -161,7 +160,7 @@ TEXTS = """() => {
 }"""
 
 
-@pytest.mark.parametrize("text", [STEERING, SURROGATE, "\n"])
+@pytest.mark.parametrize("text", [STEERING, "\n"])
 def test_nothing_steers_hides_or_turns_text_around(opened: Opener, text: str) -> None:
     world = HostileWorld(ALL, text)
     page = opened(world.facts, [world.source])
