@@ -12,7 +12,10 @@ import typing as t
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.answers import documented
-from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.files import replace_bytes
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.files import (
+    absolute,
+    replace_bytes,
+)
 
 _RETURNED = frozenset(("dest",))
 # Some 100 times what hosts with many devices have.
@@ -41,7 +44,7 @@ class ActionModule(ActionBase):
 
     def _fetched(self, fetch_to: str, arguments: _Result, task_vars: _Result | None) -> _Result:
         """Return the result of a capture whose archive goes to the control node and not to a place on the host."""
-        place = os.path.abspath(os.path.expanduser(fetch_to))
+        place = absolute(fetch_to)
         if "dest" in arguments:
             raise AnsibleActionFail("give either dest, a place on the host, or fetch_to")
         if self._task.check_mode:

@@ -61,3 +61,23 @@ attributes:
     membership:
       - vfio.migration.vfio
 """
+
+    # For actions that decide on the control node what a playbook does next.
+    STEP = r"""
+options:
+  so_far:
+    description: What the step before returned. The other options are for V(begin) alone.
+    type: dict
+    default: {}
+attributes:
+  diff_mode:
+    support: none
+  idempotent:
+    support: N/A
+    details:
+      - It changes no host. The same answers give the same decision.
+  platform:
+    platforms: posix
+    details:
+      - The control node does the work; the managed host is not touched.
+"""

@@ -17,23 +17,15 @@ author:
   - vfio.migration contributors (@vfio-migration)
 extends_documentation_fragment:
   - vfio.migration._attributes
+  - vfio.migration._attributes.step
 attributes:
   check_mode:
     support: full
     details:
       - Nothing is written down.
   diff_mode:
-    support: none
     details:
       - The tasks on the hosts show what changes.
-  idempotent:
-    support: N/A
-    details:
-      - It changes no host. The same answers give the same decision.
-  platform:
-    platforms: posix
-    details:
-      - The control node does the work; the managed host is not touched.
 options:
   step:
     description:
@@ -46,10 +38,6 @@ options:
       - settle
       - end
     required: true
-  so_far:
-    description: What the step before returned. The other options are for V(begin) alone.
-    type: dict
-    default: {}
   hosts:
     description: The hosts of the inventory that may take part. What the plan has on others stays.
     type: list

@@ -18,23 +18,15 @@ author:
   - vfio.migration contributors (@vfio-migration)
 extends_documentation_fragment:
   - vfio.migration._attributes
+  - vfio.migration._attributes.step
 attributes:
   check_mode:
     support: full
     details:
       - It orders no migration.
   diff_mode:
-    support: none
     details:
       - It changes nothing.
-  idempotent:
-    support: N/A
-    details:
-      - It changes no host. The same answers give the same decision.
-  platform:
-    platforms: posix
-    details:
-      - The control node does the work; the managed host is not touched.
 options:
   step:
     description:
@@ -49,10 +41,6 @@ options:
       - look
       - end
     required: true
-  so_far:
-    description: What the step before returned. The other options are for V(begin) alone.
-    type: dict
-    default: {}
   hosts:
     description: The hosts that may take part.
     type: list

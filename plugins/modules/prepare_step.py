@@ -17,6 +17,7 @@ author:
   - vfio.migration contributors (@vfio-migration)
 extends_documentation_fragment:
   - vfio.migration._attributes
+  - vfio.migration._attributes.step
   - vfio.migration._plan
 attributes:
   check_mode:
@@ -24,17 +25,8 @@ attributes:
     details:
       - Nothing is written down.
   diff_mode:
-    support: none
     details:
       - What is written down is the plan and what was made; the tasks on the hosts show how these change.
-  idempotent:
-    support: N/A
-    details:
-      - It changes no host. The same answers give the same decision.
-  platform:
-    platforms: posix
-    details:
-      - The control node does the work; the managed host is not touched.
 options:
   step:
     description:
@@ -46,10 +38,6 @@ options:
       - plan
       - end
     required: true
-  so_far:
-    description: What the step before returned. The other options are for V(begin) alone.
-    type: dict
-    default: {}
   hosts:
     description: The hosts that may take part.
     type: list

@@ -16,19 +16,10 @@ author:
   - vfio.migration contributors (@vfio-migration)
 extends_documentation_fragment:
   - vfio.migration._attributes
+  - vfio.migration._attributes.step
 attributes:
   check_mode:
     support: full
-  diff_mode:
-    support: none
-  idempotent:
-    support: N/A
-    details:
-      - It changes nothing. The same answers give the same decision.
-  platform:
-    platforms: posix
-    details:
-      - The control node does the work; the managed host is not touched.
 options:
   step:
     description: V(begin) reads and checks the other options, V(look) sees who answered.
@@ -37,10 +28,6 @@ options:
       - begin
       - look
     required: true
-  so_far:
-    description: What the step before returned. The other options are for V(begin) alone.
-    type: dict
-    default: {}
   hosts:
     description: The hosts to report on.
     type: list

@@ -316,6 +316,16 @@ def still_there(
     return found
 
 
+def removed_of(
+    placements: t.Sequence[Placement],
+    removed: t.Mapping[str, ByModule],
+    left: t.Mapping[str, ByModule],
+) -> set[tuple[str, str, str]]:
+    """Return the places of those of the ``placements`` that were to be ``removed`` from each host and are not ``left`` there."""
+    rest = {place_of(each) for each in still_there(placements, left)}
+    return {place_of(each) for each in still_there(placements, removed)} - rest
+
+
 def tasks_for(made: ByModule, device: t.Mapping[str, t.Any]) -> None:
     """Add to what was ``made`` on a host a ``device`` of a plan."""
     tasks = _KEYS[device["kind"]]

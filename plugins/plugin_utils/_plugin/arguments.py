@@ -23,6 +23,7 @@ from ansible_collections.vfio.migration.plugins.module_utils._descriptor.errors 
     VfioMigrationError,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.verdict import DIRECTIONS
+from ansible_collections.vfio.migration.plugins.plugin_utils._compat.wording import listed
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.descriptor import (
     Descriptor,
     plain_text,
@@ -33,6 +34,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors impor
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.values import (
     grouped,
+    names,
     one_of,
     split,
 )
@@ -134,6 +136,26 @@ def one_or_more(name: str, value: t.Any) -> int:
     if number < 1:
         raise FleetError(f"{name} is {value!r}; expected a number, 1 or more")
     return number
+
+
+def chosen_hosts(
+    options: t.Mapping[str, t.Any], option: str, named: t.Iterable[str], prefix: str = ""
+) -> list[str]:
+    """Return the ``hosts`` among a playbook's ``options``, which its variable ``option`` chose.
+
+    ``named`` are options with names of some of these hosts, shown with the ``prefix``. Raise ``FleetError`` where no host is
+    chosen, or one that is named is none of them.
+    """
+    hosts = names("hosts", options.get("hosts")) or []
+    if not hosts:
+        raise FleetError(f"no host of the inventory matches {option}")
+    for name in named:
+        for host in names(name, options.get(name)) or ():
+            if host not in hosts:
+                raise FleetError(
+                    f"{prefix}{name} has {host!r}, which is none of the hosts of {option}: {listed(hosts)}"
+                )
+    return hosts
 
 
 def direction_of(value: str) -> str:

@@ -36,6 +36,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.preparatio
     place_of,
     remaining,
     removals,
+    removed_of,
     tasks_for,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.progress import (
@@ -47,7 +48,10 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.progress i
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments import expected
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.clock import age_limit
-from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.files import read_json
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.files import (
+    absolute,
+    read_json,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.progress_file import (
     check_placement,
     progress_path,
@@ -56,8 +60,10 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.progress_fi
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.run_variables import (
     gathered,
+    has_failed,
     ids_of,
     result_of,
+    stale,
 )
 
 # What the tasks of the role register.
@@ -78,7 +84,7 @@ def begin(options: t.Mapping[str, t.Any], hostvars: t.Any, check_mode: bool) -> 
     plan, progress = options.get("plan"), None
     source = "the plan"
     if plan is None:
-        source = os.path.abspath(os.path.expanduser(str(options["from"])))
+        source = absolute(options["from"])
         progress = progress_path(source)
         if not os.path.exists(source) and not os.path.exists(progress):
             raise FleetError(
@@ -108,7 +114,7 @@ def begin(options: t.Mapping[str, t.Any], hostvars: t.Any, check_mode: bool) -> 
         "vacated": VACATED in remove,
         "timeout": count("timeout", options["timeout"], "seconds"),
         "check_mode": check_mode,
-        "stale": [host for host in hosts if result_of(hostvars, host, GATHERED)],
+        "stale": stale(hostvars, hosts, GATHERED),
     }
 
 
@@ -177,9 +183,7 @@ def settle(run: _Run, hostvars: t.Any) -> _Run:
     undefined = [
         each["uuid"]
         for host, devices in run["define"].items()
-        if (result := result_of(hostvars, host, DEFINED)).get("failed")
-        or result.get("unreachable")
-        or not result
+        if not (result := result_of(hostvars, host, DEFINED)) or has_failed(result)
         for each in devices
     ]
     return _to_remove(run, hostvars, _superfluous(run, hostvars, undefined))
@@ -212,14 +216,7 @@ def _to_remove(run: _Run, hostvars: t.Any, found: Superfluous) -> _Run:
 
 def end(run: _Run, hostvars: t.Any) -> _Run:
     """Return ``run`` with the last word, and write down what may still be there."""
-    left: dict[str, t.Any] = {}
-    words = []
-    for host, asked in run["tasks"].items():
-        results = [result_of(hostvars, host, name) for name in REMOVED]
-        rest, problem = remaining(asked, results, ids_of(result_of(hostvars, host, GATHERED)))
-        if rest and not run["check_mode"]:
-            left[host] = rest
-            words.append(left_behind(host, rest, problem))
+    left, words = left_after({} if run["check_mode"] else run["tasks"], hostvars)
     if run["progress"] and not run["check_mode"]:
         _write(run, left)
     return run | {"left": left, "failure": "\n".join([*words, *_not_seen(run)]) or None}
@@ -237,7 +234,22 @@ def _not_seen(run: _Run) -> list[str]:
     ]
 
 
-def left_behind(host: str, rest: t.Mapping[str, t.Any], problem: str | None) -> str:
+def left_after(
+    tasks: t.Mapping[str, t.Any], hostvars: t.Any
+) -> tuple[dict[str, ByModule], list[str]]:
+    """Return what is left on each host of what it was to remove by its ``tasks``, and that in words."""
+    left: dict[str, ByModule] = {}
+    words = []
+    for host, asked in tasks.items():
+        results = [result_of(hostvars, host, name) for name in REMOVED]
+        rest, problem = remaining(asked, results, ids_of(result_of(hostvars, host, GATHERED)))
+        if rest:
+            left[host] = rest
+            words.append(_left_behind(host, rest, problem))
+    return left, words
+
+
+def _left_behind(host: str, rest: t.Mapping[str, t.Any], problem: str | None) -> str:
     """Return in words what is left on a host."""
     found = [
         str(each.get("uuid") or each.get("address") or each.get("name"))
@@ -251,17 +263,8 @@ def _write(run: _Run, left: t.Mapping[str, t.Any]) -> None:
     """Write down the placements whose targets may still have to be removed one day."""
     # What a guest has come to is prepared no more, and is not removed when that guest moves on.
     gone = {place_of(each) for each in run["states"] if each["state"] in (MOVED, DONE)}
-    for host, asked in run["tasks"].items():
-        rest = left.get(host, {})
-        for key, kind, name in (
-            ("devices", "mdev", "uuid"),
-            ("pci_devices", "pci", "address"),
-            ("vdpa_devices", "vdpa", "name"),
-        ):
-            gone |= {
-                (host, kind, each[name]) for each in asked[key] if each not in rest.get(key, ())
-            }
     before = read_progress(run["progress"])
+    gone |= removed_of(before, run["tasks"], left)
     rest = [each for each in before if place_of(each) not in gone]
     if rest != before:
         write_progress(run["progress"], rest, run["from"])

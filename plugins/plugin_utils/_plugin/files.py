@@ -18,6 +18,11 @@ from ansible.errors import AnsibleActionFail
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
 
 
+def absolute(path: t.Any) -> str:
+    """Return a path as an option has it, from the working directory or the home on."""
+    return os.path.abspath(os.path.expanduser(str(path)))
+
+
 def content_of(path: str) -> str:
     """Return the text of the file ``path``, empty where there is none; raise ``AnsibleActionFail``."""
     try:

@@ -54,27 +54,30 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.rounds imp
     plan_rounds,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments import (
+    chosen_hosts,
     one_or_more,
     plain,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.cleaning import DEFINED
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.clock import age_limit
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.preparing import GATHERED
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.printing import printed
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.run_variables import (
     gathered,
+    has_failed,
     result_of,
+    stale,
     variables_of,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils.contract import Sentence
 
 # What the tasks of the roles register, and what hosts note of each round.
-GATHERED = "prepare_gathered"
 LIBVIRT = "migrate_libvirt_answer"
 DOMAINS = "migrate_libvirt_domains"
 NOTES = "migrate_libvirt_notes"
 STARTED = "migrate_libvirt_started"
 PREPARED = "prepare_run"
 CLEANED = "cleanup_run"
-DEFINED = "cleanup_definitions"
 
 # The variable of the inventory with the address by which other hosts reach a host.
 ADDRESS = "migrate_libvirt_address"
@@ -90,20 +93,14 @@ _Run = dict[str, t.Any]
 
 def begin(options: t.Mapping[str, t.Any], hostvars: t.Any, check_mode: bool) -> _Run:
     """Return what is asked for, checked, before any host is asked anything; raise ``FleetError``."""
-    hosts = names("hosts", options.get("hosts")) or []
-    if not hosts:
-        raise FleetError("no host of the inventory matches migrate_libvirt_hosts")
+    hosts = chosen_hosts(
+        options, "migrate_libvirt_hosts", ("drain", "targets"), prefix="migrate_libvirt_"
+    )
     asked = {name: names(name, options.get(name)) for name in ("guests", "drain", "targets")}
     if (asked["guests"] is None) == (asked["drain"] is None):
         raise FleetError(
             "Give either migrate_libvirt_drain, the hosts to empty, or migrate_libvirt_guests, the names of guests."
         )
-    for name in ("drain", "targets"):
-        for host in asked[name] or ():
-            if host not in hosts:
-                raise FleetError(
-                    f"migrate_libvirt_{name} has {host!r}, which is none of the hosts of migrate_libvirt_hosts"
-                )
     addresses, refused = _addresses(hostvars, hosts)
     return {
         **asked,
@@ -114,13 +111,8 @@ def begin(options: t.Mapping[str, t.Any], hostvars: t.Any, check_mode: bool) -> 
         "avoid": listed("avoid", options.get("avoid")) or [],
         "check_mode": check_mode,
         # What these answered is of an earlier playbook in this run.
-        "stale": [
-            host for host in hosts if any(result_of(hostvars, host, name) for name in _ANSWERS)
-        ],
+        "stale": stale(hostvars, hosts, GATHERED, LIBVIRT, DOMAINS, NOTES, STARTED),
     }
-
-
-_ANSWERS = (GATHERED, LIBVIRT, DOMAINS, NOTES, STARTED)
 
 
 def _command(options: t.Mapping[str, t.Any]) -> _Run:
@@ -345,7 +337,7 @@ def _remains(cleaned: t.Mapping[str, t.Any], hostvars: t.Any) -> t.Iterator[str]
     """Yield what is left that was to be removed, and why a definition in mdevctl has stayed where it was."""
     for host in cleaned.get("define_hosts") or ():
         defined = result_of(hostvars, host, DEFINED)
-        if defined.get("failed") or defined.get("unreachable"):
+        if has_failed(defined):
             yield f"{host}: {read_answer(defined).error or 'it does not answer any more'}"
     if cleaned.get("failure"):
         yield str(cleaned["failure"])

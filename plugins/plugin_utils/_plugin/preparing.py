@@ -14,7 +14,6 @@ for them, and in the end remove what ``undo`` has.
 from __future__ import annotations
 
 import json
-import os
 import typing as t
 
 from ansible.errors import AnsibleActionFail
@@ -36,24 +35,20 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.preparatio
     merged,
     place_of,
     preparation,
-    remaining,
     removals,
+    removed_of,
     still_there,
     without,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import OPTIONS
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.summary import summarize
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments import (
+    chosen_hosts,
     one_or_more,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.cleaning import (
-    GATHERED as SEEN,
-)
-from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.cleaning import (
-    REMOVED,
-    left_behind,
-)
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.cleaning import left_after
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.files import (
+    absolute,
     read_json,
     replace,
 )
@@ -63,11 +58,10 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.progress_fi
     read_progress,
     write_progress,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.reporting import chosen_hosts
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.run_variables import (
     gathered,
-    ids_of,
     result_of,
+    stale,
 )
 
 # The playbook has as many plays.
@@ -101,7 +95,7 @@ def begin(options: t.Mapping[str, t.Any], hostvars: t.Any, check_mode: bool) -> 
     attempts = one_or_more("attempts", options.get("attempts"))
     if attempts > MOST_ATTEMPTS:
         raise FleetError(f"attempts is {attempts}; expected {MOST_ATTEMPTS} at most")
-    dest = os.path.abspath(os.path.expanduser(str(options["dest"])))
+    dest = absolute(options["dest"])
     return {
         "hosts": hosts,
         "options": {name: value for name, value in asked.items() if value is not None},
@@ -114,13 +108,13 @@ def begin(options: t.Mapping[str, t.Any], hostvars: t.Any, check_mode: bool) -> 
         "attempts": attempts,
         "check_mode": check_mode,
         # What these answered is of an earlier playbook in this run.
-        "stale": [host for host in hosts if result_of(hostvars, host, GATHERED)],
+        "stale": stale(hostvars, hosts, GATHERED),
     }
 
 
 def _earlier(path: t.Any) -> t.Any:
     """Return the plan in a file, ``None`` where none is named; raise ``FleetError``."""
-    return None if path is None else read_json(os.path.abspath(os.path.expanduser(str(path))))
+    return None if path is None else read_json(absolute(path))
 
 
 def plan_next(run: _Run, hostvars: t.Any) -> _Run:
@@ -284,18 +278,7 @@ def _ended(run: _Run, failure: str | None) -> _Run:
 
 def end(run: _Run, hostvars: t.Any) -> _Run:
     """Return ``run`` with the last word: ``sentences`` on what was prepared, or ``failure`` with what is left of it."""
-    left: dict[str, ByModule] = {}
-    words = []
-    for host, removed in run["undo"].items():
-        if run["check_mode"]:
-            continue
-        results = [result_of(hostvars, host, name) for name in REMOVED]
-        seen = result_of(hostvars, host, SEEN)
-        there = ids_of(seen)
-        rest, problem = remaining(removed, results, there)
-        if rest:
-            left[host] = rest
-            words.append(left_behind(host, rest, problem))
+    left, words = left_after({} if run["check_mode"] else run["undo"], hostvars)
     if run["written"]:
         _write_rest(run, left)
     words = words and [
@@ -317,11 +300,9 @@ def end(run: _Run, hostvars: t.Any) -> _Run:
 
 def _write_rest(run: _Run, left: t.Mapping[str, ByModule]) -> None:
     """Write down what may still be there: what was made and not removed, and what other runs have written down."""
-    undone = run["undo"]
     before = read_progress(run["progress"])
     made = {place_of(each) for each in still_there(before, run["made"])}
-    gone = {place_of(each) for each in still_there(before, undone)}
-    gone -= {place_of(each) for each in still_there(before, left)}
+    gone = removed_of(before, run["undo"], left)
     began = {tuple(each) for each in run["began"]}
     rest = [
         each

@@ -9,42 +9,19 @@
 
 from __future__ import annotations
 
-import os
 import typing as t
 
-from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.values import flag, names
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments import chosen_hosts
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.files import absolute
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.run_variables import (
     gathered,
-    result_of,
+    stale,
 )
 
 _Run = dict[str, t.Any]
 # What the tasks of the role register.
 GATHERED = "report_gathered"
-
-
-def chosen_hosts(
-    options: t.Mapping[str, t.Any], option: str, named: t.Iterable[str] = ()
-) -> list[str]:
-    """Return the ``hosts`` among ``options``, which ``option`` chose; raise ``FleetError`` where none is, or one ``named`` is not among them.
-
-    ``named`` are options with names of hosts.
-    """
-    hosts = names("hosts", options.get("hosts")) or []
-    if not hosts:
-        raise FleetError(f"no host of the inventory matches {option}")
-    for name in named:
-        for host in names(name, options.get(name)) or ():
-            if host not in hosts:
-                raise FleetError(
-                    f"{name} has {host!r}, which is none of the hosts of {option}: {_few(hosts)}"
-                )
-    return hosts
-
-
-def _few(hosts: list[str]) -> str:
-    return ", ".join(hosts[:10]) + (f" and {len(hosts) - 10} more" if len(hosts) > 10 else "")
 
 
 def begin(options: t.Mapping[str, t.Any], hostvars: t.Any, check_mode: bool) -> _Run:
@@ -54,10 +31,10 @@ def begin(options: t.Mapping[str, t.Any], hostvars: t.Any, check_mode: bool) -> 
     return {
         "hosts": hosts,
         "asked": hosts if gather else [],
-        "stale": [host for host in hosts if result_of(hostvars, host, GATHERED)],
+        "stale": stale(hostvars, hosts, GATHERED),
         "drain": names("drain", options.get("drain")),
         "targets": names("targets", options.get("targets")),
-        "dest": os.path.abspath(os.path.expanduser(str(options["dest"]))),
+        "dest": absolute(options["dest"]),
     }
 
 

@@ -28,6 +28,16 @@ def result_of(hostvars: t.Any, host: str, name: str) -> dict[str, t.Any]:
     return found if isinstance(found, dict) else {}
 
 
+def stale(hostvars: t.Any, hosts: t.Iterable[str], *names: str) -> list[str]:
+    """Return the ``hosts`` on which a task has registered one of ``names``: in an earlier playbook of this run."""
+    return [host for host in hosts if any(result_of(hostvars, host, name) for name in names)]
+
+
+def has_failed(result: t.Mapping[str, t.Any]) -> bool:
+    """Return whether a task has failed on its host, or the host does not answer."""
+    return bool(result.get("failed") or result.get("unreachable"))
+
+
 def gathered(
     hostvars: t.Any, hosts: t.Iterable[str], name: str
 ) -> tuple[list[str], dict[str, str]]:
@@ -41,7 +51,7 @@ def gathered(
         if not isinstance(result, t.Mapping) or not result:
             continue
         facts = result.get("ansible_facts")
-        if result.get("failed") or result.get("unreachable"):
+        if has_failed(result):
             silent[host] = str(result.get("msg", "it does not answer"))
         elif isinstance(facts, t.Mapping) and FACT in facts:
             answered.append(host)
@@ -52,7 +62,7 @@ def gathered(
 
 def ids_of(result: t.Mapping[str, t.Any]) -> set[str] | None:
     """Return the devices in the facts that a host answered, ``None`` where it answered none."""
-    if result.get("failed") or result.get("unreachable"):
+    if has_failed(result):
         return None
     facts = result.get("ansible_facts")
     found = facts.get(FACT) if isinstance(facts, t.Mapping) else None
