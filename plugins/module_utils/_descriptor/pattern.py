@@ -323,7 +323,7 @@ def mismatch(
             valid.append([(index, failure) for failure in pattern.failures(subject)])
         else:
             void.append((index, Failure(pattern.attribute, "void_set", pattern.expected, None)))
-    found = itertools.chain(*sorted(valid, key=lambda failures: len(failures)), void)
+    found = itertools.chain(*sorted(valid, key=len), void)
     return [{"set": index, **failure._asdict()} for index, failure in found]
 
 

@@ -175,7 +175,7 @@ def _listed(given_up: t.Mapping[tuple[str, str], str]) -> list[list[str]]:
 
 
 def _blame(run: _Run) -> Blame:
-    failures = t.cast("list[Fault]", run["failures"])
+    failures: list[Fault] = run["failures"]
     return blame(failures, _given_up(run), run["partial"])
 
 

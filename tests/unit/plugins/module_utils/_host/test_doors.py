@@ -196,7 +196,7 @@ DEFINED = [
     {"matrix": []},
 ]
 OUTPUTS = st.one_of(
-    damaged(DEFINED).map(lambda listed: json.dumps(listed)),
+    damaged(DEFINED).map(json.dumps),
     spliced(json.dumps(DEFINED), ('"', "[", "{", "}", "]" * 9, ",", "1e999", "NaN")),
     st.sampled_from(["[" * 100_000, '{"a":' * 100_000, "", "null", "7", '"x"', "9" * 70_000]),
 )

@@ -233,7 +233,7 @@ def test_a_plan_that_was_tampered_with_is_refused(fleet, change, words):
         {"attributes": [{"name": "intel_vgpu/other", "value": "1"}]},
         {"kind": "pci"},
     ],
-    ids=lambda change: "-".join(change),
+    ids="-".join,
 )
 def test_of_an_earlier_plan_only_sources_and_targets_are_taken(fleet, change):
     first = plan_for(fleet, ["a"])

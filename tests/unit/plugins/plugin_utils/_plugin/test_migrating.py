@@ -160,7 +160,7 @@ def test_where_no_host_answers_that_is_said():
 def test_an_answer_that_is_none_costs_its_host_alone(libvirt):
     hostvars = two_hosts()
     hostvars["b"]["migrate_libvirt_answer"] = libvirt
-    run, _ = ordered_for_checks(hostvars)
+    run, _hosts = ordered_for_checks(hostvars)
     assert run["checks"]["targets"] == ["a"]
     assert any(note.startswith("b takes part in nothing") for note in run["checks"]["notes"])
 
@@ -174,7 +174,7 @@ def ordered_for_checks(hostvars):
 def test_a_domain_that_is_none_costs_its_guest_alone(domains):
     hostvars = two_hosts()
     hostvars["a"]["migrate_libvirt_domains"] = domains
-    run, _ = ordered_for_checks(hostvars)
+    run, _hosts = ordered_for_checks(hostvars)
     assert [guest["vm"] for guest in run["checks"]["left"]] == ["vm-17"]
     assert run["sources"] == []
 
@@ -183,7 +183,7 @@ def test_a_domain_that_is_none_costs_its_guest_alone(domains):
 
 
 def test_each_host_is_told_what_leaves_it_and_what_comes():
-    run, _ = ordered(two_hosts(), guests="vm-17", options="--tls")
+    run, _hosts = ordered(two_hosts(), guests="vm-17", options="--tls")
     (one,) = run["rounds"]
     assert one["label"] == "vm-17 to b"
     assert run["participants"] == ["a", "b"]
@@ -199,7 +199,7 @@ def test_each_host_is_told_what_leaves_it_and_what_comes():
 
 @pytest.mark.parametrize("name", ["True", "[1, 2]", "{{ x }}"])
 def test_a_name_stays_the_text_that_it_is(name):
-    run, _ = ordered(two_hosts(name), guests=[name])
+    run, _hosts = ordered(two_hosts(name), guests=[name])
     assert run["rounds"][0]["moves"]["a"]["leaves"]["vm"] == name
 
 

@@ -33,8 +33,8 @@ class Hosts(dict[str, dict[str, t.Any]]):
         found = {"ansible_facts": {"vfio_migration": facts}}
         self[name] = {**found, "prepare_gathered": found}
 
-    def results(self, name: str, mdev: t.Any, pci: t.Any = SKIPPED, vdpa: t.Any = SKIPPED) -> None:
-        self[name].update(zip(preparing.MADE, (mdev, pci, vdpa)))
+    def results(self, name: str, mdev: t.Any) -> None:
+        self[name].update(zip(preparing.MADE, (mdev, SKIPPED, SKIPPED)))
 
     def make(self, run: t.Any, but: t.Mapping[str, t.Any] | None = None) -> None:
         """Have the hosts make what they are to make; those in ``but`` answer that."""
