@@ -75,6 +75,7 @@ nox.options.sessions = [
     "ansible-lint",
     "units",
     "units-ortools",
+    "playbooks",
     "bench-smoke",
     "docs-check",
     "build-import-check",
@@ -113,6 +114,14 @@ def units(session: nox.Session) -> None:
     """Run the unit tests in this checkout."""
     session.install("ansible-core", "pytest", "-r", "tests/unit/requirements.txt")
     session.run("pytest", *session.posargs)
+
+
+@nox.session
+@nox.parametrize("core", ["", f"~={min(CORES)}.0"], ids=["newest", "oldest"])
+def playbooks(session: nox.Session, core: str) -> None:
+    """Run the playbooks on simulated fleets, with the newest and with the oldest ansible-core."""
+    session.install(f"ansible-core{core}", "pytest")
+    session.run("pytest", "tests/playbooks", *session.posargs)
 
 
 @nox.session(name="units-ortools")
@@ -164,7 +173,7 @@ def usage(session: nox.Session, core: str) -> None:
     # What depends on how an ansible-core takes text; the session units has it with the newest.
     if core:
         session.install("pytest", "-r", "tests/unit/requirements.txt")
-        session.run("pytest", "tests/unit/plugins/filter", "tests/unit/roles")
+        session.run("pytest", "tests/unit/plugins/filter")
 
 
 def _use(session: nox.Session, env: dict[str, str]) -> None:

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 vfio.migration contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the playbook migrate_libvirt decides on the control node; the whole of it is run in tests/unit/roles."""
+"""What the playbook migrate_libvirt decides on the control node; the whole of it is run in tests/playbooks."""
 
 from __future__ import annotations
 

@@ -12,8 +12,8 @@ import json
 import time
 
 import pytest
+from ansible_collections.vfio.migration.tests.playbooks.simulated_fleet import PROGRAM, Fleet, shown
 from ansible_collections.vfio.migration.tests.unit.fleets import UUIDS
-from ansible_collections.vfio.migration.tests.unit.simulated_fleet import PROGRAM, Fleet, shown
 
 # Names that are values of other types, too.
 OLD, BROKEN = "True", "[1, 2]"

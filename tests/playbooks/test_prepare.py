@@ -8,8 +8,8 @@ from __future__ import annotations
 import json
 
 import pytest
+from ansible_collections.vfio.migration.tests.playbooks.simulated_fleet import Fleet, shown
 from ansible_collections.vfio.migration.tests.unit.fleets import UUIDS
-from ansible_collections.vfio.migration.tests.unit.simulated_fleet import Fleet, shown
 
 GUESTS = {
     "vm-1": {"host": "a", "uuid": UUIDS[5], "device": UUIDS[1]},

@@ -9,8 +9,8 @@ import pytest
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.printable import (
     is_printable,
 )
+from ansible_collections.vfio.migration.tests.playbooks.simulated_fleet import Fleet
 from ansible_collections.vfio.migration.tests.unit.fleets import UUIDS
-from ansible_collections.vfio.migration.tests.unit.simulated_fleet import Fleet
 
 # Of 8 bits, as JSON has those of 7 escaped, which Ansible shows results as.
 STEERING = "\x9b2J\x7f\u202e\u2066\u200f\u2028\u200b"

@@ -20,8 +20,12 @@ from pathlib import Path
 
 import pytest
 from ansible.module_utils.common.yaml import yaml_load
+from ansible_collections.vfio.migration.tests.playbooks.simulated_fleet import (
+    COLLECTION,
+    PROGRAM,
+    Fleet,
+)
 from ansible_collections.vfio.migration.tests.unit.fleets import UUIDS
-from ansible_collections.vfio.migration.tests.unit.simulated_fleet import COLLECTION, PROGRAM, Fleet
 
 EVIL = "evil"
 HONEST = ("a", "b", "c", "localhost")
