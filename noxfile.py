@@ -17,7 +17,13 @@ import antsibull_nox
 import nox
 
 # ansible-core, and the minor versions of Python 3 from and to which each of them runs unit tests.
-CORES = {"2.18": (8, 13), "2.19": (8, 13), "2.20": (9, 14), "2.21": (9, 14)}
+CORES = {
+    "2.16": (8, 12),
+    "2.18": (8, 13),
+    "2.19": (8, 13),
+    "2.20": (9, 14),
+    "2.21": (9, 14),
+}
 # The newest one for the Python at hand.
 CORE = "2.21" if sys.version_info >= (3, 12) else "2.19"
 
@@ -47,7 +53,7 @@ def _provide_pip() -> None:
     """Put our get_pip.py where ansible-test looks before it would download one."""
     cache = Path.home() / ".ansible" / "test" / "cache"
     cache.mkdir(parents=True, exist_ok=True)
-    for version in ("24_2", "25_2"):
+    for version in ("23_1_2", "24_2", "25_2"):
         target = cache / f"get_pip_{version}.py"
         if not target.exists():
             shutil.copyfile(Path(__file__).parent / ".ci" / "get_pip.py", target)

@@ -30,7 +30,7 @@ def split(name: str, value: t.Any) -> list[t.Any] | None:
     """
     if isinstance(value, str):
         return [each for part in str(value).split(",") if (each := part.strip())]
-    # The name True, which ansible-core 2.18 takes for a value once it has been through a template.
+    # The name True, which ansible-core before 2.19 takes for a value once it has been through a template.
     if isinstance(value, bool):
         return [str(value)]
     if value is None or (isinstance(value, t.Iterable) and not isinstance(value, t.Mapping)):

@@ -43,7 +43,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.printing im
 Result = t.TypeVar("Result")
 Parameters = t.ParamSpec("Parameters")
 
-# ansible-core 2.18 takes any text for a template that is not marked, newer ones only what is marked as trusted.
+# Before ansible-core 2.19, any text that is not marked is a template; since then, only what is marked as trusted.
 _TEXT_IS_DATA = hasattr(template, "trust_as_template")
 
 

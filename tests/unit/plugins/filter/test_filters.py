@@ -196,7 +196,7 @@ def texts(value: object) -> list[str]:
 
 def test_results_hold_text_that_is_no_template_whatever_kind_of_text_came_in():
     fleet = tagged(FLEET)
-    # What ansible-core 2.18 does not mark so, it takes for a template.
+    # What is not marked so, ansible-core before 2.19 takes for a template.
     kind = str if hasattr(template, "trust_as_template") else type(wrap_var(""))
     for result in (
         migration_plan(fleet, drain=["a"]),

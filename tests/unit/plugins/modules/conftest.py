@@ -12,7 +12,7 @@ from ansible.module_utils import basic
 
 try:
     from ansible.module_utils.testing import patch_module_args
-except ImportError:  # ansible-core 2.18
+except ImportError:  # before ansible-core 2.19
     patch_module_args = None
 
 

@@ -85,7 +85,7 @@ def test_features_come_as_a_mask_or_as_names(run_module, kernel, given, taken):
 def test_a_failure_tells_everything_a_program_needs(run_module, kernel):
     kernel.faults[2] = "kernel answers: No space left on device\n"
     result = run_module(vdpa_device.main, devices=[device(), device("vdpa2")])
-    del result["invocation"]
+    result.pop("invocation", None)  # not there from ansible-core 2.22 on
     assert result == {
         "failed": True,
         "changed": False,
