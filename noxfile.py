@@ -85,6 +85,7 @@ nox.options.sessions = [
     "bench-smoke",
     "docs-check",
     "build-import-check",
+    "release",
     "usage",
     "browser",
     *(f"ansible-test-units-{CORE}-{version}" for version in _oldest_and_newest()),
@@ -154,6 +155,13 @@ def bench_smoke(session: nox.Session) -> None:
     for part in ("fleet", "plans"):
         module = f"ansible_collections.vfio.migration.tests.bench.{part}"
         session.run("python", "-m", module, "--smoke", env={"PYTHONPATH": ".collections"})
+
+
+@nox.session
+def release(session: nox.Session) -> None:
+    """Make a release in a clone, and throw it away."""
+    session.install("ansible-core", "antsibull-changelog")
+    session.run(".ci/release", "--dry-run", external=True)
 
 
 @nox.session
