@@ -7,7 +7,7 @@ VENV := .venv/.ready
 # Without it, the formatters mend what they find instead of telling it.
 CHECKING := env CI=true
 
-.PHONY: help test demo fidelity bench bench-smoke lint format units fuzz schemas docs lab-up lab-down lab-status clean
+.PHONY: help test demo fidelity bench bench-smoke lint format units fuzz schemas sample docs lab-up lab-down lab-status clean
 
 help: ## Show this help.
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand --tabs=13
@@ -42,6 +42,9 @@ fuzz: $(VENV) ## Run the property tests and fuzzers for long, some hours.
 
 schemas: $(VENV) ## Make the JSON Schemas in docs/schemas from plugins/plugin_utils/contract.py.
 	PYTHONPATH=.collections python -m ansible_collections.vfio.migration.tests.json_schemas
+
+sample: $(VENV) ## Make the sample fleet in playbooks/files/sample from tests/sample_fleet.py.
+	PYTHONPATH=.collections python -m ansible_collections.vfio.migration.tests.sample_fleet
 
 docs: $(VENV) ## Build the documentation as HTML in docs/build/build/html.
 	nox --session docs
