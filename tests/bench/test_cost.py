@@ -13,6 +13,7 @@ import json
 import os
 import subprocess
 import sys
+import typing as t
 
 import pytest
 from ansible_collections.vfio.migration.tests.unit import worst_fleets
@@ -38,7 +39,7 @@ print(len(json.dumps(plan)) + len(json.dumps(report)), (most - before) // 1024)
 
 
 @pytest.mark.parametrize("make", worst_fleets.FLEETS, ids=lambda make: make.__name__)
-def test_no_facts_of_a_megabyte_cost_more(make):
+def test_no_facts_of_a_megabyte_cost_more(make: t.Callable[[], worst_fleets.Fleet]) -> None:
     assert all(len(json.dumps(each)) < worst_fleets.MOST_BYTES for each in make().values())
     done = subprocess.run(
         [sys.executable, "-c", MAKE, make.__name__],
