@@ -196,8 +196,9 @@ def _use(session: nox.Session, env: dict[str, str]) -> None:
         session.run("ansible", "localhost", "--module-name", module, env=env)
     expression = "msg={{ 'a=1' | vfio.migration.parse_descriptor }}"
     session.run("ansible", "localhost", "-m", "debug", "-a", expression, env=env)
-    for playbook in ("capture", "cleanup", "migrate_libvirt", "prepare", "report"):
-        session.run("ansible-playbook", f"vfio.migration.{playbook}", "--syntax-check", env=env)
+    names = ("capture", "cleanup", "migrate_libvirt", "prepare", "report")
+    playbooks = [f"vfio.migration.{name}" for name in names]
+    session.run("ansible-playbook", *playbooks, "--syntax-check", env=env)
     _report(session, env)
     _prepare(session, env)
     _capture(session, env)
