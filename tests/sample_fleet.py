@@ -56,6 +56,10 @@ FLEET = [
 ]
 
 
+def _facts(sysfs: Sysfs, holders: Holders) -> dict[str, t.Any]:
+    return dict(gather_facts(sysfs, lambda: holders))
+
+
 def files() -> dict[str, bytes]:
     """Return the content of each file of the sample fleet, by its name."""
     made = {}
@@ -64,7 +68,7 @@ def files() -> dict[str, bytes]:
             holders = _build(host, Tree(Path(temporary, "sys")))
             sysfs = Sysfs(str(Path(temporary, "sys")))
             made[f"{host.name}.tar.gz"] = captured(sysfs)
-            facts = gather_facts(sysfs, lambda held=holders: held)
+            facts = _facts(sysfs, holders)
             # The sample has no age.
             del facts["gathered"]
             made[f"{host.name}.json"] = (
