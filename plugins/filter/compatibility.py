@@ -88,7 +88,7 @@ _value:
       description:
         - Why not; empty where compatible. The reasons of the set with the fewest come first.
         - Each is a dictionary of C(set) (its index, V(null) where the reason is no set's), C(attribute), C(rule), C(expected) and C(actual).
-        - The rules are V(present), V(equal), V(one_of), V(expression), V(version_major), V(version_minor), V(void_set) and V(no_descriptor).
+        - The rules are V(present), V(equal), V(one_of), V(expression), V(version_major), V(version_minor), V(order), V(void_set) and V(no_descriptor).
       type: list
       elements: dict
     warnings:

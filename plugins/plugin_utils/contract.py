@@ -40,7 +40,7 @@ Rule = t.Annotated[
     where(
         enum=(
             *("present", "equal", "one_of", "expression", "version_major", "version_minor"),
-            *("void_set", "no_descriptor"),
+            *("order", "void_set", "no_descriptor"),
         )
     ),
 ]

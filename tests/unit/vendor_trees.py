@@ -24,8 +24,9 @@ VF = "0000:3b:00.4"
 class VendorTree:
     """``files`` are those below the device, by path; ``parent`` those below a mediated device's parent.
 
-    ``physical`` are those of a virtual function's physical function. ``own`` is the ``self`` expected. ``version`` is
-    the module's, ``release`` the kernel's.
+    ``physical`` are those of a virtual function's physical function, ``links`` the links there, by path, and what they
+    lead to from the root. ``own`` is the ``self`` expected, ``listed`` what is different in the set of its ``compatible``.
+    ``version`` is the module's, ``release`` the kernel's. ``row`` is that of the guide's table of drivers.
     """
 
     driver: str
@@ -41,6 +42,9 @@ class VendorTree:
     files: dict[str, str] = field(default_factory=dict)
     parent: dict[str, str] = field(default_factory=dict)
     physical: dict[str, str] = field(default_factory=dict)
+    links: dict[str, str] = field(default_factory=dict)
+    listed: dict[str, str] = field(default_factory=dict)
+    row: str = ""
     name: str = ""
     version: str = ""
     release: str = ""
@@ -66,6 +70,8 @@ class VendorTree:
             tree.link(f"{self.place}/physfn", f"devices/pci0000:3a/{PF}")
         for path, text in self.physical.items():
             tree.write(f"devices/pci0000:3a/{PF}/{path}", text + "\n")
+        for path, target in self.links.items():
+            tree.link(f"devices/pci0000:3a/{PF}/{path}", target)
         if self.version:
             bus = "pci" if self.kind == "pci" else "any"
             tree.write(f"bus/{bus}/drivers/{self.driver}/module/version", self.version + "\n")
@@ -346,12 +352,23 @@ TREES = (
         "xe-vfio-pci",
         "8086",
         "e211",
+        row="xe_vfio_pci",
         files={"revision": "0x05"},
-        further={"revision": "0x05"},
+        physical={
+            "sriov_admin/vf1/profile/vram_quota": "8589934592",
+            "sriov_admin/vf4/profile/vram_quota": "4294967296",
+        },
+        links={
+            "sriov_admin/vf1/device": "devices/pci0000:3a/0000:3b:00.1",
+            "sriov_admin/vf4/device": f"devices/pci0000:3a/{VF}",
+        },
+        further={"revision": "0x05", "vram_quota": "4294967296"},
+        listed={"vram_quota": "{rising:4294967296}"},
         supported=None,
         evidence="driver xe-vfio-pci supports it where the physical function has memory-based interrupts and GuC firmware"
         " from 70.54.0 on, which is not shown here",
-        source="Linux, drivers/gpu/drm/xe/xe_sriov_packet.c, xe_sriov_pf_migration.c; Documentation/ABI/testing/sysfs-bus-pci",
+        source="Linux, drivers/gpu/drm/xe/xe_sriov_packet.c, xe_sriov_pf_migration.c;"
+        " Documentation/ABI/testing/sysfs-driver-intel-xe-sriov, sysfs-bus-pci",
     ),
     sample(
         "mtty",

@@ -21,6 +21,7 @@ from ansible_collections.vfio.migration.plugins.module_utils._change.errors impo
     NotAccepted,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.attributes import (
+    DERIVED,
     DescriptorError,
     check_count,
     check_value,
@@ -213,7 +214,9 @@ def check_accepted(
     if descriptor is None:
         found = "; ".join(str(problem) for problem in problems)
         raise NotAccepted(f"it has no valid descriptor to verify: {found}", name)
-    verdict = match(accept, descriptor["self"])
+    # Only a source whose descriptor is derived lists one that is.
+    derived = descriptor.get("origin") == DERIVED
+    verdict = match(accept, descriptor["self"], derived=derived)
     if verdict["set"] is None:
         reasons = verdict["reasons"]
         raise NotAccepted(

@@ -194,7 +194,7 @@ API_MUSTS = {"vfio-pci": "pci_id", "vfio-ccw": "subchannel_type"}
 
 
 def literal(attributes: t.Mapping[str, str]) -> dict[str, str]:
-    """Return the pattern that only these attributes match."""
+    """Return the set that only these attributes match."""
     return {name: value.replace("{", "{{").replace("}", "}}") for name, value in attributes.items()}
 
 

@@ -21,11 +21,33 @@ from dataclasses import dataclass, field
 
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.attributes import (
     DescriptorError,
+    literal,
     shown,
+)
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.order import (
+    RISING,
+    as_order,
 )
 
 # The stripped text of a file, by its path from the device's directory; None where there is no such file.
 Read = t.Callable[[str], t.Optional[str]]
+
+
+class Files(t.Protocol):
+    """The kernel's own files of the device ``id``, by path from its directory; called, it is a ``Read``."""
+
+    id: str
+
+    def __call__(self, path: str) -> str | None:
+        """Return the stripped text of a file; ``None`` where there is no such file."""
+
+    def names(self, path: str) -> list[str]:
+        """Return the sorted names in a directory; none where there is no such directory."""
+
+    def target(self, path: str) -> str | None:
+        """Return the name of what a link leads to; ``None`` where there is no such link."""
+
+
 # A value in the one spelling in which two of them can be compared.
 Spelling = t.Callable[[str], str]
 
@@ -69,9 +91,13 @@ class Driver:
     # Whether devlink shows if a virtual function was made migratable.
     switched: bool = False
     # Gives further pairs for ``self``. ``files`` are those it reads that lie neither in the device's own attribute groups
-    # nor among the PCI ids, so that a copy of the host's sysfs has them; a path may hold ``*``.
-    attributes: t.Callable[[Read], t.Iterable[tuple[str, str]]] | None = None
+    # nor among the PCI ids, and ``links`` those it follows, so that a copy of the host's sysfs has them; a path may hold
+    # ``*``.
+    attributes: t.Callable[[Files], t.Iterable[tuple[str, str]]] | None = None
     files: tuple[str, ...] = ()
+    links: tuple[str, ...] = ()
+    # The attributes of ``self``, numbers, that may be another one on the target, and in which direction; see ``order``.
+    orders: t.Mapping[str, str] = field(default_factory=dict)
     # The configurable attributes that belong to one device and not to what it is.
     instance: frozenset[str] = frozenset()
     # Name and value of the attribute of a device that has no state to migrate. It must have this value before it takes
@@ -98,13 +124,22 @@ def driver_profile(kind: str, driver: str | None) -> Driver:
     return _DRIVERS.get((kind, (driver or "").replace("-", "_")), _NOTHING_KNOWN)
 
 
+def derived_set(own: t.Mapping[str, str]) -> dict[str, str]:
+    """Return the one set of a derived ``compatible``: what is equal to ``own``, but for the driver's orders."""
+    pattern = literal(own)
+    # The kind is no attribute; where a driver has devices of both, the same is documented for them.
+    for profile in (driver_profile(kind, own.get("driver")) for kind in ("mdev", "pci")):
+        for name in profile.orders.keys() & own.keys():
+            pattern[name] = as_order(profile.orders[name], own[name]) or pattern[name]
+    return pattern
+
+
 def cautions(source: t.Mapping[str, str], target: t.Mapping[str, str]) -> list[str]:
     """Return, in sentences, what to see to before a device with derived ``self`` ``source`` migrates to ``target``.
 
     The target must be compatible. Of one that is still to be created, what is not certain is left out.
     """
     sentences: list[str] = []
-    # The kind is no attribute; where a driver has devices of both, the same is documented for them.
     for profile in (driver_profile(kind, source.get("driver")) for kind in ("mdev", "pci")):
         sentences += profile.cautions
         for name, words in profile.better_equal.items():
@@ -280,14 +315,20 @@ def _services(read: Read) -> t.Iterator[tuple[str, str]]:
         yield "cfg_services", ";".join(sorted(services.split(";")))
 
 
-def _revision(read: Read) -> t.Iterator[tuple[str, str]]:
-    """Yield the PCI revision, which the state's descriptor holds and the target compares.
+def _xe_function(files: Files) -> t.Iterator[tuple[str, str]]:
+    """Yield the PCI revision, which has to be equal, and the video memory in bytes, of which the target needs as much.
 
-    The rule: Linux, drivers/gpu/drm/xe/xe_sriov_packet.c ("revid mismatch").
+    Files: Documentation/ABI/testing/sysfs-driver-intel-xe-sriov, sysfs-bus-pci. The rules: Linux,
+    drivers/gpu/drm/xe/xe_sriov_packet.c ("revid mismatch"), xe_sriov_pf_migration.c.
     """
-    revision = read("revision")
+    revision = files("revision")
     if revision is not None:
         yield "revision", revision
+    for name in files.names("physfn/sriov_admin"):
+        if files.target(f"physfn/sriov_admin/{name}/device") == files.id:
+            quota = files(f"physfn/sriov_admin/{name}/profile/vram_quota")
+            if quota is not None:
+                yield "vram_quota", quota
 
 
 _NOTHING_KNOWN = Driver()
@@ -314,8 +355,14 @@ _FIRMWARE = (
     " (Linux, Documentation/networking/devlink/mlx5.rst)"
 )
 _RATE_LIMITS = (
-    "rate limits have to be equal, and the target must have all capabilities of the source, which sysfs does not show"
-    " (Linux, drivers/crypto/intel/qat/qat_common/adf_gen4_vf_mig.c)"
+    "rate limits of the source must not be greater than those of the target, and the target must have all capabilities of"
+    " the source: what is in qat_rl shows a limit only after a write there, so it is not read (Linux,"
+    " Documentation/ABI/testing/sysfs-driver-qat_rl; adf_mstate_sla_check in"
+    " drivers/crypto/intel/qat/qat_common/adf_gen4_vf_mig.c)"
+)
+_GGTT = (
+    "both functions need an equal share of the graphics address table (GGTT), which sysfs does not show (Linux,"
+    " drivers/gpu/drm/xe/xe_sriov_pf_migration.c)"
 )
 _MADE_MIGRATABLE = "its port was made migratable before it was bound"
 _DEVICE_PARTS = "the physical function offers the device's parts"
@@ -381,7 +428,13 @@ _DRIVERS = {
     ),
     ("pci", "virtio_vfio_pci"): Driver(migrates=True, needs=_DEVICE_PARTS),
     ("pci", "xe_vfio_pci"): Driver(
-        migrates=True, needs=_XE_FIRMWARE, attributes=_revision, files=("revision",)
+        migrates=True,
+        needs=_XE_FIRMWARE,
+        attributes=_xe_function,
+        files=("revision", "physfn/sriov_admin/vf*/profile/vram_quota"),
+        links=("physfn/sriov_admin/vf*/device",),
+        orders={"vram_quota": RISING},
+        cautions=(_GGTT,),
     ),
 }
 # The VFIO driver that knows the state of the functions with an id (Linux, the id tables in drivers/vfio/pci/*/). A

@@ -27,6 +27,7 @@ from ansible_collections.vfio.migration.plugins.module_utils._descriptor.attribu
     parse_version,
     version_failure,
 )
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.order import read_order
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.template import (
     VERSION,
     Binding,
@@ -171,7 +172,10 @@ class Pattern:
     set it is; it is compared where the set states none (``None``: nothing is compared then).
     ``subject_is_target`` says which side of the migration the devices are on that are matched with it.
 
-    ``plain`` are the attributes without variables, each with its text; the others are in ``components``.
+    ``derived`` says whether the set may have orders, which only a derived one has.
+
+    ``plain`` are the attributes without variables, each with its text, and ``ordered`` those with an order; the others
+    are in ``components``.
     """
 
     def __init__(
@@ -179,17 +183,21 @@ class Pattern:
         attributes: t.Mapping[str, str],
         owner_version: str | None = None,
         subject_is_target: bool = True,
+        derived: bool = False,
     ) -> None:
         for name in ("device_api", "type"):
             if not attributes.get(name):
                 raise InvalidPattern(name, f"a value; a set that does not state '{name}' is void")
         self._subject_is_target = subject_is_target
         self._stated = frozenset([name for name, value in attributes.items() if value])
+        found = {name: read_order(value) for name, value in attributes.items() if derived}
+        self.ordered = [(name, order) for name, order in sorted(found.items()) if order]
+        unordered = attributes.keys() - dict(self.ordered).keys()
         domains: Domains = {}
         plain: dict[str, str] = {}
         values: list[tuple[str, str, list[Part]]] = []
         size = 0
-        for name, value in sorted(attributes.items()):
+        for name, value in sorted([(name, attributes[name]) for name in unordered]):
             parts = read_parts(name, value, domains) if "{" in value or "}" in value else []
             size += len(parts)
             if size > MAX_SIZE:
@@ -211,7 +219,9 @@ class Pattern:
 
     def binding(self, subject: t.Mapping[str, str]) -> Binding | None:
         """Return the first binding, in the order of the declarations, that makes ``subject`` match; ``None`` where none does."""
-        return None if any(self._plain_failures(subject)) else self._bound(subject)
+        if any(self._plain_failures(subject)) or any(self._order_failures(subject)):
+            return None
+        return self._bound(subject)
 
     def completion(
         self, known: t.Mapping[str, str], preferred: t.Mapping[str, str]
@@ -221,7 +231,8 @@ class Pattern:
         The binding, and the value that each other attribute of the set must have; where the set leaves a choice,
         those in ``preferred`` win. ``None`` where ``known`` rules a match out.
         """
-        if any(failure.attribute in known for failure in self._plain_failures(known)):
+        failures = itertools.chain(self._plain_failures(known), self._order_failures(known))
+        if any(failure.attribute in known for failure in failures):
             return None
         binding = self._bound({**preferred, **known}, self._stated.difference(known))
         if binding is None:
@@ -249,7 +260,7 @@ class Pattern:
 
     def failures(self, subject: t.Mapping[str, str]) -> list[Failure]:
         """Return why ``subject`` does not match: the fewest failures that any binding leaves."""
-        failures = [*self._plain_failures(subject)]
+        failures = [*self._plain_failures(subject), *self._order_failures(subject)]
         for component in self.components:
             failures += component.failures(subject)
         return sorted(failures, key=lambda failure: failure.attribute)
@@ -264,8 +275,17 @@ class Pattern:
             if rule:
                 yield Failure(name, "present" if actual is None else rule, text, actual)
 
+    def _order_failures(self, subject: t.Mapping[str, str]) -> t.Iterator[Failure]:
+        for name, order in self.ordered:
+            actual = subject.get(name)
+            if not order.allows(actual or "", self._subject_is_target):
+                expected = order.expected(self._subject_is_target)
+                yield Failure(name, "present" if actual is None else "order", expected, actual)
+
     def texts(self, name: str) -> set[str] | None:
         """Return the texts that an attribute may be; ``None`` where it is not compared as text."""
+        if name in dict(self.ordered):
+            return None
         found: set[Wanted | None] = {text for attribute, text in self.plain if attribute == name}
         for component in self.components:
             for template, table in zip(component.templates, written_out(component)[1]):
@@ -285,12 +305,13 @@ def compile_patterns(
     patterns: t.Iterable[t.Mapping[str, str]],
     owner_version: str | None = None,
     subject_is_target: bool = True,
+    derived: bool = False,
 ) -> list[Pattern | InvalidPattern]:
     """Return the sets of one ``compatible``, parsed, void ones as the error that says why; see ``Pattern``."""
     compiled: list[Pattern | InvalidPattern] = []
     for attributes in patterns:
         try:
-            compiled.append(Pattern(attributes, owner_version, subject_is_target))
+            compiled.append(Pattern(attributes, owner_version, subject_is_target, derived))
         except InvalidPattern as void:
             compiled.append(void)
     return compiled
@@ -332,12 +353,13 @@ def match(
     subject: t.Mapping[str, str],
     owner_version: str | None = None,
     subject_is_target: bool = True,
+    derived: bool = False,
 ) -> dict[str, t.Any]:
     """Return the first of ``patterns`` that ``subject`` matches, or why it matches none, for patterns that are used once.
 
     ``{"set": its index or None, "bindings": {}, "reasons": [], "warnings": []}``; see ``mismatch``.
     """
-    compiled = compile_patterns(patterns, owner_version, subject_is_target)
+    compiled = compile_patterns(patterns, owner_version, subject_is_target, derived)
     matched = first_match(compiled, subject)
     if matched is not None:
         return dict(matched, reasons=[])

@@ -109,11 +109,16 @@ class Capture:
         self._known_files("pci", device, device)
 
     def _known_files(self, kind: str, device: str, driven: str) -> None:
-        """Add the further files that a device's descriptor is derived from; ``driven`` has the driver that has it so."""
-        for pattern in driver_profile(kind, self._driver_name(driven)).files:
+        """Add the further files and links that a device's descriptor is derived from; ``driven`` has the driver that has it so."""
+        profile = driver_profile(kind, self._driver_name(driven))
+        for pattern in profile.files:
             for path in self._matching(device, pattern):
                 directory, name = os.path.split(path)
                 self._files(self._real(directory), (name,))
+        for pattern in profile.links:
+            for path in self._matching(device, pattern):
+                directory, name = os.path.split(path)
+                self._link(f"{self._real(directory)}/{name}")
 
     def _matching(self, directory: str, pattern: str) -> list[str]:
         """Return the paths below ``directory`` that match ``pattern``, whose ``*`` stand for what is in one directory."""

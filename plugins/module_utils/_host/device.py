@@ -20,12 +20,12 @@ from ansible_collections.vfio.migration.plugins.module_utils._descriptor.attribu
     DERIVED,
     DescriptorError,
     check_self,
-    literal,
     normalise,
     shown,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.drivers import (
     Driver,
+    derived_set,
     driver_profile,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._host.descriptor_files import (
@@ -135,6 +135,30 @@ class Parent:
         return _module_version(self._sysfs, MDEV_PARENTS, self.name)
 
 
+class KernelFiles:
+    """The kernel's own files of one device; see ``drivers.Files``."""
+
+    def __init__(self, sysfs: Sysfs, place: str, name: str) -> None:
+        self.id = name
+        self._sysfs = sysfs
+        self._device = (place, name)
+
+    def __call__(self, path: str) -> str | None:
+        """Return the stripped text of a file; ``None`` where there is no such file."""
+        return read_kernel_text(self._sysfs, *self._device, path)
+
+    def names(self, path: str) -> list[str]:
+        """Return the sorted names in a directory; none where there is no such directory."""
+        with reading(self._sysfs.path(*self._device, path)):
+            return self._sysfs.names(*self._device, path)
+
+    def target(self, path: str) -> str | None:
+        """Return the name of what a link leads to; ``None`` where there is no such link."""
+        with reading(self._sysfs.path(*self._device, path)):
+            link = self._sysfs.link(*self._device, path)
+        return link.rpartition("/")[2] if link else None
+
+
 class Device:
     """An open device; the subclasses are its kinds. Use it in ``with``."""
 
@@ -236,10 +260,10 @@ class Device:
                 pairs.append((name, each["value"]))
         with reading(self.path):
             if profile.attributes:
-                pairs += profile.attributes(self.kernel_text)
+                pairs += profile.attributes(KernelFiles(self._sysfs, self.place, self.id))
             own = normalise(pairs)
             check_self(own, DERIVED)
-        return {"origin": DERIVED, "self": own, "compatible": [literal(own)]}
+        return {"origin": DERIVED, "self": own, "compatible": [derived_set(own)]}
 
     def _common(self) -> list[tuple[str, str]]:
         raise NotImplementedError

@@ -27,6 +27,7 @@ from ansible_collections.vfio.migration.plugins.module_utils._descriptor.attribu
     comparable,
     parse_version,
 )
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.order import Order
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.pattern import (
     Component,
     Pattern,
@@ -70,10 +71,11 @@ class Subjects:
         # A minor serves if it is not smaller where the subjects are targets, not larger where they are sources.
         self._sign = -1 if are_targets else 1
         self._versions = self._by_version()
-        self._conditions: dict[tuple[str, Wanted | None], Condition] = {}
+        self._are_targets = are_targets
+        self._conditions: dict[tuple[str, Wanted | Order | None], Condition] = {}
         self._nothing: dict[str | None, Condition] = {None: Condition(0, 0, {None: self.all})}
 
-    def condition(self, name: str, wanted: Wanted | None) -> Condition:
+    def condition(self, name: str, wanted: Wanted | Order | None) -> Condition:
         """Return the condition that an attribute compares with ``wanted``; ``None`` is what no value compares with."""
         key = (name, wanted)
         found = self._conditions.get(key)
@@ -89,7 +91,14 @@ class Subjects:
             self._conditions[key] = found
         return found
 
-    def _holding(self, name: str, wanted: Wanted) -> int:
+    def _holding(self, name: str, wanted: Wanted | Order) -> int:
+        if isinstance(wanted, Order):
+            return self._set(
+                number
+                for value, numbers in self._values.get(name, {}).items()
+                if wanted.allows(value, self._are_targets)
+                for number in numbers
+            )
         if isinstance(wanted, int):
             return self._set(self._by_integer(name).get(wanted, ()))
         if isinstance(wanted, tuple):
@@ -144,6 +153,7 @@ class _Set:
             subjects.condition(name, parse_version(text) if name == VERSION else text)
             for name, text in pattern.plain
         ]
+        self._plain += [subjects.condition(name, order) for name, order in pattern.ordered]
         self._components = [_choices(each, subjects) for each in pattern.components]
 
     def condition(self) -> Condition:

@@ -59,7 +59,7 @@ class Judge:
     """Gives verdicts for many pairs of descriptors: every list of patterns is parsed once, and asked once of a device."""
 
     direction: str = DIRECTIONS[0]
-    _patterns: dict[tuple[str, bool], Patterns] = field(default_factory=dict)
+    _patterns: dict[tuple[str, bool, bool], Patterns] = field(default_factory=dict)
     _equal_patterns: dict[t.Any, Patterns] = field(default_factory=dict)
     _matches: dict[tuple[int, str], dict[str, t.Any] | None] = field(default_factory=dict)
 
@@ -117,16 +117,20 @@ class Judge:
 
     def patterns(self, descriptor: Descriptor, owner_is_source: bool) -> Patterns:
         """Return the compiled sets of ``descriptor``'s ``compatible``, to match devices on the other side of a migration."""
-        key = (descriptor.digest, owner_is_source)
+        key = (descriptor.digest, owner_is_source, descriptor.derived)
         found = self._patterns.get(key)
         if found is None:
             sets = tuple([tuple(attributes.items()) for attributes in descriptor.compatible])
             # Sets that all state a version are not compared with the descriptor's own.
             stated = all(attributes.get("software_version") for attributes in descriptor.compatible)
-            equal = (sets, "" if stated else descriptor.version, owner_is_source)
+            version = "" if stated else descriptor.version
+            equal = (sets, version, owner_is_source, descriptor.derived)
             if equal not in self._equal_patterns:
                 self._equal_patterns[equal] = compile_patterns(
-                    descriptor.compatible, descriptor.version, subject_is_target=owner_is_source
+                    descriptor.compatible,
+                    descriptor.version,
+                    subject_is_target=owner_is_source,
+                    derived=descriptor.derived,
                 )
             found = self._patterns[key] = self._equal_patterns[equal]
         return found

@@ -20,10 +20,10 @@ from ansible_collections.vfio.migration.plugins.module_utils._descriptor.attribu
     check_count,
     check_self,
     digest,
-    literal,
     normalise,
     shown,
 )
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.drivers import derived_set
 
 _ORIGINS = ("directory", "file", DERIVED)
 # More digits than a value has.
@@ -69,8 +69,11 @@ def read_descriptor(data: object, with_origin: bool = False) -> Descriptor:
 
 
 def derive(self_attributes: dict[str, str]) -> Descriptor:
-    """Return the descriptor that is derived for a device of which only ``self_attributes`` are known: an equal one will do."""
-    pattern = literal(self_attributes)
+    """Return the descriptor that is derived for a device of which only ``self_attributes`` are known: an equal one will do.
+
+    See ``drivers.derived_set``.
+    """
+    pattern = derived_set(self_attributes)
     return Descriptor(
         self_attributes,
         [pattern],

@@ -546,7 +546,7 @@ def _configured(target: _Descriptor, given: t.Iterable[_Entry]) -> _Descriptor:
     """Return what a device is once it is given attributes; it lists what is equal to it."""
     own = target.own | {_last(each["name"]): each["value"] for each in given}
     literal = {name: value.replace("{", "{{").replace("}", "}}") for name, value in own.items()}
-    return _Descriptor(own, [literal], [_read_set(literal)], True)
+    return _Descriptor(own, [literal], [_read_set(literal, True)], True)
 
 
 def new_devices_can_be_created(case: _Case) -> _Objections:
@@ -851,7 +851,7 @@ def _read_descriptor(raw: t.Any) -> _Descriptor | None:
         or not re.fullmatch("([0-9a-f]{8})?", own.get("pci_id", ""))
     ):
         return None
-    sets = [_read_set(each) for each in written]
+    sets = [_read_set(each, derived) for each in written]
     version = {"software_version": own["software_version"]}
     return _Descriptor(own, [version | each for each in written], sets, derived)
 
@@ -892,6 +892,7 @@ _PIECE = re.compile(
     r"|\{ *([A-Za-z_][A-Za-z0-9_]*) *"
     r"(?:: *int *:((?: *-?[0-9]{1,18} *,)* *-?[0-9]{1,18} *)|: *string *:((?: *\"[^\"]*\" *,)* *\"[^\"]*\" *))?\}"
 )
+_ORDER = re.compile(r"\{(rising|falling):([0-9]{1,20})\}")
 _SIGNS = re.compile("[-+*/%]")
 _ARITHMETIC = re.compile(r"[-0-9+*/%() ]*")
 _TOKEN = re.compile("[0-9]+|[^0-9 ]")
@@ -917,11 +918,19 @@ class _Set(t.NamedTuple):
     names: frozenset[str]
 
 
-def _read_set(attributes: _Attributes) -> _Set | None:
+def _read_set(attributes: _Attributes, derived: bool) -> _Set | None:
     """Return a set of ``compatible``, ``None`` where it breaks a rule of the template language and so is void."""
+    orders = {name: _ORDER.fullmatch(value) for name, value in attributes.items() if derived}
+    ordered = [
+        _Term(name, found[1], [(found[2], None)], frozenset())
+        for name, found in orders.items()
+        if found
+    ]
     values: _Values = {}
     parts: dict[str, list[tuple[str, str | None]]] = {}
     for name, value in attributes.items():
+        if orders.get(name):
+            continue
         parts[name], at = [], 0
         while at < len(value):
             piece = _PIECE.match(value, at)
@@ -935,13 +944,14 @@ def _read_set(attributes: _Attributes) -> _Set | None:
             once = tuple(dict.fromkeys(declared))
             if variable and declared and values.setdefault(variable, once) != once:
                 return None
-    terms = [_term(name, found, values) for name, found in parts.items()]
+    terms = [*(_term(name, found, values) for name, found in parts.items()), *ordered]
     stated = {term.name for term in terms if term.parts}
     if not stated >= {"device_api", "type"} or any(term.rule == "void" for term in terms):
         return None
     # A software_version that is left empty is not stated.
     terms = [each for each in terms if each.parts or each.name != "software_version"]
-    terms.sort(key=lambda each: ("text", "integer", "version", "arithmetic").index(each.rule))
+    rules = ("text", "rising", "falling", "integer", "version", "arithmetic")
+    terms.sort(key=lambda each: rules.index(each.rule))
     return _Set(terms, values, frozenset(attributes))
 
 
@@ -1030,6 +1040,9 @@ def _choices(
             version = "".join(map(str, pieces))
             pair = (version, actual or "") if owner_is_source else (actual or "", version)
             fits = actual is None or _serves(*pair)
+        elif term.rule in ("rising", "falling"):
+            own = int(pieces[0])
+            fits = actual is None or _is_in_order(term.rule, own, actual, owner_is_source)
         else:
             result = pieces[0] if term.rule == "integer" else _result(pieces)
             fits = isinstance(result, int)
@@ -1037,6 +1050,14 @@ def _choices(
                 fits = fits and bool(_INTEGER.fullmatch(actual)) and int(actual) == result
         if fits:
             yield choice
+
+
+def _is_in_order(rule: str, own: int, actual: str, owner_is_source: bool) -> bool:
+    """Return whether a number goes from the source to the target as its order allows."""
+    if not _INTEGER.fullmatch(actual) or actual.startswith("-"):
+        return False
+    source, target = (own, int(actual)) if owner_is_source else (int(actual), own)
+    return source <= target if rule == "rising" else source >= target
 
 
 def _result(pieces: t.Iterable[int | str]) -> int | None:

@@ -38,7 +38,7 @@ def test_the_facts_of_a_device(tree, vendor):
     descriptor = facts["descriptors"][device["descriptor"]]
     assert descriptor["origin"] == "derived"
     assert descriptor["self"] == vendor.own
-    assert descriptor["compatible"] == [vendor.own]
+    assert descriptor["compatible"] == [{**vendor.own, **vendor.listed}]
     assert device["migration"] == {
         "supported": vendor.supported,
         "evidence": vendor.evidence,

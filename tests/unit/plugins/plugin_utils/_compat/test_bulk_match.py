@@ -21,13 +21,29 @@ from ansible_collections.vfio.migration.tests.unit.descriptor_strategies import 
 from hypothesis import given
 from hypothesis import strategies as st
 
+ORDERS = st.builds(
+    lambda pattern, direction, number: {**pattern, "z": f"{{{direction}:{number}}}"},
+    PATTERNS,
+    st.sampled_from(["rising", "falling"]),
+    st.integers(0, 4),
+)
+NUMBERED = st.builds(
+    lambda own, value: own if value is None else {**own, "z": value},
+    SELVES,
+    st.sampled_from([None, "", "x", "-1", *map(str, range(5))]),
+)
+
 
 def compiled(patterns, are_targets):
     sets = [normalise(each.items()) for each in patterns]
-    return compile_patterns(sets, "0.1.0", are_targets)
+    return compile_patterns(sets, "0.1.0", are_targets, derived=True)
 
 
-@given(st.lists(PATTERNS, max_size=3), st.lists(SELVES, max_size=8), st.booleans())
+@given(
+    st.lists(st.one_of(PATTERNS, ORDERS), max_size=3),
+    st.lists(NUMBERED, max_size=8),
+    st.booleans(),
+)
 def test_every_subject_is_as_far_from_a_list_as_matching_it_says(patterns, subjects, are_targets):
     patterns = compiled(patterns, are_targets)
     listing = Listing(patterns, Subjects(subjects, are_targets))

@@ -25,11 +25,17 @@ SELF = BASE + "software_version=1.1.0\n"
 
 
 def judged(
-    compatible: str, own: str = SELF, source: str = SELF, direction: str = "source_lists"
+    compatible: str,
+    own: str = SELF,
+    source: str = SELF,
+    direction: str = "source_lists",
+    origin: str = "file",
 ) -> dict:
     """Return the verdict where the source lists ``compatible`` and the target, which lists nothing, is ``own``."""
     return verdict(
-        read_descriptor({"self": sets(source)[0], "compatible": sets(compatible)}),
+        read_descriptor(
+            {"self": sets(source)[0], "compatible": sets(compatible), "origin": origin}
+        ),
         read_descriptor({"self": sets(own)[0], "compatible": []}),
         direction,
     )
@@ -287,6 +293,40 @@ def test_rule_version_stated():
     assert not judged(BASE + "software_version=1.2", SELF)["compatible"]
 
 
+def in_order(direction: str, source: int, target: str, origin: str = "derived") -> list[str]:
+    reasons = judged(f"{BASE}z={{{direction}:{source}}}", SELF + f"z={target}\n", origin=origin)
+    return [f"{each['rule']}: {each['expected']}" for each in reasons["reasons"]]
+
+
+def accepted(direction: str, source: str, target: int) -> bool:
+    """Return whether a target whose own set has an order accepts a source."""
+    listing = {"self": sets(SELF)[0], "compatible": sets(f"{BASE}z={{{direction}:{target}}}")}
+    return verdict(
+        read_descriptor({"self": sets(f"{SELF}z={source}")[0], "compatible": []}),
+        read_descriptor({**listing, "origin": "derived"}),
+        "target_accepts",
+    )["compatible"]
+
+
+def test_rule_rising():
+    assert in_order("rising", 9, "9") == in_order("rising", 9, "10") == []
+    assert in_order("rising", 9, "8") == in_order("rising", 9, "x") == ["order: 9 or more"]
+    assert accepted("rising", "9", 10)
+    assert not accepted("rising", "10", 9)
+
+
+def test_rule_falling():
+    assert in_order("falling", 9, "9") == in_order("falling", 9, "8") == []
+    assert in_order("falling", 9, "10") == in_order("falling", 9, "-1") == ["order: 9 or less"]
+    assert accepted("falling", "10", 9)
+    assert not accepted("falling", "9", 10)
+
+
+def test_rule_order_is_derived():
+    (reason,) = in_order("rising", 9, "9", origin="file")
+    assert reason.startswith("void_set")
+
+
 def test_rule_direction():
     lists = {"self": sets(SELF)[0], "compatible": sets(BASE)}
     silent = {"self": sets(SELF)[0], "compatible": []}
@@ -314,7 +354,7 @@ def test_the_guide_and_the_tests_name_the_same_rules():
 
 
 def test_the_guide_names_every_reason():
-    reasons = ["equal", "expression", "no_descriptor", "one_of", "present"]
+    reasons = ["equal", "expression", "no_descriptor", "one_of", "order", "present"]
     assert named_in_the_guide("What a verdict says") == [
         *reasons,
         *("version_major", "version_minor", "void_set"),

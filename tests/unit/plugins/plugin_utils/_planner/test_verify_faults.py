@@ -163,6 +163,12 @@ def with_type(text: str, **others: str) -> dict[str, str]:
     return {**VGPU, "type": text, **others}
 
 
+def derived(order: str, **own: str) -> dict[str, t.Any]:
+    """Return a derived descriptor whose set lets its size be another one in one direction."""
+    attributes = {**VGPU, "size": "8" if "8" in order else "4", **own}
+    return {"self": attributes, "compatible": [{**attributes, "size": order}], "origin": "derived"}
+
+
 def renamed(old: str, new: str) -> t.Callable[[Plant], None]:
     """Have the engine read a text in sets as another."""
 
@@ -319,6 +325,16 @@ ENGINE = {
         "existing targets are compatible",
         moved(vgpu(with_type("t4", display="")), vgpu(display="on")),
         forgotten("display"),
+    ),
+    "what may only rise falls": Fault(
+        "existing targets are compatible",
+        moved(derived("{rising:8}"), derived("{rising:4}")),
+        renamed("{rising:8}", "{falling:8}"),
+    ),
+    "what may only fall rises": Fault(
+        "existing targets are compatible",
+        moved(derived("{falling:4}"), derived("{falling:8}")),
+        renamed("{falling:4}", "{rising:4}"),
     ),
     "everything matches": Fault(
         "existing targets are compatible",

@@ -1,0 +1,54 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+# Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Do not use this from other collections or standalone plugins/modules!
+
+"""Orders: numbers that may be another one on the target, but only in one direction.
+
+``{rising:N}`` in a derived set says that the number may only rise from the source of a migration to its target, and
+``{falling:N}`` that it may only fall. The language of the proposal has no such condition, so a set that a driver states
+is void with it. Pure: no files, no Ansible.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+RISING, FALLING = "rising", "falling"
+
+_ORDER = re.compile(rf"\{{({RISING}|{FALLING}):([0-9]{{1,20}})\}}\Z")
+_NUMBER = re.compile(r"[0-9]{1,20}\Z")
+
+
+@dataclass(frozen=True)
+class Order:
+    """The owner's ``number``, and whether a target's may be larger or, otherwise, smaller than its source's."""
+
+    rises: bool
+    number: int
+
+    def allows(self, actual: str, subject_is_target: bool) -> bool:
+        """Return whether a device with the value ``actual`` may be on the other side of a migration."""
+        if not _NUMBER.match(actual):
+            return False
+        if self.rises == subject_is_target:
+            return int(actual) >= self.number
+        return int(actual) <= self.number
+
+    def expected(self, subject_is_target: bool) -> str:
+        """Return in words what the other side's number must be."""
+        return f"{self.number} or {'more' if self.rises == subject_is_target else 'less'}"
+
+
+def read_order(value: str) -> Order | None:
+    """Return the order that a value of a derived set is; ``None`` where it is none."""
+    found = _ORDER.match(value)
+    return Order(found.group(1) == RISING, int(found.group(2))) if found else None
+
+
+def as_order(direction: str, value: str) -> str | None:
+    """Return the value of a derived set that lets ``value`` rise or fall; ``None`` where that is no number."""
+    return f"{{{direction}:{int(value)}}}" if _NUMBER.match(value) else None
