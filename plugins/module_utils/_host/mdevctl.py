@@ -124,11 +124,15 @@ def autostart_problem(directories: t.Iterable[str] = _RULES) -> str | None:
 
 
 def definition(type_id: str | None, attributes: t.Iterable[tuple[str, str]]) -> dict[str, t.Any]:
-    """Return the definition of a device that mdevctl creates again when its parent appears."""
+    """Return the definition of a device that mdevctl creates again when its parent appears.
+
+    mdevctl writes a value as it is defined, and some drivers take the last byte for the newline that ``echo`` writes and
+    drop it (``write_attr`` in mdevctl's src/mdev.rs; oVirt, vdsm, issue 92). So each value ends in a newline.
+    """
     return {
         "mdev_type": type_id,
         "start": "auto",
-        "attrs": [{name: value} for name, value in attributes],
+        "attrs": [{name: value + "\n"} for name, value in attributes],
     }
 
 
@@ -137,11 +141,14 @@ def is_defined(
     type_id: str | None,
     attributes: t.Sequence[tuple[str, str]],
 ) -> bool:
-    """Return whether the definition ``found`` says what is wanted, whose attributes are named with their group."""
+    """Return whether the definition ``found`` says what is wanted, whose attributes are named with their group.
+
+    One without the newlines of ``definition`` does not: the next start of the host would cut its values.
+    """
     if found is None or (found.get("mdev_type"), found.get("start")) != (type_id, "auto"):
         return False
     stated = [pair for each in found.get("attrs") or [] for pair in each.items()]
     return len(stated) == len(attributes) and all(
-        value == wanted_value and name in (wanted, name.rpartition("/")[0] + "/" + wanted)
+        value == wanted_value + "\n" and name in (wanted, name.rpartition("/")[0] + "/" + wanted)
         for (name, value), (wanted, wanted_value) in zip(stated, attributes)
     )

@@ -27,6 +27,7 @@ from ansible_collections.vfio.migration.plugins.module_utils._change.mdev_plan i
     validate,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._change.plan import ABSENT, PRESENT
+from ansible_collections.vfio.migration.plugins.module_utils._host.device import MDEV_DEVICES
 from ansible_collections.vfio.migration.plugins.module_utils._host.mdevctl import Mdevctl
 from ansible_collections.vfio.migration.plugins.module_utils._host.processes import Holders, unknown
 from ansible_collections.vfio.migration.plugins.module_utils._host.reading import HostReadError
@@ -485,7 +486,7 @@ class Definitions:
 
 
 def definition(**attributes: str) -> dict[str, t.Any]:
-    attrs = [{f"intel_vgpu/{name}": value} for name, value in attributes.items()]
+    attrs = [{f"intel_vgpu/{name}": value + "\n"} for name, value in attributes.items()]
     return {"mdev_type": TYPE, "start": "auto", "attrs": attrs}
 
 
@@ -505,6 +506,45 @@ def test_devices_are_defined_as_they_were_made(kernel):
     results = apply(kernel, devices, ABSENT, mdevctl=mdevctl)
     assert [each["definition"] for each in results] == ["undefined", "undefined"]
     assert definitions.kept == {}
+
+
+def started_by_mdevctl(kernel: Kernel, attributes: dict[str, str]) -> None:
+    """Make the device as mdevctl does when the host starts: it writes what is defined, and no newline of its own."""
+    apply(kernel, [device(UUIDS[0], None)])
+    directory = kernel.open(MDEV_DEVICES, UUIDS[0])
+    for name, value in attributes.items():
+        directory.write(name, value.encode())
+
+
+@pytest.mark.parametrize("value", ["12", "1"])
+def test_what_mdevctl_has_started_with_a_cut_value_is_mended(kernel, value):
+    definitions = Definitions()
+    cut = {"mdev_type": TYPE, "start": "auto", "attrs": [{"intel_vgpu/aggregator": value}]}
+    definitions.kept[UUIDS[0], GPU] = cut
+    started_by_mdevctl(kernel, {"intel_vgpu/aggregator": value})
+    assert attribute_of(kernel) == value[:-1]
+    mdevctl = Mdevctl(definitions.run)
+    (result,) = apply(kernel, [device(UUIDS[0], value)], mdevctl=mdevctl)
+    assert (result["action"], result["definition"]) == ("configured", "defined")
+    assert attribute_of(kernel) == value
+    # The next start of the host is right.
+    apply(kernel, [device(UUIDS[0], None)], ABSENT)
+    (attribute,) = definitions.kept[UUIDS[0], GPU]["attrs"]
+    started_by_mdevctl(kernel, attribute)
+    assert attribute_of(kernel) == value
+
+
+def test_what_mdevctl_has_started_with_a_cut_value_is_told_where_a_guest_has_it(kernel):
+    started_by_mdevctl(kernel, {"intel_vgpu/aggregator": "12"})
+    holders = Holders({"/dev/vfio/7": {"pid": 4711, "name": "vm-17"}}, complete=True)
+    failed = failure(kernel, [device(UUIDS[0], "12")], scan_holders=lambda: holders)
+    assert "process 4711 (vm-17) holds it" in str(failed)
+    assert attribute_of(kernel) == "1"
+
+
+def attribute_of(kernel: Kernel) -> str:
+    path = f"bus/mdev/devices/{UUIDS[0]}/intel_vgpu/aggregator"
+    return (kernel.tree.root / path).read_text().strip()
 
 
 @pytest.mark.parametrize("failing", [1, 2, 3])

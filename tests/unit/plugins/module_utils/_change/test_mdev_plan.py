@@ -450,10 +450,12 @@ def defined(
     ("definitions", "change"),
     [
         ("[]", "defined"),
-        (defined(attributes='{"intel_vgpu/aggregator": "2"}'), "unchanged"),
-        (defined(attributes='{"intel_vgpu/aggregator": "1"}'), "defined"),
+        (defined(attributes=r'{"intel_vgpu/aggregator": "2\n"}'), "unchanged"),
+        # mdevctl would write it without a newline, which some drivers cut off.
+        (defined(attributes='{"intel_vgpu/aggregator": "2"}'), "defined"),
+        (defined(attributes=r'{"intel_vgpu/aggregator": "1\n"}'), "defined"),
         (defined(), "defined"),
-        (defined(start="manual", attributes='{"intel_vgpu/aggregator": "2"}'), "defined"),
+        (defined(start="manual", attributes=r'{"intel_vgpu/aggregator": "2\n"}'), "defined"),
     ],
 )
 def test_a_definition_is_made_where_none_is_equal(tree, definitions, change):
