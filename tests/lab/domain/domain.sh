@@ -109,9 +109,9 @@ start)
     virsh --quiet start "$1"
     ;;
 state)
-    # The last line may be half written.
+    # The last line may be half written, and of a guest that has come the first one.
     head --lines=-1 "$console/$2.console" |
-        awk '{ last[$1] = $0 } END { for (port in last) print last[port] }' | sort
+        awk 'length($1) == 4 && $2 == "wrote" { last[$1] = $0 } END { for (port in last) print last[port] }' | sort
     ;;
 *)
     echo "usage: lab-domain libvirt | start NAME DEVICE... | state NAME" >&2
