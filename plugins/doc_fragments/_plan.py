@@ -17,7 +17,9 @@ options:
     type: list
     elements: str
   sources:
-    description: What to move, each the name of a guest (all its devices move) or a dictionary with C(host) and C(id) of a device.
+    description:
+      - What to move, each the name of a guest (all its devices move) or a dictionary with C(host) and C(id) of a device.
+      - A name that several guests have, as several hosts may say, is an error that names a device of each.
     type: list
     elements: raw
   targets:

@@ -14,6 +14,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field, fields
 
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.verdict import DIRECTIONS
+from ansible_collections.vfio.migration.plugins.plugin_utils._compat.wording import MAX_NAMES
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.descriptor import plain_text
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import (
@@ -237,7 +238,9 @@ def requested(
         found = by_name.get(_named(source))
         if not found:
             raise FleetError(f"no guest or device in the fleet's facts is {_shown_source(source)}")
-        chosen.update((guest.key, guest) for guest in found)
+        if len(found) > 1:
+            raise FleetError(_ambiguous(_shown_source(source), found))
+        chosen[found[0].key] = found[0]
     return [guest for key, guest in sorted(chosen.items())]
 
 
@@ -261,6 +264,13 @@ def _named(source: t.Any) -> str | tuple[str, str]:
     if isinstance(source, t.Mapping):
         return str(source.get("host")), str(source.get("id"))
     return str(source)
+
+
+def _ambiguous(shown_source: str, guests: t.Sequence[Guest]) -> str:
+    """Return what is wrong with a source that is the name of these guests, which another host may have made up."""
+    devices = (guest.devices[0] for guest in guests[:MAX_NAMES])
+    places = " or ".join(f"{{host: {each.host}, id: {each.id}}}" for each in devices)
+    return f"{len(guests):,} guests are {shown_source}; give a device of the one that is meant, as {places}"
 
 
 def _shown_source(source: t.Any) -> str:

@@ -358,6 +358,21 @@ def test_a_guest_with_such_a_device_is_left_alone_with_that_reason():
     ]
 
 
+def test_a_name_that_two_hosts_claim_is_nobodys():
+    """A host could steer another's guest by saying that it has it, too."""
+    fleet = {
+        "a": host([device(UUIDS[0], vm="vm-1")]),
+        "evil": host([device(UUIDS[1], vm="vm-1"), device(UUIDS[2], vm="vm-2")]),
+        "b": host([], [parent()]),
+    }
+    with pytest.raises(FleetError, match="2 guests are 'vm-1'; give a device") as caught:
+        plan_for(fleet, sources=["vm-1"])
+    for name, uuid in (("a", UUIDS[0]), ("evil", UUIDS[1])):
+        assert f"{{host: {name}, id: {uuid}}}" in str(caught.value)
+    plan = migration_plan(fleet, sources=[{"host": "a", "id": UUIDS[0]}])
+    assert [each["source"]["host"] for each in plan["placements"]] == ["a"]
+
+
 @pytest.mark.parametrize(
     ("drain", "sources", "words"),
     [
