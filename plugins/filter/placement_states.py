@@ -11,6 +11,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.values impor
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner import progress
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments import as_filter
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.clock import age_limit
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.handed_over import check_moves
 from ansible_collections.vfio.migration.plugins.plugin_utils.contract import PlacementState
 
 DOCUMENTATION = r"""
@@ -87,6 +88,7 @@ _value:
 def placement_states(
     fleet: t.Any, plan: t.Any, hosts: t.Any = None, max_age: t.Any = None
 ) -> list[PlacementState]:
+    check_moves(plan)
     read = read_fleet(fleet, names("hosts", hosts), age_limit(max_age))
     return progress.placement_states(read, plan)
 

@@ -15,6 +15,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments i
     expected,
     plain,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.handed_over import check_tasks
 
 DOCUMENTATION = r"""
 name: prepared_devices
@@ -87,6 +88,7 @@ _value:
 
 @as_filter("prepared_devices")
 def prepared_devices(plan: t.Any, host: str, results: t.Any, made: t.Any = None) -> Preparation:
+    check_tasks(plan)
     with expected("the plan", "what migration_plan returns, and the results of its modules"):
         return preparation(plain(plan), str(host), plain(results), plain(made or {}))
 

@@ -8,6 +8,7 @@ import typing as t
 
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.retarget import retarget
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments import as_filter
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.handed_over import check_moves
 
 DOCUMENTATION = r"""
 name: retarget_domain
@@ -23,7 +24,8 @@ description:
   - A device that the plan has no target for is an error that names it and says why, as is a device that the plan moves with the guest and
     that the XML does not name, unless O(partial).
   - So is a target of another kind, to which libvirt does not migrate, and a vDPA device, which libvirt names by a number of the host's own.
-  - The guest in the plan is the one with the name of the domain. What no process held when the facts were gathered is found by its id alone.
+  - The guest in the plan is the one with the name of the domain, and with its UUID where the plan has one.
+  - What no process held when the facts were gathered is found by its id alone.
 options:
   _input:
     description: The domain's XML, as C(virsh dumpxml --security-info --migratable) prints it.
@@ -80,6 +82,7 @@ _value:
 
 @as_filter("retarget_domain")
 def retarget_domain(xml: t.Any, plan: t.Any, host: str | None = None, partial: bool = False) -> str:
+    check_moves(plan)
     return retarget(xml, plan, host, partial)
 
 

@@ -256,6 +256,11 @@ ansible_facts:
                   type: str
                   returned: always
                   sample: vm-17
+                uuid:
+                  description: The UUID of the guest, as QEMU was told it. Guests of one name differ by it.
+                  type: str
+                  returned: if the process has one
+                  sample: c7e0ae6a-2f1b-4c54-9f0b-6f2a3c7d1e55
             migration:
               description:
                 - What is known about the device's ability to migrate. The kernel tells root, from Linux 6.8 on, in debugfs;

@@ -126,6 +126,8 @@ class HolderFacts(t.TypedDict):
     """Its process id; null where it is unknown whether a process holds the device."""
     name: str | None
     """The name of the guest that a QEMU process runs, else of the command; null where unknown."""
+    uuid: t.NotRequired[str]
+    """The UUID of the guest, where the process tells one."""
 
 
 class MigrationFacts(t.TypedDict):
@@ -328,6 +330,8 @@ class Placement(Match):
 
     vm: str | None
     """The guest that holds it; null where no process does."""
+    vm_uuid: t.NotRequired[str]
+    """The UUID of that guest, where its process tells one."""
     source: DeviceLabel
     """The device that moves."""
     target: Target

@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import typing as t
 
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.identifiers import UUID
 from ansible_collections.vfio.migration.plugins.module_utils._host.device_numbers import (
     NODES,
     OWN_NODES,
@@ -35,9 +36,10 @@ class Holders:
         self._complete = complete
 
     def holder_of(self, nodes: t.Iterable[str]) -> dict[str, t.Any] | None:
-        """Return ``{pid, name}`` of the process that holds one of a device's ``nodes``; ``None`` where it is free.
+        """Return ``{pid, name[, uuid]}`` of the process that holds one of a device's ``nodes``; ``None`` where it is free.
 
-        Both are ``None`` where no holder was found but not every process could be looked at: unknown is not free.
+        The ``uuid`` is the guest's, where the process tells one. Pid and name are ``None`` where no holder
+        was found but not every process could be looked at: unknown is not free.
         """
         for node in nodes:
             if node in self._found:
@@ -79,7 +81,7 @@ def scan(proc: str = "/proc", numbers: t.Mapping[int, str] | None = None) -> Hol
             complete = False
             continue
         if open_nodes:
-            holder = {"pid": pid, "name": _name(f"{proc}/{pid}")}
+            holder = {"pid": pid, **_guest(f"{proc}/{pid}")}
             for path in open_nodes:
                 found.setdefault(path, holder)
     return Holders(found, complete)
@@ -137,15 +139,26 @@ def _only_names(thread: str, number: str) -> bool:
     return bool(int(flags, 8) & os.O_PATH)
 
 
-def _name(process: str) -> str | None:
-    """Return the guest's name from QEMU's command line, else the command's; ``None`` where the process is gone."""
+def _guest(process: str) -> dict[str, str | None]:
+    """Return the guest's ``name`` from QEMU's command line, else the command's, and the guest's ``uuid`` where it has one.
+
+    The name is ``None`` where the process is gone.
+    """
     try:
-        return (
-            _guest_name(_read(process + "/cmdline", _MAX_ARGUMENTS).split("\0"))
-            or _read(process + "/comm").strip()
-        )
+        arguments = _read(process + "/cmdline", _MAX_ARGUMENTS).split("\0")
+        name = _guest_name(arguments) or _read(process + "/comm").strip()
     except (FileNotFoundError, ProcessLookupError):
-        return None
+        return {"name": None}
+    uuid = _guest_uuid(arguments)
+    return {"name": name} if uuid is None else {"name": name, "uuid": uuid}
+
+
+def _guest_uuid(arguments: list[str]) -> str | None:
+    """Return the guest's UUID from ``-uuid``."""
+    for option, value in zip(arguments, arguments[1:]):
+        if option in ("-uuid", "--uuid"):
+            return value.lower() if UUID.match(value.lower()) else None
+    return None
 
 
 def _guest_name(arguments: list[str]) -> str | None:

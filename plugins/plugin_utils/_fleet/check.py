@@ -22,6 +22,7 @@ import typing as t
 from collections import Counter
 
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.attributes import shown
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.identifiers import UUID
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.descriptor import plain_text
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import GATHER, VDPA
@@ -90,6 +91,12 @@ def plain_texts(texts: t.Sequence[t.Any], longest: int = MAX_NAME) -> None:
 def holds_too_many(pids: t.Sequence[int]) -> bool:
     """Return whether one of the processes that hold a device each holds more of them than any guest has."""
     return len(pids) > MAX_HELD and max(Counter(pids).values()) > MAX_HELD
+
+
+def guests_uuids(uuids: t.Iterable[t.Any]) -> None:
+    """Raise ``TypeError`` where what guests' processes tell as their UUIDs are none; an empty one tells nothing."""
+    if not all(each == "" or (isinstance(each, str) and UUID.match(each)) for each in {*uuids}):
+        raise TypeError
 
 
 def plain_choices(choices: t.Any) -> None:
@@ -251,14 +258,23 @@ def _plain_holder(data: t.Any, path: str) -> tuple[dict[str, t.Any] | None, dict
     holder = mapping(data, path)
     if "pid" not in holder:
         raise FactsError(f"{path}.pid", f"an integer from 1 to {MAX_PID} or null")
-    pid = number_or_null(holder["pid"], f"{path}.pid", 1, MAX_PID)
+    plain: dict[str, t.Any] = {"pid": number_or_null(holder["pid"], f"{path}.pid", 1, MAX_PID)}
+    if "uuid" in holder:
+        plain["uuid"] = _guest_uuid(holder["uuid"], f"{path}.uuid")
     try:
-        return {"pid": pid, "name": text_or_null(holder.get("name", MISSING), f"{path}.name")}, None
+        return {**plain, "name": text_or_null(holder.get("name", MISSING), f"{path}.name")}, None
     except FactsError as error:
         if not isinstance(holder.get("name"), str):
             raise
         problem = f"the name of the guest is taken for unknown: {error}"
-        return {"pid": pid, "name": None}, {"path": error.path, "problem": problem}
+        return {**plain, "name": None}, {"path": error.path, "problem": problem}
+
+
+def _guest_uuid(data: t.Any, path: str) -> str:
+    """Return the UUID of a guest; raise ``FactsError`` where it is none."""
+    if not isinstance(data, str) or not UUID.match(data):
+        raise FactsError(path, "a UUID in lower case")
+    return str(data)
 
 
 def check_held(entries: t.Iterable[Entry]) -> None:

@@ -25,10 +25,14 @@ Stated = tuple[tuple[str | None, bool, str], ...]
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """The process that holds a device; ``pid`` is ``None`` where it is unknown whether one does."""
+    """The process that holds a device; ``pid`` is ``None`` where it is unknown whether one does.
+
+    ``uuid`` is that of the guest which ``name`` names, ``None`` where the process does not tell.
+    """
 
     pid: int | None
     name: str | None
+    uuid: str | None = None
 
 
 class Choices(t.NamedTuple):

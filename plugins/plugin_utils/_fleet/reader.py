@@ -214,6 +214,7 @@ class _Likenesses(dict[tuple[t.Any, ...], tuple[DeviceClass, _States]]):
         ids: list[str] = []
         texts: list[str] = []
         held: list[int] = []
+        uuids: list[str] = []
         stated: dict[_States, None] = {}
         for entry in entries:
             (kind, device_id, parent, mdev_type, name, attributes, numa_node, holder, migration) = (
@@ -226,6 +227,7 @@ class _Likenesses(dict[tuple[t.Any, ...], tuple[DeviceClass, _States]]):
                     texts.append(guest)
                 if pid is not None:
                     held.append(pid)
+                uuids.append(holder.get("uuid", ""))
             supported, evidence = migration["supported"], migration.get("evidence")
             if not (
                 kind.__class__ is str
@@ -250,6 +252,7 @@ class _Likenesses(dict[tuple[t.Any, ...], tuple[DeviceClass, _States]]):
             ids.append(device_id)
         texts += ids
         check.plain_texts(texts, longest)
+        check.guests_uuids(uuids)
         if len({*ids}) != len(ids) or check.holds_too_many(held):
             raise TypeError
         return found, tuple([each for each in stated if each is not None])
@@ -272,7 +275,9 @@ def _device(host: str, entry: _Entry, descriptors: _Descriptors) -> Device:
         descriptor=descriptors[entry["descriptor"]],
         attributes=tuple((each["name"], each["value"]) for each in entry["attributes"]),
         numa_node=entry["numa_node"],
-        in_use=None if holder is None else Holder(holder["pid"], holder["name"]),
+        in_use=None
+        if holder is None
+        else Holder(holder["pid"], holder["name"], holder.get("uuid")),
         supported=migration["supported"],
         evidence=migration.get("evidence"),
         choices=next(

@@ -58,11 +58,12 @@ class Assigned:
 
 @dataclass(slots=True)
 class Domain:
-    """A domain: its XML in UTF-8, its name, and the devices that it is assigned, in their order."""
+    """A domain: its XML in UTF-8, its name, the devices that it is assigned, in their order, and its UUID if it has one."""
 
     text: bytes
     name: str
     assigned: list[Assigned]
+    uuid: str | None = None
 
 
 def read_domain(xml: t.Any) -> Domain:
@@ -106,7 +107,7 @@ class _Reader:
 
     def __init__(self) -> None:
         self._path: list[str] = []
-        self._names: list[str] = []
+        self._texts: dict[str, list[str]] = {"name": [], "uuid": []}
         self._assigned: list[Assigned] = []
         self._kind: str | None = None
         self._has_address = False
@@ -123,10 +124,10 @@ class _Reader:
             self._parser.Parse(text, True)
         except expat.ExpatError as error:
             raise FleetError(f"the domain's XML is not well-formed: {error}") from error
-        name = "".join(self._names).strip()
+        name, uuid = ("".join(self._texts[tag]).strip() for tag in ("name", "uuid"))
         if not name:
             raise FleetError("the domain's XML has no name")
-        return Domain(text, name, self._assigned)
+        return Domain(text, name, self._assigned, uuid.lower() or None)
 
     def _doctype(self, name: str, system: str | None, public: str | None, internal: int) -> None:
         raise FleetError("the domain's XML has a document type, which libvirt never writes")
@@ -165,8 +166,8 @@ class _Reader:
         self._path.pop()
 
     def _characters(self, text: str) -> None:
-        if self._path == ["domain", "name"]:
-            self._names.append(text)
+        if len(self._path) == 2 and self._path[1] in self._texts:
+            self._texts[self._path[1]].append(text)
 
 
 def _assigned_kind(tag: str, attributes: _Attributes) -> str | None:

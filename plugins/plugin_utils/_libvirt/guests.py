@@ -21,6 +21,7 @@ from ansible_collections.vfio.migration.plugins.module_utils._descriptor.printab
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import (
     Device,
     Fleet,
+    Holder,
     why_unknown,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.answers import Answer
@@ -37,6 +38,10 @@ _UNKNOWN_VERSION = "0"
 _SECTION_END = re.compile(r"^==$", re.MULTILINE)
 # Names may have blanks in them.
 _UUID_AND_NAME = re.compile(r"^([-0-9a-f]{36}) +(.+)$", re.MULTILINE)
+
+
+# Devices by the process that holds them.
+_Held = t.Mapping[Holder, t.Sequence[Device]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +113,7 @@ def find_guests(
 ) -> list[Guest]:
     """Return the guests that are asked for, where they are, a device of each, and why it must stay where it must.
 
-    ``hosts`` are those that answer. ``names`` are the guests' names; ``drain`` the hosts whose guests with VFIO devices
+    ``hosts`` are those that answer. ``names`` are the guests' names or UUIDs; ``drain`` the hosts whose guests with VFIO devices
     are all asked for. An unknown holder of a device of a drained host is an entry with a reason, too.
     """
     found = [
@@ -118,7 +123,7 @@ def find_guests(
         for guest in _guests_on(fleet, host, libvirt, names, drain is not None)
     ]
     for name in names or ():
-        same = [guest for guest in found if guest["vm"] == name]
+        same = [guest for guest in found if name in (guest["vm"], guest["uuid"])]
         if not same:
             reason = (
                 "no host of the play has a process of this name that holds a VFIO device;"
@@ -127,15 +132,24 @@ def find_guests(
             found.append(_stand_in(name, None, reason))
         elif len(same) > 1:
             places = ", ".join(str(guest["host"]) for guest in same)
+            which = "; ".join(map(_which, same))
             for guest in same:
                 guest["reason"] = (
-                    f"there is a guest of this name on each of {places}; libvirt needs different names"
+                    f"there is a guest of this name on each of {places}; libvirt needs different names,"
+                    f" and here the UUID of the one that is meant: {which}"
                 )
     for host in drain or ():
         if host not in hosts:
             reason = f"{host} is none of the hosts of the play that answer"
             found.append(_stand_in(printable(f"all guests of {host}"), host, reason))
     return found
+
+
+def _which(guest: Guest) -> str:
+    """Return what tells a guest from others of its name."""
+    device = f" has {guest['device']['id']}" if guest["device"] else ""
+    uuid = f", UUID {guest['uuid']}" if guest["uuid"] else ", which libvirt does not know"
+    return f"that on {guest['host']}{device}{uuid}"
 
 
 def held_by_unknown(fleet: Fleet, host: str) -> list[str]:
@@ -155,21 +169,37 @@ def _guests_on(
     if drained and (unknown := held_by_unknown(fleet, host)):
         reason = "it is unknown who that is; gather as root, with become"
         yield _stand_in(printable(f"what holds {', '.join(unknown)}"), host, reason)
-    held = defaultdict(list)
+    held: dict[str, dict[Holder, list[Device]]] = defaultdict(lambda: defaultdict(list))
     for device in _devices(fleet, host):
         if device.in_use and device.in_use.name:
-            held[device.in_use.name].append(device)
+            held[device.in_use.name][device.in_use].append(device)
     for name in sorted(held):
-        if names is None or name in names:
-            yield _guest(name, host, libvirt.running.get(name), held[name])
+        guest = _guest(name, host, libvirt.running.get(name), held[name])
+        if names is None or name in names or guest["uuid"] in names:
+            yield guest
 
 
-def _guest(name: str, host: str, running: RunningGuest | None, devices: list[Device]) -> Guest:
+def _why_not(host: str, running: RunningGuest | None, held: _Held) -> str | None:
+    """Return why the processes of one name are not the guest of that name that libvirt runs; ``None`` where there is but one, and is."""
+    if running is not None and all(each.uuid in (None, running.uuid) for each in held):
+        if len(held) == 1:
+            return None
+        why = f"several processes on {host} have this name"
+    elif running is None:
+        why = f"libvirt on {host} runs no guest of this name"
+    else:
+        why = f"libvirt on {host} runs the guest of this name and UUID {running.uuid}, and another one has it, too"
+    holders = (
+        f"process {holder.pid}{f' (UUID {holder.uuid})' if holder.uuid else ''} holds {devices[0].id}"
+        for holder, devices in held.items()
+    )
+    return f"{why}: {', '.join(holders)}"
+
+
+def _guest(name: str, host: str, running: RunningGuest | None, held: _Held) -> Guest:
+    devices = [device for each in held.values() for device in each]
     first = devices[0]
-    reason = None
-    if running is None:
-        pid = first.in_use.pid if first.in_use else None
-        reason = f"libvirt on {host} runs no guest of this name: process {pid} holds {first.id}"
+    reason = _why_not(host, running, held)
     return Guest(
         vm=name,
         host=host,

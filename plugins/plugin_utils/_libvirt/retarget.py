@@ -24,17 +24,14 @@ _Placement = t.Mapping[str, t.Any]
 
 
 def retarget(xml: t.Any, plan: t.Any, host: str | None, partial: bool = False) -> str:
-    """Return the XML of a domain on ``host`` with its devices replaced by their targets in ``plan``.
+    """Return the XML of a domain on ``host`` with its devices replaced by their targets in ``plan``, or what is left of one.
 
     ``host`` is needed only where the plan moves devices of several hosts and not of one guest of the domain's name.
     ``partial`` XML may lack devices that the plan moves with the guest. Raise ``FleetError`` where the domain has a device
     for which the plan has no target that libvirt can migrate it to.
     """
     domain = read_domain(xml)
-    try:
-        moves = _Moves(domain, plan, host)
-    except (AttributeError, KeyError, TypeError) as error:
-        raise FleetError("the plan is none; expected what migration_plan returns") from error
+    moves = _Moves(domain, plan, host)
     return retargeted(domain, moves.targets(partial))
 
 
@@ -44,7 +41,7 @@ class _Moves:
     def __init__(self, domain: Domain, plan: t.Any, host: str | None) -> None:
         self._domain = domain
         placements = [each for each in plan["placements"] if host in (None, each["source"]["host"])]
-        own = [each for each in placements if each["vm"] == domain.name]
+        own = [each for each in placements if _is_of(each, domain)]
         free = [each for each in placements if each["vm"] is None]
         self._host = host or _only_host(domain.name, own or free)
         self._own = _by_source(own, self._host)
@@ -102,6 +99,12 @@ class _Moves:
         if device in self._holders:
             return f"it has it for {self._holders[device]}"
         return f"it knows no such device on {self._host}" if self._host else "it moves nothing"
+
+
+def _is_of(placement: _Placement, domain: Domain) -> bool:
+    """Return whether a placement is of a domain's guest: by its name, and by its UUID where both tell one."""
+    uuid = placement.get("vm_uuid")
+    return placement["vm"] == domain.name and (None in (uuid, domain.uuid) or uuid == domain.uuid)
 
 
 def _by_source(placements: t.Iterable[_Placement], host: str | None) -> dict[str, _Placement]:

@@ -64,7 +64,7 @@ def newly_made(
 def placement_of(vm: str | None, source: Device, found: Found, wave: int) -> contract.Placement:
     """Return where one device of the guest ``vm`` goes."""
     target, match = found
-    return {
+    placement: contract.Placement = {
         "vm": vm,
         "source": source.label,
         "target": target,
@@ -74,3 +74,6 @@ def placement_of(vm: str | None, source: Device, found: Found, wave: int) -> con
         "warnings": match["warnings"],
         "wave": wave,
     }
+    if source.in_use is not None and source.in_use.uuid is not None:
+        placement["vm_uuid"] = source.in_use.uuid
+    return placement

@@ -88,7 +88,7 @@ _RELEVANT = {
 }
 _OF_PARTS = {
     "attributes": ("name", "value", "choices"),
-    "in_use": ("pid", "name"),
+    "in_use": ("pid", "name", "uuid"),
     "migration": ("supported",),
     "types": ("id", "name", "device_api", "available_instances"),
 }

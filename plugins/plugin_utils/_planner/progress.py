@@ -12,7 +12,6 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.wording import why_in_use
-from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import (
     Device,
     Fleet,
@@ -29,22 +28,19 @@ UNCLEAR = "unclear"
 
 
 def placement_states(fleet: Fleet, plan: t.Any) -> list[PlacementState]:
-    """Return how far each placement in ``plan`` has come; raise ``FleetError``."""
+    """Return how far each placement in ``plan`` has come."""
     found: list[PlacementState] = []
-    try:
-        for placement in plan["placements"]:
-            state, reason = _state(fleet, placement)
-            found.append(
-                {
-                    "vm": placement["vm"],
-                    "source": placement["source"],
-                    "target": placement["target"],
-                    "state": state,
-                    "reason": reason,
-                }
-            )
-    except (KeyError, TypeError) as error:
-        raise FleetError("the plan is none; expected what migration_plan returns") from error
+    for placement in plan["placements"]:
+        state, reason = _state(fleet, placement)
+        found.append(
+            {
+                "vm": placement["vm"],
+                "source": placement["source"],
+                "target": placement["target"],
+                "state": state,
+                "reason": reason,
+            }
+        )
     return found
 
 
@@ -56,7 +52,7 @@ def _state(fleet: Fleet, placement: t.Mapping[str, t.Any]) -> tuple[str, str | N
             return UNCLEAR, f"{end['host']}: {why_unknown(fleet, end['host'])}"
     source, target = (_device(fleet, end) for end in ends)
     for device in (source, target):
-        if device and (stranger := _stranger(device, vm)):
+        if device and (stranger := _stranger(device, vm, placement.get("vm_uuid"))):
             return UNCLEAR, f"{device.id} on {device.host}: {stranger}"
     if target is None:
         gone = f"neither {ends[0]['id']} on {ends[0]['host']} nor its target is there"
@@ -79,9 +75,11 @@ def _device(fleet: Fleet, end: t.Mapping[str, t.Any]) -> Device | None:
     )
 
 
-def _stranger(device: Device, vm: str | None) -> str | None:
-    """Return who else than ``vm`` holds a device, or may."""
+def _stranger(device: Device, vm: str | None, uuid: str | None) -> str | None:
+    """Return who else than ``vm``, with this ``uuid`` if it is known, holds a device, or may."""
     holder = device.in_use
-    if holder is not None and holder.pid is not None and vm is not None and holder.name == vm:
-        return None
-    return why_in_use(device)
+    if holder is None or holder.pid is None or vm is None or holder.name != vm:
+        return why_in_use(device)
+    if uuid is not None and holder.uuid is not None and holder.uuid != uuid:
+        return f"another guest of the name {vm} holds it: its UUID is {holder.uuid}, and not {uuid}"
+    return None

@@ -190,10 +190,11 @@ OPTIONS: dict[str, Option] = {each.name: each.metadata["option"] for each in fie
 
 @dataclass(frozen=True, slots=True)
 class Guest:
-    """Devices that move together; ``name`` is ``None`` for a device that no process holds."""
+    """Devices that move together; ``name`` is ``None`` for a device that no process holds, ``uuid`` where it tells none."""
 
     name: str | None
     devices: tuple[Device, ...]
+    uuid: str | None = None
 
     @property
     def host(self) -> str:
@@ -233,15 +234,18 @@ def requested(
             by_name[guest.name].append(guest)
         for device in guest.devices:
             by_name[device.key].append(guest)
-    chosen: dict[tuple[str, str, str], Guest] = {}
-    for source in sources or ():
-        found = by_name.get(_named(source))
-        if not found:
-            raise FleetError(f"no guest or device in the fleet's facts is {_shown_source(source)}")
-        if len(found) > 1:
-            raise FleetError(_ambiguous(_shown_source(source), found))
-        chosen[found[0].key] = found[0]
+    chosen = {each.key: each for each in (_the_one(by_name, source) for source in sources or ())}
     return [guest for key, guest in sorted(chosen.items())]
+
+
+def _the_one(by_name: t.Mapping[t.Any, t.Sequence[Guest]], source: t.Any) -> Guest:
+    """Return the guest that a source names; raise ``FleetError`` where there is none, or more than one."""
+    found = by_name.get(_named(source), ())
+    if not found:
+        raise FleetError(f"no guest or device in the fleet's facts is {_shown_source(source)}")
+    if len(found) > 1:
+        raise FleetError(_ambiguous(_shown_source(source), found))
+    return found[0]
 
 
 def guests_of(devices: t.Iterable[Device]) -> list[Guest]:
@@ -254,7 +258,8 @@ def guests_of(devices: t.Iterable[Device]) -> list[Guest]:
     guests = []
     for together in held.values():
         holder = together[0].in_use
-        guests.append(Guest(holder.name if holder else None, tuple(together)))
+        name, uuid = (holder.name, holder.uuid) if holder else (None, None)
+        guests.append(Guest(name, tuple(together), uuid))
     guests.sort(key=lambda each: (each.devices[0].host, each.name or "", each.devices[0].id))
     return guests
 
@@ -268,9 +273,15 @@ def _named(source: t.Any) -> str | tuple[str, str]:
 
 def _ambiguous(shown_source: str, guests: t.Sequence[Guest]) -> str:
     """Return what is wrong with a source that is the name of these guests, which another host may have made up."""
-    devices = (guest.devices[0] for guest in guests[:MAX_NAMES])
-    places = " or ".join(f"{{host: {each.host}, id: {each.id}}}" for each in devices)
-    return f"{len(guests):,} guests are {shown_source}; give a device of the one that is meant, as {places}"
+    places = " or ".join(map(_place, guests[:MAX_NAMES]))
+    more = f" or of {len(guests) - MAX_NAMES:,} more" if len(guests) > MAX_NAMES else ""
+    return f"{len(guests):,} guests are {shown_source}; give a device of the one that is meant, as {places}{more}"
+
+
+def _place(guest: Guest) -> str:
+    """Return how to say that this guest is meant, with its UUID where that is known."""
+    uuid = f" (UUID {guest.uuid})" if guest.uuid else ""
+    return f"{{host: {guest.host}, id: {guest.devices[0].id}}}{uuid}"
 
 
 def _shown_source(source: t.Any) -> str:

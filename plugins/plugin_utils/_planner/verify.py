@@ -84,6 +84,7 @@ class _Move(t.NamedTuple):
     target: _Entry
     wave: int
     vm: str | None
+    vm_uuid: str | None
     certainty: str
 
     @property
@@ -145,6 +146,7 @@ class _Case:
                 each["target"],
                 each["wave"],
                 each["vm"],
+                each.get("vm_uuid"),
                 each["certainty"],
             )
             for key, each in zip(self.placed, plan["placements"], strict=True)
@@ -262,6 +264,8 @@ def placements_say_of_sources_what_the_facts_say(case: _Case) -> _Objections:
         holder = move.source["in_use"]
         if move.vm not in (names[move.key[0], holder.get("pid")] if holder else {None}):
             yield move.objection(f"{_named(move.key)} is not held by {move.vm}")
+        if move.vm_uuid != (holder or {}).get("uuid"):
+            yield move.objection(f"{_named(move.key)} is held by no guest with UUID {move.vm_uuid}")
 
 
 def placements_are_no_surer_than_they_can_be(case: _Case) -> _Objections:

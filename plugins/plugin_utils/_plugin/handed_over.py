@@ -23,15 +23,104 @@ _PLAIN: dict[t.Any, str] = {
 }
 
 
+class _Named(t.TypedDict):
+    """What is needed of a source or target to find it again."""
+
+    host: str
+    kind: str
+    id: str
+
+
+class _Move(t.TypedDict):
+    """What is needed of a placement to follow it."""
+
+    vm: str | None
+    vm_uuid: t.NotRequired[str]
+    source: _Named
+    target: _Named
+
+
+class _Staying(t.TypedDict):
+    """What is needed of a device that is left behind to say why."""
+
+    source: _Named
+    reasons: list[contract.UnplacedReason]
+
+
+class _Moves(t.TypedDict):
+    """What is needed of a plan to follow its moves."""
+
+    placements: list[_Move]
+    unplaced: t.NotRequired[list[_Staying]]
+
+
+class _MadeTarget(t.TypedDict):
+    """What is needed of a target to tell under which parent it failed."""
+
+    host: str
+    id: str
+    parent: str | None
+
+
+class _Made(t.TypedDict):
+    """What is needed of a placement to tell what has failed with it."""
+
+    vm: str | None
+    source: _Named
+    target: _MadeTarget
+
+
+class _Mdev(t.TypedDict):
+    uuid: str
+
+
+class _Function(t.TypedDict):
+    address: str
+
+
+class _VdpaDevice(t.TypedDict):
+    name: str
+
+
+class _Tasks(t.TypedDict):
+    """What is needed of what the modules on a host are to make."""
+
+    devices: t.NotRequired[list[_Mdev]]
+    pci_devices: t.NotRequired[list[_Function]]
+    vdpa_devices: t.NotRequired[list[_VdpaDevice]]
+
+
+class _Preparing(t.TypedDict):
+    """What is needed of a plan to tell what was made for it."""
+
+    hosts: dict[str, _Tasks]
+    placements: t.NotRequired[list[_Made]]
+
+
+_WRONG = "the plan is none; expected what migration_plan returns"
+
+
 def check_plan(name: str, value: t.Any) -> None:
     """Raise ``FleetError`` where the argument ``name`` is no plan: with the place in it, and what would be right."""
-    found = _fault(value, contract.Plan, "")
+    _check(value, contract.Plan, f"'{name}' is no plan of vfio.migration.migration_plan")
+
+
+def check_moves(plan: t.Any) -> None:
+    """Raise ``FleetError`` where ``plan`` has no moves that can be followed; it may lack what is not needed for that."""
+    _check(plan, _Moves, _WRONG)
+
+
+def check_tasks(plan: t.Any) -> None:
+    """Raise ``FleetError`` where ``plan`` has no tasks for hosts, or moves that these are not of."""
+    _check(plan, _Preparing, _WRONG)
+
+
+def _check(value: t.Any, shape: t.Any, wrong: str) -> None:
+    found = _fault(value, shape, "")
     if found is not None:
         place, expected = found
         where = f" at {place.lstrip('.')}" if place else ""
-        raise FleetError(
-            f"'{name}' is no plan of vfio.migration.migration_plan:{where} {expected} is expected"
-        )
+        raise FleetError(f"{wrong}:{where} {expected} is expected")
 
 
 def _fault(value: t.Any, shape: t.Any, place: str) -> tuple[str, str] | None:

@@ -141,6 +141,10 @@ def test_a_descriptor_that_breaks_a_rule_is_a_verdict_and_no_error():
         (lambda: plan_summary([]), "the plan is none; expected what migration_plan returns"),
         (lambda: prepared_devices({}, "a", []), "the plan is none; expected what migration_plan"),
         (lambda: prepared_devices({"hosts": {}}, "a", [{}]), "and the results of its modules"),
+        (
+            lambda: prepared_devices({"hosts": {"a": {"devices": [{}]}}}, "a", [{}, {}, {}]),
+            r"at hosts\.a\.devices\[0\] the key 'uuid' is expected",
+        ),
         (lambda: superfluous_devices([{}], ["prepared"], []), "the list of states is none"),
         (lambda: superfluous_devices([], ["all"], []), "remove is 'all'; expected one of prepared"),
     ],

@@ -20,6 +20,7 @@ DEVICES = {
     "/dev/vhost-vdpa-0": "/dev/random",
 }
 NUMBERS = {os.stat(device).st_rdev: node for node, device in DEVICES.items()}
+UUID = "c7e0ae6a-2f1b-4c54-9f0b-6f2a3c7d1e55"
 GUEST = ["qemu-system-x86_64", "-name", "guest=vm-17,debug-threads=on", "-m", "64"]
 
 
@@ -170,6 +171,20 @@ def test_all_nodes_of_a_device_are_looked_at():
 def test_a_holder_has_its_guests_name_or_its_own(proc, arguments, name):
     add_process(proc, 4711, arguments, "/dev/vfio/7")
     assert holder(proc, "/dev/vfio/7") == {"pid": 4711, "name": name}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "uuid"),
+    [
+        (["qemu", "-name", "vm-17", "-uuid", UUID], {"uuid": UUID}),
+        (["qemu", "--uuid", UUID.upper(), "-name", "vm-17"], {"uuid": UUID}),
+        (["qemu", "-name", "vm-17", "-uuid", "none"], {}),
+        (["qemu", "-name", "vm-17", "-uuid"], {}),
+    ],
+)
+def test_a_holder_has_its_guests_uuid_if_it_tells_one(proc, arguments, uuid):
+    add_process(proc, 4711, arguments, "/dev/vfio/7")
+    assert holder(proc, "/dev/vfio/7") == {"pid": 4711, "name": "vm-17", **uuid}
 
 
 def test_a_process_that_ends_meanwhile_holds_nothing(proc):

@@ -54,6 +54,10 @@ def held(number: int, name: str | None, **others) -> dict:
     return device(UUIDS[number]) | {"in_use": in_use} | others
 
 
+def of_guest(number: int, name: str, uuid: str) -> dict:
+    return held(number, name, in_use={"pid": number, "name": name, "uuid": uuid})
+
+
 def found(devices: dict, hosts: dict, **asked) -> dict[str, dict]:
     fleet = read_fleet({name: host(each) for name, each in devices.items()})
     guests = find_guests(fleet, hosts, **asked)
@@ -110,7 +114,9 @@ def test_what_holds_a_device_of_a_drained_host_and_cannot_be_told_stays():
 
 
 def test_a_guest_is_found_with_a_device_and_the_kinds_of_all():
-    devices = [held(2, HOSTILE, kind="pci"), held(1, HOSTILE), held(3, HOSTILE), held(4, "vm-9")]
+    one = {"in_use": {"pid": 2, "name": HOSTILE, "uuid": UUID}}
+    devices = [held(2, HOSTILE, kind="pci", **one), held(4, "vm-9")]
+    devices += [held(number, HOSTILE, **one) for number in (1, 3)]
     guests = found(
         {"a": devices, "b": []}, {"a": libvirt(HOSTILE), "b": libvirt()}, names=[HOSTILE]
     )
@@ -150,6 +156,42 @@ def test_a_guest_that_is_nowhere_or_on_two_hosts_is_told():
     assert "there is a guest of this name on each of a, b" in here["reason"]
     assert missing["host"] is None
     assert "no host of the play has a process of this name" in missing["reason"]
+
+
+def test_of_guests_of_one_name_the_uuid_tells_which_is_meant():
+    devices = {"a": [of_guest(1, "vm-1", UUID)], "b": [of_guest(2, "vm-1", OTHER)]}
+    hosts = {
+        "a": libvirt("vm-1"),
+        "b": LibvirtHost(running={"vm-1": RunningGuest(OTHER, persistent=False, autostart=False)}),
+    }
+    fleet = read_fleet({name: host(each) for name, each in devices.items()})
+    reason = find_guests(fleet, hosts, names=["vm-1"])[0]["reason"]
+    assert (
+        f"that on a has {UUIDS[1]}, UUID {UUID}; that on b has {UUIDS[2]}, UUID {OTHER}" in reason
+    )
+    for name, uuid in (("a", UUID), ("b", OTHER)):
+        (guest,) = find_guests(fleet, hosts, names=[uuid])
+        assert (guest["host"], guest["vm"], guest["reason"]) == (name, "vm-1", None)
+
+
+@pytest.mark.parametrize("uuids", [(UUID, OTHER), (OTHER, OTHER), (UUID, UUID), (None, None)])
+def test_two_processes_of_one_name_on_a_host_are_not_one_guest(uuids):
+    """Only one of them is libvirt's guest, and moving that with the other's device would harm both."""
+    devices = [
+        of_guest(number, "vm-1", uuid) if uuid else held(number, "vm-1")
+        for number, uuid in zip((1, 2), uuids, strict=True)
+    ]
+    for asked in ({"names": ["vm-1"]}, {"drain": ["a"]}):
+        guest = found({"a": devices}, {"a": libvirt("vm-1")}, **asked)["vm-1"]
+        for number in (1, 2):
+            assert f"process {number}" in guest["reason"]
+            assert f"holds {UUIDS[number]}" in guest["reason"]
+
+
+def test_a_process_of_a_guests_name_and_another_uuid_is_not_that_guest():
+    guest = found({"a": [of_guest(1, "vm-1", OTHER)]}, {"a": libvirt("vm-1")}, drain=["a"])["vm-1"]
+    assert UUID in guest["reason"]
+    assert f"process 1 (UUID {OTHER}) holds {UUIDS[1]}" in guest["reason"]
 
 
 def test_a_drained_host_that_does_not_answer_or_has_no_facts_is_told():

@@ -136,10 +136,39 @@ def test_targets_that_libvirt_cannot_have_are_refused(key, value, words):
         retarget_domain(domain(), changed(key, value))
 
 
-@pytest.mark.parametrize("wrong", [None, [], {}, {"placements": [{}]}, {"placements": None}])
-def test_what_is_no_plan_is_refused(wrong):
-    with pytest.raises(AnsibleError, match=r"vfio\.migration\.retarget_domain: the plan is none"):
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        (None, "a mapping"),
+        ([], "a mapping"),
+        ({}, "the key 'placements'"),
+        ({"placements": [{}]}, r"at placements\[0\] the key 'vm'"),
+        ({"placements": None}, "at placements a list"),
+        ({"placements": [], "unplaced": [{"source": 7}]}, r"at unplaced\[0\]\.source a mapping"),
+    ],
+)
+def test_what_is_no_plan_is_refused_with_the_place(wrong, words):
+    with pytest.raises(
+        AnsibleError,
+        match=rf"vfio\.migration\.retarget_domain: the plan is none; expected what migration_plan returns: {words} is expected",
+    ):
         retarget_domain(domain(), wrong)
+
+
+@pytest.mark.parametrize("host_of_domain", [None, "a"])
+def test_of_guests_of_one_name_the_uuid_tells_whose_the_devices_are(host_of_domain):
+    """Another process with the guest's name, on its host or another, has no part in its move."""
+    own, other = ({"pid": n, "name": GUEST, "uuid": UUIDS[9 - n]} for n in (1, 2))
+    hosts = {
+        "a": host([device(UUIDS[0], in_use=own), device(UUIDS[1], in_use=other)]),
+        "b": host([], [parent()]),
+        "c": host([device(UUIDS[2], in_use=other)]),
+    }
+    made = migration_plan(hosts, drain=["a", "c"])
+    xml = domain(1).replace("<metadata>", f"<uuid>{UUIDS[8].upper()}</uuid><metadata>")
+    assert named(retarget_domain(xml, made, host_of_domain)) == [made["map"]["a"][UUIDS[0]]]
+    with pytest.raises(AnsibleError, match=f"mdev {UUIDS[1]} of {GUEST} has no target in the plan"):
+        retarget_domain(xml.replace(UUIDS[0], UUIDS[1]), made, host_of_domain)
 
 
 def test_a_domain_without_assigned_devices_stays_as_it_is():

@@ -360,17 +360,30 @@ def test_a_guest_with_such_a_device_is_left_alone_with_that_reason():
 
 def test_a_name_that_two_hosts_claim_is_nobodys():
     """A host could steer another's guest by saying that it has it, too."""
+    known = {"in_use": {"pid": 7, "name": "vm-1", "uuid": UUIDS[9]}}
     fleet = {
-        "a": host([device(UUIDS[0], vm="vm-1")]),
+        "a": host([device(UUIDS[0], **known)]),
         "evil": host([device(UUIDS[1], vm="vm-1"), device(UUIDS[2], vm="vm-2")]),
         "b": host([], [parent()]),
     }
     with pytest.raises(FleetError, match="2 guests are 'vm-1'; give a device") as caught:
         plan_for(fleet, sources=["vm-1"])
-    for name, uuid in (("a", UUIDS[0]), ("evil", UUIDS[1])):
-        assert f"{{host: {name}, id: {uuid}}}" in str(caught.value)
-    plan = migration_plan(fleet, sources=[{"host": "a", "id": UUIDS[0]}])
-    assert [each["source"]["host"] for each in plan["placements"]] == ["a"]
+    assert f"{{host: a, id: {UUIDS[0]}}} (UUID {UUIDS[9]})" in str(caught.value)
+    assert f"{{host: evil, id: {UUIDS[1]}}}" in str(caught.value)
+    (placement,) = migration_plan(fleet, sources=[{"host": "a", "id": UUIDS[0]}])["placements"]
+    assert (placement["source"]["host"], placement["vm_uuid"]) == ("a", UUIDS[9])
+
+
+def test_two_guests_of_one_name_on_a_host_are_two():
+    fleet = {
+        "a": host([device(UUIDS[n], vm="vm-1", pid=10 + n) for n in range(2)]),
+        "b": host([], [parent()]),
+    }
+    with pytest.raises(FleetError, match="2 guests are 'vm-1'; give a device") as caught:
+        plan_for(fleet, sources=["vm-1"])
+    assert all(each in str(caught.value) for each in UUIDS[:2])
+    (placement,) = migration_plan(fleet, sources=[{"host": "a", "id": UUIDS[1]}])["placements"]
+    assert placement["source"]["id"] == UUIDS[1]
 
 
 @pytest.mark.parametrize(

@@ -81,12 +81,55 @@ def test_what_is_unclear_is_told(source, target, words):
     assert re.search(words, state_of(source, target)["reason"])
 
 
+@pytest.mark.parametrize(
+    ("before", "now", "state"),
+    [
+        (UUIDS[1], UUIDS[1], "done"),
+        (UUIDS[1], UUIDS[2], "unclear"),
+        # Where a process tells no UUID, there is but its name.
+        (None, UUIDS[2], "done"),
+        (UUIDS[1], None, "done"),
+    ],
+)
+def test_another_guest_of_the_same_name_has_not_moved(before, now, state):
+    def held(uuid: str | None) -> dict:
+        told = {} if uuid is None else {"uuid": uuid}
+        return host([device(UUIDS[0], in_use={"pid": 1, "name": VM, **told})])
+
+    made = migration_plan({"a": held(before), "b": host(parents=[parent()])}, drain=["a"])
+    (found,) = placement_states({"a": host(), "b": held(now)}, made)
+    assert found["state"] == state
+    if state == "unclear":
+        assert f"another guest of the name {VM} holds it: its UUID is {now}" in found["reason"]
+
+
 def test_without_facts_nothing_is_clear():
     (found,) = placement_states({"a": there(OWN)}, plan(VM))
     assert found["reason"] == "b: there are no facts of it; run vfio_migration_facts on it"
 
 
-@pytest.mark.parametrize("wrong", [None, {}, {"placements": [{}]}, {"placements": 7}])
-def test_what_is_no_plan_is_refused(wrong):
-    with pytest.raises(AnsibleError, match=r"vfio\.migration\.placement_states: the plan is none"):
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        (None, "a mapping is expected"),
+        ({}, "the key 'placements' is expected"),
+        ({"placements": [{}]}, r"at placements\[0\] the key 'vm' is expected"),
+        ({"placements": 7}, "at placements a list is expected"),
+    ],
+)
+def test_what_is_no_plan_is_refused_with_the_place(wrong, words):
+    with pytest.raises(
+        AnsibleError,
+        match=rf"vfio\.migration\.placement_states: the plan is none; expected what migration_plan returns: {words}",
+    ):
         placement_states({"a": host()}, wrong)
+
+
+@pytest.mark.parametrize("end", ["source", "target"])
+@pytest.mark.parametrize("key", ["host", "kind", "id"])
+@pytest.mark.parametrize("value", [None, 7, [], {}])
+def test_a_place_in_a_plan_that_is_wrong_is_named(end, key, value):
+    wrong = plan(VM)
+    wrong["placements"][0][end][key] = value
+    with pytest.raises(AnsibleError, match=rf"at placements\[0\]\.{end}\.{key} a text is expected"):
+        placement_states({"a": there(OWN), "b": there(FREE)}, wrong)
