@@ -498,6 +498,17 @@ class PlanBody(t.TypedDict):
     """The hosts without usable facts."""
 
 
+class AvoidedPlace(t.TypedDict):
+    """Where nothing was to go."""
+
+    host: str
+    """The host."""
+    parent: str | None
+    """The parent; null for the whole host."""
+    problem: Sentence
+    """Why, as it was asked for."""
+
+
 class Plan(PlanBody):
     """Which device goes where, as ``migration_plan`` returns it."""
 
@@ -507,6 +518,10 @@ class Plan(PlanBody):
     """What was asked of the plan; an earlier plan is known by it to be for the same."""
     relied_on: dict[str, Digest]
     """The hosts of the placements, each with a digest of the facts that the plan relied on."""
+    targets: t.NotRequired[list[str]]
+    """The hosts that were asked to receive, where some were."""
+    avoid: t.NotRequired[list[AvoidedPlace]]
+    """The places that were to be avoided, where there were some."""
 
 
 class PlacementState(t.TypedDict):

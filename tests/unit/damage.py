@@ -326,7 +326,47 @@ def another_cost(planned: Planned) -> t.Iterator[Change]:
         yield lambda planned: planned.plan.update(status=other)
 
 
+def another_match(planned: Planned) -> t.Iterator[Change]:
+    for index, each in enumerate(planned.plan["placements"]):
+        number = 0 if each["set"] is None else each["set"]
+        certainty = "derived" if each["certainty"] == "declared" else "declared"
+        for change in (
+            {"set": None},
+            {"set": number + 1},
+            {"set": -1},
+            {"bindings": {**each["bindings"], "another": 1}},
+            {"bindings": dict.fromkeys(each["bindings"], -7) or {"another": 1}},
+            {"warnings": [*each["warnings"], "all is well"]},
+            {"certainty": certainty},
+        ):
+            yield lambda planned, index=index, change=change: planned.plan["placements"][
+                index
+            ].update(change)
+        for warning in each["warnings"]:
+
+            def unwarned(planned, index=index, warning=warning):
+                planned.plan["placements"][index]["warnings"].remove(warning)
+
+            yield unwarned
+
+
+def another_statement(planned: Planned) -> t.Iterator[Change]:
+    stated = planned.conditions.lasting()
+    for name, value in stated.items():
+        other = {"limit": 77, "apart": [["vm-8", "vm-9"]]}.get(name, not value)
+        if name not in planned.plan:
+            for conditions in (
+                {**stated, name: other},
+                {each: stated[each] for each in stated if each != name},
+            ):
+                yield lambda planned, conditions=conditions: planned.plan.update(
+                    conditions=conditions
+                )
+
+
 DAMAGE: list[Damage] = [
+    another_match,
+    another_statement,
     where_nothing_may_go,
     another_target,
     one_target_for_two,

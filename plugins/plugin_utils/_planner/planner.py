@@ -53,6 +53,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils.contract import (
     Change,
     Plan,
     PlanBody,
+    PlanConditions,
 )
 
 
@@ -101,7 +102,7 @@ def make_verified_plan(
     previous = still_holding(earlier, request, fleet, facts) if earlier is not None else None
     plan, changes = _make_plan_with(fleet, request, previous, progress)
     progress("verifying the plan")
-    broken = objections(plan, facts, request.conditions)
+    broken = objections({**plan, "conditions": _stated(request)}, facts, request.conditions)
     kept = previous.request.kept if previous else ()
     ends = {(each["source"]["host"], each["source"]["id"]) for each in kept}
     of_earlier = [each.sentence for each in broken if not ends.isdisjoint(each.sources)]
@@ -112,14 +113,29 @@ def make_verified_plan(
         asked = previous.request if previous and plan["cost"] is None else request
         plan = _without_objected(fleet, facts, asked, plan, broken)
     hosts = {each[side]["host"] for each in plan["placements"] for side in _SIDES}
-    stated = request.conditions.lasting()
-    conditions: t.Any = {name: stated[name] for name in stated if name not in plan}
-    return {
+    made: t.Any = {
         **plan,
         "changes": changes,
-        "conditions": conditions,
+        "conditions": _stated(request),
         "relied_on": digests(hosts, facts),
     }
+    if request.conditions.targets is not None:
+        made["targets"] = sorted(request.targets)
+    if request.conditions.avoid:
+        made["avoid"] = [
+            {"host": host, "parent": parent, "problem": problem}
+            for (host, parent), problem in request.conditions.avoid.items()
+        ]
+    return t.cast(Plan, made)
+
+
+def _stated(request: Request) -> PlanConditions:
+    """Return what a plan says that was asked of it, but for what it says elsewhere."""
+    stated = request.conditions.lasting()
+    conditions: t.Any = {
+        name: stated[name] for name in stated if name not in PlanBody.__annotations__
+    }
+    return t.cast(PlanConditions, conditions)
 
 
 def _make_plan_with(

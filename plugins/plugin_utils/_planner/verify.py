@@ -18,7 +18,7 @@ import itertools
 import re
 import typing as t
 from collections import Counter, defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from fractions import Fraction
 from operator import attrgetter
 
@@ -74,7 +74,10 @@ def objections(
 
 
 class _Move(t.NamedTuple):
-    """A placement: ``source`` is what the facts say of the device, ``stated`` and ``target`` what the plan says."""
+    """A placement: ``source`` is what the facts say of the device, ``stated`` and ``target`` what the plan says.
+
+    ``found`` is the placement as the plan has it.
+    """
 
     key: Key
     stated: _Entry
@@ -85,7 +88,7 @@ class _Move(t.NamedTuple):
     wave: int
     vm: str | None
     vm_uuid: str | None
-    certainty: str
+    found: _Entry
 
     @property
     def place(self) -> tuple[str, t.Any]:
@@ -147,7 +150,7 @@ class _Case:
                 each["wave"],
                 each["vm"],
                 each.get("vm_uuid"),
-                each["certainty"],
+                each,
             )
             for key, each in zip(self.placed, plan["placements"], strict=True)
             if key in self.devices
@@ -277,8 +280,8 @@ def placements_are_no_surer_than_they_can_be(case: _Case) -> _Objections:
         certainty = "derived" if derived else "declared"
         if move.target["create"] or move.target["attributes"]:
             certainty = "provisional"
-        if move.certainty != certainty:
-            yield move.objection(f"{move} is {certainty}, and not {move.certainty}")
+        if move.found["certainty"] != certainty:
+            yield move.objection(f"{move} is {certainty}, and not {move.found['certainty']}")
         if move.wave != 1 and not case.asked.reuse:
             yield move.objection(f"{move} waits for nothing, and is in wave {move.wave}")
 
@@ -412,7 +415,7 @@ def the_cost_is_counted(case: _Case) -> _Objections:
             )
     if (bound == cost and not cost["unplaced"]) != (case.plan["status"] == "optimal"):
         yield Objection(_NONE, f"status is {case.plan['status']}, cost {cost} and bound {bound}")
-    if bound is not None and any(bound[name] > number for name, number in cost.items()):
+    if bound is not None and any(bound.get(name, 0) > number for name, number in cost.items()):
         yield Objection(_NONE, f"cost {cost} is below the bound {bound}")
 
 
@@ -573,6 +576,43 @@ def new_devices_can_be_created(case: _Case) -> _Objections:
             )
 
 
+class _Expected(t.NamedTuple):
+    """What a new device will be: all that is ``certain``, what it is ``given``, and the attributes that are ``possible``.
+
+    ``names`` are those of the attributes that it may be given, in full.
+    """
+
+    certain: dict[str, str]
+    given: dict[str, str]
+    possible: list[dict[str, str]]
+    names: set[str]
+
+
+def _expected(case: _Case, move: _Move) -> _Expected | None:
+    """Return what a new device will be; ``None`` where its source has no usable descriptor, or it no parent."""
+    target, source = move.target, move.descriptor
+    parent, offered = case.offers.get((target["host"], target["parent"], target["type"]), _NOTHING)
+    if not parent or source is None:
+        return None
+    names = {each["name"] for each in move.source["attributes"]}
+    given = {_last(each["name"]): each["value"] for each in target["attributes"]}
+    versions: list[str] = []
+    if parent["kind"] == "vdpa":
+        names |= {"device_features"}
+        certain = _vdpa_attributes(source, offered, given.pop("device_features", ""))
+    else:
+        certain = _mdev_attributes(source, parent, offered)
+        versions = case.versions(target["host"], parent, source.derived)
+    # What the source lets configure and the plan does not give is taken to be empty.
+    known = {
+        **{_last(each): "" for each in names if _last(each) not in _NOT_GIVEN},
+        **given,
+        **certain,
+    }
+    possible = [{**known, "software_version": each} for each in versions] or [known]
+    return _Expected(certain, given, possible, names)
+
+
 def new_devices_will_match(case: _Case) -> _Objections:
     """Require that a new device matches its source's list by all that is certain of it and all that it is given.
 
@@ -580,36 +620,19 @@ def new_devices_will_match(case: _Case) -> _Objections:
     """
     by_source = case.plan["direction"] in ("source_lists", "either")
     for move in case.new:
-        target, source = move.target, move.descriptor
-        parent, offered = case.offers.get(
-            (target["host"], target["parent"], target["type"]), _NOTHING
-        )
-        if not parent or source is None:
+        expected = _expected(case, move)
+        if expected is None or move.descriptor is None:
             yield move.objection(f"{move}: one has no usable descriptor, or the other no parent")
             continue
-        names = {each["name"] for each in move.source["attributes"]}
-        given = {_last(each["name"]): each["value"] for each in target["attributes"]}
-        versions: list[str] = []
-        if parent["kind"] == "vdpa":
-            names |= {"device_features"}
-            certain = _vdpa_attributes(source, offered, given.pop("device_features", ""))
-        else:
-            certain = _mdev_attributes(source, parent, offered)
-            versions = case.versions(target["host"], parent, source.derived)
+        given = expected.given
         if not _NUMBER.fullmatch(given.get("aggregator") or "1"):
             yield move.objection(f"{move}: an aggregator of {given['aggregator']} is no number")
-        for each in target["attributes"]:
-            if each["name"] not in names or _last(each["name"]) in _NOT_GIVEN | certain.keys():
+        fixed = _NOT_GIVEN | expected.certain.keys()
+        for each in move.target["attributes"]:
+            if each["name"] not in expected.names or _last(each["name"]) in fixed:
                 yield move.objection(f"{move}: the source does not let configure {each['name']}")
-        # What the source lets configure and the plan does not give is taken to be empty.
-        known = {
-            **{_last(each): "" for each in names if _last(each) not in _NOT_GIVEN},
-            **given,
-            **certain,
-        }
-        possible = [{**known, "software_version": each} for each in versions] or [known]
         if not by_source or not any(
-            case.lists(source, each, True, frozenset(given)) for each in possible
+            case.lists(move.descriptor, each, True, frozenset(given)) for each in expected.possible
         ):
             yield move.objection(f"{move} would not be compatible")
 
@@ -676,15 +699,160 @@ def new_devices_can_return(case: _Case) -> _Objections:
             yield move.objection(f"{move} could not migrate back")
 
 
+# --- rules of how a target was found compatible ----------------------------------------------------------------------
+
+
+class _Decision(t.NamedTuple):
+    """The list that decides of a move: its ``owner``, and what the device of the other side may be.
+
+    ``other`` is the target as far as it is known. Of a device that is to be made, ``given`` is what it is given.
+    """
+
+    owner: _Descriptor
+    subjects: list[dict[str, str]]
+    owner_is_source: bool
+    other: dict[str, str]
+    given: frozenset[str] | None
+
+
+def _decision(case: _Case, move: _Move) -> _Decision | None:
+    """Return which list decides of a move; ``None`` where other rules object to it as none can."""
+    source = move.descriptor
+    if move.target["create"]:
+        made = _expected(case, move)
+        if source is None or made is None:
+            return None
+        return _Decision(source, made.possible, True, made.certain, frozenset(made.given))
+    target = _existing(case, move)
+    if source is None or target is None:
+        return None
+    if case.lists(source, target.own, True) and case.plan["direction"] != "target_accepts":
+        return _Decision(source, [target.own], True, target.own, None)
+    return _Decision(target, [source.own], False, target.own, None)
+
+
+def _existing(case: _Case, move: _Move) -> _Descriptor | None:
+    """Return what an existing target is once it is given its attributes."""
+    device = case.devices.get(move.target_key)
+    target = case.descriptor(move.target_key[0], device) if device else None
+    given = move.target["attributes"]
+    return _configured(target, given) if target is not None and given else target
+
+
+def placements_name_the_set_that_matches(case: _Case) -> _Objections:
+    """Require that the set is the first of the deciding list that matches, and that it does with the values in ``bindings``.
+
+    Of a device that is to be made it need not be the first.
+    """
+    # Many moves are alike.
+    known: dict[tuple[t.Any, ...], str | None] = {}
+    for move in case.moves:
+        decision = _decision(case, move)
+        if decision is None:
+            continue
+        number, bindings = move.found["set"], move.found["bindings"]
+        subjects = tuple(tuple(each.items()) for each in decision.subjects)
+        key = (decision.owner, subjects, decision.given, number, *bindings.items())
+        if key not in known:
+            known[key] = _why_another_set(decision, number, bindings)
+        if reason := known[key]:
+            yield move.objection(f"{move}: {reason}")
+
+
+def _why_another_set(decision: _Decision, number: int | None, bindings: _Entry) -> str | None:
+    """Return why the set of this ``number`` is not that which matches, ``None`` where it is."""
+    sets = decision.owner.sets
+    found = sets[number] if number is not None and number in range(len(sets)) else None
+    if found is None or not _fits(found, decision, bindings):
+        return f"set {number} does not match with {dict(bindings)}"
+    earlier = sets[:number] if decision.given is None else ()
+    if any(each is not None and _fits(each, decision) for each in earlier):
+        return f"a set before set {number} matches"
+    return None
+
+
+def _fits(found: _Set, decision: _Decision, bindings: _Entry | None = None) -> bool:
+    """Return whether a set matches what the other side may be, by these ``bindings`` of all its variables or by any."""
+    if bindings is not None:
+        if bindings.keys() != found.values.keys():
+            return False
+        if any(value not in found.values[name] for name, value in bindings.items()):
+            return False
+        found = found._replace(values={name: (value,) for name, value in bindings.items()})
+    version = decision.owner.own["software_version"]
+    return found.names.issuperset(decision.given or ()) and any(
+        _matches(found, each, decision.given is None, version, decision.owner_is_source)
+        for each in decision.subjects
+    )
+
+
+def placements_warn_of_what_they_assume(case: _Case) -> _Objections:
+    """Require a warning for each thing that a move assumes, and no other but those that a driver is known for."""
+    for move in case.moves:
+        decision = _decision(case, move)
+        number = move.found["set"]
+        if decision is None or number not in range(len(decision.owner.sets)):
+            continue
+        needed = set(_assumed(case, move, decision, decision.owner.sets[number]))
+        warnings = move.found["warnings"]
+        # A warning begins with what it is needed for.
+        unfounded = [each for each in warnings if not each.startswith(tuple(needed))]
+        for beginning in sorted(needed):
+            if not any(each.startswith(beginning) for each in warnings):
+                yield move.objection(f"{move} does not warn: {beginning}")
+        of_driver = move.descriptor is not None and move.descriptor.derived
+        if unfounded and not of_driver:
+            yield move.objection(f"{move} warns of what is not so: {'; '.join(unfounded)}")
+
+
+def _assumed(case: _Case, move: _Move, decision: _Decision, found: _Set | None) -> t.Iterator[str]:
+    """Yield how the warning begins that is needed for each thing that a move assumes."""
+    source = t.cast("_Descriptor", move.descriptor)
+    own, other, named = source.own, decision.other, found.names if found else frozenset()
+    must = _MUSTS.get(decision.subjects[0].get("device_api", ""))
+    if must and must not in named:
+        yield f"the pattern states no {must}"
+    if decision.given is None:
+        for name in (own.keys() | other.keys()) - named - {"software_version", "pci_id"}:
+            if own.get(name) != other.get(name):
+                yield f"nobody compares {name}: it is {_both(own, other, name)}"
+    if own["type"] == other["type"] and own.get("pci_id") != other.get("pci_id"):
+        yield f"the type is the same, but the PCI id is {_both(own, other, 'pci_id')}"
+    target = None if move.target["create"] else _existing(case, move)
+    derived = [("source", source.derived), ("target", target is not None and target.derived)]
+    if sides := [side for side, is_derived in derived if is_derived]:
+        yield f"the descriptor {' and '.join(f'of the {side}' for side in sides)} is derived"
+    if target is not None:
+        listed, accepted = case.lists(source, target.own, True), case.lists(target, own, False)
+        if listed != accepted:
+            yield f"the {'source' if listed else 'target'}'s list has the other device"
+
+
+def _both(own: _Attributes, other: _Attributes, name: str) -> str:
+    return f"{own.get(name, 'absent')} on the source and {other.get(name, 'absent')} on the target"
+
+
 # --- rules where they are asked --------------------------------------------------------------------------------------
 
 
 def the_plan_is_for_what_was_asked(case: _Case) -> _Objections:
-    """Require that the plan has the direction and the policy that were asked."""
-    for name in ("direction", "policy"):
+    """Require that the plan says that it was made for what was asked."""
+    stated = {**case.plan["conditions"]} if "conditions" in case.plan else None
+    for name in _LASTING:
         wanted = getattr(case.asked, name)
-        if case.plan[name] != wanted:
-            yield Objection(_NONE, f"the {name} is {case.plan[name]}, and {wanted} was asked")
+        if name in ("direction", "policy"):
+            found = case.plan[name]
+        elif stated is None:
+            continue
+        elif name not in stated:
+            yield Objection(_NONE, f"the plan does not say its {name}, and {wanted} was asked")
+            continue
+        else:
+            found = stated[name]
+        if name == "apart":
+            found, wanted = ({frozenset(group) for group in each} for each in (found, wanted))
+        if found != wanted:
+            yield Objection(_NONE, f"the {name} is {found}, and {wanted} was asked")
 
 
 def hosts_receive_no_more_than_their_limit(case: _Case) -> _Objections:
@@ -754,6 +922,10 @@ def devices_keep_their_type(case: _Case) -> _Objections:
             yield move.objection(f"{move} does not keep the type {move.source['type']}")
 
 
+# Conditions that a plan says of itself; the others are of the occasion that it was made for.
+_LASTING = tuple(
+    each.name for each in fields(Conditions) if each.name not in ("avoid", "drain", "targets")
+)
 # Each rule with what there must be for it to say anything.
 _RULES: tuple[tuple[t.Callable[[_Case], t.Any], t.Callable[[_Case], _Objections]], ...] = (
     (attrgetter("plan"), the_plan_is_for_what_was_asked),
@@ -766,6 +938,8 @@ _RULES: tuple[tuple[t.Callable[[_Case], t.Any], t.Callable[[_Case], _Objections]
     (attrgetter("moves"), targets_may_receive),
     (attrgetter("existing"), existing_targets_are_free),
     (attrgetter("existing"), existing_targets_are_compatible),
+    (attrgetter("moves"), placements_name_the_set_that_matches),
+    (attrgetter("moves"), placements_warn_of_what_they_assume),
     (attrgetter("new"), new_devices_can_be_created),
     (attrgetter("new"), new_devices_will_match),
     (attrgetter("new_vdpa"), new_vdpa_devices_are_offered),
@@ -833,6 +1007,8 @@ _OLDER_NAMES = {
     "device_id": "pci_id",
     "interface_version": "software_version",
 }
+# What a descriptor must state by its device_api.
+_MUSTS = {"vfio-pci": "pci_id", "vfio-ccw": "subchannel_type"}
 _MOST_SETS, _MOST_NAMES = 64, 64
 _VALUE = re.compile("[ -~]{0,1024}")
 _VERSION = re.compile(r"([0-9]{1,18})\.([0-9]{1,18})(\.[0-9]{1,18})?")
@@ -846,8 +1022,7 @@ def _read_descriptor(raw: t.Any) -> _Descriptor | None:
     except (AttributeError, KeyError, TypeError, ValueError):
         return None
     derived = raw.get("origin") == "derived"
-    musts = {"vfio-pci": "pci_id", "vfio-ccw": "subchannel_type"}
-    must = None if derived else musts.get(own.get("device_api", ""))
+    must = None if derived else _MUSTS.get(own.get("device_api", ""))
     if (
         len(written) > _MOST_SETS
         or not all(own.get(each) for each in ("device_api", "type", must or "type"))

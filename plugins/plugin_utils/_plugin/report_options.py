@@ -23,6 +23,10 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.previous_p
     conditions_of,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import Conditions
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.shown_plan import (
+    computed_anew,
+    out_of_date,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify import violations
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments import direction_of
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.clock import age_limit
@@ -57,15 +61,19 @@ def report_for(
     known = {name: each.facts for name, each in read.hosts.items()}
     relied_on = {} if plan is None else changed_since(plan.get("relied_on", {}), known)
     changed = [host for host, has_changed in relied_on.items() if has_changed]
-    if plan is not None and not changed:
-        _verify(plan, known)
+    if plan is not None and changed:
+        plan = out_of_date(plan, read, changed)
+    elif plan is not None:
+        occasion = {name: plan[name] for name in ("targets", "avoid") if name in plan}
+        conditions = Conditions.parse(occasion, conditions_of(plan))
+        _verify(plan, known, conditions)
+        plan = computed_anew(plan, read, conditions)
     report = make_report(read, direction_of(direction), title, made, plan, changed)
     return printed(report, contract.Report)
 
 
-def _verify(plan: t.Any, facts: t.Mapping[str, t.Any]) -> None:
+def _verify(plan: t.Any, facts: t.Mapping[str, t.Any], conditions: Conditions) -> None:
     """Raise ``FleetError`` where a plan for these facts breaks a rule: a report shows no such plan."""
-    conditions = Conditions.parse({}, conditions_of(plan))
     broken = violations(plan, facts, conditions)
     if broken:
         raise FleetError(f"the plan does not hold: {'; '.join(broken)}")

@@ -222,6 +222,11 @@ def devices_become(**others: t.Any) -> t.Callable[[Plant], None]:
     return lambda plant: plant.method("Device", "__init__", taken_for(**others))
 
 
+def matched(**others: t.Any) -> Make:
+    """Have a match told otherwise than it is."""
+    return lambda real: lambda *arguments: (found := real(*arguments)) and {**found, **others}
+
+
 def judged(real: t.Any) -> t.Any:
     return lambda *arguments: {**real(*arguments), "compatible": True, "set": 0}
 
@@ -424,6 +429,54 @@ ENGINE = {
                     name: value for name, value in real(raw, where).items() if name != "ecc"
                 }
             ),
+        ),
+    ),
+    "a match is told with the values of another": Fault(
+        "placements name the set that matches",
+        moved(gvt(), gvt()),
+        lambda plant: plant.function("first_match", matched(bindings={"val1": 8})),
+    ),
+    "a match is told of another set": Fault(
+        "placements name the set that matches",
+        moved(vgpu(with_type("t8"), with_type("t4")), vgpu()),
+        lambda plant: plant.function("first_match", matched(set=0)),
+    ),
+    "a later set is told than the first that matches": Fault(
+        "placements name the set that matches",
+        moved(vgpu(with_type("t4"), with_type("t{n:int:4,8}")), vgpu()),
+        lambda plant: plant.function("first_match", matched(set=1, bindings={"n": 4})),
+    ),
+    "a new device is told with values of another": Fault(
+        "placements name the set that matches",
+        made(gvt(), available=TWO),
+        lambda plant: plant.method(
+            "Pattern", "completion", completed(lambda found: ({"val1": 1}, found[1]))
+        ),
+    ),
+    "what nobody compares is not told": Fault(
+        "placements warn of what they assume",
+        moved(vgpu(with_type("t4")), vgpu(with_type("t4"), display="on")),
+        lambda plant: plant.function("_differences", lambda real: lambda *arguments: []),
+    ),
+    "it is not told that a list has no pci_id": Fault(
+        "placements warn of what they assume",
+        moved(vgpu({name: VGPU[name] for name in ("device_api", "type")}), vgpu()),
+        lambda plant: plant.method("Pattern", "warnings", lambda real: lambda *arguments: []),
+    ),
+    "it is not told that only one list decides": Fault(
+        "placements warn of what they assume",
+        moved(vgpu(), vgpu(with_type("t8"))),
+        lambda plant: plant.method(
+            "Judge",
+            "verdict",
+            lambda real: lambda *arguments: {**real(*arguments), "warnings": []},
+        ),
+    ),
+    "a new device is told with a warning of nothing": Fault(
+        "placements warn of what they assume",
+        made(gvt(), available=TWO),
+        lambda plant: plant.function(
+            "provisional_warnings", lambda real: lambda *arguments: ["all is well"]
         ),
     ),
     "a virtio feature that is not offered is planned": Fault(
@@ -687,6 +740,21 @@ CONDITIONS = {
     ),
     "another policy is planned": Fault(
         "the plan is for what was asked", guests("vm-1"), conditions_become(policy="spread")
+    ),
+    "another limit is stated": Fault(
+        "the plan is for what was asked",
+        guests("vm-1"),
+        lambda plant: plant.method(
+            "Conditions", "lasting", lambda real: lambda self: {**real(self), "limit": 7}
+        ),
+    ),
+    "groups are not stated": Fault(
+        "the plan is for what was asked",
+        guests("vm-1"),
+        lambda plant: plant.method(
+            "Conditions", "lasting", lambda real: lambda self: {**real(self), "apart": []}
+        ),
+        {"drain": ["a"], "apart": [["vm-1", "vm-2"]]},
     ),
     "devices are used again": Fault(
         "existing targets are free",

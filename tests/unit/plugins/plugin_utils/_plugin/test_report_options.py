@@ -5,6 +5,9 @@
 
 from __future__ import annotations
 
+import json
+from unittest.mock import ANY
+
 import pytest
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_options import plan_for
@@ -12,9 +15,15 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.report_opti
     report_for,
 )
 from ansible_collections.vfio.migration.tests.unit.fleets import (
+    UUIDS,
+    device,
+    gvt,
+    host,
     parent,
 )
+from ansible_collections.vfio.migration.tests.unit.fuzzing import damaged, through
 from ansible_collections.vfio.migration.tests.unit.report_fleets import two_of_three
+from hypothesis import given
 
 
 def test_a_plan_that_was_made_with_other_facts_is_out_of_date():
@@ -23,6 +32,107 @@ def test_a_plan_that_was_made_with_other_facts_is_out_of_date():
     facts["b"]["parents"] = [parent(available={"i915-GVTg_V5_4": 2})]
     assert report_for(facts, plan=plan)["plan"]["changed_since"] == ["b"]
     assert report_for(facts, hosts=["b"], plan=plan)["plan"]["changed_since"] == ["a", "b"]
+
+
+EVIL = "evil words"
+
+
+def with_one_left_behind():
+    """Return facts where one device moves, and another has no place."""
+    return {
+        "a": host([device(UUIDS[0], vm="vm-1"), device(UUIDS[1], gvt("8", "1"), vm="vm-2", pid=2)]),
+        "b": host(parents=[parent(available={"i915-GVTg_V5_4": 2})]),
+    }
+
+
+def reported(facts, plan):
+    return report_for(facts, plan=plan)["plan"]
+
+
+@pytest.mark.parametrize("facts", [two_of_three(), with_one_left_behind()])
+def test_what_a_plan_says_of_itself_is_computed_again(facts):
+    plan = plan_for(facts, drain=["a"])
+    expected = reported(facts, plan)
+    assert expected["status"] == plan["status"]
+    for each in plan["unplaced"]:
+        each["reasons"] = [{"host": "b", "reason": EVIL}]
+    label = plan["placements"][0]["source"]
+    plan["changes"] = [{"vm": "vm-1", "source": label, "reason": EVIL}]
+    plan["unknown"] = [EVIL]
+    found = reported(facts, plan)
+    assert EVIL not in json.dumps(report_for(facts, plan=plan))
+    assert found["changes"] == [{"vm": "vm-1", **label, "reason": ANY}]
+    assert found | {"changes": []} == expected
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("warnings", [EVIL]), ("certainty", "declared"), ("vm", EVIL), ("set", 7), ("wave", 2)],
+)
+def test_a_plan_with_a_lie_about_a_move_is_not_shown(key, value):
+    facts = two_of_three()
+    plan = plan_for(facts, drain=["a"])
+    plan["placements"][0].update({key: value})
+    with pytest.raises(FleetError, match="the plan does not hold"):
+        reported(facts, plan)
+
+
+def test_a_proof_that_the_planner_does_not_find_is_not_shown():
+    """The plan makes a device, though one that is there would do; it says that none is better."""
+    facts = {
+        "a": host([device(UUIDS[0], vm="vm-1")]),
+        "b": host(parents=[parent()]),
+        "c": host([device(UUIDS[5])]),
+    }
+    plan = plan_for({name: facts[name] for name in "ab"}, drain=["a"])
+    assert plan["status"] == "optimal"
+    found = reported(facts, plan)
+    assert found["status"] == "feasible"
+    assert found["moves"][0]["to"]["host"] == "b"
+
+
+def test_what_was_asked_of_a_plan_is_asked_again():
+    facts = with_one_left_behind() | {"c": host(parents=[parent()])}
+    asked = {"targets": ["b", "c"], "avoid": [{"host": "c", "problem": "is being repaired"}]}
+    plan = plan_for(facts, drain=["a"], **asked)
+    assert reported(facts, plan)["status"] == plan["status"] == "infeasible"
+    assert "is being repaired" in json.dumps(reported(facts, plan)["left_behind"])
+    plan["targets"] = ["c"]
+    with pytest.raises(FleetError, match="must not go to this host"):
+        reported(facts, plan)
+
+
+def test_what_a_plan_leaves_behind_without_need_is_told():
+    facts = {
+        "a": host([device(UUIDS[n], vm=f"vm-{n}", pid=10 + n) for n in range(2)]),
+        "b": host([device(UUIDS[5])]),
+    }
+    plan = plan_for(facts, drain=["a"])
+    assert plan["status"] == "infeasible"
+    facts["c"] = host([device(UUIDS[6])])
+    found = reported(facts, plan)
+    assert found["status"] == "unproven"
+    assert found["shortage"] is None
+    (left,) = found["left_behind"]
+    assert "though there is a place for it" in str(left["reasons"])
+
+
+def test_of_a_plan_that_is_out_of_date_only_the_moves_are_shown():
+    facts = with_one_left_behind()
+    plan = plan_for(facts, drain=["a"])
+    plan["relied_on"]["b"] = "0" * 32
+    for each in plan["placements"]:
+        each |= {"warnings": [EVIL], "vm": EVIL}
+        each["target"]["attributes"] = [{"name": EVIL, "value": EVIL}]
+    plan["unplaced"][0] |= {"vm": EVIL, "reasons": [{"host": None, "reason": EVIL}]}
+    plan["status"] = "infeasible"
+    assert EVIL not in json.dumps(report_for(facts, plan=plan))
+    assert reported(facts, plan)["status"] == "unproven"
+
+
+@given(damaged(plan_for(with_one_left_behind(), drain=["a"])))
+def test_a_damaged_plan_is_refused_with_a_reason_or_shown(plan):
+    through(lambda: report_for(with_one_left_behind(), plan=plan), FleetError)
 
 
 @pytest.mark.parametrize("plan", [{}, {"placements": [{}], "unplaced": []}, ["a"], 7])
