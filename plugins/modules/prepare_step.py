@@ -132,6 +132,10 @@ left:
   description: What each host that was to remove something still has of it.
   returned: at the end
   type: dict
+place:
+  description: Where it is written down what is made, and how to clean up by that, for the operator.
+  returned: once it is written down
+  type: str
 sentences:
   description: What was prepared, for the operator.
   returned: at the end

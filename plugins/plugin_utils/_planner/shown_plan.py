@@ -31,7 +31,7 @@ _Key = tuple[str, str]
 _PLANNED_ANEW = "the plan says so; why cannot be told from the facts"
 
 
-def computed_anew(plan: Plan, fleet: Fleet, conditions: Conditions) -> Plan:
+def recomputed(plan: Plan, fleet: Fleet, conditions: Conditions) -> Plan:
     """Return a ``plan`` that the verifier has nothing against, with all that it says of itself computed from the facts.
 
     That something is proven is shown where the planner, asked the same, proves it of the same plan. Where the plan names no

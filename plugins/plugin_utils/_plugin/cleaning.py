@@ -53,6 +53,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.files impor
     read_json,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.progress_file import (
+    alone,
     check_placement,
     progress_path,
     read_progress,
@@ -92,7 +93,7 @@ def begin(options: t.Mapping[str, t.Any], hostvars: t.Any, check_mode: bool) -> 
             )
         plan = read_json(source) if os.path.exists(source) else {"placements": []}
     written = progress is not None and os.path.exists(progress)
-    began = read_progress(progress) if progress and written else []
+    began = _claimed(progress, source, check_mode) if progress and written else []
     if not isinstance(plan, t.Mapping) or not isinstance(plan.get("placements"), list):
         raise FleetError(f"{source} is no plan; expected what migration_plan returns")
     with expected(source, "a plan as migration_plan returns it"):
@@ -116,6 +117,16 @@ def begin(options: t.Mapping[str, t.Any], hostvars: t.Any, check_mode: bool) -> 
         "check_mode": check_mode,
         "stale": stale(hostvars, hosts, GATHERED),
     }
+
+
+def _claimed(progress: str, plan: str, check_mode: bool) -> list[t.Any]:
+    """Return what is written down in ``progress``, and let no other run work with that file until this one has ended."""
+    if check_mode:
+        return read_progress(progress)
+    with alone(progress):
+        began = read_progress(progress)
+        write_progress(progress, began, plan)
+    return began
 
 
 def find_superfluous(run: _Run, hostvars: t.Any) -> _Run:

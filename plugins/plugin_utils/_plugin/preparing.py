@@ -54,6 +54,8 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.files impor
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_options import plan_for
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.progress_file import (
+    alone,
+    check_free,
     progress_path,
     read_progress,
     write_progress,
@@ -71,6 +73,7 @@ MOST_ATTEMPTS = 5
 GATHERED = "prepare_gathered"
 MADE = ("prepare_result", "prepare_pci_result", "prepare_vdpa_result")
 
+_CLEANUP = "ansible-playbook vfio.migration.cleanup -e cleanup_from={}"
 _REMOVE_LATER = "To remove what is left, when its host answers and nothing holds it:"
 _Run = dict[str, t.Any]
 _NOTHING_YET: _Run = {
@@ -96,6 +99,8 @@ def begin(options: t.Mapping[str, t.Any], hostvars: t.Any, check_mode: bool) -> 
     if attempts > MOST_ATTEMPTS:
         raise FleetError(f"attempts is {attempts}; expected {MOST_ATTEMPTS} at most")
     dest = absolute(options["dest"])
+    if not check_mode:
+        check_free(progress_path(dest))
     return {
         "hosts": hosts,
         "options": {name: value for name, value in asked.items() if value is not None},
@@ -245,14 +250,24 @@ def _to_be_made(run: _Run) -> _Run:
     if not run["check_mode"]:
         to_make = changed_by(plan)
         _write(run, to_make)
-        run |= {"written": True, "began": [*run["began"], *map(place_of, to_make)]}
+        run |= {
+            "written": True,
+            "began": [*run["began"], *map(place_of, to_make)],
+            "place": f"{_where(run)}; after an interruption: {_CLEANUP.format(run['dest'])}",
+        }
     return run if tasks else _ended(run, None)
+
+
+def _where(run: _Run) -> str:
+    return f"the plan is in {run['dest']}, and what was made in {run['progress']}"
 
 
 def _write(run: _Run, to_make: t.Sequence[t.Any]) -> None:
     """Write down what is to be made, beside what was made before, and the plan."""
-    write_progress(run["progress"], merged(read_progress(run["progress"]), to_make), run["dest"])
-    replace(run["dest"], json.dumps(run["plan"], indent=1, sort_keys=True) + "\n")
+    with alone(run["progress"]):
+        before = read_progress(run["progress"])
+        write_progress(run["progress"], merged(before, to_make), run["dest"])
+        replace(run["dest"], json.dumps(run["plan"], indent=1, sort_keys=True) + "\n")
 
 
 def _ended(run: _Run, failure: str | None) -> _Run:
@@ -283,30 +298,30 @@ def end(run: _Run, hostvars: t.Any) -> _Run:
         _write_rest(run, left)
     words = words and [
         *words,
-        f"{_REMOVE_LATER} ansible-playbook vfio.migration.cleanup -e cleanup_from={run['dest']}",
+        f"{_REMOVE_LATER} {_CLEANUP.format(run['dest'])}",
     ]
     failure = run["failure"]
     if failure is not None and run["written"]:
         aftermath = "\n".join(words) or "Nothing that was made is left."
         failure = f"{failure}\nNothing was prepared. {aftermath}"
     sentences = summarize(run["plan"], run["silent"])["sentences"]
-    where = (
-        [f"the plan is in {run['dest']}, and what was made in {run['progress']}"]
-        if run["written"]
-        else []
-    )
+    where = [_where(run)] if run["written"] else []
     return run | {"failure": failure, "sentences": [*sentences, *words, *where], "left": left}
 
 
 def _write_rest(run: _Run, left: t.Mapping[str, ByModule]) -> None:
     """Write down what may still be there: what was made and not removed, and what other runs have written down."""
-    before = read_progress(run["progress"])
+    with alone(run["progress"]):
+        before = read_progress(run["progress"])
+        write_progress(run["progress"], _rest(run, before, left), run["dest"])
+
+
+def _rest(run: _Run, before: t.Sequence[t.Any], left: t.Mapping[str, ByModule]) -> list[t.Any]:
     made = {place_of(each) for each in still_there(before, run["made"])}
     gone = removed_of(before, run["undo"], left)
     began = {tuple(each) for each in run["began"]}
-    rest = [
+    return [
         each
         for each in before
         if (place := place_of(each)) not in began or (place in made and place not in gone)
     ]
-    write_progress(run["progress"], rest, run["dest"])

@@ -10,14 +10,20 @@
 It is JSON: ``format``, ``plan``, the plan's file, and ``placements``, in the shape that a plan has them: those whose targets the
 playbook ``prepare`` has had made or changed, or was about to. The playbook ``cleanup`` works from it. What is in it was
 decided on the control node; no host writes to it.
+
+``process`` is the run of Ansible that wrote it last. While that goes on no other run may write to the file, nor clean up by it.
+It is known by its start, as a number of a process is given again.
 """
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import os
 import typing as t
 
+from ansible.errors import AnsibleActionFail
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.files import (
     content_of,
@@ -38,9 +44,15 @@ def progress_path(plan: str) -> str:
 
 def read_progress(path: str) -> list[Placement]:
     """Return the placements in a progress file, none where there is no file; raise ``FleetError``."""
+    data = _read(path)
+    return t.cast("list[Placement]", data["placements"] if data else [])
+
+
+def _read(path: str) -> t.Any:
+    """Return what is in a progress file, ``None`` where there is no file; raise ``FleetError``."""
     text = content_of(path)
     if not text:
-        return []
+        return None
     try:
         data = json.loads(text)
         if data["format"] != FORMAT:
@@ -51,7 +63,58 @@ def read_progress(path: str) -> list[Placement]:
             check_placement(each)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise FleetError(f"{path} is no progress of vfio.migration.prepare: {error!r}") from error
-    return t.cast("list[Placement]", data["placements"])
+    return data
+
+
+def check_free(path: str) -> None:
+    """Raise ``FleetError`` where another run of Ansible works with a progress file."""
+    data = _read(path) or {}
+    process = data.get("process")
+    if not isinstance(process, dict) or process == _own_process():
+        return
+    pid, start = process.get("pid"), process.get("start")
+    if isinstance(pid, int) and start is not None and start == _start(pid):
+        raise FleetError(
+            f"{path} is in use: process {pid} on this control node works with it."
+            " Wait until that has ended, or give this run another place for its plan"
+        )
+
+
+@contextlib.contextmanager
+def alone(path: str) -> t.Iterator[None]:
+    """Let no other run check or write the progress file ``path`` meanwhile; raise ``FleetError`` where one works with it."""
+    place = os.path.dirname(path) or "."
+    try:
+        os.makedirs(place, exist_ok=True)
+        handle = os.open(place, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as error:
+        raise AnsibleActionFail(f"cannot write {path}: {error}") from error
+    try:
+        # Not every file system has locks; the process that is written down does without.
+        with contextlib.suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        check_free(path)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _own_process() -> dict[str, t.Any]:
+    """Return the run of Ansible that this is a task of: a task has a process of its own."""
+    pid = os.getppid()
+    return {"pid": pid, "start": _start(pid)}
+
+
+def _start(pid: int) -> str | None:
+    """Return what tells a process from others with the same number: the boot, and when in it it has started."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+            # The name before it may have anything in it.
+            started = file.read().rpartition(")")[2].split()[19]
+        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+            return f"{file.read().strip()} {started}"
+    except (OSError, IndexError):
+        return None
 
 
 def check_placement(placement: t.Any) -> None:
@@ -69,5 +132,10 @@ def check_placement(placement: t.Any) -> None:
 
 def write_progress(path: str, placements: t.Sequence[Placement], plan: str) -> None:
     """Put ``placements`` into a progress file in one step."""
-    data = {"format": FORMAT, "plan": plan, "placements": [*placements]}
+    data = {
+        "format": FORMAT,
+        "plan": plan,
+        "process": _own_process(),
+        "placements": [*placements],
+    }
     replace(path, json.dumps(data, indent=1, sort_keys=True) + "\n")

@@ -24,8 +24,8 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.previous_p
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import Conditions
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.shown_plan import (
-    computed_anew,
     out_of_date,
+    recomputed,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify import violations
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments import direction_of
@@ -67,7 +67,7 @@ def report_for(
         occasion = {name: plan[name] for name in ("targets", "avoid") if name in plan}
         conditions = Conditions.parse(occasion, conditions_of(plan))
         _verify(plan, known, conditions)
-        plan = computed_anew(plan, read, conditions)
+        plan = recomputed(plan, read, conditions)
     report = make_report(read, direction_of(direction), title, made, plan, changed)
     return printed(report, contract.Report)
 

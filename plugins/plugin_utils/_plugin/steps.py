@@ -30,7 +30,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils.contract import Par
 BEGIN = "begin"
 _Run = dict[str, t.Any]
 # What is shown to the operator.
-_SHOWN: dict[str, t.Any] = {"sentences": list[Sentence], "failure": Paragraph}
+_SHOWN: dict[str, t.Any] = {"sentences": list[Sentence], "failure": Paragraph, "place": Sentence}
 # What Ansible adds to the result of a task.
 _ADDED = ("changed", "failed", "warnings", "deprecations", "invocation", "exception")
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import os
 import typing as t
 
 import pytest
@@ -84,6 +85,31 @@ def test_what_is_to_be_made_is_written_down_before_it_is_made(begin):
     assert (run["failure"], run["undo"], run["left"]) == (None, {}, {})
     assert written(run) == [("b", UUIDS[1]), ("b", UUIDS[2])]
     assert run["progress"] in run["sentences"][-1]
+
+
+def test_where_it_is_written_down_is_told_before_anything_is_made(begin):
+    hosts = Hosts()
+    run = preparing.plan_next(begin(hosts), hosts)
+    assert run["dest"] in run["place"]
+    assert run["progress"] in run["place"]
+    assert f"vfio.migration.cleanup -e cleanup_from={run['dest']}" in run["place"]
+
+
+def test_a_file_that_another_run_works_with_stops_this_one_before_anything_is_made(
+    begin, monkeypatch
+):
+    hosts = Hosts()
+    first, second = begin(hosts), begin(hosts)
+    with monkeypatch.context() as patch:
+        # As for a task of another run, which goes on.
+        patch.setattr(os, "getppid", os.getpid)
+        preparing.plan_next(first, hosts)
+    for step in (lambda: preparing.plan_next(second, hosts), lambda: begin(hosts)):
+        with pytest.raises(
+            FleetError, match=f"{first['progress']} is in use: process {os.getpid()}"
+        ):
+            step()
+    begin(hosts, check_mode=True)
 
 
 def test_check_mode_writes_nothing(begin, tmp_path):

@@ -1,0 +1,98 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Whose a progress file is: two runs of Ansible never work with one."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin import cleaning
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.progress_file import (
+    alone,
+    check_free,
+    read_progress,
+    write_progress,
+)
+
+# A run of Ansible, whose task it is that writes: it lives until its input ends.
+RUN = """
+import os, sys
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.progress_file import alone, write_progress
+task = os.fork()
+if not task:
+    with alone(sys.argv[1]):
+        write_progress(sys.argv[1], [], "plan.json")
+    os._exit(0)
+os.waitpid(task, 0)
+print("written", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def path(tmp_path):
+    return str(tmp_path / "plan.progress.json")
+
+
+@pytest.fixture
+def other(path):
+    """Return another run, that has written the file and goes on."""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    with subprocess.Popen(
+        [sys.executable, "-c", RUN, path],
+        text=True,
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as process:
+        assert process.stdout.readline() == "written\n"
+        yield process
+        process.kill()
+
+
+def test_a_run_goes_on_with_its_own_file(path):
+    for _time in range(2):
+        with alone(path):
+            write_progress(path, read_progress(path), "plan.json")
+
+
+def test_a_file_that_another_run_works_with_is_refused_until_that_has_ended(path, other, tmp_path):
+    words = f"{path} is in use: process {other.pid} on this control node works with it"
+    cleanup = {"remove": ["prepared"], "from": str(tmp_path / "plan.json"), "timeout": 1}
+    before = (tmp_path / "plan.progress.json").read_text()
+    with pytest.raises(FleetError, match=words):
+        check_free(path)
+    with pytest.raises(FleetError, match=words), alone(path):
+        write_progress(path, [], "another")
+    with pytest.raises(FleetError, match=words):
+        cleaning.begin(cleanup, {}, check_mode=False)
+    assert (tmp_path / "plan.progress.json").read_text() == before
+    # To look is no harm.
+    cleaning.begin(cleanup, {}, check_mode=True)
+    # Killed, as a run may be.
+    other.kill()
+    other.wait()
+    with alone(path):
+        write_progress(path, [], "another")
+
+
+def test_the_number_of_a_process_that_is_given_again_is_not_that_process(path, other):
+    with open(path, encoding="utf-8") as file:
+        data = json.load(file)
+    data["process"]["start"] = "another boot 1"
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump(data, file)
+    check_free(path)
+
+
+@pytest.mark.parametrize("process", [None, {}, {"pid": "x", "start": None}, 7, {"pid": 0}])
+def test_what_names_no_process_is_free(path, process):
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump({"format": 1, "plan": "p", "process": process, "placements": []}, file)
+    check_free(path)
