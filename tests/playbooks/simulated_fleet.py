@@ -121,11 +121,14 @@ class Fleet:
     def kill(
         self,
         playbooks: str,
-        task: str,
+        task: str | int,
         variables: t.Mapping[str, t.Any] | None = None,
         extra: str = "",
     ) -> bool:
-        """Run ``playbooks`` and kill Ansible with all its children once it is at ``task``; return whether it got there."""
+        """Run ``playbooks`` and kill Ansible with all its children once it is at ``task``; return whether it got there.
+
+        The task is given by its name or a part of that, or by its number in the run.
+        """
         process = subprocess.Popen(
             self._command(playbooks, variables or {}, extra, ()),
             cwd=self.work,
@@ -136,8 +139,11 @@ class Fleet:
             start_new_session=True,
         )
         with process:
-            lines = process.stdout or ()
-            reached = any(task in line and "[" in line for line in lines)
+            tasks = (line for line in process.stdout or () if line.startswith("TASK ["))
+            reached = any(
+                number == task if isinstance(task, int) else task in line
+                for number, line in enumerate(tasks, start=1)
+            )
             os.killpg(process.pid, signal.SIGKILL)
         return reached
 
