@@ -127,7 +127,7 @@ class Fleet:
     ) -> bool:
         """Run ``playbooks`` and kill Ansible with all its children once it is at ``task``; return whether it got there.
 
-        The task is given by its name or a part of that, or by its number in the run.
+        The task is given by its name or a part of that, or that of its play, or by its number in the run.
         """
         process = subprocess.Popen(
             self._command(playbooks, variables or {}, extra, ()),
@@ -139,11 +139,12 @@ class Fleet:
             start_new_session=True,
         )
         with process:
-            tasks = (line for line in process.stdout or () if line.startswith("TASK ["))
-            reached = any(
-                number == task if isinstance(task, int) else task in line
-                for number, line in enumerate(tasks, start=1)
-            )
+            tasks, reached = 0, False
+            for line in process.stdout or ():
+                tasks += line.startswith("TASK [")
+                reached = tasks == task if isinstance(task, int) else task in line and "[" in line
+                if reached:
+                    break
             os.killpg(process.pid, signal.SIGKILL)
         return reached
 
