@@ -196,9 +196,10 @@ def _use(session: nox.Session, env: dict[str, str]) -> None:
         session.run("ansible", "localhost", "--module-name", module, env=env)
     expression = "msg={{ 'a=1' | vfio.migration.parse_descriptor }}"
     session.run("ansible", "localhost", "-m", "debug", "-a", expression, env=env)
-    names = ("capture", "cleanup", "migrate_libvirt", "prepare", "report")
+    names = ("candidates", "capture", "cleanup", "migrate_libvirt", "prepare", "report", "sample")
     playbooks = [f"vfio.migration.{name}" for name in names]
     session.run("ansible-playbook", *playbooks, "--syntax-check", env=env)
+    session.run("ansible-playbook", "vfio.migration.sample", env=env)
     _report(session, env)
     _prepare(session, env)
     _capture(session, env)

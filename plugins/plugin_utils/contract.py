@@ -554,6 +554,35 @@ class Explanation(t.TypedDict):
     """What stands in the way, and what the verdict had to assume."""
 
 
+# --- candidates ------------------------------------------------------------------------------------------------------
+
+
+class CandidateHost(t.TypedDict):
+    """Whether one host can take a guest."""
+
+    host: str
+    """The host."""
+    candidate: bool | None
+    """Whether it can take all of the guest's devices; null where nothing is known of it."""
+    placements: list[Placement]
+    """What each device becomes there, as in a plan; empty where it is no candidate."""
+    reasons: list[Sentence]
+    """What stands in the way; empty where it is a candidate."""
+
+
+class Candidates(t.TypedDict):
+    """Which hosts can take a guest, as ``candidates`` returns it."""
+
+    vm: str | None
+    """The guest; null where no process holds the device."""
+    devices: list[DeviceLabel]
+    """Its devices."""
+    hosts: list[CandidateHost]
+    """Each host: candidates first, then those that are none, then those of which nothing is known."""
+    sentences: list[Sentence]
+    """A line on each of them, which begins with yes, no or unknown."""
+
+
 # --- pairs -----------------------------------------------------------------------------------------------------------
 
 

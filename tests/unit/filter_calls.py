@@ -99,6 +99,10 @@ class Step:
 
 # The arguments with which each filter and test says something of every text of a world.
 CALLS: dict[str, t.Callable[[Step], dict[str, t.Any]]] = {
+    "candidates": lambda step: {
+        "fleet": step.fleet,
+        "source": {"host": step.world.source, "id": step.world.ids[0]},
+    },
     "compatibility": lambda step: {
         "source": gvt(remote_url=step.world.name("value", "x")),
         "target": gvt("8", "1"),

@@ -31,6 +31,7 @@ _MAKERS = (
     ("pairs", "plugin_utils._compat.pairs", "compatible_pairs"),
     ("plan", "plugin_utils._plugin.plan_options", "plan_for"),
     ("explanation", "plugin_utils._planner.explain", "explain"),
+    ("candidates", "plugin_utils._planner.candidate_hosts", "candidates"),
     ("report", "plugin_utils._plugin.report_options", "report_for"),
 )
 

@@ -1,0 +1,128 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import read_fleet
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.values import names, reasons
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner import candidate_hosts
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments import (
+    as_filter,
+    direction_of,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.clock import age_limit
+from ansible_collections.vfio.migration.plugins.plugin_utils.contract import Candidates
+
+DOCUMENTATION = r"""
+name: candidates
+short_description: List the hosts that can take a guest
+version_added: 0.1.0
+author:
+  - vfio.migration contributors (@vfio-migration)
+description:
+  - Judges each host as the target of one guest with all its VFIO and vDPA devices, and says what stands in the way of the others.
+  - Each host is judged as if it were the only one and nothing else moved. To move several guests, make a plan.
+extends_documentation_fragment:
+  - vfio.migration._fleet
+  - vfio.migration._fleet.fleet
+  - vfio.migration._fleet.max_age
+  - vfio.migration._fleet.left_out
+options:
+  source:
+    description: The guest's name, or one of its devices as a dictionary with C(host) and C(id).
+    type: raw
+    required: true
+  targets:
+    description:
+      - The hosts to judge.
+      - By default all of O(hosts).
+    type: list
+    elements: str
+positional: _input, source, direction, hosts
+seealso:
+  - plugin: vfio.migration.explain
+    plugin_type: filter
+  - plugin: vfio.migration.migration_plan
+    plugin_type: filter
+  - name: JSON Schema
+    description: The exact shape of the result, for programs.
+    link: https://github.com/vfio-migration/vfio.migration/blob/main/docs/schemas/candidates.json
+"""
+
+EXAMPLES = r"""
+- name: Gather the descriptors of all hosts
+  hosts: hypervisors
+  gather_facts: false
+  tasks:
+    - name: Gather
+      vfio.migration.vfio_migration_facts:
+
+    - name: List the hosts that can take the guest vm-1
+      ansible.builtin.debug:
+        msg: "{{ (hostvars | vfio.migration.candidates('vm-1', hosts=groups['hypervisors'])).sentences }}"
+      run_once: true
+"""
+
+RETURN = r"""
+_value:
+  description: The judgement of each host.
+  type: dict
+  contains:
+    vm:
+      description: The name of the guest; V(null) where no process holds the device.
+      type: str
+    devices:
+      description: The guest's devices, each with C(host), C(kind) and C(id).
+      type: list
+      elements: dict
+    hosts:
+      description: The hosts but for the guest's own, candidates first, then those that are none, then those of which nothing is known.
+      type: list
+      elements: dict
+      contains:
+        host:
+          description: The host.
+          type: str
+        candidate:
+          description: Whether it can take all devices of the guest; V(null) where nothing is known of it.
+          type: bool
+        placements:
+          description: What each device becomes there, as in a plan; empty where the host is no candidate.
+          type: list
+          elements: dict
+        reasons:
+          description: What stands in the way; empty where the host is a candidate.
+          type: list
+          elements: str
+    sentences:
+      description: A line on each host, in the same order, which begins with C(yes), C(no) or C(unknown).
+      type: list
+      elements: str
+"""
+
+
+@as_filter("candidates")
+def candidates(
+    fleet: t.Any,
+    source: t.Any,
+    direction: str = "source_lists",
+    hosts: t.Any = None,
+    targets: t.Any = None,
+    max_age: t.Any = None,
+    left_out: t.Any = None,
+) -> Candidates:
+    limit = age_limit(max_age)
+    read = read_fleet(fleet, names("hosts", hosts), limit, reasons("left_out", left_out))
+    chosen = names("targets", targets)
+    everywhere = [*read.hosts, *read.unknown] if chosen is None else chosen
+    return candidate_hosts.candidates(read, source, everywhere, direction_of(direction))
+
+
+class FilterModule:
+    """Filters of vfio.migration"""
+
+    def filters(self) -> dict[str, t.Callable[..., t.Any]]:
+        return {"candidates": candidates}

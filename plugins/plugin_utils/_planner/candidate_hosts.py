@@ -1,0 +1,83 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+# Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Do not use this from other collections or standalone plugins/modules!
+
+"""Candidates: which hosts can take a guest with all its devices, and why not the others. Pure."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import Fleet, why_unknown
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.planner import make_plan
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import (
+    Conditions,
+    Guest,
+    Request,
+    requested,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils.contract import (
+    CandidateHost,
+    Candidates,
+    Placement,
+    PlanBody,
+)
+
+
+def candidates(fleet: Fleet, source: t.Any, targets: list[str], direction: str) -> Candidates:
+    """Return for each of ``targets`` whether it can take the guest ``source``; raise ``FleetError``.
+
+    ``source`` is a guest's name, or ``{host, id}`` of one of its devices. A host is judged as the only target of a plan for
+    this guest alone, so what it takes is one small plan a host.
+    """
+    guests = requested(fleet, None, [source])
+    home = guests[0].host
+    hosts = [_judged(fleet, guests, name, direction) for name in targets if name != home]
+    hosts.sort(
+        key=lambda each: (each["candidate"] is not True, each["candidate"] is None, each["host"])
+    )
+    return {
+        "vm": guests[0].name,
+        "devices": [device.label for guest in guests for device in guest.devices],
+        "hosts": hosts,
+        "sentences": [_sentence(each) for each in hosts],
+    }
+
+
+def _judged(fleet: Fleet, guests: list[Guest], name: str, direction: str) -> CandidateHost:
+    if name not in fleet.hosts:
+        unknown = why_unknown(fleet, name)
+        return {"host": name, "candidate": None, "placements": [], "reasons": [unknown]}
+    # Of the others nothing matters here.
+    pair = Fleet({each: fleet.hosts[each] for each in (guests[0].host, name)})
+    plan = make_plan(pair, Request(guests, [name], Conditions(direction)))
+    reasons = _reasons(plan)
+    taken = [] if plan["unplaced"] else plan["placements"]
+    return {"host": name, "candidate": bool(taken), "placements": taken, "reasons": reasons}
+
+
+def _reasons(plan: PlanBody) -> list[str]:
+    """Return what stands in the way, each reason once and in the plan's order."""
+    found = (reason["reason"] for each in plan["unplaced"] for reason in each["reasons"])
+    return list(dict.fromkeys(found))
+
+
+def _sentence(judged: CandidateHost) -> str:
+    """Return one line on a host, which begins with ``yes``, ``no`` or ``unknown``."""
+    reasons = judged["reasons"]
+    if judged["candidate"]:
+        parts = [_becomes(each) for each in judged["placements"]]
+        certainties = sorted({each["certainty"] for each in judged["placements"]})
+        return f"yes, {judged['host']}: {', '.join(parts)} ({', '.join(certainties)})"
+    word = "unknown" if judged["candidate"] is None else "no"
+    more = f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else ""
+    return f"{word}, {judged['host']}: {reasons[0]}{more}"
+
+
+def _becomes(placement: Placement) -> str:
+    target = placement["target"]
+    new = f"a new {target['type']} under {target['parent']}" if target["create"] else target["id"]
+    return f"{placement['source']['id']} becomes {new}"

@@ -1,0 +1,85 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Which hosts can take a guest, in a line for each."""
+
+from __future__ import annotations
+
+import typing as t
+
+import pytest
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import read_fleet
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.candidate_hosts import (
+    candidates,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_options import plan_for
+from ansible_collections.vfio.migration.tests.unit.fleets import UUIDS, device, gvt, host, parent
+
+DRIVER = {"software_version": "0.0.9"}
+FLEET = {
+    "a": host([device(UUIDS[0], gvt("4", "2"), vm="vm-1", pid=7)]),
+    "b": host(parents=[parent()]),
+    "c": host([device(UUIDS[1], gvt(**DRIVER), vm="vm-2", pid=8)], [parent()]),
+    "d": host([device(UUIDS[2], gvt("4", "2"))]),
+    "e": None,
+}
+
+
+def judged(source: t.Any = "vm-1", targets: str = "abcde", fleet: t.Any = FLEET) -> t.Any:
+    return candidates(read_fleet(fleet), source, list(targets), "source_lists")
+
+
+def test_candidates_come_first_and_the_unknown_last():
+    result = judged()
+    assert [(each["host"], each["candidate"]) for each in result["hosts"]] == [
+        ("b", True),
+        ("d", True),
+        ("c", False),
+        ("e", None),
+    ]
+    assert [sentence.split(":")[0] for sentence in result["sentences"]] == [
+        "yes, b",
+        "yes, d",
+        "no, c",
+        "unknown, e",
+    ]
+    assert result["devices"] == [{"host": "a", "kind": "mdev", "id": UUIDS[0]}]
+
+
+def test_a_line_says_what_the_device_becomes_or_what_stands_in_the_way():
+    made, there, refused, unknown = judged()["sentences"]
+    assert f"{UUIDS[0]} becomes a new i915-GVTg_V5_4 under 0000:00:02.0 (provisional)" in made
+    assert f"{UUIDS[0]} becomes {UUIDS[2]}" in there
+    assert "update the driver on c to 0.1 or newer" in refused
+    assert "there are no facts of it" in unknown
+
+
+def test_a_device_names_its_guest():
+    assert judged({"host": "a", "id": UUIDS[0]})["hosts"] == judged()["hosts"]
+    with pytest.raises(FleetError, match="vm-9"):
+        judged("vm-9")
+
+
+def test_only_a_host_with_room_for_all_devices_is_a_candidate():
+    both = [device(UUIDS[n], gvt("4", "2"), vm="vm-1", pid=7) for n in (0, 1)]
+    room = {"i915-GVTg_V5_4": 2}  # what one of them takes, as its aggregator is 2
+    fleet = {
+        "a": host(both),
+        "b": host(parents=[parent(available=room)]),
+        "c": host(parents=[parent(available=room), parent("0000:00:03.0", available=room)]),
+    }
+    found = {each["host"]: each for each in judged(targets="bc", fleet=fleet)["hosts"]}
+    assert not found["b"]["candidate"]
+    assert found["b"]["reasons"]
+    assert found["b"]["placements"] == []
+    assert found["c"]["candidate"]
+    assert len(found["c"]["placements"]) == 2
+
+
+def test_a_candidate_is_where_a_plan_with_this_one_target_moves_the_guest():
+    for each in judged()["hosts"]:
+        if each["candidate"] is not None:
+            plan = plan_for(FLEET, sources=["vm-1"], targets=[each["host"]])
+            assert each["candidate"] == (not plan["unplaced"])
+            assert each["placements"] == (plan["placements"] if each["candidate"] else [])
