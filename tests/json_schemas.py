@@ -38,7 +38,7 @@ SHAPES: dict[str, type] = {
     "pairs": contract.CompatiblePairs,
     "plan": contract.Plan,
     "explanation": contract.Explanation,
-    "candidates": contract.Candidates,
+    "candidates": contract.CandidateList,
     "report": contract.Report,
 }
 

@@ -14,7 +14,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments i
     direction_of,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.clock import age_limit
-from ansible_collections.vfio.migration.plugins.plugin_utils.contract import Candidates
+from ansible_collections.vfio.migration.plugins.plugin_utils.contract import CandidateList
 
 DOCUMENTATION = r"""
 name: candidates
@@ -113,7 +113,7 @@ def candidates(
     targets: t.Any = None,
     max_age: t.Any = None,
     left_out: t.Any = None,
-) -> Candidates:
+) -> CandidateList:
     limit = age_limit(max_age)
     read = read_fleet(fleet, names("hosts", hosts), limit, reasons("left_out", left_out))
     chosen = names("targets", targets)

@@ -570,7 +570,7 @@ class CandidateHost(t.TypedDict):
     """What stands in the way; empty where it is a candidate."""
 
 
-class Candidates(t.TypedDict):
+class CandidateList(t.TypedDict):
     """Which hosts can take a guest, as ``candidates`` returns it."""
 
     vm: str | None

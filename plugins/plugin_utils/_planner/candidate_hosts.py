@@ -21,13 +21,13 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request im
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils.contract import (
     CandidateHost,
-    Candidates,
+    CandidateList,
     Placement,
     PlanBody,
 )
 
 
-def candidates(fleet: Fleet, source: t.Any, targets: list[str], direction: str) -> Candidates:
+def candidates(fleet: Fleet, source: t.Any, targets: list[str], direction: str) -> CandidateList:
     """Return for each of ``targets`` whether it can take the guest ``source``; raise ``FleetError``.
 
     ``source`` is a guest's name, or ``{host, id}`` of one of its devices. A host is judged as the only target of a plan for
