@@ -16,6 +16,9 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.descriptor i
     read_descriptor,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import read_fleet
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.candidate_hosts import (
+    candidates,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.explain import explain
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_options import plan_for
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.report_options import (
@@ -54,6 +57,9 @@ def document(name):
         "plan": plan,
         "explanation": lambda: explain(
             read_fleet(facts), {"host": "a", "id": UUIDS[0]}, "c", "source_lists"
+        ),
+        "candidates": lambda: candidates(
+            read_fleet(facts), {"host": "a", "id": UUIDS[0]}, ["b", "c"], "source_lists"
         ),
         "report": lambda: report_for(facts, plan=plan()),
     }[name]()
