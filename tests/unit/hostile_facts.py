@@ -88,7 +88,7 @@ def hostile(seed: int) -> t.Any:
     facts = json.loads(_RIGHT)
     for _number in range(chance.choice((1, 1, 1, 2, 4))):
         *above, key = chance.choice([path for path, _node in _nodes(facts) if path] or [(None,)])
-        value = chance.choice(VALUES)
+        value = _copied(chance.choice(VALUES))
         place = facts
         for each in above:
             place = place[each]
@@ -96,6 +96,15 @@ def hostile(seed: int) -> t.Any:
             return value
         _change(place, key, value, chance.randrange(8))
     return facts
+
+
+def _copied(value: t.Any, depth: int = 9) -> t.Any:
+    """Return a value whose parts may be changed, as deep as they are, without a change for other facts."""
+    if depth and isinstance(value, list):
+        return [_copied(each, depth - 1) for each in value]
+    if depth and isinstance(value, dict):
+        return {key: _copied(each, depth - 1) for key, each in value.items()}
+    return value
 
 
 def _change(place: t.Any, key: t.Any, value: t.Any, way: int) -> None:
