@@ -11,7 +11,7 @@ import shlex
 from pathlib import Path
 
 import pytest
-import yaml
+from ansible.module_utils.common.yaml import yaml_load
 
 ROOT = Path(__file__).parents[3]
 GUIDES = sorted((ROOT / "docs/docsite/rst").glob("*.rst"))
@@ -40,7 +40,7 @@ def commands(text: str) -> list[str]:
 def role_options() -> set[str]:
     options: set[str] = set()
     for role in ROLES:
-        specs = yaml.safe_load((ROOT / "roles" / role / "meta/argument_specs.yml").read_text())
+        specs = yaml_load((ROOT / "roles" / role / "meta/argument_specs.yml").read_text())
         options |= set(specs["argument_specs"]["main"]["options"])
     return options
 
@@ -64,7 +64,7 @@ def module_options(module: str) -> set[str]:
         and getattr(node.targets[0], "id", None) == "DOCUMENTATION"
         and isinstance(node.value, ast.Constant)
     ]
-    return set(yaml.safe_load(text)["options"])
+    return set(yaml_load(text)["options"])
 
 
 def values(words: list[str], *flags: str) -> list[str]:
@@ -145,3 +145,28 @@ def test_tasks_in_outputs_are_those_of_the_roles(path):
         if not any(f"- name: {task}\n" in text for text in texts):
             missing.append(task)
     assert missing == []
+
+
+def texts_of_the_code() -> str:
+    """Return all texts in plugins, each placeholder of an f-string as an end of line, and roles and playbooks as they are."""
+    found = []
+    for path in (ROOT / "plugins").rglob("*.py"):
+        nodes = ast.walk(ast.parse(path.read_text()))
+        found += [
+            n.value for n in nodes if isinstance(n, ast.Constant) and isinstance(n.value, str)
+        ]
+    for place in ("roles", "playbooks"):
+        found += [path.read_text() for path in (ROOT / place).rglob("*.yml")]
+    return "\n".join(found)
+
+
+def test_messages_in_the_guide_to_trouble_are_those_of_the_code():
+    text = (ROOT / "docs/docsite/rst/troubleshooting_guide.rst").read_text()
+    blocks = re.findall(r"^[.][.] code-block:: text\n\n((?:    .*\n)+)", text, re.M)
+    lines = [line.strip() for block in blocks for line in block.splitlines()]
+    assert len(lines) > 40
+    code = texts_of_the_code()
+    parts = {line: [part for part in line.split("…") if len(part) > 1] for line in lines}
+    assert {
+        line: missing for line in lines if (missing := [p for p in parts[line] if p not in code])
+    } == {}
