@@ -28,7 +28,9 @@ options:
     type: str
     required: true
   there:
-    description: The host's C(/proc/meminfo), and its files C(/sys/kernel/mm/hugepages/*/free_hugepages), as C(grep . FILES) prints them.
+    description:
+      - The host's C(/proc/meminfo), and its files C(/sys/kernel/mm/hugepages/*/free_hugepages), as C(grep . FILES) prints them.
+      - A line C(/dev/iommu) where the host has that device.
     type: str
     required: true
 positional: _input, there
@@ -40,14 +42,14 @@ EXAMPLES = r"""
   gather_facts: false
   tasks:
     - name: Look at the memory
-      ansible.builtin.shell: cat /proc/meminfo; grep . /sys/kernel/mm/hugepages/*/free_hugepages /dev/null
+      ansible.builtin.shell: cat /proc/meminfo; grep . /sys/kernel/mm/hugepages/*/free_hugepages /dev/null; ls /dev/iommu
       register: there
       changed_when: false
       failed_when: false
 
     - name: Check that it is enough
       ansible.builtin.assert:
-        that: memory.needed <= memory.free
+        that: memory.needed <= memory.free and not memory.lacks_iommufd
       vars:
         memory: "{{ domain.stdout | vfio.migration.libvirt_memory(there.stdout) }}"
 """
@@ -66,6 +68,9 @@ _value:
     free:
       description: How much of it is free on the host, in KiB.
       type: int
+    lacks_iommufd:
+      description: Whether the guest has its devices through IOMMUFD, C(<driver iommufd='yes'/>), and the host has none.
+      type: bool
 """
 
 

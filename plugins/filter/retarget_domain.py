@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.values import names
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.retarget import retarget
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments import as_filter
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.handed_over import check_moves
@@ -23,7 +24,9 @@ description:
     targets have the same ids as the sources, in another order.
   - A device that the plan has no target for is an error that names it and says why, as is a device that the plan moves with the guest and
     that the XML does not name, unless O(partial).
-  - So is a target of another kind, to which libvirt does not migrate, and a vDPA device, which libvirt names by a number of the host's own.
+  - So is a target of another kind, to which libvirt does not migrate, and a vDPA device, which libvirt names by a number of the host's own, unless it is one of
+    O(vdpa_nodes).
+  - So is C(<qemu:commandline>) that names a device which moves, as libvirt does not read it.
   - The guest in the plan is the one with the name of the domain, and with its UUID where the plan has one.
   - What no process held when the facts were gathered is found by its id alone.
 options:
@@ -46,7 +49,14 @@ options:
         while it runs.
     type: bool
     default: false
-positional: _input, plan, host, partial
+  vdpa_nodes:
+    description:
+      - The nodes of vDPA devices on the target that the XML names already, as it was changed by hand, such as C(/dev/vhost-vdpa-3).
+      - A vDPA device with another node is an error.
+    type: list
+    elements: str
+    default: []
+positional: _input, plan, host, partial, vdpa_nodes
 seealso:
   - plugin: vfio.migration.migration_plan
     plugin_type: filter
@@ -81,9 +91,15 @@ _value:
 
 
 @as_filter("retarget_domain")
-def retarget_domain(xml: t.Any, plan: t.Any, host: str | None = None, partial: bool = False) -> str:
+def retarget_domain(
+    xml: t.Any,
+    plan: t.Any,
+    host: str | None = None,
+    partial: bool = False,
+    vdpa_nodes: t.Any = (),
+) -> str:
     check_moves(plan)
-    return retarget(xml, plan, host, partial)
+    return retarget(xml, plan, host, partial, names("vdpa_nodes", vdpa_nodes) or ())
 
 
 class FilterModule:

@@ -13,6 +13,7 @@ import re
 import typing as t
 from dataclasses import dataclass
 
+from ansible_collections.vfio.migration.plugins.plugin_utils._compat.wording import listed
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import VDPA, Fleet
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.answers import Answer
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.guests import (
@@ -33,8 +34,12 @@ MINIMUM_VERSIONS = {
 }
 # The first QEMU that migrates a VFIO device behind a virtual IOMMU.
 MINIMUM_FOR_VIOMMU = "11.0.0"
+# The first libvirt that gives a guest its devices through IOMMUFD, and where a host has that.
+MINIMUM_FOR_IOMMUFD = "12.1.0"
+IOMMUFD = "/dev/iommu"
 
 ALL_KINDS = "all"
+_IOMMUFD = re.compile(r"<driver\b[^<>]*\biommufd=(?:'yes'|\"yes\")")
 _VIOMMU = re.compile(r"<iommu[ >/]")
 
 _MEMINFO = re.compile(r"^(\w+): +([0-9]{1,18})", re.MULTILINE)
@@ -64,11 +69,15 @@ class Checks(t.TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """How much memory a guest needs of ``source``, and how much of that is free on its target, in KiB."""
+    """How much memory a guest needs of ``source``, and how much of that is free on its target, in KiB.
+
+    ``lacks_iommufd``: the guest has its devices through IOMMUFD, and the target has none.
+    """
 
     source: str
     needed: int
     free: int
+    lacks_iommufd: bool = False
 
 
 def shortcomings(host: str, libvirt: LibvirtHost) -> dict[str, list[str]]:
@@ -117,8 +126,12 @@ def check_migration(
     """
     checked = check_guests(guests, hosts, domains)
     receiving = possible_targets(hosts, targets, drain)
+    chosen = [guest for guest in checked if not guest["reason"]]
+    without = _without_iommufd(receiving, chosen, hosts, domains)
+    receiving = [host for host in receiving if host not in without]
     notes = [
         *_hosts_left_out(guests, hosts),
+        *without.values(),
         *(
             f"{host} is no target: it is none of the hosts of the play that answer"
             for host in targets or ()
@@ -127,7 +140,7 @@ def check_migration(
         *_guests_left_alone(fleet, guests, hosts, drain),
     ]
     return Checks(
-        chosen=[guest for guest in checked if not guest["reason"]],
+        chosen=chosen,
         left=[guest for guest in checked if guest["reason"]],
         targets=receiving,
         avoid=parents_to_avoid(fleet, {host: hosts[host] for host in receiving}),
@@ -162,18 +175,21 @@ def parents_to_avoid(fleet: Fleet, hosts: t.Mapping[str, LibvirtHost]) -> list[P
 def memory(xml: str, there: str) -> Memory:
     """Return what the domain ``xml`` needs of a host's memory, and what is free of it, nothing where that is not said.
 
-    ``there`` has the host's ``/proc/meminfo`` and its files ``free_hugepages``, each after its path and a colon.
+    ``there`` has the host's ``/proc/meminfo`` and its files ``free_hugepages``, each after its path and a colon, and a line
+    ``/dev/iommu`` where there is such a device.
     """
+    lacks_iommufd = _uses_iommufd(xml) and IOMMUFD not in there.splitlines()
     found = _DOMAIN_MEMORY.search(xml)
     needed = int(found[1]) if found else 0
     sizes = {name: int(size) for name, size in _MEMINFO.findall(there)}
     if "<hugepages" not in xml:
-        return Memory("memory", needed, _available(sizes))
+        return Memory("memory", needed, _available(sizes), lacks_iommufd)
     pools = {int(size): int(count) for size, count in _FREE_PAGES.findall(there)}
     wanted = [*dict.fromkeys(map(int, _DOMAIN_PAGES.findall(xml)))]
     wanted = wanted or [sizes.get("Hugepagesize", 0)]
     free = sum(size * pools.get(size, 0) for size in wanted)
-    return Memory(f"huge pages of {' and '.join(map(str, wanted))} KiB", needed, free)
+    pages = f"huge pages of {' and '.join(map(str, wanted))} KiB"
+    return Memory(pages, needed, free, lacks_iommufd)
 
 
 def _available(sizes: t.Mapping[str, int]) -> int:
@@ -186,6 +202,32 @@ def _available(sizes: t.Mapping[str, int]) -> int:
         return sizes["MemAvailable"]
     cached = sizes.get("Cached", 0) - sizes.get("Shmem", 0)
     return sizes.get("MemFree", 0) + sizes.get("Buffers", 0) + max(0, cached)
+
+
+def _uses_iommufd(xml: str) -> bool:
+    """Return whether a domain has devices through IOMMUFD, ``<driver iommufd='yes'/>``."""
+    return _IOMMUFD.search(xml) is not None
+
+
+def _without_iommufd(
+    receiving: t.Iterable[str],
+    guests: t.Iterable[Guest],
+    hosts: t.Mapping[str, LibvirtHost],
+    domains: t.Mapping[tuple[str | None, str], Answer],
+) -> dict[str, Sentence]:
+    """Return the hosts whose libvirt is too old for guests that use IOMMUFD, and of each what to do."""
+    using = [
+        guest["vm"]
+        for guest in guests
+        if _uses_iommufd(domains.get((guest["host"], guest["vm"]), Answer()).stdout)
+    ]
+    return {
+        host: f"{host} is no target: it has libvirt {version}, and {listed(using)} uses IOMMUFD;"
+        f" update it to {MINIMUM_FOR_IOMMUFD} or newer"
+        for host in receiving
+        if using
+        and _is_older(version := hosts[host].versions.get(LIBVIRT, ""), MINIMUM_FOR_IOMMUFD)
+    }
 
 
 def _is_older(version: str, needed: str) -> bool:

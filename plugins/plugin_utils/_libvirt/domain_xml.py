@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import re
 import typing as t
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from xml.parsers import expat
 
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.attributes import shown
@@ -58,16 +58,24 @@ class Assigned:
 
 @dataclass(slots=True)
 class Domain:
-    """A domain: its XML in UTF-8, its name, the devices that it is assigned, in their order, and its UUID if it has one."""
+    """A domain: its XML in UTF-8, its name, the devices that it is assigned, in their order, and its UUID if it has one.
+
+    ``own_words`` are those that the domain has for its emulator past libvirt, as ``<qemu:commandline>``: of each the
+    line, the element and the text.
+    """
 
     text: bytes
     name: str
     assigned: list[Assigned]
     uuid: str | None = None
+    own_words: list[tuple[int, str, str]] = field(default_factory=list)
 
 
-def read_domain(xml: t.Any) -> Domain:
-    """Return the domain that ``xml`` describes; raise ``FleetError`` where it is no domain's XML."""
+def read_domain(xml: t.Any, vdpa_nodes: t.Collection[str] = ()) -> Domain:
+    """Return the domain that ``xml`` describes; raise ``FleetError`` where it is no domain's XML.
+
+    ``vdpa_nodes`` are those that a vDPA device in it may have; see ``_check_vdpa``.
+    """
     if not isinstance(xml, str):
         raise FleetError(f"the domain is {type(xml).__name__}; expected its XML as text")
     try:
@@ -76,7 +84,7 @@ def read_domain(xml: t.Any) -> Domain:
         raise FleetError(f"the domain's XML is no text that UTF-8 can hold: {error}") from error
     if len(text) > MAX_BYTES:
         raise FleetError(f"the domain's XML has {len(text)} bytes; expected {MAX_BYTES} at most")
-    return _Reader().read(text)
+    return _Reader(vdpa_nodes).read(text)
 
 
 def retargeted(domain: Domain, targets: t.Mapping[str, str]) -> str:
@@ -93,6 +101,17 @@ def retargeted(domain: Domain, targets: t.Mapping[str, str]) -> str:
     return b"".join(pieces).decode()
 
 
+def names_device(text: str, kind: str, device: str) -> bool:
+    """Return whether ``text``, of an emulator's command line, names the device with this id."""
+    text = text.lower()
+    if kind == "mdev":
+        return device in text or device.replace("-", "") in text
+    # QEMU takes a PCI address with or without the domain.
+    domain, _colon, place = device.partition(":")
+    optional = f"(?:{domain}:)?" if domain == "0000" else f"{domain}:"
+    return re.search(rf"(?<![0-9a-f:.]){optional}{re.escape(place)}(?![0-9a-f.])", text) is not None
+
+
 def is_id(kind: str, text: str) -> bool:
     """Return whether ``text`` can be the id of an assigned device of this kind."""
     pattern = {"mdev": UUID, "pci": PCI_ADDRESS}.get(kind)
@@ -105,7 +124,10 @@ def is_id(kind: str, text: str) -> bool:
 class _Reader:
     """The state of a parser on its way through a domain's XML."""
 
-    def __init__(self) -> None:
+    def __init__(self, vdpa_nodes: t.Collection[str]) -> None:
+        self._vdpa_nodes = vdpa_nodes
+        self._vdpa: str | None = None
+        self._own_words: list[tuple[int, str, str]] = []
         self._path: list[str] = []
         self._texts: dict[str, list[str]] = {"name": [], "uuid": []}
         self._assigned: list[Assigned] = []
@@ -127,7 +149,7 @@ class _Reader:
         name, uuid = ("".join(self._texts[tag]).strip() for tag in ("name", "uuid"))
         if not name:
             raise FleetError("the domain's XML has no name")
-        return Domain(text, name, self._assigned, uuid.lower() or None)
+        return Domain(text, name, self._assigned, uuid.lower() or None, self._own_words)
 
     def _doctype(self, name: str, system: str | None, public: str | None, internal: int) -> None:
         raise FleetError("the domain's XML has a document type, which libvirt never writes")
@@ -143,6 +165,13 @@ class _Reader:
             case ["domain", "devices", _]:
                 self._kind = _assigned_kind(tag, attributes)
                 self._has_address = False
+                self._vdpa = _vdpa_element(tag, attributes)
+            case ["domain", "devices", _, "source"] if self._vdpa is not None:
+                _check_vdpa(self._vdpa, attributes.get("dev", ""), self._vdpa_nodes)
+                self._vdpa = None
+            case ["domain", own, *_] if ":" in own:
+                line = self._parser.CurrentLineNumber
+                self._own_words += ((line, own, text) for text in attributes.values())
             case ["domain", "devices", _, "source", "address"] if self._kind is not None:
                 self._address(self._kind, attributes)
 
@@ -158,6 +187,8 @@ class _Reader:
         self._assigned.append(Assigned(kind, found, self._parser.CurrentByteIndex))
 
     def _end(self, tag: str) -> None:
+        if len(self._path) == 3 and self._vdpa is not None:
+            _check_vdpa(self._vdpa, "", self._vdpa_nodes)
         if len(self._path) == 3 and self._kind is not None:
             if not self._has_address:
                 line = self._parser.CurrentLineNumber
@@ -171,21 +202,31 @@ class _Reader:
 
 
 def _assigned_kind(tag: str, attributes: _Attributes) -> str | None:
-    """Return the kind of VFIO device that an element below ``<devices>`` assigns, ``None`` where it assigns none.
-
-    Raise ``FleetError`` for a vDPA device.
-    """
+    """Return the kind of VFIO device that an element below ``<devices>`` assigns, ``None`` where it assigns none."""
     kind = attributes.get("type")
     if tag == "hostdev" and attributes.get("mode", "subsystem") == "subsystem":
         return kind if kind in ("mdev", "pci") else None
     if tag == "interface" and kind == "hostdev":
         return "pci"
-    if (tag, kind) in (("interface", "vdpa"), ("disk", "vhostvdpa")):
-        raise FleetError(
-            f"the domain has a <{tag} type='{kind}'>: libvirt names a vDPA device by a node that each host"
-            " numbers for itself, which no plan knows; detach it, or change its node by hand"
-        )
     return None
+
+
+def _vdpa_element(tag: str, attributes: _Attributes) -> str | None:
+    """Return how an element below ``<devices>`` begins that is a vDPA device, ``None`` for another one."""
+    kind = attributes.get("type")
+    if (tag, kind) in (("interface", "vdpa"), ("disk", "vhostvdpa")):
+        return f"<{tag} type='{kind}'>"
+    return None
+
+
+def _check_vdpa(element: str, node: str, known: t.Collection[str]) -> None:
+    """Raise ``FleetError`` where a vDPA device has a node that is none of those ``known`` to be the target's."""
+    if not node or node not in known:
+        raise FleetError(
+            f"the domain has a {element} with {shown(node)}: libvirt names a vDPA device by a node that each host"
+            " numbers for itself, which no plan knows; detach it, or change its node by hand to the target's and name"
+            " that with 'vdpa_nodes'"
+        )
 
 
 def _mdev_id(attributes: _Attributes) -> str | None:

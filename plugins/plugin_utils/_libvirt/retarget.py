@@ -16,6 +16,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.domain_xml
     Assigned,
     Domain,
     is_id,
+    names_device,
     read_domain,
     retargeted,
 )
@@ -23,16 +24,25 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.domain_xml
 _Placement = t.Mapping[str, t.Any]
 
 
-def retarget(xml: t.Any, plan: t.Any, host: str | None, partial: bool = False) -> str:
+def retarget(
+    xml: t.Any,
+    plan: t.Any,
+    host: str | None,
+    partial: bool = False,
+    vdpa_nodes: t.Collection[str] = (),
+) -> str:
     """Return the XML of a domain on ``host`` with its devices replaced by their targets in ``plan``, or what is left of one.
 
     ``host`` is needed only where the plan moves devices of several hosts and not of one guest of the domain's name.
-    ``partial`` XML may lack devices that the plan moves with the guest. Raise ``FleetError`` where the domain has a device
-    for which the plan has no target that libvirt can migrate it to.
+    ``partial`` XML may lack devices that the plan moves with the guest. ``vdpa_nodes`` are those that are the target's
+    already. Raise ``FleetError`` where the domain has a device for which the plan has no target that libvirt can migrate
+    it to, or names one where libvirt does not read it.
     """
-    domain = read_domain(xml)
+    domain = read_domain(xml, vdpa_nodes)
     moves = _Moves(domain, plan, host)
-    return retargeted(domain, moves.targets(partial))
+    targets = moves.targets(partial)
+    moves.check_own_words()
+    return retargeted(domain, targets)
 
 
 class _Moves:
@@ -78,6 +88,19 @@ class _Moves:
                 " gather the facts while the guest runs, so that it is known to hold them"
             )
         return {device: each["target"]["id"] for device, each in chosen.items()}
+
+    def check_own_words(self) -> None:
+        """Raise ``FleetError`` where what the domain has for its emulator past libvirt names a device that moves."""
+        targets = {each["target"]["id"] for each in self._moves.values()}
+        for line, element, text in self._domain.own_words:
+            for source, each in self._moves.items():
+                kind = each["source"]["kind"]
+                if source not in targets and names_device(text, kind, source):
+                    raise FleetError(
+                        f"line {line}: <{element}> of {self._domain.name} names {kind} {source}, which becomes"
+                        f" {each['target']['id']}: libvirt does not read that, so it is not changed; assign the device"
+                        " with <hostdev>, or take it out there"
+                    )
 
     def _placement(self, device: Assigned) -> _Placement:
         what = f"{device.kind} {device.id} of {self._domain.name}"

@@ -134,6 +134,44 @@ def test_a_host_that_lacks_something_for_a_kind_receives_the_others():
     assert place["problem"].startswith("b has libvirt 9.5.0")
 
 
+IOMMUFD = "<hostdev type='pci'><driver name='vfio' iommufd='yes'/></hostdev>"
+
+
+@pytest.mark.parametrize(
+    ("devices", "targets"),
+    [
+        (IOMMUFD, ["c"]),
+        (IOMMUFD.replace("'", '"'), ["c"]),
+        (IOMMUFD.replace("yes", "no"), ["b", "c"]),
+        ("<hostdev/>", ["b", "c"]),
+    ],
+)
+def test_a_host_whose_libvirt_knows_no_iommufd_does_not_receive_a_guest_that_uses_it(
+    devices, targets
+):
+    hosts = {
+        "a": LibvirtHost(versions=NEW | {"libvirt": "12.1.0"}),
+        "b": LibvirtHost(versions=NEW | {"libvirt": "12.0.0"}),
+        "c": LibvirtHost(versions=NEW | {"libvirt": "12.1.0"}),
+    }
+    checks = check_migration(read_fleet({}), [guest()], hosts, dump(devices), None, ["a"])
+    assert checks["targets"] == targets
+    noted = [note for note in checks["notes"] if note.startswith("b is no target")]
+    told = (
+        "b is no target: it has libvirt 12.0.0, and vm-17 uses IOMMUFD;"
+        " update it to 12.1.0 or newer"
+    )
+    assert noted == ([] if "b" in targets else [told])
+
+
+def test_a_target_needs_iommufd_where_the_guest_uses_it():
+    without = "MemAvailable: 1 kB\n"
+    there = without + "/dev/iommu\n[    1.5] boot\n"
+    assert memory(IOMMUFD, without).lacks_iommufd
+    assert not memory(IOMMUFD, there).lacks_iommufd
+    assert not memory("<hostdev/>", without).lacks_iommufd
+
+
 def test_nothing_is_avoided_on_a_host_whose_facts_are_unknown():
     assert parents_to_avoid(read_fleet({}), {"b": LibvirtHost(versions=OLD)}) == []
 

@@ -11,7 +11,10 @@ import pytest
 from ansible.errors import AnsibleError
 from ansible_collections.vfio.migration.plugins.filter.migration_plan import migration_plan
 from ansible_collections.vfio.migration.plugins.filter.retarget_domain import retarget_domain
-from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.domain_xml import read_domain
+from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.domain_xml import (
+    names_device,
+    read_domain,
+)
 from ansible_collections.vfio.migration.tests.unit.domains import GUEST, domain_of, hostdev
 from ansible_collections.vfio.migration.tests.unit.fleets import (
     UUIDS,
@@ -111,6 +114,79 @@ def test_a_device_that_moves_along_must_be_in_the_domain():
         retarget_domain(domain(1), plan())
     made = plan()
     assert named(retarget_domain(domain(1), made, partial=True)) == [made["map"]["a"][UUIDS[0]]]
+
+
+VDPA = "<interface type='vdpa'><source dev='/dev/vhost-vdpa-{}'/></interface>"
+
+
+def test_a_vdpa_device_that_was_changed_by_hand_stays_as_it_is():
+    made = plan()
+    xml = domain_of(*(hostdev("mdev", UUIDS[n]) for n in range(2)), VDPA.format(3))
+    there = retarget_domain(xml, made, vdpa_nodes=["/dev/vhost-vdpa-3"])
+    assert there == retarget_domain(domain(), made).replace(
+        "\n  </devices>", f"\n    {VDPA.format(3)}\n  </devices>"
+    )
+
+
+@pytest.mark.parametrize("element", [VDPA.format(4), "<interface type='vdpa'><mac/></interface>"])
+def test_a_vdpa_device_that_was_not_changed_is_refused_by_its_node(element):
+    xml = domain_of(*(hostdev("mdev", UUIDS[n]) for n in range(2)), VDPA.format(3), element)
+    with pytest.raises(AnsibleError, match="vdpa_nodes"):
+        retarget_domain(xml, plan(), vdpa_nodes=["/dev/vhost-vdpa-3"])
+
+
+ADDRESS = "0000:3b:00.4"
+
+
+def with_words(xml: str, element: str) -> str:
+    """Return a domain that has an element for its emulator past libvirt."""
+    return xml.replace("</domain>", f"{element}</domain>").replace(
+        "<domain ", "<domain xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0' ", 1
+    )
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        f"vfio-pci,sysfsdev=/sys/bus/mdev/devices/{UUIDS[0]}",
+        f"vfio-pci,sysfsdev=/sys/bus/mdev/devices/{UUIDS[0].upper()}",
+    ],
+)
+@pytest.mark.parametrize(
+    "element",
+    [
+        "<qemu:commandline><qemu:arg value='-device'/><qemu:arg value='{}'/></qemu:commandline>",
+        "<qemu:commandline><qemu:env name='DEVICE' value='{}'/></qemu:commandline>",
+    ],
+)
+def test_what_the_emulator_is_told_past_libvirt_of_a_device_that_moves_is_refused(element, words):
+    xml = with_words(domain(), element.format(words))
+    with pytest.raises(AnsibleError, match=f"line 2[0-9]: .* of vm-17 names mdev {UUIDS[0]}"):
+        retarget_domain(xml, plan())
+    other = with_words(domain(), element.format("virtio-rng-pci"))
+    assert named(retarget_domain(other, plan())) != UUIDS[:2]
+
+
+@pytest.mark.parametrize(
+    ("words", "named_there"),
+    [
+        (f"vfio-pci,host={ADDRESS}", True),
+        ("vfio-pci,host=3b:00.4,id=x", True),
+        ("vfio-pci,host=0001:3b:00.4", False),
+        ("vfio-pci,host=3b:00.40", False),
+        ("vfio-pci,host=13b:00.4", False),
+    ],
+)
+def test_a_pci_device_is_found_on_a_command_line_with_or_without_its_domain(words, named_there):
+    assert names_device(words, "pci", ADDRESS) is named_there
+
+
+def test_a_command_line_with_the_targets_stays_as_it_is():
+    made = plan()
+    target = made["map"]["a"][UUIDS[0]]
+    words = f"<qemu:commandline><qemu:arg value='vfio-pci,sysfsdev={target}'/></qemu:commandline>"
+    there = retarget_domain(with_words(domain(), words), made)
+    assert retarget_domain(there, made) == there
 
 
 def changed(key: str, value: str):
