@@ -272,7 +272,8 @@ ansible_facts:
                   description:
                     - Whether the device can migrate as far as the driver is concerned, V(null) if that is unknown, also where
                       the driver needs more than this host shows; then C(evidence) says what.
-                    - V(false) also where no guest can have the device, as the host itself uses others of its IOMMU group, and where
+                    - V(false) also where QEMU migrates no such device, as those of vfio-ccw and vfio-ap,
+                      where no guest can have the device, as the host itself uses others of its IOMMU group, and where
                       C(devlink) shows that a virtual function of C(mlx5_vfio_pci) was not made migratable. V(true) where
                       C(devlink) shows that it was.
                   type: bool
@@ -364,6 +365,16 @@ ansible_facts:
                   type: str
                   returned: always
                   sample: "fence: 4, resolution: 1920x1200"
+                resources:
+                  description:
+                    - What a device of the type takes of its parent, where the description says so.
+                    - Of GVT-g C(low_gm_size) and C(high_gm_size), graphics memory in MiB, and C(fence).
+                  type: dict
+                  returned: for types of i915 with such a description
+                  sample:
+                    low_gm_size: 128
+                    high_gm_size: 512
+                    fence: 4
             supported_classes:
               description: The classes of vDPA devices that can be created.
               type: list

@@ -183,6 +183,9 @@ class TypeFacts(t.TypedDict):
     """How many more can be created now; the types of a parent usually share what there is."""
     description: str | None
     """The type's description; null if it has none."""
+    resources: t.NotRequired[dict[str, Count]]
+    """What a device of the type takes of its parent, where the description says so: for GVT-g ``low_gm_size`` and
+    ``high_gm_size`` in MiB, and ``fence``."""
 
 
 class ParentFacts(t.TypedDict):

@@ -48,6 +48,14 @@ class VendorTree:
     name: str = ""
     version: str = ""
     release: str = ""
+    # Of a mediated device's type, and the driver that it is itself bound to.
+    description: str = ""
+    bound: str = ""
+
+    @property
+    def named(self) -> str:
+        """The row of the guide's table of drivers."""
+        return self.row or self.driver.replace("-", "_")
 
     @property
     def kind(self) -> str:
@@ -89,6 +97,11 @@ class VendorTree:
         tree.write(f"{mdev_type}/device_api", self.device_api + "\n", 0o444)
         tree.write(f"{mdev_type}/available_instances", "3\n", 0o444)
         tree.write(f"{mdev_type}/name", (self.type_name or self.mdev_type) + "\n", 0o444)
+        if self.description:
+            tree.write(f"{mdev_type}/description", self.description + "\n", 0o444)
+        if self.bound:
+            tree.link(f"{device}/driver", f"bus/mdev/drivers/{self.bound}")
+            tree.write(f"bus/mdev/drivers/{self.bound}/module/version", "0.1\n", 0o444)
         tree.write(f"{device}/remove", "", 0o200)
         self._add_files(tree, device)
         tree.link(f"{device}/mdev_type", mdev_type)
@@ -179,6 +192,7 @@ def nvidia_function(current: str, supported: bool | None, evidence: str) -> Vend
     return VendorTree(
         driver="nvidia",
         name=f"nvidia-{current}",
+        row="nvidia_vf",
         source="NVIDIA, kubevirt-gpu-device-plugin, README.md; listing of a host in bigstack-oss/cubecos#312;"
         f" {MODULE_ABI}",
         files={
@@ -212,6 +226,7 @@ SUBCHANNEL = VendorTree(
     place="devices/css0/0.0.0313",
     device_api="vfio-ccw",
     parent={
+        "dev_busid": "0.0.4711",
         "type": "0",
         "chpids": "10 11 00 00 00 00 00 00",
         "pimpampom": "c0 c0 ff",
@@ -225,11 +240,12 @@ SUBCHANNEL = VendorTree(
         "device_api": "vfio-ccw",
         "type": "vfio_ccw-io",
         "driver": "vfio_ccw",
+        "dev_busid": "0.0.4711",
         "subchannel_type": "0",
         "chpid_type": "0x1a",
     },
-    supported=None,
-    evidence="unknown",
+    supported=False,
+    evidence="QEMU migrates no vfio-ccw device (QEMU, hw/vfio/ccw.c)",
 )
 
 MATRIX_SELF = {
@@ -248,20 +264,60 @@ AP_CONFIG = ",".join(
 )
 
 
-def matrix(name: str, files: dict[str, str], own: dict[str, str]) -> VendorTree:
+def matrix(
+    name: str, files: dict[str, str], own: dict[str, str], row: str = "vfio_ap", **others: t.Any
+) -> VendorTree:
+    usual = {
+        "source": "Linux, Documentation/arch/s390/vfio-ap.rst",
+        "supported": False,
+        "evidence": "QEMU migrates no vfio-ap device (QEMU, hw/vfio/ap.c)",
+    }
     return VendorTree(
         driver="vfio_ap",
         name=name,
-        source="Linux, Documentation/arch/s390/vfio-ap.rst",
+        row=row,
         mdev_type="vfio_ap-passthrough",
         place="devices/vfio_ap/matrix",
         device_api="vfio-ap",
         files=files,
         own={**MATRIX_SELF, **own},
-        supported=None,
-        evidence="unknown",
+        **{**usual, **others},
     )
 
+
+# What the patches of 2026-07-07 show of the cards; nothing of it is in Linux yet.
+CARDS = {
+    "../features": "guest_matrix dyn ap_config migratable",
+    "../../../../bus/ap/devices/card05/ap_functions": "0x92800000",
+    "../../../../bus/ap/devices/card05/hwtype": "13",
+    "../../../../bus/ap/devices/card06/ap_functions": "0x92400000",
+    "../../../../bus/ap/devices/card06/hwtype": "14",
+}
+MIGRATABLE_MATRIX = matrix(
+    "vfio_ap-migratable",
+    {"matrix": QUEUES, "ap_config": AP_CONFIG},
+    {
+        "ap_config": AP_CONFIG,
+        "control_domains": "04",
+        "ap_functions.05": "0x92",
+        "ap_class.05": "1",
+        "hwtype.05": "13",
+        "ap_functions.06": "0x92",
+        "ap_class.06": "0",
+        "hwtype.06": "14",
+    },
+    row="vfio_ap_migratable",
+    parent={path[3:]: text for path, text in CARDS.items()},
+    listed={
+        "ap_class.05": "{rising:1}",
+        "hwtype.05": "{rising:13}",
+        "ap_class.06": "{rising:0}",
+        "hwtype.06": "{rising:14}",
+    },
+    source="Linux, patches 'vfio-ap: live guest migration', version 4, of 2026-07-07",
+    supported=None,
+    evidence="the driver's features show migratable; whether QEMU supports it is unknown",
+)
 
 QAT = variant(
     "qat_vfio_pci",
@@ -279,6 +335,7 @@ TREES = (
         mdev_type="i915-GVTg_V5_4",
         place="devices/pci0000:00/0000:00:02.0",
         files={"intel_vgpu/vgpu_id": "1"},
+        description="low_gm_size: 128MB\nhigh_gm_size: 512MB\nfence: 4\nresolution: 1920x1200\nweight: 4",
         parent=ids("8086", "591d", "8086", "2212"),
         own={
             "software_version": "0.0",
@@ -291,12 +348,66 @@ TREES = (
         evidence="unknown",
     ),
     SUBCHANNEL,
-    matrix("vfio_ap-6", {"matrix": QUEUES, "control_domains": "0004"}, {}),
-    matrix("vfio_ap", {"matrix": QUEUES, "ap_config": AP_CONFIG}, {"ap_config": AP_CONFIG}),
+    matrix(
+        "vfio_ap-6",
+        {"matrix": QUEUES, "control_domains": "0004"},
+        {"control_domains": "04"},
+        row="vfio_ap_before_6_10",
+    ),
+    matrix(
+        "vfio_ap",
+        {"matrix": QUEUES, "ap_config": AP_CONFIG},
+        {"ap_config": AP_CONFIG, "control_domains": "04"},
+    ),
     matrix("vfio_ap-empty", {"matrix": ""}, {"adapters": "", "domains": ""}),
     matrix("vfio_ap-adapters", {"matrix": "05.\n06."}, {"domains": ""}),
+    MIGRATABLE_MATRIX,
+    VendorTree(
+        driver="i915",
+        name="i915-5.18",
+        row="vfio_mdev",
+        bound="vfio_mdev",
+        version="1.6.0",
+        source=f"{MDEV_ABI}; {MODULE_ABI}; Linux 5.18, drivers/vfio/mdev/vfio_mdev.c",
+        mdev_type="i915-GVTg_V5_4",
+        place="devices/pci0000:00/0000:00:02.0",
+        parent=ids("8086", "591d", "8086", "2212"),
+        own={
+            "software_version": "1.6.0",
+            "device_api": "vfio-pci",
+            "type": "i915-GVTg_V5_4",
+            "pci_id": "8086591d",
+            "driver": "i915",
+        },
+        supported=None,
+        evidence="unknown",
+    ),
     VendorTree(
         driver="nvidia",
+        name="nvidia-of-vf",
+        row="nvidia_mdev_of_vf",
+        source=f"{MDEV_ABI}; OpenStack Nova, doc/source/admin/virtual-gpu.rst; {MODULE_ABI}",
+        mdev_type="nvidia-474",
+        type_name="NVIDIA A100-10C",
+        description="num_heads=1, frl_config=60, framebuffer=10240M, max_resolution=4096x2160, max_instance=4",
+        parent=ids("10de", "20b5", "10de", "1533"),
+        physical=ids("10de", "20b5", "10de", "1533"),
+        own={
+            "software_version": "550.90.05",
+            "device_api": "vfio-pci",
+            "type": "nvidia-474",
+            "pci_id": "10de20b5",
+            "driver": "nvidia",
+            "type_name": "NVIDIA A100-10C",
+            "subsystem_id": "10de1533",
+        },
+        version="550.90.05",
+        supported=None,
+        evidence="unknown",
+    ),
+    VendorTree(
+        driver="nvidia",
+        row="nvidia_mdev",
         source=f"{MDEV_ABI}; NVIDIA, kubevirt-gpu-device-plugin, README.md; {MODULE_ABI}",
         mdev_type="nvidia-474",
         type_name="NVIDIA A100-10C",
@@ -334,6 +445,12 @@ TREES = (
         "15b3",
         "101e",
         supported=None,
+        physical={
+            "infiniband/mlx5_0/fw_ver": "28.39.1002",
+            "infiniband/mlx5_0/board_id": "MT_0000000838",
+        },
+        further={"fw_ver": "28.39.1002", "board_id": "MT_0000000838"},
+        source="NVIDIA, DOCA SDK, SR-IOV Live Migration; Linux, Documentation/ABI/stable/sysfs-class-infiniband",
         evidence="driver mlx5_vfio_pci supports it where its port was made migratable before it was bound, which is not"
         " shown here",
     ),
@@ -389,4 +506,17 @@ TREES = (
     sample("mtty", "mtty-2", name="mtty-somewhere", supported=None, evidence="unknown"),
     sample("mdpy", "mdpy-hd", supported=False, evidence="driver mdpy never supports it"),
     sample("mbochs", "mbochs-small", supported=False, evidence="driver mbochs never supports it"),
+)
+
+# A mediated device that is none of VFIO's: nothing in the facts.
+NETWORK_FUNCTION = VendorTree(
+    driver="mlx5_core",
+    row="no_vfio_api",
+    source=f"{MDEV_ABI}; NVIDIA, MLNX_OFED, sub-functions as mediated devices",
+    mdev_type="mlx5_core-local",
+    device_api="mlx5_core-local",
+    parent=ids("15b3", "101d", "15b3", "0016"),
+    own={},
+    supported=None,
+    evidence="",
 )

@@ -60,6 +60,7 @@ _CHANNEL_PATHS = re.compile(r"[0-9a-f]{2}(?: [0-9a-f]{2}){7}\Z")
 _PATH_MASKS = re.compile(r"[0-9a-f]{2}(?: [0-9a-f]{2}){2}\Z")
 _AP_MASKS = re.compile(r"0x([0-9a-f]{64}),0x([0-9a-f]{64}),0x([0-9a-f]{64})\Z")
 _AP_MASK = re.compile(r"(?:0x)?([0-9a-f]{1,64})\Z")
+_AP_FUNCTIONS = re.compile(r"0x[0-9A-Fa-f]{8}\Z")
 _AP_QUEUE = re.compile(r"([0-9a-f]{2})?\.([0-9a-f]{4})?\Z")
 _RELEASE = re.compile(r"([0-9]{1,9})\.([0-9]{1,9})")
 
@@ -98,6 +99,11 @@ class Driver:
     links: tuple[str, ...] = ()
     # The attributes of ``self``, numbers, that may be another one on the target, and in which direction; see ``order``.
     orders: t.Mapping[str, str] = field(default_factory=dict)
+    # What the device itself shows of whether it can migrate, and the evidence; ``None`` where it shows nothing.
+    shows: t.Callable[[Files], tuple[bool | None, str] | None] | None = None
+    # Gives the attributes to write to a new device, in order, so that it is as one with this derived ``self``. For a
+    # driver whose attributes can only be written.
+    written: t.Callable[[t.Mapping[str, str]], list[tuple[str, str]]] | None = None
     # The configurable attributes that belong to one device and not to what it is.
     instance: frozenset[str] = frozenset()
     # Name and value of the attribute of a device that has no state to migrate. It must have this value before it takes
@@ -111,8 +117,12 @@ class Driver:
     live: frozenset[str] = frozenset()
     # What is documented and sysfs does not show, in words, with the document.
     cautions: tuple[str, ...] = ()
+    # The same by the name of an attribute of ``self``: it is said where one side does not show that.
+    unless_shown: t.Mapping[str, str] = field(default_factory=dict)
     # Attributes of ``self`` that had better be equal although the target may serve the source if not, and why.
     better_equal: t.Mapping[str, str] = field(default_factory=dict)
+    # Reads in a type's description what a device of it takes of its parent, numbers by name.
+    resources: t.Callable[[str], dict[str, int]] | None = None
     # Whether the types of a parent take from common resources in proportion, so that a plan may mix them. Of another
     # driver's parent a plan makes one type only, which is safe however its types share the parent.
     proportional: bool = False
@@ -125,13 +135,23 @@ def driver_profile(kind: str, driver: str | None) -> Driver:
 
 
 def derived_set(own: t.Mapping[str, str]) -> dict[str, str]:
-    """Return the one set of a derived ``compatible``: what is equal to ``own``, but for the driver's orders."""
+    """Return the one set of a derived ``compatible``: what is equal to ``own``, but for the driver's orders.
+
+    An attribute that there is of each part of a device is named ``name.part``; an order is of all of them.
+    """
     pattern = literal(own)
     # The kind is no attribute; where a driver has devices of both, the same is documented for them.
     for profile in (driver_profile(kind, own.get("driver")) for kind in ("mdev", "pci")):
-        for name in profile.orders.keys() & own.keys():
-            pattern[name] = as_order(profile.orders[name], own[name]) or pattern[name]
+        for name, value in own.items() if profile.orders else ():
+            direction = profile.orders.get(name.partition(".")[0])
+            pattern[name] = (as_order(direction, value) if direction else None) or pattern[name]
     return pattern
+
+
+def attributes_to_write(own: t.Mapping[str, str]) -> list[tuple[str, str]]:
+    """Return what to write to a new mediated device so that it is as one with a derived ``self``, where only that tells."""
+    written = driver_profile("mdev", own.get("driver")).written
+    return written(own) if written else []
 
 
 def cautions(source: t.Mapping[str, str], target: t.Mapping[str, str]) -> list[str]:
@@ -142,6 +162,9 @@ def cautions(source: t.Mapping[str, str], target: t.Mapping[str, str]) -> list[s
     sentences: list[str] = []
     for profile in (driver_profile(kind, source.get("driver")) for kind in ("mdev", "pci")):
         sentences += profile.cautions
+        for name, words in profile.unless_shown.items():
+            if name not in source or name not in target:
+                sentences.append(words)
         for name, words in profile.better_equal.items():
             one, other = source.get(name), target.get(name)
             if one is not None and other is not None and one != other:
@@ -189,10 +212,14 @@ def choices(text: str) -> list[str]:
 
 
 def _subchannel(read: Read) -> t.Iterator[tuple[str, str]]:
-    """Yield the types of the subchannel and of its channel paths, which may not be mixed (Cornelia Huck, 2020-08-13).
+    """Yield the number of the device behind the subchannel, as of a disk, and the types of its channel paths and itself.
 
-    Files: Documentation/ABI/testing/sysfs-bus-css, drivers/s390/cio/chp.c.
+    The types may not be mixed (Cornelia Huck, 2020-08-13). Files: Documentation/ABI/testing/sysfs-bus-css,
+    drivers/s390/cio/chp.c, drivers/s390/cio/css.c (``dev_busid``).
     """
+    device = read("../dev_busid")
+    if device is not None:
+        yield "dev_busid", device
     subchannel_type = read("../type")
     if subchannel_type is not None:
         yield "subchannel_type", subchannel_type
@@ -212,12 +239,84 @@ def _subchannel(read: Read) -> t.Iterator[tuple[str, str]]:
         yield "chpid_type", ",".join(sorted(f"0x{each}" for each in types))
 
 
-def _matrix(read: Read) -> t.Iterable[tuple[str, str]]:
-    """Return adapters and domains of a guest's AP matrix, hexadecimal."""
-    return (
-        ("adapters", ",".join(f"{each:02x}" for each in sorted(_adapters(read) or ()))),
-        ("domains", ",".join(f"{each:02x}" for each in sorted(_domains(read) or ()))),
-    )
+def _never_in_qemu(kind: str) -> t.Callable[[Files], tuple[bool | None, str]]:
+    """Return what says of every device of vfio-``kind`` that QEMU does not migrate it."""
+
+    def shows(files: Files) -> tuple[bool | None, str]:
+        return False, f"QEMU migrates no vfio-{kind} device (QEMU, hw/vfio/{kind}.c)"
+
+    return shows
+
+
+def _matrix(files: Files) -> t.Iterator[tuple[str, str]]:
+    """Yield adapters, domains and control domains of a guest's AP matrix, hexadecimal.
+
+    Where the driver can migrate, what each adapter's card is follows: the upper bits of ``ap_functions`` (facilities,
+    mode, APXA, filtering) have to be equal, its class may only become more, and the generation may only rise.
+    """
+    adapters = sorted(_adapters(files) or ())
+    yield "adapters", _hexadecimal(adapters)
+    yield "domains", _hexadecimal(_domains(files) or ())
+    control = _control_domains(files)
+    if control is not None:
+        yield "control_domains", _hexadecimal(control)
+    if not _ap_migrates(files):
+        return
+    for adapter in adapters:
+        functions = _ap_functions(files, adapter)
+        if functions is not None:
+            yield f"ap_functions.{adapter:02x}", f"0x{functions >> 24:02x}"
+            yield f"ap_class.{adapter:02x}", str(functions >> 23 & 1)
+        hwtype = files(f"{_AP_CARDS}/card{adapter:02x}/hwtype")
+        if hwtype is not None:
+            yield f"hwtype.{adapter:02x}", hwtype
+
+
+def _ap_migrates(files: Files) -> bool:
+    """Return whether the driver can migrate: its ``features`` show it under patches that Linux has not taken yet."""
+    return "migratable" in (files("../features") or "").split()
+
+
+def _ap_functions(files: Files, adapter: int) -> int | None:
+    """Return the function bits of an adapter's card, bit 0 the highest of 32; ``None`` where they are not shown."""
+    functions = files(f"{_AP_CARDS}/card{adapter:02x}/ap_functions")
+    if functions is None:
+        return None
+    if not _AP_FUNCTIONS.match(functions):
+        raise DescriptorError(
+            f"ap_functions of card{adapter:02x} is {shown(functions)}; expected 0x and 8 hex digits"
+        )
+    return int(functions, 16)
+
+
+def _ap_shows(files: Files) -> tuple[bool | None, str]:
+    if not _ap_migrates(files):
+        return _never_in_qemu("ap")(files)
+    for adapter in sorted(_adapters(files) or ()):
+        # Bits 16 and 17: bound to, or associated with, a secure guest.
+        if (_ap_functions(files, adapter) or 0) >> 14 & 3:
+            return False, f"adapter {adapter:02x} is bound to a secure guest (ap_functions)"
+    return None, "the driver's features show migratable; whether QEMU supports it is unknown"
+
+
+def _assignments(own: t.Mapping[str, str]) -> list[tuple[str, str]]:
+    """Return the numbers to assign to a new matrix, one by one, in the driver's order, where it has no ``ap_config``."""
+    if "ap_config" in own:
+        return []
+    return [
+        (name, f"0x{number}")
+        for name, kept in (
+            ("assign_adapter", "adapters"),
+            ("assign_domain", "domains"),
+            ("assign_control_domain", "control_domains"),
+        )
+        for number in own.get(kept, "").split(",")
+        if number
+    ]
+
+
+def _hexadecimal(numbers: t.Iterable[int]) -> str:
+    return ",".join(f"{each:02x}" for each in sorted(numbers))
 
 
 # Files: Documentation/arch/s390/vfio-ap.rst. ``matrix`` may be cut off at a page, the newer ``ap_config`` is complete.
@@ -304,6 +403,15 @@ def _nvidia_mdev(read: Read) -> t.Iterator[tuple[str, str]]:
         yield "subsystem_id", (vendor + device).replace("0x", "")
 
 
+def _gvt_resources(description: str) -> dict[str, int]:
+    """Return what a GVT-g type takes: graphics memory in MiB and fences; nothing where that is not all there.
+
+    The form: Linux, drivers/gpu/drm/i915/gvt/kvmgt.c, ``description_show``.
+    """
+    found = {name: int(number) for name, number in _GVT_RESOURCE.findall(description)}
+    return found if len(found) == len(_GVT_RESOURCES) else {}
+
+
 def _services(read: Read) -> t.Iterator[tuple[str, str]]:
     """Yield the services of a virtual function's rings, which its physical function has and which have to be equal.
 
@@ -331,6 +439,22 @@ def _xe_function(files: Files) -> t.Iterator[tuple[str, str]]:
                 yield "vram_quota", quota
 
 
+def _mlx5_function(files: Files) -> t.Iterator[tuple[str, str]]:
+    """Yield the firmware's version and the board's id (PSID) of the physical function, both of which have to be equal.
+
+    Files: Documentation/ABI/stable/sysfs-class-infiniband. The rule: NVIDIA, DOCA SDK, "SR-IOV Live Migration".
+    """
+    for name in files.names("physfn/infiniband")[:1]:
+        for attribute in ("fw_ver", "board_id"):
+            value = files(f"physfn/infiniband/{name}/{attribute}")
+            if value is not None:
+                yield attribute, value
+
+
+_GVT_RESOURCES = ("low_gm_size", "high_gm_size", "fence")
+_GVT_RESOURCE = re.compile(rf"\b({'|'.join(_GVT_RESOURCES)}): ([0-9]{{1,9}})(?:MB)?(?=\s|,|\Z)")
+# From the directory of a mediated device of vfio_ap.
+_AP_CARDS = "../../../../bus/ap/devices"
 _NOTHING_KNOWN = Driver()
 # Place on the board and in the partition, and a switch; each device has its own.
 _NVIDIA_INSTANCE = frozenset(("gpu_instance_id", "placement_id", "warm_update"))
@@ -351,8 +475,17 @@ _MIGRATABLE = (
     " see 'devlink port show' (Linux, Documentation/networking/devlink/devlink-port.rst)"
 )
 _FIRMWARE = (
-    "nobody compares the versions of the firmware, which sysfs does not show: compare 'devlink dev info'"
-    " (Linux, Documentation/networking/devlink/mlx5.rst)"
+    "the firmware and the board (PSID) have to be equal, which sysfs shows only where the physical function has an RDMA"
+    " device: compare 'devlink dev info' (Linux, Documentation/networking/devlink/mlx5.rst)"
+)
+_FOUR_AT_A_TIME = (
+    "at most 4 virtual functions of one physical function migrate at a time, and VF_MIGRATION_MODE has to be enabled in the"
+    " firmware (NVIDIA, DOCA SDK, SR-IOV Live Migration)"
+)
+_CCW_UNMIGRATABLE = "no device of vfio-ccw migrates with QEMU today (QEMU, hw/vfio/ccw.c)"
+_AP_UNMIGRATABLE = (
+    "no device of vfio-ap migrates with QEMU today (QEMU, hw/vfio/ap.c); the master keys of both cards have to be equal,"
+    " which sysfs does not show (Linux, Documentation/arch/s390/vfio-ap.rst)"
 )
 _RATE_LIMITS = (
     "rate limits of the source must not be greater than those of the target, and the target must have all capabilities of"
@@ -378,13 +511,25 @@ _AP_NUMBERS = {
 _DRIVERS = {
     # GVT-g works out the available_instances of every type from what is left of apertures and fences
     # (drivers/gpu/drm/i915/gvt/vgpu.c). Whether it can migrate depends on the kernel's build.
-    ("mdev", "i915"): Driver(proportional=True),
+    ("mdev", "i915"): Driver(proportional=True, resources=_gvt_resources),
     ("mdev", "vfio_ccw"): Driver(
         attributes=_subchannel,
-        files=("../type", "../chpids", "../pimpampom", "../../chp0.*/type"),
+        files=("../dev_busid", "../type", "../chpids", "../pimpampom", "../../chp0.*/type"),
+        shows=_never_in_qemu("ccw"),
+        cautions=(_CCW_UNMIGRATABLE,),
     ),
     ("mdev", "vfio_ap"): Driver(
         attributes=_matrix,
+        files=(
+            "../features",
+            f"{_AP_CARDS}/card*/ap_functions",
+            f"{_AP_CARDS}/card*/hwtype",
+        ),
+        links=(f"{_AP_CARDS}/card*",),
+        orders={"hwtype": RISING, "ap_class": RISING},
+        shows=_ap_shows,
+        written=_assignments,
+        cautions=(_AP_UNMIGRATABLE,),
         spellings={"ap_config": _full_masks},
         numbers=_AP_NUMBERS,
         # "Hot plug/unplug support" in vfio-ap.rst. To take away, or replace, what a guest uses is another matter.
@@ -417,7 +562,10 @@ _DRIVERS = {
         migrates=True,
         needs=_MADE_MIGRATABLE,
         switched=True,
-        cautions=(_MIGRATABLE, _FIRMWARE),
+        attributes=_mlx5_function,
+        files=("physfn/infiniband/*/fw_ver", "physfn/infiniband/*/board_id"),
+        cautions=(_MIGRATABLE, _FOUR_AT_A_TIME),
+        unless_shown={"fw_ver": _FIRMWARE},
     ),
     ("pci", "pds_vfio_pci"): Driver(migrates=True),
     ("pci", "qat_vfio_pci"): Driver(

@@ -102,11 +102,21 @@ class Capture:
     def _pci(self, device: str) -> None:
         self._files(device, _FILES)
         self._driver(device)
+        self._group_members(f"{device}/iommu_group")
         for name in self._names(device):
             path = f"{device}/{name}"
             if self._is_group(path):
                 self._directory(path)
         self._known_files("pci", device, device)
+
+    def _group_members(self, link: str) -> None:
+        """Add the other devices of an IOMMU group, as far as they decide whether a guest can have the group."""
+        members = f"{self._real(link)}/devices"
+        for name in self._names(members):
+            self._link(f"{members}/{name}")
+            member = self._real(f"{members}/{name}")
+            self._link(f"{member}/driver")
+            self._directory(f"{member}/vfio-dev")
 
     def _known_files(self, kind: str, device: str, driven: str) -> None:
         """Add the further files and links that a device's descriptor is derived from; ``driven`` has the driver that has it so."""

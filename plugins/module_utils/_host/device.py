@@ -108,7 +108,10 @@ class Parent:
             return self._sysfs.names(MDEV_PARENTS, self.name, MDEV_TYPES)
 
     def read_type(self, type_id: str) -> dict[str, t.Any]:
-        """Return ``{id, name, device_api, available_instances, description}`` of one type."""
+        """Return ``{id, name, device_api, available_instances, description}`` of one type.
+
+        ``resources`` too, where the driver's descriptions say what a device of the type takes of its parent.
+        """
         place = (MDEV_PARENTS, self.name, MDEV_TYPES, type_id)
         with reading(self._sysfs.path(*place)), self._sysfs.open(*place) as directory:
             entries = directory.entries()
@@ -116,13 +119,17 @@ class Parent:
             if available is None:
                 raise DescriptorError(f"available_instances is {shown(stated)}; expected a number")
             device_api = self._device_apis[type_id] = read_value(directory, "device_api")
-            return {
+            description = _prose(directory, entries, "description")
+            found = {
                 "id": type_id,
                 "name": _prose(directory, entries, "name"),
                 "device_api": device_api,
                 "available_instances": available,
-                "description": _prose(directory, entries, "description"),
+                "description": description,
             }
+            resources = driver_profile("mdev", self.driver).resources
+            needed = resources(description) if resources and description else {}
+            return {**found, "resources": needed} if needed else found
 
     def device_api(self, type_id: str) -> str:
         """Return the device API of one type, which must be well-formed."""
@@ -272,6 +279,12 @@ class Device:
         """Return what is known of the driver that has made the device what it is."""
         raise NotImplementedError
 
+    def shown_support(self, driver: str | None) -> tuple[bool | None, str] | None:
+        """Return whether it can migrate and the evidence, as its ``driver`` shows in the device; ``None`` where it does not."""
+        shows = driver_profile(self.kind, driver).shows
+        with reading(self.path):
+            return shows(KernelFiles(self._sysfs, self.place, self.id)) if shows else None
+
     def kernel_text(self, path: str) -> str | None:
         """Return the stripped text of the kernel's own file at ``path`` from here; ``None`` where there is none."""
         return read_kernel_text(self._sysfs, self.place, self.id, path)
@@ -400,6 +413,11 @@ class PciDevice(Device):
 def is_vfio_driver_name(driver: str) -> bool:
     """Return whether a driver is for VFIO by its name, which must do before Linux 6.0, where devices have no ``vfio-dev``."""
     return driver.endswith(("vfio-pci", "vfio_pci"))
+
+
+def is_vfio_api(device_api: str) -> bool:
+    """Return whether mediated devices with this API are VFIO's: all its names begin so (Linux, include/uapi/linux/vfio.h)."""
+    return device_api.replace("_", "-").startswith("vfio-")
 
 
 def is_attribute_name(name: str) -> bool:

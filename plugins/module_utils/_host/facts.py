@@ -20,6 +20,7 @@ from ansible_collections.vfio.migration.plugins.module_utils._host.device import
     MediatedDevice,
     Parent,
     PciDevice,
+    is_vfio_api,
     is_vfio_driver_name,
     numa_node,
     pci_id,
@@ -36,6 +37,7 @@ from ansible_collections.vfio.migration.plugins.module_utils._host.pci_usage imp
 )
 from ansible_collections.vfio.migration.plugins.module_utils._host.processes import Holders, nodes
 from ansible_collections.vfio.migration.plugins.module_utils._host.reading import (
+    HostReadError,
     read_kernel_text,
     reading,
 )
@@ -104,12 +106,19 @@ class _MdevFacts:
         """Return the facts of all mediated devices."""
         return self._gathering.each(MDEV_DEVICES, self._device)
 
-    def _parent(self, name: str) -> Facts:
+    def _parent(self, name: str) -> Facts | None:
         parent = self._parents[name] = Parent(self._sysfs, name)
         types = []
+        others = 0
         for type_id in parent.type_ids():
             with self._gathering.noting_problems():
-                types.append(parent.read_type(type_id))
+                found = parent.read_type(type_id)
+                if is_vfio_api(found["device_api"]):
+                    types.append(found)
+                else:
+                    others += 1
+        if others and not types:
+            return None
         return {
             "kind": "mdev",
             "id": name,
@@ -119,8 +128,10 @@ class _MdevFacts:
             "types": types,
         }
 
-    def _device(self, name: str) -> Facts:
+    def _device(self, name: str) -> Facts | None:
         with MediatedDevice(self._sysfs, name, self._parents) as device:
+            if self._is_no_vfio_device(device):
+                return None
             node = None
             with self._gathering.noting_problems():
                 node = device.parent_device().numa_node
@@ -142,6 +153,14 @@ class _MdevFacts:
                     self._gathering, device, self._parent_driver(device), attributes
                 ),
             )
+
+    def _is_no_vfio_device(self, device: MediatedDevice) -> bool:
+        """Return whether its type is one of another API than VFIO's, such as that of a network function of mlx5."""
+        try:
+            return not is_vfio_api(device.parent_device().device_api(device.type))
+        except HostReadError:
+            # That is told where the device itself is read.
+            return False
 
     def _parent_driver(self, device: MediatedDevice) -> str | None:
         """Return the driver that has made the device what it is; ``None`` where the parent could not be read."""
@@ -246,6 +265,10 @@ def _migration(
 
     Files: Documentation/ABI/testing/debugfs-vfio.
     """
+    with gathering.noting_problems():
+        shown = device.shown_support(driver)
+        if shown is not None:
+            return migration_facts(*shown)
     # The kernel makes the device's directory with every VFIO device, and migration in it only where the driver can.
     if not gathering.sysfs.exists(*_DEBUGFS, device.id):
         return migration_facts(

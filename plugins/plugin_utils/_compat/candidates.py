@@ -13,7 +13,7 @@ import re
 import typing as t
 from dataclasses import dataclass
 
-from ansible_collections.vfio.migration.plugins.module_utils._descriptor import virtio
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor import drivers, virtio
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.pattern import mismatch
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.template import (
     InvalidPattern,
@@ -146,7 +146,10 @@ class Offer(t.NamedTuple):
             if name in required and name not in _GIVEN
         )
         if self.features is None:
-            return attributes
+            unreadable = (
+                drivers.attributes_to_write(source.self_attributes) if source.derived else ()
+            )
+            return (*attributes, *unreadable)
         offered = virtio.feature_attributes(self.features, self.type)
         mask = virtio.attributes_mask(_features(source) & offered.keys(), self.type)
         return (*attributes, ("device_features", hex(mask)))
@@ -326,11 +329,11 @@ class Candidates:
 
 def stated_versions(host: Host) -> Versions:
     """Return the software_version that devices state by their parent's id and by its driver, and whether it was derived."""
-    drivers = {parent.id: parent.driver for parent in host.equipment}
+    of_parents = {parent.id: parent.driver for parent in host.equipment}
     return {
         (stater, derived): version
         for parent, derived, version in host.stated
-        for stater in (parent, drivers.get(parent or ""))
+        for stater in (parent, of_parents.get(parent or ""))
     }
 
 

@@ -595,7 +595,7 @@ def _expected(case: _Case, move: _Move) -> _Expected | None:
     if not parent or source is None:
         return None
     names = {each["name"] for each in move.source["attributes"]}
-    given = {_last(each["name"]): each["value"] for each in target["attributes"]}
+    given = {_last(each["name"]): each["value"] for each in _readable(move)}
     versions: list[str] = []
     if parent["kind"] == "vdpa":
         names |= {"device_features"}
@@ -624,17 +624,50 @@ def new_devices_will_match(case: _Case) -> _Objections:
         if expected is None or move.descriptor is None:
             yield move.objection(f"{move}: one has no usable descriptor, or the other no parent")
             continue
+        yield from _matrix_is_assigned(case, move, move.descriptor)
         given = expected.given
         if not _NUMBER.fullmatch(given.get("aggregator") or "1"):
             yield move.objection(f"{move}: an aggregator of {given['aggregator']} is no number")
         fixed = _NOT_GIVEN | expected.certain.keys()
-        for each in move.target["attributes"]:
+        for each in _readable(move):
             if each["name"] not in expected.names or _last(each["name"]) in fixed:
                 yield move.objection(f"{move}: the source does not let configure {each['name']}")
         if not by_source or not any(
             case.lists(move.descriptor, each, True, frozenset(given)) for each in expected.possible
         ):
             yield move.objection(f"{move} would not be compatible")
+
+
+# What adds a number to an AP matrix, in the driver's order, and what a matrix without ``ap_config`` states of it.
+_ASSIGNED = {
+    "assign_adapter": "adapters",
+    "assign_domain": "domains",
+    "assign_control_domain": "control_domains",
+}
+
+
+def _readable(move: _Move) -> list[_Entry]:
+    """Return the attributes that a device is given and then shows: all but those that add a number to an AP matrix."""
+    return [each for each in move.target["attributes"] if each["name"] not in _ASSIGNED]
+
+
+def _matrix_is_assigned(case: _Case, move: _Move, source: _Descriptor) -> _Objections:
+    """Require that a new AP matrix gets the numbers of its source one by one, where one text does not give them."""
+    driver = case.parents[move.target_key[0], move.target["parent"]].get("driver")
+    by_number = source.derived and driver == "vfio_ap" and "ap_config" not in source.own
+    wanted = [
+        (name, int(number, 16))
+        for name, kept in (_ASSIGNED.items() if by_number else ())
+        for number in source.own.get(kept, "").split(",")
+        if number
+    ]
+    written = [
+        (each["name"], int(each["value"], 16))
+        for each in move.target["attributes"]
+        if each["name"] in _ASSIGNED
+    ]
+    if written != wanted:
+        yield move.objection(f"{move}: other numbers are assigned than those of the source")
 
 
 def _mdev_attributes(source: _Descriptor, parent: _Entry, offered: _Entry) -> dict[str, str]:

@@ -57,7 +57,9 @@ def test_every_driver_known_has_a_tree():
     ("driver", "words"),
     [
         ("nvidia", ["nvidia-smi -q -d ECC"]),
-        ("mlx5_vfio_pci", ["devlink port show", "devlink dev info"]),
+        ("mlx5_vfio_pci", ["devlink port show", "at most 4 ", "devlink dev info"]),
+        ("vfio_ccw", ["migrates with QEMU"]),
+        ("vfio_ap", ["migrates with QEMU"]),
         ("hisi_acc_vfio_pci", ["number of queue pairs"]),
         ("qat-vfio-pci", ["rate limits"]),
         ("i915", []),
@@ -70,7 +72,7 @@ def test_what_sysfs_does_not_show_is_said_with_its_document(driver, words):
     assert len(sentences) == len(words)
     for sentence, word in zip(sentences, words):
         assert word in sentence
-        assert re.search(r" \((KubeVirt|Linux|NVIDIA), .*\)$", sentence)
+        assert re.search(r" \((KubeVirt|Linux|NVIDIA|QEMU), .*\)$", sentence)
 
 
 def test_host_drivers_had_better_be_equal_where_that_is_known():

@@ -53,6 +53,37 @@ def test_a_captured_tree_gives_the_same_facts(tree, vendor):
     assert facts(capture(tree)) == facts(tree.root)
 
 
+@pytest.mark.parametrize("driver", ["xhci_hcd", "vfio-pci", "pcieport", None])
+def test_the_other_devices_of_an_iommu_group_are_captured(tree, driver):
+    """What has them decides whether a guest can have the device."""
+    vendor = next(each for each in TREES if each.driver == "mlx5_vfio_pci")
+    vendor.build(tree)
+    group = "kernel/iommu_groups/7"
+    other = "devices/pci0000:3a/0000:3b:01.0"
+    tree.link(f"{vendor.place}/iommu_group", group)
+    for device in (vendor.place, other):
+        tree.link(f"{group}/devices/{device.rpartition('/')[2]}", device)
+    tree.write(f"{other}/vendor", "0x8086\n")
+    if driver:
+        tree.link(f"{other}/driver", f"bus/pci/drivers/{driver}")
+    gathered = facts(tree.root)
+    assert ("the host itself has others" in gathered) == (driver == "xhci_hcd")
+    assert facts(capture(tree)) == gathered
+
+
+def test_another_driver_of_an_iommu_group_that_is_vfios_is_captured_as_such(tree):
+    vendor = next(each for each in TREES if each.driver == "mlx5_vfio_pci")
+    vendor.build(tree)
+    other = "devices/platform/x"
+    tree.link(f"{vendor.place}/iommu_group", "kernel/iommu_groups/7")
+    tree.link("kernel/iommu_groups/7/devices/x", other)
+    tree.link(f"{other}/driver", "bus/platform/drivers/nvidia")
+    (tree.root / other / "vfio-dev/vfio9").mkdir(parents=True)
+    gathered = facts(tree.root)
+    assert "the host itself has others" not in gathered
+    assert facts(capture(tree)) == gathered
+
+
 def test_a_tree_without_end_is_captured_all_the_same(tree):
     tree.add_gpu()
     device = tree.root / tree.add_mdev(UUIDS[0])

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 import typing as t
 from dataclasses import replace
 from pathlib import Path
@@ -17,9 +18,15 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.descriptor i
     read_descriptor,
 )
 from ansible_collections.vfio.migration.tests.unit.sysfs_trees import Tree, nobody
-from ansible_collections.vfio.migration.tests.unit.vendor_trees import TREES, VendorTree
+from ansible_collections.vfio.migration.tests.unit.vendor_trees import (
+    NETWORK_FUNCTION,
+    TREES,
+    VendorTree,
+)
 
 GUIDE = Path(__file__).parents[5] / "docs" / "docsite" / "rst" / "verdict_guide.rst"
+
+WORDS = ("lab", "documented", "reported")
 
 Gather = t.Callable[[VendorTree], t.Dict[str, t.Any]]
 
@@ -50,7 +57,7 @@ def judge(gather: Gather) -> t.Callable[[VendorTree, VendorTree], dict[str, t.An
 
 def tree_of(row: str) -> VendorTree:
     """Return the first tree of a row."""
-    return next(vendor for vendor in TREES if vendor.row == row)
+    return next(vendor for vendor in TREES if vendor.named == row)
 
 
 def with_files(vendor: VendorTree, **files: str) -> VendorTree:
@@ -84,3 +91,210 @@ def test_row_xe_vfio_pci_knows_its_own_function_among_others(gather):
     (found,) = gather(tree_of("xe_vfio_pci"))["descriptors"].values()
     assert found["self"]["vram_quota"] == "4294967296"
     assert found["compatible"] == [{**found["self"], "vram_quota": "{rising:4294967296}"}]
+
+
+def device_of(facts: dict[str, t.Any]) -> dict[str, t.Any]:
+    assert facts["problems"] == []
+    (device,) = facts["devices"]
+    return device
+
+
+def with_parent(vendor: VendorTree, **files: str) -> VendorTree:
+    return replace(vendor, parent={**vendor.parent, **files})
+
+
+def warned(judged: dict[str, t.Any], words: str) -> bool:
+    assert judged["compatible"]
+    return any(words in warning for warning in judged["warnings"])
+
+
+def test_row_hisi_acc_vfio_pci(judge):
+    vendor = tree_of("hisi_acc_vfio_pci")
+    assert warned(judge(vendor, vendor), "number of queue pairs")
+    assert what_differs(judge(vendor, with_files(vendor, device="0xa256"))) == [
+        ("pci_id", "equal"),
+        ("type", "equal"),
+    ]
+
+
+def test_row_i915(gather):
+    """The types' descriptions say what each takes of the card."""
+    (parent,) = gather(tree_of("i915"))["parents"]
+    (mdev_type,) = parent["types"]
+    assert mdev_type["resources"] == {"low_gm_size": 128, "high_gm_size": 512, "fence": 4}
+    (parent,) = gather(replace(tree_of("i915"), description="low_gm_size: 128MB\nfence: 4"))[
+        "parents"
+    ]
+    assert "resources" not in parent["types"][0]
+
+
+@pytest.mark.parametrize("row", ["mbochs", "mdpy", "vfio_pci"])
+def test_a_row_of_what_never_migrates(gather, row):
+    migration = device_of(gather(tree_of(row)))["migration"]
+    assert (migration["supported"], "never supports it" in migration["evidence"]) == (False, True)
+
+
+test_row_mbochs = test_row_mdpy = test_row_vfio_pci = test_a_row_of_what_never_migrates
+
+
+def test_row_mlx5_vfio_pci(judge):
+    vendor = tree_of("mlx5_vfio_pci")
+    judged = judge(vendor, vendor)
+    assert warned(judged, "at most 4 virtual functions")
+    assert not warned(judged, "devlink dev info")
+    updated = with_physical(vendor, infiniband__mlx5_0__fw_ver="28.40.1000")
+    assert what_differs(judge(vendor, updated)) == [("fw_ver", "equal")]
+    other = with_physical(vendor, infiniband__mlx5_0__board_id="DEL0000000004")
+    assert what_differs(judge(vendor, other)) == [("board_id", "equal")]
+    silent = replace(vendor, physical={})
+    assert warned(judge(silent, silent), "devlink dev info")
+
+
+def test_row_mtty(gather):
+    vendor = tree_of("mtty")
+    for release, supported in (("6.7.0", True), ("6.6.9", False), ("10.0", True)):
+        migration = device_of(gather(replace(vendor, release=release)))["migration"]
+        assert migration["supported"] is supported
+
+
+def test_row_no_vfio_api(gather):
+    facts = gather(NETWORK_FUNCTION)
+    assert (facts["devices"], facts["parents"], facts["problems"]) == ([], [], [])
+
+
+def test_row_nvgrace_gpu_vfio_pci(gather):
+    assert device_of(gather(tree_of("nvgrace_gpu_vfio_pci")))["migration"]["supported"] is None
+
+
+def test_row_nvidia_mdev(judge):
+    vendor = tree_of("nvidia_mdev")
+    assert warned(judge(vendor, vendor), "ECC")
+    newer = replace(vendor, version="550.144.02")
+    assert warned(judge(vendor, newer), "with different host drivers migration fails")
+    assert what_differs(judge(vendor, with_parent(vendor, subsystem_device="0x1534"))) == [
+        ("subsystem_id", "equal")
+    ]
+
+
+def test_row_nvidia_mdev_of_vf(judge, gather):
+    vendor = tree_of("nvidia_mdev_of_vf")
+    assert judge(vendor, vendor)["compatible"]
+    assert what_differs(judge(vendor, replace(vendor, type_name="NVIDIA A100-20C"))) == [
+        ("type_name", "equal")
+    ]
+    (parent,) = gather(vendor)["parents"]
+    assert "max_instance=4" in parent["types"][0]["description"]
+
+
+def test_row_nvidia_vf(judge, gather):
+    vendor = tree_of("nvidia_vf")
+    other = with_files(vendor, **{"nvidia/current_vgpu_type": "1429"})
+    assert what_differs(judge(vendor, other)) == [("current_vgpu_type", "equal")]
+    idle = with_files(vendor, **{"nvidia/current_vgpu_type": "0"})
+    assert device_of(gather(idle))["migration"]["supported"] is False
+
+
+def test_row_pds_vfio_pci(gather):
+    assert device_of(gather(tree_of("pds_vfio_pci")))["migration"]["supported"] is True
+
+
+def test_row_qat_vfio_pci(judge):
+    vendor = tree_of("qat_vfio_pci")
+    turned = with_physical(vendor, qat__cfg_services="dc;sym")
+    assert judge(vendor, turned)["compatible"]
+    fewer = with_physical(vendor, qat__cfg_services="sym")
+    assert what_differs(judge(vendor, fewer)) == [("cfg_services", "equal")]
+    assert warned(judge(vendor, vendor), "must not be greater than those of the target")
+
+
+def test_row_vfio_ap(judge, gather):
+    vendor = tree_of("vfio_ap")
+    assert warned(judge(vendor, vendor), "no device of vfio-ap migrates with QEMU today")
+    assert device_of(gather(vendor))["migration"]["supported"] is False
+
+
+def test_row_vfio_ap_before_6_10(judge, gather):
+    """A new matrix is given its numbers one by one: the plan of that is in ``test_matrix.py``."""
+    vendor = tree_of("vfio_ap_before_6_10")
+    assert device_of(gather(vendor))["attributes"] == []
+    other = with_files(vendor, control_domains="0005")
+    assert what_differs(judge(vendor, other)) == [("control_domains", "equal")]
+
+
+AP = "../../../bus/ap/devices"
+
+
+def test_row_vfio_ap_migratable(judge, gather):
+    vendor = tree_of("vfio_ap_migratable")
+
+    def card(**changed: str) -> VendorTree:
+        files = {f"{AP}/card{name[-2:]}/{name[:-3]}": text for name, text in changed.items()}
+        return with_parent(vendor, **files)
+
+    assert judge(vendor, card(hwtype_05="14"))["compatible"]
+    assert what_differs(judge(vendor, card(hwtype_05="12"))) == [("hwtype.05", "order")]
+    # The class of card06, bit 9, may become that of bit 8, and not the other way round.
+    assert judge(vendor, card(ap_functions_06="0x92800000"))["compatible"]
+    assert what_differs(judge(vendor, card(ap_functions_05="0x92400000"))) == [
+        ("ap_class.05", "order")
+    ]
+    # A facility, the mode, APXA, or the filtering.
+    for functions in ("0x12800000", "0x82800000", "0x90800000", "0x93800000"):
+        assert what_differs(judge(vendor, card(ap_functions_05=functions))) == [
+            ("ap_functions.05", "equal")
+        ]
+    secure = device_of(gather(card(ap_functions_05="0x92804000")))["migration"]
+    assert secure["supported"] is False
+    assert "secure guest" in secure["evidence"]
+
+
+def test_row_vfio_ccw(judge, gather):
+    vendor = tree_of("vfio_ccw")
+    assert device_of(gather(vendor))["migration"]["supported"] is False
+    assert warned(judge(vendor, vendor), "no device of vfio-ccw migrates with QEMU today")
+    assert what_differs(judge(vendor, with_parent(vendor, dev_busid="0.0.4712"))) == [
+        ("dev_busid", "equal")
+    ]
+
+
+def test_row_vfio_mdev(judge):
+    """The module vfio_mdev states 0.1 on every host; the parent's driver counts."""
+    vendor = tree_of("vfio_mdev")
+    older = replace(vendor, version="1.5.0")
+    assert judge(older, vendor)["compatible"]
+    assert what_differs(judge(vendor, older)) == [("software_version", "version_minor")]
+    newer_kernel = replace(vendor, bound="")
+    assert judge(vendor, newer_kernel)["compatible"]
+
+
+def test_row_virtio_vfio_pci(gather):
+    migration = device_of(gather(tree_of("virtio_vfio_pci")))["migration"]
+    assert migration["supported"] is None
+    assert "offers the device's parts" in migration["evidence"]
+
+
+def rows_of_the_guide() -> dict[str, list[str]]:
+    """Return the cells of each row of the guide's table of drivers, by the driver's name."""
+    section = (
+        GUIDE.read_text(encoding="utf-8")
+        .partition("Drivers\n-------")[2]
+        .partition("\nLimits\n")[0]
+    )
+    rows = re.split(r"^   \* - ", section, flags=re.MULTILINE)[2:]
+    cells = (re.split(r"\n     - ", row.strip()) for row in rows)
+    return {name.strip("`"): [" ".join(each.split()) for each in others] for name, *others in cells}
+
+
+def test_each_row_has_its_tree_its_test_and_its_line():
+    trees = {vendor.named for vendor in (*TREES, NETWORK_FUNCTION)}
+    tests = {name[len("test_row_") :] for name in globals() if name.startswith("test_row_")}
+    tests.remove("xe_vfio_pci_knows_its_own_function_among_others")
+    assert sorted(trees) == sorted(tests) == sorted(rows_of_the_guide())
+
+
+def test_each_row_says_who_tried_it_on_which_kernel_what_is_compared_and_what_cannot_be():
+    for name, cells in rows_of_the_guide().items():
+        tried, kernel, compared, not_compared = cells
+        assert tried in WORDS, name
+        assert re.match(r"(from|before|to|all)\b", kernel), name
+        assert compared and not_compared, name

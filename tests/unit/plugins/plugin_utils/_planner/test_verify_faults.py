@@ -169,6 +169,20 @@ def derived(order: str, **own: str) -> dict[str, t.Any]:
     return {"self": attributes, "compatible": [{**attributes, "size": order}], "origin": "derived"}
 
 
+def derived_matrix() -> dict[str, t.Any]:
+    """Return the descriptor of an AP matrix as it is derived before Linux 6.10."""
+    own = {
+        "software_version": "0.0",
+        "device_api": "vfio-ap",
+        "type": "vfio_ap-passthrough",
+        "driver": "vfio_ap",
+        "adapters": "05",
+        "domains": "04",
+        "control_domains": "",
+    }
+    return {"self": own, "compatible": [own], "origin": "derived"}
+
+
 def renamed(old: str, new: str) -> t.Callable[[Plant], None]:
     """Have the engine read a text in sets as another."""
 
@@ -330,6 +344,17 @@ ENGINE = {
         "existing targets are compatible",
         moved(vgpu(with_type("t4", display="")), vgpu(display="on")),
         forgotten("display"),
+    ),
+    "a matrix is made without its numbers": Fault(
+        "new devices will match",
+        made(
+            derived_matrix(),
+            available={"vfio_ap-passthrough": 1},
+            driver="vfio_ap",
+            device_api="vfio-ap",
+            pci_id=None,
+        ),
+        lambda plant: plant.function("attributes_to_write", lambda real: lambda own: []),
     ),
     "what may only rise falls": Fault(
         "existing targets are compatible",
