@@ -56,6 +56,8 @@ class Device:
     supported: bool | None
     evidence: str | None
     choices: Choices | None = None
+    # Whether it supports peer-to-peer, as the kernel tells from Linux 6.18 on; ``None`` where it does not tell.
+    p2p: bool | None = None
 
     @property
     def key(self) -> tuple[str, str]:
@@ -175,6 +177,34 @@ def why_unknown(fleet: Fleet, host: str) -> str:
     """Return why ``host`` is not among the fleet's hosts."""
     problems = [each["problem"] for each in fleet.problems if each["host"] == host]
     return problems[0] if problems else f"there are no facts of it; {GATHER}"
+
+
+def obstacle_in_guest(device: Device, guest: t.Sequence[Device]) -> str | None:
+    """Return why ``device`` cannot migrate with all of its ``guest``'s devices; ``None`` where it can."""
+    if device.p2p is False and _has_several(device, guest):
+        return (
+            "it cannot migrate with another VFIO device of its guest, as it does not support P2P (debugfs): QEMU migrates"
+            " such a guest only where all of its devices do"
+        )
+    return obstacle(device)
+
+
+def open_in_guest(device: Device, guest: t.Sequence[Device]) -> list[str]:
+    """Return what is not known of ``device`` and decides whether it can migrate with all of its ``guest``'s devices."""
+    if device.p2p is None and _has_several(device, guest):
+        sentence = (
+            "a guest with several VFIO devices migrates only where all of them support P2P, which the kernel does not tell"
+            f" of {device.id} (QEMU, docs/devel/migration/vfio.rst)"
+        )
+        return [sentence]
+    return []
+
+
+def _has_several(device: Device, guest: t.Iterable[Device]) -> bool:
+    """Return whether ``device`` and at least one other one of its guest are VFIO's."""
+    return device.kind != VDPA and any(
+        each.kind != VDPA and each.key != device.key for each in guest
+    )
 
 
 def obstacle(device: Device | DeviceClass) -> str | None:

@@ -280,6 +280,7 @@ def _device(host: str, entry: _Entry, descriptors: _Descriptors) -> Device:
         else Holder(holder["pid"], holder["name"], holder.get("uuid")),
         supported=migration["supported"],
         evidence=migration.get("evidence"),
+        p2p=_p2p(migration.get("features")),
         choices=next(
             (
                 Choices(each["name"], tuple(each[CHOICES]))
@@ -289,6 +290,11 @@ def _device(host: str, entry: _Entry, descriptors: _Descriptors) -> Device:
             None,
         ),
     )
+
+
+def _p2p(features: t.Any) -> bool | None:
+    """Return whether a device supports P2P by its ``features``; ``None`` where these are not known, as before Linux 6.18."""
+    return "p2p" in features if isinstance(features, list) and features else None
 
 
 # --- hosts -----------------------------------------------------------------------------------------------------------

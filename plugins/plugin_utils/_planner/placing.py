@@ -20,7 +20,9 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import
     Device,
     Parent,
     ParentFacts,
+    open_in_guest,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import Guest
 
 # A target, and how it was found compatible.
 Found = tuple[contract.Target, contract.Match]
@@ -61,17 +63,17 @@ def newly_made(
     }
 
 
-def placement_of(vm: str | None, source: Device, found: Found, wave: int) -> contract.Placement:
-    """Return where one device of the guest ``vm`` goes."""
+def placement_of(guest: Guest, source: Device, found: Found, wave: int) -> contract.Placement:
+    """Return where one device of a guest goes."""
     target, match = found
     placement: contract.Placement = {
-        "vm": vm,
+        "vm": guest.name,
         "source": source.label,
         "target": target,
         "set": match["set"],
         "bindings": match["bindings"],
         "certainty": match["certainty"],
-        "warnings": match["warnings"],
+        "warnings": [*match["warnings"], *open_in_guest(source, guest.devices)],
         "wave": wave,
     }
     if source.in_use is not None and source.in_use.uuid is not None:

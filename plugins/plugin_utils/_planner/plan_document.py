@@ -164,9 +164,9 @@ class _Maker:
             new_id = self._new_id(placed.source, placed.host, parent.kind)
             type_id = t.cast(MdevType, mdev_type).id
             found = newly_made(made, placed.host, parent, type_id, new_id)
-        vm = self._problem.request.guests[placed.guest].name
+        guest = self._problem.request.guests[placed.guest]
         wave = self._waves.number(placed.guest) if self._waves else 1
-        return placement_of(vm, placed.source, found, wave)
+        return placement_of(guest, placed.source, found, wave)
 
     def _new_id(self, source: Device, host: str, kind: str) -> str:
         """Return the name for a target made on ``host``: the source's own where that is free there, else one made from it."""

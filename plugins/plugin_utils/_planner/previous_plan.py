@@ -184,12 +184,12 @@ def _anew(
         made = candidates.makeable(source, parent, offered)
         if made is not None:
             found = newly_made(made, name, parent, offered.id, str(target_id))
-            return placement_of(guest.name, source, found, 1)
+            return placement_of(guest, source, found, 1)
     else:
         device = next(each for each in host.devices if each.id == target_id)
         existing = candidates.compatible(source, device)
         if existing is not None:
-            return placement_of(guest.name, source, onto(existing, device), 1)
+            return placement_of(guest, source, onto(existing, device), 1)
     raise FleetError(
         f"the earlier plan does not hold: {source.id} on {source.host} to {target_id} on {name}"
         " would not be compatible"

@@ -19,7 +19,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import
     Device,
     Fleet,
     Host,
-    obstacle,
+    obstacle_in_guest,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.packings import Bin, Item
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.admissible import (
@@ -215,7 +215,7 @@ def _demands(
     """Return the devices of each guest with their demands, the scarcest first; none of one that cannot move."""
     found = [
         [(resources.demand_of(device), device) for device in guest.devices]
-        if all(obstacle(device) is None for device in guest.devices)
+        if all(obstacle_in_guest(each, guest.devices) is None for each in guest.devices)
         else []
         for guest in guests
     ]

@@ -28,7 +28,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import
     Host,
     MdevType,
     Parent,
-    obstacle,
+    obstacle_in_guest,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.bottleneck import Shortage
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.admissible import (
@@ -153,13 +153,13 @@ class Reasons:
 
     def of(self, guest: Guest, device: Device) -> list[UnplacedReason]:
         """Return reasons for every target host; ``alike`` is the number of further hosts of which one is true as well."""
-        own = obstacle(device)
+        own = obstacle_in_guest(device, guest.devices)
         if own is not None:
             return [{"host": device.host, "reason": own}]
         together: list[UnplacedReason] = [
             {"host": each.host, "reason": f"it stays with {each.id} of the same guest: {reason}"}
             for each in guest.devices
-            if (reason := obstacle(each)) is not None
+            if (reason := obstacle_in_guest(each, guest.devices)) is not None
         ]
         if together:
             return together[:MAX_REASONS]

@@ -482,12 +482,27 @@ def targets_may_receive(case: _Case) -> _Objections:
 
 
 def sources_can_migrate(case: _Case) -> _Objections:
-    """Require that a source has a usable descriptor, and that the facts do not say that it cannot migrate."""
+    """Require that a source has a usable descriptor, and that the facts do not say that it cannot migrate.
+
+    Nor may they say that one of several VFIO devices of a guest does not support P2P.
+    """
     for move in case.moves:
         if move.descriptor is None:
             yield move.objection(f"{_named(move.key)} has no usable descriptor")
         if move.source["migration"]["supported"] is False:
             yield move.objection(f"{_named(move.key)} cannot migrate")
+        features = move.source["migration"].get("features") or ["p2p"]
+        if "p2p" not in features and _is_one_of_several(case, move):
+            yield move.objection(f"{_named(move.key)} cannot migrate with others without P2P")
+
+
+def _is_one_of_several(case: _Case, move: _Move) -> bool:
+    """Return whether a VFIO device moves that is not the only one of its guest."""
+    together = [
+        each for each in case.moves if (each.key[0], each.vm) == (move.key[0], move.vm) and each.vm
+    ]
+    kinds = [each.source["kind"] for each in together]
+    return move.source["kind"] != "vdpa" and len(kinds) - kinds.count("vdpa") > 1
 
 
 def existing_targets_are_free(case: _Case) -> _Objections:
@@ -859,6 +874,8 @@ def _assumed(case: _Case, move: _Move, decision: _Decision, found: _Set | None) 
         listed, accepted = case.lists(source, target.own, True), case.lists(target, own, False)
         if listed != accepted:
             yield f"the {'source' if listed else 'target'}'s list has the other device"
+    if not move.source["migration"].get("features") and _is_one_of_several(case, move):
+        yield "a guest with several VFIO devices migrates only where all of them support P2P"
 
 
 def _both(own: _Attributes, other: _Attributes, name: str) -> str:

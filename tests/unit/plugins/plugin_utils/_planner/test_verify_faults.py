@@ -169,6 +169,12 @@ def derived(order: str, **own: str) -> dict[str, t.Any]:
     return {"self": attributes, "compatible": [{**attributes, "size": order}], "origin": "derived"}
 
 
+def with_features(*features: str) -> dict[str, t.Any]:
+    """Return what is known of a device's migration where debugfs tells."""
+    told = ["stop-copy", *features]
+    return {"supported": True, "evidence": "debugfs", "features": told, "state": None}
+
+
 def derived_matrix() -> dict[str, t.Any]:
     """Return the descriptor of an AP matrix as it is derived before Linux 6.10."""
     own = {
@@ -344,6 +350,21 @@ ENGINE = {
         "existing targets are compatible",
         moved(vgpu(with_type("t4", display="")), vgpu(display="on")),
         forgotten("display"),
+    ),
+    "of two devices one cannot do P2P": Fault(
+        "sources can migrate",
+        {
+            "a": host(
+                [
+                    device(UUIDS[n], vm="vm-1", pid=1, migration=migration)
+                    for n, migration in enumerate((with_features("p2p"), with_features()))
+                ]
+            ),
+            "b": host(parents=[parent()]),
+        },
+        lambda plant: plant.function(
+            "obstacle_in_guest", lambda real: lambda device, guest: real(device, ())
+        ),
     ),
     "a matrix is made without its numbers": Fault(
         "new devices will match",

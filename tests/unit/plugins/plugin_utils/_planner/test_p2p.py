@@ -1,0 +1,61 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A guest with several VFIO devices migrates only where all of them support P2P (QEMU, docs/devel/migration/vfio.rst)."""
+
+from __future__ import annotations
+
+import typing as t
+
+import pytest
+from ansible_collections.vfio.migration.plugins.filter.migration_plan import migration_plan
+from ansible_collections.vfio.migration.tests.unit.fleets import UUIDS, device, host, parent
+
+BOTH = ["stop-copy", "p2p"]
+ALONE = ["stop-copy"]
+UNKNOWN: list[str] = []
+
+
+def plan(*features: list[str], **others: t.Any) -> t.Any:
+    """Plan for one guest whose devices have these features."""
+    devices = [
+        device(
+            UUIDS[n],
+            vm="vm-1",
+            pid=1,
+            migration={"supported": True, "evidence": "debugfs", "features": each, "state": None},
+            **others,
+        )
+        for n, each in enumerate(features)
+    ]
+    return migration_plan({"a": host(devices), "b": host(parents=[parent()])}, drain=["a"])
+
+
+def warned(made: t.Any) -> list[str]:
+    return [
+        each["source"]["id"]
+        for each in made["placements"]
+        if any("P2P" in warning for warning in each["warnings"])
+    ]
+
+
+@pytest.mark.parametrize("features", [[BOTH], [ALONE], [UNKNOWN], [BOTH, BOTH]])
+def test_one_device_needs_none_and_several_that_have_it_move(features):
+    made = plan(*features)
+    assert len(made["placements"]) == len(features)
+    assert warned(made) == []
+
+
+@pytest.mark.parametrize("features", [[BOTH, ALONE], [ALONE, ALONE], [UNKNOWN, ALONE]])
+def test_a_guest_of_several_stays_where_one_lacks_it(features):
+    made = plan(*features)
+    assert made["placements"] == []
+    for unplaced, own in zip(made["unplaced"], features, strict=True):
+        (reason, *_others) = unplaced["reasons"]
+        assert "does not support P2P" in reason["reason"]
+        assert reason["reason"].startswith("it stays with") == (own != ALONE)
+
+
+def test_what_the_kernel_does_not_tell_is_said():
+    assert warned(plan(UNKNOWN, BOTH)) == [UUIDS[0]]
+    assert warned(plan(UNKNOWN, UNKNOWN)) == UUIDS[:2]
