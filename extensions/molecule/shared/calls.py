@@ -103,11 +103,11 @@ def make(device: dict[str, Any]) -> None:
     place = PARENTS / device["parent"] / "mdev_supported_types" / device["type"]
     (place / "create").write_text(device["uuid"])
     for name, value in pairs:
-        (DEVICES / device["uuid"] / name).write_text(value)
+        (DEVICES / device["uuid"] / name).write_text(f"{value}\n")
     definition = {
         "mdev_type": device["type"],
         "start": "auto",
-        "attrs": [{name: value} for name, value in pairs],
+        "attrs": [{name: f"{value}\n"} for name, value in pairs],
     }
     file = DEFINITIONS / device["parent"] / device["uuid"]
     file.parent.mkdir(exist_ok=True)
