@@ -163,6 +163,10 @@ class _Case:
         # To receive nothing is a limit as well.
         self.is_limited = asked.limit is not None
         self.waves = {move.key: move.wave for move in self.moves}
+        # How many of its VFIO devices move with each process.
+        self.vfio_devices = Counter(
+            _process(move) for move in self.moves if move.source["kind"] != "vdpa"
+        )
 
     def descriptor(self, host: str, device: _Entry) -> _Descriptor | None:
         """Return the descriptor of a device, ``None`` where it has none that is usable; equal ones are one object."""
@@ -497,12 +501,14 @@ def sources_can_migrate(case: _Case) -> _Objections:
 
 
 def _is_one_of_several(case: _Case, move: _Move) -> bool:
-    """Return whether a VFIO device moves that is not the only one of its guest."""
-    together = [
-        each for each in case.moves if (each.key[0], each.vm) == (move.key[0], move.vm) and each.vm
-    ]
-    kinds = [each.source["kind"] for each in together]
-    return move.source["kind"] != "vdpa" and len(kinds) - kinds.count("vdpa") > 1
+    """Return whether a VFIO device moves that is not the only one of its process."""
+    return move.source["kind"] != "vdpa" and case.vfio_devices[_process(move)] > 1
+
+
+def _process(move: _Move) -> tuple[str, t.Any]:
+    """Return which process holds a device that moves; the device itself where none does, or it is not known."""
+    pid = (move.source["in_use"] or {}).get("pid")
+    return move.key[0], move.key if pid is None else pid
 
 
 def existing_targets_are_free(case: _Case) -> _Objections:
