@@ -54,6 +54,8 @@ seealso:
   - name: JSON Schema
     description: The exact shape of the result, for programs.
     link: https://github.com/vfio-migration/vfio.migration/blob/main/docs/schemas/pairs.json
+  - ref: ansible_collections.vfio.migration.docsite.verdict_guide
+    description: The rules of verdicts, and their limits.
 """
 
 EXAMPLES = r"""

@@ -46,6 +46,10 @@ seealso:
   - name: JSON Schema
     description: The exact shape of the result, for programs.
     link: https://github.com/vfio-migration/vfio.migration/blob/main/docs/schemas/explanation.json
+  - ref: ansible_collections.vfio.migration.docsite.verdict_guide
+    description: The rules of verdicts, and their limits.
+  - ref: ansible_collections.vfio.migration.docsite.troubleshooting_guide
+    description: Messages, their causes and what to do.
 """
 
 EXAMPLES = r"""

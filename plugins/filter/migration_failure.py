@@ -55,6 +55,9 @@ options:
     description: How many seconds the migration was allowed, where it took longer.
     type: int
 positional: _input, state, host, before, lines, exceeded
+seealso:
+  - ref: ansible_collections.vfio.migration.docsite.troubleshooting_guide
+    description: Messages, their causes and what to do.
 """
 
 EXAMPLES = r"""

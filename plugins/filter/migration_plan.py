@@ -39,6 +39,8 @@ seealso:
   - name: JSON Schema
     description: The exact shape of plans, for programs.
     link: https://github.com/vfio-migration/vfio.migration/blob/main/docs/schemas/plan.json
+  - ref: ansible_collections.vfio.migration.docsite.plan_guide
+    description: What plans take for granted and promise.
 """
 
 EXAMPLES = r"""

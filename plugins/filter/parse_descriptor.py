@@ -32,6 +32,8 @@ options:
 seealso:
   - plugin: vfio.migration.compatibility
     plugin_type: filter
+  - ref: ansible_collections.vfio.migration.docsite.verdict_guide
+    description: The rules of verdicts, and their limits.
 """
 
 EXAMPLES = r"""

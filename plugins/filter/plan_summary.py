@@ -38,6 +38,8 @@ positional: _input, left_out
 seealso:
   - plugin: vfio.migration.migration_plan
     plugin_type: filter
+  - ref: ansible_collections.vfio.migration.docsite.plan_guide
+    description: What plans take for granted and promise.
 """
 
 EXAMPLES = r"""

@@ -37,6 +37,9 @@ options:
     type: int
     default: 16384
 positional: _input, limit
+seealso:
+  - ref: ansible_collections.vfio.migration.docsite.trust_guide
+    description: What is believed of what hosts say.
 """
 
 EXAMPLES = r"""

@@ -60,6 +60,8 @@ positional: _input, plan, host, partial, vdpa_nodes
 seealso:
   - plugin: vfio.migration.migration_plan
     plugin_type: filter
+  - ref: ansible_collections.vfio.migration.docsite.maintenance_guide
+    description: Drain a host, patch it, and bring its guests back.
 """
 
 EXAMPLES = r"""

@@ -56,6 +56,8 @@ positional: _input, remove, hosts, undefined
 seealso:
   - plugin: vfio.migration.placement_states
     plugin_type: filter
+  - ref: ansible_collections.vfio.migration.docsite.maintenance_guide
+    description: Drain a host, patch it, and bring its guests back.
 """
 
 EXAMPLES = r"""

@@ -42,6 +42,8 @@ positional: _input, hosts, device_class, mgmtdevs
 seealso:
   - module: vfio.migration.vdpa_device
   - module: vfio.migration.vfio_migration_facts
+  - ref: ansible_collections.vfio.migration.docsite.vdpa_guide
+    description: vDPA devices.
 """
 
 EXAMPLES = r"""

@@ -58,6 +58,10 @@ seealso:
   - name: JSON Schema
     description: The exact shape of plans, for programs.
     link: https://github.com/vfio-migration/vfio.migration/blob/main/docs/schemas/plan.json
+  - ref: ansible_collections.vfio.migration.docsite.plan_guide
+    description: What plans take for granted and promise.
+  - ref: ansible_collections.vfio.migration.docsite.scale_guide
+    description: Fact caches, slices and big fleets.
 """
 
 EXAMPLES = r"""

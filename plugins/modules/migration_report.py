@@ -82,6 +82,10 @@ seealso:
   - name: JSON Schema
     description: The exact shape of reports, for programs.
     link: https://github.com/vfio-migration/vfio.migration/blob/main/docs/schemas/report.json
+  - ref: ansible_collections.vfio.migration.docsite.maintenance_guide
+    description: Drain a host, patch it, and bring its guests back.
+  - ref: ansible_collections.vfio.migration.docsite.scale_guide
+    description: Fact caches, slices and big fleets.
 """
 
 EXAMPLES = r"""

@@ -65,8 +65,7 @@ options:
         required: true
       mgmtdev:
         description:
-          - The management device, as in C(vdpa mgmtdev show) and the RV(vfio.migration.vfio_migration_facts#module:ansible_facts)
-            under C(parents).
+          - The management device, as in C(vdpa mgmtdev show), and under C(parents) in the facts of M(vfio.migration.vfio_migration_facts).
           - Needed with O(state=present).
         type: str
       mac:
@@ -107,6 +106,8 @@ seealso:
   - module: vfio.migration.vfio_migration_facts
   - plugin: vfio.migration.vdpa_common_features
     plugin_type: filter
+  - ref: ansible_collections.vfio.migration.docsite.vdpa_guide
+    description: vDPA devices.
 """
 
 EXAMPLES = r"""

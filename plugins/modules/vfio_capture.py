@@ -53,6 +53,8 @@ options:
     default: /sys
 seealso:
   - module: vfio.migration.vfio_migration_facts
+  - ref: ansible_collections.vfio.migration.docsite.troubleshooting_guide
+    description: Messages, their causes and what to do.
 """
 
 EXAMPLES = r"""

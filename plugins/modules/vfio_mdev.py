@@ -131,6 +131,12 @@ options:
     default: /sys
 seealso:
   - module: vfio.migration.vfio_migration_facts
+  - ref: ansible_collections.vfio.migration.docsite.nvidia_guide
+    description: Mediated devices and virtual functions of NVIDIA GPUs.
+  - ref: ansible_collections.vfio.migration.docsite.intel_guide
+    description: GVT-g, Xe and QAT.
+  - ref: ansible_collections.vfio.migration.docsite.s390x_guide
+    description: Channel and crypto devices.
 """
 
 EXAMPLES = r"""

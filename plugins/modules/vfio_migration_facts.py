@@ -71,6 +71,10 @@ seealso:
   - name: JSON Schema
     description: The exact shape of the facts, for programs.
     link: https://github.com/vfio-migration/vfio.migration/blob/main/docs/schemas/facts.json
+  - ref: ansible_collections.vfio.migration.docsite.verdict_guide
+    description: The rules of verdicts, and their limits.
+  - ref: ansible_collections.vfio.migration.docsite.scale_guide
+    description: Fact caches, slices and big fleets.
 """
 
 EXAMPLES = r"""

@@ -164,6 +164,12 @@ options:
 seealso:
   - module: vfio.migration.vfio_migration_facts
   - module: vfio.migration.vfio_mdev
+  - ref: ansible_collections.vfio.migration.docsite.sriov_guide
+    description: Virtual functions of network cards.
+  - ref: ansible_collections.vfio.migration.docsite.nvidia_guide
+    description: Mediated devices and virtual functions of NVIDIA GPUs.
+  - ref: ansible_collections.vfio.migration.docsite.intel_guide
+    description: GVT-g, Xe and QAT.
 """
 
 EXAMPLES = r"""

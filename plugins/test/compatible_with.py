@@ -36,6 +36,8 @@ positional: _input, target, direction
 seealso:
   - plugin: vfio.migration.compatibility
     plugin_type: filter
+  - ref: ansible_collections.vfio.migration.docsite.verdict_guide
+    description: The rules of verdicts, and their limits.
 """
 
 EXAMPLES = r"""

@@ -12,6 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parents[3]
 GUIDES = sorted((ROOT / "docs/docsite/rst").glob("*.rst"))
+LABEL = "ansible_collections.vfio.migration.docsite."
 NAMES = {
     str(path.relative_to(ROOT))
     for place in ("plugins", "tests", "docs", "roles", "playbooks", "extensions")
@@ -36,3 +37,16 @@ def test_scenarios_that_the_guide_to_tests_names_are_there():
     assert len(scenarios) > 8
     there = {path.parent.name for path in (ROOT / "extensions/molecule").glob("*/molecule.yml")}
     assert scenarios <= there
+
+
+def test_each_guide_has_its_label_and_a_place_in_the_contents():
+    contents = (ROOT / "docs/docsite/extra-docs.yml").read_text()
+    for guide in GUIDES:
+        assert f".. _{LABEL}{guide.stem}:\n" in guide.read_text(), guide.name
+        assert f"      - {guide.stem}\n" in contents, guide.name
+
+
+def test_references_to_guides_lead_to_guides():
+    texts = [*GUIDES, *(ROOT / "plugins").rglob("*.py")]
+    named = {name for path in texts for name in re.findall(LABEL + r"(\w+)", path.read_text())}
+    assert named == {guide.stem for guide in GUIDES}
