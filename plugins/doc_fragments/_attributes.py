@@ -14,7 +14,7 @@ class ModuleDocFragment:
 options: {}
 attributes:
   check_mode:
-    description: Runs in C(check_mode) and tells what would change, changing nothing.
+    description: Runs in C(check_mode) and shows what would change, changing nothing.
   diff_mode:
     description: Shows in diff mode what changed, or in check mode what would change.
   idempotent:

@@ -27,7 +27,7 @@ options:
     type: list
     elements: str
   direction:
-    description: Whose list decides, as O(vfio.migration.compatibility#filter:direction) tells.
+    description: Whose list decides, as in O(vfio.migration.compatibility#filter:direction).
     type: str
     choices:
       - source_lists

@@ -16,7 +16,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils.contract import Ver
 
 DOCUMENTATION = r"""
 name: compatibility
-short_description: Tell whether a device may migrate to another, and why not
+short_description: Give the verdict on a device migrating to another
 version_added: 0.1.0
 author:
   - vfio.migration contributors (@vfio-migration)
@@ -47,7 +47,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Tell why the device of one host may not go to that of another
+- name: Explain why the device of one host may not go to that of another
   ansible.builtin.debug:
     msg: "{{ (source | vfio.migration.compatibility(target)).reasons }}"
   vars:

@@ -21,7 +21,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils.contract import Com
 
 DOCUMENTATION = r"""
 name: compatible_pairs
-short_description: Tell which devices of a fleet may migrate to which
+short_description: List which devices of a fleet can migrate to which
 version_added: 0.1.0
 author:
   - vfio.migration contributors (@vfio-migration)

@@ -20,7 +20,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils.contract import Exp
 
 DOCUMENTATION = r"""
 name: explain
-short_description: Explain why a device may or may not go to a device or host
+short_description: Explain why a device can or cannot go to a device or host
 version_added: 0.1.0
 author:
   - vfio.migration contributors (@vfio-migration)
@@ -60,7 +60,7 @@ EXAMPLES = r"""
     - name: Gather
       vfio.migration.vfio_migration_facts:
 
-    - name: Tell what keeps the first device of the first host from the last host
+    - name: Explain what keeps the first device of the first host from the last host
       ansible.builtin.debug:
         msg: "{{ (hostvars | vfio.migration.explain(source, groups['hypervisors'] | last)).sentences }}"
       vars:

@@ -31,8 +31,8 @@ version_added: 0.1.0
 author:
   - vfio.migration contributors (@vfio-migration)
 description:
-  - Tells which guests can migrate and which must stay and why, by the versions of libvirt and QEMU, the kinds of their devices and their domains.
-  - Tells which hosts may receive, and under which of their parents nothing may be placed.
+  - Decides which guests can migrate and which must stay and why, by the versions of libvirt and QEMU, the kinds of their devices and their domains.
+  - Decides which hosts may receive, and under which of their parents nothing may be placed.
   - The role P(vfio.migration.migrate_libvirt#role) goes by it.
 extends_documentation_fragment:
   - vfio.migration._fleet.max_age

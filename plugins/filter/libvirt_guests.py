@@ -23,12 +23,12 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.clock impor
 
 DOCUMENTATION = r"""
 name: libvirt_guests
-short_description: Find the guests of libvirt that are to migrate
+short_description: Find the guests of libvirt to migrate
 version_added: 0.1.0
 author:
   - vfio.migration contributors (@vfio-migration)
 description:
-  - Tells where guests are, by who holds VFIO devices and which guests libvirt runs, and which of them must stay and why.
+  - Finds where guests are, by who holds VFIO devices and which guests libvirt runs, and which of them must stay and why.
   - The role P(vfio.migration.migrate_libvirt#role) goes by it.
 extends_documentation_fragment:
   - vfio.migration._fleet.max_age

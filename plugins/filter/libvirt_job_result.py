@@ -15,7 +15,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments i
 
 DOCUMENTATION = r"""
 name: libvirt_job_result
-short_description: Tell how a job of Ansible ended
+short_description: Read the result of an asynchronous Ansible job
 version_added: 0.1.0
 author:
   - vfio.migration contributors (@vfio-migration)

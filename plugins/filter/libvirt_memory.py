@@ -20,7 +20,7 @@ version_added: 0.1.0
 author:
   - vfio.migration contributors (@vfio-migration)
 description:
-  - Tells how much memory, or how many huge pages, a domain takes, and how much of that a host has free.
+  - Returns how much memory, or how many huge pages, a domain takes, and how much of that a host has free.
   - The role P(vfio.migration.migrate_libvirt#role) goes by it.
 options:
   _input:

@@ -16,7 +16,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils.contract import Sen
 
 DOCUMENTATION = r"""
 name: libvirt_progress
-short_description: Tell how far a migration of libvirt is
+short_description: Show the progress of a migration of libvirt
 version_added: 0.1.0
 author:
   - vfio.migration contributors (@vfio-migration)

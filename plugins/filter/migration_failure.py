@@ -21,7 +21,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils.contract import Sen
 
 DOCUMENTATION = r"""
 name: migration_failure
-short_description: Tell what hosts say of a migration that failed
+short_description: Collect the reasons for a failed migration from both hosts
 version_added: 0.1.0
 author:
   - vfio.migration contributors (@vfio-migration)

@@ -100,7 +100,7 @@ _value:
       type: str
     placements:
       description:
-        - Each with C(vm) (the guest's name, V(null) where no process holds the device), C(vm_uuid) (its UUID, where its process tells one),
+        - Each with C(vm) (the guest's name, V(null) where no process holds the device), C(vm_uuid) (its UUID, where its process has one),
           C(source), C(target), C(set), C(bindings), C(certainty), C(warnings) and C(wave).
         - C(source) has C(host), C(kind) and C(id). C(target) also has C(parent), C(type), C(attributes) and C(create). A target with C(attributes)
           that is not to be created is to be given them. An attribute has the full name that the facts have, for example C(intel_vgpu/aggregator).

@@ -21,12 +21,12 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments i
 
 DOCUMENTATION = r"""
 name: migration_result
-short_description: Tell what became of guests of libvirt that were to migrate
+short_description: Report which guests of libvirt have migrated, and which not
 version_added: 0.1.0
 author:
   - vfio.migration contributors (@vfio-migration)
 description:
-  - Tells which guests have moved, by who holds which device, which have not and why, and what else an operator has to see to.
+  - Reports which guests have moved, by who holds which device, which have not and why, and what else an operator has to see to.
   - The role P(vfio.migration.migrate_libvirt#role) ends with it.
 options:
   _input:

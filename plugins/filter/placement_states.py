@@ -16,7 +16,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils.contract import Pla
 
 DOCUMENTATION = r"""
 name: placement_states
-short_description: Tell how far the moves of a plan have come
+short_description: Show the progress of each move of a plan
 version_added: 0.1.0
 author:
   - vfio.migration contributors (@vfio-migration)

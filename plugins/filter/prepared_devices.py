@@ -19,12 +19,12 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.handed_over
 
 DOCUMENTATION = r"""
 name: prepared_devices
-short_description: Tell which target devices of a plan were made on a host
+short_description: List the target devices of a plan that a host has, and what failed
 version_added: 0.1.0
 author:
   - vfio.migration contributors (@vfio-migration)
 description:
-  - Tells, from what the modules did on a host for a plan, what was made there, what of that is left of earlier plans, and what failed.
+  - Lists, from what the modules did on a host for a plan, what was made there, what of that is left of earlier plans, and what failed.
   - The playbook C(vfio.migration.prepare) goes by the same.
 options:
   _input:
@@ -55,7 +55,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Make the targets of a plan, or say what failed
+- name: Create the targets of a plan, or say what failed
   hosts: b
   gather_facts: false
   tasks:

@@ -17,7 +17,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils.contract import Sen
 
 DOCUMENTATION = r"""
 name: printable
-short_description: Make text of others fit for the terminal
+short_description: Make text from hosts safe to print
 version_added: 0.1.0
 author:
   - vfio.migration contributors (@vfio-migration)

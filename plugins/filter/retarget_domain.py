@@ -13,7 +13,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.handed_over
 
 DOCUMENTATION = r"""
 name: retarget_domain
-short_description: Name the target devices of a plan in a libvirt domain
+short_description: Put the target devices of a plan into a libvirt domain
 version_added: 0.1.0
 author:
   - vfio.migration contributors (@vfio-migration)

@@ -20,12 +20,12 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments i
 
 DOCUMENTATION = r"""
 name: superfluous_devices
-short_description: Tell which devices of a plan are not needed
+short_description: List the devices of a plan that nobody needs any more
 version_added: 0.1.0
 author:
   - vfio.migration contributors (@vfio-migration)
 description:
-  - Tells which targets can be removed as their guests have not moved, and which sources as their guests have.
+  - Lists which targets can be removed as their guests have not moved, and which sources as their guests have.
   - A target is only removed if the plan had it made, or configured if it is a physical device. A physical device that is a source stays as it is.
   - The playbook C(vfio.migration.cleanup) goes by the same.
 options:

@@ -17,7 +17,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.clock impor
 
 DOCUMENTATION = r"""
 name: vdpa_common_features
-short_description: Tell which virtio features the vDPA management devices of all hosts offer
+short_description: List the virtio features that the vDPA management devices of all hosts offer
 version_added: 0.1.0
 author:
   - vfio.migration contributors (@vfio-migration)
@@ -86,7 +86,7 @@ _value:
       type: list
       elements: str
     unknown:
-      description: The hosts without usable facts, or whose kernel does not tell what its management devices offer.
+      description: The hosts without usable facts, or whose kernel does not show what its management devices offer.
       type: list
       elements: str
 """

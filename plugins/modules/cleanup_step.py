@@ -30,7 +30,7 @@ options:
   step:
     description:
       - V(begin) reads the other options and what is written down. V(decide) says what goes. V(settle) leaves out the sources whose targets could
-        not be defined in mdevctl. V(end) tells what is left, and writes that down.
+        not be defined in mdevctl. V(end) reports what is left, and writes that down.
     type: str
     choices:
       - begin

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: host_command
-short_description: Run a program on a host, and take nothing but its output
+short_description: Run a program on a host and return nothing but its output
 version_added: 0.1.0
 description:
   - Runs M(ansible.builtin.command) on the host. Of the answer it takes the program's output and exit status, and no facts. With those,
@@ -42,7 +42,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: List what is defined in mdevctl
+- name: List the definitions in mdevctl
   vfio.migration.host_command:
     argv: [mdevctl, list, --defined, --dumpjson]
   changed_when: false

@@ -31,7 +31,7 @@ options:
   step:
     description:
       - V(begin) reads and checks the other options. V(find) looks where the guests are. V(check) says which of them can go, and where to.
-        V(order) puts those with a place in the plan into rounds. V(look) sees who has moved. V(end) tells what became of all.
+        V(order) puts those with a place in the plan into rounds. V(look) sees who has moved. V(end) reports the outcome.
     type: str
     choices:
       - begin

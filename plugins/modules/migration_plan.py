@@ -13,7 +13,7 @@ description:
   - Does what the filter P(vfio.migration.migration_plan#filter) does, with the facts that M(vfio.migration.vfio_migration_facts) left
     in C(hostvars), for fleets of any size. It runs on the control node, and reads the facts without templating them.
   - With O(dest) the plan is written to a file, and only a summary is returned.
-  - With verbosity 1 (C(-v)) it tells how far it is.
+  - With verbosity 1 (C(-v)) it shows its progress.
 author:
   - vfio.migration contributors (@vfio-migration)
 notes:

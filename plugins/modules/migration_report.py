@@ -7,11 +7,11 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: migration_report
-short_description: Report what can go where in a fleet, and what a plan comes to
+short_description: Report on a fleet and a plan
 version_added: 0.1.0
 description:
   - Makes a report of the facts that M(vfio.migration.vfio_migration_facts) left in C(hostvars), and of a plan if one is given.
-  - Tells first whether everything can move and what cannot and why, then the plan, which host's devices could go to which host, the hosts,
+  - Says first whether everything can move and what cannot and why, then the plan, which host's devices could go to which host, the hosts,
     the classes of devices, their versions across the fleet, and the problems.
   - O(html) is a page for people, one file that needs no network and nothing else, also as an attachment. O(markdown) is the same in short, for a ticket.
     O(json) is for programs.
@@ -280,7 +280,7 @@ report:
       type: list
       elements: list
     classes:
-      description: The classes of devices that no rule tells apart.
+      description: The classes of devices that are equal by every rule.
       type: list
       elements: dict
       contains:

@@ -31,7 +31,7 @@ options:
   step:
     description:
       - V(begin) reads and checks the other options. V(plan) notes what was made by the plan so far and plans, first or again.
-        V(end) tells what was prepared, and what is left.
+        V(end) reports what was prepared, and what is left.
     type: str
     choices:
       - begin

@@ -13,7 +13,7 @@ description:
   - Creates vDPA devices on management devices, with the MAC address, MTU, queue pairs and virtio features that they are to have, and
     verifies what came of it; or deletes them.
   - A guest can be migrated to a device of another host if that one offers the features the guest uses and has the same configuration.
-    The filter P(vfio.migration.vdpa_common_features#filter) tells which features all hosts of a group can offer.
+    The filter P(vfio.migration.vdpa_common_features#filter) lists the features that all hosts of a group can offer.
   - One call takes a host's whole list and is a transaction. Everything is checked before anything is touched. If a device then
     cannot be created, deleted or verified, the devices that the call created before are deleted again in reverse order, and the
     error says which device failed at which step, why, and what could not be undone. The same happens if the call is stopped with a
@@ -72,7 +72,7 @@ options:
         description: The MAC address. If left out, the management device decides, as it does of the following.
         type: str
       mtu:
-        description: The MTU that the guest is told, V(68) to V(65535).
+        description: The MTU that the guest sees, V(68) to V(65535).
         type: int
       max_vqp:
         description: How many pairs of queues the device has at most.
@@ -168,7 +168,7 @@ devices:
       returned: success
       sample: net
     attributes:
-      description: What it is provisioned with, as far as the kernel tells.
+      description: What it is provisioned with, as far as the kernel shows it.
       type: list
       elements: dict
       returned: success

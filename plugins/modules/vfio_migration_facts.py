@@ -16,10 +16,10 @@ description:
     the device's C(migration) directory, in either form of the proposal
     "device compatibility interface for live migration with assigned devices". For drivers that do not speak the proposal it is
     derived from what the kernel shows of every device; its C(compatible) then accepts only an equal device with a
-    C(software_version) that can serve it. For vfio_ccw it tells C(subchannel_type) and C(chpid_type) too, for vfio_ap C(adapters)
+    C(software_version) that can serve it. For vfio_ccw it has C(subchannel_type) and C(chpid_type) too, for vfio_ap C(adapters)
     and C(domains), for mediated devices of NVIDIA C(type_name) and C(subsystem_id), for functions of Intel QAT C(cfg_services). The ECC mode,
     which NVIDIA wants to be equal as well, is not in sysfs.
-  - The descriptor of a vDPA device is derived from what the kernel tells over netlink, where the tool C(vdpa) has it from. Its C(self)
+  - The descriptor of a vDPA device is derived from what the kernel shows over netlink, as the tool C(vdpa) does. Its C(self)
     has the features that the device offers, each as an attribute C(feature_<name>) with the value C(offered), and the configuration
     that a guest sees. Its C(compatible) asks for the same configuration, and of the features for those that the guest has accepted,
     or for all if no guest has accepted any yet. Devices with more features, and of other vendors, are compatible too.
@@ -45,7 +45,7 @@ options:
       - In another tree than C(/sys), links are followed as if the tree was C(/sys), so that none leads out of it, and nothing but regular
         files and directories is opened.
       - The playbook C(vfio.migration.capture) makes copies of hosts' trees, with which devices, parents and descriptors are the same
-        as the host's, byte for byte. A copied or simulated tree does not tell what is not in sysfs. That is which process holds a device,
+        as the host's, byte for byte. A copied or simulated tree lacks what is not in sysfs, that is, which process holds a device,
         vDPA devices, and whether devlink lets a function migrate.
     type: path
     default: /sys
@@ -261,13 +261,13 @@ ansible_facts:
                   returned: always
                   sample: vm-17
                 uuid:
-                  description: The UUID of the guest, as QEMU was told it. Guests of one name differ by it.
+                  description: The UUID of the guest, as QEMU's command line has it. Guests of one name differ by it.
                   type: str
                   returned: if the process has one
                   sample: c7e0ae6a-2f1b-4c54-9f0b-6f2a3c7d1e55
             migration:
               description:
-                - What is known about the device's ability to migrate. The kernel tells root, from Linux 6.8 on, in debugfs;
+                - What is known about the device's ability to migrate. The kernel shows it to root, from Linux 6.8 on, in debugfs;
                   where it does not, the driver may be known.
               type: dict
               returned: always
@@ -291,7 +291,7 @@ ansible_facts:
                   returned: always
                   sample: driver hisi_acc_vfio_pci is known to support it
                 features:
-                  description: The migration features of the driver, which the kernel tells from Linux 6.18 on.
+                  description: The migration features of the driver, which the kernel shows from Linux 6.18 on.
                   type: list
                   elements: str
                   returned: always
@@ -360,7 +360,7 @@ ansible_facts:
                 available_instances:
                   description:
                     - How many more can be created now. The types of one parent usually share what there is.
-                    - V(1) for a management device that has no device yet, else V(0). Some can make more, which the kernel does not tell.
+                    - V(1) for a management device that has no device yet, else V(0). Some can make more, which the kernel does not show.
                   type: int
                   returned: always
                   sample: 2
@@ -387,7 +387,7 @@ ansible_facts:
               sample:
                 - net
             max_supported_vqs:
-              description: How many virtqueues a device can have there, V(null) if the kernel does not tell.
+              description: How many virtqueues a device can have there, V(null) if the kernel does not show it.
               type: int
               returned: for management devices
               sample: 17
@@ -403,7 +403,7 @@ ansible_facts:
                 - VERSION_1
                 - ACCESS_PLATFORM
             dev_features_mask:
-              description: The same features as a mask, V(null) if the kernel does not tell, as before Linux 5.18.
+              description: The same features as a mask, V(null) if the kernel does not show it, as before Linux 5.18.
               type: str
               returned: for management devices
               sample: "0x300400028"

@@ -93,8 +93,8 @@ options:
         type: str
       migratable:
         description:
-          - Whether the virtual function of a network card may be migrated, which some cards, such as those of C(mlx5_core), have to be
-            told while no driver has the function. The card then does without what cannot be migrated.
+          - Whether the virtual function of a network card may be migrated, which some cards, such as those of C(mlx5_core), accept
+            only while no driver has the function. The card then does without what cannot be migrated.
           - The driver is taken from the device meanwhile, also where it has the right one already.
           - Where it is left out, nothing is changed. Not used with O(state=absent), which gives the value back that it had before the
             module changed it.

@@ -15,7 +15,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments i
 
 DOCUMENTATION = r"""
 name: compatible_with
-short_description: Whether a device may migrate to another
+short_description: Whether a device can migrate to another
 version_added: 0.1.0
 author:
   - vfio.migration contributors (@vfio-migration)

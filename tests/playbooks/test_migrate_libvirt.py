@@ -46,7 +46,7 @@ def test_guests_move_fail_and_stay_whatever_their_names_are(tmp_path):
     )
 
     said = ended.stdout + ended.stderr
-    assert shown(said, "Show what became of them") == [
+    assert shown(said, "Show the outcome") == [
         f"{hostile} has moved from a to b",
         f"{OLD} stays on a:",
         f"  {TOO_OLD}",
@@ -65,7 +65,7 @@ def test_guests_move_fail_and_stay_whatever_their_names_are(tmp_path):
 
 
 # Before the guest moves, and while it does.
-@pytest.mark.parametrize("task", ["Start the migration", "Note whether it"])
+@pytest.mark.parametrize("task", ["Start the migration", "Record whether it"])
 def test_after_a_run_is_killed_cleanup_leaves_what_guests_hold(tmp_path, task):
     fleet = Fleet(tmp_path, "ab", {"vm-1": {"host": "a", "uuid": UUIDS[5], "device": UUIDS[1]}})
     assert fleet.kill("vfio.migration.migrate_libvirt", task, {"migrate_libvirt_guests": "vm-1"})

@@ -49,7 +49,7 @@ def test_a_fleet_is_prepared_and_cleaned_up_by_what_was_written_down(fleet):
 
 
 # In and after the play in which the devices are made.
-@pytest.mark.parametrize("task", ["Create, configure", "Look at what"])
+@pytest.mark.parametrize("task", ["Create, configure", "Evaluate the attempt"])
 def test_after_a_run_is_killed_cleanup_leaves_nothing(fleet, task):
     before = devices(fleet)
     assert fleet.kill("vfio.migration.prepare", task, extra='{"prepare_drain": "a"}')
