@@ -78,7 +78,7 @@ _value:
     certainty:
       description:
         - V(declared) where both drivers state a descriptor, V(derived) where one was synthesised from sysfs,
-          V(provisional) where the target is still to be created.
+          V(assumed) where not all that an emulator compares is known of both, V(provisional) where the target is still to be created.
       type: str
     set:
       description: The index of the matching set, V(null) where none matches.
@@ -90,7 +90,8 @@ _value:
       description:
         - Why not; empty where compatible. The reasons of the set with the fewest come first.
         - Each is a dictionary of C(set) (its index, V(null) where the reason is no set's), C(attribute), C(rule), C(expected) and C(actual).
-        - The rules are V(present), V(equal), V(one_of), V(expression), V(version_major), V(version_minor), V(order), V(void_set) and V(no_descriptor).
+        - The rules are V(present), V(equal), V(one_of), V(expression), V(version_major), V(version_minor), V(order), V(void_set), V(no_descriptor)
+          and V(configuration).
       type: list
       elements: dict
     warnings:

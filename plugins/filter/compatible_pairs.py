@@ -86,7 +86,7 @@ _value:
     classes:
       description:
         - The classes by the name of their descriptor, each with C(origin), C(self), C(compatible),
-          and C(hosts), the number of devices on each host.
+          C(configuration) where the hosts show one, and C(hosts), the number of devices on each host.
         - Devices that differ only in attributes that no pattern of the fleet names are of one class, which is without these attributes.
       type: dict
     uncompared:
@@ -106,7 +106,7 @@ _value:
     barriers:
       description:
         - For each source class the attributes that alone keep target classes away. Each has C(classes) and C(devices), how many would be compatible if
-          this attribute had another value.
+          this attribute had another value. Of those that only what a guest sees of the devices keeps away the attribute is V(configuration).
         - With O(direction=both) and O(direction=either) this is about the list of the source.
       type: dict
     creatable:

@@ -131,7 +131,8 @@ ansible_facts:
         descriptors:
           description:
             - The distinct descriptors of the host, each once. The key is what RV(ansible_facts.vfio_migration.devices[].descriptor)
-              refers to, 32 hex digits of the SHA-256 over the canonical JSON of C(self) and C(compatible).
+              refers to, 32 hex digits of the SHA-256 over the canonical JSON of C(self), C(compatible) and C(configuration)
+              if there is one.
           type: dict
           returned: always
           contains:
@@ -163,6 +164,21 @@ ansible_facts:
                   pci_id: "80865963"
                   software_version: 0.1.0
                   type: i915-GVTg_V5_{val1:int:1,2,4,8}
+            configuration:
+              description:
+                - What a guest sees of the configuration space of a PCI function, as far as QEMU compares it, by name. All but the first 64 bytes
+                  of it can only be read by root.
+                - What a guest may write is told of a function that nobody holds.
+              type: dict
+              returned: where the device is a PCI function
+              sample:
+                pci.capabilities: 10@60 11@9c
+                pci.class: "020000"
+                pci.extended: "0001.2@100"
+                pci.header: "00"
+                pci.id: 15b3:101e
+                pci.revision: "00"
+                pci.11: 000b 00000002 00002002
         devices:
           description: The devices.
           type: list

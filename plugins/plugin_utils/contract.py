@@ -34,13 +34,13 @@ Index = t.Annotated[int, where(minimum=0)]
 Kind = t.Annotated[str, where(enum=("mdev", "pci", "vdpa"))]
 Origin = t.Annotated[str, where(enum=("directory", "file", "derived"))]
 Direction = t.Annotated[str, where(enum=("source_lists", "target_accepts", "both", "either"))]
-Certainty = t.Annotated[str, where(enum=("declared", "derived", "provisional"))]
+Certainty = t.Annotated[str, where(enum=("declared", "derived", "assumed", "provisional"))]
 Rule = t.Annotated[
     str,
     where(
         enum=(
             *("present", "equal", "one_of", "expression", "version_major", "version_minor"),
-            *("order", "void_set", "no_descriptor"),
+            *("order", "void_set", "no_descriptor", "configuration"),
         )
     ),
 ]
@@ -74,6 +74,9 @@ AttributeValue = t.Annotated[str, where(pattern="^[ -~]*$", maxLength=1024)]
 # Attribute name to value, in the proposal's spelling; a pattern's values may hold templates.
 AttributeSet = dict[AttributeName, AttributeValue]
 AttributeSets = t.Annotated[list[AttributeSet], where(maxItems=64)]
+# What a guest sees of a function, as far as it is compared: ``pci.id``, ``pci.capabilities`` and so on.
+ConfigurationName = t.Annotated[str, where(pattern="^[a-z0-9][a-z0-9._-]{0,62}$")]
+Configuration = dict[ConfigurationName, AttributeValue]
 # Variable of a pattern to its value.
 Bindings = dict[str, int | str]
 
@@ -110,6 +113,8 @@ class DescriptorFacts(t.TypedDict):
     """What the device is."""
     compatible: AttributeSets
     """Patterns of the devices that it can be migrated to; one that matches is enough."""
+    configuration: t.NotRequired[Configuration]
+    """What an emulator compares too, by name, as far as the host shows it."""
 
 
 class AttributeFacts(Attribute):
@@ -294,7 +299,7 @@ class Match(t.TypedDict):
     bindings: Bindings
     """The values of the set's variables."""
     certainty: Certainty
-    """``declared`` by drivers, ``derived`` from what the kernel shows, ``provisional`` for a device still to be made."""
+    """``declared`` by drivers, ``derived`` from what the kernel shows, ``assumed`` where not all is known, ``provisional`` for a new device."""
     warnings: list[Sentence]
     """What the verdict had to assume, in sentences."""
 

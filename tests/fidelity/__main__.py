@@ -39,15 +39,6 @@ _UP = (*_LAB, "up", "--newer-kernel", "c")
 _LIMITS: dict[str, tuple[bool, Callable[[Device, Device], bool]]] = {
     "derived-equal": (False, lambda source, target: source.derived and target.derived),
     "derived-declared": (False, lambda source, target: source.derived and not target.derived),
-    # To a guest, the lab's virtual functions look different from the mediated devices that they are compatible with, and
-    # another kernel masks other errors in what the guest sees of a function's configuration space.
-    "emulator": (
-        True,
-        lambda source, target: (
-            source.bus != target.bus
-            or (source.kind.startswith(_VF) and source.kernel != target.kernel)
-        ),
-    ),
 }
 
 # What is tried with libvirt too, which takes longer: kinds of sources and targets.
@@ -63,10 +54,19 @@ _UNDER_LIBVIRT = (
 
 @dataclass(frozen=True)
 class Result:
-    """A verdict and what really happened."""
+    """A verdict, with its certainty where it is "compatible", and what really happened."""
 
-    compatible: bool
+    certainty: str | None
     migration: Migration
+
+    @property
+    def compatible(self) -> bool:
+        return self.certainty is not None
+
+    @property
+    def assumed(self) -> bool:
+        """Whether the verdict itself says that not all is known that decides."""
+        return self.certainty == "assumed"
 
     @property
     def true(self) -> bool:
@@ -92,6 +92,7 @@ class Result:
         verdict = "compatible" if self.compatible else "incompatible"
         happened = "migrated" if migration.succeeded else f"failed: {migration.said[0]}"
         false = "" if self.true else f" FALSE ({self.limit or 'no limit explains it'})"
+        false = " (assumed)" if self.assumed else false
         return (
             f"{migration.way}, {migration.seconds:.1f} s: {migration.source} -> {migration.target}:"
             f" {verdict}, {happened}{false}"
@@ -118,12 +119,17 @@ def _results(found: dict[str, Any]) -> Iterator[Result]:
     """Try the pairs, with the facts and compatible pairs that the playbook has left."""
     devices = list(_devices(found["facts"], found["kernels"]))
     listed = {
-        tuple((pair[side]["host"], pair[side]["id"]) for side in ("source", "target"))
+        tuple((pair[side]["host"], pair[side]["id"]) for side in ("source", "target")): pair[
+            "certainty"
+        ]
         for pair in found["compatible"]
     }
 
+    def certainty(pair: tuple[Device, Device]) -> str | None:
+        return listed.get(tuple((each.host, each.id) for each in pair))
+
     def compatible(pair: tuple[Device, Device]) -> bool:
-        return tuple((each.host, each.id) for each in pair) in listed
+        return certainty(pair) is not None
 
     # Those that the guest is not expected to leave its source for come first, as it must start again there.
     ways = {
@@ -134,7 +140,7 @@ def _results(found: dict[str, Any]) -> Iterator[Result]:
     try:
         for way, pairs in ways.items():
             for migration in Traveller(way, hosts).migrations(pairs):
-                result = Result(compatible((migration.source, migration.target)), migration)
+                result = Result(certainty((migration.source, migration.target)), migration)
                 print(result, flush=True)
                 yield result
     finally:
@@ -191,9 +197,11 @@ def _on_two_hosts(devices: Sequence[Device]) -> Iterator[tuple[Device, Device]]:
 
 def _report(results: Sequence[Result], kernels: Mapping[str, str]) -> int:
     """Print the confusion matrix; return the status to end with."""
-    explained = [each for each in results if each.limit]
-    false = [each for each in results if not each.true and not each.limit]
-    counted = [each for each in results if not each.limit]
+    assumed = [each for each in results if each.assumed]
+    claimed = [each for each in results if not each.assumed]
+    explained = [each for each in claimed if each.limit]
+    false = [each for each in claimed if not each.true and not each.limit]
+    counted = [each for each in claimed if not each.limit]
 
     def count(compatible: bool, succeeded: bool) -> int:
         outcome = (compatible, succeeded)
@@ -210,6 +218,8 @@ def _report(results: Sequence[Result], kernels: Mapping[str, str]) -> int:
         number = [each.limit for each in explained].count(name)
         print(f"\nLimit {name} of the verdict guide: {number} more went against the verdict")
         print("\n".join(f"  {each}" for each in explained if each.limit == name))
+    print(f"\nVerdicts that say that they are assumed: {len(assumed)}")
+    print("\n".join(f"  {each}" for each in assumed))
     if false:
         print("\nFalse verdicts that no limit explains:")
         print("\n".join(f"  {each}\n    {each.migration.said}" for each in false))

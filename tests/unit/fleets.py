@@ -120,7 +120,9 @@ def host(
         descriptor = each["descriptor"]
         name = None
         if "self" in descriptor:
-            name = digest(descriptor["self"], descriptor["compatible"])
+            name = digest(
+                descriptor["self"], descriptor["compatible"], descriptor.get("configuration")
+            )
             descriptors[name] = {"origin": "file", **descriptor}
         listed.append({**each, "descriptor": name})
     return {

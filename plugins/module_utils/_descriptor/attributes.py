@@ -199,12 +199,15 @@ def literal(attributes: t.Mapping[str, str]) -> dict[str, str]:
 
 
 def digest(
-    self_attributes: t.Mapping[str, str], compatible: t.Sequence[t.Mapping[str, str]]
+    self_attributes: t.Mapping[str, str],
+    compatible: t.Sequence[t.Mapping[str, str]],
+    configuration: t.Mapping[str, str] | None = None,
 ) -> str:
     """Return the name under which a descriptor is interned: 32 hex digits of SHA-256 over its canonical JSON."""
-    canonical = json.dumps(
-        {"self": self_attributes, "compatible": compatible}, sort_keys=True, separators=(",", ":")
-    )
+    content: dict[str, object] = {"self": self_attributes, "compatible": compatible}
+    if configuration:
+        content["configuration"] = configuration
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode("ascii")).hexdigest()[:32]
 
 

@@ -100,7 +100,7 @@ class Capture:
         )
 
     def _pci(self, device: str) -> None:
-        self._files(device, _FILES)
+        self._files(device, (*_FILES, "config"))
         self._driver(device)
         self._group_members(f"{device}/iommu_group")
         for name in self._names(device):

@@ -23,6 +23,11 @@ from ansible_collections.vfio.migration.plugins.module_utils._descriptor.attribu
     normalise,
     shown,
 )
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.configuration import (
+    Configuration,
+    ConfigurationError,
+    configuration,
+)
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.drivers import (
     Driver,
     derived_set,
@@ -399,6 +404,26 @@ class PciDevice(Device):
             for name in ("vendor", "device", "subsystem_vendor", "subsystem_device")
         )
         return f"pci-{vendor}{device}-{subsystem_vendor}{subsystem_device}"
+
+    def configuration(self, idle: bool) -> Configuration:
+        """Return what a guest sees of its configuration space; ``idle`` is whether no process holds it."""
+        identity = pci_id(self.directory, self.entries)
+        if identity is None or self.entries.get("config") != FILE:
+            return {}
+        with reading(self.directory.path("config")):
+            size = self.directory.size("config")
+            # Some bytes of it at a time: nothing is asked of a function that VFIO would not ask.
+            known: dict[tuple[int, int], bytes] = {}
+
+            def read(offset: int, count: int) -> bytes:
+                if (offset, count) not in known:
+                    known[offset, count] = self.directory.read_at("config", offset, count)
+                return known[offset, count]
+
+            try:
+                return configuration(identity, size, read, idle)
+            except ConfigurationError as error:
+                raise DescriptorError(str(error)) from error
 
     def _common(self) -> list[tuple[str, str]]:
         return _common(

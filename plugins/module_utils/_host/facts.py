@@ -189,19 +189,30 @@ class _PciFacts:
             descriptor, attributes, problems = read_descriptor(device)
             self._gathering.problems += problems
             group = device.iommu_group
+            held_by = nodes(group, device.character_devices())
             return self._gathering.device_facts(
                 kind=device.kind,
                 name=device.id,
                 parent=parent,
                 type_id=descriptor["self"]["type"] if descriptor else signature,
-                descriptor=descriptor,
+                descriptor=self._with_configuration(device, descriptor, held_by),
                 attributes=self._with_choices(device, attributes),
                 numa_node=node,
                 iommu_group=group,
                 driver=device.link("driver"),
-                nodes=nodes(group, device.character_devices()),
+                nodes=held_by,
                 migration=self._migration(device, attributes),
             )
+
+    def _with_configuration(
+        self, device: PciDevice, descriptor: Facts | None, held_by: list[str]
+    ) -> Facts | None:
+        """Return ``descriptor`` with what a guest sees of the function's configuration space, where that can be read."""
+        if descriptor is not None:
+            with self._gathering.noting_problems():
+                found = device.configuration(idle=self._gathering.holder_of(held_by) is None)
+                return {**descriptor, "configuration": found} if found else descriptor
+        return descriptor
 
     def _is_vfio(self, name: str) -> bool:
         with reading(self._sysfs.path(PCI_DEVICES, name)):

@@ -101,7 +101,7 @@ class Gathering:
             "numa_node": numa_node,
             "iommu_group": iommu_group,
             "driver": driver,
-            "in_use": self._holder_of(nodes),
+            "in_use": self.holder_of(nodes),
             "migration": migration,
         }
 
@@ -123,11 +123,12 @@ class Gathering:
     def _intern(self, descriptor: Facts | None) -> str | None:
         if descriptor is None:
             return None
-        name = digest(descriptor["self"], descriptor["compatible"])
+        name = digest(descriptor["self"], descriptor["compatible"], descriptor.get("configuration"))
         self.descriptors.setdefault(name, descriptor)
         return name
 
-    def _holder_of(self, nodes: list[str]) -> Facts | None:
+    def holder_of(self, nodes: list[str]) -> Facts | None:
+        """Return the process that holds a device with these ``nodes``; ``None`` where none does."""
         if self._holders is None:
             self._holders = self._scan_holders()
         return self._holders.holder_of(nodes)

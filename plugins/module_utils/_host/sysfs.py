@@ -71,6 +71,19 @@ class Directory:
         finally:
             os.close(descriptor)
 
+    def read_at(self, name: str, offset: int, size: int) -> bytes:
+        """Return at most ``size`` bytes of the file ``name`` from ``offset`` on."""
+        descriptor = self._open(name, _READ)
+        try:
+            return os.pread(descriptor, size, offset)
+        finally:
+            os.close(descriptor)
+
+    def size(self, name: str) -> int:
+        """Return how large the entry ``name`` says that it is."""
+        _check_component(name)
+        return os.stat(name, dir_fd=self._descriptor, follow_symlinks=False).st_size
+
     def write(self, name: str, data: bytes) -> None:
         """Write ``data`` to the file ``name`` in one piece, as sysfs wants it."""
         descriptor = self._open(name, os.O_WRONLY)

@@ -225,7 +225,8 @@ class Candidates:
         key = (descriptor, attributes)
         if key not in self._given_descriptors:
             self._given_descriptors[key] = derive(
-                own | {name.rpartition("/")[2]: value for name, value in attributes}
+                own | {name.rpartition("/")[2]: value for name, value in attributes},
+                descriptor.configuration,
             )
         return self._given_descriptors[key], attributes
 

@@ -79,5 +79,9 @@ def _without(descriptor: Descriptor, names: set[str]) -> Descriptor:
         return descriptor
     own = {name: value for name, value in own.items() if name not in names}
     return Descriptor(
-        own, descriptor.compatible, descriptor.origin, digest(own, descriptor.compatible)
+        own,
+        descriptor.compatible,
+        descriptor.origin,
+        digest(own, descriptor.compatible, descriptor.configuration),
+        descriptor.configuration,
     )

@@ -39,6 +39,12 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._compat.candidates 
     offer,
     stated_versions,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._compat.configuration import (
+    RULE as CONFIGURATION,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._compat.configuration import (
+    Agreeing,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.equivalence import (
     Classes,
     classify,
@@ -219,6 +225,7 @@ class _Comparison:
         subjects = Subjects([each.self_attributes for each in self._targets], True)
         on_other_hosts = _on_other_hosts(self._targets)
         weights = Weights([target.devices for target in self._targets])
+        agreeing = Agreeing([target.descriptor for target in self._targets])
         accepted = [0] * len(self._sources)
         if self._judge.direction == "either":
             accepted = self._accepted_targets()
@@ -231,12 +238,16 @@ class _Comparison:
             listing = Listing(patterns, subjects)
             for number in numbers:
                 others = on_other_hosts(self._sources[number])
-                found = (listing.matched | accepted[number]) & others
+                agreed = agreeing.with_device(self._sources[number].descriptor)
+                fitting = (listing.matched | accepted[number]) & others
+                found = fitting & agreed
                 self._compatible[number] = [*members(found)]
                 self._near[number] = _nearest(listing, others & ~found)
                 self._barriers[number] = {
                     name: {"classes": alone.bit_count(), "devices": weights.total(alone)}
-                    for name, subjects_alone in sorted(listing.but_for.items())
+                    for name, subjects_alone in sorted(
+                        [*listing.but_for.items(), (CONFIGURATION, fitting)]
+                    )
                     if (alone := subjects_alone & others & ~found)
                 }
 
@@ -256,11 +267,13 @@ class _Comparison:
     def _compare_lists_of_targets(self) -> None:
         on_other_hosts = _on_other_hosts(self._sources)
         others = [on_other_hosts(target) for target in self._targets]
+        agreeing = Agreeing([source.descriptor for source in self._sources], are_targets=False)
         # Sources with fewer misses than are to be named.
         wanting = everything = (1 << len(self._sources)) - 1
         for number, listing in self._lists_of_targets():
-            self._note(number, listing, others[number])
-            near = listing.within(1) & ~listing.matched & others[number]
+            agreed = agreeing.with_device(self._targets[number].descriptor)
+            self._note(number, listing, others[number], agreed)
+            near = listing.within(1) & ~(listing.matched & agreed) & others[number]
             wanting = self._note_near(number, near, wanting)
         if not wanting:
             return
@@ -280,11 +293,13 @@ class _Comparison:
                 wanting ^= 1 << source
         return wanting
 
-    def _note(self, number: int, listing: Listing, others: int) -> None:
-        for source in members(listing.matched & others):
+    def _note(self, number: int, listing: Listing, others: int, agreed: int) -> None:
+        """Note which sources a target accepts, and what keeps others away, of which those ``agreed`` see no other device."""
+        for source in members(listing.matched & others & agreed):
             self._compatible[source].append(number)
         devices = self._targets[number].devices
-        for name, subjects in sorted(listing.but_for.items()):
+        barriers = [*listing.but_for.items(), (CONFIGURATION, listing.matched & ~agreed)]
+        for name, subjects in sorted(barriers):
             for source in members(subjects & others):
                 barrier = self._barriers[source].setdefault(name, {"classes": 0, "devices": 0})
                 barrier["classes"] += 1
@@ -321,12 +336,14 @@ def _on_other_hosts(classes: list[_Class]) -> t.Callable[[_Class], int]:
 def _class_table(*sides: list[_Class]) -> dict[str, t.Any]:
     table: dict[str, t.Any] = {}
     for each in sorted(itertools.chain(*sides), key=lambda each: each.name):
-        entry = {
+        entry: dict[str, t.Any] = {
             "origin": each.descriptor.origin,
             "self": each.self_attributes,
             "compatible": each.descriptor.compatible,
             "hosts": {},
         }
+        if each.descriptor.configuration:
+            entry["configuration"] = each.descriptor.configuration
         table.setdefault(each.name, entry)["hosts"].update(each.hosts)
     return table
 

@@ -25,6 +25,11 @@ from ansible_collections.vfio.migration.plugins.module_utils._descriptor.pattern
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.template import (
     InvalidPattern,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._compat.configuration import (
+    assumptions,
+    differences,
+    open_questions,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.descriptor import Descriptor
 
 DIRECTIONS = ("source_lists", "target_accepts", "both", "either")
@@ -62,6 +67,7 @@ class Judge:
     _patterns: dict[tuple[str, bool, bool], Patterns] = field(default_factory=dict)
     _equal_patterns: dict[t.Any, Patterns] = field(default_factory=dict)
     _matches: dict[tuple[int, str], dict[str, t.Any] | None] = field(default_factory=dict)
+    _differences: dict[tuple[str, str], list[dict[str, t.Any]]] = field(default_factory=dict)
 
     def allows(self, source: Descriptor, target: Descriptor) -> bool:
         """Return whether two descriptors are compatible: ``compatible`` of their verdict."""
@@ -70,7 +76,16 @@ class Judge:
             listed = self._match(source, target, True) is not None
         if self.direction != "source_lists":
             accepted = self._match(target, source, False) is not None
-        return decide(self.direction, listed, accepted)
+        return decide(self.direction, listed, accepted) and not self._differing(source, target)
+
+    def _differing(self, source: Descriptor, target: Descriptor) -> list[dict[str, t.Any]]:
+        """Return what keeps two devices apart although their descriptors may match; see ``configuration.differences``."""
+        if not (source.configuration or target.configuration):
+            return []
+        key = (source.digest, target.digest)
+        if key not in self._differences:
+            self._differences[key] = differences(source, target)
+        return self._differences[key]
 
     def verdict(self, source: Descriptor, target: Descriptor) -> dict[str, t.Any]:
         """Return the verdict for two descriptors; see the function ``verdict``."""
@@ -79,7 +94,9 @@ class Judge:
         listed, accepted = outward is not None, inward is not None
         deciding = None
         warnings = []
-        if decide(self.direction, listed, accepted):
+        differing = self._differing(source, target)
+        certainty = "derived" if source.derived or target.derived else "declared"
+        if decide(self.direction, listed, accepted) and not differing:
             # Of two, the source's, unless only the target's is the one that decides.
             by_source = listed and self.direction != "target_accepts"
             deciding, listing = (outward, source) if by_source else (inward, target)
@@ -90,6 +107,9 @@ class Judge:
             warnings += _differences(own, others, (own.keys() | others.keys()) - judged)
             if source.derived:
                 warnings += drivers.cautions(source.self_attributes, target.self_attributes)
+            assumed = assumptions(source, target)
+            certainty = "assumed" if assumed else certainty
+            warnings += assumed + open_questions(source, target)
         derived_sides = ["source"] if source.derived else []
         derived_sides += ["target"] if target.derived else []
         if derived_sides:
@@ -102,18 +122,21 @@ class Judge:
             deciding,
             self.reasons(source, target) if deciding is None else [],
             listed != accepted,
-            "derived" if derived_sides else "declared",
+            certainty,
             warnings,
         )
 
     def reasons(self, source: Descriptor, target: Descriptor) -> list[dict[str, t.Any]]:
         """Return why two descriptors are not compatible: the ``reasons`` of their verdict."""
-        by_target = self.direction == "target_accepts" or (
-            self.direction == "both" and self._match(source, target, True)
-        )
-        if by_target:
-            return mismatch(self.patterns(target, False), source.self_attributes)
-        return mismatch(self.patterns(source, True), target.self_attributes)
+        listed = bool(self._match(source, target, True))
+        accepted = bool(self._match(target, source, False))
+        if decide(self.direction, listed, accepted):
+            return self._differing(source, target)
+        if self.direction == "target_accepts" or (self.direction == "both" and listed):
+            found = mismatch(self.patterns(target, False), source.self_attributes)
+        else:
+            found = mismatch(self.patterns(source, True), target.self_attributes)
+        return found + self._differing(source, target)
 
     def patterns(self, descriptor: Descriptor, owner_is_source: bool) -> Patterns:
         """Return the compiled sets of ``descriptor``'s ``compatible``, to match devices on the other side of a migration."""

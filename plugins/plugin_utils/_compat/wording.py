@@ -28,6 +28,11 @@ def sentence(
     attribute, expected, actual = reason["attribute"], reason["expected"], reason["actual"]
     lister = "source" if subject_is_target else "target"
     match reason["rule"]:
+        case "configuration":
+            return (
+                f"what has to be equal differs: {attribute} is {expected} on the source and {actual}"
+                f" on the target, {where if subject_is_target else host}"
+            )
         case "version_minor" if subject_is_target:
             return (
                 f"update the driver on {host} to {_minor(expected)} or newer: {where} has {actual}"
@@ -100,5 +105,11 @@ def used_up(type_id: str, place: str, needed: int, left: int, devices: t.Sequenc
 
 
 def nearest(reasons: list[dict[str, t.Any]]) -> list[dict[str, t.Any]]:
-    """Return the reasons of the nearest set alone."""
-    return [reason for reason in reasons if reason["set"] == reasons[0]["set"]]
+    """Return the reasons of the nearest set alone; where every set would do, the first of what else is compared."""
+    if reasons and reasons[0]["rule"] == "configuration":
+        return reasons[:1]
+    return [
+        reason
+        for reason in reasons
+        if reason["set"] == reasons[0]["set"] and reason["rule"] != "configuration"
+    ]

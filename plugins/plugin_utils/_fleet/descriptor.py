@@ -9,8 +9,9 @@
 
 from __future__ import annotations
 
+import re
 import typing as t
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.attributes import (
     DERIVED,
@@ -19,6 +20,7 @@ from ansible_collections.vfio.migration.plugins.module_utils._descriptor.attribu
     DescriptorError,
     check_count,
     check_self,
+    check_value,
     digest,
     normalise,
     shown,
@@ -28,16 +30,21 @@ from ansible_collections.vfio.migration.plugins.module_utils._descriptor.drivers
 _ORIGINS = ("directory", "file", DERIVED)
 # More digits than a value has.
 _TOO_LARGE = 10**MAX_VALUE
+_CONFIGURED = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}\Z")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Descriptor:
-    """What a device says of itself, in normal form; equal ones of a fleet are one object."""
+    """What a device says of itself, in normal form; equal ones of a fleet are one object.
+
+    ``configuration`` is what else is compared of two devices, by name, as far as the host shows it.
+    """
 
     self_attributes: dict[str, str]
     compatible: list[dict[str, str]]
     origin: str | None
     digest: str
+    configuration: dict[str, str] = field(default_factory=dict)
 
     @property
     def derived(self) -> bool:
@@ -65,10 +72,37 @@ def read_descriptor(data: object, with_origin: bool = False) -> Descriptor:
         raise DescriptorError(f"the origin of a descriptor is one of {', '.join(_ORIGINS)}")
     self_attributes = read_set(data.get("self"), "self")
     check_self(self_attributes, origin)
-    return Descriptor(self_attributes, sets, plain_text(origin), digest(self_attributes, sets))
+    configuration = _read_configuration(data.get("configuration"))
+    return Descriptor(
+        self_attributes,
+        sets,
+        plain_text(origin),
+        digest(self_attributes, sets, configuration),
+        configuration,
+    )
 
 
-def derive(self_attributes: dict[str, str]) -> Descriptor:
+def _read_configuration(data: object) -> dict[str, str]:
+    """Return what is compared beside the attributes; raise ``DescriptorError`` where that is no such mapping."""
+    if data is None:
+        return {}
+    if not isinstance(data, t.Mapping) or len(data) > MAX_NAMES:
+        raise DescriptorError(
+            f"'configuration' is no mapping of at most {MAX_NAMES} names to texts"
+        )
+    found = {}
+    for key, value in data.items():
+        name, text = plain_text(key), plain_text(value)
+        if name is None or text is None or not _CONFIGURED.match(name):
+            raise DescriptorError(
+                "'configuration' has what is no name of lower-case letters, digits and dots"
+            )
+        check_value(name, text)
+        found[name] = text
+    return found
+
+
+def derive(self_attributes: dict[str, str], configuration: dict[str, str]) -> Descriptor:
     """Return the descriptor that is derived for a device of which only ``self_attributes`` are known: an equal one will do.
 
     See ``drivers.derived_set``.
@@ -78,7 +112,8 @@ def derive(self_attributes: dict[str, str]) -> Descriptor:
         self_attributes,
         [pattern],
         DERIVED,
-        digest(self_attributes, [pattern]),
+        digest(self_attributes, [pattern], configuration),
+        configuration,
     )
 
 

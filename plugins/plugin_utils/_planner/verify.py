@@ -111,6 +111,7 @@ class _Descriptor:
     written: list[dict[str, str]]
     sets: list[_Set | None]
     derived: bool
+    shown: t.Mapping[str, str]
 
 
 class _Case:
@@ -280,8 +281,12 @@ def placements_are_no_surer_than_they_can_be(case: _Case) -> _Objections:
     for move in case.moves:
         device = case.devices.get(move.target_key)
         target = case.descriptor(move.target_key[0], device) if device else None
-        derived = any(each is not None and each.derived for each in (move.descriptor, target))
-        certainty = "derived" if derived else "declared"
+        ends = [each for each in (move.descriptor, target) if each is not None]
+        certainty = "derived" if any(each.derived for each in ends) else "declared"
+        functions = [each for each in ends if "pci.id" in each.shown]
+        read = [each for each in functions if {"pci.capabilities", "pci.extended"} <= {*each.shown}]
+        if functions and len(read) < len(ends):
+            certainty = "assumed"
         if move.target["create"] or move.target["attributes"]:
             certainty = "provisional"
         if move.found["certainty"] != certainty:
@@ -550,8 +555,23 @@ def existing_targets_are_compatible(case: _Case) -> _Objections:
             target = _configured(target, move.target["attributes"])
         if not case.decides(move.descriptor, target):
             yield move.objection(f"{move} would not be compatible")
+        differing = _differing(move.descriptor, target)
+        if differing:
+            yield move.objection(f"{move} differ in {', '.join(differing)}")
         if case.asked.round_trip and not case.decides(target, move.descriptor):
             yield move.objection(f"{move} could not migrate back")
+
+
+def _differing(one: _Descriptor, other: _Descriptor) -> list[str]:
+    """Return the names of what hosts show of two devices, and what has to be equal, in which they differ."""
+    shown = []
+    for device, opposite in ((one, other), (other, one)):
+        ids = device.own.get("pci_id", "")
+        stated = {}
+        if ids and device.own["device_api"] == "vfio-pci" and "pci.id" in opposite.shown:
+            stated["pci.id"] = ids[:4] + ":" + ids[4:]
+        shown.append({**stated, **device.shown})
+    return sorted(name for name in {*shown[0]} & {*shown[1]} if shown[0][name] != shown[1][name])
 
 
 def _attributes_are_taken(move: _Move, attributes: t.Iterable[_Entry]) -> _Objections:
@@ -574,7 +594,7 @@ def _configured(target: _Descriptor, given: t.Iterable[_Entry]) -> _Descriptor:
     """Return what a device is once it is given attributes; it lists what is equal to it."""
     own = target.own | {_last(each["name"]): each["value"] for each in given}
     literal = {name: value.replace("{", "{{").replace("}", "}}") for name, value in own.items()}
-    return _Descriptor(own, [literal], [_read_set(literal, True)], True)
+    return _Descriptor(own, [literal], [_read_set(literal, True)], True, target.shown)
 
 
 def new_devices_can_be_created(case: _Case) -> _Objections:
@@ -1077,6 +1097,7 @@ def _read_descriptor(raw: t.Any) -> _Descriptor | None:
         written = [_read_attributes(each) for each in raw.get("compatible", ())]
     except (AttributeError, KeyError, TypeError, ValueError):
         return None
+    shown = raw.get("configuration") or {}
     derived = raw.get("origin") == "derived"
     must = None if derived else _MUSTS.get(own.get("device_api", ""))
     if (
@@ -1084,11 +1105,13 @@ def _read_descriptor(raw: t.Any) -> _Descriptor | None:
         or not all(own.get(each) for each in ("device_api", "type", must or "type"))
         or not _VERSION.fullmatch(own.get("software_version", ""))
         or not re.fullmatch("([0-9a-f]{8})?", own.get("pci_id", ""))
+        or not isinstance(shown, t.Mapping)
+        or not all(isinstance(each, str) for item in shown.items() for each in item)
     ):
         return None
     sets = [_read_set(each, derived) for each in written]
     version = {"software_version": own["software_version"]}
-    return _Descriptor(own, [version | each for each in written], sets, derived)
+    return _Descriptor(own, [version | each for each in written], sets, derived, shown)
 
 
 def _read_attributes(raw: t.Any) -> dict[str, str]:

@@ -137,7 +137,8 @@ class ClassSection:
 
     def _descriptor(self, name: str) -> Descriptor:
         entry = self._table[name]
-        return Descriptor(entry["self"], entry["compatible"], entry["origin"], name)
+        configuration = entry.get("configuration", {})
+        return Descriptor(entry["self"], entry["compatible"], entry["origin"], name, configuration)
 
     def _hosts(self, name: str) -> str:
         """Return the first host with devices of a class, and how many others have some."""

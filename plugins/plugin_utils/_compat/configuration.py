@@ -1,0 +1,202 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+# Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Do not use this from other collections or standalone plugins/modules!
+
+"""What an emulator compares of two devices beside their descriptors, and what of it is not known. Pure.
+
+A name is compared where both sides tell it. What only one of them tells is no reason against a pair.
+"""
+
+from __future__ import annotations
+
+import typing as t
+from collections import defaultdict
+from collections.abc import Hashable
+
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.configuration import (
+    CAPABILITIES,
+    EXTENDED,
+    ID,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._compat.bitset import bitset
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.descriptor import Descriptor
+
+RULE = "configuration"
+# The API of the devices whose configuration space a guest sees.
+_PCI_API = "vfio-pci"
+_LISTS = (CAPABILITIES, EXTENDED)
+_REGISTERS = {
+    ID: "vendor and device id",
+    "pci.class": "class",
+    "pci.header": "header type",
+    "pci.revision": "revision",
+}
+_NAMES = {
+    "01": "power management",
+    "05": "MSI",
+    "09": "vendor's",
+    "10": "PCI Express",
+    "11": "MSI-X",
+    "13": "advanced features",
+    "0001": "Advanced Error Reporting",
+    "0003": "serial number",
+    "000b": "vendor's",
+    "000f": "ATS",
+    "0015": "resizable BAR",
+    "0017": "TPH",
+}
+_READ = (
+    "not all of what a guest sees of the configuration space is known of both devices; QEMU compares it, and refuses what"
+    " differs"
+)
+_WRITTEN = (
+    "the registers of Advanced Error Reporting are not compared, as a guest may have written them where the function is in"
+    " use; QEMU compares what they were before"
+)
+
+Reason = dict[str, t.Any]
+
+
+def differences(source: Descriptor, target: Descriptor) -> list[Reason]:
+    """Return the reasons against two devices in which what a guest sees of them differs."""
+    own, other = _seen(source, target), _seen(target, source)
+    reasons: list[Reason] = []
+    for name in sorted(own.keys() & other.keys()):
+        if own[name] == other[name]:
+            continue
+        if name in _LISTS:
+            reasons += _list_differences(name, own[name], other[name])
+        elif not _is_moved(name, own, other):
+            reasons.append(_reason(_words(name), own[name], other[name]))
+    return reasons
+
+
+def assumptions(source: Descriptor, target: Descriptor) -> list[str]:
+    """Return what is not known of two devices, in sentences, that would make the verdict less certain."""
+    own, other = source.configuration, target.configuration
+    if not (ID in own or ID in other):
+        return []
+    if all(name in each for name in _LISTS for each in (own, other)):
+        return []
+    return [_READ]
+
+
+def open_questions(source: Descriptor, target: Descriptor) -> list[str]:
+    """Return what else cannot be compared of two devices now, in sentences."""
+    own, other = source.configuration, target.configuration
+    reporting = "pci.0001"
+    return (
+        [_WRITTEN]
+        if (reporting in own) != (reporting in other) and ID in own and ID in other
+        else []
+    )
+
+
+def likeness(descriptor: Descriptor) -> Hashable:
+    """Return what is equal of descriptors for which ``differences`` are the same."""
+    return tuple(sorted(descriptor.configuration.items())), _stated_id(descriptor)
+
+
+class Agreeing:
+    """Tells of which of many devices what a guest sees agrees with that of another one."""
+
+    def __init__(self, descriptors: t.Sequence[Descriptor], are_targets: bool = True) -> None:
+        self._everything = (1 << len(descriptors)) - 1
+        self._are_targets = are_targets
+        self._told = any(each.configuration for each in descriptors)
+        alike: dict[Hashable, list[int]] = defaultdict(list)
+        for number, each in enumerate(descriptors):
+            alike[likeness(each)].append(number)
+        self._alike = [
+            (descriptors[numbers[0]], bitset(numbers, len(descriptors)))
+            for numbers in alike.values()
+        ]
+        self._known: dict[Hashable, int] = {}
+
+    def with_device(self, descriptor: Descriptor) -> int:
+        """Return the set of those that agree with a device."""
+        if not (self._told or descriptor.configuration):
+            return self._everything
+        key = likeness(descriptor)
+        if key not in self._known:
+            self._known[key] = sum(
+                numbers for each, numbers in self._alike if not self._differs(descriptor, each)
+            )
+        return self._known[key]
+
+    def _differs(self, descriptor: Descriptor, member: Descriptor) -> bool:
+        pair = (descriptor, member) if self._are_targets else (member, descriptor)
+        return bool(differences(*pair))
+
+
+def _seen(device: Descriptor, other: Descriptor) -> t.Mapping[str, str]:
+    """Return what is known of a device: where the other one shows its ids, and this one does not, those that it states."""
+    stated = _stated_id(device)
+    if stated is None or ID not in other.configuration:
+        return device.configuration
+    return {**device.configuration, ID: stated}
+
+
+def _stated_id(device: Descriptor) -> str | None:
+    """Return the ids that a device shows to its guest by its descriptor, where its configuration space cannot be read."""
+    own = device.self_attributes
+    identity = own.get("pci_id", "")
+    if ID in device.configuration or own["device_api"] != _PCI_API or not identity:
+        return None
+    return f"{identity[:4]}:{identity[4:]}"
+
+
+def _list_differences(name: str, one: str, other: str) -> list[Reason]:
+    places = [_places(each) for each in (one, other)]
+    reasons = []
+    for capability in sorted(places[0].keys() | places[1].keys()):
+        here, there = (" and ".join(each.get(capability, ["absent"])) for each in places)
+        if here != there:
+            reasons.append(_reason(_words(f"pci.{capability}"), here, there))
+    return reasons or [_reason(f"order of the {_words(name)}", one, other)]
+
+
+def _places(text: str) -> dict[str, list[str]]:
+    """Return where each capability is, with its version where it has one."""
+    places: dict[str, list[str]] = defaultdict(list)
+    for entry in text.split():
+        name, _at, where = entry.partition("@")
+        capability, dot, version = name.partition(".")
+        places[capability].append(f"at 0x{where}" + (f" in version {version}" if dot else ""))
+    return places
+
+
+def _is_moved(name: str, own: t.Mapping[str, str], other: t.Mapping[str, str]) -> bool:
+    """Return whether a capability is elsewhere: what is in it need not be told then."""
+    capability = name.removeprefix("pci.").partition(".")[0]
+    return any(
+        _places(own[each]).get(capability) != _places(other[each]).get(capability)
+        for each in _LISTS
+        if each in own and each in other
+    )
+
+
+def _words(name: str) -> str:
+    if name in _LISTS:
+        return "PCI capabilities" if name == CAPABILITIES else "PCI extended capabilities"
+    if name in _REGISTERS:
+        return f"PCI {_REGISTERS[name]}"
+    if not name.startswith("pci."):
+        return name
+    capability = name.removeprefix("pci.").partition(".")[0]
+    title = f" ({_NAMES[capability]})" if capability in _NAMES else ""
+    extended = "extended " if len(capability) == 4 else ""
+    return f"PCI {extended}capability 0x{capability}{title}"
+
+
+def _reason(attribute: str, expected: str, actual: str) -> Reason:
+    return {
+        "set": None,
+        "attribute": attribute,
+        "rule": RULE,
+        "expected": expected,
+        "actual": actual,
+    }

@@ -1,0 +1,209 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a guest sees of two functions decides, in single verdicts, in bulk and in plans."""
+
+from __future__ import annotations
+
+import typing as t
+
+import pytest
+from ansible_collections.vfio.migration.plugins.filter.migration_plan import migration_plan
+from ansible_collections.vfio.migration.plugins.plugin_utils._compat.pairs import compatible_pairs
+from ansible_collections.vfio.migration.plugins.plugin_utils._compat.verdict import (
+    DIRECTIONS,
+    verdict,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._compat.wording import sentence
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.descriptor import (
+    read_descriptor,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import read_fleet
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner import verify
+from ansible_collections.vfio.migration.tests.unit import naive_pairs
+from ansible_collections.vfio.migration.tests.unit.fleets import device, host
+from hypothesis import given
+from hypothesis import strategies as st
+
+SELF = {
+    "software_version": "0.1.0",
+    "device_api": "vfio-pci",
+    "type": "pci-15b3101e-15b30008",
+    "pci_id": "15b3101e",
+}
+SHOWN = {
+    "pci.id": "15b3:101e",
+    "pci.class": "020000",
+    "pci.header": "00",
+    "pci.revision": "01",
+    "pci.capabilities": "10@40 11@70",
+    "pci.extended": "0001.2@100",
+    "pci.11": "003f 00002000 00003000",
+    "pci.0001": "00400000 00462030 0000e000 000000a0",
+}
+DIFFERENCES = {
+    "revision": (
+        {"pci.revision": "02"},
+        "PCI revision is 01 on the source and 02 on the target",
+    ),
+    "moved": (
+        {"pci.capabilities": "10@40 11@80"},
+        "PCI capability 0x11 (MSI-X) is at 0x70 on the source and at 0x80 on the target",
+    ),
+    "missing": (
+        {"pci.capabilities": "10@40"},
+        "PCI capability 0x11 (MSI-X) is at 0x70 on the source and absent on the target",
+    ),
+    "order": (
+        {"pci.capabilities": "11@70 10@40"},
+        "order of the PCI capabilities is 10@40 11@70 on the source and 11@70 10@40 on the target",
+    ),
+    "content": (
+        {"pci.11": "001f 00002000 00003000"},
+        "PCI capability 0x11 (MSI-X) is 003f 00002000 00003000 on the source and 001f 00002000 00003000 on the target",
+    ),
+    "version": (
+        {"pci.extended": "0001.1@100"},
+        "PCI extended capability 0x0001 (Advanced Error Reporting) is at 0x100 in version 2 on the source and",
+    ),
+    "errors": (
+        {"pci.0001": "00000000 00462030 0000e000 000000a0"},
+        "PCI extended capability 0x0001 (Advanced Error Reporting) is 00400000",
+    ),
+}
+
+
+def function(shown: dict[str, str] | None = None, **changes: str) -> dict[str, t.Any]:
+    """Return the descriptor of a function that a guest sees like this."""
+    shown = {**SHOWN, **changes} if shown is None else shown
+    own = {"self": SELF, "compatible": [SELF], "origin": "derived"}
+    return own | ({"configuration": shown} if shown else {})
+
+
+def judged(source: dict, target: dict, direction: str = "source_lists") -> dict[str, t.Any]:
+    return verdict(read_descriptor(source), read_descriptor(target), direction)
+
+
+def fleet_of(*descriptors: dict[str, t.Any]) -> dict[str, t.Any]:
+    """Return hosts with one function each, of which a guest has the first."""
+    return {
+        f"h{number}": host(
+            [
+                device(
+                    f"0000:0{number}:00.1",
+                    descriptor=each,
+                    kind="pci",
+                    vm=None if number else "guest",
+                )
+            ]
+        )
+        for number, each in enumerate(descriptors)
+    }
+
+
+@pytest.mark.parametrize(("changes", "words"), DIFFERENCES.values(), ids=DIFFERENCES)
+@pytest.mark.parametrize("direction", DIRECTIONS)
+def test_what_differs_is_named(changes, words, direction):
+    found = judged(function(), function(**changes), direction)
+    assert not found["compatible"]
+    (reason,) = found["reasons"]
+    assert (reason["rule"], reason["set"]) == ("configuration", None)
+    assert words in sentence(reason, "0000:01:00.1 on b", "b")
+
+
+def test_equal_functions_are_compatible_without_a_word():
+    found = judged(function(), function())
+    assert found["compatible"]
+    assert found["certainty"] == "derived"
+    assert not [each for each in found["warnings"] if "QEMU" in each]
+
+
+def test_what_a_guest_may_have_written_is_not_held_against_its_function():
+    held = {name: value for name, value in SHOWN.items() if name != "pci.0001"}
+    found = judged(function(held), function())
+    assert found["compatible"]
+    assert [each for each in found["warnings"] if "Advanced Error Reporting" in each]
+
+
+@pytest.mark.parametrize("unread", [("pci.capabilities", "pci.extended"), ("pci.extended",)])
+def test_what_could_not_be_read_is_said_as_the_certainty(unread):
+    known = {name: value for name, value in SHOWN.items() if name not in unread}
+    for pair in ((function(known), function()), (function(), function(known))):
+        found = judged(*pair)
+        assert (found["compatible"], found["certainty"]) == (True, "assumed")
+        assert [each for each in found["warnings"] if "not all" in each]
+
+
+def test_a_mediated_device_is_known_to_its_guest_by_the_ids_that_it_states():
+    mediated = function({})
+    found = judged(mediated, function())
+    assert (found["compatible"], found["certainty"]) == (True, "assumed")
+    found = judged(mediated, function(**{"pci.id": "8086:10ca"}))
+    (reason,) = found["reasons"]
+    assert (reason["expected"], reason["actual"]) == ("15b3:101e", "8086:10ca")
+    assert judged(mediated, function({}))["certainty"] == "derived"
+
+
+def test_reasons_of_the_descriptor_come_first():
+    other = function(**{"pci.revision": "02"})
+    other["self"] = {**SELF, "software_version": "1.0.0"}
+    rules = [each["rule"] for each in judged(function(), other)["reasons"]]
+    assert rules == ["version_major", "configuration"]
+
+
+@pytest.mark.parametrize("damage", [[], {"pci.id": 7}, {"PCI": "1"}, {"a": "\n"}, {7: "1"}, "text"])
+def test_a_configuration_that_is_none_costs_the_device_its_descriptor(damage):
+    fleet = read_fleet(fleet_of(function()))
+    assert fleet.problems == []
+    facts = fleet_of(function())
+    (descriptor,) = facts["h0"]["descriptors"].values()
+    descriptor["configuration"] = damage
+    fleet = read_fleet(facts)
+    assert [each.descriptor for each in fleet.devices()] == [None]
+    assert "descriptors." in fleet.problems[0]["path"]
+
+
+def test_a_plan_goes_where_the_guest_sees_the_same():
+    facts = fleet_of(function(), function(**DIFFERENCES["moved"][0]), function())
+    plan = migration_plan(facts, drain=["h0"])
+    assert [each["target"]["host"] for each in plan["placements"]] == ["h2"]
+    assert verify.violations(plan, facts) == []
+    del facts["h2"]
+    plan = migration_plan(facts, drain=["h0"])
+    assert plan["status"] == "infeasible"
+    (unplaced,) = plan["unplaced"]
+    assert "0x11 (MSI-X) is at 0x70" in unplaced["reasons"][0]["reason"]
+
+
+def test_the_verifier_looks_for_itself():
+    facts = fleet_of(function(), function())
+    plan = migration_plan(facts, drain=["h0"])
+    (descriptor,) = facts["h1"]["descriptors"].values()
+    descriptor["configuration"] = SHOWN | {"pci.revision": "02"}
+    assert [each for each in verify.violations(plan, facts) if "pci.revision" in each]
+    descriptor["configuration"] = {"pci.id": SHOWN["pci.id"]}
+    assert [each for each in verify.violations(plan, facts) if "assumed" in each]
+
+
+CONFIGURATIONS = st.sampled_from(
+    [{}, SHOWN, {"pci.id": "8086:10ca"}, {"pci.id": SHOWN["pci.id"]}]
+    + [SHOWN | changes for changes, _words in DIFFERENCES.values()]
+)
+
+
+@given(st.lists(st.tuples(CONFIGURATIONS, st.booleans()), min_size=1, max_size=7))
+@pytest.mark.parametrize("direction", DIRECTIONS)
+def test_in_bulk_it_is_as_for_each_pair(direction, shown):
+    descriptors = [function(each) for each, _other in shown]
+    for each, (_shown, other) in zip(descriptors, shown, strict=True):
+        if other:
+            each["self"] = {**SELF, "software_version": "1.0.0"}
+    fleet = read_fleet(fleet_of(*descriptors))
+    found = compatible_pairs(fleet, direction, expand=True)
+    expected = naive_pairs.device_pairs(fleet, direction)
+    assert {
+        tuple((each[side]["host"], each[side]["id"]) for side in ("source", "target"))
+        for each in found["devices"]
+    } == set(expected)
+    names = sorted(fleet.hosts)
+    assert found["misses"] == naive_pairs.misses(found["classes"], names, names, direction)
