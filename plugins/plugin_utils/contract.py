@@ -208,6 +208,8 @@ class ParentFacts(t.TypedDict):
     """Its NUMA node; null if there is none."""
     types: list[TypeFacts]
     """The types that can be created on it."""
+    configuration: t.NotRequired[Configuration]
+    """What is compared of the devices made there, as far as the host shows it."""
 
 
 class ManagementDeviceFacts(t.TypedDict):
@@ -233,6 +235,55 @@ class ManagementDeviceFacts(t.TypedDict):
     """The virtio features that a device can be provisioned with, by name."""
     dev_features_mask: Mask | None
     """The same features as a mask; null if the kernel does not tell, as before Linux 5.18."""
+
+
+class GpuFacts(t.TypedDict):
+    """A GPU, as NVIDIA's management library tells of it."""
+
+    id: str
+    """Its PCI address."""
+    ecc: bool | None
+    """Whether ECC is on now; null where the library does not tell."""
+    mig: bool | None
+    """Whether MIG is on now; null where the library does not tell."""
+    virtualization: str | None
+    """Its virtualization mode: ``none``, ``passthrough``, ``vgpu``, ``host_vgpu``, ``host_vsga``; null if unknown."""
+    host_mode: str | None
+    """How a host has its vGPUs: ``sriov`` or ``non_sriov``; null if unknown."""
+    capabilities: list[str]
+    """What it can do with vGPUs, by NVML's names without ``NVML_DEVICE_VGPU_CAP_``."""
+    vgpu_versions: t.Annotated[list[Count], where(minItems=2, maxItems=2)] | None
+    """The lowest and the highest vGPU version that its host takes; null if unknown."""
+    metadata: str | None
+    """Its vGPU metadata for ``vgpu_compatibility``, base64; null where it can have no vGPU."""
+
+
+class VgpuFacts(t.TypedDict):
+    """A vGPU at work, as NVIDIA's management library tells of it."""
+
+    id: str | None
+    """The UUID of its mdev; null where it is none."""
+    gpu: str
+    """The PCI address of its GPU."""
+    vm: str | None
+    """The name or UUID of its guest, as the library has it; null if unknown."""
+    guest_driver: str | None
+    """The version of the guest's driver; null as long as that has not told it."""
+    vgpu_version: Positive | None
+    """The vGPU version that host and guest have agreed on; null as long as they have not."""
+    metadata: str | None
+    """Its metadata for ``vgpu_compatibility``, base64; null where the library does not give them."""
+
+
+class NvidiaFacts(t.TypedDict):
+    """What NVIDIA's management library tells."""
+
+    driver: str | None
+    """The version of the host's driver."""
+    gpus: list[GpuFacts]
+    """The GPUs."""
+    vgpus: list[VgpuFacts]
+    """The vGPUs at work."""
 
 
 class ProblemFacts(t.TypedDict):
@@ -271,6 +322,8 @@ class Facts(t.TypedDict):
     """The devices that others can be created on."""
     problems: list[ProblemFacts]
     """What was wrong."""
+    nvidia: t.NotRequired[NvidiaFacts]
+    """What NVIDIA's management library tells, on a host with devices of its driver that has the library."""
 
 
 # --- verdicts --------------------------------------------------------------------------------------------------------

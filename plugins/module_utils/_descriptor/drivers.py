@@ -154,20 +154,25 @@ def attributes_to_write(own: t.Mapping[str, str]) -> list[tuple[str, str]]:
     return written(own) if written else []
 
 
-def cautions(source: t.Mapping[str, str], target: t.Mapping[str, str]) -> list[str]:
+def cautions(
+    source: t.Mapping[str, str],
+    target: t.Mapping[str, str],
+    settled: t.Container[str] = (),
+) -> list[str]:
     """Return, in sentences, what to see to before a device with derived ``self`` ``source`` migrates to ``target``.
 
-    The target must be compatible. Of one that is still to be created, what is not certain is left out.
+    The target must be compatible. Of one that is still to be created, what is not certain is left out. ``settled`` are
+    the cautions that something else has answered.
     """
     sentences: list[str] = []
     for profile in (driver_profile(kind, source.get("driver")) for kind in ("mdev", "pci")):
-        sentences += profile.cautions
+        sentences += [each for each in profile.cautions if each not in settled]
         for name, words in profile.unless_shown.items():
             if name not in source or name not in target:
                 sentences.append(words)
         for name, words in profile.better_equal.items():
             one, other = source.get(name), target.get(name)
-            if one is not None and other is not None and one != other:
+            if one is not None and other is not None and one != other and words not in settled:
                 sentences.append(
                     f"{name} is {one} on the source and {other} on the target: {words}"
                 )
@@ -458,11 +463,11 @@ _AP_CARDS = "../../../../bus/ap/devices"
 _NOTHING_KNOWN = Driver()
 # Place on the board and in the partition, and a switch; each device has its own.
 _NVIDIA_INSTANCE = frozenset(("gpu_instance_id", "placement_id", "warm_update"))
-_ECC = (
+ECC = (
     "ECC has to be on for both GPUs or off for both, which sysfs does not show: compare 'nvidia-smi -q -d ECC'"
     " (KubeVirt, VEP 109, vGPU live migration)"
 )
-_HOST_DRIVER = (
+HOST_DRIVER = (
     "with different host drivers migration fails (Red Hat, RHEL 10, Live migrating a virtual machine with an attached"
     " NVIDIA vGPU), or works from RHEL KVM 9.6 on (NVIDIA, vGPU release notes for RHEL KVM)"
 )
@@ -538,8 +543,8 @@ _DRIVERS = {
     ("mdev", "nvidia"): Driver(
         attributes=_nvidia_mdev,
         instance=_NVIDIA_INSTANCE,
-        cautions=(_ECC,),
-        better_equal={"software_version": _HOST_DRIVER},
+        cautions=(ECC,),
+        better_equal={"software_version": HOST_DRIVER},
         spellings=_NVIDIA_SPELLINGS,
     ),
     ("mdev", "mtty"): Driver(migrates=True, since=(6, 7)),
@@ -551,8 +556,8 @@ _DRIVERS = {
         instance=_NVIDIA_INSTANCE,
         idle=("nvidia/current_vgpu_type", "0"),
         choices="nvidia/creatable_vgpu_types",
-        cautions=(_ECC,),
-        better_equal={"software_version": _HOST_DRIVER},
+        cautions=(ECC,),
+        better_equal={"software_version": HOST_DRIVER},
         spellings=_NVIDIA_SPELLINGS,
     ),
     # The driver for any device knows no device's state.

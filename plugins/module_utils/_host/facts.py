@@ -32,6 +32,10 @@ from ansible_collections.vfio.migration.plugins.module_utils._host.gathering imp
     migration_facts,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._host.moment import moment
+from ansible_collections.vfio.migration.plugins.module_utils._host.nvidia_facts import (
+    AskNvml,
+    NvidiaFacts,
+)
 from ansible_collections.vfio.migration.plugins.module_utils._host.pci_usage import (
     why_not_assignable,
 )
@@ -62,23 +66,26 @@ def gather_facts(
     kinds: t.Container[str] = KINDS,
     ask_vdpa: t.Callable[[Sysfs], Bus] | None = None,
     find_port: t.Callable[[str], Port | None] | None = None,
+    ask_nvml: AskNvml | None = None,
 ) -> Facts:
     """Return the facts of all devices of ``kinds``.
 
     ``scan_holders`` is called only where there is a device. ``ask_vdpa`` returns the vDPA devices, and ``find_port`` the
-    devlink port of the virtual function at an address. By default they ask the running kernel if ``sysfs`` is its own.
+    devlink port of the virtual function at an address. ``ask_nvml`` returns the answer of NVIDIA's library, if there is
+    one. By default they ask the running kernel, or the host's library, if ``sysfs`` is the running kernel's.
     """
     # The time before the first look: nothing in the facts is older.
     gathered = moment(sysfs)
     gathering = Gathering(sysfs, scan_holders)
+    nvidia = NvidiaFacts(gathering, ask_nvml)
     devices: list[Facts] = []
     parents: list[Facts] = []
     if "mdev" in kinds:
-        mdev = _MdevFacts(gathering)
+        mdev = _MdevFacts(gathering, nvidia)
         parents += mdev.parents()
         devices += mdev.devices()
     if "pci" in kinds:
-        devices += _PciFacts(gathering, find_port or _devlink_port(sysfs)).devices()
+        devices += _PciFacts(gathering, nvidia, find_port or _devlink_port(sysfs)).devices()
     if "vdpa" in kinds and sysfs.exists(_VDPA_BUS):
         from ansible_collections.vfio.migration.plugins.module_utils._host.vdpa_facts import (
             VdpaFacts,
@@ -87,15 +94,16 @@ def gather_facts(
         vdpa = VdpaFacts(gathering, ask_vdpa)
         parents += vdpa.parents()
         devices += vdpa.devices()
-    return gathering.facts(SCHEMA, gathered, devices, parents)
+    return gathering.facts(SCHEMA, gathered, devices, parents, nvidia.facts)
 
 
 class _MdevFacts:
     """The facts of mediated devices and of their parents."""
 
-    def __init__(self, gathering: Gathering) -> None:
+    def __init__(self, gathering: Gathering, nvidia: NvidiaFacts) -> None:
         self._gathering = gathering
         self._sysfs = gathering.sysfs
+        self._nvidia = nvidia
         self._parents: dict[str, Parent] = {}
 
     def parents(self) -> list[Facts]:
@@ -119,7 +127,7 @@ class _MdevFacts:
                     others += 1
         if others and not types:
             return None
-        return {
+        facts = {
             "kind": "mdev",
             "id": name,
             "driver": parent.driver,
@@ -127,6 +135,8 @@ class _MdevFacts:
             "numa_node": parent.numa_node,
             "types": types,
         }
+        found = self._nvidia.configuration(parent.driver, name)
+        return {**facts, "configuration": found} if found else facts
 
     def _device(self, name: str) -> Facts | None:
         with MediatedDevice(self._sysfs, name, self._parents) as device:
@@ -143,7 +153,7 @@ class _MdevFacts:
                 name=device.id,
                 parent=device.parent,
                 type_id=device.type,
-                descriptor=descriptor,
+                descriptor=self._with_configuration(device, descriptor),
                 attributes=attributes,
                 numa_node=node,
                 iommu_group=group,
@@ -162,6 +172,11 @@ class _MdevFacts:
             # That is told where the device itself is read.
             return False
 
+    def _with_configuration(self, device: MediatedDevice, descriptor: Facts | None) -> Facts | None:
+        """Return ``descriptor`` with what is known of the GPU that the device is on, where it is one."""
+        found = self._nvidia.configuration(self._parent_driver(device), device.parent, device.id)
+        return {**descriptor, "configuration": found} if descriptor and found else descriptor
+
     def _parent_driver(self, device: MediatedDevice) -> str | None:
         """Return the driver that has made the device what it is; ``None`` where the parent could not be read."""
         parent = self._parents.get(device.parent)
@@ -171,9 +186,15 @@ class _MdevFacts:
 class _PciFacts:
     """The facts of physical PCI devices and virtual functions."""
 
-    def __init__(self, gathering: Gathering, find_port: t.Callable[[str], Port | None]) -> None:
+    def __init__(
+        self,
+        gathering: Gathering,
+        nvidia: NvidiaFacts,
+        find_port: t.Callable[[str], Port | None],
+    ) -> None:
         self._gathering = gathering
         self._sysfs = gathering.sysfs
+        self._nvidia = nvidia
         self._find_port = find_port
 
     def devices(self) -> list[Facts]:
@@ -207,12 +228,14 @@ class _PciFacts:
     def _with_configuration(
         self, device: PciDevice, descriptor: Facts | None, held_by: list[str]
     ) -> Facts | None:
-        """Return ``descriptor`` with what a guest sees of the function's configuration space, where that can be read."""
-        if descriptor is not None:
-            with self._gathering.noting_problems():
-                found = device.configuration(idle=self._gathering.holder_of(held_by) is None)
-                return {**descriptor, "configuration": found} if found else descriptor
-        return descriptor
+        """Return ``descriptor`` with what a guest sees of the function, and with what is known of the GPU that it is of."""
+        if descriptor is None:
+            return None
+        found = self._nvidia.configuration(device.link("driver"), device.id)
+        with self._gathering.noting_problems():
+            idle = self._gathering.holder_of(held_by) is None
+            found = {**found, **device.configuration(idle)}
+        return {**descriptor, "configuration": found} if found else descriptor
 
     def _is_vfio(self, name: str) -> bool:
         with reading(self._sysfs.path(PCI_DEVICES, name)):

@@ -106,7 +106,12 @@ class Gathering:
         }
 
     def facts(
-        self, schema: int, gathered: Facts, devices: list[Facts], parents: list[Facts]
+        self,
+        schema: int,
+        gathered: Facts,
+        devices: list[Facts],
+        parents: list[Facts],
+        nvidia: Facts | None = None,
     ) -> Facts:
         """Return all facts in their order. The same host gives the same bytes but for ``gathered``, and nothing unprintable."""
         problems = [{"path": each.path, "problem": each.problem} for each in self.problems]
@@ -118,6 +123,8 @@ class Gathering:
             "parents": sorted(parents, key=lambda each: (each["id"], each["kind"])),
             "problems": sorted(problems, key=lambda each: (each["path"], each["problem"])),
         }
+        if nvidia is not None:
+            facts["nvidia"] = nvidia
         return {name: _displayable(fact) for name, fact in facts.items()}
 
     def _intern(self, descriptor: Facts | None) -> str | None:

@@ -18,6 +18,9 @@ from ansible_collections.vfio.migration.plugins.module_utils._descriptor.pattern
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.template import (
     InvalidPattern,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._compat.configuration import (
+    differences_from_new,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.verdict import (
     Judge,
     provisional_warnings,
@@ -100,6 +103,7 @@ class Offer(t.NamedTuple):
     derived_version: str | None
     features: int | None
     max_vqs: int | None
+    configuration: tuple[tuple[str, str], ...] = ()
 
     def known(self, source: Descriptor) -> dict[str, str]:
         """Return the attributes that are certain, as far as those of ``source`` can be compared with them."""
@@ -262,14 +266,16 @@ class Candidates:
             return self._creatable[key]
         made = None
         known = offered.known(source)
-        for index, pattern in enumerate(self.judge.patterns(source, True) if self.predicts else ()):
+        shown = dict(offered.configuration)
+        fits = self.predicts and not differences_from_new(source, shown)
+        for index, pattern in enumerate(self.judge.patterns(source, True) if fits else ()):
             if isinstance(pattern, InvalidPattern):
                 continue
             completion = pattern.completion(known, source.self_attributes)
             if completion is not None:
                 bindings, required = completion
                 attributes = offered.configured(source, required, configurable)
-                warnings = pattern.warnings(known) + provisional_warnings(source, known)
+                warnings = pattern.warnings(known) + provisional_warnings(source, known, shown)
                 instances = instances_of(attributes)
                 if instances is None:
                     continue
@@ -315,9 +321,11 @@ class Candidates:
                     "actual": None,
                 }
             ]
+        differing = differences_from_new(source, dict(offered.configuration))
         assumed = source.self_attributes | offered.known(source)
         # Where all else would match, the set does not say how many instances it takes.
-        return mismatch(self.judge.patterns(source, True), assumed) or [
+        found = mismatch(self.judge.patterns(source, True), assumed) + differing
+        return found or [
             {
                 "set": None,
                 "attribute": AGGREGATOR,
@@ -358,7 +366,7 @@ def offer(versions: Versions, parent: Parent | ParentFacts, mdev_type: MdevType)
     return Offer(
         *(mdev_type.id, mdev_type.name, mdev_type.device_api),
         *(parent.pci_id, parent.driver, version, derived_version),
-        *(mdev_type.features, mdev_type.max_vqs),
+        *(mdev_type.features, mdev_type.max_vqs, parent.configuration),
     )
 
 

@@ -16,6 +16,7 @@ import typing as t
 from collections import defaultdict
 from collections.abc import Hashable
 
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor import drivers
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.configuration import (
     CAPABILITIES,
     EXTENDED,
@@ -28,12 +29,16 @@ RULE = "configuration"
 # The API of the devices whose configuration space a guest sees.
 _PCI_API = "vfio-pci"
 _LISTS = (CAPABILITIES, EXTENDED)
+# The version of the interface between a vGPU and its guest, and those that a GPU's host takes.
+VERSION = "nvidia.version"
+VERSIONS = "nvidia.versions"
 _REGISTERS = {
     ID: "vendor and device id",
     "pci.class": "class",
     "pci.header": "header type",
     "pci.revision": "revision",
 }
+_SETTINGS = {"nvidia.ecc": "ECC of the GPU", "nvidia.mig": "MIG of the GPU"}
 _NAMES = {
     "01": "power management",
     "05": "MSI",
@@ -62,10 +67,30 @@ Reason = dict[str, t.Any]
 
 def differences(source: Descriptor, target: Descriptor) -> list[Reason]:
     """Return the reasons against two devices in which what a guest sees of them differs."""
-    own, other = _seen(source, target), _seen(target, source)
+    return _differences(_seen(source, target), _seen(target, source))
+
+
+def differences_from_new(source: Descriptor, known: t.Mapping[str, str]) -> list[Reason]:
+    """Return the reasons against a device that is still to be made, of whose configuration that is ``known``."""
+    return _differences(source.configuration, known)
+
+
+def settled(source: t.Mapping[str, str], target: t.Mapping[str, str]) -> set[str]:
+    """Return the cautions about drivers that two configurations answer."""
+    answered = set()
+    if "nvidia.ecc" in source and "nvidia.ecc" in target:
+        answered.add(drivers.ECC)
+    if VERSION in source and VERSIONS in target:
+        answered.add(drivers.HOST_DRIVER)
+    return answered
+
+
+def _differences(own: t.Mapping[str, str], other: t.Mapping[str, str]) -> list[Reason]:
     reasons: list[Reason] = []
+    if VERSION in own and VERSIONS in other and not _is_supported(own[VERSION], other[VERSIONS]):
+        reasons.append(_reason("vGPU version", own[VERSION], f"one of {other[VERSIONS]}"))
     for name in sorted(own.keys() & other.keys()):
-        if own[name] == other[name]:
+        if own[name] == other[name] or name in (VERSION, VERSIONS):
             continue
         if name in _LISTS:
             reasons += _list_differences(name, own[name], other[name])
@@ -149,6 +174,15 @@ def _stated_id(device: Descriptor) -> str | None:
     return f"{identity[:4]}:{identity[4:]}"
 
 
+def _is_supported(version: str, versions: str) -> bool:
+    """Return whether a version is in the range ``lowest-highest``; what cannot be read is not."""
+    try:
+        lowest, highest = (int(each, 16) for each in versions.split("-"))
+        return lowest <= int(version, 16) <= highest
+    except ValueError:
+        return False
+
+
 def _list_differences(name: str, one: str, other: str) -> list[Reason]:
     places = [_places(each) for each in (one, other)]
     reasons = []
@@ -185,7 +219,7 @@ def _words(name: str) -> str:
     if name in _REGISTERS:
         return f"PCI {_REGISTERS[name]}"
     if not name.startswith("pci."):
-        return name
+        return _SETTINGS.get(name, name)
     capability = name.removeprefix("pci.").partition(".")[0]
     title = f" ({_NAMES[capability]})" if capability in _NAMES else ""
     extended = "extended " if len(capability) == 4 else ""

@@ -29,6 +29,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._compat.configurati
     assumptions,
     differences,
     open_questions,
+    settled,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.descriptor import Descriptor
 
@@ -71,12 +72,16 @@ class Judge:
 
     def allows(self, source: Descriptor, target: Descriptor) -> bool:
         """Return whether two descriptors are compatible: ``compatible`` of their verdict."""
+        return self._lists_allow(source, target) and not self._differing(source, target)
+
+    def _lists_allow(self, source: Descriptor, target: Descriptor) -> bool:
+        """Return whether the lists that have their say have the other device."""
         listed = accepted = False
         if self.direction != "target_accepts":
             listed = self._match(source, target, True) is not None
         if self.direction != "source_lists":
             accepted = self._match(target, source, False) is not None
-        return decide(self.direction, listed, accepted) and not self._differing(source, target)
+        return decide(self.direction, listed, accepted)
 
     def _differing(self, source: Descriptor, target: Descriptor) -> list[dict[str, t.Any]]:
         """Return what keeps two devices apart although their descriptors may match; see ``configuration.differences``."""
@@ -106,7 +111,10 @@ class Judge:
             own, others = source.self_attributes, target.self_attributes
             warnings += _differences(own, others, (own.keys() | others.keys()) - judged)
             if source.derived:
-                warnings += drivers.cautions(source.self_attributes, target.self_attributes)
+                answered = settled(source.configuration, target.configuration)
+                warnings += drivers.cautions(
+                    source.self_attributes, target.self_attributes, answered
+                )
             assumed = assumptions(source, target)
             certainty = "assumed" if assumed else certainty
             warnings += assumed + open_questions(source, target)
@@ -128,15 +136,17 @@ class Judge:
 
     def reasons(self, source: Descriptor, target: Descriptor) -> list[dict[str, t.Any]]:
         """Return why two descriptors are not compatible: the ``reasons`` of their verdict."""
-        listed = bool(self._match(source, target, True))
-        accepted = bool(self._match(target, source, False))
-        if decide(self.direction, listed, accepted):
-            return self._differing(source, target)
-        if self.direction == "target_accepts" or (self.direction == "both" and listed):
+        differing = self._differing(source, target)
+        if differing and self._lists_allow(source, target):
+            return differing
+        by_target = self.direction == "target_accepts" or (
+            self.direction == "both" and self._match(source, target, True)
+        )
+        if by_target:
             found = mismatch(self.patterns(target, False), source.self_attributes)
         else:
             found = mismatch(self.patterns(source, True), target.self_attributes)
-        return found + self._differing(source, target)
+        return found + differing
 
     def patterns(self, descriptor: Descriptor, owner_is_source: bool) -> Patterns:
         """Return the compiled sets of ``descriptor``'s ``compatible``, to match devices on the other side of a migration."""
@@ -170,12 +180,17 @@ class Judge:
         return self._matches[key]
 
 
-def provisional_warnings(source: Descriptor, known: t.Mapping[str, str]) -> list[str]:
-    """Return what is assumed where a device is to be made for ``source`` and only its attributes ``known`` are certain."""
+def provisional_warnings(
+    source: Descriptor, known: t.Mapping[str, str], shown: t.Mapping[str, str]
+) -> list[str]:
+    """Return what is assumed where a device is to be made for ``source`` and only its attributes ``known`` are certain.
+
+    ``shown`` is the configuration that it will have, as far as it is known.
+    """
     warnings = list(_differences(source.self_attributes, known, ()))
     if source.derived:
         warnings += [
-            *drivers.cautions(source.self_attributes, known),
+            *drivers.cautions(source.self_attributes, known, settled(source.configuration, shown)),
             _only_derived(["source"], source.self_attributes["device_api"]),
         ]
     return warnings

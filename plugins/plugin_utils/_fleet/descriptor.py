@@ -72,7 +72,7 @@ def read_descriptor(data: object, with_origin: bool = False) -> Descriptor:
         raise DescriptorError(f"the origin of a descriptor is one of {', '.join(_ORIGINS)}")
     self_attributes = read_set(data.get("self"), "self")
     check_self(self_attributes, origin)
-    configuration = _read_configuration(data.get("configuration"))
+    configuration = read_configuration(data.get("configuration"))
     return Descriptor(
         self_attributes,
         sets,
@@ -82,8 +82,8 @@ def read_descriptor(data: object, with_origin: bool = False) -> Descriptor:
     )
 
 
-def _read_configuration(data: object) -> dict[str, str]:
-    """Return what is compared beside the attributes; raise ``DescriptorError`` where that is no such mapping."""
+def read_configuration(data: object) -> dict[str, str]:
+    """Return what is compared of a device beside its attributes; raise ``DescriptorError`` where that is no such mapping."""
     if data is None:
         return {}
     if not isinstance(data, t.Mapping) or len(data) > MAX_NAMES:

@@ -109,6 +109,7 @@ class Parent:
     pci_id: str | None
     numa_node: int | None
     types: tuple[MdevType, ...]
+    configuration: tuple[tuple[str, str], ...] = ()
 
 
 class ParentFacts(t.NamedTuple):
@@ -120,6 +121,7 @@ class ParentFacts(t.NamedTuple):
     pci_id: str | None
     numa_node: int | None
     types: tuple[MdevType, ...]
+    configuration: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(slots=True, eq=False)

@@ -44,6 +44,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.check import
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.descriptor import (
     Descriptor,
     plain_text,
+    read_configuration,
     read_descriptor,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
@@ -474,6 +475,10 @@ def _parent(data: t.Any, path: str) -> ParentFacts:
     check.distinct((each.id for each in types), f"{path}.types")
     if kind == VDPA:
         types = _provisioned(parent, types, path)
+    try:
+        configuration = read_configuration(parent.get("configuration"))
+    except DescriptorError as error:
+        raise FactsError(f"{path}.configuration", f"names with texts ({error})") from error
     return ParentFacts(
         kind=kind,
         id=check.text(parent.get("id"), f"{path}.id"),
@@ -483,6 +488,7 @@ def _parent(data: t.Any, path: str) -> ParentFacts:
             parent.get("numa_node"), f"{path}.numa_node", 0, check.MAX_NODE
         ),
         types=tuple(types),
+        configuration=tuple(sorted(configuration.items())),
     )
 
 

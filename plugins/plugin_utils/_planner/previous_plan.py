@@ -83,7 +83,7 @@ _RELEVANT = {
     ),
     "parents": (
         *("kind", "id", "driver", "pci_id", "numa_node", "types"),
-        *("dev_features_mask", "max_supported_vqs"),
+        *("dev_features_mask", "max_supported_vqs", "configuration"),
     ),
 }
 _OF_PARTS = {

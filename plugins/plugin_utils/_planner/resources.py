@@ -132,6 +132,7 @@ class Resources:
             parent.driver,
             parent.pci_id,
             parent.types,
+            parent.configuration,
             versions_under(candidates.versions_on(parent.host), parent),
             parent.numa_node if self._conditions.numa_local else None,
             has_devices,

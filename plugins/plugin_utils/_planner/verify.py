@@ -571,7 +571,20 @@ def _differing(one: _Descriptor, other: _Descriptor) -> list[str]:
         if ids and device.own["device_api"] == "vfio-pci" and "pci.id" in opposite.shown:
             stated["pci.id"] = ids[:4] + ":" + ids[4:]
         shown.append({**stated, **device.shown})
-    return sorted(name for name in {*shown[0]} & {*shown[1]} if shown[0][name] != shown[1][name])
+    return _unequal(*shown)
+
+
+def _unequal(one: t.Mapping[str, str], other: t.Mapping[str, str]) -> list[str]:
+    """Return the names in which two configurations differ, and that of a vGPU's version which the other does not take."""
+    version, taken = "nvidia.version", "nvidia.versions"
+    names = {*one} & {*other} - {version, taken}
+    unequal = sorted(name for name in names if one[name] != other[name])
+    if version in one and taken in other:
+        bounds = re.fullmatch("0x([0-9a-f]+)-0x([0-9a-f]+)", other[taken])
+        own = re.fullmatch("0x([0-9a-f]+)", one[version])
+        if not bounds or not own or not int(bounds[1], 16) <= int(own[1], 16) <= int(bounds[2], 16):
+            unequal.append(version)
+    return unequal
 
 
 def _attributes_are_taken(move: _Move, attributes: t.Iterable[_Entry]) -> _Objections:
@@ -673,6 +686,11 @@ def new_devices_will_match(case: _Case) -> _Objections:
         for each in _readable(move):
             if each["name"] not in expected.names or _last(each["name"]) in fixed:
                 yield move.objection(f"{move}: the source does not let configure {each['name']}")
+        place = move.target_key[0], move.target["parent"]
+        shown = case.parents[place].get("configuration") or {} if place in case.parents else {}
+        differing = _unequal(move.descriptor.shown, shown)
+        if differing:
+            yield move.objection(f"{move} differ in {', '.join(differing)}")
         if not by_source or not any(
             case.lists(move.descriptor, each, True, frozenset(given)) for each in expected.possible
         ):

@@ -21,7 +21,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.descriptor i
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import read_fleet
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner import verify
 from ansible_collections.vfio.migration.tests.unit import naive_pairs
-from ansible_collections.vfio.migration.tests.unit.fleets import device, host
+from ansible_collections.vfio.migration.tests.unit.fleets import device, host, parent
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -207,3 +207,107 @@ def test_in_bulk_it_is_as_for_each_pair(direction, shown):
     } == set(expected)
     names = sorted(fleet.hosts)
     assert found["misses"] == naive_pairs.misses(found["classes"], names, names, direction)
+
+
+# --- NVIDIA's GPUs ---------------------------------------------------------------------------------------------------
+
+VGPU_SELF = {
+    "software_version": "550.90.05",
+    "device_api": "vfio-pci",
+    "type": "nvidia-474",
+    "pci_id": "10de20b5",
+    "driver": "nvidia",
+    "type_name": "NVIDIA A100-10C",
+}
+GPU = {"nvidia.ecc": "on", "nvidia.mig": "off", "nvidia.versions": "0x70001-0x100001"}
+VGPU = GPU | {"nvidia.version": "0x100001"}
+
+
+def vgpu(configuration: dict[str, str], software_version: str = "550.90.05") -> dict[str, t.Any]:
+    own = VGPU_SELF | {"software_version": software_version}
+    pattern = dict(own)
+    return {
+        "self": own,
+        "compatible": [pattern],
+        "origin": "derived",
+        "configuration": configuration,
+    }
+
+
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [
+        (GPU | {"nvidia.ecc": "off"}, "ECC of the GPU is on on the source and off on the target"),
+        (GPU | {"nvidia.mig": "on"}, "MIG of the GPU is off on the source and on on the target"),
+        (
+            GPU | {"nvidia.versions": "0x70001-0xf0001"},
+            "vGPU version is 0x100001 on the source and one of 0x70001-0xf0001 on the target",
+        ),
+        (GPU | {"nvidia.versions": "what"}, "one of what"),
+    ],
+)
+def test_gpus_that_do_not_fit_are_named(target, words):
+    found = judged(vgpu(VGPU), vgpu(target))
+    assert not found["compatible"]
+    (reason,) = found["reasons"]
+    assert words in sentence(reason, "an mdev on b", "b")
+
+
+def test_what_the_library_has_answered_is_no_caution_any_more():
+    by_hand = judged(vgpu({}), vgpu({}, "550.163.02"))
+    assert [each for each in by_hand["warnings"] if "ECC" in each]
+    assert [each for each in by_hand["warnings"] if "different host drivers" in each]
+    answered = judged(vgpu(VGPU), vgpu(GPU, "550.163.02"))
+    assert answered["compatible"]
+    assert not [each for each in answered["warnings"] if "ECC" in each or "host drivers" in each]
+
+
+def test_the_range_of_the_source_s_own_gpu_decides_nothing():
+    assert judged(vgpu(VGPU), vgpu(GPU | {"nvidia.versions": "0x100001-0x120001"}))["compatible"]
+
+
+def gpu_fleet(**configurations: dict[str, str]) -> dict[str, t.Any]:
+    """Return a host with a vGPU of a guest, and hosts that could make one on a GPU with these configurations."""
+    source = device("00000000-0000-4000-8000-000000000001", vgpu(VGPU), vm="guest", parent="gpu")
+    names = {"nvidia-474": "NVIDIA A100-10C"}
+    gpus = {
+        name: parent("0000:41:00.4", "10de20b5", {"nvidia-474": 1}, "nvidia", names=names)
+        | {"configuration": configuration}
+        for name, configuration in configurations.items()
+    }
+    # What tells the version of the driver there.
+    others = {
+        name: device(
+            f"00000000-0000-4000-8000-00000000001{number}",
+            vgpu(configuration),
+            vm="another",
+            parent="0000:41:00.4",
+        )
+        for number, (name, configuration) in enumerate(configurations.items())
+    }
+    return {
+        "source": host([source]),
+        **{name: host([others[name]], [gpu]) for name, gpu in gpus.items()},
+    }
+
+
+def test_a_new_vgpu_is_planned_where_the_gpu_fits():
+    facts = gpu_fleet(off=GPU | {"nvidia.ecc": "off"}, on=GPU)
+    plan = migration_plan(facts, drain=["source"])
+    assert [each["target"]["host"] for each in plan["placements"]] == ["on"]
+    assert verify.violations(plan, facts) == []
+    facts["on"]["parents"][0]["configuration"] = GPU | {"nvidia.versions": "0x1-0x2"}
+    assert [each for each in verify.violations(plan, facts) if "nvidia.version" in each]
+    plan = migration_plan(facts, drain=["source"])
+    assert plan["placements"] == []
+    said = " ".join(each["reason"] for each in plan["unplaced"][0]["reasons"])
+    assert "ECC of the GPU" in said
+    assert "vGPU version" in said
+
+
+def test_a_parent_s_configuration_that_is_none_makes_its_host_unknown():
+    facts = gpu_fleet(on=GPU)
+    facts["on"]["parents"][0]["configuration"] = {"nvidia.ecc": 1}
+    fleet = read_fleet(facts)
+    assert fleet.unknown == ["on"]
+    assert "parents[0].configuration" in fleet.problems[0]["path"]
