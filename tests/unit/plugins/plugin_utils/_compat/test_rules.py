@@ -354,7 +354,15 @@ def test_the_guide_and_the_tests_name_the_same_rules():
 
 
 def test_the_guide_names_every_reason():
-    reasons = ["equal", "expression", "no_descriptor", "one_of", "order", "present"]
+    reasons = [
+        "configuration",
+        "equal",
+        "expression",
+        "no_descriptor",
+        "one_of",
+        "order",
+        "present",
+    ]
     assert named_in_the_guide("What a verdict says") == [
         *reasons,
         *("version_major", "version_minor", "void_set"),

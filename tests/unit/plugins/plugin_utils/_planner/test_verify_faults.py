@@ -447,7 +447,17 @@ ENGINE = {
             ),
             "b": host([device(UUIDS[5], vgpu(type="t5")), device(UUIDS[6], vgpu(type="t5"))]),
         },
-        lambda plant: plant.function("digest", lambda real: lambda own, sets: real(own, [])),
+        lambda plant: plant.function(
+            "digest", lambda real: lambda own, sets, *others: real(own, [], *others)
+        ),
+    ),
+    "what else has to be equal is not compared": Fault(
+        "existing targets are compatible",
+        {
+            "a": host([device(UUIDS[0], gvt() | {"configuration": {"pci.id": "8086:5963"}}, "vm")]),
+            "b": host([device(UUIDS[5], gvt() | {"configuration": {"pci.id": "8086:10ca"}})]),
+        },
+        lambda plant: plant.function("differences", lambda real: lambda source, target: []),
     ),
     "a device that cannot migrate is moved": Fault(
         "sources can migrate",
