@@ -413,17 +413,11 @@ class PciDevice(Device):
         with reading(self.directory.path("config")):
             size = self.directory.size("config")
             # Some bytes of it at a time: nothing is asked of a function that VFIO would not ask.
-            known: dict[tuple[int, int], bytes] = {}
-
-            def read(offset: int, count: int) -> bytes:
-                if (offset, count) not in known:
-                    known[offset, count] = self.directory.read_at("config", offset, count)
-                return known[offset, count]
-
-            try:
-                return configuration(identity, size, read, idle)
-            except ConfigurationError as error:
-                raise DescriptorError(str(error)) from error
+            with self.directory.pieces("config") as pieces:
+                try:
+                    return configuration(identity, size, pieces.read, idle)
+                except ConfigurationError as error:
+                    raise DescriptorError(str(error)) from error
 
     def _common(self) -> list[tuple[str, str]]:
         return _common(

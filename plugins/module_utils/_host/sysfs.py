@@ -71,13 +71,9 @@ class Directory:
         finally:
             os.close(descriptor)
 
-    def read_at(self, name: str, offset: int, size: int) -> bytes:
-        """Return at most ``size`` bytes of the file ``name`` from ``offset`` on."""
-        descriptor = self._open(name, _READ)
-        try:
-            return os.pread(descriptor, size, offset)
-        finally:
-            os.close(descriptor)
+    def pieces(self, name: str) -> Pieces:
+        """Open the file ``name`` to be read here and there. Use it in ``with``."""
+        return Pieces(self._open(name, _READ))
 
     def size(self, name: str) -> int:
         """Return how large the entry ``name`` says that it is."""
@@ -115,6 +111,23 @@ class Directory:
                 return directory._open(rest, flags)
         with _failing_at(self.path(name)):
             return _opened(os.open(first, _NAME, dir_fd=self._descriptor), flags)
+
+
+class Pieces:
+    """An open file of which some pieces are read."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def __enter__(self) -> t.Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        os.close(self._descriptor)
+
+    def read(self, offset: int, size: int) -> bytes:
+        """Return at most ``size`` bytes from ``offset`` on."""
+        return os.pread(self._descriptor, size, offset)
 
 
 class Sysfs:
