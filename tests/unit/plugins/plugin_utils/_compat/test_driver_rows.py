@@ -286,11 +286,8 @@ def test_row_virtio_vfio_pci(gather):
 
 def rows_of_the_guide() -> dict[str, list[str]]:
     """Return the cells of each row of the guide's table of drivers, by the driver's name."""
-    section = (
-        GUIDE.read_text(encoding="utf-8")
-        .partition("Drivers\n-------")[2]
-        .partition("\nLimits\n")[0]
-    )
+    text = GUIDE.read_text(encoding="utf-8").partition("Drivers\n-------\n")[2]
+    section = re.split(r"^-+$", text, maxsplit=1, flags=re.MULTILINE)[0]
     rows = re.split(r"^   \* - ", section, flags=re.MULTILINE)[2:]
     cells = (re.split(r"\n     - ", row.strip()) for row in rows)
     return {name.strip("`"): [" ".join(each.split()) for each in others] for name, *others in cells}
