@@ -67,12 +67,12 @@ Reason = dict[str, t.Any]
 
 def differences(source: Descriptor, target: Descriptor) -> list[Reason]:
     """Return the reasons against two devices in which what a guest sees of them differs."""
-    return _differences(_seen(source, target), _seen(target, source))
+    return _compared(_seen(source, target), _seen(target, source))
 
 
 def differences_from_new(source: Descriptor, known: t.Mapping[str, str]) -> list[Reason]:
     """Return the reasons against a device that is still to be made, of whose configuration that is ``known``."""
-    return _differences(source.configuration, known)
+    return _compared(source.configuration, known)
 
 
 def settled(source: t.Mapping[str, str], target: t.Mapping[str, str]) -> set[str]:
@@ -85,7 +85,7 @@ def settled(source: t.Mapping[str, str], target: t.Mapping[str, str]) -> set[str
     return answered
 
 
-def _differences(own: t.Mapping[str, str], other: t.Mapping[str, str]) -> list[Reason]:
+def _compared(own: t.Mapping[str, str], other: t.Mapping[str, str]) -> list[Reason]:
     reasons: list[Reason] = []
     if VERSION in own and VERSIONS in other and not _is_supported(own[VERSION], other[VERSIONS]):
         reasons.append(_reason("vGPU version", own[VERSION], f"one of {other[VERSIONS]}"))
