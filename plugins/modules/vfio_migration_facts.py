@@ -243,6 +243,12 @@ ansible_facts:
                   elements: str
                   returned: for V(nvidia/current_vgpu_type) of a virtual function of a GPU that has no type yet
                   sample: ["1428", "1429"]
+                choice_names:
+                  description: The names of these values, in the same order.
+                  type: list
+                  elements: str
+                  returned: for an attribute that has choices
+                  sample: ["NVIDIA H200X-141C", "NVIDIA H200X-70C"]
             numa_node:
               description: The NUMA node of the device, or of its parent; V(null) if there is none.
               type: int
@@ -348,6 +354,11 @@ ansible_facts:
               type: str
               returned: always
               sample: "80865963"
+            physical_function:
+              description: The physical function of the card whose virtual function the parent is, and whose memory it shares with the others.
+              type: str
+              returned: for a parent that is a virtual function
+              sample: "0000:41:00.0"
             numa_node:
               description: The NUMA node of the parent, V(null) if there is none.
               type: int
@@ -396,6 +407,16 @@ ansible_facts:
                     low_gm_size: 128
                     high_gm_size: 512
                     fence: 4
+                max_instance:
+                  description: How many of the type one card holds.
+                  type: int
+                  returned: where the description states it
+                  sample: 4
+                framebuffer:
+                  description: The frame buffer of each in MiB.
+                  type: int
+                  returned: where the description states it
+                  sample: 12288
             supported_classes:
               description: The classes of vDPA devices that can be created.
               type: list

@@ -122,6 +122,8 @@ class AttributeFacts(Attribute):
 
     choices: t.NotRequired[list[str]]
     """The values that it takes now, where the device is of no use before it has one."""
+    choice_names: t.NotRequired[list[str]]
+    """The names of these values, in the same order."""
 
 
 class HolderFacts(t.TypedDict):
@@ -191,6 +193,10 @@ class TypeFacts(t.TypedDict):
     resources: t.NotRequired[dict[str, Count]]
     """What a device of the type takes of its parent, where the description says so: for GVT-g ``low_gm_size`` and
     ``high_gm_size`` in MiB, and ``fence``."""
+    max_instance: t.NotRequired[Positive]
+    """How many of it one card holds, where the description states it."""
+    framebuffer: t.NotRequired[Positive]
+    """The frame buffer of each in MiB, where the description states it."""
 
 
 class ParentFacts(t.TypedDict):
@@ -204,6 +210,8 @@ class ParentFacts(t.TypedDict):
     """The name that the kernel has for its driver in the ids of its types."""
     pci_id: PciId | None
     """Vendor and device id; null where it is no PCI device."""
+    physical_function: t.NotRequired[str]
+    """The physical function of the card whose virtual function it is, and whose memory it shares; absent where it is none."""
     numa_node: Count | None
     """Its NUMA node; null if there is none."""
     types: list[TypeFacts]

@@ -212,8 +212,19 @@ def migration_support(
 
 def choices(text: str) -> list[str]:
     """Return the values that an attribute takes, from a table of ``<value> : <name>`` lines below a header ``ID : …``."""
-    values = (line.partition(":")[0].strip() for line in text.splitlines())
-    return [value for value in values if value and not value.startswith("ID")]
+    return [value for value, _name in _table(text)]
+
+
+def choice_names(text: str) -> list[str]:
+    """Return the names of these values, in the same order."""
+    return [name for _value, name in _table(text)]
+
+
+def _table(text: str) -> list[tuple[str, str]]:
+    """Return value and name of each line."""
+    lines = (line.partition(":") for line in text.splitlines())
+    pairs = [(value.strip(), name.strip()) for value, _colon, name in lines]
+    return [pair for pair in pairs if pair[0] and not pair[0].startswith("ID")]
 
 
 def _subchannel(read: Read) -> t.Iterator[tuple[str, str]]:

@@ -33,6 +33,9 @@ from ansible_collections.vfio.migration.plugins.module_utils._descriptor.drivers
     derived_set,
     driver_profile,
 )
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.vgpu_types import (
+    stated_limits,
+)
 from ansible_collections.vfio.migration.plugins.module_utils._host.descriptor_files import (
     read_stated_descriptor,
 )
@@ -106,6 +109,8 @@ class Parent:
             self.driver = driver_name(directory, entries)
             self.pci_id = pci_id(directory, entries)
             self.numa_node = numa_node(directory, entries)
+            # The card that a virtual function shares with others.
+            self.physical_function = directory.target("physfn") if "physfn" in entries else None
 
     def type_ids(self) -> list[str]:
         """Return the ids of the parent's types, sorted."""
@@ -115,7 +120,7 @@ class Parent:
     def read_type(self, type_id: str) -> dict[str, t.Any]:
         """Return ``{id, name, device_api, available_instances, description}`` of one type.
 
-        ``resources`` too, where the driver's descriptions say what a device of the type takes of its parent.
+        The limits of NVIDIA's types as far as they are stated there, and ``resources`` where the driver's descriptions say what a device of the type takes of its parent.
         """
         place = (MDEV_PARENTS, self.name, MDEV_TYPES, type_id)
         with reading(self._sysfs.path(*place)), self._sysfs.open(*place) as directory:
@@ -125,12 +130,14 @@ class Parent:
                 raise DescriptorError(f"available_instances is {shown(stated)}; expected a number")
             device_api = self._device_apis[type_id] = read_value(directory, "device_api")
             description = _prose(directory, entries, "description")
+            limits = stated_limits(description)._asdict()
             found = {
                 "id": type_id,
                 "name": _prose(directory, entries, "name"),
                 "device_api": device_api,
                 "available_instances": available,
                 "description": description,
+                **{name: limit for name, limit in limits.items() if limit is not None},
             }
             resources = driver_profile("mdev", self.driver).resources
             needed = resources(description) if resources and description else {}

@@ -127,7 +127,7 @@ class _MdevFacts:
                     others += 1
         if others and not types:
             return None
-        facts = {
+        facts: Facts = {
             "kind": "mdev",
             "id": name,
             "driver": parent.driver,
@@ -135,8 +135,11 @@ class _MdevFacts:
             "numa_node": parent.numa_node,
             "types": types,
         }
-        found = self._nvidia.configuration(parent.driver, name)
-        return {**facts, "configuration": found} if found else facts
+        if parent.physical_function is not None:
+            facts["physical_function"] = parent.physical_function
+        if found := self._nvidia.configuration(parent.driver, name):
+            facts["configuration"] = found
+        return facts
 
     def _device(self, name: str) -> Facts | None:
         with MediatedDevice(self._sysfs, name, self._parents) as device:
@@ -258,7 +261,11 @@ class _PciFacts:
 
     def _choices(self, device: PciDevice, table: str) -> Facts:
         with self._gathering.noting_problems():
-            return {"choices": drivers.choices(device.text(table, drivers.MAX_CHOICES))}
+            text = device.text(table, drivers.MAX_CHOICES)
+            return {
+                "choices": drivers.choices(text),
+                "choice_names": drivers.choice_names(text),
+            }
         return {}
 
     def _migration(self, device: PciDevice, attributes: list[dict[str, str]]) -> Facts:

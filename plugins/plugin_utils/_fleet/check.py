@@ -29,6 +29,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import
 
 MDEV, PCI = "mdev", "pci"
 CHOICES = "choices"
+CHOICE_NAMES = "choice_names"
 KINDS = frozenset((MDEV, PCI, VDPA))
 # The kinds of devices that can be made.
 MADE_KINDS = frozenset((MDEV, VDPA))
@@ -99,11 +100,12 @@ def guests_uuids(uuids: t.Iterable[t.Any]) -> None:
         raise TypeError
 
 
-def plain_choices(choices: t.Any) -> None:
-    """Raise ``TypeError`` where the values that an attribute takes are none."""
-    if choices.__class__ is not list or len(choices) > MAX_CHOICES:
-        raise TypeError
-    plain_texts(choices)
+def plain_choices(attribute: t.Any) -> None:
+    """Raise ``TypeError`` where the values that an attribute takes, or their names, are none."""
+    for choices in (attribute[CHOICES], attribute.get(CHOICE_NAMES, [])):
+        if choices.__class__ is not list or len(choices) > MAX_CHOICES:
+            raise TypeError
+        plain_texts(choices)
 
 
 def is_node(value: int | None) -> bool:
@@ -241,14 +243,16 @@ def plain_device(
 
 def _plain_attribute(data: t.Any, path: str) -> dict[str, t.Any]:
     attribute = mapping(data, path)
-    plain = {
+    plain: dict[str, t.Any] = {
         "name": text(attribute.get("name"), f"{path}.name"),
         "value": text(attribute.get("value"), f"{path}.value", MAX_TEXT),
     }
     if CHOICES not in attribute:
         return plain
-    choices = listing(attribute[CHOICES], f"{path}.{CHOICES}", MAX_CHOICES)
-    return plain | {CHOICES: [text(each, f"{path}.{CHOICES}") for each in choices]}
+    for name in (CHOICES, CHOICE_NAMES):
+        found = listing(attribute.get(name, []), f"{path}.{name}", MAX_CHOICES)
+        plain[name] = [text(each, f"{path}.{name}") for each in found]
+    return plain
 
 
 def _plain_holder(data: t.Any, path: str) -> tuple[dict[str, t.Any] | None, dict[str, str] | None]:

@@ -36,10 +36,11 @@ class Holder:
 
 
 class Choices(t.NamedTuple):
-    """An attribute that a device must be given before it is of use, and the ``values`` that it takes now."""
+    """An attribute that a device must be given before it is of use, and the ``values`` that it takes now, with ``names``."""
 
     attribute: str
     values: tuple[str, ...]
+    names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,7 @@ class MdevType:
     """What a parent can make: an mdev of one type, or a vDPA device of one class.
 
     Of that, ``features`` is the mask of those that it can have at most, and ``max_vqs`` how many virtqueues it can have if
-    that is known.
+    that is known. One card holds ``max_instance`` of an mdev type, each with a ``framebuffer`` in MiB, if it states that.
     """
 
     id: str
@@ -98,10 +99,14 @@ class MdevType:
     available_instances: int
     features: int | None = None
     max_vqs: int | None = None
+    max_instance: int | None = None
+    framebuffer: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Parent:
+    """A parent; ``card`` is the physical function of which it is a virtual one, ``None`` where it is none."""
+
     host: str
     kind: str
     id: str
@@ -110,6 +115,7 @@ class Parent:
     numa_node: int | None
     types: tuple[MdevType, ...]
     configuration: tuple[tuple[str, str], ...] = ()
+    card: str | None = None
 
 
 class ParentFacts(t.NamedTuple):
@@ -122,6 +128,7 @@ class ParentFacts(t.NamedTuple):
     numa_node: int | None
     types: tuple[MdevType, ...]
     configuration: tuple[tuple[str, str], ...] = ()
+    card: str | None = None
 
 
 @dataclass(slots=True, eq=False)

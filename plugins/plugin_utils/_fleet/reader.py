@@ -29,6 +29,9 @@ from ansible_collections.vfio.migration.plugins.module_utils._descriptor import 
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.attributes import (
     DescriptorError,
 )
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.vgpu_types import (
+    stated_limits,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet import check
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.age import (
     ANY_AGE,
@@ -36,6 +39,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.age import (
     seconds,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.check import (
+    CHOICE_NAMES,
     CHOICES,
     MAX_PID,
     MDEV,
@@ -245,7 +249,7 @@ class _Likenesses(dict[tuple[t.Any, ...], tuple[DeviceClass, _States]]):
                 configurable.append(attribute["name"])
                 texts.append(attribute["value"])
                 if CHOICES in attribute:
-                    check.plain_choices(attribute[CHOICES])
+                    check.plain_choices(attribute)
             common = descriptors[name], supported, evidence, holder is None, tuple(configurable)
             one, states = self[kind, parent, mdev_type, numa_node, *common]
             found.append(one)
@@ -284,7 +288,7 @@ def _device(host: str, entry: _Entry, descriptors: _Descriptors) -> Device:
         p2p=_p2p(migration.get("features")),
         choices=next(
             (
-                Choices(each["name"], tuple(each[CHOICES]))
+                Choices(each["name"], tuple(each[CHOICES]), tuple(each.get(CHOICE_NAMES, ())))
                 for each in entry["attributes"]
                 if CHOICES in each
             ),
@@ -489,6 +493,7 @@ def _parent(data: t.Any, path: str) -> ParentFacts:
         ),
         types=tuple(types),
         configuration=tuple(sorted(configuration.items())),
+        card=check.text_or_null(parent.get("physical_function"), f"{path}.physical_function"),
     )
 
 
@@ -498,6 +503,9 @@ def _type(data: t.Any, path: str, kind: str) -> MdevType:
     if (device_api == virtio.DEVICE_API) != (kind == VDPA):
         expected = virtio.DEVICE_API if kind == VDPA else f"another than {device_api}"
         raise FactsError(f"{path}.device_api", f"{expected}, as the parent is of kind {kind}")
+    limits = stated_limits(plain_text(offered.get("description")))._asdict()
+    for name in limits.keys() & offered.keys():
+        limits[name] = check.number(offered[name], f"{path}.{name}", 1, check.MAX_INSTANCES)
     return MdevType(
         id=check.text(offered.get("id"), f"{path}.id"),
         name=check.text_or_null(offered.get("name"), f"{path}.name", check.MAX_TEXT),
@@ -508,6 +516,7 @@ def _type(data: t.Any, path: str, kind: str) -> MdevType:
             0,
             check.MAX_INSTANCES,
         ),
+        **limits,
     )
 
 

@@ -15,10 +15,14 @@ from collections import Counter, defaultdict
 
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import (
     Device,
+    Parent,
     ParentFacts,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.packings import Packing
-from ansible_collections.vfio.migration.plugins.plugin_utils._planner.problem import Problem
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.problem import (
+    CardSupply,
+    Problem,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.resources import (
     Choice,
     Pool,
@@ -36,25 +40,29 @@ class Placement(t.NamedTuple):
     host: str
     offer: Choice
     device: Device | None
-    parent: ParentFacts | None
+    parent: Parent | ParentFacts | None
+
+
+# What is behind a resource: equal devices, a parent, or a card with its functions by group.
+Place = list[Device] | ParentFacts | CardSupply
 
 
 class Allocation(t.NamedTuple):
-    """What one device of a guest has: one of equal devices, whichever of them, or a share of a parent."""
+    """What one device of a guest has: one of equal devices or functions, whichever of them, or a share of a parent."""
 
     guest: int
     source: Device
     offer: Choice
-    place: list[Device] | ParentFacts
+    place: Place
 
 
-# What is behind the resources of a bin: for each one of them the parent, or the list of equal devices.
-Backing = dict[int, list[list[Device] | ParentFacts]]
+# What is behind the resources of a bin.
+Backing = dict[int, list[Place]]
 
 
 def backing_of(problem: Problem, number: int, taken: t.Collection[str] = ()) -> Backing:
     """Return what is behind the resources of a bin once those of its devices that are ``taken`` are gone."""
-    pools, parents = problem.supplies[number]
+    pools, parents, cards = problem.supplies[number]
     backing: Backing = defaultdict(list)
     for group, devices in pools.items():
         left = [device for device in devices if device.id not in taken] if taken else devices
@@ -64,6 +72,8 @@ def backing_of(problem: Problem, number: int, taken: t.Collection[str] = ()) -> 
     for resource, parent in zip(parents, equipment, strict=True):
         if resource is not None:
             backing[resource].append(parent)
+    for card in cards.values():
+        backing[card.resource].append(card)
     return backing
 
 
@@ -83,11 +93,17 @@ def placed_on(host: str, allocations: t.Iterable[Allocation]) -> t.Iterator[Plac
     """Yield the placements on one host: of equal devices the first one goes to the first guest, in whichever order."""
     taken: Counter[int] = Counter()
     for guest, source, offer, place in sorted(allocations, key=lambda each: (each[0], each[1].id)):
-        if isinstance(place, list):
-            yield Placement(guest, source, host, offer, place[taken[id(place)]], None)
-            taken[id(place)] += 1
+        equal = place.functions[offer.group] if isinstance(place, CardSupply) else place
+        found: Device | Parent | ParentFacts
+        if isinstance(equal, list):
+            found = equal[taken[id(equal)]]
+            taken[id(equal)] += 1
         else:
-            yield Placement(guest, source, host, offer, None, place)
+            found = equal
+        if isinstance(found, Device):
+            yield Placement(guest, source, host, offer, found, None)
+        else:
+            yield Placement(guest, source, host, offer, None, found)
 
 
 def named_id(source: Device, count: int = 0) -> str:

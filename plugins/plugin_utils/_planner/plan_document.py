@@ -25,7 +25,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import
     VDPA,
     Device,
     MdevType,
-    ParentFacts,
+    Parent,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.objective import Cost
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner import backing
@@ -155,12 +155,12 @@ class _Maker:
 
     def placement(self, placed: backing.Placement) -> contract.Placement:
         """Return where one device goes."""
-        candidate, mdev_type = placed.offer
+        candidate, mdev_type, _group = placed.offer
         device = placed.device
         if device is not None:
             found = onto(t.cast(Existing, candidate), device)
         else:
-            made, parent = t.cast(Creatable, candidate), t.cast(ParentFacts, placed.parent)
+            made, parent = t.cast(Creatable, candidate), t.cast(Parent, placed.parent)
             new_id = self._new_id(placed.source, placed.host, parent.kind)
             type_id = t.cast(MdevType, mdev_type).id
             found = newly_made(made, placed.host, parent, type_id, new_id)

@@ -82,15 +82,18 @@ _RELEVANT = {
         *("numa_node", "in_use", "migration"),
     ),
     "parents": (
-        *("kind", "id", "driver", "pci_id", "numa_node", "types"),
+        *("kind", "id", "driver", "pci_id", "physical_function", "numa_node", "types"),
         *("dev_features_mask", "max_supported_vqs", "configuration"),
     ),
 }
 _OF_PARTS = {
-    "attributes": ("name", "value", "choices"),
+    "attributes": ("name", "value", "choices", "choice_names"),
     "in_use": ("pid", "name", "uuid"),
     "migration": ("supported",),
-    "types": ("id", "name", "device_api", "available_instances"),
+    "types": (
+        *("id", "name", "device_api", "available_instances"),
+        *("max_instance", "framebuffer"),
+    ),
 }
 
 

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import itertools
 import typing as t
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.candidates import Candidates
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import (
@@ -27,12 +28,21 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.admissible
     Admission,
     Exclusions,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.cards import (
+    CardCapacity,
+    capacity_of_functions,
+    capacity_of_parents,
+    count_with_type,
+    is_card_parent,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import (
     Conditions,
     Guest,
     Request,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.resources import (
+    Function,
+    Functions,
     Pool,
     Resources,
 )
@@ -42,11 +52,23 @@ from ansible_collections.vfio.migration.plugins.plugin_utils.contract import (
 )
 
 
+class CardSupply(t.NamedTuple):
+    """A card: its resource, its free functions by group, and its ``capacity`` before anything is made there."""
+
+    resource: int
+    functions: tuple[Functions, ...]
+    capacity: CardCapacity
+
+
 class Supply(t.NamedTuple):
-    """What a host has: equal free devices by group, and for each parent its resource, ``None`` where none is to be used."""
+    """What a host has: equal free devices by group, and for each parent its resource, ``None`` where none is to be used.
+
+    ``cards`` are by the address of the physical function. The parents among their functions are no resources themselves.
+    """
 
     pools: t.Mapping[int, list[Device]]
     parents: t.Sequence[int | None]
+    cards: t.Mapping[str, CardSupply] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +115,10 @@ def pose(
         _anti_affinity(fleet, request, admission, exclusions, kept) if conditions.apart else {}
     )
     bins = []
-    for name, (pools, parents) in zip(request.targets, supplies, strict=True):
+    for name, (pools, parents, cards) in zip(request.targets, supplies, strict=True):
         state = [resources.number(Pool(group, len(each))) for group, each in pools.items()]
         state += [resource for resource in parents if resource is not None]
+        state += [card.resource for card in cards.values()]
         limit = None if conditions.limit is None else conditions.limit_of(name)
         if limit is not None:
             limit = max(0, limit - len(kept.get(name, ())))
@@ -137,7 +160,7 @@ class _Supplies:
     def of(self, host: Host, kept: t.Sequence[Target]) -> Supply:
         """Return what ``host`` has once the targets ``kept`` are made or taken."""
         taken = {target["id"] for target in kept}
-        cards = {target["parent"] for target in kept if target["attributes"]}
+        typeless: dict[str, list[Device]] = defaultdict(list)
         pools: dict[int, list[Device]] = defaultdict(list)
         with_devices = set()
         for device in host.devices:
@@ -149,14 +172,47 @@ class _Supplies:
                 continue
             if self._admission.unavailable(device) is None:
                 if device.choices is not None:
-                    # What one takes may leave nothing for the others of its card, and no one tells how much.
-                    if device.parent in cards:
-                        continue
-                    cards.add(device.parent)
+                    typeless[device.parent or device.id].append(device)
+                    continue
                 pools[self._resources.group_of(device)].append(device)
+        cards = {
+            card: self._card(given_capacity(host, card, functions, kept), functions)
+            for card, functions in typeless.items()
+        }
         if not host.equipment:
-            return Supply(pools, ())
-        return Supply(pools, self._parents(host, with_devices, kept))
+            return Supply(pools, (), cards)
+        parents = self._parents(host, with_devices, kept)
+        if any(map(is_card_parent, host.equipment)):
+            cards |= self._mdev_cards(host, with_devices, kept)
+            parents = [
+                None if is_card_parent(parent) else resource
+                for resource, parent in zip(parents, host.equipment, strict=True)
+            ]
+        return Supply(pools, parents, cards)
+
+    def _mdev_cards(
+        self, host: Host, with_devices: set[str | None], kept: t.Sequence[Target]
+    ) -> dict[str, CardSupply]:
+        """Return the cards whose functions are parents."""
+        used = {target["parent"] for target in kept if target["create"]}
+        by_card: dict[str, list[Function]] = defaultdict(list)
+        for parent in host.parents:
+            free = parent.id not in used and any(each.available_instances for each in parent.types)
+            if (
+                is_card_parent(parent)
+                and parent.card is not None
+                and free
+                and self._conditions.why_avoided(host.name, parent.id) is None
+            ):
+                by_card[parent.card].append((parent, parent.id in with_devices))
+        return {
+            card: self._card(made_capacity(host, card, kept), functions)
+            for card, functions in by_card.items()
+            if self._conditions.why_avoided(host.name, card) is None
+        }
+
+    def _card(self, capacity: CardCapacity, functions: t.Sequence[Function]) -> CardSupply:
+        return CardSupply(*self._resources.card(capacity, functions), capacity)
 
     def _parents(
         self, host: Host, with_devices: set[str | None], kept: t.Sequence[Target]
@@ -183,6 +239,32 @@ class _Supplies:
                     resource = self._resources.once_made(resource, target)
             found.append(resource)
         return found
+
+
+def given_capacity(
+    host: Host, card: str, functions: t.Sequence[Device], kept: t.Sequence[Target] = ()
+) -> CardCapacity:
+    """Return what a card has of which these ``functions`` have no type, once the targets ``kept`` have theirs."""
+    under = [device for device in host.devices if device.parent == card]
+    capacity = capacity_of_functions(
+        [device for device in under if device.choices is not None],
+        count_with_type(under, functions),
+    )
+    given = [
+        each["attributes"][0]["value"]
+        for each in kept
+        if each["attributes"] and each["parent"] == card
+    ]
+    return capacity.with_more(Counter(given))
+
+
+def made_capacity(host: Host, card: str, kept: t.Sequence[Target] = ()) -> CardCapacity:
+    """Return what a card has whose functions are parents, once the targets ``kept`` are made there."""
+    parents = [parent for parent in host.parents if parent.card == card]
+    ids = {parent.id for parent in parents}
+    present = [device.type or "" for device in host.devices if device.parent in ids]
+    made = [each["type"] or "" for each in kept if each["create"] and each["parent"] in ids]
+    return capacity_of_parents(parents, present).with_more(Counter(made))
 
 
 def _anti_affinity(

@@ -7,14 +7,17 @@
 
 """Resources: what target hosts have, as numbered states with transitions between them. Pure.
 
-A resource is a parent, or a group of equal free devices. Resources in equal states have the same number, whichever
-host they are on. Devices that need the same are one *demand*, and have the same number as well.
+A resource is a parent, a group of equal free devices, or a card: parents or devices that are virtual functions of one
+physical function and share what that has. Resources in equal states have the same number, whichever host they are on.
+
+Devices that need the same are one *demand*, and have the same number as well.
 """
 
 from __future__ import annotations
 
 import math
 import typing as t
+from collections import defaultdict
 from dataclasses import dataclass, field
 
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.drivers import (
@@ -41,6 +44,12 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.admissible
     Admission,
     NewDevice,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.cards import (
+    CardCapacity,
+    Size,
+    TypeShare,
+    type_given,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import Conditions
 from ansible_collections.vfio.migration.plugins.plugin_utils.contract import Target
 
@@ -63,11 +72,35 @@ class PartlyUsed(t.NamedTuple):
     used: int
 
 
+class CardState(t.NamedTuple):
+    """A card of kind ``kind``, of which so many units are ``used``, by devices of one ``size``.
+
+    ``functions`` are how many functions without a device are left of each of the kind's groups of them.
+    """
+
+    kind: int
+    size: Size | None
+    used: int
+    functions: tuple[int, ...]
+
+
+_State = Pool | PartlyUsed | CardState
+
+# A free function of a card: a device, or a parent and whether it has devices.
+Function = Device | tuple[Parent, bool]
+# Equal ones.
+Functions = list[Device | Parent]
+
+
 class Choice(t.NamedTuple):
-    """What a transition makes of a device: one of equal devices, or a new one of ``mdev_type``."""
+    """What a transition makes of a device: one of equal devices, or a new one of ``mdev_type``.
+
+    On a card, ``group`` is the group of functions of which one is taken.
+    """
 
     candidate: Existing | Creatable | None = None
     mdev_type: MdevType | None = None
+    group: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +110,20 @@ class _ParentKind:
     parent: Parent
     has_devices: bool
     capacity: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class _CardKind:
+    """Cards that differ in nothing that matters; ``functions`` has one of each group of equal ones."""
+
+    functions: tuple[Device | _ParentKind, ...]
+    shares: t.Mapping[str, TypeShare]
+    capacity: int
+
+    @property
+    def numa_node(self) -> int | None:
+        first = self.functions[0]
+        return first.numa_node if isinstance(first, Device) else first.parent.numa_node
 
 
 @dataclass(slots=True, eq=False)
@@ -91,18 +138,18 @@ class Resources:
     # A device of each demand.
     demands: list[Device] = field(default_factory=list)
     _demand_numbers: dict[tuple[t.Any, ...], int] = field(default_factory=dict)
-    _states: list[Pool | PartlyUsed] = field(default_factory=list)
-    _numbers: dict[Pool | PartlyUsed, int] = field(default_factory=dict)
+    _states: list[_State] = field(default_factory=list)
+    _numbers: dict[_State, int] = field(default_factory=dict)
     _groups: list[Device] = field(default_factory=list)
     _group_numbers: dict[tuple[t.Any, ...], int] = field(default_factory=dict)
-    _kinds: list[_ParentKind] = field(default_factory=list)
+    _kinds: list[_ParentKind | _CardKind] = field(default_factory=list)
     _kind_numbers: dict[tuple[t.Any, ...], int] = field(default_factory=dict)
     _transitions: dict[tuple[int, int], tuple[Transition, ...]] = field(default_factory=dict)
     _free_slots: dict[int, int] = field(default_factory=dict)
 
     # --- numbers ---
 
-    def number(self, state: Pool | PartlyUsed) -> int:
+    def number(self, state: _State) -> int:
         """Return the number of the resources in ``state``."""
         number = self._numbers.setdefault(state, len(self._states))
         if number == len(self._states):
@@ -127,6 +174,9 @@ class Resources:
 
     def unused(self, parent: Parent, has_devices: bool) -> int:
         """Return the number of a parent as it is; ``has_devices``: it costs nothing more to open it."""
+        return self.number(PartlyUsed(self._kind_of(parent, has_devices), None, 0))
+
+    def _kind_of(self, parent: Parent, has_devices: bool) -> int:
         candidates = self._admission.candidates
         key = (
             parent.driver,
@@ -140,12 +190,38 @@ class Resources:
         kind = self._kind_numbers.setdefault(key, len(self._kinds))
         if kind == len(self._kinds):
             self._kinds.append(_ParentKind(parent, has_devices, capacity_of(parent)))
-        return self.number(PartlyUsed(kind, None, 0))
+        return kind
+
+    def card(
+        self, capacity: CardCapacity, functions: t.Sequence[Function]
+    ) -> tuple[int, tuple[Functions, ...]]:
+        """Return the number of a card with this ``capacity``, and its free ``functions`` by group.
+
+        A parent comes with whether it has devices.
+        """
+        by_group: dict[tuple[bool, int], Functions] = defaultdict(list)
+        for each in functions:
+            if isinstance(each, Device):
+                by_group[False, self.group_of(each)].append(each)
+            else:
+                by_group[True, self._kind_of(*each)].append(each[0])
+        groups = tuple(sorted(by_group))
+        key = ("card", groups, capacity.types, capacity.capacity)
+        kind = self._kind_numbers.setdefault(key, len(self._kinds))
+        if kind == len(self._kinds):
+            first = [
+                t.cast(_ParentKind, self._kinds[number]) if is_parent else self._groups[number]
+                for is_parent, number in groups
+            ]
+            self._kinds.append(_CardKind(tuple(first), dict(capacity.types), capacity.capacity))
+        found = tuple([by_group[group] for group in groups])
+        state = CardState(kind, capacity.size, capacity.used, tuple(map(len, found)))
+        return self.number(state), found
 
     def once_made(self, resource: int, target: Target) -> int:
         """Return the number of a parent once ``target`` of an earlier plan is made under it."""
         state = t.cast(PartlyUsed, self._states[resource])
-        kind = self._kinds[state.kind]
+        kind = self._parent_kind(state)
         given = ((each["name"], each["value"]) for each in target["attributes"])
         instances = instances_of(given) or 1
         if kind.capacity is None:
@@ -172,6 +248,8 @@ class Resources:
             source = self.demands[demand]
             if isinstance(state, Pool):
                 found = self._taking(state, source)
+            elif isinstance(state, CardState):
+                found = self._on_card(state, source)
             else:
                 found = self._making(state, source)
             self._transitions[(resource, demand)] = found
@@ -183,8 +261,10 @@ class Resources:
             state = self._states[resource]
             if isinstance(state, Pool):
                 slots = state.size
+            elif isinstance(state, CardState):
+                slots = self._free_functions(state)
             else:
-                kind = self._kinds[state.kind]
+                kind = self._parent_kind(state)
                 slots = max(
                     [
                         each.available_instances - state.used
@@ -203,7 +283,10 @@ class Resources:
         state = self._states[resource]
         if isinstance(state, Pool):
             return state.size
-        kind = self._kinds[state.kind]
+        if isinstance(state, CardState):
+            # Each device opens a function of its own.
+            return sum(state.functions)
+        kind = self._parent_kind(state)
         if kind.capacity is not None:
             return 1 - state.used / kind.capacity
         whole = {each.id: each.available_instances for each in kind.parent.types}
@@ -219,7 +302,8 @@ class Resources:
         state = self._states[resource]
         if isinstance(state, Pool):
             return self._groups[state.group].numa_node
-        return self._kinds[state.kind].parent.numa_node
+        kind = self._kinds[state.kind]
+        return kind.numa_node if isinstance(kind, _CardKind) else kind.parent.numa_node
 
     def capacity(self, resource: int, demand: int) -> int:
         """Return how many devices with ``demand`` a resource takes in at most."""
@@ -227,6 +311,11 @@ class Resources:
         state = self._states[resource]
         if isinstance(state, Pool):
             return state.size if found else 0
+        if isinstance(state, CardState):
+            card = t.cast(_CardKind, self._kinds[state.kind])
+            units = [card.shares[_type_made(each.offer)].units for each in found]
+            most = [(card.capacity - state.used) // each for each in units]
+            return min(sum(state.functions), max(most, default=0))
         return max(
             (
                 each.offer.mdev_type.available_instances // each.offer.candidate.instances
@@ -234,6 +323,14 @@ class Resources:
             ),
             default=0,
         )
+
+    def _parent_kind(self, state: PartlyUsed) -> _ParentKind:
+        return t.cast(_ParentKind, self._kinds[state.kind])
+
+    def _free_functions(self, state: CardState) -> int:
+        kind = t.cast(_CardKind, self._kinds[state.kind])
+        units = [each.units for each in kind.shares.values() if state.size in (None, each.size)]
+        return min(sum(state.functions), (kind.capacity - state.used) // min(units)) if units else 0
 
     # --- transitions ---
 
@@ -247,7 +344,7 @@ class Resources:
         return (Transition(rest, cost, Choice(existing)),)
 
     def _making(self, state: PartlyUsed, source: Device) -> tuple[Transition, ...]:
-        kind = self._kinds[state.kind]
+        kind = self._parent_kind(state)
         found = []
         for mdev_type in kind.parent.types:
             if state.type not in (None, mdev_type.id) or not mdev_type.available_instances:
@@ -271,6 +368,51 @@ class Resources:
             found.append((cost, mdev_type.id, Transition(rest, cost, Choice(made, mdev_type))))
         # The types of a parent have different ids: nothing else is compared.
         return tuple([each for _cost, _id, each in sorted(found)])
+
+    def _on_card(self, state: CardState, source: Device) -> tuple[Transition, ...]:
+        kind = t.cast(_CardKind, self._kinds[state.kind])
+        found = []
+        for group, function in enumerate(kind.functions):
+            if not state.functions[group]:
+                continue
+            for cost, offer in self._offers(function, group, source):
+                type_id = _type_made(offer)
+                share = kind.shares[type_id]
+                used = state.used + share.units
+                if state.size not in (None, share.size) or used > kind.capacity:
+                    continue
+                left = list(state.functions)
+                left[group] -= 1
+                after = CardState(state.kind, share.size, used, tuple(left))
+                rest = self.number(after) if any(left) and used < kind.capacity else None
+                found.append((cost, type_id, group, Transition(rest, cost, offer)))
+        return tuple([each[-1] for each in sorted(found, key=lambda each: each[:-1])])
+
+    def _offers(
+        self, function: Device | _ParentKind, group: int, source: Device
+    ) -> t.Iterator[tuple[int, Choice]]:
+        """Yield what a function of a card can become to ``source``, and what that costs."""
+        if isinstance(function, Device):
+            existing, _refusal = self._admission.admit(source, function)
+            if isinstance(existing, Existing) and type_given(existing.attributes, function):
+                cost = CREATED + OTHER_TYPE * (function.type != source.type)
+                yield cost, Choice(existing, None, group)
+            return
+        opened = self._conditions.policy == "pack" and not function.has_devices
+        for mdev_type in function.parent.types:
+            target = NewDevice(function.parent.kind, mdev_type.id, function.parent, mdev_type)
+            made, _refusal = self._admission.admit(source, target)
+            if isinstance(made, Creatable) and made.instances <= mdev_type.available_instances:
+                cost = CREATED + OPENED * opened + OTHER_TYPE * (mdev_type.id != source.type)
+                yield cost, Choice(made, mdev_type, group)
+
+
+def _type_made(offer: Choice) -> str:
+    """Return the type that a function of a card becomes."""
+    if offer.mdev_type is not None:
+        return offer.mdev_type.id
+    existing = t.cast(Existing, offer.candidate)
+    return type_given(existing.attributes, existing.device) or ""
 
 
 def capacity_of(parent: Parent) -> int | None:

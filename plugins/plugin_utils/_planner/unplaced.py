@@ -16,6 +16,7 @@ from fractions import Fraction
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.candidates import (
     Candidates,
     Creatable,
+    Existing,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.wording import (
     listed,
@@ -37,6 +38,10 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.admissible
     Target,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.backing import Placement
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.cards import (
+    is_card_parent,
+    type_given,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.problem import Problem
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import Guest
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.resources import capacity_of
@@ -135,16 +140,16 @@ class Reasons:
         self._admission = problem.admission
         self._received = Counter(each.host for each in placed)
         self._devices = {(each.host, each.device.id) for each in placed if each.device}
-        self._cards = {
-            (each.host, each.device.parent)
-            for each in placed
-            if each.device and each.device.choices
-        }
+        # What the plan makes on each card, by type.
+        self._on_cards: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
+        for each in placed:
+            self._note_card(each)
         self._made: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
         for each in placed:
-            made, mdev_type = each.offer
+            made, mdev_type = each.offer.candidate, each.offer.mdev_type
             if each.parent is not None and isinstance(made, Creatable) and mdev_type is not None:
                 self._made[(each.host, each.parent.id)][mdev_type.id] += made.instances
+        self._numbers = {name: number for number, name in enumerate(problem.names)}
         self._alike = self._hosts_alike()
         # Devices that need the same have the same reasons.
         self._shortages_of: dict[tuple[t.Any, ...], tuple[list[str], bool] | None] = {}
@@ -226,11 +231,8 @@ class Reasons:
             if self._admission.unavailable(device) is None and self._fits(source, device):
                 if (host.name, device.id) in self._devices:
                     shortages.append(f"{device.id} is taken by this plan")
-                elif device.choices and (host.name, device.parent) in self._cards:
-                    shortages.append(
-                        f"one plan gives one function of {device.parent} a type, as that may leave"
-                        f" nothing for {device.id}"
-                    )
+                elif (full := self._why_card_full(source, device)) is not None:
+                    shortages.append(full)
                 else:
                     possible = True
         for parent in host.parents:
@@ -244,6 +246,37 @@ class Reasons:
                 # The types of a parent share its room: one of them will do, the source's own where it is there.
                 shortages += [found.get(source.type or "", min(found.values()))] if found else []
         return shortages, possible
+
+    def _note_card(self, placed: Placement) -> None:
+        """Note what a placement takes of a card."""
+        made, mdev_type = placed.offer.candidate, placed.offer.mdev_type
+        card = None
+        if placed.parent is not None and is_card_parent(placed.parent) and mdev_type is not None:
+            card, type_id = placed.parent.card, mdev_type.id
+        elif placed.device is not None and isinstance(made, Existing):
+            card = placed.device.parent or placed.device.id
+            type_id = type_given(made.attributes, placed.device) or ""
+        if card is not None and type_id:
+            self._on_cards[placed.host, card][type_id] += 1
+
+    def _why_card_full(self, source: Device, device: Device) -> str | None:
+        """Return why the card of ``device`` lets it become no target of ``source``; ``None`` where it does."""
+        existing, _refusal = self._admission.admit(source, device)
+        if not isinstance(existing, Existing):
+            return None
+        type_id = type_given(existing.attributes, device)
+        if type_id is None:
+            return None
+        card = device.parent or device.id
+        return self._why_no_capacity(device.host, card, type_id)
+
+    def _why_no_capacity(self, host: str, card: str, type_id: str) -> str | None:
+        number = self._numbers.get(host)
+        supply = None if number is None else self._problem.supplies[number].cards.get(card)
+        if supply is None:
+            return None
+        capacity = supply.capacity.with_more(self._on_cards[host, card])
+        return capacity.why_full(f"{card} on {host}", type_id)
 
     def _fits(self, source: Device, target: Device) -> bool:
         return self._admission.refusal(source, target) is None
@@ -260,6 +293,10 @@ class Reasons:
             left = mdev_type.available_instances
             return used_up(mdev_type.id, where, made.instances, left, devices)
         makes = self._made[(parent.host, parent.id)]
+        if is_card_parent(parent) and parent.card is not None:
+            if makes:
+                return f"this plan makes {listed(sorted(makes))} under {where} already"
+            return self._why_no_capacity(parent.host, parent.card, mdev_type.id) or ""
         if capacity_of(parent) is None and set(makes) - {mdev_type.id}:
             made_there = listed(sorted(makes))
             return f"this plan makes {made_there} under {where}, and under one parent only one type"

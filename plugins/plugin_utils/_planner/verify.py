@@ -327,23 +327,13 @@ def no_parent_is_overcommitted(case: _Case) -> _Objections:
     """Require that no more is created under a parent than its types have instances.
 
     The types of an i915 share what it has in proportion (drivers/gpu/drm/i915/gvt/vgpu.c). Any other parent makes one
-    type in one plan, and one function of a card is given a type.
+    type in one plan.
     """
     made: dict[Key, Counter[str]] = defaultdict(Counter)
-    given: Counter[Key] = Counter()
     for move in case.made:
         target = move.target
-        place = (target["host"], target["parent"])
         if target["create"]:
-            made[place][target["type"]] += _instances(target)
-        else:
-            given[place] += 1
-    for place, count in given.items():
-        if count > 1:
-            yield Objection(
-                _keys(each for each in case.moves if each.place == place),
-                f"{count} functions of {_named(place)} are given a type",
-            )
+            made[target["host"], target["parent"]][target["type"]] += _instances(target)
     for place, types in made.items():
         parent = case.parents.get(place, {"types": ()})
         available = {each["id"]: each["available_instances"] for each in parent["types"]}
@@ -360,6 +350,97 @@ def no_parent_is_overcommitted(case: _Case) -> _Objections:
                     _keys(each for each in case.moves if each.place == place),
                     f"{', '.join(sorted(types))} do not fit together under {_named(place)}",
                 )
+
+
+def no_card_holds_more_than_it_can(case: _Case) -> _Objections:
+    """Require that the parents of one card get no more devices than it holds of their types, and of one size.
+
+    ``max_instance=N`` and ``framebuffer=M`` in the description of a type are of the whole card, of which each parent is
+    a virtual function (OpenStack Nova, doc/source/admin/virtual-gpu.rst).
+    """
+    on_cards: dict[Key, list[tuple[_Entry, str]]] = defaultdict(list)
+    for (host, _id), device in case.devices.items():
+        parent = case.parents.get((host, device["parent"]), {})
+        if device["kind"] == "mdev" and parent.get("physical_function"):
+            on_cards[host, parent["physical_function"]].append((parent, device["type"]))
+    new: dict[Key, list[_Move]] = defaultdict(list)
+    for move in case.new:
+        parent = case.parents.get(move.place, {})
+        card = parent.get("physical_function")
+        if card and any(_stated("max_instance", each) for each in parent["types"]):
+            new[move.target_key[0], card].append(move)
+    for card, moves in new.items():
+        made = [(case.parents[move.place], move.target["type"]) for move in moves]
+        types = [_type_of(*each) for each in made + on_cards[card]]
+        most = [_stated("max_instance", each) or 1 for each in types]
+        if sum(Fraction(1, each) for each in most) > 1:
+            yield Objection(_keys(moves), f"{_named(card)} holds fewer than {len(types)} devices")
+        sizes = {_stated("framebuffer", each) or each["id"] for each in types[: len(made)]}
+        there = {_stated("framebuffer", each) or each["id"] for each in types[len(made) :]}
+        if len(sizes | (there if len(there) == 1 else set())) > 1:
+            yield Objection(_keys(moves), f"{_named(card)} takes one size of frame buffer only")
+        for place, count in Counter(move.place for move in moves).items():
+            if count > 1:
+                yield Objection(_keys(moves), f"{count} devices are made under {_named(place)}")
+
+
+def _type_of(parent: _Entry, type_id: str) -> _Entry:
+    return next((each for each in parent["types"] if each["id"] == type_id), {"id": type_id})
+
+
+def _stated(name: str, mdev_type: _Entry) -> int:
+    """Return a number that the description of a type states, 0 where it states none."""
+    found = re.search(rf"\b{name}=(\d{{1,9}})", str(mdev_type.get("description")))
+    return int(mdev_type.get(name) or (found[1] if found else 0))
+
+
+def functions_of_a_card_are_given_what_it_holds(case: _Case) -> _Objections:
+    """Require that functions of one card are given types of one size, no more than fit beside each other.
+
+    Only names tell how much a type takes, ``L40S-8Q`` or with MIG ``A100-1-5C``: the greatest one that an empty card
+    takes is the whole card. Of a card that has devices with a type already, one function is given one at a time.
+    """
+    given: dict[Key, list[_Move]] = defaultdict(list)
+    for move in case.existing:
+        if move.target["attributes"] and move.target_key in case.devices:
+            given[move.target["host"], move.target["parent"] or move.target["id"]].append(move)
+    for card, moves in given.items():
+        values = {move.target["attributes"][0]["value"] for move in moves}
+        named = moves[0].target["attributes"][0]["name"]
+        names: dict[str, str] = {}
+        with_type = 0
+        for (host, _id), device in case.devices.items():
+            if (host, device["parent"]) == card:
+                for each in device["attributes"]:
+                    names.update(
+                        zip(each.get("choices", ()), each.get("choice_names", ()), strict=False)
+                    )
+                    with_type += each["name"] == named and "choices" not in each
+        if with_type and len(moves) > 1:
+            yield Objection(
+                _keys(moves), f"{len(moves)} functions of {_named(card)} are given a type"
+            )
+        sizes = {_size(names.get(each, "")) or each for each in values}
+        if len(sizes) > 1:
+            yield Objection(_keys(moves), f"{_named(card)} takes one size of frame buffer only")
+        size = sizes.pop()
+        if isinstance(size, tuple) and len(moves) > _fitting(size, names.values()):
+            yield Objection(_keys(moves), f"{_named(card)} holds fewer than {len(moves)} devices")
+
+
+def _size(name: str) -> tuple[int, int] | None:
+    """Return slices and GB of a type by its name; a type with media engines, of which there are few, takes the whole card."""
+    found = re.fullmatch(r".*?-(?:(\d{1,3})-)?(\d{1,4})([A-Z](ME|GFX)?\d*)", name)
+    if found is None or int(found[2]) == 0:
+        return None
+    return int(found[1] or 0), 10**6 if "ME" in found[3] else int(found[2])
+
+
+def _fitting(size: tuple[int, int], names: t.Iterable[str]) -> int:
+    slices, memory = size
+    alike = [each for each in map(_size, names) if each and bool(each[0]) == bool(slices)]
+    whole = max(each for each in alike if each[1] < 10**6) if memory < 10**6 else size
+    return max(1, min(whole[1] // memory, whole[0] // slices if slices else whole[1]))
 
 
 def _instances(target: _Entry) -> int:
@@ -1039,6 +1120,8 @@ _RULES: tuple[tuple[t.Callable[[_Case], t.Any], t.Callable[[_Case], _Objections]
     (attrgetter("new_vdpa"), new_vdpa_devices_are_offered),
     (attrgetter("asked.round_trip"), new_devices_can_return),
     (attrgetter("made"), no_parent_is_overcommitted),
+    (attrgetter("new"), no_card_holds_more_than_it_can),
+    (attrgetter("made"), functions_of_a_card_are_given_what_it_holds),
     (attrgetter("is_limited"), hosts_receive_no_more_than_their_limit),
     (attrgetter("asked.apart"), guests_of_a_group_are_apart),
     (attrgetter("asked.numa_local"), guests_stay_on_one_numa_node),

@@ -126,6 +126,19 @@ def test_a_parent_and_its_types(tree):
     assert [each["id"][-1] for each in types] == ["1", "2", "4", "8"]
 
 
+def test_a_parent_that_is_a_virtual_function_and_the_limits_of_its_types(tree):
+    tree.add_gpu()
+    device = f"devices/pci0000:00/{GPU}"
+    tree.link(f"{device}/physfn", "devices/pci0000:00/0000:00:01.0")
+    description = "num_heads=4, frl_config=60, framebuffer=8192M, max_instance=6"
+    tree.write(f"{device}/mdev_supported_types/i915-GVTg_V5_1/description", f"{description}\n")
+    (parent,) = gather(tree)["parents"]
+    assert parent["physical_function"] == "0000:00:01.0"
+    first, second, *_others = parent["types"]
+    assert (first["max_instance"], first["framebuffer"]) == (6, 8192)
+    assert not {"max_instance", "framebuffer"} & second.keys()
+
+
 def test_equal_descriptors_are_sent_once(tree):
     tree.add_gpu()
     for number, uuid in enumerate(UUIDS[:3]):

@@ -100,21 +100,44 @@ def test_a_function_is_given_the_type_and_then_found_again(gpus):
     ]
 
 
-def test_one_function_of_a_card_is_given_a_type_at_a_time(gpus):
-    source, target = gpus("a", "1428", "1428"), gpus("b", "0", "0")
-    fleet = {"a": gather(source, "vm-1", "vm-2"), "b": gather(target)}
+def test_a_card_is_given_as_many_types_as_it_has_memory_for_by_their_names(gpus):
+    source, target = gpus("a", "1429", "1429", "1429"), gpus("b", "0", "0", "0")
+    fleet = {"a": gather(source, "vm-1", "vm-2", "vm-3"), "b": gather(target)}
     plan = migration_plan(fleet, drain=["a"])
-    assert [each["target"]["id"] for each in plan["placements"]] == [FIRST]
+    # A H200X-70C takes half of what the H200X-141C takes.
+    assert [each["target"]["id"] for each in plan["placements"]] == [FIRST, SECOND]
     (left,) = plan["unplaced"]
     assert any(
         each["reason"]
-        == f"one plan gives one function of {CARD} a type, as that may leave nothing for {SECOND}"
+        == f"{CARD} on b holds 2 of 1429 at most, with those that are there and planned"
         for each in left["reasons"]
+    )
+    assert [each["action"] for each in apply(target, plan["hosts"]["b"]["pci_devices"])] == [
+        "configured",
+        "configured",
+    ]
+
+
+def test_a_card_with_types_is_given_one_at_a_time(gpus):
+    source, target = gpus("a", "1428", "1428", "1428"), gpus("b", "1428", "0", "0")
+    fleet = {
+        "a": gather(source, "vm-1", "vm-2", "vm-3"),
+        "b": gather(target, "vm-9"),
+    }
+    third = FUNCTIONS[2]
+    plan = migration_plan(fleet, drain=["a"])
+    assert [each["target"]["id"] for each in plan["placements"]] == [SECOND]
+    assert any(
+        each["reason"]
+        == f"one plan gives one function of {CARD} on b the type 1428, as only trying tells whether"
+        " it has room for more"
+        for each in plan["unplaced"][0]["reasons"]
     )
     # Once it is carried out, the facts tell what is left.
     apply(target, plan["hosts"]["b"]["pci_devices"])
-    plan = migration_plan({"a": fleet["a"], "b": gather(target)}, drain=["a"])
-    assert [each["target"]["id"] for each in plan["placements"]] == [FIRST, SECOND]
+    fleet["b"] = gather(target, "vm-9")
+    plan = migration_plan(fleet, drain=["a"])
+    assert [each["target"]["id"] for each in plan["placements"]] == [SECOND, third]
 
 
 def test_a_type_that_is_not_to_be_had_is_not_planned(gpus):

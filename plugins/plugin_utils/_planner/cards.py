@@ -1,0 +1,177 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+# Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Do not use this from other collections or standalone plugins/modules!
+
+"""Cards: how many vGPUs the virtual functions of one physical function can be given together. Pure.
+
+With mdev each function is a parent, and its types state ``max_instance``: so many of the type has the whole card. Without
+mdev a function takes its type as an attribute, and only the names of the types tell how much memory each takes.
+
+A card takes one size of frame buffer only, unless it is in heterogeneous mode (NVIDIA, Virtual GPU Software User Guide,
+"Valid Time-Sliced Virtual GPU Configurations on a Single GPU"). Facts do not tell the mode, so a plan makes one size.
+"""
+
+from __future__ import annotations
+
+import math
+import typing as t
+from collections import Counter
+
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.vgpu_types import (
+    fitting,
+    named_share,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import (
+    Device,
+    MdevType,
+    Parent,
+    ParentFacts,
+)
+
+# What one type takes in is not more finely divided.
+_MOST_CAPACITY = 1 << 64
+
+# What tells frame buffers of one size from those of another.
+Size = int | str | tuple[int, ...]
+
+
+class TypeShare(t.NamedTuple):
+    """What one device of a type takes of its card, and which size it is of."""
+
+    units: int
+    size: Size
+
+
+class CardCapacity(t.NamedTuple):
+    """What a card has: of ``capacity`` units so many are ``used``, by devices of this ``size`` if there is one already.
+
+    ``types`` has the share of each type. ``certain`` is whether the driver itself states how many there can be.
+    """
+
+    types: tuple[tuple[str, TypeShare], ...]
+    capacity: int
+    used: int
+    size: Size | None
+    certain: bool
+
+    def share(self, type_id: str) -> TypeShare | None:
+        """Return what a device of this type takes; ``None`` where the card has no such type."""
+        return dict(self.types).get(type_id)
+
+    def with_more(self, made: t.Mapping[str, int]) -> CardCapacity:
+        """Return what the card has once so many of each type are ``made`` as well."""
+        used, size = self.used, self.size
+        for type_id, count in made.items():
+            share = self.share(type_id)
+            if share is not None and count:
+                used, size = used + count * share.units, share.size
+        return self._replace(used=used, size=size)
+
+    def why_full(self, card: str, type_id: str) -> str | None:
+        """Return why the card, which is called ``card``, takes no more of a type; ``None`` where it does."""
+        share = self.share(type_id)
+        if share is None:
+            return f"{card} has no type {type_id}"
+        if self.size not in (None, share.size):
+            return (
+                f"{card} has, or is to have, vGPUs of another size of frame buffer than {type_id},"
+                " and takes one size only unless it is in heterogeneous mode, which the facts do not tell"
+            )
+        if self.used + share.units > self.capacity:
+            most = self.capacity // share.units
+            if not self.certain and most == 1:
+                return (
+                    f"one plan gives one function of {card} the type {type_id}, as only trying tells"
+                    " whether it has room for more"
+                )
+            return (
+                f"{card} holds {most} of {type_id} at most, with those that are there and planned"
+            )
+        return None
+
+
+def is_card_parent(parent: Parent | ParentFacts) -> bool:
+    """Return whether a parent is a virtual function whose types state how many of them the whole card holds."""
+    return parent.card is not None and any(each.max_instance for each in parent.types)
+
+
+def capacity_of_parents(
+    parents: t.Iterable[Parent | ParentFacts], present: t.Iterable[str]
+) -> CardCapacity:
+    """Return what the card has whose functions are ``parents``, on which there are devices of these types."""
+    types: dict[str, MdevType] = {}
+    for parent in parents:
+        for each in parent.types:
+            types.setdefault(each.id, each)
+    stated = {each.max_instance for each in types.values() if each.max_instance}
+    capacity = math.lcm(*stated)
+    if capacity > _MOST_CAPACITY:
+        # No driver's numbers are that odd: so few are safe whichever they are.
+        capacity = min(stated)
+    shares = {
+        each.id: TypeShare(
+            max(1, capacity // each.max_instance) if each.max_instance else capacity,
+            each.framebuffer or each.id,
+        )
+        for each in types.values()
+    }
+    greatest = TypeShare(max(each.units for each in shares.values()), "")
+    there = [shares.get(each, greatest) for each in present]
+    sizes = {each.size for each in there}
+    used = sum(each.units for each in there)
+    size = sizes.pop() if len(sizes) == 1 else None
+    return CardCapacity(tuple(sorted(shares.items())), capacity, used, size, True)
+
+
+def capacity_of_functions(functions: t.Sequence[Device], with_type: int) -> CardCapacity:
+    """Return what the card of these ``functions`` without a type has, beside which so many have one."""
+    named: dict[str, str] = {}
+    for device in functions:
+        if device.choices is not None:
+            names = device.choices.names or ("",) * len(device.choices.values)
+            named.update(zip(device.choices.values, names, strict=False))
+    if with_type:
+        # What these have taken is not shown, only that there is room for one more of what is to be had.
+        shares = {each: TypeShare(1, each) for each in named}
+        return CardCapacity(tuple(sorted(shares.items())), 1, 0, None, False)
+    found = {each: named_share(name) for each, name in named.items()}
+    known = [share for share in found.values() if share is not None]
+    counts = dict.fromkeys(named, len(functions))
+    sizes: dict[str, Size] = {each: each for each in named}
+    for each, share in found.items():
+        if share is not None:
+            alike = [
+                other
+                for other in known
+                if bool(other.slices) == bool(share.slices) and not other.exclusive
+            ]
+            counts[each] = fitting(
+                share, max(alike, key=lambda other: (other.slices, other.memory))
+            )
+            sizes[each] = (share.slices, share.memory)
+    capacity = math.lcm(*counts.values()) if counts else 1
+    if capacity > _MOST_CAPACITY:
+        capacity = min(counts.values())
+    shares = {
+        each: TypeShare(max(1, capacity // count), sizes[each]) for each, count in counts.items()
+    }
+    return CardCapacity(tuple(sorted(shares.items())), capacity, 0, None, False)
+
+
+def type_given(attributes: t.Iterable[tuple[str, str]], device: Device) -> str | None:
+    """Return the type that ``device`` has by these ``attributes``; ``None`` where it is given none."""
+    if device.choices is None:
+        return None
+    return dict(attributes).get(device.choices.attribute)
+
+
+def count_with_type(devices: t.Iterable[Device], functions: t.Sequence[Device]) -> int:
+    """Return how many of a card's ``devices`` have a type, as the ``functions`` have none."""
+    named = {each.choices.attribute for each in functions if each.choices is not None}
+    return Counter(
+        each.choices is None and any(name in named for name, _value in each.attributes)
+        for each in devices
+    )[True]

@@ -1,0 +1,257 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Plans for vGPUs on the virtual functions of one card, which share what it has."""
+
+from __future__ import annotations
+
+import copy
+import typing as t
+from collections import Counter
+
+import pytest
+from ansible_collections.vfio.migration.plugins.filter.migration_plan import migration_plan
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import Conditions
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify import violations
+from ansible_collections.vfio.migration.tests.unit.cards import (
+    CARD,
+    CURRENT,
+    OTHER_CARD,
+    SIZES,
+    function,
+    guests,
+    parents,
+    typed,
+    typeless,
+    vgpu,
+)
+from ansible_collections.vfio.migration.tests.unit.fleets import host
+from hypothesis import given
+from hypothesis import strategies as st
+
+L40S = {"1155": "NVIDIA L40S-8Q", "1157": "NVIDIA L40S-24Q", "1158": "NVIDIA L40S-48Q"}
+
+
+def plan_of(fleet: dict[str, t.Any], **options: t.Any) -> t.Any:
+    plan = migration_plan(fleet, drain=["a"], **options)
+    assert violations(plan, fleet, Conditions(drain=["a"])) == []
+    return plan
+
+
+def on_cards(plan: t.Any, fleet: dict[str, t.Any]) -> Counter[tuple[str, str]]:
+    """Return how many devices a plan makes on each card, by host."""
+    cards = {
+        (name, each["id"]): each["physical_function"]
+        for name, facts in fleet.items()
+        for each in facts["parents"]
+    }
+    targets = [each["target"] for each in plan["placements"]]
+    return Counter(
+        (each["host"], cards.get((each["host"], each["parent"]), each["parent"]))
+        for each in targets
+    )
+
+
+def reasons(plan: t.Any) -> set[str]:
+    return {each["reason"] for device in plan["unplaced"] for each in device["reasons"]}
+
+
+def test_a_card_with_32_parents_gets_no_more_than_it_holds():
+    fleet = {"a": guests(8, 12), "b": host(parents=parents())}
+    plan = plan_of(fleet)
+    assert on_cards(plan, fleet) == {("b", CARD): 4}
+    assert len(plan["unplaced"]) == 4
+    assert (
+        f"{CARD} on b holds 4 of nvidia-557 at most, with those that are there and planned"
+        in reasons(plan)
+    )
+
+
+def test_eight_guests_are_four_on_each_of_two_cards():
+    fleet = {"a": guests(8, 12), "b": host(parents=parents() + parents(OTHER_CARD))}
+    plan = plan_of(fleet)
+    assert plan["status"] == "optimal"
+    assert on_cards(plan, fleet) == {("b", CARD): 4, ("b", OTHER_CARD): 4}
+    # Each function has one.
+    assert len({each["target"]["parent"] for each in plan["placements"]}) == 8
+
+
+def test_what_is_on_the_card_counts_whoever_holds_it():
+    there = [
+        vgpu(100, 12, parent=function(CARD, 0), vm="held"),
+        vgpu(101, 12, parent=function(CARD, 1), vm="held too"),
+    ]
+    fleet = {"a": guests(4, 12), "b": host(there, parents(taken=[0, 1]))}
+    assert on_cards(plan_of(fleet), fleet) == {("b", CARD): 2}
+    # What is free is taken as it is, and takes no more of the card than it does.
+    for each in fleet["b"]["devices"]:
+        each["in_use"] = None
+    plan = plan_of(fleet)
+    assert plan["cost"]["created"] == 2
+    assert plan["unplaced"] == []
+
+
+def test_two_sizes_are_on_two_cards():
+    source = host(
+        [
+            vgpu(0, 12, parent=function(CARD, 0), vm="small"),
+            vgpu(1, 24, parent=function(OTHER_CARD, 0), vm="great"),
+        ],
+        parents(number=1, taken=[0]) + parents(OTHER_CARD, number=1, taken=[0]),
+    )
+    one = {"a": source, "b": host(parents=parents())}
+    plan = plan_of(one)
+    assert len(plan["placements"]) == 1
+    assert any("another size of frame buffer" in each for each in reasons(plan))
+    two = {"a": source, "b": host(parents=parents() + parents(OTHER_CARD))}
+    assert on_cards(plan_of(two), two) == {("b", CARD): 1, ("b", OTHER_CARD): 1}
+
+
+def test_a_card_takes_no_other_size_than_it_has():
+    there = [vgpu(100, 24, parent=function(CARD, 0), vm="held")]
+    fleet = {"a": guests(1, 12), "b": host(there, parents(taken=[0]))}
+    plan = plan_of(fleet)
+    assert plan["placements"] == []
+    assert any("another size of frame buffer" in each for each in reasons(plan))
+
+
+def test_two_guests_move_to_one_empty_gpu_without_mdev():
+    source = host([typed(0, "1155", vm="vm-0"), typed(1, "1155", vm="vm-1")])
+    fleet = {"a": source, "b": host([typeless(each, L40S) for each in range(32)])}
+    plan = plan_of(fleet)
+    assert plan["status"] == "optimal"
+    assert [each["target"]["attributes"] for each in plan["placements"]] == [
+        [{"name": CURRENT, "value": "1155"}]
+    ] * 2
+    # Names may be unknown: then the kernel's word, while they are made, is all there is.
+    fleet["b"] = host([typeless(each, ["1155", "1157"]) for each in range(32)])
+    assert plan_of(fleet)["unplaced"] == []
+
+
+@pytest.mark.parametrize(
+    ("names", "vgpu_type", "most"),
+    [
+        (L40S, "1155", 6),
+        (L40S, "1157", 2),
+        (L40S, "1158", 1),
+        # With MIG the slices count as well.
+        ({"1": "NVIDIA A100-1-5C", "7": "NVIDIA A100-7-40C", "4": "NVIDIA A100-4-20C"}, "1", 7),
+        ({"1": "NVIDIA A100-1-5C", "7": "NVIDIA A100-7-40C", "4": "NVIDIA A100-4-20C"}, "4", 1),
+        # Nothing greater is to be had: no more than one is sure.
+        ({"1155": "NVIDIA L40S-8Q"}, "1155", 1),
+    ],
+)
+def test_names_tell_how_many_functions_of_an_empty_card_are_given_a_type(names, vgpu_type, most):
+    source = host([typed(each, vgpu_type, vm=f"vm-{each}") for each in range(8)])
+    fleet = {"a": source, "b": host([typeless(each, names) for each in range(32)])}
+    assert on_cards(plan_of(fleet), fleet) == {("b", CARD): most}
+
+
+def test_functions_of_one_card_are_given_one_size():
+    source = host([typed(0, "1155", vm="vm-0"), typed(1, "1157", vm="vm-1", card=OTHER_CARD)])
+    fleet = {"a": source, "b": host([typeless(each, L40S) for each in range(32)])}
+    assert len(plan_of(fleet)["placements"]) == 1
+    fleet["b"] = host(
+        [typeless(each, L40S) for each in range(4)]
+        + [typeless(each, L40S, card=OTHER_CARD) for each in range(4)]
+    )
+    assert on_cards(plan_of(fleet), fleet) == {("b", CARD): 1, ("b", OTHER_CARD): 1}
+
+
+def test_a_guest_of_two_vgpus_finds_room_on_two_cards():
+    devices = [vgpu(each, 24, parent=function(CARD, each), vm="vm", pid=7) for each in range(2)]
+    fleet = {
+        "a": host(devices, parents(number=2, taken=[0, 1])),
+        "b": host(parents=parents(number=2) + parents(OTHER_CARD, number=2)),
+    }
+    assert plan_of(fleet)["unplaced"] == []
+
+
+# Each host is a list of cards, each with the size of what is there and how many, and how many free functions it has.
+CARDS = st.lists(
+    st.tuples(st.sampled_from([*SIZES]), st.integers(0, 2), st.integers(0, 5)), max_size=2
+)
+
+
+@given(
+    targets=st.lists(CARDS, min_size=1, max_size=2),
+    sizes=st.lists(st.sampled_from([*SIZES]), max_size=6),
+)
+def test_as_many_move_as_one_by_one_trying_finds(targets, sizes):
+    fleet = {
+        "a": host(
+            [
+                vgpu(each, size, parent=function(CARD, each), vm=f"vm-{each}")
+                for each, size in enumerate(sizes)
+            ]
+        )
+    }
+    rooms = []
+    for name, cards in zip("bc", targets):
+        devices, functions = [], []
+        for number, (size, there, free) in enumerate(cards):
+            card = (CARD, OTHER_CARD)[number]
+            there = min(there, SIZES[size][1])
+            functions += parents(card, there + free, taken=range(there))
+            devices += [
+                vgpu(
+                    1000 + 100 * len(rooms) + each,
+                    size,
+                    parent=function(card, each),
+                    vm="there",
+                    pid=99,
+                )
+                for each in range(there)
+            ]
+            rooms.append((size if there else None, there, free))
+        fleet[name] = host(devices, functions)
+    plan = plan_of(fleet)
+    assert len(plan["placements"]) == most_placed(rooms, Counter(sizes))
+
+
+def most_placed(rooms: list[tuple[int | None, int, int]], sizes: Counter[int]) -> int:
+    """Return how many devices the cards take in at most: each card is tried with each size."""
+    if not rooms:
+        return 0
+    (fixed, there, free), *others = rooms
+    best = most_placed(others, sizes)
+    for size in [fixed] if fixed else [*sizes]:
+        number = min(sizes[size], free, SIZES[size][1] - there)
+        if number > 0:
+            best = max(best, number + most_placed(others, sizes - Counter({size: number})))
+    return best
+
+
+def test_the_verifier_counts_what_is_on_a_card():
+    fleet = {"a": guests(4, 12), "b": host(parents=parents())}
+    plan = plan_of(fleet)
+    fewer = copy.deepcopy(fleet)
+    for each in fewer["b"]["parents"]:
+        for offered in each["types"]:
+            offered["description"] = offered["description"].replace(
+                "max_instance=4", "max_instance=3"
+            )
+    assert any("holds fewer than 4" in each for each in violations(plan, fewer))
+    there = copy.deepcopy(fleet)
+    there["b"]["devices"] = [
+        {**vgpu(500, 12, parent=function(CARD, 9), vm="there"), "descriptor": None}
+    ]
+    assert any("holds fewer than 5" in each for each in violations(plan, there))
+    there["b"]["devices"][0]["type"] = "nvidia-556"
+    assert any("takes one size" in each for each in violations(plan, there))
+
+
+def test_the_verifier_counts_functions_that_are_given_a_type():
+    source = host([typed(each, "1157", vm=f"vm-{each}") for each in range(2)])
+    fleet = {"a": source, "b": host([typeless(each, L40S) for each in range(32)])}
+    plan = plan_of(fleet)
+    assert len(plan["placements"]) == 2
+    smaller = copy.deepcopy(fleet)
+    for each in smaller["b"]["devices"]:
+        each["attributes"][0]["choice_names"][2] = "NVIDIA L40S-24Q"
+    assert any("holds fewer than 2" in each for each in violations(plan, smaller))
+    partly = copy.deepcopy(fleet)
+    partly["b"]["devices"][9]["attributes"] = [{"name": CURRENT, "value": "1157"}]
+    assert any("2 functions of" in each for each in violations(plan, partly))
+    plan["placements"][0]["target"]["attributes"][0]["value"] = "1155"
+    assert any("takes one size" in each for each in violations(plan, fleet))
