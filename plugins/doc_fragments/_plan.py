@@ -16,6 +16,18 @@ options:
     description: The hosts to empty. Give either this or O(sources). A host that is emptied never is a target.
     type: list
     elements: str
+  free_devices:
+    description:
+      - Which devices that nobody holds are to be moved from hosts in O(drain). The others are listed under C(staying).
+      - With V(movable), those that can migrate. A virtual function without a type of vGPU, one that is bound to plain C(vfio-pci),
+        and whatever else cannot migrate stays as it is.
+      - With V(all), all of them, so that one that cannot migrate is left behind. With V(none), guests alone are moved.
+      - By default V(movable), also where an O(earlier) plan was made with another one.
+    type: str
+    choices:
+      - movable
+      - all
+      - none
   sources:
     description:
       - What to move, each the name of a guest (all its devices move) or a dictionary with C(host) and C(id) of a device.

@@ -431,6 +431,13 @@ class Unplaced(t.TypedDict):
     """Why it has no place."""
 
 
+class StayingDevice(DeviceLabel):
+    """A device of a host that is emptied which stays as it is: nobody holds it, and it has nothing to move."""
+
+    reason: Sentence
+    """Why it stays."""
+
+
 class Cost(t.TypedDict):
     """What a plan is judged by: of two plans, the first number that differs decides which one is better."""
 
@@ -557,6 +564,10 @@ class PlanBody(t.TypedDict):
     """What moves where, by source host, guest and device."""
     unplaced: list[Unplaced]
     """The devices that are left behind."""
+    assumptions: t.NotRequired[list[Sentence]]
+    """What took part in finding no place for everything beside the rules of kernel and drivers; absent where nothing did."""
+    staying: t.NotRequired[list[StayingDevice]]
+    """The devices of emptied hosts that stay as they are, as nobody holds them; absent where there are none."""
     shortage: Shortage | None
     """The proof that not everything can have a place, where there is one of this kind."""
     hosts: dict[str, HostTasks]
@@ -959,6 +970,17 @@ class ChangedGuest(GuestDevice):
     """Why the earlier plan does not hold for it."""
 
 
+class StayingGroup(t.TypedDict):
+    """Devices of an emptied host that stay as they are for one reason."""
+
+    host: str
+    """The host."""
+    reason: Sentence
+    """Why they stay."""
+    devices: Positive
+    """How many there are."""
+
+
 class PlanSection(t.TypedDict):
     """What the report says of a plan."""
 
@@ -1002,6 +1024,10 @@ class PlanSection(t.TypedDict):
     """Why devices are left behind, what is true of most of them first."""
     shortage: ShortageNumbers | None
     """The proof that not everything can have a place, where the plan has one of this kind."""
+    assumptions: t.NotRequired[list[Sentence]]
+    """As in the plan."""
+    staying: t.NotRequired[list[StayingGroup]]
+    """The devices of emptied hosts that stay as they are, as nobody holds them; absent where there are none."""
     changes: list[ChangedGuest]
     """The guests of an earlier plan that were planned anew."""
     changed_since: list[str]

@@ -68,7 +68,7 @@ def document(
         if tasks is None:
             tasks = hosts[target["host"]] = {"devices": [], "pci_devices": [], "vdpa_devices": []}
         maker.add_task(tasks, source, target)
-    return {
+    plan: contract.PlanBody = {
         "status": proof.status,
         "solver": solution.solver,
         "cost": _shown(problem, solution.cost),
@@ -90,6 +90,11 @@ def document(
         "map": mapping,
         "unknown": problem.fleet.unknown,
     }
+    if proof.assumptions:
+        plan["assumptions"] = [*proof.assumptions]
+    if request.staying:
+        plan["staying"] = [*request.staying]
+    return plan
 
 
 def with_left_out(

@@ -206,4 +206,7 @@ def _objected(
 
 def _with_proof_of(plan: PlanBody, other: PlanBody) -> PlanBody:
     """Return ``plan`` with what ``other`` proves of every plan."""
-    return plan | {"status": other["status"], "shortage": other["shortage"]}
+    proof: t.Any = {"status": other["status"], "shortage": other["shortage"]}
+    if "assumptions" in other:
+        proof["assumptions"] = other["assumptions"]
+    return t.cast(PlanBody, {**plan, **proof})

@@ -13,6 +13,9 @@ import typing as t
 from collections import defaultdict
 from dataclasses import dataclass, field, fields
 
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.drivers import (
+    driver_profile,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.verdict import DIRECTIONS
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.wording import MAX_NAMES
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.descriptor import plain_text
@@ -30,9 +33,15 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.values impor
     names,
     one_of,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils.contract import Count, Placement
+from ansible_collections.vfio.migration.plugins.plugin_utils.contract import (
+    Count,
+    Placement,
+    StayingDevice,
+)
 
 POLICIES = ("pack", "spread")
+# Which devices that nobody holds leave a host that is emptied: those that can, all, or none.
+FREE_DEVICES = ("movable", "all", "none")
 
 
 # --- checks of conditions ---
@@ -44,6 +53,10 @@ def _direction(name: str, value: t.Any) -> str:
 
 def _policy(name: str, value: t.Any) -> str:
     return one_of(name, value, POLICIES)
+
+
+def _free_devices(name: str, value: t.Any) -> str:
+    return one_of(name, value, FREE_DEVICES)
 
 
 def _places(name: str, value: t.Any) -> dict[tuple[str, str | None], str]:
@@ -132,6 +145,10 @@ class Conditions:
     drain: t.Collection[str] | None = field(
         default=None, metadata=_option(names, lasting=False, type="list", elements="str")
     )
+    free_devices: str = field(
+        default=FREE_DEVICES[0],
+        metadata=_option(_free_devices, lasting=False, type="str", choices=list(FREE_DEVICES)),
+    )
     targets: t.Collection[str] | None = field(
         default=None, metadata=_option(names, lasting=False, type="list", elements="str")
     )
@@ -207,27 +224,71 @@ class Guest:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """Guests to be moved to hosts among ``targets``. ``kept`` are an earlier plan's placements of other guests, that stay."""
+    """Guests to be moved to hosts among ``targets``. ``kept`` are an earlier plan's placements of other guests, that stay.
+
+    ``staying`` are devices of hosts that are emptied which stay as they are, each with the reason.
+    """
 
     guests: t.Sequence[Guest]
     targets: t.Sequence[str]
     conditions: Conditions = Conditions()
     kept: t.Sequence[Placement] = ()
+    staying: t.Sequence[StayingDevice] = ()
+
+
+def staying(fleet: Fleet, conditions: Conditions) -> list[StayingDevice]:
+    """Return the devices of the hosts that are emptied which nobody holds and that stay as they are."""
+    return [
+        {**device.label, "reason": reason}
+        for name in sorted(set(conditions.drain or ()))
+        if name in fleet.hosts
+        for device in sorted(fleet.hosts[name].devices, key=lambda device: device.id)
+        if (reason := _why_staying(device, conditions.free_devices)) is not None
+    ]
+
+
+def _why_staying(device: Device, free_devices: str) -> str | None:
+    """Return why ``device`` stays on a host that is emptied; ``None`` where it is to be moved."""
+    if device.in_use is not None or free_devices == "all":
+        return None
+    if _has_no_type(device):
+        return "it has no type, so there is nothing to move"
+    if device.supported is False:
+        evidence = f" ({device.evidence})" if device.evidence else ""
+        return f"it cannot migrate{evidence}"
+    return "nobody holds it" if free_devices == "none" else None
+
+
+def _has_no_type(device: Device) -> bool:
+    """Return whether ``device`` is of no use before it is given a type, whatever debugfs shows of it."""
+    if device.choices is not None or device.kind != "pci" or device.descriptor is None:
+        return device.choices is not None
+    driver = device.descriptor.self_attributes.get("driver")
+    return driver_profile(device.kind, driver).idle in device.attributes
 
 
 def requested(
     fleet: Fleet,
     drain: t.Collection[str] | None,
     sources: t.Sequence[t.Any] | None,
+    free_devices: str = FREE_DEVICES[0],
 ) -> list[Guest]:
-    """Return the guests that ``drain`` (hosts) or ``sources`` (guest names and ``{host, id}``) name; raise ``FleetError``."""
+    """Return the guests that ``drain`` (hosts) or ``sources`` (guest names and ``{host, id}``) name; raise ``FleetError``.
+
+    With ``drain``, ``free_devices`` says which of the devices that nobody holds are to be moved.
+    """
     if (drain is None) == (sources is None):
         raise FleetError("what to move is either 'drain' or 'sources': give exactly one of them")
     if drain is not None:
         for name in drain:
             if name not in fleet.hosts:
                 raise FleetError(f"cannot drain {name}: {why_unknown(fleet, name)}")
-        return guests_of(device for name in set(drain) for device in fleet.hosts[name].devices)
+        return guests_of(
+            device
+            for name in set(drain)
+            for device in fleet.hosts[name].devices
+            if _why_staying(device, free_devices) is None
+        )
     by_name: dict[t.Any, list[Guest]] = defaultdict(list)
     for guest in guests_of(fleet.devices()):
         if guest.name is not None:

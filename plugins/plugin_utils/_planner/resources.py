@@ -119,6 +119,7 @@ class _CardKind:
     functions: tuple[Device | _ParentKind, ...]
     shares: t.Mapping[str, TypeShare]
     capacity: int
+    certain: bool
 
     @property
     def numa_node(self) -> int | None:
@@ -206,14 +207,15 @@ class Resources:
             else:
                 by_group[True, self._kind_of(*each)].append(each[0])
         groups = tuple(sorted(by_group))
-        key = ("card", groups, capacity.types, capacity.capacity)
+        key = ("card", groups, capacity.types, capacity.capacity, capacity.certain)
         kind = self._kind_numbers.setdefault(key, len(self._kinds))
         if kind == len(self._kinds):
             first = [
                 t.cast(_ParentKind, self._kinds[number]) if is_parent else self._groups[number]
                 for is_parent, number in groups
             ]
-            self._kinds.append(_CardKind(tuple(first), dict(capacity.types), capacity.capacity))
+            shares = dict(capacity.types)
+            self._kinds.append(_CardKind(tuple(first), shares, capacity.capacity, capacity.certain))
         found = tuple([by_group[group] for group in groups])
         state = CardState(kind, capacity.size, capacity.used, tuple(map(len, found)))
         return self.number(state), found
@@ -295,6 +297,89 @@ class Resources:
     def resource_kind(self, resource: int) -> int:
         state = self._states[resource]
         return state.group if isinstance(state, Pool) else -1 - state.kind
+
+    # --- what a proof asks ---
+
+    def could_take(self, resource: int, demand: int) -> bool:
+        """Return whether ``resource`` could take in a device with ``demand`` but for the planner's own rules."""
+        state = self._states[resource]
+        if isinstance(state, CardState):
+            return bool(self._sizes(state, [demand]))
+        return bool(self.transitions(resource, demand))
+
+    def own_rule(self, resource: int, demands: t.Iterable[int]) -> str | None:
+        """Return in words a rule of the planner's own that may keep ``resource`` from taking in some of ``demands``."""
+        state = self._states[resource]
+        if isinstance(state, Pool):
+            return None
+        if isinstance(state, CardState):
+            return self._own_rule_of_card(state, demands)
+        types = {
+            each.offer.mdev_type.id
+            for demand in demands
+            for each in self.transitions(resource, demand)
+        }
+        if len(types) < 2:
+            return None
+        kind = self._parent_kind(state)
+        where = f"{kind.parent.id} on {kind.parent.host}"
+        if kind.capacity is None:
+            return (
+                f"under one parent, such as {where}, a plan makes one type only, as facts do not tell"
+                " how its types share it"
+            )
+        return (
+            f"the types of one parent, such as {where}, share it in proportion in a plan, as facts do"
+            " not tell what it has left"
+        )
+
+    def _own_rule_of_card(self, state: CardState, demands: t.Iterable[int]) -> str | None:
+        kind = t.cast(_CardKind, self._kinds[state.kind])
+        sizes = self._sizes(state, demands)
+        first = kind.functions[0]
+        function = first if isinstance(first, Device) else first.parent
+        where = f"the card of {function.id} on {function.host}"
+        if sizes and not kind.certain:
+            return (
+                f"how many vGPUs a card such as {where} takes is concluded from the names of types"
+            )
+        if len(sizes | ({state.size} - {None})) > 1:
+            return (
+                f"a card such as {where} is taken to be in no heterogeneous mode, which facts do not"
+                " tell: it gets one size of frame buffer"
+            )
+        return None
+
+    def _sizes(self, state: CardState, demands: t.Iterable[int]) -> set[Size | None]:
+        """Return of which sizes a card's functions could become devices with ``demands``."""
+        kind = t.cast(_CardKind, self._kinds[state.kind])
+        return {
+            kind.shares[_type_made(offer)].size
+            for demand in demands
+            for group, function in enumerate(kind.functions)
+            for _cost, offer in self._offers(function, group, self.demands[demand])
+        }
+
+    def most(self, resource: int, demands: t.Iterable[int]) -> int:
+        """Return how many devices with any of ``demands`` there are at most in ``resource``, whatever is planned together."""
+        state = self._states[resource]
+        if isinstance(state, Pool):
+            return state.size
+        if isinstance(state, CardState):
+            kind = t.cast(_CardKind, self._kinds[state.kind])
+            functions = sum(state.functions)
+            least = min(each.units for each in kind.shares.values())
+            return (
+                min(functions, (kind.capacity - state.used) // least) if kind.certain else functions
+            )
+        available = {
+            each.offer.mdev_type.id: each.offer.mdev_type.available_instances
+            for demand in demands
+            for each in self.transitions(resource, demand)
+        }
+        # Of types that share in proportion, that of which there are most takes least, whatever else is made.
+        together = sum if self._parent_kind(state).capacity is None else max
+        return together(available.values()) if available else 0
 
     def numa_node(self, resource: int) -> int | None:
         if not self._conditions.numa_local:

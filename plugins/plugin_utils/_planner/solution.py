@@ -43,6 +43,9 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._packing.search imp
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.admissible import (
     NO_EXCLUSIONS,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.assumptions import (
+    assumptions,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.backing import (
     Placement,
     allocate,
@@ -81,11 +84,15 @@ class Solution:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Proof:
-    """What is proven of all plans for a request: none costs less than ``bound``, ``None`` where that is not known."""
+    """What is proven of all plans for a request: none costs less than ``bound``, ``None`` where that is not known.
+
+    ``assumptions`` say in sentences what else took part where it looks as if not everything could have a place.
+    """
 
     status: str
     bound: Cost | None
     shortage: Shortage | None
+    assumptions: t.Sequence[str] = ()
 
 
 def solve(problem: Problem, budget: Budget, progress: Progress) -> Solution:
@@ -126,6 +133,9 @@ def prove(problem: Problem, solution: Solution) -> Proof:
         status = "optimal" if solution.cost == bound else "feasible"
     else:
         status = "infeasible" if bound and bound.unplaced else "unproven"
+        assumed = assumptions(problem, {each.guest: each.host for each in solution.placed})
+        if assumed:
+            return Proof("unproven", None, None, assumed)
     return Proof(status, bound, shortage)
 
 

@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import typing as t
+from collections import defaultdict
 
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.printable import printable
 from ansible_collections.vfio.migration.plugins.plugin_utils.contract import (
@@ -17,9 +18,13 @@ from ansible_collections.vfio.migration.plugins.plugin_utils.contract import (
     Placement,
     Plan,
     Sentence,
+    StayingDevice,
     Unplaced,
     UnplacedReason,
 )
+
+# Of more devices that stay for one reason, only the first are named.
+MAX_IDS = 4
 
 
 class Summary(t.TypedDict):
@@ -51,9 +56,20 @@ def summarize(plan: Plan, left_out: t.Mapping[str, str]) -> Summary:
                 f" {'; '.join(reason['reason'] for reason in each['reasons'])}"
                 for each in unplaced
             ),
+            *_staying(plan.get("staying", ())),
         ],
         obstacles=_obstacles(plan) if unplaced else None,
     )
+
+
+def _staying(devices: t.Iterable[StayingDevice]) -> t.Iterator[str]:
+    """Yield a sentence for the devices of each host that stay as they are for one reason."""
+    alike: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for each in devices:
+        alike[each["host"], each["reason"]].append(each["id"])
+    for (host, reason), ids in alike.items():
+        more = f" and {len(ids) - MAX_IDS} more" if len(ids) > MAX_IDS else ""
+        yield f"{host} {', '.join(ids[:MAX_IDS])}{more}: stays as it is, as nobody holds it: {reason}"
 
 
 def _move(placement: Placement) -> str:
@@ -69,6 +85,7 @@ def _move(placement: Placement) -> str:
 
 def _obstacles(plan: Plan) -> str:
     lines = [f"Not everything can move; the plan is {plan['status']}."]
+    lines += [f"It is not proven that it cannot: {each}." for each in plan.get("assumptions", ())]
     for each in plan["unplaced"]:
         guest = f" of {each['vm']}" if each["vm"] else ""
         lines.append(f"{each['source']['id']} on {each['source']['host']}{guest} has no place:")

@@ -69,7 +69,8 @@ def left_behind(
     guests = problem.request.guests
     placed = {each.guest for each in solution.placed}
     reasons = Reasons(problem, solution.placed)
-    short = _short_reasons(problem, proof.shortage) if proof.shortage else {}
+    shortage = solution.shortage if proof.assumptions else proof.shortage
+    short = _short_reasons(problem, shortage) if shortage else {}
     circular = _cycle_reasons(guests, cycles) if cycles else {}
     return [
         {

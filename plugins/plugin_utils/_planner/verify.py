@@ -124,8 +124,10 @@ class _Case:
             for part in ("placements", "unplaced")
         )
         self.drained = frozenset(asked.drain or ())
+        self.staying = {(each["host"], each["id"]) for each in plan.get("staying", ())}
         hosts = {host for host, _id in self.placed + self.unplaced} | self.drained
         hosts |= {each["target"]["host"] for each in plan["placements"]}
+        hosts |= {host for host, _id in self.staying}
         there = sorted(hosts & facts.keys())
         self.devices, self.parents = (
             {(host, each["id"]): each for host in there for each in facts[host][part]}
@@ -255,8 +257,35 @@ def every_source_is_known_and_planned_once(case: _Case) -> _Objections:
         if key not in case.devices:
             yield Objection(frozenset([key]), f"{_named(key)} is in no facts")
     for key in case.devices.keys() - planned.keys():
-        if key[0] in case.drained:
+        if key[0] in case.drained and key not in case.staying:
             yield Objection(frozenset([key]), f"{_named(key)} is neither placed nor left behind")
+
+
+def what_stays_has_nothing_to_move(case: _Case) -> _Objections:
+    """Require that a device stays as it is only if nobody holds it and it has no type or cannot migrate.
+
+    By ``free_devices``, whatever nobody holds may stay, or nothing may. Where it is not known what was to be emptied, it is
+    not known either what was asked of free devices.
+    """
+    planned = {*case.placed, *case.unplaced}
+    for key in case.staying:
+        device = case.devices.get(key)
+        wanted = "none" if case.asked.drain is None else case.asked.free_devices
+        emptied = case.asked.drain is None or key[0] in case.drained
+        if device is None or not emptied or key in planned:
+            yield Objection(frozenset([key]), f"{_named(key)} is no device that could stay")
+        elif device["in_use"] is not None or wanted == "all":
+            yield Objection(frozenset([key]), f"{_named(key)} stays and is to be moved")
+        elif wanted == "movable" and not _has_nothing_to_move(device):
+            yield Objection(frozenset([key]), f"{_named(key)} stays and can migrate")
+
+
+def _has_nothing_to_move(device: _Entry) -> bool:
+    typeless = any(
+        "choices" in each or (each["name"], each["value"]) == ("nvidia/current_vgpu_type", "0")
+        for each in device["attributes"]
+    )
+    return typeless or device["migration"]["supported"] is False
 
 
 def placements_say_of_sources_what_the_facts_say(case: _Case) -> _Objections:
@@ -469,6 +498,16 @@ def status_and_shortage_are_true(case: _Case) -> _Objections:
             _NONE,
             f"status is {plan['status']}, and the bound leaves {bound['unplaced']} devices behind",
         )
+    silent = {*plan["unknown"]} - case.drained
+    if case.asked.targets is not None:
+        silent &= {*case.asked.targets}
+    left = [case.devices[key] for key in case.unplaced if key in case.devices]
+    movable = all(
+        each["descriptor"] is not None and each["migration"]["supported"] is not False
+        for each in left
+    )
+    if plan["status"] == "infeasible" and silent and movable:
+        yield Objection(_NONE, f"infeasible is not proven without facts of {', '.join(silent)}")
     shortage = plan["shortage"]
     if shortage is not None:
         short = {(each["host"], each["id"]) for each in shortage["devices"]}
@@ -1105,6 +1144,7 @@ _LASTING = tuple(
 _RULES: tuple[tuple[t.Callable[[_Case], t.Any], t.Callable[[_Case], _Objections]], ...] = (
     (attrgetter("plan"), the_plan_is_for_what_was_asked),
     (attrgetter("plan"), every_source_is_known_and_planned_once),
+    (attrgetter("staying"), what_stays_has_nothing_to_move),
     (attrgetter("moves"), sources_can_migrate),
     (attrgetter("moves"), placements_say_of_sources_what_the_facts_say),
     (attrgetter("moves"), placements_are_no_surer_than_they_can_be),

@@ -34,6 +34,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request im
     Conditions,
     Request,
     requested,
+    staying,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.solution import Progress
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.clock import age_limit
@@ -83,7 +84,10 @@ def plan_for(
     if sources is not None:
         sources = listed("sources", sources)
     request = Request(
-        requested(read, conditions.drain, sources), conditions.hosts(read), conditions
+        requested(read, conditions.drain, sources, conditions.free_devices),
+        conditions.hosts(read),
+        conditions,
+        staying=staying(read, conditions),
     )
     known = {name: each.facts for name, each in read.hosts.items()}
     return printed(make_verified_plan(read, known, request, earlier, progress), Plan)

@@ -46,7 +46,7 @@ def as_markdown(report: contract.Report) -> str:
     parts = [
         [f"# {plain(report['title'])}", "", _when(report)],
         _verdict(report),
-        *([_moves(report["plan"]), _left_behind(report["plan"])] if report["plan"] else []),
+        *([part(report["plan"]) for part in _PLAN_PARTS] if report["plan"] else []),
         _matrix(report),
         _versions(report["versions"]),
         _problems(report),
@@ -105,6 +105,8 @@ def _verdict(report: contract.Report) -> list[str]:
             "",
             f"{plain(plan['meaning'])} Status {plain(plan['status'])}, policy {plain(plan['policy'])}.",
         ]
+        assumed = plan.get("assumptions", [])
+        lines += ["", *(f"- {plain(each)}" for each in assumed)] if assumed else []
     return lines
 
 
@@ -139,6 +141,21 @@ def _left_behind(plan: contract.PlanSection) -> list[str]:
         lines.append(f"- {who}: {plain(each['cause'])}")
     shown = sum(len(each["devices"]) for each in plan["left_behind"][:MAX_ENTRIES])
     return lines + _rest(plan["unplaced"] - shown)
+
+
+def _staying(plan: contract.PlanSection) -> list[str]:
+    groups = plan.get("staying", [])
+    lines = [
+        f"- {counted(each['devices'], 'device')} of {code(each['host'])}: {plain(each['reason'])}"
+        for each in groups[:MAX_ENTRIES]
+    ]
+    if not lines:
+        return []
+    text = "Nobody holds these, so they stay as they are:"
+    return ["## What stays", "", text, "", *lines, *_rest(len(groups) - MAX_ENTRIES)]
+
+
+_PLAN_PARTS = (_moves, _left_behind, _staying)
 
 
 def _matrix(report: contract.Report) -> list[str]:

@@ -62,7 +62,7 @@ def _section(
     causes = [cause_of(each) for each in unplaced]
     warnings = Counter(each for placement in placements for each in placement["warnings"])
     numbers = {warning: number for number, warning in enumerate(warnings)}
-    return {
+    section: contract.PlanSection = {
         "status": plan["status"],
         "meaning": _MEANINGS[plan["status"]],
         "solver": plan["solver"],
@@ -92,6 +92,20 @@ def _section(
         ],
         "changed_since": list(changed),
     }
+    if plan.get("assumptions"):
+        section["assumptions"] = [*plan["assumptions"]]
+    if plan.get("staying"):
+        section["staying"] = _staying(plan["staying"])
+    return section
+
+
+def _staying(devices: t.Iterable[contract.StayingDevice]) -> list[contract.StayingGroup]:
+    """Return how many devices of each host stay as they are for one reason."""
+    alike = Counter((each["host"], each["reason"]) for each in devices)
+    return [
+        {"host": host, "reason": reason, "devices": count}
+        for (host, reason), count in sorted(alike.items())
+    ]
 
 
 def _in_order(placements: t.Iterable[contract.Placement]) -> list[contract.Placement]:

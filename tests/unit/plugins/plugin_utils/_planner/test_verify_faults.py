@@ -16,6 +16,7 @@ import pytest
 from ansible_collections.vfio.migration.plugins.filter.migration_plan import migration_plan
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner import verify
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.resources import Resources
+from ansible_collections.vfio.migration.tests.unit import cards
 from ansible_collections.vfio.migration.tests.unit.fleets import (
     UUIDS,
     device,
@@ -463,7 +464,7 @@ ENGINE = {
         "sources can migrate",
         {
             **moved(vgpu(), vgpu()),
-            "a": host([device(UUIDS[0], vgpu(), migration={"supported": False})]),
+            "a": host([device(UUIDS[0], vgpu(), vm="vm-1", migration={"supported": False})]),
         },
         lambda plant: plant.function("obstacle", lambda real: lambda entry: None),
     ),
@@ -608,6 +609,54 @@ CAPACITY = {
             "driver_profile",
             lambda real: lambda *key: dataclasses.replace(real(*key), proportional=True),
         ),
+    ),
+    "a card holds more than its types state": Fault(
+        "no card holds more than it can",
+        {"a": cards.guests(5, 12), "b": host(parents=cards.parents())},
+        lambda plant: plant.function(
+            "stated_limits", lambda real: lambda text: real(text)._replace(max_instance=99)
+        ),
+    ),
+    "a card takes any two sizes": Fault(
+        "no card holds more than it can",
+        {
+            "a": host(
+                [
+                    cards.vgpu(each, size, cards.function(cards.CARD, each), vm=f"vm-{each}")
+                    for each, size in enumerate((12, 24))
+                ]
+            ),
+            "b": host(parents=cards.parents()),
+        },
+        lambda plant: plant.function(
+            "stated_limits", lambda real: lambda text: real(text)._replace(framebuffer=1024)
+        ),
+    ),
+    "the names of types tell nothing": Fault(
+        "functions of a card are given what it holds",
+        {
+            "a": host([cards.typed(each, "1157", vm=f"vm-{each}") for each in range(3)]),
+            "b": host(
+                [
+                    cards.typeless(each, {"1157": "NVIDIA L40S-24Q", "1158": "NVIDIA L40S-48Q"})
+                    for each in range(4)
+                ]
+            ),
+        },
+        lambda plant: plant.function("named_share", lambda real: lambda name: None),
+    ),
+    "a card with types is taken for an empty one": Fault(
+        "functions of a card are given what it holds",
+        {
+            "a": host([cards.typed(each, "1155", vm=f"vm-{each}") for each in range(3)]),
+            "b": host(
+                [
+                    cards.typed(9, "1155", vm="there"),
+                    *(cards.typeless(each, ["1155"]) for each in range(4)),
+                ]
+            ),
+        },
+        lambda plant: plant.function("count_with_type", lambda real: lambda *devices: 0),
     ),
     "a parent is never used up": Fault(
         "no parent is overcommitted",
@@ -811,6 +860,17 @@ CONDITIONS = {
             "Conditions", "lasting", lambda real: lambda self: {**real(self), "apart": []}
         ),
         {"drain": ["a"], "apart": [["vm-1", "vm-2"]]},
+    ),
+    "what nobody holds stays": Fault(
+        "what stays has nothing to move",
+        {
+            "a": host([device(UUIDS[0], vgpu(), vm="vm-1"), device(UUIDS[1], vgpu())]),
+            "b": host([device(UUIDS[2], vgpu()), device(UUIDS[3], vgpu())]),
+        },
+        lambda plant: plant.function(
+            "_why_staying",
+            lambda real: lambda device, which: None if device.in_use else "nobody holds it",
+        ),
     ),
     "devices are used again": Fault(
         "existing targets are free",

@@ -1,0 +1,204 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+# Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Do not use this from other collections or standalone plugins/modules!
+
+"""Assumptions: what keeps it from being proven that devices have no place. Pure.
+
+A search that has looked at everything has looked at what the planner allows. That no plan exists is proven only if the
+rules of the kernel and of the drivers alone exclude it, and nobody's silence does.
+"""
+
+from __future__ import annotations
+
+import typing as t
+from collections import Counter
+
+from ansible_collections.vfio.migration.plugins.plugin_utils._compat.wording import listed
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import (
+    Device,
+    obstacle,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._packing.bottleneck import (
+    find_shortage,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.admissible import NewDevice
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.problem import Problem
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.resources import Resources
+
+# Of more places that one thing excludes, only the first are named.
+_MAX_NAMES = 3
+
+
+def assumptions(problem: Problem, placed: t.Mapping[int, str]) -> list[str]:
+    """Return in sentences what was assumed in finding no place for all guests; empty where that is proven.
+
+    ``placed`` are the guests that have a place, each with its host.
+    """
+    guests = problem.request.guests
+    left = [number for number in range(len(guests)) if number not in placed]
+    devices = [device for number in left for device in guests[number].devices]
+    if any(obstacle(device) is not None for device in devices):
+        # No host, rule or limit would help a device that cannot migrate.
+        return []
+    distinct = list({problem.resources.demand_of(device): device for device in devices}.values())
+    return [
+        *_hosts_without_facts(problem),
+        *_unknown_holders(problem, distinct),
+        *_limits(problem, left, placed),
+        *_avoided(problem, distinct),
+        *_own_rules(problem, left),
+    ]
+
+
+def _hosts_without_facts(problem: Problem) -> t.Iterator[str]:
+    conditions = problem.request.conditions
+    names = set(problem.fleet.unknown).difference(conditions.drain or ())
+    if conditions.targets is not None:
+        names &= {*conditions.targets}
+    if names:
+        yield f"there are no usable facts of {_first(sorted(names))}, where there may be a place"
+
+
+def _unknown_holders(problem: Problem, sources: t.Sequence[Device]) -> t.Iterator[str]:
+    """Yield the devices that would do, and of which it is not known whether a process holds them."""
+    fits: dict[tuple[t.Any, ...], bool] = {}
+    found = []
+    for name in problem.names:
+        for device in problem.fleet.hosts[name].devices:
+            if device.in_use is None or device.in_use.pid is not None:
+                continue
+            key = (device.kind, device.type, device.descriptor, device.choices)
+            if key not in fits:
+                fits[key] = any(
+                    problem.admission.refusal(source, device) is None for source in sources
+                )
+            if fits[key] and obstacle(device) is None:
+                found.append(f"{device.id} on {name}")
+    if found:
+        yield f"it is not known whether a process holds {_first(found)}, which would do"
+
+
+def _limits(
+    problem: Problem, left: t.Sequence[int], placed: t.Mapping[int, str]
+) -> t.Iterator[str]:
+    """Yield the hosts that would take in a guest but for the limit that was asked for."""
+    if problem.request.conditions.limit is None:
+        return
+    guests, resources = problem.request.guests, problem.resources
+    received: Counter[str] = Counter()
+    for number, host in placed.items():
+        received[host] += len(guests[number].devices)
+    needs = {
+        (len(problem.demands[number]), frozenset(demand for demand, _d in problem.demands[number]))
+        for number in left
+    }
+    found = []
+    for name, each in zip(problem.names, problem.bins, strict=True):
+        if each.limit is not None and any(
+            received[name] + count > each.limit
+            and all(any(resources.could_take(r, demand) for r in each.state) for demand in demands)
+            for count, demands in needs
+        ):
+            found.append(name)
+    if found:
+        yield f"the limit that was asked for keeps {_first(found)} from receiving more"
+
+
+def _avoided(problem: Problem, sources: t.Sequence[Device]) -> t.Iterator[str]:
+    """Yield the places that would do but for the wish to avoid them."""
+    found = []
+    for host, parent in problem.request.conditions.avoid:
+        facts = problem.fleet.hosts.get(host)
+        if facts is None or host not in problem.names:
+            continue
+        would_do = any(
+            problem.admission.refusal(source, device) is None
+            for device in facts.devices
+            if device.in_use is None and parent in (None, device.parent)
+            for source in sources
+        ) or any(
+            problem.admission.refusal(source, NewDevice(each.kind, offered.id, each, offered))
+            is None
+            for each in facts.parents
+            if parent in (None, each.id)
+            for offered in each.types
+            if offered.available_instances
+            for source in sources
+        )
+        if would_do:
+            found.append(host if parent is None else f"{parent} on {host}")
+    if found:
+        yield f"{_first(found)} would do, and was to be avoided"
+
+
+def _own_rules(problem: Problem, left: t.Sequence[int]) -> list[str]:
+    """Return the planner's own rules, safe but stricter than a driver may be, without which there might be a place."""
+    resources = problem.resources
+    there = Counter(resource for each in problem.bins for resource in each.state)
+    demands = [[demand for demand, _device in needed] for needed in problem.demands]
+    takers = {
+        demand: {resource for resource in there if resources.could_take(resource, demand)}
+        for demand in {each for needed in demands for each in needed}
+    }
+    if any(not takers[demand] for number in left for demand in demands[number]):
+        return []
+    reached = _connected(demands, left, takers)
+    rules = {
+        resource: rule
+        for resource in sorted(there)
+        if (of := {demand for demand in reached if resource in takers[demand]})
+        and (rule := resources.own_rule(resource, of)) is not None
+    }
+    if not rules or _short_without_rules(resources, demands, there):
+        return []
+    return list(dict.fromkeys(rules.values()))
+
+
+def _connected(
+    demands: t.Sequence[t.Sequence[int]],
+    left: t.Sequence[int],
+    takers: t.Mapping[int, set[int]],
+) -> set[int]:
+    """Return the demands that compete with those of the guests that are ``left``, directly or through others."""
+    reached: set[int] = set()
+    ahead = {demand for number in left for demand in demands[number]}
+    distinct = {frozenset(needed) for needed in demands}
+    while ahead:
+        reached |= ahead
+        resources = set[int]().union(*(takers[demand] for demand in ahead))
+        sharing = {demand for demand, of in takers.items() if not of.isdisjoint(resources)}
+        ahead = set[int]().union(*(each for each in distinct if each & sharing)) - reached
+    return reached
+
+
+class _WithoutRules:
+    """How many devices resources take in at most, whatever the planner's own rules are."""
+
+    def __init__(self, resources: Resources, demands: t.Collection[int]) -> None:
+        self._resources = resources
+        self._demands = demands
+        self._most: dict[int, int] = {}
+
+    def capacity(self, resource: int, demand: int) -> int:
+        """Return how many devices ``resource`` takes in at most, if any with this demand."""
+        if not self._resources.could_take(resource, demand):
+            return 0
+        if resource not in self._most:
+            self._most[resource] = self._resources.most(resource, self._demands)
+        return self._most[resource]
+
+
+def _short_without_rules(
+    resources: Resources, demands: t.Sequence[t.Sequence[int]], there: t.Mapping[int, int]
+) -> bool:
+    """Return whether there are too few places even without the planner's own rules."""
+    needed = Counter(demand for of_guest in demands for demand in of_guest)
+    return find_shortage(_WithoutRules(resources, needed), needed, there) is not None
+
+
+def _first(names: t.Sequence[str]) -> str:
+    more = len(names) - _MAX_NAMES
+    return f"{listed(names[:_MAX_NAMES])} and {more:,} more" if more > 0 else listed(names)
