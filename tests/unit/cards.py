@@ -22,7 +22,7 @@ def uuid(number: int) -> str:
 
 def function(card: str, number: int) -> str:
     """Return the address of a virtual function."""
-    return f"{card[:-3]}{number // 8 + 1:02x}.{number % 8}"
+    return f"{card[:-4]}{number // 8 + 1:02x}.{number % 8}"
 
 
 def vgpu(

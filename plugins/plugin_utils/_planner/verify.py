@@ -506,8 +506,12 @@ def status_and_shortage_are_true(case: _Case) -> _Objections:
         each["descriptor"] is not None and each["migration"]["supported"] is not False
         for each in left
     )
-    if plan["status"] == "infeasible" and silent and movable:
-        yield Objection(_NONE, f"infeasible is not proven without facts of {', '.join(silent)}")
+    # Where neither is told, it is not known which hosts were asked to receive.
+    told = case.asked.drain is not None or case.asked.targets is not None
+    if plan["status"] == "infeasible" and told and silent and movable:
+        yield Objection(
+            _NONE, f"infeasible is not proven without facts of {', '.join(sorted(silent))}"
+        )
     shortage = plan["shortage"]
     if shortage is not None:
         short = {(each["host"], each["id"]) for each in shortage["devices"]}
@@ -1138,7 +1142,9 @@ def devices_keep_their_type(case: _Case) -> _Objections:
 
 # Conditions that a plan says of itself; the others are of the occasion that it was made for.
 _LASTING = tuple(
-    each.name for each in fields(Conditions) if each.name not in ("avoid", "drain", "targets")
+    each.name
+    for each in fields(Conditions)
+    if each.name not in ("avoid", "drain", "free_devices", "targets")
 )
 # Each rule with what there must be for it to say anything.
 _RULES: tuple[tuple[t.Callable[[_Case], t.Any], t.Callable[[_Case], _Objections]], ...] = (

@@ -1,0 +1,141 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What is proven of all plans, and what a plan says that it assumed where nothing is."""
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.vfio.migration.plugins.filter.migration_plan import migration_plan
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.summary import summarize
+from ansible_collections.vfio.migration.tests.unit.cards import (
+    CARD,
+    OTHER_CARD,
+    function,
+    guests,
+    parents,
+    typed,
+    typeless,
+    vgpu,
+)
+from ansible_collections.vfio.migration.tests.unit.fleets import UUIDS, device, host, parent
+from ansible_collections.vfio.migration.tests.unit.plugins.plugin_utils._planner.test_staying import (
+    NEVER,
+)
+
+ONE = {"i915-GVTg_V5_4": 1}
+
+
+def two_guests(**others):
+    return host([device(UUIDS[n], vm=f"vm-{n}", pid=n + 1, **others) for n in range(2)])
+
+
+def plan_of(fleet, **options):
+    plan = migration_plan(fleet, drain=["a"], **options)
+    assert ("assumptions" in plan) == (plan["status"] == "unproven")
+    if plan["status"] == "unproven":
+        assert plan["bound"] is None
+        assert plan["assumptions"][0] in summarize(plan, {})["obstacles"]
+    return plan
+
+
+def test_too_few_devices_that_would_do_are_a_proof():
+    fleet = {"a": two_guests(), "b": host([device(UUIDS[5])])}
+    assert plan_of(fleet)["status"] == "infeasible"
+
+
+def test_a_host_without_facts_might_have_a_place():
+    fleet = {"a": two_guests(), "b": host([device(UUIDS[5])]), "c": {}}
+    plan = plan_of(fleet)
+    assert plan["assumptions"] == ["there are no usable facts of c, where there may be a place"]
+    # It may not receive: then it does not matter.
+    assert plan_of(fleet, targets=["b"])["status"] == "infeasible"
+    # No host helps a device that cannot migrate.
+    fleet["a"] = two_guests(migration=NEVER)
+    assert plan_of(fleet)["status"] == "infeasible"
+
+
+def test_a_device_with_an_unknown_holder_might_be_free():
+    fleet = {"a": two_guests(), "b": host([device(UUIDS[5]), device(UUIDS[6])])}
+    fleet["b"]["devices"][1]["in_use"] = {"pid": None, "name": None}
+    (assumed,) = plan_of(fleet)["assumptions"]
+    assert assumed == (f"it is not known whether a process holds {UUIDS[6]} on b, which would do")
+    # One that would not do is no matter.
+    fleet["b"]["devices"][1]["type"] = "other"
+    fleet["b"]["devices"][1]["descriptor"] = None
+    assert plan_of(fleet)["status"] == "infeasible"
+
+
+def test_a_limit_can_be_raised():
+    fleet = {"a": two_guests(), "b": host([device(UUIDS[5]), device(UUIDS[6])])}
+    (assumed,) = plan_of(fleet, limit=1)["assumptions"]
+    assert assumed == "the limit that was asked for keeps b from receiving more"
+    fleet["b"] = host([device(UUIDS[5])])
+    assert plan_of(fleet, limit=2)["status"] == "infeasible"
+
+
+def test_an_avoided_place_would_do():
+    fleet = {"a": two_guests(), "b": host([device(UUIDS[5])], [parent("0000:00:03.0")])}
+    (assumed,) = plan_of(fleet, avoid=[{"host": "b", "parent": "0000:00:03.0"}])["assumptions"]
+    assert assumed == "0000:00:03.0 on b would do, and was to be avoided"
+
+
+@pytest.mark.parametrize(
+    ("driver", "words"),
+    [("other", "makes one type only"), ("i915", "share it in proportion")],
+)
+def test_the_rules_for_types_of_one_parent_are_the_planners_own(driver, words):
+    def of(size):
+        own = {
+            "software_version": "1.0",
+            "device_api": "vfio-pci",
+            "type": f"t{size}",
+            "pci_id": "80865963",
+        }
+        return {"self": own, "compatible": [own]}
+
+    def source(*sizes):
+        return host(
+            [device(UUIDS[n], of(size), vm=f"vm-{n}", pid=n + 1) for n, size in enumerate(sizes)]
+        )
+
+    there = parent(available={"t1": 3, "t2": 2}, driver=driver)
+    (assumed,) = plan_of({"a": source(1, 1, 2), "b": host(parents=[there])})["assumptions"]
+    assert words in assumed
+    # With one type alone the rule does not take part, and of many there are too few places without it.
+    for sizes in ((2, 2, 2), (1, 1, 1, 2, 2, 2)):
+        assert plan_of({"a": source(*sizes), "b": host(parents=[there])})["status"] == "infeasible"
+
+
+def test_what_types_state_of_a_card_is_a_proof():
+    fleet = {"a": guests(8, 12), "b": host(parents=parents())}
+    assert plan_of(fleet)["status"] == "infeasible"
+
+
+def test_one_size_of_a_card_is_assumed():
+    source = host(
+        [
+            vgpu(0, 12, parent=function(CARD, 0), vm="small"),
+            vgpu(1, 24, parent=function(OTHER_CARD, 0), vm="great"),
+        ]
+    )
+    (assumed,) = plan_of({"a": source, "b": host(parents=parents())})["assumptions"]
+    assert "heterogeneous mode" in assumed
+
+
+def test_a_card_of_another_size_might_be_in_heterogeneous_mode():
+    there = [vgpu(100, 24, parent=function(CARD, 0), vm="held")]
+    fleet = {"a": guests(1, 12), "b": host(there, parents(taken=[0]))}
+    (assumed,) = plan_of(fleet)["assumptions"]
+    assert "heterogeneous mode" in assumed
+
+
+def test_names_of_types_are_no_proof():
+    source = host([typed(each, "1158", vm=f"vm-{each}") for each in range(2)])
+    choices = {"1158": "NVIDIA L40S-48Q"}
+    fleet = {"a": source, "b": host([typeless(each, choices) for each in range(4)])}
+    (assumed,) = plan_of(fleet)["assumptions"]
+    assert "concluded from the names" in assumed
+    # There are too few functions, however many the card takes.
+    fleet["b"] = host([typeless(0, choices)])
+    assert plan_of(fleet)["status"] == "infeasible"
