@@ -566,6 +566,8 @@ class PlanBody(t.TypedDict):
     """The devices that are left behind."""
     assumptions: t.NotRequired[list[Sentence]]
     """What took part in finding no place for everything beside the rules of kernel and drivers; absent where nothing did."""
+    further_pass: t.NotRequired[t.Annotated[bool, where(const=True)]]
+    """Once the plan is carried out, only trying tells whether more find a place; absent where that is known."""
     staying: t.NotRequired[list[StayingDevice]]
     """The devices of emptied hosts that stay as they are, as nobody holds them; absent where there are none."""
     shortage: Shortage | None

@@ -120,7 +120,7 @@ class Parent:
     def read_type(self, type_id: str) -> dict[str, t.Any]:
         """Return ``{id, name, device_api, available_instances, description}`` of one type.
 
-        The limits of NVIDIA's types as far as they are stated there, and ``resources`` where the driver's descriptions say what a device of the type takes of its parent.
+        The limits that NVIDIA's descriptions state too, and ``resources`` where the driver's say what a device takes of its parent.
         """
         place = (MDEV_PARENTS, self.name, MDEV_TYPES, type_id)
         with reading(self._sysfs.path(*place)), self._sysfs.open(*place) as directory:

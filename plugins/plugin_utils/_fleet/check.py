@@ -236,6 +236,7 @@ def plain_device(
             "evidence": text_or_null(
                 migration.get("evidence"), f"{path}.migration.evidence", MAX_EVIDENCE
             ),
+            "features": migration.get("features"),
         },
     }
     return entry, problem

@@ -20,11 +20,11 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._compat.wording imp
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import (
     Device,
     obstacle,
+    obstacle_in_guest,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.bottleneck import (
     find_shortage,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._planner.admissible import NewDevice
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.problem import Problem
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.resources import Resources
 
@@ -40,7 +40,11 @@ def assumptions(problem: Problem, placed: t.Mapping[int, str]) -> list[str]:
     guests = problem.request.guests
     left = [number for number in range(len(guests)) if number not in placed]
     devices = [device for number in left for device in guests[number].devices]
-    if any(obstacle(device) is not None for device in devices):
+    if any(
+        obstacle_in_guest(device, guests[number].devices) is not None
+        for number in left
+        for device in guests[number].devices
+    ):
         # No host, rule or limit would help a device that cannot migrate.
         return []
     distinct = list({problem.resources.demand_of(device): device for device in devices}.values())
@@ -48,7 +52,6 @@ def assumptions(problem: Problem, placed: t.Mapping[int, str]) -> list[str]:
         *_hosts_without_facts(problem),
         *_unknown_holders(problem, distinct),
         *_limits(problem, left, placed),
-        *_avoided(problem, distinct),
         *_own_rules(problem, left),
     ]
 
@@ -107,33 +110,6 @@ def _limits(
         yield f"the limit that was asked for keeps {_first(found)} from receiving more"
 
 
-def _avoided(problem: Problem, sources: t.Sequence[Device]) -> t.Iterator[str]:
-    """Yield the places that would do but for the wish to avoid them."""
-    found = []
-    for host, parent in problem.request.conditions.avoid:
-        facts = problem.fleet.hosts.get(host)
-        if facts is None or host not in problem.names:
-            continue
-        would_do = any(
-            problem.admission.refusal(source, device) is None
-            for device in facts.devices
-            if device.in_use is None and parent in (None, device.parent)
-            for source in sources
-        ) or any(
-            problem.admission.refusal(source, NewDevice(each.kind, offered.id, each, offered))
-            is None
-            for each in facts.parents
-            if parent in (None, each.id)
-            for offered in each.types
-            if offered.available_instances
-            for source in sources
-        )
-        if would_do:
-            found.append(host if parent is None else f"{parent} on {host}")
-    if found:
-        yield f"{_first(found)} would do, and was to be avoided"
-
-
 def _own_rules(problem: Problem, left: t.Sequence[int]) -> list[str]:
     """Return the planner's own rules, safe but stricter than a driver may be, without which there might be a place."""
     resources = problem.resources
@@ -154,7 +130,10 @@ def _own_rules(problem: Problem, left: t.Sequence[int]) -> list[str]:
     }
     if not rules or _short_without_rules(resources, demands, there):
         return []
-    return list(dict.fromkeys(rules.values()))
+    places: dict[str, str] = {}
+    for words, place in rules.values():
+        places.setdefault(words, place)
+    return [words.format(place) for words, place in places.items()]
 
 
 def _connected(

@@ -92,9 +92,35 @@ def document(
     }
     if proof.assumptions:
         plan["assumptions"] = [*proof.assumptions]
+    if solution.cost.unplaced and _only_trying_tells(problem, solution):
+        plan["further_pass"] = True
     if request.staying:
         plan["staying"] = [*request.staying]
     return plan
+
+
+def _only_trying_tells(problem: Problem, solution: Solution) -> bool:
+    """Return whether a card that is given a type may have one more for a guest without a place, once that is done."""
+    numbers = {name: number for number, name in enumerate(problem.names)}
+    placed = {each.guest for each in solution.placed}
+    left = {
+        demand
+        for guest, needed in enumerate(problem.demands)
+        if guest not in placed
+        for demand, _device in needed
+    }
+    given = {
+        (each.host, each.device.parent or each.device.id)
+        for each in solution.placed
+        if each.device is not None and each.device.choices is not None
+    }
+    cards = [problem.supplies[numbers[host]].cards[address] for host, address in sorted(given)]
+    return any(
+        problem.resources.could_take(card.resource, demand)
+        for card in cards
+        if not card.capacity.certain
+        for demand in left
+    )
 
 
 def with_left_out(

@@ -53,6 +53,12 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.cards impo
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import Conditions
 from ansible_collections.vfio.migration.plugins.plugin_utils.contract import Target
 
+# The planner's own rules: safe, and stricter than a driver may be. In each, a place where it took part.
+_ONE_TYPE = "under one parent, such as {}, a plan makes one type only, as facts do not tell how its types share it"
+_IN_PROPORTION = "the types of one parent, such as {}, share it in proportion in a plan, as facts do not tell what it has left"
+_BY_NAMES = "how many vGPUs a card takes, such as {}, is concluded from the names of types"
+_ONE_SIZE = "a card, such as {}, gets one size of frame buffer, as facts do not tell whether it is in heterogeneous mode"
+
 # No driver's numbers are that odd.
 _MOST_CAPACITY = 1 << 64
 
@@ -307,8 +313,11 @@ class Resources:
             return bool(self._sizes(state, [demand]))
         return bool(self.transitions(resource, demand))
 
-    def own_rule(self, resource: int, demands: t.Iterable[int]) -> str | None:
-        """Return in words a rule of the planner's own that may keep ``resource`` from taking in some of ``demands``."""
+    def own_rule(self, resource: int, demands: t.Iterable[int]) -> tuple[str, str] | None:
+        """Return a rule of the planner's own that may keep ``resource`` from taking in some of ``demands``.
+
+        The second is where it may, for the place in the rule's words.
+        """
         state = self._states[resource]
         if isinstance(state, Pool):
             return None
@@ -322,33 +331,20 @@ class Resources:
         if len(types) < 2:
             return None
         kind = self._parent_kind(state)
-        where = f"{kind.parent.id} on {kind.parent.host}"
-        if kind.capacity is None:
-            return (
-                f"under one parent, such as {where}, a plan makes one type only, as facts do not tell"
-                " how its types share it"
-            )
-        return (
-            f"the types of one parent, such as {where}, share it in proportion in a plan, as facts do"
-            " not tell what it has left"
-        )
+        rule = _ONE_TYPE if kind.capacity is None else _IN_PROPORTION
+        return rule, f"{kind.parent.id} on {kind.parent.host}"
 
-    def _own_rule_of_card(self, state: CardState, demands: t.Iterable[int]) -> str | None:
+    def _own_rule_of_card(
+        self, state: CardState, demands: t.Iterable[int]
+    ) -> tuple[str, str] | None:
         kind = t.cast(_CardKind, self._kinds[state.kind])
         sizes = self._sizes(state, demands)
         first = kind.functions[0]
         function = first if isinstance(first, Device) else first.parent
-        where = f"the card of {function.id} on {function.host}"
+        where = f"that of {function.id} on {function.host}"
         if sizes and not kind.certain:
-            return (
-                f"how many vGPUs a card such as {where} takes is concluded from the names of types"
-            )
-        if len(sizes | ({state.size} - {None})) > 1:
-            return (
-                f"a card such as {where} is taken to be in no heterogeneous mode, which facts do not"
-                " tell: it gets one size of frame buffer"
-            )
-        return None
+            return _BY_NAMES, where
+        return (_ONE_SIZE, where) if len(sizes | ({state.size} - {None})) > 1 else None
 
     def _sizes(self, state: CardState, demands: t.Iterable[int]) -> set[Size | None]:
         """Return of which sizes a card's functions could become devices with ``demands``."""

@@ -132,10 +132,15 @@ def plan_next(run: _Run, hostvars: t.Any) -> _Run:
     if not first:
         run = _noted(run, hostvars)
         failed = run["failed_now"]
-        if not failed:
-            return _ended(run, None)
+        if not failed and not _goes_on(run):
+            # Of a plan that leaves something behind only what another pass would have placed is missing.
+            complete = run["partial"] or run["check_mode"]
+            return _ended(run, None if complete else summarize(run["plan"], {})["obstacles"])
     answered, silent = gathered(hostvars, run["hosts"], GATHERED)
     run |= {"silent": run["silent"] | silent}
+    if not first and not run["failed_now"]:
+        # What one pass made is not one of the attempts at what failed.
+        run["excused"] += 1
     if not first and len(_blame(run).given_up) > len(run["given_up"]):
         run["excused"] += 1
     if not first and (ending := _no_attempt_left(run)):
@@ -143,7 +148,7 @@ def plan_next(run: _Run, hostvars: t.Any) -> _Run:
     try:
         planned = _planned(run, hostvars, answered)
         obstacles = summarize(planned["plan"], {})["obstacles"]
-        if obstacles and not run["partial"]:
+        if obstacles and not run["partial"] and not _may_go_on(planned):
             return _ended(planned, obstacles)
         return _to_be_made(planned)
     except (AnsibleActionFail, FleetError) as error:
@@ -151,6 +156,16 @@ def plan_next(run: _Run, hostvars: t.Any) -> _Run:
             raise
         # Else what was made would stay.
         return _ended(run, str(error))
+
+
+def _goes_on(run: _Run) -> bool:
+    """Return whether another pass follows one that has made all it was to: what is there now may leave room for more."""
+    return not run["check_mode"] and _may_go_on(run)
+
+
+def _may_go_on(run: _Run) -> bool:
+    """Return whether only trying tells if more than the plan has can move, and there is a pass left for it."""
+    return bool(run["plan"].get("further_pass")) and run["attempt"] < MOST_ATTEMPTS
 
 
 def _noted(run: _Run, hostvars: t.Any) -> _Run:

@@ -1,0 +1,105 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The passes of the playbook ``prepare`` over cards of which only trying tells how much room they have."""
+
+from __future__ import annotations
+
+import typing as t
+
+import pytest
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin import preparing
+from ansible_collections.vfio.migration.tests.unit.cards import CARD, function, typed, typeless
+from ansible_collections.vfio.migration.tests.unit.fleets import host
+
+SKIPPED = {"changed": False, "skipped": True}
+
+
+class Gpus(dict[str, dict[str, t.Any]]):
+    """``hostvars`` of hosts: a with guests, b with a card that has a type already and room for ``room`` more."""
+
+    def __init__(self, guests: int, room: int) -> None:
+        super().__init__()
+        self.room = room
+        self.given = 0
+        self.guests = host([typed(each, "1155", vm=f"vm-{each}") for each in range(guests)])
+        self.answer()
+
+    def answer(self) -> None:
+        choices = ["1155"] if self.given < self.room else []
+        there = [typed(20, "1155", vm="there")]
+        there += [typed(each, "1155") for each in range(self.given)]
+        there += [typeless(each, choices) for each in range(self.given, 8)]
+        for name, facts in (("a", self.guests), ("b", host(there))):
+            found = {"ansible_facts": {"vfio_migration": facts}}
+            self[name] = {**found, "prepare_gathered": found}
+
+    def make(self, run: t.Any) -> None:
+        """Have the kernel give the functions their types."""
+        for name, tasks in run["tasks"].items():
+            changed = [each for each in tasks["pci_devices"] if each["attributes"]]
+            if changed:
+                assert [each["address"] for each in changed] == [function(CARD, self.given)]
+                self.given += 1
+                self.answer()
+            answered = [
+                {
+                    "address": each["address"],
+                    "action": "configured" if each in changed else "unchanged",
+                }
+                for each in tasks["pci_devices"]
+            ]
+            made = {"changed": True, "devices": answered}
+            self[name].update(zip(preparing.MADE, (SKIPPED, made, SKIPPED), strict=True))
+
+
+@pytest.fixture
+def prepared(tmp_path):
+    def prepared(hosts: Gpus, **options: t.Any) -> t.Any:
+        given = {
+            "hosts": [*hosts],
+            "dest": str(tmp_path / "plan.json"),
+            "attempts": 1,
+            "timeout": 9,
+        }
+        run = preparing.begin({**given, "drain": "a", **options}, hosts, False)
+        run = preparing.plan_next(run, hosts)
+        while run["participants"]:
+            hosts.make(run)
+            run = preparing.plan_next(run, hosts)
+        return run
+
+    return prepared
+
+
+@pytest.mark.parametrize("guests", [1, 2, 4])
+def test_it_goes_on_until_all_have_moved(prepared, guests):
+    hosts = Gpus(guests, room=5)
+    run = prepared(hosts)
+    assert run["failure"] is None
+    assert len(run["plan"]["placements"]) == hosts.given == guests
+    assert (run["attempt"], run["undo"]) == (guests, {})
+
+
+def test_it_ends_where_nothing_more_can_move(prepared):
+    hosts = Gpus(4, room=2)
+    run = prepared(hosts, partial=True)
+    assert run["failure"] is None
+    assert (len(run["plan"]["placements"]), hosts.given) == (2, 2)
+    assert "further_pass" not in run["plan"]
+
+
+def test_all_is_taken_back_where_not_everything_can_move(prepared):
+    hosts = Gpus(4, room=2)
+    run = prepared(hosts)
+    assert "Not everything can move" in run["failure"]
+    taken_back = [each["address"] for each in run["undo"]["b"]["pci_devices"]]
+    assert taken_back == [function(CARD, each) for each in range(2)]
+
+
+def test_there_are_as_many_passes_as_plays(prepared):
+    hosts = Gpus(8, room=8)
+    run = prepared(hosts, partial=True)
+    assert run["failure"] is None
+    assert hosts.given == run["attempt"] == preparing.MOST_ATTEMPTS
+    assert "Not everything can move" in prepared(Gpus(8, room=8))["failure"]
