@@ -236,7 +236,6 @@ def plain_device(
             "evidence": text_or_null(
                 migration.get("evidence"), f"{path}.migration.evidence", MAX_EVIDENCE
             ),
-            "features": migration.get("features"),
         },
     }
     return entry, problem
