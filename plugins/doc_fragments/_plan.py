@@ -13,7 +13,7 @@ class ModuleDocFragment:
     DOCUMENTATION = r"""
 options:
   drain:
-    description: The hosts to empty. Give either this or O(sources). A host that is emptied never is a target.
+    description: The hosts to drain. Give either this or O(sources). A drained host is never a target.
     type: list
     elements: str
   free_devices:
@@ -35,7 +35,7 @@ options:
     type: list
     elements: raw
   targets:
-    description: The hosts that may receive. By default every host that is not emptied.
+    description: The hosts that may receive. By default every host that is not drained.
     type: list
     elements: str
   direction:

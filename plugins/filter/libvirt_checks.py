@@ -62,7 +62,7 @@ options:
     type: list
     elements: str
   drain:
-    description: Hosts that are to be emptied, and so receive nothing.
+    description: The hosts to drain, which receive nothing.
     type: list
     elements: str
 positional: _input, fleet, libvirt, domains, targets, drain

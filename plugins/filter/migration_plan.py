@@ -51,7 +51,7 @@ EXAMPLES = r"""
     - name: Gather
       vfio.migration.vfio_migration_facts:
 
-    - name: Plan to empty the first host
+    - name: Plan how to drain the first host
       ansible.builtin.set_fact:
         plan: "{{ hostvars | vfio.migration.migration_plan(drain=groups['hypervisors'][:1], hosts=groups['hypervisors']) }}"
       run_once: true

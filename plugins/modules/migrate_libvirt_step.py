@@ -50,7 +50,7 @@ options:
     type: list
     elements: str
   drain:
-    description: The hosts to empty.
+    description: The hosts to drain.
     type: list
     elements: str
   targets:

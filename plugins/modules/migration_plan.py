@@ -65,7 +65,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Plan to empty a rack
+- name: Plan how to drain a rack
   hosts: hypervisors
   gather_facts: false
   become: true

@@ -97,7 +97,7 @@ EXAMPLES = r"""
     - name: Gather the descriptors
       vfio.migration.vfio_migration_facts:
 
-    - name: Plan to empty the first host
+    - name: Plan how to drain the first host
       vfio.migration.migration_plan:
         hosts: "{{ groups['hypervisors'] }}"
         drain: "{{ groups['hypervisors'][:1] }}"

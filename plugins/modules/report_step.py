@@ -33,7 +33,7 @@ options:
     type: list
     elements: str
   drain:
-    description: The hosts to plan to empty, which must be among O(hosts).
+    description: The hosts to drain in the plan, which must be among O(hosts).
     type: list
     elements: str
   targets:
@@ -53,7 +53,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Report what it would take to empty host a
+- name: Report what it would take to drain host a
   ansible.builtin.import_playbook: vfio.migration.report
   vars:
     report_drain:

@@ -99,7 +99,7 @@ def begin(options: t.Mapping[str, t.Any], hostvars: t.Any, check_mode: bool) -> 
     asked = {name: names(name, options.get(name)) for name in ("guests", "drain", "targets")}
     if (asked["guests"] is None) == (asked["drain"] is None):
         raise FleetError(
-            "Give either migrate_libvirt_drain, the hosts to empty, or migrate_libvirt_guests, the names of guests."
+            "Give either migrate_libvirt_drain, the hosts to drain, or migrate_libvirt_guests, the names of guests."
         )
     addresses, refused = _addresses(hostvars, hosts)
     return {
