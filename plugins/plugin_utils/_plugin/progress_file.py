@@ -11,8 +11,8 @@ It is JSON: ``format``, ``plan``, the plan's file, and ``placements``, in the sh
 playbook ``prepare`` has had made or changed, or was about to. The playbook ``cleanup`` works from it. What is in it was
 decided on the control node; no host writes to it.
 
-``process`` is the run of Ansible that wrote it last. While that goes on no other run may write to the file, nor clean up by it.
-It is known by its start, as a number of a process is given again.
+``process`` is the run of Ansible that wrote it last. While that goes on no other run may write to the file, nor clean up by it,
+but for one that it has started itself, as it waits for that. A process is known by its start too, as numbers are given again.
 """
 
 from __future__ import annotations
@@ -70,10 +70,11 @@ def check_free(path: str) -> None:
     """Raise ``FleetError`` where another run of Ansible works with a progress file."""
     data = _read(path) or {}
     process = data.get("process")
-    if not isinstance(process, dict) or process == _own_process():
+    if not isinstance(process, dict):
         return
     pid, start = process.get("pid"), process.get("start")
-    if isinstance(pid, int) and start is not None and start == _start(pid):
+    goes_on = isinstance(pid, int) and start is not None and start == _start(pid)
+    if goes_on and pid not in _own_and_ancestors():
         raise FleetError(
             f"{path} is in use: process {pid} on this control node works with it."
             " Wait until that has ended, or give this run another place for its plan"
@@ -105,16 +106,33 @@ def _own_process() -> dict[str, t.Any]:
     return {"pid": pid, "start": _start(pid)}
 
 
+def _own_and_ancestors() -> list[int]:
+    """Return the number of the run of Ansible that this is a task of, and those of the processes that have started it."""
+    found = [os.getppid()]
+    while (stat := _stat(found[-1])) is not None and int(stat[1]) not in (0, *found):
+        found.append(int(stat[1]))
+    return found
+
+
 def _start(pid: int) -> str | None:
     """Return what tells a process from others with the same number: the boot, and when in it it has started."""
+    stat = _stat(pid)
+    try:
+        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+            return f"{file.read().strip()} {stat[19]}" if stat else None
+    except OSError:
+        return None
+
+
+def _stat(pid: int) -> list[str] | None:
+    """Return the fields of a process after its name (proc(5)): state, parent, and so on; ``None`` where there is none."""
     try:
         with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
-            # The name before it may have anything in it.
-            started = file.read().rpartition(")")[2].split()[19]
-        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
-            return f"{file.read().strip()} {started}"
-    except (OSError, IndexError):
+            # The name before them may have anything in it.
+            fields = file.read().rpartition(")")[2].split()
+    except OSError:
         return None
+    return fields if len(fields) > 19 else None
 
 
 def check_placement(placement: t.Any) -> None:

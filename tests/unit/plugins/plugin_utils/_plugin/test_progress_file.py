@@ -34,6 +34,12 @@ print("written", flush=True)
 sys.stdin.read()
 """
 
+CHECK = """
+import sys
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin import progress_file
+progress_file.check_free(sys.argv[1])
+"""
+
 
 @pytest.fixture
 def path(tmp_path):
@@ -80,6 +86,17 @@ def test_a_file_that_another_run_works_with_is_refused_until_that_has_ended(path
     other.wait()
     with alone(path):
         write_progress(path, [], "another")
+
+
+def test_a_run_that_the_one_with_the_file_has_started_may_work_with_it(path, monkeypatch):
+    with monkeypatch.context() as patch:
+        # As for a task of this process.
+        patch.setattr(os, "getppid", os.getpid)
+        write_progress(path, [], "plan.json")
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    # The shell stands for what is between the two runs.
+    command = ["sh", "-c", '"$@"; exit $?', "sh", sys.executable, "-c", CHECK, path]
+    subprocess.run(command, check=True, env=environment)
 
 
 def test_the_number_of_a_process_that_is_given_again_is_not_that_process(path, other):
