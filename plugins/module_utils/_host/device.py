@@ -90,6 +90,7 @@ _GENERIC_MDEV_DRIVER = "vfio_mdev"
 # Drivers of the host's own that leave a device's memory accesses to a guest all the same (``driver_managed_dma``).
 _HARMLESS_DRIVERS = frozenset(("pci-stub", "pcieport"))
 
+_API_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*\Z")
 _ATTRIBUTE = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*(?:/[A-Za-z0-9_-][A-Za-z0-9_.-]*)?\Z")
 _PCI_ID = re.compile(r"[0-9a-f]{8}\Z")
 _LEADING_VERSION = re.compile(r"([0-9]{1,18})(\.[0-9]{1,18})?(\.[0-9]{1,18})?")
@@ -441,9 +442,13 @@ def is_vfio_driver_name(driver: str) -> bool:
     return driver.endswith(("vfio-pci", "vfio_pci"))
 
 
-def is_vfio_api(device_api: str) -> bool:
-    """Return whether mediated devices with this API are VFIO's: all its names begin so (Linux, include/uapi/linux/vfio.h)."""
-    return device_api.replace("_", "-").startswith("vfio-")
+def is_of_another_api(device_api: str) -> bool:
+    """Return whether mediated devices with this API are not VFIO's, all of whose names begin with its own.
+
+    The names are those of Linux, include/uapi/linux/vfio.h. What is no name says nothing of whose a device is.
+    """
+    is_name = _API_NAME.match(device_api) is not None
+    return is_name and not device_api.replace("_", "-").startswith("vfio-")
 
 
 def is_attribute_name(name: str) -> bool:

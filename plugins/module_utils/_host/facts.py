@@ -20,7 +20,7 @@ from ansible_collections.vfio.migration.plugins.module_utils._host.device import
     MediatedDevice,
     Parent,
     PciDevice,
-    is_vfio_api,
+    is_of_another_api,
     is_vfio_driver_name,
     numa_node,
     pci_id,
@@ -121,10 +121,10 @@ class _MdevFacts:
         for type_id in parent.type_ids():
             with self._gathering.noting_problems():
                 found = parent.read_type(type_id)
-                if is_vfio_api(found["device_api"]):
-                    types.append(found)
-                else:
+                if is_of_another_api(found["device_api"]):
                     others += 1
+                else:
+                    types.append(found)
         if others and not types:
             return None
         facts: Facts = {
@@ -170,7 +170,7 @@ class _MdevFacts:
     def _is_no_vfio_device(self, device: MediatedDevice) -> bool:
         """Return whether its type is one of another API than VFIO's, such as that of a network function of mlx5."""
         try:
-            return not is_vfio_api(device.parent_device().device_api(device.type))
+            return is_of_another_api(device.parent_device().device_api(device.type))
         except HostReadError:
             # That is told where the device itself is read.
             return False

@@ -200,13 +200,25 @@ def obstacle_in_guest(device: Device, guest: t.Sequence[Device]) -> str | None:
 
 def open_in_guest(device: Device, guest: t.Sequence[Device]) -> list[str]:
     """Return what is not known of ``device`` and decides whether it can migrate with all of its ``guest``'s devices."""
+    sentences = []
     if device.p2p is None and _has_several(device, guest):
-        sentence = (
+        sentences.append(
             "a guest with several VFIO devices migrates only where all of them support P2P, which the kernel does not tell"
             f" of {device.id} (QEMU, docs/devel/migration/vfio.rst)"
         )
-        return [sentence]
-    return []
+    if _is_vgpu_of_nvidia(device) and sum(map(_is_vgpu_of_nvidia, guest)) > 1:
+        sentences.append(
+            "not every release of NVIDIA's vGPU software gives a guest several vGPUs of one GPU: where they come to one, check"
+            " its release notes (OpenStack Nova, bug 1758086)"
+        )
+    return sentences
+
+
+def _is_vgpu_of_nvidia(device: Device) -> bool:
+    return (
+        device.descriptor is not None
+        and device.descriptor.self_attributes.get("driver") == "nvidia"
+    )
 
 
 def _has_several(device: Device, guest: t.Iterable[Device]) -> bool:

@@ -1042,8 +1042,19 @@ def _assumed(case: _Case, move: _Move, decision: _Decision, found: _Set | None) 
         listed, accepted = case.lists(source, target.own, True), case.lists(target, own, False)
         if listed != accepted:
             yield f"the {'source' if listed else 'target'}'s list has the other device"
+        yield from _not_shown(source.shown, target.shown)
     if not move.source["migration"].get("features") and _is_one_of_several(case, move):
         yield "a guest with several VFIO devices migrates only where all of them support P2P"
+
+
+def _not_shown(*shown: t.Mapping[str, str]) -> t.Iterator[str]:
+    """Yield what is not known of two devices although QEMU compares it."""
+    told = ["pci.id" in each for each in shown]
+    lists = {"pci.capabilities", "pci.extended"}
+    if any(told) and not all(lists <= each.keys() for each in shown):
+        yield "not all of what a guest sees of the configuration space is known of both devices"
+    if all(told) and len({"pci.0001" in each for each in shown}) > 1:
+        yield "the registers of Advanced Error Reporting are not compared"
 
 
 def _both(own: _Attributes, other: _Attributes, name: str) -> str:

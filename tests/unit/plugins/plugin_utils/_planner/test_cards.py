@@ -167,6 +167,23 @@ def test_a_guest_of_two_vgpus_finds_room_on_two_cards():
     assert plan_of(fleet)["unplaced"] == []
 
 
+@pytest.mark.parametrize("number", [1, 2])
+def test_several_vgpus_of_one_guest_have_a_caution(number):
+    devices = [
+        vgpu(each, 24, parent=function(CARD, each), vm="vm", pid=7) for each in range(number)
+    ]
+    for each in devices:
+        each["descriptor"]["self"]["driver"] = "nvidia"
+    fleet = {"a": host(devices), "b": host(parents=parents())}
+    for each in fleet["a"]["descriptors"].values():
+        each["origin"] = "derived"
+    placements = plan_of(fleet)["placements"]
+    assert len(placements) == number
+    for each in placements:
+        cautions = [text for text in each["warnings"] if "several vGPUs of one GPU" in text]
+        assert len(cautions) == number - 1
+
+
 # Each host is a list of cards, each with the size of what is there and how many, and how many free functions it has.
 CARDS = st.lists(
     st.tuples(st.sampled_from([*SIZES]), st.integers(0, 2), st.integers(0, 5)), max_size=2
