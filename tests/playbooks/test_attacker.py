@@ -54,6 +54,8 @@ VARIABLES: dict[str, dict[str, t.Any]] = {
 # Where Ansible and the attacker's host work, links, and what Ansible is run with.
 _WORKPLACES = {"async", "collections", "local", "remote", "state", "hosts.json", "extra.yml", EVIL}
 _TIME = re.compile(rb"\d{4}-\d\d-\d\d[ T]\d\d:\d\d(:\d\d([.]\d+)?)?( ?UTC|Z|[+]00:00)?")
+# The run of Ansible that has written a progress file.
+_PROCESS = re.compile(rb'"pid": [0-9]+,\s+"start": "[^"]+"')
 _RESULT = re.compile(r"\w+: \[([^\] ]+)|(\S+) +: ok=")
 _HEADINGS = ("PLAY ", "TASK [", "[", "included: ", "An exception occurred")
 
@@ -98,7 +100,8 @@ def outcome(fleet: Fleet, ended: subprocess.CompletedProcess[str]) -> Outcome:
 
 def _comparable(content: bytes, place: str) -> bytes:
     """Return what is in a file, but for the time and for where the fleet is."""
-    return _TIME.sub(b"TIME", content.replace(place.encode(), b"PLACE"))
+    content = content.replace(place.encode(), b"PLACE")
+    return _PROCESS.sub(b"PROCESS", _TIME.sub(b"TIME", content))
 
 
 def _said(output: str) -> dict[str, list[str]]:
