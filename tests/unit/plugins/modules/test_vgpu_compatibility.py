@@ -41,6 +41,8 @@ def test_the_library_answers_for_each_pair(run_module, library):
         (encoded(208, there=70000), "expected 208 to 65536"),
         ("A" * 200000, "more than 65536 bytes"),
     ],
+    # The environment of programs has the id.
+    ids=["no base64", "too short", "opaque data is missing", "too much opaque data", "too long"],
 )
 def test_what_is_no_metadata_does_not_reach_the_library(run_module, library, vgpu, words):
     pair = {"vgpu": vgpu, "gpu": encoded(124)}
