@@ -89,7 +89,7 @@ def killed_at(place: Path, task: int) -> tuple[bool, list[str]]:
     # What has begun on a host goes on.
     time.sleep(3)
     faults = []
-    if [*fleet.work.iterdir()]:
+    if any(fleet.work.iterdir()):
         ended = fleet.play("vfio.migration.cleanup", {"cleanup_remove": "prepared,vacated"})
         faults += [ended.stdout + ended.stderr] if ended.returncode else []
     found = {name: fleet.holders(name) for name in "ab"}

@@ -45,7 +45,7 @@ def parents(
     card: str = CARD,
     number: int = 32,
     taken: t.Collection[int] = (),
-    sizes: t.Iterable[int] = SIZES,
+    sizes: t.Iterable[int] = tuple(SIZES),
 ) -> list[dict[str, t.Any]]:
     """Return the functions of a card as parents; those that are ``taken`` have no instance left."""
     return [

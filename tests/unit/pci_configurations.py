@@ -31,12 +31,12 @@ def config_space(
     places = sorted(capabilities)
     if places:
         space[0x06], space[0x34] = 0x10, places[0]
-    for place, following in zip(places, [*places[1:], 0][: len(places)], strict=True):
+    for place, following in zip(places, [*places[1:], 0][: len(places)]):
         content = capabilities[place]
         space[place : place + len(content)] = content
         space[place + 1] = following
     places = sorted(more or {})
-    for place, following in zip(places, [*places[1:], 0][: len(places)], strict=True):
+    for place, following in zip(places, [*places[1:], 0][: len(places)]):
         content = (more or {})[place]
         space[place : place + len(content)] = content
         space[place + 2] |= following << 4 & 0xF0

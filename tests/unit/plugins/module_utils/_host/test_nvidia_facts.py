@@ -65,7 +65,7 @@ def test_an_mdev_and_its_parent_have_what_the_library_tells_of_their_gpu(tree, t
         "nvidia.versions": "0x70001-0x100001",
     }
     (descriptor,) = facts["descriptors"].values()
-    assert descriptor["configuration"] == of_gpu | {"nvidia.version": "0x100001"}
+    assert descriptor["configuration"] == {**of_gpu, "nvidia.version": "0x100001"}
     (parent,) = facts["parents"]
     assert parent["configuration"] == of_gpu
     assert [each["id"] for each in facts["nvidia"]["vgpus"]] == [MDEV]

@@ -26,8 +26,8 @@ FLEET = {
 }
 
 
-def judged(source: t.Any = "vm-1", targets: str = "abcde", fleet: t.Any = FLEET) -> t.Any:
-    return candidates(read_fleet(fleet), source, list(targets), "source_lists")
+def judged(source: t.Any = "vm-1", targets: str = "abcde", fleet: t.Any = None) -> t.Any:
+    return candidates(read_fleet(fleet or FLEET), source, list(targets), "source_lists")
 
 
 def test_candidates_come_first_and_the_unknown_last():
