@@ -5,12 +5,10 @@
 # Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 # Do not use this from other collections or standalone plugins/modules!
 
-"""What the types of NVIDIA vGPUs say of the room that they take on a card. Pure.
+"""What the types of NVIDIA vGPUs state of the room that they take on a card. Pure.
 
 With mdev the ``description`` of a type has it: ``num_heads=4, frl_config=60, framebuffer=8192M,
-max_resolution=7680x4320, max_instance=6`` (OpenStack Nova, doc/source/admin/virtual-gpu.rst). Without mdev there are only
-the names, ``NVIDIA L40S-8Q``: the number before the letter of the series is the frame buffer in GB, and with MIG the number
-of slices stands before it, ``NVIDIA A100-1-5C`` (NVIDIA, Virtual GPU Software User Guide, "Virtual GPU Types").
+max_resolution=7680x4320, max_instance=6`` (OpenStack Nova, doc/source/admin/virtual-gpu.rst).
 """
 
 from __future__ import annotations
@@ -19,7 +17,6 @@ import re
 import typing as t
 
 _STATED = re.compile(r"(?:\A|[\s,])(max_instance|framebuffer)\s*=\s*([0-9]{1,9})M?(?=[\s,]|\Z)")
-_NAME = re.compile(r".*?-(?:([0-9]{1,3})-)?([0-9]{1,4})[A-Z](ME|GFX)?[0-9]*\Z")
 
 
 class Limits(t.NamedTuple):
@@ -29,36 +26,7 @@ class Limits(t.NamedTuple):
     framebuffer: int | None
 
 
-class Share(t.NamedTuple):
-    """What a type takes of a card by its name: ``slices`` with MIG, else 0, and ``memory`` in GB.
-
-    One card has what an ``exclusive`` type needs only once.
-    """
-
-    slices: int
-    memory: int
-    exclusive: bool
-
-
 def stated_limits(description: str | None) -> Limits:
     """Return what the ``description`` of an mdev type states."""
     found = {name: int(value) for name, value in _STATED.findall(description or "")}
     return Limits(found.get("max_instance") or None, found.get("framebuffer") or None)
-
-
-def named_share(name: str) -> Share | None:
-    """Return what a type takes by its ``name``; ``None`` where the name does not tell."""
-    found = _NAME.match(name)
-    if found is None or not int(found.group(2)):
-        return None
-    return Share(int(found.group(1) or 0), int(found.group(2)), found.group(3) == "ME")
-
-
-def fitting(share: Share, whole: Share) -> int:
-    """Return how many types that take ``share`` an empty card holds whose greatest type takes ``whole``."""
-    if share.exclusive:
-        return 1
-    number = whole.memory // share.memory
-    if share.slices:
-        number = min(number, whole.slices // share.slices)
-    return max(1, number)

@@ -20,15 +20,15 @@ import math
 import typing as t
 from collections import Counter
 
-from ansible_collections.vfio.migration.plugins.module_utils._descriptor.vgpu_types import (
-    fitting,
-    named_share,
-)
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import (
     Device,
     MdevType,
     Parent,
     ParentFacts,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.vgpu_names import (
+    fitting,
+    named_share,
 )
 
 # What one type takes in is not more finely divided.
@@ -106,11 +106,7 @@ def capacity_of_parents(
     for parent in parents:
         for each in parent.types:
             types.setdefault(each.id, each)
-    stated = {each.max_instance for each in types.values() if each.max_instance}
-    capacity = math.lcm(*stated)
-    if capacity > _MOST_CAPACITY:
-        # No driver's numbers are that odd: so few are safe whichever they are.
-        capacity = min(stated)
+    capacity = _common_units({each.max_instance for each in types.values() if each.max_instance})
     shares = {
         each.id: TypeShare(
             max(1, capacity // each.max_instance) if each.max_instance else capacity,
@@ -152,13 +148,18 @@ def capacity_of_functions(functions: t.Sequence[Device], with_type: int) -> Card
                 share, max(alike, key=lambda other: (other.slices, other.memory))
             )
             sizes[each] = (share.slices, share.memory)
-    capacity = math.lcm(*counts.values()) if counts else 1
-    if capacity > _MOST_CAPACITY:
-        capacity = min(counts.values())
+    capacity = _common_units(counts.values())
     shares = {
         each: TypeShare(max(1, capacity // count), sizes[each]) for each, count in counts.items()
     }
     return CardCapacity(tuple(sorted(shares.items())), capacity, 0, None, False)
+
+
+def _common_units(counts: t.Collection[int]) -> int:
+    """Return into how many units a card is divided of which it holds so many of each type."""
+    units = math.lcm(*counts)
+    # No driver's numbers are that odd: so few are safe whichever they are.
+    return units if units <= _MOST_CAPACITY else min(counts)
 
 
 def type_given(attributes: t.Iterable[tuple[str, str]], device: Device) -> str | None:
