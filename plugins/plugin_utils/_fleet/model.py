@@ -232,7 +232,12 @@ def obstacle(device: Device | DeviceClass) -> str | None:
     """Return why ``device`` can neither migrate nor receive a migration whatever the other side is; ``None`` where it can."""
     if device.descriptor is None:
         return "it has no usable descriptor; see the problems of its host"
-    if device.supported is False:
-        evidence = f" ({device.evidence})" if device.evidence else ""
-        return f"it cannot migrate{evidence}"
-    return None
+    return why_unsupported(device)
+
+
+def why_unsupported(device: Device | DeviceClass) -> str | None:
+    """Return that ``device`` cannot migrate, with the evidence, where its driver or the kernel says so; else ``None``."""
+    if device.supported is not False:
+        return None
+    evidence = f" ({device.evidence})" if device.evidence else ""
+    return f"it cannot migrate{evidence}"

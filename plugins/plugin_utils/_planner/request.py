@@ -24,6 +24,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import
     Device,
     Fleet,
     why_unknown,
+    why_unsupported,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.values import (
     count,
@@ -253,10 +254,8 @@ def _why_staying(device: Device, free_devices: str) -> str | None:
         return None
     if _has_no_type(device):
         return "it has no type, so there is nothing to move"
-    if device.supported is False:
-        evidence = f" ({device.evidence})" if device.evidence else ""
-        return f"it cannot migrate{evidence}"
-    return "nobody holds it" if free_devices == "none" else None
+    unsupported = why_unsupported(device)
+    return unsupported or ("nobody holds it" if free_devices == "none" else None)
 
 
 def _has_no_type(device: Device) -> bool:
