@@ -147,7 +147,7 @@ def _number_writes(
     for name, numbers in sets.items():
         stated = [(each, value) for each, value in pairs if each in (name, numbers.away)]
         with reading(device.path):
-            current = numbers.read(device.kernel_text) if stated else None
+            current = numbers.read(device.kernel_files) if stated else None
         if current is None:
             continue
         adds = any(each == name for each, value in stated)

@@ -150,10 +150,11 @@ def _number(read: ReadBytes, where: int, size: int) -> int:
 
 def _unused(name: str, found: Configuration) -> str:
     """Return ``name``, with a number where the function has several capabilities of that id."""
-    number = 1
-    while (f"{name}.{number}" if number > 1 else name) in found:
+    unused, number = name, 1
+    while unused in found:
         number += 1
-    return f"{name}.{number}" if number > 1 else name
+        unused = f"{name}.{number}"
+    return unused
 
 
 def _note(

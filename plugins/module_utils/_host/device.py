@@ -280,7 +280,7 @@ class Device:
                 pairs.append((name, each["value"]))
         with reading(self.path):
             if profile.attributes:
-                pairs += profile.attributes(KernelFiles(self._sysfs, self.place, self.id))
+                pairs += profile.attributes(self.kernel_files)
             own = normalise(pairs)
             check_self(own, DERIVED)
         return {"origin": DERIVED, "self": own, "compatible": [derived_set(own)]}
@@ -296,11 +296,12 @@ class Device:
         """Return whether it can migrate and the evidence, as its ``driver`` shows in the device; ``None`` where it does not."""
         shows = driver_profile(self.kind, driver).shows
         with reading(self.path):
-            return shows(KernelFiles(self._sysfs, self.place, self.id)) if shows else None
+            return shows(self.kernel_files) if shows else None
 
-    def kernel_text(self, path: str) -> str | None:
-        """Return the stripped text of the kernel's own file at ``path`` from here; ``None`` where there is none."""
-        return read_kernel_text(self._sysfs, self.place, self.id, path)
+    @property
+    def kernel_files(self) -> KernelFiles:
+        """The kernel's own files of the device."""
+        return KernelFiles(self._sysfs, self.place, self.id)
 
 
 class MediatedDevice(Device):
