@@ -34,6 +34,9 @@ _DESCRIPTION = (
 _VGPUS = 4
 _PORTS = 4
 
+# Vendor and device, and those of the subsystem.
+Ids = tuple[str, str, str, str]
+
 
 @dataclass(frozen=True)
 class SampleHost:
@@ -44,7 +47,6 @@ class SampleHost:
     vgpus: list[str] = field(default_factory=list)
     ports: list[str] = field(default_factory=list)
     has_gpu: bool = True
-    has_card: bool = True
 
 
 FLEET = [
@@ -82,8 +84,7 @@ def _build(host: SampleHost, tree: Tree) -> Holders:
     held: dict[str, dict[str, t.Any]] = {}
     if host.has_gpu:
         _add_gpu(host, tree, held)
-    if host.has_card:
-        _add_card(host, tree, held)
+    _add_card(host, tree, held)
     return Holders(held, complete=True)
 
 
@@ -92,12 +93,9 @@ def _add_gpu(host: SampleHost, tree: Tree, held: dict[str, dict[str, t.Any]]) ->
     _add_function(tree, _CARD, ("10de", "20f1", "10de", "145f"), "nvidia")
     tree.write("bus/pci/drivers/nvidia/module/version", host.driver + "\n")
     for index in range(_VGPUS):
-        address = f"0000:3b:00.{index + 4}"
-        place = f"devices/pci0000:3a/{address}"
-        _add_function(tree, place, ("10de", "20f1", "10de", "145f"), "nvidia")
-        tree.link(f"{place}/physfn", _CARD)
-        tree.link(f"{_CARD}/virtfn{index}", place)
-        tree.link(f"class/mdev_bus/{address}", place)
+        ids = ("10de", "20f1", "10de", "145f")
+        place = _add_virtual_function(tree, _CARD, index, 4, ids, "nvidia")
+        tree.link(f"class/mdev_bus/{Path(place).name}", place)
         mdev_type = f"{place}/mdev_supported_types/{_TYPE}"
         tree.write(f"{mdev_type}/create", "", 0o200)
         taken = index < len(host.vgpus)
@@ -132,11 +130,8 @@ def _add_card(host: SampleHost, tree: Tree, held: dict[str, dict[str, t.Any]]) -
     for name, text in (("fw_ver", "28.39.1002"), ("board_id", "MT_0000000838")):
         tree.write(f"{card}/infiniband/mlx5_0/{name}", text + "\n", 0o444)
     for index in range(_PORTS):
-        address = f"0000:5d:00.{index + 2}"
-        place = f"devices/pci0000:5c/{address}"
-        _add_function(tree, place, ("15b3", "101e", "15b3", "0041"), "mlx5_vfio_pci")
-        tree.link(f"{place}/physfn", card)
-        tree.link(f"{card}/virtfn{index}", place)
+        ids = ("15b3", "101e", "15b3", "0041")
+        place = _add_virtual_function(tree, card, index, 2, ids, "mlx5_vfio_pci")
         guest = host.ports[index] if index < len(host.ports) else None
         _add_group(tree, place, 40 + index, guest, held)
 
@@ -152,7 +147,18 @@ def _add_group(
         held[f"/dev/vfio/{group}"] = {"pid": 1000 + group, "name": guest}
 
 
-def _add_function(tree: Tree, place: str, ids: tuple[str, str, str, str], driver: str) -> None:
+def _add_virtual_function(
+    tree: Tree, card: str, index: int, first: int, ids: Ids, driver: str
+) -> str:
+    """Add the virtual function ``index`` of a ``card``, whose ``first`` has this number; return its directory."""
+    place = f"{card.rpartition('.')[0]}.{first + index}"
+    _add_function(tree, place, ids, driver)
+    tree.link(f"{place}/physfn", card)
+    tree.link(f"{card}/virtfn{index}", place)
+    return place
+
+
+def _add_function(tree: Tree, place: str, ids: Ids, driver: str) -> None:
     names = ("vendor", "device", "subsystem_vendor", "subsystem_device")
     for name, text in zip(names, ids, strict=True):
         tree.write(f"{place}/{name}", f"0x{text}\n", 0o444)

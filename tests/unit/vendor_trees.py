@@ -187,6 +187,31 @@ def variant(
     )
 
 
+def nvidia_mdev(source: str, further: dict[str, str] | None = None, **others: t.Any) -> VendorTree:
+    """Return the tree of a mediated device of NVIDIA's framework; ``further`` is what else is in ``self``."""
+    return VendorTree(
+        driver="nvidia",
+        source=f"{MDEV_ABI}; {source}; {MODULE_ABI}",
+        mdev_type="nvidia-474",
+        type_name="NVIDIA A100-10C",
+        parent=ids("10de", "20b5", "10de", "1533"),
+        own={
+            "software_version": "550.90.05",
+            "device_api": "vfio-pci",
+            "type": "nvidia-474",
+            "pci_id": "10de20b5",
+            "driver": "nvidia",
+            "type_name": "NVIDIA A100-10C",
+            "subsystem_id": "10de1533",
+            **(further or {}),
+        },
+        version="550.90.05",
+        supported=None,
+        evidence="unknown",
+        **others,
+    )
+
+
 def nvidia_function(current: str, supported: bool | None, evidence: str) -> VendorTree:
     """Return the tree of a virtual function of NVIDIA's framework without mdev, of vGPU releases from 17 on."""
     return VendorTree(
@@ -382,50 +407,18 @@ TREES = (
         supported=None,
         evidence="unknown",
     ),
-    VendorTree(
-        driver="nvidia",
-        name="nvidia-of-vf",
+    nvidia_mdev(
         row="nvidia_mdev_of_vf",
-        source=f"{MDEV_ABI}; OpenStack Nova, doc/source/admin/virtual-gpu.rst; {MODULE_ABI}",
-        mdev_type="nvidia-474",
-        type_name="NVIDIA A100-10C",
+        source="OpenStack Nova, doc/source/admin/virtual-gpu.rst",
+        name="nvidia-of-vf",
         description="num_heads=1, frl_config=60, framebuffer=10240M, max_resolution=4096x2160, max_instance=4",
-        parent=ids("10de", "20b5", "10de", "1533"),
         physical=ids("10de", "20b5", "10de", "1533"),
-        own={
-            "software_version": "550.90.05",
-            "device_api": "vfio-pci",
-            "type": "nvidia-474",
-            "pci_id": "10de20b5",
-            "driver": "nvidia",
-            "type_name": "NVIDIA A100-10C",
-            "subsystem_id": "10de1533",
-        },
-        version="550.90.05",
-        supported=None,
-        evidence="unknown",
     ),
-    VendorTree(
-        driver="nvidia",
+    nvidia_mdev(
         row="nvidia_mdev",
-        source=f"{MDEV_ABI}; NVIDIA, kubevirt-gpu-device-plugin, README.md; {MODULE_ABI}",
-        mdev_type="nvidia-474",
-        type_name="NVIDIA A100-10C",
-        parent=ids("10de", "20b5", "10de", "1533"),
+        source="NVIDIA, kubevirt-gpu-device-plugin, README.md",
+        further={"vgpu_params": "disable_vnc=1"},
         files={"nvidia/vgpu_params": "disable_vnc=1", "nvidia/placement_id": "0"},
-        own={
-            "software_version": "550.90.05",
-            "device_api": "vfio-pci",
-            "type": "nvidia-474",
-            "pci_id": "10de20b5",
-            "driver": "nvidia",
-            "type_name": "NVIDIA A100-10C",
-            "subsystem_id": "10de1533",
-            "vgpu_params": "disable_vnc=1",
-        },
-        version="550.90.05",
-        supported=None,
-        evidence="unknown",
     ),
     nvidia_function("1428", None, "unknown"),
     nvidia_function("0", False, "nvidia/current_vgpu_type is 0, so it has no state to migrate yet"),
