@@ -40,6 +40,7 @@ SHAPES: dict[str, type] = {
     "explanation": contract.Explanation,
     "candidates": contract.CandidateList,
     "report": contract.Report,
+    "record": contract.Record,
 }
 
 _PLAIN: dict[t.Any, str] = {

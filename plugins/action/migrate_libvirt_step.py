@@ -29,6 +29,7 @@ class ActionModule(StepAction):
         "drain": {"type": "list", "elements": "str"},
         "targets": {"type": "list", "elements": "str"},
         "avoid": {"type": "list", "elements": "dict"},
+        "earlier": {"type": "raw"},
         "uri": {"type": "str", "default": "qemu+ssh://root@{host}/system"},
         "transport": {"type": "str", "default": "tcp://{host}"},
         "options": {"type": "list", "elements": "str", "default": []},

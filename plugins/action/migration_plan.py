@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import json
 import typing as t
 from collections import Counter
 
@@ -20,12 +19,17 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.files impor
     content_of,
     replace,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_file import (
+    as_text,
+    is_same,
+    stamped,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_options import (
     ARGUMENTS,
     plan_for,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.printing import printed
-from ansible_collections.vfio.migration.plugins.plugin_utils.contract import Paragraph
+from ansible_collections.vfio.migration.plugins.plugin_utils.contract import Paragraph, Plan
 
 
 class ActionModule(ActionBase):
@@ -45,7 +49,8 @@ class ActionModule(ActionBase):
         options = validate(argument_spec=spec)[1]
         dest = options.pop("dest")
         try:
-            plan = plan_for((task_vars or {})["hostvars"], progress=_show, **options)
+            hostvars = (task_vars or {})["hostvars"]
+            plan = stamped(plan_for(hostvars, progress=_show, **options), hostvars)
         except VfioMigrationError as error:
             raise AnsibleActionFail(f"vfio.migration.migration_plan: {error}") from error
         result["summary"] = _summary(plan)
@@ -53,14 +58,14 @@ class ActionModule(ActionBase):
         if dest is None:
             result["plan"] = plan
         else:
-            self._write(dest, json.dumps(plan, indent=1, sort_keys=True) + "\n", result)
+            self._write(dest, plan, result)
         return result
 
-    def _write(self, dest: str, text: str, result: dict[str, t.Any]) -> None:
-        """Put ``text`` into the file ``dest`` in one step, unless it is there already."""
-        before = content_of(dest)
+    def _write(self, dest: str, plan: Plan, result: dict[str, t.Any]) -> None:
+        """Put ``plan`` into the file ``dest`` in one step, unless the same one is there already, made at another time."""
+        before, text = content_of(dest), as_text(plan)
         result["dest"] = dest
-        result["changed"] = before != text
+        result["changed"] = not is_same(plan, before)
         if result["changed"] and self._task.diff:
             result["diff"] = {
                 "before": printed(before, Paragraph),

@@ -17,10 +17,8 @@ from ansible_collections.vfio.migration.plugins.module_utils._descriptor.errors 
 from ansible_collections.vfio.migration.plugins.plugin_utils import contract
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.verdict import DIRECTIONS
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments import with_lists
-from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.files import (
-    content_of,
-    replace,
-)
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.files import replace
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_file import plan_or_file
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.report_options import (
     report_for,
 )
@@ -31,6 +29,7 @@ _OPTIONS: dict[str, dict[str, t.Any]] = {
     "hosts": {"type": "list", "elements": "str"},
     "direction": {"type": "str", "choices": list(DIRECTIONS)},
     "plan": {"type": "raw"},
+    "plan_file": {"type": "path"},
     "max_age": {"type": "int"},
     "left_out": {"type": "dict"},
     "title": {"type": "str", "default": "Migration report"},
@@ -65,9 +64,10 @@ class ActionModule(ActionBase):
         self._task.args = with_lists(self._task.args, _OPTIONS)
         options = validate(argument_spec=_OPTIONS)[1]
         paths = {name: path for name in _FORMATS if (path := options.pop(name))}
-        options["plan"] = _plan(options["plan"])
         made = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
         try:
+            options["plan"] = plan_or_file(options, "plan", "plan_file")
+            del options["plan_file"]
             report = report_for((task_vars or {})["hostvars"], **options, made=made)
         except VfioMigrationError as error:
             raise AnsibleActionFail(f"vfio.migration.migration_report: {error}") from error
@@ -79,14 +79,3 @@ class ActionModule(ActionBase):
         if not paths:
             result["report"] = report
         return result
-
-
-def _plan(given: t.Any) -> t.Any:
-    """Return a plan, or what is in a file of that name."""
-    if not isinstance(given, str):
-        return given
-    path = os.path.expanduser(given)
-    try:
-        return json.loads(content_of(path))
-    except ValueError as error:
-        raise AnsibleActionFail(f"there is no plan as JSON in {path}: {error}") from error

@@ -23,7 +23,7 @@ class ActionModule(StepAction):
     steps: t.ClassVar = {"plan": plan_next, "end": end}
     options: t.ClassVar = {
         **{name: each for name, each in ARGUMENTS.items() if name not in ("earlier", "max_age")},
-        "earlier": {"type": "path"},
+        "earlier": {"type": "raw"},
         "dest": {"type": "path", "default": "migration-plan.json"},
         "partial": {"type": "bool", "default": False},
         "attempts": {"type": "int", "default": 3},

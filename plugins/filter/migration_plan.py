@@ -134,6 +134,16 @@ _value:
     conditions:
       description: What else was asked for, by which an earlier plan is known to be for the same.
       type: dict
+    schema:
+      description: The version of the plan's shape. A plan of another one is refused.
+      type: int
+      sample: 1
+    request:
+      description:
+        - What was to be moved, by the options O(drain), O(sources), O(hosts) and O(free_devices), as far as they were given.
+        - What the action M(vfio.migration.migration_plan) and playbooks return and write also has C(time), C(collection), its version, and
+          C(requested_by).
+      type: dict
     relied_on:
       description: The hosts of the placements, each with a digest of the facts that the plan relied on.
       type: dict

@@ -61,6 +61,9 @@ options:
     description: Where nothing may be placed; see the filter P(vfio.migration.migration_plan#filter).
     type: list
     elements: dict
+  earlier:
+    description: An earlier plan that is to be carried out, or the file that has it. Without O(guests) and O(drain) those of the plan are moved.
+    type: raw
   uri:
     description: By which URI a host's libvirt reaches that of the target.
     type: str

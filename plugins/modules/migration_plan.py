@@ -34,6 +34,8 @@ attributes:
       - Shows how O(dest) changes.
   idempotent:
     support: full
+    details:
+      - A file that has the same plan, made at another time, is left as it is.
   platform:
     platforms: posix
     details:

@@ -63,6 +63,9 @@ options:
         or the name of a file on the control node to which M(vfio.migration.migration_plan) has written one.
       - Where the facts of a host are no longer those that the plan was made with, the report says so.
     type: raw
+  plan_file:
+    description: The file on the control node that has the plan, instead of O(plan).
+    type: path
   title:
     description: The title of the report.
     type: str

@@ -43,8 +43,8 @@ options:
     type: list
     elements: str
   earlier:
-    description: A file with an earlier plan that is to be carried out.
-    type: path
+    description: An earlier plan that is to be carried out, or the file that has it. Without O(drain) and O(sources) what it was asked for counts.
+    type: raw
   dest:
     description: The file to write the plan to. What may have been made is written beside it, C(plan.progress.json) for C(plan.json).
     type: path

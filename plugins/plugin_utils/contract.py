@@ -45,6 +45,7 @@ Rule = t.Annotated[
     ),
 ]
 Policy = t.Annotated[str, where(enum=("pack", "spread"))]
+FreeDevices = t.Annotated[str, where(enum=("movable", "all", "none"))]
 Status = t.Annotated[str, where(enum=("optimal", "feasible", "infeasible", "unproven"))]
 Solver = t.Annotated[str, where(enum=("search", "ortools"))]
 Level = t.Annotated[str, where(enum=("all", "some", "none", "nothing", "unknown"))]
@@ -580,6 +581,28 @@ class PlanBody(t.TypedDict):
     """The hosts without usable facts."""
 
 
+class GivenDevice(t.TypedDict):
+    """A device that is to be moved, as it is asked for."""
+
+    host: str
+    """The host that has it."""
+    id: str
+    """Its id there."""
+
+
+class PlanRequest(t.TypedDict):
+    """What was to be moved, by the options of ``migration_plan``; what was not given is absent."""
+
+    drain: t.NotRequired[list[str]]
+    """The hosts that were to be drained."""
+    sources: t.NotRequired[list[str | GivenDevice]]
+    """The guests, by name, and devices that were to be moved."""
+    hosts: t.NotRequired[list[str]]
+    """The hosts that took part."""
+    free_devices: FreeDevices
+    """Which devices that nobody holds were to leave the hosts that were to be drained."""
+
+
 class AvoidedPlace(t.TypedDict):
     """Where nothing was to go."""
 
@@ -592,8 +615,22 @@ class AvoidedPlace(t.TypedDict):
 
 
 class Plan(PlanBody):
-    """Which device goes where, as ``migration_plan`` returns it."""
+    """Which device goes where, as ``migration_plan`` returns it.
 
+    The filter's plan is a function of its arguments. What is written to a file, and what an action or a playbook returns, also
+    says when, with which version and for whom it was made. Two plans of one request for the same facts differ only in ``time``.
+    """
+
+    schema: t.Annotated[int, where(const=1)]
+    """The version of this shape. A plan of another one is refused."""
+    time: t.NotRequired[Time]
+    """When it was made, in UTC."""
+    collection: t.NotRequired[str]
+    """The version of the collection that made it."""
+    requested_by: t.NotRequired[Sentence]
+    """Who asked for it: the user of the controller that started the job, else who ran Ansible."""
+    request: PlanRequest
+    """What was to be moved. Where to, and how, is beside it: in ``targets``, ``avoid``, ``conditions``, ``direction`` and ``policy``."""
     changes: list[Change]
     """The guests of an earlier plan that were planned anew."""
     conditions: PlanConditions
@@ -604,6 +641,28 @@ class Plan(PlanBody):
     """The hosts that were asked to receive, where some were."""
     avoid: t.NotRequired[list[AvoidedPlace]]
     """The places that were to be avoided, where there were some."""
+
+
+class RecordProcess(t.TypedDict):
+    """The run of Ansible that wrote a record last."""
+
+    pid: Positive
+    """Its process id on the control node."""
+    start: str | None
+    """The boot of the control node, and when in it the process has started; null where that is unknown."""
+
+
+class Record(t.TypedDict):
+    """What was made for a plan, or was about to be: ``plan.progress.json``, beside the plan."""
+
+    format: t.Annotated[int, where(const=1)]
+    """The version of this shape. A record of another one is refused."""
+    plan: str
+    """The file that has the plan."""
+    process: RecordProcess
+    """Who works with the record. No other run does as long as that goes on."""
+    placements: list[Placement]
+    """The moves whose targets were made, changed, or about to be."""
 
 
 class PlacementState(t.TypedDict):

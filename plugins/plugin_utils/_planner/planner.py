@@ -35,7 +35,10 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.problem im
     pose,
     pose_afresh,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import Request
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import (
+    Request,
+    as_asked,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.solution import (
     Progress,
     prove,
@@ -61,6 +64,8 @@ def no_progress(words: str) -> None:
     """Tell nobody."""
 
 
+# The version of the shape of plans. Count it up when an older reader would go wrong.
+SCHEMA = 1
 # Host and id of a device.
 DeviceKey = tuple[str, str]
 _BUDGET = Budget()
@@ -114,7 +119,9 @@ def make_verified_plan(
         plan = _without_objected(fleet, facts, asked, plan, broken)
     hosts = {each[side]["host"] for each in plan["placements"] for side in _SIDES}
     made: t.Any = {
+        "schema": SCHEMA,
         **plan,
+        "request": request.asked or as_asked(request.conditions, None, None),
         "changes": changes,
         "conditions": _stated(request),
         "relied_on": digests(hosts, facts),

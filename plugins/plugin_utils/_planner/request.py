@@ -36,7 +36,9 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.values impor
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils.contract import (
     Count,
+    GivenDevice,
     Placement,
+    PlanRequest,
     StayingDevice,
 )
 
@@ -227,7 +229,8 @@ class Guest:
 class Request:
     """Guests to be moved to hosts among ``targets``. ``kept`` are an earlier plan's placements of other guests, that stay.
 
-    ``staying`` are devices of hosts that are emptied which stay as they are, each with the reason.
+    ``staying`` are devices of hosts that are emptied which stay as they are, each with the reason. ``asked`` is how the
+    guests were asked for, as the plan has it.
     """
 
     guests: t.Sequence[Guest]
@@ -235,6 +238,26 @@ class Request:
     conditions: Conditions = Conditions()
     kept: t.Sequence[Placement] = ()
     staying: t.Sequence[StayingDevice] = ()
+    asked: PlanRequest | None = None
+
+
+def as_asked(
+    conditions: Conditions, sources: t.Sequence[t.Any] | None, hosts: t.Collection[str] | None
+) -> PlanRequest:
+    """Return what is to be moved as a plan has it, by the options that name it."""
+    asked: PlanRequest = {"free_devices": conditions.free_devices}
+    if conditions.drain is not None:
+        asked["drain"] = sorted(set(conditions.drain))
+    if sources is not None:
+        asked["sources"] = [_as_given(each) for each in sources]
+    if hosts is not None:
+        asked["hosts"] = sorted(set(hosts))
+    return asked
+
+
+def _as_given(source: t.Any) -> str | GivenDevice:
+    named = _named(source)
+    return named if isinstance(named, str) else {"host": named[0], "id": named[1]}
 
 
 def staying(fleet: Fleet, conditions: Conditions) -> list[StayingDevice]:

@@ -52,6 +52,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.files impor
     absolute,
     read_json,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.handed_over import check_schema
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.progress_file import (
     alone,
     check_placement,
@@ -92,6 +93,7 @@ def begin(options: t.Mapping[str, t.Any], hostvars: t.Any, check_mode: bool) -> 
                 f"there is neither a plan {source} nor what was made for one, {progress}; give its place as cleanup_from"
             )
         plan = read_json(source) if os.path.exists(source) else {"placements": []}
+    check_schema(source, plan)
     written = progress is not None and os.path.exists(progress)
     began = _claimed(progress, source, check_mode) if progress and written else []
     if not isinstance(plan, t.Mapping) or not isinstance(plan.get("placements"), list):

@@ -16,6 +16,11 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.age import A
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.values import count
 
 
+def now() -> str:
+    """Return the time in UTC, as facts and plans have it."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+
 def age_limit(max_age: t.Any) -> AgeLimit:
     """Return how old facts may be now by the option ``max_age``, ``None`` where it is not given; raise ``FleetError``."""
     limit = None if max_age is None else count("max_age", max_age, "seconds")

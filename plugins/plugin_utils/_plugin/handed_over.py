@@ -13,7 +13,9 @@ import types
 import typing as t
 
 from ansible_collections.vfio.migration.plugins.plugin_utils import contract
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.descriptor import plain_text
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.planner import SCHEMA
 
 _PLAIN: dict[t.Any, str] = {
     str: "a text",
@@ -102,16 +104,30 @@ _WRONG = "the plan is none; expected what migration_plan returns"
 
 def check_plan(name: str, value: t.Any) -> None:
     """Raise ``FleetError`` where the argument ``name`` is no plan: with the place in it, and what would be right."""
+    check_schema(f"'{name}'", value)
     _check(value, contract.Plan, f"'{name}' is no plan of vfio.migration.migration_plan")
+
+
+def check_schema(shown: str, value: t.Any) -> None:
+    """Raise ``FleetError`` where ``value``, shown so, is a plan of another schema: whatever it means, it is not what is read here."""
+    schema = value.get("schema", SCHEMA) if isinstance(value, t.Mapping) else SCHEMA
+    if isinstance(schema, bool) or schema != SCHEMA:
+        made_by = plain_text(value.get("collection"))
+        raise FleetError(
+            f"{shown} is a plan of schema {schema!r}, and this version of vfio.migration reads schema {SCHEMA}:"
+            f" use the version that made it{f', {made_by},' if made_by else ''} or plan anew"
+        )
 
 
 def check_moves(plan: t.Any) -> None:
     """Raise ``FleetError`` where ``plan`` has no moves that can be followed; it may lack what is not needed for that."""
+    check_schema("the plan", plan)
     _check(plan, _Moves, _WRONG)
 
 
 def check_tasks(plan: t.Any) -> None:
     """Raise ``FleetError`` where ``plan`` has no tasks for hosts, or moves that these are not of."""
+    check_schema("the plan", plan)
     _check(plan, _Preparing, _WRONG)
 
 

@@ -60,6 +60,10 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments i
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.cleaning import DEFINED
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.clock import age_limit
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_file import (
+    asked_by,
+    given_plan,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.preparing import GATHERED
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.printing import printed
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.run_variables import (
@@ -93,13 +97,16 @@ _Run = dict[str, t.Any]
 
 def begin(options: t.Mapping[str, t.Any], hostvars: t.Any, check_mode: bool) -> _Run:
     """Return what is asked for, checked, before any host is asked anything; raise ``FleetError``."""
+    earlier = given_plan("prepare_from", options.get("earlier"))
+    options = {**options, **_asked_by(earlier, options)}
     hosts = chosen_hosts(
         options, "migrate_libvirt_hosts", ("drain", "targets"), prefix="migrate_libvirt_"
     )
     asked = {name: names(name, options.get(name)) for name in ("guests", "drain", "targets")}
     if (asked["guests"] is None) == (asked["drain"] is None):
         raise FleetError(
-            "Give either migrate_libvirt_drain, the hosts to drain, or migrate_libvirt_guests, the names of guests."
+            "Give either migrate_libvirt_drain, the hosts to drain, or migrate_libvirt_guests, the names of guests;"
+            " or prepare_from alone, a plan that says so."
         )
     addresses, refused = _addresses(hostvars, hosts)
     return {
@@ -113,6 +120,15 @@ def begin(options: t.Mapping[str, t.Any], hostvars: t.Any, check_mode: bool) -> 
         # What these answered is of an earlier playbook in this run.
         "stale": stale(hostvars, hosts, GATHERED, LIBVIRT, DOMAINS, NOTES, STARTED),
     }
+
+
+def _asked_by(earlier: t.Any, options: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """Return the options that the ``earlier`` plan was asked with, where ``options`` do not say which guests to move."""
+    asked = asked_by(earlier, options, ("guests", "drain"))
+    if asked.pop("sources", None) is not None:
+        moved = [*earlier["placements"], *earlier["unplaced"]]
+        asked["guests"] = sorted({each.get("vm_uuid") or each["vm"] for each in moved} - {None})
+    return asked
 
 
 def _command(options: t.Mapping[str, t.Any]) -> _Run:

@@ -33,6 +33,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request im
     OPTIONS,
     Conditions,
     Request,
+    as_asked,
     requested,
     staying,
 )
@@ -88,6 +89,7 @@ def plan_for(
         conditions.hosts(read),
         conditions,
         staying=staying(read, conditions),
+        asked=as_asked(conditions, sources, chosen),
     )
     known = {name: each.facts for name, each in read.hosts.items()}
     return printed(make_verified_plan(read, known, request, earlier, progress), Plan)

@@ -13,7 +13,6 @@ for them, and in the end remove what ``undo`` has.
 
 from __future__ import annotations
 
-import json
 import typing as t
 
 from ansible.errors import AnsibleActionFail
@@ -21,6 +20,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors impor
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.values import (
     count,
     flag,
+    listed,
     names,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.preparation import (
@@ -40,7 +40,11 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.preparatio
     still_there,
     without,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import OPTIONS
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import (
+    OPTIONS,
+    Conditions,
+    as_asked,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.summary import summarize
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments import (
     chosen_hosts,
@@ -49,8 +53,13 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments i
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.cleaning import left_after
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.files import (
     absolute,
-    read_json,
     replace,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_file import (
+    as_text,
+    asked_by,
+    given_plan,
+    stamped,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_options import plan_for
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.progress_file import (
@@ -65,6 +74,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.run_variabl
     result_of,
     stale,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils.contract import Plan
 
 # The playbook has as many plays.
 MOST_ATTEMPTS = 5
@@ -92,6 +102,8 @@ _LOST = {"unreachable": True, "msg": "it takes no part in the run any more"}
 
 def begin(options: t.Mapping[str, t.Any], hostvars: t.Any, check_mode: bool) -> _Run:
     """Return what is asked for, checked, before any host is asked anything; raise ``FleetError``."""
+    earlier = given_plan("prepare_from", options.get("earlier"))
+    options = {**options, **asked_by(earlier, options, ("drain", "sources"))}
     hosts = chosen_hosts(options, "prepare_hosts", ("drain", "targets"))
     asked = {name: options.get(name) for name in (*OPTIONS, "sources")}
     asked |= {name: names(name, options.get(name)) for name in ("drain", "targets")}
@@ -104,7 +116,8 @@ def begin(options: t.Mapping[str, t.Any], hostvars: t.Any, check_mode: bool) -> 
     return {
         "hosts": hosts,
         "options": {name: value for name, value in asked.items() if value is not None},
-        "earlier": _earlier(options.get("earlier")),
+        "asked": as_asked(Conditions.parse(asked), listed("sources", asked["sources"]), hosts),
+        "earlier": earlier,
         "dest": dest,
         "progress": progress_path(dest),
         "partial": flag("partial", options.get("partial")),
@@ -115,11 +128,6 @@ def begin(options: t.Mapping[str, t.Any], hostvars: t.Any, check_mode: bool) -> 
         # What these answered is of an earlier playbook in this run.
         "stale": stale(hostvars, hosts, GATHERED),
     }
-
-
-def _earlier(path: t.Any) -> t.Any:
-    """Return the plan in a file, ``None`` where none is named; raise ``FleetError``."""
-    return None if path is None else read_json(absolute(path))
 
 
 def plan_next(run: _Run, hostvars: t.Any) -> _Run:
@@ -225,9 +233,10 @@ def _planned(run: _Run, hostvars: t.Any, answered: list[str]) -> _Run:
         {"vm": each["vm"], "source": each["source"]}
         for each in [*plan["placements"], *plan["unplaced"]]
     ]
-    plan = without(plan, found.given_up, movers)
+    # What failed since changes how the rest is planned, but not what was asked for.
+    plan = {**without(plan, found.given_up, movers), "request": run["asked"]}
     return run | {
-        "plan": plan,
+        "plan": stamped(t.cast(Plan, plan), hostvars),
         "movers": movers,
         "given_up": _listed(found.given_up),
         "attempt": run["attempt"] + 1,
@@ -282,7 +291,7 @@ def _write(run: _Run, to_make: t.Sequence[t.Any]) -> None:
     with alone(run["progress"]):
         before = read_progress(run["progress"])
         write_progress(run["progress"], merged(before, to_make), run["dest"])
-        replace(run["dest"], json.dumps(run["plan"], indent=1, sort_keys=True) + "\n")
+        replace(run["dest"], as_text(run["plan"]))
 
 
 def _ended(run: _Run, failure: str | None) -> _Run:

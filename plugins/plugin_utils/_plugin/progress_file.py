@@ -29,7 +29,11 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.files impor
     content_of,
     replace,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils.contract import Placement
+from ansible_collections.vfio.migration.plugins.plugin_utils.contract import (
+    Placement,
+    Record,
+    RecordProcess,
+)
 
 # Count it up when the shape changes.
 FORMAT = 1
@@ -100,7 +104,7 @@ def alone(path: str) -> t.Iterator[None]:
         os.close(handle)
 
 
-def _own_process() -> dict[str, t.Any]:
+def _own_process() -> RecordProcess:
     """Return the run of Ansible that this is a task of: a task has a process of its own."""
     pid = os.getppid()
     return {"pid": pid, "start": _start(pid)}
@@ -150,7 +154,7 @@ def check_placement(placement: t.Any) -> None:
 
 def write_progress(path: str, placements: t.Sequence[Placement], plan: str) -> None:
     """Put ``placements`` into a progress file in one step."""
-    data = {
+    data: Record = {
         "format": FORMAT,
         "plan": plan,
         "process": _own_process(),

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import copy
 import json
+import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -21,6 +23,9 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.candidate_
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.explain import explain
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_options import plan_for
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.progress_file import (
+    write_progress,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.report_options import (
     report_for,
 )
@@ -47,6 +52,14 @@ def plan():
     return plan_for(fleet(), sources=["vm-1"], targets=["c"])
 
 
+def record():
+    """Return what is written down of a plan that is carried out."""
+    with tempfile.TemporaryDirectory() as place:
+        path = os.path.join(place, "plan.progress.json")
+        write_progress(path, plan()["placements"], "plan.json")
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+
+
 def document(name):
     """Return a document for each schema."""
     facts = fleet()
@@ -62,6 +75,7 @@ def document(name):
             read_fleet(facts), {"host": "a", "id": UUIDS[0]}, ["b", "c"], "source_lists"
         ),
         "report": lambda: report_for(facts, plan=plan()),
+        "record": record,
     }[name]()
 
 
