@@ -76,7 +76,8 @@ def objections(
 class _Move(t.NamedTuple):
     """A placement: ``source`` is what the facts say of the device, ``stated`` and ``target`` what the plan says.
 
-    ``found`` is the placement as the plan has it.
+    ``found`` is the placement as the plan has it. Moves of one ``kind`` are alike in all that is compared: in all but the
+    names of hosts, devices and guests.
     """
 
     key: Key
@@ -89,6 +90,7 @@ class _Move(t.NamedTuple):
     vm: str | None
     vm_uuid: str | None
     found: _Entry
+    kind: int
 
     @property
     def place(self) -> tuple[str, t.Any]:
@@ -142,6 +144,8 @@ class _Case:
         self._read: dict[str, _Descriptor | None] = {}
         self._answers: dict[tuple[t.Any, ...], bool] = {}
         self._versions: dict[tuple[str, str, bool], list[str]] = {}
+        self._kinds: dict[t.Any, int] = {}
+        self._places: dict[tuple[str, str, str], int] = {}
         self.moves = [
             _Move(
                 key,
@@ -154,6 +158,7 @@ class _Case:
                 each["vm"],
                 each.get("vm_uuid"),
                 each,
+                self._kind(key, each),
             )
             for key, each in zip(self.placed, plan["placements"], strict=True)
             if key in self.devices
@@ -166,10 +171,54 @@ class _Case:
         # To receive nothing is a limit as well.
         self.is_limited = asked.limit is not None
         self.waves = {move.key: move.wave for move in self.moves}
-        # How many of its VFIO devices move with each process.
-        self.vfio_devices = Counter(
-            _process(move) for move in self.moves if move.source["kind"] != "vdpa"
+        # Sources that are one of several VFIO devices which move with a process.
+        held = [
+            (move.key, (move.key[0], move.source["in_use"].get("pid")))
+            for move in self.moves
+            if move.source["kind"] != "vdpa" and move.source["in_use"]
+        ]
+        counts = Counter(process for _key, process in held)
+        self.several = frozenset(
+            key for key, process in held if counts[process] > 1 and process[1] is not None
         )
+
+    def _kind(self, key: Key, found: _Entry) -> int:
+        """Return a number that placements share which have a source and a target with the same to compare."""
+        source, target = self.devices[key], found["target"]
+        host, parent, type_id = target["host"], target["parent"], target["type"]
+        there: t.Any
+        if target["create"]:
+            there = self._place(host, parent, type_id)
+        else:
+            device = self.devices.get((host, target["id"]))
+            descriptor = self.descriptor(host, device) if device else None
+            there = (
+                descriptor,
+                repr(device["attributes"]) if device and target["attributes"] else "",
+            )
+        alike = (
+            self.descriptor(key[0], source),
+            *[each["name"] for each in source["attributes"]],
+            there,
+            *[(each["name"], each["value"]) for each in target["attributes"]],
+            found["set"],
+            *found["bindings"].items(),
+        )
+        return self._kinds.setdefault(alike, len(self._kinds))
+
+    def _place(self, host: str, parent_id: str, type_id: str) -> int:
+        """Return a number that parents share which offer a type and have the same to compare."""
+        key = (host, parent_id, type_id)
+        if key not in self._places:
+            parent, offered = self.offers.get(key, _NOTHING)
+            versions = (
+                [self.versions(host, parent, derived) for derived in (True, False)]
+                if parent
+                else None
+            )
+            alike = repr(({**parent, **_NOT_COMPARED}, {**offered, **_NOT_COUNTED}, versions))
+            self._places[key] = self._kinds.setdefault(alike, len(self._kinds))
+        return self._places[key]
 
     def descriptor(self, host: str, device: _Entry) -> _Descriptor | None:
         """Return the descriptor of a device, ``None`` where it has none that is usable; equal ones are one object."""
@@ -245,6 +294,18 @@ def _named(key: Key) -> str:
     return f"{key[1]} on {key[0]}"
 
 
+def _of_each_kind(
+    moves: t.Iterable[_Move], reasons: t.Callable[[_Move], t.Iterator[str]]
+) -> _Objections:
+    """Yield the ``reasons`` against each move, which are asked once for all moves of a kind."""
+    known: dict[int, list[str]] = {}
+    for move in moves:
+        if move.kind not in known:
+            known[move.kind] = [*reasons(move)]
+        for reason in known[move.kind]:
+            yield move.objection(f"{move}: {reason}")
+
+
 # --- rules of a plan -------------------------------------------------------------------------------------------------
 
 
@@ -307,21 +368,25 @@ def placements_say_of_sources_what_the_facts_say(case: _Case) -> _Objections:
 
 def placements_are_no_surer_than_they_can_be(case: _Case) -> _Objections:
     """Require the certainty that descriptors and targets give, and one wave where nothing that moves is a target."""
+    known: dict[int, str] = {}
     for move in case.moves:
-        device = case.devices.get(move.target_key)
-        target = case.descriptor(move.target_key[0], device) if device else None
-        ends = [each for each in (move.descriptor, target) if each is not None]
-        certainty = "derived" if any(each.derived for each in ends) else "declared"
-        functions = [each for each in ends if "pci.id" in each.shown]
-        read = [each for each in functions if {"pci.capabilities", "pci.extended"} <= {*each.shown}]
-        if functions and len(read) < len(ends):
-            certainty = "assumed"
-        if move.target["create"] or move.target["attributes"]:
-            certainty = "provisional"
-        if move.found["certainty"] != certainty:
-            yield move.objection(f"{move} is {certainty}, and not {move.found['certainty']}")
+        if move.kind not in known:
+            known[move.kind] = _certainty(case, move)
+        if move.found["certainty"] != known[move.kind]:
+            yield move.objection(f"{move} is {known[move.kind]}, and not {move.found['certainty']}")
         if move.wave != 1 and not case.asked.reuse:
             yield move.objection(f"{move} waits for nothing, and is in wave {move.wave}")
+
+
+def _certainty(case: _Case, move: _Move) -> str:
+    if move.target["create"] or move.target["attributes"]:
+        return "provisional"
+    ends = [each for each in (move.descriptor, _existing(case, move)) if each is not None]
+    functions = [each for each in ends if "pci.id" in each.shown]
+    read = [each for each in functions if {"pci.capabilities", "pci.extended"} <= {*each.shown}]
+    if functions and len(read) < len(ends):
+        return "assumed"
+    return "derived" if any(each.derived for each in ends) else "declared"
 
 
 def guests_move_as_a_whole(case: _Case) -> _Objections:
@@ -625,19 +690,8 @@ def sources_can_migrate(case: _Case) -> _Objections:
         if move.source["migration"]["supported"] is False:
             yield move.objection(f"{_named(move.key)} cannot migrate")
         features = move.source["migration"].get("features") or ["p2p"]
-        if "p2p" not in features and _is_one_of_several(case, move):
+        if "p2p" not in features and move.key in case.several:
             yield move.objection(f"{_named(move.key)} cannot migrate with others without P2P")
-
-
-def _is_one_of_several(case: _Case, move: _Move) -> bool:
-    """Return whether a VFIO device moves that is not the only one of its process."""
-    return move.source["kind"] != "vdpa" and case.vfio_devices[_process(move)] > 1
-
-
-def _process(move: _Move) -> tuple[str, t.Any]:
-    """Return which process holds a device that moves; the device itself where none does, or it is not known."""
-    pid = (move.source["in_use"] or {}).get("pid")
-    return move.key[0], move.key if pid is None else pid
 
 
 def existing_targets_are_free(case: _Case) -> _Objections:
@@ -668,22 +722,24 @@ def existing_targets_are_free(case: _Case) -> _Objections:
 
 def existing_targets_are_compatible(case: _Case) -> _Objections:
     """Require that the lists that the direction asks allow the move, and with ``round_trip`` the move back."""
-    for move in case.existing:
+
+    def reasons(move: _Move) -> t.Iterator[str]:
         device = case.devices.get(move.target_key)
-        target = case.descriptor(move.target_key[0], device) if device else None
+        target = _existing(case, move)
         if device is None or target is None or move.descriptor is None:
-            yield move.objection(f"{move}: one of them has no usable descriptor")
-            continue
+            yield "one of them has no usable descriptor"
+            return
         if move.target["attributes"]:
             yield from _attributes_are_taken(move, device["attributes"])
-            target = _configured(target, move.target["attributes"])
         if not case.decides(move.descriptor, target):
-            yield move.objection(f"{move} would not be compatible")
+            yield "they would not be compatible"
         differing = _differing(move.descriptor, target)
         if differing:
-            yield move.objection(f"{move} differ in {', '.join(differing)}")
+            yield f"they differ in {', '.join(differing)}"
         if case.asked.round_trip and not case.decides(target, move.descriptor):
-            yield move.objection(f"{move} could not migrate back")
+            yield "it could not migrate back"
+
+    return _of_each_kind(case.existing, reasons)
 
 
 def _differing(one: _Descriptor, other: _Descriptor) -> list[str]:
@@ -711,20 +767,16 @@ def _unequal(one: t.Mapping[str, str], other: t.Mapping[str, str]) -> list[str]:
     return unequal
 
 
-def _attributes_are_taken(move: _Move, attributes: t.Iterable[_Entry]) -> _Objections:
+def _attributes_are_taken(move: _Move, attributes: t.Iterable[_Entry]) -> t.Iterator[str]:
     """Require that a device has the attributes that it is given by these names, the first with that value to choose."""
     choices = {each["name"]: each.get("choices") for each in attributes}
     given = [each["name"] for each in move.target["attributes"]]
     first = move.target["attributes"][0]
     values = choices.get(first["name"])
     if not isinstance(values, list) or first["value"] not in values:
-        yield move.objection(
-            f"{_named(move.target_key)} does not take {first['value']} as {first['name']}"
-        )
+        yield f"the target does not take {first['value']} as {first['name']}"
     if not choices.keys() >= {*given} or len({*given}) < len(given):
-        yield move.objection(
-            f"{_named(move.target_key)} has no such attributes as {', '.join(given)}"
-        )
+        yield f"the target has no such attributes as {', '.join(given)}"
 
 
 def _configured(target: _Descriptor, given: t.Iterable[_Entry]) -> _Descriptor:
@@ -797,28 +849,30 @@ def new_devices_will_match(case: _Case) -> _Objections:
     All else it states itself once it is there, and its host's module verifies that.
     """
     by_source = case.plan["direction"] in ("source_lists", "either")
-    for move in case.new:
+
+    def reasons(move: _Move) -> t.Iterator[str]:
         expected = _expected(case, move)
         if expected is None or move.descriptor is None:
-            yield move.objection(f"{move}: one has no usable descriptor, or the other no parent")
-            continue
+            yield "one has no usable descriptor, or the other no parent"
+            return
         yield from _matrix_is_assigned(case, move, move.descriptor)
         given = expected.given
         if not _NUMBER.fullmatch(given.get("aggregator") or "1"):
-            yield move.objection(f"{move}: an aggregator of {given['aggregator']} is no number")
+            yield f"an aggregator of {given['aggregator']} is no number"
         fixed = _NOT_GIVEN | expected.certain.keys()
         for each in _readable(move):
             if each["name"] not in expected.names or _last(each["name"]) in fixed:
-                yield move.objection(f"{move}: the source does not let configure {each['name']}")
-        place = move.target_key[0], move.target["parent"]
-        shown = case.parents[place].get("configuration") or {} if place in case.parents else {}
+                yield f"the source does not let configure {each['name']}"
+        shown = case.parents[move.place].get("configuration") or {}
         differing = _unequal(move.descriptor.shown, shown)
         if differing:
-            yield move.objection(f"{move} differ in {', '.join(differing)}")
+            yield f"they differ in {', '.join(differing)}"
         if not by_source or not any(
             case.lists(move.descriptor, each, True, frozenset(given)) for each in expected.possible
         ):
-            yield move.objection(f"{move} would not be compatible")
+            yield "they would not be compatible"
+
+    return _of_each_kind(case.new, reasons)
 
 
 # What adds a number to an AP matrix, in the driver's order, and what a matrix without ``ap_config`` states of it.
@@ -834,7 +888,7 @@ def _readable(move: _Move) -> list[_Entry]:
     return [each for each in move.target["attributes"] if each["name"] not in _ASSIGNED]
 
 
-def _matrix_is_assigned(case: _Case, move: _Move, source: _Descriptor) -> _Objections:
+def _matrix_is_assigned(case: _Case, move: _Move, source: _Descriptor) -> t.Iterator[str]:
     """Require that a new AP matrix gets the numbers of its source one by one, where one text does not give them."""
     driver = case.parents[move.target_key[0], move.target["parent"]].get("driver")
     by_number = source.derived and driver == "vfio_ap" and "ap_config" not in source.own
@@ -850,7 +904,7 @@ def _matrix_is_assigned(case: _Case, move: _Move, source: _Descriptor) -> _Objec
         if each["name"] in _ASSIGNED
     ]
     if written != wanted:
-        yield move.objection(f"{move}: other numbers are assigned than those of the source")
+        yield "other numbers are assigned than those of the source"
 
 
 def _mdev_attributes(source: _Descriptor, parent: _Entry, offered: _Entry) -> dict[str, str]:
@@ -960,31 +1014,25 @@ def placements_name_the_set_that_matches(case: _Case) -> _Objections:
 
     Of a device that is to be made it need not be the first.
     """
-    # Many moves are alike.
-    known: dict[tuple[t.Any, ...], str | None] = {}
-    for move in case.moves:
+
+    def reasons(move: _Move) -> t.Iterator[str]:
         decision = _decision(case, move)
-        if decision is None:
-            continue
-        number, bindings = move.found["set"], move.found["bindings"]
-        subjects = tuple(tuple(each.items()) for each in decision.subjects)
-        key = (decision.owner, subjects, decision.given, number, *bindings.items())
-        if key not in known:
-            known[key] = _why_another_set(decision, number, bindings)
-        if reason := known[key]:
-            yield move.objection(f"{move}: {reason}")
+        if decision is not None:
+            yield from _why_another_set(decision, move.found["set"], move.found["bindings"])
+
+    return _of_each_kind(case.moves, reasons)
 
 
-def _why_another_set(decision: _Decision, number: int | None, bindings: _Entry) -> str | None:
-    """Return why the set of this ``number`` is not that which matches, ``None`` where it is."""
+def _why_another_set(decision: _Decision, number: int | None, bindings: _Entry) -> t.Iterator[str]:
+    """Yield why the set of this ``number`` is not that which matches."""
     sets = decision.owner.sets
     found = sets[number] if number is not None and number in range(len(sets)) else None
     if found is None or not _fits(found, decision, bindings):
-        return f"set {number} does not match with {dict(bindings)}"
+        yield f"set {number} does not match with {dict(bindings)}"
+        return
     earlier = sets[:number] if decision.given is None else ()
     if any(each is not None and _fits(each, decision) for each in earlier):
-        return f"a set before set {number} matches"
-    return None
+        yield f"a set before set {number} matches"
 
 
 def _fits(found: _Set, decision: _Decision, bindings: _Entry | None = None) -> bool:
@@ -1004,24 +1052,44 @@ def _fits(found: _Set, decision: _Decision, bindings: _Entry | None = None) -> b
 
 def placements_warn_of_what_they_assume(case: _Case) -> _Objections:
     """Require a warning for each thing that a move assumes, and no other but those that a driver is known for."""
+    known: dict[int, tuple[str, ...] | None] = {}
     for move in case.moves:
-        decision = _decision(case, move)
-        number = move.found["set"]
-        if decision is None or number not in range(len(decision.owner.sets)):
+        if move.kind not in known:
+            known[move.kind] = _assumed(case, move)
+        needed = known[move.kind]
+        if needed is None:
             continue
-        needed = set(_assumed(case, move, decision, decision.owner.sets[number]))
+        if not move.source["migration"].get("features") and move.key in case.several:
+            needed = (*needed, _ALL_SUPPORT_P2P)
         warnings = move.found["warnings"]
         # A warning begins with what it is needed for.
-        unfounded = [each for each in warnings if not each.startswith(tuple(needed))]
-        for beginning in sorted(needed):
+        for beginning in needed:
             if not any(each.startswith(beginning) for each in warnings):
                 yield move.objection(f"{move} does not warn: {beginning}")
         of_driver = move.descriptor is not None and move.descriptor.derived
-        if unfounded and not of_driver:
+        unfounded = () if of_driver else [each for each in warnings if not each.startswith(needed)]
+        if unfounded:
             yield move.objection(f"{move} warns of what is not so: {'; '.join(unfounded)}")
 
 
-def _assumed(case: _Case, move: _Move, decision: _Decision, found: _Set | None) -> t.Iterator[str]:
+def _assumed(case: _Case, move: _Move) -> tuple[str, ...] | None:
+    """Return how the warnings begin that are needed for what a move assumes of the devices themselves.
+
+    ``None`` where other rules object to the move, as nothing decides of it.
+    """
+    decision = _decision(case, move)
+    number = move.found["set"]
+    if decision is None or number not in range(len(decision.owner.sets)):
+        return None
+    return tuple(sorted({*_assumptions(case, move, decision, decision.owner.sets[number])}))
+
+
+_ALL_SUPPORT_P2P = "a guest with several VFIO devices migrates only where all of them support P2P"
+
+
+def _assumptions(
+    case: _Case, move: _Move, decision: _Decision, found: _Set | None
+) -> t.Iterator[str]:
     """Yield how the warning begins that is needed for each thing that a move assumes."""
     source = t.cast("_Descriptor", move.descriptor)
     own, other, named = source.own, decision.other, found.names if found else frozenset()
@@ -1043,8 +1111,6 @@ def _assumed(case: _Case, move: _Move, decision: _Decision, found: _Set | None) 
         if listed != accepted:
             yield f"the {'source' if listed else 'target'}'s list has the other device"
         yield from _not_shown(source.shown, target.shown)
-    if not move.source["migration"].get("features") and _is_one_of_several(case, move):
-        yield "a guest with several VFIO devices migrates only where all of them support P2P"
 
 
 def _not_shown(*shown: t.Mapping[str, str]) -> t.Iterator[str]:
@@ -1200,6 +1266,9 @@ _LISTS = {
 }
 _VDPA_VALUES = frozenset(("mac", "mtu", "max_vqp"))
 _NOTHING: tuple[_Entry, _Entry] = ({}, {})
+# What moves of one kind need not have alike of their parents, and of the types that these offer.
+_NOT_COMPARED = dict.fromkeys(("id", "types", "numa_node", "physical_function"))
+_NOT_COUNTED = {"available_instances": None}
 # What new devices of a kind may be called.
 _NAMES = {
     "mdev": re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"),
