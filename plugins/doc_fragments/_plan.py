@@ -65,7 +65,8 @@ options:
     type: raw
   apart:
     description:
-      - Groups of guests, each a list of names. No two guests of a group are placed on one host, nor one where another stays.
+      - Groups of guests, each a list of names or UUIDs. No two guests of a group are placed on one host, nor one where another stays.
+      - A name stands for each guest that has it, whatever its host; where one of several is meant, give its UUID.
     type: list
     elements: list
   numa_local:

@@ -19,6 +19,7 @@ settings.register_profile("quick", _UNHURRIED, derandomize=True, max_examples=10
 settings.load_profile("unhurried")
 
 COMPARED = pytest.StashKey()
+HOSTILE = pytest.StashKey()
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -35,6 +36,12 @@ def compared(pytestconfig):
     return pytestconfig.stash.setdefault(COMPARED, {"cases": 0, "disagreements": 0})
 
 
+@pytest.fixture(scope="session")
+def hostile_facts(pytestconfig):
+    """Return the counters of a hostile host's facts: how many were planned with, and of how many the host was left out."""
+    return pytestconfig.stash.setdefault(HOSTILE, {"planned": 0, "left out": 0})
+
+
 def pytest_terminal_summary(terminalreporter, config):
     if not schema_checks.POSSIBLE:
         terminalreporter.write_sep("!", "jsonschema is missing", red=True)
@@ -44,4 +51,11 @@ def pytest_terminal_summary(terminalreporter, config):
         terminalreporter.write_sep("=", "template language against its oracle")
         terminalreporter.write_line(
             f"{compared['cases']} cases, {compared['disagreements']} disagreements"
+        )
+    hostile = config.stash.get(HOSTILE, None)
+    if hostile:
+        terminalreporter.write_sep("=", "facts of a hostile host beside an honest fleet")
+        terminalreporter.write_line(
+            f"{hostile['planned']:,} facts, the same plan every time;"
+            f" with {hostile['left out']:,} of them the host was left out"
         )

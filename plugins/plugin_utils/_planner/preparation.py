@@ -156,13 +156,15 @@ def fault_of(plan: Plan, host: str, results: t.Iterable[_Result]) -> Fault | Non
 
 
 def _together(plan: Plan, placement: Placement) -> list[Placement]:
-    """Return the placements of the guest that ``placement`` is of."""
+    """Return the placements of the guest that ``placement`` is of, which has its name, its host and its UUID, if known."""
     if placement.get("vm") is None:
         return [placement] if placement.get("source") else []
-    vm, host = placement["vm"], placement["source"]["host"]
-    return [
-        each for each in plan["placements"] if (each["vm"], each["source"]["host"]) == (vm, host)
-    ]
+    guest = _guest_of(placement)
+    return [each for each in plan["placements"] if _guest_of(each) == guest]
+
+
+def _guest_of(placement: Placement) -> tuple[str, str | None, str | None]:
+    return placement["source"]["host"], placement["vm"], placement.get("vm_uuid")
 
 
 def _place(failure: Fault) -> Failure:

@@ -129,7 +129,7 @@ def pose(
         Item(
             tuple([demand for demand, device in needed]),
             numbers.get(guest.devices[0].host),
-            conditions.groups_of(guest.name) if conditions.apart else frozenset(),
+            conditions.groups_of(guest.name, guest.uuid) if conditions.apart else frozenset(),
         )
         for guest, needed in zip(request.guests, demands, strict=True)
     ]
@@ -279,15 +279,17 @@ def _anti_affinity(
     for host in request.targets:
         moving = admission.moving.get(host, ())
         staying = (
-            device.in_use.name
+            (device.in_use.name, device.in_use.uuid)
             for device in fleet.hosts[host].devices
             if device.in_use and device.id not in moving
         )
         excluded = (request.guests[guest] for guest in exclusions.guests)
-        still_there = (guest.name for guest in excluded if guest.host == host)
-        arriving = (each["vm"] for each in kept.get(host, ()))
-        names = itertools.chain(staying, still_there, arriving)
-        found[host] = frozenset[int]().union(*map(request.conditions.groups_of, names))
+        still_there = ((guest.name, guest.uuid) for guest in excluded if guest.host == host)
+        arriving = ((each["vm"], each.get("vm_uuid")) for each in kept.get(host, ()))
+        guests = itertools.chain(staying, still_there, arriving)
+        found[host] = frozenset[int]().union(
+            *itertools.starmap(request.conditions.groups_of, guests)
+        )
     return found
 
 

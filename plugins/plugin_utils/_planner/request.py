@@ -197,9 +197,13 @@ class Conditions:
             return self.limit
         return self.limit.get(host)
 
-    def groups_of(self, name: str | None) -> frozenset[int]:
-        """Return the groups in ``apart`` that the guest with this name is in."""
-        return frozenset(n for n, group in enumerate(self.apart) if name in group)
+    def groups_of(self, name: str | None, uuid: str | None) -> frozenset[int]:
+        """Return the groups in ``apart`` that a guest is in, each by its name or its UUID."""
+        return frozenset(
+            number
+            for number, group in enumerate(self.apart)
+            if any(each is not None and each in group for each in (name, uuid))
+        )
 
 
 OPTIONS: dict[str, Option] = {each.name: each.metadata["option"] for each in fields(Conditions)}

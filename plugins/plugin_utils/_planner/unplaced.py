@@ -201,7 +201,7 @@ class Reasons:
         limit = self._conditions.limit_of(name)
         if limit is not None and self._received[name] + len(guest.devices) > limit:
             return [f"{name} receives {self._received[name]} devices already, and {limit} at most"]
-        if guest.name is not None and self._conditions.groups_of(guest.name):
+        if self._conditions.groups_of(guest.name, guest.uuid):
             return [
                 "no place there apart from the other guests of its group, or none for all of its devices"
             ]

@@ -14,6 +14,7 @@ holds; it yields a sentence with host and device for each case in which that doe
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import re
 import typing as t
@@ -52,9 +53,15 @@ _NO_CONDITIONS = Conditions()
 def violations(plan: _Entry, facts: Facts, conditions: Conditions = _NO_CONDITIONS) -> list[str]:
     """Return the rules that ``plan`` breaks, each with the host and device concerned; empty for a sound plan.
 
-    ``facts`` maps each host to its ``vfio_migration`` facts.
+    ``facts`` maps each host to its ``vfio_migration`` facts. Raise ``ValueError`` where ``plan`` is none, with the place in it.
     """
-    return [each.sentence for each in objections(plan, facts, conditions)]
+    try:
+        return [each.sentence for each in objections(plan, facts, conditions)]
+    except _WRONG_SHAPE as error:
+        place = _place_of_fault(plan, facts, conditions)
+        raise ValueError(
+            f"the plan is none; expected what migration_plan returns; see {place}: {error!r:.200}"
+        ) from error
 
 
 def objections(
@@ -68,6 +75,47 @@ def objections(
         if subject(case)
         for sources, sentence in rule(case)
     ]
+
+
+# --- a plan that is none ---------------------------------------------------------------------------------------------
+
+_WRONG_SHAPE = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+
+
+def _place_of_fault(plan: t.Any, facts: Facts, conditions: Conditions) -> str:
+    """Return what of a ``plan`` that cannot be read to its end was read last."""
+    trail = ["the plan"]
+    with contextlib.suppress(*_WRONG_SHAPE):
+        objections(_watched(plan, "", trail), facts, conditions)
+    return trail[-1]
+
+
+def _watched(value: t.Any, place: str, trail: list[str]) -> t.Any:
+    """Return a part of a plan with mappings that put into ``trail`` what is read of them; ``place`` is its own."""
+    if isinstance(value, t.Mapping):
+        parts = {key: _watched(each, f"{place}.{key}", trail) for key, each in value.items()}
+        return _Watched(parts, place, trail)
+    if isinstance(value, list):
+        return [_watched(each, f"{place}[{index}]", trail) for index, each in enumerate(value)]
+    return value
+
+
+class _Watched(dict[t.Any, t.Any]):
+    """A mapping that tells what was read of it."""
+
+    def __init__(self, parts: t.Mapping[t.Any, t.Any], place: str, trail: list[str]) -> None:
+        super().__init__(parts)
+        self._place, self._trail = place, trail
+
+    def __getitem__(self, key: t.Any) -> t.Any:
+        self._trail.append(f"{self._place}.{key}".lstrip("."))
+        return super().__getitem__(key)
+
+    def get(self, key: t.Any, default: t.Any = None) -> t.Any:
+        try:
+            return self[key]
+        except KeyError:
+            return default
 
 
 # --- the plan and the facts ------------------------------------------------------------------------------------------
@@ -1169,16 +1217,21 @@ def guests_of_a_group_are_apart(case: _Case) -> _Objections:
     """
     ends = {move.key: move.target["host"] for move in case.moves}
     for group in case.asked.apart:
-        guests: dict[str, set[str]] = defaultdict(set)
+        guests: dict[str, set[tuple[str, str, t.Any]]] = defaultdict(set)
+        coming: set[str] = set()
         for key, device in case.devices.items():
-            name = (device["in_use"] or {}).get("name", "")
-            if name in group:
-                guests[ends.get(key, key[0])].add(name)
-        for host in {move.target["host"] for move in case.moves if move.vm in group}:
+            holder = device["in_use"] or {}
+            if holder.get("name", "") in group or holder.get("uuid", "") in group:
+                # Each by its process: two hosts may have guests of one name.
+                guest = (str(holder.get("name")), key[0], holder.get("pid") or key[1])
+                guests[ends.get(key, key[0])].add(guest)
+                coming |= {ends[key]} if key in ends else set()
+        for host in coming:
             if len(guests[host]) > 1:
+                names = ", ".join(sorted(name for name, _host, _pid in guests[host]))
                 yield Objection(
                     _keys(each for each in case.moves if each.target_key[0] == host),
-                    f"{', '.join(sorted(guests[host]))} are to be apart and all on {host}",
+                    f"{names} are to be apart and all on {host}",
                 )
 
 

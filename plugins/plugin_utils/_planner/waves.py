@@ -118,13 +118,12 @@ def _in_the_way(problem: Problem, placed: t.Sequence[Placement]) -> frozenset[in
     moving = {each.guest for each in placed}
     arriving: dict[str, set[int]] = defaultdict(set)
     for each in placed:
-        name = guests[each.guest].name
-        arriving[each.host] |= groups_of(name) if name else set()
+        guest = guests[each.guest]
+        arriving[each.host] |= groups_of(guest.name, guest.uuid)
     return frozenset(
         number
         for number, guest in enumerate(guests)
         if number not in moving
         and number not in problem.exclusions.guests
-        and guest.name
-        and groups_of(guest.name) & arriving[guest.host]
+        and groups_of(guest.name, guest.uuid) & arriving[guest.host]
     )

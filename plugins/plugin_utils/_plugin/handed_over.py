@@ -68,6 +68,7 @@ class _Made(t.TypedDict):
     """What is needed of a placement to tell what has failed with it."""
 
     vm: str | None
+    vm_uuid: t.NotRequired[str]
     source: _Named
     target: _MadeTarget
 

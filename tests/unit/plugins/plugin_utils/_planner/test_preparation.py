@@ -5,12 +5,17 @@
 
 from __future__ import annotations
 
+import typing as t
+
 import pytest
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.preparation import (
+    fault_of,
     preparation,
 )
+from ansible_collections.vfio.migration.tests.unit.fleets import UUIDS
 
 MDEV, PCI, VDPA = {"uuid": "u"}, {"address": "p"}, {"name": "v"}
+TARGET = {"host": "b", "kind": "mdev", "parent": "0000:00:02.0"}
 TASKS = {"devices": [MDEV], "pci_devices": [PCI], "vdpa_devices": [VDPA]}
 NOTHING = {"devices": [], "pci_devices": [], "vdpa_devices": []}
 # As a task that is skipped registers it.
@@ -78,6 +83,27 @@ def test_a_host_without_tasks_has_made_nothing_and_needs_nothing():
 def test_the_parent_of_what_failed_is_avoided_or_else_the_host(result, failure):
     found = preparation(plan(), "b", [result, SKIPPED, SKIPPED], {})
     assert found["failures"] == [{"host": "b"} | failure]
+
+
+def test_two_guests_of_one_name_are_not_blamed_for_each_other():
+    """A name is of any process that takes it; what moves together has one host, one name and one UUID."""
+
+    def placement(name: str, host: str, uuid: str | None) -> dict:
+        known = {} if uuid is None else {"vm_uuid": uuid}
+        source = {"host": host, "kind": "mdev", "id": name}
+        return {"vm": "vm-1", **known, "source": source, "target": {**TARGET, "id": name}}
+
+    placements = [
+        placement("u", "a", UUIDS[0]),
+        placement("v", "a", UUIDS[0]),
+        placement("w", "a", UUIDS[1]),
+        placement("x", "a", None),
+        placement("y", "c", UUIDS[0]),
+    ]
+    failed = {"failed": True, "step": "create", "msg": "x", "device": "u"}
+    fault = fault_of(t.cast(t.Any, {"placements": placements}), "b", [failed])
+    assert fault
+    assert [each["id"] for each in fault["devices"]] == ["u", "v"]
 
 
 def test_all_that_failed_is_told_and_the_device_that_did_decides():

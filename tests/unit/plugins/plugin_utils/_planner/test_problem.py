@@ -19,6 +19,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request im
     requested,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify import violations
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_options import plan_for
 from ansible_collections.vfio.migration.tests.unit.fleets import (
     UUIDS,
     device,
@@ -101,3 +102,45 @@ def test_a_proportional_parent_is_never_overfull_whatever_its_types_take(seed):
 
 def fleet_type(left: dict, devices: list) -> str:
     return next(each["type"] for each in devices if each["id"] == left["source"]["id"])
+
+
+def held(device_id: str, vm: str, uuid: str, pid: int) -> dict:
+    return device(device_id, in_use={"pid": pid, "name": vm, "uuid": uuid})
+
+
+@pytest.mark.parametrize(
+    ("apart", "left"),
+    [
+        # A name stands for each guest that has it: of the three one can go.
+        ([["vm-1", "vm-2"]], 2),
+        ([["vm-1"]], 1),
+        # A UUID stands for one.
+        ([[UUIDS[5], "vm-2"]], 1),
+        ([[UUIDS[5], UUIDS[6]]], 1),
+        ([[UUIDS[5], "vm-1"]], 1),
+        ([[UUIDS[5]]], 0),
+        ([[UUIDS[5], UUIDS[8]], ["vm-2", UUIDS[8]]], 0),
+    ],
+)
+def test_two_guests_of_one_name_are_two_guests_of_a_group(apart, left):
+    facts = {
+        "a": host([held(UUIDS[0], "vm-1", UUIDS[5], 1), held(UUIDS[1], "vm-2", UUIDS[7], 2)]),
+        "b": host([held(UUIDS[2], "vm-1", UUIDS[6], 1)]),
+        "c": host(parents=[parent(available={"i915-GVTg_V5_4": 8})]),
+    }
+    plan = plan_for(facts, ["a", "b"], apart=apart)
+    assert len(plan["unplaced"]) == left
+    everybody = plan_for(facts, ["a", "b"])
+    assert everybody["unplaced"] == []
+    broken = violations(everybody, facts, Conditions(drain=["a", "b"], apart=apart))
+    assert any("are to be apart and all on c" in each for each in broken) == bool(left)
+
+
+def test_a_guest_that_stays_is_told_from_another_one_of_its_name():
+    facts = {
+        "a": host([held(UUIDS[0], "vm-1", UUIDS[5], 1)]),
+        "b": host([held(UUIDS[2], "vm-1", UUIDS[6], 1)], [parent()]),
+    }
+    assert plan_for(facts, ["a"], apart=[["vm-1"]])["unplaced"]
+    assert plan_for(facts, ["a"], apart=[[UUIDS[5], UUIDS[6]]])["unplaced"]
+    assert not plan_for(facts, ["a"], apart=[[UUIDS[5], UUIDS[7]]])["unplaced"]

@@ -12,6 +12,7 @@ import sys
 import typing as t
 from pathlib import Path
 
+import pytest
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import read_fleet
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.search import Budget
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner import request, verify
@@ -21,14 +22,17 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request im
     Request,
     requested,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_options import plan_for
 from ansible_collections.vfio.migration.tests.unit import oracle
 from ansible_collections.vfio.migration.tests.unit.damage import DAMAGE, Planned
 from ansible_collections.vfio.migration.tests.unit.fleets import (
+    UUIDS,
     device,
     gvt,
     host,
     parent,
 )
+from ansible_collections.vfio.migration.tests.unit.fuzzing import damaged, through
 from ansible_collections.vfio.migration.tests.unit.plugins.module_utils._descriptor.test_pattern_oracle import (
     cases,
 )
@@ -152,6 +156,37 @@ def test_the_verifier_rejects_every_damaged_plan(planned, data):
     planned.plan, planned.facts = copy.deepcopy((planned.plan, planned.facts))
     change(planned)
     assert planned.broken()
+
+
+@settings(suppress_health_check=list(HealthCheck))
+@given(plans(), st.data())
+def test_what_is_no_plan_is_refused_with_the_place_in_it(planned, data):
+    """No key and no value that is missing or of another type ends in anything else."""
+    plan = data.draw(damaged(planned.plan))
+    found = through(lambda: verify.violations(plan, planned.facts, planned.conditions), ValueError)
+    assert found is None or all(isinstance(each, str) for each in found)
+
+
+@pytest.mark.parametrize(
+    ("damage", "place"),
+    [
+        (lambda plan: plan.update(placements=7), "placements"),
+        (lambda plan: plan["placements"][0].update(target=None), r"placements\[0\]\.target"),
+        (
+            lambda plan: plan["placements"][0]["target"].pop("host"),
+            r"placements\[0\]\.target\.host",
+        ),
+        (lambda plan: plan.pop("unplaced"), "unplaced"),
+        (lambda plan: plan.update(conditions=7), "conditions"),
+    ],
+)
+def test_the_place_is_named(damage, place):
+    facts = {"a": host([device(UUIDS[0])]), "b": host(parents=[parent()])}
+    plan = plan_for(facts, ["a"])
+    assert verify.violations(plan, facts, Conditions(drain=["a"])) == []
+    damage(plan)
+    with pytest.raises(ValueError, match=f"the plan is none; .* see {place}: "):
+        verify.violations(plan, facts, Conditions(drain=["a"]))
 
 
 def test_it_shares_no_code_with_what_makes_plans():
