@@ -107,7 +107,8 @@ def make_verified_plan(
     previous = still_holding(earlier, request, fleet, facts) if earlier is not None else None
     plan, changes = _make_plan_with(fleet, request, previous, progress)
     progress("verifying the plan")
-    broken = objections({**plan, "conditions": _stated(request)}, facts, request.conditions)
+    stated: t.Any = {**plan, "conditions": _stated(request)}
+    broken = objections(stated, facts, request.conditions, fleet.unknown)
     kept = previous.request.kept if previous else ()
     ends = {(each["source"]["host"], each["source"]["id"]) for each in kept}
     of_earlier = [each.sentence for each in broken if not ends.isdisjoint(each.sources)]
@@ -179,7 +180,7 @@ def _without_objected(
         rest = [guest for guest in request.guests if guest.devices[0].key not in left_out]
         reduced = make_plan(fleet, dataclasses.replace(request, guests=rest))
         plan = with_left_out(reduced, request, left_out)
-        broken = objections(plan, facts, request.conditions) if rest else ()
+        broken = objections(plan, facts, request.conditions, fleet.unknown) if rest else ()
     return plan
 
 

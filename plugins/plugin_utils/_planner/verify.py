@@ -65,10 +65,16 @@ def violations(plan: _Entry, facts: Facts, conditions: Conditions = _NO_CONDITIO
 
 
 def objections(
-    plan: _Entry, facts: Facts, conditions: Conditions = _NO_CONDITIONS
+    plan: _Entry,
+    facts: Facts,
+    conditions: Conditions = _NO_CONDITIONS,
+    unknown: t.Collection[str] | None = None,
 ) -> list[Objection]:
-    """Return the rules that ``plan`` breaks as ``violations`` does, each with the sources that it is about."""
-    case = _Case(plan, facts, conditions)
+    """Return the rules that ``plan`` breaks as ``violations`` does, each with the sources that it is about.
+
+    ``unknown`` are the hosts without usable facts, where that is known better than by what the plan says.
+    """
+    case = _Case(plan, facts, conditions, unknown)
     return [
         Objection(sources, f"{rule.__name__.replace('_', ' ')}: {sentence}")
         for subject, rule in _RULES
@@ -167,8 +173,10 @@ class _Descriptor:
 class _Case:
     """A plan, the facts of the hosts that take part in it, and what was asked."""
 
-    def __init__(self, plan: _Entry, facts: Facts, asked: Conditions) -> None:
-        self.plan, self.facts, self.asked = plan, facts, asked
+    def __init__(
+        self, plan: _Entry, facts: Facts, asked: Conditions, unknown: t.Collection[str] | None
+    ) -> None:
+        self.plan, self.facts, self.asked, self.unknown = plan, facts, asked, unknown
         self.placed, self.unplaced = (
             [(each["source"]["host"], each["source"]["id"]) for each in plan[part]]
             for part in ("placements", "unplaced")
@@ -611,7 +619,10 @@ def status_and_shortage_are_true(case: _Case) -> _Objections:
             _NONE,
             f"status is {plan['status']}, and the bound leaves {bound['unplaced']} devices behind",
         )
-    silent = {*plan["unknown"]} - case.drained
+    unknown = {*plan["unknown"]} if case.unknown is None else {*case.unknown}
+    if {*plan["unknown"]} != unknown:
+        yield Objection(_NONE, f"the hosts without facts are {', '.join(sorted(unknown)) or 'none'}")
+    silent = unknown - case.drained
     if case.asked.targets is not None:
         silent &= {*case.asked.targets}
     left = [case.devices[key] for key in case.unplaced if key in case.devices]
@@ -619,8 +630,8 @@ def status_and_shortage_are_true(case: _Case) -> _Objections:
         each["descriptor"] is not None and each["migration"]["supported"] is not False
         for each in left
     )
-    # Where neither is told, it is not known which hosts were asked to receive.
-    told = case.asked.drain is not None or case.asked.targets is not None
+    # Where only the plan tells anything, it is not known which hosts were asked to receive.
+    told = any(each is not None for each in (case.unknown, case.asked.drain, case.asked.targets))
     if plan["status"] == "infeasible" and told and silent and movable:
         yield Objection(
             _NONE, f"infeasible is not proven without facts of {', '.join(sorted(silent))}"

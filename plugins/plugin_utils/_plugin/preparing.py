@@ -247,6 +247,12 @@ def _plan(
     run: _Run, options: dict[str, t.Any], hostvars: t.Any, answered: list[str], found: Blame
 ) -> t.Any:
     options = options | {"avoid": [*(options.get("avoid") or ()), *found.avoid]}
+    silent = {
+        host: f"it did not answer: {error}"
+        for host, error in run["silent"].items()
+        if host not in answered
+    }
+    asked = [*answered, *silent]
     if found.given_up:
         # The same as before but for what is given up: what is emptied still receives nothing.
         drained = options.pop("drain", None) or ()
@@ -255,11 +261,18 @@ def _plan(
             for each in run["movers"]
             if (each["source"]["host"], each["source"]["id"]) not in found.given_up
         ]
-        options.setdefault("targets", [host for host in answered if host not in drained])
+        options.setdefault("targets", [host for host in asked if host not in drained])
     if "targets" in options:
-        # Those that did not answer are named in the end.
-        options["targets"] = [host for host in options["targets"] if host in answered]
-    return plan_for(hostvars, hosts=answered, earlier=run["earlier"], max_age=0, **options)
+        options["targets"] = [host for host in options["targets"] if host in asked]
+    # What those might take that did not answer, no plan can prove.
+    return plan_for(
+        hostvars,
+        hosts=answered,
+        earlier=run["earlier"],
+        max_age=0,
+        left_out=silent,
+        **options,
+    )
 
 
 def _to_be_made(run: _Run) -> _Run:

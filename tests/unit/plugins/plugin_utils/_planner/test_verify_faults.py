@@ -586,6 +586,12 @@ def without_blocking(real: t.Any) -> t.Any:
     return init
 
 
+WITH_A_SILENT_HOST = {
+    "a": host([device(UUIDS[n], vgpu(), vm=f"vm-{n}", pid=n) for n in (1, 2)]),
+    "b": host([device(UUIDS[5], vgpu())]),
+    "c": {},
+}
+
 CAPACITY = {
     "an aggregated device takes one instance": Fault(
         "no parent is overcommitted",
@@ -698,6 +704,17 @@ CAPACITY = {
         lambda plant: plant.function(
             "cost_of", lambda real: lambda *arguments: real(*arguments)._replace(created=0)
         ),
+    ),
+    "a host without facts is forgotten": Fault(
+        "status and shortage are true",
+        WITH_A_SILENT_HOST,
+        lambda plant: plant.function("_hosts_without_facts", lambda real: lambda problem: iter(())),
+    ),
+    "a host without facts is forgotten where guests are named": Fault(
+        "status and shortage are true",
+        WITH_A_SILENT_HOST,
+        lambda plant: plant.function("_hosts_without_facts", lambda real: lambda problem: iter(())),
+        {"sources": ["vm-1", "vm-2"]},
     ),
     "a shortage is of one device more": Fault(
         "status and shortage are true",

@@ -159,6 +159,24 @@ def test_only_hosts_that_answered_in_this_run_count_and_others_are_named(begin):
     assert "b takes no part: its facts could not be gathered: no route" in run["sentences"]
 
 
+@pytest.mark.parametrize("targets", [None, ["b", "c"], ["c"]])
+def test_no_plan_proves_that_a_host_which_did_not_answer_has_no_room(begin, targets):
+    hosts = Hosts(3)
+    hosts["b"]["prepare_gathered"] = {"unreachable": True, "msg": "no route"}
+    for parent in hosts["c"]["prepare_gathered"]["ansible_facts"]["vfio_migration"]["parents"]:
+        for each in parent["types"]:
+            each["available_instances"] = 0
+    run = preparing.plan_next(begin(hosts, targets=targets, partial=True), hosts)
+    plan = run["plan"]
+    if targets == ["c"]:
+        assert (plan["status"], plan.get("assumptions")) == ("infeasible", None)
+        return
+    assert plan["status"] == "unproven"
+    assert plan["unknown"] == ["b"]
+    (assumed,) = plan["assumptions"]
+    assert assumed == "there are no usable facts of b, where there may be a place"
+
+
 def test_a_host_to_be_emptied_must_answer(begin):
     hosts = Hosts()
     hosts["a"]["prepare_gathered"] = {"unreachable": True, "msg": "no route"}
