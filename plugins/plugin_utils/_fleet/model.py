@@ -91,6 +91,7 @@ class MdevType:
 
     Of that, ``features`` is the mask of those that it can have at most, and ``max_vqs`` how many virtqueues it can have if
     that is known. One card holds ``max_instance`` of an mdev type, each with a ``framebuffer`` in MiB, if it states that.
+    ``resources`` is what a device of the type takes of its parent, by name, where the type states that.
     """
 
     id: str
@@ -101,6 +102,7 @@ class MdevType:
     max_vqs: int | None = None
     max_instance: int | None = None
     framebuffer: int | None = None
+    resources: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,9 @@ from ansible_collections.vfio.migration.plugins.module_utils._descriptor import 
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.attributes import (
     DescriptorError,
 )
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.drivers import (
+    driver_profile,
+)
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.vgpu_types import (
     stated_limits,
 )
@@ -475,7 +478,10 @@ def _parent(data: t.Any, path: str) -> ParentFacts:
     parent = check.mapping(data, path)
     kind = check.one_of(parent.get("kind"), f"{path}.kind", check.MADE_KINDS)
     entries = check.listing(parent.get("types"), f"{path}.types", check.MAX_TYPES)
-    types = [_type(each, f"{path}.types[{index}]", kind) for index, each in enumerate(entries)]
+    driver = check.text_or_null(parent.get("driver"), f"{path}.driver")
+    types = [
+        _type(each, f"{path}.types[{index}]", kind, driver) for index, each in enumerate(entries)
+    ]
     check.distinct((each.id for each in types), f"{path}.types")
     if kind == VDPA:
         types = _provisioned(parent, types, path)
@@ -486,7 +492,7 @@ def _parent(data: t.Any, path: str) -> ParentFacts:
     return ParentFacts(
         kind=kind,
         id=check.text(parent.get("id"), f"{path}.id"),
-        driver=check.text_or_null(parent.get("driver"), f"{path}.driver"),
+        driver=driver,
         pci_id=check.text_or_null(parent.get("pci_id", check.MISSING), f"{path}.pci_id"),
         numa_node=check.number_or_null(
             parent.get("numa_node"), f"{path}.numa_node", 0, check.MAX_NODE
@@ -497,13 +503,14 @@ def _parent(data: t.Any, path: str) -> ParentFacts:
     )
 
 
-def _type(data: t.Any, path: str, kind: str) -> MdevType:
+def _type(data: t.Any, path: str, kind: str, driver: str | None) -> MdevType:
     offered = check.mapping(data, path)
     device_api = check.text(offered.get("device_api"), f"{path}.device_api")
     if (device_api == virtio.DEVICE_API) != (kind == VDPA):
         expected = virtio.DEVICE_API if kind == VDPA else f"another than {device_api}"
         raise FactsError(f"{path}.device_api", f"{expected}, as the parent is of kind {kind}")
-    limits = stated_limits(plain_text(offered.get("description")))._asdict()
+    description = plain_text(offered.get("description"))
+    limits = stated_limits(description)._asdict()
     for name in limits.keys() & offered.keys():
         limits[name] = check.number(offered[name], f"{path}.{name}", 1, check.MAX_INSTANCES)
     return MdevType(
@@ -516,8 +523,29 @@ def _type(data: t.Any, path: str, kind: str) -> MdevType:
             0,
             check.MAX_INSTANCES,
         ),
+        resources=_resources(offered, path, kind, driver, description),
         **limits,
     )
+
+
+def _resources(
+    offered: _Entry, path: str, kind: str, driver: str | None, description: str | None
+) -> tuple[tuple[str, int], ...]:
+    """Return what a device of a type takes of its parent, which facts have or its ``description`` tells."""
+    if "resources" in offered:
+        entries = check.mapping(offered["resources"], f"{path}.resources")
+        if len(entries) > check.MAX_ATTRIBUTES:
+            raise FactsError(f"{path}.resources", f"{check.MAX_ATTRIBUTES} names at most")
+        found = {
+            check.text(name, f"{path}.resources"): check.number(
+                amount, f"{path}.resources.{name}", 0, check.MAX_INSTANCES
+            )
+            for name, amount in entries.items()
+        }
+    else:
+        read = driver_profile(kind, driver).resources
+        found = read(description) if read and description else {}
+    return tuple(sorted(found.items()))
 
 
 def _provisioned(parent: _Entry, types: list[MdevType], path: str) -> list[MdevType]:

@@ -23,6 +23,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import
     obstacle_in_guest,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.bottleneck import (
+    Shortage,
     find_shortage,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.problem import Problem
@@ -32,28 +33,46 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.resources 
 _MAX_NAMES = 3
 
 
-def assumptions(problem: Problem, placed: t.Mapping[int, str]) -> list[str]:
-    """Return in sentences what was assumed in finding no place for all guests; empty where that is proven.
+class Assumed(t.NamedTuple):
+    """What was assumed in finding no place for all guests, in ``sentences``; none where it is proven that there is none.
+
+    Where something was assumed that only leaves more behind than is proven, ``least`` is how many devices are, and
+    ``shortage`` what proves it, if that does.
+    """
+
+    sentences: t.Sequence[str]
+    least: int | None = None
+    shortage: Shortage | None = None
+
+
+_NOTHING = Assumed([])
+
+
+def assumptions(problem: Problem, placed: t.Mapping[int, str]) -> Assumed:
+    """Return what was assumed in finding no place for all guests.
 
     ``placed`` are the guests that have a place, each with its host.
     """
     guests = problem.request.guests
     left = [number for number in range(len(guests)) if number not in placed]
     devices = [device for number in left for device in guests[number].devices]
-    if any(
-        obstacle_in_guest(device, guests[number].devices) is not None
-        for number in left
-        for device in guests[number].devices
-    ):
-        # No host, rule or limit would help a device that cannot migrate.
-        return []
     distinct = list({problem.resources.demand_of(device): device for device in devices}.values())
-    return [
+    sentences = [
         *_hosts_without_facts(problem),
         *_unknown_holders(problem, distinct),
         *_limits(problem, left, placed),
-        *_own_rules(problem, left),
     ]
+    of_rules = _own_rules(problem, left)
+    # No host, rule or limit would help a device that cannot migrate.
+    stuck = sum(
+        len(guests[number].devices)
+        for number in left
+        if any(obstacle_in_guest(each, guests[number].devices) for each in guests[number].devices)
+    )
+    if stuck:
+        assumed = bool(sentences or of_rules != _NOTHING)
+        return Assumed([], max(stuck, of_rules.least or 0)) if assumed else _NOTHING
+    return of_rules._replace(sentences=[*sentences, *of_rules.sentences])
 
 
 def _hosts_without_facts(problem: Problem) -> t.Iterator[str]:
@@ -110,8 +129,11 @@ def _limits(
         yield f"the limit that was asked for keeps {_first(found)} from receiving more"
 
 
-def _own_rules(problem: Problem, left: t.Sequence[int]) -> list[str]:
-    """Return the planner's own rules, safe but stricter than a driver may be, without which there might be a place."""
+def _own_rules(problem: Problem, left: t.Sequence[int]) -> Assumed:
+    """Return the planner's own rules, safe but stricter than a driver may be, without which there might be a place.
+
+    Where there is none even so, return what proves it.
+    """
     resources = problem.resources
     there = Counter(resource for each in problem.bins for resource in each.state)
     demands = [[demand for demand, _device in needed] for needed in problem.demands]
@@ -119,8 +141,8 @@ def _own_rules(problem: Problem, left: t.Sequence[int]) -> list[str]:
         demand: {resource for resource in there if resources.could_take(resource, demand)}
         for demand in {each for needed in demands for each in needed}
     }
-    if any(not takers[demand] for number in left for demand in demands[number]):
-        return []
+    # Those of which a device fits nowhere, whatever the rules are.
+    nowhere = [number for number in left if not all(takers[each] for each in demands[number])]
     reached = _connected(demands, left, takers)
     rules = {
         resource: rule
@@ -128,12 +150,18 @@ def _own_rules(problem: Problem, left: t.Sequence[int]) -> list[str]:
         if (of := {demand for demand in reached if resource in takers[demand]})
         and (rule := resources.own_rule(resource, of)) is not None
     }
-    if not rules or _short_without_rules(resources, demands, there):
-        return []
+    if not rules:
+        return _NOTHING
+    shortage = _shortage_without_rules(resources, demands, there)
+    least = sum(len(demands[number]) for number in nowhere)
+    if shortage is not None and shortage.missing > least:
+        return Assumed([], shortage.missing, shortage)
+    if nowhere:
+        return Assumed([], least)
     places: dict[str, str] = {}
     for words, place in rules.values():
         places.setdefault(words, place)
-    return [words.format(place) for words, place in places.items()]
+    return Assumed([words.format(place) for words, place in places.items()])
 
 
 def _connected(
@@ -170,12 +198,12 @@ class _WithoutRules:
         return self._most[resource]
 
 
-def _short_without_rules(
+def _shortage_without_rules(
     resources: Resources, demands: t.Sequence[t.Sequence[int]], there: t.Mapping[int, int]
-) -> bool:
-    """Return whether there are too few places even without the planner's own rules."""
+) -> Shortage | None:
+    """Return the proof that there are too few places even without the planner's own rules, if there is one."""
     needed = Counter(demand for of_guest in demands for demand in of_guest)
-    return find_shortage(_WithoutRules(resources, needed), needed, there) is not None
+    return find_shortage(_WithoutRules(resources, needed), needed, there)
 
 
 def _first(names: t.Sequence[str]) -> str:

@@ -15,14 +15,10 @@ Devices that need the same are one *demand*, and have the same number as well.
 
 from __future__ import annotations
 
-import math
 import typing as t
 from collections import defaultdict
 from dataclasses import dataclass, field
 
-from ansible_collections.vfio.migration.plugins.module_utils._descriptor.drivers import (
-    driver_profile,
-)
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.candidates import (
     Creatable,
     Existing,
@@ -50,17 +46,20 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.cards impo
     TypeShare,
     type_given,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.parent_capacity import (
+    Amounts,
+    ParentCapacity,
+    capacity_of,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import Conditions
 from ansible_collections.vfio.migration.plugins.plugin_utils.contract import Target
 
 # The planner's own rules: safe, and stricter than a driver may be. In each, a place where it took part.
 _ONE_TYPE = "under one parent, such as {}, a plan makes one type only, as facts do not tell how its types share it"
 _IN_PROPORTION = "the types of one parent, such as {}, share it in proportion in a plan, as facts do not tell what it has left"
+_AT_LEAST = "what a parent, such as {}, has left is what available_instances say at least, as facts do not tell how much it is"
 _BY_NAMES = "how many vGPUs a card takes, such as {}, is concluded from the names of types"
 _ONE_SIZE = "a card, such as {}, gets one size of frame buffer, as facts do not tell whether it is in heterogeneous mode"
-
-# No driver's numbers are that odd.
-_MOST_CAPACITY = 1 << 64
 
 
 class Pool(t.NamedTuple):
@@ -71,11 +70,14 @@ class Pool(t.NamedTuple):
 
 
 class PartlyUsed(t.NamedTuple):
-    """A parent of kind ``kind`` of which a plan has ``used`` so much; ``type`` is the one it makes, if it is only one."""
+    """A parent of kind ``kind`` of which a plan has ``used`` so much; ``type`` is the one it makes, if it is only one.
+
+    Used are instances of that type, or so much of each resource that the types share.
+    """
 
     kind: int
     type: str | None
-    used: int
+    used: Amounts
 
 
 class CardState(t.NamedTuple):
@@ -111,11 +113,11 @@ class Choice(t.NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _ParentKind:
-    """Parents that differ in nothing that matters. A whole one has ``capacity`` where its types share in proportion."""
+    """Parents that differ in nothing that matters. They have ``capacity`` where a plan may mix their types."""
 
     parent: Parent
     has_devices: bool
-    capacity: int | None
+    capacity: ParentCapacity | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +183,9 @@ class Resources:
 
     def unused(self, parent: Parent, has_devices: bool) -> int:
         """Return the number of a parent as it is; ``has_devices``: it costs nothing more to open it."""
-        return self.number(PartlyUsed(self._kind_of(parent, has_devices), None, 0))
+        number = self._kind_of(parent, has_devices)
+        capacity = t.cast(_ParentKind, self._kinds[number]).capacity
+        return self.number(PartlyUsed(number, None, capacity.nothing if capacity else (0,)))
 
     def _kind_of(self, parent: Parent, has_devices: bool) -> int:
         candidates = self._admission.candidates
@@ -232,11 +236,11 @@ class Resources:
         kind = self._parent_kind(state)
         given = ((each["name"], each["value"]) for each in target["attributes"])
         instances = instances_of(given) or 1
+        type_id = target["type"] or ""
         if kind.capacity is None:
-            return self.number(PartlyUsed(state.kind, target["type"], state.used + instances))
-        available = {each.id: each.available_instances for each in kind.parent.types}
-        used = instances * kind.capacity // available[target["type"] or ""]
-        return self.number(PartlyUsed(state.kind, None, state.used + used))
+            return self.number(PartlyUsed(state.kind, type_id, (state.used[0] + instances,)))
+        used = kind.capacity.used_with(state.used, type_id, instances)
+        return self.number(PartlyUsed(state.kind, None, used))
 
     def demand_of(self, device: Device) -> int:
         """Return the number of what ``device`` needs."""
@@ -273,17 +277,15 @@ class Resources:
                 slots = self._free_functions(state)
             else:
                 kind = self._parent_kind(state)
-                slots = max(
-                    [
-                        each.available_instances - state.used
-                        if kind.capacity is None
-                        else (kind.capacity - state.used)
-                        * each.available_instances
-                        // kind.capacity
+                if kind.capacity is None:
+                    (used,) = state.used
+                    slots = max(
+                        each.available_instances - used
                         for each in kind.parent.types
                         if state.type in (None, each.id)
-                    ]
-                )
+                    )
+                else:
+                    slots = kind.capacity.most_left(state.used)
             self._free_slots[resource] = slots
         return slots
 
@@ -296,9 +298,9 @@ class Resources:
             return sum(state.functions)
         kind = self._parent_kind(state)
         if kind.capacity is not None:
-            return 1 - state.used / kind.capacity
+            return kind.capacity.share_left(state.used)
         whole = {each.id: each.available_instances for each in kind.parent.types}
-        return 1.0 if state.type is None else 1 - state.used / whole[state.type]
+        return 1.0 if state.type is None else 1 - state.used[0] / whole[state.type]
 
     def resource_kind(self, resource: int) -> int:
         state = self._states[resource]
@@ -328,10 +330,12 @@ class Resources:
             for demand in demands
             for each in self.transitions(resource, demand)
         }
-        if len(types) < 2:
-            return None
         kind = self._parent_kind(state)
-        rule = _ONE_TYPE if kind.capacity is None else _IN_PROPORTION
+        if len(types) < 2 or (kind.capacity is not None and kind.capacity.is_certain(types)):
+            return None
+        rule = _ONE_TYPE
+        if kind.capacity is not None:
+            rule = _AT_LEAST if kind.capacity.stated else _IN_PROPORTION
         return rule, f"{kind.parent.id} on {kind.parent.host}"
 
     def _own_rule_of_card(
@@ -373,7 +377,7 @@ class Resources:
             for demand in demands
             for each in self.transitions(resource, demand)
         }
-        # Of types that share in proportion, that of which there are most takes least, whatever else is made.
+        # Of types that share, that of which there are most takes least, whatever else is made.
         together = sum if self._parent_kind(state).capacity is None else max
         return together(available.values()) if available else 0
 
@@ -434,21 +438,31 @@ class Resources:
             made, _refusal = self._admission.admit(source, target)
             if not isinstance(made, Creatable):
                 continue
-            if kind.capacity is not None:
-                used = state.used + made.instances * kind.capacity // mdev_type.available_instances
-                full, only = kind.capacity, None
-            else:
-                used = state.used + made.instances
-                full, only = mdev_type.available_instances, mdev_type.id
-            if used > full:
+            after = self._once_opened(state, kind, mdev_type, made.instances)
+            if after is None:
                 continue
             cost = CREATED + OTHER_TYPE * (mdev_type.id != source.type)
             if self._conditions.policy == "pack":
-                cost += OPENED * (state.used == 0 and not kind.has_devices)
-            rest = self.number(PartlyUsed(state.kind, only, used)) if used < full else None
+                cost += OPENED * (not any(state.used) and not kind.has_devices)
+            number = self.number(after)
+            rest = number if self.free_slots(number) > 0 else None
             found.append((cost, mdev_type.id, Transition(rest, cost, Choice(made, mdev_type))))
         # The types of a parent have different ids: nothing else is compared.
         return tuple([each for _cost, _id, each in sorted(found)])
+
+    def _once_opened(
+        self, state: PartlyUsed, kind: _ParentKind, mdev_type: MdevType, instances: int
+    ) -> PartlyUsed | None:
+        """Return a parent in ``state`` once so many ``instances`` of a type are made; ``None`` where there is no room."""
+        if kind.capacity is not None:
+            if kind.capacity.instances_left(state.used, mdev_type.id) < instances:
+                return None
+            used = kind.capacity.used_with(state.used, mdev_type.id, instances)
+            return PartlyUsed(state.kind, None, used)
+        number = state.used[0] + instances
+        if number > mdev_type.available_instances:
+            return None
+        return PartlyUsed(state.kind, mdev_type.id, (number,))
 
     def _on_card(self, state: CardState, source: Device) -> tuple[Transition, ...]:
         kind = t.cast(_CardKind, self._kinds[state.kind])
@@ -494,14 +508,3 @@ def _type_made(offer: Choice) -> str:
         return offer.mdev_type.id
     existing = t.cast(Existing, offer.candidate)
     return type_given(existing.attributes, existing.device) or ""
-
-
-def capacity_of(parent: Parent) -> int | None:
-    """Return what a parent has to share, in units of which every type takes a whole number.
-
-    It is ``None`` where one plan makes one type only under the parent.
-    """
-    if not driver_profile("mdev", parent.driver).proportional:
-        return None
-    capacity = math.lcm(*(each.available_instances or 1 for each in parent.types))
-    return capacity if capacity < _MOST_CAPACITY else None

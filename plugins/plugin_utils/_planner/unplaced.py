@@ -8,10 +8,8 @@
 
 from __future__ import annotations
 
-import math
 import typing as t
 from collections import Counter, defaultdict
-from fractions import Fraction
 
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.candidates import (
     Candidates,
@@ -42,9 +40,11 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.cards impo
     is_card_parent,
     type_given,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.parent_capacity import (
+    capacity_of,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.problem import Problem
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import Guest
-from ansible_collections.vfio.migration.plugins.plugin_utils._planner.resources import capacity_of
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.solution import (
     Proof,
     Solution,
@@ -377,17 +377,13 @@ def _first(reasons: list[str]) -> list[str]:
 
 def _instances_left(parent: Parent, mdev_type: MdevType, made: Counter[str]) -> int:
     """Return how many of ``mdev_type`` a parent has left once so many instances of its types are ``made``."""
-    if capacity_of(parent) is None:
+    capacity = capacity_of(parent)
+    if capacity is None:
         return mdev_type.available_instances - made[mdev_type.id]
-    taken = sum(
-        (
-            Fraction(made[each.id], each.available_instances)
-            for each in parent.types
-            if made[each.id]
-        ),
-        Fraction(0),
-    )
-    return math.floor(mdev_type.available_instances * (1 - taken))
+    used = capacity.nothing
+    for type_id, instances in made.items():
+        used = capacity.used_with(used, type_id, instances)
+    return capacity.instances_left(used, mdev_type.id)
 
 
 def nearest_misses(

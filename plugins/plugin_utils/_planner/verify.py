@@ -476,8 +476,9 @@ def a_target_serves_one_source(case: _Case) -> _Objections:
 def no_parent_is_overcommitted(case: _Case) -> _Objections:
     """Require that no more is created under a parent than its types have instances.
 
-    The types of an i915 share what it has in proportion (drivers/gpu/drm/i915/gvt/vgpu.c). Any other parent makes one
-    type in one plan.
+    The types of an i915 share what it has, graphics memory and fences (drivers/gpu/drm/i915/gvt/vgpu.c): what so many
+    instances of a type take as are available is there, else each takes its part. Any other parent makes one type in one
+    plan.
     """
     made: dict[Key, Counter[str]] = defaultdict(Counter)
     for move in case.made:
@@ -493,13 +494,41 @@ def no_parent_is_overcommitted(case: _Case) -> _Objections:
                 _keys(each for each in case.moves if each.place == place),
                 f"{types[each]} of {each} are not to be had under {_named(place)}",
             )
-        if len(types) > 1 and not short:
-            taken = sum(Fraction(count, available[each]) for each, count in types.items())
-            if parent.get("driver") != "i915" or taken > 1:
-                yield Objection(
-                    _keys(each for each in case.moves if each.place == place),
-                    f"{', '.join(sorted(types))} do not fit together under {_named(place)}",
-                )
+        mixed = len(types) > 1 and not short
+        if mixed and (parent.get("driver") != "i915" or not _is_there(types, parent["types"])):
+            yield Objection(
+                _keys(each for each in case.moves if each.place == place),
+                f"{', '.join(sorted(types))} do not fit together under {_named(place)}",
+            )
+
+
+def _is_there(made: t.Mapping[str, int], types: t.Sequence[_Entry]) -> bool:
+    """Return whether an i915 has what these devices take: by what its types state that they take, or by their shares."""
+    available = {each["id"]: each["available_instances"] for each in types}
+    takes = {each["id"]: _taken(each) for each in types}
+    names = {name for each in takes.values() for name in each}
+    left = {
+        name: max(available[each] * takes[each].get(name, 0) for each in takes) for name in names
+    }
+    if not all(any(each.values()) for each in takes.values()) or any(
+        all(left[name] >= (available[each] + 1) * takes[each].get(name, 0) for name in names)
+        for each in takes
+    ):
+        # It is not stated what types take, or there would be room for more than are available.
+        return sum(Fraction(count, available[each]) for each, count in made.items()) <= 1
+    return all(
+        sum(count * takes[each].get(name, 0) for each, count in made.items()) <= left[name]
+        for name in names
+    )
+
+
+def _taken(mdev_type: _Entry) -> dict[str, int]:
+    """Return what a type of GVT-g states that a device takes (drivers/gpu/drm/i915/gvt/kvmgt.c, description_show)."""
+    if mdev_type.get("resources"):
+        return dict(mdev_type["resources"])
+    text = str(mdev_type.get("description"))
+    found = re.findall(r"\b(low_gm_size|high_gm_size|fence): (\d{1,9})(?:MB)?(?=[\s,]|$)", text)
+    return {name: int(amount) for name, amount in found} if len(found) == 3 else {}
 
 
 def no_card_holds_more_than_it_can(case: _Case) -> _Objections:
@@ -621,7 +650,9 @@ def status_and_shortage_are_true(case: _Case) -> _Objections:
         )
     unknown = {*plan["unknown"]} if case.unknown is None else {*case.unknown}
     if {*plan["unknown"]} != unknown:
-        yield Objection(_NONE, f"the hosts without facts are {', '.join(sorted(unknown)) or 'none'}")
+        yield Objection(
+            _NONE, f"the hosts without facts are {', '.join(sorted(unknown)) or 'none'}"
+        )
     silent = unknown - case.drained
     if case.asked.targets is not None:
         silent &= {*case.asked.targets}

@@ -55,6 +55,15 @@ def test_a_host_without_facts_might_have_a_place():
     assert plan_of(fleet)["status"] == "infeasible"
 
 
+def test_what_a_limit_leaves_behind_is_no_bound_where_another_guest_cannot_migrate():
+    fleet = {"a": two_guests(), "b": host([device(UUIDS[5]), device(UUIDS[6])])}
+    fleet["a"]["devices"].append({**fleet["a"]["devices"][0], "id": UUIDS[2], "migration": NEVER})
+    fleet["a"]["devices"][2]["in_use"] = {"pid": 9, "name": "vm-9"}
+    plan = plan_of(fleet, limit=1)
+    assert plan["status"] == "infeasible"
+    assert (plan["cost"]["unplaced"], plan["bound"]["unplaced"]) == (2, 1)
+
+
 def test_a_device_with_an_unknown_holder_might_be_free():
     fleet = {"a": two_guests(), "b": host([device(UUIDS[5]), device(UUIDS[6])])}
     fleet["b"]["devices"][1]["in_use"] = {"pid": None, "name": None}
@@ -105,6 +114,11 @@ def test_the_rules_for_types_of_one_parent_are_the_planners_own(driver, words):
     # With one type alone the rule does not take part, and of many there are too few places without it.
     for sizes in ((2, 2, 2), (1, 1, 1, 2, 2, 2)):
         assert plan_of({"a": source(*sizes), "b": host(parents=[there])})["status"] == "infeasible"
+    # What is proven is only what is left behind without the rule.
+    plan = plan_of({"a": source(1, 1, 1, 2, 2, 2), "b": host(parents=[there])})
+    most = {"other": 5, "i915": 3}[driver]
+    assert plan["bound"]["unplaced"] == plan["shortage"]["need"] - plan["shortage"]["reachable"]
+    assert plan["bound"]["unplaced"] == 6 - most
 
 
 def test_what_types_state_of_a_card_is_a_proof():

@@ -163,9 +163,9 @@ def test_only_hosts_that_answered_in_this_run_count_and_others_are_named(begin):
 def test_no_plan_proves_that_a_host_which_did_not_answer_has_no_room(begin, targets):
     hosts = Hosts(3)
     hosts["b"]["prepare_gathered"] = {"unreachable": True, "msg": "no route"}
-    for parent in hosts["c"]["prepare_gathered"]["ansible_facts"]["vfio_migration"]["parents"]:
-        for each in parent["types"]:
-            each["available_instances"] = 0
+    there = hosts["c"]["prepare_gathered"]["ansible_facts"]["vfio_migration"]["parents"]
+    for each in [mdev_type for parents in there for mdev_type in parents["types"]]:
+        each["available_instances"] = 0
     run = preparing.plan_next(begin(hosts, targets=targets, partial=True), hosts)
     plan = run["plan"]
     if targets == ["c"]:
