@@ -88,6 +88,7 @@ nox.options.sessions = [
     "build-import-check",
     "release",
     "usage",
+    "awx",
     "browser",
     *(f"ansible-test-units-{CORE}-{version}" for version in _oldest_and_newest()),
     f"ansible-test-sanity-{CORE}",
@@ -251,9 +252,20 @@ def _play_here(
 
 
 @nox.session
+def awx(session: nox.Session) -> None:
+    """Run the workflow of the AWX guide on a simulated fleet with ansible-runner, with facts in Debian's Redis and in files."""
+    if obstacle := _obstacle_to("redis-server"):
+        session.skip(f"there is no Redis here: {obstacle}")
+    session.install("ansible-core", "ansible-runner", "pytest", "redis")
+    # For the cache plugin of community.general; its other dependency is the ansible-core that is there.
+    session.install("--no-deps", "ansible")
+    session.run("pytest", "tests/awx", *session.posargs)
+
+
+@nox.session
 def browser(session: nox.Session) -> None:
     """Use reports in Debian's Chromium; with the argument bench, measure how long a big one takes to open."""
-    if obstacle := _obstacle_to_chromium():
+    if obstacle := _obstacle_to("chromium"):
         session.skip(f"there is no Chromium here: {obstacle}")
     session.install("ansible-core", "axe-playwright-python", "pytest", "hypothesis")
     if session.posargs == ["bench"]:
@@ -263,17 +275,17 @@ def browser(session: nox.Session) -> None:
         session.run("pytest", "tests/browser", *session.posargs)
 
 
-def _obstacle_to_chromium() -> str | None:
-    """Install Debian's Chromium if need be, and return why there is none, if so."""
-    if shutil.which("chromium"):
+def _obstacle_to(package: str) -> str | None:
+    """Install a package of Debian, with a program of that name, if need be, and return why there is none, if so."""
+    if shutil.which(package):
         return None
     if os.geteuid() != 0 or not shutil.which("apt-get"):
-        return "please install it (Debian's name: chromium)"
+        return f"please install it (Debian's name: {package})"
     subprocess.run(["apt-get", "update"], capture_output=True, check=False)
-    install = ["apt-get", "install", "--yes", "--no-install-recommends", "chromium"]
+    install = ["apt-get", "install", "--yes", "--no-install-recommends", package]
     env = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
     if subprocess.run(install, capture_output=True, check=False, env=env).returncode != 0:
-        return "apt-get cannot install chromium"
+        return f"apt-get cannot install {package}"
     return None
 
 

@@ -59,7 +59,7 @@ class Fleet:
                 if each["host"] == name
             ]
             self._write(name, host(devices, [parent(available={"i915-GVTg_V5_4": room})]))
-            self._install(name)
+            self.install(name)
 
     @property
     def work(self) -> Path:
@@ -111,7 +111,7 @@ class Fleet:
         return subprocess.run(
             self._command(playbooks, variables or {}, extra, arguments),
             cwd=self.work,
-            env=os.environ | self._environment(),
+            env=os.environ | self.environment(),
             capture_output=True,
             text=True,
             check=False,
@@ -132,7 +132,7 @@ class Fleet:
         process = subprocess.Popen(
             self._command(playbooks, variables or {}, extra, ()),
             cwd=self.work,
-            env=os.environ | self._environment() | {"PYTHONUNBUFFERED": "1"},
+            env=os.environ | self.environment() | {"PYTHONUNBUFFERED": "1"},
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
@@ -155,17 +155,21 @@ class Fleet:
         extra: str,
         arguments: t.Sequence[str],
     ) -> list[str]:
-        inventory = {"hosts": {name: self._connection(name) for name in self.hosts}}
-        inventory["vars"] = dict(variables)
-        (self.place / "hosts.json").write_text(json.dumps({"all": inventory}))
+        (self.place / "hosts.json").write_text(json.dumps(self.inventory(variables)))
         (self.place / "extra.yml").write_text(extra or "{}")
         command = [sys.executable, "-m", "ansible.cli.playbook", "--inventory=../hosts.json"]
         return [*command, "--extra-vars=@../extra.yml", *arguments, *playbooks.split()]
 
+    def inventory(self, variables: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+        """Return an inventory of the hosts, which all are in the group ``hypervisors``, with variables of all of them."""
+        hosts = {name: self._connection(name) for name in self.hosts}
+        groups = {"hypervisors": {"hosts": dict.fromkeys(hosts)}}
+        return {"all": {"hosts": hosts, "children": groups, "vars": dict(variables)}}
+
     def _write(self, name: str, data: t.Any) -> None:
         (self._state / name).write_text(json.dumps(data))
 
-    def _install(self, name: str) -> None:
+    def install(self, name: str) -> None:
         """Put the programs of a host where its Python finds them."""
         bin_, xml = self.place / name / "bin", self.place / name / "xml"
         lines = f"export HOST={name} STATE={self._state} XML={xml} PATH={bin_}:$PATH"
@@ -184,7 +188,8 @@ class Fleet:
         python = f"{self.place}/{name}/bin/python"
         return {"ansible_connection": "local", "ansible_python_interpreter": python}
 
-    def _environment(self) -> dict[str, str]:
+    def environment(self) -> dict[str, str]:
+        """Return what Ansible runs with on this machine, and nothing of the machine's own configuration."""
         return {
             "LC_ALL": "C.UTF-8",
             "CANARY": str(self.canary),
