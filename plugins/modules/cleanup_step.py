@@ -43,7 +43,8 @@ options:
     type: list
     elements: str
   remove:
-    description: What to remove, V(prepared) targets, V(vacated) sources, or both.
+    description:
+      - What to remove, V(prepared) targets, V(vacated) sources, and what V(interrupted) calls have left by journals on hosts.
     type: list
     elements: str
     default:

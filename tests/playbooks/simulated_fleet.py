@@ -84,6 +84,14 @@ class Fleet:
         holders = [each["in_use"] for each in self.read(name)["devices"]]
         return sorted((each and each["name"] for each in holders), key=str)
 
+    def interrupt(self, name: str) -> None:
+        """Let a host have the journal of a call of vfio_mdev that was killed, until the next call."""
+        (self._state / f"{name}.journals").write_text("/run/vfio.migration/mdev\n")
+
+    def interrupted(self, name: str) -> bool:
+        """Return whether a host has the journal of a call that was killed."""
+        return (self._state / f"{name}.journals").exists()
+
     def lie(
         self,
         name: str,
@@ -177,6 +185,7 @@ class Fleet:
         _program(bin_ / "python", f'{lines}\n{run} python "$@"')
         _program(bin_ / "virsh", f'{run} virsh "$@"')
         _program(bin_ / "mdevctl", "exit 1")
+        _program(bin_ / "find", f"cat {self._state}/{name}.journals")
         # The second line is what the kernel says after a migration has begun.
         _program(
             bin_ / "dmesg",

@@ -12,6 +12,7 @@ takes ten times as long to start as what it runs. All others it runs as they are
 from __future__ import annotations
 
 import ast
+import contextlib
 import fcntl
 import json
 import os
@@ -115,6 +116,8 @@ def _mdev(options: State) -> State:
         facts["devices"] = [each for each in facts["devices"] if each["id"] not in uuids]
         action = "removed"
     write(HOST, facts)
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(f"{STATE}/{HOST}.journals")
     devices = [{"uuid": uuid, "action": action} for uuid in uuids]
     return {"changed": True, "devices": devices}
 

@@ -35,17 +35,49 @@ def progress(fleet: Fleet) -> list[str]:
 def test_a_fleet_is_prepared_and_cleaned_up_by_what_was_written_down(fleet):
     before = devices(fleet)
     # Where the operator has set it is all the same, for every host or on the command line.
-    ended = fleet.play("vfio.migration.prepare", {"prepare_drain": "a", "prepare_targets": "b,c"})
+    hosts = {name: ["a", "b:c"] for name in ("prepare_hosts", "cleanup_hosts")}
+    asked = {"prepare_drain": "a", "prepare_targets": "b,c"}
+    ended = fleet.play("vfio.migration.prepare", hosts | asked)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     (made,) = {name: ids for name, ids in devices(fleet).items() if name != "a"}.values()
     assert sorted(made) == sorted(progress(fleet)) == [UUIDS[1], UUIDS[2]]
     assert "migration-plan.json" in shown(ended.stdout, "Show what was prepared")[-1]
     assert (fleet.work / "migration-plan.json").stat().st_mode & 0o077 == 0
 
-    ended = fleet.play("vfio.migration.cleanup")
+    ended = fleet.play("vfio.migration.cleanup", hosts)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert devices(fleet) == before
     assert progress(fleet) == []
+
+
+def test_hosts_are_chosen_by_patterns(fleet):
+    asked = {f"{name}_hosts": ["a", "b,!b", "c"] for name in ("report", "capture", "candidates")}
+    playbooks = [f"vfio.migration.{name}" for name in ("report", "capture", "candidates")]
+    ended = fleet.play(" ".join(playbooks), asked | {"candidates_guest": "vm-1"})
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    report = json.loads((fleet.work / "migration-report/report.json").read_text())
+    assert [each["name"] for each in report["hosts"]] == ["a", "c"]
+    assert sorted(each.name for each in (fleet.work / "captures").iterdir()) == [
+        "a.tar.gz",
+        "c.tar.gz",
+    ]
+
+
+def test_without_a_plan_cleanup_goes_by_the_journals_on_hosts(fleet):
+    before = devices(fleet)
+    fleet.interrupt("b")
+    ended = fleet.play("vfio.migration.cleanup")
+    assert ended.returncode == 2
+    assert "let cleanup_remove be interrupted" in ended.stdout
+    assert fleet.interrupted("b")
+    ended = fleet.play("vfio.migration.cleanup", {"cleanup_remove": "interrupted"})
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert shown(ended.stdout, "Show the state of each move") == [
+        "b: what a call that was killed has left half done is undone, by its journal in /run/vfio.migration/mdev"
+    ]
+    assert not fleet.interrupted("b")
+    assert devices(fleet) == before
+    assert [*fleet.work.iterdir()] == []
 
 
 # In and after the play in which the devices are made.
@@ -59,11 +91,19 @@ def test_after_a_run_is_killed_cleanup_leaves_nothing(fleet, task):
     assert devices(fleet) == before
 
 
-def test_a_name_that_matches_nothing_stops_everything(fleet):
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"prepare_sources": "vm-1,vm"}, "no guest or device in the fleet's facts is 'vm'"),
+        ({"prepare_drain": "a", "prepare_limit": {"bb": 1}}, "limit has 'bb', and there is no"),
+        ({"prepare_drain": "a", "prepare_avoid": [{"host": "bb"}]}, "avoid has 'bb', and there"),
+    ],
+)
+def test_a_name_that_matches_nothing_stops_everything(fleet, asked, said):
     before = devices(fleet)
-    ended = fleet.play("vfio.migration.prepare", extra='{"prepare_sources": "vm-1,vm"}')
+    ended = fleet.play("vfio.migration.prepare", extra=json.dumps(asked))
     assert ended.returncode == 2
-    assert "no guest or device in the fleet's facts is 'vm'" in ended.stdout
+    assert said in ended.stdout
     assert devices(fleet) == before
     assert [*fleet.work.iterdir()] == []
 

@@ -13,8 +13,10 @@ Each step takes what the one before returned, and returns that with what is new.
 from __future__ import annotations
 
 import os
+import re
 import typing as t
 
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.identifiers import UUID
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import hold, read_fleet
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.values import (
@@ -30,6 +32,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.cleanup im
     superfluous,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.preparation import (
+    TASKS,
     ByModule,
     changed_by,
     merged,
@@ -74,23 +77,32 @@ MDEVCTL = "cleanup_mdevctl"
 LIBVIRT = "cleanup_libvirt"
 DEFINED = "cleanup_definitions"
 REMOVED = ("cleanup_result", "cleanup_pci_result", "cleanup_vdpa_result")
+JOURNALS = "cleanup_journals"
+
+# What needs no plan: what calls of modules that were killed have left half done, by the journals on the hosts.
+INTERRUPTED = "interrupted"
+_CHOICES = (*REMOVABLE, INTERRUPTED)
+# Where a module has its journals, in the order of ``REMOVED``.
+_KINDS = ("mdev", "pci", "vdpa")
+_JOURNAL = re.compile(r"/run/vfio[.]migration/(mdev|pci|vdpa)\Z")
 
 _Run = dict[str, t.Any]
 
 
 def begin(options: t.Mapping[str, t.Any], hostvars: t.Any, check_mode: bool) -> _Run:
     """Return what is to be cleaned up, by a plan and what was written down beside it; raise ``FleetError``."""
-    remove = [
-        one_of("remove", each, REMOVABLE) for each in names("remove", options["remove"]) or ()
-    ]
+    remove = [one_of("remove", each, _CHOICES) for each in names("remove", options["remove"]) or ()]
+    by_journals = INTERRUPTED in remove
     plan, progress = options.get("plan"), None
     source = "the plan"
     if plan is None:
         source = absolute(options["from"])
         progress = progress_path(source)
-        if not os.path.exists(source) and not os.path.exists(progress):
+        there_is_one = os.path.exists(source) or os.path.exists(progress)
+        if not there_is_one and remove != [INTERRUPTED]:
             raise FleetError(
-                f"there is neither a plan {source} nor what was made for one, {progress}; give its place as cleanup_from"
+                f"there is neither a plan {source} nor what was made for one, {progress}; give its place as cleanup_from,"
+                f" or let cleanup_remove be {INTERRUPTED}, which goes by the journals on the hosts alone"
             )
         plan = read_json(source) if os.path.exists(source) else {"placements": []}
     check_schema(source, plan)
@@ -104,7 +116,7 @@ def begin(options: t.Mapping[str, t.Any], hostvars: t.Any, check_mode: bool) -> 
     placements = merged(plan["placements"], began)
     inventory = names("hosts", options.get("hosts")) or []
     there = {each[end]["host"] for each in placements for end in ("source", "target")}
-    hosts = [host for host in inventory if host in there]
+    hosts = [host for host in inventory if by_journals or host in there]
     return {
         "remove": remove,
         "progress": progress,
@@ -113,12 +125,24 @@ def begin(options: t.Mapping[str, t.Any], hostvars: t.Any, check_mode: bool) -> 
         # What was made is what is written down; without that the plan's word counts.
         "made": [list(place_of(each)) for each in (began if written else changed_by(plan))],
         "began": [list(place_of(each)) for each in began],
+        "leaving": _leaving(placements),
         "hosts": hosts,
         "vacated": VACATED in remove,
+        "by_journals": by_journals,
         "timeout": count("timeout", options["timeout"], "seconds"),
         "check_mode": check_mode,
         "stale": stale(hostvars, hosts, GATHERED),
     }
+
+
+def _leaving(placements: t.Iterable[t.Any]) -> dict[str, list[str]]:
+    """Return the UUIDs of the guests that are to leave each host, as far as they are known."""
+    found: dict[str, set[str]] = {}
+    for each in placements:
+        uuid = each.get("vm_uuid")
+        if isinstance(uuid, str) and UUID.fullmatch(uuid):
+            found.setdefault(each["source"]["host"], set()).add(uuid)
+    return {host: sorted(uuids) for host, uuids in found.items()}
 
 
 def _claimed(progress: str, plan: str, check_mode: bool) -> list[t.Any]:
@@ -147,8 +171,30 @@ def find_superfluous(run: _Run, hostvars: t.Any) -> _Run:
     return _to_remove(run, hostvars, found) | {
         "define": _definitions(fleet, define),
         "define_hosts": sorted({each["target"]["host"] for each in define}),
-        "sentences": found["sentences"],
+        "sentences": _sentences(run, hostvars, found),
     }
+
+
+def _sentences(run: _Run, hostvars: t.Any, found: Superfluous) -> list[str]:
+    """Return in words what becomes of each move, and what is undone by the journals on hosts."""
+    if not run["by_journals"]:
+        return found["sentences"]
+    undone = [
+        f"{host}: what a call that was killed has left half done is undone, by its journal in /run/vfio.migration/{kind}"
+        for host in run["answered"]
+        for kind in _interrupted(run, hostvars, host)
+    ]
+    moves = found["sentences"] if run["placements"] else []
+    return [*moves, *(undone or ["no host has a journal of a call that was killed"])]
+
+
+def _interrupted(run: _Run, hostvars: t.Any, host: str) -> list[str]:
+    """Return the kinds of devices of which a host has journals of calls that have not come to their end."""
+    if not run["by_journals"]:
+        return []
+    lines = str(result_of(hostvars, host, JOURNALS).get("stdout") or "").splitlines()
+    found = {match[1] for line in lines if (match := _JOURNAL.match(line))}
+    return [kind for kind in _KINDS if kind in found]
 
 
 def _made(placement: t.Any, made: t.Collection[tuple[str, ...]]) -> t.Any:
@@ -215,15 +261,18 @@ def _to_remove(run: _Run, hostvars: t.Any, found: Superfluous) -> _Run:
     made: dict[str, ByModule] = {}
     for device in devices:
         tasks_for(made.setdefault(device["host"], {}), device)
-    tasks = {
-        host: each
-        | {
-            "persistent": result_of(hostvars, host, MDEVCTL).get("rc") == 0,
-            "timeout": run["timeout"],
-        }
-        for host, each in removals(made, False).items()
-        if host in run["answered"]
-    }
+    removed = removals(made, False)
+    tasks = {}
+    for host in run["answered"]:
+        interrupted = _interrupted(run, hostvars, host)
+        if host in removed or interrupted:
+            tasks[host] = {
+                **{each.key: [] for each in TASKS},
+                **removed.get(host, {}),
+                "interrupted": interrupted,
+                "persistent": result_of(hostvars, host, MDEVCTL).get("rc") == 0,
+                "timeout": run["timeout"],
+            }
     return run | {"tasks": tasks, "participants": sorted(tasks)}
 
 
@@ -232,7 +281,27 @@ def end(run: _Run, hostvars: t.Any) -> _Run:
     left, words = left_after({} if run["check_mode"] else run["tasks"], hostvars)
     if run["progress"] and not run["check_mode"]:
         _write(run, left)
-    return run | {"left": left, "failure": "\n".join([*words, *_not_seen(run)]) or None}
+    words += [*_not_undone(run, hostvars), *_not_seen(run)]
+    return run | {"left": left, "failure": "\n".join(words) or None}
+
+
+def _not_undone(run: _Run, hostvars: t.Any) -> t.Iterator[str]:
+    """Yield in words what journals on hosts there still are, and why."""
+    if run["check_mode"]:
+        return
+    for host in run["tasks"]:
+        for kind in _interrupted(run, hostvars, host):
+            result = result_of(hostvars, host, REMOVED[_KINDS.index(kind)])
+            why = result.get("msg") if has_failed(result) else "; ".join(_warnings(result))
+            yield f"{host} still has a journal in /run/vfio.migration/{kind}: {why or 'a call is at work'}"
+    if run["by_journals"]:
+        for host, error in run["silent"].items():
+            yield f"{host} may still have journals in /run/vfio.migration: it did not answer: {error}"
+
+
+def _warnings(result: t.Mapping[str, t.Any]) -> list[str]:
+    found = result.get("warnings")
+    return [str(each) for each in found] if isinstance(found, list) else []
 
 
 def _not_seen(run: _Run) -> list[str]:

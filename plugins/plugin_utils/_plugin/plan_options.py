@@ -74,6 +74,7 @@ def plan_for(
     if earlier is not None:
         check_plan("earlier", earlier)
     conditions = Conditions.parse(options, earlier and conditions_of(earlier))
+    _check_hosts(Conditions.parse({**options, "drain": None, "targets": None}), fleet)
     progress("reading the facts")
     chosen = names("hosts", options.get("hosts"))
     read = read_fleet(
@@ -93,3 +94,16 @@ def plan_for(
     )
     known = {name: each.facts for name, each in read.hosts.items()}
     return printed(make_verified_plan(read, known, request, earlier, progress), Plan)
+
+
+def _check_hosts(given: Conditions, fleet: t.Any) -> None:
+    """Raise ``FleetError`` where a condition that is ``given`` is about a host that there is not: it would hold for none.
+
+    What an earlier plan has of hosts that have gone since is no mistake.
+    """
+    limited = given.limit if isinstance(given.limit, t.Mapping) else {}
+    named = {"avoid": [host for host, _parent in given.avoid], "limit": [*limited]}
+    for option, hosts in named.items():
+        for host in hosts:
+            if isinstance(fleet, t.Mapping) and host not in fleet:
+                raise FleetError(f"{option} has {host!r}, and there is no host of this name")

@@ -209,3 +209,43 @@ def test_files_that_are_none_are_named(clean, tmp_path, name, text, words):
         (tmp_path / name).write_text(text)
     with pytest.raises(FleetError, match=words):
         clean(Hosts(a={}, b={}))
+
+
+def journals(*kinds: str) -> dict[str, t.Any]:
+    return {"rc": 0, "stdout": "\n".join(f"/run/vfio.migration/{kind}" for kind in kinds)}
+
+
+def test_without_a_plan_it_goes_by_the_journals_on_hosts(clean):
+    """What a host lists is a kind of devices and nothing else; a path is never taken from it."""
+    hosts = Hosts(a={OLD: None}, b={}, c={})
+    hosts["a"]["cleanup_journals"] = journals("mdev", "pci", "../etc", "mdev/x", "mdev")
+    hosts["c"]["cleanup_gathered"] = {"unreachable": True, "msg": "no route"}
+
+    def between(run: t.Any) -> None:
+        hosts["a"]["cleanup_journals"] = journals("pci")
+        hosts["a"]["cleanup_pci_result"] = {"changed": False, "warnings": ["device x is left so"]}
+
+    run = clean(hosts, remove=["interrupted"], between=between)
+    assert run["participants"] == ["a"]
+    assert run["tasks"]["a"]["interrupted"] == ["mdev", "pci"]
+    assert not any(run["tasks"]["a"][key] for key in ("devices", "pci_devices", "vdpa_devices"))
+    assert run["failure"] == (
+        "a still has a journal in /run/vfio.migration/pci: device x is left so\n"
+        "c may still have journals in /run/vfio.migration: it did not answer: no route"
+    )
+
+
+def test_journals_alone_say_nothing_of_a_plan(clean):
+    hosts = Hosts(a={OLD: "vm-1"}, b={NEW: None})
+    hosts["b"]["cleanup_journals"] = journals("mdev")
+    run = clean(hosts, [placement()], [placement()], remove=["prepared"])
+    assert run["tasks"]["b"]["interrupted"] == []
+    run = clean(hosts, [placement()], [placement()], remove=["interrupted"])
+    assert run["tasks"]["b"]["interrupted"] == ["mdev"]
+    assert run["tasks"]["b"]["devices"] == []
+
+
+def test_of_guests_that_leave_hosts_only_uuids_are_passed_on(clean):
+    uuids = [UUIDS[5], "../../etc", "*", "", None, 7, UUIDS[6].replace("4", "A"), f"{UUIDS[6]} /"]
+    moves = [placement(new=str(n)) | {"vm_uuid": uuid} for n, uuid in enumerate(uuids)]
+    assert clean(Hosts(a={}, b={}), moves)["leaving"] == {"a": [UUIDS[5]]}
