@@ -19,7 +19,7 @@ from itertools import permutations
 from pathlib import Path
 from typing import Any
 
-from migrations import Device, Migration, Traveller
+from migrations import Device, Migration, Place, Traveller
 from remote import connect
 
 _HERE = Path(__file__).resolve().parent
@@ -27,13 +27,37 @@ _ROOT = _HERE.parents[1]
 _STATE = _ROOT / (os.environ.get("VFIO_MIGRATION_LAB") or ".lab")
 _INVENTORY = _STATE / "inventory.yml"
 _FOUND = _STATE / "fidelity.json"
+_FLEETS = _STATE / "fidelity-fleets.json"
+_PLANS = _STATE / "fidelity-plans.json"
 _LAB = (sys.executable, str(_ROOT / "tests/lab/lab.py"))
 _LEAST = 30
 # How the kinds of virtual functions are named.
 _VF = "VF "
+_WITHOUT_P2P = "without P2P"
 
 # A lab in which guests also migrate between two versions of the kernel.
 _UP = (*_LAB, "up", "--newer-kernel", "c")
+
+# Guests of two devices: the host and the kinds that they have, and those that they go to.
+_VGPU, _CARD = "V5_4 x2 of 80865963 0.1.0", "V5_8 x4 of 80865963 0.2.0"
+_NIC, _FUNCTION = "sample-nic_vf 1.0.0", "V5_8 x1 of 80865963"
+_OF_TWO = (
+    (("a", (_VGPU, _NIC)), ("b", (_CARD, _NIC))),
+    (("b", (_CARD, _NIC)), ("a", (_VGPU, _NIC))),
+    (("a", (_VGPU, f"VF {_FUNCTION} 0.1.0")), ("b", (_CARD, f"VF {_FUNCTION} 0.2.0"))),
+    (("a", (_NIC, f"VF {_FUNCTION} 0.1.0")), ("b", (_NIC, f"VF {_FUNCTION} 0.2.0"))),
+    (("c", ("V5_2 x1 of 80865963 0.1.7", "mtty-1")), ("a", (_VGPU, "mtty-1"))),
+    # Of these, one has no P2P.
+    (("a", (f"{_VGPU} without P2P", _NIC)), ("b", (_CARD, _NIC))),
+    (("a", (f"{_VGPU} without P2P", _NIC)), ("b", (f"{_CARD} without P2P", _NIC))),
+    (("a", (_NIC, f"{_VGPU} without P2P")), ("c", ("sample-nic_vf 1.1.0", "mtty-1"))),
+    # And of these the target, which need not: the guest goes no further.
+    (("a", (_VGPU, _NIC)), ("b", (f"{_CARD} without P2P", _NIC))),
+    # Nothing tells of mtty, which has none.
+    (("a", (_VGPU, "mtty-1")), ("b", (_CARD, "mtty-1"))),
+    (("a", ("mtty-1", "mtty-2")), ("b", ("mtty-1", "mtty-2"))),
+    (("b", ("mtty-1", "mtty-2")), ("c", ("mtty-1", "mtty-2"))),
+)
 
 # By name: the verdicts that each of the limits in the verdict guide makes false, and the pairs that it is about.
 _LIMITS: dict[str, tuple[bool, Callable[[Device, Device], bool]]] = {
@@ -77,12 +101,13 @@ class Result:
         """Return the name of the limit that explains a false verdict."""
         if self.true:
             return None
-        pair = self.migration.source, self.migration.target
+        places = self.migration.source, self.migration.target
+        pairs = list(zip(*(each.devices for each in places), strict=True))
         return next(
             (
                 name
                 for name, (compatible, about) in _LIMITS.items()
-                if compatible == self.compatible and about(*pair)
+                if compatible == self.compatible and any(about(*pair) for pair in pairs)
             ),
             None,
         )
@@ -118,29 +143,32 @@ def main() -> int:
 def _results(found: dict[str, Any]) -> Iterator[Result]:
     """Try the pairs, with the facts and compatible pairs that the playbook has left."""
     devices = list(_devices(found["facts"], found["kernels"]))
-    listed = {
-        tuple((pair[side]["host"], pair[side]["id"]) for side in ("source", "target")): pair[
-            "certainty"
-        ]
+    by_key = {(device.host, device.id): device for device in devices}
+
+    def place(label: Mapping[str, str]) -> Place:
+        return Place((by_key[label["host"], label["id"]],))
+
+    listed: dict[tuple[Place, Place], str | None] = {
+        (place(pair["source"]), place(pair["target"])): pair["certainty"]
         for pair in found["compatible"]
     }
+    of_two = list(_of_two(devices))
+    listed |= dict(zip(of_two, _certainties(found["facts"], of_two), strict=True))
 
-    def certainty(pair: tuple[Device, Device]) -> str | None:
-        return listed.get(tuple((each.host, each.id) for each in pair))
-
-    def compatible(pair: tuple[Device, Device]) -> bool:
-        return certainty(pair) is not None
+    def compatible(pair: tuple[Place, Place]) -> bool:
+        return listed.get(pair) is not None
 
     # Those that the guest is not expected to leave its source for come first, as it must start again there.
-    ways = {
-        "QEMU": sorted(_pairs(devices, compatible), key=compatible),
-        "libvirt": sorted(_pairs_under_libvirt(devices), key=compatible),
-    }
+    tries = (
+        ("QEMU", sorted(_pairs(devices, compatible), key=compatible)),
+        ("QEMU", sorted(of_two, key=compatible)),
+        ("libvirt", sorted(_pairs_under_libvirt(devices), key=compatible)),
+    )
     hosts = connect(_INVENTORY)
     try:
-        for way, pairs in ways.items():
+        for way, pairs in tries:
             for migration in Traveller(way, hosts).migrations(pairs):
-                result = Result(certainty((migration.source, migration.target)), migration)
+                result = Result(listed.get((migration.source, migration.target)), migration)
                 print(result, flush=True)
                 yield result
     finally:
@@ -159,6 +187,8 @@ def _devices(facts: dict[str, Any], kernels: Mapping[str, str]) -> Iterator[Devi
             elif "pci_id" in own:
                 words.append(own["software_version"])
             driver = f"{own['type'].partition('-')[0]} {device['kind']}"
+            if "p2p" not in (device["migration"]["features"] or ["p2p"]):
+                words.append(_WITHOUT_P2P)
             kind = (_VF if device["parent"] and device["kind"] == "pci" else "") + " ".join(words)
             yield Device(
                 host=host,
@@ -171,28 +201,85 @@ def _devices(facts: dict[str, Any], kernels: Mapping[str, str]) -> Iterator[Devi
             )
 
 
+def _of_two(devices: Sequence[Device]) -> Iterator[tuple[Place, Place]]:
+    there = {(device.host, device.kind): device for device in devices}
+    for ends in _OF_TWO:
+        source, target = (Place(tuple(there[host, kind] for kind in kinds)) for host, kinds in ends)
+        yield source, target
+
+
+def _certainties(
+    facts: Mapping[str, Any], pairs: Sequence[tuple[Place, Place]]
+) -> Iterator[str | None]:
+    """Yield how certain it is that a guest can go from devices to others, ``None`` where a plan leaves it where it is.
+
+    The plan is for a fleet of these devices alone, of which the guest has those on the source.
+    """
+    _FLEETS.write_text(json.dumps([_fleet(facts, *pair) for pair in pairs]))
+    play = ["ansible-playbook", "--inventory", "localhost,", str(_HERE / "plans.yml")]
+    files = {"fleets_file": str(_FLEETS), "plans_file": str(_PLANS)}
+    subprocess.run([*play, "--extra-vars", json.dumps(files)], check=True)
+    for (source, target), plan in zip(pairs, json.loads(_PLANS.read_text()), strict=True):
+        moves = {each["source"]["id"]: each["target"]["id"] for each in plan["placements"]}
+        warnings = [text for each in plan["placements"] for text in each["warnings"]]
+        certainties = {each["certainty"] for each in plan["placements"]}
+        if not moves:
+            yield None
+        elif any("P2P" in text for text in warnings) or "assumed" in certainties:
+            yield "assumed"
+        else:
+            expected = {
+                one.id: other.id for one, other in zip(source.devices, target.devices, strict=True)
+            }
+            if moves != expected:
+                raise RuntimeError(f"{source} -> {target} is planned otherwise: {moves}")
+            yield min(certainties)
+
+
+def _fleet(facts: Mapping[str, Any], source: Place, target: Place) -> dict[str, Any]:
+    fleet = {}
+    for place, holder in ((source, {"pid": 1, "name": "guest"}), (target, None)):
+        ids = [device.id for device in place.devices]
+        there = [each for each in facts[place.host]["devices"] if each["id"] in ids]
+        held = [{**each, "in_use": holder} for each in there]
+        fleet[place.host] = {**facts[place.host], "devices": held, "parents": []}
+    return fleet
+
+
 def _pairs(
-    devices: Sequence[Device], compatible: Callable[[tuple[Device, Device]], bool]
-) -> Iterator[tuple[Device, Device]]:
-    """Yield every ordered pair of one driver's devices on two hosts, and one pair of each two drivers, a compatible one if there is one."""
+    devices: Sequence[Device], compatible: Callable[[tuple[Place, Place]], bool]
+) -> Iterator[tuple[Place, Place]]:
+    """Yield every ordered pair of one driver's devices on two hosts, and one pair of each two drivers, a compatible one if there is one.
+
+    A device without P2P is tried with such a one, as for a guest of one device that is no matter.
+    """
     seen = set()
     for source, target in sorted(_on_two_hosts(devices), key=compatible, reverse=True):
-        drivers = (source.driver, target.driver)
-        if source.driver == target.driver or drivers not in seen:
+        (one,), (other,) = source.devices, target.devices
+        if _is_without_p2p(one) != _is_without_p2p(other):
+            continue
+        drivers = (one.driver, other.driver)
+        if one.driver == other.driver or drivers not in seen:
             seen.add(drivers)
             yield source, target
 
 
-def _pairs_under_libvirt(devices: Sequence[Device]) -> Iterator[tuple[Device, Device]]:
-    pairs: dict[tuple[str, str], tuple[Device, Device]] = {}
+def _is_without_p2p(device: Device) -> bool:
+    return device.kind.endswith(_WITHOUT_P2P)
+
+
+def _pairs_under_libvirt(devices: Sequence[Device]) -> Iterator[tuple[Place, Place]]:
+    pairs: dict[tuple[str, str], tuple[Place, Place]] = {}
     for source, target in _on_two_hosts(devices):
-        pairs.setdefault((source.kind, target.kind), (source, target))
+        pairs.setdefault((source.devices[0].kind, target.devices[0].kind), (source, target))
     for kinds in _UNDER_LIBVIRT:
         yield pairs[kinds]
 
 
-def _on_two_hosts(devices: Sequence[Device]) -> Iterator[tuple[Device, Device]]:
-    return (pair for pair in permutations(devices, 2) if pair[0].host != pair[1].host)
+def _on_two_hosts(devices: Sequence[Device]) -> Iterator[tuple[Place, Place]]:
+    for source, target in permutations(devices, 2):
+        if source.host != target.host:
+            yield Place((source,)), Place((target,))
 
 
 def _report(results: Sequence[Result], kernels: Mapping[str, str]) -> int:
@@ -210,7 +297,10 @@ def _report(results: Sequence[Result], kernels: Mapping[str, str]) -> int:
     migrated = [each.migration for each in results if each.migration.succeeded]
     between = [each for each in migrated if kernels[each.source.host] != kernels[each.target.host]]
     print(f"\n{len(results)} migrations were tried; {len(migrated)} guests have migrated,")
-    print(f"{len(between)} of them between {' and '.join(sorted(set(kernels.values())))}.\n")
+    print(f"{len(between)} of them between {' and '.join(sorted(set(kernels.values())))},")
+    several = [each.migration for each in results if len(each.migration.source.devices) > 1]
+    arrived = [each for each in several if each.succeeded]
+    print(f"{len(arrived)} with two devices, of {len(several)} that were tried with two.\n")
     print(f"{'':24}{'migrated':>10}{'failed':>10}")
     for compatible, verdict in ((True, "compatible"), (False, "incompatible")):
         print(f"verdict {verdict:16}{count(compatible, True):10}{count(compatible, False):10}")

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 vfio.migration contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Runs on a lab host: starts guests with one device each, sends and receives them.
+"""Runs on a lab host: starts guests with assigned devices, sends and receives them.
 
 Reads commands from standard input, one a line as JSON (``[what, name, argument...]``), and answers each with a line
 ``{"result": ...}`` or ``{"error": [what was said of it...]}``. A host has one guest at a time.
@@ -16,10 +16,11 @@ import select
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any
 
-_STATE = re.compile(r"^[0-9a-f]{4} wrote ([0-9a-f]{2}) has ([0-9a-f]{2})$", re.MULTILINE)
+_STATE = re.compile(r"^([0-9a-f]{4}) wrote ([0-9a-f]{2}) has ([0-9a-f]{2})$", re.MULTILINE)
 # What is said of every guest.
 _USUAL = re.compile("warning:|Cannot reset device|enabling device|iommu group")
 _SECONDS = 60
@@ -31,8 +32,12 @@ class Failed(Exception):
     """What QEMU or libvirt said."""
 
 
+# What a guest once wrote into each of its devices, and what is there, in the order of the guest's own addresses.
+States = list[list[str]]
+
+
 class Console:
-    """What a guest says of its device: what it once wrote there, and what is there."""
+    """What a guest says of its devices: what it once wrote there, and what is there."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -40,18 +45,20 @@ class Console:
     def clear(self) -> None:
         self.path.unlink(missing_ok=True)
 
-    def next_state(self) -> tuple[str, str]:
+    def next_states(self) -> States:
         deadline = time.monotonic() + _SECONDS
         known = len(self._said())
         while time.monotonic() < deadline:
-            said = self._said()
-            # The first one that comes may have been begun before.
-            if len(said) > known + 1:
-                return said[-1]
+            new = self._said()[known:]
+            ports = {port for port, _wrote, _has in new}
+            # The first one of each that comes may have been begun before.
+            if ports and len(new) > 2 * len(ports):
+                last = {port: [wrote, has] for port, wrote, has in new}
+                return [last[port] for port in sorted(ports)]
             time.sleep(0.1)
         raise Failed("the guest says nothing")
 
-    def _said(self) -> list[tuple[str, str]]:
+    def _said(self) -> list[tuple[str, str, str]]:
         return _STATE.findall(self.path.read_text()) if self.path.exists() else []
 
 
@@ -67,28 +74,28 @@ class Qemu:
         self._events: list[dict[str, Any]] = []
         self._unread = b""
 
-    def run(self, device: str) -> tuple[str, str]:
-        """Start a guest and return its device's state."""
-        self._start(device)
-        return self.console.next_state()
+    def run(self, *devices: str) -> States:
+        """Start a guest and return its devices' states."""
+        self._start(devices)
+        return self.console.next_states()
 
-    def receive(self, device: str) -> None:
+    def receive(self, *devices: str) -> None:
         """Start what receives a guest."""
-        self._start(device, "-incoming", "defer")
+        self._start(devices, "-incoming", "defer")
         self._ask("migrate-incoming", uri=f"tcp:0:{self._PORT}")
 
-    def send(self, host: str, device: str, target_device: str) -> None:
+    def send(self, host: str, *_devices: str) -> None:
         """Send the guest to where it is received, and wait until that is done."""
         self._ask("migrate", uri=f"tcp:{host}:{self._PORT}")
         self._wait_for_migration()
 
-    def arrived(self) -> tuple[str, str]:
-        """Wait until the guest has been received, and return its device's state; raise where it does not come."""
+    def arrived(self) -> States:
+        """Wait until the guest has been received, and return its devices' states; raise where it does not come."""
         self._wait_for_migration()
-        return self.console.next_state()
+        return self.console.next_states()
 
-    def state(self) -> tuple[str, str]:
-        return self.console.next_state()
+    def state(self) -> States:
+        return self.console.next_states()
 
     def stop(self) -> None:
         """End the guest, if there is one."""
@@ -100,7 +107,7 @@ class Qemu:
     def log(self) -> list[str]:
         return self._LOG.read_text(errors="replace").splitlines() if self._process else []
 
-    def _start(self, device: str, *options: str) -> None:
+    def _start(self, devices: Sequence[str], *options: str) -> None:
         self.stop()
         self.console.clear()
         self._events, self._unread = [], b""
@@ -112,7 +119,11 @@ class Qemu:
             *("-display", "none", "-qmp", "stdio", "-serial", f"file:{self.console.path}"),
             *("-drive", "if=none,id=boot,file=/lab/boot.img,format=raw,readonly=on"),
             *("-device", "virtio-blk-pci,drive=boot"),
-            *("-device", f"vfio-pci,sysfsdev={device},{migratable}"),
+            *(
+                option
+                for device in devices
+                for option in ("-device", f"vfio-pci,sysfsdev={device},{migratable}")
+            ),
             *options,
         ]
         with self._LOG.open("wb") as log:
@@ -170,7 +181,7 @@ class Qemu:
 
 
 class Libvirt:
-    """Guests under libvirt, with a mediated device, or with a PCI device that has the same address on all hosts."""
+    """Guests under libvirt, with mediated devices, or with PCI devices that have the same addresses on all hosts."""
 
     _NAME = "fidelity"
     _LOGS = Path("/var/log/libvirt/qemu")
@@ -179,35 +190,41 @@ class Libvirt:
         self.console = Console(self._LOGS / f"{self._NAME}.console")
         self._log = self._LOGS / f"{self._NAME}.log"
 
-    def run(self, device: str) -> tuple[str, str]:
-        """Start a guest and return its device's state."""
+    def run(self, *devices: str) -> States:
+        """Start a guest and return its devices' states."""
         self.stop()
-        _run("lab-domain", "start", self._NAME, Path(device).name)
+        _run("lab-domain", "start", self._NAME, *(Path(device).name for device in devices))
         # Defined nowhere, it is only where it runs.
         _run("virsh", "undefine", self._NAME)
-        return self.console.next_state()
+        return self.console.next_states()
 
-    def receive(self, device: str) -> None:
+    def receive(self, *_devices: str) -> None:
         """Make the host ready to receive a guest."""
         self.stop()
         _run("lab-domain", "libvirt")
 
-    def send(self, host: str, device: str, target_device: str) -> None:
-        """Send the guest to where it is received, and wait until that is done."""
+    def send(self, host: str, *devices: str) -> None:
+        """Send the guest to where it is received, and wait until that is done.
+
+        ``devices`` are those that it has, and as many that it is to have there.
+        """
         domain = Path("/tmp/fidelity.xml")
         text = _run("virsh", "dumpxml", "--migratable", self._NAME)
-        domain.write_text(text.replace(Path(device).name, Path(target_device).name))
+        half = len(devices) // 2
+        for device, target in zip(devices[:half], devices[half:], strict=True):
+            text = text.replace(Path(device).name, Path(target).name)
+        domain.write_text(text)
         _run("virsh", "migrate-setmaxdowntime", self._NAME, str(_DOWNTIME_MS))
         to = f"qemu+ssh://root@{host}/system"
         _run("virsh", "migrate", "--live", "--xml", str(domain), self._NAME, to)
 
-    def arrived(self) -> tuple[str, str]:
-        """Return the state of the device of a guest that has been received; raise where it has not come."""
+    def arrived(self) -> States:
+        """Return the states of the devices of a guest that has been received; raise where it has not come."""
         _run("virsh", "domstate", self._NAME)
-        return self.console.next_state()
+        return self.console.next_states()
 
-    def state(self) -> tuple[str, str]:
-        return self.console.next_state()
+    def state(self) -> States:
+        return self.console.next_states()
 
     def stop(self) -> None:
         """End the guest, if there is one."""
@@ -240,15 +257,15 @@ class Sysfs:
 
 
 class KernelLog:
-    """What the kernel says of a device."""
+    """What the kernel says of a guest's devices."""
 
     def __init__(self) -> None:
         self._descriptor = os.open("/dev/kmsg", os.O_RDONLY | os.O_NONBLOCK)
-        self._device = ""
+        self._devices: list[str] = []
 
-    def watch(self, device: str) -> None:
-        """Watch what is said of this device from now on."""
-        self._device = Path(device).name
+    def watch(self, *devices: str) -> None:
+        """Watch what is said of these devices from now on."""
+        self._devices = [Path(device).name for device in devices]
         os.lseek(self._descriptor, 0, os.SEEK_END)
 
     def lines(self) -> list[str]:
@@ -259,7 +276,7 @@ class KernelLog:
             except BlockingIOError:
                 return lines
             line = record.partition(";")[2].splitlines()[0]
-            if self._device in line:
+            if any(device in line for device in self._devices):
                 lines.append(line)
 
 

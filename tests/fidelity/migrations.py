@@ -35,16 +35,34 @@ class Device:
         return f"{_PLACES[self.bus]}/{self.id}"
 
     def __str__(self) -> str:
-        return f"{self.kind} ({self.origin}) on {self.host}"
+        return f"{self.kind} ({self.origin})"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a guest is, or is to go: devices of one host, all that it has."""
+
+    devices: tuple[Device, ...]
+
+    @property
+    def host(self) -> str:
+        return self.devices[0].host
+
+    @property
+    def paths(self) -> list[str]:
+        return [device.path for device in self.devices]
+
+    def __str__(self) -> str:
+        return f"{' and '.join(map(str, self.devices))} on {self.host}"
 
 
 @dataclass(frozen=True)
 class Migration:
-    """What became of one attempt; ``said`` is empty where the guest has come with its device's state."""
+    """What became of one attempt; ``said`` is empty where the guest has come with its devices' states."""
 
     way: str
-    source: Device
-    target: Device
+    source: Place
+    target: Place
     said: tuple[str, ...]
     seconds: float
 
@@ -58,7 +76,7 @@ class GuestLost(Exception):
 
 
 class _StateLost(Exception):
-    """Nobody said that the migration has failed, but the device's state has not come along."""
+    """Nobody said that the migration has failed, but a device's state has not come along."""
 
 
 class Traveller:
@@ -67,12 +85,12 @@ class Traveller:
     def __init__(self, way: str, hosts: Mapping[str, Host]) -> None:
         self._way = way
         self._hosts = hosts
-        self._at: Device | None = None
-        self._wrote = ""
+        self._at: Place | None = None
+        self._wrote: list[str] = []
 
-    def migrations(self, pairs: Iterable[tuple[Device, Device]]) -> Iterator[Migration]:
+    def migrations(self, pairs: Iterable[tuple[Place, Place]]) -> Iterator[Migration]:
         """Try every pair, those of one source together where the guest gets no further."""
-        left: dict[Device, list[Device]] = {}
+        left: dict[Place, list[Place]] = {}
         for source, target in pairs:
             left.setdefault(source, []).append(target)
         while left:
@@ -84,7 +102,7 @@ class Traveller:
             yield self._try(source, target)
         self._leave()
 
-    def _try(self, source: Device, target: Device) -> Migration:
+    def _try(self, source: Place, target: Place) -> Migration:
         begin = time.monotonic()
         said: list[str] = []
         try:
@@ -105,46 +123,51 @@ class Traveller:
             self._at = target
         return Migration(self._way, source, target, tuple(said), time.monotonic() - begin)
 
-    def _migrate(self, source: Device, target: Device) -> None:
-        self._ask(target, "receive", target.path)
+    def _migrate(self, source: Place, target: Place) -> None:
+        self._ask(target, "receive", *target.paths)
         try:
-            self._ask(source, "send", target.host, source.path, target.path)
+            self._ask(source, "send", target.host, *source.paths, *target.paths)
         except Refused as on_source:
             try:
                 self._ask(target, "arrived")
             except Refused as on_target:
                 raise Refused(on_target.said + on_source.said) from on_source
             raise
-        wrote, has = self._ask(target, "arrived")
-        if not self._wrote == wrote == has:
-            raise _StateLost(f"the guest goes on, but wrote {self._wrote} and finds {has}")
+        states = self._ask(target, "arrived")
+        if states != self._as_written():
+            raise _StateLost(f"the guest goes on, but wrote {self._wrote} and finds {states}")
 
-    def _renew(self, device: Device) -> None:
-        if device.bus == "mdev":
-            self._hosts[device.host].ask("sysfs", "renew", device.path)
+    def _as_written(self) -> list[list[str]]:
+        """Return the states of devices that have what the guest wrote into them."""
+        return [[wrote, wrote] for wrote in self._wrote]
 
-    def _be_at(self, device: Device) -> None:
-        if self._at != device:
+    def _renew(self, place: Place) -> None:
+        for device in place.devices:
+            if device.bus == "mdev":
+                self._hosts[device.host].ask("sysfs", "renew", device.path)
+
+    def _be_at(self, place: Place) -> None:
+        if self._at != place:
             self._leave()
-            self._wrote, _has = self._ask(device, "run", device.path)
-            self._at = device
+            self._wrote = [wrote for wrote, _has in self._ask(place, "run", *place.paths)]
+            self._at = place
 
     def _leave(self) -> None:
         if self._at:
             self._ask(self._at, "stop")
         self._at = None
 
-    def _check_still_at(self, device: Device) -> None:
-        """Raise ``GuestLost`` unless the guest runs with its device as before; one that never ran is not lost."""
-        if self._at != device:
-            self._ask(device, "stop")
+    def _check_still_at(self, place: Place) -> None:
+        """Raise ``GuestLost`` unless the guest runs with its devices as before; one that never ran is not lost."""
+        if self._at != place:
+            self._ask(place, "stop")
             return
         try:
-            state = self._ask(device, "state")
+            states = self._ask(place, "state")
         except Refused as refused:
-            raise GuestLost(f"{device}: {refused}") from refused
-        if state != [self._wrote, self._wrote]:
-            raise GuestLost(f"{device}: the guest wrote {self._wrote} and finds {state[1]}")
+            raise GuestLost(f"{place}: {refused}") from refused
+        if states != self._as_written():
+            raise GuestLost(f"{place}: the guest wrote {self._wrote} and finds {states}")
 
-    def _ask(self, device: Device, command: str, *arguments: str) -> Any:
-        return self._hosts[device.host].ask(self._way, command, *arguments)
+    def _ask(self, place: Place, command: str, *arguments: str) -> Any:
+        return self._hosts[place.host].ask(self._way, command, *arguments)

@@ -40,12 +40,17 @@ HOSTS = (
     Host(
         "a",
         "two Intel graphics devices with driver version 0.1.0",
-        {"gpu_version": "0.1.0,0.1.0"},
+        {"gpu_version": "0.1.0,0.1.0", "keep_less": "1"},
     ),
     Host(
         "b",
         "the same two devices with driver version 0.2.0: takes what comes from a, never the reverse",
-        {"gpu_version": "0.2.0,0.2.0", "gpu_states_version": "1,0", "vf_version": "0.2.0"},
+        {
+            "gpu_version": "0.2.0,0.2.0",
+            "gpu_states_version": "1,0",
+            "vf_version": "0.2.0",
+            "keep_less": "1",
+        },
     ),
     Host(
         "c",
@@ -55,6 +60,7 @@ HOSTS = (
             "gpu_form": "file,directory,none",
             "gpu_version": "1.0.0,0.1.0,0.1.0",
             "physical_version": "1.1.0",
+            "keep_less": "1",
         },
     ),
 )

@@ -60,10 +60,15 @@ static int check_queues(const struct sample_device *sample, const unsigned long 
 	return 0;
 }
 
-static int parse_id(const char *buf, unsigned long *id)
+static int parse_id(const char *buf, size_t count, unsigned long *id)
 {
-	int ret = kstrtoul(buf, 0, id);
+	char *kept = sample_fault_kept(buf, count);
+	int ret;
 
+	if (!kept)
+		return -ENOMEM;
+	ret = kstrtoul(kept, 0, id);
+	kfree(kept);
 	return ret ?: *id > MAX_ID ? -ENODEV : 0;
 }
 
@@ -75,7 +80,7 @@ static ssize_t assign_adapter_store(struct device *dev, struct device_attribute 
 	unsigned long id;
 	int ret;
 
-	ret = parse_id(buf, &id);
+	ret = parse_id(buf, count, &id);
 	if (ret)
 		return ret;
 	set_bit(id, adapters);
@@ -95,7 +100,7 @@ static ssize_t assign_domain_store(struct device *dev, struct device_attribute *
 	unsigned long id;
 	int ret;
 
-	ret = parse_id(buf, &id);
+	ret = parse_id(buf, count, &id);
 	if (ret)
 		return ret;
 	set_bit(id, domains);
@@ -112,7 +117,7 @@ static ssize_t unassign(unsigned long *assigned, const char *buf, size_t count)
 	unsigned long id;
 	int ret;
 
-	ret = parse_id(buf, &id);
+	ret = parse_id(buf, count, &id);
 	if (ret)
 		return ret;
 	mutex_lock(&sample_lock);
@@ -144,7 +149,7 @@ static ssize_t assign_control_domain_store(struct device *dev, struct device_att
 	unsigned long id;
 	int ret;
 
-	ret = parse_id(buf, &id);
+	ret = parse_id(buf, count, &id);
 	if (ret)
 		return ret;
 	mutex_lock(&sample_lock);
@@ -235,7 +240,7 @@ static ssize_t ap_config_store(struct device *dev, struct device_attribute *attr
 	char *copy, *text;
 	int ret;
 
-	copy = kstrndup(buf, count, GFP_KERNEL);
+	copy = sample_fault_kept(buf, count);
 	if (!copy)
 		return -ENOMEM;
 	text = copy;

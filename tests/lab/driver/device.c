@@ -105,12 +105,15 @@ int sample_device_add(struct sample_device *sample)
 	ret = sample_descriptor_add(sample, sample->vdev.dev);
 	if (ret)
 		vfio_unregister_group_dev(&sample->vdev);
+	else
+		sample_debug_add(sample, &sample->vdev);
 	return ret;
 }
 
 /* Waits until no process holds the device. */
 void sample_device_remove(struct sample_device *sample)
 {
+	sample_debug_remove(sample);
 	sample_descriptor_remove(sample);
 	vfio_unregister_group_dev(&sample->vdev);
 }

@@ -3,6 +3,7 @@
 
 #include <linux/delay.h>
 #include <linux/module.h>
+#include <linux/slab.h>
 #include <linux/string.h>
 
 #include "sample.h"
@@ -38,6 +39,16 @@ MODULE_PARM_DESC(refuse_stream, "devices refuse the state of others as it arrive
 static bool refuse_stream_late;
 module_param(refuse_stream_late, bool, 0644);
 MODULE_PARM_DESC(refuse_stream_late, "devices refuse the state of others when they shall use it");
+
+static bool show_features;
+module_param(show_features, bool, 0644);
+MODULE_PARM_DESC(show_features,
+		 "debugfs has what devices created from now on support, as with newer kernels");
+
+static bool keep_less;
+module_param(keep_less, bool, 0644);
+MODULE_PARM_DESC(keep_less,
+		 "attributes keep one byte less than they are given, as those of NVIDIA's driver");
 
 /* The lock of the module's parameters protects what follows. */
 static char created_software_version[SAMPLE_VERSION_SIZE];
@@ -154,6 +165,17 @@ bool sample_fault_refuse_stream(void)
 bool sample_fault_refuse_stream_late(void)
 {
 	return READ_ONCE(refuse_stream_late);
+}
+
+bool sample_fault_show_features(void)
+{
+	return READ_ONCE(show_features);
+}
+
+/* Returns what an attribute keeps of what it is given, for kfree(); NULL if there is no memory. */
+char *sample_fault_kept(const char *buf, size_t count)
+{
+	return kstrndup(buf, count - (READ_ONCE(keep_less) && count), GFP_KERNEL);
 }
 
 enum sample_malformation sample_fault_malformed_self(void)

@@ -31,6 +31,10 @@ static bool gpu_states_version[GPUS] = { [0 ... GPUS - 1] = true };
 module_param_array(gpu_states_version, bool, NULL, 0444);
 MODULE_PARM_DESC(gpu_states_version, "whether compatible has a software_version, on each");
 
+static bool gpu_p2p[GPUS] = { [0 ... GPUS - 1] = true };
+module_param_array(gpu_p2p, bool, NULL, 0444);
+MODULE_PARM_DESC(gpu_p2p, "whether devices support P2P, on each");
+
 struct graphics {
 	struct mdev_parent parent;
 	struct mdev_type types[TYPES];
@@ -133,11 +137,18 @@ static ssize_t aggregator_store(struct device *dev, struct device_attribute *att
 {
 	struct sample_device *sample = dev_get_drvdata(dev);
 	unsigned int aggregator;
+	char *kept;
 	int ret;
 
-	if (kstrtouint(buf, 10, &aggregator) || !aggregator || sample_fault_refuse_attribute())
+	kept = sample_fault_kept(buf, count);
+	if (!kept)
+		return -ENOMEM;
+	/* Of a text of which nothing is kept nothing changes. */
+	ret = *kept ? kstrtouint(kept, 10, &aggregator) : 1;
+	kfree(kept);
+	if (ret < 0 || (!ret && !aggregator) || sample_fault_refuse_attribute())
 		return -EINVAL;
-	if (sample_fault_ignore_attribute())
+	if (ret || sample_fault_ignore_attribute())
 		return count;
 	mutex_lock(&sample_lock);
 	if (sample->open)
@@ -321,6 +332,7 @@ static int add_functions(void)
 			return ret;
 		manners[index].version = gpu_version[index];
 		manners[index].states_version = gpu_states_version[index];
+		manners[index].p2p = gpu_p2p[index];
 		ret = sample_pci_add_function(FIRST_SLOT + index, gpu_id[index],
 					      PCI_CLASS_DISPLAY_OTHER, &ids[index]);
 		if (ret)

@@ -17,9 +17,10 @@ static int __init sample_init(void)
 {
 	int ret;
 
+	sample_debug_init();
 	ret = sample_graphics_init();
 	if (ret)
-		return ret;
+		goto exit_debug;
 	ret = sample_physical_init();
 	if (ret)
 		goto exit_graphics;
@@ -53,6 +54,8 @@ exit_physical:
 	sample_physical_exit();
 exit_graphics:
 	sample_graphics_exit();
+exit_debug:
+	sample_debug_exit();
 	return ret;
 }
 
@@ -67,6 +70,7 @@ static void __exit sample_exit(void)
 	sample_virtual_exit();
 	sample_physical_exit();
 	sample_graphics_exit();
+	sample_debug_exit();
 }
 
 module_init(sample_init);

@@ -277,7 +277,9 @@ void sample_migration_init(struct sample_device *sample, struct vfio_device *vde
 	mutex_init(&sample->state_lock);
 	sample->state = VFIO_DEVICE_STATE_RUNNING;
 	if (sample->kind->objection) {
-		vdev->migration_flags = VFIO_MIGRATION_STOP_COPY | VFIO_MIGRATION_P2P;
+		vdev->migration_flags = VFIO_MIGRATION_STOP_COPY;
+		if (sample->manner.p2p)
+			vdev->migration_flags |= VFIO_MIGRATION_P2P;
 		vdev->mig_ops = &operations;
 	}
 }

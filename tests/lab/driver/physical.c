@@ -85,6 +85,7 @@ int sample_physical_init(void)
 			return ret;
 		manners[index].version = physical_version[index];
 		manners[index].states_version = true;
+		manners[index].p2p = true;
 		ret = sample_pci_add_function(FIRST_SLOT + index, physical_id[index],
 					      PCI_CLASS_NETWORK_ETHERNET, &ids[index]);
 		if (ret)

@@ -16,6 +16,7 @@
  *   registers.c   what a guest sees of a PCI device
  *   migration.c   live migration, and whose state a device takes over
  *   descriptor.c  the directory migration/ of a device, in either form of the proposal
+ *   debug.c       what newer kernels show of a device in debugfs
  *   faults.c      parameters that make the driver misbehave while it runs
  */
 #ifndef MIGRATION_SAMPLE_H
@@ -38,6 +39,7 @@
 /* They keep what a guest writes, as the scratch register of a serial port does. */
 #define SAMPLE_REGISTERS 8
 
+struct dentry;
 struct sample_device;
 struct sample_transfer;
 
@@ -70,6 +72,7 @@ struct sample_manner {
 	enum sample_form form;
 	const char *version;
 	bool states_version; /* whether compatible has a software_version */
+	bool p2p; /* whether they support peer-to-peer, without which QEMU migrates no guest that has several devices */
 };
 
 /* One attribute of a descriptor. The callbacks print its value, without a line's end. */
@@ -131,6 +134,7 @@ struct sample_device {
 	DECLARE_BITMAP(control_domains, 256);
 	struct list_head matrices;
 
+	struct dentry *debug; /* NULL where nothing is shown there */
 	struct kobject *migration;
 	struct kobject *self;
 	struct kobject *compatible;
@@ -227,7 +231,15 @@ bool sample_fault_plant_link(void);
 bool sample_fault_self_unreadable(void);
 bool sample_fault_refuse_stream(void);
 bool sample_fault_refuse_stream_late(void);
+bool sample_fault_show_features(void);
+char *sample_fault_kept(const char *buf, size_t count);
 enum sample_malformation sample_fault_malformed_self(void);
+
+/* debug.c */
+void sample_debug_add(struct sample_device *sample, struct vfio_device *vdev);
+void sample_debug_remove(struct sample_device *sample);
+void sample_debug_init(void);
+void sample_debug_exit(void);
 
 /* pci.c */
 int sample_pci_add_function(unsigned int slot, const char *text, u16 class,

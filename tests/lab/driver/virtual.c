@@ -136,6 +136,7 @@ static int virtual_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	ret = sample_descriptor_add(&function->sample, &pdev->dev);
 	if (ret)
 		goto unregister;
+	sample_debug_add(&function->sample, &function->core.vdev);
 	return 0;
 
 unregister:
@@ -149,7 +150,10 @@ static void virtual_remove(struct pci_dev *pdev)
 {
 	struct vfio_pci_core_device *core = dev_get_drvdata(&pdev->dev);
 
-	sample_descriptor_remove(&container_of(core, struct virtual_function, core)->sample);
+	struct sample_device *sample = &container_of(core, struct virtual_function, core)->sample;
+
+	sample_debug_remove(sample);
+	sample_descriptor_remove(sample);
 	vfio_pci_core_unregister_device(core);
 	vfio_put_device(&core->vdev);
 }
@@ -208,6 +212,7 @@ int sample_virtual_init(void)
 		return ret;
 	manner.version = vf_version;
 	manner.states_version = true;
+	manner.p2p = true;
 	return pci_register_driver(&virtual_driver);
 }
 
