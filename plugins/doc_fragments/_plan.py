@@ -72,6 +72,12 @@ options:
   numa_local:
     description: Whether the devices of a guest must all be on one NUMA node of their new host.
     type: bool
+  distinct_gpus:
+    description:
+      - Whether the NVIDIA vGPUs of one guest must be on different physical GPUs.
+      - Older releases of NVIDIA's vGPU software give a guest only one vGPU of a GPU, newer ones give it several (OpenStack Nova, bug 1758086).
+      - Without this option several may come to one GPU, with a warning.
+    type: bool
   keep_kind:
     description:
       - Whether a device may only go to one of the same kind, an mdev to an mdev and a PCI device to a PCI device.

@@ -74,6 +74,7 @@ def _planned(chance: random.Random) -> Planned:
         keep_kind=chance.random() < 0.2,
         keep_type=chance.random() < 0.2,
         numa_local=chance.random() < 0.2,
+        distinct_gpus=chance.random() < 0.2,
         policy=chance.choice(("pack", "spread")),
         reuse=reuse,
     )

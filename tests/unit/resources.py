@@ -44,10 +44,11 @@ class Pool(t.NamedTuple):
 class Resources:
     """Parents and pools by number, as the search wants them; demands are a family and a size, or no size: of a pool."""
 
-    def __init__(self, pack: bool = True, numa_local: bool = False) -> None:
+    def __init__(self, pack: bool = True, numa_local: bool = False, apart: bool = False) -> None:
         self.demands = [(family, size) for family in FAMILIES for size in (None, *SIZES)]
         self._pack = pack
         self._numa_local = numa_local
+        self._apart = apart
         self._states: list[t.Any] = []
 
     def number(self, state: t.Any) -> int:
@@ -85,6 +86,9 @@ class Resources:
         state = self._states[resource]
         return state.family + 10 * isinstance(state, Pool)
 
+    def exclusive_place(self, resource: int) -> int | None:
+        return self._states[resource].node if self._apart else None
+
     def numa_node(self, resource: int) -> int | None:
         return self._states[resource].node if self._numa_local else None
 
@@ -108,9 +112,13 @@ GROUPS = st.frozensets(st.integers(0, 1), max_size=1)
 
 @st.composite
 def problems(draw, items: int = 4, bins: int = 3, devices: int = 3) -> PackingProblem:
-    """Draw few items and bins, with limits, groups and homes; of some resources all that an item needs is on one node."""
+    """Draw few items and bins, with limits, groups and homes.
+
+    Of some resources all that an item needs is on one node, of others nothing is on the same node as the rest.
+    """
     spread = draw(st.booleans())
-    resources = Resources(not spread, draw(st.booleans()))
+    nodes = draw(st.sampled_from(["any", "one", "different"]))
+    resources = Resources(not spread, nodes == "one", nodes == "different")
     # What goes wrong does so most among bins that are alike.
     states = [
         tuple(sorted(map(resources.number, draw(st.lists(STATES, min_size=1, max_size=2)))))
@@ -178,18 +186,21 @@ def ends(
     """Return the states to which a bin comes with an item with these demands, each with what that costs."""
     found: set[tuple[tuple[int, ...], int]] = set()
     for node in {resources.numa_node(resource) for resource in state}:
-        layer = {(state, 0)}
+        layer: set[tuple[tuple[int, ...], int, frozenset[int]]] = {(state, 0, frozenset())}
         for demand in demands:
             layer = {
                 (
                     tuple(sorted(each[:place] + left + each[place + 1 :])),
                     cost + transition.cost,
+                    used | ({exclusive} - {None}),
                 )
-                for each, cost in layer
+                for each, cost, used in layer
                 for place, resource in enumerate(each)
                 if resources.numa_node(resource) == node
+                for exclusive in [resources.exclusive_place(resource)]
+                if exclusive not in used
                 for transition in resources.transitions(resource, demand)
                 for left in [() if transition.successor is None else (transition.successor,)]
             }
-        found |= layer
+        found |= {(after, cost) for after, cost, _used in layer}
     return found

@@ -208,7 +208,7 @@ def open_in_guest(device: Device, guest: t.Sequence[Device]) -> list[str]:
             "a guest with several VFIO devices migrates only where all of them support P2P, which the kernel does not tell"
             f" of {device.id} (QEMU, docs/devel/migration/vfio.rst)"
         )
-    if _is_vgpu_of_nvidia(device) and sum(map(_is_vgpu_of_nvidia, guest)) > 1:
+    if is_vgpu_of_nvidia(device) and sum(map(is_vgpu_of_nvidia, guest)) > 1:
         sentences.append(
             "not every release of NVIDIA's vGPU software gives a guest several vGPUs of one GPU: where they come to one, check"
             " its release notes (OpenStack Nova, bug 1758086)"
@@ -216,7 +216,8 @@ def open_in_guest(device: Device, guest: t.Sequence[Device]) -> list[str]:
     return sentences
 
 
-def _is_vgpu_of_nvidia(device: Device) -> bool:
+def is_vgpu_of_nvidia(device: Device) -> bool:
+    """Return whether ``device`` is a vGPU that NVIDIA's driver has made, with mdev or without."""
     return (
         device.descriptor is not None
         and device.descriptor.self_attributes.get("driver") == "nvidia"

@@ -112,6 +112,10 @@ def improve(
     """
     if not effort or not sys.executable or importlib.util.find_spec("ortools") is None:
         return None
+    there = {resource for each in problem.bins for resource in each.state}
+    if any(problem.resources.exclusive_place(each) is not None for each in there):
+        # The model does not know which devices of an item must not be in one place.
+        return None
     groups = Subproblems(problem, assignment, unplaced).independent()[:_MAX_SUBPROBLEMS]
     found = []
     for group in groups:

@@ -75,6 +75,9 @@ class Resources(t.Protocol):
     def numa_node(self, resource: int) -> int | None:
         """Return the NUMA node of ``resource`` if all devices of an item must be on one, else ``None``."""
 
+    def exclusive_place(self, resource: int) -> t.Hashable:
+        """Return where ``resource`` is if no two devices of an item may be there, else ``None``."""
+
 
 class Packing(t.NamedTuple):
     """One way to place an item in a bin.
@@ -202,6 +205,8 @@ class Packings:
         self._residuals: dict[State, dict[int, float]] = {}
         self._squares: dict[int, int] = {}
         self._effort = EFFORT
+        places = map(problem.resources.exclusive_place, self._initial)
+        self._has_exclusive_places = any(each is not None for each in places)
 
     def best(self, state: State, demands: Demands) -> Packing | None:
         """Return the cheapest packing, and of these the tidiest; ``None`` where there is none."""
@@ -296,7 +301,22 @@ class Packings:
             for kind, component in components.items():
                 if component in connected:
                     components[kind] = min(connected)
+        if self._has_exclusive_places:
+            self._connect_places(kinds, components)
         return components
+
+    def _connect_places(self, kinds: t.Mapping[int, int], components: dict[int, int]) -> None:
+        """Connect those kinds of resources that are in one place where no two devices of an item may be."""
+        in_place: dict[t.Hashable, set[int]] = defaultdict(set)
+        for resource, kind in kinds.items():
+            place = self._resources.exclusive_place(resource)
+            if place is not None:
+                in_place[place].add(kind)
+        for together in in_place.values():
+            connected = {components[kind] for kind in together}
+            for kind, component in components.items():
+                if component in connected:
+                    components[kind] = min(connected)
 
     def component(self, resource: int) -> int:
         """Return the connected component that ``resource`` is in."""
@@ -450,8 +470,11 @@ class Packings:
         found = []
         for before in beam:
             state = before.packing.after
+            used = self._exclusive_places(before.packing) if self._has_exclusive_places else ()
             for index, resource in enumerate(state):
                 if index and resource == state[index - 1]:
+                    continue
+                if used and self._resources.exclusive_place(resource) in used:
                     continue
                 for transition in transitions(resource, demand):
                     untidiness = before.untidiness + square(resource)
@@ -461,6 +484,11 @@ class Packings:
                     found.append((cost, untidiness, before.packing, index, transition))
         found.sort(key=operator.itemgetter(0, 1))
         return found
+
+    def _exclusive_places(self, packing: Packing) -> set[t.Hashable]:
+        """Return where no further device of the item may be."""
+        places = {self._resources.exclusive_place(resource) for resource, _step in packing.steps}
+        return places - {None}
 
     def _square(self, resource: int) -> int:
         found = self._squares.get(resource)

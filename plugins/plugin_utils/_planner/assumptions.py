@@ -13,8 +13,9 @@ rules of the kernel and of the drivers alone exclude it, and nobody's silence do
 
 from __future__ import annotations
 
+import itertools
 import typing as t
-from collections import Counter
+from collections import Counter, defaultdict
 
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.wording import listed
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import (
@@ -31,6 +32,8 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.resources 
 
 # Of more places that one thing excludes, only the first are named.
 _MAX_NAMES = 3
+# So many times guests are tried in the states of hosts, each alone.
+_MOST_TRIES = 2_000
 
 
 class Assumed(t.NamedTuple):
@@ -71,7 +74,8 @@ def assumptions(problem: Problem, placed: t.Mapping[int, str]) -> Assumed:
     )
     if stuck:
         assumed = bool(sentences or of_rules != _NOTHING)
-        return Assumed([], max(stuck, of_rules.least or 0)) if assumed else _NOTHING
+        least = max(stuck, of_rules.least or 0)
+        return Assumed([], least, of_rules.shortage) if assumed else _NOTHING
     return of_rules._replace(sentences=[*sentences, *of_rules.sentences])
 
 
@@ -141,8 +145,6 @@ def _own_rules(problem: Problem, left: t.Sequence[int]) -> Assumed:
         demand: {resource for resource in there if resources.could_take(resource, demand)}
         for demand in {each for needed in demands for each in needed}
     }
-    # Those of which a device fits nowhere, whatever the rules are.
-    nowhere = [number for number in left if not all(takers[each] for each in demands[number])]
     reached = _connected(demands, left, takers)
     rules = {
         resource: rule
@@ -152,16 +154,36 @@ def _own_rules(problem: Problem, left: t.Sequence[int]) -> Assumed:
     }
     if not rules:
         return _NOTHING
+    nowhere = _nowhere(problem, left)
     shortage = _shortage_without_rules(resources, demands, there)
     least = sum(len(demands[number]) for number in nowhere)
-    if shortage is not None and shortage.missing > least:
-        return Assumed([], shortage.missing, shortage)
-    if nowhere:
-        return Assumed([], least)
+    if nowhere or shortage is not None:
+        return Assumed([], max(least, shortage.missing if shortage else 0), shortage)
     places: dict[str, str] = {}
     for words, place in rules.values():
         places.setdefault(words, place)
     return Assumed([words.format(place) for words, place in places.items()])
+
+
+def _nowhere(problem: Problem, left: t.Sequence[int]) -> list[int]:
+    """Return the guests that no host takes in, even if nobody else is there and whatever the planner's own rules are."""
+    resources = problem.resources
+    states = list(dict.fromkeys(each.state for each in problem.bins))
+    by_needs: dict[tuple[int, ...], list[int]] = defaultdict(list)
+    for number in left:
+        by_needs[tuple(sorted(demand for demand, _device in problem.demands[number]))].append(
+            number
+        )
+    if len(by_needs) * len(states) > _MOST_TRIES:
+        # Only those of which a device fits nowhere are looked for.
+        states = [tuple(itertools.chain.from_iterable(states))]
+    return [
+        number
+        for needs, guests in by_needs.items()
+        if needs
+        and all(_shortage_without_rules(resources, [needs], Counter(each)) for each in states)
+        for number in guests
+    ]
 
 
 def _connected(

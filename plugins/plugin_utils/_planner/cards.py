@@ -22,9 +22,11 @@ from collections import Counter
 
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import (
     Device,
+    Host,
     MdevType,
     Parent,
     ParentFacts,
+    is_vgpu_of_nvidia,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.vgpu_names import (
     fitting,
@@ -153,6 +155,22 @@ def capacity_of_functions(functions: t.Sequence[Device], with_type: int) -> Card
         each: TypeShare(max(1, capacity // count), sizes[each]) for each, count in counts.items()
     }
     return CardCapacity(tuple(sorted(shares.items())), capacity, 0, None, False)
+
+
+def gpus_of_parents(host: Host) -> dict[str, str]:
+    """Return the GPU that each of NVIDIA's parents is, or is a virtual function of, by the parent's id."""
+    return {
+        parent.id: parent.card or parent.id
+        for parent in host.equipment
+        if parent.driver == "nvidia"
+    }
+
+
+def gpu_of(device: Device, of_parents: t.Mapping[str, str]) -> str | None:
+    """Return the GPU that a vGPU of NVIDIA's is on; ``None`` where ``device`` is none."""
+    if device.kind == "mdev":
+        return of_parents.get(device.parent or "")
+    return device.parent or device.id if is_vgpu_of_nvidia(device) else None
 
 
 def _common_units(counts: t.Collection[int]) -> int:

@@ -495,11 +495,19 @@ class Pins:
         others = [each for each in needed if each[1].id not in chosen]
         numa_node = self._problem.resources.numa_node
         node, *further = {numa_node(target.resource) for target in chosen.values()}
+        place_of = self._problem.resources.exclusive_place
+        places = [
+            place for each in chosen.values() if (place := place_of(each.resource)) is not None
+        ]
+        near: list[int] = []
+        far: list[int] = []
+        for each in filled.state:
+            usable = numa_node(each) == node and place_of(each) not in places
+            (near if usable else far).append(each)
         packing: Packing | None = Packing((), 0, ())
         if others:
-            near = tuple([each for each in filled.state if numa_node(each) == node])
-            packing = self.packings.best(near, tuple([demand for demand, source in others]))
-        if packing is None or further:
+            packing = self.packings.best(tuple(near), tuple([demand for demand, source in others]))
+        if packing is None or further or len({*places}) < len(places):
             filled.unfit.append(guest)
             return filled
         steps = iter(packing.steps)
@@ -519,5 +527,4 @@ class Pins:
         filled.allocations.extend(
             allocate(filled.backing, guest, [source for _demand, source in others], packing)
         )
-        far = [each for each in filled.state if numa_node(each) != node]
         return filled._replace(state=tuple(sorted((*packing.after, *far))))

@@ -33,6 +33,8 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.cards impo
     capacity_of_functions,
     capacity_of_parents,
     count_with_type,
+    gpu_of,
+    gpus_of_parents,
     is_card_parent,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import (
@@ -163,6 +165,7 @@ class _Supplies:
         typeless: dict[str, list[Device]] = defaultdict(list)
         pools: dict[int, list[Device]] = defaultdict(list)
         with_devices = set()
+        gpus = gpus_of_parents(host) if self._conditions.distinct_gpus else {}
         for device in host.devices:
             if device.kind == "mdev":
                 with_devices.add(device.parent)
@@ -174,9 +177,10 @@ class _Supplies:
                 if device.choices is not None:
                     typeless[device.parent or device.id].append(device)
                     continue
-                pools[self._resources.group_of(device)].append(device)
+                gpu = gpu_of(device, gpus) if self._conditions.distinct_gpus else None
+                pools[self._resources.group_of(device, gpu)].append(device)
         cards = {
-            card: self._card(given_capacity(host, card, functions, kept), functions)
+            card: self._card(card, given_capacity(host, card, functions, kept), functions)
             for card, functions in typeless.items()
         }
         if not host.equipment:
@@ -206,13 +210,16 @@ class _Supplies:
             ):
                 by_card[parent.card].append((parent, parent.id in with_devices))
         return {
-            card: self._card(made_capacity(host, card, kept), functions)
+            card: self._card(card, made_capacity(host, card, kept), functions)
             for card, functions in by_card.items()
             if self._conditions.why_avoided(host.name, card) is None
         }
 
-    def _card(self, capacity: CardCapacity, functions: t.Sequence[Function]) -> CardSupply:
-        return CardSupply(*self._resources.card(capacity, functions), capacity)
+    def _card(
+        self, card: str, capacity: CardCapacity, functions: t.Sequence[Function]
+    ) -> CardSupply:
+        gpu = card if self._conditions.distinct_gpus else None
+        return CardSupply(*self._resources.card(capacity, functions, gpu), capacity)
 
     def _parents(
         self, host: Host, with_devices: set[str | None], kept: t.Sequence[Target]

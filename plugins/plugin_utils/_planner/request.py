@@ -137,6 +137,7 @@ class Conditions:
         default=(), metadata=_option(_groups, type="list", elements="list")
     )
     numa_local: bool = field(default=False, metadata=_option(flag, type="bool"))
+    distinct_gpus: bool = field(default=False, metadata=_option(flag, type="bool"))
     keep_kind: bool = field(default=False, metadata=_option(flag, per_placement=True, type="bool"))
     keep_type: bool = field(default=False, metadata=_option(flag, per_placement=True, type="bool"))
     round_trip: bool = field(default=False, metadata=_option(flag, type="bool"))

@@ -118,6 +118,7 @@ class _ParentKind:
     parent: Parent
     has_devices: bool
     capacity: ParentCapacity | None
+    gpu: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +129,7 @@ class _CardKind:
     shares: t.Mapping[str, TypeShare]
     capacity: int
     certain: bool
+    gpu: str | None
 
     @property
     def numa_node(self) -> int | None:
@@ -150,6 +152,7 @@ class Resources:
     _states: list[_State] = field(default_factory=list)
     _numbers: dict[_State, int] = field(default_factory=dict)
     _groups: list[Device] = field(default_factory=list)
+    _group_gpus: list[str | None] = field(default_factory=list)
     _group_numbers: dict[tuple[t.Any, ...], int] = field(default_factory=dict)
     _kinds: list[_ParentKind | _CardKind] = field(default_factory=list)
     _kind_numbers: dict[tuple[t.Any, ...], int] = field(default_factory=dict)
@@ -165,8 +168,8 @@ class Resources:
             self._states.append(state)
         return number
 
-    def group_of(self, device: Device) -> int:
-        """Return the number of the free devices that are equal to ``device``."""
+    def group_of(self, device: Device, gpu: str | None = None) -> int:
+        """Return the number of the free devices that are equal to ``device``, which is on this ``gpu`` if that matters."""
         moves_itself = device.id in self._admission.moving.get(device.host, ())
         key = (
             device.kind,
@@ -175,10 +178,12 @@ class Resources:
             device.numa_node if self._conditions.numa_local else None,
             device.id if moves_itself else None,
             device.choices,
+            gpu,
         )
         number = self._group_numbers.setdefault(key, len(self._groups))
         if number == len(self._groups):
             self._groups.append(device)
+            self._group_gpus.append(gpu)
         return number
 
     def unused(self, parent: Parent, has_devices: bool) -> int:
@@ -189,6 +194,9 @@ class Resources:
 
     def _kind_of(self, parent: Parent, has_devices: bool) -> int:
         candidates = self._admission.candidates
+        gpu = None
+        if self._conditions.distinct_gpus and parent.driver == "nvidia":
+            gpu = parent.card or parent.id
         key = (
             parent.driver,
             parent.pci_id,
@@ -197,18 +205,19 @@ class Resources:
             versions_under(candidates.versions_on(parent.host), parent),
             parent.numa_node if self._conditions.numa_local else None,
             has_devices,
+            gpu,
         )
         kind = self._kind_numbers.setdefault(key, len(self._kinds))
         if kind == len(self._kinds):
-            self._kinds.append(_ParentKind(parent, has_devices, capacity_of(parent)))
+            self._kinds.append(_ParentKind(parent, has_devices, capacity_of(parent), gpu))
         return kind
 
     def card(
-        self, capacity: CardCapacity, functions: t.Sequence[Function]
+        self, capacity: CardCapacity, functions: t.Sequence[Function], gpu: str | None = None
     ) -> tuple[int, tuple[Functions, ...]]:
         """Return the number of a card with this ``capacity``, and its free ``functions`` by group.
 
-        A parent comes with whether it has devices.
+        A parent comes with whether it has devices. ``gpu`` is which card it is, if that matters.
         """
         by_group: dict[tuple[bool, int], Functions] = defaultdict(list)
         for each in functions:
@@ -217,7 +226,7 @@ class Resources:
             else:
                 by_group[True, self._kind_of(*each)].append(each[0])
         groups = tuple(sorted(by_group))
-        key = ("card", groups, capacity.types, capacity.capacity, capacity.certain)
+        key = ("card", groups, capacity.types, capacity.capacity, capacity.certain, gpu)
         kind = self._kind_numbers.setdefault(key, len(self._kinds))
         if kind == len(self._kinds):
             first = [
@@ -225,7 +234,8 @@ class Resources:
                 for is_parent, number in groups
             ]
             shares = dict(capacity.types)
-            self._kinds.append(_CardKind(tuple(first), shares, capacity.capacity, capacity.certain))
+            card = _CardKind(tuple(first), shares, capacity.capacity, capacity.certain, gpu)
+            self._kinds.append(card)
         found = tuple([by_group[group] for group in groups])
         state = CardState(kind, capacity.size, capacity.used, tuple(map(len, found)))
         return self.number(state), found
@@ -389,6 +399,14 @@ class Resources:
             return self._groups[state.group].numa_node
         kind = self._kinds[state.kind]
         return kind.numa_node if isinstance(kind, _CardKind) else kind.parent.numa_node
+
+    def exclusive_place(self, resource: int) -> str | None:
+        state = self._states[resource]
+        return (
+            self._group_gpus[state.group]
+            if isinstance(state, Pool)
+            else self._kinds[state.kind].gpu
+        )
 
     def capacity(self, resource: int, demand: int) -> int:
         """Return how many devices with ``demand`` a resource takes in at most."""

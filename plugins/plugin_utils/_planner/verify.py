@@ -1298,6 +1298,22 @@ def guests_stay_on_one_numa_node(case: _Case) -> _Objections:
             )
 
 
+def a_guest_gets_one_vgpu_of_a_gpu(case: _Case) -> _Objections:
+    """Require that no two vGPUs of NVIDIA's that one process holds go to one physical GPU."""
+    on_gpus: dict[tuple[t.Any, ...], list[_Move]] = defaultdict(list)
+    for move in case.moves:
+        host, under = move.target["host"], move.target["parent"]
+        parent = case.parents.get((host, under), {})
+        own = {} if move.descriptor is None else move.descriptor.own
+        if "nvidia" in (parent.get("driver"), own.get("driver")):
+            gpu = parent.get("physical_function") or under or move.target["id"]
+            pid = (move.source["in_use"] or {}).get("pid")
+            on_gpus[move.key[0], move.key if pid is None else pid, host, gpu].append(move)
+    for (_source, _guest, host, gpu), moves in on_gpus.items():
+        if len(moves) > 1:
+            yield Objection(_keys(moves), f"a guest gets {len(moves)} vGPUs of {gpu} on {host}")
+
+
 def devices_keep_their_kind(case: _Case) -> _Objections:
     """Require that a target is of its source's kind."""
     for move in case.moves:
@@ -1343,6 +1359,7 @@ _RULES: tuple[tuple[t.Callable[[_Case], t.Any], t.Callable[[_Case], _Objections]
     (attrgetter("is_limited"), hosts_receive_no_more_than_their_limit),
     (attrgetter("asked.apart"), guests_of_a_group_are_apart),
     (attrgetter("asked.numa_local"), guests_stay_on_one_numa_node),
+    (attrgetter("asked.distinct_gpus"), a_guest_gets_one_vgpu_of_a_gpu),
     (attrgetter("asked.keep_kind"), devices_keep_their_kind),
     (attrgetter("asked.keep_type"), devices_keep_their_type),
     (attrgetter("plan"), status_and_shortage_are_true),

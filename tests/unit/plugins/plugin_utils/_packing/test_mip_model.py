@@ -94,6 +94,9 @@ class Stock:
         state = self.states[resource]
         return state[0] if len(state) == 2 else -1 - state[0]
 
+    def exclusive_place(self, resource: int) -> None:
+        return None
+
     def numa_node(self, resource: int) -> int | None:
         state = self.states[resource]
         return (self.groups if len(state) == 2 else self.kinds)[state[0]]["node"]

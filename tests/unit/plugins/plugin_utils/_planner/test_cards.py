@@ -184,6 +184,75 @@ def test_several_vgpus_of_one_guest_have_a_caution(number):
         assert len(cautions) == number - 1
 
 
+def of_two_cards(*free: t.Any) -> dict[str, t.Any]:
+    """Return a fleet of a guest with two vGPUs, and of a host with two cards, and perhaps free devices there."""
+    devices = [vgpu(each, 24, parent=function(CARD, each), vm="vm", pid=7) for each in range(2)]
+    there = parents(number=2) + parents(OTHER_CARD, number=2)
+    return {"a": host(devices, parents(number=2, taken=[0, 1])), "b": host(list(free), there)}
+
+
+def distinct(fleet: dict[str, t.Any], **options: t.Any) -> t.Any:
+    plan = migration_plan(fleet, drain=["a"], distinct_gpus=True, **options)
+    conditions = Conditions(drain=["a"], distinct_gpus=True)
+    assert violations(plan, fleet, conditions) == []
+    assert plan["unplaced"] or violations(plan, fleet, Conditions(drain=["a"])) != []
+    return plan
+
+
+def test_vgpus_of_one_guest_are_on_different_gpus_where_that_is_asked():
+    fleet = of_two_cards()
+    assert on_cards(plan_of(fleet), fleet) in ({("b", CARD): 2}, {("b", OTHER_CARD): 2})
+    plan = distinct(fleet)
+    assert on_cards(plan, fleet) == {("b", CARD): 1, ("b", OTHER_CARD): 1}
+    assert plan["status"] == "optimal"
+    # One card alone has room for both, and each guest may have one of it.
+    fleet["b"] = host(parents=parents())
+    assert distinct(fleet)["status"] == "infeasible"
+    fleet["a"]["devices"][1]["in_use"] = {"pid": 8, "name": "other"}
+    assert len(distinct(fleet)["placements"]) == 2
+
+
+def test_vgpus_that_are_there_count_for_different_gpus_too():
+    free = [vgpu(100 + each, 24, parent=function(CARD, each)) for each in range(2)]
+    fleet = of_two_cards(*free)
+    for each in fleet["b"]["parents"][:2]:
+        for offered in each["types"]:
+            offered["available_instances"] = 0
+    assert plan_of(fleet)["cost"]["created"] == 0
+    plan = distinct(fleet)
+    assert plan["cost"]["created"] == 1
+    parents_of = {each["target"]["parent"] for each in plan["placements"]}
+    assert parents_of & {function(CARD, 0), function(CARD, 1)}
+    assert parents_of & {function(OTHER_CARD, 0), function(OTHER_CARD, 1)}
+
+
+def test_functions_without_mdev_are_on_different_gpus_where_that_is_asked():
+    source = host([typed(each, "1155", vm="vm", pid=7) for each in range(2)])
+    there = [typeless(each, L40S) for each in range(4)]
+    there += [typeless(each, L40S, card=OTHER_CARD) for each in range(4)]
+    fleet = {"a": source, "b": host(there)}
+    assert on_cards(distinct(fleet), fleet) == {("b", CARD): 1, ("b", OTHER_CARD): 1}
+    fleet["b"] = host([typeless(each, L40S) for each in range(4)])
+    assert distinct(fleet)["placements"] == []
+    # Some that have the type already.
+    fleet["b"] = host([typed(0, "1155"), typed(1, "1155", card=OTHER_CARD)])
+    assert on_cards(distinct(fleet), fleet) == {("b", CARD): 1, ("b", OTHER_CARD): 1}
+    fleet["b"] = host([typed(0, "1155"), typed(1, "1155")])
+    assert distinct(fleet)["placements"] == []
+
+
+def test_what_an_earlier_plan_has_made_on_one_gpu_is_not_taken_for_two():
+    fleet = of_two_cards()
+    together = plan_of(fleet)
+    made = [
+        vgpu(0, 24, parent=each["target"]["parent"]) | {"id": each["target"]["id"]}
+        for each in together["placements"]
+    ]
+    fleet["b"] = host(made, parents(number=2) + parents(OTHER_CARD, number=2))
+    assert plan_of(fleet)["cost"]["created"] == 0
+    assert len(distinct(fleet)["placements"]) == 2
+
+
 # Each host is a list of cards, each with the size of what is there and how many, and how many free functions it has.
 CARDS = st.lists(
     st.tuples(st.sampled_from([*SIZES]), st.integers(0, 2), st.integers(0, 5)), max_size=2

@@ -48,7 +48,10 @@ CONDITIONS = st.fixed_dictionaries(
         "policy": st.just("spread"),
         "limit": st.just(2),
         "apart": st.just([["vm-1", "vm-2"]]),
-        **{name: st.just(True) for name in ("numa_local", "keep_kind", "keep_type")},
+        **{
+            name: st.just(True)
+            for name in ("numa_local", "distinct_gpus", "keep_kind", "keep_type")
+        },
         **{name: st.just(True) for name in ("round_trip", "reuse")},
     },
 )

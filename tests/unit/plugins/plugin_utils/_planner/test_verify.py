@@ -122,6 +122,7 @@ def plans(draw) -> Planned:
         "limit": draw(st.none() | st.integers(1, 4) | st.just({"c": 1})),
         "apart": draw(st.sampled_from([(), (vms[:2],), (vms, vms[:2])])),
         "numa_local": draw(st.booleans()),
+        "distinct_gpus": draw(st.booleans()),
         "keep_kind": draw(st.booleans()),
         "keep_type": draw(st.booleans()),
         "round_trip": draw(st.integers(0, 3)) == 2,

@@ -831,6 +831,17 @@ CONDITIONS = {
         devices_become(numa_node=0),
         {"drain": ["a"], "numa_local": True},
     ),
+    "the GPUs of a guest are not read": Fault(
+        "a guest gets one vgpu of a gpu",
+        {
+            "a": host(
+                [cards.vgpu(n, 24, cards.function(cards.CARD, n), vm="vm", pid=7) for n in (0, 1)]
+            ),
+            "b": host(parents=cards.parents(number=2) + cards.parents(cards.OTHER_CARD, number=2)),
+        },
+        lambda plant: plant.method(Resources, "exclusive_place", lambda real: lambda *_: None),
+        {"drain": ["a"], "distinct_gpus": True},
+    ),
     "another kind will do": Fault(
         "devices keep their kind",
         moved(vgpu(), vgpu(), **FUNCTION),
