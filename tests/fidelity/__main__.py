@@ -216,7 +216,7 @@ def _certainties(
     The plan is for a fleet of these devices alone, of which the guest has those on the source.
     """
     _FLEETS.write_text(json.dumps([_fleet(facts, *pair) for pair in pairs]))
-    play = ["ansible-playbook", "--inventory", "localhost,", str(_HERE / "plans.yml")]
+    play = ["ansible-playbook", "--inventory", str(_INVENTORY), str(_HERE / "plans.yml")]
     files = {"fleets_file": str(_FLEETS), "plans_file": str(_PLANS)}
     subprocess.run([*play, "--extra-vars", json.dumps(files)], check=True)
     for (source, target), plan in zip(pairs, json.loads(_PLANS.read_text()), strict=True):

@@ -219,7 +219,7 @@ def plain_device(
         raise FactsError(f"{path}.in_use", "a value or null")
     attributes = listing(device.get("attributes"), f"{path}.attributes", MAX_ATTRIBUTES)
     holder, problem = _plain_holder(device["in_use"], f"{path}.in_use")
-    entry = {
+    entry: dict[str, t.Any] = {
         "kind": kind,
         "id": text(device.get("id"), f"{path}.id"),
         "parent": text_or_null(device.get("parent", MISSING), f"{path}.parent"),
@@ -238,7 +238,17 @@ def plain_device(
             ),
         },
     }
+    if "features" in migration:
+        entry["migration"]["features"] = plain_features(migration["features"])
     return entry, problem
+
+
+def plain_features(data: t.Any) -> list[str]:
+    """Return what a device supports, nothing where that is no list of texts: then it is unknown."""
+    if not isinstance(data, (list, t.Sequence)) or isinstance(data, (str, bytes)):
+        return []
+    found = [plain_text(each) for each in data[:MAX_ATTRIBUTES]]
+    return [each for each in found if each is not None]
 
 
 def _plain_attribute(data: t.Any, path: str) -> dict[str, t.Any]:

@@ -302,7 +302,8 @@ def _device(host: str, entry: _Entry, descriptors: _Descriptors) -> Device:
 
 def _p2p(features: t.Any) -> bool | None:
     """Return whether a device supports P2P by its ``features``; ``None`` where these are not known, as before Linux 6.18."""
-    return "p2p" in features if isinstance(features, list) and features else None
+    known = check.plain_features(features)
+    return "p2p" in known if known else None
 
 
 # --- hosts -----------------------------------------------------------------------------------------------------------

@@ -58,14 +58,14 @@ def assumptions(problem: Problem, placed: t.Mapping[int, str]) -> Assumed:
     """
     guests = problem.request.guests
     left = [number for number in range(len(guests)) if number not in placed]
-    devices = [device for number in left for device in guests[number].devices]
-    distinct = list({problem.resources.demand_of(device): device for device in devices}.values())
+    takers = _takers(problem)
+    reached = _connected(problem, left, takers)
     sentences = [
         *_hosts_without_facts(problem),
-        *_unknown_holders(problem, distinct),
-        *_limits(problem, left, placed),
+        *_unknown_holders(problem, [problem.resources.demands[each] for each in sorted(reached)]),
+        *_limits(problem, reached, placed),
     ]
-    of_rules = _own_rules(problem, left)
+    of_rules = _own_rules(problem, left, takers, reached)
     # No host, rule or limit would help a device that cannot migrate.
     stuck = sum(
         len(guests[number].devices)
@@ -101,16 +101,16 @@ def _unknown_holders(problem: Problem, sources: t.Sequence[Device]) -> t.Iterato
                 fits[key] = any(
                     problem.admission.refusal(source, device) is None for source in sources
                 )
-            if fits[key] and obstacle(device) is None:
+            if fits[key] and (obstacle(device) is None or device.choices is not None):
                 found.append(f"{device.id} on {name}")
     if found:
         yield f"it is not known whether a process holds {_first(found)}, which would do"
 
 
 def _limits(
-    problem: Problem, left: t.Sequence[int], placed: t.Mapping[int, str]
+    problem: Problem, reached: t.Collection[int], placed: t.Mapping[int, str]
 ) -> t.Iterator[str]:
-    """Yield the hosts that would take in a guest but for the limit that was asked for."""
+    """Yield the hosts that would take in a guest with demands that are ``reached`` but for the limit that was asked for."""
     if problem.request.conditions.limit is None:
         return
     guests, resources = problem.request.guests, problem.resources
@@ -118,8 +118,9 @@ def _limits(
     for number, host in placed.items():
         received[host] += len(guests[number].devices)
     needs = {
-        (len(problem.demands[number]), frozenset(demand for demand, _d in problem.demands[number]))
-        for number in left
+        (len(needed), frozenset(demand for demand, _device in needed))
+        for needed in problem.demands
+        if any(demand in reached for demand, _device in needed)
     }
     found = []
     for name, each in zip(problem.names, problem.bins, strict=True):
@@ -133,7 +134,21 @@ def _limits(
         yield f"the limit that was asked for keeps {_first(found)} from receiving more"
 
 
-def _own_rules(problem: Problem, left: t.Sequence[int]) -> Assumed:
+def _takers(problem: Problem) -> dict[int, set[int]]:
+    """Return for each demand the resources that could take it in, whatever the planner's own rules are."""
+    there = {resource for each in problem.bins for resource in each.state}
+    return {
+        demand: {each for each in there if problem.resources.could_take(each, demand)}
+        for demand in {demand for needed in problem.demands for demand, _device in needed}
+    }
+
+
+def _own_rules(
+    problem: Problem,
+    left: t.Sequence[int],
+    takers: t.Mapping[int, set[int]],
+    reached: t.Collection[int],
+) -> Assumed:
     """Return the planner's own rules, safe but stricter than a driver may be, without which there might be a place.
 
     Where there is none even so, return what proves it.
@@ -141,11 +156,6 @@ def _own_rules(problem: Problem, left: t.Sequence[int]) -> Assumed:
     resources = problem.resources
     there = Counter(resource for each in problem.bins for resource in each.state)
     demands = [[demand for demand, _device in needed] for needed in problem.demands]
-    takers = {
-        demand: {resource for resource in there if resources.could_take(resource, demand)}
-        for demand in {each for needed in demands for each in needed}
-    }
-    reached = _connected(demands, left, takers)
     rules = {
         resource: rule
         for resource in sorted(there)
@@ -187,11 +197,10 @@ def _nowhere(problem: Problem, left: t.Sequence[int]) -> list[int]:
 
 
 def _connected(
-    demands: t.Sequence[t.Sequence[int]],
-    left: t.Sequence[int],
-    takers: t.Mapping[int, set[int]],
+    problem: Problem, left: t.Sequence[int], takers: t.Mapping[int, set[int]]
 ) -> set[int]:
     """Return the demands that compete with those of the guests that are ``left``, directly or through others."""
+    demands = [[demand for demand, _device in needed] for needed in problem.demands]
     reached: set[int] = set()
     ahead = {demand for number in left for demand in demands[number]}
     distinct = {frozenset(needed) for needed in demands}

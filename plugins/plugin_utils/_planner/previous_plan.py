@@ -89,10 +89,10 @@ _RELEVANT = {
 _OF_PARTS = {
     "attributes": ("name", "value", "choices", "choice_names"),
     "in_use": ("pid", "name", "uuid"),
-    "migration": ("supported",),
+    "migration": ("supported", "features"),
     "types": (
         *("id", "name", "device_api", "available_instances"),
-        *("max_instance", "framebuffer"),
+        *("max_instance", "framebuffer", "resources"),
     ),
 }
 

@@ -769,6 +769,12 @@ def targets_may_receive(case: _Case) -> _Objections:
             yield move.objection(f"{move} goes to a place that is to be avoided")
 
 
+def _features(device: _Entry) -> list[str]:
+    """Return what the kernel says that a device supports, nothing where it does not tell."""
+    told = device["migration"].get("features")
+    return [each for each in told if isinstance(each, str)] if isinstance(told, list) else []
+
+
 def sources_can_migrate(case: _Case) -> _Objections:
     """Require that a source has a usable descriptor, and that the facts do not say that it cannot migrate.
 
@@ -779,8 +785,8 @@ def sources_can_migrate(case: _Case) -> _Objections:
             yield move.objection(f"{_named(move.key)} has no usable descriptor")
         if move.source["migration"]["supported"] is False:
             yield move.objection(f"{_named(move.key)} cannot migrate")
-        features = move.source["migration"].get("features") or ["p2p"]
-        if "p2p" not in features and move.key in case.several:
+        features = _features(move.source)
+        if features and "p2p" not in features and move.key in case.several:
             yield move.objection(f"{_named(move.key)} cannot migrate with others without P2P")
 
 
@@ -1149,7 +1155,7 @@ def placements_warn_of_what_they_assume(case: _Case) -> _Objections:
         needed = known[move.kind]
         if needed is None:
             continue
-        if not move.source["migration"].get("features") and move.key in case.several:
+        if not _features(move.source) and move.key in case.several:
             needed = (*needed, _ALL_SUPPORT_P2P)
         warnings = move.found["warnings"]
         # A warning begins with what it is needed for.

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
 
@@ -222,6 +223,25 @@ def test_many_at_once_and_one_by_one_read_the_same(data):
             other, descriptor=None
         )
         assert {type(other.id)} == {str}
+
+
+@pytest.mark.parametrize(
+    ("features", "p2p"),
+    [
+        (["stop-copy", "p2p"], True),
+        (["stop-copy"], False),
+        ([], None),
+        *((odd, None) for odd in (None, 7, "p2p", {"p2p": 1}, [7], [None])),
+    ],
+)
+def test_what_a_device_supports_is_read_whatever_else_is_odd_on_its_host(features, p2p):
+    migration = {"supported": True, "evidence": "debugfs", "features": features, "state": None}
+    plain = host([device(UUIDS[0], vm="vm-0"), device(UUIDS[1], migration=migration)])
+    odd = copy.deepcopy(plain)
+    odd["devices"][0]["in_use"]["name"] = "vm-\udcff"
+    for facts in (plain, odd, not_plain(plain)):
+        _first, found = read_fleet({"a": facts}).devices()
+        assert found.p2p is p2p
 
 
 def test_devices_are_counted_by_class():

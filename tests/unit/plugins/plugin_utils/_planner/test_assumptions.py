@@ -75,6 +75,16 @@ def test_a_device_with_an_unknown_holder_might_be_free():
     assert plan_of(fleet)["status"] == "infeasible"
 
 
+def test_a_function_without_a_type_and_with_an_unknown_holder_might_be_given_one():
+    source = host([typed(each, "1158", vm=f"vm-{each}") for each in range(2)])
+    there = [typeless(0, {"1158": "NVIDIA L40S-48Q"}), typeless(0, ["1158"], card=OTHER_CARD)]
+    there[1]["in_use"] = {"pid": None, "name": None}
+    plan = plan_of({"a": source, "b": host(there)})
+    assert plan["assumptions"][0] == (
+        f"it is not known whether a process holds {function(OTHER_CARD, 0)} on b, which would do"
+    )
+
+
 def test_a_limit_can_be_raised():
     fleet = {"a": two_guests(), "b": host([device(UUIDS[5]), device(UUIDS[6])])}
     (assumed,) = plan_of(fleet, limit=1)["assumptions"]
