@@ -89,6 +89,7 @@ nox.options.sessions = [
     "release",
     "usage",
     "awx",
+    "rulebooks",
     "browser",
     *(f"ansible-test-units-{CORE}-{version}" for version in _oldest_and_newest()),
     f"ansible-test-sanity-{CORE}",
@@ -263,6 +264,15 @@ def awx(session: nox.Session) -> None:
 
 
 @nox.session
+def rulebooks(session: nox.Session) -> None:
+    """Run the rulebooks with ansible-rulebook on a simulated fleet."""
+    if obstacle := _obstacle_to("java", "default-jre-headless"):
+        session.skip(f"there is no Java here, which ansible-rulebook needs: {obstacle}")
+    session.install("ansible-core", "ansible-rulebook", "pytest")
+    session.run("pytest", "tests/eda", *session.posargs)
+
+
+@nox.session
 def browser(session: nox.Session) -> None:
     """Use reports in Debian's Chromium; with the argument bench, measure how long a big one takes to open."""
     if obstacle := _obstacle_to("chromium"):
@@ -275,9 +285,10 @@ def browser(session: nox.Session) -> None:
         session.run("pytest", "tests/browser", *session.posargs)
 
 
-def _obstacle_to(package: str) -> str | None:
-    """Install a package of Debian, with a program of that name, if need be, and return why there is none, if so."""
-    if shutil.which(package):
+def _obstacle_to(program: str, package: str | None = None) -> str | None:
+    """Install a program with Debian's package, of the same name where none is given, if need be; return why it is not there, if so."""
+    package = package or program
+    if shutil.which(program):
         return None
     if os.geteuid() != 0 or not shutil.which("apt-get"):
         return f"please install it (Debian's name: {package})"
