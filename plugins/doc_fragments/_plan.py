@@ -67,6 +67,7 @@ options:
     description:
       - Groups of guests, each a list of names or UUIDs. No two guests of a group are placed on one host, nor one where another stays.
       - A name stands for each guest that has it, whatever its host; where one of several is meant, give its UUID.
+      - They do not meet on the way either. Where one goes to a host that another one leaves, it has a later C(wave).
     type: list
     elements: list
   numa_local:

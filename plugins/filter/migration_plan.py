@@ -90,7 +90,7 @@ _value:
         - What no plan is below, number by number. Where a plan is better than this one, the first number in which it differs is between
           that of C(bound) and that of C(cost). Both are equal in every number where the plan is V(optimal).
         - Of plans that leave something behind only C(unplaced) is bounded, and the others are V(0), unless every plan was looked at.
-        - V(null) where nothing is known, which is so with O(earlier), and where O(reuse) has led to circles.
+        - V(null) where nothing is known, which is so with O(earlier).
       type: dict
     direction:
       description: Whose list decided.
@@ -104,7 +104,7 @@ _value:
           C(source), C(target), C(set), C(bindings), C(certainty), C(warnings) and C(wave).
         - C(source) has C(host), C(kind) and C(id). C(target) also has C(parent), C(type), C(attributes) and C(create). A target with C(attributes)
           that is not to be created is to be given them. An attribute has the full name that the facts have, for example C(intel_vgpu/aggregator).
-        - What moves in one C(wave) can move at once, when all in the waves before it have moved. Without O(reuse) there is only wave 1.
+        - What moves in one C(wave) can move at once, when all in the waves before it have moved. Without O(reuse) and O(apart) there is only wave 1.
       type: list
       elements: dict
     unplaced:

@@ -133,3 +133,26 @@ def host(
         "parents": list(parents),
         "problems": list(problems),
     }
+
+
+def vf(number: int, vm: str | None = None, kind: str = "v", **others: t.Any) -> dict[str, t.Any]:
+    """Return a virtual function; those of one ``kind`` are compatible with each other, and with nothing else."""
+    own = {
+        "software_version": "1.0.0",
+        "device_api": "vfio-pci",
+        "type": kind,
+        "pci_id": f"15b3{sum(map(ord, kind)):04x}",
+    }
+    return device(
+        f"0000:81:{number // 8:02x}.{number % 8}",
+        {"self": own, "compatible": [own]},
+        **{
+            "kind": "pci",
+            "parent": "0000:81:00.0",
+            "vm": vm,
+            "pid": number + 1,
+            "attributes": [],
+            "driver": None,
+            **others,
+        },
+    )

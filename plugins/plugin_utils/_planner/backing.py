@@ -10,14 +10,15 @@
 from __future__ import annotations
 
 import typing as t
-import uuid
 from collections import Counter, defaultdict
 
+from ansible_collections.vfio.migration.plugins.plugin_utils._compat.candidates import Existing
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import (
     Device,
     Parent,
     ParentFacts,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._packing.objective import Cost
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.packings import Packing
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.problem import (
     CardSupply,
@@ -27,9 +28,6 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.resources 
     Choice,
     Pool,
 )
-
-# Made for this collection: names the UUIDs of targets whose source's own cannot be kept.
-_NAMESPACE = uuid.UUID("6f0c2f4e-3c61-5d0c-9a55-0e4b8d2f7a11")
 
 
 class Placement(t.NamedTuple):
@@ -106,6 +104,35 @@ def placed_on(host: str, allocations: t.Iterable[Allocation]) -> t.Iterator[Plac
             yield Placement(guest, source, host, offer, None, found)
 
 
-def named_id(source: Device, count: int = 0) -> str:
-    """Return a name-based UUID for the target of ``source``; with ``count`` another one."""
-    return str(uuid.uuid5(_NAMESPACE, f"{source.host}/{source.id}/{count}"))
+def cost_of_placed(problem: Problem, placed: t.Sequence[Placement]) -> Cost:
+    """Return what these placements cost. What is remade is the caller's to add."""
+    spread = problem.request.conditions.policy == "spread"
+    devices = sum([len(guest.devices) for guest in problem.request.guests])
+    opened: set[tuple[str, str]] = set()
+    created = other_type = 0
+    for each in placed:
+        mdev_type = each.offer.mdev_type
+        existing = each.offer.candidate
+        given = isinstance(existing, Existing) and existing.attributes
+        created += bool(each.parent is not None or given)
+        if each.parent is not None:
+            opened.add((each.host, each.parent.id))
+        becomes = mdev_type.id if mdev_type else each.device and each.device.type
+        other_type += becomes != each.source.type
+    if opened and not spread:
+        # Under these there is something already.
+        hosts = {host for host, _parent in opened}
+        opened -= {
+            (host, device.parent or "")
+            for host in hosts
+            for device in problem.fleet.hosts[host].devices
+            if device.kind == "mdev"
+        }
+    loads = Counter(each.host for each in placed)
+    return Cost(
+        unplaced=devices - len(placed),
+        created=created,
+        load=max(loads.values(), default=0) if spread else 0,
+        opened=0 if spread else len(opened),
+        other_type=other_type,
+    )

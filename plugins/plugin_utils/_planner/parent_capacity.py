@@ -157,3 +157,15 @@ def _capacity_in_shares(types: t.Sequence[MdevType]) -> ParentCapacity | None:
     available = {each.id: each.available_instances for each in types}
     needs = {each: (whole // (count or 1),) for each, count in available.items()}
     return ParentCapacity((whole,), needs, available, False)
+
+
+def instances_left(parent: Parent, mdev_type: MdevType, made: t.Mapping[str, int]) -> int:
+    """Return how many of ``mdev_type`` a parent has left once so many instances of its types are ``made``."""
+    capacity = capacity_of(parent)
+    if capacity is None:
+        others = made.keys() - {mdev_type.id}
+        return 0 if others else mdev_type.available_instances - made.get(mdev_type.id, 0)
+    used = capacity.nothing
+    for type_id, instances in made.items():
+        used = capacity.used_with(used, type_id, instances)
+    return capacity.instances_left(used, mdev_type.id)

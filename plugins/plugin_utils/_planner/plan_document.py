@@ -35,7 +35,10 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.placing im
     placement_of,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.problem import Problem
-from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import Request
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import (
+    Request,
+    named_id,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.solution import (
     Proof,
     Solution,
@@ -44,7 +47,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.unplaced i
     left_behind,
     short_of,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._planner.waves import MoveOrder, Waves
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.waves import MoveOrder
 
 
 def document(
@@ -55,7 +58,7 @@ def document(
 ) -> contract.PlanBody:
     """Return the plan that ``solution`` is, with the moves in ``order``."""
     request, shortage = problem.request, proof.shortage
-    maker = _Maker(problem, order.waves)
+    maker = _Maker(problem, order)
     placements = [(each, _source_of(problem, each)) for each in request.kept]
     placements += [(maker.placement(each), each.source) for each in solution.placed]
     placements.sort(key=lambda each: (each[1].host, each[0]["vm"] or "", each[1].id))
@@ -76,9 +79,7 @@ def document(
         "direction": request.conditions.direction,
         "policy": request.conditions.policy,
         "placements": [placement for placement, source in placements],
-        "unplaced": left_behind(problem, solution, proof, order.cycles)
-        if solution.cost.unplaced
-        else [],
+        "unplaced": left_behind(problem, solution, proof, order) if solution.cost.unplaced else [],
         "shortage": {
             "need": shortage.need,
             "reachable": shortage.reachable,
@@ -178,7 +179,7 @@ class _Maker:
     """Makes placements, and what the modules on target hosts are to do."""
 
     _problem: Problem
-    _waves: Waves | None
+    _order: MoveOrder
     _names: dict[str, set[str]] = field(default_factory=dict)
     _acceptances: dict[Descriptor | None, dict[str, list[dict[str, str]]]] = field(
         default_factory=dict
@@ -196,8 +197,7 @@ class _Maker:
             type_id = t.cast(MdevType, mdev_type).id
             found = newly_made(made, placed.host, parent, type_id, new_id)
         guest = self._problem.request.guests[placed.guest]
-        wave = self._waves.number(placed.guest) if self._waves else 1
-        return placement_of(guest, placed.source, found, wave)
+        return placement_of(guest, placed.source, found, self._order.number(placed.guest))
 
     def _new_id(self, source: Device, host: str, kind: str) -> str:
         """Return the name for a target made on ``host``: the source's own where that is free there, else one made from it."""
@@ -213,7 +213,7 @@ class _Maker:
         # A name from another host may be anything.
         pattern = DEVICE_NAME if kind == VDPA else UUID
         if source.kind != kind or chosen in taken or not pattern.match(chosen):
-            names = (backing.named_id(source, count) for count in itertools.count())
+            names = (named_id(source, count) for count in itertools.count())
             chosen = next(each for each in names if each not in taken)
         taken.add(chosen)
         return chosen

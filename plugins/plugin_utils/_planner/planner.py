@@ -17,9 +17,6 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors impor
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import Fleet
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import uncollected
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.search import Budget
-from ansible_collections.vfio.migration.plugins.plugin_utils._planner.admissible import (
-    NO_EXCLUSIONS,
-)
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.plan_document import (
     document,
     with_left_out,
@@ -31,10 +28,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.previous_p
     keep_pins,
     still_holding,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._planner.problem import (
-    pose,
-    pose_afresh,
-)
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.problem import pose
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import (
     Request,
     as_asked,
@@ -43,15 +37,13 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.solution i
     Progress,
     prove,
     solve,
+    solve_in_order,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify import (
     Objection,
     objections,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._planner.waves import (
-    AT_ONCE,
-    order_moves,
-)
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.waves import AT_ONCE
 from ansible_collections.vfio.migration.plugins.plugin_utils.contract import (
     Change,
     Plan,
@@ -84,15 +76,11 @@ def make_plan(
     ``progress`` is told from time to time, in words, how far it is.
     """
     problem = pose(fleet, request)
-    solution = solve(problem, budget, progress)
     order = AT_ONCE
     if request.conditions.reuse or request.conditions.apart:
-        order = order_moves(problem, solution.placed)
-    while order.exclusions != NO_EXCLUSIONS:
-        # Each round fewer devices are taken for ones that will be free, and fewer guests for gone, so this ends.
-        problem = pose_afresh(problem, order.exclusions)
+        solution, order = solve_in_order(problem, budget, progress)
+    else:
         solution = solve(problem, budget, progress)
-        order = order_moves(problem, solution.placed, order.cycles)
     return document(problem, solution, prove(problem, solution), order)
 
 

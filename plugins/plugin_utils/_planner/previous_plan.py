@@ -8,10 +8,11 @@
 """Stable plans: what was planned before is planned again, unless others would have no place for it. Pure.
 
 There are two sources of what was planned before. A plan that is given names the hosts that it relied on, each with a
-digest of its facts. Where the facts of both hosts of a guest are still the same, so is what was planned for it. The
-conditions that the plan was made for go on to hold where no others are given, so that what was approved is what is
-carried out. And the facts tell: a free device with the name that would be given to a guest's target was made for it.
-So a plan that was carried out is found again, in a time that grows with its guests as little as that of the first.
+digest of its facts. Where the facts of both hosts of a guest are still the same, so is what was planned for it, and where
+they are not it is as long as its target is there, or can still be made, and would do. The conditions that the plan was
+made for go on to hold where no others are given, so that what was approved is what is carried out. And the facts tell:
+a free device with the name that would be given to a guest's target was made for it. So a plan that was carried out is
+found again, in a time that grows with its guests as little as that of the first.
 
 Either pins guests to their targets, and only the others are searched for. Where pins may be in the way of the rest,
 ``keep_pins`` has everything placed without them as well, and takes what is better.
@@ -28,9 +29,16 @@ import typing as t
 from collections import Counter, defaultdict
 
 from ansible_collections.vfio.migration.plugins.plugin_utils import contract
-from ansible_collections.vfio.migration.plugins.plugin_utils._compat.candidates import Candidates
+from ansible_collections.vfio.migration.plugins.plugin_utils._compat.candidates import (
+    Candidates,
+    instances_of,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
-from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import Device, Fleet
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import (
+    Device,
+    Fleet,
+    Host,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.assignment import (
     Contents,
     allows,
@@ -46,7 +54,9 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._packing.packings i
     tiers,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.admissible import (
+    NO_EXCLUSIONS,
     REQUIREMENTS,
+    Admission,
     Likeness,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.backing import (
@@ -55,7 +65,10 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.backing im
     Placement,
     allocate,
     backing_of,
-    named_id,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.cards import is_card_parent
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.parent_capacity import (
+    instances_left,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.placing import (
     newly_made,
@@ -68,6 +81,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request im
     Conditions,
     Guest,
     Request,
+    named_id,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.resources import Pool
 from ansible_collections.vfio.migration.plugins.plugin_utils.contract import Change
@@ -133,6 +147,7 @@ def still_holding(earlier: t.Any, request: Request, fleet: Fleet, facts: Facts) 
     Of its placements only the source and the target's host, parent, type and id are taken; all else is found anew.
     """
     candidates = Candidates(fleet, request.conditions.direction)
+    still_there = _StillThere(fleet, request, candidates)
     with _reading():
         placements: dict[tuple[str, str], t.Any] = {
             (each["source"]["host"], each["source"]["id"]): each for each in earlier["placements"]
@@ -145,13 +160,27 @@ def still_holding(earlier: t.Any, request: Request, fleet: Fleet, facts: Facts) 
         given_up: list[Change] = []
         for guest in request.guests:
             planned = [placements.get(device.key) for device in guest.devices]
-            reason = others or _why_without_pins(guest, planned, request, changed)
+            reason = others or _why_without_pins(guest, planned, request)
             if reason is None:
-                for device in guest.devices:
-                    target = placements[device.key]["target"]
-                    _check(target, facts)
-                    kept.append(_anew(guest, device, target, fleet, candidates))
-            else:
+                targets = [placements[device.key]["target"] for device in guest.devices]
+                hosts = [guest.host, *(str(target["host"]) for target in targets)]
+                other = next((host for host in hosts if changed[host]), None)
+                found: list[contract.Placement] | None
+                if other is None:
+                    for target in targets:
+                        _check(target, facts)
+                    found = [
+                        _anew(guest, device, target, fleet, candidates)
+                        for device, target in zip(guest.devices, targets, strict=True)
+                    ]
+                else:
+                    found = still_there.of(guest, targets)
+                if found is None:
+                    reason = f"the facts of {other} have changed since the earlier plan"
+                else:
+                    kept += found
+                    still_there.note(found)
+            if reason is not None:
                 rest.append(guest)
                 changes.append(_change(guest, reason))
             given_up.append(_change(guest, reason or "others would have no place otherwise"))
@@ -199,6 +228,95 @@ def _anew(
     )
 
 
+class _StillThere:
+    """Finds targets of an earlier plan in facts that have changed since, and keeps the books of what they take."""
+
+    def __init__(self, fleet: Fleet, request: Request, candidates: Candidates) -> None:
+        self._fleet = fleet
+        self._candidates = candidates
+        self._conditions = request.conditions
+        self._admission = Admission(request, candidates, NO_EXCLUSIONS)
+        self._taken: set[tuple[str, t.Any]] = set()
+        self._made: dict[tuple[str, t.Any], Counter[str]] = defaultdict(Counter)
+
+    def of(
+        self, guest: Guest, targets: t.Sequence[t.Mapping[str, t.Any]]
+    ) -> list[contract.Placement] | None:
+        """Return the placements of a guest on these targets, ``None`` where one of them would not do any more."""
+        placements = []
+        before = {key: made.copy() for key, made in self._made.items()}
+        for source, target in zip(guest.devices, targets, strict=True):
+            placement = self._place(guest, source, target)
+            if placement is None or not self._is_apart(guest, str(target["host"])):
+                self._made = defaultdict(Counter, before)
+                return None
+            self._note_made(placement)
+            placements.append(placement)
+        self._made = defaultdict(Counter, before)
+        return placements
+
+    def note(self, placements: t.Iterable[contract.Placement]) -> None:
+        """Note what these placements take."""
+        for each in placements:
+            self._taken.add((each["target"]["host"], each["target"]["id"]))
+            self._note_made(each)
+
+    def _note_made(self, placement: contract.Placement) -> None:
+        target = placement["target"]
+        if target["create"]:
+            given = [(each["name"], each["value"]) for each in target["attributes"]]
+            key = (target["host"], target["parent"])
+            self._made[key][target["type"] or ""] += instances_of(given) or 1
+
+    def _place(
+        self, guest: Guest, source: Device, target: t.Mapping[str, t.Any]
+    ) -> contract.Placement | None:
+        host = self._fleet.hosts.get(target["host"])
+        if host is None or (host.name, target["id"]) in self._taken:
+            return None
+        there = next((each for each in host.devices if each.id == target["id"]), None)
+        if there is not None:
+            return self._onto(guest, source, target, there)
+        return self._under(guest, source, target, host) if target["create"] else None
+
+    def _onto(
+        self, guest: Guest, source: Device, target: t.Mapping[str, t.Any], there: Device
+    ) -> contract.Placement | None:
+        """Return the placement on a device that was there then, or that has been made since."""
+        alike = there.kind == target["kind"] and there.type == target["type"]
+        # What a card without types takes depends on what it has been given since.
+        if not alike or there.choices is not None or self._admission.unavailable(there) is not None:
+            return None
+        existing = self._candidates.compatible(source, there)
+        return placement_of(guest, source, onto(existing, there), 1) if existing else None
+
+    def _under(
+        self, guest: Guest, source: Device, target: t.Mapping[str, t.Any], host: Host
+    ) -> contract.Placement | None:
+        """Return the placement on a device that has not been made yet, where its parent has room for it."""
+        parent = next((each for each in host.parents if each.id == target["parent"]), None)
+        if parent is None or is_card_parent(parent):
+            return None
+        offered = next((each for each in parent.types if each.id == target["type"]), None)
+        if offered is None:
+            return None
+        made = self._candidates.makeable(source, parent, offered)
+        already = self._made[host.name, parent.id]
+        if made is None or instances_left(parent, offered, already) < made.instances:
+            return None
+        found = newly_made(made, host.name, parent, offered.id, str(target["id"]))
+        return placement_of(guest, source, found, 1)
+
+    def _is_apart(self, guest: Guest, host: str) -> bool:
+        """Return whether nobody of a group of the guest's is on ``host``."""
+        groups = self._conditions.groups_of(guest.name, guest.uuid)
+        return not groups or not any(
+            groups & self._conditions.groups_of(device.in_use.name, device.in_use.uuid)
+            for device in self._fleet.hosts[host].devices
+            if device.in_use is not None
+        )
+
+
 def _other_conditions(earlier: t.Any, request: Request) -> str | None:
     now = request.conditions.lasting()
     # A plan from before there was a condition was made without it.
@@ -209,13 +327,12 @@ def _other_conditions(earlier: t.Any, request: Request) -> str | None:
     if different:
         return f"the earlier plan was made with another {', '.join(different)}"
     # The order of moves is of all of them.
-    waits = request.conditions.reuse
+    later = any(each.get("wave", 1) != 1 for each in earlier["placements"])
+    waits = request.conditions.reuse or (request.conditions.apart and later)
     return "moves that wait for each other are planned together" if waits else None
 
 
-def _why_without_pins(
-    guest: Guest, planned: list[t.Any], request: Request, changed: dict[str, bool]
-) -> str | None:
+def _why_without_pins(guest: Guest, planned: list[t.Any], request: Request) -> str | None:
     conditions = request.conditions
     asked = [
         REQUIREMENTS[name]
@@ -225,10 +342,6 @@ def _why_without_pins(
     for device, placement in zip(guest.devices, planned, strict=True):
         if placement is None:
             return "the earlier plan has no place for it"
-        for side in ("source", "target"):
-            host = placement[side]["host"]
-            if changed[host]:
-                return f"the facts of {host} have changed since the earlier plan"
         target = placement["target"]
         avoided = conditions.why_avoided(target["host"], target["parent"])
         if target["host"] not in request.targets or avoided is not None:

@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import itertools
+import operator
 import typing as t
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
@@ -52,6 +53,8 @@ from ansible_collections.vfio.migration.plugins.plugin_utils.contract import (
     Placement,
     Target,
 )
+
+_id = operator.attrgetter("id")
 
 
 class CardSupply(t.NamedTuple):
@@ -98,13 +101,17 @@ def pose(
     request: Request,
     candidates: Candidates | None = None,
     exclusions: Exclusions = NO_EXCLUSIONS,
+    resources: Resources | None = None,
 ) -> Problem:
-    """Return the problem that ``request`` is; ``candidates`` are those of an earlier one for the same fleet, if any."""
+    """Return the problem that ``request`` is.
+
+    ``candidates`` and ``resources`` are those of an earlier one for the same fleet and conditions, if any.
+    """
     conditions = request.conditions
     admission = Admission(
         request, candidates or Candidates(fleet, conditions.direction), exclusions
     )
-    resources = Resources(conditions, admission)
+    resources = resources or Resources(conditions, admission)
     kept: dict[str, list[Placement]] = defaultdict(list)
     for placement in request.kept:
         kept[placement["target"]["host"]].append(placement)
@@ -166,7 +173,8 @@ class _Supplies:
         pools: dict[int, list[Device]] = defaultdict(list)
         with_devices = set()
         gpus = gpus_of_parents(host) if self._conditions.distinct_gpus else {}
-        for device in host.devices:
+        # In whichever order the facts have them, plans are the same.
+        for device in sorted(host.devices, key=_id):
             if device.kind == "mdev":
                 with_devices.add(device.parent)
             # Most devices are held: words for why are for those who ask.

@@ -9,7 +9,9 @@
 
 from __future__ import annotations
 
+import operator
 import typing as t
+import uuid
 from collections import defaultdict
 from dataclasses import dataclass, field, fields
 
@@ -42,6 +44,8 @@ from ansible_collections.vfio.migration.plugins.plugin_utils.contract import (
     StayingDevice,
 )
 
+# Made for this collection: names the UUIDs of targets whose source's own cannot be kept.
+_NAMESPACE = uuid.UUID("6f0c2f4e-3c61-5d0c-9a55-0e4b8d2f7a11")
 POLICIES = ("pack", "spread")
 # Which devices that nobody holds leave a host that is emptied: those that can, all, or none.
 FREE_DEVICES = ("movable", "all", "none")
@@ -267,23 +271,79 @@ def _as_given(source: t.Any) -> str | GivenDevice:
 
 def staying(fleet: Fleet, conditions: Conditions) -> list[StayingDevice]:
     """Return the devices of the hosts that are emptied which nobody holds and that stay as they are."""
+    left = _left_alone(fleet, conditions.drain or ())
     return [
         {**device.label, "reason": reason}
         for name in sorted(set(conditions.drain or ()))
         if name in fleet.hosts
         for device in sorted(fleet.hosts[name].devices, key=lambda device: device.id)
-        if (reason := _why_staying(device, conditions.free_devices)) is not None
+        if (reason := _why_staying(device, conditions.free_devices, left)) is not None
     ]
 
 
-def _why_staying(device: Device, free_devices: str) -> str | None:
+def _left_alone(fleet: Fleet, drain: t.Collection[str]) -> dict[tuple[str, str], str]:
+    """Return the devices of these hosts which nobody holds, and nobody will miss, each with the reason.
+
+    Either its guest has moved: it has a device of the same name and type, and nobody else has an mdev of that UUID, or a
+    vDPA device of that name and descriptor. Or it is a virtual function, which is room like any other one of its type.
+    Without that a drain would never end, as each guest that moves leaves such a device.
+    """
+    free = {
+        (device.kind, name): device
+        for host in set(drain)
+        if host in fleet.hosts
+        for device in fleet.hosts[host].devices
+        if device.in_use is None and device.kind != "pci"
+        for name in (device.id, named_id(device))
+    }
+    found: dict[tuple[str, str], str] = {}
+    functions = [
+        device
+        for host in set(drain)
+        if host in fleet.hosts
+        for device in fleet.hosts[host].devices
+        if device.in_use is None and device.kind == "pci"
+    ]
+    elsewhere: dict[str | None, str] = {}
+    for name, host in fleet.hosts.items() if functions else ():
+        if name not in drain:
+            for device in host.devices:
+                if device.kind == "pci":
+                    elsewhere.setdefault(device.type, name)
+    for device in functions:
+        if device.type in elsewhere:
+            where = elsewhere[device.type]
+            found[device.key] = (
+                f"nobody holds it, and it is as good as those of its type on {where}"
+            )
+    for each in fleet.devices() if free else ():
+        left = free.get((each.kind, each.id)) if each.in_use else None
+        if left is None or left.host == each.host or left.type != each.type:
+            continue
+        if left.kind == "mdev" or left.descriptor == each.descriptor:
+            found[left.key] = (
+                f"its guest has moved, and holds the device of its name on {each.host}"
+            )
+    return found
+
+
+def _why_staying(
+    device: Device, free_devices: str, left: t.Mapping[tuple[str, str], str]
+) -> str | None:
     """Return why ``device`` stays on a host that is emptied; ``None`` where it is to be moved."""
     if device.in_use is not None or free_devices == "all":
         return None
     if _has_no_type(device):
         return "it has no type, so there is nothing to move"
     unsupported = why_unsupported(device)
-    return unsupported or ("nobody holds it" if free_devices == "none" else None)
+    if unsupported is not None or free_devices == "none":
+        return unsupported or "nobody holds it"
+    return left.get(device.key)
+
+
+def named_id(source: Device, count: int = 0) -> str:
+    """Return a name-based UUID for the target of ``source``; with ``count`` another one."""
+    return str(uuid.uuid5(_NAMESPACE, f"{source.host}/{source.id}/{count}"))
 
 
 def _has_no_type(device: Device) -> bool:
@@ -310,11 +370,12 @@ def requested(
         for name in drain:
             if name not in fleet.hosts:
                 raise FleetError(f"cannot drain {name}: {why_unknown(fleet, name)}")
+        left = _left_alone(fleet, drain)
         return guests_of(
             device
             for name in set(drain)
             for device in fleet.hosts[name].devices
-            if _why_staying(device, free_devices) is None
+            if _why_staying(device, free_devices, left) is None
         )
     by_name: dict[t.Any, list[Guest]] = defaultdict(list)
     for guest in guests_of(fleet.devices()):
@@ -345,6 +406,7 @@ def guests_of(devices: t.Iterable[Device]) -> list[Guest]:
         held[(device.host, holder.pid if known and holder else device.id)].append(device)
     guests = []
     for together in held.values():
+        together.sort(key=operator.attrgetter("id"))
         holder = together[0].in_use
         name, uuid = (holder.name, holder.uuid) if holder else (None, None)
         guests.append(Guest(name, tuple(together), uuid))

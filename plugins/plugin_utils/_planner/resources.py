@@ -170,13 +170,11 @@ class Resources:
 
     def group_of(self, device: Device, gpu: str | None = None) -> int:
         """Return the number of the free devices that are equal to ``device``, which is on this ``gpu`` if that matters."""
-        moves_itself = device.id in self._admission.moving.get(device.host, ())
         key = (
             device.kind,
             device.descriptor,
             device.type,
             device.numa_node if self._conditions.numa_local else None,
-            device.id if moves_itself else None,
             device.choices,
             gpu,
         )

@@ -42,14 +42,17 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._packing.search imp
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.admissible import (
     NO_EXCLUSIONS,
+    Exclusions,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.assumptions import (
     assumptions,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.backing import (
+    Backing,
     Placement,
     allocate,
     backing_of,
+    cost_of_placed,
     placed_on,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.previous_plan import (
@@ -61,10 +64,18 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.previous_p
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.problem import (
     Problem,
+    pose,
     pose_afresh,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.waves import (
+    MoveOrder,
+    order_moves,
 )
 
 Progress = t.Callable[[str], None]
+
+# So often all is planned anew where some are stuck, without the devices that these would have left.
+_MOST_ATTEMPTS = 8
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -72,7 +83,8 @@ class Solution:
     """Where the devices of a problem go: ``placed``, by guest. ``solver`` is what found that.
 
     No assignment to the problem's bins costs less than ``least``; ``shortage`` is why some device finds no place, where
-    that is known.
+    that is known. ``left`` is what is behind the bins that something goes to, once it is there; ``targets`` are those that
+    were made for guests.
     """
 
     placed: list[Placement]
@@ -80,6 +92,8 @@ class Solution:
     least: Cost
     shortage: Shortage | None
     solver: str = "search"
+    left: t.Mapping[int, Backing] = dataclasses.field(default_factory=dict)
+    targets: t.Mapping[int, Targets] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -109,6 +123,64 @@ def solve(problem: Problem, budget: Budget, progress: Progress) -> Solution:
         lambda: _without_pins(pose_afresh(problem), budget, progress),
         rank=operator.attrgetter("cost"),
         learn=_least_unplaced,
+    )
+
+
+def solve_in_order(
+    problem: Problem, budget: Budget, progress: Progress
+) -> tuple[Solution, MoveOrder]:
+    """Return the best solution found of which the moves can be made one after the other, and their order.
+
+    That moves wait for each other makes nothing possible: what all solutions cost at least, these do.
+    """
+    first = solve(problem, budget, progress)
+    best = solution, order = _put_in_order(problem, first)
+    tried: set[Exclusions] = set()
+    for _attempt_again in range(_MOST_ATTEMPTS):
+        # What is not left after all is none to wait for.
+        exclusions = dataclasses.replace(order.exclusions, guests=_in_the_way(problem, order))
+        if best[0].cost.unplaced <= first.cost.unplaced or exclusions in tried:
+            break
+        tried.add(exclusions)
+        afresh = pose(
+            *(problem.fleet, problem.request, problem.admission.candidates, exclusions),
+            problem.resources,
+        )
+        # Some of it may be left after all.
+        solution, order = _put_in_order(problem, solve(afresh, budget, progress))
+        best = min(best, (solution, order), key=lambda each: each[0].cost)
+    solution, order = best
+    least = _least_of(first.least, solution.cost)
+    return dataclasses.replace(solution, least=least, shortage=first.shortage), order
+
+
+def _least_of(least: Cost, cost: Cost) -> Cost:
+    """Return what solutions cost at least: where one number is less than in ``cost``, nothing is known of those after it."""
+    known = []
+    for low, there in zip(least, cost, strict=True):
+        known.append(low)
+        if low != there:
+            break
+    return Cost(*known)
+
+
+def _put_in_order(problem: Problem, solution: Solution) -> tuple[Solution, MoveOrder]:
+    fixed = {(guest, source) for guest, of in solution.targets.items() for source in of}
+    order = order_moves(problem, solution.placed, solution.left, fixed)
+    cost = cost_of_placed(problem, order.placed)
+    if solution.targets:
+        cost = cost._replace(remade=count_remade(solution.targets, order.placed))
+    return dataclasses.replace(solution, placed=[*order.placed], cost=cost), order
+
+
+def _in_the_way(problem: Problem, order: MoveOrder) -> frozenset[int]:
+    """Return the guests that stay and are of a group of which another one moves, as one may be in the other's way."""
+    moving = {each.guest for each in order.placed}
+    groups = frozenset[int]().union(*(problem.items[guest].anti_affinity for guest in moving))
+    return frozenset(
+        guest
+        for guest in order.exclusions.guests - problem.exclusions.guests
+        if not groups.isdisjoint(problem.items[guest].anti_affinity)
     )
 
 
@@ -209,6 +281,7 @@ def _settled(attempt: _Attempt, found: SearchResult) -> Solution:
     if pins:
         for number, pinned in pins.assignment.items():
             together[number] = [*pinned, *found.assignment.get(number, ())]
+    left: dict[int, Backing] = {}
     for number in sorted(together):
         backing, allocations = pins.left_of(number) if pins else (backing_of(problem, number), [])
         for item, packing in found.assignment.get(number, ()):
@@ -216,6 +289,7 @@ def _settled(attempt: _Attempt, found: SearchResult) -> Solution:
             sources = [source for _demand, source in problem.demands[guest]]
             allocations += allocate(backing, guest, sources, packing)
         placed += placed_on(problem.names[number], allocations)
+        left[number] = backing
     placed.sort(key=lambda each: (each.guest, each.source.id))
     devices = sum([len(guest.devices) for guest in problem.request.guests])
     cost = cost_of(together, devices, attempt.packing.spread)
@@ -229,7 +303,7 @@ def _settled(attempt: _Attempt, found: SearchResult) -> Solution:
         least = Cost(cost.unplaced if complete else _least_behind(attempt, found.shortage))
     else:
         least = _least_with(pins, attempt, cost) if pins else found.bound
-    return Solution(placed, cost, least, found.shortage)
+    return Solution(placed, cost, least, found.shortage, left=left, targets=attempt.targets)
 
 
 def _least_with(pins: Pins, attempt: _Attempt, cost: Cost) -> Cost:

@@ -32,6 +32,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.bottleneck import Shortage
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.admissible import (
     INCOMPATIBLE,
+    NO_EXCLUSIONS,
     NewDevice,
     Target,
 )
@@ -42,13 +43,18 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.cards impo
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.parent_capacity import (
     capacity_of,
+    instances_left,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._planner.problem import Problem
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.problem import (
+    Problem,
+    pose_afresh,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import Guest
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.solution import (
     Proof,
     Solution,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.waves import MoveOrder
 from ansible_collections.vfio.migration.plugins.plugin_utils.contract import (
     Unplaced,
     UnplacedReason,
@@ -63,15 +69,16 @@ MAX_COMPARISONS = 300_000
 
 
 def left_behind(
-    problem: Problem, solution: Solution, proof: Proof, cycles: t.Sequence[t.Sequence[int]]
+    problem: Problem, solution: Solution, proof: Proof, order: MoveOrder
 ) -> list[Unplaced]:
-    """Return the devices that have no place, and why; ``cycles`` are guests that would wait for each other."""
+    """Return the devices that have no place, and why; in ``order`` are guests that would wait for each other."""
     guests = problem.request.guests
     placed = {each.guest for each in solution.placed}
-    reasons = Reasons(problem, solution.placed)
+    now = pose_afresh(problem, order.exclusions) if order.exclusions != NO_EXCLUSIONS else problem
+    reasons = Reasons(now, solution.placed)
     shortage = solution.shortage if proof.assumptions else proof.shortage
     short = _short_reasons(problem, shortage) if shortage else {}
-    circular = _cycle_reasons(guests, cycles) if cycles else {}
+    circular = _cycle_reasons(guests, order.cycles)
     return [
         {
             "vm": guest.name,
@@ -301,7 +308,7 @@ class Reasons:
         if capacity_of(parent) is None and set(makes) - {mdev_type.id}:
             made_there = listed(sorted(makes))
             return f"this plan makes {made_there} under {where}, and under one parent only one type"
-        left = _instances_left(parent, mdev_type, makes)
+        left = instances_left(parent, mdev_type, makes)
         if left < made.instances:
             return (
                 f"not enough of {mdev_type.id} left under {where}: {made.instances} needed, {left}"
@@ -373,17 +380,6 @@ def _first(reasons: list[str]) -> list[str]:
         return reasons
     more = len(reasons) - MAX_REASONS
     return [*reasons[:MAX_REASONS], f"and {more:,} more reasons there"]
-
-
-def _instances_left(parent: Parent, mdev_type: MdevType, made: Counter[str]) -> int:
-    """Return how many of ``mdev_type`` a parent has left once so many instances of its types are ``made``."""
-    capacity = capacity_of(parent)
-    if capacity is None:
-        return mdev_type.available_instances - made[mdev_type.id]
-    used = capacity.nothing
-    for type_id, instances in made.items():
-        used = capacity.used_with(used, type_id, instances)
-    return capacity.instances_left(used, mdev_type.id)
 
 
 def nearest_misses(

@@ -16,8 +16,10 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import math
 import re
 import typing as t
+import uuid
 from collections import Counter, defaultdict
 from dataclasses import dataclass, fields
 from fractions import Fraction
@@ -366,7 +368,10 @@ def _of_each_kind(
 
 
 def every_source_is_known_and_planned_once(case: _Case) -> _Objections:
-    """Require that a source is in the facts, and placed or left behind once; so is each device of a drained host."""
+    """Require that a source is in the facts, and placed or left behind once; so is each device of a drained host.
+
+    But for a function that nobody holds, and that is as good as one elsewhere.
+    """
     planned = Counter(case.placed + case.unplaced)
     for key, count in planned.items():
         if count > 1:
@@ -374,12 +379,12 @@ def every_source_is_known_and_planned_once(case: _Case) -> _Objections:
         if key not in case.devices:
             yield Objection(frozenset([key]), f"{_named(key)} is in no facts")
     for key in case.devices.keys() - planned.keys():
-        if key[0] in case.drained and key not in case.staying:
+        if key[0] in case.drained and key not in case.staying and not _is_only_room(case, key):
             yield Objection(frozenset([key]), f"{_named(key)} is neither placed nor left behind")
 
 
 def what_stays_has_nothing_to_move(case: _Case) -> _Objections:
-    """Require that a device stays as it is only if nobody holds it and it has no type or cannot migrate.
+    """Require that a device stays only if nobody holds it and it is room like any other, cannot migrate, or its guest has moved.
 
     By ``free_devices``, whatever nobody holds may stay, or nothing may. Where it is not known what was to be emptied, it is
     not known either what was asked of free devices.
@@ -393,16 +398,48 @@ def what_stays_has_nothing_to_move(case: _Case) -> _Objections:
             yield Objection(frozenset([key]), f"{_named(key)} is no device that could stay")
         elif device["in_use"] is not None or wanted == "all":
             yield Objection(frozenset([key]), f"{_named(key)} stays and is to be moved")
-        elif wanted == "movable" and not _has_nothing_to_move(device):
+        elif wanted == "movable" and not _has_nothing_to_move(case, key, device):
             yield Objection(frozenset([key]), f"{_named(key)} stays and can migrate")
 
 
-def _has_nothing_to_move(device: _Entry) -> bool:
-    typeless = any(
+def _has_nothing_to_move(case: _Case, key: Key, device: _Entry) -> bool:
+    if _is_only_room(case, key) or device["migration"]["supported"] is False:
+        return True
+    if any(
         "choices" in each or (each["name"], each["value"]) == ("nvidia/current_vgpu_type", "0")
         for each in device["attributes"]
+    ):
+        return True
+    return any(
+        host != key[0]
+        and (each["kind"], each["type"]) == (device["kind"], device["type"])
+        and each["in_use"] is not None
+        for host, facts in case.facts.items()
+        for each in facts["devices"]
+        if each["id"] in (key[1], _name_made_for(key))
     )
-    return typeless or device["migration"]["supported"] is False
+
+
+def _is_only_room(case: _Case, key: Key) -> bool:
+    """Return whether a device is a PCI function that nobody holds, with one of its type on a host that is not drained."""
+    device = case.devices[key]
+    wanted = case.asked.free_devices == "movable" and device["kind"] == "pci"
+    return (
+        wanted
+        and device["in_use"] is None
+        and any(
+            (each["kind"], each["type"]) == ("pci", device["type"])
+            for host, facts in case.facts.items()
+            if host not in case.drained
+            for each in facts["devices"]
+        )
+    )
+
+
+def _name_made_for(key: Key) -> str:
+    """Return the UUID that is made for a target of this source where its own cannot be had."""
+    namespace = uuid.UUID("6f0c2f4e-3c61-5d0c-9a55-0e4b8d2f7a11")
+    return str(uuid.uuid5(namespace, f"{key[0]}/{key[1]}/0"))
 
 
 def placements_say_of_sources_what_the_facts_say(case: _Case) -> _Objections:
@@ -423,14 +460,14 @@ def placements_say_of_sources_what_the_facts_say(case: _Case) -> _Objections:
 
 
 def placements_are_no_surer_than_they_can_be(case: _Case) -> _Objections:
-    """Require the certainty that descriptors and targets give, and one wave where nothing that moves is a target."""
+    """Require the certainty that descriptors and targets give, and one wave where no move may wait for another."""
     known: dict[int, str] = {}
     for move in case.moves:
         if move.kind not in known:
             known[move.kind] = _certainty(case, move)
         if move.found["certainty"] != known[move.kind]:
             yield move.objection(f"{move} is {known[move.kind]}, and not {move.found['certainty']}")
-        if move.wave != 1 and not case.asked.reuse:
+        if move.wave != 1 and not (case.asked.reuse or case.asked.apart):
             yield move.objection(f"{move} waits for nothing, and is in wave {move.wave}")
 
 
@@ -1259,28 +1296,53 @@ def hosts_receive_no_more_than_their_limit(case: _Case) -> _Objections:
 
 
 def guests_of_a_group_are_apart(case: _Case) -> _Objections:
-    """Require that where a guest of a group goes to, no other guest of that group is after the plan.
+    """Require that where a guest of a group goes to, no other guest of that group is, then or at any time later.
 
-    Guests that were together before and stay are none of the plan's doing.
+    What moves in a wave is on both hosts as long as that lasts. Guests that were together before and stay are none of the
+    plan's doing.
     """
-    ends = {move.key: move.target["host"] for move in case.moves}
+    moves = {move.key: move for move in case.moves}
+    held: dict[str, list[Key]] = defaultdict(list)
+    for key, device in case.devices.items():
+        holder = device["in_use"] or {}
+        for each in {holder.get("name"), holder.get("uuid")} - {None, ""}:
+            held[str(each)].append(key)
     for group in case.asked.apart:
-        guests: dict[str, set[tuple[str, str, t.Any]]] = defaultdict(set)
-        coming: set[str] = set()
-        for key, device in case.devices.items():
-            holder = device["in_use"] or {}
-            if holder.get("name", "") in group or holder.get("uuid", "") in group:
-                # Each by its process: two hosts may have guests of one name.
-                guest = (str(holder.get("name")), key[0], holder.get("pid") or key[1])
-                guests[ends.get(key, key[0])].add(guest)
-                coming |= {ends[key]} if key in ends else set()
-        for host in coming:
-            if len(guests[host]) > 1:
-                names = ", ".join(sorted(name for name, _host, _pid in guests[host]))
-                yield Objection(
-                    _keys(each for each in case.moves if each.target_key[0] == host),
-                    f"{names} are to be apart and all on {host}",
-                )
+        # By host: who is there, from which wave and to which one. Each by its process: two hosts may have guests of one name.
+        there: dict[str, set[_Stay]] = defaultdict(set)
+        for each in sorted(group):
+            for key in held.get(each, ()):
+                holder, move = case.devices[key]["in_use"], moves.get(key)
+                guest = (str(holder.get("name")), key[0], str(holder.get("pid") or key[1]))
+                there[key[0]].add(_Stay(0, move.wave if move else math.inf, guest))
+                if move:
+                    there[move.target["host"]].add(_Stay(move.wave, math.inf, guest))
+        for host, stays in there.items():
+            if len(stays) > 1:
+                yield from _meetings(case, host, sorted(stays))
+
+
+class _Stay(t.NamedTuple):
+    """From which wave to which one a guest is on a host, and which guest it is."""
+
+    begin: float
+    end: float
+    guest: tuple[str, str, str]
+
+
+def _meetings(case: _Case, host: str, stays: t.Sequence[_Stay]) -> _Objections:
+    """Yield that guests of a group meet on ``host``, where one of them goes; ``stays`` are sorted."""
+    last = _Stay(0, -1, ("", "", ""))
+    for each in stays:
+        if each.begin and each.begin <= last.end and each.guest != last.guest:
+            names = [each.guest[0], last.guest[0]]
+            when = "" if last.end == math.inf else " on the way"
+            yield Objection(
+                _keys(m for m in case.moves if m.target_key[0] == host and m.vm in names),
+                f"{' and '.join(sorted(names))} are to be apart and all on {host}{when}",
+            )
+        if each.end >= last.end:
+            last = each
 
 
 def guests_stay_on_one_numa_node(case: _Case) -> _Objections:

@@ -4,126 +4,411 @@
 
 # Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
 # Do not use this from other collections or standalone plugins/modules!
-"""Waves: the order of moves where one needs the device that another leaves. Pure."""
+"""Waves: the order of moves where one needs what another leaves. Pure.
+
+A guest may need the device that another one leaves, or has to stay away from a host until another one of its group has
+left it. Devices that are equal and of one host are as good as each other, so who gets which of them is decided here: as
+soon as one is free, whoever was to get one there may move. What is stuck then waits in a circle. It was passed by while
+there was room, or never was any. For the former, guests that got stuck are looked at first the next time, as D. E.
+Joslin and D. P. Clements do in "Squeaky wheel optimization", 1999; with guests of one device that inserts circuits into
+trails as C. Hierholzer did in "Über die Möglichkeit, einen Linienzug ohne Wiederholung und ohne Unterbrechung zu
+umfahren", 1873. For the latter, one of them goes to a place that is free, wherever that is, which opens the circle.
+"""
 
 from __future__ import annotations
 
+import heapq
+import itertools
 import typing as t
-from collections import defaultdict
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
 
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import (
+    Device,
+    ParentFacts,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._packing.assignment import allows
+from ansible_collections.vfio.migration.plugins.plugin_utils._packing.packings import (
+    Packing,
+    PackingProblem,
+    Packings,
+    State,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.admissible import (
     NO_EXCLUSIONS,
     Exclusions,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._planner.backing import Placement
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.backing import (
+    Backing,
+    Place,
+    Placement,
+    allocate,
+    backing_of,
+    placed_on,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.problem import Problem
-from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import Guest
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.resources import Pool
 
-
-class Waves:
-    """The waves of a plan: what moves in one can move at once, when all before it have moved.
-
-    ``blocking`` are the devices that are targets and would never be free: those of guests that stay, and of one guest
-    in each of the ``cycles``, guests of which each waits for the next, and the last for the first.
-    """
-
-    def __init__(self, guests: t.Sequence[Guest], placed: t.Sequence[Placement]) -> None:
-        homes = {guest.host for guest in guests}
-        taken = [each for each in placed if each.device and each.host in homes]
-        moving = {each.guest for each in placed}
-        owners = {
-            d.key: n for n, guest in enumerate(guests if taken else ()) for d in guest.devices
-        }
-        self._waits: dict[int, set[int]] = defaultdict(set)
-        staying = set()
-        for each in taken:
-            owner = owners.get((each.host, each.device.id)) if each.device else None
-            if owner is not None:
-                self._waits[each.guest].add(owner)
-                staying |= {owner} - moving
-        self._numbers: dict[int, int] = {}
-        self.cycles = self._order(moving)
-        self.blocking = frozenset(
-            device.key
-            for guest in staying | {min(cycle) for cycle in self.cycles}
-            for device in guests[guest].devices
-        )
-
-    def number(self, guest: int) -> int:
-        """Return the wave in which ``guest`` moves, from 1."""
-        return self._numbers.get(guest, 1)
-
-    def _order(self, moving: set[int]) -> list[list[int]]:
-        """Give the waves their numbers, and return the cycles."""
-        waiting = {guest: self._waits[guest] & moving for guest in sorted(moving)}
-        wave = 0
-        while waiting:
-            wave += 1
-            ready = [guest for guest, others in waiting.items() if not others & waiting.keys()]
-            if not ready:
-                return self._cycles(waiting)
-            for guest in ready:
-                self._numbers[guest] = wave
-                del waiting[guest]
-        return []
-
-    def _cycles(self, waiting: dict[int, set[int]]) -> list[list[int]]:
-        """Return cycles of which no two have a guest in common; every guest left waits for one that is left."""
-        cycles = []
-        seen: set[int] = set()
-        for start in waiting:
-            path: list[int] = []
-            guest = start
-            while guest not in seen:
-                seen.add(guest)
-                path.append(guest)
-                guest = min(waiting[guest] & waiting.keys())
-            if guest in path:
-                cycles.append(path[path.index(guest) :])
-        return cycles
+# So often in a row the moves are ordered anew without fewer being stuck.
+_MOST_FRUITLESS = 3
 
 
 @dataclass(frozen=True, slots=True)
 class MoveOrder:
-    """In which wave each guest moves, ``None`` for all at once, and what ``exclusions`` there must be for such an order.
+    """The moves that are ``placed``, and the wave of each guest, from 1.
 
-    ``cycles`` are guests of which each waits for the next, and the last for the first.
+    ``cycles`` are guests of which each waits for the next, and the last for the first. ``exclusions`` are the devices
+    that are not left after all, and the guests that stay.
     """
 
-    waves: Waves | None = None
-    exclusions: Exclusions = NO_EXCLUSIONS
+    placed: t.Sequence[Placement] = ()
+    waves: t.Mapping[int, int] = field(default_factory=dict)
     cycles: t.Sequence[list[int]] = ()
+    exclusions: Exclusions = NO_EXCLUSIONS
+
+    def number(self, guest: int) -> int:
+        """Return the wave in which ``guest`` moves, from 1."""
+        return self.waves.get(guest, 1)
 
 
 AT_ONCE = MoveOrder()
 
+# The equal devices of a bin, or a group of guests and the bin that its members leave.
+_Need = tuple[str, int, int]
+# When it becomes free, and which it is.
+_Free = tuple[int, int, Device]
+
 
 def order_moves(
-    problem: Problem, placed: t.Sequence[Placement], cycles: t.Sequence[list[int]] = ()
+    problem: Problem,
+    placed: t.Sequence[Placement],
+    left: t.Mapping[int, Backing],
+    fixed: t.Container[tuple[int, str]],
 ) -> MoveOrder:
-    """Return the order in which the guests move that are ``placed``; ``cycles`` are those found before."""
-    conditions, guests = problem.request.conditions, problem.request.guests
-    # Only a device that moves itself is one to wait for.
-    waves = Waves(guests, placed) if conditions.reuse else None
-    staying = _in_the_way(problem, placed) if conditions.apart else frozenset()
-    blocking = waves.blocking if waves else frozenset()
-    found = waves.cycles if waves else []
-    return MoveOrder(waves, Exclusions(blocking, staying), [*cycles, *found])
+    """Return an order of the moves in ``placed``, some of which go elsewhere or are left out where there is none.
+
+    ``left`` is what is behind the bins once all have moved. What was made for a guest is ``fixed``, by guest and id of
+    its device: it gets that, and nothing equal.
+    """
+    moves = _Moves(problem, placed, left, fixed)
+    priority: Counter[int] = Counter()
+    best, fewest, fruitless = dict(priority), None, 0
+    while fruitless < _MOST_FRUITLESS:
+        turn = _Turn(moves, priority)
+        turn.run()
+        fruitless += 1
+        if fewest is None or len(turn.waiting_for) < fewest:
+            best, fewest, fruitless = dict(priority), len(turn.waiting_for), 0
+        if not turn.waiting_for:
+            break
+        priority.update(turn.waiting_for.keys())
+    turn = _Turn(moves, Counter(best))
+    turn.run()
+    cycles = turn.cycles()
+    while turn.reroute():
+        turn.run()
+    return turn.order(cycles)
 
 
-def _in_the_way(problem: Problem, placed: t.Sequence[Placement]) -> frozenset[int]:
-    """Return the guests that stay, though taken for gone, on a host to which another one of their group is to go."""
-    guests, groups_of = problem.request.guests, problem.request.conditions.groups_of
-    moving = {each.guest for each in placed}
-    arriving: dict[str, set[int]] = defaultdict(set)
-    for each in placed:
-        guest = guests[each.guest]
-        arriving[each.host] |= groups_of(guest.name, guest.uuid)
-    return frozenset(
-        number
-        for number, guest in enumerate(guests)
-        if number not in moving
-        and number not in problem.exclusions.guests
-        and groups_of(guest.name, guest.uuid) & arriving[guest.host]
-    )
+class _Moves:
+    """What is to be ordered: the moves by guest, what each needs and leaves, and what is free at once."""
+
+    def __init__(
+        self,
+        problem: Problem,
+        placed: t.Sequence[Placement],
+        left: t.Mapping[int, Backing],
+        fixed: t.Container[tuple[int, str]],
+    ) -> None:
+        self.problem = problem
+        self.left = left
+        self.numbers = {name: number for number, name in enumerate(problem.names)}
+        self.by_guest: dict[int, list[Placement]] = defaultdict(list)
+        for each in placed:
+            self.by_guest[each.guest].append(each)
+        guests = problem.request.guests
+        owners = {d.key: number for number, guest in enumerate(guests) for d in guest.devices}
+        given = {
+            (each.host, each.device.id)
+            for each in placed
+            if each.device is not None and (each.guest, each.source.id) in fixed
+        }
+        # The equal devices that each one of a bin is among.
+        self.pool_of: dict[tuple[str, str], _Need] = {}
+        self.leaves: dict[int, list[Device]] = defaultdict(list)
+        self.free: dict[_Need, list[Device]] = defaultdict(list)
+        for number, supply in enumerate(problem.supplies):
+            for group, devices in supply.pools.items():
+                for device in devices:
+                    if device.key in given:
+                        continue
+                    pool = ("devices", number, group)
+                    self.pool_of[device.key] = pool
+                    owner = owners.get(device.key)
+                    if owner is None:
+                        self.free[pool].append(device)
+                    else:
+                        self.leaves[owner].append(device)
+        self.needs = {
+            guest: Counter([need for each in moves if (need := self.pool(each)) is not None])
+            for guest, moves in self.by_guest.items()
+        }
+        self.packings = Packings(PackingProblem(problem.resources, problem.items, problem.bins))
+        self.groups = [item.anti_affinity for item in problem.items]
+        # Of a host that nothing goes to nobody asks.
+        self.homes = [self.numbers.get(guest.host, -1) for guest in guests]
+
+    def pool(self, placed: Placement) -> _Need | None:
+        """Return the equal devices of which a move needs one; ``None`` where it needs none, or that one."""
+        return self.pool_of.get((placed.host, placed.device.id)) if placed.device else None
+
+    def present(self) -> Counter[_Need]:
+        """Return how many guests of each group are on each bin, those that are to move as well."""
+        found: Counter[_Need] = Counter()
+        for number, each in enumerate(self.problem.bins):
+            found.update([("group", number, group) for group in each.anti_affinity])
+        for guest, groups in enumerate(self.groups):
+            home = self.homes[guest]
+            if guest not in self.problem.exclusions.guests:
+                found.update([("group", home, group) for group in groups])
+        return found
+
+
+class _Turn:
+    """The moves in one order: where guests are, and what is free, after those made so far."""
+
+    def __init__(self, moves: _Moves, priority: t.Mapping[int, int]) -> None:
+        self._moves = moves
+        self._priority = priority
+        self._problem = moves.problem
+        self._serial = itertools.count()
+        self._free: dict[_Need, list[_Free]] = defaultdict(list)
+        for pool, devices in moves.free.items():
+            self._free[pool] = [(0, next(self._serial), device) for device in devices]
+        self._present = moves.present()
+        self._left_in: dict[_Need, int] = {}
+        self._left: dict[int, Backing] = {}
+        self._loads = Counter(each.host for of in moves.by_guest.values() for each in of)
+        self._placed: dict[int, list[Placement]] = {}
+        self._waves: dict[int, int] = {}
+        # What each guest that is stuck needs, and who needs it.
+        self.waiting_for: dict[int, _Need] = {}
+        self._waiting: dict[_Need, list[tuple[int, int]]] = defaultdict(list)
+        # Those of the least priority last, and of equal ones those that can move in an early wave first.
+        self._ready: list[tuple[int, int, int, _Need | None]] = [
+            (-priority.get(guest, 0), 0, guest, None) for guest in moves.by_guest
+        ]
+        heapq.heapify(self._ready)
+
+    def run(self) -> None:
+        """Make every move that can be made, and those that these make possible."""
+        while self._ready:
+            rank, _wave, guest, woken_by = heapq.heappop(self._ready)
+            self.waiting_for.pop(guest, None)
+            lacking = self._lacking(guest)
+            if lacking is None:
+                self._move(guest, self._take(guest))
+            else:
+                self.waiting_for[guest] = lacking
+                heapq.heappush(self._waiting[lacking], (rank, guest))
+            if woken_by is not None:
+                self._wake(woken_by)
+
+    def _lacking(self, guest: int) -> _Need | None:
+        """Return the first thing that ``guest`` needs and that is not to be had yet."""
+        number = self._moves.numbers[self._moves.by_guest[guest][0].host]
+        for group in self._moves.groups[guest]:
+            need = ("group", number, group)
+            if self._present[need]:
+                return need
+        for pool, count in self._moves.needs[guest].items():
+            if len(self._free[pool]) < count:
+                return pool
+        return None
+
+    def _wake(self, need: _Need) -> None:
+        """Have the next guest that waits for ``need`` looked at, if there may be some for it."""
+        there = not self._present[need] if need[0] == "group" else bool(self._free[need])
+        waiting = self._waiting.get(need)
+        while there and waiting:
+            rank, guest = heapq.heappop(waiting)
+            if self.waiting_for.get(guest) == need:
+                free = self._free[need]
+                freed = free[0][0] if free else self._left_in.get(need, 0)
+                heapq.heappush(self._ready, (rank, freed, guest, need))
+                return
+
+    def _take(self, guest: int) -> tuple[list[Placement], int]:
+        """Return the moves of a guest's devices, each to one of equal devices that was free first, and when all are."""
+        found = []
+        last = 0
+        for each in self._moves.by_guest[guest]:
+            pool = self._moves.pool(each)
+            if pool is not None:
+                freed, _serial, device = heapq.heappop(self._free[pool])
+                last = max(last, freed)
+                each = each._replace(device=device)
+            found.append(each)
+        return found, last
+
+    def _move(self, guest: int, taken: tuple[list[Placement], int]) -> None:
+        placed, last = taken
+        moves = self._moves
+        number, home = moves.numbers[placed[0].host], moves.homes[guest]
+        groups = moves.groups[guest]
+        wave = 1 + max([last, *(self._left_in.get(("group", number, each), 0) for each in groups)])
+        self._placed[guest], self._waves[guest] = placed, wave
+        self._present.update([("group", number, each) for each in groups])
+        changed: list[_Need] = []
+        for device in moves.leaves.get(guest, ()):
+            pool = moves.pool_of[device.key]
+            heapq.heappush(self._free[pool], (wave, next(self._serial), device))
+            changed.append(pool)
+        for each in groups:
+            need = ("group", home, each)
+            self._present[need] -= 1
+            self._left_in[need] = max(wave, self._left_in.get(need, 0))
+            changed.append(need)
+        for need in changed:
+            self._wake(need)
+
+    # --- circles ---
+
+    def reroute(self) -> bool:
+        """Move one of the guests left to where there is a place now, and return whether there is one for any of them."""
+        stuck = sorted(self.waiting_for)
+        others = [
+            guest
+            for guest, item in enumerate(self._problem.items)
+            if item.demands and guest not in self._moves.by_guest
+            if guest not in self._placed
+        ]
+        for guests in (stuck, others):
+            places = self._places({self._problem.items[guest].demands for guest in guests})
+            found = [place for guest in guests if (place := self._place_of(guest, places))]
+            if found:
+                _cost, guest, number, packing = min(found, key=lambda each: each[:3])
+                self._go_elsewhere(guest, number, packing)
+                return True
+        return False
+
+    def _places(
+        self, multisets: t.Collection[tuple[int, ...]]
+    ) -> dict[tuple[int, ...], list[tuple[int, int, Packing]]]:
+        """Return for each multiset of demands the bins that take it now, the cheapest first."""
+        found: dict[tuple[int, ...], list[tuple[int, int, Packing]]] = {}
+        states = (
+            [self._state(number) for number in range(len(self._problem.bins))] if multisets else []
+        )
+        for demands in multisets:
+            found[demands] = sorted(
+                [
+                    (packing.cost, number, packing)
+                    for number, state in enumerate(states)
+                    if state and (packing := self._moves.packings.best(state, demands))
+                ],
+                key=lambda each: each[:2],
+            )
+        return found
+
+    def _place_of(
+        self,
+        guest: int,
+        places: t.Mapping[tuple[int, ...], list[tuple[int, int, Packing]]],
+    ) -> tuple[int, int, int, Packing] | None:
+        """Return the cheapest place that ``guest`` may have, with its cost."""
+        item = self._problem.items[guest]
+        mine = Counter(each.host for each in self._moves.by_guest.get(guest, ()))
+        for cost, number, packing in places[item.demands]:
+            name, limit = self._problem.names[number], self._problem.bins[number].limit
+            devices = None if limit is None else limit - self._loads[name] + mine[name]
+            there = frozenset(
+                [each for each in item.anti_affinity if self._present["group", number, each]]
+            )
+            if allows(item, number, devices, there):
+                return cost, guest, number, packing
+        return None
+
+    def _backing(self, number: int) -> Backing:
+        """Return what is behind a bin now: the free devices, and what is left of its parents when all have moved."""
+        found: Backing = defaultdict(list)
+        left = self._left.get(number)
+        if left is None:
+            left = self._moves.left.get(number)
+        if left is None:
+            left = backing_of(self._problem, number)
+        for resource, places in left.items():
+            parents: list[Place] = [each for each in places if isinstance(each, ParentFacts)]
+            if parents:
+                found[resource] = parents
+        for group in self._problem.supplies[number].pools:
+            free = [
+                device for _wave, _serial, device in sorted(self._free["devices", number, group])
+            ]
+            if free:
+                found[self._problem.resources.number(Pool(group, len(free)))].append(free)
+        return found
+
+    def _state(self, number: int) -> State:
+        return tuple(
+            sorted(
+                [resource for resource, places in self._backing(number).items() for _each in places]
+            )
+        )
+
+    def _go_elsewhere(self, guest: int, number: int, packing: Packing) -> None:
+        backing = self._backing(number)
+        sources = [source for _demand, source in self._problem.demands[guest]]
+        allocations = list(allocate(backing, guest, sources, packing))
+        self._left[number] = backing
+        name = self._problem.names[number]
+        placed = list(placed_on(name, allocations))
+        last = 0
+        for each in placed:
+            pool = self._moves.pool(each)
+            if pool is not None:
+                free = self._free[pool]
+                taken = next(one for one in free if one[2] is each.device)
+                free.remove(taken)
+                heapq.heapify(free)
+                last = max(last, taken[0])
+        for each in self._moves.by_guest.get(guest, ()):
+            self._loads[each.host] -= 1
+        self._loads[name] += len(placed)
+        self.waiting_for.pop(guest, None)
+        self._move(guest, (placed, last))
+
+    def cycles(self) -> list[list[int]]:
+        """Return circles of guests that are stuck, of which no two have one in common."""
+        owners: dict[_Need, list[int]] = defaultdict(list)
+        for guest in sorted(self.waiting_for):
+            for device in self._moves.leaves.get(guest, ()):
+                owners[self._moves.pool_of[device.key]].append(guest)
+            home = self._moves.homes[guest]
+            for group in self._moves.groups[guest]:
+                owners["group", home, group].append(guest)
+        cycles = []
+        seen: set[int] = set()
+        for start in sorted(self.waiting_for):
+            path: list[int] = []
+            ahead: int | None = start
+            while ahead is not None and ahead not in seen:
+                seen.add(ahead)
+                path.append(ahead)
+                others = [each for each in owners[self.waiting_for[ahead]] if each != ahead]
+                # One that is not on another way yet, so that circles are found.
+                fresh = [each for each in others if each not in seen]
+                ahead = min(fresh or others, default=None)
+            if ahead in path:
+                cycles.append(path[path.index(ahead) :])
+        return cycles
+
+    def order(self, cycles: t.Sequence[list[int]]) -> MoveOrder:
+        """Return the moves made, and of the ``cycles`` those of which a guest has no place."""
+        guests = self._problem.request.guests
+        staying = frozenset(range(len(guests))) - self._placed.keys()
+        devices = frozenset(device.key for guest in staying for device in guests[guest].devices)
+        placed = [each for guest in sorted(self._placed) for each in self._placed[guest]]
+        placed.sort(key=lambda each: (each.guest, each.source.id))
+        left = [cycle for cycle in cycles if not staying.isdisjoint(cycle)]
+        return MoveOrder(placed, self._waves, left, Exclusions(devices, staying))

@@ -17,7 +17,6 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._packing.search imp
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.admissible import Exclusions
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.backing import (
     backing_of,
-    named_id,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.previous_plan import keep_pins
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.problem import (
@@ -27,6 +26,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.problem im
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import (
     Request,
+    named_id,
     requested,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.solution import (

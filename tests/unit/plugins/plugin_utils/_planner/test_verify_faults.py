@@ -16,6 +16,7 @@ import pytest
 from ansible_collections.vfio.migration.plugins.filter.migration_plan import migration_plan
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner import verify
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.resources import Resources
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.waves import MoveOrder
 from ansible_collections.vfio.migration.tests.unit import cards
 from ansible_collections.vfio.migration.tests.unit.fleets import (
     UUIDS,
@@ -23,6 +24,7 @@ from ansible_collections.vfio.migration.tests.unit.fleets import (
     gvt,
     host,
     parent,
+    vf,
 )
 from ansible_collections.vfio.migration.tests.unit.vdpa_hosts import SIMULATED, vdpa_device
 
@@ -578,12 +580,8 @@ def always_the_first(real: t.Any) -> t.Any:
     return placed_on
 
 
-def without_blocking(real: t.Any) -> t.Any:
-    def init(self: t.Any, *arguments: t.Any) -> None:
-        real(self, *arguments)
-        self.blocking = frozenset()
-
-    return init
+def all_at_once(problem: t.Any, placed: t.Any, *others: t.Any) -> MoveOrder:
+    return MoveOrder(placed)
 
 
 WITH_A_SILENT_HOST = {
@@ -686,7 +684,7 @@ CAPACITY = {
             "b": host([device(UUIDS[1], vgpu(flavour="x"), vm="vm-2", pid=2)]),
             "c": host([device(UUIDS[2], vgpu(flavour="x"))]),
         },
-        lambda plant: plant.method("Waves", "number", lambda real: lambda self, guest: 1),
+        lambda plant: plant.method("MoveOrder", "number", lambda real: lambda self, guest: 1),
         {"sources": ["vm-1", "vm-2"], "reuse": True, "targets": ["a", "b", "c"]},
     ),
     "guests that wait for each other are not seen": Fault(
@@ -695,7 +693,7 @@ CAPACITY = {
             "a": host([device(UUIDS[0], vgpu(flavour="x"), vm="vm-1", pid=1)]),
             "b": host([device(UUIDS[1], vgpu(flavour="x"), vm="vm-2", pid=2)]),
         },
-        lambda plant: plant.method("Waves", "__init__", without_blocking),
+        lambda plant: plant.function("order_moves", lambda real: all_at_once),
         {"sources": ["vm-1", "vm-2"], "reuse": True, "targets": ["a", "b"]},
     ),
     "new devices cost nothing": Fault(
@@ -778,6 +776,15 @@ CONDITIONS = {
         guests("vm-1", "vm-2"),
         answers("groups_of", frozenset()),
         {"drain": ["a"], "apart": [["vm-1", "vm-2"]]},
+    ),
+    "guests of a group meet on the way": Fault(
+        "guests of a group are apart",
+        {
+            "a": host([vf(0, "vm-1"), vf(1)]),
+            "b": host([vf(0, "vm-2"), vf(1)]),
+        },
+        lambda plant: plant.function("order_moves", lambda real: all_at_once),
+        {"sources": ["vm-1", "vm-2"], "apart": [["vm-1", "vm-2"]], "targets": ["a", "b"]},
     ),
     "what is to be avoided is not read": Fault(
         "targets may receive",
@@ -897,7 +904,7 @@ CONDITIONS = {
         },
         lambda plant: plant.function(
             "_why_staying",
-            lambda real: lambda device, which: None if device.in_use else "nobody holds it",
+            lambda real: lambda device, which, left: None if device.in_use else "nobody holds it",
         ),
     ),
     "devices are used again": Fault(
