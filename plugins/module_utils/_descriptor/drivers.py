@@ -436,7 +436,7 @@ def _services(read: Read) -> t.Iterator[tuple[str, str]]:
     """
     services = read("physfn/qat/cfg_services")
     if services is not None:
-        yield "cfg_services", ";".join(sorted(services.split(";")))
+        yield "cfg_services", ";".join(sorted(each.strip() for each in services.split(";")))
 
 
 def _xe_function(files: Files) -> t.Iterator[tuple[str, str]]:

@@ -6,12 +6,12 @@
 from __future__ import annotations
 
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.packings import (
+    Bin,
+    Item,
     PackingProblem,
     Packings,
 )
 from ansible_collections.vfio.migration.tests.unit.resources import (
-    Bin,
-    Item,
     Parent,
     Pool,
     Resources,

@@ -108,11 +108,9 @@ def without_mdev(card: Card) -> tuple[list[t.Any], list[t.Any]]:
 
 
 def holder_of(each: Function) -> dict[str, t.Any] | None:
-    return {
-        "free": None,
-        "held": {"pid": 77, "name": "held"},
-        "unknown": {"pid": None, "name": None},
-    }[each.holder]
+    if each.holder == "free":
+        return None
+    return {"pid": 77, "name": "held"} if each.holder == "held" else {"pid": None, "name": None}
 
 
 def carry_out(plan: t.Any, cards: list[Card], sizes: t.Mapping[str, int]) -> None:
@@ -202,7 +200,7 @@ def test_the_driver_takes_what_is_planned_and_what_is_proven_is_so(mdev, chance)
     asked = Conditions(drain=["a"], distinct_gpus=distinct)
     assert violations(plan, fleet, asked) == []
     carry_out(plan, cards, sizes)
-    proven = (plan["bound"] or {}).get("unplaced", 0)
+    proven = plan["bound"]["unplaced"] if plan["bound"] else 0
     assert (plan["status"] == "infeasible") == bool(proven)
     if proven:
         assert proven <= len(wanted) - most_placed(guests, cards, distinct)
