@@ -277,7 +277,7 @@ def browser(session: nox.Session) -> None:
     """Use reports in Debian's Chromium; with the argument bench, measure how long a big one takes to open."""
     if obstacle := _obstacle_to("chromium"):
         session.skip(f"there is no Chromium here: {obstacle}")
-    session.install("ansible-core", "axe-playwright-python", "pytest", "hypothesis")
+    session.install("ansible-core", "axe-playwright-python", "pypdf", "pytest", "hypothesis")
     if session.posargs == ["bench"]:
         module = "ansible_collections.vfio.migration.tests.bench.report"
         session.run("python", "-m", module, env={"PYTHONPATH": ".collections"})

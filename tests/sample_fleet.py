@@ -144,7 +144,7 @@ def _add_group(
     tree.link(f"{device}/iommu_group", f"kernel/iommu_groups/{group}")
     tree.link(f"kernel/iommu_groups/{group}/devices/{Path(device).name}", device)
     if guest:
-        held[f"/dev/vfio/{group}"] = {"pid": 1000 + group, "name": guest}
+        held[f"/dev/vfio/{group}"] = {"pid": 1000 + int(guest.rpartition("-")[2]), "name": guest}
 
 
 def _add_virtual_function(

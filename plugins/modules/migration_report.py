@@ -137,11 +137,11 @@ verdict:
     sentence:
       description: The same in words.
       type: str
-      sample: 7 of 9 devices can leave a; 2 cannot.
+      sample: 7 of 9 guests can leave a; 2 cannot.
     because:
       description:
-        - Why devices cannot move, at most five causes, each with C(devices), how many, C(reason), perhaps an C(example),
-          and C(more), whether there are further reasons.
+        - Why devices cannot move, at most five causes, each with C(devices), how many, C(guests), how many they belong to, C(reason), perhaps
+          an C(example), C(more), whether there are further reasons, and C(remedy), what would make it possible.
       type: list
       elements: dict
 totals:
@@ -183,13 +183,39 @@ report:
     verdict:
       description: As RV(verdict).
       type: dict
+    advice:
+      description: What to do, where there is nothing to report on.
+      type: list
+      elements: str
     totals:
       description: As RV(totals).
+      type: dict
+    facts:
+      description: When the C(oldest) and the C(newest) facts were gathered.
       type: dict
     plan:
       description: What the plan comes to; V(null) without one.
       type: dict
       contains:
+        request:
+          description: As in the plan, like C(time), C(collection) and C(requested_by), which a plan that is no document lacks.
+          type: dict
+        guests:
+          description:
+            - The guests and single devices that were to be moved, each with C(vm), C(in_use), C(host), C(to), C(wave), C(devices), C(hardware) by name,
+              C(becomes), C(certainty), C(warnings), C(why) it stays, and C(remedy), what would make it possible. Those that stay come first.
+          type: list
+          elements: dict
+        writes:
+          description:
+            - What is written on each target C(host), in order. Each of its C(writes) has C(device), C(action), C(what), C(where), C(attribute),
+              C(before) and C(after).
+          type: list
+          elements: dict
+        capacity:
+          description: How many more of each C(type) that it receives each C(host) could take C(before) and C(after) the plan.
+          type: list
+          elements: dict
         status:
           description: As in the plan, like C(solver), C(direction), C(policy), C(conditions).
           type: str
@@ -238,7 +264,7 @@ report:
           elements: dict
         moves:
           description:
-            - The first 2,000 moves, each with C(wave), C(vm), C(host), C(kind), C(id), C(to), C(certainty),
+            - The first 20,000 moves, each with C(wave), C(vm), C(host), C(kind), C(id), C(to), C(certainty),
               and C(warnings), places in RV(report.plan.warnings).
             - C(to) has C(host), C(kind), C(id), C(parent), C(type), C(create), and C(attributes) as text.
           type: list
@@ -377,7 +403,7 @@ report:
       type: int
     versions:
       description:
-        - What devices are of, each with C(device_api), C(model) (its PCI id or type), C(drivers), whether there are several major or minor
+        - What devices are of, each with C(device_api), C(model) (its PCI id or type), C(name), C(drivers), whether there are several major or minor
           versions (C(mixed)), and C(versions), each with C(version), C(hosts), C(devices) and the first ten C(names) of hosts.
       type: list
       elements: dict

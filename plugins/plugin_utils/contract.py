@@ -885,12 +885,16 @@ class Cause(t.TypedDict):
 
     devices: Positive
     """How many devices it is true of."""
+    guests: Count
+    """How many guests they belong to."""
     reason: Sentence
     """Why, as a sentence."""
     example: Sentence | None
     """The nearest that a device comes to going somewhere; null where there is no example."""
     more: bool
     """Whether there are further reasons."""
+    remedy: Sentence | None
+    """What would make it possible; null where that is not known."""
 
 
 class Conclusion(t.TypedDict):
@@ -986,6 +990,76 @@ class Move(DeviceLabel):
     """What was assumed: places in the plan's ``warnings``."""
 
 
+class GuestMove(t.TypedDict):
+    """A guest, or a device that no process holds, that was to be moved."""
+
+    vm: str | None
+    """The guest's name; null where no process holds the device, or it is not known which."""
+    in_use: bool
+    """Whether a process holds it, or may hold it."""
+    host: str
+    """The host that it is on."""
+    to: str | None
+    """The host that it goes to; null where it stays."""
+    wave: Positive | None
+    """When it moves; null where it stays."""
+    devices: t.Annotated[list[DeviceLabel], where(minItems=1)]
+    """Its devices."""
+    hardware: list[Sentence]
+    """What these are, by name."""
+    becomes: list[Sentence]
+    """What each of them becomes, in the same order; empty where it stays."""
+    certainty: Certainty | None
+    """How certain the least certain of its moves is; null where it stays."""
+    warnings: list[Index]
+    """What was assumed: places in the plan's ``warnings``."""
+    why: Sentence | None
+    """Why it stays; null where it moves."""
+    remedy: Sentence | None
+    """What would make it possible; null where it moves, or that is not known."""
+
+
+class Write(t.TypedDict):
+    """Something that carrying out the plan writes on a host."""
+
+    device: str
+    """The device that is created or changed."""
+    action: t.Annotated[str, where(enum=("create", "set"))]
+    """Whether the device is created, or one of its attributes set."""
+    what: Sentence | None
+    """What is created, or what the value means, by name; null where there is no name."""
+    where: str | None
+    """The parent or management device; null for a PCI device."""
+    attribute: str | None
+    """The attribute that is set; null for what is created."""
+    before: str | None
+    """The value that it has; null where that is not known, or the device is still to be created."""
+    after: str | None
+    """The value that it is given; for what is created the options that it is created with, if there are any."""
+
+
+class HostWrites(t.TypedDict):
+    """All that carrying out the plan writes on a host."""
+
+    host: str
+    """The host."""
+    writes: t.Annotated[list[Write], where(minItems=1)]
+    """What, in the order in which it is written."""
+
+
+class CapacityLeft(t.TypedDict):
+    """How many more of a type a receiving host could take."""
+
+    host: str
+    """The host."""
+    type: Sentence
+    """The type, by name."""
+    before: Count
+    """How many it could take now."""
+    after: Count
+    """How many it could take once the plan is carried out."""
+
+
 class GuestDevice(DeviceLabel):
     """A device and its guest."""
 
@@ -1045,6 +1119,14 @@ class StayingGroup(t.TypedDict):
 class PlanSection(t.TypedDict):
     """What the report says of a plan."""
 
+    time: t.NotRequired[Time]
+    """As in the plan."""
+    collection: t.NotRequired[str]
+    """As in the plan."""
+    requested_by: t.NotRequired[Sentence]
+    """As in the plan."""
+    request: PlanRequest
+    """As in the plan."""
     status: Status
     """As in the plan."""
     meaning: Sentence
@@ -1057,6 +1139,12 @@ class PlanSection(t.TypedDict):
     """As in the plan."""
     conditions: PlanConditions
     """As in the plan."""
+    guests: list[GuestMove]
+    """The guests and single devices that were to be moved: first those that stay."""
+    writes: list[HostWrites]
+    """What is written on each target host."""
+    capacity: list[CapacityLeft]
+    """What places the receiving hosts have left."""
     devices: Count
     """How many devices were to be moved."""
     placed: Count
@@ -1073,8 +1161,8 @@ class PlanSection(t.TypedDict):
     """The waves, in their order."""
     warnings: list[WarningCount]
     """What the plan had to assume."""
-    moves: t.Annotated[list[Move], where(maxItems=2000)]
-    """The first 2,000 moves."""
+    moves: t.Annotated[list[Move], where(maxItems=20000)]
+    """The first 20,000 moves."""
     moves_not_shown: Count
     """How many further moves there are."""
     left_behind: list[LeftBehind]
@@ -1093,6 +1181,15 @@ class PlanSection(t.TypedDict):
     """The guests of an earlier plan that were planned anew."""
     changed_since: list[str]
     """The hosts whose facts are no longer those that the plan relied on."""
+
+
+class FactsAge(t.TypedDict):
+    """When the facts were gathered, by the clocks of their hosts."""
+
+    oldest: Time | None
+    """When the oldest were; null where no facts tell."""
+    newest: Time | None
+    """When the newest were; null where no facts tell."""
 
 
 class HostGroup(t.TypedDict):
@@ -1261,6 +1358,8 @@ class Model(t.TypedDict):
     """The API of the devices."""
     model: str
     """Their PCI id, else their type."""
+    name: Sentence | None
+    """Vendor and model, or the type, by name; null where no name is known."""
     drivers: list[str]
     """The drivers of parents with this PCI id."""
     mixed: bool
@@ -1282,8 +1381,12 @@ class Report(t.TypedDict):
     """Whose list decides."""
     verdict: Conclusion
     """What it comes to: of the plan if there is one, else of the fleet."""
+    advice: list[Sentence]
+    """What to do, where there is nothing to report on."""
     totals: Totals
     """How many there are of what."""
+    facts: FactsAge
+    """How old the facts are."""
     plan: PlanSection | None
     """What the plan comes to; null without one."""
     host_groups: list[HostGroup]

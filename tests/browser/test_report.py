@@ -5,18 +5,24 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import typing as t
+from pathlib import Path
 
+import pypdf
 import pytest
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.printable import (
     is_printable,
     printable,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_options import plan_for
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.report_options import (
     report_for,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._report.html import as_html
 from ansible_collections.vfio.migration.tests.bench.fleet import JsonFacts
+from ansible_collections.vfio.migration.tests.unit import cards
 from ansible_collections.vfio.migration.tests.unit.fleets import UUIDS, device, gvt, host, parent
 from ansible_collections.vfio.migration.tests.unit.hostile_reports import HOSTILE, hostile_fleet
 from ansible_collections.vfio.migration.tests.unit.hostile_texts import (
@@ -29,6 +35,7 @@ from playwright.sync_api import Page, expect
 
 from .conftest import Opener
 
+SCREEN = {"width": 1280, "height": 900}
 NEVER = {"supported": False, "evidence": "x never does", "features": [], "state": None}
 
 
@@ -55,21 +62,26 @@ def many() -> dict[str, t.Any]:
 
 
 def rows(page: Page, part: str) -> t.Any:
-    return page.locator(f"#{part} tbody tr:not(.detail)")
+    """Return the rows of a part that are shown."""
+    return page.locator(f"#{part} tbody tr:not(.detail):visible")
 
 
 def expand_all(page: Page) -> None:
     """Open a cell, and the first line of every table."""
     page.locator(".matrix button").nth(1).click()
     for part in page.locator("main section:has(button.expand)").all():
-        part.locator("button.expand").first.click()
+        part.locator("button.expand:visible").first.click()
 
 
 def test_the_verdict_and_the_plan_are_there(opened: Opener) -> None:
     page = opened(fleet(), ["a"])
-    expect(page.locator("#verdict h2")).to_contain_text("1 of 2 devices can leave a; 1 cannot.")
+    expect(page.locator("#verdict h2")).to_contain_text("1 of 2 guests can leave a; 1 cannot.")
     expect(page.locator(".because")).to_contain_text("x never does")
+    expect(page.locator(".because")).to_contain_text("What would make it possible: a driver")
     expect(page.locator("#plan")).to_contain_text("an existing i915-GVTg_V5_4")
+    expect(page.locator("#guest-0")).to_contain_text("vm-2")
+    expect(page.locator("#guest-0")).to_contain_text("stays")
+    expect(page.locator("#guest-1")).to_contain_text("vm-1")
     expect(page.locator("#plan details")).to_contain_text("vm-2 on a")
     expect(page.locator("#versions")).to_contain_text("0.2.0")
     expect(page.locator("#problems")).to_contain_text("vanished")
@@ -129,9 +141,10 @@ def test_the_keyboard_does_everything(opened: Opener) -> None:
     first.focus()
     page.keyboard.press("Enter")
     expect(first).to_have_attribute("aria-expanded", "true")
-    expect(page.locator("#hosts .detail")).to_contain_text(f"{UUIDS[0]} i915-GVTg_V5_4")
+    detail = page.locator("#hosts .detail:visible")
+    expect(detail).to_contain_text(f"{UUIDS[0]} i915-GVTg_V5_4")
     page.keyboard.press("Space")
-    expect(page.locator("#hosts .detail")).to_have_count(0)
+    expect(detail).to_have_count(0)
 
 
 def test_a_cell_says_why_not(opened: Opener) -> None:
@@ -182,10 +195,101 @@ def test_a_script_that_got_in_would_not_run(complaining: Opener) -> None:
     expect(rows(page, "hosts")).to_have_count(4)
 
 
-def test_without_scripts_the_verdict_is_there(opened: Opener) -> None:
-    page = opened(fleet(), ["a"], java_script_enabled=False)
-    expect(page.locator("#verdict h2")).to_contain_text("1 of 2 devices can leave a; 1 cannot.")
-    expect(page.locator("main")).to_contain_text("This page's script does not run here")
+def big_fleet() -> tuple[dict[str, t.Any], list[str]]:
+    """Return 500 hosts, of which every tenth has four guests and is to be drained; half of the rest have room for some."""
+    facts = {}
+    for number in range(500):
+        name = f"gpu{number:03}.a-rather-long-name-of-a-rack-{number // 50}.example.org"
+        room = cards.parents(number=8)
+        facts[name] = host([], room) if number % 10 else cards.guests(4, 8)
+    return facts, [name for number, name in enumerate(facts) if not number % 10]
+
+
+def printed(page: Page) -> str:
+    """Return the text of the page as it is on paper, without white space."""
+    reader = pypdf.PdfReader(io.BytesIO(page.pdf()))
+    return "".join("".join(each.extract_text().split()) for each in reader.pages)
+
+
+@pytest.mark.parametrize("script", [True, False])
+def test_on_paper_and_without_scripts_every_move_is_there(opened: Opener, script: bool) -> None:
+    facts, drain = big_fleet()
+    plan = plan_for(facts, drain=drain)
+    page = opened.show(
+        as_html(report_for(facts, plan=plan)), java_script_enabled=script, viewport=SCREEN
+    )
+    if not script:
+        expect(rows(page, "hosts")).to_have_count(500)
+        assert page.locator("#plan tr[id^=guest-]:visible").count() == 200
+    paper = printed(page)
+    assert len(plan["placements"]) == 200
+    for each in plan["placements"]:
+        line = f"{each['source']['id']}on{each['source']['host']}"
+        assert line in paper
+        assert f"on{each['target']['host']},anew{each['target']['type']}" in paper
+    for write in report_for(facts, plan=plan)["plan"]["writes"]:
+        assert write["host"] in paper
+    assert "ShowmoreSaveasCSV" not in paper
+
+
+def test_what_is_filtered_and_shut_on_the_screen_is_on_paper(opened: Opener) -> None:
+    page = opened(many(), viewport=SCREEN)
+    page.get_by_role("searchbox", name="Search all tables").fill("host07")
+    expect(rows(page, "hosts")).to_have_count(10)
+    paper = printed(page)
+    assert all(name in paper for name in many())
+    assert "device42" in paper
+
+
+def test_the_tables_are_searched_together(opened: Opener) -> None:
+    page = opened(fleet(), ["a"])
+    page.get_by_role("searchbox", name="Search all tables").fill("vm-2")
+    expect(page.locator("#plan tr[id^=guest-]:visible")).to_have_count(1)
+    expect(rows(page, "hosts")).to_have_count(1)
+    expect(rows(page, "versions")).to_have_count(0)
+
+
+@pytest.mark.parametrize("table", ["guests", "writes", "hosts", "classes"])
+def test_a_table_is_saved_for_a_spreadsheet(opened: Opener, table: str, tmp_path: Path) -> None:
+    facts, drain = big_fleet()
+    # A spreadsheet would take it for a formula.
+    facts[drain[0]]["devices"][0]["in_use"]["name"] = '=1+1, "x"'
+    page = opened(facts, drain, accept_downloads=True)
+    with page.expect_download() as download:
+        page.get_by_role("button", name=f"Save {table} as CSV").click()
+    assert download.value.suggested_filename == f"{table}.csv"
+    download.value.save_as(tmp_path / "table.csv")
+    with open(tmp_path / "table.csv", encoding="utf-8-sig", newline="") as file:
+        head, *lines = csv.reader(file)
+    assert len(lines) == {"guests": 200, "writes": 200, "hosts": 500}.get(table, len(lines)) > 0
+    assert {len(line) for line in lines} == {len(head)}
+    assert not [cell for line in lines for cell in line if cell[:1] in ("=", "+", "-", "@")]
+    if table == "guests":
+        assert '\'=1+1, "x"' in {line[0] for line in lines}
+    # Nothing was asked for but what the page itself has made.
+    opened.complaints[:] = [each for each in opened.complaints if not each.startswith("blob:")]
+
+
+def test_a_link_leads_to_a_host_that_is_not_shown(opened: Opener) -> None:
+    facts, drain = big_fleet()
+    page = opened(facts, [drain[-1]])
+    expect(rows(page, "hosts")).to_have_count(50)
+    page.locator("#guest-0 a").first.click()
+    row = page.locator("#host-490")
+    expect(row).to_be_visible()
+    expect(row).to_contain_text(drain[-1])
+    expect(row.locator("button")).to_have_attribute("aria-expanded", "true")
+
+
+def test_the_order_of_rows_is_seen_and_waves_have_their_lengths(opened: Opener) -> None:
+    page = opened(fleet(), ["a"])
+    head = page.locator("#plan th", has_text="Guest").first
+    arrow = "(head) => getComputedStyle(head.querySelector('button'), '::after').content"
+    assert head.evaluate(arrow) == '"\u2195"'
+    for shown in ('"\u2191"', '"\u2193"'):
+        head.get_by_role("button").click()
+        assert head.evaluate(arrow) == shown
+    expect(page.get_by_label("Devices of wave 1")).to_have_attribute("value", "1")
 
 
 @pytest.mark.parametrize(
@@ -199,6 +303,7 @@ def test_without_scripts_the_verdict_is_there(opened: Opener) -> None:
 def test_an_empty_fleet_has_a_page(opened: Opener, facts: dict[str, t.Any], sentence: str) -> None:
     page = opened(facts)
     expect(page.locator("#verdict h2")).to_contain_text(sentence)
+    expect(page.locator("#verdict")).to_contain_text("What to do:")
     assert Axe().run(page).violations_count == 0
 
 

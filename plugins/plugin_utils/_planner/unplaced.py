@@ -16,6 +16,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._compat.candidates 
     Creatable,
     Existing,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._compat.make import of_one_make
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.wording import (
     listed,
     nearest,
@@ -347,11 +348,16 @@ class Reasons:
         unmet = self._unmet(host, source) if self._admission.asked else []
         sentences = [
             sentence(reason, where, host.name)
-            for where, reasons in nearest_misses(host, self._admission.candidates, source)
+            for where, reasons in nearest_misses(host, self._admission.candidates, source, True)
             for reason in reasons
         ]
+        usable = any(device.descriptor for device in host.devices) or any(
+            parent.types for parent in host.parents
+        )
         nothing = [
-            f"{host.name} has no VFIO device with a usable descriptor, and no parent that could make one"
+            f"{host.name} has no device of its kind, and no parent that could make one"
+            if usable
+            else f"{host.name} has no VFIO device with a usable descriptor, and no parent that could make one"
         ]
         return _first([*dict.fromkeys(busy + avoided or unmet or sentences or nothing)])
 
@@ -383,16 +389,26 @@ def _first(reasons: list[str]) -> list[str]:
 
 
 def nearest_misses(
-    host: Host, candidates: Candidates, source: Device
+    host: Host, candidates: Candidates, source: Device, of_its_kind: bool = False
 ) -> list[tuple[str, list[dict[str, t.Any]]]]:
-    """Return what on ``host`` comes nearest to receiving ``source``: where, and the reasons why it cannot."""
+    """Return what on ``host`` comes nearest to receiving ``source``: where, and the reasons why it cannot.
+
+    With ``of_its_kind``, nothing that is another kind of hardware.
+    """
     misses = []
+    own = source.descriptor.self_attributes if source.descriptor else {}
     for device in host.devices:
         existing = candidates.existing(source, device)
+        there = device.descriptor.self_attributes if device.descriptor else {}
+        if of_its_kind and not of_one_make(own, there):
+            continue
         if existing is not None and not existing.compatible:
             misses.append((f"{device.id} on {host.name}", nearest(existing.reasons)))
     for parent in host.parents:
         for mdev_type in parent.types:
+            there = {"device_api": mdev_type.device_api, "pci_id": parent.pci_id or ""}
+            if of_its_kind and not of_one_make(own, there | {"type": mdev_type.id}):
+                continue
             made = candidates.creatable(source, parent, mdev_type)
             if made is not None and not made.compatible:
                 where = f"a new {mdev_type.id} under {parent.id} on {host.name}"

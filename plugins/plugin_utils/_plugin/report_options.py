@@ -31,8 +31,10 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify imp
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments import direction_of
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.clock import age_limit
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.handed_over import check_plan
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.pci_database import models_of
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.printing import printed
 from ansible_collections.vfio.migration.plugins.plugin_utils._report.document import make_report
+from ansible_collections.vfio.migration.plugins.plugin_utils._report.hardware_names import pci_ids
 
 
 def report_for(
@@ -68,7 +70,8 @@ def report_for(
         conditions = Conditions.parse(occasion, conditions_of(plan))
         _verify(plan, known, conditions)
         plan = recomputed(plan, read, conditions)
-    report = make_report(read, direction_of(direction), title, made, plan, changed)
+    models = models_of(pci_ids(read))
+    report = make_report(read, direction_of(direction), title, made, plan, changed, models)
     return printed(report, contract.Report)
 
 

@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 from ansible_collections.vfio.migration.plugins.plugin_utils import contract
+from ansible_collections.vfio.migration.plugins.plugin_utils._compat.make import of_one_make
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.verdict import verdict
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.wording import sentence
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.descriptor import Descriptor
@@ -76,7 +77,13 @@ class ClassSection:
         }
 
     def _misses(self, name: str) -> list[contract.NearMiss]:
-        return self._reachability.pairs["misses"].get(name, [])
+        """Return what comes nearest of the same kind of hardware; what another kind differs in helps nobody."""
+        own = self._table[name]["self"]
+        return [
+            each
+            for each in self._reachability.pairs["misses"].get(name, [])
+            if of_one_make(own, self._table[each["target"]]["self"])
+        ]
 
     def _creatable(self, device: contract.CreatableDevice) -> contract.CreatableClass:
         hosts, room = self._reachability.free_slots(device)
@@ -113,6 +120,8 @@ class ClassSection:
             return "no device on another host is compatible" + (
                 f"; what comes nearest differs in {differ}" if differ else ""
             )
+        if self._reachability.pairs["misses"].get(name):
+            return "no other host has hardware of its kind, or room for it"
         if self._alone:
             return "there is no other host"
         return "no other host has a usable device or room"

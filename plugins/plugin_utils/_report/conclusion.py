@@ -20,9 +20,6 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._report.causes impo
 from ansible_collections.vfio.migration.plugins.plugin_utils._report.class_section import (
     ClassSection,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._report.reachability import (
-    Reachability,
-)
 from ansible_collections.vfio.migration.plugins.plugin_utils._report.wording import counted
 
 # A sentence names so many hosts; of more it has the number.
@@ -30,20 +27,45 @@ MAX_NAMED = 3
 
 
 def plan_conclusion(plan: contract.PlanSection) -> contract.Conclusion:
-    """Return what a report on a plan comes to."""
-    count, placed, unplaced = plan["devices"], plan["placed"], plan["unplaced"]
-    sources = _joined(plan["sources"])
-    if not count:
+    """Return what a report on a plan comes to: of guests, and of the devices that no process holds."""
+    held = [each for each in plan["guests"] if each["in_use"]]
+    free = [each for each in plan["guests"] if not each["in_use"]]
+    if not held and not free:
         return {"level": "nothing", "sentence": "There is nothing to move.", "because": []}
-    if not unplaced:
-        every = f"All {count:,} devices" if count > 1 else "The only device"
-        sentence = f"{every} can leave {sources}."
-    elif not placed:
-        none = f"None of the {count:,} devices can" if count > 1 else "The only device cannot"
-        sentence = f"{none} leave {sources}."
+    sources = _joined(plan["sources"])
+    if not held:
+        sentence = _who_leaves(free, "device", sources)
     else:
-        sentence = f"{placed:,} of {count:,} devices can leave {sources}; {unplaced:,} cannot."
-    return {"level": _level(placed, unplaced), "sentence": sentence, "because": plan["causes"]}
+        sentence = _who_leaves(held, "guest", sources) + _and_free(free)
+    return {
+        "level": _level(plan["placed"], plan["unplaced"]),
+        "sentence": f"{sentence}.",
+        "because": plan["causes"],
+    }
+
+
+def _who_leaves(movers: t.Sequence[contract.GuestMove], noun: str, sources: str) -> str:
+    """Return how many of these can leave their hosts, in words."""
+    count, placed = len(movers), sum(each["to"] is not None for each in movers)
+    if placed == count:
+        return (
+            f"{f'All {count:,} {noun}s' if count > 1 else f'The only {noun}'} can leave {sources}"
+        )
+    if not placed:
+        none = f"None of the {count:,} {noun}s can" if count > 1 else f"The only {noun} cannot"
+        return f"{none} leave {sources}"
+    return f"{placed:,} of {count:,} {noun}s can leave {sources}; {count - placed:,} cannot"
+
+
+def _and_free(movers: t.Sequence[contract.GuestMove]) -> str:
+    """Return how many of the devices that no process holds can leave as well, in words."""
+    count, placed = len(movers), sum(each["to"] is not None for each in movers)
+    if not movers:
+        return ""
+    free = f"{counted(count, 'device')} that nobody holds"
+    if placed == count:
+        return f", and so can {free}"
+    return f"; of {free}, {placed or 'none'} can"
 
 
 def fleet_conclusion(
@@ -63,6 +85,29 @@ def fleet_conclusion(
     }
 
 
+def advice(totals: contract.Totals) -> list[str]:
+    """Return what to do where there is nothing to report on; nothing where there is something."""
+    if totals["devices"]:
+        return []
+    if not totals["hosts"] and not totals["unknown"]:
+        return [
+            "name hosts of the inventory that match: 'report_hosts' of the playbook 'report', or 'hosts' of the module"
+        ]
+    steps = []
+    if totals["unknown"]:
+        steps.append(
+            "gather the facts as root: run the playbook 'vfio.migration.report' with '--become' and without 'report_gather=false', or"
+            " 'ansible HOSTS --become -m vfio.migration.vfio_migration_facts' with a fact cache"
+        )
+    if totals["hosts"]:
+        steps += [
+            "enable what makes devices: a driver with mediated devices, virtual functions ('sriov_numvfs'), or a management device of vDPA",
+            "bind the functions to the VFIO driver of their vendor; only those bound to a VFIO driver are listed",
+            "gather again, and look at the problems that hosts report",
+        ]
+    return steps
+
+
 def _without_devices(totals: contract.Totals) -> contract.Conclusion:
     """Return what a report comes to that has no device: that there is none may only be said of hosts with facts."""
     if not totals["hosts"]:
@@ -78,49 +123,14 @@ def _without_devices(totals: contract.Totals) -> contract.Conclusion:
     return {"level": "nothing", "sentence": sentence, "because": []}
 
 
-class PlanCauses:
-    """Finds in short why a plan left a device behind."""
-
-    def __init__(self, fleet: Fleet, reachability: Reachability, classes: ClassSection) -> None:
-        self._fleet = fleet
-        self._reachability = reachability
-        self._classes = classes
-
-    def cause_of(self, unplaced: contract.Unplaced) -> Cause:
-        """Return why the device has no place."""
-        source, reasons = unplaced["source"], unplaced["reasons"]
-        # What is true of all hosts, or of the device itself, comes first in a plan.
-        if reasons[0]["host"] in (None, source["host"]):
-            return Cause(reasons[0]["reason"])
-        name = self._class_of(source)
-        if name and self._reachability.stays(name, source["host"]):
-            return self._classes.cause(name, more=True)
-        # What the plan says of a host that has something for the device is nearest to the point.
-        receiving = [
-            each
-            for each in reasons
-            if name and each["host"] and self._reachability.can_receive(name, each["host"])
-        ]
-        return Cause(
-            (receiving or reasons)[0]["reason"],
-            more=len(reasons) > 1 or bool(reasons[0].get("alike")),
-        )
-
-    def _class_of(self, source: contract.DeviceLabel) -> str | None:
-        host = self._fleet.hosts.get(source["host"])
-        found = (each for each in (host.devices if host else ()) if each.id == source["id"])
-        device = next(found, None)
-        return None if device is None else self._reachability.class_of(device)
-
-
-def _why_staying(fleet: Fleet, classes: ClassSection) -> t.Iterator[tuple[Cause, int]]:
+def _why_staying(fleet: Fleet, classes: ClassSection) -> t.Iterator[tuple[Cause, int, None]]:
     """Yield why devices can go nowhere, and how many there are."""
     for host in fleet.hosts.values():
         for _kind, _id, each in host.excluded:
-            yield Cause(obstacle(each) or ""), 1
+            yield Cause(obstacle(each) or ""), 1, None
     for entry in sorted(classes.entries, key=lambda each: -each["staying"]):
         if entry["staying"]:
-            yield classes.cause(entry["name"], more=False), entry["staying"]
+            yield classes.cause(entry["name"], more=False), entry["staying"], None
 
 
 def _level(yes: int, no: int) -> str:

@@ -27,9 +27,12 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._report.class_secti
     ClassSection,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._report.conclusion import (
-    PlanCauses,
+    advice,
     fleet_conclusion,
     plan_conclusion,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._report.hardware_names import (
+    HardwareNames,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._report.host_groups import (
     HostGroup,
@@ -55,16 +58,17 @@ def make_report(
     made: str,
     plan: t.Any = None,
     changed: t.Sequence[str] = (),
+    models: t.Mapping[str, str] | None = None,
 ) -> contract.Report:
     """Return the report on ``fleet``, ``made`` at that time, and on a ``plan`` for it, if there is one.
 
-    ``changed`` are the hosts whose facts are no longer those that the plan relied on. Raise ``FleetError`` where
-    ``plan`` is no plan.
+    ``changed`` are the hosts whose facts are no longer those that the plan relied on, ``models`` the names of PCI ids. Raise
+    ``FleetError`` where ``plan`` is no plan.
     """
     reachability = Reachability(fleet, direction)
     classes = ClassSection(reachability, direction, len(fleet.hosts))
-    causes = PlanCauses(fleet, reachability, classes)
-    planned = None if plan is None else plan_section(plan, changed, causes.cause_of)
+    names = HardwareNames(fleet, models or {})
+    planned = None if plan is None else plan_section(plan, changed, fleet, names)
     hosts = [_host(host, reachability, classes.numbers) for host in fleet.hosts.values()]
     totals = _totals(fleet, hosts)
     listed = totals["devices"] <= MAX_DEVICES
@@ -76,9 +80,11 @@ def make_report(
         "verdict": plan_conclusion(planned)
         if planned
         else fleet_conclusion(totals, fleet, classes),
+        "advice": advice(totals),
         "totals": totals,
+        "facts": _facts_age(fleet),
         "plan": planned,
-        "host_groups": [_host_group(group) for group in reachability.groups],
+        "host_groups": [_host_group(group, names) for group in reachability.groups],
         "matrix": reachability.matrix(),
         "classes": classes.entries,
         "uncompared": reachability.pairs["uncompared"],
@@ -86,7 +92,7 @@ def make_report(
         "hosts": hosts,
         "devices": _devices(fleet, reachability, classes.numbers) if listed else [],
         "devices_not_shown": 0 if listed else totals["devices"],
-        "versions": _models(fleet),
+        "versions": _models(fleet, names),
         "unknown": count_findings(
             Finding(why_unknown(fleet, name), host=name) for name in fleet.unknown
         ),
@@ -152,15 +158,27 @@ def _totals(fleet: Fleet, hosts: list[contract.ReportedHost]) -> contract.Totals
     }
 
 
-def _host_group(group: HostGroup) -> contract.HostGroup:
+def _facts_age(fleet: Fleet) -> contract.FactsAge:
+    gathered = [host.facts.get("gathered") for host in fleet.hosts.values()]
+    times = [each["time"] for each in gathered if isinstance(each, t.Mapping) and each.get("time")]
+    return {"oldest": min(times, default=None), "newest": max(times, default=None)}
+
+
+def _host_group(group: HostGroup, names: HardwareNames) -> contract.HostGroup:
     return {
         "name": group.hosts[0].name,
         "hosts": len(group.hosts),
         "mixed": group.mixed,
         "devices": sum(sum(host.classes.values()) for host in group.hosts),
-        "hardware": group.hardware[:MAX_NAMES],
+        "hardware": [_named(each, names) for each in group.hardware[:MAX_NAMES]],
         "versions": group.versions[:MAX_NAMES],
     }
+
+
+def _named(hardware: str, names: HardwareNames) -> str:
+    """Return what a host has, by a driver or API and a PCI id, with the name of that."""
+    name = names.model(hardware.rpartition(" ")[2])
+    return f"{name}, {hardware}" if name else hardware
 
 
 def _host(
@@ -205,7 +223,7 @@ def _devices(
 # --- versions --------------------------------------------------------------------------------------------------------
 
 
-def _models(fleet: Fleet) -> list[contract.Model]:
+def _models(fleet: Fleet, names: HardwareNames) -> list[contract.Model]:
     """Return what devices are of, each with its versions, the drivers of its parents, and how many there are."""
     models: dict[tuple[str, str], dict[str, Counter[str]]] = defaultdict(
         lambda: defaultdict(Counter)
@@ -222,6 +240,7 @@ def _models(fleet: Fleet) -> list[contract.Model]:
         {
             "device_api": api,
             "model": model,
+            "name": names.model(model),
             "drivers": sorted(drivers.get(model, ())),
             "mixed": len({tuple(version.split(".")[:2]) for version in found}) > 1,
             "versions": [

@@ -14,13 +14,24 @@ from collections import Counter, defaultdict
 
 from ansible_collections.vfio.migration.plugins.plugin_utils import contract
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import Fleet
+from ansible_collections.vfio.migration.plugins.plugin_utils._report.capacity import capacity_left
 from ansible_collections.vfio.migration.plugins.plugin_utils._report.causes import (
     Cause,
+    cause_in,
     count_causes,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._report.guest_rows import (
+    Movers,
+    guest_rows,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._report.hardware_names import (
+    HardwareNames,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._report.writes import host_writes
 
 # So many moves, and so many devices that are left behind, have an entry of their own.
-MAX_MOVES = 2000
+MAX_MOVES = 20_000
 MAX_LEFT_BEHIND = 500
 # Of so many hosts the section has what stands in the way there, and so many reasons of each.
 MAX_HOSTS = 20
@@ -33,17 +44,17 @@ _MEANINGS = {
     "unproven": "Not everything has a place. It is not proven that there is none.",
 }
 
-CauseOf = t.Callable[[contract.Unplaced], Cause]
 
-
-def plan_section(plan: t.Any, changed: t.Sequence[str], cause_of: CauseOf) -> contract.PlanSection:
+def plan_section(
+    plan: t.Any, changed: t.Sequence[str], fleet: Fleet, names: HardwareNames
+) -> contract.PlanSection:
     """Return the report's section on ``plan``.
 
-    ``changed`` are the hosts whose facts are no longer those that the plan relied on. ``cause_of`` returns why a
-    device has no place. Raise ``FleetError`` where ``plan`` is no plan.
+    ``changed`` are the hosts whose facts are no longer those that the plan relied on. Raise ``FleetError`` where ``plan``
+    is no plan.
     """
     try:
-        return _section(plan, changed, cause_of)
+        return _section(plan, changed, fleet, names)
     except (LookupError, TypeError, AttributeError) as error:
         raise FleetError(
             f"'plan' is no plan of vfio.migration.migration_plan: {error!r} is wrong in it"
@@ -56,19 +67,24 @@ def first_reasons(reasons: t.Sequence[str]) -> contract.FirstReasons:
 
 
 def _section(
-    plan: contract.Plan, changed: t.Sequence[str], cause_of: CauseOf
+    plan: contract.Plan, changed: t.Sequence[str], fleet: Fleet, names: HardwareNames
 ) -> contract.PlanSection:
     placements, unplaced, shortage = plan["placements"], plan["unplaced"], plan["shortage"]
-    causes = [cause_of(each) for each in unplaced]
+    movers = Movers(plan, fleet, names)
+    causes = [cause_in(each, movers.what(each["source"])) for each in unplaced]
     warnings = Counter(each for placement in placements for each in placement["warnings"])
     numbers = {warning: number for number, warning in enumerate(warnings)}
     section: contract.PlanSection = {
+        "request": plan["request"],
         "status": plan["status"],
         "meaning": _MEANINGS[plan["status"]],
         "solver": plan["solver"],
         "direction": plan["direction"],
         "policy": plan["policy"],
         "conditions": plan["conditions"],
+        "guests": guest_rows(plan, movers, causes, numbers),
+        "writes": host_writes(plan, fleet, names),
+        "capacity": capacity_left(plan, fleet, names),
         "devices": len(placements) + len(unplaced),
         "placed": len(placements),
         "created": sum(each["target"]["create"] for each in placements),
@@ -84,7 +100,10 @@ def _section(
         "moves_not_shown": max(0, len(placements) - MAX_MOVES),
         "left_behind": _left_behind(unplaced[:MAX_LEFT_BEHIND], causes),
         "left_behind_not_shown": max(0, len(unplaced) - MAX_LEFT_BEHIND),
-        "causes": count_causes((each, 1) for each in causes),
+        "causes": count_causes(
+            (cause, 1, movers.guest(each["source"]) if movers.in_use(each["source"]) else None)
+            for each, cause in zip(unplaced, causes, strict=True)
+        ),
         "shortage": shortage and {"need": shortage["need"], "reachable": shortage["reachable"]},
         "changes": [
             {"vm": each["vm"], **_label(each["source"]), "reason": each["reason"]}
@@ -92,6 +111,12 @@ def _section(
         ],
         "changed_since": list(changed),
     }
+    if "time" in plan:
+        section["time"] = plan["time"]
+    if "collection" in plan:
+        section["collection"] = plan["collection"]
+    if "requested_by" in plan:
+        section["requested_by"] = plan["requested_by"]
     if plan.get("assumptions"):
         section["assumptions"] = [*plan["assumptions"]]
     if plan.get("staying"):

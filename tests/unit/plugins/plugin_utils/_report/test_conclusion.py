@@ -24,7 +24,7 @@ from ansible_collections.vfio.migration.tests.unit.report_fleets import two_of_t
 @pytest.mark.parametrize(
     ("drain", "level", "sentence"),
     [
-        (["a"], "some", "2 of 3 devices can leave a; 1 cannot."),
+        (["a"], "some", "1 of 2 guests can leave a; 1 cannot."),
         (["b"], "nothing", "There is nothing to move."),
         (None, "some", "2 of 3 devices could go to another host now, each by itself; 1 could not."),
     ],
@@ -67,13 +67,13 @@ def test_all_or_none_is_said_in_words():
     facts = two_of_three()
     facts["a"]["devices"].pop()
     plan = plan_for(facts, drain=["a"])
-    assert report_for(facts, plan=plan)["verdict"]["sentence"] == "All 2 devices can leave a."
+    assert report_for(facts, plan=plan)["verdict"]["sentence"] == "The only guest can leave a."
     facts["b"] = host()
     plan = plan_for(facts, drain=["a"])
     verdict = report_for(facts, plan=plan)["verdict"]
     assert (verdict["level"], verdict["sentence"]) == (
         "none",
-        "None of the 2 devices can leave a.",
+        "The only guest cannot leave a.",
     )
 
 
@@ -100,3 +100,53 @@ def test_a_device_that_nothing_anywhere_takes_has_what_comes_nearest():
         "no device on another host is compatible; what comes nearest differs in software_version"
     )
     assert cause["example"].startswith("update the driver on b to 0.2 or newer")
+
+
+@pytest.mark.parametrize(
+    ("guests", "free", "movable", "sentence"),
+    [
+        (2, 0, 1, "1 of 2 guests can leave a; 1 cannot."),
+        (3, 0, 0, "None of the 3 guests can leave a."),
+        (2, 1, 2, "All 2 guests can leave a; of 1 device that nobody holds, none can."),
+        (2, 2, 4, "All 2 guests can leave a, and so can 2 devices that nobody holds."),
+        (1, 2, 2, "The only guest can leave a; of 2 devices that nobody holds, 1 can."),
+        (0, 2, 1, "1 of 2 devices can leave a; 1 cannot."),
+    ],
+)
+def test_a_plan_is_summed_up_by_guests(guests, free, movable, sentence):
+    devices = [device(UUIDS[n], vm=f"vm-{n}", pid=n + 1) for n in range(guests)]
+    devices += [device(UUIDS[guests + n]) for n in range(free)]
+    targets = [device(UUIDS[n]) for n in range(movable)]
+    facts = {"a": host(devices), "b": host(targets)}
+    assert report_for(facts, plan=plan_for(facts, drain=["a"]))["verdict"]["sentence"] == sentence
+
+
+def test_a_vgpu_is_compared_with_no_network_card():
+    card = {
+        "software_version": "0.0",
+        "device_api": "vfio-pci",
+        "type": "pci-15b3101e-15b30041",
+        "pci_id": "15b3101e",
+    }
+    port = device("0000:5d:00.2", {"self": card, "compatible": [card]}, kind="pci")
+    facts = {"a": host([device(UUIDS[0], vm="vm-1")]), "net1": host([port])}
+    report = report_for(facts, plan=plan_for(facts, drain=["a"]))
+    (cause,) = report["verdict"]["because"]
+    assert cause["reason"] == "no other host has hardware of its kind"
+    assert cause["remedy"] == "a target host with i915-GVTg_V5_4"
+    assert "15b3" not in str([report["verdict"], report["plan"]["left_behind"]])
+    assert report["classes"][0]["misses"] == []
+    assert report_for(facts)["verdict"]["because"][0]["example"] is None
+
+
+@pytest.mark.parametrize(
+    ("facts", "words"),
+    [
+        ({}, "report_hosts"),
+        ({"a": None}, "gather the facts as root"),
+        ({"a": host()}, "sriov_numvfs"),
+    ],
+)
+def test_an_empty_fleet_says_what_to_do(facts, words):
+    assert any(words in each for each in report_for(facts)["advice"])
+    assert report_for({"a": host([device(UUIDS[0])])})["advice"] == []

@@ -18,6 +18,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.report_opti
 from ansible_collections.vfio.migration.plugins.plugin_utils._report.html import as_html
 from ansible_collections.vfio.migration.tests.unit.fleets import UUIDS, device, host
 from ansible_collections.vfio.migration.tests.unit.hostile_reports import HOSTILE, hostile_fleet
+from ansible_collections.vfio.migration.tests.unit.report_fleets import two_of_three
 
 
 class Page(HTMLParser):
@@ -52,18 +53,22 @@ def hostile_report():
     return report_for(facts, plan=plan_for(facts, drain=[next(iter(facts))]), title=HOSTILE)
 
 
-def test_the_page_has_the_document_in_it():
+def test_the_script_has_what_it_needs_and_the_page_the_rest():
     report = hostile_report()
     scripts = Page(as_html(report)).of("script")
     assert [attrs.get("type") for attrs, text in scripts] == ["application/json", None]
-    assert json.loads(scripts[0][1]) == report
+    data = json.loads(scripts[0][1])
+    assert (data["matrix"], data["host_groups"]) == (report["matrix"], report["host_groups"])
+    assert data["obstacles"] == [each["obstacles"] for each in report["classes"]]
 
 
 def test_what_hosts_say_is_no_markup():
-    hostile, harmless = (Page(as_html(each)) for each in (hostile_report(), report_for({})))
-    assert {tag for tag, attrs in hostile.tags} <= {
-        *{tag for tag, attrs in harmless.tags},
-        *("ul", "li", "strong"),
+    facts = two_of_three()
+    harmless_report = report_for(facts, plan=plan_for(facts, drain=["a"]))
+    hostile, harmless = (Page(as_html(each)) for each in (hostile_report(), harmless_report))
+    assert {tag for tag, attrs in hostile.tags} <= {tag for tag, attrs in harmless.tags} | {
+        "p",
+        "wbr",
     }
     assert hostile.comments == harmless.comments
     assert not [name for tag, attrs in hostile.tags for name in attrs if name.startswith("on")]

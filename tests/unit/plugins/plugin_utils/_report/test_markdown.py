@@ -97,7 +97,7 @@ def test_a_ticket_has_the_verdict_the_moves_and_what_stays():
         "b": host(parents=[parent()]),
     }
     text = as_markdown(report_for(facts, plan=plan_for(facts, drain=["a"])))
-    assert "**◐ 1 of 2 devices can leave a; 1 cannot.**" in text
+    assert "**◐ The only guest can leave a; of 1 device that nobody holds, none can.**" in text
     assert f"| 1 | `vm-1` | `a` | `{UUIDS[0]}` | `b` | new `i915-GVTg_V5_4` |" in text
     assert f"- `{UUIDS[1]}` on `a`: " in text
     assert "| `a` | — | 1 of 2 |" in text

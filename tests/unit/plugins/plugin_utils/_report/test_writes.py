@@ -1,0 +1,108 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the report says is written on each host is what the modules write there."""
+
+from __future__ import annotations
+
+import copy
+import typing as t
+from pathlib import Path
+
+import pytest
+from ansible_collections.vfio.migration.plugins.module_utils._change.mdev_plan import (
+    MdevHost,
+    MdevPlanner,
+    validate,
+)
+from ansible_collections.vfio.migration.plugins.module_utils._change.plan import PRESENT
+from ansible_collections.vfio.migration.plugins.module_utils._host.facts import gather_facts
+from ansible_collections.vfio.migration.plugins.module_utils._host.sysfs import Sysfs
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_options import plan_for
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.report_options import (
+    report_for,
+)
+from ansible_collections.vfio.migration.tests.unit import cards
+from ansible_collections.vfio.migration.tests.unit.fleets import UUIDS, device, host, parent
+from ansible_collections.vfio.migration.tests.unit.sysfs_trees import GPU, Tree, nobody
+
+
+def report_of(facts: t.Any, **options: t.Any) -> t.Any:
+    return report_for(facts, plan=plan_for(facts, **options))["plan"]
+
+
+def lines(report: t.Any) -> list[tuple[str, ...]]:
+    return [
+        (each["action"], each["device"], each["attribute"] or each["what"], each["after"])
+        for of_host in report["writes"]
+        for each in of_host["writes"]
+    ]
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_what_is_written_is_what_the_modules_diff_shows(tmp_path: Path, there: bool) -> None:
+    tree = Tree(tmp_path / "sys")
+    tree.add_gpu()
+    if there:
+        # What was made for the guest in an earlier run, but for its attribute.
+        tree.add_mdev(UUIDS[0], share=4, aggregator="1")
+    sysfs = Sysfs(str(tree.root))
+    target = dict(gather_facts(sysfs, nobody))
+    own = {
+        "software_version": "0.0",
+        "device_api": "vfio-pci",
+        "type": "i915-GVTg_V5_4",
+        "pci_id": "80865963",
+    }
+    pattern = {**own, "aggregator": "2"}
+    del pattern["software_version"]
+    source = host(
+        [device(UUIDS[0], {"self": {**own, "aggregator": "2"}, "compatible": [pattern]}, vm="vm")]
+    )
+    plan = plan_for({"a": source, "b": target}, drain=["a"])
+    assert plan["unplaced"] == []
+    report = report_for({"a": source, "b": target}, plan=plan)["plan"]
+    tasks = plan["hosts"]["b"]["devices"]
+    planner = MdevPlanner(MdevHost(sysfs, nobody, None), False)
+    diff = planner.plan(validate(copy.deepcopy(tasks), PRESENT), PRESENT).diff()
+    assert {each[1] for each in lines(report)} == set(diff["after"])
+    for name, after in diff["after"].items():
+        before = diff["before"].get(name, {})
+        written = {
+            each[2]: each[3] for each in lines(report) if each[1] == name and each[0] == "set"
+        }
+        values = {each["name"]: each["value"] for each in after["attributes"]}
+        old = {each["name"]: each["value"] for each in before.get("attributes", ())}
+        assert written == {key: value for key, value in values.items() if old.get(key) != value}
+        created = [each for each in lines(report) if each[1] == name and each[0] == "create"]
+        assert bool(created) == (not before)
+    assert all(each["where"] in (GPU, None) for each in report["writes"][0]["writes"])
+
+
+def test_a_type_that_a_function_is_given_is_a_write_with_its_name():
+    choices = {"1155": "NVIDIA L40S-8Q", "1160": "NVIDIA L40S-48Q"}
+    facts = {
+        "a": host([cards.typed(0, "1155", vm="render-1")]),
+        "b": host([cards.typeless(number, choices) for number in range(2)]),
+    }
+    report = report_of(facts, drain=["a"])
+    ((_action, device_id, attribute, value),) = lines(report)
+    assert (attribute, value) == (cards.CURRENT, "1155")
+    (write,) = report["writes"][0]["writes"]
+    assert (write["what"], write["before"]) == ("NVIDIA L40S-8Q", "0")
+    (guest,) = report["guests"]
+    assert guest["hardware"] == ["NVIDIA L40S-8Q"]
+    assert "given nvidia/current_vgpu_type=1155 (NVIDIA L40S-8Q)" in guest["becomes"][0]
+    assert device_id in {each["id"] for each in facts["b"]["devices"]}
+
+
+def test_what_is_there_with_all_that_it_needs_is_not_written():
+    facts = {"a": host([device(UUIDS[0], vm="vm")]), "b": host([device(UUIDS[1])])}
+    assert report_of(facts, drain=["a"])["writes"] == []
+
+
+def test_a_device_is_created_before_its_attributes_are_set():
+    facts = {"a": host([device(UUIDS[0], vm="vm")]), "b": host(parents=[parent()])}
+    created, setting = lines(report_of(facts, drain=["a"]))
+    assert created == ("create", UUIDS[0], "i915-GVTg_V5_4", None)
+    assert setting[:3] == ("set", UUIDS[0], "intel_vgpu/aggregator")
