@@ -87,8 +87,8 @@ def settled(source: t.Mapping[str, str], target: t.Mapping[str, str]) -> set[str
 
 def _compared(own: t.Mapping[str, str], other: t.Mapping[str, str]) -> list[Reason]:
     reasons: list[Reason] = []
-    if VERSION in own and VERSIONS in other and not _is_supported(own[VERSION], other[VERSIONS]):
-        reasons.append(_reason("vGPU version", own[VERSION], f"one of {other[VERSIONS]}"))
+    if VERSIONS in other:
+        reasons += _version_differences(own, other[VERSIONS])
     for name in sorted(own.keys() & other.keys()):
         if own[name] == other[name] or name in (VERSION, VERSIONS):
             continue
@@ -174,13 +174,28 @@ def _stated_id(device: Descriptor) -> str | None:
     return f"{identity[:4]}:{identity[4:]}"
 
 
-def _is_supported(version: str, versions: str) -> bool:
-    """Return whether a version is in the range ``lowest-highest``; what cannot be read is not."""
+def _version_differences(own: t.Mapping[str, str], versions: str) -> t.Iterator[Reason]:
+    """Yield why a GPU's host with these ``versions`` does not take a vGPU.
+
+    Where it is not known which version the vGPU has, it is one that its own GPU's host takes.
+    """
+    taken = _range(versions)
+    name = VERSION if VERSION in own else VERSIONS
+    if name not in own:
+        return
+    possible = _range(own[name] if name == VERSIONS else f"{own[name]}-{own[name]}")
+    if not possible or not taken or max(possible[0], taken[0]) > min(possible[1], taken[1]):
+        words = "vGPU version" if name == VERSION else "range of vGPU versions"
+        yield _reason(words, own[name], f"one of {versions}")
+
+
+def _range(versions: str) -> tuple[int, int] | None:
+    """Return the lowest and the highest of a range of versions; ``None`` where it cannot be read."""
     try:
         lowest, highest = (int(each, 16) for each in versions.split("-"))
-        return lowest <= int(version, 16) <= highest
     except ValueError:
-        return False
+        return None
+    return lowest, highest
 
 
 def _list_differences(name: str, one: str, other: str) -> list[Reason]:

@@ -892,11 +892,15 @@ def _unequal(one: t.Mapping[str, str], other: t.Mapping[str, str]) -> list[str]:
     version, taken = "nvidia.version", "nvidia.versions"
     names = {*one} & {*other} - {version, taken}
     unequal = sorted(name for name in names if one[name] != other[name])
-    if version in one and taken in other:
-        bounds = re.fullmatch("0x([0-9a-f]+)-0x([0-9a-f]+)", other[taken])
-        own = re.fullmatch("0x([0-9a-f]+)", one[version])
-        if not bounds or not own or not int(bounds[1], 16) <= int(own[1], 16) <= int(bounds[2], 16):
-            unequal.append(version)
+    # A vGPU of which it is not known has a version that its own GPU's host takes.
+    known = version if version in one else taken
+    if known in one and taken in other:
+        own, bounds = (re.findall("0x([0-9a-f]+)", each) for each in (one[known], other[taken]))
+        readable = len(bounds) == 2 and own
+        if not readable or not (
+            int(bounds[0], 16) <= int(own[-1], 16) and int(own[0], 16) <= int(bounds[1], 16)
+        ):
+            unequal.append(known)
     return unequal
 
 

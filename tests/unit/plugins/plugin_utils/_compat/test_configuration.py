@@ -21,7 +21,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.descriptor i
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import read_fleet
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner import verify
 from ansible_collections.vfio.migration.tests.unit import naive_pairs
-from ansible_collections.vfio.migration.tests.unit.fleets import device, host, parent
+from ansible_collections.vfio.migration.tests.unit.fleets import UUIDS, device, host, parent
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -264,6 +264,35 @@ def test_what_the_library_has_answered_is_no_caution_any_more():
 
 def test_the_range_of_the_source_s_own_gpu_decides_nothing():
     assert judged(vgpu(VGPU), vgpu(GPU | {"nvidia.versions": "0x100001-0x120001"}))["compatible"]
+
+
+@pytest.mark.parametrize(
+    ("versions", "fits"),
+    [
+        ("0x70001-0x100001", True),
+        ("0x100001-0x120001", True),
+        ("0x1-0x70001", True),
+        ("0x100002-0x120001", False),
+        ("0x1-0x70000", False),
+        ("what", False),
+    ],
+)
+def test_a_vgpu_of_unknown_version_has_one_that_its_own_gpu_takes(versions, fits):
+    """As of virtual functions without mdev, of which the library does not tell which vGPU each is."""
+    target = vgpu(GPU | {"nvidia.versions": versions})
+    found = judged(vgpu(GPU), target)
+    assert found["compatible"] is fits
+    if not fits:
+        (reason,) = found["reasons"]
+        assert "range of vGPU versions is" in sentence(reason, "a function on b", "b")
+    facts = {
+        "a": host([device(UUIDS[0], vgpu(GPU), vm="guest")]),
+        "b": host([device(UUIDS[1], target)]),
+    }
+    plan = migration_plan(facts, drain=["a"])
+    assert bool(plan["placements"]) is fits
+    fitting = {**facts, "b": host([device(UUIDS[1], vgpu(GPU))])}
+    assert (verify.violations(migration_plan(fitting, drain=["a"]), facts) == []) is fits
 
 
 def gpu_fleet(**configurations: dict[str, str]) -> dict[str, t.Any]:
