@@ -110,8 +110,9 @@ _value:
     unplaced:
       description:
         - The devices left behind, each with C(vm), C(source), and C(reasons), a list of C(host) and C(reason).
-        - C(host) is V(null) for what is true of all hosts together. Of more than 20 target hosts, those in the same state are
-          listed once, and C(alike) is the number of the others.
+        - C(host) is V(null) for what is true of all hosts together. Of more than 20 target hosts, each reason is told
+          once, of the first host that it is true of, and C(alike) is the number of the others, whichever devices and
+          numbers it would name there.
       type: list
       elements: dict
     shortage:
@@ -119,6 +120,10 @@ _value:
         - The proof that not everything can have a place, where it is of this kind. The C(devices), C(need) of them, have C(reachable) places
           at most, all targets together, however the places are used; V(null) otherwise.
       type: dict
+    shortages:
+      description: The shortages that C(shortage) is made of, each with the same keys, where there are several that are about different places.
+      type: list
+      elements: dict
     hosts:
       description:
         - For each target host C(devices), exactly what M(vfio.migration.vfio_mdev) takes on that host, C(pci_devices),

@@ -573,6 +573,8 @@ class PlanBody(t.TypedDict):
     """The devices of emptied hosts that stay as they are, as nobody holds them; absent where there are none."""
     shortage: Shortage | None
     """The proof that not everything can have a place, where there is one of this kind."""
+    shortages: t.NotRequired[list[Shortage]]
+    """What it is made of, where no place is short for two of them; absent where it is one."""
     hosts: dict[str, HostTasks]
     """For each target host what the modules there are to do."""
     map: dict[str, dict[str, str]]

@@ -83,6 +83,37 @@ def reachable(
     )
 
 
+def independent(
+    capacities: Capacities,
+    demands: t.Mapping[int, int],
+    resources: t.Mapping[int, int],
+    shortage: Shortage,
+) -> list[Shortage]:
+    """Return the shortages that ``shortage`` is made of, of which no two have a resource in common; itself if that is one.
+
+    Each is one of the connected components of the graph of its demands and the resources that take them in.
+    """
+    parts: list[tuple[set[int], set[int]]] = []
+    for demand in shortage.demands:
+        takers = {each for each in resources if capacities.capacity(each, demand)}
+        joined = [part for part in parts if not part[1].isdisjoint(takers)]
+        parts = [part for part in parts if part not in joined]
+        of_part = {demand}.union(*(part[0] for part in joined))
+        parts.append((of_part, takers.union(*(part[1] for part in joined))))
+    found = [
+        Shortage(
+            tuple(sorted(of_part)),
+            sum([demands[each] for each in of_part]),
+            reachable(capacities, of_part, resources),
+        )
+        for of_part, _takers in parts
+    ]
+    # It may have been found with other capacities.
+    if sum([each.reachable for each in found]) != shortage.reachable:
+        return [shortage]
+    return sorted([each for each in found if each.missing > 0], key=lambda each: each.demands)
+
+
 def _greater(one: Shortage | None, other: Shortage | None) -> Shortage | None:
     """Return the shortage of which more devices are missing, the first one of two that are equal."""
     if one is None or (other is not None and other.missing > one.missing):

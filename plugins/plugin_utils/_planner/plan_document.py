@@ -27,6 +27,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import
     MdevType,
     Parent,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._packing.bottleneck import Shortage
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.objective import Cost
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner import backing
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.placing import (
@@ -46,6 +47,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.solution i
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.unplaced import (
     left_behind,
     short_of,
+    shortages_in,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.waves import MoveOrder
 
@@ -80,17 +82,14 @@ def document(
         "policy": request.conditions.policy,
         "placements": [placement for placement, source in placements],
         "unplaced": left_behind(problem, solution, proof, order) if solution.cost.unplaced else [],
-        "shortage": {
-            "need": shortage.need,
-            "reachable": shortage.reachable,
-            "devices": [device.label for device in short_of(problem, shortage)],
-        }
-        if shortage
-        else None,
+        "shortage": _shortage(problem, shortage) if shortage else None,
         "hosts": dict(sorted(hosts.items())),
         "map": mapping,
         "unknown": problem.fleet.unknown,
     }
+    parts = shortages_in(problem, shortage) if shortage else []
+    if len(parts) > 1:
+        plan["shortages"] = [_shortage(problem, each) for each in parts]
     if proof.assumptions:
         plan["assumptions"] = [*proof.assumptions]
     if solution.cost.unplaced and _only_trying_tells(problem, solution):
@@ -98,6 +97,14 @@ def document(
     if request.staying:
         plan["staying"] = [*request.staying]
     return plan
+
+
+def _shortage(problem: Problem, shortage: Shortage) -> contract.Shortage:
+    return {
+        "need": shortage.need,
+        "reachable": shortage.reachable,
+        "devices": [device.label for device in short_of(problem, shortage)],
+    }
 
 
 def _only_trying_tells(problem: Problem, solution: Solution) -> bool:
@@ -150,6 +157,7 @@ def with_left_out(
     if cost is not None:
         cost = {**cost, "unplaced": cost["unplaced"] + len(behind)}
     # What is proven of the rest is no proof of the whole.
+    plan = t.cast(contract.PlanBody, {k: v for k, v in plan.items() if k != "shortages"})
     return plan | {
         "status": "unproven",
         "cost": cost,

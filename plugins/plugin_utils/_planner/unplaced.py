@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import re
 import typing as t
 from collections import Counter, defaultdict
 
@@ -30,7 +31,10 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import
     Parent,
     obstacle_in_guest,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._packing.bottleneck import Shortage
+from ansible_collections.vfio.migration.plugins.plugin_utils._packing.bottleneck import (
+    Shortage,
+    independent,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.admissible import (
     INCOMPATIBLE,
     NO_EXCLUSIONS,
@@ -61,10 +65,14 @@ from ansible_collections.vfio.migration.plugins.plugin_utils.contract import (
     UnplacedReason,
 )
 
-# Of more hosts than these, only one of those that are alike has its reasons told.
+# Of more hosts than these, each reason is told once, with the number of hosts of which it is true as well.
 MAX_HOSTS = 20
 # Of more reasons on one host, or of more names in one, only the first are told.
 MAX_REASONS = 20
+# So many different reasons are told of more hosts than that.
+_MAX_RULES = 40
+# Words with a digit: names of devices and hosts, and numbers.
+_NAMES = re.compile(r"\S*[0-9]\S*")
 # So often is a set of patterns compared with what a host has; what takes more has no reasons in detail.
 MAX_COMPARISONS = 300_000
 
@@ -106,16 +114,27 @@ def short_of(problem: Problem, shortage: Shortage) -> list[Device]:
     ]
 
 
+def shortages_in(problem: Problem, shortage: Shortage) -> list[Shortage]:
+    """Return the shortages that ``shortage`` is made of, of which no two are about the same places."""
+    demands = Counter(demand for needed in problem.demands for demand, _device in needed)
+    there = Counter(resource for each in problem.bins for resource in each.state)
+    return independent(problem.resources, demands, there, shortage)
+
+
 def _short_reasons(
     problem: Problem, shortage: Shortage
 ) -> dict[tuple[str, str], list[UnplacedReason]]:
-    devices = short_of(problem, shortage)
-    types = sorted({device.type or device.kind for device in devices})
-    reason = (
-        f"{shortage.need} devices ({listed(types)}) need places of which all targets together"
-        f" have {shortage.reachable} at most: {shortage.missing} more are needed"
-    )
-    return {device.key: [{"host": None, "reason": reason}] for device in devices}
+    reasons: dict[tuple[str, str], list[UnplacedReason]] = {}
+    for each in shortages_in(problem, shortage):
+        devices = short_of(problem, each)
+        types = sorted({device.type or device.kind for device in devices})
+        reason = (
+            f"{each.need} devices ({listed(types)}) need places of which all targets together"
+            f" have {each.reachable} at most: {each.missing} more are needed"
+        )
+        for device in devices:
+            reasons[device.key] = [{"host": None, "reason": reason}]
+    return reasons
 
 
 def _cycle_reasons(
@@ -164,9 +183,10 @@ class Reasons:
         self._shortages_of: dict[tuple[t.Any, ...], tuple[list[str], bool] | None] = {}
         self._no_option_of: dict[tuple[t.Any, ...], list[str]] = {}
         self._under: dict[str, dict[str | None, list[Device]]] = {}
+        self._told: dict[tuple[t.Any, ...], list[UnplacedReason]] = {}
 
     def of(self, guest: Guest, device: Device) -> list[UnplacedReason]:
-        """Return reasons for every target host; ``alike`` is the number of further hosts of which one is true as well."""
+        """Return reasons for all target hosts; ``alike`` is the number of further hosts of which one is true as well."""
         own = obstacle_in_guest(device, guest.devices)
         if own is not None:
             return [{"host": device.host, "reason": own}]
@@ -177,19 +197,53 @@ class Reasons:
         ]
         if together:
             return together[:MAX_REASONS]
-        reasons: list[UnplacedReason] = []
+        key = (
+            device.host if device.host in self._numbers else None,
+            _needs(device),
+            tuple([_needs(each) for each in guest.devices]),
+            bool(self._conditions.groups_of(guest.name, guest.uuid)),
+        )
+        if key not in self._told:
+            few = len(self._problem.names) <= MAX_HOSTS
+            tell = self._for_each_host if few else self._for_each_rule
+            self._told[key] = tell(guest, device)
+        return self._told[key] or [{"host": None, "reason": "there is no host that it might go to"}]
+
+    def _for_each_host(self, guest: Guest, device: Device) -> list[UnplacedReason]:
+        return [
+            {"host": name, "reason": reason}
+            for name in self._problem.names
+            if name != device.host
+            for reason in _first(self._on_host(name, guest, device))
+        ]
+
+    def _for_each_rule(self, guest: Guest, device: Device) -> list[UnplacedReason]:
+        """Return each reason once, whichever devices and numbers it names, with the number of hosts of which it is true."""
+        told: dict[str, UnplacedReason] = {}
+        hosts: Counter[str] = Counter()
         for name, others in self._alike:
-            if name != device.host:
-                for reason in _first(self._on_host(name, guest, device)):
-                    reasons.append({"host": name, "reason": reason})
-                    if others:
-                        reasons[-1]["alike"] = others
-        return reasons or [{"host": None, "reason": "there is no host that it might go to"}]
+            if name == device.host:
+                continue
+            reasons = self._on_host(name, guest, device)
+            there = Counter([_rule(reason, name) for reason in reasons])
+            for reason in reasons:
+                rule = _rule(reason, name)
+                if rule not in told and len(told) < _MAX_RULES:
+                    more = there[rule] - 1
+                    words = f"{reason} (and {more:,} more like it there)" if more else reason
+                    told[rule] = {"host": name, "reason": words}
+            hosts.update(dict.fromkeys(there, 1 + others))
+        for rule, each in told.items():
+            if hosts[rule] > 1:
+                each["alike"] = hosts[rule] - 1
+        untold = len(hosts) - len(told)
+        more_reasons: list[UnplacedReason] = [
+            {"host": None, "reason": f"and {untold:,} more reasons on other hosts"}
+        ]
+        return [*told.values(), *(more_reasons if untold else ())]
 
     def _hosts_alike(self) -> list[tuple[str, int]]:
         names = self._problem.names
-        if len(names) <= MAX_HOSTS:
-            return [(name, 0) for name in names]
         alike: dict[tuple[int, ...], list[str]] = defaultdict(list)
         for name, target in zip(names, self._problem.bins, strict=True):
             alike[target.state].append(name)
@@ -206,21 +260,67 @@ class Reasons:
             return self._no_option(host, source)
         if not possible:
             return [*dict.fromkeys(shortages)]
+        return [*self._limited(name, guest), *self._together(host, guest, source)] or [
+            "no place there beside the other guests that this plan places, which share what there is"
+        ]
+
+    def _limited(self, name: str, guest: Guest) -> t.Iterator[str]:
+        """Yield which limit and which groups keep ``guest`` from a host."""
         limit = self._conditions.limit_of(name)
         if limit is not None and self._received[name] + len(guest.devices) > limit:
-            return [f"{name} receives {self._received[name]} devices already, and {limit} at most"]
+            yield f"{name} receives {self._received[name]} devices already, and {limit} at most"
         if self._conditions.groups_of(guest.name, guest.uuid):
-            return [
-                "no place there apart from the other guests of its group, or none for all of its devices"
-            ]
-        others = [
-            device.id
-            for device in guest.devices
-            if device is not source and self._shortages(host, device) == ([], False)
-        ]
-        if others:
-            return [f"no place there for {listed(others)} of the same guest"]
-        return ["no place there for all devices of the guest at once"]
+            yield "no place there apart from the other guests of its group, or none for all of its devices"
+
+    def _together(self, host: Host, guest: Guest, source: Device) -> t.Iterator[str]:
+        """Yield what ``host`` has too few places of for all devices of ``guest`` at once."""
+        if len(guest.devices) < 2:
+            return
+        needed: dict[tuple[t.Any, ...], list[Device]] = defaultdict(list)
+        for device in guest.devices:
+            needed[_needs(device)].append(device)
+        short = []
+        for alike in needed.values():
+            known = self._shortages(host, alike[0])
+            if known is None or (alike[0] is source and len(alike) == 1):
+                continue
+            names = listed([device.id for device in alike])
+            if known == ([], False):
+                short.append(f"no place there for {names} of the same guest")
+            elif (places := self._places(host, alike[0])) < len(alike):
+                short.append(f"{len(alike)} places for {names} are needed there, and {places} left")
+        if not any(each.startswith("no place") for each in short):
+            yield "no place there for all devices of the guest at once"
+        if not short:
+            node = "of one NUMA node " if self._conditions.numa_local else ""
+            short.append(f"each {node}has one by itself, and would take it from another one")
+        yield from short
+
+    def _places(self, host: Host, source: Device) -> int:
+        """Return for how many devices like ``source`` there are places left, of each kind by itself."""
+        free = sum(
+            self._admission.unavailable(device) is None
+            and (host.name, device.id) not in self._devices
+            and self._fits(source, device)
+            for device in host.devices
+        )
+        made = 0
+        for parent in host.parents:
+            if self._conditions.why_avoided(host.name, parent.id) is None:
+                found = [self._room(source, parent, each) for each in parent.types]
+                made += max(found, default=0)
+        return free + made
+
+    def _room(self, source: Device, parent: Parent, mdev_type: MdevType) -> int:
+        """Return how many devices like ``source`` a parent could still make as ones of this type."""
+        if self._shortage(source, parent, mdev_type) != "":
+            return 0
+        target = NewDevice(parent.kind, mdev_type.id, parent, mdev_type)
+        made, _refusal = self._admission.admit(source, target)
+        if is_card_parent(parent) or not isinstance(made, Creatable):
+            return 1
+        left = instances_left(parent, mdev_type, self._made[(parent.host, parent.id)])
+        return left // made.instances
 
     def _shortages(self, host: Host, source: Device) -> tuple[list[str], bool] | None:
         """Return what would do on ``host`` but is not to be had, and whether something else is; ``None`` where that is too much."""
@@ -378,6 +478,11 @@ class Reasons:
 def _needs(device: Device) -> tuple[t.Any, ...]:
     """Return all of a device that its reasons depend on."""
     return device.kind, device.type, device.descriptor, device.attributes
+
+
+def _rule(reason: str, host: str) -> str:
+    """Return what a reason has in common with those that differ only in the host, in devices and in numbers."""
+    return _NAMES.sub("#", reason.replace(host, "#"))
 
 
 def _first(reasons: list[str]) -> list[str]:

@@ -704,11 +704,23 @@ def status_and_shortage_are_true(case: _Case) -> _Objections:
         yield Objection(
             _NONE, f"infeasible is not proven without facts of {', '.join(sorted(silent))}"
         )
+    yield from _shortages_are_true(case, plan)
+
+
+def _shortages_are_true(case: _Case, plan: _Entry) -> _Objections:
     shortage = plan["shortage"]
-    if shortage is not None:
-        short = {(each["host"], each["id"]) for each in shortage["devices"]}
+    parts = plan.get("shortages", ())
+    whole, *several = [
+        [(label["host"], label["id"]) for label in each["devices"]]
+        for each in (shortage or {"devices": ()}, *parts)
+    ]
+    devices = list(itertools.chain(*several))
+    if len(set(devices)) != len(devices) or not set(devices) <= set(whole):
+        yield Objection(_NONE, "the shortages are not what the shortage is made of")
+    for each in (shortage, *parts) if shortage is not None else ():
+        short = {(label["host"], label["id"]) for label in each["devices"]}
         placed = len(short & case.waves.keys())
-        if shortage["need"] != len(short) or not placed <= shortage["reachable"] < len(short):
+        if each["need"] != len(short) or not placed <= each["reachable"] < len(short):
             yield Objection(
                 _NONE, f"of {len(short)} devices {placed} are placed, which is no such shortage"
             )

@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+import json
 import typing as t
 
 import pytest
+from ansible_collections.vfio.migration.plugins.filter.migration_plan import migration_plan
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import read_fleet
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.planner import make_plan
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import (
@@ -22,6 +24,7 @@ from ansible_collections.vfio.migration.tests.unit.fleets import (
     gvt,
     host,
     parent,
+    vf,
 )
 
 # The parent of another generation that makes the same types.
@@ -187,3 +190,51 @@ def test_of_many_hosts_that_are_alike_one_is_told_with_the_number_of_the_others(
     (left,) = left_of(few)
     assert len({each["host"] for each in left["reasons"]}) == MAX_HOSTS
     assert not any("alike" in each for each in left["reasons"])
+
+
+def different_hosts(count: int, *devices: dict) -> dict:
+    """Return so many hosts, no two in the same state, with these guests on one of them."""
+    kinds = ["v", "w", "x", "y"]
+    return {
+        "a": host([*devices]),
+        **{
+            f"b{number:03}": host(
+                [vf(n, kind=kinds[number >> 2 * n & 3]) for n in range(1 + number % 4)]
+            )
+            for number in range(count)
+        },
+    }
+
+
+def test_of_many_hosts_each_reason_is_told_once_with_the_number_of_hosts():
+    fleet = different_hosts(100, vf(0, "vm-1", "z"))
+    (left,) = left_of(fleet)
+    assert len(left["reasons"]) <= 10
+    by_reason = {each["reason"]: each.get("alike", 0) + 1 for each in left["reasons"]}
+    assert any("z is needed" in each and count > 20 for each, count in by_reason.items())
+
+
+def test_a_plan_with_many_left_behind_grows_no_faster_than_they_are():
+    sizes = []
+    for count in (50, 100):
+        guests = [vf(n, f"vm-{n}", pid=1 + n) for n in range(2 * count)]
+        plan = migration_plan(different_hosts(count, *guests), drain=["a"])
+        sizes.append(len(json.dumps(plan["unplaced"])) / len(plan["unplaced"]))
+    assert sizes[1] < 1.5 * sizes[0]
+
+
+def test_two_shortages_are_told_apart():
+    guests = [vf(n, f"vm-{n}", "vw"[n % 2]) for n in range(8)]
+    room = [vf(n, kind="vvvw"[n]) for n in range(4)]
+    fleet = {"a": host(guests), "b": host(room)}
+    plan = migration_plan(fleet, drain=["a"])
+    assert (plan["shortage"]["need"], plan["shortage"]["reachable"]) == (8, 4)
+    assert sorted((each["need"], each["reachable"]) for each in plan["shortages"]) == [
+        (4, 1),
+        (4, 3),
+    ]
+    reasons = {each["reasons"][0]["reason"] for each in plan["unplaced"]}
+    assert len(reasons) == 2
+    assert all(
+        each.startswith("4 devices") and each.endswith("more are needed") for each in reasons
+    )
