@@ -51,9 +51,9 @@ _OF_TWO = (
     (("a", (f"{_VGPU} without P2P", _NIC)), ("b", (_CARD, _NIC))),
     (("a", (f"{_VGPU} without P2P", _NIC)), ("b", (f"{_CARD} without P2P", _NIC))),
     (("a", (_NIC, f"{_VGPU} without P2P")), ("c", ("sample-nic_vf 1.1.0", "mtty-1"))),
-    # And of these the target, which need not: the guest goes no further.
+    # And of these the target, which QEMU does not start.
     (("a", (_VGPU, _NIC)), ("b", (f"{_CARD} without P2P", _NIC))),
-    # Nothing tells of mtty, which has none.
+    # Nothing tells whether mtty has it.
     (("a", (_VGPU, "mtty-1")), ("b", (_CARD, "mtty-1"))),
     (("a", ("mtty-1", "mtty-2")), ("b", ("mtty-1", "mtty-2"))),
     (("b", ("mtty-1", "mtty-2")), ("c", ("mtty-1", "mtty-2"))),

@@ -192,7 +192,7 @@ def why_unknown(fleet: Fleet, host: str) -> str:
 
 def obstacle_in_guest(device: Device, guest: t.Sequence[Device]) -> str | None:
     """Return why ``device`` cannot migrate with all of its ``guest``'s devices; ``None`` where it can."""
-    if device.p2p is False and _has_several(device, guest):
+    if device.p2p is False and has_several(device, guest):
         return (
             "it cannot migrate with another VFIO device of its guest, as it does not support P2P (debugfs): QEMU migrates"
             " such a guest only where all of its devices do"
@@ -203,7 +203,7 @@ def obstacle_in_guest(device: Device, guest: t.Sequence[Device]) -> str | None:
 def open_in_guest(device: Device, guest: t.Sequence[Device]) -> list[str]:
     """Return what is not known of ``device`` and decides whether it can migrate with all of its ``guest``'s devices."""
     sentences = []
-    if device.p2p is None and _has_several(device, guest):
+    if device.p2p is None and has_several(device, guest):
         sentences.append(
             "a guest with several VFIO devices migrates only where all of them support P2P, which the kernel does not tell"
             f" of {device.id} (QEMU, docs/devel/migration/vfio.rst)"
@@ -224,8 +224,8 @@ def is_vgpu_of_nvidia(device: Device) -> bool:
     )
 
 
-def _has_several(device: Device, guest: t.Iterable[Device]) -> bool:
-    """Return whether ``device`` and at least one other one of its guest are VFIO's."""
+def has_several(device: Device, guest: t.Iterable[Device]) -> bool:
+    """Return whether ``device`` and at least one other one of its ``guest`` are VFIO's: then each has to support P2P."""
     return device.kind != VDPA and any(
         each.kind != VDPA and each.key != device.key for each in guest
     )

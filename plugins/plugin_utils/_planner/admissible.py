@@ -23,11 +23,16 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import
     Device,
     MdevType,
     Parent,
+    has_several,
     obstacle,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import Request
 
 INCOMPATIBLE = "it is not compatible"
+NO_P2P = (
+    "it does not support P2P (debugfs), without which QEMU starts no guest on the new host that has several VFIO devices"
+    " and can migrate"
+)
 
 
 class NewDevice(t.NamedTuple):
@@ -104,8 +109,13 @@ class Admission:
             each for name, each in REQUIREMENTS.items() if getattr(request.conditions, name)
         ]
         self.moving: dict[str, set[str]] = defaultdict(set)
+        # The devices of guests with several, each of which has to support P2P, and so have their targets.
+        self.several: set[tuple[str, str]] = set()
         for guest in request.guests:
             self.moving[guest.devices[0].host].update([device.id for device in guest.devices])
+            if len(guest.devices) > 1:
+                several = [each.key for each in guest.devices if has_several(each, guest.devices)]
+                self.several.update(several)
 
     def admit(
         self, source: Device, target: Target
@@ -118,6 +128,8 @@ class Admission:
             found = self.candidates.makeable(source, target.parent, target.mdev_type)
         if found is None:
             return None, INCOMPATIBLE
+        if isinstance(target, Device) and target.p2p is False and source.key in self.several:
+            return None, NO_P2P
         for each in self.asked:
             if not each.holds(source, target, self.candidates):
                 return None, f"it is not {each.words(source)}"

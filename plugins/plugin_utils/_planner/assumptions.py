@@ -96,7 +96,7 @@ def _unknown_holders(problem: Problem, sources: t.Sequence[Device]) -> t.Iterato
         for device in problem.fleet.hosts[name].devices:
             if device.in_use is None or device.in_use.pid is not None:
                 continue
-            key = (device.kind, device.type, device.descriptor, device.choices)
+            key = (device.kind, device.type, device.descriptor, device.choices, device.p2p)
             if key not in fits:
                 fits[key] = any(
                     problem.admission.refusal(source, device) is None for source in sources

@@ -176,6 +176,7 @@ class Resources:
             device.type,
             device.numa_node if self._conditions.numa_local else None,
             device.choices,
+            device.p2p is False,
             gpu,
         )
         number = self._group_numbers.setdefault(key, len(self._groups))
@@ -253,7 +254,8 @@ class Resources:
     def demand_of(self, device: Device) -> int:
         """Return the number of what ``device`` needs."""
         configurable = tuple([name for name, value in device.attributes])
-        key = (device.descriptor, device.type, configurable)
+        several = device.key in self._admission.several
+        key = (device.descriptor, device.type, configurable, several)
         number = self._demand_numbers.setdefault(key, len(self.demands))
         if number == len(self.demands):
             self.demands.append(device)

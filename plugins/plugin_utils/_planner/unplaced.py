@@ -38,6 +38,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._packing.bottleneck
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.admissible import (
     INCOMPATIBLE,
     NO_EXCLUSIONS,
+    NO_P2P,
     NewDevice,
     Target,
 )
@@ -324,7 +325,7 @@ class Reasons:
 
     def _shortages(self, host: Host, source: Device) -> tuple[list[str], bool] | None:
         """Return what would do on ``host`` but is not to be had, and whether something else is; ``None`` where that is too much."""
-        key = (host.name, *_needs(source))
+        key = (host.name, source.key in self._admission.several, *_needs(source))
         if key not in self._shortages_of:
             there = len(host.devices) + sum(len(each.types) for each in host.equipment)
             sets = len(source.descriptor.compatible) if source.descriptor else 0
@@ -337,13 +338,9 @@ class Reasons:
         shortages = []
         possible = False
         for device in host.devices:
-            if self._admission.unavailable(device) is None and self._fits(source, device):
-                if (host.name, device.id) in self._devices:
-                    shortages.append(f"{device.id} is taken by this plan")
-                elif (full := self._why_card_full(source, device)) is not None:
-                    shortages.append(full)
-                else:
-                    possible = True
+            shortage = self._shortage_of(source, device)
+            possible = possible or shortage == ""
+            shortages += [shortage] if shortage else []
         for parent in host.parents:
             if self._conditions.why_avoided(host.name, parent.id) is None:
                 found = {
@@ -355,6 +352,19 @@ class Reasons:
                 # The types of a parent share its room: one of them will do, the source's own where it is there.
                 shortages += [found.get(source.type or "", min(found.values()))] if found else []
         return shortages, possible
+
+    def _shortage_of(self, source: Device, device: Device) -> str | None:
+        """Return why ``device`` would do for ``source`` and is not to be had, empty where it is; ``None`` where it would not do."""
+        if self._admission.unavailable(device) is not None:
+            return None
+        refusal = self._admission.refusal(source, device)
+        if refusal == NO_P2P:
+            return f"{device.id}: {refusal}"
+        if refusal is not None:
+            return None
+        if device.key in self._devices:
+            return f"{device.id} is taken by this plan"
+        return self._why_card_full(source, device) or ""
 
     def _note_card(self, placed: Placement) -> None:
         """Note what a placement takes of a card."""

@@ -827,7 +827,7 @@ def _features(device: _Entry) -> list[str]:
 def sources_can_migrate(case: _Case) -> _Objections:
     """Require that a source has a usable descriptor, and that the facts do not say that it cannot migrate.
 
-    Nor may they say that one of several VFIO devices of a guest does not support P2P.
+    Nor may they say that one of several VFIO devices of a guest, or its target, does not support P2P.
     """
     for move in case.moves:
         if move.descriptor is None:
@@ -837,6 +837,10 @@ def sources_can_migrate(case: _Case) -> _Objections:
         features = _features(move.source)
         if features and "p2p" not in features and move.key in case.several:
             yield move.objection(f"{_named(move.key)} cannot migrate with others without P2P")
+        target = case.devices.get(move.target_key)
+        features = [] if target is None else _features(target)
+        if features and "p2p" not in features and move.key in case.several:
+            yield move.objection(f"{_named(move.target_key)} is one of several without P2P")
 
 
 def existing_targets_are_free(case: _Case) -> _Objections:

@@ -56,6 +56,30 @@ def test_a_guest_of_several_stays_where_one_lacks_it(features):
         assert reason["reason"].startswith("it stays with") == (own != ALONE)
 
 
+def plan_onto(sources: int, *features: list[str]) -> t.Any:
+    """Plan for one guest with so many devices that have P2P, to a host with free devices that have these features."""
+
+    def of(number: int, told: list[str], **others: t.Any) -> dict[str, t.Any]:
+        migration = {"supported": True, "evidence": "debugfs", "features": told, "state": None}
+        return device(UUIDS[number], migration=migration, **others)
+
+    source = host([of(n, BOTH, vm="vm-1", pid=1) for n in range(sources)])
+    return migration_plan(
+        {"a": source, "b": host([of(5 + n, each) for n, each in enumerate(features)])}, drain=["a"]
+    )
+
+
+def test_the_targets_of_several_need_it_too_as_qemu_does_not_start_them_else():
+    assert plan_onto(2, BOTH, ALONE)["placements"] == []
+    assert len(plan_onto(2, BOTH, ALONE, BOTH)["placements"]) == 2
+    assert len(plan_onto(2, BOTH, UNKNOWN)["placements"]) == 2
+    # One device alone needs none.
+    assert len(plan_onto(1, ALONE)["placements"]) == 1
+    without = plan_onto(2, ALONE, ALONE)["unplaced"]
+    reasons = [reason["reason"] for each in without for reason in each["reasons"]]
+    assert f"{UUIDS[5]}: it does not support P2P (debugfs)" in reasons[0]
+
+
 def test_what_the_kernel_does_not_tell_is_said():
     assert warned(plan(UNKNOWN, BOTH)) == [UUIDS[0]]
     assert warned(plan(UNKNOWN, UNKNOWN)) == UUIDS[:2]

@@ -369,6 +369,24 @@ ENGINE = {
             "obstacle_in_guest", lambda real: lambda device, guest: real(device, ())
         ),
     ),
+    "of the targets of two devices one cannot do P2P": Fault(
+        "sources can migrate",
+        {
+            "a": host(
+                [
+                    device(UUIDS[n], vgpu(), vm="vm-1", pid=1, migration=with_features("p2p"))
+                    for n in (0, 1)
+                ]
+            ),
+            "b": host(
+                [
+                    device(UUIDS[5 + n], vgpu(), migration=migration)
+                    for n, migration in enumerate((with_features("p2p"), with_features()))
+                ]
+            ),
+        },
+        lambda plant: plant.function("has_several", lambda real: lambda device, guest: False),
+    ),
     "a matrix is made without its numbers": Fault(
         "new devices will match",
         made(
