@@ -58,6 +58,8 @@ MAX_PID = 2**31 - 1
 MAX_NODE = 1023
 MAX_QUEUES = 2**16
 MAX_INSTANCES = 2**32 - 1
+# The most resources that a type states to take of its parent; one of GVT-g states three.
+MAX_RESOURCES = 8
 
 Entry = t.Mapping[str, t.Any]
 

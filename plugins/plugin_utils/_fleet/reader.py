@@ -535,8 +535,8 @@ def _resources(
     """Return what a device of a type takes of its parent, which facts have or its ``description`` tells."""
     if "resources" in offered:
         entries = check.mapping(offered["resources"], f"{path}.resources")
-        if len(entries) > check.MAX_ATTRIBUTES:
-            raise FactsError(f"{path}.resources", f"{check.MAX_ATTRIBUTES} names at most")
+        if len(entries) > check.MAX_RESOURCES:
+            raise FactsError(f"{path}.resources", f"{check.MAX_RESOURCES} names at most")
         found = {
             check.text(name, f"{path}.resources"): check.number(
                 amount, f"{path}.resources.{name}", 0, check.MAX_INSTANCES

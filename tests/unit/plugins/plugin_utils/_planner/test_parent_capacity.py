@@ -97,7 +97,9 @@ def test_what_types_take_proves_that_there_is_no_room():
     assert len(plan["placements"]) == 2
 
 
-@pytest.mark.parametrize("resources", [{"fence": -1}, {"fence": "4"}, ["fence"], {1: 2}])
+@pytest.mark.parametrize(
+    "resources", [{"fence": -1}, {"fence": "4"}, ["fence"], {1: 2}, dict.fromkeys("abcdefghi", 1)]
+)
 def test_odd_amounts_make_their_host_unknown(resources):
     there = graphics((416, 3456, 28))
     there["types"][0]["resources"] = resources
