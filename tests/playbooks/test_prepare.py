@@ -95,6 +95,9 @@ def test_after_a_run_is_killed_cleanup_leaves_nothing(fleet, task):
     ("asked", "said"),
     [
         ({"prepare_sources": "vm-1,vm"}, "no guest or device in the fleet's facts is 'vm'"),
+        # Ansible takes an empty pattern, such as that of a shell's variable that is not set, for every host.
+        ({"prepare_drain": "a", "prepare_hosts": ""}, "no host of the inventory matches"),
+        ({"prepare_drain": "a", "prepare_hosts": [", ", ""]}, "no host of the inventory matches"),
         ({"prepare_drain": "a", "prepare_limit": {"bb": 1}}, "limit has 'bb', and there is no"),
         ({"prepare_drain": "a", "prepare_avoid": [{"host": "bb"}]}, "avoid has 'bb', and there"),
     ],

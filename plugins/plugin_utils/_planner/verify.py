@@ -87,7 +87,9 @@ def objections(
 
 # --- a plan that is none ---------------------------------------------------------------------------------------------
 
-_WRONG_SHAPE = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+_WRONG_SHAPE = (
+    *(ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError),
+)
 
 
 def _place_of_fault(plan: t.Any, facts: Facts, conditions: Conditions) -> str:

@@ -49,7 +49,10 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.progress i
     PREPARED,
     placement_states,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments import expected
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments import (
+    chosen_hosts,
+    expected,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.clock import age_limit
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.files import (
     absolute,
@@ -93,6 +96,7 @@ def begin(options: t.Mapping[str, t.Any], hostvars: t.Any, check_mode: bool) -> 
     """Return what is to be cleaned up, by a plan and what was written down beside it; raise ``FleetError``."""
     remove = [one_of("remove", each, _CHOICES) for each in names("remove", options["remove"]) or ()]
     by_journals = INTERRUPTED in remove
+    inventory = chosen_hosts(options, "cleanup_hosts", ())
     plan, progress = options.get("plan"), None
     source = "the plan"
     if plan is None:
@@ -114,7 +118,6 @@ def begin(options: t.Mapping[str, t.Any], hostvars: t.Any, check_mode: bool) -> 
         for each in plan["placements"]:
             check_placement(each)
     placements = merged(plan["placements"], began)
-    inventory = names("hosts", options.get("hosts")) or []
     there = {each[end]["host"] for each in placements for end in ("source", "target")}
     hosts = [host for host in inventory if by_journals or host in there]
     return {

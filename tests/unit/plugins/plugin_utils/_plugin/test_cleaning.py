@@ -249,3 +249,8 @@ def test_of_guests_that_leave_hosts_only_uuids_are_passed_on(clean):
     uuids = [UUIDS[5], "../../etc", "*", "", None, 7, UUIDS[6].replace("4", "A"), f"{UUIDS[6]} /"]
     moves = [placement(new=str(n)) | {"vm_uuid": uuid} for n, uuid in enumerate(uuids)]
     assert clean(Hosts(a={}, b={}), moves)["leaving"] == {"a": [UUIDS[5]]}
+
+
+def test_a_pattern_that_matches_no_host_stops_it(clean):
+    with pytest.raises(FleetError, match="no host of the inventory matches cleanup_hosts"):
+        clean(Hosts(), [placement()])
