@@ -62,6 +62,10 @@ def test_guests_move_fail_and_stay_whatever_their_names_are(tmp_path):
     # What the guest has left is removed, and what was made for the one that has not moved.
     assert fleet.holders("a") == [OLD]
     assert fleet.holders("b") == sorted([BROKEN, hostile])
+    # Nor are their domains, and what became of the jobs: hosts a and b have had some.
+    assert len([*tmp_path.glob("?/xml.was")]) == 2
+    assert [*tmp_path.glob("?/xml")] == []
+    assert [*tmp_path.glob("async/*")] == []
 
 
 # Before the guest moves, and while it does.

@@ -49,10 +49,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.progress i
     PREPARED,
     placement_states,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments import (
-    chosen_hosts,
-    expected,
-)
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments import expected
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.clock import age_limit
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.files import (
     absolute,
@@ -96,7 +93,6 @@ def begin(options: t.Mapping[str, t.Any], hostvars: t.Any, check_mode: bool) -> 
     """Return what is to be cleaned up, by a plan and what was written down beside it; raise ``FleetError``."""
     remove = [one_of("remove", each, _CHOICES) for each in names("remove", options["remove"]) or ()]
     by_journals = INTERRUPTED in remove
-    inventory = chosen_hosts(options, "cleanup_hosts", ())
     plan, progress = options.get("plan"), None
     source = "the plan"
     if plan is None:
@@ -118,6 +114,7 @@ def begin(options: t.Mapping[str, t.Any], hostvars: t.Any, check_mode: bool) -> 
         for each in plan["placements"]:
             check_placement(each)
     placements = merged(plan["placements"], began)
+    inventory = names("hosts", options.get("hosts")) or []
     there = {each[end]["host"] for each in placements for end in ("source", "target")}
     hosts = [host for host in inventory if by_journals or host in there]
     return {
@@ -159,7 +156,9 @@ def _claimed(progress: str, plan: str, check_mode: bool) -> list[t.Any]:
 
 
 def find_superfluous(run: _Run, hostvars: t.Any) -> _Run:
-    """Return ``run`` with what each host is to define and to remove."""
+    """Return ``run`` with what each host is to define and to remove; raise ``FleetError``."""
+    if not run["hosts"] and (run["placements"] or run["by_journals"]):
+        raise FleetError("no host of the plan is among the hosts of cleanup_hosts")
     answered, silent = gathered(hostvars, run["hosts"], GATHERED)
     words = {host: f"it did not answer: {error}" for host, error in silent.items()}
     fleet = read_fleet(hold(hostvars, answered), limit=age_limit(0), left_out=words)

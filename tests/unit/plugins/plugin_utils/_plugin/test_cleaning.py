@@ -251,6 +251,7 @@ def test_of_guests_that_leave_hosts_only_uuids_are_passed_on(clean):
     assert clean(Hosts(a={}, b={}), moves)["leaving"] == {"a": [UUIDS[5]]}
 
 
-def test_a_pattern_that_matches_no_host_stops_it(clean):
-    with pytest.raises(FleetError, match="no host of the inventory matches cleanup_hosts"):
-        clean(Hosts(), [placement()])
+@pytest.mark.parametrize("hosts", [Hosts(), Hosts(c={OTHER: None})])
+def test_hosts_of_which_the_plan_has_none_stop_it(clean, hosts):
+    with pytest.raises(FleetError, match="no host of the plan is among the hosts of cleanup_hosts"):
+        clean(hosts, [placement()])
