@@ -20,6 +20,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.domain_xml
     read_domain,
     retargeted,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.summary import first_of
 
 _Placement = t.Mapping[str, t.Any]
 
@@ -60,7 +61,9 @@ class _Moves:
             id_: each["vm"] for id_, each in _by_source(placements, self._host).items()
         }
         self._staying = {
-            each["source"]["id"]: "; ".join(reason["reason"] for reason in each["reasons"])
+            each["source"]["id"]: "; ".join(
+                first_of([reason["reason"] for reason in each["reasons"]], "reason")
+            )
             for each in plan.get("unplaced", ())
             if each["source"]["host"] == self._host
         }

@@ -39,6 +39,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.solution i
     solve,
     solve_in_order,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.summary import first_of
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify import (
     Objection,
     objections,
@@ -101,7 +102,8 @@ def make_verified_plan(
     ends = {(each["source"]["host"], each["source"]["id"]) for each in kept}
     of_earlier = [each.sentence for each in broken if not ends.isdisjoint(each.sources)]
     if of_earlier:
-        raise FleetError(f"the earlier plan does not hold: {'; '.join(of_earlier)}")
+        told = "; ".join(first_of(of_earlier, "violation"))
+        raise FleetError(f"the earlier plan does not hold: {told}")
     if broken:
         # Only a plan that keeps something has no cost.
         asked = previous.request if previous and plan["cost"] is None else request
@@ -189,13 +191,17 @@ def _objected(
         keys = [device.key for device in guest.devices]
         sentences = [sentence for key in keys for sentence in about[key]]
         if sentences and keys[0] not in left_out:
-            found[keys[0]] = f"the verifier objects: {'; '.join(dict.fromkeys(sentences))}"
+            found[keys[0]] = (
+                f"the verifier objects: {'; '.join(first_of([*dict.fromkeys(sentences)], 'violation'))}"
+            )
     if found:
         return found
     # Nobody in particular: nothing of the plan can be relied on, least of all what moves.
     moving = [g for g in request.guests if not placed.isdisjoint(d.key for d in g.devices)]
     sentences = [each.sentence for each in broken]
-    reason = f"the verifier objects to the whole plan: {'; '.join(sentences)}"
+    reason = (
+        f"the verifier objects to the whole plan: {'; '.join(first_of(sentences, 'violation'))}"
+    )
     rest = moving or [g for g in request.guests if g.devices[0].key not in left_out]
     return {guest.devices[0].key: reason for guest in rest}
 

@@ -25,6 +25,10 @@ from ansible_collections.vfio.migration.plugins.plugin_utils.contract import (
 
 # Of more devices that stay for one reason, only the first are named.
 MAX_IDS = 4
+# So many sentences are told of each kind, and so many reasons and characters in each; the plan and the report have all.
+MAX_SENTENCES = 40
+MAX_REASONS = 5
+MAX_LINE = 1000
 
 
 class Summary(t.TypedDict):
@@ -40,25 +44,47 @@ def summarize(plan: Plan, left_out: t.Mapping[str, str]) -> Summary:
     nothing = [] if placements or unplaced else ["there is nothing to move"]
     return Summary(
         sentences=[
-            *map(_move, placements),
+            *first_of([_move(each) for each in placements], "move"),
             *nothing,
-            *(
-                f"{host} takes no part: its facts could not be gathered: {error}"
-                for host, error in left_out.items()
+            *first_of(
+                [
+                    f"{host} takes no part: its facts could not be gathered: {error}"
+                    for host, error in left_out.items()
+                ],
+                "host takes no part",
+                "hosts take no part",
             ),
-            *(
-                f"{each['vm'] or each['source']['id']} on {each['source']['host']} was planned anew:"
-                f" {each['reason']}"
-                for each in plan["changes"]
+            *first_of(
+                [
+                    f"{each['vm'] or each['source']['id']} on {each['source']['host']} was planned anew:"
+                    f" {each['reason']}"
+                    for each in plan["changes"]
+                ],
+                "guest was planned anew",
+                "guests were planned anew",
             ),
-            *(
-                f"{_guest(each)}{each['source']['host']} {each['source']['id']} stays:"
-                f" {'; '.join(reason['reason'] for reason in each['reasons'])}"
-                for each in unplaced
-            ),
-            *_staying(plan.get("staying", ())),
+            *first_of([_stays(each) for each in unplaced], "device stays", "devices stay"),
+            *first_of([*_staying(plan.get("staying", ()))], "reason for devices to stay"),
         ],
         obstacles=_obstacles(plan) if unplaced else None,
+    )
+
+
+def first_of(sentences: t.Sequence[str], noun: str, several: str | None = None) -> list[str]:
+    """Return the first sentences of a kind, cut to a length, and how many more there are."""
+    told = [printable(each, MAX_LINE) for each in sentences[:MAX_SENTENCES]]
+    more = len(sentences) - MAX_SENTENCES
+    if more > 0:
+        told.append(f"and {more:,} more: {noun if more == 1 else several or f'{noun}s'}")
+    return told
+
+
+def _stays(each: Unplaced) -> str:
+    reasons = [reason["reason"] for reason in each["reasons"][:MAX_REASONS]]
+    more = len(each["reasons"]) - MAX_REASONS
+    reasons += [f"and {more:,} more reasons"] if more > 0 else []
+    return (
+        f"{_guest(each)}{each['source']['host']} {each['source']['id']} stays: {'; '.join(reasons)}"
     )
 
 
@@ -86,11 +112,26 @@ def _move(placement: Placement) -> str:
 def _obstacles(plan: Plan) -> str:
     lines = [f"Not everything can move; the plan is {plan['status']}."]
     lines += [f"It is not proven that it cannot: {each}." for each in plan.get("assumptions", ())]
-    for each in plan["unplaced"]:
+    unplaced = plan["unplaced"]
+    told: set[tuple[str, ...]] = set()
+    shown = 0
+    for each in unplaced:
+        reasons = tuple(map(_reason, each["reasons"]))
+        # What is the same of many is told of the first of them.
+        if reasons in told and len(unplaced) > MAX_IDS:
+            continue
+        if len(told) == MAX_IDS:
+            break
+        told.add(reasons)
+        shown += 1
         guest = f" of {each['vm']}" if each["vm"] else ""
         lines.append(f"{each['source']['id']} on {each['source']['host']}{guest} has no place:")
-        lines += [f"  {_reason(reason)}" for reason in each["reasons"]]
-    return "\n".join(map(printable, lines))
+        lines += [f"  {reason}" for reason in reasons[:MAX_REASONS]]
+        if (more := len(reasons) - MAX_REASONS) > 0:
+            lines.append(f"  and {more:,} more reasons")
+    if (more := len(unplaced) - shown) > 0:
+        lines.append(f"and {more:,} more devices have no place, for these or other reasons.")
+    return "\n".join(printable(each, MAX_LINE) for each in lines)
 
 
 def _reason(reason: UnplacedReason) -> str:

@@ -53,6 +53,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.rounds imp
     Migration,
     plan_rounds,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.summary import first_of
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments import (
     chosen_hosts,
     one_or_more,
@@ -178,13 +179,15 @@ def find(run: _Run, hostvars: t.Any) -> _Run:
     answered, silent = gathered(hostvars, run["hosts"], GATHERED)
     silent = {**run["silent"], **silent}
     if not answered:
-        why = "; ".join(f"{host}: {reason}" for host, reason in silent.items())
+        silent_hosts = [f"{host}: {reason}" for host, reason in silent.items()]
+        why = "; ".join(first_of(silent_hosts, "host"))
         raise FleetError(f"no host has answered: {why or 'the run is limited to none of them'}")
     found = find_guests(
         _fleet(hostvars, answered), _libvirt(hostvars, answered), run["guests"], run["drain"]
     )
     if nowhere := [guest["vm"] for guest in found if guest["host"] is None]:
-        unknown = "".join(f"; {host} did not answer: {why}" for host, why in silent.items())
+        silent_hosts = [f"{host} did not answer: {why}" for host, why in silent.items()]
+        unknown = "".join(f"; {each}" for each in first_of(silent_hosts, "host"))
         raise FleetError(
             f"no host has a process of the name {' or '.join(nowhere)} that holds a VFIO device;"
             f" start the guest, and gather as root{unknown}"

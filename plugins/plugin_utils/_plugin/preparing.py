@@ -13,6 +13,7 @@ for them, and in the end remove what ``undo`` has.
 
 from __future__ import annotations
 
+import os
 import typing as t
 
 from ansible.errors import AnsibleActionFail
@@ -45,7 +46,10 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request im
     Conditions,
     as_asked,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._planner.summary import summarize
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.summary import (
+    first_of,
+    summarize,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments import (
     chosen_hosts,
     one_or_more,
@@ -84,6 +88,7 @@ GATHERED = "prepare_gathered"
 MADE = ("prepare_result", "prepare_pci_result", "prepare_vdpa_result")
 
 _CLEANUP = "ansible-playbook vfio.migration.cleanup -e cleanup_from={}"
+_ALL_OBSTACLES = "The playbook vfio.migration.report shows them all."
 _REMOVE_LATER = "To remove what is left, when its host answers and nothing holds it:"
 _Run = dict[str, t.Any]
 _NOTHING_YET: _Run = {
@@ -157,13 +162,23 @@ def plan_next(run: _Run, hostvars: t.Any) -> _Run:
         planned = _planned(run, hostvars, answered)
         obstacles = summarize(planned["plan"], {})["obstacles"]
         if obstacles and not run["partial"] and not _may_go_on(planned):
-            return _ended(planned, obstacles)
+            return _ended(planned, _refused(planned, obstacles))
         return _to_be_made(planned)
     except (AnsibleActionFail, FleetError) as error:
         if first:
             raise
         # Else what was made would stay.
         return _ended(run, str(error))
+
+
+def _refused(run: _Run, obstacles: str) -> str:
+    """Return the ``obstacles`` to a plan, in short, with the file that has all of them; nothing else is written."""
+    if run["check_mode"]:
+        return f"{obstacles}\n{_ALL_OBSTACLES}"
+    root, extension = os.path.splitext(run["dest"])
+    path = f"{root}.refused{extension or '.json'}"
+    replace(path, as_text(run["plan"]))
+    return f"{obstacles}\nThe plan with all reasons is in {path}. {_ALL_OBSTACLES}"
 
 
 def _goes_on(run: _Run) -> bool:
@@ -211,7 +226,8 @@ def _no_attempt_left(run: _Run) -> str | None:
     """Return why no other plan is tried, where none is. One that ends with a device given up is not counted."""
     if run["attempt"] - run["excused"] < run["attempts"] and run["attempt"] < MOST_ATTEMPTS:
         return None
-    problems = "; ".join(f"{each['host']}: {each['problem']}" for each in run["failed_now"])
+    failed = [f"{each['host']}: {each['problem']}" for each in run["failed_now"]]
+    problems = "; ".join(first_of(failed, "host failed", "hosts failed"))
     return f"{run['attempt']} plans failed, the last of them so: {problems}"
 
 

@@ -24,6 +24,10 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors impor
 from ansible_collections.vfio.migration.plugins.plugin_utils.contract import Paragraph, Sentence
 
 Value = t.TypeVar("Value")
+Shown = t.TypeVar("Shown", str, list[str])
+# What is shown has so many lines or sentences, and a text so many characters; files have the rest.
+MAX_LINES = 200
+MAX_SHOWN = 4 * MAX_MESSAGE
 _Printer = t.Callable[[t.Any], t.Any]
 
 
@@ -42,6 +46,22 @@ def printed(value: Value, shape: t.Any) -> Value:
         raise FleetError(
             "something in the arguments is not what this collection's filters and modules return"
         ) from error
+
+
+def bounded(shown: Shown) -> Shown:
+    """Return what is shown to an operator, a text of several lines or a list of sentences, cut to a size that can be read."""
+    if isinstance(shown, list):
+        return _first_lines(shown)
+    return "\n".join(_first_lines(shown[:MAX_SHOWN].split("\n")))
+
+
+def _first_lines(lines: list[str]) -> list[str]:
+    # What is told last is what to do.
+    more = len(lines) - MAX_LINES
+    if more <= 0:
+        return lines
+    half = MAX_LINES // 2
+    return [*lines[:half], f"... {more:,} more ...", *lines[-half:]]
 
 
 def printed_throughout(value: t.Any) -> t.Any:

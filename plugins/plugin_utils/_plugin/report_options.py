@@ -27,6 +27,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.shown_plan
     out_of_date,
     recomputed,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.summary import first_of
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify import violations
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments import direction_of
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.clock import age_limit
@@ -79,4 +80,4 @@ def _verify(plan: t.Any, facts: t.Mapping[str, t.Any], conditions: Conditions) -
     """Raise ``FleetError`` where a plan for these facts breaks a rule: a report shows no such plan."""
     broken = violations(plan, facts, conditions)
     if broken:
-        raise FleetError(f"the plan does not hold: {'; '.join(broken)}")
+        raise FleetError(f"the plan does not hold: {'; '.join(first_of(broken, 'violation'))}")

@@ -24,7 +24,10 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments i
     plain,
     with_lists,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.printing import printed
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.printing import (
+    bounded,
+    printed,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils.contract import Paragraph, Sentence
 
 BEGIN = "begin"
@@ -68,8 +71,9 @@ class StepAction(ActionBase):
             else:
                 run = self.steps[step](so_far, hostvars)
         except VfioMigrationError as error:
-            raise AnsibleActionFail(f"vfio.migration.{self.playbook}: {error}") from error
+            message = bounded(str(error))
+            raise AnsibleActionFail(f"vfio.migration.{self.playbook}: {message}") from error
         for key, shape in _SHOWN.items():
             if run.get(key) is not None:
-                run[key] = printed(run[key], shape)
+                run[key] = bounded(printed(run[key], shape))
         return {**result, **run, "changed": False}

@@ -5,8 +5,13 @@
 
 from __future__ import annotations
 
+import pytest
 from ansible_collections.vfio.migration.plugins.filter.migration_plan import migration_plan
-from ansible_collections.vfio.migration.plugins.plugin_utils._planner.summary import summarize
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.summary import (
+    MAX_LINE,
+    MAX_SENTENCES,
+    summarize,
+)
 from ansible_collections.vfio.migration.tests.unit.fleets import UUIDS, device, host, parent
 
 SOURCE = {"host": "a", "kind": "mdev", "id": "old"}
@@ -76,3 +81,30 @@ def test_real_plans_can_be_told():
     assert said.startswith(f"vm-17: a {UUIDS[0]} -> b ")
     fleet["b"] = host()
     assert f"{UUIDS[0]} on a of vm-17" in summarize(migration_plan(fleet, ["a"]), {})["obstacles"]
+
+
+@pytest.mark.parametrize("alike", [True, False])
+def test_what_is_told_of_a_big_plan_has_a_size(alike):
+    reasons = [{"host": f"h{n}", "reason": "x" * 5000} for n in range(300)]
+    unplaced = [
+        {
+            "vm": None,
+            "source": SOURCE,
+            "reasons": reasons if alike else [{"host": None, "reason": f"reason {n}"}, *reasons],
+        }
+        for n in range(2000)
+    ]
+    said = summary(
+        placements=[placement()] * 3000,
+        unplaced=unplaced,
+        left_out={f"h{n}": "no route" for n in range(500)},
+        changes=[{"vm": "v", "source": SOURCE, "reason": "b has changed"}] * 900,
+    )
+    assert len(said["sentences"]) <= 4 * (MAX_SENTENCES + 1)
+    told = "\n".join(said["sentences"])
+    for words in ("2,960 more: moves", "460 more: hosts take no part", "1,960 more: devices stay"):
+        assert words in told
+    assert max(map(len, said["sentences"])) <= MAX_LINE
+    assert len(said["obstacles"]) < 30_000
+    assert f"and {1999 if alike else 1996:,} more devices have no place" in said["obstacles"]
+    assert "  and 29" in said["obstacles"]

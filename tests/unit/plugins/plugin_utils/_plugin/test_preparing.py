@@ -377,3 +377,25 @@ def test_whatever_a_host_answers_only_its_own_part_is_lost(begin, answer):
     run = preparing.plan_next(run, hosts)
     assert [each["uuid"] for each in run["made"]["b"]["devices"]]
     assert UUIDS[9] not in json.dumps(run["made"])
+
+
+def test_a_plan_that_is_refused_is_in_a_file_and_told_in_short(begin, tmp_path):
+    hosts = Hosts(guests=6)
+    # There is room for four.
+    hosts.answer("c", host())
+    run = preparing.plan_next(begin(hosts), hosts)
+    path = tmp_path / "plan.refused.json"
+    assert f"The plan with all reasons is in {path}." in run["failure"]
+    refused = json.loads(path.read_text(encoding="utf-8"))
+    assert refused == run["plan"]
+    assert refused["unplaced"]
+    # What an earlier run has written down stays what cleanup goes by.
+    assert not (tmp_path / "plan.json").exists()
+
+
+def test_in_check_mode_a_plan_that_is_refused_is_in_no_file(begin, tmp_path):
+    hosts = Hosts(guests=6)
+    hosts.answer("c", host())
+    run = preparing.plan_next(begin(hosts, check_mode=True), hosts)
+    assert "The playbook vfio.migration.report shows them all." in run["failure"]
+    assert [*tmp_path.iterdir()] == []

@@ -12,7 +12,12 @@ from ansible_collections.vfio.migration.plugins.module_utils._descriptor.printab
     MAX_MESSAGE,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
-from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.printing import printed
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.printing import (
+    MAX_LINES,
+    MAX_SHOWN,
+    bounded,
+    printed,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils.contract import (
     Paragraph,
     Plan,
@@ -75,3 +80,14 @@ def test_a_shape_must_tell_which_of_its_values_are_sentences():
 def test_the_shapes_of_what_people_read_have_sentences():
     made = schemas()
     assert {name for name in SHAPES if "u202e" in str(made[name])} == set(SHAPES) - {"facts"}
+
+
+def test_what_an_operator_is_shown_has_a_size():
+    lines = [f"line {number}" for number in range(100_000)]
+    shown = bounded(lines)
+    assert len(shown) == MAX_LINES + 1
+    assert (shown[0], shown[-1]) == (lines[0], lines[-1])
+    assert "99,800 more" in shown[MAX_LINES // 2]
+    assert len(bounded("\n".join(lines)).split("\n")) == MAX_LINES + 1
+    assert len(bounded("x" * 10**7)) == MAX_SHOWN
+    assert bounded(lines[:3]) == lines[:3]
