@@ -176,9 +176,12 @@ def _host_group(group: HostGroup, names: HardwareNames) -> contract.HostGroup:
 
 
 def _named(hardware: str, names: HardwareNames) -> str:
-    """Return what a host has, by a driver or API and a PCI id, with the name of that."""
-    name = names.model(hardware.rpartition(" ")[2])
-    return f"{name}, {hardware}" if name else hardware
+    """Return what a host has, by a driver or API and a PCI id, by name where there is one."""
+    driver, _blank, pci_id = hardware.rpartition(" ")
+    name = names.model(pci_id)
+    if not name:
+        return hardware
+    return f"{name} ({driver})" if pci_id in name else f"{name} ({driver} {pci_id})"
 
 
 def _host(

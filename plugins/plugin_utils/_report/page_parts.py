@@ -31,8 +31,11 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._report.page_tables
 from ansible_collections.vfio.migration.plugins.plugin_utils._report.wording import counted
 from markupsafe import Markup
 
-# So many names of groups of hosts are told in a row.
+# So many names of groups of hosts are told in a row, and so many kinds of hardware.
 MAX_NAMES = 8
+MAX_KINDS = 4
+# Of more classes or hosts, what is below a row is told in short; the report as JSON has the rest.
+MAX_DETAILED = 300
 # What the name of a class begins with; the model has a column of its own.
 _KNOWN = ("type", "software_version", "device_api", "pci_id", "driver")
 _SIGNS = {"all": "●", "some": "◐", "none": "○", "nothing": "—"}
@@ -337,7 +340,7 @@ class PageParts:
             Row(
                 [
                     breaking(each["name"]),
-                    "; ".join(self._groups[each["host_group"]]["hardware"]),
+                    _hardware(self._groups[each["host_group"]]),
                     each["devices"],
                     each["in_use"],
                     tag(
@@ -355,6 +358,12 @@ class PageParts:
 
     def _of_host(self, host: contract.ReportedHost) -> Content:
         devices = self._devices.get(host["name"])
+        if devices is None and len(self._report["hosts"]) > MAX_DETAILED:
+            counts = [
+                f"{number + 1} ({count:,}, {free:,} free)"
+                for number, count, free in host["classes"]
+            ]
+            return f"Classes: {', '.join(counts)}" if counts else ""
         if devices is None:
             classes = [
                 [link(f"class-{number}", f"class {number + 1}"), f" {count:,}, {free:,} free"]
@@ -424,6 +433,9 @@ class PageParts:
         return Table("Classes", columns, rows, _CLASS_CHOICES).markup()
 
     def _of_class(self, entry: contract.ReportedClass) -> Content:
+        """Return what a class states, where its devices could go, and what keeps others away."""
+        if len(self._report["classes"]) > MAX_DETAILED:
+            return self._of_one_of_many(entry)
         targets = [self._target(each) for each in entry["targets"]]
         if entry["targets_not_shown"]:
             targets.append(quiet(f"and {counted(entry['targets_not_shown'], 'further class')}"))
@@ -464,6 +476,16 @@ class PageParts:
                     for each in entry["barriers"]
                 ],
             ),
+        ]
+
+    def _of_one_of_many(self, entry: contract.ReportedClass) -> Content:
+        """Return what is told of a class among very many."""
+        near = entry["misses"][0]["reasons"] if entry["misses"] else []
+        others = [each for each in entry["compatible"] if each != entry["self"]]
+        return [
+            ["It lists ", code("; ".join(map(_listed, others))), ". "] if others else "",
+            f"{entry['why']}. " if entry["why"] else "",
+            ["Nearest: ", tagged("span", "; ".join(near), "near")] if near else "",
         ]
 
     def _class(self, number: int) -> Markup:
@@ -580,6 +602,13 @@ def _host_kinds(host: contract.ReportedHost) -> list[int]:
 def _class_kinds(entry: contract.ReportedClass) -> list[int]:
     derived = entry["origin"] == "derived"
     return [*([1] if entry["staying"] else []), 3 if derived else 2]
+
+
+def _hardware(group: contract.HostGroup) -> str:
+    """Return what a host of the group is of; of hosts that are not alike, or of many kinds, the first of these."""
+    kinds = group["hardware"]
+    more = len(kinds) - MAX_KINDS
+    return "; ".join(kinds[:MAX_KINDS]) + (f" and {more} more" if more > 0 else "")
 
 
 def _moving(wave: contract.Wave) -> str:

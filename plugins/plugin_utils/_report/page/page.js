@@ -120,6 +120,7 @@
           line.classList.toggle("out", out);
           line.classList.toggle("later", !out && visible > shown);
         }
+        if (!out && visible <= shown) open(entry);
       }
       more.hidden = found.size <= shown;
       tally.textContent = found.size === rows.length
@@ -143,14 +144,17 @@
       draw();
     }
 
-    function open({ row, detail }) {
+    // Only what is shown needs something to open it with.
+    function open(entry) {
+      const { row, detail } = entry;
+      if (!detail || entry.opened) return;
+      entry.opened = true;
       const [first] = row.cells;
       const toggle = button([...first.childNodes], "expand", () => {
         const shut = detail.classList.toggle("shut");
         toggle.setAttribute("aria-expanded", String(!shut));
       }, { "aria-expanded": "false" });
       first.append(toggle);
-      detail.classList.add("shut");
     }
 
     function save() {
@@ -167,7 +171,7 @@
     }
 
     heads.forEach((head, column) => head.replaceChildren(button([...head.childNodes], "sort", () => sort(column))));
-    rows.filter((entry) => entry.detail).forEach(open);
+    rows.filter((entry) => entry.detail).forEach(({ detail }) => detail.classList.add("shut"));
     const tools = make("div", { class: "tools" });
     if (rows.length > 5) {
       const input = make("input", { type: "search", autocomplete: "off", spellcheck: "false" });
@@ -203,6 +207,7 @@
         row.classList.remove("out", "later");
         const { detail } = rows[place];
         if (!detail) return;
+        open(rows[place]);
         detail.classList.remove("out", "later", "shut");
         row.querySelector("button.expand").setAttribute("aria-expanded", "true");
       },

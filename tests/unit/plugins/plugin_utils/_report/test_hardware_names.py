@@ -50,7 +50,7 @@ def test_the_control_nodes_database_is_used_where_there_is_one(tmp_path, monkeyp
     place.write_text(DATABASE)
     monkeypatch.setattr(pci_database, "PLACES", (str(tmp_path / "none"), str(place)))
     report = report_for({"a": cards.guests(1, 8)})
-    assert report["host_groups"][0]["hardware"] == ["NVIDIA GA102GL [A40], nvidia 10de2235"]
+    assert report["host_groups"][0]["hardware"] == ["NVIDIA GA102GL [A40] (nvidia 10de2235)"]
     assert report["versions"][0]["name"] == "NVIDIA GA102GL [A40]"
 
 
