@@ -20,6 +20,7 @@ class ActionModule(StepAction):
         "hosts": {"type": "list", "elements": "str"},
         "drain": {"type": "list", "elements": "str"},
         "targets": {"type": "list", "elements": "str"},
+        "moves": {"type": "bool", "default": False},
         "gather": {"type": "bool", "default": True},
         "dest": {"type": "path", "default": "migration-report"},
     }

@@ -13,7 +13,7 @@ class ModuleDocFragment:
     DOCUMENTATION = r"""
 options:
   drain:
-    description: The hosts to drain. Give either this or O(sources). A drained host is never a target.
+    description: The hosts to drain. Give either this, or O(guests), O(devices) or O(sources). A drained host is never a target.
     type: list
     elements: str
   free_devices:
@@ -34,6 +34,14 @@ options:
       - A name that several guests have, as several hosts may say, is an error that names a device of each.
     type: list
     elements: raw
+  guests:
+    description: The names of guests to move, with all of their devices. They go with what O(devices) and O(sources) name.
+    type: list
+    elements: str
+  devices:
+    description: Devices to move, each a dictionary with C(host) and C(id), with all of the guest that holds one.
+    type: list
+    elements: dict
   targets:
     description: The hosts that may receive. By default every host that is not drained.
     type: list

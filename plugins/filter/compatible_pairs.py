@@ -123,7 +123,9 @@ _value:
       type: list
       elements: dict
     devices:
-      description: With O(expand=true), every pair of devices, each with C(source), C(target) and the verdict's compact fields.
+      description:
+        - With O(expand=true), every pair of devices, each with C(source) and C(target), the names of their classes (C(source_class) and
+          C(target_class)), and the verdict's compact fields.
       type: list
       elements: dict
       returned: with O(expand=true)

@@ -32,8 +32,10 @@ extends_documentation_fragment:
   - vfio.migration._fleet.max_age
 options:
   source:
-    description: The device, a dictionary with C(host) and C(id).
-    type: dict
+    description:
+      - The device, a dictionary with C(host) and C(id), or the name of a guest.
+      - Of a guest, the first of the sentences begins with yes or no and says why in one line.
+    type: raw
     required: true
   target:
     description: A device, a dictionary with C(host) and C(id), or the name of a host.
@@ -68,6 +70,11 @@ EXAMPLES = r"""
         source:
           host: "{{ host }}"
           id: "{{ hostvars[host].ansible_facts.vfio_migration.devices[0].id }}"
+      run_once: true
+
+    - name: Say in one line whether a guest can go to the last host
+      ansible.builtin.debug:
+        msg: "{{ (hostvars | vfio.migration.explain('vm-17', groups['hypervisors'] | last)).sentences[0] }}"
       run_once: true
 """
 

@@ -40,6 +40,10 @@ options:
     description: The hosts that may receive, which must be among O(hosts).
     type: list
     elements: str
+  moves:
+    description: Whether guests or devices are named that are to be moved in the plan.
+    type: bool
+    default: false
   gather:
     description: Whether the hosts are asked.
     type: bool

@@ -60,14 +60,37 @@ options:
     required: true
     suboptions:
       name:
-        description: The name of the device.
+        description:
+          - The name of the device.
+          - The name V(id) works in all modules that change devices, as facts have it.
         type: str
         required: true
+        aliases:
+          - id
+          - uuid
+          - address
       mgmtdev:
         description:
           - The management device, as in C(vdpa mgmtdev show), and under C(parents) in the facts of M(vfio.migration.vfio_migration_facts).
           - Needed with O(state=present).
         type: str
+        aliases:
+          - parent
+      attributes:
+        description:
+          - What the device is given, as facts and plans have it and the other modules take it. The names are V(mac), V(mtu), V(max_vqp) and
+            V(device_features), each as the option of that name; what an option gives must not be given here, too.
+        type: list
+        elements: dict
+        suboptions:
+          name:
+            description: The name of the attribute.
+            type: str
+            required: true
+          value:
+            description: Its value.
+            type: str
+            required: true
       mac:
         description: The MAC address. If left out, the management device decides, as it does of the following.
         type: str
@@ -380,8 +403,16 @@ def main() -> None:
                 "elements": "dict",
                 "required": True,
                 "options": {
-                    "name": {"type": "str", "required": True},
-                    "mgmtdev": {"type": "str"},
+                    "name": {"type": "str", "required": True, "aliases": ["id", "uuid", "address"]},
+                    "mgmtdev": {"type": "str", "aliases": ["parent"]},
+                    "attributes": {
+                        "type": "list",
+                        "elements": "dict",
+                        "options": {
+                            "name": {"type": "str", "required": True},
+                            "value": {"type": "str", "required": True},
+                        },
+                    },
                     "mac": {"type": "str"},
                     "mtu": {"type": "int"},
                     "max_vqp": {"type": "int"},

@@ -60,9 +60,15 @@ options:
     required: true
     suboptions:
       uuid:
-        description: The UUID of the device.
+        description:
+          - The UUID of the device.
+          - The name V(id) works in all modules that change devices, as facts have it.
         type: str
         required: true
+        aliases:
+          - id
+          - name
+          - address
       parent:
         description:
           - The name of the parent, as in C(/sys/class/mdev_bus).
@@ -434,7 +440,7 @@ def main() -> None:
                 "elements": "dict",
                 "required": True,
                 "options": {
-                    "uuid": {"type": "str", "required": True},
+                    "uuid": {"type": "str", "required": True, "aliases": ["id", "name", "address"]},
                     "parent": {"type": "str"},
                     "type": {"type": "str"},
                     "attributes": {

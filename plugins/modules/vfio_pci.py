@@ -64,9 +64,15 @@ options:
     default: []
     suboptions:
       address:
-        description: The PCI address of the function, with its domain.
+        description:
+          - The PCI address of the function, with its domain.
+          - The name V(id) works in all modules that change devices, as facts have it.
         type: str
         required: true
+        aliases:
+          - id
+          - name
+          - uuid
       sriov_numvfs:
         description:
           - How many virtual functions it has. The kernel changes one number to another by way of 0 alone, so all there are go first.
@@ -82,9 +88,15 @@ options:
     default: []
     suboptions:
       address:
-        description: The PCI address of the device, with its domain.
+        description:
+          - The PCI address of the device, with its domain.
+          - The name V(id) works in all modules that change devices, as facts have it.
         type: str
         required: true
+        aliases:
+          - id
+          - name
+          - uuid
       driver:
         description:
           - The VFIO driver, V(vfio-pci) or the variant that knows the device's state.
@@ -495,7 +507,7 @@ def main() -> None:
                 "elements": "dict",
                 "default": [],
                 "options": {
-                    "address": {"type": "str", "required": True},
+                    "address": {"type": "str", "required": True, "aliases": ["id", "name", "uuid"]},
                     "sriov_numvfs": {"type": "int"},
                 },
             },
@@ -504,7 +516,7 @@ def main() -> None:
                 "elements": "dict",
                 "default": [],
                 "options": {
-                    "address": {"type": "str", "required": True},
+                    "address": {"type": "str", "required": True, "aliases": ["id", "name", "uuid"]},
                     "driver": {"type": "str"},
                     "migratable": {"type": "bool"},
                     "attributes": {

@@ -767,6 +767,10 @@ class DevicePair(PairMatch):
     """The source device."""
     target: DeviceLabel
     """The target device."""
+    source_class: Digest
+    """The name of the source's class."""
+    target_class: Digest
+    """The name of the target's class."""
 
 
 class NearMiss(t.TypedDict):

@@ -161,7 +161,8 @@ class VdpaChange(DeviceChange):
 def validate(devices: t.Iterable[t.Mapping[str, t.Any]], state: str) -> list[WantedVdpa]:
     """Return the devices of the user's list, in order; raise ``InvalidRequest`` where one is not what it must be."""
     wanted = []
-    for device in devices:
+    for given in devices:
+        device = _with_attributes(given)
         each = WantedVdpa(
             device["name"],
             device["mgmtdev"],
@@ -178,6 +179,36 @@ def validate(devices: t.Iterable[t.Mapping[str, t.Any]], state: str) -> list[Wan
         wanted.append(each)
     check_distinct([each.name for each in wanted])
     return wanted
+
+
+# What a device can be given as an attribute, and what takes its value.
+_ATTRIBUTES: dict[str, t.Callable[[str], t.Any]] = {
+    "mac": str,
+    "mtu": int,
+    "max_vqp": int,
+    "device_features": lambda value: value.split(","),
+}
+
+
+def _with_attributes(device: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """Return a device of the user's list with its ``attributes`` as the options of these names; raise ``InvalidRequest``."""
+    found = dict(device)
+    for each in device.get("attributes") or ():
+        name, value = each["name"], each["value"]
+        problem = None
+        if name not in _ATTRIBUTES:
+            problem = f"has no attribute {shown(name)}; expected one of {', '.join(_ATTRIBUTES)}"
+        elif found[name] is not None:
+            problem = f"is given {name} twice"
+        if problem:
+            raise InvalidRequest(problem, displayable(device["name"]))
+        try:
+            found[name] = _ATTRIBUTES[name](value)
+        except ValueError:
+            raise InvalidRequest(
+                f"{name} is {shown(value)}; expected a number", displayable(device["name"])
+            ) from None
+    return found
 
 
 def _check(wanted: WantedVdpa, state: str) -> None:

@@ -366,7 +366,13 @@ def _expanded(
         if device.descriptor is not None and obstacle(device) is None:
             members_of[classes.of[device.descriptor].digest].append(device)
     return [
-        {"source": source.label, "target": target.label} | _compact(pair)
+        {
+            "source": source.label,
+            "target": target.label,
+            "source_class": pair["source"],
+            "target_class": pair["target"],
+            **_compact(pair),
+        }
         for pair in pairs
         for source in members_of[pair["source"]]
         if sources is None or source.host in sources

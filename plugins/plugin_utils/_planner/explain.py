@@ -39,8 +39,11 @@ def explain(fleet: Fleet, source: t.Any, target: t.Any, direction: str) -> Expla
     """Return what ``direction`` makes of ``source`` (``{host, id}``) going to ``target`` (``{host, id}`` or a host's name).
 
     ``{source, target, verdict, placement, sentences}``; ``placement`` is how a host would receive the device,
-    ``None`` where it cannot or where the target is a device.
+    ``None`` where it cannot or where the target is a device. A source may be the name of a guest; then the first sentence
+    begins with yes or no, and the rest is of the device that stands in the way, or of the guest's first one.
     """
+    if isinstance(source, str):
+        return _of_guest(fleet, source, target, direction)
     device = _find(fleet, source)
     if isinstance(target, t.Mapping):
         return _to_device(fleet, device, _find(fleet, target), direction)
@@ -48,6 +51,35 @@ def explain(fleet: Fleet, source: t.Any, target: t.Any, direction: str) -> Expla
     if name not in fleet.hosts:
         raise FleetError(f"the target {name} is unknown: {why_unknown(fleet, name)}")
     return _to_host(fleet, device, name, direction)
+
+
+def _of_guest(fleet: Fleet, source: str, target: t.Any, direction: str) -> Explanation:
+    """Return the explanation of the device that keeps a guest from ``target``, after a sentence on the guest."""
+    if not any(each.in_use and each.in_use.name == source for each in fleet.devices()):
+        raise FleetError(
+            f"{source!r} names no device, and no guest of the fleet's facts; expected a guest's name or {{host: …, id: …}}"
+        )
+    (guest,) = requested(fleet, None, [source])
+    told = [
+        explain(fleet, {"host": each.host, "id": each.id}, target, direction)
+        for each in guest.devices
+    ]
+    staying = [each for each in told if not each["verdict"]["compatible"]]
+    place = f"{target['id']} on {target['host']}" if isinstance(target, t.Mapping) else str(target)
+    if isinstance(target, t.Mapping) and len(told) > 1:
+        sentence = f"no, {source} has {len(told)} devices, which do not all go to {place}"
+    elif guest.host == place:
+        sentence = f"no, {source} is on {place} already"
+    elif staying:
+        why = staying[0]["sentences"]
+        more = f" (and {len(why) - 1:,} more)" if len(why) > 1 else ""
+        sentence = f"no, {source} cannot go to {place}: {why[0] if why else 'there is no place for it'}{more}"
+    else:
+        sentence = f"yes, {source} can go to {place}, with all of its {len(told)} devices"
+        if len(told) == 1:
+            sentence = f"yes, {source} can go to {place}"
+    found = staying[0] if staying else told[0]
+    return {**found, "sentences": [sentence, *found["sentences"]]}
 
 
 def _to_device(fleet: Fleet, source: Device, target: Device, direction: str) -> Explanation:

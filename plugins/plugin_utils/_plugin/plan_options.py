@@ -47,10 +47,24 @@ from ansible_collections.vfio.migration.plugins.plugin_utils.contract import Pla
 ARGUMENTS: dict[str, dict[str, t.Any]] = {
     **{name: option.spec for name, option in OPTIONS.items()},
     "sources": {"type": "list", "elements": "raw"},
+    "guests": {"type": "list", "elements": "str"},
+    "devices": {"type": "list", "elements": "dict"},
     "hosts": {"type": "list", "elements": "str"},
     "earlier": {"type": "dict"},
     "max_age": {"type": "int"},
 }
+
+
+def sources_of(options: t.Mapping[str, t.Any]) -> list[t.Any] | None:
+    """Return what is to be moved but for hosts that are drained, by whichever options it is named; ``None`` where by none."""
+    given = [
+        listed("sources", options.get("sources")),
+        names("guests", options.get("guests")),
+        listed("devices", options.get("devices")),
+    ]
+    if all(each is None for each in given):
+        return None
+    return [source for each in given for source in each or ()]
 
 
 @uncollected()
@@ -82,9 +96,7 @@ def plan_for(
         limit=age_limit(options.get("max_age")),
         left_out=reasons("left_out", left_out),
     )
-    sources = options.get("sources")
-    if sources is not None:
-        sources = listed("sources", sources)
+    sources = sources_of(options)
     request = Request(
         requested(read, conditions.drain, sources, conditions.free_devices),
         conditions.hosts(read),

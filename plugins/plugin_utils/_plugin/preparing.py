@@ -21,7 +21,6 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors impor
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.values import (
     count,
     flag,
-    listed,
     names,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.preparation import (
@@ -65,7 +64,10 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_file i
     given_plan,
     stamped,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_options import plan_for
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_options import (
+    plan_for,
+    sources_of,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.progress_file import (
     alone,
     check_free,
@@ -82,6 +84,9 @@ from ansible_collections.vfio.migration.plugins.plugin_utils.contract import Pla
 
 # The playbook has as many plays.
 MOST_ATTEMPTS = 5
+
+# What names what is to be moved, beside the hosts that are drained.
+_MOVED = ("sources", "guests", "devices")
 
 # What the tasks of the roles register.
 GATHERED = "prepare_gathered"
@@ -108,9 +113,9 @@ _LOST = {"unreachable": True, "msg": "it takes no part in the run any more"}
 def begin(options: t.Mapping[str, t.Any], hostvars: t.Any, check_mode: bool) -> _Run:
     """Return what is asked for, checked, before any host is asked anything; raise ``FleetError``."""
     earlier = given_plan("prepare_from", options.get("earlier"))
-    options = {**options, **asked_by(earlier, options, ("drain", "sources"))}
+    options = {**options, **asked_by(earlier, options, ("drain", *_MOVED))}
     hosts = chosen_hosts(options, "prepare_hosts", ("drain", "targets"))
-    asked = {name: options.get(name) for name in (*OPTIONS, "sources")}
+    asked = {name: options.get(name) for name in OPTIONS} | {"sources": sources_of(options)}
     asked |= {name: names(name, options.get(name)) for name in ("drain", "targets")}
     attempts = one_or_more("attempts", options.get("attempts"))
     if attempts > MOST_ATTEMPTS:
@@ -121,7 +126,7 @@ def begin(options: t.Mapping[str, t.Any], hostvars: t.Any, check_mode: bool) -> 
     return {
         "hosts": hosts,
         "options": {name: value for name, value in asked.items() if value is not None},
-        "asked": as_asked(Conditions.parse(asked), listed("sources", asked["sources"]), hosts),
+        "asked": as_asked(Conditions.parse(asked), asked["sources"], hosts),
         "earlier": earlier,
         "dest": dest,
         "progress": progress_path(dest),

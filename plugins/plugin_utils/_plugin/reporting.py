@@ -33,6 +33,7 @@ def begin(options: t.Mapping[str, t.Any], hostvars: t.Any, check_mode: bool) -> 
         "asked": hosts if gather else [],
         "stale": stale(hostvars, hosts, GATHERED),
         "drain": names("drain", options.get("drain")),
+        "plans": options.get("drain") is not None or bool(options.get("moves")),
         "targets": names("targets", options.get("targets")),
         "dest": absolute(options["dest"]),
     }

@@ -202,3 +202,32 @@ def test_a_device_that_the_kernel_does_not_describe_is_not_taken_for_none(kernel
     assert failed.details["step"] == "inspect"
     assert "it is there, and the kernel does not say what it is: /sys/bus/vdpa" in str(failed)
     assert kernel.calls == []
+
+
+AS_FACTS = [
+    {"name": "mac", "value": MAC},
+    {"name": "mtu", "value": "1500"},
+    {"name": "max_vqp", "value": "1"},
+    {"name": "device_features", "value": hex(SIMULATED)},
+]
+
+
+def test_attributes_are_taken_as_facts_have_them(kernel):
+    kernel.put(vdpa_device())
+    wanted = wanted_vdpa() | {"attributes": AS_FACTS}
+    assert apply_vdpa(kernel, wanted)[0]["action"] == "unchanged"
+
+
+@pytest.mark.parametrize(
+    ("attribute", "words"),
+    [
+        (("speed", "1"), "has no attribute 'speed'; expected one of mac, mtu, max_vqp"),
+        (("mtu", "many"), "mtu is 'many'; expected a number"),
+        (("mac", MAC), "is given mac twice"),
+    ],
+)
+def test_an_attribute_that_is_none_is_refused(kernel, attribute, words):
+    given = [dict(zip(("name", "value"), attribute))]
+    wanted = wanted_vdpa(mac="02:00:00:00:00:01") | {"attributes": given}
+    assert words in str(vdpa_failure(kernel, wanted))
+    assert kernel.calls == []

@@ -221,3 +221,22 @@ def test_what_is_not_there_is_named(source, target, words):
     fleet = read_fleet({"a": host([device(UUIDS[0])]), "b": host()})
     with pytest.raises(FleetError, match=words):
         explain(fleet, source, target, "source_lists")
+
+
+@pytest.mark.parametrize(
+    ("room", "target", "sentence"),
+    [
+        ({"i915-GVTg_V5_4": 8}, "b", "yes, vm-1 can go to b, with all of its 2 devices"),
+        ({"i915-GVTg_V5_4": 2}, "b", "no, vm-1 cannot go to b: "),
+        ({}, "a", "no, vm-1 is on a already"),
+    ],
+)
+def test_a_guest_by_its_name_is_answered_with_yes_or_no(room, target, sentence):
+    devices = [device(UUIDS[n], vm="vm-1", pid=7) for n in range(2)]
+    fleet = read_fleet({"a": host(devices), "b": host(parents=[parent(available=room)])})
+    found = explain(fleet, "vm-1", target, "source_lists")
+    assert found["sentences"][0].startswith(sentence)
+    assert found["verdict"]["compatible"] == sentence.startswith("yes")
+    assert "\n" not in found["sentences"][0]
+    with pytest.raises(FleetError, match="'vm' names no device, and no guest"):
+        explain(fleet, "vm", target, "source_lists")

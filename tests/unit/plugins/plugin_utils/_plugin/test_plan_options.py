@@ -26,8 +26,8 @@ from ansible_collections.vfio.migration.tests.unit.fleets import UUIDS, device, 
 
 ROOT = Path(__file__).parents[5]
 FLEET = {"a": host([device(UUIDS[0])]), "b": host(parents=[parent()])}
-# Roles move everything in one go, and a report is of a plan that avoids nothing.
-NOT_IN_ROLE = {"prepare": {"reuse"}, "report": {"reuse", "avoid"}}
+# Targets are prepared before anything has moved, so none of them can wait for that.
+NOT_IN_ROLE: dict[str, set[str]] = {"prepare": {"reuse"}, "report": set()}
 
 
 def options_in(text: str) -> dict:
@@ -107,3 +107,20 @@ def test_what_is_not_given_is_as_an_earlier_plan_had_it_but_for_what_is_of_one_r
 def test_a_condition_that_is_none_is_refused_by_name(option, value):
     with pytest.raises(FleetError, match=option):
         Conditions.parse({option: value})
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        {"guests": "vm-1"},
+        {"guests": ["vm-1"]},
+        {"devices": [{"host": "a", "id": UUIDS[0]}]},
+        {"guests": ["vm-1"], "devices": [{"host": "a", "id": UUIDS[0]}]},
+    ],
+)
+def test_guests_and_devices_are_named_alike_everywhere(named):
+    fleet = {"a": host([device(UUIDS[0], vm="vm-1")]), "b": host(parents=[parent()])}
+    plan = plan_for(fleet, **named)
+    assert [each["vm"] for each in plan["placements"]] == ["vm-1"]
+    assert plan["placements"] == plan_for(fleet, sources=["vm-1"])["placements"]
+    assert plan_for(fleet, **plan["request"])["request"] == plan["request"]
