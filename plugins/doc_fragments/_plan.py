@@ -57,7 +57,7 @@ options:
   policy:
     description:
       - With V(pack), as few parents as possible are opened that have no device yet.
-      - With V(spread), the largest number of devices that one host receives is as small as possible.
+      - With V(spread), the largest number of devices on one host that receives any is as small as possible. What guests hold there and stays, counts.
     type: str
     choices:
       - pack

@@ -449,7 +449,7 @@ class Cost(t.TypedDict):
     created: Count
     """Devices that are created, or given the type without which they are of no use."""
     load: t.NotRequired[Count]
-    """With the policy ``spread``: devices on the host that receives most."""
+    """With the policy ``spread``: devices on the fullest host that receives any, with those held there that stay."""
     opened: t.NotRequired[Count]
     """With the policy ``pack``: parents that get their first device."""
     other_type: Count

@@ -81,6 +81,12 @@ class ExactPlans:
         self.opened_already = {
             (device.host, device.parent) for device in fleet.devices() if device.kind == "mdev"
         }
+        # Devices held by those that stay.
+        self.loads = Counter(
+            device.host
+            for device in fleet.devices()
+            if device.in_use is not None and device.key not in self.owners
+        )
         self.places = [list(self._places(number)) for number in range(len(request.guests))]
         self.groups = [
             [n for n, guest in enumerate(request.guests) if guest.name in group]
@@ -204,7 +210,8 @@ class ExactPlans:
         options = [each for place in chosen.values() for each in place.options]
         devices = sum(len(guest.devices) for guest in self.request.guests)
         opened = {(each.host, each.id) for each in options if each.created} - self.opened_already
-        load = max(Counter(each.host for each in options).values(), default=0)
+        loads = Counter(each.host for each in options)
+        load = max([self.loads[name] + count for name, count in loads.items()], default=0)
         return (
             devices - len(options),
             sum(each.created for each in options),
@@ -308,8 +315,9 @@ class ExactPlans:
 
     def _load(self, model: t.Any, loads: t.Mapping[str, list[t.Any]]) -> t.Any:
         highest = model.new_int_var(0, BASE - 1, "load")
-        for load in loads.values():
-            model.add(highest >= sum(load))
+        for name, load in loads.items():
+            for variable in load:
+                model.add(highest >= self.loads[name] + sum(load)).only_enforce_if(variable)
         return highest
 
     def _opened(self, model: t.Any, made: t.Mapping[tuple[str, str, str], list[t.Any]]) -> t.Any:

@@ -12,6 +12,7 @@ import bisect
 import typing as t
 
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.packings import (
+    Bin,
     Demands,
     Item,
     Packing,
@@ -30,6 +31,14 @@ Assignment = t.Mapping[int, Contents]
 def load(contents: Contents) -> int:
     """Return how many devices are in a bin."""
     return sum([len(packing.steps) for _item, packing in contents])
+
+
+def highest_load(assignment: Assignment, bins: t.Sequence[Bin]) -> int:
+    """Return how many devices there are in the fullest of the bins that take in any."""
+    return max(
+        [bins[number].load + load(contents) for number, contents in assignment.items() if contents],
+        default=0,
+    )
 
 
 def placed_items(assignment: Assignment) -> set[int]:
@@ -59,7 +68,7 @@ class PartialAssignment:
         self.bins = problem.bins
         self.contents: list[list[tuple[int, Packing]]] = [[] for _bin in problem.bins]
         self.state = [each.state for each in problem.bins]
-        self.load = [0] * len(problem.bins)
+        self.load = [each.load for each in problem.bins]
         self.anti_affinity = [each.anti_affinity for each in problem.bins]
         for number, contents in (assignment or {}).items():
             for item, packing in contents:
@@ -77,7 +86,7 @@ class PartialAssignment:
         """Take everything out of a bin, and return it."""
         taken, self.contents[number] = self.contents[number], []
         self.state[number] = self.bins[number].state
-        self.load[number] = 0
+        self.load[number] = self.bins[number].load
         self.anti_affinity[number] = self.bins[number].anti_affinity
         return taken
 
@@ -90,7 +99,7 @@ class PartialAssignment:
     def devices_allowed(self, number: int) -> int | None:
         """Return how many more devices a bin may take in, ``None`` without a limit."""
         limit = self.bins[number].limit
-        return None if limit is None else limit - self.load[number]
+        return None if limit is None else limit + self.bins[number].load - self.load[number]
 
     def assignment(self) -> dict[int, list[tuple[int, Packing]]]:
         """Return a copy of what is where."""

@@ -21,6 +21,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._packing.assignment
     Assignment,
     BinIndex,
     PartialAssignment,
+    highest_load,
     load,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.packings import (
@@ -83,7 +84,7 @@ class _Tree:
         cost = sum([p.cost for contents in assignment.values() for _item, p in contents])
         loads = [load(contents) for contents in assignment.values()]
         unplaced = sum([len(item.demands) for item in self._items]) - sum(loads)
-        highest = max(loads, default=0) if self._spread else 0
+        highest = highest_load(assignment, self._partial.bins) if self._spread else 0
         return unplaced, cost // CREATED, highest, cost % CREATED
 
     def search(self) -> None:
@@ -91,17 +92,17 @@ class _Tree:
         self._enter(0)
         # No recursion: calls deep in Python's stack can be slow.
         while self._branch and self.steps < self._most_steps and not self.packings.exhausted:
-            highest_load = next(self._branch[-1], None)
-            if highest_load is None:
+            highest = next(self._branch[-1], None)
+            if highest is None:
                 self._branch.pop()
             else:
-                self._enter(highest_load)
+                self._enter(highest)
 
-    def _enter(self, highest_load: int) -> None:
-        """Look at a node of the tree; ``highest_load`` is that of a bin so far, 0 where it does not matter."""
+    def _enter(self, highest: int) -> None:
+        """Look at a node of the tree; ``highest`` is the load of a bin so far, 0 where it does not matter."""
         depth = len(self._branch)
         cost = self._cost + self._least_from[depth]
-        rating = (self._unplaced, cost // CREATED, highest_load, cost % CREATED)
+        rating = (self._unplaced, cost // CREATED, highest, cost % CREATED)
         # Items left without a place cost nothing else: the bound holds only for assignments that leave no more.
         hopeless = self._unplaced >= self._best_rating[0] and rating >= self._best_rating
         if self.steps >= self._most_steps or hopeless:
@@ -110,20 +111,20 @@ class _Tree:
             self._best_rating = rating
             self.best = self._partial.assignment()
         else:
-            self._branch.append(self._place(depth, highest_load))
+            self._branch.append(self._place(depth, highest))
 
-    def _place(self, depth: int, highest_load: int) -> t.Iterator[int]:
+    def _place(self, depth: int, highest: int) -> t.Iterator[int]:
         """Place the item at this depth in one way after the other, nowhere last; yield the highest load each time."""
         number, item = self._order[depth], self._items[depth]
         for bin_number, packing in self._places(item):
             before = self._partial.contents[bin_number][:]
             self._index.put(bin_number, number, packing)
             self._cost += packing.cost
-            yield max(highest_load, self._partial.load[bin_number]) if self._spread else 0
+            yield max(highest, self._partial.load[bin_number]) if self._spread else 0
             self._cost -= packing.cost
             self._index.refill(bin_number, before)
         self._unplaced += len(item.demands)
-        yield highest_load
+        yield highest
         self._unplaced -= len(item.demands)
 
     def _places(self, item: Item) -> list[tuple[int, Packing]]:

@@ -116,6 +116,9 @@ def improve(
     if any(problem.resources.exclusive_place(each) is not None for each in there):
         # The model does not know which devices of an item must not be in one place.
         return None
+    if any(each.load for each in problem.bins):
+        # Nor does it know that a bin counts by what it has only if it takes in more.
+        return None
     groups = Subproblems(problem, assignment, unplaced).independent()[:_MAX_SUBPROBLEMS]
     found = []
     for group in groups:

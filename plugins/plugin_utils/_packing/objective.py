@@ -14,9 +14,11 @@ from collections import Counter, defaultdict
 
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.assignment import (
     Assignment,
+    highest_load,
     load,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.packings import (
+    Bin,
     Item,
     PackingProblem,
     Packings,
@@ -30,8 +32,8 @@ _TOLERANCE = 1e-6
 class Cost(t.NamedTuple):
     """What a plan is judged by. Costs compare in lexicographic order: the first number that differs decides.
 
-    How many devices are left behind, do not go where a target was made for them, and are created; how many devices the
-    fullest bin takes in, where they are to be spread; how many parents are opened, where they are to be packed; and how
+    How many devices are left behind, do not go where a target was made for them, and are created; how many devices there
+    are in the fullest bin that takes in any, where they are to be spread; how many parents are opened, where they are to be packed; and how
     many devices become ones of another type.
     """
 
@@ -43,15 +45,18 @@ class Cost(t.NamedTuple):
     other_type: int = 0
 
 
-def cost_of(assignment: Assignment, devices: int, spread: bool) -> Cost:
-    """Return the cost of an assignment of so many ``devices``. What is remade is the caller's to add."""
+def cost_of(assignment: Assignment, devices: int, spread: bool, bins: t.Sequence[Bin] = ()) -> Cost:
+    """Return the cost of an assignment of so many ``devices``. What is remade is the caller's to add.
+
+    ``bins`` are needed where devices are to be spread.
+    """
     loads = [load(contents) for contents in assignment.values()]
     total = sum([p.cost for contents in assignment.values() for _item, p in contents])
     created, opened, other_type = tiers(total)
     return Cost(
         unplaced=devices - sum(loads),
         created=created,
-        load=max(loads, default=0) if spread else 0,
+        load=highest_load(assignment, bins) if spread else 0,
         opened=opened,
         other_type=other_type,
     )
@@ -99,9 +104,21 @@ def _least_other_type(
 
 
 def _least_load(problem: PackingProblem, items: t.Sequence[Item]) -> int:
-    """Return the load of the fullest bin, if devices could be spread evenly."""
+    """Return the load of the fullest bin that takes in any, if devices could be spread evenly."""
     sizes = [len(item.demands) for item in items]
-    return max(-(-sum(sizes) // len(problem.bins)), *sizes) if sizes else 0
+    if not sizes:
+        return 0
+    loads = sorted([each.load for each in problem.bins])
+    # Fill up the emptiest bins, one more at a time, until all devices are in them below the next one's load.
+    left, level = sum(sizes), loads[0]
+    for number, there in enumerate(loads):
+        below = (there - level) * number
+        if below >= left:
+            break
+        left, level = left - below, there
+    else:
+        number = len(loads)
+    return max(level - (-left // number), loads[0] + max(sizes))
 
 
 def _least_opened(problem: PackingProblem, packings: Packings, demands: t.Mapping[int, int]) -> int:

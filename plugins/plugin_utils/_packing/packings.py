@@ -109,12 +109,13 @@ class Bin:
     """One host.
 
     ``limit`` is how many devices it may take in, ``None`` without a limit. ``anti_affinity`` are the groups of which a
-    member is there and stays.
+    member is there and stays. ``load`` is how many devices are there and stay, where devices are to be spread, else 0.
     """
 
     state: State
     limit: int | None = None
     anti_affinity: frozenset[int] = frozenset()
+    load: int = 0
 
 
 @dataclass(frozen=True, slots=True)

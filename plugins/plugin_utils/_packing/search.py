@@ -39,6 +39,9 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._packing.objective 
     lower_bound,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.packings import (
+    CREATED,
+    Bin,
+    Packing,
     PackingProblem,
     Packings,
 )
@@ -109,13 +112,14 @@ def search(
         )
         assignment, rounds = improved.assignment, improved.rounds
     devices = sum([len(problem.items[item].demands) for item in first.order])
-    cost = cost_of(assignment, devices, problem.spread)
+    cost = cost_of(assignment, devices, problem.spread, problem.bins)
     bound = lower_bound(problem, packings, cost)
     optimal = cost == bound
     if not optimal and len(first.order) <= MAX_EXACT_ITEMS and not packings.exhausted:
         exact = branch_and_bound(problem, first.order, assignment, budget.steps)
         assignment, optimal, steps = exact.assignment, exact.complete, exact.steps
-        bound = lower_bound(problem, packings, cost_of(assignment, devices, problem.spread))
+        cost = cost_of(assignment, devices, problem.spread, problem.bins)
+        bound = lower_bound(problem, packings, cost)
     placed = placed_items(assignment)
     unplaced = tuple(sorted(set(first.order) - placed))
     optimal = optimal and not packings.unsure
@@ -147,8 +151,8 @@ def _place_alone(
         for there in bins
         if (packing := packings.best(there.state, item.demands)) is not None
     ]
-    least = min([packing.cost for packing, _there in places])
-    places = [each for each in places if each[0].cost == least]
+    least = min([_rank(*place) for place in places])
+    places = [place for place in places if _rank(*place) == least]
     if len(places) > 1:
         fit = Fit(problem, packings)
         places.sort(
@@ -160,4 +164,10 @@ def _place_alone(
         )
     packing, there = places[0]
     assignment = {bins[there]: [(0, packing)]}
-    return SearchResult(assignment, (), True, cost_of(assignment, 1, problem.spread))
+    cost = cost_of(assignment, 1, problem.spread, problem.bins)
+    return SearchResult(assignment, (), True, cost)
+
+
+def _rank(packing: Packing, there: Bin) -> tuple[int, int, int]:
+    """Return what a place costs, the gravest number first; the load is 0 where it does not matter."""
+    return packing.cost // CREATED, there.load, packing.cost % CREATED

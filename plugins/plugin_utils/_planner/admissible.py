@@ -102,7 +102,7 @@ class Admission:
         self.candidates = candidates
         self._conditions = request.conditions
         self._exclusions = exclusions
-        self._kept_sources = {
+        self.kept_sources = {
             (each["source"]["host"], each["source"]["id"]) for each in request.kept
         }
         self.asked = [
@@ -145,7 +145,7 @@ class Admission:
         moves_later = (
             moves and self._conditions.reuse and device.key not in self._exclusions.devices
         )
-        if (moves and not moves_later) or (self._kept_sources and device.key in self._kept_sources):
+        if (moves and not moves_later) or (self.kept_sources and device.key in self.kept_sources):
             return "it is to be moved itself"
         why = obstacle(device)
         if why is not None and (device.choices is None or device.descriptor is None):

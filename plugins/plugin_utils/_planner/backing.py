@@ -129,10 +129,13 @@ def cost_of_placed(problem: Problem, placed: t.Sequence[Placement]) -> Cost:
             if device.kind == "mdev"
         }
     loads = Counter(each.host for each in placed)
+    there = {name: each.load for name, each in zip(problem.names, problem.bins, strict=True)}
     return Cost(
         unplaced=devices - len(placed),
         created=created,
-        load=max(loads.values(), default=0) if spread else 0,
+        load=max([there[host] + count for host, count in loads.items()], default=0)
+        if spread
+        else 0,
         opened=0 if spread else len(opened),
         other_type=other_type,
     )

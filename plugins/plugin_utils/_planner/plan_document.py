@@ -154,6 +154,9 @@ def with_left_out(
         key=lambda each: places[each["source"]["host"], each["source"]["id"]],
     )
     cost = plan["cost"]
+    if request.conditions.policy == "spread":
+        # Where those that are left out are, there is more than was counted.
+        cost = None
     if cost is not None:
         cost = {**cost, "unplaced": cost["unplaced"] + len(behind)}
     # What is proven of the rest is no proof of the whole.

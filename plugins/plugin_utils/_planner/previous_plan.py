@@ -490,6 +490,7 @@ class Pins:
     def __init__(self, problem: Problem, targets: t.Mapping[int, Targets]) -> None:
         self._problem = problem
         self._targets = targets
+        self._spread = problem.request.conditions.policy == "spread"
         self._chosen: dict[int, dict[str, _MadeTarget]] = {}
         self.bins = list(problem.bins)
         self.assignment: dict[int, Contents] = {}
@@ -523,6 +524,8 @@ class Pins:
                 targets = self._targets[guest]
                 only = {source: made[0] for source, made in targets.items() if len(made) == 1}
                 needed = self._problem.demands[guest] if only else ()
+                if needed and number not in loads:
+                    loads[number] = self._problem.bins[number].load
                 loads[number] += len(needed)
                 for demand, source in needed:
                     target = only.get(source.id)
@@ -577,6 +580,8 @@ class Pins:
             filled.state,
             None if there.limit is None else there.limit - sum(len(item.demands) for item in items),
             there.anti_affinity.union(*(item.anti_affinity for item in items)),
+            # Where they are to be spread.
+            there.load + sum(len(item.demands) for item in items) if self._spread else 0,
         )
         self.placed += [
             Placement(

@@ -131,7 +131,11 @@ def pose(
         limit = None if conditions.limit is None else conditions.limit_of(name)
         if limit is not None:
             limit = max(0, limit - len(kept.get(name, ())))
-        bins.append(Bin(tuple(sorted(state)), limit, anti_affinity.get(name, frozenset())))
+        load = 0
+        if conditions.policy == "spread":
+            load = _staying_on(fleet.hosts[name], admission) + len(kept.get(name, ()))
+        groups = anti_affinity.get(name, frozenset())
+        bins.append(Bin(tuple(sorted(state)), limit, groups, load))
     demands = _demands(request.guests, resources, bins)
     numbers = {name: number for number, name in enumerate(request.targets)}
     items = [
@@ -280,6 +284,17 @@ def made_capacity(host: Host, card: str, kept: t.Sequence[Target] = ()) -> CardC
     present = [device.type or "" for device in host.devices if device.parent in ids]
     made = [each["type"] or "" for each in kept if each["create"] and each["parent"] in ids]
     return capacity_of_parents(parents, present).with_more(Counter(made))
+
+
+def _staying_on(host: Host, admission: Admission) -> int:
+    """Return how many devices of ``host`` somebody holds, leaving out those that are to move."""
+    moving = admission.moving.get(host.name, ())
+    return sum(
+        device.in_use is not None
+        and device.id not in moving
+        and device.key not in admission.kept_sources
+        for device in host.devices
+    )
 
 
 def _anti_affinity(

@@ -292,7 +292,7 @@ def _settled(attempt: _Attempt, found: SearchResult) -> Solution:
         left[number] = backing
     placed.sort(key=lambda each: (each.guest, each.source.id))
     devices = sum([len(guest.devices) for guest in problem.request.guests])
-    cost = cost_of(together, devices, attempt.packing.spread)
+    cost = cost_of(together, devices, attempt.packing.spread, problem.bins)
     if attempt.targets:
         cost = cost._replace(remade=count_remade(attempt.targets, placed))
     # The search does not know what is remade.
@@ -336,7 +336,7 @@ def _sharpened(attempt: _Attempt, found: SearchResult, effort: float) -> Solutio
     improved = improve(attempt.packing, found.assignment, found.unplaced, effort)
     if improved is None:
         return None
-    cost = cost_of(improved.assignment, 0, attempt.packing.spread)
+    cost = cost_of(improved.assignment, 0, attempt.packing.spread, attempt.packing.bins)
     better = dataclasses.replace(
         found,
         assignment=improved.assignment,

@@ -743,7 +743,7 @@ def the_cost_is_counted(case: _Case) -> _Objections:
     counted = {
         "unplaced": len(case.unplaced),
         "created": sum(1 for each in targets if each["create"] or each["attributes"]),
-        "load": max(Counter([each["host"] for each in targets]).values(), default=0),
+        "load": _highest_load(case),
         "opened": len(opened),
         "other_type": sum(1 for move in case.moves if move.target["type"] != move.source["type"]),
     }
@@ -756,6 +756,16 @@ def the_cost_is_counted(case: _Case) -> _Objections:
         yield Objection(_NONE, f"status is {case.plan['status']}, cost {cost} and bound {bound}")
     if bound is not None and any(bound.get(name, 0) > number for name, number in cost.items()):
         yield Objection(_NONE, f"cost {cost} is below the bound {bound}")
+
+
+def _highest_load(case: _Case) -> int:
+    """Return how many devices there are on the fullest host that receives any: those that come, and those held that stay."""
+    planned = {*case.placed, *case.unplaced}
+    loads = Counter([move.target["host"] for move in case.moves])
+    for key, device in case.devices.items():
+        if key[0] in loads and device["in_use"] is not None and key not in planned:
+            loads[key[0]] += 1
+    return max(loads.values(), default=0)
 
 
 def the_tables_say_what_the_placements_say(case: _Case) -> _Objections:

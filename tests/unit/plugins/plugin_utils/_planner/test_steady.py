@@ -1,0 +1,147 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Plans that stay: however much of a plan has been carried out, the rest goes where it was to go, and then nothing is left."""
+
+from __future__ import annotations
+
+import copy
+import random
+import typing as t
+
+import pytest
+from ansible_collections.vfio.migration.plugins.filter.migration_plan import migration_plan
+from ansible_collections.vfio.migration.tests.unit.fleets import (
+    UUIDS,
+    device,
+    gvt,
+    host,
+    parent,
+    vf,
+)
+from hypothesis import given
+from hypothesis import strategies as st
+
+Facts = dict[str, t.Any]
+
+
+def prepared(facts: Facts, plan: t.Any) -> Facts:
+    """Return the facts once the targets of ``plan`` are made."""
+    after = copy.deepcopy(facts)
+    for each in plan["placements"]:
+        target = each["target"]
+        if target["create"]:
+            there = after[target["host"]]
+            source = find(facts, each["source"])
+            there["descriptors"] |= facts[each["source"]["host"]]["descriptors"]
+            own = {"id": target["id"], "parent": target["parent"], "in_use": None}
+            there["devices"].append({**source, **own})
+            for made_under in there["parents"]:
+                for offered in made_under["types"] if made_under["id"] == target["parent"] else ():
+                    offered["available_instances"] -= 4
+    return after
+
+
+def moved(facts: Facts, plan: t.Any, guests: t.Collection[str]) -> Facts:
+    """Return the facts once these guests have moved as ``plan`` says."""
+    after = copy.deepcopy(facts)
+    for each in plan["placements"]:
+        if each["vm"] in guests:
+            source, target = find(after, each["source"]), find(after, each["target"])
+            target["in_use"], source["in_use"] = source["in_use"], None
+    return after
+
+
+def find(facts: Facts, label: t.Any) -> dict[str, t.Any]:
+    devices = facts[label["host"]]["devices"]
+    return next(each for each in devices if each["id"] == label["id"])
+
+
+def targets(plan: t.Any, guests: t.Collection[str]) -> dict[str, tuple[str, str]]:
+    return {
+        f"{each['vm']} {each['source']['id']}": (each["target"]["host"], each["target"]["id"])
+        for each in plan["placements"]
+        if each["vm"] in guests
+    }
+
+
+def fleet(seed: int) -> Facts:
+    """Return a host to be emptied, and others with functions and parents that have room for all."""
+    chance = random.Random(seed)
+    devices = [
+        vf(n, f"vm-{n}", chance.choice("vw"), pid=50 + n) for n in range(chance.randint(1, 4))
+    ]
+    devices += [
+        device(UUIDS[n], gvt("8", "4"), f"vm-{9 - n}", 90 + n) for n in range(chance.randint(1, 3))
+    ]
+    return {
+        "a": host(devices),
+        **{
+            name: host(
+                [vf(n, kind="vw"[n % 2]) for n in range(chance.randint(2, 6))],
+                [parent(available={"i915-GVTg_V5_8": chance.choice([4, 8, 16])})],
+            )
+            for name in ("b", "c", "d")
+        },
+        "e": host(
+            [vf(n, kind="vw"[n % 2]) for n in range(8)],
+            [parent(available={"i915-GVTg_V5_8": 16})],
+        ),
+    }
+
+
+@pytest.mark.parametrize("with_earlier", [True, False])
+@given(seed=st.integers(0, 10_000), data=st.data())
+def test_the_rest_of_a_plan_goes_where_it_was_to_go(with_earlier, seed, data):
+    facts = fleet(seed)
+    first = migration_plan(facts, drain=["a"])
+    assert first["unplaced"] == []
+    earlier = {"earlier": first} if with_earlier else {}
+    everybody = {each["vm"] for each in first["placements"]}
+    gone = set(data.draw(st.lists(st.sampled_from(sorted(everybody)), unique=True)))
+    now = prepared(facts, first)
+    again = migration_plan(now, drain=["a"], **earlier)
+    if with_earlier:
+        assert targets(again, everybody) == targets(first, everybody)
+    later = migration_plan(moved(now, first, gone), drain=["a"], **earlier)
+    if with_earlier:
+        assert targets(later, everybody) == targets(first, everybody - gone)
+    else:
+        made = {each["vm"] for each in first["placements"] if each["target"]["create"]} - gone
+        assert targets(later, made) == targets(first, made)
+    end = migration_plan(moved(now, first, everybody), drain=["a"], **earlier)
+    assert (end["placements"], end["unplaced"]) == ([], [])
+
+
+@given(st.integers(0, 10_000), st.randoms(use_true_random=False))
+def test_the_order_of_devices_in_the_facts_changes_no_placement(seed, chance):
+    facts = fleet(seed)
+    shuffled = copy.deepcopy(facts)
+    for each in shuffled.values():
+        chance.shuffle(each["devices"])
+    first, second = (migration_plan(each, drain=["a"]) for each in (facts, shuffled))
+    assert first["placements"] == second["placements"]
+
+
+def test_what_is_taken_since_is_planned_anew_and_the_rest_stays():
+    facts = {
+        "a": host([vf(0, "vm-0"), vf(1, "vm-1")]),
+        "b": host([vf(n) for n in range(3)]),
+    }
+    first = migration_plan(facts, drain=["a"])
+    target = next(each["target"] for each in first["placements"] if each["vm"] == "vm-0")
+    find(facts, target)["in_use"] = {"pid": 77, "name": "other"}
+    again = migration_plan(facts, drain=["a"], earlier=first)
+    assert targets(again, {"vm-1"}) == targets(first, {"vm-1"})
+    assert [each["vm"] for each in again["changes"]] == ["vm-0"]
+
+
+def test_devices_are_spread_over_hosts_by_what_is_there_already():
+    facts = {
+        "a": host([vf(0, "g0"), vf(1, "g1")]),
+        "full": host([*(vf(n, f"x{n}") for n in range(5)), *(vf(n) for n in range(5, 8))]),
+        "empty": host([vf(n) for n in range(8)]),
+    }
+    plan = migration_plan(facts, drain=["a"], policy="spread")
+    assert {each["target"]["host"] for each in plan["placements"]} == {"empty"}
+    assert (plan["status"], plan["cost"]["load"]) == ("optimal", 2)
