@@ -34,11 +34,10 @@ def load(contents: Contents) -> int:
 
 
 def highest_load(assignment: Assignment, bins: t.Sequence[Bin]) -> int:
-    """Return how many devices there are in the fullest of the bins that take in any."""
-    return max(
-        [bins[number].load + load(contents) for number, contents in assignment.items() if contents],
-        default=0,
-    )
+    """Return how many devices there are in the fullest of the bins that take in any; without ``bins`` nothing is there."""
+    loads = {number: load(contents) for number, contents in assignment.items() if contents}
+    there = {number: bins[number].load if bins else 0 for number in loads}
+    return max([there[number] + loads[number] for number in loads], default=0)
 
 
 def placed_items(assignment: Assignment) -> set[int]:

@@ -48,7 +48,7 @@ class Cost(t.NamedTuple):
 def cost_of(assignment: Assignment, devices: int, spread: bool, bins: t.Sequence[Bin] = ()) -> Cost:
     """Return the cost of an assignment of so many ``devices``. What is remade is the caller's to add.
 
-    ``bins`` are needed where devices are to be spread.
+    Where devices are to be spread, those that are in the ``bins`` already count.
     """
     loads = [load(contents) for contents in assignment.values()]
     total = sum([p.cost for contents in assignment.values() for _item, p in contents])

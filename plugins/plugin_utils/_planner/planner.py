@@ -36,8 +36,8 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request im
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.solution import (
     Progress,
     prove,
-    solve,
     solve_in_order,
+    solve_steadily,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.summary import first_of
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify import (
@@ -81,7 +81,7 @@ def make_plan(
     if request.conditions.reuse or request.conditions.apart:
         solution, order = solve_in_order(problem, budget, progress)
     else:
-        solution = solve(problem, budget, progress)
+        solution = solve_steadily(problem, budget, progress)
     return document(problem, solution, prove(problem, solution), order)
 
 

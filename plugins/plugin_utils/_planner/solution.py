@@ -55,6 +55,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.backing im
     cost_of_placed,
     placed_on,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.first_fit import steady
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.previous_plan import (
     Pins,
     Targets,
@@ -107,6 +108,16 @@ class Proof:
     bound: Cost | None
     shortage: Shortage | None
     assumptions: t.Sequence[str] = ()
+
+
+def solve_steadily(problem: Problem, budget: Budget, progress: Progress) -> Solution:
+    """Return the best solution found, in a form that does not change while it is carried out."""
+    solution = solve(problem, budget, progress)
+    if problem.request.conditions.policy != "pack":
+        # Where guests go decides what that costs.
+        return solution
+    fixed = {(guest, source) for guest, of in solution.targets.items() for source in of}
+    return dataclasses.replace(solution, placed=steady(problem, solution.placed, fixed))
 
 
 def solve(problem: Problem, budget: Budget, progress: Progress) -> Solution:

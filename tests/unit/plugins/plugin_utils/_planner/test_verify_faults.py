@@ -590,12 +590,12 @@ def never_used_up(real: t.Any) -> t.Any:
 
 
 def always_the_first(real: t.Any) -> t.Any:
-    def placed_on(name: str, claims: t.Any) -> t.Any:
+    def steady(*arguments: t.Any) -> t.Any:
         firsts: dict[int, t.Any] = {}
-        for each in real(name, claims):
+        for each in real(*arguments):
             yield each._replace(device=each.device and firsts.setdefault(0, each.device))
 
-    return placed_on
+    return lambda *arguments: list(steady(*arguments))
 
 
 def all_at_once(problem: t.Any, placed: t.Any, *others: t.Any) -> MoveOrder:
@@ -688,7 +688,7 @@ CAPACITY = {
     "equal devices are all the first one": Fault(
         "a target serves one source",
         guests("vm-1", "vm-2"),
-        lambda plant: plant.function("placed_on", always_the_first),
+        lambda plant: plant.function("steady", always_the_first),
     ),
     "what is made is as sure as what is there": Fault(
         "placements are no surer than they can be",
