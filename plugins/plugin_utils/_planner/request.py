@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import functools
 import operator
 import typing as t
 import uuid
@@ -93,6 +94,29 @@ def _limit(name: str, value: t.Any) -> int | dict[str, int]:
 def _groups(name: str, value: t.Any) -> tuple[frozenset[str], ...]:
     """Return the groups in a list of lists of guests' names; raise ``FleetError``."""
     return tuple([frozenset(group) for group in grouped(name, value)])
+
+
+class _Groups:
+    """Groups of guests, which are the same only if they are one object: so nobody compares them name by name."""
+
+    def __init__(self, groups: t.Sequence[t.Collection[str]]) -> None:
+        self.groups = groups
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Groups) and self.groups is other.groups
+
+    def __hash__(self) -> int:
+        return id(self.groups)
+
+
+@functools.lru_cache(maxsize=4)
+def _index_of(of: _Groups) -> dict[str, frozenset[int]]:
+    """Return the numbers of the groups that each name is in."""
+    found: dict[str, set[int]] = defaultdict(set)
+    for number, group in enumerate(of.groups):
+        for name in group:
+            found[name].add(number)
+    return {name: frozenset(numbers) for name, numbers in found.items() if name}
 
 
 # --- conditions ---
@@ -204,11 +228,9 @@ class Conditions:
 
     def groups_of(self, name: str | None, uuid: str | None) -> frozenset[int]:
         """Return the groups in ``apart`` that a guest is in, each by its name or its UUID."""
-        return frozenset(
-            number
-            for number, group in enumerate(self.apart)
-            if any(each is not None and each in group for each in (name, uuid))
-        )
+        index = _index_of(_Groups(self.apart))
+        nothing = frozenset[int]()
+        return index.get(name or "", nothing) | index.get(uuid or "", nothing)
 
 
 OPTIONS: dict[str, Option] = {each.name: each.metadata["option"] for each in fields(Conditions)}

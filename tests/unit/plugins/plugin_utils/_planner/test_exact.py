@@ -3,7 +3,7 @@
 
 """Plans for random fleets, all conditions included, beside exact ones: no status, cost or bound is ever wrong.
 
-``PLANS`` is how many fleets each run draws; ``make fuzz`` draws more.
+The environment variable ``PLANS`` is how many fleets a run draws.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from ansible_collections.vfio.migration.tests.unit.fleets import (
     vf,
 )
 
-PLANS = int(os.environ.get("PLANS", "400"))
+PLANS = int(os.environ.get("PLANS", "2000"))
 PARENTS = ("0000:00:02.0", "0000:00:03.0")
 NUMBERS = ("unplaced", "created", "load", "opened", "other_type")
 
