@@ -14,7 +14,9 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 import operator
+import random
 import typing as t
 from collections import Counter
 
@@ -70,6 +72,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.problem im
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.waves import (
     MoveOrder,
+    moves_in_turn,
     order_moves,
 )
 
@@ -77,6 +80,9 @@ Progress = t.Callable[[str], None]
 
 # So often all is planned anew where some are stuck, without the devices that these would have left.
 _MOST_ATTEMPTS = 8
+# So few guests are also tried in turn, in so many orders, where some are left that need not be.
+_MOST_IN_TURN = 10
+_MOST_ORDERS = 120
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -160,6 +166,9 @@ def solve_in_order(
         # Some of it may be left after all.
         solution, order = _put_in_order(problem, solve(afresh, budget, progress))
         best = min(best, (solution, order), key=lambda each: each[0].cost)
+    if best[0].cost.unplaced > first.least.unplaced and len(problem.items) <= _MOST_IN_TURN:
+        for order in moves_in_turn(problem, _some_orders(len(problem.items))):
+            best = min(best, _with_order(problem, first, order), key=lambda each: each[0].cost)
     solution, order = best
     least = _least_of(first.least, solution.cost)
     return dataclasses.replace(solution, least=least, shortage=first.shortage), order
@@ -177,7 +186,24 @@ def _least_of(least: Cost, cost: Cost) -> Cost:
 
 def _put_in_order(problem: Problem, solution: Solution) -> tuple[Solution, MoveOrder]:
     fixed = {(guest, source) for guest, of in solution.targets.items() for source in of}
-    order = order_moves(problem, solution.placed, solution.left, fixed)
+    return _with_order(
+        problem, solution, order_moves(problem, solution.placed, solution.left, fixed)
+    )
+
+
+def _some_orders(count: int) -> t.Iterator[list[int]]:
+    """Yield orders of so many guests: all of few, and of more those that a random generator with a fixed seed draws."""
+    if math.factorial(count) <= _MOST_ORDERS:
+        yield from map(list, itertools.permutations(range(count)))
+        return
+    chance = random.Random(0)
+    for _order in range(_MOST_ORDERS):
+        yield chance.sample(range(count), count)
+
+
+def _with_order(
+    problem: Problem, solution: Solution, order: MoveOrder
+) -> tuple[Solution, MoveOrder]:
     cost = cost_of_placed(problem, order.placed)
     if solution.targets:
         cost = cost._replace(remade=count_remade(solution.targets, order.placed))

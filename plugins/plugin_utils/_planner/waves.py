@@ -110,6 +110,16 @@ def order_moves(
     return turn.order(cycles)
 
 
+def moves_in_turn(problem: Problem, orders: t.Iterable[t.Sequence[int]]) -> t.Iterator[MoveOrder]:
+    """Yield for each of these orders of guests the moves where the first one that can always moves next."""
+    moves = _Moves(problem, (), {}, ())
+    for guests in orders:
+        turn = _Turn(moves, {})
+        while turn.move_first(guests):
+            pass
+        yield turn.order(())
+
+
 class _Moves:
     """What is to be ordered: the moves by guest, what each needs and leaves, and what is free at once."""
 
@@ -271,6 +281,17 @@ class _Turn:
             changed.append(need)
         for need in changed:
             self._wake(need)
+
+    def move_first(self, guests: t.Iterable[int]) -> bool:
+        """Move the first of these guests for which there is a place now, and return whether there is one for any."""
+        for guest in guests:
+            demands = self._problem.items[guest].demands
+            if guest not in self._placed and demands:
+                place = self._place_of(guest, self._places({demands}))
+                if place is not None:
+                    self._go_elsewhere(*place[1:])
+                    return True
+        return False
 
     # --- circles ---
 
