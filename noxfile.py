@@ -68,6 +68,11 @@ def _drop_temporary_output() -> None:
 # So that what is cleaned up on Ctrl-C, the lab above all, is so when a CI system stops us.
 signal.signal(signal.SIGTERM, signal.default_int_handler)
 _set_path()
+# The newest ansible-core, with the Python at hand; and the oldest, with the oldest one that runs it where that is there.
+NEWEST_AND_OLDEST = [
+    (None, ""),
+    ("3.10" if shutil.which("python3.10") else None, f"~={min(CORES)}.0"),
+]
 nox.options.default_venv_backend = "virtualenv"
 nox.options.reuse_venv = "yes"
 nox.options.sessions = [
@@ -127,7 +132,7 @@ def units(session: nox.Session) -> None:
 
 
 @nox.session
-@nox.parametrize("core", ["", f"~={min(CORES)}.0"], ids=["newest", "oldest"])
+@nox.parametrize("python,core", NEWEST_AND_OLDEST, ids=["newest", "oldest"])
 def playbooks(session: nox.Session, core: str) -> None:
     """Run the playbooks on simulated fleets, with the newest and with the oldest ansible-core."""
     session.install(f"ansible-core{core}", "pytest")
@@ -169,7 +174,7 @@ def release(session: nox.Session) -> None:
 
 
 @nox.session
-@nox.parametrize("core", ["", f"~={min(CORES)}.0"], ids=["newest", "oldest"])
+@nox.parametrize("python,core", NEWEST_AND_OLDEST, ids=["newest", "oldest"])
 def usage(session: nox.Session, core: str) -> None:
     """Use the collection as the README says, in a fresh clone and installed from a tarball; with the oldest ansible-core, too."""
     session.install(f"ansible-core{core}")

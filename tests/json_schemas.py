@@ -83,7 +83,7 @@ class _Maker:
             hints, described = _conditions()
         else:
             hints, described = t.get_type_hints(shape, include_extras=True), _FIELDS[shape.__name__]
-        optional = {name for name, hint in hints.items() if t.get_origin(hint) is t.NotRequired}
+        optional = {name for name, hint in hints.items() if contract.may_be_absent(hint)}
         return {
             "description": _prose(inspect.getdoc(shape) or ""),
             "type": "object",
@@ -102,7 +102,7 @@ class _Maker:
         if t.is_typeddict(hint):
             return self._reference(hint)
         origin, arguments = t.get_origin(hint), t.get_args(hint)
-        if origin is t.NotRequired:
+        if origin is contract.NotRequired:
             return self._of(arguments[0])
         if origin is t.Annotated:
             schema = self._of(arguments[0])

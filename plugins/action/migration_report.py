@@ -6,8 +6,8 @@ from __future__ import annotations
 
 import json
 import os
+import time
 import typing as t
-from datetime import UTC, datetime
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
@@ -64,7 +64,7 @@ class ActionModule(ActionBase):
         self._task.args = with_lists(self._task.args, _OPTIONS)
         options = validate(argument_spec=_OPTIONS)[1]
         paths = {name: path for name in _FORMATS if (path := options.pop(name))}
-        made = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+        made = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
         try:
             options["plan"] = plan_or_file(options, "plan", "plan_file")
             del options["plan_file"]

@@ -17,7 +17,25 @@ nothing else is said. Every key is always there unless it is ``NotRequired``.
 
 from __future__ import annotations
 
+import sys
+import types
 import typing as t
+
+if t.TYPE_CHECKING:
+    from typing_extensions import NotRequired as NotRequired
+elif sys.version_info >= (3, 11):
+    from typing import NotRequired as NotRequired
+else:
+
+    class NotRequired:
+        """Marks a key that may be absent, as the one of ``typing`` does from Python 3.11 on."""
+
+        __class_getitem__ = classmethod(types.GenericAlias)
+
+
+def may_be_absent(hint: t.Any) -> bool:
+    """Return whether a key whose type hint this is may be absent."""
+    return t.get_origin(hint) is NotRequired
 
 
 def where(**keywords: t.Any) -> tuple[tuple[str, t.Any], ...]:
@@ -114,16 +132,16 @@ class DescriptorFacts(t.TypedDict):
     """What the device is."""
     compatible: AttributeSets
     """Patterns of the devices that it can be migrated to; one that matches is enough."""
-    configuration: t.NotRequired[Configuration]
+    configuration: NotRequired[Configuration]
     """What an emulator compares too, by name, as far as the host shows it."""
 
 
 class AttributeFacts(Attribute):
     """An attribute of a device that can be configured, and read."""
 
-    choices: t.NotRequired[list[str]]
+    choices: NotRequired[list[str]]
     """The values that it takes now, where the device is of no use before it has one."""
-    choice_names: t.NotRequired[list[str]]
+    choice_names: NotRequired[list[str]]
     """The names of these values, in the same order."""
 
 
@@ -134,7 +152,7 @@ class HolderFacts(t.TypedDict):
     """Its process id; null where it is unknown whether a process holds the device."""
     name: str | None
     """The name of the guest that a QEMU process runs, else of the command; null where unknown."""
-    uuid: t.NotRequired[str]
+    uuid: NotRequired[str]
     """The UUID of the guest, where the process tells one."""
 
 
@@ -191,12 +209,12 @@ class TypeFacts(t.TypedDict):
     """How many more can be created now; the types of a parent usually share what there is."""
     description: str | None
     """The type's description; null if it has none."""
-    resources: t.NotRequired[dict[str, Count]]
+    resources: NotRequired[dict[str, Count]]
     """What a device of the type takes of its parent, where the description says so: for GVT-g ``low_gm_size`` and
     ``high_gm_size`` in MiB, and ``fence``."""
-    max_instance: t.NotRequired[Positive]
+    max_instance: NotRequired[Positive]
     """How many of it one card holds, where the description states it."""
-    framebuffer: t.NotRequired[Positive]
+    framebuffer: NotRequired[Positive]
     """The frame buffer of each in MiB, where the description states it."""
 
 
@@ -211,13 +229,13 @@ class ParentFacts(t.TypedDict):
     """The name that the kernel has for its driver in the ids of its types."""
     pci_id: PciId | None
     """Vendor and device id; null where it is no PCI device."""
-    physical_function: t.NotRequired[str]
+    physical_function: NotRequired[str]
     """The physical function of the card whose virtual function it is, and whose memory it shares; absent where it is none."""
     numa_node: Count | None
     """Its NUMA node; null if there is none."""
     types: list[TypeFacts]
     """The types that can be created on it."""
-    configuration: t.NotRequired[Configuration]
+    configuration: NotRequired[Configuration]
     """What is compared of the devices made there, as far as the host shows it."""
 
 
@@ -331,7 +349,7 @@ class Facts(t.TypedDict):
     """The devices that others can be created on."""
     problems: list[ProblemFacts]
     """What was wrong."""
-    nvidia: t.NotRequired[NvidiaFacts]
+    nvidia: NotRequired[NvidiaFacts]
     """What NVIDIA's management library tells, on a host with devices of its driver that has the library."""
 
 
@@ -400,7 +418,7 @@ class Placement(Match):
 
     vm: str | None
     """The guest that holds it; null where no process does."""
-    vm_uuid: t.NotRequired[str]
+    vm_uuid: NotRequired[str]
     """The UUID of that guest, where its process tells one."""
     source: DeviceLabel
     """The device that moves."""
@@ -417,7 +435,7 @@ class UnplacedReason(t.TypedDict):
     """The host; null for what is true of all hosts together."""
     reason: Sentence
     """What stands in the way, as a sentence."""
-    alike: t.NotRequired[Positive]
+    alike: NotRequired[Positive]
     """Of how many further hosts the same is true."""
 
 
@@ -448,9 +466,9 @@ class Cost(t.TypedDict):
     """Devices that go elsewhere though an earlier plan has had a target made for them."""
     created: Count
     """Devices that are created, or given the type without which they are of no use."""
-    load: t.NotRequired[Count]
+    load: NotRequired[Count]
     """With the policy ``spread``: devices on the fullest host that receives any, with those held there that stay."""
-    opened: t.NotRequired[Count]
+    opened: NotRequired[Count]
     """With the policy ``pack``: parents that get their first device."""
     other_type: Count
     """Devices that become ones of another type."""
@@ -483,7 +501,7 @@ class MdevTask(t.TypedDict):
     """Its type."""
     attributes: list[Attribute]
     """What to write to it once it is there, in this order."""
-    accept: t.NotRequired[AttributeSets]
+    accept: NotRequired[AttributeSets]
     """The source's patterns, of which the new device's own ``self`` must match one."""
 
 
@@ -494,7 +512,7 @@ class PciTask(t.TypedDict):
     """The PCI address."""
     attributes: list[Attribute]
     """What to write to it, in this order."""
-    accept: t.NotRequired[AttributeSets]
+    accept: NotRequired[AttributeSets]
     """The source's patterns, of which the device's own ``self`` must match one."""
 
 
@@ -505,15 +523,15 @@ class VdpaTask(t.TypedDict):
     """The new vDPA device's name."""
     mgmtdev: str
     """The management device to create it on."""
-    mac: t.NotRequired[str]
+    mac: NotRequired[str]
     """Its MAC address."""
-    mtu: t.NotRequired[str]
+    mtu: NotRequired[str]
     """Its MTU in bytes."""
-    max_vqp: t.NotRequired[str]
+    max_vqp: NotRequired[str]
     """How many pairs of virtqueues it can have."""
-    device_features: t.NotRequired[list[Mask]]
+    device_features: NotRequired[list[Mask]]
     """The virtio features to provision it with, as one mask."""
-    accept: t.NotRequired[AttributeSets]
+    accept: NotRequired[AttributeSets]
     """The source's patterns, of which the new device's own ``self`` must match one."""
 
 
@@ -565,15 +583,15 @@ class PlanBody(t.TypedDict):
     """What moves where, by source host, guest and device."""
     unplaced: list[Unplaced]
     """The devices that are left behind."""
-    assumptions: t.NotRequired[list[Sentence]]
+    assumptions: NotRequired[list[Sentence]]
     """What took part in finding no place for everything beside the rules of kernel and drivers; absent where nothing did."""
-    further_pass: t.NotRequired[t.Annotated[bool, where(const=True)]]
+    further_pass: NotRequired[t.Annotated[bool, where(const=True)]]
     """Once the plan is carried out, only trying tells whether more find a place; absent where that is known."""
-    staying: t.NotRequired[list[StayingDevice]]
+    staying: NotRequired[list[StayingDevice]]
     """The devices of emptied hosts that stay as they are, as nobody holds them; absent where there are none."""
     shortage: Shortage | None
     """The proof that not everything can have a place, where there is one of this kind."""
-    shortages: t.NotRequired[list[Shortage]]
+    shortages: NotRequired[list[Shortage]]
     """What it is made of, where no place is short for two of them; absent where it is one."""
     hosts: dict[str, HostTasks]
     """For each target host what the modules there are to do."""
@@ -595,11 +613,11 @@ class GivenDevice(t.TypedDict):
 class PlanRequest(t.TypedDict):
     """What was to be moved, by the options of ``migration_plan``; what was not given is absent."""
 
-    drain: t.NotRequired[list[str]]
+    drain: NotRequired[list[str]]
     """The hosts that were to be drained."""
-    sources: t.NotRequired[list[str | GivenDevice]]
+    sources: NotRequired[list[str | GivenDevice]]
     """The guests, by name, and devices that were to be moved."""
-    hosts: t.NotRequired[list[str]]
+    hosts: NotRequired[list[str]]
     """The hosts that took part."""
     free_devices: FreeDevices
     """Which devices that nobody holds were to leave the hosts that were to be drained."""
@@ -625,11 +643,11 @@ class Plan(PlanBody):
 
     schema: t.Annotated[int, where(const=1)]
     """The version of this shape. A plan of another one is refused."""
-    time: t.NotRequired[Time]
+    time: NotRequired[Time]
     """When it was made, in UTC."""
-    collection: t.NotRequired[str]
+    collection: NotRequired[str]
     """The version of the collection that made it."""
-    requested_by: t.NotRequired[Sentence]
+    requested_by: NotRequired[Sentence]
     """Who asked for it: the user of the controller that started the job, else who ran Ansible."""
     request: PlanRequest
     """What was to be moved. Where to, and how, is beside it: in ``targets``, ``avoid``, ``conditions``, ``direction`` and ``policy``."""
@@ -639,9 +657,9 @@ class Plan(PlanBody):
     """What was asked of the plan; an earlier plan is known by it to be for the same."""
     relied_on: dict[str, Digest]
     """The hosts of the placements, each with a digest of the facts that the plan relied on."""
-    targets: t.NotRequired[list[str]]
+    targets: NotRequired[list[str]]
     """The hosts that were asked to receive, where some were."""
-    avoid: t.NotRequired[list[AvoidedPlace]]
+    avoid: NotRequired[list[AvoidedPlace]]
     """The places that were to be avoided, where there were some."""
 
 
@@ -847,7 +865,7 @@ class CompatiblePairs(t.TypedDict):
     """The hosts without usable facts."""
     problems: list[HostProblem]
     """The problems of all hosts."""
-    devices: t.NotRequired[list[DevicePair]]
+    devices: NotRequired[list[DevicePair]]
     """Every pair of devices, where that was asked for."""
 
 
@@ -1125,11 +1143,11 @@ class StayingGroup(t.TypedDict):
 class PlanSection(t.TypedDict):
     """What the report says of a plan."""
 
-    time: t.NotRequired[Time]
+    time: NotRequired[Time]
     """As in the plan."""
-    collection: t.NotRequired[str]
+    collection: NotRequired[str]
     """As in the plan."""
-    requested_by: t.NotRequired[Sentence]
+    requested_by: NotRequired[Sentence]
     """As in the plan."""
     request: PlanRequest
     """As in the plan."""
@@ -1179,9 +1197,9 @@ class PlanSection(t.TypedDict):
     """Why devices are left behind, what is true of most of them first."""
     shortage: ShortageNumbers | None
     """The proof that not everything can have a place, where the plan has one of this kind."""
-    assumptions: t.NotRequired[list[Sentence]]
+    assumptions: NotRequired[list[Sentence]]
     """As in the plan."""
-    staying: t.NotRequired[list[StayingGroup]]
+    staying: NotRequired[list[StayingGroup]]
     """The devices of emptied hosts that stay as they are, as nobody holds them; absent where there are none."""
     changes: list[ChangedGuest]
     """The guests of an earlier plan that were planned anew."""

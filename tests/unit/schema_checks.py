@@ -67,7 +67,7 @@ def _innermost(errors: t.Iterable[t.Any]) -> t.Iterator[t.Any]:
 def install() -> None:
     """Let everything that makes a public document check it; only once, and before the tests are imported."""
     for name, module, function in _MAKERS if POSSIBLE else ():
-        if module.startswith("plugin_utils.") and sys.version_info < (3, 11):
+        if module.startswith("plugin_utils.") and sys.version_info < (3, 10):
             continue
         try:
             owner = importlib.import_module(f"{_PLUGINS}.{module}")

@@ -127,7 +127,7 @@ class Journal:
         self._descriptor: int | None = None
         self._length = 0
 
-    def __enter__(self) -> t.Self:
+    def __enter__(self) -> Journal:
         return self
 
     def __exit__(self, *exception: object) -> None:

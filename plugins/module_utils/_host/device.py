@@ -179,6 +179,9 @@ class KernelFiles:
         return link.rpartition("/")[2] if link else None
 
 
+_Kind = t.TypeVar("_Kind", bound="Device")
+
+
 class Device:
     """An open device; the subclasses are its kinds. Use it in ``with``."""
 
@@ -205,7 +208,7 @@ class Device:
     def _inspect(self) -> None:
         """Read what else every device of the kind must have."""
 
-    def __enter__(self) -> t.Self:
+    def __enter__(self: _Kind) -> _Kind:
         return self
 
     def __exit__(self, *exception: object) -> None:

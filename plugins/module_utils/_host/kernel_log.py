@@ -16,7 +16,6 @@ import collections
 import errno
 import itertools
 import os
-import typing as t
 
 from ansible_collections.vfio.migration.plugins.module_utils._host.reading import (
     decimal,
@@ -43,7 +42,7 @@ class KernelLog:
         self._path = path
         self._descriptor: int | None = None
 
-    def __enter__(self) -> t.Self:
+    def __enter__(self) -> KernelLog:
         if self._live:
             try:
                 self._descriptor = os.open(self._path, os.O_RDONLY | os.O_NONBLOCK)

@@ -83,7 +83,7 @@ class Family:
             self._socket.close()
             raise
 
-    def __enter__(self) -> t.Self:
+    def __enter__(self) -> Family:
         return self
 
     def __exit__(self, *exception: object) -> None:

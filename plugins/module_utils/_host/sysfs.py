@@ -41,7 +41,7 @@ class Directory:
         self._path = path
         self._descriptor = descriptor
 
-    def __enter__(self) -> t.Self:
+    def __enter__(self) -> Directory:
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -119,7 +119,7 @@ class Pieces:
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
 
-    def __enter__(self) -> t.Self:
+    def __enter__(self) -> Pieces:
         return self
 
     def __exit__(self, *exception: object) -> None:

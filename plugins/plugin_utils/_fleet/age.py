@@ -66,7 +66,8 @@ def seconds(time: t.Any) -> float | None:
     if not isinstance(time, str) or not _TIME.match(time):
         return None
     try:
-        return datetime.fromisoformat(str.__str__(time)).timestamp()
+        # Python 3.10 does not read the letter for UTC.
+        return datetime.fromisoformat(str.__str__(time)[:-1] + "+00:00").timestamp()
     except ValueError:
         return None
 

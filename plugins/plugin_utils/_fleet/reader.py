@@ -198,7 +198,7 @@ class _Likenesses(dict[tuple[t.Any, ...], tuple[DeviceClass, _States]]):
         check.plain_texts([each for each in (parent, mdev_type) if each is not None])
         if kind not in check.KINDS or not check.is_node(numa_node):
             raise TypeError
-        one = self._classes[(*common,)]
+        one = self._classes[tuple(common)]
         states = None
         if one.descriptor is not None:
             if not _is_of_kind(one.descriptor, kind):
@@ -254,7 +254,8 @@ class _Likenesses(dict[tuple[t.Any, ...], tuple[DeviceClass, _States]]):
                 if CHOICES in attribute:
                     check.plain_choices(attribute)
             common = descriptors[name], supported, evidence, holder is None, tuple(configurable)
-            one, states = self[kind, parent, mdev_type, numa_node, *common]
+            own = kind, parent, mdev_type, numa_node
+            one, states = self[own + common]
             found.append(one)
             stated[states] = None
             ids.append(device_id)
@@ -425,10 +426,10 @@ class _Reader:
                 if content is not None:
                     self._parents[content] = found
             parents.append(found)
-        known = self._equipment.get((*map(id, parents),))
+        known = self._equipment.get(tuple(map(id, parents)))
         if known is None:
             check.distinct((parent.id for parent in parents), "parents")
-            known = self._equipment[(*map(id, parents),)] = (*parents,)
+            known = self._equipment[tuple(map(id, parents))] = (*parents,)
         return known
 
 

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 
 from ansible_collections.vfio.migration.plugins.plugin_utils.contract import (
     DeviceLabel,
+    NotRequired,
     Placement,
     Plan,
     Sentence,
@@ -54,7 +55,7 @@ class Failure(t.TypedDict):
 
     host: str
     problem: Sentence
-    parent: t.NotRequired[str]
+    parent: NotRequired[str]
 
 
 class Preparation(t.TypedDict):

@@ -16,6 +16,10 @@ from ansible_collections.vfio.migration.plugins.plugin_utils import contract
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.descriptor import plain_text
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.planner import SCHEMA
+from ansible_collections.vfio.migration.plugins.plugin_utils.contract import (
+    NotRequired,
+    may_be_absent,
+)
 
 _PLAIN: dict[t.Any, str] = {
     str: "a text",
@@ -37,7 +41,7 @@ class _Move(t.TypedDict):
     """What is needed of a placement to follow it."""
 
     vm: str | None
-    vm_uuid: t.NotRequired[str]
+    vm_uuid: NotRequired[str]
     source: _Named
     target: _Named
 
@@ -53,7 +57,7 @@ class _Moves(t.TypedDict):
     """What is needed of a plan to follow its moves."""
 
     placements: list[_Move]
-    unplaced: t.NotRequired[list[_Staying]]
+    unplaced: NotRequired[list[_Staying]]
 
 
 class _MadeTarget(t.TypedDict):
@@ -68,7 +72,7 @@ class _Made(t.TypedDict):
     """What is needed of a placement to tell what has failed with it."""
 
     vm: str | None
-    vm_uuid: t.NotRequired[str]
+    vm_uuid: NotRequired[str]
     source: _Named
     target: _MadeTarget
 
@@ -88,16 +92,16 @@ class _VdpaDevice(t.TypedDict):
 class _Tasks(t.TypedDict):
     """What is needed of what the modules on a host are to make."""
 
-    devices: t.NotRequired[list[_Mdev]]
-    pci_devices: t.NotRequired[list[_Function]]
-    vdpa_devices: t.NotRequired[list[_VdpaDevice]]
+    devices: NotRequired[list[_Mdev]]
+    pci_devices: NotRequired[list[_Function]]
+    vdpa_devices: NotRequired[list[_VdpaDevice]]
 
 
 class _Preparing(t.TypedDict):
     """What is needed of a plan to tell what was made for it."""
 
     hosts: dict[str, _Tasks]
-    placements: t.NotRequired[list[_Made]]
+    placements: NotRequired[list[_Made]]
 
 
 _WRONG = "the plan is none; expected what migration_plan returns"
@@ -143,7 +147,7 @@ def _check(value: t.Any, shape: t.Any, wrong: str) -> None:
 def _fault(value: t.Any, shape: t.Any, place: str) -> tuple[str, str] | None:
     """Return where ``value`` is not of ``shape``, and what would be right; ``None`` where it is."""
     origin, arguments = t.get_origin(shape), t.get_args(shape)
-    if origin in (t.Annotated, t.NotRequired):
+    if origin in (t.Annotated, NotRequired):
         return _fault_with(value, arguments, place)
     if origin in (t.Union, types.UnionType):
         faults = [_fault(value, each, place) for each in arguments]
@@ -187,7 +191,7 @@ def _fault_in_fields(value: t.Any, shape: t.Any, place: str) -> tuple[str, str] 
             fault = _fault(value[name], field, f"{place}.{name}")
             if fault is not None:
                 return fault
-        elif t.get_origin(field) is not t.NotRequired:
+        elif not may_be_absent(field):
             return place, f"the key '{name}'"
     return None
 

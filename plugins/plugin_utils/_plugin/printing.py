@@ -21,7 +21,11 @@ from ansible_collections.vfio.migration.plugins.module_utils._descriptor.printab
     printable,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
-from ansible_collections.vfio.migration.plugins.plugin_utils.contract import Paragraph, Sentence
+from ansible_collections.vfio.migration.plugins.plugin_utils.contract import (
+    NotRequired,
+    Paragraph,
+    Sentence,
+)
 
 Value = t.TypeVar("Value")
 Shown = t.TypeVar("Shown", str, list[str])
@@ -85,7 +89,7 @@ def _printer(shape: t.Any) -> _Printer | None:
     if t.is_typeddict(shape):
         return _of_fields(shape)
     origin, arguments = t.get_origin(shape), t.get_args(shape)
-    if origin in (t.Annotated, t.NotRequired):
+    if origin in (t.Annotated, NotRequired):
         return _printer(arguments[0])
     if origin in (t.Union, types.UnionType):
         return _of_choices(arguments)

@@ -13,6 +13,7 @@ import typing as t
 
 import pytest
 from ansible.errors import AnsibleError
+from ansible_collections.vfio.migration.plugins.plugin_utils import contract
 from ansible_collections.vfio.migration.tests.unit.filter_calls import CALLS, Step, filter_of
 from ansible_collections.vfio.migration.tests.unit.fuzzing import damaged, through
 from ansible_collections.vfio.migration.tests.unit.hostile_texts import HostileWorld
@@ -35,7 +36,7 @@ def conforms(value: t.Any, shape: t.Any) -> bool:
         return True
     if t.is_typeddict(shape):
         hints = t.get_type_hints(shape, include_extras=True)
-        required = {name for name, hint in hints.items() if t.get_origin(hint) is not t.NotRequired}
+        required = {name for name, hint in hints.items() if not contract.may_be_absent(hint)}
         # One without fields has those of something else.
         return isinstance(value, dict) and (
             not hints
@@ -44,7 +45,7 @@ def conforms(value: t.Any, shape: t.Any) -> bool:
                 and all(conforms(each, hints[name]) for name, each in value.items())
             )
         )
-    if origin in (t.Annotated, t.NotRequired):
+    if origin in (t.Annotated, contract.NotRequired):
         return conforms(value, arguments[0])
     if origin in (t.Union, types.UnionType):
         return any(conforms(value, each) for each in arguments)

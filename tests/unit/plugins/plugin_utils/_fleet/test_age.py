@@ -114,7 +114,7 @@ def test_the_time_zone_of_the_control_node_is_no_matter(monkeypatch):
     monkeypatch.setenv("TZ", "Pacific/Auckland")
     time.tzset()
     try:
-        moment = datetime.datetime(2026, 11, 26, 17, 20, tzinfo=datetime.UTC)
+        moment = datetime.datetime(2026, 11, 26, 17, 20, tzinfo=datetime.timezone.utc)
         assert seconds("2026-11-26T17:20:00Z") == moment.timestamp()
     finally:
         monkeypatch.undo()

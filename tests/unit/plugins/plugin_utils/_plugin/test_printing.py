@@ -19,6 +19,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.printing im
     printed,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils.contract import (
+    NotRequired,
     Paragraph,
     Plan,
     Sentence,
@@ -33,7 +34,7 @@ class Said(t.TypedDict):
 
     name: str
     words: Sentence | None
-    more: t.NotRequired[dict[str, list[Sentence]]]
+    more: NotRequired[dict[str, list[Sentence]]]
 
 
 @pytest.mark.parametrize(
