@@ -299,6 +299,15 @@ def merged(before: t.Iterable[Placement], new: t.Iterable[Placement]) -> list[Pl
     return [*found.values()]
 
 
+def still_awaited(before: t.Iterable[Placement], new: t.Iterable[Placement]) -> list[Placement]:
+    """Return the placements of ``before`` but those whose targets ``new`` ones leave: somebody has come to these."""
+    left = {
+        (source["host"], source["kind"], source["id"])
+        for source in (each["source"] for each in new)
+    }
+    return [each for each in before if place_of(each) not in left]
+
+
 _KEYS = {"mdev": TASKS[0], "pci": TASKS[1], "vdpa": TASKS[2]}
 
 

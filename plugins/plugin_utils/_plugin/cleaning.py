@@ -261,7 +261,9 @@ def _to_remove(run: _Run, hostvars: t.Any, found: Superfluous) -> _Run:
             if each["state"] == PLANNED and place_of(each) in began
         ]
     made: dict[str, ByModule] = {}
-    for device in devices:
+    # One move's source can be the target of another one, which has gone back there.
+    once = {(each["host"], each["kind"], each["id"]): each for each in devices}
+    for device in once.values():
         tasks_for(made.setdefault(device["host"], {}), device)
     removed = removals(made, False)
     tasks = {}

@@ -37,6 +37,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.preparatio
     preparation,
     removals,
     removed_of,
+    still_awaited,
     still_there,
     without,
 )
@@ -323,7 +324,7 @@ def _where(run: _Run) -> str:
 def _write(run: _Run, to_make: t.Sequence[t.Any]) -> None:
     """Write down what is to be made, beside what was made before, and the plan."""
     with alone(run["progress"]):
-        before = read_progress(run["progress"])
+        before = still_awaited(read_progress(run["progress"]), run["plan"]["placements"])
         write_progress(run["progress"], merged(before, to_make), run["dest"])
         replace(run["dest"], as_text(run["plan"]))
 

@@ -10,6 +10,9 @@ import typing as t
 
 import pytest
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.preparation import (
+    still_awaited,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin import cleaning
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.progress_file import (
     FORMAT,
@@ -255,3 +258,21 @@ def test_of_guests_that_leave_hosts_only_uuids_are_passed_on(clean):
 def test_hosts_of_which_the_plan_has_none_stop_it(clean, hosts):
     with pytest.raises(FleetError, match="no host of the plan is among the hosts of cleanup_hosts"):
         clean(hosts, [placement()])
+
+
+def test_a_guest_that_goes_back_leaves_its_device_once(clean):
+    """The run that brought it was killed, so that what was made for it is still written down; so was the one that took it back."""
+    hosts = Hosts(a={OLD: None}, b={OLD: "vm-1"})
+    there = placement(new=OLD)
+    back = {**there, "source": {**there["source"], "host": "b"}}
+    back["target"] = {**there["target"], "host": "a"}
+    run = clean(hosts, [back], [there, back], remove=["prepared", "vacated"])
+    assert removed(run) == {"a": [OLD]}
+
+
+def test_where_a_guest_leaves_is_no_target_that_waits_for_it():
+    there = placement(new=OLD)
+    back: t.Any = {**there, "source": {**there["source"], "host": "b"}}
+    back["target"] = {**there["target"], "host": "a"}
+    assert still_awaited([there], [back]) == []
+    assert still_awaited([there], [placement(old=NEW, new=OTHER)]) == [there]
