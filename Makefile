@@ -28,8 +28,8 @@ bench: $(VENV) ## Measure patterns, pairs in big fleets, reports, and the module
 bench-smoke: $(VENV) ## Check that the benchmarks of big fleets run and are right.
 	nox --session bench-smoke
 
-lint: $(VENV) ## Check format, style, types and the layers of imports.
-	$(CHECKING) nox --session lint ansible-lint imports
+lint: $(VENV) ## Check format, style, types, English and the layers of imports.
+	$(CHECKING) nox --session lint ansible-lint imports prose
 
 format: $(VENV) ## Format the Python code.
 	nox --session formatters

@@ -84,6 +84,7 @@ nox.options.sessions = [
     "license-check",
     "extra-checks",
     "imports",
+    "prose",
     "ansible-lint",
     "units",
     "units-ortools",
@@ -122,6 +123,18 @@ def imports(session: nox.Session) -> None:
     """Check that no import of the utilities points upward; pyproject.toml has the layers."""
     session.install("import-linter")
     session.run("lint-imports", "--no-cache", env={"PYTHONPATH": ".collections"})
+
+
+@nox.session
+def prose(session: nox.Session) -> None:
+    """Check the English of the documentation; the units hold its words."""
+    session.install("proselint")
+    texts = [
+        str(path)
+        for place, name in (("docs/docsite/rst", "*.rst"), (".", "*.md"))
+        for path in sorted(Path(place).glob(name))
+    ]
+    session.run("proselint", "check", "--config", ".proselintrc.json", *texts)
 
 
 @nox.session

@@ -168,7 +168,7 @@ ansible_facts:
               description:
                 - What a guest sees of the configuration space of a PCI function, as far as QEMU compares it, by name. All but the first 64 bytes
                   of it can only be read by root.
-                - What a guest may write is told of a function that nobody holds.
+                - What a guest may write is shown of a function that nobody holds.
                 - Of a device on an NVIDIA GPU, what RV(ansible_facts.vfio_migration.nvidia) has that decides.
               type: dict
               returned: where the device is a PCI function, or on an NVIDIA GPU whose library was asked
@@ -266,7 +266,7 @@ ansible_facts:
               sample: intel_vgpu_mdev
             in_use:
               description:
-                - The process that holds the device, V(null) if none does. A process holds a device whose node it has open, which is told
+                - The process that holds the device, V(null) if none does. A process holds a device whose node it has open, which is known
                   by the node's device number, not by its path.
                 - Where it is unknown, because not every process can be looked at or the tree is a copy, the holder is there and
                   all its values are V(null).
@@ -463,7 +463,7 @@ ansible_facts:
               sample: "line 3 has no '=': 'type'; expected name=value"
         nvidia:
           description:
-            - What NVIDIA's management library C(libnvidia-ml.so.1) tells. It is asked in a process of its own, which is ended after 30 seconds.
+            - What NVIDIA's management library C(libnvidia-ml.so.1) reports. It is asked in a process of its own, which is ended after 30 seconds.
             - What of this decides where a device may go is in C(configuration) of descriptors and parents, too.
           type: dict
           returned: on a host that has the library and devices of NVIDIA's driver, not of a copied tree
@@ -477,7 +477,7 @@ ansible_facts:
               description:
                 - The GPUs, each with its PCI address C(id), C(ecc), C(mig), its C(virtualization) mode, C(host_mode), C(capabilities),
                   the lowest and highest of the C(vgpu_versions) that its host takes, and its C(metadata) for M(vfio.migration.vgpu_compatibility).
-                - What the library does not tell is V(null).
+                - What the library does not report is V(null).
               type: list
               elements: dict
               returned: always
@@ -485,7 +485,7 @@ ansible_facts:
               description:
                 - The vGPUs at work, each with its mdev's UUID C(id), the address of its C(gpu), the guest's C(vm), the C(guest_driver), the
                   C(vgpu_version) that host and guest have agreed on, and its C(metadata) for M(vfio.migration.vgpu_compatibility).
-                - What the library does not tell is V(null).
+                - What the library does not report is V(null).
               type: list
               elements: dict
               returned: always

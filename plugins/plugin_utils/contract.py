@@ -586,7 +586,7 @@ class PlanBody(t.TypedDict):
     assumptions: NotRequired[list[Sentence]]
     """What took part in finding no place for everything beside the rules of kernel and drivers; absent where nothing did."""
     further_pass: NotRequired[t.Annotated[bool, where(const=True)]]
-    """Once the plan is carried out, only trying tells whether more find a place; absent where that is known."""
+    """Once the plan is carried out, only trying shows whether more find a place; absent where that is known."""
     staying: NotRequired[list[StayingDevice]]
     """The devices of emptied hosts that stay as they are, as nobody holds them; absent where there are none."""
     shortage: Shortage | None

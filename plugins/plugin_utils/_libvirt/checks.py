@@ -260,7 +260,7 @@ def _obstacles(
     if VDPA in guest["kinds"]:
         found.append(
             "it has a vDPA device, and libvirt is only known to migrate mediated and PCI devices;"
-            " take that out of the guest, or move it by other means"
+            " take that out of the guest, or move it with another tool"
         )
     version = hosts[host].versions.get(QEMU, "")
     if _VIOMMU.search(domain.stdout) and _is_older(version, MINIMUM_FOR_VIOMMU):

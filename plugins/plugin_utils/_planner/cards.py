@@ -86,7 +86,7 @@ class CardCapacity(t.NamedTuple):
             most = self.capacity // share.units
             if not self.certain and most == 1:
                 return (
-                    f"one plan gives one function of {card} the type {type_id}, as only trying tells"
+                    f"one plan gives one function of {card} the type {type_id}, as only trying shows"
                     " whether it has room for more"
                 )
             return (

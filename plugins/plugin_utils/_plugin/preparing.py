@@ -193,7 +193,7 @@ def _goes_on(run: _Run) -> bool:
 
 
 def _may_go_on(run: _Run) -> bool:
-    """Return whether only trying tells if more than the plan has can move, and there is a pass left for it."""
+    """Return whether only trying shows if more than the plan has can move, and there is a pass left for it."""
     return bool(run["plan"].get("further_pass")) and run["attempt"] < MOST_ATTEMPTS
 
 

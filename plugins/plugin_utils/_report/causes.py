@@ -89,7 +89,7 @@ _ON_HOST = (
         "a target host with room for {what}, or remove what takes the room",
     ),
     _obstacle(
-        r"holds [\d,]+ of \S+ at most|takes one size only|as only trying tells|has no type \S+\Z",
+        r"holds [\d,]+ of \S+ at most|takes one size only|as only trying shows|has no type \S+\Z",
         "no card has room for one more {what}",
         "a card with room for {what}, or remove what takes the room",
     ),

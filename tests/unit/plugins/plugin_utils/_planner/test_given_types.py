@@ -129,7 +129,7 @@ def test_a_card_with_types_is_given_one_at_a_time(gpus):
     assert [each["target"]["id"] for each in plan["placements"]] == [SECOND]
     assert any(
         each["reason"]
-        == f"one plan gives one function of {CARD} on b the type 1428, as only trying tells whether"
+        == f"one plan gives one function of {CARD} on b the type 1428, as only trying shows whether"
         " it has room for more"
         for each in plan["unplaced"][0]["reasons"]
     )

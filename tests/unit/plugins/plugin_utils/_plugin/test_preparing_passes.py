@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 vfio.migration contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The passes of the playbook ``prepare`` over cards of which only trying tells how much room they have."""
+"""The passes of the playbook ``prepare`` over cards of which only trying shows how much room they have."""
 
 from __future__ import annotations
 
