@@ -1,0 +1,155 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Kills ``ansible-playbook vfio.migration.migrate_libvirt`` (SIGKILL), with all its children, in one task after another.
+
+The playbook cleanup runs after each time. What the hosts do at that moment goes on, as it does in reality: where a host is still at
+work, cleanup runs again when it no longer is. Then the guest must run on one host, with what belongs to it, and nothing else may be
+there: devices, definitions, domains, journals, files of the migration. The last line says how often the playbook was killed, and
+after how many times something was left. The arguments are an inventory, a directory for the plan, and the guest's name.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+# Whoever sets this waits for every task, some hours; by default those around the migration itself are enough.
+EVERY_TASK = "VFIO_MIGRATION_KILL_AT_EVERY_TASK"
+CHANGES = ("Write the domain for virsh", "Start the migration")
+HOSTS = "ab"
+# Long enough for a task to be at work on its hosts.
+AT_WORK_SECONDS = 1.5
+WAIT_SECONDS = 120
+# Each line begins with the host's name and what it is.
+SHOW = """
+exec 2>/dev/null
+{
+ls /sys/bus/mdev/devices | sed "s/^/device /"
+mdevctl list --defined | sed "s/^/defined /"
+ls -d /run/vfio.migration/*/*.journal /run/migrate.* /root/.ansible_async/* | sed "s/^/file /"
+virsh list --all --name | sed "/./s/^/domain /"
+virsh list --name --state-running | sed "/./s/^/running /"
+pgrep "^(virsh|python3)" >/dev/null && echo "working on something"
+} | sed "/./s/^/on $(hostname) /"
+"""
+
+
+class Migration:
+    """The playbook, the clean-up after it, and what is on the hosts of an inventory."""
+
+    def __init__(self, inventory: str, directory: str, guest: str) -> None:
+        self._inventory = inventory
+        self._plan = Path(directory) / "interrupted.json"
+        options = {"migrate_libvirt_hosts": ",".join(HOSTS), "migrate_libvirt_guests": [guest]}
+        self._command = self._playbook(
+            "migrate_libvirt", {**options, "prepare_dest": str(self._plan)}
+        )
+
+    def _playbook(self, name: str, options: dict[str, object]) -> list[str]:
+        given = f"--extra-vars={json.dumps(options)}"
+        return [
+            "ansible-playbook",
+            f"--inventory={self._inventory}",
+            f"vfio.migration.{name}",
+            given,
+        ]
+
+    def killed_at(self, task: int | str) -> bool:
+        """Run it and kill it at a task, as it begins that of a number, or when that of a name is at work; tell if it came so far."""
+        process = subprocess.Popen(
+            self._command,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+            start_new_session=True,
+        )
+        assert process.stdout is not None
+        count, reached = 0, False
+        for line in process.stdout:
+            begins = line.startswith("TASK [")
+            count += begins
+            title = line.partition("]")[0] if begins else ""
+            reached = count == task if isinstance(task, int) else title.endswith(f" : {task}")
+            if reached:
+                break
+        if reached:
+            time.sleep(0 if isinstance(task, int) else AT_WORK_SECONDS)
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        process.stdout.close()
+        return reached
+
+    def clean_up(self) -> None:
+        # Without a plan nothing was begun.
+        if self._plan.with_suffix(".progress.json").exists():
+            options = {"cleanup_from": str(self._plan), "cleanup_remove": ["prepared", "vacated"]}
+            subprocess.run(self._playbook("cleanup", options), check=False, stdout=sys.stderr)
+
+    def there(self) -> list[str]:
+        """Return what is on all hosts, and who is at work."""
+        where = ["ansible", f"--inventory={self._inventory}", "hypervisors"]
+        found = subprocess.run(
+            [*where, "-m", "raw", "-a", SHOW], capture_output=True, text=True, check=True
+        )
+        lines = [line.strip() for line in found.stdout.splitlines()]
+        return sorted(line.removeprefix("on ") for line in lines if line.startswith("on "))
+
+    def settled(self) -> list[str]:
+        """Clean up at once, and again where somebody was still at work; return what is then on all hosts."""
+        there = self.there()
+        goes_on = at_work(there)
+        self.clean_up()
+        begin = time.monotonic()
+        while at_work(there) and time.monotonic() < begin + WAIT_SECONDS:
+            time.sleep(1)
+            there = self.there()
+        if goes_on:
+            self.clean_up()
+        return self.there()
+
+
+def at_work(there: list[str]) -> bool:
+    return any(line.endswith(" working on something") for line in there)
+
+
+def points() -> Iterator[int | str]:
+    """Yield where to kill it."""
+    if not os.environ.get(EVERY_TASK):
+        yield from CHANGES
+        return
+    number = 1
+    while True:
+        yield number
+        number += 1
+
+
+def main(inventory: str, directory: str, guest: str) -> None:
+    migration = Migration(inventory, directory, guest)
+    before = migration.there()
+    things = [line.partition(" ")[2] for line in before]
+    # All that is on the guest's host, on one of those that it moves between.
+    right = [sorted(f"{host} {thing}" for thing in things) for host in HOSTS]
+    assert before in right
+    assert f"running {guest}" in things
+    killed = left = 0
+    for point in points():
+        if not migration.killed_at(point):
+            if isinstance(point, int):
+                break
+            sys.exit(f"no task is called {point}")
+        killed += 1
+        there = migration.settled()
+        print(f"killed at {point}: {there}", flush=True)
+        left += there not in right
+    print(f"kill points: {killed}, leftovers: {left}")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
