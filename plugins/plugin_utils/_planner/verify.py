@@ -21,20 +21,26 @@ import re
 import typing as t
 import uuid
 from collections import Counter, defaultdict
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from fractions import Fraction
 from operator import attrgetter
 
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import Conditions
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_matching import (
+    MUSTS,
+    Attributes,
+    NaiveDescriptor,
+    NaiveSet,
+    read_naive_descriptor,
+    read_naive_set,
+    set_matches,
+    version_serves,
+)
 
 _Entry = t.Mapping[str, t.Any]
 Facts = t.Mapping[str, _Entry]
 # Host and id of a device or of a parent.
 Key = tuple[str, str]
-_Attributes = t.Mapping[str, str]
-# Values of variables, and all those that each variable may have.
-_Choice = dict[str, t.Any]
-_Values = dict[str, tuple[int | str, ...]]
 
 
 class Objection(t.NamedTuple):
@@ -141,7 +147,7 @@ class _Move(t.NamedTuple):
     key: Key
     stated: _Entry
     source: _Entry
-    descriptor: _Descriptor | None
+    descriptor: NaiveDescriptor | None
     target_key: Key
     target: _Entry
     wave: int
@@ -161,17 +167,6 @@ class _Move(t.NamedTuple):
 
     def __str__(self) -> str:
         return f"{_named(self.key)} to {_named(self.target_key)}"
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Descriptor:
-    """A device's own attributes and its ``compatible``: as written, and read, ``None`` for a set that is void."""
-
-    own: dict[str, str]
-    written: list[dict[str, str]]
-    sets: list[_Set | None]
-    derived: bool
-    shown: t.Mapping[str, str]
 
 
 class _Case:
@@ -200,8 +195,8 @@ class _Case:
             for key, parent in self.parents.items()
             for each in parent["types"]
         }
-        self._descriptors: dict[Key, _Descriptor | None] = {}
-        self._read: dict[str, _Descriptor | None] = {}
+        self._descriptors: dict[Key, NaiveDescriptor | None] = {}
+        self._read: dict[str, NaiveDescriptor | None] = {}
         self._answers: dict[tuple[t.Any, ...], bool] = {}
         self._versions: dict[tuple[str, str, bool], list[str]] = {}
         self._kinds: dict[t.Any, int] = {}
@@ -280,7 +275,7 @@ class _Case:
             self._places[key] = self._kinds.setdefault(alike, len(self._kinds))
         return self._places[key]
 
-    def descriptor(self, host: str, device: _Entry) -> _Descriptor | None:
+    def descriptor(self, host: str, device: _Entry) -> NaiveDescriptor | None:
         """Return the descriptor of a device, ``None`` where it has none that is usable; equal ones are one object."""
         name = device["descriptor"]
         if name is None:
@@ -293,14 +288,14 @@ class _Case:
                 # Nobody writes a descriptor that deep, or a number with that many digits.
                 content = "null"
             if content not in self._read:
-                self._read[content] = None if content == "null" else _read_descriptor(raw)
+                self._read[content] = None if content == "null" else read_naive_descriptor(raw)
             self._descriptors[host, name] = self._read[content]
         return self._descriptors[host, name]
 
     def lists(
         self,
-        owner: _Descriptor,
-        subject: _Attributes,
+        owner: NaiveDescriptor,
+        subject: Attributes,
         is_source: bool,
         given: t.Collection[str] | None = None,
     ) -> bool:
@@ -314,12 +309,14 @@ class _Case:
             self._answers[key] = any(
                 each is not None
                 and each.names.issuperset(given or ())
-                and _matches(each, subject, given is None, owner.own["software_version"], is_source)
+                and set_matches(
+                    each, subject, given is None, owner.own["software_version"], is_source
+                )
                 for each in owner.sets
             )
         return self._answers[key]
 
-    def decides(self, source: _Descriptor, target: _Descriptor) -> bool:
+    def decides(self, source: NaiveDescriptor, target: NaiveDescriptor) -> bool:
         """Return whether the lists that the plan's direction asks allow a move from ``source`` to ``target``."""
         listed = self.lists(source, target.own, True)
         accepted = self.lists(target, source.own, False)
@@ -903,7 +900,7 @@ def existing_targets_are_compatible(case: _Case) -> _Objections:
     return _of_each_kind(case.existing, reasons)
 
 
-def _differing(one: _Descriptor, other: _Descriptor) -> list[str]:
+def _differing(one: NaiveDescriptor, other: NaiveDescriptor) -> list[str]:
     """Return the names of what hosts show of two devices, and what has to be equal, in which they differ."""
     shown = []
     for device, opposite in ((one, other), (other, one)):
@@ -944,11 +941,11 @@ def _attributes_are_taken(move: _Move, attributes: t.Iterable[_Entry]) -> t.Iter
         yield f"the target has no such attributes as {', '.join(given)}"
 
 
-def _configured(target: _Descriptor, given: t.Iterable[_Entry]) -> _Descriptor:
+def _configured(target: NaiveDescriptor, given: t.Iterable[_Entry]) -> NaiveDescriptor:
     """Return what a device is once it is given attributes; it lists what is equal to it."""
     own = target.own | {_last(each["name"]): each["value"] for each in given}
     literal = {name: value.replace("{", "{{").replace("}", "}}") for name, value in own.items()}
-    return _Descriptor(own, [literal], [_read_set(literal, True)], True, target.shown)
+    return NaiveDescriptor(own, [literal], [read_naive_set(literal, True)], True, target.shown)
 
 
 def new_devices_can_be_created(case: _Case) -> _Objections:
@@ -1053,7 +1050,7 @@ def _readable(move: _Move) -> list[_Entry]:
     return [each for each in move.target["attributes"] if each["name"] not in _ASSIGNED]
 
 
-def _matrix_is_assigned(case: _Case, move: _Move, source: _Descriptor) -> t.Iterator[str]:
+def _matrix_is_assigned(case: _Case, move: _Move, source: NaiveDescriptor) -> t.Iterator[str]:
     """Require that a new AP matrix gets the numbers of its source one by one, where one text does not give them."""
     driver = case.parents[move.target_key[0], move.target["parent"]].get("driver")
     by_number = source.derived and driver == "vfio_ap" and "ap_config" not in source.own
@@ -1072,7 +1069,7 @@ def _matrix_is_assigned(case: _Case, move: _Move, source: _Descriptor) -> t.Iter
         yield "other numbers are assigned than those of the source"
 
 
-def _mdev_attributes(source: _Descriptor, parent: _Entry, offered: _Entry) -> dict[str, str]:
+def _mdev_attributes(source: NaiveDescriptor, parent: _Entry, offered: _Entry) -> dict[str, str]:
     """Return what is certain of a new mdev before it is there, as far as its source states the same."""
     certain = {"type": offered["id"], "device_api": offered["device_api"]}
     if parent["pci_id"]:
@@ -1083,7 +1080,7 @@ def _mdev_attributes(source: _Descriptor, parent: _Entry, offered: _Entry) -> di
     return certain
 
 
-def _vdpa_attributes(source: _Descriptor, offered: _Entry, mask: str) -> dict[str, str]:
+def _vdpa_attributes(source: NaiveDescriptor, offered: _Entry, mask: str) -> dict[str, str]:
     """Return what is certain of a new vDPA device: it has the features that it is given, and no others."""
     asked = {name for each in source.written for name in each if name.startswith("feature_")}
     features = _feature_names(mask, offered["id"])
@@ -1129,7 +1126,7 @@ def new_devices_can_return(case: _Case) -> _Objections:
             continue
         own = move.descriptor.own["software_version"]
         versions = case.versions(move.target["host"], parent, True)
-        back = any(_serves(own, each) and _serves(each, own) for each in versions)
+        back = any(version_serves(own, each) and version_serves(each, own) for each in versions)
         if not move.descriptor.derived or not back:
             yield move.objection(f"{move} could not migrate back")
 
@@ -1143,7 +1140,7 @@ class _Decision(t.NamedTuple):
     ``other`` is the target as far as it is known. Of a device that is to be made, ``given`` is what it is given.
     """
 
-    owner: _Descriptor
+    owner: NaiveDescriptor
     subjects: list[dict[str, str]]
     owner_is_source: bool
     other: dict[str, str]
@@ -1166,7 +1163,7 @@ def _decision(case: _Case, move: _Move) -> _Decision | None:
     return _Decision(target, [source.own], False, target.own, None)
 
 
-def _existing(case: _Case, move: _Move) -> _Descriptor | None:
+def _existing(case: _Case, move: _Move) -> NaiveDescriptor | None:
     """Return what an existing target is once it is given its attributes."""
     device = case.devices.get(move.target_key)
     target = case.descriptor(move.target_key[0], device) if device else None
@@ -1200,7 +1197,7 @@ def _why_another_set(decision: _Decision, number: int | None, bindings: _Entry) 
         yield f"a set before set {number} matches"
 
 
-def _fits(found: _Set, decision: _Decision, bindings: _Entry | None = None) -> bool:
+def _fits(found: NaiveSet, decision: _Decision, bindings: _Entry | None = None) -> bool:
     """Return whether a set matches what the other side may be, by these ``bindings`` of all its variables or by any."""
     if bindings is not None:
         if bindings.keys() != found.values.keys():
@@ -1210,7 +1207,7 @@ def _fits(found: _Set, decision: _Decision, bindings: _Entry | None = None) -> b
         found = found._replace(values={name: (value,) for name, value in bindings.items()})
     version = decision.owner.own["software_version"]
     return found.names.issuperset(decision.given or ()) and any(
-        _matches(found, each, decision.given is None, version, decision.owner_is_source)
+        set_matches(found, each, decision.given is None, version, decision.owner_is_source)
         for each in decision.subjects
     )
 
@@ -1253,12 +1250,12 @@ _ALL_SUPPORT_P2P = "a guest with several VFIO devices migrates only where all of
 
 
 def _assumptions(
-    case: _Case, move: _Move, decision: _Decision, found: _Set | None
+    case: _Case, move: _Move, decision: _Decision, found: NaiveSet | None
 ) -> t.Iterator[str]:
     """Yield how the warning begins that is needed for each thing that a move assumes."""
-    source = t.cast("_Descriptor", move.descriptor)
+    source = t.cast("NaiveDescriptor", move.descriptor)
     own, other, named = source.own, decision.other, found.names if found else frozenset()
-    must = _MUSTS.get(decision.subjects[0].get("device_api", ""))
+    must = MUSTS.get(decision.subjects[0].get("device_api", ""))
     if must and must not in named:
         yield f"the pattern states no {must}"
     if decision.given is None:
@@ -1288,7 +1285,7 @@ def _not_shown(*shown: t.Mapping[str, str]) -> t.Iterator[str]:
         yield "the registers of Advanced Error Reporting are not compared"
 
 
-def _both(own: _Attributes, other: _Attributes, name: str) -> str:
+def _both(own: Attributes, other: Attributes, name: str) -> str:
     return f"{own.get(name, 'absent')} on the source and {other.get(name, 'absent')} on the target"
 
 
@@ -1512,300 +1509,3 @@ def _feature_names(mask: str, device_class: str) -> set[str]:
     features = int(mask, 16) if _MASK.fullmatch(mask) else 0
     bits = [str(bit) for bit in range(64) if features >> bit & 1]
     return {f"feature_{names.get(bit, f'bit_{bit}')}" for bit in bits}
-
-
-# --- descriptors -----------------------------------------------------------------------------------------------------
-
-_OLDER_NAMES = {
-    "device_type": "device_api",
-    "mdev_type": "type",
-    "device_id": "pci_id",
-    "interface_version": "software_version",
-}
-# What a descriptor must state by its device_api.
-_MUSTS = {"vfio-pci": "pci_id", "vfio-ccw": "subchannel_type"}
-_MOST_SETS, _MOST_NAMES = 64, 64
-_VALUE = re.compile("[ -~]{0,1024}")
-_VERSION = re.compile(r"([0-9]{1,18})\.([0-9]{1,18})(\.[0-9]{1,18})?")
-
-
-def _read_descriptor(raw: t.Any) -> _Descriptor | None:
-    """Return the descriptor in ``{self, compatible[, origin]}``; ``None`` where it breaks a rule of its form."""
-    try:
-        own = _read_attributes(raw["self"])
-        written = [_read_attributes(each) for each in raw.get("compatible", ())]
-    except (AttributeError, KeyError, TypeError, ValueError):
-        return None
-    shown = raw.get("configuration") or {}
-    derived = raw.get("origin") == "derived"
-    must = None if derived else _MUSTS.get(own.get("device_api", ""))
-    if (
-        len(written) > _MOST_SETS
-        or not all(own.get(each) for each in ("device_api", "type", must or "type"))
-        or not _VERSION.fullmatch(own.get("software_version", ""))
-        or not re.fullmatch("([0-9a-f]{8})?", own.get("pci_id", ""))
-        or not isinstance(shown, t.Mapping)
-        or not all(isinstance(each, str) for item in shown.items() for each in item)
-    ):
-        return None
-    sets = [_read_set(each, derived) for each in written]
-    version = {"software_version": own["software_version"]}
-    return _Descriptor(own, [version | each for each in written], sets, derived, shown)
-
-
-def _read_attributes(raw: t.Any) -> dict[str, str]:
-    """Return an attribute set with the names and spellings of today; raises ``ValueError`` where that is none."""
-    attributes = {}
-    for written, value in raw.items():
-        name = _OLDER_NAMES.get(written, written)
-        text = "" if value is None else str(value).strip()
-        if name in attributes or isinstance(value, bool) or not _VALUE.fullmatch(text):
-            raise ValueError(name)
-        if len(text) > 1 and text[0] == text[-1] == '"' and '"' not in text[1:-1]:
-            text = text[1:-1]
-        attributes[name] = text if "{" in text or "}" in text else _spelled(name, text)
-    if len(attributes) > _MOST_NAMES:
-        raise ValueError(len(attributes))
-    return attributes
-
-
-def _spelled(name: str, text: str) -> str:
-    """Return ``text``, a value of the attribute ``name`` or a part of one, in the spelling in which it is compared."""
-    if name == "device_api":
-        return text.replace("_", "-")
-    return text.lower().replace("0x", "").replace(":", "") if name == "pci_id" else text
-
-
-def _serves(source: str, target: str) -> bool:
-    """Return whether a target of one version may serve a source of another: equal major, and no smaller minor."""
-    one, other = _VERSION.fullmatch(source), _VERSION.fullmatch(target)
-    return bool(one and other and int(one[1]) == int(other[1]) and int(one[2]) <= int(other[2]))
-
-
-# --- templates -------------------------------------------------------------------------------------------------------
-
-_PIECE = re.compile(
-    r"((?:[^{}]|\{\{|\}\})+)"
-    r"|\{ *([A-Za-z_][A-Za-z0-9_]*) *"
-    r"(?:: *int *:((?: *-?[0-9]{1,18} *,)* *-?[0-9]{1,18} *)|: *string *:((?: *\"[^\"]*\" *,)* *\"[^\"]*\" *))?\}"
-)
-_ORDER = re.compile(r"\{(rising|falling):([0-9]{1,20})\}")
-_SIGNS = re.compile("[-+*/%]")
-_ARITHMETIC = re.compile(r"[-0-9+*/%() ]*")
-_TOKEN = re.compile("[0-9]+|[^0-9 ]")
-_INTEGER = re.compile("-?[0-9]+")
-# More choices are not tried: then nothing matches.
-_MOST_CHOICES = 20_000
-
-
-class _Term(t.NamedTuple):
-    """An attribute of a set: its ``parts`` are texts, ``(text, None)``, and variables, ``("", name)``."""
-
-    name: str
-    rule: str
-    parts: list[tuple[str, str | None]]
-    variables: frozenset[str]
-
-
-class _Set(t.NamedTuple):
-    """A set: its terms, those first whose variables the device's value tells, and the values of each variable."""
-
-    terms: list[_Term]
-    values: _Values
-    names: frozenset[str]
-
-
-def _read_set(attributes: _Attributes, derived: bool) -> _Set | None:
-    """Return a set of ``compatible``, ``None`` where it breaks a rule of the template language and so is void."""
-    orders = {name: _ORDER.fullmatch(value) for name, value in attributes.items() if derived}
-    ordered = [
-        _Term(name, found[1], [(found[2], None)], frozenset())
-        for name, found in orders.items()
-        if found
-    ]
-    values: _Values = {}
-    parts: dict[str, list[tuple[str, str | None]]] = {}
-    for name, value in attributes.items():
-        if orders.get(name):
-            continue
-        parts[name], at = [], 0
-        while at < len(value):
-            piece = _PIECE.match(value, at)
-            if piece is None:
-                return None
-            text, variable, integers, strings = piece.groups()
-            at = piece.end()
-            parts[name].append(((text or "").replace("{{", "{").replace("}}", "}"), variable))
-            declared: list[t.Any] = re.findall('"([^"]*)"', strings or "")
-            declared += map(int, (integers or "").split(",") if integers else ())
-            once = tuple(dict.fromkeys(declared))
-            if variable and declared and values.setdefault(variable, once) != once:
-                return None
-    terms = [*(_term(name, found, values) for name, found in parts.items()), *ordered]
-    stated = {term.name for term in terms if term.parts}
-    if not stated >= {"device_api", "type"} or any(term.rule == "void" for term in terms):
-        return None
-    # A software_version that is left empty is not stated.
-    terms = [each for each in terms if each.parts or each.name != "software_version"]
-    rules = ("text", "rising", "falling", "integer", "version", "arithmetic")
-    terms.sort(key=lambda each: rules.index(each.rule))
-    return _Set(terms, values, frozenset(attributes))
-
-
-def _term(name: str, parts: list[tuple[str, str | None]], values: _Values) -> _Term:
-    """Return one attribute of a set, with the rule by which it is compared."""
-    variables = frozenset(variable for _text, variable in parts if variable is not None)
-    text = "".join(text for text, _variable in parts)
-    rule = "text"
-    if not variables <= values.keys():
-        rule = "void"
-    elif name == "software_version":
-        rule = "version" if variables or not text or _VERSION.fullmatch(text) else "void"
-    elif variables and all(isinstance(values[each][0], int) for each in variables):
-        if len(parts) == 1:
-            rule = "integer"
-        elif _ARITHMETIC.fullmatch(text) and _SIGNS.search(text):
-            rule = "arithmetic"
-    return _Term(name, rule, parts, variables)
-
-
-def _matches(
-    pattern: _Set, subject: _Attributes, complete: bool, owner_version: str, owner_is_source: bool
-) -> bool:
-    """Return whether one choice of values makes every attribute of a set fit.
-
-    Attribute after attribute, one value after the other is tried for the variables that have none yet. All choices that
-    fit so far are kept, without the values that no later attribute needs.
-    """
-    terms = pattern.terms
-    if not any(term.rule == "version" for term in terms):
-        own = _Term("software_version", "version", [(owner_version, None)], frozenset())
-        terms = [own, *terms]
-    choices: list[_Choice] = [{}]
-    for number, term in enumerate(terms, 1):
-        later = {variable for each in terms[number:] for variable in each.variables}
-        actual = subject.get(term.name, "" if complete else None)
-        found: dict[tuple[t.Any, ...], _Choice] = {}
-        for before in choices:
-            extended = _choices_in_text if term.rule == "text" else _choices
-            for choice in extended(term, actual, before, pattern.values, owner_is_source):
-                needed = {name: choice[name] for name in sorted(choice.keys() & later)}
-                found[tuple(needed.items())] = needed
-            if len(found) > _MOST_CHOICES:
-                return False
-        choices = list(found.values())
-    return bool(choices)
-
-
-def _choices_in_text(
-    term: _Term, actual: str | None, before: _Choice, values: _Values, _owner_is_source: bool
-) -> list[_Choice]:
-    """Return each choice that extends ``before`` and makes the text ``actual``; any does where that is not known."""
-    if actual is None:
-        return [before]
-    actual = _spelled(term.name, actual)
-    found = [(0, before)]
-    for text, variable in term.parts:
-        reached, found = found, []
-        for at, choice in reached:
-            if variable is None:
-                options: list[tuple[int | str, _Choice]] = [(text, choice)]
-            elif variable in choice:
-                options = [(choice[variable], choice)]
-            else:
-                options = [(each, {**choice, variable: each}) for each in values[variable]]
-            for value, extended in options:
-                piece = _spelled(term.name, str(value))
-                if actual.startswith(piece, at):
-                    found.append((at + len(piece), extended))
-        if len(found) > _MOST_CHOICES:
-            return []
-    return [choice for at, choice in found if at == len(actual)]
-
-
-def _choices(
-    term: _Term, actual: str | None, before: _Choice, values: _Values, owner_is_source: bool
-) -> t.Iterator[_Choice]:
-    """Yield each choice that extends ``before`` and fits ``actual`` as a version, an integer or a result."""
-    unbound = sorted(term.variables - before.keys())
-    for chosen in itertools.islice(
-        itertools.product(*(values[name] for name in unbound)), _MOST_CHOICES
-    ):
-        choice = {**before, **dict(zip(unbound, chosen, strict=True))}
-        pieces = [text if name is None else choice[name] for text, name in term.parts]
-        if term.rule == "version":
-            version = "".join(map(str, pieces))
-            pair = (version, actual or "") if owner_is_source else (actual or "", version)
-            fits = actual is None or _serves(*pair)
-        elif term.rule in ("rising", "falling"):
-            own = int(pieces[0])
-            fits = actual is None or _is_in_order(term.rule, own, actual, owner_is_source)
-        else:
-            result = pieces[0] if term.rule == "integer" else _result(pieces)
-            fits = isinstance(result, int)
-            if actual is not None:
-                fits = fits and bool(_INTEGER.fullmatch(actual)) and int(actual) == result
-        if fits:
-            yield choice
-
-
-def _is_in_order(rule: str, own: int, actual: str, owner_is_source: bool) -> bool:
-    """Return whether a number goes from the source to the target as its order allows."""
-    if not _INTEGER.fullmatch(actual) or actual.startswith("-"):
-        return False
-    source, target = (own, int(actual)) if owner_is_source else (int(actual), own)
-    return source <= target if rule == "rising" else source >= target
-
-
-def _result(pieces: t.Iterable[int | str]) -> int | None:
-    """Return what arithmetic comes to; ``None`` for no integer, a division by zero, or what is no arithmetic."""
-    # Numbers and operators, a list of them for each parenthesis that is still open.
-    lists: list[list[Fraction | str]] = [[]]
-    tokens = [
-        token
-        for piece in pieces
-        for token in ([piece] if isinstance(piece, int) else _TOKEN.findall(piece))
-    ]
-    try:
-        for token in tokens:
-            if token == "(":
-                lists.append([])
-            elif token == ")":
-                inner = _flat_result(lists.pop())
-                lists[-1].append(inner)
-            elif isinstance(token, int) or (token.isdigit() and len(token) <= 18):
-                lists[-1].append(Fraction(token))
-            else:
-                lists[-1].append(token)
-        (outer,) = lists
-        result = _flat_result(outer)
-    except (ValueError, IndexError, ZeroDivisionError):
-        return None
-    return int(result) if result.denominator == 1 else None
-
-
-def _flat_result(items: t.Iterable[Fraction | str]) -> Fraction:
-    """Return what numbers and operators come to, products before sums; raises ``ValueError`` where that is nothing."""
-    total, product, sign = Fraction(0), Fraction(0), 1
-    operator, negative, number_next = "+", False, True
-    for item in items:
-        if not number_next:
-            if item not in tuple("+-*/%"):
-                raise ValueError(item)
-            operator, negative, number_next = str(item), False, True
-        elif item == "-":
-            negative = not negative
-        elif not isinstance(item, Fraction):
-            raise ValueError(item)
-        else:
-            number = -item if negative else item
-            number_next = False
-            if operator in "+-":
-                total, product, sign = total + sign * product, number, 1 if operator == "+" else -1
-            elif operator == "*":
-                product *= number
-            else:
-                product = product / number if operator == "/" else product % number
-    if number_next:
-        raise ValueError
-    return total + sign * product
