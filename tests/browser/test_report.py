@@ -215,9 +215,8 @@ def printed(page: Page) -> str:
 def test_on_paper_and_without_scripts_every_move_is_there(opened: Opener, script: bool) -> None:
     facts, drain = big_fleet()
     plan = plan_for(facts, drain=drain)
-    page = opened.show(
-        as_html(report_for(facts, plan=plan)), java_script_enabled=script, viewport=SCREEN
-    )
+    report = report_for(facts, plan=plan)
+    page = opened.show(as_html(report), java_script_enabled=script, viewport=SCREEN)
     if not script:
         expect(rows(page, "hosts")).to_have_count(500)
         assert page.locator("#plan tr[id^=guest-]:visible").count() == 200
@@ -227,7 +226,8 @@ def test_on_paper_and_without_scripts_every_move_is_there(opened: Opener, script
         line = f"{each['source']['id']}on{each['source']['host']}"
         assert line in paper
         assert f"on{each['target']['host']},anew{each['target']['type']}" in paper
-    for write in report_for(facts, plan=plan)["plan"]["writes"]:
+    assert report["plan"] is not None
+    for write in report["plan"]["writes"]:
         assert write["host"] in paper
     assert "ShowmoreSaveasCSV" not in paper
 

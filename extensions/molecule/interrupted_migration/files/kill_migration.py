@@ -47,7 +47,10 @@ class Migration:
     def __init__(self, inventory: str, directory: str, guest: str) -> None:
         self._inventory = inventory
         self._plan = Path(directory) / "interrupted.json"
-        options = {"migrate_libvirt_hosts": ",".join(HOSTS), "migrate_libvirt_guests": [guest]}
+        options: dict[str, object] = {
+            "migrate_libvirt_hosts": ",".join(HOSTS),
+            "migrate_libvirt_guests": [guest],
+        }
         self._command = self._playbook(
             "migrate_libvirt", {**options, "prepare_dest": str(self._plan)}
         )
@@ -89,7 +92,10 @@ class Migration:
     def clean_up(self) -> None:
         # Without a plan nothing was begun.
         if self._plan.with_suffix(".progress.json").exists():
-            options = {"cleanup_from": str(self._plan), "cleanup_remove": ["prepared", "vacated"]}
+            options: dict[str, object] = {
+                "cleanup_from": str(self._plan),
+                "cleanup_remove": ["prepared", "vacated"],
+            }
             subprocess.run(self._playbook("cleanup", options), check=False, stdout=sys.stderr)
 
     def there(self) -> list[str]:
