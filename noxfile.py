@@ -235,7 +235,7 @@ def _report(session: nox.Session, env: dict[str, str]) -> None:
     options = {"report_gather": False, "report_drain": ["a"]}
     playbook = ("ansible-playbook", "--inventory", "hosts.yml", "vfio.migration.report")
     session.run(*playbook, "--extra-vars", json.dumps(options), env=env)
-    for name in ("plan.json", "report.html", "report.md", "report.json"):
+    for name in ("plan.json", "report.html", "report.md", "report.json", "report.prom"):
         if not Path("migration-report", name).stat().st_size:
             session.error(f"the report's {name} is empty")
 

@@ -24,6 +24,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.report_opti
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._report.html import as_html
 from ansible_collections.vfio.migration.plugins.plugin_utils._report.markdown import as_markdown
+from ansible_collections.vfio.migration.plugins.plugin_utils._report.metrics import as_metrics
 
 _OPTIONS: dict[str, dict[str, t.Any]] = {
     "hosts": {"type": "list", "elements": "str"},
@@ -36,6 +37,7 @@ _OPTIONS: dict[str, dict[str, t.Any]] = {
     "html": {"type": "path"},
     "markdown": {"type": "path"},
     "json": {"type": "path"},
+    "metrics": {"type": "path"},
 }
 
 
@@ -47,6 +49,7 @@ _FORMATS: dict[str, t.Callable[[contract.Report], str]] = {
     "html": as_html,
     "markdown": as_markdown,
     "json": _as_json,
+    "metrics": as_metrics,
 }
 
 

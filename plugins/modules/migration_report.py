@@ -79,6 +79,11 @@ options:
   json:
     description: A file on the control node to write the report to, as JSON, with the shape of RV(report).
     type: path
+  metrics:
+    description:
+      - A file on the control node to write the report's numbers to, as metrics for the textfile collector of Prometheus' node_exporter.
+        Its name has to end in C(.prom) for that.
+    type: path
 seealso:
   - module: vfio.migration.migration_plan
   - module: vfio.migration.vfio_migration_facts
@@ -162,9 +167,13 @@ json:
   description: The file with the JSON.
   returned: with O(json)
   type: str
+metrics:
+  description: The file with the metrics.
+  returned: with O(metrics)
+  type: str
 report:
   description: The report.
-  returned: with none of O(html), O(markdown) and O(json)
+  returned: with none of O(html), O(markdown), O(json) and O(metrics)
   type: dict
   contains:
     schema:

@@ -1,0 +1,96 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+# Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Do not use this from other collections or standalone plugins/modules!
+
+"""The report's numbers as a Prometheus text file, for the textfile collector of node_exporter. Pure.
+
+The format is that of Prometheus' documentation, "Text-based format" 0.0.4. Only causes are labels that hosts have a say in:
+there are few of them, and each is cut.
+"""
+
+from __future__ import annotations
+
+import calendar
+import time
+import typing as t
+
+from ansible_collections.vfio.migration.plugins.plugin_utils import contract
+
+# Each value that a label has is a series of its own, which Prometheus keeps.
+MAX_LABEL = 120
+
+# Numbers with the labels of each.
+_Samples = t.Sequence[tuple[t.Mapping[str, str], int]]
+
+
+def as_metrics(report: contract.Report) -> str:
+    """Return the numbers of ``report``, each metric with its help; those of guests only where there is a plan."""
+    return "".join(_lines(*metric) for metric in _metrics(report))
+
+
+def _metrics(report: contract.Report) -> t.Iterator[tuple[str, str, _Samples]]:
+    totals = report["totals"]
+    yield (
+        "hosts",
+        "Hosts, by whether their facts are usable.",
+        [({"facts": "usable"}, totals["hosts"]), ({"facts": "unknown"}, totals["unknown"])],
+    )
+    yield "devices", "VFIO and vDPA devices.", [({}, totals["devices"])]
+    yield "devices_in_use", "Devices that a process holds.", [({}, totals["in_use"])]
+    yield (
+        "devices_excluded",
+        "Devices that can neither migrate nor receive a migration.",
+        [({}, totals["excluded"])],
+    )
+    yield (
+        "devices_movable",
+        "Devices that could go to another host now, each by itself.",
+        [({}, totals["reachable"])],
+    )
+    yield "problems", "Problems that hosts have reported.", [({}, totals["problems"])]
+    oldest = report["facts"]["oldest"]
+    if oldest is not None:
+        yield (
+            "facts_oldest_timestamp_seconds",
+            "When the oldest facts were gathered, by the clock of their host.",
+            [({}, _seconds(oldest))],
+        )
+    plan = report["plan"]
+    if plan is not None:
+        moves = sum(1 for each in plan["guests"] if each["to"] is not None)
+        yield (
+            "plan_guests",
+            "Guests and single devices of the plan, by whether they have a place.",
+            [({"place": "yes"}, moves), ({"place": "no"}, len(plan["guests"]) - moves)],
+        )
+        yield (
+            "plan_blocked_guests",
+            "Guests of the plan that stay, by why.",
+            [({"cause": each["reason"]}, each["guests"]) for each in plan["causes"]],
+        )
+
+
+def _seconds(moment: str) -> int:
+    return calendar.timegm(time.strptime(moment, "%Y-%m-%dT%H:%M:%SZ"))
+
+
+def _lines(name: str, description: str, samples: _Samples) -> str:
+    """Return a metric; without samples, nothing."""
+    if not samples:
+        return ""
+    name = f"vfio_migration_{name}"
+    head = f"# HELP {name} {description}\n# TYPE {name} gauge\n"
+    return head + "".join(f"{name}{_labels(labels)} {value}\n" for labels, value in samples)
+
+
+def _labels(labels: t.Mapping[str, str]) -> str:
+    pairs = [f'{name}="{_escaped(value)}"' for name, value in labels.items()]
+    return f"{{{','.join(pairs)}}}" if pairs else ""
+
+
+def _escaped(value: str) -> str:
+    cut = value if len(value) <= MAX_LABEL else value[: MAX_LABEL - 1] + "\u2026"
+    return cut.replace("\\", "\\\\").replace("\n", "\\n").replace('"', '\\"')

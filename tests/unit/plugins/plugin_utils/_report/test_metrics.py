@@ -1,0 +1,72 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The report's metrics, read by Prometheus' own parser."""
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_options import plan_for
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.report_options import (
+    report_for,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._report.metrics import (
+    MAX_LABEL,
+    as_metrics,
+)
+from ansible_collections.vfio.migration.tests.unit.fleets import UUIDS, device, host, parent
+
+parser = pytest.importorskip("prometheus_client.parser")
+
+
+def metrics(facts, drain=None):
+    """Return the numbers, by the names of the metrics without their common part, and the values of the labels."""
+    plan = plan_for(facts, drain=drain) if drain else None
+    text = as_metrics(report_for(facts, plan=plan))
+    families = list(parser.text_string_to_metric_families(text))
+    assert all(each.type == "gauge" and each.documentation for each in families)
+    return {
+        (each.name.removeprefix("vfio_migration_"), *each.labels.values()): each.value
+        for family in families
+        for each in family.samples
+    }
+
+
+def fleet(vm="vm-1", room=2):
+    held = [device(UUIDS[1], vm=vm, pid=1), device(UUIDS[2], vm="vm-2", pid=2)]
+    return {"a": host(held), "b": host(parents=[parent(available={"i915-GVTg_V5_4": room})])}
+
+
+def test_hosts_and_devices_are_counted():
+    found = metrics({**fleet(), "silent": None})
+    assert (found["hosts", "usable"], found["hosts", "unknown"]) == (2, 1)
+    assert (found["devices",], found["devices_in_use",], found["devices_movable",]) == (2, 2, 2)
+    assert not any(name.startswith("plan_") for name, *_labels in found)
+
+
+def test_the_age_of_facts_is_that_of_the_oldest():
+    facts = fleet()
+    facts["a"]["gathered"]["time"] = "2026-11-26T17:20:00Z"
+    facts["b"]["gathered"]["time"] = "2026-11-26T17:20:01Z"
+    assert metrics(facts)["facts_oldest_timestamp_seconds",] == 1795713600
+
+
+def test_guests_with_and_without_a_place_are_counted_and_those_without_by_cause():
+    found = metrics(fleet(), drain=["a"])
+    assert (found["plan_guests", "yes"], found["plan_guests", "no"]) == (1, 1)
+    (blocked,) = [key for key in found if key[0] == "plan_blocked_guests"]
+    assert found[blocked] == 1
+    found = metrics(fleet(room=4), drain=["a"])
+    assert (found["plan_guests", "yes"], found["plan_guests", "no"]) == (2, 0)
+    assert "plan_blocked_guests" not in {name for name, *_labels in found}
+
+
+@pytest.mark.parametrize("name", ['vm"} 1\nx 1', "\\", "\\n", "a" * 4096])
+def test_what_hosts_say_adds_no_metric_and_is_cut(name):
+    facts = fleet(vm=name, room=0)
+    facts["a"]["devices"][0]["driver"] = facts["b"]["parents"][0]["driver"] = name
+    found = metrics(facts, drain=["a"])
+    assert {each for each, *_labels in found} == {
+        each for each, *_labels in metrics(fleet(room=0), ["a"])
+    }
+    assert all(len(label) <= MAX_LABEL for _name, *labels in found for label in labels)
