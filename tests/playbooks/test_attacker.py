@@ -53,7 +53,9 @@ VARIABLES: dict[str, dict[str, t.Any]] = {
 }
 # Where Ansible and the attacker's host work, links, and what Ansible is run with.
 _WORKPLACES = {"async", "collections", "local", "remote", "state", "hosts.json", "extra.yml", EVIL}
-_TIME = re.compile(rb"\d{4}-\d\d-\d\d[ T]\d\d:\d\d(:\d\d([.]\d+)?)?( ?UTC|Z|[+]00:00)?")
+_TIME = re.compile(
+    rb"\d{4}-\d\d-\d\d[ T]\d\d:\d\d(:\d\d([.]\d+)?)?( ?UTC|Z|[+]00:00)?|(?<=_timestamp_seconds )\d+"
+)
 # The run of Ansible that has written a progress file.
 _PROCESS = re.compile(rb'"pid": [0-9]+,\s+"start": "[^"]+"')
 _RESULT = re.compile(r"\w+: \[([^\] ]+)|(\S+) +: ok=")

@@ -15,6 +15,7 @@ from collections import Counter, defaultdict
 from ansible_collections.vfio.migration.plugins.plugin_utils import contract
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import Fleet
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import Conditions
 from ansible_collections.vfio.migration.plugins.plugin_utils._report.capacity import capacity_left
 from ansible_collections.vfio.migration.plugins.plugin_utils._report.causes import (
     Cause,
@@ -75,13 +76,13 @@ def _section(
     warnings = Counter(each for placement in placements for each in placement["warnings"])
     numbers = {warning: number for number, warning in enumerate(warnings)}
     section: contract.PlanSection = {
-        "request": plan["request"],
+        "request": _request(plan["request"]),
         "status": plan["status"],
         "meaning": _MEANINGS[plan["status"]],
         "solver": plan["solver"],
         "direction": plan["direction"],
         "policy": plan["policy"],
-        "conditions": plan["conditions"],
+        "conditions": _conditions(plan),
         "guests": guest_rows(plan, movers, causes, numbers),
         "writes": host_writes(plan, fleet, names),
         "capacity": capacity_left(plan, fleet, names),
@@ -122,6 +123,26 @@ def _section(
     if plan.get("staying"):
         section["staying"] = _staying(plan["staying"])
     return section
+
+
+def _request(found: contract.PlanRequest) -> contract.PlanRequest:
+    """Return a request with the keys of one; a file that was handed over may have others."""
+    known = contract.PlanRequest.__annotations__
+    request: t.Any = {name: value for name, value in found.items() if name in known}
+    if "sources" in request:
+        request["sources"] = [
+            each if isinstance(each, str) else {"host": each["host"], "id": each["id"]}
+            for each in request["sources"]
+        ]
+    return t.cast("contract.PlanRequest", request)
+
+
+def _conditions(plan: contract.Plan) -> contract.PlanConditions:
+    """Return the conditions that there are, but for those that stand beside them in a plan."""
+    beside = contract.PlanBody.__annotations__
+    lasting = {name: value for name, value in Conditions().lasting().items() if name not in beside}
+    found = {name: value for name, value in plan["conditions"].items() if name in lasting}
+    return t.cast("contract.PlanConditions", {**lasting, **found})
 
 
 def _staying(devices: t.Iterable[contract.StayingDevice]) -> list[contract.StayingGroup]:

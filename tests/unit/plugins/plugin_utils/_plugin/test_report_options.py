@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import typing as t
 from unittest.mock import ANY
 
 import pytest
@@ -128,6 +129,13 @@ def test_of_a_plan_that_is_out_of_date_only_the_moves_are_shown():
     plan["status"] = "infeasible"
     assert EVIL not in json.dumps(report_for(facts, plan=plan))
     assert reported(facts, plan)["status"] == "unproven"
+
+
+def test_what_no_plan_has_is_not_shown():
+    facts = with_one_left_behind()
+    plan: t.Any = plan_for(facts, sources=[{"host": "a", "id": UUIDS[1]}])
+    plan["request"][EVIL] = plan["request"]["sources"][0][EVIL] = plan["conditions"][EVIL] = EVIL
+    assert EVIL not in json.dumps(report_for(facts, plan=plan))
 
 
 @given(damaged(plan_for(with_one_left_behind(), drain=["a"])))
