@@ -49,7 +49,6 @@ from ansible_collections.vfio.migration.plugins.plugin_utils.contract import (
     Change,
     Plan,
     PlanBody,
-    PlanConditions,
 )
 
 
@@ -96,7 +95,7 @@ def make_verified_plan(
     previous = still_holding(earlier, request, fleet, facts) if earlier is not None else None
     plan, changes = _make_plan_with(fleet, request, previous, progress)
     progress("verifying the plan")
-    stated: t.Any = {**plan, "conditions": _stated(request)}
+    stated: t.Any = {**plan, "conditions": request.conditions.stated()}
     broken = objections(stated, facts, request.conditions, fleet.unknown)
     kept = previous.request.kept if previous else ()
     ends = {(each["source"]["host"], each["source"]["id"]) for each in kept}
@@ -114,7 +113,7 @@ def make_verified_plan(
         **plan,
         "request": request.asked or as_asked(request.conditions, None, None),
         "changes": changes,
-        "conditions": _stated(request),
+        "conditions": request.conditions.stated(),
         "relied_on": digests(hosts, facts),
     }
     if request.conditions.targets is not None:
@@ -125,15 +124,6 @@ def make_verified_plan(
             for (host, parent), problem in request.conditions.avoid.items()
         ]
     return t.cast(Plan, made)
-
-
-def _stated(request: Request) -> PlanConditions:
-    """Return what a plan says that was asked of it, but for what it says elsewhere."""
-    stated = request.conditions.lasting()
-    conditions: t.Any = {
-        name: stated[name] for name in stated if name not in PlanBody.__annotations__
-    }
-    return t.cast(PlanConditions, conditions)
 
 
 def _make_plan_with(

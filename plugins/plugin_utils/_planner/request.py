@@ -41,6 +41,8 @@ from ansible_collections.vfio.migration.plugins.plugin_utils.contract import (
     Count,
     GivenDevice,
     Placement,
+    PlanBody,
+    PlanConditions,
     PlanRequest,
     StayingDevice,
 )
@@ -203,6 +205,15 @@ class Conditions:
         """Return those conditions that a plan has in itself, as JSON has them."""
         found = {name: getattr(self, name) for name, option in OPTIONS.items() if option.lasting}
         return found | {"apart": [sorted(group) for group in self.apart]}
+
+    def stated(self) -> PlanConditions:
+        """Return what a plan says that was asked of it, but for what it says elsewhere."""
+        found: t.Any = {
+            name: value
+            for name, value in self.lasting().items()
+            if name not in PlanBody.__annotations__
+        }
+        return t.cast("PlanConditions", found)
 
     def hosts(self, fleet: Fleet) -> list[str]:
         """Return the hosts of ``fleet`` that may receive; raise ``FleetError`` where one that is named is no host of it.

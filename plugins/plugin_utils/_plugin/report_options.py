@@ -64,13 +64,15 @@ def report_for(
     known = {name: each.facts for name, each in read.hosts.items()}
     relied_on = {} if plan is None else changed_since(plan.get("relied_on", {}), known)
     changed = [host for host, has_changed in relied_on.items() if has_changed]
-    if plan is not None and changed:
-        plan = out_of_date(plan, read, changed)
-    elif plan is not None:
+    if plan is not None:
         occasion = {name: plan[name] for name in ("targets", "avoid") if name in plan}
         conditions = Conditions.parse(occasion, conditions_of(plan))
-        _verify(plan, known, conditions)
-        plan = recomputed(plan, read, conditions)
+        if changed:
+            plan = out_of_date(plan, read, changed)
+        else:
+            _verify(plan, known, conditions)
+            plan = recomputed(plan, read, conditions)
+        plan = {**plan, "conditions": conditions.stated()}
     models = models_of(pci_ids(read))
     report = make_report(read, direction_of(direction), title, made, plan, changed, models)
     return printed(report, contract.Report)
@@ -78,6 +80,9 @@ def report_for(
 
 def _verify(plan: t.Any, facts: t.Mapping[str, t.Any], conditions: Conditions) -> None:
     """Raise ``FleetError`` where a plan for these facts breaks a rule: a report shows no such plan."""
-    broken = violations(plan, facts, conditions)
+    try:
+        broken = violations(plan, facts, conditions)
+    except ValueError as error:
+        raise FleetError(f"'plan': {error}") from error
     if broken:
         raise FleetError(f"the plan does not hold: {'; '.join(first_of(broken, 'violation'))}")

@@ -15,7 +15,6 @@ from collections import Counter, defaultdict
 from ansible_collections.vfio.migration.plugins.plugin_utils import contract
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import Fleet
-from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import Conditions
 from ansible_collections.vfio.migration.plugins.plugin_utils._report.capacity import capacity_left
 from ansible_collections.vfio.migration.plugins.plugin_utils._report.causes import (
     Cause,
@@ -82,7 +81,7 @@ def _section(
         "solver": plan["solver"],
         "direction": plan["direction"],
         "policy": plan["policy"],
-        "conditions": _conditions(plan),
+        "conditions": plan["conditions"],
         "guests": guest_rows(plan, movers, causes, numbers),
         "writes": host_writes(plan, fleet, names),
         "capacity": capacity_left(plan, fleet, names),
@@ -135,14 +134,6 @@ def _request(found: contract.PlanRequest) -> contract.PlanRequest:
             for each in request["sources"]
         ]
     return t.cast("contract.PlanRequest", request)
-
-
-def _conditions(plan: contract.Plan) -> contract.PlanConditions:
-    """Return the conditions that there are, but for those that stand beside them in a plan."""
-    beside = contract.PlanBody.__annotations__
-    lasting = {name: value for name, value in Conditions().lasting().items() if name not in beside}
-    found = {name: value for name, value in plan["conditions"].items() if name in lasting}
-    return t.cast("contract.PlanConditions", {**lasting, **found})
 
 
 def _staying(devices: t.Iterable[contract.StayingDevice]) -> list[contract.StayingGroup]:
