@@ -114,7 +114,8 @@ def search(
     devices = sum([len(problem.items[item].demands) for item in first.order])
     cost = cost_of(assignment, devices, problem.spread, problem.bins)
     bound = lower_bound(problem, packings, cost)
-    optimal = cost == bound
+    # Nothing is better that leaves no more devices out than must be, and costs nothing else.
+    optimal = cost == bound or (shortage is not None and cost == Cost(shortage.missing))
     if not optimal and len(first.order) <= MAX_EXACT_ITEMS and not packings.exhausted:
         exact = branch_and_bound(problem, first.order, assignment, budget.steps)
         assignment, optimal, steps = exact.assignment, exact.complete, exact.steps
