@@ -102,7 +102,12 @@ class Migration:
         """Return what is on all hosts, and who is at work."""
         where = ["ansible", f"--inventory={self._inventory}", "hypervisors"]
         found = subprocess.run(
-            [*where, "-m", "raw", "-a", SHOW], capture_output=True, text=True, check=True
+            [*where, "-m", "raw", "-a", SHOW],
+            capture_output=True,
+            text=True,
+            check=True,
+            # Molecule wants colours.
+            env={**os.environ, "ANSIBLE_FORCE_COLOR": "0"},
         )
         lines = [line.strip() for line in found.stdout.splitlines()]
         return sorted(line.removeprefix("on ") for line in lines if line.startswith("on "))
