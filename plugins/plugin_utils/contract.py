@@ -22,9 +22,9 @@ import types
 import typing as t
 
 if t.TYPE_CHECKING:
-    from typing_extensions import NotRequired as NotRequired
+    from typing_extensions import NotRequired as NotRequired  # pylint: disable=useless-import-alias
 elif sys.version_info >= (3, 11):
-    from typing import NotRequired as NotRequired
+    from typing import NotRequired as NotRequired  # pylint: disable=useless-import-alias
 else:
 
     class NotRequired:
@@ -66,6 +66,7 @@ Policy = t.Annotated[str, where(enum=("pack", "spread"))]
 FreeDevices = t.Annotated[str, where(enum=("movable", "all", "none"))]
 Status = t.Annotated[str, where(enum=("optimal", "feasible", "infeasible", "unproven"))]
 Solver = t.Annotated[str, where(enum=("search", "ortools"))]
+Action = t.Annotated[str, where(enum=("create", "set"))]
 Level = t.Annotated[str, where(enum=("all", "some", "none", "nothing", "unknown"))]
 State = t.Annotated[
     str, where(enum=("planned", "prepared", "migrating", "moved", "done", "unclear"))
@@ -1048,7 +1049,7 @@ class Write(t.TypedDict):
 
     device: str
     """The device that is created or changed."""
-    action: t.Annotated[str, where(enum=("create", "set"))]
+    action: Action
     """Whether the device is created, or one of its attributes set."""
     what: Sentence | None
     """What is created, or what the value means, by name; null where there is no name."""

@@ -16,7 +16,7 @@ only guests that come after it have taken more.
 from __future__ import annotations
 
 import typing as t
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.candidates import Existing
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import Device
@@ -142,9 +142,9 @@ def _in_order(
     given = {
         each.device.key for each in placed if each.device and (each.guest, each.source.id) in fixed
     }
-    left = {key: iter([d for d in pools[key] if d.key not in given]) for key in pools}
+    left = {key: deque([d for d in pools[key] if d.key not in given]) for key in pools}
     for each in sorted(placed, key=lambda each: (each.guest, each.source.id)):
         pool = pool_of.get(each.device.key) if each.device else None
         if pool is not None and (each.guest, each.source.id) not in fixed:
-            each = each._replace(device=next(left[pool]))
+            each = each._replace(device=left[pool].popleft())
         yield each

@@ -78,8 +78,9 @@ def _of_host(
 ) -> t.Iterator[contract.CapacityLeft]:
     taken = {each.target["id"] for each in received if not each.target["create"]}
     made = _made(host, received)
+    firsts = {each.type: each.target for each in reversed(received)}
     for type_id, instances in sorted({(each.type, each.instances) for each in received}):
-        first = next(each.target for each in received if each.type == type_id)
+        first = firsts[type_id]
         values = (names.value(host.name, e["name"], e["value"]) for e in first["attributes"])
         name = next((each for each in values if each), None) or names.type(type_id)
         before = _places(host, supply, (), {}, type_id, instances)
