@@ -214,7 +214,7 @@ AS_FACTS = [
 
 def test_attributes_are_taken_as_facts_have_them(kernel):
     kernel.put(vdpa_device())
-    wanted = wanted_vdpa() | {"attributes": AS_FACTS}
+    wanted = {**wanted_vdpa(), "attributes": AS_FACTS}
     assert apply_vdpa(kernel, wanted)[0]["action"] == "unchanged"
 
 
@@ -228,6 +228,6 @@ def test_attributes_are_taken_as_facts_have_them(kernel):
 )
 def test_an_attribute_that_is_none_is_refused(kernel, attribute, words):
     given = [dict(zip(("name", "value"), attribute))]
-    wanted = wanted_vdpa(mac="02:00:00:00:00:01") | {"attributes": given}
+    wanted = {**wanted_vdpa(mac="02:00:00:00:00:01"), "attributes": given}
     assert words in str(vdpa_failure(kernel, wanted))
     assert kernel.calls == []
