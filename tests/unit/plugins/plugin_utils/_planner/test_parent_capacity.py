@@ -27,8 +27,9 @@ TAKES: dict[str, Amounts] = {
 }
 
 
-def graphics(left: Amounts, takes: t.Mapping[str, Amounts] = TAKES) -> dict[str, t.Any]:
+def graphics(left: Amounts, takes: t.Mapping[str, Amounts] | None = None) -> dict[str, t.Any]:
     """Return a parent that has so much left, as the driver shows it."""
+    takes = takes or TAKES
     available = {f"i915-GVTg_V5_{each}": room(left, takes[each]) for each in takes}
     found = parent(available=available)
     for each in found["types"]:
