@@ -13,11 +13,10 @@ there are few of them, and each is cut.
 
 from __future__ import annotations
 
-import calendar
-import time
 import typing as t
 
 from ansible_collections.vfio.migration.plugins.plugin_utils import contract
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.age import seconds
 
 # Each value that a label has is a series of its own, which Prometheus keeps.
 MAX_LABEL = 120
@@ -51,12 +50,12 @@ def _metrics(report: contract.Report) -> t.Iterator[tuple[str, str, _Samples]]:
         [({}, totals["reachable"])],
     )
     yield "problems", "Problems that hosts have reported.", [({}, totals["problems"])]
-    oldest = report["facts"]["oldest"]
+    oldest = seconds(report["facts"]["oldest"])
     if oldest is not None:
         yield (
             "facts_oldest_timestamp_seconds",
             "When the oldest facts were gathered, by the clock of their host.",
-            [({}, _seconds(oldest))],
+            [({}, int(oldest))],
         )
     plan = report["plan"]
     if plan is not None:
@@ -71,10 +70,6 @@ def _metrics(report: contract.Report) -> t.Iterator[tuple[str, str, _Samples]]:
             "Guests of the plan that stay, by why.",
             [({"cause": each["reason"]}, each["guests"]) for each in plan["causes"]],
         )
-
-
-def _seconds(moment: str) -> int:
-    return calendar.timegm(time.strptime(moment, "%Y-%m-%dT%H:%M:%SZ"))
 
 
 def _lines(name: str, description: str, samples: _Samples) -> str:
