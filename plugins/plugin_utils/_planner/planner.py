@@ -40,10 +40,8 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.solution i
     solve_steadily,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.summary import first_of
-from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify import (
-    Objection,
-    objections,
-)
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify import objections
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_case import Objection
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.waves import AT_ONCE
 from ansible_collections.vfio.migration.plugins.plugin_utils.contract import (
     Change,

@@ -1,0 +1,186 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+# Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Do not use this from other collections or standalone plugins/modules!
+
+"""What the verifier holds of how a target was found compatible, and of what that assumes. Pure."""
+
+from __future__ import annotations
+
+import typing as t
+from operator import attrgetter
+
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_case import (
+    Case,
+    Entry,
+    Move,
+    Objections,
+    Rule,
+    migration_features,
+    of_each_kind,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_expected import (
+    existing_descriptor,
+    expected_target,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_matching import (
+    MUSTS,
+    Attributes,
+    NaiveDescriptor,
+    NaiveSet,
+    set_matches,
+)
+
+_ALL_SUPPORT_P2P = "a guest with several VFIO devices migrates only where all of them support P2P"
+
+
+class _Decision(t.NamedTuple):
+    """The list that decides of a move: its ``owner``, and what the device of the other side may be.
+
+    ``other`` is the target as far as it is known. Of a device that is to be made, ``given`` is what it is given.
+    """
+
+    owner: NaiveDescriptor
+    subjects: list[dict[str, str]]
+    owner_is_source: bool
+    other: dict[str, str]
+    given: frozenset[str] | None
+
+
+def _decision(case: Case, move: Move) -> _Decision | None:
+    """Return which list decides of a move; ``None`` where other rules object to it as none can."""
+    source = move.descriptor
+    if move.target["create"]:
+        made = expected_target(case, move)
+        if source is None or made is None:
+            return None
+        return _Decision(source, made.possible, True, made.certain, frozenset(made.given))
+    target = existing_descriptor(case, move)
+    if source is None or target is None:
+        return None
+    if case.lists(source, target.own, True) and case.plan["direction"] != "target_accepts":
+        return _Decision(source, [target.own], True, target.own, None)
+    return _Decision(target, [source.own], False, target.own, None)
+
+
+def placements_name_the_set_that_matches(case: Case) -> Objections:
+    """Require that the set is the first of the deciding list that matches, and that it does with the values in ``bindings``.
+
+    Of a device that is to be made it need not be the first.
+    """
+
+    def reasons(move: Move) -> t.Iterator[str]:
+        decision = _decision(case, move)
+        if decision is not None:
+            yield from _why_another_set(decision, move.found["set"], move.found["bindings"])
+
+    return of_each_kind(case.moves, reasons)
+
+
+def _why_another_set(decision: _Decision, number: int | None, bindings: Entry) -> t.Iterator[str]:
+    """Yield why the set of this ``number`` is not that which matches."""
+    sets = decision.owner.sets
+    found = sets[number] if number is not None and number in range(len(sets)) else None
+    if found is None or not _fits(found, decision, bindings):
+        yield f"set {number} does not match with {dict(bindings)}"
+        return
+    earlier = sets[:number] if decision.given is None else ()
+    if any(each is not None and _fits(each, decision) for each in earlier):
+        yield f"a set before set {number} matches"
+
+
+def _fits(found: NaiveSet, decision: _Decision, bindings: Entry | None = None) -> bool:
+    """Return whether a set matches what the other side may be, by these ``bindings`` of all its variables or by any."""
+    if bindings is not None:
+        if bindings.keys() != found.values.keys():
+            return False
+        if any(value not in found.values[name] for name, value in bindings.items()):
+            return False
+        found = found._replace(values={name: (value,) for name, value in bindings.items()})
+    version = decision.owner.own["software_version"]
+    return found.names.issuperset(decision.given or ()) and any(
+        set_matches(found, each, decision.given is None, version, decision.owner_is_source)
+        for each in decision.subjects
+    )
+
+
+def placements_warn_of_what_they_assume(case: Case) -> Objections:
+    """Require a warning for each thing that a move assumes, and no other but those that a driver is known for."""
+    known: dict[int, tuple[str, ...] | None] = {}
+    for move in case.moves:
+        if move.kind not in known:
+            known[move.kind] = _assumed(case, move)
+        needed = known[move.kind]
+        if needed is None:
+            continue
+        if not migration_features(move.source) and move.key in case.several:
+            needed = (*needed, _ALL_SUPPORT_P2P)
+        warnings = move.found["warnings"]
+        # A warning begins with what it is needed for.
+        for beginning in needed:
+            if not any(each.startswith(beginning) for each in warnings):
+                yield move.objection(f"{move} does not warn: {beginning}")
+        of_driver = move.descriptor is not None and move.descriptor.derived
+        unfounded = () if of_driver else [each for each in warnings if not each.startswith(needed)]
+        if unfounded:
+            yield move.objection(f"{move} warns of what is not so: {'; '.join(unfounded)}")
+
+
+def _assumed(case: Case, move: Move) -> tuple[str, ...] | None:
+    """Return how the warnings begin that are needed for what a move assumes of the devices themselves.
+
+    ``None`` where other rules object to the move, as nothing decides of it.
+    """
+    decision = _decision(case, move)
+    number = move.found["set"]
+    if decision is None or number not in range(len(decision.owner.sets)):
+        return None
+    return tuple(sorted({*_assumptions(case, move, decision, decision.owner.sets[number])}))
+
+
+def _assumptions(
+    case: Case, move: Move, decision: _Decision, found: NaiveSet | None
+) -> t.Iterator[str]:
+    """Yield how the warning begins that is needed for each thing that a move assumes."""
+    source = t.cast("NaiveDescriptor", move.descriptor)
+    own, other, named = source.own, decision.other, found.names if found else frozenset()
+    must = MUSTS.get(decision.subjects[0].get("device_api", ""))
+    if must and must not in named:
+        yield f"the pattern states no {must}"
+    if decision.given is None:
+        for name in (own.keys() | other.keys()) - named - {"software_version", "pci_id"}:
+            if own.get(name) != other.get(name):
+                yield f"nobody compares {name}: it is {_both(own, other, name)}"
+    if own["type"] == other["type"] and own.get("pci_id") != other.get("pci_id"):
+        yield f"the type is the same, but the PCI id is {_both(own, other, 'pci_id')}"
+    target = None if move.target["create"] else existing_descriptor(case, move)
+    derived = [("source", source.derived), ("target", target is not None and target.derived)]
+    if sides := [side for side, is_derived in derived if is_derived]:
+        yield f"the descriptor {' and '.join(f'of the {side}' for side in sides)} is derived"
+    if target is not None:
+        listed, accepted = case.lists(source, target.own, True), case.lists(target, own, False)
+        if listed != accepted:
+            yield f"the {'source' if listed else 'target'}'s list has the other device"
+        yield from _not_shown(source.shown, target.shown)
+
+
+def _not_shown(*shown: t.Mapping[str, str]) -> t.Iterator[str]:
+    """Yield what is not known of two devices although QEMU compares it."""
+    told = ["pci.id" in each for each in shown]
+    lists = {"pci.capabilities", "pci.extended"}
+    if any(told) and not all(lists <= each.keys() for each in shown):
+        yield "not all of what a guest sees of the configuration space is known of both devices"
+    if all(told) and len({"pci.0001" in each for each in shown}) > 1:
+        yield "the registers of Advanced Error Reporting are not compared"
+
+
+def _both(own: Attributes, other: Attributes, name: str) -> str:
+    return f"{own.get(name, 'absent')} on the source and {other.get(name, 'absent')} on the target"
+
+
+RULES: tuple[Rule, ...] = (
+    (attrgetter("moves"), placements_name_the_set_that_matches),
+    (attrgetter("moves"), placements_warn_of_what_they_assume),
+)

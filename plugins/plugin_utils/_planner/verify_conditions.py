@@ -1,0 +1,179 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+# Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Do not use this from other collections or standalone plugins/modules!
+
+"""What the verifier holds of the conditions of a request. Pure."""
+
+from __future__ import annotations
+
+import math
+import typing as t
+from collections import Counter, defaultdict
+from dataclasses import fields
+from operator import attrgetter
+
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import Conditions
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_case import (
+    WHOLE_PLAN,
+    Case,
+    Key,
+    Move,
+    Objection,
+    Objections,
+    Rule,
+    keys_of,
+)
+
+# Conditions that a plan says of itself; the others are of the occasion that it was made for.
+_LASTING = tuple(
+    each.name
+    for each in fields(Conditions)
+    if each.name not in ("avoid", "drain", "free_devices", "targets")
+)
+
+
+def the_plan_is_for_what_was_asked(case: Case) -> Objections:
+    """Require that the plan says that it was made for what was asked."""
+    stated = {**case.plan["conditions"]} if "conditions" in case.plan else None
+    for name in _LASTING:
+        wanted = getattr(case.asked, name)
+        if name in ("direction", "policy"):
+            found = case.plan[name]
+        elif stated is None:
+            continue
+        elif name not in stated:
+            yield Objection(WHOLE_PLAN, f"the plan does not say its {name}, and {wanted} was asked")
+            continue
+        else:
+            found = stated[name]
+        if name == "apart":
+            found, wanted = ({frozenset(group) for group in each} for each in (found, wanted))
+        if found != wanted:
+            yield Objection(WHOLE_PLAN, f"the {name} is {found}, and {wanted} was asked")
+
+
+def hosts_receive_no_more_than_their_limit(case: Case) -> Objections:
+    """Require that no host receives more devices than ``limit`` says."""
+    limit = case.asked.limit
+    for host, count in Counter([move.target["host"] for move in case.moves]).items():
+        most = limit.get(host) if isinstance(limit, t.Mapping) else limit
+        if most is not None and count > most:
+            yield Objection(
+                keys_of(each for each in case.moves if each.target_key[0] == host),
+                f"{host} receives {count} devices, and {most} at most",
+            )
+
+
+def guests_of_a_group_are_apart(case: Case) -> Objections:
+    """Require that where a guest of a group goes to, no other guest of that group is, then or at any time later.
+
+    What moves in a wave is on both hosts as long as that lasts. Guests that were together before and stay are none of the
+    plan's doing.
+    """
+    moves = {move.key: move for move in case.moves}
+    held: dict[str, list[Key]] = defaultdict(list)
+    for key, device in case.devices.items():
+        holder = device["in_use"] or {}
+        for each in {holder.get("name"), holder.get("uuid")} - {None, ""}:
+            held[str(each)].append(key)
+    for group in case.asked.apart:
+        # By host: who is there, from which wave and to which one. Each by its process: two hosts may have guests of one name.
+        there: dict[str, set[_Stay]] = defaultdict(set)
+        for each in sorted(group):
+            for key in held.get(each, ()):
+                holder, move = case.devices[key]["in_use"], moves.get(key)
+                guest = (str(holder.get("name")), key[0], str(holder.get("pid") or key[1]))
+                there[key[0]].add(_Stay(0, move.wave if move else math.inf, guest))
+                if move:
+                    there[move.target["host"]].add(_Stay(move.wave, math.inf, guest))
+        for host, stays in there.items():
+            if len(stays) > 1:
+                yield from _meetings(case, host, sorted(stays))
+
+
+class _Stay(t.NamedTuple):
+    """From which wave to which one a guest is on a host, and which guest it is."""
+
+    begin: float
+    end: float
+    guest: tuple[str, str, str]
+
+
+def _meetings(case: Case, host: str, stays: t.Sequence[_Stay]) -> Objections:
+    """Yield that guests of a group meet on ``host``, where one of them goes; ``stays`` are sorted."""
+    last = _Stay(0, -1, ("", "", ""))
+    for each in stays:
+        if each.begin and each.begin <= last.end and each.guest != last.guest:
+            names = [each.guest[0], last.guest[0]]
+            when = "" if last.end == math.inf else " on the way"
+            yield Objection(
+                keys_of(m for m in case.moves if m.target_key[0] == host and m.vm in names),
+                f"{' and '.join(sorted(names))} are to be apart and all on {host}{when}",
+            )
+        if each.end >= last.end:
+            last = each
+
+
+def guests_stay_on_one_numa_node(case: Case) -> Objections:
+    """Require that all targets of one process are on one NUMA node."""
+    nodes: dict[tuple[str, int], set[int | None]] = defaultdict(set)
+    moving: dict[tuple[str, int], list[Move]] = defaultdict(list)
+    for move in case.moves:
+        holder = move.source["in_use"]
+        if holder and holder.get("pid") is not None:
+            target = move.target
+            place = case.devices.get(move.target_key)
+            if target["create"]:
+                place = case.parents.get((target["host"], target["parent"]))
+            nodes[move.key[0], holder["pid"]].add((place or {}).get("numa_node"))
+            moving[move.key[0], holder["pid"]].append(move)
+    for (host, pid), found in nodes.items():
+        if len(found) > 1:
+            yield Objection(
+                keys_of(moving[host, pid]),
+                f"process {pid} on {host} goes to several NUMA nodes of a host",
+            )
+
+
+def a_guest_gets_one_vgpu_of_a_gpu(case: Case) -> Objections:
+    """Require that no two vGPUs of NVIDIA's that one process holds go to one physical GPU."""
+    on_gpus: dict[tuple[t.Any, ...], list[Move]] = defaultdict(list)
+    for move in case.moves:
+        host, under = move.target["host"], move.target["parent"]
+        parent = case.parents.get((host, under), {})
+        own = {} if move.descriptor is None else move.descriptor.own
+        if "nvidia" in (parent.get("driver"), own.get("driver")):
+            gpu = parent.get("physical_function") or under or move.target["id"]
+            pid = (move.source["in_use"] or {}).get("pid")
+            on_gpus[move.key[0], move.key if pid is None else pid, host, gpu].append(move)
+    for (_source, _guest, host, gpu), moves in on_gpus.items():
+        if len(moves) > 1:
+            yield Objection(keys_of(moves), f"a guest gets {len(moves)} vGPUs of {gpu} on {host}")
+
+
+def devices_keep_their_kind(case: Case) -> Objections:
+    """Require that a target is of its source's kind."""
+    for move in case.moves:
+        if move.target["kind"] != move.source["kind"]:
+            yield move.objection(f"{move} does not keep the kind {move.source['kind']}")
+
+
+def devices_keep_their_type(case: Case) -> Objections:
+    """Require that a target is of its source's type."""
+    for move in case.moves:
+        if move.target["type"] != move.source["type"]:
+            yield move.objection(f"{move} does not keep the type {move.source['type']}")
+
+
+RULES: tuple[Rule, ...] = (
+    (attrgetter("plan"), the_plan_is_for_what_was_asked),
+    (attrgetter("is_limited"), hosts_receive_no_more_than_their_limit),
+    (attrgetter("asked.apart"), guests_of_a_group_are_apart),
+    (attrgetter("asked.numa_local"), guests_stay_on_one_numa_node),
+    (attrgetter("asked.distinct_gpus"), a_guest_gets_one_vgpu_of_a_gpu),
+    (attrgetter("asked.keep_kind"), devices_keep_their_kind),
+    (attrgetter("asked.keep_type"), devices_keep_their_type),
+)

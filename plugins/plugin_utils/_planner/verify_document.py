@@ -1,0 +1,184 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+# Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Do not use this from other collections or standalone plugins/modules!
+
+"""What the verifier holds of the rest of a plan: its status, cost and tables agree with its placements. Pure."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from operator import attrgetter
+
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_case import (
+    WHOLE_PLAN,
+    Case,
+    Entry,
+    Objection,
+    Objections,
+    Rule,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_expected import (
+    VDPA_VALUES,
+)
+
+# The lists for the modules of a host by the kind of their devices, each with what it calls a device.
+_LISTS = {
+    "mdev": ("devices", "uuid"),
+    "pci": ("pci_devices", "address"),
+    "vdpa": ("vdpa_devices", "name"),
+}
+
+
+def status_and_shortage_are_true(case: Case) -> Objections:
+    """Require that the status says whether all is placed, and that a shortage is one."""
+    plan = case.plan
+    if (plan["status"] in ("optimal", "feasible")) != (not plan["unplaced"]):
+        yield Objection(
+            WHOLE_PLAN,
+            f"status is {plan['status']} with {len(plan['unplaced'])} devices left behind",
+        )
+    bound = plan["bound"]
+    if bound is not None and (plan["status"] == "infeasible") != (bound["unplaced"] > 0):
+        yield Objection(
+            WHOLE_PLAN,
+            f"status is {plan['status']}, and the bound leaves {bound['unplaced']} devices behind",
+        )
+    unknown = {*plan["unknown"]} if case.unknown is None else {*case.unknown}
+    if {*plan["unknown"]} != unknown:
+        yield Objection(
+            WHOLE_PLAN, f"the hosts without facts are {', '.join(sorted(unknown)) or 'none'}"
+        )
+    silent = unknown - case.drained
+    if case.asked.targets is not None:
+        silent &= {*case.asked.targets}
+    left = [case.devices[key] for key in case.unplaced if key in case.devices]
+    movable = all(
+        each["descriptor"] is not None and each["migration"]["supported"] is not False
+        for each in left
+    )
+    # Where only the plan tells anything, it is not known which hosts were asked to receive.
+    told = any(each is not None for each in (case.unknown, case.asked.drain, case.asked.targets))
+    if plan["status"] == "infeasible" and told and silent and movable:
+        yield Objection(
+            WHOLE_PLAN, f"infeasible is not proven without facts of {', '.join(sorted(silent))}"
+        )
+    yield from _shortages_are_true(case, plan)
+
+
+def _shortages_are_true(case: Case, plan: Entry) -> Objections:
+    shortage = plan["shortage"]
+    parts = plan.get("shortages", ())
+    whole, *several = [
+        [(label["host"], label["id"]) for label in each["devices"]]
+        for each in (shortage or {"devices": ()}, *parts)
+    ]
+    devices = list(itertools.chain(*several))
+    if len(set(devices)) != len(devices) or not set(devices) <= set(whole):
+        yield Objection(WHOLE_PLAN, "the shortages are not what the shortage is made of")
+    for each in (shortage, *parts) if shortage is not None else ():
+        short = {(label["host"], label["id"]) for label in each["devices"]}
+        placed = len(short & case.waves.keys())
+        if each["need"] != len(short) or not placed <= each["reachable"] < len(short):
+            yield Objection(
+                WHOLE_PLAN,
+                f"of {len(short)} devices {placed} are placed, which is no such shortage",
+            )
+
+
+def the_cost_is_counted(case: Case) -> Objections:
+    """Require that the cost counts what the placements do, and that a plan is optimal where its bound is its cost."""
+    cost, bound = case.plan["cost"], case.plan["bound"]
+    if cost is None:
+        if bound is not None:
+            yield Objection(WHOLE_PLAN, f"there is the bound {bound} and no cost")
+        return
+    targets = [move.target for move in case.moves]
+    used = {
+        (key[0], each["parent"]) for key, each in case.devices.items() if each["kind"] == "mdev"
+    }
+    opened = {(each["host"], each["parent"]) for each in targets if each["create"]} - used
+    counted = {
+        "unplaced": len(case.unplaced),
+        "created": sum(1 for each in targets if each["create"] or each["attributes"]),
+        "load": _highest_load(case),
+        "opened": len(opened),
+        "other_type": sum(1 for move in case.moves if move.target["type"] != move.source["type"]),
+    }
+    for name in cost.keys() & counted.keys():
+        if cost[name] != counted[name]:
+            yield Objection(
+                WHOLE_PLAN, f"the cost has {cost[name]} {name}, the placements have {counted[name]}"
+            )
+    if (bound == cost and not cost["unplaced"]) != (case.plan["status"] == "optimal"):
+        yield Objection(
+            WHOLE_PLAN, f"status is {case.plan['status']}, cost {cost} and bound {bound}"
+        )
+    if bound is not None and any(bound.get(name, 0) > number for name, number in cost.items()):
+        yield Objection(WHOLE_PLAN, f"cost {cost} is below the bound {bound}")
+
+
+def _highest_load(case: Case) -> int:
+    """Return how many devices there are on the fullest host that receives any: those that come, and those held that stay."""
+    planned = {*case.placed, *case.unplaced}
+    loads = Counter([move.target["host"] for move in case.moves])
+    for key, device in case.devices.items():
+        if key[0] in loads and device["in_use"] is not None and key not in planned:
+            loads[key[0]] += 1
+    return max(loads.values(), default=0)
+
+
+def the_tables_say_what_the_placements_say(case: Case) -> Objections:
+    """Require that ``map`` and ``hosts`` follow from the placements, with what the source lists for hosts to verify."""
+    mapping, hosts = case.plan["map"], case.plan["hosts"]
+    listed = {
+        (host, each[name]): each
+        for host, lists in hosts.items()
+        for part, name in _LISTS.values()
+        for each in lists[part]
+    }
+    lengths = [len(lists[part]) for lists in hosts.values() for part, _name in _LISTS.values()]
+    if sum(map(len, mapping.values())) != len(case.moves) or sum(lengths) != len(case.moves):
+        yield Objection(
+            WHOLE_PLAN, "'map' or 'hosts' has another number of devices than the placements"
+        )
+    by_source = case.plan["direction"] in ("source_lists", "both")
+    for move in case.moves:
+        (host, device_id), target = move.key, move.target
+        if mapping.get(host, {}).get(device_id) != target["id"]:
+            yield move.objection(f"{move} is another in 'map'")
+        entry = listed.get(move.target_key, {})
+        accept = move.descriptor.written if move.descriptor and by_source else None
+        if entry.get("accept") != accept or not _is_listed(target, entry):
+            yield move.objection(f"{move} is another in 'hosts'")
+
+
+def _is_listed(target: Entry, entry: Entry) -> bool:
+    """Return whether ``entry``, of the list for a module, says the same of a device as the plan's ``target``."""
+    kind, given = target["kind"], target["attributes"]
+    if kind not in _LISTS or _LISTS[kind][1] not in entry:
+        return False
+    if kind == "vdpa":
+        features = [each["value"] for each in given if each["name"] == "device_features"]
+        values = {
+            each["name"]: each["value"] for each in given if each["name"] != "device_features"
+        }
+        return (
+            entry["mgmtdev"] == target["parent"]
+            and entry.get("device_features", []) == features
+            and {name: entry.get(name) for name in values.keys() | VDPA_VALUES & entry.keys()}
+            == values
+        )
+    return bool(entry["attributes"] == given) and (
+        kind == "pci" or (entry["parent"] == target["parent"] and entry["type"] == target["type"])
+    )
+
+
+RULES: tuple[Rule, ...] = (
+    (attrgetter("plan"), status_and_shortage_are_true),
+    (attrgetter("plan"), the_cost_is_counted),
+    (attrgetter("plan"), the_tables_say_what_the_placements_say),
+)

@@ -1,0 +1,139 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+# Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Do not use this from other collections or standalone plugins/modules!
+
+"""What the verifier expects of the descriptors of targets, new ones and existing ones. Pure."""
+
+from __future__ import annotations
+
+import re
+import typing as t
+
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_case import (
+    NO_OFFER,
+    Case,
+    Entry,
+    Move,
+    last_part,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_matching import (
+    NaiveDescriptor,
+    read_naive_set,
+)
+
+# What adds a number to an AP matrix, in the driver's order, and what a matrix without ``ap_config`` states of it.
+ASSIGNED = {
+    "assign_adapter": "adapters",
+    "assign_domain": "domains",
+    "assign_control_domain": "control_domains",
+}
+VDPA_VALUES = frozenset(("mac", "mtu", "max_vqp"))
+# These come with a device's parent and type, and nobody writes them.
+NOT_GIVEN = frozenset(("software_version", "device_api", "type", "pci_id", "driver"))
+HEXADECIMAL = re.compile("0x[0-9a-f]{1,16}")
+# The bits of virtio features: virtio_config.h and virtio_ring.h, virtio_net.h and virtio_blk.h (include/uapi/linux).
+_ALL_FEATURES = """24 NOTIFY_ON_EMPTY 27 ANY_LAYOUT 28 RING_INDIRECT_DESC 29 RING_EVENT_IDX 32 VERSION_1
+33 ACCESS_PLATFORM 34 RING_PACKED 35 IN_ORDER 36 ORDER_PLATFORM 37 SR_IOV 38 NOTIFICATION_DATA 39 NOTIF_CONFIG_DATA
+40 RING_RESET 41 ADMIN_VQ """
+_FEATURES = {
+    "net": """0 CSUM 1 GUEST_CSUM 2 CTRL_GUEST_OFFLOADS 3 MTU 5 MAC 6 GSO 7 GUEST_TSO4 8 GUEST_TSO6 9 GUEST_ECN
+10 GUEST_UFO 11 HOST_TSO4 12 HOST_TSO6 13 HOST_ECN 14 HOST_UFO 15 MRG_RXBUF 16 STATUS 17 CTRL_VQ 18 CTRL_RX
+19 CTRL_VLAN 20 CTRL_RX_EXTRA 21 GUEST_ANNOUNCE 22 MQ 23 CTRL_MAC_ADDR 50 DEVICE_STATS 52 VQ_NOTF_COAL 53 NOTF_COAL
+54 GUEST_USO4 55 GUEST_USO6 56 HOST_USO 57 HASH_REPORT 59 GUEST_HDRLEN 60 RSS 61 RSC_EXT 62 STANDBY
+63 SPEED_DUPLEX""",
+    "block": """0 BARRIER 1 SIZE_MAX 2 SEG_MAX 4 GEOMETRY 5 RO 6 BLK_SIZE 7 SCSI 9 FLUSH 10 TOPOLOGY
+11 CONFIG_WCE 12 MQ 13 DISCARD 14 WRITE_ZEROES 16 SECURE_ERASE 17 ZONED""",
+}
+
+
+def _configured(target: NaiveDescriptor, given: t.Iterable[Entry]) -> NaiveDescriptor:
+    """Return what a device is once it is given attributes; it lists what is equal to it."""
+    own = target.own | {last_part(each["name"]): each["value"] for each in given}
+    literal = {name: value.replace("{", "{{").replace("}", "}}") for name, value in own.items()}
+    return NaiveDescriptor(own, [literal], [read_naive_set(literal, True)], True, target.shown)
+
+
+class _Expected(t.NamedTuple):
+    """What a new device will be: all that is ``certain``, what it is ``given``, and the attributes that are ``possible``.
+
+    ``names`` are those of the attributes that it may be given, in full.
+    """
+
+    certain: dict[str, str]
+    given: dict[str, str]
+    possible: list[dict[str, str]]
+    names: set[str]
+
+
+def expected_target(case: Case, move: Move) -> _Expected | None:
+    """Return what a new device will be; ``None`` where its source has no usable descriptor, or it no parent."""
+    target, source = move.target, move.descriptor
+    parent, offered = case.offers.get((target["host"], target["parent"], target["type"]), NO_OFFER)
+    if not parent or source is None:
+        return None
+    names = {each["name"] for each in move.source["attributes"]}
+    given = {last_part(each["name"]): each["value"] for each in readable_attributes(move)}
+    versions: list[str] = []
+    if parent["kind"] == "vdpa":
+        names |= {"device_features"}
+        certain = _vdpa_attributes(source, offered, given.pop("device_features", ""))
+    else:
+        certain = _mdev_attributes(source, parent, offered)
+        versions = case.versions(target["host"], parent, source.derived)
+    # What the source lets configure and the plan does not give is taken to be empty.
+    known = {
+        **{last_part(each): "" for each in names if last_part(each) not in NOT_GIVEN},
+        **given,
+        **certain,
+    }
+    possible = [{**known, "software_version": each} for each in versions] or [known]
+    return _Expected(certain, given, possible, names)
+
+
+def readable_attributes(move: Move) -> list[Entry]:
+    """Return the attributes that a device is given and then shows: all but those that add a number to an AP matrix."""
+    return [each for each in move.target["attributes"] if each["name"] not in ASSIGNED]
+
+
+def _mdev_attributes(source: NaiveDescriptor, parent: Entry, offered: Entry) -> dict[str, str]:
+    """Return what is certain of a new mdev before it is there, as far as its source states the same."""
+    certain = {"type": offered["id"], "device_api": offered["device_api"]}
+    if parent["pci_id"]:
+        certain["pci_id"] = parent["pci_id"]
+    if source.derived:
+        stated = {"driver": parent.get("driver"), "type_name": offered.get("name")}
+        certain |= {name: value for name, value in stated.items() if value and name in source.own}
+    return certain
+
+
+def _vdpa_attributes(source: NaiveDescriptor, offered: Entry, mask: str) -> dict[str, str]:
+    """Return what is certain of a new vDPA device: it has the features that it is given, and no others."""
+    asked = {name for each in source.written for name in each if name.startswith("feature_")}
+    features = virtio_features(mask, offered["id"])
+    return {
+        "type": offered["id"],
+        "device_api": offered["device_api"],
+        "software_version": "1.0",
+        **dict.fromkeys(asked, ""),
+        **dict.fromkeys(features, "offered"),
+    }
+
+
+def existing_descriptor(case: Case, move: Move) -> NaiveDescriptor | None:
+    """Return what an existing target is once it is given its attributes."""
+    device = case.devices.get(move.target_key)
+    target = case.descriptor(move.target_key[0], device) if device else None
+    given = move.target["attributes"]
+    return _configured(target, given) if target is not None and given else target
+
+
+def virtio_features(mask: str, device_class: str) -> set[str]:
+    """Return the attributes of a descriptor for the features in ``mask``, hexadecimal, of a device of this class."""
+    words = (_ALL_FEATURES + _FEATURES.get(device_class, "")).split()
+    names = dict(zip(words[::2], words[1::2], strict=True))
+    features = int(mask, 16) if HEXADECIMAL.fullmatch(mask) else 0
+    bits = [str(bit) for bit in range(64) if features >> bit & 1]
+    return {f"feature_{names.get(bit, f'bit_{bit}')}" for bit in bits}

@@ -1,0 +1,221 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+# Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Do not use this from other collections or standalone plugins/modules!
+
+"""What the verifier holds of the sources of a plan, and of where each goes. Pure."""
+
+from __future__ import annotations
+
+import uuid
+from collections import Counter, defaultdict
+from operator import attrgetter
+
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_case import (
+    Case,
+    Entry,
+    Key,
+    Move,
+    Objection,
+    Objections,
+    Rule,
+    keys_of,
+    migration_features,
+    name_of,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_expected import (
+    existing_descriptor,
+)
+
+
+def every_source_is_known_and_planned_once(case: Case) -> Objections:
+    """Require that a source is in the facts, and placed or left behind once; so is each device of a drained host.
+
+    But for a function that nobody holds, and that is as good as one elsewhere.
+    """
+    planned = Counter(case.placed + case.unplaced)
+    for key, count in planned.items():
+        if count > 1:
+            yield Objection(frozenset([key]), f"{name_of(key)} is planned {count} times")
+        if key not in case.devices:
+            yield Objection(frozenset([key]), f"{name_of(key)} is in no facts")
+    for key in case.devices.keys() - planned.keys():
+        if key[0] in case.drained and key not in case.staying and not _is_only_room(case, key):
+            yield Objection(frozenset([key]), f"{name_of(key)} is neither placed nor left behind")
+
+
+def what_stays_has_nothing_to_move(case: Case) -> Objections:
+    """Require that a device stays only if nobody holds it and it is room like any other, cannot migrate, or its guest has moved.
+
+    By ``free_devices``, whatever nobody holds may stay, or nothing may. Where it is not known what was to be emptied, it is
+    not known either what was asked of free devices.
+    """
+    planned = {*case.placed, *case.unplaced}
+    for key in case.staying:
+        device = case.devices.get(key)
+        wanted = "none" if case.asked.drain is None else case.asked.free_devices
+        emptied = case.asked.drain is None or key[0] in case.drained
+        if device is None or not emptied or key in planned:
+            yield Objection(frozenset([key]), f"{name_of(key)} is no device that could stay")
+        elif device["in_use"] is not None or wanted == "all":
+            yield Objection(frozenset([key]), f"{name_of(key)} stays and is to be moved")
+        elif wanted == "movable" and not _has_nothing_to_move(case, key, device):
+            yield Objection(frozenset([key]), f"{name_of(key)} stays and can migrate")
+
+
+def _has_nothing_to_move(case: Case, key: Key, device: Entry) -> bool:
+    if _is_only_room(case, key) or device["migration"]["supported"] is False:
+        return True
+    if any(
+        "choices" in each or (each["name"], each["value"]) == ("nvidia/current_vgpu_type", "0")
+        for each in device["attributes"]
+    ):
+        return True
+    return any(
+        host != key[0]
+        and (each["kind"], each["type"]) == (device["kind"], device["type"])
+        and each["in_use"] is not None
+        for host, facts in case.facts.items()
+        for each in facts["devices"]
+        if each["id"] in (key[1], _name_made_for(key))
+    )
+
+
+def _is_only_room(case: Case, key: Key) -> bool:
+    """Return whether a device is a PCI function that nobody holds, with one of its type on a host that is not drained."""
+    device = case.devices[key]
+    wanted = case.asked.free_devices == "movable" and device["kind"] == "pci"
+    return (
+        wanted
+        and device["in_use"] is None
+        and any(
+            (each["kind"], each["type"]) == ("pci", device["type"])
+            for host, facts in case.facts.items()
+            if host not in case.drained
+            for each in facts["devices"]
+        )
+    )
+
+
+def _name_made_for(key: Key) -> str:
+    """Return the UUID that is made for a target of this source where its own cannot be had."""
+    namespace = uuid.UUID("6f0c2f4e-3c61-5d0c-9a55-0e4b8d2f7a11")
+    return str(uuid.uuid5(namespace, f"{key[0]}/{key[1]}/0"))
+
+
+def placements_say_of_sources_what_the_facts_say(case: Case) -> Objections:
+    """Require that a placement has its source's kind, and the name of a guest whose process holds the source."""
+    names: dict[tuple[str, int | None], set[str | None]] = defaultdict(set)
+    for (host, _id), device in case.devices.items():
+        holder = device["in_use"]
+        if holder:
+            names[host, holder.get("pid")].add(holder.get("name"))
+    for move in case.moves:
+        if move.stated["kind"] != move.source["kind"]:
+            yield move.objection(f"{name_of(move.key)} is no {move.stated['kind']} device")
+        holder = move.source["in_use"]
+        if move.vm not in (names[move.key[0], holder.get("pid")] if holder else {None}):
+            yield move.objection(f"{name_of(move.key)} is not held by {move.vm}")
+        if move.vm_uuid != (holder or {}).get("uuid"):
+            yield move.objection(
+                f"{name_of(move.key)} is held by no guest with UUID {move.vm_uuid}"
+            )
+
+
+def placements_are_no_surer_than_they_can_be(case: Case) -> Objections:
+    """Require the certainty that descriptors and targets give, and one wave where no move may wait for another."""
+    known: dict[int, str] = {}
+    for move in case.moves:
+        if move.kind not in known:
+            known[move.kind] = _certainty(case, move)
+        if move.found["certainty"] != known[move.kind]:
+            yield move.objection(f"{move} is {known[move.kind]}, and not {move.found['certainty']}")
+        if move.wave != 1 and not (case.asked.reuse or case.asked.apart):
+            yield move.objection(f"{move} waits for nothing, and is in wave {move.wave}")
+
+
+def _certainty(case: Case, move: Move) -> str:
+    if move.target["create"] or move.target["attributes"]:
+        return "provisional"
+    ends = [each for each in (move.descriptor, existing_descriptor(case, move)) if each is not None]
+    functions = [each for each in ends if "pci.id" in each.shown]
+    read = [each for each in functions if {"pci.capabilities", "pci.extended"} <= {*each.shown}]
+    if functions and len(read) < len(ends):
+        return "assumed"
+    return "derived" if any(each.derived for each in ends) else "declared"
+
+
+def guests_move_as_a_whole(case: Case) -> Objections:
+    """Require that all devices of one process go to one host in one wave, or all of them stay."""
+    ends = {move.key: (move.target["host"], move.wave) for move in case.moves}
+    guests: dict[tuple[str, int], set[tuple[str, int] | None]] = defaultdict(set)
+    held: dict[tuple[str, int], list[Key]] = defaultdict(list)
+    for key, device in case.devices.items():
+        holder = device["in_use"]
+        if holder and holder.get("pid") is not None:
+            guests[key[0], holder["pid"]].add(ends.get(key))
+            held[key[0], holder["pid"]].append(key)
+    for (host, pid), found in guests.items():
+        if len(found) > 1:
+            yield Objection(
+                frozenset(held[host, pid]),
+                f"the devices of process {pid} on {host} do not go to one host",
+            )
+
+
+def a_target_serves_one_source(case: Case) -> Objections:
+    """Require that no two sources go to one target."""
+    for key, count in Counter([move.target_key for move in case.moves]).items():
+        if count > 1:
+            yield Objection(
+                keys_of(each for each in case.moves if each.target_key == key),
+                f"{name_of(key)} serves {count} sources",
+            )
+
+
+def targets_may_receive(case: Case) -> Objections:
+    """Require that a target is on another host, one that may receive, and at no place that is to be avoided."""
+    asked = case.asked
+    receiving = case.facts.keys() if asked.targets is None else {*asked.targets} & case.facts.keys()
+    receiving -= case.drained
+    for move in case.moves:
+        host = move.target["host"]
+        if host == move.key[0] or host not in receiving:
+            yield move.objection(f"{move} must not go to this host")
+        if asked.avoid and not {(host, None), (host, move.target["parent"])}.isdisjoint(
+            asked.avoid
+        ):
+            yield move.objection(f"{move} goes to a place that is to be avoided")
+
+
+def sources_can_migrate(case: Case) -> Objections:
+    """Require that a source has a usable descriptor, and that the facts do not say that it cannot migrate.
+
+    Nor may they say that one of several VFIO devices of a guest, or its target, does not support P2P.
+    """
+    for move in case.moves:
+        if move.descriptor is None:
+            yield move.objection(f"{name_of(move.key)} has no usable descriptor")
+        if move.source["migration"]["supported"] is False:
+            yield move.objection(f"{name_of(move.key)} cannot migrate")
+        features = migration_features(move.source)
+        if features and "p2p" not in features and move.key in case.several:
+            yield move.objection(f"{name_of(move.key)} cannot migrate with others without P2P")
+        target = case.devices.get(move.target_key)
+        features = [] if target is None else migration_features(target)
+        if features and "p2p" not in features and move.key in case.several:
+            yield move.objection(f"{name_of(move.target_key)} is one of several without P2P")
+
+
+RULES: tuple[Rule, ...] = (
+    (attrgetter("plan"), every_source_is_known_and_planned_once),
+    (attrgetter("staying"), what_stays_has_nothing_to_move),
+    (attrgetter("moves"), sources_can_migrate),
+    (attrgetter("moves"), placements_say_of_sources_what_the_facts_say),
+    (attrgetter("moves"), placements_are_no_surer_than_they_can_be),
+    (attrgetter("moves"), guests_move_as_a_whole),
+    (attrgetter("moves"), a_target_serves_one_source),
+    (attrgetter("moves"), targets_may_receive),
+)

@@ -1,0 +1,238 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+# Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Do not use this from other collections or standalone plugins/modules!
+
+"""What the verifier holds of targets: existing ones are free and compatible, new ones can be made and will match. Pure."""
+
+from __future__ import annotations
+
+import re
+import typing as t
+from operator import attrgetter
+
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_case import (
+    NO_OFFER,
+    POSITIVE,
+    Case,
+    Entry,
+    Move,
+    Objections,
+    Rule,
+    last_part,
+    name_of,
+    of_each_kind,
+    unequal_values,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_expected import (
+    ASSIGNED,
+    HEXADECIMAL,
+    NOT_GIVEN,
+    existing_descriptor,
+    expected_target,
+    readable_attributes,
+    virtio_features,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_matching import (
+    NaiveDescriptor,
+    version_serves,
+)
+
+# What new devices of a kind may be called.
+_NAMES = {
+    "mdev": re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"),
+    "vdpa": re.compile("[A-Za-z0-9_][A-Za-z0-9_.:-]{0,99}"),
+}
+
+
+def existing_targets_are_free(case: Case) -> Objections:
+    """Require that a target that is not created is in the facts, able to migrate, and free when it is needed."""
+    staying = frozenset(case.unplaced)
+    for move in case.existing:
+        key, target = move.target_key, move.target
+        device = case.devices.get(key)
+        if device is None:
+            yield move.objection(f"{move}: the target is in no facts")
+            continue
+        if any(target[each] != device[each] for each in ("kind", "parent", "type")):
+            yield move.objection(f"{name_of(key)} is another device than the plan says")
+        vacated = case.waves.get(key)
+        if device["in_use"] is not None and vacated is None:
+            yield move.objection(f"{name_of(key)} is held by a process")
+        if vacated is not None and (vacated >= move.wave or not case.asked.reuse):
+            yield move.objection(
+                f"{name_of(key)} moves itself in wave {vacated}, and is a target in {move.wave}"
+            )
+        if key in staying:
+            yield move.objection(f"{name_of(key)} is left behind itself")
+        # A function without a type cannot migrate until it is given one.
+        typeless = any("choices" in each for each in device["attributes"])
+        if device["migration"]["supported"] is False and not typeless:
+            yield move.objection(f"{name_of(key)} cannot migrate")
+
+
+def existing_targets_are_compatible(case: Case) -> Objections:
+    """Require that the lists that the direction asks allow the move, and with ``round_trip`` the move back."""
+
+    def reasons(move: Move) -> t.Iterator[str]:
+        device = case.devices.get(move.target_key)
+        target = existing_descriptor(case, move)
+        if device is None or target is None or move.descriptor is None:
+            yield "one of them has no usable descriptor"
+            return
+        if move.target["attributes"]:
+            yield from _attributes_are_taken(move, device["attributes"])
+        if not case.decides(move.descriptor, target):
+            yield "they would not be compatible"
+        differing = _differing(move.descriptor, target)
+        if differing:
+            yield f"they differ in {', '.join(differing)}"
+        if case.asked.round_trip and not case.decides(target, move.descriptor):
+            yield "it could not migrate back"
+
+    return of_each_kind(case.existing, reasons)
+
+
+def _differing(one: NaiveDescriptor, other: NaiveDescriptor) -> list[str]:
+    """Return the names of what hosts show of two devices, and what has to be equal, in which they differ."""
+    shown = []
+    for device, opposite in ((one, other), (other, one)):
+        ids = device.own.get("pci_id", "")
+        stated = {}
+        if ids and device.own["device_api"] == "vfio-pci" and "pci.id" in opposite.shown:
+            stated["pci.id"] = ids[:4] + ":" + ids[4:]
+        shown.append({**stated, **device.shown})
+    return unequal_values(*shown)
+
+
+def _attributes_are_taken(move: Move, attributes: t.Iterable[Entry]) -> t.Iterator[str]:
+    """Require that a device has the attributes that it is given by these names, the first with that value to choose."""
+    choices = {each["name"]: each.get("choices") for each in attributes}
+    given = [each["name"] for each in move.target["attributes"]]
+    first = move.target["attributes"][0]
+    values = choices.get(first["name"])
+    if not isinstance(values, list) or first["value"] not in values:
+        yield f"the target does not take {first['value']} as {first['name']}"
+    if not choices.keys() >= {*given} or len({*given}) < len(given):
+        yield f"the target has no such attributes as {', '.join(given)}"
+
+
+def new_devices_can_be_created(case: Case) -> Objections:
+    """Require that a new device has a free name of its kind, and a parent of that kind that offers its type."""
+    for move in case.new:
+        target = move.target
+        if move.target_key in case.devices:
+            yield move.objection(f"{name_of(move.target_key)} is to be created and exists")
+        name = _NAMES.get(target["kind"])
+        if name is None or not name.fullmatch(target["id"]):
+            yield move.objection(
+                f"{name_of(move.target_key)} is no name of a new {target['kind']} device"
+            )
+        parent, _type = case.offers.get(
+            (target["host"], target["parent"], target["type"]), NO_OFFER
+        )
+        if not parent or parent["kind"] != target["kind"]:
+            yield move.objection(
+                f"there is no {target['type']} under {target['parent']} on {target['host']}"
+            )
+
+
+def new_devices_will_match(case: Case) -> Objections:
+    """Require that a new device matches its source's list by all that is certain of it and all that it is given.
+
+    All else it states itself once it is there, and its host's module verifies that.
+    """
+    by_source = case.plan["direction"] in ("source_lists", "either")
+
+    def reasons(move: Move) -> t.Iterator[str]:
+        expected = expected_target(case, move)
+        if expected is None or move.descriptor is None:
+            yield "one has no usable descriptor, or the other no parent"
+            return
+        yield from _matrix_is_assigned(case, move, move.descriptor)
+        given = expected.given
+        if not POSITIVE.fullmatch(given.get("aggregator") or "1"):
+            yield f"an aggregator of {given['aggregator']} is no number"
+        fixed = NOT_GIVEN | expected.certain.keys()
+        for each in readable_attributes(move):
+            if each["name"] not in expected.names or last_part(each["name"]) in fixed:
+                yield f"the source does not let configure {each['name']}"
+        shown = case.parents[move.place].get("configuration") or {}
+        differing = unequal_values(move.descriptor.shown, shown)
+        if differing:
+            yield f"they differ in {', '.join(differing)}"
+        if not by_source or not any(
+            case.lists(move.descriptor, each, True, frozenset(given)) for each in expected.possible
+        ):
+            yield "they would not be compatible"
+
+    return of_each_kind(case.new, reasons)
+
+
+def _matrix_is_assigned(case: Case, move: Move, source: NaiveDescriptor) -> t.Iterator[str]:
+    """Require that a new AP matrix gets the numbers of its source one by one, where one text does not give them."""
+    driver = case.parents[move.target_key[0], move.target["parent"]].get("driver")
+    by_number = source.derived and driver == "vfio_ap" and "ap_config" not in source.own
+    wanted = [
+        (name, int(number, 16))
+        for name, kept in (ASSIGNED.items() if by_number else ())
+        for number in source.own.get(kept, "").split(",")
+        if number
+    ]
+    written = [
+        (each["name"], int(each["value"], 16))
+        for each in move.target["attributes"]
+        if each["name"] in ASSIGNED
+    ]
+    if written != wanted:
+        yield "other numbers are assigned than those of the source"
+
+
+def new_vdpa_devices_are_offered(case: Case) -> Objections:
+    """Require that a new vDPA device has features that its source has and its parent offers, and no more queues."""
+    for move in case.new_vdpa:
+        parent = case.parents.get((move.target["host"], move.target["parent"]))
+        if parent is None or parent["kind"] != "vdpa" or move.descriptor is None:
+            continue
+        given = {each["name"]: each["value"] for each in move.target["attributes"]}
+        mask = given.get("device_features", "")
+        surplus = virtio_features(mask, move.target["type"]) - move.descriptor.own.keys()
+        if surplus or not HEXADECIMAL.fullmatch(mask):
+            yield move.objection(
+                f"{move}: the source has not the features {', '.join(sorted(surplus))}"
+            )
+        elif int(mask, 16) & ~int(parent["dev_features_mask"] or "0", 16):
+            yield move.objection(f"{move}: {parent['id']} does not offer the features {mask}")
+        pairs, most = given.get("max_vqp", "0"), parent["max_supported_vqs"]
+        if most is not None and (not pairs.isdigit() or 2 * int(pairs) > most):
+            yield move.objection(
+                f"{move}: {parent['id']} does not offer so many queues as {pairs} pairs"
+            )
+
+
+def new_devices_can_return(case: Case) -> Objections:
+    """Require that a new device could migrate back: one of vDPA, or one derived as its source and of equal version.
+
+    What a driver will list for a device that is not there is not known, so any other may not be able to.
+    """
+    for move in case.new:
+        parent = case.parents.get((move.target["host"], move.target["parent"]))
+        if parent is None or move.descriptor is None or parent["kind"] == "vdpa":
+            continue
+        own = move.descriptor.own["software_version"]
+        versions = case.versions(move.target["host"], parent, True)
+        back = any(version_serves(own, each) and version_serves(each, own) for each in versions)
+        if not move.descriptor.derived or not back:
+            yield move.objection(f"{move} could not migrate back")
+
+
+RULES: tuple[Rule, ...] = (
+    (attrgetter("existing"), existing_targets_are_free),
+    (attrgetter("existing"), existing_targets_are_compatible),
+    (attrgetter("new"), new_devices_can_be_created),
+    (attrgetter("new"), new_devices_will_match),
+    (attrgetter("new_vdpa"), new_vdpa_devices_are_offered),
+    (attrgetter("asked.round_trip"), new_devices_can_return),
+)
