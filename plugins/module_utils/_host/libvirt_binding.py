@@ -1,0 +1,106 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+# Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Do not use this from other collections or standalone plugins/modules!
+
+"""Libvirt's own Python binding: loaded when it is needed, asked within a time, with errors that people can read.
+
+A call of the binding waits in C, where no signal of Python's interrupts it, for as long as the daemon or QEMU's monitor
+is silent. The binding lets other threads run meanwhile. So each call has a thread of its own, and the time that it may take.
+"""
+
+from __future__ import annotations
+
+import importlib
+import queue
+import sys
+import threading
+import typing as t
+
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.errors import (
+    VfioMigrationError,
+)
+
+DEFAULT_URI = "qemu:///system"
+# Libvirt itself waits 30 seconds for a guest that another call is at work with.
+CALL_SECONDS = 45
+_BINDING = "libvirt"
+_QEMU_BINDING = "libvirt_qemu"
+
+
+class LibvirtError(VfioMigrationError):
+    """Libvirt does not do what it is asked for; ``code`` is its number of the error, ``None`` where it is none of its own."""
+
+    def __init__(self, message: str, code: int | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class Libvirt:
+    """A connection to libvirt at ``uri``. Each of its calls may take ``seconds``.
+
+    ``binding`` has libvirt's functions and constants, ``connection`` is what its ``open`` returned.
+    """
+
+    def __init__(self, uri: str = DEFAULT_URI, seconds: float = CALL_SECONDS) -> None:
+        self.uri = uri
+        self.seconds = seconds
+        self.binding = _load(_BINDING)
+        # It would write every error to the standard error as well.
+        self.binding.registerErrorHandler(_say_nothing, None)
+        self.connection = self.ask(
+            f"libvirt at {uri} cannot be reached", lambda: self.binding.open(uri)
+        )
+
+    def ask(self, what: str, call: t.Callable[[], t.Any], seconds: float | None = None) -> t.Any:
+        """Return what ``call`` returns; raise ``LibvirtError``, which begins with ``what``, where libvirt refuses or is silent.
+
+        What a silent libvirt does afterwards is not known. Other calls of this connection still are answered.
+        """
+        seconds = self.seconds if seconds is None else seconds
+        answers: queue.SimpleQueue[tuple[t.Any, Exception | None]] = queue.SimpleQueue()
+        threading.Thread(target=_answer, args=(call, answers), daemon=True).start()
+        try:
+            found, error = answers.get(timeout=seconds)
+        except queue.Empty:
+            raise LibvirtError(f"{what}: there is no answer within {seconds:g} s") from None
+        if error is None:
+            return found
+        if isinstance(error, self.binding.libvirtError):
+            raise LibvirtError(f"{what}: {_words(error)}", error.get_error_code()) from error
+        raise error
+
+    def monitor_command(self, domain: t.Any, command: str, what: str) -> str:
+        """Return what QEMU answers to a ``command`` in JSON on its monitor. From then on libvirt calls the guest tainted."""
+        qemu = _load(_QEMU_BINDING)
+        return str(self.ask(what, lambda: qemu.qemuMonitorCommand(domain, command, 0)))
+
+
+def _load(name: str) -> t.Any:
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise LibvirtError(
+            f"libvirt's Python binding is not there for {sys.executable} ({error}): install the package python3-libvirt,"
+            " or set ansible_python_interpreter to the interpreter that it is for, mostly /usr/bin/python3"
+        ) from error
+
+
+def _answer(
+    call: t.Callable[[], t.Any], answers: queue.SimpleQueue[tuple[t.Any, Exception | None]]
+) -> None:
+    try:
+        answers.put((call(), None))
+    except Exception as error:  # noqa: BLE001 - raised again where the answer is waited for
+        answers.put((None, error))
+
+
+def _words(error: t.Any) -> str:
+    """Return what libvirt says of an error, which mostly begins with its kind."""
+    return str(error.get_error_message() or error or "it says nothing")
+
+
+def _say_nothing(_context: t.Any, _error: t.Any) -> None:
+    """Take an error that is raised as well."""
