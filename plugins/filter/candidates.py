@@ -101,6 +101,10 @@ _value:
           description: What stands in the way; empty where the host is a candidate.
           type: list
           elements: str
+        codes:
+          description: The same as codes for programs, one for each of the reasons; see the guide to plans.
+          type: list
+          elements: str
     sentences:
       description: A line on each host, in the same order, which begins with C(yes), C(no) or C(unknown).
       type: list

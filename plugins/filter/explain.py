@@ -97,6 +97,10 @@ _value:
     placement:
       description: How a host would receive the device, as C(target) in a plan; V(null) where it cannot, or where the target is a device.
       type: dict
+    codes:
+      description: What stands in the way as codes for programs, each once; see the guide to plans. Empty where nothing does.
+      type: list
+      elements: str
     sentences:
       description: What stands in the way, and what the verdict had to assume.
       type: list

@@ -145,8 +145,8 @@ verdict:
       sample: 7 of 9 guests can leave a; 2 cannot.
     because:
       description:
-        - Why devices cannot move, at most five causes, each with C(devices), how many, C(guests), how many they belong to, C(reason), perhaps
-          an C(example), C(more), whether there are further reasons, and C(remedy), what would make it possible.
+        - Why devices cannot move, at most five causes, each with C(devices), how many, C(guests), how many they belong to, C(code), C(reason),
+          the same in words, perhaps an C(example), C(more), whether there are further reasons, and C(remedy), what would make it possible.
       type: list
       elements: dict
 totals:
@@ -212,7 +212,7 @@ report:
         guests:
           description:
             - The guests and single devices that were to be moved, each with C(vm), C(in_use), C(host), C(to), C(wave), C(devices), C(hardware) by name,
-              C(becomes), C(certainty), C(warnings), C(why) it stays, and C(remedy), what would make it possible. Those that stay come first.
+              C(becomes), C(certainty), C(warnings), C(why) it stays, its C(code), and C(remedy), what would make it possible. Those that stay come first.
           type: list
           elements: dict
         writes:

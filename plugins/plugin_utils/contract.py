@@ -67,6 +67,33 @@ FreeDevices = t.Annotated[str, where(enum=("movable", "all", "none"))]
 Status = t.Annotated[str, where(enum=("optimal", "feasible", "infeasible", "unproven"))]
 Solver = t.Annotated[str, where(enum=("search", "ortools"))]
 Action = t.Annotated[str, where(enum=("create", "set"))]
+# Why a device stays, as a program reads it; the sentences beside it are for people and may change.
+ReasonCode = t.Annotated[
+    str,
+    where(
+        enum=(
+            # What is true of the device, its guest, or all hosts together.
+            *("cannot_migrate", "no_descriptor", "no_p2p", "guest_stays"),
+            *("shortage", "circle", "no_target_host", "verifier", "left_out", "failed"),
+            # What is in the way on one host: it would do, but is not to be had.
+            *(
+                "taken",
+                "room_taken",
+                "no_room",
+                "card_full",
+                "in_use",
+                "holder_unknown",
+                "moves_itself",
+            ),
+            *("limit", "apart", "guest_together", "guest_device", "avoided", "condition"),
+            # What is there is not compatible.
+            *("driver_version", "major_version", "configuration", "attribute", "target_no_p2p"),
+            *("no_list", "void_set", "unknown_device", "no_hardware", "nothing_usable"),
+            # What is not known, or not said.
+            *("no_facts", "facts_changed", "not_examined", "more"),
+        )
+    ),
+]
 Level = t.Annotated[str, where(enum=("all", "some", "none", "nothing", "unknown"))]
 State = t.Annotated[
     str, where(enum=("planned", "prepared", "migrating", "moved", "done", "unclear"))
@@ -434,8 +461,14 @@ class UnplacedReason(t.TypedDict):
 
     host: str | None
     """The host; null for what is true of all hosts together."""
+    code: ReasonCode
+    """What stands in the way, as a program reads it."""
     reason: Sentence
-    """What stands in the way, as a sentence."""
+    """The same as a sentence."""
+    attribute: NotRequired[Sentence]
+    """The attribute that differs; absent where it is not about one."""
+    detail: NotRequired[Sentence]
+    """What the code leaves open: the value or version that is needed, how many places are missing, the condition, or why."""
     alike: NotRequired[Positive]
     """Of how many further hosts the same is true."""
 
@@ -712,6 +745,8 @@ class Explanation(t.TypedDict):
     """The verdict; for a host that on what receives the device there or comes nearest to it."""
     placement: Target | None
     """How the host would receive it; null where it cannot, or where the target is a device."""
+    codes: list[ReasonCode]
+    """What stands in the way, as a program reads it, each code once; empty where nothing does."""
     sentences: list[Sentence]
     """What stands in the way, and what the verdict had to assume."""
 
@@ -730,6 +765,8 @@ class CandidateHost(t.TypedDict):
     """What each device becomes there, as in a plan; empty where it is no candidate."""
     reasons: list[Sentence]
     """What stands in the way; empty where it is a candidate."""
+    codes: list[ReasonCode]
+    """The same as a program reads it: a code for each of the reasons, in their order."""
 
 
 class CandidateList(t.TypedDict):
@@ -912,6 +949,8 @@ class Cause(t.TypedDict):
     """How many devices it is true of."""
     guests: Count
     """How many guests they belong to."""
+    code: ReasonCode
+    """Why, as a program reads it."""
     reason: Sentence
     """Why, as a sentence."""
     example: Sentence | None
@@ -1038,6 +1077,8 @@ class GuestMove(t.TypedDict):
     """How certain the least certain of its moves is; null where it stays."""
     warnings: list[Index]
     """What was assumed: places in the plan's ``warnings``."""
+    code: ReasonCode | None
+    """Why it stays, as a program reads it; null where it moves."""
     why: Sentence | None
     """Why it stays; null where it moves."""
     remedy: Sentence | None

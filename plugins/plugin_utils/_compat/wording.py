@@ -33,14 +33,10 @@ def sentence(
                 f"what has to be equal differs: {attribute} is {expected} on the source and {actual}"
                 f" on the target, {where if subject_is_target else host}"
             )
-        case "version_minor" if subject_is_target:
-            return (
-                f"update the driver on {host} to {_minor(expected)} or newer: {where} has {actual}"
-            )
         case "version_minor":
-            return (
-                f"update the driver on {host} to {_minor(actual)} or newer: it accepts {expected}"
-            )
+            newer = updated_version(reason, subject_is_target)
+            why = f"{where} has {actual}" if subject_is_target else f"it accepts {expected}"
+            return f"update the driver on {host} to {newer} or newer: {why}"
         case "version_major":
             major = expected.partition(".")[0]
             return f"{where} has software_version {actual}; major version {major} is needed"
@@ -59,6 +55,11 @@ def sentence(
             return f"{where}: {expected} is needed"
         case _:
             return f"{where} has {attribute} {actual}; {expected} is needed"
+
+
+def updated_version(reason: t.Mapping[str, t.Any], subject_is_target: bool = True) -> str:
+    """Return the version that the target's driver needs at least, by a reason of the rule ``version_minor``."""
+    return _minor(reason["expected"] if subject_is_target else reason["actual"])
 
 
 def _minor(version: str) -> str:

@@ -13,7 +13,7 @@ import typing as t
 from dataclasses import dataclass, field
 
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.descriptor import Descriptor
-from ansible_collections.vfio.migration.plugins.plugin_utils.contract import DeviceLabel
+from ansible_collections.vfio.migration.plugins.plugin_utils.contract import DeviceLabel, ReasonCode
 
 GATHER = "run vfio_migration_facts on it"
 
@@ -192,12 +192,23 @@ def why_unknown(fleet: Fleet, host: str) -> str:
 
 def obstacle_in_guest(device: Device, guest: t.Sequence[Device]) -> str | None:
     """Return why ``device`` cannot migrate with all of its ``guest``'s devices; ``None`` where it can."""
-    if device.p2p is False and has_several(device, guest):
+    if _lacks_p2p(device, guest):
         return (
             "it cannot migrate with another VFIO device of its guest, as it does not support P2P (debugfs): QEMU migrates"
             " such a guest only where all of its devices do"
         )
     return obstacle(device)
+
+
+def _lacks_p2p(device: Device, guest: t.Iterable[Device]) -> bool:
+    return device.p2p is False and has_several(device, guest)
+
+
+def obstacle_code(device: Device | DeviceClass, guest: t.Sequence[Device] = ()) -> ReasonCode:
+    """Return as a code what ``obstacle_in_guest`` says of a ``device`` that cannot migrate."""
+    if isinstance(device, Device) and _lacks_p2p(device, guest):
+        return "no_p2p"
+    return "no_descriptor" if device.descriptor is None else "cannot_migrate"
 
 
 def open_in_guest(device: Device, guest: t.Sequence[Device]) -> list[str]:

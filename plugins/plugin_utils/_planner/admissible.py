@@ -13,6 +13,7 @@ import typing as t
 from collections import defaultdict
 from dataclasses import dataclass
 
+from ansible_collections.vfio.migration.plugins.plugin_utils import contract
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.candidates import (
     Candidates,
     Creatable,
@@ -25,13 +26,24 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import
     Parent,
     has_several,
     obstacle,
+    obstacle_code,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import Request
 
-INCOMPATIBLE = "it is not compatible"
-NO_P2P = (
+
+class Refusal(t.NamedTuple):
+    """Why something may not be, for a program and in ``words``; ``detail`` is what the code leaves open."""
+
+    code: contract.ReasonCode
+    words: str
+    detail: str | None = None
+
+
+INCOMPATIBLE = Refusal("attribute", "it is not compatible")
+NO_P2P = Refusal(
+    "target_no_p2p",
     "it does not support P2P (debugfs), without which QEMU starts no guest on the new host that has several VFIO devices"
-    " and can migrate"
+    " and can migrate",
 )
 
 
@@ -119,7 +131,7 @@ class Admission:
 
     def admit(
         self, source: Device, target: Target
-    ) -> tuple[Existing | Creatable | None, str | None]:
+    ) -> tuple[Existing | Creatable | None, Refusal | None]:
         """Return what ``target`` would be to ``source``, were that to be had, or why ``source`` may not become it."""
         found: Existing | Creatable | None
         if isinstance(target, Device):
@@ -132,25 +144,34 @@ class Admission:
             return None, NO_P2P
         for each in self.asked:
             if not each.holds(source, target, self.candidates):
-                return None, f"it is not {each.words(source)}"
+                words = each.words(source)
+                return None, Refusal("condition", f"it is not {words}", words)
         return found, None
 
-    def refusal(self, source: Device, target: Target) -> str | None:
+    def refusal(self, source: Device, target: Target) -> Refusal | None:
         """Return why ``source`` may not become ``target``, were that to be had; ``None`` where it may."""
         return self.admit(source, target)[1]
 
-    def unavailable(self, device: Device) -> str | None:
+    def unavailable(self, device: Device) -> Refusal | None:
         """Return why ``device`` is not to be had by any source, whatever moves; ``None`` where it is."""
         moves = device.id in self.moving.get(device.host, ())
         moves_later = (
             moves and self._conditions.reuse and device.key not in self._exclusions.devices
         )
         if (moves and not moves_later) or (self.kept_sources and device.key in self.kept_sources):
-            return "it is to be moved itself"
+            return Refusal("moves_itself", "it is to be moved itself")
         why = obstacle(device)
         if why is not None and (device.choices is None or device.descriptor is None):
-            return why
+            return Refusal(obstacle_code(device), why)
         avoided = self._conditions.why_avoided(device.host, device.parent)
         if avoided is not None:
-            return f"it is to be avoided: {avoided}"
-        return None if moves_later else why_in_use(device)
+            return Refusal("avoided", f"it is to be avoided: {avoided}", avoided)
+        return None if moves_later else refusal_in_use(device)
+
+
+def refusal_in_use(device: Device) -> Refusal | None:
+    """Return why ``device`` is in use, or may be; ``None`` where no process holds it."""
+    why = why_in_use(device)
+    if why is None or device.in_use is None:
+        return None
+    return Refusal("holder_unknown" if device.in_use.pid is None else "in_use", why)

@@ -24,6 +24,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils.contract import (
     CandidateList,
     Placement,
     PlanBody,
+    ReasonCode,
 )
 
 
@@ -50,19 +51,31 @@ def candidates(fleet: Fleet, source: t.Any, targets: list[str], direction: str) 
 def _judged(fleet: Fleet, guests: list[Guest], name: str, direction: str) -> CandidateHost:
     if name not in fleet.hosts:
         unknown = why_unknown(fleet, name)
-        return {"host": name, "candidate": None, "placements": [], "reasons": [unknown]}
+        return {
+            "host": name,
+            "candidate": None,
+            "placements": [],
+            "reasons": [unknown],
+            "codes": ["no_facts"],
+        }
     # Of the others nothing matters here.
     pair = Fleet({each: fleet.hosts[each] for each in (guests[0].host, name)})
     plan = make_plan(pair, Request(guests, [name], Conditions(direction)))
     reasons = _reasons(plan)
     taken = [] if plan["unplaced"] else plan["placements"]
-    return {"host": name, "candidate": bool(taken), "placements": taken, "reasons": reasons}
+    return {
+        "host": name,
+        "candidate": bool(taken),
+        "placements": taken,
+        "reasons": [*reasons],
+        "codes": [*reasons.values()],
+    }
 
 
-def _reasons(plan: PlanBody) -> list[str]:
-    """Return what stands in the way, each reason once and in the plan's order."""
-    found = (reason["reason"] for each in plan["unplaced"] for reason in each["reasons"])
-    return list(dict.fromkeys(found))
+def _reasons(plan: PlanBody) -> dict[str, ReasonCode]:
+    """Return what stands in the way with its code, each reason once and in the plan's order."""
+    found = [reason for each in plan["unplaced"] for reason in each["reasons"]]
+    return {each["reason"]: each["code"] for each in found}
 
 
 def _sentence(judged: CandidateHost) -> str:

@@ -15,17 +15,20 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._compat.candidates 
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.verdict import verdict
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.wording import (
     nearest,
-    sentence,
-    why_in_use,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import (
     Device,
     Fleet,
     obstacle,
+    obstacle_code,
     why_unknown,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.admissible import (
+    refusal_in_use,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.planner import make_plan
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.reason import of_verdict
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import (
     Conditions,
     Request,
@@ -89,19 +92,24 @@ def _to_device(fleet: Fleet, source: Device, target: Device, direction: str) -> 
         direction == "both" and verdict(source.descriptor, target.descriptor)["compatible"]
     )
     subject = target if subject_is_target else source
-    sentences = [
-        sentence(reason, f"{subject.id} on {subject.host}", target.host, subject_is_target)
+    where = f"{subject.id} on {subject.host}"
+    reasons = [
+        of_verdict(reason, where, target.host, subject_is_target)
         for reason in nearest(given["reasons"])
         if source.descriptor and target.descriptor
     ]
+    codes, sentences = [each.code for each in reasons], [each.words for each in reasons]
+    codes += [obstacle_code(each) for each in (source, target) if obstacle(each) is not None]
     sentences += _obstacles(fleet, source) + _obstacles(fleet, target)
-    if (reason := why_in_use(target)) is not None:
-        sentences.append(f"{target.id} on {target.host}: {reason}")
+    if (held := refusal_in_use(target)) is not None:
+        codes.append(held.code)
+        sentences.append(f"{target.id} on {target.host}: {held.words}")
     return {
         "source": source.label,
         "target": target.label,
         "verdict": given,
         "placement": None,
+        "codes": [*dict.fromkeys(codes)],
         "sentences": sentences + given["warnings"],
     }
 
@@ -112,12 +120,11 @@ def _to_host(fleet: Fleet, source: Device, name: str, direction: str) -> Explana
     placed = [each for each in plan["placements"] if each["source"] == source.label]
     left = [each for each in plan["unplaced"] if each["source"] == source.label]
     sentences = []
+    reasons = [reason for each in left for reason in each["reasons"]]
     if source.host == name:
         sentences = [f"{source.id} is on {name} already"]
     elif not placed:
-        sentences = _obstacles(fleet, source) or [
-            reason["reason"] for each in left for reason in each["reasons"]
-        ]
+        sentences = _obstacles(fleet, source) or [each["reason"] for each in reasons]
     given: Verdict = {
         "compatible": bool(placed),
         "direction": direction,
@@ -133,6 +140,7 @@ def _to_host(fleet: Fleet, source: Device, name: str, direction: str) -> Explana
         "target": name,
         "verdict": given,
         "placement": placed[0]["target"] if placed else None,
+        "codes": [*dict.fromkeys(each["code"] for each in reasons)],
         "sentences": sentences + given["warnings"],
     }
 

@@ -36,6 +36,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.placing im
     placement_of,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.problem import Problem
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.reason import Reason
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import (
     Request,
     named_id,
@@ -134,12 +135,12 @@ def _only_trying_tells(problem: Problem, solution: Solution) -> bool:
 def with_left_out(
     plan: contract.PlanBody, request: Request, left_out: t.Mapping[tuple[str, str], str]
 ) -> contract.PlanBody:
-    """Return ``plan``, made for the rest of ``request``, with the guests that are ``left_out``, by their first device, and why."""
+    """Return ``plan``, made for the rest of ``request``, with the guests ``left_out`` as the verifier objects, by their first device, and why."""
     behind: list[contract.Unplaced] = [
         {
             "vm": guest.name,
             "source": device.label,
-            "reasons": [{"host": None, "reason": left_out[guest.devices[0].key]}],
+            "reasons": [Reason("verifier", left_out[guest.devices[0].key]).on(None)],
         }
         for guest in request.guests
         if guest.devices[0].key in left_out

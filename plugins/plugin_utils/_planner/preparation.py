@@ -17,6 +17,7 @@ import typing as t
 from collections import defaultdict
 from dataclasses import dataclass
 
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.reason import Reason
 from ansible_collections.vfio.migration.plugins.plugin_utils.contract import (
     DeviceLabel,
     NotRequired,
@@ -262,7 +263,7 @@ def without(
         {
             "vm": each["vm"],
             "source": each["source"],
-            "reasons": [{"host": None, "reason": given_up[_key(each["source"])]}],
+            "reasons": [Reason("failed", given_up[_key(each["source"])]).on(None)],
         }
         for each in movers
         if _key(each["source"]) in given_up

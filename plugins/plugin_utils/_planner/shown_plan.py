@@ -13,6 +13,7 @@ import typing as t
 
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import Device, Fleet
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.planner import make_plan
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.reason import Reason
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import (
     Conditions,
     Guest,
@@ -25,6 +26,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils.contract import (
     Plan,
     PlanBody,
     Unplaced,
+    UnplacedReason,
 )
 
 _Key = tuple[str, str]
@@ -75,7 +77,7 @@ def out_of_date(plan: Plan, fleet: Fleet, changed: t.Sequence[str]) -> Plan:
         {
             "vm": holders.get(_key(each)),
             "source": each["source"],
-            "reasons": [{"host": None, "reason": reason}],
+            "reasons": [Reason("facts_changed", reason).on(None)],
         }
         for each in plan["unplaced"]
     ]
@@ -136,9 +138,9 @@ def _with_reasons(plan: Plan, anew: PlanBody, fleet: Fleet, request: Request) ->
     }
 
 
-def _left_out(guest: Guest, places: t.Mapping[_Key, str]) -> t.Any:
-    host = places.get(guest.devices[0].key)
-    return {"host": host, "reason": "the plan leaves it behind, though there is a place for it"}
+def _left_out(guest: Guest, places: t.Mapping[_Key, str]) -> UnplacedReason:
+    words = "the plan leaves it behind, though there is a place for it"
+    return Reason("left_out", words).on(places.get(guest.devices[0].key))
 
 
 def _change(change: Change) -> Change:

@@ -8,7 +8,6 @@
 
 from __future__ import annotations
 
-import re
 import typing as t
 from collections import Counter, defaultdict
 
@@ -21,7 +20,6 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._compat.make import
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.wording import (
     listed,
     nearest,
-    sentence,
     used_up,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import (
@@ -29,6 +27,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import
     Host,
     MdevType,
     Parent,
+    obstacle_code,
     obstacle_in_guest,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.bottleneck import (
@@ -55,6 +54,10 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.problem im
     Problem,
     pose_afresh,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.reason import (
+    Reason,
+    of_verdict,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import Guest
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.solution import (
     Proof,
@@ -72,10 +75,10 @@ MAX_HOSTS = 20
 MAX_REASONS = 20
 # So many different reasons are told of more hosts than that.
 _MAX_RULES = 40
-# Words with a digit: names of devices and hosts, and numbers.
-_NAMES = re.compile(r"\S*[0-9]\S*")
 # So often is a set of patterns compared with what a host has; what takes more has no reasons in detail.
 MAX_COMPARISONS = 300_000
+# Something would do, and is to be had.
+_TO_BE_HAD = Reason("left_out", "")
 
 
 def left_behind(
@@ -129,12 +132,13 @@ def _short_reasons(
     for each in shortages_in(problem, shortage):
         devices = short_of(problem, each)
         types = sorted({device.type or device.kind for device in devices})
-        reason = (
+        words = (
             f"{each.need} devices ({listed(types)}) need places of which all targets together"
             f" have {each.reachable} at most: {each.missing} more are needed"
         )
+        reason = Reason("shortage", words, detail=str(each.missing))
         for device in devices:
-            reasons[device.key] = [{"host": None, "reason": reason}]
+            reasons[device.key] = [reason.on(None)]
     return reasons
 
 
@@ -151,10 +155,10 @@ def _cycle_reasons(
                 more = len(round_about) - MAX_REASONS
                 round_about[1 : more + 1] = [f"{more:,} others, of which each"]
             order = " waits for ".join(round_about)
-            reason = (
+            words = (
                 f"places are to be had in a circle only: {order}; one more free place would open it"
             )
-            reasons[number].append({"host": None, "reason": reason})
+            reasons[number].append(Reason("circle", words).on(None))
     return reasons
 
 
@@ -181,23 +185,27 @@ class Reasons:
         self._numbers = {name: number for number, name in enumerate(problem.names)}
         self._alike = self._hosts_alike()
         # Devices that need the same have the same reasons.
-        self._shortages_of: dict[tuple[t.Any, ...], tuple[list[str], bool] | None] = {}
-        self._no_option_of: dict[tuple[t.Any, ...], list[str]] = {}
+        self._shortages_of: dict[tuple[t.Any, ...], tuple[list[Reason], bool] | None] = {}
+        self._no_option_of: dict[tuple[t.Any, ...], list[Reason]] = {}
         self._under: dict[str, dict[str | None, list[Device]]] = {}
         self._told: dict[tuple[t.Any, ...], list[UnplacedReason]] = {}
 
     def of(self, guest: Guest, device: Device) -> list[UnplacedReason]:
         """Return reasons for all target hosts; ``alike`` is the number of further hosts of which one is true as well."""
-        own = obstacle_in_guest(device, guest.devices)
+        own = _own(device, guest)
         if own is not None:
-            return [{"host": device.host, "reason": own}]
-        together: list[UnplacedReason] = [
-            {"host": each.host, "reason": f"it stays with {each.id} of the same guest: {reason}"}
+            return [own.on(device.host)]
+        together = [
+            Reason(
+                "guest_stays",
+                f"it stays with {each.id} of the same guest: {reason.words}",
+                detail=reason.words,
+            )
             for each in guest.devices
-            if (reason := obstacle_in_guest(each, guest.devices)) is not None
+            if (reason := _own(each, guest)) is not None
         ]
         if together:
-            return together[:MAX_REASONS]
+            return [each.on(device.host) for each in together[:MAX_REASONS]]
         key = (
             device.host if device.host in self._numbers else None,
             _needs(device),
@@ -208,11 +216,12 @@ class Reasons:
             few = len(self._problem.names) <= MAX_HOSTS
             tell = self._for_each_host if few else self._for_each_rule
             self._told[key] = tell(guest, device)
-        return self._told[key] or [{"host": None, "reason": "there is no host that it might go to"}]
+        nowhere = Reason("no_target_host", "there is no host that it might go to")
+        return self._told[key] or [nowhere.on(None)]
 
     def _for_each_host(self, guest: Guest, device: Device) -> list[UnplacedReason]:
         return [
-            {"host": name, "reason": reason}
+            reason.on(name)
             for name in self._problem.names
             if name != device.host
             for reason in _first(self._on_host(name, guest, device))
@@ -220,28 +229,26 @@ class Reasons:
 
     def _for_each_rule(self, guest: Guest, device: Device) -> list[UnplacedReason]:
         """Return each reason once, whichever devices and numbers it names, with the number of hosts of which it is true."""
-        told: dict[str, UnplacedReason] = {}
-        hosts: Counter[str] = Counter()
+        told: dict[tuple[str | None, ...], UnplacedReason] = {}
+        hosts: Counter[tuple[str | None, ...]] = Counter()
         for name, others in self._alike:
             if name == device.host:
                 continue
             reasons = self._on_host(name, guest, device)
-            there = Counter([_rule(reason, name) for reason in reasons])
+            there = Counter([reason.rule for reason in reasons])
             for reason in reasons:
-                rule = _rule(reason, name)
-                if rule not in told and len(told) < _MAX_RULES:
-                    more = there[rule] - 1
-                    words = f"{reason} (and {more:,} more like it there)" if more else reason
-                    told[rule] = {"host": name, "reason": words}
+                if reason.rule not in told and len(told) < _MAX_RULES:
+                    more = there[reason.rule] - 1
+                    words = f"{reason.words} (and {more:,} more like it there)"
+                    first = reason._replace(words=words) if more else reason
+                    told[reason.rule] = first.on(name)
             hosts.update(dict.fromkeys(there, 1 + others))
         for rule, each in told.items():
             if hosts[rule] > 1:
                 each["alike"] = hosts[rule] - 1
         untold = len(hosts) - len(told)
-        more_reasons: list[UnplacedReason] = [
-            {"host": None, "reason": f"and {untold:,} more reasons on other hosts"}
-        ]
-        return [*told.values(), *(more_reasons if untold else ())]
+        more_reasons = Reason("more", f"and {untold:,} more reasons on other hosts")
+        return [*told.values(), *([more_reasons.on(None)] if untold else ())]
 
     def _hosts_alike(self) -> list[tuple[str, int]]:
         names = self._problem.names
@@ -250,30 +257,39 @@ class Reasons:
             alike[target.state].append(name)
         return [(found[0], len(found) - 1) for found in alike.values()]
 
-    def _on_host(self, name: str, guest: Guest, source: Device) -> list[str]:
-        """Return what stands in the way of ``source`` on host ``name``, nearest first, in sentences."""
+    def _on_host(self, name: str, guest: Guest, source: Device) -> list[Reason]:
+        """Return what stands in the way of ``source`` on host ``name``, nearest first."""
         host = self._fleet.hosts[name]
         known = self._shortages(host, source)
         if known is None:
-            return ["it has no place there; the filter explain tells what stands in the way"]
+            words = "it has no place there; the filter explain tells what stands in the way"
+            return [Reason("not_examined", words)]
         shortages, possible = known
         if not shortages and not possible:
             return self._no_option(host, source)
         if not possible:
             return [*dict.fromkeys(shortages)]
         return [*self._limited(name, guest), *self._together(host, guest, source)] or [
-            "no place there beside the other guests that this plan places, which share what there is"
+            Reason(
+                "room_taken",
+                "no place there beside the other guests that this plan places, which share what there is",
+            )
         ]
 
-    def _limited(self, name: str, guest: Guest) -> t.Iterator[str]:
+    def _limited(self, name: str, guest: Guest) -> t.Iterator[Reason]:
         """Yield which limit and which groups keep ``guest`` from a host."""
         limit = self._conditions.limit_of(name)
         if limit is not None and self._received[name] + len(guest.devices) > limit:
-            yield f"{name} receives {self._received[name]} devices already, and {limit} at most"
+            received = self._received[name]
+            words = f"{name} receives {received} devices already, and {limit} at most"
+            yield Reason("limit", words)
         if self._conditions.groups_of(guest.name, guest.uuid):
-            yield "no place there apart from the other guests of its group, or none for all of its devices"
+            yield Reason(
+                "apart",
+                "no place there apart from the other guests of its group, or none for all of its devices",
+            )
 
-    def _together(self, host: Host, guest: Guest, source: Device) -> t.Iterator[str]:
+    def _together(self, host: Host, guest: Guest, source: Device) -> t.Iterator[Reason]:
         """Yield what ``host`` has too few places of for all devices of ``guest`` at once."""
         if len(guest.devices) < 2:
             return
@@ -281,21 +297,24 @@ class Reasons:
         for device in guest.devices:
             needed[_needs(device)].append(device)
         short = []
+        nothing = False
         for alike in needed.values():
             known = self._shortages(host, alike[0])
             if known is None or (alike[0] is source and len(alike) == 1):
                 continue
             names = listed([device.id for device in alike])
             if known == ([], False):
+                nothing = True
                 short.append(f"no place there for {names} of the same guest")
             elif (places := self._places(host, alike[0])) < len(alike):
                 short.append(f"{len(alike)} places for {names} are needed there, and {places} left")
-        if not any(each.startswith("no place") for each in short):
-            yield "no place there for all devices of the guest at once"
+        if not nothing:
+            words = "no place there for all devices of the guest at once"
+            yield Reason("guest_together", words)
         if not short:
             node = "of one NUMA node " if self._conditions.numa_local else ""
             short.append(f"each {node}has one by itself, and would take it from another one")
-        yield from short
+        yield from (Reason("guest_device", each) for each in short)
 
     def _places(self, host: Host, source: Device) -> int:
         """Return for how many devices like ``source`` there are places left, of each kind by itself."""
@@ -314,7 +333,7 @@ class Reasons:
 
     def _room(self, source: Device, parent: Parent, mdev_type: MdevType) -> int:
         """Return how many devices like ``source`` a parent could still make as ones of this type."""
-        if self._shortage(source, parent, mdev_type) != "":
+        if self._shortage(source, parent, mdev_type) is not _TO_BE_HAD:
             return 0
         target = NewDevice(parent.kind, mdev_type.id, parent, mdev_type)
         made, _refusal = self._admission.admit(source, target)
@@ -323,7 +342,7 @@ class Reasons:
         left = instances_left(parent, mdev_type, self._made[(parent.host, parent.id)])
         return left // made.instances
 
-    def _shortages(self, host: Host, source: Device) -> tuple[list[str], bool] | None:
+    def _shortages(self, host: Host, source: Device) -> tuple[list[Reason], bool] | None:
         """Return what would do on ``host`` but is not to be had, and whether something else is; ``None`` where that is too much."""
         key = (host.name, source.key in self._admission.several, *_needs(source))
         if key not in self._shortages_of:
@@ -334,13 +353,13 @@ class Reasons:
             self._shortages_of[key] = self._look_into(host, source) if looked_into else None
         return self._shortages_of[key]
 
-    def _look_into(self, host: Host, source: Device) -> tuple[list[str], bool]:
-        shortages = []
+    def _look_into(self, host: Host, source: Device) -> tuple[list[Reason], bool]:
+        shortages: list[Reason] = []
         possible = False
         for device in host.devices:
             shortage = self._shortage_of(source, device)
-            possible = possible or shortage == ""
-            shortages += [shortage] if shortage else []
+            possible = possible or shortage is _TO_BE_HAD
+            shortages += [] if shortage in (None, _TO_BE_HAD) else [shortage]
         for parent in host.parents:
             if self._conditions.why_avoided(host.name, parent.id) is None:
                 found = {
@@ -348,23 +367,25 @@ class Reasons:
                     for mdev_type in parent.types
                     if (shortage := self._shortage(source, parent, mdev_type)) is not None
                 }
-                possible = possible or "" in found.values()
+                possible = possible or _TO_BE_HAD in found.values()
                 # The types of a parent share its room: one of them will do, the source's own where it is there.
-                shortages += [found.get(source.type or "", min(found.values()))] if found else []
+                if found:
+                    first = min(found.values(), key=lambda each: each.words)
+                    shortages.append(found.get(source.type or "", first))
         return shortages, possible
 
-    def _shortage_of(self, source: Device, device: Device) -> str | None:
-        """Return why ``device`` would do for ``source`` and is not to be had, empty where it is; ``None`` where it would not do."""
+    def _shortage_of(self, source: Device, device: Device) -> Reason | None:
+        """Return why ``device`` would do for ``source`` and is not to be had, or that it is; ``None`` where it would not do."""
         if self._admission.unavailable(device) is not None:
             return None
         refusal = self._admission.refusal(source, device)
-        if refusal == NO_P2P:
-            return f"{device.id}: {refusal}"
+        if refusal is NO_P2P:
+            return Reason(NO_P2P.code, f"{device.id}: {NO_P2P.words}")
         if refusal is not None:
             return None
         if device.key in self._devices:
-            return f"{device.id} is taken by this plan"
-        return self._why_card_full(source, device) or ""
+            return Reason("taken", f"{device.id} is taken by this plan")
+        return self._why_card_full(source, device) or _TO_BE_HAD
 
     def _note_card(self, placed: Placement) -> None:
         """Note what a placement takes of a card."""
@@ -378,7 +399,7 @@ class Reasons:
         if card is not None and type_id:
             self._on_cards[placed.host, card][type_id] += 1
 
-    def _why_card_full(self, source: Device, device: Device) -> str | None:
+    def _why_card_full(self, source: Device, device: Device) -> Reason | None:
         """Return why the card of ``device`` lets it become no target of ``source``; ``None`` where it does."""
         existing, _refusal = self._admission.admit(source, device)
         if not isinstance(existing, Existing):
@@ -389,19 +410,20 @@ class Reasons:
         card = device.parent or device.id
         return self._why_no_capacity(device.host, card, type_id)
 
-    def _why_no_capacity(self, host: str, card: str, type_id: str) -> str | None:
+    def _why_no_capacity(self, host: str, card: str, type_id: str) -> Reason | None:
         number = self._numbers.get(host)
         supply = None if number is None else self._problem.supplies[number].cards.get(card)
         if supply is None:
             return None
         capacity = supply.capacity.with_more(self._on_cards[host, card])
-        return capacity.why_full(f"{card} on {host}", type_id)
+        words = capacity.why_full(f"{card} on {host}", type_id)
+        return None if words is None else Reason("card_full", words)
 
     def _fits(self, source: Device, target: Device) -> bool:
         return self._admission.refusal(source, target) is None
 
-    def _shortage(self, source: Device, parent: Parent, mdev_type: MdevType) -> str | None:
-        """Return why there cannot be one more ``mdev_type``, empty where there can; ``None`` where it would not do anyway."""
+    def _shortage(self, source: Device, parent: Parent, mdev_type: MdevType) -> Reason | None:
+        """Return why there cannot be one more ``mdev_type``, or that there can; ``None`` where it would not do anyway."""
         target = NewDevice(parent.kind, mdev_type.id, parent, mdev_type)
         made, _refusal = self._admission.admit(source, target)
         if not isinstance(made, Creatable):
@@ -410,22 +432,28 @@ class Reasons:
         if made.instances > mdev_type.available_instances:
             devices = self._devices_under(parent)
             left = mdev_type.available_instances
-            return used_up(mdev_type.id, where, made.instances, left, devices)
+            words = used_up(mdev_type.id, where, made.instances, left, devices)
+            return Reason("no_room", words)
         makes = self._made[(parent.host, parent.id)]
         if is_card_parent(parent) and parent.card is not None:
             if makes:
-                return f"this plan makes {listed(sorted(makes))} under {where} already"
-            return self._why_no_capacity(parent.host, parent.card, mdev_type.id) or ""
+                words = f"this plan makes {listed(sorted(makes))} under {where} already"
+                return Reason("room_taken", words)
+            return self._why_no_capacity(parent.host, parent.card, mdev_type.id) or _TO_BE_HAD
         if capacity_of(parent) is None and set(makes) - {mdev_type.id}:
             made_there = listed(sorted(makes))
-            return f"this plan makes {made_there} under {where}, and under one parent only one type"
+            words = (
+                f"this plan makes {made_there} under {where}, and under one parent only one type"
+            )
+            return Reason("room_taken", words)
         left = instances_left(parent, mdev_type, makes)
         if left < made.instances:
-            return (
+            words = (
                 f"not enough of {mdev_type.id} left under {where}: {made.instances} needed, {left}"
                 f" of {mdev_type.available_instances} available_instances not taken by this plan"
             )
-        return ""
+            return Reason("room_taken", words)
+        return _TO_BE_HAD
 
     def _devices_under(self, parent: Parent) -> list[Device]:
         under = self._under.get(parent.host)
@@ -435,43 +463,46 @@ class Reasons:
                 under[device.parent].append(device)
         return under[parent.id]
 
-    def _no_option(self, host: Host, source: Device) -> list[str]:
+    def _no_option(self, host: Host, source: Device) -> list[Reason]:
         key = (host.name, *_needs(source))
         if key not in self._no_option_of:
             self._no_option_of[key] = self._why_no_option(host, source)
         return self._no_option_of[key]
 
-    def _why_no_option(self, host: Host, source: Device) -> list[str]:
+    def _why_no_option(self, host: Host, source: Device) -> list[Reason]:
         busy = [
-            f"{device.id} on {host.name} would do, but {why}"
+            Reason(
+                why.code, f"{device.id} on {host.name} would do, but {why.words}", detail=why.detail
+            )
             for device in host.devices
             if self._fits(source, device)
             if (why := self._admission.unavailable(device)) is not None
         ]
         avoided = [
-            f"{parent.id} on {host.name} is to be avoided: {why}"
+            Reason("avoided", f"{parent.id} on {host.name} is to be avoided: {given}", detail=given)
             for parent in host.parents
-            if (why := self._conditions.why_avoided(host.name, parent.id)) is not None
+            if (given := self._conditions.why_avoided(host.name, parent.id)) is not None
             for mdev_type in parent.types
             if self._shortage(source, parent, mdev_type) is not None
         ]
         unmet = self._unmet(host, source) if self._admission.asked else []
-        sentences = [
-            sentence(reason, where, host.name)
+        misses = [
+            of_verdict(reason, where, host.name)
             for where, reasons in nearest_misses(host, self._admission.candidates, source, True)
             for reason in reasons
         ]
         usable = any(device.descriptor for device in host.devices) or any(
             parent.types for parent in host.parents
         )
-        nothing = [
-            f"{host.name} has no device of its kind, and no parent that could make one"
-            if usable
-            else f"{host.name} has no VFIO device with a usable descriptor, and no parent that could make one"
-        ]
-        return _first([*dict.fromkeys(busy + avoided or unmet or sentences or nothing)])
+        if usable:
+            words = f"{host.name} has no device of its kind, and no parent that could make one"
+            nothing = Reason("no_hardware", words)
+        else:
+            words = f"{host.name} has no VFIO device with a usable descriptor, and no parent that could make one"
+            nothing = Reason("nothing_usable", words)
+        return _first([*dict.fromkeys(busy + avoided or unmet or misses or [nothing])])
 
-    def _unmet(self, host: Host, source: Device) -> list[str]:
+    def _unmet(self, host: Host, source: Device) -> list[Reason]:
         """Return the conditions of the request but for which there would be something."""
         targets: list[Target] = [*host.devices]
         targets += [
@@ -479,10 +510,17 @@ class Reasons:
             for parent in host.parents
             for each in parent.types
         ]
-        if all(self._admission.refusal(source, target) == INCOMPATIBLE for target in targets):
+        if all(self._admission.refusal(source, target) is INCOMPATIBLE for target in targets):
             return []
         asked = " and ".join([each.words(source) for each in self._admission.asked])
-        return [f"{host.name} has nothing compatible {asked}"]
+        words = f"{host.name} has nothing compatible {asked}"
+        return [Reason("condition", words, detail=asked)]
+
+
+def _own(device: Device, guest: Guest) -> Reason | None:
+    """Return what keeps ``device`` from migrating with its ``guest``, wherever to; ``None`` where nothing does."""
+    why = obstacle_in_guest(device, guest.devices)
+    return None if why is None else Reason(obstacle_code(device, guest.devices), why)
 
 
 def _needs(device: Device) -> tuple[t.Any, ...]:
@@ -490,17 +528,12 @@ def _needs(device: Device) -> tuple[t.Any, ...]:
     return device.kind, device.type, device.descriptor, device.attributes
 
 
-def _rule(reason: str, host: str) -> str:
-    """Return what a reason has in common with those that differ only in the host, in devices and in numbers."""
-    return _NAMES.sub("#", reason.replace(host, "#"))
-
-
-def _first(reasons: list[str]) -> list[str]:
+def _first(reasons: list[Reason]) -> list[Reason]:
     """Return the first reasons, and how many more there are."""
     if len(reasons) <= MAX_REASONS + 1:
         return reasons
     more = len(reasons) - MAX_REASONS
-    return [*reasons[:MAX_REASONS], f"and {more:,} more reasons there"]
+    return [*reasons[:MAX_REASONS], Reason("more", f"and {more:,} more reasons there")]
 
 
 def nearest_misses(

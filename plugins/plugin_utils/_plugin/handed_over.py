@@ -46,11 +46,18 @@ class _Move(t.TypedDict):
     target: _Named
 
 
+class _Why(t.TypedDict):
+    """What is needed of a reason to pass it on."""
+
+    host: str | None
+    reason: str
+
+
 class _Staying(t.TypedDict):
     """What is needed of a device that is left behind to say why."""
 
     source: _Named
-    reasons: list[contract.UnplacedReason]
+    reasons: list[_Why]
 
 
 class _Moves(t.TypedDict):

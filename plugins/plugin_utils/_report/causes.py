@@ -20,162 +20,161 @@ MAX_CAUSES = 5
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """Why a device cannot move; ``more`` says whether there are further reasons, ``remedy`` what would make it possible."""
+    """Why a device cannot move, as a code and in words.
 
+    ``more`` says whether there are further reasons, ``remedy`` what would make it possible.
+    """
+
+    code: contract.ReasonCode
     reason: str
     example: str | None = None
     more: bool = False
     remedy: str | None = None
 
 
-class _Obstacle(t.NamedTuple):
-    """What a plan's reasons of a kind come to.
+class _Summary(t.NamedTuple):
+    """What a plan's reasons of one code come to.
 
-    ``pattern`` is what such a reason begins with or has in it. ``cause`` is said of all devices that it holds for, the reason itself where
-    it is ``None``; ``remedy`` is what would make it possible. Both may name ``{what}``, the hardware that is needed, and the
-    groups of the pattern.
+    ``cause`` is said of all devices that it holds for, the reason itself where it is ``None``; ``remedy`` is what would make it
+    possible. Both may name ``{what}``, the hardware that is needed, and of the reason its ``{host}``, ``{attribute}`` and
+    ``{detail}``.
     """
 
-    pattern: re.Pattern[str]
     cause: str | None
     remedy: str | None
 
 
-def _obstacle(pattern: str, cause: str | None, remedy: str | None) -> _Obstacle:
-    return _Obstacle(re.compile(pattern), cause, remedy)
-
+_NEAREST = "no device on another host is compatible; what comes nearest differs in {attribute}"
+_NEAREST_VERSION = (
+    "no device on another host is compatible; what comes nearest differs in software_version"
+)
+_WAIT = "other guests of this plan take what there is for {what}"
+_ONE_MORE = "one more place for {what}, on one more target host or by freeing one"
+_NO_HARDWARE = "no other host has hardware of its kind"
+_LIST = "a newer driver, or a report to its vendor: the driver's list of what is compatible is of no use"
 
 # What is true of a device itself, or of all hosts together.
-_OWN = (
-    _obstacle(
-        r"it cannot migrate with another VFIO device",
+_OWN: dict[contract.ReasonCode, _Summary] = {
+    "no_p2p": _Summary(
         None,
         "a driver of all of the guest's devices that supports P2P, or one VFIO device for the guest",
     ),
-    _obstacle(
-        r"it cannot migrate",
-        None,
-        "a driver that can migrate it; else shut the guest down, and start it on another host",
+    "cannot_migrate": _Summary(
+        None, "a driver that can migrate it; else shut the guest down, and start it on another host"
     ),
-    _obstacle(r"it has no usable descriptor", None, "mend what the problems of its host name"),
-    _obstacle(
-        r"it stays with (?P<other>\S+) of the same guest: (?P<why>.*)",
-        "another device of its guest stays: {why}",
+    "no_descriptor": _Summary(None, "mend what the problems of its host name"),
+    "guest_stays": _Summary(
+        "another device of its guest stays: {detail}",
         "move the guest without that device, or shut it down and start it on another host",
     ),
-    _obstacle(
-        r"[\d,]+ devices \(.*: (?P<missing>[\d,]+) more are needed",
+    "shortage": _Summary(
         None,
-        "{missing} more places for {what}: on one more target host, or by freeing devices or parents",
+        "{detail} more places for {what}: on one more target host, or by freeing devices or parents",
     ),
-    _obstacle(
-        r"places are to be had in a circle only",
+    "circle": _Summary(
         "places are to be had in a circle only, each guest waiting for another",
         "one more free place for {what}",
     ),
-    _obstacle(r"the verifier objects", None, "report it: the planner and the verifier disagree"),
-    _obstacle(r"there is no host that it might go to", None, "name further hosts that may receive"),
-)
+    "verifier": _Summary(None, "report it: the planner and the verifier disagree"),
+    "no_target_host": _Summary(None, "name further hosts that may receive"),
+    "left_out": _Summary(None, "plan anew"),
+    "facts_changed": _Summary(None, "plan anew"),
+    "failed": _Summary(None, "mend what has failed there, or free another place for {what}"),
+}
 # What is in the way on a host: what is nearest to being out of the way first.
-_ON_HOST = (
-    _obstacle(
-        r"is taken by this plan\Z|(?:^|\s)this plan makes |not taken by this plan\Z",
-        "other guests of this plan take what there is for {what}",
-        "one more place for {what}, on one more target host or by freeing one",
-    ),
-    _obstacle(
-        r"^(?:no instance of|[\d,]+ instances? of) ",
+_ON_HOST: dict[contract.ReasonCode, _Summary] = {
+    "taken": _Summary(_WAIT, _ONE_MORE),
+    "room_taken": _Summary(_WAIT, _ONE_MORE),
+    "no_room": _Summary(
         "no host has room for a new {what}",
         "a target host with room for {what}, or remove what takes the room",
     ),
-    _obstacle(
-        r"holds [\d,]+ of \S+ at most|takes one size only|as only trying shows|has no type \S+\Z",
+    "card_full": _Summary(
         "no card has room for one more {what}",
         "a card with room for {what}, or remove what takes the room",
     ),
-    _obstacle(
-        r"it is unknown whether a process holds it",
-        "it is not known whether what would do is free",
-        "gather the facts as root",
+    "holder_unknown": _Summary(
+        "it is not known whether what would do is free", "gather the facts as root"
     ),
-    _obstacle(r"would do, but .* holds it", "what would do is in use", "free one of what would do"),
-    _obstacle(
-        r"receives [\d,]+ devices already, and [\d,]+ at most",
+    "in_use": _Summary("what would do is in use", "free one of what would do"),
+    "moves_itself": _Summary(
+        "what would do is to be moved itself",
+        "plan with reuse, so that a place that is left is taken in a later wave",
+    ),
+    "limit": _Summary(
         "the hosts with a place receive as many devices as the limit allows",
         "a greater limit, or further target hosts",
     ),
-    _obstacle(
-        r"no place there apart from",
+    "apart": _Summary(
         "no host has a place apart from the other guests of its group",
         "one more target host for the group",
     ),
-    _obstacle(
-        r"^no place there",
+    "guest_together": _Summary(
         "no host has a place for all devices of the guest at once",
         "one target host with room for all devices of the guest",
     ),
-    _obstacle(r"is to be avoided: ", None, "take that off the places to avoid"),
-    _obstacle(
-        r"\S has nothing compatible (?P<asked>.*)",
-        "nothing is compatible {asked}",
-        "plan without that condition",
+    "guest_device": _Summary(
+        "no host has a place for all devices of the guest at once",
+        "one target host with room for all devices of the guest",
     ),
-    _obstacle(
-        r"(?P<update>update the driver on .* or newer)",
-        "no device on another host is compatible; what comes nearest differs in software_version",
-        "{update}",
+    "avoided": _Summary(None, "take that off the places to avoid"),
+    "condition": _Summary("nothing is compatible {detail}", "plan without that condition"),
+    "target_no_p2p": _Summary(
+        "what would do does not support P2P, which a guest with several VFIO devices needs",
+        "a target whose driver supports P2P, or one VFIO device for the guest",
     ),
-    _obstacle(
-        r"has software_version \S+; (?P<major>major version .* is needed)",
-        "no device on another host is compatible; what comes nearest differs in software_version",
-        "a target host whose driver has {major}",
+    "driver_version": _Summary(
+        _NEAREST_VERSION, "update the driver on {host} to {detail} or newer"
     ),
-    _obstacle(
-        r"what has to be equal differs: (?P<name>\S+) is",
-        "what is there differs in its configuration, in {name}",
+    "major_version": _Summary(
+        _NEAREST_VERSION, "a target host whose driver has major version {detail}"
+    ),
+    "configuration": _Summary(
+        "what is there differs in its configuration, in {attribute}",
         "a target that is configured as the source is: see the guide to verdicts",
     ),
-    _obstacle(
-        r"has no VFIO device with a usable descriptor|has no device of its kind",
-        "no other host has hardware of its kind",
-        "a target host with {what}",
-    ),
-    _obstacle(
-        r" has (?:no )?(?P<name>\S+?)(?: .*)?; (?P<needed>.*) is needed\Z",
-        "no device on another host is compatible; what comes nearest differs in {name}",
-        "a device with {name} {needed}",
-    ),
-)
+    "attribute": _Summary(_NEAREST, "a device with {attribute} {detail}"),
+    "no_list": _Summary(None, _LIST),
+    "void_set": _Summary(None, _LIST),
+    "unknown_device": _Summary(None, "create the device, gather the facts again, and plan anew"),
+    "no_hardware": _Summary(_NO_HARDWARE, "a target host with {what}"),
+    "nothing_usable": _Summary(_NO_HARDWARE, "a target host with {what}"),
+    "no_facts": _Summary(None, "gather the facts of the hosts that may receive"),
+    "not_examined": _Summary(None, "ask the filter explain about the device and a host"),
+}
+# All but the code that only says that there are more.
+SUMMARIZED = _OWN.keys() | _ON_HOST.keys()
 
 
 def cause_in(unplaced: contract.Unplaced, what: str) -> Cause:
     """Return in short why a plan left a device behind that is ``what``, from the reasons that the plan has."""
     reasons = unplaced["reasons"]
-    if reasons[0]["host"] in (None, unplaced["source"]["host"]):
-        return _found(_OWN, reasons[0]["reason"], what) or Cause(reasons[0]["reason"])
-    more = len(reasons) > 1 or bool(reasons[0].get("alike"))
-    for obstacle in _ON_HOST:
-        for each in reasons:
-            found = obstacle.pattern.search(each["reason"])
-            if found is not None:
-                return _cause(obstacle, found, each["reason"], what, more)
-    return Cause(reasons[0]["reason"], more=more)
+    first = reasons[0]
+    if first["host"] in (None, unplaced["source"]["host"]):
+        return _cause(_OWN.get(first["code"]), first, what, False)
+    more = len(reasons) > 1 or bool(first.get("alike"))
+    by_code = {each["code"]: each for each in reversed(reasons)}
+    for code, summary in _ON_HOST.items():
+        if code in by_code:
+            return _cause(summary, by_code[code], what, more)
+    return Cause(first["code"], first["reason"], more=more)
 
 
-def _found(obstacles: t.Iterable[_Obstacle], reason: str, what: str) -> Cause | None:
-    for obstacle in obstacles:
-        found = obstacle.pattern.match(reason)
-        if found is not None:
-            return _cause(obstacle, found, reason, what, False)
-    return None
-
-
-def _cause(obstacle: _Obstacle, found: re.Match[str], reason: str, what: str, more: bool) -> Cause:
-    words = {**found.groupdict(), "what": what}
-    remedy = obstacle.remedy and _with(obstacle.remedy, words)
-    if obstacle.cause is None:
-        return Cause(reason, None, more, remedy)
-    return Cause(_with(obstacle.cause, words), reason, more, remedy)
+def _cause(
+    summary: _Summary | None, reason: contract.UnplacedReason, what: str, more: bool
+) -> Cause:
+    if summary is None:
+        return Cause(reason["code"], reason["reason"], None, more)
+    words = {
+        "what": what,
+        "host": reason["host"],
+        "attribute": reason.get("attribute"),
+        "detail": reason.get("detail"),
+    }
+    remedy = summary.remedy and _with(summary.remedy, words)
+    if summary.cause is None:
+        return Cause(reason["code"], reason["reason"], None, more, remedy)
+    return Cause(reason["code"], _with(summary.cause, words), reason["reason"], more, remedy)
 
 
 def _with(text: str, words: t.Mapping[str, str | None]) -> str:
@@ -198,6 +197,7 @@ def count_causes(
             {
                 "devices": 0,
                 "guests": 0,
+                "code": cause.code,
                 "reason": cause.reason,
                 "example": cause.example,
                 "more": False,

@@ -14,6 +14,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._compat.make import
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.verdict import verdict
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.wording import sentence
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.descriptor import Descriptor
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.reason import code_of
 from ansible_collections.vfio.migration.plugins.plugin_utils._report.causes import Cause
 from ansible_collections.vfio.migration.plugins.plugin_utils._report.plan_section import (
     first_reasons,
@@ -46,7 +47,7 @@ class ClassSection:
         entry = self.entries[self.numbers[name]]
         near = [] if entry["targets"] else entry["misses"]
         example = "; ".join(near[0]["reasons"]) if near else None
-        return Cause(self._why(name), example, more)
+        return Cause(*self._why(name), example, more)
 
     def _entry(self, name: str, obstacles: list[tuple[int, list[str]]]) -> contract.ReportedClass:
         reachability, descriptor = self._reachability, self._table[name]
@@ -61,7 +62,7 @@ class ClassSection:
             "devices": reachability.on[name].total(),
             "free": reachability.free[name].total(),
             "staying": staying,
-            "why": self._why(name) if staying else None,
+            "why": self._why(name)[1] if staying else None,
             "targets": [self._target(each) for each in targets[:MAX_TARGETS]],
             "targets_not_shown": max(0, len(targets) - MAX_TARGETS),
             "creatable": [self._creatable(each) for each in reachability.creatable.get(name, ())],
@@ -109,22 +110,26 @@ class ClassSection:
             "warnings": pair["warnings"],
         }
 
-    def _why(self, name: str) -> str:
-        """Return what keeps devices of a class where they are, in a sentence."""
+    def _why(self, name: str) -> tuple[contract.ReasonCode, str]:
+        """Return what keeps devices of a class where they are, as a code and in a sentence."""
         if self._reachability.targets[name]:
-            return "no compatible device on another host is free, and none has room for a new one"
+            return (
+                "no_room",
+                "no compatible device on another host is free, and none has room for a new one",
+            )
         misses = self._misses(name)
         if misses:
-            attributes = {each["attribute"] or "" for each in misses[0]["reasons"]}
+            reasons = misses[0]["reasons"]
+            attributes = {each["attribute"] or "" for each in reasons}
             differ = ", ".join(sorted(attributes - {""}))
-            return "no device on another host is compatible" + (
+            return code_of(reasons[0]), "no device on another host is compatible" + (
                 f"; what comes nearest differs in {differ}" if differ else ""
             )
         if self._reachability.pairs["misses"].get(name):
-            return "no other host has hardware of its kind, or room for it"
+            return "no_hardware", "no other host has hardware of its kind, or room for it"
         if self._alone:
-            return "there is no other host"
-        return "no other host has a usable device or room"
+            return "no_target_host", "there is no other host"
+        return "nothing_usable", "no other host has a usable device or room"
 
     def _miss(self, name: str, miss: contract.NearMiss) -> contract.MissedClass:
         by_source = self._source_decides(name, miss["target"])

@@ -12,7 +12,11 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.vfio.migration.plugins.plugin_utils import contract
-from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import Fleet, obstacle
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import (
+    Fleet,
+    obstacle,
+    obstacle_code,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._report.causes import (
     Cause,
     count_causes,
@@ -127,7 +131,7 @@ def _why_staying(fleet: Fleet, classes: ClassSection) -> t.Iterator[tuple[Cause,
     """Yield why devices can go nowhere, and how many there are."""
     for host in fleet.hosts.values():
         for _kind, _id, each in host.excluded:
-            yield Cause(obstacle(each) or ""), 1, None
+            yield Cause(obstacle_code(each), obstacle(each) or ""), 1, None
     for entry in sorted(classes.entries, key=lambda each: -each["staying"]):
         if entry["staying"]:
             yield classes.cause(entry["name"], more=False), entry["staying"], None

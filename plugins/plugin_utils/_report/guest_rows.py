@@ -94,7 +94,7 @@ def _stays(
         cause
         for each, cause in devices
         if each["reasons"][0]["host"] in (None, each["source"]["host"])
-        and not cause.reason.startswith("another device of its guest")
+        and cause.code != "guest_stays"
     ]
     cause = own[0] if own else devices[0][1]
     rest: t.Any = {
@@ -103,6 +103,7 @@ def _stays(
         "becomes": [],
         "certainty": None,
         "warnings": [],
+        "code": cause.code,
         "why": cause.reason if cause.example is None else f"{cause.reason}: {cause.example}",
         "remedy": cause.remedy,
     }
@@ -121,6 +122,7 @@ def _moves(
         "becomes": [becomes(each["target"], movers.names) for each in placements],
         "certainty": min((each["certainty"] for each in placements), key=_CERTAINTIES.index),
         "warnings": sorted({warnings[text] for each in placements for text in each["warnings"]}),
+        "code": None,
         "why": None,
         "remedy": None,
     }

@@ -7,19 +7,16 @@
 
 """The report's numbers as a Prometheus text file, for the textfile collector of node_exporter. Pure.
 
-The format is that of Prometheus' documentation, "Text-based format" 0.0.4. Only causes are labels that hosts have a say in:
-there are few of them, and each is cut.
+The format is that of Prometheus' documentation, "Text-based format" 0.0.4. Hosts have no say in any label.
 """
 
 from __future__ import annotations
 
 import typing as t
+from collections import Counter
 
 from ansible_collections.vfio.migration.plugins.plugin_utils import contract
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.age import seconds
-
-# Each value that a label has is a series of its own, which Prometheus keeps.
-MAX_LABEL = 120
 
 # Numbers with the labels of each.
 _Samples = t.Sequence[tuple[t.Mapping[str, str], int]]
@@ -67,9 +64,13 @@ def _metrics(report: contract.Report) -> t.Iterator[tuple[str, str, _Samples]]:
         )
         yield (
             "plan_blocked_guests",
-            "Guests of the plan that stay, by why.",
-            [({"cause": each["reason"]}, each["guests"]) for each in plan["causes"]],
+            "Guests and single devices of the plan that stay, by the code of the reason.",
+            [({"cause": code}, count) for code, count in sorted(_staying(plan).items())],
         )
+
+
+def _staying(plan: contract.PlanSection) -> Counter[str]:
+    return Counter(each["code"] for each in plan["guests"] if each["code"] is not None)
 
 
 def _lines(name: str, description: str, samples: _Samples) -> str:
@@ -82,10 +83,5 @@ def _lines(name: str, description: str, samples: _Samples) -> str:
 
 
 def _labels(labels: t.Mapping[str, str]) -> str:
-    pairs = [f'{name}="{_escaped(value)}"' for name, value in labels.items()]
+    pairs = [f'{name}="{value}"' for name, value in labels.items()]
     return f"{{{','.join(pairs)}}}" if pairs else ""
-
-
-def _escaped(value: str) -> str:
-    cut = value if len(value) <= MAX_LABEL else value[: MAX_LABEL - 1] + "\u2026"
-    return cut.replace("\\", "\\\\").replace("\n", "\\n").replace('"', '\\"')

@@ -15,6 +15,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.admissible
     Admission,
     Exclusions,
     NewDevice,
+    Refusal,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import (
     OPTIONS,
@@ -53,6 +54,10 @@ def admission(exclusions: Exclusions = NO_EXCLUSIONS, **conditions) -> Admission
     return Admission(request, Candidates(FLEET, asked.direction), exclusions)
 
 
+def said(refusal: Refusal | None) -> str:
+    return refusal.words if refusal else ""
+
+
 def made(type_id: str) -> NewDevice:
     (card,) = FLEET.hosts["b"].parents
     (mdev_type,) = [each for each in card.types if each.id == type_id]
@@ -79,7 +84,7 @@ def test_what_is_not_compatible_is_refused_as_that_whatever_is_asked():
     ],
 )
 def test_a_condition_refuses_in_its_own_words(condition, target, words):
-    assert words in (admission(**{condition: True}).refusal(SOURCE, target) or "")
+    assert words in said(admission(**{condition: True}).refusal(SOURCE, target))
     assert admission(**{condition: True}).refusal(SOURCE, EQUAL) is None
 
 
@@ -91,10 +96,10 @@ def test_every_requirement_is_a_condition_and_what_a_placement_tells_is_a_requir
 
 def test_a_device_is_to_be_had_unless_something_holds_it_or_it_moves_itself():
     assert admission().unavailable(EQUAL) is None
-    assert "resident" in (admission().unavailable(HELD) or "")
-    assert admission().unavailable(SOURCE) == "it is to be moved itself"
+    assert "resident" in said(admission().unavailable(HELD))
+    assert said(admission().unavailable(SOURCE)) == "it is to be moved itself"
     assert admission(reuse=True).unavailable(SOURCE) is None
     excluded = Exclusions(devices=frozenset([SOURCE.key]))
-    assert admission(excluded, reuse=True).unavailable(SOURCE) == "it is to be moved itself"
+    assert said(admission(excluded, reuse=True).unavailable(SOURCE)) == "it is to be moved itself"
     avoided = admission(avoid={("b", None): "it failed"})
-    assert avoided.unavailable(EQUAL) == "it is to be avoided: it failed"
+    assert said(avoided.unavailable(EQUAL)) == "it is to be avoided: it failed"

@@ -53,6 +53,8 @@ def test_a_line_says_what_the_device_becomes_or_what_stands_in_the_way():
     assert f"{UUIDS[0]} becomes {UUIDS[2]}" in there
     assert "update the driver on c to 0.1 or newer" in refused
     assert "there are no facts of it" in unknown
+    codes = [each["codes"] for each in judged()["hosts"]]
+    assert codes == [[], [], ["driver_version", "driver_version"], ["no_facts"]]
 
 
 def test_a_device_names_its_guest():

@@ -105,6 +105,29 @@ def test_a_host_that_cannot_says_what_stands_in_the_way(facts, sentence):
     assert sentence in result["sentences"]
 
 
+@pytest.mark.parametrize(
+    ("target", "facts", "codes"),
+    [
+        ("b", host(parents=[parent()]), []),
+        ("b", host([device(UUIDS[1], vm="vm-9", pid=7)]), ["in_use"]),
+        ("b", host(), ["nothing_usable"]),
+        ({"host": "b", "id": UUIDS[1]}, host([device(UUIDS[1], gvt("4", "2"))]), []),
+        (
+            {"host": "b", "id": UUIDS[1]},
+            host([device(UUIDS[1], gvt(software_version="0.0.9"), vm="x")]),
+            ["driver_version", "in_use"],
+        ),
+        (
+            {"host": "b", "id": UUIDS[1]},
+            host([device(UUIDS[1]) | {"descriptor": {}}]),
+            ["no_descriptor"],
+        ),
+    ],
+)
+def test_what_stands_in_the_way_is_also_a_code(target, facts, codes):
+    assert told(target, b=facts)["codes"] == codes
+
+
 def test_a_parent_that_has_room_is_not_said_to_be_full():
     full = parent("0000:00:03.0", available={"i915-GVTg_V5_4": 0})
     result = told("b", b=host(parents=[full, parent(available={"i915-GVTg_V5_4": 2})]))

@@ -220,11 +220,14 @@ def test_an_aggregator_takes_the_room_of_as_many_instances():
     assert left["reasons"] == [
         {
             "host": None,
+            "code": "shortage",
+            "detail": "1",
             "reason": "3 devices (i915-GVTg_V5_4) need places of which all targets together have 2"
             " at most: 1 more are needed",
         },
         {
             "host": "b",
+            "code": "room_taken",
             "reason": "not enough of i915-GVTg_V5_4 left under 0000:00:02.0 on b: 2 needed,"
             " 0 of 4 available_instances not taken by this plan",
         },
@@ -277,7 +280,12 @@ def test_avoided_places_are_left_out():
     assert placement["target"]["parent"] == "0000:00:03.0"
     (left,) = plan_of(fleet, avoid=avoid, targets=["c"])["unplaced"]
     assert left["reasons"] == [
-        {"host": "c", "reason": "0000:00:02.0 on c is to be avoided: it is down"}
+        {
+            "host": "c",
+            "code": "avoided",
+            "reason": "0000:00:02.0 on c is to be avoided: it is down",
+            "detail": "it is down",
+        }
     ]
 
 
@@ -346,7 +354,9 @@ def test_a_device_without_migration_is_left_behind_with_that_reason():
         "b": host(parents=[parent()]),
     }
     (left,) = plan_of(fleet)["unplaced"]
-    assert left["reasons"] == [{"host": "a", "reason": "it cannot migrate"}]
+    assert left["reasons"] == [
+        {"host": "a", "code": "cannot_migrate", "reason": "it cannot migrate"}
+    ]
 
 
 def test_a_guest_with_such_a_device_is_left_alone_with_that_reason():

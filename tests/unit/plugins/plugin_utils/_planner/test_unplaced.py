@@ -146,9 +146,8 @@ def test_a_guest_whose_devices_fit_one_by_one_but_not_together_is_told_so():
         "b": host(parents=[parent(available={"i915-GVTg_V5_4": 2})]),
     }
     for left in left_of(fleet):
-        assert {"host": "b", "reason": "no place there for all devices of the guest at once"} in (
-            left["reasons"]
-        )
+        at_once = "no place there for all devices of the guest at once"
+        assert {"host": "b", "code": "guest_together", "reason": at_once} in left["reasons"]
 
 
 def test_the_one_type_that_a_plan_makes_of_a_parent_keeps_others_away():

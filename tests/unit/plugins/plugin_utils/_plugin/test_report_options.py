@@ -56,7 +56,7 @@ def test_what_a_plan_says_of_itself_is_computed_again(facts):
     expected = reported(facts, plan)
     assert expected["status"] == plan["status"]
     for each in plan["unplaced"]:
-        each["reasons"] = [{"host": "b", "reason": EVIL}]
+        each["reasons"] = [{"host": "b", "code": "taken", "reason": EVIL, "detail": EVIL}]
     label = plan["placements"][0]["source"]
     plan["changes"] = [{"vm": "vm-1", "source": label, "reason": EVIL}]
     plan["unknown"] = [EVIL]
@@ -125,7 +125,8 @@ def test_of_a_plan_that_is_out_of_date_only_the_moves_are_shown():
     for each in plan["placements"]:
         each |= {"warnings": [EVIL], "vm": EVIL}
         each["target"]["attributes"] = [{"name": EVIL, "value": EVIL}]
-    plan["unplaced"][0] |= {"vm": EVIL, "reasons": [{"host": None, "reason": EVIL}]}
+    evil: t.Any = {"host": None, "code": "shortage", "reason": EVIL, "detail": EVIL}
+    plan["unplaced"][0] |= {"vm": EVIL, "reasons": [evil]}
     plan["status"] = "infeasible"
     assert EVIL not in json.dumps(report_for(facts, plan=plan))
     assert reported(facts, plan)["status"] == "unproven"

@@ -8,9 +8,11 @@ from __future__ import annotations
 import typing as t
 
 import pytest
+from ansible_collections.vfio.migration.plugins.plugin_utils import contract
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_options import plan_for
 from ansible_collections.vfio.migration.plugins.plugin_utils._report.causes import (
     MAX_CAUSES,
+    SUMMARIZED,
     Cause,
     cause_in,
     count_causes,
@@ -21,12 +23,12 @@ from hypothesis import given
 
 def test_causes_with_one_reason_are_one():
     causes = [
-        (Cause("rare", remedy="wait"), 1, None),
-        (Cause("common", "first"), 2, "vm-1"),
-        (Cause("common", "second", more=True), 3, "vm-1"),
+        (Cause("in_use", "rare", remedy="wait"), 1, None),
+        (Cause("no_room", "common", "first"), 2, "vm-1"),
+        (Cause("no_room", "common", "second", more=True), 3, "vm-1"),
     ]
-    common = {"devices": 5, "guests": 1, "reason": "common", "example": "first"}
-    rare = {"devices": 1, "guests": 0, "reason": "rare", "example": None}
+    common = {"devices": 5, "guests": 1, "code": "no_room", "reason": "common", "example": "first"}
+    rare = {"devices": 1, "guests": 0, "code": "in_use", "reason": "rare", "example": None}
     assert count_causes(causes) == [
         {**common, "more": True, "remedy": None},
         {**rare, "more": False, "remedy": "wait"},
@@ -34,7 +36,7 @@ def test_causes_with_one_reason_are_one():
 
 
 def test_only_those_of_most_devices_are_kept():
-    counted = count_causes((Cause(str(number)), number, None) for number in range(1, 9))
+    counted = count_causes((Cause("no_room", str(n)), n, None) for n in range(1, 9))
     assert [each["devices"] for each in counted] == [8, 7, 6, 5, 4]
     assert len(counted) == MAX_CAUSES
 
@@ -43,63 +45,58 @@ ON_A: t.Any = {"host": "a", "kind": "mdev", "id": "d"}
 WHAT = "NVIDIA A40-24Q (nvidia-559)"
 
 
+def why(host: str | None, code: str, words: str = "whatever it says", **rest: t.Any) -> t.Any:
+    return {"host": host, "code": code, "reason": words, **rest}
+
+
 @pytest.mark.parametrize(
     ("reasons", "reason", "remedy"),
     [
         (
-            [("b", "d2 on b has pci_id 1; 2 is needed"), ("c", "d3 is taken by this plan")],
+            [why("b", "attribute", attribute="pci_id", detail="2"), why("c", "taken")],
             f"other guests of this plan take what there is for {WHAT}",
             f"one more place for {WHAT}, on one more target host or by freeing one",
         ),
         (
-            [("b", "no instance of nvidia-559 left under p on b: 1 in use, by vm-0")],
+            [why("b", "no_room")],
             f"no host has room for a new {WHAT}",
             f"a target host with room for {WHAT}, or remove what takes the room",
         ),
         (
-            [("b", "update the driver on b to 0.2 or newer: x has 0.1.0")],
+            [why("b", "driver_version", attribute="software_version", detail="0.2")],
             "no device on another host is compatible; what comes nearest differs in software_version",
             "update the driver on b to 0.2 or newer",
         ),
         (
-            [("b", "d2 on b has aggregator 1; 2 is needed")],
+            [why("b", "attribute", attribute="aggregator", detail="2")],
             "no device on another host is compatible; what comes nearest differs in aggregator",
             "a device with aggregator 2",
         ),
         (
-            [("net1", "net1 has no device of its kind, and no parent that could make one")],
+            [why("net1", "no_hardware")],
             "no other host has hardware of its kind",
             f"a target host with {WHAT}",
         ),
         (
-            [
-                ("b", "b has nothing compatible of the same type"),
-                ("c", "c has no device of its kind"),
-            ],
+            [why("b", "condition", detail="of the same type"), why("c", "no_hardware")],
             "nothing is compatible of the same type",
             "plan without that condition",
         ),
         (
-            [
-                (
-                    None,
-                    "5 devices (x) need places of which all targets together have 2 at most: 3 more are needed",
-                )
-            ],
-            "5 devices (x) need places of which all targets together have 2 at most: 3 more are needed",
+            [why(None, "shortage", "5 devices need places", detail="3")],
+            "5 devices need places",
             f"3 more places for {WHAT}: on one more target host, or by freeing devices or parents",
         ),
         (
-            [("a", "it stays with e of the same guest: it cannot migrate (driver x)")],
+            [why("a", "guest_stays", detail="it cannot migrate (driver x)")],
             "another device of its guest stays: it cannot migrate (driver x)",
             "move the guest without that device, or shut it down and start it on another host",
         ),
-        ([("b", "something new")], "something new", None),
+        ([why("b", "more", "and 3 more")], "and 3 more", None),
     ],
 )
 def test_a_cause_is_what_the_plan_says_and_has_what_would_mend_it(reasons, reason, remedy):
-    told: t.Any = [{"host": host, "reason": text} for host, text in reasons]
-    cause = cause_in({"vm": "vm", "source": ON_A, "reasons": told}, WHAT)
+    cause = cause_in({"vm": "vm", "source": ON_A, "reasons": reasons}, WHAT)
     assert (cause.reason, cause.remedy) == (reason, remedy)
 
 
@@ -110,7 +107,21 @@ def test_whatever_a_plan_says_is_known_and_has_a_remedy(facts):
         assert cause_in(each, WHAT).remedy, each["reasons"]
 
 
+@given(fleets())
+def test_a_cause_does_not_depend_on_the_wording_of_reasons(facts):
+    plan = plan_for(facts, drain=[next(iter(facts))])
+    for each in plan["unplaced"]:
+        reworded: t.Any = [{**reason, "reason": "reworded"} for reason in each["reasons"]]
+        cause, other = cause_in(each, WHAT), cause_in({**each, "reasons": reworded}, WHAT)
+        assert (cause.code, cause.remedy, cause.more) == (other.code, other.remedy, other.more)
+
+
+def test_every_code_but_that_there_are_more_has_a_summary():
+    (keywords,) = t.get_args(contract.ReasonCode)[1:]
+    assert {*dict(keywords)["enum"]} - {"more"} == SUMMARIZED
+
+
 def test_a_name_of_a_device_is_no_pattern():
-    told: t.Any = [{"host": "b", "reason": "{what} on b has {name} \\1; {needed} is needed"}]
-    cause = cause_in({"vm": None, "source": ON_A, "reasons": told}, "{name}")
-    assert "{name}" in cause.reason
+    reason = why("b", "attribute", attribute="{what}", detail="{needed} \\1")
+    cause = cause_in({"vm": None, "source": ON_A, "reasons": [reason]}, "{attribute}")
+    assert cause.remedy == "a device with {what} {needed} \\1"
