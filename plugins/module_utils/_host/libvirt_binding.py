@@ -72,10 +72,12 @@ class Libvirt:
             raise LibvirtError(f"{what}: {_words(error)}", error.get_error_code()) from error
         raise error
 
-    def monitor_command(self, domain: t.Any, command: str, what: str) -> str:
+    def monitor_command(
+        self, domain: t.Any, command: str, what: str, seconds: float | None = None
+    ) -> str:
         """Return what QEMU answers to a ``command`` in JSON on its monitor. From then on libvirt calls the guest tainted."""
         qemu = _load(_QEMU_BINDING)
-        return str(self.ask(what, lambda: qemu.qemuMonitorCommand(domain, command, 0)))
+        return str(self.ask(what, lambda: qemu.qemuMonitorCommand(domain, command, 0), seconds))
 
 
 def _load(name: str) -> t.Any:

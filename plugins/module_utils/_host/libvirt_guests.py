@@ -1,0 +1,341 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+# Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Do not use this from other collections or standalone plugins/modules!
+
+"""The guests that libvirt runs on a host, what QEMU says of them, and what the host has for guests of others.
+
+What goes wrong with one guest is a problem that names it, and costs no other. Libvirt is asked for so long in all, and what
+was not asked by then is a problem as well.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+import typing as t
+
+from ansible_collections.vfio.migration.plugins.module_utils._host.libvirt_binding import (
+    CALL_SECONDS,
+    Libvirt,
+    LibvirtError,
+)
+from ansible_collections.vfio.migration.plugins.module_utils._host.libvirt_xml import (
+    LONGEST,
+    MOST,
+    Facts,
+    capability_facts,
+    cpu_xml,
+    guest_facts,
+    short,
+)
+from ansible_collections.vfio.migration.plugins.module_utils._host.memory import memory_facts
+from ansible_collections.vfio.migration.plugins.module_utils._host.mounts import is_shared
+
+# No host runs more guests, and no guest is blocked for more reasons.
+MOST_GUESTS = 4096
+_MOST_ARRIVING = 256
+_MOST_REASONS = 32
+_MOST_ANSWER = 1 << 20
+
+_QUERY = json.dumps({"execute": "query-migrate"})
+_STATES = (
+    "NOSTATE",
+    "RUNNING",
+    "BLOCKED",
+    "PAUSED",
+    "SHUTDOWN",
+    "SHUTOFF",
+    "CRASHED",
+    "PMSUSPENDED",
+)
+# What is read of a CPU, and the types of disks that are files of a host.
+_CPU = ("mode", "match", "check", "model", "vendor")
+_FILES = ("file", "block", "dir")
+_COMPARED = ("INCOMPATIBLE", "IDENTICAL", "SUPERSET")
+
+
+class Asking:
+    """Asks libvirt on behalf of one task, for ``seconds`` in all; ``problems`` are those met so far."""
+
+    def __init__(self, uri: str, seconds: float) -> None:
+        self._end = time.monotonic() + seconds
+        self._seconds = seconds
+        self.problems: list[Facts] = []
+        self.libvirt = Libvirt(uri, self._left())
+
+    def _left(self) -> float:
+        return min(CALL_SECONDS, max(0.0, self._end - time.monotonic()))
+
+    def ask(self, what: str, call: t.Callable[[], t.Any]) -> t.Any:
+        """Return what libvirt answers to ``call`` in what is left of the time; raise ``LibvirtError``, which begins with ``what``."""
+        left = self._left()
+        if left <= 0:
+            raise LibvirtError(
+                f"{what}: libvirt was asked for {self._seconds:g} s, and that is over"
+            )
+        return self.libvirt.ask(what, call, left)
+
+    def supported(self, what: str, call: t.Callable[[], t.Any]) -> t.Any:
+        """Return what libvirt answers, ``None`` where it has nothing of that kind."""
+        try:
+            return self.ask(what, call)
+        except LibvirtError as error:
+            if error.code != self.libvirt.binding.VIR_ERR_NO_SUPPORT:
+                self.note(None, error)
+            return None
+
+    def note(self, guest: str | None, error: Exception) -> None:
+        """Note a problem, with the guest that it is about."""
+        if len(self.problems) < MOST_GUESTS:
+            self.problems.append({"guest": guest, "problem": short(str(error))})
+
+    # --- guests ---
+
+    def guests(
+        self, wanted: t.Collection[str] | None, blocked_reasons: bool
+    ) -> tuple[list[Facts], list[Facts]]:
+        """Return the guests that run and have assigned devices, and names and UUIDs of those that have none.
+
+        ``wanted`` are names or UUIDs, ``None`` for all. With ``blocked_reasons`` QEMU is asked, which taints the guest.
+        """
+        binding, connection = self.libvirt.binding, self.libvirt.connection
+        domains = self.ask(
+            "the guests cannot be listed",
+            lambda: connection.listAllDomains(binding.VIR_CONNECT_LIST_DOMAINS_ACTIVE),
+        )
+        if len(domains) > MOST_GUESTS:
+            raise LibvirtError(f"libvirt has {len(domains)} guests; expected {MOST_GUESTS} at most")
+        named = [(short(domain.name()), domain.UUIDString(), domain) for domain in domains]
+        found, others = [], []
+        for name, uuid, domain in sorted(named, key=lambda each: each[:2]):
+            if wanted is None or name in wanted or uuid in wanted:
+                guest = self._guest(name, uuid, domain, blocked_reasons)
+                if guest is not None and guest["devices"]:
+                    found.append(guest)
+                elif guest is not None:
+                    others.append({"name": name, "uuid": uuid})
+        return found, others
+
+    def _guest(self, name: str, uuid: str, domain: t.Any, blocked_reasons: bool) -> Facts | None:
+        """Return what is known of a guest; ``None`` where it has ended meanwhile, or cannot be read, which is a problem."""
+        try:
+            xml = self.ask("its domain cannot be read", lambda: domain.XMLDesc(0))
+            found = guest_facts(xml)
+            state, persistent, autostart = self.ask(
+                "its state cannot be read",
+                lambda: (
+                    domain.state()[0],
+                    domain.isPersistent(),
+                    domain.isPersistent() and domain.autostart(),
+                ),
+            )
+        except LibvirtError as error:
+            if error.code != self.libvirt.binding.VIR_ERR_NO_DOMAIN:
+                self.note(name, error)
+            return None
+        for disk in found["disks"]:
+            disk["shared"] = self._is_shared(disk)
+        known = {
+            "name": name,
+            "uuid": uuid,
+            "state": self._name_of("VIR_DOMAIN_", _STATES, state),
+            "persistent": bool(persistent),
+            "autostart": bool(autostart),
+            "log": f"/var/log/libvirt/qemu/{name}.log",
+            "blocked_reasons": None,
+        }
+        if blocked_reasons and found["devices"]:
+            try:
+                known["blocked_reasons"] = self._blocked_reasons(domain)
+            except LibvirtError as error:
+                self.note(name, error)
+        return {**known, **found}
+
+    def _blocked_reasons(self, domain: t.Any) -> list[str]:
+        """Return why QEMU would not migrate a guest; raise ``LibvirtError`` where it does not say."""
+        what = "QEMU does not say whether it can migrate"
+        answer = self.libvirt.monitor_command(domain, _QUERY, what, self._left())
+        try:
+            if len(answer) > _MOST_ANSWER:
+                raise ValueError(f"{len(answer)} characters; expected {_MOST_ANSWER} at most")
+            reasons = json.loads(answer)["return"].get("blocked-reasons", [])
+            return [short(str(each)) for each in [*reasons][:_MOST_REASONS]]
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+            raise LibvirtError(f"{what}: its answer is none: {error!r:.200}") from error
+
+    def _is_shared(self, disk: Facts) -> bool | None:
+        if disk["type"] not in ("file", "dir") or not disk["source"]:
+            return None
+        try:
+            return t.cast(
+                "bool | None", self.ask("a disk cannot be found", lambda: is_shared(disk["source"]))
+            )
+        except LibvirtError:
+            return None
+
+    def _name_of(self, prefix: str, names: t.Sequence[str], code: t.Any) -> str:
+        """Return the name that libvirt has for a number."""
+        binding = self.libvirt.binding
+        found = (name for name in names if getattr(binding, prefix + name, None) == code)
+        return next(found, "unknown").lower()
+
+    # --- the host ---
+
+    def versions(self) -> dict[str, str | None]:
+        """Return the versions of libvirt and QEMU, ``None`` where libvirt does not say."""
+        connection = self.libvirt.connection
+        return {
+            "libvirt": _version(self.supported("libvirt's version", connection.getLibVersion)),
+            "qemu": _version(self.supported("QEMU's version", connection.getVersion)),
+        }
+
+    def host(self) -> Facts:
+        """Return what the host has for guests: CPU, machine types, memory, networks, pools, links and IOMMUFD."""
+        binding, connection = self.libvirt.binding, self.libvirt.connection
+        capabilities: Facts = {"arch": None, "cpu": {"model": None, "vendor": None}, "machines": {}}
+        try:
+            capabilities = capability_facts(
+                self.ask("the host's capabilities cannot be read", connection.getCapabilities)
+            )
+        except LibvirtError as error:
+            self.note(None, error)
+        return {
+            **capabilities,
+            "memory": memory_facts(),
+            "networks": self._active(
+                "networks",
+                lambda: connection.listAllNetworks(binding.VIR_CONNECT_LIST_NETWORKS_ACTIVE),
+            ),
+            "pools": self._active(
+                "storage pools",
+                lambda: connection.listAllStoragePools(
+                    binding.VIR_CONNECT_LIST_STORAGE_POOLS_ACTIVE
+                ),
+            ),
+            "links": sorted(short(each) for each in _names_in("/sys/class/net")[:MOST]),
+            "iommufd": os.path.exists("/dev/iommu"),
+        }
+
+    def _active(self, what: str, call: t.Callable[[], t.Any]) -> list[str]:
+        """Return the names of what libvirt has active, none where it has nothing of that kind."""
+        found = self.supported(f"the {what} cannot be listed", call) or ()
+        return sorted(short(each.name()) for each in found[:MOST])
+
+    # --- guests of other hosts ---
+
+    def arriving(self, guest: Arriving) -> Facts:
+        """Return what this host lacks for a guest of another one: how its CPU compares, and which files are not there."""
+        cpu, problem = None, None
+        try:
+            cpu = self._compared(guest)
+        except (LibvirtError, ValueError) as error:
+            # An unknown model or machine type is an error as well.
+            problem = short(str(error))
+        return {
+            "uuid": guest.uuid,
+            "cpu": cpu,
+            "cpu_problem": problem,
+            "missing": [path for path in guest.paths if not self._is_there(path)],
+        }
+
+    def _is_there(self, path: str) -> bool:
+        try:
+            return bool(self.ask("a path cannot be looked for", lambda: os.path.exists(path)))
+        except (LibvirtError, ValueError):
+            return False
+
+    def _compared(self, guest: Arriving) -> str | None:
+        """Return how what the hypervisor here can give compares with the guest's CPU, ``None`` where that cannot be said."""
+        if guest.cpu.get("mode") != "custom" or not guest.cpu.get("model"):
+            return None
+        connection, xml = self.libvirt.connection, cpu_xml(guest.cpu)
+        there = guest.emulator is not None and self._is_there(guest.emulator)
+        found = self.ask(
+            "its CPU cannot be compared",
+            lambda: connection.compareHypervisorCPU(
+                guest.emulator if there else None,
+                guest.arch,
+                guest.machine,
+                guest.virt_type,
+                xml,
+                0,
+            ),
+        )
+        return self._name_of("VIR_CPU_COMPARE_", _COMPARED, found)
+
+
+class Arriving(t.NamedTuple):
+    """A guest of another host; ``paths`` are the files that it needs."""
+
+    uuid: str
+    arch: str | None
+    machine: str | None
+    virt_type: str | None
+    emulator: str | None
+    cpu: t.Mapping[str, t.Any]
+    paths: t.Sequence[str]
+
+
+def arriving_guests(entries: t.Sequence[t.Any]) -> list[Arriving]:
+    """Return the guests in ``entries``, each as ``guests`` returns one elsewhere; raise ``LibvirtError`` where one is none."""
+    if len(entries) > _MOST_ARRIVING:
+        raise LibvirtError(
+            f"arriving: {_MOST_ARRIVING} guests at most, and there are {len(entries)}"
+        )
+    return [_arriving(f"arriving[{index}]", entry) for index, entry in enumerate(entries)]
+
+
+def _arriving(place: str, entry: t.Any) -> Arriving:
+    fields = _texts(place, entry, ("uuid", "arch", "machine", "virt_type", "emulator"))
+    if fields["uuid"] is None:
+        raise LibvirtError(f"{place} has no uuid")
+    cpu: Facts = dict(_texts(f"{place}.cpu", entry.get("cpu") or {}, _CPU))
+    features = _list(f"{place}.cpu.features", (entry.get("cpu") or {}).get("features"))
+    cpu["features"] = [
+        {key: value or "" for key, value in _texts(name, each, ("name", "policy")).items()}
+        for name, each in features
+    ]
+    disks = [
+        _texts(name, each, ("type", "source"))
+        for name, each in _list(f"{place}.disks", entry.get("disks"))
+    ]
+    paths = [each["source"] for each in disks if each["type"] in _FILES]
+    return Arriving(
+        **fields, cpu=cpu, paths=[path for path in [fields["emulator"], *paths] if path]
+    )
+
+
+def _texts(place: str, entry: t.Any, names: t.Iterable[str]) -> dict[str, t.Any]:
+    """Return the texts of these names in a mapping, ``None`` for one that is not there; raise ``LibvirtError``."""
+    if not isinstance(entry, t.Mapping):
+        raise LibvirtError(f"{place} is no mapping")
+    found = {name: entry.get(name) for name in names}
+    for name, value in found.items():
+        if value is not None and (not isinstance(value, str) or len(value) > LONGEST):
+            raise LibvirtError(f"{place}.{name}: expected a text of {LONGEST} characters at most")
+    return found
+
+
+def _list(place: str, value: t.Any) -> list[tuple[str, t.Any]]:
+    """Return the entries of a list, each after its place; raise ``LibvirtError``."""
+    if not isinstance(value or [], list) or len(value or ()) > MOST:
+        raise LibvirtError(f"{place}: expected a list of {MOST} at most")
+    return [(f"{place}[{index}]", each) for index, each in enumerate(value or ())]
+
+
+def _version(number: t.Any) -> str | None:
+    """Return a version that libvirt has as a number, a million for each major one."""
+    if not isinstance(number, int) or number <= 0:
+        return None
+    return f"{number // 1000000}.{number // 1000 % 1000}.{number % 1000}"
+
+
+def _names_in(directory: str) -> list[str]:
+    try:
+        return os.listdir(directory)
+    except OSError:
+        return []

@@ -1,0 +1,330 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What is gathered of libvirt's guests, from a stand-in for its binding."""
+
+from __future__ import annotations
+
+import json
+import threading
+
+import pytest
+from ansible_collections.vfio.migration.plugins.modules import libvirt_guest_info
+from ansible_collections.vfio.migration.tests.unit import libvirt_stand_in
+from ansible_collections.vfio.migration.tests.unit.domains import domain_of, hostdev
+from ansible_collections.vfio.migration.tests.unit.libvirt_stand_in import (
+    Connection,
+    Domain,
+    libvirtError,
+)
+
+MDEV = "c9cd7bbf-7a3d-4a8d-9bd6-6a2e0f4f1b3c"
+CAPABILITIES = "<capabilities><host><cpu><arch>x86_64</arch></cpu></host></capabilities>"
+BLOCKED = json.dumps({"return": {"blocked-reasons": ["no dirty tracking"]}, "id": "libvirt-1"})
+
+
+def guest(name="vm-17", xml=None, number=17, **answers) -> Domain:
+    given = {
+        "name": name,
+        "UUIDString": f"00000000-0000-4000-8000-{number:012}",
+        "XMLDesc": domain_of(hostdev("mdev", MDEV), name=name) if xml is None else xml,
+        "state": [1, 1],
+        "isPersistent": 1,
+        "autostart": 1,
+    }
+    return Domain(**{**given, **answers})
+
+
+@pytest.fixture
+def gather(monkeypatch, run_module):
+    def run(*domains, options=None, **answers):
+        given = {
+            "listAllDomains": list(domains),
+            "getCapabilities": CAPABILITIES,
+            "getLibVersion": 11003000,
+            "getVersion": 10000002,
+            "listAllNetworks": [Domain(name="tenants")],
+            "listAllStoragePools": [Domain(name="images")],
+        }
+        libvirt_stand_in.install(monkeypatch, Connection(**{**given, **answers}))
+        return run_module(libvirt_guest_info.main, **(options or {}))
+
+    return run
+
+
+def test_guests_with_devices_are_told_and_others_are_named(gather):
+    result = gather(guest(), guest("vm-18", domain_of(name="vm-18"), 18))
+
+    assert not result["changed"]
+    assert result["problems"] == []
+    assert result["others"] == [{"name": "vm-18", "uuid": "00000000-0000-4000-8000-000000000018"}]
+    [found] = result["guests"]
+    assert found["devices"] == [{"kind": "mdev", "id": MDEV}]
+    assert (found["name"], found["state"]) == ("vm-17", "running")
+    assert (found["persistent"], found["autostart"]) == (True, True)
+    assert found["log"] == "/var/log/libvirt/qemu/vm-17.log"
+
+
+def test_a_transient_guest_is_not_asked_whether_it_starts_with_its_host(gather):
+    refusing = guest(isPersistent=0, autostart=libvirtError("it is transient", 55))
+    [found] = gather(refusing)["guests"]
+    assert (found["persistent"], found["autostart"]) == (False, False)
+
+
+def test_no_domain_is_read_with_its_secrets(gather):
+    domain = guest()
+    gather(domain)
+    assert [each for each in domain.asked if each[0] == "XMLDesc"] == [("XMLDesc", 0)]
+
+
+@pytest.mark.parametrize("name", ["vm-17", "00000000-0000-4000-8000-000000000017"])
+def test_guests_are_chosen_by_name_or_uuid(gather, name):
+    result = gather(guest(), guest("vm-18", number=18), options={"guests": [name]})
+    assert [each["name"] for each in result["guests"]] == ["vm-17"]
+
+
+def test_no_guest_is_gathered_where_none_is_asked_for(gather):
+    assert gather(guest(), options={"guests": []})["guests"] == []
+
+
+def test_versions_and_what_the_host_has_are_told(gather):
+    result = gather()
+    assert result["versions"] == {"libvirt": "11.3.0", "qemu": "10.0.2"}
+    assert result["host"]["arch"] == "x86_64"
+    assert result["host"]["networks"] == ["tenants"]
+    assert result["host"]["pools"] == ["images"]
+    assert "lo" in result["host"]["links"]
+    assert result["host"]["memory"]["free"] > 0
+
+
+def test_a_libvirt_without_networks_and_pools_has_none(gather):
+    lacking = libvirtError("no network driver", libvirt_stand_in.VIR_ERR_NO_SUPPORT)
+    result = gather(listAllNetworks=lacking, listAllStoragePools=lacking)
+    assert (result["host"]["networks"], result["host"]["pools"]) == ([], [])
+    assert result["problems"] == []
+
+
+def test_what_libvirt_refuses_of_the_host_is_a_problem_without_a_guest(gather):
+    result = gather(guest(), listAllNetworks=libvirtError("access denied", 88))
+    assert result["problems"] == [
+        {"guest": None, "problem": "the networks cannot be listed: access denied"}
+    ]
+    assert [each["name"] for each in result["guests"]] == ["vm-17"]
+
+
+# --- QEMU's own word ---
+
+
+def test_qemu_is_not_asked_unless_that_is_wanted(gather):
+    domain = guest()
+    [found] = gather(domain)["guests"]
+    assert found["blocked_reasons"] is None
+    assert "qemuMonitorCommand" not in [each[0] for each in domain.asked]
+
+
+@pytest.mark.parametrize(
+    ("answer", "reasons"), [(BLOCKED, ["no dirty tracking"]), ('{"return": {}}', [])]
+)
+def test_qemus_reasons_are_told(gather, answer, reasons):
+    domain = guest(monitor=answer)
+    [found] = gather(domain, options={"blocked_reasons": True})["guests"]
+    assert found["blocked_reasons"] == reasons
+    assert domain.asked[-1] == ("qemuMonitorCommand", '{"execute": "query-migrate"}')
+
+
+def test_only_guests_with_devices_are_marked_by_asking_qemu(gather):
+    other = guest("vm-18", domain_of(name="vm-18"), 18, monitor=BLOCKED)
+    gather(other, options={"blocked_reasons": True})
+    assert "qemuMonitorCommand" not in [each[0] for each in other.asked]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "",
+        "no JSON",
+        "[]",
+        "{}",
+        '{"return": 1}',
+        '{"return": {"blocked-reasons": 5}}',
+        '{"error": {"class": "GenericError"}}',
+        "[" * 100000,
+        '"' + "x" * (1 << 20) + '"',
+        libvirtError("cannot acquire state change lock", 68),
+    ],
+)
+def test_a_qemu_that_does_not_say_is_a_problem_of_its_guest(gather, answer):
+    result = gather(guest(monitor=answer), options={"blocked_reasons": True})
+    assert result["guests"][0]["blocked_reasons"] is None
+    [problem] = result["problems"]
+    assert problem["guest"] == "vm-17"
+    assert problem["problem"].startswith("QEMU does not say whether it can migrate: ")
+
+
+def test_qemus_reasons_end_somewhere_and_are_printable(gather):
+    reasons = json.dumps({"return": {"blocked-reasons": ["\x1b[2J" + "x" * 5000] * 100}})
+    [found] = gather(guest(monitor=reasons), options={"blocked_reasons": True})["guests"]
+    assert len(found["blocked_reasons"]) == 32
+    assert found["blocked_reasons"][0].startswith(r"\x1b[2J")
+    assert len(found["blocked_reasons"][0]) < 1100
+
+
+# --- what goes wrong ---
+
+
+@pytest.mark.parametrize(
+    "xml", ["", "<network/>", "<!DOCTYPE a [<!ENTITY b 'c'>]><domain/>", "<domain/>"]
+)
+def test_a_domain_that_is_none_is_a_problem_with_its_name_and_costs_no_other(gather, xml):
+    result = gather(guest(xml=xml), guest("vm-18", number=18))
+    assert [each["name"] for each in result["guests"]] == ["vm-18"]
+    assert [each["guest"] for each in result["problems"]] == ["vm-17"]
+
+
+def test_a_guest_that_has_ended_meanwhile_is_no_problem(gather):
+    ended = libvirtError("Domain not found", libvirt_stand_in.VIR_ERR_NO_DOMAIN)
+    result = gather(guest(XMLDesc=ended), guest("vm-18", number=18))
+    assert [each["name"] for each in result["guests"]] == ["vm-18"]
+    assert result["problems"] == []
+
+
+def test_a_silent_guest_costs_the_time_that_is_given_and_no_more(gather):
+    end = threading.Event()
+    silent = guest(XMLDesc=lambda _flags: end.wait())
+    result = gather(guest("vm-16", number=16), silent, options={"timeout": 1})
+    end.set()
+    assert [each["name"] for each in result["guests"]] == ["vm-16"]
+    assert "there is no answer within" in result["problems"][0]["problem"]
+    assert {each["problem"] for each in result["problems"][1:]} == {
+        f"{what}: libvirt was asked for 1 s, and that is over"
+        for what in (
+            "libvirt's version",
+            "QEMU's version",
+            "the host's capabilities cannot be read",
+            "the networks cannot be listed",
+            "the storage pools cannot be listed",
+        )
+    }
+
+
+@pytest.mark.parametrize(
+    ("answers", "words"),
+    [
+        ({"listAllDomains": libvirtError("denied", 88)}, "the guests cannot be listed: denied"),
+        ({"listAllDomains": [guest()] * 4097}, "4097 guests; expected 4096 at most"),
+    ],
+)
+def test_without_a_list_of_guests_it_fails(gather, answers, words):
+    result = gather(**answers)
+    assert result["failed"]
+    assert words in result["msg"]
+
+
+def test_without_libvirt_it_fails_with_the_address(monkeypatch, run_module):
+    libvirt_stand_in.install(monkeypatch, libvirtError("no such socket", 38))
+    result = run_module(libvirt_guest_info.main, uri="qemu:///session")
+    assert result["msg"] == "libvirt at qemu:///session cannot be reached: no such socket"
+
+
+def test_a_time_that_is_none_is_refused(gather):
+    assert "timeout is 0" in gather(options={"timeout": 0})["msg"]
+
+
+# --- guests of other hosts ---
+
+
+def as_it_is_elsewhere(**changes):
+    given = {
+        "name": "vm-17",
+        "uuid": "00000000-0000-4000-8000-000000000017",
+        "state": "running",
+        "arch": "x86_64",
+        "machine": "pc-q35-10.0",
+        "virt_type": "kvm",
+        "emulator": "/bin/sh",
+        "cpu": {"mode": "custom", "model": "Skylake-Server", "vendor": None, "features": []},
+        "disks": [{"type": "file", "source": "/proc/version"}],
+    }
+    return {**given, **changes}
+
+
+@pytest.mark.parametrize(
+    ("code", "word"), [(0, "incompatible"), (1, "identical"), (2, "superset"), (-1, "unknown")]
+)
+def test_the_cpu_of_a_guest_is_compared_with_what_can_be_given_here(gather, code, word):
+    asked = []
+
+    def compare(*arguments):
+        asked.append(arguments)
+        return code
+
+    options = {"guests": [], "arriving": [as_it_is_elsewhere()]}
+    result = gather(options=options, compareHypervisorCPU=compare)
+
+    assert result["arriving"] == [
+        {
+            "uuid": "00000000-0000-4000-8000-000000000017",
+            "cpu": word,
+            "cpu_problem": None,
+            "missing": [],
+        }
+    ]
+    [(emulator, arch, machine, virt_type, xml, flags)] = asked
+    assert (emulator, arch, machine, virt_type) == ("/bin/sh", "x86_64", "pc-q35-10.0", "kvm")
+    assert "Skylake-Server" in xml
+    assert flags == 0
+
+
+def test_an_unknown_cpu_is_told_in_libvirts_words(gather):
+    unknown = libvirtError("unsupported configuration: Unknown CPU model Nehalem-X", 67)
+    options = {"guests": [], "arriving": [as_it_is_elsewhere()]}
+    [found] = gather(options=options, compareHypervisorCPU=unknown)["arriving"]
+    assert found["cpu"] is None
+    assert found["cpu_problem"].endswith("Unknown CPU model Nehalem-X")
+
+
+@pytest.mark.parametrize("cpu", [None, {}, {"mode": "host-passthrough"}, {"mode": "custom"}])
+def test_a_guest_without_a_model_of_its_own_is_not_compared(gather, cpu):
+    options = {"guests": [], "arriving": [as_it_is_elsewhere(cpu=cpu)]}
+    [found] = gather(options=options)["arriving"]
+    assert (found["cpu"], found["cpu_problem"]) == (None, None)
+
+
+def test_files_that_are_not_here_are_told(gather):
+    disks = [
+        {"type": "file", "source": "/nowhere/a"},
+        {"type": "block", "source": "/nowhere/b"},
+        {"type": "network", "source": "pool/c"},
+        {"type": "file", "source": None},
+        {"type": "file", "source": "/a\x00b"},
+    ]
+    arriving = as_it_is_elsewhere(disks=disks, emulator="/nowhere/qemu", cpu=None)
+    [found] = gather(options={"guests": [], "arriving": [arriving]})["arriving"]
+    assert found["missing"] == ["/nowhere/qemu", "/nowhere/a", "/nowhere/b", "/a\x00b"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"uuid": None}, "arriving[0] has no uuid"),
+        ({"uuid": 5}, "arriving[0].uuid"),
+        ({"machine": ["x"]}, "arriving[0].machine"),
+        ({"emulator": "x" * 2000}, "arriving[0].emulator"),
+        ({"cpu": "x"}, "arriving[0].cpu is no mapping"),
+        ({"cpu": {"model": {}}}, "arriving[0].cpu.model"),
+        ({"cpu": {"features": {}, "model": "x"}}, None),
+        ({"cpu": {"features": ["x"]}}, "arriving[0].cpu.features[0] is no mapping"),
+        ({"cpu": {"features": [{}] * 600}}, "arriving[0].cpu.features"),
+        ({"disks": {"a": 1}}, "arriving[0].disks"),
+        ({"disks": [{"type": "file", "source": 7}]}, "arriving[0].disks[0].source"),
+    ],
+)
+def test_a_guest_that_is_none_is_refused_with_the_place(gather, changes, words):
+    options = {"guests": [], "arriving": [as_it_is_elsewhere(**changes)]}
+    result = gather(options=options, compareHypervisorCPU=1)
+    assert words is None or words in result["msg"]
+
+
+def test_so_many_guests_are_refused(gather):
+    options = {"guests": [], "arriving": [as_it_is_elsewhere()] * 257}
+    assert "256 guests at most, and there are 257" in gather(options=options)["msg"]
