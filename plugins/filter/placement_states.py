@@ -50,9 +50,8 @@ EXAMPLES = r"""
 
     - name: Show which guests have not moved yet
       ansible.builtin.debug:
-        msg: "{{ hostvars | vfio.migration.placement_states(plan) | rejectattr('state', 'in', ['moved', 'done']) | map(attribute='vm') }}"
-      vars:
-        plan: "{{ lookup('ansible.builtin.file', 'plan.json') | from_json }}"
+        msg: "{{ hostvars | vfio.migration.placement_states(prepare_run.plan) | rejectattr('state', 'in', ['moved', 'done']) | map(attribute='vm') }}"
+      delegate_to: localhost
       run_once: true
 """
 

@@ -72,7 +72,7 @@ EXAMPLES = r"""
       ansible.builtin.debug:
         msg: "{{ (states | vfio.migration.superfluous_devices(['vacated'], ansible_play_hosts)).devices }}"
       vars:
-        states: "{{ hostvars | vfio.migration.placement_states(lookup('ansible.builtin.file', 'plan.json') | from_json) }}"
+        states: "{{ hostvars | vfio.migration.placement_states(prepare_run.plan) }}"
       run_once: true
 """
 

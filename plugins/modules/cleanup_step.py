@@ -68,8 +68,14 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Remove the devices that were made and are not needed
-  ansible.builtin.import_playbook: vfio.migration.cleanup
+- name: Read what was made for a plan
+  vfio.migration.cleanup_step:
+    step: begin
+    hosts: "{{ groups['hypervisors'] }}"
+    from: migration-plan.json
+  delegate_to: localhost
+  run_once: true
+  register: cleanup_run
 """
 
 RETURN = r"""

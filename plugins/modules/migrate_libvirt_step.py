@@ -97,12 +97,16 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Move two guests to wherever the plan says
-  ansible.builtin.import_playbook: vfio.migration.migrate_libvirt
-  vars:
-    migrate_libvirt_guests:
+- name: Read the options of moving two guests to wherever the plan says
+  vfio.migration.migrate_libvirt_step:
+    step: begin
+    hosts: "{{ groups['hypervisors'] }}"
+    guests:
       - vm-17
       - vm-18
+  delegate_to: localhost
+  run_once: true
+  register: migrate_libvirt_run
 """
 
 RETURN = r"""

@@ -70,11 +70,15 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Make room for what is on host a
-  ansible.builtin.import_playbook: vfio.migration.prepare
-  vars:
-    prepare_drain:
+- name: Read the options of making room for what is on host a
+  vfio.migration.prepare_step:
+    step: begin
+    hosts: "{{ groups['hypervisors'] }}"
+    drain:
       - a
+  delegate_to: localhost
+  run_once: true
+  register: prepare_run
 """
 
 RETURN = r"""

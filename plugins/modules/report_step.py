@@ -57,11 +57,15 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Report what it would take to drain host a
-  ansible.builtin.import_playbook: vfio.migration.report
-  vars:
-    report_drain:
+- name: Read the options of a report on draining host a
+  vfio.migration.report_step:
+    step: begin
+    hosts: "{{ groups['hypervisors'] }}"
+    drain:
       - a
+  delegate_to: localhost
+  run_once: true
+  register: report_run
 """
 
 RETURN = r"""

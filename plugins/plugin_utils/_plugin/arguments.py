@@ -39,6 +39,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.values impor
     split,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.printing import printed
+from jinja2 import Undefined
 
 Result = t.TypeVar("Result")
 Parameters = t.ParamSpec("Parameters")
@@ -59,6 +60,10 @@ def as_filter(
     def decorate(function: t.Callable[Parameters, Result]) -> t.Callable[Parameters, Result]:
         @functools.wraps(function)
         def guarded(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
+            for value in (*args, *kwargs.values()):
+                # Before ansible-core 2.19 a filter is called with what is undefined, too; to read it says so.
+                if isinstance(value, Undefined):
+                    str(value)
             try:
                 result = printed(function(*args, **kwargs), _shape_of(function))
             except VfioMigrationError as error:

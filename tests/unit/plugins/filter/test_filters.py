@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import gc
+import inspect
 
 import pytest
 from ansible import template
@@ -29,6 +30,7 @@ from ansible_collections.vfio.migration.plugins.filter.superfluous_devices impor
     superfluous_devices,
 )
 from ansible_collections.vfio.migration.plugins.test.compatible_with import compatible_with
+from ansible_collections.vfio.migration.tests.unit.filter_calls import filter_of, plugins
 from ansible_collections.vfio.migration.tests.unit.fleets import (
     COMPATIBLE,
     UUIDS,
@@ -38,6 +40,7 @@ from ansible_collections.vfio.migration.tests.unit.fleets import (
     parent,
     sets,
 )
+from jinja2 import StrictUndefined, UndefinedError
 
 FLEET = {"a": host([device(UUIDS[0])]), "b": host(parents=[parent()])}
 
@@ -255,3 +258,12 @@ def test_an_autostart_that_was_skipped_counts_for_none():
         assert found["failure"] is None
     found = migration_result(checks, migrations, [attempt | {"autostart": {"unreachable": True}}])
     assert "does not start with its new host" in found["failure"]
+
+
+@pytest.mark.parametrize("name", [*plugins("filter"), *plugins("test")])
+def test_what_is_undefined_is_named(name):
+    called = filter_of(name)
+    for place in range(len(inspect.signature(called).parameters)):
+        arguments = [None] * place + [StrictUndefined(name="nowhere")]
+        with pytest.raises(UndefinedError, match="'nowhere' is undefined"):
+            called(*arguments)
