@@ -93,6 +93,7 @@ nox.options.sessions = [
     "docs-check",
     "build-import-check",
     "release",
+    "galaxy",
     "usage",
     "awx",
     "rulebooks",
@@ -184,6 +185,47 @@ def release(session: nox.Session) -> None:
     """Make a release in a clone, and throw it away."""
     session.install("ansible-core", "antsibull-changelog")
     session.run(".ci/release", "--dry-run", external=True)
+
+
+@nox.session
+@nox.parametrize(
+    "python,tools",
+    [
+        (None, ("galaxy-importer", "ansible-lint", f"ansible-core~={CORE}.0")),
+        (
+            NEWEST_AND_OLDEST[1][0],
+            ("galaxy-importer==0.4.31", "ansible-lint==24.12.2", "ansible-core==2.16.0"),
+        ),
+    ],
+    ids=["newest", "certification"],
+)
+def galaxy(session: nox.Session, tools: tuple[str, ...]) -> None:
+    """Import a tarball as Galaxy does, with today's tools and with those of the certification of Automation Hub."""
+    session.install(*tools)
+    temporary = Path(session.create_tmp()).resolve()
+    shutil.rmtree(temporary)
+    clone, elsewhere = temporary / "clone", temporary / "elsewhere"
+    elsewhere.mkdir(parents=True)
+    session.run("git", "clone", "--quiet", ".", str(clone), external=True)
+    with session.chdir(clone):
+        session.run("ansible-galaxy", "collection", "build", "--output-path", str(temporary))
+    (tarball,) = temporary.glob("*.tar.gz")
+    settings = temporary / "importer.cfg"
+    settings.write_text(
+        "[galaxy-importer]\nRUN_ANSIBLE_DOC = True\nRUN_ANSIBLE_LINT = True\nRUN_ANSIBLE_TEST = False\n"
+    )
+    with session.chdir(elsewhere):
+        said = session.run(
+            "python",
+            *("-m", "galaxy_importer.main", str(tarball)),
+            env={"GALAXY_IMPORTER_CONFIG": str(settings)},
+            silent=True,
+        )
+    # It ends well whatever it found.
+    lines = str(said).splitlines()
+    found = [line for line in lines if line.startswith(("WARNING", "ERROR"))]
+    if found or "Importer processing completed successfully" not in lines:
+        session.error("\n".join(["The import is not clean:", *(found or lines[-20:])]))
 
 
 @nox.session
