@@ -78,7 +78,7 @@ _value:
     certainty:
       description:
         - V(declared) where both drivers state a descriptor, V(derived) where one was synthesised from sysfs,
-          V(assumed) where not all that an emulator compares is known of both, V(provisional) where the target is still to be created.
+          V(assumed) where not all that an emulator or a driver compares is known of both, V(provisional) where the target is still to be created.
       type: str
     set:
       description: The index of the matching set, V(null) where none matches.

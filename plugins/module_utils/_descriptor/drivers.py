@@ -52,6 +52,7 @@ class Files(t.Protocol):
 Spelling = t.Callable[[str], str]
 
 UNKNOWN = "unknown"
+NOT_SHOWN = "not shown"
 
 # The most bytes that a table of choices may have.
 MAX_CHOICES = 65536
@@ -117,7 +118,12 @@ class Driver:
     live: frozenset[str] = frozenset()
     # What is documented and sysfs does not show, in words, with the document.
     cautions: tuple[str, ...] = ()
-    # The same by the name of an attribute of ``self``: it is said where one side does not show that.
+    # Attributes of ``self`` that not every host shows, and what decides by them, with the document. Where one of two
+    # devices does not show one, nothing is known of it there: that is said, and is no reason against them.
+    learnt: t.Mapping[str, str] = field(default_factory=dict)
+    # Those of them that the driver compares of all devices: where neither of two shows one, that is not known either.
+    always_compared: frozenset[str] = frozenset()
+    # The same by the name of an attribute of ``self``, as a caution: it is said where no side shows that.
     unless_shown: t.Mapping[str, str] = field(default_factory=dict)
     # Attributes of ``self`` that had better be equal although the target may serve the source if not, and why.
     better_equal: t.Mapping[str, str] = field(default_factory=dict)
@@ -140,12 +146,48 @@ def derived_set(own: t.Mapping[str, str]) -> dict[str, str]:
     An attribute that there is of each part of a device is named ``name.part``; an order is of all of them.
     """
     pattern = literal(own)
-    # The kind is no attribute; where a driver has devices of both, the same is documented for them.
-    for profile in (driver_profile(kind, own.get("driver")) for kind in ("mdev", "pci")):
+    for profile in _profiles(own):
         for name, value in own.items() if profile.orders else ():
-            direction = profile.orders.get(name.partition(".")[0])
+            direction = profile.orders.get(_base(name))
             pattern[name] = (as_order(direction, value) if direction else None) or pattern[name]
     return pattern
+
+
+def may_be_unknown(own: t.Mapping[str, str]) -> frozenset[str]:
+    """Return which attributes of a derived set are no reason against a device that does not show them."""
+    learnt = {name for profile in _profiles(own) for name in profile.learnt}
+    return frozenset(name for name in own if _base(name) in learnt) if learnt else _NO_NAMES
+
+
+def unknown(source: t.Mapping[str, str], target: t.Mapping[str, str]) -> list[str]:
+    """Return, in sentences, what a driver compares of two devices and one of them, or neither, shows."""
+    sentences = []
+    for profile in _profiles(source):
+        for base, words in profile.learnt.items():
+            names = {each for side in (source, target) for each in side if _base(each) == base}
+            sentences += [
+                f"{name} is {source.get(name, NOT_SHOWN)} on the source and"
+                f" {target.get(name, NOT_SHOWN)} on the target: {words}"
+                for name in sorted(names)
+                if name not in source or name not in target
+            ]
+            if not names and base in profile.always_compared:
+                sentences.append(words)
+    return list(dict.fromkeys(sentences))
+
+
+def _profiles(own: t.Mapping[str, str]) -> tuple[Driver, Driver]:
+    """Return what is known of the driver that a derived ``self`` or set names.
+
+    The kind is no attribute; where a driver has devices of both, the same is documented for them.
+    """
+    driver = own.get("driver")
+    return driver_profile("mdev", driver), driver_profile("pci", driver)
+
+
+def _base(name: str) -> str:
+    """Return the name without the part of the device that the attribute is of, if any."""
+    return name.partition(".")[0]
 
 
 def attributes_to_write(own: t.Mapping[str, str]) -> list[tuple[str, str]]:
@@ -165,11 +207,13 @@ def cautions(
     the cautions that something else has answered.
     """
     sentences: list[str] = []
-    for profile in (driver_profile(kind, source.get("driver")) for kind in ("mdev", "pci")):
+    for profile in _profiles(source):
         sentences += [each for each in profile.cautions if each not in settled]
-        for name, words in profile.unless_shown.items():
-            if name not in source or name not in target:
-                sentences.append(words)
+        sentences += [
+            words
+            for name, words in profile.unless_shown.items()
+            if name not in source and name not in target
+        ]
         for name, words in profile.better_equal.items():
             one, other = source.get(name), target.get(name)
             if one is not None and other is not None and one != other and words not in settled:
@@ -472,6 +516,7 @@ _GVT_RESOURCE = re.compile(rf"\b({'|'.join(_GVT_RESOURCES)}): ([0-9]{{1,9}})(?:M
 # From the directory of a mediated device of vfio_ap.
 _AP_CARDS = "../../../../bus/ap/devices"
 _NOTHING_KNOWN = Driver()
+_NO_NAMES: frozenset[str] = frozenset()
 # Place on the board and in the partition, and a switch; each device has its own.
 _NVIDIA_INSTANCE = frozenset(("gpu_instance_id", "placement_id", "warm_update"))
 ECC = (
@@ -509,6 +554,21 @@ _RATE_LIMITS = (
     " Documentation/ABI/testing/sysfs-driver-qat_rl; adf_mstate_sla_check in"
     " drivers/crypto/intel/qat/qat_common/adf_gen4_vf_mig.c)"
 )
+_SERVICES = (
+    "the services of both physical functions have to be equal, which sysfs shows in qat/cfg_services (Linux,"
+    " Documentation/ABI/testing/sysfs-driver-qat)"
+)
+_REVISION = "the PCI revisions have to be equal (Linux, drivers/gpu/drm/xe/xe_sriov_packet.c, 'revid mismatch')"
+_VIDEO_MEMORY = (
+    "the target needs as much video memory as the source has, which sysfs shows from Linux 7.0 on (Linux,"
+    " Documentation/ABI/testing/sysfs-driver-intel-xe-sriov)"
+)
+_SAME_DISK = "the device behind the subchannel, as a disk, has to be the same (Linux, drivers/s390/cio/css.c)"
+_CHANNELS = "subchannels and channel paths of different types do not mix (Linux, Documentation/ABI/testing/sysfs-bus-css)"
+_AP_MATRIX = "adapters, domains and control domains have to be equal (Linux, Documentation/arch/s390/vfio-ap.rst)"
+_AP_CARD = "the target's cards have to do what the source's do (Linux, patches 'vfio-ap: live guest migration', version 4)"
+_TYPE_NAME = "an id may mean another type with another release of the driver (NVIDIA, Virtual GPU Software User Guide)"
+_BOARD = "variants of a GPU's board do not mix (NVIDIA, docs.nvidia.com/ai-enterprise, release 8, Live Migration)"
 _GGTT = (
     "both functions need an equal share of the graphics address table (GGTT), which sysfs does not show (Linux,"
     " drivers/gpu/drm/xe/xe_sriov_pf_migration.c)"
@@ -533,6 +593,7 @@ _DRIVERS = {
         files=("../dev_busid", "../type", "../chpids", "../pimpampom", "../../chp0.*/type"),
         shows=_never_in_qemu("ccw"),
         cautions=(_CCW_UNMIGRATABLE,),
+        learnt={"dev_busid": _SAME_DISK, "subchannel_type": _CHANNELS, "chpid_type": _CHANNELS},
     ),
     ("mdev", "vfio_ap"): Driver(
         attributes=_matrix,
@@ -546,6 +607,14 @@ _DRIVERS = {
         shows=_ap_shows,
         written=_assignments,
         cautions=(_AP_UNMIGRATABLE,),
+        learnt={
+            # Linux before 6.10 has the same in adapters, domains and control_domains alone.
+            "ap_config": _AP_MATRIX,
+            "control_domains": _AP_MATRIX,
+            "ap_functions": _AP_CARD,
+            "ap_class": _AP_CARD,
+            "hwtype": _AP_CARD,
+        },
         spellings={"ap_config": _full_masks},
         numbers=_AP_NUMBERS,
         # "Hot plug/unplug support" in vfio-ap.rst. To take away, or replace, what a guest uses is another matter.
@@ -553,6 +622,7 @@ _DRIVERS = {
     ),
     ("mdev", "nvidia"): Driver(
         attributes=_nvidia_mdev,
+        learnt={"type_name": _TYPE_NAME, "subsystem_id": _BOARD},
         instance=_NVIDIA_INSTANCE,
         cautions=(ECC,),
         better_equal={"software_version": HOST_DRIVER},
@@ -581,6 +651,8 @@ _DRIVERS = {
         attributes=_mlx5_function,
         files=("physfn/infiniband/*/fw_ver", "physfn/infiniband/*/board_id"),
         cautions=(_MIGRATABLE, _FOUR_AT_A_TIME),
+        learnt={"fw_ver": _FIRMWARE, "board_id": _FIRMWARE},
+        always_compared=frozenset(("fw_ver", "board_id")),
         unless_shown={"fw_ver": _FIRMWARE},
     ),
     ("pci", "pds_vfio_pci"): Driver(migrates=True),
@@ -589,6 +661,8 @@ _DRIVERS = {
         attributes=_services,
         files=("physfn/qat/cfg_services",),
         cautions=(_RATE_LIMITS,),
+        learnt={"cfg_services": _SERVICES},
+        always_compared=frozenset(("cfg_services",)),
     ),
     ("pci", "virtio_vfio_pci"): Driver(migrates=True, needs=_DEVICE_PARTS),
     ("pci", "xe_vfio_pci"): Driver(
@@ -599,6 +673,8 @@ _DRIVERS = {
         links=("physfn/sriov_admin/vf*/device",),
         orders={"vram_quota": RISING},
         cautions=(_GGTT,),
+        learnt={"revision": _REVISION, "vram_quota": _VIDEO_MEMORY},
+        always_compared=frozenset(("revision", "vram_quota")),
     ),
 }
 # The VFIO driver that knows the state of the functions with an id (Linux, the id tables in drivers/vfio/pci/*/). A

@@ -27,6 +27,9 @@ from ansible_collections.vfio.migration.plugins.module_utils._descriptor.attribu
     parse_version,
     version_failure,
 )
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.drivers import (
+    may_be_unknown,
+)
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.order import read_order
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.template import (
     VERSION,
@@ -172,7 +175,8 @@ class Pattern:
     set it is; it is compared where the set states none (``None``: nothing is compared then).
     ``subject_is_target`` says which side of the migration the devices are on that are matched with it.
 
-    ``derived`` says whether the set may have orders, which only a derived one has.
+    ``derived`` says whether the set is a derived one, and no other may have orders, or names in ``may_be_unknown``: a
+    device that does not show such an attribute is not known to differ in it.
 
     ``plain`` are the attributes without variables, each with its text, and ``ordered`` those with an order; the others
     are in ``components``.
@@ -192,6 +196,7 @@ class Pattern:
         self._stated = frozenset([name for name, value in attributes.items() if value])
         found = {name: read_order(value) for name, value in attributes.items() if derived}
         self.ordered = [(name, order) for name, order in sorted(found.items()) if order]
+        self.may_be_unknown = may_be_unknown(attributes) if derived else frozenset()
         unordered = attributes.keys() - dict(self.ordered).keys()
         domains: Domains = {}
         plain: dict[str, str] = {}
@@ -268,6 +273,8 @@ class Pattern:
     def _plain_failures(self, subject: t.Mapping[str, str]) -> t.Iterator[Failure]:
         for name, text in self.plain:
             actual = subject.get(name)
+            if actual is None and name in self.may_be_unknown:
+                continue
             if name == VERSION:
                 rule = version_failure(text, actual or "", self._subject_is_target)
             else:
@@ -278,6 +285,8 @@ class Pattern:
     def _order_failures(self, subject: t.Mapping[str, str]) -> t.Iterator[Failure]:
         for name, order in self.ordered:
             actual = subject.get(name)
+            if actual is None and name in self.may_be_unknown:
+                continue
             if not order.allows(actual or "", self._subject_is_target):
                 expected = order.expected(self._subject_is_target)
                 yield Failure(name, "present" if actual is None else "order", expected, actual)

@@ -72,16 +72,23 @@ class Subjects:
         self._sign = -1 if are_targets else 1
         self._versions = self._by_version()
         self._are_targets = are_targets
-        self._conditions: dict[tuple[str, Wanted | Order | None], Condition] = {}
+        self._conditions: dict[tuple[str, Wanted | Order | None, bool], Condition] = {}
         self._nothing: dict[str | None, Condition] = {None: Condition(0, 0, {None: self.all})}
 
-    def condition(self, name: str, wanted: Wanted | Order | None) -> Condition:
-        """Return the condition that an attribute compares with ``wanted``; ``None`` is what no value compares with."""
-        key = (name, wanted)
+    def condition(
+        self, name: str, wanted: Wanted | Order | None, or_unknown: bool = False
+    ) -> Condition:
+        """Return the condition that an attribute compares with ``wanted``; ``None`` is what no value compares with.
+
+        With ``or_unknown`` it holds as well of a subject without the attribute.
+        """
+        key = (name, wanted, or_unknown)
         found = self._conditions.get(key)
         if found is not None:
             return found
         holds = 0 if wanted is None else self._holding(name, wanted)
+        if or_unknown:
+            holds |= self._without(name)
         if not holds:
             # One object for all of them, by which equal choices are told.
             only = None if wanted is None else name
@@ -106,11 +113,13 @@ class Subjects:
             minors, serving = self._versions.get(major, ([], []))
             serve = bisect.bisect_right(minors, self._sign * minor)
             return serving[serve - 1] if serve else 0
+        found = self._set(self._values.get(name, {}).get(wanted, ()))
+        return found | self._without(name) if wanted == "" else found
+
+    def _without(self, name: str) -> int:
+        """Return the subjects that have no attribute of this name."""
         values = self._values.get(name, {})
-        found = self._set(values.get(wanted, ()))
-        if wanted == "":
-            found |= self.all & ~self._set(n for numbers in values.values() for n in numbers)
-        return found
+        return self.all & ~self._set(n for numbers in values.values() for n in numbers)
 
     def _by_integer(self, name: str) -> dict[int, list[int]]:
         if name not in self._integers:
@@ -150,10 +159,17 @@ class _Set:
     def __init__(self, pattern: Pattern, subjects: Subjects) -> None:
         self._all = subjects.all
         self._plain = [
-            subjects.condition(name, parse_version(text) if name == VERSION else text)
+            subjects.condition(
+                name,
+                parse_version(text) if name == VERSION else text,
+                name in pattern.may_be_unknown,
+            )
             for name, text in pattern.plain
         ]
-        self._plain += [subjects.condition(name, order) for name, order in pattern.ordered]
+        self._plain += [
+            subjects.condition(name, order, name in pattern.may_be_unknown)
+            for name, order in pattern.ordered
+        ]
         self._components = [_choices(each, subjects) for each in pattern.components]
 
     def condition(self) -> Condition:

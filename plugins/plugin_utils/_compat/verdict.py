@@ -100,7 +100,9 @@ class Judge:
         deciding = None
         warnings = []
         differing = self._differing(source, target)
-        certainty = "derived" if source.derived or target.derived else "declared"
+        sides = (("source", source), ("target", target))
+        derived_sides = [side for side, each in sides if each.derived]
+        certainty = "derived" if derived_sides else "declared"
         if decide(self.direction, listed, accepted) and not differing:
             # Of two, the source's, unless only the target's is the one that decides.
             by_source = listed and self.direction != "target_accepts"
@@ -109,17 +111,18 @@ class Judge:
             warnings += deciding["warnings"]
             judged = {"software_version", "pci_id", *listing.compatible[deciding["set"]]}
             own, others = source.self_attributes, target.self_attributes
+            not_shown = drivers.unknown(own, others) if derived_sides else []
+            judged |= drivers.may_be_unknown(own | others) if derived_sides else set()
             warnings += _differences(own, others, (own.keys() | others.keys()) - judged)
             if source.derived:
                 answered = settled(source.configuration, target.configuration)
                 warnings += drivers.cautions(
                     source.self_attributes, target.self_attributes, answered
                 )
+            warnings += [each for each in not_shown if each not in warnings]
             assumed = assumptions(source, target)
-            certainty = "assumed" if assumed else certainty
+            certainty = "assumed" if assumed or not_shown else certainty
             warnings += assumed + open_questions(source, target)
-        derived_sides = ["source"] if source.derived else []
-        derived_sides += ["target"] if target.derived else []
         if derived_sides:
             warnings.append(_only_derived(derived_sides, source.self_attributes["device_api"]))
         if listed != accepted:

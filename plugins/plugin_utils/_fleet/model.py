@@ -211,14 +211,26 @@ def obstacle_code(device: Device | DeviceClass, guest: t.Sequence[Device] = ()) 
     return "no_descriptor" if device.descriptor is None else "cannot_migrate"
 
 
-def open_in_guest(device: Device, guest: t.Sequence[Device]) -> list[str]:
-    """Return what is not known of ``device`` and decides whether it can migrate with all of its ``guest``'s devices."""
+def open_in_guest(
+    device: Device, guest: t.Sequence[Device], target: Device | None = None
+) -> list[str]:
+    """Return what is not known of ``device`` and decides whether it can migrate with all of its ``guest``'s devices.
+
+    ``target`` is the device that it becomes, where that is there already.
+    """
     sentences = []
-    if device.p2p is None and has_several(device, guest):
-        sentences.append(
-            "a guest with several VFIO devices migrates only where all of them support P2P, which the kernel does not tell"
-            f" of {device.id} (QEMU, docs/devel/migration/vfio.rst)"
+    if has_several(device, guest):
+        ends = [device] if target is None else [device, target]
+        untold = " and ".join(
+            each.id if each is device else f"{each.id} on {each.host}"
+            for each in ends
+            if each.p2p is None
         )
+        if untold:
+            sentences.append(
+                "a guest with several VFIO devices migrates only where all of them support P2P, which the kernel does not tell"
+                f" of {untold} (QEMU, docs/devel/migration/vfio.rst)"
+            )
     if is_vgpu_of_nvidia(device) and sum(map(is_vgpu_of_nvidia, guest)) > 1:
         sentences.append(
             "not every release of NVIDIA's vGPU software gives a guest several vGPUs of one GPU: where they come to one, check"

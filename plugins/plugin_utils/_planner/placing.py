@@ -63,8 +63,10 @@ def newly_made(
     }
 
 
-def placement_of(guest: Guest, source: Device, found: Found, wave: int) -> contract.Placement:
-    """Return where one device of a guest goes."""
+def placement_of(
+    guest: Guest, source: Device, found: Found, wave: int, there: Device | None = None
+) -> contract.Placement:
+    """Return where one device of a guest goes; ``there`` is the target, where that is a device that is there."""
     target, match = found
     placement: contract.Placement = {
         "vm": guest.name,
@@ -73,7 +75,7 @@ def placement_of(guest: Guest, source: Device, found: Found, wave: int) -> contr
         "set": match["set"],
         "bindings": match["bindings"],
         "certainty": match["certainty"],
-        "warnings": [*match["warnings"], *open_in_guest(source, guest.devices)],
+        "warnings": [*match["warnings"], *open_in_guest(source, guest.devices, there)],
         "wave": wave,
     }
     if source.in_use is not None and source.in_use.uuid is not None:

@@ -209,7 +209,8 @@ class _Maker:
             type_id = t.cast(MdevType, mdev_type).id
             found = newly_made(made, placed.host, parent, type_id, new_id)
         guest = self._problem.request.guests[placed.guest]
-        return placement_of(guest, placed.source, found, self._order.number(placed.guest))
+        wave = self._order.number(placed.guest)
+        return placement_of(guest, placed.source, found, wave, device)
 
     def _new_id(self, source: Device, host: str, kind: str) -> str:
         """Return the name for a target made on ``host``: the source's own where that is free there, else one made from it."""

@@ -221,7 +221,7 @@ def _anew(
         device = next(each for each in host.devices if each.id == target_id)
         existing = candidates.compatible(source, device)
         if existing is not None:
-            return placement_of(guest, source, onto(existing, device), 1)
+            return placement_of(guest, source, onto(existing, device), 1, device)
     raise FleetError(
         f"the earlier plan does not hold: {source.id} on {source.host} to {target_id} on {name}"
         " would not be compatible"
@@ -288,7 +288,7 @@ class _StillThere:
         if not alike or there.choices is not None or self._admission.unavailable(there) is not None:
             return None
         existing = self._candidates.compatible(source, there)
-        return placement_of(guest, source, onto(existing, there), 1) if existing else None
+        return placement_of(guest, source, onto(existing, there), 1, there) if existing else None
 
     def _under(
         self, guest: Guest, source: Device, target: t.Mapping[str, t.Any], host: Host

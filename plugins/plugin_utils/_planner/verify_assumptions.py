@@ -30,6 +30,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_mat
     Attributes,
     NaiveDescriptor,
     NaiveSet,
+    learnt_names,
     set_matches,
 )
 
@@ -115,7 +116,9 @@ def placements_warn_of_what_they_assume(case: Case) -> Objections:
         needed = known[move.kind]
         if needed is None:
             continue
-        if not migration_features(move.source) and move.key in case.several:
+        there = case.devices.get(move.target_key)
+        ends = (move.source,) if there is None else (move.source, there)
+        if move.key in case.several and not all(map(migration_features, ends)):
             needed = (*needed, _ALL_SUPPORT_P2P)
         warnings = move.found["warnings"]
         # A warning begins with what it is needed for.
@@ -150,9 +153,8 @@ def _assumptions(
     if must and must not in named:
         yield f"the pattern states no {must}"
     if decision.given is None:
-        for name in (own.keys() | other.keys()) - named - {"software_version", "pci_id"}:
-            if own.get(name) != other.get(name):
-                yield f"nobody compares {name}: it is {_both(own, other, name)}"
+        either = source.derived or decision.owner.derived
+        yield from _uncompared(own, other, named, either)
     if own["type"] == other["type"] and own.get("pci_id") != other.get("pci_id"):
         yield f"the type is the same, but the PCI id is {_both(own, other, 'pci_id')}"
     target = None if move.target["create"] else existing_descriptor(case, move)
@@ -164,6 +166,19 @@ def _assumptions(
         if listed != accepted:
             yield f"the {'source' if listed else 'target'}'s list has the other device"
         yield from _not_shown(source.shown, target.shown)
+
+
+def _uncompared(
+    own: Attributes, other: Attributes, named: frozenset[str], derived: bool
+) -> t.Iterator[str]:
+    """Yield in which attributes two devices differ that no set names, or that one of them does not show."""
+    learnt = learnt_names({**other, **own}) if derived else frozenset()
+    for name in (own.keys() | other.keys()) - named - learnt - {"software_version", "pci_id"}:
+        if own.get(name) != other.get(name):
+            yield f"nobody compares {name}: it is {_both(own, other, name)}"
+    for name in learnt:
+        if (name in own) != (name in other):
+            yield f"{name} is {own.get(name, 'not shown')} on the source and"
 
 
 def _not_shown(*shown: t.Mapping[str, str]) -> t.Iterator[str]:

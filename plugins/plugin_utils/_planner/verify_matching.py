@@ -135,6 +135,8 @@ class NaiveSet(t.NamedTuple):
     terms: list[_Term]
     values: _Values
     names: frozenset[str]
+    # Those in which a device that does not show them is not known to differ.
+    may_be_unknown: frozenset[str] = frozenset()
 
 
 def read_naive_set(attributes: Attributes, derived: bool) -> NaiveSet | None:
@@ -171,7 +173,41 @@ def read_naive_set(attributes: Attributes, derived: bool) -> NaiveSet | None:
     terms = [each for each in terms if each.parts or each.name != "software_version"]
     rules = ("text", "rising", "falling", "integer", "version", "arithmetic")
     terms.sort(key=lambda each: rules.index(each.rule))
-    return NaiveSet(terms, values, frozenset(attributes))
+    unknown = learnt_names(attributes) if derived else frozenset()
+    return NaiveSet(terms, values, frozenset(attributes), unknown)
+
+
+# What is read of a device by its driver, where the host shows it; the second names are those that all devices have.
+_LEARNT: dict[str, tuple[frozenset[str], frozenset[str]]] = {
+    driver: (frozenset(some.split() + every.split()), frozenset(every.split()))
+    for driver, some, every in (
+        ("vfio_ccw", "dev_busid subchannel_type chpid_type", ""),
+        ("vfio_ap", "ap_config control_domains ap_functions ap_class hwtype", ""),
+        ("nvidia", "type_name subsystem_id", ""),
+        ("mlx5_vfio_pci", "", "fw_ver board_id"),
+        ("qat_vfio_pci", "", "cfg_services"),
+        ("xe_vfio_pci", "", "revision vram_quota"),
+    )
+}
+
+
+def learnt_names(attributes: Attributes) -> frozenset[str]:
+    """Return the names among ``attributes`` of what a driver's devices show on some hosts and not on others."""
+    names, _every = _learnt_by(attributes)
+    return frozenset(each for each in attributes if each.partition(".")[0] in names)
+
+
+def unknown_names(own: Attributes, other: Attributes) -> list[str]:
+    """Return what one of two devices does not show, or neither, although their driver compares it."""
+    found = learnt_names({**other, **own})
+    one_sided = [each for each in found if (each in own) != (each in other)]
+    _names, every = _learnt_by(own)
+    return sorted([*one_sided, *(every - own.keys() - other.keys())])
+
+
+def _learnt_by(attributes: Attributes) -> tuple[frozenset[str], frozenset[str]]:
+    driver = attributes.get("driver", "").replace("-", "_")
+    return _LEARNT.get(driver, (frozenset(), frozenset()))
 
 
 def _term(name: str, parts: list[tuple[str, str | None]], values: _Values) -> _Term:
@@ -210,7 +246,8 @@ def set_matches(
     choices: list[_Choice] = [{}]
     for number, term in enumerate(terms, 1):
         later = {variable for each in terms[number:] for variable in each.variables}
-        actual = subject.get(term.name, "" if complete else None)
+        known = complete and term.name not in pattern.may_be_unknown
+        actual = subject.get(term.name, "" if known else None)
         found: dict[tuple[t.Any, ...], _Choice] = {}
         for before in choices:
             extended = _choices_in_text if term.rule == "text" else _choices

@@ -28,6 +28,9 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_cas
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_expected import (
     existing_descriptor,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_matching import (
+    unknown_names,
+)
 
 
 def every_source_is_known_and_planned_once(case: Case) -> Objections:
@@ -144,7 +147,11 @@ def _certainty(case: Case, move: Move) -> str:
     read = [each for each in functions if {"pci.capabilities", "pci.extended"} <= {*each.shown}]
     if functions and len(read) < len(ends):
         return "assumed"
-    return "derived" if any(each.derived for each in ends) else "declared"
+    if not any(each.derived for each in ends):
+        return "declared"
+    return (
+        "assumed" if len(ends) == 2 and unknown_names(*[each.own for each in ends]) else "derived"
+    )
 
 
 def guests_move_as_a_whole(case: Case) -> Objections:

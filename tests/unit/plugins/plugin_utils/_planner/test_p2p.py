@@ -83,3 +83,17 @@ def test_the_targets_of_several_need_it_too_as_qemu_does_not_start_them_else():
 def test_what_the_kernel_does_not_tell_is_said():
     assert warned(plan(UNKNOWN, BOTH)) == [UUIDS[0]]
     assert warned(plan(UNKNOWN, UNKNOWN)) == UUIDS[:2]
+
+
+def test_what_the_kernel_of_the_target_does_not_tell_is_said_of_the_target():
+    made = plan_onto(2, UNKNOWN, BOTH)
+    (only,) = warned(made)
+    (words,) = (
+        warning
+        for each in made["placements"]
+        for warning in each["warnings"]
+        if each["source"]["id"] == only and "P2P" in warning
+    )
+    assert f"does not tell of {UUIDS[5]} on b" in words
+    assert warned(plan_onto(2, BOTH, BOTH)) == []
+    assert warned(plan_onto(1, UNKNOWN)) == []

@@ -1,0 +1,156 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a driver compares and one host does not show is unknown there, and no reason against a pair of devices."""
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from ansible_collections.vfio.migration.plugins.filter.compatibility import compatibility
+from ansible_collections.vfio.migration.plugins.filter.compatible_pairs import compatible_pairs
+from ansible_collections.vfio.migration.plugins.filter.migration_plan import migration_plan
+from ansible_collections.vfio.migration.plugins.module_utils._host.facts import gather_facts
+from ansible_collections.vfio.migration.plugins.module_utils._host.sysfs import Sysfs
+from ansible_collections.vfio.migration.plugins.plugin_utils._compat.verdict import DIRECTIONS
+from ansible_collections.vfio.migration.tests.unit.sysfs_trees import Tree, nobody
+from ansible_collections.vfio.migration.tests.unit.vendor_trees import TREES, VendorTree
+
+Facts = t.Dict[str, t.Any]
+
+
+def tree_of(row: str) -> VendorTree:
+    return next(vendor for vendor in TREES if vendor.named == row)
+
+
+def without(row: str, *paths: str) -> VendorTree:
+    """Return the tree of a row without these files of it, of its parent or of its physical function."""
+    vendor = tree_of(row)
+    kept = {
+        name: {
+            path: text for path, text in getattr(vendor, name).items() if not path.endswith(paths)
+        }
+        for name in ("files", "parent", "physical")
+    }
+    return replace(vendor, **kept)
+
+
+# By attribute: its row, and the files without which it is not shown.
+HIDDEN = {
+    "fw_ver": ("mlx5_vfio_pci", ["fw_ver"]),
+    "board_id": ("mlx5_vfio_pci", ["board_id"]),
+    "vram_quota": ("xe_vfio_pci", ["vram_quota"]),
+    "revision": ("xe_vfio_pci", ["revision"]),
+    "cfg_services": ("qat_vfio_pci", ["cfg_services"]),
+    "subsystem_id": ("nvidia_mdev", ["subsystem_vendor", "subsystem_device"]),
+    "dev_busid": ("vfio_ccw", ["dev_busid"]),
+    "chpid_type": ("vfio_ccw", ["chpids", "pimpampom"]),
+    "control_domains": ("vfio_ap_before_6_10", ["control_domains"]),
+    "ap_config": ("vfio_ap", ["ap_config"]),
+    "hwtype.05": ("vfio_ap_migratable", ["card05/hwtype"]),
+    "ap_functions.06": ("vfio_ap_migratable", ["card06/ap_functions"]),
+}
+# What an attribute is hidden from where nothing is known of any device if neither host shows it.
+ALWAYS_COMPARED = ("fw_ver", "board_id", "vram_quota", "revision", "cfg_services")
+
+
+@pytest.fixture
+def gather(tmp_path: Path) -> t.Callable[[VendorTree], Facts]:
+    hosts = iter(range(1000))
+
+    def gather_one(vendor: VendorTree) -> Facts:
+        tree = Tree(tmp_path / f"host-{next(hosts)}")
+        vendor.build(tree)
+        facts = gather_facts(Sysfs(str(tree.root)), nobody)
+        assert facts["problems"] == []
+        # Whether it migrates is another matter.
+        for device in facts["devices"]:
+            device["migration"] = {**device["migration"], "supported": True}
+        return facts
+
+    return gather_one
+
+
+def descriptor_of(facts: Facts) -> Facts:
+    (found,) = facts["descriptors"].values()
+    return found
+
+
+def held(facts: Facts) -> Facts:
+    devices = [{**each, "in_use": {"pid": 7, "name": "vm-1"}} for each in facts["devices"]]
+    return {**facts, "devices": devices}
+
+
+@pytest.mark.parametrize("direction", DIRECTIONS)
+@pytest.mark.parametrize("attribute", HIDDEN)
+def test_what_one_side_does_not_show_is_assumed_with_its_reason(gather, attribute, direction):
+    row, paths = HIDDEN[attribute]
+    shown, hidden = gather(tree_of(row)), gather(without(row, *paths))
+    assert attribute in descriptor_of(shown)["self"]
+    assert attribute not in descriptor_of(hidden)["self"]
+    for source, target in ((shown, hidden), (hidden, shown)):
+        judged = compatibility(descriptor_of(source), descriptor_of(target), direction)
+        assert judged["compatible"] and not judged["direction_conflict"]
+        assert judged["certainty"] == "assumed"
+        sides = [
+            descriptor_of(each)["self"].get(attribute, "not shown") for each in (source, target)
+        ]
+        words = f"{attribute} is {sides[0]} on the source and {sides[1]} on the target: "
+        assert [each for each in judged["warnings"] if each.startswith(words)]
+        found = compatible_pairs(
+            {"a": source, "b": target}, direction=direction, sources=["a"], targets=["b"]
+        )
+        (pair,) = found["pairs"]
+        assert (pair["certainty"], pair["warnings"]) == ("assumed", judged["warnings"])
+        plan = migration_plan(
+            {"a": held(source), "b": {**target, "parents": []}},
+            sources=["vm-1"],
+            direction=direction,
+        )
+        (placement,) = plan["placements"]
+        assert placement["certainty"] == "assumed"
+        assert [each for each in placement["warnings"] if each.startswith(words)]
+
+
+@pytest.mark.parametrize("attribute", HIDDEN)
+def test_what_neither_side_shows_is_assumed_only_where_the_driver_compares_it_of_all(
+    gather, attribute
+):
+    row, paths = HIDDEN[attribute]
+    hidden = descriptor_of(gather(without(row, *paths)))
+    judged = compatibility(hidden, hidden)
+    assert judged["compatible"]
+    assert (judged["certainty"] == "assumed") == (attribute in ALWAYS_COMPARED)
+
+
+def test_what_both_show_and_is_not_equal_still_decides(gather):
+    vendor = tree_of("mlx5_vfio_pci")
+    updated = replace(vendor, physical={"infiniband/mlx5_0/fw_ver": "28.40.1000"})
+    judged = compatibility(descriptor_of(gather(vendor)), descriptor_of(gather(updated)))
+    # The board of one is not shown.
+    assert [reason["attribute"] for reason in judged["reasons"]] == ["fw_ver"]
+
+
+def test_a_type_is_known_by_its_name_where_both_hosts_tell_it(gather):
+    """The file ``name`` of a type is optional (Documentation/ABI/testing/sysfs-bus-vfio-mdev)."""
+    told = descriptor_of(gather(tree_of("nvidia_mdev")))
+    untold = {
+        **told,
+        "self": {name: value for name, value in told["self"].items() if name != "type_name"},
+    }
+    untold["compatible"] = [untold["self"]]
+    for source, target in ((told, untold), (untold, told)):
+        judged = compatibility(source, target)
+        assert (judged["compatible"], judged["certainty"]) == (True, "assumed")
+
+
+def test_a_set_that_a_driver_states_is_taken_at_its_word(gather):
+    """Only of derived sets it is known what not every host shows."""
+    shown = descriptor_of(gather(tree_of("qat_vfio_pci")))
+    stated = {name: value for name, value in shown.items() if name != "origin"}
+    less = {name: value for name, value in stated["self"].items() if name != "cfg_services"}
+    judged = compatibility(stated, {"self": less, "compatible": [less]})
+    assert [reason["attribute"] for reason in judged["reasons"]] == ["cfg_services"]
