@@ -19,6 +19,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.files impor
     content_of,
     replace,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.own_plans import remember
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_file import (
     as_text,
     is_same,
@@ -50,7 +51,8 @@ class ActionModule(ActionBase):
         dest = options.pop("dest")
         try:
             hostvars = (task_vars or {})["hostvars"]
-            plan = stamped(plan_for(hostvars, progress=_show, **options), hostvars)
+            plan = plan_for(hostvars, progress=_show, made=remember, **options)
+            plan = stamped(plan, hostvars)
         except VfioMigrationError as error:
             raise AnsibleActionFail(f"vfio.migration.migration_plan: {error}") from error
         result["summary"] = _summary(plan)

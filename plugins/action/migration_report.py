@@ -18,6 +18,9 @@ from ansible_collections.vfio.migration.plugins.plugin_utils import contract
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.verdict import DIRECTIONS
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments import with_lists
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.files import replace
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.own_plans import (
+    is_remembered,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_file import plan_or_file
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.report_options import (
     report_for,
@@ -71,7 +74,8 @@ class ActionModule(ActionBase):
         try:
             options["plan"] = plan_or_file(options, "plan", "plan_file")
             del options["plan_file"]
-            report = report_for((task_vars or {})["hostvars"], **options, made=made)
+            hostvars = (task_vars or {})["hostvars"]
+            report = report_for(hostvars, **options, made=made, is_own=is_remembered)
         except VfioMigrationError as error:
             raise AnsibleActionFail(f"vfio.migration.migration_report: {error}") from error
         if not self._task.check_mode:

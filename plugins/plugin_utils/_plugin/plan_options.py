@@ -40,6 +40,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request im
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.solution import Progress
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.clock import age_limit
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.handed_over import check_plan
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.own_plans import digest_of
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.printing import printed
 from ansible_collections.vfio.migration.plugins.plugin_utils.contract import Plan
 
@@ -73,12 +74,13 @@ def plan_for(
     drain: t.Any = None,
     progress: Progress = no_progress,
     left_out: t.Any = None,
+    made: t.Callable[[str | None], None] | None = None,
     **options: t.Any,
 ) -> Plan:
     """Return a verified plan for ``fleet``, ``hostvars`` or facts by host; raise ``FleetError``.
 
     ``options`` are named as in ``ARGUMENTS``. ``progress`` is told from time to time, in words, how far it is.
-    Hosts ``left_out``, each with the reason, are unknown.
+    Hosts ``left_out``, each with the reason, are unknown. ``made`` is told what names the plan and its facts.
     """
     unknown = sorted(options.keys() - ARGUMENTS.keys())
     if unknown:
@@ -105,7 +107,10 @@ def plan_for(
         asked=as_asked(conditions, sources, chosen),
     )
     known = {name: each.facts for name, each in read.hosts.items()}
-    return printed(make_verified_plan(read, known, request, earlier, progress), Plan)
+    plan = printed(make_verified_plan(read, known, request, earlier, progress), Plan)
+    if made is not None:
+        made(digest_of(plan, known, read.unknown))
+    return plan
 
 
 def _check_hosts(given: Conditions, fleet: t.Any) -> None:

@@ -32,6 +32,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify imp
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments import direction_of
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.clock import age_limit
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.handed_over import check_plan
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.own_plans import digest_of
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.pci_database import models_of
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.printing import printed
 from ansible_collections.vfio.migration.plugins.plugin_utils._report.document import make_report
@@ -47,10 +48,12 @@ def report_for(
     made: str = "",
     max_age: t.Any = None,
     left_out: t.Any = None,
+    is_own: t.Callable[[str | None], bool] | None = None,
 ) -> contract.Report:
     """Return the report on a fleet, ``made`` at that time, and on a plan for it.
 
-    ``direction`` is by default that of the plan. Raise ``FleetError`` where an argument is wrong.
+    ``direction`` is by default that of the plan. A plan of which ``is_own`` says by its digest that this run has made it of
+    these facts is verified, and not computed once more. Raise ``FleetError`` where an argument is wrong.
     """
     read = read_fleet(
         hold(fleet, names("hosts", hosts)),
@@ -71,7 +74,8 @@ def report_for(
             plan = out_of_date(plan, read, changed)
         else:
             _verify(plan, known, conditions)
-            plan = recomputed(plan, read, conditions)
+            if is_own is None or not is_own(digest_of(plan, known, read.unknown)):
+                plan = recomputed(plan, read, conditions)
         plan = {**plan, "conditions": conditions.stated()}
     models = models_of(pci_ids(read))
     report = make_report(read, direction_of(direction), title, made, plan, changed, models)

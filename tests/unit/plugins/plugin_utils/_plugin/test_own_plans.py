@@ -1,0 +1,119 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A report does not plan once more what the same run has planned of the same facts, and anything else it does."""
+
+from __future__ import annotations
+
+import copy
+import json
+import typing as t
+
+import pytest
+from ansible import constants
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner import shown_plan
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin import report_options
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.own_plans import (
+    digest_of,
+    is_remembered,
+    remember,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_options import plan_for
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.report_options import (
+    report_for,
+)
+from ansible_collections.vfio.migration.tests.unit.report_fleets import fleets, two_of_three
+from hypothesis import HealthCheck, given, settings
+
+
+@pytest.fixture(autouse=True)
+def run_directory(monkeypatch, tmp_path):
+    """Let each test be a run of its own."""
+    monkeypatch.setattr(constants, "DEFAULT_LOCAL_TMP", str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture
+def planned(monkeypatch):
+    """Return the list to which each plan is added that a report computes again."""
+    found: list[t.Any] = []
+
+    def recomputed(plan, *rest):
+        found.append(plan)
+        return shown_plan.recomputed(plan, *rest)
+
+    monkeypatch.setattr(report_options, "recomputed", recomputed)
+    return found
+
+
+def through_a_file(plan: t.Any) -> t.Any:
+    return json.loads(json.dumps(plan)) | {"time": "2026-11-27T06:00:00Z", "collection": "0.1.0"}
+
+
+def test_a_plan_of_this_run_is_not_computed_once_more_and_says_the_same(planned):
+    facts = two_of_three()
+    plan = through_a_file(plan_for(facts, drain=["a"], made=remember))
+    own = report_for(facts, plan=plan, is_own=is_remembered)
+    assert planned == []
+    assert report_for(facts, plan=plan) == own
+    assert len(planned) == 1
+
+
+@given(fleets())
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_the_fleet_both_reports_say_the_same(facts):
+    plan = through_a_file(plan_for(facts, drain=[next(iter(facts))], made=remember))
+    assert report_for(facts, plan=plan, is_own=is_remembered) == report_for(facts, plan=plan)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda plan: plan.update(status="unproven"),
+        lambda plan: plan["unplaced"][0]["reasons"][0].update(reason="made up"),
+        lambda plan: plan.update(cost=None),
+        lambda plan: plan["unknown"].append("z"),
+    ],
+)
+def test_a_plan_that_was_touched_since_is_computed_once_more(planned, change):
+    facts = two_of_three()
+    plan = through_a_file(plan_for(facts, drain=["a"], made=remember))
+    change(plan)
+    try:
+        report_for(facts, plan=plan, is_own=is_remembered)
+    except FleetError as error:
+        # The verifier was first.
+        assert "does not hold" in str(error)
+    else:
+        assert planned == [plan]
+
+
+def test_a_move_that_breaks_a_rule_is_refused_even_in_a_plan_of_this_run():
+    facts = two_of_three()
+    plan: t.Any = plan_for(facts, drain=["a"])
+    plan["placements"][0]["certainty"] = "declared"
+    with pytest.raises(FleetError, match="does not hold"):
+        report_for(facts, plan=plan, is_own=lambda _digest: True)
+
+
+def test_other_facts_of_any_host_or_another_run_are_another_matter(planned, tmp_path, monkeypatch):
+    facts = two_of_three()
+    plan = through_a_file(plan_for(facts, drain=["a"], made=remember))
+    more: t.Any = copy.deepcopy(facts)
+    more["b"]["problems"] = [{"path": "/sys", "problem": "odd"}]
+    report_for(more, plan=plan, is_own=is_remembered)
+    assert len(planned) == 1
+    monkeypatch.setattr(constants, "DEFAULT_LOCAL_TMP", str(tmp_path / "another"))
+    report_for(facts, plan=plan, is_own=is_remembered)
+    assert len(planned) == 2
+
+
+def test_where_nothing_can_be_noted_nothing_is_remembered(tmp_path, monkeypatch):
+    monkeypatch.setattr(constants, "DEFAULT_LOCAL_TMP", str(tmp_path / "gone"))
+    digest = digest_of({"a": 1}, {}, [])
+    remember(digest)
+    assert not is_remembered(digest)
+    remember(None)
+    assert not is_remembered(None)
+    assert digest_of({"a": object()}, {}, []) is None
