@@ -54,6 +54,14 @@ Spelling = t.Callable[[str], str]
 UNKNOWN = "unknown"
 NOT_SHOWN = "not shown"
 
+# The software_version of a derived ``self`` whose driver's module states none.
+UNSTATED_VERSION = "0.0"
+_VERSION = "software_version"
+# What that is compared for, where only one of two devices has one.
+_VERSIONS = (
+    "versions of one driver have to have the same major, and the target's minor must not be smaller"
+)
+
 # The most bytes that a table of choices may have.
 MAX_CHOICES = 65536
 
@@ -155,16 +163,34 @@ def derived_set(own: t.Mapping[str, str]) -> dict[str, str]:
 
 def may_be_unknown(own: t.Mapping[str, str]) -> frozenset[str]:
     """Return which attributes of a derived set are no reason against a device that does not show them."""
-    learnt = {name for profile in _profiles(own) for name in profile.learnt}
-    return frozenset(name for name in own if _base(name) in learnt) if learnt else _NO_NAMES
+    learnt = {_VERSION, *(name for profile in _profiles(own) for name in profile.learnt)}
+    return frozenset(name for name in own if _base(name) in learnt)
+
+
+def is_unknown(name: str, value: str | None) -> bool:
+    """Return whether a derived ``self`` with this value of an attribute in ``may_be_unknown`` tells nothing by it."""
+    return value is None or (name == _VERSION and value == UNSTATED_VERSION)
+
+
+def spelled(own: t.Mapping[str, str], name: str, value: str) -> str:
+    """Return a value in the spelling in which the driver that ``own`` names has its values compared."""
+    for profile in _profiles(own):
+        if name in profile.spellings:
+            return profile.spellings[name](value)
+    return value
 
 
 def unknown(source: t.Mapping[str, str], target: t.Mapping[str, str]) -> list[str]:
     """Return, in sentences, what a driver compares of two devices and one of them, or neither, shows."""
     sentences = []
+    sides = [
+        {name: value for name, value in side.items() if not is_unknown(name, value)}
+        for side in (source, target)
+    ]
+    source, target = sides
     for profile in _profiles(source):
-        for base, words in profile.learnt.items():
-            names = {each for side in (source, target) for each in side if _base(each) == base}
+        for base, words in {_VERSION: _VERSIONS, **profile.learnt}.items():
+            names = {each for side in sides for each in side if _base(each) == base}
             sentences += [
                 f"{name} is {source.get(name, NOT_SHOWN)} on the source and"
                 f" {target.get(name, NOT_SHOWN)} on the target: {words}"
@@ -216,7 +242,8 @@ def cautions(
         ]
         for name, words in profile.better_equal.items():
             one, other = source.get(name), target.get(name)
-            if one is not None and other is not None and one != other and words not in settled:
+            shown_by_both = not (is_unknown(name, one) or is_unknown(name, other))
+            if shown_by_both and one != other and words not in settled:
                 sentences.append(
                     f"{name} is {one} on the source and {other} on the target: {words}"
                 )
@@ -516,7 +543,6 @@ _GVT_RESOURCE = re.compile(rf"\b({'|'.join(_GVT_RESOURCES)}): ([0-9]{{1,9}})(?:M
 # From the directory of a mediated device of vfio_ap.
 _AP_CARDS = "../../../../bus/ap/devices"
 _NOTHING_KNOWN = Driver()
-_NO_NAMES: frozenset[str] = frozenset()
 # Place on the board and in the partition, and a switch; each device has its own.
 _NVIDIA_INSTANCE = frozenset(("gpu_instance_id", "placement_id", "warm_update"))
 ECC = (

@@ -28,6 +28,7 @@ from ansible_collections.vfio.migration.plugins.module_utils._descriptor.attribu
     version_failure,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.drivers import (
+    is_unknown,
     may_be_unknown,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.order import read_order
@@ -176,7 +177,7 @@ class Pattern:
     ``subject_is_target`` says which side of the migration the devices are on that are matched with it.
 
     ``derived`` says whether the set is a derived one, and no other may have orders, or names in ``may_be_unknown``: a
-    device that does not show such an attribute is not known to differ in it.
+    device that does not show such an attribute is not known to differ in it, nor does one whose driver states no version.
 
     ``plain`` are the attributes without variables, each with its text, and ``ordered`` those with an order; the others
     are in ``components``.
@@ -273,7 +274,7 @@ class Pattern:
     def _plain_failures(self, subject: t.Mapping[str, str]) -> t.Iterator[Failure]:
         for name, text in self.plain:
             actual = subject.get(name)
-            if actual is None and name in self.may_be_unknown:
+            if name in self.may_be_unknown and (is_unknown(name, actual) or is_unknown(name, text)):
                 continue
             if name == VERSION:
                 rule = version_failure(text, actual or "", self._subject_is_target)

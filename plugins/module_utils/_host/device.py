@@ -280,7 +280,8 @@ class Device:
         for each in attributes:
             name = each["name"].rpartition("/")[2]
             if name not in profile.instance:
-                pairs.append((name, each["value"]))
+                spelling = profile.spellings.get(name)
+                pairs.append((name, spelling(each["value"]) if spelling else each["value"]))
         with reading(self.path):
             if profile.attributes:
                 pairs += profile.attributes(self.kernel_files)

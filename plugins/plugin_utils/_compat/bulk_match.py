@@ -27,6 +27,7 @@ from ansible_collections.vfio.migration.plugins.module_utils._descriptor.attribu
     comparable,
     parse_version,
 )
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.drivers import is_unknown
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.order import Order
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.pattern import (
     Component,
@@ -117,9 +118,10 @@ class Subjects:
         return found | self._without(name) if wanted == "" else found
 
     def _without(self, name: str) -> int:
-        """Return the subjects that have no attribute of this name."""
+        """Return the subjects that have no attribute of this name, or whose driver states no version."""
         values = self._values.get(name, {})
-        return self.all & ~self._set(n for numbers in values.values() for n in numbers)
+        known = (numbers for value, numbers in values.items() if not is_unknown(name, value))
+        return self.all & ~self._set(n for numbers in known for n in numbers)
 
     def _by_integer(self, name: str) -> dict[int, list[int]]:
         if name not in self._integers:
@@ -165,6 +167,7 @@ class _Set:
                 name in pattern.may_be_unknown,
             )
             for name, text in pattern.plain
+            if not (name in pattern.may_be_unknown and is_unknown(name, text))
         ]
         self._plain += [
             subjects.condition(name, order, name in pattern.may_be_unknown)

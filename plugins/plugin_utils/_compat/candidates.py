@@ -229,7 +229,7 @@ class Candidates:
         key = (descriptor, attributes)
         if key not in self._given_descriptors:
             self._given_descriptors[key] = derive(
-                own | {name.rpartition("/")[2]: value for name, value in attributes},
+                own | dict(_compared(own, name, value) for name, value in attributes),
                 descriptor.configuration,
             )
         return self._given_descriptors[key], attributes
@@ -368,6 +368,12 @@ def offer(versions: Versions, parent: Parent | ParentFacts, mdev_type: MdevType)
         *(parent.pci_id, parent.driver, version, derived_version),
         *(mdev_type.features, mdev_type.max_vqs, parent.configuration),
     )
+
+
+def _compared(own: t.Mapping[str, str], name: str, value: str) -> tuple[str, str]:
+    """Return an attribute as a derived ``self`` has it once it is given: its last name, and the value as it is compared."""
+    last = name.rpartition("/")[2]
+    return last, drivers.spelled(own, last, value)
 
 
 def _features(source: Descriptor) -> set[str]:

@@ -32,6 +32,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_mat
     NaiveSet,
     learnt_names,
     set_matches,
+    shown_attributes,
 )
 
 _ALL_SUPPORT_P2P = "a guest with several VFIO devices migrates only where all of them support P2P"
@@ -176,9 +177,10 @@ def _uncompared(
     for name in (own.keys() | other.keys()) - named - learnt - {"software_version", "pci_id"}:
         if own.get(name) != other.get(name):
             yield f"nobody compares {name}: it is {_both(own, other, name)}"
+    shown, shown_there = shown_attributes(own), shown_attributes(other)
     for name in learnt:
-        if (name in own) != (name in other):
-            yield f"{name} is {own.get(name, 'not shown')} on the source and"
+        if (name in shown) != (name in shown_there):
+            yield f"{name} is {shown.get(name, 'not shown')} on the source and"
 
 
 def _not_shown(*shown: t.Mapping[str, str]) -> t.Iterator[str]:

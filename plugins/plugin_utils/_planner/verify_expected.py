@@ -51,9 +51,16 @@ _FEATURES = {
 
 def _configured(target: NaiveDescriptor, given: t.Iterable[Entry]) -> NaiveDescriptor:
     """Return what a device is once it is given attributes; it lists what is equal to it."""
-    own = target.own | {last_part(each["name"]): each["value"] for each in given}
+    own = target.own | dict(_compared(last_part(each["name"]), each["value"]) for each in given)
     literal = {name: value.replace("{", "{{").replace("}", "}}") for name, value in own.items()}
     return NaiveDescriptor(own, [literal], [read_naive_set(literal, True)], True, target.shown)
+
+
+def _compared(name: str, value: str) -> tuple[str, str]:
+    """Return an attribute as it is compared: NVIDIA's parameters stand in any order."""
+    return name, ",".join(
+        sorted(map(str.strip, value.split(",")))
+    ) if name == "vgpu_params" else value
 
 
 class _Expected(t.NamedTuple):

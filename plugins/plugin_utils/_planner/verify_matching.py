@@ -46,6 +46,7 @@ _OLDER_NAMES = {
 }
 # What a descriptor must state by its device_api.
 MUSTS = {"vfio-pci": "pci_id", "vfio-ccw": "subchannel_type"}
+VERSION = "software_version"
 _MOST_SETS, _MOST_NAMES = 64, 64
 _VALUE = re.compile("[ -~]{0,1024}")
 _VERSION = re.compile(r"([0-9]{1,18})\.([0-9]{1,18})(\.[0-9]{1,18})?")
@@ -116,6 +117,8 @@ _SIGNS = re.compile("[-+*/%]")
 _ARITHMETIC = re.compile(r"[-0-9+*/%() ]*")
 _TOKEN = re.compile("[0-9]+|[^0-9 ]")
 _INTEGER = re.compile("-?[0-9]+")
+# What a derived descriptor has instead of a version, where its driver states none.
+_UNSTATED = "0.0"
 # More choices are not tried: then nothing matches.
 _MOST_CHOICES = 20_000
 
@@ -194,11 +197,19 @@ _LEARNT: dict[str, tuple[frozenset[str], frozenset[str]]] = {
 def learnt_names(attributes: Attributes) -> frozenset[str]:
     """Return the names among ``attributes`` of what a driver's devices show on some hosts and not on others."""
     names, _every = _learnt_by(attributes)
+    names |= {VERSION}
     return frozenset(each for each in attributes if each.partition(".")[0] in names)
+
+
+def shown_attributes(own: Attributes) -> Attributes:
+    """Return what a derived descriptor tells: a version of 0.0 stands for one that its driver does not state."""
+    unstated = own.get(VERSION) == _UNSTATED
+    return {name: value for name, value in own.items() if not (unstated and name == VERSION)}
 
 
 def unknown_names(own: Attributes, other: Attributes) -> list[str]:
     """Return what one of two devices does not show, or neither, although their driver compares it."""
+    own, other = shown_attributes(own), shown_attributes(other)
     found = learnt_names({**other, **own})
     one_sided = [each for each in found if (each in own) != (each in other)]
     _names, every = _learnt_by(own)
@@ -248,6 +259,8 @@ def set_matches(
         later = {variable for each in terms[number:] for variable in each.variables}
         known = complete and term.name not in pattern.may_be_unknown
         actual = subject.get(term.name, "" if known else None)
+        if VERSION in pattern.may_be_unknown and term.name == VERSION:
+            actual = None if _UNSTATED in (actual, term.parts[0][0]) else actual
         found: dict[tuple[t.Any, ...], _Choice] = {}
         for before in choices:
             extended = _choices_in_text if term.rule == "text" else _choices

@@ -180,6 +180,11 @@ def test_row_nvgrace_gpu_vfio_pci(gather):
 def test_row_nvidia_mdev(judge):
     vendor = tree_of("nvidia_mdev")
     assert warned(judge(vendor, vendor), "ECC")
+    # Parameters stand in any order.
+    parameters = with_files(vendor, **{"nvidia/vgpu_params": "disable_vnc=1,frame_rate_limiter=0"})
+    turned = with_files(vendor, **{"nvidia/vgpu_params": "frame_rate_limiter=0, disable_vnc=1"})
+    assert judge(parameters, turned)["compatible"]
+    assert what_differs(judge(parameters, vendor)) == [("vgpu_params", "equal")]
     newer = replace(vendor, version="550.144.02")
     assert warned(judge(vendor, newer), "with different host drivers migration fails")
     assert what_differs(judge(vendor, with_parent(vendor, subsystem_device="0x1534"))) == [

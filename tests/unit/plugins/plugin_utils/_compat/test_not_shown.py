@@ -154,3 +154,38 @@ def test_a_set_that_a_driver_states_is_taken_at_its_word(gather):
     less = {name: value for name, value in stated["self"].items() if name != "cfg_services"}
     judged = compatibility(stated, {"self": less, "compatible": [less]})
     assert [reason["attribute"] for reason in judged["reasons"]] == ["cfg_services"]
+
+
+@pytest.mark.parametrize("direction", DIRECTIONS)
+@pytest.mark.parametrize("row", ["nvidia_mdev", "vfio_mdev"])
+def test_a_version_that_one_driver_does_not_state_is_assumed(gather, row, direction):
+    """A module need state none, and a derived ``self`` has 0.0 then."""
+    told, untold = (
+        descriptor_of(gather(replace(tree_of(row), version=each))) for each in ("470.63", "")
+    )
+    assert untold["self"]["software_version"] == "0.0"
+    for source, target, words in (
+        (told, untold, "470.63 on the source and not shown on the target: "),
+        (untold, told, "not shown on the source and 470.63 on the target: "),
+    ):
+        judged = compatibility(source, target, direction)
+        assert (judged["compatible"], judged["certainty"]) == (True, "assumed")
+        assert [each for each in judged["warnings"] if f"software_version is {words}" in each]
+    # Most drivers of Linux state none, and nothing is unknown of two of these.
+    assert compatibility(untold, untold, direction)["certainty"] == "derived"
+
+
+def test_a_host_whose_driver_states_no_version_gets_guests_all_the_same(gather):
+    shown = gather(replace(tree_of("nvidia_mdev"), version="470.63"))
+    hidden = gather(replace(tree_of("nvidia_mdev"), version=""))
+    for source, target in ((shown, hidden), (hidden, shown)):
+        plan = migration_plan({"a": held(source), "b": {**target, "parents": []}}, drain=["a"])
+        (placement,) = plan["placements"]
+        assert placement["certainty"] == "assumed"
+        (pair,) = compatible_pairs({"a": source, "b": target}, sources=["a"], targets=["b"])[
+            "pairs"
+        ]
+        assert pair["certainty"] == "assumed"
+        # A new one under its parent, too.
+        plan = migration_plan({"a": held(source), "b": {**target, "devices": []}}, drain=["a"])
+        assert [each["target"]["create"] for each in plan["placements"]] == [True]
