@@ -359,6 +359,11 @@ ansible_facts:
               type: str
               returned: for a parent that is a virtual function
               sample: "0000:41:00.0"
+            self:
+              description: The attributes that a device made there has of the parent in its own C(self), as far as the host shows them.
+              type: dict
+              returned: for a parent whose driver is known to give any
+              sample: {"subsystem_id": "10de1533"}
             numa_node:
               description: The NUMA node of the parent, V(null) if there is none.
               type: int

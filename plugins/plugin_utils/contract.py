@@ -263,6 +263,8 @@ class ParentFacts(t.TypedDict):
     """Its NUMA node; null if there is none."""
     types: list[TypeFacts]
     """The types that can be created on it."""
+    self: NotRequired[AttributeSet]
+    """The attributes that a device made there has of it in its own ``self``, as far as the host shows them."""
     configuration: NotRequired[Configuration]
     """What is compared of the devices made there, as far as the host shows it."""
 

@@ -126,6 +126,8 @@ class Driver:
     live: frozenset[str] = frozenset()
     # What is documented and sysfs does not show, in words, with the document.
     cautions: tuple[str, ...] = ()
+    # Those of these pairs that a mediated device has of its parent, so that a new one's are known beforehand.
+    of_parent: frozenset[str] = frozenset()
     # Attributes of ``self`` that not every host shows, and what decides by them, with the document. Where one of two
     # devices does not show one, nothing is known of it there: that is said, and is no reason against them.
     learnt: t.Mapping[str, str] = field(default_factory=dict)
@@ -256,11 +258,12 @@ def migration_support(
     attributes: t.Iterable[t.Mapping[str, t.Any]],
     release: t.Callable[[], str | None],
     pci_id: str | None = None,
+    virtual: bool = False,
 ) -> tuple[bool | None, str]:
     """Return whether a device with these configurable ``attributes`` can migrate, ``None`` if unknown, and the evidence.
 
     ``release`` gives the kernel's release, ``None`` if unknown. It is called only where it matters. ``pci_id`` is that of
-    a PCI device, by which the driver is found that it would need.
+    a PCI device, by which the driver is found that it would need, and ``virtual`` whether that is a virtual function.
     """
     profile = driver_profile(kind, driver)
     if profile.idle and profile.idle in ((each["name"], each["value"]) for each in attributes):
@@ -271,7 +274,7 @@ def migration_support(
         return None, f"driver {driver} supports it where {profile.needs}, which is not shown here"
     if profile.since is None:
         verb = "is known to support it" if profile.migrates else "never supports it"
-        better = None if profile.migrates else _VARIANT_DRIVERS.get(pci_id or "")
+        better = None if profile.migrates else _variant_driver(pci_id or "", virtual)
         hint = f"; bind it to {better}, where this kernel has it" if better else ""
         return profile.migrates, f"driver {driver} {verb}{hint}"
     running = _RELEASE.match(release() or "")
@@ -279,6 +282,13 @@ def migration_support(
         return None, UNKNOWN
     supported = (int(running.group(1)), int(running.group(2))) >= profile.since
     return supported, "driver {} supports it from Linux {}.{} on".format(driver, *profile.since)
+
+
+def _variant_driver(pci_id: str, virtual: bool) -> str | None:
+    """Return the driver that knows the state of functions with this id; ``None`` where Linux has none."""
+    if virtual and _XE_FUNCTIONS.match(pci_id):
+        return "xe_vfio_pci"
+    return _VARIANT_DRIVERS.get(pci_id)
 
 
 def choices(text: str) -> list[str]:
@@ -619,6 +629,7 @@ _DRIVERS = {
         files=("../dev_busid", "../type", "../chpids", "../pimpampom", "../../chp0.*/type"),
         shows=_never_in_qemu("ccw"),
         cautions=(_CCW_UNMIGRATABLE,),
+        of_parent=frozenset(("dev_busid", "subchannel_type", "chpid_type")),
         learnt={"dev_busid": _SAME_DISK, "subchannel_type": _CHANNELS, "chpid_type": _CHANNELS},
     ),
     ("mdev", "vfio_ap"): Driver(
@@ -648,6 +659,7 @@ _DRIVERS = {
     ),
     ("mdev", "nvidia"): Driver(
         attributes=_nvidia_mdev,
+        of_parent=frozenset(("subsystem_id",)),
         learnt={"type_name": _TYPE_NAME, "subsystem_id": _BOARD},
         instance=_NVIDIA_INSTANCE,
         cautions=(ECC,),
@@ -704,7 +716,7 @@ _DRIVERS = {
     ),
 }
 # The VFIO driver that knows the state of the functions with an id (Linux, the id tables in drivers/vfio/pci/*/). A
-# distribution need not build each. Of virtual functions alone: the ids of Intel's graphics devices are those of their physical functions, too.
+# distribution need not build each.
 _VARIANT_DRIVERS = {
     "15b3101e": "mlx5_vfio_pci",
     "19e5a251": "hisi_acc_vfio_pci",
@@ -717,3 +729,6 @@ _VARIANT_DRIVERS = {
     "80864943": "qat_vfio_pci",
     "80864945": "qat_vfio_pci",
 }
+# Intel's graphics devices that xe-vfio-pci is for (Linux, drivers/vfio/pci/xe/main.c, include/drm/intel/pciids.h: BMG, PTL
+# and WCL), whose virtual functions have the ids of the physical ones.
+_XE_FUNCTIONS = re.compile(r"8086(?:e2(?:0[29bcd]|1[0126]|2[0-3])|b0(?:8[0-7f]|[9ab]0)|fd8[01])\Z")

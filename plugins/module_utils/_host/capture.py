@@ -72,6 +72,7 @@ class Capture:
             self._files(parent, _FILES)
             self._driver(parent)
             self._directory(f"{parent}/{MDEV_TYPES}")
+            self._files_of_parent(parent)
         for device in self._devices(MDEV_DEVICES):
             self._driver(device)
             self._directory(device)
@@ -129,6 +130,14 @@ class Capture:
             for path in self._matching(device, pattern):
                 directory, name = os.path.split(path)
                 self._link(f"{self._real(directory)}/{name}")
+
+    def _files_of_parent(self, parent: str) -> None:
+        """Add what a new device's descriptor would be derived from that is a parent's own."""
+        for pattern in driver_profile("mdev", self._driver_name(parent)).files:
+            above, _slash, pattern_there = pattern.partition("../")
+            for path in self._matching(parent, pattern_there) if not above else ():
+                directory, name = os.path.split(path)
+                self._files(self._real(directory), (name,))
 
     def _matching(self, directory: str, pattern: str) -> list[str]:
         """Return the paths below ``directory`` that match ``pattern``, whose ``*`` stand for what is in one directory."""

@@ -84,6 +84,7 @@ KERNEL_OWN = frozenset(
     )
 )
 
+_ABOVE = "../"
 # Before Linux 5.19 mediated devices are bound to VFIO's own driver, whose version says nothing of the vendor's.
 _GENERIC_MDEV_DRIVER = "vfio_mdev"
 
@@ -150,6 +151,15 @@ class Parent:
             self.read_type(type_id)
         return self._device_apis[type_id]
 
+    def given(self) -> dict[str, str]:
+        """Return the attributes that each of its mediated devices has of it in ``self``, as far as they are shown."""
+        profile = driver_profile("mdev", self.driver)
+        if not (profile.attributes and profile.of_parent):
+            return {}
+        with reading(self.path):
+            pairs = profile.attributes(_FilesOfAnyDevice(self._sysfs, MDEV_PARENTS, self.name))
+            return dict(pair for pair in pairs if pair[0] in profile.of_parent)
+
     def version(self) -> str | None:
         """Return the version that the driver's module states; ``None`` where it states none."""
         return _module_version(self._sysfs, MDEV_PARENTS, self.name)
@@ -177,6 +187,14 @@ class KernelFiles:
         with reading(self._sysfs.path(*self._device, path)):
             link = self._sysfs.link(*self._device, path)
         return link.rpartition("/")[2] if link else None
+
+
+class _FilesOfAnyDevice(KernelFiles):
+    """The kernel's own files of a parent, by the paths that they have from the directory of any device below it."""
+
+    def __call__(self, path: str) -> str | None:
+        """Return the stripped text of a file; ``None`` where it is not one of the parent's."""
+        return super().__call__(path[len(_ABOVE) :]) if path.startswith(_ABOVE) else None
 
 
 _Kind = t.TypeVar("_Kind", bound="Device")

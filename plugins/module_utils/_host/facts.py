@@ -137,6 +137,9 @@ class _MdevFacts:
         }
         if parent.physical_function is not None:
             facts["physical_function"] = parent.physical_function
+        with self._gathering.noting_problems():
+            if given := parent.given():
+                facts["self"] = given
         if found := self._nvidia.configuration(parent.driver, name):
             facts["configuration"] = found
         return facts
@@ -319,6 +322,7 @@ def _migration(
                 attributes,
                 gathering.sysfs.kernel_release,
                 pci_id(device.directory, device.entries),
+                "physfn" in device.entries,
             )
         )
     if not gathering.sysfs.exists(*_DEBUGFS, device.id, "migration"):

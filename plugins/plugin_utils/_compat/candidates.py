@@ -92,6 +92,7 @@ class Offer(t.NamedTuple):
 
     The driver's version on the host is known where a device of the parent, or else of its driver, states it, and apart
     from that where a derived descriptor does. ``features`` and ``max_vqs`` are those of vDPA.
+    ``given`` are the attributes that it has of its parent.
     """
 
     type: str
@@ -104,6 +105,7 @@ class Offer(t.NamedTuple):
     features: int | None
     max_vqs: int | None
     configuration: tuple[tuple[str, str], ...] = ()
+    given: tuple[tuple[str, str], ...] = ()
 
     def known(self, source: Descriptor) -> dict[str, str]:
         """Return the attributes that are certain, as far as those of ``source`` can be compared with them."""
@@ -120,6 +122,8 @@ class Offer(t.NamedTuple):
         # Derived where a type's id may mean another type with another release of the driver.
         if source.derived and self.name and "type_name" in source.self_attributes:
             known["type_name"] = self.name
+        if source.derived:
+            known |= {name: text for name, text in self.given if name in source.self_attributes}
         return known
 
     def _known_of_virtio(self, source: Descriptor, features: int) -> dict[str, str]:
@@ -366,7 +370,8 @@ def offer(versions: Versions, parent: Parent | ParentFacts, mdev_type: MdevType)
     return Offer(
         *(mdev_type.id, mdev_type.name, mdev_type.device_api),
         *(parent.pci_id, parent.driver, version, derived_version),
-        *(mdev_type.features, mdev_type.max_vqs, parent.configuration),
+        *(mdev_type.features, mdev_type.max_vqs),
+        *(parent.configuration, parent.given),
     )
 
 

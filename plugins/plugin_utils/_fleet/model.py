@@ -107,7 +107,10 @@ class MdevType:
 
 @dataclass(frozen=True, slots=True)
 class Parent:
-    """A parent; ``card`` is the physical function of which it is a virtual one, ``None`` where it is none."""
+    """A parent; ``card`` is the physical function of which it is a virtual one, ``None`` where it is none.
+
+    ``given`` are the attributes that its devices have of it in ``self``.
+    """
 
     host: str
     kind: str
@@ -118,6 +121,7 @@ class Parent:
     types: tuple[MdevType, ...]
     configuration: tuple[tuple[str, str], ...] = ()
     card: str | None = None
+    given: tuple[tuple[str, str], ...] = ()
 
 
 class ParentFacts(t.NamedTuple):
@@ -131,6 +135,7 @@ class ParentFacts(t.NamedTuple):
     types: tuple[MdevType, ...]
     configuration: tuple[tuple[str, str], ...] = ()
     card: str | None = None
+    given: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(slots=True, eq=False)

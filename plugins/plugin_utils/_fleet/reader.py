@@ -53,6 +53,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.descriptor i
     plain_text,
     read_configuration,
     read_descriptor,
+    read_set,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import (
@@ -491,6 +492,10 @@ def _parent(data: t.Any, path: str) -> ParentFacts:
         configuration = read_configuration(parent.get("configuration"))
     except DescriptorError as error:
         raise FactsError(f"{path}.configuration", f"names with texts ({error})") from error
+    try:
+        given = read_set(parent.get("self", {}), "self")
+    except DescriptorError as error:
+        raise FactsError(f"{path}.self", f"names with texts ({error})") from error
     return ParentFacts(
         kind=kind,
         id=check.text(parent.get("id"), f"{path}.id"),
@@ -502,6 +507,7 @@ def _parent(data: t.Any, path: str) -> ParentFacts:
         types=tuple(types),
         configuration=tuple(sorted(configuration.items())),
         card=check.text_or_null(parent.get("physical_function"), f"{path}.physical_function"),
+        given=tuple(sorted(given.items())),
     )
 
 

@@ -97,7 +97,7 @@ _RELEVANT = {
     ),
     "parents": (
         *("kind", "id", "driver", "pci_id", "physical_function", "numa_node", "types"),
-        *("dev_features_mask", "max_supported_vqs", "configuration"),
+        *("dev_features_mask", "max_supported_vqs", "self", "configuration"),
     ),
 }
 _OF_PARTS = {

@@ -112,6 +112,7 @@ def _mdev_attributes(source: NaiveDescriptor, parent: Entry, offered: Entry) -> 
         certain["pci_id"] = parent["pci_id"]
     if source.derived:
         stated = {"driver": parent.get("driver"), "type_name": offered.get("name")}
+        stated |= parent.get("self") or {}
         certain |= {name: value for name, value in stated.items() if value and name in source.own}
     return certain
 

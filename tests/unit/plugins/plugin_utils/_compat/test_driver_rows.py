@@ -11,6 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from ansible_collections.vfio.migration.plugins.filter.compatible_pairs import compatible_pairs
+from ansible_collections.vfio.migration.plugins.filter.migration_plan import migration_plan
 from ansible_collections.vfio.migration.plugins.module_utils._host.facts import gather_facts
 from ansible_collections.vfio.migration.plugins.module_utils._host.sysfs import Sysfs
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.verdict import verdict
@@ -146,6 +148,11 @@ def test_row_vfio_pci(gather):
     assert never_migrates(gather(vendor))
     known = replace(vendor, files={**vendor.files, "vendor": "0x15b3", "device": "0x101e"})
     assert "bind it to mlx5_vfio_pci" in device_of(gather(known))["migration"]["evidence"]
+    # Intel's virtual functions have the ids of the physical ones, which xe-vfio-pci is not for.
+    graphics = replace(vendor, files={**vendor.files, "vendor": "0x8086", "device": "0xe211"})
+    assert "bind it" not in device_of(gather(graphics))["migration"]["evidence"]
+    function = replace(graphics, physical={"vendor": "0x8086"})
+    assert "bind it to xe_vfio_pci" in device_of(gather(function))["migration"]["evidence"]
 
 
 def test_row_mlx5_vfio_pci(judge):
@@ -190,6 +197,27 @@ def test_row_nvidia_mdev(judge):
     assert what_differs(judge(vendor, with_parent(vendor, subsystem_device="0x1534"))) == [
         ("subsystem_id", "equal")
     ]
+
+
+def test_a_new_vgpu_is_made_on_a_board_of_the_same_kind_only(gather):
+    """Variants of a board do not mix, and which one a parent is of is known before a device is there."""
+    vendor = tree_of("nvidia_mdev")
+    source = gather(vendor)
+    source["devices"][0]["in_use"] = {"pid": 7, "name": "vm-1"}
+    same, other = (
+        {**gather(each), "devices": [], "descriptors": {}}
+        for each in (vendor, with_parent(vendor, subsystem_device="0x1534"))
+    )
+    assert other["parents"][0]["self"] == {"subsystem_id": "10de1534"}
+    (placement,) = migration_plan({"a": source, "b": same}, drain=["a"])["placements"]
+    assert placement["target"]["create"]
+    refused = migration_plan({"a": source, "b": other}, drain=["a"])
+    (unplaced,) = refused["unplaced"]
+    assert any("subsystem_id" in each["reason"] for each in unplaced["reasons"])
+    assert compatible_pairs({"a": source, "b": other})["creatable"] == {}
+    # A host of which that is not known may try: the module looks at the device that it has made.
+    del other["parents"][0]["self"]
+    assert migration_plan({"a": source, "b": other}, drain=["a"])["unplaced"] == []
 
 
 def test_row_nvidia_mdev_of_vf(judge, gather):
@@ -271,6 +299,13 @@ def test_row_vfio_ccw(judge, gather):
     assert what_differs(judge(vendor, with_parent(vendor, dev_busid="0.0.4712"))) == [
         ("dev_busid", "equal")
     ]
+    # What a new device under the subchannel would have is known before it is there.
+    (parent,) = gather(vendor)["parents"]
+    assert parent["self"] == {
+        "dev_busid": "0.0.4711",
+        "subchannel_type": "0",
+        "chpid_type": "0x1a",
+    }
 
 
 def test_row_vfio_mdev(judge):
