@@ -264,7 +264,7 @@ def given_capacity(
     host: Host, card: str, functions: t.Sequence[Device], kept: t.Sequence[Target] = ()
 ) -> CardCapacity:
     """Return what a card has of which these ``functions`` have no type, once the targets ``kept`` have theirs."""
-    under = [device for device in host.devices if device.parent == card]
+    under = [device for device in host.devices if (device.parent or device.id) == card]
     capacity = capacity_of_functions(
         [device for device in under if device.choices is not None],
         count_with_type(under, functions),
@@ -272,7 +272,7 @@ def given_capacity(
     given = [
         each["attributes"][0]["value"]
         for each in kept
-        if each["attributes"] and each["parent"] == card
+        if each["attributes"] and (each["parent"] or each["id"]) == card
     ]
     return capacity.with_more(Counter(given))
 

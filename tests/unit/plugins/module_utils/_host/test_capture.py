@@ -53,6 +53,18 @@ def test_a_captured_tree_gives_the_same_facts(tree, vendor):
     assert facts(capture(tree)) == facts(tree.root)
 
 
+MEDIATED = [vendor for vendor in TREES if vendor.kind == "mdev"]
+
+
+@pytest.mark.parametrize("vendor", MEDIATED, ids=str)
+def test_a_captured_parent_tells_the_same_of_devices_that_are_not_there_yet(tree, vendor):
+    vendor.build(tree)
+    (tree.root / f"bus/mdev/devices/{UUID}").unlink()
+    gathered = facts(tree.root)
+    assert ('"self": ' in gathered) == (vendor.driver in ("nvidia", "vfio_ccw"))
+    assert facts(capture(tree)) == gathered
+
+
 @pytest.mark.parametrize("driver", ["xhci_hcd", "vfio-pci", "pcieport", None])
 def test_the_other_devices_of_an_iommu_group_are_captured(tree, driver):
     """What has them decides whether a guest can have the device."""

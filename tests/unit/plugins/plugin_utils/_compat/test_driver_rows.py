@@ -236,6 +236,21 @@ def test_row_nvidia_vf(judge, gather):
     assert what_differs(judge(vendor, other)) == [("current_vgpu_type", "equal")]
     idle = with_files(vendor, **{"nvidia/current_vgpu_type": "0"})
     assert device_of(gather(idle))["migration"]["supported"] is False
+    # Parameters stand in any order, where a function is given them too.
+    unsorted = {"nvidia/vgpu_params": "frame_rate_limiter=0,disable_vnc=1"}
+    source = gather(with_files(vendor, **unsorted))
+    source["devices"][0]["in_use"] = {"pid": 7, "name": "vm-1"}
+    turned = with_files(vendor, **{"nvidia/vgpu_params": "disable_vnc=1, frame_rate_limiter=0"})
+    room = with_files(
+        idle, **{"nvidia/creatable_vgpu_types": "ID    : vGPU Name\n1428  : NVIDIA H100-4C"}
+    )
+    for target, given in (
+        (gather(turned), []),
+        (gather(room), [("nvidia/current_vgpu_type", "1428"), *unsorted.items()]),
+    ):
+        (placement,) = migration_plan({"a": source, "b": target}, drain=["a"])["placements"]
+        attributes = placement["target"]["attributes"]
+        assert [(each["name"], each["value"]) for each in attributes] == given
 
 
 def test_row_pds_vfio_pci(gather):
@@ -316,6 +331,16 @@ def test_row_vfio_mdev(judge):
     assert what_differs(judge(vendor, older)) == [("software_version", "version_minor")]
     newer_kernel = replace(vendor, bound="")
     assert judge(vendor, newer_kernel)["compatible"]
+
+
+@pytest.mark.parametrize("bound", ["vfio_mdev", ""])
+def test_two_branches_of_nvidias_driver_are_two_whatever_their_mdevs_are_bound_to(judge, bound):
+    vendor = replace(tree_of("nvidia_mdev"), bound="vfio_mdev")
+    branches = [replace(vendor, version=each) for each in ("460.91.03", "470.63.01")]
+    for source, target in (branches, branches[::-1]):
+        assert what_differs(judge(source, target)) == [("software_version", "version_major")]
+    updated = replace(vendor, version="460.106.00", bound=bound)
+    assert judge(branches[0], updated)["compatible"]
 
 
 def test_row_virtio_vfio_pci(gather):

@@ -128,6 +128,20 @@ def test_two_guests_move_to_one_empty_gpu_without_mdev():
     assert plan_of(fleet)["unplaced"] == []
 
 
+def test_a_function_that_shows_no_card_is_one_by_itself():
+    source = host([typed(0, "1155", vm="vm-0"), typed(1, "1155", vm="vm-1")])
+    alone = [{**typeless(each, L40S), "parent": None} for each in range(2)]
+    plan = plan_of({"a": source, "b": host(alone)})
+    assert sorted(each["target"]["id"] for each in plan["placements"]) == [
+        each["id"] for each in alone
+    ]
+    # Beside one of a card that has another size, it takes any.
+    other = typeless(2, {"1157": L40S["1157"]})
+    fleet = {"a": host([typed(0, "1155", vm="vm")]), "b": host([other, alone[0]])}
+    (placement,) = plan_of(fleet)["placements"]
+    assert placement["target"]["id"] == alone[0]["id"]
+
+
 @pytest.mark.parametrize(
     ("names", "vgpu_type", "most"),
     [
