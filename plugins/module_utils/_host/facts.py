@@ -137,12 +137,19 @@ class _MdevFacts:
         }
         if parent.physical_function is not None:
             facts["physical_function"] = parent.physical_function
-        with self._gathering.noting_problems():
-            if given := parent.given():
-                facts["self"] = given
+        if given := self._given(parent):
+            facts["self"] = given
         if found := self._nvidia.configuration(parent.driver, name):
             facts["configuration"] = found
         return facts
+
+    @staticmethod
+    def _given(parent: Parent) -> dict[str, str]:
+        """Return what a new device would have of its parent; nothing where that cannot be read, which its devices tell."""
+        try:
+            return parent.given()
+        except HostReadError:
+            return {}
 
     def _device(self, name: str) -> Facts | None:
         with MediatedDevice(self._sysfs, name, self._parents) as device:

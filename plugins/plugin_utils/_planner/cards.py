@@ -146,9 +146,9 @@ def capacity_of_functions(functions: t.Sequence[Device], with_type: int) -> Card
                 for other in known
                 if bool(other.slices) == bool(share.slices) and not other.exclusive
             ]
-            counts[each] = fitting(
-                share, max(alike, key=lambda other: (other.slices, other.memory))
-            )
+            # Where nothing else is to be had, no more than one is sure.
+            whole = max(alike, key=lambda other: (other.slices, other.memory), default=share)
+            counts[each] = fitting(share, whole)
             sizes[each] = (share.slices, share.memory)
     capacity = _common_units(counts.values())
     shares = {

@@ -433,7 +433,9 @@ class Resources:
     def _free_functions(self, state: CardState) -> int:
         kind = t.cast(_CardKind, self._kinds[state.kind])
         units = [each.units for each in kind.shares.values() if state.size in (None, each.size)]
-        return min(sum(state.functions), (kind.capacity - state.used) // min(units)) if units else 0
+        # There may be more on a card than it is known to hold.
+        left = max(0, kind.capacity - state.used)
+        return min(sum(state.functions), left // min(units)) if units else 0
 
     # --- transitions ---
 
