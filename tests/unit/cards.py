@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import typing as t
+from random import Random
 
 from ansible_collections.vfio.migration.tests.unit.fleets import device, host
 
@@ -121,3 +122,79 @@ def guests(number: int, size: int) -> dict[str, t.Any]:
         vgpu(each, size, parent=function(CARD, each), vm=f"vm-{each}") for each in range(number)
     ]
     return host(devices, parents(number=max(number, 1), taken=range(number)))
+
+
+# Types whose names tell of time slices, of MIG, of media engines that a card has once, and of nothing.
+ODD_TYPES = {
+    "1155": "NVIDIA L40S-8Q",
+    "1157": "NVIDIA L40S-24Q",
+    "1158": "NVIDIA L40S-48Q",
+    "1160": "NVIDIA L40S-1-6Q",
+    "1161": "NVIDIA L40S-8QME",
+    "1162": "odd",
+}
+_ODD_DESCRIPTIONS = (None, "framebuffer=8192M", "max_instance=3", "num_heads=4, max_instance=16")
+
+
+def odd_host(random: Random) -> dict[str, t.Any]:
+    """Return the facts of a host whose two cards are as drivers need not have them, but facts may."""
+    devices: dict[str, dict[str, t.Any]] = {}
+    equipment: list[dict[str, t.Any]] = []
+    for card in (CARD, OTHER_CARD):
+        shape = random.choice(["mdev", "functions", "none"])
+        if shape == "mdev":
+            made, found = _odd_parents(random, card)
+            equipment += made
+        else:
+            found = _odd_functions(random, card) if shape == "functions" else []
+        devices |= {each["id"]: each for each in found}
+    return host([*devices.values()], equipment)
+
+
+def _odd_parents(
+    random: Random, card: str
+) -> tuple[list[dict[str, t.Any]], list[dict[str, t.Any]]]:
+    """Return functions that are parents, and devices below them of more, and other, types than fit."""
+    number = random.randint(1, 5)
+    taken = [each for each in range(number) if random.random() < 0.5]
+    sizes = random.sample(sorted(SIZES), random.randint(1, len(SIZES)))
+    made = parents(card, number, taken, sizes)
+    for each in made:
+        if random.random() < 0.15:
+            del each["physical_function"]
+        for offered in each["types"]:
+            if random.random() < 0.2:
+                offered["description"] = random.choice(_ODD_DESCRIPTIONS)
+            if random.random() < 0.2:
+                offered["available_instances"] = random.randint(0, 2)
+    found = [
+        vgpu(
+            random.randint(0, 10**6),
+            random.choice(sorted(SIZES)),
+            parent=function(card, each),
+            **_odd_holder(random, 0.6),
+        )
+        for each in taken
+    ]
+    return made, found
+
+
+def _odd_functions(random: Random, card: str) -> list[dict[str, t.Any]]:
+    found = []
+    for number in range(random.randint(1, 6)):
+        if random.random() < 0.4:
+            one = typed(number, random.choice(sorted(ODD_TYPES)), card, **_odd_holder(random, 0.6))
+        else:
+            chosen = random.sample(sorted(ODD_TYPES), random.randint(0, 4))
+            named = {each: ODD_TYPES[each] for each in chosen}
+            choices = named if random.random() < 0.7 else chosen
+            one = typeless(number, choices, card, **_odd_holder(random, 0.1))
+        if random.random() < 0.2:
+            one["parent"] = random.choice([None, one["id"], CARD])
+        found.append(one)
+    return found
+
+
+def _odd_holder(random: Random, likely: float) -> dict[str, t.Any]:
+    number = random.randint(1, 5)
+    return {"vm": f"vm-{number}", "pid": number} if random.random() < likely else {}

@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import typing as t
 from collections import Counter
+from random import Random
 
 import pytest
 from ansible_collections.vfio.migration.plugins.filter.migration_plan import migration_plan
@@ -20,6 +21,7 @@ from ansible_collections.vfio.migration.tests.unit.cards import (
     SIZES,
     function,
     guests,
+    odd_host,
     parents,
     typed,
     typeless,
@@ -355,3 +357,41 @@ def test_the_verifier_counts_functions_that_are_given_a_type():
     assert any("2 functions of" in each for each in violations(plan, partly))
     plan["placements"][0]["target"]["attributes"][0]["value"] = "1155"
     assert any("takes one size" in each for each in violations(plan, fleet))
+
+
+@given(
+    st.integers(0, 2**32),
+    st.fixed_dictionaries(
+        {
+            "direction": st.sampled_from(["source_lists", "target_accepts", "both", "either"]),
+            "policy": st.sampled_from(["pack", "spread"]),
+            "distinct_gpus": st.booleans(),
+            "reuse": st.booleans(),
+            "free_devices": st.sampled_from(["movable", "all", "none"]),
+        }
+    ),
+)
+def test_whatever_cards_are_like_there_is_a_plan_that_keeps_every_rule_and_stays(seed, options):
+    random = Random(seed)
+    fleet = {name: odd_host(random) for name in ("a", "b", "c")}
+    plan = migration_plan(fleet, drain=["a"], **options)
+    assert violations(plan, fleet, Conditions(drain=["a"], **options)) == []
+    again = migration_plan(fleet, drain=["a"], earlier=plan, **options)
+    assert [each["target"] for each in again["placements"]] == [
+        each["target"] for each in plan["placements"]
+    ]
+
+
+def test_a_card_that_has_types_with_media_engines_only_gets_one():
+    only = {"1161": "NVIDIA A100-1-5CME"}
+    source = host([typed(0, "1161", vm="vm-0"), typed(1, "1161", vm="vm-1")])
+    plan = plan_of({"a": source, "b": host([typeless(each, only) for each in range(4)])})
+    assert len(plan["placements"]) == 1
+    assert plan["status"] == "unproven"
+
+
+def test_a_card_that_has_more_than_it_is_known_to_hold_gets_no_more():
+    there = [vgpu(100 + each, 12, parent=function(CARD, each), vm="held") for each in range(6)]
+    held = parents(taken=range(6)) + parents(OTHER_CARD, number=2)
+    fleet = {"a": guests(2, 12), "b": host(there, held)}
+    assert on_cards(plan_of(fleet), fleet) == {("b", OTHER_CARD): 2}
