@@ -15,9 +15,24 @@ from ansible_collections.vfio.migration.plugins.filter.compatible_pairs import c
 from ansible_collections.vfio.migration.plugins.filter.migration_plan import migration_plan
 from ansible_collections.vfio.migration.plugins.module_utils._host.facts import gather_facts
 from ansible_collections.vfio.migration.plugins.module_utils._host.sysfs import Sysfs
-from ansible_collections.vfio.migration.plugins.plugin_utils._compat.verdict import DIRECTIONS
+from ansible_collections.vfio.migration.plugins.plugin_utils._compat.bulk_match import (
+    Listing,
+    Subjects,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._compat.verdict import (
+    DIRECTIONS,
+    Judge,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.descriptor import derive
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_matching import (
+    read_naive_descriptor,
+    set_matches,
+    unknown_names,
+)
 from ansible_collections.vfio.migration.tests.unit.sysfs_trees import Tree, nobody
 from ansible_collections.vfio.migration.tests.unit.vendor_trees import TREES, VendorTree
+from hypothesis import given
+from hypothesis import strategies as st
 
 Facts = t.Dict[str, t.Any]
 
@@ -189,3 +204,54 @@ def test_a_host_whose_driver_states_no_version_gets_guests_all_the_same(gather):
         # A new one under its parent, too.
         plan = migration_plan({"a": held(source), "b": {**target, "devices": []}}, drain=["a"])
         assert [each["target"]["create"] for each in plan["placements"]] == [True]
+
+
+# By driver: attributes of which not every host shows each, with some of their values.
+LEARNT = {
+    "mlx5_vfio_pci": {"fw_ver": ["28.39", "28.40"], "board_id": ["MT_1", "MT_2"]},
+    "xe_vfio_pci": {"revision": ["0x00", "0x05"], "vram_quota": ["4", "8"]},
+    "vfio_ap": {"hwtype.05": ["13", "14"], "ap_class.05": ["0", "1"], "ap_config": ["0x1", "0x2"]},
+    "mtty": {"other": ["x", "y"]},
+}
+
+
+@st.composite
+def derived_selves(draw: st.DrawFn) -> list[dict[str, str]]:
+    """Draw what devices of one driver state, each with only some of the attributes."""
+    driver = draw(st.sampled_from(sorted(LEARNT)))
+    optional = {name: st.sampled_from(values) for name, values in LEARNT[driver].items()}
+    selves = st.fixed_dictionaries(
+        {
+            "software_version": st.sampled_from(["0.0", "1.0", "1.2", "2.0"]),
+            "device_api": st.just("vfio-pci"),
+            "type": st.just("t"),
+            "driver": st.just(driver),
+        },
+        optional=optional,
+    )
+    return draw(st.lists(selves, min_size=2, max_size=5))
+
+
+@given(derived_selves())
+def test_one_verdict_many_at_once_and_the_verifier_agree(selves):
+    found = [derive(own, {}) for own in selves]
+    naive = [
+        read_naive_descriptor({"origin": "derived", "self": own, "compatible": each.compatible})
+        for own, each in zip(selves, found, strict=True)
+    ]
+    judge = Judge()
+    subjects = Subjects(selves, True)
+    for source, judged in zip(found, naive, strict=True):
+        matched = Listing(judge.patterns(source, True), subjects).matched
+        assert judged is not None
+        for number, target in enumerate(found):
+            allowed = judge.allows(source, target)
+            assert bool(matched >> number & 1) == allowed
+            version = source.version
+            (only,) = judged.sets
+            assert only is not None
+            assert set_matches(only, target.self_attributes, True, version, True) == allowed
+            if allowed:
+                unknown = unknown_names(source.self_attributes, target.self_attributes)
+                certainty = judge.verdict(source, target)["certainty"]
+                assert (certainty == "assumed") == bool(unknown)
