@@ -1,0 +1,195 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+# Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Do not use this from other collections or standalone plugins/modules!
+
+"""Work on a host that goes on when nobody waits for it any more, and tells how far it is.
+
+Each piece of work has a file in a private directory of ``/run``, with how far it has come, and at its end what came out, as
+one JSON object. Who does the work holds the lock on the file (flock(2)) until the end. So a file without a lock is that of
+work that has ended, or whose process was killed. The kernel frees the lock, and a boot takes the file away.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import time
+import typing as t
+from dataclasses import dataclass
+
+from ansible_collections.vfio.migration.plugins.module_utils._change.private_directory import (
+    PrivateDirectory,
+)
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.errors import (
+    VfioMigrationError,
+)
+
+Status = t.Dict[str, t.Any]
+# What only a result has.
+OUTCOME = "outcome"
+_SUFFIX = ".json"
+_PAUSE_SECONDS = 0.5
+# From its result until its process has ended.
+_END_SECONDS = 2.0
+# What is being written is read again after this long, so often.
+_TORN_SECONDS = 0.02
+_TORN_READS = 50
+# More descriptors than a module has open.
+_DESCRIPTORS = 1024
+
+
+class AtWork(VfioMigrationError):
+    """The work goes on already."""
+
+
+@dataclass(frozen=True)
+class WorkStatus:
+    """What is known of a piece of work: whether it ``runs``, and the ``status`` that it told last."""
+
+    runs: bool
+    status: Status
+
+    @property
+    def ended(self) -> bool:
+        """Whether there is a result, or nobody who could make one."""
+        return OUTCOME in self.status or not self.runs
+
+
+class BackgroundWork:
+    """The work called ``name`` whose file is in ``directory``."""
+
+    def __init__(self, directory: PrivateDirectory, name: str) -> None:
+        self._directory = directory
+        self._file = name + _SUFFIX
+
+    def begin(self, work: t.Callable[[t.Callable[[Status], None]], Status]) -> None:
+        """Let a process of its own do the ``work``, which is handed over what tells its status, and returns its result.
+
+        Raise ``AtWork`` where one does it already, ``OSError`` and ``HostReadError`` as ``PrivateDirectory`` does.
+        """
+        descriptor = self._locked()
+        if descriptor is None:
+            raise AtWork("it goes on already: another run has begun it; wait until that has ended")
+        try:
+            _tell(descriptor, {})
+            child = os.fork()
+            if child == 0:
+                _detach_and_work(descriptor, work)
+            os.waitpid(child, 0)
+        finally:
+            os.close(descriptor)
+
+    def look(self) -> WorkStatus:
+        """Return what is known of the work at this moment."""
+        try:
+            descriptor = self._directory.open(self._file, os.O_RDONLY)
+        except FileNotFoundError:
+            return WorkStatus(False, {})
+        try:
+            # In this order: what has ended in between has told its result.
+            runs = not _lock(descriptor, fcntl.LOCK_SH)
+            return WorkStatus(runs, _told(descriptor))
+        finally:
+            os.close(descriptor)
+
+    def wait(self, seconds: float) -> WorkStatus:
+        """Return what is known of the work when it has ended, at the latest after so many ``seconds``."""
+        end = time.monotonic() + seconds
+        while True:
+            found = self.look()
+            if found.ended or time.monotonic() >= end:
+                return found
+            time.sleep(_PAUSE_SECONDS)
+
+    def forget(self, seconds: float = _END_SECONDS) -> bool:
+        """Remove the file of work that has ended, or is about to, within so many ``seconds``; return whether there is none now."""
+        end = time.monotonic() + seconds
+        while self._directory.exists(self._file):
+            descriptor = self._locked(make=False)
+            if descriptor is not None:
+                try:
+                    self._directory.remove(self._file)
+                finally:
+                    os.close(descriptor)
+            elif time.monotonic() >= end:
+                return False
+            else:
+                time.sleep(_TORN_SECONDS)
+        return True
+
+    def _locked(self, make: bool = True) -> int | None:
+        """Return a descriptor of the file with the lock; ``None`` where another has it, or there is no file to lock."""
+        flags = os.O_RDWR | (os.O_CREAT if make else 0)
+        while True:
+            try:
+                descriptor = self._directory.open(self._file, flags)
+            except FileNotFoundError:
+                return None
+            if not _lock(descriptor, fcntl.LOCK_EX):
+                os.close(descriptor)
+                return None
+            if self._is_there(descriptor):
+                return descriptor
+            # It was removed between the two.
+            os.close(descriptor)
+
+    def _is_there(self, descriptor: int) -> bool:
+        try:
+            other = self._directory.open(self._file, os.O_RDONLY)
+        except FileNotFoundError:
+            return False
+        try:
+            return os.path.sameopenfile(descriptor, other)
+        finally:
+            os.close(other)
+
+
+def _lock(descriptor: int, kind: int) -> bool:
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _tell(descriptor: int, status: Status) -> None:
+    data = json.dumps(status).encode()
+    os.pwrite(descriptor, data, 0)
+    os.ftruncate(descriptor, len(data))
+
+
+def _told(descriptor: int) -> Status:
+    """Return the status in a file, which may be being written."""
+    for _attempt in range(_TORN_READS):
+        with contextlib.suppress(ValueError):
+            status = json.loads(os.pread(descriptor, os.fstat(descriptor).st_size, 0) or b"{}")
+            return status if isinstance(status, dict) else {}
+        time.sleep(_TORN_SECONDS)
+    return {}
+
+
+def _detach_and_work(
+    descriptor: int, work: t.Callable[[t.Callable[[Status], None]], Status]
+) -> t.NoReturn:
+    """Work in a session of its own, with nothing open but the file: whoever began it need not wait, and may die."""
+    status = 1
+    try:
+        os.setsid()
+        if os.fork():
+            os._exit(0)
+        null = os.open(os.devnull, os.O_RDWR)
+        for standard in range(3):
+            os.dup2(null, standard)
+        os.closerange(3, descriptor)
+        os.closerange(descriptor + 1, _DESCRIPTORS)
+        result = work(lambda told: _tell(descriptor, told))
+        _tell(descriptor, result)
+        status = 0
+    finally:
+        # Nothing of the module's own end: that is its parent's.
+        os._exit(status)

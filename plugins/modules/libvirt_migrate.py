@@ -1,0 +1,331 @@
+#!/usr/bin/python
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: libvirt_migrate
+short_description: Migrate a guest of libvirt with its VFIO devices
+version_added: 0.1.0
+description:
+  - Migrates one running guest from this host to the target that a plan has for its devices. The targets must be there, as the playbook
+    C(vfio.migration.prepare) or the module M(vfio.migration.vfio_mdev) makes them.
+  - Reads the guest's domain, puts the plan's devices into it on the control node, and lets this host's libvirt send the guest to the
+    target's libvirt, as C(virsh migrate --live --p2p) does. A guest with a persistent definition is defined on the target and no longer here.
+  - Shows about every ten seconds how far it is. Where the guest gets no nearer to its end, the limit of its downtime is doubled until it is
+    O(downtime_max). A migration that takes longer than O(timeout), or comes no nearer to its end for O(stall), is aborted. The guest then
+    runs on here.
+  - Domains may have passwords in them. They are on no disk of either host or of the control node, where C(pipelining) is on, and in no result.
+  - A process of its own on this host does the work, so a migration goes on and its limits hold when Ansible is killed or loses its
+    connection. Then the result is in C(/run/vfio.migration/migrate) until the playbook C(vfio.migration.cleanup) or the
+    next migration of the guest takes it away. A second migration of the guest is refused meanwhile.
+  - For guests that a playbook of your own moves. The playbook C(vfio.migration.migrate_libvirt) runs C(virsh) and does not need this module.
+author:
+  - vfio.migration contributors (@vfio-migration)
+requirements:
+  - libvirt's Python binding on the host, the package C(python3-libvirt)
+extends_documentation_fragment:
+  - vfio.migration._attributes
+attributes:
+  check_mode:
+    support: full
+    details:
+      - The domain is read and the devices are looked up in the plan. No guest is migrated.
+  diff_mode:
+    support: none
+  idempotent:
+    support: none
+    details:
+      - A guest that has moved is not here any more.
+options:
+  uuid:
+    description: The guest's UUID in libvirt.
+    type: str
+    required: true
+  plan:
+    description:
+      - The plan that has the guest's devices, as P(vfio.migration.migration_plan#filter) returns it.
+      - Needed but for a single O(step).
+    type: dict
+  source:
+    description: The name that the plan has for this host. By default the one in the inventory.
+    type: str
+  target:
+    description: What the target is called in messages.
+    type: str
+    default: the target
+  label:
+    description: What the guest is called where its progress is shown. By default its UUID.
+    type: str
+  target_answer:
+    description:
+      - What the target answered, as a task registers it, to the role's query for its memory. The guest then stays where the target
+        does not answer, has too little memory, or no IOMMUFD that the guest needs.
+    type: dict
+  destination:
+    description:
+      - The URI by which this host's libvirt reaches the target's, such as V(qemu+ssh://root@b/system).
+      - Needed but for a single O(step).
+    type: str
+  transport:
+    description: The URI to which this host's QEMU sends the guest, such as V(tcp://b). By default libvirt chooses one.
+    type: str
+  options:
+    description:
+      - Further options of C(virsh migrate), such as V(--auto-converge) or V(--tls), each word an element.
+      - Post-copy is not possible with VFIO devices.
+    type: list
+    elements: str
+    default: []
+  downtime:
+    description: How long the guest may stand still in the end, in milliseconds.
+    type: int
+    default: 2000
+  downtime_max:
+    description:
+      - How long it may at most, in milliseconds, where the migration would not end otherwise.
+      - By default no longer than O(downtime).
+    type: int
+  stall:
+    description:
+      - After how many seconds a migration is aborted that has the longest downtime and still comes no nearer to its end.
+      - With V(0) it is not for that.
+    type: int
+    default: 300
+  timeout:
+    description: After how many seconds a migration is aborted.
+    type: int
+    default: 3600
+  uri:
+    description: How to reach libvirt on this host.
+    type: str
+    default: qemu:///system
+  step:
+    description:
+      - V(all) is the migration. It consists of the others.
+      - V(read) reads the domain. V(start) begins to send it. V(watch) waits for the end, but not longer than O(wait).
+    type: str
+    choices:
+      - all
+      - read
+      - start
+      - watch
+    default: all
+  active_xml:
+    description: For V(start), the domain that is to run on the target.
+    type: str
+  persistent_xml:
+    description: For V(start), the definition that it is to have there.
+    type: str
+  wait:
+    description: For V(start) and V(watch), how many seconds to wait for an end.
+    type: float
+    default: 0
+seealso:
+  - plugin: vfio.migration.retarget_domain
+    plugin_type: filter
+  - plugin: vfio.migration.migration_plan
+    plugin_type: filter
+"""
+
+EXAMPLES = r"""
+- name: Migrate a guest by a plan
+  vfio.migration.libvirt_migrate:
+    uuid: 4dea22b3-1d52-d8f3-2516-782e98ab3fa0
+    plan: "{{ prepare_plan }}"
+    destination: qemu+ssh://root@b/system
+    downtime: 500
+    downtime_max: 4000
+"""
+
+RETURN = r"""
+outcome:
+  description:
+    - V(moved), the guest runs on its target. V(failed), libvirt or QEMU have refused it. V(aborted), a limit was exceeded.
+    - V(stuck), it neither ends nor can be aborted. V(lost), the process that did the work is gone without a result, or the host does
+      not answer any more. V(refused), nothing was begun.
+  returned: after V(step=all)
+  type: str
+  sample: moved
+errors:
+  description: What libvirt and QEMU said, and which limit was exceeded.
+  returned: after V(step=all)
+  type: list
+  elements: str
+state:
+  description: The guest's state on this host in the end, as C(virsh domstate --reason) has it; V(null) where it is not here.
+  returned: if libvirt says
+  type: str
+  sample: running (unpaused)
+began:
+  description: When it began, in seconds since 1970 by the host's clock.
+  returned: if it was begun
+  type: float
+ended:
+  description: When it ended, likewise.
+  returned: if it was begun
+  type: float
+duration:
+  description: How long it took, in milliseconds.
+  returned: if it was begun
+  type: int
+downtime:
+  description: How long the guest stood still, in milliseconds; V(null) where libvirt does not say.
+  returned: if it was begun
+  type: int
+setup:
+  description: How long it took to begin, in milliseconds.
+  returned: if libvirt says
+  type: int
+bytes:
+  description: How many bytes were sent.
+  returned: if libvirt says
+  type: int
+iterations:
+  description: How often the guest's memory was gone through.
+  returned: if libvirt says
+  type: int
+dirty_rate:
+  description: How many bytes of its memory the guest changed in a second, the last that libvirt said.
+  returned: if libvirt says
+  type: int
+qemu_log:
+  description: The last lines of QEMU's log of the guest on this host.
+  returned: if it has not moved
+  type: list
+  elements: str
+kernel_log:
+  description: What this host's kernel logged meanwhile.
+  returned: if it has not moved
+  type: list
+  elements: str
+"""
+
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.vfio.migration.plugins.module_utils._change.background import (
+    BackgroundWork,
+)
+from ansible_collections.vfio.migration.plugins.module_utils._change.guest_migration import (
+    GuestMigration,
+    MigrationOrder,
+    read_definitions,
+)
+from ansible_collections.vfio.migration.plugins.module_utils._change.migration_limits import (
+    MigrationLimits,
+)
+from ansible_collections.vfio.migration.plugins.module_utils._change.migration_options import (
+    read_options,
+)
+from ansible_collections.vfio.migration.plugins.module_utils._change.private_directory import (
+    PrivateDirectory,
+)
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.errors import (
+    VfioMigrationError,
+)
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.identifiers import UUID
+from ansible_collections.vfio.migration.plugins.module_utils._host.libvirt_binding import (
+    DEFAULT_URI,
+    Libvirt,
+)
+
+_STATUS = "/run/vfio.migration/migrate"
+_Result = t.Dict[str, t.Any]
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "uuid": {"type": "str", "required": True},
+            "uri": {"type": "str", "default": DEFAULT_URI},
+            "destination": {"type": "str"},
+            "transport": {"type": "str"},
+            "options": {"type": "list", "elements": "str", "default": []},
+            "downtime": {"type": "int", "default": 2000},
+            "downtime_max": {"type": "int"},
+            "stall": {"type": "int", "default": 300},
+            "timeout": {"type": "int", "default": 3600},
+            "step": {
+                "type": "str",
+                "choices": ["all", "read", "start", "watch"],
+                "default": "all",
+            },
+            "active_xml": {"type": "str", "no_log": True},
+            "persistent_xml": {"type": "str", "no_log": True},
+            "wait": {"type": "float", "default": 0},
+            # The action's.
+            "plan": {"type": "dict"},
+            "source": {"type": "str"},
+            "target": {"type": "str", "default": "the target"},
+            "label": {"type": "str"},
+            "target_answer": {"type": "dict"},
+        },
+        required_if=[("step", "start", ("active_xml", "destination"))],
+        supports_check_mode=True,
+    )
+    step = module.params["step"]
+    if step not in _STEPS:
+        module.fail_json(
+            msg="use the module as vfio.migration.libvirt_migrate, whose steps are taken one by one"
+        )
+    if not UUID.match(module.params["uuid"]):
+        module.fail_json(msg=f"uuid is {module.params['uuid']!r}; expected a guest's UUID")
+    try:
+        result = _STEPS[step](module)
+    except (VfioMigrationError, OSError) as error:
+        module.fail_json(msg=str(error))
+    module.exit_json(**result)
+
+
+def _read(module: AnsibleModule) -> _Result:
+    libvirt = Libvirt(module.params["uri"])
+    return {"changed": False, "definitions": read_definitions(libvirt, module.params["uuid"])}
+
+
+def _start(module: AnsibleModule) -> _Result:
+    order = _order(module.params)
+    if module.check_mode:
+        return {"changed": True, "runs": False, "status": {}}
+    work = _work(module)
+    work.begin(lambda tell: GuestMigration(order, tell).run())
+    return {**_watch(module), "changed": True}
+
+
+def _order(given: t.Mapping[str, t.Any]) -> MigrationOrder:
+    return MigrationOrder(
+        uri=given["uri"],
+        uuid=given["uuid"],
+        destination=given["destination"],
+        transport=given["transport"],
+        active=given["active_xml"],
+        persistent=given["persistent_xml"],
+        options=read_options(given["options"]),
+        limits=MigrationLimits(
+            downtime=given["downtime"],
+            longest_downtime=max(given["downtime"], given["downtime_max"] or 0),
+            timeout=given["timeout"],
+            stall=given["stall"],
+        ),
+    )
+
+
+def _watch(module: AnsibleModule) -> _Result:
+    work = _work(module)
+    found = work.wait(module.params["wait"])
+    if found.ended:
+        work.forget()
+    return {"changed": False, "runs": not found.ended, "status": found.status}
+
+
+def _work(module: AnsibleModule) -> BackgroundWork:
+    return BackgroundWork(PrivateDirectory(_STATUS), module.params["uuid"])
+
+
+_STEPS = {"read": _read, "start": _start, "watch": _watch}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,167 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+# Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Do not use this from other collections or standalone plugins/modules!
+
+"""What is to be known before a guest is sent, and what is told of it meanwhile and afterwards. Pure.
+
+What a host answers is read here: it may be anything.
+"""
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import dataclass, field
+
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.printable import (
+    MAX_LABEL,
+    MAX_MESSAGE,
+    printable,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
+from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.answers import Answer
+from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.checks import memory
+from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.retarget import retarget
+
+MOVED = "moved"
+# Nothing was begun; nobody knows what came of it.
+REFUSED, LOST = "refused", "lost"
+OUTCOMES = frozenset((MOVED, "failed", "aborted", "stuck", REFUSED, LOST))
+# What is read of the lists that a host gives.
+_MOST_LINES = 100
+_LONGEST_LINE = 1000
+# JSON has no greater number that every program reads alike.
+_GREATEST = 2**53
+_MIB = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class DomainDefinitions:
+    """The XML of a guest that runs, and of what it starts from, ``None`` where it has no such definition."""
+
+    active: str
+    persistent: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MoveReport:
+    """How a guest's migration ended, as its host says; times in seconds and milliseconds, as the module returns them."""
+
+    outcome: str
+    errors: t.Sequence[str] = ()
+    state: str | None = None
+    qemu_log: t.Sequence[str] = ()
+    kernel_log: t.Sequence[str] = ()
+    numbers: t.Mapping[str, int | float] = field(default_factory=dict)
+
+    @property
+    def tried(self) -> bool:
+        """Whether it was begun at all."""
+        return self.outcome != REFUSED
+
+
+NUMBERS = (
+    *("began", "ended", "duration", "downtime", "setup", "bytes", "iterations", "dirty_rate"),
+)
+
+
+def read_definitions(answer: t.Any) -> DomainDefinitions:
+    """Return the definitions in what a host answered; raise ``FleetError`` where there are none."""
+    found = answer.get("definitions") if isinstance(answer, t.Mapping) else None
+    found = found if isinstance(found, t.Mapping) else {}
+    active, persistent = found.get("active"), found.get("persistent")
+    if not isinstance(active, str) or not isinstance(persistent, str | None):
+        raise FleetError("its host answered no definition of it")
+    return DomainDefinitions(active, persistent)
+
+
+def retargeted(definitions: DomainDefinitions, plan: t.Any, host: str) -> DomainDefinitions:
+    """Return the definitions with the plan's devices for a guest of ``host``; raise ``FleetError`` as ``retarget`` does.
+
+    What runs has all devices that the plan moves. What it starts from may lack those that were attached since.
+    """
+    retarget(definitions.active, plan, host)
+    persistent = definitions.persistent
+    return DomainDefinitions(
+        retarget(definitions.active, plan, host, partial=True),
+        None if persistent is None else retarget(persistent, plan, host, partial=True),
+    )
+
+
+def check_target(definitions: DomainDefinitions, target: str, there: Answer) -> None:
+    """Raise ``FleetError`` where ``target`` does not answer, or has not what the guest needs; ``there`` is its answer."""
+    if there.rc != 0:
+        raise FleetError(f"{target} does not answer: {printable(there.error, MAX_MESSAGE)}")
+    needs = memory(definitions.active, there.stdout)
+    if needs.needed > needs.free:
+        raise FleetError(
+            f"it needs {needs.needed} KiB of {needs.source}, of which {target} has {needs.free};"
+            " make room there, or leave that host out of the targets"
+        )
+    if needs.lacks_iommufd:
+        raise FleetError(
+            f"it has its devices through IOMMUFD, and {target} has no /dev/iommu;"
+            " load the kernel module iommufd there, or leave that host out of the targets"
+        )
+
+
+def read_report(status: t.Any) -> MoveReport:
+    """Return the report in what a host told of a migration that has ended, one that it is lost where that is none."""
+    status = status if isinstance(status, t.Mapping) else {}
+    outcome, state = status.get("outcome"), status.get("state")
+    if not isinstance(outcome, str) or outcome not in OUTCOMES:
+        return MoveReport(LOST, errors=["the result of the migration is lost"])
+    return MoveReport(
+        outcome=outcome,
+        errors=_lines(status.get("errors")),
+        state=printable(state, MAX_MESSAGE) if isinstance(state, str) else None,
+        qemu_log=_lines(status.get("qemu_log")),
+        kernel_log=_lines(status.get("kernel_log")),
+        numbers={
+            key: number for key in NUMBERS if (number := _number(status.get(key))) is not None
+        },
+    )
+
+
+def _lines(found: t.Any) -> list[str]:
+    """Return the texts of a list, a line each."""
+    texts = [each for each in found if isinstance(each, str)] if isinstance(found, list) else []
+    lines = [line for text in texts[-_MOST_LINES:] for line in text.split("\n") if line]
+    return [printable(line, _LONGEST_LINE) for line in lines[-_MOST_LINES:]]
+
+
+def _number(found: t.Any) -> int | float | None:
+    if isinstance(found, bool) or not isinstance(found, int | float):
+        return None
+    return found if 0 <= found < _GREATEST else None
+
+
+def progress_line(label: str, status: t.Any) -> str | None:
+    """Return how far a guest's migration is, by what its host told; ``None`` where it told nothing yet.
+
+    That is: percent of what is known to be sent by now, bytes, rate, what is left, and how long the guest is expected to
+    stand still, with the limit of that.
+    """
+    status = status if isinstance(status, t.Mapping) else {}
+    total, done, left = (
+        _number(status.get(f"data_{each}")) for each in ("total", "processed", "remaining")
+    )
+    if not total or done is None or left is None:
+        return None
+    parts = [f"{min(100, int(100 * (1 - min(left, total) / total)))} %"]
+    parts.append(f"{_mib(done)} sent, {_mib(left)} left")
+    if rate := _number(status.get("memory_bps")):
+        parts.append(f"{_mib(rate)}/s")
+    if dirty := _number(status.get("dirty_rate")):
+        parts.append(f"{_mib(dirty)}/s change meanwhile")
+    limit = _number(status.get("downtime_limit"))
+    allowed = "" if limit is None else f" of {limit:.0f} ms allowed"
+    if (expected := _number(status.get("downtime"))) is not None:
+        parts.append(f"expected downtime {expected:.0f} ms{allowed}")
+    return f"{printable(label, MAX_LABEL)}: {', '.join(parts)}"
+
+
+def _mib(size: float) -> str:
+    return f"{size / _MIB:.1f} MiB"

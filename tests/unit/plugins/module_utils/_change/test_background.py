@@ -1,0 +1,163 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Work that goes on when nobody waits for it any more; the processes are real."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+import pytest
+from ansible_collections.vfio.migration.plugins.module_utils._change.background import (
+    AtWork,
+    BackgroundWork,
+)
+from ansible_collections.vfio.migration.plugins.module_utils._change.private_directory import (
+    PrivateDirectory,
+)
+from ansible_collections.vfio.migration.plugins.module_utils._host.reading import HostReadError
+
+SECONDS = 20
+
+
+@pytest.fixture
+def place(tmp_path):
+    return tmp_path / "outer" / "work"
+
+
+@pytest.fixture
+def work(place):
+    return BackgroundWork(PrivateDirectory(str(place)), "one")
+
+
+def until(path):
+    """Wait until a file is there."""
+    end = time.monotonic() + SECONDS
+    while not path.exists():
+        assert time.monotonic() < end, f"there is no {path}"
+        time.sleep(0.01)
+
+
+def held(tmp_path, **result):
+    """Return work that tells that it has begun, waits for the file ``go``, and ends with a result."""
+
+    def doing(tell):
+        tell({"percent": 50, "pid": os.getpid()})
+        (tmp_path / "begun").touch()
+        until(tmp_path / "go")
+        return {"outcome": "done", **result}
+
+    return doing
+
+
+def test_its_status_and_its_result_are_told(work, tmp_path, place):
+    work.begin(held(tmp_path, said="x" * 5000))
+    until(tmp_path / "begun")
+    found = work.look()
+    assert (found.runs, found.ended, found.status["percent"]) == (True, False, 50)
+    assert found.status["pid"] != os.getpid()
+    (tmp_path / "go").touch()
+    found = work.wait(SECONDS)
+    assert (found.ended, found.status) == (True, {"outcome": "done", "said": "x" * 5000})
+    assert work.forget()
+    assert list(place.iterdir()) == []
+
+
+def test_what_it_waits_for_is_limited(work, tmp_path):
+    work.begin(held(tmp_path))
+    begin = time.monotonic()
+    assert not work.wait(0.1).ended
+    assert time.monotonic() - begin < 5
+    (tmp_path / "go").touch()
+    assert work.wait(SECONDS).ended
+
+
+def test_nobody_begins_it_twice_nor_takes_its_file_away(work, tmp_path, place):
+    work.begin(held(tmp_path))
+    with pytest.raises(AtWork, match="it goes on already"):
+        work.begin(held(tmp_path))
+    assert not work.forget(seconds=0)
+    assert [each.name for each in place.iterdir()] == ["one.json"]
+    (tmp_path / "go").touch()
+    assert work.wait(SECONDS).ended
+
+
+def test_what_has_ended_gives_way_to_the_next(work, tmp_path):
+    (tmp_path / "go").touch()
+    for number in range(2):
+        work.begin(held(tmp_path, number=number))
+        assert work.wait(SECONDS).status["number"] == number
+        # Its process ends a moment after.
+        end = time.monotonic() + SECONDS
+        while work.look().runs and time.monotonic() < end:
+            time.sleep(0.01)
+
+
+def test_work_whose_process_was_killed_has_ended_without_a_result(work, tmp_path):
+    work.begin(held(tmp_path))
+    until(tmp_path / "begun")
+    os.kill(work.look().status["pid"], signal.SIGKILL)
+    found = work.wait(SECONDS)
+    assert (found.runs, found.ended) == (False, True)
+    assert "outcome" not in found.status
+    assert work.forget()
+
+
+def test_work_that_fails_has_no_result(work):
+    def failing(tell):
+        raise ValueError
+
+    work.begin(failing)
+    found = work.wait(SECONDS)
+    assert (found.ended, found.status) == (True, {})
+
+
+def test_it_is_on_after_who_began_it_was_killed(tmp_path, place):
+    began = os.fork()
+    if not began:
+        work = BackgroundWork(PrivateDirectory(str(place)), "one")
+        work.begin(held(tmp_path))
+        os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(began, 0)
+    until(tmp_path / "begun")
+    work = BackgroundWork(PrivateDirectory(str(place)), "one")
+    assert work.look().runs
+    (tmp_path / "go").touch()
+    assert work.wait(SECONDS).status == {"outcome": "done"}
+
+
+def test_it_has_nothing_open_that_somebody_waits_for(work, tmp_path):
+    reader, writer = os.pipe()
+    os.set_inheritable(writer, True)
+    work.begin(held(tmp_path))
+    os.close(writer)
+    # The end of the pipe: nobody else has it.
+    assert os.read(reader, 1) == b""
+    os.close(reader)
+    (tmp_path / "go").touch()
+    assert work.wait(SECONDS).ended
+
+
+def test_work_that_nobody_has_begun_is_not_there(work):
+    assert (work.look().runs, work.look().status) == (False, {})
+    assert work.forget()
+
+
+def test_its_file_is_for_its_owner_alone(work, tmp_path, place):
+    (tmp_path / "go").touch()
+    work.begin(held(tmp_path))
+    assert (place / "one.json").stat().st_mode & 0o777 == 0o600
+    work.wait(SECONDS)
+
+
+def test_a_link_in_its_place_is_not_believed(work, tmp_path, place):
+    place.mkdir(parents=True, mode=0o700)
+    (tmp_path / "secret").write_text("{}")
+    (place / "one.json").symlink_to(tmp_path / "secret")
+    with pytest.raises(HostReadError, match="a symbolic link"):
+        work.look()
+    with pytest.raises(HostReadError, match="a symbolic link"):
+        work.begin(held(tmp_path))
+    assert (tmp_path / "secret").read_text() == "{}"

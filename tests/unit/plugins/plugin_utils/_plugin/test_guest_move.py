@@ -1,0 +1,145 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The migration of one guest as the control node sees it, with a host that answers as it likes."""
+
+from __future__ import annotations
+
+import pytest
+from ansible.errors import AnsibleConnectionFailure
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.guest_move import (
+    LONGEST_LOOK,
+    GuestMove,
+    as_result,
+)
+from ansible_collections.vfio.migration.tests.unit.domains import domain_of, hostdev
+from ansible_collections.vfio.migration.tests.unit.fleets import UUIDS
+
+XML = domain_of(hostdev("mdev", UUIDS[1]))
+PLAN = {
+    "placements": [
+        {
+            "vm": "vm-17",
+            "source": {"host": "a", "kind": "mdev", "id": UUIDS[1]},
+            "target": {"host": "b", "kind": "mdev", "id": UUIDS[2]},
+        }
+    ]
+}
+READ = {"definitions": {"active": XML, "persistent": XML}}
+SAMPLE = {"data_total": 4 << 20, "data_processed": 1 << 20, "data_remaining": 3 << 20}
+RUNS = {"runs": True, "status": SAMPLE}
+ENDED = {"runs": False, "status": {"outcome": "moved", "errors": [], "bytes": 7}}
+AWAY = AnsibleConnectionFailure("no route\x1b")
+
+
+class Host:
+    """Gives its answers in turn, and keeps what it was asked and what was shown."""
+
+    def __init__(self, *answers):
+        self.answers = list(answers)
+        self.asked = []
+        self.shown = []
+        self.slept = []
+
+    def ask(self, options):
+        self.asked.append(options)
+        answer = self.answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def move(self, check_mode=False, **options):
+        given = {"uuid": UUIDS[5], "plan": PLAN, "destination": "qemu+ssh://root@b/system"}
+        given = {**given, "label": "vm-17 to b", **options}
+        move = GuestMove(given, "a", self.ask, self.shown.append, self.slept.append)
+        return move.run(check_mode)
+
+
+def test_a_guest_is_read_retargeted_sent_and_watched():
+    host = Host(READ, RUNS, RUNS, ENDED)
+    report = host.move(downtime=500, stall=None)
+    assert (report.outcome, report.numbers) == ("moved", {"bytes": 7})
+    assert [each["step"] for each in host.asked] == ["read", "start", "watch", "watch"]
+    start = host.asked[1]
+    for key in ("active_xml", "persistent_xml"):
+        assert UUIDS[2] in start[key] and UUIDS[1] not in start[key]
+    assert (start["downtime"], "stall" in start) == (500, False)
+    assert host.shown == ["vm-17 to b: 25 %, 1.0 MiB sent, 3.0 MiB left"] * 2
+    assert [each["uuid"] for each in host.asked] == [UUIDS[5]] * 4
+    assert not any("active_xml" in each for each in host.asked[2:])
+
+
+def test_looks_become_rarer_up_to_a_limit():
+    host = Host(READ, *[RUNS] * 6, ENDED)
+    host.move()
+    waits = [each["wait"] for each in host.asked[1:]]
+    assert waits == sorted(waits)
+    assert waits[-1] == LONGEST_LOOK
+
+
+def test_in_check_mode_it_is_looked_up_and_nothing_begun():
+    host = Host(READ)
+    assert host.move(check_mode=True) is None
+    assert as_result(None) == {"changed": True}
+
+
+def test_a_guest_that_runs_only_has_no_definition_to_take_along():
+    host = Host({"definitions": {"active": XML, "persistent": None}}, ENDED)
+    assert host.move().outcome == "moved"
+    assert "persistent_xml" not in host.asked[1]
+
+
+@pytest.mark.parametrize(
+    ("read", "options", "error"),
+    [
+        ({"failed": True, "msg": "install the package python3-libvirt"}, {}, "install the package"),
+        (AWAY, {}, "a does not answer any more: no route\\x1b"),
+        ({}, {}, "its host answered no definition of it"),
+        (READ, {"source": "c"}, "has no target in the plan"),
+        (READ, {"target": "b", "target_answer": {}}, "b does not answer"),
+        (READ, {"target_answer": {"rc": 0, "stdout": "MemAvailable: 1 kB"}}, "make room there"),
+    ],
+)
+def test_what_speaks_against_it_is_said_before_anything_is_begun(read, options, error):
+    host = Host(read)
+    report = host.move(**options)
+    assert report.outcome == "refused"
+    assert error in report.errors[0]
+    result = as_result(report)
+    assert (result["failed"], result["changed"]) == (True, False)
+    assert error in result["msg"]
+
+
+def test_what_its_host_refuses_to_begin_was_not_begun():
+    report = Host(READ, {"failed": True, "msg": "it goes on already"}).move()
+    assert (report.outcome, report.errors) == ("refused", ["it goes on already"])
+
+
+def test_a_host_that_is_away_for_a_while_is_waited_for():
+    host = Host(READ, RUNS, AWAY, AWAY, RUNS, AWAY, ENDED)
+    assert host.move().outcome == "moved"
+    assert len(host.slept) == 3
+
+
+def test_a_host_that_stays_away_is_given_up():
+    host = Host(READ, AWAY, *[AWAY] * 20)
+    report = host.move()
+    assert report.outcome == "lost"
+    assert report.errors == ["a does not answer any more: no route\\x1b"]
+    assert as_result(report)["changed"]
+
+
+@pytest.mark.parametrize(
+    "answer", [{}, {"runs": 1}, {"runs": "true"}, {"status": 7}, {"runs": False, "status": {}}]
+)
+def test_nonsense_ends_it_as_lost(answer):
+    assert Host(READ, answer).move().outcome == "lost"
+    assert Host(READ, RUNS, answer).move().outcome == "lost"
+
+
+def test_a_failure_is_told_with_all_that_its_host_says():
+    status = {"outcome": "aborted", "errors": ["too long", "aborted\x1b"], "kernel_log": ["x"]}
+    result = as_result(Host(READ, {"runs": False, "status": status}).move())
+    assert (result["failed"], result["msg"]) == (True, "too long; aborted\\x1b")
+    assert result["kernel_log"] == ["x"]
+    assert XML not in str(result)
