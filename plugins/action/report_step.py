@@ -18,6 +18,7 @@ class ActionModule(StepAction):
     steps: t.ClassVar = {"look": look}
     options: t.ClassVar = {
         "hosts": {"type": "list", "elements": "str"},
+        "chosen_by": {"type": "str", "default": "report_hosts"},
         "drain": {"type": "list", "elements": "str"},
         "targets": {"type": "list", "elements": "str"},
         "moves": {"type": "bool", "default": False},

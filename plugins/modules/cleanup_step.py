@@ -39,7 +39,7 @@ options:
       - end
     required: true
   hosts:
-    description: The hosts of the inventory that may take part. What the plan has on others stays.
+    description: The hosts of the inventory that may take part, as patterns; each of them must match something. What the plan has on others stays.
     type: list
     elements: str
   remove:

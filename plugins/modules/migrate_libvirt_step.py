@@ -42,7 +42,7 @@ options:
       - end
     required: true
   hosts:
-    description: The hosts that may take part.
+    description: The hosts that may take part, as patterns; each of them must match something.
     type: list
     elements: str
   guests:

@@ -29,9 +29,13 @@ options:
       - look
     required: true
   hosts:
-    description: The hosts to report on.
+    description: The hosts to report on, as patterns; each of them must match something.
     type: list
     elements: str
+  chosen_by:
+    description: The variable that has the patterns, for messages.
+    type: str
+    default: report_hosts
   drain:
     description: The hosts to drain in the plan, which must be among O(hosts).
     type: list

@@ -131,3 +131,11 @@ def test_a_part_of_a_name_chooses_nobody(tmp_path, options, error):
     assert error in ended.stdout
     assert fleet.guests() == {"vm-17": "gpu1"}
     assert [*fleet.work.iterdir()] == []
+
+
+def test_a_host_without_guests_is_drained_already(tmp_path):
+    fleet = Fleet(tmp_path, "abc", {"vm-1": {"host": "a", "uuid": UUIDS[5], "device": UUIDS[1]}})
+    ended = fleet.play("vfio.migration.migrate_libvirt", {"migrate_libvirt_drain": "b"})
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert "there is nothing to move" in ended.stdout
+    assert fleet.guests() == {"vm-1": "a"}

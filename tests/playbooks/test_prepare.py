@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 from ansible_collections.vfio.migration.tests.playbooks.simulated_fleet import Fleet, shown
@@ -98,6 +99,18 @@ def test_after_a_run_is_killed_cleanup_leaves_nothing(fleet, task):
         # Ansible takes an empty pattern, such as that of a shell's variable that is not set, for every host.
         ({"prepare_drain": "a", "prepare_hosts": ""}, "no host of the inventory matches"),
         ({"prepare_drain": "a", "prepare_hosts": [", ", ""]}, "no host of the inventory matches"),
+        (
+            {"prepare_drain": "a", "prepare_hosts": "a,bb"},
+            "no host or group of the inventory matches 'bb'",
+        ),
+        (
+            {"prepare_drain": "a", "prepare_hosts": ["all", "!bb"]},
+            "matches 'bb', which prepare_hosts has",
+        ),
+        (
+            {"prepare_drain": "a", "prepare_dest": ["plan.json"]},
+            "dest is ['plan.json']; expected text",
+        ),
         ({"prepare_drain": "a", "prepare_limit": {"bb": 1}}, "limit has 'bb', and there is no"),
         ({"prepare_drain": "a", "prepare_avoid": [{"host": "bb"}]}, "avoid has 'bb', and there"),
     ],
@@ -108,6 +121,25 @@ def test_a_name_that_matches_nothing_stops_everything(fleet, asked, said):
     assert ended.returncode == 2
     assert said in ended.stdout
     assert devices(fleet) == before
+    assert [*fleet.work.iterdir()] == []
+
+
+@pytest.mark.parametrize(
+    ("playbook", "asked"),
+    [
+        ("report", {"report_hosts": "a:b?"}),
+        ("candidates", {"candidates_hosts": ["a", "b&"], "candidates_guest": "vm-1"}),
+        ("capture", {"capture_hosts": "hypervisors:&bb"}),
+        ("capture", {"capture_dest": {"a": "captures"}}),
+        ("cleanup", {"cleanup_hosts": "a,bb", "cleanup_remove": "interrupted"}),
+        ("migrate_libvirt", {"migrate_libvirt_hosts": "a,bb", "migrate_libvirt_guests": "vm-1"}),
+    ],
+)
+def test_hosts_of_which_there_is_one_less_are_an_error_in_every_playbook(fleet, playbook, asked):
+    ended = fleet.play(f"vfio.migration.{playbook}", asked)
+    assert ended.returncode == 2
+    wrong = r"no host or group of the inventory matches '\S+', which \w+_hosts has|expected text"
+    assert re.search(wrong, ended.stdout)
     assert [*fleet.work.iterdir()] == []
 
 

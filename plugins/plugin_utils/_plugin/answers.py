@@ -25,13 +25,14 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.printing im
     printed_throughout,
 )
 
+_DIFF = "diff"
 # What Ansible itself reads, or adds on the control node, and what it is.
 _COMMON: dict[str, type | tuple[type, ...]] = {
     **dict.fromkeys(("changed", "failed", "skipped", "unreachable"), bool),
     **dict.fromkeys(("msg", "module_stdout", "module_stderr"), str),
     **dict.fromkeys(("ansible_job_id", "results_file"), str),
     **dict.fromkeys(("rc", "started", "finished"), int),
-    "diff": (dict, list),
+    _DIFF: (dict, list),
     "exception": object,
     "invocation": dict,
 }
@@ -43,6 +44,8 @@ CHANGES = frozenset(
     )
 )
 _NOTES = ("warnings", "deprecations")
+# Some times what the modules return, and a fraction of what Python can follow.
+MAX_DEPTH = 64
 _DISCOVERED = "discovered_interpreter_"
 _FACTS = "ansible_facts"
 
@@ -52,9 +55,12 @@ def documented(
 ) -> dict[str, t.Any]:
     """Return of a module's ``result`` what it documents: the keys ``returned``, and these ``facts``.
 
-    Of what Ansible reads itself that is kept which is of its type. Warnings are made printable, and so is all of an answer
-    that is no success: Ansible shows it as it is.
+    Of what Ansible reads itself that is kept which is of its type. Warnings are made printable, and so are differences and
+    all of an answer that is no success: Ansible shows these as they are. What is nested so deep that Ansible, or a filter of
+    somebody's, could not follow it, is no answer.
     """
+    if _is_deeper(result, MAX_DEPTH):
+        return {"failed": True, "msg": f"its answer is nested deeper than {MAX_DEPTH} levels"}
     found = {
         key: value
         for key, value in result.items()
@@ -65,6 +71,8 @@ def documented(
     for key in _NOTES:
         if isinstance(result.get(key), list) and (notes := list(_notes(result[key]))):
             found[key] = notes
+    if _DIFF in found:
+        found[_DIFF] = printed_throughout(found[_DIFF])
     given = result.get(_FACTS)
     if isinstance(given, t.Mapping):
         known = {
@@ -79,6 +87,21 @@ def documented(
         found.pop("exception", None)
         return t.cast("dict[str, t.Any]", printed_throughout(found))
     return found
+
+
+def _is_deeper(value: t.Any, most: int) -> bool:
+    """Return whether mappings and lists are nested in ``value`` more than ``most`` levels deep."""
+    level = [value]
+    for _depth in range(most + 1):
+        level = [
+            each
+            for holder in level
+            if isinstance(holder, (dict, list))
+            for each in (holder.values() if isinstance(holder, dict) else holder)
+        ]
+        if not level:
+            return False
+    return True
 
 
 def _notes(notes: t.Iterable[t.Any]) -> t.Iterator[t.Any]:

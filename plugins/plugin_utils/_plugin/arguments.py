@@ -47,6 +47,9 @@ Parameters = t.ParamSpec("Parameters")
 # Before ansible-core 2.19, any text that is not marked is a template; since then, only what is marked as trusted.
 _TEXT_IS_DATA = hasattr(template, "trust_as_template")
 
+# Types of options that are given as texts.
+_TEXTS = ("str", "path")
+
 
 def as_filter(
     name: str,
@@ -108,7 +111,8 @@ def with_lists(
 ) -> dict[str, t.Any]:
     """Return an action's ``arguments`` with every list option as a list; raise ``AnsibleActionFail``.
 
-    Ansible's own reading, which comes after it, splits a text at commas, too, but not alike in all versions.
+    Ansible's own reading, which comes after it, splits a text at commas, too, but not alike in all versions. Of a list or
+    a mapping in the place of a text it would make the text of a program.
     """
     try:
         return {
@@ -119,6 +123,8 @@ def with_lists(
 
 
 def _as_list(name: str, value: t.Any, spec: t.Mapping[str, t.Any]) -> t.Any:
+    if spec.get("type") in _TEXTS and isinstance(value, (list, t.Mapping)):
+        raise FleetError(f"{name} is {value!r}; expected text")
     if spec.get("type") != "list":
         return value
     return grouped(name, value) if spec.get("elements") == "list" else split(name, value)

@@ -11,11 +11,15 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 import tempfile
 import typing as t
 
 from ansible.errors import AnsibleActionFail
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
+
+# What is read of a file, in bytes: some times what a plan of a million placements takes.
+_MOST = 1 << 30
 
 
 def absolute(path: t.Any) -> str:
@@ -26,12 +30,31 @@ def absolute(path: t.Any) -> str:
 def content_of(path: str) -> str:
     """Return the text of the file ``path``, empty where there is none; raise ``AnsibleActionFail``."""
     try:
-        with open(path, encoding="utf-8") as file:
-            return file.read()
+        return _read(path, _MOST).decode("utf-8")
     except FileNotFoundError:
         return ""
     except (OSError, UnicodeDecodeError) as error:
         raise AnsibleActionFail(f"cannot read {path}: {error}") from error
+
+
+def _read(path: str, most: int) -> bytes:
+    """Return what is in a regular file, ``most`` bytes of it; raise ``OSError``.
+
+    What else may stand there, such as a FIFO, would keep the reader waiting, or have no end.
+    """
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    with open(handle, "rb") as file:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise OSError("it is no regular file")
+        return file.read(most)
+
+
+def parsed(text: str) -> t.Any:
+    """Return what ``text`` is as JSON; raise ``ValueError``."""
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
 
 
 def read_json(path: str) -> t.Any:
@@ -39,7 +62,7 @@ def read_json(path: str) -> t.Any:
     if not os.path.isfile(path):
         raise FleetError(f"there is no file {path}")
     try:
-        return json.loads(content_of(path))
+        return parsed(content_of(path))
     except ValueError as error:
         raise FleetError(f"there is no JSON in {path}: {error}") from error
 
@@ -55,9 +78,8 @@ def replace(path: str, text: str) -> None:
 def replace_bytes(path: str, content: bytes) -> bool:
     """Put ``content`` into the file ``path`` in one step, unless it is there already; return whether; raise ``AnsibleActionFail``."""
     try:
-        with open(path, "rb") as file:
-            if file.read(len(content) + 1) == content:
-                return False
+        if _read(path, len(content) + 1) == content:
+            return False
     except FileNotFoundError:
         pass
     except OSError as error:

@@ -239,14 +239,16 @@ def check(run: _Run, hostvars: t.Any) -> _Run:
     going = {guest["host"] for guest in checks["chosen"]}
     silent = [f"{host} takes no part: {why}" for host, why in run["silent"].items()]
     checks["notes"] = [*silent, *checks["notes"]]
+    if not going:
+        # There is an empty plan for no guest, which somebody must make.
+        checks["targets"] = run["answered"][:1]
     taking_part = [host for host in run["answered"] if host in going or host in checks["targets"]]
     return run | {
         "checks": checks,
         "sentences": printed([*stays(checks["left"]), *checks["notes"]], list[Sentence]),
         "sources": [guest["device"] for guest in checks["chosen"]],
         "avoid": [*checks["avoid"], *run["avoid"]],
-        # There is an empty plan for no guest, which somebody must make.
-        "taking_part": taking_part if going else run["answered"][:1],
+        "taking_part": taking_part,
     }
 
 

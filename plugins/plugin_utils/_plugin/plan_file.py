@@ -26,6 +26,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.values impor
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.clock import now
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.files import (
     absolute,
+    parsed,
     read_json,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.handed_over import check_plan
@@ -58,7 +59,7 @@ def as_text(plan: Plan) -> str:
 def is_same(plan: Plan, text: str) -> bool:
     """Return whether ``text``, what a file has, is ``plan`` made at some time."""
     try:
-        there = json.loads(text)
+        there = parsed(text)
     except ValueError:
         return False
     return isinstance(there, dict) and {**there, "time": plan.get("time")} == plan

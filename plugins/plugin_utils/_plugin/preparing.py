@@ -133,7 +133,7 @@ def begin(options: t.Mapping[str, t.Any], hostvars: t.Any, check_mode: bool) -> 
         "progress": progress_path(dest),
         "partial": flag("partial", options.get("partial")),
         "persistent": flag("persistent", options.get("persistent")),
-        "timeout": count("timeout", options.get("timeout")),
+        "timeout": count("timeout", options.get("timeout"), "seconds"),
         "attempts": attempts,
         "check_mode": check_mode,
         # What these answered is of an earlier playbook in this run.

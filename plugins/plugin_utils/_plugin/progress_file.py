@@ -27,6 +27,7 @@ from ansible.errors import AnsibleActionFail
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.files import (
     content_of,
+    parsed,
     replace,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils.contract import (
@@ -58,7 +59,7 @@ def _read(path: str) -> t.Any:
     if not text:
         return None
     try:
-        data = json.loads(text)
+        data = parsed(text)
         if data["format"] != FORMAT:
             raise FleetError(
                 f"{path} has format {data['format']!r}; expected {FORMAT}; use the version of vfio.migration that wrote it"

@@ -26,7 +26,7 @@ GATHERED = "report_gathered"
 
 def begin(options: t.Mapping[str, t.Any], hostvars: t.Any, check_mode: bool) -> _Run:
     """Return which hosts are to be reported on, and which of them asked; raise ``FleetError``."""
-    hosts = chosen_hosts(options, "report_hosts", ("drain", "targets"))
+    hosts = chosen_hosts(options, options["chosen_by"], ("drain", "targets"))
     gather = flag("gather", options["gather"])
     return {
         "hosts": hosts,

@@ -24,6 +24,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments i
     plain,
     with_lists,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.inventory import matching
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.printing import (
     bounded,
     printed,
@@ -39,7 +40,10 @@ _ADDED = ("changed", "failed", "warnings", "deprecations", "invocation", "except
 
 
 class StepAction(ActionBase):
-    """An action with the option ``step``: ``begin`` reads the other options, each further one goes on from ``so_far``."""
+    """An action with the option ``step``: ``begin`` reads the other options, each further one goes on from ``so_far``.
+
+    Of the options ``hosts`` has patterns; for ``first`` these are the hosts that they choose.
+    """
 
     _supports_check_mode = True
     _requires_connection = False
@@ -67,6 +71,9 @@ class StepAction(ActionBase):
             for key in _ADDED:
                 so_far.pop(key, None)
             if step == BEGIN:
+                chosen_by = options.get("chosen_by", f"{self.playbook}_hosts")
+                groups = (task_vars or {})["groups"]
+                options["hosts"] = matching(chosen_by, options.get("hosts"), groups, self._loader)
                 run = type(self).first(options, hostvars, bool(self._task.check_mode))
             else:
                 run = self.steps[step](so_far, hostvars)

@@ -16,7 +16,10 @@ from ansible_collections.vfio.migration.plugins.action import (
     vfio_migration_facts,
     vfio_pci,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.answers import documented
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.answers import (
+    MAX_DEPTH,
+    documented,
+)
 
 MODULES = Path(__file__).parents[5] / "plugins/modules"
 
@@ -57,6 +60,28 @@ def test_what_ansible_reads_itself_is_of_its_type(key):
 def test_warnings_are_texts_and_printable():
     found = documented({"warnings": ["a\x1b[2J", {"msg": "x"}, 7, None]}, ())
     assert found == {"warnings": ["a\\x1b[2J"]}
+
+
+def test_what_ansible_shows_of_a_difference_is_printable():
+    differences = [{"before": "a\x1b[2J\n", "after_header": "\u202e"}, {"prepared": "\x9b2J"}]
+    for given, shown in (
+        (differences[0], {"before": "a\\x1b[2J\n", "after_header": "\\u202e"}),
+        (differences[1:], [{"prepared": "\\x9b2J"}]),
+    ):
+        assert documented({"diff": given}, ()) == {"diff": shown}
+
+
+@pytest.mark.parametrize("key", ["devices", "ansible_facts", "invocation", "x"])
+def test_an_answer_that_nobody_can_follow_is_none(key):
+    def answer(depth):
+        inner: object = []
+        for level in range(depth - 2):
+            inner = {"a": inner} if level % 2 else [1, inner]
+        return {key: inner}
+
+    assert not documented(answer(MAX_DEPTH), {"devices"}).get("failed")
+    found = documented(answer(MAX_DEPTH + 2), {"devices"})
+    assert found == {"failed": True, "msg": f"its answer is nested deeper than {MAX_DEPTH} levels"}
 
 
 @pytest.mark.parametrize("how", ["failed", "unreachable"])

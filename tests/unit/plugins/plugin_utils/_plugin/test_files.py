@@ -5,11 +5,17 @@
 
 from __future__ import annotations
 
+import os
+import socket
+
 import pytest
 from ansible.errors import AnsibleActionFail
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.files import (
     content_of,
+    read_json,
     replace,
+    replace_bytes,
 )
 
 
@@ -35,3 +41,29 @@ def test_what_cannot_be_read_or_written_is_named_and_nothing_is_left(tmp_path):
         with pytest.raises(AnsibleActionFail, match=str(path)):
             call()
     assert [each.name for each in tmp_path.iterdir()] == ["directory"]
+
+
+@pytest.mark.parametrize("kind", ["a FIFO", "a socket", "a device"])
+def test_what_is_no_file_keeps_nobody_waiting(tmp_path, monkeypatch, kind):
+    monkeypatch.chdir(tmp_path)
+    place = tmp_path / "plan.json"
+    if kind == "a FIFO":
+        os.mkfifo(place)
+    elif kind == "a socket":
+        with socket.socket(socket.AF_UNIX) as server:
+            server.bind("plan.json")
+    else:
+        place.symlink_to("/dev/zero")
+    with pytest.raises(AnsibleActionFail, match=f"cannot read {place}"):
+        content_of(str(place))
+    with pytest.raises(AnsibleActionFail, match=f"cannot read {place}"):
+        replace_bytes(str(place), b"x")
+    with pytest.raises(FleetError, match=f"there is no file {place}"):
+        read_json(str(place))
+
+
+def test_what_is_nested_too_deeply_is_no_json(tmp_path):
+    place = tmp_path / "plan.json"
+    place.write_text("[" * 100_000 + "]" * 100_000)
+    with pytest.raises(FleetError, match=f"there is no JSON in {place}: it is nested too deeply"):
+        read_json(str(place))

@@ -19,7 +19,7 @@ SILENT = {"unreachable": True, "msg": "no route"}
 
 
 def asked(hostvars, **options):
-    given = {"hosts": [*hostvars], "gather": True, "dest": "report"}
+    given = {"hosts": [*hostvars], "chosen_by": "report_hosts", "gather": True, "dest": "report"}
     return begin({**given, **options}, hostvars, False)
 
 

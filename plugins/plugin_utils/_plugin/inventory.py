@@ -1,0 +1,55 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+# Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Do not use this from other collections or standalone plugins/modules!
+
+"""Hosts of the inventory by patterns, as ``hosts`` of a play has them."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible.errors import AnsibleError
+from ansible.inventory.manager import InventoryManager, split_host_pattern
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.values import names
+
+# What is between patterns, and what a pattern begins with that takes hosts out or keeps only those.
+_SEPARATORS = " ,:"
+_OPERATORS = "!&"
+
+
+def matching(
+    option: str, patterns: t.Any, groups: t.Mapping[str, t.Iterable[str]], loader: t.Any
+) -> list[str]:
+    """Return the hosts of ``groups`` that ``patterns`` choose, which the variable ``option`` has; raise ``FleetError``.
+
+    Ansible goes on without a pattern that nothing matches. Here each one is of a host or a group that there is: a host
+    that a wrong name was to leave out would be changed.
+    """
+    # An empty pattern would be every host.
+    found = [each for each in names(option, patterns) or () if each.strip(_SEPARATORS)]
+    if not found:
+        return []
+    inventory: t.Any = InventoryManager(loader, parse=False)
+    for group, hosts in groups.items():
+        inventory.add_group(group)
+        for host in hosts:
+            inventory.add_host(host, group=group)
+    for pattern in split_host_pattern(found):
+        name = pattern.lstrip(_OPERATORS)
+        if name not in groups and not _hosts(inventory, name):
+            raise FleetError(
+                f"no host or group of the inventory matches {name!r}, which {option} has"
+            )
+    return _hosts(inventory, found)
+
+
+def _hosts(inventory: t.Any, patterns: t.Any) -> list[str]:
+    try:
+        return [str(host.name) for host in inventory.get_hosts(patterns)]
+    except AnsibleError:
+        # What Ansible can be told to do about a pattern that nothing matches.
+        return []
