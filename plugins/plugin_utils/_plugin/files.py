@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import stat
@@ -67,6 +68,20 @@ def read_json(path: str) -> t.Any:
         raise FleetError(f"there is no JSON in {path}: {error}") from error
 
 
+def make_directory(path: str) -> None:
+    """Make the directory ``path``, and those that it is in, unless they are there; raise ``OSError``.
+
+    Whatever the umask, nobody but the owner may write to one that is made: plans are replaced by whoever may.
+    """
+    above = os.path.dirname(path)
+    if above not in ("", path) and not os.path.isdir(above):
+        make_directory(above)
+    if not os.path.isdir(path):
+        # Another run may be about the same.
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(path, 0o755)
+
+
 def replace(path: str, text: str) -> None:
     """Put ``text`` into the file ``path`` in one step; raise ``AnsibleActionFail``.
 
@@ -91,7 +106,7 @@ def replace_bytes(path: str, content: bytes) -> bool:
 def _replace(path: str, content: bytes) -> None:
     place = os.path.dirname(path) or "."
     try:
-        os.makedirs(place, exist_ok=True)
+        make_directory(place)
         handle, name = tempfile.mkstemp(dir=place, prefix=".vfio-")
         try:
             with open(handle, "wb") as file:

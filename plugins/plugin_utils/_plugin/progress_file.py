@@ -21,12 +21,14 @@ import contextlib
 import fcntl
 import json
 import os
+import time
 import typing as t
 
 from ansible.errors import AnsibleActionFail
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.files import (
     content_of,
+    make_directory,
     parsed,
     replace,
 )
@@ -39,6 +41,8 @@ from ansible_collections.vfio.migration.plugins.plugin_utils.contract import (
 # Count it up when the shape changes.
 FORMAT = 1
 KINDS = ("mdev", "pci", "vdpa")
+# How long another run may check and write the same file, in seconds.
+_PATIENCE = 60.0
 
 
 def progress_path(plan: str) -> str:
@@ -91,18 +95,36 @@ def alone(path: str) -> t.Iterator[None]:
     """Let no other run check or write the progress file ``path`` meanwhile; raise ``FleetError`` where one works with it."""
     place = os.path.dirname(path) or "."
     try:
-        os.makedirs(place, exist_ok=True)
+        make_directory(place)
         handle = os.open(place, os.O_RDONLY | os.O_DIRECTORY)
     except OSError as error:
         raise AnsibleActionFail(f"cannot write {path}: {error}") from error
     try:
-        # Not every file system has locks; the process that is written down does without.
-        with contextlib.suppress(OSError):
-            fcntl.flock(handle, fcntl.LOCK_EX)
+        _lock(handle, path)
         check_free(path)
         yield
     finally:
         os.close(handle)
+
+
+def _lock(handle: int, path: str) -> None:
+    """Lock a directory; raise ``FleetError`` where somebody has the lock for longer than it takes to write a file."""
+    end = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > end:
+                raise FleetError(
+                    f"{os.path.dirname(path)} is locked: another process works with what is in it."
+                    " Wait until that has ended, or give this run another place for its plan"
+                ) from None
+            time.sleep(0.1)
+        except OSError:
+            # Not every file system has locks; the process that is written down does without.
+            return
+        else:
+            return
 
 
 def _own_process() -> RecordProcess:

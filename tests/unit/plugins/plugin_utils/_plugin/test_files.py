@@ -28,6 +28,19 @@ def test_a_file_is_made_with_its_directory_and_replaced(tmp_path):
     assert [each.name for each in path.parent.iterdir()] == ["report.md"]
 
 
+@pytest.mark.parametrize("umask", [0, 0o002, 0o077])
+def test_nobody_else_may_write_to_what_is_made(tmp_path, umask):
+    path = tmp_path / "new" / "directory" / "plan.json"
+    before = os.umask(umask)
+    try:
+        replace(str(path), "{}")
+    finally:
+        os.umask(before)
+    assert path.stat().st_mode & 0o077 == 0
+    for each in (path.parent, path.parent.parent):
+        assert each.stat().st_mode & 0o777 == 0o755 & ~umask
+
+
 def test_a_text_that_is_no_unicode_is_written_all_the_same(tmp_path):
     path = tmp_path / "report.md"
     replace(str(path), "vm-\udcff")

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import subprocess
@@ -12,7 +13,10 @@ import sys
 
 import pytest
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
-from ansible_collections.vfio.migration.plugins.plugin_utils._plugin import cleaning
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin import (
+    cleaning,
+    progress_file,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.progress_file import (
     alone,
     check_free,
@@ -113,3 +117,16 @@ def test_what_names_no_process_is_free(path, process):
     with open(path, "w", encoding="utf-8") as file:
         json.dump({"format": 1, "plan": "p", "process": process, "placements": []}, file)
     check_free(path)
+
+
+def test_whoever_keeps_the_lock_keeps_nobody_waiting_for_ever(path, tmp_path, monkeypatch):
+    monkeypatch.setattr(progress_file, "_PATIENCE", 0.2)
+    handle = os.open(tmp_path, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        with pytest.raises(FleetError, match=f"{tmp_path} is locked: another process"), alone(path):
+            write_progress(path, [], "plan.json")
+    finally:
+        os.close(handle)
+    with alone(path):
+        write_progress(path, [], "plan.json")
