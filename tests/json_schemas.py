@@ -39,6 +39,7 @@ SHAPES: dict[str, type] = {
     "plan": contract.Plan,
     "explanation": contract.Explanation,
     "candidates": contract.CandidateList,
+    "candidate_lists": contract.CandidateLists,
     "report": contract.Report,
     "record": contract.Record,
 }

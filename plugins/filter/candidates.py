@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import read_fleet
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.values import names, reasons
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner import candidate_hosts
@@ -14,7 +15,8 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments i
     direction_of,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.clock import age_limit
-from ansible_collections.vfio.migration.plugins.plugin_utils.contract import CandidateList
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_options import sources_of
+from ansible_collections.vfio.migration.plugins.plugin_utils.contract import CandidateAnswer
 
 DOCUMENTATION = r"""
 name: candidates
@@ -23,7 +25,8 @@ version_added: 0.1.0
 author:
   - vfio.migration contributors (@vfio-migration)
 description:
-  - Judges each host as the target of one guest with all its VFIO and vDPA devices, and says what stands in the way of the others.
+  - Judges each host as the target of one guest with all its VFIO and vDPA devices, or of each of several, and says what stands in the
+    way of the others.
   - Each host is judged as if it were the only one and nothing else moved. To move several guests, make a plan.
 extends_documentation_fragment:
   - vfio.migration._fleet
@@ -32,13 +35,26 @@ extends_documentation_fragment:
   - vfio.migration._fleet.left_out
 options:
   source:
-    description: The guest's name, or one of its devices as a dictionary with C(host) and C(id).
+    description:
+      - The guest's name, or one of its devices as a dictionary with C(host) and C(id).
+      - Give either this, or what P(vfio.migration.migration_plan#filter) takes as well, O(drain), or O(guests) and O(devices).
     type: raw
-    required: true
+  drain:
+    description: The hosts whose guests, and devices that can migrate, are each judged. By default none of these hosts is one to judge.
+    type: list
+    elements: str
+  guests:
+    description: The names of guests to judge, each by itself. They go with what O(devices) names.
+    type: list
+    elements: str
+  devices:
+    description: Devices, each a dictionary with C(host) and C(id), whose guests are judged.
+    type: list
+    elements: dict
   targets:
     description:
       - The hosts to judge.
-      - By default all of O(hosts).
+      - By default all of O(hosts) but those in O(drain).
     type: list
     elements: str
 positional: _input, source, direction, hosts
@@ -68,6 +84,11 @@ EXAMPLES = r"""
       ansible.builtin.debug:
         msg: "{{ (hostvars | vfio.migration.candidates('vm-1', hosts=groups['hypervisors'])).sentences }}"
       run_once: true
+
+    - name: List them for each guest of a host
+      ansible.builtin.debug:
+        msg: "{{ (hostvars | vfio.migration.candidates(drain=groups['hypervisors'][:1], hosts=groups['hypervisors'])).sentences }}"
+      run_once: true
 """
 
 RETURN = r"""
@@ -75,14 +96,22 @@ _value:
   description: The judgement of each host.
   type: dict
   contains:
+    guests:
+      description: For each guest what there is with O(source), but for the lines on a host that begin with the guest's name and host.
+      type: list
+      elements: dict
+      returned: with O(drain), O(guests) or O(devices)
     vm:
       description: The name of the guest; V(null) where no process holds the device.
       type: str
+      returned: with O(source)
     devices:
       description: The guest's devices, each with C(host), C(kind) and C(id).
       type: list
       elements: dict
+      returned: with O(source)
     hosts:
+      returned: with O(source)
       description: The hosts but for the guest's own, candidates first, then those that are none, then those of which nothing is known.
       type: list
       elements: dict
@@ -106,7 +135,9 @@ _value:
           type: list
           elements: str
     sentences:
-      description: A line on each host, in the same order, which begins with C(yes), C(no) or C(unknown).
+      description:
+        - A line on each host, in the same order, which begins with C(yes), C(no) or C(unknown).
+        - With O(drain), O(guests) or O(devices) a line on each guest and host, which begins with the guest's name and its host.
       type: list
       elements: str
 """
@@ -115,18 +146,34 @@ _value:
 @as_filter("candidates")
 def candidates(
     fleet: t.Any,
-    source: t.Any,
+    source: t.Any = None,
     direction: str = "source_lists",
     hosts: t.Any = None,
     targets: t.Any = None,
     max_age: t.Any = None,
     left_out: t.Any = None,
-) -> CandidateList:
+    drain: t.Any = None,
+    guests: t.Any = None,
+    devices: t.Any = None,
+) -> CandidateAnswer:
     limit = age_limit(max_age)
     read = read_fleet(fleet, names("hosts", hosts), limit, reasons("left_out", left_out))
+    emptied, sources = names("drain", drain), sources_of({"guests": guests, "devices": devices})
+    given = [each for each in (source, emptied, sources) if each is not None]
+    if len(given) != 1:
+        raise FleetError(
+            "which guests to judge is either 'source', 'drain', or 'guests' and 'devices': give exactly one of them"
+        )
     chosen = names("targets", targets)
-    everywhere = [*read.hosts, *read.unknown] if chosen is None else chosen
-    return candidate_hosts.candidates(read, source, everywhere, direction_of(direction))
+    if chosen is None:
+        chosen = [each for each in (*read.hosts, *read.unknown) if each not in (emptied or ())]
+    decides = direction_of(direction)
+    if source is not None:
+        return t.cast(CandidateAnswer, candidate_hosts.candidates(read, source, chosen, decides))
+    return t.cast(
+        CandidateAnswer,
+        candidate_hosts.candidates_of_each(read, emptied, sources, chosen, decides),
+    )
 
 
 class FilterModule:

@@ -63,6 +63,12 @@ options:
     description: For how long to ask libvirt, in seconds. What has not been answered by then is listed under RV(problems).
     type: int
     default: 120
+  sysfs:
+    description:
+      - The sysfs tree, as in the other modules of the action group. Only V(/sys) is possible, as the module asks the host's libvirt.
+      - Another one is an error, so that nothing of the running host is taken for part of a copied tree.
+    type: path
+    default: /sys
 seealso:
   - module: vfio.migration.vfio_migration_facts
   - module: community.libvirt.virt
@@ -346,6 +352,7 @@ problems:
 """
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.printable import printable
 from ansible_collections.vfio.migration.plugins.module_utils._host.libvirt_binding import (
     DEFAULT_URI,
     LibvirtError,
@@ -354,6 +361,7 @@ from ansible_collections.vfio.migration.plugins.module_utils._host.libvirt_guest
     Asking,
     arriving_guests,
 )
+from ansible_collections.vfio.migration.plugins.module_utils._host.sysfs import why_not_live
 
 
 def main() -> None:
@@ -364,10 +372,14 @@ def main() -> None:
             "blocked_reasons": {"type": "bool", "default": False},
             "arriving": {"type": "list", "elements": "dict", "default": []},
             "timeout": {"type": "int", "default": 120},
+            "sysfs": {"type": "path", "default": "/sys"},
         },
         supports_check_mode=True,
     )
     options = module.params
+    why = why_not_live(options["sysfs"])
+    if why is not None:
+        module.fail_json(msg=printable(why))
     if options["timeout"] < 1:
         module.fail_json(msg=f"timeout is {options['timeout']}; expected seconds, 1 at least")
     try:

@@ -125,6 +125,12 @@ options:
     description: How many seconds to wait for other calls that work on vDPA devices of the host.
     type: int
     default: 10
+  sysfs:
+    description:
+      - The sysfs tree, as in the other modules of the action group. Only V(/sys) is possible, as the module makes devices through the running kernel.
+      - Another one is an error, so that nothing of the running host is taken for part of a copied tree.
+    type: path
+    default: /sys
 seealso:
   - module: vfio.migration.vfio_migration_facts
   - plugin: vfio.migration.vdpa_common_features
@@ -372,13 +378,19 @@ from ansible_collections.vfio.migration.plugins.module_utils._change.vdpa_plan i
     validate,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._host import processes, vdpa
-from ansible_collections.vfio.migration.plugins.module_utils._host.sysfs import Sysfs
+from ansible_collections.vfio.migration.plugins.module_utils._host.sysfs import (
+    Sysfs,
+    why_not_live,
+)
 from ansible_collections.vfio.migration.plugins.module_utils._host.vdpa_tool import VdpaTool
 
 
 def run(module: AnsibleModule) -> dict[str, t.Any]:
     """Do what the module is to do, and return its result."""
     params = module.params
+    why = why_not_live(params["sysfs"])
+    if why is not None:
+        raise InvalidRequest(why)
     wanted, state = validate(params["devices"], params["state"]), params["state"]
     sysfs = Sysfs("/sys")
     host = VdpaHost(sysfs, vdpa.ask, processes.scan)
@@ -422,6 +434,7 @@ def main() -> None:
             },
             "state": {"type": "str", "choices": [PRESENT, ABSENT], "default": PRESENT},
             "timeout": {"type": "int", "default": 10},
+            "sysfs": {"type": "path", "default": "/sys"},
         },
         supports_check_mode=True,
     )

@@ -51,6 +51,12 @@ options:
         files and directories is opened.
     type: path
     default: /sys
+  timeout:
+    description:
+      - Copying waits for nobody, so this changes nothing.
+      - It is an option so that C(module_defaults) can set it for the whole action group.
+    type: int
+    default: 30
 seealso:
   - module: vfio.migration.vfio_migration_facts
   - ref: ansible_collections.vfio.migration.docsite.troubleshooting_guide
@@ -86,6 +92,7 @@ def main() -> None:
             # The action's: what comes here has a place in dest.
             "fetch_to": {"type": "path"},
             "sysfs": {"type": "path", "default": "/sys"},
+            "timeout": {"type": "int", "default": 30},
         },
         mutually_exclusive=[("dest", "fetch_to")],
         required_one_of=[("dest", "fetch_to")],

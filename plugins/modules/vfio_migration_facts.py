@@ -49,6 +49,10 @@ options:
         vDPA devices, and whether devlink lets a function migrate.
     type: path
     default: /sys
+  timeout:
+    description: For how many seconds NVIDIA's library may be asked, on a host that has it. Nothing else waits.
+    type: int
+    default: 30
   kinds:
     description:
       - The kinds of devices to gather.
@@ -468,7 +472,7 @@ ansible_facts:
               sample: "line 3 has no '=': 'type'; expected name=value"
         nvidia:
           description:
-            - What NVIDIA's management library C(libnvidia-ml.so.1) reports. It is asked in a process of its own, which is ended after 30 seconds.
+            - What NVIDIA's management library C(libnvidia-ml.so.1) reports. It is asked in a process of its own, which is ended after O(timeout) seconds.
             - What of this decides where a device may go is in C(configuration) of descriptors and parents, too.
           type: dict
           returned: on a host that has the library and devices of NVIDIA's driver, not of a copied tree
@@ -507,6 +511,7 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "sysfs": {"type": "path", "default": "/sys"},
+            "timeout": {"type": "int", "default": 30},
             "kinds": {
                 "type": "list",
                 "elements": "str",
@@ -520,7 +525,9 @@ def main() -> None:
     if not sysfs.exists():
         module.fail_json(msg=printable(f"there is no sysfs at {sysfs.path()}"))
     scan_holders = processes.scan if sysfs.live else processes.unknown
-    facts = gather_facts(sysfs, scan_holders, module.params["kinds"])
+    facts = gather_facts(
+        sysfs, scan_holders, module.params["kinds"], seconds=module.params["timeout"]
+    )
     module.exit_json(changed=False, ansible_facts={"vfio_migration": facts})
 
 

@@ -97,6 +97,11 @@ options:
           - id
           - name
           - uuid
+      parent:
+        description:
+          - The physical function that the virtual function is of, as facts have it. If it is of another one, or is no virtual function, that is an error.
+          - Where it is left out or V(null), as facts have it of a physical device, it is not looked at.
+        type: str
       driver:
         description:
           - The VFIO driver, V(vfio-pci) or the variant that knows the device's state.
@@ -517,6 +522,7 @@ def main() -> None:
                 "default": [],
                 "options": {
                     "address": {"type": "str", "required": True, "aliases": ["id", "name", "uuid"]},
+                    "parent": {"type": "str"},
                     "driver": {"type": "str"},
                     "migratable": {"type": "bool"},
                     "attributes": {

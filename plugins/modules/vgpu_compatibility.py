@@ -13,7 +13,7 @@ description:
   - Gives the answer of C(nvmlGetVgpuCompatibility) in NVIDIA's management library C(libnvidia-ml.so.1) for the metadata of vGPUs and GPUs,
     as M(vfio.migration.vfio_migration_facts) returns them.
   - Runs on any host that has the library; best on the one that has the GPU.
-  - The library is asked in a process of its own, which is ended after 30 seconds.
+  - The library is asked in a process of its own, which is ended after O(timeout) seconds.
 author:
   - vfio.migration contributors (@vfio-migration)
 notes:
@@ -43,6 +43,16 @@ options:
         description: The C(metadata) of one of RV(vfio.migration.vfio_migration_facts#module:ansible_facts.vfio_migration.nvidia.gpus), in base64.
         type: str
         required: true
+  sysfs:
+    description:
+      - The sysfs tree, as in the other modules of the action group. Only V(/sys) is possible, as the module asks the host's own library.
+      - Another one is an error, so that nothing of the running host is taken for part of a copied tree.
+    type: path
+    default: /sys
+  timeout:
+    description: For how many seconds the library may be asked.
+    type: int
+    default: 30
 seealso:
   - module: vfio.migration.vfio_migration_facts
 """
@@ -81,6 +91,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.printable import printable
 from ansible_collections.vfio.migration.plugins.module_utils._host import nvml
 from ansible_collections.vfio.migration.plugins.module_utils._host.reading import HostReadError
+from ansible_collections.vfio.migration.plugins.module_utils._host.sysfs import why_not_live
 
 _MOST_PAIRS = 64
 
@@ -97,9 +108,14 @@ def main() -> None:
                     "gpu": {"type": "str", "required": True},
                 },
             },
+            "sysfs": {"type": "path", "default": "/sys"},
+            "timeout": {"type": "int", "default": int(nvml.SECONDS)},
         },
         supports_check_mode=True,
     )
+    why = why_not_live(module.params["sysfs"])
+    if why is not None:
+        module.fail_json(msg=printable(why))
     pairs = [(each["vgpu"], each["gpu"]) for each in module.params["pairs"]]
     if len(pairs) > _MOST_PAIRS:
         module.fail_json(msg=f"pairs: {_MOST_PAIRS} at most, and there are {len(pairs)}")
@@ -117,7 +133,9 @@ def main() -> None:
     if library is None:
         module.fail_json(msg=f"there is no {nvml.LIBRARY} on this host")
     try:
-        module.exit_json(changed=False, pairs=nvml.compatibility(library, pairs))
+        module.exit_json(
+            changed=False, pairs=nvml.compatibility(library, pairs, module.params["timeout"])
+        )
     except HostReadError as error:
         module.fail_json(msg=printable(str(error)))
 

@@ -784,6 +784,25 @@ class CandidateList(t.TypedDict):
     """A line on each of them, which begins with yes, no or unknown."""
 
 
+class CandidateLists(t.TypedDict):
+    """Which hosts can take each of several guests, as ``candidates`` returns it with ``drain``, ``guests`` or ``devices``."""
+
+    guests: list[CandidateList]
+    """Each guest, judged as if nothing else moved."""
+    sentences: list[Sentence]
+    """A line on each guest and host: the guest, and then yes, no or unknown."""
+
+
+class CandidateAnswer(t.TypedDict):
+    """What the filter ``candidates`` returns: a ``CandidateList`` or ``CandidateLists``, by what it is asked."""
+
+    vm: NotRequired[str | None]
+    devices: NotRequired[list[DeviceLabel]]
+    hosts: NotRequired[list[CandidateHost]]
+    guests: NotRequired[list[CandidateList]]
+    sentences: list[Sentence]
+
+
 # --- pairs -----------------------------------------------------------------------------------------------------------
 
 

@@ -32,6 +32,7 @@ _MAKERS = (
     ("plan", "plugin_utils._plugin.plan_options", "plan_for"),
     ("explanation", "plugin_utils._planner.explain", "explain"),
     ("candidates", "plugin_utils._planner.candidate_hosts", "candidates"),
+    ("candidate_lists", "plugin_utils._planner.candidate_hosts", "candidates_of_each"),
     ("report", "plugin_utils._plugin.report_options", "report_for"),
 )
 

@@ -102,10 +102,14 @@ class PciHost:
         """Return whether there is such a device."""
         return self.sysfs.exists(PCI_DEVICES, address)
 
+    def parent(self, address: str) -> str | None:
+        """Return the physical function of a virtual one, ``None`` of a device that is none."""
+        target = self.sysfs.link(PCI_DEVICES, address, "physfn")
+        return None if target is None else target.rpartition("/")[2]
+
     def lock_name(self, address: str) -> str:
         """Return what keeps two calls on one device apart: its physical function, which makes and removes virtual ones."""
-        target = self.sysfs.link(PCI_DEVICES, address, "physfn")
-        return address if target is None else target.rpartition("/")[2]
+        return self.parent(address) or address
 
     def why_in_use(self, device: PciDevice, holders: Holders) -> str | None:
         """Return why the driver must not be taken from a device, ``None`` where nothing uses it."""
@@ -141,7 +145,7 @@ class WantedFunctions:
 class WantedPciDevice:
     """A device as the user wants it; ``driver`` and ``migratable`` are ``None`` where it is to keep its own.
 
-    With ``keep_driver`` only its attributes are given back.
+    With ``keep_driver`` only its attributes are given back. ``parent`` is the physical function that a virtual one is of.
     """
 
     address: str
@@ -150,6 +154,7 @@ class WantedPciDevice:
     attributes: _Pairs
     accept: list[dict[str, str]] | None
     keep_driver: bool = False
+    parent: str | None = None
 
     def to_give_back(self, state: OriginalState) -> OriginalState:
         """Return what of its original state the device is to be given back."""
@@ -276,7 +281,20 @@ def _device(item: t.Mapping[str, t.Any]) -> WantedPciDevice:
         validate_attributes(item, address),
         validate_accept(item["accept"], address),
         item["keep_driver"],
+        _parent(item, address),
     )
+
+
+def _parent(item: t.Mapping[str, t.Any], address: str) -> str | None:
+    parent = item.get("parent")
+    if parent is None:
+        return None
+    if not PCI_ADDRESS.match(parent.lower()):
+        raise InvalidRequest(
+            f"its parent {shown(parent)} is no PCI address; expected that of its physical function, such as 0000:01:00.0",
+            address,
+        )
+    return str(parent.lower())
 
 
 # --- what there is, and what is to be done ---------------------------------------------------------------------------
@@ -300,18 +318,19 @@ class PciPlanner:
         holders = self._host.scan_holders()
         functions = []
         gone: set[str] = set()
-        made: set[str] = set()
+        made: dict[str, str] = {}
         for function in wanted.functions:
             with self._inspected(function.address) as device:
                 change = self._functions(function, wanted, device)
                 if change.changed:
                     gone.update(self._removable(wanted, device, holders))
-                    made.update(change.addresses)
+                    made.update(dict.fromkeys(change.addresses, function.address))
                 functions.append(change)
         leaving = gone.union(each.address for each in wanted.devices)
         devices = []
         for each in wanted.devices:
             self._check_original_state(each.address)
+            self._check_parent(each, made.get(each.address))
             if wanted.state == ABSENT and each.address in gone:
                 devices.append(self._going(each))
             elif wanted.state == PRESENT and each.address in made:
@@ -334,6 +353,23 @@ class PciPlanner:
                 yield device
         except HostReadError as problem:
             raise Refused(str(problem), address) from None
+
+    def _check_parent(self, wanted: WantedPciDevice, maker: str | None) -> None:
+        """Raise ``Refused`` where a device is, or with ``maker`` will be, of another parent than is said."""
+        if wanted.parent is None or not (maker or self._host.exists(wanted.address)):
+            return
+        parent = maker or self._host.parent(wanted.address)
+        if parent is None:
+            raise Refused(
+                "it is no virtual function and has no parent; leave 'parent' out, or name a virtual function of"
+                f" {wanted.parent}",
+                wanted.address,
+            )
+        if parent != wanted.parent:
+            raise Refused(
+                f"it is a virtual function of {parent}, not of its parent {wanted.parent}; it is left as it is",
+                wanted.address,
+            )
 
     def _check_original_state(self, address: str) -> None:
         """Raise ``Refused`` where what is kept of a device cannot be read, before anything is touched."""

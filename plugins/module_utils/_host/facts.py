@@ -67,17 +67,19 @@ def gather_facts(
     ask_vdpa: t.Callable[[Sysfs], Bus] | None = None,
     find_port: t.Callable[[str], Port | None] | None = None,
     ask_nvml: AskNvml | None = None,
+    seconds: float = 30,
 ) -> Facts:
     """Return the facts of all devices of ``kinds``.
 
     ``scan_holders`` is called only where there is a device. ``ask_vdpa`` returns the vDPA devices, and ``find_port`` the
     devlink port of the virtual function at an address. ``ask_nvml`` returns the answer of NVIDIA's library, if there is
-    one. By default they ask the running kernel, or the host's library, if ``sysfs`` is the running kernel's.
+    one. By default they ask the running kernel, or for so many ``seconds`` the host's library, if ``sysfs`` is the running
+    kernel's.
     """
     # The time before the first look: nothing in the facts is older.
     gathered = moment(sysfs)
     gathering = Gathering(sysfs, scan_holders)
-    nvidia = NvidiaFacts(gathering, ask_nvml)
+    nvidia = NvidiaFacts(gathering, ask_nvml, seconds)
     devices: list[Facts] = []
     parents: list[Facts] = []
     if "mdev" in kinds:

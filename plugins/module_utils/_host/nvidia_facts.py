@@ -29,8 +29,9 @@ class NvidiaFacts:
 
     _DRIVER = "nvidia"
 
-    def __init__(self, gathering: Gathering, ask: AskNvml | None) -> None:
+    def __init__(self, gathering: Gathering, ask: AskNvml | None, seconds: float) -> None:
         self._gathering = gathering
+        self._seconds = seconds
         self._ask = ask or self._asked_of_the_library
         self._asked = False
         self.facts: Facts | None = None
@@ -86,4 +87,4 @@ class NvidiaFacts:
         from ansible_collections.vfio.migration.plugins.module_utils._host import nvml
 
         library = nvml.find_library()
-        return nvml.gather(library) if library else None
+        return nvml.gather(library, self._seconds) if library else None

@@ -130,6 +130,13 @@ class Pieces:
         return os.pread(self._descriptor, size, offset)
 
 
+def why_not_live(root: str) -> str | None:
+    """Return why a module that asks the running kernel, not a tree, cannot work with the tree at ``root``; ``None`` for ``/sys``."""
+    if os.path.normpath(root) == "/sys":
+        return None
+    return f"sysfs is {root!r}, and this module asks the running host itself; expected '/sys', or leave it out"
+
+
 class Sysfs:
     """A sysfs tree: the running kernel's at ``/sys``, or a copy of one elsewhere.
 

@@ -22,6 +22,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request im
 from ansible_collections.vfio.migration.plugins.plugin_utils.contract import (
     CandidateHost,
     CandidateList,
+    CandidateLists,
     Placement,
     PlanBody,
     ReasonCode,
@@ -34,15 +35,37 @@ def candidates(fleet: Fleet, source: t.Any, targets: list[str], direction: str) 
     ``source`` is a guest's name, or ``{host, id}`` of one of its devices. A host is judged as the only target of a plan for
     this guest alone, so what it takes is one small plan a host.
     """
-    guests = requested(fleet, None, [source])
-    home = guests[0].host
-    hosts = [_judged(fleet, guests, name, direction) for name in targets if name != home]
+    (guest,) = requested(fleet, None, [source])
+    return _of_guest(fleet, guest, targets, direction)
+
+
+def candidates_of_each(
+    fleet: Fleet,
+    drain: t.Collection[str] | None,
+    sources: t.Sequence[t.Any] | None,
+    targets: list[str],
+    direction: str,
+) -> CandidateLists:
+    """Return for each guest of the hosts ``drain``, or that ``sources`` name, what ``candidates`` does; raise ``FleetError``."""
+    asked = requested(fleet, drain, sources)
+    return {
+        "guests": (lists := [_of_guest(fleet, guest, targets, direction) for guest in asked]),
+        "sentences": [
+            f"{guest.name or guest.devices[0].id} on {guest.host}: {sentence}"
+            for guest, found in zip(asked, lists, strict=True)
+            for sentence in found["sentences"]
+        ],
+    }
+
+
+def _of_guest(fleet: Fleet, guest: Guest, targets: list[str], direction: str) -> CandidateList:
+    hosts = [_judged(fleet, [guest], name, direction) for name in targets if name != guest.host]
     hosts.sort(
         key=lambda each: (each["candidate"] is not True, each["candidate"] is None, each["host"])
     )
     return {
-        "vm": guests[0].name,
-        "devices": [device.label for guest in guests for device in guest.devices],
+        "vm": guest.name,
+        "devices": [device.label for device in guest.devices],
         "hosts": hosts,
         "sentences": [_sentence(each) for each in hosts],
     }

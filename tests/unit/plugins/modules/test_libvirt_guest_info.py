@@ -328,3 +328,9 @@ def test_a_guest_that_is_none_is_refused_with_the_place(gather, changes, words):
 def test_so_many_guests_are_refused(gather):
     options = {"guests": [], "arriving": [as_it_is_elsewhere()] * 257}
     assert "256 guests at most, and there are 257" in gather(options=options)["msg"]
+
+
+def test_the_running_host_is_not_taken_for_a_copied_tree(gather):
+    result = gather(options={"sysfs": "/copy/sys"})
+    assert result["failed"]
+    assert "sysfs is '/copy/sys'" in result["msg"]

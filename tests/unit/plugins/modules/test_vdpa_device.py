@@ -139,3 +139,10 @@ def test_a_journal_that_is_not_understood_stops_the_call(run_module, kernel, kin
     assert (result["changed"], result["step"]) == (False, "recover")
     assert kernel.calls == []
     assert contents(directory) == before
+
+
+def test_the_running_host_is_not_taken_for_a_copied_tree(run_module, kernel):
+    failed = run_module(vdpa_device.main, devices=[device()], sysfs="/copy/sys")
+    assert failed["failed"] and "sysfs is '/copy/sys'" in failed["msg"]
+    assert kernel.calls == []
+    assert run_module(vdpa_device.main, devices=[device()], sysfs="/sys/")["changed"] is True

@@ -56,6 +56,41 @@ def test_it_prepares_and_then_changes_nothing(run_module):
     assert again["devices"] == [{**prepared["devices"][0], "action": "unchanged"}]
 
 
+def test_a_parent_as_facts_have_it_is_taken(run_module, kernel):
+    device = {**DEVICE, "parent": CARD}
+    made = run_module(vfio_pci.main, functions=[FUNCTION], devices=[device])
+    assert made["changed"] is True
+    assert run_module(vfio_pci.main, devices=[{"id": FIRST, "parent": CARD}])["changed"] is False
+    assert run_module(vfio_pci.main, devices=[device], state="absent")["changed"] is True
+
+
+@pytest.mark.parametrize(
+    ("device", "reason"),
+    [
+        ({"id": FIRST, "parent": "0000:99:00.0"}, f"it is a virtual function of {CARD}"),
+        ({"id": CARD, "parent": CARD}, "it is no virtual function and has no parent"),
+        ({"id": FIRST, "parent": "card"}, "is no PCI address"),
+    ],
+)
+@pytest.mark.parametrize("state", ["present", "absent"])
+def test_another_parent_is_refused_before_anything_is_touched(
+    run_module, kernel, device, reason, state
+):
+    run_module(vfio_pci.main, functions=[FUNCTION], devices=[DEVICE])
+    before = kernel.tree.snapshot()
+    failed = run_module(vfio_pci.main, devices=[device], state=state)
+    assert failed["failed"] and reason in failed["msg"]
+    assert kernel.tree.snapshot() == before
+
+
+def test_another_parent_of_a_function_that_is_still_to_be_made_is_refused(run_module, kernel):
+    before = kernel.tree.snapshot()
+    device = {**DEVICE, "parent": "0000:99:00.0"}
+    failed = run_module(vfio_pci.main, functions=[FUNCTION], devices=[device])
+    assert failed["failed"] and f"it is a virtual function of {CARD}" in failed["msg"]
+    assert kernel.tree.snapshot() == before
+
+
 @pytest.mark.parametrize("state", ["present", "absent"])
 def test_check_mode_tells_the_same_and_does_nothing(run_module, kernel, state):
     if state == "absent":

@@ -72,3 +72,10 @@ def test_more_pairs_than_anybody_asks_about_are_refused(run_module, library):
     result = run_module(vgpu_compatibility.main, pairs=[pair] * 65)
     assert result["failed"]
     assert "64 at most" in result["msg"]
+
+
+def test_the_running_host_is_not_taken_for_a_copied_tree(run_module, library):
+    pair = {"vgpu": encoded(208), "gpu": encoded(124)}
+    result = run_module(vgpu_compatibility.main, pairs=[pair], sysfs="/copy/sys")
+    assert result["failed"]
+    assert "sysfs is '/copy/sys'" in result["msg"]

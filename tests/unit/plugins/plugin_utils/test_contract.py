@@ -20,6 +20,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.descriptor i
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import read_fleet
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.candidate_hosts import (
     candidates,
+    candidates_of_each,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.explain import explain
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_options import plan_for
@@ -73,6 +74,9 @@ def document(name):
         ),
         "candidates": lambda: candidates(
             read_fleet(facts), {"host": "a", "id": UUIDS[0]}, ["b", "c"], "source_lists"
+        ),
+        "candidate_lists": lambda: candidates_of_each(
+            read_fleet(facts), ["a"], None, ["b", "c"], "source_lists"
         ),
         "report": lambda: report_for(facts, plan=plan()),
         "record": record,

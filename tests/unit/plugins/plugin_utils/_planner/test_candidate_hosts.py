@@ -12,6 +12,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors impor
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import read_fleet
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.candidate_hosts import (
     candidates,
+    candidates_of_each,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_options import plan_for
 from ansible_collections.vfio.migration.tests.unit.fleets import UUIDS, device, gvt, host, parent
@@ -85,3 +86,17 @@ def test_a_candidate_is_where_a_plan_with_this_one_target_moves_the_guest():
             plan = plan_for(FLEET, sources=["vm-1"], targets=[each["host"]])
             assert each["candidate"] == (not plan["unplaced"])
             assert each["placements"] == (plan["placements"] if each["candidate"] else [])
+
+
+def test_of_several_guests_each_is_judged_by_itself():
+    fleet = read_fleet(FLEET)
+    found = candidates_of_each(fleet, None, ["vm-1", "vm-2"], ["b", "d"], "source_lists")
+    alone = [candidates(fleet, vm, ["b", "d"], "source_lists") for vm in ("vm-1", "vm-2")]
+    assert found["guests"] == alone
+    assert [line.partition(":")[0] for line in found["sentences"]] == [
+        *["vm-1 on a"] * 2,
+        *["vm-2 on c"] * 2,
+    ]
+    assert candidates_of_each(fleet, ["a"], None, ["b"], "source_lists")["guests"] == [
+        candidates(fleet, "vm-1", ["b"], "source_lists")
+    ]
