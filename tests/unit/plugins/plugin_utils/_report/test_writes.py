@@ -15,16 +15,39 @@ from ansible_collections.vfio.migration.plugins.module_utils._change.mdev_plan i
     MdevPlanner,
     validate,
 )
+from ansible_collections.vfio.migration.plugins.module_utils._change.pci_plan import PciPlanner
+from ansible_collections.vfio.migration.plugins.module_utils._change.pci_plan import (
+    validate as validate_pci,
+)
 from ansible_collections.vfio.migration.plugins.module_utils._change.plan import PRESENT
+from ansible_collections.vfio.migration.plugins.module_utils._change.vdpa_plan import (
+    VdpaHost,
+    VdpaPlanner,
+)
+from ansible_collections.vfio.migration.plugins.module_utils._change.vdpa_plan import (
+    validate as validate_vdpa,
+)
 from ansible_collections.vfio.migration.plugins.module_utils._host.facts import gather_facts
 from ansible_collections.vfio.migration.plugins.module_utils._host.sysfs import Sysfs
+from ansible_collections.vfio.migration.plugins.module_utils._host.vdpa import VDPA_DEVICES
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_options import plan_for
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.report_options import (
     report_for,
 )
 from ansible_collections.vfio.migration.tests.unit import cards
 from ansible_collections.vfio.migration.tests.unit.fleets import UUIDS, device, host, parent
+from ansible_collections.vfio.migration.tests.unit.pci_trees import (
+    FIRST,
+    PciKernel,
+    PciTree,
+    pci_host,
+)
 from ansible_collections.vfio.migration.tests.unit.sysfs_trees import GPU, Tree, nobody
+from ansible_collections.vfio.migration.tests.unit.vdpa_hosts import (
+    VdpaKernel,
+    vdpa_device,
+    wanted_vdpa,
+)
 
 
 def report_of(facts: t.Any, **options: t.Any) -> t.Any:
@@ -77,6 +100,78 @@ def test_what_is_written_is_what_the_modules_diff_shows(tmp_path: Path, there: b
         created = [each for each in lines(report) if each[1] == name and each[0] == "create"]
         assert bool(created) == (not before)
     assert all(each["where"] in (GPU, None) for each in report["writes"][0]["writes"])
+
+
+def values(entry: t.Any) -> dict[str, str]:
+    return {each["name"]: each["value"] for each in entry.get("attributes", ())}
+
+
+def settings(report: t.Any, device_id: str) -> dict[str, str]:
+    return {each[2]: each[3] for each in lines(report) if each[:2] == ("set", device_id)}
+
+
+@pytest.mark.parametrize("params", ["", "frame_rate_limiter=0"])
+def test_the_types_of_functions_are_written_as_the_modules_diff_shows(
+    tmp_path: Path, params: str
+) -> None:
+    def facts(kernel: PciKernel) -> dict[str, t.Any]:
+        return dict(gather_facts(kernel, nobody, ["pci"], find_port=lambda address: None))
+
+    here, there = (PciKernel(PciTree(tmp_path / name), None) for name in ("a", "b"))
+    for kernel in (here, there):
+        kernel.tree.add_functions(2, "nvidia")
+    given = here.tree.device(FIRST) / "nvidia"
+    (given / "current_vgpu_type").write_text("1429\n")
+    (given / "vgpu_params").write_text(f"{params}\n")
+    source, target = facts(here), facts(there)
+    source["devices"][0]["in_use"] = {"pid": 7, "name": "vm"}
+    fleet = {"a": source, "b": target}
+    plan = plan_for(fleet, guests=["vm"])
+    assert plan["unplaced"] == []
+    report = report_for(fleet, plan=plan)["plan"]
+    blank: t.Any = {"driver": None, "migratable": None, "keep_driver": False, "parent": None}
+    tasks = [{**blank, **each} for each in plan["hosts"]["b"]["pci_devices"]]
+    wanted = validate_pci(
+        {"functions": [], "devices": copy.deepcopy(tasks), "state": PRESENT, "force": False}
+    )
+    diff = PciPlanner(pci_host(there)).plan(wanted).diff()
+    (name,) = diff["after"]
+    old, new = values(diff["before"][name]), values(diff["after"][name])
+    assert new["nvidia/current_vgpu_type"] == "1429"
+    assert settings(report, name) == {key: new[key] for key in new if old[key] != new[key]}
+    assert {each[1] for each in lines(report)} == {name}
+    for side in ("driver", "driver_override"):
+        # The plan binds nothing: a function that a vGPU is made of has the vendor's driver already.
+        assert diff["before"][name][side] == diff["after"][name][side]
+
+
+@pytest.mark.parametrize("stated", [{}, {"mtu": 9000}, {"mtu": 1400, "mac": "02:00:00:00:00:09"}])
+def test_vdpa_devices_are_created_as_the_modules_diff_shows(
+    tmp_path: Path, stated: dict[str, t.Any]
+) -> None:
+    def facts(kernel: VdpaKernel) -> dict[str, t.Any]:
+        return dict(gather_facts(Sysfs(str(kernel.tree.root)), nobody, ["vdpa"], kernel.ask))
+
+    here, there = (VdpaKernel(Tree(tmp_path / name)) for name in ("a", "b"))
+    (there.tree.root / VDPA_DEVICES).mkdir(parents=True)
+    here.put(vdpa_device(**stated))
+    source = facts(here)
+    source["devices"][0]["in_use"] = {"pid": 7, "name": "vm"}
+    fleet = {"a": source, "b": facts(there)}
+    plan = plan_for(fleet, drain=["a"])
+    assert plan["unplaced"] == []
+    report = report_for(fleet, plan=plan)["plan"]
+    tasks = [
+        wanted_vdpa(**{**each, "mtu": each.get("mtu") and int(each["mtu"])})
+        for each in plan["hosts"]["b"]["vdpa_devices"]
+    ]
+    planner = VdpaPlanner(VdpaHost(Sysfs(str(there.tree.root)), there.ask, nobody))
+    diff = planner.plan(validate_vdpa(tasks, PRESENT), PRESENT).diff()
+    (write,) = report["writes"][0]["writes"]
+    assert diff["before"] == {write["device"]: {}}
+    (after,) = diff["after"].values()
+    assert after["mgmtdev"] == write["where"]
+    assert write["after"] == ", ".join(f"{name}={value}" for name, value in values(after).items())
 
 
 def test_a_type_that_a_function_is_given_is_a_write_with_its_name():
