@@ -108,6 +108,17 @@ class Fleet:
         lie = {"texts": [*texts], "after": after, "facts": facts or {}, "keys": keys or {}}
         self._write(f"{name}.answer", lie)
 
+    def cache(self, name: str, facts: t.Mapping[str, t.Any]) -> None:
+        """Let Ansible's fact cache have ``facts`` of a host, in the form of every ansible-core."""
+        self._cache.mkdir(parents=True, exist_ok=True)
+        text = json.dumps(facts)
+        (self._cache / name).write_text(text)
+        (self._cache / f"s1_{name}").write_text(json.dumps({"__payload__": text}))
+
+    @property
+    def _cache(self) -> Path:
+        return self.place / "local/cache"
+
     def play(
         self,
         playbooks: str,
@@ -199,7 +210,12 @@ class Fleet:
 
     def environment(self) -> dict[str, str]:
         """Return what Ansible runs with on this machine, and nothing of the machine's own configuration."""
+        cache = {
+            "ANSIBLE_CACHE_PLUGIN": "ansible.builtin.jsonfile",
+            "ANSIBLE_CACHE_PLUGIN_CONNECTION": str(self._cache),
+        }
         return {
+            **(cache if self._cache.is_dir() else {}),
             "LC_ALL": "C.UTF-8",
             "CANARY": str(self.canary),
             "HOME": f"{self.place}/home",

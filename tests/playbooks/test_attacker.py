@@ -321,6 +321,36 @@ def test_what_one_host_answers_beside_its_facts_has_no_effect(honest, tmp_path, 
     assert found.guests == expected.guests
 
 
+@pytest.mark.parametrize("playbook", ["report", "prepare cleanup"])
+def test_what_a_fact_cache_has_of_one_host_has_no_effect(honest, tmp_path, playbook):
+    """As another playbook has gathered it, whose modules let in whatever a host answers."""
+
+    def lies(fleet: Fleet) -> None:
+        # Of how a host is reached Ansible itself lets nothing in.
+        words = {
+            name: value
+            for name, value in every_variable(tmp_path).items()
+            if not name.startswith("ansible_")
+        }
+        forged = {"changed": False, "ansible_facts": {"vfio_migration": fleet.read("b")}}
+        answers = dict.fromkeys((f"{name}_gathered" for name in ("report", "prepare")), forged)
+        fleet.cache(EVIL, {**words, **answers, "vfio_migration": fleet.read("b")})
+
+    expected, found = honest(playbook), run(tmp_path, playbook, lies)
+    assert found.files == expected.files
+    for name in "abc":
+        assert found.said.get(name) == expected.said.get(name)
+    # What becomes of its own part is up to that host.
+    of_others = [
+        [line for line in sentences_on_guests(each) if f"-> {EVIL} " not in line]
+        for each in (found, expected)
+    ]
+    assert of_others[0] == of_others[1]
+    for name in "abc":
+        assert found.facts[name] == expected.facts[name]
+    assert found.guests == expected.guests
+
+
 @pytest.mark.parametrize("playbook", [each for each in VARIABLES if each != "migrate_libvirt"])
 def test_nonsense_of_some_hosts_is_no_matter_of_the_others(honest, tmp_path, playbook):
     answers = dict(zip((f"liar{number}" for number in range(100)), nonsense(tmp_path)))
