@@ -90,7 +90,7 @@ class Told(StepAction):
 def ran(words: str | None) -> dict[str, t.Any]:
     task = mock.Mock(args={"step": "begin", "words": words}, async_val=0, check_mode=False)
     action = Told(task, mock.Mock(), mock.Mock(), mock.Mock(), mock.Mock(), mock.Mock())
-    return action.run(task_vars={"hostvars": {}})
+    return action.run(task_vars={"hostvars": {}, "groups": {}})
 
 
 def test_steps_of_playbooks_tell_printable_sentences():
