@@ -32,7 +32,7 @@ def digest_of(
     body = {name: value for name, value in plan.items() if name not in _OCCASION}
     digest = hashlib.sha256()
     try:
-        for part in (body, unknown, *(facts[host] for host in sorted(facts))):
+        for part in (body, unknown, *([host, facts[host]] for host in sorted(facts))):
             text = json.dumps(part, sort_keys=True, separators=(",", ":"))
             digest.update(f"{len(text)}:{text}".encode())
     except (RecursionError, TypeError, ValueError):

@@ -117,3 +117,9 @@ def test_where_nothing_can_be_noted_nothing_is_remembered(tmp_path, monkeypatch)
     remember(None)
     assert not is_remembered(None)
     assert digest_of({"a": object()}, {}, []) is None
+
+
+def test_the_same_facts_of_another_host_are_another_matter():
+    facts = {"a": {"devices": []}, "b": {"devices": []}}
+    renamed = {"a": {"devices": []}, "c": {"devices": []}}
+    assert digest_of({}, facts, []) != digest_of({}, renamed, [])
