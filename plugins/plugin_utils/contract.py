@@ -753,6 +753,110 @@ class Explanation(t.TypedDict):
     """What stands in the way, and what the verdict had to assume."""
 
 
+# --- headroom --------------------------------------------------------------------------------------------------------
+
+
+class HeadroomCounts(t.TypedDict):
+    """How many hosts, or groups of hosts, can be emptied."""
+
+    emptied: Count
+    """All of their guests have a place elsewhere."""
+    infeasible: Count
+    """Not all of them can have one, and that is proven."""
+    unproven: Count
+    """Not all of them have one, and it is not proven that there is none."""
+
+
+class LeftGuest(t.TypedDict):
+    """A guest, or a device that no guest is known of, without a place elsewhere."""
+
+    vm: str | None
+    """The guest's name; null where it has none."""
+    host: str
+    """The host that it is on."""
+    devices: list[str]
+    """The ids of its devices."""
+
+
+class HeadroomSubject(t.TypedDict):
+    """A host, or a group of hosts, that cannot be emptied."""
+
+    name: str
+    """Its name."""
+    group: bool
+    """Whether it is a group of hosts."""
+    guests: list[LeftGuest]
+    """The guests that have no place elsewhere, where the others have theirs."""
+
+
+class AddedDevices(t.TypedDict):
+    """Equal free devices that are to be added."""
+
+    count: Positive
+    """How many."""
+    kind: Kind
+    """What they are."""
+    type: str | None
+    """Their type; null where they have none."""
+    version: str | None
+    """Their software_version; null where they tell none."""
+    like: DeviceLabel
+    """A device that they are to be like."""
+    host: str | None
+    """The host that they are to be on; null for any one that may receive, all devices of one guest on one host."""
+
+
+class Addition(t.TypedDict):
+    """What would give all guests a place; a plan was made with it, and leaves nobody behind."""
+
+    devices: list[AddedDevices]
+    """The free devices to be added; a parent that can make them does as well."""
+    smallest: bool
+    """Whether it is proven that no fewer devices would do."""
+    sentence: Sentence
+    """The same in words."""
+
+
+class HeadroomCause(t.TypedDict):
+    """Why hosts, or groups of hosts, cannot be emptied: the same for all that have equal guests and places."""
+
+    status: t.Annotated[str, where(enum=("infeasible", "unproven"))]
+    """Whether it is proven that not all guests can have a place."""
+    sentence: Sentence
+    """What it comes to."""
+    subjects: list[HeadroomSubject]
+    """The hosts and groups of which it is true."""
+    at_least: Count | None
+    """How many devices have no place at least, whatever is done; null where nothing is known."""
+    assumptions: list[Sentence]
+    """What took part in finding no place beside the rules of kernel and drivers."""
+    unplaced: list[Unplaced]
+    """Of the first host or group, the devices without a place and why; empty where only the first causes are told so closely."""
+    shortages: list[Shortage]
+    """Of the first host or group, the shortages that prove it; empty like ``unplaced``."""
+    addition: Addition | None
+    """Of the first host or group, what would give all guests a place; null where nothing is known that would."""
+
+
+class Headroom(t.TypedDict):
+    """Whether each host, and each group of hosts, can be emptied, or fail, with its guests placed elsewhere."""
+
+    schema: t.Annotated[int, where(const=1)]
+    """The version of this shape."""
+    hosts: HeadroomCounts
+    """How many hosts can be emptied, each by itself."""
+    groups: HeadroomCounts
+    """How many groups of hosts can be emptied, each by itself."""
+    sentence: Sentence
+    """What it comes to."""
+    causes: list[HeadroomCause]
+    """Why the others cannot."""
+    conditions: PlanConditions
+    """What was asked of the places."""
+    unknown: list[str]
+    """The hosts without usable facts, of which nothing is told."""
+
+
 # --- candidates ------------------------------------------------------------------------------------------------------
 
 

@@ -52,10 +52,11 @@ MAX_EXACT_ITEMS = 200
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """The most effort: rounds of local search, and steps of branch and bound."""
+    """The most effort: rounds of local search, steps of branch and bound, and whether the optional ``solver`` may try, too."""
 
     rounds: int = 20_000
     steps: int = 50_000
+    solver: bool = True
 
 
 @dataclass(frozen=True, slots=True)

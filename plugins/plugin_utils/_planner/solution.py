@@ -298,7 +298,7 @@ def _attempt(
     )
     attempt = _Attempt(problem, targets, pins, guests, packing, pins.packings if pins else packings)
     solution = _settled(attempt, found)
-    if solution.cost == solution.least:
+    if solution.cost == solution.least or not budget.solver:
         return solution
     return _sharpened(attempt, found, effort_for(solution.cost, solution.least)) or solution
 

@@ -90,7 +90,7 @@ def plan_for(
     if earlier is not None:
         check_plan("earlier", earlier)
     conditions = Conditions.parse(options, earlier and conditions_of(earlier))
-    _check_hosts(Conditions.parse({**options, "drain": None, "targets": None}), fleet)
+    check_hosts(Conditions.parse({**options, "drain": None, "targets": None}), fleet)
     progress("reading the facts")
     chosen = names("hosts", options.get("hosts"))
     read = read_fleet(
@@ -113,7 +113,7 @@ def plan_for(
     return plan
 
 
-def _check_hosts(given: Conditions, fleet: t.Any) -> None:
+def check_hosts(given: Conditions, fleet: t.Any) -> None:
     """Raise ``FleetError`` where a condition that is ``given`` is about a host that there is not: it would hold for none.
 
     What an earlier plan has of hosts that have gone since is no mistake.

@@ -1,0 +1,239 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+# Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Do not use this from other collections or standalone plugins/modules!
+
+"""Additions: which free devices more would give guests without a place one. Pure.
+
+What is added is always like a device that has no place: free, on another host. Nothing is claimed that was not planned with
+the addition there, and found to leave nobody behind.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import typing as t
+from collections import defaultdict
+
+from ansible_collections.vfio.migration.plugins.plugin_utils import contract
+from ansible_collections.vfio.migration.plugins.plugin_utils._compat.wording import listed
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import (
+    Device,
+    Host,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._packing.assignment import allows
+from ansible_collections.vfio.migration.plugins.plugin_utils._packing.packings import (
+    Bin,
+    PackingProblem,
+    Packings,
+    State,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._packing.search import Budget
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.problem import (
+    Problem,
+    Supply,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.resources import Pool
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.solution import (
+    Solution,
+    solve,
+)
+
+# A further host, of which the fleet has none of this name: it is no name that a host can have.
+_FURTHER = "a further host"
+# So many guests without a place are told what would give them one, and so many parts of one are tried.
+_MOST_GUESTS = 50
+_MOST_PARTS = 64
+
+
+class _Part(t.NamedTuple):
+    """Devices of one guest to be added on one host; ``host`` is its number, ``None`` for a further one."""
+
+    host: int | None
+    devices: tuple[Device, ...]
+
+
+def smallest_addition(
+    problem: Problem, solution: Solution, left: t.Sequence[int], budget: Budget
+) -> contract.Addition | None:
+    """Return the fewest free devices more, as far as is known, with which all guests have a place; ``None`` where none is known.
+
+    The guests ``left`` have none in ``solution``.
+    """
+    if len(left) > _MOST_GUESTS or not all(problem.items[guest].demands for guest in left):
+        # A device that cannot migrate gains nothing by more of its kind.
+        return None
+    if not all(_is_like_itself(problem, each) for n in left for each in _devices(problem, n)):
+        return None
+    parts = _Parts(problem, solution).of(left)
+    if solve(_with(problem, parts), budget, _to_nobody).cost.unplaced:
+        return None
+    count = sum(len(part.devices) for part in parts)
+    single = all(len(guest.devices) == 1 for guest in problem.request.guests)
+    # Each place that is added takes in one device: of guests with one each, no more of them have a place by it.
+    smallest = count == 1 or (single and solution.cost.unplaced == solution.least.unplaced == count)
+    return _shown(problem, parts, smallest)
+
+
+def _devices(problem: Problem, guest: int) -> list[Device]:
+    return [device for _demand, device in problem.demands[guest]]
+
+
+def _is_like_itself(problem: Problem, device: Device) -> bool:
+    """Return whether ``device`` could become one that is free and otherwise like it, on another host."""
+    return problem.admission.refusal(device, _free(device)) is None
+
+
+def _free(device: Device) -> Device:
+    return dataclasses.replace(device, host=_FURTHER, in_use=None)
+
+
+class _Parts:
+    """Finds what is to be added for each guest without a place, beside what a solution has placed."""
+
+    def __init__(self, problem: Problem, solution: Solution) -> None:
+        self._problem = problem
+        self._packings = Packings(PackingProblem(problem.resources, problem.items, problem.bins))
+        self._states = {
+            number: tuple(sorted([each for each, places in backing.items() for _one in places]))
+            for number, backing in solution.left.items()
+        }
+        self._received: dict[str, int] = defaultdict(int)
+        self._groups: dict[str, frozenset[int]] = defaultdict(frozenset)
+        for each in solution.placed:
+            self._received[each.host] += 1
+            self._groups[each.host] |= problem.items[each.guest].anti_affinity
+
+    def of(self, left: t.Iterable[int]) -> list[_Part]:
+        return [self._of_guest(guest) for guest in left]
+
+    def _of_guest(self, guest: int) -> _Part:
+        """Return the fewest devices of a guest that are to be added, on a host that has places for the others."""
+        needed = self._problem.demands[guest]
+        for count in range(1, len(needed)):
+            tried = set()
+            for chosen in itertools.combinations(range(len(needed)), count):
+                rest = tuple([needed[n][0] for n in range(len(needed)) if n not in chosen])
+                if rest in tried or len(tried) >= _MOST_PARTS:
+                    continue
+                tried.add(rest)
+                number = self._place(guest, rest)
+                if number is not None:
+                    return _Part(number, tuple([needed[n][1] for n in chosen]))
+        return _Part(None, tuple([device for _demand, device in needed]))
+
+    def _place(self, guest: int, rest: tuple[int, ...]) -> int | None:
+        """Return the first host with places for ``rest`` of a guest, which it has then; ``None`` where there is none."""
+        problem, seen = self._problem, set()
+        for number, there in enumerate(problem.bins):
+            name = problem.names[number]
+            state: State = self._states.get(number, there.state)
+            key = (state, there.limit, self._received[name], there.anti_affinity, self._groups[name])
+            if key in seen:
+                continue
+            seen.add(key)
+            limit = None if there.limit is None else there.limit - self._received[name]
+            groups = there.anti_affinity | self._groups[name]
+            if not allows(problem.items[guest], None, limit, groups):
+                continue
+            packing = self._packings.best(state, rest)
+            if packing is not None:
+                self._states[number] = packing.after
+                self._received[name] += len(problem.items[guest].demands)
+                self._groups[name] |= problem.items[guest].anti_affinity
+                return number
+        return None
+
+
+def _with(problem: Problem, parts: t.Sequence[_Part]) -> Problem:
+    """Return ``problem`` with what ``parts`` add: each on its host, and what is for a further host on one of its own."""
+    names, supplies, bins = [*problem.names], [*problem.supplies], [*problem.bins]
+    hosts = dict(problem.fleet.hosts)
+    for count, part in enumerate(parts):
+        number = part.host
+        if number is None:
+            number = len(names)
+            name = f"{_FURTHER} {count}"
+            hosts[name] = _bare_host(name)
+            names.append(name)
+            supplies.append(Supply({}, ()))
+            bins.append(Bin(()))
+        pools = {group: [*devices] for group, devices in supplies[number].pools.items()}
+        state = [*bins[number].state]
+        for device in part.devices:
+            _add(problem, device, names[number], pools, state)
+        supplies[number] = supplies[number]._replace(pools=pools)
+        bins[number] = dataclasses.replace(bins[number], state=tuple(sorted(state)))
+    fleet = dataclasses.replace(problem.fleet, hosts=hosts)
+    return dataclasses.replace(problem, fleet=fleet, names=names, supplies=supplies, bins=bins)
+
+
+def _add(
+    problem: Problem, device: Device, host: str, pools: dict[int, list[Device]], state: list[int]
+) -> None:
+    """Add a free device like ``device`` to what a host has."""
+    resources = problem.resources
+    # Each is on a GPU of its own, if that matters: so it was to be added.
+    gpu = f"{device.host} {device.id}" if problem.request.conditions.distinct_gpus else None
+    group = resources.group_of(_free(device), gpu)
+    there = pools.setdefault(group, [])
+    if there:
+        state.remove(resources.number(Pool(group, len(there))))
+    # Its name is no host's: what would be found by it was made for it.
+    there.append(dataclasses.replace(_free(device), host=host, id=f"{_FURTHER} {device.id}"))
+    state.append(resources.number(Pool(group, len(there))))
+
+
+def _bare_host(name: str) -> Host:
+    def find_facts(host: str) -> t.Mapping[str, t.Any]:
+        return {}
+
+    return Host(name, {}, [], (), (), lambda host: [], find_facts)
+
+
+def _shown(problem: Problem, parts: t.Sequence[_Part], smallest: bool) -> contract.Addition:
+    """Return an addition as the contract has it: equal devices for one host together."""
+    together: dict[tuple[t.Any, ...], list[Device]] = defaultdict(list)
+    for number, part in enumerate(parts):
+        # The devices of one guest must be on one host, but those of different guests need not.
+        whole = number if part.host is not None or len(part.devices) > 1 else None
+        host = None if part.host is None else problem.names[part.host]
+        for device in part.devices:
+            together[whole, host, device.kind, device.type, device.descriptor].append(device)
+    devices: list[contract.AddedDevices] = []
+    for (_whole, host, kind, type_id, descriptor), alike in together.items():
+        devices.append(
+            {
+                "count": len(alike),
+                "kind": kind,
+                "type": type_id,
+                "version": descriptor.version if descriptor else None,
+                "like": alike[0].label,
+                "host": host,
+            }
+        )
+    return {
+        "devices": devices,
+        "smallest": smallest,
+        "sentence": _sentence(devices, smallest),
+    }
+
+
+def _sentence(devices: t.Sequence[contract.AddedDevices], smallest: bool) -> str:
+    words = []
+    for each in devices:
+        version = f" of version {each['version']}" if each["version"] else ""
+        where = f"on {each['host']}" if each["host"] else "on any other host that may receive it"
+        like = f"like {each['like']['id']} on {each['like']['host']}"
+        words.append(
+            f"{each['count']:,} more free {each['type'] or each['kind']}{version} ({like}) {where}"
+        )
+    end = "; fewer would not do" if smallest else ""
+    return f"all have a place with {listed(words)}{end}"
+
+
+def _to_nobody(words: str) -> None:
+    """Tell nobody."""

@@ -1,0 +1,477 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+# Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Do not use this from other collections or standalone plugins/modules!
+
+"""Headroom: whether each host, and each group of hosts, can be emptied, or fail, with its guests placed elsewhere. Pure.
+
+The fleet is posed once, with the guests of all hosts. Hosts with equal guests and equal places are one class, as what is
+true of one is true of all. For each class, guests first go to the first host that has room: where that places all of
+them, the host can be emptied. Only the others are planned as a drain is, of so many classes at most.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import itertools
+import operator
+import typing as t
+from collections import defaultdict
+
+from ansible_collections.vfio.migration.plugins.plugin_utils import contract
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import (
+    Fleet,
+    obstacle_in_guest,
+    why_unknown,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import uncollected
+from ansible_collections.vfio.migration.plugins.plugin_utils._packing.assignment import allows
+from ansible_collections.vfio.migration.plugins.plugin_utils._packing.packings import (
+    Bin,
+    Demands,
+    PackingProblem,
+    Packings,
+    State,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._packing.search import Budget
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.additions import (
+    smallest_addition,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.admissible import (
+    NO_EXCLUSIONS,
+    Admission,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.plan_document import document
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.problem import (
+    Problem,
+    pose,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import (
+    Conditions,
+    Guest,
+    Request,
+    guests_of,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.solution import (
+    Progress,
+    Proof,
+    Solution,
+    prove,
+    solve,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.waves import AT_ONCE
+
+SCHEMA = 1
+# So many classes of hosts are planned exactly, and of so many it is told in detail what stands in the way.
+SEARCHES = 400
+_DETAILED = 40
+# What is planned without branch and bound first: where all have a place, what that costs does not matter.
+_FIRST = Budget(rounds=200, steps=0, solver=False)
+_THEN = Budget(rounds=200, steps=5_000, solver=False)
+
+
+class _Subject(t.NamedTuple):
+    """One host, or a named group of them, that is emptied as a whole."""
+
+    name: str
+    hosts: tuple[str, ...]
+    is_group: bool
+
+
+class _Outcome(t.NamedTuple):
+    """Why not all guests of a class have a place: the guests ``left``, by their places among its guests."""
+
+    left: tuple[int, ...]
+    cause: contract.HeadroomCause
+
+
+@uncollected()
+def headroom(
+    fleet: Fleet,
+    conditions: Conditions,
+    groups: t.Mapping[str, t.Collection[str]],
+    progress: Progress,
+    searches: int = SEARCHES,
+) -> contract.Headroom:
+    """Return whether each host of ``fleet``, and each of the ``groups`` of hosts, can be emptied; raise ``FleetError``.
+
+    No more than so many ``searches`` are made: hosts and groups for which there would have to be another one are unproven.
+    """
+    subjects = [_Subject(name, (name,), False) for name in sorted(fleet.hosts)]
+    subjects += [_group(fleet, name, hosts) for name, hosts in sorted(groups.items())]
+    progress(f"looking at {len(fleet.hosts)} hosts")
+    whole = _Whole(fleet, conditions)
+    classes: dict[t.Hashable, list[_Subject]] = defaultdict(list)
+    for subject in subjects:
+        classes[whole.class_of(subject)].append(subject)
+    causes = []
+    searched = 0
+    for done, alike in enumerate(classes.values()):
+        if done and not done % 100:
+            progress(f"{done} of {len(classes)} classes of hosts are looked at")
+        if whole.has_room_for(alike[0]):
+            continue
+        searched += 1
+        outcome = (
+            whole.look_into(alike[0], len(causes) < _DETAILED)
+            if searched <= searches
+            else whole.not_looked_into(alike[0], searches)
+        )
+        if outcome is not None:
+            outcome.cause["subjects"] = [whole.left_on(each, outcome.left) for each in alike]
+            causes.append(outcome.cause)
+    return _result(fleet, conditions, subjects, causes)
+
+
+def _group(fleet: Fleet, name: str, hosts: t.Collection[str]) -> _Subject:
+    """Return a group as a subject; raise ``FleetError`` where one of its hosts is none of the fleet's."""
+    for host in hosts:
+        if host not in fleet.hosts and host not in fleet.unknown:
+            raise FleetError(f"group {name!r} has {host!r}, and there is no host of this name")
+        if host not in fleet.hosts:
+            raise FleetError(
+                f"whether group {name!r} can be emptied cannot be told: {host}: {why_unknown(fleet, host)}"
+            )
+    return _Subject(name, tuple(sorted(set(hosts))), True)
+
+
+def _result(
+    fleet: Fleet,
+    conditions: Conditions,
+    subjects: t.Sequence[_Subject],
+    causes: t.Sequence[contract.HeadroomCause],
+) -> contract.Headroom:
+    short = {
+        (each["group"], each["name"]): cause["status"]
+        for cause in causes
+        for each in cause["subjects"]
+    }
+    counts: dict[bool, contract.HeadroomCounts] = {
+        is_group: {"emptied": 0, "infeasible": 0, "unproven": 0} for is_group in (False, True)
+    }
+    for subject in subjects:
+        status = short.get((subject.is_group, subject.name), "emptied")
+        of_kind: t.Any = counts[subject.is_group]
+        of_kind[status] += 1
+    return {
+        "schema": SCHEMA,
+        "hosts": counts[False],
+        "groups": counts[True],
+        "sentence": _sentence(counts),
+        "causes": [*causes],
+        "conditions": conditions.stated(),
+        "unknown": fleet.unknown,
+    }
+
+
+def _sentence(counts: t.Mapping[bool, contract.HeadroomCounts]) -> str:
+    """Return what it comes to."""
+    parts = []
+    for is_group, of_kind in counts.items():
+        total = sum(t.cast("dict[str, int]", of_kind).values())
+        if not total:
+            continue
+        noun = "group" if is_group else "host"
+        part = f"{of_kind['emptied']:,} of {total:,} {noun}{'' if total == 1 else 's'} can be emptied or fail"
+        if of_kind["unproven"]:
+            part += f"; of {of_kind['unproven']:,} that is not proven"
+        parts.append(part)
+    return ". ".join([*(parts or ["There are no hosts"]), ""]).strip()
+
+
+# --- the fleet, posed once ---
+
+
+class _Whole:
+    """The problem of which that of each host is a part: all guests of all hosts, and every host's places."""
+
+    def __init__(self, fleet: Fleet, conditions: Conditions) -> None:
+        held = [device for device in fleet.devices() if device.in_use is not None]
+        guests = guests_of(held)
+        self._fleet = fleet
+        self._conditions = conditions
+        receiving = conditions.hosts(fleet)
+        # Nobody moves but from the host that is emptied: who is on the others stays.
+        problem = pose(fleet, Request(guests, receiving, conditions))
+        self._of_host: dict[str, list[int]] = defaultdict(list)
+        for number, guest in enumerate(guests):
+            self._of_host[guest.host].append(number)
+        bins = problem.bins
+        if conditions.apart:
+            bins = [
+                dataclasses.replace(each, anti_affinity=self._groups_on(guests, name))
+                for name, each in zip(problem.names, problem.bins, strict=True)
+            ]
+        self._problem = dataclasses.replace(problem, bins=bins)
+        self._numbers = {name: number for number, name in enumerate(problem.names)}
+        packing = PackingProblem(problem.resources, problem.items, bins)
+        self._first_fit = _FirstFit(problem, packing)
+        self._proofs: dict[t.Hashable, Proof] = {}
+
+    def _groups_on(self, guests: t.Sequence[Guest], host: str) -> frozenset[int]:
+        of_guests = (
+            self._conditions.groups_of(guests[number].name, guests[number].uuid)
+            for number in self._of_host.get(host, ())
+        )
+        return frozenset[int]().union(*of_guests)
+
+    def _guests(self, subject: _Subject) -> list[int]:
+        """Return the numbers of the subject's guests, equal ones of equal hosts at the same places."""
+        numbers = [number for host in subject.hosts for number in self._of_host.get(host, ())]
+        return sorted(numbers, key=self._first_fit.rank)
+
+    def class_of(self, subject: _Subject) -> t.Hashable:
+        """Return all of a subject that its answer depends on: what its guests need, and the places that are gone with it."""
+        items, bins = self._problem.items, self._problem.bins
+        needs = tuple(
+            [
+                (items[n].demands or self._obstacles(n), items[n].anti_affinity)
+                for n in self._guests(subject)
+            ]
+        )
+        gone = [bins[self._numbers[host]] for host in subject.hosts if host in self._numbers]
+        return needs, tuple(sorted(gone, key=operator.attrgetter("state")))
+
+    def _obstacles(self, number: int) -> tuple[str | None, ...]:
+        """Return for each device of a guest why it cannot migrate."""
+        devices = self._problem.request.guests[number].devices
+        return tuple([obstacle_in_guest(each, devices) for each in devices])
+
+    def has_room_for(self, subject: _Subject) -> bool:
+        """Return whether first fit finds a place for each guest of a subject elsewhere."""
+        return self._first_fit.places(self._guests(subject), self._gone(subject))
+
+    def _gone(self, subject: _Subject) -> set[int]:
+        return {self._numbers[host] for host in subject.hosts if host in self._numbers}
+
+    def left_on(self, subject: _Subject, left: t.Sequence[int]) -> contract.HeadroomSubject:
+        """Return a subject with its guests that have no place, which are at these places among its own."""
+        guests = self._guests(subject)
+        found = [self._problem.request.guests[guests[place]] for place in left]
+        return {
+            "name": subject.name,
+            "group": subject.is_group,
+            "guests": [
+                {"vm": each.name, "host": each.host, "devices": [d.id for d in each.devices]}
+                for each in found
+            ],
+        }
+
+    def not_looked_into(self, subject: _Subject, searches: int) -> _Outcome:
+        """Return what is known of a subject without a search: a guest that finds nothing anywhere finds nothing elsewhere."""
+        left, guests = self._first_fit.left, self._guests(subject)
+        nowhere = [place for place in left if self._first_fit.fits_nowhere(guests[place])]
+        stuck = {
+            place: proof
+            for place in nowhere
+            if (proof := self._alone(guests[place])).status == "infeasible"
+        }
+        if stuck:
+            sentence = f"{_have_no_place(len(stuck), len(guests))}, and that is proven"
+            cause = _cause("infeasible", sentence)
+            cause["at_least"] = sum(proof.bound.unplaced for proof in stuck.values() if proof.bound)
+            return _Outcome(tuple(stuck), cause)
+        sentence = (
+            f"first fit leaves {len(left):,} of {len(guests):,} guests without a place, and a search was made for the first"
+            f" {searches:,} classes of hosts only"
+        )
+        return _Outcome(left, _cause("unproven", sentence))
+
+    def _alone(self, guest: int) -> Proof:
+        """Return what is proven of one guest by itself, which has no place anywhere; of equal ones once."""
+        key = self._problem.items[guest].demands or self._obstacles(guest)
+        if key not in self._proofs:
+            subject = _Subject("", (self._problem.request.guests[guest].host,), False)
+            problem = self._part(subject, [guest])
+            self._proofs[key] = prove(problem, solve(problem, _FIRST, _to_nobody))
+        return self._proofs[key]
+
+    def look_into(self, subject: _Subject, detailed: bool) -> _Outcome | None:
+        """Plan as if the subject's hosts were drained, and return what is in the way; ``None`` where all have a place."""
+        guests = self._guests(subject)
+        problem = self._part(subject, guests)
+        solution = solve(problem, _FIRST, _to_nobody)
+        if solution.cost.unplaced > solution.least.unplaced:
+            solution = solve(problem, _THEN, _to_nobody)
+        if not solution.cost.unplaced:
+            return None
+        proof = prove(problem, solution)
+        placed = {each.guest for each in solution.placed}
+        left = tuple([place for place in range(len(guests)) if place not in placed])
+        return _Outcome(left, _explained(problem, solution, proof, left, detailed))
+
+    def _part(self, subject: _Subject, guests: t.Sequence[int]) -> Problem:
+        """Return the part of the whole problem that the subject's is."""
+        whole, gone = self._problem, self._gone(subject)
+        there = [number for number in range(len(whole.names)) if number not in gone]
+        conditions = dataclasses.replace(self._conditions, drain=subject.hosts)
+        names = [whole.names[number] for number in there]
+        request = Request([whole.request.guests[number] for number in guests], names, conditions)
+        return dataclasses.replace(
+            whole,
+            request=request,
+            admission=Admission(request, whole.admission.candidates, NO_EXCLUSIONS),
+            names=names,
+            supplies=[whole.supplies[number] for number in there],
+            bins=[whole.bins[number] for number in there],
+            items=[dataclasses.replace(whole.items[number], home=None) for number in guests],
+            demands=[whole.demands[number] for number in guests],
+        )
+
+
+def _to_nobody(words: str) -> None:
+    """Tell nobody: what one of thousands of searches does is no news."""
+
+
+def _explained(
+    problem: Problem, solution: Solution, proof: Proof, left: t.Sequence[int], detailed: bool
+) -> contract.HeadroomCause:
+    """Return why guests have no place, and what would give them one."""
+    guests = problem.request.guests
+    many = _have_no_place(len(left), len(guests))
+    sentences = {
+        "infeasible": f"{many}, and that is proven",
+        "unproven": f"{many}; that there is none is not proven",
+    }
+    cause = _cause(proof.status, sentences[proof.status])
+    cause["at_least"] = proof.bound.unplaced if proof.bound else None
+    if proof.assumptions:
+        cause["assumptions"] = [*proof.assumptions]
+    if not detailed:
+        return cause
+    plan = document(problem, solution, proof, AT_ONCE)
+    cause["unplaced"] = plan["unplaced"]
+    cause["shortages"] = plan.get("shortages") or (
+        [plan["shortage"]] if plan["shortage"] is not None else []
+    )
+    addition = smallest_addition(problem, solution, left, _FIRST)
+    if addition is not None:
+        cause["addition"] = addition
+    return cause
+
+
+def _have_no_place(left: int, guests: int) -> str:
+    return f"{left:,} of {guests:,} guests {'has' if left == 1 else 'have'} no place elsewhere"
+
+
+def _cause(status: str, sentence: str) -> contract.HeadroomCause:
+    return {
+        "status": t.cast("t.Any", status),
+        "sentence": sentence,
+        "subjects": [],
+        "at_least": None,
+        "assumptions": [],
+        "unplaced": [],
+        "shortages": [],
+        "addition": None,
+    }
+
+
+# --- first fit ---
+
+
+class _FirstFit:
+    """Places the guests of one host after the other, each time in a fleet in which nothing else has moved.
+
+    Each guest goes to the first host that has room, hosts with the least room first. Which hosts have room for a guest as
+    they are is found once for all guests that need the same, and no farther than it was asked for.
+    """
+
+    def __init__(self, problem: Problem, packing: PackingProblem) -> None:
+        self._items = problem.items
+        self._bins = packing.bins
+        self._guests = problem.request.guests
+        self._resources = problem.resources
+        self._packings = Packings(packing)
+        self._order = sorted(
+            range(len(packing.bins)),
+            key=lambda number: (self._packings.free_slots(packing.bins[number].state), number),
+        )
+        self._found: dict[Demands, list[int]] = defaultdict(list)
+        self._ahead: dict[Demands, t.Iterator[int]] = {}
+        # The guests that have no place, by their places among those that were given last.
+        self.left: tuple[int, ...] = ()
+
+    @functools.cached_property
+    def _sizes(self) -> dict[int, tuple[int, int]]:
+        """How few devices with each demand one resource takes in, and how few kinds of resources do."""
+        return {
+            demand: (
+                max([self._resources.capacity(each, demand) for each in takers], default=0),
+                len(takers),
+            )
+            for demand, takers in self._packings.takers.items()
+        }
+
+    def rank(self, number: int) -> tuple[t.Any, ...]:
+        """Return the rank of a guest in the order of its host's: what takes the most first; equal ones by their names."""
+        demands = self._items[number].demands
+        least = min([self._sizes[each] for each in demands], default=(0, 0))
+        return least, -len(demands), demands, self._guests[number].key
+
+    def fits_nowhere(self, guest: int) -> bool:
+        """Return whether no host has room for a guest, even as hosts are."""
+        return next(self._with_room(self._items[guest].demands), None) is None
+
+    def places(self, guests: t.Sequence[int], gone: t.Container[int]) -> bool:
+        """Return whether each of these guests has a place that is none of the hosts which are ``gone``."""
+        states: dict[int, State] = {}
+        more: dict[int, tuple[int, frozenset[int]]] = {}
+        left = []
+        for place, guest in enumerate(guests):
+            number = self._place(guest, gone, states, more)
+            if number is None:
+                left.append(place)
+        self.left = tuple(left)
+        return not left
+
+    def _place(
+        self,
+        guest: int,
+        gone: t.Container[int],
+        states: dict[int, State],
+        more: dict[int, tuple[int, frozenset[int]]],
+    ) -> int | None:
+        """Place a guest on the first host that takes it, and return its number; ``None`` where there is none.
+
+        ``states`` are what is left of hosts, and ``more`` the devices and groups that they have received.
+        """
+        item = self._items[guest]
+        for number in self._with_room(item.demands):
+            if number in gone:
+                continue
+            there: Bin = self._bins[number]
+            received, groups = more.get(number, (0, there.anti_affinity))
+            limit = None if there.limit is None else there.limit - received
+            if not allows(item, None, limit, groups):
+                continue
+            packing = self._packings.best(states.get(number, there.state), item.demands)
+            if packing is not None:
+                states[number] = packing.after
+                more[number] = (received + len(item.demands), groups | item.anti_affinity)
+                return number
+        return None
+
+    def _with_room(self, demands: Demands) -> t.Iterator[int]:
+        """Yield the hosts that have room for ``demands`` as they are."""
+        if not demands:
+            return
+        found = self._found[demands]
+        ahead = self._ahead.get(demands)
+        if ahead is None:
+            ahead = self._ahead[demands] = (
+                number
+                for number in self._order
+                if self._packings.best(self._bins[number].state, demands) is not None
+            )
+        for place in itertools.count():
+            if place == len(found):
+                number = next(ahead, None)
+                if number is None:
+                    return
+                found.append(number)
+            yield found[place]

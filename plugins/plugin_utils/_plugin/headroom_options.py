@@ -1,0 +1,75 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+# Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Do not use this from other collections or standalone plugins/modules!
+
+"""The arguments of ``migration_headroom``, turned into conditions and the facts that they are about."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import (
+    hold,
+    read_fleet,
+    uncollected,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.values import (
+    count,
+    names,
+    reasons,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.headroom import (
+    SEARCHES,
+    headroom,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.planner import no_progress
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import (
+    OPTIONS,
+    Conditions,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.clock import age_limit
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_options import (
+    check_hosts,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils.contract import Headroom
+
+# Where guests go, and in which order, is none of the answer; and what nobody holds needs no place.
+_OF_PLANS = frozenset({"policy", "reuse", "drain", "free_devices"})
+CONDITIONS = tuple(name for name in OPTIONS if name not in _OF_PLANS)
+
+
+@uncollected()
+def headroom_for(
+    fleet: t.Any,
+    groups: t.Any = None,
+    hosts: t.Any = None,
+    max_age: t.Any = None,
+    left_out: t.Any = None,
+    searches: t.Any = None,
+    **options: t.Any,
+) -> Headroom:
+    """Return the headroom of ``fleet``, ``hostvars`` or facts by host; raise ``FleetError``.
+
+    ``groups`` are lists of hosts by name, and ``options`` the conditions in ``CONDITIONS``.
+    """
+    unknown = sorted(options.keys() - {*CONDITIONS})
+    if unknown:
+        raise FleetError(f"there is no option {', '.join(unknown)}")
+    if groups is not None and not isinstance(groups, t.Mapping):
+        raise FleetError("groups is no dictionary; expected lists of hosts by the names of groups")
+    given = Conditions.parse(options)
+    check_hosts(Conditions.parse({**options, "targets": None}), fleet)
+    read = read_fleet(
+        hold(fleet, names("hosts", hosts)),
+        limit=age_limit(max_age),
+        left_out=reasons("left_out", left_out),
+    )
+    of_groups = {
+        str(name): names(f"groups.{name}", members) or [] for name, members in (groups or {}).items()
+    }
+    most = SEARCHES if searches is None else count("searches", searches)
+    return headroom(read, given, of_groups, no_progress, most)

@@ -1,0 +1,230 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Headroom: which hosts can be emptied, beside plans that drain each of them."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import random
+import typing as t
+
+import pytest
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import read_fleet
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.headroom import headroom
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.planner import make_plan
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import (
+    Conditions,
+    Request,
+    requested,
+    staying,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify import violations
+from ansible_collections.vfio.migration.tests.unit.drawn_fleets import drawn
+from ansible_collections.vfio.migration.tests.unit.fleets import (
+    UUIDS,
+    device,
+    gvt,
+    host,
+    parent,
+    vf,
+)
+from hypothesis import given
+from hypothesis import strategies as st
+
+Facts = dict[str, t.Any]
+
+
+def asked(
+    facts: Facts,
+    conditions: Conditions = Conditions(),
+    groups: t.Mapping[str, t.Sequence[str]] | None = None,
+    searches: int = 400,
+) -> t.Any:
+    told: list[str] = []
+    return headroom(read_fleet(facts), conditions, groups or {}, told.append, searches)
+
+
+def statuses(found: t.Any, facts: Facts) -> dict[str, str]:
+    """Return the status of each host."""
+    told = dict.fromkeys(facts, "emptied")
+    for cause in found["causes"]:
+        for each in cause["subjects"]:
+            if not each["group"]:
+                told[each["name"]] = cause["status"]
+    return told
+
+
+def drained(facts: Facts, hosts: t.Sequence[str], conditions: Conditions) -> t.Any:
+    """Return a verified plan that moves the guests of these hosts."""
+    fleet = read_fleet(facts)
+    conditions = dataclasses.replace(conditions, drain=hosts, free_devices="none")
+    guests = requested(fleet, hosts, None, "none")
+    stays = staying(fleet, conditions)
+    plan = make_plan(fleet, Request(guests, conditions.hosts(fleet), conditions, staying=stays))
+    assert violations(plan, facts, conditions) == []
+    return plan
+
+
+def some_conditions(request: Request) -> Conditions:
+    return dataclasses.replace(request.conditions, reuse=False, policy="pack", drain=None)
+
+
+def with_added(facts: Facts, devices: t.Sequence[t.Any]) -> Facts:
+    """Return the facts with free devices like these on one further host, or where they are to be."""
+    after = copy.deepcopy(facts)
+    for number, each in enumerate(devices):
+        there = facts[each["like"]["host"]]
+        like = next(d for d in there["devices"] if d["id"] == each["like"]["id"])
+        name = each["host"] or "z"
+        after.setdefault(name, host())
+        after[name]["descriptors"] |= there["descriptors"]
+        for count in range(each["count"]):
+            new_id = f"ffffffff-{number:04x}-4222-8333-{count:012x}"
+            if like["kind"] == "pci":
+                new_id = f"0000:f{number % 16:x}:00.{count}"
+            after[name]["devices"].append({**like, "id": new_id, "in_use": None})
+    return after
+
+
+@given(st.integers(0, 100_000))
+def test_a_host_can_be_emptied_where_a_plan_drains_it(seed):
+    facts, request = drawn(random.Random(seed))
+    conditions = some_conditions(request)
+    found = asked(facts, conditions)
+    told = statuses(found, facts)
+    for name in facts:
+        plan = drained(facts, [name], conditions)
+        complete = plan["status"] in ("optimal", "feasible")
+        assert (told[name] == "emptied") == complete, name
+        assert complete or told[name] == plan["status"], name
+    assert sum(found["hosts"].values()) == len(facts)
+    for status, count in found["hosts"].items():
+        assert count == list(told.values()).count(status)
+
+
+@given(st.integers(0, 100_000))
+def test_a_group_can_be_emptied_where_a_plan_drains_all_of_it(seed):
+    facts, request = drawn(random.Random(seed))
+    conditions = some_conditions(request)
+    found = asked(facts, conditions, {"rack": ["a", "b"]})
+    told = [c["status"] for c in found["causes"] for each in c["subjects"] if each["group"]]
+    plan = drained(facts, ["a", "b"], conditions)
+    if plan["status"] in ("optimal", "feasible"):
+        assert told == []
+        assert found["groups"]["emptied"] == 1
+    else:
+        assert told == [plan["status"]]
+
+
+@given(st.integers(0, 100_000))
+def test_with_an_addition_a_plan_leaves_nobody_behind(seed):
+    facts, request = drawn(random.Random(seed))
+    # Where more devices may go is what a limit and groups are for.
+    conditions = dataclasses.replace(some_conditions(request), limit=None, targets=None)
+    for cause in asked(facts, conditions)["causes"]:
+        if cause["addition"] is None:
+            continue
+        after = with_added(facts, cause["addition"]["devices"])
+        name = cause["subjects"][0]["name"]
+        assert drained(after, [name], conditions)["unplaced"] == []
+        if cause["addition"]["smallest"] and sum(
+            each["count"] for each in cause["addition"]["devices"]
+        ) == 1:
+            assert drained(facts, [name], conditions)["unplaced"] != []
+
+
+@given(st.integers(0, 100_000))
+def test_without_searches_nothing_else_is_claimed(seed):
+    facts, request = drawn(random.Random(seed))
+    conditions = some_conditions(request)
+    exact = statuses(asked(facts, conditions), facts)
+    for name, status in statuses(asked(facts, conditions, searches=0), facts).items():
+        assert status in (exact[name], "unproven"), name
+
+
+def three_of_one_make() -> Facts:
+    """Return two full hosts with two guests each, and one with places for one of them."""
+    return {
+        "a": host([vf(0, "vm-1", pid=1), vf(1, "vm-2", pid=2)]),
+        "b": host([vf(0, "vm-3", pid=1), vf(1, "vm-4", pid=2)]),
+        "c": host([vf(0)]),
+    }
+
+
+def test_hosts_with_equal_guests_and_places_are_told_together_each_with_its_own_guests():
+    found = asked(three_of_one_make())
+    (cause,) = found["causes"]
+    assert cause["status"] == "infeasible"
+    assert cause["at_least"] == 1
+    told = {each["name"]: [guest["vm"] for guest in each["guests"]] for each in cause["subjects"]}
+    assert set(told) == {"a", "b"}
+    assert len(told["a"]) == len(told["b"]) == 1
+    assert told["a"][0] in ("vm-1", "vm-2")
+    assert told["b"][0] in ("vm-3", "vm-4")
+    assert found["sentence"] == "1 of 3 hosts can be emptied or fail."
+
+
+def test_what_is_short_and_the_smallest_addition_are_told():
+    (cause,) = asked(three_of_one_make())["causes"]
+    assert cause["shortages"][0]["need"] == 2
+    assert cause["shortages"][0]["reachable"] == 1
+    assert [each["vm"] for each in cause["unplaced"]] == [cause["subjects"][0]["guests"][0]["vm"]]
+    addition = cause["addition"]
+    assert addition["smallest"]
+    assert [(each["count"], each["type"], each["host"]) for each in addition["devices"]] == [
+        (1, "v", None)
+    ]
+    assert "1 more free v of version 1.0.0" in addition["sentence"]
+
+
+def test_of_a_guest_with_two_devices_only_the_one_that_is_short_is_added():
+    facts = {
+        "a": host([vf(0, "vm-1", "v", pid=1), vf(1, "vm-1", "w", pid=1)]),
+        "b": host([vf(0, kind="v")]),
+    }
+    (cause,) = asked(facts)["causes"]
+    assert [(each["type"], each["host"]) for each in cause["addition"]["devices"]] == [("w", "b")]
+    assert cause["addition"]["smallest"]
+
+
+def test_nothing_is_added_for_a_device_that_cannot_migrate():
+    stuck = {"supported": False, "evidence": "vendor", "features": [], "state": None}
+    facts = {"a": host([vf(0, "vm-1", migration=stuck)]), "b": host([vf(0)])}
+    (cause,) = asked(facts)["causes"]
+    assert (cause["status"], cause["addition"]) == ("infeasible", None)
+
+
+def test_a_host_without_facts_may_have_a_place():
+    found = asked({**three_of_one_make(), "d": {"schema": 1}})
+    (cause,) = found["causes"]
+    assert cause["status"] == "unproven"
+    assert "there are no usable facts of d" in cause["assumptions"][0]
+    assert found["unknown"] == ["d"]
+
+
+def test_parents_are_room_as_well():
+    facts = {
+        "a": host([device(UUIDS[n], gvt("8", "4"), f"vm-{n}", 10 + n) for n in range(3)]),
+        "b": host([], [parent(available={"i915-GVTg_V5_8": 12})]),
+    }
+    assert asked(facts)["causes"] == []
+    facts["b"] = host([], [parent(available={"i915-GVTg_V5_8": 8})])
+    (cause,) = asked(facts)["causes"]
+    assert cause["addition"]["devices"][0]["count"] == 1
+
+
+def test_a_limit_is_kept_to():
+    facts = {"a": host([vf(0, "vm-1", pid=1), vf(1, "vm-2", pid=2)]), "b": host([vf(0), vf(1)])}
+    assert asked(facts)["causes"] == []
+    (cause,) = asked(facts, Conditions(limit=1))["causes"]
+    assert cause["status"] == "unproven"
+
+
+def test_a_group_with_a_host_that_there_is_not_is_an_error():
+    with pytest.raises(FleetError, match="group 'rack' has 'x', and there is no host of this name"):
+        asked(three_of_one_make(), groups={"rack": ["a", "x"]})
+    with pytest.raises(FleetError, match="whether group 'rack' can be emptied cannot be told: d"):
+        asked({**three_of_one_make(), "d": {"schema": 1}}, groups={"rack": ["a", "d"]})
