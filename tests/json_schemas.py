@@ -40,6 +40,7 @@ SHAPES: dict[str, type] = {
     "explanation": contract.Explanation,
     "candidates": contract.CandidateList,
     "candidate_lists": contract.CandidateLists,
+    "headroom": contract.Headroom,
     "report": contract.Report,
     "record": contract.Record,
 }

@@ -36,6 +36,7 @@ _OPTIONS: dict[str, dict[str, t.Any]] = {
     "plan_file": {"type": "path"},
     "max_age": {"type": "int"},
     "left_out": {"type": "dict"},
+    "headroom": {"type": "dict"},
     "title": {"type": "str", "default": "Migration report"},
     "html": {"type": "path"},
     "markdown": {"type": "path"},
@@ -83,6 +84,9 @@ class ActionModule(ActionBase):
                 replace(path, _FORMATS[name](report))
         result.update(verdict=report["verdict"], totals=report["totals"], changed=bool(paths))
         result.update({name: os.path.abspath(path) for name, path in paths.items()})
+        if "headroom" in report:
+            told = report["headroom"]
+            result["headroom"] = {"holds": told["holds"], "sentences": told["sentences"]}
         if not paths:
             result["report"] = report
         return result

@@ -66,6 +66,11 @@ options:
   plan_file:
     description: The file on the control node that has the plan, instead of O(plan).
     type: path
+  headroom:
+    description:
+      - Whether each host can be emptied or fail, as the filter P(vfio.migration.migration_headroom#filter) returns it. The reports for programs,
+        for a ticket and for Prometheus then have it, too.
+    type: dict
   title:
     description: The title of the report.
     type: str
@@ -149,6 +154,18 @@ verdict:
           the same in words, perhaps an C(example), C(more), whether there are further reasons, and C(remedy), what would make it possible.
       type: list
       elements: dict
+headroom:
+  description: What O(headroom) comes to; RV(report.headroom) has all of it.
+  returned: when O(headroom) is given
+  type: dict
+  contains:
+    holds:
+      description: Whether all hosts and groups can be emptied but those that are exempt.
+      type: bool
+    sentences:
+      description: What it comes to, and the first causes.
+      type: list
+      elements: str
 totals:
   description:
     - How many there are of C(hosts), of hosts without usable facts (C(unknown)), of C(devices), of those C(in_use), of those that cannot migrate
@@ -416,6 +433,9 @@ report:
           versions (C(mixed)), and C(versions), each with C(version), C(hosts), C(devices) and the first ten C(names) of hosts.
       type: list
       elements: dict
+    headroom:
+      description: As O(headroom); absent without it.
+      type: dict
     unknown:
       description: Why hosts have no usable facts, with the same fields as RV(report.excluded).
       type: list

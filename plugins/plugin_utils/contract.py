@@ -847,8 +847,10 @@ class Headroom(t.TypedDict):
     """How many hosts can be emptied, each by itself."""
     groups: HeadroomCounts
     """How many groups of hosts can be emptied, each by itself."""
-    sentence: Sentence
-    """What it comes to."""
+    holds: bool
+    """Whether all hosts and groups can be emptied but those that are exempt."""
+    sentences: list[Sentence]
+    """What it comes to, and the first causes."""
     causes: list[HeadroomCause]
     """Why the others cannot."""
     conditions: PlanConditions
@@ -1598,6 +1600,8 @@ class Report(t.TypedDict):
     """How many devices there are where they are more."""
     versions: list[Model]
     """What devices are of, and in which versions."""
+    headroom: NotRequired[Headroom]
+    """Whether each host can be emptied or fail; absent where that was not asked for."""
     unknown: list[CountedFinding]
     """Why hosts have no usable facts."""
     problems: list[CountedFinding]

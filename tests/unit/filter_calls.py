@@ -148,6 +148,10 @@ CALLS: dict[str, t.Callable[[Step], dict[str, t.Any]]] = {
         "before": {},
         "exceeded": 5,
     },
+    "migration_headroom": lambda step: {
+        "fleet": step.fleet,
+        "groups": {step.world.name("group", "rack"): [step.world.source]},
+    },
     "migration_plan": lambda step: {"fleet": step.fleet, "drain": [step.world.source]},
     "migration_result": lambda step: {
         "checks": step.checks,

@@ -114,7 +114,7 @@ class _Parts:
         """Return the fewest devices of a guest that are to be added, on a host that has places for the others."""
         needed = self._problem.demands[guest]
         for count in range(1, len(needed)):
-            tried = set()
+            tried: set[tuple[int, ...]] = set()
             for chosen in itertools.combinations(range(len(needed)), count):
                 rest = tuple([needed[n][0] for n in range(len(needed)) if n not in chosen])
                 if rest in tried or len(tried) >= _MOST_PARTS:
@@ -131,7 +131,13 @@ class _Parts:
         for number, there in enumerate(problem.bins):
             name = problem.names[number]
             state: State = self._states.get(number, there.state)
-            key = (state, there.limit, self._received[name], there.anti_affinity, self._groups[name])
+            key = (
+                state,
+                there.limit,
+                self._received[name],
+                there.anti_affinity,
+                self._groups[name],
+            )
             if key in seen:
                 continue
             seen.add(key)

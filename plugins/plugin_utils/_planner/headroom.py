@@ -22,6 +22,7 @@ import typing as t
 from collections import defaultdict
 
 from ansible_collections.vfio.migration.plugins.plugin_utils import contract
+from ansible_collections.vfio.migration.plugins.plugin_utils._compat.wording import listed
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import (
     Fleet,
@@ -69,6 +70,8 @@ SCHEMA = 1
 # So many classes of hosts are planned exactly, and of so many it is told in detail what stands in the way.
 SEARCHES = 400
 _DETAILED = 40
+# So many causes are told in sentences.
+_SHOWN = 20
 # What is planned without branch and bound first: where all have a place, what that costs does not matter.
 _FIRST = Budget(rounds=200, steps=0, solver=False)
 _THEN = Budget(rounds=200, steps=5_000, solver=False)
@@ -96,10 +99,12 @@ def headroom(
     groups: t.Mapping[str, t.Collection[str]],
     progress: Progress,
     searches: int = SEARCHES,
+    exempt: t.Collection[str] = (),
 ) -> contract.Headroom:
     """Return whether each host of ``fleet``, and each of the ``groups`` of hosts, can be emptied; raise ``FleetError``.
 
     No more than so many ``searches`` are made: hosts and groups for which there would have to be another one are unproven.
+    Hosts and groups that are ``exempt`` need not be such as can be emptied.
     """
     subjects = [_Subject(name, (name,), False) for name in sorted(fleet.hosts)]
     subjects += [_group(fleet, name, hosts) for name, hosts in sorted(groups.items())]
@@ -108,7 +113,7 @@ def headroom(
     classes: dict[t.Hashable, list[_Subject]] = defaultdict(list)
     for subject in subjects:
         classes[whole.class_of(subject)].append(subject)
-    causes = []
+    causes: list[contract.HeadroomCause] = []
     searched = 0
     for done, alike in enumerate(classes.values()):
         if done and not done % 100:
@@ -124,7 +129,7 @@ def headroom(
         if outcome is not None:
             outcome.cause["subjects"] = [whole.left_on(each, outcome.left) for each in alike]
             causes.append(outcome.cause)
-    return _result(fleet, conditions, subjects, causes)
+    return _result(fleet, conditions, subjects, causes, exempt)
 
 
 def _group(fleet: Fleet, name: str, hosts: t.Collection[str]) -> _Subject:
@@ -144,6 +149,7 @@ def _result(
     conditions: Conditions,
     subjects: t.Sequence[_Subject],
     causes: t.Sequence[contract.HeadroomCause],
+    exempt: t.Collection[str],
 ) -> contract.Headroom:
     short = {
         (each["group"], each["name"]): cause["status"]
@@ -161,26 +167,39 @@ def _result(
         "schema": SCHEMA,
         "hosts": counts[False],
         "groups": counts[True],
-        "sentence": _sentence(counts),
+        "holds": all(name in exempt for _is_group, name in short),
+        "sentences": _sentences(counts, causes, fleet.unknown),
         "causes": [*causes],
         "conditions": conditions.stated(),
         "unknown": fleet.unknown,
     }
 
 
-def _sentence(counts: t.Mapping[bool, contract.HeadroomCounts]) -> str:
-    """Return what it comes to."""
-    parts = []
+def _sentences(
+    counts: t.Mapping[bool, contract.HeadroomCounts],
+    causes: t.Sequence[contract.HeadroomCause],
+    unknown: t.Sequence[str],
+) -> list[str]:
+    """Return what it comes to, and the first causes."""
+    sentences = []
     for is_group, of_kind in counts.items():
         total = sum(t.cast("dict[str, int]", of_kind).values())
-        if not total:
-            continue
-        noun = "group" if is_group else "host"
-        part = f"{of_kind['emptied']:,} of {total:,} {noun}{'' if total == 1 else 's'} can be emptied or fail"
-        if of_kind["unproven"]:
-            part += f"; of {of_kind['unproven']:,} that is not proven"
-        parts.append(part)
-    return ". ".join([*(parts or ["There are no hosts"]), ""]).strip()
+        if total:
+            noun = "group" if is_group else "host"
+            what = f"{total:,} {noun}{'' if total == 1 else 's'}"
+            unproven = (
+                f"; of {of_kind['unproven']:,} it is not proven" if of_kind["unproven"] else ""
+            )
+            sentences.append(f"{of_kind['emptied']:,} of {what} can be emptied or fail{unproven}")
+    if unknown:
+        sentences.append(f"there are no usable facts of {listed(unknown)}")
+    for cause in causes[:_SHOWN]:
+        names = listed([each["name"] for each in cause["subjects"]])
+        addition = f": {cause['addition']['sentence']}" if cause["addition"] else ""
+        sentences.append(f"{names}: {cause['sentence']}{addition}")
+    if len(causes) > _SHOWN:
+        sentences.append(f"and {len(causes) - _SHOWN:,} more causes")
+    return sentences
 
 
 # --- the fleet, posed once ---

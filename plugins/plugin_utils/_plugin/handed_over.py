@@ -124,6 +124,13 @@ def check_plan(name: str, value: t.Any) -> None:
     _check(value, contract.Plan, f"'{name}' is no plan of vfio.migration.migration_plan")
 
 
+def check_headroom(name: str, value: t.Any) -> None:
+    """Raise ``FleetError`` where the argument ``name`` is no headroom: with the place in it, and what would be right."""
+    _check(
+        value, contract.Headroom, f"'{name}' is no headroom of vfio.migration.migration_headroom"
+    )
+
+
 def check_schema(shown: str, value: t.Any) -> None:
     """Raise ``FleetError`` where ``value``, shown so, is a plan of another schema: whatever it means, it is not what is read here."""
     schema = value.get("schema", SCHEMA) if isinstance(value, t.Mapping) else SCHEMA

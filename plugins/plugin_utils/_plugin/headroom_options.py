@@ -50,6 +50,7 @@ def headroom_for(
     max_age: t.Any = None,
     left_out: t.Any = None,
     searches: t.Any = None,
+    exempt: t.Any = None,
     **options: t.Any,
 ) -> Headroom:
     """Return the headroom of ``fleet``, ``hostvars`` or facts by host; raise ``FleetError``.
@@ -69,7 +70,8 @@ def headroom_for(
         left_out=reasons("left_out", left_out),
     )
     of_groups = {
-        str(name): names(f"groups.{name}", members) or [] for name, members in (groups or {}).items()
+        str(name): names(f"groups.{name}", members) or []
+        for name, members in (groups or {}).items()
     }
-    most = SEARCHES if searches is None else count("searches", searches)
-    return headroom(read, given, of_groups, no_progress, most)
+    most = SEARCHES if searches is None else count("searches", searches, "searches")
+    return headroom(read, given, of_groups, no_progress, most, names("exempt", exempt) or ())

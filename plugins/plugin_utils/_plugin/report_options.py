@@ -29,9 +29,15 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.shown_plan
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.summary import first_of
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify import violations
-from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments import direction_of
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments import (
+    direction_of,
+    plain,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.clock import age_limit
-from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.handed_over import check_plan
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.handed_over import (
+    check_headroom,
+    check_plan,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.own_plans import digest_of
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.pci_database import models_of
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.printing import printed
@@ -49,8 +55,9 @@ def report_for(
     max_age: t.Any = None,
     left_out: t.Any = None,
     is_own: t.Callable[[str | None], bool] | None = None,
+    headroom: t.Any = None,
 ) -> contract.Report:
-    """Return the report on a fleet, ``made`` at that time, and on a plan for it.
+    """Return the report on a fleet, ``made`` at that time, and on a plan for it and its ``headroom``, if these are given.
 
     ``direction`` is by default that of the plan. A plan of which ``is_own`` says by its digest that this run has made it of
     these facts is verified, and not computed once more. Raise ``FleetError`` where an argument is wrong.
@@ -79,6 +86,9 @@ def report_for(
         plan = {**plan, "conditions": conditions.stated()}
     models = models_of(pci_ids(read))
     report = make_report(read, direction_of(direction), title, made, plan, changed, models)
+    if headroom is not None:
+        check_headroom("headroom", headroom)
+        report["headroom"] = plain(headroom)
     return printed(report, contract.Report)
 
 

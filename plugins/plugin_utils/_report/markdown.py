@@ -47,6 +47,7 @@ def as_markdown(report: contract.Report) -> str:
         [f"# {plain(report['title'])}", "", _when(report)],
         _verdict(report),
         *([part(report["plan"]) for part in _PLAN_PARTS] if report["plan"] else []),
+        _headroom(report),
         _matrix(report),
         _versions(report["versions"]),
         _problems(report),
@@ -156,6 +157,13 @@ def _staying(plan: contract.PlanSection) -> list[str]:
 
 
 _PLAN_PARTS = (_moves, _left_behind, _staying)
+
+
+def _headroom(report: contract.Report) -> list[str]:
+    headroom = report.get("headroom")
+    if headroom is None:
+        return []
+    return ["## What can be emptied or fail", "", *(f"- {plain(s)}" for s in headroom["sentences"])]
 
 
 def _matrix(report: contract.Report) -> list[str]:

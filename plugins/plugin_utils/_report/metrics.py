@@ -54,6 +54,14 @@ def _metrics(report: contract.Report) -> t.Iterator[tuple[str, str, _Samples]]:
             "When the oldest facts were gathered, by the clock of their host.",
             [({}, int(oldest))],
         )
+    headroom = report.get("headroom")
+    if headroom is not None:
+        for what, counts in (("hosts", headroom["hosts"]), ("groups", headroom["groups"])):
+            yield (
+                f"headroom_{what}",
+                f"{what.capitalize()} by whether they can be emptied or fail, each by itself.",
+                [({"status": status}, count) for status, count in _statuses(counts)],
+            )
     plan = report["plan"]
     if plan is not None:
         moves = sum(1 for each in plan["guests"] if each["to"] is not None)
@@ -71,6 +79,12 @@ def _metrics(report: contract.Report) -> t.Iterator[tuple[str, str, _Samples]]:
 
 def _staying(plan: contract.PlanSection) -> Counter[str]:
     return Counter(each["code"] for each in plan["guests"] if each["code"] is not None)
+
+
+def _statuses(counts: contract.HeadroomCounts) -> t.Iterator[tuple[str, int]]:
+    yield "emptied", counts["emptied"]
+    yield "infeasible", counts["infeasible"]
+    yield "unproven", counts["unproven"]
 
 
 def _lines(name: str, description: str, samples: _Samples) -> str:

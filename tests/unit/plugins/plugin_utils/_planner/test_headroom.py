@@ -35,11 +35,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 Facts = dict[str, t.Any]
+NOTHING = Conditions()
 
 
 def asked(
     facts: Facts,
-    conditions: Conditions = Conditions(),
+    conditions: Conditions = NOTHING,
     groups: t.Mapping[str, t.Sequence[str]] | None = None,
     searches: int = 400,
 ) -> t.Any:
@@ -122,17 +123,18 @@ def test_a_group_can_be_emptied_where_a_plan_drains_all_of_it(seed):
 @given(st.integers(0, 100_000))
 def test_with_an_addition_a_plan_leaves_nobody_behind(seed):
     facts, request = drawn(random.Random(seed))
-    # Where more devices may go is what a limit and groups are for.
-    conditions = dataclasses.replace(some_conditions(request), limit=None, targets=None)
+    # All that may be on any host is added on one.
+    conditions = dataclasses.replace(some_conditions(request), limit=None, apart=())
     for cause in asked(facts, conditions)["causes"]:
         if cause["addition"] is None:
             continue
         after = with_added(facts, cause["addition"]["devices"])
         name = cause["subjects"][0]["name"]
         assert drained(after, [name], conditions)["unplaced"] == []
-        if cause["addition"]["smallest"] and sum(
-            each["count"] for each in cause["addition"]["devices"]
-        ) == 1:
+        if (
+            cause["addition"]["smallest"]
+            and sum(each["count"] for each in cause["addition"]["devices"]) == 1
+        ):
             assert drained(facts, [name], conditions)["unplaced"] != []
 
 
@@ -164,7 +166,8 @@ def test_hosts_with_equal_guests_and_places_are_told_together_each_with_its_own_
     assert len(told["a"]) == len(told["b"]) == 1
     assert told["a"][0] in ("vm-1", "vm-2")
     assert told["b"][0] in ("vm-3", "vm-4")
-    assert found["sentence"] == "1 of 3 hosts can be emptied or fail."
+    assert found["sentences"][0] == "1 of 3 hosts can be emptied or fail"
+    assert found["sentences"][1].startswith("a, b: 1 of 2 guests has no place elsewhere, and that")
 
 
 def test_what_is_short_and_the_smallest_addition_are_told():
@@ -221,6 +224,14 @@ def test_a_limit_is_kept_to():
     assert asked(facts)["causes"] == []
     (cause,) = asked(facts, Conditions(limit=1))["causes"]
     assert cause["status"] == "unproven"
+
+
+def test_it_holds_where_only_exempt_hosts_and_groups_cannot_be_emptied():
+    fleet = read_fleet(three_of_one_make())
+    groups = {"rack": ["a", "b"]}
+    for exempt, holds in (((), False), (("a", "b"), False), (("a", "b", "rack"), True)):
+        found = headroom(fleet, Conditions(), groups, lambda words: None, exempt=exempt)
+        assert found["holds"] == holds
 
 
 def test_a_group_with_a_host_that_there_is_not_is_an_error():

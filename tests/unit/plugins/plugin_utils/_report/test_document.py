@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from ansible.parsing.dataloader import DataLoader
 from ansible_collections.vfio.migration.plugins.modules import migration_report
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.headroom_options import (
+    headroom_for,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_options import plan_for
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.report_options import (
     report_for,
@@ -50,7 +53,7 @@ def test_versions_unknown_hosts_and_problems_are_summed_up():
 def test_the_documentation_names_every_field_of_a_report():
     documented = DataLoader().load(migration_report.RETURN)["report"]["contains"]
     facts = two_of_three()
-    report = report_for(facts, plan=plan_for(facts, drain=["a"]))
+    report = report_for(facts, plan=plan_for(facts, drain=["a"]), headroom=headroom_for(facts))
     assert documented.keys() == report.keys()
     assert documented["plan"]["contains"].keys() == report["plan"].keys()
     assert all(documented["classes"]["contains"].keys() == c.keys() for c in report["classes"])

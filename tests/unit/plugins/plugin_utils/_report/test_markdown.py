@@ -8,6 +8,9 @@ from __future__ import annotations
 import re
 
 import pytest
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.headroom_options import (
+    headroom_for,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_options import plan_for
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.report_options import (
     report_for,
@@ -109,3 +112,10 @@ def test_a_ticket_takes_the_report_of_a_big_fleet():
     text = as_markdown(report_for(facts, plan=plan_for(facts, drain=[f"h{n}" for n in range(50)])))
     assert len(text) < 60_000
     assert "more, which the HTML report has" in text
+
+
+def test_what_can_be_emptied_has_a_section_where_it_was_asked_for():
+    facts = {"a": host([device(UUIDS[1], vm="vm-1", pid=1)]), "b": host()}
+    text = as_markdown(report_for(facts, headroom=headroom_for(facts)))
+    assert "## What can be emptied or fail\n\n- 1 of 2 hosts can be emptied or fail\n- `a:`" in text
+    assert "## What can be emptied" not in as_markdown(report_for(facts))

@@ -6,6 +6,9 @@
 from __future__ import annotations
 
 import pytest
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.headroom_options import (
+    headroom_for,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_options import plan_for
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.report_options import (
     report_for,
@@ -18,10 +21,10 @@ from ansible_collections.vfio.migration.tests.unit.fleets import UUIDS, device, 
 parser = pytest.importorskip("prometheus_client.parser")
 
 
-def metrics(facts, drain=None):
+def metrics(facts, drain=None, headroom=None):
     """Return the numbers, by the names of the metrics without their common part, and the values of the labels."""
     plan = plan_for(facts, drain=drain) if drain else None
-    text = as_metrics(report_for(facts, plan=plan))
+    text = as_metrics(report_for(facts, plan=plan, headroom=headroom))
     families = list(parser.text_string_to_metric_families(text))
     assert all(each.type == "gauge" and each.documentation for each in families)
     return {
@@ -68,3 +71,17 @@ def test_what_hosts_say_adds_no_metric_and_is_no_label(name):
         each for each, *_labels in metrics(fleet(room=0), ["a"])
     }
     assert not any(name in label for _name, *labels in found for label in labels)
+
+
+def test_hosts_and_groups_are_counted_by_whether_they_can_be_emptied():
+    facts = fleet()
+    found = metrics(facts, headroom=headroom_for(facts, {"all": ["a", "b"]}))
+    assert {key: n for key, n in found.items() if key[0].startswith("headroom_")} == {
+        ("headroom_hosts", "emptied"): 1,
+        ("headroom_hosts", "infeasible"): 1,
+        ("headroom_hosts", "unproven"): 0,
+        ("headroom_groups", "emptied"): 0,
+        ("headroom_groups", "infeasible"): 1,
+        ("headroom_groups", "unproven"): 0,
+    }
+    assert not any(name.startswith("headroom_") for name, *_labels in metrics(facts))

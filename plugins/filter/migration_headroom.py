@@ -1,0 +1,200 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments import as_filter
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.headroom_options import (
+    headroom_for,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils.contract import Headroom
+
+DOCUMENTATION = r"""
+name: migration_headroom
+short_description: Say whether each host can be emptied or fail
+version_added: 0.1.0
+author:
+  - vfio.migration contributors (@vfio-migration)
+description:
+  - Says of every single host, and of every group of hosts that is named, whether it can be emptied, or fail, with the devices of all its guests placed
+    on other hosts, while nothing else moves.
+  - Of each that cannot, it says which guests have no place, what is short, and the smallest addition that is known to mend it.
+  - Devices that nobody holds need no place. Guests are all that hold a device, whoever they are.
+  - Hosts with equal guests and equal places are looked at once. Where first fit places all guests, a host can be emptied. Where it does not,
+    a search is made as for a plan, for so many classes of equal hosts as O(searches) says; whoever comes after these is unproven unless
+    one of its guests has no place on any host.
+  - An addition is only given if a search with it places everything.
+extends_documentation_fragment:
+  - vfio.migration._fleet.fleet
+  - vfio.migration._fleet.max_age
+  - vfio.migration._fleet.left_out
+options:
+  groups:
+    description: Groups of hosts that are emptied, or fail, as a whole, such as racks; lists of hosts by the names of groups.
+    type: dict
+  exempt:
+    description: Hosts and groups that need not be such as can be emptied for RV(_value.holds) to be true.
+    type: list
+    elements: str
+  searches:
+    description:
+      - For so many classes of equal hosts a search is made. By default 400.
+      - More take longer, and prove more where much is full.
+    type: int
+  targets:
+    description: The hosts that may receive. By default all.
+    type: list
+    elements: str
+  direction:
+    description: Whose list decides, as in O(vfio.migration.compatibility#filter:direction). By default V(source_lists).
+    type: str
+    choices:
+      - source_lists
+      - target_accepts
+      - both
+      - either
+  avoid:
+    description: Where nothing may be placed, as in O(vfio.migration.migration_plan#filter:avoid).
+    type: list
+    elements: dict
+  limit:
+    description: How many devices a host may receive at most, a number for all hosts or a dictionary of numbers by host.
+    type: raw
+  apart:
+    description: Groups of guests of which no two may be on one host, as in O(vfio.migration.migration_plan#filter:apart).
+    type: list
+    elements: list
+  numa_local:
+    description: Whether the devices of a guest must all be on one NUMA node of their new host.
+    type: bool
+  distinct_gpus:
+    description: Whether the NVIDIA vGPUs of one guest must be on different physical GPUs.
+    type: bool
+  keep_kind:
+    description: Whether a device may only go to one of the same kind, as libvirt needs it.
+    type: bool
+  keep_type:
+    description: Whether a device may only go to one of the same type.
+    type: bool
+  round_trip:
+    description: Whether a device may only go where it is known that it could migrate back.
+    type: bool
+positional: _input, groups, hosts
+seealso:
+  - plugin: vfio.migration.migration_plan
+    plugin_type: filter
+  - module: vfio.migration.migration_report
+  - name: JSON Schema
+    description: The exact shape of the result, for programs.
+    link: https://github.com/vfio-migration/vfio.migration/blob/main/docs/schemas/headroom.json
+  - ref: ansible_collections.vfio.migration.docsite.plan_guide
+    description: What plans take for granted and promise.
+"""
+
+EXAMPLES = r"""
+- name: Gather the descriptors of all hosts
+  hosts: hypervisors
+  gather_facts: false
+  tasks:
+    - name: Gather
+      vfio.migration.vfio_migration_facts:
+
+    - name: Stop if a host or a rack cannot fail
+      ansible.builtin.assert:
+        that: headroom.holds
+        fail_msg: "{{ headroom.sentences }}"
+        quiet: true
+      vars:
+        headroom: >-
+          {{ hostvars | vfio.migration.migration_headroom({'rack1': groups['rack1'], 'rack2': groups['rack2']}, hosts=groups['hypervisors']) }}
+      run_once: true
+"""
+
+RETURN = r"""
+_value:
+  description: What can be emptied or fail, and why the rest cannot.
+  type: dict
+  contains:
+    schema:
+      description: The version of this shape.
+      type: int
+      sample: 1
+    hosts:
+      description:
+        - How many hosts can be emptied, each by itself (C(emptied)), of how many it is proven that they cannot (C(infeasible)), and how many have guests
+          without a place though that is not proven (C(unproven)).
+      type: dict
+    groups:
+      description: The same of groups of hosts.
+      type: dict
+    holds:
+      description: Whether all hosts and groups can be emptied but those in O(exempt).
+      type: bool
+    sentences:
+      description: What it comes to, and the first 20 causes, a sentence each.
+      type: list
+      elements: str
+    causes:
+      description: Why hosts and groups cannot be emptied; those with equal guests and places have one cause.
+      type: list
+      elements: dict
+      contains:
+        status:
+          description: V(infeasible) or V(unproven), as in a plan.
+          type: str
+        sentence:
+          description: What it comes to.
+          type: str
+        subjects:
+          description:
+            - The hosts and groups, each with C(name), whether it is a C(group), and the C(guests) without a place where the others have
+              theirs, each with C(vm), C(host) and the ids of its C(devices).
+          type: list
+          elements: dict
+        at_least:
+          description: How many devices have no place at least, whatever is done; V(null) where nothing is known.
+          type: int
+        assumptions:
+          description: What took part in finding no place beside the rules of the kernel and the drivers.
+          type: list
+          elements: str
+        unplaced:
+          description: Of the first host or group, as in a plan; empty after the first 40 causes.
+          type: list
+          elements: dict
+        shortages:
+          description: Of the first host or group, as in a plan; empty after the first 40 causes.
+          type: list
+          elements: dict
+        addition:
+          description:
+            - What would give all guests of the first host or group a place; V(null) where nothing is known that would, and after the first 40 causes.
+            - The C(devices) are free ones, each with C(count), C(kind), C(type), C(version), one that it is to be C(like), and the C(host)
+              that they are to be on (V(null) for any other one; those for one guest on one host). C(smallest) says whether it is proven that fewer
+              would not do. C(sentence) has the same in words.
+          type: dict
+    conditions:
+      description: What was asked of the places.
+      type: dict
+    unknown:
+      description: The hosts without usable facts, of which nothing is said.
+      type: list
+      elements: str
+"""
+
+
+@as_filter("migration_headroom")
+def migration_headroom(
+    fleet: t.Any, groups: t.Any = None, hosts: t.Any = None, **options: t.Any
+) -> Headroom:
+    return headroom_for(fleet, groups, hosts, **options)
+
+
+class FilterModule:
+    """Filters of vfio.migration"""
+
+    def filters(self) -> dict[str, t.Callable[..., t.Any]]:
+        return {"migration_headroom": migration_headroom}
