@@ -131,7 +131,7 @@ _value:
       description: The same of groups of hosts.
       type: dict
     holds:
-      description: Whether all hosts and groups can be emptied but those in O(exempt).
+      description: Whether all hosts and groups can be emptied, and all hosts have usable facts, but those in O(exempt).
       type: bool
     sentences:
       description: What it comes to, and the first 20 causes, a sentence each.

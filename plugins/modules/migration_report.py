@@ -160,7 +160,7 @@ headroom:
   type: dict
   contains:
     holds:
-      description: Whether all hosts and groups can be emptied but those that are exempt.
+      description: Whether all hosts and groups can be emptied, and all hosts have usable facts, but those that are exempt.
       type: bool
     sentences:
       description: What it comes to, and the first causes.

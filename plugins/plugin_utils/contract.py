@@ -848,7 +848,7 @@ class Headroom(t.TypedDict):
     groups: HeadroomCounts
     """How many groups of hosts can be emptied, each by itself."""
     holds: bool
-    """Whether all hosts and groups can be emptied but those that are exempt."""
+    """Whether all hosts and groups can be emptied, and have usable facts, but those that are exempt."""
     sentences: list[Sentence]
     """What it comes to, and the first causes."""
     causes: list[HeadroomCause]

@@ -64,6 +64,31 @@ def test_hosts_are_chosen_by_patterns(fleet):
     ]
 
 
+def test_an_audit_fails_where_a_host_cannot_be_emptied_and_says_what_would_mend_it(fleet):
+    ended = fleet.play("vfio.migration.audit", {"audit_groups": {"rack": ["b", "c"]}})
+    report = json.loads((fleet.work / "audit/report.json").read_text())
+    headroom = report["headroom"]
+    assert sum(headroom["hosts"].values()) == len(report["hosts"])
+    assert sum(headroom["groups"].values()) == 1
+    assert ended.returncode == (0 if headroom["holds"] else 2), ended.stdout + ended.stderr
+    assert headroom["sentences"][0] in ended.stdout
+    assert "vfio_migration_headroom_groups" in (fleet.work / "audit/report.prom").read_text()
+
+    # With a on its own, nothing of it has a place.
+    ended = fleet.play("vfio.migration.audit", {"audit_targets": ["a"]})
+    assert ended.returncode == 2
+    assert "no place elsewhere" in ended.stdout
+    short = json.loads((fleet.work / "audit/report.json").read_text())["headroom"]["causes"]
+    names = {each["name"] for cause in short for each in cause["subjects"]}
+    exempt = {"audit_targets": ["a"], "audit_exempt": sorted(names)}
+    ended = fleet.play("vfio.migration.audit", exempt)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    # Of hosts without facts nothing is known.
+    ended = fleet.play("vfio.migration.audit", exempt | {"audit_gather": False})
+    assert ended.returncode == 2
+    assert "there are no usable facts of a" in ended.stdout
+
+
 def test_without_a_plan_cleanup_goes_by_the_journals_on_hosts(fleet):
     before = devices(fleet)
     fleet.interrupt("b")

@@ -167,7 +167,7 @@ def _result(
         "schema": SCHEMA,
         "hosts": counts[False],
         "groups": counts[True],
-        "holds": all(name in exempt for _is_group, name in short),
+        "holds": {name for _is_group, name in short}.union(fleet.unknown) <= {*exempt},
         "sentences": _sentences(counts, causes, fleet.unknown),
         "causes": [*causes],
         "conditions": conditions.stated(),

@@ -234,6 +234,14 @@ def test_it_holds_where_only_exempt_hosts_and_groups_cannot_be_emptied():
         assert found["holds"] == holds
 
 
+def test_it_does_not_hold_where_nothing_is_known_of_a_host():
+    for exempt, holds in (((), False), (("b",), True)):
+        fleet = read_fleet({"a": host(), "b": {"schema": 1}})
+        found = headroom(fleet, Conditions(), {}, lambda words: None, exempt=exempt)
+        assert found["holds"] == holds
+        assert found["sentences"][1] == "there are no usable facts of b"
+
+
 def test_a_group_with_a_host_that_there_is_not_is_an_error():
     with pytest.raises(FleetError, match="group 'rack' has 'x', and there is no host of this name"):
         asked(three_of_one_make(), groups={"rack": ["a", "x"]})
