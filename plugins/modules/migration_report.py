@@ -68,8 +68,8 @@ options:
     type: path
   headroom:
     description:
-      - Whether each host can be emptied or fail, as the filter P(vfio.migration.migration_headroom#filter) returns it. The reports for programs,
-        for a ticket and for Prometheus then have it, too.
+      - Whether each host can be emptied or fail, as the filter P(vfio.migration.migration_headroom#filter) returns it. Every form of the report
+        then has it.
     type: dict
   title:
     description: The title of the report.

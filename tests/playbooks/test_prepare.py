@@ -52,9 +52,12 @@ def test_a_fleet_is_prepared_and_cleaned_up_by_what_was_written_down(fleet):
 
 
 def test_hosts_are_chosen_by_patterns(fleet):
-    asked = {f"{name}_hosts": ["a", "b,!b", "c"] for name in ("report", "capture", "candidates")}
-    playbooks = [f"vfio.migration.{name}" for name in ("report", "capture", "candidates")]
-    ended = fleet.play(" ".join(playbooks), asked | {"candidates_guest": "vm-1"})
+    asked = {
+        f"{name}_hosts": ["a", "b,!b", "c"] for name in ("report", "capture", "candidates", "audit")
+    }
+    playbooks = [f"vfio.migration.{name}" for name in ("report", "capture", "candidates", "audit")]
+    more = {"candidates_guest": "vm-1", "audit_exempt": ["a", "c"]}
+    ended = fleet.play(" ".join(playbooks), asked | more)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     report = json.loads((fleet.work / "migration-report/report.json").read_text())
     assert [each["name"] for each in report["hosts"]] == ["a", "c"]

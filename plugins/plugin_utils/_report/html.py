@@ -189,4 +189,6 @@ def _headings(report: contract.Report) -> list[tuple[str, str]]:
         ("versions", "Versions"),
         ("problems", "Problems"),
     ]
+    if "headroom" in report:
+        parts = [("headroom", "What can be emptied or fail"), *parts]
     return [("plan", "The plan"), *parts] if report["plan"] else parts

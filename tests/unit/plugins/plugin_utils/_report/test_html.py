@@ -11,6 +11,9 @@ import json
 import re
 from html.parser import HTMLParser
 
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.headroom_options import (
+    headroom_for,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_options import plan_for
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.report_options import (
     report_for,
@@ -50,7 +53,8 @@ class Page(HTMLParser):
 
 def hostile_report():
     facts = hostile_fleet()
-    return report_for(facts, plan=plan_for(facts, drain=[next(iter(facts))]), title=HOSTILE)
+    plan = plan_for(facts, drain=[next(iter(facts))])
+    return report_for(facts, plan=plan, title=HOSTILE, headroom=headroom_for(facts))
 
 
 def test_the_script_has_what_it_needs_and_the_page_the_rest():
@@ -88,3 +92,13 @@ def test_only_the_pages_own_script_and_style_may_run():
 def test_the_page_needs_nothing_else():
     text = as_html(report_for({"a": host([device(UUIDS[0])])}))
     assert not re.search(r"(src|href)\s*=\s*[\"'](?!#)|url\(|@import|https?:", text)
+
+
+def test_what_can_be_emptied_has_a_section_where_it_was_asked_for():
+    facts = two_of_three()
+    sections = [
+        [attrs["id"] for attrs, text in Page(as_html(report)).of("section")]
+        for report in (report_for(facts, headroom=headroom_for(facts)), report_for(facts))
+    ]
+    assert "headroom" in sections[0]
+    assert "headroom" not in sections[1]
