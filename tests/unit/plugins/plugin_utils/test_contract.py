@@ -23,6 +23,9 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.candidate_
     candidates_of_each,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.explain import explain
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.headroom_options import (
+    headroom_for,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_options import plan_for
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.progress_file import (
     write_progress,
@@ -78,7 +81,8 @@ def document(name):
         "candidate_lists": lambda: candidates_of_each(
             read_fleet(facts), ["a"], None, ["b", "c"], "source_lists"
         ),
-        "report": lambda: report_for(facts, plan=plan()),
+        "headroom": lambda: headroom_for(facts),
+        "report": lambda: report_for(facts, plan=plan(), headroom=headroom_for(facts)),
         "record": record,
     }[name]()
 
