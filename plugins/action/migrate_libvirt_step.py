@@ -29,6 +29,8 @@ class ActionModule(StepAction):
         "drain": {"type": "list", "elements": "str"},
         "targets": {"type": "list", "elements": "str"},
         "avoid": {"type": "list", "elements": "dict"},
+        "limit": {"type": "raw"},
+        "ask_qemu": {"type": "bool", "default": True},
         "earlier": {"type": "raw"},
         "uri": {"type": "str", "default": "qemu+ssh://root@{host}/system"},
         "transport": {"type": "str", "default": "tcp://{host}"},

@@ -7,7 +7,7 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.checks import memory
+from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.memory import memory
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments import (
     as_filter,
     text,

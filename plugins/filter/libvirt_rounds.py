@@ -28,7 +28,7 @@ description:
   - The role P(vfio.migration.migrate_libvirt#role) goes by it.
 options:
   _input:
-    description: The guests, C(chosen) of what P(vfio.migration.libvirt_checks#filter) returns.
+    description: The guests, C(chosen) of RV(vfio.migration.migrate_libvirt_step#module:checks).
     type: list
     elements: dict
     required: true
@@ -42,8 +42,7 @@ options:
     default: 2
 positional: _input, plan, parallel
 seealso:
-  - plugin: vfio.migration.libvirt_checks
-    plugin_type: filter
+  - module: vfio.migration.migrate_libvirt_step
   - plugin: vfio.migration.migration_plan
     plugin_type: filter
 """
@@ -80,7 +79,7 @@ _value:
 def libvirt_rounds(guests: t.Any, plan: t.Any, parallel: t.Any = 2) -> Migrations:
     with expected("the plan", "what migration_plan returns"):
         placements = plain(plan)["placements"]
-    with expected("the list of guests", "what libvirt_guests returns"):
+    with expected("the list of guests", "guests as the checks of migrate_libvirt return them"):
         return plan_rounds(placements, plain(guests), one_or_more("parallel", parallel))
 
 

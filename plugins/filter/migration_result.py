@@ -30,7 +30,7 @@ description:
   - The role P(vfio.migration.migrate_libvirt#role) ends with it.
 options:
   _input:
-    description: What P(vfio.migration.libvirt_checks#filter) returns.
+    description: RV(vfio.migration.migrate_libvirt_step#module:checks).
     type: dict
     required: true
   migrations:
@@ -104,7 +104,9 @@ def migration_result(
 ) -> Result:
     with expected("the list of attempts", "what was tried, with vm, host, said and states"):
         tried = [_attempt(each) for each in plain(listed("attempts", attempts) or [])]
-    with expected("what the checks come to", "what libvirt_checks and libvirt_rounds return"):
+    with expected(
+        "what the checks come to", "the checks of migrate_libvirt and what libvirt_rounds returns"
+    ):
         return result(
             plain(checks),
             plain(migrations),

@@ -47,14 +47,14 @@ options:
     description:
       - Whether to ask QEMU why it would not migrate these guests, with C(query-migrate).
       - This command changes nothing, but libvirt passes it on as it is, and from then on calls the guest B(tainted), with a line in its log and the message
-        C(custom monitor control command issued) in C(virsh dominfo). The mark has no effect on the guest, and ends when the guest ends or migrates.
+        C(custom monitor control commands issued) in C(virsh dominfo). The mark has no effect on the guest, and ends when the guest ends or migrates.
         It shows those who support libvirt that somebody has spoken with QEMU past it.
       - Nothing else gives these reasons beforehand. Without the mark, libvirt itself asks for them when a migration begins, and fails it if there are some.
     type: bool
     default: false
   arriving:
     description:
-      - Guests of other hosts, 256 at most, each as RV(guests) has it on its host. This host is then to say whether it lacks something for them.
+      - Guests of other hosts, 4096 at most, each as RV(guests) has it on its host. This host is then to say whether it lacks something for them.
       - C(name) and C(uuid) are needed. Of what else there is, C(arch), C(machine), C(virt_type), C(emulator), C(cpu) and C(disks) are read.
     type: list
     elements: dict
@@ -72,8 +72,8 @@ options:
 seealso:
   - module: vfio.migration.vfio_migration_facts
   - module: community.libvirt.virt
-  - ref: ansible_collections.vfio.migration.docsite.maintenance_guide
-    description: How guests are moved.
+  - ref: ansible_collections.vfio.migration.docsite.migration_guide
+    description: What is checked with this before guests migrate.
 """
 
 EXAMPLES = r"""
@@ -320,13 +320,13 @@ host:
           - size: 1048576
             free: 67108864
     networks:
-      description: The networks of libvirt that are active.
+      description: The networks of libvirt that are active, V(null) where libvirt does not say.
       type: list
       elements: str
       returned: always
       sample: [default, tenants]
     pools:
-      description: The storage pools of libvirt that are active.
+      description: The storage pools of libvirt that are active, V(null) where libvirt does not say.
       type: list
       elements: str
       returned: always

@@ -61,6 +61,13 @@ options:
     description: Where nothing may be placed; see the filter P(vfio.migration.migration_plan#filter).
     type: list
     elements: dict
+  limit:
+    description: How many devices a host may receive; see the filter P(vfio.migration.migration_plan#filter).
+    type: raw
+  ask_qemu:
+    description: Whether to ask QEMU why it would not migrate the guests.
+    type: bool
+    default: true
   earlier:
     description: An earlier plan that is to be carried out, or the file that has it. Without O(guests) and O(drain) those of the plan are moved.
     type: raw
@@ -90,10 +97,7 @@ options:
     type: int
     default: 2
 seealso:
-  - plugin: vfio.migration.libvirt_guests
-    plugin_type: filter
-  - plugin: vfio.migration.libvirt_checks
-    plugin_type: filter
+  - module: vfio.migration.libvirt_guest_info
 """
 
 EXAMPLES = r"""
@@ -121,11 +125,24 @@ stale:
   type: list
   elements: str
 reading:
-  description: The guests of which each host is to read the domain.
+  description: The UUIDs of the guests that each host is to be asked about.
   returned: after the step C(find)
   type: dict
+arriving:
+  description: The guests of which hosts are to say what they lack for them, as M(vfio.migration.libvirt_guest_info) takes them.
+  returned: after the step C(find)
+  type: list
+  elements: dict
+receiving:
+  description: The hosts that may receive.
+  returned: after the step C(find)
+  type: list
+  elements: str
 checks:
-  description: Which guests can go, as P(vfio.migration.libvirt_checks#filter) returns it.
+  description:
+    - The guests that can go as C(chosen), those that must stay as C(left), each with the C(reason).
+    - The hosts that may receive as C(targets), with the C(limit) of devices that their memory sets, and places on them to C(avoid).
+    - What else an operator should know as C(notes).
   returned: after the step C(check)
   type: dict
 sources:

@@ -20,6 +20,11 @@ from pathlib import Path
 
 from ansible_collections.vfio.migration.tests.unit.domains import domain_of, hostdev
 from ansible_collections.vfio.migration.tests.unit.fleets import device, host, parent
+from ansible_collections.vfio.migration.tests.unit.libvirt_answers import (
+    arrival_info,
+    guest_info,
+    libvirt_info,
+)
 
 COLLECTION = Path(__file__).resolve().parents[2]
 # For whoever takes text for a template: it makes the file canary. A name may have it, as it has no slash.
@@ -34,8 +39,8 @@ Guests = t.Mapping[str, t.Mapping[str, t.Any]]
 class Fleet:
     """Hosts by name, in the inventory's order, with the guests that hold their devices.
 
-    ``guests`` has for each guest its ``host``, ``uuid`` and ``device``, as ``xml`` what else its domain has, and as ``error``
-    what libvirt says where it refuses to migrate it.
+    ``guests`` has for each guest its ``host``, ``uuid`` and ``device``, as ``xml`` what else its domain has, as ``info`` what
+    else libvirt_guest_info returns of it, and as ``error`` what libvirt says where it refuses to migrate it.
     ``room`` is how many devices each host may get.
     """
 
@@ -51,6 +56,7 @@ class Fleet:
         # No other configuration than Ansible's own defaults.
         (place / "ansible.cfg").touch()
         self._write("device", host([device("none")]))
+        self._write("libvirt", libvirt_info(guest_info(), arriving=[arrival_info()]))
         self._write("guests", {vm: {**each, "xml": _xml(vm, each)} for vm, each in guests.items()})
         for name in hosts:
             devices = [

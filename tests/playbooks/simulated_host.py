@@ -26,7 +26,7 @@ HOST, STATE = os.environ["HOST"], os.environ["STATE"]
 # How every supported ansible-core hands arguments to a module: as JSON in one literal of the module's text.
 _ARGUMENTS = re.compile(r"""('(?:[^'\\]|\\.)*"ANSIBLE_MODULE_ARGS"(?:[^'\\]|\\.)*')""")
 _OURS = re.compile(
-    r"(?:vfio[.]migration[.])?(vfio_\w+|vdpa_device)\Z|(ansible[.]builtin[.]command)\Z"
+    r"(?:vfio[.]migration[.])?(vfio_\w+|vdpa_device|libvirt_\w+)\Z|(ansible[.]builtin[.]command)\Z"
 )
 
 State = dict[str, t.Any]
@@ -146,10 +146,32 @@ def _command(options: State) -> State:
     return answer
 
 
+def _guest_info(options: State) -> State:
+    """Return what libvirt says of the guests of the host, and that it lacks nothing for others."""
+    here = {name: each for name, each in read("guests").items() if each["host"] == HOST}
+    answer = read("libvirt")
+    wanted = options.get("guests")
+    guests = [
+        {
+            **answer["guests"][0],
+            "name": name,
+            "uuid": each["uuid"],
+            "autostart": name == next(iter(here)),
+            **each.get("info", {}),
+        }
+        for name, each in here.items()
+        if wanted is None or each["uuid"] in wanted
+    ]
+    fitting = answer["arriving"][0]
+    arriving = [{**fitting, "uuid": each["uuid"]} for each in options.get("arriving") or ()]
+    return {**answer, "guests": guests, "arriving": arriving}
+
+
 _MODULES: dict[str, t.Callable[[State], State]] = {
     "vfio_migration_facts": _facts,
     "vfio_mdev": _mdev,
     "vfio_capture": _capture,
+    "libvirt_guest_info": _guest_info,
     "ansible.builtin.command": _command,
 }
 
@@ -168,13 +190,6 @@ def virsh(arguments: list[str]) -> None:
 
 def _nothing(guests: State, name: str, words: list[str]) -> None:
     """Say nothing, as virsh does of limits and jobs."""
-
-
-def _version(guests: State, name: str, words: list[str]) -> None:
-    here = {name: each for name, each in guests.items() if each["host"] == HOST}
-    print("Running hypervisor: QEMU 10.0.2\nRunning against daemon: 10.0.0\n==")
-    print(*(f"{each['uuid']} {name}" for name, each in here.items()), sep="\n")
-    print("", "==", *here, "", "==", *list(here)[:1], "", sep="\n")
 
 
 def _dumpxml(guests: State, name: str, words: list[str]) -> None:
@@ -215,7 +230,6 @@ def _autostart(guests: State, name: str, words: list[str]) -> None:
 
 
 _COMMANDS: dict[str, t.Callable[[State, str, list[str]], None]] = {
-    "version": _version,
     "dumpxml": _dumpxml,
     "domstate": _domstate,
     "migrate": _migrate,

@@ -34,7 +34,7 @@ def test_guests_move_fail_and_stay_whatever_their_names_are(tmp_path):
             "host": "a",
             "uuid": UUIDS[6],
             "device": UUIDS[2],
-            "xml": "<iommu model='intel'/>",
+            "info": {"iommu": "intel"},
         },
         BROKEN: {"host": "b", "uuid": UUIDS[7], "device": UUIDS[3], "error": error},
     }

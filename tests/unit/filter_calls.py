@@ -11,6 +11,15 @@ import typing as t
 from pathlib import Path
 
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import read_fleet
+from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.checks import (
+    Case,
+    check_migration,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.guests import find_guests
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.libvirt_answers import (
+    said_by_libvirt,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_options import plan_for
 from ansible_collections.vfio.migration.tests.unit.fleets import UUIDS, gvt
 from ansible_collections.vfio.migration.tests.unit.hostile_texts import HostileWorld
@@ -45,19 +54,11 @@ class Step:
             return plan_for(self.fleet, sources=[])
 
     @property
-    def guests(self) -> t.Any:
-        return filter_of("libvirt_guests")(self.fleet, self.libvirt, drain=[self.world.source])
-
-    @property
-    def domains(self) -> list[dict[str, t.Any]]:
-        guests = [each for each in self.guests if each["uuid"]]
-        told = [self.world.answered(each) for each in guests[:1]]
-        return told + [self.world.answered(each, 0, self.world.domain()) for each in guests[1:]]
-
-    @property
     def checks(self) -> t.Any:
-        arguments = (self.guests, self.fleet, self.libvirt, self.domains)
-        return filter_of("libvirt_checks")(*arguments, drain=[self.world.source])
+        fleet = read_fleet(self.fleet)
+        hosts = {host: said_by_libvirt(answer) for host, answer in self.libvirt.items()}
+        guests = find_guests(fleet, hosts, drain=[self.world.source])
+        return check_migration(Case(fleet, guests, hosts, hosts, drain=[self.world.source]))
 
     @property
     def migrations(self) -> t.Any:
@@ -113,19 +114,6 @@ CALLS: dict[str, t.Callable[[Step], dict[str, t.Any]]] = {
         "fleet": step.fleet,
         "source": {"host": step.world.source, "id": step.world.ids[0]},
         "target": step.world.target,
-    },
-    "libvirt_checks": lambda step: {
-        "guests": step.guests,
-        "fleet": step.fleet,
-        "libvirt": step.libvirt,
-        "domains": step.domains,
-        "drain": [step.world.source],
-        "targets": [step.world.target, step.world.name("host", "c")],
-    },
-    "libvirt_guests": lambda step: {
-        "fleet": step.fleet,
-        "libvirt": step.libvirt,
-        "guests": [*step.world.guests, step.world.name("vm", "vm-9")],
     },
     "libvirt_job_result": lambda step: {
         "answer": {

@@ -12,6 +12,7 @@ from ansible_collections.vfio.migration.plugins.module_utils._descriptor.printab
 )
 from ansible_collections.vfio.migration.tests.unit.domains import domain_of, hostdev
 from ansible_collections.vfio.migration.tests.unit.fleets import UUIDS, device, gvt, host, parent
+from ansible_collections.vfio.migration.tests.unit.libvirt_answers import guest_info, libvirt_info
 
 # Escape sequences of 7 and 8 bits, DEL, overrides, isolates, marks, separators, what is invisible; in one line.
 STEERING = "\x1b[2J\x9b1m\x7f\u202e\u2066\u200f\u061c\u2028\u2029\u0085\u200b\u3164\ufeff\U000e0041"
@@ -98,16 +99,13 @@ class HostileWorld:
     # --- libvirt -----------------------------------------------------------------------------------------------------
 
     def libvirt(self) -> dict[str, t.Any]:
-        """Return what the hosts answer to virsh: the source its guests, the target nothing but an error."""
-        running = "\n".join(f"{UUIDS[7]} {name}" for name in self.guests)
-        lists = "\n==\n".join(
-            ("Running against daemon: 11.0.0\nRunning hypervisor: QEMU 11.0.0", running, "", "")
-        )
-        error = self.name("error", "error: failed to connect")
-        return {
-            self.source: {"rc": 0, "stdout": lists},
-            self.target: {"rc": 1, "stdout": "", "stderr": error},
-        }
+        """Return what libvirt_guest_info returns: on the source its guests, on the target nothing but an error."""
+        error = self.name("error", "failed to connect")
+        guests = [
+            guest_info(name, UUIDS[7], blocked_reasons=[error] if name.endswith("0") else [])
+            for name in self.guests
+        ]
+        return {self.source: libvirt_info(*guests), self.target: {"msg": error}}
 
     def answered(self, item: dict[str, t.Any], rc: int = 1, stdout: str = "") -> dict[str, t.Any]:
         """Return the registered answer to one item of a loop, by default an error."""

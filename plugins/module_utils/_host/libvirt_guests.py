@@ -37,7 +37,7 @@ from ansible_collections.vfio.migration.plugins.module_utils._host.mounts import
 
 # No host runs more guests, and no guest is blocked for more reasons.
 MOST_GUESTS = 4096
-_MOST_ARRIVING = 256
+_MOST_ARRIVING = MOST_GUESTS
 _MOST_REASONS = 32
 _MOST_ANSWER = 1 << 20
 
@@ -220,10 +220,13 @@ class Asking:
             "iommufd": os.path.exists("/dev/iommu"),
         }
 
-    def _active(self, what: str, call: t.Callable[[], t.Any]) -> list[str]:
-        """Return the names of what libvirt has active, none where it has nothing of that kind."""
-        found = self.supported(f"the {what} cannot be listed", call) or ()
-        return sorted(short(each.name()) for each in found[:MOST])
+    def _active(self, what: str, call: t.Callable[[], t.Any]) -> list[str] | None:
+        """Return the names of what libvirt has active, none where it has nothing of that kind, ``None`` where it does not say."""
+        before = len(self.problems)
+        found = self.supported(f"the {what} cannot be listed", call)
+        if len(self.problems) > before:
+            return None
+        return sorted(short(each.name()) for each in (found or ())[:MOST])
 
     # --- guests of other hosts ---
 
@@ -232,9 +235,12 @@ class Asking:
         cpu, problem = None, None
         try:
             cpu = self._compared(guest)
-        except (LibvirtError, ValueError) as error:
-            # An unknown model or machine type is an error as well.
+        except ValueError as error:
             problem = short(str(error))
+        except LibvirtError as error:
+            # An unknown model or machine type is an error as well; to compare nothing at all is none.
+            if error.code != self.libvirt.binding.VIR_ERR_NO_SUPPORT:
+                problem = short(str(error))
         return {
             "uuid": guest.uuid,
             "cpu": cpu,

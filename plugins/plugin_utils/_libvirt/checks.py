@@ -4,26 +4,35 @@
 
 # Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
 # Do not use this from other collections or standalone plugins/modules!
-
-"""What must be so that guests can migrate: versions, devices, domains, memory. Pure."""
+"""What must be so that guests can migrate: versions, devices, domains, what QEMU says, and what their targets have. Pure."""
 
 from __future__ import annotations
 
 import re
 import typing as t
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.wording import listed
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import VDPA, Fleet
-from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.answers import Answer
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.guests import (
     LIBVIRT,
     QEMU,
     Guest,
     LibvirtHost,
     held_by_unknown,
+    is_older,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.info import (
+    DiskInfo,
+    GuestInfo,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.logs import is_guest_name
+from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.memory import device_limit
+from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.misfits import (
+    Arrival,
+    Misfit,
+    misfits,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils.contract import Sentence
 
 # The first versions that migrate a guest with a VFIO device of a kind. Kernels have the newer protocol from 5.18 on, and
@@ -34,19 +43,24 @@ MINIMUM_VERSIONS = {
 }
 # The first QEMU that migrates a VFIO device behind a virtual IOMMU.
 MINIMUM_FOR_VIOMMU = "11.0.0"
-# The first libvirt that gives a guest its devices through IOMMUFD, and where a host has that.
-MINIMUM_FOR_IOMMUFD = "12.1.0"
-IOMMUFD = "/dev/iommu"
 
 ALL_KINDS = "all"
-_IOMMUFD = re.compile(r"<driver\b[^<>]*\biommufd=(?:'yes'|\"yes\")")
-_VIOMMU = re.compile(r"<iommu[ >/]")
+# Options of virsh with which libvirt does not want the disks to be shared.
+_COPIES = re.compile(r"-*copy-storage-")
+_UNSAFE = re.compile(r"-*unsafe\Z")
 
-_MEMINFO = re.compile(r"^(\w+): +([0-9]{1,18})", re.MULTILINE)
-_FREE_PAGES = re.compile(r"hugepages-([0-9]{1,18})kB/free_hugepages:([0-9]{1,18})")
-_DOMAIN_MEMORY = re.compile(r"<memory(?: [^>]*)?>([0-9]{1,18})<")
-# Libvirt tells in KiB of which pool of huge pages the guest takes its memory, unless that is the default.
-_DOMAIN_PAGES = re.compile(r"<page size=.([0-9]{1,18}). unit=.KiB.")
+# What QEMU says where it would not migrate a guest (hw/vfio/migration.c), and what can be done.
+_REMEDIES = (
+    ("not supported in kernel", "let it have devices whose driver can migrate them"),
+    (
+        "dirty tracking",
+        "give it its devices through IOMMUFD where the IOMMU tracks dirty pages, or set enable-migration=on of the device",
+    ),
+    ("P2P", "detach all of its VFIO devices but one, or let it have devices that support P2P"),
+    ("vIOMMU", "take <iommu> out of the domain and restart it"),
+    ("disabled for VFIO device", "take enable-migration=off of the device out of the domain"),
+)
+_NO_REMEDY = "detach what QEMU names"
 
 
 class Place(t.TypedDict):
@@ -58,92 +72,101 @@ class Place(t.TypedDict):
 
 
 class Checks(t.TypedDict):
-    """Which guests may be planned for and which stay, where the former may go, and what else an operator must know."""
+    """Which guests may be planned for and which stay, where the former may go, and what else an operator must know.
+
+    ``limit`` is how many devices each host may receive, where that is less than all of them.
+    """
 
     chosen: list[Guest]
     left: list[Guest]
     targets: list[str]
+    limit: dict[str, int]
     avoid: list[Place]
     notes: list[Sentence]
 
 
 @dataclass(frozen=True, slots=True)
-class Memory:
-    """How much memory a guest needs of ``source``, and how much of that is free on its target, in KiB.
+class Case:
+    """What is checked: ``guests`` as ``find_guests`` returns them, and ``hosts`` as libvirt there answered at first.
 
-    ``lacks_iommufd``: the guest has its devices through IOMMUFD, and the target has none.
+    ``asked`` is what libvirt answered when it was asked for these guests alone: on their own hosts with QEMU's word where
+    ``asks_qemu``, and on possible targets with what these lack for them. ``targets`` are the hosts that may receive, by default
+    all that are not in ``drain``. ``options`` are those of ``virsh migrate``.
     """
 
-    source: str
-    needed: int
-    free: int
-    lacks_iommufd: bool = False
+    fleet: Fleet
+    guests: t.Sequence[Guest]
+    hosts: t.Mapping[str, LibvirtHost]
+    asked: t.Mapping[str, LibvirtHost]
+    targets: t.Sequence[str] | None = None
+    drain: t.Collection[str] = ()
+    options: t.Sequence[str] = ()
+    asks_qemu: bool = True
+
+    @property
+    def copies_disks(self) -> bool:
+        """Whether libvirt copies the disks."""
+        return any(_COPIES.match(option) for option in self.options)
+
+    def info(self, guest: Guest) -> GuestInfo | None:
+        """Return all that is known of a guest, ``None`` where it does not run any more, or has no assigned device."""
+        there = self.asked.get(guest["host"] or "", LibvirtHost()).running.get(guest["vm"])
+        return there.info if there is not None and there.uuid == guest["uuid"] else None
 
 
 def shortcomings(host: str, libvirt: LibvirtHost) -> dict[str, list[str]]:
     """Return what keeps ``host`` from migrating devices, sentences by kind of device, or by ``ALL_KINDS``."""
     if libvirt.error is not None:
-        error = f"virsh on {host} says: {libvirt.error}; install and start libvirt"
+        error = f"libvirt on {host} does not answer: {libvirt.error}; install and start it"
         return {ALL_KINDS: [error]}
     found = {
         kind: [
             f"{host} has {program} {libvirt.versions[program]};"
             f" update it to {needed} or newer, which migrates {kind} devices"
             for program, needed in programs.items()
-            if _is_older(libvirt.versions[program], needed)
+            if is_older(libvirt.versions[program], needed)
         ]
         for kind, programs in MINIMUM_VERSIONS.items()
     }
     return {kind: sentences for kind, sentences in found.items() if sentences}
 
 
-def check_guests(
-    guests: t.Iterable[Guest],
-    hosts: t.Mapping[str, LibvirtHost],
-    domains: t.Mapping[tuple[str | None, str], Answer],
-) -> list[Guest]:
-    """Return ``guests`` with what forbids to migrate each of them now.
-
-    ``domains`` are the answers to ``virsh dumpxml`` by host and guest.
-    """
-    return [
-        guest | {"reason": "; ".join(_obstacles(guest, hosts, domains)) or None} for guest in guests
-    ]
-
-
-def check_migration(
-    fleet: Fleet,
-    guests: t.Sequence[Guest],
-    hosts: t.Mapping[str, LibvirtHost],
-    domains: t.Mapping[tuple[str | None, str], Answer],
-    targets: t.Sequence[str] | None = None,
-    drain: t.Collection[str] = (),
-) -> Checks:
-    """Return which of ``guests`` may be planned for, and where they may go.
-
-    ``targets`` are the hosts that may receive, by default all that are not drained. ``guests`` are as ``find_guests``
-    returns them, the rest is as for ``find_guests`` and ``check_guests``.
-    """
-    checked = check_guests(guests, hosts, domains)
-    receiving = possible_targets(hosts, targets, drain)
-    chosen = [guest for guest in checked if not guest["reason"]]
-    without = _without_iommufd(receiving, chosen, hosts, domains)
-    receiving = [host for host in receiving if host not in without]
+def check_migration(case: Case) -> Checks:
+    """Return which guests may be planned for, and where they may go."""
+    checked = check_guests(case)
+    possible = possible_targets(case.hosts, case.targets, case.drain)
+    going = [guest for guest in checked if not guest["reason"]]
+    fitting = _fit(case, going, possible)
+    chosen = [guest for guest in fitting.guests if not guest["reason"]]
+    limited = {
+        host: found
+        for host in fitting.targets
+        if (there := case.hosts[host].info) is not None
+        and (found := device_limit(there, [info for guest in chosen if (info := case.info(guest))]))
+    }
     notes = [
-        *_hosts_left_out(guests, hosts),
-        *without.values(),
+        *_hosts_left_out(case.guests, case.hosts),
+        *fitting.notes,
+        *(
+            f"{host} receives {found.devices} devices at most: it has {found.free} KiB of {found.source} free, and the guests need"
+            f" {found.needed} together; make room there for more"
+            for host, found in limited.items()
+        ),
         *(
             f"{host} is no target: it is none of the hosts of the play that answer"
-            for host in targets or ()
-            if host not in hosts
+            for host in case.targets or ()
+            if host not in case.hosts
         ),
-        *_guests_left_alone(fleet, guests, hosts, drain),
+        *_guests_left_alone(case.fleet, case.guests, case.hosts, case.drain),
     ]
+    stay = {(guest["host"], guest["vm"]): guest for guest in fitting.guests}
+    checked = [stay.get((guest["host"], guest["vm"]), guest) for guest in checked]
     return Checks(
         chosen=chosen,
         left=[guest for guest in checked if guest["reason"]],
-        targets=receiving,
-        avoid=parents_to_avoid(fleet, {host: hosts[host] for host in receiving}),
+        targets=fitting.targets,
+        limit={host: found.devices for host, found in limited.items()},
+        avoid=parents_to_avoid(case.fleet, {host: case.hosts[host] for host in fitting.targets}),
         notes=notes,
     )
 
@@ -172,77 +195,78 @@ def parents_to_avoid(fleet: Fleet, hosts: t.Mapping[str, LibvirtHost]) -> list[P
     ]
 
 
-def memory(xml: str, there: str) -> Memory:
-    """Return what the domain ``xml`` needs of a host's memory, and what is free of it, nothing where that is not said.
+# --- where guests fit ---
 
-    ``there`` has the host's ``/proc/meminfo`` and its files ``free_hugepages``, each after its path and a colon, and a line
-    ``/dev/iommu`` where there is such a device.
+
+@dataclass(slots=True)
+class _Fitting:
+    """The hosts that take all guests but those that stay for it, and what there is to be said of the others."""
+
+    targets: list[str]
+    guests: list[Guest] = field(default_factory=list)
+    notes: list[Sentence] = field(default_factory=list)
+
+
+def _fit(case: Case, guests: t.Sequence[Guest], possible: t.Sequence[str]) -> _Fitting:
+    """Return which of the ``possible`` targets are some for these guests, which must fit all of them, and which guests stay.
+
+    A plan has the same targets for all of its guests. So a host that most guests do not fit is no target, and a guest that does
+    not fit one of the others stays. Another run without such a host moves it.
     """
-    lacks_iommufd = _uses_iommufd(xml) and IOMMUFD not in there.splitlines()
-    found = _DOMAIN_MEMORY.search(xml)
-    needed = int(found[1]) if found else 0
-    sizes = {name: int(size) for name, size in _MEMINFO.findall(there)}
-    if "<hugepages" not in xml:
-        return Memory("memory", needed, _available(sizes), lacks_iommufd)
-    pools = {int(size): int(count) for size, count in _FREE_PAGES.findall(there)}
-    wanted = [*dict.fromkeys(map(int, _DOMAIN_PAGES.findall(xml)))]
-    wanted = wanted or [sizes.get("Hugepagesize", 0)]
-    free = sum(size * pools.get(size, 0) for size in wanted)
-    pages = f"huge pages of {' and '.join(map(str, wanted))} KiB"
-    return Memory(pages, needed, free, lacks_iommufd)
+    lacking: dict[str, dict[int, list[Misfit]]] = {}
+    for host in possible:
+        found = {
+            number: missing
+            for number, guest in enumerate(guests)
+            if host != guest["host"] and (missing := _missing(case, guest, host))
+        }
+        lacking[host] = found
+    fitting = _Fitting([host for host in possible if 2 * len(lacking[host]) <= len(guests)])
+    for host in possible:
+        if host not in fitting.targets:
+            fitting.notes += _why_no_target(host, guests, lacking[host])
+    for number, guest in enumerate(guests):
+        reasons = [
+            f"it {each.needs}, and {host} {each.lacks}; {each.remedy}, or leave {host} out of migrate_libvirt_targets"
+            for host in fitting.targets
+            for each in lacking[host].get(number, ())
+        ]
+        fitting.guests.append(guest | {"reason": "; ".join(reasons) or None})
+    return fitting
 
 
-def _available(sizes: t.Mapping[str, int]) -> int:
-    """Return how much memory of a host can be had without swapping, in KiB.
-
-    Without the kernel's own estimate, as in a container whose ``/proc/meminfo`` has less, it is what is free and what the
-    page cache gives back. Shared memory is in the page cache, too, and is not given back.
-    """
-    if "MemAvailable" in sizes:
-        return sizes["MemAvailable"]
-    cached = sizes.get("Cached", 0) - sizes.get("Shmem", 0)
-    return sizes.get("MemFree", 0) + sizes.get("Buffers", 0) + max(0, cached)
-
-
-def _uses_iommufd(xml: str) -> bool:
-    """Return whether a domain has devices through IOMMUFD, ``<driver iommufd='yes'/>``."""
-    return _IOMMUFD.search(xml) is not None
+def _missing(case: Case, guest: Guest, host: str) -> list[Misfit]:
+    info = case.info(guest)
+    if info is None:
+        return []
+    source = case.hosts[guest["host"] or ""]
+    there = case.hosts[host]
+    asked = case.asked.get(host, LibvirtHost())
+    target = LibvirtHost(versions=there.versions, info=there.info, arriving=asked.arriving)
+    return misfits(Arrival(info, source, target, case.copies_disks))
 
 
-def _without_iommufd(
-    receiving: t.Iterable[str],
-    guests: t.Iterable[Guest],
-    hosts: t.Mapping[str, LibvirtHost],
-    domains: t.Mapping[tuple[str | None, str], Answer],
-) -> dict[str, Sentence]:
-    """Return the hosts whose libvirt is too old for guests that use IOMMUFD, and of each what to do."""
-    using = [
-        guest["vm"]
-        for guest in guests
-        if _uses_iommufd(domains.get((guest["host"], guest["vm"]), Answer()).stdout)
-    ]
-    return {
-        host: f"{host} is no target: it has libvirt {version}, and {listed(using)} uses IOMMUFD;"
-        f" update it to {MINIMUM_FOR_IOMMUFD} or newer"
-        for host in receiving
-        if using
-        and _is_older(version := hosts[host].versions.get(LIBVIRT, ""), MINIMUM_FOR_IOMMUFD)
-    }
+def _why_no_target(
+    host: str, guests: t.Sequence[Guest], lacking: t.Mapping[int, t.Sequence[Misfit]]
+) -> t.Iterator[Sentence]:
+    """Yield, for each thing that a host lacks, whom it is for and what to do."""
+    whom: dict[Misfit, list[str]] = {}
+    for number, missing in lacking.items():
+        for each in missing:
+            whom.setdefault(each, []).append(guests[number]["vm"])
+    for each, names in whom.items():
+        yield f"{host} is no target: it {each.lacks}, and {listed(names)} {each.needs}; {each.remedy}"
 
 
-def _is_older(version: str, needed: str) -> bool:
-    return _numbers(version) < _numbers(needed)
+# --- what keeps a guest where it is ---
 
 
-def _numbers(version: str) -> list[int]:
-    return [int(part) for part in version.split(".") if part]
+def check_guests(case: Case) -> list[Guest]:
+    """Return the guests with what forbids to migrate each of them now, wherever to."""
+    return [guest | {"reason": "; ".join(_obstacles(case, guest)) or None} for guest in case.guests]
 
 
-def _obstacles(
-    guest: Guest,
-    hosts: t.Mapping[str, LibvirtHost],
-    domains: t.Mapping[tuple[str | None, str], Answer],
-) -> list[str]:
+def _obstacles(case: Case, guest: Guest) -> list[str]:
     host = guest["host"]
     if guest["reason"] or host is None:
         return [guest["reason"] or "no host of the play has it"]
@@ -250,25 +274,80 @@ def _obstacles(
         return [
             "libvirt has no guest of such a name: it is too long, or has a slash or a line's end"
         ]
-    if host not in hosts:
+    if host not in case.hosts or host not in case.asked:
         return [f"{host} does not answer any more"]
-    lacking = shortcomings(host, hosts[host])
+    lacking = shortcomings(host, case.hosts[host])
     found = [each for kind in (ALL_KINDS, *guest["kinds"]) for each in lacking.get(kind, ())]
-    domain = domains.get((host, guest["vm"]), Answer())
-    if domain.rc != 0:
-        found.append(domain.error or f"{host} does not answer any more")
+    asked = case.asked[host]
+    found += [asked.error] if asked.error is not None else asked.problems.get(guest["vm"], [])
     if VDPA in guest["kinds"]:
         found.append(
             "it has a vDPA device, and libvirt is only known to migrate mediated and PCI devices;"
             " take that out of the guest, or move it with another tool"
         )
-    version = hosts[host].versions.get(QEMU, "")
-    if _VIOMMU.search(domain.stdout) and _is_older(version, MINIMUM_FOR_VIOMMU):
-        found.append(
+    info = case.info(guest)
+    if info is not None:
+        found += [each for rule in _RULES for each in rule(case, guest, info)]
+    elif not found:
+        found.append(_why_unknown(host, guest, asked))
+    return found
+
+
+def _why_unknown(host: str, guest: Guest, asked: LibvirtHost) -> str:
+    there = asked.running.get(guest["vm"])
+    if there is None or there.uuid != guest["uuid"]:
+        return f"libvirt on {host} does not run it any more"
+    return (
+        "its domain has no assigned device, so it has it past libvirt; assign that with <hostdev>, which libvirt can migrate,"
+        " and restart the guest"
+    )
+
+
+def _viommu(case: Case, guest: Guest, info: GuestInfo) -> t.Iterator[str]:
+    version = case.hosts[guest["host"] or ""].versions.get(QEMU, "")
+    if info["iommu"] is not None and is_older(version, MINIMUM_FOR_VIOMMU):
+        yield (
             f"QEMU {version} cannot migrate a VFIO device behind a virtual IOMMU;"
             f" take <iommu> out of the domain and restart it, or update QEMU to {MINIMUM_FOR_VIOMMU}"
         )
-    return found
+
+
+def _blocked(case: Case, guest: Guest, info: GuestInfo) -> t.Iterator[str]:
+    reasons = info["blocked_reasons"]
+    told = case.asked[guest["host"] or ""].problems.get(guest["vm"])
+    if reasons is None and case.asks_qemu and not told:
+        yield "QEMU was asked whether it can migrate, and does not say; see its log, and restart the guest"
+    for reason in reasons or ():
+        remedy = next((remedy for part, remedy in _REMEDIES if part in reason), _NO_REMEDY)
+        yield f"QEMU would not migrate it: {reason}; {remedy}"
+
+
+def _disks(case: Case, guest: Guest, info: GuestInfo) -> t.Iterator[str]:
+    """Yield which disks only the host of a guest has, unless they are copied, or libvirt is to take no care."""
+    if case.copies_disks or any(_UNSAFE.match(option) for option in case.options):
+        return
+    alone = [_shown_disk(disk) for disk in info["disks"] if _is_alone(disk)]
+    if alone:
+        yield (
+            f"only {guest['host']} has its disk {listed(alone)}; put that on storage which the hosts share, or add"
+            " --copy-storage-all to migrate_libvirt_options"
+        )
+
+
+def _is_alone(disk: DiskInfo) -> bool:
+    return disk["shared"] is False and not disk["readonly"] and not disk["shareable"]
+
+
+def _shown_disk(disk: DiskInfo) -> str:
+    return f"{disk['target']} ({disk['source']})"
+
+
+_RULES: tuple[t.Callable[[Case, Guest, GuestInfo], t.Iterator[str]], ...] = (
+    *(_viommu, _blocked, _disks),
+)
+
+
+# --- what else is to be known ---
 
 
 def _parents(fleet: Fleet, host: str, kind: str) -> list[str]:

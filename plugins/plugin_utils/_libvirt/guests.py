@@ -5,10 +5,7 @@
 # Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
 # Do not use this from other collections or standalone plugins/modules!
 
-"""Guests of libvirt: what runs on a host as virsh prints it, and where the guests are that are to move. Pure.
-
-All that is read of virsh's output on running guests is read here.
-"""
+"""Guests of libvirt: what runs on a host by the module ``libvirt_guest_info``, and where the guests are that are to move. Pure."""
 
 from __future__ import annotations
 
@@ -24,20 +21,19 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import
     Holder,
     why_unknown,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.answers import Answer
+from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.info import (
+    ArrivalInfo,
+    GuestInfo,
+    HostInfo,
+    LibvirtInfo,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils.contract import Sentence
 
 LIBVIRT = "libvirt"
 QEMU = "QEMU"
 
-_VERSIONS = {
-    LIBVIRT: re.compile(r"Running against daemon: ([0-9.]{1,32})"),
-    QEMU: re.compile(r"Running hypervisor: QEMU ([0-9.]{1,32})"),
-}
+_VERSION = re.compile(r"[0-9.]{1,32}\Z")
 _UNKNOWN_VERSION = "0"
-_SECTION_END = re.compile(r"^==$", re.MULTILINE)
-# Names may have blanks in them.
-_UUID_AND_NAME = re.compile(r"^([-0-9a-f]{36}) +(.+)$", re.MULTILINE)
 
 
 # Devices by the process that holds them.
@@ -46,20 +42,31 @@ _Held = t.Mapping[Holder, t.Sequence[Device]]
 
 @dataclass(frozen=True, slots=True)
 class RunningGuest:
-    """A guest that runs; ``persistent`` where libvirt has a definition of it, ``autostart`` where that starts with the host."""
+    """A guest that runs; ``persistent`` where libvirt has a definition of it, ``autostart`` where that starts with the host.
+
+    ``info`` is all that is known of it, ``None`` where by its domain it has no assigned device.
+    """
 
     uuid: str
-    persistent: bool
-    autostart: bool
+    persistent: bool = False
+    autostart: bool = False
+    info: GuestInfo | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class LibvirtHost:
-    """What libvirt on a host says: why it says nothing, if so; versions by program; guests that run, by name."""
+    """What libvirt on a host says: why it says nothing, if so; versions by program; guests that run, by name.
+
+    ``info`` is what the host has for guests, ``arriving`` what it lacks for those of others, by their UUIDs, and
+    ``problems`` what could not be read of guests, by their names.
+    """
 
     error: str | None = None
     versions: t.Mapping[str, str] = field(default_factory=dict)
     running: t.Mapping[str, RunningGuest] = field(default_factory=dict)
+    info: HostInfo | None = None
+    arriving: t.Mapping[str, ArrivalInfo] = field(default_factory=dict)
+    problems: t.Mapping[str, list[str]] = field(default_factory=dict)
 
 
 class DeviceKey(t.TypedDict):
@@ -82,27 +89,36 @@ class Guest(t.TypedDict):
     reason: Sentence | None
 
 
-def read_host(answer: Answer) -> LibvirtHost:
-    """Return what libvirt on a host says.
-
-    ``answer`` is that to virsh's commands ``version --daemon``, ``list --uuid --name``, ``list --name --persistent`` and
-    ``list --name --autostart``, with a line ``==`` between each two.
-    """
-    if answer.rc != 0:
-        lines = filter(None, (answer.error or "nothing").split("\n"))
-        return LibvirtHost(error="; ".join(lines))
-    sections = [*_SECTION_END.split(answer.stdout), "", "", ""]
-    persistent, autostart = (set(section.split("\n")) for section in sections[2:4])
+def read_host(answer: LibvirtInfo) -> LibvirtHost:
+    """Return what libvirt on a host says, from what the module returned there."""
+    versions = {LIBVIRT: answer["versions"]["libvirt"], QEMU: answer["versions"]["qemu"]}
+    running = {each["name"]: RunningGuest(each["uuid"]) for each in answer["others"]}
+    for each in answer["guests"]:
+        running[each["name"]] = RunningGuest(
+            each["uuid"], each["persistent"], each["autostart"], each
+        )
+    problems: dict[str, list[str]] = defaultdict(list)
+    for problem in answer["problems"]:
+        problems[problem["guest"] or ""].append(problem["problem"])
     return LibvirtHost(
         versions={
-            program: found[1] if (found := pattern.search(sections[0])) else _UNKNOWN_VERSION
-            for program, pattern in _VERSIONS.items()
+            program: version if version and _VERSION.match(version) else _UNKNOWN_VERSION
+            for program, version in versions.items()
         },
-        running={
-            name: RunningGuest(uuid, name in persistent, name in autostart)
-            for uuid, name in _UUID_AND_NAME.findall(sections[1])
-        },
+        running=running,
+        info=answer["host"],
+        arriving={each["uuid"]: each for each in answer["arriving"]},
+        problems=problems,
     )
+
+
+def is_older(version: str, needed: str) -> bool:
+    """Return whether ``version`` comes before the one that is ``needed``."""
+    return _numbers(version) < _numbers(needed)
+
+
+def _numbers(version: str) -> list[int]:
+    return [int(part) for part in version.split(".") if part]
 
 
 def find_guests(

@@ -22,7 +22,7 @@ from ansible_collections.vfio.migration.plugins.module_utils._descriptor.printab
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.answers import Answer
-from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.checks import memory
+from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.memory import memory
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.retarget import retarget
 
 MOVED = "moved"

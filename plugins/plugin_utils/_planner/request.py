@@ -86,10 +86,10 @@ def _places(name: str, value: t.Any) -> dict[tuple[str, str | None], str]:
     }
 
 
-def _limit(name: str, value: t.Any) -> int | dict[str, int]:
-    """Return how many devices a host may receive, for all hosts or by name; raise ``FleetError``."""
+def _limit(name: str, value: t.Any) -> int | dict[str, int] | None:
+    """Return how many devices a host may receive, for all hosts or by name, ``None`` for no limit; raise ``FleetError``."""
     if isinstance(value, t.Mapping):
-        return {str(host): count(name, number) for host, number in value.items()}
+        return {str(host): count(name, number) for host, number in value.items()} or None
     return count(name, value)
 
 

@@ -154,6 +154,11 @@ def check_tasks(plan: t.Any) -> None:
     _check(plan, _Preparing, _WRONG)
 
 
+def check_answer(value: t.Any, shape: t.Any) -> None:
+    """Raise ``FleetError`` where what a module returned on a host does not have the ``shape`` that it documents."""
+    _check(value, shape, "its answer is none of the module")
+
+
 def _check(value: t.Any, shape: t.Any, wrong: str) -> None:
     if _test_of(shape)(value):
         return

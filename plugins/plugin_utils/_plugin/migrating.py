@@ -30,14 +30,17 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.answers im
     read_answer,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.checks import (
+    Case,
     check_migration,
+    possible_targets,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.guests import (
     QEMU,
+    Guest,
     LibvirtHost,
     find_guests,
-    read_host,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.info import as_arriving
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.logs import (
     KERNEL,
     failure,
@@ -53,6 +56,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.rounds imp
     Migration,
     plan_rounds,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import Conditions
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.summary import first_of
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments import (
     chosen_hosts,
@@ -61,6 +65,9 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments i
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.cleaning import DEFINED
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.clock import age_limit
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.libvirt_answers import (
+    said_by_libvirt,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_file import (
     asked_by,
     given_plan,
@@ -78,7 +85,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils.contract import Sen
 
 # What the tasks of the roles register, and what hosts note of each round.
 LIBVIRT = "migrate_libvirt_answer"
-DOMAINS = "migrate_libvirt_domains"
+ASKED = "migrate_libvirt_asked"
 NOTES = "migrate_libvirt_notes"
 STARTED = "migrate_libvirt_started"
 PREPARED = "prepare_run"
@@ -117,9 +124,11 @@ def begin(options: t.Mapping[str, t.Any], hostvars: t.Any, check_mode: bool) -> 
         "silent": refused,
         "addresses": addresses,
         "avoid": listed("avoid", options.get("avoid")) or [],
+        "limit": options.get("limit"),
+        "ask_qemu": bool(options["ask_qemu"]),
         "check_mode": check_mode,
         # What these answered is of an earlier playbook in this run.
-        "stale": stale(hostvars, hosts, GATHERED, LIBVIRT, DOMAINS, NOTES, STARTED),
+        "stale": stale(hostvars, hosts, GATHERED, LIBVIRT, ASKED, NOTES, STARTED),
     }
 
 
@@ -172,9 +181,10 @@ def _addresses(hostvars: t.Any, hosts: t.Iterable[str]) -> tuple[dict[str, str],
 
 
 def find(run: _Run, hostvars: t.Any) -> _Run:
-    """Return ``run`` with the guests that are asked for, and of which each host is to read the domains.
+    """Return ``run`` with the guests that are asked for, and whom to ask about them.
 
-    Raise ``FleetError`` where a guest is nowhere.
+    Libvirt on ``reading_hosts`` is asked: where these guests are, about those that ``reading`` has of each host, and on the
+    hosts that are ``receiving``, what these lack for those that are ``arriving``. Raise ``FleetError`` where a guest is nowhere.
     """
     answered, silent = gathered(hostvars, run["hosts"], GATHERED)
     silent = {**run["silent"], **silent}
@@ -182,9 +192,8 @@ def find(run: _Run, hostvars: t.Any) -> _Run:
         silent_hosts = [f"{host}: {reason}" for host, reason in silent.items()]
         why = "; ".join(first_of(silent_hosts, "host"))
         raise FleetError(f"no host has answered: {why or 'the run is limited to none of them'}")
-    found = find_guests(
-        _fleet(hostvars, answered), _libvirt(hostvars, answered), run["guests"], run["drain"]
-    )
+    libvirt = _libvirt(hostvars, answered)
+    found = find_guests(_fleet(hostvars, answered), libvirt, run["guests"], run["drain"])
     if nowhere := [guest["vm"] for guest in found if guest["host"] is None]:
         silent_hosts = [f"{host} did not answer: {why}" for host, why in silent.items()]
         unknown = "".join(f"; {each}" for each in first_of(silent_hosts, "host"))
@@ -192,17 +201,31 @@ def find(run: _Run, hostvars: t.Any) -> _Run:
             f"no host has a process of the name {' or '.join(nowhere)} that holds a VFIO device;"
             f" start the guest, and gather as root{unknown}"
         )
-    reading: dict[str, list[t.Any]] = {}
-    for guest in found:
-        if guest["host"] is not None and not guest["reason"]:
-            reading.setdefault(guest["host"], []).append(guest)
+    going = [guest for guest in found if guest["host"] is not None and not guest["reason"]]
+    reading: dict[str, list[str]] = {}
+    for guest in going:
+        reading.setdefault(str(guest["host"]), []).append(str(guest["uuid"]))
+    arriving = [*_arriving(going, libvirt)]
+    receiving = possible_targets(libvirt, run["targets"], run["drain"] or ()) if arriving else []
     return run | {
         "answered": answered,
         "silent": silent,
         "found": found,
         "reading": reading,
-        "reading_hosts": sorted(reading),
+        "arriving": arriving,
+        "receiving": receiving,
+        "reading_hosts": sorted({*reading, *receiving}),
     }
+
+
+def _arriving(
+    guests: t.Iterable[Guest], libvirt: t.Mapping[str, LibvirtHost]
+) -> t.Iterator[dict[str, t.Any]]:
+    """Yield what possible targets are to know of the guests that come."""
+    for guest in guests:
+        running = libvirt[guest["host"] or ""].running.get(guest["vm"])
+        if running is not None and running.info is not None:
+            yield as_arriving(running.info)
 
 
 def _fleet(hostvars: t.Any, hosts: t.Sequence[str]) -> Fleet:
@@ -217,24 +240,30 @@ def _listed(result: t.Mapping[str, t.Any], key: str) -> list[t.Any]:
 
 
 def _libvirt(hostvars: t.Any, hosts: t.Iterable[str]) -> dict[str, LibvirtHost]:
-    return {host: read_host(read_answer(result_of(hostvars, host, LIBVIRT))) for host in hosts}
+    return {host: said_by_libvirt(result_of(hostvars, host, LIBVIRT)) for host in hosts}
 
 
 def check(run: _Run, hostvars: t.Any) -> _Run:
     """Return ``run`` with the guests that can go, and where to; those that cannot are named with the reason."""
-    domains: dict[tuple[str | None, str], Answer] = {}
-    for host, guests in run["reading"].items():
-        answers = _listed(result_of(hostvars, host, DOMAINS), "results")
-        for guest, answer in zip(guests, answers, strict=False):
-            domains[host, guest["vm"]] = read_answer(answer)
-    fleet = _fleet(hostvars, run["answered"])
+    results = {host: result_of(hostvars, host, ASKED) for host in run["reading_hosts"]}
+    asked = {
+        host: said_by_libvirt(result)
+        for host, result in results.items()
+        if result and not result.get("unreachable")
+    }
+    # Who did not answer the second time is no target, either.
+    there = [host for host in run["answered"] if host not in results or host in asked]
     checks = check_migration(
-        fleet,
-        run["found"],
-        _libvirt(hostvars, run["answered"]),
-        domains,
-        run["targets"],
-        run["drain"] or (),
+        Case(
+            _fleet(hostvars, run["answered"]),
+            run["found"],
+            _libvirt(hostvars, there),
+            asked,
+            run["targets"],
+            run["drain"] or (),
+            run["options"],
+            run["ask_qemu"],
+        )
     )
     going = {guest["host"] for guest in checks["chosen"]}
     silent = [f"{host} takes no part: {why}" for host, why in run["silent"].items()]
@@ -248,8 +277,19 @@ def check(run: _Run, hostvars: t.Any) -> _Run:
         "sentences": printed([*stays(checks["left"]), *checks["notes"]], list[Sentence]),
         "sources": [guest["device"] for guest in checks["chosen"]],
         "avoid": [*checks["avoid"], *run["avoid"]],
+        "limit": _limit(run["limit"], checks["limit"], checks["targets"]),
         "taking_part": taking_part,
     }
+
+
+def _limit(given: t.Any, found: t.Mapping[str, int], targets: t.Iterable[str]) -> dict[str, int]:
+    """Return how many devices each host may receive: the least of what an operator and the checks say of it."""
+    conditions = Conditions.parse({"limit": given})
+    limits = {
+        host: [each for each in (conditions.limit_of(host), found.get(host)) if each is not None]
+        for host in targets
+    }
+    return {host: min(each) for host, each in limits.items() if each}
 
 
 def order(run: _Run, hostvars: t.Any) -> _Run:

@@ -5,7 +5,8 @@
 # Guests of a lab host, under libvirt. Installed there as lab-domain:
 #
 #   lab-domain libvirt               starts libvirt, unless it runs; hosts do not at boot
-#   lab-domain start NAME DEVICE...  defines and starts a guest that has these devices: UUIDs of mediated ones, PCI addresses
+#   lab-domain start NAME DEVICE...  defines and starts a guest that has these devices: UUIDs of mediated ones, PCI addresses;
+#                                    with LAB_MIGRATION=auto QEMU decides whether they can migrate, and finds that they cannot
 #   lab-domain state NAME            prints the last that the guest said of each device's state
 set -eu
 
@@ -46,7 +47,7 @@ XML
     esac
 }
 
-# Nobody here tracks the pages that a device writes, so QEMU would not migrate it unasked. Nor would it find out which pages have
+# Nobody here tracks the pages that a device writes, so QEMU would not migrate it unless it is told to. Nor would it find out which pages have
 # changed if it mapped the virtual functions' registers, which are no whole pages.
 define() {
     cat <<XML
@@ -85,7 +86,7 @@ XML
         cat <<XML
     <qemu:device alias='hostdev$number'>
       <qemu:frontend>
-        <qemu:property name='enable-migration' type='string' value='on'/>
+        <qemu:property name='enable-migration' type='string' value='${LAB_MIGRATION:-on}'/>
         <qemu:property name='x-device-dirty-page-tracking' type='string' value='off'/>
         <qemu:property name='x-no-mmap' type='bool' value='true'/>
       </qemu:frontend>

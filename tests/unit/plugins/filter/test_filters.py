@@ -15,8 +15,6 @@ from ansible.utils.unsafe_proxy import wrap_var
 from ansible_collections.vfio.migration.plugins.filter.compatibility import compatibility
 from ansible_collections.vfio.migration.plugins.filter.compatible_pairs import compatible_pairs
 from ansible_collections.vfio.migration.plugins.filter.explain import explain
-from ansible_collections.vfio.migration.plugins.filter.libvirt_checks import libvirt_checks
-from ansible_collections.vfio.migration.plugins.filter.libvirt_guests import libvirt_guests
 from ansible_collections.vfio.migration.plugins.filter.libvirt_memory import libvirt_memory
 from ansible_collections.vfio.migration.plugins.filter.libvirt_rounds import libvirt_rounds
 from ansible_collections.vfio.migration.plugins.filter.migration_failure import migration_failure
@@ -29,6 +27,16 @@ from ansible_collections.vfio.migration.plugins.filter.prepared_devices import p
 from ansible_collections.vfio.migration.plugins.filter.superfluous_devices import (
     superfluous_devices,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import read_fleet
+from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.checks import (
+    Case,
+    check_migration,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.guests import find_guests
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments import plain
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.libvirt_answers import (
+    said_by_libvirt,
+)
 from ansible_collections.vfio.migration.plugins.test.compatible_with import compatible_with
 from ansible_collections.vfio.migration.tests.unit.filter_calls import filter_of, plugins
 from ansible_collections.vfio.migration.tests.unit.fleets import (
@@ -40,6 +48,7 @@ from ansible_collections.vfio.migration.tests.unit.fleets import (
     parent,
     sets,
 )
+from ansible_collections.vfio.migration.tests.unit.libvirt_answers import guest_info, libvirt_info
 from jinja2 import StrictUndefined, UndefinedError
 
 FLEET = {"a": host([device(UUIDS[0])]), "b": host(parents=[parent()])}
@@ -56,11 +65,6 @@ OF_A_FLEET = {
         each["source"]["host"]
         for each in placement_states(fleet, migration_plan(FLEET, drain=["a"]), **age)
         if each["state"] == "unclear" and " old, and " in each["reason"]
-    ],
-    "libvirt_guests": lambda fleet, **age: [
-        each["host"]
-        for each in libvirt_guests(fleet, {"a": {"stdout": "", "rc": 0}}, drain=["a"], **age)
-        if " old, and " in (each["reason"] or "")
     ],
 }
 
@@ -129,9 +133,6 @@ def test_a_descriptor_that_breaks_a_rule_is_a_verdict_and_no_error():
         ),
         (lambda: migration_plan(FLEET, [], keep_kind="mdev"), "keep_kind is 'mdev'; expected true"),
         (lambda: explain(FLEET, "x", "b"), "names no device"),
-        (lambda: libvirt_guests(FLEET, ["a"]), "libvirt is none; expected a mapping of host"),
-        (lambda: libvirt_checks(["a"], FLEET, {}, []), "the list of guests is none; expected what"),
-        (lambda: libvirt_checks([], FLEET, {}, [{}]), "domains is none; expected the results of"),
         (lambda: libvirt_rounds([], {}), "the plan is none; expected what migration_plan"),
         (lambda: libvirt_rounds([], {"placements": []}, 0), "parallel is 0; expected a number"),
         (lambda: libvirt_memory(None, ""), "the domain's XML is NoneType; expected text"),
@@ -217,12 +218,12 @@ def test_results_hold_text_that_is_no_template_whatever_kind_of_text_came_in():
 def test_filters_of_the_roles_hand_on_texts_of_hosts_as_they_are():
     vm = "vm {{ 1 + 1 }}"
     uuid = UUIDS[9]
-    virsh = f"Running hypervisor: QEMU 10.0.2\nRunning against daemon: 10.0.0\n==\n{uuid} {vm}\n"
-    libvirt = {host: {"rc": 0, "stdout": virsh} for host in ("a", "b")}
     fleet = tagged({"a": host([device(UUIDS[0], vm=vm)]), "b": host(parents=[parent()])})
-    guests = libvirt_guests(fleet, tagged(libvirt), guests=tagged([vm]))
-    dumped = [{"ansible_loop_var": "item", "item": guests[0], "rc": 0, "stdout": "<domain/>"}]
-    checks = libvirt_checks(guests, fleet, tagged(libvirt), tagged(dumped), drain="a")
+    libvirt = {"a": libvirt_info(guest_info(vm, uuid)), "b": libvirt_info()}
+    hosts = {name: said_by_libvirt(plain(tagged(answer))) for name, answer in libvirt.items()}
+    read = read_fleet(fleet)
+    guests = find_guests(read, hosts, names=[vm])
+    checks = check_migration(Case(read, guests, hosts, hosts, drain=["a"]))
     plan = migration_plan(fleet, sources=[checks["chosen"][0]["device"]], targets=["b"])
     migrations = libvirt_rounds(checks["chosen"], plan, "2")
     states = placement_states(fleet, plan)
@@ -233,7 +234,7 @@ def test_filters_of_the_roles_hand_on_texts_of_hosts_as_they_are():
     skipped = [{"skipped": True}, {}, {"failed": True, "msg": vm, "device": UUIDS[0]}]
     kind = str if hasattr(template, "trust_as_template") else type(wrap_var(""))
     for result in (
-        *(guests, checks, migrations, said, found, plan_summary(plan, {"c": vm})),
+        *(migrations, said, found, plan_summary(plan, {"c": vm})),
         prepared_devices(plan, "b", tagged(skipped)),
         superfluous_devices(states, ["prepared"], ["a", "b"]),
         libvirt_memory("<memory>1</memory>", "MemAvailable: 9 kB"),

@@ -109,6 +109,7 @@ def test_what_libvirt_refuses_of_the_host_is_a_problem_without_a_guest(gather):
     assert result["problems"] == [
         {"guest": None, "problem": "the networks cannot be listed: access denied"}
     ]
+    assert result["host"]["networks"] is None
     assert [each["name"] for each in result["guests"]] == ["vm-17"]
 
 
@@ -283,6 +284,13 @@ def test_an_unknown_cpu_is_told_in_libvirts_words(gather):
     assert found["cpu_problem"].endswith("Unknown CPU model Nehalem-X")
 
 
+def test_a_libvirt_that_cannot_compare_cpus_says_nothing_of_them(gather):
+    unable = libvirtError("not supported", libvirt_stand_in.VIR_ERR_NO_SUPPORT)
+    options = {"guests": [], "arriving": [as_it_is_elsewhere()]}
+    [found] = gather(options=options, compareHypervisorCPU=unable)["arriving"]
+    assert (found["cpu"], found["cpu_problem"]) == (None, None)
+
+
 @pytest.mark.parametrize("cpu", [None, {}, {"mode": "host-passthrough"}, {"mode": "custom"}])
 def test_a_guest_without_a_model_of_its_own_is_not_compared(gather, cpu):
     options = {"guests": [], "arriving": [as_it_is_elsewhere(cpu=cpu)]}
@@ -326,8 +334,8 @@ def test_a_guest_that_is_none_is_refused_with_the_place(gather, changes, words):
 
 
 def test_so_many_guests_are_refused(gather):
-    options = {"guests": [], "arriving": [as_it_is_elsewhere()] * 257}
-    assert "256 guests at most, and there are 257" in gather(options=options)["msg"]
+    options = {"guests": [], "arriving": [as_it_is_elsewhere()] * 4097}
+    assert "4096 guests at most, and there are 4097" in gather(options=options)["msg"]
 
 
 def test_the_running_host_is_not_taken_for_a_copied_tree(gather):

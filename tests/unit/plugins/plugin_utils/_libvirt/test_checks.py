@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import read_fleet
-from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.answers import Answer
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.checks import (
-    Memory,
+    Case,
     check_guests,
     check_migration,
-    memory,
     parents_to_avoid,
     possible_targets,
     shortcomings,
@@ -20,9 +18,17 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.checks imp
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.guests import (
     LibvirtHost,
     RunningGuest,
+    read_host,
 )
 from ansible_collections.vfio.migration.tests.unit.domains import UUID
 from ansible_collections.vfio.migration.tests.unit.fleets import UUIDS, device, host, parent
+from ansible_collections.vfio.migration.tests.unit.libvirt_answers import (
+    VERSIONS,
+    arrival_info,
+    guest_info,
+    host_info,
+    libvirt_info,
+)
 
 NEW = {"libvirt": "11.0.0", "QEMU": "10.0.2"}
 OLD = {"libvirt": "9.5.0", "QEMU": "8.2.2"}
@@ -33,47 +39,135 @@ def guest(vm: str = "vm-17", kinds=("mdev",), **others):
     return found | {"persistent": True, "autostart": False, "device": None} | others
 
 
-def dump(xml: str = "<domain/>", vm: str = "vm-17", **others):
-    return {("a", vm): Answer(**{"rc": 0, "stdout": xml} | others)}
+def answering(*guests, **changes) -> LibvirtHost:
+    """Return a host that runs these guests, by default as it should."""
+    return read_host(libvirt_info(*guests, **changes))
+
+
+def case(guests, hosts, asked=None, fleet=None, **others) -> Case:
+    return Case(fleet or read_fleet({}), guests, hosts, hosts if asked is None else asked, **others)
+
+
+def reason_of(info, kinds=("mdev",), versions=VERSIONS, **others) -> str | None:
+    """Return why a guest stays, on a host that runs it as it should but for ``info``."""
+    hosts = {"a": answering(guest_info(**info), versions=versions)}
+    (checked,) = check_guests(case([guest(kinds=kinds)], hosts, **others))
+    return checked["reason"]
 
 
 @pytest.mark.parametrize(
-    ("kinds", "domain", "qemu", "reason"),
+    ("kinds", "info", "qemu", "reason"),
     [
-        (["mdev", "pci"], "<domain><devices/></domain>", "10.0.2", None),
-        (["mdev", "vdpa"], "<domain><devices/></domain>", "10.0.2", "it has a vDPA device"),
-        (["mdev"], "<iommu model='intel'/>", "10.0.2", "QEMU 10.0.2 cannot migrate"),
-        (["mdev"], "<iommu model='intel'/>", "11.0.0", None),
+        (["mdev", "pci"], {}, "10.0.2", None),
+        (["mdev", "vdpa"], {}, "10.0.2", "it has a vDPA device"),
+        (["mdev"], {"iommu": "intel"}, "10.0.2", "QEMU 10.0.2 cannot migrate"),
+        (["mdev"], {"iommu": "intel"}, "11.0.0", None),
     ],
 )
-def test_a_guest_that_cannot_migrate_stays_with_the_reason(kinds, domain, qemu, reason):
-    hosts = {"a": LibvirtHost(versions=NEW | {"QEMU": qemu})}
-    (checked,) = check_guests([guest(kinds=kinds)], hosts, dump(domain))
-    assert checked["vm"] == "vm-17"
-    assert (checked["reason"] or "").startswith(reason or "")
-    assert (checked["reason"] is None) == (reason is None)
+def test_a_guest_that_cannot_migrate_stays_with_the_reason(kinds, info, qemu, reason):
+    found = reason_of(info, kinds, VERSIONS | {"qemu": qemu})
+    assert (found or "").startswith(reason or "")
+    assert (found is None) == (reason is None)
+
+
+# --- what QEMU says ---
+
+
+@pytest.mark.parametrize(
+    ("said", "remedy"),
+    [
+        ("x: VFIO migration is not supported in kernel", "devices whose driver can migrate them"),
+        ("x: VFIO device doesn't support device and IOMMU dirty tracking", "enable-migration=on"),
+        (
+            "Multiple VFIO devices migration is supported only if all of them support P2P migration",
+            "detach all of its VFIO devices but one",
+        ),
+        ("Migration is currently not supported with vIOMMU enabled", "take <iommu> out"),
+        ("x: Migration is disabled for VFIO device", "take enable-migration=off"),
+        ("The vhost-user device is busy", "detach what QEMU names"),
+    ],
+)
+def test_a_guest_that_qemu_would_not_migrate_stays_with_its_word_and_what_to_do(said, remedy):
+    found = reason_of({"blocked_reasons": [said]})
+    assert found is not None
+    assert found.startswith(f"QEMU would not migrate it: {said}; ")
+    assert remedy in found
+
+
+def test_each_of_qemus_reasons_is_told():
+    found = reason_of({"blocked_reasons": ["one", "two"]})
+    assert (found or "").count("QEMU would not migrate it: ") == 2
+
+
+def test_a_qemu_that_was_asked_and_does_not_say_keeps_its_guest():
+    assert "QEMU was asked whether it can migrate" in (reason_of({"blocked_reasons": None}) or "")
+    assert reason_of({"blocked_reasons": None}, asks_qemu=False) is None
+
+
+def test_what_could_not_be_read_of_a_guest_keeps_it_and_no_other():
+    problem = {"guest": "vm-17", "problem": "QEMU does not say whether it can migrate: x"}
+    there = answering(
+        guest_info(blocked_reasons=None), guest_info("vm-1", UUIDS[5]), problems=[problem]
+    )
+    one, other = check_guests(case([guest(), guest("vm-1", uuid=UUIDS[5])], {"a": there}))
+    assert one["reason"] == problem["problem"]
+    assert other["reason"] is None
+
+
+# --- disks ---
+
+
+def disk(**changes):
+    found = {"target": "vda", "type": "file", "source": "/x.img", "cache": None, "shared": False}
+    return {**found, "readonly": False, "shareable": False, **changes}
+
+
+@pytest.mark.parametrize(
+    ("changes", "options", "stays"),
+    [
+        ({}, [], True),
+        ({"shared": True}, [], False),
+        ({"shared": None}, [], False),
+        ({"readonly": True}, [], False),
+        ({"shareable": True}, [], False),
+        ({}, ["--copy-storage-all"], False),
+        ({}, ["copy-storage-inc"], False),
+        ({}, ["--unsafe"], False),
+        ({}, ["--tls"], True),
+    ],
+)
+def test_a_guest_with_a_disk_that_only_its_host_has_stays_unless_it_is_copied(
+    changes, options, stays
+):
+    found = reason_of({"disks": [disk(**changes)]}, options=options)
+    assert (found is not None) == stays
+    if found:
+        assert found.startswith("only a has its disk vda (/x.img); put that on storage which")
+
+
+# --- which guest it is ---
 
 
 @pytest.mark.parametrize(
     "name", ["../../etc/cron.d/x", "a/b", "/", "vm\n17", "vm\0", "", "x" * 256, "\u00e4" * 128]
 )
 def test_a_guest_whose_name_cannot_be_libvirts_stays(name):
-    hosts = {"a": LibvirtHost(versions=NEW)}
-    (checked,) = check_guests([guest(name)], hosts, dump(vm=name))
+    hosts = {"a": answering(guest_info(name))}
+    (checked,) = check_guests(case([guest(name)], hosts))
     assert checked["reason"].startswith("libvirt has no guest of such a name")
 
 
 @pytest.mark.parametrize("name", ["..", "vm 17", "-v", "True", "[1, 2]", "x" * 255])
 def test_an_odd_name_keeps_no_guest(name):
-    hosts = {"a": LibvirtHost(versions=NEW)}
-    (checked,) = check_guests([guest(name)], hosts, dump(vm=name))
+    hosts = {"a": answering(guest_info(name))}
+    (checked,) = check_guests(case([guest(name)], hosts))
     assert checked["reason"] is None
 
 
 def test_all_that_keeps_a_guest_is_told_at_once():
     hosts = {"a": LibvirtHost(versions=OLD)}
-    failed = dump("", rc=1, stderr="error: no domain")
-    (checked,) = check_guests([guest(kinds=["vdpa", "pci"])], hosts, failed)
+    failed = {"a": LibvirtHost(error="error: no domain")}
+    (checked,) = check_guests(case([guest(kinds=["vdpa", "pci"])], hosts, failed))
     version, error, vdpa = checked["reason"].split("; ")[0::2][:3]
     assert version.startswith("a has libvirt 9.5.0")
     assert error == "error: no domain"
@@ -82,13 +176,26 @@ def test_all_that_keeps_a_guest_is_told_at_once():
 
 @pytest.mark.parametrize("hosts", [{}, {"a": LibvirtHost(versions=NEW)}])
 def test_a_guest_of_a_host_that_has_gone_stays(hosts):
-    (checked,) = check_guests([guest()], hosts, {})
+    (checked,) = check_guests(case([guest()], hosts, {}))
     assert checked["reason"] == "a does not answer any more"
+
+
+@pytest.mark.parametrize(
+    ("there", "reason"),
+    [
+        (answering(), "libvirt on a does not run it any more"),
+        (answering(guest_info(uuid=UUIDS[5])), "libvirt on a does not run it any more"),
+        (answering(others=[{"name": "vm-17", "uuid": UUID}]), "its domain has no assigned device"),
+    ],
+)
+def test_a_guest_that_has_changed_meanwhile_stays(there, reason):
+    (checked,) = check_guests(case([guest()], {"a": there}))
+    assert checked["reason"].startswith(reason)
 
 
 def test_a_guest_that_stays_already_keeps_its_reason():
     left = guest(reason="it is on two hosts", host=None)
-    (checked,) = check_guests([left], {}, {})
+    (checked,) = check_guests(case([left], {}))
     assert checked == left
 
 
@@ -96,9 +203,9 @@ def test_what_a_host_lacks_for_a_kind_is_told_of_that_kind_alone():
     lacks = shortcomings("a", LibvirtHost(versions=OLD))
     assert lacks.keys() == {"pci"}
     assert lacks["pci"][0].startswith("a has libvirt 9.5.0; update it to 10.0.0 or newer")
-    lacks = shortcomings("a", LibvirtHost(error="No such file or directory: b'virsh'"))
+    lacks = shortcomings("a", LibvirtHost(error="no python3-libvirt"))
     assert lacks.keys() == {"all"}
-    assert "No such file or directory" in lacks["all"][0]
+    assert "no python3-libvirt" in lacks["all"][0]
 
 
 @pytest.mark.parametrize(
@@ -134,42 +241,101 @@ def test_a_host_that_lacks_something_for_a_kind_receives_the_others():
     assert place["problem"].startswith("b has libvirt 9.5.0")
 
 
-IOMMUFD = "<hostdev type='pci'><driver name='vfio' iommufd='yes'/></hostdev>"
+# --- where guests fit ---
+
+
+def fleet_of(*guests, **hosts):
+    """Return hosts a, which runs ``guests``, b and c, which may be other than they should."""
+    there = {name: {"arriving": [arrival_info(each["uuid"]) for each in guests]} for name in "bc"}
+    answers = {name: answering(**{**there[name], **hosts.get(name, {})}) for name in there}
+    return {"a": answering(*guests), **answers}
+
+
+def checked(guests, **hosts):
+    entries = [guest(each["name"], uuid=each["uuid"]) for each in guests]
+    return check_migration(case(entries, fleet_of(*guests, **hosts), drain=["a"]))
+
+
+def test_hosts_that_lack_nothing_are_targets():
+    checks = checked([guest_info()])
+    assert checks["targets"] == ["b", "c"]
+    assert checks["limit"] == {}
+    assert checks["notes"] == []
 
 
 @pytest.mark.parametrize(
-    ("devices", "targets"),
+    ("info", "lacking", "words"),
     [
-        (IOMMUFD, ["c"]),
-        (IOMMUFD.replace("'", '"'), ["c"]),
-        (IOMMUFD.replace("yes", "no"), ["b", "c"]),
-        ("<hostdev/>", ["b", "c"]),
+        (
+            {"iommufd": True},
+            {"versions": VERSIONS | {"libvirt": "12.0.0"}},
+            "it has libvirt 12.0.0, and vm-17 uses IOMMUFD; update it to 12.1.0 or newer",
+        ),
+        (
+            {"networks": ["tenants", "office"]},
+            {"host": host_info(networks=["office"])},
+            "it has no active network tenants, and vm-17 is connected to it; start it there (virsh net-start)",
+        ),
+        (
+            {"memory": 11},
+            {"host": host_info(memory={"free": 10, "default_huge_page": 0, "huge_pages": []})},
+            "it has 10 KiB of memory free, and vm-17 needs 11; make room there",
+        ),
     ],
 )
-def test_a_host_whose_libvirt_knows_no_iommufd_does_not_receive_a_guest_that_uses_it(
-    devices, targets
-):
-    hosts = {
-        "a": LibvirtHost(versions=NEW | {"libvirt": "12.1.0"}),
-        "b": LibvirtHost(versions=NEW | {"libvirt": "12.0.0"}),
-        "c": LibvirtHost(versions=NEW | {"libvirt": "12.1.0"}),
+def test_a_host_that_lacks_something_for_the_guest_is_no_target(info, lacking, words):
+    right = {
+        "host": host_info(networks=["office", "tenants"], iommufd=True),
+        "versions": VERSIONS | {"libvirt": "12.1.0"},
     }
-    checks = check_migration(read_fleet({}), [guest()], hosts, dump(devices), None, ["a"])
-    assert checks["targets"] == targets
-    noted = [note for note in checks["notes"] if note.startswith("b is no target")]
-    told = (
-        "b is no target: it has libvirt 12.0.0, and vm-17 uses IOMMUFD;"
-        " update it to 12.1.0 or newer"
+    checks = checked([guest_info(**info)], b=lacking, c=right)
+    assert [each["vm"] for each in checks["chosen"]] == ["vm-17"]
+    assert checks["targets"] == ["c"]
+    assert checks["notes"] == [f"b is no target: {words}"]
+
+
+def test_all_that_a_host_lacks_is_told_once_for_all_guests_it_is_for():
+    guests = [guest_info(f"vm-{n}", UUIDS[n], networks=["x"], pools=["y"]) for n in range(2)]
+    right = {"host": host_info(networks=["x"], pools=["y"])}
+    assert checked(guests, c=right)["notes"] == [
+        "b is no target: it has no active network x, and vm-0, vm-1 is connected to it; start it there (virsh net-start)",
+        "b is no target: it has no active storage pool y, and vm-0, vm-1 has a disk in it; start it there (virsh pool-start)",
+    ]
+
+
+def test_a_host_that_most_guests_fit_stays_a_target_and_the_others_stay_with_the_reason():
+    guests = [guest_info(f"vm-{n}", UUIDS[n], networks=["x"] * (n == 2)) for n in range(3)]
+    checks = checked(guests, c={"host": host_info(networks=["x"])})
+    assert checks["targets"] == ["b", "c"]
+    assert [each["vm"] for each in checks["chosen"]] == ["vm-0", "vm-1"]
+    (left,) = checks["left"]
+    assert left["reason"] == (
+        "it is connected to it, and b has no active network x; start it there (virsh net-start),"
+        " or leave b out of migrate_libvirt_targets"
     )
-    assert noted == ([] if "b" in targets else [told])
+    # So it goes in a run of its own.
+    assert checked([guests[2]], c={"host": host_info(networks=["x"])})["targets"] == ["c"]
 
 
-def test_a_target_needs_iommufd_where_the_guest_uses_it():
-    without = "MemAvailable: 1 kB\n"
-    there = without + "/dev/iommu\n[    1.5] boot\n"
-    assert memory(IOMMUFD, without).lacks_iommufd
-    assert not memory(IOMMUFD, there).lacks_iommufd
-    assert not memory("<hostdev/>", without).lacks_iommufd
+def test_memory_is_planned_for_all_guests_together():
+    guests = [guest_info(f"vm-{n}", UUIDS[n], memory=4) for n in range(3)]
+    small = host_info(memory={"free": 9, "default_huge_page": 0, "huge_pages": []})
+    checks = checked(guests, b={"host": small})
+    assert checks["targets"] == ["b", "c"]
+    assert checks["limit"] == {"b": 2}
+    assert checks["notes"] == [
+        "b receives 2 devices at most: it has 9 KiB of memory free, and the guests need 12 together; make room there for more"
+    ]
+
+
+def test_a_guests_own_host_need_not_fit_it():
+    info = guest_info(networks=["x"])
+    hosts = {"a": answering(info), "b": answering(host=host_info(networks=["x"]))}
+    checks = check_migration(case([guest()], hosts))
+    assert checks["targets"] == ["a", "b"]
+
+
+# --- hosts and devices ---
 
 
 def test_nothing_is_avoided_on_a_host_whose_facts_are_unknown():
@@ -177,25 +343,23 @@ def test_nothing_is_avoided_on_a_host_whose_facts_are_unknown():
 
 
 def test_whom_a_check_leaves_out_is_noted():
-    running = dict.fromkeys(("vm-17", "vm-1"), RunningGuest(UUID, False, False))
-    hosts = {
-        "a": LibvirtHost(versions=NEW, running=running),
-        "b": LibvirtHost(versions=OLD),
-        "c": LibvirtHost(error="no libvirt"),
-    }
+    there = answering(guest_info(), others=[{"name": "vm-1", "uuid": UUIDS[5]}])
+    hosts = {"a": there, "b": LibvirtHost(versions=OLD), "c": LibvirtHost(error="no libvirt")}
     fleet = read_fleet({"a": host([device(UUIDS[0], vm="vm-17")]), "b": host()})
     guests = [guest(), guest("all guests of z", host="z", reason="z is none")]
 
     def check(kinds: list[str]):
         asked = [guest(kinds=kinds), *guests[1:]]
-        return check_migration(fleet, asked, hosts, dump(), ["b", "y"], ["a", "z"])
+        return check_migration(
+            case(asked, hosts, fleet=fleet, targets=["b", "y"], drain=["a", "z"])
+        )
 
     checks = check(["mdev"])
     assert [each["vm"] for each in checks["chosen"]] == ["vm-17"]
     assert [each["vm"] for each in checks["left"]] == ["all guests of z"]
     assert checks["targets"] == ["b"]
     assert checks["notes"] == [
-        "c takes part in nothing: virsh on c says: no libvirt; install and start libvirt",
+        "c takes part in nothing: libvirt on c does not answer: no libvirt; install and start it",
         "y is no target: it is none of the hosts of the play that answer",
         "vm-1 on a has no VFIO device and was left alone",
     ]
@@ -211,55 +375,5 @@ def test_whom_a_check_leaves_out_is_noted():
 )
 def test_what_cannot_be_told_of_a_guest_is_not_claimed(facts):
     hosts = {"a": LibvirtHost(versions=NEW, running={"vm-1": RunningGuest(UUID, False, False)})}
-    checks = check_migration(read_fleet({"a": facts}), [], hosts, {}, None, ["a"])
+    checks = check_migration(case([], hosts, fleet=read_fleet({"a": facts}), drain=["a"]))
     assert checks["notes"] == ["vm-1 on a is not known to have a VFIO device and was left alone"]
-
-
-@pytest.mark.parametrize(
-    ("backing", "source", "free"),
-    [
-        ("", "memory", 500),
-        ("<hugepages/>", "huge pages of 2048 KiB", 3 * 2048),
-        (
-            "<hugepages>\n<page size='1048576' unit='KiB'/>\n</hugepages>",
-            "huge pages of 1048576 KiB",
-            2 << 20,
-        ),
-        (
-            "<hugepages><page size='1048576' unit='KiB'/><page size='16' unit='KiB'/></hugepages>",
-            "huge pages of 1048576 and 16 KiB",
-            2 << 20,
-        ),
-    ],
-)
-def test_the_memory_that_a_guest_needs_is_looked_for_where_it_takes_it(backing, source, free):
-    domain = (
-        "<domain><memory dumpCore='off' unit='KiB'>1048576</memory>"
-        f"<memoryBacking>{backing}</memoryBacking></domain>"
-    )
-    there = "MemTotal:  900 kB\nMemAvailable:    500 kB\nHugepagesize:    2048 kB\n"
-    pools = "/sys/kernel/mm/hugepages/hugepages-{}kB/free_hugepages:{}\n"
-    there += pools.format(1048576, 2) + pools.format(2048, 3) + "[    1.5] boot\n"
-    assert memory(domain, there) == Memory(source, needed=1048576, free=free)
-
-
-@pytest.mark.parametrize("there", ["", "MemAvailable: many kB", "MemAvailable: " + "9" * 9999])
-def test_memory_that_cannot_be_told_is_none(there):
-    assert memory("<domain><hugepages/></domain>", there).free == 0
-    assert memory("<memory>1</memory>", there) in (
-        Memory("memory", 1, 0),
-        Memory("memory", 1, int("9" * 18)),
-    )
-
-
-@pytest.mark.parametrize(
-    ("there", "free"),
-    [
-        ("MemFree: 100 kB\nBuffers: 20 kB\nCached: 50 kB\nShmem: 10 kB\n", 160),
-        ("MemFree: 100 kB\n", 100),
-        ("MemFree: 100 kB\nCached: 10 kB\nShmem: 50 kB\n", 100),
-        ("MemFree: 100 kB\nMemAvailable: 7 kB\nCached: 50 kB\n", 7),
-    ],
-)
-def test_without_the_kernels_estimate_it_is_what_the_page_cache_gives_back(there, free):
-    assert memory("<memory>1</memory>", there) == Memory("memory", needed=1, free=free)

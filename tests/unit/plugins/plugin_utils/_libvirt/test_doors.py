@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 vfio.migration contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Fuzzers of what libvirt on a host says: answers to virsh, the XML of domains, and logs."""
+"""Fuzzers of what hosts say of their guests: results of modules and programs, the XML of domains, and logs."""
 
 from __future__ import annotations
 
@@ -9,11 +9,15 @@ import typing as t
 
 import pytest
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import read_fleet
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.answers import (
     Answer,
     read_answer,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.checks import Memory, memory
+from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.checks import (
+    Case,
+    check_migration,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.domain_xml import (
     is_id,
     read_domain,
@@ -22,18 +26,22 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.domain_xml
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.guests import (
     LibvirtHost,
     RunningGuest,
-    read_host,
+    find_guests,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.logs import (
     failure,
     lost_states,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.memory import Memory, memory
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.libvirt_answers import (
+    said_by_libvirt,
 )
 from ansible_collections.vfio.migration.tests.unit.domains import (
     domain_of,
     hostdev,
     interface,
 )
-from ansible_collections.vfio.migration.tests.unit.fleets import UUIDS
+from ansible_collections.vfio.migration.tests.unit.fleets import UUIDS, device, host
 from ansible_collections.vfio.migration.tests.unit.fuzzing import (
     ANY_TEXT,
     JSON,
@@ -41,6 +49,11 @@ from ansible_collections.vfio.migration.tests.unit.fuzzing import (
     limits,
     spliced,
     through,
+)
+from ansible_collections.vfio.migration.tests.unit.libvirt_answers import (
+    arrival_info,
+    guest_info,
+    libvirt_info,
 )
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -101,49 +114,68 @@ def test_xml_that_is_large_or_grows_is_soon_an_error_or_read(xml):
     through(lambda: read_domain(xml), FleetError)
 
 
-# --- answers to virsh ------------------------------------------------------------------------------------------------
+# --- results of programs ---------------------------------------------------------------------------------------------
 
-LISTS = "\n==\n".join(
-    (
-        "Compiled against library: libvirt 10.0.0\nRunning against daemon: 10.0.0\nRunning hypervisor: QEMU 8.2.2",
-        f"{UUIDS[0]} vm-1\n{UUIDS[1]} vm-2\n",
-        "vm-1\nvm-2",
-        "vm-1",
-    )
-)
-VIRSH = (
-    "==",
-    "\n==\n",
-    "Running hypervisor: QEMU ",
-    "9" * 40,
-    ".....",
-    f"\n{UUIDS[2]} ",
-    "\x85",
-    "\u2028",
-)
-RESULT = {"rc": 0, "stdout": LISTS, "stderr": "", "msg": "", "changed": False}
-RESULTS = st.one_of(
-    spliced(LISTS, VIRSH).map(lambda text: {**RESULT, "stdout": text}),
-    damaged(RESULT),
-    JSON,
-)
+RESULT = {"rc": 0, "stdout": "running", "stderr": "", "msg": "", "changed": False}
 
 
-@given(RESULTS)
-@example({**RESULT, "stdout": "\n==" * 300_000})
-@example({**RESULT, "stdout": f"{LISTS}\n" * 5000})
-def test_what_virsh_answers_is_a_host_and_never_an_error(result):
+@given(st.one_of(damaged(RESULT), JSON))
+def test_what_a_program_answers_is_an_answer_and_never_an_error(result):
     with limits():
         answer = read_answer(result)
-        host = read_host(answer)
-    assert isinstance(host, LibvirtHost)
     assert [type(each) for each in (answer.stdout, answer.stderr, answer.message)] == [str] * 3
     assert {type(answer.rc)} <= {int, type(None)}
-    assert host.error or set(host.versions) == {"libvirt", "QEMU"}
-    assert all(
-        isinstance(name, str) and isinstance(guest, RunningGuest)
-        for name, guest in host.running.items()
-    )
+
+
+# --- what libvirt says -----------------------------------------------------------------------------------------------
+
+FULL = guest_info(
+    "vm-1",
+    UUIDS[5],
+    blocked_reasons=["P2P"],
+    huge_pages=[2048],
+    iommu="intel",
+    iommufd=True,
+    disks=[
+        {
+            **dict.fromkeys(("target", "source"), "/x"),
+            **dict.fromkeys(("readonly", "shareable", "shared"), False),
+            "type": "file",
+        }
+    ],
+    networks=["n"],
+    links=["br0"],
+    pools=["p"],
+)
+INFO = libvirt_info(
+    FULL,
+    others=[{"name": "vm-2", "uuid": UUIDS[6]}],
+    arriving=[arrival_info(UUIDS[5], missing=["/x"], cpu="incompatible")],
+    problems=[{"guest": "vm-1", "problem": "it is silent"}],
+)
+FLEET = read_fleet({"a": host([device(UUIDS[1], vm="vm-1")]), "b": host()})
+
+
+@given(st.one_of(damaged(INFO), JSON), st.one_of(damaged(INFO), st.just(INFO)))
+@example(INFO, INFO)
+@example(libvirt_info(*[FULL] * 3000), INFO)
+def test_what_libvirt_says_is_a_host_and_checks_come_to_an_end(here, there):
+    with limits():
+        hosts = {
+            name: said_by_libvirt(answer if isinstance(answer, dict) else {})
+            for name, answer in (("a", here), ("b", there))
+        }
+        guests = find_guests(FLEET, hosts, drain=["a"])
+        checks = check_migration(Case(FLEET, guests, hosts, hosts, drain=["a"]))
+    for each in hosts.values():
+        assert isinstance(each, LibvirtHost)
+        assert each.error or set(each.versions) == {"libvirt", "QEMU"}
+        assert all(
+            isinstance(name, str) and isinstance(guest, RunningGuest)
+            for name, guest in each.running.items()
+        )
+    assert set(checks["targets"]) <= {"b"}
+    assert all(isinstance(each, str) for each in checks["notes"])
 
 
 MEMINFO = "MemTotal: 8000 kB\nMemAvailable:    4096 kB\nHugepagesize:       2048 kB\n"

@@ -7,10 +7,6 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import read_fleet
-from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.answers import (
-    Answer,
-    read_answer,
-)
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.guests import (
     LibvirtHost,
     RunningGuest,
@@ -19,28 +15,16 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.guests imp
 )
 from ansible_collections.vfio.migration.tests.unit.domains import UUID
 from ansible_collections.vfio.migration.tests.unit.fleets import UUIDS, device, host
+from ansible_collections.vfio.migration.tests.unit.libvirt_answers import (
+    arrival_info,
+    guest_info,
+    host_info,
+    libvirt_info,
+)
 
 OTHER = UUID.replace("c9cd", "d9cd")
 HOSTILE = "{{ lookup('pipe', 'id') }} ; rm -rf"
 RUNNING = RunningGuest(UUID, persistent=False, autostart=False)
-
-VIRSH = f"""Compiled against library: libvirt 9.0.0
-Using library: libvirt 9.0.0
-Using API: QEMU 9.0.0
-Running hypervisor: QEMU 8.2.2
-Running against daemon: 9.5.0
-
-==
-{UUID} vm-17
-{OTHER} {HOSTILE}
-
-==
-vm-17
-a guest that does not run
-
-==
-vm-17
-"""
 
 
 def libvirt(*names: str) -> LibvirtHost:
@@ -65,40 +49,28 @@ def found(devices: dict, hosts: dict, **asked) -> dict[str, dict]:
     return {guest["vm"]: guest for guest in guests}
 
 
-@pytest.mark.parametrize("text", [VIRSH, VIRSH.rstrip("\n")])
-def test_versions_and_guests_are_read_whatever_the_names_are(text):
-    there = read_host(Answer(rc=0, stdout=text))
+def test_versions_and_guests_are_read_whatever_the_names_are():
+    one = guest_info("vm-17", UUID, autostart=True)
+    other = {"name": HOSTILE, "uuid": OTHER}
+    problem = {"guest": "vm-9", "problem": "its domain cannot be read"}
+    there = read_host(
+        libvirt_info(one, others=[other], arriving=[arrival_info(OTHER)], problems=[problem])
+    )
     assert there.error is None
-    assert there.versions == {"libvirt": "9.5.0", "QEMU": "8.2.2"}
+    assert there.versions == {"libvirt": "11.3.0", "QEMU": "10.0.2"}
     assert there.running == {
-        "vm-17": RunningGuest(UUID, persistent=True, autostart=True),
+        "vm-17": RunningGuest(UUID, persistent=True, autostart=True, info=one),
         HOSTILE: RunningGuest(OTHER, persistent=False, autostart=False),
     }
+    assert there.info == host_info()
+    assert there.arriving == {OTHER: arrival_info(OTHER)}
+    assert there.problems == {"vm-9": ["its domain cannot be read"]}
 
 
-@pytest.mark.parametrize("text", ["", "==", "==\n==\n==", "Running hypervisor: QEMU x\n==\n \n"])
-def test_what_virsh_does_not_say_is_an_old_version_and_no_guest(text):
-    there = read_host(Answer(rc=0, stdout=text))
-    assert there == LibvirtHost(versions={"libvirt": "0", "QEMU": "0"})
-
-
-@pytest.mark.parametrize(
-    ("result", "error"),
-    [
-        (
-            {"rc": 1, "stderr": "error: failed to connect\nerror: no socket\n", "msg": "non-zero"},
-            "error: failed to connect; error: no socket",
-        ),
-        # As Ansible has it where there is no such program.
-        (
-            {"rc": 2, "msg": "No such file or directory: b'virsh'"},
-            "No such file or directory: b'virsh'",
-        ),
-        ({"stdout": None}, "nothing"),
-    ],
-)
-def test_where_virsh_fails_its_error_is_told(result, error):
-    assert read_host(read_answer(result)) == LibvirtHost(error=error)
+@pytest.mark.parametrize("version", [None, "", "x", "9" * 40, "1.0\n"])
+def test_a_version_that_is_none_is_an_old_one(version):
+    there = read_host(libvirt_info(versions={"libvirt": version, "qemu": version}))
+    assert there.versions == {"libvirt": "0", "QEMU": "0"}
 
 
 def test_what_holds_a_device_of_a_drained_host_and_cannot_be_told_stays():

@@ -10,14 +10,20 @@ import time
 import pytest
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin import migrating
-from ansible_collections.vfio.migration.tests.unit.domains import domain_of, hostdev
 from ansible_collections.vfio.migration.tests.unit.fleets import UUIDS, device, host, parent
+from ansible_collections.vfio.migration.tests.unit.libvirt_answers import (
+    arrival_info,
+    guest_info,
+    host_info,
+    libvirt_info,
+)
 
 OPTIONS = {
     "hosts": ["a", "b"],
     "uri": "qemu+ssh://root@{host}/system",
     "transport": "tcp://{host}",
     "options": [],
+    "ask_qemu": True,
     "downtime": 2000,
     "timeout": 3600,
     "parallel": 2,
@@ -26,7 +32,6 @@ TOO_LONG = (
     "it took longer than migrate_libvirt_timeout allows, 3600 s; raise that,"
     " or migrate_libvirt_downtime if its memory changes faster than it is sent"
 )
-VERSIONS = "Running hypervisor: QEMU 10.0.2\nRunning against daemon: 10.0.0\n==\n"
 
 
 def begun(hostvars=None, check_mode=False, **options):
@@ -37,24 +42,22 @@ def answer(*devices, running=(), autostart=()):
     """Return what a host registered that has ``devices`` and on which libvirt runs guests, names by UUID."""
     now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     facts = {"vfio_migration": host([*devices], [parent()]) | {"gathered": {"time": now}}}
-    names = "\n".join(name for _uuid, name in running)
-    lines = "\n".join(f"{uuid} {name}" for uuid, name in running)
-    stdout = f"{VERSIONS}{lines}\n==\n{names}\n==\n" + "\n".join(autostart) + "\n"
-    libvirt = {"rc": 0, "stdout": stdout}
+    guests = [guest_info(name, uuid, autostart=name in autostart) for uuid, name in running]
+    libvirt = libvirt_info(*guests)
     registered = {"ansible_facts": facts}
     return {"prepare_gathered": registered, "migrate_libvirt_answer": libvirt, **registered}
 
 
 def two_hosts(vm="vm-17"):
     held = answer(device(UUIDS[1], vm=vm), running=[(UUIDS[5], vm)], autostart=[vm])
-    return {"a": held, "b": answer()}
+    held["migrate_libvirt_asked"] = held["migrate_libvirt_answer"]
+    there = {"migrate_libvirt_asked": libvirt_info(arriving=[arrival_info(UUIDS[5])])}
+    return {"a": held, "b": answer() | there}
 
 
 def ordered(hostvars, **options):
     """Return the run when the guest's target on b is there, and the hosts' variables."""
     run = migrating.find(begun(**options), hostvars)
-    domain = {"rc": 0, "stdout": domain_of(hostdev("mdev", UUIDS[1]))}
-    hostvars["a"]["migrate_libvirt_domains"] = {"results": [domain]}
     run = migrating.check(run, hostvars)
     (guest,) = run["checks"]["chosen"]
     target = {"host": "b", "kind": "mdev", "id": UUIDS[8]}
@@ -127,8 +130,25 @@ def test_only_the_guest_of_the_very_name_is_found():
         "b": answer(),
     }
     run = migrating.find(begun(guests="vm-17"), hostvars)
-    assert [guest["vm"] for guest in run["reading"]["a"]] == ["vm-17"]
-    assert run["reading_hosts"] == ["a"]
+    assert run["reading"] == {"a": [UUIDS[5]]}
+    assert run["reading_hosts"] == ["a", "b"]
+
+
+def test_possible_targets_are_asked_about_the_guests_and_no_more_of_these_than_they_need():
+    run = migrating.find(begun(drain="a"), two_hosts())
+    assert run["receiving"] == ["b"]
+    (arriving,) = run["arriving"]
+    assert (arriving["name"], arriving["uuid"]) == ("vm-17", UUIDS[5])
+    assert arriving.keys() == {
+        *("name", "uuid", "arch", "machine", "virt_type", "emulator", "cpu", "disks")
+    }
+
+
+def test_where_no_guest_can_go_nobody_is_asked_again():
+    hostvars = two_hosts()
+    hostvars["a"] |= answer(device(UUIDS[1], vm="vm-17"))
+    run = migrating.find(begun(drain="a"), hostvars)
+    assert (run["reading_hosts"], run["arriving"]) == ([], [])
 
 
 def test_a_name_that_no_host_has_stops_everything():
@@ -155,7 +175,11 @@ def test_where_no_host_answers_that_is_said():
 
 @pytest.mark.parametrize(
     "libvirt",
-    [None, [], "text", {"rc": "0", "stdout": [1]}, {"rc": True}, {"stdout": {"a": 1}, "msg": 7}],
+    [
+        *(None, [], "text", {"rc": True}, {"msg": 7}, {"guests": []}),
+        libvirt_info() | {"guests": [{}]},
+        libvirt_info() | {"host": host_info(machines={"x86_64": 7})},
+    ],
 )
 def test_an_answer_that_is_none_costs_its_host_alone(libvirt):
     hostvars = two_hosts()
@@ -170,13 +194,41 @@ def ordered_for_checks(hostvars):
     return migrating.check(run, hostvars), hostvars
 
 
-@pytest.mark.parametrize("domains", [None, 7, {"results": 7}, {"results": [None]}, {"results": []}])
-def test_a_domain_that_is_none_costs_its_guest_alone(domains):
+@pytest.mark.parametrize(
+    "answer",
+    [None, 7, {"unreachable": True}, {"failed": True, "msg": "no"}, libvirt_info(), {"guests": 7}],
+)
+def test_a_second_answer_that_is_none_costs_its_guests_alone(answer):
     hostvars = two_hosts()
-    hostvars["a"]["migrate_libvirt_domains"] = domains
+    hostvars["a"]["migrate_libvirt_asked"] = answer
     run, _hosts = ordered_for_checks(hostvars)
     assert [guest["vm"] for guest in run["checks"]["left"]] == ["vm-17"]
     assert run["sources"] == []
+
+
+def test_a_host_that_does_not_answer_again_is_no_target():
+    hostvars = two_hosts()
+    hostvars["b"]["migrate_libvirt_asked"] = {"unreachable": True, "msg": "no route"}
+    run, _hosts = ordered_for_checks(hostvars)
+    assert run["checks"]["targets"] == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("given", "limit"),
+    [(None, {"b": 1}), (5, {"a": 5, "b": 1}), ({"a": 3, "b": 0}, {"a": 3, "b": 0})],
+)
+def test_the_least_limit_of_devices_holds(given, limit):
+    assert migrating._limit(given, {"b": 1}, ["a", "b"]) == limit
+
+
+def test_options_that_copy_disks_reach_the_checks():
+    alone = {"target": "vda", "type": "file", "source": "/x", "readonly": False}
+    info = guest_info("vm-17", UUIDS[5], disks=[alone | {"shareable": False, "shared": False}])
+    for options, count in (([], 0), (["--copy-storage-all"], 1)):
+        hostvars = two_hosts()
+        hostvars["a"]["migrate_libvirt_asked"] = libvirt_info(info)
+        run = migrating.find(begun(guests="vm-17", options=options), hostvars)
+        assert len(migrating.check(run, hostvars)["sources"]) == count
 
 
 # --- the moves -------------------------------------------------------------------------------------------------------

@@ -1,0 +1,168 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+# Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Do not use this from other collections or standalone plugins/modules!
+"""What keeps a guest from going to a certain host: what it needs, and that host has not. Pure.
+
+A rule takes a guest and a host and yields a ``Misfit`` for each thing that is missing. Where a host does not say whether it
+has something, no rule claims that it lacks it.
+"""
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import dataclass
+
+from ansible_collections.vfio.migration.plugins.plugin_utils._compat.wording import listed
+from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.guests import (
+    LIBVIRT,
+    LibvirtHost,
+    is_older,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.info import (
+    GuestInfo,
+    HostInfo,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.memory import free, need
+
+# The first libvirt that gives a guest its devices through IOMMUFD, and where a host has that.
+MINIMUM_FOR_IOMMUFD = "12.1.0"
+IOMMUFD = "/dev/iommu"
+# A guest with one of these sees the CPU of its host, as it is.
+_HOST_CPU = ("host-passthrough", "maximum")
+
+
+class Misfit(t.NamedTuple):
+    """A host ``lacks`` what a guest ``needs``, and how that can be mended.
+
+    The first two are predicates: "has no network tenants", "is connected to it".
+    """
+
+    lacks: str
+    needs: str
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A guest on its way: as its ``source`` has it, to the host ``target``, both by what libvirt there says.
+
+    ``copies_disks``: its disks are copied.
+    """
+
+    guest: GuestInfo
+    source: LibvirtHost
+    target: LibvirtHost
+    copies_disks: bool = False
+
+    @property
+    def there(self) -> HostInfo | None:
+        """What the target has for guests."""
+        return self.target.info
+
+
+def misfits(arrival: Arrival) -> list[Misfit]:
+    """Return all that keeps a guest from a host."""
+    return [each for rule in _RULES for each in rule(arrival)]
+
+
+def _iommufd(arrival: Arrival) -> t.Iterator[Misfit]:
+    version = arrival.target.versions.get(LIBVIRT, "")
+    if not arrival.guest["iommufd"]:
+        return
+    if is_older(version, MINIMUM_FOR_IOMMUFD):
+        remedy = f"update it to {MINIMUM_FOR_IOMMUFD} or newer"
+        yield Misfit(f"has libvirt {version}", "uses IOMMUFD", remedy)
+    elif arrival.there and not arrival.there["iommufd"]:
+        yield Misfit(f"has no {IOMMUFD}", "uses IOMMUFD", "load the kernel module iommufd there")
+
+
+def _machine(arrival: Arrival) -> t.Iterator[Misfit]:
+    arch, machine = arrival.guest["arch"] or "", arrival.guest["machine"]
+    known = arrival.there["machines"].get(arch, []) if arrival.there else []
+    if machine and known and machine not in known:
+        yield Misfit(
+            f"has no machine type {machine}",
+            "is such a machine",
+            "update QEMU there, or restart the guest with a machine type that both hosts have",
+        )
+
+
+def _cpu(arrival: Arrival) -> t.Iterator[Misfit]:
+    cpu, said = arrival.guest["cpu"], arrival.target.arriving.get(arrival.guest["uuid"])
+    remedy = "restart the guest with a CPU model that both hosts have"
+    if said is None:
+        return
+    if said["cpu_problem"]:
+        yield Misfit(
+            f"has a libvirt that says: {said['cpu_problem']}", f"has the CPU {cpu['model']}", remedy
+        )
+    elif said["cpu"] == "incompatible" and cpu["check"] != "none":
+        lacks = f"has a hypervisor that cannot give all of a CPU {cpu['model']}"
+        yield Misfit(lacks, "has that", remedy)
+
+
+def _host_cpu(arrival: Arrival) -> t.Iterator[Misfit]:
+    if arrival.guest["cpu"]["mode"] not in _HOST_CPU:
+        return
+    here, there = (_shown_cpu(each.info) for each in (arrival.source, arrival.target))
+    if here and there and here != there:
+        yield Misfit(
+            f"has the CPU {there}",
+            f"sees that of its host, {here}",
+            "restart the guest with a CPU model that both hosts have",
+        )
+
+
+def _shown_cpu(host: HostInfo | None) -> str:
+    """Return the vendor and model of a host's CPU, nothing where libvirt does not know both."""
+    cpu = host["cpu"] if host else {"vendor": None, "model": None}
+    return f"{cpu['vendor']} {cpu['model']}" if cpu["vendor"] and cpu["model"] else ""
+
+
+def _connections(arrival: Arrival) -> t.Iterator[Misfit]:
+    there = arrival.there
+    if there is None:
+        return
+    for key, words, needs, remedy in _CONNECTIONS:
+        known = t.cast("t.Collection[str] | None", there[key])
+        wanted = t.cast("t.Sequence[str]", arrival.guest[key])
+        missing = [name for name in wanted if known is not None and name not in known]
+        if missing:
+            yield Misfit(f"has no {words} {listed(missing)}", needs, remedy)
+
+
+_CONNECTIONS: tuple[tuple[t.Literal["networks", "links", "pools"], str, str, str], ...] = (
+    ("networks", "active network", "is connected to it", "start it there (virsh net-start)"),
+    ("links", "network device", "is connected to it", "make it there"),
+    ("pools", "active storage pool", "has a disk in it", "start it there (virsh pool-start)"),
+)
+
+
+def _files(arrival: Arrival) -> t.Iterator[Misfit]:
+    said = arrival.target.arriving.get(arrival.guest["uuid"])
+    emulator = arrival.guest["emulator"]
+    missing = [
+        path
+        for path in (said["missing"] if said else ())
+        if path == emulator or not arrival.copies_disks
+    ]
+    if missing:
+        remedy = "make it available there, by the same path"
+        yield Misfit(f"has no {listed(missing)}", "needs it", remedy)
+
+
+def _memory(arrival: Arrival) -> t.Iterator[Misfit]:
+    if arrival.there is None:
+        return
+    needed = need(arrival.guest, arrival.there)
+    there = free(arrival.there, needed.sizes)
+    if needed.kib > there:
+        yield Misfit(
+            f"has {there} KiB of {needed.source} free", f"needs {needed.kib}", "make room there"
+        )
+
+
+_RULES = (_iommufd, _machine, _cpu, _host_cpu, _connections, _files, _memory)

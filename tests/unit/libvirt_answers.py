@@ -1,0 +1,84 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the module libvirt_guest_info returns on a host."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.vfio.migration.tests.unit.domains import GUEST, UUID
+
+VERSIONS = {"libvirt": "11.3.0", "qemu": "10.0.2"}
+
+
+def guest_info(name: str = GUEST, uuid: str = UUID, **changes: t.Any) -> t.Any:
+    """Return a guest that fits every host as ``host_info`` makes them."""
+    found = {
+        "name": name,
+        "uuid": uuid,
+        "state": "running",
+        "persistent": True,
+        "autostart": False,
+        "log": f"/var/log/libvirt/qemu/{name}.log",
+        "blocked_reasons": [],
+        "virt_type": "kvm",
+        "arch": "x86_64",
+        "machine": "pc-q35-10.0",
+        "emulator": "/usr/bin/qemu-system-x86_64",
+        "cpu": {
+            "mode": "custom",
+            "match": "exact",
+            "check": "full",
+            "model": "Skylake-Server",
+            "vendor": "Intel",
+            "features": [{"name": "ss", "policy": "require"}],
+        },
+        "memory": 1024,
+        "huge_pages": None,
+        "devices": [{"kind": "mdev", "id": UUID}],
+        "iommu": None,
+        "iommufd": False,
+        "disks": [],
+        "networks": [],
+        "links": [],
+        "pools": [],
+    }
+    return {**found, **changes}
+
+
+def host_info(**changes: t.Any) -> t.Any:
+    """Return what a host has for guests: enough for those as ``guest_info`` makes them."""
+    found = {
+        "arch": "x86_64",
+        "cpu": {"model": "Skylake-Server", "vendor": "Intel"},
+        "machines": {"x86_64": ["pc-q35-10.0", "q35"]},
+        "memory": {
+            "free": 1 << 20,
+            "default_huge_page": 2048,
+            "huge_pages": [{"size": 2048, "free": 0}, {"size": 1048576, "free": 0}],
+        },
+        "networks": [],
+        "pools": [],
+        "links": ["lo"],
+        "iommufd": False,
+    }
+    return {**found, **changes}
+
+
+def arrival_info(uuid: str = UUID, **changes: t.Any) -> t.Any:
+    """Return what a host says that lacks nothing for a guest."""
+    return {"uuid": uuid, "cpu": "superset", "cpu_problem": None, "missing": [], **changes}
+
+
+def libvirt_info(*guests: t.Any, **changes: t.Any) -> t.Any:
+    """Return the whole answer, with ``guests`` as ``guest_info`` makes them."""
+    found = {
+        "changed": False,
+        "guests": list(guests),
+        "others": [],
+        "arriving": [],
+        "versions": VERSIONS,
+        "host": host_info(),
+        "problems": [],
+    }
+    return {**found, **changes}

@@ -1,0 +1,130 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a host lacks for a guest, rule by rule."""
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.guests import (
+    LibvirtHost,
+    read_host,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.misfits import (
+    Arrival,
+    misfits,
+)
+from ansible_collections.vfio.migration.tests.unit.libvirt_answers import (
+    VERSIONS,
+    arrival_info,
+    guest_info,
+    host_info,
+    libvirt_info,
+)
+
+NEWEST = VERSIONS | {"libvirt": "12.1.0"}
+CPU = guest_info()["cpu"]
+
+
+def lacking(guest=None, host=None, arrival=None, versions=NEWEST, source=None, copies=False):
+    """Return what a host lacks that has all but for these changes."""
+    here = read_host(libvirt_info(host=host_info(**(source or {}))))
+    there = libvirt_info(
+        host=host_info(**(host or {})),
+        arriving=[arrival_info(**(arrival or {}))],
+        versions=versions,
+    )
+    return misfits(Arrival(guest_info(**(guest or {})), here, read_host(there), copies))
+
+
+def test_a_host_that_has_all_lacks_nothing():
+    assert lacking() == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "lacks", "needs"),
+    [
+        (
+            {"guest": {"iommufd": True}, "versions": VERSIONS},
+            "has libvirt 11.3.0",
+            "uses IOMMUFD",
+        ),
+        ({"guest": {"iommufd": True}}, "has no /dev/iommu", "uses IOMMUFD"),
+        (
+            {"guest": {"machine": "pc-q35-11.0"}},
+            "has no machine type pc-q35-11.0",
+            "is such a machine",
+        ),
+        (
+            {"arrival": {"cpu": "incompatible"}},
+            "has a hypervisor that cannot give all of a CPU Skylake-Server",
+            "has that",
+        ),
+        (
+            {"arrival": {"cpu": None, "cpu_problem": "Unknown CPU model"}},
+            "has a libvirt that says: Unknown CPU model",
+            "has the CPU Skylake-Server",
+        ),
+        (
+            {
+                "guest": {"cpu": CPU | {"mode": "host-passthrough"}},
+                "host": {"cpu": {"vendor": "AMD", "model": "EPYC"}},
+            },
+            "has the CPU AMD EPYC",
+            "sees that of its host, Intel Skylake-Server",
+        ),
+        ({"guest": {"networks": ["x"]}}, "has no active network x", "is connected to it"),
+        ({"guest": {"links": ["br0"]}}, "has no network device br0", "is connected to it"),
+        ({"guest": {"pools": ["x"]}}, "has no active storage pool x", "has a disk in it"),
+        ({"arrival": {"missing": ["/a", "/b"]}}, "has no /a, /b", "needs it"),
+        ({"guest": {"memory": 2 << 20}}, "has 1048576 KiB of memory free", "needs 2097152"),
+        (
+            {"guest": {"huge_pages": []}},
+            "has 0 KiB of huge pages of 2048 KiB free",
+            "needs 1024",
+        ),
+    ],
+)
+def test_what_is_missing_is_told_with_who_needs_it_and_what_to_do(changes, lacks, needs):
+    (found,) = lacking(**changes)
+    assert (found.lacks, found.needs) == (lacks, needs)
+    assert found.remedy
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"guest": {"iommufd": True}, "host": {"iommufd": True}},
+        {"guest": {"machine": None}},
+        # What a host does not say, it is not said to lack.
+        {"host": {"machines": {}}},
+        {"guest": {"networks": ["x"], "pools": ["y"]}, "host": {"networks": None, "pools": None}},
+        {"guest": {"networks": ["x"]}, "host": {"networks": ["x", "y"]}},
+        # Libvirt checks nothing of such a CPU either.
+        {"guest": {"cpu": CPU | {"check": "none"}}, "arrival": {"cpu": "incompatible"}},
+        {"arrival": {"cpu": "identical"}},
+        {"arrival": {"cpu": None}},
+        {"guest": {"cpu": CPU | {"mode": "host-passthrough"}}},
+        {
+            "guest": {"cpu": CPU | {"mode": "host-passthrough"}},
+            "host": {"cpu": {"vendor": None, "model": None}},
+        },
+        {"host": {"cpu": {"vendor": "AMD", "model": "EPYC"}}},
+        {"arrival": {"missing": ["/a"]}, "copies": True},
+        {"guest": {"memory": 1 << 20}},
+    ],
+)
+def test_what_is_there_or_unknown_is_not_missing(changes):
+    assert lacking(**changes) == []
+
+
+def test_the_emulator_is_not_copied_with_the_disks():
+    missing = {"missing": ["/usr/bin/qemu-system-x86_64", "/a"]}
+    (found,) = lacking(arrival=missing, copies=True)
+    assert found.lacks == "has no /usr/bin/qemu-system-x86_64"
+
+
+def test_of_a_host_that_says_nothing_nothing_is_claimed():
+    silent = LibvirtHost(versions={"libvirt": "12.1.0"})
+    guest = guest_info(networks=["x"], iommufd=True, memory=9 << 30)
+    assert misfits(Arrival(guest, silent, silent)) == []
