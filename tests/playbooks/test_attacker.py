@@ -352,6 +352,7 @@ def test_what_a_fact_cache_has_of_one_host_has_no_effect(honest, tmp_path, playb
     assert found.guests == expected.guests
 
 
+@pytest.mark.newest_core
 @pytest.mark.parametrize("playbook", [each for each in VARIABLES if each != "migrate_libvirt"])
 def test_nonsense_of_some_hosts_is_no_matter_of_the_others(honest, tmp_path, playbook):
     answers = dict(zip((f"liar{number}" for number in range(100)), nonsense(tmp_path)))
@@ -378,6 +379,7 @@ def test_nonsense_of_some_hosts_is_no_matter_of_the_others(honest, tmp_path, pla
             assert found.given()[name]
 
 
+@pytest.mark.newest_core
 def test_a_target_that_turns_to_nonsense_has_only_its_own_guest_stay(tmp_path):
     def lies(fleet: Fleet) -> None:
         # By then it has been chosen, and has made the device.

@@ -68,6 +68,7 @@ def test_guests_move_fail_and_stay_whatever_their_names_are(tmp_path):
     assert [*tmp_path.glob("async/*")] == []
 
 
+@pytest.mark.newest_core
 # Before the guest moves, and while it does.
 @pytest.mark.parametrize("task", ["Start the migration", "Record whether it"])
 def test_after_a_run_is_killed_cleanup_leaves_what_guests_hold(tmp_path, task):
@@ -102,6 +103,7 @@ def killed_at(place: Path, task: int) -> tuple[bool, list[str]]:
     return reached, faults
 
 
+@pytest.mark.newest_core
 def test_wherever_a_run_is_killed_cleanup_leaves_what_guests_hold_and_nothing_else(tmp_path):
     """At tasks of each part: before anything is made, while it is, while the guest moves, when it has, while the source goes."""
     points, faults, reached = 0, [], True

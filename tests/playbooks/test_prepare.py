@@ -67,6 +67,7 @@ def test_hosts_are_chosen_by_patterns(fleet):
     ]
 
 
+@pytest.mark.newest_core
 def test_an_audit_fails_where_a_host_cannot_be_emptied_and_says_what_would_mend_it(fleet):
     ended = fleet.play("vfio.migration.audit", {"audit_groups": {"rack": ["b", "c"]}})
     report = json.loads((fleet.work / "audit/report.json").read_text())
@@ -92,6 +93,7 @@ def test_an_audit_fails_where_a_host_cannot_be_emptied_and_says_what_would_mend_
     assert "there are no usable facts of a" in ended.stdout
 
 
+@pytest.mark.newest_core
 def test_without_a_plan_cleanup_goes_by_the_journals_on_hosts(fleet):
     before = devices(fleet)
     fleet.interrupt("b")
@@ -109,6 +111,7 @@ def test_without_a_plan_cleanup_goes_by_the_journals_on_hosts(fleet):
     assert [*fleet.work.iterdir()] == []
 
 
+@pytest.mark.newest_core
 # In and after the play in which the devices are made.
 @pytest.mark.parametrize("task", ["Create, configure", "Evaluate the attempt"])
 def test_after_a_run_is_killed_cleanup_leaves_nothing(fleet, task):
