@@ -48,9 +48,9 @@ def case(guests, hosts, asked=None, fleet=None, **others) -> Case:
     return Case(fleet or read_fleet({}), guests, hosts, hosts if asked is None else asked, **others)
 
 
-def reason_of(info, kinds=("mdev",), versions=VERSIONS, **others) -> str | None:
+def reason_of(info, kinds=("mdev",), versions=None, **others) -> str | None:
     """Return why a guest stays, on a host that runs it as it should but for ``info``."""
-    hosts = {"a": answering(guest_info(**info), versions=versions)}
+    hosts = {"a": answering(guest_info(**info), versions=versions or VERSIONS)}
     (checked,) = check_guests(case([guest(kinds=kinds)], hosts, **others))
     return checked["reason"]
 

@@ -135,7 +135,7 @@ def test_the_types_of_functions_are_written_as_the_modules_diff_shows(
         {"functions": [], "devices": copy.deepcopy(tasks), "state": PRESENT, "force": False}
     )
     diff = PciPlanner(pci_host(there)).plan(wanted).diff()
-    (name,) = diff["after"]
+    (name,) = list(diff["after"])
     old, new = values(diff["before"][name]), values(diff["after"][name])
     assert new["nvidia/current_vgpu_type"] == "1429"
     assert settings(report, name) == {key: new[key] for key in new if old[key] != new[key]}
@@ -169,7 +169,7 @@ def test_vdpa_devices_are_created_as_the_modules_diff_shows(
     diff = planner.plan(validate_vdpa(tasks, PRESENT), PRESENT).diff()
     (write,) = report["writes"][0]["writes"]
     assert diff["before"] == {write["device"]: {}}
-    (after,) = diff["after"].values()
+    (after,) = list(diff["after"].values())
     assert after["mgmtdev"] == write["where"]
     assert write["after"] == ", ".join(f"{name}={value}" for name, value in values(after).items())
 
