@@ -112,9 +112,6 @@ class _Preparing(t.TypedDict):
     placements: NotRequired[list[_Made]]
 
 
-# Whether a value is of a shape; one that is of it in types of others' making may be told not to be.
-_Test = t.Callable[[t.Any], bool]
-
 _WRONG = "the plan is none; expected what migration_plan returns"
 
 
@@ -160,51 +157,11 @@ def check_answer(value: t.Any, shape: t.Any) -> None:
 
 
 def _check(value: t.Any, shape: t.Any, wrong: str) -> None:
-    if _test_of(shape)(value):
-        return
     found = _fault(value, shape, "")
     if found is not None:
         place, expected = found
         where = f" at {place.lstrip('.')}" if place else ""
         raise FleetError(f"{wrong}:{where} {expected} is expected")
-
-
-@functools.cache
-def _test_of(shape: t.Any) -> _Test:
-    """Return what tells whether a value is of ``shape``, as ``_fault`` does, which takes some times as long to tell where not."""
-    if t.is_typeddict(shape):
-        return _test_of_fields(shape)
-    origin, arguments = t.get_origin(shape), t.get_args(shape)
-    if origin is list:
-        inner = _test_of(arguments[0])
-        return lambda value: isinstance(value, list) and all(map(inner, value))
-    if origin is dict:
-        inner = _test_of(arguments[1])
-        return lambda value: (
-            isinstance(value, dict)
-            and all(isinstance(key, str) for key in value)
-            and all(map(inner, value.values()))
-        )
-    if origin in (t.Union, types.UnionType):
-        choices = [_test_of(each) for each in arguments]
-        return lambda value: any(choice(value) for choice in choices)
-    if origin in (t.Annotated, NotRequired):
-        inner = _test_of(arguments[0])
-        if not any(isinstance(each, tuple) for each in arguments[1:]):
-            return inner
-        return lambda value: inner(value) and _fault_in_keywords(value, arguments, "") is None
-    return lambda value: value.__class__ is shape
-
-
-def _test_of_fields(shape: t.Any) -> _Test:
-    tests = [(name, _test_of(field), may_be_absent(field)) for name, field in _fields_of(shape)]
-
-    def test(value: t.Any) -> bool:
-        return isinstance(value, dict) and all(
-            inner(value[name]) if name in value else optional for name, inner, optional in tests
-        )
-
-    return test
 
 
 def _fault(value: t.Any, shape: t.Any, place: str) -> tuple[str, str] | None:
@@ -230,12 +187,9 @@ def _fault(value: t.Any, shape: t.Any, place: str) -> tuple[str, str] | None:
 
 def _fault_with(value: t.Any, arguments: tuple[t.Any, ...], place: str) -> tuple[str, str] | None:
     """Return the fault of a value of the first of these, with the keywords of a JSON Schema in the others."""
-    return _fault(value, arguments[0], place) or _fault_in_keywords(value, arguments, place)
-
-
-def _fault_in_keywords(
-    value: t.Any, arguments: tuple[t.Any, ...], place: str
-) -> tuple[str, str] | None:
+    fault = _fault(value, arguments[0], place)
+    if fault is not None:
+        return fault
     for keywords in arguments[1:]:
         rules = dict(keywords) if isinstance(keywords, tuple) else {}
         choices = rules.get("enum")
