@@ -32,6 +32,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._packing.packings i
     State,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.search import Budget
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.planner import no_progress
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.problem import (
     Problem,
     Supply,
@@ -69,7 +70,7 @@ def smallest_addition(
     if not all(_is_like_itself(problem, each) for n in left for each in _devices(problem, n)):
         return None
     parts = _Parts(problem, solution).of(left)
-    if solve(_with(problem, parts), budget, _to_nobody).cost.unplaced:
+    if solve(_with(problem, parts), budget, no_progress).cost.unplaced:
         return None
     count = sum(len(part.devices) for part in parts)
     single = all(len(guest.devices) == 1 for guest in problem.request.guests)
@@ -239,7 +240,3 @@ def _sentence(devices: t.Sequence[contract.AddedDevices], smallest: bool) -> str
         )
     end = "; fewer would not do" if smallest else ""
     return f"all have a place with {listed(words)}{end}"
-
-
-def _to_nobody(words: str) -> None:
-    """Tell nobody."""

@@ -48,8 +48,9 @@ def candidates_of_each(
 ) -> CandidateLists:
     """Return for each guest of the hosts ``drain``, or that ``sources`` name, what ``candidates`` does; raise ``FleetError``."""
     asked = requested(fleet, drain, sources)
+    lists = [_of_guest(fleet, guest, targets, direction) for guest in asked]
     return {
-        "guests": (lists := [_of_guest(fleet, guest, targets, direction) for guest in asked]),
+        "guests": lists,
         "sentences": [
             f"{guest.name or guest.devices[0].id} on {guest.host}: {sentence}"
             for guest, found in zip(asked, lists, strict=True)

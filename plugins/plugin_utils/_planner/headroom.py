@@ -47,6 +47,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.admissible
     Admission,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.plan_document import document
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.planner import no_progress
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.problem import (
     Problem,
     pose,
@@ -118,13 +119,14 @@ def headroom(
     for done, alike in enumerate(classes.values()):
         if done and not done % 100:
             progress(f"{done} of {len(classes)} classes of hosts are looked at")
-        if whole.has_room_for(alike[0]):
+        left = whole.left_by_first_fit(alike[0])
+        if not left:
             continue
         searched += 1
         outcome = (
             whole.look_into(alike[0], len(causes) < _DETAILED)
             if searched <= searches
-            else whole.not_looked_into(alike[0], searches)
+            else whole.not_looked_into(alike[0], left, searches)
         )
         if outcome is not None:
             outcome.cause["subjects"] = [whole.left_on(each, outcome.left) for each in alike]
@@ -260,9 +262,9 @@ class _Whole:
         devices = self._problem.request.guests[number].devices
         return tuple([obstacle_in_guest(each, devices) for each in devices])
 
-    def has_room_for(self, subject: _Subject) -> bool:
-        """Return whether first fit finds a place for each guest of a subject elsewhere."""
-        return self._first_fit.places(self._guests(subject), self._gone(subject))
+    def left_by_first_fit(self, subject: _Subject) -> tuple[int, ...]:
+        """Return the guests, by their places among the subject's, for which first fit finds no place elsewhere."""
+        return self._first_fit.left(self._guests(subject), self._gone(subject))
 
     def _gone(self, subject: _Subject) -> set[int]:
         return {self._numbers[host] for host in subject.hosts if host in self._numbers}
@@ -280,9 +282,12 @@ class _Whole:
             ],
         }
 
-    def not_looked_into(self, subject: _Subject, searches: int) -> _Outcome:
-        """Return what is known of a subject without a search: a guest that finds nothing anywhere finds nothing elsewhere."""
-        left, guests = self._first_fit.left, self._guests(subject)
+    def not_looked_into(self, subject: _Subject, left: tuple[int, ...], searches: int) -> _Outcome:
+        """Return what is known of a subject without a search, of which first fit has ``left`` these guests.
+
+        A guest that finds nothing anywhere finds nothing elsewhere.
+        """
+        guests = self._guests(subject)
         nowhere = [place for place in left if self._first_fit.fits_nowhere(guests[place])]
         stuck = {
             place: proof
@@ -306,16 +311,16 @@ class _Whole:
         if key not in self._proofs:
             subject = _Subject("", (self._problem.request.guests[guest].host,), False)
             problem = self._part(subject, [guest])
-            self._proofs[key] = prove(problem, solve(problem, _FIRST, _to_nobody))
+            self._proofs[key] = prove(problem, solve(problem, _FIRST, no_progress))
         return self._proofs[key]
 
     def look_into(self, subject: _Subject, detailed: bool) -> _Outcome | None:
         """Plan as if the subject's hosts were drained, and return what is in the way; ``None`` where all have a place."""
         guests = self._guests(subject)
         problem = self._part(subject, guests)
-        solution = solve(problem, _FIRST, _to_nobody)
+        solution = solve(problem, _FIRST, no_progress)
         if solution.cost.unplaced > solution.least.unplaced:
-            solution = solve(problem, _THEN, _to_nobody)
+            solution = solve(problem, _THEN, no_progress)
         if not solution.cost.unplaced:
             return None
         proof = prove(problem, solution)
@@ -340,10 +345,6 @@ class _Whole:
             items=[dataclasses.replace(whole.items[number], home=None) for number in guests],
             demands=[whole.demands[number] for number in guests],
         )
-
-
-def _to_nobody(words: str) -> None:
-    """Tell nobody: what one of thousands of searches does is no news."""
 
 
 def _explained(
@@ -412,8 +413,6 @@ class _FirstFit:
         )
         self._found: dict[Demands, list[int]] = defaultdict(list)
         self._ahead: dict[Demands, t.Iterator[int]] = {}
-        # The guests that have no place, by their places among those that were given last.
-        self.left: tuple[int, ...] = ()
 
     @functools.cached_property
     def _sizes(self) -> dict[int, tuple[int, int]]:
@@ -436,17 +435,17 @@ class _FirstFit:
         """Return whether no host has room for a guest, even as hosts are."""
         return next(self._with_room(self._items[guest].demands), None) is None
 
-    def places(self, guests: t.Sequence[int], gone: t.Container[int]) -> bool:
-        """Return whether each of these guests has a place that is none of the hosts which are ``gone``."""
+    def left(self, guests: t.Sequence[int], gone: t.Container[int]) -> tuple[int, ...]:
+        """Return the guests without a place, by their places among these; hosts that are ``gone`` have none."""
         states: dict[int, State] = {}
         more: dict[int, tuple[int, frozenset[int]]] = {}
-        left = []
-        for place, guest in enumerate(guests):
-            number = self._place(guest, gone, states, more)
-            if number is None:
-                left.append(place)
-        self.left = tuple(left)
-        return not left
+        return tuple(
+            [
+                place
+                for place, guest in enumerate(guests)
+                if not self._place(guest, gone, states, more)
+            ]
+        )
 
     def _place(
         self,
@@ -454,8 +453,8 @@ class _FirstFit:
         gone: t.Container[int],
         states: dict[int, State],
         more: dict[int, tuple[int, frozenset[int]]],
-    ) -> int | None:
-        """Place a guest on the first host that takes it, and return its number; ``None`` where there is none.
+    ) -> bool:
+        """Place a guest on the first host that takes it, and return whether there is one.
 
         ``states`` are what is left of hosts, and ``more`` the devices and groups that they have received.
         """
@@ -472,8 +471,8 @@ class _FirstFit:
             if packing is not None:
                 states[number] = packing.after
                 more[number] = (received + len(item.demands), groups | item.anti_affinity)
-                return number
-        return None
+                return True
+        return False
 
     def _with_room(self, demands: Demands) -> t.Iterator[int]:
         """Yield the hosts that have room for ``demands`` as they are."""
