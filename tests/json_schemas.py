@@ -185,7 +185,12 @@ def _conditions() -> tuple[dict[str, t.Any], dict[str, str]]:
     hints = t.get_type_hints(Conditions, include_extras=True)
     beside = t.get_type_hints(contract.PlanBody)
     lasting = [name for name, each in OPTIONS.items() if each.lasting and name not in beside]
-    documented = yaml_load(_plan.ModuleDocFragment.DOCUMENTATION)["options"]
+    fragment = _plan.ModuleDocFragment
+    documented = {
+        name: option
+        for part in (fragment.DOCUMENTATION, fragment.CONDITIONS)
+        for name, option in yaml_load(part)["options"].items()
+    }
     described = {}
     for name in lasting:
         text = documented[name]["description"]

@@ -62,6 +62,30 @@ options:
     choices:
       - pack
       - spread
+  apart:
+    description:
+      - Groups of guests, each a list of names or UUIDs. No two guests of a group are placed on one host, nor one where another stays.
+      - A name stands for each guest that has it, whatever its host; where one of several is meant, give its UUID.
+      - They do not meet on the way either. Where one goes to a host that another one leaves, it has a later C(wave).
+    type: list
+    elements: list
+  reuse:
+    description:
+      - Whether a device that is itself to be moved may be a target, for a guest that moves later; needed to rebalance hosts
+        or to upgrade them in place. C(wave) in every placement then says in which order to move.
+    type: bool
+  earlier:
+    description:
+      - An earlier plan. What it has planned for a guest stays as it is where the facts of both hosts are still the same;
+        the rest is planned anew, and C(changes) says why. Where more find a place if all is planned anew, it is.
+      - Conditions that are not given are as they were for that plan, but for O(drain), O(targets) and O(avoid).
+        Without an earlier plan O(direction) is V(source_lists), O(policy) is V(pack), and all else is as if it were not asked.
+    type: dict
+"""
+
+    # What every search for places keeps to, that of a plan as that of headroom.
+    CONDITIONS = r"""
+options:
   avoid:
     description:
       - Where nothing may be placed, each a dictionary with C(host), C(parent) where only that parent is meant,
@@ -71,13 +95,6 @@ options:
   limit:
     description: How many devices a host may receive at most, a number for all hosts or a dictionary of numbers by host.
     type: raw
-  apart:
-    description:
-      - Groups of guests, each a list of names or UUIDs. No two guests of a group are placed on one host, nor one where another stays.
-      - A name stands for each guest that has it, whatever its host; where one of several is meant, give its UUID.
-      - They do not meet on the way either. Where one goes to a host that another one leaves, it has a later C(wave).
-    type: list
-    elements: list
   numa_local:
     description: Whether the devices of a guest must all be on one NUMA node of their new host.
     type: bool
@@ -100,16 +117,4 @@ options:
       - Whether a device may only go where it is known that it could migrate back.
       - That is not known of a device that is to be created and whose driver states a list of its own.
     type: bool
-  reuse:
-    description:
-      - Whether a device that is itself to be moved may be a target, for a guest that moves later; needed to rebalance hosts
-        or to upgrade them in place. C(wave) in every placement then says in which order to move.
-    type: bool
-  earlier:
-    description:
-      - An earlier plan. What it has planned for a guest stays as it is where the facts of both hosts are still the same;
-        the rest is planned anew, and C(changes) says why. Where more find a place if all is planned anew, it is.
-      - Conditions that are not given are as they were for that plan, but for O(drain), O(targets) and O(avoid).
-        Without an earlier plan O(direction) is V(source_lists), O(policy) is V(pack), and all else is as if it were not asked.
-    type: dict
 """

@@ -31,6 +31,7 @@ extends_documentation_fragment:
   - vfio.migration._fleet.fleet
   - vfio.migration._fleet.max_age
   - vfio.migration._fleet.left_out
+  - vfio.migration._plan.conditions
 options:
   groups:
     description: Groups of hosts that are emptied, or fail, as a whole, such as racks; lists of hosts by the names of groups.
@@ -56,32 +57,10 @@ options:
       - target_accepts
       - both
       - either
-  avoid:
-    description: Where nothing may be placed, as in O(vfio.migration.migration_plan#filter:avoid).
-    type: list
-    elements: dict
-  limit:
-    description: How many devices a host may receive at most, a number for all hosts or a dictionary of numbers by host.
-    type: raw
   apart:
     description: Groups of guests of which no two may be on one host, as in O(vfio.migration.migration_plan#filter:apart).
     type: list
     elements: list
-  numa_local:
-    description: Whether the devices of a guest must all be on one NUMA node of their new host.
-    type: bool
-  distinct_gpus:
-    description: Whether the NVIDIA vGPUs of one guest must be on different physical GPUs.
-    type: bool
-  keep_kind:
-    description: Whether a device may only go to one of the same kind, as libvirt needs it.
-    type: bool
-  keep_type:
-    description: Whether a device may only go to one of the same type.
-    type: bool
-  round_trip:
-    description: Whether a device may only go where it is known that it could migrate back.
-    type: bool
 positional: _input, groups, hosts
 seealso:
   - plugin: vfio.migration.migration_plan

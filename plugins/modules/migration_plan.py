@@ -21,6 +21,7 @@ notes:
 extends_documentation_fragment:
   - vfio.migration._attributes
   - vfio.migration._plan
+  - vfio.migration._plan.conditions
   - vfio.migration._fleet.left_out
   - vfio.migration._fleet.max_age
 attributes:

@@ -19,6 +19,7 @@ extends_documentation_fragment:
   - vfio.migration._attributes
   - vfio.migration._attributes.step
   - vfio.migration._plan
+  - vfio.migration._plan.conditions
 attributes:
   check_mode:
     support: full
