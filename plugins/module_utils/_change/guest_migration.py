@@ -38,8 +38,11 @@ from ansible_collections.vfio.migration.plugins.module_utils._descriptor.errors 
 )
 from ansible_collections.vfio.migration.plugins.module_utils._host.kernel_log import KernelLog
 from ansible_collections.vfio.migration.plugins.module_utils._host.libvirt_binding import (
+    DOMAIN_STATE,
+    DOMAIN_STATES,
     Libvirt,
     LibvirtError,
+    name_of,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._host.reading import displayable
 
@@ -53,10 +56,6 @@ _EVENT_SECONDS = 2.0
 _QEMU_LOGS = "/var/log/libvirt/qemu"
 _LOG_BYTES = 32768
 _LOG_LINES = 100
-# libvirt's virDomainState; each begins the names of its reasons.
-_STATES = (
-    *("NOSTATE", "RUNNING", "BLOCKED", "PAUSED", "SHUTDOWN", "SHUTOFF", "CRASHED", "PMSUSPENDED"),
-)
 _WORDS = {"NOSTATE": "no state", "SHUTDOWN": "in shutdown", "SHUTOFF": "shut off"}
 _TOLD = (
     *("time_elapsed", "time_remaining", "data_total", "data_processed", "data_remaining"),
@@ -341,16 +340,17 @@ class _Completed:
 
 def state_words(binding: t.Any, state: int, reason: int) -> str:
     """Return a state and its reason as ``virsh domstate --reason`` has them, such as ``running (unpaused)``."""
-    names = [each for each in _STATES if getattr(binding, f"VIR_DOMAIN_{each}", None) == state]
-    if not names:
+    name = name_of(binding, DOMAIN_STATE, DOMAIN_STATES, state)
+    if name is None:
         return f"state {state}"
-    prefix = f"VIR_DOMAIN_{names[0]}_"
+    # A state's name begins those of its reasons.
+    prefix = f"{DOMAIN_STATE}{name}_"
     reasons = [
         each[len(prefix) :]
         for each in dir(binding)
         if each.startswith(prefix) and getattr(binding, each) == reason
     ]
-    words = _WORDS.get(names[0], names[0].lower())
+    words = _WORDS.get(name, name.lower())
     return f"{words} ({reasons[0].lower().replace('_', ' ')})" if reasons else words
 
 

@@ -26,6 +26,11 @@ from ansible_collections.vfio.migration.plugins.module_utils._descriptor.errors 
 DEFAULT_URI = "qemu:///system"
 # Libvirt itself waits 30 seconds for a guest that another call is at work with.
 CALL_SECONDS = 45
+# libvirt's virDomainState, whose names begin with this.
+DOMAIN_STATE = "VIR_DOMAIN_"
+DOMAIN_STATES = (
+    *("NOSTATE", "RUNNING", "BLOCKED", "PAUSED", "SHUTDOWN", "SHUTOFF", "CRASHED", "PMSUSPENDED"),
+)
 _BINDING = "libvirt"
 _QEMU_BINDING = "libvirt_qemu"
 
@@ -78,6 +83,12 @@ class Libvirt:
         """Return what QEMU answers to a ``command`` in JSON on its monitor. From then on libvirt calls the guest tainted."""
         qemu = _load(_QEMU_BINDING)
         return str(self.ask(what, lambda: qemu.qemuMonitorCommand(domain, command, 0), seconds))
+
+
+def name_of(binding: t.Any, prefix: str, names: t.Iterable[str], code: t.Any) -> str | None:
+    """Return which of these names, each after the ``prefix``, the binding has for a number, ``None`` where it has none."""
+    found = [name for name in names if getattr(binding, prefix + name, None) == code]
+    return found[0] if found else None
 
 
 def _load(name: str) -> t.Any:

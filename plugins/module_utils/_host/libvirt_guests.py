@@ -20,8 +20,11 @@ import typing as t
 
 from ansible_collections.vfio.migration.plugins.module_utils._host.libvirt_binding import (
     CALL_SECONDS,
+    DOMAIN_STATE,
+    DOMAIN_STATES,
     Libvirt,
     LibvirtError,
+    name_of,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._host.libvirt_xml import (
     LONGEST,
@@ -42,16 +45,6 @@ _MOST_REASONS = 32
 _MOST_ANSWER = 1 << 20
 
 _QUERY = json.dumps({"execute": "query-migrate"})
-_STATES = (
-    "NOSTATE",
-    "RUNNING",
-    "BLOCKED",
-    "PAUSED",
-    "SHUTDOWN",
-    "SHUTOFF",
-    "CRASHED",
-    "PMSUSPENDED",
-)
 # What is read of a CPU, and the types of disks that are files of a host.
 _CPU = ("mode", "match", "check", "model", "vendor")
 _FILES = ("file", "block", "dir")
@@ -142,7 +135,7 @@ class Asking:
         known = {
             "name": name,
             "uuid": uuid,
-            "state": self._name_of("VIR_DOMAIN_", _STATES, state),
+            "state": self._name_of(DOMAIN_STATE, DOMAIN_STATES, state),
             "persistent": bool(persistent),
             "autostart": bool(autostart),
             "log": f"/var/log/libvirt/qemu/{name}.log",
@@ -179,9 +172,7 @@ class Asking:
 
     def _name_of(self, prefix: str, names: t.Sequence[str], code: t.Any) -> str:
         """Return the name that libvirt has for a number."""
-        binding = self.libvirt.binding
-        found = (name for name in names if getattr(binding, prefix + name, None) == code)
-        return next(found, "unknown").lower()
+        return (name_of(self.libvirt.binding, prefix, names, code) or "unknown").lower()
 
     # --- the host ---
 

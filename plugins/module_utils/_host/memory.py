@@ -23,7 +23,7 @@ _MOST = 1 << 16
 
 def memory_facts(meminfo: str = _MEMINFO, pools: str = _POOLS) -> dict[str, t.Any]:
     """Return ``{free, default_huge_page, huge_pages: [{size, free}]}`` in KiB, nothing where the kernel does not say."""
-    sizes = {name: int(size) for name, size in _LINE.findall(_text(meminfo))}
+    sizes = memory_sizes(_text(meminfo))
     found = []
     for name in sorted(os.listdir(pools)) if os.path.isdir(pools) else ():
         size = _POOL.match(name)
@@ -31,13 +31,18 @@ def memory_facts(meminfo: str = _MEMINFO, pools: str = _POOLS) -> dict[str, t.An
         if size and _COUNT.match(count):
             found.append({"size": int(size[1]), "free": int(size[1]) * int(count)})
     return {
-        "free": _available(sizes),
+        "free": available_memory(sizes),
         "default_huge_page": sizes.get("Hugepagesize", 0),
         "huge_pages": sorted(found, key=lambda each: each["size"]),
     }
 
 
-def _available(sizes: t.Mapping[str, int]) -> int:
+def memory_sizes(meminfo: str) -> dict[str, int]:
+    """Return what ``/proc/meminfo`` has by name, in KiB."""
+    return {name: int(size) for name, size in _LINE.findall(meminfo)}
+
+
+def available_memory(sizes: t.Mapping[str, int]) -> int:
     """Return how much memory can be had without swapping, in KiB.
 
     Without the kernel's own estimate, as in a container whose ``/proc/meminfo`` has less, it is what is free and what the

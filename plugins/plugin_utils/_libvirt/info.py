@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.vfio.migration.plugins.module_utils._host.libvirt_xml import LONGEST, MOST
+
 
 class AssignedInfo(t.TypedDict):
     """A device that a guest has."""
@@ -147,22 +149,19 @@ class LibvirtInfo(t.TypedDict):
     problems: list[ProblemInfo]
 
 
-# What the module takes of a text and of a list.
-_LONGEST = 1024
-_MOST = 512
 _TEXTS = ("name", "uuid", "arch", "machine", "virt_type", "emulator")
 
 
 def as_arriving(guest: GuestInfo) -> dict[str, t.Any]:
     """Return of a guest what another host reads of it that is to say what it lacks: no more than the module there takes."""
     cpu = guest["cpu"]
-    features = [_texts(each, ("name", "policy")) for each in cpu["features"][:_MOST]]
+    features = [_texts(each, ("name", "policy")) for each in cpu["features"][:MOST]]
     return {
         **_texts(guest, _TEXTS),
         "cpu": {**_texts(cpu, ("mode", "match", "check", "model", "vendor")), "features": features},
-        "disks": [_texts(each, ("type", "source")) for each in guest["disks"][:_MOST]],
+        "disks": [_texts(each, ("type", "source")) for each in guest["disks"][:MOST]],
     }
 
 
 def _texts(entry: t.Mapping[str, t.Any], names: t.Iterable[str]) -> dict[str, str | None]:
-    return {name: entry[name] and entry[name][:_LONGEST] for name in names}
+    return {name: entry[name] and entry[name][:LONGEST] for name in names}

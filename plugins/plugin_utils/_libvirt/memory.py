@@ -13,6 +13,10 @@ import typing as t
 from dataclasses import dataclass
 from fractions import Fraction
 
+from ansible_collections.vfio.migration.plugins.module_utils._host.memory import (
+    available_memory,
+    memory_sizes,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.info import (
     GuestInfo,
     HostInfo,
@@ -90,7 +94,6 @@ def _devices_within(free_kib: int, loads: t.Sequence[tuple[int, int]]) -> int:
 
 IOMMUFD = "/dev/iommu"
 _IOMMUFD = re.compile(r"<driver\b[^<>]*\biommufd=(?:'yes'|\"yes\")")
-_MEMINFO = re.compile(r"^(\w+): +([0-9]{1,18})", re.MULTILINE)
 _FREE_PAGES = re.compile(r"hugepages-([0-9]{1,18})kB/free_hugepages:([0-9]{1,18})")
 _DOMAIN_MEMORY = re.compile(r"<memory(?: [^>]*)?>([0-9]{1,18})<")
 # Libvirt tells in KiB of which pool of huge pages the guest takes its memory, unless that is the default.
@@ -119,27 +122,15 @@ def memory(xml: str, there: str) -> Memory:
     lacks_iommufd = _uses_iommufd(xml) and IOMMUFD not in there.splitlines()
     found = _DOMAIN_MEMORY.search(xml)
     needed = int(found[1]) if found else 0
-    sizes = {name: int(size) for name, size in _MEMINFO.findall(there)}
+    sizes = memory_sizes(there)
     if "<hugepages" not in xml:
-        return Memory("memory", needed, _available(sizes), lacks_iommufd)
+        return Memory("memory", needed, available_memory(sizes), lacks_iommufd)
     pools = {int(size): int(count) for size, count in _FREE_PAGES.findall(there)}
     wanted = [*dict.fromkeys(map(int, _DOMAIN_PAGES.findall(xml)))]
     wanted = wanted or [sizes.get("Hugepagesize", 0)]
     free = sum(size * pools.get(size, 0) for size in wanted)
     pages = f"huge pages of {' and '.join(map(str, wanted))} KiB"
     return Memory(pages, needed, free, lacks_iommufd)
-
-
-def _available(sizes: t.Mapping[str, int]) -> int:
-    """Return how much memory of a host can be had without swapping, in KiB.
-
-    Without the kernel's own estimate, as in a container whose ``/proc/meminfo`` has less, it is what is free and what the
-    page cache gives back. Shared memory is in the page cache, too, and is not given back.
-    """
-    if "MemAvailable" in sizes:
-        return sizes["MemAvailable"]
-    cached = sizes.get("Cached", 0) - sizes.get("Shmem", 0)
-    return sizes.get("MemFree", 0) + sizes.get("Buffers", 0) + max(0, cached)
 
 
 def _uses_iommufd(xml: str) -> bool:
