@@ -43,6 +43,7 @@ SHAPES: dict[str, type] = {
     "headroom": contract.Headroom,
     "report": contract.Report,
     "record": contract.Record,
+    "migration_record": contract.MigrationRecord,
 }
 
 _PLAIN: dict[t.Any, str] = {

@@ -36,6 +36,9 @@ class ActionModule(StepAction):
         "transport": {"type": "str", "default": "tcp://{host}"},
         "options": {"type": "list", "elements": "str", "default": []},
         "downtime": {"type": "int", "default": 2000},
+        "downtime_max": {"type": "int"},
+        "stall": {"type": "int", "default": 300},
         "timeout": {"type": "int", "default": 3600},
+        "record": {"type": "str"},
         "parallel": {"type": "int", "default": 2},
     }

@@ -21,7 +21,7 @@ description:
   - A process of its own on this host does the work, so a migration goes on and its limits hold when Ansible is killed or loses its
     connection. Then the result is in C(/run/vfio.migration/migrate) until the playbook C(vfio.migration.cleanup) or the
     next migration of the guest takes it away. A second migration of the guest is refused meanwhile.
-  - For guests that a playbook of your own moves. The playbook C(vfio.migration.migrate_libvirt) runs C(virsh) and does not need this module.
+  - The playbook C(vfio.migration.migrate_libvirt) moves guests by this module. It also checks them, makes the targets and cleans up.
 author:
   - vfio.migration contributors (@vfio-migration)
 requirements:

@@ -88,6 +88,13 @@ options:
     description: How long a guest may stand still in the end, in milliseconds.
     type: int
     default: 2000
+  downtime_max:
+    description: How long it may at most, where its migration would not end otherwise, in milliseconds. By default not longer.
+    type: int
+  stall:
+    description: After how many seconds without progress at the longest downtime a migration is aborted; never with V(0).
+    type: int
+    default: 300
   timeout:
     description: After how many seconds a migration is aborted.
     type: int
@@ -96,6 +103,9 @@ options:
     description: How many guests are migrated at the same time.
     type: int
     default: 2
+  record:
+    description: The file that the record of each guest is added to. By default C(migration-record.jsonl) beside the plan.
+    type: str
 seealso:
   - module: vfio.migration.libvirt_guest_info
 """
@@ -181,6 +191,11 @@ sentences:
   elements: str
 stay:
   description: The guests that have not moved, and why.
+  returned: at the end
+  type: list
+  elements: dict
+record:
+  description: A record of each guest that was to move, in the shape of C(docs/schemas/migration_record.json).
   returned: at the end
   type: list
   elements: dict

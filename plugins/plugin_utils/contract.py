@@ -721,6 +721,52 @@ class Record(t.TypedDict):
     """The moves whose targets were made, changed, or about to be."""
 
 
+class MovedDevice(t.TypedDict):
+    """A device of a guest that was to move, and the one that it was to become."""
+
+    kind: Kind
+    """What kind of device both are."""
+    source: str
+    """The id of the guest's device."""
+    target: str
+    """The id of the one on the target."""
+
+
+class MigrationRecord(t.TypedDict):
+    """What became of a guest that was to move: a line of ``migration-record.jsonl``, beside the plan."""
+
+    format: t.Annotated[int, where(const=1)]
+    """The version of this shape."""
+    run: str
+    """When the run began that the record is of, by the control node's clock."""
+    vm: str
+    """The guest's name."""
+    vm_uuid: str | None
+    """Its UUID, if it is known."""
+    source: str
+    """The host that it was on."""
+    target: str
+    """The host that it was to go to."""
+    devices: list[MovedDevice]
+    """Its devices."""
+    begin: str | None
+    """When its migration began, by its host's clock; null where it did not."""
+    end: str | None
+    """When that ended, likewise."""
+    duration_ms: Count | None
+    """How long that took; null where nobody knows."""
+    downtime_ms: Count | None
+    """How long the guest stood still; null where libvirt does not say."""
+    bytes: Count | None
+    """How much was sent; null where libvirt does not say."""
+    dirty_rate: Count | None
+    """How many bytes of its memory the guest changed in a second; null where libvirt does not say."""
+    outcome: t.Annotated[str, where(enum=("moved", "stayed", "not_tried"))]
+    """Whether the guest holds its devices on the target, by the kernels' word; if not, whether its migration was begun."""
+    errors: list[Sentence]
+    """Why it stays, or what went wrong although it has moved."""
+
+
 class PlacementState(t.TypedDict):
     """How far the move of one device has come, as ``placement_states`` returns it."""
 

@@ -196,19 +196,18 @@ class Fleet:
 
     def install(self, name: str) -> None:
         """Put the programs of a host where its Python finds them."""
-        bin_, xml = self.place / name / "bin", self.place / name / "xml"
-        lines = f"export HOST={name} STATE={self._state} XML={xml} PATH={bin_}:$PATH"
+        bin_ = self.place / name / "bin"
+        lines = f"export HOST={name} STATE={self._state} PATH={bin_}:$PATH"
         run = f"exec {sys.executable} -I {_PROGRAMS}"
         _program(bin_ / "python", f'{lines}\n{run} python "$@"')
         _program(bin_ / "virsh", f'{run} virsh "$@"')
         _program(bin_ / "mdevctl", "exit 1")
         _program(bin_ / "find", f"cat {self._state}/{name}.journals")
-        # The second line is what the kernel says after a migration has begun.
+        # The second line is what the kernel of a host says once that has sent a guest.
         _program(
             bin_ / "dmesg",
-            'echo "[1.5] boot"; [ ! -e "$XML.was" ] || echo "[2.5] it {{ refuses }}"',
+            f'echo "[1.5] boot"; [ ! -e {self._state}/{name}.tried ] || echo "[2.5] it {{{{ refuses }}}}"',
         )
-        _program(bin_ / "mktemp", 'mkdir "$XML" && : >"$XML.was" && echo "$XML"')
 
     def _connection(self, name: str) -> dict[str, str]:
         python = f"{self.place}/{name}/bin/python"

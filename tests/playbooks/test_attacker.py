@@ -60,6 +60,7 @@ _TIME = re.compile(
 # The run of Ansible that has written a progress file.
 _PROCESS = re.compile(rb'"pid": [0-9]+,\s+"start": "[^"]+"')
 _RESULT = re.compile(r"\w+: \[([^\] ]+)|(\S+) +: ok=")
+_PROGRESS = re.compile(r"vm-\d to \w+: \d+ %, ")
 _HEADINGS = ("PLAY ", "TASK [", "[", "included: ", "An exception occurred")
 
 
@@ -114,6 +115,9 @@ def _said(output: str) -> dict[str, list[str]]:
     said: dict[str, list[str]] = {}
     where: list[str] = []
     for line in output.splitlines():
+        # Whichever result comes before it, it is of no host.
+        if _PROGRESS.match(line):
+            continue
         if found := _RESULT.match(line):
             where = said.setdefault(found[1] or found[2], [])
         elif not line or line.startswith(_HEADINGS):

@@ -34,6 +34,7 @@ _MAKERS = (
     ("candidates", "plugin_utils._planner.candidate_hosts", "candidates"),
     ("candidate_lists", "plugin_utils._planner.candidate_hosts", "candidates_of_each"),
     ("report", "plugin_utils._plugin.report_options", "report_for"),
+    ("migration_record", "plugin_utils._libvirt.record", "record"),
 )
 
 # Whether documents can be checked.

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 import typing as t
+from dataclasses import dataclass
 
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.answers import Answer
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.guests import QEMU
@@ -41,6 +42,26 @@ def is_guest_name(vm: str) -> bool:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class HostLog:
+    """The lines that ``who``, ``QEMU`` or ``KERNEL``, has written on ``host``; ``None`` where that does not answer."""
+
+    host: str
+    who: str
+    lines: t.Sequence[str] | None
+
+
+def what_hosts_say(host: str, state: str | None, logs: t.Iterable[HostLog]) -> list[str]:
+    """Return what the hosts say of a migration from ``host`` that failed; ``state`` is the guest's there, if it is there."""
+    said = [f"the guest on {host} is {'not there' if state is None else state}"]
+    for log in logs:
+        if log.lines is None:
+            said.append(f"{log.host} does not answer")
+        else:
+            said += [f"{log.who} on {log.host}: {line}" for line in log.lines]
+    return [line for text in said for line in text.split("\n") if line]
+
+
 def failure(
     logs: t.Iterable[tuple[t.Mapping[str, str], Answer]],
     state: Answer,
@@ -49,7 +70,7 @@ def failure(
     lines: int,
     exceeded: int | None = None,
 ) -> list[str]:
-    """Return what the hosts say of a migration from ``host`` that failed.
+    """Return what the hosts say of a migration from ``host`` that failed, by what commands on them answered.
 
     ``logs`` are answers to reading logs, each with its ``host`` and ``who`` wrote it, ``QEMU`` or ``KERNEL``.
     ``state`` is the guest's state. ``before`` has, for each host, the last line of the kernel's log before the migration,
@@ -62,18 +83,20 @@ def failure(
             f"it took longer than migrate_libvirt_timeout allows, {exceeded} s; raise that,"
             " or migrate_libvirt_downtime if its memory changes faster than it is sent"
         )
-    said.append(f"the guest on {host} is {state.stdout or state.stderr}")
-    for item, log in logs:
-        where, who = item["host"], item["who"]
-        if log.unreachable:
-            said.append(f"{where} does not answer")
-            continue
-        if who == QEMU:
-            found = _of_qemu(log.stdout)
-        else:
-            found = _of_the_kernel(log.stdout, before.get(where, ""))[-lines:]
-        said += [f"{who} on {where}: {line}" for line in found]
-    return [line for text in said for line in text.split("\n") if line]
+    found = [
+        read_log(item["host"], item["who"], log, before.get(item["host"], ""), lines)
+        for item, log in logs
+    ]
+    return said + what_hosts_say(host, state.stdout or state.stderr, found)
+
+
+def read_log(host: str, who: str, log: Answer, before: str, lines: int) -> HostLog:
+    """Return what a log says of a migration: of QEMU's what may be a failure, of the kernel's the last ``lines`` since ``before``."""
+    if log.unreachable:
+        return HostLog(host, who, None)
+    if who == QEMU:
+        return HostLog(host, who, qemu_lines(log.stdout))
+    return HostLog(host, who, _kernel_lines(log.stdout, before)[-lines:])
 
 
 def lost_states(log: str) -> list[str]:
@@ -85,13 +108,14 @@ def lost_states(log: str) -> list[str]:
     return [line for line in since.split("\n") if _LOST_STATE.search(line)]
 
 
-def _of_qemu(log: str) -> list[str]:
+def qemu_lines(log: str) -> list[str]:
+    """Return the lines of QEMU's log that may tell of a failure."""
     return [
         line for line in log.splitlines() if _QEMU_LINE.match(line) and not _QEMU_NOISE.search(line)
     ]
 
 
-def _of_the_kernel(log: str, before: str) -> list[str]:
+def _kernel_lines(log: str, before: str) -> list[str]:
     """Return the lines of the kernel's log that are newer than the first line with a time in ``before``."""
     last = _time(before) or 0.0
     return [line for line in log.splitlines() if (time := _time(line)) is not None and time > last]

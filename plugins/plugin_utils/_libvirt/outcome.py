@@ -19,6 +19,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.answers im
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.checks import Checks
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.guests import Guest
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.logs import lost_states
+from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.move import MoveReport
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.rounds import (
     Migration,
     Migrations,
@@ -39,7 +40,7 @@ class Attempt:
     """A migration that was tried: what went wrong, and how far its devices have come by ``placement_states``.
 
     ``log`` is QEMU's on the target, empty where the migration failed; ``autostart`` is the answer to letting the guest
-    start with its new host, where that was tried.
+    start with its new host, where that was tried. ``report`` is what its host said of the migration.
     """
 
     vm: str
@@ -48,6 +49,7 @@ class Attempt:
     states: t.Sequence[PlacementState]
     log: str = ""
     autostart: Answer | None = None
+    report: MoveReport | None = None
 
     @property
     def own_states(self) -> list[PlacementState]:
@@ -60,7 +62,7 @@ class Attempt:
 
     @property
     def moved(self) -> bool:
-        """Whether the guest holds all its devices on the target, whatever virsh said."""
+        """Whether the guest holds all its devices on the target, whatever libvirt said."""
         states = {each["state"] for each in self.own_states}
         return bool(states) and states <= _ARRIVED
 
@@ -101,14 +103,14 @@ def result(
     stay += _unplanned(unplaced, migrations["ended"])
     if not only_checked:
         stay += _not_moved(going, tried)
-    remains = [each for attempt in attempts for each in _remains(attempt, going)] + [*problems]
+    left = [each for attempt in attempts for each in remains(attempt, going)] + [*problems]
     sentences = [
         *([] if going or stay else ["there is no guest to move"]),
         *_moves(going, tried, only_checked),
         *_stays(stay),
         *checks["notes"],
     ]
-    return Result(stay=stay, sentences=sentences, failure=_failure(stay, remains))
+    return Result(stay=stay, sentences=sentences, failure=_failure(stay, left))
 
 
 def _unplanned(unplaced: t.Iterable[Unplaced], ended: t.Iterable[Placement]) -> t.Iterator[Staying]:
@@ -154,7 +156,7 @@ def _why(attempt: Attempt) -> list[str]:
     return [f"its devices are {' and '.join(states) or 'not known to have moved'}"]
 
 
-def _remains(attempt: Attempt, going: t.Iterable[Migration]) -> t.Iterator[str]:
+def remains(attempt: Attempt, going: t.Iterable[Migration]) -> t.Iterator[str]:
     """Yield what is not as it was before, although the guest has moved."""
     target = next(
         (
@@ -201,12 +203,12 @@ def _stays(stay: t.Iterable[Staying]) -> t.Iterator[str]:
             yield from (f"  {line}" for line in text.split("\n") if line)
 
 
-def _failure(stay: t.Sequence[Staying], remains: t.Iterable[str]) -> str | None:
+def _failure(stay: t.Sequence[Staying], left: t.Iterable[str]) -> str | None:
     if stay:
         names = ", ".join(guest["vm"] for guest in stay)
         staying = (
             f"these guests have not moved, for the reasons shown before: {names};"
             " mend that and run this again for them"
         )
-        remains = [staying, *remains]
-    return "; ".join(remains) or None
+        left = [staying, *left]
+    return "; ".join(left) or None

@@ -90,6 +90,25 @@ def replace(path: str, text: str) -> None:
     _replace(path, text.encode("utf-8", errors="backslashreplace"))
 
 
+def append(path: str, text: str) -> None:
+    """Put ``text`` at the end of the file ``path``, in one piece; raise ``AnsibleActionFail``.
+
+    Directories that are missing are made, as is the file. Nobody but its owner may read a new one.
+    """
+    content = text.encode("utf-8", errors="backslashreplace")
+    try:
+        os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+        handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        try:
+            if os.write(handle, content) != len(content):
+                raise OSError("only a part of it found room")
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+    except OSError as error:
+        raise AnsibleActionFail(f"cannot write {path}: {error}") from error
+
+
 def replace_bytes(path: str, content: bytes) -> bool:
     """Put ``content`` into the file ``path`` in one step, unless it is there already; return whether; raise ``AnsibleActionFail``."""
     try:

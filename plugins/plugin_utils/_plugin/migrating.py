@@ -14,9 +14,13 @@ what they are asked, ``prepare`` makes the targets, and the hosts move their gue
 from __future__ import annotations
 
 import dataclasses
-import re
+import os
 import typing as t
 
+from ansible_collections.vfio.migration.plugins.module_utils._change.migration_options import (
+    MigrationOptionError,
+    read_options,
+)
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.printable import (
     MAX_LABEL,
     printable,
@@ -24,7 +28,11 @@ from ansible_collections.vfio.migration.plugins.module_utils._descriptor.printab
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import Fleet
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import read_fleet
-from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.values import listed, names
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.values import (
+    count,
+    listed,
+    names,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.answers import (
     Answer,
     read_answer,
@@ -43,14 +51,29 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.guests imp
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.info import as_arriving
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.logs import (
     KERNEL,
-    failure,
+    HostLog,
+    qemu_lines,
     qemu_log,
+    read_log,
+    what_hosts_say,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.move import (
+    LOST,
+    MOVED,
+    REFUSED,
+    MoveReport,
+    read_report,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.outcome import (
     Attempt,
     Result,
+    remains,
     result,
     stays,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.record import (
+    as_lines,
+    record,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.rounds import (
     Migration,
@@ -64,7 +87,11 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments i
     plain,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.cleaning import DEFINED
-from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.clock import age_limit
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.clock import age_limit, now
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.files import (
+    absolute,
+    append,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.libvirt_answers import (
     said_by_libvirt,
 )
@@ -81,7 +108,10 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.run_variabl
     stale,
     variables_of,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils.contract import Sentence
+from ansible_collections.vfio.migration.plugins.plugin_utils.contract import (
+    MigrationRecord,
+    Sentence,
+)
 
 # What the tasks of the roles register, and what hosts note of each round.
 LIBVIRT = "migrate_libvirt_answer"
@@ -91,13 +121,15 @@ STARTED = "migrate_libvirt_started"
 PREPARED = "prepare_run"
 CLEANED = "cleanup_run"
 
+# The record's file beside the plan.
+RECORD_FILE = "migration-record.jsonl"
+
 # The variable of the inventory with the address by which other hosts reach a host.
 ADDRESS = "migrate_libvirt_address"
 # QEMU's highest limit, in milliseconds.
 LONGEST_DOWNTIME = 2_000_000
 # How many lines of a log are told where a migration fails.
 _LINES = 5
-_POSTCOPY = re.compile(r"-*postcopy")
 _LOCALHOST = "localhost"
 
 _Run = dict[str, t.Any]
@@ -126,6 +158,8 @@ def begin(options: t.Mapping[str, t.Any], hostvars: t.Any, check_mode: bool) -> 
         "avoid": listed("avoid", options.get("avoid")) or [],
         "limit": options.get("limit"),
         "ask_qemu": bool(options["ask_qemu"]),
+        "record_file": options.get("record"),
+        "begun": now(),
         "check_mode": check_mode,
         # What these answered is of an earlier playbook in this run.
         "stale": stale(hostvars, hosts, GATHERED, LIBVIRT, ASKED, NOTES, STARTED),
@@ -144,23 +178,30 @@ def _asked_by(earlier: t.Any, options: t.Mapping[str, t.Any]) -> dict[str, t.Any
 def _command(options: t.Mapping[str, t.Any]) -> _Run:
     """Return how a guest is migrated; raise ``FleetError`` for what QEMU does not do."""
     further = names("options", options.get("options")) or []
-    if any(_POSTCOPY.match(each) for each in further):
-        raise FleetError(
-            "QEMU cannot migrate a VFIO device with post-copy; leave that out of migrate_libvirt_options"
-        )
-    downtime = one_or_more("downtime", options["downtime"])
-    if downtime > LONGEST_DOWNTIME:
-        raise FleetError(
-            f"downtime is {downtime}; expected milliseconds, {LONGEST_DOWNTIME} at most"
-        )
+    try:
+        read_options(further)
+    except MigrationOptionError as error:
+        raise FleetError(str(error)) from error
+    downtime = _downtime("downtime", options["downtime"])
+    longest = options.get("downtime_max")
     return {
         "options": further,
         "downtime": downtime,
+        "downtime_max": downtime if longest is None else _downtime("downtime_max", longest),
+        "stall": count("stall", options["stall"], "seconds"),
         "timeout": one_or_more("timeout", options["timeout"]),
         "parallel": one_or_more("parallel", options["parallel"]),
         "uri": str(options["uri"]),
         "transport": str(options["transport"]),
     }
+
+
+def _downtime(name: str, value: t.Any) -> int:
+    """Return a limit of the downtime; raise ``FleetError`` for one that QEMU does not take."""
+    downtime = one_or_more(name, value)
+    if downtime > LONGEST_DOWNTIME:
+        raise FleetError(f"{name} is {downtime}; expected milliseconds, {LONGEST_DOWNTIME} at most")
+    return downtime
 
 
 def _addresses(hostvars: t.Any, hosts: t.Iterable[str]) -> tuple[dict[str, str], dict[str, str]]:
@@ -298,7 +339,7 @@ def order(run: _Run, hostvars: t.Any) -> _Run:
     plan = prepared.get("plan") or {}
     ready = plan.get("placements", []) if prepared.get("failure") is None else []
     migrations = plan_rounds(ready, run["checks"]["chosen"], run["parallel"])
-    rounds = [] if run["check_mode"] else [_round(run, each) for each in migrations["rounds"]]
+    rounds = [] if run["check_mode"] else [_round(run, each, plan) for each in migrations["rounds"]]
     return run | {
         "migrations": migrations,
         "sentences": [each["label"] for each in rounds],
@@ -314,7 +355,7 @@ def order(run: _Run, hostvars: t.Any) -> _Run:
     }
 
 
-def _round(run: _Run, migrations: t.Sequence[Migration]) -> _Run:
+def _round(run: _Run, migrations: t.Sequence[Migration], plan: t.Mapping[str, t.Any]) -> _Run:
     """Return what each host does in a round: the guest that ``leaves`` it and the one that ``comes`` to it, if any."""
     moves: dict[str, dict[str, t.Any]] = {}
     for each in migrations:
@@ -326,9 +367,11 @@ def _round(run: _Run, migrations: t.Sequence[Migration]) -> _Run:
             "uuid": each["uuid"],
             "persistent": each["persistent"],
             "target": each["target"],
-            "downtime": run["downtime"],
-            "timeout": run["timeout"],
-            "arguments": _arguments(run, each, address),
+            "plan": _plan_of(plan, each["host"]),
+            "destination": run["uri"].replace("{host}", address),
+            "transport": run["transport"].replace("{host}", address),
+            "options": run["options"],
+            **{name: run[name] for name in ("downtime", "downtime_max", "stall", "timeout")},
             "log": qemu_log(each["vm"]),
         }
         moves.setdefault(each["host"], {})["leaves"] = guest
@@ -336,20 +379,16 @@ def _round(run: _Run, migrations: t.Sequence[Migration]) -> _Run:
     return {"moves": moves, "label": ", ".join(map(_label, migrations))}
 
 
+def _plan_of(plan: t.Mapping[str, t.Any], host: str) -> _Run:
+    """Return the part of a plan that is needed to move a guest of ``host``, whatever the size of the fleet."""
+    return {
+        part: [each for each in plan.get(part, ()) if each["source"]["host"] == host]
+        for part in ("placements", "unplaced")
+    }
+
+
 def _label(migration: Migration) -> str:
     return f"{printable(migration['vm'], MAX_LABEL)} to {migration['target']}"
-
-
-def _arguments(run: _Run, migration: Migration, address: str) -> list[str]:
-    """Return the arguments of ``virsh migrate --live --p2p --xml domain00``."""
-    persistent = ["--persistent", "--undefinesource", "--persistent-xml", "domain01"]
-    return [
-        *(persistent if migration["persistent"] else ()),
-        *run["options"],
-        *("--domain", str(migration["uuid"])),
-        *("--desturi", run["uri"].replace("{host}", address)),
-        *("--migrateuri", run["transport"].replace("{host}", address)),
-    ]
 
 
 def look(run: _Run, hostvars: t.Any) -> _Run:
@@ -373,7 +412,10 @@ def _has_moved(migration: Migration, states: t.Sequence[t.Any]) -> bool:
 
 
 def end(run: _Run, hostvars: t.Any) -> _Run:
-    """Return ``run`` with the last word: who has moved, who stays and why, and what else there is to see to."""
+    """Return ``run`` with the last word: who has moved, who stays and why, and what else there is to see to.
+
+    Writes the record of those that were to move, as ``record``, too.
+    """
     attempts: list[Attempt] = [] if run["check_mode"] else [*_attempts(run, hostvars)]
     cleaned = result_of(hostvars, _LOCALHOST, CLEANED) if run["cleaning"] else {}
     found: Result = printed(
@@ -387,11 +429,37 @@ def end(run: _Run, hostvars: t.Any) -> _Run:
         ),
         Result,
     )
+    records = [] if run["check_mode"] else [*_records(run, attempts, found)]
+    if records:
+        append(_record_file(run), as_lines(records))
     return run | {
         "sentences": found["sentences"],
         "stay": found["stay"],
         "failure": found["failure"],
+        "record": records,
     }
+
+
+def _records(
+    run: _Run, attempts: t.Iterable[Attempt], found: Result
+) -> t.Iterator[MigrationRecord]:
+    tried = {(each.host, each.vm): each for each in attempts}
+    stay = {(each["host"], each["vm"]): each["said"] for each in found["stay"]}
+    going = [each for one in run["migrations"]["rounds"] for each in one]
+    for each in going:
+        key = each["host"], each["vm"]
+        attempt = tried.get(key)
+        said = stay.get(key, [])
+        if attempt is not None and attempt.moved:
+            said = [*remains(attempt, going)]
+        yield printed(record(run["begun"], each, attempt, said), MigrationRecord)
+
+
+def _record_file(run: _Run) -> str:
+    """Return where the record is written: where the operator wants it, or beside the plan."""
+    if run["record_file"] is not None:
+        return absolute(run["record_file"])
+    return os.path.join(os.path.dirname(absolute(run["plan_file"])), RECORD_FILE)
 
 
 def _remains(cleaned: t.Mapping[str, t.Any], hostvars: t.Any) -> t.Iterator[str]:
@@ -414,22 +482,60 @@ def _attempts(run: _Run, hostvars: t.Any) -> t.Iterator[Attempt]:
             there = notes[each["target"]].get(number, {})
             if here is None:
                 continue
-            said = [line for text in _listed(here, "said") for line in str(text).split("\n")]
-            failed = bool(said)
-            if _answer(here, "state").unreachable:
-                said = [f"{each['host']} does not answer any more"]
-            elif failed and here.get("tried"):
-                said += _failure(run, each, here, there)
+            report = _report(here)
+            failed = report.outcome != MOVED
+            said = [*_told(each, report, there)] if failed else []
             yield Attempt(
                 vm=each["vm"],
                 host=each["host"],
                 said=said,
                 states=run["states"],
-                log="" if failed else _qemu(there, -1).stdout,
+                log="" if failed else _log(there, QEMU).stdout,
                 autostart=started.get((each["target"], each["vm"]), _NOT_LISTED)
                 if each["autostart"]
                 else None,
+                report=report,
             )
+
+
+def _report(here: t.Mapping[str, t.Any]) -> MoveReport:
+    """Return what came of the migration in a host's note, of a task that may have failed before it came to that."""
+    moved = here.get("moved")
+    moved = moved if isinstance(moved, t.Mapping) else {}
+    if "outcome" in moved:
+        return read_report(moved)
+    message = moved.get("msg")
+    return MoveReport(REFUSED, errors=[str(message) if message else "its host does not say why"])
+
+
+def _told(
+    migration: Migration, report: MoveReport, there: t.Mapping[str, t.Any]
+) -> t.Iterator[str]:
+    """Yield why a guest has not moved, with what both hosts have logged if it was tried."""
+    host, target = migration["host"], migration["target"]
+    libvirt = report.outcome in ("failed", "aborted")
+    for number, error in enumerate(report.errors):
+        yield f"libvirt: {error}" if libvirt and number == len(report.errors) - 1 else error
+    if report.outcome in (REFUSED, LOST):
+        return
+    before = read_answer(there.get("memory")).stdout
+    logs = [
+        HostLog(host, QEMU, qemu_lines("\n".join(report.qemu_log))[-_LINES:]),
+        HostLog(host, KERNEL, report.kernel_log[-_LINES:]),
+        *(read_log(target, who, _log(there, who), before, _LINES) for who in (QEMU, KERNEL)),
+    ]
+    yield from what_hosts_say(host, report.state, logs)
+
+
+def _last_lines(answer: Answer) -> Answer:
+    return dataclasses.replace(answer, stdout="\n".join(answer.stdout.splitlines()[-_LINES:]))
+
+
+def _log(note: t.Mapping[str, t.Any], who: str) -> Answer:
+    """Return what a target's note has of the log of QEMU or the kernel, which it has in this order."""
+    found = _listed(note, "logs")
+    index = (QEMU, KERNEL).index(who)
+    return read_answer(found[index]) if index < len(found) else Answer()
 
 
 _NOT_LISTED = Answer(message="libvirt there does not say that it runs")
@@ -442,18 +548,6 @@ def _notes(hostvars: t.Any, host: str) -> dict[int, dict[str, t.Any]]:
     return {each["round"]: each for each in notes if isinstance(each.get("round"), int)}
 
 
-def _answer(note: t.Mapping[str, t.Any], key: str) -> Answer:
-    """Return the registered result of a command that is in a note."""
-    found = note.get(key)
-    return read_answer(found) if isinstance(found, t.Mapping) else Answer()
-
-
-def _qemu(note: t.Mapping[str, t.Any], index: int) -> Answer:
-    """Return QEMU's log in a note, which has that of the guest that left first, and that of the one that came last."""
-    found = _listed(note, "qemu")
-    return read_answer(found[index]) if found else Answer()
-
-
 def _started(run: _Run, hostvars: t.Any) -> dict[tuple[str, str], Answer]:
     """Return what libvirt said to letting guests start with their new hosts, by host and guest."""
     found = {}
@@ -464,39 +558,3 @@ def _started(run: _Run, hostvars: t.Any) -> dict[tuple[str, str], Answer]:
             {(host, guest["vm"]): each for guest, each in zip(guests, answers, strict=False)}
         )
     return found
-
-
-def _last_lines(answer: Answer) -> Answer:
-    return dataclasses.replace(answer, stdout="\n".join(answer.stdout.splitlines()[-_LINES:]))
-
-
-def _failure(
-    run: _Run,
-    migration: Migration,
-    here: t.Mapping[str, t.Any],
-    there: t.Mapping[str, t.Any],
-) -> list[str]:
-    """Return what both hosts say of a migration that failed."""
-    sides = ((migration["host"], here, 0), (migration["target"], there, -1))
-    logs = [
-        each
-        for host, note, index in sides
-        for each in (
-            ({"host": host, "who": QEMU}, _last_lines(_qemu(note, index))),
-            ({"host": host, "who": KERNEL}, _answer(note, "kernel")),
-        )
-    ]
-    before = {
-        migration["host"]: _answer(here, "ended").stdout,
-        migration["target"]: _answer(there, "memory").stdout,
-    }
-    exceeded = run["timeout"] if _seconds(here.get("took")) > run["timeout"] else None
-    state = _answer(here, "state")
-    return failure(logs, state, migration["host"], before, _LINES, exceeded)
-
-
-def _seconds(value: t.Any) -> float:
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        return 0.0

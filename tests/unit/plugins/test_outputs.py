@@ -46,7 +46,7 @@ from ansible_collections.vfio.migration.tests.unit.hostile_texts import (
 )
 
 # Their results are for programs alone, and keep every text as it was.
-DATA = {"libvirt_job_result", "parse_descriptor", "retarget_domain"}
+DATA = {"migration_way_back", "parse_descriptor", "retarget_domain"}
 # Actions whose results are tried here; those of all others go through StepAction or documented().
 REPORTS = {"migration_plan", "migration_report"}
 

@@ -20,12 +20,18 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-# Whoever sets this waits for every task, some hours; by default those around the migration itself are enough.
+# Whoever sets this waits for every task, some hours; by default those that change something are enough.
 EVERY_TASK = "VFIO_MIGRATION_KILL_AT_EVERY_TASK"
-CHANGES = ("Write the domain for virsh", "Start the migration")
+# Each with the seconds after which it is at work: a guest is first read, and then sent by a process of its own.
+CHANGES = (
+    ("Create, configure and verify", 1.5),
+    ("Migrate the leaving guest", 1.5),
+    ("Migrate the leaving guest", 6.0),
+    ("Migrate the leaving guest", 12.0),
+    ("Define the targets of sources that are defined", 1.5),
+    ("Remove mediated devices", 1.5),
+)
 HOSTS = "ab"
-# Long enough for a task to be at work on its hosts.
-AT_WORK_SECONDS = 1.5
 WAIT_SECONDS = 120
 # Each line begins with the host's name and what it is.
 SHOW = """
@@ -33,7 +39,7 @@ exec 2>/dev/null
 {
 ls /sys/bus/mdev/devices | sed "s/^/device /"
 mdevctl list --defined | sed "s/^/defined /"
-ls -d /run/vfio.migration/*/*.journal /run/migrate.* /root/.ansible_async/* | sed "s/^/file /"
+ls -d /run/vfio.migration/*/*.journal /run/vfio.migration/migrate/* /root/.ansible_async/* | sed "s/^/file /"
 virsh list --all --name | sed "/./s/^/domain /"
 virsh list --name --state-running | sed "/./s/^/running /"
 pgrep "^(virsh|python3)" >/dev/null && echo "working on something"
@@ -64,8 +70,8 @@ class Migration:
             given,
         ]
 
-    def killed_at(self, task: int | str) -> bool:
-        """Run it and kill it at a task, as it begins that of a number, or when that of a name is at work; tell if it came so far."""
+    def killed_at(self, task: int | str, seconds: float) -> bool:
+        """Run it and kill it so many seconds after a task has begun, given by number or name; tell if it came so far."""
         process = subprocess.Popen(
             self._command,
             stdout=subprocess.PIPE,
@@ -83,7 +89,7 @@ class Migration:
             if reached:
                 break
         if reached:
-            time.sleep(0 if isinstance(task, int) else AT_WORK_SECONDS)
+            time.sleep(seconds)
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         process.stdout.close()
@@ -130,14 +136,14 @@ def at_work(there: list[str]) -> bool:
     return any(line.endswith(" working on something") for line in there)
 
 
-def points() -> Iterator[int | str]:
-    """Yield where to kill it."""
+def points() -> Iterator[tuple[int | str, float]]:
+    """Yield where to kill it: a task, and how many seconds after it has begun."""
     if not os.environ.get(EVERY_TASK):
         yield from CHANGES
         return
     number = 1
     while True:
-        yield number
+        yield number, 0
         number += 1
 
 
@@ -150,14 +156,14 @@ def main(inventory: str, directory: str, guest: str) -> None:
     assert before in right
     assert f"running {guest}" in things
     killed = left = 0
-    for point in points():
-        if not migration.killed_at(point):
-            if isinstance(point, int):
+    for task, seconds in points():
+        if not migration.killed_at(task, seconds):
+            if isinstance(task, int):
                 break
-            sys.exit(f"no task is called {point}")
+            sys.exit(f"no task is called {task}")
         killed += 1
         there = migration.settled()
-        print(f"killed at {point}: {there}", flush=True)
+        print(f"killed {seconds} s after {task}: {there}", flush=True)
         left += there not in right
     print(f"kill points: {killed}, leftovers: {left}")
 

@@ -15,11 +15,13 @@ from ansible.utils.unsafe_proxy import wrap_var
 from ansible_collections.vfio.migration.plugins.filter.compatibility import compatibility
 from ansible_collections.vfio.migration.plugins.filter.compatible_pairs import compatible_pairs
 from ansible_collections.vfio.migration.plugins.filter.explain import explain
-from ansible_collections.vfio.migration.plugins.filter.libvirt_memory import libvirt_memory
 from ansible_collections.vfio.migration.plugins.filter.libvirt_rounds import libvirt_rounds
 from ansible_collections.vfio.migration.plugins.filter.migration_failure import migration_failure
 from ansible_collections.vfio.migration.plugins.filter.migration_plan import migration_plan
 from ansible_collections.vfio.migration.plugins.filter.migration_result import migration_result
+from ansible_collections.vfio.migration.plugins.filter.migration_way_back import (
+    migration_way_back,
+)
 from ansible_collections.vfio.migration.plugins.filter.parse_descriptor import parse_descriptor
 from ansible_collections.vfio.migration.plugins.filter.placement_states import placement_states
 from ansible_collections.vfio.migration.plugins.filter.plan_summary import plan_summary
@@ -135,7 +137,9 @@ def test_a_descriptor_that_breaks_a_rule_is_a_verdict_and_no_error():
         (lambda: explain(FLEET, "x", "b"), "names no device"),
         (lambda: libvirt_rounds([], {}), "the plan is none; expected what migration_plan"),
         (lambda: libvirt_rounds([], {"placements": []}, 0), "parallel is 0; expected a number"),
-        (lambda: libvirt_memory(None, ""), "the domain's XML is NoneType; expected text"),
+        (lambda: migration_way_back(7), "the record is none; expected its lines"),
+        (lambda: migration_way_back("{"), "the record is no JSON in lines"),
+        (lambda: migration_way_back([{}]), "a line of the record is none of format 1"),
         (lambda: migration_failure([{}], {}, "a", {}), "the list of logs is none; expected"),
         (lambda: migration_failure([], {}, "a", {}, lines="x"), "lines is 'x'; expected a number"),
         (lambda: libvirt_rounds([], {"placements": []}, float("inf")), "parallel is inf; expected"),
@@ -232,12 +236,14 @@ def test_filters_of_the_roles_hand_on_texts_of_hosts_as_they_are():
     attempts = [{"vm": vm, "host": "a", "said": said, "states": states, "autostart": {"rc": 1}}]
     found = migration_result(checks, migrations, tagged(attempts), problems=[vm])
     skipped = [{"skipped": True}, {}, {"failed": True, "msg": vm, "device": UUIDS[0]}]
+    moved = {"format": 1, "run": "now", "vm": vm, "vm_uuid": None, "source": "a", "target": "b"}
+    moved["outcome"] = "moved"
     kind = str if hasattr(template, "trust_as_template") else type(wrap_var(""))
     for result in (
         *(migrations, said, found, plan_summary(plan, {"c": vm})),
         prepared_devices(plan, "b", tagged(skipped)),
         superfluous_devices(states, ["prepared"], ["a", "b"]),
-        libvirt_memory("<memory>1</memory>", "MemAvailable: 9 kB"),
+        migration_way_back(tagged([moved])),
     ):
         assert {type(text) for text in texts(result)} == {kind}
     (one,) = migrations["rounds"][0]

@@ -37,7 +37,7 @@ def test_nothing_to_do_is_said():
 
 
 @pytest.mark.parametrize("states", [["moved"], ["done"], ["moved", "done"]])
-def test_a_guest_that_holds_its_targets_has_moved_whatever_virsh_said(states):
+def test_a_guest_that_holds_its_targets_has_moved_whatever_libvirt_said(states):
     own = [state("vm-1", each) for each in states]
     others = [state("vm-2", "planned"), state("vm-1", "planned", host="c")]
     attempt = Attempt("vm-1", "a", ["virsh: error"], own + others)

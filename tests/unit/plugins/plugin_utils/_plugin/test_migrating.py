@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 
 import pytest
@@ -25,13 +26,10 @@ OPTIONS = {
     "options": [],
     "ask_qemu": True,
     "downtime": 2000,
+    "stall": 300,
     "timeout": 3600,
     "parallel": 2,
 }
-TOO_LONG = (
-    "it took longer than migrate_libvirt_timeout allows, 3600 s; raise that,"
-    " or migrate_libvirt_downtime if its memory changes faster than it is sent"
-)
 
 
 def begun(hostvars=None, check_mode=False, **options):
@@ -63,7 +61,7 @@ def ordered(hostvars, **options):
     target = {"host": "b", "kind": "mdev", "id": UUIDS[8]}
     placement = {"vm": guest["vm"], "source": {"kind": "mdev", **guest["device"]}, "target": target}
     plan = {"placements": [placement], "unplaced": []}
-    prepared = {"plan": plan, "failure": None, "dest": "/x/plan.json"}
+    prepared = {"plan": plan, "failure": None, "dest": "plan.json"}
     hostvars["localhost"] = {"prepare_run": prepared}
     return migrating.order(run, hostvars), hostvars
 
@@ -94,6 +92,12 @@ def test_a_text_is_a_list_split_at_commas(given):
         ({"guests": "vm-17", "options": "--tls,--postcopy"}, "QEMU cannot migrate a VFIO device"),
         ({"guests": "vm-17", "options": ["postcopy-bandwidth"]}, "QEMU cannot migrate"),
         ({"guests": "vm-17", "downtime": 2_000_001}, "downtime is 2000001; expected"),
+        (
+            {"guests": "vm-17", "options": ["--bandwith", "1"]},
+            "the options have '--bandw",
+        ),
+        ({"guests": "vm-17", "downtime_max": 2_000_001}, "downtime_max is 2000001; expected"),
+        ({"guests": "vm-17", "stall": -1}, "stall is -1; expected"),
         ({"guests": "vm-17", "downtime": 0}, "downtime is 0; expected"),
         ({"guests": "vm-17", "timeout": "soon"}, "timeout is 'soon'; expected"),
         ({"guests": "vm-17", "parallel": 0}, "parallel is 0; expected"),
@@ -242,11 +246,20 @@ def test_each_host_is_told_what_leaves_it_and_what_comes():
     guest = one["moves"]["a"]["leaves"]
     assert one["moves"] == {"a": {"leaves": guest}, "b": {"comes": guest}}
     assert guest["log"] == "/var/log/libvirt/qemu/vm-17.log"
-    assert guest["arguments"] == [
-        *("--persistent", "--undefinesource", "--persistent-xml", "domain01", "--tls"),
-        *("--domain", UUIDS[5], "--desturi", "qemu+ssh://root@b/system"),
-        *("--migrateuri", "tcp://b"),
-    ]
+    assert guest["options"] == ["--tls"]
+    assert (guest["destination"], guest["transport"]) == ("qemu+ssh://root@b/system", "tcp://b")
+    assert [each["target"]["id"] for each in guest["plan"]["placements"]] == [UUIDS[8]]
+
+
+def test_a_guest_takes_no_more_of_the_plan_along_than_what_is_of_its_host():
+    run, hostvars = ordered(two_hosts(), guests="vm-17")
+    plan = hostvars["localhost"]["prepare_run"]["plan"]
+    elsewhere = {"vm": None, "source": {"host": "c", "kind": "mdev", "id": UUIDS[3]}}
+    plan["unplaced"] = [{**elsewhere, "reasons": []}]
+    plan["placements"].append({**elsewhere, "target": plan["placements"][0]["target"]})
+    (one,) = migrating.order(run, hostvars)["rounds"]
+    taken = one["moves"]["a"]["leaves"]["plan"]
+    assert (len(taken["placements"]), taken["unplaced"]) == (1, [])
 
 
 @pytest.mark.parametrize("name", ["True", "[1, 2]", "{{ x }}"])
@@ -276,6 +289,16 @@ def test_who_has_not_come_by_the_kernels_word_does_not_start_there(state):
     assert looked(run, hostvars, state)["starting"] == {}
 
 
+MOVED = {"round": 0, "moved": {"outcome": "moved", "errors": []}}
+
+
+@pytest.fixture(autouse=True)
+def place(tmp_path, monkeypatch):
+    """Let what is written be in a directory of the test's own."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
 def ended(hostvars, run, here, there=None, state="moved"):
     hostvars["a"]["migrate_libvirt_notes"] = here
     hostvars["b"]["migrate_libvirt_notes"] = there
@@ -286,40 +309,81 @@ def ended(hostvars, run, here, there=None, state="moved"):
 
 def test_who_has_moved_and_starts_is_told_so():
     run, hostvars = ordered(two_hosts(), guests="vm-17")
-    found = ended(hostvars, run, [{"round": 0, "said": []}], [{"round": 0, "qemu": []}])
+    found = ended(hostvars, run, [MOVED], [{"round": 0, "logs": []}])
     assert found["sentences"] == ["vm-17 has moved from a to b"]
     assert found["failure"] is None
 
 
+def test_what_became_of_a_guest_is_told_to_machines_beside_the_plan(place):
+    numbers = {"began": 1800000000.0, "ended": 1800000002.5, "duration": 2500, "downtime": 70}
+    here = {"round": 0, "moved": {"outcome": "moved", "bytes": 4096, **numbers}}
+    run, hostvars = ordered(two_hosts(), guests="vm-17")
+    found = ended(hostvars, run | {"plan_file": "there/plan.json"}, [here])
+    (line,) = found["record"]
+    assert json.loads((place / "there/migration-record.jsonl").read_text()) == line
+    assert (line["vm"], line["vm_uuid"], line["source"], line["target"]) == (
+        *("vm-17", UUIDS[5]),
+        *("a", "b"),
+    )
+    assert line["devices"] == [{"kind": "mdev", "source": UUIDS[1], "target": UUIDS[8]}]
+    assert (line["begin"], line["end"]) == ("2027-01-15T08:00:00Z", "2027-01-15T08:00:02Z")
+    assert (line["downtime_ms"], line["duration_ms"], line["bytes"]) == (70, 2500, 4096)
+    assert (line["outcome"], line["errors"]) == ("moved", [])
+    # Those of the next run come after them, and nobody else reads them.
+    ended(hostvars, run | {"plan_file": "there/plan.json"}, [here])
+    assert len((place / "there/migration-record.jsonl").read_text().splitlines()) == 2
+    assert (place / "there/migration-record.jsonl").stat().st_mode & 0o777 == 0o600
+
+
+def test_the_record_is_where_the_operator_wants_it(place):
+    run, hostvars = ordered(two_hosts(), guests="vm-17", record="~/mine.jsonl")
+    place_of_it = str(place / "mine.jsonl")
+    ended(hostvars, run | {"record_file": place_of_it}, [MOVED])
+    assert json.loads((place / "mine.jsonl").read_text())["outcome"] == "moved"
+    assert run["record_file"] == "~/mine.jsonl"
+
+
 def test_why_a_migration_failed_is_told_by_both_hosts():
     run, hostvars = ordered(two_hosts(), guests="vm-17")
-    here = {
-        "round": 0,
-        "said": ["virsh: error: no"],
-        "tried": True,
-        "took": 3700.5,
-        "ended": {"stdout": "[1.0] before"},
-        "state": {"stdout": "running (unpaused)"},
-        "qemu": [{"stdout": "2026-01-01T00:00:00Z qemu: here"}],
-        "kernel": {"stdout": "[1.0] before\n[2.0] since"},
+    moved = {
+        "outcome": "aborted",
+        "errors": ["it took longer than it may, 5 s", "operation aborted"],
+        "state": "running (unpaused)",
+        "qemu_log": ["2026-01-01T00:00:00Z qemu: here", "warning: no matter"],
+        "kernel_log": ["since"],
     }
     there = {
         "round": 0,
         "memory": {"stdout": "[7.0] before"},
-        "qemu": [{"stdout": ""}, {"stdout": "2026-01-01T00:00:00Z qemu: there"}],
-        "kernel": {"stdout": "[6.0] before\n[8.0] refuses"},
+        "logs": [
+            {"stdout": "2026-01-01T00:00:00Z qemu: there"},
+            {"stdout": "[6.0] before\n[8.0] refuses"},
+        ],
     }
-    found = ended(hostvars, run, [here], [there], "prepared")
+    found = ended(hostvars, run, [{"round": 0, "moved": moved}], [there], "prepared")
     assert found["sentences"] == [
         "vm-17 stays on a:",
-        "  virsh: error: no",
-        f"  {TOO_LONG}",
+        "  it took longer than it may, 5 s",
+        "  libvirt: operation aborted",
         "  the guest on a is running (unpaused)",
         "  QEMU on a: 2026-01-01T00:00:00Z qemu: here",
-        "  the kernel on a: [2.0] since",
+        "  the kernel on a: since",
         "  QEMU on b: 2026-01-01T00:00:00Z qemu: there",
         "  the kernel on b: [8.0] refuses",
     ]
+    assert found["record"][0]["outcome"] == "stayed"
+    assert found["record"][0]["errors"][:2] == [
+        "it took longer than it may, 5 s",
+        "libvirt: operation aborted",
+    ]
+
+
+def test_a_migration_that_was_not_begun_is_told_without_logs():
+    run, hostvars = ordered(two_hosts(), guests="vm-17")
+    moved = {"outcome": "refused", "errors": ["it needs 2 KiB of memory"], "kernel_log": ["x"]}
+    found = ended(hostvars, run, [{"round": 0, "moved": moved}], [{"round": 0}], "prepared")
+    assert found["sentences"] == ["vm-17 stays on a:", "  it needs 2 KiB of memory"]
+    assert found["record"][0]["outcome"] == "not_tried"
 
 
 @pytest.mark.parametrize(
@@ -330,28 +394,33 @@ def test_why_a_migration_failed_is_told_by_both_hosts():
         "text",
         {"round": 0},
         [None, 7, {"round": "0"}],
-        [{"round": 0, "said": 7, "qemu": "x", "state": []}],
-        [{"round": 0, "said": ["\x1b[2J"], "tried": 1, "took": "long", "qemu": [7]}],
+        [{"round": 0, "moved": 7, "logs": "x"}],
+        [{"round": 0, "moved": {"outcome": ["moved"], "errors": 7}, "logs": [7]}],
+        [{"round": 0, "moved": {"outcome": "failed", "errors": ["\x1b[2J", 7], "began": 9e99}}],
+        [{"round": 0, "moved": {"outcome": "failed", "ended": float("nan"), "bytes": True}}],
     ],
 )
 def test_notes_that_are_none_cost_their_host_alone(notes):
     run, hostvars = ordered(two_hosts(), guests="vm-17")
-    assert ended(hostvars, run, notes, [{"round": 0}], "prepared")["failure"]
-    assert ended(hostvars, run, [{"round": 0, "said": []}], notes)["stay"] == []
+    found = ended(hostvars, run, notes, [{"round": 0}], "prepared")
+    assert found["failure"]
+    # By the schema, which the tests check each record against.
+    assert found["record"][0]["bytes"] is None
+    assert ended(hostvars, run, [MOVED], notes)["stay"] == []
     assert "\x1b" not in str(ended(hostvars, run, notes, notes, "prepared")["sentences"])
 
 
 def test_a_host_that_is_gone_is_named():
     run, hostvars = ordered(two_hosts(), guests="vm-17")
-    here = [{"round": 0, "said": ["undefined"], "state": {"unreachable": True}}]
-    found = ended(hostvars, run, here, None, "unclear")
+    moved = {"outcome": "lost", "errors": ["a does not answer any more"]}
+    found = ended(hostvars, run, [{"round": 0, "moved": moved}], None, "unclear")
     assert found["sentences"] == ["vm-17 stays on a:", "  a does not answer any more"]
 
 
 def test_what_cleaning_up_could_not_do_is_told():
     run, hostvars = ordered(two_hosts(), guests="vm-17")
     run = looked(run, hostvars)
-    hostvars["a"]["migrate_libvirt_notes"] = [{"round": 0, "said": []}]
+    hostvars["a"]["migrate_libvirt_notes"] = [MOVED]
     hostvars["b"]["cleanup_definitions"] = {"failed": True, "msg": "no room"}
     hostvars["localhost"]["cleanup_run"] |= {"define_hosts": ["b"], "failure": "a still has x"}
     assert "b: no room; a still has x" in migrating.end(run, hostvars)["failure"]

@@ -1,0 +1,78 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.record import (
+    RequestBack,
+    read_records,
+    requests_back,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments import (
+    as_filter,
+    plain,
+)
+
+DOCUMENTATION = r"""
+name: migration_way_back
+short_description: Make the requests that take migrated guests back
+version_added: 0.1.0
+author:
+  - vfio.migration contributors (@vfio-migration)
+description:
+  - Reverses the record that the playbook C(vfio.migration.migrate_libvirt) leaves. Returns the options of that playbook that take the guests
+    back to the hosts that they came from. Which devices they get there, a new plan decides.
+  - Guests that have not moved are in no request, nor are those that have moved on in a later run.
+options:
+  _input:
+    description: The text of the file C(migration-record.jsonl), or the list that C(set_stats) has handed on as C(migrate_libvirt_moves).
+    type: raw
+    required: true
+  run:
+    description: Which run to reverse, by the time that its records have as C(run). By default the last one that is in the record.
+    type: str
+positional: _input, run
+seealso:
+  - plugin: vfio.migration.migrate_libvirt
+    plugin_type: role
+"""
+
+EXAMPLES = r"""
+- name: Take the guests back to the host that they came from
+  ansible.builtin.import_playbook: vfio.migration.migrate_libvirt
+  vars:
+    back: "{{ lookup('ansible.builtin.file', 'migration-record.jsonl') | vfio.migration.migration_way_back | first }}"
+    migrate_libvirt_guests: "{{ back.migrate_libvirt_guests }}"
+    migrate_libvirt_targets: "{{ back.migrate_libvirt_targets }}"
+"""
+
+RETURN = r"""
+_value:
+  description: A request for each host that guests came from.
+  type: list
+  elements: dict
+  contains:
+    migrate_libvirt_guests:
+      description: The guests, by their UUIDs, or by their names where these are not known.
+      type: list
+      elements: str
+    migrate_libvirt_targets:
+      description: The host that they came from.
+      type: list
+      elements: str
+"""
+
+
+@as_filter("migration_way_back")
+def migration_way_back(record: t.Any, run: str | None = None) -> list[RequestBack]:
+    return requests_back(read_records(plain(record)), run)
+
+
+class FilterModule:
+    """Filters of vfio.migration"""
+
+    def filters(self) -> dict[str, t.Callable[..., t.Any]]:
+        return {"migration_way_back": migration_way_back}

@@ -1,0 +1,143 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+# Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Do not use this from other collections or standalone plugins/modules!
+
+"""Records of guests that were to move, for machines: one for each, and the request that takes guests back. Pure."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import typing as t
+
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
+from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.outcome import Attempt
+from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.rounds import Migration
+from ansible_collections.vfio.migration.plugins.plugin_utils.contract import (
+    MigrationRecord,
+    MovedDevice,
+)
+
+# Count it up when the shape changes.
+FORMAT = 1
+MOVED, STAYED, NOT_TRIED = "moved", "stayed", "not_tried"
+_MOST_ERRORS = 100
+
+
+class RequestBack(t.TypedDict):
+    """Options of the playbook ``migrate_libvirt`` that take guests back to the one host that they came from."""
+
+    migrate_libvirt_guests: list[str]
+    migrate_libvirt_targets: list[str]
+
+
+def record(
+    run: str, migration: Migration, attempt: Attempt | None, said: t.Sequence[str]
+) -> MigrationRecord:
+    """Return the record of a guest in the run that began at ``run``; ``said`` is why it stays, or what has gone wrong after all."""
+    numbers = attempt.report.numbers if attempt is not None and attempt.report is not None else {}
+    if attempt is None or attempt.report is None or not attempt.report.tried:
+        outcome = NOT_TRIED
+    else:
+        outcome = STAYED
+    if attempt is not None and attempt.moved:
+        outcome = MOVED
+    return MigrationRecord(
+        format=FORMAT,
+        run=run,
+        vm=migration["vm"],
+        vm_uuid=migration["uuid"],
+        source=migration["host"],
+        target=migration["target"],
+        devices=[
+            MovedDevice(
+                kind=each["source"]["kind"],
+                source=each["source"]["id"],
+                target=each["target"]["id"],
+            )
+            for each in migration["placements"]
+        ],
+        begin=_moment(numbers.get("began")),
+        end=_moment(numbers.get("ended")),
+        duration_ms=_whole(numbers.get("duration")),
+        downtime_ms=_whole(numbers.get("downtime")),
+        bytes=_whole(numbers.get("bytes")),
+        dirty_rate=_whole(numbers.get("dirty_rate")),
+        outcome=outcome,
+        errors=[*said][:_MOST_ERRORS],
+    )
+
+
+def as_lines(records: t.Iterable[MigrationRecord]) -> str:
+    """Return records as JSON Lines."""
+    return "".join(json.dumps(each, sort_keys=True) + "\n" for each in records)
+
+
+def read_records(given: t.Any) -> list[MigrationRecord]:
+    """Return the records in a list, or in the text of a file of them; raise ``FleetError``."""
+    if isinstance(given, str):
+        try:
+            given = [json.loads(line) for line in given.splitlines() if line.strip()]
+        except ValueError as error:
+            raise FleetError(f"the record is no JSON in lines: {error}") from error
+    if not isinstance(given, list):
+        raise FleetError("the record is none; expected its lines, or what set_stats has handed on")
+    for each in given:
+        _check(each)
+    return t.cast("list[MigrationRecord]", given)
+
+
+def requests_back(
+    records: t.Sequence[MigrationRecord], run: str | None = None
+) -> list[RequestBack]:
+    """Return requests that take the guests back which have moved in ``run``, by default the last one: one for each host they came from.
+
+    A guest that has moved on since, by a later record, is where its last record has it; so it is in none of an earlier run.
+    """
+    if run is None:
+        run = max((each["run"] for each in records), default=None)
+    moved = [each for each in records if each["outcome"] == MOVED]
+    last = {_guest(each): each for each in sorted(moved, key=lambda each: each["run"])}
+    back: dict[str, set[str]] = {}
+    for guest, each in last.items():
+        if each["run"] == run:
+            back.setdefault(each["source"], set()).add(guest)
+    return [
+        RequestBack(migrate_libvirt_guests=sorted(back[host]), migrate_libvirt_targets=[host])
+        for host in sorted(back)
+    ]
+
+
+def _guest(each: MigrationRecord) -> str:
+    return each["vm_uuid"] or each["vm"]
+
+
+def _check(each: t.Any) -> None:
+    """Raise ``FleetError`` where something is no record that can be reversed."""
+    if not isinstance(each, t.Mapping) or each.get("format") != FORMAT:
+        raise FleetError(
+            f"a line of the record is none of format {FORMAT}; use the version of vfio.migration that wrote it"
+        )
+    for name in ("run", "vm", "source", "target", "outcome"):
+        if not isinstance(each.get(name), str):
+            raise FleetError(f"a line of the record has no text as {name!r}")
+    if not isinstance(each.get("vm_uuid"), str | None):
+        raise FleetError("a line of the record has no text as 'vm_uuid'")
+
+
+def _whole(number: int | float | None) -> int | None:
+    return None if number is None else int(number)
+
+
+def _moment(seconds: int | float | None) -> str | None:
+    """Return a time as ISO 8601 has it in UTC; ``None`` where a host says one that no calendar has."""
+    if seconds is None:
+        return None
+    try:
+        moment = datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc)
+    except (OverflowError, OSError, ValueError):
+        return None
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")

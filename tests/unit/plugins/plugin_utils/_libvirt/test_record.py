@@ -1,0 +1,102 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Records of guests that were to move, and the way back."""
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
+from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.move import MoveReport
+from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.outcome import Attempt
+from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.record import (
+    as_lines,
+    read_records,
+    record,
+    requests_back,
+)
+from ansible_collections.vfio.migration.tests.unit.fleets import UUIDS
+
+FIRST, LAST = "2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"
+
+
+def one(vm, source="a", target="b", run=FIRST, state="moved", uuid=None, **numbers):
+    """Return the record of a guest whose migration was tried."""
+    placement = {
+        "source": {"host": source, "kind": "mdev", "id": UUIDS[1]},
+        "target": {"host": target, "kind": "mdev", "id": UUIDS[2]},
+    }
+    migration = {
+        "vm": vm,
+        "host": source,
+        "uuid": uuid,
+        "persistent": True,
+        "autostart": False,
+        "target": target,
+        "placements": [placement],
+    }
+    states = [{"vm": vm, **placement, "state": state, "reason": None}]
+    report = MoveReport("moved", numbers=numbers)
+    attempt = Attempt(vm=vm, host=source, said=[], states=states, report=report)
+    return record(run, migration, attempt, [])
+
+
+def test_a_guest_has_moved_by_the_kernels_word():
+    assert one("vm-1")["outcome"] == "moved"
+    assert one("vm-1", state="prepared")["outcome"] == "stayed"
+
+
+@pytest.mark.parametrize("time", [1e15, 2**52])
+def test_a_time_that_no_calendar_has_is_none(time):
+    assert one("vm-1", began=time)["begin"] is None
+
+
+def test_what_is_written_can_be_read_again():
+    records = [one("vm\n1", uuid=UUIDS[5], began=0.0, bytes=7), one("vm-2")]
+    assert as_lines(records).count("\n") == 2
+    assert read_records(as_lines(records)) == records
+
+
+def test_a_record_reversed_is_a_request_for_each_host_that_guests_came_from():
+    records = [
+        one("vm-3", uuid=UUIDS[5]),
+        one("vm-1"),
+        one("vm-2", source="c"),
+        one("vm-4", state="prepared"),
+    ]
+    assert requests_back(records) == [
+        {"migrate_libvirt_guests": sorted([UUIDS[5], "vm-1"]), "migrate_libvirt_targets": ["a"]},
+        {"migrate_libvirt_guests": ["vm-2"], "migrate_libvirt_targets": ["c"]},
+    ]
+
+
+def test_the_last_run_is_reversed_unless_another_is_asked_for():
+    records = [one("vm-1"), one("vm-2"), one("vm-2", "b", "c", run=LAST)]
+    (back,) = requests_back(records)
+    assert back == {"migrate_libvirt_guests": ["vm-2"], "migrate_libvirt_targets": ["b"]}
+    # The other one has moved on since.
+    (back,) = requests_back(records, FIRST)
+    assert back["migrate_libvirt_guests"] == ["vm-1"]
+
+
+def test_the_way_back_and_the_way_back_of_that_are_the_way_there():
+    there = one("vm-1", "a", "b")
+    (back,) = requests_back([there])
+    returned = one("vm-1", there["target"], back["migrate_libvirt_targets"][0], run=LAST)
+    (again,) = requests_back([there, returned])
+    assert again["migrate_libvirt_targets"] == [there["target"]]
+
+
+def test_nothing_has_no_way_back():
+    assert requests_back([]) == []
+    assert requests_back(read_records("\n")) == []
+
+
+@pytest.mark.parametrize(
+    "given",
+    [None, 7, "{", "[]", "7", [7], [{"format": 2}], [{**one("vm-1"), "source": None}]]
+    + [[{**one("vm-1"), "vm_uuid": 7}]],
+)
+def test_what_is_no_record_is_refused(given):
+    with pytest.raises(FleetError, match="record"):
+        read_records(given)
