@@ -18,6 +18,9 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.descriptor i
     read_descriptor,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import read_fleet
+from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.record import (
+    record as record_of,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.candidate_hosts import (
     candidates,
     candidates_of_each,
@@ -64,6 +67,20 @@ def record():
         return json.loads(Path(path).read_text(encoding="utf-8"))
 
 
+def migration_record():
+    """Return the record of a guest whose migration was never begun."""
+    migration = {
+        "vm": "vm-1",
+        "host": "a",
+        "uuid": None,
+        "persistent": True,
+        "autostart": False,
+        "target": "c",
+        "placements": plan()["placements"],
+    }
+    return record_of("2026-01-01T00:00:00Z", migration, None, ["no room"])
+
+
 def document(name):
     """Return a document for each schema."""
     facts = fleet()
@@ -84,6 +101,7 @@ def document(name):
         "headroom": lambda: headroom_for(facts),
         "report": lambda: report_for(facts, plan=plan(), headroom=headroom_for(facts)),
         "record": record,
+        "migration_record": migration_record,
     }[name]()
 
 
