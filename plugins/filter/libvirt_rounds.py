@@ -64,7 +64,7 @@ _value:
   contains:
     rounds:
       description:
-        - Lists of guests that migrate at the same time, each with C(vm), C(host), C(uuid), C(persistent) and C(autostart) as it was given, C(target),
+        - Lists of guests that migrate at the same time, each with C(vm), C(host), C(uuid) and C(persistent) as it was given, C(target),
           the host that it goes to, and C(placements), those of the plan.
       type: list
       elements: list

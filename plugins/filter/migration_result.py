@@ -7,7 +7,6 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.values import flag, listed
-from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.answers import read_answer
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.outcome import (
     Attempt,
     Result,
@@ -41,8 +40,7 @@ options:
     description:
       - The migrations that were tried, each with C(vm) and C(host), C(said), a list of what went wrong, and C(states), what
         P(vfio.migration.placement_states#filter) returns after it.
-      - If QEMU called it a success, also C(log), QEMU's log on the target, and, for a guest that is to start with its host, C(autostart), the answer to
-        C(virsh autostart) as M(ansible.builtin.command) registers it; one that was skipped counts for none.
+      - If QEMU called it a success, also C(log), QEMU's log on the target.
     type: list
     elements: dict
     required: true
@@ -118,14 +116,12 @@ def migration_result(
 
 
 def _attempt(data: dict[str, t.Any]) -> Attempt:
-    autostart = data.get("autostart")
     return Attempt(
         vm=data["vm"],
         host=data["host"],
         said=data["said"],
         states=data["states"],
         log=data.get("log") or "",
-        autostart=None if not autostart or autostart.get("skipped") else read_answer(autostart),
     )
 
 

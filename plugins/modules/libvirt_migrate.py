@@ -14,6 +14,7 @@ description:
     C(vfio.migration.prepare) or the module M(vfio.migration.vfio_mdev) makes them.
   - Reads the guest's domain, puts the plan's devices into it on the control node, and lets this host's libvirt send the guest to the
     target's libvirt, as C(virsh migrate --live --p2p) does. A guest with a persistent definition is defined on the target and no longer here.
+    It starts with its new host if it did with this one.
   - Shows about every ten seconds how far it is. Where the guest gets no nearer to its end, the limit of its downtime is doubled until it is
     O(downtime_max). A migration that takes longer than O(timeout), or comes no nearer to its end for O(stall), is aborted. The guest then
     runs on here.
@@ -150,7 +151,7 @@ outcome:
   type: str
   sample: moved
 errors:
-  description: What libvirt and QEMU said, and which limit was exceeded.
+  description: What libvirt and QEMU said, which limit was exceeded, and why a guest that has moved does not start with its new host.
   returned: after V(step=all)
   type: list
   elements: str

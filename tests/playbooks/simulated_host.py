@@ -240,14 +240,9 @@ def _domstate(guests: State, name: str, words: list[str]) -> None:
     print("running (unpaused)")
 
 
-def _autostart(guests: State, name: str, words: list[str]) -> None:
-    sys.exit(0 if guests[name]["host"] == HOST else "error: not here")
-
-
 _COMMANDS: dict[str, t.Callable[[State, str, list[str]], None]] = {
     "dumpxml": _dumpxml,
     "domstate": _domstate,
-    "autostart": _autostart,
 }
 
 

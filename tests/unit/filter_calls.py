@@ -72,7 +72,6 @@ class Step:
         world = self.world
         words = world.name("log", f"2026-01-01: failed to load device state of {world.guests[0]}")
         moved = [each | {"state": "moved"} for each in self.states]
-        autostart = world.answered({})
         return [
             {"vm": world.guests[0], "host": world.source, "said": [words], "states": self.states},
             {
@@ -81,7 +80,6 @@ class Step:
                 "said": [],
                 "states": moved,
                 "log": words,
-                "autostart": autostart,
             },
         ]
 

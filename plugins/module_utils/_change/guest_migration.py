@@ -177,6 +177,9 @@ class GuestMigration:
     def _sent(self) -> tuple[str, Status]:
         libvirt = self._connect(self._order.uri)
         domain = _domain(libvirt, self._order.uuid)
+        starts = self._order.persistent is not None and libvirt.ask(
+            "whether the guest starts with its host cannot be read", domain.autostart
+        )
         flags, parameters = flags_and_parameters(libvirt.binding, self._order)
         name = libvirt.ask("the guest has no name", domain.name)
         libvirt.ask(
@@ -192,6 +195,8 @@ class GuestMigration:
         if call.error is not None:
             self._errors.append(call.error)
         outcome = self._outcome(ended, call)
+        if outcome == MOVED and starts:
+            self._start_with_target()
         rest: Status = {
             # While it goes on, this is what libvirt expects.
             "downtime": final.get("downtime"),
@@ -200,6 +205,18 @@ class GuestMigration:
         rest["state"] = self._state(libvirt)
         rest["qemu_log"] = _tail(self._logs, name) if outcome != MOVED else []
         return outcome, rest
+
+    def _start_with_target(self) -> None:
+        """Let the guest start with its new host, as it did with this one: libvirt does not take that along."""
+        try:
+            there = self._connect(self._order.destination)
+            domain = _domain(there, self._order.uuid)
+            there.ask("libvirt there refuses it", lambda: domain.setAutostart(1))
+        except VfioMigrationError as error:
+            self._errors.append(
+                f"it does not start with its new host: {error};"
+                f" run there: virsh autostart {self._order.uuid}"
+            )
 
     def _outcome(self, ended: bool, call: _Call) -> str:
         if not ended:

@@ -42,14 +42,13 @@ _Held = t.Mapping[Holder, t.Sequence[Device]]
 
 @dataclass(frozen=True, slots=True)
 class RunningGuest:
-    """A guest that runs; ``persistent`` where libvirt has a definition of it, ``autostart`` where that starts with the host.
+    """A guest that runs; ``persistent`` where libvirt has a definition of it.
 
     ``info`` is all that is known of it, ``None`` where by its domain it has no assigned device.
     """
 
     uuid: str
     persistent: bool = False
-    autostart: bool = False
     info: GuestInfo | None = None
 
 
@@ -83,7 +82,6 @@ class Guest(t.TypedDict):
     host: str | None
     uuid: str | None
     persistent: bool
-    autostart: bool
     device: DeviceKey | None
     kinds: list[str]
     reason: Sentence | None
@@ -94,9 +92,7 @@ def read_host(answer: LibvirtInfo) -> LibvirtHost:
     versions = {LIBVIRT: answer["versions"]["libvirt"], QEMU: answer["versions"]["qemu"]}
     running = {each["name"]: RunningGuest(each["uuid"]) for each in answer["others"]}
     for each in answer["guests"]:
-        running[each["name"]] = RunningGuest(
-            each["uuid"], each["persistent"], each["autostart"], each
-        )
+        running[each["name"]] = RunningGuest(each["uuid"], each["persistent"], each)
     problems: dict[str, list[str]] = defaultdict(list)
     for problem in answer["problems"]:
         problems[problem["guest"] or ""].append(problem["problem"])
@@ -221,7 +217,6 @@ def _guest(name: str, host: str, running: RunningGuest | None, held: _Held) -> G
         host=host,
         uuid=running.uuid if running else None,
         persistent=running is not None and running.persistent,
-        autostart=running is not None and running.autostart,
         device=DeviceKey(host=host, id=first.id),
         kinds=list(dict.fromkeys(device.kind for device in devices)),
         reason=reason,
@@ -235,7 +230,6 @@ def _stand_in(what: str, host: str | None, reason: str) -> Guest:
         host=host,
         uuid=None,
         persistent=False,
-        autostart=False,
         device=None,
         kinds=[],
         reason=reason,

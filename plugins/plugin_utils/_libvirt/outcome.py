@@ -15,11 +15,10 @@ from collections import defaultdict
 from dataclasses import dataclass
 
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.printable import printable
-from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.answers import Answer
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.checks import Checks
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.guests import Guest
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.logs import lost_states
-from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.move import MoveReport
+from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.move import MOVED, MoveReport
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.rounds import (
     Migration,
     Migrations,
@@ -39,8 +38,7 @@ _ARRIVED = frozenset({"moved", "done"})
 class Attempt:
     """A migration that was tried: what went wrong, and how far its devices have come by ``placement_states``.
 
-    ``log`` is QEMU's on the target, empty where the migration failed; ``autostart`` is the answer to letting the guest
-    start with its new host, where that was tried. ``report`` is what its host said of the migration.
+    ``log`` is QEMU's on the target, empty where the migration failed. ``report`` is what its host said of the migration.
     """
 
     vm: str
@@ -48,7 +46,6 @@ class Attempt:
     said: t.Sequence[str]
     states: t.Sequence[PlacementState]
     log: str = ""
-    autostart: Answer | None = None
     report: MoveReport | None = None
 
     @property
@@ -168,9 +165,9 @@ def remains(attempt: Attempt, going: t.Iterable[Migration]) -> t.Iterator[str]:
     )
     for line in lost_states(attempt.log):
         yield f"{attempt.vm} has moved, but QEMU on {target} says: {line}"
-    if attempt.autostart is not None and attempt.autostart.rc != 0:
-        error = attempt.autostart.error
-        yield f"{attempt.vm} has moved, but does not start with its new host: {error}"
+    if attempt.report is not None and attempt.report.outcome == MOVED:
+        for line in attempt.said:
+            yield f"{attempt.vm} has moved, but {line}"
 
 
 def _moves(

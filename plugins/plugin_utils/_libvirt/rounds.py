@@ -24,7 +24,6 @@ class Migration(t.TypedDict):
     host: str
     uuid: str | None
     persistent: bool
-    autostart: bool
     target: str
     placements: list[Placement]
 
@@ -71,7 +70,6 @@ def _migration(guest: Guest, host: str, placements: list[Placement]) -> Migratio
         host=host,
         uuid=guest["uuid"],
         persistent=guest["persistent"],
-        autostart=guest["autostart"],
         target=placements[0]["target"]["host"],
         placements=placements,
     )

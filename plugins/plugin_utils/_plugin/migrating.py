@@ -13,7 +13,6 @@ what they are asked, ``prepare`` makes the targets, and the hosts move their gue
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import typing as t
 
@@ -117,7 +116,6 @@ from ansible_collections.vfio.migration.plugins.plugin_utils.contract import (
 LIBVIRT = "migrate_libvirt_answer"
 ASKED = "migrate_libvirt_asked"
 NOTES = "migrate_libvirt_notes"
-STARTED = "migrate_libvirt_started"
 PREPARED = "prepare_run"
 CLEANED = "cleanup_run"
 
@@ -162,7 +160,7 @@ def begin(options: t.Mapping[str, t.Any], hostvars: t.Any, check_mode: bool) -> 
         "begun": now(),
         "check_mode": check_mode,
         # What these answered is of an earlier playbook in this run.
-        "stale": stale(hostvars, hosts, GATHERED, LIBVIRT, ASKED, NOTES, STARTED),
+        "stale": stale(hostvars, hosts, GATHERED, LIBVIRT, ASKED, NOTES),
     }
 
 
@@ -350,8 +348,6 @@ def order(run: _Run, hostvars: t.Any) -> _Run:
         # Something was prepared, for guests that have ended since, too.
         "cleaning": bool(ready) and not run["check_mode"],
         "states": [],
-        "starting": {},
-        "starting_hosts": [],
     }
 
 
@@ -392,23 +388,8 @@ def _label(migration: Migration) -> str:
 
 
 def look(run: _Run, hostvars: t.Any) -> _Run:
-    """Return ``run`` with how far the moves have come by the kernels' word, and which guests are to start with their new hosts."""
-    cleaning = result_of(hostvars, _LOCALHOST, CLEANED)
-    states = cleaning["states"]
-    libvirt = _libvirt(hostvars, cleaning["answered"])
-    starting: dict[str, list[dict[str, str]]] = {}
-    for one in run["migrations"]["rounds"]:
-        for each in one:
-            there = libvirt.get(each["target"], LibvirtHost()).running.get(each["vm"])
-            if each["autostart"] and there is not None and _has_moved(each, states):
-                # By the UUID that its new host says it has; the old one could name another guest's.
-                guest = {"vm": each["vm"], "uuid": there.uuid}
-                starting.setdefault(each["target"], []).append(guest)
-    return run | {"states": states, "starting": starting, "starting_hosts": sorted(starting)}
-
-
-def _has_moved(migration: Migration, states: t.Sequence[t.Any]) -> bool:
-    return Attempt(vm=migration["vm"], host=migration["host"], said=(), states=states).moved
+    """Return ``run`` with how far the moves have come by the kernels' word."""
+    return run | {"states": result_of(hostvars, _LOCALHOST, CLEANED)["states"]}
 
 
 def end(run: _Run, hostvars: t.Any) -> _Run:
@@ -475,7 +456,6 @@ def _remains(cleaned: t.Mapping[str, t.Any], hostvars: t.Any) -> t.Iterator[str]
 def _attempts(run: _Run, hostvars: t.Any) -> t.Iterator[Attempt]:
     """Yield what became of each migration that its host has tried."""
     notes = {host: _notes(hostvars, host) for host in run["participants"]}
-    started = _started(run, hostvars)
     for number, one in enumerate(run["migrations"]["rounds"]):
         for each in one:
             here = notes[each["host"]].get(number)
@@ -484,16 +464,13 @@ def _attempts(run: _Run, hostvars: t.Any) -> t.Iterator[Attempt]:
                 continue
             report = _report(here)
             failed = report.outcome != MOVED
-            said = [*_told(each, report, there)] if failed else []
+            said = [*_told(each, report, there)] if failed else report.errors
             yield Attempt(
                 vm=each["vm"],
                 host=each["host"],
                 said=said,
                 states=run["states"],
                 log="" if failed else _log(there, QEMU).stdout,
-                autostart=started.get((each["target"], each["vm"]), _NOT_LISTED)
-                if each["autostart"]
-                else None,
                 report=report,
             )
 
@@ -527,10 +504,6 @@ def _told(
     yield from what_hosts_say(host, report.state, logs)
 
 
-def _last_lines(answer: Answer) -> Answer:
-    return dataclasses.replace(answer, stdout="\n".join(answer.stdout.splitlines()[-_LINES:]))
-
-
 def _log(note: t.Mapping[str, t.Any], who: str) -> Answer:
     """Return what a target's note has of the log of QEMU or the kernel, which it has in this order."""
     found = _listed(note, "logs")
@@ -538,23 +511,8 @@ def _log(note: t.Mapping[str, t.Any], who: str) -> Answer:
     return read_answer(found[index]) if index < len(found) else Answer()
 
 
-_NOT_LISTED = Answer(message="libvirt there does not say that it runs")
-
-
 def _notes(hostvars: t.Any, host: str) -> dict[int, dict[str, t.Any]]:
     """Return by a round's number what a host noted of it."""
     found = plain(variables_of(hostvars, host).get(NOTES))
     notes = [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
     return {each["round"]: each for each in notes if isinstance(each.get("round"), int)}
-
-
-def _started(run: _Run, hostvars: t.Any) -> dict[tuple[str, str], Answer]:
-    """Return what libvirt said to letting guests start with their new hosts, by host and guest."""
-    found = {}
-    for host, guests in run["starting"].items():
-        answers = [*map(read_answer, _listed(result_of(hostvars, host, STARTED), "results"))]
-        answers += [Answer(message=f"{host} does not answer any more")] * len(guests)
-        found.update(
-            {(host, guest["vm"]): each for guest, each in zip(guests, answers, strict=False)}
-        )
-    return found

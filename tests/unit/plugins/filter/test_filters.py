@@ -233,7 +233,7 @@ def test_filters_of_the_roles_hand_on_texts_of_hosts_as_they_are():
     states = placement_states(fleet, plan)
     logs = [{"ansible_loop_var": "item", "item": {"host": "b", "who": "QEMU"}, "stdout": "2026- x"}]
     said = migration_failure(tagged(logs), {"stdout": vm}, "a", {"a": "", "b": ""}, exceeded=9)
-    attempts = [{"vm": vm, "host": "a", "said": said, "states": states, "autostart": {"rc": 1}}]
+    attempts = [{"vm": vm, "host": "a", "said": said, "states": states}]
     found = migration_result(checks, migrations, tagged(attempts), problems=[vm])
     skipped = [{"skipped": True}, {}, {"failed": True, "msg": vm, "device": UUIDS[0]}]
     moved = {"format": 1, "run": "now", "vm": vm, "vm_uuid": None, "source": "a", "target": "b"}
@@ -255,16 +255,6 @@ def test_filters_of_the_roles_hand_on_texts_of_hosts_as_they_are():
         "  QEMU on b: 2026- x",
     ]
     assert found["failure"].endswith(f"{vm}")
-
-
-def test_an_autostart_that_was_skipped_counts_for_none():
-    checks, migrations = {"left": [], "notes": []}, {"rounds": [], "ended": []}
-    attempt = {"vm": "vm-1", "host": "a", "said": [], "states": []}
-    for skipped in ({}, {"skipped": True}, None):
-        found = migration_result(checks, migrations, [attempt | {"autostart": skipped}])
-        assert found["failure"] is None
-    found = migration_result(checks, migrations, [attempt | {"autostart": {"unreachable": True}}])
-    assert "does not start with its new host" in found["failure"]
 
 
 @pytest.mark.parametrize("name", [*plugins("filter"), *plugins("test")])

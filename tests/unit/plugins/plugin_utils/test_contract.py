@@ -74,7 +74,6 @@ def migration_record():
         "host": "a",
         "uuid": None,
         "persistent": True,
-        "autostart": False,
         "target": "c",
         "placements": plan()["placements"],
     }

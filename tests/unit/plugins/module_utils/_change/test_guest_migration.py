@@ -64,12 +64,19 @@ class Domain:
         self.calls = []
         self.is_there = True
         self.runs = 1
+        self.starts = 0
 
     def name(self):
         return "vm-17"
 
     def isPersistent(self):  # noqa: N802 - libvirt's
         return int(self.persistent)
+
+    def autostart(self):
+        return self.starts
+
+    def setAutostart(self, starts):  # noqa: N802
+        self.calls.append(("starts", starts))
 
     def XMLDesc(self, flags):  # noqa: N802
         return f"<domain flags='{flags}'/>"
@@ -235,6 +242,54 @@ def test_a_guest_moves_with_what_libvirt_counts_in_the_end():
     assert told[0]["data_remaining"] == 600
     assert told[0]["downtime_limit"] == 300
     assert "secret" not in str((result, told))
+
+
+def sent(domain, there, what=None):
+    """Return the result of a migration to a host whose libvirt is ``there``, a connection or an error."""
+
+    def connect(uri):
+        if uri == "qemu:///system":
+            return Libvirt(domain)
+        assert uri == "qemu+ssh://root@b/system"
+        if isinstance(there, Exception):
+            raise there
+        return there
+
+    return GuestMigration(what or order(), lambda status: None, t.cast(t.Any, connect)).run()
+
+
+@pytest.mark.parametrize(
+    ("starts", "persistent", "told"), [(1, True, [("starts", 1)]), (0, True, []), (1, False, [])]
+)
+def test_a_guest_starts_with_its_new_host_as_with_the_old_one(starts, persistent, told):
+    domain, there = Domain(persistent=persistent), Domain()
+    domain.starts = starts
+    what = order("<domain/>" if persistent else None)
+    assert sent(domain, Libvirt(there), what)["errors"] == []
+    assert there.calls == told
+
+
+def test_why_a_guest_that_has_moved_does_not_start_with_its_new_host_is_told():
+    domain, there = Domain(), Domain()
+    domain.starts = 1
+    there.is_there = False
+    for libvirt, why in (
+        (LibvirtError("libvirt at qemu+ssh://root@b/system cannot be reached: no"), "reached: no"),
+        (Libvirt(there), "not known to libvirt: Domain not found"),
+    ):
+        result = sent(domain, libvirt)
+        assert result["outcome"] == "moved"
+        (error,) = result["errors"]
+        assert error.startswith("it does not start with its new host: ")
+        assert error.endswith(f"{why}; run there: virsh autostart {UUID}")
+        domain.is_there = True
+
+
+def test_a_guest_that_stays_changes_nothing_on_its_target():
+    domain, there = Domain(error="no"), Domain()
+    domain.starts = 1
+    assert sent(domain, Libvirt(there))["outcome"] == "failed"
+    assert there.calls == []
 
 
 def test_what_libvirt_says_of_a_failure_is_told_with_the_logs(tmp_path):

@@ -36,7 +36,7 @@ OLD = {"libvirt": "9.5.0", "QEMU": "8.2.2"}
 
 def guest(vm: str = "vm-17", kinds=("mdev",), **others):
     found = {"vm": vm, "host": "a", "kinds": [*kinds], "reason": None, "uuid": UUID}
-    return found | {"persistent": True, "autostart": False, "device": None} | others
+    return found | {"persistent": True, "device": None} | others
 
 
 def answering(*guests, **changes) -> LibvirtHost:

@@ -24,7 +24,7 @@ from ansible_collections.vfio.migration.tests.unit.libvirt_answers import (
 
 OTHER = UUID.replace("c9cd", "d9cd")
 HOSTILE = "{{ lookup('pipe', 'id') }} ; rm -rf"
-RUNNING = RunningGuest(UUID, persistent=False, autostart=False)
+RUNNING = RunningGuest(UUID, persistent=False)
 
 
 def libvirt(*names: str) -> LibvirtHost:
@@ -50,7 +50,7 @@ def found(devices: dict, hosts: dict, **asked) -> dict[str, dict]:
 
 
 def test_versions_and_guests_are_read_whatever_the_names_are():
-    one = guest_info("vm-17", UUID, autostart=True)
+    one = guest_info("vm-17", UUID)
     other = {"name": HOSTILE, "uuid": OTHER}
     problem = {"guest": "vm-9", "problem": "its domain cannot be read"}
     there = read_host(
@@ -59,8 +59,8 @@ def test_versions_and_guests_are_read_whatever_the_names_are():
     assert there.error is None
     assert there.versions == {"libvirt": "11.3.0", "QEMU": "10.0.2"}
     assert there.running == {
-        "vm-17": RunningGuest(UUID, persistent=True, autostart=True, info=one),
-        HOSTILE: RunningGuest(OTHER, persistent=False, autostart=False),
+        "vm-17": RunningGuest(UUID, persistent=True, info=one),
+        HOSTILE: RunningGuest(OTHER, persistent=False),
     }
     assert there.info == host_info()
     assert there.arriving == {OTHER: arrival_info(OTHER)}
@@ -98,7 +98,6 @@ def test_a_guest_is_found_with_a_device_and_the_kinds_of_all():
             "host": "a",
             "uuid": UUID,
             "persistent": False,
-            "autostart": False,
             "device": {"host": "a", "id": UUIDS[2]},
             "kinds": ["pci", "mdev"],
             "reason": None,
@@ -134,7 +133,7 @@ def test_of_guests_of_one_name_the_uuid_tells_which_is_meant():
     devices = {"a": [of_guest(1, "vm-1", UUID)], "b": [of_guest(2, "vm-1", OTHER)]}
     hosts = {
         "a": libvirt("vm-1"),
-        "b": LibvirtHost(running={"vm-1": RunningGuest(OTHER, persistent=False, autostart=False)}),
+        "b": LibvirtHost(running={"vm-1": RunningGuest(OTHER, persistent=False)}),
     }
     fleet = read_fleet({name: host(each) for name, each in devices.items()})
     reason = find_guests(fleet, hosts, names=["vm-1"])[0]["reason"]

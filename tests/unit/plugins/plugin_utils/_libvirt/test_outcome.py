@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
-from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.answers import Answer
+from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.move import MoveReport
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.outcome import (
     Attempt,
     result,
@@ -18,7 +20,7 @@ NOTHING = {"chosen": [], "left": [], "targets": [], "avoid": [], "notes": []}
 
 def migration(vm: str, host: str = "a", target: str = "b"):
     one = {"vm": vm, "host": host, "target": target, "placements": []}
-    return one | {"uuid": UUID, "persistent": True, "autostart": True}
+    return one | {"uuid": UUID, "persistent": True}
 
 
 def state(vm: str, how: str, reason: str | None = None, host: str = "a"):
@@ -132,18 +134,20 @@ def test_all_that_stay_are_told_with_the_checks_reasons_first():
 
 def test_what_is_not_as_before_is_a_failure_although_the_guest_has_moved():
     attempt = Attempt(
-        *("vm-1", "a", [], [state("vm-1", "moved")]),
+        *("vm-1", "a", ["it does not start with its new host"], [state("vm-1", "moved")]),
         log="qemu: 0000:01:10.0: failed to set device state",
-        autostart=Answer(rc=1, stderr="error: read-only"),
+        report=MoveReport("moved"),
     )
     found = told(migration("vm-1"), attempts=[attempt], problems=["c: no room"])
     assert found["sentences"] == ["vm-1 has moved from a to b"]
     assert found["failure"] == (
         "vm-1 has moved, but QEMU on b says: qemu: 0000:01:10.0: failed to set device state;"
-        " vm-1 has moved, but does not start with its new host: error: read-only; c: no room"
+        " vm-1 has moved, but it does not start with its new host; c: no room"
     )
 
 
-def test_a_guest_that_starts_with_its_new_host_is_as_it_was():
-    attempt = Attempt("vm-1", "a", [], [state("vm-1", "moved")], autostart=Answer(rc=0))
-    assert told(migration("vm-1"), attempts=[attempt])["failure"] is None
+def test_what_went_wrong_before_the_guest_was_there_after_all_is_none_of_its_problems():
+    attempt = Attempt("vm-1", "a", ["libvirt: timed out"], [state("vm-1", "moved")])
+    for report in (None, MoveReport("failed")):
+        found = told(migration("vm-1"), attempts=[dataclasses.replace(attempt, report=report)])
+        assert found["failure"] is None

@@ -31,7 +31,6 @@ def one(vm, source="a", target="b", run=FIRST, state="moved", uuid=None, **numbe
         "host": source,
         "uuid": uuid,
         "persistent": True,
-        "autostart": False,
         "target": target,
         "placements": [placement],
     }

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 def guest(vm: str, host: str):
     place = {"vm": vm, "host": host, "uuid": UUID, "device": None, "kinds": ["mdev"]}
-    return place | {"persistent": True, "autostart": False, "reason": None}
+    return place | {"persistent": True, "reason": None}
 
 
 def placement(vm: str | None, source: str, target: str, number: int = 1):
@@ -41,7 +41,6 @@ def test_a_migration_is_told_with_all_that_it_takes():
                 "host": "a",
                 "uuid": UUID,
                 "persistent": True,
-                "autostart": False,
                 "target": "c",
                 "placements": [move],
             }

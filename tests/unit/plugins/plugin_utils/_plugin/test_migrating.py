@@ -36,18 +36,18 @@ def begun(hostvars=None, check_mode=False, **options):
     return migrating.begin(OPTIONS | options, hostvars or {"a": {}, "b": {}}, check_mode)
 
 
-def answer(*devices, running=(), autostart=()):
+def answer(*devices, running=()):
     """Return what a host registered that has ``devices`` and on which libvirt runs guests, names by UUID."""
     now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     facts = {"vfio_migration": host([*devices], [parent()]) | {"gathered": {"time": now}}}
-    guests = [guest_info(name, uuid, autostart=name in autostart) for uuid, name in running]
+    guests = [guest_info(name, uuid) for uuid, name in running]
     libvirt = libvirt_info(*guests)
     registered = {"ansible_facts": facts}
     return {"prepare_gathered": registered, "migrate_libvirt_answer": libvirt, **registered}
 
 
 def two_hosts(vm="vm-17"):
-    held = answer(device(UUIDS[1], vm=vm), running=[(UUIDS[5], vm)], autostart=[vm])
+    held = answer(device(UUIDS[1], vm=vm), running=[(UUIDS[5], vm)])
     held["migrate_libvirt_asked"] = held["migrate_libvirt_answer"]
     there = {"migrate_libvirt_asked": libvirt_info(arriving=[arrival_info(UUIDS[5])])}
     return {"a": held, "b": answer() | there}
@@ -275,20 +275,6 @@ def test_in_check_mode_nobody_moves():
     assert migrating.end(run, hostvars)["sentences"] == ["vm-17 would move from a to b"]
 
 
-def test_who_starts_with_a_host_is_named_by_the_uuid_that_this_host_says():
-    run, hostvars = ordered(two_hosts(), guests="vm-17")
-    hostvars["b"] |= answer(running=[(UUIDS[7], "vm-17")])
-    run = looked(run, hostvars)
-    assert run["starting"] == {"b": [{"vm": "vm-17", "uuid": UUIDS[7]}]}
-
-
-@pytest.mark.parametrize("state", ["prepared", "unclear", "planned"])
-def test_who_has_not_come_by_the_kernels_word_does_not_start_there(state):
-    run, hostvars = ordered(two_hosts(), guests="vm-17")
-    hostvars["b"] |= answer(running=[(UUIDS[7], "vm-17")])
-    assert looked(run, hostvars, state)["starting"] == {}
-
-
 MOVED = {"round": 0, "moved": {"outcome": "moved", "errors": []}}
 
 
@@ -302,16 +288,24 @@ def place(tmp_path, monkeypatch):
 def ended(hostvars, run, here, there=None, state="moved"):
     hostvars["a"]["migrate_libvirt_notes"] = here
     hostvars["b"]["migrate_libvirt_notes"] = there
-    hostvars["b"] |= answer(running=[(UUIDS[5], "vm-17")])
-    hostvars["b"]["migrate_libvirt_started"] = {"results": [{"rc": 0}]}
     return migrating.end(looked(run, hostvars, state), hostvars)
 
 
-def test_who_has_moved_and_starts_is_told_so():
+def test_who_has_moved_is_told_so():
     run, hostvars = ordered(two_hosts(), guests="vm-17")
     found = ended(hostvars, run, [MOVED], [{"round": 0, "logs": []}])
     assert found["sentences"] == ["vm-17 has moved from a to b"]
     assert found["failure"] is None
+
+
+def test_what_a_guest_that_has_moved_did_not_take_along_is_a_failure():
+    run, hostvars = ordered(two_hosts(), guests="vm-17")
+    moved = {"outcome": "moved", "errors": ["it does not start with its new host: no answer"]}
+    found = ended(hostvars, run, [{"round": 0, "moved": moved}])
+    assert found["sentences"] == ["vm-17 has moved from a to b"]
+    assert found["failure"] == (
+        "vm-17 has moved, but it does not start with its new host: no answer"
+    )
 
 
 def test_what_became_of_a_guest_is_told_to_machines_beside_the_plan(place):
