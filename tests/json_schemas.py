@@ -41,6 +41,7 @@ SHAPES: dict[str, type] = {
     "candidates": contract.CandidateList,
     "candidate_lists": contract.CandidateLists,
     "headroom": contract.Headroom,
+    "maintenance": contract.MaintenancePlan,
     "report": contract.Report,
     "record": contract.Record,
     "migration_record": contract.MigrationRecord,

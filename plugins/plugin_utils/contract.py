@@ -905,6 +905,76 @@ class Headroom(t.TypedDict):
     """The hosts without usable facts, of which nothing is told."""
 
 
+# --- maintenance -----------------------------------------------------------------------------------------------------
+
+
+class MaintenanceStep(t.TypedDict):
+    """Hosts that are emptied at a time, and come back before the next step."""
+
+    hosts: t.Annotated[list[str], where(minItems=1)]
+    """The hosts."""
+    why: Sentence
+    """Why these are the next."""
+    moves: Count
+    """How many guests move."""
+    again: Count
+    """How many of these have moved in a step before."""
+    conversions: Count
+    """How many devices become ones of another type."""
+    returned: list[str]
+    """The targets that have come back in a step before: what they take by then is not known, but what they take now."""
+    placements: list[Placement]
+    """What moves where, as in a plan."""
+
+
+class MaintenanceBlock(t.TypedDict):
+    """Why there is no further step."""
+
+    hosts: t.Annotated[list[str], where(minItems=1)]
+    """The hosts whose guests have no place."""
+    proven: bool
+    """Whether it is proven that these cannot be emptied, in whichever order; with a given order, in that one."""
+    sentence: Sentence
+    """What it comes to."""
+    unplaced: list[Unplaced]
+    """The devices without a place and why, as in a plan."""
+    shortages: list[Shortage]
+    """The shortages that prove it, as in a plan."""
+
+
+class MaintenancePlan(t.TypedDict):
+    """In which steps hosts are emptied that come back, one after another or a few at a time, and what moves where in each."""
+
+    schema: t.Annotated[int, where(const=1)]
+    """The version of this shape."""
+    status: Status
+    """Whether all hosts are emptied, and whether it is proven that no order has fewer moves, or that there is none."""
+    order: list[str]
+    """The hosts that are emptied, in this order."""
+    order_is: t.Annotated[str, where(enum=("chosen", "given"))]
+    """Whose order it is."""
+    steps: list[MaintenanceStep]
+    """The steps, each of which begins when the hosts of the one before have come back."""
+    guests: Count
+    """How many guests there are on all hosts that are to be emptied."""
+    moves: Count
+    """How many moves of guests there are in all steps."""
+    bound: Count | None
+    """How many moves there are at least in every order; null where not all hosts are emptied."""
+    conversions: Count
+    """How many devices become ones of another type in all steps."""
+    blocked: MaintenanceBlock | None
+    """Which hosts could not be emptied and why; null where all can."""
+    sentences: list[Sentence]
+    """What it comes to, and each step."""
+    assumptions: list[Sentence]
+    """What is taken for granted beside what plans do."""
+    conditions: PlanConditions
+    """What was asked of the places."""
+    unknown: list[str]
+    """The hosts without usable facts, which receive nothing."""
+
+
 # --- candidates ------------------------------------------------------------------------------------------------------
 
 

@@ -44,7 +44,13 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request im
     requested,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify import violations
-from ansible_collections.vfio.migration.tests.bench import damaged, growth, headroom, solver
+from ansible_collections.vfio.migration.tests.bench import (
+    damaged,
+    growth,
+    headroom,
+    maintenance,
+    solver,
+)
 from ansible_collections.vfio.migration.tests.bench.planted import (
     SEED,
     Facts,
@@ -118,6 +124,7 @@ def main(smoke: bool = False) -> bool:
         _report_carried_out((200,) if smoke else CARRIED_OUT, smoke),
         growth.report(smoke),
         headroom.report(smoke),
+        maintenance.report(smoke),
         _report_naive(50 if smoke else NAIVE_GUESTS),
         _report_exact(SMALL[:3] if smoke else SMALL),
         solver.report(solver.SMALL[:3] if smoke else (*solver.SMALL, *solver.MIDDLE)),

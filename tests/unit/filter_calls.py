@@ -125,6 +125,7 @@ CALLS: dict[str, t.Callable[[Step], dict[str, t.Any]]] = {
         "target": step.world.target,
     },
     "libvirt_rounds": lambda step: {"guests": step.checks["chosen"], "plan": step.plan},
+    "maintenance_plan": lambda step: {"fleet": step.fleet, "emptied": [step.world.source]},
     "migration_failure": lambda step: {
         "logs": step.logs,
         "state": {"rc": 0, "stdout": step.world.name("state", "paused (ioerror)")},

@@ -120,6 +120,26 @@ def read_fleet(
     return fleet
 
 
+class ChangingFleet:
+    """Hosts whose facts change, each read again only then; what is equal on any of them is one object all the time."""
+
+    def __init__(self, facts: t.Mapping[str, t.Any]) -> None:
+        self.facts = dict(facts)
+        self._reader = _Reader(self.facts, ANY_AGE)
+        for name in sorted(self.facts):
+            self._reader.read(name)
+
+    @property
+    def hosts(self) -> t.Mapping[str, Host]:
+        return self._reader.fleet.hosts
+
+    def change(self, facts: t.Mapping[str, t.Any]) -> None:
+        """Take these facts of hosts for those that there were."""
+        self.facts.update(facts)
+        for name in facts:
+            self._reader.read(name)
+
+
 def hold(data: t.Any, hosts: t.Iterable[str] | None = None) -> dict[str, t.Any]:
     """Return the facts of hosts, to be read again and again: ``hostvars`` makes them anew each time.
 

@@ -29,6 +29,9 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.explain im
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.headroom_options import (
     headroom_for,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.maintenance_options import (
+    maintenance_for,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_options import plan_for
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.progress_file import (
     write_progress,
@@ -98,6 +101,7 @@ def document(name):
             read_fleet(facts), ["a"], None, ["b", "c"], "source_lists"
         ),
         "headroom": lambda: headroom_for(facts),
+        "maintenance": lambda: maintenance_for(facts, ["a", "b"]),
         "report": lambda: report_for(facts, plan=plan(), headroom=headroom_for(facts)),
         "record": record,
         "migration_record": migration_record,

@@ -1,0 +1,219 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments import as_filter
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.maintenance_options import (
+    maintenance_for,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils.contract import MaintenancePlan
+
+DOCUMENTATION = r"""
+name: maintenance_plan
+short_description: Plan rolling maintenance
+version_added: 0.1.0
+author:
+  - vfio.migration contributors (@vfio-migration)
+description:
+  - Plans in which steps hosts are emptied one after another, or a few at a time, where each comes back before the next step.
+  - Guests preferably go to hosts that are not emptied after that, those that are not listed and those that have come back. So each guest moves once,
+    unless there is no room for that.
+  - No guest moves away from a host that has come back. So an upgrade on the way, after which a driver takes guests of older ones but not the other way
+    round, strands nobody.
+  - Each step is a plan as of a drain with O(vfio.migration.migration_plan#filter:free_devices) V(none), checked by the verifier of plans with the facts
+    as the steps before leave them. A second verifier follows each guest through all steps.
+  - Where a step has no place for a guest, the plan ends before it, says which host cannot be emptied and why, and whether that is proven.
+  - What hosts are after maintenance is not known before. A plan takes them to be as their present facts say. Carry out its first step only, gather
+    facts, and plan the rest anew.
+extends_documentation_fragment:
+  - vfio.migration._fleet.fleet
+  - vfio.migration._fleet.max_age
+  - vfio.migration._fleet.left_out
+  - vfio.migration._plan.conditions
+options:
+  emptied:
+    description: The hosts that are to be emptied. Those that have been already are left out.
+    type: list
+    elements: str
+    required: true
+  at_once:
+    description: How many hosts may be emptied, and be away, at a time. By default 1.
+    type: int
+  keep_order:
+    description:
+      - Whether hosts are emptied in the order of O(emptied). By default the order is chosen, step by step. Next comes the host with the fewest guests
+        of those whose guests have places that they need not leave again, or else one of which the fewest guests need to.
+    type: bool
+  use_returned:
+    description:
+      - Whether hosts that have come back may receive, as if what they take were what they take now. By default V(true).
+      - With V(false) a plan holds whatever becomes of them, but needs room for all guests on hosts that are not listed.
+    type: bool
+  targets:
+    description: The hosts that may receive. By default all.
+    type: list
+    elements: str
+  direction:
+    description: Whose list decides, as in O(vfio.migration.compatibility#filter:direction). By default V(source_lists).
+    type: str
+    choices:
+      - source_lists
+      - target_accepts
+      - both
+      - either
+  policy:
+    description: Which of several targets to take in each step, as in O(vfio.migration.migration_plan#filter:policy). By default V(pack).
+    type: str
+    choices:
+      - pack
+      - spread
+  apart:
+    description: Groups of guests of which no two may be on one host, as in O(vfio.migration.migration_plan#filter:apart).
+    type: list
+    elements: list
+positional: _input, emptied, hosts
+seealso:
+  - plugin: vfio.migration.migration_plan
+    plugin_type: filter
+  - plugin: vfio.migration.migration_headroom
+    plugin_type: filter
+  - name: JSON Schema
+    description: The exact shape of the result, for programs.
+    link: https://github.com/vfio-migration/vfio.migration/blob/main/docs/schemas/maintenance.json
+  - ref: ansible_collections.vfio.migration.docsite.plan_guide.maintenance
+    description: What the steps promise.
+"""
+
+EXAMPLES = r"""
+- name: Gather the descriptors of all hosts
+  hosts: hypervisors
+  gather_facts: false
+  tasks:
+    - name: Gather
+      vfio.migration.vfio_migration_facts:
+
+    - name: Show in which steps all hosts can be patched
+      ansible.builtin.debug:
+        msg: "{{ (hostvars | vfio.migration.maintenance_plan(groups['hypervisors'], hosts=groups['hypervisors'])).sentences }}"
+      run_once: true
+"""
+
+RETURN = r"""
+_value:
+  description: The steps, and what is proven of all other ones.
+  type: dict
+  contains:
+    schema:
+      description: The version of this shape.
+      type: int
+      sample: 1
+    status:
+      description:
+        - V(optimal) if all hosts are emptied and it is proven that no way has fewer moves, nor with as few moves fewer conversions; V(feasible) if they are
+          emptied and that is not proven.
+        - V(infeasible) if not all are and it is proven that they cannot be, in a given order or, where it is chosen, in any; V(unproven) if it is not.
+      type: str
+    order:
+      description: The hosts that are emptied, in this order.
+      type: list
+      elements: str
+    order_is:
+      description: V(chosen) or V(given).
+      type: str
+    steps:
+      description: The steps. Each begins when the hosts of the one before have come back.
+      type: list
+      elements: dict
+      contains:
+        hosts:
+          description: The hosts that are emptied.
+          type: list
+          elements: str
+        why:
+          description: Why these are the next.
+          type: str
+        moves:
+          description: How many guests move.
+          type: int
+        again:
+          description: How many of these have moved in a step before.
+          type: int
+        conversions:
+          description: How many devices become ones of another type.
+          type: int
+        returned:
+          description: The targets that have come back in a step before. That they take what they take now is an assumption.
+          type: list
+          elements: str
+        placements:
+          description: What moves where, as in a plan.
+          type: list
+          elements: dict
+    guests:
+      description: How many guests there are on the hosts that are to be emptied. A device whose holder is not known counts as one.
+      type: int
+    moves:
+      description: How many moves of guests there are in all steps.
+      type: int
+    bound:
+      description: How many moves there are at least whatever is done; V(null) where not all hosts are emptied.
+      type: int
+    conversions:
+      description: How many devices become ones of another type in all steps.
+      type: int
+    blocked:
+      description: Which hosts could not be emptied and why; V(null) where all can.
+      type: dict
+      contains:
+        hosts:
+          description: The hosts whose guests have no place.
+          type: list
+          elements: str
+        proven:
+          description: Whether it is proven that they cannot be emptied.
+          type: bool
+        sentence:
+          description: What it comes to.
+          type: str
+        unplaced:
+          description: The devices without a place and why, as in a plan.
+          type: list
+          elements: dict
+        shortages:
+          description: The shortages that prove it, as in a plan.
+          type: list
+          elements: dict
+    sentences:
+      description: What it comes to, and each step.
+      type: list
+      elements: str
+    assumptions:
+      description: What is taken for granted beside what plans do.
+      type: list
+      elements: str
+    conditions:
+      description: What was asked of the places.
+      type: dict
+    unknown:
+      description: The hosts without usable facts, which receive nothing.
+      type: list
+      elements: str
+"""
+
+
+@as_filter("maintenance_plan")
+def maintenance_plan(
+    fleet: t.Any, emptied: t.Any = None, hosts: t.Any = None, **options: t.Any
+) -> MaintenancePlan:
+    return maintenance_for(fleet, emptied, hosts, **options)
+
+
+class FilterModule:
+    """Filters of vfio.migration"""
+
+    def filters(self) -> dict[str, t.Callable[..., t.Any]]:
+        return {"maintenance_plan": maintenance_plan}

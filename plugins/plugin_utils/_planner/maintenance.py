@@ -1,0 +1,505 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+# Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Do not use this from other collections or standalone plugins/modules!
+
+"""Rolling maintenance: hosts are emptied one after another, or a few at a time, and each comes back. Pure.
+
+A step empties a batch of hosts. Its guests preferably go to hosts that are not emptied after it: those that are not
+listed, and those that have come back. So each guest moves once, which is the fewest there can be. Only where no batch finds
+room there, guests go to hosts that are still to be emptied, and move again with these. Each step is a plan as of a drain, made
+and verified with the facts as the steps before leave them.
+
+No guest ever moves away from a host that has come back: where that was upgraded, moves are one-way.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+from collections import Counter
+
+from ansible_collections.vfio.migration.plugins.plugin_utils import contract
+from ansible_collections.vfio.migration.plugins.plugin_utils._compat.wording import listed
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import (
+    Device,
+    Fleet,
+    Host,
+    why_unknown,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import (
+    ChangingFleet,
+    read_fleet,
+    uncollected,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.facts_after import (
+    HostFacts,
+    facts_after,
+    without_holders,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.planner import (
+    DeviceKey,
+    make_plan,
+    no_progress,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import (
+    Conditions,
+    Guest,
+    Request,
+    guests_of,
+    requested,
+    staying,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.solution import Progress
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify import objections
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_maintenance import (
+    maintenance_objections,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils.contract import (
+    MaintenanceBlock,
+    MaintenancePlan,
+    MaintenanceStep,
+    Placement,
+    PlanBody,
+)
+
+SCHEMA = 1
+# So many hosts that came back last are tried as the only targets first: what a host held before, it mostly has room for.
+_LAST = 1
+# So many different batches are looked at for one step.
+_TRIES = 40
+
+_Batch = tuple[str, ...]
+
+
+class _Attempt(t.NamedTuple):
+    """A ``batch`` with what of its guests was placed; ``left`` are those without a place, at least so many in any case."""
+
+    batch: _Batch
+    placements: list[Placement]
+    left: tuple[Guest, ...]
+    at_least: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Maintenance:
+    """What is asked for: ``hosts`` are emptied, so many ``at_once`` at most.
+
+    With ``keep_order`` in the order in which they are listed, else in one that is chosen. With ``use_returned`` hosts that have come
+    back take guests, as if they were what their present facts say.
+    """
+
+    hosts: t.Sequence[str]
+    at_once: int = 1
+    keep_order: bool = False
+    use_returned: bool = True
+
+
+@uncollected()
+def maintenance_plan(
+    fleet: Fleet,
+    asked: Maintenance,
+    conditions: Conditions,
+    progress: Progress = no_progress,
+) -> MaintenancePlan:
+    """Return the steps in which all hosts that are listed are emptied, verified; raise ``FleetError``.
+
+    ``fleet`` is all that there is. Where a step has no place for a guest, the plan ends before it and tells why.
+    """
+    for name in asked.hosts:
+        if name not in fleet.hosts:
+            raise FleetError(f"cannot empty {name}: {why_unknown(fleet, name)}")
+    if not asked.at_once:
+        raise FleetError("at_once is 0; expected 1 or more hosts to be emptied at a time")
+    repeated = [name for name, count in Counter(asked.hosts).items() if count > 1]
+    if repeated:
+        raise FleetError(f"hosts to be emptied are listed twice: {listed(sorted(repeated))}")
+    planning = _Planning(fleet, asked, conditions, progress)
+    plan = planning.result()
+    broken = maintenance_objections(plan, {name: each.facts for name, each in fleet.hosts.items()})
+    if broken:
+        raise FleetError(f"the verifier objects to the steps: {broken[0]}")
+    return plan
+
+
+class _Planning:
+    """The fleet as the steps so far leave it."""
+
+    def __init__(
+        self, fleet: Fleet, asked: Maintenance, conditions: Conditions, progress: Progress
+    ) -> None:
+        # Nobody misses what nobody holds.
+        conditions = dataclasses.replace(conditions, free_devices="none", reuse=False)
+        # This raises an error for a target that there is not.
+        targets = dataclasses.replace(conditions, drain=None).hosts(fleet)
+        self._first, self._asked, self._conditions = fleet, asked, conditions
+        self._progress = progress
+        self._now = ChangingFleet(
+            {name: fleet.hosts[name].facts for name in {*targets, *asked.hosts}}
+        )
+        self._pending = [*asked.hosts]
+        listed_hosts = {*asked.hosts}
+        # Those that guests may stay on, the ones that came back last at the end.
+        self._lasting = [name for name in targets if name not in listed_hosts]
+        self._may_receive = frozenset(targets)
+        # What these might take, no plan can prove.
+        self._silent = [
+            name
+            for name in fleet.unknown
+            if conditions.targets is None or name in conditions.targets
+        ]
+        self._guests: dict[str, list[Guest]] = {name: [] for name in asked.hosts}
+        for name in asked.hosts:
+            self._guests[name] = _guests_on(self._now.hosts[name])
+        self._count = sum(map(len, self._guests.values()))
+        self._arrived: set[DeviceKey] = set()
+        self._made: set[DeviceKey] = set()
+        self._returned: list[str] = []
+        self._steps: list[MaintenanceStep] = []
+        self._again_at_least = 0
+
+    def result(self) -> MaintenancePlan:
+        """Take all steps that can be taken, and return them with what is proven of all other plans."""
+        blocked: MaintenanceBlock | None = None
+        while self._pending and blocked is None:
+            self._progress(f"step {len(self._steps) + 1}: {len(self._pending)} hosts are left")
+            found, why = self._next()
+            if found is None or found.left:
+                blocked = self._blocked()
+            else:
+                self._take(found, why)
+        moves = sum(each["moves"] for each in self._steps)
+        conversions = sum(each["conversions"] for each in self._steps)
+        bound = self._count + self._again_at_least
+        status: contract.Status
+        if blocked is not None:
+            status = "infeasible" if blocked["proven"] else "unproven"
+        else:
+            status = "optimal" if (moves, conversions) == (bound, 0) else "feasible"
+        plan: MaintenancePlan = {
+            "schema": SCHEMA,
+            "status": status,
+            "order": [host for each in self._steps for host in each["hosts"]],
+            "order_is": "given" if self._asked.keep_order else "chosen",
+            "steps": self._steps,
+            "guests": self._count,
+            "moves": moves,
+            "bound": bound if blocked is None else None,
+            "conversions": conversions,
+            "blocked": blocked,
+            "sentences": [],
+            "assumptions": self._assumptions(),
+            "conditions": self._conditions.stated(),
+            "unknown": self._first.unknown,
+        }
+        plan["sentences"] = _sentences(plan)
+        return plan
+
+    # --- one step ---
+
+    def _next(self) -> tuple[_Attempt | None, str]:
+        """Return the next batch with places for its guests, if there is one, and why it is the next."""
+        attempts: dict[t.Hashable, _Attempt] = {}
+        singles: list[tuple[_Batch, _Attempt]] = []
+        for batch in self._batches():
+            key = self._likeness(batch)
+            if key not in attempts:
+                if len(attempts) == _TRIES:
+                    break
+                attempts[key] = self._to_lasting(batch)
+            found = attempts[key]
+            if not found.left:
+                return found, self._why(found)
+            if len(batch) == 1:
+                singles.append((batch, found))
+        else:
+            if not self._steps:
+                # Whatever is emptied first, so many of its guests move again.
+                self._again_at_least = min(found.at_least for _batch, found in singles)
+        singles.sort(key=lambda each: len(each[1].left))
+        for batch, alike in singles[:_TRIES]:
+            found = alike if alike.batch == batch else self._to_lasting(batch)
+            again = len(found.left)
+            found = self._to_pending(found)
+            if not found.left:
+                return found, self._why_again(again)
+        return None, ""
+
+    def _batches(self) -> t.Iterator[_Batch]:
+        """Yield the batches that could be next, the largest first, and those with the fewest guests."""
+        order = self._pending
+        most = min(self._asked.at_once, len(order))
+        if self._asked.keep_order:
+            yield from (tuple(order[:size]) for size in range(most, 0, -1))
+            return
+        places = {name: number for number, name in enumerate(self._asked.hosts)}
+        order = sorted(order, key=lambda name: (len(self._guests[name]), places[name]))
+        for size in range(most, 0, -1):
+            for start in range(len(order) - size + 1):
+                yield tuple(order[start : start + size])
+
+    def _likeness(self, batch: _Batch) -> t.Hashable:
+        """Return what batches have in common that find the same places."""
+        if self._conditions.apart:
+            return batch
+        guests = [
+            tuple(sorted(map(_all_of, guest.devices), key=repr))
+            for name in batch
+            for guest in self._guests[name]
+        ]
+        return tuple(sorted(guests, key=repr))
+
+    def _to_lasting(self, batch: _Batch) -> _Attempt:
+        """Place the guests of a batch on hosts that are not to be emptied any more."""
+        guests = [guest for name in batch for guest in self._guests[name]]
+        if not guests:
+            return _Attempt(batch, [], (), 0)
+        if not self._lasting:
+            return _Attempt(batch, [], (*guests,), len(guests))
+        last = self._lasting[-_LAST:]
+        if self._returned and len(last) < len(self._lasting) and self._conditions.policy == "pack":
+            found = self._plan(batch, last)
+            if not found.left and not _conversions(found.placements, self._now.facts):
+                return found
+        return self._plan(batch, self._lasting)
+
+    def _to_pending(self, found: _Attempt) -> _Attempt:
+        """Place the guests that are left of a batch on hosts that are still to be emptied."""
+        others = [
+            name for name in self._pending if name not in found.batch and name in self._may_receive
+        ]
+        if not others:
+            return found
+        more = self._plan(found.batch, others, found.placements, keep_type=True)
+        if not more.left:
+            wave = max([each["wave"] for each in found.placements], default=0)
+            later: list[t.Any] = [
+                {**each, "wave": each["wave"] + wave} if self._conditions.apart else each
+                for each in more.placements
+            ]
+            return _Attempt(found.batch, [*found.placements, *later], (), 0)
+        return self._plan(found.batch, [*self._lasting, *others], keep_type=True)
+
+    def _plan(
+        self,
+        batch: _Batch,
+        targets: t.Sequence[str],
+        after: t.Sequence[Placement] = (),
+        keep_type: bool = False,
+    ) -> _Attempt:
+        """Return a verified plan that empties the hosts of a batch onto ``targets``, once others have moved."""
+        conditions = dataclasses.replace(
+            self._conditions,
+            drain=batch,
+            targets=[*targets, *self._silent],
+            keep_type=keep_type or self._conditions.keep_type,
+        )
+        hosts = {name: self._now.hosts[name] for name in (*batch, *targets)}
+        if after:
+            changed = self._after(after)
+            hosts |= read_fleet(
+                {name: changed.get(name, hosts[name].facts) for name in hosts}
+            ).hosts
+        part = Fleet(hosts, self._first.unknown, self._first.problems)
+        request = _request(part, conditions)
+        plan = make_plan(part, request)
+        stated: t.Any = {**plan, "conditions": conditions.stated()}
+        facts = {name: each.facts for name, each in hosts.items()}
+        left = {(each["source"]["host"], each["source"]["id"]) for each in plan["unplaced"]}
+        if objections(stated, facts, conditions, part.unknown):
+            # Nothing of it can be relied on.
+            return _Attempt(batch, [], (*request.guests,), 0)
+        unplaced = tuple([guest for guest in request.guests if guest.devices[0].key in left])
+        return _Attempt(batch, plan["placements"], unplaced, _guests_left(plan, request))
+
+    def _after(self, placements: t.Sequence[Placement]) -> dict[str, HostFacts]:
+        return facts_after(
+            self._now.hosts, self._now.facts, placements, {*self._pending}, self._made
+        )
+
+    def _take(self, found: _Attempt, why: str) -> None:
+        """Note a step as taken, and that the hosts of its batch have come back."""
+        sources = {(each["source"]["host"], each["source"]["id"]) for each in found.placements}
+        guests = [guest for name in found.batch for guest in self._guests[name]]
+        again = [guest for guest in guests if guest.devices[0].key in self._arrived]
+        onto = {each["target"]["host"] for each in found.placements}
+        self._steps.append(
+            {
+                "hosts": [*found.batch],
+                "why": why,
+                "moves": len(guests),
+                "again": len(again),
+                "conversions": _conversions(found.placements, self._now.facts),
+                "returned": sorted(onto & {*self._returned}),
+                "placements": found.placements,
+            }
+        )
+        changed = self._after(found.placements)
+        for each in found.placements:
+            target = each["target"]
+            self._arrived.add((target["host"], target["id"]))
+            if target["create"]:
+                self._made.add((target["host"], target["id"]))
+        self._arrived -= sources
+        self._now.change(changed)
+        gone = {*found.batch}
+        self._pending = [name for name in self._pending if name not in gone]
+        self._returned += found.batch
+        if self._asked.use_returned:
+            self._lasting += [name for name in found.batch if name in self._may_receive]
+        for name in (changed.keys() & self._guests.keys()) - gone:
+            self._guests[name] = _guests_on(self._now.hosts[name])
+        for name in gone:
+            self._guests[name] = []
+
+    # --- what is told ---
+
+    def _why(self, found: _Attempt) -> str:
+        guests = sum(len(self._guests[name]) for name in found.batch)
+        if self._asked.keep_order:
+            return "the order was given"
+        if not guests:
+            return "no guest holds a device there"
+        return "of the hosts whose guests have places on hosts that are not emptied after it, it has the fewest guests"
+
+    def _why_again(self, again: int) -> str:
+        left = f"{again:,} of its guests move again, as hosts that are not emptied after it have no room for them"
+        if self._asked.keep_order:
+            return f"the order was given; {left}"
+        return f"{left}; no other host was found of which fewer would"
+
+    def _assumptions(self) -> list[str]:
+        found = []
+        if any(each["returned"] for each in self._steps):
+            found.append(
+                "hosts that have come back are taken to be as their present facts say, with the devices that they have now:"
+                " gather facts and plan the rest anew before each step"
+            )
+        if any(each["again"] for each in self._steps):
+            found.append(
+                "what guests hold on the way is taken to state what equal devices there, or their sources, state"
+            )
+        return found
+
+    def _blocked(self) -> MaintenanceBlock:
+        """Return which hosts cannot be emptied next, why, and whether that is proven of every plan."""
+        hosts = self._pending[:1] if self._asked.keep_order else self._pending
+        told: PlanBody | None = None
+        proven = False
+        beginning = not self._steps
+        statuses = []
+        for name in hosts[:_TRIES]:
+            plan = self._alone(name, self._now.facts)
+            if told is None or len(plan["unplaced"]) < len(told["unplaced"]):
+                told, first = plan, name
+            statuses.append(plan["status"])
+            # Once all other listed hosts are empty, there is the most room for it that there can ever be.
+            if plan["status"] == "infeasible" or plan["unplaced"]:
+                emptied = {
+                    other: without_holders(self._first.hosts[other].facts)
+                    for other in self._asked.hosts
+                    if other != name
+                }
+                initial = {each: self._first.hosts[each].facts for each in self._now.facts}
+                most = self._alone(name, {**initial, **emptied})
+                if most["status"] == "infeasible":
+                    told, first, proven = most, name, True
+                    break
+        assert told is not None
+        if not proven and beginning and len(statuses) == len(hosts):
+            proven = {*statuses} == {"infeasible"}
+        return {
+            "hosts": [first],
+            "proven": proven,
+            "sentence": _blocking(first, told, proven),
+            "unplaced": told["unplaced"],
+            "shortages": told.get("shortages")
+            or ([told["shortage"]] if told["shortage"] is not None else []),
+        }
+
+    def _alone(self, name: str, facts: t.Mapping[str, HostFacts]) -> PlanBody:
+        """Return a plan that empties one host onto any other one that may receive."""
+        targets = sorted(self._may_receive - {name})
+        if not self._asked.use_returned:
+            targets = [each for each in targets if each not in self._returned]
+        conditions = dataclasses.replace(
+            self._conditions, drain=[name], targets=[*targets, *self._silent]
+        )
+        part = read_fleet({each: facts[each] for each in (name, *targets)})
+        part.unknown, part.problems = self._first.unknown, self._first.problems
+        return make_plan(part, _request(part, conditions))
+
+
+def _guests_on(host: Host) -> list[Guest]:
+    return guests_of(device for device in host.devices if device.in_use is not None)
+
+
+def _all_of(device: Device) -> tuple[t.Any, ...]:
+    """Return all of a device that decides where it can go."""
+    descriptor = device.descriptor.digest if device.descriptor else None
+    return (
+        *(device.kind, device.type, descriptor, device.numa_node, device.supported, device.p2p),
+        device.attributes,
+    )
+
+
+def _conversions(placements: t.Sequence[Placement], facts: t.Mapping[str, HostFacts]) -> int:
+    """Return how many devices become ones of another type."""
+    types = {
+        (name, each["id"]): each["type"]
+        for name in {placement["source"]["host"] for placement in placements}
+        for each in facts[name]["devices"]
+    }
+    return sum(
+        each["target"]["type"] != types[each["source"]["host"], each["source"]["id"]]
+        for each in placements
+    )
+
+
+def _request(part: Fleet, conditions: Conditions) -> Request:
+    """Return what is asked of a step with the hosts that take part in it."""
+    guests = requested(part, conditions.drain, None, "none")
+    stays = staying(part, conditions)
+    return Request(guests, conditions.hosts(part), conditions, staying=stays)
+
+
+def _guests_left(plan: PlanBody, request: Request) -> int:
+    """Return how many guests have no place whatever is done, as far as is proven."""
+    if plan["bound"] is None:
+        return 0
+    most = max([len(guest.devices) for guest in request.guests], default=1)
+    return -(-plan["bound"]["unplaced"] // most)
+
+
+def _blocking(host: str, plan: PlanBody, proven: bool) -> str:
+    left = len({(each["source"]["host"], each["source"]["id"]) for each in plan["unplaced"]})
+    devices = f"{left:,} device{'' if left == 1 else 's'} of its guests"
+    if not left:
+        return f"{host} cannot be emptied: with what the steps before leave, no batch was found that has room"
+    end = (
+        "and that is proven, whatever is emptied before"
+        if proven
+        else "that there is none in another order is not proven"
+    )
+    return f"{host} cannot be emptied: {devices} {'has' if left == 1 else 'have'} no place elsewhere, {end}"
+
+
+def _sentences(plan: MaintenancePlan) -> list[str]:
+    """Return what the plan comes to, and its steps in the order in which they are taken."""
+    blocked = plan["blocked"]
+    emptied, moves, guests = len(plan["order"]), plan["moves"], plan["guests"]
+    found = [
+        f"{emptied:,} host{'' if emptied == 1 else 's'} in {len(plan['steps']):,} steps, with {moves:,} moves of {guests:,} guests"
+    ]
+    if blocked is not None:
+        found.append(blocked["sentence"])
+    elif plan["status"] == "optimal":
+        found[0] += "; fewer are not possible"
+    found += [
+        f"step {number}: {listed(each['hosts'])}: {each['moves']:,} moves; {each['why']}"
+        for number, each in enumerate(plan["steps"], 1)
+    ]
+    return found

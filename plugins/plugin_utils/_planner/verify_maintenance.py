@@ -1,0 +1,125 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+# Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Do not use this from other collections or standalone plugins/modules!
+
+"""The verifier of rolling maintenance: follow every guest through all steps, by the raw facts. Pure.
+
+What one step does, the verifier of plans has checked when the step was made. Here it is whether the steps are of one
+piece: it knows nothing but who held what before, and what the steps say.
+"""
+
+from __future__ import annotations
+
+import typing as t
+from collections import Counter, defaultdict
+
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_case import (
+    Entry,
+    Facts,
+    Key,
+    name_of,
+)
+
+
+def maintenance_objections(plan: Entry, facts: Facts) -> list[str]:
+    """Return what is wrong with the steps of ``plan``, with the host and device concerned; empty for a sound one.
+
+    ``facts`` maps each host to its ``vfio_migration`` facts before the first step.
+    """
+    replay = _Replay(facts)
+    found = [
+        f"step {number}: {sentence}"
+        for number, step in enumerate(plan["steps"], 1)
+        for sentence in replay.take(step)
+    ]
+    order = [host for step in plan["steps"] for host in step["hosts"]]
+    found += [
+        f"{host} is emptied {count} times" for host, count in Counter(order).items() if count > 1
+    ]
+    if plan["order"] != order:
+        found.append("the order is another than that of the steps")
+    for name in ("moves", "conversions"):
+        if plan[name] != sum(step[name] for step in plan["steps"]):
+            found.append(f"{plan[name]} {name} are another number than the steps have")
+    return found
+
+
+class _Replay:
+    """Who holds which device now; ``_origins`` has for each held device the one that its guest held at first."""
+
+    def __init__(self, facts: Facts) -> None:
+        self._types: dict[Key, t.Any] = {}
+        self._guests: dict[Key, t.Any] = {}
+        self._there: set[Key] = set()
+        for host, each in facts.items():
+            for device in each["devices"]:
+                key = (host, device["id"])
+                self._there.add(key)
+                self._types[key] = device["type"]
+                holder = device["in_use"]
+                if holder is not None:
+                    pid = holder.get("pid")
+                    self._guests[key] = (host, device["id"] if pid is None else pid)
+        self._origins: dict[Key, Key] = {key: key for key in self._guests}
+        self._sizes = Counter(self._guests.values())
+        self._came_back: set[str] = set()
+
+    def take(self, step: Entry) -> t.Iterator[str]:
+        """Yield what is wrong with a step, and take it."""
+        batch = {*step["hosts"]}
+        sources = [(each["source"]["host"], each["source"]["id"]) for each in step["placements"]]
+        targets = [(each["target"]["host"], each["target"]["id"]) for each in step["placements"]]
+        held = {key for key in self._origins if key[0] in batch}
+        yield from (f"{name_of(key)} is left behind" for key in sorted(held - {*sources}))
+        yield from (f"{name_of(key)} is held by nobody there" for key in {*sources} - held)
+        for key, count in Counter(sources + targets).items():
+            if count > 1:
+                yield f"{name_of(key)} moves, or is a target, {count} times"
+        for key, each in zip(targets, step["placements"], strict=True):
+            if key in self._origins or key[0] in batch:
+                yield f"{name_of(key)} is no target: it is held, or its host is emptied"
+            if (key in self._there) == each["target"]["create"]:
+                yield f"{name_of(key)} is there already, or is not"
+        yield from self._counts(step, sources)
+        origins = [self._origins.pop(key, key) for key in sources]
+        for key, origin, each in zip(targets, origins, step["placements"], strict=True):
+            self._origins[key] = origin
+            self._there.add(key)
+            self._types[key] = each["target"]["type"]
+        yield from self._torn_apart(zip(targets, origins, strict=True))
+        self._came_back |= batch
+
+    def _counts(self, step: Entry, sources: t.Sequence[Key]) -> t.Iterator[str]:
+        """Yield what the step counts otherwise than its placements come to."""
+        moving: dict[t.Any, list[Key]] = defaultdict(list)
+        for key in sources:
+            origin = self._origins.get(key, key)
+            moving[self._guests.get(origin)].append(key)
+        again = sum(any(self._origins.get(key) != key for key in keys) for keys in moving.values())
+        onto = {each["target"]["host"] for each in step["placements"]}
+        counted = {
+            "moves": len(moving),
+            "again": again,
+            "conversions": sum(
+                self._types.get(key) != each["target"]["type"]
+                for key, each in zip(sources, step["placements"], strict=True)
+            ),
+            "returned": sorted(onto & self._came_back),
+        }
+        for name, value in counted.items():
+            if step[name] != value:
+                yield f"{name} is {step[name]}, and the placements have {value}"
+        for host in sorted({key[0] for key in sources} & self._came_back):
+            yield f"{host} has come back, and guests move away from it"
+
+    def _torn_apart(self, moved: t.Iterable[tuple[Key, Key]]) -> t.Iterator[str]:
+        """Yield the guests that have moved, and not with all of their devices to one host."""
+        places: dict[t.Any, list[str]] = defaultdict(list)
+        for key, origin in moved:
+            places[self._guests.get(origin)].append(key[0])
+        for guest, hosts in places.items():
+            if len({*hosts}) > 1 or len(hosts) != self._sizes.get(guest):
+                yield f"the devices of {guest} do not go to one host"

@@ -1,0 +1,417 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Rolling maintenance: the steps in which hosts are emptied that come back, beside all that there could be."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import heapq
+import itertools
+import random
+import typing as t
+
+import pytest
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import read_fleet
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.maintenance import (
+    Maintenance,
+    maintenance_plan,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import Conditions
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_maintenance import (
+    maintenance_objections,
+)
+from ansible_collections.vfio.migration.tests.unit.drawn_fleets import drawn
+from ansible_collections.vfio.migration.tests.unit.fleets import (
+    UUIDS,
+    device,
+    gvt,
+    host,
+    parent,
+    vf,
+)
+from hypothesis import event, given
+from hypothesis import strategies as st
+
+Facts = dict[str, t.Any]
+NOTHING = Conditions()
+# What each kind of function lists: a newer one goes to an older one, too.
+LISTS = {"v": ("v",), "w": ("w",), "x": ("x", "v")}
+
+
+def function(number: int, kind: str, vm: str | None = None, pid: int | None = None) -> t.Any:
+    made = vf(number, vm, kind, pid=pid)
+    own = made["descriptor"]["self"]
+    made["descriptor"] = {
+        "self": own,
+        "compatible": [vf(0, kind=each)["descriptor"]["self"] for each in LISTS[kind]],
+    }
+    return made
+
+
+def planned(
+    facts: Facts, hosts: t.Sequence[str], conditions: Conditions = NOTHING, **asked: t.Any
+) -> t.Any:
+    return maintenance_plan(read_fleet(facts), Maintenance(hosts, **asked), conditions)
+
+
+# --- beside all that there could be ---
+
+
+class Drawn(t.NamedTuple):
+    """A tiny fleet of functions: by host the kinds of all, and by guest its host and the kinds that it holds."""
+
+    facts: Facts
+    slots: dict[str, list[str]]
+    guests: list[tuple[str, tuple[str, ...]]]
+
+
+def tiny(chance: random.Random) -> Drawn:
+    slots: dict[str, list[str]] = {}
+    guests: list[tuple[str, tuple[str, ...]]] = []
+    facts = {}
+    for name in "abcd"[: chance.randint(2, 4)]:
+        devices = []
+        kinds: list[str] = []
+        for _guest in range(chance.randint(0, 2)):
+            held = tuple(chance.choice("vvvwx") for _device in range(chance.choice((1, 1, 2))))
+            for kind in held:
+                devices.append(function(len(devices), kind, f"vm-{len(guests)}", len(guests) + 1))
+            guests.append((name, held))
+            kinds += held
+        for _free in range(chance.choice((0, 0, 1, 2))):
+            kind = chance.choice("vvvwx")
+            devices.append(function(len(devices), kind))
+            kinds.append(kind)
+        slots[name] = kinds
+        facts[name] = host(devices)
+    return Drawn(facts, slots, guests)
+
+
+def best(fleet: Drawn, hosts: t.Sequence[str], asked: Maintenance) -> tuple[int, int] | None:
+    """Return the fewest moves, and conversions with these, of all ways to empty the hosts; ``None`` where there is none."""
+    start = (tuple(hosts), tuple((name, tuple(sorted(held))) for name, held in fleet.guests))
+    heap = [((0, 0), start)]
+    seen = set()
+    while heap:
+        cost, state = heapq.heappop(heap)
+        if state in seen:
+            continue
+        seen.add(state)
+        pending, places = state
+        if not pending:
+            return cost
+        for batch in batches(pending, asked):
+            back = set(hosts) - set(pending) if not asked.use_returned else set()
+            for after, converted in emptied(fleet, places, batch, back):
+                moves = sum(place[0] in batch for place in places)
+                left = tuple(name for name in pending if name not in batch)
+                heapq.heappush(heap, ((cost[0] + moves, cost[1] + converted), (left, after)))
+    return None
+
+
+def batches(pending: tuple[str, ...], asked: Maintenance) -> t.Iterator[tuple[str, ...]]:
+    for size in range(1, min(asked.at_once, len(pending)) + 1):
+        if asked.keep_order:
+            yield pending[:size]
+        else:
+            yield from itertools.combinations(pending, size)
+
+
+def emptied(
+    fleet: Drawn, places: t.Any, batch: t.Collection[str], closed: t.Collection[str]
+) -> t.Iterator[tuple[t.Any, int]]:
+    """Yield all places that guests can have once they have left the batch, and how many functions became others."""
+    moving = [number for number, place in enumerate(places) if place[0] in batch]
+    free = {
+        (name, kind): kinds.count(kind) - sum(p[1].count(kind) for p in places if p[0] == name)
+        for name, kinds in fleet.slots.items()
+        if name not in batch and name not in closed
+        for kind in LISTS
+    }
+
+    def place(rest: list[int], now: list[t.Any], converted: int) -> t.Iterator[t.Any]:
+        if not rest:
+            yield tuple(now), converted
+            return
+        number, *others = rest
+        held = places[number][1]
+        for name in fleet.slots:
+            for kinds in set(itertools.product(*[LISTS[kind] for kind in held])):
+                needed = {kind: kinds.count(kind) for kind in kinds}
+                if any(free.get((name, kind), 0) < count for kind, count in needed.items()):
+                    continue
+                for kind, count in needed.items():
+                    free[name, kind] -= count
+                now[number] = (name, tuple(sorted(kinds)))
+                more = sum(a != b for a, b in zip(held, kinds, strict=True))
+                yield from place(others, now, converted + more)
+                for kind, count in needed.items():
+                    free[name, kind] += count
+                now[number] = places[number]
+
+    yield from place(moving, list(places), 0)
+
+
+@given(st.integers(0, 1_000_000))
+def test_nothing_is_said_of_the_steps_that_is_not_so(seed):
+    chance = random.Random(seed)
+    fleet = tiny(chance)
+    names = sorted(fleet.slots)
+    hosts = chance.sample(names, chance.randint(1, len(names)))
+    asked = Maintenance(
+        hosts, chance.choice((1, 1, 1, 2)), chance.random() < 0.4, chance.random() < 0.8
+    )
+    plan = maintenance_plan(read_fleet(fleet.facts), asked, NOTHING)
+    fewest = best(fleet, hosts, asked)
+    event(f"{plan['status']}, {'possible' if fewest else 'not possible'}")
+    assert maintenance_objections(plan, fleet.facts) == []
+    if plan["status"] in ("optimal", "feasible"):
+        assert sorted(plan["order"]) == sorted(hosts)
+        assert plan["blocked"] is None
+        assert fewest is not None
+        found = (plan["moves"], plan["conversions"])
+        event(f"{plan['status']}, {'fewest' if found == fewest else 'more'} moves")
+        assert found >= fewest
+        assert plan["bound"] <= fewest[0]
+        assert plan["status"] == "feasible" or found == fewest
+    else:
+        assert plan["bound"] is None
+        assert plan["blocked"]["proven"] == (plan["status"] == "infeasible")
+        assert plan["status"] == "unproven" or fewest is None
+    if asked.keep_order:
+        assert plan["order"] == hosts[: len(plan["order"])]
+    assert all(len(step["hosts"]) <= asked.at_once for step in plan["steps"])
+
+
+@given(st.integers(0, 1_000_000))
+def test_steps_are_sound_whatever_devices_and_conditions_there_are(seed):
+    chance = random.Random(seed)
+    facts, request = drawn(chance)
+    conditions = dataclasses.replace(request.conditions, reuse=False, drain=None)
+    hosts = chance.sample(sorted(facts), chance.randint(1, len(facts)))
+    at_once = chance.choice((1, 2))
+    plan = planned(facts, hosts, conditions, at_once=at_once)
+    event(plan["status"])
+    assert maintenance_objections(plan, facts) == []
+    assert planned(facts, hosts, conditions, at_once=at_once) == plan
+
+
+# --- what the steps are ---
+
+
+def held(number: int, vm: str) -> t.Any:
+    return vf(number, vm, pid=number + 1)
+
+
+def full(name: str, count: int, free: int = 0) -> t.Any:
+    guests = [held(number, f"{name}-{number}") for number in range(count)]
+    return host([*guests, *[vf(count + number) for number in range(free)]])
+
+
+def hosts_of(plan: t.Any) -> list[list[str]]:
+    return [step["hosts"] for step in plan["steps"]]
+
+
+def test_with_one_empty_host_each_guest_moves_once_onto_the_host_that_came_back():
+    facts = {name: full(name, 4) for name in "abc"} | {"spare": full("spare", 0, 4)}
+    plan = planned(facts, "abc")
+    assert (plan["status"], plan["moves"], plan["bound"], plan["guests"]) == ("optimal", 12, 12, 12)
+    targets = [{each["target"]["host"] for each in step["placements"]} for step in plan["steps"]]
+    assert targets == [{"spare"}, {"a"}, {"b"}]
+    assert [step["returned"] for step in plan["steps"]] == [[], ["a"], ["b"]]
+    assert "present facts" in plan["assumptions"][0]
+
+
+def test_without_room_beside_the_listed_hosts_the_fewest_guests_move_twice():
+    facts = {"a": full("a", 3, 1), "b": full("b", 1, 2), "c": full("c", 3, 1)}
+    plan = planned(facts, "abc")
+    assert plan["order"][0] == "b"
+    assert (plan["status"], plan["moves"], plan["bound"]) == ("optimal", 8, 8)
+    assert plan["steps"][0]["again"] == 0
+    assert sum(step["again"] for step in plan["steps"]) == 1
+    assert "1 of its guests move again" in plan["steps"][0]["why"]
+
+
+def test_an_order_that_is_given_is_kept_and_never_made_better():
+    facts = {"a": full("a", 3, 1), "b": full("b", 1, 2), "c": full("c", 3, 1)}
+    plan = planned(facts, "abc", keep_order=True)
+    assert plan["order"] == ["a", "b", "c"]
+    assert plan["order_is"] == "given"
+    assert plan["moves"] == plan["bound"] == 10
+
+
+def test_a_few_hosts_at_a_time_where_there_is_room_for_them():
+    facts = {name: full(name, 2) for name in "abcd"} | {"spare": full("spare", 0, 4)}
+    assert hosts_of(planned(facts, "abcd", at_once=2)) == [["a", "b"], ["c", "d"]]
+    # To empty three would have guests move twice, and so would two once there is room for one.
+    facts["spare"] = full("spare", 0, 2)
+    plan = planned(facts, "abcd", at_once=3)
+    assert [len(each) for each in hosts_of(plan)] == [1, 1, 1, 1]
+    assert plan["moves"] == 8
+
+
+def test_a_host_whose_guests_have_no_place_is_told_last_with_the_reason():
+    facts = {"a": host([vf(0, "vm-1", "w", pid=1)]), "b": full("b", 2), "c": full("c", 0, 2)}
+    plan = planned(facts, "ab")
+    assert plan["status"] == "infeasible"
+    assert (plan["order"], plan["blocked"]["hosts"]) == (["b"], ["a"])
+    assert [each["vm"] for each in plan["blocked"]["unplaced"]] == ["vm-1"]
+    assert plan["blocked"]["unplaced"][0]["reasons"]
+    assert plan["sentences"][1].startswith(
+        "a cannot be emptied: 1 device of its guests has no place"
+    )
+    given_order = planned(facts, "ab", keep_order=True)
+    assert (given_order["order"], given_order["status"]) == ([], "infeasible")
+
+
+def test_a_host_without_facts_may_have_a_place():
+    facts = {"a": full("a", 1), "b": full("b", 1), "c": {"schema": 1}}
+    plan = planned(facts, "ab")
+    assert (plan["status"], plan["unknown"]) == ("unproven", ["c"])
+    assert planned(facts, "ab", Conditions(targets=["a", "b"]))["status"] == "infeasible"
+
+
+def version(number: str, pid: int | None, vm: str | None, index: int) -> t.Any:
+    own = {"software_version": number, "device_api": "vfio-pci", "type": "v", "pci_id": "15b30001"}
+    # Without the version, the rule of versions decides: the minor one may not go down.
+    lists = {name: value for name, value in own.items() if name != "software_version"}
+    return {**vf(index, vm, pid=pid), "descriptor": {"self": own, "compatible": [lists]}}
+
+
+def test_guests_go_from_old_drivers_to_new_ones_and_never_back():
+    facts = {
+        "new": host([version("1.2.0", None, None, 0)]),
+        "old-1": host([version("1.1.0", 1, "vm-1", 0)]),
+        "old-2": host([version("1.1.0", 1, "vm-2", 0)]),
+    }
+    plan = planned(facts, ["old-1", "old-2"])
+    assert plan["status"] == "optimal"
+    assert [each["target"]["host"] for s in plan["steps"] for each in s["placements"]] == [
+        "new",
+        "old-1",
+    ]
+    # Whatever it takes once it has come back, nothing is left to chance: then there is no place.
+    assert planned(facts, ["old-1", "old-2"], use_returned=False)["status"] != "optimal"
+    facts["new"] = host([version("1.0.0", None, None, 0)])
+    assert planned(facts, ["old-1", "old-2"])["status"] == "infeasible"
+
+
+def test_a_limit_and_groups_hold_in_each_step():
+    facts = {name: full(name, 2) for name in "ab"} | {"c": full("c", 0, 4)}
+    assert planned(facts, "ab", Conditions(limit=1))["status"] != "optimal"
+    plan = planned(facts, "ab", Conditions(apart=[["a-0", "b-0"]]))
+    assert plan["status"] == "optimal"
+    last = {}
+    for step in plan["steps"]:
+        last |= {each["vm"]: each["target"]["host"] for each in step["placements"]}
+    assert last["a-0"] != last["b-0"]
+
+
+def test_what_is_made_for_a_guest_takes_of_its_parent_in_the_steps_after():
+    def vgpus(name: str) -> t.Any:
+        made = [
+            device(
+                f"{ord(name):08x}-000{n}-4222-8333-444444444444", gvt("4", "2"), f"{name}{n}", n + 1
+            )
+            for n in range(2)
+        ]
+        return host(made, [parent(available={"i915-GVTg_V5_4": 0})])
+
+    facts = {
+        "a": vgpus("a"),
+        "b": vgpus("b"),
+        "c": host([], [parent(available={"i915-GVTg_V5_4": 2})]),
+    }
+    plan = planned(facts, "ab")
+    # Each takes one instance of two, as its aggregator is 2; so c has room for one guest, and no other for more.
+    assert plan["status"] in ("infeasible", "unproven")
+    facts["c"] = host([], [parent(available={"i915-GVTg_V5_4": 4})])
+    plan = planned(facts, "ab")
+    assert plan["status"] == "optimal"
+    assert [{each["target"]["create"] for each in s["placements"]} for s in plan["steps"]] == [
+        {True},
+        {False},
+    ]
+
+
+def test_guests_that_were_made_devices_on_the_way_move_on_with_these():
+    one = device(UUIDS[0], gvt("4", "2"), "vm-0", 1)
+    room = parent(available={"i915-GVTg_V5_4": 2})
+    facts = {"a": host([one], [room]), "b": host([], [room])}
+    plan = planned(facts, "ab", keep_order=True)
+    assert (plan["status"], plan["moves"], plan["steps"][1]["again"]) == ("optimal", 2, 1)
+    assert [each["target"]["host"] for s in plan["steps"] for each in s["placements"]] == ["b", "a"]
+    assert any("state" in each for each in plan["assumptions"])
+
+
+@pytest.mark.parametrize(
+    ("hosts", "at_once", "message"),
+    [
+        (["x"], 1, "cannot empty x: there are no facts of it"),
+        (["a", "a"], 1, "hosts to be emptied are listed twice: a"),
+        (["a"], 0, "at_once is 0; expected 1 or more"),
+    ],
+)
+def test_what_cannot_be_asked_is_an_error(hosts, at_once, message):
+    with pytest.raises(FleetError, match=message):
+        planned({"a": full("a", 1), "b": full("b", 0, 1)}, hosts, at_once=at_once)
+
+
+# --- the verifier ---
+
+
+def no_steps(plan: t.Any) -> None:
+    plan["steps"][1]["placements"] = []
+
+
+def twice(plan: t.Any) -> None:
+    plan["steps"][1]["hosts"] = ["a"]
+
+
+def held_target(plan: t.Any) -> None:
+    plan["steps"][1]["placements"][0]["target"] |= {"host": "spare", "id": "0000:81:00.0"}
+
+
+def emptied_target(plan: t.Any) -> None:
+    plan["steps"][0]["placements"][0]["target"] |= {"host": "a"}
+
+
+def torn(plan: t.Any) -> None:
+    plan["steps"][0]["placements"][0]["target"] |= {"host": "c", "id": "0000:81:00.7"}
+
+
+def more_moves(plan: t.Any) -> None:
+    plan["moves"] += 1
+
+
+def fewer_again(plan: t.Any) -> None:
+    plan["steps"][1]["again"] += 1
+
+
+def nothing_assumed(plan: t.Any) -> None:
+    plan["steps"][1]["returned"] = []
+
+
+def swapped(plan: t.Any) -> None:
+    plan["steps"].reverse()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        *(no_steps, twice, held_target, emptied_target, torn),
+        *(more_moves, fewer_again, nothing_assumed, swapped),
+    ],
+)
+def test_the_verifier_objects_to_damaged_steps(damage):
+    guest = [vf(0, "a-0", pid=1), vf(1, "a-0", pid=1)]
+    facts = {"a": host(guest), "b": full("b", 2), "c": full("c", 2), "spare": full("spare", 0, 2)}
+    plan = planned(facts, "abc")
+    assert plan["order"] == ["a", "b", "c"]
+    assert maintenance_objections(plan, facts) == []
+    damaged = copy.deepcopy(plan)
+    damage(damaged)
+    assert maintenance_objections(damaged, facts) != []
