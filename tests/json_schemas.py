@@ -45,6 +45,10 @@ SHAPES: dict[str, type] = {
     "report": contract.Report,
     "record": contract.Record,
     "migration_record": contract.MigrationRecord,
+    "nova_migrations": contract.NovaMigrations,
+    "proxmox_migrations": contract.ProxmoxMigrations,
+    "kubevirt_migrations": contract.KubevirtMigrations,
+    "cloud_hypervisor_migrations": contract.CloudHypervisorMigrations,
 }
 
 _PLAIN: dict[t.Any, str] = {

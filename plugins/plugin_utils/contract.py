@@ -1025,6 +1025,196 @@ class CandidateAnswer(t.TypedDict):
     sentences: list[Sentence]
 
 
+# --- executors -------------------------------------------------------------------------------------------------------
+
+
+class NovaMigration(t.TypedDict):
+    """A server that Nova is to migrate."""
+
+    server: str
+    """The server's UUID, or what Nova was said to call it."""
+    host: str
+    """The compute host that it is to go to."""
+    wave: Positive
+    """When it goes: after all of the waves before."""
+    command: list[str]
+    """The command of the OpenStack client, word by word."""
+
+
+class NovaMigrations(t.TypedDict):
+    """What Nova needs for a plan, as the filter ``nova_migrations`` returns it."""
+
+    migrations: list[NovaMigration]
+    """The servers, in the order in which they go."""
+    nova_conf: dict[str, str]
+    """For each compute host what its ``nova.conf`` has to have for the devices there."""
+    aliases: str
+    """What the ``nova.conf`` of the controllers has to have, too; empty where no function of PCI moves."""
+    warnings: list[Sentence]
+    """What of the plan Nova cannot be given, and what does not move."""
+
+
+class ProxmoxMapping(t.TypedDict):
+    """A resource mapping of a PCI device."""
+
+    id: str
+    """Its id in the cluster."""
+    mdev: bool
+    """Whether the devices of it can provide mediated devices."""
+    map: list[str]
+    """For each node the device, as ``map`` of the mapping has it."""
+    command: list[str]
+    """The command of ``pvesh`` that makes it, word by word."""
+
+
+class ProxmoxMigration(t.TypedDict):
+    """A virtual machine that Proxmox VE is to migrate."""
+
+    vmid: int
+    """Its number."""
+    source: str
+    """The node that it is on, on which the command runs."""
+    target: str
+    """The node that it is to go to."""
+    wave: Positive
+    """When it goes: after all of the waves before."""
+    hostpci: dict[str, str]
+    """What its configuration has to have for its devices, by the name of the option."""
+    command: list[str]
+    """The command of ``qm``, word by word."""
+
+
+class ProxmoxMigrations(t.TypedDict):
+    """What Proxmox VE needs for a plan, as the filter ``proxmox_migrations`` returns it."""
+
+    migrations: list[ProxmoxMigration]
+    """The virtual machines, in the order in which they go."""
+    mappings: list[ProxmoxMapping]
+    """The resource mappings that these need."""
+    pci_cfg: str
+    """The same mappings as ``/etc/pve/mapping/pci.cfg`` has them."""
+    warnings: list[Sentence]
+    """What of the plan Proxmox VE cannot be given, and what does not move."""
+
+
+class KubernetesMetadata(t.TypedDict):
+    """The metadata of an object of Kubernetes."""
+
+    name: NotRequired[str]
+    """Its name."""
+    generateName: NotRequired[str]
+    """What its name begins with, where the cluster chooses the rest."""
+    namespace: str
+    """Its namespace."""
+
+
+class KubevirtMigrationSpec(t.TypedDict):
+    """What a migration of KubeVirt is to do."""
+
+    vmiName: str
+    """The instance that migrates."""
+    addedNodeSelector: dict[str, str]
+    """Labels of the nodes that it may go to, for this migration alone."""
+
+
+class KubevirtMigration(t.TypedDict):
+    """An object of KubeVirt that starts a migration."""
+
+    apiVersion: t.Annotated[str, where(const="kubevirt.io/v1")]
+    """The version of KubeVirt's interface."""
+    kind: t.Annotated[str, where(const="VirtualMachineInstanceMigration")]
+    """What kind of object it is."""
+    metadata: KubernetesMetadata
+    """Where it is to be."""
+    spec: KubevirtMigrationSpec
+    """What it is to do."""
+
+
+class KubernetesConfigMap(t.TypedDict):
+    """An object of Kubernetes that holds files."""
+
+    apiVersion: t.Annotated[str, where(const="v1")]
+    """The version of Kubernetes's interface."""
+    kind: t.Annotated[str, where(const="ConfigMap")]
+    """What kind of object it is."""
+    metadata: KubernetesMetadata
+    """Where it is to be."""
+    data: dict[str, str]
+    """The files by name."""
+
+
+class KubevirtHook(t.TypedDict):
+    """What puts the target devices of an instance into its domain."""
+
+    config_map: KubernetesConfigMap
+    """The script that a sidecar runs."""
+    annotations: dict[str, str]
+    """What the instance needs among its annotations from its start on, so that the sidecar is there."""
+
+
+class KubevirtWave(t.TypedDict):
+    """Instances that migrate at the same time."""
+
+    wave: Positive
+    """When they go: after all of the waves before."""
+    migrations: list[KubevirtMigration]
+    """The objects that start it."""
+
+
+class KubevirtMigrations(t.TypedDict):
+    """What KubeVirt needs for a plan, as the filter ``kubevirt_migrations`` returns it."""
+
+    waves: list[KubevirtWave]
+    """The instances, in the order in which they go."""
+    hooks: list[KubevirtHook]
+    """For each instance the hook that names its target devices."""
+    warnings: list[Sentence]
+    """What of the plan KubeVirt cannot be given, and what does not move."""
+
+
+class CloudHypervisorDevice(t.TypedDict):
+    """A device of a virtual machine of Cloud Hypervisor."""
+
+    option: t.Annotated[str, where(enum=("--device", "--vdpa"))]
+    """The option that gives it to a virtual machine."""
+    source: str | None
+    """The value of the option on the source; null where that is not known."""
+    target: str
+    """The value of the option on the target."""
+    id: str | None
+    """What the virtual machine calls it; null where that is not known."""
+    same_path: bool
+    """Whether the target finds it by the path that the source has."""
+
+
+class CloudHypervisorMigration(t.TypedDict):
+    """A virtual machine that Cloud Hypervisor is to migrate."""
+
+    vm: str
+    """Its name."""
+    source: str
+    """The host that it is on."""
+    target: str
+    """The host that it is to go to."""
+    wave: Positive
+    """When it goes: after all of the waves before."""
+    devices: list[CloudHypervisorDevice]
+    """Its devices."""
+    receive: list[str]
+    """The command of ``ch-remote`` on the target, word by word; it comes first."""
+    send: list[str]
+    """The command of ``ch-remote`` on the source, word by word."""
+
+
+class CloudHypervisorMigrations(t.TypedDict):
+    """What Cloud Hypervisor needs for a plan, as the filter ``cloud_hypervisor_migrations`` returns it."""
+
+    migrations: list[CloudHypervisorMigration]
+    """The virtual machines, in the order in which they go."""
+    warnings: list[Sentence]
+    """What of the plan Cloud Hypervisor cannot be given, and what does not move."""
+
+
 # --- pairs -----------------------------------------------------------------------------------------------------------
 
 

@@ -95,6 +95,11 @@ class Step:
         ]
 
 
+def nodes_of(step: Step) -> dict[str, str]:
+    """Return names of nodes for the hosts of a world, which may be called what no executor calls one."""
+    return {step.world.source: "node-1", step.world.target: "node-2"}
+
+
 def record_of(step: Step) -> dict[str, t.Any]:
     return {
         "format": 1,
@@ -109,6 +114,13 @@ def record_of(step: Step) -> dict[str, t.Any]:
 
 # The arguments with which each filter and test says something of every text of a world.
 CALLS: dict[str, t.Callable[[Step], dict[str, t.Any]]] = {
+    "cloud_hypervisor_migrations": lambda step: {
+        "plan": step.plan,
+        "guests": {guest: f"vm-{index}" for index, guest in enumerate(step.world.guests)},
+        "nodes": nodes_of(step),
+        "device_ids": {step.world.ids[0]: "vfio0"},
+        "vdpa_nodes": {step.world.ids[0]: "/dev/vhost-vdpa-0"},
+    },
     "candidates": lambda step: {
         "fleet": step.fleet,
         "source": {"host": step.world.source, "id": step.world.ids[0]},
@@ -123,6 +135,11 @@ CALLS: dict[str, t.Callable[[Step], dict[str, t.Any]]] = {
         "fleet": step.fleet,
         "source": {"host": step.world.source, "id": step.world.ids[0]},
         "target": step.world.target,
+    },
+    "kubevirt_migrations": lambda step: {
+        "plan": step.plan,
+        "guests": {step.world.guests[0]: "default.vm-1"},
+        "nodes": nodes_of(step),
     },
     "libvirt_rounds": lambda step: {"guests": step.checks["chosen"], "plan": step.plan},
     "maintenance_plan": lambda step: {"fleet": step.fleet, "emptied": [step.world.source]},
@@ -146,6 +163,12 @@ CALLS: dict[str, t.Callable[[Step], dict[str, t.Any]]] = {
         "problems": [step.world.name("error", "it cannot be removed")],
     },
     "migration_way_back": lambda step: {"record": [record_of(step)]},
+    "nova_migrations": lambda step: {
+        "plan": step.plan,
+        "fleet": step.fleet,
+        "guests": {step.world.guests[0]: UUIDS[0]},
+        "nodes": nodes_of(step),
+    },
     "parse_descriptor": lambda step: {"text": f"a={step.world.name('value', 'x')}"},
     "placement_states": lambda step: {"fleet": step.fleet, "plan": step.plan},
     "plan_summary": lambda step: {
@@ -162,6 +185,12 @@ CALLS: dict[str, t.Callable[[Step], dict[str, t.Any]]] = {
         ],
     },
     "printable": lambda step: {"value": step.world.name("error", "x")},
+    "proxmox_migrations": lambda step: {
+        "plan": step.plan,
+        "fleet": step.fleet,
+        "guests": {step.world.guests[0]: "101"},
+        "nodes": nodes_of(step),
+    },
     "retarget_domain": lambda step: {"xml": step.world.domain(), "plan": step.plan},
     "superfluous_devices": lambda step: {
         "states": step.states,

@@ -35,6 +35,14 @@ _MAKERS = (
     ("candidate_lists", "plugin_utils._planner.candidate_hosts", "candidates_of_each"),
     ("report", "plugin_utils._plugin.report_options", "report_for"),
     ("migration_record", "plugin_utils._libvirt.record", "record"),
+    ("nova_migrations", "plugin_utils._executors.nova", "nova_migrations"),
+    ("proxmox_migrations", "plugin_utils._executors.proxmox", "proxmox_migrations"),
+    ("kubevirt_migrations", "plugin_utils._executors.kubevirt", "kubevirt_migrations"),
+    (
+        "cloud_hypervisor_migrations",
+        "plugin_utils._executors.cloud_hypervisor",
+        "cloud_hypervisor_migrations",
+    ),
 )
 
 # Whether documents can be checked.

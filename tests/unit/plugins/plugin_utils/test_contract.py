@@ -12,6 +12,16 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from ansible_collections.vfio.migration.plugins.filter.cloud_hypervisor_migrations import (
+    cloud_hypervisor_migrations,
+)
+from ansible_collections.vfio.migration.plugins.filter.kubevirt_migrations import (
+    kubevirt_migrations,
+)
+from ansible_collections.vfio.migration.plugins.filter.nova_migrations import nova_migrations
+from ansible_collections.vfio.migration.plugins.filter.proxmox_migrations import (
+    proxmox_migrations,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.pairs import compatible_pairs
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.verdict import verdict
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.descriptor import (
@@ -105,6 +115,10 @@ def document(name):
         "report": lambda: report_for(facts, plan=plan(), headroom=headroom_for(facts)),
         "record": record,
         "migration_record": migration_record,
+        "nova_migrations": lambda: nova_migrations(plan(), facts, {"vm-1": UUIDS[9]}),
+        "proxmox_migrations": lambda: proxmox_migrations(plan(), facts, {"vm-1": 101}),
+        "kubevirt_migrations": lambda: kubevirt_migrations(plan(), {"vm-1": "default.web"}),
+        "cloud_hypervisor_migrations": lambda: cloud_hypervisor_migrations(plan(), {"vm-1": "web"}),
     }[name]()
 
 

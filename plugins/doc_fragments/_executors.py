@@ -1,0 +1,39 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+# Note that this doc fragment is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Do not use this from other collections or standalone plugins/modules!
+
+from __future__ import annotations
+
+
+class ModuleDocFragment:
+    # What the filters that put a plan into the words of an executor have in common.
+    DOCUMENTATION = r"""
+options:
+  _input:
+    description: A plan, as P(vfio.migration.migration_plan#filter) returns it.
+    type: dict
+    required: true
+  guests:
+    description:
+      - What the executor calls guests, by the name or the UUID that a guest has in the plan, or by the id of one of its devices.
+      - A guest whose name there is not known does not move, and is named among the C(warnings).
+    type: dict
+  nodes:
+    description:
+      - What the executor calls hosts, by their names in the inventory.
+      - By default the same.
+    type: dict
+"""
+
+    # Where the ids of PCI functions are needed, which plans do not have.
+    FLEET = r"""
+options:
+  fleet:
+    description:
+      - The facts of the hosts, as O(vfio.migration.migration_plan#filter:_input) has them. They have the ids of PCI functions, which plans have not.
+      - Without them, or without those of a host, what is not known is named among the C(warnings).
+    type: dict
+"""

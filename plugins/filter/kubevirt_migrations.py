@@ -1,0 +1,89 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.vfio.migration.plugins.plugin_utils._executors import kubevirt
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments import (
+    as_filter,
+    plain,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.handed_over import check_plan
+from ansible_collections.vfio.migration.plugins.plugin_utils.contract import KubevirtMigrations
+
+DOCUMENTATION = r"""
+name: kubevirt_migrations
+short_description: Put a plan into the words of KubeVirt
+version_added: 0.1.0
+author:
+  - vfio.migration contributors (@vfio-migration)
+description:
+  - Returns the objects that migrate the instances of a plan to the nodes that the plan chose, C(VirtualMachineInstanceMigration) with C(addedNodeSelector), and
+    for each instance the hook C(onDefineDomain) that puts the plan's devices into its domain.
+  - Nothing is run. The device plugin of a node decides which device an instance gets; the warnings say what of the plan KubeVirt cannot be given.
+  - An instance is called NAMESPACE.NAME here, and found by its domain, C(NAMESPACE_NAME).
+extends_documentation_fragment:
+  - vfio.migration._executors
+positional: _input, guests, nodes
+seealso:
+  - plugin: vfio.migration.migration_plan
+    plugin_type: filter
+  - name: JSON Schema
+    description: The exact shape of the result, for programs.
+    link: https://github.com/vfio-migration/vfio.migration/blob/main/docs/schemas/kubevirt_migrations.json
+  - ref: ansible_collections.vfio.migration.docsite.executors_guide
+    description: Plans for Nova, Proxmox VE, KubeVirt and Cloud Hypervisor.
+"""
+
+EXAMPLES = r"""
+- name: Gather the descriptors of all hosts
+  hosts: hypervisors
+  gather_facts: false
+  tasks:
+    - name: Gather
+      vfio.migration.vfio_migration_facts:
+
+    - name: Show how KubeVirt empties the first host
+      ansible.builtin.debug:
+        msg: "{{ hostvars | vfio.migration.migration_plan(drain=[groups['hypervisors'][0]]) | vfio.migration.kubevirt_migrations }}"
+      run_once: true
+"""
+
+RETURN = r"""
+_value:
+  description: What KubeVirt needs.
+  type: dict
+  contains:
+    waves:
+      description:
+        - The instances in the order in which they go, each entry with its number as C(wave), and the objects as C(migrations).
+        - What is of a later wave waits for all of the waves before.
+      type: list
+      elements: dict
+    hooks:
+      description: For each instance the C(config_map) with the script, and the C(annotations) that the instance needs from its start on.
+      type: list
+      elements: dict
+    warnings:
+      description: What of the plan cannot be said in this format, and what does not move, in sentences.
+      type: list
+      elements: str
+"""
+
+
+@as_filter("kubevirt_migrations")
+def kubevirt_migrations(
+    plan: t.Any, guests: t.Any = None, nodes: t.Any = None
+) -> KubevirtMigrations:
+    check_plan("plan", plan)
+    return kubevirt.kubevirt_migrations(plan, kubevirt.naming_of(plain(guests), plain(nodes)))
+
+
+class FilterModule:
+    """Filters of vfio.migration"""
+
+    def filters(self) -> dict[str, t.Callable[..., t.Any]]:
+        return {"kubevirt_migrations": kubevirt_migrations}

@@ -1,0 +1,99 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.vfio.migration.plugins.plugin_utils._executors import nova
+from ansible_collections.vfio.migration.plugins.plugin_utils._executors.functions import Functions
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments import (
+    as_filter,
+    plain,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.executor_options import (
+    facts_of,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.handed_over import check_plan
+from ansible_collections.vfio.migration.plugins.plugin_utils.contract import NovaMigrations
+
+DOCUMENTATION = r"""
+name: nova_migrations
+short_description: Put a plan into the words of OpenStack Nova
+version_added: 0.1.0
+author:
+  - vfio.migration contributors (@vfio-migration)
+description:
+  - Returns the commands that live-migrate the servers of a plan to the hosts that the plan chose, and what C(nova.conf) has to have on these hosts, so that
+    Nova hands out the devices that the plan counts on, C(enabled_mdev_types), C(device_spec) and C(alias).
+  - Nothing is run. Nova decides again whether a server fits, and takes the devices on the host itself; the warnings say what of the plan it cannot be given.
+  - A server is called by the UUID of its domain.
+extends_documentation_fragment:
+  - vfio.migration._executors
+  - vfio.migration._executors.fleet
+positional: _input, fleet, guests, nodes
+seealso:
+  - plugin: vfio.migration.migration_plan
+    plugin_type: filter
+  - name: JSON Schema
+    description: The exact shape of the result, for programs.
+    link: https://github.com/vfio-migration/vfio.migration/blob/main/docs/schemas/nova_migrations.json
+  - ref: ansible_collections.vfio.migration.docsite.executors_guide
+    description: Plans for Nova, Proxmox VE, KubeVirt and Cloud Hypervisor.
+"""
+
+EXAMPLES = r"""
+- name: Gather the descriptors of all hosts
+  hosts: hypervisors
+  gather_facts: false
+  tasks:
+    - name: Gather
+      vfio.migration.vfio_migration_facts:
+
+    - name: Show how Nova empties the first host
+      ansible.builtin.debug:
+        msg: "{{ hostvars | vfio.migration.migration_plan(drain=[groups['hypervisors'][0]]) | vfio.migration.nova_migrations(hostvars) }}"
+      run_once: true
+"""
+
+RETURN = r"""
+_value:
+  description: What Nova needs.
+  type: dict
+  contains:
+    migrations:
+      description:
+        - The servers, in the order in which they go, each with C(server), C(host), C(wave) and the C(command) of the OpenStack client as a list of words.
+        - What is of a later wave waits for all of the waves before.
+      type: list
+      elements: dict
+    nova_conf:
+      description:
+        - For each compute host the sections of C(nova.conf) that its devices need. They are to be merged with what is there.
+        - With one type of mdev on a host its resource class is C(VGPU), with several each has a class of its own.
+      type: dict
+    aliases:
+      description: The section that the controllers need, too; empty where no PCI function moves.
+      type: str
+    warnings:
+      description: What of the plan cannot be said in this format, and what does not move, in sentences.
+      type: list
+      elements: str
+"""
+
+
+@as_filter("nova_migrations")
+def nova_migrations(
+    plan: t.Any, fleet: t.Any = None, guests: t.Any = None, nodes: t.Any = None
+) -> NovaMigrations:
+    check_plan("plan", plan)
+    naming = nova.naming_of(plain(guests), plain(nodes))
+    return nova.nova_migrations(plan, Functions(facts_of(fleet, plan)), naming)
+
+
+class FilterModule:
+    """Filters of vfio.migration"""
+
+    def filters(self) -> dict[str, t.Callable[..., t.Any]]:
+        return {"nova_migrations": nova_migrations}

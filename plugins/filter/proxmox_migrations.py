@@ -1,0 +1,113 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.vfio.migration.plugins.plugin_utils._executors import proxmox
+from ansible_collections.vfio.migration.plugins.plugin_utils._executors.functions import Functions
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.values import flag
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments import (
+    as_filter,
+    plain,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.executor_options import (
+    facts_of,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.handed_over import check_plan
+from ansible_collections.vfio.migration.plugins.plugin_utils.contract import ProxmoxMigrations
+
+DOCUMENTATION = r"""
+name: proxmox_migrations
+short_description: Put a plan into the words of Proxmox VE
+version_added: 0.1.0
+author:
+  - vfio.migration contributors (@vfio-migration)
+description:
+  - Returns the commands that live-migrate the virtual machines of a plan, and the resource mappings that make Proxmox VE take the devices that the plan chose,
+    as commands and as C(/etc/pve/mapping/pci.cfg) has them.
+  - Nothing is run. The warnings say what of the plan Proxmox VE cannot be given.
+  - A virtual machine is called by its number. That of one with an mdev is in the mdev's UUID; say that of others with O(guests).
+  - A node is called by the first part of the host's name, where O(nodes) does not say otherwise.
+extends_documentation_fragment:
+  - vfio.migration._executors
+  - vfio.migration._executors.fleet
+options:
+  with_conntrack_state:
+    description: Whether the states of connections that the host's firewall tracks go with the virtual machines.
+    type: bool
+    default: false
+positional: _input, fleet, guests, nodes, with_conntrack_state
+seealso:
+  - plugin: vfio.migration.migration_plan
+    plugin_type: filter
+  - name: JSON Schema
+    description: The exact shape of the result, for programs.
+    link: https://github.com/vfio-migration/vfio.migration/blob/main/docs/schemas/proxmox_migrations.json
+  - ref: ansible_collections.vfio.migration.docsite.executors_guide
+    description: Plans for Nova, Proxmox VE, KubeVirt and Cloud Hypervisor.
+"""
+
+EXAMPLES = r"""
+- name: Gather the descriptors of all hosts
+  hosts: hypervisors
+  gather_facts: false
+  tasks:
+    - name: Gather
+      vfio.migration.vfio_migration_facts:
+
+    - name: Show how Proxmox VE empties the first host
+      ansible.builtin.debug:
+        msg: "{{ plan | vfio.migration.proxmox_migrations(hostvars, guests={'web': 101}) }}"
+      vars:
+        plan: "{{ hostvars | vfio.migration.migration_plan(drain=[groups['hypervisors'][0]]) }}"
+      run_once: true
+"""
+
+RETURN = r"""
+_value:
+  description: What Proxmox VE needs.
+  type: dict
+  contains:
+    migrations:
+      description:
+        - The virtual machines, in the order in which they go, each with C(vmid), C(source), C(target), C(wave), C(hostpci) with what its configuration has to
+          have, and the C(command) of C(qm) that runs on the source, as a list of words.
+        - What is of a later wave waits for all of the waves before.
+      type: list
+      elements: dict
+    mappings:
+      description: The resource mappings, one for each device, with C(id), C(mdev), C(map) and the C(command) of C(pvesh) that makes it.
+      type: list
+      elements: dict
+    pci_cfg:
+      description: The same mappings as the file has them.
+      type: str
+    warnings:
+      description: What of the plan cannot be said in this format, and what does not move, in sentences.
+      type: list
+      elements: str
+"""
+
+
+@as_filter("proxmox_migrations")
+def proxmox_migrations(
+    plan: t.Any,
+    fleet: t.Any = None,
+    guests: t.Any = None,
+    nodes: t.Any = None,
+    with_conntrack_state: t.Any = False,
+) -> ProxmoxMigrations:
+    check_plan("plan", plan)
+    naming = proxmox.naming_of(plain(guests), plain(nodes))
+    conntrack = flag("with_conntrack_state", with_conntrack_state)
+    return proxmox.proxmox_migrations(plan, Functions(facts_of(fleet, plan)), naming, conntrack)
+
+
+class FilterModule:
+    """Filters of vfio.migration"""
+
+    def filters(self) -> dict[str, t.Callable[..., t.Any]]:
+        return {"proxmox_migrations": proxmox_migrations}

@@ -1,0 +1,186 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+# Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Do not use this from other collections or standalone plugins/modules!
+
+"""The guests that a plan moves, as another executor than this collection knows them. Pure."""
+
+from __future__ import annotations
+
+import re
+import typing as t
+from dataclasses import dataclass
+
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.identifiers import (
+    PCI_ADDRESS,
+    UUID,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
+from ansible_collections.vfio.migration.plugins.plugin_utils.contract import (
+    DeviceLabel,
+    Placement,
+    Plan,
+)
+
+# What a guest, a node or a type may be called in a command or a file of an executor: no option, no path, no separator.
+NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,251}[A-Za-z0-9])?\Z")
+_IDS = {"mdev": UUID, "pci": PCI_ADDRESS, "vdpa": re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")}
+# Returns what an executor calls the guest of a placement, by what the plan has of it; ``None`` where that does not tell.
+GuestId = t.Callable[[Placement], "str | None"]
+
+
+@dataclass(frozen=True, slots=True)
+class MovingGuest:
+    """A guest that an executor is to move: ``id`` and the nodes are the executor's names, ``devices`` what the plan has for it."""
+
+    id: str
+    source_host: str
+    target_host: str
+    source_node: str
+    target_node: str
+    wave: int
+    devices: tuple[Placement, ...]
+
+
+class Naming:
+    """What an executor calls guests and hosts.
+
+    ``guests`` has the executor's id by a guest's name, its UUID, or the id of one of its devices, in reverse order of weight.
+    ``nodes`` has the executor's name of a host by that of the inventory.
+    """
+
+    def __init__(
+        self,
+        executor: str,
+        guests: t.Any,
+        nodes: t.Any,
+        guest_id: GuestId,
+        node_of: t.Callable[[str], str] = lambda host: host,
+    ) -> None:
+        """Raise ``FleetError`` where ``guests`` or ``nodes`` is no mapping of names."""
+        self.executor = executor
+        self._guests = _names("guests", guests)
+        self._nodes = _names("nodes", nodes)
+        self._guest_id = guest_id
+        self._node_of = node_of
+
+    def guest(self, placement: Placement) -> str | None:
+        """Return the executor's id of a placement's guest, ``None`` where nothing tells it."""
+        known = (placement["source"]["id"], placement.get("vm_uuid"), placement["vm"])
+        given = (self._guests[each] for each in known if each in self._guests)
+        return next(given, None) or self._guest_id(placement)
+
+    def nodes(self, hosts: t.Iterable[str]) -> dict[str, str]:
+        """Return the executor's name of each host; raise ``FleetError`` where one has none, or two have the same."""
+        found = {host: self._nodes.get(host) or self._node_of(host) for host in sorted(hosts)}
+        for host, node in found.items():
+            if not NAME.match(node):
+                raise FleetError(
+                    f"{host!r} is no name of a node of {self.executor}; say with 'nodes' what it calls that host"
+                )
+            same = [other for other in found if found[other] == node]
+            if len(same) > 1:
+                raise FleetError(
+                    f"{', '.join(same)} would all be {node} for {self.executor}; say with 'nodes' what it calls them"
+                )
+        return found
+
+
+def moving_guests(plan: Plan, naming: Naming) -> tuple[list[MovingGuest], list[str]]:
+    """Return the guests that ``plan`` moves, in the order in which they are to go, and why others do not.
+
+    Raise ``FleetError`` where a device has no id of its kind, or what is one guest for the executor is to go to several hosts.
+    """
+    warnings = [_stays(each) for each in plan["unplaced"]]
+    staying = {(each["source"]["host"], each["vm"]) for each in plan["unplaced"] if each["vm"]}
+    placements = plan["placements"]
+    nodes = naming.nodes({each[end]["host"] for each in placements for end in ("source", "target")})
+    guests: dict[tuple[str, str], list[Placement]] = {}
+    for each in placements:
+        found, why = _guest_of(each, naming, staying)
+        if found is None:
+            warnings.append(f"{label(each['source'])} is not moved: {why}")
+        else:
+            guests.setdefault((each["source"]["host"], found), []).append(each)
+    moving = [_moving(id_, host, devices, nodes, naming) for (host, id_), devices in guests.items()]
+    return sorted(moving, key=lambda each: (each.wave, each.source_host, each.id)), warnings
+
+
+def _guest_of(
+    placement: Placement, naming: Naming, staying: t.Collection[tuple[str, str]]
+) -> tuple[str | None, str]:
+    """Return the executor's id of the guest that is to move with a device, or why there is none."""
+    _check(placement["source"])
+    _check(placement["target"])
+    vm = placement["vm"]
+    if vm is None and naming.guest(placement) is None:
+        return None, "no guest holds it"
+    if vm is not None and (placement["source"]["host"], vm) in staying:
+        return None, f"another device of {vm} has no place"
+    found = naming.guest(placement)
+    if found is None:
+        return None, f"what {naming.executor} calls {vm} is not known; say it with 'guests'"
+    if not NAME.match(found):
+        return (
+            None,
+            f"{naming.executor} calls no guest {found!r}; say with 'guests' what it calls it",
+        )
+    return found, ""
+
+
+def _moving(
+    id_: str, host: str, devices: list[Placement], nodes: t.Mapping[str, str], naming: Naming
+) -> MovingGuest:
+    targets = sorted({each["target"]["host"] for each in devices})
+    if len(targets) > 1:
+        raise FleetError(
+            f"the plan has devices of what is {id_} for {naming.executor} on several hosts, {', '.join(targets)};"
+            " check 'guests'"
+        )
+    return MovingGuest(
+        id=id_,
+        source_host=host,
+        target_host=targets[0],
+        source_node=nodes[host],
+        target_node=nodes[targets[0]],
+        wave=max(each["wave"] for each in devices),
+        devices=tuple(devices),
+    )
+
+
+def label(device: DeviceLabel) -> str:
+    """Return a device as sentences have it."""
+    return f"{device['kind']} {device['id']} on {device['host']}"
+
+
+def lost_attributes(placement: Placement) -> list[str]:
+    """Return what the plan would write to a target, as ``name=value``."""
+    return [f"{each['name']}={each['value']}" for each in placement["target"]["attributes"]]
+
+
+def _stays(unplaced: t.Any) -> str:
+    why = unplaced["reasons"][0]["reason"]
+    return f"{label(unplaced['source'])} is not moved: the plan has no place for it: {why}"
+
+
+def _check(device: DeviceLabel) -> None:
+    if not _IDS[device["kind"]].match(device["id"]):
+        raise FleetError(
+            f"the plan has {device['id']!r} on {device['host']}, which is no id of kind {device['kind']}"
+        )
+
+
+def _names(option: str, value: t.Any) -> dict[str, str]:
+    if value is None:
+        return {}
+    if not isinstance(value, t.Mapping):
+        raise FleetError(f"{option} is {value!r}; expected a mapping of names")
+    found = {str.__str__(str(key)): str.__str__(str(each)) for key, each in value.items()}
+    for key, each in found.items():
+        if not NAME.match(each):
+            raise FleetError(
+                f"{option} has {each!r} for {key!r}; expected letters, digits, '.', '_' and '-'"
+            )
+    return found
