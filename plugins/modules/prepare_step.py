@@ -59,7 +59,7 @@ options:
     type: int
     default: 3
   persistent:
-    description: Whether the targets are also defined in mdevctl.
+    description: Whether the targets are also defined, in mdevctl or as units of systemd.
     type: bool
     default: false
   timeout:

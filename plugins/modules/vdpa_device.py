@@ -36,7 +36,7 @@ notes:
     to be undone if the call is killed, are in C(/run/vfio.migration/vdpa). A place where others may write is refused.
   - A file there that is damaged, or has the format of another release of the collection, stops every call with an error that names
     the file and what to do; nothing is changed then.
-  - vDPA devices are gone after a reboot of the host.
+  - Without O(persistent=true), vDPA devices are gone after a reboot of the host.
   - A deletion cannot be undone. If one of several devices cannot be deleted, those deleted before are listed under RV(left).
 extends_documentation_fragment:
   - vfio.migration._attributes
@@ -121,6 +121,17 @@ options:
       - present
       - absent
     default: present
+  persistent:
+    description:
+      - Whether the devices are also defined as units of systemd, so that they are back after a reboot; with O(state=absent),
+        whether their definitions are removed too. Each is a file C(vfio-migration-vdpa-NAME.service) in C(/etc/systemd/system).
+      - If V(false), definitions are left as they are.
+      - What is defined is what the call asks for, and the driver that the device is bound to.
+      - A unit whose device does not come within two minutes, or is another one by now, fails and keeps no other from being
+        started; C(systemctl --failed) shows it. It is started before libvirt, and after the
+        functions that it may be made on. The management device has to come by itself.
+    type: bool
+    default: false
   timeout:
     description: How many seconds to wait for other calls that work on vDPA devices of the host.
     type: int
@@ -212,6 +223,12 @@ devices:
           type: str
           returned: success
           sample: "0x300020028"
+    definition:
+      description:
+        - What was done to its definition, one of V(defined), V(undefined) and V(unchanged); V(null) unless O(persistent=true).
+      type: str
+      returned: success
+      sample: null
     driver:
       description: The driver that it is bound to, V(null) if it is bound to none or there is no device.
       type: str
@@ -246,13 +263,14 @@ recovered:
       returned: always
       sample: vdpa0
     change:
-      description: What had been done, which is V(created).
+      description: What had been done, V(created), V(defined) or V(undefined).
       type: str
       returned: always
       sample: created
 step:
   description:
-    - The step that failed, one of V(validate), V(recover), V(lock), V(inspect), V(create), V(verify) and V(remove).
+    - The step that failed, one of V(validate), V(recover), V(lock), V(inspect), V(create), V(verify), V(remove)
+      and V(define).
     - Up to V(inspect), nothing was touched but what is in RV(recovered).
   returned: failure
   type: str
@@ -321,7 +339,7 @@ undone:
       returned: failure
       sample: vdpa0
     change:
-      description: What had been done, which is V(created).
+      description: What had been done, V(created), V(defined) or V(undefined).
       type: str
       returned: failure
       sample: created
@@ -337,7 +355,7 @@ left:
       returned: failure
       sample: vdpa0
     change:
-      description: What was done, V(created) or V(removed).
+      description: What was done, V(created), V(removed), V(defined) or V(undefined).
       type: str
       returned: failure
       sample: created
@@ -361,10 +379,16 @@ left:
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.vfio.migration.plugins.module_utils._change.boot_units import (
+    BootUnits,
+    vdpa_unit,
+)
 from ansible_collections.vfio.migration.plugins.module_utils._change.errors import InvalidRequest
 from ansible_collections.vfio.migration.plugins.module_utils._change.journal import Journal, place
 from ansible_collections.vfio.migration.plugins.module_utils._change.module import (
     apply_or_predict,
+    check_persistent,
+    notify_systemd,
     run_module,
     tool,
 )
@@ -392,8 +416,9 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
     if why is not None:
         raise InvalidRequest(why)
     wanted, state = validate(params["devices"], params["state"]), params["state"]
+    check_persistent(module, True, state == PRESENT)
     sysfs = Sysfs("/sys")
-    host = VdpaHost(sysfs, vdpa.ask, processes.scan)
+    host = VdpaHost(sysfs, vdpa.ask, processes.scan, BootUnits())
     with Journal(place(sysfs, "vdpa"), VdpaTransaction.undoers) as journal:
 
         def begin(interrupted: t.Callable[[], str | None]) -> VdpaTransaction:
@@ -404,7 +429,12 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
                 host, VdpaTool(run_vdpa), journal, params["timeout"], interrupted
             )
 
-        return apply_or_predict(module, journal, VdpaPlanner(host), begin, wanted, state)
+        planner = VdpaPlanner(host, params["persistent"])
+        result = apply_or_predict(module, journal, planner, begin, wanted, state)
+    notify_systemd(
+        module, [(vdpa_unit(each["name"]), each["definition"]) for each in result["devices"]]
+    )
+    return result
 
 
 def main() -> None:
@@ -433,6 +463,7 @@ def main() -> None:
                 },
             },
             "state": {"type": "str", "choices": [PRESENT, ABSENT], "default": PRESENT},
+            "persistent": {"type": "bool", "default": False},
             "timeout": {"type": "int", "default": 10},
             "sysfs": {"type": "path", "default": "/sys"},
         },

@@ -28,7 +28,7 @@ notes:
     C(~/.local/state/vfio.migration) of the user. A place where others may write is refused.
   - A file there that is damaged, or has the format of another release of the collection, stops calls with an error that names
     the file and what to do; nothing is changed then.
-  - Nothing of all this outlasts a reboot, neither the binding nor the virtual functions nor their attributes. Run the module again
+  - Without O(persistent=true), nothing of all this outlasts a reboot, neither the binding nor the virtual functions nor their attributes. Run the module again
     then; it finds the devices as they were at first.
   - A device that a process holds, that has a mediated device, a network interface that is up or a disk in use is neither bound to
     another driver nor reconfigured nor removed, nor is one whose holder is unknown, as in a container or with a copied tree.
@@ -165,6 +165,18 @@ options:
         all the same.
     type: bool
     default: false
+  persistent:
+    description:
+      - Whether the numbers of functions, and the drivers and attributes of devices, are also defined as units of systemd, so that
+        they are back after a reboot; with O(state=absent), whether their definitions are removed too. Each is a file
+        C(vfio-migration-functions-ADDRESS.service) or C(vfio-migration-device-ADDRESS.service) in C(/etc/systemd/system).
+      - If V(false), definitions are left as they are.
+      - What is defined is what the call asks for; a driver that it leaves out, or O(devices[].migratable), stays defined as it was. A
+        controller of disks is refused, as its disks may be in use before it is taken.
+      - A unit whose device does not come within two minutes, or is another one by now, fails and keeps no other from being
+        started; C(systemctl --failed) shows it. It is started before libvirt, and the functions of a device before what binds and configures them.
+    type: bool
+    default: false
   timeout:
     description:
       - How many seconds to wait for other calls, and for the kernel to show new virtual functions, a driver that was bound and an
@@ -213,6 +225,16 @@ EXAMPLES = r"""
           - name: nvidia/vgpu_params
             value: frame_rate_limiter=0,disable_vnc=1
 
+- name: Make virtual functions, and have one of them for guests, also after a reboot
+  vfio.migration.vfio_pci:
+    functions:
+      - address: "0000:01:00.0"
+        sriov_numvfs: 4
+    devices:
+      - address: "0000:01:00.2"
+        driver: vfio-pci
+    persistent: true
+
 - name: Give a device back to the driver that it had
   vfio.migration.vfio_pci:
     devices:
@@ -248,6 +270,12 @@ functions:
       elements: str
       returned: success
       sample: ["0000:01:10.0", "0000:01:10.2"]
+    definition:
+      description:
+        - What was done to its definition, one of V(defined), V(undefined) and V(unchanged); V(null) unless O(persistent=true).
+      type: str
+      returned: success
+      sample: null
 devices:
   description: The devices, in the order of O(devices). In check mode, as they would be.
   returned: success
@@ -285,6 +313,12 @@ devices:
           type: str
           returned: success
           sample: "1428"
+    definition:
+      description:
+        - What was done to its definition, one of V(defined), V(undefined) and V(unchanged); V(null) unless O(persistent=true).
+      type: str
+      returned: success
+      sample: null
     self:
       description:
         - The device's own attribute set, as its descriptor states it; V(null) if it has no valid descriptor, or in check mode if it
@@ -315,7 +349,7 @@ recovered:
 step:
   description:
     - The step that failed, one of V(validate), V(recover), V(lock), V(inspect), V(resize), V(bind), V(attribute),
-      V(verify) and V(restore).
+      V(verify), V(restore) and V(define).
     - Up to V(inspect), nothing was touched but what is in RV(recovered).
   returned: failure
   type: str
@@ -384,7 +418,9 @@ undone:
       returned: failure
       sample: "0000:01:10.0"
     change:
-      description: What had been done, C(driver=name), C(sriov_numvfs=number) or the attribute that was written, C(group/name=value).
+      description:
+        - What had been done, C(driver=name), C(sriov_numvfs=number), V(defined), V(undefined) or the attribute that was written,
+          C(group/name=value).
       type: str
       returned: failure
       sample: driver=vfio-pci
@@ -424,6 +460,11 @@ left:
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.vfio.migration.plugins.module_utils._change.boot_units import (
+    BootUnits,
+    functions_unit,
+    pci_unit,
+)
 from ansible_collections.vfio.migration.plugins.module_utils._change.errors import (
     InvalidRequest,
     ProvisionError,
@@ -432,6 +473,8 @@ from ansible_collections.vfio.migration.plugins.module_utils._change.journal imp
 from ansible_collections.vfio.migration.plugins.module_utils._change.module import (
     Tool,
     apply_or_predict,
+    check_persistent,
+    notify_systemd,
     run_module,
     tool,
 )
@@ -482,6 +525,7 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
     sysfs = Sysfs(params["sysfs"])
     if not sysfs.exists():
         raise InvalidRequest(f"there is no sysfs at {sysfs.path()}")
+    check_persistent(module, sysfs.live, params["state"] == PRESENT)
     wanted = validate(params)
     directory = place(sysfs, "pci")
     with Journal(directory, PciTransaction.undoers) as journal:
@@ -496,12 +540,18 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
             modprobe.load,
             OriginalStates(directory),
             Devlink(sysfs),
+            # The units of the running host say nothing about a copy.
+            BootUnits() if sysfs.live else None,
         )
 
         def begin(interrupted: t.Callable[[], str | None]) -> PciTransaction:
             return PciTransaction(host, journal, params["timeout"], interrupted)
 
-        return apply_or_predict(module, journal, PciPlanner(host), begin, wanted)
+        result = apply_or_predict(module, journal, PciPlanner(host), begin, wanted)
+    units = [(functions_unit(each["address"]), each["definition"]) for each in result["functions"]]
+    units += [(pci_unit(each["address"]), each["definition"]) for each in result["devices"]]
+    notify_systemd(module, units)
+    return result
 
 
 def main() -> None:
@@ -539,6 +589,7 @@ def main() -> None:
             },
             "state": {"type": "str", "choices": [PRESENT, ABSENT], "default": PRESENT},
             "force": {"type": "bool", "default": False},
+            "persistent": {"type": "bool", "default": False},
             "timeout": {"type": "int", "default": 10},
             "sysfs": {"type": "path", "default": "/sys"},
         },

@@ -14,6 +14,7 @@ mount -t tmpfs -o mode=1777 tmpfs /dev/shm
 mount -t tmpfs -o mode=1777 tmpfs /tmp
 mount -t debugfs debugfs /sys/kernel/debug
 mount -t 9p -o trans=virtio,version=9p2000.L definitions /etc/mdevctl.d
+mount -t 9p -o trans=virtio,version=9p2000.L units /etc/systemd/system
 
 cp /lab/hostname /etc/hostname
 hostname "$(cat /etc/hostname)"
@@ -47,6 +48,17 @@ install -m 0755 /lab/domain.sh /usr/local/bin/lab-domain
 echo "lab: $(cat /etc/hostname) is up"
 
 trap - EXIT
+# A host that has units of systemd goes on with that as its first process, as all hosts do outside of the lab.
+if [ -d /etc/systemd/system/multi-user.target.wants ]; then
+    systemd-machine-id-setup
+    mkdir -p /run/systemd/system
+    # What only a first boot needs, and takes long here.
+    for unit in ldconfig systemd-hwdb-update systemd-journal-catalog-update; do
+        ln -s /dev/null "/run/systemd/system/$unit.service"
+    done
+    udevadm control --exit
+    exec /usr/lib/systemd/systemd
+fi
 # The shell stays: waiting for a child, it also reaps what daemons leave behind.
 while :; do
     sleep 2147483647

@@ -71,8 +71,9 @@ class Machine:
         kernel = products.kernels[suite]
         forgotten = self._directory / "config" if port else self._directory
         shutil.rmtree(forgotten, ignore_errors=True)
-        # mdevctl's definitions are all that a host keeps.
-        (self._directory / "mdevctl.d").mkdir(parents=True, exist_ok=True)
+        # The definitions of mdevctl and the units of systemd are all that a host keeps.
+        for kept in ("mdevctl.d", "units"):
+            (self._directory / kept).mkdir(parents=True, exist_ok=True)
         self._write_config(kernel.driver, products.boot_disk)
         chosen = port or _free_port()
         command = self._command(products.root, kernel, chosen)
@@ -156,6 +157,7 @@ class Machine:
             *_shared("kernel", kernel.tree),
             *_shared("config", Path("config")),
             *_shared("definitions", Path("mdevctl.d"), readonly="off"),
+            *_shared("units", Path("units"), readonly="off"),
             *("-netdev", f"user,id=ssh,restrict=on,hostfwd=tcp:127.0.0.1:{port}-:22"),
             *("-device", "virtio-net-pci,netdev=ssh,romfile="),
             # Joins the hosts of this lab, on the loopback interface alone.

@@ -10,6 +10,7 @@ import os
 import typing as t
 from pathlib import Path
 
+from ansible_collections.vfio.migration.plugins.module_utils._change.boot_units import BootUnits
 from ansible_collections.vfio.migration.plugins.module_utils._change.journal import place
 from ansible_collections.vfio.migration.plugins.module_utils._change.original_state import (
     OriginalStates,
@@ -135,6 +136,7 @@ class PciTree(Tree):
             ("device", f"0x{device_id}"),
             ("subsystem_vendor", "0x8086"),
             ("subsystem_device", "0x0000"),
+            ("class", "0x020000"),
             ("driver_override", "(null)"),
         ):
             self.write(f"{device}/{name}", f"{value}\n")
@@ -250,4 +252,5 @@ def pci_host(
         lambda driver: None,
         OriginalStates(place(kernel, "pci")),
         kernel.ports,
+        BootUnits(str(kernel.tree.root.parent / "etc/systemd/system")),
     )

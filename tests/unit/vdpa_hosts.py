@@ -11,6 +11,7 @@ import sys
 import typing as t
 
 import pytest
+from ansible_collections.vfio.migration.plugins.module_utils._change.boot_units import BootUnits
 from ansible_collections.vfio.migration.plugins.module_utils._change.errors import ProvisionError
 from ansible_collections.vfio.migration.plugins.module_utils._change.journal import Journal
 from ansible_collections.vfio.migration.plugins.module_utils._change.plan import PRESENT
@@ -159,12 +160,28 @@ def wanted_vdpa(name="vdpa0", mgmtdev="vdpasim_net", **stated):
     return {"name": name, "mgmtdev": mgmtdev, **blank, **stated}
 
 
-def apply_vdpa(kernel, *devices, state=PRESENT, scan_holders=nobody, interrupted=lambda: None):
+def vdpa_host(kernel, scan_holders=nobody):
+    """Return a kernel's host as the module sees it."""
+    root = kernel.tree.root
+    units = BootUnits(str(root.parent / "etc/systemd/system"))
+    return VdpaHost(Sysfs(str(root)), kernel.ask, scan_holders, units)
+
+
+def apply_vdpa(
+    kernel,
+    *devices,
+    state=PRESENT,
+    scan_holders=nobody,
+    interrupted=lambda: None,
+    persistent=False,
+):
     """Apply ``devices`` as the module does; return what it returns of them."""
-    host = VdpaHost(Sysfs(str(kernel.tree.root)), kernel.ask, scan_holders)
+    host = vdpa_host(kernel, scan_holders)
     with Journal(str(kernel.tree.root.parent / "run"), VdpaTransaction.undoers) as journal:
         transaction = VdpaTransaction(host, VdpaTool(kernel.run), journal, 0, interrupted)
-        _plan, results = transaction.run(VdpaPlanner(host), validate(devices, state), state)
+        _plan, results = transaction.run(
+            VdpaPlanner(host, persistent), validate(devices, state), state
+        )
         kernel.recovered = transaction.recovered
         kernel.warnings = transaction.warnings
     return results["devices"]

@@ -31,8 +31,6 @@ from ansible_collections.vfio.migration.plugins.module_utils._change.journal imp
     Step,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._change.mdev_plan import (
-    DEFINED,
-    UNDEFINED,
     MdevChange,
     MdevHost,
     WantedMdev,
@@ -42,7 +40,9 @@ from ansible_collections.vfio.migration.plugins.module_utils._change.plan import
     ABSENT,
     CONFIGURED,
     CREATED,
+    DEFINED,
     REMOVED,
+    UNDEFINED,
     HostChanges,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._change.transaction import (

@@ -30,9 +30,12 @@ from ansible_collections.vfio.migration.plugins.module_utils._change.plan import
     ABSENT,
     CONFIGURED,
     CREATED,
+    DEFINED,
     PRESENT,
+    REDEFINED,
     REMOVED,
     UNCHANGED,
+    UNDEFINED,
     DeviceChange,
     HostChanges,
     check_distinct,
@@ -66,9 +69,6 @@ from ansible_collections.vfio.migration.plugins.module_utils._host.reading impor
     reading,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._host.sysfs import Sysfs
-
-DEFINED = "defined"
-UNDEFINED = "undefined"
 
 # mdevctl's definitions of one device, by parent.
 _Definitions = t.Mapping[str, t.Dict[str, t.Any]]
@@ -115,7 +115,7 @@ class MdevChange(DeviceChange):
 
     @property
     def changed(self) -> bool:
-        return super().changed or self.definition in (DEFINED, UNDEFINED)
+        return super().changed or self.definition in REDEFINED
 
     @property
     def parents(self) -> set[str]:
@@ -139,7 +139,7 @@ class MdevChange(DeviceChange):
 
     def sides(self) -> tuple[dict[str, t.Any], dict[str, t.Any]]:
         before, after = dict(self.before or {}), dict(self.after or {})
-        if self.definition in (DEFINED, UNDEFINED):
+        if self.definition in REDEFINED:
             before["definitions"] = dict(self.definitions)
             after["definitions"] = {}
         if self.definition == DEFINED:

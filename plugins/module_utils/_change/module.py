@@ -9,13 +9,19 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.vfio.migration.plugins.module_utils._change.errors import ProvisionError
+from ansible_collections.vfio.migration.plugins.module_utils._change.errors import (
+    InvalidRequest,
+    ProvisionError,
+)
 from ansible_collections.vfio.migration.plugins.module_utils._change.journal import Journal
 from ansible_collections.vfio.migration.plugins.module_utils._change.plan import (
+    REDEFINED,
+    UNDEFINED,
     HostChanges,
     Planner,
 )
@@ -104,6 +110,39 @@ def tool(module: AnsibleModule, name: str, journal: Journal) -> Tool | None:
         return module.run_command([path, *arguments], data=data, pass_fds=journal.descriptors)  # type: ignore[no-any-return]
 
     return run
+
+
+def check_persistent(module: AnsibleModule, live: bool, present: bool) -> None:
+    """Raise ``InvalidRequest`` where devices are to be ``persistent`` and cannot be; ``live`` is whether it is the kernel's /sys."""
+    if not module.params["persistent"]:
+        return
+    if not live:
+        raise InvalidRequest("'persistent' works with the running kernel's /sys alone")
+    if present and module.get_bin_path("systemctl") is None:
+        raise InvalidRequest("'persistent' needs systemd, which is not installed on the host")
+
+
+def notify_systemd(module: AnsibleModule, units: t.Iterable[tuple[str, str | None]]) -> None:
+    """Let systemd know what became of ``units``, each with the word for the change of it, if it is what runs the host."""
+    changed = [(unit, word) for unit, word in units if word in REDEFINED]
+    systemctl = module.get_bin_path("systemctl")
+    if module.check_mode or not changed or systemctl is None or not _systemd_runs():
+        return
+    gone = [unit for unit, word in changed if word == UNDEFINED]
+    if gone:
+        # Neither does anything to a device. What was not started at this boot is not known to it.
+        for verb in ("stop", "reset-failed"):
+            module.run_command([systemctl, verb, "--", *gone])
+    status, _output, error = module.run_command([systemctl, "daemon-reload"])
+    if status != 0:
+        warn(
+            module, [f"systemd does not know yet what is defined: systemctl daemon-reload: {error}"]
+        )
+
+
+def _systemd_runs() -> bool:
+    # sd_booted(3).
+    return os.path.isdir("/run/systemd/system")
 
 
 def warn(module: AnsibleModule, warnings: t.Iterable[str]) -> None:

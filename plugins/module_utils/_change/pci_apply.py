@@ -20,6 +20,17 @@ from ansible_collections.vfio.migration.plugins.module_utils._change.attributes 
     AttributeWrite,
     as_written,
     check_accepted,
+    resolve_names,
+)
+from ansible_collections.vfio.migration.plugins.module_utils._change.boot_units import (
+    DefinedUnit,
+    Definition,
+    FunctionsDefinition,
+    PciDefinition,
+    RestoreUnit,
+    functions_unit,
+    pci_unit,
+    restore_unit,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._change.errors import InUse
 from ansible_collections.vfio.migration.plugins.module_utils._change.journal import (
@@ -31,16 +42,23 @@ from ansible_collections.vfio.migration.plugins.module_utils._change.original_st
     OriginalState,
     StoredBinding,
 )
+from ansible_collections.vfio.migration.plugins.module_utils._change.pci_definitions import (
+    lock_of,
+)
 from ansible_collections.vfio.migration.plugins.module_utils._change.pci_plan import (
     FunctionsChange,
     PciChange,
     PciHost,
     WantedPciDevice,
+    sysfs_id,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._change.pci_vgpu_type import VgpuType
 from ansible_collections.vfio.migration.plugins.module_utils._change.plan import (
     ABSENT,
+    DEFINED,
     PRESENT,
+    UNCHANGED,
+    UNDEFINED,
     HostChanges,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._change.records import (
@@ -182,12 +200,73 @@ class PciTransaction(SysfsTransaction):
         if changes.state == PRESENT:
             for each in changes.lists["devices"]:
                 self._check_assignable(each)
+        for each in changes.lists["functions"]:
+            self._redefine(each, functions_unit(each.name), self._functions_definition)
+        for each in changes.lists["devices"]:
+            self._redefine(each, pci_unit(each.name), self._definition)
         return {"functions": functions, "devices": devices}
+
+    # Definitions.
+
+    def _redefine(
+        self,
+        change: t.Any,
+        unit: str,
+        definition: t.Callable[[t.Any, PciDevice], Definition],
+    ) -> None:
+        """Change what is defined of a device, when it is as it is to be."""
+        self._device = change.name
+        self._enter("define")
+        if change.definition == DEFINED:
+            with self._host.open(change.name) as device:
+                new = definition(change, device)
+            self._write_unit(change.name, unit, change.defined, new)
+        elif change.definition == UNDEFINED:
+            self._write_unit(change.name, unit, change.defined, None)
+
+    def _write_unit(
+        self, address: str, unit: str, former: DefinedUnit | None, new: Definition | None
+    ) -> None:
+        about = former.definition if new is None and former is not None else new
+        if self._host.units is None or about is None:
+            return
+        if not self._journal.holds(lock_of(about)):
+            raise self._failure(f"it came under {lock_of(about)} meanwhile; try again")
+        word = UNDEFINED if new is None else DEFINED
+        step = Step(lock_of(about), address, word, RestoreUnit.of(unit, former))
+        units, defined = self._host.units, None if new is None else DefinedUnit(new, True)
+        self._do(step, functools.partial(units.write, unit, defined))
+
+    def _functions_definition(
+        self, change: FunctionsChange, device: PciDevice
+    ) -> FunctionsDefinition:
+        original = self._host.original_state(device).sriov_numvfs
+        return FunctionsDefinition(change.name, sysfs_id(device), change.after, original)
+
+    def _definition(self, change: PciChange, device: PciDevice) -> PciDefinition:
+        wanted = change.to_define
+        if wanted is None:
+            raise self._failure("there is nothing to define of it")
+        port = None
+        if wanted.migratable is not None:
+            port = self._host.migratable_port(device.id).name
+        names = resolve_names(device, device.attribute_files(), wanted.attributes)
+        original = self._host.original_state(device).without("sriov_numvfs")
+        return PciDefinition(
+            device.id,
+            sysfs_id(device),
+            device.physical_function,
+            wanted.driver,
+            port,
+            wanted.migratable,
+            attributes_of(names),
+            original,
+        )
 
     # Physical functions.
 
     def _resize(self, change: FunctionsChange, state: str) -> dict[str, t.Any]:
-        if not change.changed:
+        if change.action == UNCHANGED:
             return change.predicted()
         self._device = change.name
         self._enter("resize")
@@ -246,7 +325,7 @@ class PciTransaction(SysfsTransaction):
     def _prepare(self, change: PciChange) -> dict[str, t.Any]:
         wanted = change.wanted
         self._device = wanted.address
-        if change.changed:
+        if change.acts:
             self._enter("bind")
             with self._host.open(wanted.address) as device:
                 self._check_unused(device)
@@ -319,9 +398,9 @@ class PciTransaction(SysfsTransaction):
         self._enter("restore")
         if change.after is None:
             return change.predicted()
-        if change.changed:
+        if change.acts:
             with self._host.open(address) as device:
-                original = change.wanted.to_give_back(self._original_states.read(device))
+                original = change.wanted.to_give_back(self._host.original_state(device))
                 self._check_unused(device)
                 vgpu_type = VgpuType(device)
                 values = original.former_attributes(device)
@@ -409,7 +488,12 @@ class PciTransaction(SysfsTransaction):
     # Undoing.
 
     def _undo_step(self, step: Step, recovering: bool) -> bool:
-        return self._host.exists(step.device) and super()._undo_step(step, recovering)
+        # A definition is there also without its device.
+        there = isinstance(step.undo, RestoreUnit) or self._host.exists(step.device)
+        return there and super()._undo_step(step, recovering)
+
+    def _undo_definition(self, step: Step, undo: RestoreUnit, recovering: bool) -> bool:
+        return restore_unit(self._host.units, undo, device_exists=True)
 
     def _undo_keeping(self, step: Step, undo: KeepOriginalState, recovering: bool) -> bool:
         with self._host.open(step.device) as device:
@@ -450,6 +534,7 @@ class PciTransaction(SysfsTransaction):
         BindDriver: _undo_binding,
         KeepOriginalState: _undo_keeping,
         MakeFunctions: _undo_resizing,
+        RestoreUnit: _undo_definition,
         WriteAttributes: _undo_write,
     }
 

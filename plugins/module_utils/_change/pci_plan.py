@@ -23,6 +23,14 @@ from ansible_collections.vfio.migration.plugins.module_utils._change.attributes 
     validate_accept,
     validate_attributes,
 )
+from ansible_collections.vfio.migration.plugins.module_utils._change.boot_units import (
+    BootUnits,
+    DefinedUnit,
+    FunctionsDefinition,
+    PciDefinition,
+    functions_unit,
+    pci_unit,
+)
 from ansible_collections.vfio.migration.plugins.module_utils._change.errors import (
     InvalidRequest,
     Refused,
@@ -31,11 +39,19 @@ from ansible_collections.vfio.migration.plugins.module_utils._change.original_st
     OriginalState,
     OriginalStates,
 )
+from ansible_collections.vfio.migration.plugins.module_utils._change.pci_definitions import (
+    ToDefine,
+    definition_word,
+    lock_of,
+    to_define,
+)
 from ansible_collections.vfio.migration.plugins.module_utils._change.pci_vgpu_type import VgpuType
 from ansible_collections.vfio.migration.plugins.module_utils._change.plan import (
     ABSENT,
     CONFIGURED,
+    DEFINED,
     PRESENT,
+    REDEFINED,
     UNCHANGED,
     DeviceChange,
     HostChanges,
@@ -66,6 +82,7 @@ from ansible_collections.vfio.migration.plugins.module_utils._host.pci_usage imp
 from ansible_collections.vfio.migration.plugins.module_utils._host.processes import Holders
 from ansible_collections.vfio.migration.plugins.module_utils._host.reading import (
     HostReadError,
+    read_text,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._host.sysfs import Sysfs
 
@@ -73,6 +90,8 @@ BOUND = "bound"
 RESIZED = "resized"
 RESTORED = "restored"
 
+# The class of a PCI device that has disks, as sysfs shows it: PCI Code and ID Assignment Specification, class 01h.
+_STORAGE = "0x01"
 _DRIVER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}\Z")
 
 _Pairs = t.Sequence[t.Tuple[str, str]]
@@ -83,7 +102,8 @@ class PciHost:
     """A host with PCI devices.
 
     ``can_load`` returns whether a driver that is not there yet can be loaded; ``load`` loads it and raises
-    ``ProvisionError`` where that fails.
+    ``ProvisionError`` where that fails. ``units`` are those that make devices again when it starts, ``None`` for a copied
+    tree.
     """
 
     sysfs: Sysfs
@@ -93,6 +113,7 @@ class PciHost:
     load: t.Callable[[str], None]
     original_states: OriginalStates
     devlink: Devlink
+    units: BootUnits | None = None
 
     def open(self, address: str) -> PciDevice:
         """Open a device."""
@@ -110,6 +131,21 @@ class PciHost:
     def lock_name(self, address: str) -> str:
         """Return what keeps two calls on one device apart: its physical function, which makes and removes virtual ones."""
         return self.parent(address) or address
+
+    def defined(self, unit: str) -> DefinedUnit | None:
+        """Return what the unit defines, ``None`` where there is none; raise ``HostReadError``."""
+        return None if self.units is None else self.units.read(unit)
+
+    def original_state(self, device: PciDevice) -> OriginalState:
+        """Return what a device was before it was changed: as noted since the host started, else as its definition has it."""
+        state = self.original_states.read(device)
+        for unit in (pci_unit(device.id), functions_unit(device.id)):
+            found = self.defined(unit)
+            if found is not None and isinstance(found.definition, PciDefinition):
+                state = state.completed(found.definition.original)
+            elif found is not None and isinstance(found.definition, FunctionsDefinition):
+                state = state.completed(OriginalState(sriov_numvfs=found.definition.original))
+        return state
 
     def why_in_use(self, device: PciDevice, holders: Holders) -> str | None:
         """Return why the driver must not be taken from a device, ``None`` where nothing uses it."""
@@ -165,30 +201,48 @@ class WantedPciDevice:
 
 @dataclasses.dataclass
 class WantedPci:
-    """All that the user wants of one host. ``force``: virtual functions that the host's own drivers have may go."""
+    """All that the user wants of one host.
+
+    ``force``: virtual functions that the host's own drivers have may go. ``persistent``: it is to be so after a reboot, too.
+    """
 
     functions: list[WantedFunctions]
     devices: list[WantedPciDevice]
     state: str
     force: bool
+    persistent: bool = False
 
 
 @dataclasses.dataclass
 class FunctionsChange(DeviceChange):
     """The change of a physical function, ``name``, from ``before`` virtual functions to ``after``.
 
-    ``addresses`` are those of its virtual functions afterwards.
+    ``addresses`` are those of its virtual functions afterwards. ``definition`` is the word for the change of its definition,
+    or ``None``, and ``defined`` the former one.
     """
 
     before: int
     after: int
     addresses: list[str]
+    definition: str | None = None
+    defined: DefinedUnit | None = None
+
+    @property
+    def changed(self) -> bool:
+        return super().changed or self.definition in REDEFINED
 
     def predicted(self) -> dict[str, t.Any]:
         return self.result(self.addresses)
 
     def sides(self) -> tuple[dict[str, t.Any], dict[str, t.Any]]:
-        return {"sriov_numvfs": self.before}, {"sriov_numvfs": self.after}
+        before: dict[str, t.Any] = {"sriov_numvfs": self.before}
+        after: dict[str, t.Any] = {"sriov_numvfs": self.after}
+        if self.definition in REDEFINED:
+            found = self.defined and self.defined.definition
+            number = found.sriov_numvfs if isinstance(found, FunctionsDefinition) else None
+            before["defined_sriov_numvfs"] = number
+            after["defined_sriov_numvfs"] = self.after if self.definition == DEFINED else None
+        return before, after
 
     def result(self, addresses: list[str]) -> dict[str, t.Any]:
         """Return what the module returns of the function, which has the virtual functions ``addresses``."""
@@ -197,6 +251,7 @@ class FunctionsChange(DeviceChange):
             "action": self.action,
             "sriov_numvfs": self.after,
             "virtual_functions": addresses,
+            "definition": self.definition,
         }
 
 
@@ -205,21 +260,39 @@ class PciChange(DeviceChange):
     """The change of one device.
 
     ``before`` and ``after`` are ``{driver, driver_override, attributes}``, with ``migratable`` if that is asked for, or
-    ``None`` where there is no device. ``own`` is its descriptor's ``self`` before.
+    ``None`` where there is no device. ``own`` is its descriptor's ``self`` before. ``definition`` is the word for the change
+    of its definition, or ``None``, ``defined`` the former one, and ``to_define`` what is to be defined, ``None`` for nothing.
     """
 
     wanted: WantedPciDevice
     before: dict[str, t.Any] | None = None
     after: dict[str, t.Any] | None = None
     own: dict[str, str] | None = None
+    definition: str | None = None
+    defined: DefinedUnit | None = None
+    to_define: ToDefine | None = None
+
+    @property
+    def acts(self) -> bool:
+        """Whether the device itself changes, and not its definition alone."""
+        return self.action != UNCHANGED
+
+    @property
+    def changed(self) -> bool:
+        return self.acts or self.definition in REDEFINED
 
     def predicted(self) -> dict[str, t.Any]:
         after = self.after or {"driver": None, "attributes": []}
-        own = None if self.changed else self.own
+        own = None if self.acts else self.own
         return self.result(after["driver"], after["attributes"], own)
 
     def sides(self) -> tuple[dict[str, t.Any], dict[str, t.Any]]:
-        return self.before or {}, self.after or {}
+        before, after = dict(self.before or {}), dict(self.after or {})
+        if self.definition in REDEFINED:
+            found = ToDefine.of(self.defined)
+            before["definition"] = None if found is None else found.stated()
+            after["definition"] = None if self.to_define is None else self.to_define.stated()
+        return before, after
 
     def result(
         self,
@@ -233,6 +306,7 @@ class PciChange(DeviceChange):
             "action": self.action,
             "driver": driver,
             "attributes": attributes,
+            "definition": self.definition,
             "self": own,
         }
 
@@ -249,7 +323,7 @@ def validate(params: t.Mapping[str, t.Any]) -> WantedPci:
     devices = [_device(each) for each in params["devices"]]
     check_distinct([each.address for each in functions], "functions")
     check_distinct([each.address for each in devices])
-    return WantedPci(functions, devices, state, params["force"])
+    return WantedPci(functions, devices, state, params["force"], params.get("persistent", False))
 
 
 def _address(item: t.Mapping[str, t.Any]) -> str:
@@ -311,7 +385,14 @@ class PciPlanner:
         addresses = [each.address for each in wanted.functions]
         addresses += [each.address for each in wanted.devices]
         # One that is not there is made with a function in the list, or refused later.
-        return {self._host.lock_name(each) for each in addresses if self._host.exists(each)}
+        names = {self._host.lock_name(each) for each in addresses if self._host.exists(each)}
+        if wanted.persistent:
+            names.update(each.address for each in wanted.functions)
+            for each in wanted.devices:
+                found = self._host.defined(pci_unit(each.address))
+                if found is not None:
+                    names.add(lock_of(found.definition))
+        return names
 
     def plan(self, wanted: WantedPci) -> HostChanges:
         """Return the changes, in order; raise ``ProvisionError`` where they cannot be made."""
@@ -322,7 +403,7 @@ class PciPlanner:
         for function in wanted.functions:
             with self._inspected(function.address) as device:
                 change = self._functions(function, wanted, device)
-                if change.changed:
+                if change.action != UNCHANGED:
                     gone.update(self._removable(wanted, device, holders))
                     made.update(dict.fromkeys(change.addresses, function.address))
                 functions.append(change)
@@ -339,6 +420,8 @@ class PciPlanner:
                 raise Refused("it would be none of so few functions", each.address)
             else:
                 devices.append(self._existing(each, wanted.state, holders, leaving))
+        if wanted.persistent:
+            self._plan_definitions(wanted, functions, devices)
         return HostChanges(wanted.state, {"functions": functions, "devices": devices})
 
     @contextlib.contextmanager
@@ -384,7 +467,7 @@ class PciPlanner:
         self, wanted: WantedFunctions, everything: WantedPci, device: PciDevice
     ) -> FunctionsChange:
         before, most = pci_driver.number_of_functions(device), pci_driver.most_functions(device)
-        original = self._host.original_states.read(device)
+        original = self._host.original_state(device)
         number = original.sriov_numvfs if everything.state == ABSENT else wanted.number
         after = before if number is None else number
         if after > most:
@@ -444,7 +527,7 @@ class PciPlanner:
             else:
                 change = self._prepared(wanted, device)
                 reason = why_not_assignable(device, leaving)
-            if change.changed:
+            if change.acts:
                 reason = self._host.why_in_use(device, holders) or reason
             if reason is not None:
                 raise Refused(reason, device.id)
@@ -486,7 +569,7 @@ class PciPlanner:
 
     def _given_back(self, wanted: WantedPciDevice, device: PciDevice) -> PciChange:
         binding = read_binding(device)
-        original = wanted.to_give_back(self._host.original_states.read(device))
+        original = wanted.to_give_back(self._host.original_state(device))
         former = original.former_binding(binding)
         values = original.former_attributes(device)
         descriptor, current, _problems = read_descriptor(device)
@@ -506,6 +589,51 @@ class PciPlanner:
             own=descriptor["self"] if descriptor else None,
         )
 
+    # Definitions.
+
+    def _plan_definitions(
+        self,
+        wanted: WantedPci,
+        functions: t.Iterable[FunctionsChange],
+        devices: t.Iterable[PciChange],
+    ) -> None:
+        for function in functions:
+            with self._inspected(function.name) as device:
+                self._define_functions(function, wanted.state, device)
+        for change in devices:
+            try:
+                change.defined = self._host.defined(pci_unit(change.name))
+            except HostReadError as problem:
+                raise Refused(str(problem), change.name) from None
+            found, each = ToDefine.of(change.defined), change.wanted
+            asked = ToDefine(each.driver, each.migratable, each.attributes)
+            change.to_define = to_define(wanted.state == PRESENT, asked, each.keep_driver, found)
+            is_defined = change.to_define is not None and change.to_define.is_in(found)
+            if change.to_define is not None and self._host.exists(change.name):
+                with self._inspected(change.name) as device:
+                    self._check_no_disks(device)
+                    is_defined = is_defined and _same_device(change.defined, device)
+            wants = change.to_define is not None
+            change.definition = definition_word(change.defined, wants, is_defined)
+
+    def _define_functions(self, change: FunctionsChange, state: str, device: PciDevice) -> None:
+        change.defined = self._host.defined(functions_unit(device.id))
+        found = change.defined and change.defined.definition
+        is_defined = isinstance(found, FunctionsDefinition) and (
+            found.sriov_numvfs,
+            found.pci_id,
+        ) == (change.after, sysfs_id(device))
+        wants = state == PRESENT and change.after > 0
+        change.definition = definition_word(change.defined, wants, is_defined)
+
+    def _check_no_disks(self, device: PciDevice) -> None:
+        if read_text(device.directory, "class").startswith(_STORAGE):
+            raise Refused(
+                "a controller of disks cannot be persistent, as when the host starts its disks may be in use before it is"
+                " taken; keep the host's driver from it with driverctl or the kernel's parameters",
+                device.id,
+            )
+
     def _check_driver(self, address: str, driver: str | None) -> None:
         exists = self._host.sysfs.exists
         if driver is None or exists(PCI_DRIVERS, driver) or self._host.can_load(driver):
@@ -521,6 +649,17 @@ class PciPlanner:
             raise Refused(
                 f"it has {number} virtual functions, which would go with its driver", device.id
             )
+
+
+def sysfs_id(device: PciDevice) -> str:
+    """Return a device's vendor and device as a unit compares them; raise ``HostReadError``."""
+    return ":".join(read_text(device.directory, name).strip() for name in ("vendor", "device"))
+
+
+def _same_device(defined: DefinedUnit | None, device: PciDevice) -> bool:
+    """Return whether a definition is of this device, not of one that had its place."""
+    found = defined and defined.definition
+    return isinstance(found, PciDefinition) and found.pci_id == sysfs_id(device)
 
 
 def _not_assignable(driver: str | None) -> str:

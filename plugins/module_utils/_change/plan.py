@@ -22,6 +22,11 @@ CONFIGURED = "configured"
 UNCHANGED = "unchanged"
 REMOVED = "removed"
 
+# What becomes of a device's definition, by which it is back after a reboot.
+DEFINED = "defined"
+UNDEFINED = "undefined"
+REDEFINED = (DEFINED, UNDEFINED)
+
 
 @dataclasses.dataclass
 class DeviceChange:

@@ -76,12 +76,18 @@ class PrivateDirectory:
         """Return whether there is a file ``name``."""
         return name in self.names()
 
-    def replace(self, name: str, data: bytes) -> None:
-        """Let the file ``name`` have the content ``data``; whoever is stopped in between leaves it as it was."""
+    def replace(self, name: str, data: bytes, public: bool = False) -> None:
+        """Let the file ``name`` have the content ``data``; whoever is stopped in between leaves it as it was.
+
+        One that is ``public`` can be read by all, and outlasts a loss of power.
+        """
         self.remove(name + _NEW)
         descriptor = self.open(name + _NEW, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
         try:
             write_whole(descriptor, data)
+            if public:
+                os.fchmod(descriptor, 0o644)
+                os.fsync(descriptor)
         finally:
             os.close(descriptor)
         self._in_directory(
@@ -89,6 +95,14 @@ class PrivateDirectory:
                 name + _NEW, name, src_dir_fd=directory, dst_dir_fd=directory
             )
         )
+
+    def link(self, name: str, target: str) -> None:
+        """Make the symbolic link ``name``, for another program to follow; this class follows none."""
+        directory = self._opened(make=True)
+        try:
+            os.symlink(target, name, dir_fd=directory)
+        finally:
+            os.close(directory)
 
     def remove(self, name: str) -> None:
         """Remove the file ``name`` if there is one."""

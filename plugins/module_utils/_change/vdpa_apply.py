@@ -14,6 +14,12 @@ import functools
 import shlex
 import typing as t
 
+from ansible_collections.vfio.migration.plugins.module_utils._change.boot_units import (
+    DefinedUnit,
+    RestoreUnit,
+    restore_unit,
+    vdpa_unit,
+)
 from ansible_collections.vfio.migration.plugins.module_utils._change.journal import (
     Journal,
     Operation,
@@ -21,7 +27,9 @@ from ansible_collections.vfio.migration.plugins.module_utils._change.journal imp
 )
 from ansible_collections.vfio.migration.plugins.module_utils._change.plan import (
     CREATED,
+    DEFINED,
     REMOVED,
+    UNDEFINED,
     HostChanges,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._change.records import (
@@ -79,10 +87,25 @@ class VdpaTransaction(Transaction):
         return f"/sys/{VDPA_DEVICES}/{device}"
 
     def _apply(self, changes: HostChanges) -> dict[str, t.Any]:
-        return {"devices": [self._make(change) for change in changes.lists["devices"]]}
+        devices = [self._make(change) for change in changes.lists["devices"]]
+        for change in changes.lists["devices"]:
+            if change.definition == DEFINED:
+                self._write_unit(change, DefinedUnit(change.new_definition(self._host), True))
+        return {"devices": devices}
+
+    def _write_unit(self, change: VdpaChange, new: DefinedUnit | None) -> None:
+        self._device = change.name
+        self._enter("define")
+        unit = vdpa_unit(change.name)
+        undo = RestoreUnit.of(unit, change.defined, with_device=change.action == REMOVED)
+        step = Step(LOCK, change.name, UNDEFINED if new is None else DEFINED, undo)
+        self._do(step, functools.partial(self._host.units.write, unit, new))
 
     def _make(self, change: VdpaChange) -> dict[str, t.Any]:
         self._device = change.name
+        if change.definition == UNDEFINED:
+            # The definition goes first, as it can be restored.
+            self._write_unit(change, None)
         if change.action == CREATED:
             self._create(change)
             self._step = "verify"
@@ -138,4 +161,9 @@ class VdpaTransaction(Transaction):
         self._delete(step.device)
         return True
 
-    undoers: t.ClassVar = {DeleteVdpa: _undo_creation}
+    def _undo_definition(self, step: Step, undo: RestoreUnit, recovering: bool) -> bool:
+        self._device = step.device
+        there = not undo.with_device or self._host.device(step.device) is not None
+        return restore_unit(self._host.units, undo, there)
+
+    undoers: t.ClassVar = {DeleteVdpa: _undo_creation, RestoreUnit: _undo_definition}

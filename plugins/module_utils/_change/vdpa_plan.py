@@ -23,6 +23,12 @@ from ansible_collections.vfio.migration.plugins.module_utils._change.attributes 
     check_accepted,
     validate_accept,
 )
+from ansible_collections.vfio.migration.plugins.module_utils._change.boot_units import (
+    BootUnits,
+    DefinedUnit,
+    VdpaDefinition,
+    vdpa_unit,
+)
 from ansible_collections.vfio.migration.plugins.module_utils._change.errors import (
     InUse,
     InvalidRequest,
@@ -31,12 +37,19 @@ from ansible_collections.vfio.migration.plugins.module_utils._change.errors impo
 from ansible_collections.vfio.migration.plugins.module_utils._change.plan import (
     ABSENT,
     CREATED,
+    DEFINED,
     PRESENT,
+    REDEFINED,
     REMOVED,
     UNCHANGED,
+    UNDEFINED,
     DeviceChange,
     HostChanges,
     check_distinct,
+)
+from ansible_collections.vfio.migration.plugins.module_utils._change.records import (
+    attributes_of,
+    pairs_of,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._change.transaction import (
     check_not_held,
@@ -56,6 +69,7 @@ from ansible_collections.vfio.migration.plugins.module_utils._descriptor.virtio 
     feature_names,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._host import vdpa
+from ansible_collections.vfio.migration.plugins.module_utils._host.device import PCI_DEVICES
 from ansible_collections.vfio.migration.plugins.module_utils._host.processes import Holders
 from ansible_collections.vfio.migration.plugins.module_utils._host.reading import (
     HostReadError,
@@ -125,7 +139,9 @@ class VdpaChange(DeviceChange):
     """The change of one device.
 
     ``device`` is the one that exists, and ``facts`` what the module returns of it. ``device_class`` is its class or that of
-    the one to be created, and ``attributes`` are those to create it with. Each may be ``None`` or empty.
+    the one to be created, and ``attributes`` are those to create it with. Each may be ``None`` or empty. ``definition`` is the
+    word for the change of its definition, or ``None``, ``defined`` the former one, and ``to_define`` the attributes that are
+    to be defined.
     """
 
     wanted: WantedVdpa
@@ -133,15 +149,45 @@ class VdpaChange(DeviceChange):
     facts: dict[str, t.Any] | None = None
     device_class: str | None = None
     attributes: dict[str, str] = dataclasses.field(default_factory=dict)
+    definition: str | None = None
+    defined: DefinedUnit | None = None
+    to_define: dict[str, str] = dataclasses.field(default_factory=dict)
+
+    @property
+    def changed(self) -> bool:
+        return super().changed or self.definition in REDEFINED
 
     def predicted(self) -> dict[str, t.Any]:
-        return self.result(None if self.changed else self.facts)
+        return self.result(self.facts if self.action == UNCHANGED else None)
 
     def sides(self) -> tuple[dict[str, t.Any], dict[str, t.Any]]:
         before = _state(self.device.parent, self.device.attributes()) if self.device else {}
-        if self.action != CREATED:
-            return before, {} if self.action == REMOVED else before
-        return before, _state(self.wanted.mgmtdev, attribute_list(self.attributes.items()))
+        after = {} if self.action == REMOVED else dict(before)
+        if self.action == CREATED:
+            after = _state(self.wanted.mgmtdev, attribute_list(self.attributes.items()))
+        if self.definition in REDEFINED:
+            found = self.defined and self.defined.definition
+            before["definition"] = after["definition"] = None
+            if isinstance(found, VdpaDefinition):
+                before["definition"] = _state(
+                    found.mgmtdev, attribute_list(pairs_of(found.attributes))
+                )
+            if self.definition == DEFINED:
+                after["definition"] = _state(
+                    self.wanted.mgmtdev, attribute_list(self.to_define.items())
+                )
+        return before, after
+
+    def new_definition(self, host: VdpaHost) -> VdpaDefinition:
+        """Return the definition of the device, which is there now."""
+        mgmtdev = self.wanted.mgmtdev or ""
+        return VdpaDefinition(
+            self.name,
+            mgmtdev,
+            host.physical_function(mgmtdev),
+            host.driver(self.name),
+            attributes_of(self.to_define.items()),
+        )
 
     def result(self, facts: t.Mapping[str, t.Any] | None) -> dict[str, t.Any]:
         """Return what the module returns of the device; ``facts`` are those of the device that is there now."""
@@ -151,6 +197,7 @@ class VdpaChange(DeviceChange):
             "mgmtdev": self.device.parent if self.device else self.wanted.mgmtdev,
             "type": self.device_class,
             "attributes": attribute_list(self.attributes.items()),
+            "definition": self.definition,
             "driver": None,
             "node": None,
             "self": None,
@@ -236,14 +283,19 @@ def _check(wanted: WantedVdpa, state: str) -> None:
 
 
 class VdpaHost:
-    """The vDPA devices of a host; ``ask`` and ``scan_holders`` return how they are now."""
+    """The vDPA devices of a host; ``ask`` and ``scan_holders`` return how they are now.
+
+    ``units`` are those that create devices again when it starts.
+    """
 
     def __init__(
         self,
         sysfs: Sysfs,
         ask: t.Callable[[Sysfs], Bus],
         scan_holders: t.Callable[[], Holders],
+        units: BootUnits,
     ) -> None:
+        self.units = units
         self._sysfs = sysfs
         self._ask = ask
         self._scan_holders = scan_holders
@@ -255,6 +307,18 @@ class VdpaHost:
     def device(self, name: str) -> VdpaDevice | None:
         """Return the device ``name`` if there is one; raise ``HostReadError``."""
         return _named(self.ask().devices, name)
+
+    def driver(self, name: str) -> str | None:
+        """Return the driver that a device is bound to."""
+        return vdpa.driver(self._sysfs, name)
+
+    def physical_function(self, mgmtdev: str) -> str | None:
+        """Return the physical function of a management device that is a virtual one, ``None`` of another."""
+        bus, slash, device = mgmtdev.partition("/")
+        if bus != "pci" or not slash:
+            return None
+        target = self._sysfs.link(PCI_DEVICES, device, "physfn")
+        return None if target is None else target.rpartition("/")[2]
 
     def check_not_there(self, name: str, problems: t.Sequence[HostReadError]) -> None:
         """Raise ``Refused`` where sysfs shows a device that the kernel gave no answer about that can be read."""
@@ -289,10 +353,11 @@ class VdpaHost:
 
 
 class VdpaPlanner:
-    """Compares what is wanted with the host."""
+    """Compares what is wanted with the host; ``persistent``: it is to be so after a reboot, too."""
 
-    def __init__(self, host: VdpaHost) -> None:
+    def __init__(self, host: VdpaHost, persistent: bool = False) -> None:
         self._host = host
+        self._persistent = persistent
 
     def locks(self, wanted: t.Iterable[WantedVdpa], state: str) -> list[str]:
         """Return the one lock for all devices, whatever is wanted."""
@@ -311,7 +376,29 @@ class VdpaPlanner:
                     self._host.check_free(change.name)
                 except HostReadError as problem:
                     raise Refused(problem.problem, change.name) from None
+        if self._persistent:
+            for change in changes:
+                self._plan_definition(change, state)
         return HostChanges(state, {"devices": changes})
+
+    def _plan_definition(self, change: VdpaChange, state: str) -> None:
+        try:
+            change.defined = self._host.units.read(vdpa_unit(change.name))
+        except HostReadError as problem:
+            raise Refused(str(problem), change.name) from None
+        found = change.defined and change.defined.definition
+        if state == ABSENT:
+            change.definition = UNDEFINED if change.defined else UNCHANGED
+            return
+        change.to_define = change.wanted.attributes(change.device_class)
+        is_defined = (
+            isinstance(found, VdpaDefinition)
+            and change.defined is not None
+            and change.defined.enabled
+            and found.mgmtdev == change.wanted.mgmtdev
+            and dict(pairs_of(found.attributes)) == change.to_define
+        )
+        change.definition = UNCHANGED if is_defined else DEFINED
 
     def _change(self, wanted: WantedVdpa, state: str, bus: Bus) -> VdpaChange:
         device = _named(bus.devices, wanted.name)

@@ -370,6 +370,7 @@ def removals(made: t.Mapping[str, ByModule], persistent: bool) -> dict[str, dict
                 "pci_devices": pci,
                 "vdpa_devices": vdpa,
                 "persistent": persistent,
+                "boot_units": persistent,
             }
     return found
 

@@ -275,6 +275,8 @@ def _to_remove(run: _Run, hostvars: t.Any, found: Superfluous) -> _Run:
                 **removed.get(host, {}),
                 "interrupted": interrupted,
                 "persistent": result_of(hostvars, host, MDEVCTL).get("rc") == 0,
+                # Unlike a definition of mdevctl, one of systemd takes no tool to remove.
+                "boot_units": True,
                 "timeout": run["timeout"],
             }
     return run | {"tasks": tasks, "participants": sorted(tasks)}

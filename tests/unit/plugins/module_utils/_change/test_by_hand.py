@@ -8,6 +8,7 @@ from __future__ import annotations
 import subprocess
 
 import pytest
+from ansible_collections.vfio.migration.plugins.module_utils._change.boot_units import RestoreUnit
 from ansible_collections.vfio.migration.plugins.module_utils._change.journal import Operation, Step
 from ansible_collections.vfio.migration.plugins.module_utils._change.mdev_apply import (
     MdevTransaction,
@@ -44,6 +45,8 @@ OPERATIONS: list[tuple[Operation, dict[str, str]]] = [
     (KeepOriginalState(OriginalState()), {}),
     (MakeFunctions(4, []), {"sriov_numvfs": "4"}),
     (DeleteVdpa("mgmt", []), {}),
+    (RestoreUnit("vfio-migration-vdpa-$(touch owned)", None, None, False, False), {}),
+    (RestoreUnit("x.service", "functions", {"address": HOSTILE}, True, False), {}),
 ]
 
 
@@ -73,6 +76,10 @@ def test_what_it_tells_is_done_by_a_shell(tmp_path, operation, written):
             "mdevctl undefine --uuid uuid --parent '$(x)'",
         ),
         (DeleteVdpa("mgmt", []), "vdpa dev del uuid"),
+        (
+            RestoreUnit("$(x).service", None, None, False, False),
+            "rm -f /etc/systemd/system/multi-user.target.wants/'$(x).service' /etc/systemd/system/'$(x).service'",
+        ),
     ],
 )
 def test_a_tool_is_named_with_its_arguments(operation, command):

@@ -10,6 +10,7 @@ import os
 import tempfile
 
 import pytest
+from ansible_collections.vfio.migration.plugins.module_utils._change.boot_units import RestoreUnit
 from ansible_collections.vfio.migration.plugins.module_utils._change.journal import (
     Journal,
     Step,
@@ -61,6 +62,7 @@ UNDO = (
     KeepOriginalState(STATE),
     MakeFunctions(4, [FUNCTION]),
     DeleteVdpa("vdpasim_net", [Attribute("mtu", "1500")]),
+    RestoreUnit("vfio-migration-vdpa-vdpa0.service", "vdpa", {"name": "vdpa0"}, True, False),
 )
 OPERATIONS = [type(each) for each in UNDO]
 STEPS = [Step("gpu", "a device", "changed", each) for each in UNDO]

@@ -5,10 +5,16 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import typing as t
 from pathlib import Path
 
 import pytest
+from ansible_collections.vfio.migration.plugins.module_utils._change.boot_units import (
+    BootUnits,
+    functions_unit,
+    pci_unit,
+)
 from ansible_collections.vfio.migration.plugins.module_utils._change.errors import ProvisionError
 from ansible_collections.vfio.migration.plugins.module_utils._change.journal import Journal, place
 from ansible_collections.vfio.migration.plugins.module_utils._change.pci_apply import PciTransaction
@@ -80,11 +86,20 @@ def apply(
     functions: t.Sequence[dict[str, t.Any]] = (),
     state: str = PRESENT,
     force: bool = False,
+    persistent: bool = False,
     scan_holders: t.Callable[[], Holders] = nobody,
     is_free_disk: t.Callable[[str], bool] = lambda name: True,
     interrupted: t.Callable[[], str | None] = lambda: None,
 ) -> dict[str, t.Any]:
-    wanted = validate({"functions": functions, "devices": devices, "state": state, "force": force})
+    wanted = validate(
+        {
+            "functions": functions,
+            "devices": devices,
+            "state": state,
+            "force": force,
+            "persistent": persistent,
+        }
+    )
     host = pci_host(kernel, scan_holders, is_free_disk)
     with Journal(place(kernel, "pci"), PciTransaction.undoers) as journal:
         transaction = PciTransaction(host, journal, 0.2, interrupted)
@@ -128,6 +143,7 @@ def test_a_device_is_kept_from_other_drivers_before_it_is_taken_from_its_own(ker
             "action": "bound",
             "driver": VARIANT,
             "attributes": [],
+            "definition": None,
             "self": {
                 "device_api": "vfio-pci",
                 "pci_id": "80865963",
@@ -495,6 +511,7 @@ def test_functions_are_made_before_the_devices_that_are_among_them(kernel):
             "action": "resized",
             "sriov_numvfs": 2,
             "virtual_functions": [FIRST, SECOND],
+            "definition": None,
         }
     ]
     assert drivers(kernel) == ["igbvf", VARIANT]
@@ -711,3 +728,161 @@ def test_every_function_has_the_address_that_is_foretold(kernel):
     kernel.tree.remove_functions()
     results = apply(kernel, functions=[function(3)])
     assert results["functions"][0]["virtual_functions"] == FUNCTIONS
+
+
+# --- defined for the next start ----------------------------------------------------------------------------------------
+
+
+def units_of(kernel: PciKernel) -> BootUnits:
+    return BootUnits(str(kernel.tree.root.parent / "etc/systemd/system"))
+
+
+def defined(kernel: PciKernel) -> dict[str, t.Any]:
+    """Return what is defined, by the name of the unit."""
+    directory = kernel.tree.root.parent / "etc/systemd/system"
+    units = units_of(kernel)
+    return {path.name: units.read(path.name) for path in sorted(directory.glob("*.service"))}
+
+
+def reboot(kernel: PciKernel) -> None:
+    """Let the host forget all but what is in ``/etc``."""
+    kernel.tree.remove_functions()
+    shutil.rmtree(place(kernel, "pci"), ignore_errors=True)
+
+
+def test_what_is_persistent_is_defined_once_and_as_asked_for(kernel):
+    arguments = ([device(FIRST, VARIANT), device(SECOND)], [function(2)])
+    assert apply(kernel, *arguments)["devices"][0]["definition"] is None
+    assert defined(kernel) == {}
+    results = apply(kernel, *arguments, persistent=True)
+    words = [each["definition"] for kind in ("functions", "devices") for each in results[kind]]
+    assert words == ["defined"] * 3
+    found = {name: each.definition for name, each in defined(kernel).items()}
+    assert found[functions_unit(CARD)].sriov_numvfs == 2
+    assert found[pci_unit(FIRST)].driver == VARIANT
+    # As it was before the first call, which was not persistent.
+    assert found[pci_unit(FIRST)].original.binding.driver == "igbvf"
+    results = apply(kernel, *arguments, persistent=True)
+    words = [each["definition"] for kind in ("functions", "devices") for each in results[kind]]
+    assert words == ["unchanged"] * 3
+
+
+def test_a_unit_that_was_disabled_is_enabled_again(kernel):
+    apply(kernel, [device(FIRST)], persistent=True)
+    link = kernel.tree.root.parent / "etc/systemd/system/multi-user.target.wants" / pci_unit(FIRST)
+    link.unlink()
+    assert apply(kernel, [device(FIRST)], persistent=True)["devices"][0]["definition"] == "defined"
+    assert link.is_symlink()
+
+
+def test_after_a_reboot_devices_are_given_back_to_what_they_were_at_first(kernel):
+    kernel.tree.remove_functions()
+    functions = [function(2)]
+    apply(kernel, [device(FIRST, VARIANT)], functions, persistent=True)
+    reboot(kernel)
+    # What the units do.
+    kernel.tree.add_functions(2)
+    kernel.tree.unbind(FIRST)
+    (kernel.tree.device(FIRST) / "driver_override").write_text(f"{VARIANT}\n")
+    kernel.tree.bind(FIRST, VARIANT)
+    again = apply(kernel, [device(FIRST, VARIANT)], functions, persistent=True)
+    assert [each["action"] for each in again["devices"] + again["functions"]] == ["unchanged"] * 2
+    assert [each["definition"] for each in again["devices"]] == ["unchanged"]
+    results = apply(kernel, [device(FIRST, None)], state=ABSENT, persistent=True)
+    assert [each["definition"] for each in results["devices"]] == ["undefined"]
+    assert kernel.tree.driver(FIRST) == "igbvf"
+    apply(kernel, functions=[function(None)], state=ABSENT, persistent=True)
+    assert not list(kernel.tree.device(CARD).glob("virtfn*"))
+    assert defined(kernel) == {}
+
+
+def test_what_is_not_persistent_leaves_definitions_alone(kernel):
+    apply(kernel, [device(FIRST)], persistent=True)
+    before = defined(kernel)
+    apply(kernel, [device(FIRST, None)], state=ABSENT)
+    assert kernel.tree.driver(FIRST) == "igbvf"
+    assert defined(kernel) == before
+    # And one without its device goes all the same.
+    reboot(kernel)
+    results = apply(kernel, [device(FIRST, None)], state=ABSENT, persistent=True)
+    assert [each["definition"] for each in results["devices"]] == ["undefined"]
+    assert defined(kernel) == {}
+
+
+def test_who_keeps_the_driver_keeps_what_is_defined_of_it(gpu):
+    typed = ("nvidia/current_vgpu_type", "1429")
+    apply(gpu, [device(FIRST, "nvidia", typed)], persistent=True)
+    # The driver is not named, and so stays.
+    again = apply(gpu, [device(FIRST, None, ("current_vgpu_type", "1429"))], persistent=True)
+    assert again["devices"][0]["definition"] == "unchanged"
+    apply(gpu, [device(FIRST, None, keep_driver=True)], state=ABSENT, persistent=True)
+    found = defined(gpu)[pci_unit(FIRST)].definition
+    assert (found.driver, found.attributes) == ("nvidia", [])
+    apply(gpu, [device(SECOND, None, typed)], persistent=True)
+    apply(gpu, [device(SECOND, None, keep_driver=True)], state=ABSENT, persistent=True)
+    assert list(defined(gpu)) == [pci_unit(FIRST)]
+
+
+def test_a_failure_leaves_definitions_as_they_were(kernel, monkeypatch):
+    apply(kernel, [device(FIRST)], persistent=True)
+    before, files = defined(kernel), state(kernel)
+    write, written = BootUnits.write, []
+
+    def fail(units, unit, new):
+        written.append(unit)
+        if len(written) == 2:
+            raise OSError(errno.ENOSPC, "no space left", unit)
+        write(units, unit, new)
+
+    monkeypatch.setattr(BootUnits, "write", fail)
+    failed = failure(kernel, [device(FIRST, VARIANT), device(SECOND)], persistent=True)
+    assert failed.details["step"] == "define"
+    assert failed.details["left"] == []
+    assert defined(kernel) == before
+    assert state(kernel) == files
+
+
+@pytest.mark.parametrize("number", range(4))
+def test_a_call_that_is_killed_while_it_defines_is_undone_by_the_next(kernel, number, monkeypatch):
+    apply(kernel, [device(FIRST)], persistent=True)
+    before, files = defined(kernel), state(kernel)
+    child = os.fork()
+    if child == 0:
+        try:
+            write, steps = BootUnits.write, []
+
+            def killed(units, unit, new):
+                steps.append(unit)
+                if len(steps) * 2 - 2 == number:
+                    os._exit(9)
+                write(units, unit, new)
+                if len(steps) * 2 - 1 == number:
+                    os._exit(9)
+
+            monkeypatch.setattr(BootUnits, "write", killed)
+            apply(kernel, [device(FIRST, VARIANT), device(SECOND)], persistent=True)
+        finally:
+            os._exit(1)
+    assert os.WEXITSTATUS(os.waitpid(child, 0)[1]) == 9
+    apply(kernel, [device(THIRD, None)], state=ABSENT)
+    assert defined(kernel) == before
+    assert state(kernel) == files
+
+
+def test_a_controller_of_disks_is_not_defined(kernel):
+    (kernel.tree.device(FIRST) / "class").write_text("0x010802\n")
+    failed = failure(kernel, [device(FIRST)], persistent=True)
+    assert "a controller of disks cannot be persistent" in str(failed)
+    assert kernel.writes == []
+    assert apply(kernel, [device(FIRST)])["devices"][0]["action"] == "bound"
+
+
+@pytest.mark.parametrize("arguments", [{}, {"state": ABSENT}])
+def test_a_definition_that_cannot_be_read_stops_the_call_in_time(kernel, arguments):
+    apply(kernel, [device(FIRST)], persistent=True)
+    path = Path(units_of(kernel).path(pci_unit(FIRST)))
+    path.write_text(path.read_text() + "# by hand\n")
+    kernel.writes.clear()
+    failed = failure(kernel, [device(FIRST, VARIANT)], persistent=True, **arguments)
+    assert str(path) in str(failed)
+    assert kernel.writes == []

@@ -7,6 +7,7 @@ import dataclasses
 
 import pytest
 from ansible_collections.vfio.migration.plugins.module_utils._change import records
+from ansible_collections.vfio.migration.plugins.module_utils._change.boot_units import RestoreUnit
 from ansible_collections.vfio.migration.plugins.module_utils._change.journal import Operation
 from ansible_collections.vfio.migration.plugins.module_utils._change.mdev_apply import (
     MdevTransaction,
@@ -60,6 +61,8 @@ EXAMPLES = [
         ],
     ),
     DeleteVdpa("pci/0000:65:00.2", [Attribute("mtu", "9000")]),
+    RestoreUnit("vfio-migration-vdpa-vdpa0.service", None, None, False, with_device=True),
+    RestoreUnit("vfio-migration-vdpa-vdpa0.service", "vdpa", {"name": "vdpa0"}, True, False),
 ]
 # Every value of JSON; one of its kind is right.
 VALUES = (None, True, 7, 7.5, "text", [], {}, [None], [{}], {"name": 1})
@@ -71,8 +74,8 @@ def named(example):
 
 def test_every_operation_has_an_example_and_a_name_of_its_own():
     transactions = (MdevTransaction, PciTransaction, VdpaTransaction)
-    operations = [each for transaction in transactions for each in transaction.undoers]
-    assert {type(each) for each in EXAMPLES} == set(operations)
+    operations = {each for transaction in transactions for each in transaction.undoers}
+    assert {type(each) for each in EXAMPLES} == operations
     assert len({each.operation for each in operations}) == len(operations)
     assert all(issubclass(each, Operation) for each in operations)
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import itertools
 import os
+from pathlib import Path
 
 import pytest
+from ansible_collections.vfio.migration.plugins.module_utils._change.boot_units import vdpa_unit
 from ansible_collections.vfio.migration.plugins.module_utils._change.journal import Journal
 from ansible_collections.vfio.migration.plugins.module_utils._change.plan import ABSENT, PRESENT
 from ansible_collections.vfio.migration.plugins.module_utils._change.vdpa_apply import (
@@ -14,14 +16,12 @@ from ansible_collections.vfio.migration.plugins.module_utils._change.vdpa_apply 
 )
 from ansible_collections.vfio.migration.plugins.module_utils._change.vdpa_plan import (
     LOCK,
-    VdpaHost,
     VdpaPlanner,
     validate,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._host.processes import Holders
-from ansible_collections.vfio.migration.plugins.module_utils._host.sysfs import Sysfs
 from ansible_collections.vfio.migration.plugins.module_utils._host.vdpa_tool import VdpaTool
-from ansible_collections.vfio.migration.tests.unit.sysfs_trees import Tree, nobody
+from ansible_collections.vfio.migration.tests.unit.sysfs_trees import Tree
 from ansible_collections.vfio.migration.tests.unit.vdpa_hosts import (
     MAC,
     MQ_BIT,
@@ -31,6 +31,7 @@ from ansible_collections.vfio.migration.tests.unit.vdpa_hosts import (
     management_device,
     vdpa_device,
     vdpa_failure,
+    vdpa_host,
     wanted_vdpa,
 )
 
@@ -190,7 +191,7 @@ def kill(kernel, change, *devices):
             raise Killed
         return answer
 
-    host = VdpaHost(Sysfs(str(kernel.tree.root)), kernel.ask, nobody)
+    host = vdpa_host(kernel)
     journal = Journal(str(kernel.tree.root.parent / "run"))
     transaction = KilledTransaction(host, VdpaTool(run), journal, 0, lambda: None)
     with pytest.raises(Killed):
@@ -244,3 +245,52 @@ def test_a_device_that_another_one_made_meanwhile_is_not_undone(kernel):
     error = vdpa_failure(kernel, wanted_vdpa(mtu=9000))
     assert (error.details["errno"], error.details["undone"]) == ("EEXIST", [])
     assert list(kernel.devices) == ["vdpa0"]
+
+
+# --- defined for the next start ----------------------------------------------------------------------------------------
+
+
+def unit(kernel, name="vdpa0"):
+    return vdpa_host(kernel).units.read(vdpa_unit(name))
+
+
+def test_a_persistent_device_is_defined_once_and_goes_with_its_definition(kernel):
+    wanted = wanted_vdpa(mac=MAC, mtu=9000)
+    (created,) = apply_vdpa(kernel, wanted, persistent=True)
+    assert (created["action"], created["definition"]) == ("created", "defined")
+    found = unit(kernel).definition
+    assert (found.mgmtdev, found.driver) == ("vdpasim_net", "vhost_vdpa")
+    assert {each.name: each.value for each in found.attributes} == {"mac": MAC, "mtu": "9000"}
+    (again,) = apply_vdpa(kernel, wanted, persistent=True)
+    assert (again["action"], again["definition"]) == ("unchanged", "unchanged")
+    # Without it, the definition stays.
+    (removed,) = apply_vdpa(kernel, wanted, state=ABSENT)
+    assert (removed["action"], removed["definition"]) == ("removed", None)
+    assert unit(kernel).definition == found
+    (gone,) = apply_vdpa(kernel, wanted, state=ABSENT, persistent=True)
+    assert (gone["action"], gone["definition"]) == ("unchanged", "undefined")
+    assert unit(kernel) is None
+
+
+def test_a_failure_restores_the_definitions(kernel):
+    apply_vdpa(kernel, wanted_vdpa(mtu=1500), persistent=True)
+    before = unit(kernel)
+    kernel.faults[len(kernel.calls) + 1] = REFUSED
+    vdpa_failure(kernel, wanted_vdpa(), state=ABSENT, persistent=True)
+    assert unit(kernel) == before
+    kernel.faults.clear()
+    path = Path(vdpa_host(kernel).units.path(vdpa_unit("vdpa1")))
+    path.mkdir()
+    failed = vdpa_failure(kernel, wanted_vdpa("vdpa1"), persistent=True)
+    assert str(path) in str(failed)
+    assert "vdpa1" not in kernel.devices
+
+
+def test_a_definition_of_what_is_gone_for_good_does_not_come_back(kernel):
+    devices = [wanted_vdpa(), wanted_vdpa("vdpa1")]
+    apply_vdpa(kernel, *devices, persistent=True)
+    kernel.faults[len(kernel.calls) + 2] = REFUSED
+    failed = vdpa_failure(kernel, *devices, state=ABSENT, persistent=True)
+    assert unit(kernel) is None
+    assert unit(kernel, "vdpa1") is not None
+    assert {each["change"] for each in failed.details["left"]} == {"removed", "undefined"}

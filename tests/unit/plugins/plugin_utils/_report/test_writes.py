@@ -21,7 +21,6 @@ from ansible_collections.vfio.migration.plugins.module_utils._change.pci_plan im
 )
 from ansible_collections.vfio.migration.plugins.module_utils._change.plan import PRESENT
 from ansible_collections.vfio.migration.plugins.module_utils._change.vdpa_plan import (
-    VdpaHost,
     VdpaPlanner,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._change.vdpa_plan import (
@@ -46,6 +45,7 @@ from ansible_collections.vfio.migration.tests.unit.sysfs_trees import GPU, Tree,
 from ansible_collections.vfio.migration.tests.unit.vdpa_hosts import (
     VdpaKernel,
     vdpa_device,
+    vdpa_host,
     wanted_vdpa,
 )
 
@@ -165,7 +165,7 @@ def test_vdpa_devices_are_created_as_the_modules_diff_shows(
         wanted_vdpa(**{**each, "mtu": each.get("mtu") and int(each["mtu"])})
         for each in plan["hosts"]["b"]["vdpa_devices"]
     ]
-    planner = VdpaPlanner(VdpaHost(Sysfs(str(there.tree.root)), there.ask, nobody))
+    planner = VdpaPlanner(vdpa_host(there))
     diff = planner.plan(validate_vdpa(tasks, PRESENT), PRESENT).diff()
     (write,) = report["writes"][0]["writes"]
     assert diff["before"] == {write["device"]: {}}
