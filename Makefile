@@ -7,7 +7,7 @@ VENV := .venv/.ready
 # Without it, the formatters mend what they find instead of telling it.
 CHECKING := env CI=true
 
-.PHONY: help test demo fidelity bench bench-smoke lint format units fuzz schemas sample docs lab-up lab-down lab-status clean
+.PHONY: help test demo fidelity bench pictures bench-smoke lint format units fuzz schemas sample docs lab-up lab-down lab-status clean
 
 help: ## Show this help.
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand --tabs=13
@@ -24,6 +24,9 @@ fidelity: $(VENV) ## Compare verdicts with real migrations on the lab.
 bench: $(VENV) ## Measure patterns, pairs in big fleets, reports, and the modules on a lab host.
 	python tests/bench
 	nox --session browser -- bench
+
+pictures: $(VENV) ## Make the pictures of the report in docs/pictures.
+	nox --session browser -- pictures
 
 bench-smoke: $(VENV) ## Check that the benchmarks of big fleets run and are right.
 	nox --session bench-smoke

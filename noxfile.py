@@ -335,12 +335,13 @@ def rulebooks(session: nox.Session) -> None:
 
 @nox.session
 def browser(session: nox.Session) -> None:
-    """Use reports in Debian's Chromium; with the argument bench, measure how long a big one takes to open."""
+    """Use reports in Debian's Chromium; with the argument bench, measure how long a big one takes to open; with pictures, make those."""
     if obstacle := _obstacle_to("chromium"):
         session.skip(f"there is no Chromium here: {obstacle}")
     session.install("ansible-core", "axe-playwright-python", "pypdf", "pytest", "hypothesis")
-    if session.posargs == ["bench"]:
-        module = "ansible_collections.vfio.migration.tests.bench.report"
+    programs = {"bench": "tests.bench.report", "pictures": "tests.browser.pictures"}
+    if len(session.posargs) == 1 and session.posargs[0] in programs:
+        module = f"ansible_collections.vfio.migration.{programs[session.posargs[0]]}"
         session.run("python", "-m", module, env={"PYTHONPATH": ".collections"})
     else:
         session.run("pytest", "tests/browser", *session.posargs)

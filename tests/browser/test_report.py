@@ -22,7 +22,6 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.report_opti
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._report.html import as_html
 from ansible_collections.vfio.migration.tests.bench.fleet import JsonFacts
-from ansible_collections.vfio.migration.tests.unit import cards
 from ansible_collections.vfio.migration.tests.unit.fleets import UUIDS, device, gvt, host, parent
 from ansible_collections.vfio.migration.tests.unit.hostile_reports import HOSTILE, hostile_fleet
 from ansible_collections.vfio.migration.tests.unit.hostile_texts import (
@@ -30,6 +29,7 @@ from ansible_collections.vfio.migration.tests.unit.hostile_texts import (
     STEERING,
     HostileWorld,
 )
+from ansible_collections.vfio.migration.tests.unit.report_fleets import five_hundred
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
@@ -195,16 +195,6 @@ def test_a_script_that_got_in_would_not_run(complaining: Opener) -> None:
     expect(rows(page, "hosts")).to_have_count(4)
 
 
-def big_fleet() -> tuple[dict[str, t.Any], list[str]]:
-    """Return 500 hosts, of which every tenth has four guests and is to be drained; half of the rest have room for some."""
-    facts = {}
-    for number in range(500):
-        name = f"gpu{number:03}.a-rather-long-name-of-a-rack-{number // 50}.example.org"
-        room = cards.parents(number=8)
-        facts[name] = host([], room) if number % 10 else cards.guests(4, 8)
-    return facts, [name for number, name in enumerate(facts) if not number % 10]
-
-
 def printed(page: Page) -> str:
     """Return the text of the page as it is on paper, without white space."""
     reader = pypdf.PdfReader(io.BytesIO(page.pdf()))
@@ -213,7 +203,7 @@ def printed(page: Page) -> str:
 
 @pytest.mark.parametrize("script", [True, False])
 def test_on_paper_and_without_scripts_every_move_is_there(opened: Opener, script: bool) -> None:
-    facts, drain = big_fleet()
+    facts, drain = five_hundred()
     plan = plan_for(facts, drain=drain)
     report = report_for(facts, plan=plan)
     page = opened.show(as_html(report), java_script_enabled=script, viewport=SCREEN)
@@ -251,7 +241,7 @@ def test_the_tables_are_searched_together(opened: Opener) -> None:
 
 @pytest.mark.parametrize("table", ["guests", "writes", "hosts", "classes"])
 def test_a_table_is_saved_for_a_spreadsheet(opened: Opener, table: str, tmp_path: Path) -> None:
-    facts, drain = big_fleet()
+    facts, drain = five_hundred()
     # A spreadsheet would take it for a formula.
     facts[drain[0]]["devices"][0]["in_use"]["name"] = '=1+1, "x"'
     page = opened(facts, drain, accept_downloads=True)
@@ -271,7 +261,7 @@ def test_a_table_is_saved_for_a_spreadsheet(opened: Opener, table: str, tmp_path
 
 
 def test_a_link_leads_to_a_host_that_is_not_shown(opened: Opener) -> None:
-    facts, drain = big_fleet()
+    facts, drain = five_hundred()
     page = opened(facts, [drain[-1]])
     expect(rows(page, "hosts")).to_have_count(50)
     page.locator("#guest-0 a").first.click()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 
+from ansible_collections.vfio.migration.tests.unit import cards
 from ansible_collections.vfio.migration.tests.unit.descriptor_strategies import DESCRIPTORS
 from ansible_collections.vfio.migration.tests.unit.fleets import (
     UUIDS,
@@ -37,6 +38,16 @@ def two_of_three():
         ),
         "b": host(parents=[parent()]),
     }
+
+
+def five_hundred():
+    """Return 500 hosts, of which every tenth has four guests and is to be drained, and the names of those; the rest have room for some."""
+    facts = {}
+    for number in range(500):
+        name = f"gpu{number:03}.a-rather-long-name-of-a-rack-{number // 50}.example.org"
+        room = cards.parents(number=8)
+        facts[name] = host([], room) if number % 10 else cards.guests(4, 8)
+    return facts, [name for number, name in enumerate(facts) if not number % 10]
 
 
 @st.composite

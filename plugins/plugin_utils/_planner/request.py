@@ -346,9 +346,7 @@ def _left_alone(fleet: Fleet, drain: t.Collection[str]) -> dict[tuple[str, str],
     for device in functions:
         if device.type in elsewhere:
             where = elsewhere[device.type]
-            found[device.key] = (
-                f"nobody holds it, and it is as good as those of its type on {where}"
-            )
+            found[device.key] = f"it is as good as those of its type on {where}"
     for each in fleet.devices() if free else ():
         left = free.get((each.kind, each.id)) if each.in_use else None
         if left is None or left.host == each.host or left.type != each.type:

@@ -93,7 +93,7 @@ def _heading(report: contract.Report) -> list[str]:
         age = f"facts of {_time(oldest)} to {_time(newest)}"
     return [
         *([f"made {report['made']}"] if report["made"] else []),
-        age,
+        *([age] if totals["hosts"] else []),
         counted(totals["hosts"], "host"),
         f"{counted(totals['devices'], 'device')}, {totals['in_use']:,} in use",
         _DECIDING[report["direction"]],
@@ -181,14 +181,12 @@ def _figures(report: contract.Report) -> list[tuple[str, str]]:
 
 
 def _headings(report: contract.Report) -> list[tuple[str, str]]:
-    """Return the id and heading of each part of the page."""
-    parts = [
-        ("matrix", "What can go where"),
-        ("hosts", "Hosts"),
-        ("classes", "Classes of devices"),
-        ("versions", "Versions"),
-        ("problems", "Problems"),
-    ]
+    """Return the id and heading of each part of the page; what would be a table without rows is left out."""
+    parts = [("problems", "Problems")]
+    if report["classes"]:
+        parts = [("classes", "Classes of devices"), ("versions", "Versions"), *parts]
+    if report["hosts"]:
+        parts = [("matrix", "What can go where"), ("hosts", "Hosts"), *parts]
     if "headroom" in report:
         parts = [("headroom", "What can be emptied or fail"), *parts]
     return [("plan", "The plan"), *parts] if report["plan"] else parts
