@@ -31,6 +31,7 @@ class ActionModule(StepAction):
         "avoid": {"type": "list", "elements": "dict"},
         "limit": {"type": "raw"},
         "ask_qemu": {"type": "bool", "default": True},
+        "other_guests": {"type": "str", "default": "name"},
         "earlier": {"type": "raw"},
         "uri": {"type": "str", "default": "qemu+ssh://root@{host}/system"},
         "transport": {"type": "str", "default": "tcp://{host}"},

@@ -52,6 +52,12 @@ options:
       - Nothing else gives these reasons beforehand. Without the mark, libvirt itself asks for them when a migration begins, and fails it if there are some.
     type: bool
     default: false
+  without_devices:
+    description:
+      - Whether to gather guests without assigned devices like those that have some. They are then among RV(guests), and not among RV(others).
+      - With O(blocked_reasons), QEMU of these is asked as well.
+    type: bool
+    default: false
   arriving:
     description:
       - Guests of other hosts, 4096 at most, each as RV(guests) has it on its host. This host is then to say whether it lacks something for them.
@@ -241,7 +247,7 @@ guests:
       returned: always
       sample: [images]
 others:
-  description: Names and UUIDs of the running guests that have no such devices.
+  description: Names and UUIDs of the running guests that have no such devices, unless O(without_devices).
   returned: success
   type: list
   elements: dict
@@ -370,6 +376,7 @@ def main() -> None:
             "uri": {"type": "str", "default": DEFAULT_URI},
             "guests": {"type": "list", "elements": "str"},
             "blocked_reasons": {"type": "bool", "default": False},
+            "without_devices": {"type": "bool", "default": False},
             "arriving": {"type": "list", "elements": "dict", "default": []},
             "timeout": {"type": "int", "default": 120},
             "sysfs": {"type": "path", "default": "/sys"},
@@ -385,7 +392,9 @@ def main() -> None:
     try:
         arriving = arriving_guests(options["arriving"])
         asking = Asking(options["uri"], options["timeout"])
-        guests, others = asking.guests(options["guests"], options["blocked_reasons"])
+        guests, others = asking.guests(
+            options["guests"], options["blocked_reasons"], options["without_devices"]
+        )
         module.exit_json(
             changed=False,
             guests=guests,

@@ -68,6 +68,16 @@ options:
     description: Whether to ask QEMU why it would not migrate the guests.
     type: bool
     default: true
+  other_guests:
+    description:
+      - What is done with the guests of drained hosts that have no assigned devices. With V(name) they are named, with V(move) they move, too,
+        and with V(fail) the step C(find) fails.
+    type: str
+    choices:
+      - name
+      - move
+      - fail
+    default: name
   earlier:
     description: An earlier plan that is to be carried out, or the file that has it. Without O(guests) and O(drain) those of the plan are moved.
     type: raw
@@ -134,6 +144,10 @@ stale:
   returned: always
   type: list
   elements: str
+other_guests:
+  description: What is done with guests without devices on hosts that are drained, as O(other_guests) has it.
+  returned: always
+  type: str
 reading:
   description: The UUIDs of the guests that each host is to be asked about.
   returned: after the step C(find)

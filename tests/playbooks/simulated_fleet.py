@@ -39,7 +39,7 @@ Guests = t.Mapping[str, t.Mapping[str, t.Any]]
 class Fleet:
     """Hosts by name, in the inventory's order, with the guests that hold their devices.
 
-    ``guests`` has for each guest its ``host``, ``uuid`` and ``device``, as ``xml`` what else its domain has, as ``info`` what
+    ``guests`` has for each guest its ``host``, ``uuid`` and ``device``, which may be ``None``, as ``xml`` what else its domain has, as ``info`` what
     else libvirt_guest_info returns of it, and as ``error`` what libvirt says where it refuses to migrate it.
     ``room`` is how many devices each host may get.
     """
@@ -62,7 +62,7 @@ class Fleet:
             devices = [
                 device(each["device"], vm=vm, pid=pid)
                 for pid, (vm, each) in enumerate(guests.items(), start=1)
-                if each["host"] == name
+                if each["host"] == name and each["device"]
             ]
             self._write(name, host(devices, [parent(available={"i915-GVTg_V5_4": room})]))
             self.install(name)
@@ -244,7 +244,8 @@ def shown(output: str, task: str) -> list[str]:
 
 
 def _xml(name: str, guest: t.Mapping[str, t.Any]) -> str:
-    domain = domain_of(hostdev("mdev", guest["device"]), guest.get("xml", ""), name=name)
+    devices = [hostdev("mdev", guest["device"])] if guest["device"] else []
+    domain = domain_of(*devices, guest.get("xml", ""), name=name)
     return domain.replace("1048576", "1024")
 
 

@@ -150,21 +150,29 @@ def _guest_info(options: State) -> State:
     """Return what libvirt says of the guests of the host, and that it lacks nothing for others."""
     here = {name: each for name, each in read("guests").items() if each["host"] == HOST}
     answer = read("libvirt")
-    wanted = options.get("guests")
+    wanted, all_of_them = options.get("guests"), options.get("without_devices")
+    plain = [name for name, each in here.items() if not each["device"]]
+    others = [{"name": name, "uuid": here[name]["uuid"]} for name in plain]
     guests = [
         {
             **answer["guests"][0],
             "name": name,
             "uuid": each["uuid"],
+            "devices": answer["guests"][0]["devices"] if each["device"] else [],
             "autostart": name == next(iter(here)),
             **each.get("info", {}),
         }
         for name, each in here.items()
-        if wanted is None or each["uuid"] in wanted
+        if (wanted is None or each["uuid"] in wanted) and (all_of_them or name not in plain)
     ]
     fitting = answer["arriving"][0]
     arriving = [{**fitting, "uuid": each["uuid"]} for each in options.get("arriving") or ()]
-    return {**answer, "guests": guests, "arriving": arriving}
+    return {
+        **answer,
+        "guests": guests,
+        "others": [] if all_of_them else others,
+        "arriving": arriving,
+    }
 
 
 def _libvirt_migrate(options: State) -> State:
@@ -192,12 +200,13 @@ def _moved(guests: State, name: str, options: State) -> State:
         logged = {"qemu_log": [], "kernel_log": ["it {{ refuses }}"]}
         failed = {"outcome": "failed", "errors": [guests[name]["error"]]}
         return {**failed, **logged, **times, "state": "running (unpaused)"}
-    new = re.findall("<address uuid='(.*?)'", options["active_xml"])[0]
     target = re.findall("qemu[+]ssh://root@(.*?)/system", options["destination"])[0]
     here, there = read(HOST), read(target)
-    (source,) = [each for each in here["devices"] if each["id"] == guests[name]["device"]]
-    (device,) = [each for each in there["devices"] if each["id"] == new]
-    device["in_use"], source["in_use"] = source["in_use"], None
+    if guests[name]["device"]:
+        new = re.findall("<address uuid='(.*?)'", options["active_xml"])[0]
+        (source,) = [each for each in here["devices"] if each["id"] == guests[name]["device"]]
+        (device,) = [each for each in there["devices"] if each["id"] == new]
+        device["in_use"], source["in_use"] = source["in_use"], None
     guests[name]["host"] = target
     for place, data in ((HOST, here), (target, there), ("guests", guests)):
         write(place, data)

@@ -167,3 +167,55 @@ def test_a_host_without_guests_is_drained_already(tmp_path):
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert "there is nothing to move" in ended.stdout
     assert fleet.guests() == {"vm-1": "a"}
+
+
+WITH_AND_WITHOUT = {
+    "vm-1": {"host": "a", "uuid": UUIDS[5], "device": UUIDS[1]},
+    "plain": {"host": "a", "uuid": UUIDS[6], "device": None},
+    "stays": {"host": "a", "uuid": UUIDS[7], "device": None, "error": "error: it is busy"},
+}
+
+
+def test_guests_without_devices_leave_a_drained_host_where_that_is_wanted(tmp_path):
+    fleet = Fleet(tmp_path, "ab", WITH_AND_WITHOUT)
+    options = {"migrate_libvirt_drain": "a", "migrate_libvirt_other_guests": "move"}
+    ended = fleet.play("vfio.migration.migrate_libvirt", options)
+    said = ended.stdout + ended.stderr
+    assert ended.returncode != 0, said
+    assert fleet.guests() == {"vm-1": "b", "plain": "b", "stays": "a"}
+    assert "plain has moved from a to b" in said
+    assert "these guests have not moved, for the reasons shown before: stays" in said
+    assert "it is busy" in said
+    (record,) = fleet.work.rglob("migration-record.jsonl")
+    lines = {each["vm"]: each for each in map(json.loads, record.read_text().splitlines())}
+    assert lines["plain"]["devices"] == []
+    assert {vm: each["outcome"] for vm, each in lines.items()} == {
+        "vm-1": "moved",
+        "plain": "moved",
+        "stays": "stayed",
+    }
+
+
+def test_a_host_with_no_other_guests_than_those_without_devices_is_drained(tmp_path):
+    fleet = Fleet(tmp_path, "ab", {"plain": WITH_AND_WITHOUT["plain"]})
+    options = {"migrate_libvirt_drain": "a", "migrate_libvirt_other_guests": "move"}
+    ended = fleet.play("vfio.migration.migrate_libvirt", options)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert fleet.guests() == {"plain": "b"}
+
+
+def test_guests_without_devices_are_named_or_stop_a_drain_before_anything_is_made(tmp_path):
+    fleet = Fleet(tmp_path, "ab", WITH_AND_WITHOUT)
+    options = {"migrate_libvirt_drain": "a", "migrate_libvirt_other_guests": "fail"}
+    ended = fleet.play("vfio.migration.migrate_libvirt", options)
+    said = ended.stdout + ended.stderr
+    assert ended.returncode != 0
+    assert (
+        "guests without VFIO devices are on hosts that are to be drained: plain on a, stays" in said
+    )
+    assert fleet.guests()["vm-1"] == "a"
+    assert [*fleet.work.iterdir()] == []
+    ended = fleet.play("vfio.migration.migrate_libvirt", {"migrate_libvirt_drain": "a"})
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert "plain on a has no VFIO device and was left alone" in ended.stdout
+    assert fleet.guests() == {"vm-1": "b", "plain": "a", "stays": "a"}

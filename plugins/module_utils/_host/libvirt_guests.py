@@ -89,11 +89,15 @@ class Asking:
     # --- guests ---
 
     def guests(
-        self, wanted: t.Collection[str] | None, blocked_reasons: bool
+        self,
+        wanted: t.Collection[str] | None,
+        blocked_reasons: bool,
+        without_devices: bool = False,
     ) -> tuple[list[Facts], list[Facts]]:
         """Return the guests that run and have assigned devices, and names and UUIDs of those that have none.
 
-        ``wanted`` are names or UUIDs, ``None`` for all. With ``blocked_reasons`` QEMU is asked, which taints the guest.
+        ``wanted`` are names or UUIDs, ``None`` for all. With ``blocked_reasons`` QEMU is asked, which taints the guest. With
+        ``without_devices`` the latter are gathered like the former.
         """
         binding, connection = self.libvirt.binding, self.libvirt.connection
         domains = self.ask(
@@ -106,14 +110,16 @@ class Asking:
         found, others = [], []
         for name, uuid, domain in sorted(named, key=lambda each: each[:2]):
             if wanted is None or name in wanted or uuid in wanted:
-                guest = self._guest(name, uuid, domain, blocked_reasons)
-                if guest is not None and guest["devices"]:
+                guest = self._guest(name, uuid, domain, blocked_reasons, without_devices)
+                if guest is not None and (guest["devices"] or without_devices):
                     found.append(guest)
                 elif guest is not None:
                     others.append({"name": name, "uuid": uuid})
         return found, others
 
-    def _guest(self, name: str, uuid: str, domain: t.Any, blocked_reasons: bool) -> Facts | None:
+    def _guest(
+        self, name: str, uuid: str, domain: t.Any, blocked_reasons: bool, without_devices: bool
+    ) -> Facts | None:
         """Return what is known of a guest; ``None`` where it has ended meanwhile, or cannot be read, which is a problem."""
         try:
             xml = self.ask("its domain cannot be read", lambda: domain.XMLDesc(0))
@@ -141,7 +147,7 @@ class Asking:
             "log": f"/var/log/libvirt/qemu/{name}.log",
             "blocked_reasons": None,
         }
-        if blocked_reasons and found["devices"]:
+        if blocked_reasons and (found["devices"] or without_devices):
             try:
                 known["blocked_reasons"] = self._blocked_reasons(domain)
             except LibvirtError as error:

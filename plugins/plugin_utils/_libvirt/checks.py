@@ -109,9 +109,11 @@ class Case:
         return any(_COPIES.match(option) for option in self.options)
 
     def info(self, guest: Guest) -> GuestInfo | None:
-        """Return all that is known of a guest, ``None`` where it does not run any more, or has no assigned device."""
+        """Return all that is known of a guest, ``None`` where it does not run any more, or lacks the devices that it holds."""
         there = self.asked.get(guest["host"] or "", LibvirtHost()).running.get(guest["vm"])
-        return there.info if there is not None and there.uuid == guest["uuid"] else None
+        if there is None or there.uuid != guest["uuid"] or there.info is None:
+            return None
+        return there.info if bool(there.info["devices"]) == bool(guest["kinds"]) else None
 
 
 def shortcomings(host: str, libvirt: LibvirtHost) -> dict[str, list[str]]:
@@ -136,13 +138,17 @@ def check_migration(case: Case) -> Checks:
     checked = check_guests(case)
     possible = possible_targets(case.hosts, case.targets, case.drain)
     going = [guest for guest in checked if not guest["reason"]]
-    fitting = _fit(case, going, possible)
-    chosen = [guest for guest in fitting.guests if not guest["reason"]]
+    # Those without devices are no part of the plan: each goes wherever it fits.
+    fitting = _fit(case, [guest for guest in going if guest["kinds"]], possible)
+    planned = [guest for guest in fitting.guests if not guest["reason"]]
+    chosen = [*planned, *(guest for guest in going if not guest["kinds"])]
     limited = {
         host: found
         for host in fitting.targets
         if (there := case.hosts[host].info) is not None
-        and (found := device_limit(there, [info for guest in chosen if (info := case.info(guest))]))
+        and (
+            found := device_limit(there, [info for guest in planned if (info := case.info(guest))])
+        )
     }
     notes = [
         *_hosts_left_out(case.guests, case.hosts),
@@ -218,7 +224,7 @@ def _fit(case: Case, guests: t.Sequence[Guest], possible: t.Sequence[str]) -> _F
         found = {
             number: missing
             for number, guest in enumerate(guests)
-            if host != guest["host"] and (missing := _missing(case, guest, host))
+            if host != guest["host"] and (missing := missing_on(case, guest, host))
         }
         lacking[host] = found
     fitting = _Fitting([host for host in possible if 2 * len(lacking[host]) <= len(guests)])
@@ -235,7 +241,8 @@ def _fit(case: Case, guests: t.Sequence[Guest], possible: t.Sequence[str]) -> _F
     return fitting
 
 
-def _missing(case: Case, guest: Guest, host: str) -> list[Misfit]:
+def missing_on(case: Case, guest: Guest, host: str) -> list[Misfit]:
+    """Return what ``host`` lacks for a guest."""
     info = case.info(guest)
     if info is None:
         return []
@@ -297,6 +304,8 @@ def _why_unknown(host: str, guest: Guest, asked: LibvirtHost) -> str:
     there = asked.running.get(guest["vm"])
     if there is None or there.uuid != guest["uuid"]:
         return f"libvirt on {host} does not run it any more"
+    if not guest["kinds"]:
+        return "it has assigned devices now; run this again for it"
     return (
         "its domain has no assigned device, so it has it past libvirt; assign that with <hostdev>, which libvirt can migrate,"
         " and restart the guest"
@@ -374,10 +383,10 @@ def _guests_left_alone(
     hosts: t.Mapping[str, LibvirtHost],
     drain: t.Iterable[str],
 ) -> t.Iterator[str]:
-    found = {guest["vm"] for guest in guests}
+    found = {(guest["host"], guest["vm"]) for guest in guests}
     for host in drain:
         known = host in fleet.hosts and not held_by_unknown(fleet, host)
         device = "has no VFIO device" if known else "is not known to have a VFIO device"
         for name in hosts[host].running if host in hosts else ():
-            if name not in found:
+            if (host, name) not in found:
                 yield f"{name} on {host} {device} and was left alone"

@@ -15,6 +15,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.printable import printable
+from ansible_collections.vfio.migration.plugins.plugin_utils._compat.wording import listed
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import (
     Device,
     Fleet,
@@ -44,7 +45,7 @@ _Held = t.Mapping[Holder, t.Sequence[Device]]
 class RunningGuest:
     """A guest that runs; ``persistent`` where libvirt has a definition of it.
 
-    ``info`` is all that is known of it, ``None`` where by its domain it has no assigned device.
+    ``info`` is all that is known of it, ``None`` where by its domain it has no assigned device, and that was not asked for.
     """
 
     uuid: str
@@ -76,7 +77,10 @@ class DeviceKey(t.TypedDict):
 
 
 class Guest(t.TypedDict):
-    """A guest that is to move, or what stands for unknown guests; ``reason`` is why it must stay."""
+    """A guest that is to move, or what stands for unknown guests; ``reason`` is why it must stay.
+
+    ``kinds`` are those of its devices; one that has none has no ``device``, either.
+    """
 
     vm: str
     host: str | None
@@ -157,6 +161,34 @@ def find_guests(
     return found
 
 
+def guests_without_devices(
+    fleet: Fleet, hosts: t.Mapping[str, LibvirtHost], drain: t.Iterable[str]
+) -> list[Guest]:
+    """Return the guests of hosts that are drained which hold no VFIO device, with why that is not certain where it is not."""
+    return [
+        _without_device(fleet, host, name, running)
+        for host in drain
+        if host in hosts and host in fleet.hosts
+        for name, running in sorted(hosts[host].running.items())
+        if name not in {each.in_use.name for each in _devices(fleet, host) if each.in_use}
+    ]
+
+
+def _without_device(fleet: Fleet, host: str, name: str, running: RunningGuest) -> Guest:
+    unknown = held_by_unknown(fleet, host)
+    assigned = running.info["devices"] if running.info else []
+    reason = None
+    if unknown:
+        reason = (
+            f"it is unknown whether it has {listed(unknown)}, as nobody knows who holds that; gather as root,"
+            " with become"
+        )
+    elif assigned:
+        named = listed([f"{each['kind']} {each['id']}" for each in assigned])
+        reason = f"its domain has {named}, which no process of this name holds; see to that first"
+    return _found(name, host, running, reason)
+
+
 def _which(guest: Guest) -> str:
     """Return what tells a guest from others of its name."""
     device = f" has {guest['device']['id']}" if guest["device"] else ""
@@ -210,14 +242,22 @@ def _why_not(host: str, running: RunningGuest | None, held: _Held) -> str | None
 
 def _guest(name: str, host: str, running: RunningGuest | None, held: _Held) -> Guest:
     devices = [device for each in held.values() for device in each]
-    first = devices[0]
-    reason = _why_not(host, running, held)
+    return _found(name, host, running, _why_not(host, running, held), devices)
+
+
+def _found(
+    name: str,
+    host: str,
+    running: RunningGuest | None,
+    reason: str | None,
+    devices: t.Sequence[Device] = (),
+) -> Guest:
     return Guest(
         vm=name,
         host=host,
         uuid=running.uuid if running else None,
         persistent=running is not None and running.persistent,
-        device=DeviceKey(host=host, id=first.id),
+        device=DeviceKey(host=host, id=devices[0].id) if devices else None,
         kinds=list(dict.fromkeys(device.kind for device in devices)),
         reason=reason,
     )

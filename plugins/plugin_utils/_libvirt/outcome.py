@@ -38,7 +38,8 @@ _ARRIVED = frozenset({"moved", "done"})
 class Attempt:
     """A migration that was tried: what went wrong, and how far its devices have come by ``placement_states``.
 
-    ``log`` is QEMU's on the target, empty where the migration failed. ``report`` is what its host said of the migration.
+    ``log`` is QEMU's on the target, empty where the migration failed. ``report`` is what its host said of the migration;
+    of a guest without ``devices`` nobody else knows.
     """
 
     vm: str
@@ -47,6 +48,7 @@ class Attempt:
     states: t.Sequence[PlacementState]
     log: str = ""
     report: MoveReport | None = None
+    devices: bool = True
 
     @property
     def own_states(self) -> list[PlacementState]:
@@ -59,7 +61,9 @@ class Attempt:
 
     @property
     def moved(self) -> bool:
-        """Whether the guest holds all its devices on the target, whatever libvirt said."""
+        """Whether the guest holds all its devices on the target, whatever libvirt said; without any, whether libvirt moved it."""
+        if not self.devices:
+            return self.report is not None and self.report.outcome == MOVED
         states = {each["state"] for each in self.own_states}
         return bool(states) and states <= _ARRIVED
 

@@ -18,7 +18,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils.contract import Pla
 
 
 class Migration(t.TypedDict):
-    """A guest that moves with all its devices; ``placements`` are those of the plan."""
+    """A guest that moves with all its devices; ``placements`` are those of the plan, none where it has no devices."""
 
     vm: str
     host: str
@@ -36,13 +36,17 @@ class Migrations(t.TypedDict):
 
 
 def plan_rounds(
-    placements: t.Iterable[Placement], guests: t.Iterable[Guest], parallel: int
+    placements: t.Iterable[Placement],
+    guests: t.Iterable[Guest],
+    parallel: int,
+    placed: t.Mapping[tuple[str, str], str] | None = None,
 ) -> Migrations:
     """Return who migrates when: in a round one guest leaves a host, one comes to a host, and ``parallel`` go at most.
 
     Two that come to one host could each find the memory there that is enough for one. A placement of a guest that is none
     of ``guests`` is told as that of one that has ended: its device was released since, or somebody else holds it.
-    The rounds are found first fit, the hosts' first guests before their second ones.
+    ``placed`` has the targets of guests without devices, by host and name; of a host they go last. The rounds are found first
+    fit, the hosts' first guests before their second ones.
     """
     known = {(guest["host"], guest["vm"]): guest for guest in guests}
     moves: dict[str, dict[str, list[Placement]]] = defaultdict(lambda: defaultdict(list))
@@ -53,10 +57,13 @@ def plan_rounds(
             moves[host][vm].append(placement)
         else:
             ended.append(placement)
-    queues = [
-        [_migration(known[host, vm], host, moves[host][vm]) for vm in sorted(moves[host])]
-        for host in sorted(moves)
-    ]
+    going: dict[str, list[Migration]] = defaultdict(list)
+    for host in sorted(moves):
+        for vm, found in sorted(moves[host].items()):
+            going[host].append(_migration(known[host, vm], found[0]["target"]["host"], found))
+    for key, target in sorted((placed or {}).items()):
+        going[key[0]].append(_migration(known[key], target, []))
+    queues = [going[host] for host in sorted(going)]
     rounds: list[list[Migration]] = []
     for turn in zip_longest(*queues):
         for migration in filter(None, turn):
@@ -64,13 +71,13 @@ def plan_rounds(
     return Migrations(rounds=rounds, ended=ended)
 
 
-def _migration(guest: Guest, host: str, placements: list[Placement]) -> Migration:
+def _migration(guest: Guest, target: str, placements: list[Placement]) -> Migration:
     return Migration(
         vm=guest["vm"],
-        host=host,
+        host=str(guest["host"]),
         uuid=guest["uuid"],
         persistent=guest["persistent"],
-        target=placements[0]["target"]["host"],
+        target=target,
         placements=placements,
     )
 

@@ -31,6 +31,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.values impor
     count,
     listed,
     names,
+    one_of,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.answers import (
     Answer,
@@ -38,6 +39,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.answers im
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.checks import (
     Case,
+    Checks,
     check_migration,
     possible_targets,
 )
@@ -46,6 +48,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.guests imp
     Guest,
     LibvirtHost,
     find_guests,
+    guests_without_devices,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.info import as_arriving
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.logs import (
@@ -78,6 +81,11 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.rounds imp
     Migration,
     plan_rounds,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.without_devices import (
+    Key,
+    key_of,
+    place_without_devices,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import Conditions
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.summary import first_of
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments import (
@@ -109,6 +117,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.run_variabl
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils.contract import (
     MigrationRecord,
+    Placement,
     Sentence,
 )
 
@@ -124,6 +133,8 @@ RECORD_FILE = "migration-record.jsonl"
 
 # The variable of the inventory with the address by which other hosts reach a host.
 ADDRESS = "migrate_libvirt_address"
+# What is done with guests of drained hosts that have no devices.
+NAME, MOVE, FAIL = OTHER_GUESTS = ("name", "move", "fail")
 # QEMU's highest limit, in milliseconds.
 LONGEST_DOWNTIME = 2_000_000
 # How many lines of a log are told where a migration fails.
@@ -156,6 +167,7 @@ def begin(options: t.Mapping[str, t.Any], hostvars: t.Any, check_mode: bool) -> 
         "avoid": listed("avoid", options.get("avoid")) or [],
         "limit": options.get("limit"),
         "ask_qemu": bool(options["ask_qemu"]),
+        "other_guests": one_of("other_guests", str(options["other_guests"]), OTHER_GUESTS),
         "record_file": options.get("record"),
         "begun": now(),
         "check_mode": check_mode,
@@ -240,6 +252,7 @@ def find(run: _Run, hostvars: t.Any) -> _Run:
             f"no host has a process of the name {' or '.join(nowhere)} that holds a VFIO device;"
             f" start the guest, and gather as root{unknown}"
         )
+    found += _other_guests(run, _fleet(hostvars, answered), libvirt)
     going = [guest for guest in found if guest["host"] is not None and not guest["reason"]]
     reading: dict[str, list[str]] = {}
     for guest in going:
@@ -255,6 +268,20 @@ def find(run: _Run, hostvars: t.Any) -> _Run:
         "receiving": receiving,
         "reading_hosts": sorted({*reading, *receiving}),
     }
+
+
+def _other_guests(run: _Run, fleet: Fleet, libvirt: t.Mapping[str, LibvirtHost]) -> list[Guest]:
+    """Return the guests without devices that are to move, too; raise ``FleetError`` where there are to be none."""
+    if run["other_guests"] == NAME:
+        return []
+    others = guests_without_devices(fleet, libvirt, run["drain"] or ())
+    if others and run["other_guests"] == FAIL:
+        named = [f"{each['vm']} on {each['host']}" for each in others]
+        raise FleetError(
+            f"guests without VFIO devices are on hosts that are to be drained: {', '.join(first_of(named, 'guest'))}; move"
+            f" them before, or let migrate_libvirt_other_guests be {MOVE}"
+        )
+    return others
 
 
 def _arriving(
@@ -282,8 +309,8 @@ def _libvirt(hostvars: t.Any, hosts: t.Iterable[str]) -> dict[str, LibvirtHost]:
     return {host: said_by_libvirt(result_of(hostvars, host, LIBVIRT)) for host in hosts}
 
 
-def check(run: _Run, hostvars: t.Any) -> _Run:
-    """Return ``run`` with the guests that can go, and where to; those that cannot are named with the reason."""
+def _case(run: _Run, hostvars: t.Any) -> Case:
+    """Return what is to be checked, by what hosts answered in this run."""
     results = {host: result_of(hostvars, host, ASKED) for host in run["reading_hosts"]}
     asked = {
         host: said_by_libvirt(result)
@@ -292,18 +319,21 @@ def check(run: _Run, hostvars: t.Any) -> _Run:
     }
     # Who did not answer the second time is no target, either.
     there = [host for host in run["answered"] if host not in results or host in asked]
-    checks = check_migration(
-        Case(
-            _fleet(hostvars, run["answered"]),
-            run["found"],
-            _libvirt(hostvars, there),
-            asked,
-            run["targets"],
-            run["drain"] or (),
-            run["options"],
-            run["ask_qemu"],
-        )
+    return Case(
+        _fleet(hostvars, run["answered"]),
+        run["found"],
+        _libvirt(hostvars, there),
+        asked,
+        run["targets"],
+        run["drain"] or (),
+        run["options"],
+        run["ask_qemu"],
     )
+
+
+def check(run: _Run, hostvars: t.Any) -> _Run:
+    """Return ``run`` with the guests that can go, and where to; those that cannot are named with the reason."""
+    checks = check_migration(_case(run, hostvars))
     going = {guest["host"] for guest in checks["chosen"]}
     silent = [f"{host} takes no part: {why}" for host, why in run["silent"].items()]
     checks["notes"] = [*silent, *checks["notes"]]
@@ -314,7 +344,7 @@ def check(run: _Run, hostvars: t.Any) -> _Run:
     return run | {
         "checks": checks,
         "sentences": printed([*stays(checks["left"]), *checks["notes"]], list[Sentence]),
-        "sources": [guest["device"] for guest in checks["chosen"]],
+        "sources": [guest["device"] for guest in checks["chosen"] if guest["device"]],
         "avoid": [*checks["avoid"], *run["avoid"]],
         "limit": _limit(run["limit"], checks["limit"], checks["targets"]),
         "taking_part": taking_part,
@@ -336,9 +366,11 @@ def order(run: _Run, hostvars: t.Any) -> _Run:
     prepared = result_of(hostvars, _LOCALHOST, PREPARED)
     plan = prepared.get("plan") or {}
     ready = plan.get("placements", []) if prepared.get("failure") is None else []
-    migrations = plan_rounds(ready, run["checks"]["chosen"], run["parallel"])
+    checks, placed = _place_others(run, ready, hostvars)
+    migrations = plan_rounds(ready, checks["chosen"], run["parallel"], placed)
     rounds = [] if run["check_mode"] else [_round(run, each, plan) for each in migrations["rounds"]]
     return run | {
+        "checks": checks,
         "migrations": migrations,
         "sentences": [each["label"] for each in rounds],
         "unplaced": plan.get("unplaced", []),
@@ -349,6 +381,31 @@ def order(run: _Run, hostvars: t.Any) -> _Run:
         "cleaning": bool(ready) and not run["check_mode"],
         "states": [],
     }
+
+
+def _place_others(
+    run: _Run, ready: t.Sequence[Placement], hostvars: t.Any
+) -> tuple[Checks, dict[Key, str]]:
+    """Return the checks and the targets of guests without devices; of these, one that has no place stays."""
+    checks: Checks = run["checks"]
+    others = [guest for guest in checks["chosen"] if not guest["kinds"]]
+    if not others:
+        return checks, {}
+    case = _case(run, hostvars)
+    planned = {
+        (each["source"]["host"], each["vm"]): each["target"]["host"] for each in ready if each["vm"]
+    }
+    targets = possible_targets(case.hosts, run["targets"], run["drain"] or ())
+    places = place_without_devices(case, others, targets, planned)
+    left = [
+        guest | {"reason": places.reasons[key_of(guest)]}
+        for guest in others
+        if key_of(guest) in places.reasons
+    ]
+    chosen = [
+        guest for guest in checks["chosen"] if guest["kinds"] or key_of(guest) not in places.reasons
+    ]
+    return {**checks, "chosen": chosen, "left": [*checks["left"], *left]}, places.targets
 
 
 def _round(run: _Run, migrations: t.Sequence[Migration], plan: t.Mapping[str, t.Any]) -> _Run:
@@ -472,6 +529,7 @@ def _attempts(run: _Run, hostvars: t.Any) -> t.Iterator[Attempt]:
                 states=run["states"],
                 log="" if failed else _log(there, QEMU).stdout,
                 report=report,
+                devices=bool(each["placements"]),
             )
 
 

@@ -342,3 +342,14 @@ def test_the_running_host_is_not_taken_for_a_copied_tree(gather):
     result = gather(options={"sysfs": "/copy/sys"})
     assert result["failed"]
     assert "sysfs is '/copy/sys'" in result["msg"]
+
+
+def test_guests_without_devices_are_gathered_where_that_is_wanted(gather):
+    other = guest("vm-18", domain_of(name="vm-18"), 18, monitor=BLOCKED)
+    wanted = {"without_devices": True, "blocked_reasons": True}
+    result = gather(guest(monitor=BLOCKED), other, options=wanted)
+    assert result["others"] == []
+    found = {each["name"]: each for each in result["guests"]}
+    assert found["vm-18"]["devices"] == []
+    assert found["vm-18"]["memory"] > 0
+    assert found["vm-18"]["blocked_reasons"] == ["no dirty tracking"]

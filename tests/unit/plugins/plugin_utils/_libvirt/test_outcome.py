@@ -151,3 +151,10 @@ def test_what_went_wrong_before_the_guest_was_there_after_all_is_none_of_its_pro
     for report in (None, MoveReport("failed")):
         found = told(migration("vm-1"), attempts=[dataclasses.replace(attempt, report=report)])
         assert found["failure"] is None
+
+
+def test_a_guest_without_devices_has_moved_where_libvirt_says_so():
+    for outcome, moved in (("moved", True), ("failed", False)):
+        attempt = Attempt("plain", "a", [], [], report=MoveReport(outcome), devices=False)
+        assert attempt.moved == moved
+    assert not Attempt("plain", "a", [], [], devices=False).moved

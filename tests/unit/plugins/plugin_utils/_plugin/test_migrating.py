@@ -25,6 +25,7 @@ OPTIONS = {
     "transport": "tcp://{host}",
     "options": [],
     "ask_qemu": True,
+    "other_guests": "name",
     "downtime": 2000,
     "stall": 300,
     "timeout": 3600,
@@ -233,6 +234,85 @@ def test_options_that_copy_disks_reach_the_checks():
         hostvars["a"]["migrate_libvirt_asked"] = libvirt_info(info)
         run = migrating.find(begun(guests="vm-17", options=options), hostvars)
         assert len(migrating.check(run, hostvars)["sources"]) == count
+
+
+# --- guests without devices ---
+
+
+def with_others(*others):
+    """Return a host with a guest with an mdev, and those others without devices, names by UUID, and another host."""
+    hostvars = two_hosts()
+    for answered in ("migrate_libvirt_answer", "migrate_libvirt_asked"):
+        told = hostvars["a"][answered]
+        plain = [guest_info(name, uuid, devices=[], memory=kib) for uuid, name, kib in others]
+        hostvars["a"][answered] = {**told, "guests": [*told["guests"], *plain]}
+    arriving = [arrival_info(uuid) for uuid in (UUIDS[5], *(uuid for uuid, *_rest in others))]
+    hostvars["b"]["migrate_libvirt_asked"] = libvirt_info(arriving=arriving)
+    return hostvars
+
+
+def test_by_default_guests_without_devices_are_named():
+    run, _hostvars = ordered(with_others((UUIDS[6], "plain", 1024)), drain="a")
+    assert run["reading"] == {"a": [UUIDS[5]]}
+    assert run["checks"]["notes"] == ["plain on a has no VFIO device and was left alone"]
+
+
+def test_guests_without_devices_can_stop_a_drain_and_nothing_else():
+    hostvars = with_others((UUIDS[6], "plain", 1024))
+    with pytest.raises(FleetError, match="to be drained: plain on a; move them before"):
+        migrating.find(begun(drain="a", other_guests="fail"), hostvars)
+    assert migrating.find(begun(guests="vm-17", other_guests="fail"), hostvars)["found"]
+    assert migrating.find(begun(drain="a", other_guests="fail"), two_hosts())["found"]
+
+
+def moving_others(*others):
+    hostvars = with_others(*others)
+    run = migrating.find(begun(drain="a", other_guests="move"), hostvars)
+    run = migrating.check(run, hostvars)
+    (device,) = run["sources"]
+    target = {"host": "b", "kind": "mdev", "id": UUIDS[8]}
+    placement = {"vm": "vm-17", "source": {"kind": "mdev", **device}, "target": target}
+    plan = {"placements": [placement], "unplaced": []}
+    hostvars["localhost"] = {"prepare_run": {"plan": plan, "failure": None, "dest": "plan.json"}}
+    return migrating.order(run, hostvars), hostvars
+
+
+def test_guests_without_devices_go_after_those_with_some_and_are_no_part_of_the_plan():
+    run, _hostvars = moving_others((UUIDS[6], "plain", 1024))
+    assert run["reading"] == {"a": [UUIDS[5], UUIDS[6]]}
+    assert [each["label"] for each in run["rounds"]] == ["vm-17 to b", "plain to b"]
+    assert run["rounds"][1]["moves"]["a"]["leaves"]["uuid"] == UUIDS[6]
+    assert run["checks"]["notes"] == []
+
+
+def test_a_guest_without_devices_that_fits_nowhere_stays_with_what_is_short():
+    # The guest with the device takes 1 MiB of the GiB that is free.
+    run, hostvars = moving_others((UUIDS[6], "large", 1 << 20), (UUIDS[7], "small", 1024))
+    assert [each["label"] for each in run["rounds"]] == ["vm-17 to b", "small to b"]
+    moved = {"outcome": "moved", "errors": []}
+    notes = [{"round": number, "moved": moved} for number in (0, 1)]
+    found = ended(hostvars, run, notes, [{"round": 0, "logs": []}])
+    (stays,) = found["stay"]
+    assert stays["vm"] == "large"
+    assert stays["said"] == [
+        "no host can take it: b has 1047552 KiB of memory left, and it needs 1048576; make room there"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "moved"), [("moved", True), ("failed", False), ("lost", False)]
+)
+def test_of_a_guest_without_devices_only_libvirt_says_whether_it_has_moved(outcome, moved):
+    run, hostvars = moving_others((UUIDS[6], "plain", 1024))
+    notes = [MOVED, {"round": 1, "moved": {"outcome": outcome, "errors": []}}]
+    found = ended(hostvars, run, notes, [{"round": 0, "logs": []}])
+    assert ("plain has moved from a to b" in found["sentences"]) == moved
+    assert [each["vm"] for each in found["stay"]] == ([] if moved else ["plain"])
+
+
+def test_what_is_done_with_other_guests_is_one_of_three():
+    with pytest.raises(FleetError, match="other_guests is 'ignore'; expected one of name, move"):
+        begun(drain="a", other_guests="ignore")
 
 
 # --- the moves -------------------------------------------------------------------------------------------------------
