@@ -102,6 +102,14 @@ def result(
     tried = {(each.host, each.vm): each for each in attempts}
     stay = [*map(_staying, checks["left"])]
     stay += _unplanned(unplaced, migrations["ended"])
+    stay += [
+        Staying(
+            vm=each["vm"],
+            host=each["host"],
+            said=["it moves when those of the wave before have moved; run the playbook again then"],
+        )
+        for each in migrations["waiting"]
+    ]
     if not only_checked:
         stay += _not_moved(going, tried)
     left = [each for attempt in attempts for each in remains(attempt, going)] + [*problems]

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import typing as t
 from collections import defaultdict
-from itertools import zip_longest
+from itertools import chain, zip_longest
 
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.guests import Guest
 from ansible_collections.vfio.migration.plugins.plugin_utils.contract import Placement
@@ -29,9 +29,14 @@ class Migration(t.TypedDict):
 
 
 class Migrations(t.TypedDict):
-    """Rounds of migrations that go at the same time, and the placements of guests that have ended since they were chosen."""
+    """Rounds of migrations that go at the same time, and who does not go now.
+
+    ``waiting`` go in a later wave of the plan, when those of the first one have moved. ``ended`` are the placements of guests
+    that have ended since they were chosen.
+    """
 
     rounds: list[list[Migration]]
+    waiting: list[Migration]
     ended: list[Placement]
 
 
@@ -45,8 +50,9 @@ def plan_rounds(
 
     Two that come to one host could each find the memory there that is enough for one. A placement of a guest that is none
     of ``guests`` is told as that of one that has ended: its device was released since, or somebody else holds it.
-    ``placed`` has the targets of guests without devices, by host and name; of a host they go last. The rounds are found first
-    fit, the hosts' first guests before their second ones.
+    ``placed`` has the targets of guests without devices, by host and name; of a host they go last, and wait for nobody. The
+    rounds are found first fit, the hosts' first guests before their second ones. They are those of the first wave that there
+    is: who goes after it takes what one of its guests leaves, or must not meet it, and so waits for what becomes of it.
     """
     known = {(guest["host"], guest["vm"]): guest for guest in guests}
     moves: dict[str, dict[str, list[Placement]]] = defaultdict(lambda: defaultdict(list))
@@ -64,11 +70,20 @@ def plan_rounds(
     for key, target in sorted((placed or {}).items()):
         going[key[0]].append(_migration(known[key], target, []))
     queues = [going[host] for host in sorted(going)]
+    first = min((_wave(each) for each in chain(*queues) if each["placements"]), default=1)
     rounds: list[list[Migration]] = []
+    waiting = []
     for turn in zip_longest(*queues):
         for migration in filter(None, turn):
-            _add(rounds, migration, parallel)
-    return Migrations(rounds=rounds, ended=ended)
+            if _wave(migration) <= first:
+                _add(rounds, migration, parallel)
+            else:
+                waiting.append(migration)
+    return Migrations(rounds=rounds, waiting=waiting, ended=ended)
+
+
+def _wave(migration: Migration) -> int:
+    return max((each.get("wave", 1) for each in migration["placements"]), default=1)
 
 
 def _migration(guest: Guest, target: str, placements: list[Placement]) -> Migration:

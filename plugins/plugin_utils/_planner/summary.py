@@ -41,10 +41,11 @@ class Summary(t.TypedDict):
 def summarize(plan: Plan, left_out: t.Mapping[str, str]) -> Summary:
     """Return what ``plan`` does; ``left_out`` are hosts whose facts could not be gathered, each with the error."""
     placements, unplaced = plan["placements"], plan["unplaced"]
+    last_wave = max((each.get("wave", 1) for each in placements), default=1)
     nothing = [] if placements or unplaced else ["there is nothing to move"]
     return Summary(
         sentences=[
-            *first_of([_move(each) for each in placements], "move"),
+            *first_of([_move(each, last_wave > 1) for each in placements], "move"),
             *nothing,
             *first_of(
                 [
@@ -98,14 +99,15 @@ def _staying(devices: t.Iterable[StayingDevice]) -> t.Iterator[str]:
         yield f"{host} {', '.join(ids[:MAX_IDS])}{more}: stays as it is, as nobody holds it: {reason}"
 
 
-def _move(placement: Placement) -> str:
+def _move(placement: Placement, in_waves: bool) -> str:
     source, target = placement["source"], placement["target"]
     what = f"{'a new' if target['create'] else 'an existing'} {target['type']}"
     under = f" under {target['parent']}" if target["parent"] else ""
     values = "".join(f", {each['name']}={each['value']}" for each in target["attributes"])
+    wave = f", in wave {placement['wave']}" if in_waves else ""
     return (
         f"{_guest(placement)}{source['host']} {source['id']} -> {target['host']} {target['id']},"
-        f" {what}{under}{values}"
+        f" {what}{under}{values}{wave}"
     )
 
 

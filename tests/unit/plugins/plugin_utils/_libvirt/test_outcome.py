@@ -28,14 +28,25 @@ def state(vm: str, how: str, reason: str | None = None, host: str = "a"):
     return {"vm": vm, "source": source, "target": {}, "state": how, "reason": reason}
 
 
-def told(*going: dict, attempts=(), ended=(), unplaced=(), checks=None, **others):
+def told(*going: dict, attempts=(), ended=(), waiting=(), unplaced=(), checks=None, **others):
     checks = checks or NOTHING
-    migrations = {"rounds": [[each] for each in going], "ended": [*ended]}
+    migrations = {"rounds": [[each] for each in going], "waiting": [*waiting], "ended": [*ended]}
     return result(checks, migrations, unplaced, attempts, **others)
 
 
 def test_nothing_to_do_is_said():
     assert told() == {"stay": [], "sentences": ["there is no guest to move"], "failure": None}
+
+
+def test_a_guest_of_a_later_wave_stays_until_the_playbook_is_run_again():
+    attempt = Attempt("vm-1", "a", [], [state("vm-1", "moved")])
+    found = told(migration("vm-1"), attempts=[attempt], waiting=[migration("vm-2", "c")])
+    assert [(each["vm"], each["host"]) for each in found["stay"]] == [("vm-2", "c")]
+    assert found["sentences"][0] == "vm-1 has moved from a to b"
+    told_first, told_why = found["sentences"][1:]
+    assert told_first == "vm-2 stays on c:"
+    assert "run the playbook again" in told_why
+    assert "vm-2" in found["failure"]
 
 
 @pytest.mark.parametrize("states", [["moved"], ["done"], ["moved", "done"]])

@@ -18,8 +18,9 @@ def guest(vm: str, host: str):
     return place | {"persistent": True, "reason": None}
 
 
-def placement(vm: str | None, source: str, target: str, number: int = 1):
-    return {"vm": vm, "source": {"host": source, "id": str(number)}, "target": {"host": target}}
+def placement(vm: str | None, source: str, target: str, number: int = 1, wave: int = 1):
+    ends = {"source": {"host": source, "id": str(number)}, "target": {"host": target}}
+    return {"vm": vm, **ends, "wave": wave}
 
 
 def test_in_a_round_one_guest_leaves_a_host_and_one_comes_to_a_host():
@@ -55,6 +56,30 @@ def test_a_guest_that_ended_before_it_was_prepared_is_told_and_keeps_no_other():
     planned = plan_rounds(placements, [guest("vm-1", "a"), guest("vm-2", "a")], 2)
     assert [[each["vm"] for each in one] for one in planned["rounds"]] == [["vm-2"]]
     assert planned["ended"] == placements[:2]
+
+
+def test_who_goes_in_a_later_wave_waits():
+    moves = [("vm-1", "a", "b", 1, 2), ("vm-2", "b", "c", 2, 3), ("vm-3", "d", "e", 3, 2)]
+    placements = [placement(*move) for move in moves]
+    guests = [guest(*move[:2]) for move in moves]
+    planned = plan_rounds(placements, guests, 4)
+    assert [[each["vm"] for each in one] for one in planned["rounds"]] == [["vm-1", "vm-3"]]
+    assert [each["vm"] for each in planned["waiting"]] == ["vm-2"]
+    # A guest whose devices are of two waves goes with the later one.
+    both = [placement("vm-1", "a", "b", 1, 1), placement("vm-1", "a", "b", 2, 2)]
+    planned = plan_rounds([*both, placement("vm-3", "d", "e")], guests, 4)
+    assert [[each["vm"] for each in one] for one in planned["rounds"]] == [["vm-3"]]
+    assert [each["vm"] for each in planned["waiting"]] == ["vm-1"]
+
+
+def test_a_guest_without_devices_waits_for_no_wave():
+    moves = [("vm-1", "a", "b", 1, 2), ("vm-2", "b", "c", 2, 3)]
+    guests = [guest(*move[:2]) for move in moves] + [guest("vm-9", "d")]
+    planned = plan_rounds(
+        [placement(*move) for move in moves], guests, 4, placed={("d", "vm-9"): "e"}
+    )
+    assert [[each["vm"] for each in one] for one in planned["rounds"]] == [["vm-1", "vm-9"]]
+    assert [each["vm"] for each in planned["waiting"]] == ["vm-2"]
 
 
 HOSTS = st.sampled_from("abcd")

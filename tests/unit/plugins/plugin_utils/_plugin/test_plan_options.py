@@ -26,8 +26,7 @@ from ansible_collections.vfio.migration.tests.unit.fleets import UUIDS, device, 
 
 ROOT = Path(__file__).parents[5]
 FLEET = {"a": host([device(UUIDS[0])]), "b": host(parents=[parent()])}
-# Targets are prepared before anything has moved, so none of them can wait for that.
-NOT_IN_ROLE: dict[str, set[str]] = {"prepare": {"reuse"}, "report": set()}
+ROLES = ("prepare", "report")
 
 
 def options_in(text: str) -> dict:
@@ -62,15 +61,11 @@ def test_the_filter_takes_every_argument_and_those_that_are_positional_in_their_
     assert filter_module.migration_plan(FLEET, drain=["a"], **rest)["status"] == "optimal"
 
 
-@pytest.mark.parametrize("role", NOT_IN_ROLE)
+@pytest.mark.parametrize("role", ROLES)
 def test_roles_have_every_condition(role):
     specs = yaml_load((ROOT / "roles" / role / "meta/argument_specs.yml").read_text())
     options = specs["argument_specs"]["main"]["options"]
-    expected = {
-        f"{role}_{name}": option.spec
-        for name, option in OPTIONS.items()
-        if name not in NOT_IN_ROLE[role]
-    }
+    expected = {f"{role}_{name}": option.spec for name, option in OPTIONS.items()}
     found = {name: specified(options)[name] for name in expected}
     defaults = {
         name.removeprefix(f"{role}_"): option.pop("default", None) for name, option in found.items()

@@ -112,6 +112,27 @@ def test_a_file_that_another_run_works_with_stops_this_one_before_anything_is_ma
     begin(hosts, check_mode=True)
 
 
+def test_what_a_later_guest_takes_over_is_verified_and_told_with_its_wave(begin):
+    hosts = Hosts(1)
+    del hosts["c"]
+    hosts.answer("b", host([device(UUIDS[5], vm="vm-b", pid=50)], [parent(available={})]))
+    hosts.answer("c", host([], [parent(available={"i915-GVTg_V5_4": 2})]))
+    moved = [{"host": "a", "id": UUIDS[1]}, {"host": "b", "id": UUIDS[5]}]
+    asked = {"drain": None, "sources": moved, "targets": ["b", "c"]}
+    run = preparing.plan_next(begin(hosts, **asked), hosts)
+    assert run["failure"] is not None
+    run = preparing.plan_next(begin(hosts, **asked, reuse=True), hosts)
+    waves = {each["vm"]: each["wave"] for each in run["plan"]["placements"]}
+    assert waves == {"vm-1": 2, "vm-b": 1}
+    hosts.make(run)
+    run = preparing.end(preparing.plan_next(run, hosts), hosts)
+    assert (run["failure"], run["undo"]) == (None, {})
+    told = [each for each in run["sentences"] if " -> " in each]
+    assert [each.rpartition(", ")[2] for each in told] == ["in wave 2", "in wave 1"]
+    # What was there is not what was made for it.
+    assert written(run) == [("c", UUIDS[5])]
+
+
 def test_check_mode_writes_nothing(begin, tmp_path):
     hosts = Hosts()
     run = preparing.plan_next(begin(hosts, check_mode=True), hosts)
