@@ -260,7 +260,10 @@ def _use(session: nox.Session, env: dict[str, str]) -> None:
         session.run("ansible", "localhost", "--module-name", module, env=env)
     expression = "msg={{ 'a=1' | vfio.migration.parse_descriptor }}"
     session.run("ansible", "localhost", "-m", "debug", "-a", expression, env=env)
-    names = ("candidates", "capture", "cleanup", "migrate_libvirt", "prepare", "report", "sample")
+    names = (
+        *("candidates", "capture", "cleanup", "maintain", "migrate_libvirt"),
+        *("prepare", "report", "sample"),
+    )
     playbooks = [f"vfio.migration.{name}" for name in names]
     session.run("ansible-playbook", *playbooks, "--syntax-check", env=env)
     session.run("ansible-playbook", "vfio.migration.sample", env=env)

@@ -942,6 +942,30 @@ class MaintenanceBlock(t.TypedDict):
     """The shortages that prove it, as in a plan."""
 
 
+class Outfit(t.TypedDict):
+    """What a host has that must be there again when it comes back."""
+
+    parents: list[str]
+    """The ids of its parents."""
+    devices: list[str]
+    """The ids of its devices; empty where those need not be there again."""
+
+
+class MaintenanceProgress(t.TypedDict):
+    """How far rolling maintenance has come: ``maintenance.json``, in the directory of the playbook ``maintain``."""
+
+    format: t.Annotated[int, where(const=1)]
+    """The version of this shape. A file of another one is refused."""
+    process: RecordProcess
+    """Who works with it. No other run does as long as that goes on."""
+    emptied: list[str]
+    """The hosts that are to be emptied."""
+    done: list[str]
+    """Those that have come back."""
+    working: dict[str, Outfit]
+    """Those that are empty, and on which the operator's tasks may have begun, each with what must be there again."""
+
+
 class MaintenancePlan(t.TypedDict):
     """In which steps hosts are emptied that come back, one after another or a few at a time, and what moves where in each."""
 

@@ -106,11 +106,14 @@ def _facts(options: State) -> State:
 def _mdev(options: State) -> State:
     facts = read(HOST)
     uuids = [each["uuid"] for each in options["devices"]]
+    there = {each["id"] for each in facts["devices"]}
     if options.get("state", "present") == "present":
         new = {"in_use": None, "parent": facts["parents"][0]["id"]}
         example = read("device")
         facts["descriptors"].update(example["descriptors"])
-        facts["devices"] += [{**example["devices"][0], **new, "id": uuid} for uuid in uuids]
+        facts["devices"] += [
+            {**example["devices"][0], **new, "id": uuid} for uuid in uuids if uuid not in there
+        ]
         action = "created"
     else:
         facts["devices"] = [each for each in facts["devices"] if each["id"] not in uuids]
@@ -118,7 +121,10 @@ def _mdev(options: State) -> State:
     write(HOST, facts)
     with contextlib.suppress(FileNotFoundError):
         os.unlink(f"{STATE}/{HOST}.journals")
-    devices = [{"uuid": uuid, "action": action} for uuid in uuids]
+    devices = [
+        {"uuid": uuid, "action": "unchanged" if action == "created" and uuid in there else action}
+        for uuid in uuids
+    ]
     return {"changed": True, "devices": devices}
 
 

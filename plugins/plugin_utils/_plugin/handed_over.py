@@ -128,6 +128,11 @@ def check_headroom(name: str, value: t.Any) -> None:
     )
 
 
+def check_form(value: t.Any, shape: t.Any, wrong: str) -> None:
+    """Raise ``FleetError``, which says that it is ``wrong``, where ``value`` does not have ``shape``: with the place in it."""
+    _check(value, shape, wrong)
+
+
 def check_schema(shown: str, value: t.Any) -> None:
     """Raise ``FleetError`` where ``value``, shown so, is a plan of another schema: whatever it means, it is not what is read here."""
     schema = value.get("schema", SCHEMA) if isinstance(value, t.Mapping) else SCHEMA

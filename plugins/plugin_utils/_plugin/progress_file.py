@@ -77,7 +77,11 @@ def _read(path: str) -> t.Any:
 
 def check_free(path: str) -> None:
     """Raise ``FleetError`` where another run of Ansible works with a progress file."""
-    data = _read(path) or {}
+    refuse_another_run(path, _read(path) or {})
+
+
+def refuse_another_run(path: str, data: t.Mapping[str, t.Any]) -> None:
+    """Raise ``FleetError`` where another run of Ansible works with the file ``path``, which has ``data``."""
     process = data.get("process")
     if not isinstance(process, dict):
         return
@@ -127,7 +131,7 @@ def _lock(handle: int, path: str) -> None:
             return
 
 
-def _own_process() -> RecordProcess:
+def own_process() -> RecordProcess:
     """Return the run of Ansible that this is a task of: a task has a process of its own."""
     pid = os.getppid()
     return {"pid": pid, "start": _start(pid)}
@@ -180,7 +184,7 @@ def write_progress(path: str, placements: t.Sequence[Placement], plan: str) -> N
     data: Record = {
         "format": FORMAT,
         "plan": plan,
-        "process": _own_process(),
+        "process": own_process(),
         "placements": [*placements],
     }
     replace(path, json.dumps(data, indent=1, sort_keys=True) + "\n")

@@ -1,0 +1,268 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+# Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Do not use this from other collections or standalone plugins/modules!
+
+"""The steps of the playbook ``maintain`` that are taken on the control node: plan, see who is empty, see who is back.
+
+Each takes what the one before returned, and returns that with what is new. ``now`` is what the plays in between are to do:
+empty the hosts ``drain`` onto ``targets``, then work on ``hosts``; it has no hosts once there is nothing to do.
+"""
+
+from __future__ import annotations
+
+import os
+import typing as t
+
+from ansible_collections.vfio.migration.plugins.plugin_utils._compat.wording import (
+    listed,
+    why_in_use,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import Host
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import FACT, read_fleet
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.values import (
+    count,
+    flag,
+    names,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments import (
+    chosen_hosts,
+    one_or_more,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.files import absolute
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.maintenance_file import (
+    read_maintenance,
+    remove_maintenance,
+    write_maintenance,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.maintenance_options import (
+    CONDITIONS,
+    maintenance_for,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.run_variables import (
+    gathered,
+    result_of,
+    stale,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils.contract import (
+    MaintenancePlan,
+    Outfit,
+)
+
+_Run = dict[str, t.Any]
+# What the tasks of the role register.
+GATHERED, LOOKED, BACK = "maintain_gathered", "maintain_looked", "maintain_back"
+_NOTHING: _Run = {"hosts": [], "drain": [], "targets": [], "dest": ""}
+_TAKE_UP = "Run the same again to take it up"
+
+
+def begin(options: t.Mapping[str, t.Any], hostvars: t.Any, check_mode: bool) -> _Run:
+    """Return what is asked for, checked, and how far an earlier run has come; raise ``FleetError``."""
+    if flag("limited", options.get("limited")):
+        raise FleetError(
+            "the run is limited; name the hosts with maintain_hosts and maintain_emptied instead"
+        )
+    role, tasks = options.get("role"), options.get("tasks")
+    if not role and not tasks:
+        raise FleetError(
+            "give maintain_role or maintain_tasks: what is to be done on each host once it is empty"
+        )
+    if tasks and not os.path.isfile(absolute(tasks)):
+        raise FleetError(f"maintain_tasks: there is no file {absolute(tasks)}")
+    hosts = chosen_hosts(options, "maintain_hosts", ("emptied", "targets"))
+    emptied = names("emptied", options.get("emptied")) or hosts
+    dest = absolute(options["dest"])
+    path = os.path.join(dest, "maintenance.json")
+    before = read_maintenance(path)
+    if before is not None and before["emptied"] != emptied:
+        raise FleetError(
+            f"{path} is of maintenance that is not done, of {listed(before['emptied'])}:"
+            " go on with the same hosts, or remove the file to begin anew"
+        )
+    conditions = {name: options[name] for name in CONDITIONS if options.get(name) is not None}
+    return {
+        "hosts": hosts,
+        "asked": hosts,
+        "emptied": emptied,
+        "role": role or "",
+        "tasks": absolute(tasks) if tasks else "",
+        "at_once": one_or_more("at_once", options.get("at_once")),
+        "keep_order": flag("keep_order", options.get("keep_order")),
+        "use_returned": flag("use_returned", options.get("use_returned")),
+        "partial": flag("partial", options.get("partial")),
+        "persistent": flag("persistent", options.get("persistent")),
+        "timeout": count("timeout", options.get("timeout"), "seconds"),
+        "conditions": conditions,
+        "dest": dest,
+        "progress": path,
+        "done": before["done"] if before else [],
+        "working": before["working"] if before else {},
+        "check_mode": check_mode,
+        "now": _NOTHING,
+        "wanted": {},
+        "shown": False,
+        "stale": stale(hostvars, hosts, GATHERED, LOOKED, BACK),
+    }
+
+
+def plan_next(run: _Run, hostvars: t.Any) -> _Run:
+    """Return ``run`` with what is to be done next; raise ``FleetError`` where not all that is left can be done."""
+    run |= {"now": _NOTHING, "sentences": []}
+    rest = [host for host in run["emptied"] if host not in run["done"]]
+    if not run["asked"]:
+        return run
+    if not rest:
+        return _ended(run)
+    if run["working"]:
+        # Their guests have gone: whether it is still so is looked at.
+        hosts = sorted(run["working"])
+        again = f"{listed(hosts)}: emptied in an earlier run; its tasks are run again"
+        return run | {"now": _NOTHING | {"hosts": hosts}, "sentences": [again]}
+    plan = _plan(run, rest, hostvars)
+    blocked = plan["blocked"]
+    if blocked is not None and not (run["partial"] and plan["steps"]):
+        done = f"; done are {listed(run['done'])}" if run["done"] else ""
+        raise FleetError(f"{blocked['sentence']}{done}. Nothing was begun on {listed(rest)}")
+    told = plan["sentences"] if not run["shown"] else plan["sentences"][-len(plan["steps"]) :][:1]
+    run |= {"sentences": told, "shown": True}
+    if run["check_mode"]:
+        return run | {"asked": []}
+    write_maintenance(run["progress"], run["emptied"], run["done"], {})
+    return run | {"now": _first_step(run, plan, rest)}
+
+
+def _plan(run: _Run, rest: t.Sequence[str], hostvars: t.Any) -> MaintenancePlan:
+    answered, silent = gathered(hostvars, run["hosts"], GATHERED)
+    for host in rest:
+        if host not in answered:
+            why = silent.get(host, "it did not answer in this run")
+            raise FleetError(f"cannot empty {host}: its facts could not be gathered: {why}")
+    conditions = dict(run["conditions"])
+    if not run["use_returned"]:
+        wanted = conditions.get("targets") or run["hosts"]
+        conditions["targets"] = [host for host in wanted if host not in run["done"]]
+    if "targets" in conditions:
+        asked = {*answered, *silent}
+        conditions["targets"] = [host for host in conditions["targets"] if host in asked]
+    return maintenance_for(
+        hostvars,
+        rest,
+        answered,
+        at_once=run["at_once"],
+        keep_order=run["keep_order"],
+        use_returned=run["use_returned"],
+        max_age=0,
+        left_out={host: f"it did not answer: {error}" for host, error in silent.items()},
+        # Libvirt migrates to no other.
+        **conditions | {"keep_kind": True},
+    )
+
+
+def _first_step(run: _Run, plan: MaintenancePlan, rest: t.Sequence[str]) -> _Run:
+    """Return what the first step of a plan comes to: guests may go where it has them, and wherever they may stay."""
+    step = plan["steps"][0]
+    targets = {each["target"]["host"] for each in step["placements"]}
+    wanted = run["conditions"].get("targets") or run["hosts"]
+    closed = {*rest} if run["use_returned"] else {*rest, *run["done"]}
+    targets |= {host for host in wanted if host not in closed and host not in plan["unknown"]}
+    return {
+        "hosts": step["hosts"],
+        "drain": sorted({each["source"]["host"] for each in step["placements"]}),
+        "targets": sorted(targets),
+        "dest": os.path.join(run["dest"], f"{len(run['done']) + 1}.json"),
+    }
+
+
+def look(run: _Run, hostvars: t.Any) -> _Run:
+    """Return ``run`` once nobody holds a device of the hosts that are to be worked on; raise ``FleetError`` where somebody does."""
+    hosts = run["now"]["hosts"]
+    if not hosts:
+        return run
+    found = {host: _host(hostvars, host, LOOKED) for host in hosts}
+    for name, host in found.items():
+        held = [
+            f"{device.id}: {why_in_use(device)}" for device in host.devices if why_in_use(device)
+        ]
+        if held:
+            raise FleetError(
+                f"{name} is not empty, and nothing was begun on it: {'; '.join(held)}. {_TAKE_UP}"
+            )
+    working = run["working"] or {
+        name: _outfit(host, run["persistent"]) for name, host in found.items()
+    }
+    write_maintenance(run["progress"], run["emptied"], run["done"], working)
+    wanted = {name: [*each["parents"], *each["devices"]] for name, each in working.items()}
+    return run | {"working": working, "wanted": wanted}
+
+
+def back(run: _Run, hostvars: t.Any) -> _Run:
+    """Return ``run`` once the hosts have come back with what they had; raise ``FleetError`` where one has not."""
+    hosts = run["now"]["hosts"]
+    if not hosts:
+        return run
+    faults = [fault for host in hosts if (fault := _fault(run, hostvars, host)) is not None]
+    if faults:
+        raise FleetError(f"{'; '.join(faults)}. {_TAKE_UP}")
+    run |= {"done": [*run["done"], *hosts], "working": {}, "now": _NOTHING}
+    write_maintenance(run["progress"], run["emptied"], run["done"], {})
+    return run | {"sentences": [f"{listed(hosts)}: emptied, and back"]}
+
+
+def _fault(run: _Run, hostvars: t.Any, name: str) -> str | None:
+    """Return what is wrong with a host that was worked on, ``None`` where it is back."""
+    if not result_of(hostvars, name, BACK):
+        return f"the tasks on {name} have failed, or it does not answer any more"
+    try:
+        host = _host(hostvars, name, BACK)
+    except FleetError as error:
+        return str(error)
+    wanted, there = run["working"][name], _outfit(host, True)
+    missing = [
+        *({*wanted["parents"]} - {*there["parents"]}),
+        *({*wanted["devices"]} - {*there["devices"]}),
+    ]
+    return f"{name} has come back without {listed(sorted(missing))}" if missing else None
+
+
+def _host(hostvars: t.Any, name: str, registered: str) -> Host:
+    """Return a host by the facts that a task has gathered on it; raise ``FleetError`` where it has none that can be used."""
+    result = result_of(hostvars, name, registered)
+    facts = result.get("ansible_facts")
+    found = facts.get(FACT) if isinstance(facts, t.Mapping) else None
+    if found is None:
+        why = result.get("msg", "it did not answer")
+        raise FleetError(f"the facts of {name} could not be gathered: {why}. {_TAKE_UP}")
+    fleet = read_fleet({name: found})
+    if name not in fleet.hosts:
+        problems = [str(each["problem"]) for each in fleet.problems]
+        raise FleetError(f"the facts of {name} are of no use: {'; '.join(problems)}. {_TAKE_UP}")
+    return fleet.hosts[name]
+
+
+def _outfit(host: Host, devices: bool) -> Outfit:
+    """Return what a host has that must be there again when it comes back."""
+    return {
+        "parents": sorted(parent.id for parent in host.parents),
+        "devices": sorted(device.id for device in host.devices) if devices else [],
+    }
+
+
+def _ended(run: _Run) -> _Run:
+    remove_maintenance(run["progress"])
+    done = f"{listed(run['done'])}: all are done"
+    return run | {"asked": [], "sentences": [done]}
+
+
+def end(run: _Run, hostvars: t.Any) -> _Run:
+    """Return ``run`` with what is left to do, as ``failure`` where that is something."""
+    rest = [host for host in run["emptied"] if host not in run["done"]]
+    if not rest:
+        return _ended(run) if run["asked"] else run
+    if run["check_mode"]:
+        return run
+    return run | {
+        "failure": f"{listed(rest)}: not done yet, as a run takes a number of steps only. {_TAKE_UP}"
+    }

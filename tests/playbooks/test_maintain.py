@@ -1,0 +1,131 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The playbook maintain, run by Ansible on simulated hosts: each is emptied, worked on and back before the next one."""
+
+from __future__ import annotations
+
+import json
+import typing as t
+from pathlib import Path
+
+import pytest
+from ansible_collections.vfio.migration.tests.playbooks.simulated_fleet import Fleet
+from ansible_collections.vfio.migration.tests.unit.fleets import UUIDS
+
+GUESTS = {
+    "vm-1": {"host": "a", "uuid": UUIDS[5], "device": UUIDS[1]},
+    "vm-2": {"host": "b", "uuid": UUIDS[6], "device": UUIDS[2]},
+}
+# Writes down which host was worked on, and who held a device there then.
+WORK = """\
+- name: Work on the host
+  ansible.builtin.command:
+    argv:
+      - /bin/sh
+      - -c
+      - >-
+        echo {{ inventory_hostname }} >> {{ work }}/worked;
+        cp {{ state }}/{{ inventory_hostname }} {{ work }}/worked-{{ inventory_hostname }};
+        {{ then | default('true') }}
+"""
+
+
+class Maintained:
+    """A fleet of three hosts, with two guests, that is maintained."""
+
+    def __init__(self, place: Path) -> None:
+        self.fleet = Fleet(place, "abc", GUESTS)
+        (place / "work.yml").write_text(WORK)
+        self.options = {
+            "maintain_tasks": str(place / "work.yml"),
+            "maintain_timeout": 5,
+            "work": str(place),
+            "state": str(place / "state"),
+        }
+
+    def play(self, *arguments: str, **options: t.Any) -> t.Any:
+        variables = {**self.options, **options}
+        return self.fleet.play("vfio.migration.maintain", variables, arguments=arguments)
+
+    def worked(self) -> list[str]:
+        path = self.fleet.place / "worked"
+        return path.read_text().split() if path.exists() else []
+
+    def held_then(self, name: str) -> list[str]:
+        """Return the devices of a host that somebody held while it was worked on."""
+        facts = json.loads((self.fleet.place / f"worked-{name}").read_text())
+        return [each["id"] for each in facts["devices"] if each["in_use"]]
+
+    @property
+    def progress(self) -> Path:
+        return self.fleet.work / "maintenance/maintenance.json"
+
+
+@pytest.fixture
+def maintained(tmp_path: Path) -> Maintained:
+    return Maintained(tmp_path)
+
+
+def test_each_host_is_emptied_and_worked_on_and_no_guest_is_lost(maintained):
+    ended = maintained.play()
+    said = ended.stdout + ended.stderr
+    assert ended.returncode == 0, said
+    assert maintained.worked() == ["c", "a", "b"]
+    assert [maintained.held_then(name) for name in "abc"] == [[], [], []]
+    guests = maintained.fleet.guests()
+    assert guests == {"vm-1": "c", "vm-2": guests["vm-2"]}
+    assert guests["vm-2"] in "ac"
+    assert "3 hosts in 3 steps, with 2 moves of 2 guests; fewer are not possible" in said
+    assert "c, a, b: all are done" in said
+    assert not maintained.progress.exists()
+
+
+def test_check_mode_shows_the_steps_and_changes_nothing(maintained):
+    ended = maintained.play("--check")
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert "step 3: b: 1 moves" in ended.stdout
+    assert maintained.worked() == []
+    assert maintained.fleet.guests() == {"vm-1": "a", "vm-2": "b"}
+    assert not maintained.progress.exists()
+
+
+@pytest.mark.newest_core
+def test_a_run_that_is_killed_is_taken_up_where_it_was(maintained):
+    # While the guest of the second host moves, and again once tasks have begun on it.
+    options = maintained.options
+    assert maintained.fleet.kill("vfio.migration.maintain", "Migrate the leaving guest", options)
+    assert maintained.worked() == ["c"]
+    assert json.loads(maintained.progress.read_text())["done"] == ["c"]
+    assert maintained.fleet.kill("vfio.migration.maintain", "Wait until the host is back", options)
+    assert maintained.worked() == ["c", "a"]
+    working = json.loads(maintained.progress.read_text())
+    assert ([*working["working"]], working["done"]) == (["a"], ["c"])
+    ended = maintained.play()
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert "a: emptied in an earlier run; its tasks are run again" in ended.stdout
+    assert maintained.worked() == ["c", "a", "a", "b"]
+    assert [maintained.held_then(name) for name in "abc"] == [[], [], []]
+    assert not maintained.progress.exists()
+
+
+@pytest.mark.newest_core
+def test_a_host_that_lacks_something_or_fails_stops_the_rest(maintained):
+    lose = 'sed -i \'s/"parents": .*"problems"/"parents": [], "problems"/\' {{ state }}/{{ inventory_hostname }}'
+    ended = maintained.play(then=lose)
+    said = ended.stdout + ended.stderr
+    assert ended.returncode == 2
+    assert "c has come back without 0000:00:02.0" in said
+    assert maintained.worked() == ["c"]
+    ended = maintained.play(then="false")
+    assert ended.returncode == 2
+    assert maintained.worked() == ["c", "c"]
+    assert maintained.fleet.guests() == {"vm-1": "a", "vm-2": "b"}
+
+
+def test_nothing_begins_where_a_host_cannot_be_emptied(maintained):
+    ended = maintained.play(maintain_targets=["a"])
+    assert ended.returncode == 2
+    assert "a cannot be emptied: 1 device of its guests has no place" in ended.stderr + ended.stdout
+    assert maintained.worked() == []
+    assert maintained.fleet.guests() == {"vm-1": "a", "vm-2": "b"}

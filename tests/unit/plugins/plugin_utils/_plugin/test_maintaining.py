@@ -1,0 +1,225 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The steps of the playbook maintain on the control node, with what hosts would answer."""
+
+from __future__ import annotations
+
+import json
+import typing as t
+
+import pytest
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.maintaining import (
+    BACK,
+    GATHERED,
+    LOOKED,
+    back,
+    begin,
+    end,
+    look,
+    plan_next,
+)
+from ansible_collections.vfio.migration.tests.unit.fleets import host, parent, vf
+
+Facts = dict[str, t.Any]
+
+
+@pytest.fixture
+def facts() -> Facts:
+    return {
+        "a": host([vf(0, "vm-1", pid=1)], [parent()]),
+        "b": host([vf(0, "vm-2", pid=1)], [parent()]),
+        "c": host([vf(0)], [parent()]),
+    }
+
+
+@pytest.fixture
+def options(tmp_path) -> dict[str, t.Any]:
+    return {
+        "hosts": ["a", "b", "c"],
+        "emptied": ["a", "b"],
+        "role": "site.kvm.upgrade",
+        "at_once": 1,
+        "keep_order": False,
+        "use_returned": True,
+        "partial": False,
+        "persistent": False,
+        "timeout": 5,
+        "dest": str(tmp_path),
+        "limited": False,
+    }
+
+
+def answers(facts: Facts, *names: str, **failed: str) -> dict[str, t.Any]:
+    """Return the variables of hosts that have answered the tasks of these names; some have ``failed``."""
+    found: dict[str, t.Any] = {}
+    for name, each in facts.items():
+        answer: dict[str, t.Any] = {"ansible_facts": {"vfio_migration": each}}
+        if name in failed:
+            answer = {"failed": True, "msg": failed[name]}
+        # A filter reads the facts where every later task of the host finds them.
+        found[name] = {"vfio_migration": each, **dict.fromkeys(names, answer)}
+    return found
+
+
+def moved(facts: Facts, source: str, target: str) -> Facts:
+    """Return the facts once the guest of a host has moved."""
+    guest = facts[source]["devices"][0]["in_use"]
+    after = dict(facts)
+    for name, holder in ((source, None), (target, guest)):
+        first, *rest = facts[name]["devices"]
+        after[name] = {**facts[name], "devices": [{**first, "in_use": holder}, *rest]}
+    return after
+
+
+def written(run: t.Any) -> t.Any:
+    with open(run["progress"]) as file:
+        return json.load(file)
+
+
+def first_step(options: t.Any, facts: Facts) -> t.Any:
+    return plan_next(begin(options, {}, False), answers(facts, GATHERED))
+
+
+def test_hosts_are_emptied_worked_on_and_back_one_after_another(options, facts):
+    run = first_step(options, facts)
+    assert (run["now"]["hosts"], run["now"]["drain"], run["now"]["targets"]) == (
+        ["a"],
+        ["a"],
+        ["c"],
+    )
+    assert len(run["sentences"]) == 3
+    facts = moved(facts, "a", "c")
+    run = look(run, answers(facts, LOOKED))
+    assert [*written(run)["working"]] == ["a"]
+    assert run["wanted"] == {"a": ["0000:00:02.0"]}
+    run = back(run, answers(facts, BACK))
+    assert (written(run)["done"], written(run)["working"]) == (["a"], {})
+    run = plan_next(run, answers(facts, GATHERED))
+    # It was last taken from a host that has come back: now that is where its guest goes.
+    assert (run["now"]["hosts"], run["now"]["targets"]) == (["b"], ["a", "c"])
+    facts = moved(facts, "b", "a")
+    run = back(look(run, answers(facts, LOOKED)), answers(facts, BACK))
+    run = plan_next(run, answers(facts, GATHERED))
+    assert run["sentences"] == ["a, b: all are done"]
+    assert (run["asked"], run["now"]["hosts"]) == ([], [])
+    assert "failure" not in end(run, {})
+    with pytest.raises(FileNotFoundError):
+        written(run)
+
+
+def test_nothing_begins_on_a_host_of_which_somebody_holds_a_device(options, facts):
+    run = first_step(options, facts)
+    with pytest.raises(FleetError, match=r"a is not empty, and nothing was begun on it: .*vm-1"):
+        look(run, answers(facts, LOOKED))
+    assert written(run)["working"] == {}
+
+
+def test_a_host_is_not_back_before_all_that_it_needs_is(options, facts):
+    options["persistent"] = True
+    run = first_step(options, facts)
+    facts = moved(facts, "a", "c")
+    run = look(run, answers(facts, LOOKED))
+    facts["a"] = {**facts["a"], "devices": []}
+    with pytest.raises(FleetError, match=r"a has come back without 0000:81:00.0"):
+        back(run, answers(facts, BACK))
+    with pytest.raises(FleetError, match="could not be gathered: it is down"):
+        back(run, answers(facts, BACK, a="it is down"))
+    with pytest.raises(FleetError, match="the tasks on a have failed"):
+        back(run, answers(facts))
+    assert written(run)["done"] == []
+
+
+def test_what_was_broken_off_is_taken_up(options, facts):
+    run = first_step(options, facts)
+    facts = moved(facts, "a", "c")
+    look(run, answers(facts, LOOKED))
+    again = plan_next(begin(options, {}, False), answers(facts, GATHERED, a="it restarts"))
+    # It is not asked for its guests: they have gone, and it may be restarting.
+    assert (again["now"]["hosts"], again["now"]["drain"]) == (["a"], [])
+    again = back(look(again, answers(facts, LOOKED)), answers(facts, BACK))
+    assert again["done"] == ["a"]
+    with pytest.raises(FleetError, match="is of maintenance that is not done, of a, b"):
+        begin({**options, "emptied": ["c"]}, {}, False)
+
+
+def test_an_upgrade_that_leaves_a_guest_without_a_place_stops_the_rest(options, facts):
+    run = first_step(options, facts)
+    facts = moved(facts, "a", "c")
+    run = back(look(run, answers(facts, LOOKED)), answers(facts, BACK))
+    newer = vf(0, kind="w")
+    facts["a"] = host([newer], [parent()])
+    with pytest.raises(FleetError, match=r"b cannot be emptied: .*; done are a. Nothing was begun"):
+        plan_next(run, answers(facts, GATHERED))
+
+
+def test_with_partial_those_hosts_are_emptied_that_can_be(options, facts):
+    facts["b"] = host([vf(0, "vm-2", "w", pid=1)])
+    with pytest.raises(FleetError, match="b cannot be emptied"):
+        first_step(options, facts)
+    run = first_step({**options, "partial": True}, facts)
+    assert run["now"]["hosts"] == ["a"]
+
+
+def test_hosts_that_have_come_back_receive_nothing_if_so_asked(options, facts):
+    options["use_returned"] = False
+    facts["c"] = host([vf(0), vf(1)])
+    run = first_step(options, facts)
+    facts = moved(facts, "a", "c")
+    run = back(look(run, answers(facts, LOOKED)), answers(facts, BACK))
+    run = plan_next(run, answers(facts, GATHERED))
+    assert run["now"]["targets"] == ["c"]
+
+
+def test_in_check_mode_all_steps_are_shown_and_nothing_is_written(options, facts):
+    run = plan_next(begin(options, {}, True), answers(facts, GATHERED))
+    assert len(run["sentences"]) == 3
+    assert (run["asked"], run["now"]["hosts"]) == ([], [])
+    with pytest.raises(FileNotFoundError):
+        written(run)
+    assert "failure" not in end(run, {})
+
+
+def test_what_is_left_after_the_last_step_of_a_run_is_told(options, facts):
+    run = first_step(options, facts)
+    assert end(run, {})["failure"].startswith("a, b: not done yet")
+
+
+def test_hosts_that_do_not_answer_are_not_emptied(options, facts):
+    run = begin(options, {}, False)
+    with pytest.raises(
+        FleetError, match="cannot empty b: its facts could not be gathered: it is down"
+    ):
+        plan_next(run, answers(facts, GATHERED, b="it is down"))
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"role": None}, "give maintain_role or maintain_tasks"),
+        ({"tasks": "none.yml"}, "maintain_tasks: there is no file"),
+        ({"emptied": ["x"]}, "emptied has 'x', which is none of the hosts"),
+        ({"at_once": 0}, "at_once is 0"),
+        ({"limited": True}, "the run is limited"),
+    ],
+)
+def test_what_cannot_be_asked_is_an_error(options, changed, message):
+    with pytest.raises(FleetError, match=message):
+        begin({**options, **changed}, {}, False)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("no JSON", "is no progress of vfio.migration.maintain"),
+        ('{"format": 2}', "has format 2; expected 1"),
+        ('{"format": 1}', "the key 'process' is expected"),
+        ("[]", "has format None"),
+    ],
+)
+def test_a_file_that_is_none_is_an_error_that_names_it(options, tmp_path, text, message):
+    (tmp_path / "maintenance.json").write_text(text)
+    with pytest.raises(FleetError, match=message) as error:
+        begin(options, {}, False)
+    assert str(tmp_path) in str(error.value)
