@@ -38,6 +38,7 @@ class ActionModule(StepAction):
         "options": {"type": "list", "elements": "str", "default": []},
         "downtime": {"type": "int", "default": 2000},
         "downtime_max": {"type": "int"},
+        "bandwidth": {"type": "int"},
         "stall": {"type": "int", "default": 300},
         "timeout": {"type": "int", "default": 3600},
         "record": {"type": "str"},

@@ -101,6 +101,9 @@ options:
   downtime_max:
     description: How long it may at most, where its migration would not end otherwise, in milliseconds. By default not longer.
     type: int
+  bandwidth:
+    description: What the network between the hosts carries in a second, in MiB. By default that is not known.
+    type: int
   stall:
     description: After how many seconds without progress at the longest downtime a migration is aborted; never with V(0).
     type: int

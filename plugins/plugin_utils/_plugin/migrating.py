@@ -43,6 +43,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.checks imp
     check_migration,
     possible_targets,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.downtime import too_long
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.guests import (
     QEMU,
     Guest,
@@ -194,10 +195,12 @@ def _command(options: t.Mapping[str, t.Any]) -> _Run:
         raise FleetError(str(error)) from error
     downtime = _downtime("downtime", options["downtime"])
     longest = options.get("downtime_max")
+    bandwidth = options.get("bandwidth")
     return {
         "options": further,
         "downtime": downtime,
         "downtime_max": downtime if longest is None else _downtime("downtime_max", longest),
+        "bandwidth": None if bandwidth is None else one_or_more("bandwidth", bandwidth),
         "stall": count("stall", options["stall"], "seconds"),
         "timeout": one_or_more("timeout", options["timeout"]),
         "parallel": one_or_more("parallel", options["parallel"]),
@@ -333,10 +336,12 @@ def _case(run: _Run, hostvars: t.Any) -> Case:
 
 def check(run: _Run, hostvars: t.Any) -> _Run:
     """Return ``run`` with the guests that can go, and where to; those that cannot are named with the reason."""
-    checks = check_migration(_case(run, hostvars))
+    case = _case(run, hostvars)
+    checks = check_migration(case)
     going = {guest["host"] for guest in checks["chosen"]}
     silent = [f"{host} takes no part: {why}" for host, why in run["silent"].items()]
-    checks["notes"] = [*silent, *checks["notes"]]
+    long = too_long(case.fleet, checks["chosen"], run["bandwidth"], run["downtime_max"])
+    checks["notes"] = [*silent, *checks["notes"], *long]
     if not going:
         # There is an empty plan for no guest, which somebody must make.
         checks["targets"] = run["answered"][:1]

@@ -236,6 +236,22 @@ def test_options_that_copy_disks_reach_the_checks():
         assert len(migrating.check(run, hostvars)["sources"]) == count
 
 
+def test_what_the_network_carries_is_compared_with_how_long_a_guest_may_stand_still():
+    hostvars = two_hosts()
+    for answered in hostvars.values():
+        (given,) = answered["ansible_facts"]["vfio_migration"]["parents"]
+        for each in given["types"]:
+            each["framebuffer"] = 4096
+    run = migrating.find(begun(guests="vm-17", bandwidth=1000, downtime_max=4000), hostvars)
+    (note,) = migrating.check(run, hostvars)["checks"]["notes"]
+    assert note.startswith("vm-17 may stand still for 4096 ms, and is allowed 4000: ")
+    run = migrating.find(begun(guests="vm-17", downtime_max=4000), hostvars)
+    assert migrating.check(run, hostvars)["checks"]["notes"] == []
+    for odd in (0, -1, "fast"):
+        with pytest.raises(FleetError, match="bandwidth is "):
+            begun(guests="vm-17", bandwidth=odd)
+
+
 # --- guests without devices ---
 
 
