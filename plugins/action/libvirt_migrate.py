@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import os
 import typing as t
 
 from ansible.errors import AnsibleActionFail
@@ -65,7 +66,15 @@ class ActionModule(ActionBase):
             for name in ("plan", "destination"):
                 if given[name] is None:
                     raise AnsibleActionFail(f"{_MODULE}: give the option {name}")
-            move = GuestMove(given, variables["inventory_hostname"], ask, Display().display)
+            run_of_ansible = os.getppid()
+            move = GuestMove(
+                given,
+                variables["inventory_hostname"],
+                ask,
+                Display().display,
+                # A process whose parent has ended gets another one.
+                lambda: os.getppid() == run_of_ansible,
+            )
             return {**result, **as_result(move.run(bool(self._task.check_mode)))}
         finally:
             remove: t.Any = self._remove_tmp_path

@@ -41,6 +41,7 @@ LONGEST_LOOK = 10.0
 # A host that cannot be reached is tried again so often, after so many seconds.
 _RETRIES = 6
 _RETRY_SECONDS = 10.0
+_ENDED = "the run of Ansible has ended"
 # What the action has for the module's own options.
 _PASSED_ON = (
     *("uuid", "uri", "destination", "transport", "options"),
@@ -54,6 +55,8 @@ class GuestMove:
     """A guest that is to leave its host.
 
     ``ask`` runs the module on that host with options and returns its answer, ``show`` shows a line to the operator.
+    ``goes_on`` returns whether the run of Ansible does that this is a task of: a worker of ansible-core outlives one that is
+    killed, and would begin what nobody sees to.
     """
 
     def __init__(
@@ -62,12 +65,14 @@ class GuestMove:
         host: str,
         ask: t.Callable[[Result], Result],
         show: t.Callable[[str], None],
+        goes_on: t.Callable[[], bool],
         sleep: t.Callable[[float], None] = time.sleep,
     ) -> None:
         self._given = given
         self._host = given.get("source") or host
         self._ask = ask
         self._show = show
+        self._goes_on = goes_on
         self._sleep = sleep
         # An option that is not given is for the module to have a default for.
         self._options = {key: given[key] for key in _PASSED_ON if given.get(key) is not None}
@@ -100,12 +105,16 @@ class GuestMove:
             "active_xml": definitions.active,
             **({"persistent_xml": definitions.persistent} if definitions.persistent else {}),
         }
+        if not self._goes_on():
+            return MoveReport(REFUSED, errors=[_ENDED])
         answer = self._asked({"step": "start", "wait": _FIRST_LOOK, **domains})
         if answer.get("failed"):
             return MoveReport(REFUSED, errors=[_message(answer)])
         look = _FIRST_LOOK
         failures = 0
         while answer.get("runs") is True or answer.get("unreachable"):
+            if not self._goes_on():
+                return MoveReport(LOST, errors=[_ENDED])
             failures = failures + 1 if answer.get("unreachable") else 0
             if failures > _RETRIES:
                 return MoveReport(LOST, errors=[_message(answer)])

@@ -1,12 +1,13 @@
 # SPDX-FileCopyrightText: 2026 vfio.migration contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Kills ``ansible-playbook vfio.migration.migrate_libvirt`` (SIGKILL), with all its children, in one task after another.
+"""Kills ``ansible-playbook vfio.migration.migrate_libvirt`` (SIGKILL) in one task after another.
 
-The playbook cleanup runs after each time. What the hosts do at that moment goes on, as it does in reality: where a host is still at
-work, cleanup runs again when it no longer is. Then the guest must run on one host, with what belongs to it, and nothing else may be
-there: devices, definitions, domains, journals, files of the migration. The last line says how often the playbook was killed, and
-after how many times something was left. The arguments are an inventory, a directory for the plan, and the guest's name.
+The playbook cleanup runs after each time. What the hosts do at that moment goes on, as it does in reality, and so do workers of
+ansible-core, which have sessions of their own. Where a host is still at work, cleanup runs again when it no longer is. Then the
+guest must run on one host, with what belongs to it, and nothing else may be there: devices, definitions, domains, journals, files
+of the migration. The last line says how often the playbook was killed, and after how many times something was left. The arguments
+are an inventory, a directory for the plan, and the guest's name.
 """
 
 from __future__ import annotations

@@ -40,6 +40,7 @@ class Host:
         self.asked = []
         self.shown = []
         self.slept = []
+        self.asked_when_the_run_ends = 100
 
     def ask(self, options):
         self.asked.append(options)
@@ -51,7 +52,11 @@ class Host:
     def move(self, check_mode=False, **options):
         given = {"uuid": UUIDS[5], "plan": PLAN, "destination": "qemu+ssh://root@b/system"}
         given = {**given, "label": "vm-17 to b", **options}
-        move = GuestMove(given, "a", self.ask, self.shown.append, self.slept.append)
+        move = GuestMove(
+            *(given, "a", self.ask, self.shown.append),
+            lambda: len(self.asked) < self.asked_when_the_run_ends,
+            self.slept.append,
+        )
         return move.run(check_mode)
 
 
@@ -67,6 +72,15 @@ def test_a_guest_is_read_retargeted_sent_and_watched():
     assert host.shown == ["vm-17 to b: 25 %, 1.0 MiB sent, 3.0 MiB left"] * 2
     assert [each["uuid"] for each in host.asked] == [UUIDS[5]] * 4
     assert not any("active_xml" in each for each in host.asked[2:])
+
+
+@pytest.mark.parametrize(("asked", "outcome"), [(1, "refused"), (2, "lost"), (3, "lost")])
+def test_what_outlives_the_run_of_ansible_begins_nothing_and_waits_for_nothing(asked, outcome):
+    host = Host(READ, RUNS, RUNS, ENDED)
+    host.asked_when_the_run_ends = asked
+    report = host.move()
+    assert (report.outcome, report.errors) == (outcome, ["the run of Ansible has ended"])
+    assert len(host.asked) == asked
 
 
 def test_looks_become_rarer_up_to_a_limit():
