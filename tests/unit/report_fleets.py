@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import itertools
+import typing as t
 
 from ansible_collections.vfio.migration.tests.unit import cards
 from ansible_collections.vfio.migration.tests.unit.descriptor_strategies import DESCRIPTORS
@@ -40,7 +41,7 @@ def two_of_three():
     }
 
 
-def five_hundred():
+def five_hundred() -> tuple[dict[str, t.Any], list[str]]:
     """Return 500 hosts, of which every tenth has four guests and is to be drained, and the names of those; the rest have room for some."""
     facts = {}
     for number in range(500):
