@@ -408,7 +408,8 @@ class _Planning:
                 if most["status"] == "infeasible":
                     told, first, proven = most, name, True
                     break
-        assert told is not None
+        if told is None:
+            raise AssertionError("it is asked of a host at least")
         if not proven and beginning and len(statuses) == len(hosts):
             proven = {*statuses} == {"infeasible"}
         return {
