@@ -24,9 +24,11 @@ def too_long(
     nothing can be said. A frame buffer is the most that a vGPU has to send; what a driver sends while the guest still runs
     (pre-copy, Linux' include/uapi/linux/vfio.h) does not count, and is not known before.
     """
-    for guest in guests if bandwidth else ():
+    if bandwidth is None:
+        return
+    for guest in guests:
         mib = sum(_framebuffer(fleet, each) for each in _devices_of(fleet, guest))
-        milliseconds = -(-mib * 1000 // (bandwidth or 1))
+        milliseconds = -(-mib * 1000 // bandwidth)
         if milliseconds > longest:
             yield (
                 f"{guest['vm']} may stand still for {milliseconds} ms, and is allowed {longest}: its devices have {mib} MiB of"

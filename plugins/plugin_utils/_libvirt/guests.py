@@ -165,13 +165,16 @@ def guests_without_devices(
     fleet: Fleet, hosts: t.Mapping[str, LibvirtHost], drain: t.Iterable[str]
 ) -> list[Guest]:
     """Return the guests of hosts that are drained which hold no VFIO device, with why that is not certain where it is not."""
-    return [
-        _without_device(fleet, host, name, running)
-        for host in drain
-        if host in hosts and host in fleet.hosts
-        for name, running in sorted(hosts[host].running.items())
-        if name not in {each.in_use.name for each in _devices(fleet, host) if each.in_use}
-    ]
+    found = []
+    for host in drain:
+        if host in hosts and host in fleet.hosts:
+            holders = {each.in_use.name for each in _devices(fleet, host) if each.in_use}
+            found += [
+                _without_device(fleet, host, name, running)
+                for name, running in sorted(hosts[host].running.items())
+                if name not in holders
+            ]
+    return found
 
 
 def _without_device(fleet: Fleet, host: str, name: str, running: RunningGuest) -> Guest:

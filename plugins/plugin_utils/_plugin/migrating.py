@@ -247,7 +247,8 @@ def find(run: _Run, hostvars: t.Any) -> _Run:
         why = "; ".join(first_of(silent_hosts, "host"))
         raise FleetError(f"no host has answered: {why or 'the run is limited to none of them'}")
     libvirt = _libvirt(hostvars, answered)
-    found = find_guests(_fleet(hostvars, answered), libvirt, run["guests"], run["drain"])
+    fleet = _fleet(hostvars, answered)
+    found = find_guests(fleet, libvirt, run["guests"], run["drain"])
     if nowhere := [guest["vm"] for guest in found if guest["host"] is None]:
         silent_hosts = [f"{host} did not answer: {why}" for host, why in silent.items()]
         unknown = "".join(f"; {each}" for each in first_of(silent_hosts, "host"))
@@ -255,7 +256,7 @@ def find(run: _Run, hostvars: t.Any) -> _Run:
             f"no host has a process of the name {' or '.join(nowhere)} that holds a VFIO device;"
             f" start the guest, and gather as root{unknown}"
         )
-    found += _other_guests(run, _fleet(hostvars, answered), libvirt)
+    found += _other_guests(run, fleet, libvirt)
     going = [guest for guest in found if guest["host"] is not None and not guest["reason"]]
     reading: dict[str, list[str]] = {}
     for guest in going:
