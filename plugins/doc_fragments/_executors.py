@@ -26,6 +26,11 @@ options:
       - What the executor calls hosts, by their names in the inventory.
       - By default the same.
     type: dict
+seealso:
+  - plugin: vfio.migration.migration_plan
+    plugin_type: filter
+  - ref: ansible_collections.vfio.migration.docsite.executors_guide
+    description: Plans for Nova, Proxmox VE, KubeVirt and Cloud Hypervisor.
 """
 
     # Where the ids of PCI functions are needed, which plans do not have.

@@ -83,6 +83,27 @@ options:
     type: dict
 """
 
+    # Where all guests of hosts could go, whatever is planned for them.
+    SEARCH = r"""
+options:
+  targets:
+    description: The hosts that may receive. By default all.
+    type: list
+    elements: str
+  direction:
+    description: Whose list decides, as in O(vfio.migration.compatibility#filter:direction). By default V(source_lists).
+    type: str
+    choices:
+      - source_lists
+      - target_accepts
+      - both
+      - either
+  apart:
+    description: Groups of guests of which no two may be on one host, as in O(vfio.migration.migration_plan#filter:apart).
+    type: list
+    elements: list
+"""
+
     # What every search for places keeps to, that of a plan as that of headroom.
     CONDITIONS = r"""
 options:

@@ -54,13 +54,9 @@ options:
     type: dict
 positional: _input, guests, nodes, socket_directory, port, tls_dir, device_ids, vdpa_nodes
 seealso:
-  - plugin: vfio.migration.migration_plan
-    plugin_type: filter
   - name: JSON Schema
     description: The exact shape of the result, for programs.
     link: https://github.com/vfio-migration/vfio.migration/blob/main/docs/schemas/cloud_hypervisor_migrations.json
-  - ref: ansible_collections.vfio.migration.docsite.executors_guide
-    description: Plans for Nova, Proxmox VE, KubeVirt and Cloud Hypervisor.
 """
 
 EXAMPLES = r"""

@@ -34,6 +34,7 @@ extends_documentation_fragment:
   - vfio.migration._fleet.max_age
   - vfio.migration._fleet.left_out
   - vfio.migration._plan.conditions
+  - vfio.migration._plan.search
 options:
   emptied:
     description: The hosts that are to be emptied. Those that have been already are left out.
@@ -53,28 +54,12 @@ options:
       - Whether hosts that have come back may receive, as if what they take were what they take now. By default V(true).
       - With V(false) a plan holds whatever becomes of them, but needs room for all guests on hosts that are not listed.
     type: bool
-  targets:
-    description: The hosts that may receive. By default all.
-    type: list
-    elements: str
-  direction:
-    description: Whose list decides, as in O(vfio.migration.compatibility#filter:direction). By default V(source_lists).
-    type: str
-    choices:
-      - source_lists
-      - target_accepts
-      - both
-      - either
   policy:
     description: Which of several targets to take in each step, as in O(vfio.migration.migration_plan#filter:policy). By default V(pack).
     type: str
     choices:
       - pack
       - spread
-  apart:
-    description: Groups of guests of which no two may be on one host, as in O(vfio.migration.migration_plan#filter:apart).
-    type: list
-    elements: list
 positional: _input, emptied, hosts
 seealso:
   - plugin: vfio.migration.migration_plan

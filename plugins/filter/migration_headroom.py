@@ -32,6 +32,7 @@ extends_documentation_fragment:
   - vfio.migration._fleet.max_age
   - vfio.migration._fleet.left_out
   - vfio.migration._plan.conditions
+  - vfio.migration._plan.search
 options:
   groups:
     description: Groups of hosts that are emptied, or fail, as a whole, such as racks; lists of hosts by the names of groups.
@@ -45,22 +46,6 @@ options:
       - For so many classes of equal hosts a search is made. By default 400.
       - More take longer, and prove more where much is full.
     type: int
-  targets:
-    description: The hosts that may receive. By default all.
-    type: list
-    elements: str
-  direction:
-    description: Whose list decides, as in O(vfio.migration.compatibility#filter:direction). By default V(source_lists).
-    type: str
-    choices:
-      - source_lists
-      - target_accepts
-      - both
-      - either
-  apart:
-    description: Groups of guests of which no two may be on one host, as in O(vfio.migration.migration_plan#filter:apart).
-    type: list
-    elements: list
 positional: _input, groups, hosts
 seealso:
   - plugin: vfio.migration.migration_plan

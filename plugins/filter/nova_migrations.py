@@ -34,13 +34,9 @@ extends_documentation_fragment:
   - vfio.migration._executors.fleet
 positional: _input, fleet, guests, nodes
 seealso:
-  - plugin: vfio.migration.migration_plan
-    plugin_type: filter
   - name: JSON Schema
     description: The exact shape of the result, for programs.
     link: https://github.com/vfio-migration/vfio.migration/blob/main/docs/schemas/nova_migrations.json
-  - ref: ansible_collections.vfio.migration.docsite.executors_guide
-    description: Plans for Nova, Proxmox VE, KubeVirt and Cloud Hypervisor.
 """
 
 EXAMPLES = r"""

@@ -41,13 +41,9 @@ options:
     default: false
 positional: _input, fleet, guests, nodes, with_conntrack_state
 seealso:
-  - plugin: vfio.migration.migration_plan
-    plugin_type: filter
   - name: JSON Schema
     description: The exact shape of the result, for programs.
     link: https://github.com/vfio-migration/vfio.migration/blob/main/docs/schemas/proxmox_migrations.json
-  - ref: ansible_collections.vfio.migration.docsite.executors_guide
-    description: Plans for Nova, Proxmox VE, KubeVirt and Cloud Hypervisor.
 """
 
 EXAMPLES = r"""

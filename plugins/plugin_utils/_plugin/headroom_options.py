@@ -12,15 +12,10 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
-from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import (
-    hold,
-    read_fleet,
-    uncollected,
-)
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import uncollected
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.values import (
     count,
     names,
-    reasons,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.headroom import (
     SEARCHES,
@@ -29,11 +24,9 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.headroom i
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.planner import no_progress
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import (
     OPTIONS,
-    Conditions,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.clock import age_limit
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_options import (
-    check_hosts,
+    search_for,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils.contract import Headroom
 
@@ -57,18 +50,9 @@ def headroom_for(
 
     ``groups`` are lists of hosts by name, and ``options`` the conditions in ``CONDITIONS``.
     """
-    unknown = sorted(options.keys() - {*CONDITIONS})
-    if unknown:
-        raise FleetError(f"there is no option {', '.join(unknown)}")
     if groups is not None and not isinstance(groups, t.Mapping):
         raise FleetError("groups is no dictionary; expected lists of hosts by the names of groups")
-    given = Conditions.parse(options)
-    check_hosts(Conditions.parse({**options, "targets": None}), fleet)
-    read = read_fleet(
-        hold(fleet, names("hosts", hosts)),
-        limit=age_limit(max_age),
-        left_out=reasons("left_out", left_out),
-    )
+    read, given = search_for(fleet, CONDITIONS, options, hosts, max_age, left_out)
     of_groups = {
         str(name): names(f"groups.{name}", members) or []
         for name, members in (groups or {}).items()

@@ -27,6 +27,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.files impor
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.handed_over import check_form
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.progress_file import (
+    other_format,
     own_process,
     refuse_another_run,
 )
@@ -50,9 +51,7 @@ def read_maintenance(path: str) -> MaintenanceProgress | None:
         raise FleetError(f"{path} is no progress of vfio.migration.maintain: {error}") from error
     version = data.get("format") if isinstance(data, dict) else None
     if version != FORMAT:
-        raise FleetError(
-            f"{path} has format {version!r}; expected {FORMAT}; use the version of vfio.migration that wrote it"
-        )
+        raise other_format(path, version, FORMAT)
     check_form(data, MaintenanceProgress, f"{path} is no progress of vfio.migration.maintain")
     refuse_another_run(path, data)
     return t.cast(MaintenanceProgress, data)

@@ -12,16 +12,11 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
-from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import (
-    hold,
-    read_fleet,
-    uncollected,
-)
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import uncollected
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.values import (
     count,
     flag,
     names,
-    reasons,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.maintenance import (
     Maintenance,
@@ -30,12 +25,10 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.maintenanc
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.planner import no_progress
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import (
     OPTIONS,
-    Conditions,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.solution import Progress
-from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.clock import age_limit
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_options import (
-    check_hosts,
+    search_for,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils.contract import MaintenancePlan
 
@@ -61,19 +54,10 @@ def maintenance_for(
 
     ``options`` are the conditions in ``CONDITIONS``.
     """
-    unknown = sorted(options.keys() - {*CONDITIONS})
-    if unknown:
-        raise FleetError(f"there is no option {', '.join(unknown)}")
     listed = names("emptied", emptied)
     if listed is None:
         raise FleetError("emptied is not given; expected the hosts that are to be emptied")
-    given = Conditions.parse(options)
-    check_hosts(Conditions.parse({**options, "targets": None}), fleet)
-    read = read_fleet(
-        hold(fleet, names("hosts", hosts)),
-        limit=age_limit(max_age),
-        left_out=reasons("left_out", left_out),
-    )
+    read, given = search_for(fleet, CONDITIONS, options, hosts, max_age, left_out)
     asked = Maintenance(
         listed,
         1 if at_once is None else count("at_once", at_once, "hosts"),

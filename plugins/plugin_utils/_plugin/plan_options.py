@@ -12,6 +12,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import Fleet
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import (
     hold,
     read_fleet,
@@ -82,15 +83,13 @@ def plan_for(
     ``options`` are named as in ``ARGUMENTS``. ``progress`` is told from time to time, in words, how far it is.
     Hosts ``left_out``, each with the reason, are unknown. ``made`` is told what names the plan and its facts.
     """
-    unknown = sorted(options.keys() - ARGUMENTS.keys())
-    if unknown:
-        raise FleetError(f"there is no option {', '.join(unknown)}")
+    _check_known(options, ARGUMENTS)
     options["drain"] = drain
     earlier = options.get("earlier")
     if earlier is not None:
         check_plan("earlier", earlier)
     conditions = Conditions.parse(options, earlier and conditions_of(earlier))
-    check_hosts(Conditions.parse({**options, "drain": None, "targets": None}), fleet)
+    _check_hosts(Conditions.parse({**options, "drain": None, "targets": None}), fleet)
     progress("reading the facts")
     chosen = names("hosts", options.get("hosts"))
     read = read_fleet(
@@ -113,7 +112,34 @@ def plan_for(
     return plan
 
 
-def check_hosts(given: Conditions, fleet: t.Any) -> None:
+def search_for(
+    fleet: t.Any,
+    allowed: t.Collection[str],
+    options: t.Mapping[str, t.Any],
+    hosts: t.Any = None,
+    max_age: t.Any = None,
+    left_out: t.Any = None,
+) -> tuple[Fleet, Conditions]:
+    """Return the facts and the conditions, of those ``allowed``, that a search for places is about; raise ``FleetError``."""
+    _check_known(options, allowed)
+    given = Conditions.parse(options)
+    _check_hosts(Conditions.parse({**options, "targets": None}), fleet)
+    read = read_fleet(
+        hold(fleet, names("hosts", hosts)),
+        limit=age_limit(max_age),
+        left_out=reasons("left_out", left_out),
+    )
+    return read, given
+
+
+def _check_known(options: t.Mapping[str, t.Any], allowed: t.Iterable[str]) -> None:
+    """Raise ``FleetError`` for options that there are not."""
+    unknown = sorted(options.keys() - {*allowed})
+    if unknown:
+        raise FleetError(f"there is no option {', '.join(unknown)}")
+
+
+def _check_hosts(given: Conditions, fleet: t.Any) -> None:
     """Raise ``FleetError`` where a condition that is ``given`` is about a host that there is not: it would hold for none.
 
     What an earlier plan has of hosts that have gone since is no mistake.

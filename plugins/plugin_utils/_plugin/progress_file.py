@@ -65,14 +65,19 @@ def _read(path: str) -> t.Any:
     try:
         data = parsed(text)
         if data["format"] != FORMAT:
-            raise FleetError(
-                f"{path} has format {data['format']!r}; expected {FORMAT}; use the version of vfio.migration that wrote it"
-            )
+            raise other_format(path, data["format"], FORMAT)
         for each in data["placements"]:
             check_placement(each)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise FleetError(f"{path} is no progress of vfio.migration.prepare: {error!r}") from error
     return data
+
+
+def other_format(path: str, found: object, known: int) -> FleetError:
+    """Return the error for a file of another format than the one that is known."""
+    return FleetError(
+        f"{path} has format {found!r}; expected {known}; use the version of vfio.migration that wrote it"
+    )
 
 
 def check_free(path: str) -> None:
