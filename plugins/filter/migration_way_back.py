@@ -41,12 +41,18 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Take the guests back to the host that they came from
-  ansible.builtin.import_playbook: vfio.migration.migrate_libvirt
-  vars:
-    back: "{{ lookup('ansible.builtin.file', 'migration-record.jsonl') | vfio.migration.migration_way_back | first }}"
-    migrate_libvirt_guests: "{{ back.migrate_libvirt_guests }}"
-    migrate_libvirt_targets: "{{ back.migrate_libvirt_targets }}"
+# Then: ansible-playbook vfio.migration.migrate_libvirt -e @back.json
+- name: Write the request that takes the guests back
+  hosts: localhost
+  gather_facts: false
+  tasks:
+    - name: Write the options of the playbook migrate_libvirt
+      ansible.builtin.copy:
+        content: "{{ back | first | to_json }}"
+        dest: back.json
+        mode: "0600"
+      vars:
+        back: "{{ lookup('ansible.builtin.file', 'migration-record.jsonl') | vfio.migration.migration_way_back }}"
 """
 
 RETURN = r"""
