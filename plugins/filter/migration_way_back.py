@@ -46,13 +46,16 @@ EXAMPLES = r"""
   hosts: localhost
   gather_facts: false
   tasks:
+    - name: Read the record
+      ansible.builtin.slurp:
+        src: migration-record.jsonl
+      register: record
+
     - name: Write the options of the playbook migrate_libvirt
       ansible.builtin.copy:
-        content: "{{ back | first | to_json }}"
+        content: "{{ record.content | b64decode | vfio.migration.migration_way_back | first | to_json }}"
         dest: back.json
         mode: "0600"
-      vars:
-        back: "{{ lookup('ansible.builtin.file', 'migration-record.jsonl') | vfio.migration.migration_way_back }}"
 """
 
 RETURN = r"""
