@@ -79,6 +79,7 @@ _value:
       description:
         - V(declared) where both drivers state a descriptor, V(derived) where one was synthesised from sysfs,
           V(assumed) where not all that an emulator or a driver compares is known of both, V(provisional) where the target is still to be created.
+        - Of devices that are not compatible, V(assumed) says that nothing documents that a driver refuses what they differ in.
       type: str
     set:
       description: The index of the matching set, V(null) where none matches.

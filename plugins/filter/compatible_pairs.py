@@ -101,7 +101,9 @@ _value:
       type: list
       elements: dict
     misses:
-      description: For each source class the three target classes that come nearest to being compatible, each with C(target), C(devices) and C(reasons).
+      description:
+        - For each source class the three target classes that come nearest to being compatible, each with C(target), C(devices), C(certainty) and
+          C(reasons). With the certainty V(assumed) it may do after all, see P(vfio.migration.compatibility#filter).
       type: dict
     barriers:
       description:

@@ -395,7 +395,7 @@ report:
           type: list
           elements: dict
         misses:
-          description: The three classes that come nearest to being compatible, each with C(class), C(devices) and C(reasons) in words.
+          description: The three classes that come nearest to being compatible, each with C(class), C(devices), C(certainty) and C(reasons) in words.
           type: list
           elements: dict
         barriers:

@@ -409,7 +409,7 @@ class Match(t.TypedDict):
     bindings: Bindings
     """The values of the set's variables."""
     certainty: Certainty
-    """``declared`` by drivers, ``derived`` from what the kernel shows, ``assumed`` where not all is known, ``provisional`` for a new device."""
+    """``declared`` by drivers, ``derived`` from what the kernel shows, ``assumed`` where not all is known that decides, ``provisional`` for a new device."""
     warnings: list[Sentence]
     """What the verdict had to assume, in sentences."""
 
@@ -1293,6 +1293,8 @@ class NearMiss(t.TypedDict):
     """Its name."""
     devices: Count
     """How many devices it has."""
+    certainty: Certainty
+    """``assumed`` where it may do after all, as nothing is known of what it differs in."""
     reasons: list[Reason]
     """What keeps them apart."""
 
@@ -1785,6 +1787,8 @@ class MissedClass(_OfClass):
 
     devices: Count
     """How many devices it has."""
+    certainty: Certainty
+    """``assumed`` where it may do after all, as nothing is known of what it differs in."""
     reasons: list[Sentence]
     """What would have to change, in sentences."""
 

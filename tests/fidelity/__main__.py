@@ -3,7 +3,7 @@
 
 """Compares the collection's verdicts with what happens when guests really migrate: ``make fidelity``.
 
-Ends with status 1 where a verdict is false and none of the limits explains it that the verdict guide names.
+Ends with status 1 where a verdict is false that does not say of itself that it is assumed.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import permutations
 from pathlib import Path
@@ -27,8 +27,8 @@ _ROOT = _HERE.parents[1]
 _STATE = _ROOT / (os.environ.get("VFIO_MIGRATION_LAB") or ".lab")
 _INVENTORY = _STATE / "inventory.yml"
 _FOUND = _STATE / "fidelity.json"
-_FLEETS = _STATE / "fidelity-fleets.json"
-_PLANS = _STATE / "fidelity-plans.json"
+_QUESTION = _STATE / "fidelity-question.json"
+_ANSWER = _STATE / "fidelity-answer.json"
 _LAB = (sys.executable, str(_ROOT / "tests/lab/lab.py"))
 _LEAST = 30
 # How the kinds of virtual functions are named.
@@ -59,12 +59,6 @@ _OF_TWO = (
     (("b", ("mtty-1", "mtty-2")), ("c", ("mtty-1", "mtty-2"))),
 )
 
-# By name: the verdicts that each of the limits in the verdict guide makes false, and the pairs that it is about.
-_LIMITS: dict[str, tuple[bool, Callable[[Device, Device], bool]]] = {
-    "derived-equal": (False, lambda source, target: source.derived and target.derived),
-    "derived-declared": (False, lambda source, target: source.derived and not target.derived),
-}
-
 # What is tried with libvirt too, which takes longer: kinds of sources and targets.
 _UNDER_LIBVIRT = (
     ("mtty-1", "mtty-1"),
@@ -77,47 +71,30 @@ _UNDER_LIBVIRT = (
 
 
 @dataclass(frozen=True)
-class Result:
-    """A verdict, with its certainty where it is "compatible", and what really happened."""
+class Verdict:
+    """What is said of a pair of places; ``assumed`` where it says itself that not all is known that decides."""
 
-    certainty: str | None
+    compatible: bool
+    assumed: bool
+
+
+@dataclass(frozen=True)
+class Result:
+    """A verdict, and what really happened."""
+
+    verdict: Verdict
     migration: Migration
 
     @property
-    def compatible(self) -> bool:
-        return self.certainty is not None
-
-    @property
-    def assumed(self) -> bool:
-        """Whether the verdict itself says that not all is known that decides."""
-        return self.certainty == "assumed"
-
-    @property
     def true(self) -> bool:
-        return self.compatible == self.migration.succeeded
-
-    @property
-    def limit(self) -> str | None:
-        """Return the name of the limit that explains a false verdict."""
-        if self.true:
-            return None
-        places = self.migration.source, self.migration.target
-        pairs = list(zip(*(each.devices for each in places), strict=True))
-        return next(
-            (
-                name
-                for name, (compatible, about) in _LIMITS.items()
-                if compatible == self.compatible and any(about(*pair) for pair in pairs)
-            ),
-            None,
-        )
+        return self.verdict.compatible == self.migration.succeeded
 
     def __str__(self) -> str:
         migration = self.migration
-        verdict = "compatible" if self.compatible else "incompatible"
+        verdict = "compatible" if self.verdict.compatible else "incompatible"
         happened = "migrated" if migration.succeeded else f"failed: {migration.said[0]}"
-        false = "" if self.true else f" FALSE ({self.limit or 'no limit explains it'})"
-        false = " (assumed)" if self.assumed else false
+        false = "" if self.true else " FALSE"
+        false = " (assumed)" if self.verdict.assumed else false
         return (
             f"{migration.way}, {migration.seconds:.1f} s: {migration.source} -> {migration.target}:"
             f" {verdict}, {happened}{false}"
@@ -148,27 +125,31 @@ def _results(found: dict[str, Any]) -> Iterator[Result]:
     def place(label: Mapping[str, str]) -> Place:
         return Place((by_key[label["host"], label["id"]],))
 
-    listed: dict[tuple[Place, Place], str | None] = {
-        (place(pair["source"]), place(pair["target"])): pair["certainty"]
-        for pair in found["compatible"]
-    }
+    listed = {(place(pair["source"]), place(pair["target"])) for pair in found["compatible"]}
     of_two = list(_of_two(devices))
-    listed |= dict(zip(of_two, _certainties(found["facts"], of_two), strict=True))
+    planned = dict(zip(of_two, _verdicts_on_guests(found["facts"], of_two), strict=True))
+    alone = list(_pairs(devices, listed.__contains__))
+    under_libvirt = list(_pairs_under_libvirt(devices))
+    judged = list(dict.fromkeys([*alone, *under_libvirt]))
+    verdicts = planned | dict(zip(judged, _verdicts(found["facts"], judged), strict=True))
+    for pair in judged:
+        if verdicts[pair].compatible != (pair in listed):
+            raise RuntimeError(f"{pair[0]} -> {pair[1]}: explain and compatible_pairs do not agree")
 
     def compatible(pair: tuple[Place, Place]) -> bool:
-        return listed.get(pair) is not None
+        return verdicts[pair].compatible
 
     # Those that the guest is not expected to leave its source for come first, as it must start again there.
     tries = (
-        ("QEMU", sorted(_pairs(devices, compatible), key=compatible)),
+        ("QEMU", sorted(alone, key=compatible)),
         ("QEMU", sorted(of_two, key=compatible)),
-        ("libvirt", sorted(_pairs_under_libvirt(devices), key=compatible)),
+        ("libvirt", sorted(under_libvirt, key=compatible)),
     )
     hosts = connect(_INVENTORY)
     try:
         for way, pairs in tries:
             for migration in Traveller(way, hosts).migrations(pairs):
-                result = Result(listed.get((migration.source, migration.target)), migration)
+                result = Result(verdicts[migration.source, migration.target], migration)
                 print(result, flush=True)
                 yield result
     finally:
@@ -208,32 +189,43 @@ def _of_two(devices: Sequence[Device]) -> Iterator[tuple[Place, Place]]:
         yield source, target
 
 
-def _certainties(
-    facts: Mapping[str, Any], pairs: Sequence[tuple[Place, Place]]
-) -> Iterator[str | None]:
-    """Yield how certain it is that a guest can go from devices to others, ``None`` where a plan leaves it where it is.
+def _verdicts(facts: Mapping[str, Any], pairs: Sequence[tuple[Place, Place]]) -> Iterator[Verdict]:
+    """Yield the verdict on each pair of places of one device."""
+    labels = [[{"host": place.host, "id": place.devices[0].id} for place in pair] for pair in pairs]
+    for explained in _asked("verdicts.yml", {"facts": facts, "pairs": labels}):
+        verdict = explained["verdict"]
+        yield Verdict(verdict["compatible"], verdict["certainty"] == "assumed")
 
-    The plan is for a fleet of these devices alone, of which the guest has those on the source.
-    """
-    _FLEETS.write_text(json.dumps([_fleet(facts, *pair) for pair in pairs]))
-    play = ["ansible-playbook", "--inventory", str(_INVENTORY), str(_HERE / "plans.yml")]
-    files = {"fleets_file": str(_FLEETS), "plans_file": str(_PLANS)}
-    subprocess.run([*play, "--extra-vars", json.dumps(files)], check=True)
-    for (source, target), plan in zip(pairs, json.loads(_PLANS.read_text()), strict=True):
+
+def _verdicts_on_guests(
+    facts: Mapping[str, Any], pairs: Sequence[tuple[Place, Place]]
+) -> Iterator[Verdict]:
+    """Yield whether a guest can go from devices to others: by a plan for a fleet of these alone, of which it has those on the source."""
+    fleets = [_fleet(facts, *pair) for pair in pairs]
+    for (source, target), plan in zip(pairs, _asked("plans.yml", fleets), strict=True):
         moves = {each["source"]["id"]: each["target"]["id"] for each in plan["placements"]}
         warnings = [text for each in plan["placements"] for text in each["warnings"]]
         certainties = {each["certainty"] for each in plan["placements"]}
         if not moves:
-            yield None
-        elif any("P2P" in text for text in warnings) or "assumed" in certainties:
-            yield "assumed"
-        else:
-            expected = {
-                one.id: other.id for one, other in zip(source.devices, target.devices, strict=True)
-            }
-            if moves != expected:
-                raise RuntimeError(f"{source} -> {target} is planned otherwise: {moves}")
-            yield min(certainties)
+            yield Verdict(False, plan["status"] != "infeasible")
+            continue
+        expected = {
+            one.id: other.id for one, other in zip(source.devices, target.devices, strict=True)
+        }
+        if moves != expected:
+            raise RuntimeError(f"{source} -> {target} is planned otherwise: {moves}")
+        unknown = any("P2P" in text for text in warnings)
+        yield Verdict(True, unknown or "assumed" in certainties)
+
+
+def _asked(playbook: str, question: Any) -> Iterable[Any]:
+    """Return what a playbook answers."""
+    _QUESTION.write_text(json.dumps(question))
+    play = ["ansible-playbook", "--inventory", str(_INVENTORY), str(_HERE / playbook)]
+    files = {"question_file": str(_QUESTION), "answer_file": str(_ANSWER)}
+    subprocess.run([*play, "--extra-vars", json.dumps(files)], check=True)
+    answer: list[Any] = json.loads(_ANSWER.read_text())
+    return answer
 
 
 def _fleet(facts: Mapping[str, Any], source: Place, target: Place) -> dict[str, Any]:
@@ -284,15 +276,15 @@ def _on_two_hosts(devices: Sequence[Device]) -> Iterator[tuple[Place, Place]]:
 
 def _report(results: Sequence[Result], kernels: Mapping[str, str]) -> int:
     """Print the confusion matrix; return the status to end with."""
-    assumed = [each for each in results if each.assumed]
-    claimed = [each for each in results if not each.assumed]
-    explained = [each for each in claimed if each.limit]
-    false = [each for each in claimed if not each.true and not each.limit]
-    counted = [each for each in claimed if not each.limit]
+    assumed = [each for each in results if each.verdict.assumed]
+    claimed = [each for each in results if not each.verdict.assumed]
+    false = [each for each in claimed if not each.true]
 
     def count(compatible: bool, succeeded: bool) -> int:
         outcome = (compatible, succeeded)
-        return [(each.compatible, each.migration.succeeded) for each in counted].count(outcome)
+        return [(each.verdict.compatible, each.migration.succeeded) for each in claimed].count(
+            outcome
+        )
 
     migrated = [each.migration for each in results if each.migration.succeeded]
     between = [each for each in migrated if kernels[each.source.host] != kernels[each.target.host]]
@@ -304,14 +296,10 @@ def _report(results: Sequence[Result], kernels: Mapping[str, str]) -> int:
     print(f"{'':24}{'migrated':>10}{'failed':>10}")
     for compatible, verdict in ((True, "compatible"), (False, "incompatible")):
         print(f"verdict {verdict:16}{count(compatible, True):10}{count(compatible, False):10}")
-    for name in _LIMITS:
-        number = [each.limit for each in explained].count(name)
-        print(f"\nLimit {name} of the verdict guide: {number} more went against the verdict")
-        print("\n".join(f"  {each}" for each in explained if each.limit == name))
     print(f"\nVerdicts that say that they are assumed: {len(assumed)}")
     print("\n".join(f"  {each}" for each in assumed))
     if false:
-        print("\nFalse verdicts that no limit explains:")
+        print("\nFalse verdicts:")
         print("\n".join(f"  {each}\n    {each.migration.said}" for each in false))
     if len(migrated) < _LEAST:
         print(f"\nOnly {len(migrated)} guests have migrated; expected {_LEAST}")

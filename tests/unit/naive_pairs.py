@@ -56,7 +56,12 @@ def misses(
                 if not judged["compatible"]:
                     reasons = nearest(judged["reasons"])
                     near.append(
-                        {"target": other, "devices": sum(counts.values()), "reasons": reasons}
+                        {
+                            "target": other,
+                            "devices": sum(counts.values()),
+                            "certainty": judged["certainty"],
+                            "reasons": reasons,
+                        }
                     )
         near.sort(key=lambda miss: (len(miss["reasons"]), -miss["devices"], miss["target"]))
         if near:

@@ -62,6 +62,8 @@ _VERSIONS = (
     "versions of one driver have to have the same major, and the target's minor must not be smaller"
 )
 
+_KERNEL_COMPARES = frozenset(("device_api", "driver"))
+
 # The most bytes that a table of choices may have.
 MAX_CHOICES = 65536
 
@@ -133,7 +135,10 @@ class Driver:
     learnt: t.Mapping[str, str] = field(default_factory=dict)
     # Those of them that the driver compares of all devices: where neither of two shows one, that is not known either.
     always_compared: frozenset[str] = frozenset()
-    # The same by the name of an attribute of ``self``, as a caution: it is said where no side shows that.
+    # Attributes of ``self`` that every host shows and that the driver is documented to compare. One that differs and is
+    # neither here nor ``learnt`` keeps devices apart only as nothing is known of it.
+    compared: frozenset[str] = frozenset()
+    # What is ``learnt``, by the name of an attribute, as a caution: it is said where no side shows that.
     unless_shown: t.Mapping[str, str] = field(default_factory=dict)
     # Attributes of ``self`` that had better be equal although the target may serve the source if not, and why.
     better_equal: t.Mapping[str, str] = field(default_factory=dict)
@@ -167,6 +172,18 @@ def may_be_unknown(own: t.Mapping[str, str]) -> frozenset[str]:
     """Return which attributes of a derived set are no reason against a device that does not show them."""
     learnt = {_VERSION, *(name for profile in _profiles(own) for name in profile.learnt)}
     return frozenset(name for name in own if _base(name) in learnt)
+
+
+def is_documented(own: t.Mapping[str, str], name: str) -> bool:
+    """Return whether devices that differ in an attribute of the derived ``self`` ``own`` are known not to go together.
+
+    It is so of the interface and of the driver, as none knows another one's state, and of what a driver is documented to
+    compare. All else is equal only to be safe: another type, for one, may be the same share of a card.
+    """
+    base = _base(name)
+    return base in _KERNEL_COMPARES or any(
+        base in profile.learnt or base in profile.compared for profile in _profiles(own)
+    )
 
 
 def is_unknown(name: str, value: str | None) -> bool:
@@ -644,6 +661,7 @@ _DRIVERS = {
         shows=_ap_shows,
         written=_assignments,
         cautions=(_AP_UNMIGRATABLE,),
+        compared=frozenset(("adapters", "domains")),
         learnt={
             # Linux before 6.10 has the same in adapters, domains and control_domains alone.
             "ap_config": _AP_MATRIX,
@@ -660,19 +678,27 @@ _DRIVERS = {
     ("mdev", "nvidia"): Driver(
         attributes=_nvidia_mdev,
         of_parent=frozenset(("subsystem_id",)),
+        # A vGPU goes to one of its type: NVIDIA, Virtual GPU Software User Guide, "Migrating a VM Configured with vGPU".
+        compared=frozenset(("type",)),
         learnt={"type_name": _TYPE_NAME, "subsystem_id": _BOARD},
         instance=_NVIDIA_INSTANCE,
         cautions=(ECC,),
         better_equal={"software_version": HOST_DRIVER},
         spellings=_NVIDIA_SPELLINGS,
     ),
-    ("mdev", "mtty"): Driver(migrates=True, since=(6, 7)),
+    ("mdev", "mtty"): Driver(
+        migrates=True,
+        since=(6, 7),
+        # It refuses the state of one with another number of ports, which is what its types are (samples/vfio-mdev/mtty.c).
+        compared=frozenset(("type",)),
+    ),
     ("mdev", "mdpy"): Driver(migrates=False),
     ("mdev", "mbochs"): Driver(migrates=False),
     # Virtual functions without mdev, from vGPU release 17 on: the type's number is nvidia/current_vgpu_type, 0 for none.
     # Its name is in nvidia/creatable_vgpu_types only while another one of it could be made, so it is left out.
     ("pci", "nvidia"): Driver(
         instance=_NVIDIA_INSTANCE,
+        compared=frozenset(("current_vgpu_type",)),
         idle=("nvidia/current_vgpu_type", "0"),
         choices="nvidia/creatable_vgpu_types",
         cautions=(ECC,),

@@ -18,6 +18,10 @@ from ansible_collections.vfio.migration.plugins.module_utils._descriptor.pattern
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.template import (
     InvalidPattern,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._compat.certainty import (
+    Reason,
+    excludes,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.configuration import (
     differences_from_new,
 )
@@ -287,6 +291,24 @@ class Candidates:
                 break
         self._creatable[key] = made
         return made
+
+    def doubts(self, source: Device, target: Device) -> list[Reason]:
+        """Return the reasons against ``target`` where they are only assumed; none where it does or it is known not to."""
+        found = self.existing(source, target)
+        if found is None or found.verdict["compatible"] or found.verdict["certainty"] != "assumed":
+            return []
+        return list(found.verdict["reasons"])
+
+    def doubts_of_new(self, source: Device, parent: Parent, mdev_type: MdevType) -> list[Reason]:
+        """Return the same for a new mdev of ``mdev_type``."""
+        made = self.creatable(source, parent, mdev_type)
+        if made is None or source.descriptor is None or made.compatible:
+            return []
+        known = offer(self.versions_on(parent.host), parent, mdev_type).known(source.descriptor)
+        is_known = self.predicts and excludes(
+            source.descriptor, known, source.descriptor.derived, made.reasons
+        )
+        return [] if is_known else made.reasons
 
     def versions_on(self, host: str) -> Versions:
         """Return the versions that the mediated devices of ``host`` state; see ``stated_versions``."""

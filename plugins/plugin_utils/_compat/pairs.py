@@ -188,7 +188,7 @@ class _Comparison:
             found, near = self._judged(source, self._compatible[number])
             pairs += sorted(found, key=itemgetter("target"))
             near += [
-                self._miss(target, self._judge.reasons(source.descriptor, target.descriptor))
+                self._miss(target, *self._judge.refusal(source.descriptor, target.descriptor))
                 for target in map(self._targets.__getitem__, self._near[number])
             ]
             near.sort(key=lambda miss: (len(miss["reasons"]), -miss["devices"], miss["target"]))
@@ -203,7 +203,7 @@ class _Comparison:
         for target in map(self._targets.__getitem__, targets):
             verdict = self._judge.verdict(source.descriptor, target.descriptor)
             if not verdict["compatible"]:
-                misses.append(self._miss(target, verdict["reasons"]))
+                misses.append(self._miss(target, verdict["reasons"], verdict["certainty"]))
                 continue
             pairs.append(
                 {
@@ -218,8 +218,13 @@ class _Comparison:
             )
         return pairs, misses
 
-    def _miss(self, target: _Class, reasons: list[dict[str, t.Any]]) -> _Miss:
-        return {"target": target.name, "devices": target.devices, "reasons": nearest(reasons)}
+    def _miss(self, target: _Class, reasons: list[dict[str, t.Any]], certainty: str) -> _Miss:
+        return {
+            "target": target.name,
+            "devices": target.devices,
+            "certainty": certainty,
+            "reasons": nearest(reasons),
+        }
 
     def _compare_lists_of_sources(self) -> None:
         subjects = Subjects([each.self_attributes for each in self._targets], True)

@@ -25,6 +25,10 @@ from ansible_collections.vfio.migration.plugins.module_utils._descriptor.pattern
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.template import (
     InvalidPattern,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._compat.certainty import (
+    Reason,
+    excludes,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.configuration import (
     assumptions,
     differences,
@@ -32,6 +36,8 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._compat.configurati
     settled,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.descriptor import Descriptor
+
+_ASSUMED = "that is assumed: nothing documents that a driver refuses what these two differ in, so the migration may succeed"
 
 DIRECTIONS = ("source_lists", "target_accepts", "both", "either")
 
@@ -54,7 +60,7 @@ def verdict(
         for side, descriptor in (("source", source), ("target", target))
         if not isinstance(descriptor, Descriptor)
     ]
-    return _result(direction, None, reasons, False, "declared", [])
+    return _result(direction, None, reasons, False, "assumed", [])
 
 
 Patterns = list[Pattern | InvalidPattern]
@@ -100,9 +106,9 @@ class Judge:
         deciding = None
         warnings = []
         differing = self._differing(source, target)
-        sides = (("source", source), ("target", target))
-        derived_sides = [side for side, each in sides if each.derived]
-        certainty = "derived" if derived_sides else "declared"
+        derived_sides = _derived_sides(source, target)
+        reasons: list[Reason] = []
+        certainty = _certainty(source, target)
         if decide(self.direction, listed, accepted) and not differing:
             # Of two, the source's, unless only the target's is the one that decides.
             by_source = listed and self.direction != "target_accepts"
@@ -123,6 +129,9 @@ class Judge:
             assumed = assumptions(source, target)
             certainty = "assumed" if assumed or not_shown else certainty
             warnings += assumed + open_questions(source, target)
+        else:
+            reasons, certainty = self.refusal(source, target)
+            warnings += [_ASSUMED] if certainty == "assumed" else []
         if derived_sides:
             warnings.append(_only_derived(derived_sides, source.self_attributes["device_api"]))
         if listed != accepted:
@@ -131,25 +140,41 @@ class Judge:
         return _result(
             self.direction,
             deciding,
-            self.reasons(source, target) if deciding is None else [],
+            reasons,
             listed != accepted,
             certainty,
             warnings,
         )
 
-    def reasons(self, source: Descriptor, target: Descriptor) -> list[dict[str, t.Any]]:
-        """Return why two descriptors are not compatible: the ``reasons`` of their verdict."""
+    def refusal(self, source: Descriptor, target: Descriptor) -> tuple[list[Reason], str]:
+        """Return why two descriptors are not compatible, and how certain that is: ``reasons`` and ``certainty`` of the verdict.
+
+        A refusal is ``assumed`` where only the care keeps devices apart with which descriptors are derived.
+        """
         differing = self._differing(source, target)
         if differing and self._lists_allow(source, target):
-            return differing
-        by_target = self.direction == "target_accepts" or (
-            self.direction == "both" and self._match(source, target, True)
-        )
-        if by_target:
-            found = mismatch(self.patterns(target, False), source.self_attributes)
-        else:
-            found = mismatch(self.patterns(source, True), target.self_attributes)
-        return found + differing
+            return differing, _certainty(source, target)
+        refusals = self._refusals(source, target)
+        owner, subject, found = next(refusals)
+        reasons = found + differing
+        is_known = excludes(owner, subject.self_attributes, subject.derived, reasons)
+        if not differing and is_known == (self.direction == "either"):
+            # Of "either" all refusals have to be known, else one.
+            for owner, subject, found in refusals:
+                is_known = excludes(owner, subject.self_attributes, subject.derived, found)
+        return reasons, _certainty(source, target) if is_known else "assumed"
+
+    def _refusals(
+        self, source: Descriptor, target: Descriptor
+    ) -> t.Iterator[tuple[Descriptor, Descriptor, list[Reason]]]:
+        """Yield each list that has its say and has not the other device, by its owner, that device, and why not."""
+        for owner, subject, by_source in ((source, target, True), (target, source, False)):
+            silent = "target_accepts" if by_source else "source_lists"
+            # Only of "both" one may have the other device.
+            matches = self.direction == "both" and self._match(owner, subject, by_source)
+            if self.direction != silent and not matches:
+                found = mismatch(self.patterns(owner, by_source), subject.self_attributes)
+                yield owner, subject, found
 
     def patterns(self, descriptor: Descriptor, owner_is_source: bool) -> Patterns:
         """Return the compiled sets of ``descriptor``'s ``compatible``, to match devices on the other side of a migration."""
@@ -197,6 +222,15 @@ def provisional_warnings(
             _only_derived(["source"], source.self_attributes["device_api"]),
         ]
     return warnings
+
+
+def _derived_sides(source: Descriptor, target: Descriptor) -> list[str]:
+    return [side for side, each in (("source", source), ("target", target)) if each.derived]
+
+
+def _certainty(source: Descriptor, target: Descriptor) -> str:
+    """Return how certain a verdict is where all is known that decides."""
+    return "derived" if source.derived or target.derived else "declared"
 
 
 def _only_derived(sides: list[str], device_api: str) -> str:

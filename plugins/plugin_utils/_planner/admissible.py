@@ -140,13 +140,28 @@ class Admission:
             found = self.candidates.makeable(source, target.parent, target.mdev_type)
         if found is None:
             return None, INCOMPATIBLE
+        refusal = self._unwanted(source, target)
+        return (None, refusal) if refusal else (found, None)
+
+    def _unwanted(self, source: Device, target: Target) -> Refusal | None:
+        """Return why ``source`` may not become ``target`` even if that is compatible; ``None`` where it may."""
         if isinstance(target, Device) and target.p2p is False and source.key in self.several:
-            return None, NO_P2P
+            return NO_P2P
         for each in self.asked:
             if not each.holds(source, target, self.candidates):
                 words = each.words(source)
-                return None, Refusal("condition", f"it is not {words}", words)
-        return found, None
+                return Refusal("condition", f"it is not {words}", words)
+        return None
+
+    def doubts(self, source: Device, target: Target) -> list[str]:
+        """Return the attributes by which alone, as is assumed and not known, ``source`` may not become ``target``."""
+        if isinstance(target, Device):
+            reasons = self.candidates.doubts(source, target)
+        else:
+            reasons = self.candidates.doubts_of_new(source, target.parent, target.mdev_type)
+        if not reasons or self._unwanted(source, target) is not None:
+            return []
+        return sorted({each["attribute"] or "compatible" for each in reasons})
 
     def refusal(self, source: Device, target: Target) -> Refusal | None:
         """Return why ``source`` may not become ``target``, were that to be had; ``None`` where it may."""

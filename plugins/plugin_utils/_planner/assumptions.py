@@ -17,6 +17,7 @@ import itertools
 import typing as t
 from collections import Counter, defaultdict
 
+from ansible_collections.vfio.migration.plugins.plugin_utils._compat.candidates import offer
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.wording import listed
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import (
     Device,
@@ -27,6 +28,10 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._packing.bottleneck
     Shortage,
     find_shortage,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.admissible import (
+    NewDevice,
+    Target,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.problem import Problem
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.resources import Resources
 
@@ -34,6 +39,8 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.resources 
 _MAX_NAMES = 3
 # So many times guests are tried in the states of hosts, each alone.
 _MOST_TRIES = 2_000
+# So many pairs of different devices are compared.
+_MOST_DOUBTS = 20_000
 
 
 class Assumed(t.NamedTuple):
@@ -60,9 +67,11 @@ def assumptions(problem: Problem, placed: t.Mapping[int, str]) -> Assumed:
     left = [number for number in range(len(guests)) if number not in placed]
     takers = _takers(problem)
     reached = _connected(problem, left, takers)
+    sources = [problem.resources.demands[each] for each in sorted(reached)]
     sentences = [
         *_hosts_without_facts(problem),
-        *_unknown_holders(problem, [problem.resources.demands[each] for each in sorted(reached)]),
+        *_unknown_holders(problem, sources),
+        *_doubts(problem, sources),
         *_limits(problem, reached, placed),
     ]
     of_rules = _own_rules(problem, left, takers, reached)
@@ -105,6 +114,54 @@ def _unknown_holders(problem: Problem, sources: t.Sequence[Device]) -> t.Iterato
                 found.append(f"{device.id} on {name}")
     if found:
         yield f"it is not known whether a process holds {_first(found)}, which would do"
+
+
+def _doubts(problem: Problem, sources: t.Sequence[Device]) -> t.Iterator[str]:
+    """Yield the places that only the care excludes with which descriptors are derived."""
+    doubts = problem.admission.doubts
+    found: dict[str, list[str]] = {}
+    compared = 0
+    for place, names in _places(problem):
+        for source in sources:
+            if not _is_derived(source) and not (isinstance(place, Device) and _is_derived(place)):
+                continue
+            compared += 1
+            if compared > _MOST_DOUBTS:
+                yield "not all devices were compared, as so many of them are different"
+                return
+            attributes = doubts(source, place)
+            if attributes:
+                found.setdefault(listed(attributes), []).extend(names)
+                break
+    for differing, names in found.items():
+        yield (
+            f"that {_first(names)} would refuse a device which differs in {differing} is assumed, as nothing documents it"
+        )
+
+
+def _is_derived(device: Device) -> bool:
+    return device.descriptor is not None and bool(device.descriptor.derived)
+
+
+def _places(problem: Problem) -> t.Iterable[tuple[Target, list[str]]]:
+    """Return the devices and types of parents that are to be had, of those that are alike one, and what all are called."""
+    candidates, unavailable = problem.admission.candidates, problem.admission.unavailable
+    alike: dict[t.Hashable, tuple[Target, list[str]]] = {}
+    for name in problem.names:
+        host = problem.fleet.hosts[name]
+        for device in host.devices:
+            if unavailable(device) is None:
+                key = (device.kind, device.type, device.descriptor, device.choices, device.p2p)
+                _place, names = alike.setdefault(key, (device, []))
+                names.append(f"{device.id} on {name}")
+        for parent in host.parents:
+            for each in parent.types:
+                if each.available_instances > 0:
+                    offered = offer(candidates.versions_on(name), parent, each)
+                    new = NewDevice(parent.kind, each.id, parent, each)
+                    _place, names = alike.setdefault((parent.kind, offered), (new, []))
+                    names.append(f"{parent.id} on {name}")
+    return alike.values()
 
 
 def _limits(

@@ -122,7 +122,8 @@ class ClassSection:
             reasons = misses[0]["reasons"]
             attributes = {each["attribute"] or "" for each in reasons}
             differ = ", ".join(sorted(attributes - {""}))
-            return code_of(reasons[0]), "no device on another host is compatible" + (
+            known = "known to be " if misses[0]["certainty"] == "assumed" else ""
+            return code_of(reasons[0]), f"no device on another host is {known}compatible" + (
                 f"; what comes nearest differs in {differ}" if differ else ""
             )
         if self._reachability.pairs["misses"].get(name):
@@ -139,6 +140,7 @@ class ClassSection:
         return {
             "class": self.numbers[miss["target"]],
             "devices": miss["devices"],
+            "certainty": miss["certainty"],
             "reasons": [sentence(each, where, host, by_source) for each in miss["reasons"]],
         }
 

@@ -465,6 +465,7 @@ class PageParts:
                         self._class(each["class"]),
                         f" ({counted(each['devices'], 'device')}): ",
                         tagged("span", "; ".join(each["reasons"]), "near"),
+                        quiet("; assumed") if each["certainty"] == "assumed" else "",
                     ]
                     for each in entry["misses"]
                 ],

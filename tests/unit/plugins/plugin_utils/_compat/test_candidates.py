@@ -92,7 +92,7 @@ def test_what_a_derived_descriptor_leaves_open_is_said_of_what_could_be_made():
     [
         ("derived", "550.90.5", ["ECC", "derived from sysfs"]),
         ("derived", "550.91.1", ["ECC", "Red Hat", "derived from sysfs"]),
-        ("derived", "560.0", ["derived from sysfs"]),
+        ("derived", "560.0", ["that is assumed", "derived from sysfs"]),
         ("file", "550.91.1", []),
     ],
 )

@@ -153,9 +153,17 @@ def test_a_device_is_made_without_what_the_target_lacks_and_the_guest_does_not_u
 )
 def test_where_no_such_device_can_be_made_it_is_told_why(tmp_path, offered, sentence):
     _kernel, facts = target(tmp_path, offered)
-    plan = migration_plan({"a": source(tmp_path, vdpa_device()), "b": facts}, drain=["a"])
+    device = vdpa_device(negotiated=SIMULATED & ~ANY_LAYOUT)
+    plan = migration_plan({"a": source(tmp_path, device), "b": facts}, drain=["a"])
     assert plan["status"] == "infeasible"
     assert any(sentence in each["reason"] for each in plan["unplaced"][0]["reasons"])
+
+
+def test_features_that_a_guest_has_not_accepted_yet_prove_nothing(tmp_path):
+    _kernel, facts = target(tmp_path, management_device(features=SIMULATED & ~STATUS))
+    plan = migration_plan({"a": source(tmp_path, vdpa_device()), "b": facts}, drain=["a"])
+    assert plan["status"] == "unproven"
+    assert any("feature_STATUS" in each for each in plan["assumptions"])
 
 
 def test_queues_that_the_target_has_not_are_not_planned(tmp_path):
