@@ -317,36 +317,50 @@ def staying(fleet: Fleet, conditions: Conditions) -> list[StayingDevice]:
 def _left_alone(fleet: Fleet, drain: t.Collection[str]) -> dict[tuple[str, str], str]:
     """Return the devices of these hosts which nobody holds, and nobody will miss, each with the reason.
 
-    Either its guest has moved: it has a device of the same name and type, and nobody else has an mdev of that UUID, or a
-    vDPA device of that name and descriptor. Or it is a virtual function, which is room like any other one of its type.
     Without that a drain would never end, as each guest that moves leaves such a device.
     """
-    free = {
-        (device.kind, name): device
-        for host in set(drain)
-        if host in fleet.hosts
-        for device in fleet.hosts[host].devices
-        if device.in_use is None and device.kind != "pci"
-        for name in (device.id, named_id(device))
-    }
-    found: dict[tuple[str, str], str] = {}
-    functions = [
+    free = [
         device
         for host in set(drain)
         if host in fleet.hosts
         for device in fleet.hosts[host].devices
-        if device.in_use is None and device.kind == "pci"
+        if device.in_use is None
     ]
+    functions = [device for device in free if device.kind == "pci"]
+    others = [device for device in free if device.kind != "pci"]
+    return {**_room(fleet, drain, functions), **_left_behind(fleet, others)}
+
+
+def _room(
+    fleet: Fleet, drain: t.Collection[str], functions: t.Iterable[Device]
+) -> dict[tuple[str, str], str]:
+    """Return the free ``functions`` that are only room: nothing was set up in them, or there are such elsewhere, too."""
+    found: dict[tuple[str, str], str] = {}
+    set_up = []
+    for each in functions:
+        if each.attributes:
+            set_up.append(each)
+        else:
+            found[each.key] = "nobody holds it, and nothing was set up in it"
     elsewhere: dict[str | None, str] = {}
-    for name, host in fleet.hosts.items() if functions else ():
+    for name, host in fleet.hosts.items() if set_up else ():
         if name not in drain:
             for device in host.devices:
                 if device.kind == "pci":
                     elsewhere.setdefault(device.type, name)
-    for device in functions:
-        if device.type in elsewhere:
-            where = elsewhere[device.type]
-            found[device.key] = f"it is as good as those of its type on {where}"
+    for each in set_up:
+        if each.type in elsewhere:
+            found[each.key] = f"it is as good as those of its type on {elsewhere[each.type]}"
+    return found
+
+
+def _left_behind(fleet: Fleet, devices: t.Iterable[Device]) -> dict[tuple[str, str], str]:
+    """Return those of free ``devices`` whose guest has moved.
+
+    Somebody holds a device of the same name and type elsewhere, which is an mdev or has the same descriptor.
+    """
+    free = {(each.kind, name): each for each in devices for name in (each.id, named_id(each))}
+    found: dict[tuple[str, str], str] = {}
     for each in fleet.devices() if free else ():
         left = free.get((each.kind, each.id)) if each.in_use else None
         if left is None or left.host == each.host or left.type != each.type:

@@ -36,7 +36,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_mat
 def every_source_is_known_and_planned_once(case: Case) -> Objections:
     """Require that a source is in the facts, and placed or left behind once; so is each device of a drained host.
 
-    But for a function that nobody holds, and that is as good as one elsewhere.
+    But for a function that nobody holds, and that was not set up or is as good as one elsewhere.
     """
     planned = Counter(case.placed + case.unplaced)
     for key, count in planned.items():
@@ -87,17 +87,23 @@ def _has_nothing_to_move(case: Case, key: Key, device: Entry) -> bool:
 
 
 def _is_only_room(case: Case, key: Key) -> bool:
-    """Return whether a device is a PCI function that nobody holds, with one of its type on a host that is not drained."""
+    """Return whether a device is a PCI function that nobody holds, and nobody will miss.
+
+    Nothing can be set up in it, or there is one of its type on a host that is not drained.
+    """
     device = case.devices[key]
     wanted = case.asked.free_devices == "movable" and device["kind"] == "pci"
     return (
         wanted
         and device["in_use"] is None
-        and any(
-            (each["kind"], each["type"]) == ("pci", device["type"])
-            for host, facts in case.facts.items()
-            if host not in case.drained
-            for each in facts["devices"]
+        and (
+            not device["attributes"]
+            or any(
+                (each["kind"], each["type"]) == ("pci", device["type"])
+                for host, facts in case.facts.items()
+                if host not in case.drained
+                for each in facts["devices"]
+            )
         )
     )
 

@@ -109,7 +109,8 @@ def test_a_mediated_device_goes_to_a_virtual_function_and_the_reverse():
     assert (verified["address"], verified["attributes"]) == ("0000:01:10.0", [])
     assert verified["accept"][0]["aggregator"] == "{val1}/2"
 
-    back = {"a": host([function]), "b": host(parents=[parent()])}
+    held = {**function, "in_use": {"pid": 4711, "name": "vm"}}
+    back = {"a": host([held]), "b": host(parents=[parent()])}
     (made,) = plan_of(back)["hosts"]["b"]["devices"]
     assert (made["type"], made["accept"]) == ("i915-GVTg_V5_4", verified["accept"])
 

@@ -60,6 +60,27 @@ def test_nothing_that_stays_takes_a_place_before_a_guest():
     assert plan["unplaced"] == []
 
 
+def test_functions_of_which_there_are_none_elsewhere_stay_if_nothing_was_set_up_in_them():
+    own = {
+        "software_version": "1.0.0",
+        "device_api": "vfio-pci",
+        "type": "vf",
+        "pci_id": "15b3101e",
+    }
+    card = {
+        "kind": "pci",
+        "parent": "0000:01:00.0",
+        "descriptor": {"self": own, "compatible": [own]},
+    }
+    devices = [device(f"0000:01:10.{each}", attributes=[], **card) for each in range(8)]
+    set_up = device("0000:01:11.0", attributes=[{"name": "mode", "value": "1"}], **card)
+    fleet = {"a": host([device(UUIDS[0], vm="vm"), *devices]), "b": host([device(UUIDS[1])])}
+    plan = planned(fleet)
+    assert (plan["status"], len(plan["staying"])) == ("optimal", 8)
+    fleet["a"] = host([device(UUIDS[0], vm="vm"), *devices, set_up])
+    assert [each["source"]["id"] for each in planned(fleet)["unplaced"]] == ["0000:01:11.0"]
+
+
 def test_a_device_that_cannot_migrate_stays_where_nobody_holds_it():
     devices = [
         device(UUIDS[0], vm="vm"),
