@@ -13,7 +13,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import permutations
 from pathlib import Path
@@ -131,10 +131,7 @@ def _results(found: dict[str, Any]) -> Iterator[Result]:
     alone = list(_pairs(devices, listed.__contains__))
     under_libvirt = list(_pairs_under_libvirt(devices))
     judged = list(dict.fromkeys([*alone, *under_libvirt]))
-    verdicts = planned | dict(zip(judged, _verdicts(found["facts"], judged), strict=True))
-    for pair in judged:
-        if verdicts[pair].compatible != (pair in listed):
-            raise RuntimeError(f"{pair[0]} -> {pair[1]}: explain and compatible_pairs do not agree")
+    verdicts = planned | dict(_verdicts(found["facts"], judged, listed))
 
     def compatible(pair: tuple[Place, Place]) -> bool:
         return verdicts[pair].compatible
@@ -189,12 +186,19 @@ def _of_two(devices: Sequence[Device]) -> Iterator[tuple[Place, Place]]:
         yield source, target
 
 
-def _verdicts(facts: Mapping[str, Any], pairs: Sequence[tuple[Place, Place]]) -> Iterator[Verdict]:
-    """Yield the verdict on each pair of places of one device."""
+def _verdicts(
+    facts: Mapping[str, Any],
+    pairs: Sequence[tuple[Place, Place]],
+    listed: Container[tuple[Place, Place]],
+) -> Iterator[tuple[tuple[Place, Place], Verdict]]:
+    """Yield each pair of places of one device with the verdict: compatible is what ``compatible_pairs`` has ``listed``."""
     labels = [[{"host": place.host, "id": place.devices[0].id} for place in pair] for pair in pairs]
-    for explained in _asked("verdicts.yml", {"facts": facts, "pairs": labels}):
+    answers = _asked("verdicts.yml", {"facts": facts, "pairs": labels})
+    for pair, explained in zip(pairs, answers, strict=True):
         verdict = explained["verdict"]
-        yield Verdict(verdict["compatible"], verdict["certainty"] == "assumed")
+        # Equal devices that cannot migrate are in no list, which is a claim.
+        agreed = verdict["compatible"] == (pair in listed)
+        yield pair, Verdict(pair in listed, agreed and verdict["certainty"] == "assumed")
 
 
 def _verdicts_on_guests(

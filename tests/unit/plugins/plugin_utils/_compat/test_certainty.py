@@ -141,7 +141,7 @@ def test_what_is_known_of_a_driver_makes_no_verdict_another_one(
         assert (verdict["certainty"] == "derived") == known
 
 
-def lone(target: dict[str, t.Any], **request: t.Any) -> dict[str, t.Any]:
+def lone(target: dict[str, t.Any], **request: t.Any) -> t.Any:
     """Return the plan for a vGPU that another host has only another one for, whose descriptor is derived too."""
     source = {"origin": "derived", "self": gvt()["self"] | {"driver": "i915"}}
     source["compatible"] = [derived_set(source["self"])]
