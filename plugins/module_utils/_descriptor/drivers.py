@@ -47,6 +47,9 @@ class Files(t.Protocol):
     def target(self, path: str) -> str | None:
         """Return the name of what a link leads to; ``None`` where there is no such link."""
 
+    def versions(self, path: str) -> dict[str, str]:
+        """Return the versions, by name, that devlink tells of the PCI device that a link leads to; none of a copied tree."""
+
 
 # A value in the one spelling in which two of them can be compared.
 Spelling = t.Callable[[str], str]
@@ -556,13 +559,24 @@ def _xe_function(files: Files) -> t.Iterator[tuple[str, str]]:
 def _mlx5_function(files: Files) -> t.Iterator[tuple[str, str]]:
     """Yield the firmware's version and the board's id (PSID) of the physical function, both of which have to be equal.
 
-    Files: Documentation/ABI/stable/sysfs-class-infiniband. The rule: NVIDIA, DOCA SDK, "SR-IOV Live Migration".
+    Its RDMA device shows them, or else devlink. Files: Documentation/ABI/stable/sysfs-class-infiniband. Names:
+    Documentation/networking/devlink/mlx5.rst. The rule: NVIDIA, DOCA SDK, "SR-IOV Live Migration".
     """
-    for name in files.names("physfn/infiniband")[:1]:
-        for attribute in ("fw_ver", "board_id"):
-            value = files(f"physfn/infiniband/{name}/{attribute}")
-            if value is not None:
-                yield attribute, value
+    shown = {
+        attribute: files(f"physfn/infiniband/{name}/{attribute}")
+        for name in files.names("physfn/infiniband")[:1]
+        for attribute in ("fw_ver", "board_id")
+    }
+    if None in shown.values() or not shown:
+        told = files.versions("physfn")
+        shown = {
+            "fw_ver": told.get("fw.version"),
+            "board_id": told.get("fw.psid"),
+            **{name: value for name, value in shown.items() if value is not None},
+        }
+    for name, value in shown.items():
+        if value is not None:
+            yield name, value
 
 
 _GVT_RESOURCES = ("low_gm_size", "high_gm_size", "fence")
@@ -589,8 +603,8 @@ _MIGRATABLE = (
     " see 'devlink port show' (Linux, Documentation/networking/devlink/devlink-port.rst)"
 )
 _FIRMWARE = (
-    "the firmware and the board (PSID) have to be equal, which sysfs shows only where the physical function has an RDMA"
-    " device: compare 'devlink dev info' (Linux, Documentation/networking/devlink/mlx5.rst)"
+    "the firmware and the board (PSID) have to be equal, which an RDMA device of the physical function shows, or devlink:"
+    " compare 'devlink dev info' (Linux, Documentation/networking/devlink/mlx5.rst)"
 )
 _FOUR_AT_A_TIME = (
     "at most 4 virtual functions of one physical function migrate at a time, and VF_MIGRATION_MODE has to be enabled in the"

@@ -188,6 +188,14 @@ class KernelFiles:
             link = self._sysfs.link(*self._device, path)
         return link.rpartition("/")[2] if link else None
 
+    def versions(self, path: str) -> dict[str, str]:
+        """Return the versions, by name, that devlink tells of the PCI device that a link leads to."""
+        # Few hosts need it.
+        from ansible_collections.vfio.migration.plugins.module_utils._host.devlink import Devlink
+
+        device = self.target(path)
+        return Devlink(self._sysfs).versions(device) if device else {}
+
 
 class _FilesOfAnyDevice(KernelFiles):
     """The kernel's own files of a parent, by the paths that they have from the directory of any device below it."""

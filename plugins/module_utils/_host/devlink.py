@@ -5,15 +5,16 @@
 # Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 # Do not use this from other collections or standalone plugins/modules!
 
-"""Whether the virtual functions of network cards may be migrated, as devlink shows and changes it.
+"""What devlink tells of network cards: whether their virtual functions may be migrated, which it changes too, and versions.
 
 A card whose switch is in the mode switchdev has a port for each function, and the function behind a port may be
-``migratable``: Documentation/networking/devlink/devlink-port.rst. Messages are those of include/uapi/linux/devlink.h. No
-policy; a failed change is the kernel's own ``OSError``.
+``migratable``: Documentation/networking/devlink/devlink-port.rst. The versions of a card have names: devlink-info.rst
+there. Messages are those of include/uapi/linux/devlink.h. No policy; a failed change is the kernel's own ``OSError``.
 """
 
 from __future__ import annotations
 
+import errno
 import struct
 import sys
 from dataclasses import dataclass
@@ -38,16 +39,24 @@ _FAMILY = "devlink"
 _VERSION = 1
 _PORT_GET = 5
 _PORT_SET = 6
+_INFO_GET = 51
 
 _BUS_NAME = 1
 _DEV_NAME = 2
 _PORT_INDEX = 3
 _PORT_FLAVOUR = 77
+_VERSION_FIXED = 100
+_VERSION_RUNNING = 101
+_VERSION_NAME = 103
+_VERSION_VALUE = 104
 _PORT_PCI_PF_NUMBER = 127
 _PORT_PCI_VF_NUMBER = 128
 _PORT_FUNCTION = 145
 _PORT_EXTERNAL = 149
 _NESTED = 0x8000
+
+# No devlink, no such device there, or none that tells.
+_TELLS_NOTHING = (errno.ENOENT, errno.ENODEV, errno.EOPNOTSUPP)
 
 _FLAVOUR_PCI_VF = 4
 _MAX_INDEX = 0xFFFFFFFF
@@ -97,6 +106,20 @@ class Devlink:
         with Family(_FAMILY, _VERSION) as family:
             family.change(_PORT_SET, migratable_request(port, migratable))
 
+    def versions(self, device: str) -> dict[str, str]:
+        """Return what is fixed of a card and what runs on it, by name, none where devlink tells nothing; raise ``HostReadError``."""
+        if not self._sysfs.live:
+            return {}
+        asked = {_BUS_NAME: _PCI.encode("ascii") + b"\0", _DEV_NAME: device.encode("ascii") + b"\0"}
+        with reading(self._sysfs.path(PCI_DEVICES, device)):
+            try:
+                with Family(_FAMILY, _VERSION) as family:
+                    return decode_versions(family.ask(_INFO_GET, asked))
+            except OSError as problem:
+                if problem.errno in _TELLS_NOTHING:
+                    return {}
+                raise
+
     def _address(self, answer: Attributes) -> str | None:
         """Return the address of the virtual function behind a port; ``None`` where it is no such function of this host."""
         function = decode_function(answer)
@@ -120,6 +143,14 @@ def decode_function(answer: Attributes) -> tuple[str, int] | None:
     if device.rpartition(".")[2] != str(number(answer[_PORT_PCI_PF_NUMBER])):
         return None
     return device, number(answer[_PORT_PCI_VF_NUMBER])
+
+
+def decode_versions(answer: Attributes) -> dict[str, str]:
+    """Return the versions, by name, that one of the kernel's answers has of a card."""
+    told = [
+        decoded(each) for kind in (_VERSION_FIXED, _VERSION_RUNNING) for each in answer.all(kind)
+    ]
+    return {text(each[_VERSION_NAME]): text(each[_VERSION_VALUE]) for each in told}
 
 
 def decode_port(answer: Attributes) -> Port:

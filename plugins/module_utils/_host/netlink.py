@@ -51,7 +51,18 @@ _SIZES = (1, 2, 4, 8)
 
 
 class Attributes(t.Dict[int, bytes]):
-    """The value of each attribute, by its number; without one that is asked for, the answer breaks the form."""
+    """The value of each attribute, by its number; without one that is asked for, the answer breaks the form.
+
+    Of an attribute that comes several times it is the last one; ``all`` has each.
+    """
+
+    def __init__(self, items: t.Iterable[tuple[int, bytes]] = ()) -> None:
+        self._items = list(items)
+        super().__init__(self._items)
+
+    def all(self, kind: int) -> list[bytes]:
+        """Return the values of an attribute that may come several times."""
+        return [value for each, value in self._items if each == kind]
 
     def __missing__(self, kind: int) -> bytes:
         raise broken_answer(f"it lacks the attribute {kind}")
@@ -173,10 +184,8 @@ def encoded(attributes: t.Mapping[int, bytes]) -> bytes:
 
 def decoded(data: bytes) -> Attributes:
     """Return the attributes in a message, or in another attribute."""
-    attributes = Attributes()
-    for (_length, kind), value in _items(data, _ATTRIBUTE):
-        attributes[kind & _NUMBER] = value
-    return attributes
+    items = _items(data, _ATTRIBUTE)
+    return Attributes([(kind & _NUMBER, value) for (_length, kind), value in items])
 
 
 def _messages(data: bytes) -> t.Iterator[tuple[int, bytes]]:

@@ -5,12 +5,21 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import struct
 import sys
 import typing as t
 
 import pytest
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.drivers import (
+    driver_profile,
+)
 from ansible_collections.vfio.migration.plugins.module_utils._host import devlink as devlink_module
+from ansible_collections.vfio.migration.plugins.module_utils._host.device import (
+    PCI_DEVICES,
+    KernelFiles,
+)
 from ansible_collections.vfio.migration.plugins.module_utils._host.devlink import (
     Devlink,
     Port,
@@ -44,6 +53,15 @@ def answer_about(
             }
         )
     )
+
+
+def answer_of_card(versions):
+    """Return the kernel's answer on a card with these versions, each with the number of its attribute."""
+    data = encoded({1: b"pci\0", 2: CARD.encode() + b"\0", 98: b"mlx5_core\0"})
+    for kind, name, value in versions:
+        entry = encoded({103: name.encode() + b"\0", 104: value.encode() + b"\0"})
+        data += encoded({0x8000 | kind: entry})
+    return decoded(data)
 
 
 @pytest.mark.parametrize(
@@ -122,6 +140,12 @@ class Kernel:
             answer_about(vf=7),
         ]
 
+    def ask(self, command, attributes):
+        assert (command, attributes) == (51, {1: b"pci\0", 2: CARD.encode() + b"\0"})
+        return answer_of_card(
+            [(100, "fw.psid", "MT_0000000838"), (101, "fw.version", "28.39.1002")]
+        )
+
     def change(self, command, attributes):
         self.changes.append((command, attributes))
 
@@ -157,3 +181,38 @@ def test_of_a_copied_tree_nothing_is_asked(sysfs, monkeypatch):
     monkeypatch.setattr(Sysfs, "live", False)
     monkeypatch.setattr(devlink_module, "Family", None)
     assert Devlink(sysfs).port(FIRST) is None
+    assert Devlink(sysfs).versions(CARD) == {}
+
+
+def test_all_versions_of_a_card_are_told():
+    stored = [
+        (102, "fw.version", "28.40.1000"),
+        (101, "fw.version", "28.39.1002"),
+        (101, "fw", "x"),
+    ]
+    assert devlink_module.decode_versions(answer_of_card(stored)) == {
+        "fw.version": "28.39.1002",
+        "fw": "x",
+    }
+
+
+@pytest.mark.parametrize("rdma", [{}, {"fw_ver": "28.38.1000"}])
+def test_firmware_and_board_of_a_function_are_those_that_devlink_tells(sysfs, rdma):
+    for name, value in rdma.items():
+        place = f"{sysfs.path(PCI_DEVICES, CARD)}/infiniband/mlx5_0"
+        os.makedirs(place, exist_ok=True)
+        with open(f"{place}/{name}", "w") as file:
+            file.write(value + "\n")
+    attributes = driver_profile("pci", "mlx5_vfio_pci").attributes
+    found = dict(attributes(KernelFiles(sysfs, PCI_DEVICES, FIRST)))
+    # What an RDMA device shows comes first.
+    assert found == {"fw_ver": "28.39.1002", "board_id": "MT_0000000838", **rdma}
+
+
+@pytest.mark.parametrize("number", [errno.ENODEV, errno.EOPNOTSUPP])
+def test_a_card_that_devlink_tells_nothing_of_has_no_versions(sysfs, monkeypatch, number):
+    def fails(self, command, attributes):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(Kernel, "ask", fails)
+    assert Devlink(sysfs).versions(CARD) == {}
