@@ -170,6 +170,7 @@ options:
       - Whether the numbers of functions, and the drivers and attributes of devices, are also defined as units of systemd, so that
         they are back after a reboot; with O(state=absent), whether their definitions are removed too. Each is a file
         C(vfio-migration-functions-ADDRESS.service) or C(vfio-migration-device-ADDRESS.service) in C(/etc/systemd/system).
+      - The definitions of virtual functions beyond the number that a function in O(functions) has afterwards are removed with it.
       - If V(false), definitions are left as they are.
       - What is defined is what the call asks for; a driver that it leaves out, or O(devices[].migratable), stays defined as it was. A
         controller of disks is refused, as its disks may be in use before it is taken.
@@ -276,6 +277,14 @@ functions:
       type: str
       returned: success
       sample: null
+    undefined:
+      description:
+        - The addresses of virtual functions beyond that number whose definitions were removed, as with O(persistent=true) they
+          would wait in vain when the host starts.
+      type: list
+      elements: str
+      returned: success
+      sample: []
 devices:
   description: The devices, in the order of O(devices). In check mode, as they would be.
   returned: success

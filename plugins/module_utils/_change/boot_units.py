@@ -342,6 +342,11 @@ class BootUnits:
         """Return the path of a unit's file."""
         return self._units.path(unit)
 
+    def names(self) -> set[str]:
+        """Return the names of the units that there are, whoever made them."""
+        with reading(self._units.path("")):
+            return set(self._units.names())
+
     def read(self, unit: str) -> DefinedUnit | None:
         """Return what the unit of this name defines, ``None`` where there is none."""
         path = self._units.path(unit)

@@ -202,6 +202,8 @@ class PciTransaction(SysfsTransaction):
                 self._check_assignable(each)
         for each in changes.lists["functions"]:
             self._redefine(each, functions_unit(each.name), self._functions_definition)
+            for address, found in each.undefined.items():
+                self._write_unit(address, pci_unit(address), found, None)
         for each in changes.lists["devices"]:
             self._redefine(each, pci_unit(each.name), self._definition)
         return {"functions": functions, "devices": devices}

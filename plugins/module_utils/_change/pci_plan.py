@@ -136,6 +136,21 @@ class PciHost:
         """Return what the unit defines, ``None`` where there is none; raise ``HostReadError``."""
         return None if self.units is None else self.units.read(unit)
 
+    def defined_functions(self, device: PciDevice) -> dict[str, DefinedUnit]:
+        """Return what is defined of a device's virtual functions, by address; those that are not there may be defined, too."""
+        if self.units is None:
+            return {}
+        names, defined = self.units.names(), {}
+        most = pci_driver.most_functions(device)
+        addresses = pci_driver.functions(device) + pci_driver.addresses_of_functions(device, most)
+        for address in dict.fromkeys(addresses):
+            if pci_unit(address) in names:
+                found = self.defined(pci_unit(address))
+                # One of a card that had this place before is not of this one.
+                if found is not None and lock_of(found.definition) == device.id:
+                    defined[address] = found
+        return defined
+
     def original_state(self, device: PciDevice) -> OriginalState:
         """Return what a device was before it was changed: as noted since the host started, else as its definition has it."""
         state = self.original_states.read(device)
@@ -218,7 +233,8 @@ class FunctionsChange(DeviceChange):
     """The change of a physical function, ``name``, from ``before`` virtual functions to ``after``.
 
     ``addresses`` are those of its virtual functions afterwards. ``definition`` is the word for the change of its definition,
-    or ``None``, and ``defined`` the former one.
+    or ``None``, and ``defined`` the former one. ``undefined`` are the definitions of virtual functions beyond ``after``, by
+    address, which go as well: at the start of the host they would wait for functions that do not come.
     """
 
     before: int
@@ -226,10 +242,11 @@ class FunctionsChange(DeviceChange):
     addresses: list[str]
     definition: str | None = None
     defined: DefinedUnit | None = None
+    undefined: dict[str, DefinedUnit] = dataclasses.field(default_factory=dict)
 
     @property
     def changed(self) -> bool:
-        return super().changed or self.definition in REDEFINED
+        return super().changed or self.definition in REDEFINED or bool(self.undefined)
 
     def predicted(self) -> dict[str, t.Any]:
         return self.result(self.addresses)
@@ -242,6 +259,9 @@ class FunctionsChange(DeviceChange):
             number = found.sriov_numvfs if isinstance(found, FunctionsDefinition) else None
             before["defined_sriov_numvfs"] = number
             after["defined_sriov_numvfs"] = self.after if self.definition == DEFINED else None
+        if self.undefined:
+            before["definitions"] = {each: _stated(self.undefined[each]) for each in self.undefined}
+            after["definitions"] = dict.fromkeys(self.undefined)
         return before, after
 
     def result(self, addresses: list[str]) -> dict[str, t.Any]:
@@ -252,6 +272,7 @@ class FunctionsChange(DeviceChange):
             "sriov_numvfs": self.after,
             "virtual_functions": addresses,
             "definition": self.definition,
+            "undefined": list(self.undefined),
         }
 
 
@@ -289,8 +310,7 @@ class PciChange(DeviceChange):
     def sides(self) -> tuple[dict[str, t.Any], dict[str, t.Any]]:
         before, after = dict(self.before or {}), dict(self.after or {})
         if self.definition in REDEFINED:
-            found = ToDefine.of(self.defined)
-            before["definition"] = None if found is None else found.stated()
+            before["definition"] = _stated(self.defined)
             after["definition"] = None if self.to_define is None else self.to_define.stated()
         return before, after
 
@@ -597,9 +617,16 @@ class PciPlanner:
         functions: t.Iterable[FunctionsChange],
         devices: t.Iterable[PciChange],
     ) -> None:
+        listed = {each.address for each in wanted.devices}
+        beyond: set[str] = set()
         for function in functions:
             with self._inspected(function.name) as device:
                 self._define_functions(function, wanted.state, device)
+                defined = self._host.defined_functions(device)
+                beyond.update(set(defined).difference(function.addresses))
+                function.undefined = {
+                    each: defined[each] for each in defined if each in beyond - listed
+                }
         for change in devices:
             try:
                 change.defined = self._host.defined(pci_unit(change.name))
@@ -607,7 +634,8 @@ class PciPlanner:
                 raise Refused(str(problem), change.name) from None
             found, each = ToDefine.of(change.defined), change.wanted
             asked = ToDefine(each.driver, each.migratable, each.attributes)
-            change.to_define = to_define(wanted.state == PRESENT, asked, each.keep_driver, found)
+            keep_driver = each.keep_driver and each.address not in beyond
+            change.to_define = to_define(wanted.state == PRESENT, asked, keep_driver, found)
             is_defined = change.to_define is not None and change.to_define.is_in(found)
             if change.to_define is not None and self._host.exists(change.name):
                 with self._inspected(change.name) as device:
@@ -660,6 +688,12 @@ def _same_device(defined: DefinedUnit | None, device: PciDevice) -> bool:
     """Return whether a definition is of this device, not of one that had its place."""
     found = defined and defined.definition
     return isinstance(found, PciDefinition) and found.pci_id == sysfs_id(device)
+
+
+def _stated(defined: DefinedUnit | None) -> dict[str, t.Any] | None:
+    """Return for the diff what is defined of a device, ``None`` for nothing."""
+    found = ToDefine.of(defined)
+    return None if found is None else found.stated()
 
 
 def _not_assignable(driver: str | None) -> str:

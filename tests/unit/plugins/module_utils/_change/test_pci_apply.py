@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import os
 import shutil
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 from ansible_collections.vfio.migration.plugins.module_utils._change.boot_units import (
     BootUnits,
+    DefinedUnit,
     functions_unit,
     pci_unit,
 )
@@ -22,7 +24,11 @@ from ansible_collections.vfio.migration.plugins.module_utils._change.pci_plan im
     PciPlanner,
     validate,
 )
-from ansible_collections.vfio.migration.plugins.module_utils._change.plan import ABSENT, PRESENT
+from ansible_collections.vfio.migration.plugins.module_utils._change.plan import (
+    ABSENT,
+    PRESENT,
+    HostChanges,
+)
 from ansible_collections.vfio.migration.plugins.module_utils._host.processes import Holders
 from ansible_collections.vfio.migration.tests.unit.pci_trees import (
     BRIDGE,
@@ -512,6 +518,7 @@ def test_functions_are_made_before_the_devices_that_are_among_them(kernel):
             "sriov_numvfs": 2,
             "virtual_functions": [FIRST, SECOND],
             "definition": None,
+            "undefined": [],
         }
     ]
     assert drivers(kernel) == ["igbvf", VARIANT]
@@ -744,6 +751,18 @@ def defined(kernel: PciKernel) -> dict[str, t.Any]:
     return {path.name: units.read(path.name) for path in sorted(directory.glob("*.service"))}
 
 
+def changes(
+    kernel: PciKernel,
+    devices: t.Sequence[dict[str, t.Any]] = (),
+    functions: t.Sequence[dict[str, t.Any]] = (),
+    present: bool = True,
+) -> HostChanges:
+    """Return what a persistent call would change."""
+    wanted = {"state": PRESENT if present else ABSENT, "force": False, "persistent": True}
+    host = pci_host(kernel, nobody, lambda name: True)
+    return PciPlanner(host).plan(validate({"functions": functions, "devices": devices, **wanted}))
+
+
 def reboot(kernel: PciKernel) -> None:
     """Let the host forget all but what is in ``/etc``."""
     kernel.tree.remove_functions()
@@ -807,6 +826,69 @@ def test_what_is_not_persistent_leaves_definitions_alone(kernel):
     results = apply(kernel, [device(FIRST, None)], state=ABSENT, persistent=True)
     assert [each["definition"] for each in results["devices"]] == ["undefined"]
     assert defined(kernel) == {}
+
+
+@pytest.mark.parametrize("listed", [False, True], ids=["its function", "both"])
+@pytest.mark.parametrize("number", [2, 1, 0, None])
+def test_what_is_defined_of_functions_goes_with_them(kernel, number, listed):
+    """At the next start of the host each would wait for a function that does not come, and fail."""
+    kernel.tree.remove_functions()
+    apply(kernel, [device(FIRST), device(SECOND)], [function(2)], persistent=True)
+    present = number is not None
+    # One that is given back and keeps its driver has none to keep when it is gone.
+    devices = [] if present or not listed else [device(SECOND, None, keep_driver=True)]
+    result = apply(
+        kernel, devices, [function(number)], PRESENT if present else ABSENT, persistent=True
+    )
+    gone = [FIRST, SECOND][number or 0 :]
+    assert result["functions"][0]["undefined"] == [
+        each for each in gone if not devices or each != SECOND
+    ]
+    assert set(defined(kernel)) == {
+        *(pci_unit(each) for each in (FIRST, SECOND) if each not in gone),
+        *([functions_unit(CARD)] if number else []),
+    }
+    if not devices:
+        assert not changes(kernel, functions=[function(number)], present=present).changed
+
+
+def test_definitions_that_outlived_their_functions_go_and_others_stay(kernel):
+    apply(kernel, [device(FIRST), device(SECOND)], [function(2)], persistent=True)
+    apply(kernel, functions=[function(1)])
+    assert pci_unit(SECOND) in defined(kernel)
+    # One of a card that was there before, at an address that would be of this card's functions.
+    other = dataclasses.replace(
+        defined(kernel)[pci_unit(SECOND)].definition, address=THIRD, parent="0000:02:00.0"
+    )
+    units_of(kernel).write(pci_unit(THIRD), DefinedUnit(other, True))
+    foretold = changes(kernel, functions=[function(1)])
+    assert foretold.predicted()["functions"][0]["undefined"] == [SECOND]
+    diff = foretold.diff()
+    stated = {"driver": "vfio-pci", "attributes": []}
+    assert diff["before"][CARD]["definitions"] == {SECOND: stated}
+    assert diff["after"][CARD]["definitions"] == {SECOND: None}
+    kernel.writes.clear()
+    assert apply(kernel, functions=[function(1)], persistent=True) == foretold.predicted()
+    assert kernel.writes == []
+    assert set(defined(kernel)) == {functions_unit(CARD), pci_unit(FIRST), pci_unit(THIRD)}
+
+
+def test_a_failure_brings_the_definitions_of_functions_back(kernel, monkeypatch):
+    apply(kernel, [device(FIRST), device(SECOND)], [function(2)], persistent=True)
+    before, files = defined(kernel), state(kernel)
+    write = BootUnits.write
+
+    def fail(units, unit, new):
+        if unit == pci_unit(FIRST):
+            raise OSError(errno.ENOSPC, "no space left", unit)
+        write(units, unit, new)
+
+    monkeypatch.setattr(BootUnits, "write", fail)
+    # The last of the functions goes first.
+    failed = failure(kernel, [device(FIRST, VARIANT)], [function(1)], persistent=True)
+    assert failed.details["left"] == []
+    assert defined(kernel) == before
+    assert state(kernel) == files
 
 
 def test_who_keeps_the_driver_keeps_what_is_defined_of_it(gpu):
