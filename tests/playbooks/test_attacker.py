@@ -51,7 +51,15 @@ VARIABLES: dict[str, dict[str, t.Any]] = {
         "migrate_libvirt_guests": ["vm-1", "vm-2"],
         "migrate_libvirt_targets": [EVIL, "b"],
     },
+    "maintain": {"maintain_emptied": [EVIL, "a"], "maintain_tasks": "../upgrade.yml"},
+    "candidates": {"candidates_guests": ["vm-1", "vm-2"]},
+    "sample": {},
 }
+# What the operator has done on a host that is maintained.
+UPGRADE = """\
+- name: Upgrade the host
+  ansible.builtin.command: /bin/true
+"""
 # Where Ansible and the attacker's host work, links, and what Ansible is run with.
 _WORKPLACES = {"async", "collections", "local", "remote", "state", "hosts.json", "extra.yml", EVIL}
 _TIME = re.compile(
@@ -292,6 +300,7 @@ def run(
 ) -> Outcome:
     fleet = Fleet(place, [*liars, EVIL, "a", "b", "c"], GUESTS, room=2)
     (place / "home/precious").write_text("the operator's\n")
+    (place / "upgrade.yml").write_text(UPGRADE)
     if lies:
         lies(fleet)
     names = " ".join(f"vfio.migration.{name}" for name in playbook.split())
@@ -311,6 +320,13 @@ def honest(tmp_path_factory):
         return found
 
     return honest
+
+
+def test_every_playbook_and_role_is_played():
+    played = {name for each in VARIABLES for name in each.split()}
+    assert played == {path.stem for path in (COLLECTION / "playbooks").glob("*.yml")}
+    # A playbook has all parts of the role of its name.
+    assert {path.name for path in (COLLECTION / "roles").iterdir()} <= played
 
 
 @pytest.mark.parametrize("playbook", VARIABLES)

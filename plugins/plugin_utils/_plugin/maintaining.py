@@ -181,7 +181,10 @@ def look(run: _Run, hostvars: t.Any) -> _Run:
     hosts = run["now"]["hosts"]
     if not hosts:
         return run
-    found = {host: _host(hostvars, host, LOOKED) for host in hosts}
+    try:
+        found = {host: _host(hostvars, host, LOOKED) for host in hosts}
+    except FleetError as error:
+        raise FleetError(f"{error}. {_TAKE_UP}") from error
     for name, host in found.items():
         held = [
             f"{device.id}: {why_in_use(device)}" for device in host.devices if why_in_use(device)
@@ -234,11 +237,11 @@ def _host(hostvars: t.Any, name: str, registered: str) -> Host:
     found = facts.get(FACT) if isinstance(facts, t.Mapping) else None
     if found is None:
         why = result.get("msg", "it did not answer")
-        raise FleetError(f"the facts of {name} could not be gathered: {why}. {_TAKE_UP}")
+        raise FleetError(f"the facts of {name} could not be gathered: {why}")
     fleet = read_fleet({name: found})
     if name not in fleet.hosts:
         problems = [str(each["problem"]) for each in fleet.problems]
-        raise FleetError(f"the facts of {name} are of no use: {'; '.join(problems)}. {_TAKE_UP}")
+        raise FleetError(f"the facts of {name} are of no use: {'; '.join(problems)}")
     return fleet.hosts[name]
 
 

@@ -124,7 +124,9 @@ def test_a_host_is_not_back_before_all_that_it_needs_is(options, facts):
     facts["a"] = {**facts["a"], "devices": []}
     with pytest.raises(FleetError, match=r"a has come back without 0000:81:00.0"):
         back(run, answers(facts, BACK))
-    with pytest.raises(FleetError, match="could not be gathered: it is down"):
+    with pytest.raises(
+        FleetError, match=r"gathered: it is down\. Run the same again to take it up$"
+    ):
         back(run, answers(facts, BACK, a="it is down"))
     with pytest.raises(FleetError, match="the tasks on a have failed"):
         back(run, answers(facts))
