@@ -44,7 +44,8 @@ options:
   searches:
     description:
       - For so many classes of equal hosts a search is made. By default 400.
-      - More take longer, and prove more where much is full.
+      - More take longer, and prove more where much is full. All of them together look at no more than one search for a plan may, so that no host's facts
+        make this endless; whoever comes after that is unproven, too.
     type: int
 positional: _input, groups, hosts
 seealso:

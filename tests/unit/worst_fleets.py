@@ -151,6 +151,17 @@ def many_problems() -> Fleet:
     }
 
 
+def beside_honest_hosts(fleet: Fleet, hosts: int = 24) -> Fleet:
+    """Return a fleet with full hosts beside, no two of which have as many guests: whatever is asked of each is asked so often."""
+    own = _any_of(_types(8))
+    for number in range(hosts):
+        first = 100_000 + 100 * number
+        fleet[f"h{number:02}"] = host(
+            [_device(first + n, vm=first + n, compatible=own) for n in range(2 + number)]
+        )
+    return fleet
+
+
 FLEETS = (
     *(one_guest, one_guest_of_shared_parents, one_guest_without_room, guests_of_many_devices),
     *(many_kinds, lists_that_overlap, many_parents, many_types, nothing_alike, long_lists),

@@ -24,6 +24,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._packing.assignment
     highest_load,
     load,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._packing.effort import Effort
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.packings import (
     CREATED,
     FULL_WIDTH,
@@ -47,10 +48,14 @@ class BranchAndBound:
 
 
 def branch_and_bound(
-    problem: PackingProblem, order: t.Sequence[int], known: Assignment, steps: int
+    problem: PackingProblem,
+    order: t.Sequence[int],
+    known: Assignment,
+    steps: int,
+    effort: Effort | None = None,
 ) -> BranchAndBound:
     """Search for a better assignment than ``known`` of the items in ``order``, for at most so many ``steps``."""
-    tree = _Tree(problem, order, known, steps)
+    tree = _Tree(problem, order, known, steps, effort)
     tree.search()
     complete = tree.steps < steps and not (tree.packings.incomplete or tree.packings.exhausted)
     return BranchAndBound(tree.best, complete, tree.steps)
@@ -60,9 +65,14 @@ class _Tree:
     """The search tree: the branch that is being looked at, and the best assignment so far."""
 
     def __init__(
-        self, problem: PackingProblem, order: t.Sequence[int], known: Assignment, most_steps: int
+        self,
+        problem: PackingProblem,
+        order: t.Sequence[int],
+        known: Assignment,
+        most_steps: int,
+        effort: Effort | None,
     ) -> None:
-        self.packings = Packings(problem, FULL_WIDTH)
+        self.packings = Packings(problem, FULL_WIDTH, effort)
         self.best = known
         self.steps = 0
         self._most_steps = most_steps

@@ -26,6 +26,8 @@ import typing as t
 from collections import defaultdict
 from dataclasses import dataclass
 
+from ansible_collections.vfio.migration.plugins.plugin_utils._packing.effort import Effort
+
 # What a bin has: the numbers of its resources, sorted.
 State = tuple[int, ...]
 # What an item needs: the numbers of its devices' demands, the scarcest first.
@@ -43,6 +45,8 @@ _TIES = 64
 # So many transitions are looked at, all items and states of a problem together, before the beam narrows to one state: what
 # takes longer is no problem that a fleet has, but may be one that a host makes up.
 EFFORT = 2_000_000
+# So many resources that take a demand in by no transition are looked at in the time of one that does.
+_LOOKS = 4
 
 
 class Transition(t.NamedTuple):
@@ -174,10 +178,13 @@ class Packings:
 
     ``bin_types`` are the different states of empty bins, and ``type_numbers`` their places there. ``takers`` has for
     each demand the resources of these that take it in. ``width`` is the beam's: an item that has more packings has not all of them here.
-    ``incomplete`` says whether that was so anywhere, ``unsure`` whether none was found where there may be one.
+    ``incomplete`` says whether that was so anywhere, ``unsure`` whether none was found where there may be one. What is
+    looked at is taken from the ``effort``, which others may share.
     """
 
-    def __init__(self, problem: PackingProblem, width: int = _WIDTH) -> None:
+    def __init__(
+        self, problem: PackingProblem, width: int = _WIDTH, effort: Effort | None = None
+    ) -> None:
         self._resources = problem.resources
         self._width = width
         self.incomplete = False
@@ -205,7 +212,7 @@ class Packings:
         self._free_slots: dict[State, int] = {}
         self._residuals: dict[State, dict[int, float]] = {}
         self._squares: dict[int, int] = {}
-        self._effort = EFFORT
+        self._effort = effort or Effort(EFFORT)
         places = map(problem.resources.exclusive_place, self._initial)
         self._has_exclusive_places = any(each is not None for each in places)
 
@@ -405,7 +412,7 @@ class Packings:
     @property
     def exhausted(self) -> bool:
         """Whether so much was looked at that no more than the first packing found is of each item from now on."""
-        return self._effort <= 0
+        return self._effort.used_up
 
     def _search(self, state: State, demands: Demands) -> list[Packing]:
         if self.free_slots(state) < len(demands):
@@ -455,9 +462,11 @@ class Packings:
             if after not in following:
                 steps = (*packing.steps, (resource, transition))
                 following[after] = _Ranked(cost, untidiness, Packing(after, cost, steps))
-        self._effort -= (
-            len(found) + len(following) * len(beam[0].packing.after) // 16 if beam else 0
-        )
+        if beam:
+            size = len(beam[0].packing.after)
+            self._effort.spend(
+                len(found) + len(beam) * size // _LOOKS + len(following) * size // 16
+            )
         kept = [*following.values()]
         if len(kept) > width:
             return sorted(kept, key=_by_rank)[:width], True

@@ -30,6 +30,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._packing.bottleneck
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.branch_and_bound import (
     branch_and_bound,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._packing.effort import Effort
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.local_search import (
     local_search,
 )
@@ -52,11 +53,15 @@ MAX_EXACT_ITEMS = 200
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """The most effort: rounds of local search, steps of branch and bound, and whether the optional ``solver`` may try, too."""
+    """The most effort: rounds of local search, steps of branch and bound, and whether the optional ``solver`` may try, too.
+
+    ``shared`` is what several searches may look at together, beside which none has an effort of its own.
+    """
 
     rounds: int = 20_000
     steps: int = 50_000
     solver: bool = True
+    shared: Effort | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +123,7 @@ def search(
     # Nothing is better that leaves no more devices out than must be, and costs nothing else.
     optimal = cost == bound or (shortage is not None and cost == Cost(shortage.missing))
     if not optimal and len(first.order) <= MAX_EXACT_ITEMS and not packings.exhausted:
-        exact = branch_and_bound(problem, first.order, assignment, budget.steps)
+        exact = branch_and_bound(problem, first.order, assignment, budget.steps, budget.shared)
         assignment, optimal, steps = exact.assignment, exact.complete, exact.steps
         cost = cost_of(assignment, devices, problem.spread, problem.bins)
         bound = lower_bound(problem, packings, cost)

@@ -25,6 +25,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import
     Host,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.assignment import allows
+from ansible_collections.vfio.migration.plugins.plugin_utils._packing.effort import Effort
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.packings import (
     Bin,
     PackingProblem,
@@ -69,7 +70,7 @@ def smallest_addition(
         return None
     if not all(_is_like_itself(problem, each) for n in left for each in _devices(problem, n)):
         return None
-    parts = _Parts(problem, solution).of(left)
+    parts = _Parts(problem, solution, budget.shared).of(left)
     if solve(_with(problem, parts), budget, no_progress).cost.unplaced:
         return None
     count = sum(len(part.devices) for part in parts)
@@ -95,9 +96,11 @@ def _free(device: Device) -> Device:
 class _Parts:
     """Finds what is to be added for each guest without a place, beside what a solution has placed."""
 
-    def __init__(self, problem: Problem, solution: Solution) -> None:
+    def __init__(self, problem: Problem, solution: Solution, effort: Effort | None) -> None:
         self._problem = problem
-        self._packings = Packings(PackingProblem(problem.resources, problem.items, problem.bins))
+        self._packings = Packings(
+            PackingProblem(problem.resources, problem.items, problem.bins), effort=effort
+        )
         self._states = {
             number: tuple(sorted([each for each, places in backing.items() for _one in places]))
             for number, backing in solution.left.items()
@@ -115,15 +118,11 @@ class _Parts:
         """Return the fewest devices of a guest that are to be added, on a host that has places for the others."""
         needed = self._problem.demands[guest]
         for count in range(1, len(needed)):
-            tried: set[tuple[int, ...]] = set()
-            for chosen in itertools.combinations(range(len(needed)), count):
+            for chosen in itertools.islice(_choices(needed, count), _MOST_PARTS):
                 rest = tuple([needed[n][0] for n in range(len(needed)) if n not in chosen])
-                if rest in tried or len(tried) >= _MOST_PARTS:
-                    continue
-                tried.add(rest)
                 number = self._place(guest, rest)
                 if number is not None:
-                    return _Part(number, tuple([needed[n][1] for n in chosen]))
+                    return _Part(number, tuple([needed[n][1] for n in sorted(chosen)]))
         return _Part(None, tuple([device for _demand, device in needed]))
 
     def _place(self, guest: int, rest: tuple[int, ...]) -> int | None:
@@ -153,6 +152,25 @@ class _Parts:
                 self._groups[name] |= problem.items[guest].anti_affinity
                 return number
         return None
+
+
+def _choices(needed: t.Sequence[tuple[int, Device]], count: int) -> t.Iterator[frozenset[int]]:
+    """Yield the choices of so many devices of a guest, by their places; of those that need the same, always the first."""
+    alike: dict[int, list[int]] = defaultdict(list)
+    for place, (demand, _device) in enumerate(needed):
+        alike[demand].append(place)
+
+    def choose(groups: t.Sequence[list[int]], more: int) -> t.Iterator[list[int]]:
+        if not groups:
+            yield []
+            return
+        first, rest = groups[0], groups[1:]
+        there = sum(map(len, rest))
+        for taken in range(min(more, len(first)), max(0, more - there) - 1, -1):
+            for others in choose(rest, more - taken):
+                yield first[:taken] + others
+
+    yield from map(frozenset, choose([*alike.values()], count))
 
 
 def _with(problem: Problem, parts: t.Sequence[_Part]) -> Problem:

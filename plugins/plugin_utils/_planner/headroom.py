@@ -31,7 +31,9 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import uncollected
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.assignment import allows
+from ansible_collections.vfio.migration.plugins.plugin_utils._packing.effort import Effort
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.packings import (
+    EFFORT,
     Bin,
     Demands,
     PackingProblem,
@@ -65,6 +67,9 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.solution i
     prove,
     solve,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.unplaced import (
+    MAX_COMPARISONS,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.waves import AT_ONCE
 
 SCHEMA = 1
@@ -74,8 +79,10 @@ _DETAILED = 40
 # So many causes are told in sentences.
 _SHOWN = 20
 # What is planned without branch and bound first: where all have a place, what that costs does not matter.
-_FIRST = Budget(rounds=200, steps=0, solver=False)
-_THEN = Budget(rounds=200, steps=5_000, solver=False)
+_ROUNDS = 200
+_STEPS = 5_000
+# So many hosts are taken over into a part of the problem in the time of one transition.
+_HOSTS = 8
 
 
 class _Subject(t.NamedTuple):
@@ -104,7 +111,8 @@ def headroom(
 ) -> contract.Headroom:
     """Return whether each host of ``fleet``, and each of the ``groups`` of hosts, can be emptied; raise ``FleetError``.
 
-    No more than so many ``searches`` are made: hosts and groups for which there would have to be another one are unproven.
+    No more than so many ``searches`` are made, and all of them together look at no more than one for a plan does: hosts and
+    groups for which there would have to be another one are unproven.
     Hosts and groups that are ``exempt`` need not be such as can be emptied.
     """
     subjects = [_Subject(name, (name,), False) for name in sorted(fleet.hosts)]
@@ -122,12 +130,11 @@ def headroom(
         left = whole.left_by_first_fit(alike[0])
         if not left:
             continue
-        searched += 1
-        outcome = (
-            whole.look_into(alike[0], len(causes) < _DETAILED)
-            if searched <= searches
-            else whole.not_looked_into(alike[0], left, searches)
-        )
+        if searched < searches and not whole.effort_is_used_up:
+            searched += 1
+            outcome = whole.look_into(alike[0], len(causes) < _DETAILED)
+        else:
+            outcome = whole.not_looked_into(alike[0], left, searched)
         if outcome is not None:
             outcome.cause["subjects"] = [whole.left_on(each, outcome.left) for each in alike]
             causes.append(outcome.cause)
@@ -231,7 +238,14 @@ class _Whole:
         self._numbers = {name: number for number, name in enumerate(problem.names)}
         packing = PackingProblem(problem.resources, problem.items, bins)
         self._first_fit = _FirstFit(problem, packing)
+        self._effort, self._explaining = Effort(EFFORT), Effort(MAX_COMPARISONS)
+        self._budget = Budget(_ROUNDS, 0, solver=False, shared=self._effort)
         self._proofs: dict[t.Hashable, Proof] = {}
+
+    @property
+    def effort_is_used_up(self) -> bool:
+        """Whether the searches so far have looked at so much that there is none more."""
+        return self._effort.used_up
 
     def _groups_on(self, guests: t.Sequence[Guest], host: str) -> frozenset[int]:
         of_guests = (
@@ -288,7 +302,11 @@ class _Whole:
         A guest that finds nothing anywhere finds nothing elsewhere.
         """
         guests = self._guests(subject)
-        nowhere = [place for place in left if self._first_fit.fits_nowhere(guests[place])]
+        nowhere = [
+            place
+            for place in left
+            if not self._effort.used_up and self._first_fit.fits_nowhere(guests[place])
+        ]
         stuck = {
             place: proof
             for place in nowhere
@@ -311,26 +329,58 @@ class _Whole:
         if key not in self._proofs:
             subject = _Subject("", (self._problem.request.guests[guest].host,), False)
             problem = self._part(subject, [guest])
-            self._proofs[key] = prove(problem, solve(problem, _FIRST, no_progress))
+            self._proofs[key] = prove(problem, solve(problem, self._budget, no_progress))
         return self._proofs[key]
 
     def look_into(self, subject: _Subject, detailed: bool) -> _Outcome | None:
         """Plan as if the subject's hosts were drained, and return what is in the way; ``None`` where all have a place."""
         guests = self._guests(subject)
         problem = self._part(subject, guests)
-        solution = solve(problem, _FIRST, no_progress)
+        solution = solve(problem, self._budget, no_progress)
         if solution.cost.unplaced > solution.least.unplaced:
-            solution = solve(problem, _THEN, no_progress)
+            solution = solve(problem, dataclasses.replace(self._budget, steps=_STEPS), no_progress)
         if not solution.cost.unplaced:
             return None
         proof = prove(problem, solution)
         placed = {each.guest for each in solution.placed}
         left = tuple([place for place in range(len(guests)) if place not in placed])
-        return _Outcome(left, _explained(problem, solution, proof, left, detailed))
+        return _Outcome(left, self._explained(problem, solution, proof, left, detailed))
+
+    def _explained(
+        self,
+        problem: Problem,
+        solution: Solution,
+        proof: Proof,
+        left: t.Sequence[int],
+        detailed: bool,
+    ) -> contract.HeadroomCause:
+        """Return why guests have no place, and what would give them one."""
+        guests = problem.request.guests
+        many = _have_no_place(len(left), len(guests))
+        sentences = {
+            "infeasible": f"{many}, and that is proven",
+            "unproven": f"{many}; that there is none is not proven",
+        }
+        cause = _cause(proof.status, sentences[proof.status])
+        cause["at_least"] = proof.bound.unplaced if proof.bound else None
+        if proof.assumptions:
+            cause["assumptions"] = [*proof.assumptions]
+        if not detailed:
+            return cause
+        plan = document(problem, solution, proof, AT_ONCE, self._explaining)
+        cause["unplaced"] = plan["unplaced"]
+        cause["shortages"] = plan.get("shortages") or (
+            [plan["shortage"]] if plan["shortage"] is not None else []
+        )
+        addition = smallest_addition(problem, solution, left, self._budget)
+        if addition is not None:
+            cause["addition"] = addition
+        return cause
 
     def _part(self, subject: _Subject, guests: t.Sequence[int]) -> Problem:
         """Return the part of the whole problem that the subject's is."""
         whole, gone = self._problem, self._gone(subject)
+        self._effort.spend(len(whole.names) // _HOSTS)
         there = [number for number in range(len(whole.names)) if number not in gone]
         conditions = dataclasses.replace(self._conditions, drain=subject.hosts)
         names = [whole.names[number] for number in there]
@@ -345,33 +395,6 @@ class _Whole:
             items=[dataclasses.replace(whole.items[number], home=None) for number in guests],
             demands=[whole.demands[number] for number in guests],
         )
-
-
-def _explained(
-    problem: Problem, solution: Solution, proof: Proof, left: t.Sequence[int], detailed: bool
-) -> contract.HeadroomCause:
-    """Return why guests have no place, and what would give them one."""
-    guests = problem.request.guests
-    many = _have_no_place(len(left), len(guests))
-    sentences = {
-        "infeasible": f"{many}, and that is proven",
-        "unproven": f"{many}; that there is none is not proven",
-    }
-    cause = _cause(proof.status, sentences[proof.status])
-    cause["at_least"] = proof.bound.unplaced if proof.bound else None
-    if proof.assumptions:
-        cause["assumptions"] = [*proof.assumptions]
-    if not detailed:
-        return cause
-    plan = document(problem, solution, proof, AT_ONCE)
-    cause["unplaced"] = plan["unplaced"]
-    cause["shortages"] = plan.get("shortages") or (
-        [plan["shortage"]] if plan["shortage"] is not None else []
-    )
-    addition = smallest_addition(problem, solution, left, _FIRST)
-    if addition is not None:
-        cause["addition"] = addition
-    return cause
 
 
 def _have_no_place(left: int, guests: int) -> str:

@@ -35,6 +35,9 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader impor
     read_fleet,
     uncollected,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._packing.effort import Effort
+from ansible_collections.vfio.migration.plugins.plugin_utils._packing.packings import EFFORT
+from ansible_collections.vfio.migration.plugins.plugin_utils._packing.search import Budget
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.facts_after import (
     HostFacts,
     facts_after,
@@ -54,6 +57,9 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request im
     staying,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.solution import Progress
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.unplaced import (
+    MAX_COMPARISONS,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify import objections
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_maintenance import (
     maintenance_objections,
@@ -160,6 +166,9 @@ class _Planning:
         self._returned: list[str] = []
         self._steps: list[MaintenanceStep] = []
         self._again_at_least = 0
+        # All plans together look at no more than one does, and why others have no place is asked of none but the last.
+        self._budget = Budget(shared=Effort(EFFORT))
+        self._explaining = Effort(MAX_COMPARISONS)
 
     def result(self) -> MaintenancePlan:
         """Take all steps that can be taken, and return them with what is proven of all other plans."""
@@ -305,7 +314,7 @@ class _Planning:
             ).hosts
         part = Fleet(hosts, self._first.unknown, self._first.problems)
         request = _request(part, conditions)
-        plan = make_plan(part, request)
+        plan = make_plan(part, request, self._budget, explaining=Effort(0))
         stated: t.Any = {**plan, "conditions": conditions.stated()}
         facts = {name: each.facts for name, each in hosts.items()}
         left = {(each["source"]["host"], each["source"]["id"]) for each in plan["unplaced"]}
@@ -431,7 +440,8 @@ class _Planning:
         )
         part = read_fleet({each: facts[each] for each in (name, *targets)})
         part.unknown, part.problems = self._first.unknown, self._first.problems
-        return make_plan(part, _request(part, conditions))
+        request = _request(part, conditions)
+        return make_plan(part, request, self._budget, explaining=self._explaining)
 
 
 def _guests_on(host: Host) -> list[Guest]:

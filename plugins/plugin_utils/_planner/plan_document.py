@@ -28,6 +28,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import
     Parent,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.bottleneck import Shortage
+from ansible_collections.vfio.migration.plugins.plugin_utils._packing.effort import Effort
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.objective import Cost
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner import backing
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.placing import (
@@ -58,8 +59,9 @@ def document(
     solution: Solution,
     proof: Proof,
     order: MoveOrder,
+    explaining: Effort | None = None,
 ) -> contract.PlanBody:
-    """Return the plan that ``solution`` is, with the moves in ``order``."""
+    """Return the plan that ``solution`` is, with the moves in ``order``; ``explaining`` is what reasons may take."""
     request, shortage = problem.request, proof.shortage
     maker = _Maker(problem, order)
     placements = [(each, _source_of(problem, each)) for each in request.kept]
@@ -82,7 +84,11 @@ def document(
         "direction": request.conditions.direction,
         "policy": request.conditions.policy,
         "placements": [placement for placement, source in placements],
-        "unplaced": left_behind(problem, solution, proof, order) if solution.cost.unplaced else [],
+        "unplaced": (
+            left_behind(problem, solution, proof, order, explaining)
+            if solution.cost.unplaced
+            else []
+        ),
         "shortage": _shortage(problem, shortage) if shortage else None,
         "hosts": dict(sorted(hosts.items())),
         "map": mapping,

@@ -16,6 +16,7 @@ from collections import defaultdict
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import Fleet
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import uncollected
+from ansible_collections.vfio.migration.plugins.plugin_utils._packing.effort import Effort
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.search import Budget
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.plan_document import (
     document,
@@ -68,10 +69,11 @@ def make_plan(
     request: Request,
     budget: Budget = _BUDGET,
     progress: Progress = no_progress,
+    explaining: Effort | None = None,
 ) -> PlanBody:
     """Return the plan of the public contract, not verified yet.
 
-    ``progress`` is told from time to time, in words, how far it is.
+    ``progress`` is told from time to time, in words, how far it is. ``explaining`` is what reasons may take.
     """
     problem = pose(fleet, request)
     order = AT_ONCE
@@ -79,7 +81,7 @@ def make_plan(
         solution, order = solve_in_order(problem, budget, progress)
     else:
         solution = solve_steadily(problem, budget, progress)
-    return document(problem, solution, prove(problem, solution), order)
+    return document(problem, solution, prove(problem, solution), order, explaining)
 
 
 def make_verified_plan(

@@ -286,7 +286,7 @@ def _attempt(
     there, of_all = len(problem.items) - len(items), len(problem.items)
     spread = problem.request.conditions.policy == "spread"
     packing = PackingProblem(problem.resources, items, bins, spread)
-    packings = Packings(packing)
+    packings = Packings(packing, effort=budget.shared)
     found = search(
         packing,
         packings,

@@ -34,6 +34,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._packing.bottleneck
     Shortage,
     independent,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._packing.effort import Effort
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.admissible import (
     INCOMPATIBLE,
     NO_EXCLUSIONS,
@@ -82,13 +83,17 @@ _TO_BE_HAD = Reason("left_out", "")
 
 
 def left_behind(
-    problem: Problem, solution: Solution, proof: Proof, order: MoveOrder
+    problem: Problem,
+    solution: Solution,
+    proof: Proof,
+    order: MoveOrder,
+    effort: Effort | None = None,
 ) -> list[Unplaced]:
     """Return the devices that have no place, and why; in ``order`` are guests that would wait for each other."""
     guests = problem.request.guests
     placed = {each.guest for each in solution.placed}
     now = pose_afresh(problem, order.exclusions) if order.exclusions != NO_EXCLUSIONS else problem
-    reasons = Reasons(now, solution.placed)
+    reasons = Reasons(now, solution.placed, effort)
     shortage = solution.shortage if proof.assumptions else proof.shortage
     short = _short_reasons(problem, shortage) if shortage else {}
     circular = _cycle_reasons(guests, order.cycles)
@@ -163,10 +168,12 @@ def _cycle_reasons(
 
 
 class Reasons:
-    """Why devices have no place, given what a plan has ``placed``. ``comparisons`` is how much was looked into so far."""
+    """Why devices have no place, given what a plan has ``placed``. Comparisons are taken from the ``effort``, which others may share."""
 
-    def __init__(self, problem: Problem, placed: t.Sequence[Placement]) -> None:
-        self.comparisons = 0
+    def __init__(
+        self, problem: Problem, placed: t.Sequence[Placement], effort: Effort | None = None
+    ) -> None:
+        self._effort = effort or Effort(MAX_COMPARISONS)
         self._problem = problem
         self._fleet = problem.fleet
         self._conditions = problem.request.conditions
@@ -348,9 +355,10 @@ class Reasons:
         if key not in self._shortages_of:
             there = len(host.devices) + sum(len(each.types) for each in host.equipment)
             sets = len(source.descriptor.compatible) if source.descriptor else 0
-            self.comparisons += there * (1 + sets)
-            looked_into = self.comparisons <= MAX_COMPARISONS
-            self._shortages_of[key] = self._look_into(host, source) if looked_into else None
+            self._effort.spend(there * (1 + sets))
+            self._shortages_of[key] = (
+                None if self._effort.used_up else self._look_into(host, source)
+            )
         return self._shortages_of[key]
 
     def _look_into(self, host: Host, source: Device) -> tuple[list[Reason], bool]:
@@ -466,6 +474,8 @@ class Reasons:
     def _no_option(self, host: Host, source: Device) -> list[Reason]:
         key = (host.name, *_needs(source))
         if key not in self._no_option_of:
+            # It is looked at once more, for what comes nearest.
+            self._effort.spend(len(host.devices))
             self._no_option_of[key] = self._why_no_option(host, source)
         return self._no_option_of[key]
 

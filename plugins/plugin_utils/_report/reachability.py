@@ -28,13 +28,17 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import
     Host,
     obstacle,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._packing.effort import Effort
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.problem import pose
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import (
     Conditions,
     Guest,
     Request,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._planner.unplaced import Reasons
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.unplaced import (
+    MAX_COMPARISONS,
+    Reasons,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._report.host_groups import group_hosts
 
 # Up to so many pairs of a class and a group of hosts, the report has what stands between them.
@@ -207,7 +211,8 @@ class _Obstacles:
         self._direction = direction
         self._candidates = Candidates(fleet, direction)
         self._reasons: dict[str, Reasons] = {}
-        self._comparisons = 0
+        # What is looked into for all hosts together is limited.
+        self._effort = Effort(MAX_COMPARISONS)
 
     def between(self, device: Device, host: str) -> list[str]:
         """Return why ``device`` has no place on ``host``, in sentences."""
@@ -215,12 +220,8 @@ class _Obstacles:
             # Nothing is to be moved: every device that is there counts as it is.
             request = Request([], [host], Conditions(self._direction))
             problem = pose(self._fleet, request, self._candidates)
-            self._reasons[host] = Reasons(problem, ())
-        reasons = self._reasons[host]
-        # What is looked into for all hosts together is limited.
-        reasons.comparisons = self._comparisons
-        found = reasons.of(Guest(None, (device,)), device)
-        self._comparisons = reasons.comparisons
+            self._reasons[host] = Reasons(problem, (), self._effort)
+        found = self._reasons[host].of(Guest(None, (device,)), device)
         return [each["reason"] for each in found]
 
 

@@ -13,6 +13,9 @@ import typing as t
 import pytest
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import read_fleet
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner import (
+    headroom as headroom_module,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.headroom import headroom
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.planner import make_plan
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import (
@@ -31,6 +34,8 @@ from ansible_collections.vfio.migration.tests.unit.fleets import (
     parent,
     vf,
 )
+from ansible_collections.vfio.migration.tests.unit.fuzzing import limits
+from ansible_collections.vfio.migration.tests.unit.worst_fleets import one_guest_without_room
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -158,6 +163,25 @@ def test_without_searches_nothing_else_is_claimed(seed):
     exact = statuses(asked(facts, conditions), facts)
     for name, status in statuses(asked(facts, conditions, searches=0), facts).items():
         assert status in (exact[name], "unproven") or status in alone(facts, name, conditions), name
+
+
+@given(st.integers(0, 100_000))
+def test_searches_that_have_looked_at_enough_end_together(seed):
+    facts, request = drawn(random.Random(seed))
+    conditions = some_conditions(request)
+    exact = statuses(asked(facts, conditions), facts)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(headroom_module, "EFFORT", 1)
+        found = asked(facts, conditions)
+    for name, status in statuses(found, facts).items():
+        assert status in (exact[name], "unproven"), name
+
+
+def test_of_a_guest_with_many_devices_what_is_to_be_added_is_found_soon():
+    with limits(seconds=60):
+        (cause,) = asked(one_guest_without_room())["causes"]
+    # The parents have 39 instances left, of any type, for 64 devices.
+    assert sum(each["count"] for each in cause["addition"]["devices"]) == 25
 
 
 def three_of_one_make() -> Facts:

@@ -15,6 +15,9 @@ import typing as t
 import pytest
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import read_fleet
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner import (
+    maintenance as maintenance_module,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.maintenance import (
     Maintenance,
     maintenance_plan,
@@ -55,6 +58,22 @@ def planned(
     facts: Facts, hosts: t.Sequence[str], conditions: Conditions = NOTHING, **asked: t.Any
 ) -> t.Any:
     return maintenance_plan(read_fleet(facts), Maintenance(hosts, **asked), conditions)
+
+
+@given(st.integers(0, 100_000))
+def test_plans_that_have_looked_at_enough_are_still_right(seed):
+    chance = random.Random(seed)
+    fleet = tiny(chance)
+    hosts = sorted(fleet.facts)
+    exact = planned(fleet.facts, hosts)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(maintenance_module, "EFFORT", 1)
+        found = planned(fleet.facts, hosts)
+    assert maintenance_objections(found, fleet.facts) == []
+    if "infeasible" in (found["status"], exact["status"]):
+        assert found["status"] in ("infeasible", "unproven")
+    if found["status"] == "optimal":
+        assert found["moves"] == exact["moves"]
 
 
 # --- beside all that there could be ---
