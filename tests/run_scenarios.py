@@ -25,7 +25,16 @@ _LAB = (sys.executable, str(_ROOT / "tests/lab/lab.py"))
 # A host is busy half of the time, if that; the other half is for another lab's.
 _LABS = 2
 # They take the longest, and so are to begin first.
-_LONG = ("migrate_drain", "migrate_fails", "interrupted", "migrate", "killed", "sriov", "vdpa")
+_LONG = (
+    "maintain",
+    "migrate_drain",
+    "migrate_fails",
+    "interrupted",
+    "migrate",
+    "killed",
+    "sriov",
+    "vdpa",
+)
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 # How a task begins in what Ansible prints, which Molecule frames, and how its failure does.
 _TASK = re.compile(r"^\W*(TASK \[|PLAY RECAP|RUNNING HANDLER)")

@@ -135,8 +135,9 @@ def _said(output: str) -> dict[str, list[str]]:
 
 
 def sentences_on_guests(outcome: Outcome) -> list[str]:
+    """Return what is said of the guests, but for what is not known as a liar has not answered."""
     lines = (line.strip().rstrip(",") for line in outcome.said["localhost"])
-    return [line for line in lines if line.startswith('"vm-')]
+    return [line for line in lines if line.startswith('"vm-') and ": unknown, liar" not in line]
 
 
 # --- what an attacker says -------------------------------------------------------------------------------------------

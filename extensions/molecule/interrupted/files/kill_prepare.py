@@ -9,10 +9,11 @@ hosts' devices were then left by cleanup. The arguments are an inventory and a d
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
+
+from kill import killed_at
 
 # From the first that reads what hosts have answered; before that nothing is decided.
 FIRST_TASK = 3
@@ -21,20 +22,6 @@ FIRST_TASK = 3
 def playbook(name: str, inventory: str, **options: str) -> list[str]:
     given = [f"--extra-vars={key}={value}" for key, value in options.items()]
     return ["ansible-playbook", f"--inventory={inventory}", f"vfio.migration.{name}", *given]
-
-
-def killed_at(command: list[str], task: int) -> bool:
-    """Run ``command``, kill it when it begins its ``task``; return whether it came so far."""
-    env = {**os.environ, "PYTHONUNBUFFERED": "1"}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env) as process:
-        assert process.stdout is not None
-        count = 0
-        for line in process.stdout:
-            count += line.startswith("TASK [")
-            if count == task:
-                process.kill()
-                return True
-    return False
 
 
 def devices(inventory: str) -> list[str]:

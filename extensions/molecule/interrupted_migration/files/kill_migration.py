@@ -14,12 +14,13 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+
+from kill import killed_at
 
 # Whoever sets this waits for every task, some hours; by default those that change something are enough.
 EVERY_TASK = "VFIO_MIGRATION_KILL_AT_EVERY_TASK"
@@ -73,28 +74,8 @@ class Migration:
 
     def killed_at(self, task: int | str, seconds: float) -> bool:
         """Run it and kill it so many seconds after a task has begun, given by number or name; tell if it came so far."""
-        process = subprocess.Popen(
-            self._command,
-            stdout=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "PYTHONUNBUFFERED": "1"},
-            start_new_session=True,
-        )
-        assert process.stdout is not None
-        count, reached = 0, False
-        for line in process.stdout:
-            begins = line.startswith("TASK [")
-            count += begins
-            title = line.partition("]")[0] if begins else ""
-            reached = count == task if isinstance(task, int) else title.endswith(f" : {task}")
-            if reached:
-                break
-        if reached:
-            time.sleep(seconds)
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        process.stdout.close()
-        return reached
+        title = task if isinstance(task, int) else f" : {task}]"
+        return killed_at(self._command, title, seconds)
 
     def clean_up(self) -> None:
         # Without a plan nothing was begun.

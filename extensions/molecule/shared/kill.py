@@ -1,0 +1,52 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Kills a playbook (SIGKILL) in one of its tasks.
+
+What the hosts do at that moment goes on, as it does in reality, and so do workers of ansible-core, which have sessions of their own. As
+a program it is given a part of the task's title, the seconds after which the task is at work, and the command; it fails where the
+command never came so far.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+
+
+def killed_at(command: Sequence[str], task: int | str, seconds: float = 0) -> bool:
+    """Run it and kill it so many seconds after a task has begun; tell if it came so far.
+
+    The task is given by its number in the run or by a part of its title, as ``maintain : Work``.
+    """
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    count, reached = 0, False
+    for line in process.stdout:
+        begins = line.startswith("TASK [")
+        count += begins
+        title = line.partition("]")[0] + "]" if begins else ""
+        reached = begins and (count == task if isinstance(task, int) else task in title)
+        if reached:
+            break
+    if reached:
+        time.sleep(seconds)
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    process.stdout.close()
+    return reached
+
+
+if __name__ == "__main__":
+    name, after, *given = sys.argv[1:]
+    sys.exit(0 if killed_at(given, name, float(after)) else f"no task is called {name}")
