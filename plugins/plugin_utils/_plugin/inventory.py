@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import typing as t
 
+import ansible.constants
 from ansible.errors import AnsibleError
 from ansible.inventory.manager import InventoryManager, split_host_pattern
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
@@ -48,8 +49,14 @@ def matching(
 
 
 def _hosts(inventory: t.Any, patterns: t.Any) -> list[str]:
+    """Return the hosts that ``patterns`` choose. Ansible has no notice of its own here where nothing matches one."""
+    constants: t.Any = ansible.constants
+    told = constants.HOST_PATTERN_MISMATCH
+    constants.HOST_PATTERN_MISMATCH = "ignore"
     try:
         return [str(host.name) for host in inventory.get_hosts(patterns)]
     except AnsibleError:
-        # What Ansible can be told to do about a pattern that nothing matches.
+        # A pattern that is none.
         return []
+    finally:
+        constants.HOST_PATTERN_MISMATCH = told
