@@ -13,17 +13,16 @@ from ansible.utils.display import Display
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.answers import documented
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments import plain
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.guest_move import (
+    MODULE,
+    STEP_RETURNS,
     GuestMove,
     as_result,
 )
 
-_MODULE = "vfio.migration.libvirt_migrate"
 _OPTIONS: dict[str, dict[str, t.Any]] = {
     "uuid": {"type": "str", "required": True},
     "plan": {"type": "dict"},
     "source": {"type": "str"},
-    "target": {"type": "str"},
-    "target_answer": {"type": "dict"},
     "label": {"type": "str"},
     "destination": {"type": "str"},
     "transport": {"type": "str"},
@@ -38,7 +37,6 @@ _OPTIONS: dict[str, dict[str, t.Any]] = {
     "persistent_xml": {"type": "str", "no_log": True},
     "wait": {"type": "float"},
 }
-_STEP_RETURNS = frozenset(("definitions", "runs", "status"))
 _Result = dict[str, t.Any]
 
 
@@ -55,9 +53,9 @@ class ActionModule(ActionBase):
 
         def ask(options: _Result) -> _Result:
             answer = self._execute_module(
-                module_name=_MODULE, module_args=options, task_vars=variables
+                module_name=MODULE, module_args=options, task_vars=variables
             )
-            return t.cast(_Result, plain(documented(answer, _STEP_RETURNS)))
+            return t.cast(_Result, plain(documented(answer, STEP_RETURNS)))
 
         try:
             if given["step"] != "all":
@@ -65,7 +63,7 @@ class ActionModule(ActionBase):
                 return {**result, **ask(options)}
             for name in ("plan", "destination"):
                 if given[name] is None:
-                    raise AnsibleActionFail(f"{_MODULE}: give the option {name}")
+                    raise AnsibleActionFail(f"{MODULE}: give the option {name}")
             run_of_ansible = os.getppid()
             move = GuestMove(
                 given,
@@ -75,7 +73,7 @@ class ActionModule(ActionBase):
                 # A process whose parent has ended gets another one.
                 lambda: os.getppid() == run_of_ansible,
             )
-            return {**result, **as_result(move.run(bool(self._task.check_mode)))}
+            return {**result, **as_result(move.check() if self._task.check_mode else move.run())}
         finally:
             remove: t.Any = self._remove_tmp_path
             remove(self._connection._shell.tmpdir)

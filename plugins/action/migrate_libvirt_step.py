@@ -43,4 +43,9 @@ class ActionModule(StepAction):
         "timeout": {"type": "int", "default": 3600},
         "record": {"type": "str"},
         "parallel": {"type": "int", "default": 2},
+        "parallel_source": {"type": "int", "default": 1},
+        "parallel_target": {"type": "int", "default": 1},
+        "priority": {"type": "dict"},
+        "max_failures": {"type": "int"},
+        "not_after": {"type": "raw"},
     }

@@ -33,7 +33,7 @@ options:
     type: dict
     required: true
   migrations:
-    description: What P(vfio.migration.libvirt_rounds#filter) returns.
+    description: What P(vfio.migration.libvirt_order#filter) returns.
     type: dict
     required: true
   attempts:
@@ -103,7 +103,7 @@ def migration_result(
     with expected("the list of attempts", "what was tried, with vm, host, said and states"):
         tried = [_attempt(each) for each in plain(listed("attempts", attempts) or [])]
     with expected(
-        "what the checks come to", "the checks of migrate_libvirt and what libvirt_rounds returns"
+        "what the checks come to", "the checks of migrate_libvirt and what libvirt_order returns"
     ):
         return result(
             plain(checks),

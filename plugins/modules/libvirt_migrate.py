@@ -53,18 +53,9 @@ options:
   source:
     description: The name that the plan has for this host. By default the one in the inventory.
     type: str
-  target:
-    description: What the target is called in messages.
-    type: str
-    default: the target
   label:
     description: What the guest is called where its progress is shown. By default its UUID.
     type: str
-  target_answer:
-    description:
-      - What the target answered, as a task registers it, to the role's query for its memory. The guest then stays where the target
-        does not answer, has too little memory, or no IOMMUFD that the guest needs.
-    type: dict
   destination:
     description:
       - The URI by which this host's libvirt reaches the target's, such as V(qemu+ssh://root@b/system).
@@ -260,9 +251,7 @@ def main() -> None:
             # The action's.
             "plan": {"type": "dict"},
             "source": {"type": "str"},
-            "target": {"type": "str", "default": "the target"},
             "label": {"type": "str"},
-            "target_answer": {"type": "dict"},
         },
         required_if=[("step", "start", ("active_xml", "destination"))],
         supports_check_mode=True,

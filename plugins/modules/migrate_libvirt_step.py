@@ -31,7 +31,7 @@ options:
   step:
     description:
       - V(begin) reads and checks the other options. V(find) looks where the guests are. V(check) says which of them can go, and where to.
-        V(order) puts those with a place in the plan into rounds. V(look) sees who has moved. V(end) reports the outcome.
+        V(order) puts those with a place in the plan into their order. V(look) sees who has moved. V(end) reports the outcome.
     type: str
     choices:
       - begin
@@ -116,6 +116,23 @@ options:
     description: How many guests are migrated at the same time.
     type: int
     default: 2
+  parallel_source:
+    description: How many of them may leave a host at the same time.
+    type: int
+    default: 1
+  parallel_target:
+    description: How many of them may come to a host at the same time.
+    type: int
+    default: 1
+  priority:
+    description: Numbers by names or UUIDs of guests; who has the higher one goes first.
+    type: dict
+  max_failures:
+    description: After how many guests that have not moved none is begun any more. By default all are tried.
+    type: int
+  not_after:
+    description: After which time none is begun any more, a time of day or one as ISO 8601 has it.
+    type: raw
   record:
     description: The file that the record of each guest is added to. By default C(migration-record.jsonl) beside the plan.
     type: str
@@ -182,13 +199,20 @@ taking_part:
   returned: after the step C(check)
   type: list
   elements: str
-rounds:
-  description: The rounds, each with C(label) and with C(moves), the guest that C(leaves) each host and the one that C(comes) to it.
+leaving:
+  description: The guests that leave each host, as M(vfio.migration.libvirt_migrate_guests) takes them.
   returned: after the step C(order)
-  type: list
-  elements: dict
+  type: dict
+turns:
+  description: In which order and within which limits they begin, as M(vfio.migration.libvirt_migrate_guests) takes it.
+  returned: after the step C(order)
+  type: dict
+logs:
+  description: What each target runs when the guests have moved, lists of words, to tell what QEMU and the kernel there say.
+  returned: after the step C(order)
+  type: dict
 participants:
-  description: The hosts that are in a round.
+  description: The hosts that guests leave or come to.
   returned: after the step C(order)
   type: list
   elements: str

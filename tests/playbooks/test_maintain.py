@@ -94,7 +94,7 @@ def test_check_mode_shows_the_steps_and_changes_nothing(maintained):
 def test_a_run_that_is_killed_is_taken_up_where_it_was(maintained):
     # While the guest of the second host moves, and again once tasks have begun on it.
     options = maintained.options
-    assert maintained.fleet.kill("vfio.migration.maintain", "Migrate the leaving guest", options)
+    assert maintained.fleet.kill("vfio.migration.maintain", "Migrate the leaving guests", options)
     assert maintained.worked() == ["c"]
     assert json.loads(maintained.progress.read_text())["done"] == ["c"]
     assert maintained.fleet.kill("vfio.migration.maintain", "Wait until the host is back", options)

@@ -94,7 +94,10 @@ def test_guests_move_fail_and_stay_whatever_their_names_are(tmp_path):
 
 @pytest.mark.newest_core
 # Before the guest moves, and while it does.
-@pytest.mark.parametrize("task", ["Migrate the leaving guest", "Record the result"])
+@pytest.mark.parametrize(
+    "task",
+    ["Migrate the leaving guests", "Read what QEMU and the kernel say of the arriving guests"],
+)
 def test_after_a_run_is_killed_cleanup_leaves_what_guests_hold(tmp_path, task):
     guest = {"host": "a", "uuid": UUIDS[5], "device": UUIDS[1], "xml": GRAPHICS}
     fleet = Fleet(tmp_path, "ab", {"vm-1": guest})

@@ -61,7 +61,7 @@ class Step:
 
     @property
     def migrations(self) -> t.Any:
-        return filter_of("libvirt_rounds")(self.checks["chosen"], self.plan)
+        return filter_of("libvirt_order")(self.checks["chosen"], self.plan)
 
     @property
     def states(self) -> t.Any:
@@ -141,7 +141,7 @@ CALLS: dict[str, t.Callable[[Step], dict[str, t.Any]]] = {
         "guests": {step.world.guests[0]: "default.vm-1"},
         "nodes": nodes_of(step),
     },
-    "libvirt_rounds": lambda step: {"guests": step.checks["chosen"], "plan": step.plan},
+    "libvirt_order": lambda step: {"guests": step.checks["chosen"], "plan": step.plan},
     "maintenance_plan": lambda step: {"fleet": step.fleet, "emptied": [step.world.source]},
     "migration_failure": lambda step: {
         "logs": step.logs,

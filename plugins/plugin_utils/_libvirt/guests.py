@@ -79,7 +79,7 @@ class DeviceKey(t.TypedDict):
 class Guest(t.TypedDict):
     """A guest that is to move, or what stands for unknown guests; ``reason`` is why it must stay.
 
-    ``kinds`` are those of its devices; one that has none has no ``device``, either.
+    ``kinds`` are those of its devices; one that has none has no ``device``, either. ``memory`` is in KiB, 0 where it is not known.
     """
 
     vm: str
@@ -88,6 +88,7 @@ class Guest(t.TypedDict):
     persistent: bool
     device: DeviceKey | None
     kinds: list[str]
+    memory: int
     reason: Sentence | None
 
 
@@ -262,6 +263,7 @@ def _found(
         persistent=running is not None and running.persistent,
         device=DeviceKey(host=host, id=devices[0].id) if devices else None,
         kinds=list(dict.fromkeys(device.kind for device in devices)),
+        memory=running.info["memory"] if running is not None and running.info is not None else 0,
         reason=reason,
     )
 
@@ -275,6 +277,7 @@ def _stand_in(what: str, host: str | None, reason: str) -> Guest:
         persistent=False,
         device=None,
         kinds=[],
+        memory=0,
         reason=reason,
     )
 

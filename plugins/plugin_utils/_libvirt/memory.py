@@ -8,15 +8,9 @@
 
 from __future__ import annotations
 
-import re
 import typing as t
-from dataclasses import dataclass
 from fractions import Fraction
 
-from ansible_collections.vfio.migration.plugins.module_utils._host.memory import (
-    available_memory,
-    memory_sizes,
-)
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.info import (
     GuestInfo,
     HostInfo,
@@ -88,51 +82,3 @@ def _devices_within(free_kib: int, loads: t.Sequence[tuple[int, int]]) -> int:
             return count + int((free_kib - used) / per_device)
         count, used = count + devices, used + kib
     return count
-
-
-# --- a domain and a host's files ---
-
-IOMMUFD = "/dev/iommu"
-_IOMMUFD = re.compile(r"<driver\b[^<>]*\biommufd=(?:'yes'|\"yes\")")
-_FREE_PAGES = re.compile(r"hugepages-([0-9]{1,18})kB/free_hugepages:([0-9]{1,18})")
-_DOMAIN_MEMORY = re.compile(r"<memory(?: [^>]*)?>([0-9]{1,18})<")
-# Libvirt tells in KiB of which pool of huge pages the guest takes its memory, unless that is the default.
-_DOMAIN_PAGES = re.compile(r"<page size=.([0-9]{1,18}). unit=.KiB.")
-
-
-@dataclass(frozen=True, slots=True)
-class Memory:
-    """How much memory a guest needs of ``source``, and how much of that is free on its target, in KiB.
-
-    ``lacks_iommufd``: the guest has its devices through IOMMUFD, and the target has none.
-    """
-
-    source: str
-    needed: int
-    free: int
-    lacks_iommufd: bool = False
-
-
-def memory(xml: str, there: str) -> Memory:
-    """Return what the domain ``xml`` needs of a host's memory, and what is free of it, nothing where that is not said.
-
-    ``there`` has the host's ``/proc/meminfo`` and its files ``free_hugepages``, each after its path and a colon, and a line
-    ``/dev/iommu`` where there is such a device.
-    """
-    lacks_iommufd = _uses_iommufd(xml) and IOMMUFD not in there.splitlines()
-    found = _DOMAIN_MEMORY.search(xml)
-    needed = int(found[1]) if found else 0
-    sizes = memory_sizes(there)
-    if "<hugepages" not in xml:
-        return Memory("memory", needed, available_memory(sizes), lacks_iommufd)
-    pools = {int(size): int(count) for size, count in _FREE_PAGES.findall(there)}
-    wanted = [*dict.fromkeys(map(int, _DOMAIN_PAGES.findall(xml)))]
-    wanted = wanted or [sizes.get("Hugepagesize", 0)]
-    free = sum(size * pools.get(size, 0) for size in wanted)
-    pages = f"huge pages of {' and '.join(map(str, wanted))} KiB"
-    return Memory(pages, needed, free, lacks_iommufd)
-
-
-def _uses_iommufd(xml: str) -> bool:
-    """Return whether a domain has devices through IOMMUFD, ``<driver iommufd='yes'/>``."""
-    return _IOMMUFD.search(xml) is not None

@@ -26,13 +26,13 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.info impor
     HostInfo,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.memory import (
-    IOMMUFD,
     free,
     need,
 )
 
 # The first libvirt that gives a guest its devices through IOMMUFD, and where a host has that.
 MINIMUM_FOR_IOMMUFD = "12.1.0"
+IOMMUFD = "/dev/iommu"
 # A guest with one of these sees the CPU of its host, as it is.
 _HOST_CPU = ("host-passthrough", "maximum")
 

@@ -21,8 +21,6 @@ from ansible_collections.vfio.migration.plugins.module_utils._descriptor.printab
     printable,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
-from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.answers import Answer
-from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.memory import memory
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.retarget import retarget
 
 MOVED = "moved"
@@ -88,23 +86,6 @@ def retargeted(definitions: DomainDefinitions, plan: t.Any, host: str) -> Domain
         retarget(definitions.active, plan, host, partial=True),
         None if persistent is None else retarget(persistent, plan, host, partial=True),
     )
-
-
-def check_target(definitions: DomainDefinitions, target: str, there: Answer) -> None:
-    """Raise ``FleetError`` where ``target`` does not answer, or has not what the guest needs; ``there`` is its answer."""
-    if there.rc != 0:
-        raise FleetError(f"{target} does not answer: {printable(there.error, MAX_MESSAGE)}")
-    needs = memory(definitions.active, there.stdout)
-    if needs.needed > needs.free:
-        raise FleetError(
-            f"it needs {needs.needed} KiB of {needs.source}, of which {target} has {needs.free};"
-            " make room there, or leave that host out of the targets"
-        )
-    if needs.lacks_iommufd:
-        raise FleetError(
-            f"it has its devices through IOMMUFD, and {target} has no /dev/iommu;"
-            " load the kernel module iommufd there, or leave that host out of the targets"
-        )
 
 
 def read_report(status: t.Any) -> MoveReport:

@@ -9,7 +9,6 @@
 
 from __future__ import annotations
 
-import itertools
 import typing as t
 from collections import defaultdict
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.checks imp
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.guests import Guest
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.logs import lost_states
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.move import MOVED, MoveReport
-from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.rounds import (
+from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.order import (
     Migration,
     Migrations,
 )
@@ -98,7 +97,7 @@ def result(
     ``migrations`` that is none of them was not, as its host did not answer. ``problems`` are what else went wrong.
     With ``only_checked`` no migration was to be tried.
     """
-    going = list(itertools.chain.from_iterable(migrations["rounds"]))
+    going = migrations["going"]
     tried = {(each.host, each.vm): each for each in attempts}
     stay = [*map(_staying, checks["left"])]
     stay += _unplanned(unplaced, migrations["ended"])

@@ -14,8 +14,8 @@ import json
 import typing as t
 
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
+from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.order import Migration
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.outcome import Attempt
-from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.rounds import Migration
 from ansible_collections.vfio.migration.plugins.plugin_utils.contract import (
     MigrationRecord,
     MovedDevice,

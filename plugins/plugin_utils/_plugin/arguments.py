@@ -149,6 +149,19 @@ def one_or_more(name: str, value: t.Any) -> int:
     return number
 
 
+def priorities(name: str, value: t.Any) -> dict[str, int]:
+    """Return ``value`` as whole numbers by names, empty where it is ``None``; raise ``FleetError``."""
+    if not isinstance(value, t.Mapping | None):
+        raise FleetError(f"{name} is {value!r}; expected numbers by the names of guests")
+    found = {}
+    for guest, number in (value or {}).items():
+        try:
+            found[str(guest)] = int(number)
+        except (OverflowError, TypeError, ValueError):
+            raise FleetError(f"{name} has {number!r} for {guest}; expected a number") from None
+    return found
+
+
 def chosen_hosts(
     options: t.Mapping[str, t.Any], option: str, named: t.Iterable[str], prefix: str = ""
 ) -> list[str]:

@@ -9,11 +9,16 @@
 
 from __future__ import annotations
 
+import datetime
+import re
 import time
 import typing as t
 
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.age import AgeLimit
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.values import count
+
+_TIME_OF_DAY = re.compile(r"([01]?[0-9]|2[0-3]):([0-5][0-9])\Z")
 
 
 def now() -> str:
@@ -25,3 +30,34 @@ def age_limit(max_age: t.Any) -> AgeLimit:
     """Return how old facts may be now by the option ``max_age``, ``None`` where it is not given; raise ``FleetError``."""
     limit = None if max_age is None else count("max_age", max_age, "seconds")
     return AgeLimit(time.time(), limit)
+
+
+def passed(moment: float) -> bool:
+    """Return whether a moment, in seconds since 1970, has passed."""
+    return time.time() >= moment
+
+
+def moment(name: str, value: t.Any) -> float:
+    """Return the moment that the option ``name`` says, in seconds since 1970; raise ``FleetError`` where it is none, or has passed.
+
+    That is a time of day such as ``04:30``, the next such one by the clock of the control node, or a time as ISO 8601 has it.
+    """
+    text = str(value)
+    here = datetime.datetime.now().astimezone()
+    if found := _TIME_OF_DAY.match(text):
+        hour, minute = int(found[1]), int(found[2])
+        then = here.replace(hour=hour, minute=minute, second=0, microsecond=0, tzinfo=None)
+        if then <= here.replace(tzinfo=None):
+            then += datetime.timedelta(days=1)
+        # With the difference to UTC that there is by then.
+        return then.timestamp()
+    try:
+        # Python before 3.11 does not read the Z.
+        then = datetime.datetime.fromisoformat(re.sub(r"Z\Z", "+00:00", text))
+    except ValueError as error:
+        raise FleetError(
+            f"{name} is {text!r}; expected a time of day such as 04:30, or a time such as 2026-11-27T04:30:00+01:00"
+        ) from error
+    if passed(then.timestamp()):
+        raise FleetError(f"{name} is {text}, which has passed")
+    return then.timestamp()

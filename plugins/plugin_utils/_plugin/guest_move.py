@@ -12,7 +12,7 @@ from __future__ import annotations
 import time
 import typing as t
 
-from ansible.errors import AnsibleConnectionFailure
+from ansible.errors import AnsibleConnectionFailure, AnsibleError
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.errors import (
     VfioMigrationError,
 )
@@ -21,13 +21,11 @@ from ansible_collections.vfio.migration.plugins.module_utils._descriptor.printab
     printable,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
-from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.answers import read_answer
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.move import (
     LOST,
     REFUSED,
     DomainDefinitions,
     MoveReport,
-    check_target,
     progress_line,
     read_definitions,
     read_report,
@@ -35,13 +33,16 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.move impor
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.handed_over import check_moves
 
+# What a guest's host is asked with, and what that answers.
+MODULE = "vfio.migration.libvirt_migrate"
+STEP_RETURNS = frozenset(("definitions", "runs", "status"))
 # How long one look at a migration lasts, in seconds: at first a short one, as many are over soon.
 _FIRST_LOOK = 2.0
 LONGEST_LOOK = 10.0
 # A host that cannot be reached is tried again so often, after so many seconds.
 _RETRIES = 6
 _RETRY_SECONDS = 10.0
-_ENDED = "the run of Ansible has ended"
+ENDED = "the run of Ansible has ended"
 # What the action has for the module's own options.
 _PASSED_ON = (
     *("uuid", "uri", "destination", "transport", "options"),
@@ -76,16 +77,48 @@ class GuestMove:
         self._sleep = sleep
         # An option that is not given is for the module to have a default for.
         self._options = {key: given[key] for key in _PASSED_ON if given.get(key) is not None}
+        self._wait = _FIRST_LOOK
+        # How often in a row its host did not answer.
+        self._silent = 0
 
-    def run(self, check_mode: bool = False) -> MoveReport | None:
-        """Return how it ended; ``None`` in check mode, where all is well so far."""
+    def run(self) -> MoveReport:
+        """Return how it ended."""
+        report = self.begin()
+        while report is None:
+            report = self.look()
+        return report
+
+    def check(self) -> MoveReport | None:
+        """Return why it cannot begin; ``None`` where all is well so far."""
+        try:
+            self._definitions()
+        except VfioMigrationError as error:
+            return MoveReport(REFUSED, errors=[str(error)])
+        return None
+
+    def begin(self) -> MoveReport | None:
+        """Begin it; return how it ended, ``None`` where it goes on."""
         try:
             definitions = self._definitions()
         except VfioMigrationError as error:
             return MoveReport(REFUSED, errors=[str(error)])
-        if check_mode:
-            return None
-        return self._sent(definitions)
+        domains = {
+            "active_xml": definitions.active,
+            **({"persistent_xml": definitions.persistent} if definitions.persistent else {}),
+        }
+        if not self._goes_on():
+            return MoveReport(REFUSED, errors=[ENDED])
+        answer = self._asked({"step": "start", "wait": self._wait, **domains})
+        if answer.get("failed"):
+            return MoveReport(REFUSED, errors=[_message(answer)])
+        return self._ended(answer)
+
+    def look(self, longest: float = LONGEST_LOOK) -> MoveReport | None:
+        """Look at it for ``longest`` seconds at most; return how it ended, ``None`` where it goes on."""
+        if not self._goes_on():
+            return MoveReport(LOST, errors=[ENDED])
+        self._wait = min(2 * self._wait, longest)
+        return self._ended(self._asked({"step": "watch", "wait": self._wait}))
 
     def _definitions(self) -> DomainDefinitions:
         """Return what the guest is to be on its target; raise ``FleetError``."""
@@ -93,40 +126,21 @@ class GuestMove:
         answer = self._asked({"step": "read"})
         if answer.get("failed") or answer.get("unreachable"):
             raise FleetError(_message(answer))
-        found = read_definitions(answer)
-        new = retargeted(found, self._given["plan"], self._host)
-        if self._given.get("target_answer") is not None:
-            there = read_answer(self._given["target_answer"])
-            check_target(found, self._given.get("target") or "the target", there)
-        return new
+        return retargeted(read_definitions(answer), self._given["plan"], self._host)
 
-    def _sent(self, definitions: DomainDefinitions) -> MoveReport:
-        domains = {
-            "active_xml": definitions.active,
-            **({"persistent_xml": definitions.persistent} if definitions.persistent else {}),
-        }
-        if not self._goes_on():
-            return MoveReport(REFUSED, errors=[_ENDED])
-        answer = self._asked({"step": "start", "wait": _FIRST_LOOK, **domains})
-        if answer.get("failed"):
-            return MoveReport(REFUSED, errors=[_message(answer)])
-        look = _FIRST_LOOK
-        failures = 0
-        while answer.get("runs") is True or answer.get("unreachable"):
-            if not self._goes_on():
-                return MoveReport(LOST, errors=[_ENDED])
-            failures = failures + 1 if answer.get("unreachable") else 0
-            if failures > _RETRIES:
-                return MoveReport(LOST, errors=[_message(answer)])
-            if failures:
-                self._sleep(_RETRY_SECONDS)
-            elif line := progress_line(self._label(), answer.get("status")):
-                self._show(line)
-            look = min(2 * look, LONGEST_LOOK)
-            answer = self._asked({"step": "watch", "wait": look})
-        if answer.get("failed"):
+    def _ended(self, answer: Result) -> MoveReport | None:
+        """Return how it ended by what its host answers; ``None`` where it goes on."""
+        self._silent = self._silent + 1 if answer.get("unreachable") else 0
+        if answer.get("failed") or self._silent > _RETRIES:
             return MoveReport(LOST, errors=[_message(answer)])
-        return read_report(answer.get("status"))
+        if self._silent:
+            self._sleep(_RETRY_SECONDS)
+            return None
+        if answer.get("runs") is not True:
+            return read_report(answer.get("status"))
+        if line := progress_line(self._label(), answer.get("status")):
+            self._show(line)
+        return None
 
     def _label(self) -> str:
         return str(self._given.get("label") or self._given["uuid"])
@@ -138,6 +152,9 @@ class GuestMove:
         except AnsibleConnectionFailure as error:
             text = f"{self._host} does not answer any more: {error}"
             return {"unreachable": True, "failed": False, "msg": printable(text, MAX_MESSAGE)}
+        except AnsibleError as error:
+            # Other guests of the host go on.
+            return {"failed": True, "msg": printable(str(error), MAX_MESSAGE)}
 
 
 def _message(answer: t.Mapping[str, t.Any]) -> str:

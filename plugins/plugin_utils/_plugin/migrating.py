@@ -8,14 +8,16 @@
 """The steps of the playbook ``migrate_libvirt`` that are taken on the control node: ask, choose, order, tell how it ended.
 
 Each step takes what the one before returned, and returns that with what is new. Between them the playbook's hosts answer
-what they are asked, ``prepare`` makes the targets, and the hosts move their guests, round by round.
+what they are asked, ``prepare`` makes the targets, and the hosts move their guests.
 """
 
 from __future__ import annotations
 
 import os
+import tempfile
 import typing as t
 
+from ansible import constants
 from ansible_collections.vfio.migration.plugins.module_utils._change.migration_options import (
     MigrationOptionError,
     read_options,
@@ -67,6 +69,10 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.move impor
     MoveReport,
     read_report,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.order import (
+    Migration,
+    order_migrations,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.outcome import (
     Attempt,
     Result,
@@ -78,10 +84,6 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.record imp
     as_lines,
     record,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.rounds import (
-    Migration,
-    plan_rounds,
-)
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.without_devices import (
     Key,
     key_of,
@@ -92,10 +94,14 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.summary im
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments import (
     chosen_hosts,
     one_or_more,
-    plain,
+    priorities,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.cleaning import DEFINED
-from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.clock import age_limit, now
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.clock import (
+    age_limit,
+    moment,
+    now,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.files import (
     absolute,
     append,
@@ -122,10 +128,12 @@ from ansible_collections.vfio.migration.plugins.plugin_utils.contract import (
     Sentence,
 )
 
-# What the tasks of the roles register, and what hosts note of each round.
+# What the tasks of the roles register.
 LIBVIRT = "migrate_libvirt_answer"
 ASKED = "migrate_libvirt_asked"
-NOTES = "migrate_libvirt_notes"
+BEFORE = "migrate_libvirt_before"
+MOVES = "migrate_libvirt_moved"
+LOGS = "migrate_libvirt_logs"
 PREPARED = "prepare_run"
 CLEANED = "cleanup_run"
 
@@ -136,9 +144,21 @@ RECORD_FILE = "migration-record.jsonl"
 ADDRESS = "migrate_libvirt_address"
 # What is done with guests of drained hosts that have no devices.
 NAME, MOVE, FAIL = OTHER_GUESTS = ("name", "move", "fail")
+# How many lines are read of a log.
+_READ_LINES = 100
+# Waits, no longer than a minute in all, until none of the guests with these UUIDs is half there: one whose migration has failed is
+# paused until libvirt has removed it.
+_SETTLE = """
+for uuid; do
+  while [ $SECONDS -lt 60 ] && LC_ALL=C virsh --connect qemu:///system domstate "$uuid" 2>/dev/null | grep --quiet ^paused; do
+    sleep 1
+  done
+done
+"""
+_KERNEL_LOG = ["bash", "-c", f"dmesg | tail --lines={_READ_LINES}"]
 # QEMU's highest limit, in milliseconds.
 LONGEST_DOWNTIME = 2_000_000
-# How many lines of a log are told where a migration fails.
+# How many lines of a log are read, and told where a migration fails.
 _LINES = 5
 _LOCALHOST = "localhost"
 
@@ -173,7 +193,7 @@ def begin(options: t.Mapping[str, t.Any], hostvars: t.Any, check_mode: bool) -> 
         "begun": now(),
         "check_mode": check_mode,
         # What these answered is of an earlier playbook in this run.
-        "stale": stale(hostvars, hosts, GATHERED, LIBVIRT, ASKED, NOTES),
+        "stale": stale(hostvars, hosts, GATHERED, LIBVIRT, ASKED, BEFORE, MOVES, LOGS),
     }
 
 
@@ -203,9 +223,22 @@ def _command(options: t.Mapping[str, t.Any]) -> _Run:
         "bandwidth": None if bandwidth is None else one_or_more("bandwidth", bandwidth),
         "stall": count("stall", options["stall"], "seconds"),
         "timeout": one_or_more("timeout", options["timeout"]),
-        "parallel": one_or_more("parallel", options["parallel"]),
+        "priority": priorities("priority", options.get("priority")),
+        "limits": _limits(options),
         "uri": str(options["uri"]),
         "transport": str(options["transport"]),
+    }
+
+
+def _limits(options: t.Mapping[str, t.Any]) -> _Run:
+    """Return the limits of turns, as ``TurnLimits`` has them."""
+    failures, not_after = options.get("max_failures"), options.get("not_after")
+    return {
+        "total": one_or_more("parallel", options["parallel"]),
+        "source": one_or_more("parallel_source", options["parallel_source"]),
+        "target": one_or_more("parallel_target", options["parallel_target"]),
+        "failures": None if failures is None else one_or_more("max_failures", failures),
+        "not_after": None if not_after is None else moment("not_after", not_after),
     }
 
 
@@ -368,21 +401,28 @@ def _limit(given: t.Any, found: t.Mapping[str, int], targets: t.Iterable[str]) -
 
 
 def order(run: _Run, hostvars: t.Any) -> _Run:
-    """Return ``run`` with the rounds in which guests go, as far as their targets were prepared."""
+    """Return ``run`` with the guests that go, as far as their targets were prepared: what leaves each host, and what comes to it."""
     prepared = result_of(hostvars, _LOCALHOST, PREPARED)
     plan = prepared.get("plan") or {}
     ready = plan.get("placements", []) if prepared.get("failure") is None else []
     checks, placed = _place_others(run, ready, hostvars)
-    migrations = plan_rounds(ready, checks["chosen"], run["parallel"], placed)
-    rounds = [] if run["check_mode"] else [_round(run, each, plan) for each in migrations["rounds"]]
+    migrations = order_migrations(ready, checks["chosen"], run["priority"], placed)
+    going = [] if run["check_mode"] else migrations["going"]
+    leaving, logs = _parts(run, going, plan)
     return run | {
         "checks": checks,
         "migrations": migrations,
-        "sentences": [each["label"] for each in rounds],
+        "sentences": [*map(_label, going)],
         "unplaced": plan.get("unplaced", []),
         "plan_file": prepared.get("dest"),
-        "rounds": rounds,
-        "participants": sorted({host for each in rounds for host in each["moves"]}),
+        "leaving": leaving,
+        "logs": logs,
+        "turns": {
+            "ways": [(each["host"], each["target"]) for each in going],
+            "directory": _own_directory() if going else None,
+            "limits": run["limits"],
+        },
+        "participants": sorted({*leaving, *logs}),
         # Something was prepared, for guests that have ended since, too.
         "cleaning": bool(ready) and not run["check_mode"],
         "states": [],
@@ -414,28 +454,41 @@ def _place_others(
     return {**checks, "chosen": chosen, "left": [*checks["left"], *left]}, places.targets
 
 
-def _round(run: _Run, migrations: t.Sequence[Migration], plan: t.Mapping[str, t.Any]) -> _Run:
-    """Return what each host does in a round: the guest that ``leaves`` it and the one that ``comes`` to it, if any."""
-    moves: dict[str, dict[str, t.Any]] = {}
-    for each in migrations:
+def _parts(
+    run: _Run, going: t.Sequence[Migration], plan: t.Mapping[str, t.Any]
+) -> tuple[_Run, _Run]:
+    """Return by host the guests that leave it, as ``libvirt_migrate_guests`` takes them, and what is read of those that come."""
+    leaving: dict[str, list[_Run]] = {}
+    uuids: dict[str, list[str]] = {}
+    logs: dict[str, list[list[str]]] = {}
+    for number, each in enumerate(going):
         address = run["addresses"][each["target"]]
         guest = {
-            "vm": each["vm"],
-            "host": each["host"],
+            "number": number,
             "label": _label(each),
             "uuid": each["uuid"],
-            "persistent": each["persistent"],
-            "target": each["target"],
             "plan": _plan_of(plan, each["host"]),
             "destination": run["uri"].replace("{host}", address),
             "transport": run["transport"].replace("{host}", address),
             "options": run["options"],
             **{name: run[name] for name in ("downtime", "downtime_max", "stall", "timeout")},
-            "log": qemu_log(each["vm"]),
         }
-        moves.setdefault(each["host"], {})["leaves"] = guest
-        moves.setdefault(each["target"], {})["comes"] = guest
-    return {"moves": moves, "label": ", ".join(map(_label, migrations))}
+        leaving.setdefault(each["host"], []).append(guest)
+        uuids.setdefault(each["target"], []).append(str(each["uuid"]))
+        logs.setdefault(each["target"], []).append(
+            ["tail", f"--lines={_READ_LINES}", qemu_log(each["vm"])]
+        )
+    for target, arriving in uuids.items():
+        settle = ["bash", "-c", _SETTLE, "bash", *arriving]
+        logs[target] = [settle, *logs[target], _KERNEL_LOG]
+    return leaving, logs
+
+
+def _own_directory() -> str:
+    """Return a new directory that is for the turns alone, and goes with this run of Ansible."""
+    return tempfile.mkdtemp(
+        prefix="vfio-turns-", dir=str(t.cast(t.Any, constants).DEFAULT_LOCAL_TMP)
+    )
 
 
 def _plan_of(plan: t.Mapping[str, t.Any], host: str) -> _Run:
@@ -489,7 +542,7 @@ def _records(
 ) -> t.Iterator[MigrationRecord]:
     tried = {(each.host, each.vm): each for each in attempts}
     stay = {(each["host"], each["vm"]): each["said"] for each in found["stay"]}
-    going = [each for one in run["migrations"]["rounds"] for each in one]
+    going = run["migrations"]["going"]
     for each in going:
         key = each["host"], each["vm"]
         attempt = tried.get(key)
@@ -517,40 +570,44 @@ def _remains(cleaned: t.Mapping[str, t.Any], hostvars: t.Any) -> t.Iterator[str]
 
 
 def _attempts(run: _Run, hostvars: t.Any) -> t.Iterator[Attempt]:
-    """Yield what became of each migration that its host has tried."""
-    notes = {host: _notes(hostvars, host) for host in run["participants"]}
-    for number, one in enumerate(run["migrations"]["rounds"]):
-        for each in one:
-            here = notes[each["host"]].get(number)
-            there = notes[each["target"]].get(number, {})
-            if here is None:
-                continue
-            report = _report(here)
-            failed = report.outcome != MOVED
-            said = [*_told(each, report, there)] if failed else report.errors
-            yield Attempt(
-                vm=each["vm"],
-                host=each["host"],
-                said=said,
-                states=run["states"],
-                log="" if failed else _log(there, QEMU).stdout,
-                report=report,
-                devices=bool(each["placements"]),
-            )
+    """Yield what became of each migration that its host was to try."""
+    arrived = dict.fromkeys(run["logs"], 0)
+    for number, each in enumerate(run["migrations"]["going"]):
+        target = each["target"]
+        # The first answer is that of what waits, the last one has the kernel's log.
+        arrived[target] += 1
+        result = result_of(hostvars, each["host"], MOVES)
+        if not result:
+            continue
+        report = _report(result, number)
+        there = {
+            QEMU: _log(hostvars, target, arrived[target]),
+            KERNEL: _log(hostvars, target, len(run["logs"][target]) - 1),
+        }
+        failed = report.outcome != MOVED
+        before = read_answer(result_of(hostvars, target, BEFORE)).stdout
+        yield Attempt(
+            vm=each["vm"],
+            host=each["host"],
+            said=[*_told(each, report, there, before)] if failed else report.errors,
+            states=run["states"],
+            log="" if failed else there[QEMU].stdout,
+            report=report,
+            devices=bool(each["placements"]),
+        )
 
 
-def _report(here: t.Mapping[str, t.Any]) -> MoveReport:
-    """Return what came of the migration in a host's note, of a task that may have failed before it came to that."""
-    moved = here.get("moved")
-    moved = moved if isinstance(moved, t.Mapping) else {}
-    if "outcome" in moved:
-        return read_report(moved)
-    message = moved.get("msg")
+def _report(result: t.Mapping[str, t.Any], number: int) -> MoveReport:
+    """Return what came of the migration with this number in the result of a host's task, which may have failed before."""
+    for each in _listed(result, "moves"):
+        if isinstance(each, t.Mapping) and each.get("number") == number and "outcome" in each:
+            return read_report(each)
+    message = result.get("msg")
     return MoveReport(REFUSED, errors=[str(message) if message else "its host does not say why"])
 
 
 def _told(
-    migration: Migration, report: MoveReport, there: t.Mapping[str, t.Any]
+    migration: Migration, report: MoveReport, there: t.Mapping[str, Answer], before: str
 ) -> t.Iterator[str]:
     """Yield why a guest has not moved, with what both hosts have logged if it was tried."""
     host, target = migration["host"], migration["target"]
@@ -559,24 +616,15 @@ def _told(
         yield f"libvirt: {error}" if libvirt and number == len(report.errors) - 1 else error
     if report.outcome in (REFUSED, LOST):
         return
-    before = read_answer(there.get("memory")).stdout
     logs = [
         HostLog(host, QEMU, qemu_lines("\n".join(report.qemu_log))[-_LINES:]),
         HostLog(host, KERNEL, report.kernel_log[-_LINES:]),
-        *(read_log(target, who, _log(there, who), before, _LINES) for who in (QEMU, KERNEL)),
+        *(read_log(target, who, there[who], before, _LINES) for who in (QEMU, KERNEL)),
     ]
     yield from what_hosts_say(host, report.state, logs)
 
 
-def _log(note: t.Mapping[str, t.Any], who: str) -> Answer:
-    """Return what a target's note has of the log of QEMU or the kernel, which it has in this order."""
-    found = _listed(note, "logs")
-    index = (QEMU, KERNEL).index(who)
+def _log(hostvars: t.Any, target: str, index: int) -> Answer:
+    """Return what a target answered to the task with this place among those that read its logs."""
+    found = _listed(result_of(hostvars, target, LOGS), "results")
     return read_answer(found[index]) if index < len(found) else Answer()
-
-
-def _notes(hostvars: t.Any, host: str) -> dict[int, dict[str, t.Any]]:
-    """Return by a round's number what a host noted of it."""
-    found = plain(variables_of(hostvars, host).get(NOTES))
-    notes = [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
-    return {each["round"]: each for each in notes if isinstance(each.get("round"), int)}

@@ -27,9 +27,9 @@ EVERY_TASK = "VFIO_MIGRATION_KILL_AT_EVERY_TASK"
 # Each with the seconds after which it is at work: a guest is first read, and then sent by a process of its own.
 CHANGES = (
     ("Create, configure and verify", 1.5),
-    ("Migrate the leaving guest", 1.5),
-    ("Migrate the leaving guest", 6.0),
-    ("Migrate the leaving guest", 12.0),
+    ("Migrate the leaving guests", 1.5),
+    ("Migrate the leaving guests", 6.0),
+    ("Migrate the leaving guests", 12.0),
     ("Define the targets of sources that are defined", 1.5),
     ("Remove mediated devices", 1.5),
 )

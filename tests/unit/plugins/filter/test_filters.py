@@ -15,7 +15,7 @@ from ansible.utils.unsafe_proxy import wrap_var
 from ansible_collections.vfio.migration.plugins.filter.compatibility import compatibility
 from ansible_collections.vfio.migration.plugins.filter.compatible_pairs import compatible_pairs
 from ansible_collections.vfio.migration.plugins.filter.explain import explain
-from ansible_collections.vfio.migration.plugins.filter.libvirt_rounds import libvirt_rounds
+from ansible_collections.vfio.migration.plugins.filter.libvirt_order import libvirt_order
 from ansible_collections.vfio.migration.plugins.filter.migration_failure import migration_failure
 from ansible_collections.vfio.migration.plugins.filter.migration_plan import migration_plan
 from ansible_collections.vfio.migration.plugins.filter.migration_result import migration_result
@@ -135,14 +135,17 @@ def test_a_descriptor_that_breaks_a_rule_is_a_verdict_and_no_error():
         ),
         (lambda: migration_plan(FLEET, [], keep_kind="mdev"), "keep_kind is 'mdev'; expected true"),
         (lambda: explain(FLEET, "x", "b"), "names no device"),
-        (lambda: libvirt_rounds([], {}), "the plan is none; expected what migration_plan"),
-        (lambda: libvirt_rounds([], {"placements": []}, 0), "parallel is 0; expected a number"),
+        (lambda: libvirt_order([], {}), "the plan is none; expected what migration_plan"),
+        (lambda: libvirt_order([], {"placements": []}, 0), "priority is 0; expected numbers by"),
         (lambda: migration_way_back(7), "the record is none; expected its lines"),
         (lambda: migration_way_back("{"), "the record is no JSON in lines"),
         (lambda: migration_way_back([{}]), "a line of the record is none of format 1"),
         (lambda: migration_failure([{}], {}, "a", {}), "the list of logs is none; expected"),
         (lambda: migration_failure([], {}, "a", {}, lines="x"), "lines is 'x'; expected a number"),
-        (lambda: libvirt_rounds([], {"placements": []}, float("inf")), "parallel is inf; expected"),
+        (
+            lambda: libvirt_order([], {"placements": []}, {"x": "first"}),
+            "priority has 'first' for x",
+        ),
         (lambda: migration_result({}, {}, []), "what the checks come to is none; expected"),
         (lambda: migration_result({}, {}, [{}]), "the list of attempts is none; expected"),
         (lambda: migration_result({}, {}, 7), "attempts is 7; expected a list"),
@@ -229,7 +232,7 @@ def test_filters_of_the_roles_hand_on_texts_of_hosts_as_they_are():
     guests = find_guests(read, hosts, names=[vm])
     checks = check_migration(Case(read, guests, hosts, hosts, drain=["a"]))
     plan = migration_plan(fleet, sources=[checks["chosen"][0]["device"]], targets=["b"])
-    migrations = libvirt_rounds(checks["chosen"], plan, "2")
+    migrations = libvirt_order(checks["chosen"], plan, tagged({vm: "2"}))
     states = placement_states(fleet, plan)
     logs = [{"ansible_loop_var": "item", "item": {"host": "b", "who": "QEMU"}, "stdout": "2026- x"}]
     said = migration_failure(tagged(logs), {"stdout": vm}, "a", {"a": "", "b": ""}, exceeded=9)
@@ -246,7 +249,7 @@ def test_filters_of_the_roles_hand_on_texts_of_hosts_as_they_are():
         migration_way_back(tagged([moved])),
     ):
         assert {type(text) for text in texts(result)} == {kind}
-    (one,) = migrations["rounds"][0]
+    (one,) = migrations["going"]
     assert (one["vm"], one["uuid"], one["target"]) == (vm, uuid, "b")
     assert found["sentences"] == [
         f"{vm} stays on a:",

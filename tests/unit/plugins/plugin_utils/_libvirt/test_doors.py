@@ -32,7 +32,6 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.logs impor
     failure,
     lost_states,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.memory import Memory, memory
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.libvirt_answers import (
     said_by_libvirt,
 )
@@ -176,23 +175,6 @@ def test_what_libvirt_says_is_a_host_and_checks_come_to_an_end(here, there):
         )
     assert set(checks["targets"]) <= {"b"}
     assert all(isinstance(each, str) for each in checks["notes"])
-
-
-MEMINFO = "MemTotal: 8000 kB\nMemAvailable:    4096 kB\nHugepagesize:       2048 kB\n"
-MEMINFO += "/sys/kernel/mm/hugepages/hugepages-1048576kB/free_hugepages:2\n"
-PAGES = "<memoryBacking><hugepages><page size='1048576' unit='KiB'/></hugepages></memoryBacking>"
-
-
-@given(
-    spliced(DOMAIN.replace("</domain>", f"{PAGES}</domain>"), ("<memory>", "9" * 30, "<hugepages")),
-    spliced(MEMINFO, ("MemAvailable:", "9" * 30, "hugepages-1kB/free_hugepages:9\n")),
-)
-def test_memory_is_numbers(xml, there):
-    found = through(lambda: memory(xml, there), FleetError)
-    if found is not None:
-        assert isinstance(found, Memory)
-        assert found.needed >= 0
-        assert found.free >= 0
 
 
 # --- logs ------------------------------------------------------------------------------------------------------------

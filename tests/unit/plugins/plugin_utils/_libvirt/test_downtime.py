@@ -29,6 +29,7 @@ def notes(bandwidth, longest, framebuffer=4096, count=1, vm="vm-1") -> list[str]
         persistent=False,
         device=None,
         kinds=["mdev"],
+        memory=0,
         reason=None,
     )
     return [*too_long(fleet, [guest], bandwidth, longest)]

@@ -10,11 +10,9 @@ import itertools
 import pytest
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.memory import (
     DeviceLimit,
-    Memory,
     Need,
     device_limit,
     free,
-    memory,
     need,
 )
 from ansible_collections.vfio.migration.tests.unit.fleets import UUIDS
@@ -23,7 +21,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 GIB = 1 << 20
-IOMMUFD = "<hostdev type='pci'><driver name='vfio' iommufd='yes'/></hostdev>"
 
 
 def host_with(kib: int, **pages: int):
@@ -101,64 +98,3 @@ def test_whichever_guests_come_with_so_many_devices_fit(kib, loads):
 def test_of_equal_guests_as_many_come_as_fit(kib, each, count):
     found = device_limit(host_with(kib), [guest_with(each)] * count)
     assert (count if found is None else found.devices) == min(count, kib // each)
-
-
-# --- a domain and a host's files ---
-
-
-def test_a_target_needs_iommufd_where_the_guest_uses_it():
-    without = "MemAvailable: 1 kB\n"
-    there = without + "/dev/iommu\n[    1.5] boot\n"
-    assert memory(IOMMUFD, without).lacks_iommufd
-    assert not memory(IOMMUFD, there).lacks_iommufd
-    assert not memory("<hostdev/>", without).lacks_iommufd
-
-
-@pytest.mark.parametrize(
-    ("backing", "source", "free"),
-    [
-        ("", "memory", 500),
-        ("<hugepages/>", "huge pages of 2048 KiB", 3 * 2048),
-        (
-            "<hugepages>\n<page size='1048576' unit='KiB'/>\n</hugepages>",
-            "huge pages of 1048576 KiB",
-            2 << 20,
-        ),
-        (
-            "<hugepages><page size='1048576' unit='KiB'/><page size='16' unit='KiB'/></hugepages>",
-            "huge pages of 1048576 and 16 KiB",
-            2 << 20,
-        ),
-    ],
-)
-def test_the_memory_that_a_guest_needs_is_looked_for_where_it_takes_it(backing, source, free):
-    domain = (
-        "<domain><memory dumpCore='off' unit='KiB'>1048576</memory>"
-        f"<memoryBacking>{backing}</memoryBacking></domain>"
-    )
-    there = "MemTotal:  900 kB\nMemAvailable:    500 kB\nHugepagesize:    2048 kB\n"
-    pools = "/sys/kernel/mm/hugepages/hugepages-{}kB/free_hugepages:{}\n"
-    there += pools.format(1048576, 2) + pools.format(2048, 3) + "[    1.5] boot\n"
-    assert memory(domain, there) == Memory(source, needed=1048576, free=free)
-
-
-@pytest.mark.parametrize("there", ["", "MemAvailable: many kB", "MemAvailable: " + "9" * 9999])
-def test_memory_that_cannot_be_told_is_none(there):
-    assert memory("<domain><hugepages/></domain>", there).free == 0
-    assert memory("<memory>1</memory>", there) in (
-        Memory("memory", 1, 0),
-        Memory("memory", 1, int("9" * 18)),
-    )
-
-
-@pytest.mark.parametrize(
-    ("there", "free"),
-    [
-        ("MemFree: 100 kB\nBuffers: 20 kB\nCached: 50 kB\nShmem: 10 kB\n", 160),
-        ("MemFree: 100 kB\n", 100),
-        ("MemFree: 100 kB\nCached: 10 kB\nShmem: 50 kB\n", 100),
-        ("MemFree: 100 kB\nMemAvailable: 7 kB\nCached: 50 kB\n", 7),
-    ],
-)
-def test_without_the_kernels_estimate_it_is_what_the_page_cache_gives_back(there, free):
-    assert memory("<memory>1</memory>", there) == Memory("memory", needed=1, free=free)

@@ -9,10 +9,8 @@ import math
 
 import pytest
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
-from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.answers import Answer
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.move import (
     DomainDefinitions,
-    check_target,
     progress_line,
     read_definitions,
     read_report,
@@ -22,7 +20,6 @@ from ansible_collections.vfio.migration.tests.unit.domains import domain_of, hos
 from ansible_collections.vfio.migration.tests.unit.fleets import UUIDS
 
 XML = domain_of(hostdev("mdev", UUIDS[1]))
-ROOM = Answer(rc=0, stdout="MemAvailable:  99999999 kB\n")
 
 
 def plan(*pairs, host="a"):
@@ -64,27 +61,6 @@ def test_a_device_without_a_place_keeps_the_guest():
 def test_an_answer_without_definitions_is_none(answer):
     with pytest.raises(FleetError, match="its host answered no definition of it"):
         read_definitions(answer)
-
-
-def test_a_target_that_has_what_is_needed_is_taken():
-    check_target(DomainDefinitions(XML), "b", ROOM)
-
-
-@pytest.mark.parametrize(
-    ("xml", "there", "error"),
-    [
-        (XML, Answer(message="no route\x1b"), r"b does not answer: no route\\x1b"),
-        (XML, Answer(rc=0, stdout="MemAvailable: 1 kB\n"), "KiB of memory, of which b has 1; make"),
-        (
-            XML.replace("</devices>", "<driver iommufd='yes'/></devices>"),
-            ROOM,
-            "b has no /dev/iommu; load the kernel module iommufd there",
-        ),
-    ],
-)
-def test_a_target_that_lacks_something_is_named_with_what_to_do(xml, there, error):
-    with pytest.raises(FleetError, match=error):
-        check_target(DomainDefinitions(xml), "b", there)
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ def state(vm: str, how: str, reason: str | None = None, host: str = "a"):
 
 def told(*going: dict, attempts=(), ended=(), waiting=(), unplaced=(), checks=None, **others):
     checks = checks or NOTHING
-    migrations = {"rounds": [[each] for each in going], "waiting": [*waiting], "ended": [*ended]}
+    migrations = {"going": [*going], "waiting": [*waiting], "ended": [*ended]}
     return result(checks, migrations, unplaced, attempts, **others)
 
 

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible.errors import AnsibleConnectionFailure
+from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.guest_move import (
     LONGEST_LOOK,
     GuestMove,
@@ -57,7 +57,7 @@ class Host:
             lambda: len(self.asked) < self.asked_when_the_run_ends,
             self.slept.append,
         )
-        return move.run(check_mode)
+        return move.check() if check_mode else move.run()
 
 
 def test_a_guest_is_read_retargeted_sent_and_watched():
@@ -95,6 +95,8 @@ def test_in_check_mode_it_is_looked_up_and_nothing_begun():
     host = Host(READ)
     assert host.move(check_mode=True) is None
     assert as_result(None) == {"changed": True}
+    refused = Host(AWAY).move(check_mode=True)
+    assert (refused.outcome, "does not answer" in refused.errors[0]) == ("refused", True)
 
 
 def test_a_guest_that_runs_only_has_no_definition_to_take_along():
@@ -108,10 +110,9 @@ def test_a_guest_that_runs_only_has_no_definition_to_take_along():
     [
         ({"failed": True, "msg": "install the package python3-libvirt"}, {}, "install the package"),
         (AWAY, {}, "a does not answer any more: no route\\x1b"),
+        (AnsibleActionFail("no room for the module"), {}, "no room for the module"),
         ({}, {}, "its host answered no definition of it"),
         (READ, {"source": "c"}, "has no target in the plan"),
-        (READ, {"target": "b", "target_answer": {}}, "b does not answer"),
-        (READ, {"target_answer": {"rc": 0, "stdout": "MemAvailable: 1 kB"}}, "make room there"),
     ],
 )
 def test_what_speaks_against_it_is_said_before_anything_is_begun(read, options, error):

@@ -30,6 +30,8 @@ OPTIONS = {
     "stall": 300,
     "timeout": 3600,
     "parallel": 2,
+    "parallel_source": 1,
+    "parallel_target": 1,
 }
 
 
@@ -102,6 +104,12 @@ def test_a_text_is_a_list_split_at_commas(given):
         ({"guests": "vm-17", "downtime": 0}, "downtime is 0; expected"),
         ({"guests": "vm-17", "timeout": "soon"}, "timeout is 'soon'; expected"),
         ({"guests": "vm-17", "parallel": 0}, "parallel is 0; expected"),
+        ({"guests": "vm-17", "parallel_source": 0}, "parallel_source is 0; expected"),
+        ({"guests": "vm-17", "parallel_target": "x"}, "parallel_target is 'x'; expected"),
+        ({"guests": "vm-17", "max_failures": 0}, "max_failures is 0; expected"),
+        ({"guests": "vm-17", "priority": ["vm-17"]}, "priority is .'vm-17'.; expected numbers"),
+        ({"guests": "vm-17", "not_after": "24:00"}, "not_after is '24:00'; expected a time of day"),
+        ({"guests": "vm-17", "not_after": "2026-01-01"}, r"not_after is 2026-01-01, which has pas"),
         ({"guests": "vm-17", "hosts": []}, "no host of the inventory matches"),
     ],
 )
@@ -296,18 +304,16 @@ def moving_others(*others):
 def test_guests_without_devices_go_after_those_with_some_and_are_no_part_of_the_plan():
     run, _hostvars = moving_others((UUIDS[6], "plain", 1024))
     assert run["reading"] == {"a": [UUIDS[5], UUIDS[6]]}
-    assert [each["label"] for each in run["rounds"]] == ["vm-17 to b", "plain to b"]
-    assert run["rounds"][1]["moves"]["a"]["leaves"]["uuid"] == UUIDS[6]
+    assert run["sentences"] == ["vm-17 to b", "plain to b"]
+    assert [each["uuid"] for each in run["leaving"]["a"]] == [UUIDS[5], UUIDS[6]]
     assert run["checks"]["notes"] == []
 
 
 def test_a_guest_without_devices_that_fits_nowhere_stays_with_what_is_short():
     # The guest with the device takes 1 MiB of the GiB that is free.
     run, hostvars = moving_others((UUIDS[6], "large", 1 << 20), (UUIDS[7], "small", 1024))
-    assert [each["label"] for each in run["rounds"]] == ["vm-17 to b", "small to b"]
-    moved = {"outcome": "moved", "errors": []}
-    notes = [{"round": number, "moved": moved} for number in (0, 1)]
-    found = ended(hostvars, run, notes, [{"round": 0, "logs": []}])
+    assert run["sentences"] == ["vm-17 to b", "small to b"]
+    found = ended(hostvars, run, [MOVED, MOVED | {"number": 1}])
     (stays,) = found["stay"]
     assert stays["vm"] == "large"
     assert stays["said"] == [
@@ -320,8 +326,7 @@ def test_a_guest_without_devices_that_fits_nowhere_stays_with_what_is_short():
 )
 def test_of_a_guest_without_devices_only_libvirt_says_whether_it_has_moved(outcome, moved):
     run, hostvars = moving_others((UUIDS[6], "plain", 1024))
-    notes = [MOVED, {"round": 1, "moved": {"outcome": outcome, "errors": []}}]
-    found = ended(hostvars, run, notes, [{"round": 0, "logs": []}])
+    found = ended(hostvars, run, [MOVED, {"number": 1, "outcome": outcome, "errors": []}])
     assert ("plain has moved from a to b" in found["sentences"]) == moved
     assert [each["vm"] for each in found["stay"]] == ([] if moved else ["plain"])
 
@@ -335,16 +340,26 @@ def test_what_is_done_with_other_guests_is_one_of_three():
 
 
 def test_each_host_is_told_what_leaves_it_and_what_comes():
-    run, _hosts = ordered(two_hosts(), guests="vm-17", options="--tls")
-    (one,) = run["rounds"]
-    assert one["label"] == "vm-17 to b"
+    run, _hosts = ordered(two_hosts(), guests="vm-17", options="--tls", parallel_target=3)
     assert run["participants"] == ["a", "b"]
-    guest = one["moves"]["a"]["leaves"]
-    assert one["moves"] == {"a": {"leaves": guest}, "b": {"comes": guest}}
-    assert guest["log"] == "/var/log/libvirt/qemu/vm-17.log"
+    assert (run["leaving"].keys(), run["logs"].keys()) == ({"a"}, {"b"})
+    (guest,) = run["leaving"]["a"]
+    assert (guest["number"], guest["label"]) == (0, "vm-17 to b")
     assert guest["options"] == ["--tls"]
     assert (guest["destination"], guest["transport"]) == ("qemu+ssh://root@b/system", "tcp://b")
     assert [each["target"]["id"] for each in guest["plan"]["placements"]] == [UUIDS[8]]
+    settle, qemu, kernel = run["logs"]["b"]
+    assert settle[-1] == UUIDS[5]
+    assert qemu[-1] == "/var/log/libvirt/qemu/vm-17.log"
+    assert kernel[-1].startswith("dmesg")
+    assert run["turns"]["ways"] == [("a", "b")]
+    assert run["turns"]["limits"] == {
+        "total": 2,
+        "source": 1,
+        "target": 3,
+        "failures": None,
+        "not_after": None,
+    }
 
 
 def test_a_guest_takes_no_more_of_the_plan_along_than_what_is_of_its_host():
@@ -353,25 +368,25 @@ def test_a_guest_takes_no_more_of_the_plan_along_than_what_is_of_its_host():
     elsewhere = {"vm": None, "source": {"host": "c", "kind": "mdev", "id": UUIDS[3]}}
     plan["unplaced"] = [{**elsewhere, "reasons": []}]
     plan["placements"].append({**elsewhere, "target": plan["placements"][0]["target"]})
-    (one,) = migrating.order(run, hostvars)["rounds"]
-    taken = one["moves"]["a"]["leaves"]["plan"]
+    (guest,) = migrating.order(run, hostvars)["leaving"]["a"]
+    taken = guest["plan"]
     assert (len(taken["placements"]), taken["unplaced"]) == (1, [])
 
 
 @pytest.mark.parametrize("name", ["True", "[1, 2]", "{{ x }}"])
 def test_a_name_stays_the_text_that_it_is(name):
     run, _hosts = ordered(two_hosts(name), guests=[name])
-    assert run["rounds"][0]["moves"]["a"]["leaves"]["vm"] == name
+    assert run["migrations"]["going"][0]["vm"] == name
 
 
 def test_in_check_mode_nobody_moves():
     hostvars = two_hosts()
     run, hostvars = ordered(hostvars, guests="vm-17", check_mode=True)
-    assert run["rounds"] == [] and run["participants"] == [] and not run["cleaning"]
+    assert run["leaving"] == {} and run["participants"] == [] and not run["cleaning"]
     assert migrating.end(run, hostvars)["sentences"] == ["vm-17 would move from a to b"]
 
 
-MOVED = {"round": 0, "moved": {"outcome": "moved", "errors": []}}
+MOVED = {"number": 0, "outcome": "moved", "errors": []}
 
 
 @pytest.fixture(autouse=True)
@@ -381,23 +396,24 @@ def place(tmp_path, monkeypatch):
     return tmp_path
 
 
-def ended(hostvars, run, here, there=None, state="moved"):
-    hostvars["a"]["migrate_libvirt_notes"] = here
-    hostvars["b"]["migrate_libvirt_notes"] = there
+def ended(hostvars, run, here, there=None, state="moved", before=None):
+    hostvars["a"]["migrate_libvirt_moved"] = {"moves": here}
+    hostvars["b"]["migrate_libvirt_logs"] = {"results": there}
+    hostvars["b"]["migrate_libvirt_before"] = before
     return migrating.end(looked(run, hostvars, state), hostvars)
 
 
 def test_who_has_moved_is_told_so():
     run, hostvars = ordered(two_hosts(), guests="vm-17")
-    found = ended(hostvars, run, [MOVED], [{"round": 0, "logs": []}])
+    found = ended(hostvars, run, [MOVED])
     assert found["sentences"] == ["vm-17 has moved from a to b"]
     assert found["failure"] is None
 
 
 def test_what_a_guest_that_has_moved_did_not_take_along_is_a_failure():
     run, hostvars = ordered(two_hosts(), guests="vm-17")
-    moved = {"outcome": "moved", "errors": ["it does not start with its new host: no answer"]}
-    found = ended(hostvars, run, [{"round": 0, "moved": moved}])
+    moved = MOVED | {"errors": ["it does not start with its new host: no answer"]}
+    found = ended(hostvars, run, [moved])
     assert found["sentences"] == ["vm-17 has moved from a to b"]
     assert found["failure"] == (
         "vm-17 has moved, but it does not start with its new host: no answer"
@@ -406,7 +422,7 @@ def test_what_a_guest_that_has_moved_did_not_take_along_is_a_failure():
 
 def test_what_became_of_a_guest_is_told_to_machines_beside_the_plan(place):
     numbers = {"began": 1800000000.0, "ended": 1800000002.5, "duration": 2500, "downtime": 70}
-    here = {"round": 0, "moved": {"outcome": "moved", "bytes": 4096, **numbers}}
+    here = {"number": 0, "outcome": "moved", "bytes": 4096, **numbers}
     run, hostvars = ordered(two_hosts(), guests="vm-17")
     found = ended(hostvars, run | {"plan_file": "there/plan.json"}, [here])
     (line,) = found["record"]
@@ -436,21 +452,19 @@ def test_the_record_is_where_the_operator_wants_it(place):
 def test_why_a_migration_failed_is_told_by_both_hosts():
     run, hostvars = ordered(two_hosts(), guests="vm-17")
     moved = {
+        "number": 0,
         "outcome": "aborted",
         "errors": ["it took longer than it may, 5 s", "operation aborted"],
         "state": "running (unpaused)",
         "qemu_log": ["2026-01-01T00:00:00Z qemu: here", "warning: no matter"],
         "kernel_log": ["since"],
     }
-    there = {
-        "round": 0,
-        "memory": {"stdout": "[7.0] before"},
-        "logs": [
-            {"stdout": "2026-01-01T00:00:00Z qemu: there"},
-            {"stdout": "[6.0] before\n[8.0] refuses"},
-        ],
-    }
-    found = ended(hostvars, run, [{"round": 0, "moved": moved}], [there], "prepared")
+    there = [
+        {},
+        {"stdout": "2026-01-01T00:00:00Z qemu: there"},
+        {"stdout": "[6.0] before\n[8.0] refuses"},
+    ]
+    found = ended(hostvars, run, [moved], there, "prepared", {"stdout": "[7.0] before"})
     assert found["sentences"] == [
         "vm-17 stays on a:",
         "  it took longer than it may, 5 s",
@@ -470,47 +484,56 @@ def test_why_a_migration_failed_is_told_by_both_hosts():
 
 def test_a_migration_that_was_not_begun_is_told_without_logs():
     run, hostvars = ordered(two_hosts(), guests="vm-17")
-    moved = {"outcome": "refused", "errors": ["it needs 2 KiB of memory"], "kernel_log": ["x"]}
-    found = ended(hostvars, run, [{"round": 0, "moved": moved}], [{"round": 0}], "prepared")
-    assert found["sentences"] == ["vm-17 stays on a:", "  it needs 2 KiB of memory"]
+    moved = {"outcome": "refused", "errors": ["it has no target"], "kernel_log": ["x"]}
+    found = ended(hostvars, run, [{"number": 0, **moved}], state="prepared")
+    assert found["sentences"] == ["vm-17 stays on a:", "  it has no target"]
     assert found["record"][0]["outcome"] == "not_tried"
 
 
 @pytest.mark.parametrize(
-    "notes",
+    "moves",
     [
         None,
         7,
         "text",
-        {"round": 0},
-        [None, 7, {"round": "0"}],
-        [{"round": 0, "moved": 7, "logs": "x"}],
-        [{"round": 0, "moved": {"outcome": ["moved"], "errors": 7}, "logs": [7]}],
-        [{"round": 0, "moved": {"outcome": "failed", "errors": ["\x1b[2J", 7], "began": 9e99}}],
-        [{"round": 0, "moved": {"outcome": "failed", "ended": float("nan"), "bytes": True}}],
+        {"number": 0},
+        [None, 7, {"number": "0"}],
+        [{"number": 0, "outcome": ["moved"], "errors": 7}],
+        [{"number": 0, "outcome": "failed", "errors": ["\x1b[2J", 7], "began": 9e99}],
+        [{"number": 0, "outcome": "failed", "ended": float("nan"), "bytes": True}],
     ],
 )
-def test_notes_that_are_none_cost_their_host_alone(notes):
+def test_results_that_are_none_cost_their_host_alone(moves):
     run, hostvars = ordered(two_hosts(), guests="vm-17")
-    found = ended(hostvars, run, notes, [{"round": 0}], "prepared")
+    found = ended(hostvars, run, moves, state="prepared")
     assert found["failure"]
     # By the schema, which the tests check each record against.
     assert found["record"][0]["bytes"] is None
-    assert ended(hostvars, run, [MOVED], notes)["stay"] == []
-    assert "\x1b" not in str(ended(hostvars, run, notes, notes, "prepared")["sentences"])
+    assert ended(hostvars, run, [MOVED], moves, before=moves)["stay"] == []
+    assert "\x1b" not in str(ended(hostvars, run, moves, moves, "prepared")["sentences"])
+
+
+def test_a_task_that_failed_before_it_came_to_its_guests_says_why():
+    run, hostvars = ordered(two_hosts(), guests="vm-17")
+    run = looked(run, hostvars, "prepared")
+    hostvars["a"]["migrate_libvirt_moved"] = {"failed": True, "msg": "no space left"}
+    assert migrating.end(run, hostvars)["sentences"] == ["vm-17 stays on a:", "  no space left"]
+    hostvars["a"]["migrate_libvirt_moved"] = None
+    said = migrating.end(run, hostvars)["sentences"]
+    assert said == ["vm-17 stays on a:", "  a does not answer any more"]
 
 
 def test_a_host_that_is_gone_is_named():
     run, hostvars = ordered(two_hosts(), guests="vm-17")
-    moved = {"outcome": "lost", "errors": ["a does not answer any more"]}
-    found = ended(hostvars, run, [{"round": 0, "moved": moved}], None, "unclear")
+    moved = {"number": 0, "outcome": "lost", "errors": ["a does not answer any more"]}
+    found = ended(hostvars, run, [moved], None, "unclear")
     assert found["sentences"] == ["vm-17 stays on a:", "  a does not answer any more"]
 
 
 def test_what_cleaning_up_could_not_do_is_told():
     run, hostvars = ordered(two_hosts(), guests="vm-17")
     run = looked(run, hostvars)
-    hostvars["a"]["migrate_libvirt_notes"] = [MOVED]
+    hostvars["a"]["migrate_libvirt_moved"] = {"moves": [MOVED]}
     hostvars["b"]["cleanup_definitions"] = {"failed": True, "msg": "no room"}
     hostvars["localhost"]["cleanup_run"] |= {"define_hosts": ["b"], "failure": "a still has x"}
     assert "b: no room; a still has x" in migrating.end(run, hostvars)["failure"]

@@ -6,25 +6,26 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.rounds import (
+from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.order import (
     Migrations,
-    plan_rounds,
+    order_migrations,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments import (
     as_filter,
     expected,
-    one_or_more,
     plain,
+    priorities,
 )
 
 DOCUMENTATION = r"""
-name: libvirt_rounds
-short_description: Plan which guests of libvirt migrate at the same time
+name: libvirt_order
+short_description: Order the guests of libvirt that migrate
 version_added: 0.1.0
 author:
   - vfio.migration contributors (@vfio-migration)
 description:
-  - Puts the guests of a plan into rounds. In a round no two guests leave one host, and no two come to one.
+  - Returns the guests of a plan in the order in which they are to begin to migrate. Those of a higher priority go first, and of equal ones
+    those with less memory.
   - The role P(vfio.migration.migrate_libvirt#role) goes by it.
 options:
   _input:
@@ -36,11 +37,10 @@ options:
     description: What P(vfio.migration.migration_plan#filter) returns for their devices.
     type: dict
     required: true
-  parallel:
-    description: How many guests of a round there may be at most.
-    type: int
-    default: 2
-positional: _input, plan, parallel
+  priority:
+    description: Numbers by names or UUIDs of guests, V(0) for the others. Who has the higher one goes first.
+    type: dict
+positional: _input, plan, priority
 seealso:
   - module: vfio.migration.migrate_libvirt_step
   - plugin: vfio.migration.migration_plan
@@ -54,20 +54,24 @@ EXAMPLES = r"""
   tasks:
     - name: Show it
       ansible.builtin.debug:
-        msg: "{{ (checks.chosen | vfio.migration.libvirt_rounds(prepare_plan)).rounds | map('map', attribute='vm') }}"
+        msg: "{{ (checks.chosen | vfio.migration.libvirt_order(prepare_plan)).going | map(attribute='vm') }}"
 """
 
 RETURN = r"""
 _value:
-  description: The rounds, and what of the plan is in none.
+  description: Who goes, and what of the plan does not.
   type: dict
   contains:
-    rounds:
+    going:
       description:
-        - Lists of guests that migrate at the same time, each with C(vm), C(host), C(uuid) and C(persistent) as it was given, C(target),
-          the host that it goes to, and C(placements), those of the plan.
+        - The guests in their order, each with C(vm), C(host), C(uuid) and C(persistent) as it was given, C(target), the host that it goes to,
+          and C(placements), those of the plan.
       type: list
-      elements: list
+      elements: dict
+    waiting:
+      description: Those of a later wave of the plan, likewise. They go when those of the first one have moved.
+      type: list
+      elements: dict
     ended:
       description: The placements of guests that have ended since. Nobody holds the source, or another guest than one that was given.
       type: list
@@ -75,16 +79,16 @@ _value:
 """
 
 
-@as_filter("libvirt_rounds")
-def libvirt_rounds(guests: t.Any, plan: t.Any, parallel: t.Any = 2) -> Migrations:
+@as_filter("libvirt_order")
+def libvirt_order(guests: t.Any, plan: t.Any, priority: t.Any = None) -> Migrations:
     with expected("the plan", "what migration_plan returns"):
         placements = plain(plan)["placements"]
     with expected("the list of guests", "guests as the checks of migrate_libvirt return them"):
-        return plan_rounds(placements, plain(guests), one_or_more("parallel", parallel))
+        return order_migrations(placements, plain(guests), priorities("priority", plain(priority)))
 
 
 class FilterModule:
     """Filters of vfio.migration"""
 
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"libvirt_rounds": libvirt_rounds}
+        return {"libvirt_order": libvirt_order}

@@ -1,0 +1,168 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+# Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Do not use this from other collections or standalone plugins/modules!
+
+"""Whose turn it is to migrate: list scheduling (Graham 1966) by all workers of a run, within its limits.
+
+Each host whose guests leave it has a task, and each task a process of its own on the control node. What they agree on is in
+files of a directory that is theirs alone. A file of a worker is locked by that as long as what it tells is so (flock(2)): that
+the worker is ``attending``, or that a guest is ``moving``. So whatever ends a worker ends what it tells.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import typing as t
+from collections import Counter
+from dataclasses import dataclass
+
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.clock import passed
+
+_LOCK = "lock"
+_ATTENDING = "attending."
+_MOVING = "moving."
+_MOVED = "moved."
+_FAILED = "failed."
+
+
+@dataclass(frozen=True, slots=True)
+class TurnLimits:
+    """How many guests may migrate at the same time in all, from a ``source`` and to a ``target``, and when none begins any more.
+
+    That is after ``failures`` guests that have not moved, and at ``not_after``, seconds since 1970; ``None`` for never.
+    """
+
+    total: int
+    source: int
+    target: int
+    failures: int | None = None
+    not_after: float | None = None
+
+
+class Way(t.NamedTuple):
+    """From where to where a guest migrates."""
+
+    host: str
+    target: str
+
+
+class Turns:
+    """The turns of guests that are known by their place in ``ways``, in which who comes first begins first.
+
+    A guest whose host or target has as many as it may does not keep others from beginning. ``directory`` is there, and nobody
+    else writes to it.
+    """
+
+    def __init__(self, directory: str, ways: t.Sequence[Way], limits: TurnLimits) -> None:
+        self.limits = limits
+        self._directory = directory
+        self._ways = ways
+        self._hosts = {host: number for number, host in enumerate(sorted({*_hosts(ways)}))}
+        self._held: dict[int, int] = {}
+
+    @contextlib.contextmanager
+    def attending(self, host: str) -> t.Iterator[None]:
+        """Let the others know meanwhile that this process begins the guests of ``host`` when it is their turn."""
+        handle = self._locked(f"{_ATTENDING}{self._hosts[host]}")
+        try:
+            yield
+        finally:
+            os.close(handle)
+
+    def begin(self, waiting: t.Collection[int]) -> int | None:
+        """Return which of those that are ``waiting`` on a host of this process begins now, if one does; ``end`` it."""
+        with self._alone():
+            if self.stopped() is not None:
+                return None
+            number = self._first(waiting)
+            if number is not None:
+                self._held[number] = self._locked(f"{_MOVING}{number}")
+            return number
+
+    def end(self, number: int, moved: bool) -> None:
+        """Let a guest that was begun have ended."""
+        with self._alone():
+            self._note(f"{_MOVED if moved else _FAILED}{number}")
+            os.close(self._held.pop(number))
+
+    def stopped(self) -> str | None:
+        """Return why no guest begins any more; ``None`` where some may."""
+        failed = len(self._numbers(_FAILED))
+        if self.limits.failures is not None and failed >= self.limits.failures:
+            return f"it was not begun: {failed} guests have not moved, and migrate_libvirt_max_failures is {self.limits.failures}"
+        if self.limits.not_after is not None and passed(self.limits.not_after):
+            return "it was not begun: migrate_libvirt_not_after has passed"
+        return None
+
+    def _first(self, waiting: t.Collection[int]) -> int | None:
+        """Return the first of ``waiting`` for which there is room beside those that migrate, and those before it that can begin."""
+        moving = {number for number in self._numbers(_MOVING) if self._is_locked(_MOVING, number)}
+        ended = self._numbers(_MOVED) | self._numbers(_FAILED)
+        attended = {host for host, number in self._hosts.items() if self._is_attended(number)}
+        hosts = Counter(self._ways[number].host for number in moving)
+        targets = Counter(self._ways[number].target for number in moving)
+        total = len(moving)
+        for number, way in enumerate(self._ways):
+            if total >= self.limits.total:
+                return None
+            if number in moving or number in ended:
+                continue
+            if way.host not in attended and number not in waiting:
+                continue
+            if hosts[way.host] >= self.limits.source or targets[way.target] >= self.limits.target:
+                continue
+            if number in waiting:
+                return number
+            # Its own process begins it in a moment.
+            hosts[way.host] += 1
+            targets[way.target] += 1
+            total += 1
+        return None
+
+    def _is_attended(self, number: int) -> bool:
+        return self._is_locked(_ATTENDING, number)
+
+    def _numbers(self, prefix: str) -> set[int]:
+        """Return the numbers of the files whose names begin so."""
+        names = os.listdir(self._directory)
+        return {int(name[len(prefix) :]) for name in names if name.startswith(prefix)}
+
+    def _is_locked(self, prefix: str, number: int) -> bool:
+        try:
+            handle = os.open(f"{self._directory}/{prefix}{number}", os.O_RDONLY)
+        except FileNotFoundError:
+            return False
+        try:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(handle)
+        return False
+
+    def _locked(self, name: str) -> int:
+        """Return a descriptor of a file with the lock, which its end frees."""
+        handle = os.open(f"{self._directory}/{name}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        return handle
+
+    def _note(self, name: str) -> None:
+        os.close(os.open(f"{self._directory}/{name}", os.O_WRONLY | os.O_CREAT, 0o600))
+
+    @contextlib.contextmanager
+    def _alone(self) -> t.Iterator[None]:
+        """Let no other worker decide meanwhile."""
+        handle = self._locked(_LOCK)
+        try:
+            yield
+        finally:
+            os.close(handle)
+
+
+def _hosts(ways: t.Iterable[Way]) -> t.Iterator[str]:
+    return (way.host for way in ways)

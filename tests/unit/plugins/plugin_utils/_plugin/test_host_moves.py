@@ -1,0 +1,75 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""All guests that leave a host, each when it is its turn."""
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.move import MoveReport
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.host_moves import HostMoves
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.move_turns import (
+    TurnLimits,
+    Turns,
+    Way,
+)
+
+
+class Move:
+    """A guest that ends as it is told, after so many looks."""
+
+    def __init__(self, log, name, outcome="moved", looks=1):
+        self.log, self.name, self.outcome, self.looks = log, name, outcome, looks
+
+    def begin(self):
+        self.log.append(f"{self.name} begins")
+        return self.ended()
+
+    def look(self, longest):
+        self.looks -= 1
+        return self.ended()
+
+    def ended(self):
+        if self.looks:
+            return None
+        self.log.append(f"{self.name} ends")
+        return MoveReport(self.outcome)
+
+
+@pytest.fixture
+def run(tmp_path):
+    log: list[str] = []
+
+    def run_(*moves, goes_on=lambda: True, **limits):
+        guests = {number: Move(log, f"vm-{number}", *each) for number, each in enumerate(moves)}
+        given = TurnLimits(**{"total": 9, "source": 9, "target": 9, **limits})
+        there = Turns(str(tmp_path), [Way("a", "b")] * len(moves), given)
+        reports = HostMoves("a", guests, there, goes_on, sleep=log.append).run()
+        return {number: each.outcome for number, each in reports.items()}, log, reports
+
+    return run_
+
+
+def test_one_after_the_other_by_default(run):
+    outcomes, log, _reports = run(("moved", 2), ("failed", 1), ("moved", 0), source=1)
+    assert outcomes == {0: "moved", 1: "failed", 2: "moved"}
+    assert log == [f"vm-{number} {what}" for number in range(3) for what in ("begins", "ends")]
+
+
+def test_several_at_a_time_where_that_is_allowed(run):
+    outcomes, log, _reports = run(("moved", 2), ("moved", 1), ("moved", 1), source=2)
+    assert outcomes == dict.fromkeys(range(3), "moved")
+    assert log[:3] == ["vm-0 begins", "vm-1 begins", "vm-1 ends"]
+
+
+def test_after_too_many_failures_the_others_are_not_begun_and_say_why(run):
+    outcomes, log, reports = run(("failed", 1), ("moved", 1), source=1, failures=1)
+    assert outcomes == {0: "failed", 1: "refused"}
+    assert log == ["vm-0 begins", "vm-0 ends"]
+    assert "max_failures is 1" in reports[1].errors[0]
+
+
+def test_when_the_run_of_ansible_has_ended_none_begins(run):
+    outcomes, log, reports = run(("moved", 1), goes_on=lambda: False)
+    assert (outcomes, log) == ({0: "refused"}, [])
+    assert reports[0].errors == ["the run of Ansible has ended"]
