@@ -240,7 +240,7 @@ def report(rounds: list[tuple[float, float, float]]) -> None:
 def measure_fleets() -> None:
     """Print what pairs and plans for big fleets cost."""
     env = os.environ | {"PYTHONPATH": ".collections"}
-    for part in ("fleet", "plans"):
+    for part in ("fleet", "plans", "moving"):
         module = f"ansible_collections.vfio.migration.tests.bench.{part}"
         subprocess.run([sys.executable, "-m", module], env=env, check=part == "fleet")
 

@@ -15,6 +15,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 import typing as t
 from pathlib import Path
 
@@ -40,12 +41,15 @@ class Fleet:
     """Hosts by name, in the inventory's order, with the guests that hold their devices.
 
     ``guests`` has for each guest its ``host``, ``uuid`` and ``device``, which may be ``None``, as ``xml`` what else its domain has, as ``info`` what
-    else libvirt_guest_info returns of it, and as ``error`` what libvirt says where it refuses to migrate it.
-    ``room`` is how many devices each host may get.
+    else libvirt_guest_info returns of it, as ``error`` what libvirt says where it refuses to migrate it, and as ``seconds`` how long that
+    takes. ``room`` is how many devices each host may get, ``forks`` how many of them Ansible works on at the same time.
     """
 
-    def __init__(self, place: Path, hosts: t.Sequence[str], guests: Guests, room: int = 8) -> None:
+    def __init__(
+        self, place: Path, hosts: t.Sequence[str], guests: Guests, room: int = 8, forks: int = 4
+    ) -> None:
         self.place = place
+        self._forks = forks
         self.hosts = list(hosts)
         self._state = place / "state"
         for directory in ("state", "home", "work", "tmp"):
@@ -143,6 +147,22 @@ class Fleet:
             timeout=_SECONDS,
         )
 
+    def timed(
+        self, playbooks: str, variables: t.Mapping[str, t.Any] | None = None, extra: str = ""
+    ) -> tuple[int, list[tuple[float, str]]]:
+        """Run ``playbooks``; return the exit status, and what Ansible printed, each line with when it did, in seconds."""
+        process = subprocess.Popen(
+            self._command(playbooks, variables or {}, extra, ()),
+            cwd=self.work,
+            env=os.environ | self.environment() | {"PYTHONUNBUFFERED": "1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        with process:
+            lines = [(time.monotonic(), line) for line in process.stdout or ()]
+        return process.returncode, lines
+
     def kill(
         self,
         playbooks: str,
@@ -229,7 +249,7 @@ class Fleet:
             "ANSIBLE_CONFIG": f"{self.place}/ansible.cfg",
             "ANSIBLE_COLLECTIONS_PATH": f"{self.place}/collections",
             "ANSIBLE_DEPRECATION_WARNINGS": "0",
-            "ANSIBLE_FORKS": "4",
+            "ANSIBLE_FORKS": str(self._forks),
             "ANSIBLE_LOCAL_TEMP": f"{self.place}/local",
             "ANSIBLE_NOCOLOR": "1",
             "ANSIBLE_PIPELINING": "1",

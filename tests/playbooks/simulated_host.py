@@ -182,21 +182,36 @@ def _guest_info(options: State) -> State:
 
 
 def _libvirt_migrate(options: State) -> State:
-    """Do what the module does for a guest, in one step: it is sent by the time that it has started."""
+    """Do what the module does for a guest: it is sent by the time that it has started, or that its ``seconds`` have passed."""
     guests = read("guests")
     (name,) = [name for name, each in guests.items() if each["uuid"] == options["uuid"]]
-    step = options["step"]
+    step, place = options["step"], f"{options['uuid']}.sent"
     if step == "read":
         xml = guests[name]["xml"]
         return {"changed": False, "definitions": {"active": xml, "persistent": xml}}
-    if step == "watch":
-        return {"changed": False, "runs": False, "status": read(f"{HOST}.moved")}
-    with open(f"{STATE}/{HOST}.tried", "w"), open(f"{STATE}/lock", "w") as lock:
-        # Guests of other hosts migrate at the same time.
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        write(f"{HOST}.moved", _moved(read("guests"), name, options))
+    if step == "start":
+        with open(f"{STATE}/{HOST}.tried", "w"):
+            end = time.time() + guests[name].get("seconds", 0)
+        write(place, {"end": end, "active_xml": options["active_xml"]})
+        if end <= time.time():
+            _send(name, place, options)
+    left = read(place)["end"] - time.time()
+    time.sleep(max(0.0, min(left, options["wait"])))
+    if step == "watch" and left <= options["wait"]:
+        if "status" not in read(place):
+            _send(name, place, options)
+        return {"changed": False, "runs": False, "status": read(place)["status"]}
     status = {"data_total": 4 << 20, "data_processed": 3 << 20, "data_remaining": 1 << 20}
     return {"changed": True, "runs": True, "status": status}
+
+
+def _send(name: str, place: str, options: State) -> None:
+    """Let a guest be sent, and keep what came of it."""
+    sent = read(place)
+    with open(f"{STATE}/lock", "w") as lock:
+        # Others migrate at the same time.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        write(place, {**sent, "status": _moved(read("guests"), name, {**options, **sent})})
 
 
 def _moved(guests: State, name: str, options: State) -> State:
