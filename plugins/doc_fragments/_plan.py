@@ -111,6 +111,7 @@ options:
     description:
       - Where nothing may be placed, each a dictionary with C(host), C(parent) where only that parent is meant,
         and if need be C(problem), the reason to be given for it.
+      - With C(guest), a guest's name or UUID, in place of C(parent) only that guest may not go to the host.
     type: list
     elements: dict
   limit:

@@ -666,6 +666,8 @@ class AvoidedPlace(t.TypedDict):
     """The host."""
     parent: str | None
     """The parent; null for the whole host."""
+    guest: NotRequired[str]
+    """The name or UUID of the guest that was not to go to the host, where others were."""
     problem: Sentence
     """Why, as it was asked for."""
 

@@ -12,6 +12,7 @@ from collections import Counter
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import read_fleet
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.planner import make_plan
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import (
+    Avoided,
     Conditions,
     Request,
     requested,
@@ -62,9 +63,9 @@ def _planned(chance: random.Random) -> Planned:
     names = sorted({d.in_use.name for d in fleet.devices() if d.in_use and d.in_use.name})
     guests = requested(fleet, None if reuse else drained, names if reuse else None)
     targets = sorted(fleet.hosts if reuse else fleet.hosts.keys() - drained)
-    avoid: dict[tuple[str, str | None], str] = {}
+    avoid: dict[Avoided, str] = {}
     if chance.random() < 0.2:
-        avoid[(chance.choice(targets), None)] = "it failed"
+        avoid[Avoided(chance.choice(targets))] = "it failed"
     conditions = Conditions(
         drain=() if reuse else drained,
         targets=targets,

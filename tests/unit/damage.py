@@ -10,7 +10,10 @@ import typing as t
 from collections import Counter
 from dataclasses import dataclass, replace
 
-from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import Conditions
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import (
+    Avoided,
+    Conditions,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify import violations
 from ansible_collections.vfio.migration.tests.unit.fleets import UUIDS
 
@@ -105,8 +108,11 @@ def where_nothing_may_go(planned: Planned) -> t.Iterator[Change]:
         for name in {source["host"], "nowhere", *conditions.drain}:
             yield changed(index, host=name)
         yield asked(planned, targets=[n for n in planned.facts if n != target["host"]])
-        yield asked(planned, avoid={(target["host"], target["parent"]): "it failed"})
-        yield asked(planned, avoid={(target["host"], None): "it failed"})
+        yield asked(planned, avoid={Avoided(target["host"], target["parent"]): "it failed"})
+        yield asked(planned, avoid={Avoided(target["host"]): "it failed"})
+        guest = planned.plan["placements"][index]["vm"]
+        if guest is not None:
+            yield asked(planned, avoid={Avoided(target["host"], guest=guest): "it does not fit"})
         yield asked(planned, drain=[*conditions.drain, target["host"]])
 
 

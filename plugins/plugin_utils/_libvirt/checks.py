@@ -33,7 +33,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.misfits im
     Misfit,
     misfits,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils.contract import Sentence
+from ansible_collections.vfio.migration.plugins.plugin_utils.contract import NotRequired, Sentence
 
 # The first versions that migrate a guest with a VFIO device of a kind. Kernels have the newer protocol from 5.18 on, and
 # distributions' older ones have it, too; what a kernel can do, QEMU finds out.
@@ -64,10 +64,11 @@ _NO_REMEDY = "detach what QEMU names"
 
 
 class Place(t.TypedDict):
-    """A parent under which nothing may be placed, as the option ``avoid`` of a plan has it."""
+    """A parent under which nothing may be placed, or a guest that may not go to a host, as the option ``avoid`` of a plan has it."""
 
     host: str
-    parent: str
+    parent: NotRequired[str]
+    guest: NotRequired[str]
     problem: Sentence
 
 
@@ -147,7 +148,9 @@ def check_migration(case: Case) -> Checks:
         for host in fitting.targets
         if (there := case.hosts[host].info) is not None
         and (
-            found := device_limit(there, [info for guest in planned if (info := case.info(guest))])
+            found := device_limit(
+                there, [info for guest in fitting.going_to(host) if (info := case.info(guest))]
+            )
         )
     }
     notes = [
@@ -172,7 +175,10 @@ def check_migration(case: Case) -> Checks:
         left=[guest for guest in checked if guest["reason"]],
         targets=fitting.targets,
         limit={host: found.devices for host, found in limited.items()},
-        avoid=parents_to_avoid(case.fleet, {host: case.hosts[host] for host in fitting.targets}),
+        avoid=[
+            *parents_to_avoid(case.fleet, {host: case.hosts[host] for host in fitting.targets}),
+            *fitting.refusals(),
+        ],
         notes=notes,
     )
 
@@ -206,39 +212,70 @@ def parents_to_avoid(fleet: Fleet, hosts: t.Mapping[str, LibvirtHost]) -> list[P
 
 @dataclass(slots=True)
 class _Fitting:
-    """The hosts that take all guests but those that stay for it, and what there is to be said of the others."""
+    """The hosts that are targets, of the guests those that stay with the reason, and who may not go to which target.
+
+    ``lacking`` has by target what it lacks for which guests, by their numbers. ``notes`` are what there is to be said of it.
+    """
 
     targets: list[str]
+    lacking: dict[str, dict[int, list[Misfit]]]
     guests: list[Guest] = field(default_factory=list)
     notes: list[Sentence] = field(default_factory=list)
 
+    def going_to(self, host: str) -> list[Guest]:
+        """Return the guests that may go to a target."""
+        return [
+            guest
+            for number, guest in enumerate(self.guests)
+            if not guest["reason"] and guest["host"] != host and number not in self.lacking[host]
+        ]
+
+    def refusals(self) -> list[Place]:
+        """Return who of those that go may not go to which target, as the option ``avoid`` of a plan has it."""
+        return [
+            Place(
+                host=host,
+                guest=guest["vm"],
+                problem="; ".join(f"it {each.needs}, and {host} {each.lacks}" for each in missing),
+            )
+            for host in self.targets
+            for number, missing in self.lacking[host].items()
+            if not (guest := self.guests[number])["reason"]
+        ]
+
 
 def _fit(case: Case, guests: t.Sequence[Guest], possible: t.Sequence[str]) -> _Fitting:
-    """Return which of the ``possible`` targets are some for these guests, which must fit all of them, and which guests stay.
-
-    A plan has the same targets for all of its guests. So a host that most guests do not fit is no target, and a guest that does
-    not fit one of the others stays. Another run without such a host moves it.
-    """
-    lacking: dict[str, dict[int, list[Misfit]]] = {}
-    for host in possible:
-        found = {
+    """Return which of the ``possible`` targets fit which of these guests; a guest that none of them fits stays."""
+    lacking: dict[str, dict[int, list[Misfit]]] = {
+        host: {
             number: missing
             for number, guest in enumerate(guests)
             if host != guest["host"] and (missing := missing_on(case, guest, host))
         }
-        lacking[host] = found
-    fitting = _Fitting([host for host in possible if 2 * len(lacking[host]) <= len(guests)])
-    for host in possible:
-        if host not in fitting.targets:
-            fitting.notes += _why_no_target(host, guests, lacking[host])
+        for host in possible
+    }
+    fitting = _Fitting([], lacking)
+    for host, found in lacking.items():
+        others = [number for number, guest in enumerate(guests) if guest["host"] != host]
+        if not found or len(found) < len(others):
+            fitting.targets.append(host)
+        fitting.notes += _why_no_target(host, guests, found, len(found) == len(others))
     for number, guest in enumerate(guests):
+        hosts = [host for host in possible if host != guest["host"]]
+        nowhere = bool(hosts) and all(number in lacking[host] for host in hosts)
         reasons = [
-            f"it {each.needs}, and {host} {each.lacks}; {each.remedy}, or leave {host} out of migrate_libvirt_targets"
-            for host in fitting.targets
-            for each in lacking[host].get(number, ())
+            each for host in hosts for each in shown_misfits(host, lacking[host].get(number, ()))
         ]
-        fitting.guests.append(guest | {"reason": "; ".join(reasons) or None})
+        reason = (
+            "; ".join(["no host can take it: " + reasons[0], *reasons[1:]]) if nowhere else None
+        )
+        fitting.guests.append(guest | {"reason": reason})
     return fitting
+
+
+def shown_misfits(host: str, missing: t.Iterable[Misfit]) -> list[str]:
+    """Return in words what ``host`` lacks for a guest."""
+    return [f"{host} {each.lacks}, and it {each.needs}; {each.remedy}" for each in missing]
 
 
 def missing_on(case: Case, guest: Guest, host: str) -> list[Misfit]:
@@ -254,7 +291,10 @@ def missing_on(case: Case, guest: Guest, host: str) -> list[Misfit]:
 
 
 def _why_no_target(
-    host: str, guests: t.Sequence[Guest], lacking: t.Mapping[int, t.Sequence[Misfit]]
+    host: str,
+    guests: t.Sequence[Guest],
+    lacking: t.Mapping[int, t.Sequence[Misfit]],
+    for_all: bool,
 ) -> t.Iterator[Sentence]:
     """Yield, for each thing that a host lacks, whom it is for and what to do."""
     whom: dict[Misfit, list[str]] = {}
@@ -262,7 +302,9 @@ def _why_no_target(
         for each in missing:
             whom.setdefault(each, []).append(guests[number]["vm"])
     for each, names in whom.items():
-        yield f"{host} is no target: it {each.lacks}, and {listed(names)} {each.needs}; {each.remedy}"
+        named = listed(names)
+        target = "no target" if for_all else f"no target for {named}"
+        yield f"{host} is {target}: it {each.lacks}, and {named} {each.needs}; {each.remedy}"
 
 
 # --- what keeps a guest where it is ---

@@ -12,7 +12,11 @@ from __future__ import annotations
 import typing as t
 from collections import defaultdict
 
-from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.checks import Case, missing_on
+from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.checks import (
+    Case,
+    missing_on,
+    shown_misfits,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.guests import Guest
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.info import (
     GuestInfo,
@@ -85,10 +89,7 @@ def _first_fit(
     for host in targets:
         if host == guest["host"]:
             continue
-        missing = [
-            f"{host} {each.lacks}, and it {each.needs}; {each.remedy}"
-            for each in missing_on(case, guest, host)
-        ]
+        missing = shown_misfits(host, missing_on(case, guest, host))
         short = missing or room.shortage(host, info)
         if not short:
             return host, []

@@ -252,7 +252,7 @@ class _Whole:
             self._conditions.groups_of(guests[number].name, guests[number].uuid)
             for number in self._of_host.get(host, ())
         )
-        return frozenset[int]().union(*of_guests)
+        return self._conditions.refused_on(host).union(*of_guests)
 
     def _guests(self, subject: _Subject) -> list[int]:
         """Return the numbers of the subject's guests, equal ones of equal hosts at the same places."""

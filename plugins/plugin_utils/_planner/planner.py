@@ -120,8 +120,13 @@ def make_verified_plan(
         made["targets"] = sorted(request.targets)
     if request.conditions.avoid:
         made["avoid"] = [
-            {"host": host, "parent": parent, "problem": problem}
-            for (host, parent), problem in request.conditions.avoid.items()
+            {
+                "host": place.host,
+                "parent": place.parent,
+                **({"guest": place.guest} if place.guest is not None else {}),
+                "problem": problem,
+            }
+            for place, problem in request.conditions.avoid.items()
         ]
     return t.cast(Plan, made)
 

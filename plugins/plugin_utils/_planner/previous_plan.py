@@ -344,7 +344,8 @@ def _why_without_pins(guest: Guest, planned: list[t.Any], request: Request) -> s
             return "the earlier plan has no place for it"
         target = placement["target"]
         avoided = conditions.why_avoided(target["host"], target["parent"])
-        if target["host"] not in request.targets or avoided is not None:
+        refused = conditions.why_refused(target["host"], guest.name, guest.uuid)
+        if target["host"] not in request.targets or (avoided or refused) is not None:
             return f"{target['host']} may not receive it any more"
         likeness = Likeness(target["kind"], target["type"])
         if not all(each.holds(device, likeness, None) for each in asked):

@@ -134,7 +134,7 @@ def pose(
         load = 0
         if conditions.policy == "spread":
             load = _staying_on(fleet.hosts[name], admission) + len(kept.get(name, ()))
-        groups = anti_affinity.get(name, frozenset())
+        groups = anti_affinity.get(name, frozenset()) | conditions.refused_on(name)
         bins.append(Bin(tuple(sorted(state)), limit, groups, load))
     demands = _demands(request.guests, resources, bins)
     numbers = {name: number for number, name in enumerate(request.targets)}
@@ -142,7 +142,7 @@ def pose(
         Item(
             tuple([demand for demand, device in needed]),
             numbers.get(guest.devices[0].host),
-            conditions.groups_of(guest.name, guest.uuid) if conditions.apart else frozenset(),
+            conditions.anti_affinity_of(guest.name, guest.uuid),
         )
         for guest, needed in zip(request.guests, demands, strict=True)
     ]

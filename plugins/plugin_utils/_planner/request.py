@@ -69,19 +69,28 @@ def _free_devices(name: str, value: t.Any) -> str:
     return one_of(name, value, FREE_DEVICES)
 
 
-def _places(name: str, value: t.Any) -> dict[tuple[str, str | None], str]:
-    """Return the places in a list of ``{host[, parent][, problem]}``, and why each is one; raise ``FleetError``."""
+class Avoided(t.NamedTuple):
+    """Where nothing may go: a host, or only what is under a ``parent`` there; for a ``guest``, by its name or UUID, only that may not."""
+
+    host: str
+    parent: str | None = None
+    guest: str | None = None
+
+
+def _places(name: str, value: t.Any) -> dict[Avoided, str]:
+    """Return the places in a list of ``{host[, parent][, guest][, problem]}``, and why each is one; raise ``FleetError``."""
     places = listed(name, value) or []
     for place in places:
+        named = [*([] if not isinstance(place, t.Mapping) else map(place.get, ("parent", "guest")))]
         texts = isinstance(place, t.Mapping) and isinstance(place.get("host"), str)
-        if not texts or not isinstance(place.get("parent"), (str, type(None))):
+        if not texts or not all(isinstance(each, str | None) for each in named) or all(named):
             raise FleetError(
-                f"{name} has {place!r}; expected {{host: …}} or {{host: …, parent: …}}"
+                f"{name} has {place!r}; expected {{host: …}}, {{host: …, parent: …}} or {{host: …, guest: …}}"
             )
     return {
-        (str(place["host"]), plain_text(place.get("parent"))): str(
-            place.get("problem", "as asked for")
-        )
+        Avoided(
+            str(place["host"]), plain_text(place.get("parent")), plain_text(place.get("guest"))
+        ): str(place.get("problem", "as asked for"))
         for place in places
     }
 
@@ -98,27 +107,38 @@ def _groups(name: str, value: t.Any) -> tuple[frozenset[str], ...]:
     return tuple([frozenset(group) for group in grouped(name, value)])
 
 
-class _Groups:
-    """Groups of guests, which are the same only if they are one object: so nobody compares them name by name."""
+class _Same:
+    """What is the same only if it is one object: so nobody compares it name by name."""
 
-    def __init__(self, groups: t.Sequence[t.Collection[str]]) -> None:
-        self.groups = groups
+    def __init__(self, value: t.Any) -> None:
+        self.value = value
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Groups) and self.groups is other.groups
+        return isinstance(other, _Same) and self.value is other.value
 
     def __hash__(self) -> int:
-        return id(self.groups)
+        return id(self.value)
 
 
 @functools.lru_cache(maxsize=4)
-def _index_of(of: _Groups) -> dict[str, frozenset[int]]:
+def _index_of(groups: _Same) -> dict[str, frozenset[int]]:
     """Return the numbers of the groups that each name is in."""
     found: dict[str, set[int]] = defaultdict(set)
-    for number, group in enumerate(of.groups):
+    for number, group in enumerate(groups.value):
         for name in group:
             found[name].add(number)
     return {name: frozenset(numbers) for name, numbers in found.items() if name}
+
+
+@functools.lru_cache(maxsize=4)
+def _refusals_in(avoid: _Same) -> tuple[dict[str, int], dict[str, frozenset[int]]]:
+    """Return a number below 0 for each guest that may not go to some host, and by host the numbers of those that may not go there."""
+    numbers: dict[str, int] = {}
+    there: dict[str, set[int]] = defaultdict(set)
+    for place in avoid.value:
+        if place.guest is not None:
+            there[place.host].add(numbers.setdefault(place.guest, -1 - len(numbers)))
+    return numbers, {host: frozenset(found) for host, found in there.items()}
 
 
 # --- conditions ---
@@ -150,7 +170,7 @@ def _option(
 class Conditions:
     """What a plan must keep to. Each field is an option of ``migration_plan``, documented in ``doc_fragments/_plan.py``.
 
-    ``avoid`` has the places where nothing may go, ``(host, parent)`` or ``(host, None)`` for a whole host, and why.
+    ``avoid`` has the places where nothing may go, or a certain guest may not, and why.
     ``limit`` is a number for all hosts or numbers by host. ``targets`` is ``None`` for all hosts but those of ``drain``.
     """
 
@@ -172,7 +192,7 @@ class Conditions:
     keep_type: bool = field(default=False, metadata=_option(flag, per_placement=True, type="bool"))
     round_trip: bool = field(default=False, metadata=_option(flag, type="bool"))
     reuse: bool = field(default=False, metadata=_option(flag, type="bool"))
-    avoid: t.Mapping[tuple[str, str | None], str] = field(
+    avoid: t.Mapping[Avoided, str] = field(
         default_factory=dict,
         metadata=_option(_places, lasting=False, type="list", elements="dict"),
     )
@@ -229,7 +249,18 @@ class Conditions:
 
     def why_avoided(self, host: str, parent: str | None) -> str | None:
         """Return why nothing may go under ``parent`` of ``host``, ``None`` where something may."""
-        return self.avoid.get((host, None), self.avoid.get((host, parent)))
+        return self.avoid.get(Avoided(host), self.avoid.get(Avoided(host, parent)))
+
+    def why_refused(self, host: str, name: str | None, uuid: str | None) -> str | None:
+        """Return why the guest of this ``name`` or ``uuid`` may not go to ``host``, ``None`` where it may."""
+        return next(
+            (
+                self.avoid[place]
+                for place in (Avoided(host, None, each) for each in (name, uuid) if each)
+                if place in self.avoid
+            ),
+            None,
+        )
 
     def limit_of(self, host: str) -> int | None:
         """Return how many devices ``host`` may receive, ``None`` where there is no limit."""
@@ -239,9 +270,22 @@ class Conditions:
 
     def groups_of(self, name: str | None, uuid: str | None) -> frozenset[int]:
         """Return the groups in ``apart`` that a guest is in, each by its name or its UUID."""
-        index = _index_of(_Groups(self.apart))
+        index = _index_of(_Same(self.apart))
         nothing = frozenset[int]()
         return index.get(name or "", nothing) | index.get(uuid or "", nothing)
+
+    def anti_affinity_of(self, name: str | None, uuid: str | None) -> frozenset[int]:
+        """Return the groups of a guest of which no member may be where it goes.
+
+        A guest that may not go to some host is in a group of its own, of which that host has a member.
+        """
+        numbers, _there = _refusals_in(_Same(self.avoid))
+        refused = {numbers[each] for each in (name, uuid) if each in numbers} if numbers else ()
+        return self.groups_of(name, uuid).union(refused)
+
+    def refused_on(self, host: str) -> frozenset[int]:
+        """Return the groups of the guests that may not go to ``host``."""
+        return _refusals_in(_Same(self.avoid))[1].get(host, frozenset())
 
 
 OPTIONS: dict[str, Option] = {each.name: each.metadata["option"] for each in fields(Conditions)}

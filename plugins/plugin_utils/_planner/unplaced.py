@@ -217,7 +217,7 @@ class Reasons:
             device.host if device.host in self._numbers else None,
             _needs(device),
             tuple([_needs(each) for each in guest.devices]),
-            bool(self._conditions.groups_of(guest.name, guest.uuid)),
+            self._conditions.anti_affinity_of(guest.name, guest.uuid),
         )
         if key not in self._told:
             few = len(self._problem.names) <= MAX_HOSTS
@@ -259,13 +259,16 @@ class Reasons:
 
     def _hosts_alike(self) -> list[tuple[str, int]]:
         names = self._problem.names
-        alike: dict[tuple[int, ...], list[str]] = defaultdict(list)
+        alike: dict[t.Hashable, list[str]] = defaultdict(list)
         for name, target in zip(names, self._problem.bins, strict=True):
-            alike[target.state].append(name)
+            alike[target.state, self._conditions.refused_on(name)].append(name)
         return [(found[0], len(found) - 1) for found in alike.values()]
 
     def _on_host(self, name: str, guest: Guest, source: Device) -> list[Reason]:
         """Return what stands in the way of ``source`` on host ``name``, nearest first."""
+        refused = self._conditions.why_refused(name, guest.name, guest.uuid)
+        if refused is not None:
+            return [Reason("avoided", f"it may not go there: {refused}", detail=refused)]
         host = self._fleet.hosts[name]
         known = self._shortages(host, source)
         if known is None:

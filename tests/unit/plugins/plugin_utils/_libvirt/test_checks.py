@@ -303,18 +303,41 @@ def test_all_that_a_host_lacks_is_told_once_for_all_guests_it_is_for():
     ]
 
 
-def test_a_host_that_most_guests_fit_stays_a_target_and_the_others_stay_with_the_reason():
+def test_a_guest_that_does_not_fit_one_of_the_targets_goes_to_another_one():
     guests = [guest_info(f"vm-{n}", UUIDS[n], networks=["x"] * (n == 2)) for n in range(3)]
     checks = checked(guests, c={"host": host_info(networks=["x"])})
     assert checks["targets"] == ["b", "c"]
-    assert [each["vm"] for each in checks["chosen"]] == ["vm-0", "vm-1"]
+    assert [each["vm"] for each in checks["chosen"]] == ["vm-0", "vm-1", "vm-2"]
+    assert checks["avoid"] == [
+        {
+            "host": "b",
+            "guest": "vm-2",
+            "problem": "it is connected to it, and b has no active network x",
+        }
+    ]
+    assert checks["notes"] == [
+        "b is no target for vm-2: it has no active network x, and vm-2 is connected to it; start it there (virsh net-start)"
+    ]
+
+
+def test_a_guest_that_fits_no_host_stays_with_what_each_lacks_and_the_others_go():
+    guests = [guest_info("vm-0", UUIDS[0]), guest_info("vm-1", UUIDS[1], networks=["x"])]
+    checks = checked(guests)
+    assert [each["vm"] for each in checks["chosen"]] == ["vm-0"]
     (left,) = checks["left"]
+    start = "start it there (virsh net-start)"
     assert left["reason"] == (
-        "it is connected to it, and b has no active network x; start it there (virsh net-start),"
-        " or leave b out of migrate_libvirt_targets"
+        f"no host can take it: b has no active network x, and it is connected to it; {start};"
+        f" c has no active network x, and it is connected to it; {start}"
     )
-    # So it goes in a run of its own.
-    assert checked([guests[2]], c={"host": host_info(networks=["x"])})["targets"] == ["c"]
+    assert checks["avoid"] == []
+
+
+def test_a_guest_that_may_not_come_takes_no_memory():
+    guests = [guest_info(f"vm-{n}", UUIDS[n], memory=4, networks=["x"] * n) for n in range(2)]
+    small = host_info(memory={"free": 4, "default_huge_page": 0, "huge_pages": []})
+    checks = checked(guests, b={"host": small}, c={"host": host_info(networks=["x"])})
+    assert checks["limit"] == {}
 
 
 def test_memory_is_planned_for_all_guests_together():

@@ -19,6 +19,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.admissible
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import (
     OPTIONS,
+    Avoided,
     Conditions,
     Request,
     requested,
@@ -101,5 +102,5 @@ def test_a_device_is_to_be_had_unless_something_holds_it_or_it_moves_itself():
     assert admission(reuse=True).unavailable(SOURCE) is None
     excluded = Exclusions(devices=frozenset([SOURCE.key]))
     assert said(admission(excluded, reuse=True).unavailable(SOURCE)) == "it is to be moved itself"
-    avoided = admission(avoid={("b", None): "it failed"})
+    avoided = admission(avoid={Avoided("b"): "it failed"})
     assert said(avoided.unavailable(EQUAL)) == "it is to be avoided: it failed"

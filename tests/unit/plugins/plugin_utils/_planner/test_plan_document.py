@@ -17,6 +17,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors impor
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import read_fleet
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.planner import make_plan
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import (
+    Avoided,
     Conditions,
     Request,
     requested,
@@ -276,7 +277,7 @@ def test_avoided_places_are_left_out():
         "b": host(parents=[parent(), parent("0000:00:03.0")]),
         "c": host(parents=[parent()]),
     }
-    avoid = {("b", "0000:00:02.0"): "it failed", ("c", None): "it is down"}
+    avoid = {Avoided("b", "0000:00:02.0"): "it failed", Avoided("c"): "it is down"}
     (placement,) = plan_of(fleet, avoid=avoid)["placements"]
     assert placement["target"]["parent"] == "0000:00:03.0"
     (left,) = plan_of(fleet, avoid=avoid, targets=["c"])["unplaced"]
@@ -286,6 +287,28 @@ def test_avoided_places_are_left_out():
             "code": "avoided",
             "reason": "0000:00:02.0 on c is to be avoided: it is down",
             "detail": "it is down",
+        }
+    ]
+
+
+@pytest.mark.parametrize("guest", ["vm-1", UUIDS[9]])
+def test_a_guest_that_may_not_go_to_a_host_goes_to_another_one_and_others_may(guest):
+    held = [device(UUIDS[n], vm=f"vm-{n}", pid=n) for n in (1, 2)]
+    held[0]["in_use"]["uuid"] = UUIDS[9]
+    fleet = {"a": host(held), "b": host(parents=[parent()]), "c": host(parents=[parent()])}
+    avoid = {Avoided("b", guest=guest): "it has no network tenants"}
+    plan = plan_of(fleet, avoid=avoid, policy="spread")
+    hosts = {each["vm"]: each["target"]["host"] for each in plan["placements"]}
+    assert hosts == {"vm-1": "c", "vm-2": "b"}
+    plan = plan_of(fleet, avoid=avoid, targets=["b"])
+    assert [each["vm"] for each in plan["placements"]] == ["vm-2"]
+    (left,) = plan["unplaced"]
+    assert left["reasons"] == [
+        {
+            "host": "b",
+            "code": "avoided",
+            "reason": "it may not go there: it has no network tenants",
+            "detail": "it has no network tenants",
         }
     ]
 

@@ -13,6 +13,7 @@ from ansible_collections.vfio.migration.plugins.filter.migration_plan import mig
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import read_fleet
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.planner import make_plan
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import (
+    Avoided,
     Conditions,
     Request,
     requested,
@@ -67,7 +68,7 @@ def test_who_holds_what_would_do_is_told_before_what_else_is_wrong():
 
 def test_a_free_device_that_is_to_be_avoided_is_told_with_the_reason_given():
     fleet = {"a": host([device(UUIDS[0])]), "b": host([device(UUIDS[1])])}
-    avoid = {("b", None): "it is down"}
+    avoid = {Avoided("b"): "it is down"}
     expected = f"{UUIDS[1]} on b would do, but it is to be avoided: it is down"
     assert told(fleet, avoid=avoid) == [("b", expected)]
 

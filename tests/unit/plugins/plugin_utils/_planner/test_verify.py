@@ -18,6 +18,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._packing.search imp
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner import request, verify
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.planner import make_plan
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import (
+    Avoided,
     Conditions,
     Request,
     requested,
@@ -113,7 +114,17 @@ def plans(draw) -> Planned:
     vms = sorted({guest.name for guest in guests if guest.name})
     asked = {
         "avoid": draw(
-            st.sampled_from([{}, {(names[-1] if names else "a", PARENTS[0]): "it failed"}])
+            st.sampled_from(
+                [
+                    {},
+                    {Avoided(names[-1] if names else "a", PARENTS[0]): "it failed"},
+                    {
+                        Avoided(name, guest=vm): "it does not fit"
+                        for name in names
+                        for vm in vms[:1]
+                    },
+                ]
+            )
         ),
         "limit": draw(st.none() | st.integers(1, 4) | st.just({"c": 1})),
         "apart": draw(st.sampled_from([(), (vms[:2],), (vms, vms[:2])])),

@@ -811,6 +811,12 @@ CONDITIONS = {
         answers("why_avoided", None),
         {"drain": ["a"], "avoid": [{"host": "b", "parent": GPU}]},
     ),
+    "guests go where they may not": Fault(
+        "targets may receive",
+        guests("vm-1"),
+        answers("refused_on", frozenset()),
+        {"drain": ["a"], "avoid": [{"host": "b", "guest": "vm-1"}]},
+    ),
     "hosts that may not receive do": Fault(
         "targets may receive",
         guests("vm-1"),
