@@ -20,9 +20,9 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.guest_move 
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.host_moves import HostMoves
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.move_turns import (
+    Route,
     TurnLimits,
     Turns,
-    Way,
 )
 
 _OPTIONS: dict[str, dict[str, t.Any]] = {
@@ -54,7 +54,7 @@ class ActionModule(ActionBase):
             return os.getppid() == run_of_ansible
 
         turns = given["turns"]
-        ways = [Way(*each) for each in turns["ways"]]
+        ways = [Route(*each) for each in turns["ways"]]
         guests = {
             each["number"]: GuestMove(each, host, ask, Display().display, goes_on)
             for each in given["guests"]

@@ -303,8 +303,12 @@ def _why_no_target(
             whom.setdefault(each, []).append(guests[number]["vm"])
     for each, names in whom.items():
         named = listed(names)
-        target = "no target" if for_all else f"no target for {named}"
-        yield f"{host} is {target}: it {each.lacks}, and {named} {each.needs}; {each.remedy}"
+        why = f"{each.lacks}, and {named} {each.needs}; {each.remedy}"
+        yield (
+            f"{host} is no target: it {why}"
+            if for_all
+            else f"{host} is no target for {named}: it {why}"
+        )
 
 
 # --- what keeps a guest where it is ---

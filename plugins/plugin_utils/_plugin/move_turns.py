@@ -44,7 +44,7 @@ class TurnLimits:
     not_after: float | None = None
 
 
-class Way(t.NamedTuple):
+class Route(t.NamedTuple):
     """From where to where a guest migrates."""
 
     host: str
@@ -58,7 +58,7 @@ class Turns:
     else writes to it.
     """
 
-    def __init__(self, directory: str, ways: t.Sequence[Way], limits: TurnLimits) -> None:
+    def __init__(self, directory: str, ways: t.Sequence[Route], limits: TurnLimits) -> None:
         self.limits = limits
         self._directory = directory
         self._ways = ways
@@ -164,5 +164,5 @@ class Turns:
             os.close(handle)
 
 
-def _hosts(ways: t.Iterable[Way]) -> t.Iterator[str]:
+def _hosts(ways: t.Iterable[Route]) -> t.Iterator[str]:
     return (way.host for way in ways)

@@ -9,9 +9,9 @@ import pytest
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.move import MoveReport
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.host_moves import HostMoves
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.move_turns import (
+    Route,
     TurnLimits,
     Turns,
-    Way,
 )
 
 
@@ -43,7 +43,7 @@ def run(tmp_path):
     def run_(*moves, goes_on=lambda: True, **limits):
         guests = {number: Move(log, f"vm-{number}", *each) for number, each in enumerate(moves)}
         given = TurnLimits(**{"total": 9, "source": 9, "target": 9, **limits})
-        there = Turns(str(tmp_path), [Way("a", "b")] * len(moves), given)
+        there = Turns(str(tmp_path), [Route("a", "b")] * len(moves), given)
         reports = HostMoves("a", guests, there, goes_on, sleep=log.append).run()
         return {number: each.outcome for number, each in reports.items()}, log, reports
 

@@ -14,14 +14,14 @@ from collections import Counter
 
 import pytest
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.move_turns import (
+    Route,
     TurnLimits,
     Turns,
-    Way,
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-AC, AD, BC, BD = (Way(*each) for each in ("ac", "ad", "bc", "bd"))
+AC, AD, BC, BD = (Route(*each) for each in ("ac", "ad", "bc", "bd"))
 
 
 def limits(total=9, source=9, target=9, **others):
@@ -123,7 +123,7 @@ def test_after_the_time_none_begins_and_that_is_said(tmp_path):
     assert turns(tmp_path, AC, not_after=time.time() + 60).stopped() is None
 
 
-WAYS = st.lists(st.builds(Way, st.sampled_from("abc"), st.sampled_from("xyz")), max_size=6)
+WAYS = st.lists(st.builds(Route, st.sampled_from("abc"), st.sampled_from("xyz")), max_size=6)
 # Which host asks, and whether a guest ends before.
 STEPS = st.lists(st.tuples(st.integers(0, 2), st.booleans()), max_size=20)
 
