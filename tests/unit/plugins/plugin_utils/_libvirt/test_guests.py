@@ -100,6 +100,7 @@ def test_a_guest_is_found_with_a_device_and_the_kinds_of_all():
             "persistent": False,
             "device": {"host": "a", "id": UUIDS[2]},
             "kinds": ["pci", "mdev"],
+            "memory": 0,
             "reason": None,
         }
     }
