@@ -37,12 +37,13 @@ def plan_conclusion(plan: contract.PlanSection) -> contract.Conclusion:
     if not held and not free:
         return {"level": "nothing", "sentence": "There is nothing to move.", "because": []}
     sources = _joined(plan["sources"])
+    able = sum(each["to"] is not None for each in held or free)
     if not held:
         sentence = _who_leaves(free, "device", sources)
     else:
-        sentence = _who_leaves(held, "guest", sources) + _and_free(free)
+        sentence = _who_leaves(held, "guest", sources) + _and_free(free, able == len(held))
     return {
-        "level": _level(plan["placed"], plan["unplaced"]),
+        "level": _level(able, plan["unplaced"]),
         "sentence": f"{sentence}.",
         "because": plan["causes"],
     }
@@ -61,14 +62,14 @@ def _who_leaves(movers: t.Sequence[contract.GuestMove], noun: str, sources: str)
     return f"{placed:,} of {count:,} {noun}s can leave {sources}; {count - placed:,} cannot"
 
 
-def _and_free(movers: t.Sequence[contract.GuestMove]) -> str:
-    """Return how many of the devices that no process holds can leave as well, in words."""
+def _and_free(movers: t.Sequence[contract.GuestMove], all_guests: bool) -> str:
+    """Return how many of the devices that no process holds can leave as well, in words; ``all_guests`` can or not."""
     count, placed = len(movers), sum(each["to"] is not None for each in movers)
     if not movers:
         return ""
     free = f"{counted(count, 'device')} that nobody holds"
     if placed == count:
-        return f", and so can {free}"
+        return f", and so can {free}" if all_guests else f"; {free} can"
     return f"; of {free}, {placed or 'none'} can"
 
 

@@ -23,14 +23,18 @@ import jinja2
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.printable import printable
 from ansible_collections.vfio.migration.plugins.plugin_utils import contract
 from ansible_collections.vfio.migration.plugins.plugin_utils._report.page_parts import PageParts
-from ansible_collections.vfio.migration.plugins.plugin_utils._report.wording import counted, plural
+from ansible_collections.vfio.migration.plugins.plugin_utils._report.wording import (
+    asked,
+    concerned,
+    counted,
+    plural,
+    time_of,
+)
 from markupsafe import Markup
 
 _PARTS = Path(__file__).with_name("page")
 # What could end the element that the data is in, or begin a comment there, and the control that JSON does not escape.
 _ESCAPES = str.maketrans({each: f"\\u{ord(each):04x}" for each in "<>&\x7f"})
-# So many names of what was asked for are told.
-_MAX_ASKED = 3
 _DECIDING = {
     "source_lists": "the source's list decides",
     "target_accepts": "the target's list decides",
@@ -54,8 +58,8 @@ def as_html(report: contract.Report) -> str:
         totals=report["totals"],
         plan=report["plan"],
         heading=_heading(report),
-        asked=_asked(report["plan"]),
-        concerned=_concerned,
+        asked=asked(report["plan"]),
+        concerned=concerned,
         figures=_figures(report),
         headings=_headings(report),
         parts=parts,
@@ -88,9 +92,9 @@ def _heading(report: contract.Report) -> list[str]:
     """Return what the report is of: when it was made, of how many hosts, and how old their facts are."""
     totals, facts = report["totals"], report["facts"]
     oldest, newest = facts["oldest"], facts["newest"]
-    age = f"facts of {_time(oldest)}" if oldest else "facts of an unknown time"
+    age = f"facts of {time_of(oldest)}" if oldest else "facts of an unknown time"
     if oldest and newest and newest != oldest:
-        age = f"facts of {_time(oldest)} to {_time(newest)}"
+        age = f"facts of {time_of(oldest)} to {time_of(newest)}"
     return [
         *([f"made {report['made']}"] if report["made"] else []),
         *([age] if totals["hosts"] else []),
@@ -100,57 +104,18 @@ def _heading(report: contract.Report) -> list[str]:
     ]
 
 
-def _time(time: str) -> str:
-    return time.replace("T", " ").replace("Z", " UTC")
-
-
-def _asked(plan: contract.PlanSection | None) -> str:
-    """Return what the plan was asked for, on which conditions, by whom, and when, in a sentence; empty without a plan."""
-    if plan is None:
-        return ""
-    request = plan["request"]
-    if "drain" in request:
-        what = f"Drain {_some(request['drain'])}"
-    else:
-        sources = [
-            each if isinstance(each, str) else f"{each['id']} on {each['host']}"
-            for each in request.get("sources", [])
-        ]
-        what = f"Move {_some(sources) or 'nothing'}"
-    conditions: t.Any = plan["conditions"]
-    kept = [f"{name} {_value(value)}" for name, value in conditions.items() if value]
-    by = f"; asked for by {plan['requested_by']}" if "requested_by" in plan else ""
-    when = f"; planned {_time(plan['time'])}" if "time" in plan else ""
-    version = f" with vfio.migration {plan['collection']}" if "collection" in plan else ""
-    among = f" among {counted(len(request['hosts']), 'host')}" if "hosts" in request else ""
-    on = f", with {', '.join(kept)}" if kept else ""
-    return f"{what}{among}{on}{by}{when}{version}."
-
-
-def _some(names: t.Sequence[str]) -> str:
-    more = len(names) - _MAX_ASKED
-    return ", ".join(names[:_MAX_ASKED]) + (f" and {more:,} more" if more > 0 else "")
-
-
-def _value(value: t.Any) -> str:
-    return "" if value is True else json.dumps(value)
-
-
-def _concerned(cause: contract.Cause) -> str:
-    """Return how many guests or devices a cause is true of."""
-    devices = counted(cause["devices"], "device")
-    return f"{counted(cause['guests'], 'guest')}, {devices}" if cause["guests"] else devices
-
-
 def _figures(report: contract.Report) -> list[tuple[str, str]]:
     """Return the numbers to be seen at a glance, each after what there are so many of."""
     plan, totals = report["plan"], report["totals"]
     if plan:
-        staying = sum(each["to"] is None for each in plan["guests"])
+        # Of devices that nobody holds the verdict has how many can move, unless there is nothing else.
+        held = [each for each in plan["guests"] if each["in_use"]]
+        movers = held or plan["guests"]
+        staying = sum(each["to"] is None for each in movers)
         figures = [
-            (sum(each["in_use"] for each in plan["guests"]), "guest"),
+            (len(held), "guest"),
             (plan["devices"], "device"),
-            (len(plan["guests"]) - staying, "can move"),
+            (len(movers) - staying, "can move"),
             (staying, "stay" if staying != 1 else "stays"),
             (plan["created"], "to create"),
             (sum(len(each["writes"]) for each in plan["writes"]), "write"),

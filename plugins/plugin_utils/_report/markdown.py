@@ -22,7 +22,11 @@ from ansible_collections.vfio.migration.plugins.module_utils._descriptor.printab
     printable,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils import contract
-from ansible_collections.vfio.migration.plugins.plugin_utils._report.wording import counted
+from ansible_collections.vfio.migration.plugins.plugin_utils._report.wording import (
+    asked,
+    concerned,
+    counted,
+)
 
 # Tickets take some 65,000 characters; the HTML report and the plan have everything.
 MAX_ROWS = 60
@@ -81,17 +85,17 @@ def code(text: t.Any) -> str:
 
 def _when(report: contract.Report) -> str:
     totals = report["totals"]
-    return plain(
-        f"{report['made']}, {counted(totals['hosts'], 'host')}, {counted(totals['devices'], 'device')}"
-    )
+    counts = [counted(totals["hosts"], "host"), counted(totals["devices"], "device")]
+    return plain(", ".join([*([report["made"]] if report["made"] else []), *counts]))
 
 
 def _verdict(report: contract.Report) -> list[str]:
     verdict, plan = report["verdict"], report["plan"]
     lines = [f"**{_MARKS[verdict['level']]} {plain(verdict['sentence'])}**"]
     because = [
-        f"- {counted(each['devices'], 'device')}: {plain(each['reason'])}"
+        f"- {concerned(each)}: {plain(each['reason'])}"
         + (f" (for example: {plain(each['example'])})" if each["example"] else "")
+        + (f". What would make it possible: {plain(each['remedy'])}." if each["remedy"] else "")
         for each in verdict["because"]
     ]
     lines += ["", *because] if because else []
@@ -106,6 +110,7 @@ def _verdict(report: contract.Report) -> list[str]:
             "",
             f"{plain(plan['meaning'])} Status {plain(plan['status'])}, policy {plain(plan['policy'])}.",
         ]
+        lines += ["", plain(asked(plan))]
         assumed = plan.get("assumptions", [])
         lines += ["", *(f"- {plain(each)}" for each in assumed)] if assumed else []
     return lines
@@ -128,6 +133,45 @@ def _moves(plan: contract.PlanSection) -> list[str]:
     ]
     head = ("Wave", "Guest", "From", "Device", "To", "Becomes")
     return ["## What moves", "", *_table(head, rows), *_rest(plan["placed"] - len(rows))]
+
+
+def _assumed(plan: contract.PlanSection) -> list[str]:
+    lines = [
+        f"- {plain(each['warning'])} ({counted(each['moves'], 'move')})"
+        for each in plan["warnings"][:MAX_ENTRIES]
+    ]
+    if not lines:
+        return []
+    text = "Check first, as nothing on the hosts shows it:"
+    more = _rest(len(plan["warnings"]) - MAX_ENTRIES)
+    return ["## What the plan takes for granted", "", text, "", *lines, *more]
+
+
+def _writes(plan: contract.PlanSection) -> list[str]:
+    rows = [
+        [
+            code(host["host"]),
+            str(number),
+            code(each["device"]),
+            _write(each),
+            code(each["where"]) if each["where"] else "",
+        ]
+        for host in plan["writes"]
+        for number, each in enumerate(host["writes"], start=1)
+    ]
+    if not rows:
+        return []
+    lines = _table(("Host", "Step", "Device", "What is done", "Where"), rows[:MAX_ROWS])
+    return ["## What will be written", "", *lines, *_rest(len(rows) - MAX_ROWS)]
+
+
+def _write(write: contract.Write) -> str:
+    what = code(write["what"]) if write["what"] else ""
+    if write["action"] == "create":
+        return f"create {what}" + (f" with {code(write['after'])}" if write["after"] else "")
+    before = "" if write["before"] is None else f", which is {code(write['before'])} now"
+    setting = code(f"{write['attribute']}={write['after']}")
+    return f"set {setting}{f' ({what})' if what else ''}{before}"
 
 
 def _left_behind(plan: contract.PlanSection) -> list[str]:
@@ -156,7 +200,7 @@ def _staying(plan: contract.PlanSection) -> list[str]:
     return ["## What stays", "", text, "", *lines, *_rest(len(groups) - MAX_ENTRIES)]
 
 
-_PLAN_PARTS = (_moves, _left_behind, _staying)
+_PLAN_PARTS = (_moves, _assumed, _writes, _left_behind, _staying)
 
 
 def _headroom(report: contract.Report) -> list[str]:

@@ -5,11 +5,14 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_options import plan_for
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.report_options import (
     report_for,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._report.html import as_html
 from ansible_collections.vfio.migration.plugins.plugin_utils._report.markdown import as_markdown
 from ansible_collections.vfio.migration.tests.unit.fleets import (
     UUIDS,
@@ -18,7 +21,7 @@ from ansible_collections.vfio.migration.tests.unit.fleets import (
     host,
     parent,
 )
-from ansible_collections.vfio.migration.tests.unit.report_fleets import two_of_three
+from ansible_collections.vfio.migration.tests.unit.report_fleets import NEVER, two_of_three
 
 
 @pytest.mark.parametrize(
@@ -119,6 +122,25 @@ def test_a_plan_is_summed_up_by_guests(guests, free, movable, sentence):
     targets = [device(UUIDS[n]) for n in range(movable)]
     facts = {"a": host(devices), "b": host(targets)}
     assert report_for(facts, plan=plan_for(facts, drain=["a"]))["verdict"]["sentence"] == sentence
+
+
+def test_guests_decide_and_not_what_nobody_holds():
+    """A device that nobody holds and that can go makes a host no emptier of guests."""
+    facts = {
+        "a": host([device(UUIDS[0], vm="vm-1", pid=1, migration=NEVER), device(UUIDS[1])]),
+        "b": host(parents=[parent()]),
+    }
+    report = report_for(facts, plan=plan_for(facts, drain=["a"]))
+    assert report["plan"]["placed"] == 1
+    assert report["verdict"]["level"] == "none"
+    sentence = "The only guest cannot leave a; 1 device that nobody holds can."
+    assert report["verdict"]["sentence"] == sentence
+    figures = dict(re.findall(r"<div><dt>(.*?)</dt><dd>(.*?)</dd></div>", as_html(report)))
+    assert {name: figures[name] for name in ("guest", "can move", "stays")} == {
+        "guest": "1",
+        "can move": "0",
+        "stays": "1",
+    }
 
 
 def test_a_vgpu_is_compared_with_no_network_card():

@@ -106,6 +106,35 @@ def test_a_ticket_has_the_verdict_the_moves_and_what_stays():
     assert "| `a` | — | 1 of 2 |" in text
 
 
+def test_a_ticket_has_who_asked_what_is_to_be_checked_and_every_write():
+    """Who approves a change by its ticket alone sees all that will be written."""
+    own = gvt() | {"origin": "derived"}
+    facts = {
+        "a": host(
+            [device(UUIDS[0], own, vm="vm-1", pid=1), device(UUIDS[1], own, vm="vm|2", pid=2)]
+        ),
+        "b": host(parents=[parent(available={"i915-GVTg_V5_4": 2})]),
+    }
+    plan = plan_for(facts, drain=["a"])
+    occasion = {"requested_by": "change 4711", "time": "2026-01-05T09:00:00Z"}
+    report = report_for(facts, plan={**plan, **occasion})
+    text = as_markdown(report)
+    section = report["plan"]
+    assert "1 of 2 guests can leave a; 1 cannot." in text
+    assert "- 1 guest, 1 device: " in text
+    assert f"What would make it possible: {plain(section['causes'][0]['remedy'])}." in text
+    assert "asked for by change 4711" in text
+    assert section["warnings"]
+    for each in section["warnings"]:
+        assert f"- {plain(each['warning'])} (" in text
+    (target,) = section["writes"]
+    assert [each["action"] for each in target["writes"]] == ["create", "set"]
+    made, given = (each["device"] for each in target["writes"])
+    assert f"| `b` | 1 | `{made}` | create `i915-GVTg_V5_4` | `0000:00:02.0` |" in text
+    assert f"| `b` | 2 | `{given}` | set `intel_vgpu/aggregator=2` | `0000:00:02.0` |" in text
+    assert as_markdown(report_for(facts)).startswith("# Migration report\n\n2 hosts, 2 devices\n")
+
+
 def test_a_ticket_takes_the_report_of_a_big_fleet():
     devices = {f"h{n}": host([device(f"d{n}-{m}") for m in range(9)]) for n in range(100)}
     facts = {"b": host(parents=[parent()])} | devices
