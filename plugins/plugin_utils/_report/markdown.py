@@ -37,8 +37,10 @@ MAX_NAME = 300
 
 # Letters and digits with single hyphens or apostrophes between them, a number, a time, or a dash by itself.
 _WORD = re.compile(
-    r"[^\W_]+(?:[-'\u2019][^\W_]+)*|[0-9]+(?:[.,][0-9]+)*%?|[0-9]{2}:[0-9]{2}|[\u2013\u2014\u2026]"
+    r"[^\W_]+(?:[-'\u2019][^\W_]+)*|[0-9]+(?:[.,][0-9]+)*%?|[0-9]{2}:[0-9]{2}(?::[0-9]{2})?|[\u2013\u2014\u2026]"
 )
+# A command or a value of several words between quotes, or what stands between blanks.
+_TOKEN = re.compile(r"\(?'[^\s'][^']*'[),.;:]*(?=\s|\Z)|\S+")
 # What is the name of a commit or, as GH-12, of a ticket.
 _REFERENCE = re.compile(r"\b[0-9a-f]{7,40}\b|[a-z]-[0-9]", re.IGNORECASE)
 _PIPE = re.compile(r"(\\*)\|")
@@ -61,7 +63,7 @@ def as_markdown(report: contract.Report) -> str:
 
 def plain(text: t.Any) -> str:
     """Return a sentence in one line, with all that is no plain word as code."""
-    return " ".join(map(_plain_word, str(text).split()))
+    return " ".join(map(_plain_word, _TOKEN.findall(" ".join(str(text).split()))))
 
 
 def _plain_word(token: str) -> str:
@@ -70,7 +72,8 @@ def _plain_word(token: str) -> str:
     if _WORD.fullmatch(bare) and is_printable(bare) and not _REFERENCE.search(bare):
         return token
     before, middle, after = token.partition(bare or token)
-    return f"{before}{code(middle)}{after}"
+    quoted = middle[:1] == middle[-1:] == "'" and len(middle) > 1
+    return f"{before}{code(middle[1:-1] if quoted else middle)}{after}"
 
 
 def code(text: t.Any) -> str:

@@ -70,6 +70,11 @@ def test_only_words_numbers_and_marks_are_outside_of_code_in_a_ticket(text):
         ),
         ("at 12:00 \u2014 it's non-free", "at 12:00 \u2014 it's non-free"),
         ("a\u202eb", "`a\\u202eb`"),
+        ("planned 2026-01-05 09:00:00 UTC", "planned 2026-01-05 09:00:00 UTC"),
+        (
+            "compare 'nvidia-smi -q -d ECC' (Linux); it's the hosts' own",
+            "compare `nvidia-smi -q -d ECC` (Linux); it's the `hosts'` own",
+        ),
     ],
 )
 def test_words_are_words_in_a_ticket(text, shown):
