@@ -13,6 +13,9 @@ import typing as t
 
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import Fleet, why_unknown
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.planner import make_plan
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.reason import (
+    OF_ANOTHER_DEVICE,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import (
     Conditions,
     Guest,
@@ -97,8 +100,9 @@ def _judged(fleet: Fleet, guests: list[Guest], name: str, direction: str) -> Can
 
 
 def _reasons(plan: PlanBody) -> dict[str, ReasonCode]:
-    """Return what stands in the way with its code, each reason once and in the plan's order."""
+    """Return what stands in the way with its code, each reason once; in the plan's order, but first what is true of a device itself."""
     found = [reason for each in plan["unplaced"] for reason in each["reasons"]]
+    found.sort(key=lambda each: each["code"] in OF_ANOTHER_DEVICE)
     return {each["reason"]: each["code"] for each in found}
 
 

@@ -28,7 +28,10 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.admissible
     refusal_in_use,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.planner import make_plan
-from ansible_collections.vfio.migration.plugins.plugin_utils._planner.reason import of_verdict
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.reason import (
+    OF_ANOTHER_DEVICE,
+    of_verdict,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import (
     Conditions,
     Request,
@@ -68,6 +71,8 @@ def _of_guest(fleet: Fleet, source: str, target: t.Any, direction: str) -> Expla
         for each in guest.devices
     ]
     staying = [each for each in told if not each["verdict"]["compatible"]]
+    # First a device that stands in the way itself.
+    staying.sort(key=lambda each: OF_ANOTHER_DEVICE.issuperset(each["codes"]))
     place = f"{target['id']} on {target['host']}" if isinstance(target, t.Mapping) else str(target)
     if isinstance(target, t.Mapping) and len(told) > 1:
         sentence = f"no, {source} has {len(told)} devices, which do not all go to {place}"

@@ -28,6 +28,8 @@ _OF_RULES = {
     "void_set": "void_set",
     "no_descriptor": "unknown_device",
 }
+# Of these a device is kept by another one of its guest, whose own reasons say why.
+OF_ANOTHER_DEVICE = frozenset({"guest_stays", "guest_together", "guest_device"})
 
 
 class Reason(t.NamedTuple):

@@ -11,9 +11,12 @@ from __future__ import annotations
 
 import re
 import typing as t
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ansible_collections.vfio.migration.plugins.plugin_utils import contract
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.reason import (
+    OF_ANOTHER_DEVICE,
+)
 
 MAX_CAUSES = 5
 
@@ -142,8 +145,39 @@ _ON_HOST: dict[contract.ReasonCode, _Summary] = {
     "no_facts": _Summary(None, "gather the facts of the hosts that may receive"),
     "not_examined": _Summary(None, "ask the filter explain about the device and a host"),
 }
+# With these the plan does not say what keeps the other device.
+_TOGETHER = OF_ANOTHER_DEVICE - {"guest_stays"}
 # All but the code that only says that there are more.
 SUMMARIZED = _OWN.keys() | _ON_HOST.keys()
+
+
+def causes_in(
+    unplaced: t.Sequence[contract.Unplaced],
+    what: t.Callable[[contract.DeviceLabel], str],
+    guest: t.Callable[[contract.DeviceLabel], t.Hashable],
+) -> list[Cause]:
+    """Return in short why a plan left each of these devices behind, given what each is and what tells its guest from others.
+
+    Where the cause is another device of the guest, it is what keeps that one.
+    """
+    sources = [each["source"] for each in unplaced]
+    causes = [cause_in(each, what(each["source"])) for each in unplaced]
+    itself: dict[t.Hashable, Cause] = {}
+    for source, cause in zip(sources, causes, strict=True):
+        if cause.code not in OF_ANOTHER_DEVICE:
+            itself.setdefault(guest(source), cause)
+    return [
+        _of_another(itself[guest(source)])
+        if cause.code in _TOGETHER and guest(source) in itself
+        else cause
+        for source, cause in zip(sources, causes, strict=True)
+    ]
+
+
+def _of_another(cause: Cause) -> Cause:
+    """Return the cause of a device that stays with another one of its guest, of which that is the ``cause``."""
+    reason = f"another device of its guest stays: {cause.reason}"
+    return replace(cause, code="guest_stays", reason=reason)
 
 
 def cause_in(unplaced: contract.Unplaced, what: str) -> Cause:

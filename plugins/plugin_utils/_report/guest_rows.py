@@ -14,6 +14,9 @@ from collections import Counter, defaultdict
 
 from ansible_collections.vfio.migration.plugins.plugin_utils import contract
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import Device, Fleet
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.reason import (
+    OF_ANOTHER_DEVICE,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import guests_of
 from ansible_collections.vfio.migration.plugins.plugin_utils._report.causes import Cause
 from ansible_collections.vfio.migration.plugins.plugin_utils._report.hardware_names import (
@@ -94,8 +97,9 @@ def _stays(
         cause
         for each, cause in devices
         if each["reasons"][0]["host"] in (None, each["source"]["host"])
-        and cause.code != "guest_stays"
+        and cause.code not in OF_ANOTHER_DEVICE
     ]
+    own += [cause for _each, cause in devices if cause.code not in OF_ANOTHER_DEVICE]
     cause = own[0] if own else devices[0][1]
     rest: t.Any = {
         "to": None,

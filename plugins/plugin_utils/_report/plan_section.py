@@ -18,7 +18,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import
 from ansible_collections.vfio.migration.plugins.plugin_utils._report.capacity import capacity_left
 from ansible_collections.vfio.migration.plugins.plugin_utils._report.causes import (
     Cause,
-    cause_in,
+    causes_in,
     count_causes,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._report.guest_rows import (
@@ -71,7 +71,7 @@ def _section(
 ) -> contract.PlanSection:
     placements, unplaced, shortage = plan["placements"], plan["unplaced"], plan["shortage"]
     movers = Movers(plan, fleet, names)
-    causes = [cause_in(each, movers.what(each["source"])) for each in unplaced]
+    causes = causes_in(unplaced, movers.what, movers.guest)
     warnings = Counter(each for placement in placements for each in placement["warnings"])
     numbers = {warning: number for number, warning in enumerate(warnings)}
     section: contract.PlanSection = {

@@ -14,8 +14,19 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.candidate_
     candidates,
     candidates_of_each,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.explain import explain
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_options import plan_for
-from ansible_collections.vfio.migration.tests.unit.fleets import UUIDS, device, gvt, host, parent
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.report_options import (
+    report_for,
+)
+from ansible_collections.vfio.migration.tests.unit.fleets import (
+    UUIDS,
+    device,
+    gvt,
+    gvt_self,
+    host,
+    parent,
+)
 
 DRIVER = {"software_version": "0.0.9"}
 FLEET = {
@@ -78,6 +89,27 @@ def test_only_a_host_with_room_for_all_devices_is_a_candidate():
     assert found["b"]["placements"] == []
     assert found["c"]["candidate"]
     assert len(found["c"]["placements"]) == 2
+
+
+def test_what_keeps_a_device_itself_comes_before_what_keeps_it_with_its_guest():
+    own = gvt_self(software_version="0.2.0")
+    newer = {"self": own, "compatible": [own]}
+    both = [device(UUIDS[0], vm="vm-1", pid=7), device(UUIDS[3], newer, vm="vm-1", pid=7)]
+    # Nothing is in the way of the first device, but the driver's version in that of the other.
+    fleet = {"a": host(both), "c": host([device(UUIDS[1]), device(UUIDS[2])])}
+    (found,) = judged(targets="c", fleet=fleet)["hosts"]
+    assert [*dict.fromkeys(found["codes"])] == ["driver_version", "guest_device"]
+    first, *_others = explain(read_fleet(fleet), "vm-1", "c", "source_lists")["sentences"]
+    assert first.startswith(f"no, vm-1 cannot go to c: {found['reasons'][0]}")
+    # So in a report, where the first device has no row of its own.
+    plan = report_for(fleet, plan=plan_for(fleet, drain=["a"]))["plan"]
+    (row,) = plan["guests"]
+    assert row["code"] == "driver_version"
+    assert [each["reason"].partition(":")[0] for each in plan["causes"]] == [
+        "another device of its guest stays",
+        row["why"].partition(":")[0],
+    ]
+    assert {each["remedy"] for each in plan["causes"]} == {row["remedy"]}
 
 
 def test_a_candidate_is_where_a_plan_with_this_one_target_moves_the_guest():
