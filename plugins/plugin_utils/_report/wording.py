@@ -57,9 +57,11 @@ def asked(plan: contract.PlanSection | None) -> str:
     by = f"; asked for by {plan['requested_by']}" if "requested_by" in plan else ""
     when = f"; planned {time_of(plan['time'])}" if "time" in plan else ""
     version = f" with vfio.migration {plan['collection']}" if "collection" in plan else ""
-    among = f" among {counted(len(request['hosts']), 'host')}" if "hosts" in request else ""
+    within = (
+        f" in a fleet of {counted(len(request['hosts']), 'host')}" if "hosts" in request else ""
+    )
     on = f", with {', '.join(kept)}" if kept else ""
-    return f"{what}{among}{on}{by}{when}{version}."
+    return f"{what}{within}{on}{by}{when}{version}."
 
 
 def _some(names: t.Sequence[str]) -> str:
