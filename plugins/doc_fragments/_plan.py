@@ -69,6 +69,13 @@ options:
       - They do not meet on the way either. Where one goes to a host that another one leaves, it has a later C(wave).
     type: list
     elements: list
+  capacity:
+    description:
+      - What beside devices guests take of a host, such as memory, huge pages and CPUs. In C(hosts) by the name of each host what it has free, in
+        C(guests) by the name or UUID of each guest what it takes, both numbers by the name of a resource, in whichever unit.
+      - A guest goes to no host that has less of anything that it takes than is left, nor to one of which that is not stated. A guest that is not
+        named takes nothing. What a guest leaves on its host is not counted on.
+    type: dict
   reuse:
     description:
       - Whether a device that is itself to be moved may be a target, for a guest that moves later; needed to rebalance hosts

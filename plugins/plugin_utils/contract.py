@@ -85,7 +85,15 @@ ReasonCode = t.Annotated[
                 "holder_unknown",
                 "moves_itself",
             ),
-            *("limit", "apart", "guest_together", "guest_device", "avoided", "condition"),
+            *(
+                "limit",
+                "capacity",
+                "apart",
+                "guest_together",
+                "guest_device",
+                "avoided",
+                "condition",
+            ),
             # What is there is not compatible.
             *("driver_version", "major_version", "configuration", "attribute", "target_no_p2p"),
             *("no_list", "void_set", "unknown_device", "no_hardware", "nothing_usable"),

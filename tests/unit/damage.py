@@ -301,6 +301,12 @@ def other_conditions(planned: Planned) -> t.Iterator[Change]:
     for name, count in received.items():
         yield asked(planned, limit={name: count - 1})
     yield asked(planned, limit=max(received.values()) - 1)
+    for each in planned.plan["placements"]:
+        if each["vm"]:
+            needs = {"guests": {each["vm"]: {"memory": 2}}}
+            free = {"hosts": {each["target"]["host"]: {"memory": 1}}}
+            yield asked(planned, capacity={**free, **needs})
+            yield asked(planned, capacity={"hosts": {}, **needs})
     names: dict[str, set[str]] = {}
     nodes: dict[t.Any, set[t.Any]] = {}
     for each in planned.plan["placements"]:
@@ -359,7 +365,11 @@ def another_match(planned: Planned) -> t.Iterator[Change]:
 def another_statement(planned: Planned) -> t.Iterator[Change]:
     stated = planned.conditions.lasting()
     for name, value in stated.items():
-        other = {"limit": 77, "apart": [["vm-8", "vm-9"]]}.get(name, not value)
+        other = {
+            "limit": 77,
+            "capacity": {"hosts": {"b": {"memory": 1}}, "guests": {}},
+            "apart": [["vm-8", "vm-9"]],
+        }.get(name, not value)
         if name not in planned.plan:
             for conditions in (
                 {**stated, name: other},

@@ -26,6 +26,24 @@ from ansible_collections.vfio.migration.tests.unit.fleets import (
 PARENTS = ("0000:00:02.0", "0000:00:03.0")
 
 
+def capacity(
+    chance: random.Random, hosts: t.Sequence[str], guests: t.Sequence[str]
+) -> dict[str, t.Any]:
+    """Draw what hosts have free and what guests take of it; of some nothing is stated."""
+    return {
+        "hosts": {
+            name: {"memory": chance.randint(0, 8), "cpus": chance.randint(2, 9)}
+            for name in hosts
+            if chance.random() < 0.9
+        },
+        "guests": {
+            name: {"memory": chance.randint(1, 5), "cpus": chance.randint(0, 4)}
+            for name in guests
+            if chance.random() < 0.8
+        },
+    }
+
+
 def drawn(chance: random.Random) -> tuple[dict[str, t.Any], Request]:
     """Draw a tiny fleet with hardly enough room, and a request of any kind."""
     numbers = itertools.count()
@@ -75,6 +93,7 @@ def drawn(chance: random.Random) -> tuple[dict[str, t.Any], Request]:
         reuse=reuse,
         policy=chance.choice(("pack", "pack", "spread")),
         limit=chance.choice((None, None, None, 2, {"b": 1})),
+        capacity=chance.choice(({}, {}, capacity(chance, targets, vms))),
         apart=chance.choice(((), (), (vms,), (vms[:2], vms[1:]))),
         numa_local=chance.random() < 0.2,
         keep_kind=chance.random() < 0.2,

@@ -179,12 +179,31 @@ class ExactPlans:
                 for name in loads
                 for limit in [self.asked.limit_of(name)]
             )
+            or self._too_heavy(chosen)
             or any(
                 count > 1
                 for members in self.groups
                 for count in Counter(chosen[g].host for g in members if g in chosen).values()
             )
         )
+
+    def needs(self, guest: int) -> t.Mapping[str, int]:
+        """Return what a guest takes of the capacity of its host."""
+        found: t.Mapping[str, int] = self.asked.capacity.get("guests", {}).get(
+            str(self.request.guests[guest].name), {}
+        )
+        return found
+
+    def free(self, host: str, resource: str) -> int:
+        """Return how much of a resource a host is said to have free."""
+        return self.asked.capacity.get("hosts", {}).get(host, {}).get(resource, 0)
+
+    def _too_heavy(self, chosen: t.Mapping[int, Place]) -> bool:
+        taken: Counter[tuple[str, str]] = Counter()
+        for guest, place in chosen.items():
+            for resource, amount in self.needs(guest).items():
+                taken[place.host, resource] += amount
+        return any(amount > self.free(*key) for key, amount in taken.items())
 
     def _too_many(self, key: tuple[str, str], types: Counter[str]) -> bool:
         parent = self.parents[key]
@@ -284,6 +303,12 @@ class ExactPlans:
             limit = self.asked.limit_of(name)
             if limit is not None:
                 model.add(sum(load) <= limit)
+        heavy: dict[tuple[str, str], list[t.Any]] = defaultdict(list)
+        for guest, place, variable in chosen:
+            for resource, amount in self.needs(guest).items():
+                heavy[place.host, resource].append(amount * variable)
+        for key, weights in heavy.items():
+            model.add(sum(weights) <= self.free(*key))
         self._capacities(model, made)
         every = [(each, variable) for _g, place, variable in chosen for each in place.options]
         parts = [

@@ -11,6 +11,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._packing.packings i
     CREATED,
     OPENED,
     OTHER_TYPE,
+    UNLIMITED,
     Bin,
     Item,
     PackingProblem,
@@ -127,7 +128,7 @@ def problems(draw, items: int = 4, bins: int = 3, devices: int = 3) -> PackingPr
     hosts = [
         Bin(
             draw(st.sampled_from(states)),
-            draw(st.none() | st.integers(0, 4)),
+            (draw(st.just(UNLIMITED) | st.integers(0, 4)), draw(st.integers(2, 6))),
             draw(GROUPS),
         )
         for _bin in range(draw(st.integers(0, bins)))
@@ -135,13 +136,18 @@ def problems(draw, items: int = 4, bins: int = 3, devices: int = 3) -> PackingPr
     demands = st.sampled_from(
         draw(st.lists(st.integers(0, len(resources.demands) - 1), min_size=1, max_size=3))
     )
+    needed = [
+        tuple(draw(st.lists(demands, min_size=1, max_size=devices)))
+        for _item in range(draw(st.integers(1, items)))
+    ]
     guests = [
         Item(
-            tuple(draw(st.lists(demands, min_size=1, max_size=devices))),
+            each,
             draw(st.sampled_from([None, *range(len(hosts))])),
             draw(GROUPS),
+            (len(each), draw(st.integers(0, 3))),
         )
-        for _item in range(draw(st.integers(1, items)))
+        for each in needed
     ]
     return PackingProblem(resources, guests, hosts, spread)
 
@@ -154,6 +160,7 @@ def best_rating(problem: PackingProblem) -> tuple[int, ...]:
     states = [tuple(each.state) for each in problem.bins]
     groups = [each.anti_affinity for each in problem.bins]
     loads = [0] * len(states)
+    weights = [[0] * len(each.limits) for each in problem.bins]
     ratings: set[tuple[int, ...]] = set()
 
     def place(number: int, left: int, cost: int) -> None:
@@ -165,16 +172,19 @@ def best_rating(problem: PackingProblem) -> tuple[int, ...]:
         devices = len(item.demands)
         place(number + 1, left + devices, cost)
         for host, there in enumerate(problem.bins):
-            full = there.limit is not None and loads[host] + devices > there.limit
+            heavy = [sum(each) for each in zip(weights[host], item.weights)]
+            full = any(weight > most for weight, most in zip(heavy, there.limits))
             if full or host == item.home or groups[host] & item.anti_affinity:
                 continue
             before = states[host], groups[host]
             groups[host] |= item.anti_affinity
             loads[host] += devices
+            weights[host], lighter = heavy, weights[host]
             for states[host], more in ends(problem.resources, before[0], item.demands):
                 place(number + 1, left, cost + more)
             states[host], groups[host] = before
             loads[host] -= devices
+            weights[host] = lighter
 
     place(0, 0, 0)
     return min(ratings)

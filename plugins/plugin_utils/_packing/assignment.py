@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import bisect
+import operator
 import typing as t
 
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.packings import (
@@ -45,15 +46,25 @@ def placed_items(assignment: Assignment) -> set[int]:
     return {item for contents in assignment.values() for item, _packing in contents}
 
 
+def less(limits: tuple[int, ...], weights: tuple[int, ...]) -> tuple[int, ...]:
+    """Return what is left of ``limits`` beside an item with these weights."""
+    return tuple(map(operator.sub, limits, weights)) if limits else limits
+
+
+def more(limits: tuple[int, ...], weights: tuple[int, ...]) -> tuple[int, ...]:
+    """Return what is left of ``limits`` once an item with these weights has gone."""
+    return tuple(map(operator.add, limits, weights)) if limits else limits
+
+
 def allows(
-    item: Item, number: int | None, devices: int | None, anti_affinity: frozenset[int]
+    item: Item, number: int | None, limits: tuple[int, ...], anti_affinity: frozenset[int]
 ) -> bool:
     """Return whether ``item`` may be in bin ``number``, apart from what fits there.
 
-    The bin may take in ``devices`` more, ``None`` without a limit, and has members of the groups ``anti_affinity``.
+    The weights of what the bin takes in may still be ``limits``, and it has members of the groups ``anti_affinity``.
     """
     return (
-        (devices is None or devices >= len(item.demands))
+        (not limits or all(map(operator.ge, limits, item.weights)))
         and (item.home is None or item.home != number)
         and item.anti_affinity.isdisjoint(anti_affinity)
     )
@@ -69,6 +80,8 @@ class PartialAssignment:
         self.state = [each.state for each in problem.bins]
         self.load = [each.load for each in problem.bins]
         self.anti_affinity = [each.anti_affinity for each in problem.bins]
+        # How much the weights of what each may still take in add up to.
+        self.limits = [each.limits for each in problem.bins]
         for number, contents in (assignment or {}).items():
             for item, packing in contents:
                 self.put(number, item, packing)
@@ -78,6 +91,7 @@ class PartialAssignment:
         self.contents[number].append((item, packing))
         self.state[number] = packing.after
         self.load[number] += len(packing.steps)
+        self.limits[number] = less(self.limits[number], self.items[item].weights)
         if groups := self.items[item].anti_affinity:
             self.anti_affinity[number] |= groups
 
@@ -86,6 +100,7 @@ class PartialAssignment:
         taken, self.contents[number] = self.contents[number], []
         self.state[number] = self.bins[number].state
         self.load[number] = self.bins[number].load
+        self.limits[number] = self.bins[number].limits
         self.anti_affinity[number] = self.bins[number].anti_affinity
         return taken
 
@@ -94,11 +109,6 @@ class PartialAssignment:
         self.empty(number)
         for item, packing in contents:
             self.put(number, item, packing)
-
-    def devices_allowed(self, number: int) -> int | None:
-        """Return how many more devices a bin may take in, ``None`` without a limit."""
-        limit = self.bins[number].limit
-        return None if limit is None else limit + self.bins[number].load - self.load[number]
 
     def assignment(self) -> dict[int, list[tuple[int, Packing]]]:
         """Return a copy of what is where."""
@@ -114,9 +124,9 @@ class BinKey(t.NamedTuple):
     bin_type: int
 
 
-# What else tells bins with the same key apart: the number if the bin is the home of an item, how many devices it may
-# still take in, and its groups.
-_Restrictions = tuple[int | None, int | None, frozenset[int]]
+# What else tells bins with the same key apart: the number if the bin is the home of an item, what the weights of what it
+# may still take in add up to, and its groups.
+_Restrictions = tuple[int | None, tuple[int, ...], frozenset[int]]
 
 
 class BinIndex:
@@ -183,7 +193,7 @@ class BinIndex:
             self._types[number],
         )
         home = number if number in self._homes else None
-        return key, (home, partial.devices_allowed(number), partial.anti_affinity[number])
+        return key, (home, partial.limits[number], partial.anti_affinity[number])
 
     def _add(self, number: int) -> BinKey:
         key, restrictions = self._labels(number)

@@ -141,12 +141,13 @@ def _runs(problem: PackingProblem, packings: Packings, fit: Fit) -> list[list[in
     """Return the items that some bin takes, together those that need the same: what has few places first, then big ones."""
     equal: dict[tuple[t.Any, ...], list[int]] = defaultdict(list)
     for number, item in enumerate(problem.items):
-        equal[(item.demands, item.home, item.anti_affinity)].append(number)
+        equal[(item.demands, item.home, item.anti_affinity, item.weights)].append(number)
     runs = []
     for (demands, *_others), run in equal.items():
         places = len(packings.bin_types_for(demands))
         if places:
-            runs.append((places, -fit.size(demands), demands, run))
+            heavy = tuple([-each for each in problem.items[run[0]].weights])
+            runs.append((places, -fit.size(demands), heavy, demands, run))
     return [run for *_rank, run in sorted(runs)]
 
 

@@ -128,8 +128,8 @@ class _Neighbourhoods:
         wanted, partial = self._items[item], self.partial
         places = []
         for number in chosen:
-            devices, groups = partial.devices_allowed(number), partial.anti_affinity[number]
-            if allows(wanted, number, devices, groups):
+            limits, groups = partial.limits[number], partial.anti_affinity[number]
+            if allows(wanted, number, limits, groups):
                 packing = self._packings.best(partial.state[number], wanted.demands)
                 if packing is not None:
                     uneven, much = self._fit.slack(bin_type, packing.after)

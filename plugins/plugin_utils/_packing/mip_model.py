@@ -37,6 +37,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._packing.assignment
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.objective import Cost
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.packings import (
+    UNLIMITED,
     Bin,
     Demands,
     Packing,
@@ -65,8 +66,8 @@ _TIMEOUT = 120
 
 # A sum of variables, by a factor each.
 _Terms = list[tuple[int, int]]
-# What items of one type have in common: demands, home if that is among the bins, anti-affinity groups.
-_ItemType = tuple[Demands, int | None, frozenset[int]]
+# What items of one type have in common: demands, home if that is among the bins, anti-affinity groups, weights.
+_ItemType = tuple[Demands, int | None, frozenset[int], tuple[int, ...]]
 # The resources of a bin, or those on one NUMA node where that matters: the bin and the node.
 _BinPart = tuple[int, int | None]
 # A resource in this state takes in a device with this demand and has that state then; ``None``: nothing remains.
@@ -238,7 +239,7 @@ class _Model:
         for number in subproblem.items:
             item = problem.items[number]
             home = item.home if item.home in within else None
-            self._members[(item.demands, home, item.anti_affinity)].append(number)
+            self._members[(item.demands, home, item.anti_affinity, item.weights)].append(number)
         self._demands = {demand for demands, *_others in self._members for demand in demands}
         self._devices = sum(len(problem.items[item].demands) for item in subproblem.items)
         self._states: dict[_BinPart, State] = {}
@@ -260,9 +261,10 @@ class _Model:
             self._states[(number, node)] = state
             counts += self._add_part((number, node), state)
         self._loads[number] = [(count, len(item_type[0])) for item_type, count in counts]
-        limit = self._bins[number].limit
-        if limit is not None:
-            self.programme.constraints.append((0, limit, self._loads[number]))
+        for place, limit in enumerate(self._bins[number].limits):
+            if limit != UNLIMITED:
+                weighed = [(count, item_type[3][place]) for item_type, count in counts]
+                self.programme.constraints.append((0, limit, weighed))
         for group in {group for item_type, _count in counts for group in item_type[2]}:
             terms = [(count, 1) for item_type, count in counts if group in item_type[2]]
             self.programme.constraints.append((0, 1, terms))
@@ -284,7 +286,7 @@ class _Model:
         }
         counts = {}
         for item_type in self._members:
-            demands, home, groups = item_type
+            demands, home, groups, _weights = item_type
             allowed = home != number and not groups & self._bins[number].anti_affinity
             if allowed and taken.issuperset(demands):
                 counts[item_type] = self.programme.variable(self._most(item_type, state))
@@ -294,7 +296,7 @@ class _Model:
 
     def _most(self, item_type: _ItemType, state: State) -> int:
         """Return how many items of a type a part has free slots for at most."""
-        demands, _home, groups = item_type
+        demands, _home, groups, _weights = item_type
         fitting = min(
             sum(
                 self._resources.free_slots(each)
@@ -365,7 +367,7 @@ class _Model:
 
     def _break_symmetry(self) -> None:
         """Of equal bins none has more devices than the one before it; those that have more now are first."""
-        homes = {home for _demands, home, _groups in self._members}
+        homes = {home for _demands, home, *_others in self._members}
         equal: dict[Bin, list[int]] = defaultdict(list)
         for number in self.subproblem.bins:
             if number not in homes:

@@ -42,6 +42,8 @@ _WIDTH = 24
 FULL_WIDTH = 2_000
 # So many equally cheap and tidy ones are compared for the last place.
 _TIES = 64
+# More than all weights together, and fit for a solver with 64 bits.
+UNLIMITED = 1 << 60
 # So many transitions are looked at, all items and states of a problem together, before the beam narrows to one state: what
 # takes longer is no problem that a fleet has, but may be one that a host makes up.
 EFFORT = 2_000_000
@@ -100,24 +102,26 @@ class Item:
     """One guest.
 
     ``home`` is the bin it must leave, if that is one. Items with an ``anti_affinity`` group in common must be in
-    different bins.
+    different bins. ``weights`` are what it takes of each limit of a bin; none where bins have no limits.
     """
 
     demands: Demands
     home: int | None = None
     anti_affinity: frozenset[int] = frozenset()
+    weights: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Bin:
     """One host.
 
-    ``limit`` is how many devices it may take in, ``None`` without a limit. ``anti_affinity`` are the groups of which a
-    member is there and stays. ``load`` is how many devices are there and stay, where devices are to be spread, else 0.
+    ``limits`` are what the weights of the items in it may add up to, ``UNLIMITED`` where anything. ``anti_affinity`` are
+    the groups of which a member is there and stays. ``load`` is how many devices are there and stay, where devices are to
+    be spread, else 0.
     """
 
     state: State
-    limit: int | None = None
+    limits: tuple[int, ...] = ()
     anti_affinity: frozenset[int] = frozenset()
     load: int = 0
 

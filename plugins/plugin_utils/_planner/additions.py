@@ -24,7 +24,10 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import
     Device,
     Host,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._packing.assignment import allows
+from ansible_collections.vfio.migration.plugins.plugin_utils._packing.assignment import (
+    allows,
+    less,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.effort import Effort
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.packings import (
     Bin,
@@ -105,10 +108,12 @@ class _Parts:
             number: tuple(sorted([each for each, places in backing.items() for _one in places]))
             for number, backing in solution.left.items()
         }
-        self._received: dict[str, int] = defaultdict(int)
+        self._limits = [each.limits for each in problem.bins]
         self._groups: dict[str, frozenset[int]] = defaultdict(frozenset)
+        numbers = {name: number for number, name in enumerate(problem.names)}
+        for guest, host in {each.guest: each.host for each in solution.placed}.items():
+            self._take_limits(guest, numbers[host])
         for each in solution.placed:
-            self._received[each.host] += 1
             self._groups[each.host] |= problem.items[each.guest].anti_affinity
 
     def of(self, left: t.Iterable[int]) -> list[_Part]:
@@ -125,6 +130,9 @@ class _Parts:
                     return _Part(number, tuple([needed[n][1] for n in sorted(chosen)]))
         return _Part(None, tuple([device for _demand, device in needed]))
 
+    def _take_limits(self, guest: int, number: int) -> None:
+        self._limits[number] = less(self._limits[number], self._problem.items[guest].weights)
+
     def _place(self, guest: int, rest: tuple[int, ...]) -> int | None:
         """Return the first host with places for ``rest`` of a guest, which it has then; ``None`` where there is none."""
         problem, seen = self._problem, set()
@@ -133,22 +141,20 @@ class _Parts:
             state: State = self._states.get(number, there.state)
             key = (
                 state,
-                there.limit,
-                self._received[name],
+                self._limits[number],
                 there.anti_affinity,
                 self._groups[name],
             )
             if key in seen:
                 continue
             seen.add(key)
-            limit = None if there.limit is None else there.limit - self._received[name]
             groups = there.anti_affinity | self._groups[name]
-            if not allows(problem.items[guest], None, limit, groups):
+            if not allows(problem.items[guest], None, self._limits[number], groups):
                 continue
             packing = self._packings.best(state, rest)
             if packing is not None:
                 self._states[number] = packing.after
-                self._received[name] += len(problem.items[guest].demands)
+                self._take_limits(guest, number)
                 self._groups[name] |= problem.items[guest].anti_affinity
                 return number
         return None

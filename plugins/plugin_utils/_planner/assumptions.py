@@ -24,6 +24,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import
     obstacle,
     obstacle_in_guest,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._packing.assignment import less
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.bottleneck import (
     Shortage,
     find_shortage,
@@ -165,30 +166,35 @@ def _places(problem: Problem) -> t.Iterable[tuple[Target, list[str]]]:
 
 
 def _limits(
-    problem: Problem, reached: t.Collection[int], placed: t.Mapping[int, str]
+    problem: Problem, reached: t.AbstractSet[int], placed: t.Mapping[int, str]
 ) -> t.Iterator[str]:
-    """Yield the hosts that would take in a guest with demands that are ``reached`` but for the limit that was asked for."""
-    if problem.request.conditions.limit is None:
+    """Yield the hosts that would take in a guest with demands that are ``reached`` but for the limits that were asked for."""
+    conditions, resources = problem.request.conditions, problem.resources
+    left = {name: each.limits for name, each in zip(problem.names, problem.bins, strict=True)}
+    if not any(left.values()):
         return
-    guests, resources = problem.request.guests, problem.resources
-    received: Counter[str] = Counter()
     for number, host in placed.items():
-        received[host] += len(guests[number].devices)
+        left[host] = less(left[host], problem.items[number].weights)
     needs = {
-        (len(needed), frozenset(demand for demand, _device in needed))
-        for needed in problem.demands
-        if any(demand in reached for demand, _device in needed)
+        (item.weights, frozenset(item.demands))
+        for item in problem.items
+        if not reached.isdisjoint(item.demands)
     }
-    found = []
+    of_limit: list[str] = []
+    of_capacity: list[str] = []
     for name, each in zip(problem.names, problem.bins, strict=True):
-        if each.limit is not None and any(
-            received[name] + count > each.limit
-            and all(any(resources.could_take(r, demand) for r in each.state) for demand in demands)
-            for count, demands in needs
-        ):
-            found.append(name)
-    if found:
-        yield f"the limit that was asked for keeps {_first(found)} from receiving more"
+        for weights, demands in needs:
+            lacking = [place for place, n in enumerate(less(left[name], weights)) if n < 0]
+            if lacking and all(
+                any(resources.could_take(r, demand) for r in each.state) for demand in demands
+            ):
+                is_limit = conditions.limit is not None and not lacking[0]
+                (of_limit if is_limit else of_capacity).append(name)
+                break
+    if of_limit:
+        yield f"the limit that was asked for keeps {_first(of_limit)} from receiving more"
+    if of_capacity:
+        yield f"the capacity that was stated keeps {_first(of_capacity)} from receiving more"
 
 
 def _takers(problem: Problem) -> dict[int, set[int]]:

@@ -16,11 +16,14 @@ only guests that come after it have taken more.
 from __future__ import annotations
 
 import typing as t
-from collections import Counter, defaultdict, deque
+from collections import defaultdict, deque
 
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.candidates import Existing
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import Device
-from ansible_collections.vfio.migration.plugins.plugin_utils._packing.assignment import allows
+from ansible_collections.vfio.migration.plugins.plugin_utils._packing.assignment import (
+    allows,
+    less,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.packings import (
     Demands,
     Packing,
@@ -77,7 +80,10 @@ class _FirstFit:
         self._problem = problem
         self._packings = Packings(PackingProblem(problem.resources, problem.items, problem.bins))
         self._taken = {(each.host, each.device.id) for each in placed if each.device}
-        self._loads = Counter(each.host for each in placed)
+        self._limits = [each.limits for each in problem.bins]
+        numbers = {name: number for number, name in enumerate(problem.names)}
+        for guest, host in {each.guest: each.host for each in placed}.items():
+            self._take(guest, numbers[host])
         self._backings: dict[int, Backing] = {}
         self._states: dict[int, State] = {}
         # No host before this one has room for such an item.
@@ -97,9 +103,8 @@ class _FirstFit:
                     self._start[item.demands] = number + 1
                 continue
             passed = False
-            limit = self._problem.bins[number].limit
-            left = None if limit is None else limit - self._loads[self._problem.names[number]]
-            if packing.cost <= most and allows(item, number, left, frozenset()):
+            limits = self._limits[number]
+            if packing.cost <= most and allows(item, number, limits, frozenset()):
                 self._put(guest, number, packing)
                 return True
         return False
@@ -111,7 +116,10 @@ class _FirstFit:
         # Which of equal devices it gets is decided at the end.
         self.placed += placed_on(name, allocations)
         self._states[number] = packing.after
-        self._loads[name] += len(allocations)
+        self._take(guest, number)
+
+    def _take(self, guest: int, number: int) -> None:
+        self._limits[number] = less(self._limits[number], self._problem.items[guest].weights)
 
     def _state(self, number: int) -> State:
         state = self._states.get(number)

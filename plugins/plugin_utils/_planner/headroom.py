@@ -30,7 +30,10 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import
     why_unknown,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import uncollected
-from ansible_collections.vfio.migration.plugins.plugin_utils._packing.assignment import allows
+from ansible_collections.vfio.migration.plugins.plugin_utils._packing.assignment import (
+    allows,
+    less,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.effort import Effort
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.packings import (
     EFFORT,
@@ -461,7 +464,7 @@ class _FirstFit:
     def left(self, guests: t.Sequence[int], gone: t.Container[int]) -> tuple[int, ...]:
         """Return the guests without a place, by their places among these; hosts that are ``gone`` have none."""
         states: dict[int, State] = {}
-        more: dict[int, tuple[int, frozenset[int]]] = {}
+        more: dict[int, tuple[tuple[int, ...], frozenset[int]]] = {}
         return tuple(
             [
                 place
@@ -475,25 +478,24 @@ class _FirstFit:
         guest: int,
         gone: t.Container[int],
         states: dict[int, State],
-        more: dict[int, tuple[int, frozenset[int]]],
+        more: dict[int, tuple[tuple[int, ...], frozenset[int]]],
     ) -> bool:
         """Place a guest on the first host that takes it, and return whether there is one.
 
-        ``states`` are what is left of hosts, and ``more`` the devices and groups that they have received.
+        ``states`` are what is left of hosts, and ``more`` what is left of their limits, and the groups that they have.
         """
         item = self._items[guest]
         for number in self._with_room(item.demands):
             if number in gone:
                 continue
             there: Bin = self._bins[number]
-            received, groups = more.get(number, (0, there.anti_affinity))
-            limit = None if there.limit is None else there.limit - received
-            if not allows(item, None, limit, groups):
+            limits, groups = more.get(number, (there.limits, there.anti_affinity))
+            if not allows(item, None, limits, groups):
                 continue
             packing = self._packings.best(states.get(number, there.state), item.demands)
             if packing is not None:
                 states[number] = packing.after
-                more[number] = (received + len(item.demands), groups | item.anti_affinity)
+                more[number] = (less(limits, item.weights), groups | item.anti_affinity)
                 return True
         return False
 

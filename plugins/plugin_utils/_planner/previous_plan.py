@@ -42,6 +42,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.assignment import (
     Contents,
     allows,
+    less,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.objective import Cost
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.packings import (
@@ -560,13 +561,13 @@ class Pins:
 
     def _pin(self, number: int, guests: list[int]) -> None:
         there = self._problem.bins[number]
-        left, groups = there.limit, there.anti_affinity
+        left, groups = there.limits, there.anti_affinity
         staying = []
         for guest in guests:
             item = self._problem.items[guest]
             if allows(item, number, left, groups):
                 staying.append(guest)
-                left = None if left is None else left - len(item.demands)
+                left = less(left, item.weights)
                 groups |= item.anti_affinity
         filled = self._fill(number, staying)
         while filled.unfit:
@@ -579,7 +580,7 @@ class Pins:
         self.assignment[number], self._filled[number] = filled.packings, filled
         self.bins[number] = Bin(
             filled.state,
-            None if there.limit is None else there.limit - sum(len(item.demands) for item in items),
+            functools.reduce(less, [item.weights for item in items], there.limits),
             there.anti_affinity.union(*(item.anti_affinity for item in items)),
             # Where they are to be spread.
             there.load + sum(len(item.demands) for item in items) if self._spread else 0,

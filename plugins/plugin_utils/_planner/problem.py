@@ -23,6 +23,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import
     Host,
     obstacle_in_guest,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._packing.assignment import less
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.packings import Bin, Item
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.admissible import (
     NO_EXCLUSIONS,
@@ -123,19 +124,22 @@ def pose(
     anti_affinity = (
         _anti_affinity(fleet, request, admission, exclusions, kept) if conditions.apart else {}
     )
+    weighed = conditions.resources()
+    is_limited = bool(weighed) or conditions.limit is not None
     bins = []
     for name, (pools, parents, cards) in zip(request.targets, supplies, strict=True):
         state = [resources.number(Pool(group, len(each))) for group, each in pools.items()]
         state += [resource for resource in parents if resource is not None]
         state += [card.resource for card in cards.values()]
-        limit = None if conditions.limit is None else conditions.limit_of(name)
-        if limit is not None:
-            limit = max(0, limit - len(kept.get(name, ())))
+        limits = conditions.limits_of(name, weighed) if is_limited else ()
+        for arriving, devices in _guests_of(kept.get(name, ())) if is_limited else ():
+            taken = conditions.weights_of(*arriving, devices, weighed)
+            limits = tuple([max(0, each) for each in less(limits, taken)])
         load = 0
         if conditions.policy == "spread":
             load = _staying_on(fleet.hosts[name], admission) + len(kept.get(name, ()))
         groups = anti_affinity.get(name, frozenset()) | conditions.refused_on(name)
-        bins.append(Bin(tuple(sorted(state)), limit, groups, load))
+        bins.append(Bin(tuple(sorted(state)), limits, groups, load))
     demands = _demands(request.guests, resources, bins)
     numbers = {name: number for number, name in enumerate(request.targets)}
     items = [
@@ -143,6 +147,9 @@ def pose(
             tuple([demand for demand, device in needed]),
             numbers.get(guest.devices[0].host),
             conditions.anti_affinity_of(guest.name, guest.uuid),
+            conditions.weights_of(guest.name, guest.uuid, len(guest.devices), weighed)
+            if is_limited
+            else (),
         )
         for guest, needed in zip(request.guests, demands, strict=True)
     ]
@@ -284,6 +291,16 @@ def made_capacity(host: Host, card: str, kept: t.Sequence[Target] = ()) -> CardC
     present = [device.type or "" for device in host.devices if device.parent in ids]
     made = [each["type"] or "" for each in kept if each["create"] and each["parent"] in ids]
     return capacity_of_parents(parents, present).with_more(Counter(made))
+
+
+def _guests_of(
+    placements: t.Sequence[Placement],
+) -> list[tuple[tuple[str | None, str | None], int]]:
+    """Return the guests of these placements, each by its name and UUID, with the number of its devices."""
+    devices = Counter(
+        (each["source"]["host"], each["vm"], each.get("vm_uuid")) for each in placements
+    )
+    return [((name, uuid), number) for (_host, name, uuid), number in devices.items()]
 
 
 def _staying_on(host: Host, admission: Admission) -> int:

@@ -37,6 +37,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.values impor
     names,
     one_of,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._packing.packings import UNLIMITED
 from ansible_collections.vfio.migration.plugins.plugin_utils.contract import (
     Count,
     GivenDevice,
@@ -100,6 +101,29 @@ def _limit(name: str, value: t.Any) -> int | dict[str, int] | None:
     if isinstance(value, t.Mapping):
         return {str(host): count(name, number) for host, number in value.items()} or None
     return count(name, value)
+
+
+def _capacity(name: str, value: t.Any) -> dict[str, dict[str, dict[str, int]]]:
+    """Return what ``hosts`` have free and what ``guests`` take, each by its name and by that of a resource; raise ``FleetError``."""
+    sides = ("hosts", "guests")
+    if not isinstance(value, t.Mapping) or set(value) - {*sides}:
+        raise FleetError(f"{name} is {value!r}; expected {{hosts: …, guests: …}}")
+    found: dict[str, dict[str, dict[str, int]]] = {side: {} for side in sides}
+    for side in sides:
+        given = value.get(side) or {}
+        each_is = isinstance(given, t.Mapping) and all(
+            isinstance(amounts, t.Mapping) for amounts in given.values()
+        )
+        if not each_is:
+            raise FleetError(
+                f"{name}.{side} is {given!r}; expected a number of each resource by name"
+            )
+        for owner, amounts in given.items():
+            found[side][str.__str__(str(owner))] = {
+                str.__str__(str(resource)): count(f"{name}.{side}.{owner}", number, str(resource))
+                for resource, number in amounts.items()
+            }
+    return found if any(found.values()) else {}
 
 
 def _groups(name: str, value: t.Any) -> tuple[frozenset[str], ...]:
@@ -171,7 +195,8 @@ class Conditions:
     """What a plan must keep to. Each field is an option of ``migration_plan``, documented in ``doc_fragments/_plan.py``.
 
     ``avoid`` has the places where nothing may go, or a certain guest may not, and why.
-    ``limit`` is a number for all hosts or numbers by host. ``targets`` is ``None`` for all hosts but those of ``drain``.
+    ``limit`` is a number for all hosts or numbers by host. ``capacity`` has what ``hosts`` have free and what ``guests``
+    take of it, such as memory: numbers by name and resource, in whichever unit. ``targets`` is ``None`` for all hosts but those of ``drain``.
     """
 
     direction: str = field(
@@ -182,6 +207,9 @@ class Conditions:
     )
     limit: Count | t.Mapping[str, Count] | None = field(
         default=None, metadata=_option(_limit, type="raw")
+    )
+    capacity: t.Mapping[str, t.Mapping[str, t.Mapping[str, Count]]] = field(
+        default_factory=dict, metadata=_option(_capacity, type="dict")
     )
     apart: t.Sequence[t.Collection[str]] = field(
         default=(), metadata=_option(_groups, type="list", elements="list")
@@ -267,6 +295,35 @@ class Conditions:
         if self.limit is None or isinstance(self.limit, int):
             return self.limit
         return self.limit.get(host)
+
+    def resources(self) -> tuple[str, ...]:
+        """Return what ``capacity`` says that guests take, by name."""
+        guests = self.capacity.get("guests", {})
+        return tuple(sorted({each for needs in guests.values() for each in needs}))
+
+    def needs_of(self, name: str | None, uuid: str | None) -> t.Mapping[str, Count]:
+        """Return what a guest takes of the capacity of its host, by its UUID or by its name."""
+        guests = self.capacity.get("guests", {})
+        nothing: t.Mapping[str, Count] = {}
+        return guests.get(uuid or "", guests.get(name or "", nothing))
+
+    def limits_of(self, host: str, resources: t.Sequence[str]) -> tuple[int, ...]:
+        """Return how many devices, and how much of these ``resources``, what goes to ``host`` may have together.
+
+        Of what it is not said to have nothing is known, and nothing is counted on.
+        """
+        limit = self.limit_of(host)
+        devices = () if self.limit is None else (UNLIMITED if limit is None else limit,)
+        free = self.capacity.get("hosts", {}).get(host, {}) if resources else {}
+        return (*devices, *[free.get(each, 0) for each in resources])
+
+    def weights_of(
+        self, name: str | None, uuid: str | None, devices: int, resources: t.Sequence[str]
+    ) -> tuple[int, ...]:
+        """Return what a guest with so many devices takes of each of ``limits_of``."""
+        counted = () if self.limit is None else (devices,)
+        needs = self.needs_of(name, uuid) if resources else {}
+        return (*counted, *[needs.get(each, 0) for each in resources])
 
     def groups_of(self, name: str | None, uuid: str | None) -> frozenset[int]:
         """Return the groups in ``apart`` that a guest is in, each by its name or its UUID."""

@@ -179,6 +179,11 @@ class Reasons:
         self._conditions = problem.request.conditions
         self._admission = problem.admission
         self._received = Counter(each.host for each in placed)
+        # What guests that go there take of the capacity of each host.
+        self._taken: dict[str, Counter[str]] = defaultdict(Counter)
+        for number, host in {each.guest: each.host for each in placed}.items():
+            guest = problem.request.guests[number]
+            self._taken[host].update(self._conditions.needs_of(guest.name, guest.uuid))
         self._devices = {(each.host, each.device.id) for each in placed if each.device}
         # What the plan makes on each card, by type.
         self._on_cards: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
@@ -218,6 +223,7 @@ class Reasons:
             _needs(device),
             tuple([_needs(each) for each in guest.devices]),
             self._conditions.anti_affinity_of(guest.name, guest.uuid),
+            tuple(sorted(self._conditions.needs_of(guest.name, guest.uuid).items())),
         )
         if key not in self._told:
             few = len(self._problem.names) <= MAX_HOSTS
@@ -261,7 +267,9 @@ class Reasons:
         names = self._problem.names
         alike: dict[t.Hashable, list[str]] = defaultdict(list)
         for name, target in zip(names, self._problem.bins, strict=True):
-            alike[target.state, self._conditions.refused_on(name)].append(name)
+            taken = tuple(sorted(self._taken[name].items())) if self._taken else ()
+            refused = self._conditions.refused_on(name)
+            alike[target.state, refused, target.limits, taken].append(name)
         return [(found[0], len(found) - 1) for found in alike.values()]
 
     def _on_host(self, name: str, guest: Guest, source: Device) -> list[Reason]:
@@ -293,11 +301,26 @@ class Reasons:
             received = self._received[name]
             words = f"{name} receives {received} devices already, and {limit} at most"
             yield Reason("limit", words)
+        yield from self._lacking(name, guest)
         if self._conditions.groups_of(guest.name, guest.uuid):
             yield Reason(
                 "apart",
                 "no place there apart from the other guests of its group, or none for all of its devices",
             )
+
+    def _lacking(self, name: str, guest: Guest) -> t.Iterator[Reason]:
+        """Yield of what that the guest takes too little is free on a host, or not known to be."""
+        free = self._conditions.capacity.get("hosts", {}).get(name, {})
+        for resource, needed in sorted(self._conditions.needs_of(guest.name, guest.uuid).items()):
+            if resource not in free:
+                words = (
+                    f"it is not stated how much {resource} {name} has free, and {needed} is needed"
+                )
+            elif (left := free[resource] - self._taken[name][resource]) < needed:
+                words = f"{name} has {left} of its {resource} left, and {needed} is needed"
+            else:
+                continue
+            yield Reason("capacity", words, detail=resource)
 
     def _together(self, host: Host, guest: Guest, source: Device) -> t.Iterator[Reason]:
         """Yield what ``host`` has too few places of for all devices of ``guest`` at once."""

@@ -67,6 +67,29 @@ def hosts_receive_no_more_than_their_limit(case: Case) -> Objections:
             )
 
 
+def hosts_have_what_their_guests_take(case: Case) -> Objections:
+    """Require that of nothing that guests take more goes to a host than that is said to have free."""
+    free, needs = ({**case.asked.capacity.get(each, {})} for each in ("hosts", "guests"))
+    arriving: dict[str, dict[tuple[t.Any, ...], list[Move]]] = defaultdict(
+        lambda: defaultdict(list)
+    )
+    for move in case.moves:
+        guest = (move.key[0], move.vm, move.vm_uuid)
+        if move.vm_uuid in needs or move.vm in needs:
+            arriving[move.target["host"]][guest].append(move)
+    for host, guests in arriving.items():
+        taken: Counter[str] = Counter()
+        for _source, name, uuid in guests:
+            taken.update(needs[uuid] if uuid in needs else needs[name])
+        for resource, amount in taken.items():
+            there = free.get(host, {}).get(resource, 0)
+            if amount > there:
+                yield Objection(
+                    keys_of(each for moves in guests.values() for each in moves),
+                    f"what goes to {host} takes {amount} of {resource}, and it has {there} free",
+                )
+
+
 def guests_of_a_group_are_apart(case: Case) -> Objections:
     """Require that where a guest of a group goes to, no other guest of that group is, then or at any time later.
 
@@ -171,6 +194,7 @@ def devices_keep_their_type(case: Case) -> Objections:
 RULES: tuple[Rule, ...] = (
     (attrgetter("plan"), the_plan_is_for_what_was_asked),
     (attrgetter("is_limited"), hosts_receive_no_more_than_their_limit),
+    (attrgetter("asked.capacity"), hosts_have_what_their_guests_take),
     (attrgetter("asked.apart"), guests_of_a_group_are_apart),
     (attrgetter("asked.numa_local"), guests_stay_on_one_numa_node),
     (attrgetter("asked.distinct_gpus"), a_guest_gets_one_vgpu_of_a_gpu),

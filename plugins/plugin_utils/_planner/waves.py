@@ -27,7 +27,11 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import
     Device,
     ParentFacts,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._packing.assignment import allows
+from ansible_collections.vfio.migration.plugins.plugin_utils._packing.assignment import (
+    allows,
+    less,
+    more,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.packings import (
     Packing,
     PackingProblem,
@@ -198,7 +202,10 @@ class _Turn:
         self._present = moves.present()
         self._left_in: dict[_Need, int] = {}
         self._left: dict[int, Backing] = {}
-        self._loads = Counter(each.host for of in moves.by_guest.values() for each in of)
+        # What the weights of what each bin may still take in add up to.
+        self._limits = [each.limits for each in moves.problem.bins]
+        for guest, of_guest in moves.by_guest.items():
+            self._take_limits(guest, moves.numbers[of_guest[0].host])
         self._placed: dict[int, list[Placement]] = {}
         self._waves: dict[int, int] = {}
         # What each guest that is stuck needs, and who needs it.
@@ -282,6 +289,9 @@ class _Turn:
         for need in changed:
             self._wake(need)
 
+    def _take_limits(self, guest: int, number: int) -> None:
+        self._limits[number] = less(self._limits[number], self._problem.items[guest].weights)
+
     def move_first(self, guests: t.Iterable[int]) -> bool:
         """Move the first of these guests for which there is a place now, and return whether there is one for any."""
         for guest in guests:
@@ -339,14 +349,15 @@ class _Turn:
     ) -> tuple[int, int, int, Packing] | None:
         """Return the cheapest place that ``guest`` may have, with its cost."""
         item = self._problem.items[guest]
-        mine = Counter(each.host for each in self._moves.by_guest.get(guest, ()))
+        mine = {self._moves.numbers[each.host] for each in self._moves.by_guest.get(guest, ())}
         for cost, number, packing in places[item.demands]:
-            name, limit = self._problem.names[number], self._problem.bins[number].limit
-            devices = None if limit is None else limit - self._loads[name] + mine[name]
+            limits = self._limits[number]
+            if number in mine:
+                limits = more(limits, item.weights)
             there = frozenset(
                 [each for each in item.anti_affinity if self._present["group", number, each]]
             )
-            if allows(item, number, devices, there):
+            if allows(item, number, limits, there):
                 return cost, guest, number, packing
         return None
 
@@ -393,9 +404,12 @@ class _Turn:
                 free.remove(taken)
                 heapq.heapify(free)
                 last = max(last, taken[0])
-        for each in self._moves.by_guest.get(guest, ()):
-            self._loads[each.host] -= 1
-        self._loads[name] += len(placed)
+        weights = self._problem.items[guest].weights
+        for before in {
+            self._moves.numbers[each.host] for each in self._moves.by_guest.get(guest, ())
+        }:
+            self._limits[before] = more(self._limits[before], weights)
+        self._take_limits(guest, number)
         self.waiting_for.pop(guest, None)
         self._move(guest, (placed, last))
 

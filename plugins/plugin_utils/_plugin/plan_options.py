@@ -145,7 +145,11 @@ def _check_hosts(given: Conditions, fleet: t.Any) -> None:
     What an earlier plan has of hosts that have gone since is no mistake.
     """
     limited = given.limit if isinstance(given.limit, t.Mapping) else {}
-    named = {"avoid": [place.host for place in given.avoid], "limit": [*limited]}
+    named = {
+        "avoid": [place.host for place in given.avoid],
+        "limit": [*limited],
+        "capacity": [*given.capacity.get("hosts", ())],
+    }
     for option, hosts in named.items():
         for host in hosts:
             if isinstance(fleet, t.Mapping) and host not in fleet:

@@ -108,6 +108,10 @@ _ON_HOST: dict[contract.ReasonCode, _Summary] = {
         "the hosts with a place receive as many devices as the limit allows",
         "a greater limit, or further target hosts",
     ),
+    "capacity": _Summary(
+        "the hosts with a place have too little left of what the guest takes, or it is not stated",
+        "a target host with more of it, or state what the hosts have",
+    ),
     "apart": _Summary(
         "no host has a place apart from the other guests of its group",
         "one more target host for the group",

@@ -22,6 +22,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._packing.packings i
     CREATED,
     OPENED,
     OTHER_TYPE,
+    UNLIMITED,
     Bin,
     Item,
     PackingProblem,
@@ -142,18 +143,23 @@ def problem_of(seed: int, most_items: int = 5, most_bins: int = 3) -> PackingPro
     bins = [
         Bin(
             chance.choice(states),
-            chance.choice((None, None, chance.randint(0, 4))),
+            (chance.choice((UNLIMITED, UNLIMITED, chance.randint(0, 4))), chance.randint(2, 6)),
             chance.choice((frozenset(), frozenset(), chance.choice(members))),
         )
         for number in range(chance.randint(1, most_bins))
     ]
+    needed = [
+        tuple(sorted(chance.choice(DEMANDS) for each in range(chance.choice((1, 1, 2, 3)))))
+        for number in range(chance.randint(1, most_items))
+    ]
     items = [
         Item(
-            tuple(sorted(chance.choice(DEMANDS) for each in range(chance.choice((1, 1, 2, 3))))),
+            each,
             chance.choice((None, chance.randrange(len(bins)))),
             chance.choice(members),
+            (len(each), chance.randint(0, 3)),
         )
-        for number in range(chance.randint(1, most_items))
+        for each in needed
     ]
     return PackingProblem(stock, items, bins, chance.random() < 0.4)
 
@@ -202,8 +208,8 @@ def check(problem, held) -> None:
                 if transition.successor is not None:
                     state.append(transition.successor)
             assert way.after == tuple(sorted(state))
-        if there.limit is not None:
-            assert sum(len(way.steps) for item, way in each) <= there.limit
+        assert sum(len(way.steps) for item, way in each) <= there.limits[0]
+        assert sum(problem.items[item].weights[1] for item, way in each) <= there.limits[1]
 
 
 def model_of(problem):

@@ -78,7 +78,9 @@ def check_replay(problem: PackingProblem, found: SearchResult) -> None:
             assert (tuple(sorted(state)), cost) == (packing.after, packing.cost)
             assert len(nodes) == 1
         assert len(groups) == len(set(groups))
-        assert there.limit is None or load(contents) <= there.limit
+        if there.limits:
+            assert load(contents) <= there.limits[0]
+            assert sum(items[item].weights[1] for item, _packing in contents) <= there.limits[1]
 
 
 @given(problems(items=8, bins=5), st.sampled_from([Budget(0, 0), Budget(50, 0), Budget()]))

@@ -86,7 +86,9 @@ def alone(facts: Facts, name: str, conditions: Conditions) -> set[str]:
 
 
 def some_conditions(request: Request) -> Conditions:
-    return dataclasses.replace(request.conditions, reuse=False, policy="pack", drain=None)
+    return dataclasses.replace(
+        request.conditions, reuse=False, policy="pack", drain=None, capacity={}
+    )
 
 
 def with_added(facts: Facts, devices: t.Sequence[t.Any]) -> Facts:

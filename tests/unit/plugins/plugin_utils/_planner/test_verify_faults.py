@@ -790,6 +790,18 @@ CONDITIONS = {
         answers("limit_of", None),
         {"drain": ["a"], "limit": {"b": 1}},
     ),
+    "what guests take is not read": Fault(
+        "hosts have what their guests take",
+        guests("vm-1", "vm-2"),
+        answers("resources", ()),
+        {
+            "drain": ["a"],
+            "capacity": {
+                "hosts": {"b": {"memory": 7}},
+                "guests": {"vm-1": {"memory": 4}, "vm-2": {"memory": 4}},
+            },
+        },
+    ),
     "groups are not read": Fault(
         "guests of a group are apart",
         guests("vm-1", "vm-2"),
