@@ -16,6 +16,13 @@ options:
     description: The hosts to drain. Give either this, or O(guests), O(devices) or O(sources). A drained host is never a target.
     type: list
     elements: str
+  lost:
+    description:
+      - Hosts that are gone, such as after a failure. They are drained as those in O(drain) are, by the last facts there are of them, however old, as
+        nobody will gather any again. The plan's C(request) has the time of these.
+      - Name no host on which guests may still run. What a plan has made for them is there for whoever starts them anew.
+    type: list
+    elements: str
   free_devices:
     description:
       - Which devices that nobody holds are to be moved from hosts in O(drain). The others are listed under C(staying).

@@ -663,6 +663,8 @@ class PlanRequest(t.TypedDict):
     """The guests, by name, and devices that were to be moved."""
     hosts: NotRequired[list[str]]
     """The hosts that took part."""
+    lost: NotRequired[dict[str, Time | None]]
+    """Those of the hosts that were to be drained which are gone, each with the time of its last facts; null where these tell none."""
     free_devices: FreeDevices
     """Which devices that nobody holds were to leave the hosts that were to be drained."""
 

@@ -96,14 +96,15 @@ def read_fleet(
     hosts: t.Iterable[str] | None = None,
     limit: AgeLimit = ANY_AGE,
     left_out: t.Mapping[str, str] | None = None,
+    lost: t.Collection[str] = (),
 ) -> Fleet:
     """Return the fleet in ``hostvars``, or in a mapping of host to that host's facts; ``hosts`` narrows it.
 
-    Hosts whose facts are older than ``limit`` are unknown, and so are those ``left_out``, with the reason, whatever facts
-    there are of them. No facts are held: a host whose ``devices`` are asked for is read again.
+    Hosts whose facts are older than ``limit`` are unknown, but for those that are ``lost``, of which nobody will gather
+    any again. So are those ``left_out``, with the reason, whatever facts there are of them. No facts are held: a host whose ``devices`` are asked for is read again.
     """
     _check_fleet(data)
-    reader = _Reader(data, limit)
+    reader = _Reader(data, limit, frozenset(lost))
     fleet = reader.fleet
     silent = left_out or {}
     chosen = {str.__str__(str(host)) for host in (data if hosts is None else hosts)}
@@ -341,6 +342,7 @@ class _Reader:
 
     _data: t.Any
     _limit: AgeLimit
+    _lost: frozenset[str] = frozenset()
     fleet: Fleet = field(default_factory=Fleet)
     _likenesses: _Likenesses = field(default_factory=_Likenesses)
     _descriptors: dict[bytes, Descriptor | DescriptorError] = field(default_factory=dict)
@@ -361,7 +363,8 @@ class _Reader:
         schema = top.get("schema")
         if not isinstance(schema, int) or isinstance(schema, bool) or schema != SCHEMA:
             raise FactsError(f"{FACT}.schema", f"{SCHEMA}, and it is {check.described(schema)}")
-        refusal = self._limit.refusal(_gathered(top), cached)
+        limit = ANY_AGE if name in self._lost else self._limit
+        refusal = limit.refusal(gathered_at(top), cached)
         if refusal is not None:
             self.fleet.unknown.append(name)
             self.fleet.problems.append({"host": name, "path": GATHERED, "problem": refusal})
@@ -477,7 +480,7 @@ def _one_by_one(
     return entries
 
 
-def _gathered(facts: _Entry) -> str | None:
+def gathered_at(facts: _Entry) -> str | None:
     """Return the time at which facts were gathered, ``None`` where they do not tell; raise ``FactsError``."""
     if GATHERED not in facts:
         return None

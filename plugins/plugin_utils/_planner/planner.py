@@ -95,7 +95,8 @@ def make_verified_plan(
     previous = still_holding(earlier, request, fleet, facts) if earlier is not None else None
     plan, changes = _make_plan_with(fleet, request, previous, progress)
     progress("verifying the plan")
-    stated: t.Any = {**plan, "conditions": request.conditions.stated()}
+    asked_for = request.asked or as_asked(request.conditions, None, None)
+    stated: t.Any = {**plan, "conditions": request.conditions.stated(), "request": asked_for}
     broken = objections(stated, facts, request.conditions, fleet.unknown)
     kept = previous.request.kept if previous else ()
     ends = {(each["source"]["host"], each["source"]["id"]) for each in kept}
@@ -111,7 +112,7 @@ def make_verified_plan(
     made: t.Any = {
         "schema": SCHEMA,
         **plan,
-        "request": request.asked or as_asked(request.conditions, None, None),
+        "request": asked_for,
         "changes": changes,
         "conditions": request.conditions.stated(),
         "relied_on": digests(hosts, facts),

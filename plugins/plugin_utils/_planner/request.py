@@ -385,9 +385,15 @@ class Request:
 
 
 def as_asked(
-    conditions: Conditions, sources: t.Sequence[t.Any] | None, hosts: t.Collection[str] | None
+    conditions: Conditions,
+    sources: t.Sequence[t.Any] | None,
+    hosts: t.Collection[str] | None,
+    lost: t.Mapping[str, str | None] | None = None,
 ) -> PlanRequest:
-    """Return what is to be moved as a plan has it, by the options that name it."""
+    """Return what is to be moved as a plan has it, by the options that name it.
+
+    ``lost`` are those of the hosts that are drained which are gone, each with the time of its last facts.
+    """
     asked: PlanRequest = {"free_devices": conditions.free_devices}
     if conditions.drain is not None:
         asked["drain"] = sorted(set(conditions.drain))
@@ -395,6 +401,8 @@ def as_asked(
         asked["sources"] = [_as_given(each) for each in sources]
     if hosts is not None:
         asked["hosts"] = sorted(set(hosts))
+    if lost:
+        asked["lost"] = dict(sorted(lost.items()))
     return asked
 
 

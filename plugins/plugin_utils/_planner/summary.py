@@ -49,6 +49,14 @@ def summarize(plan: Plan, left_out: t.Mapping[str, str]) -> Summary:
             *nothing,
             *first_of(
                 [
+                    f"{host} is lost: what it had is known as of {time or 'an unknown time'}"
+                    for host, time in plan["request"].get("lost", {}).items()
+                ],
+                "host is lost",
+                "hosts are lost",
+            ),
+            *first_of(
+                [
                     f"{host} takes no part: its facts could not be gathered: {error}"
                     for host, error in left_out.items()
                 ],

@@ -88,6 +88,7 @@ class Case:
             for part in ("placements", "unplaced")
         )
         self.drained = frozenset(asked.drain or ())
+        self.lost: Entry = plan.get("request", {}).get("lost", {})
         self.staying = {(each["host"], each["id"]) for each in plan.get("staying", ())}
         hosts = {host for host, _id in self.placed + self.unplaced} | self.drained
         hosts |= {each["target"]["host"] for each in plan["placements"]}

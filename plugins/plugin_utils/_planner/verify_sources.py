@@ -14,6 +14,7 @@ from collections import Counter, defaultdict
 from operator import attrgetter
 
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_case import (
+    WHOLE_PLAN,
     Case,
     Entry,
     Key,
@@ -66,6 +67,16 @@ def what_stays_has_nothing_to_move(case: Case) -> Objections:
             yield Objection(frozenset([key]), f"{name_of(key)} stays and is to be moved")
         elif wanted == "movable" and not _has_nothing_to_move(case, key, device):
             yield Objection(frozenset([key]), f"{name_of(key)} stays and can migrate")
+
+
+def lost_hosts_are_known_as_of_their_facts(case: Case) -> Objections:
+    """Require that hosts which are gone are drained, and that the time of what is known of them is that of their facts."""
+    for host, time in case.lost.items():
+        if host not in case.drained:
+            yield Objection(WHOLE_PLAN, f"{host} is lost, and is not drained")
+        known = case.facts.get(host, {}).get("gathered", {}).get("time")
+        if known != time:
+            yield Objection(WHOLE_PLAN, f"{host} is lost, and known as of {known}, not of {time}")
 
 
 def _has_nothing_to_move(case: Case, key: Key, device: Entry) -> bool:
@@ -225,6 +236,7 @@ def sources_can_migrate(case: Case) -> Objections:
 
 RULES: tuple[Rule, ...] = (
     (attrgetter("plan"), every_source_is_known_and_planned_once),
+    (attrgetter("lost"), lost_hosts_are_known_as_of_their_facts),
     (attrgetter("staying"), what_stays_has_nothing_to_move),
     (attrgetter("moves"), sources_can_migrate),
     (attrgetter("moves"), placements_say_of_sources_what_the_facts_say),

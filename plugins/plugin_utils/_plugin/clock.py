@@ -14,7 +14,7 @@ import re
 import time
 import typing as t
 
-from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.age import AgeLimit
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.age import AgeLimit, seconds
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.values import count
 
@@ -24,6 +24,13 @@ _TIME_OF_DAY = re.compile(r"([01]?[0-9]|2[0-3]):([0-5][0-9])\Z")
 def now() -> str:
     """Return the time in UTC, as facts and plans have it."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+
+def age_of(when: str | None) -> float | None:
+    """Return how many seconds ago ``when`` was, as facts have it; ``None`` where they do not tell, or it is yet to come."""
+    known = seconds(when)
+    age = -1.0 if known is None else time.time() - known
+    return age if age >= 0 else None
 
 
 def age_limit(max_age: t.Any) -> AgeLimit:

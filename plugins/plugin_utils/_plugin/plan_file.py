@@ -97,6 +97,8 @@ def asked_by(
         return {}
     asked: dict[str, t.Any] = {**plan["request"]}
     asked |= {name: plan[name] for name in ("targets", "avoid") if name in plan}
+    if "lost" in asked:
+        asked["lost"] = [*asked["lost"]]
     found = {name: value for name, value in asked.items() if options.get(name) is None}
     if "hosts" in asked:
         hosts = names("hosts", options.get("hosts")) or ()

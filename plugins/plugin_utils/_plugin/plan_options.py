@@ -14,6 +14,7 @@ import typing as t
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import Fleet
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import (
+    gathered_at,
     hold,
     read_fleet,
     uncollected,
@@ -52,6 +53,7 @@ ARGUMENTS: dict[str, dict[str, t.Any]] = {
     "guests": {"type": "list", "elements": "str"},
     "devices": {"type": "list", "elements": "dict"},
     "hosts": {"type": "list", "elements": "str"},
+    "lost": {"type": "list", "elements": "str"},
     "earlier": {"type": "dict"},
     "max_age": {"type": "int"},
 }
@@ -84,7 +86,9 @@ def plan_for(
     Hosts ``left_out``, each with the reason, are unknown. ``made`` is told what names the plan and its facts.
     """
     _check_known(options, ARGUMENTS)
-    options["drain"] = drain
+    lost = names("lost", options.get("lost")) or []
+    drained = names("drain", drain)
+    options["drain"] = [*(drained or ()), *lost] if lost else drained
     earlier = options.get("earlier")
     if earlier is not None:
         check_plan("earlier", earlier)
@@ -96,16 +100,19 @@ def plan_for(
         hold(fleet, chosen),
         limit=age_limit(options.get("max_age")),
         left_out=reasons("left_out", left_out),
+        lost=lost,
     )
     sources = sources_of(options)
+    known = {name: each.facts for name, each in read.hosts.items()}
     request = Request(
         requested(read, conditions.drain, sources, conditions.free_devices),
         conditions.hosts(read),
         conditions,
         staying=staying(read, conditions),
-        asked=as_asked(conditions, sources, chosen),
+        asked=as_asked(
+            conditions, sources, chosen, {name: gathered_at(known[name]) for name in lost}
+        ),
     )
-    known = {name: each.facts for name, each in read.hosts.items()}
     plan = printed(make_verified_plan(read, known, request, earlier, progress), Plan)
     if made is not None:
         made(digest_of(plan, known, read.unknown))

@@ -17,6 +17,7 @@ import os
 import typing as t
 
 from ansible.errors import AnsibleActionFail
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.age import in_words
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.values import (
     count,
@@ -55,6 +56,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments i
     one_or_more,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.cleaning import left_after
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.clock import age_of
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.files import (
     absolute,
     replace,
@@ -114,10 +116,10 @@ _LOST = {"unreachable": True, "msg": "it takes no part in the run any more"}
 def begin(options: t.Mapping[str, t.Any], hostvars: t.Any, check_mode: bool) -> _Run:
     """Return what is asked for, checked, before any host is asked anything; raise ``FleetError``."""
     earlier = given_plan("prepare_from", options.get("earlier"))
-    options = {**options, **asked_by(earlier, options, ("drain", *_MOVED))}
-    hosts = chosen_hosts(options, "prepare_hosts", ("drain", "targets"))
+    options = {**options, **asked_by(earlier, options, ("drain", "lost", *_MOVED))}
+    hosts = chosen_hosts(options, "prepare_hosts", ("drain", "lost", "targets"))
     asked = {name: options.get(name) for name in OPTIONS} | {"sources": sources_of(options)}
-    asked |= {name: names(name, options.get(name)) for name in ("drain", "targets")}
+    asked |= {name: names(name, options.get(name)) for name in ("drain", "lost", "targets")}
     attempts = one_or_more("attempts", options.get("attempts"))
     if attempts > MOST_ATTEMPTS:
         raise FleetError(f"attempts is {attempts}; expected {MOST_ATTEMPTS} at most")
@@ -240,8 +242,12 @@ def _no_attempt_left(run: _Run) -> str | None:
 def _planned(run: _Run, hostvars: t.Any, answered: list[str]) -> _Run:
     """Return ``run`` with another plan, made with the facts of the hosts that ``answered``; raise ``FleetError``."""
     options = dict(run["options"])
+    lost = options.get("lost") or ()
+    for host in lost:
+        if host in answered:
+            raise FleetError(f"{host} answers, so it is not lost; drain it, or shut it down first")
     for host in options.get("drain") or ():
-        if host not in answered:
+        if host not in answered and host not in lost:
             why = run["silent"].get(host, "it did not answer in this run")
             raise FleetError(f"cannot drain {host}: its facts could not be gathered: {why}")
     found = _blame(run)
@@ -256,8 +262,13 @@ def _planned(run: _Run, hostvars: t.Any, answered: list[str]) -> _Run:
         for each in [*plan["placements"], *plan["unplaced"]]
     ]
     # What failed since changes how the rest is planned, but not what was asked for.
-    plan = {**without(plan, found.given_up, movers), "request": run["asked"]}
+    as_first = {
+        name: plan["request"][name] for name in ("drain", "lost") if "lost" in plan["request"]
+    }
+    asked = run["asked"] | as_first
+    plan = {**without(plan, found.given_up, movers), "request": asked}
     return run | {
+        "asked": asked,
         "plan": stamped(t.cast(Plan, plan), hostvars),
         "movers": movers,
         "given_up": _listed(found.given_up),
@@ -274,10 +285,13 @@ def _plan(
         for host, error in run["silent"].items()
         if host not in answered
     }
+    lost = options.get("lost") or ()
+    for host in lost:
+        silent.pop(host, None)
     asked = [*answered, *silent]
     if found.given_up:
         # The same as before but for what is given up: what is emptied still receives nothing.
-        drained = options.pop("drain", None) or ()
+        drained = [*(options.pop("drain", None) or ()), *(options.pop("lost", None) or ())]
         options["sources"] = [
             {"host": each["source"]["host"], "id": each["source"]["id"]}
             for each in run["movers"]
@@ -289,7 +303,7 @@ def _plan(
     # What those might take that did not answer, no plan can prove.
     return plan_for(
         hostvars,
-        hosts=answered,
+        hosts=[*answered, *lost],
         earlier=run["earlier"],
         max_age=0,
         left_out=silent,
@@ -363,9 +377,20 @@ def end(run: _Run, hostvars: t.Any) -> _Run:
     if failure is not None and run["written"]:
         aftermath = "\n".join(words) or "Nothing that was made is left."
         failure = f"{failure}\nNothing was prepared. {aftermath}"
-    sentences = summarize(run["plan"], run["silent"])["sentences"]
+    lost = run["plan"]["request"].get("lost", {})
+    silent = {host: error for host, error in run["silent"].items() if host not in lost}
+    sentences = summarize(run["plan"], silent)["sentences"]
+    ages = [
+        f"the facts of {host} are {in_words(age)} old"
+        for host, time in lost.items()
+        if (age := age_of(time)) is not None
+    ]
     where = [_where(run)] if run["written"] else []
-    return run | {"failure": failure, "sentences": [*sentences, *words, *where], "left": left}
+    return run | {
+        "failure": failure,
+        "sentences": [*sentences, *ages, *words, *where],
+        "left": left,
+    }
 
 
 def _write_rest(run: _Run, left: t.Mapping[str, ByModule]) -> None:

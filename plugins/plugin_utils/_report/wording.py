@@ -52,6 +52,8 @@ def asked(plan: contract.PlanSection | None) -> str:
             for each in request.get("sources", [])
         ]
         what = f"Move {_some(sources) or 'nothing'}"
+    for host, time in request.get("lost", {}).items():
+        what += f"; {host} is lost, and known as of {time_of(time) if time else 'an unknown time'}"
     conditions: t.Any = plan["conditions"]
     kept = [f"{name} {_value(value)}" for name, value in conditions.items() if value]
     by = f"; asked for by {plan['requested_by']}" if "requested_by" in plan else ""

@@ -790,6 +790,14 @@ CONDITIONS = {
         answers("limit_of", None),
         {"drain": ["a"], "limit": {"b": 1}},
     ),
+    "facts of a lost host are taken for newer ones": Fault(
+        "lost hosts are known as of their facts",
+        guests("vm-1"),
+        lambda plant: plant.function(
+            "gathered_at", lambda real: lambda facts: "2026-11-26T18:00:00Z"
+        ),
+        {"lost": ["a"]},
+    ),
     "what guests take is not read": Fault(
         "hosts have what their guests take",
         guests("vm-1", "vm-2"),

@@ -205,6 +205,42 @@ def test_a_host_to_be_emptied_must_answer(begin):
         preparing.plan_next(begin(hosts), hosts)
 
 
+def test_what_a_lost_host_had_is_made_elsewhere_by_its_last_facts(begin):
+    hosts = Hosts()
+    hosts["a"]["prepare_gathered"] = {"unreachable": True, "msg": "no route"}
+    run = preparing.plan_next(begin(hosts, drain=None, lost="a"), hosts)
+    assert {vm: where for vm, (where, _parent) in places(run).items()}.keys() == {"vm-1", "vm-2"}
+    assert run["plan"]["request"]["lost"] == {"a": "2026-11-26T17:20:00Z"}
+    assert run["plan"]["request"]["drain"] == ["a"]
+    first = run["participants"][0]
+    hosts.make(run, {first: refusal(UUIDS[1])})
+    # The next plan is for the same.
+    run = preparing.plan_next(run, hosts)
+    assert run["plan"]["request"]["lost"] == {"a": "2026-11-26T17:20:00Z"}
+    hosts.make(run)
+    run = preparing.end(preparing.plan_next(run, hosts), hosts)
+    assert run["failure"] is None
+    assert "a is lost: what it had is known as of 2026-11-26T17:20:00Z" in run["sentences"]
+    assert not any("takes no part" in each for each in run["sentences"])
+
+
+@pytest.mark.parametrize(
+    ("facts", "answer", "words"),
+    [
+        (True, {}, "a answers, so it is not lost"),
+        (False, {"unreachable": True, "msg": "no route"}, "cannot drain a: there are no facts"),
+    ],
+)
+def test_no_guess_is_made_of_a_lost_host(begin, facts, answer, words):
+    hosts = Hosts()
+    if answer:
+        hosts["a"]["prepare_gathered"] = answer
+    if not facts:
+        del hosts["a"]["ansible_facts"]
+    with pytest.raises(FleetError, match=words):
+        preparing.plan_next(begin(hosts, drain=None, lost=["a"]), hosts)
+
+
 def test_a_parent_that_fails_is_avoided(begin):
     hosts = Hosts(1)
     run = preparing.plan_next(begin(hosts), hosts)
