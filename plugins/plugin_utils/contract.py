@@ -527,11 +527,24 @@ class ShortageNumbers(t.TypedDict):
     """How many places all targets together have for them."""
 
 
+class ShortagePlace(t.TypedDict):
+    """A device that is free, or a parent or card under which some can be made."""
+
+    host: str
+    """Its host."""
+    id: str
+    """Its id there."""
+    places: Positive
+    """For how many of the devices that are short of places it has one at most, if nothing else goes there."""
+
+
 class Shortage(ShortageNumbers):
     """The proof that not everything can have a place: these devices have too few places however they are used."""
 
     devices: list[DeviceLabel]
     """The devices."""
+    places: NotRequired[list[ShortagePlace]]
+    """All places that there are for any of them, which together are as many as can be reached; absent where they are not listed."""
 
 
 class MdevTask(t.TypedDict):

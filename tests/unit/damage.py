@@ -241,6 +241,15 @@ def another_status(planned: Planned) -> t.Iterator[Change]:
             {"devices": shortage["devices"][1:]},
         ):
             yield lambda planned, change=change: planned.plan["shortage"].update(change)
+        places = shortage.get("places", [])
+        for number, place in enumerate(places):
+            others = [*places[:number], *places[number + 1 :]]
+            for change in (
+                {"places": others},
+                {"places": [*others, {**place, "places": place["places"] + 1}]},
+                {"places": [*others, {**place, "id": "none"}]},
+            ):
+                yield lambda planned, change=change: planned.plan["shortage"].update(change)
 
 
 def other_tables(planned: Planned) -> t.Iterator[Change]:

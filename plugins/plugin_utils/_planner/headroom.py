@@ -51,7 +51,10 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.admissible
     NO_EXCLUSIONS,
     Admission,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._planner.plan_document import document
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.plan_document import (
+    document,
+    without_places,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.planner import no_progress
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.problem import (
     Problem,
@@ -372,9 +375,8 @@ class _Whole:
             return cause
         plan = document(problem, solution, proof, AT_ONCE, self._explaining)
         cause["unplaced"] = plan["unplaced"]
-        cause["shortages"] = plan.get("shortages") or (
-            [plan["shortage"]] if plan["shortage"] is not None else []
-        )
+        whole = [plan["shortage"]] if plan["shortage"] is not None else []
+        cause["shortages"] = [without_places(each) for each in plan.get("shortages") or whole]
         addition = smallest_addition(problem, solution, left, self._budget)
         if addition is not None:
             cause["addition"] = addition

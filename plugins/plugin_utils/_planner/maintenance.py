@@ -43,6 +43,9 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.facts_afte
     facts_after,
     without_holders,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.plan_document import (
+    without_places,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.planner import (
     DeviceKey,
     make_plan,
@@ -421,13 +424,13 @@ class _Planning:
             raise AssertionError("it is asked of a host at least")
         if not proven and beginning and len(statuses) == len(hosts):
             proven = {*statuses} == {"infeasible"}
+        whole = [told["shortage"]] if told["shortage"] is not None else []
         return {
             "hosts": [first],
             "proven": proven,
             "sentence": _blocking(first, told, proven),
             "unplaced": told["unplaced"],
-            "shortages": told.get("shortages")
-            or ([told["shortage"]] if told["shortage"] is not None else []),
+            "shortages": [without_places(each) for each in told.get("shortages") or whole],
         }
 
     def _alone(self, name: str, facts: t.Mapping[str, HostFacts]) -> PlanBody:

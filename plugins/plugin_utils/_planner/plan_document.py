@@ -42,6 +42,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request im
     Request,
     named_id,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.resources import Pool
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.solution import (
     Proof,
     Solution,
@@ -106,7 +107,48 @@ def document(
     return plan
 
 
+def without_places(shortage: contract.Shortage) -> contract.Shortage:
+    """Return a shortage in numbers and devices alone, for a document that has many."""
+    found: t.Any = {name: value for name, value in shortage.items() if name != "places"}
+    return t.cast("contract.Shortage", found)
+
+
 def _shortage(problem: Problem, shortage: Shortage) -> contract.Shortage:
+    found = _shortage_in_numbers(problem, shortage)
+    places = [*_places_of(problem, shortage)]
+    # With the planner's own rules there are fewer places than it was proven without them.
+    if sum(each["places"] for each in places) == shortage.reachable:
+        found["places"] = places
+    return found
+
+
+def _places_of(problem: Problem, shortage: Shortage) -> t.Iterator[contract.ShortagePlace]:
+    """Yield all that is free, or can make some, for devices that are short of places."""
+    resources = problem.resources
+
+    def most(resource: int) -> int:
+        return max(resources.capacity(resource, demand) for demand in shortage.demands)
+
+    for name, supply in zip(problem.names, problem.supplies, strict=True):
+        parents = problem.fleet.hosts[name].equipment
+        found = [
+            (device.id, 1)
+            for group, devices in supply.pools.items()
+            if most(resources.number(Pool(group, len(devices))))
+            for device in devices
+        ]
+        found += [
+            (parent.id, most(resource))
+            for resource, parent in zip(supply.parents, parents, strict=False)
+            if resource is not None
+        ]
+        found += [(card, most(each.resource)) for card, each in supply.cards.items()]
+        for device_id, places in sorted(found):
+            if places:
+                yield {"host": name, "id": device_id, "places": places}
+
+
+def _shortage_in_numbers(problem: Problem, shortage: Shortage) -> contract.Shortage:
     return {
         "need": shortage.need,
         "reachable": shortage.reachable,

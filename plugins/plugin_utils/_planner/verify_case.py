@@ -88,7 +88,12 @@ class Case:
             for part in ("placements", "unplaced")
         )
         self.drained = frozenset(asked.drain or ())
-        self.lost: Entry = plan.get("request", {}).get("lost", {})
+        # Where only the plan tells anything, hosts may have come, and what is known of others may have changed, since.
+        self.is_of_the_occasion = unknown is not None or asked.drain is not None
+        self.has_shortage = plan["shortage"] is not None
+        self.lost: Entry = (
+            plan.get("request", {}).get("lost", {}) if self.is_of_the_occasion else {}
+        )
         self.staying = {(each["host"], each["id"]) for each in plan.get("staying", ())}
         hosts = {host for host, _id in self.placed + self.unplaced} | self.drained
         hosts |= {each["target"]["host"] for each in plan["placements"]}

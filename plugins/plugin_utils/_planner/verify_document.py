@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import itertools
+import typing as t
 from collections import Counter
 from operator import attrgetter
 
@@ -17,6 +18,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_cas
     WHOLE_PLAN,
     Case,
     Entry,
+    Key,
     Objection,
     Objections,
     Rule,
@@ -87,6 +89,68 @@ def _shortages_are_true(case: Case, plan: Entry) -> Objections:
                 WHOLE_PLAN,
                 f"of {len(short)} devices {placed} are placed, which is no such shortage",
             )
+
+
+def a_shortage_counts_every_place(case: Case) -> Objections:
+    """Require that the places of a shortage are as many as it says, and that no free device which would do is none of them.
+
+    Where parents are concerned, only what they offer at all is looked at.
+    """
+    for each in (case.plan["shortage"], *case.plan.get("shortages", ())):
+        if each is None or "places" not in each:
+            continue
+        places = {(place["host"], place["id"]): place["places"] for place in each["places"]}
+        if len(places) != len(each["places"]) or sum(places.values()) != each["reachable"]:
+            yield Objection(
+                WHOLE_PLAN,
+                f"the shortage has {sum(places.values())} places, and {each['reachable']} can be reached",
+            )
+        receiving = {*case.facts} if case.asked.targets is None else {*case.asked.targets}
+        receiving -= case.drained
+        for host, device_id in places:
+            if host not in receiving or device_id not in _names_on(case.facts.get(host)):
+                yield Objection(WHOLE_PLAN, f"{device_id} on {host} is no place for anything")
+        if case.is_of_the_occasion:
+            yield from _places_not_counted(case, each, places.keys(), receiving & case.facts.keys())
+
+
+def _names_on(facts: Entry | None) -> set[str]:
+    """Return the devices and parents of a host, and the physical functions that these are of."""
+    found = [each for part in ("devices", "parents") for each in (facts or {}).get(part, ())]
+    names = {each.get(name) for each in found for name in ("id", "parent", "physical_function")}
+    return {str(name) for name in names if name is not None}
+
+
+# What of two devices need not be the same for one to be as good a place as the other.
+_OF_NO_MATTER = dict.fromkeys(("id", "parent", "in_use", "numa_node"))
+
+
+def _places_not_counted(
+    case: Case, shortage: Entry, places: t.Collection[Key], receiving: t.Collection[str]
+) -> Objections:
+    """Yield free devices that are counted nowhere, and are like one which is short of places and takes its like in."""
+    short = {}
+    for label in shortage["devices"]:
+        device = case.devices.get((label["host"], label["id"]))
+        descriptor = device and case.descriptor(label["host"], device)
+        if device and descriptor is not None and case.decides(descriptor, descriptor):
+            short[repr({**device, **_OF_NO_MATTER})] = descriptor
+    moving = {*case.placed, *case.unplaced}
+    for host in sorted(receiving):
+        for device in case.facts[host]["devices"]:
+            key = (host, device["id"])
+            if (
+                key in places
+                or key in moving
+                or device["in_use"] is not None
+                or case.asked.why_avoided(host, device["parent"]) is not None
+            ):
+                continue
+            like = short.get(repr({**device, **_OF_NO_MATTER}))
+            if like is not None and case.descriptor(host, device) is like:
+                yield Objection(
+                    WHOLE_PLAN, f"{device['id']} on {host} is a place, and the shortage has it not"
+                )
 
 
 def the_cost_is_counted(case: Case) -> Objections:
@@ -179,6 +243,7 @@ def _is_listed(target: Entry, entry: Entry) -> bool:
 
 RULES: tuple[Rule, ...] = (
     (attrgetter("plan"), status_and_shortage_are_true),
+    (attrgetter("has_shortage"), a_shortage_counts_every_place),
     (attrgetter("plan"), the_cost_is_counted),
     (attrgetter("plan"), the_tables_say_what_the_placements_say),
 )

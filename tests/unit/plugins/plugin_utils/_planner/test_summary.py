@@ -15,7 +15,13 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.summary im
 from ansible_collections.vfio.migration.tests.unit.fleets import UUIDS, device, host, parent
 
 SOURCE = {"host": "a", "kind": "mdev", "id": "old"}
-NOTHING = {"status": "optimal", "placements": [], "unplaced": [], "changes": []}
+NOTHING = {
+    "status": "optimal",
+    "placements": [],
+    "unplaced": [],
+    "changes": [],
+    "request": {"free_devices": "movable"},
+}
 
 
 def placement(vm: str | None = "vm-17", **others):

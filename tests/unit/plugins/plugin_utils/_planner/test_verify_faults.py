@@ -733,6 +733,17 @@ CAPACITY = {
         lambda plant: plant.function("_hosts_without_facts", lambda real: lambda problem: iter(())),
         {"sources": ["vm-1", "vm-2"]},
     ),
+    "a place is not counted": Fault(
+        "a shortage counts every place",
+        {
+            "a": host([device(UUIDS[n], vgpu(), vm=f"vm-{n}", pid=n) for n in (1, 2)]),
+            "b": host([device(UUIDS[3], vgpu())]),
+        },
+        lambda plant: plant.function(
+            "_places_of",
+            lambda real: lambda *arguments: [{"host": "b", "id": GPU, "places": 1}],
+        ),
+    ),
     "a shortage is of one device more": Fault(
         "status and shortage are true",
         made(vgpu(), vgpu(), available={"t4": 1}, pci_id="10de20b5", driver="nvidia"),
