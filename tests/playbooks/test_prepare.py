@@ -112,6 +112,23 @@ def test_without_a_plan_cleanup_goes_by_the_journals_on_hosts(fleet):
 
 
 @pytest.mark.newest_core
+def test_what_a_host_had_that_is_gone_is_made_elsewhere_by_its_last_facts(fleet, monkeypatch):
+    fleet.cache("a", {"vfio_migration": fleet.read("a")})
+    reached, gone = fleet._connection, {"ansible_connection": "ssh", "ansible_port": 1}
+    monkeypatch.setattr(
+        fleet,
+        "_connection",
+        lambda name: {**gone, "ansible_host": "127.0.0.1"} if name == "a" else reached(name),
+    )
+    ended = fleet.play("vfio.migration.prepare", {"prepare_lost": "a"})
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    (made,) = {name: ids for name, ids in devices(fleet).items() if name != "a"}.values()
+    assert sorted(made) == [UUIDS[1], UUIDS[2]]
+    said = shown(ended.stdout, "Show what was prepared")
+    assert any("a is lost: what it had is known as of" in each for each in said)
+    assert any(re.match("the facts of a are .* old", each) for each in said)
+
+
 # In and after the play in which the devices are made.
 @pytest.mark.parametrize("task", ["Create, configure", "Evaluate the attempt"])
 def test_after_a_run_is_killed_cleanup_leaves_nothing(fleet, task):

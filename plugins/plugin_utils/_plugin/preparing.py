@@ -244,8 +244,11 @@ def _planned(run: _Run, hostvars: t.Any, answered: list[str]) -> _Run:
     options = dict(run["options"])
     lost = options.get("lost") or ()
     for host in lost:
-        if host in answered:
-            raise FleetError(f"{host} answers, so it is not lost; drain it, or shut it down first")
+        # One that cannot say what it has, and answers, may still run its guests.
+        if not result_of(hostvars, host, GATHERED).get("unreachable"):
+            raise FleetError(
+                f"it is not known that {host} is lost: it answers, or was not asked in this run; drain it, or shut it down first"
+            )
     for host in options.get("drain") or ():
         if host not in answered and host not in lost:
             why = run["silent"].get(host, "it did not answer in this run")

@@ -227,7 +227,8 @@ def test_what_a_lost_host_had_is_made_elsewhere_by_its_last_facts(begin):
 @pytest.mark.parametrize(
     ("facts", "answer", "words"),
     [
-        (True, {}, "a answers, so it is not lost"),
+        (True, {}, "it is not known that a is lost"),
+        (True, {"failed": True, "msg": "no Python"}, "it is not known that a is lost"),
         (False, {"unreachable": True, "msg": "no route"}, "cannot drain a: there are no facts"),
     ],
 )
