@@ -303,12 +303,7 @@ class ExactPlans:
             limit = self.asked.limit_of(name)
             if limit is not None:
                 model.add(sum(load) <= limit)
-        heavy: dict[tuple[str, str], list[t.Any]] = defaultdict(list)
-        for guest, place, variable in chosen:
-            for resource, amount in self.needs(guest).items():
-                heavy[place.host, resource].append(amount * variable)
-        for key, weights in heavy.items():
-            model.add(sum(weights) <= self.free(*key))
+        self._weights(model, chosen)
         self._capacities(model, made)
         every = [(each, variable) for _g, place, variable in chosen for each in place.options]
         parts = [
@@ -339,6 +334,14 @@ class ExactPlans:
             for other in self.waits_for(guest, place):
                 model.add(sum(moves[other]) == 1).only_enforce_if(variable)
                 model.add(when[guest] >= when[other] + 1).only_enforce_if(variable)
+
+    def _weights(self, model: t.Any, chosen: t.Sequence[tuple[int, Place, t.Any]]) -> None:
+        heavy: dict[tuple[str, str], list[t.Any]] = defaultdict(list)
+        for guest, place, variable in chosen:
+            for resource, amount in self.needs(guest).items():
+                heavy[place.host, resource].append(amount * variable)
+        for key, weights in heavy.items():
+            model.add(sum(weights) <= self.free(*key))
 
     def _load(self, model: t.Any, loads: t.Mapping[str, list[t.Any]]) -> t.Any:
         highest = model.new_int_var(0, BASE - 1, "load")

@@ -101,7 +101,8 @@ def read_fleet(
     """Return the fleet in ``hostvars``, or in a mapping of host to that host's facts; ``hosts`` narrows it.
 
     Hosts whose facts are older than ``limit`` are unknown, but for those that are ``lost``, of which nobody will gather
-    any again. So are those ``left_out``, with the reason, whatever facts there are of them. No facts are held: a host whose ``devices`` are asked for is read again.
+    any again. So are those ``left_out``, with the reason, whatever facts there are of them. No facts are held: a host
+    whose ``devices`` are asked for is read again.
     """
     _check_fleet(data)
     reader = _Reader(data, limit, frozenset(lost))
