@@ -17,7 +17,10 @@ from ansible_collections.vfio.migration.plugins.module_utils._descriptor.errors 
 from ansible_collections.vfio.migration.plugins.plugin_utils import contract
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.verdict import DIRECTIONS
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments import with_lists
-from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.files import replace
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.files import (
+    content_of,
+    replace,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.own_plans import (
     is_remembered,
 )
@@ -37,6 +40,7 @@ _OPTIONS: dict[str, dict[str, t.Any]] = {
     "max_age": {"type": "int"},
     "left_out": {"type": "dict"},
     "headroom": {"type": "dict"},
+    "record": {"type": "path"},
     "title": {"type": "str", "default": "Migration report"},
     "html": {"type": "path"},
     "markdown": {"type": "path"},
@@ -75,6 +79,7 @@ class ActionModule(ActionBase):
         try:
             options["plan"] = plan_or_file(options, "plan", "plan_file")
             del options["plan_file"]
+            options["record"] = content_of(options["record"]) if options["record"] else None
             hostvars = (task_vars or {})["hostvars"]
             report = report_for(hostvars, **options, made=made, is_own=is_remembered)
         except VfioMigrationError as error:

@@ -71,6 +71,11 @@ options:
       - Whether each host can be emptied or fail, as the filter P(vfio.migration.migration_headroom#filter) returns it. Every form of the report
         then has it.
     type: dict
+  record:
+    description:
+      - The file on the control node to which the playbook V(vfio.migration.migrate_libvirt) writes what became of guests. The report then has the last
+        run, in RV(report.last_run) and among the metrics, if there was one.
+    type: path
   title:
     description: The title of the report.
     type: str
@@ -435,6 +440,11 @@ report:
       elements: dict
     headroom:
       description: As O(headroom); absent without it.
+      type: dict
+    last_run:
+      description:
+        - The last run in O(record), absent without one. It has C(run), when it began, and how many guests have C(moved), C(stayed) although their
+          migration was begun, or were C(not_tried).
       type: dict
     unknown:
       description: Why hosts have no usable facts, with the same fields as RV(report.excluded).

@@ -792,6 +792,19 @@ class MigrationRecord(t.TypedDict):
     """Why it stays, or what went wrong although it has moved."""
 
 
+class LastRun(t.TypedDict):
+    """What became of the guests of the run that a record has last."""
+
+    run: str
+    """When it began, by the control node's clock."""
+    moved: Count
+    """How many guests have moved."""
+    stayed: Count
+    """How many have not, although their migration was begun."""
+    not_tried: Count
+    """Of how many it was not begun."""
+
+
 class PlacementState(t.TypedDict):
     """How far the move of one device has come, as ``placement_states`` returns it."""
 
@@ -1961,6 +1974,8 @@ class Report(t.TypedDict):
     """What devices are of, and in which versions."""
     headroom: NotRequired[Headroom]
     """Whether each host can be emptied or fail; absent where that was not asked for."""
+    last_run: NotRequired[LastRun]
+    """The last run that moved guests; absent where no record of one was given."""
     unknown: list[CountedFinding]
     """Why hosts have no usable facts."""
     problems: list[CountedFinding]

@@ -12,11 +12,13 @@ from __future__ import annotations
 import datetime
 import json
 import typing as t
+from collections import Counter
 
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.order import Migration
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.outcome import Attempt
 from ansible_collections.vfio.migration.plugins.plugin_utils.contract import (
+    LastRun,
     MigrationRecord,
     MovedDevice,
 )
@@ -77,7 +79,7 @@ def as_lines(records: t.Iterable[MigrationRecord]) -> str:
 
 
 def read_records(given: t.Any) -> list[MigrationRecord]:
-    """Return the records in a list, or in the text of a file of them; raise ``FleetError``."""
+    """Return the records in a list, or in the text of a file of them, which may be empty; raise ``FleetError``."""
     if isinstance(given, str):
         try:
             given = [json.loads(line) for line in given.splitlines() if line.strip()]
@@ -88,6 +90,20 @@ def read_records(given: t.Any) -> list[MigrationRecord]:
     for each in given:
         _check(each)
     return t.cast("list[MigrationRecord]", given)
+
+
+def last_run(records: t.Sequence[MigrationRecord]) -> LastRun | None:
+    """Return what became of the guests of the last run; ``None`` where there is no record of one."""
+    run = max((each["run"] for each in records), default=None)
+    if run is None:
+        return None
+    outcomes = Counter(each["outcome"] for each in records if each["run"] == run)
+    return LastRun(
+        run=run,
+        moved=outcomes["moved"],
+        stayed=outcomes["stayed"],
+        not_tried=outcomes["not_tried"],
+    )
 
 
 def requests_back(

@@ -18,6 +18,10 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader impor
     read_fleet,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.values import names, reasons
+from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.record import (
+    last_run,
+    read_records,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.previous_plan import (
     changed_since,
     conditions_of,
@@ -56,8 +60,11 @@ def report_for(
     left_out: t.Any = None,
     is_own: t.Callable[[str | None], bool] | None = None,
     headroom: t.Any = None,
+    record: t.Any = None,
 ) -> contract.Report:
-    """Return the report on a fleet, ``made`` at that time, and on a plan for it and its ``headroom``, if these are given.
+    """Return the report on a fleet, ``made`` at that time, on a plan for it, its ``headroom`` and a ``record``, if these are given.
+
+    ``record`` is the text of a file that the playbook ``migrate_libvirt`` writes, empty where that is not there yet.
 
     ``direction`` is by default that of the plan. A plan of which ``is_own`` says by its digest that this run has made it of
     these facts is verified, and not computed once more. Raise ``FleetError`` where an argument is wrong.
@@ -89,6 +96,9 @@ def report_for(
     if headroom is not None:
         check_headroom("headroom", headroom)
         report["headroom"] = plain(headroom)
+    found = last_run(read_records(record or ""))
+    if found is not None:
+        report["last_run"] = found
     return printed(report, contract.Report)
 
 

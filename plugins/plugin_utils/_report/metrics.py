@@ -62,6 +62,23 @@ def _metrics(report: contract.Report) -> t.Iterator[tuple[str, str, _Samples]]:
                 f"{what.capitalize()} by whether they can be emptied or fail, each by itself.",
                 [({"status": status}, count) for status, count in _statuses(counts)],
             )
+    last_run = report.get("last_run")
+    began = None if last_run is None else seconds(last_run["run"])
+    if last_run is not None and began is not None:
+        yield (
+            "last_run_timestamp_seconds",
+            "When the last run began that moved guests, by the clock of the control node.",
+            [({}, int(began))],
+        )
+        yield (
+            "last_run_guests",
+            "Guests of the last run, by what became of them.",
+            [
+                ({"outcome": "moved"}, last_run["moved"]),
+                ({"outcome": "stayed"}, last_run["stayed"]),
+                ({"outcome": "not_tried"}, last_run["not_tried"]),
+            ],
+        )
     plan = report["plan"]
     if plan is not None:
         moves = sum(1 for each in plan["guests"] if each["to"] is not None)

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.headroom_options import (
     headroom_for,
@@ -21,10 +23,10 @@ from ansible_collections.vfio.migration.tests.unit.fleets import UUIDS, device, 
 parser = pytest.importorskip("prometheus_client.parser")
 
 
-def metrics(facts, drain=None, headroom=None):
+def metrics(facts, drain=None, headroom=None, record=None):
     """Return the numbers, by the names of the metrics without their common part, and the values of the labels."""
     plan = plan_for(facts, drain=drain) if drain else None
-    text = as_metrics(report_for(facts, plan=plan, headroom=headroom))
+    text = as_metrics(report_for(facts, plan=plan, headroom=headroom, record=record))
     families = list(parser.text_string_to_metric_families(text))
     assert all(each.type == "gauge" and each.documentation for each in families)
     return {
@@ -51,6 +53,24 @@ def test_the_age_of_facts_is_that_of_the_oldest():
     facts["a"]["gathered"]["time"] = "2026-11-26T17:20:00Z"
     facts["b"]["gathered"]["time"] = "2026-11-26T17:20:01Z"
     assert metrics(facts)["facts_oldest_timestamp_seconds",] == 1795713600
+
+
+def test_of_a_record_the_last_run_is_counted():
+    outcomes = [(1, "moved"), (2, "stayed"), (2, "moved"), (2, "moved"), (2, "not_tried")]
+    lines = [
+        {"format": 1, "run": f"2026-11-2{day}T17:20:00Z", "outcome": outcome}
+        | {"vm": "vm", "vm_uuid": None, "source": "a", "target": "b"}
+        for day, outcome in outcomes
+    ]
+    found = metrics(fleet(), record="\n".join(map(json.dumps, lines)))
+    assert found["last_run_timestamp_seconds",] == 1795368000
+    assert [found["last_run_guests", each] for each in ("moved", "stayed", "not_tried")] == [
+        2,
+        1,
+        1,
+    ]
+    # Nobody has moved yet.
+    assert not any(name.startswith("last_run") for name, *_labels in metrics(fleet(), record=""))
 
 
 def test_guests_with_and_without_a_place_are_counted_and_those_without_by_cause():
