@@ -175,7 +175,7 @@ def fuzz(session: nox.Session) -> None:
 def bench_smoke(session: nox.Session) -> None:
     """Check that the benchmarks of big fleets run and that their results are right, and what the worst fleets cost at most."""
     session.install("ansible-core", "pytest")
-    for part in ("fleet", "plans", "moving"):
+    for part in ("fleet", "plans", "moving", "cached"):
         module = f"ansible_collections.vfio.migration.tests.bench.{part}"
         session.run("python", "-m", module, "--smoke", env={"PYTHONPATH": ".collections"})
     session.run("pytest", "tests/bench", *session.posargs)

@@ -4,8 +4,8 @@
 """Measures what matters to big fleets and busy hosts: ``make bench``.
 
 Reading and matching patterns stands beside reading the same bytes as JSON, and beside that what the worst patterns
-known take, alone and in a fleet of which every class has one; pairs and plans for big fleets beside what ``fleet.py`` and ``plans.py``
-name. The CPU time of ``vfio_migration_facts`` on a lab host with 24 mediated devices stands beside that of
+known take, alone and in a fleet of which every class has one; pairs and plans for big fleets, and planning jobs on cached
+facts, beside what ``fleet.py``, ``plans.py`` and ``cached.py`` name. The CPU time of ``vfio_migration_facts`` on a lab host with 24 mediated devices stands beside that of
 ``ansible.builtin.ping``, which does nothing but be an Ansible module, and of ``mdevctl list`` plus ``mdevctl types``.
 What counts are the ratios: what is compared is measured in turn, round by round, on one machine.
 """
@@ -240,7 +240,7 @@ def report(rounds: list[tuple[float, float, float]]) -> None:
 def measure_fleets() -> None:
     """Print what pairs and plans for big fleets cost."""
     env = os.environ | {"PYTHONPATH": ".collections"}
-    for part in ("fleet", "plans", "moving"):
+    for part in ("fleet", "plans", "moving", "cached"):
         module = f"ansible_collections.vfio.migration.tests.bench.{part}"
         subprocess.run([sys.executable, "-m", module], env=env, check=part == "fleet")
 

@@ -32,6 +32,7 @@ _CONFIGURATION = """[defaults]
 fact_caching = jsonfile
 fact_caching_connection = {place}/cache
 fact_caching_timeout = 0
+inject_facts_as_vars = False
 inventory = {place}/hosts.json
 local_tmp = {place}/tmp
 stdout_callback = minimal
