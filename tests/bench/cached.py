@@ -45,7 +45,7 @@ class Fleet:
     def __init__(self, place: Path, count: int) -> None:
         self._place = place
         place.mkdir()
-        fleet = {f"host{number:06}": {} for number in range(count)}
+        fleet: dict[str, dict[str, str]] = {f"host{number:06}": {} for number in range(count)}
         inventory = {"all": {"children": {"fleet": {"hosts": fleet}}}}
         place.joinpath("hosts.json").write_text(json.dumps(inventory))
         place.joinpath("ansible.cfg").write_text(_CONFIGURATION.format(place=place))

@@ -89,6 +89,7 @@ if [ -n "$driver" ]; then
     done;
     if ! [ -e "$drivers/$driver" ]; then modprobe -- "$driver"; fi;
     echo "$driver" >"$1/driver_override";
+    until ! [ -e "$1/driver" ] || [ -e "$1/driver/unbind" ]; do sleep 0.2; done;
     if [ -e "$1/driver" ] && ! bound "$1"; then echo "${{1##*/}}" >"$1/driver/unbind"; fi;
     if [ -n "$port" ]; then devlink port function set "$port" migratable "$migratable"; fi;
     if ! bound "$1"; then echo "${{1##*/}}" >"$drivers/$driver/bind"; fi;

@@ -439,10 +439,7 @@ class PciTransaction(SysfsTransaction):
         with self._host.open(address) as device:
             current = device.link("driver")
         if current is not None and (current != binding.driver or migratable is not None):
-            self._ask_kernel(
-                f"cannot take it from the driver {current}",
-                functools.partial(pci_driver.unbind, self._sysfs, address),
-            )
+            self._release(address)
             current = None
         if migratable is not None:
             port = self._host.migratable_port(address)
@@ -458,6 +455,25 @@ class PciTransaction(SysfsTransaction):
                 _BIND_HINTS.get,
             )
         self._wait_until(functools.partial(self._unbound, address, binding.driver))
+
+    def _release(self, address: str) -> None:
+        """Take a device from its driver, unless that has let it go meanwhile."""
+        self._wait_until(functools.partial(self._irremovable, address))
+        with self._host.open(address) as device:
+            current = device.link("driver")
+        if current is not None:
+            self._ask_kernel(
+                f"cannot take it from the driver {current}",
+                functools.partial(pci_driver.unbind, self._sysfs, address),
+            )
+
+    def _irremovable(self, address: str) -> str | None:
+        """Return why a device cannot be taken from its driver yet: one that is being loaded takes devices first (bus_add_driver)."""
+        with self._host.open(address) as device:
+            current = device.link("driver")
+        if current is None or self._sysfs.exists(PCI_DRIVERS, current, "unbind"):
+            return None
+        return f"the driver {current} has it, and no file unbind"
 
     def _unbound(self, address: str, driver: str | None) -> str | None:
         with self._host.open(address) as device:

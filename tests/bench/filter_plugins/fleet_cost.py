@@ -26,7 +26,7 @@ def count_pairs(hostvars: t.Any, hosts: list[str]) -> int:
 
 def keep_facts(count: int, classes: int, devices: int) -> list[str]:
     """Put the facts of so many hosts into the fact cache, as a play that gathers them does; return the names."""
-    cache = cache_loader.get(C.CACHE_PLUGIN)
+    cache = cache_loader.get(C.config.get_config_value("CACHE_PLUGIN"))
     names = []
     for name, text in hosts(count, classes):
         facts = json.loads(text)

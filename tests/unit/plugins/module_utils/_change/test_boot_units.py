@@ -179,6 +179,13 @@ def test_a_device_is_taken_from_its_driver_and_given_to_the_other(sys):
     assert (sys / "drivers/vfio-pci/bind").read_text() == f"{ADDRESS}\n"
 
 
+def test_a_driver_that_is_being_loaded_is_waited_for(sys):
+    unbind = sys / "drivers/igbvf/unbind"
+    unbind.unlink()
+    assert start(pci(), sys, {"sleep": f"touch {unbind}"}).returncode == 0
+    assert unbind.read_text() == f"{ADDRESS}\n"
+
+
 def test_a_device_that_has_the_driver_keeps_it(sys):
     assert start(pci(driver="igbvf"), sys).returncode == 0
     assert text(sys, "driver_override") == "(null)\n"

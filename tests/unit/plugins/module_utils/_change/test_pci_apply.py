@@ -317,6 +317,15 @@ def test_a_killed_change_of_the_number_of_functions_is_undone_by_the_next(kernel
     assert drivers(kernel) == ["igbvf", "igbvf"]
 
 
+def test_a_driver_that_is_being_loaded_is_waited_for(kernel, monkeypatch):
+    unbind = kernel.tree.root / "bus/pci/drivers/igbvf/unbind"
+    unbind.unlink()
+    # It has the device before it can be told to let it go.
+    monkeypatch.setattr("time.sleep", lambda seconds: unbind.touch())
+    apply(kernel, [device(FIRST)])
+    assert kernel.tree.driver(FIRST) == "vfio-pci"
+
+
 # --- in use ------------------------------------------------------------------------------------------------------------
 
 
