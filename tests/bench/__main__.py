@@ -4,11 +4,11 @@
 """Measures what matters to big fleets and busy hosts: ``make bench``.
 
 Reading and matching patterns stands beside reading the same bytes as JSON, and beside that what the worst patterns
-known take, alone and in a fleet of which every class has one; pairs and plans for big fleets, and planning jobs on cached
-facts, beside what ``fleet.py``, ``plans.py`` and ``cached.py`` name. The CPU time of ``vfio_migration_facts`` on a lab
-host with 24 mediated devices stands beside that of ``ansible.builtin.ping``, which does nothing but be an Ansible module,
-and of ``mdevctl list`` plus ``mdevctl types``. What counts are the ratios: what is compared is measured in turn, round by
-round, on one machine.
+known take, alone and in a fleet of which every class has one; pairs and plans for big fleets, playbooks on simulated
+hosts and planning jobs on cached facts beside what ``fleet.py``, ``plans.py``, ``moving.py`` and ``cached.py`` name. The
+CPU time of ``vfio_migration_facts`` on a lab host with 24 mediated devices stands beside that of
+``ansible.builtin.ping``, which does nothing but be an Ansible module, and of ``mdevctl list`` plus ``mdevctl types``.
+What counts are the ratios: what is compared is measured in turn, round by round, on one machine.
 """
 
 from __future__ import annotations
