@@ -53,7 +53,13 @@ def test_versions_unknown_hosts_and_problems_are_summed_up():
 def test_the_documentation_names_every_field_of_a_report():
     documented = DataLoader().load(migration_report.RETURN)["report"]["contains"]
     facts = two_of_three()
-    report = report_for(facts, plan=plan_for(facts, drain=["a"]), headroom=headroom_for(facts))
+    moved = {"format": 1, "run": "2026-11-26T17:20:00Z", "outcome": "moved", "vm_uuid": None}
+    report = report_for(
+        facts,
+        plan=plan_for(facts, drain=["a"]),
+        headroom=headroom_for(facts),
+        record=[{**moved, "vm": "vm", "source": "a", "target": "b"}],
+    )
     assert documented.keys() == report.keys()
     assert documented["plan"]["contains"].keys() == report["plan"].keys()
     assert all(documented["classes"]["contains"].keys() == c.keys() for c in report["classes"])
