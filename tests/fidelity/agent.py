@@ -23,7 +23,8 @@ from typing import IO, Any
 _STATE = re.compile(r"^([0-9a-f]{4}) wrote ([0-9a-f]{2}) has ([0-9a-f]{2})$", re.MULTILINE)
 # What is said of every guest.
 _USUAL = re.compile("warning:|Cannot reset device|enabling device|iommu group")
-_SECONDS = 60
+# Long enough for a guest that boots beside much else.
+_SECONDS = 240
 # Where a device may write to all of a guest's memory, all of it is sent while the guest stands still.
 _DOWNTIME_MS = 60_000
 
