@@ -34,7 +34,6 @@ from ansible_collections.vfio.migration.tests.unit.fleets import (
     parent,
     vf,
 )
-from ansible_collections.vfio.migration.tests.unit.fuzzing import limits
 from ansible_collections.vfio.migration.tests.unit.worst_fleets import one_guest_without_room
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -180,8 +179,8 @@ def test_searches_that_have_looked_at_enough_end_together(seed):
 
 
 def test_of_a_guest_with_many_devices_what_is_to_be_added_is_found_soon():
-    with limits(seconds=60):
-        (cause,) = asked(one_guest_without_room())["causes"]
+    # All choices of 39 of 64 devices would take for ever; how soon this is found is no matter of a busy machine.
+    (cause,) = asked(one_guest_without_room())["causes"]
     # The parents have 39 instances left, of any type, for 64 devices.
     assert sum(each["count"] for each in cause["addition"]["devices"]) == 25
 
