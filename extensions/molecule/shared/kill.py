@@ -5,7 +5,7 @@
 
 What the hosts do at that moment goes on, as it does in reality, and so do workers of ansible-core, which have sessions of their own. As
 a program it is given a part of the task's title, the seconds after which the task is at work, and the command; it fails where the
-command never came so far.
+command never came so far, with the end of what that printed.
 """
 
 from __future__ import annotations
@@ -15,7 +15,10 @@ import signal
 import subprocess
 import sys
 import time
+from collections import deque
 from collections.abc import Sequence
+
+_LAST = 60
 
 
 def killed_at(command: Sequence[str], task: int | str, seconds: float = 0) -> bool:
@@ -32,7 +35,9 @@ def killed_at(command: Sequence[str], task: int | str, seconds: float = 0) -> bo
     )
     assert process.stdout is not None
     count, reached = 0, False
+    last: deque[str] = deque(maxlen=_LAST)
     for line in process.stdout:
+        last.append(line)
         begins = line.startswith("TASK [")
         count += begins
         title = line.partition("]")[0] + "]" if begins else ""
@@ -42,6 +47,8 @@ def killed_at(command: Sequence[str], task: int | str, seconds: float = 0) -> bo
     if reached:
         time.sleep(seconds)
         os.killpg(process.pid, signal.SIGKILL)
+    else:
+        print("".join(last), end="", file=sys.stderr)
     process.wait()
     process.stdout.close()
     return reached
