@@ -100,13 +100,13 @@ def _hosts_without_facts(problem: Problem) -> t.Iterator[str]:
 
 def _unknown_holders(problem: Problem, sources: t.Sequence[Device]) -> t.Iterator[str]:
     """Yield the devices that would do, and of which it is not known whether a process holds them."""
-    fits: dict[tuple[t.Any, ...], bool] = {}
+    fits: dict[t.Hashable, bool] = {}
     found = []
     for name in problem.names:
         for device in problem.fleet.hosts[name].devices:
             if device.in_use is None or device.in_use.pid is not None:
                 continue
-            key = (device.kind, device.type, device.descriptor, device.choices, device.p2p)
+            key = _likeness(device)
             if key not in fits:
                 fits[key] = any(
                     problem.admission.refusal(source, device) is None for source in sources
@@ -115,6 +115,11 @@ def _unknown_holders(problem: Problem, sources: t.Sequence[Device]) -> t.Iterato
                 found.append(f"{device.id} on {name}")
     if found:
         yield f"it is not known whether a process holds {_first(found)}, which would do"
+
+
+def _likeness(device: Device) -> t.Hashable:
+    """Return what is equal of devices that receive alike."""
+    return device.kind, device.type, device.descriptor, device.choices, device.p2p
 
 
 def _doubts(problem: Problem, sources: t.Sequence[Device]) -> t.Iterator[str]:
@@ -152,7 +157,7 @@ def _places(problem: Problem) -> t.Iterable[tuple[Target, list[str]]]:
         host = problem.fleet.hosts[name]
         for device in host.devices:
             if unavailable(device) is None:
-                key = (device.kind, device.type, device.descriptor, device.choices, device.p2p)
+                key = _likeness(device)
                 _place, names = alike.setdefault(key, (device, []))
                 names.append(f"{device.id} on {name}")
         for parent in host.parents:
