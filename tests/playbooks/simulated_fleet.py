@@ -107,15 +107,21 @@ class Fleet:
         name: str,
         *,
         texts: t.Sequence[str] = (),
-        after: int = 0,
+        after: str | None = None,
         facts: t.Mapping[str, t.Any] | None = None,
         keys: t.Mapping[str, t.Any] | None = None,
     ) -> None:
         """Let a host answer modules with ``texts`` in turn, or with further ``facts`` and other ``keys`` than the module's.
 
-        The first answers, ``after`` of them, are honest.
+        Its answers are honest until that of the module ``after``, which is the last honest one.
         """
-        lie = {"texts": [*texts], "after": after, "facts": facts or {}, "keys": keys or {}}
+        lie = {
+            "texts": [*texts],
+            "after": after,
+            "told": 0,
+            "facts": facts or {},
+            "keys": keys or {},
+        }
         self._write(f"{name}.answer", lie)
 
     def cache(self, name: str, facts: t.Mapping[str, t.Any]) -> None:

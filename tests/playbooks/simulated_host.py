@@ -52,41 +52,42 @@ def python(arguments: list[str]) -> None:
     if arguments and not os.path.basename(arguments[0]).startswith("AnsiballZ_"):
         os.execv(sys.executable, [sys.executable, *arguments])
     source = open(arguments[0]).read() if arguments else sys.stdin.read()  # noqa: SIM115
-    lie = _lie()
-    if not lie:
-        print(_honest(source, arguments))
-    elif lie["texts"]:
-        text = lie["texts"][-lie["after"] % len(lie["texts"])]
+    found = _ARGUMENTS.search(source)
+    options = json.loads(ast.literal_eval(found[1]))["ANSIBLE_MODULE_ARGS"] if found else {}
+    ours = _OURS.match(str(options.get("_ansible_module_name")))
+    module = (ours[1] or ours[2]) if ours else None
+    lie = _lie(module)
+    if lie and lie["texts"]:
+        text = lie["texts"][lie["told"] % len(lie["texts"])]
         # A lone surrogate stands for a byte that is no text.
         sys.stdout.buffer.write(text.encode("utf-8", "surrogateescape"))
-    else:
-        print(_dishonest(source, arguments, lie))
+        return
+    honest = json.dumps(_MODULES[module](options)) if module else _run(source, arguments)
+    print(_dishonest(honest, lie) if lie else honest)
 
 
-def _lie() -> State:
-    """Return what the host puts in place of this answer, empty where it is to be an honest one."""
+def _lie(module: str | None) -> State:
+    """Return what the host puts in place of this module's answer, empty where it is to be an honest one."""
     name = f"{HOST}.answer"
     if not os.path.exists(f"{STATE}/{name}"):
         return {}
     lie: State = read(name)
-    lie["after"] -= 1
-    write(name, lie)
-    return {} if lie["after"] >= 0 else lie
+    if lie["after"]:
+        write(name, {**lie, "after": lie["after"] if module != lie["after"] else None})
+        return {}
+    write(name, {**lie, "told": lie["told"] + 1})
+    return lie
 
 
-def _dishonest(source: str, arguments: list[str], lie: State) -> str:
+def _dishonest(honest: str, lie: State) -> str:
     """Return the honest answer with ``lie["keys"]`` in place of its own and ``lie["facts"]`` beside its facts."""
-    answer = json.loads(_honest(source, arguments))
+    answer = json.loads(honest)
     facts = {**lie["facts"], **answer.get("ansible_facts", {})}
     return json.dumps({**answer, **lie["keys"], "ansible_facts": facts})
 
 
-def _honest(source: str, arguments: list[str]) -> str:
-    found = _ARGUMENTS.search(source)
-    options = json.loads(ast.literal_eval(found[1]))["ANSIBLE_MODULE_ARGS"] if found else {}
-    module = _OURS.match(str(options.get("_ansible_module_name")))
-    if module:
-        return json.dumps(_MODULES[module[1] or module[2]](options))
+def _run(source: str, arguments: list[str]) -> str:
+    """Run a module as it is."""
     ended = subprocess.run(
         [sys.executable, *arguments],
         input=None if arguments else source,

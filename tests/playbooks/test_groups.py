@@ -14,6 +14,8 @@ import textwrap
 import pytest
 from ansible_collections.vfio.migration.tests.playbooks.simulated_fleet import COLLECTION
 
+pytestmark = pytest.mark.every_core
+
 GUIDE = COLLECTION / "docs/docsite/rst/groups_guide.rst"
 SAMPLE = COLLECTION / "playbooks/files/sample"
 CACHED = """

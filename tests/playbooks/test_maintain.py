@@ -81,6 +81,7 @@ def test_each_host_is_emptied_and_worked_on_and_no_guest_is_lost(maintained):
     assert not maintained.progress.exists()
 
 
+@pytest.mark.every_core
 def test_check_mode_shows_the_steps_and_changes_nothing(maintained):
     ended = maintained.play("--check")
     assert ended.returncode == 0, ended.stdout + ended.stderr
@@ -90,7 +91,6 @@ def test_check_mode_shows_the_steps_and_changes_nothing(maintained):
     assert not maintained.progress.exists()
 
 
-@pytest.mark.newest_core
 def test_a_run_that_is_killed_is_taken_up_where_it_was(maintained):
     # While the guest of the second host moves, and again once tasks have begun on it.
     options = maintained.options
@@ -109,7 +109,6 @@ def test_a_run_that_is_killed_is_taken_up_where_it_was(maintained):
     assert not maintained.progress.exists()
 
 
-@pytest.mark.newest_core
 def test_a_host_that_lacks_something_or_fails_stops_the_rest(maintained):
     lose = 'sed -i \'s/"parents": .*"problems"/"parents": [], "problems"/\' {{ state }}/{{ inventory_hostname }}'
     ended = maintained.play(then=lose)

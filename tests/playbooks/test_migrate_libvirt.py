@@ -37,6 +37,7 @@ def files_with(text, place):
     return [path for path in files if text.encode() in path.read_bytes()]
 
 
+@pytest.mark.every_core
 def test_guests_move_fail_and_stay_whatever_their_names_are(tmp_path):
     # A guest's name is no program, for no version of Ansible.
     hostile, error = f"vm {PROGRAM} [1]", f"error: {PROGRAM}"
@@ -92,7 +93,6 @@ def test_guests_move_fail_and_stay_whatever_their_names_are(tmp_path):
     assert files_with(SECRET, tmp_path) == []
 
 
-@pytest.mark.newest_core
 # Before the guest moves, and while it does.
 @pytest.mark.parametrize(
     "task",
@@ -113,7 +113,7 @@ def test_after_a_run_is_killed_cleanup_leaves_what_guests_hold(tmp_path, task):
 
 # The environment may ask for every task, which takes a quarter of an hour; else the points are as far apart as this.
 EVERY_TASK = os.environ.get("VFIO_MIGRATION_KILL_AT_EVERY_TASK")
-FEWER = 7
+FEWER = 10
 
 
 def killed_at(place: Path, task: int) -> tuple[bool, list[str]]:
@@ -132,7 +132,6 @@ def killed_at(place: Path, task: int) -> tuple[bool, list[str]]:
     return reached, faults
 
 
-@pytest.mark.newest_core
 def test_wherever_a_run_is_killed_cleanup_leaves_what_guests_hold_and_nothing_else(tmp_path):
     """At tasks of each part: before anything is made, while it is, while the guest moves, when it has, while the source goes."""
     points, faults, reached = 0, [], True
@@ -143,7 +142,7 @@ def test_wherever_a_run_is_killed_cleanup_leaves_what_guests_hold_and_nothing_el
         points += reached
     print(f"kill points: {points}, leftovers: {len(faults)}")
     assert faults == []
-    assert points >= (46 if EVERY_TASK else 7)
+    assert points >= (46 if EVERY_TASK else 5)
 
 
 @pytest.mark.parametrize(

@@ -67,7 +67,6 @@ def test_hosts_are_chosen_by_patterns(fleet):
     ]
 
 
-@pytest.mark.newest_core
 def test_an_audit_fails_where_a_host_cannot_be_emptied_and_says_what_would_mend_it(fleet):
     ended = fleet.play("vfio.migration.audit", {"audit_groups": {"rack": ["b", "c"]}})
     report = json.loads((fleet.work / "audit/report.json").read_text())
@@ -93,7 +92,6 @@ def test_an_audit_fails_where_a_host_cannot_be_emptied_and_says_what_would_mend_
     assert "there are no usable facts of a" in ended.stdout
 
 
-@pytest.mark.newest_core
 def test_without_a_plan_cleanup_goes_by_the_journals_on_hosts(fleet):
     before = devices(fleet)
     fleet.interrupt("b")
@@ -111,7 +109,6 @@ def test_without_a_plan_cleanup_goes_by_the_journals_on_hosts(fleet):
     assert [*fleet.work.iterdir()] == []
 
 
-@pytest.mark.newest_core
 def test_what_a_host_had_that_is_gone_is_made_elsewhere_by_its_last_facts(fleet, monkeypatch):
     fleet.cache("a", {"vfio_migration": fleet.read("a")})
     reached, gone = fleet._connection, {"ansible_connection": "ssh", "ansible_port": 1}
@@ -130,6 +127,7 @@ def test_what_a_host_had_that_is_gone_is_made_elsewhere_by_its_last_facts(fleet,
 
 
 # In and after the play in which the devices are made.
+@pytest.mark.every_core
 @pytest.mark.parametrize("task", ["Create, configure", "Evaluate the attempt"])
 def test_after_a_run_is_killed_cleanup_leaves_nothing(fleet, task):
     before = devices(fleet)
