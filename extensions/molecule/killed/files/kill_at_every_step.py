@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Kills a module with SIGKILL before each thing it does to the host, and holds what the next call makes of it.
 
-Each step is tried twice: the next call is the same one, which must reach what was wanted; or it is about something
-else, and must leave all of the killed call's work or none.
+The next call is the same one, which must reach what was wanted, or it is about something else, and must leave all of the killed call's
+work or none: the one after every odd step and the other after every even one, or, with the argument ``twice``, both after each.
 """
 
 from __future__ import annotations
@@ -209,10 +209,11 @@ def _path(file: Any) -> str:
 class Killer:
     """Goes through the stories of one kind of devices, ``subject``; counts the kill points and what is left wrong."""
 
-    def __init__(self, subject: Any) -> None:
+    def __init__(self, subject: Any, twice: bool) -> None:
         self.points = 0
         self.leftovers = 0
         self._subject = subject
+        self._twice = twice
 
     def run(self) -> None:
         for title, start, arguments in self._subject.stories():
@@ -220,18 +221,20 @@ class Killer:
             before = self._begin(start)
             self._call(**arguments)
             goal = self._subject.state()
+            following = [("the same call", arguments, False)]
+            following += [("another call", self._subject.elsewhere(), True)]
             for number in itertools.count(1):
-                self._begin(start)
-                step = self._kill(number, arguments)
+                chosen = following if self._twice else [following[(number + 1) % 2]]
+                for next_, its, undone in chosen:
+                    self._begin(start)
+                    step = self._kill(number, arguments)
+                    if step is None:
+                        break
+                    print(f"  {number}. {step}, then {next_}", flush=True)
+                    self._call(**its)
+                    self._check(next_, before, goal, undone)
                 if step is None:
                     break
-                print(f"  {number}. {step}", flush=True)
-                self._call(**arguments)
-                self._check("the same call", before, goal, False)
-                self._begin(start)
-                self._kill(number, arguments)
-                self._call(**self._subject.elsewhere())
-                self._check("another call", before, goal, True)
                 self.points += 1
         self._subject.clear()
 
@@ -278,7 +281,9 @@ class Killer:
 
 
 def main() -> int:
-    killer = Killer({"mdev": Mediated, "pci": Physical, "vdpa": Vdpa}[sys.argv[1]]())
+    killer = Killer(
+        {"mdev": Mediated, "pci": Physical, "vdpa": Vdpa}[sys.argv[1]](), sys.argv[2:] == ["twice"]
+    )
     killer.run()
     print(f"kill points: {killer.points}, leftovers: {killer.leftovers}")
     return 1 if killer.leftovers else 0
