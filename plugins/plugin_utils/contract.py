@@ -74,7 +74,15 @@ ReasonCode = t.Annotated[
         enum=(
             # What is true of the device, its guest, or all hosts together.
             *("cannot_migrate", "no_descriptor", "no_p2p", "guest_stays"),
-            *("shortage", "circle", "no_target_host", "verifier", "left_out", "failed"),
+            *(
+                "shortage",
+                "circle",
+                "no_target_host",
+                "verifier",
+                "left_out",
+                "failed",
+                "gives_way",
+            ),
             # What is in the way on one host: it would do, but is not to be had.
             *(
                 "taken",

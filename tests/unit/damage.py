@@ -336,7 +336,8 @@ def other_conditions(planned: Planned) -> t.Iterator[Change]:
 
 def another_cost(planned: Planned) -> t.Iterator[Change]:
     plan = planned.plan
-    for name, number in plan["cost"].items():
+    # Some plans have none, as that of guests to which free devices give way where it spreads.
+    for name, number in (plan["cost"] or {}).items():
         if name != "remade":
             yield lambda planned, change={name: number + 1}: planned.plan["cost"].update(change)
     if plan["bound"] is not None:

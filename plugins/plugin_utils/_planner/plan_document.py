@@ -181,14 +181,17 @@ def _only_trying_tells(problem: Problem, solution: Solution) -> bool:
 
 
 def with_left_out(
-    plan: contract.PlanBody, request: Request, left_out: t.Mapping[tuple[str, str], str]
+    plan: contract.PlanBody,
+    request: Request,
+    left_out: t.Mapping[tuple[str, str], str],
+    code: contract.ReasonCode,
 ) -> contract.PlanBody:
-    """Return ``plan``, made for the rest of ``request``, with the guests ``left_out`` as the verifier objects, by their first device, and why."""
+    """Return ``plan``, made for the rest of ``request``, with the guests ``left_out``, by their first device, and why, of which ``code`` is the kind."""
     behind: list[contract.Unplaced] = [
         {
             "vm": guest.name,
             "source": device.label,
-            "reasons": [Reason("verifier", left_out[guest.devices[0].key]).on(None)],
+            "reasons": [Reason(code, left_out[guest.devices[0].key]).on(None)],
         }
         for guest in request.guests
         if guest.devices[0].key in left_out

@@ -60,6 +60,7 @@ SCHEMA = 1
 # Host and id of a device.
 DeviceKey = tuple[str, str]
 _BUDGET = Budget()
+_GIVES_WAY = "nobody holds it, and more guests that run have a place without it"
 _SIDES: tuple[t.Literal["source", "target"], ...] = ("source", "target")
 
 
@@ -73,8 +74,29 @@ def make_plan(
 ) -> PlanBody:
     """Return the plan of the public contract, not verified yet.
 
-    ``progress`` is told from time to time, in words, how far it is. ``explaining`` is what reasons may take.
+    A guest that runs comes before devices that nobody holds. ``progress`` is told from time to time, in words, how far it is.
+    ``explaining`` is what reasons may take.
     """
+    plan = _make_plan_for_all(fleet, request, budget, progress, explaining)
+    free = {each.devices[0].key: _GIVES_WAY for each in request.guests if not each.is_held}
+    left = {(each["source"]["host"], each["source"]["id"]) for each in plan["unplaced"]}
+    if not left - free.keys() or not free.keys() - left:
+        return plan
+    held = dataclasses.replace(request, guests=[each for each in request.guests if each.is_held])
+    alone = _make_plan_for_all(fleet, held, budget, progress, explaining)
+    if len(alone["unplaced"]) >= len(left - free.keys()):
+        return plan
+    return with_left_out(alone, request, free, "gives_way")
+
+
+def _make_plan_for_all(
+    fleet: Fleet,
+    request: Request,
+    budget: Budget,
+    progress: Progress,
+    explaining: Effort | None,
+) -> PlanBody:
+    """Return a plan in which a device counts as much as any other."""
     problem = pose(fleet, request)
     order = AT_ONCE
     if request.conditions.reuse or request.conditions.apart:
@@ -165,7 +187,7 @@ def _without_objected(
         left_out |= _objected(plan, request, broken, left_out)
         rest = [guest for guest in request.guests if guest.devices[0].key not in left_out]
         reduced = make_plan(fleet, dataclasses.replace(request, guests=rest))
-        plan = with_left_out(reduced, request, left_out)
+        plan = with_left_out(reduced, request, left_out, "verifier")
         broken = objections(plan, facts, request.conditions, fleet.unknown) if rest else ()
     return plan
 

@@ -367,6 +367,11 @@ class Guest:
     def key(self) -> tuple[str, str, str]:
         return (self.host, self.name or "", self.devices[0].id)
 
+    @property
+    def is_held(self) -> bool:
+        """Whether somebody holds its devices, or may."""
+        return any(device.in_use is not None for device in self.devices)
+
 
 @dataclass(frozen=True, slots=True)
 class Request:

@@ -13,7 +13,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request im
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.summary import summarize
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify import violations
 from ansible_collections.vfio.migration.tests.unit.cards import CARD, function, typed, typeless
-from ansible_collections.vfio.migration.tests.unit.fleets import UUIDS, device, host
+from ansible_collections.vfio.migration.tests.unit.fleets import UUIDS, device, gvt, host, parent
 
 L40S = {"1155": "NVIDIA L40S-8Q", "1158": "NVIDIA L40S-48Q"}
 # Where VFIO debugfs is mounted it has a directory for each function, whether it has a type or not.
@@ -120,6 +120,30 @@ def test_which_free_devices_are_moved_along(free_devices, placed, left, stays):
     assert len(plan["placements"]) == placed
     assert len(plan["unplaced"]) == left
     assert len(plan.get("staying", [])) == stays
+
+
+@pytest.mark.parametrize("held", range(3))
+def test_a_free_device_gives_way_to_a_guest(held):
+    """Whichever the order of the devices in the facts."""
+    devices = [device(UUIDS[each], vm="vm" if each == held else None) for each in range(3)]
+    fleet = {"a": host(devices), "b": host([device(UUIDS[3])])}
+    plan = planned(fleet)
+    assert [each["vm"] for each in plan["placements"]] == ["vm"]
+    assert {each["source"]["id"] for each in plan["unplaced"]} == {*UUIDS[:3]} - {UUIDS[held]}
+
+
+@pytest.mark.parametrize("policy", ["pack", "spread"])
+def test_more_free_devices_give_way_to_one_guest(policy):
+    """Of a parent that has room for either."""
+    devices = [
+        device(UUIDS[0], gvt("8", "4"), vm="vm"),
+        *(device(each, gvt("4", "2")) for each in UUIDS[1:3]),
+    ]
+    room = parent(available={"i915-GVTg_V5_8": 4, "i915-GVTg_V5_4": 4})
+    plan = planned({"a": host(devices), "b": host([], [room])}, policy=policy, keep_type=True)
+    assert [each["vm"] for each in plan["placements"]] == ["vm"]
+    assert [each["reasons"][0]["code"] for each in plan["unplaced"]] == ["gives_way"] * 2
+    assert (plan["status"], plan["bound"]) == ("unproven", None)
 
 
 def test_a_device_that_is_named_is_planned_though_nobody_holds_it():
