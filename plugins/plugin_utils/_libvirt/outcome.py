@@ -22,15 +22,15 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.order impo
     Migration,
     Migrations,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.cleanup import (
+    still_to_move,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils.contract import (
     Placement,
     PlacementState,
     Sentence,
     Unplaced,
 )
-
-# The states of a device that has arrived.
-_ARRIVED = frozenset({"moved", "done"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +63,7 @@ class Attempt:
         """Whether the guest holds all its devices on the target, whatever libvirt said; without any, whether libvirt moved it."""
         if not self.devices:
             return self.report is not None and self.report.outcome == MOVED
-        states = {each["state"] for each in self.own_states}
-        return bool(states) and states <= _ARRIVED
+        return bool(self.own_states) and not still_to_move(self.own_states)
 
 
 class Staying(t.TypedDict):
@@ -156,7 +155,7 @@ def _not_moved(
 
 def _why(attempt: Attempt) -> list[str]:
     """Return why a guest has not moved: what the hosts said, or else where its devices are."""
-    elsewhere = [each for each in attempt.own_states if each["state"] not in _ARRIVED]
+    elsewhere = still_to_move(attempt.own_states)
     unclear = [each["reason"] for each in elsewhere if each["reason"]]
     if said := [*attempt.said, *dict.fromkeys(unclear)]:
         return said

@@ -88,13 +88,21 @@ def guest_of(state: PlacementState) -> tuple[str, str | None]:
     return state["source"]["host"], state["vm"]
 
 
+def still_to_move(states: t.Iterable[PlacementState]) -> list[PlacementState]:
+    """Return those of ``states`` whose device has not moved to any target: where a plan failed, another one made a second for it."""
+    states = [*states]
+    arrived = {_source_of(each) for each in states if each["state"] in (MOVED, DONE)}
+    return [each for each in states if _source_of(each) not in arrived]
+
+
 def moved_in_part(states: t.Iterable[PlacementState]) -> set[tuple[str, str | None]]:
     """Return the guests of which not every device is said to have moved: they have not."""
-    return {
-        guest_of(each)
-        for each in states
-        if each["vm"] is not None and each["state"] not in (MOVED, DONE)
-    }
+    return {guest_of(each) for each in still_to_move(states) if each["vm"] is not None}
+
+
+def _source_of(state: PlacementState) -> tuple[str, str, str]:
+    source = state["source"]
+    return source["host"], source["kind"], source["id"]
 
 
 def _is_left(state: PlacementState) -> bool:

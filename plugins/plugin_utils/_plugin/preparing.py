@@ -202,12 +202,16 @@ def _may_go_on(run: _Run) -> bool:
 def _noted(run: _Run, hostvars: t.Any) -> _Run:
     """Return ``run`` with what its hosts have made by its plan, and what failed there."""
     made, failures = dict(run["made"]), []
+    _answered, silent = gathered(hostvars, run["participants"], GATHERED)
     for host in run["participants"]:
         # A host that the run has lost says nothing, and may have made anything.
         results = [result_of(hostvars, host, name) or _LOST for name in MADE]
         found = preparation(run["plan"], host, results, made.get(host) or {})
         made[host] = found["made"]
         failure = fault_of(run["plan"], host, results)
+        if failure is None and host in silent:
+            # No guest goes where nobody says any more what is there.
+            failure = fault_of(run["plan"], host, [{"failed": True, "msg": silent[host]}])
         if failure is not None:
             failures.append(failure)
     return run | {

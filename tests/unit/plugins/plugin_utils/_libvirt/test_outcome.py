@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 
 import pytest
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.move import MoveReport
@@ -23,8 +24,12 @@ def migration(vm: str, host: str = "a", target: str = "b"):
     return one | {"uuid": UUID, "persistent": True}
 
 
-def state(vm: str, how: str, reason: str | None = None, host: str = "a"):
-    source = {"host": host, "kind": "mdev", "id": "1"}
+_ids = itertools.count()
+
+
+def state(vm: str, how: str, reason: str | None = None, host: str = "a", id_: str | None = None):
+    """Return how far a device has come, another one each time where ``id_`` does not name one."""
+    source = {"host": host, "kind": "mdev", "id": id_ or str(next(_ids))}
     return {"vm": vm, "source": source, "target": {}, "state": how, "reason": reason}
 
 
@@ -47,6 +52,13 @@ def test_a_guest_of_a_later_wave_stays_until_the_playbook_is_run_again():
     assert told_first == "vm-2 stays on c:"
     assert "run the playbook again" in told_why
     assert "vm-2" in found["failure"]
+
+
+@pytest.mark.parametrize("left", ["prepared", "unclear", "planned"])
+def test_a_guest_has_moved_though_an_earlier_plan_made_another_target_for_it(left):
+    states = [state("vm-1", left, id_="1"), state("vm-1", "moved", id_="1"), state("vm-1", "done")]
+    assert Attempt("vm-1", "a", [], states).moved
+    assert not Attempt("vm-1", "a", [], states[:1]).moved
 
 
 @pytest.mark.parametrize("states", [["moved"], ["done"], ["moved", "done"]])

@@ -314,6 +314,21 @@ def test_a_host_that_is_lost_may_have_made_all(begin):
     assert [each["uuid"] for each in run["undo"][where]["devices"]] == [UUIDS[1]]
 
 
+def test_a_host_that_has_made_all_and_is_silent_then_receives_nothing(begin):
+    hosts = Hosts(1)
+    run = preparing.plan_next(begin(hosts), hosts)
+    (where,) = run["participants"]
+    hosts.make(run)
+    hosts[where]["prepare_gathered"] = {"failed": True, "msg": "its answer is no facts"}
+    run = preparing.plan_next(run, hosts)
+    assert run["participants"] != [where]
+    assert run["failed_now"][0]["problem"] == "its answer is no facts"
+    hosts.make(run)
+    run = preparing.plan_next(run, hosts)
+    assert [each["target"]["host"] for each in run["plan"]["placements"]] != [where]
+    assert [each["uuid"] for each in run["undo"][where]["devices"]] == [UUIDS[1]]
+
+
 # --- one device that no target takes ---------------------------------------------------------------------------------
 
 
