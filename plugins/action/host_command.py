@@ -6,8 +6,10 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible.plugins.action import ActionBase
-from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.answers import documented
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.answers import (
+    HostAction,
+    documented,
+)
 
 _OPTIONS = {
     "argv": {"type": "list", "elements": "str", "required": True},
@@ -15,7 +17,7 @@ _OPTIONS = {
 }
 
 
-class ActionModule(ActionBase):
+class ActionModule(HostAction):
     """Runs a program on the host, and takes of the answer what ``ansible.builtin.command`` documents."""
 
     _supports_check_mode = True
@@ -35,7 +37,8 @@ class ActionModule(ActionBase):
             wrap_async=wrap_async,
         )
         if not wrap_async:
-            remove: t.Any = self._remove_tmp_path
-            remove(self._connection._shell.tmpdir)
-        texts = {key: str(answer[key]) for key in ("stdout", "stderr") if key in answer}
+            self.remove_temporary()
+        texts: dict[str, t.Any] = {
+            key: str(answer[key]) for key in ("stdout", "stderr") if key in answer
+        }
         return {**result, **documented({**answer, **texts}, {"stdout", "stderr"})}

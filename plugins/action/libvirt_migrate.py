@@ -4,18 +4,13 @@
 
 from __future__ import annotations
 
-import os
 import typing as t
 
 from ansible.errors import AnsibleActionFail
-from ansible.plugins.action import ActionBase
-from ansible.utils.display import Display
-from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.answers import documented
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments import plain
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.guest_move import (
     MODULE,
-    STEP_RETURNS,
-    GuestMove,
+    GuestAction,
     as_result,
 )
 
@@ -40,40 +35,23 @@ _OPTIONS: dict[str, dict[str, t.Any]] = {
 _Result = dict[str, t.Any]
 
 
-class ActionModule(ActionBase):
+class ActionModule(GuestAction):
     """Migrates a guest of libvirt: its host reads, sends and watches, the control node chooses its devices by the plan."""
 
     _supports_check_mode = True
 
     def run(self, tmp: str | None = None, task_vars: _Result | None = None) -> _Result:
         result: _Result = super().run(tmp, task_vars)
-        variables = task_vars or {}
         validate: t.Any = self.validate_argument_spec
         given = plain(validate(argument_spec=_OPTIONS)[1])
-
-        def ask(options: _Result) -> _Result:
-            answer = self._execute_module(
-                module_name=MODULE, module_args=options, task_vars=variables
-            )
-            return t.cast(_Result, plain(documented(answer, STEP_RETURNS)))
-
         try:
             if given["step"] != "all":
                 options = {key: each for key, each in given.items() if each is not None}
-                return {**result, **ask(options)}
+                return {**result, **self.ask(options)}
             for name in ("plan", "destination"):
                 if given[name] is None:
                     raise AnsibleActionFail(f"{MODULE}: give the option {name}")
-            run_of_ansible = os.getppid()
-            move = GuestMove(
-                given,
-                variables["inventory_hostname"],
-                ask,
-                Display().display,
-                # A process whose parent has ended gets another one.
-                lambda: os.getppid() == run_of_ansible,
-            )
+            move = self.move_of(given)
             return {**result, **as_result(move.check() if self._task.check_mode else move.run())}
         finally:
-            remove: t.Any = self._remove_tmp_path
-            remove(self._connection._shell.tmpdir)
+            self.remove_temporary()

@@ -10,8 +10,10 @@ import os
 import typing as t
 
 from ansible.errors import AnsibleActionFail
-from ansible.plugins.action import ActionBase
-from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.answers import documented
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.answers import (
+    HostAction,
+    documented,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.files import (
     absolute,
     replace_bytes,
@@ -24,7 +26,7 @@ _MOST = 64 * 1024 * 1024
 _Result = dict[str, t.Any]
 
 
-class ActionModule(ActionBase):
+class ActionModule(HostAction):
     """Runs ``vfio_capture`` on the host, and fetches the archive if it is asked to."""
 
     _supports_check_mode = True
@@ -39,8 +41,7 @@ class ActionModule(ActionBase):
                 return result | documented(answer, _RETURNED)
             return result | self._fetched(str(fetch_to), arguments, task_vars)
         finally:
-            remove: t.Any = self._remove_tmp_path
-            remove(self._connection._shell.tmpdir)
+            self.remove_temporary()
 
     def _fetched(self, fetch_to: str, arguments: _Result, task_vars: _Result | None) -> _Result:
         """Return the result of a capture whose archive goes to the control node and not to a place on the host."""
@@ -61,9 +62,7 @@ class ActionModule(ActionBase):
         return {"changed": replace_bytes(place, _content(fetched.get("content"))), "dest": place}
 
     def _answer(self, module: str, arguments: _Result, task_vars: _Result | None) -> _Result:
-        return dict(
-            self._execute_module(module_name=module, module_args=arguments, task_vars=task_vars)
-        )
+        return self._execute_module(module_name=module, module_args=arguments, task_vars=task_vars)
 
 
 def _content(encoded: t.Any) -> bytes:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible.plugins.action import ActionBase
 from ansible.plugins.action.normal import ActionModule as NormalAction
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.printable import (
     MAX_MESSAGE,
@@ -113,7 +114,24 @@ def _notes(notes: t.Iterable[t.Any]) -> t.Iterator[t.Any]:
             yield note
 
 
-class DocumentedAction(NormalAction):
+class HostAction(ActionBase):
+    """Runs modules on a host; an answer that Ansible itself cannot read is a failure of that host."""
+
+    def _execute_module(self, *arguments: t.Any, **options: t.Any) -> dict[str, t.Any]:
+        run: t.Any = super()._execute_module
+        try:
+            return dict(run(*arguments, **options))
+        # Where a host answers null for a mapping, say; no ansible-core takes that into account.
+        except (AttributeError, KeyError, TypeError, RecursionError) as error:
+            return {"failed": True, "msg": f"its answer is no module's: {error}"}
+
+    def remove_temporary(self) -> None:
+        """Remove what modules have left in the host's temporary directory."""
+        remove: t.Any = self._remove_tmp_path
+        remove(self._connection._shell.tmpdir)
+
+
+class DocumentedAction(HostAction, NormalAction):
     """Runs the module of its name on the host, and returns what that documents alone."""
 
     returned: t.ClassVar[frozenset[str]] = frozenset()

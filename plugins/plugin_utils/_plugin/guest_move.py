@@ -9,10 +9,12 @@
 
 from __future__ import annotations
 
+import os
 import time
 import typing as t
 
 from ansible.errors import AnsibleConnectionFailure, AnsibleError
+from ansible.utils.display import Display
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.errors import (
     VfioMigrationError,
 )
@@ -31,6 +33,11 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.move impor
     read_report,
     retargeted,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.answers import (
+    HostAction,
+    documented,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments import plain
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.handed_over import check_moves
 
 # What a guest's host is asked with, and what that answers.
@@ -178,3 +185,31 @@ def as_result(report: MoveReport | None) -> Result:
         words = "; ".join(report.errors) or f"the migration ended as {report.outcome}"
         found |= {"failed": True, "msg": words}
     return found
+
+
+class GuestAction(HostAction):
+    """Migrates guests of the host of its task."""
+
+    def run(self, tmp: str | None = None, task_vars: Result | None = None) -> Result:
+        self._variables = task_vars or {}
+        self._run_of_ansible = os.getppid()
+        result: Result = super().run(tmp, task_vars)
+        return result
+
+    @property
+    def host(self) -> str:
+        return str(self._variables["inventory_hostname"])
+
+    def move_of(self, given: t.Mapping[str, t.Any]) -> GuestMove:
+        """Return the migration of a guest, with the options of ``libvirt_migrate``."""
+        return GuestMove(given, self.host, self.ask, Display().display, self.goes_on)
+
+    def ask(self, options: Result) -> Result:
+        answer = self._execute_module(
+            module_name=MODULE, module_args=options, task_vars=self._variables
+        )
+        return t.cast(Result, plain(documented(answer, STEP_RETURNS)))
+
+    def goes_on(self) -> bool:
+        """Return whether the run of Ansible does: a process whose parent has ended gets another one."""
+        return os.getppid() == self._run_of_ansible

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from ansible.parsing.dataloader import DataLoader
+from ansible.plugins.action import ActionBase
 from ansible_collections.vfio.migration.plugins.action import (
     vdpa_device,
     vfio_mdev,
@@ -110,3 +111,14 @@ def test_every_module_that_runs_on_hosts_has_an_action():
     actions = {path.stem for path in (MODULES.parent / "action").glob("*.py")}
     assert len(ours) > 4
     assert ours <= actions
+
+
+@pytest.mark.parametrize("error", [AttributeError("no keys"), TypeError("no"), RecursionError()])
+def test_an_answer_that_ansible_cannot_read_is_a_failure_of_its_host(monkeypatch, error):
+    def execute(*_arguments, **_options):
+        raise error
+
+    monkeypatch.setattr(ActionBase, "_execute_module", execute)
+    action = object.__new__(vfio_migration_facts.ActionModule)
+    answer = action._execute_module(module_name="vfio.migration.vfio_migration_facts")
+    assert answer == {"failed": True, "msg": f"its answer is no module's: {error}"}
