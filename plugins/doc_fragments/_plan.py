@@ -83,6 +83,11 @@ options:
       - A guest goes to no host that has less of anything that it takes than is left, nor to one of which that is not stated. A guest that is not
         named takes nothing. What a guest leaves on its host is not counted on.
     type: dict
+  priority:
+    description:
+      - Which guests come first where not all have a place, a number for each by its name or UUID. Fewer devices of a guest with a higher number
+        are left behind, whatever that costs those with a lower one. A guest that is not named has 0; a device that nobody holds comes last.
+    type: dict
   reuse:
     description:
       - Whether a device that is itself to be moved may be a target, for a guest that moves later; needed to rebalance hosts

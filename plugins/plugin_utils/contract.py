@@ -81,7 +81,7 @@ ReasonCode = t.Annotated[
                 "verifier",
                 "left_out",
                 "failed",
-                "gives_way",
+                "lower_priority",
             ),
             # What is in the way on one host: it would do, but is not to be had.
             *(

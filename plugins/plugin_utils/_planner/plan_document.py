@@ -197,6 +197,13 @@ def with_left_out(
         if guest.devices[0].key in left_out
         for device in guest.devices
     ]
+    return with_others_left(plan, request, behind)
+
+
+def with_others_left(
+    plan: contract.PlanBody, request: Request, behind: t.Sequence[contract.Unplaced]
+) -> contract.PlanBody:
+    """Return ``plan``, made for a part of ``request``, with those devices of the other part that are left ``behind``."""
     places = {
         device.key: number
         for number, device in enumerate(d for guest in request.guests for d in guest.devices)
@@ -220,6 +227,26 @@ def with_left_out(
         "shortage": None,
         "unplaced": unplaced,
     }
+
+
+def with_rest(
+    best: contract.PlanBody, plan: contract.PlanBody, request: Request, reason: str
+) -> contract.PlanBody:
+    """Return ``plan``, in which the rest of ``request`` is beside those that ``best`` is made for, as a plan for all.
+
+    ``reason`` is said of those of the rest that have no place in it.
+    """
+    lower_priority = Reason("lower_priority", reason).on(None)
+    left: list[contract.Unplaced] = [
+        {**each, "reasons": [lower_priority, *each["reasons"]]} for each in plan["unplaced"]
+    ]
+    plan = with_others_left({**plan, "unplaced": left}, request, best["unplaced"])
+    assumed = [*best.get("assumptions", ()), *plan.get("assumptions", ())]
+    if assumed:
+        plan["assumptions"] = [*dict.fromkeys(assumed)]
+    if best.get("further_pass"):
+        plan["further_pass"] = True
+    return plan
 
 
 def _shown(problem: Problem, cost: Cost | None) -> contract.Cost | None:

@@ -21,6 +21,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._packing.search imp
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.plan_document import (
     document,
     with_left_out,
+    with_rest,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.previous_plan import (
     Facts,
@@ -31,6 +32,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.previous_p
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.problem import pose
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import (
+    Guest,
     Request,
     as_asked,
 )
@@ -60,7 +62,7 @@ SCHEMA = 1
 # Host and id of a device.
 DeviceKey = tuple[str, str]
 _BUDGET = Budget()
-_GIVES_WAY = "nobody holds it, and more guests that run have a place without it"
+_GIVES_WAY = "more of what comes before it has a place without it"
 _SIDES: tuple[t.Literal["source", "target"], ...] = ("source", "target")
 
 
@@ -74,19 +76,57 @@ def make_plan(
 ) -> PlanBody:
     """Return the plan of the public contract, not verified yet.
 
-    A guest that runs comes before devices that nobody holds. ``progress`` is told from time to time, in words, how far it is.
+    What has a higher rank comes before all that has a lower one. ``progress`` is told from time to time, in words, how far it is.
     ``explaining`` is what reasons may take.
     """
     plan = _make_plan_for_all(fleet, request, budget, progress, explaining)
-    free = {each.devices[0].key: _GIVES_WAY for each in request.guests if not each.is_held}
-    left = {(each["source"]["host"], each["source"]["id"]) for each in plan["unplaced"]}
-    if not left - free.keys() or not free.keys() - left:
+    if not plan["unplaced"] or not plan["placements"]:
         return plan
-    held = dataclasses.replace(request, guests=[each for each in request.guests if each.is_held])
-    alone = _make_plan_for_all(fleet, held, budget, progress, explaining)
-    if len(alone["unplaced"]) >= len(left - free.keys()):
-        return plan
-    return with_left_out(alone, request, free, "gives_way")
+    ranked = [(request.conditions.rank_of(guest), guest) for guest in request.guests]
+    for lowest in sorted({rank for rank, _guest in ranked}, reverse=True)[:-1]:
+        first = [guest for rank, guest in ranked if rank >= lowest]
+        left = _left_of(plan, first)
+        rest = [guest for rank, guest in ranked if rank < lowest]
+        if not left or _left_of(plan, rest) == sum(len(guest.devices) for guest in rest):
+            continue
+        alone = dataclasses.replace(request, guests=first)
+        best = make_plan(fleet, alone, budget, progress, explaining)
+        if len(best["unplaced"]) < left:
+            return _with_rest(fleet, request, best, rest, budget, progress, explaining)
+    return plan
+
+
+def _left_of(plan: PlanBody, guests: t.Iterable[Guest]) -> int:
+    """Return how many devices of these guests ``plan`` leaves behind."""
+    keys = {device.key for guest in guests for device in guest.devices}
+    return sum((each["source"]["host"], each["source"]["id"]) in keys for each in plan["unplaced"])
+
+
+def _left_by_rank(plan: PlanBody, request: Request) -> tuple[int, ...]:
+    """Return how many devices ``plan`` leaves behind of the guests of each rank, the highest first."""
+    by_rank: dict[int, list[Guest]] = defaultdict(list)
+    for guest in request.guests:
+        by_rank[request.conditions.rank_of(guest)].append(guest)
+    return tuple([_left_of(plan, by_rank[rank]) for rank in sorted(by_rank, reverse=True)])
+
+
+def _with_rest(
+    fleet: Fleet,
+    request: Request,
+    best: PlanBody,
+    rest: t.Sequence[Guest],
+    budget: Budget,
+    progress: Progress,
+    explaining: Effort | None,
+) -> PlanBody:
+    """Return ``best``, a plan for the first guests of ``request``, with what of the ``rest`` has a place beside it."""
+    if request.conditions.reuse or request.conditions.apart:
+        # A place beside it could be taken in a wave in which one of the first needs it.
+        left_out = {guest.devices[0].key: _GIVES_WAY for guest in rest}
+        return with_left_out(best, request, left_out, "lower_priority")
+    beside = dataclasses.replace(request, guests=rest, kept=best["placements"])
+    plan = make_plan(fleet, beside, budget, progress, explaining)
+    return with_rest(best, plan, request, _GIVES_WAY)
 
 
 def _make_plan_for_all(
@@ -166,7 +206,7 @@ def _make_plan_with(
     plan = keep_pins(
         plan,
         lambda: make_plan(fleet, request, progress=progress),
-        rank=lambda plan: len(plan["unplaced"]),
+        rank=lambda plan: _left_by_rank(plan, request),
         learn=_with_proof_of,
     )
     # A plan that keeps nothing has a cost: what stays was in the way of the rest.

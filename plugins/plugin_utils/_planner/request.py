@@ -126,6 +126,16 @@ def _capacity(name: str, value: t.Any) -> dict[str, dict[str, dict[str, int]]]:
     return found if any(found.values()) else {}
 
 
+def _priority(name: str, value: t.Any) -> dict[str, Count]:
+    """Return the numbers of guests by name or UUID; raise ``FleetError``."""
+    if not isinstance(value, t.Mapping):
+        raise FleetError(f"{name} is {value!r}; expected a number for each guest, by its name")
+    return {
+        str.__str__(str(guest)): count(f"{name}.{guest}", number, "points")
+        for guest, number in value.items()
+    }
+
+
 def _groups(name: str, value: t.Any) -> tuple[frozenset[str], ...]:
     """Return the groups in a list of lists of guests' names; raise ``FleetError``."""
     return tuple([frozenset(group) for group in grouped(name, value)])
@@ -196,7 +206,8 @@ class Conditions:
 
     ``avoid`` has the places where nothing may go, or a certain guest may not, and why.
     ``limit`` is a number for all hosts or numbers by host. ``capacity`` has what ``hosts`` have free and what ``guests``
-    take of it, such as memory: numbers by name and resource, in whichever unit. ``targets`` is ``None`` for all hosts but those of ``drain``.
+    take of it, such as memory: numbers by name and resource, in whichever unit. ``priority`` has a number for each guest that
+    comes before those with a lower one, or with none, which is 0. ``targets`` is ``None`` for all hosts but those of ``drain``.
     """
 
     direction: str = field(
@@ -213,6 +224,9 @@ class Conditions:
     )
     apart: t.Sequence[t.Collection[str]] = field(
         default=(), metadata=_option(_groups, type="list", elements="list")
+    )
+    priority: t.Mapping[str, Count] = field(
+        default_factory=dict, metadata=_option(_priority, type="dict")
     )
     numa_local: bool = field(default=False, metadata=_option(flag, type="bool"))
     distinct_gpus: bool = field(default=False, metadata=_option(flag, type="bool"))
@@ -324,6 +338,12 @@ class Conditions:
         counted = () if self.limit is None else (devices,)
         needs = self.needs_of(name, uuid) if resources else {}
         return (*counted, *[needs.get(each, 0) for each in resources])
+
+    def rank_of(self, guest: Guest) -> int:
+        """Return how much comes before what has a lower rank: a guest's priority; what nobody holds comes last."""
+        if not guest.is_held:
+            return -1
+        return self.priority.get(guest.uuid or "", self.priority.get(guest.name or "", 0))
 
     def groups_of(self, name: str | None, uuid: str | None) -> frozenset[int]:
         """Return the groups in ``apart`` that a guest is in, each by its name or its UUID."""

@@ -35,6 +35,10 @@ _LASTING = tuple(
 )
 
 
+# What was taken off a plan once it was made.
+_GONE = frozenset({"failed", "verifier", "left_out", "facts_changed"})
+
+
 def the_plan_is_for_what_was_asked(case: Case) -> Objections:
     """Require that the plan says that it was made for what was asked."""
     stated = {**case.plan["conditions"]} if "conditions" in case.plan else None
@@ -88,6 +92,52 @@ def hosts_have_what_their_guests_take(case: Case) -> Objections:
                     keys_of(each for moves in guests.values() for each in moves),
                     f"what goes to {host} takes {amount} of {resource}, and it has {there} free",
                 )
+
+
+def guests_move_in_the_order_of_priority(case: Case) -> Objections:
+    """Require that no device has the place of one like it that has a higher ``priority``, or that somebody holds where nobody holds it.
+
+    Only where one could simply take the other's place: both are the only device of their guests, on one host and alike, and
+    no condition names a guest.
+    """
+    asked = case.asked
+    if asked.apart or asked.capacity.get("guests") or any(each.guest for each in asked.avoid):
+        return
+    together = Counter(_process(case, key) for key in case.devices)
+    left: dict[tuple[str, str], int] = {}
+    for key, each in zip(case.unplaced, case.plan["unplaced"], strict=True):
+        codes = {reason.get("code") for reason in each.get("reasons", ())}
+        if key in case.devices and together[_process(case, key)] == 1 and codes.isdisjoint(_GONE):
+            like = _likeness(case, key)
+            left[like] = max(left.get(like, -1), _rank(case, key))
+    for move in case.moves if left else ():
+        if together[_process(case, move.key)] == 1:
+            most = left.get(_likeness(case, move.key), -1)
+            if most > _rank(case, move.key):
+                yield move.objection(f"{move} has the place of a guest that comes before it")
+
+
+def _process(case: Case, key: Key) -> tuple[t.Any, ...]:
+    """Return what the devices of one guest have in common, and no other has."""
+    holder = case.devices[key]["in_use"] or {}
+    return (key[0], holder["pid"]) if holder.get("pid") is not None else key
+
+
+def _rank(case: Case, key: Key) -> int:
+    holder = case.devices[key]["in_use"]
+    if holder is None:
+        return -1
+    by_name = case.asked.priority
+    found = by_name.get(holder.get("uuid") or "", by_name.get(holder.get("name") or "", 0))
+    return found or 0
+
+
+# What two devices need not have in common for one to do where the other would.
+_OF_NO_MATTER = dict.fromkeys(("id", "parent", "in_use", "iommu_group"))
+
+
+def _likeness(case: Case, key: Key) -> tuple[str, str]:
+    return key[0], repr({**case.devices[key], **_OF_NO_MATTER})
 
 
 def guests_of_a_group_are_apart(case: Case) -> Objections:
@@ -195,6 +245,7 @@ RULES: tuple[Rule, ...] = (
     (attrgetter("plan"), the_plan_is_for_what_was_asked),
     (attrgetter("is_limited"), hosts_receive_no_more_than_their_limit),
     (attrgetter("asked.capacity"), hosts_have_what_their_guests_take),
+    (attrgetter("unplaced"), guests_move_in_the_order_of_priority),
     (attrgetter("asked.apart"), guests_of_a_group_are_apart),
     (attrgetter("asked.numa_local"), guests_stay_on_one_numa_node),
     (attrgetter("asked.distinct_gpus"), a_guest_gets_one_vgpu_of_a_gpu),

@@ -79,7 +79,7 @@ _OWN: dict[contract.ReasonCode, _Summary] = {
         "one more free place for {what}",
     ),
     "verifier": _Summary(None, "report it: the planner and the verifier disagree"),
-    "gives_way": _Summary(None, _ONE_MORE),
+    "lower_priority": _Summary(None, _ONE_MORE),
     "no_target_host": _Summary(None, "name further hosts that may receive"),
     "left_out": _Summary(None, "plan anew"),
     "facts_changed": _Summary(None, "plan anew"),

@@ -23,6 +23,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.answers imp
     DocumentedAction,
     documented,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.guest_move import GuestAction
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.report_options import (
     report_for,
 )
@@ -67,7 +68,7 @@ def test_every_plugin_has_a_place_here():
     assert sorted(CALLS) == sorted(plugins("filter") + plugins("test"))
     for name in {*plugins("action")} - REPORTS:
         module = importlib.import_module(f"{PACKAGE}.action.{name}")
-        shows = issubclass(module.ActionModule, (StepAction, DocumentedAction))
+        shows = issubclass(module.ActionModule, (StepAction, DocumentedAction, GuestAction))
         assert shows or module.documented is documented, name
     assert {*plugins("action")} >= REPORTS
 

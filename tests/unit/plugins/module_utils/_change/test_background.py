@@ -84,7 +84,7 @@ def test_nobody_begins_it_twice_nor_takes_its_file_away(work, tmp_path, place):
     assert work.wait(SECONDS).ended
 
 
-def test_what_has_ended_gives_way_to_the_next(work, tmp_path):
+def test_what_has_ended_lower_priority_to_the_next(work, tmp_path):
     (tmp_path / "go").touch()
     for number in range(2):
         work.begin(held(tmp_path, number=number))

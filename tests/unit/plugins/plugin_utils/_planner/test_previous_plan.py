@@ -369,7 +369,7 @@ def prepared_fleet() -> dict:
     }
 
 
-def test_what_is_prepared_gives_way_where_somebody_would_be_left_for_it():
+def test_what_is_prepared_lower_priority_where_somebody_would_be_left_for_it():
     fleet = prepared_fleet()
     assert ends(plan_for(fleet, ["a"])) == {("a", UUIDS[0]): ("b", UUIDS[0])}
     options = {"apart": [["vm-1", "resident"]]}

@@ -123,7 +123,7 @@ def test_which_free_devices_are_moved_along(free_devices, placed, left, stays):
 
 
 @pytest.mark.parametrize("held", range(3))
-def test_a_free_device_gives_way_to_a_guest(held):
+def test_a_free_device_lower_priority_to_a_guest(held):
     """Whichever the order of the devices in the facts."""
     devices = [device(UUIDS[each], vm="vm" if each == held else None) for each in range(3)]
     fleet = {"a": host(devices), "b": host([device(UUIDS[3])])}
@@ -142,7 +142,7 @@ def test_more_free_devices_give_way_to_one_guest(policy):
     room = parent(available={"i915-GVTg_V5_8": 4, "i915-GVTg_V5_4": 4})
     plan = planned({"a": host(devices), "b": host([], [room])}, policy=policy, keep_type=True)
     assert [each["vm"] for each in plan["placements"]] == ["vm"]
-    assert [each["reasons"][0]["code"] for each in plan["unplaced"]] == ["gives_way"] * 2
+    assert [each["reasons"][0]["code"] for each in plan["unplaced"]] == ["lower_priority"] * 2
     assert (plan["status"], plan["bound"]) == ("unproven", None)
 
 

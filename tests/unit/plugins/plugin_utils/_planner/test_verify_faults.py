@@ -821,6 +821,12 @@ CONDITIONS = {
             },
         },
     ),
+    "priority is not read": Fault(
+        "guests move in the order of priority",
+        {"a": host([vf(0, "vm-1"), vf(1, "vm-2")]), "b": host([vf(0)])},
+        answers("rank_of", 0),
+        {"drain": ["a"], "priority": {"vm-2": 1}},
+    ),
     "groups are not read": Fault(
         "guests of a group are apart",
         guests("vm-1", "vm-2"),

@@ -1,0 +1,128 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Which guests come first where not all have a place."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+from ansible.errors import AnsibleFilterError
+from ansible_collections.vfio.migration.plugins.filter.migration_plan import migration_plan
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import Conditions
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify import violations
+from ansible_collections.vfio.migration.tests.unit.fleets import UUIDS, device, gvt, host, parent
+from hypothesis import given
+from hypothesis import strategies as st
+
+# A parent that has room for one device of a large type or two of a small one, of which it makes one at a time.
+ROOM = {"i915-GVTg_V5_8": 4, "i915-GVTg_V5_4": 4}
+
+
+def large(number: int, vm: str):
+    return device(UUIDS[number], gvt("8", "4"), vm=vm, pid=number)
+
+
+def small(number: int, vm: str | None = None):
+    return device(UUIDS[number], gvt("4", "2"), vm=vm, pid=number)
+
+
+def planned(fleet, **options):
+    plan = migration_plan(fleet, drain=["a"], keep_type=True, **options)
+    conditions = Conditions.parse({"drain": ["a"], "keep_type": True, **options})
+    assert violations(plan, fleet, conditions) == []
+    return plan
+
+
+def placed(plan):
+    return sorted(each["vm"] for each in plan["placements"])
+
+
+def codes(plan):
+    return {each["vm"]: [reason["code"] for reason in each["reasons"]] for each in plan["unplaced"]}
+
+
+@pytest.mark.parametrize("policy", ["pack", "spread"])
+def test_one_guest_that_comes_first_is_worth_two(policy):
+    guests = [large(1, "vm-1"), small(2, "vm-2"), small(3, "vm-3")]
+    fleet = {"a": host(guests), "b": host([], [parent(available=ROOM)])}
+    assert placed(planned(fleet, policy=policy)) == ["vm-2", "vm-3"]
+    plan = planned(fleet, policy=policy, priority={"vm-1": 1})
+    assert placed(plan) == ["vm-1"]
+    assert {name: each[0] for name, each in codes(plan).items()} == {
+        "vm-2": "lower_priority",
+        "vm-3": "lower_priority",
+    }
+    assert (plan["status"], plan["cost"], plan["bound"]) == ("unproven", None, None)
+    # What comes after both is no reason to leave them behind.
+    assert placed(planned(fleet, policy=policy, priority={"vm-2": 2, "vm-1": 1})) == [
+        "vm-2",
+        "vm-3",
+    ]
+
+
+def test_what_comes_later_has_the_places_that_are_left():
+    guests = [large(1, "vm-1"), small(2, "vm-2"), small(3, "vm-3"), small(4)]
+    fleet = {
+        "a": host(guests),
+        "b": host([], [parent(available=ROOM)]),
+        "c": host([small(5)], []),
+    }
+    plan = planned(fleet, priority={"vm-1": 2, "vm-3": 1})
+    assert placed(plan) == ["vm-1", "vm-3"]
+    assert codes(plan).keys() == {"vm-2", None}
+
+
+@pytest.mark.parametrize("where", [{"reuse": True}, {"apart": [["vm-1", "vm-9"]]}])
+def test_where_moves_wait_for_each_other_what_comes_later_stays(where):
+    guests = [large(1, "vm-1"), small(2, "vm-2"), small(3, "vm-3")]
+    fleet = {"a": host(guests), "b": host([], [parent(available=ROOM)])}
+    plan = planned(fleet, priority={"vm-1": 1}, **where)
+    assert placed(plan) == ["vm-1"]
+    assert codes(plan) == {"vm-2": ["lower_priority"], "vm-3": ["lower_priority"]}
+
+
+def test_an_earlier_plan_does_not_keep_the_place_of_who_comes_first():
+    fleet = {"a": host([small(1, "vm-1"), small(2, "vm-2")]), "b": host([small(5)])}
+    earlier = planned(fleet, priority={"vm-2": 1})
+    assert placed(earlier) == ["vm-2"]
+    assert placed(planned(fleet, earlier=earlier, priority={"vm-1": 1})) == ["vm-1"]
+    assert placed(planned(fleet, earlier=earlier, priority={"vm-2": 1})) == ["vm-2"]
+
+
+def test_a_uuid_names_one_of_two_guests_of_a_name():
+    guests = [small(number, "vm") for number in (1, 2)]
+    for each in guests:
+        each["in_use"]["uuid"] = each["id"]
+    fleet = {"a": host(guests), "b": host([small(5)])}
+    for each in UUIDS[1:3]:
+        plan = migration_plan(fleet, drain=["a"], priority={each: 1})
+        assert [move["source"]["id"] for move in plan["placements"]] == [each]
+
+
+@given(st.lists(st.integers(0, 3), min_size=1, max_size=6), st.integers(0, 6))
+def test_of_guests_alike_those_with_the_highest_numbers_move(priorities, places):
+    guests = [small(number, f"vm-{number}") for number in range(len(priorities))]
+    fleet = {"a": host(guests), "b": host([], [parent(available={"i915-GVTg_V5_4": 2 * places})])}
+    given = {f"vm-{number}": each for number, each in enumerate(priorities)}
+    plan = planned(fleet, priority=given)
+    moved = sorted((given[each] for each in placed(plan)), reverse=True)
+    assert moved == sorted(priorities, reverse=True)[:places]
+
+
+def test_the_verifier_sees_who_was_passed_over():
+    fleet = {"a": host([small(1, "vm-1"), small(2, "vm-2")]), "b": host([small(5)])}
+    plan = planned(fleet, priority={"vm-1": 1})
+    assert placed(plan) == ["vm-1"]
+    forged = copy.deepcopy(plan)
+    forged["conditions"]["priority"] = {"vm-2": 1}
+    found = violations(forged, fleet, Conditions(drain=["a"], keep_type=True, priority={"vm-2": 1}))
+    assert any(each.startswith("guests move in the order of priority") for each in found)
+
+
+@pytest.mark.parametrize("wrong", [["vm-1"], "vm-1", {"vm-1": "much"}, {"vm-1": -1}])
+def test_what_is_no_priority_is_an_error(wrong):
+    fleet = {"a": host([small(1, "vm-1")]), "b": host()}
+    with pytest.raises(AnsibleFilterError, match="priority"):
+        migration_plan(fleet, drain=["a"], priority=wrong)
