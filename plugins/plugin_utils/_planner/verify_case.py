@@ -162,7 +162,7 @@ class Case:
             descriptor = self.descriptor(host, device) if device else None
             there = (
                 descriptor,
-                repr(device["attributes"]) if device and target["attributes"] else "",
+                as_known(device["attributes"]) if device and target["attributes"] else "",
             )
         alike = (
             self.descriptor(key[0], source),
@@ -184,7 +184,7 @@ class Case:
                 if parent
                 else None
             )
-            alike = repr(({**parent, **_NOT_COMPARED}, {**offered, **_NOT_COUNTED}, versions))
+            alike = as_known(({**parent, **_NOT_COMPARED}, {**offered, **_NOT_COUNTED}, versions))
             self._places[key] = self._kinds.setdefault(alike, len(self._kinds))
         return self._places[key]
 
@@ -258,6 +258,14 @@ class Case:
 
 def keys_of(moves: t.Iterable[Move]) -> frozenset[Key]:
     return frozenset(move.key for move in moves)
+
+
+def as_known(value: object) -> str:
+    """Return a text that values have in common only if they are equal: what nobody can write, such as a number of 5,000 digits, has one of its own."""
+    try:
+        return repr(value)
+    except (ValueError, RecursionError):
+        return f"at {id(value)}"
 
 
 def name_of(key: Key) -> str:

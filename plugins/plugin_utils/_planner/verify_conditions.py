@@ -24,6 +24,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_cas
     Objection,
     Objections,
     Rule,
+    as_known,
     keys_of,
 )
 
@@ -137,7 +138,7 @@ _OF_NO_MATTER = dict.fromkeys(("id", "parent", "in_use", "iommu_group"))
 
 
 def _likeness(case: Case, key: Key) -> tuple[str, str]:
-    return key[0], repr({**case.devices[key], **_OF_NO_MATTER})
+    return key[0], as_known({**case.devices[key], **_OF_NO_MATTER})
 
 
 def guests_of_a_group_are_apart(case: Case) -> Objections:

@@ -22,6 +22,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_cas
     Objection,
     Objections,
     Rule,
+    as_known,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_expected import (
     VDPA_VALUES,
@@ -134,7 +135,7 @@ def _places_not_counted(
         device = case.devices.get((label["host"], label["id"]))
         descriptor = device and case.descriptor(label["host"], device)
         if device and descriptor is not None and case.decides(descriptor, descriptor):
-            short[repr({**device, **_OF_NO_MATTER})] = descriptor
+            short[as_known({**device, **_OF_NO_MATTER})] = descriptor
     moving = {*case.placed, *case.unplaced}
     for host in sorted(receiving):
         for device in case.facts[host]["devices"]:
@@ -146,7 +147,7 @@ def _places_not_counted(
                 or case.asked.why_avoided(host, device["parent"]) is not None
             ):
                 continue
-            like = short.get(repr({**device, **_OF_NO_MATTER}))
+            like = short.get(as_known({**device, **_OF_NO_MATTER}))
             if like is not None and case.descriptor(host, device) is like:
                 yield Objection(
                     WHOLE_PLAN, f"{device['id']} on {host} is a place, and the shortage has it not"

@@ -13,6 +13,7 @@ import typing as t
 from pathlib import Path
 
 import pytest
+from ansible_collections.vfio.migration.plugins.filter.migration_plan import migration_plan
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import read_fleet
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.search import Budget
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner import request, verify
@@ -216,3 +217,16 @@ def test_it_shares_no_code_with_what_makes_plans(room):
             if not asked and not any(f"{each}".startswith(verify.__name__) for each in own):
                 imported.add((node.module or "").partition(".")[0])
     assert imported <= sys.stdlib_module_names
+
+
+@pytest.mark.parametrize("priority", [{}, {"vm-2": 1}])
+def test_what_nobody_can_write_down_stops_no_plan(priority):
+    """A host may answer a number of more digits than Python writes, beside what is asked for."""
+    strange = {"x": 10**5000}
+    facts = {
+        "a": host([device(UUIDS[n], vm=f"vm-{n}", pid=n, **strange) for n in range(3)]),
+        "b": host([device(UUIDS[5], **strange)]),
+    }
+    plan = migration_plan(facts, drain=["a"], priority=priority)
+    assert len(plan["placements"]) == 1
+    assert len(plan["unplaced"]) == 2
