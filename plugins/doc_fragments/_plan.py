@@ -87,6 +87,7 @@ options:
     description:
       - Which guests come first where not all have a place, a number for each by its name or UUID. Fewer devices of a guest with a higher number
         are left behind, whatever that costs those with a lower one. A guest that is not named has 0; a device that nobody holds comes last.
+      - No more than 16 different numbers.
     type: dict
   reuse:
     description:

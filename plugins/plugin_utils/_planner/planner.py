@@ -76,24 +76,63 @@ def make_plan(
 ) -> PlanBody:
     """Return the plan of the public contract, not verified yet.
 
-    What has a higher rank comes before all that has a lower one. ``progress`` is told from time to time, in words, how far it is.
-    ``explaining`` is what reasons may take.
+    Of what has a higher rank as little as possible is left behind, before anything of a lower one has a place. ``progress`` is
+    told from time to time, in words, how far it is. ``explaining`` is what reasons may take.
     """
-    plan = _make_plan_for_all(fleet, request, budget, progress, explaining)
-    if not plan["unplaced"] or not plan["placements"]:
+
+    def plan_of(request: Request) -> PlanBody:
+        problem = pose(fleet, request)
+        order = AT_ONCE
+        if request.conditions.reuse or request.conditions.apart:
+            solution, order = solve_in_order(problem, budget, progress)
+        else:
+            solution = solve_steadily(problem, budget, progress)
+        return document(problem, solution, prove(problem, solution), order, explaining)
+
+    return _in_order_of_rank(request, plan_of(request), plan_of)
+
+
+def _in_order_of_rank(
+    request: Request, plan: PlanBody, plan_of: t.Callable[[Request], PlanBody]
+) -> PlanBody:
+    """Return a plan for ``request`` by rank; ``plan`` is one in which a device counts as much as any other, as ``plan_of`` makes it.
+
+    As many of the first ranks as find a place together are planned together, the next one as far as it has places beside
+    them, and then all others beside these.
+    """
+    groups = _by_rank(request)
+    left = [_left_of(plan, group) for group in groups]
+    devices = [sum(len(guest.devices) for guest in group) for group in groups]
+    first_left = next((number for number, count in enumerate(left) if count), len(left))
+    if left[first_left + 1 :] == devices[first_left + 1 :]:
+        # Nothing has a place before something that has none.
         return plan
-    ranked = [(request.conditions.rank_of(guest), guest) for guest in request.guests]
-    for lowest in sorted({rank for rank, _guest in ranked}, reverse=True)[:-1]:
-        first = [guest for rank, guest in ranked if rank >= lowest]
-        left = _left_of(plan, first)
-        rest = [guest for rank, guest in ranked if rank < lowest]
-        if not left or _left_of(plan, rest) == sum(len(guest.devices) for guest in rest):
-            continue
-        alone = dataclasses.replace(request, guests=first)
-        best = make_plan(fleet, alone, budget, progress, explaining)
-        if len(best["unplaced"]) < left:
-            return _with_rest(fleet, request, best, rest, budget, progress, explaining)
-    return plan
+
+    def first(count: int) -> Request:
+        guests = [guest for group in groups[:count] for guest in group]
+        return dataclasses.replace(request, guests=guests)
+
+    # So many ranks have a place together, and no more: ``found`` is a plan with the next one, too.
+    whole, together, found = None, 0, plan
+    while together < len(groups) - 1:
+        found = plan_of(first(together + 1))
+        if found["unplaced"]:
+            break
+        whole, together, found = found, together + 1, plan
+    if whole is None or not _left_of(found, first(together).guests):
+        best = found
+    else:
+        best = _beside(request, whole, groups[together], plan_of)
+    rest = [guest for group in groups[together + 1 :] for guest in group]
+    return _beside(request, best, rest, plan_of) if rest else best
+
+
+def _by_rank(request: Request) -> list[list[Guest]]:
+    """Return the guests of each rank, the highest first."""
+    found: dict[int, list[Guest]] = defaultdict(list)
+    for guest in request.guests:
+        found[request.conditions.rank_of(guest)].append(guest)
+    return [found[rank] for rank in sorted(found, reverse=True)]
 
 
 def _left_of(plan: PlanBody, guests: t.Iterable[Guest]) -> int:
@@ -102,48 +141,20 @@ def _left_of(plan: PlanBody, guests: t.Iterable[Guest]) -> int:
     return sum((each["source"]["host"], each["source"]["id"]) in keys for each in plan["unplaced"])
 
 
-def _left_by_rank(plan: PlanBody, request: Request) -> tuple[int, ...]:
-    """Return how many devices ``plan`` leaves behind of the guests of each rank, the highest first."""
-    by_rank: dict[int, list[Guest]] = defaultdict(list)
-    for guest in request.guests:
-        by_rank[request.conditions.rank_of(guest)].append(guest)
-    return tuple([_left_of(plan, by_rank[rank]) for rank in sorted(by_rank, reverse=True)])
-
-
-def _with_rest(
-    fleet: Fleet,
+def _beside(
     request: Request,
     best: PlanBody,
     rest: t.Sequence[Guest],
-    budget: Budget,
-    progress: Progress,
-    explaining: Effort | None,
+    plan_of: t.Callable[[Request], PlanBody],
 ) -> PlanBody:
-    """Return ``best``, a plan for the first guests of ``request``, with what of the ``rest`` has a place beside it."""
+    """Return ``best``, a plan for the first guests of ``request``, with what of the ``rest`` has a place beside them, by rank."""
     if request.conditions.reuse or request.conditions.apart:
-        # A place beside it could be taken in a wave in which one of the first needs it.
+        # A place beside them could be taken in a wave in which one of the first needs it.
         left_out = {guest.devices[0].key: _GIVES_WAY for guest in rest}
         return with_left_out(best, request, left_out, "lower_priority")
-    beside = dataclasses.replace(request, guests=rest, kept=best["placements"])
-    plan = make_plan(fleet, beside, budget, progress, explaining)
+    others = dataclasses.replace(request, guests=rest, kept=best["placements"])
+    plan = _in_order_of_rank(others, plan_of(others), plan_of)
     return with_rest(best, plan, request, _GIVES_WAY)
-
-
-def _make_plan_for_all(
-    fleet: Fleet,
-    request: Request,
-    budget: Budget,
-    progress: Progress,
-    explaining: Effort | None,
-) -> PlanBody:
-    """Return a plan in which a device counts as much as any other."""
-    problem = pose(fleet, request)
-    order = AT_ONCE
-    if request.conditions.reuse or request.conditions.apart:
-        solution, order = solve_in_order(problem, budget, progress)
-    else:
-        solution = solve_steadily(problem, budget, progress)
-    return document(problem, solution, prove(problem, solution), order, explaining)
 
 
 def make_verified_plan(
@@ -206,7 +217,7 @@ def _make_plan_with(
     plan = keep_pins(
         plan,
         lambda: make_plan(fleet, request, progress=progress),
-        rank=lambda plan: _left_by_rank(plan, request),
+        rank=lambda plan: [_left_of(plan, group) for group in _by_rank(request)],
         learn=_with_proof_of,
     )
     # A plan that keeps nothing has a cost: what stays was in the way of the rest.

@@ -126,14 +126,22 @@ def _capacity(name: str, value: t.Any) -> dict[str, dict[str, dict[str, int]]]:
     return found if any(found.values()) else {}
 
 
+# Each may take a plan of its own.
+_MOST_RANKS = 16
+
+
 def _priority(name: str, value: t.Any) -> dict[str, Count]:
     """Return the numbers of guests by name or UUID; raise ``FleetError``."""
     if not isinstance(value, t.Mapping):
         raise FleetError(f"{name} is {value!r}; expected a number for each guest, by its name")
-    return {
+    found = {
         str.__str__(str(guest)): count(f"{name}.{guest}", number, "points")
         for guest, number in value.items()
     }
+    different = len({*found.values()})
+    if different > _MOST_RANKS:
+        raise FleetError(f"{name} has {different} different numbers; {_MOST_RANKS} at most")
+    return found
 
 
 def _groups(name: str, value: t.Any) -> tuple[frozenset[str], ...]:

@@ -121,7 +121,10 @@ def test_the_verifier_sees_who_was_passed_over():
     assert any(each.startswith("guests move in the order of priority") for each in found)
 
 
-@pytest.mark.parametrize("wrong", [["vm-1"], "vm-1", {"vm-1": "much"}, {"vm-1": -1}])
+@pytest.mark.parametrize(
+    "wrong",
+    [["vm-1"], "vm-1", {"vm-1": "much"}, {"vm-1": -1}, {f"vm-{each}": each for each in range(17)}],
+)
 def test_what_is_no_priority_is_an_error(wrong):
     fleet = {"a": host([small(1, "vm-1")]), "b": host()}
     with pytest.raises(AnsibleFilterError, match="priority"):
