@@ -129,6 +129,8 @@ class _Tree:
         for bin_number, packing in self._places(item):
             before = self._partial.contents[bin_number][:]
             self._index.put(bin_number, number, packing)
+            # Each state is gone through as a whole.
+            self.packings.spend(len(self._partial.state[bin_number]))
             self._cost += packing.cost
             yield max(highest, self._partial.load[bin_number]) if self._spread else 0
             self._cost -= packing.cost

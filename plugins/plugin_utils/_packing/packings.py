@@ -281,6 +281,10 @@ class Packings:
             default=0,
         )
 
+    def spend(self, count: int) -> None:
+        """Count what a search has looked at beside packings."""
+        self._effort.spend(count)
+
     def free_slots(self, state: State) -> int:
         """Return how many devices a bin can take in at most."""
         found = self._free_slots.get(state)
