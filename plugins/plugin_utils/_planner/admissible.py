@@ -117,6 +117,7 @@ class Admission:
         self.kept_sources = {
             (each["source"]["host"], each["source"]["id"]) for each in request.kept
         }
+        self._of_others = {device.key for guest in request.others for device in guest.devices}
         self.asked = [
             each for name, each in REQUIREMENTS.items() if getattr(request.conditions, name)
         ]
@@ -173,7 +174,11 @@ class Admission:
         moves_later = (
             moves and self._conditions.reuse and device.key not in self._exclusions.devices
         )
-        if (moves and not moves_later) or (self.kept_sources and device.key in self.kept_sources):
+        if (
+            (moves and not moves_later)
+            or (self.kept_sources and device.key in self.kept_sources)
+            or (self._of_others and device.key in self._of_others)
+        ):
             return Refusal("moves_itself", "it is to be moved itself")
         why = obstacle(device)
         if why is not None and (device.choices is None or device.descriptor is None):

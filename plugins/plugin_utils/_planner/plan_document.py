@@ -39,6 +39,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.placing im
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.problem import Problem
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.reason import Reason
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import (
+    Guest,
     Request,
     named_id,
 )
@@ -230,15 +231,23 @@ def with_others_left(
 
 
 def with_rest(
-    best: contract.PlanBody, plan: contract.PlanBody, request: Request, reason: str
+    best: contract.PlanBody,
+    plan: contract.PlanBody,
+    for_all: contract.PlanBody,
+    request: Request,
+    reason: str,
 ) -> contract.PlanBody:
     """Return ``plan``, in which the rest of ``request`` is beside those that ``best`` is made for, as a plan for all.
 
-    ``reason`` is said of those of the rest that have no place in it.
+    ``reason`` is said of those of the rest that have no place in it, and had one in the plan ``for_all``.
     """
-    lower_priority = Reason("lower_priority", reason).on(None)
+    had = _sources_of(for_all["placements"])
+    gives_way = Reason("lower_priority", reason).on(None)
     left: list[contract.Unplaced] = [
-        {**each, "reasons": [lower_priority, *each["reasons"]]} for each in plan["unplaced"]
+        {**each, "reasons": [gives_way, *each["reasons"]]}
+        if _sources_of([each]) <= had and gives_way not in each["reasons"]
+        else each
+        for each in plan["unplaced"]
     ]
     plan = with_others_left({**plan, "unplaced": left}, request, best["unplaced"])
     assumed = [*best.get("assumptions", ()), *plan.get("assumptions", ())]
@@ -247,6 +256,30 @@ def with_rest(
     if best.get("further_pass"):
         plan["further_pass"] = True
     return plan
+
+
+def with_rest_left(
+    best: contract.PlanBody,
+    for_all: contract.PlanBody,
+    request: Request,
+    rest: t.Iterable[Guest],
+    reason: str,
+) -> contract.PlanBody:
+    """Return ``best`` with the ``rest`` of ``request`` left behind: for ``reason`` where it had a place in the plan ``for_all``."""
+    told = {(e["source"]["host"], e["source"]["id"]): e for e in for_all["unplaced"]}
+    gives_way = Reason("lower_priority", reason).on(None)
+    behind: list[contract.Unplaced] = [
+        told.get(device.key, {"vm": guest.name, "source": device.label, "reasons": [gives_way]})
+        for guest in rest
+        for device in guest.devices
+    ]
+    return with_others_left(best, request, behind)
+
+
+def _sources_of(
+    entries: t.Iterable[contract.Placement | contract.Unplaced],
+) -> set[tuple[str, str]]:
+    return {(each["source"]["host"], each["source"]["id"]) for each in entries}
 
 
 def _shown(problem: Problem, cost: Cost | None) -> contract.Cost | None:

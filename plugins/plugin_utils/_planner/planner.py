@@ -22,6 +22,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.plan_docum
     document,
     with_left_out,
     with_rest,
+    with_rest_left,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.previous_plan import (
     Facts,
@@ -98,19 +99,19 @@ def _in_order_of_rank(
     """Return a plan for ``request`` by rank; ``plan`` is one in which a device counts as much as any other, as ``plan_of`` makes it.
 
     As many of the first ranks as find a place together are planned together, the next one as far as it has places beside
-    them, and then all others beside these.
+    them, and then all others beside these. That is worth it only where less of the first ranks is left behind than in ``plan``.
     """
     groups = _by_rank(request)
     left = [_left_of(plan, group) for group in groups]
-    devices = [sum(len(guest.devices) for guest in group) for group in groups]
     first_left = next((number for number, count in enumerate(left) if count), len(left))
-    if left[first_left + 1 :] == devices[first_left + 1 :]:
+    if left[first_left + 1 :] == [_devices_of(group) for group in groups[first_left + 1 :]]:
         # Nothing has a place before something that has none.
         return plan
 
     def first(count: int) -> Request:
         guests = [guest for group in groups[:count] for guest in group]
-        return dataclasses.replace(request, guests=guests)
+        later = [guest for group in groups[count:] for guest in group]
+        return dataclasses.replace(request, guests=guests, others=[*request.others, *later])
 
     # So many ranks have a place together, and no more: ``found`` is a plan with the next one, too.
     whole, together, found = None, 0, plan
@@ -122,9 +123,13 @@ def _in_order_of_rank(
     if whole is None or not _left_of(found, first(together).guests):
         best = found
     else:
-        best = _beside(request, whole, groups[together], plan_of)
+        best = _beside(request, whole, groups[together], plan, plan_of)
     rest = [guest for group in groups[together + 1 :] for guest in group]
-    return _beside(request, best, rest, plan_of) if rest else best
+    if rest:
+        best = _beside(request, best, rest, plan, plan_of)
+    # What the plan for all proves of every plan, it proves of this one.
+    by_rank = [_left_of(best, group) for group in groups]
+    return _with_proof_of(best, plan) if by_rank < left else plan
 
 
 def _by_rank(request: Request) -> list[list[Guest]]:
@@ -141,20 +146,35 @@ def _left_of(plan: PlanBody, guests: t.Iterable[Guest]) -> int:
     return sum((each["source"]["host"], each["source"]["id"]) in keys for each in plan["unplaced"])
 
 
+def _devices_of(guests: t.Iterable[Guest]) -> int:
+    return sum(len(guest.devices) for guest in guests)
+
+
 def _beside(
     request: Request,
     best: PlanBody,
     rest: t.Sequence[Guest],
+    for_all: PlanBody,
     plan_of: t.Callable[[Request], PlanBody],
 ) -> PlanBody:
-    """Return ``best``, a plan for the first guests of ``request``, with what of the ``rest`` has a place beside them, by rank."""
+    """Return ``best``, a plan for the first guests of ``request``, with what of the ``rest`` has a place beside them, by rank.
+
+    Who gives way to them is who has a place in ``for_all``.
+    """
     if request.conditions.reuse or request.conditions.apart:
         # A place beside them could be taken in a wave in which one of the first needs it.
-        left_out = {guest.devices[0].key: _GIVES_WAY for guest in rest}
-        return with_left_out(best, request, left_out, "lower_priority")
-    others = dataclasses.replace(request, guests=rest, kept=best["placements"])
-    plan = _in_order_of_rank(others, plan_of(others), plan_of)
-    return with_rest(best, plan, request, _GIVES_WAY)
+        return with_rest_left(best, for_all, request, rest, _GIVES_WAY)
+    planned = {(each["source"]["host"], each["source"]["id"]) for each in best["placements"]}
+    planned |= {(each["source"]["host"], each["source"]["id"]) for each in best["unplaced"]}
+    keys = {device.key for guest in rest for device in guest.devices}
+    others = [
+        guest
+        for guest in [*request.guests, *request.others]
+        if guest.devices[0].key not in planned | keys
+    ]
+    beside = dataclasses.replace(request, guests=rest, kept=best["placements"], others=others)
+    plan = _in_order_of_rank(beside, plan_of(beside), plan_of)
+    return with_rest(best, plan, for_all, request, _GIVES_WAY)
 
 
 def make_verified_plan(

@@ -405,6 +405,7 @@ class Guest:
 class Request:
     """Guests to be moved to hosts among ``targets``. ``kept`` are an earlier plan's placements of other guests, that stay.
 
+    ``others`` are guests that are to be moved, too, and are planned by themselves: their devices are no targets.
     ``staying`` are devices of hosts that are emptied which stay as they are, each with the reason. ``asked`` is how the
     guests were asked for, as the plan has it.
     """
@@ -413,6 +414,7 @@ class Request:
     targets: t.Sequence[str]
     conditions: Conditions = Conditions()
     kept: t.Sequence[Placement] = ()
+    others: t.Sequence[Guest] = ()
     staying: t.Sequence[StayingDevice] = ()
     asked: PlanRequest | None = None
 

@@ -210,7 +210,10 @@ class _Turn:
         self._waves: dict[int, int] = {}
         # What each guest that is stuck needs, and who needs it.
         self.waiting_for: dict[int, _Need] = {}
-        self._waiting: dict[_Need, list[tuple[int, int]]] = defaultdict(list)
+        # By how much of it each needs: who needs two waits on where one is free.
+        self._waiting: dict[_Need, dict[int, list[tuple[int, int]]]] = defaultdict(
+            lambda: defaultdict(list)
+        )
         # Those of the least priority last, and of equal ones those that can move in an early wave first.
         self._ready: list[tuple[int, int, int, _Need | None]] = [
             (-priority.get(guest, 0), 0, guest, None) for guest in moves.by_guest
@@ -227,7 +230,8 @@ class _Turn:
                 self._move(guest, self._take(guest))
             else:
                 self.waiting_for[guest] = lacking
-                heapq.heappush(self._waiting[lacking], (rank, guest))
+                count = self._moves.needs[guest][lacking]
+                heapq.heappush(self._waiting[lacking][count], (rank, guest))
             if woken_by is not None:
                 self._wake(woken_by)
 
@@ -245,15 +249,20 @@ class _Turn:
 
     def _wake(self, need: _Need) -> None:
         """Have the next guest that waits for ``need`` looked at, if there may be some for it."""
-        there = not self._present[need] if need[0] == "group" else bool(self._free[need])
-        waiting = self._waiting.get(need)
-        while there and waiting:
-            rank, guest = heapq.heappop(waiting)
-            if self.waiting_for.get(guest) == need:
-                free = self._free[need]
-                freed = free[0][0] if free else self._left_in.get(need, 0)
-                heapq.heappush(self._ready, (rank, freed, guest, need))
-                return
+        if need[0] == "group" and self._present[need]:
+            return
+        free = self._free[need]
+        first: list[tuple[int, int]] | None = None
+        for count, waiting in self._waiting.get(need, {}).items():
+            # Some wait for something else by now, or for nothing.
+            while waiting and self.waiting_for.get(waiting[0][1]) != need:
+                heapq.heappop(waiting)
+            if waiting and count <= len(free) and (first is None or waiting[0] < first[0]):
+                first = waiting
+        if first is not None:
+            rank, guest = heapq.heappop(first)
+            freed = free[0][0] if free else self._left_in.get(need, 0)
+            heapq.heappush(self._ready, (rank, freed, guest, need))
 
     def _take(self, guest: int) -> tuple[list[Placement], int]:
         """Return the moves of a guest's devices, each to one of equal devices that was free first, and when all are."""

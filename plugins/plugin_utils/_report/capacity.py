@@ -113,7 +113,10 @@ def _made(host: Host, received: t.Iterable[_Received]) -> dict[str, Counter[str]
         parent = target["parent"] or target["id"]
         if target["create"]:
             made[parent][type_id] += instances
-        card = cards.get(parent) if target["create"] else parent
+            card = cards.get(parent)
+        else:
+            # An mdev that is there has taken its share before.
+            card = parent if target["kind"] == "pci" else None
         if card:
             made[card][type_id] += instances
     return made

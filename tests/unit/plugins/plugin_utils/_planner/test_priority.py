@@ -12,7 +12,14 @@ from ansible.errors import AnsibleFilterError
 from ansible_collections.vfio.migration.plugins.filter.migration_plan import migration_plan
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import Conditions
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify import violations
-from ansible_collections.vfio.migration.tests.unit.fleets import UUIDS, device, gvt, host, parent
+from ansible_collections.vfio.migration.tests.unit.fleets import (
+    UUIDS,
+    device,
+    gvt,
+    host,
+    parent,
+    vf,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -81,6 +88,54 @@ def test_where_moves_wait_for_each_other_what_comes_later_stays(where):
     plan = planned(fleet, priority={"vm-1": 1}, **where)
     assert placed(plan) == ["vm-1"]
     assert codes(plan) == {"vm-2": ["lower_priority"], "vm-3": ["lower_priority"]}
+
+
+@pytest.mark.parametrize("where", [{}, {"reuse": True}, {"apart": [["top", "other"]]}])
+def test_who_can_go_nowhere_keeps_nobody_else(where):
+    fleet = {"a": host([vf(0, "top", kind="w"), vf(1, "low")]), "b": host([vf(8)])}
+    plan = migration_plan(fleet, drain=["a"], priority={"top": 1}, **where)
+    assert placed(plan) == ["low"]
+    # What is proven of all plans is proven of this one.
+    assert plan["status"] == "infeasible"
+    assert codes(plan) == {"top": ["attribute", "attribute"]}
+
+
+def test_what_a_guest_with_a_lower_number_leaves_is_a_place_for_the_first():
+    fleet = {
+        "a": host([vf(0, "top")]),
+        "b": host([vf(8, "low"), vf(9, "mid", kind="w")]),
+        "c": host([vf(16)]),
+    }
+    plan = migration_plan(
+        fleet,
+        sources=["top", "mid", "low"],
+        reuse=True,
+        avoid=[{"host": "c", "guest": "top", "problem": "x"}],
+        priority={"top": 2, "mid": 1},
+    )
+    assert placed(plan) == ["low", "top"]
+
+
+def test_a_free_device_that_is_to_be_moved_itself_is_no_place_for_the_first():
+    fleet = {"a": host([vf(0)]), "b": host([vf(8, "top")]), "c": host([vf(16)])}
+    free = {"host": "a", "id": fleet["a"]["devices"][0]["id"]}
+    plan = migration_plan(fleet, sources=[free, "top"], targets=["a", "c"])
+    assert [(each["vm"], each["target"]["host"]) for each in plan["placements"]] == [("top", "c")]
+    assert codes(plan)[None][0] == "lower_priority"
+
+
+def test_only_who_had_a_place_gives_way_and_is_told_once():
+    guests = [small(1, "p3"), small(2, "q3"), small(3, "r2"), small(4, "s2")]
+    fleet = {
+        "a": host([*guests, vf(10, "w", kind="w"), vf(11, "t1"), vf(12, "z0")]),
+        "b": host([small(6), vf(20)]),
+    }
+    levels = {"p3": 3, "q3": 3, "r2": 2, "s2": 1, "t1": 1}
+    plan = migration_plan(fleet, drain=["a"], priority=levels)
+    assert placed(plan) == ["p3", "t1"]
+    told = codes(plan)
+    assert all(each.count("lower_priority") <= 1 for each in told.values())
+    assert "lower_priority" not in told["w"]
 
 
 def test_an_earlier_plan_does_not_keep_the_place_of_who_comes_first():

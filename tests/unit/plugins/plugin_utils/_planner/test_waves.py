@@ -186,3 +186,23 @@ def test_a_ring_of_groups_turns_with_one_free_host(count, size):
     plan = rebalanced(facts, apart=groups)
     assert plan["unplaced"] == []
     carry_out(facts, plan, groups)
+
+
+@given(st.lists(st.integers(1, 3), min_size=1, max_size=4), st.integers(0, 3), st.integers(0, 3))
+def test_guests_with_several_devices_wait_until_there_is_one_for_each(sizes, more, free):
+    """Where fewer are free than one of them needs, nobody waits without end."""
+    number, here = 0, []
+    for guest, size in enumerate(sizes):
+        for _device in range(size):
+            each = vf(number, f"vm-{guest}")
+            each["in_use"]["pid"] = 100 + guest
+            here.append(each)
+            number += 1
+    there = [vf(each, f"there-{each}") for each in range(more)]
+    for pid, each in enumerate(there, start=200):
+        each["in_use"]["pid"] = pid
+    there += [vf(each) for each in range(more, more + free)]
+    facts = {"a": host(here), "b": host(there)}
+    plan = rebalanced(facts)
+    carry_out(facts, plan)
+    assert len(plan["placements"]) + len(plan["unplaced"]) == len(here) + more

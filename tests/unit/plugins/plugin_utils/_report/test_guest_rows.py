@@ -11,7 +11,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.report_opti
     report_for,
 )
 from ansible_collections.vfio.migration.tests.unit import cards
-from ansible_collections.vfio.migration.tests.unit.fleets import UUIDS, device, host, parent
+from ansible_collections.vfio.migration.tests.unit.fleets import UUIDS, device, gvt, host, parent
 from ansible_collections.vfio.migration.tests.unit.report_fleets import fleets, two_of_three
 from hypothesis import given
 
@@ -75,6 +75,18 @@ def test_what_is_left_of_a_parent_that_its_types_share_is_told():
     # Of the four instances that there are one takes two, by its aggregator.
     assert left["type"] == "i915-GVTg_V5_4, 2 instances each"
     assert (left["before"], left["after"]) == (2, 1)
+
+
+def test_an_mdev_that_is_there_takes_nothing_more_of_its_parent():
+    """Its type is none of those that the parent still offers."""
+    guests = [device(UUIDS[0], gvt("8", "4"), vm="vm-8"), device(UUIDS[1], vm="vm-4", pid=5)]
+    facts = {
+        "a": host(guests),
+        "b": host([device(UUIDS[2], gvt("8", "4"))], [parent(available={"i915-GVTg_V5_4": 4})]),
+    }
+    left = {each["type"]: each for each in section(facts, drain=["a"])["capacity"]}
+    assert left["i915-GVTg_V5_8"]["after"] == 0
+    assert left["i915-GVTg_V5_4, 2 instances each"]["before"] == 2
 
 
 @given(fleets())
