@@ -286,8 +286,9 @@ def migration_support(
     a PCI device, by which the driver is found that it would need, and ``virtual`` whether that is a virtual function.
     """
     profile = driver_profile(kind, driver)
-    if profile.idle and profile.idle in ((each["name"], each["value"]) for each in attributes):
-        return False, "{} is {}, so it has no state to migrate yet".format(*profile.idle)
+    idle = why_idle(kind, driver, attributes)
+    if idle is not None:
+        return False, idle
     if profile.migrates is None:
         return None, UNKNOWN
     if profile.needs is not None:
@@ -302,6 +303,16 @@ def migration_support(
         return None, UNKNOWN
     supported = (int(running.group(1)), int(running.group(2))) >= profile.since
     return supported, "driver {} supports it from Linux {}.{} on".format(driver, *profile.since)
+
+
+def why_idle(
+    kind: str, driver: str | None, attributes: t.Iterable[t.Mapping[str, t.Any]]
+) -> str | None:
+    """Return why a device has no state to migrate yet, whatever its driver could; ``None`` where it may have one."""
+    idle = driver_profile(kind, driver).idle
+    if idle and idle in ((each["name"], each["value"]) for each in attributes):
+        return "{} is {}, so it has no state to migrate yet".format(*idle)
+    return None
 
 
 def _variant_driver(pci_id: str, virtual: bool) -> str | None:

@@ -314,10 +314,14 @@ def _devlink_port(sysfs: Sysfs) -> t.Callable[[str], Port | None]:
 def _migration(
     gathering: Gathering, device: Device, driver: str | None, attributes: list[dict[str, str]]
 ) -> Facts:
-    """Return whether the device can migrate: as debugfs shows, else as far as its ``driver`` is known.
+    """Return whether the device can migrate: not where it has no state, then as debugfs shows, else as far as its ``driver`` is known.
 
     Files: Documentation/ABI/testing/debugfs-vfio.
     """
+    # Debugfs has a directory for a function without a type, too.
+    idle = drivers.why_idle(device.kind, driver, attributes)
+    if idle is not None:
+        return migration_facts(False, idle)
     with gathering.noting_problems():
         shown = device.shown_support(driver)
         if shown is not None:

@@ -22,6 +22,7 @@ from ansible_collections.vfio.migration.tests.unit.sysfs_trees import (
     Tree,
     nobody,
 )
+from ansible_collections.vfio.migration.tests.unit.vendor_trees import TREES
 
 SELF_TEXT = SELF.format(type="i915-GVTg_V5_4", aggregator=2)
 UNKNOWN: dict[str, object] = {
@@ -309,6 +310,17 @@ def test_a_switch_that_is_on_does_not_outrank_debugfs(tree):
         Sysfs(str(tree.root)), nobody, find_port=lambda address: Port("0000:01:00.0", 1, True)
     )
     assert facts["devices"][0]["migration"]["supported"] is False
+
+
+@pytest.mark.parametrize(("current", "supported"), [("0", False), ("1428", True)])
+def test_a_function_without_a_type_has_no_state_whatever_debugfs_shows(tree, current, supported):
+    next(each for each in TREES if str(each) == f"pci-nvidia-{current}").build(tree)
+    (device,) = gather(tree)["devices"]
+    tree.write(f"kernel/debug/vfio/{device['id']}/migration/state", "RUNNING\n")
+    (shown,) = gather(tree)["devices"]
+    assert shown["migration"]["supported"] is supported
+    # Debugfs tells more of one that has a type, and nothing of one that has none.
+    assert (shown["migration"] == device["migration"]) is not supported
 
 
 def test_one_odd_type_does_not_hide_the_others(tree):
