@@ -37,12 +37,12 @@ options:
       - none
   sources:
     description:
-      - What to move, each the name of a guest (all its devices move) or a dictionary with C(host) and C(id) of a device.
+      - What to move, each the name or UUID of a guest (all its devices move) or a dictionary with C(host) and C(id) of a device.
       - A name that several guests have, as several hosts may say, is an error that names a device of each.
     type: list
     elements: raw
   guests:
-    description: The names of guests to move, with all of their devices. They go with what O(devices) and O(sources) name.
+    description: The names or UUIDs of guests to move, with all of their devices. They go with what O(devices) and O(sources) name.
     type: list
     elements: str
   devices:

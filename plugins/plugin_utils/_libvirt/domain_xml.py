@@ -106,10 +106,12 @@ def names_device(text: str, kind: str, device: str) -> bool:
     text = text.lower()
     if kind == "mdev":
         return device in text or device.replace("-", "") in text
-    # QEMU takes a PCI address with or without the domain.
-    domain, _colon, place = device.partition(":")
-    optional = f"(?:{domain}:)?" if domain == "0000" else f"{domain}:"
-    return re.search(rf"(?<![0-9a-f:.]){optional}{re.escape(place)}(?![0-9a-f.])", text) is not None
+    # QEMU takes a PCI address with or without the domain, and its numbers with or without zeros before them.
+    domain, bus, slot, function = re.split("[:.]", device)
+    numbers = [f"0*{each.lstrip('0') or '0'}" for each in (domain, bus, slot)]
+    optional = f"(?:{numbers[0]}:)?" if not domain.strip("0") else f"{numbers[0]}:"
+    address = rf"{optional}{numbers[1]}:{numbers[2]}[.]{function}"
+    return re.search(rf"(?<![0-9a-f:.]){address}(?![0-9a-f.])", text) is not None
 
 
 def is_id(kind: str, text: str) -> bool:

@@ -549,7 +549,7 @@ def requested(
     sources: t.Sequence[t.Any] | None,
     free_devices: str = FREE_DEVICES[0],
 ) -> list[Guest]:
-    """Return the guests that ``drain`` (hosts) or ``sources`` (guest names and ``{host, id}``) name; raise ``FleetError``.
+    """Return the guests that ``drain`` (hosts) or ``sources`` (guests' names or UUIDs, and ``{host, id}``) name; raise ``FleetError``.
 
     With ``drain``, ``free_devices`` says which of the devices that nobody holds are to be moved.
     """
@@ -568,8 +568,8 @@ def requested(
         )
     by_name: dict[t.Any, list[Guest]] = defaultdict(list)
     for guest in guests_of(fleet.devices()):
-        if guest.name is not None:
-            by_name[guest.name].append(guest)
+        for each in {guest.name, guest.uuid} - {None, ""}:
+            by_name[each].append(guest)
         for device in guest.devices:
             by_name[device.key].append(guest)
     chosen = {each.key: each for each in (_the_one(by_name, source) for source in sources or ())}
@@ -614,7 +614,7 @@ def _ambiguous(shown_source: str, guests: t.Sequence[Guest]) -> str:
     """Return what is wrong with a source that is the name of these guests, which another host may have made up."""
     places = " or ".join(map(_place, guests[:MAX_NAMES]))
     more = f" or of {len(guests) - MAX_NAMES:,} more" if len(guests) > MAX_NAMES else ""
-    return f"{len(guests):,} guests are {shown_source}; give a device of the one that is meant, as {places}{more}"
+    return f"{len(guests):,} guests are {shown_source}; give the UUID or a device of the one that is meant, as {places}{more}"
 
 
 def _place(guest: Guest) -> str:

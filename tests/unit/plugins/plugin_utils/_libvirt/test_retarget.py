@@ -172,6 +172,11 @@ def test_what_the_emulator_is_told_past_libvirt_of_a_device_that_moves_is_refuse
     [
         (f"vfio-pci,host={ADDRESS}", True),
         ("vfio-pci,host=3b:00.4,id=x", True),
+        ("vfio-pci,host=0:3b:0.4", True),
+        ("vfio-pci,host=3b:0.4", True),
+        ("vfio-pci,host=0000:03b:00.4", True),
+        ("vfio-pci,host=1:3b:0.4", False),
+        ("vfio-pci,host=3b:10.4", False),
         ("vfio-pci,host=0001:3b:00.4", False),
         ("vfio-pci,host=3b:00.40", False),
         ("vfio-pci,host=13b:00.4", False),

@@ -404,12 +404,15 @@ def test_a_name_that_two_hosts_claim_is_nobodys():
         "evil": host([device(UUIDS[1], vm="vm-1"), device(UUIDS[2], vm="vm-2")]),
         "b": host([], [parent()]),
     }
-    with pytest.raises(FleetError, match="2 guests are 'vm-1'; give a device") as caught:
+    with pytest.raises(
+        FleetError, match="2 guests are 'vm-1'; give the UUID or a device"
+    ) as caught:
         plan_for(fleet, sources=["vm-1"])
     assert f"{{host: a, id: {UUIDS[0]}}} (UUID {UUIDS[9]})" in str(caught.value)
     assert f"{{host: evil, id: {UUIDS[1]}}}" in str(caught.value)
-    (placement,) = migration_plan(fleet, sources=[{"host": "a", "id": UUIDS[0]}])["placements"]
-    assert (placement["source"]["host"], placement["vm_uuid"]) == ("a", UUIDS[9])
+    for source in ({"host": "a", "id": UUIDS[0]}, UUIDS[9]):
+        (placement,) = migration_plan(fleet, sources=[source])["placements"]
+        assert (placement["source"]["host"], placement["vm_uuid"]) == ("a", UUIDS[9])
 
 
 def test_two_guests_of_one_name_on_a_host_are_two():
@@ -417,7 +420,9 @@ def test_two_guests_of_one_name_on_a_host_are_two():
         "a": host([device(UUIDS[n], vm="vm-1", pid=10 + n) for n in range(2)]),
         "b": host([], [parent()]),
     }
-    with pytest.raises(FleetError, match="2 guests are 'vm-1'; give a device") as caught:
+    with pytest.raises(
+        FleetError, match="2 guests are 'vm-1'; give the UUID or a device"
+    ) as caught:
         plan_for(fleet, sources=["vm-1"])
     assert all(each in str(caught.value) for each in UUIDS[:2])
     (placement,) = migration_plan(fleet, sources=[{"host": "a", "id": UUIDS[1]}])["placements"]
