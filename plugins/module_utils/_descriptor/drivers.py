@@ -131,6 +131,10 @@ class Driver:
     live: frozenset[str] = frozenset()
     # What is documented and sysfs does not show, in words, with the document.
     cautions: tuple[str, ...] = ()
+    # How many functions of one physical function the driver migrates at a time, where that is documented.
+    at_once: int | None = None
+    # Whether the target has to have the UUID of the source.
+    same_uuid: bool = False
     # Those of these pairs that a mediated device has of its parent, so that a new one's are known beforehand.
     of_parent: frozenset[str] = frozenset()
     # Attributes of ``self`` that not every host shows, and what decides by them, with the document. Where one of two
@@ -686,6 +690,7 @@ _DRIVERS = {
         shows=_ap_shows,
         written=_assignments,
         cautions=(_AP_UNMIGRATABLE,),
+        same_uuid=True,
         compared=frozenset(("adapters", "domains")),
         learnt={
             # Linux before 6.10 has the same in adapters, domains and control_domains alone.
@@ -740,6 +745,7 @@ _DRIVERS = {
         attributes=_mlx5_function,
         files=("physfn/infiniband/*/fw_ver", "physfn/infiniband/*/board_id"),
         cautions=(_MIGRATABLE, _FOUR_AT_A_TIME),
+        at_once=4,
         learnt={"fw_ver": _FIRMWARE, "board_id": _FIRMWARE},
         always_compared=frozenset(("fw_ver", "board_id")),
         unless_shown={"fw_ver": _FIRMWARE},

@@ -11,6 +11,9 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.drivers import (
+    driver_profile,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils import contract
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.candidates import (
     Creatable,
@@ -75,9 +78,35 @@ def placement_of(
         "set": match["set"],
         "bindings": match["bindings"],
         "certainty": match["certainty"],
-        "warnings": [*match["warnings"], *open_in_guest(source, guest.devices, there)],
+        "warnings": [
+            *match["warnings"],
+            *open_in_guest(source, guest.devices, there),
+            *_of_driver(source, guest, target),
+        ],
         "wave": wave,
     }
     if source.in_use is not None and source.in_use.uuid is not None:
         placement["vm_uuid"] = source.in_use.uuid
     return placement
+
+
+def _of_driver(source: Device, guest: Guest, target: contract.Target) -> t.Iterator[str]:
+    """Yield what the driver of ``source`` is documented to want of all devices of a guest, or of the target's name, and is not so."""
+    if source.descriptor is None or not source.descriptor.derived:
+        # A descriptor of the driver's own says all that there is to say.
+        return
+    driver = source.descriptor.self_attributes.get("driver")
+    profile = driver_profile(source.kind, driver)
+    together = sum(
+        (each.kind, each.parent) == (source.kind, source.parent) for each in guest.devices
+    )
+    if profile.at_once is not None and source.parent is not None and together > profile.at_once:
+        yield (
+            f"{driver} migrates {profile.at_once} functions of one physical function at a time, and the guest has"
+            f" {together} of {source.parent}, which are to move at once"
+        )
+    if profile.same_uuid and target["id"] != source.id:
+        yield (
+            f"the announced migration of {driver} wants the target to have the UUID of the source, {source.id}, and it is"
+            f" {target['id']}: another device of {target['host']} may have that"
+        )

@@ -14,6 +14,7 @@ from ansible_collections.vfio.migration.plugins.filter.migration_plan import mig
 from ansible_collections.vfio.migration.plugins.module_utils._host.facts import gather_facts
 from ansible_collections.vfio.migration.plugins.module_utils._host.sysfs import Sysfs
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify import violations
+from ansible_collections.vfio.migration.tests.unit.fleets import UUIDS
 from ansible_collections.vfio.migration.tests.unit.sysfs_trees import Tree, nobody
 from ansible_collections.vfio.migration.tests.unit.vendor_trees import AP_CONFIG, TREES
 
@@ -70,3 +71,14 @@ def test_a_plan_that_leaves_a_number_out_is_objected_to(fleet):
         wrong = copy.deepcopy(plan)
         del wrong["placements"][0]["target"]["attributes"][number]
         assert any("other numbers are assigned" in each for each in violations(wrong, facts))
+
+
+def test_a_matrix_that_gets_another_uuid_has_a_warning(fleet):
+    facts = fleet("vfio_ap")
+    (placement,) = migration_plan(facts, drain=["a"])["placements"]
+    assert placement["target"]["id"] == placement["source"]["id"]
+    assert not any("UUID" in each for each in placement["warnings"])
+    (device,) = facts["a"]["devices"]
+    facts["b"]["devices"] = [{**device, "id": UUIDS[9], "in_use": None}]
+    (placement,) = migration_plan(facts, drain=["a"])["placements"]
+    assert any(f"UUID of the source, {device['id']}" in each for each in placement["warnings"])
