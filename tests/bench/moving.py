@@ -43,11 +43,11 @@ _Row = tuple[str, float, float, float, str | None]
 
 
 def _row(
-    name: str, taken: float, beside: float, bar: float, fault: str | None, smoke: bool
+    name: str, taken: float, beside: float, most: float, fault: str | None, smoke: bool
 ) -> bool:
-    missed = fault or ("over the bar" if not smoke and taken > bar * beside else None)
+    missed = fault or ("over the bar" if not smoke and taken > most * beside else None)
     print(
-        f"  {name:54} {taken:6.1f} s {beside:6.1f} s {taken / beside:6.2f} {bar:4.1f}"
+        f"  {name:54} {taken:6.1f} s {beside:6.1f} s {taken / beside:6.2f} {most:4.1f}"
         f"  {f'MISSED: {missed}' if missed else 'holds'}",
         flush=True,
     )
