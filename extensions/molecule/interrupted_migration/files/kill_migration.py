@@ -26,8 +26,7 @@ from kill import killed_at
 EVERY_TASK = "VFIO_MIGRATION_KILL_AT_EVERY_TASK"
 # Each with the seconds after which it is at work: a guest is first read, and then sent by a process of its own.
 CHANGES = (
-    ("Migrate the leaving guests", 1.5),
-    ("Migrate the leaving guests", 8.0),
+    ("Migrate the leaving guests", 6.0),
     ("Define the targets of sources that are defined", 1.5),
 )
 HOSTS = "ab"

@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 vfio.migration contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Kills a module with SIGKILL before each thing it does to the host, and holds what the next call makes of it.
+"""Kills a module with SIGKILL before things it does to the host, and holds what the next call makes of it.
 
-The next call is the same one, which must reach what was wanted, or it is about something else, and must leave all of the killed call's
-work or none: the one after every odd step and the other after every even one, or, with the argument ``twice``, both after each.
+That is every third one, or with the argument ``all`` each. The next call is the same one, which must reach what was wanted, or it is
+about something else, and must leave all of the killed call's work or none: the one and the other in turn, or with ``all`` both.
 """
 
 from __future__ import annotations
@@ -209,11 +209,11 @@ def _path(file: Any) -> str:
 class Killer:
     """Goes through the stories of one kind of devices, ``subject``; counts the kill points and what is left wrong."""
 
-    def __init__(self, subject: Any, twice: bool) -> None:
+    def __init__(self, subject: Any, every: bool) -> None:
         self.points = 0
         self.leftovers = 0
         self._subject = subject
-        self._twice = twice
+        self._every = every
 
     def run(self) -> None:
         for title, start, arguments in self._subject.stories():
@@ -223,8 +223,8 @@ class Killer:
             goal = self._subject.state()
             following = [("the same call", arguments, False)]
             following += [("another call", self._subject.elsewhere(), True)]
-            for number in itertools.count(1):
-                chosen = following if self._twice else [following[(number + 1) % 2]]
+            for number in itertools.count(1, 1 if self._every else 3):
+                chosen = following if self._every else [following[(number + 1) % 2]]
                 for next_, its, undone in chosen:
                     self._begin(start)
                     step = self._kill(number, arguments)
@@ -282,7 +282,7 @@ class Killer:
 
 def main() -> int:
     killer = Killer(
-        {"mdev": Mediated, "pci": Physical, "vdpa": Vdpa}[sys.argv[1]](), sys.argv[2:] == ["twice"]
+        {"mdev": Mediated, "pci": Physical, "vdpa": Vdpa}[sys.argv[1]](), sys.argv[2:] == ["all"]
     )
     killer.run()
     print(f"kill points: {killer.points}, leftovers: {killer.leftovers}")
