@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import typing as t
 from collections import Counter
@@ -260,12 +261,16 @@ def keys_of(moves: t.Iterable[Move]) -> frozenset[Key]:
     return frozenset(move.key for move in moves)
 
 
+# No address: what is gone has left its own to others.
+_UNWRITTEN = itertools.count()
+
+
 def as_known(value: object) -> str:
     """Return a text that values have in common only if they are equal: what nobody can write, such as a number of 5,000 digits, has one of its own."""
     try:
         return repr(value)
     except (ValueError, RecursionError):
-        return f"at {id(value)}"
+        return f"number {next(_UNWRITTEN)}"
 
 
 def name_of(key: Key) -> str:

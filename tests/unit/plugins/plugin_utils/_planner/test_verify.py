@@ -24,6 +24,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request im
     Request,
     requested,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_case import as_known
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_options import plan_for
 from ansible_collections.vfio.migration.tests.unit.damage import DAMAGE, Planned
 from ansible_collections.vfio.migration.tests.unit.fleets import (
@@ -230,3 +231,8 @@ def test_what_nobody_can_write_down_stops_no_plan(priority):
     plan = migration_plan(facts, drain=["a"], priority=priority)
     assert len(plan["placements"]) == 1
     assert len(plan["unplaced"]) == 2
+
+
+def test_what_nobody_can_write_down_is_equal_to_nothing():
+    assert len({as_known({"x": 10**5000 + each}) for each in range(5)}) == 5
+    assert as_known({"x": 1}) == as_known({"x": 1})
