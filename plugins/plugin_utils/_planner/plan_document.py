@@ -181,6 +181,13 @@ def _only_trying_tells(problem: Problem, solution: Solution) -> bool:
     )
 
 
+def sources_of(
+    entries: t.Iterable[contract.Placement | contract.Unplaced],
+) -> set[tuple[str, str]]:
+    """Return the devices, by host and id, that these placements, or devices without a place, are of."""
+    return {(each["source"]["host"], each["source"]["id"]) for each in entries}
+
+
 def with_left_out(
     plan: contract.PlanBody,
     request: Request,
@@ -241,11 +248,11 @@ def with_rest(
 
     ``reason`` is said of those of the rest that have no place in it, and had one in the plan ``for_all``.
     """
-    had = _sources_of(for_all["placements"])
+    had = sources_of(for_all["placements"])
     gives_way = Reason("lower_priority", reason).on(None)
     left: list[contract.Unplaced] = [
         {**each, "reasons": [gives_way, *each["reasons"]]}
-        if _sources_of([each]) <= had and gives_way not in each["reasons"]
+        if sources_of([each]) <= had and gives_way not in each["reasons"]
         else each
         for each in plan["unplaced"]
     ]
@@ -274,12 +281,6 @@ def with_rest_left(
         for device in guest.devices
     ]
     return with_others_left(best, request, behind)
-
-
-def _sources_of(
-    entries: t.Iterable[contract.Placement | contract.Unplaced],
-) -> set[tuple[str, str]]:
-    return {(each["source"]["host"], each["source"]["id"]) for each in entries}
 
 
 def _shown(problem: Problem, cost: Cost | None) -> contract.Cost | None:

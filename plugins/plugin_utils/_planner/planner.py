@@ -20,6 +20,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._packing.effort imp
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.search import Budget
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.plan_document import (
     document,
+    sources_of,
     with_left_out,
     with_rest,
     with_rest_left,
@@ -101,35 +102,35 @@ def _in_order_of_rank(
     As many of the first ranks as find a place together are planned together, the next one as far as it has places beside
     them, and then all others beside these. That is worth it only where less of the first ranks is left behind than in ``plan``.
     """
+    if not plan["unplaced"]:
+        return plan
     groups = _by_rank(request)
-    left = [_left_of(plan, group) for group in groups]
+    left = _left_by_rank(plan, groups)
     first_left = next((number for number, count in enumerate(left) if count), len(left))
     if left[first_left + 1 :] == [_devices_of(group) for group in groups[first_left + 1 :]]:
         # Nothing has a place before something that has none.
         return plan
 
-    def first(count: int) -> Request:
-        guests = [guest for group in groups[:count] for guest in group]
-        later = [guest for group in groups[count:] for guest in group]
+    def part(begin: int, end: int) -> Request:
+        guests = [guest for group in groups[begin:end] for guest in group]
+        later = [guest for group in groups[end:] for guest in group]
         return dataclasses.replace(request, guests=guests, others=[*request.others, *later])
 
     # So many ranks have a place together, and no more: ``found`` is a plan with the next one, too.
     whole, together, found = None, 0, plan
     while together < len(groups) - 1:
-        found = plan_of(first(together + 1))
+        found = plan_of(part(0, together + 1))
         if found["unplaced"]:
             break
         whole, together, found = found, together + 1, plan
-    if whole is None or not _left_of(found, first(together).guests):
+    if whole is None or not any(_left_by_rank(found, groups[:together])):
         best = found
     else:
-        best = _beside(request, whole, groups[together], plan, plan_of)
-    rest = [guest for group in groups[together + 1 :] for guest in group]
-    if rest:
-        best = _beside(request, best, rest, plan, plan_of)
+        best = _beside(request, whole, part(together, together + 1), plan, plan_of)
+    if together + 1 < len(groups):
+        best = _beside(request, best, part(together + 1, len(groups)), plan, plan_of)
     # What the plan for all proves of every plan, it proves of this one.
-    by_rank = [_left_of(best, group) for group in groups]
-    return _with_proof_of(best, plan) if by_rank < left else plan
+    return _with_proof_of(best, plan) if _left_by_rank(best, groups) < left else plan
 
 
 def _by_rank(request: Request) -> list[list[Guest]]:
@@ -140,10 +141,12 @@ def _by_rank(request: Request) -> list[list[Guest]]:
     return [found[rank] for rank in sorted(found, reverse=True)]
 
 
-def _left_of(plan: PlanBody, guests: t.Iterable[Guest]) -> int:
-    """Return how many devices of these guests ``plan`` leaves behind."""
-    keys = {device.key for guest in guests for device in guest.devices}
-    return sum((each["source"]["host"], each["source"]["id"]) in keys for each in plan["unplaced"])
+def _left_by_rank(plan: PlanBody, groups: t.Iterable[t.Iterable[Guest]]) -> list[int]:
+    """Return how many devices ``plan`` leaves behind of each of these groups."""
+    left = sources_of(plan["unplaced"])
+    return [
+        sum(device.key in left for guest in group for device in guest.devices) for group in groups
+    ]
 
 
 def _devices_of(guests: t.Iterable[Guest]) -> int:
@@ -153,7 +156,7 @@ def _devices_of(guests: t.Iterable[Guest]) -> int:
 def _beside(
     request: Request,
     best: PlanBody,
-    rest: t.Sequence[Guest],
+    rest: Request,
     for_all: PlanBody,
     plan_of: t.Callable[[Request], PlanBody],
 ) -> PlanBody:
@@ -163,16 +166,8 @@ def _beside(
     """
     if request.conditions.reuse or request.conditions.apart:
         # A place beside them could be taken in a wave in which one of the first needs it.
-        return with_rest_left(best, for_all, request, rest, _GIVES_WAY)
-    planned = {(each["source"]["host"], each["source"]["id"]) for each in best["placements"]}
-    planned |= {(each["source"]["host"], each["source"]["id"]) for each in best["unplaced"]}
-    keys = {device.key for guest in rest for device in guest.devices}
-    others = [
-        guest
-        for guest in [*request.guests, *request.others]
-        if guest.devices[0].key not in planned | keys
-    ]
-    beside = dataclasses.replace(request, guests=rest, kept=best["placements"], others=others)
+        return with_rest_left(best, for_all, request, rest.guests, _GIVES_WAY)
+    beside = dataclasses.replace(rest, kept=best["placements"])
     plan = _in_order_of_rank(beside, plan_of(beside), plan_of)
     return with_rest(best, plan, for_all, request, _GIVES_WAY)
 
@@ -192,7 +187,7 @@ def make_verified_plan(
     stated: t.Any = {**plan, "conditions": request.conditions.stated(), "request": asked_for}
     broken = objections(stated, facts, request.conditions, fleet.unknown)
     kept = previous.request.kept if previous else ()
-    ends = {(each["source"]["host"], each["source"]["id"]) for each in kept}
+    ends = sources_of(kept)
     of_earlier = [each.sentence for each in broken if not ends.isdisjoint(each.sources)]
     if of_earlier:
         told = "; ".join(first_of(of_earlier, "violation"))
@@ -237,7 +232,7 @@ def _make_plan_with(
     plan = keep_pins(
         plan,
         lambda: make_plan(fleet, request, progress=progress),
-        rank=lambda plan: [_left_of(plan, group) for group in _by_rank(request)],
+        rank=lambda plan: _left_by_rank(plan, _by_rank(request)),
         learn=_with_proof_of,
     )
     # A plan that keeps nothing has a cost: what stays was in the way of the rest.
@@ -270,7 +265,7 @@ def _objected(
     left_out: t.Collection[DeviceKey],
 ) -> dict[DeviceKey, str]:
     """Return the guests, by their first device, that the verifier objects to, and why; all that move where it is the plan."""
-    placed = {(each["source"]["host"], each["source"]["id"]) for each in plan["placements"]}
+    placed = sources_of(plan["placements"])
     about: dict[DeviceKey, list[str]] = defaultdict(list)
     for each in broken:
         for key in each.sources:
