@@ -317,6 +317,8 @@ CARDS = {
     "../../../../bus/ap/devices/card05/hwtype": "13",
     "../../../../bus/ap/devices/card06/ap_functions": "0x92400000",
     "../../../../bus/ap/devices/card06/hwtype": "14",
+    # Control domains 4 to 7.
+    "../../../../bus/ap/ap_control_domain_mask": f"0x0f{'0' * 62}",
 }
 MIGRATABLE_MATRIX = matrix(
     "vfio_ap-migratable",
@@ -330,6 +332,7 @@ MIGRATABLE_MATRIX = matrix(
         "ap_functions.06": "0x92",
         "ap_class.06": "0",
         "hwtype.06": "14",
+        "usable_control_domains": "04",
     },
     row="vfio_ap_migratable",
     parent={path[3:]: text for path, text in CARDS.items()},

@@ -73,6 +73,7 @@ MAX_CHOICES = 65536
 _CHANNEL_PATHS = re.compile(r"[0-9a-f]{2}(?: [0-9a-f]{2}){7}\Z")
 _PATH_MASKS = re.compile(r"[0-9a-f]{2}(?: [0-9a-f]{2}){2}\Z")
 _AP_MASKS = re.compile(r"0x([0-9a-f]{64}),0x([0-9a-f]{64}),0x([0-9a-f]{64})\Z")
+_AP_HOST_MASK = re.compile(r"0x([0-9a-f]{64})\Z")
 _AP_MASK = re.compile(r"(?:0x)?([0-9a-f]{1,64})\Z")
 _AP_FUNCTIONS = re.compile(r"0x[0-9A-Fa-f]{8}\Z")
 _AP_QUEUE = re.compile(r"([0-9a-f]{2})?\.([0-9a-f]{4})?\Z")
@@ -384,7 +385,8 @@ def _matrix(files: Files) -> t.Iterator[tuple[str, str]]:
     """Yield adapters, domains and control domains of a guest's AP matrix, hexadecimal.
 
     Where the driver can migrate, what each adapter's card is follows: the upper bits of ``ap_functions`` (facilities,
-    mode, APXA, filtering) have to be equal, its class may only become more, and the generation may only rise.
+    mode, APXA, filtering) have to be equal, its class may only become more, and the generation may only rise. So do the
+    control domains that the host has itself, as the guest uses no others.
     """
     adapters = sorted(_adapters(files) or ())
     yield "adapters", _hexadecimal(adapters)
@@ -402,6 +404,22 @@ def _matrix(files: Files) -> t.Iterator[tuple[str, str]]:
         hwtype = files(f"{_AP_CARDS}/card{adapter:02x}/hwtype")
         if hwtype is not None:
             yield f"hwtype.{adapter:02x}", hwtype
+    controllable = _controllable(files)
+    if control is not None and controllable is not None:
+        yield "usable_control_domains", _hexadecimal(control & controllable)
+
+
+def _controllable(files: Files) -> set[int] | None:
+    """Return the control domains that the host has; ``None`` where they are not shown."""
+    text = files(_AP_CONTROL_DOMAIN_MASK)
+    if text is None:
+        return None
+    mask = _AP_HOST_MASK.match(text)
+    if not mask:
+        raise DescriptorError(
+            f"ap_control_domain_mask is {shown(text)}; expected 0x and 64 hex digits"
+        )
+    return _numbers_of_mask(mask.group(1))
 
 
 def _ap_migrates(files: Files) -> bool:
@@ -487,11 +505,12 @@ def _ap_config(read: Read) -> list[set[int]] | None:
         raise DescriptorError(
             f"ap_config is {shown(config)}; expected three masks of 64 hex digits"
         )
-    return [
-        # The leftmost bit is that of number 0.
-        {number for number in range(256) if int(mask, 16) >> 255 - number & 1}
-        for mask in masks.groups()
-    ]
+    return [_numbers_of_mask(mask) for mask in masks.groups()]
+
+
+def _numbers_of_mask(mask: str) -> set[int]:
+    """Return the numbers whose bits are set in 64 hex digits; the leftmost bit is that of number 0."""
+    return {number for number in range(256) if int(mask, 16) >> 255 - number & 1}
 
 
 def _queues(read: Read, group: int) -> set[int] | None:
@@ -598,6 +617,7 @@ _GVT_RESOURCES = ("low_gm_size", "high_gm_size", "fence")
 _GVT_RESOURCE = re.compile(rf"\b({'|'.join(_GVT_RESOURCES)}): ([0-9]{{1,9}})(?:MB)?(?=\s|,|\Z)")
 # From the directory of a mediated device of vfio_ap.
 _AP_CARDS = "../../../../bus/ap/devices"
+_AP_CONTROL_DOMAIN_MASK = "../../../../bus/ap/ap_control_domain_mask"
 _NOTHING_KNOWN = Driver()
 # Place on the board and in the partition, and a switch; each device has its own.
 _NVIDIA_INSTANCE = frozenset(("gpu_instance_id", "placement_id", "warm_update"))
@@ -649,6 +669,10 @@ _SAME_DISK = "the device behind the subchannel, as a disk, has to be the same (L
 _CHANNELS = "subchannels and channel paths of different types do not mix (Linux, Documentation/ABI/testing/sysfs-bus-css)"
 _AP_MATRIX = "adapters, domains and control domains have to be equal (Linux, Documentation/arch/s390/vfio-ap.rst)"
 _AP_CARD = "the target's cards have to do what the source's do (Linux, patches 'vfio-ap: live guest migration', version 4)"
+_AP_CONTROL = (
+    "both hosts need the same of the guest's control domains (Linux, ap_control_domain_mask; patches 'vfio-ap:"
+    " live guest migration', version 4)"
+)
 _TYPE_NAME = "an id may mean another type with another release of the driver (NVIDIA, Virtual GPU Software User Guide)"
 _BOARD = "variants of a GPU's board do not mix (NVIDIA, docs.nvidia.com/ai-enterprise, release 8, Live Migration)"
 _GGTT = (
@@ -684,6 +708,7 @@ _DRIVERS = {
             "../features",
             f"{_AP_CARDS}/card*/ap_functions",
             f"{_AP_CARDS}/card*/hwtype",
+            _AP_CONTROL_DOMAIN_MASK,
         ),
         links=(f"{_AP_CARDS}/card*",),
         orders={"hwtype": RISING, "ap_class": RISING},
@@ -699,6 +724,7 @@ _DRIVERS = {
             "ap_functions": _AP_CARD,
             "ap_class": _AP_CARD,
             "hwtype": _AP_CARD,
+            "usable_control_domains": _AP_CONTROL,
         },
         spellings={"ap_config": _full_masks},
         numbers=_AP_NUMBERS,

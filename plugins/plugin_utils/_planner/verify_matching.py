@@ -185,7 +185,11 @@ _LEARNT: dict[str, tuple[frozenset[str], frozenset[str]]] = {
     driver: (frozenset(some.split() + every.split()), frozenset(every.split()))
     for driver, some, every in (
         ("vfio_ccw", "dev_busid subchannel_type chpid_type", ""),
-        ("vfio_ap", "ap_config control_domains ap_functions ap_class hwtype", ""),
+        (
+            "vfio_ap",
+            "ap_config control_domains ap_functions ap_class hwtype usable_control_domains",
+            "",
+        ),
         ("nvidia", "type_name subsystem_id", ""),
         ("mlx5_vfio_pci", "", "fw_ver board_id"),
         ("qat_vfio_pci", "", "cfg_services"),

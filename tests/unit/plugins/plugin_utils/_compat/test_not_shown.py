@@ -66,6 +66,7 @@ HIDDEN = {
     "control_domains": ("vfio_ap_before_6_10", ["control_domains"]),
     "ap_config": ("vfio_ap", ["ap_config"]),
     "hwtype.05": ("vfio_ap_migratable", ["card05/hwtype"]),
+    "usable_control_domains": ("vfio_ap_migratable", ["ap_control_domain_mask"]),
     "ap_functions.06": ("vfio_ap_migratable", ["card06/ap_functions"]),
 }
 # What an attribute is hidden from where nothing is known of any device if neither host shows it.
