@@ -105,6 +105,9 @@ def test_a_run_that_is_killed_is_taken_up_where_it_was(maintained):
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert "a: emptied in an earlier run; its tasks are run again" in ended.stdout
     assert maintained.worked() == ["c", "a", "a", "b"]
+    # What the guest of the run that was killed has left is gone, too.
+    there = [holder for name in "abc" for holder in maintained.fleet.holders(name)]
+    assert sorted(there) == ["vm-1", "vm-2"]
     assert [maintained.held_then(name) for name in "abc"] == [[], [], []]
     assert not maintained.progress.exists()
 

@@ -111,6 +111,17 @@ def test_after_a_run_is_killed_cleanup_leaves_what_guests_hold(tmp_path, task):
     assert {name: fleet.holders(name) for name in "ab"} == {"a": [], "b": []} | {host: ["vm-1"]}
 
 
+def test_the_same_run_again_ends_what_was_killed_though_nobody_is_left_to_move(tmp_path):
+    fleet = Fleet(tmp_path, "ab", {"vm-1": {"host": "a", "uuid": UUIDS[5], "device": UUIDS[1]}})
+    task = "Read what QEMU and the kernel say of the arriving guests"
+    drain = {"migrate_libvirt_drain": "a"}
+    assert fleet.kill("vfio.migration.migrate_libvirt", task, drain)
+    assert {name: fleet.holders(name) for name in "ab"} == {"a": [None], "b": ["vm-1"]}
+    ended = fleet.play("vfio.migration.migrate_libvirt", drain)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert {name: fleet.holders(name) for name in "ab"} == {"a": [], "b": ["vm-1"]}
+
+
 # The environment may ask for every task, which takes a quarter of an hour; else the points are as far apart as this.
 EVERY_TASK = os.environ.get("VFIO_MIGRATION_KILL_AT_EVERY_TASK")
 FEWER = 10

@@ -42,6 +42,10 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.maintenance
     CONDITIONS,
     maintenance_for,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.progress_file import (
+    progress_path,
+    read_progress,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.run_variables import (
     gathered,
     result_of,
@@ -162,17 +166,23 @@ def _plan(run: _Run, rest: t.Sequence[str], hostvars: t.Any) -> MaintenancePlan:
 
 
 def _first_step(run: _Run, plan: MaintenancePlan, rest: t.Sequence[str]) -> _Run:
-    """Return what the first step of a plan comes to: guests may go where it has them, and wherever they may stay."""
+    """Return what the first step of a plan comes to: guests may go where it has them, and wherever they may stay.
+
+    What an earlier run has left in the middle of this step is cleaned up by the migration, so that is played even where
+    nobody is to move any more.
+    """
     step = plan["steps"][0]
+    dest = os.path.join(run["dest"], f"{len(run['done']) + 1}.json")
+    left_over = step["hosts"] if read_progress(progress_path(dest)) else []
     targets = {each["target"]["host"] for each in step["placements"]}
     wanted = run["conditions"].get("targets") or run["hosts"]
     closed = {*rest} if run["use_returned"] else {*rest, *run["done"]}
     targets |= {host for host in wanted if host not in closed and host not in plan["unknown"]}
     return {
         "hosts": step["hosts"],
-        "drain": sorted({each["source"]["host"] for each in step["placements"]}),
+        "drain": sorted({*left_over, *(each["source"]["host"] for each in step["placements"])}),
         "targets": sorted(targets),
-        "dest": os.path.join(run["dest"], f"{len(run['done']) + 1}.json"),
+        "dest": dest,
     }
 
 

@@ -115,6 +115,10 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_file i
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.preparing import GATHERED
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.printing import printed
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.progress_file import (
+    progress_path,
+    read_progress,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.run_variables import (
     gathered,
     has_failed,
@@ -423,10 +427,15 @@ def order(run: _Run, hostvars: t.Any) -> _Run:
             "limits": run["limits"],
         },
         "participants": sorted({*leaving, *logs}),
-        # Something was prepared, for guests that have ended since, too.
-        "cleaning": bool(ready) and not run["check_mode"],
+        # Something was prepared: for guests that have ended since, too, or by an earlier run that was broken off.
+        "cleaning": not run["check_mode"] and bool(ready or _made_before(prepared)),
         "states": [],
     }
+
+
+def _made_before(prepared: t.Mapping[str, t.Any]) -> list[Placement]:
+    """Return what an earlier run with the same plan file has made and not removed."""
+    return read_progress(progress_path(prepared["dest"])) if prepared.get("dest") else []
 
 
 def _place_others(

@@ -307,7 +307,7 @@ def test_row_vfio_ap_migratable(judge, gather):
     assert what_differs(judge(vendor, without)) == [("usable_control_domains", "equal")]
     torn = gather(with_parent(vendor, **{"../../../bus/ap/ap_control_domain_mask": "0x07"}))
     (problem,) = torn["problems"]
-    assert "ap_control_domain_mask is 0x07; expected 0x and 64 hex digits" in problem["problem"]
+    assert "ap_control_domain_mask is '0x07'; expected 0x and 64 hex digits" in problem["problem"]
     secure = device_of(gather(card(ap_functions_05="0x92804000")))["migration"]
     assert secure["supported"] is False
     assert "secure guest" in secure["evidence"]
