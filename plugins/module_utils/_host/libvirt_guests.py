@@ -185,10 +185,21 @@ class Asking:
     def versions(self) -> dict[str, str | None]:
         """Return the versions of libvirt and QEMU, ``None`` where libvirt does not say."""
         connection = self.libvirt.connection
-        return {
-            "libvirt": _version(self.supported("libvirt's version", connection.getLibVersion)),
-            "qemu": _version(self.supported("QEMU's version", connection.getVersion)),
-        }
+        libvirt = self.supported("libvirt's version is not known", connection.getLibVersion)
+        qemu = self.supported("QEMU's version is not known", self._qemu_version)
+        return {"libvirt": _version(libvirt), "qemu": _version(qemu)}
+
+    def _qemu_version(self) -> t.Any:
+        """Return QEMU's version as a number.
+
+        Libvirt looks for QEMU when it starts, which fails on a busy host, and again when it is asked for its capabilities.
+        """
+        connection = self.libvirt.connection
+        try:
+            return connection.getVersion()
+        except self.libvirt.binding.libvirtError:
+            connection.getCapabilities()
+            return connection.getVersion()
 
     def host(self) -> Facts:
         """Return what the host has for guests: CPU, machine types, memory, networks, pools, links and IOMMUFD."""

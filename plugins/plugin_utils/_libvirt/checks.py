@@ -124,14 +124,30 @@ def shortcomings(host: str, libvirt: LibvirtHost) -> dict[str, list[str]]:
         return {ALL_KINDS: [error]}
     found = {
         kind: [
-            f"{host} has {program} {libvirt.versions[program]};"
-            f" update it to {needed} or newer, which migrates {kind} devices"
+            sentence
             for program, needed in programs.items()
-            if is_older(libvirt.versions[program], needed)
+            if (sentence := _too_old(host, libvirt, program, needed, kind)) is not None
         ]
         for kind, programs in MINIMUM_VERSIONS.items()
     }
     return {kind: sentences for kind, sentences in found.items() if sentences}
+
+
+def _too_old(
+    host: str, libvirt: LibvirtHost, program: str, needed: str, kind: str
+) -> Sentence | None:
+    """Return why a program's version does not do for a kind of device, ``None`` where it does."""
+    version = libvirt.versions.get(program)
+    if version is None:
+        # Of the host itself, and no guest of it.
+        why = "; ".join(libvirt.problems.get("", []))
+        return (
+            f"libvirt on {host} does not say which version of {program} it has{f' ({why})' if why else ''}, and {kind}"
+            f" devices need {needed} or newer; see its log there, and run this again"
+        )
+    if is_older(version, needed):
+        return f"{host} has {program} {version}; update it to {needed} or newer, which migrates {kind} devices"
+    return None
 
 
 def check_migration(case: Case) -> Checks:

@@ -34,7 +34,6 @@ LIBVIRT = "libvirt"
 QEMU = "QEMU"
 
 _VERSION = re.compile(r"[0-9.]{1,32}\Z")
-_UNKNOWN_VERSION = "0"
 
 
 # Devices by the process that holds them.
@@ -55,7 +54,7 @@ class RunningGuest:
 
 @dataclass(frozen=True, slots=True)
 class LibvirtHost:
-    """What libvirt on a host says: why it says nothing, if so; versions by program; guests that run, by name.
+    """What libvirt on a host says: why it says nothing, if so; versions by program, as far as it says them; guests that run, by name.
 
     ``info`` is what the host has for guests, ``arriving`` what it lacks for those of others, by their UUIDs, and
     ``problems`` what could not be read of guests, by their names.
@@ -103,8 +102,9 @@ def read_host(answer: LibvirtInfo) -> LibvirtHost:
         problems[problem["guest"] or ""].append(problem["problem"])
     return LibvirtHost(
         versions={
-            program: version if version and _VERSION.match(version) else _UNKNOWN_VERSION
+            program: version
             for program, version in versions.items()
+            if version and _VERSION.match(version)
         },
         running=running,
         info=answer["host"],

@@ -97,6 +97,19 @@ def test_versions_and_what_the_host_has_are_told(gather):
     assert result["host"]["memory"]["free"] > 0
 
 
+def test_a_libvirt_that_did_not_find_qemu_at_first_looks_for_it_again(gather):
+    none = libvirtError("could not find capabilities for domaintype=qemu", 8)
+    answers = iter([none, 10000002])
+    result = gather(getVersion=lambda: next(answers))
+    assert result["versions"]["qemu"] == "10.0.2"
+    assert result["problems"] == []
+    result = gather(getVersion=none)
+    assert result["versions"]["qemu"] is None
+    assert result["problems"] == [
+        {"guest": None, "problem": f"QEMU's version is not known: {none}"}
+    ]
+
+
 def test_a_libvirt_without_networks_and_pools_has_none(gather):
     lacking = libvirtError("no network driver", libvirt_stand_in.VIR_ERR_NO_SUPPORT)
     result = gather(listAllNetworks=lacking, listAllStoragePools=lacking)
@@ -199,8 +212,8 @@ def test_a_silent_guest_costs_the_time_that_is_given_and_no_more(gather):
     assert {each["problem"] for each in result["problems"][1:]} == {
         f"{what}: libvirt was asked for 1 s, and that is over"
         for what in (
-            "libvirt's version",
-            "QEMU's version",
+            "libvirt's version is not known",
+            "QEMU's version is not known",
             "the host's capabilities cannot be read",
             "the networks cannot be listed",
             "the storage pools cannot be listed",

@@ -208,6 +208,18 @@ def test_what_a_host_lacks_for_a_kind_is_told_of_that_kind_alone():
     assert "no python3-libvirt" in lacks["all"][0]
 
 
+def test_a_version_that_is_not_known_is_told_so_with_the_reason():
+    problems = {"": ["QEMU's version is not known: no emulator"]}
+    there = LibvirtHost(versions={"libvirt": "11.3.0"}, problems=problems)
+    lacks = shortcomings("a", there)
+    assert lacks.keys() == {"mdev", "pci"}
+    [said] = lacks["mdev"]
+    assert said == (
+        "libvirt on a does not say which version of QEMU it has (QEMU's version is not known: no emulator),"
+        " and mdev devices need 8.1.0 or newer; see its log there, and run this again"
+    )
+
+
 @pytest.mark.parametrize(
     ("version", "enough"),
     [("8.1.0", True), ("8.1", False), ("8.10.0", True), ("10..2", True), ("0", False)],

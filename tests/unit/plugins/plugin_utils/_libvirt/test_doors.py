@@ -168,7 +168,7 @@ def test_what_libvirt_says_is_a_host_and_checks_come_to_an_end(here, there):
         checks = check_migration(Case(FLEET, guests, hosts, hosts, drain=["a"]))
     for each in hosts.values():
         assert isinstance(each, LibvirtHost)
-        assert each.error or set(each.versions) == {"libvirt", "QEMU"}
+        assert set(each.versions) <= {"libvirt", "QEMU"}
         assert all(
             isinstance(name, str) and isinstance(guest, RunningGuest)
             for name, guest in each.running.items()
