@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from machines import Machine
 
-_SSH_ARGUMENTS = "-oControlMaster=auto -oControlPersist=10s"
+_SSH_ARGUMENTS = "-oControlMaster=auto -oControlPersist=60s"
 
 
 def inventory(machines: Sequence[Machine]) -> str:

@@ -147,7 +147,7 @@ class Machine:
             # By which libvirt tells hosts apart.
             *("-uuid", str(uuid.uuid5(uuid.NAMESPACE_DNS, self.host.name))),
             *("-no-user-config", "-nodefaults", "-no-reboot", "-display", "none"),
-            *("-machine", "q35", "-accel", "tcg,thread=multi", "-cpu", "max"),
+            *("-machine", "q35", "-accel", "tcg,thread=multi", "-cpu", "Nehalem"),
             *("-device", "intel-iommu,intremap=off"),
             *("-m", str(_MEMORY_MIB)),
             *("-serial", f"file:{self.console.name}"),

@@ -8,10 +8,12 @@ part of a second to compile them. Python loads this when it starts, as its ``sit
 
 from __future__ import annotations
 
-import hashlib
 import marshal
 import os
 import zipimport
+
+# Not hashlib, which loads OpenSSL: every start of Python pays for what is loaded here.
+from _blake2 import blake2b
 from types import CodeType
 
 _PLACE = "/run/lab-code"
@@ -20,7 +22,7 @@ _compile = zipimport._compile_source  # type: ignore[attr-defined]
 
 
 def _kept(path: str, source: bytes) -> CodeType:
-    file = f"{_PLACE}/{hashlib.blake2b(source, digest_size=16).hexdigest()}"
+    file = f"{_PLACE}/{blake2b(source, digest_size=16).hexdigest()}"
     try:
         with open(file, "rb") as kept:
             code = marshal.load(kept)
