@@ -330,6 +330,59 @@ ansible_facts:
                   type: str
                   returned: always
                   sample: RUNNING
+            network:
+              description:
+                - What is set of a virtual function of a network card through its physical function, as C(ip link) shows it.
+                  What the driver of the physical function does not show is missing.
+                - Nothing of this is compared, and no plan gives it to a target.
+              type: dict
+              returned: where a process holds a virtual function, and its physical function has a network interface that shows it
+              contains:
+                mac:
+                  description: Its MAC address, zeros where it was given none.
+                  type: str
+                  returned: always
+                  sample: "52:54:00:12:34:56"
+                vlan:
+                  description: The VLAN that its frames are put into, V(0) for none.
+                  type: int
+                  returned: where the driver shows it
+                  sample: 100
+                qos:
+                  description: The priority in the VLAN's tag.
+                  type: int
+                  returned: where the driver shows it
+                  sample: 0
+                proto:
+                  description: The protocol of the VLAN's tag, V(802.1Q) or V(802.1ad).
+                  type: str
+                  returned: where the driver shows it
+                  sample: 802.1Q
+                spoofchk:
+                  description: Whether frames with another sender's address are dropped.
+                  type: bool
+                  returned: where the driver shows it
+                  sample: true
+                trust:
+                  description: Whether the guest may do what affects other functions, such as the promiscuous mode.
+                  type: bool
+                  returned: where the driver shows it
+                  sample: false
+                min_tx_rate:
+                  description: The rate in Mbit/s at which it may always send, V(0) for none.
+                  type: int
+                  returned: where the driver shows it
+                  sample: 0
+                max_tx_rate:
+                  description: The rate in Mbit/s at which it may send at most, V(0) for no limit.
+                  type: int
+                  returned: where the driver shows it
+                  sample: 1000
+                link_state:
+                  description: Whether its link is up, V(auto) as the card's, V(enable) always, or V(disable) never.
+                  type: str
+                  returned: where the driver shows it
+                  sample: auto
         parents:
           description: The devices that mediated devices and vDPA devices can be created on.
           type: list

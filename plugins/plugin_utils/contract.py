@@ -51,6 +51,8 @@ Index = t.Annotated[int, where(minimum=0)]
 
 Kind = t.Annotated[str, where(enum=("mdev", "pci", "vdpa"))]
 Origin = t.Annotated[str, where(enum=("directory", "file", "derived"))]
+VlanProtocol = t.Annotated[str, where(enum=("802.1Q", "802.1ad"))]
+LinkState = t.Annotated[str, where(enum=("auto", "enable", "disable"))]
 Direction = t.Annotated[str, where(enum=("source_lists", "target_accepts", "both", "either"))]
 Certainty = t.Annotated[str, where(enum=("declared", "derived", "assumed", "provisional"))]
 Rule = t.Annotated[
@@ -130,6 +132,7 @@ Uuid = t.Annotated[
 ]
 Digest = t.Annotated[str, where(pattern="^[0-9a-f]{32}$")]
 PciId = t.Annotated[str, where(pattern="^[0-9a-f]{8}$")]
+Mac = t.Annotated[str, where(pattern="^[0-9a-f]{2}(:[0-9a-f]{2}){5}$")]
 Mask = t.Annotated[str, where(pattern="^0x[0-9a-f]{1,16}$")]
 
 AttributeName = t.Annotated[str, where(pattern="^[A-Za-z0-9_.-]+$", maxLength=255)]
@@ -213,6 +216,29 @@ class MigrationFacts(t.TypedDict):
     """The migration state that the kernel shows; null where it does not."""
 
 
+class NetworkFacts(t.TypedDict):
+    """What is set of a virtual function of a network card; what the physical function's driver does not show is missing."""
+
+    mac: Mac
+    """Its MAC address; zeros where it was given none."""
+    vlan: NotRequired[Count]
+    """The VLAN that its frames are put into; 0 for none."""
+    qos: NotRequired[Count]
+    """The priority in the VLAN's tag."""
+    proto: NotRequired[VlanProtocol]
+    """The protocol of the VLAN's tag."""
+    spoofchk: NotRequired[bool]
+    """Whether frames with another sender's address are dropped."""
+    trust: NotRequired[bool]
+    """Whether the guest may do what affects other functions, such as the promiscuous mode."""
+    min_tx_rate: NotRequired[Count]
+    """The rate in Mbit/s at which it may always send; 0 for none."""
+    max_tx_rate: NotRequired[Count]
+    """The rate in Mbit/s at which it may send at most; 0 for no limit."""
+    link_state: NotRequired[LinkState]
+    """Whether its link is up: as the card's, always, or never."""
+
+
 class DeviceFacts(t.TypedDict):
     """An mdev, a physical or virtual PCI function, or a vDPA device."""
 
@@ -238,6 +264,8 @@ class DeviceFacts(t.TypedDict):
     """The process that holds it; null if none does."""
     migration: MigrationFacts
     """What is known of its ability to migrate."""
+    network: NotRequired[NetworkFacts]
+    """What is set of a virtual function of a network card that a process holds; absent where that is not known."""
 
 
 class TypeFacts(t.TypedDict):

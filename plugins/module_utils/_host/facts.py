@@ -47,11 +47,12 @@ from ansible_collections.vfio.migration.plugins.module_utils._host.reading impor
 )
 from ansible_collections.vfio.migration.plugins.module_utils._host.sysfs import Sysfs
 
-# The readers of vDPA devices and of devlink are loaded where there is something to read, as few hosts need them and most
+# The readers of vDPA devices, of devlink and of what is set of virtual functions are loaded where there is something to read, as few hosts need them and most
 # of what the facts cost is loading.
 if t.TYPE_CHECKING:  # pragma: no cover
     from ansible_collections.vfio.migration.plugins.module_utils._host.devlink import Port
     from ansible_collections.vfio.migration.plugins.module_utils._host.vdpa import Bus
+    from ansible_collections.vfio.migration.plugins.module_utils._host.vf_network import Settings
 
 SCHEMA = 1
 KINDS = ("mdev", "pci", "vdpa")
@@ -68,13 +69,14 @@ def gather_facts(
     find_port: t.Callable[[str], Port | None] | None = None,
     ask_nvml: AskNvml | None = None,
     seconds: float = 30,
+    ask_network: t.Callable[[str], t.Mapping[str, Settings]] | None = None,
 ) -> Facts:
     """Return the facts of all devices of ``kinds``.
 
     ``scan_holders`` is called only where there is a device. ``ask_vdpa`` returns the vDPA devices, and ``find_port`` the
     devlink port of the virtual function at an address. ``ask_nvml`` returns the answer of NVIDIA's library, if there is
-    one. By default they ask the running kernel, or for so many ``seconds`` the host's library, if ``sysfs`` is the running
-    kernel's.
+    one. ``ask_network`` returns what is set of each virtual function of a network card, by address. By default they ask the
+    running kernel, or for so many ``seconds`` the host's library, if ``sysfs`` is the running kernel's.
     """
     # The time before the first look: nothing in the facts is older.
     gathered = moment(sysfs)
@@ -87,7 +89,12 @@ def gather_facts(
         parents += mdev.parents()
         devices += mdev.devices()
     if "pci" in kinds:
-        devices += _PciFacts(gathering, nvidia, find_port or _devlink_port(sysfs)).devices()
+        devices += _PciFacts(
+            gathering,
+            nvidia,
+            find_port or _devlink_port(sysfs),
+            ask_network or _network(sysfs),
+        ).devices()
     if "vdpa" in kinds and sysfs.exists(_VDPA_BUS):
         from ansible_collections.vfio.migration.plugins.module_utils._host.vdpa_facts import (
             VdpaFacts,
@@ -206,11 +213,14 @@ class _PciFacts:
         gathering: Gathering,
         nvidia: NvidiaFacts,
         find_port: t.Callable[[str], Port | None],
+        ask_network: t.Callable[[str], t.Mapping[str, Settings]],
     ) -> None:
         self._gathering = gathering
         self._sysfs = gathering.sysfs
         self._nvidia = nvidia
         self._find_port = find_port
+        self._ask_network = ask_network
+        self._networks: dict[str, t.Mapping[str, Settings]] = {}
 
     def devices(self) -> list[Facts]:
         """Return the facts of all devices that VFIO has or that state a descriptor."""
@@ -226,7 +236,7 @@ class _PciFacts:
             self._gathering.problems += problems
             group = device.iommu_group
             held_by = nodes(group, device.character_devices())
-            return self._gathering.device_facts(
+            facts = self._gathering.device_facts(
                 kind=device.kind,
                 name=device.id,
                 parent=parent,
@@ -239,6 +249,21 @@ class _PciFacts:
                 nodes=held_by,
                 migration=self._migration(device, attributes),
             )
+        # It matters where a guest has it: what nobody holds is nobody's.
+        if parent is not None and facts["in_use"] is not None:
+            with self._gathering.noting_problems():
+                network = self._network_of(parent).get(name)
+                if network is not None:
+                    facts["network"] = network
+        return facts
+
+    def _network_of(self, physical_function: str) -> t.Mapping[str, Settings]:
+        """Return what is set of each function of a card, which is asked once; raise ``HostReadError``."""
+        if physical_function not in self._networks:
+            # A card that does not answer is one problem, not one of each function.
+            self._networks[physical_function] = {}
+            self._networks[physical_function] = self._ask_network(physical_function)
+        return self._networks[physical_function]
 
     def _with_configuration(
         self, device: PciDevice, descriptor: Facts | None, held_by: list[str]
@@ -309,6 +334,18 @@ def _devlink_port(sysfs: Sysfs) -> t.Callable[[str], Port | None]:
         return Devlink(sysfs).port(address)
 
     return find_port
+
+
+def _network(sysfs: Sysfs) -> t.Callable[[str], t.Mapping[str, Settings]]:
+    def ask_network(physical_function: str) -> t.Mapping[str, Settings]:
+        from ansible_collections.vfio.migration.plugins.module_utils._host.vf_network import (
+            VfNetwork,
+        )
+
+        interface = VfNetwork(sysfs).interface(physical_function)
+        return {} if interface is None else interface.functions
+
+    return ask_network
 
 
 def _migration(

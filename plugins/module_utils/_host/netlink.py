@@ -5,7 +5,7 @@
 # Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 # Do not use this from other collections or standalone plugins/modules!
 
-"""Requests to the kernel over generic netlink.
+"""Requests to the kernel over netlink: generic netlink, and rtnetlink.
 
 Messages are those of include/uapi/linux/netlink.h and genetlink.h: headers and attributes in the machine's byte order,
 each padded to 4 bytes. Every failure is the kernel's own ``OSError``. An answer that breaks the form, or has no end, is
@@ -21,9 +21,14 @@ import struct
 import sys
 import typing as t
 
+_Kind = t.TypeVar("_Kind", bound="_Connection")
+
+_NETLINK_ROUTE = 0
 _NETLINK_GENERIC = 16
 _HEADER = struct.Struct("=IHHII")
 _GENERIC_HEADER = struct.Struct("=BBH")
+# struct ifinfomsg: family, type, index, flags and change.
+_LINK_HEADER = struct.Struct("=BxHiII")
 _ATTRIBUTE = struct.Struct("=HH")
 _ERROR_NUMBER = struct.Struct("=i")
 _NOTHING = 1
@@ -47,6 +52,9 @@ _BUFFER = 65536
 _TIMEOUT_SECONDS = 10
 # More than any host has of anything.
 _MAX_PIECES = 10_000
+_NEW_LINK = 16
+_GET_LINK = 18
+_SET_LINK = 19
 _SIZES = (1, 2, 4, 8)
 
 
@@ -73,20 +81,68 @@ def broken_answer(problem: str) -> OSError:
     return OSError(errno.EBADMSG, f"the kernel's answer is malformed: {problem}")
 
 
-class Family:
+class _Connection:
+    """A socket to one part of the kernel. Use it in ``with``."""
+
+    def __init__(self, protocol: int) -> None:
+        self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, protocol)
+        try:
+            self._socket.settimeout(_TIMEOUT_SECONDS)
+            self._socket.bind((0, 0))
+        except BaseException:
+            self._socket.close()
+            raise
+
+    def __enter__(self: _Kind) -> _Kind:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._socket.close()
+
+    def _call(
+        self,
+        kind: int,
+        answer_kind: int,
+        flags: int,
+        header: bytes,
+        attributes: t.Mapping[int, bytes],
+    ) -> list[Attributes]:
+        """Return the attributes of each message of ``answer_kind``; each has a header as long as that of the request."""
+        body = header + encoded(attributes)
+        length = _HEADER.size + len(body)
+        self._socket.send(_HEADER.pack(length, kind, _REQUEST | flags, 0, 0) + body)
+        answers: list[Attributes] = []
+        for _piece in range(_MAX_PIECES):
+            for found, body in _messages(self._socket.recv(_BUFFER)):
+                if found in (_ERROR, _DONE):
+                    # The end of a dump tells its error too.
+                    _raise_error(body)
+                    return answers
+                if found != _NOTHING:
+                    if found != answer_kind or len(body) < len(header):
+                        raise broken_answer(
+                            f"it has a message of kind {found} with {len(body)} bytes"
+                        )
+                    answers.append(decoded(body[len(header) :]))
+            if not flags & _DUMP:
+                return answers
+        raise broken_answer("it has no end")
+
+
+class Family(_Connection):
     """The part of the kernel that answers under a name, such as ``vdpa``. Use it in ``with``.
 
     The constructor raises ``FileNotFoundError`` where the kernel, or this network namespace, has none of that name.
     """
 
     def __init__(self, name: str, version: int) -> None:
+        super().__init__(_NETLINK_GENERIC)
         self._version = version
-        self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_GENERIC)
+        self._id = _CONTROLLER
         try:
-            self._socket.settimeout(_TIMEOUT_SECONDS)
-            self._socket.bind((0, 0))
+            header = _GENERIC_HEADER.pack(_GET_FAMILY, _CONTROLLER_VERSION, 0)
             asked = {_FAMILY_NAME: name.encode("ascii") + b"\0"}
-            answer = _only(self._call(_CONTROLLER, _CONTROLLER_VERSION, _GET_FAMILY, 0, asked))
+            answer = _only(self._call(_CONTROLLER, _CONTROLLER, 0, header, asked))
             self._id = number(answer[_FAMILY_ID])
             if not _MIN_FAMILY <= self._id <= 0xFFFF:
                 raise broken_answer(f"{self._id} is no number of a family")
@@ -94,60 +150,48 @@ class Family:
             self._socket.close()
             raise
 
-    def __enter__(self) -> Family:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._socket.close()
-
     def ask(self, command: int, attributes: t.Mapping[int, bytes]) -> Attributes:
         """Return the answer to ``command``."""
-        return _only(self._call(self._id, self._version, command, 0, attributes))
+        return _only(self._command(command, 0, attributes))
 
     def dump(self, command: int) -> list[Attributes]:
         """Return all answers to ``command``, of which there may be none."""
-        return self._call(self._id, self._version, command, _DUMP, {})
+        return self._command(command, _DUMP, {})
 
     def change(self, command: int, attributes: t.Mapping[int, bytes]) -> None:
         """Have ``command`` done, which has no answer."""
-        self._call(self._id, self._version, command, _ACKNOWLEDGE, attributes)
+        self._command(command, _ACKNOWLEDGE, attributes)
 
-    def _call(
-        self,
-        family: int,
-        version: int,
-        command: int,
-        flags: int,
-        attributes: t.Mapping[int, bytes],
+    def _command(
+        self, command: int, flags: int, attributes: t.Mapping[int, bytes]
     ) -> list[Attributes]:
-        body = _GENERIC_HEADER.pack(command, version, 0) + encoded(attributes)
-        length = _HEADER.size + len(body)
-        self._socket.send(_HEADER.pack(length, family, _REQUEST | flags, 0, 0) + body)
-        answers: list[Attributes] = []
-        for _piece in range(_MAX_PIECES):
-            for kind, body in _messages(self._socket.recv(_BUFFER)):
-                if kind in (_ERROR, _DONE):
-                    # The end of a dump tells its error too.
-                    _raise_error(body)
-                    return answers
-                if kind != _NOTHING:
-                    answers.append(_answer(kind, family, body))
-            if not flags & _DUMP:
-                return answers
-        raise broken_answer("it has no end")
+        header = _GENERIC_HEADER.pack(command, self._version, 0)
+        return self._call(self._id, self._id, flags, header, attributes)
+
+
+class Links(_Connection):
+    """The network interfaces of this network namespace, by their index: include/uapi/linux/rtnetlink.h. Use it in ``with``."""
+
+    def __init__(self) -> None:
+        super().__init__(_NETLINK_ROUTE)
+
+    def ask(self, index: int, attributes: t.Mapping[int, bytes]) -> Attributes:
+        """Return what the kernel tells of an interface."""
+        return _only(self._call(_GET_LINK, _NEW_LINK, 0, _link_header(index), attributes))
+
+    def change(self, index: int, attributes: t.Mapping[int, bytes]) -> None:
+        """Change an interface."""
+        self._call(_SET_LINK, _NEW_LINK, _ACKNOWLEDGE, _link_header(index), attributes)
+
+
+def _link_header(index: int) -> bytes:
+    return _LINK_HEADER.pack(0, 0, index, 0, 0)
 
 
 def _only(answers: list[Attributes]) -> Attributes:
     if not answers:
         raise broken_answer("it is empty")
     return answers[0]
-
-
-def _answer(kind: int, family: int, body: bytes) -> Attributes:
-    """Return the attributes of a message of the family that was asked."""
-    if kind != family or len(body) < _GENERIC_HEADER.size:
-        raise broken_answer(f"it has a message of kind {kind} with {len(body)} bytes")
-    return decoded(body[_GENERIC_HEADER.size :])
 
 
 def _raise_error(body: bytes) -> None:

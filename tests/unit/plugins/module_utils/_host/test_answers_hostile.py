@@ -17,7 +17,12 @@ import typing as t
 from pathlib import Path
 
 import pytest
-from ansible_collections.vfio.migration.plugins.module_utils._host import devlink, netlink, vdpa
+from ansible_collections.vfio.migration.plugins.module_utils._host import (
+    devlink,
+    netlink,
+    vdpa,
+    vf_network,
+)
 from ansible_collections.vfio.migration.plugins.module_utils._host.devlink import Devlink
 from ansible_collections.vfio.migration.plugins.module_utils._host.facts import gather_facts
 from ansible_collections.vfio.migration.plugins.module_utils._host.kernel_log import KernelLog
@@ -38,6 +43,8 @@ from ansible_collections.vfio.migration.plugins.module_utils._host.vdpa_tool imp
     VdpaError,
     VdpaTool,
 )
+from ansible_collections.vfio.migration.plugins.module_utils._host.vf_network import VfNetwork
+from ansible_collections.vfio.migration.tests.unit.pci_trees import BRIDGE, CARD, PciTree
 from ansible_collections.vfio.migration.tests.unit.sysfs_trees import UUIDS, Tree, nobody
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -64,8 +71,11 @@ class FakeSocket:
 
     pieces: t.ClassVar[list[bytes]] = []
 
+    # Whether the first question is none for the family's number.
+    named = False
+
     def __init__(self, *_arguments):
-        self._named = False
+        self._named = self.named
         self._given = 0
 
     def settimeout(self, seconds):
@@ -108,6 +118,34 @@ PIECES = st.lists(
     min_size=1,
     max_size=4,
 )
+
+
+NUMBERS = st.integers(0, 3) | st.integers(0, 2**32 - 1)
+FORMS = {1: "=I32s", 2: "=III", 4: "=II", 5: "=II", 6: "=III", 9: "=II"}
+
+
+@st.composite
+def links(draw) -> bytes:
+    """Return an answer about an interface with virtual functions, much of which is odd."""
+    functions = b""
+    for _each in range(draw(st.integers(0, 3))):
+        info = {}
+        for kind, form in FORMS.items():
+            values = [draw(NUMBERS) for _ in range(form.count("I"))]
+            info[kind] = struct.pack(form, *values, *[draw(st.binary(max_size=32))] * ("s" in form))
+        vlan = struct.pack("=III", *(draw(NUMBERS) for _ in range(3)))
+        info[12] = encoded(
+            {1: vlan + draw(st.sampled_from([b"\x81\0\0\0", b"\x88\xa8\0\0", b"", bytes(4)]))}
+        )
+        for kind in draw(st.sets(st.sampled_from([*info]), max_size=2)):
+            info[kind] = draw(st.binary(max_size=40))
+        functions += encoded({1: encoded(info)})
+    address = draw(st.just(bytes(6)) | st.binary(max_size=20))
+    attributes = encoded({1: address, 22: functions})
+    return message(16, bytes(16) + attributes)
+
+
+LINKS = links()
 
 
 @given(ATTRIBUTES)
@@ -190,6 +228,25 @@ def test_any_answer_about_ports_is_a_port_or_a_problem(pieces):
                 devlink.migratable_request(port, True)
         with contextlib.suppress(HostReadError):
             json.dumps(Devlink(Sysfs("/sys")).versions(VF))
+
+
+@given(PIECES | st.lists(LINKS, min_size=1, max_size=3))
+def test_any_answer_about_functions_of_a_card_is_settings_or_a_problem(pieces):
+    with answering(*pieces), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(netlink, "_MAX_PIECES", 20)
+        patch.setattr(FakeSocket, "named", True)
+        patch.setattr(Sysfs, "live", True)
+        with tempfile.TemporaryDirectory() as directory:
+            tree = PciTree(Path(directory) / "sys")
+            tree.add_functions(2)
+            tree.write(f"{BRIDGE}/{CARD}/net/eth0/ifindex", "2\n")
+            with contextlib.suppress(HostReadError):
+                found = VfNetwork(Sysfs(str(tree.root))).interface(CARD)
+                if found is not None:
+                    json.dumps(found.functions)
+                    for address, settings in found.functions.items():
+                        # What is told can be asked for.
+                        vf_network.request(found.numbers[address], settings)
 
 
 def test_one_odd_device_costs_no_other(tmp_path):

@@ -14,6 +14,7 @@ from ansible_collections.vfio.migration.plugins.module_utils._host import proces
 from ansible_collections.vfio.migration.plugins.module_utils._host.devlink import Port
 from ansible_collections.vfio.migration.plugins.module_utils._host.facts import KINDS, gather_facts
 from ansible_collections.vfio.migration.plugins.module_utils._host.processes import Holders
+from ansible_collections.vfio.migration.plugins.module_utils._host.reading import HostReadError
 from ansible_collections.vfio.migration.plugins.module_utils._host.sysfs import Sysfs
 from ansible_collections.vfio.migration.tests.unit.sysfs_trees import (
     GPU,
@@ -25,6 +26,7 @@ from ansible_collections.vfio.migration.tests.unit.sysfs_trees import (
 from ansible_collections.vfio.migration.tests.unit.vendor_trees import TREES
 
 SELF_TEXT = SELF.format(type="i915-GVTg_V5_4", aggregator=2)
+VF = "0000:01:00.2"
 UNKNOWN: dict[str, object] = {
     "supported": None,
     "evidence": "unknown",
@@ -310,6 +312,41 @@ def test_a_switch_that_is_on_does_not_outrank_debugfs(tree):
         Sysfs(str(tree.root)), nobody, find_port=lambda address: Port("0000:01:00.0", 1, True)
     )
     assert facts["devices"][0]["migration"]["supported"] is False
+
+
+def test_what_a_card_is_told_of_a_function_is_shown_where_somebody_holds_it(tree):
+    asked = []
+
+    def ask_network(address):
+        asked.append(address)
+        return {VF: {"mac": "52:54:00:12:34:56", "vlan": 100}}
+
+    add_pci(tree, "0000:01:00.0", "mlx5_core")
+    for address in (VF, "0000:01:00.3"):
+        device = add_pci(tree, address, "vfio-pci")
+        tree.link(f"{device}/physfn", "devices/pci0000:00/0000:01:00.0")
+    for scan_holders, expected in (
+        (nobody, [None, None]),
+        (processes.unknown, [{"mac": "52:54:00:12:34:56", "vlan": 100}, None]),
+    ):
+        facts = gather_facts(Sysfs(str(tree.root)), scan_holders, ask_network=ask_network)
+        assert [each.get("network") for each in facts["devices"]] == expected
+    # Once for both of them, and not at all where nobody holds one.
+    assert asked == ["0000:01:00.0"]
+
+
+def test_a_card_that_does_not_answer_is_one_problem(tree):
+    def ask_network(address):
+        raise HostReadError("/sys/net", "odd")
+
+    add_pci(tree, "0000:01:00.0", "mlx5_core")
+    for address in (VF, "0000:01:00.3"):
+        device = add_pci(tree, address, "vfio-pci")
+        tree.link(f"{device}/physfn", "devices/pci0000:00/0000:01:00.0")
+    facts = gather_facts(Sysfs(str(tree.root)), processes.unknown, ask_network=ask_network)
+    assert [each["problem"] for each in facts["problems"]] == ["odd"]
+    assert len(facts["devices"]) == 2
+    assert not any("network" in each for each in facts["devices"])
 
 
 @pytest.mark.parametrize(("current", "supported"), [("0", False), ("1428", True)])
