@@ -32,6 +32,7 @@ class ActionModule(StepAction):
         "limit": {"type": "raw"},
         "ask_qemu": {"type": "bool", "default": True},
         "other_guests": {"type": "str", "default": "name"},
+        "tls": {"type": "str", "default": "auto"},
         "earlier": {"type": "raw"},
         "uri": {"type": "str", "default": "qemu+ssh://root@{host}/system"},
         "transport": {"type": "str", "default": "tcp://{host}"},

@@ -347,6 +347,16 @@ host:
       description: Whether there is C(/dev/iommu).
       type: bool
       returned: always
+    tls:
+      description:
+        - The C(directory) of the certificates with which QEMU encrypts migrations, by C(/etc/libvirt/qemu.conf), and whether there is what a
+          C(client) needs that sends guests, and a C(server) that receives them.
+      type: dict
+      returned: always
+      sample:
+        directory: /etc/pki/qemu
+        client: true
+        server: true
 problems:
   description: What could not be read, C(problem), and of which guest, C(guest), V(null) for the host itself.
   returned: success

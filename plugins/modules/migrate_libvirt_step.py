@@ -78,6 +78,16 @@ options:
       - move
       - fail
     default: name
+  tls:
+    description:
+      - Whether QEMU encrypts what it sends. With V(auto) it does between hosts that have certificates, with V(always) guests move between such
+        hosts alone, and with V(never) it does not.
+    type: str
+    choices:
+      - auto
+      - always
+      - never
+    default: auto
   earlier:
     description: An earlier plan that is to be carried out, or the file that has it. Without O(guests) and O(drain) those of the plan are moved.
     type: raw

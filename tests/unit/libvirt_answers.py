@@ -46,6 +46,11 @@ def guest_info(name: str = GUEST, uuid: str = UUID, **changes: t.Any) -> t.Any:
     return {**found, **changes}
 
 
+def certificates(there: bool) -> t.Any:
+    """Return what a host says that has certificates for migrations, or none."""
+    return {"directory": "/etc/pki/qemu", "client": there, "server": there}
+
+
 def host_info(**changes: t.Any) -> t.Any:
     """Return what a host has for guests: enough for those as ``guest_info`` makes them."""
     found = {
@@ -61,6 +66,7 @@ def host_info(**changes: t.Any) -> t.Any:
         "pools": [],
         "links": ["lo"],
         "iommufd": False,
+        "tls": certificates(True),
     }
     return {**found, **changes}
 

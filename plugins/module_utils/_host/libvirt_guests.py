@@ -18,6 +18,9 @@ import os
 import time
 import typing as t
 
+from ansible_collections.vfio.migration.plugins.module_utils._host.certificates import (
+    certificate_facts,
+)
 from ansible_collections.vfio.migration.plugins.module_utils._host.libvirt_binding import (
     CALL_SECONDS,
     DOMAIN_STATE,
@@ -202,7 +205,7 @@ class Asking:
             return connection.getVersion()
 
     def host(self) -> Facts:
-        """Return what the host has for guests: CPU, machine types, memory, networks, pools, links and IOMMUFD."""
+        """Return what the host has for guests: CPU, machine types, memory, networks, pools, links, IOMMUFD and certificates."""
         binding, connection = self.libvirt.binding, self.libvirt.connection
         capabilities: Facts = {"arch": None, "cpu": {"model": None, "vendor": None}, "machines": {}}
         try:
@@ -226,6 +229,7 @@ class Asking:
             ),
             "links": sorted(short(each) for each in _names_in("/sys/class/net")[:MOST]),
             "iommufd": os.path.exists("/dev/iommu"),
+            "tls": certificate_facts(),
         }
 
     def _active(self, what: str, call: t.Callable[[], t.Any]) -> list[str] | None:

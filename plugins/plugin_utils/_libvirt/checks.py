@@ -14,6 +14,12 @@ from dataclasses import dataclass, field
 
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.wording import listed
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import VDPA, Fleet
+from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.encryption import (
+    AUTO,
+    CLIENT,
+    SERVER,
+    Encryption,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.guests import (
     LIBVIRT,
     QEMU,
@@ -103,6 +109,7 @@ class Case:
     drain: t.Collection[str] = ()
     options: t.Sequence[str] = ()
     asks_qemu: bool = True
+    encryption: Encryption = field(default_factory=Encryption)
 
     @property
     def copies_disks(self) -> bool:
@@ -183,6 +190,9 @@ def check_migration(case: Case) -> Checks:
             if host not in case.hosts
         ),
         *_guests_left_alone(case.fleet, case.guests, case.hosts, case.drain),
+        *case.encryption.in_plain(
+            case.hosts, [guest["host"] or "" for guest in chosen], fitting.targets if chosen else ()
+        ),
     ]
     stay = {(guest["host"], guest["vm"]): guest for guest in fitting.guests}
     checked = [stay.get((guest["host"], guest["vm"]), guest) for guest in checked]
@@ -303,7 +313,15 @@ def missing_on(case: Case, guest: Guest, host: str) -> list[Misfit]:
     there = case.hosts[host]
     asked = case.asked.get(host, LibvirtHost())
     target = LibvirtHost(versions=there.versions, info=there.info, arriving=asked.arriving)
-    return misfits(Arrival(info, source, target, case.copies_disks))
+    return misfits(
+        Arrival(
+            info,
+            source,
+            target,
+            case.copies_disks,
+            certificates=case.encryption.requires(there, SERVER),
+        )
+    )
 
 
 def _why_no_target(
@@ -413,8 +431,17 @@ def _shown_disk(disk: DiskInfo) -> str:
     return f"{disk['target']} ({disk['source']})"
 
 
+def _certificates(case: Case, guest: Guest, info: GuestInfo) -> t.Iterator[str]:
+    host = guest["host"] or ""
+    missing = case.encryption.requires(case.hosts[host], CLIENT)
+    if missing is not None:
+        yield (
+            f"it is to be sent encrypted, and {host} has no {missing}; put them there, or let migrate_libvirt_tls be {AUTO}"
+        )
+
+
 _RULES: tuple[t.Callable[[Case, Guest, GuestInfo], t.Iterator[str]], ...] = (
-    *(_viommu, _blocked, _disks),
+    *(_viommu, _blocked, _disks, _certificates),
 )
 
 

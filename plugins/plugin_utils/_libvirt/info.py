@@ -111,6 +111,14 @@ class MemoryInfo(t.TypedDict):
     huge_pages: list[HugePagesInfo]
 
 
+class TlsInfo(t.TypedDict):
+    """Whether a host has the certificates with which QEMU sends guests encrypted, and receives them, and where they belong."""
+
+    directory: str
+    client: bool
+    server: bool
+
+
 class HostInfo(t.TypedDict):
     """What a host has for guests, ``None`` where libvirt there does not say."""
 
@@ -122,6 +130,7 @@ class HostInfo(t.TypedDict):
     pools: list[str] | None
     links: list[str]
     iommufd: bool
+    tls: TlsInfo
 
 
 class VersionsInfo(t.TypedDict):

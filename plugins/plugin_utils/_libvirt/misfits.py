@@ -52,13 +52,14 @@ class Misfit(t.NamedTuple):
 class Arrival:
     """A guest on its way: as its ``source`` has it, to the host ``target``, both by what libvirt there says.
 
-    ``copies_disks``: its disks are copied.
+    ``copies_disks``: its disks are copied. ``certificates`` are those that the target would have to have.
     """
 
     guest: GuestInfo
     source: LibvirtHost
     target: LibvirtHost
     copies_disks: bool = False
+    certificates: str | None = None
 
     @property
     def there(self) -> HostInfo | None:
@@ -168,4 +169,13 @@ def _memory(arrival: Arrival) -> t.Iterator[Misfit]:
         )
 
 
-_RULES = (_iommufd, _machine, _cpu, _host_cpu, _connections, _files, _memory)
+def _tls(arrival: Arrival) -> t.Iterator[Misfit]:
+    if arrival.certificates is not None:
+        yield Misfit(
+            f"has no {arrival.certificates}",
+            "is to be sent encrypted",
+            "put them there, or let migrate_libvirt_tls be auto",
+        )
+
+
+_RULES = (_iommufd, _machine, _cpu, _host_cpu, _connections, _files, _memory, _tls)

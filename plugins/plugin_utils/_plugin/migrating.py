@@ -46,6 +46,10 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.checks imp
     possible_targets,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.downtime import too_long
+from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.encryption import (
+    TLS_CHOICES,
+    Encryption,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.guests import (
     QEMU,
     Guest,
@@ -220,8 +224,11 @@ def _command(options: t.Mapping[str, t.Any]) -> _Run:
     downtime = _downtime("downtime", options["downtime"])
     longest = options.get("downtime_max")
     bandwidth = options.get("bandwidth")
+    tls, transport = one_of("tls", str(options["tls"]), TLS_CHOICES), str(options["transport"])
+    Encryption(tls, transport, further).check()
     return {
         "options": further,
+        "tls": tls,
         "downtime": downtime,
         "downtime_max": downtime if longest is None else _downtime("downtime_max", longest),
         "bandwidth": None if bandwidth is None else one_or_more("bandwidth", bandwidth),
@@ -230,7 +237,7 @@ def _command(options: t.Mapping[str, t.Any]) -> _Run:
         "priority": priorities("priority", options.get("priority")),
         "limits": _limits(options),
         "uri": str(options["uri"]),
-        "transport": str(options["transport"]),
+        "transport": transport,
     }
 
 
@@ -369,7 +376,12 @@ def _case(run: _Run, hostvars: t.Any) -> Case:
         run["drain"] or (),
         run["options"],
         run["ask_qemu"],
+        _encryption(run),
     )
+
+
+def _encryption(run: _Run) -> Encryption:
+    return Encryption(run["tls"], run["transport"], run["options"])
 
 
 def check(run: _Run, hostvars: t.Any) -> _Run:
@@ -412,7 +424,8 @@ def order(run: _Run, hostvars: t.Any) -> _Run:
     checks, placed = _place_others(run, ready, hostvars)
     migrations = order_migrations(ready, checks["chosen"], run["priority"], placed)
     going = [] if run["check_mode"] else migrations["going"]
-    leaving, logs = _parts(run, going, plan)
+    ends = {host for each in going for host in (each["host"], each["target"])}
+    leaving, logs = _parts(run, going, plan, _libvirt(hostvars, ends))
     return run | {
         "checks": checks,
         "migrations": migrations,
@@ -464,12 +477,16 @@ def _place_others(
 
 
 def _parts(
-    run: _Run, going: t.Sequence[Migration], plan: t.Mapping[str, t.Any]
+    run: _Run,
+    going: t.Sequence[Migration],
+    plan: t.Mapping[str, t.Any],
+    libvirt: t.Mapping[str, LibvirtHost],
 ) -> tuple[_Run, _Run]:
     """Return by host the guests that leave it, as ``libvirt_migrate_guests`` takes them, and what is read of those that come."""
     leaving: dict[str, list[_Run]] = {}
     uuids: dict[str, list[str]] = {}
     logs: dict[str, list[list[str]]] = {}
+    encryption = _encryption(run)
     for number, each in enumerate(going):
         address = run["addresses"][each["target"]]
         guest = {
@@ -479,7 +496,7 @@ def _parts(
             "plan": _plan_of(plan, each["host"]),
             "destination": run["uri"].replace("{host}", address),
             "transport": run["transport"].replace("{host}", address),
-            "options": run["options"],
+            "options": encryption.options_between(libvirt[each["host"]], libvirt[each["target"]]),
             **{name: run[name] for name in ("downtime", "downtime_max", "stall", "timeout")},
         }
         leaving.setdefault(each["host"], []).append(guest)

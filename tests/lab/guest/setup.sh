@@ -29,6 +29,25 @@ user = "root"
 EOF
 echo 'listen_tls = 0' >/etc/libvirt/libvirtd.conf
 
+# Certificates for QEMU, for all hosts the same. Whoever wants TLS copies them to /etc/pki/qemu.
+mkdir --parents /usr/local/share/lab-tls
+cd /usr/local/share/lab-tls
+key='-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes'
+cat >host.cnf <<'EOF'
+subjectAltName = DNS:a, DNS:b, DNS:c
+keyUsage = digitalSignature
+extendedKeyUsage = serverAuth, clientAuth
+EOF
+# shellcheck disable=SC2086 # The options are words.
+openssl req -x509 $key -days 3650 -subj /CN=lab -addext keyUsage=keyCertSign -keyout ca-key.pem -out ca-cert.pem
+# shellcheck disable=SC2086
+openssl req $key -subj /CN=host -keyout server-key.pem -out host.csr
+openssl x509 -req -in host.csr -CA ca-cert.pem -CAkey ca-key.pem -days 3650 -extfile host.cnf -out server-cert.pem
+cp server-key.pem client-key.pem
+cp server-cert.pem client-cert.pem
+rm ca-key.pem host.cnf host.csr
+cd /
+
 # Python loads it from there when it starts.
 for place in /etc/python3.*; do
     cp /keep_code.py "$place/sitecustomize.py"

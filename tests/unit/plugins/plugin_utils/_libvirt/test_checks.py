@@ -379,7 +379,8 @@ def test_nothing_is_avoided_on_a_host_whose_facts_are_unknown():
 
 def test_whom_a_check_leaves_out_is_noted():
     there = answering(guest_info(), others=[{"name": "vm-1", "uuid": UUIDS[5]}])
-    hosts = {"a": there, "b": LibvirtHost(versions=OLD), "c": LibvirtHost(error="no libvirt")}
+    old = LibvirtHost(versions=OLD, info=host_info())
+    hosts = {"a": there, "b": old, "c": LibvirtHost(error="no libvirt")}
     fleet = read_fleet({"a": host([device(UUIDS[0], vm="vm-17")]), "b": host()})
     guests = [guest(), guest("all guests of z", host="z", reason="z is none")]
 

@@ -14,6 +14,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin import migr
 from ansible_collections.vfio.migration.tests.unit.fleets import UUIDS, device, host, parent
 from ansible_collections.vfio.migration.tests.unit.libvirt_answers import (
     arrival_info,
+    certificates,
     guest_info,
     host_info,
     libvirt_info,
@@ -24,6 +25,7 @@ OPTIONS = {
     "uri": "qemu+ssh://root@{host}/system",
     "transport": "tcp://{host}",
     "options": [],
+    "tls": "auto",
     "ask_qemu": True,
     "other_guests": "name",
     "downtime": 2000,
@@ -110,6 +112,11 @@ def test_a_text_is_a_list_split_at_commas(given):
         ({"guests": "vm-17", "priority": ["vm-17"]}, "priority is .'vm-17'.; expected numbers"),
         ({"guests": "vm-17", "not_after": "24:00"}, "not_after is '24:00'; expected a time of day"),
         ({"guests": "vm-17", "not_after": "2026-01-01"}, r"not_after is 2026-01-01, which has pas"),
+        ({"guests": "vm-17", "tls": "perhaps"}, "tls is 'perhaps'; expected one of auto, always"),
+        (
+            {"guests": "vm-17", "tls": "always", "transport": "rdma://{host}"},
+            "migrate_libvirt_tls is always, and QEMU encrypts only what goes over TCP",
+        ),
         ({"guests": "vm-17", "hosts": []}, "no host of the inventory matches"),
     ],
 )
@@ -340,12 +347,14 @@ def test_what_is_done_with_other_guests_is_one_of_three():
 
 
 def test_each_host_is_told_what_leaves_it_and_what_comes():
-    run, _hosts = ordered(two_hosts(), guests="vm-17", options="--tls", parallel_target=3)
+    run, _hosts = ordered(
+        two_hosts(), guests="vm-17", tls="never", options="--auto-converge", parallel_target=3
+    )
     assert run["participants"] == ["a", "b"]
     assert (run["leaving"].keys(), run["logs"].keys()) == ({"a"}, {"b"})
     (guest,) = run["leaving"]["a"]
     assert (guest["number"], guest["label"]) == (0, "vm-17 to b")
-    assert guest["options"] == ["--tls"]
+    assert guest["options"] == ["--auto-converge"]
     assert (guest["destination"], guest["transport"]) == ("qemu+ssh://root@b/system", "tcp://b")
     assert [each["target"]["id"] for each in guest["plan"]["placements"]] == [UUIDS[8]]
     settle, qemu, kernel = run["logs"]["b"]
@@ -360,6 +369,24 @@ def test_each_host_is_told_what_leaves_it_and_what_comes():
         "failures": None,
         "not_after": None,
     }
+
+
+@pytest.mark.parametrize(
+    ("choice", "there", "options"),
+    [
+        ("auto", True, ["--tls"]),
+        ("auto", False, []),
+        ("always", True, ["--tls"]),
+        ("never", True, []),
+    ],
+)
+def test_a_guest_is_sent_encrypted_where_that_is_wanted_and_both_hosts_can(choice, there, options):
+    hostvars = two_hosts()
+    hostvars["b"]["migrate_libvirt_answer"] = libvirt_info(host=host_info(tls=certificates(there)))
+    run, _hosts = ordered(hostvars, guests="vm-17", tls=choice)
+    (guest,) = run["leaving"]["a"]
+    assert guest["options"] == options
+    assert any("is not encrypted" in each for each in run["checks"]["notes"]) == (options == [])
 
 
 def test_a_guest_takes_no_more_of_the_plan_along_than_what_is_of_its_host():
