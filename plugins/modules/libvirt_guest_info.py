@@ -65,6 +65,11 @@ options:
     type: list
     elements: dict
     default: []
+  peers:
+    description: URIs of the libvirt of other hosts, 64 at most. This host is to say which of them it does not reach, as for a migration.
+    type: list
+    elements: str
+    default: []
   timeout:
     description: For how long to ask libvirt, in seconds. What has not been answered by then is listed under RV(problems).
     type: int
@@ -109,6 +114,12 @@ EXAMPLES = r"""
     arriving: "{{ asked.guests }}"
   delegate_to: hv2
   register: there
+
+- name: Find out whether this host reaches the libvirt of another one
+  vfio.migration.libvirt_guest_info:
+    guests: []
+    peers: ["qemu+ssh://root@hv2/system"]
+  register: reached
 """
 
 RETURN = r"""
@@ -283,6 +294,14 @@ arriving:
       elements: str
       returned: always
       sample: [/srv/nfs/vm-17.qcow2]
+peers:
+  description: The C(uri) of each of O(peers), and the C(problem), why this host does not reach it; V(null) where it does.
+  returned: success
+  type: list
+  elements: dict
+  sample:
+    - uri: qemu+ssh://root@hv2/system
+      problem: Cannot recv data: Host key verification failed.
 versions:
   description: The versions of libvirt and QEMU, each V(null) where libvirt does not say.
   returned: success
@@ -374,6 +393,7 @@ from ansible_collections.vfio.migration.plugins.module_utils._host.libvirt_bindi
     LibvirtError,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._host.libvirt_guests import (
+    MOST_PEERS,
     Asking,
     arriving_guests,
 )
@@ -388,6 +408,7 @@ def main() -> None:
             "blocked_reasons": {"type": "bool", "default": False},
             "without_devices": {"type": "bool", "default": False},
             "arriving": {"type": "list", "elements": "dict", "default": []},
+            "peers": {"type": "list", "elements": "str", "default": []},
             "timeout": {"type": "int", "default": 120},
             "sysfs": {"type": "path", "default": "/sys"},
         },
@@ -401,6 +422,10 @@ def main() -> None:
         module.fail_json(msg=f"timeout is {options['timeout']}; expected seconds, 1 at least")
     try:
         arriving = arriving_guests(options["arriving"])
+        if len(options["peers"]) > MOST_PEERS:
+            raise LibvirtError(
+                f"peers: {MOST_PEERS} URIs at most, and there are {len(options['peers'])}"
+            )
         asking = Asking(options["uri"], options["timeout"])
         guests, others = asking.guests(
             options["guests"], options["blocked_reasons"], options["without_devices"]
@@ -410,6 +435,7 @@ def main() -> None:
             guests=guests,
             others=others,
             arriving=[asking.arriving(each) for each in arriving],
+            peers=asking.peers(options["peers"]),
             versions=asking.versions(),
             host=asking.host(),
             problems=asking.problems,

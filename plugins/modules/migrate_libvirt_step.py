@@ -187,6 +187,11 @@ arriving:
   returned: after the step C(find)
   type: list
   elements: dict
+peers:
+  description: The URIs by which the hosts of the guests are to reach the libvirt of possible targets, none where these are many.
+  returned: after the step C(find)
+  type: list
+  elements: str
 receiving:
   description: The hosts that may receive.
   returned: after the step C(find)

@@ -83,6 +83,7 @@ def libvirt_info(*guests: t.Any, **changes: t.Any) -> t.Any:
         "guests": list(guests),
         "others": [],
         "arriving": [],
+        "peers": [],
         "versions": VERSIONS,
         "host": host_info(),
         "problems": [],

@@ -64,8 +64,11 @@ class Domain(Answering):
         self.monitor = monitor
 
 
-def install(monkeypatch, connection, constants=None):
-    """Let ``import libvirt`` and ``import libvirt_qemu`` find stand-ins; ``connection`` is what ``open`` returns or raises."""
+def install(monkeypatch, connection, constants=None, peers=None):
+    """Let ``import libvirt`` and ``import libvirt_qemu`` find stand-ins; ``connection`` is what ``open`` returns or raises.
+
+    ``peers`` are functions that return it for the URIs of other hosts.
+    """
     binding: t.Any = types.ModuleType("libvirt")
     for name, value in {**_CONSTANTS, **(constants or {})}.items():
         setattr(binding, name, value)
@@ -76,6 +79,10 @@ def install(monkeypatch, connection, constants=None):
 
     def open_connection(uri):
         binding.opened.append(uri)
+        if "@" in uri:
+            if uri not in (peers or {}):
+                raise libvirtError(f"no route to {uri}")
+            return peers[uri]()
         if isinstance(connection, Exception):
             raise connection
         return connection() if isinstance(connection, types.FunctionType) else connection

@@ -15,6 +15,8 @@ from __future__ import annotations
 
 import json
 import os
+import queue
+import threading
 import time
 import typing as t
 
@@ -44,6 +46,9 @@ from ansible_collections.vfio.migration.plugins.module_utils._host.mounts import
 # No host runs more guests, and no guest is blocked for more reasons.
 MOST_GUESTS = 4096
 _MOST_ARRIVING = MOST_GUESTS
+MOST_PEERS = 64
+# To log in to another host takes longer than to be answered.
+_PEER_SECONDS = 30.0
 _MOST_REASONS = 32
 _MOST_ANSWER = 1 << 20
 
@@ -259,6 +264,32 @@ class Asking:
             "cpu_problem": problem,
             "missing": [path for path in guest.paths if not self._is_there(path)],
         }
+
+    def peers(self, uris: t.Sequence[str]) -> list[Facts]:
+        """Return which libvirt of other hosts this host does not reach, all asked at the same time, each with its ``problem``."""
+        binding = self.libvirt.binding
+        found: queue.SimpleQueue[tuple[str, str | None]] = queue.SimpleQueue()
+
+        def reach(uri: str) -> None:
+            try:
+                binding.open(uri).close()
+                found.put((uri, None))
+            except Exception as error:  # noqa: BLE001 - what cannot be reached is told, whatever it is
+                found.put((uri, short(str(error))))
+
+        for uri in uris:
+            threading.Thread(target=reach, args=(uri,), daemon=True).start()
+        end = time.monotonic() + min(self._left(), _PEER_SECONDS)
+        problems: dict[str, str | None] = dict.fromkeys(
+            uris, f"it does not answer within {_PEER_SECONDS:g} s"
+        )
+        for _uri in uris:
+            try:
+                uri, problem = found.get(timeout=max(0.0, end - time.monotonic()))
+            except queue.Empty:
+                break
+            problems[uri] = problem
+        return [{"uri": uri, "problem": problem} for uri, problem in problems.items()]
 
     def _is_there(self, path: str) -> bool:
         try:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import typing as t
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.wording import listed
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import VDPA, Fleet
@@ -98,7 +98,7 @@ class Case:
 
     ``asked`` is what libvirt answered when it was asked for these guests alone: on their own hosts with QEMU's word where
     ``asks_qemu``, and on possible targets with what these lack for them. ``targets`` are the hosts that may receive, by default
-    all that are not in ``drain``. ``options`` are those of ``virsh migrate``.
+    all that are not in ``drain``. ``options`` are those of ``virsh migrate``. ``uris`` are those by which targets are reached.
     """
 
     fleet: Fleet
@@ -110,6 +110,7 @@ class Case:
     options: t.Sequence[str] = ()
     asks_qemu: bool = True
     encryption: Encryption = field(default_factory=Encryption)
+    uris: t.Mapping[str, str] = field(default_factory=dict)
 
     @property
     def copies_disks(self) -> bool:
@@ -309,7 +310,8 @@ def missing_on(case: Case, guest: Guest, host: str) -> list[Misfit]:
     info = case.info(guest)
     if info is None:
         return []
-    source = case.hosts[guest["host"] or ""]
+    here = guest["host"] or ""
+    source = replace(case.hosts[here], unreached=case.asked[here].unreached)
     there = case.hosts[host]
     asked = case.asked.get(host, LibvirtHost())
     target = LibvirtHost(versions=there.versions, info=there.info, arriving=asked.arriving)
@@ -320,6 +322,7 @@ def missing_on(case: Case, guest: Guest, host: str) -> list[Misfit]:
             target,
             case.copies_disks,
             certificates=case.encryption.requires(there, SERVER),
+            uri=case.uris.get(host),
         )
     )
 

@@ -56,8 +56,8 @@ class RunningGuest:
 class LibvirtHost:
     """What libvirt on a host says: why it says nothing, if so; versions by program, as far as it says them; guests that run, by name.
 
-    ``info`` is what the host has for guests, ``arriving`` what it lacks for those of others, by their UUIDs, and
-    ``problems`` what could not be read of guests, by their names.
+    ``info`` is what the host has for guests, ``arriving`` what it lacks for those of others, by their UUIDs, ``problems`` what
+    could not be read of guests, by their names, and ``unreached`` why it does not reach the libvirt of another host, by URI.
     """
 
     error: str | None = None
@@ -66,6 +66,7 @@ class LibvirtHost:
     info: HostInfo | None = None
     arriving: t.Mapping[str, ArrivalInfo] = field(default_factory=dict)
     problems: t.Mapping[str, list[str]] = field(default_factory=dict)
+    unreached: t.Mapping[str, str] = field(default_factory=dict)
 
 
 class DeviceKey(t.TypedDict):
@@ -110,6 +111,9 @@ def read_host(answer: LibvirtInfo) -> LibvirtHost:
         info=answer["host"],
         arriving={each["uuid"]: each for each in answer["arriving"]},
         problems=problems,
+        unreached={
+            each["uri"]: each["problem"] for each in answer["peers"] if each["problem"] is not None
+        },
     )
 
 

@@ -133,6 +133,13 @@ class HostInfo(t.TypedDict):
     tls: TlsInfo
 
 
+class PeerInfo(t.TypedDict):
+    """The libvirt of another host, and why it is not reached, ``None`` where it is."""
+
+    uri: str
+    problem: str | None
+
+
 class VersionsInfo(t.TypedDict):
     """Versions, ``None`` where libvirt does not say."""
 
@@ -153,6 +160,7 @@ class LibvirtInfo(t.TypedDict):
     guests: list[GuestInfo]
     others: list[OtherInfo]
     arriving: list[ArrivalInfo]
+    peers: list[PeerInfo]
     versions: VersionsInfo
     host: HostInfo
     problems: list[ProblemInfo]

@@ -52,7 +52,8 @@ class Misfit(t.NamedTuple):
 class Arrival:
     """A guest on its way: as its ``source`` has it, to the host ``target``, both by what libvirt there says.
 
-    ``copies_disks``: its disks are copied. ``certificates`` are those that the target would have to have.
+    ``copies_disks``: its disks are copied. ``certificates`` are those that the target would have to have. ``uri`` is that by which
+    the source's libvirt is to reach the target's.
     """
 
     guest: GuestInfo
@@ -60,6 +61,7 @@ class Arrival:
     target: LibvirtHost
     copies_disks: bool = False
     certificates: str | None = None
+    uri: str | None = None
 
     @property
     def there(self) -> HostInfo | None:
@@ -178,4 +180,14 @@ def _tls(arrival: Arrival) -> t.Iterator[Misfit]:
         )
 
 
-_RULES = (_iommufd, _machine, _cpu, _host_cpu, _connections, _files, _memory, _tls)
+def _reach(arrival: Arrival) -> t.Iterator[Misfit]:
+    problem = arrival.source.unreached.get(arrival.uri or "")
+    if problem is not None:
+        yield Misfit(
+            f"is not reached by libvirt of the guest's host at {arrival.uri} ({problem})",
+            "is to be sent there",
+            "let that host in, as with a key of ssh, or give migrate_libvirt_uri another value",
+        )
+
+
+_RULES = (_iommufd, _machine, _cpu, _host_cpu, _connections, _files, _memory, _tls, _reach)

@@ -168,6 +168,8 @@ _KERNEL_LOG = ["bash", "-c", f"dmesg | tail --lines={_READ_LINES}"]
 LONGEST_DOWNTIME = 2_000_000
 # How many lines of a log are read, and told where a migration fails.
 _LINES = 5
+# So many possible targets at most are tried to be reached before anything is made.
+_MOST_PEERS = 32
 _LOCALHOST = "localhost"
 
 _Run = dict[str, t.Any]
@@ -307,6 +309,7 @@ def find(run: _Run, hostvars: t.Any) -> _Run:
         reading.setdefault(str(guest["host"]), []).append(str(guest["uuid"]))
     arriving = [*_arriving(going, libvirt)]
     receiving = possible_targets(libvirt, run["targets"], run["drain"] or ()) if arriving else []
+    uris = {host: _uri_of(run, host) for host in receiving}
     return run | {
         "answered": answered,
         "silent": silent,
@@ -314,6 +317,9 @@ def find(run: _Run, hostvars: t.Any) -> _Run:
         "reading": reading,
         "arriving": arriving,
         "receiving": receiving,
+        # Of more, only trying shows: it would take longer than the migration.
+        "peers": [*uris.values()] if len(uris) <= _MOST_PEERS else [],
+        "uris": uris,
         "reading_hosts": sorted({*reading, *receiving}),
     }
 
@@ -377,7 +383,13 @@ def _case(run: _Run, hostvars: t.Any) -> Case:
         run["options"],
         run["ask_qemu"],
         _encryption(run),
+        run["uris"],
     )
+
+
+def _uri_of(run: _Run, host: str) -> str:
+    """Return by which URI the libvirt of a target is reached."""
+    return str(run["uri"].replace("{host}", run["addresses"][host]))
 
 
 def _encryption(run: _Run) -> Encryption:
@@ -494,7 +506,7 @@ def _parts(
             "label": _label(each),
             "uuid": each["uuid"],
             "plan": _plan_of(plan, each["host"]),
-            "destination": run["uri"].replace("{host}", address),
+            "destination": _uri_of(run, each["target"]),
             "transport": run["transport"].replace("{host}", address),
             "options": encryption.options_between(libvirt[each["host"]], libvirt[each["target"]]),
             **{name: run[name] for name in ("downtime", "downtime_max", "stall", "timeout")},

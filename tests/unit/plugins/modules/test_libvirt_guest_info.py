@@ -9,6 +9,7 @@ import json
 import threading
 
 import pytest
+from ansible_collections.vfio.migration.plugins.module_utils._host import libvirt_guests
 from ansible_collections.vfio.migration.plugins.modules import libvirt_guest_info
 from ansible_collections.vfio.migration.tests.unit import libvirt_stand_in
 from ansible_collections.vfio.migration.tests.unit.domains import domain_of, hostdev
@@ -37,7 +38,7 @@ def guest(name="vm-17", xml=None, number=17, **answers) -> Domain:
 
 @pytest.fixture
 def gather(monkeypatch, run_module):
-    def run(*domains, options=None, **answers):
+    def run(*domains, options=None, peers=None, **answers):
         given = {
             "listAllDomains": list(domains),
             "getCapabilities": CAPABILITIES,
@@ -46,7 +47,7 @@ def gather(monkeypatch, run_module):
             "listAllNetworks": [Domain(name="tenants")],
             "listAllStoragePools": [Domain(name="images")],
         }
-        libvirt_stand_in.install(monkeypatch, Connection(**{**given, **answers}))
+        libvirt_stand_in.install(monkeypatch, Connection(**{**given, **answers}), peers=peers)
         return run_module(libvirt_guest_info.main, **(options or {}))
 
     return run
@@ -108,6 +109,27 @@ def test_a_libvirt_that_did_not_find_qemu_at_first_looks_for_it_again(gather):
     assert result["problems"] == [
         {"guest": None, "problem": f"QEMU's version is not known: {none}"}
     ]
+
+
+def test_which_peers_are_not_reached_is_told_and_none_waits_for_another(gather, monkeypatch):
+    uris = [f"qemu+ssh://root@{host}/system" for host in ("b", "c", "d")]
+    end = threading.Event()
+    there = {uris[0]: lambda: Connection(close=0), uris[1]: lambda: end.wait() and None}
+    monkeypatch.setattr(libvirt_guests, "_PEER_SECONDS", 0.5)
+    result = gather(options={"guests": [], "peers": uris}, peers=there)
+    end.set()
+    assert result["peers"] == [
+        {"uri": uris[0], "problem": None},
+        {"uri": uris[1], "problem": "it does not answer within 0.5 s"},
+        {"uri": uris[2], "problem": f"no route to {uris[2]}"},
+    ]
+    assert result["problems"] == []
+
+
+def test_so_many_peers_are_too_many(gather):
+    assert (
+        "peers: 64 URIs at most, and there are 65" in gather(options={"peers": ["x"] * 65})["msg"]
+    )
 
 
 def test_a_libvirt_without_networks_and_pools_has_none(gather):

@@ -37,6 +37,19 @@ def lacking(guest=None, host=None, arrival=None, versions=NEWEST, source=None, c
     return misfits(Arrival(guest_info(**(guest or {})), here, read_host(there), copies))
 
 
+def test_a_host_that_the_guests_host_does_not_reach_is_no_target():
+    here = read_host(
+        libvirt_info(
+            peers=[{"uri": "ssh://b", "problem": "no key"}, {"uri": "ssh://c", "problem": None}]
+        )
+    )
+    there = read_host(libvirt_info(arriving=[arrival_info()], versions=NEWEST))
+    [found] = misfits(Arrival(guest_info(), here, there, uri="ssh://b"))
+    assert found.lacks == "is not reached by libvirt of the guest's host at ssh://b (no key)"
+    for uri in ("ssh://c", "ssh://d", None):
+        assert misfits(Arrival(guest_info(), here, there, uri=uri)) == []
+
+
 def test_a_host_that_has_all_lacks_nothing():
     assert lacking() == []
 

@@ -58,6 +58,7 @@ def test_what_the_module_returns_is_read(asking):
         "others": others,
         "arriving": [asking.arriving(each) for each in arriving],
         "versions": asking.versions(),
+        "peers": asking.peers([]),
         "host": asking.host(),
         "problems": asking.problems,
     }

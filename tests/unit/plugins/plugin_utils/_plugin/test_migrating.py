@@ -371,6 +371,26 @@ def test_each_host_is_told_what_leaves_it_and_what_comes():
     }
 
 
+def test_a_target_that_is_not_reached_is_told_before_anything_is_made():
+    hostvars = two_hosts()
+    run = migrating.find(begun(hostvars, guests="vm-17"), hostvars)
+    assert "qemu+ssh://root@b/system" in run["peers"]
+    said = hostvars["a"]["migrate_libvirt_asked"]
+    unreached = {"uri": "qemu+ssh://root@b/system", "problem": "Host key verification failed."}
+    hostvars["a"]["migrate_libvirt_asked"] = {**said, "peers": [unreached]}
+    run = migrating.check(run, hostvars)
+    assert run["sources"] == []
+    assert any("(Host key verification failed.)" in each for each in run["sentences"])
+
+
+def test_of_many_possible_targets_none_is_tried():
+    hostvars = two_hosts() | {f"host-{number}": answer() for number in range(40)}
+    run = begun(hostvars, guests="vm-17", hosts=[*hostvars])
+    run = migrating.find(run, hostvars)
+    assert len(run["receiving"]) > 32
+    assert run["peers"] == []
+
+
 @pytest.mark.parametrize(
     ("choice", "there", "options"),
     [
