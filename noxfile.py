@@ -72,6 +72,8 @@ NEWEST_AND_OLDEST = [
     (None, ""),
     ("3.10" if shutil.which("python3.10") else None, f"~={min(CORES)}.0"),
 ]
+# The one that comes next, as soon as there is a candidate of it, with a Python that runs it.
+NEXT_PYTHON, NEXT_CORE = "3.13", ">=2.22.0rc1,<2.23"
 nox.options.default_venv_backend = "virtualenv"
 nox.options.reuse_venv = "yes"
 nox.options.sessions = [
@@ -145,12 +147,21 @@ def units(session: nox.Session) -> None:
 
 
 @nox.session
-@nox.parametrize("python,core", NEWEST_AND_OLDEST, ids=["newest", "oldest"])
+@nox.parametrize(
+    "python,core",
+    [*NEWEST_AND_OLDEST, (NEXT_PYTHON if shutil.which(f"python{NEXT_PYTHON}") else None, NEXT_CORE)],
+    ids=["newest", "oldest", "next"],
+)
 def playbooks(session: nox.Session, core: str) -> None:
-    """Run the playbooks on simulated fleets, with the newest and with the oldest ansible-core."""
-    session.install(f"ansible-core{core}", "pytest")
+    """Run the playbooks on simulated fleets, with the newest, the oldest and the coming ansible-core."""
+    if core == NEXT_CORE and session.python is None:
+        session.skip(f"there is no Python {NEXT_PYTHON} for ansible-core{NEXT_CORE}")
+    session.install(f"ansible-core{core}", "pytest", "-r", "tests/unit/requirements.txt")
     marked = ("-m", "every_core") if core else ()
     session.run("pytest", "tests/playbooks", *marked, *session.posargs)
+    # What depends on how an ansible-core takes text.
+    if core == NEXT_CORE:
+        session.run("pytest", "tests/unit/plugins/filter")
 
 
 @nox.session(name="units-ortools")

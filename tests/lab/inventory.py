@@ -35,5 +35,7 @@ def _variables(machine: Machine) -> dict[str, object]:
         "ansible_ssh_args": _SSH_ARGUMENTS,
         "ansible_ssh_common_args": shlex.join(machine.ssh.options()),
         "ansible_ssh_private_key_file": str(machine.ssh.client_key),
+        # An emulated host on a busy machine takes longer than the ten seconds that Ansible waits for it.
+        "ansible_timeout": 60,
         "ansible_user": "root",
     }
