@@ -382,7 +382,7 @@ def molecule(session: nox.Session) -> None:
         session.skip(f"there can be no lab of virtual hosts here: {obstacle}")
     session.install("ansible-core", "molecule")
     # When interrupted, it takes the labs down.
-    timeouts = {"interrupt_timeout": 1, "terminate_timeout": 60}
+    timeouts = {"interrupt_timeout": 1, "terminate_timeout": 110}
     session.run("python", "tests/run_scenarios.py", *session.posargs, **timeouts)
 
 
