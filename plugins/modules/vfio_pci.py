@@ -170,7 +170,8 @@ options:
       - Whether the numbers of functions, and the drivers and attributes of devices, are also defined as units of systemd, so that
         they are back after a reboot; with O(state=absent), whether their definitions are removed too. Each is a file
         C(vfio-migration-functions-ADDRESS.service) or C(vfio-migration-device-ADDRESS.service) in C(/etc/systemd/system).
-      - The definitions of virtual functions beyond the number that a function in O(functions) has afterwards are removed with it.
+      - The definitions of virtual functions beyond the number that a function in O(functions) has afterwards are removed with it, and
+        those that M(vfio.migration.vdpa_device) has made of vDPA devices on them.
       - If V(false), definitions are left as they are.
       - What is defined is what the call asks for; a driver that it leaves out, or O(devices[].migratable), stays defined as it was. A
         controller of disks is refused, as its disks may be in use before it is taken.
@@ -281,6 +282,14 @@ functions:
       description:
         - The addresses of virtual functions beyond that number whose definitions were removed, as with O(persistent=true) they
           would wait in vain when the host starts.
+      type: list
+      elements: str
+      returned: success
+      sample: []
+    undefined_vdpa:
+      description:
+        - The names of vDPA devices on virtual functions beyond that number whose definitions were removed for the same reason. Another
+          module has made them, M(vfio.migration.vdpa_device).
       type: list
       elements: str
       returned: success
@@ -473,6 +482,7 @@ from ansible_collections.vfio.migration.plugins.module_utils._change.boot_units 
     BootUnits,
     functions_unit,
     pci_unit,
+    vdpa_unit,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._change.errors import (
     InvalidRequest,
@@ -496,7 +506,11 @@ from ansible_collections.vfio.migration.plugins.module_utils._change.pci_plan im
     PciPlanner,
     validate,
 )
-from ansible_collections.vfio.migration.plugins.module_utils._change.plan import ABSENT, PRESENT
+from ansible_collections.vfio.migration.plugins.module_utils._change.plan import (
+    ABSENT,
+    PRESENT,
+    UNDEFINED,
+)
 from ansible_collections.vfio.migration.plugins.module_utils._host import processes
 from ansible_collections.vfio.migration.plugins.module_utils._host.device import is_vfio_driver_name
 from ansible_collections.vfio.migration.plugins.module_utils._host.devlink import Devlink
@@ -559,6 +573,9 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
         result = apply_or_predict(module, journal, PciPlanner(host), begin, wanted)
     units = [(functions_unit(each["address"]), each["definition"]) for each in result["functions"]]
     units += [(pci_unit(each["address"]), each["definition"]) for each in result["devices"]]
+    for each in result["functions"]:
+        units += [(pci_unit(address), UNDEFINED) for address in each["undefined"]]
+        units += [(vdpa_unit(name), UNDEFINED) for name in each["undefined_vdpa"]]
     notify_systemd(module, units)
     return result
 

@@ -17,6 +17,7 @@ Syntax: systemd.service(5), systemd.syntax(7).
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import re
 import shlex
@@ -49,6 +50,7 @@ FORMAT = 1
 UNITS = "/etc/systemd/system"
 _WANTS = "multi-user.target.wants"
 _UNIT = re.compile(r"vfio-migration-[a-z]+-[A-Za-z0-9_.:-]{1,100}\.service\Z")
+_VDPA_UNIT = "vfio-migration-vdpa-"
 _PCI_DEVICES = "/sys/bus/pci/devices"
 _BY_HAND = "remove by hand what it defines, with the link to it in multi-user.target.wants,"
 
@@ -128,6 +130,16 @@ class Definition(Record):
         """The name of its unit's file."""
         raise NotImplementedError
 
+    @property
+    def device(self) -> str:
+        """The name of the device that the module knows it by."""
+        raise NotImplementedError
+
+    @property
+    def function(self) -> str | None:
+        """The address of the PCI function that it waits for, ``None`` where that is none."""
+        raise NotImplementedError
+
     def title(self) -> str:
         """Return in words what the unit makes."""
         raise NotImplementedError
@@ -158,6 +170,14 @@ class FunctionsDefinition(Definition):
     @property
     def unit(self) -> str:
         return functions_unit(self.address)
+
+    @property
+    def device(self) -> str:
+        return self.address
+
+    @property
+    def function(self) -> str | None:
+        return self.address
 
     def title(self) -> str:
         return f"Virtual functions of {self.address}"
@@ -196,6 +216,14 @@ class PciDefinition(Definition):
     @property
     def unit(self) -> str:
         return pci_unit(self.address)
+
+    @property
+    def device(self) -> str:
+        return self.address
+
+    @property
+    def function(self) -> str | None:
+        return self.address
 
     def title(self) -> str:
         return f"Driver and attributes of {self.address}"
@@ -237,15 +265,22 @@ class VdpaDefinition(Definition):
     def unit(self) -> str:
         return vdpa_unit(self.name)
 
+    @property
+    def device(self) -> str:
+        return self.name
+
+    @property
+    def function(self) -> str | None:
+        bus, slash, device = self.mgmtdev.partition("/")
+        return device if bus == "pci" and slash else None
+
     def title(self) -> str:
         return f"vDPA device {self.name}"
 
     def after(self) -> list[str]:
-        bus, slash, device = self.mgmtdev.partition("/")
         units = [functions_unit(self.parent)] if self.parent is not None else []
-        return units + (
-            [functions_unit(device), pci_unit(device)] if bus == "pci" and slash else []
-        )
+        function = self.function
+        return units + ([functions_unit(function), pci_unit(function)] if function else [])
 
     def command(self) -> tuple[str, list[str]]:
         attributes = (word for pair in pairs_of(self.attributes) for word in pair)
@@ -270,7 +305,7 @@ def pci_unit(address: str) -> str:
 
 def vdpa_unit(name: str) -> str:
     """Return the name of the unit that creates the vDPA device ``name``."""
-    return f"vfio-migration-vdpa-{name}.service"
+    return f"{_VDPA_UNIT}{name}.service"
 
 
 def as_unit(definition: Definition) -> str:
@@ -347,6 +382,15 @@ class BootUnits:
         """Return the names of the units that there are, whoever made them."""
         with reading(self._units.path("")):
             return set(self._units.names())
+
+    def vdpa(self) -> list[DefinedUnit]:
+        """Return what is defined of vDPA devices, but for units that do not say what they define: they are of no known device."""
+        found = []
+        for unit in sorted(self.names()):
+            if unit.startswith(_VDPA_UNIT):
+                with contextlib.suppress(HostReadError):
+                    found.append(self.read(unit))
+        return [each for each in found if each is not None]
 
     def read(self, unit: str) -> DefinedUnit | None:
         """Return what the unit of this name defines, ``None`` where there is none."""

@@ -202,8 +202,9 @@ class PciTransaction(SysfsTransaction):
                 self._check_assignable(each)
         for each in changes.lists["functions"]:
             self._redefine(each, functions_unit(each.name), self._functions_definition)
-            for address, found in each.undefined.items():
-                self._write_unit(address, pci_unit(address), found, None)
+            for found in each.undefined:
+                about = found.definition
+                self._write_unit(about.function or each.name, about.unit, found, None)
         for each in changes.lists["devices"]:
             self._redefine(each, pci_unit(each.name), self._definition)
         return {"functions": functions, "devices": devices}
@@ -234,6 +235,9 @@ class PciTransaction(SysfsTransaction):
             return
         if not self._journal.holds(lock_of(about)):
             raise self._failure(f"it came under {lock_of(about)} meanwhile; try again")
+        # Definitions of vDPA devices may change under another lock.
+        if self._host.defined(unit) != former:
+            raise self._failure(f"what {unit} defines has changed meanwhile; try again")
         word = UNDEFINED if new is None else DEFINED
         step = Step(lock_of(about), address, word, RestoreUnit.of(unit, former))
         units, defined = self._host.units, None if new is None else DefinedUnit(new, True)

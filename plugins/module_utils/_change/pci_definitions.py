@@ -17,6 +17,7 @@ from ansible_collections.vfio.migration.plugins.module_utils._change.boot_units 
     Definition,
     FunctionsDefinition,
     PciDefinition,
+    VdpaDefinition,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._change.plan import (
     DEFINED,
@@ -94,7 +95,18 @@ def definition_word(found: DefinedUnit | None, wanted: bool, is_defined: bool) -
 
 
 def lock_of(definition: Definition) -> str:
-    """Return the lock under which the definition of a PCI device changes, that of its device."""
-    if isinstance(definition, PciDefinition):
-        return definition.parent or definition.address
-    return definition.address if isinstance(definition, FunctionsDefinition) else ""
+    """Return the lock under which the definition of a PCI device changes, or of what is on it: that of its physical function."""
+    if isinstance(definition, FunctionsDefinition):
+        return definition.address
+    parent = definition.parent if isinstance(definition, (PciDefinition, VdpaDefinition)) else None
+    return parent or definition.function or ""
+
+
+def stated_definition(defined: DefinedUnit | None) -> dict[str, t.Any] | None:
+    """Return for the diff what is defined of a device, ``None`` for nothing."""
+    definition = defined and defined.definition
+    if isinstance(definition, VdpaDefinition):
+        attributes = attribute_list(pairs_of(definition.attributes))
+        return {"mgmtdev": definition.mgmtdev, "attributes": attributes}
+    found = ToDefine.of(defined)
+    return None if found is None else found.stated()

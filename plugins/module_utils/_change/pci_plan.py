@@ -26,8 +26,10 @@ from ansible_collections.vfio.migration.plugins.module_utils._change.attributes 
 from ansible_collections.vfio.migration.plugins.module_utils._change.boot_units import (
     BootUnits,
     DefinedUnit,
+    Definition,
     FunctionsDefinition,
     PciDefinition,
+    VdpaDefinition,
     functions_unit,
     pci_unit,
 )
@@ -43,6 +45,7 @@ from ansible_collections.vfio.migration.plugins.module_utils._change.pci_definit
     ToDefine,
     definition_word,
     lock_of,
+    stated_definition,
     to_define,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._change.pci_vgpu_type import VgpuType
@@ -136,20 +139,23 @@ class PciHost:
         """Return what the unit defines, ``None`` where there is none; raise ``HostReadError``."""
         return None if self.units is None else self.units.read(unit)
 
-    def defined_functions(self, device: PciDevice) -> dict[str, DefinedUnit]:
-        """Return what is defined of a device's virtual functions, by address; those that are not there may be defined, too."""
+    def defined_functions(self, device: PciDevice) -> list[DefinedUnit]:
+        """Return what is defined of a device's virtual functions, also of those that are not there, and of vDPA devices on them."""
         if self.units is None:
-            return {}
-        names, defined = self.units.names(), {}
+            return []
+        names = self.units.names()
         most = pci_driver.most_functions(device)
         addresses = pci_driver.functions(device) + pci_driver.addresses_of_functions(device, most)
-        for address in dict.fromkeys(addresses):
-            if pci_unit(address) in names:
-                found = self.defined(pci_unit(address))
-                # One of a card that had this place before is not of this one.
-                if found is not None and lock_of(found.definition) == device.id:
-                    defined[address] = found
-        return defined
+        addresses = list(dict.fromkeys(addresses))
+        units = (pci_unit(each) for each in addresses)
+        functions = (self.defined(each) for each in units if each in names)
+        on_them = (each for each in self.units.vdpa() if each.definition.function in addresses)
+        # One of a card that had this place before is not of this one.
+        return [
+            each
+            for each in (*functions, *on_them)
+            if each is not None and lock_of(each.definition) == device.id
+        ]
 
     def original_state(self, device: PciDevice) -> OriginalState:
         """Return what a device was before it was changed: as noted since the host started, else as its definition has it."""
@@ -233,8 +239,8 @@ class FunctionsChange(DeviceChange):
     """The change of a physical function, ``name``, from ``before`` virtual functions to ``after``.
 
     ``addresses`` are those of its virtual functions afterwards. ``definition`` is the word for the change of its definition,
-    or ``None``, and ``defined`` the former one. ``undefined`` are the definitions of virtual functions beyond ``after``, by
-    address, which go as well: at the start of the host they would wait for functions that do not come.
+    or ``None``, and ``defined`` the former one. ``undefined`` are the definitions of virtual functions beyond ``after`` and
+    of vDPA devices on them, which go as well: at the start of the host they would wait for functions that do not come.
     """
 
     before: int
@@ -242,7 +248,7 @@ class FunctionsChange(DeviceChange):
     addresses: list[str]
     definition: str | None = None
     defined: DefinedUnit | None = None
-    undefined: dict[str, DefinedUnit] = dataclasses.field(default_factory=dict)
+    undefined: list[DefinedUnit] = dataclasses.field(default_factory=list)
 
     @property
     def changed(self) -> bool:
@@ -260,8 +266,8 @@ class FunctionsChange(DeviceChange):
             before["defined_sriov_numvfs"] = number
             after["defined_sriov_numvfs"] = self.after if self.definition == DEFINED else None
         if self.undefined:
-            before["definitions"] = {each: _stated(self.undefined[each]) for each in self.undefined}
-            after["definitions"] = dict.fromkeys(self.undefined)
+            stated = {each.definition.device: stated_definition(each) for each in self.undefined}
+            before["definitions"], after["definitions"] = stated, dict.fromkeys(stated)
         return before, after
 
     def result(self, addresses: list[str]) -> dict[str, t.Any]:
@@ -272,8 +278,15 @@ class FunctionsChange(DeviceChange):
             "sriov_numvfs": self.after,
             "virtual_functions": addresses,
             "definition": self.definition,
-            "undefined": list(self.undefined),
+            "undefined": self._undefined(PciDefinition),
+            "undefined_vdpa": self._undefined(VdpaDefinition),
         }
+
+    def _undefined(self, kind: type[Definition]) -> list[str]:
+        """Return the names of the devices of a kind whose definitions go."""
+        return [
+            each.definition.device for each in self.undefined if isinstance(each.definition, kind)
+        ]
 
 
 @dataclasses.dataclass
@@ -310,7 +323,7 @@ class PciChange(DeviceChange):
     def sides(self) -> tuple[dict[str, t.Any], dict[str, t.Any]]:
         before, after = dict(self.before or {}), dict(self.after or {})
         if self.definition in REDEFINED:
-            before["definition"] = _stated(self.defined)
+            before["definition"] = stated_definition(self.defined)
             after["definition"] = None if self.to_define is None else self.to_define.stated()
         return before, after
 
@@ -617,16 +630,17 @@ class PciPlanner:
         functions: t.Iterable[FunctionsChange],
         devices: t.Iterable[PciChange],
     ) -> None:
-        listed = {each.address for each in wanted.devices}
+        listed = {pci_unit(each.address) for each in wanted.devices}
         beyond: set[str] = set()
         for function in functions:
             with self._inspected(function.name) as device:
                 self._define_functions(function, wanted.state, device)
                 defined = self._host.defined_functions(device)
-                beyond.update(set(defined).difference(function.addresses))
-                function.undefined = {
-                    each: defined[each] for each in defined if each in beyond - listed
-                }
+                going = [
+                    each for each in defined if each.definition.function not in function.addresses
+                ]
+                beyond.update(each.definition.device for each in going)
+                function.undefined = [each for each in going if each.definition.unit not in listed]
         for change in devices:
             try:
                 change.defined = self._host.defined(pci_unit(change.name))
@@ -688,12 +702,6 @@ def _same_device(defined: DefinedUnit | None, device: PciDevice) -> bool:
     """Return whether a definition is of this device, not of one that had its place."""
     found = defined and defined.definition
     return isinstance(found, PciDefinition) and found.pci_id == sysfs_id(device)
-
-
-def _stated(defined: DefinedUnit | None) -> dict[str, t.Any] | None:
-    """Return for the diff what is defined of a device, ``None`` for nothing."""
-    found = ToDefine.of(defined)
-    return None if found is None else found.stated()
 
 
 def _not_assignable(driver: str | None) -> str:

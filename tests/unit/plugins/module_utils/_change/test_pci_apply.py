@@ -14,8 +14,10 @@ import pytest
 from ansible_collections.vfio.migration.plugins.module_utils._change.boot_units import (
     BootUnits,
     DefinedUnit,
+    VdpaDefinition,
     functions_unit,
     pci_unit,
+    vdpa_unit,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._change.errors import ProvisionError
 from ansible_collections.vfio.migration.plugins.module_utils._change.journal import Journal, place
@@ -528,6 +530,7 @@ def test_functions_are_made_before_the_devices_that_are_among_them(kernel):
             "virtual_functions": [FIRST, SECOND],
             "definition": None,
             "undefined": [],
+            "undefined_vdpa": [],
         }
     ]
     assert drivers(kernel) == ["igbvf", VARIANT]
@@ -882,8 +885,62 @@ def test_definitions_that_outlived_their_functions_go_and_others_stay(kernel):
     assert set(defined(kernel)) == {functions_unit(CARD), pci_unit(FIRST), pci_unit(THIRD)}
 
 
+def define_vdpa(kernel: PciKernel, name: str, mgmtdev: str, parent: str | None = CARD) -> str:
+    """Let a vDPA device be defined as its own module does; return the name of its unit."""
+    definition = VdpaDefinition(name, mgmtdev, parent, "vhost_vdpa", [])
+    units_of(kernel).write(vdpa_unit(name), DefinedUnit(definition, True))
+    return vdpa_unit(name)
+
+
+@pytest.mark.parametrize("number", [2, 1, 0, None])
+def test_what_is_defined_of_vdpa_devices_goes_with_their_functions(kernel, number):
+    kernel.tree.remove_functions()
+    apply(kernel, [device(FIRST), device(SECOND)], [function(2)])
+    apply(kernel, functions=[function(2)], persistent=True)
+    on = {each: define_vdpa(kernel, f"vdpa-{each}", f"pci/{each}") for each in (FIRST, SECOND)}
+    others = {
+        define_vdpa(kernel, "simulated", "vdpasim_net", None),
+        define_vdpa(kernel, "subfunction", "auxiliary/mlx5_core.sf.2"),
+        define_vdpa(kernel, "of-an-earlier-card", f"pci/{SECOND}", "0000:02:00.0"),
+    }
+    # Nobody knows what it is of.
+    damaged = kernel.tree.root.parent / "etc/systemd/system" / vdpa_unit("damaged")
+    damaged.write_text("[Unit]\n")
+    wanted = [function(number)]
+    present = number is not None
+    foretold = changes(kernel, functions=wanted, present=present).predicted()
+    result = apply(kernel, functions=wanted, state=PRESENT if present else ABSENT, persistent=True)
+    gone = [FIRST, SECOND][number or 0 :]
+    assert result["functions"][0]["undefined_vdpa"] == [f"vdpa-{each}" for each in gone]
+    assert foretold["functions"][0]["undefined_vdpa"] == [f"vdpa-{each}" for each in gone]
+    damaged.unlink()
+    assert set(defined(kernel)) == {
+        *others,
+        *(on[each] for each in on if each not in gone),
+        *([functions_unit(CARD)] if number else []),
+    }
+
+
+def test_a_definition_of_a_vdpa_device_that_changes_meanwhile_stays(kernel):
+    apply(kernel, [device(FIRST), device(SECOND)])
+    define_vdpa(kernel, "vdpa0", f"pci/{SECOND}")
+    foretold = changes(kernel, functions=[function(1)])
+    assert foretold.diff()["before"][CARD]["definitions"] == {
+        "vdpa0": {"mgmtdev": f"pci/{SECOND}", "attributes": []}
+    }
+
+    def redefine() -> None:
+        define_vdpa(kernel, "vdpa0", f"pci/{FIRST}")
+
+    failed = failure(kernel, functions=[function(1)], persistent=True, interrupted=redefine)
+    assert "defines has changed meanwhile; try again" in str(failed)
+    assert defined(kernel)[vdpa_unit("vdpa0")].definition.mgmtdev == f"pci/{FIRST}"
+    assert len(list(kernel.tree.device(CARD).glob("virtfn*"))) == 2
+
+
 def test_a_failure_brings_the_definitions_of_functions_back(kernel, monkeypatch):
     apply(kernel, [device(FIRST), device(SECOND)], [function(2)], persistent=True)
+    define_vdpa(kernel, "vdpa0", f"pci/{SECOND}")
     before, files = defined(kernel), state(kernel)
     write = BootUnits.write
 
