@@ -222,6 +222,28 @@ def test_on_paper_and_without_scripts_every_move_is_there(opened: Opener, script
     assert "ShowmoreSaveasCSV" not in paper
 
 
+CUT = """() => [...document.querySelectorAll("th, td")].filter((cell) => cell.offsetParent
+  && getComputedStyle(cell).overflow !== "visible" && cell.scrollWidth > cell.clientWidth + 1).map((cell) => cell.textContent)"""
+
+
+@pytest.mark.parametrize("number", [4, 20])
+def test_long_names_of_hosts_wrap_on_paper(opened: Opener, number: int) -> None:
+    """As many hosts as numbers stand for in the matrix, and fewer."""
+    facts = {
+        f"gpu{each:03}.{'a-rather-long-name-of-a-rack-' * 3}example.org": host(
+            [device(f"device{each}", gvt(pci_id=f"8086{each:04}"))]
+        )
+        for each in range(number)
+    }
+    # What a sheet of A4 has for the page.
+    page = opened(facts, viewport={"width": 1032, "height": 700})
+    page.emulate_media(media="print")
+    assert page.evaluate(CUT) == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= 1032
+    paper = printed(page)
+    assert all(paper.count(name) > 1 for name in facts)
+
+
 def test_what_is_filtered_and_shut_on_the_screen_is_on_paper(opened: Opener) -> None:
     page = opened(many(), viewport=SCREEN)
     page.get_by_role("searchbox", name="Search all tables").fill("host07")
