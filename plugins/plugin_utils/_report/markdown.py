@@ -102,6 +102,8 @@ def _verdict(report: contract.Report) -> list[str]:
         for each in verdict["because"]
     ]
     lines += ["", *because] if because else []
+    advice = [f"{number}. {plain(each)}." for number, each in enumerate(report["advice"], 1)]
+    lines += ["", "What to do:", "", *advice] if advice else []
     if plan and plan["changed_since"]:
         hosts = ", ".join(map(code, plan["changed_since"]))
         lines += [

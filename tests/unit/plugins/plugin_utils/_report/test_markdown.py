@@ -140,6 +140,15 @@ def test_a_ticket_has_who_asked_what_is_to_be_checked_and_every_write():
     assert as_markdown(report_for(facts)).startswith("# Migration report\n\n2 hosts, 2 devices\n")
 
 
+@pytest.mark.parametrize("facts", [{}, {"a": None}, {"a": host()}])
+def test_a_ticket_of_an_empty_fleet_says_what_to_do(facts):
+    report = report_for(facts)
+    assert report["advice"]
+    text = as_markdown(report)
+    first, *_others = report["advice"]
+    assert f"\n\nWhat to do:\n\n1. {plain(first)}.\n" in text
+
+
 def test_a_ticket_takes_the_report_of_a_big_fleet():
     devices = {f"h{n}": host([device(f"d{n}-{m}") for m in range(9)]) for n in range(100)}
     facts = {"b": host(parents=[parent()])} | devices
