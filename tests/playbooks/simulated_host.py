@@ -119,9 +119,10 @@ def _mdev(options: State) -> State:
     else:
         facts["devices"] = [each for each in facts["devices"] if each["id"] not in uuids]
         action = "removed"
-    write(HOST, facts)
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(f"{STATE}/{HOST}.journals")
+    if not options["_ansible_check_mode"]:
+        write(HOST, facts)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(f"{STATE}/{HOST}.journals")
     devices = [
         {"uuid": uuid, "action": "unchanged" if action == "created" and uuid in there else action}
         for uuid in uuids

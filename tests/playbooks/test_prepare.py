@@ -51,6 +51,15 @@ def test_a_fleet_is_prepared_and_cleaned_up_by_what_was_written_down(fleet):
     assert progress(fleet) == []
 
 
+def test_check_mode_shows_what_would_be_created_and_creates_nothing(fleet):
+    before = devices(fleet)
+    arguments = ("--check", "--diff")
+    ended = fleet.play("vfio.migration.prepare", {"prepare_drain": "a"}, arguments=arguments)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert devices(fleet) == before
+    assert [*fleet.work.glob("*.json")] == []
+
+
 def test_hosts_are_chosen_by_patterns(fleet):
     asked = {
         f"{name}_hosts": ["a", "b,!b", "c"] for name in ("report", "capture", "candidates", "audit")
