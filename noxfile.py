@@ -149,7 +149,10 @@ def units(session: nox.Session) -> None:
 @nox.session
 @nox.parametrize(
     "python,core",
-    [*NEWEST_AND_OLDEST, (NEXT_PYTHON if shutil.which(f"python{NEXT_PYTHON}") else None, NEXT_CORE)],
+    [
+        *NEWEST_AND_OLDEST,
+        (NEXT_PYTHON if shutil.which(f"python{NEXT_PYTHON}") else None, NEXT_CORE),
+    ],
     ids=["newest", "oldest", "next"],
 )
 def playbooks(session: nox.Session, core: str) -> None:
