@@ -301,7 +301,7 @@ peers:
   elements: dict
   sample:
     - uri: qemu+ssh://root@hv2/system
-      problem: Cannot recv data: Host key verification failed.
+      problem: "Cannot recv data: Host key verification failed."
 versions:
   description: The versions of libvirt and QEMU, each V(null) where libvirt does not say.
   returned: success
