@@ -131,9 +131,9 @@ def links(draw) -> bytes:
     for _each in range(draw(st.integers(0, 3))):
         info = {}
         for kind, form in FORMS.items():
-            values = [draw(NUMBERS) for _ in range(form.count("I"))]
+            values = [draw(NUMBERS) for _each in range(form.count("I"))]
             info[kind] = struct.pack(form, *values, *[draw(st.binary(max_size=32))] * ("s" in form))
-        vlan = struct.pack("=III", *(draw(NUMBERS) for _ in range(3)))
+        vlan = struct.pack("=III", *(draw(NUMBERS) for _each in range(3)))
         info[12] = encoded(
             {1: vlan + draw(st.sampled_from([b"\x81\0\0\0", b"\x88\xa8\0\0", b"", bytes(4)]))}
         )
