@@ -143,10 +143,58 @@ options:
           - Not used with O(state=absent).
         type: list
         elements: dict
+      network:
+        description:
+          - What the host sets of a virtual function of a network card through its physical function, as C(ip link set … vf) does. What
+            is left out is left as it is.
+          - It is set when the device is bound and its attributes are written, read back, and undone on failure.
+          - A function on another host that has the same MAC address may be in use still. From when it is set until the guest has moved,
+            this card gives frames for the address that come from its own host to this function, so that they do not reach the guest.
+            Set it right before the guest moves.
+          - The physical function needs a network interface whose driver shows what is asked for. In the mode C(switchdev) some drivers
+            refuse some of it.
+          - O(persistent) does not define it; set it again after a reboot.
+          - Not used with O(state=absent), which gives the settings back that the function had before the module changed them.
+        type: dict
+        suboptions:
+          mac:
+            description: Its MAC address; zeros take it away, where the driver knows that.
+            type: str
+          vlan:
+            description: The VLAN that its frames are put into, from V(1) to V(4094), or V(0) for none.
+            type: int
+          qos:
+            description: The priority in the VLAN's tag, from V(0) to V(7).
+            type: int
+          proto:
+            description: The protocol of the VLAN's tag.
+            type: str
+            choices:
+              - 802.1Q
+              - 802.1ad
+          spoofchk:
+            description: Whether frames with another sender's address are dropped.
+            type: bool
+          trust:
+            description: Whether the guest may do what affects other functions, such as the promiscuous mode.
+            type: bool
+          min_tx_rate:
+            description: The rate in Mbit/s at which it may always send, V(0) for none.
+            type: int
+          max_tx_rate:
+            description: The rate in Mbit/s at which it may send at most, V(0) for no limit.
+            type: int
+          link_state:
+            description: Whether its link is up, V(auto) as the card's, V(enable) always, or V(disable) never.
+            type: str
+            choices:
+              - auto
+              - enable
+              - disable
       keep_driver:
         description:
-          - With O(state=absent), whether the device keeps its driver and whether it is migratable, so that only its attributes get the
-            values back that they had before the module changed them.
+          - With O(state=absent), whether the device keeps its driver and whether it is migratable, so that only its attributes and
+            network settings get the values back that they had before the module changed them.
           - Not used with O(state=present).
         type: bool
         default: false
@@ -236,6 +284,15 @@ EXAMPLES = r"""
       - address: "0000:01:00.2"
         driver: vfio-pci
     persistent: true
+
+- name: Give a virtual function the MAC address and VLAN that the guest's function has on the other host
+  vfio.migration.vfio_pci:
+    devices:
+      - address: "0000:01:00.2"
+        network:
+          mac: "52:54:00:12:34:56"
+          vlan: 100
+          spoofchk: true
 
 - name: Give a device back to the driver that it had
   vfio.migration.vfio_pci:
@@ -367,7 +424,7 @@ recovered:
 step:
   description:
     - The step that failed, one of V(validate), V(recover), V(lock), V(inspect), V(resize), V(bind), V(attribute),
-      V(verify), V(restore) and V(define).
+      V(network), V(verify), V(restore) and V(define).
     - Up to V(inspect), nothing was touched but what is in RV(recovered).
   returned: failure
   type: str
@@ -437,8 +494,8 @@ undone:
       sample: "0000:01:10.0"
     change:
       description:
-        - What had been done, C(driver=name), C(sriov_numvfs=number), V(defined), V(undefined) or the attribute that was written,
-          C(group/name=value).
+        - What had been done, C(driver=name), C(sriov_numvfs=number), V(defined), V(undefined), the attribute that was written,
+          C(group/name=value), or the network settings, as C(vlan=100,qos=0).
       type: str
       returned: failure
       sample: driver=vfio-pci
@@ -516,6 +573,11 @@ from ansible_collections.vfio.migration.plugins.module_utils._host.device import
 from ansible_collections.vfio.migration.plugins.module_utils._host.devlink import Devlink
 from ansible_collections.vfio.migration.plugins.module_utils._host.pci_usage import is_free_disk
 from ansible_collections.vfio.migration.plugins.module_utils._host.sysfs import Sysfs
+from ansible_collections.vfio.migration.plugins.module_utils._host.vf_network import (
+    LINK_STATES,
+    PROTOCOLS,
+    VfNetwork,
+)
 
 
 class Modprobe:
@@ -563,6 +625,7 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
             modprobe.load,
             OriginalStates(directory),
             Devlink(sysfs),
+            VfNetwork(sysfs),
             # The units of the running host say nothing about a copy.
             BootUnits() if sysfs.live else None,
         )
@@ -610,6 +673,20 @@ def main() -> None:
                         },
                     },
                     "accept": {"type": "list", "elements": "dict"},
+                    "network": {
+                        "type": "dict",
+                        "options": {
+                            "mac": {"type": "str"},
+                            "vlan": {"type": "int"},
+                            "qos": {"type": "int"},
+                            "proto": {"type": "str", "choices": [*PROTOCOLS]},
+                            "spoofchk": {"type": "bool"},
+                            "trust": {"type": "bool"},
+                            "min_tx_rate": {"type": "int"},
+                            "max_tx_rate": {"type": "int"},
+                            "link_state": {"type": "str", "choices": [*LINK_STATES]},
+                        },
+                    },
                     "keep_driver": {"type": "bool", "default": False},
                 },
             },

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import typing as t
 from pathlib import Path
@@ -18,6 +19,7 @@ from ansible_collections.vfio.migration.plugins.module_utils._change.original_st
 from ansible_collections.vfio.migration.plugins.module_utils._change.pci_plan import PciHost
 from ansible_collections.vfio.migration.plugins.module_utils._host.devlink import Port
 from ansible_collections.vfio.migration.plugins.module_utils._host.processes import Holders
+from ansible_collections.vfio.migration.plugins.module_utils._host.vf_network import Interface
 from ansible_collections.vfio.migration.tests.unit.sysfs_trees import Kernel, Tree, nobody
 
 CARD = "0000:01:00.0"
@@ -35,6 +37,18 @@ device_api=vfio-pci
 type=i915-GVTg_V5_8
 pci_id=80865963
 """
+
+# What a function has that nothing was set of.
+UNSET = {
+    "mac": "00:00:00:00:00:00",
+    "vlan": 0,
+    "qos": 0,
+    "proto": "802.1Q",
+    "spoofchk": True,
+    "min_tx_rate": 0,
+    "max_tx_rate": 0,
+    "link_state": "auto",
+}
 
 TYPES = {"1428": "H200X-141C", "1429": "H200X-70C"}
 
@@ -154,6 +168,7 @@ class PciKernel(Kernel):
         super().__init__(tree)
         self.default = default
         self.ports = Ports(self)
+        self.network = Network(self)
 
     def _act(self, directory: Path, name: str, value: str) -> None:
         value = value.strip()
@@ -169,7 +184,7 @@ class PciKernel(Kernel):
             self._bind(value, directory.name)
         elif name == "nvidia/current_vgpu_type":
             self._set_type(directory, value)
-        elif directory.name == "devlink":
+        elif directory.name in ("devlink", "network"):
             (directory / name).write_text(value)
         else:
             (directory / name).write_text(value + "\n")
@@ -183,6 +198,8 @@ class PciKernel(Kernel):
             self.tree.add_functions(number, self.default)
         else:
             self.tree.remove_functions()
+            for address in self.network.settings:
+                self.network.add(address)
 
     def _bind(self, address: str, driver: str) -> None:
         if self.tree.driver(address) is not None:
@@ -234,6 +251,30 @@ class Ports:
         self._kernel.write(str(self._kernel.tree.root / "devlink"), address, str(migratable))
 
 
+class Network:
+    """Stands for the card's network interface, which shows what is set of the functions that were added."""
+
+    def __init__(self, kernel: PciKernel) -> None:
+        self._kernel = kernel
+
+    @property
+    def settings(self) -> dict[str, dict[str, t.Any]]:
+        files = sorted(self._kernel.tree.root.glob("network/*"))
+        return {file.name: json.loads(file.read_text()) for file in files}
+
+    def add(self, address: str) -> None:
+        self._kernel.tree.write(f"network/{address}", json.dumps(UNSET))
+
+    def interface(self, physical_function: str) -> Interface | None:
+        settings = self.settings
+        numbers = {address: FUNCTIONS.index(address) for address in settings}
+        return Interface("eth0", 2, numbers, settings) if settings else None
+
+    def change(self, interface: Interface, address: str, settings: dict[str, t.Any]) -> None:
+        new = {**self.settings[address], **settings}
+        self._kernel.write(str(self._kernel.tree.root / "network"), address, json.dumps(new))
+
+
 def _error(number: int) -> OSError:
     return OSError(number, os.strerror(number))
 
@@ -252,5 +293,6 @@ def pci_host(
         lambda driver: None,
         OriginalStates(place(kernel, "pci")),
         kernel.ports,
+        kernel.network,
         BootUnits(str(kernel.tree.root.parent / "etc/systemd/system")),
     )

@@ -13,6 +13,7 @@ what they are about does not outlast a reboot either.
 from __future__ import annotations
 
 import dataclasses
+import typing as t
 
 from ansible_collections.vfio.migration.plugins.module_utils._change.private_directory import (
     PrivateDirectory,
@@ -58,22 +59,27 @@ class StoredBinding(Record):
 
 @dataclasses.dataclass
 class OriginalState(Record):
-    """What a device was before it was changed; ``None``, or no attribute, where nothing was changed.
+    """What a device was before it was changed; ``None``, or no attribute or setting, where nothing was changed.
 
-    ``attributes`` are in the order in which they are written back.
+    ``attributes`` are in the order in which they are written back, ``network`` are the settings of a network card's function.
     """
 
     binding: StoredBinding | None = None
     migratable: bool | None = None
     attributes: list[Attribute] = dataclasses.field(default_factory=list)
     sriov_numvfs: int | None = None
+    network: dict[str, t.Any] = dataclasses.field(default_factory=dict)
 
     def completed(self, former: OriginalState) -> OriginalState:
         """Return the state with what ``former`` adds; what is known from an earlier change stays."""
         names = {each.name for each in self.attributes}
         added = [each for each in former.attributes if each.name not in names]
         known = {name: value for name, value in vars(self).items() if value is not None}
-        return dataclasses.replace(former, **{**known, "attributes": self.attributes + added})
+        merged = {
+            "attributes": self.attributes + added,
+            "network": {**former.network, **self.network},
+        }
+        return dataclasses.replace(former, **{**known, **merged})
 
     def former_binding(self, current: Binding) -> Binding:
         """Return how the device was bound, which is its ``current`` binding where that was not changed."""

@@ -16,6 +16,7 @@ import shlex
 import stat
 import typing as t
 
+from ansible_collections.vfio.migration.plugins.module_utils._change import network_settings
 from ansible_collections.vfio.migration.plugins.module_utils._change.attributes import (
     AttributeWrite,
     as_written,
@@ -87,6 +88,7 @@ from ansible_collections.vfio.migration.plugins.module_utils._host.pci_driver im
 from ansible_collections.vfio.migration.plugins.module_utils._host.pci_usage import (
     why_not_assignable,
 )
+from ansible_collections.vfio.migration.plugins.module_utils._host.vf_network import Settings
 
 _BIND_HINTS = {
     errno.EBUSY: "another driver took it meanwhile, or what it needs is in use",
@@ -99,6 +101,14 @@ _MIGRATABLE_HINTS = {
     errno.EBUSY: "a driver has the device, or is about to",
     errno.EOPNOTSUPP: "the card or its firmware cannot migrate its functions, or not with another feature that is on",
     errno.EPERM: "run as root, in the host's own network namespace",
+}
+_NETWORK_HINTS = {
+    errno.EAGAIN: "the function is being reset; try again",
+    errno.EBUSY: "the function is being reset; try again",
+    errno.EINVAL: "the driver refused the value; rates are those of a link that is up",
+    errno.EOPNOTSUPP: "the driver of the physical function cannot do this, or not in the mode that the card's switch is in",
+    errno.EPERM: "run as root, in the host's own network namespace",
+    errno.EPROTONOSUPPORT: "the driver does not know this protocol of VLANs",
 }
 _RESIZE_HINTS = {
     errno.EBUSY: "the driver has functions in use that are not known here",
@@ -141,6 +151,19 @@ class WriteAttributes(Operation):
 
 
 @dataclasses.dataclass
+class SetNetwork(Operation):
+    """Give a virtual function its former settings; ``interface`` is its card's, ``number`` its own there."""
+
+    operation = "set_network"
+    interface: str
+    number: int
+    settings: dict[str, t.Any]
+
+    def by_hand(self, step: Step, path: str) -> str:
+        return network_settings.by_hand(self.interface, self.number, self.settings)
+
+
+@dataclasses.dataclass
 class KeepOriginalState(Operation):
     """Keep the original state that was kept of a device."""
 
@@ -160,6 +183,7 @@ class FunctionState(Record):
     binding: StoredBinding
     migratable: bool | None
     attributes: list[Attribute]
+    network: dict[str, t.Any]
     original_state: OriginalState
 
 
@@ -257,7 +281,8 @@ class PciTransaction(SysfsTransaction):
         if wanted.migratable is not None:
             port = self._host.migratable_port(device.id).name
         names = resolve_names(device, device.attribute_files(), wanted.attributes)
-        original = self._host.original_state(device).without("sriov_numvfs")
+        # After a reboot the card has its own settings again, and those of before it are no one's.
+        original = self._host.original_state(device).without("sriov_numvfs", "network")
         return PciDefinition(
             device.id,
             sysfs_id(device),
@@ -294,6 +319,7 @@ class PciTransaction(SysfsTransaction):
             with self._host.open(address) as function:
                 self._check_unused(function)
                 port = self._devlink.port(address)
+                original = self._original_states.read(function)
                 states.append(
                     FunctionState(
                         address,
@@ -301,10 +327,18 @@ class PciTransaction(SysfsTransaction):
                         StoredBinding.of(read_binding(function)),
                         None if port is None else port.migratable,
                         attributes_of(attribute_pairs(function.attributes()[0])),
-                        self._original_states.read(function),
+                        self._current_settings(address, original.network),
+                        original,
                     )
                 )
         return states
+
+    def _current_settings(self, address: str, names: t.Iterable[str]) -> Settings:
+        """Return these settings of a virtual function, nothing where none is asked for."""
+        if not names:
+            return {}
+        current = self._host.interface(address).functions[address]
+        return {name: current[name] for name in names if name in current}
 
     def _set_number(self, address: str, number: int) -> None:
         with self._host.open(address) as device:
@@ -338,9 +372,12 @@ class PciTransaction(SysfsTransaction):
                 former = read_binding(device)
             self._rebind(wanted, former)
             self._configure(wanted.address, wanted.attributes)
+            # Only now, as a function is reset when a driver gets it.
+            self._set_network(wanted.address, wanted.network)
         with self._host.open(wanted.address) as device:
             self._check_written(device, wanted.attributes)
             self._enter("verify")
+            self._check_settings(wanted.address, wanted.network)
             descriptor, attributes, problems = read_descriptor(device)
             check_accepted(device.id, wanted.accept, descriptor, problems)
             own = descriptor["self"] if descriptor else None
@@ -399,6 +436,43 @@ class PciTransaction(SysfsTransaction):
             if vgpu_type.resets(write):
                 self._wait_until(vgpu_type.why_not_reset)
 
+    def _set_network(self, address: str, wanted: Settings) -> None:
+        self._enter("network")
+        needed = self._host.needed_settings(address, wanted)
+        if needed:
+            former: Settings = {}
+            for each in needed:
+                former.update(self._current_settings(address, each))
+            with self._host.open(address) as device:
+                self._remember(device, OriginalState(network=former))
+            self._change_network(address, needed)
+
+    def _change_network(self, address: str, needed: t.Sequence[Settings]) -> None:
+        """Make the changes of a function's settings, each a step."""
+        if not needed:
+            return
+        lock, interface = self._host.lock_name(address), self._host.interface(address)
+        number = interface.numbers[address]
+        for each in needed:
+            self._enter("network")
+            former = self._current_settings(address, each)
+            change = network_settings.described(each)
+            step = Step(lock, address, change, SetNetwork(interface.name, number, former))
+            act = functools.partial(self._host.network.change, interface, address, each)
+            self._ask_kernel(
+                f"cannot set {change} of function {number} of {interface.name}",
+                functools.partial(self._do, step, act),
+                _NETWORK_HINTS.get,
+            )
+
+    def _check_settings(self, address: str, wanted: Settings) -> None:
+        for each in self._host.needed_settings(address, wanted):
+            current = self._current_settings(address, each)
+            raise self._failure(
+                f"{network_settings.described(each)} was set and taken, but it reads back"
+                f" {network_settings.described(current)}"
+            )
+
     def _give_back(self, change: PciChange) -> dict[str, t.Any]:
         address = self._device = change.name
         self._enter("restore")
@@ -413,10 +487,12 @@ class PciTransaction(SysfsTransaction):
                 self._write_in_turn(device, vgpu_type, vgpu_type.needed_writes(values))
                 former = original.former_binding(read_binding(device))
                 migratable = self._host.needed_migratable(address, original.migratable)
+            self._change_network(address, self._host.needed_settings(address, original.network))
+            self._enter("restore")
             self._bind(address, former, migratable)
         with self._host.open(address) as device:
             kept = () if change.wanted.keep_driver else ("binding", "migratable")
-            self._forget(device, "attributes", *kept)
+            self._forget(device, "attributes", "network", *kept)
             descriptor, attributes, _problems = read_descriptor(device)
             own = descriptor["self"] if descriptor else None
             return change.result(device.link("driver"), attributes, own)
@@ -527,6 +603,18 @@ class PciTransaction(SysfsTransaction):
             self._check_unused(device)
             return _restore_attributes(device, undo.attributes)
 
+    def _undo_network(self, step: Step, undo: SetNetwork, recovering: bool) -> bool:
+        with self._host.open(step.device) as device:
+            self._check_unused(device)
+        return self._restore_network(step.device, undo.settings)
+
+    def _restore_network(self, address: str, settings: Settings) -> bool:
+        """Give a function its former settings; return whether one had another value."""
+        needed = self._host.needed_settings(address, settings)
+        for each in needed:
+            self._host.network.change(self._host.interface(address), address, each)
+        return bool(needed)
+
     def _undo_binding(self, step: Step, undo: BindDriver, recovering: bool) -> bool:
         with self._host.open(step.device) as device:
             self._check_unused(device)
@@ -550,6 +638,7 @@ class PciTransaction(SysfsTransaction):
             with self._host.open(each.address) as function:
                 self._original_states.write(function, each.original_state)
                 _restore_attributes(function, each.attributes)
+            self._restore_network(each.address, each.network)
         return True
 
     undoers: t.ClassVar = {
@@ -557,6 +646,7 @@ class PciTransaction(SysfsTransaction):
         KeepOriginalState: _undo_keeping,
         MakeFunctions: _undo_resizing,
         RestoreUnit: _undo_definition,
+        SetNetwork: _undo_network,
         WriteAttributes: _undo_write,
     }
 

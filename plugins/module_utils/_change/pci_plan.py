@@ -37,6 +37,10 @@ from ansible_collections.vfio.migration.plugins.module_utils._change.errors impo
     InvalidRequest,
     Refused,
 )
+from ansible_collections.vfio.migration.plugins.module_utils._change.network_settings import (
+    needed_changes,
+    why_invalid,
+)
 from ansible_collections.vfio.migration.plugins.module_utils._change.original_state import (
     OriginalState,
     OriginalStates,
@@ -88,6 +92,11 @@ from ansible_collections.vfio.migration.plugins.module_utils._host.reading impor
     read_text,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._host.sysfs import Sysfs
+from ansible_collections.vfio.migration.plugins.module_utils._host.vf_network import (
+    Interface,
+    Settings,
+    VfNetwork,
+)
 
 BOUND = "bound"
 RESIZED = "resized"
@@ -116,6 +125,7 @@ class PciHost:
     load: t.Callable[[str], None]
     original_states: OriginalStates
     devlink: Devlink
+    network: VfNetwork
     units: BootUnits | None = None
 
     def open(self, address: str) -> PciDevice:
@@ -189,6 +199,36 @@ class PciHost:
             return None
         return migratable
 
+    def interface(self, address: str) -> Interface:
+        """Return the network interface through which a virtual function is set; raise ``HostReadError`` if there is none."""
+        parent = self.parent(address)
+        found = None if parent is None else self.network.interface(parent)
+        if found is None or address not in found.functions:
+            raise HostReadError(
+                address,
+                "no network interface of its physical function shows what is set of it; that takes a virtual function of a"
+                " network card, whose driver supports it, and the host's own network namespace",
+            )
+        return found
+
+    def needed_settings(self, address: str, wanted: Settings) -> list[Settings]:
+        """Return which settings of a virtual function are to change, each part by itself; raise ``HostReadError``."""
+        if not wanted:
+            return []
+        problem = why_invalid(wanted)
+        if problem is not None:
+            raise HostReadError(address, problem)
+        interface = self.interface(address)
+        current = interface.functions[address]
+        unknown = [name for name in wanted if name not in current]
+        if unknown:
+            raise HostReadError(
+                address,
+                f"the driver of {interface.name} does not show its {unknown[0]}, so that could be neither verified nor undone;"
+                " leave it out",
+            )
+        return needed_changes(current, wanted)
+
 
 @dataclasses.dataclass
 class WantedFunctions:
@@ -202,7 +242,7 @@ class WantedFunctions:
 class WantedPciDevice:
     """A device as the user wants it; ``driver`` and ``migratable`` are ``None`` where it is to keep its own.
 
-    With ``keep_driver`` only its attributes are given back. ``parent`` is the physical function that a virtual one is of.
+    With ``keep_driver`` only its attributes and ``network`` settings are given back. ``parent`` is the physical function that a virtual one is of.
     """
 
     address: str
@@ -212,6 +252,7 @@ class WantedPciDevice:
     accept: list[dict[str, str]] | None
     keep_driver: bool = False
     parent: str | None = None
+    network: Settings = dataclasses.field(default_factory=dict)
 
     def to_give_back(self, state: OriginalState) -> OriginalState:
         """Return what of its original state the device is to be given back."""
@@ -293,8 +334,8 @@ class FunctionsChange(DeviceChange):
 class PciChange(DeviceChange):
     """The change of one device.
 
-    ``before`` and ``after`` are ``{driver, driver_override, attributes}``, with ``migratable`` if that is asked for, or
-    ``None`` where there is no device. ``own`` is its descriptor's ``self`` before. ``definition`` is the word for the change
+    ``before`` and ``after`` are ``{driver, driver_override, attributes}``, with ``migratable`` and ``network`` if that is asked
+    for, or ``None`` where there is no device. ``own`` is its descriptor's ``self`` before. ``definition`` is the word for the change
     of its definition, or ``None``, ``defined`` the former one, and ``to_define`` what is to be defined, ``None`` for nothing.
     """
 
@@ -389,7 +430,19 @@ def _device(item: t.Mapping[str, t.Any]) -> WantedPciDevice:
         validate_accept(item["accept"], address),
         item["keep_driver"],
         _parent(item, address),
+        _network(item, address),
     )
+
+
+def _network(item: t.Mapping[str, t.Any], address: str) -> Settings:
+    stated = item.get("network") or {}
+    settings = {name: value for name, value in stated.items() if value is not None}
+    if "mac" in settings:
+        settings["mac"] = settings["mac"].lower()
+    problem = why_invalid(settings)
+    if problem is not None:
+        raise InvalidRequest(f"network: {problem}", address)
+    return settings
 
 
 def _parent(item: t.Mapping[str, t.Any], address: str) -> str | None:
@@ -539,7 +592,7 @@ class PciPlanner:
             raise Refused("'driver' is missing; a new virtual function needs one", wanted.address)
         self._check_driver(wanted.address, wanted.driver)
         binding = Binding(wanted.driver, wanted.driver)
-        after = _state(binding, wanted.attributes, wanted.migratable)
+        after = _state(binding, wanted.attributes, wanted.migratable, wanted.network)
         return PciChange(wanted.address, BOUND, wanted, after=after)
 
     def _going(self, wanted: WantedPciDevice) -> PciChange:
@@ -570,28 +623,31 @@ class PciPlanner:
         binding = read_binding(device)
         descriptor, current, problems = read_descriptor(device)
         migratable = self._migratable(wanted)
+        settings = self._host.needed_settings(device.id, wanted.network)
         own = None
         if wanted.driver not in (None, binding.driver):
             self._check_driver(device.id, wanted.driver)
             self._check_alone(device)
             action = BOUND
             new = Binding(wanted.driver, wanted.driver)
-            after = _state(new, wanted.attributes, wanted.migratable)
+            after = _state(new, wanted.attributes, wanted.migratable, wanted.network)
         elif not device.is_assignable:
             raise Refused(_not_assignable(binding.driver), device.id)
         elif migratable != wanted.migratable:
             action = BOUND
-            after = _state(binding, wanted.attributes, wanted.migratable)
+            after = _state(binding, wanted.attributes, wanted.migratable, wanted.network)
         else:
             needed = VgpuType(device).needed_writes(wanted.attributes)
-            action = CONFIGURED if needed else UNCHANGED
+            action = CONFIGURED if needed or settings else UNCHANGED
             attributes = dict(attribute_pairs(current))
             attributes.update((write.name, write.value) for write in needed)
-            after = _state(binding, attributes.items(), wanted.migratable)
+            after = _state(binding, attributes.items(), wanted.migratable, wanted.network)
             own = descriptor["self"] if descriptor else None
             if not needed:
                 check_accepted(device.id, wanted.accept, descriptor, problems)
-        before = _state(binding, attribute_pairs(current), migratable)
+        before = _state(
+            binding, attribute_pairs(current), migratable, self._network(device.id, wanted.network)
+        )
         return PciChange(device.id, action, wanted, before, after, own)
 
     def _migratable(self, wanted: WantedPciDevice) -> bool | None:
@@ -600,6 +656,13 @@ class PciPlanner:
             return None
         return self._host.migratable_port(wanted.address).migratable
 
+    def _network(self, address: str, settings: Settings) -> Settings:
+        """Return what a function has now of these ``settings``."""
+        if not settings:
+            return {}
+        current = self._host.interface(address).functions[address]
+        return {name: current[name] for name in settings}
+
     def _given_back(self, wanted: WantedPciDevice, device: PciDevice) -> PciChange:
         binding = read_binding(device)
         original = wanted.to_give_back(self._host.original_state(device))
@@ -607,7 +670,13 @@ class PciPlanner:
         values = original.former_attributes(device)
         descriptor, current, _problems = read_descriptor(device)
         migratable = self._host.needed_migratable(device.id, original.migratable)
-        changed = former != binding or bool(needed_writes(device, values)) or migratable is not None
+        settings = self._host.needed_settings(device.id, original.network)
+        changed = (
+            former != binding
+            or bool(needed_writes(device, values))
+            or migratable is not None
+            or bool(settings)
+        )
         attributes: _Pairs = ()
         if former.driver == binding.driver:
             attributes = list(dict(attribute_pairs(current), **dict(values)).items())
@@ -617,8 +686,12 @@ class PciPlanner:
             device.id,
             RESTORED if changed else UNCHANGED,
             wanted,
-            before=_state(binding, attribute_pairs(current)),
-            after=_state(former, attributes, migratable),
+            before=_state(
+                binding,
+                attribute_pairs(current),
+                network=self._network(device.id, original.network),
+            ),
+            after=_state(former, attributes, migratable, original.network),
             own=descriptor["self"] if descriptor else None,
         )
 
@@ -715,10 +788,15 @@ def _state(
     binding: Binding,
     attributes: t.Iterable[tuple[str, str]],
     migratable: bool | None = None,
+    network: Settings | None = None,
 ) -> dict[str, t.Any]:
-    state = {
+    state: dict[str, t.Any] = {
         "driver": binding.driver,
         "driver_override": binding.override,
         "attributes": attribute_list(attributes),
     }
-    return state if migratable is None else {**state, "migratable": migratable}
+    if migratable is not None:
+        state["migratable"] = migratable
+    if network:
+        state["network"] = network
+    return state

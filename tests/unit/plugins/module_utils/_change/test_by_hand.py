@@ -25,6 +25,7 @@ from ansible_collections.vfio.migration.plugins.module_utils._change.pci_apply i
     KeepOriginalState,
     MakeFunctions,
     PciTransaction,
+    SetNetwork,
     WriteAttributes,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._change.records import Attribute
@@ -44,6 +45,7 @@ OPERATIONS: list[tuple[Operation, dict[str, str]]] = [
     (WriteAttributes([Attribute("a", "1"), Attribute("b", HOSTILE)]), {"a": "1", "b": HOSTILE}),
     (KeepOriginalState(OriginalState()), {}),
     (MakeFunctions(4, []), {"sriov_numvfs": "4"}),
+    (SetNetwork(HOSTILE, 1, {"mac": HOSTILE}), {}),
     (DeleteVdpa("mgmt", []), {}),
     (RestoreUnit("vfio-migration-vdpa-$(touch owned)", None, None, False, False), {}),
     (RestoreUnit("x.service", "functions", {"address": HOSTILE}, True, False), {}),
@@ -76,6 +78,10 @@ def test_what_it_tells_is_done_by_a_shell(tmp_path, operation, written):
             "mdevctl undefine --uuid uuid --parent '$(x)'",
         ),
         (DeleteVdpa("mgmt", []), "vdpa dev del uuid"),
+        (
+            SetNetwork("$(x)", 3, {"vlan": 7, "qos": 0, "trust": False, "link_state": "auto"}),
+            "ip link set dev '$(x)' vf 3 vlan 7 qos 0 trust off state auto",
+        ),
         (
             RestoreUnit("$(x).service", None, None, False, False),
             "rm -f /etc/systemd/system/multi-user.target.wants/'$(x).service' /etc/systemd/system/'$(x).service'",

@@ -30,6 +30,7 @@ from ansible_collections.vfio.migration.plugins.module_utils._change.pci_apply i
     FunctionState,
     KeepOriginalState,
     MakeFunctions,
+    SetNetwork,
     WriteAttributes,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._change.records import (
@@ -51,8 +52,8 @@ from hypothesis import strategies as st
 
 ADDRESS = "0000:01:10.0"
 BINDING = StoredBinding("vfio-pci", None)
-STATE = OriginalState(BINDING, True, [Attribute("nvidia/current_vgpu_type", "0")], 4)
-FUNCTION = FunctionState(ADDRESS, 17, BINDING, None, [Attribute("a", "1")], STATE)
+STATE = OriginalState(BINDING, True, [Attribute("nvidia/current_vgpu_type", "0")], 4, {"vlan": 7})
+FUNCTION = FunctionState(ADDRESS, 17, BINDING, None, [Attribute("a", "1")], {"qos": 3}, STATE)
 UNDO = (
     RemoveMdev("i915-GVTg_V5_4"),
     WriteAttribute("intel_vgpu/aggregator", "1", False),
@@ -60,6 +61,7 @@ UNDO = (
     BindDriver(BINDING, None),
     WriteAttributes([Attribute("a", "1")]),
     KeepOriginalState(STATE),
+    SetNetwork("eth0", 1, {"mac": "52:54:00:12:34:56"}),
     MakeFunctions(4, [FUNCTION]),
     DeleteVdpa("vdpasim_net", [Attribute("mtu", "1500")]),
     RestoreUnit("vfio-migration-vdpa-vdpa0.service", "vdpa", {"name": "vdpa0"}, True, False),

@@ -65,6 +65,7 @@ def test_the_file_names_its_format_and_every_field(device, path, states):
             "migratable": None,
             "attributes": [{"name": "nvidia/current_vgpu_type", "value": "0"}],
             "sriov_numvfs": None,
+            "network": {},
         },
     }
     assert path.parent.stat().st_mode & 0o777 == 0o700

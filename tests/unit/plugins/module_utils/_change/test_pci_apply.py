@@ -31,6 +31,7 @@ from ansible_collections.vfio.migration.plugins.module_utils._change.plan import
     PRESENT,
     HostChanges,
 )
+from ansible_collections.vfio.migration.plugins.module_utils._host import processes
 from ansible_collections.vfio.migration.plugins.module_utils._host.processes import Holders
 from ansible_collections.vfio.migration.tests.unit.pci_trees import (
     BRIDGE,
@@ -40,6 +41,7 @@ from ansible_collections.vfio.migration.tests.unit.pci_trees import (
     SECOND,
     THIRD,
     TYPES,
+    UNSET,
     VARIANT,
     PciKernel,
     PciTree,
@@ -377,6 +379,130 @@ def test_what_the_host_uses_is_left_alone(kernel):
     assert "the mediated device 882cc4da was made on it" in str(failure(kernel, [device(SECOND)]))
     assert kernel.writes == []
     apply(kernel, [device(FIRST)])
+
+
+# --- network settings --------------------------------------------------------------------------------------------------
+
+ASKED = {"mac": "52:54:00:12:34:56", "vlan": 100, "max_tx_rate": 1000, "spoofchk": False}
+GUEST = {**device(FIRST), "network": ASKED}
+
+
+@pytest.fixture
+def nic(kernel) -> PciKernel:
+    """Let the card's network interface show what is set of each virtual function of ``kernel``."""
+    kernel.network.add(FIRST)
+    kernel.network.add(SECOND)
+    return kernel
+
+
+def test_a_function_is_given_its_network_settings_when_it_is_bound(nic):
+    results = apply(nic, [GUEST])
+    assert results["devices"][0]["action"] == "bound"
+    assert nic.network.settings == {FIRST: {**UNSET, **ASKED}, SECOND: UNSET}
+    assert nic.writes[-5][0] == "bind"
+    nic.writes.clear()
+    assert apply(nic, [GUEST])["devices"][0]["action"] == "unchanged"
+    assert nic.writes == []
+    # What is left out stays.
+    later = {**device(FIRST), "network": {"qos": 3, "trust": None}}
+    assert apply(nic, [later])["devices"][0]["action"] == "configured"
+    assert nic.network.settings[FIRST] == {**UNSET, **ASKED, "qos": 3}
+
+
+@pytest.mark.parametrize("keep_driver", [True, False])
+def test_a_function_is_given_back_the_settings_that_it_had_at_first(nic, keep_driver):
+    before = state(nic)
+    apply(nic, [GUEST])
+    apply(nic, [{**GUEST, "network": {"mac": "52:54:00:00:00:01", "qos": 3}}])
+    apply(nic, [device(FIRST, keep_driver=keep_driver)], state=ABSENT)
+    assert nic.network.settings == {FIRST: UNSET, SECOND: UNSET}
+    assert drivers(nic)[0] == ("vfio-pci" if keep_driver else "igbvf")
+    if not keep_driver:
+        assert state(nic) == before
+
+
+@pytest.mark.parametrize("number", range(4, 8))
+def test_a_setting_that_a_driver_refuses_leaves_all_as_it_was(nic, number):
+    before = state(nic)
+    nic.faults[number] = errno.EOPNOTSUPP
+    failed = failure(nic, [GUEST])
+    assert failed.details["step"] == "network"
+    assert failed.details["device"] == FIRST
+    assert "of function 0 of eth0: operation not supported" in str(failed)
+    assert "the driver of the physical function cannot do this" in failed.details["hint"]
+    assert failed.details["left"] == []
+    assert state(nic) == before
+
+
+def test_a_setting_that_is_taken_and_not_kept_is_an_error(nic):
+    before = state(nic)
+    nic.ignored.add(5)
+    failed = failure(nic, [GUEST])
+    assert failed.details["step"] == "verify"
+    assert "vlan=100,qos=0,proto=802.1Q was set and taken, but it reads back vlan=0" in str(failed)
+    assert state(nic) == before
+
+
+@pytest.mark.parametrize("number", range(1, 8))
+def test_a_killed_call_leaves_the_network_settings_to_the_next(nic, number):
+    before = state(nic)
+    kill(nic, number, [GUEST])
+    apply(nic, [device(THIRD)], state=ABSENT)
+    assert state(nic) == before
+
+
+@pytest.mark.parametrize("number", range(1, 7))
+def test_what_fails_while_settings_are_given_back_is_as_it_was_prepared(nic, number):
+    apply(nic, [GUEST])
+    before = state(nic)
+    nic.faults[len(nic.writes) + number] = errno.EIO
+    failed = failure(nic, [device(FIRST, None)], state=ABSENT)
+    assert failed.details["left"] == []
+    assert state(nic) == before
+
+
+def test_functions_that_are_made_again_have_the_settings_that_were_given(nic):
+    apply(nic, [GUEST])
+    nic.faults[len(nic.writes) + 4] = errno.EIO
+    failed = failure(nic, [device(THIRD, VARIANT)], [function(3)], force=True)
+    assert failed.details["left"] == []
+    assert nic.network.settings == {FIRST: {**UNSET, **ASKED}, SECOND: UNSET}
+
+
+def test_settings_are_not_given_to_what_cannot_have_them(kernel):
+    failed = failure(kernel, [GUEST])
+    assert "no network interface of its physical function shows what is set of it" in str(failed)
+    kernel.network.add(FIRST)
+    failed = failure(kernel, [{**GUEST, "network": {"trust": True}}])
+    assert "the driver of eth0 does not show its trust" in str(failed)
+    assert failed.details["step"] == "inspect"
+    assert kernel.writes == []
+
+
+def test_the_settings_of_a_function_that_a_process_holds_stay(nic):
+    apply(nic, [GUEST])
+    nic.writes.clear()
+    wanted = [{**GUEST, "network": {"vlan": 7}}]
+    failed = failure(nic, wanted, scan_holders=processes.unknown)
+    assert failed.details["step"] == "inspect"
+    assert nic.writes == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"mac": "53:54:00:12:34:56"}, "expected one function's address"),
+        ({"mac": "52:54:00:12:34:56; reboot"}, "expected one function's address"),
+        ({"vlan": 4095}, "from 0 to 4094"),
+        ({"qos": -1}, "from 0 to 7"),
+        ({"max_tx_rate": 2**31}, "from 0 to 2147483647"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(settings, words):
+    item = {**GUEST, "network": settings}
+    params = {"functions": [], "devices": [item], "state": PRESENT, "force": False}
+    with pytest.raises(ProvisionError, match=words):
+        validate(params)
 
 
 # --- devlink -----------------------------------------------------------------------------------------------------------

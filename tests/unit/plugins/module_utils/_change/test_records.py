@@ -25,6 +25,7 @@ from ansible_collections.vfio.migration.plugins.module_utils._change.pci_apply i
     KeepOriginalState,
     MakeFunctions,
     PciTransaction,
+    SetNetwork,
     WriteAttributes,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._change.records import (
@@ -51,12 +52,19 @@ EXAMPLES = [
     WriteAttributes(ATTRIBUTES),
     WriteAttributes([]),
     KeepOriginalState(STATE),
+    SetNetwork("eth0", 1, {"mac": "52:54:00:12:34:56", "trust": True}),
     KeepOriginalState(OriginalState()),
     MakeFunctions(
         1,
         [
             FunctionState(
-                "0000:01:10.0", 77, StoredBinding(None, None), None, ATTRIBUTES, OriginalState()
+                "0000:01:10.0",
+                77,
+                StoredBinding(None, None),
+                None,
+                ATTRIBUTES,
+                {"vlan": 7},
+                OriginalState(),
             )
         ],
     ),
