@@ -68,22 +68,27 @@ class Asking:
         self.problems: list[Facts] = []
         self.libvirt = Libvirt(uri, self._left())
 
-    def _left(self) -> float:
-        return min(CALL_SECONDS, max(0.0, self._end - time.monotonic()))
+    def _left(self, most: float = CALL_SECONDS) -> float:
+        return min(most, max(0.0, self._end - time.monotonic()))
 
-    def ask(self, what: str, call: t.Callable[[], t.Any]) -> t.Any:
-        """Return what libvirt answers to ``call`` in what is left of the time; raise ``LibvirtError``, which begins with ``what``."""
-        left = self._left()
+    def ask(self, what: str, call: t.Callable[[], t.Any], most: float = CALL_SECONDS) -> t.Any:
+        """Return what libvirt answers to ``call`` in what is left of the time, within so many seconds at ``most``.
+
+        Raise ``LibvirtError``, which begins with ``what``.
+        """
+        left = self._left(most)
         if left <= 0:
             raise LibvirtError(
                 f"{what}: libvirt was asked for {self._seconds:g} s, and that is over"
             )
         return self.libvirt.ask(what, call, left)
 
-    def supported(self, what: str, call: t.Callable[[], t.Any]) -> t.Any:
+    def supported(
+        self, what: str, call: t.Callable[[], t.Any], most: float = CALL_SECONDS
+    ) -> t.Any:
         """Return what libvirt answers, ``None`` where it has nothing of that kind."""
         try:
-            return self.ask(what, call)
+            return self.ask(what, call, most)
         except LibvirtError as error:
             if error.code != self.libvirt.binding.VIR_ERR_NO_SUPPORT:
                 self.note(None, error)
@@ -194,7 +199,8 @@ class Asking:
         """Return the versions of libvirt and QEMU, ``None`` where libvirt does not say."""
         connection = self.libvirt.connection
         libvirt = self.supported("libvirt's version is not known", connection.getLibVersion)
-        qemu = self.supported("QEMU's version is not known", self._qemu_version)
+        # Before libvirt answers, it looks at every QEMU that there is, which takes a slow host minutes.
+        qemu = self.supported("QEMU's version is not known", self._qemu_version, self._seconds)
         return {"libvirt": _version(libvirt), "qemu": _version(qemu)}
 
     def _qemu_version(self) -> t.Any:
@@ -215,7 +221,11 @@ class Asking:
         capabilities: Facts = {"arch": None, "cpu": {"model": None, "vendor": None}, "machines": {}}
         try:
             capabilities = capability_facts(
-                self.ask("the host's capabilities cannot be read", connection.getCapabilities)
+                self.ask(
+                    "the host's capabilities cannot be read",
+                    connection.getCapabilities,
+                    self._seconds,
+                )
             )
         except LibvirtError as error:
             self.note(None, error)

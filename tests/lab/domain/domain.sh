@@ -15,6 +15,8 @@ console=/var/log/libvirt/qemu
 start_libvirt() {
     pgrep -x virtlogd >/dev/null || virtlogd --daemon
     pgrep -x libvirtd >/dev/null || libvirtd --daemon
+    # It looks at QEMU first, which takes an emulated host on a busy machine longer than anybody waits for an answer.
+    virsh version >/dev/null || virsh capabilities >/dev/null
 }
 
 # Prints how a domain has a device.
