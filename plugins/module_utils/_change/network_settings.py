@@ -14,6 +14,10 @@ import shlex
 import typing as t
 
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.attributes import shown
+from ansible_collections.vfio.migration.plugins.module_utils._host.vf_network import (
+    LINK_STATES,
+    PROTOCOLS,
+)
 
 # In the order in which they are changed, each by one request of its own, so that a driver that refuses one names it.
 PARTS = (
@@ -31,8 +35,8 @@ _Settings = t.Dict[str, t.Any]
 _MAC = re.compile(r"[0-9a-f][02468ace](:[0-9a-f]{2}){5}\Z")
 _MOST = {"vlan": 4094, "qos": 7, "min_tx_rate": 2**31 - 1, "max_tx_rate": 2**31 - 1}
 _CHOICES = {
-    "proto": ("802.1Q", "802.1ad"),
-    "link_state": ("auto", "enable", "disable"),
+    "proto": tuple(PROTOCOLS),
+    "link_state": LINK_STATES,
     "spoofchk": (True, False),
     "trust": (True, False),
 }

@@ -327,18 +327,11 @@ class PciTransaction(SysfsTransaction):
                         StoredBinding.of(read_binding(function)),
                         None if port is None else port.migratable,
                         attributes_of(attribute_pairs(function.attributes()[0])),
-                        self._current_settings(address, original.network),
+                        self._host.current_settings(address, original.network),
                         original,
                     )
                 )
         return states
-
-    def _current_settings(self, address: str, names: t.Iterable[str]) -> Settings:
-        """Return these settings of a virtual function, nothing where none is asked for."""
-        if not names:
-            return {}
-        current = self._host.interface(address).functions[address]
-        return {name: current[name] for name in names if name in current}
 
     def _set_number(self, address: str, number: int) -> None:
         with self._host.open(address) as device:
@@ -440,9 +433,8 @@ class PciTransaction(SysfsTransaction):
         self._enter("network")
         needed = self._host.needed_settings(address, wanted)
         if needed:
-            former: Settings = {}
-            for each in needed:
-                former.update(self._current_settings(address, each))
+            names = [name for each in needed for name in each]
+            former = self._host.current_settings(address, names)
             with self._host.open(address) as device:
                 self._remember(device, OriginalState(network=former))
             self._change_network(address, needed)
@@ -455,7 +447,7 @@ class PciTransaction(SysfsTransaction):
         number = interface.numbers[address]
         for each in needed:
             self._enter("network")
-            former = self._current_settings(address, each)
+            former = self._host.current_settings(address, each)
             change = network_settings.described(each)
             step = Step(lock, address, change, SetNetwork(interface.name, number, former))
             act = functools.partial(self._host.network.change, interface, address, each)
@@ -467,7 +459,7 @@ class PciTransaction(SysfsTransaction):
 
     def _check_settings(self, address: str, wanted: Settings) -> None:
         for each in self._host.needed_settings(address, wanted):
-            current = self._current_settings(address, each)
+            current = self._host.current_settings(address, each)
             raise self._failure(
                 f"{network_settings.described(each)} was set and taken, but it reads back"
                 f" {network_settings.described(current)}"

@@ -211,6 +211,13 @@ class PciHost:
             )
         return found
 
+    def current_settings(self, address: str, names: t.Collection[str]) -> Settings:
+        """Return these settings of a virtual function, nothing where none is asked for; raise ``HostReadError``."""
+        if not names:
+            return {}
+        current = self.interface(address).functions[address]
+        return {name: current[name] for name in names if name in current}
+
     def needed_settings(self, address: str, wanted: Settings) -> list[Settings]:
         """Return which settings of a virtual function are to change, each part by itself; raise ``HostReadError``."""
         if not wanted:
@@ -646,7 +653,10 @@ class PciPlanner:
             if not needed:
                 check_accepted(device.id, wanted.accept, descriptor, problems)
         before = _state(
-            binding, attribute_pairs(current), migratable, self._network(device.id, wanted.network)
+            binding,
+            attribute_pairs(current),
+            migratable,
+            self._host.current_settings(device.id, wanted.network),
         )
         return PciChange(device.id, action, wanted, before, after, own)
 
@@ -655,13 +665,6 @@ class PciPlanner:
         if wanted.migratable is None:
             return None
         return self._host.migratable_port(wanted.address).migratable
-
-    def _network(self, address: str, settings: Settings) -> Settings:
-        """Return what a function has now of these ``settings``."""
-        if not settings:
-            return {}
-        current = self._host.interface(address).functions[address]
-        return {name: current[name] for name in settings}
 
     def _given_back(self, wanted: WantedPciDevice, device: PciDevice) -> PciChange:
         binding = read_binding(device)
@@ -689,7 +692,7 @@ class PciPlanner:
             before=_state(
                 binding,
                 attribute_pairs(current),
-                network=self._network(device.id, original.network),
+                network=self._host.current_settings(device.id, original.network),
             ),
             after=_state(former, attributes, migratable, original.network),
             own=descriptor["self"] if descriptor else None,
