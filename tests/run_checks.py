@@ -3,13 +3,13 @@
 
 """Run the default checks of noxfile.py and, beside them, those on the lab; tell what came of them, and count them in the last line.
 
-What the checks on the lab print is shown when the rest has ended.
+What the checks on the lab print is shown when the rest has ended; what failed, and why, once more at the end.
 """
 
 from __future__ import annotations
 
 import json
-import shutil
+import re
 import signal
 import subprocess
 import sys
@@ -23,26 +23,36 @@ _NOX = Path(".nox")
 _LAB = ("--session", "molecule")
 # Long enough to stop every host.
 _STOP_SECONDS = 120
+# A failed test of pytest, a scenario, a task, a linter's finding.
+_FAILURE = re.compile(r"(FAILED|ERROR|fatal: |\S+:\d+(:\d+)?: )")
+_WHY, _WIDTH = 6, 200
 
 
 def main() -> int:
     # So that what is cleaned up on Ctrl-C, the lab above all, is so when a CI system stops us.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     _NOX.mkdir(exist_ok=True)
-    rest, lab = (_NOX / f"{name}.json" for name in ("rest", "lab"))
-    log = _NOX / "lab.log"
-    for report in (rest, lab):
+    reports = {name: _NOX / f"{name}.json" for name in ("rest", "lab")}
+    logs = {name: _NOX / f"{name}.log" for name in reports}
+    for report in reports.values():
         report.unlink(missing_ok=True)
-    with _running(["nox", *_LAB, "--report", str(lab)], log) as on_lab:
-        ends = [subprocess.run(["nox", "--report", str(rest)], check=False).returncode]
+    command = {name: ["nox", "--report", str(report)] for name, report in reports.items()}
+    with (
+        _running([*command["lab"], *_LAB], logs["lab"]) as on_lab,
+        _running(command["rest"], logs["rest"]) as rest,
+    ):
+        _show(rest, logs["rest"])
         print("\nThe checks on the lab, which have begun with the others ...\n", flush=True)
-        _show(on_lab, log)
-        ends.append(on_lab.wait())
-    if not (rest.exists() and lab.exists()):
+        _show(on_lab, logs["lab"])
+    if not all(report.exists() for report in reports.values()):
         sys.exit("The checks did not come to an end.")
-    sessions = [each for report in (rest, lab) for each in _sessions(report)]
+    sessions = [
+        {**session, "why": _why(session, logs[name].read_text(errors="replace"))}
+        for name, report in reports.items()
+        for session in json.loads(report.read_text())["sessions"]
+    ]
     print("", *_lines(sessions), sep="\n")
-    return max(ends)
+    return max(on_lab.returncode, rest.returncode)
 
 
 @contextmanager
@@ -63,26 +73,39 @@ def _running(command: list[str], log: Path) -> Iterator[subprocess.Popen[bytes]]
 
 def _show(process: subprocess.Popen[bytes], log: Path) -> None:
     """Show what a process prints to the log, until it ends."""
-    with log.open() as printed:
+    with log.open(errors="replace") as printed:
         ended = False
         while not ended:
             ended = process.poll() is not None
-            shutil.copyfileobj(printed, sys.stdout)
+            sys.stdout.writelines(printed)
             sys.stdout.flush()
             time.sleep(1)
 
 
-def _sessions(report: Path) -> list[dict[str, Any]]:
-    return list(json.loads(report.read_text())["sessions"])
+def _label(session: dict[str, Any]) -> str:
+    """Return what nox calls a session, with its parameters."""
+    return str((session["signatures"] or [session["name"]])[0])
+
+
+def _why(session: dict[str, Any], log: str) -> list[str]:
+    """Return the last lines of what a session has printed that name a failure, or its last ones."""
+    _, _, printed = log.rpartition(f"nox > Running session {_label(session)}\n")
+    printed, _, _ = printed.partition("nox > Running session ")
+    lines = [line[:_WIDTH] for line in printed.splitlines() if line.strip()]
+    return ([line for line in lines if _FAILURE.match(line)] or lines)[-_WHY:]
 
 
 def _lines(sessions: list[dict[str, Any]]) -> list[str]:
     passed = [session for session in sessions if session["result"] == "success"]
     skipped = [session for session in sessions if session["result"] == "skipped"]
     failed = [session for session in sessions if session not in passed + skipped]
-    told = [f"FAILED: {session['name']}" for session in failed]
+    told = [
+        line
+        for session in failed
+        for line in (f"FAILED: {_label(session)}", *(f"    {why}" for why in session["why"]))
+    ]
     told += [
-        f"SKIPPED, SO NOT CHECKED: {session['name']}: {session['reason']}" for session in skipped
+        f"SKIPPED, SO NOT CHECKED: {_label(session)}: {session['reason']}" for session in skipped
     ]
     return [
         *(told or ["Every check passed."]),

@@ -1,0 +1,14 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture
+def tmp_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a directory a short name: ansible-core 2.22 listens on a socket below it, whose path may have 107 bytes (unix(7))."""
+    return tmp_path_factory.mktemp("run")
