@@ -334,9 +334,9 @@ ansible_facts:
               description:
                 - What is set of a virtual function of a network card through its physical function, as C(ip link) shows it.
                   What the driver of the physical function does not show is missing.
-                - Nothing of this is compared, and no plan gives it to a target.
+                - Nothing of this is compared. A plan gives it to the target, as far as that shows what it has.
               type: dict
-              returned: where a process holds a virtual function, and its physical function has a network interface that shows it
+              returned: for a virtual function whose physical function has a network interface that shows it
               contains:
                 mac:
                   description: Its MAC address, zeros where it was given none.

@@ -158,7 +158,9 @@ options:
         type: dict
         suboptions:
           mac:
-            description: Its MAC address; zeros take it away, where the driver knows that.
+            description:
+              - Its MAC address; zeros take it away, where the driver knows that.
+              - Refused where a network interface of the host has it, or another function of the same card that is in use.
             type: str
           vlan:
             description: The VLAN that its frames are put into, from V(1) to V(4094), or V(0) for none.
@@ -568,16 +570,16 @@ from ansible_collections.vfio.migration.plugins.module_utils._change.plan import
     PRESENT,
     UNDEFINED,
 )
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.network_settings import (
+    LINK_STATES,
+    PROTOCOLS,
+)
 from ansible_collections.vfio.migration.plugins.module_utils._host import processes
 from ansible_collections.vfio.migration.plugins.module_utils._host.device import is_vfio_driver_name
 from ansible_collections.vfio.migration.plugins.module_utils._host.devlink import Devlink
 from ansible_collections.vfio.migration.plugins.module_utils._host.pci_usage import is_free_disk
 from ansible_collections.vfio.migration.plugins.module_utils._host.sysfs import Sysfs
-from ansible_collections.vfio.migration.plugins.module_utils._host.vf_network import (
-    LINK_STATES,
-    PROTOCOLS,
-    VfNetwork,
-)
+from ansible_collections.vfio.migration.plugins.module_utils._host.vf_network import VfNetwork
 
 
 class Modprobe:

@@ -139,8 +139,11 @@ class PciTree(Tree):
             if (device / name).exists():
                 (device / name).rmdir()
 
-    def add_network_interface(self, address: str, flags: str) -> None:
+    def add_network_interface(
+        self, address: str, flags: str, mac: str = "52:54:00:00:00:02"
+    ) -> None:
         self.write(f"{BRIDGE}/{address}/net/eth2/flags", f"{flags}\n")
+        self.write(f"{BRIDGE}/{address}/net/eth2/address", f"{mac}\n")
         self.link("class/net/eth2", f"{BRIDGE}/{address}/net/eth2")
 
     def _add(self, address: str, device_id: str) -> None:

@@ -16,7 +16,6 @@ import shlex
 import stat
 import typing as t
 
-from ansible_collections.vfio.migration.plugins.module_utils._change import network_settings
 from ansible_collections.vfio.migration.plugins.module_utils._change.attributes import (
     AttributeWrite,
     as_written,
@@ -71,6 +70,7 @@ from ansible_collections.vfio.migration.plugins.module_utils._change.records imp
 from ansible_collections.vfio.migration.plugins.module_utils._change.transaction import (
     SysfsTransaction,
 )
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor import network_settings
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.identifiers import (
     attribute_pairs,
 )

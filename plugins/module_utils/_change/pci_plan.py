@@ -37,10 +37,6 @@ from ansible_collections.vfio.migration.plugins.module_utils._change.errors impo
     InvalidRequest,
     Refused,
 )
-from ansible_collections.vfio.migration.plugins.module_utils._change.network_settings import (
-    needed_changes,
-    why_invalid,
-)
 from ansible_collections.vfio.migration.plugins.module_utils._change.original_state import (
     OriginalState,
     OriginalStates,
@@ -70,6 +66,11 @@ from ansible_collections.vfio.migration.plugins.module_utils._descriptor.identif
     attribute_list,
     attribute_pairs,
 )
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.network_settings import (
+    NO_MAC,
+    needed_changes,
+    why_invalid,
+)
 from ansible_collections.vfio.migration.plugins.module_utils._host import pci_driver
 from ansible_collections.vfio.migration.plugins.module_utils._host.device import (
     PCI_DEVICES,
@@ -83,6 +84,7 @@ from ansible_collections.vfio.migration.plugins.module_utils._host.pci_driver im
     read_binding,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._host.pci_usage import (
+    interface_with,
     why_in_use,
     why_not_assignable,
 )
@@ -210,6 +212,25 @@ class PciHost:
                 " network card, whose driver supports it, and the host's own network namespace",
             )
         return found
+
+    def why_taken(self, address: str, wanted: Settings, holders: Holders) -> str | None:
+        """Return who on this host has the MAC address that a function is to be given, ``None`` where it may have it.
+
+        The card's switch would give them each other's frames. Raise ``HostReadError``.
+        """
+        mac = str(wanted.get("mac", NO_MAC))
+        if mac == NO_MAC or self.current_settings(address, ["mac"])["mac"] == mac:
+            return None
+        name = interface_with(self.sysfs, mac, address)
+        if name is not None:
+            return f"the host's own network interface {name} has the MAC address {mac}"
+        for other, settings in self.interface(address).functions.items():
+            if other != address and settings["mac"] == mac and self.exists(other):
+                with self.open(other) as device:
+                    reason = self.why_in_use(device, holders)
+                if reason is not None:
+                    return f"{other} of the same card has the MAC address {mac}, and {reason}"
+        return None
 
     def current_settings(self, address: str, names: t.Collection[str]) -> Settings:
         """Return these settings of a virtual function, nothing where none is asked for; raise ``HostReadError``."""
@@ -622,6 +643,8 @@ class PciPlanner:
                 reason = why_not_assignable(device, leaving)
             if change.acts:
                 reason = self._host.why_in_use(device, holders) or reason
+            if state == PRESENT and reason is None:
+                reason = self._host.why_taken(device.id, wanted.network, holders)
             if reason is not None:
                 raise Refused(reason, device.id)
             return change

@@ -249,12 +249,11 @@ class _PciFacts:
                 nodes=held_by,
                 migration=self._migration(device, attributes),
             )
-        # It matters where a guest has it: what nobody holds is nobody's.
-        if parent is not None and facts["in_use"] is not None:
+        if parent is not None:
             with self._gathering.noting_problems():
                 network = self._network_of(parent).get(name)
                 if network is not None:
-                    facts["network"] = network
+                    facts["network"] = _checked(self._sysfs.path(PCI_DEVICES, name), network)
         return facts
 
     def _network_of(self, physical_function: str) -> t.Mapping[str, Settings]:
@@ -336,8 +335,23 @@ def _devlink_port(sysfs: Sysfs) -> t.Callable[[str], Port | None]:
     return find_port
 
 
+def _checked(path: str, network: Settings) -> Settings:
+    """Return what a card's driver shows of a function, where it is such as could be set; raise ``HostReadError``."""
+    from ansible_collections.vfio.migration.plugins.module_utils._descriptor.network_settings import (
+        why_invalid,
+    )
+
+    problem = why_invalid(network)
+    if problem is not None:
+        raise HostReadError(path, f"what is set of it is nothing that could be set: {problem}")
+    return network
+
+
 def _network(sysfs: Sysfs) -> t.Callable[[str], t.Mapping[str, Settings]]:
     def ask_network(physical_function: str) -> t.Mapping[str, Settings]:
+        # Other cards than those of networks have functions, too.
+        if not sysfs.exists(PCI_DEVICES, physical_function, "net"):
+            return {}
         from ansible_collections.vfio.migration.plugins.module_utils._host.vf_network import (
             VfNetwork,
         )

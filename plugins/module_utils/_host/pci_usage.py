@@ -59,6 +59,20 @@ def why_in_use(
     return None
 
 
+def interface_with(sysfs: Sysfs, mac: str, address: str) -> str | None:
+    """Return the name of a network interface of the host's own that has a MAC address, but for those of the device at ``address``."""
+    own = _below(sysfs, _NETWORK_INTERFACES, address)
+    with reading(sysfs.path(_NETWORK_INTERFACES)):
+        for name in sysfs.names(_NETWORK_INTERFACES):
+            # A file is no interface, such as that of the driver of bonds.
+            if name in own or not sysfs.exists(_NETWORK_INTERFACES, name, "address"):
+                continue
+            found = sysfs.read(_NETWORK_INTERFACES, name, "address", limit=128)
+            if found.strip().decode("ascii", "replace").lower() == mac:
+                return name
+    return None
+
+
 def why_not_assignable(device: PciDevice, leaving: t.Container[str] = ()) -> str | None:
     """Return why no guest can have a device once the host has let go of those ``leaving``; ``None`` where one can."""
     others = [

@@ -18,6 +18,10 @@ import struct
 import typing as t
 from dataclasses import dataclass
 
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.network_settings import (
+    LINK_STATES,
+    PROTOCOLS,
+)
 from ansible_collections.vfio.migration.plugins.module_utils._host.device import PCI_DEVICES
 from ansible_collections.vfio.migration.plugins.module_utils._host.netlink import (
     Attributes,
@@ -36,8 +40,7 @@ from ansible_collections.vfio.migration.plugins.module_utils._host.sysfs import 
 # zeros, ``vlan`` 0 is none, rates are in Mbit/s and 0 without a limit.
 Settings = t.Dict[str, t.Union[str, int, bool]]
 
-PROTOCOLS = {"802.1Q": 0x8100, "802.1ad": 0x88A8}
-LINK_STATES = ("auto", "enable", "disable")
+_PROTOCOLS = dict(zip(PROTOCOLS, (0x8100, 0x88A8)))
 
 _ADDRESS = 1
 _VFINFO_LIST = 22
@@ -158,7 +161,7 @@ def _vlan(info: Attributes) -> Settings:
     first = decoded(info[_VLAN_LIST])[_VLAN_INFO]
     _number, vlan, qos, protocol = _unpacked(_VLAN_INFO_FORM, first)
     settings: Settings = {"vlan": vlan, "qos": qos}
-    for name, value in PROTOCOLS.items():
+    for name, value in _PROTOCOLS.items():
         if int.from_bytes(protocol, "big") == value:
             settings["proto"] = name
     return settings
@@ -179,7 +182,7 @@ def request(number: int, settings: Settings) -> dict[int, bytes]:
     if "vlan" in settings:
         vlan = number, int(settings["vlan"]), int(settings.get("qos", 0))
         if "proto" in settings:
-            protocol = PROTOCOLS[str(settings["proto"])].to_bytes(2, "big")
+            protocol = _PROTOCOLS[str(settings["proto"])].to_bytes(2, "big")
             info[_VLAN_LIST] = encoded({_VLAN_INFO: _VLAN_INFO_FORM.pack(*vlan, protocol)})
         else:
             info[_VLAN] = _VLAN_FORM.pack(*vlan)

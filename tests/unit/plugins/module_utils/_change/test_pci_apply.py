@@ -488,6 +488,36 @@ def test_the_settings_of_a_function_that_a_process_holds_stay(nic):
     assert nic.writes == []
 
 
+@pytest.mark.parametrize("owner", [CARD, SECOND])
+def test_no_function_gets_the_address_of_an_interface_of_the_host(nic, owner):
+    nic.tree.add_network_interface(owner, "0x1002", ASKED["mac"])
+    nic.tree.write("class/net/bonding_masters", "\n")
+    failed = failure(nic, [GUEST])
+    assert failed.details["step"] == "inspect"
+    assert "the host's own network interface eth2 has the MAC address 52:54:00:12:34:56" in str(
+        failed
+    )
+    assert nic.writes == []
+    apply(nic, [{**GUEST, "network": {**ASKED, "mac": "52:54:00:00:00:01"}}])
+
+
+def test_a_function_may_have_the_address_of_its_own_interface(nic):
+    nic.tree.add_network_interface(FIRST, "0x1002", ASKED["mac"])
+    assert apply(nic, [GUEST])["devices"][0]["action"] == "bound"
+
+
+def test_no_function_gets_the_address_of_another_one_that_a_guest_has(nic):
+    apply(nic, [{**GUEST, **device(SECOND), "network": ASKED}])
+    holders = held(SECOND)
+    failed = failure(nic, [GUEST], scan_holders=holders)
+    assert f"{SECOND} of the same card has the MAC address 52:54:00:12:34:56" in str(failed)
+    assert "vm-17" in str(failed)
+    # An address of zeros is nobody's, and one that a free function has can be had.
+    unset = {**GUEST, "network": {"mac": "00:00:00:00:00:00"}}
+    apply(nic, [unset], scan_holders=holders)
+    apply(nic, [GUEST])
+
+
 @pytest.mark.parametrize(
     ("settings", "words"),
     [

@@ -314,7 +314,7 @@ def test_a_switch_that_is_on_does_not_outrank_debugfs(tree):
     assert facts["devices"][0]["migration"]["supported"] is False
 
 
-def test_what_a_card_is_told_of_a_function_is_shown_where_somebody_holds_it(tree):
+def test_what_a_card_is_told_of_its_functions_is_shown(tree):
     asked = []
 
     def ask_network(address):
@@ -325,14 +325,27 @@ def test_what_a_card_is_told_of_a_function_is_shown_where_somebody_holds_it(tree
     for address in (VF, "0000:01:00.3"):
         device = add_pci(tree, address, "vfio-pci")
         tree.link(f"{device}/physfn", "devices/pci0000:00/0000:01:00.0")
-    for scan_holders, expected in (
-        (nobody, [None, None]),
-        (processes.unknown, [{"mac": "52:54:00:12:34:56", "vlan": 100}, None]),
-    ):
+    for scan_holders in (nobody, processes.unknown):
         facts = gather_facts(Sysfs(str(tree.root)), scan_holders, ask_network=ask_network)
-        assert [each.get("network") for each in facts["devices"]] == expected
-    # Once for both of them, and not at all where nobody holds one.
-    assert asked == ["0000:01:00.0"]
+        assert [each.get("network") for each in facts["devices"]] == [
+            {"mac": "52:54:00:12:34:56", "vlan": 100},
+            None,
+        ]
+    # Once for both of them.
+    assert asked == ["0000:01:00.0"] * 2
+
+
+def test_what_could_not_be_set_of_a_function_is_a_problem(tree):
+    def ask_network(address):
+        return {VF: {"mac": "01:00:5e:00:00:01"}}
+
+    add_pci(tree, "0000:01:00.0", "mlx5_core")
+    device = add_pci(tree, VF, "vfio-pci")
+    tree.link(f"{device}/physfn", "devices/pci0000:00/0000:01:00.0")
+    facts = gather_facts(Sysfs(str(tree.root)), nobody, ask_network=ask_network)
+    assert "network" not in facts["devices"][0]
+    assert [each["path"].rpartition("/")[2] for each in facts["problems"]] == [VF]
+    assert "mac is '01:00:5e:00:00:01'" in facts["problems"][0]["problem"]
 
 
 def test_a_card_that_does_not_answer_is_one_problem(tree):

@@ -6,8 +6,11 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.vfio.migration.plugins.module_utils._change.network_settings import (
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.network_settings import (
+    LINK_STATES,
     PARTS,
+    PROTOCOLS,
+    UNSET,
     needed_changes,
     why_invalid,
 )
@@ -20,12 +23,12 @@ VALUES = {
     "mac": st.sampled_from(["52:54:00:12:34:56", "00:00:00:00:00:00"]),
     "vlan": st.integers(0, 4094),
     "qos": st.integers(0, 7),
-    "proto": st.sampled_from([*vf_network.PROTOCOLS]),
+    "proto": st.sampled_from(PROTOCOLS),
     "min_tx_rate": st.integers(0, 2),
     "max_tx_rate": st.integers(0, 2**31 - 1),
     "spoofchk": st.booleans(),
     "trust": st.booleans(),
-    "link_state": st.sampled_from(vf_network.LINK_STATES),
+    "link_state": st.sampled_from(LINK_STATES),
 }
 
 
@@ -48,6 +51,11 @@ def test_changes_lead_to_what_is_wanted_and_leave_the_rest(current, wanted):
     ]
 
 
+def test_what_nobody_has_set_is_a_setting_like_any_other():
+    assert [*UNSET] == [name for part in PARTS for name in part]
+    assert why_invalid(UNSET) is None
+
+
 @pytest.mark.parametrize(
     "settings",
     [
@@ -60,6 +68,7 @@ def test_changes_lead_to_what_is_wanted_and_leave_the_rest(current, wanted):
         {"proto": "802.1x"},
         {"link_state": []},
         {"else": 1},
+        {1: 1},
     ],
 )
 def test_what_is_no_setting_is_said_to_be_none(settings):

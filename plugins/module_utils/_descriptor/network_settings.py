@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 
-# Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 # Do not use this from other collections or standalone plugins/modules!
 
 """Network settings of virtual functions: which are valid, and which changes lead to those that are wanted. Pure."""
@@ -14,10 +14,24 @@ import shlex
 import typing as t
 
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.attributes import shown
-from ansible_collections.vfio.migration.plugins.module_utils._host.vf_network import (
-    LINK_STATES,
-    PROTOCOLS,
-)
+
+# The protocols of a VLAN's tag, and the states of a link, by the names that ``ip`` has for them.
+PROTOCOLS = ("802.1Q", "802.1ad")
+LINK_STATES = ("auto", "enable", "disable")
+
+NO_MAC = "00:00:00:00:00:00"
+# What a function has that nobody has set anything of.
+UNSET: t.Mapping[str, str | int | bool] = {
+    "mac": NO_MAC,
+    "vlan": 0,
+    "qos": 0,
+    "proto": "802.1Q",
+    "min_tx_rate": 0,
+    "max_tx_rate": 0,
+    "spoofchk": False,
+    "trust": False,
+    "link_state": "auto",
+}
 
 # In the order in which they are changed, each by one request of its own, so that a driver that refuses one names it.
 PARTS = (
@@ -34,12 +48,8 @@ _Settings = t.Dict[str, t.Any]
 # The first byte of a multicast address is odd: IEEE 802, and the kernel refuses it.
 _MAC = re.compile(r"[0-9a-f][02468ace](:[0-9a-f]{2}){5}\Z")
 _MOST = {"vlan": 4094, "qos": 7, "min_tx_rate": 2**31 - 1, "max_tx_rate": 2**31 - 1}
-_CHOICES = {
-    "proto": tuple(PROTOCOLS),
-    "link_state": LINK_STATES,
-    "spoofchk": (True, False),
-    "trust": (True, False),
-}
+_CHOICES = {"proto": PROTOCOLS, "link_state": LINK_STATES}
+_SWITCHES = ("spoofchk", "trust")
 # As the tool ``ip`` names and writes it, where that differs.
 _IP_NAMES = {"link_state": "state"}
 _IP_VALUES = {True: "on", False: "off"}
@@ -47,6 +57,20 @@ _IP_VALUES = {True: "on", False: "off"}
 
 def why_invalid(settings: t.Mapping[str, t.Any]) -> str | None:
     """Return why these can be no settings of a function, ``None`` where they can."""
+    fault = fault_of(settings)
+    if fault is None:
+        return None
+    name, expected = fault
+    if expected is None:
+        return f"{shown(str(name))} is no network setting"
+    return f"{name} is {shown(str(settings[name]))}; expected {expected}"
+
+
+def fault_of(settings: t.Mapping[t.Any, t.Any]) -> tuple[t.Any, str | None] | None:
+    """Return the name of what is wrong in settings, and what would be right, ``None`` for a name that is none of any setting.
+
+    Return ``None`` where nothing is wrong. Of values, which may be of any type and size, nothing is put into words.
+    """
     for name, value in settings.items():
         if name == "mac":
             expected = "one function's address in lower case, such as 52:54:00:12:34:56"
@@ -56,12 +80,15 @@ def why_invalid(settings: t.Mapping[str, t.Any]) -> str | None:
             whole = isinstance(value, int) and not isinstance(value, bool)
             valid = whole and 0 <= value <= _MOST[name]
         elif name in _CHOICES:
-            expected = f"one of {', '.join(map(str, _CHOICES[name]))}"
-            valid = any(value is each or value == each for each in _CHOICES[name])
+            expected = f"one of {', '.join(_CHOICES[name])}"
+            valid = isinstance(value, str) and value in _CHOICES[name]
+        elif name in _SWITCHES:
+            expected = "true or false"
+            valid = isinstance(value, bool)
         else:
-            return f"{shown(name)} is no network setting"
+            return name, None
         if not valid:
-            return f"{name} is {shown(str(value))}; expected {expected}"
+            return name, expected
     return None
 
 
@@ -82,16 +109,17 @@ def needed_changes(
 
 def described(settings: t.Mapping[str, t.Any]) -> str:
     """Return settings as a step's change."""
-    return ",".join(f"{name}={_ip_value(value)}" for name, value in settings.items())
+    return ",".join(f"{name}={ip_value(value)}" for name, value in settings.items())
 
 
 def by_hand(interface: str, number: int, settings: t.Mapping[str, t.Any]) -> str:
     """Return the command with which a person gives a function its settings."""
     words = ["ip", "link", "set", "dev", interface, "vf", str(number)]
     for name, value in settings.items():
-        words += [_IP_NAMES.get(name, name), _ip_value(value)]
+        words += [_IP_NAMES.get(name, name), ip_value(value)]
     return " ".join(map(shlex.quote, words))
 
 
-def _ip_value(value: t.Any) -> str:
+def ip_value(value: t.Any) -> str:
+    """Return a setting's value as the tool ``ip`` has it."""
     return _IP_VALUES[value] if isinstance(value, bool) else str(value)
