@@ -104,7 +104,8 @@ _value:
         - Each with C(vm) (the guest's name, V(null) where no process holds the device), C(vm_uuid) (its UUID, where its process has one),
           C(source), C(target), C(set), C(bindings), C(certainty), C(warnings) and C(wave).
         - C(source) has C(host), C(kind) and C(id). C(target) also has C(parent), C(type), C(attributes) and C(create). A target with C(attributes)
-          that is not to be created is to be given them. An attribute has the full name that the facts have, for example C(intel_vgpu/aggregator).
+          that is not to be created is to be given them. So is a virtual function of a network card the C(network) settings of its source, if it
+          has that key. An attribute has the full name that the facts have, for example C(intel_vgpu/aggregator).
         - What moves in one C(wave) can move at once, when all in the waves before it have moved. Without O(reuse) and O(apart) there is only wave 1.
       type: list
       elements: dict

@@ -216,7 +216,7 @@ class MigrationFacts(t.TypedDict):
     """The migration state that the kernel shows; null where it does not."""
 
 
-class NetworkFacts(t.TypedDict):
+class NetworkSettings(t.TypedDict):
     """What is set of a virtual function of a network card; what the physical function's driver does not show is missing."""
 
     mac: Mac
@@ -264,8 +264,8 @@ class DeviceFacts(t.TypedDict):
     """The process that holds it; null if none does."""
     migration: MigrationFacts
     """What is known of its ability to migrate."""
-    network: NotRequired[NetworkFacts]
-    """What is set of a virtual function of a network card that a process holds; absent where that is not known."""
+    network: NotRequired[NetworkSettings]
+    """What is set of a virtual function of a network card; absent where that is not known."""
 
 
 class TypeFacts(t.TypedDict):
@@ -483,6 +483,8 @@ class Target(DeviceLabel):
     """Its type, or a vDPA device's class."""
     attributes: list[Attribute]
     """What it is to be given, in this order."""
+    network: NotRequired[NetworkSettings]
+    """The source's network settings that a virtual function of a network card is to be given; absent where it is given none."""
     create: bool
     """Whether it is still to be created."""
 
@@ -605,6 +607,8 @@ class PciTask(t.TypedDict):
     """The PCI address."""
     attributes: list[Attribute]
     """What to write to it, in this order."""
+    network: NotRequired[NetworkSettings]
+    """The network settings to give it; absent where it keeps its own."""
     accept: NotRequired[AttributeSets]
     """The source's patterns, of which the device's own ``self`` must match one."""
 
@@ -1569,7 +1573,7 @@ class MoveTarget(DeviceLabel):
     create: bool
     """Whether it is still to be created."""
     attributes: str
-    """What it is to be given, as ``name=value`` with commas between."""
+    """What it is to be given, as ``name=value`` with commas between, network settings included."""
 
 
 class Move(DeviceLabel):
@@ -1624,13 +1628,13 @@ class Write(t.TypedDict):
     device: str
     """The device that is created or changed."""
     action: Action
-    """Whether the device is created, or one of its attributes set."""
+    """Whether the device is created, or one of its attributes or network settings set."""
     what: Sentence | None
     """What is created, or what the value means, by name; null where there is no name."""
     where: str | None
     """The parent or management device; null for a PCI device."""
     attribute: str | None
-    """The attribute that is set; null for what is created."""
+    """The attribute or network setting that is set; null for what is created."""
     before: str | None
     """The value that it has; null where that is not known, or the device is still to be created."""
     after: str | None

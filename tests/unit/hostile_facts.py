@@ -64,6 +64,7 @@ def right() -> dict[str, t.Any]:
     """Return facts as a host may have them, with something of every kind."""
     function = device("0000:01:10.0", gvt("8", "4"), kind="pci")
     function["attributes"][0]["choices"] = ["1", "2"]
+    function["network"] = {"mac": "52:54:00:12:34:56", "vlan": 7, "trust": True, "proto": "802.1Q"}
     net = {"software_version": "1.0", "device_api": "vhost-vdpa", "type": "net", "mtu": "1500"}
     net |= {"feature_MTU": "offered"}
     return host(

@@ -155,11 +155,6 @@ def label(device: DeviceLabel) -> str:
     return f"{device['kind']} {device['id']} on {device['host']}"
 
 
-def lost_attributes(placement: Placement) -> list[str]:
-    """Return what the plan would write to a target, as ``name=value``."""
-    return [f"{each['name']}={each['value']}" for each in placement["target"]["attributes"]]
-
-
 def _stays(unplaced: t.Any) -> str:
     why = unplaced["reasons"][0]["reason"]
     return f"{label(unplaced['source'])} is not moved: the plan has no place for it: {why}"

@@ -23,9 +23,9 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._executors.guests i
     MovingGuest,
     Naming,
     label,
-    lost_attributes,
     moving_guests,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.network import given_to
 from ansible_collections.vfio.migration.plugins.plugin_utils.contract import (
     KubernetesConfigMap,
     KubernetesMetadata,
@@ -141,7 +141,7 @@ def _why_not(guest: MovingGuest) -> str | None:
 
 
 def _unwritten(placement: Placement) -> list[str]:
-    lost = lost_attributes(placement)
+    lost = given_to(placement["target"])
     if not lost:
         return []
     return [

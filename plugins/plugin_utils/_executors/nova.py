@@ -31,10 +31,10 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._executors.guests i
     MovingGuest,
     Naming,
     label,
-    lost_attributes,
     moving_guests,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.network import given_to
 from ansible_collections.vfio.migration.plugins.plugin_utils.contract import (
     NovaMigration,
     NovaMigrations,
@@ -168,7 +168,7 @@ def _add_function(
 
 
 def _unwritten(placement: Placement) -> list[str]:
-    lost = lost_attributes(placement)
+    lost = given_to(placement["target"])
     if not lost:
         return []
     return [

@@ -26,9 +26,9 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._executors.guests i
     MovingGuest,
     Naming,
     label,
-    lost_attributes,
     moving_guests,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.network import given_to
 from ansible_collections.vfio.migration.plugins.plugin_utils.contract import (
     Placement,
     Plan,
@@ -169,7 +169,7 @@ class _Device:
             )
         lost = [
             each
-            for each in lost_attributes(self._placement)
+            for each in given_to(self._placement["target"])
             if not (self._type and each.startswith("nvidia/current_vgpu_type="))
         ]
         if lost:

@@ -23,6 +23,9 @@ from collections import Counter
 
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.attributes import shown
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.identifiers import UUID
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.network_settings import (
+    fault_of,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.descriptor import plain_text
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import GATHER, VDPA
@@ -30,6 +33,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import
 MDEV, PCI = "mdev", "pci"
 CHOICES = "choices"
 CHOICE_NAMES = "choice_names"
+NETWORK = "network"
 KINDS = frozenset((MDEV, PCI, VDPA))
 # The kinds of devices that can be made.
 MADE_KINDS = frozenset((MDEV, VDPA))
@@ -62,6 +66,8 @@ MAX_INSTANCES = 2**32 - 1
 MAX_RESOURCES = 8
 
 Entry = t.Mapping[str, t.Any]
+
+_PLAIN_SETTINGS = frozenset((str, int, bool))
 
 # What is raised where devices are not plain, or not as documented: they are then looked at one by one.
 ODD = (AttributeError, KeyError, TypeError, ValueError)
@@ -108,6 +114,19 @@ def plain_choices(attribute: t.Any) -> None:
         if choices.__class__ is not list or len(choices) > MAX_CHOICES:
             raise TypeError
         plain_texts(choices)
+
+
+def plain_settings(entries: t.Iterable[t.Any]) -> None:
+    """Raise ``TypeError`` where what is set of one of these devices is not all plain settings, with the MAC address among them."""
+    for entry in entries:
+        if NETWORK not in entry:
+            continue
+        network = entry[NETWORK]
+        plain = network.__class__ is dict and _PLAIN_SETTINGS.issuperset(
+            map(type, network.values())
+        )
+        if not plain or "mac" not in network or fault_of(network) is not None:
+            raise TypeError
 
 
 def is_node(value: int | None) -> bool:
@@ -242,7 +261,30 @@ def plain_device(
     }
     if "features" in migration:
         entry["migration"]["features"] = plain_features(migration["features"])
+    if NETWORK in device:
+        entry[NETWORK] = _plain_network(device[NETWORK], f"{path}.{NETWORK}")
     return entry, problem
+
+
+def _plain_network(data: t.Any, path: str) -> dict[str, t.Any]:
+    """Return what is set of a function, in plain types; raise ``FactsError``."""
+    network = mapping(data, path)
+    if "mac" not in network:
+        raise FactsError(f"{path}.mac", "the function's address")
+    fault = fault_of(network)
+    if fault is not None:
+        name, expected = fault
+        if expected is None:
+            raise FactsError(path, "network settings alone, and it has another name")
+        raise FactsError(f"{path}.{name}", expected)
+    return {
+        str.__str__(name): str.__str__(value)
+        if isinstance(value, str)
+        else value
+        if isinstance(value, bool)
+        else int(value)
+        for name, value in network.items()
+    }
 
 
 def plain_features(data: t.Any) -> list[str]:

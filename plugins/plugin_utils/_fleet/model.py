@@ -59,6 +59,8 @@ class Device:
     choices: Choices | None = None
     # Whether it supports peer-to-peer, as the kernel tells from Linux 6.18 on; ``None`` where it does not tell.
     p2p: bool | None = None
+    # Its network settings, by name; ``None`` where nothing shows what they are.
+    network: tuple[tuple[str, str | int | bool], ...] | None = None
 
     @property
     def key(self) -> tuple[str, str]:

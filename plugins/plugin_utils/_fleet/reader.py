@@ -46,6 +46,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.check import
     CHOICES,
     MAX_PID,
     MDEV,
+    NETWORK,
     FactsError,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.descriptor import (
@@ -285,6 +286,7 @@ class _Likenesses(dict[tuple[t.Any, ...], tuple[DeviceClass, _States]]):
         texts += ids
         check.plain_texts(texts, longest)
         check.guests_uuids(uuids)
+        check.plain_settings(entries)
         if len({*ids}) != len(ids) or check.holds_too_many(held):
             raise TypeError
         return found, tuple([each for each in stated if each is not None])
@@ -321,6 +323,7 @@ def _device(host: str, entry: _Entry, descriptors: _Descriptors) -> Device:
             ),
             None,
         ),
+        network=tuple(entry[NETWORK].items()) if NETWORK in entry else None,
     )
 
 

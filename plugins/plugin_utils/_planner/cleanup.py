@@ -11,6 +11,9 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.preparation import (
+    is_configured,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.progress import (
     DONE,
     MOVED,
@@ -79,8 +82,7 @@ def superfluous(
 def _was_made(state: PlacementState) -> bool:
     """Return whether the plan had the target made, or configured as a physical device, and its guest does not use it."""
     target = state["target"]
-    configured = target["kind"] == "pci" and bool(target["attributes"])
-    return state["state"] == PREPARED and (target["create"] or configured)
+    return state["state"] == PREPARED and (target["create"] or is_configured(target))
 
 
 def guest_of(state: PlacementState) -> tuple[str, str | None]:

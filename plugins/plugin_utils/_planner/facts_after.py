@@ -89,7 +89,7 @@ def _with_arrivals(
         target = each["target"]
         there = devices.get(target["id"])
         if there is not None and not target["attributes"]:
-            devices[target["id"]] = {**there, "in_use": holder}
+            devices[target["id"]] = {**there, "in_use": holder, **_network(there, target)}
             continue
         stated = _stated(facts, host, descriptors, each, source) if move_on else None
         devices[target["id"]] = _made(host, there, each, source) | {
@@ -177,7 +177,8 @@ def _made(
     if there is not None:
         names = {each["name"] for each in given}
         others = [each for each in there["attributes"] if each["name"] not in names]
-        return {**there, "type": target["type"], "attributes": [*others, *given]}
+        changed = {"type": target["type"], "attributes": [*others, *given]}
+        return {**there, **changed, **_network(there, target)}
     nodes = [each["numa_node"] for each in host["parents"] if each["id"] == target["parent"]]
     return {
         "kind": target["kind"],
@@ -188,6 +189,13 @@ def _made(
         "numa_node": nodes[0] if nodes else None,
         "migration": source["migration"],
     }
+
+
+def _network(there: t.Mapping[str, t.Any], target: t.Mapping[str, t.Any]) -> _Entry:
+    """Return the network settings of a device once it is given those of ``target``, if it is given any."""
+    if "network" not in target:
+        return {}
+    return {"network": {**there.get("network", {}), **target["network"]}}
 
 
 def _without_choices(device: t.Mapping[str, t.Any]) -> t.Mapping[str, t.Any]:

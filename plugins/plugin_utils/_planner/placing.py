@@ -25,6 +25,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import
     ParentFacts,
     open_in_guest,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.network import carried
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import Guest
 
 # A target, and how it was found compatible.
@@ -35,7 +36,9 @@ def onto(existing: Existing, device: Device) -> Found:
     """Return a ``device`` that is there as a target; ``existing`` is what it is, or one that is equal to it."""
     verdict = existing.verdict
     target: contract.Target = {
-        **device.label,
+        "host": device.host,
+        "kind": device.kind,
+        "id": device.id,
         "parent": device.parent,
         "type": device.type,
         "attributes": [{"name": name, "value": value} for name, value in existing.attributes],
@@ -71,6 +74,9 @@ def placement_of(
 ) -> contract.Placement:
     """Return where one device of a guest goes; ``there`` is the target, where that is a device that is there."""
     target, match = found
+    network, to_set = carried(source, there) if there is not None else ({}, [])
+    if network:
+        target = t.cast(contract.Target, {**target, "network": network})
     placement: contract.Placement = {
         "vm": guest.name,
         "source": source.label,
@@ -82,6 +88,7 @@ def placement_of(
             *match["warnings"],
             *open_in_guest(source, guest.devices, there),
             *_of_driver(source, guest, target),
+            *to_set,
         ],
         "wave": wave,
     }

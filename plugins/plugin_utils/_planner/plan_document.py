@@ -353,6 +353,7 @@ class _Maker:
         elif target["kind"] == "pci":
             # Without a driver: it has that which its descriptor is of.
             task = {"address": target["id"], "attributes": given}
+            task |= {"network": target["network"]} if "network" in target else {}
             tasks["pci_devices"].append(task | self._accepted(source))
         else:
             task = {"name": target["id"], "mgmtdev": target["parent"]}

@@ -278,13 +278,25 @@ def without(
 
 
 def changed_by(plan: Plan | t.Mapping[str, t.Any]) -> list[Placement]:
-    """Return the placements whose targets ``plan`` has made, or given attributes: what cleanup may have to take back."""
+    """Return the placements whose targets ``plan`` has made, or given attributes or network settings: what cleanup may have to take back."""
     return [
         each
         for each in plan["placements"]
-        if each["target"]["create"]
-        or (each["target"]["kind"] == "pci" and each["target"]["attributes"])
+        if each["target"]["create"] or is_configured(each["target"])
     ]
+
+
+def given_nothing(target: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """Return a target without what it is to be given."""
+    return {
+        **{name: value for name, value in target.items() if name != "network"},
+        "attributes": [],
+    }
+
+
+def is_configured(target: t.Mapping[str, t.Any]) -> bool:
+    """Return whether a physical device is given attributes or network settings."""
+    return target["kind"] == "pci" and bool(target["attributes"] or target.get("network"))
 
 
 def place_of(placement: t.Mapping[str, t.Any]) -> tuple[str, str, str]:

@@ -94,7 +94,7 @@ Result = t.TypeVar("Result")
 _RELEVANT = {
     "devices": (
         *("kind", "id", "parent", "type", "descriptor", "attributes"),
-        *("numa_node", "in_use", "migration"),
+        *("numa_node", "in_use", "migration", "network"),
     ),
     "parents": (
         *("kind", "id", "driver", "pci_id", "physical_function", "numa_node", "types"),

@@ -13,6 +13,9 @@ import typing as t
 
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import Device, Fleet
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.planner import make_plan
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.preparation import (
+    given_nothing,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.reason import Reason
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import (
     Conditions,
@@ -25,6 +28,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils.contract import (
     Placement,
     Plan,
     PlanBody,
+    Target,
     Unplaced,
     UnplacedReason,
 )
@@ -67,7 +71,7 @@ def out_of_date(plan: Plan, fleet: Fleet, changed: t.Sequence[str]) -> Plan:
         {
             **each,
             "vm": holders.get(_key(each)),
-            "target": {**each["target"], "attributes": []},
+            "target": t.cast(Target, given_nothing(each["target"])),
             "certainty": "provisional",
             "warnings": [],
         }

@@ -13,6 +13,7 @@ import typing as t
 from collections import defaultdict
 
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.printable import printable
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.network import given_to
 from ansible_collections.vfio.migration.plugins.plugin_utils.contract import (
     Paragraph,
     Placement,
@@ -111,7 +112,7 @@ def _move(placement: Placement, in_waves: bool) -> str:
     source, target = placement["source"], placement["target"]
     what = f"{'a new' if target['create'] else 'an existing'} {target['type']}"
     under = f" under {target['parent']}" if target["parent"] else ""
-    values = "".join(f", {each['name']}={each['value']}" for each in target["attributes"])
+    values = "".join(f", {each}" for each in given_to(target))
     wave = f", in wave {placement['wave']}" if in_waves else ""
     return (
         f"{_guest(placement)}{source['host']} {source['id']} -> {target['host']} {target['id']},"

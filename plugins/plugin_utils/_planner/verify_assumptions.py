@@ -24,6 +24,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_cas
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_expected import (
     existing_descriptor,
     expected_target,
+    settings_left,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_matching import (
     MUSTS,
@@ -121,6 +122,7 @@ def placements_warn_of_what_they_assume(case: Case) -> Objections:
         ends = (move.source,) if there is None else (move.source, there)
         if move.key in case.several and not all(map(migration_features, ends)):
             needed = (*needed, _ALL_SUPPORT_P2P)
+        needed = (*needed, *settings_left(case, move))
         warnings = move.found["warnings"]
         # A warning begins with what it is needed for.
         for beginning in needed:

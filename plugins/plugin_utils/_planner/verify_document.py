@@ -123,7 +123,7 @@ def _names_on(facts: Entry | None) -> set[str]:
 
 
 # What of two devices need not be the same for one to be as good a place as the other.
-_OF_NO_MATTER = dict.fromkeys(("id", "parent", "in_use", "numa_node"))
+_OF_NO_MATTER = dict.fromkeys(("id", "parent", "in_use", "numa_node", "network"))
 
 
 def _places_not_counted(
@@ -237,6 +237,8 @@ def _is_listed(target: Entry, entry: Entry) -> bool:
             and {name: entry.get(name) for name in values.keys() | VDPA_VALUES & entry.keys()}
             == values
         )
+    if entry.get("network") != target.get("network"):
+        return False
     return bool(entry["attributes"] == given) and (
         kind == "pci" or (entry["parent"] == target["parent"] and entry["type"] == target["type"])
     )

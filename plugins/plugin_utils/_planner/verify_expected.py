@@ -33,6 +33,8 @@ ASSIGNED = {
 VDPA_VALUES = frozenset(("mac", "mtu", "max_vqp"))
 # These come with a device's parent and type, and nobody writes them.
 NOT_GIVEN = frozenset(("software_version", "device_api", "type", "pci_id", "driver"))
+# The MAC address of a function that was given none.
+NO_MAC = "00:00:00:00:00:00"
 HEXADECIMAL = re.compile("0x[0-9a-f]{1,16}")
 # The bits of virtio features: virtio_config.h and virtio_ring.h, virtio_net.h and virtio_blk.h (include/uapi/linux).
 _ALL_FEATURES = """24 NOTIFY_ON_EMPTY 27 ANY_LAYOUT 28 RING_INDIRECT_DESC 29 RING_EVENT_IDX 32 VERSION_1
@@ -136,6 +138,38 @@ def existing_descriptor(case: Case, move: Move) -> NaiveDescriptor | None:
     target = case.descriptor(move.target_key[0], device) if device else None
     given = move.target["attributes"]
     return _configured(target, given) if target is not None and given else target
+
+
+def carried_settings(case: Case, move: Move) -> dict[str, t.Any]:
+    """Return what of its source's network settings a target is given: what its own host shows of it, where it is free."""
+    there = case.devices.get(move.target_key)
+    if there is None or there["in_use"] is not None or move.source["in_use"] is None:
+        return {}
+    if (move.source["kind"], there["kind"]) != ("pci", "pci"):
+        return {}
+    shown = there.get("network", {})
+    return {name: each for name, each in move.source.get("network", {}).items() if name in shown}
+
+
+def settings_left(case: Case, move: Move) -> t.Iterator[str]:
+    """Yield how the warning begins that some of its source's network settings are not given to a target."""
+    there = case.devices.get(move.target_key, {})
+    if move.source["in_use"] is None or (move.source["kind"], there.get("kind")) != ("pci", "pci"):
+        return
+    if "network" not in move.source:
+        if "network" in there:
+            yield "its host does not show the network settings of the source"
+        return
+    given = carried_settings(case, move)
+    left = [
+        name
+        for name, value in move.source["network"].items()
+        if name not in given and value not in (0, "auto", "802.1Q", NO_MAC)
+    ]
+    if left and there["in_use"] is not None:
+        yield "somebody holds the target, so no network settings are given to it"
+    elif left:
+        yield "the target's host does not show these network settings of it"
 
 
 def virtio_features(mask: str, device_class: str) -> set[str]:

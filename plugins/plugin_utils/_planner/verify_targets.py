@@ -21,6 +21,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_cas
     Move,
     Objections,
     Rule,
+    as_known,
     last_part,
     name_of,
     of_each_kind,
@@ -29,7 +30,9 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_cas
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_expected import (
     ASSIGNED,
     HEXADECIMAL,
+    NO_MAC,
     NOT_GIVEN,
+    carried_settings,
     existing_descriptor,
     expected_target,
     readable_attributes,
@@ -45,6 +48,11 @@ _NAMES = {
     "mdev": re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"),
     "vdpa": re.compile("[A-Za-z0-9_][A-Za-z0-9_.:-]{0,99}"),
 }
+
+# The address of one function, and what other network settings can be: one of these, or a number up to this one.
+_MAC = re.compile("[0-9a-f][02468ace](:[0-9a-f]{2}){5}")
+_CHOICES = {"proto": ("802.1Q", "802.1ad"), "link_state": ("auto", "enable", "disable")}
+_NUMBERS = {"vlan": 4094, "qos": 7, "min_tx_rate": 2**31 - 1, "max_tx_rate": 2**31 - 1}
 
 
 def existing_targets_are_free(case: Case) -> Objections:
@@ -228,9 +236,71 @@ def new_devices_can_return(case: Case) -> Objections:
             yield move.objection(f"{move} could not migrate back")
 
 
+def targets_get_the_network_settings_of_their_sources(case: Case) -> Objections:
+    """Require that a function of a network card is given what is set of its source, as far as its own host shows that of it.
+
+    Nothing is set of a target that is held, nor for a source that nobody holds.
+    """
+    for move in case.moves:
+        given = move.target.get("network", {})
+        if not given and "network" not in move.source:
+            continue
+        expected = carried_settings(case, move)
+        if as_known(sorted(given.items())) != as_known(sorted(expected.items())):
+            yield move.objection(f"{move} is not given the network settings of its source")
+        wrong = [name for name, value in given.items() if not _is_setting(name, value)]
+        if wrong:
+            yield move.objection(f"{move} is given no such {', '.join(map(str, wrong))}")
+
+
+def _is_setting(name: str, value: t.Any) -> bool:
+    """Return whether a value could be that of a network setting; an address is that of one function."""
+    if name == "mac":
+        return isinstance(value, str) and _MAC.fullmatch(value) is not None
+    if name in _NUMBERS:
+        return type(value) is int and 0 <= value <= _NUMBERS[name]
+    if name in ("spoofchk", "trust"):
+        return type(value) is bool
+    return name in _CHOICES and value in _CHOICES[name]
+
+
+def a_card_has_a_mac_address_once(case: Case) -> Objections:
+    """Require that no guest gets the MAC address of another one's function of the same card, which would get its frames.
+
+    The functions of the card are those that are held now, and those that other guests come to. A guest may have two with one
+    address, as for a bond.
+    """
+    coming: dict[tuple[str, t.Any, str], list[Move]] = {}
+    for move in case.moves:
+        mac = move.target.get("network", {}).get("mac", NO_MAC)
+        if mac != NO_MAC:
+            coming.setdefault((*move.place, mac), []).append(move)
+    there = {
+        (host, each["parent"], each["network"]["mac"]): device_id
+        for (host, device_id), each in (case.devices.items() if coming else ())
+        if each["in_use"] is not None and "network" in each
+    }
+    for place, moves in coming.items():
+        for move in moves:
+            others = [f"{other}" for other in moves if _guest_of(other) != _guest_of(move)]
+            others += [f"{there[place]} on {place[0]}, which is held"] if place in there else []
+            if others:
+                yield move.objection(
+                    f"{move} is given the MAC address {place[2]}, as is {' and '.join(others)};"
+                    " let them go to different hosts, as with apart"
+                )
+
+
+def _guest_of(move: Move) -> tuple[str, t.Any]:
+    holder = move.source["in_use"] or {}
+    return move.key[0], holder.get("pid") or move.key[1]
+
+
 RULES: tuple[Rule, ...] = (
     (attrgetter("existing"), existing_targets_are_free),
     (attrgetter("existing"), existing_targets_are_compatible),
+    (attrgetter("moves"), targets_get_the_network_settings_of_their_sources),
+    (attrgetter("moves"), a_card_has_a_mac_address_once),
     (attrgetter("new"), new_devices_can_be_created),
     (attrgetter("new"), new_devices_will_match),
     (attrgetter("new_vdpa"), new_vdpa_devices_are_offered),

@@ -35,6 +35,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.preparatio
     TASKS,
     ByModule,
     changed_by,
+    given_nothing,
     merged,
     place_of,
     remaining,
@@ -205,7 +206,7 @@ def _made(placement: t.Any, made: t.Collection[tuple[str, ...]]) -> t.Any:
     was_made = place_of(placement) in made
     given = {"create": was_made and target["kind"] != "pci"}
     if not was_made:
-        given["attributes"] = []
+        target = given_nothing(target)
     return {**placement, "target": {**target, **given}}
 
 

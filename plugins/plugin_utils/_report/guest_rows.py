@@ -14,6 +14,7 @@ from collections import Counter, defaultdict
 
 from ansible_collections.vfio.migration.plugins.plugin_utils import contract
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import Device, Fleet
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.network import settings_of
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.reason import (
     OF_ANOTHER_DEVICE,
 )
@@ -158,7 +159,13 @@ def becomes(target: contract.Target, names: HardwareNames) -> str:
         for each in target["attributes"]
     ]
     given = ", ".join(
-        f"{name}={value} ({named})" if named else f"{name}={value}" for name, value, named in values
+        [
+            *(
+                f"{name}={value} ({named})" if named else f"{name}={value}"
+                for name, value, named in values
+            ),
+            *settings_of(target),
+        ]
     )
     what = names.type(target["type"], target["kind"])
     under = f" under {target['parent']}" if target["parent"] else ""

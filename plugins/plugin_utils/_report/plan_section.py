@@ -15,6 +15,7 @@ from collections import Counter, defaultdict
 from ansible_collections.vfio.migration.plugins.plugin_utils import contract
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import Fleet
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.network import given_to
 from ansible_collections.vfio.migration.plugins.plugin_utils._report.capacity import capacity_left
 from ansible_collections.vfio.migration.plugins.plugin_utils._report.causes import (
     Cause,
@@ -187,7 +188,7 @@ def _move(placement: contract.Placement, warnings: t.Mapping[str, int]) -> contr
             "parent": target["parent"],
             "type": target["type"],
             "create": target["create"],
-            "attributes": ", ".join(f"{e['name']}={e['value']}" for e in target["attributes"]),
+            "attributes": ", ".join(given_to(target)),
         },
         "certainty": placement["certainty"],
         "warnings": [warnings[each] for each in placement["warnings"]],

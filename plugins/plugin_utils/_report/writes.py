@@ -14,8 +14,12 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.network_settings import (
+    ip_value,
+    needed_changes,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils import contract
-from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import Fleet
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import Device, Fleet
 from ansible_collections.vfio.migration.plugins.plugin_utils._report.hardware_names import (
     HardwareNames,
 )
@@ -40,14 +44,14 @@ def host_writes(
     return found
 
 
-def _devices(fleet: Fleet, host: str) -> dict[str, dict[str, str]]:
-    """Return the devices that are on ``host``, each with its attributes."""
+def _devices(fleet: Fleet, host: str) -> dict[str, Device]:
+    """Return the devices that are on ``host``."""
     devices = fleet.hosts[host].devices if host in fleet.hosts else ()
-    return {each.id: dict(each.attributes) for each in devices}
+    return {each.id: each for each in devices}
 
 
 def _mdev(
-    task: contract.MdevTask, there: t.Mapping[str, t.Mapping[str, str]], names: HardwareNames
+    task: contract.MdevTask, there: t.Mapping[str, Device], names: HardwareNames
 ) -> t.Iterator[contract.Write]:
     if task["uuid"] not in there:
         yield {
@@ -64,22 +68,43 @@ def _mdev(
 
 def _pci(
     task: contract.PciTask,
-    there: t.Mapping[str, t.Mapping[str, str]],
+    there: t.Mapping[str, Device],
     host: str,
     names: HardwareNames,
 ) -> t.Iterator[contract.Write]:
     for write in _settings(task["address"], None, task["attributes"], there):
         name = names.value(host, write["attribute"] or "", write["after"] or "")
         yield {**write, "what": name} if name else write
+    yield from _network(task, there.get(task["address"]))
+
+
+def _network(task: contract.PciTask, device: Device | None) -> t.Iterator[contract.Write]:
+    """Yield what is set of a function through its card, each request's settings in their order."""
+    wanted: dict[str, t.Any] = {**task.get("network", {})}
+    current = dict(device.network or ()) if device is not None else {}
+    for request in needed_changes(
+        current, {name: wanted[name] for name in wanted if name in current}
+    ):
+        for name in request:
+            if request[name] != current[name]:
+                yield {
+                    "device": task["address"],
+                    "action": "set",
+                    "what": None,
+                    "where": None,
+                    "attribute": name,
+                    "before": ip_value(current[name]),
+                    "after": ip_value(request[name]),
+                }
 
 
 def _settings(
     device: str,
     parent: str | None,
     attributes: t.Iterable[contract.Attribute],
-    there: t.Mapping[str, t.Mapping[str, str]],
+    there: t.Mapping[str, Device],
 ) -> t.Iterator[contract.Write]:
-    current = dict(there.get(device, {}))
+    current = dict(there[device].attributes) if device in there else {}
     for each in attributes:
         # One that may be given several times adds to what is there.
         before = current.get(each["name"])

@@ -71,6 +71,12 @@ UNKNOWN = [
     ),
     *(("parents.1.max_supported_vqs", value) for value in (-1, 10**5000, "64")),
     *(("parents.1.dev_features_mask", value) for value in ("32", "0x", "0X1", "-0x1", 7)),
+    # Network settings.
+    *(("devices.3.network", value) for value in (None, [], "x", {}, {"vlan": 1})),
+    *(("devices.3.network.mac", value) for value in ("", "01:00:5e:00:00:01", 7, None)),
+    *(("devices.3.network.vlan", value) for value in (4095, -1, 10**5000, True, "7")),
+    *(("devices.3.network.trust", value) for value in (1, "on", None)),
+    ("devices.3.network.more", 1),
     # What does not fit together.
     ("parents.1.types.0.device_api", "vfio-pci"),
     ("parents.0.types.0.device_api", "vhost-vdpa"),

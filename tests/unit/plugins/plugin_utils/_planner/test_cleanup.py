@@ -46,6 +46,7 @@ def test_only_prepared_targets_and_vacated_sources_go_and_only_if_asked_for(how,
         ("vdpa", {}, True),
         ("pci", {}, False),
         ("pci", {"attributes": [{"name": "type", "value": "1"}]}, True),
+        ("pci", {"network": {"mac": "52:54:00:12:34:56"}}, True),
         ("mdev", {"create": False, "attributes": [{"name": "type", "value": "1"}]}, False),
     ],
 )

@@ -14,6 +14,9 @@ import typing as t
 
 import pytest
 from ansible_collections.vfio.migration.plugins.filter.migration_plan import migration_plan
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.network_settings import (
+    UNSET,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner import verify
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.resources import Resources
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_case import Objection
@@ -584,6 +587,15 @@ ENGINE = {
 # --- capacity: instances, types of one parent, transitions, assignment, waves, costs ---------------------------------
 
 
+# Two guests on functions of a network card, and free functions of another one.
+NETWORKS = {
+    "a": host(
+        [vf(n, f"vm-{n}", network={**UNSET, "mac": f"52:54:00:00:00:0{n}"}) for n in range(2)]
+    ),
+    "b": host([vf(n, network=UNSET) for n in (8, 9)]),
+}
+
+
 def never_used_up(real: t.Any) -> t.Any:
     return lambda self, resource, demand: tuple(
         each._replace(**{each._fields[0]: resource}) for each in real(self, resource, demand)
@@ -968,6 +980,29 @@ CONDITIONS = {
             "_why_staying",
             lambda real: lambda device, which, left: None if device.in_use else "nobody holds it",
         ),
+    ),
+    "nothing is carried": Fault(
+        "targets get the network settings of their sources",
+        NETWORKS,
+        lambda plant: plant.function("carried", lambda real: lambda *_: ({}, [])),
+    ),
+    "all functions are taken to have the same settings": Fault(
+        "targets get the network settings of their sources",
+        NETWORKS,
+        devices_become(network=(("mac", "52:54:00:12:34:56"), ("vlan", 7))),
+    ),
+    "guests are taken to have one address": Fault(
+        "a card has a mac address once",
+        NETWORKS,
+        devices_become(network=(("mac", "52:54:00:12:34:56"),)),
+    ),
+    "what is not set is not warned of": Fault(
+        "placements warn of what they assume",
+        {
+            "a": host([vf(0, "vm-0", network={**UNSET, "vlan": 7})]),
+            "b": host([vf(8)]),
+        },
+        lambda plant: plant.function("carried", lambda real: lambda *_: ({}, [])),
     ),
     "devices are used again": Fault(
         "existing targets are free",

@@ -36,6 +36,8 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.report_opti
 from ansible_collections.vfio.migration.tests.unit import cards
 from ansible_collections.vfio.migration.tests.unit.fleets import UUIDS, device, host, parent
 from ansible_collections.vfio.migration.tests.unit.pci_trees import (
+    BRIDGE,
+    CARD,
     FIRST,
     PciKernel,
     PciTree,
@@ -143,6 +145,57 @@ def test_the_types_of_functions_are_written_as_the_modules_diff_shows(
     for side in ("driver", "driver_override"):
         # The plan binds nothing: a function that a vGPU is made of has the vendor's driver already.
         assert diff["before"][name][side] == diff["after"][name][side]
+
+
+def test_network_settings_are_written_as_the_modules_diff_shows(tmp_path: Path) -> None:
+    def facts(kernel: PciKernel) -> dict[str, t.Any]:
+        return dict(
+            gather_facts(
+                kernel,
+                nobody,
+                ["pci"],
+                find_port=lambda address: None,
+                ask_network=lambda card: kernel.network.settings,
+            )
+        )
+
+    here, there = (PciKernel(PciTree(tmp_path / name), None) for name in ("a", "b"))
+    for kernel in (here, there):
+        kernel.tree.add_functions(1, "nvidia")
+        kernel.tree.write(f"{BRIDGE}/{FIRST}/nvidia/current_vgpu_type", "1429\n")
+        kernel.network.add(FIRST)
+    card = here.network.interface(CARD)
+    assert card is not None
+    here.network.change(card, FIRST, {"vlan": 100, "mac": "52:54:00:12:34:56", "spoofchk": False})
+    source = facts(here)
+    source["devices"][0]["in_use"] = {"pid": 7, "name": "vm"}
+    fleet = {"a": source, "b": facts(there)}
+    plan = plan_for(fleet, guests=["vm"])
+    assert plan["unplaced"] == []
+    report = report_for(fleet, plan=plan)["plan"]
+    # In the order in which the module requests them.
+    assert lines(report) == [
+        ("set", FIRST, "mac", "52:54:00:12:34:56"),
+        ("set", FIRST, "vlan", "100"),
+        ("set", FIRST, "spoofchk", "off"),
+    ]
+    assert [each["before"] for each in report["writes"][0]["writes"]] == [
+        "00:00:00:00:00:00",
+        "0",
+        "on",
+    ]
+    blank: t.Any = {"driver": None, "migratable": None, "keep_driver": False, "parent": None}
+    tasks = [{**blank, **each} for each in plan["hosts"]["b"]["pci_devices"]]
+    wanted = validate_pci(
+        {"functions": [], "devices": copy.deepcopy(tasks), "state": PRESENT, "force": False}
+    )
+    diff = PciPlanner(pci_host(there)).plan(wanted).diff()
+    old, new = (diff[side][FIRST]["network"] for side in ("before", "after"))
+    assert [name for name in new if old[name] != new[name]] == ["mac", "vlan", "spoofchk"]
+    (move,) = report["moves"]
+    assert "mac=52:54:00:12:34:56, vlan=100" in move["to"]["attributes"]
+    (guest,) = report["guests"]
+    assert "mac=52:54:00:12:34:56" in guest["becomes"][0]
 
 
 @pytest.mark.parametrize("stated", [{}, {"mtu": 9000}, {"mtu": 1400, "mac": "02:00:00:00:00:09"}])
