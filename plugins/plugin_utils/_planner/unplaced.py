@@ -269,8 +269,26 @@ class Reasons:
         for name, target in zip(names, self._problem.bins, strict=True):
             taken = tuple(sorted(self._taken[name].items())) if self._taken else ()
             refused = self._conditions.refused_on(name)
-            alike[target.state, refused, target.limits, taken].append(name)
+            there = self._there(self._fleet.hosts[name])
+            alike[target.state, refused, target.limits, taken, there].append(name)
         return [(found[0], len(found) - 1) for found in alike.values()]
+
+    def _there(self, host: Host) -> t.Hashable:
+        """Return what is on ``host``, free or not: why something is not to be had is said of what has no part in its state."""
+        devices = frozenset(
+            (*_needs(each), each.p2p, unavailable and unavailable.code)
+            for each in host.devices
+            for unavailable in [self._admission.unavailable(each)]
+        )
+        parents = frozenset(
+            (
+                *(each.kind, each.driver, each.pci_id, each.configuration, each.given),
+                frozenset((mdev_type.id, mdev_type.device_api) for mdev_type in each.types),
+                self._conditions.why_avoided(host.name, each.id),
+            )
+            for each in host.equipment
+        )
+        return devices, parents
 
     def _on_host(self, name: str, guest: Guest, source: Device) -> list[Reason]:
         """Return what stands in the way of ``source`` on host ``name``, nearest first."""

@@ -6,11 +6,14 @@
 from __future__ import annotations
 
 import json
+import random
 import typing as t
+from collections import Counter
 
 import pytest
 from ansible_collections.vfio.migration.plugins.filter.migration_plan import migration_plan
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import read_fleet
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner import unplaced
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.planner import make_plan
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import (
     Avoided,
@@ -19,6 +22,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request im
     requested,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.unplaced import MAX_HOSTS
+from ansible_collections.vfio.migration.tests.unit import cards
 from ansible_collections.vfio.migration.tests.unit.fleets import (
     UUIDS,
     device,
@@ -27,6 +31,8 @@ from ansible_collections.vfio.migration.tests.unit.fleets import (
     parent,
     vf,
 )
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 # The parent of another generation that makes the same types.
 OTHER = "8086591d"
@@ -190,6 +196,79 @@ def test_of_many_hosts_that_are_alike_one_is_told_with_the_number_of_the_others(
     (left,) = left_of(few)
     assert len({each["host"] for each in left["reasons"]}) == MAX_HOSTS
     assert not any("alike" in each for each in left["reasons"])
+
+
+def test_who_holds_what_would_do_is_told_however_many_hosts_have_nothing_of_its_kind():
+    fleet = {"a": host([vf(0, "vm-1")])} | {
+        f"b{number:02}": host([vf(0, f"other-{number}", "w")]) for number in range(MAX_HOSTS)
+    }
+    fleet["c"] = host([vf(0, "vm-2")])
+    (left,) = left_of(fleet)
+    assert ("c", "in_use", 0) in [
+        (each["host"], each["code"], each.get("alike", 0)) for each in left["reasons"]
+    ]
+
+
+def full_hosts(chance: random.Random, count: int) -> dict:
+    """Return so many hosts of few makes, on which nothing is free."""
+    never = {"supported": False, "evidence": "no", "features": [], "state": None}
+    makes: list[t.Callable[[int], dict[str, t.Any]]] = [
+        lambda number: host(),
+        lambda number: host([vf(n, f"v-{number}-{n}", pid=1 + n) for n in range(2)]),
+        lambda number: host([vf(0, f"w-{number}", "w"), vf(1)]),
+        lambda number: host([vf(0, in_use={"pid": None, "name": None})]),
+        lambda number: host([vf(0, migration=never), vf(1, f"v-{number}")]),
+        lambda number: host([device(UUIDS[1], gvt(), f"g-{number}")], [full]),
+        lambda number: host([device(UUIDS[1], gvt(), f"g-{number}")], [other]),
+        lambda number: host([device(UUIDS[1], gvt(software_version="1.0"), f"g-{number}")]),
+        lambda number: host([device(UUIDS[1], gvt("8", "4"), f"g-{number}", migration=never)]),
+        lambda number: host(
+            [cards.vgpu(1, 12, vm=f"m-{number}")], cards.parents(number=4, taken=range(4))
+        ),
+        lambda number: host([cards.typed(0, "1155", vm=f"n-{number}")]),
+        lambda number: host([cards.typeless(0, {})]),
+    ]
+    full, other = (
+        parent(available={"i915-GVTg_V5_4": 0}, pci_id=pci_id) for pci_id in ("80865963", OTHER)
+    )
+    return {f"b{number:03}": chance.choice(makes)(number) for number in range(count)}
+
+
+@pytest.mark.hypothesis
+@settings(max_examples=20)
+@given(st.randoms(use_true_random=False))
+def test_what_is_told_of_many_hosts_is_true_of_so_many(chance):
+    sources = [
+        *(vf(0, "v-1", "v", pid=11), device(UUIDS[0], gvt(), "g-1", 12)),
+        *(cards.vgpu(99, 12, vm="m-1", pid=13), cards.typed(0, "1155", vm="n-1", pid=14)),
+        *(vf(1, "two", "w", pid=15), device(UUIDS[2], gvt(), "two", 15)),
+    ]
+    fleet = {"a": host(sources)} | full_hosts(chance, MAX_HOSTS + 5)
+    options = {"avoid": {Avoided("b003", "0000:00:02.0"): "it is down"}, "keep_type": True}
+    options = {name: each for name, each in options.items() if chance.random() < 0.3}
+
+    def rules(left: t.Any) -> Counter[tuple[str | None, ...]]:
+        """Return of how many hosts each reason is told, whichever devices and numbers it names."""
+        hosts: Counter[tuple[str | None, ...]] = Counter()
+        for rule, name, alike in {
+            (
+                (each["code"], each.get("attribute"), each.get("detail")),
+                each["host"],
+                each.get("alike", 0),
+            )
+            for each in left["reasons"]
+            if each["host"] not in (None, "a")
+        }:
+            hosts[rule] += 1 + alike
+        return hosts
+
+    in_short = left_of(fleet, **options)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(unplaced, "MAX_HOSTS", len(fleet))
+        in_full = left_of(fleet, **options)
+    assert [each["source"] for each in in_short] == [each["source"] for each in in_full]
+    for short, full in zip(in_short, in_full, strict=True):
+        assert rules(short) == rules(full)
 
 
 def different_hosts(count: int, *devices: dict) -> dict:
