@@ -136,8 +136,10 @@ _value:
           elements: str
     sentences:
       description:
-        - A line on each host, in the same order, which begins with C(yes), C(no) or C(unknown).
-        - With O(drain), O(guests) or O(devices) a line on each guest and host, which begins with the guest's name and its host.
+        - A line on each host, in the same order, which begins with C(yes), C(no) or C(unknown). Of more than 40 with one answer, the
+          first 40, and how many more there are.
+        - With O(drain), O(guests) or O(devices) a line on each guest and host, which begins with the guest's name and its host. Of so
+          many guests and hosts that it were more than 400 lines, fewer hosts of each answer.
       type: list
       elements: str
 """

@@ -1105,7 +1105,7 @@ class CandidateList(t.TypedDict):
     hosts: list[CandidateHost]
     """Each host: candidates first, then those that are none, then those of which nothing is known."""
     sentences: list[Sentence]
-    """A line on each of them, which begins with yes, no or unknown."""
+    """A line on each of them, which begins with yes, no or unknown; of more than 40 with one answer, how many more there are."""
 
 
 class CandidateLists(t.TypedDict):
@@ -1114,7 +1114,7 @@ class CandidateLists(t.TypedDict):
     guests: list[CandidateList]
     """Each guest, judged as if nothing else moved."""
     sentences: list[Sentence]
-    """A line on each guest and host: the guest, and then yes, no or unknown."""
+    """A line on each guest and host: the guest, and then yes, no or unknown. Of many, how many more there are."""
 
 
 class CandidateAnswer(t.TypedDict):

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.printable import printable
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import Fleet, why_unknown
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.planner import make_plan
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.reason import (
@@ -22,6 +23,10 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request im
     Request,
     requested,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.summary import (
+    MAX_LINE,
+    MAX_SENTENCES,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils.contract import (
     CandidateHost,
     CandidateList,
@@ -30,6 +35,12 @@ from ansible_collections.vfio.migration.plugins.plugin_utils.contract import (
     PlanBody,
     ReasonCode,
 )
+
+# Lines on several guests are about as many at most, on the first of more guests than that.
+MAX_LINES = 400
+MAX_GUESTS = 100
+
+_ANSWERS: dict[bool | None, str] = {True: "yes", False: "no", None: "unknown"}
 
 
 def candidates(fleet: Fleet, source: t.Any, targets: list[str], direction: str) -> CandidateList:
@@ -52,14 +63,15 @@ def candidates_of_each(
     """Return for each guest of the hosts ``drain``, or that ``sources`` name, what ``candidates`` does; raise ``FleetError``."""
     asked = requested(fleet, drain, sources)
     lists = [_of_guest(fleet, guest, targets, direction) for guest in asked]
-    return {
-        "guests": lists,
-        "sentences": [
-            f"{guest.name or guest.devices[0].id} on {guest.host}: {sentence}"
-            for guest, found in zip(asked, lists, strict=True)
-            for sentence in found["sentences"]
-        ],
-    }
+    most = MAX_LINES // (len(_ANSWERS) * min(len(lists), MAX_GUESTS)) if lists else 0
+    sentences = [
+        f"{guest.name or guest.devices[0].id} on {guest.host}: {sentence}"
+        for guest, found in zip(asked[:MAX_GUESTS], lists, strict=False)
+        for sentence in _sentences(found["hosts"], min(most, MAX_SENTENCES))
+    ]
+    if (more := len(asked) - MAX_GUESTS) > 0:
+        sentences.append(f"and {more:,} more: {'guest' if more == 1 else 'guests'}")
+    return {"guests": lists, "sentences": sentences}
 
 
 def _of_guest(fleet: Fleet, guest: Guest, targets: list[str], direction: str) -> CandidateList:
@@ -71,7 +83,7 @@ def _of_guest(fleet: Fleet, guest: Guest, targets: list[str], direction: str) ->
         "vm": guest.name,
         "devices": [device.label for device in guest.devices],
         "hosts": hosts,
-        "sentences": [_sentence(each) for each in hosts],
+        "sentences": [*_sentences(hosts, MAX_SENTENCES)],
     }
 
 
@@ -106,14 +118,23 @@ def _reasons(plan: PlanBody) -> dict[str, ReasonCode]:
     return {each["reason"]: each["code"] for each in found}
 
 
+def _sentences(hosts: t.Sequence[CandidateHost], most: int) -> t.Iterator[str]:
+    """Yield a line on each host, and of more than ``most`` with one answer how many more there are."""
+    for answer, word in _ANSWERS.items():
+        found = [each for each in hosts if each["candidate"] is answer]
+        for each in found[:most]:
+            yield printable(_sentence(each), MAX_LINE)
+        if (more := len(found) - most) > 0:
+            yield f"{word}, {more:,} more {'host' if more == 1 else 'hosts'}"
+
+
 def _sentence(judged: CandidateHost) -> str:
     """Return one line on a host, which begins with ``yes``, ``no`` or ``unknown``."""
-    reasons = judged["reasons"]
+    reasons, word = judged["reasons"], _ANSWERS[judged["candidate"]]
     if judged["candidate"]:
         parts = [_becomes(each) for each in judged["placements"]]
         certainties = sorted({each["certainty"] for each in judged["placements"]})
-        return f"yes, {judged['host']}: {', '.join(parts)} ({', '.join(certainties)})"
-    word = "unknown" if judged["candidate"] is None else "no"
+        return f"{word}, {judged['host']}: {', '.join(parts)} ({', '.join(certainties)})"
     more = f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else ""
     return f"{word}, {judged['host']}: {reasons[0]}{more}"
 

@@ -11,10 +11,12 @@ import pytest
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import read_fleet
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.candidate_hosts import (
+    MAX_GUESTS,
     candidates,
     candidates_of_each,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.explain import explain
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.summary import MAX_SENTENCES
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_options import plan_for
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.report_options import (
     report_for,
@@ -132,3 +134,35 @@ def test_of_several_guests_each_is_judged_by_itself():
     assert candidates_of_each(fleet, ["a"], None, ["b"], "source_lists")["guests"] == [
         candidates(fleet, "vm-1", ["b"], "source_lists")
     ]
+
+
+def test_of_many_hosts_and_guests_the_lines_have_a_bound_and_say_how_many_are_not_told():
+    many = {f"h{number:03}": FLEET["bc"[number % 2]] for number in range(2 * MAX_SENTENCES + 2)}
+    guests = [
+        device(f"{number:08x}-1111-4222-8333-444444444444", vm=f"vm-{number}", pid=1 + number)
+        for number in range(MAX_GUESTS + 2)
+    ]
+    fleet = {"a": host(guests), **many, "e": None}
+    alone = judged("vm-0", targets=fleet, fleet=fleet)
+    assert len(alone["hosts"]) == len(many) + 1
+    assert [each for each in alone["sentences"] if each.endswith("more host")] == [
+        "yes, 1 more host",
+        "no, 1 more host",
+    ]
+    assert [each.partition(",")[0] for each in alone["sentences"]] == [
+        *["yes"] * (MAX_SENTENCES + 1),
+        *["no"] * (MAX_SENTENCES + 1),
+        "unknown",
+    ]
+    few = [*many][:8]
+    several = candidates_of_each(read_fleet(fleet), ["a"], None, few, "source_lists")
+    assert len(several["guests"]) == len(guests)
+    assert several["sentences"][-1] == "and 2 more: guests"
+    assert several["sentences"][:4] == [
+        f"vm-0 on a: {line}"
+        for line in (
+            *(several["guests"][0]["sentences"][0], "yes, 3 more hosts"),
+            *(several["guests"][0]["sentences"][4], "no, 3 more hosts"),
+        )
+    ]
+    assert len(several["sentences"]) <= 4 * MAX_GUESTS + 1
