@@ -29,19 +29,22 @@ def markup(content: Content) -> Markup:
     if isinstance(content, Markup):
         return content
     if isinstance(content, (list, tuple)):
-        return Markup("").join(map(markup, content))
+        return Markup("".join([markup(each) for each in content]))
     return escape(printable(str(content)))
+
+
+# What follows is joined as plain text, which is several times as fast as ``Markup.format``: all in it is markup, or ours.
 
 
 def tagged(tag: str, content: Content, style: str = "") -> Markup:
     """Return an element with this ``content``, of the class ``style``."""
-    given = Markup(' class="{}"').format(style) if style else ""
-    return Markup("<{0}{1}>{2}</{0}>").format(Markup(tag), given, markup(content))
+    given = f' class="{style}"' if style else ""
+    return Markup(f"<{tag}{given}>{markup(content)}</{tag}>")
 
 
 def breaking(name: str) -> Markup:
     """Return the name of a host, to be broken behind its dots where it is too long for a line."""
-    return Markup(".<wbr>").join(map(markup, name.split(".")))
+    return Markup(".<wbr>".join([markup(each) for each in name.split(".")]))
 
 
 def code(text: str) -> Markup:
@@ -58,7 +61,7 @@ def tag(style: str, content: Content) -> Markup:
 
 def link(place: str, content: Content) -> Markup:
     """Return a link to what has the id ``place`` on the page."""
-    return Markup('<a href="#{}">{}</a>').format(place, markup(content))
+    return Markup(f'<a href="#{place}">{markup(content)}</a>')
 
 
 def bullets(items: t.Iterable[Content], style: str = "plain-list") -> Markup:
@@ -108,11 +111,7 @@ class Table:
             for column in self.columns
         ]
         styles = [
-            Markup("<td class=number>")
-            if column.number
-            else Markup("<td class=wide>")
-            if column.wide
-            else Markup("<td>")
+            "<td class=number>" if column.number else "<td class=wide>" if column.wide else "<td>"
             for column in self.columns
         ]
         choices = ""
@@ -127,19 +126,17 @@ class Table:
             choices,
             markup(self.caption),
             markup(heads),
-            Markup("").join(self._row(each, styles) for each in self.rows),
+            Markup("".join([self._row(each, styles) for each in self.rows])),
         )
 
-    def _row(self, row: Row, styles: t.Sequence[Markup]) -> Markup:
-        place = Markup(' id="{}"').format(row.place) if row.place else ""
-        kinds = Markup(" data-kinds={}").format("-".join(map(str, row.kinds))) if row.kinds else ""
-        cells = Markup("").join(
-            style + markup(cell) for style, cell in zip(styles, row.cells, strict=True)
+    def _row(self, row: Row, styles: t.Sequence[str]) -> str:
+        place = f' id="{row.place}"' if row.place else ""
+        kinds = f" data-kinds={'-'.join(map(str, row.kinds))}" if row.kinds else ""
+        cells = "".join(
+            [f"{style}{markup(cell)}" for style, cell in zip(styles, row.cells, strict=True)]
         )
-        line = Markup("<tr{}{}>{}\n").format(place, kinds, cells)
+        line = f"<tr{place}{kinds}>{cells}\n"
         detail = markup(row.detail)
         if not detail:
             return line
-        return line + Markup("<tr class=detail><td colspan={}><div>{}</div>\n").format(
-            len(self.columns), detail
-        )
+        return f"{line}<tr class=detail><td colspan={len(self.columns)}><div>{detail}</div>\n"
