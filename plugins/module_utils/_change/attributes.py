@@ -12,7 +12,6 @@ Compares and checks; changes nothing.
 from __future__ import annotations
 
 import dataclasses
-import re
 import stat
 import typing as t
 
@@ -39,7 +38,6 @@ from ansible_collections.vfio.migration.plugins.module_utils._host.reading impor
     reading,
 )
 
-_INTEGER = re.compile(r"[+-]?(?:0[xX][0-9a-fA-F]+|[0-9]+)\Z")
 _MAX_LISTED = 12
 
 
@@ -125,7 +123,7 @@ def needed_writes(device: Device, attributes: t.Iterable[tuple[str, str]]) -> li
     for name, value in dict(pairs).items():
         if files[name] & stat.S_IRUSR:
             current = device.attribute(name)
-            if not equal(current, value, profile.spellings.get(name.rpartition("/")[2])):
+            if not profile.is_same(name, current, value):
                 different[name] = current
     needed = list(removed)
     for name, value in pairs:
@@ -176,21 +174,6 @@ def _number(device: Device, name: str, value: str) -> int:
     except ValueError:
         path = device.directory.path(name)
         raise HostReadError(path, f"{shown(value)} is no number, as 5, 0x5 or octal 05") from None
-
-
-def equal(one: str, other: str, spelling: t.Callable[[str], str] | None = None) -> bool:
-    """Return whether two values are the same: as text, in their driver's spelling, or as integers, decimal or ``0x``."""
-    if one == other:
-        return True
-    if spelling is not None:
-        return spelling(one) == spelling(other)
-    if not (_INTEGER.match(one) and _INTEGER.match(other)):
-        return False
-    return _integer(one) == _integer(other)
-
-
-def _integer(text: str) -> int:
-    return int(text, 16 if "x" in text.lower() else 10)
 
 
 def as_written(value: str) -> bytes:

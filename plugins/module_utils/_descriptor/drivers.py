@@ -77,6 +77,8 @@ _AP_HOST_MASK = re.compile(r"0x([0-9a-f]{64})\Z")
 _AP_MASK = re.compile(r"(?:0x)?([0-9a-f]{1,64})\Z")
 _AP_FUNCTIONS = re.compile(r"0x[0-9A-Fa-f]{8}\Z")
 _AP_QUEUE = re.compile(r"([0-9a-f]{2})?\.([0-9a-f]{4})?\Z")
+# Decimal, or hexadecimal with 0x.
+_INTEGER = re.compile(r"[+-]?(?:0[xX][0-9a-fA-F]+|[0-9]+)\Z")
 _RELEASE = re.compile(r"([0-9]{1,9})\.([0-9]{1,9})")
 
 
@@ -155,6 +157,21 @@ class Driver:
     # Whether the types of a parent take from common resources in proportion, so that a plan may mix them. Of another
     # driver's parent a plan makes one type only, which is safe however its types share the parent.
     proportional: bool = False
+
+    def is_same(self, name: str, one: str, other: str) -> bool:
+        """Return whether two values of an attribute are the same: as text, in the driver's spelling, or as integers."""
+        if one == other:
+            return True
+        spelling = self.spellings.get(name.rpartition("/")[2])
+        if spelling is not None:
+            return spelling(one) == spelling(other)
+        if not (_INTEGER.match(one) and _INTEGER.match(other)):
+            return False
+        return _integer(one) == _integer(other)
+
+
+def _integer(text: str) -> int:
+    return int(text, 16 if "x" in text.lower() else 10)
 
 
 def driver_profile(kind: str, driver: str | None) -> Driver:

@@ -14,6 +14,9 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.drivers import (
+    driver_profile,
+)
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.network_settings import (
     ip_value,
     needed_changes,
@@ -27,13 +30,48 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._report.hardware_na
 _VDPA_OPTIONS = ("mac", "mtu", "max_vqp", "device_features")
 
 
+class _There(t.NamedTuple):
+    """What is on a target host: devices by id, and the drivers of devices and parents by kind and id."""
+
+    devices: t.Mapping[str, Device]
+    drivers: t.Mapping[tuple[str, str], str | None]
+
+    def settings(
+        self, device: str, parent: str | None, kind: str, attributes: t.Iterable[contract.Attribute]
+    ) -> t.Iterator[contract.Write]:
+        """Yield what is written of the ``attributes``, as ``needed_writes`` of the modules has it."""
+        profile = driver_profile(kind, self.drivers.get((kind, parent or device)))
+        current = dict(self.devices[device].attributes) if device in self.devices else {}
+        # Of a name that repeats the last value counts.
+        wanted = {each["name"]: each["value"] for each in attributes}
+        different = {
+            name
+            for name, value in wanted.items()
+            if name not in current or not profile.is_same(name, current[name], value)
+        }
+        if profile.idle is not None and profile.idle[0] in different:
+            # Once a function has its type, the rest is written whichever way it was spelt.
+            different |= {name for name, value in wanted.items() if current.get(name) != value}
+        for each in attributes:
+            if each["name"] in different:
+                yield {
+                    "device": device,
+                    "action": "set",
+                    "what": None,
+                    "where": parent,
+                    "attribute": each["name"],
+                    "before": current.get(each["name"]),
+                    "after": each["value"],
+                }
+
+
 def host_writes(
     plan: contract.Plan, fleet: Fleet, names: HardwareNames
 ) -> list[contract.HostWrites]:
     """Return what is written on each target host of ``plan`` where anything is."""
     found = []
     for host, tasks in sorted(plan["hosts"].items()):
-        there = _devices(fleet, host)
+        there = _there(fleet, host)
         writes = [
             *(write for each in tasks["devices"] for write in _mdev(each, there, names)),
             *(write for each in tasks["pci_devices"] for write in _pci(each, there, host, names)),
@@ -44,16 +82,21 @@ def host_writes(
     return found
 
 
-def _devices(fleet: Fleet, host: str) -> dict[str, Device]:
-    """Return the devices that are on ``host``."""
-    devices = fleet.hosts[host].devices if host in fleet.hosts else ()
-    return {each.id: each for each in devices}
+def _there(fleet: Fleet, name: str) -> _There:
+    host = fleet.hosts.get(name)
+    if host is None:
+        return _There({}, {})
+    drivers = {(each.kind, each.id): each.driver for each in host.equipment}
+    for each in host.devices:
+        if each.descriptor is not None and each.kind != "mdev":
+            drivers[each.kind, each.id] = each.descriptor.self_attributes.get("driver")
+    return _There({each.id: each for each in host.devices}, drivers)
 
 
 def _mdev(
-    task: contract.MdevTask, there: t.Mapping[str, Device], names: HardwareNames
+    task: contract.MdevTask, there: _There, names: HardwareNames
 ) -> t.Iterator[contract.Write]:
-    if task["uuid"] not in there:
+    if task["uuid"] not in there.devices:
         yield {
             "device": task["uuid"],
             "action": "create",
@@ -63,19 +106,16 @@ def _mdev(
             "before": None,
             "after": None,
         }
-    yield from _settings(task["uuid"], task["parent"], task["attributes"], there)
+    yield from there.settings(task["uuid"], task["parent"], "mdev", task["attributes"])
 
 
 def _pci(
-    task: contract.PciTask,
-    there: t.Mapping[str, Device],
-    host: str,
-    names: HardwareNames,
+    task: contract.PciTask, there: _There, host: str, names: HardwareNames
 ) -> t.Iterator[contract.Write]:
-    for write in _settings(task["address"], None, task["attributes"], there):
+    for write in there.settings(task["address"], None, "pci", task["attributes"]):
         name = names.value(host, write["attribute"] or "", write["after"] or "")
         yield {**write, "what": name} if name else write
-    yield from _network(task, there.get(task["address"]))
+    yield from _network(task, there.devices.get(task["address"]))
 
 
 def _network(task: contract.PciTask, device: Device | None) -> t.Iterator[contract.Write]:
@@ -98,31 +138,8 @@ def _network(task: contract.PciTask, device: Device | None) -> t.Iterator[contra
                 }
 
 
-def _settings(
-    device: str,
-    parent: str | None,
-    attributes: t.Iterable[contract.Attribute],
-    there: t.Mapping[str, Device],
-) -> t.Iterator[contract.Write]:
-    current = dict(there[device].attributes) if device in there else {}
-    for each in attributes:
-        # One that may be given several times adds to what is there.
-        before = current.get(each["name"])
-        if before != each["value"]:
-            yield {
-                "device": device,
-                "action": "set",
-                "what": None,
-                "where": parent,
-                "attribute": each["name"],
-                "before": before,
-                "after": each["value"],
-            }
-        current[each["name"]] = each["value"]
-
-
-def _vdpa(task: contract.VdpaTask, there: t.Collection[str]) -> t.Iterator[contract.Write]:
-    if task["name"] in there:
+def _vdpa(task: contract.VdpaTask, there: _There) -> t.Iterator[contract.Write]:
+    if task["name"] in there.devices:
         return
     given = {name: task.get(name) for name in _VDPA_OPTIONS if task.get(name)}
     settings = ", ".join(

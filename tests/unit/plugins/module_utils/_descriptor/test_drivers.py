@@ -122,3 +122,23 @@ def test_what_is_malformed_is_a_problem(tree, vendor, words):
     assert facts["devices"][0]["descriptor"] is None
     (problem,) = facts["problems"]
     assert words in problem["problem"]
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("5", "0x5", True),
+        ("0x05", "0X5", True),
+        ("-1", "-0x1", True),
+        ("none", "none", True),
+        ("", "", True),
+        ("5", "6", False),
+        ("0xg", "0xg0", False),
+        ("5 ", "5", False),
+        ("", "0", False),
+        ("a", "0xa", False),
+    ],
+)
+def test_values_are_compared_as_text_or_integers(one, other, same):
+    for pair in ((one, other), (other, one)):
+        assert drivers.Driver().is_same("any", *pair) is same

@@ -64,13 +64,14 @@ def lines(report: t.Any) -> list[tuple[str, ...]]:
     ]
 
 
-@pytest.mark.parametrize("there", [False, True])
-def test_what_is_written_is_what_the_modules_diff_shows(tmp_path: Path, there: bool) -> None:
+# What was made for the guest in an earlier run: nothing, or the device with its attribute as it is by default, or as it is
+# wanted, spelt in the one way or the other.
+@pytest.mark.parametrize("there", [None, "1", "2", "0x2"])
+def test_what_is_written_is_what_the_modules_diff_shows(tmp_path: Path, there: str | None) -> None:
     tree = Tree(tmp_path / "sys")
     tree.add_gpu()
     if there:
-        # What was made for the guest in an earlier run, but for its attribute.
-        tree.add_mdev(UUIDS[0], share=4, aggregator="1")
+        tree.add_mdev(UUIDS[0], share=4, aggregator=there)
     sysfs = Sysfs(str(tree.root))
     target = dict(gather_facts(sysfs, nobody))
     own = {
@@ -101,7 +102,8 @@ def test_what_is_written_is_what_the_modules_diff_shows(tmp_path: Path, there: b
         assert written == {key: value for key, value in values.items() if old.get(key) != value}
         created = [each for each in lines(report) if each[1] == name and each[0] == "create"]
         assert bool(created) == (not before)
-    assert all(each["where"] in (GPU, None) for each in report["writes"][0]["writes"])
+    writes = [each for of_host in report["writes"] for each in of_host["writes"]]
+    assert all(each["where"] in (GPU, None) for each in writes)
 
 
 def values(entry: t.Any) -> dict[str, str]:
@@ -112,31 +114,50 @@ def settings(report: t.Any, device_id: str) -> dict[str, str]:
     return {each[2]: each[3] for each in lines(report) if each[:2] == ("set", device_id)}
 
 
-@pytest.mark.parametrize("params", ["", "frame_rate_limiter=0"])
+# The parameters of the source and of the target; the type of the target.
+@pytest.mark.parametrize(
+    ("params", "there", "given"),
+    [
+        ("", "", "0"),
+        ("frame_rate_limiter=0", "", "0"),
+        ("frame_rate_limiter=0,disable_vnc=1", "disable_vnc=1,frame_rate_limiter=0", "0"),
+        ("frame_rate_limiter=0,disable_vnc=1", "disable_vnc=1,frame_rate_limiter=0", "1429"),
+        ("frame_rate_limiter=0", "", "1429"),
+    ],
+)
 def test_the_types_of_functions_are_written_as_the_modules_diff_shows(
-    tmp_path: Path, params: str
+    tmp_path: Path, params: str, there: str, given: str
 ) -> None:
     def facts(kernel: PciKernel) -> dict[str, t.Any]:
         return dict(gather_facts(kernel, nobody, ["pci"], find_port=lambda address: None))
 
-    here, there = (PciKernel(PciTree(tmp_path / name), None) for name in ("a", "b"))
-    for kernel in (here, there):
+    def set_up(kernel: PciKernel, mdev_type: str, values: str) -> None:
+        function = kernel.tree.device(FIRST) / "nvidia"
+        (function / "current_vgpu_type").write_text(f"{mdev_type}\n")
+        (function / "vgpu_params").write_text(f"{values}\n")
+
+    here, target = (PciKernel(PciTree(tmp_path / name), None) for name in ("a", "b"))
+    for kernel in (here, target):
         kernel.tree.add_functions(2, "nvidia")
-    given = here.tree.device(FIRST) / "nvidia"
-    (given / "current_vgpu_type").write_text("1429\n")
-    (given / "vgpu_params").write_text(f"{params}\n")
-    source, target = facts(here), facts(there)
+    set_up(here, "1429", params)
+    set_up(target, "0", there)
+    source = facts(here)
     source["devices"][0]["in_use"] = {"pid": 7, "name": "vm"}
-    fleet = {"a": source, "b": target}
-    plan = plan_for(fleet, guests=["vm"])
+    plan = plan_for({"a": source, "b": facts(target)}, guests=["vm"])
     assert plan["unplaced"] == []
+    # As far as an earlier run has come.
+    set_up(target, given, there)
+    fleet = {"a": source, "b": facts(target)}
     report = report_for(fleet, plan=plan)["plan"]
     blank: t.Any = {"driver": None, "migratable": None, "keep_driver": False, "parent": None}
     tasks = [{**blank, **each} for each in plan["hosts"]["b"]["pci_devices"]]
     wanted = validate_pci(
         {"functions": [], "devices": copy.deepcopy(tasks), "state": PRESENT, "force": False}
     )
-    diff = PciPlanner(pci_host(there)).plan(wanted).diff()
+    diff = PciPlanner(pci_host(target)).plan(wanted).diff()
+    assert {each[1] for each in lines(report)} == set(diff["after"])
+    if not diff["after"]:
+        return
     (name,) = list(diff["after"])
     old, new = values(diff["before"][name]), values(diff["after"][name])
     assert new["nvidia/current_vgpu_type"] == "1429"
