@@ -47,13 +47,13 @@ class _Summary(t.NamedTuple):
     remedy: str | None
 
 
-_NEAREST = "no device on another host is compatible; what comes nearest differs in {attribute}"
+_NEAREST = "no device on a target host is compatible; what comes nearest differs in {attribute}"
 _NEAREST_VERSION = (
-    "no device on another host is compatible; what comes nearest differs in software_version"
+    "no device on a target host is compatible; what comes nearest differs in software_version"
 )
 _WAIT = "other guests of this plan take what there is for {what}"
 _ONE_MORE = "one more place for {what}, on one more target host or by freeing one"
-_NO_HARDWARE = "no other host has hardware of its kind"
+_NO_HARDWARE = "no target host is known to have hardware of its kind"
 _LIST = "a newer driver, or a report to its vendor: the driver's list of what is compatible is of no use"
 
 # What is true of a device itself, or of all hosts together.
@@ -90,11 +90,11 @@ _ON_HOST: dict[contract.ReasonCode, _Summary] = {
     "taken": _Summary(_WAIT, _ONE_MORE),
     "room_taken": _Summary(_WAIT, _ONE_MORE),
     "no_room": _Summary(
-        "no host has room for a new {what}",
+        "no target host has room for a new {what}",
         "a target host with room for {what}, or remove what takes the room",
     ),
     "card_full": _Summary(
-        "no card has room for one more {what}",
+        "no card of a target host has room for one more {what}",
         "a card with room for {what}, or remove what takes the room",
     ),
     "holder_unknown": _Summary(
@@ -114,15 +114,15 @@ _ON_HOST: dict[contract.ReasonCode, _Summary] = {
         "a target host with more of it, or state what the hosts have",
     ),
     "apart": _Summary(
-        "no host has a place apart from the other guests of its group",
+        "no target host has a place apart from the other guests of its group",
         "one more target host for the group",
     ),
     "guest_together": _Summary(
-        "no host has a place for all devices of the guest at once",
+        "no target host has a place for all devices of the guest at once",
         "one target host with room for all devices of the guest",
     ),
     "guest_device": _Summary(
-        "no host has a place for all devices of the guest at once",
+        "no target host has a place for all devices of the guest at once",
         "one target host with room for all devices of the guest",
     ),
     "avoided": _Summary(None, "take that off the places to avoid"),

@@ -89,7 +89,6 @@ class PageParts:
         self._devices: dict[str, list[contract.ReportedDevice]] = defaultdict(list)
         for each in report["devices"]:
             self._devices[each["host"]].append(each)
-        self._guests: set[tuple[str, str | None]] = set()
 
     def _host(self, name: str) -> Content:
         """Return a host's name, as a link to what is known of it."""

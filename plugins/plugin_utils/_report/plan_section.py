@@ -95,7 +95,7 @@ def _section(
             | {each["source"]["host"] for each in unplaced}
         ),
         "targets": _receiving_hosts(placements),
-        "waves": _waves(placements),
+        "waves": _waves(placements, movers),
         "warnings": [{"warning": each, "moves": count} for each, count in warnings.items()],
         "moves": [_move(each, numbers) for each in _in_order(placements)[:MAX_MOVES]],
         "moves_not_shown": max(0, len(placements) - MAX_MOVES),
@@ -161,7 +161,7 @@ def _receiving_hosts(
     ]
 
 
-def _waves(placements: t.Iterable[contract.Placement]) -> list[contract.Wave]:
+def _waves(placements: t.Iterable[contract.Placement], movers: Movers) -> list[contract.Wave]:
     waves: dict[int, list[contract.Placement]] = defaultdict(list)
     for each in placements:
         waves[each["wave"]].append(each)
@@ -169,7 +169,13 @@ def _waves(placements: t.Iterable[contract.Placement]) -> list[contract.Wave]:
         {
             "wave": number,
             "devices": len(members),
-            "guests": len({(e["source"]["host"], e["vm"]) for e in members if e["vm"]}),
+            "guests": len(
+                {
+                    movers.guest(e["source"])
+                    for e in members
+                    if e["vm"] is not None or movers.in_use(e["source"])
+                }
+            ),
             "sources": len({each["source"]["host"] for each in members}),
             "targets": len({each["target"]["host"] for each in members}),
         }

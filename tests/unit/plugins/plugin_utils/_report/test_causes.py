@@ -59,22 +59,22 @@ def why(host: str | None, code: str, words: str = "whatever it says", **rest: t.
         ),
         (
             [why("b", "no_room")],
-            f"no host has room for a new {WHAT}",
+            f"no target host has room for a new {WHAT}",
             f"a target host with room for {WHAT}, or remove what takes the room",
         ),
         (
             [why("b", "driver_version", attribute="software_version", detail="0.2")],
-            "no device on another host is compatible; what comes nearest differs in software_version",
+            "no device on a target host is compatible; what comes nearest differs in software_version",
             "update the driver on b to 0.2 or newer",
         ),
         (
             [why("b", "attribute", attribute="aggregator", detail="2")],
-            "no device on another host is compatible; what comes nearest differs in aggregator",
+            "no device on a target host is compatible; what comes nearest differs in aggregator",
             "a device with aggregator 2",
         ),
         (
             [why("net1", "no_hardware")],
-            "no other host has hardware of its kind",
+            "no target host is known to have hardware of its kind",
             f"a target host with {WHAT}",
         ),
         (

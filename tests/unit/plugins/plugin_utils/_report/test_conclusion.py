@@ -100,7 +100,7 @@ def test_a_device_that_nothing_anywhere_takes_has_what_comes_nearest():
     }
     (cause,) = report_for(facts, plan=plan_for(facts, drain=["a"]))["verdict"]["because"]
     assert cause["reason"] == (
-        "no device on another host is compatible; what comes nearest differs in software_version"
+        "no device on a target host is compatible; what comes nearest differs in software_version"
     )
     assert cause["example"].startswith("update the driver on b to 0.2 or newer")
 
@@ -154,7 +154,7 @@ def test_a_vgpu_is_compared_with_no_network_card():
     facts = {"a": host([device(UUIDS[0], vm="vm-1")]), "net1": host([port])}
     report = report_for(facts, plan=plan_for(facts, drain=["a"]))
     (cause,) = report["verdict"]["because"]
-    assert cause["reason"] == "no other host has hardware of its kind"
+    assert cause["reason"] == "no target host is known to have hardware of its kind"
     assert cause["remedy"] == "a target host with i915-GVTg_V5_4"
     assert "15b3" not in str([report["verdict"], report["plan"]["left_behind"]])
     assert report["classes"][0]["misses"] == []

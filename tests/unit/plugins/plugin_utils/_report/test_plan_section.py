@@ -11,6 +11,9 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.report_opti
 )
 from ansible_collections.vfio.migration.tests.unit.fleets import (
     UUIDS,
+    device,
+    host,
+    parent,
 )
 from ansible_collections.vfio.migration.tests.unit.report_fleets import two_of_three
 
@@ -29,3 +32,13 @@ def test_the_plan_is_told_move_by_move_and_with_what_stays():
     (left_behind,) = plan["left_behind"]
     assert [each["id"] for each in left_behind["devices"]] == [UUIDS[2]]
     assert plan["changed_since"] == []
+
+
+def test_two_guests_of_one_name_are_two():
+    held = [device(UUIDS[n], vm="vm", pid=pid) for n, pid in enumerate((1, 2, 2))]
+    rest = [device(UUIDS[3])]
+    facts = {"a": host(held + rest), "b": host(parents=[parent(f"0000:0{n}:02.0") for n in (1, 2)])}
+    report = report_for(facts, plan=plan_for(facts, drain=["a"], free_devices="all"))
+    assert report["verdict"]["sentence"].startswith("All 2 guests")
+    (wave,) = report["plan"]["waves"]
+    assert (wave["devices"], wave["guests"]) == (4, 2)
