@@ -554,7 +554,9 @@ def requested(
     With ``drain``, ``free_devices`` says which of the devices that nobody holds are to be moved.
     """
     if (drain is None) == (sources is None):
-        raise FleetError("what to move is either 'drain' or 'sources': give exactly one of them")
+        raise FleetError(
+            "what to move is either 'drain', or 'guests' and 'devices': give exactly one of them"
+        )
     if drain is not None:
         for name in drain:
             if name not in fleet.hosts:

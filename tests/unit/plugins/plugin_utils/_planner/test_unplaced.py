@@ -250,7 +250,7 @@ def test_what_is_told_of_many_hosts_is_true_of_so_many(chance):
     def rules(left: t.Any) -> Counter[tuple[str | None, ...]]:
         """Return of how many hosts each reason is told, whichever devices and numbers it names."""
         hosts: Counter[tuple[str | None, ...]] = Counter()
-        for rule, name, alike in {
+        for rule, _name, alike in {
             (
                 (each["code"], each.get("attribute"), each.get("detail")),
                 each["host"],
