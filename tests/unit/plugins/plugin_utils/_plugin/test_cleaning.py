@@ -96,6 +96,18 @@ def test_a_device_that_was_not_made_stays_whatever_the_plan_says(clean):
     assert removed(clean(hosts, [placement(create=False)], [])) == {}
 
 
+def test_a_function_goes_back_to_its_settings_where_they_were_given(clean):
+    hosts = Hosts(a={OLD: "vm-1"})
+    function = host([device("0000:81:01.0", kind="pci")])
+    facts = {"ansible_facts": {"vfio_migration": function}}
+    hosts["b"] = {**facts, "cleanup_gathered": facts}
+    network = {"mac": "52:54:00:12:34:56"}
+    given = placement(new="0000:81:01.0", kind="pci", create=False, network=network)
+    assert clean(hosts, [given], [])["tasks"] == {}
+    (task,) = clean(hosts, [given], [given])["tasks"]["b"]["pci_devices"]
+    assert task == {"address": "0000:81:01.0", "keep_driver": True}
+
+
 def test_a_device_that_an_earlier_run_made_goes_though_the_last_one_found_it_there(clean):
     hosts = Hosts(a={OLD: "vm-1"}, b={NEW: None})
     assert removed(clean(hosts, [placement(create=False)], [placement()])) == {"b": [NEW]}
