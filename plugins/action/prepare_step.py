@@ -22,7 +22,8 @@ class ActionModule(StepAction):
     first = staticmethod(begin)
     steps: t.ClassVar = {"plan": plan_next, "end": end}
     options: t.ClassVar = {
-        **{name: each for name, each in ARGUMENTS.items() if name not in ("earlier", "max_age")},
+        **{name: each for name, each in ARGUMENTS.items() if name != "earlier"},
+        "gather": {"type": "bool", "default": True},
         "earlier": {"type": "raw"},
         "dest": {"type": "path", "default": "migration-plan.json"},
         "partial": {"type": "bool", "default": False},

@@ -43,6 +43,13 @@ options:
     description: The hosts that may take part, as patterns; each of them must match something.
     type: list
     elements: str
+  gather:
+    description: Whether the hosts gather their facts before the first plan. If not, those that take part in it gather them before they make anything.
+    type: bool
+    default: true
+  max_age:
+    description: The age in seconds up to which facts are believed that were not gathered in this run, as in O(vfio.migration.migration_plan#module:max_age).
+    type: int
   earlier:
     description: An earlier plan that is to be carried out, or the file that has it. Without O(drain) and O(sources) what it was asked for counts.
     type: raw
@@ -88,6 +95,11 @@ hosts:
   returned: always
   type: list
   elements: str
+asked_hosts:
+  description: Those of them that gather their facts.
+  returned: always
+  type: list
+  elements: str
 stale:
   description: Those of which an answer from earlier in the run is to be forgotten.
   returned: always
@@ -98,7 +110,7 @@ plan:
   returned: after a plan was made
   type: dict
 participants:
-  description: The hosts that are to make something.
+  description: The hosts that are to make something, or to gather their facts.
   returned: after a plan was made
   type: list
   elements: str

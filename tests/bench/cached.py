@@ -57,10 +57,10 @@ class Fleet:
         )
         self.size = sum(each.stat().st_size for each in place.joinpath("cache").iterdir())
 
-    def run(self, playbook: str, **variables: object) -> float:
+    def run(self, playbook: str, *arguments: str, **variables: object) -> float:
         """Return the CPU seconds that a run of a playbook takes, with all of its processes."""
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        command = ["ansible-playbook", playbook, "--extra-vars", json.dumps(variables)]
+        command = ["ansible-playbook", playbook, *arguments, "--extra-vars", json.dumps(variables)]
         env = os.environ | {"ANSIBLE_CONFIG": str(self._place / "ansible.cfg")}
         env |= {"ANSIBLE_COLLECTIONS_PATH": str(Path(".collections").resolve())}
         done = subprocess.run(command, env=env, stdout=subprocess.PIPE, text=True, check=False)
@@ -88,23 +88,40 @@ class Fleet:
     def plan(self) -> float:
         return self.report(report_drain=[ONE])
 
+    def prepare(self) -> float:
+        return self.run(
+            "vfio.migration.prepare",
+            "--check",
+            prepare_gather=False,
+            prepare_max_age=_YEARS,
+            prepare_hosts="fleet",
+            prepare_drain=[ONE],
+            prepare_partial=True,
+        )
+
 
 def measure(count: int, rounds: int) -> list[str]:
     """Return the lines of the table for a fleet of that many hosts; of several rounds the least counts."""
     with tempfile.TemporaryDirectory() as place:
         fleet = Fleet(Path(place, "fleet"), count)
-        names = ("read", "report", "plan", "each")
+        names = ("read", "report", "plan", "prepare", "each")
         taken = [[getattr(fleet, name)() for name in names] for _round in range(rounds)]
-    read, report, plan, each = (min(column) for column in zip(*taken, strict=True))
+    read, report, plan, prepare, each = (min(column) for column in zip(*taken, strict=True))
     kilobytes = fleet.size / count / 1e3
     print(
         f"  {count:6,} hosts: reading {read:.2f} s, report {report:.2f} s, with a plan {plan:.2f} s,"
-        f" a task on each host {each:.2f} s; {kilobytes:.2f} kB a host"
+        f" prepare --check {prepare:.2f} s, a task on each host {each:.2f} s; {kilobytes:.2f} kB a host"
     )
     return [
         judged(f"{count:,} hosts: report, beside reading", MOST_OF_READING, report / read, "times"),
         judged(
             f"{count:,} hosts: with a plan, beside reading", MOST_OF_READING, plan / read, "times"
+        ),
+        judged(
+            f"{count:,} hosts: prepare --check, beside reading",
+            MOST_OF_READING,
+            prepare / read,
+            "times",
         ),
         judged(
             f"{count:,} hosts: report, beside a task on each", MOST_OF_EACH, report / each, "times"

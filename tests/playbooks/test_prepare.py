@@ -33,6 +33,11 @@ def progress(fleet: Fleet) -> list[str]:
     return [each["target"]["id"] for each in json.loads(text)["placements"]]
 
 
+def answering(output: str) -> set[str]:
+    """Return the hosts on which a task ran."""
+    return set(re.findall(r"^(?:ok|changed|fatal): \[([^\] ]+)", output, re.MULTILINE))
+
+
 def test_a_fleet_is_prepared_and_cleaned_up_by_what_was_written_down(fleet):
     before = devices(fleet)
     # Where the operator has set it is all the same, for every host or on the command line.
@@ -133,6 +138,35 @@ def test_what_a_host_had_that_is_gone_is_made_elsewhere_by_its_last_facts(fleet,
     said = shown(ended.stdout, "Show what was prepared")
     assert any("a is lost: what it had is known as of" in each for each in said)
     assert any(re.match("the facts of a are .* old", each) for each in said)
+
+
+def test_a_plan_from_cached_facts_is_made_once_the_hosts_that_take_part_confirm_it(fleet):
+    for name in fleet.hosts:
+        fleet.cache(name, {"vfio_migration": fleet.read(name)})
+    before = devices(fleet)
+    asked = {"prepare_drain": "a", "prepare_gather": False, "prepare_max_age": 0}
+    ended = fleet.play("vfio.migration.prepare", asked, arguments=("--check",))
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert answering(ended.stdout) == {"localhost"}
+    said = shown(ended.stdout, "Show what was prepared")
+    assert any("no host was asked" in each for each in said)
+    assert (devices(fleet), [*fleet.work.glob("*.json")]) == (before, [])
+
+    ended = fleet.play("vfio.migration.prepare", asked)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    (made,) = {name: ids for name, ids in devices(fleet).items() if name != "a"}.values()
+    assert sorted(made) == [UUIDS[1], UUIDS[2]]
+    assert len(answering(ended.stdout)) == 3
+
+
+def test_what_cached_facts_have_and_a_host_does_not_is_not_relied_on(fleet):
+    for name in fleet.hosts:
+        fleet.cache(name, {"vfio_migration": fleet.read(name)})
+    fleet._write("a", {**fleet.read("a"), "devices": fleet.read("a")["devices"][:1]})
+    asked = {"prepare_drain": "a", "prepare_gather": False, "prepare_max_age": 0}
+    ended = fleet.play("vfio.migration.prepare", asked)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert len(progress(fleet)) == 1
 
 
 # In and after the play in which the devices are made.

@@ -97,16 +97,16 @@ def read_fleet(
     hosts: t.Iterable[str] | None = None,
     limit: AgeLimit = ANY_AGE,
     left_out: t.Mapping[str, str] | None = None,
-    lost: t.Collection[str] = (),
+    any_age: t.Collection[str] = (),
 ) -> Fleet:
     """Return the fleet in ``hostvars``, or in a mapping of host to that host's facts; ``hosts`` narrows it.
 
-    Hosts whose facts are older than ``limit`` are unknown, but for those that are ``lost``, of which nobody will gather
-    any again. So are those ``left_out``, with the reason, whatever facts there are of them. No facts are held: a host
-    whose ``devices`` are asked for is read again.
+    Hosts whose facts are older than ``limit`` are unknown, but for those whose facts count at ``any_age``. So are those
+    ``left_out``, with the reason, whatever facts there are of them. No facts are held: a host whose ``devices`` are asked for
+    is read again.
     """
     _check_fleet(data)
-    reader = _Reader(data, limit, frozenset(lost))
+    reader = _Reader(data, limit, frozenset(any_age))
     fleet = reader.fleet
     silent = left_out or {}
     chosen = {str.__str__(str(host)) for host in (data if hosts is None else hosts)}
@@ -346,7 +346,7 @@ class _Reader:
 
     _data: t.Any
     _limit: AgeLimit
-    _lost: frozenset[str] = frozenset()
+    _any_age: frozenset[str] = frozenset()
     fleet: Fleet = field(default_factory=Fleet)
     _likenesses: _Likenesses = field(default_factory=_Likenesses)
     _descriptors: dict[bytes, Descriptor | DescriptorError] = field(default_factory=dict)
@@ -367,7 +367,7 @@ class _Reader:
         schema = top.get("schema")
         if not isinstance(schema, int) or isinstance(schema, bool) or schema != SCHEMA:
             raise FactsError(f"{FACT}.schema", f"{SCHEMA}, and it is {check.described(schema)}")
-        limit = ANY_AGE if name in self._lost else self._limit
+        limit = ANY_AGE if name in self._any_age else self._limit
         refusal = limit.refusal(gathered_at(top), cached)
         if refusal is not None:
             self.fleet.unknown.append(name)
@@ -492,6 +492,11 @@ def gathered_at(facts: _Entry) -> str | None:
     if seconds(time) is None:
         raise FactsError(f"{GATHERED}.time", "a time as 2026-11-26T17:20:00Z")
     return plain_text(time)
+
+
+def gathered_time(data: t.Any, host: str) -> str | None:
+    """Return the time at which the facts of a host in ``hostvars`` were gathered, ``None`` where they do not tell; raise ``FactsError``."""
+    return gathered_at(check.mapping(_found(data, host)[0], FACT))
 
 
 def _content(data: t.Any) -> bytes | None:

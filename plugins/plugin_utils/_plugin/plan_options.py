@@ -77,13 +77,15 @@ def plan_for(
     drain: t.Any = None,
     progress: Progress = no_progress,
     left_out: t.Any = None,
+    fresh: t.Collection[str] = (),
     made: t.Callable[[str | None], None] | None = None,
     **options: t.Any,
 ) -> Plan:
     """Return a verified plan for ``fleet``, ``hostvars`` or facts by host; raise ``FleetError``.
 
     ``options`` are named as in ``ARGUMENTS``. ``progress`` is told from time to time, in words, how far it is.
-    Hosts ``left_out``, each with the reason, are unknown. ``made`` is told what names the plan and its facts.
+    Hosts ``left_out``, each with the reason, are unknown. The facts of hosts that are ``fresh`` are of this run, whatever time
+    their clocks say, and count as those of lost hosts do, which nobody will gather again. ``made`` is told what names the plan and its facts.
     """
     _check_known(options, ARGUMENTS)
     lost = names("lost", options.get("lost")) or []
@@ -100,7 +102,7 @@ def plan_for(
         hold(fleet, chosen),
         limit=age_limit(options.get("max_age")),
         left_out=reasons("left_out", left_out),
-        lost=lost,
+        any_age={*lost, *fresh},
     )
     sources = sources_of(options)
     known = {name: each.facts for name, each in read.hosts.items()}

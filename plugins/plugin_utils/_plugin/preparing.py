@@ -9,6 +9,9 @@
 
 Each step takes what the one before returned, and returns that with what is new. Between them hosts make what ``tasks`` has
 for them, and in the end remove what ``undo`` has.
+
+A plan may be made from facts that are there already, such as those of a cache. The hosts that take part in it are then to make
+nothing but gather their facts, and only a plan whose hosts have all answered in this run is carried out.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ import typing as t
 from ansible.errors import AnsibleActionFail
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.age import in_words
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import gathered_time
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.values import (
     count,
     flag,
@@ -109,7 +113,9 @@ _NOTHING_YET: _Run = {
     "excused": 0,
     "silent": {},
     "written": False,
+    "confirming": False,
 }
+_NOTHING_TO_MAKE: _Run = {"devices": [], "pci_devices": [], "vdpa_devices": []}
 _LOST = {"unreachable": True, "msg": "it takes no part in the run any more"}
 
 
@@ -124,10 +130,16 @@ def begin(options: t.Mapping[str, t.Any], hostvars: t.Any, check_mode: bool) -> 
     if attempts > MOST_ATTEMPTS:
         raise FleetError(f"attempts is {attempts}; expected {MOST_ATTEMPTS} at most")
     dest = absolute(options["dest"])
+    gather = flag("gather", options.get("gather", True))
+    # A lost host is asked in any case: it is none if it answers.
+    asked_hosts = hosts if gather else asked["lost"] or []
     if not check_mode:
         check_free(progress_path(dest))
     return {
         "hosts": hosts,
+        "gather": gather,
+        "max_age": 0 if gather else options.get("max_age"),
+        "asked_hosts": asked_hosts,
         "options": {name: value for name, value in asked.items() if value is not None},
         "asked": as_asked(Conditions.parse(asked), asked["sources"], hosts),
         "earlier": earlier,
@@ -139,7 +151,7 @@ def begin(options: t.Mapping[str, t.Any], hostvars: t.Any, check_mode: bool) -> 
         "attempts": attempts,
         "check_mode": check_mode,
         # What these answered is of an earlier playbook in this run.
-        "stale": stale(hostvars, hosts, GATHERED),
+        "stale": stale(hostvars, asked_hosts, GATHERED),
     }
 
 
@@ -150,19 +162,20 @@ def plan_next(run: _Run, hostvars: t.Any) -> _Run:
     """
     first = "plan" not in run
     run = _NOTHING_YET | run
-    if not first:
+    tried = not first and not run["confirming"]
+    if tried:
         run = _noted(run, hostvars)
         failed = run["failed_now"]
         if not failed and not _goes_on(run):
             # Of a plan that leaves something behind only what another pass would have placed is missing.
             complete = run["partial"] or run["check_mode"]
             return _ended(run, None if complete else summarize(run["plan"], {})["obstacles"])
-    answered, silent = gathered(hostvars, run["hosts"], GATHERED)
-    run |= {"silent": run["silent"] | silent}
-    if not first and not run["failed_now"]:
-        # What one pass made is not one of the attempts at what failed.
+    answered, silent = gathered(hostvars, run["asked_hosts"], GATHERED)
+    run |= {"silent": run["silent"] | silent, "stale": []}
+    if run["confirming"] or (tried and not run["failed_now"]):
+        # What asks hosts, and what follows a pass that made all it was to, is not one of the attempts at what failed.
         run["excused"] += 1
-    if not first and len(_blame(run).given_up) > len(run["given_up"]):
+    if tried and len(_blame(run).given_up) > len(run["given_up"]):
         run["excused"] += 1
     if not first and (ending := _no_attempt_left(run)):
         return _ended(run, ending)
@@ -171,9 +184,11 @@ def plan_next(run: _Run, hostvars: t.Any) -> _Run:
         obstacles = summarize(planned["plan"], {})["obstacles"]
         if obstacles and not run["partial"] and not _may_go_on(planned):
             return _ended(planned, _refused(planned, obstacles))
+        if planned["unconfirmed"]:
+            return _to_be_confirmed(planned, hostvars)
         return _to_be_made(planned)
     except (AnsibleActionFail, FleetError) as error:
-        if first:
+        if not run["made"]:
             raise
         # Else what was made would stay.
         return _ended(run, str(error))
@@ -238,13 +253,21 @@ def _no_attempt_left(run: _Run) -> str | None:
     """Return why no other plan is tried, where none is. One that ends with a device given up is not counted."""
     if run["attempt"] - run["excused"] < run["attempts"] and run["attempt"] < MOST_ATTEMPTS:
         return None
+    if run["confirming"]:
+        hosts = ", ".join(run["participants"])
+        return f"{run['attempt']} plans from facts that there were did not hold, the last one on {hosts}; gather the facts of all hosts again"
     failed = [f"{each['host']}: {each['problem']}" for each in run["failed_now"]]
     problems = "; ".join(first_of(failed, "host failed", "hosts failed"))
     return f"{run['attempt']} plans failed, the last of them so: {problems}"
 
 
 def _planned(run: _Run, hostvars: t.Any, answered: list[str]) -> _Run:
-    """Return ``run`` with another plan, made with the facts of the hosts that ``answered``; raise ``FleetError``."""
+    """Return ``run`` with another plan; raise ``FleetError``.
+
+    It is made with the facts of the hosts that ``answered``, and those that there are of hosts that were not asked.
+    """
+    absent = {*run["asked_hosts"]} - {*answered}
+    known = [host for host in run["hosts"] if host not in absent]
     options = dict(run["options"])
     lost = options.get("lost") or ()
     for host in lost:
@@ -254,17 +277,18 @@ def _planned(run: _Run, hostvars: t.Any, answered: list[str]) -> _Run:
                 f"it is not known that {host} is lost: it answers, or was not asked in this run; drain it, or shut it down first"
             )
     for host in options.get("drain") or ():
-        if host not in answered and host not in lost:
+        if host not in known and host not in lost:
             why = run["silent"].get(host, "it did not answer in this run")
             raise FleetError(f"cannot drain {host}: its facts could not be gathered: {why}")
     found = _blame(run)
     while True:
-        plan = _plan(run, options, hostvars, answered, found)
+        plan = _plan(run, options, hostvars, known, answered, found)
         more = hopeless(plan, run["failures"], found.given_up) if run["partial"] else {}
         if not more:
             break
         found = blame(run["failures"], found.given_up | more, True)
-    movers = run["movers"] or [
+    # Before anything was made, what hosts answered counts, and not what was known of them before.
+    movers = (run["movers"] if run["made"] else []) or [
         {"vm": each["vm"], "source": each["source"]}
         for each in [*plan["placements"], *plan["unplaced"]]
     ]
@@ -276,6 +300,8 @@ def _planned(run: _Run, hostvars: t.Any, answered: list[str]) -> _Run:
     plan = {**without(plan, found.given_up, movers), "request": asked}
     return run | {
         "asked": asked,
+        "unconfirmed": sorted(_taking_part(plan, options) - {*answered, *lost}),
+        "confirming": False,
         "plan": stamped(t.cast(Plan, plan), hostvars),
         "movers": movers,
         "given_up": _listed(found.given_up),
@@ -283,8 +309,36 @@ def _planned(run: _Run, hostvars: t.Any, answered: list[str]) -> _Run:
     }
 
 
+def _taking_part(plan: t.Any, options: t.Mapping[str, t.Any]) -> set[str]:
+    """Return the hosts whose facts a plan relies on: those that are emptied, and those of each device that moves, or stays."""
+    found = {*(options.get("drain") or ())}
+    for each in plan["placements"]:
+        found |= {each["source"]["host"], each["target"]["host"]}
+    return found | {each["source"]["host"] for each in plan["unplaced"]}
+
+
+def _to_be_confirmed(run: _Run, hostvars: t.Any) -> _Run:
+    """Return ``run`` with the hosts that are to gather their facts before anything is made, in check mode none."""
+    if run["check_mode"]:
+        return _ended(run, None)
+    hosts = run["unconfirmed"]
+    task = _NOTHING_TO_MAKE | {"persistent": run["persistent"], "timeout": run["timeout"]}
+    return run | {
+        "confirming": True,
+        "asked_hosts": [*run["asked_hosts"], *hosts],
+        "stale": stale(hostvars, hosts, GATHERED),
+        "tasks": dict.fromkeys(hosts, task),
+        "participants": hosts,
+    }
+
+
 def _plan(
-    run: _Run, options: dict[str, t.Any], hostvars: t.Any, answered: list[str], found: Blame
+    run: _Run,
+    options: dict[str, t.Any],
+    hostvars: t.Any,
+    known: list[str],
+    answered: list[str],
+    found: Blame,
 ) -> t.Any:
     options = options | {"avoid": [*(options.get("avoid") or ()), *found.avoid]}
     silent = {
@@ -295,7 +349,7 @@ def _plan(
     lost = options.get("lost") or ()
     for host in lost:
         silent.pop(host, None)
-    asked = [*answered, *silent]
+    asked = [*known, *silent]
     if found.given_up:
         # The same as before but for what is given up: what is emptied still receives nothing.
         drained = [*(options.pop("drain", None) or ()), *(options.pop("lost", None) or ())]
@@ -310,9 +364,11 @@ def _plan(
     # What those might take that did not answer, no plan can prove.
     return plan_for(
         hostvars,
-        hosts=[*answered, *lost],
-        earlier=run["earlier"],
-        max_age=0,
+        hosts=[*known, *lost],
+        # What was planned from facts that there were is carried out as far as it holds.
+        earlier=run["plan"] if run["confirming"] and run["earlier"] is None else run["earlier"],
+        max_age=run["max_age"],
+        fresh=answered,
         left_out=silent,
         **options,
     )
@@ -392,12 +448,23 @@ def end(run: _Run, hostvars: t.Any) -> _Run:
         for host, time in lost.items()
         if (age := age_of(time)) is not None
     ]
+    if run["unconfirmed"]:
+        ages.append(_unconfirmed(run["unconfirmed"], hostvars))
     where = [_where(run)] if run["written"] else []
     return run | {
         "failure": failure,
         "sentences": [*sentences, *ages, *words, *where],
         "left": left,
     }
+
+
+def _unconfirmed(hosts: t.Sequence[str], hostvars: t.Any) -> str:
+    """Return the sentence on a plan whose ``hosts`` were not asked in this run."""
+    times = {host: gathered_time(hostvars, host) for host in hosts}
+    oldest = min(hosts, key=lambda host: times[host] or "")
+    age = age_of(times[oldest])
+    how_old = "of an unknown age" if age is None else f"{in_words(age)} old"
+    return f"the plan is by facts that there were, and no host was asked; the oldest of those that take part, of {oldest}, are {how_old}"
 
 
 def _write_rest(run: _Run, left: t.Mapping[str, ByModule]) -> None:

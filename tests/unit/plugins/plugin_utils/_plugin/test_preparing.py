@@ -12,8 +12,10 @@ import typing as t
 import pytest
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin import preparing
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.clock import now
 from ansible_collections.vfio.migration.tests.unit.fleets import UUIDS, device, host, parent
 
+KINDS = ("devices", "pci_devices", "vdpa_devices")
 SKIPPED = {"changed": False, "skipped": True}
 # Each device takes two.
 SMALL = {"i915-GVTg_V5_4": 4}
@@ -240,6 +242,124 @@ def test_no_guess_is_made_of_a_lost_host(begin, facts, answer, words):
         del hosts["a"]["ansible_facts"]
     with pytest.raises(FleetError, match=words):
         preparing.plan_next(begin(hosts, drain=None, lost=["a"]), hosts)
+
+
+@pytest.fixture
+def cached(begin):
+    """Begin with facts that were gathered before this run."""
+
+    def cached(hosts: Hosts, **options: t.Any) -> t.Any:
+        for each in hosts.values():
+            each.pop("prepare_gathered", None)
+        return begin(hosts, gather=False, **{"max_age": 0, **options})
+
+    return cached
+
+
+def test_before_anything_is_made_by_a_plan_from_old_facts_its_hosts_are_asked(cached, tmp_path):
+    hosts = Hosts()
+    run = cached(hosts)
+    assert run["asked_hosts"] == []
+    run = preparing.plan_next(run, hosts)
+    assert run["participants"] == ["a", "b"]
+    assert all(not any(run["tasks"][each][kind] for kind in KINDS) for each in "ab")
+    assert list(tmp_path.iterdir()) == []
+    # The others are not asked in any pass.
+    for name in "ab":
+        hosts.answer(name, hosts[name]["ansible_facts"]["vfio_migration"])
+    planned = places(run)
+    run = preparing.plan_next(run, hosts)
+    assert (places(run), run["participants"]) == (planned, ["b"])
+    assert written(run) == [("b", UUIDS[1]), ("b", UUIDS[2])]
+    hosts.make(run)
+    run = preparing.end(preparing.plan_next(run, hosts), hosts)
+    assert run["failure"] is None
+    assert not any("no host was asked" in each for each in run["sentences"])
+
+
+def test_what_does_not_hold_of_old_facts_is_planned_anew_on_hosts_that_are_asked_then(cached):
+    hosts = Hosts()
+    run = preparing.plan_next(cached(hosts), hosts)
+    # One guest has gone, another has come, and there is no room for it any more where it was.
+    devices = [device(UUIDS[n], vm=f"vm-{n}", pid=n) for n in (2, 3)]
+    hosts.answer("a", host(devices, [parent(available={})]))
+    hosts.answer("b", host([], [parent(FIRST, available={})]))
+    run = preparing.plan_next(run, hosts)
+    assert run["participants"] == ["c"]
+    assert not run["written"]
+    hosts.answer("c", hosts["c"]["ansible_facts"]["vfio_migration"])
+    run = preparing.plan_next(run, hosts)
+    assert {vm: where for vm, (where, _parent) in places(run).items()} == {"vm-2": "c", "vm-3": "c"}
+    hosts.make(run)
+    assert preparing.plan_next(run, hosts)["failure"] is None
+
+
+@pytest.mark.parametrize("answer", [{"unreachable": True, "msg": "no route"}, {}])
+def test_of_a_host_that_does_not_answer_old_facts_are_no_ground(cached, answer):
+    hosts = Hosts()
+    run = preparing.plan_next(cached(hosts), hosts)
+    hosts.answer("a", hosts["a"]["ansible_facts"]["vfio_migration"])
+    hosts["b"]["prepare_gathered"] = answer
+    run = preparing.plan_next(run, hosts)
+    assert run["participants"] == ["c"]
+    hosts = Hosts()
+    run = preparing.plan_next(cached(hosts), hosts)
+    hosts["a"]["prepare_gathered"] = answer
+    with pytest.raises(FleetError, match="cannot drain a: its facts could not be gathered"):
+        preparing.plan_next(run, hosts)
+
+
+def test_a_fleet_that_is_another_each_time_is_given_up(cached):
+    hosts = Hosts()
+    for name in "defg":
+        hosts.answer(name, hosts["b"]["ansible_facts"]["vfio_migration"])
+    run = preparing.plan_next(cached(hosts, attempts=5), hosts)
+    while run["participants"]:
+        for name in run["participants"]:
+            facts = hosts["a"]["ansible_facts"]["vfio_migration"] if name == "a" else host()
+            hosts.answer(name, facts)
+        run = preparing.plan_next(run, hosts)
+    assert run["attempt"] == preparing.MOST_ATTEMPTS
+    assert "gather the facts of all hosts again" in preparing.end(run, hosts)["failure"]
+
+
+def test_answers_of_an_earlier_playbook_are_forgotten_before_hosts_are_asked(cached):
+    hosts = Hosts()
+    run = cached(hosts)
+    hosts["b"]["prepare_gathered"] = hosts["c"]["prepare_gathered"] = {"changed": False}
+    assert preparing.plan_next(run, hosts)["stale"] == ["b"]
+
+
+def test_in_check_mode_nobody_is_asked_and_the_age_of_the_facts_is_told(cached, tmp_path):
+    hosts = Hosts()
+    run = preparing.plan_next(cached(hosts, check_mode=True), hosts)
+    assert (run["participants"], run["failure"]) == ([], None)
+    run = preparing.end(run, hosts)
+    assert set(places(run)) == {"vm-1", "vm-2"}
+    assert any("no host was asked" in each for each in run["sentences"])
+    assert list(tmp_path.iterdir()) == []
+
+
+def gathered_at(hosts: Hosts, name: str, time: str) -> dict[str, t.Any]:
+    facts = hosts[name]["ansible_facts"]["vfio_migration"]
+    return {**facts, "gathered": {"time": time, "boot": None}}
+
+
+def test_old_facts_are_believed_up_to_an_age_and_those_of_this_run_whatever_the_clock(cached):
+    hosts = Hosts()
+    long_ago = "2001-01-01T00:00:00Z"
+    for name, time in (("a", long_ago), ("b", long_ago), ("c", now())):
+        hosts.answer(name, gathered_at(hosts, name, time))
+    with pytest.raises(FleetError, match=r"cannot drain a: the facts are .* old, and 1 h"):
+        preparing.plan_next(cached(hosts, max_age=None), hosts)
+    hosts.answer("a", gathered_at(hosts, "a", now()))
+    run = preparing.plan_next(cached(hosts, max_age=None), hosts)
+    assert run["participants"] == ["a", "c"]
+    assert run["plan"]["unknown"] == ["b"]
+    for name in "ac":
+        hosts.answer(name, gathered_at(hosts, name, long_ago))
+    run = preparing.plan_next(run, hosts)
+    assert (run["participants"], run["written"]) == (["c"], True)
 
 
 def test_a_parent_that_fails_is_avoided(begin):
