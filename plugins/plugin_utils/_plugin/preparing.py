@@ -255,7 +255,7 @@ def _no_attempt_left(run: _Run) -> str | None:
         return None
     if run["confirming"]:
         hosts = ", ".join(run["participants"])
-        return f"{run['attempt']} plans from facts that there were did not hold, the last one on {hosts}; gather the facts of all hosts again"
+        return f"{run['attempt']} plans from facts gathered earlier did not hold, the last one on {hosts}; gather the facts of all hosts again"
     failed = [f"{each['host']}: {each['problem']}" for each in run["failed_now"]]
     problems = "; ".join(first_of(failed, "host failed", "hosts failed"))
     return f"{run['attempt']} plans failed, the last of them so: {problems}"
@@ -464,7 +464,7 @@ def _unconfirmed(hosts: t.Sequence[str], hostvars: t.Any) -> str:
     oldest = min(hosts, key=lambda host: times[host] or "")
     age = age_of(times[oldest])
     how_old = "of an unknown age" if age is None else f"{in_words(age)} old"
-    return f"the plan is by facts that there were, and no host was asked; the oldest of those that take part, of {oldest}, are {how_old}"
+    return f"no host was asked: the plan relies on facts gathered earlier, the oldest of which, those of {oldest}, are {how_old}"
 
 
 def _write_rest(run: _Run, left: t.Mapping[str, ByModule]) -> None:
