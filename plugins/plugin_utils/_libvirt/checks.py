@@ -128,7 +128,7 @@ class Case:
 def shortcomings(host: str, libvirt: LibvirtHost) -> dict[str, list[str]]:
     """Return what keeps ``host`` from migrating devices, sentences by kind of device, or by ``ALL_KINDS``."""
     if libvirt.error is not None:
-        error = f"libvirt on {host} does not answer: {libvirt.error}; install and start it"
+        error = f"libvirt on {host} does not answer: {libvirt.error}"
         return {ALL_KINDS: [error]}
     found = {
         kind: [

@@ -395,7 +395,7 @@ def test_whom_a_check_leaves_out_is_noted():
     assert [each["vm"] for each in checks["left"]] == ["all guests of z"]
     assert checks["targets"] == ["b"]
     assert checks["notes"] == [
-        "c takes part in nothing: libvirt on c does not answer: no libvirt; install and start it",
+        "c takes part in nothing: libvirt on c does not answer: no libvirt",
         "y is no target: it is none of the hosts of the play that answer",
         "vm-1 on a has no VFIO device and was left alone",
     ]
