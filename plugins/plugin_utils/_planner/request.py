@@ -505,7 +505,7 @@ def _left_behind(fleet: Fleet, devices: t.Iterable[Device]) -> dict[tuple[str, s
     """
     free = {(each.kind, name): each for each in devices for name in (each.id, named_id(each))}
     found: dict[tuple[str, str], str] = {}
-    for each in fleet.devices() if free else ():
+    for each in _named_so(fleet, free) if free else ():
         left = free.get((each.kind, each.id)) if each.in_use else None
         if left is None or left.host == each.host or left.type != each.type:
             continue
@@ -514,6 +514,13 @@ def _left_behind(fleet: Fleet, devices: t.Iterable[Device]) -> dict[tuple[str, s
                 f"its guest has moved, and holds the device of its name on {each.host}"
             )
     return found
+
+
+def _named_so(fleet: Fleet, names: t.Container[tuple[str, str]]) -> t.Iterator[Device]:
+    """Yield the devices of the hosts that have one of these kinds and names; those of all others are never made."""
+    for host in fleet.hosts.values():
+        if any((each["kind"], each["id"]) in names for each in host.facts["devices"]):
+            yield from host.devices
 
 
 def _why_staying(
