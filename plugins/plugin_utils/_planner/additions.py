@@ -220,7 +220,7 @@ def _add(
 
 def _bare_host(name: str) -> Host:
     def find_facts(host: str) -> t.Mapping[str, t.Any]:
-        return {}
+        return {"devices": []}
 
     return Host(name, {}, [], (), (), lambda host: [], find_facts)
 
