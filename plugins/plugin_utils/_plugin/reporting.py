@@ -27,11 +27,12 @@ GATHERED = "report_gathered"
 def begin(options: t.Mapping[str, t.Any], hostvars: t.Any, check_mode: bool) -> _Run:
     """Return which hosts are to be reported on, and which of them asked; raise ``FleetError``."""
     hosts = chosen_hosts(options, options["chosen_by"], ("drain", "targets"))
-    gather = flag("gather", options["gather"])
+    asked = hosts if flag("gather", options["gather"]) else []
     return {
         "hosts": hosts,
-        "asked": hosts if gather else [],
-        "stale": stale(hostvars, hosts, GATHERED),
+        "asked": asked,
+        # To look at what hosts answered reads their facts, which takes as long as the report.
+        "stale": stale(hostvars, asked, GATHERED),
         "drain": names("drain", options.get("drain")),
         "plans": options.get("drain") is not None or bool(options.get("moves")),
         "targets": names("targets", options.get("targets")),
