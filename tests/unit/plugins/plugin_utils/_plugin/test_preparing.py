@@ -340,7 +340,7 @@ def test_in_check_mode_nobody_is_asked_and_the_age_of_the_facts_is_told(cached, 
     assert list(tmp_path.iterdir()) == []
 
 
-def gathered_at(hosts: Hosts, name: str, time: str) -> dict[str, t.Any]:
+def as_of(hosts: Hosts, name: str, time: str) -> dict[str, t.Any]:
     facts = hosts[name]["ansible_facts"]["vfio_migration"]
     return {**facts, "gathered": {"time": time, "boot": None}}
 
@@ -349,15 +349,15 @@ def test_old_facts_are_believed_up_to_an_age_and_those_of_this_run_whatever_the_
     hosts = Hosts()
     long_ago = "2001-01-01T00:00:00Z"
     for name, time in (("a", long_ago), ("b", long_ago), ("c", now())):
-        hosts.answer(name, gathered_at(hosts, name, time))
+        hosts.answer(name, as_of(hosts, name, time))
     with pytest.raises(FleetError, match=r"cannot drain a: the facts are .* old, and 1 h"):
         preparing.plan_next(cached(hosts, max_age=None), hosts)
-    hosts.answer("a", gathered_at(hosts, "a", now()))
+    hosts.answer("a", as_of(hosts, "a", now()))
     run = preparing.plan_next(cached(hosts, max_age=None), hosts)
     assert run["participants"] == ["a", "c"]
     assert run["plan"]["unknown"] == ["b"]
     for name in "ac":
-        hosts.answer(name, gathered_at(hosts, name, long_ago))
+        hosts.answer(name, as_of(hosts, name, long_ago))
     run = preparing.plan_next(run, hosts)
     assert (run["participants"], run["written"]) == (["c"], True)
 
