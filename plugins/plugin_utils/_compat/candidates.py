@@ -168,10 +168,13 @@ class Offer(t.NamedTuple):
 
 
 class Candidates:
-    """Judge targets for the devices of a fleet; equal questions are answered once."""
+    """Judge targets for the devices of a fleet; equal questions are answered once.
 
-    def __init__(self, fleet: Fleet, direction: str) -> None:
-        self.judge = Judge(direction)
+    A ``judge`` for this direction knows what it was asked for other fleets.
+    """
+
+    def __init__(self, fleet: Fleet, direction: str, judge: Judge | None = None) -> None:
+        self.judge = judge or Judge(direction)
         # Only a source that has its say tells what a device must be that is not there yet.
         self.predicts = direction in ("source_lists", "either")
         self._fleet = fleet

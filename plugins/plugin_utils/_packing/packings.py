@@ -173,6 +173,11 @@ class _Ranked(t.NamedTuple):
     packing: Packing
 
 
+# A transition, what it costs, and by how much it makes a state less tidy.
+_Step = tuple[int, int, Transition]
+_by_step = operator.itemgetter(0, 1)
+
+
 def _by_rank(ranked: _Ranked) -> tuple[int, int, State]:
     return ranked.cost, ranked.untidiness, ranked.packing.after
 
@@ -216,6 +221,8 @@ class Packings:
         self._free_slots: dict[State, int] = {}
         self._residuals: dict[State, dict[int, float]] = {}
         self._squares: dict[int, int] = {}
+        self._steps: dict[int, dict[int, tuple[_Step, ...]]] = {}
+        self._residual_of_kind: dict[int, tuple[int, float]] = {}
         self._effort = effort or Effort(EFFORT)
         places = map(problem.resources.exclusive_place, self._initial)
         self._has_exclusive_places = any(each is not None for each in places)
@@ -228,13 +235,15 @@ class Packings:
         except KeyError:
             if len(demands) == 1:
                 found, _more = self._beam_search(state, demands, 1)
+                best = next(iter(found), None)
             else:
                 split = self._split(demands)
                 found = [
                     self._joined(state, node, split, [part.packings[0] for part in parts])
                     for node, parts in self._nodes_for(state, split)
                 ]
-            best = self._best[key] = min(found, key=self._rank, default=None)
+                best = min(found, key=self._rank, default=None)
+            self._best[key] = best
             return best
 
     def all(self, state: State, demands: Demands) -> list[Packing]:
@@ -297,9 +306,16 @@ class Packings:
         found = self._residuals.get(state)
         if found is None:
             found = self._residuals[state] = {}
+            known = self._residual_of_kind
             for resource in state:
-                kind = self._resources.resource_kind(resource)
-                found[kind] = found.get(kind, 0) + self._resources.residual(resource)
+                of_resource = known.get(resource)
+                if of_resource is None:
+                    of_resource = known[resource] = (
+                        self._resources.resource_kind(resource),
+                        self._resources.residual(resource),
+                    )
+                kind, residual = of_resource
+                found[kind] = found.get(kind, 0) + residual
         return found
 
     # --- connected components ---
@@ -452,9 +468,17 @@ class Packings:
         Of those with the same state after them the cheapest is there. Whole states are only made of the first.
         """
         found = self._ranked_transitions(beam, demand)
+        looked_at = len(found)
+        more = False
+        if width == 1 and found:
+            # The first by rank are enough: no need to sort the others.
+            first = min(found, key=_by_step)[:2]
+            found = [each for each in found if each[:2] == first]
+            more = len(found) < looked_at
+        else:
+            found.sort(key=_by_step)
         following: dict[State, _Ranked] = {}
         last = None
-        more = False
         for cost, untidiness, packing, index, transition in found:
             if len(following) >= width and (
                 (cost, untidiness) != last or len(following) == width + _TIES
@@ -472,9 +496,7 @@ class Packings:
                 following[after] = _Ranked(cost, untidiness, Packing(after, cost, steps))
         if beam:
             size = len(beam[0].packing.after)
-            self._effort.spend(
-                len(found) + len(beam) * size // _LOOKS + len(following) * size // 16
-            )
+            self._effort.spend(looked_at + len(beam) * size // _LOOKS + len(following) * size // 16)
         kept = [*following.values()]
         if len(kept) > width:
             return sorted(kept, key=_by_rank)[:width], True
@@ -483,8 +505,8 @@ class Packings:
     def _ranked_transitions(
         self, beam: t.Iterable[_Ranked], demand: int
     ) -> list[tuple[int, int, Packing, int, Transition]]:
-        """Return what can take in one more demand, by cost and tidiness: the packing, and the place in it."""
-        square, transitions = self._square, self._resources.transitions
+        """Return what can take in one more demand, with cost and untidiness after it: the packing, and the place in it."""
+        known = self._steps.setdefault(demand, {})
         found = []
         for before in beam:
             state = before.packing.after
@@ -494,14 +516,34 @@ class Packings:
                     continue
                 if used and self._resources.exclusive_place(resource) in used:
                     continue
-                for transition in transitions(resource, demand):
-                    untidiness = before.untidiness + square(resource)
-                    if transition.successor is not None:
-                        untidiness -= square(transition.successor)
-                    cost = before.cost + transition.cost
-                    found.append((cost, untidiness, before.packing, index, transition))
-        found.sort(key=operator.itemgetter(0, 1))
+                steps = known.get(resource)
+                if steps is None:
+                    steps = known[resource] = self._steps_of(resource, demand)
+                for cost, untidiness, transition in steps:
+                    found.append(
+                        (
+                            before.cost + cost,
+                            before.untidiness + untidiness,
+                            before.packing,
+                            index,
+                            transition,
+                        )
+                    )
         return found
+
+    def _steps_of(self, resource: int, demand: int) -> tuple[_Step, ...]:
+        """Return the transitions by which ``resource`` takes in a demand."""
+        square = self._square(resource)
+        return tuple(
+            [
+                (
+                    each.cost,
+                    square - (each.successor is not None and self._square(each.successor)),
+                    each,
+                )
+                for each in self._resources.transitions(resource, demand)
+            ]
+        )
 
     def _exclusive_places(self, packing: Packing) -> set[t.Hashable]:
         """Return where no further device of the item may be."""

@@ -22,6 +22,7 @@ import typing as t
 from collections import Counter
 
 from ansible_collections.vfio.migration.plugins.plugin_utils import contract
+from ansible_collections.vfio.migration.plugins.plugin_utils._compat.verdict import Judge
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.wording import listed
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import (
@@ -172,6 +173,7 @@ class _Planning:
         # All plans together look at no more than one does, and why others have no place is asked of none but the last.
         self._budget = Budget(shared=Effort(EFFORT))
         self._explaining = Effort(MAX_COMPARISONS)
+        self._judge = Judge(conditions.direction)
 
     def result(self) -> MaintenancePlan:
         """Take all steps that can be taken, and return them with what is proven of all other plans."""
@@ -317,7 +319,7 @@ class _Planning:
             ).hosts
         part = Fleet(hosts, self._first.unknown, self._first.problems)
         request = _request(part, conditions)
-        plan = make_plan(part, request, self._budget, explaining=Effort(0))
+        plan = make_plan(part, request, self._budget, explaining=Effort(0), judge=self._judge)
         stated: t.Any = {**plan, "conditions": conditions.stated()}
         facts = {name: each.facts for name, each in hosts.items()}
         left = {(each["source"]["host"], each["source"]["id"]) for each in plan["unplaced"]}
@@ -444,7 +446,9 @@ class _Planning:
         part = read_fleet({each: facts[each] for each in (name, *targets)})
         part.unknown, part.problems = self._first.unknown, self._first.problems
         request = _request(part, conditions)
-        return make_plan(part, request, self._budget, explaining=self._explaining)
+        return make_plan(
+            part, request, self._budget, explaining=self._explaining, judge=self._judge
+        )
 
 
 def _guests_on(host: Host) -> list[Guest]:

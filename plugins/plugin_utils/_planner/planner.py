@@ -13,6 +13,8 @@ import dataclasses
 import typing as t
 from collections import defaultdict
 
+from ansible_collections.vfio.migration.plugins.plugin_utils._compat.candidates import Candidates
+from ansible_collections.vfio.migration.plugins.plugin_utils._compat.verdict import Judge
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import Fleet
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import uncollected
@@ -75,15 +77,18 @@ def make_plan(
     budget: Budget = _BUDGET,
     progress: Progress = no_progress,
     explaining: Effort | None = None,
+    judge: Judge | None = None,
 ) -> PlanBody:
     """Return the plan of the public contract, not verified yet.
 
     Of what has a higher rank as little as possible is left behind, before anything of a lower one has a place. ``progress`` is
-    told from time to time, in words, how far it is. ``explaining`` is what reasons may take.
+    told from time to time, in words, how far it is. ``explaining`` is what reasons may take. ``judge`` knows what was asked for
+    other plans.
     """
+    candidates = Candidates(fleet, request.conditions.direction, judge)
 
     def plan_of(request: Request) -> PlanBody:
-        problem = pose(fleet, request)
+        problem = pose(fleet, request, candidates)
         order = AT_ONCE
         if request.conditions.reuse or request.conditions.apart:
             solution, order = solve_in_order(problem, budget, progress)

@@ -431,7 +431,9 @@ ENGINE = {
         lambda plant: plant.method(
             "Candidates",
             "__init__",
-            lambda real: lambda self, fleet, direction: real(self, fleet, "target_accepts"),
+            lambda real: (
+                lambda self, fleet, direction, *rest: real(self, fleet, "target_accepts", *rest)
+            ),
         ),
     ),
     "every verdict is yes": Fault(
