@@ -6,13 +6,19 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.move import MOVED
+from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.move import (
+    MOVED,
+    MoveReport,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments import plain
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.guest_move import (
     GuestAction,
     as_result,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.host_moves import HostMoves
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.migration_record import (
+    note_move,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.move_turns import (
     Route,
     TurnLimits,
@@ -22,6 +28,14 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.move_turns 
 _OPTIONS: dict[str, dict[str, t.Any]] = {
     "guests": {"type": "list", "elements": "dict", "required": True},
     "turns": {"type": "dict", "required": True},
+    "record": {
+        "type": "dict",
+        "required": True,
+        "options": {
+            "path": {"type": "path", "required": True},
+            "run": {"type": "str", "required": True},
+        },
+    },
 }
 _Result = dict[str, t.Any]
 
@@ -36,9 +50,14 @@ class ActionModule(GuestAction):
         ways = [Route(*each) for each in given["turns"]["ways"]]
         limits = TurnLimits(**given["turns"]["limits"])
         guests = {each["number"]: self.move_of(each) for each in given["guests"]}
+        migrations = {each["number"]: each["migration"] for each in given["guests"]}
+
+        def ended(number: int, report: MoveReport) -> None:
+            note_move(**given["record"], migration=migrations[number], report=report)
+
         try:
             turns = Turns(given["turns"]["directory"], ways, limits)
-            reports = HostMoves(self.host, guests, turns, self.goes_on).run()
+            reports = HostMoves(self.host, guests, turns, self.goes_on, ended).run()
         finally:
             self.remove_temporary()
         labels = {each["number"]: each["label"] for each in given["guests"]}

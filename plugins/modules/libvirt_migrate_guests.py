@@ -31,7 +31,8 @@ attributes:
 options:
   guests:
     description:
-      - The guests, each with the options of M(vfio.migration.libvirt_migrate), and as C(number) its place in C(ways) of O(turns).
+      - The guests, each with the options of M(vfio.migration.libvirt_migrate), as C(number) its place in C(ways) of O(turns), and as
+        C(migration) what its record says of where it goes.
     type: list
     elements: dict
     required: true
@@ -42,6 +43,22 @@ options:
         and when none begins any more, after so many C(failures), and at the time C(not_after) in seconds since 1970.
     type: dict
     required: true
+  record:
+    description:
+      - The file on the control node that gets a record of each guest as soon as it has moved.
+    type: dict
+    required: true
+    suboptions:
+      path:
+        description:
+          - The file.
+        type: path
+        required: true
+      run:
+        description:
+          - When the run began that the records are of.
+        type: str
+        required: true
 seealso:
   - module: vfio.migration.libvirt_migrate
   - module: vfio.migration.migrate_libvirt_step
@@ -52,6 +69,7 @@ EXAMPLES = r"""
   vfio.migration.libvirt_migrate_guests:
     guests: "{{ hostvars.localhost.migrate_libvirt_run.leaving[inventory_hostname] }}"
     turns: "{{ hostvars.localhost.migrate_libvirt_run.turns }}"
+    record: "{{ hostvars.localhost.migrate_libvirt_run.recording }}"
 """
 
 RETURN = r"""

@@ -117,6 +117,9 @@ def test_the_same_run_again_ends_what_was_killed_though_nobody_is_left_to_move(t
     drain = {"migrate_libvirt_drain": "a"}
     assert fleet.kill("vfio.migration.migrate_libvirt", task, drain)
     assert {name: fleet.holders(name) for name in "ab"} == {"a": [None], "b": ["vm-1"]}
+    # Who has moved is written down at once, so that this run can be reversed, too.
+    (record,) = fleet.work.glob("**/migration-record.jsonl")
+    assert json.loads(record.read_text())["outcome"] == "moved"
     ended = fleet.play("vfio.migration.migrate_libvirt", drain)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert {name: fleet.holders(name) for name in "ab"} == {"a": [], "b": ["vm-1"]}

@@ -5,7 +5,11 @@
 # Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
 # Do not use this from other collections or standalone plugins/modules!
 
-"""Records of guests that were to move, for machines: one for each, and the request that takes guests back. Pure."""
+"""Records of guests that were to move, for machines: one for each, and the request that takes guests back. Pure.
+
+That of a guest which has moved by its host's word is written at once, so that a run which is killed leaves it. Once the kernels have
+been asked there may be more to say: then the guest has a second record of the run, and the last one counts.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +19,8 @@ import typing as t
 from collections import Counter
 
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
+from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.move import MoveReport
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.order import Migration
-from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.outcome import Attempt
 from ansible_collections.vfio.migration.plugins.plugin_utils.contract import (
     LastRun,
     MigrationRecord,
@@ -37,16 +41,18 @@ class RequestBack(t.TypedDict):
 
 
 def record(
-    run: str, migration: Migration, attempt: Attempt | None, said: t.Sequence[str]
+    run: str,
+    migration: Migration,
+    report: MoveReport | None,
+    moved: bool,
+    said: t.Sequence[str],
 ) -> MigrationRecord:
-    """Return the record of a guest in the run that began at ``run``; ``said`` is why it stays, or what has gone wrong after all."""
-    numbers = attempt.report.numbers if attempt is not None and attempt.report is not None else {}
-    if attempt is None or attempt.report is None or not attempt.report.tried:
-        outcome = NOT_TRIED
-    else:
-        outcome = STAYED
-    if attempt is not None and attempt.moved:
-        outcome = MOVED
+    """Return the record of a guest in the run that began at ``run``.
+
+    ``report`` is its host's, if that was to try. ``said`` is why it stays, or what has gone wrong after all.
+    """
+    numbers = {} if report is None else report.numbers
+    outcome = MOVED if moved else STAYED if report is not None and report.tried else NOT_TRIED
     return MigrationRecord(
         format=FORMAT,
         run=run,
@@ -78,8 +84,17 @@ def as_lines(records: t.Iterable[MigrationRecord]) -> str:
     return "".join(json.dumps(each, sort_keys=True) + "\n" for each in records)
 
 
+def not_in(text: str, records: t.Iterable[MigrationRecord]) -> list[MigrationRecord]:
+    """Return those of ``records`` that are no line of ``text``."""
+    lines = {*text.splitlines(keepends=True)}
+    return [each for each in records if as_lines([each]) not in lines]
+
+
 def read_records(given: t.Any) -> list[MigrationRecord]:
-    """Return the records in a list, or in the text of a file of them, which may be empty; raise ``FleetError``."""
+    """Return the records in a list, or in the text of a file of them, which may be empty; raise ``FleetError``.
+
+    Of several of one guest and run the last one is there.
+    """
     if isinstance(given, str):
         try:
             given = [json.loads(line) for line in given.splitlines() if line.strip()]
@@ -89,7 +104,8 @@ def read_records(given: t.Any) -> list[MigrationRecord]:
         raise FleetError("the record is none; expected its lines, or what set_stats has handed on")
     for each in given:
         _check(each)
-    return t.cast("list[MigrationRecord]", given)
+    last = {(each["run"], each["source"], _guest(each)): each for each in given}
+    return [*last.values()]
 
 
 def last_run(records: t.Sequence[MigrationRecord]) -> LastRun | None:

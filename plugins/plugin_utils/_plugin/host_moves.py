@@ -33,7 +33,8 @@ _SHORT_LOOK = 2.0
 class HostMoves:
     """The guests of ``host`` that are to leave it, by their numbers in ``turns``.
 
-    ``goes_on`` returns whether the run of Ansible does that this is a task of.
+    ``goes_on`` returns whether the run of Ansible does that this is a task of. ``ended`` is told of each that was begun how that ended,
+    at once.
     """
 
     def __init__(
@@ -42,12 +43,14 @@ class HostMoves:
         guests: t.Mapping[int, GuestMove],
         turns: Turns,
         goes_on: t.Callable[[], bool],
+        ended: t.Callable[[int, MoveReport], None],
         sleep: t.Callable[[float], None] = time.sleep,
     ) -> None:
         self._host = host
         self._guests = guests
         self._turns = turns
         self._goes_on = goes_on
+        self._ended = ended
         self._sleep = sleep
         self._waiting = sorted(guests)
         self._moving: list[int] = []
@@ -86,6 +89,7 @@ class HostMoves:
             self._moving.remove(number)
             self._reports[number] = report
             self._turns.end(number, report.outcome == MOVED)
+            self._ended(number, report)
 
     def _longest(self) -> float:
         """Return how long to look at one of those that migrate, so that nobody waits long for a look or for a turn."""

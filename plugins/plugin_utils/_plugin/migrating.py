@@ -84,10 +84,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.outcome im
     result,
     stays,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.record import (
-    as_lines,
-    record,
-)
+from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.record import record
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.without_devices import (
     Key,
     key_of,
@@ -108,10 +105,12 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.clock impor
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.files import (
     absolute,
-    append,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.libvirt_answers import (
     said_by_libvirt,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.migration_record import (
+    note_outcomes,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_file import (
     asked_by,
@@ -451,6 +450,9 @@ def order(run: _Run, hostvars: t.Any) -> _Run:
             "directory": _own_directory() if going else None,
             "limits": run["limits"],
         },
+        "recording": {"path": _record_file(run, prepared["dest"]), "run": run["begun"]}
+        if going
+        else None,
         "participants": sorted({*leaving, *logs}),
         # Something was prepared: for guests that have ended since, too, or by an earlier run that was broken off.
         "cleaning": not run["check_mode"] and bool(ready or _made_before(prepared)),
@@ -504,6 +506,7 @@ def _parts(
         guest = {
             "number": number,
             "label": _label(each),
+            "migration": each,
             "uuid": each["uuid"],
             "plan": _plan_of(plan, each["host"]),
             "destination": _uri_of(run, each["target"]),
@@ -566,7 +569,7 @@ def end(run: _Run, hostvars: t.Any) -> _Run:
     )
     records = [] if run["check_mode"] else [*_records(run, attempts, found)]
     if records:
-        append(_record_file(run), as_lines(records))
+        note_outcomes(_record_file(run, run["plan_file"]), records)
     return run | {
         "sentences": found["sentences"],
         "stay": found["stay"],
@@ -584,17 +587,17 @@ def _records(
     for each in going:
         key = each["host"], each["vm"]
         attempt = tried.get(key)
-        said = stay.get(key, [])
-        if attempt is not None and attempt.moved:
-            said = [*remains(attempt, going)]
-        yield printed(record(run["begun"], each, attempt, said), MigrationRecord)
+        moved = attempt is not None and attempt.moved
+        said = [*remains(attempt, going)] if attempt is not None and moved else stay.get(key, [])
+        report = None if attempt is None else attempt.report
+        yield printed(record(run["begun"], each, report, moved, said), MigrationRecord)
 
 
-def _record_file(run: _Run) -> str:
+def _record_file(run: _Run, plan_file: str) -> str:
     """Return where the record is written: where the operator wants it, or beside the plan."""
     if run["record_file"] is not None:
         return absolute(run["record_file"])
-    return os.path.join(os.path.dirname(absolute(run["plan_file"])), RECORD_FILE)
+    return os.path.join(os.path.dirname(absolute(plan_file)), RECORD_FILE)
 
 
 def _remains(cleaned: t.Mapping[str, t.Any], hostvars: t.Any) -> t.Iterator[str]:

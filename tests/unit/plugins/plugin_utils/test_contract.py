@@ -90,7 +90,7 @@ def migration_record():
         "target": "c",
         "placements": plan()["placements"],
     }
-    return record_of("2026-01-01T00:00:00Z", migration, None, ["no room"])
+    return record_of("2026-01-01T00:00:00Z", migration, None, False, ["no room"])
 
 
 def document(name):

@@ -8,9 +8,9 @@ from __future__ import annotations
 import pytest
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.move import MoveReport
-from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.outcome import Attempt
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.record import (
     as_lines,
+    not_in,
     read_records,
     record,
     requests_back,
@@ -20,7 +20,7 @@ from ansible_collections.vfio.migration.tests.unit.fleets import UUIDS
 FIRST, LAST = "2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"
 
 
-def one(vm, source="a", target="b", run=FIRST, state="moved", uuid=None, **numbers):
+def one(vm, source="a", target="b", run=FIRST, moved=True, uuid=None, said=(), **numbers):
     """Return the record of a guest whose migration was tried."""
     placement = {
         "source": {"host": source, "kind": "mdev", "id": UUIDS[1]},
@@ -34,15 +34,26 @@ def one(vm, source="a", target="b", run=FIRST, state="moved", uuid=None, **numbe
         "target": target,
         "placements": [placement],
     }
-    states = [{"vm": vm, **placement, "state": state, "reason": None}]
-    report = MoveReport("moved", numbers=numbers)
-    attempt = Attempt(vm=vm, host=source, said=[], states=states, report=report)
-    return record(run, migration, attempt, [])
+    return record(run, migration, MoveReport("moved", numbers=numbers), moved, said)
 
 
 def test_a_guest_has_moved_by_the_kernels_word():
     assert one("vm-1")["outcome"] == "moved"
-    assert one("vm-1", state="prepared")["outcome"] == "stayed"
+    assert one("vm-1", moved=False)["outcome"] == "stayed"
+
+
+def test_of_a_guest_and_a_run_the_last_record_counts():
+    first = [one("vm-1"), one("vm-2"), one("vm-1", "c")]
+    last = one("vm-1", moved=False, said=["it holds neither"])
+    assert read_records(as_lines([*first, last])) == [last, *first[1:]]
+    assert read_records([*first, one("vm-1", run=LAST)])[:3] == first
+
+
+def test_what_is_written_already_is_not_written_again():
+    written = as_lines([one("vm-1"), one("vm-2")])
+    assert not_in(written, [one("vm-1"), one("vm-2")]) == []
+    corrected = one("vm-1", moved=False)
+    assert not_in(written, [corrected, one("vm-2")]) == [corrected]
 
 
 @pytest.mark.parametrize("time", [1e15, 2**52])
@@ -61,7 +72,7 @@ def test_a_record_reversed_is_a_request_for_each_host_that_guests_came_from():
         one("vm-3", uuid=UUIDS[5]),
         one("vm-1"),
         one("vm-2", source="c"),
-        one("vm-4", state="prepared"),
+        one("vm-4", moved=False),
     ]
     assert requests_back(records) == [
         {"migrate_libvirt_guests": sorted([UUIDS[5], "vm-1"]), "migrate_libvirt_targets": ["a"]},

@@ -482,8 +482,12 @@ def test_what_became_of_a_guest_is_told_to_machines_beside_the_plan(place):
     assert (line["begin"], line["end"]) == ("2027-01-15T08:00:00Z", "2027-01-15T08:00:02Z")
     assert (line["downtime_ms"], line["duration_ms"], line["bytes"]) == (70, 2500, 4096)
     assert (line["outcome"], line["errors"]) == ("moved", [])
-    # Those of the next run come after them, and nobody else reads them.
+    # What was written when the guest had moved is not written again.
     ended(hostvars, run | {"plan_file": "there/plan.json"}, [here])
+    assert len((place / "there/migration-record.jsonl").read_text().splitlines()) == 1
+    # Those of the next run come after them, and nobody else reads them.
+    later = run | {"plan_file": "there/plan.json", "begun": "2027-01-15T09:00:00Z"}
+    ended(hostvars, later, [here])
     assert len((place / "there/migration-record.jsonl").read_text().splitlines()) == 2
     assert (place / "there/migration-record.jsonl").stat().st_mode & 0o777 == 0o600
 

@@ -56,11 +56,15 @@ def test_the_age_of_facts_is_that_of_the_oldest():
 
 
 def test_of_a_record_the_last_run_is_counted():
-    outcomes = [(1, "moved"), (2, "stayed"), (2, "moved"), (2, "moved"), (2, "not_tried")]
+    # Of one guest and run the last one counts.
+    outcomes = [
+        *((1, "vm-1", "moved"), (2, "vm-1", "moved"), (2, "vm-1", "stayed")),
+        *((2, "vm-2", "moved"), (2, "vm-3", "moved"), (2, "vm-4", "not_tried")),
+    ]
     lines = [
         {"format": 1, "run": f"2026-11-2{day}T17:20:00Z", "outcome": outcome}
-        | {"vm": "vm", "vm_uuid": None, "source": "a", "target": "b"}
-        for day, outcome in outcomes
+        | {"vm": vm, "vm_uuid": None, "source": "a", "target": "b"}
+        for day, vm, outcome in outcomes
     ]
     found = metrics(fleet(), record="\n".join(map(json.dumps, lines)))
     assert found["last_run_timestamp_seconds",] == 1795368000

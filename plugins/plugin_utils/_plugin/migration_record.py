@@ -1,0 +1,51 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+# Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Do not use this from other collections or standalone plugins/modules!
+
+"""The file with the records of guests that were to move: lines are only ever added."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible.errors import AnsibleError
+from ansible.utils.display import Display
+from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.move import (
+    MOVED,
+    MoveReport,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.order import Migration
+from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.record import (
+    as_lines,
+    not_in,
+    record,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.files import (
+    append,
+    content_of,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.printing import printed
+from ansible_collections.vfio.migration.plugins.plugin_utils.contract import MigrationRecord
+
+
+def note_move(path: str, run: str, migration: Migration, report: MoveReport) -> None:
+    """Add the record of a guest that has moved by its host's word; a file that cannot be written is a warning, as others go on.
+
+    Why others stay is known only when both hosts have been asked.
+    """
+    if report.outcome != MOVED:
+        return
+    found = record(run, migration, report, True, report.errors)
+    try:
+        append(path, as_lines([printed(found, MigrationRecord)]))
+    except AnsibleError as error:
+        Display().warning(str(error))
+
+
+def note_outcomes(path: str, records: t.Sequence[MigrationRecord]) -> None:
+    """Add the records of a run that are not written yet as they are; raise ``AnsibleActionFail``."""
+    if new := not_in(content_of(path), records):
+        append(path, as_lines(new))
