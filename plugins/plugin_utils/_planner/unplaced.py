@@ -72,7 +72,8 @@ from ansible_collections.vfio.migration.plugins.plugin_utils.contract import (
 
 # Of more hosts than these, each reason is told once, with the number of hosts of which it is true as well.
 MAX_HOSTS = 20
-# Of more reasons on one host, or of more names in one, only the first are told.
+# Of more reasons on one host, or of more names in one, only the first are told. So many that differ in devices and numbers
+# alone are told of all hosts together, and at least one of each.
 MAX_REASONS = 20
 # So many different reasons are told of more hosts than that.
 _MAX_RULES = 40
@@ -233,11 +234,12 @@ class Reasons:
         return self._told[key] or [nowhere.on(None)]
 
     def _for_each_host(self, guest: Guest, device: Device) -> list[UnplacedReason]:
+        names = [name for name in self._problem.names if name != device.host]
+        most = max(1, MAX_REASONS // max(1, len(names)))
         return [
             reason.on(name)
-            for name in self._problem.names
-            if name != device.host
-            for reason in _first(self._on_host(name, guest, device))
+            for name in names
+            for reason in _first(_of_each_rule(self._on_host(name, guest, device), most))
         ]
 
     def _for_each_rule(self, guest: Guest, device: Device) -> list[UnplacedReason]:
@@ -247,15 +249,11 @@ class Reasons:
         for name, others in self._alike:
             if name == device.host:
                 continue
-            reasons = self._on_host(name, guest, device)
-            there = Counter([reason.rule for reason in reasons])
+            reasons = _of_each_rule(self._on_host(name, guest, device), 1)
             for reason in reasons:
                 if reason.rule not in told and len(told) < _MAX_RULES:
-                    more = there[reason.rule] - 1
-                    words = f"{reason.words} (and {more:,} more like it there)"
-                    first = reason._replace(words=words) if more else reason
-                    told[reason.rule] = first.on(name)
-            hosts.update(dict.fromkeys(there, 1 + others))
+                    told[reason.rule] = reason.on(name)
+            hosts.update(dict.fromkeys([reason.rule for reason in reasons], 1 + others))
         for rule, each in told.items():
             if hosts[rule] > 1:
                 each["alike"] = hosts[rule] - 1
@@ -580,6 +578,21 @@ def _own(device: Device, guest: Guest) -> Reason | None:
 def _needs(device: Device) -> tuple[t.Any, ...]:
     """Return all of a device that its reasons depend on."""
     return device.kind, device.type, device.descriptor, device.attributes
+
+
+def _of_each_rule(reasons: t.Sequence[Reason], most: int) -> list[Reason]:
+    """Return ``most`` of the reasons on a host that differ in devices and numbers alone, the last with how many more there are."""
+    there = Counter(reason.rule for reason in reasons)
+    told: Counter[tuple[str | None, ...]] = Counter()
+    found = []
+    for reason in reasons:
+        told[reason.rule] += 1
+        more = there[reason.rule] - most
+        if told[reason.rule] == most and more > 0:
+            found.append(reason._replace(words=f"{reason.words} (and {more:,} more like it there)"))
+        elif told[reason.rule] <= most:
+            found.append(reason)
+    return found
 
 
 def _first(reasons: list[Reason]) -> list[Reason]:

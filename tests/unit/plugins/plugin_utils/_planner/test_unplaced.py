@@ -21,7 +21,10 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request im
     Request,
     requested,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._planner.unplaced import MAX_HOSTS
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.unplaced import (
+    MAX_HOSTS,
+    MAX_REASONS,
+)
 from ansible_collections.vfio.migration.tests.unit import cards
 from ansible_collections.vfio.migration.tests.unit.fleets import (
     UUIDS,
@@ -300,6 +303,19 @@ def test_a_plan_with_many_left_behind_grows_no_faster_than_they_are():
         plan = migration_plan(different_hosts(count, *guests), drain=["a"])
         sizes.append(len(json.dumps(plan["unplaced"])) / len(plan["unplaced"]))
     assert sizes[1] < 1.5 * sizes[0]
+
+
+@pytest.mark.parametrize("count", [1, 4, MAX_HOSTS, 2 * MAX_HOSTS])
+def test_a_plan_tells_of_equal_devices_on_all_hosts_so_many_and_how_many_more(count):
+    held = [vf(n, f"other-{n}") for n in range(MAX_REASONS + 1)]
+    fleet = {"a": host([vf(0, "vm-1")])}
+    fleet |= {f"b{number:02}": host(held[: MAX_REASONS - 1]) for number in range(count)}
+    (left,) = left_of(fleet)
+    assert {each["code"] for each in left["reasons"]} == {"in_use"}
+    told = [each["reason"] for each in left["reasons"]]
+    assert len(told) == {1: MAX_REASONS - 1, 4: MAX_REASONS, MAX_HOSTS: MAX_HOSTS}.get(count, 1)
+    more = MAX_REASONS - 1 - (MAX_REASONS // count if count <= MAX_HOSTS else 1)
+    assert told[-1].endswith(f"(and {more} more like it there)") == (more > 0)
 
 
 def test_two_shortages_are_told_apart():
