@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import Device, Fleet
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import Fleet
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.planner import make_plan
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.preparation import (
     given_nothing,
@@ -40,18 +40,16 @@ _PLANNED_ANEW = "the plan says so; why cannot be told from the facts"
 def recomputed(plan: Plan, fleet: Fleet, conditions: Conditions) -> Plan:
     """Return a ``plan`` that the verifier has nothing against, with all that it says of itself computed from the facts.
 
-    That something is proven is shown where the planner, asked the same, proves it of the same plan. Where the plan names no
-    ``targets`` that were asked for, those are all hosts that it does not empty.
+    That something is proven is shown where the planner, asked the same, proves it of the same plan: of the hosts that took part
+    those may receive that were asked to, and none that was to be drained.
     """
     keys = {_key(each) for each in plan["placements"]} | {_key(each) for each in plan["unplaced"]}
     devices = [each for each in fleet.devices() if each.key in keys]
-    asked = fleet.hosts if conditions.targets is None else conditions.targets
-    targets = [
-        host.name
-        for host in fleet.hosts.values()
-        if host.name in asked
-        if conditions.targets is not None or not _is_emptied(host.devices, keys)
-    ]
+    asked = plan["request"]
+    receiving = set(fleet.hosts if conditions.targets is None else conditions.targets)
+    receiving &= set(asked.get("hosts", fleet.hosts))
+    receiving -= set(asked.get("drain", ()))
+    targets = [name for name in fleet.hosts if name in receiving]
     request = Request(guests_of(devices), targets, conditions)
     anew = make_plan(fleet, request)
     if _moves(anew) != _moves(plan):
@@ -98,10 +96,6 @@ def out_of_date(plan: Plan, fleet: Fleet, changed: t.Sequence[str]) -> Plan:
 
 def _key(entry: Placement | Unplaced | Change) -> _Key:
     return entry["source"]["host"], entry["source"]["id"]
-
-
-def _is_emptied(devices: t.Sequence[Device], keys: t.Collection[_Key]) -> bool:
-    return bool(devices) and all(each.key in keys for each in devices)
 
 
 def _moves(plan: PlanBody | Plan) -> t.Any:

@@ -23,6 +23,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_option
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.report_options import (
     report_for,
 )
+from ansible_collections.vfio.migration.tests.unit.fleets import host, vf
 from ansible_collections.vfio.migration.tests.unit.report_fleets import fleets, two_of_three
 from hypothesis import HealthCheck, given, settings
 
@@ -63,8 +64,29 @@ def test_a_plan_of_this_run_is_not_computed_once_more_and_says_the_same(planned)
 @given(fleets())
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_whatever_the_fleet_both_reports_say_the_same(facts):
-    plan = through_a_file(plan_for(facts, drain=[next(iter(facts))], made=remember))
-    assert report_for(facts, plan=plan, is_own=is_remembered) == report_for(facts, plan=plan)
+    for count in range(1, len(facts) + 1):
+        plan = through_a_file(plan_for(facts, drain=[*facts][:count], made=remember))
+        assert report_for(facts, plan=plan, is_own=is_remembered) == report_for(facts, plan=plan)
+
+
+@pytest.mark.parametrize("room", [1, 2])
+@pytest.mark.parametrize(
+    "asked", [{"drain": ["a", "b"]}, {"guests": ["vm-1", "vm-2"]}, {"drain": ["a"]}]
+)
+def test_a_host_that_keeps_what_stays_there_receives_no_more_than_when_it_was_planned(room, asked):
+    facts = {
+        "a": host([vf(0, "vm-1")]),
+        "b": host([vf(0, "vm-2"), vf(1)]),
+        "c": host([vf(number) for number in range(room)]),
+        # It had no part in it.
+        "d": host([vf(number) for number in range(2)]),
+    }
+    plan = through_a_file(plan_for(facts, hosts=["a", "b", "c"], made=remember, **asked))
+    own = report_for(facts, plan=plan, is_own=lambda _digest: True)
+    handed_over = report_for(facts, plan=plan)
+    assert handed_over["verdict"] == own["verdict"]
+    assert handed_over["plan"] is not None
+    assert handed_over["plan"]["status"] == plan["status"]
 
 
 @pytest.mark.parametrize(
