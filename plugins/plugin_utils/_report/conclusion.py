@@ -42,6 +42,14 @@ def plan_conclusion(plan: contract.PlanSection) -> contract.Conclusion:
         sentence = _who_leaves(free, "device", sources)
     else:
         sentence = _who_leaves(held, "guest", sources) + _and_free(free, able == len(held))
+    if plan["changed_since"]:
+        # That was so with other facts. What can leave now, nobody has looked at.
+        changed = _joined(plan["changed_since"])
+        sentence = (
+            f"By a plan that is out of date, as the facts of {changed} have changed since,"
+            f" {sentence[0].lower()}{sentence[1:]}."
+        )
+        return {"level": "unknown", "sentence": sentence, "because": plan["causes"]}
     return {
         "level": _level(able, plan["unplaced"]),
         "sentence": f"{sentence}.",

@@ -31,7 +31,13 @@ def test_a_plan_that_was_made_with_other_facts_is_out_of_date():
     facts = two_of_three()
     plan = plan_for(facts, drain=["a"])
     facts["b"]["parents"] = [parent(available={"i915-GVTg_V5_4": 2})]
-    assert report_for(facts, plan=plan)["plan"]["changed_since"] == ["b"]
+    report = report_for(facts, plan=plan)
+    assert report["plan"]["changed_since"] == ["b"]
+    # What can leave now was not looked at.
+    assert report["verdict"]["level"] == "unknown"
+    assert report["verdict"]["sentence"] == (
+        "By a plan that is out of date, as the facts of b have changed since, 1 of 2 guests can leave a; 1 cannot."
+    )
     assert report_for(facts, hosts=["b"], plan=plan)["plan"]["changed_since"] == ["a", "b"]
 
 
