@@ -65,6 +65,18 @@ def test_check_mode_shows_what_would_be_created_and_creates_nothing(fleet):
     assert [*fleet.work.glob("*.json")] == []
 
 
+def test_a_plan_of_a_report_is_carried_out_alone_from_wherever_it_is(fleet):
+    asked = {"report_drain": "a", "report_targets": "c"}
+    ended = fleet.play("vfio.migration.report", asked)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    (fleet.work / "migration-report/plan.json").rename(fleet.place / "approved.json")
+    ended = fleet.play("vfio.migration.prepare", extra='{"prepare_from": "../approved.json"}')
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    there = devices(fleet)
+    assert sorted(there.pop("c")) == [UUIDS[1], UUIDS[2]]
+    assert [*there] == ["a"]
+
+
 def test_hosts_are_chosen_by_patterns(fleet):
     asked = {
         f"{name}_hosts": ["a", "b,!b", "c"] for name in ("report", "capture", "candidates", "audit")
