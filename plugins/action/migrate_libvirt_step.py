@@ -26,6 +26,7 @@ class ActionModule(StepAction):
     options: t.ClassVar = {
         "hosts": {"type": "list", "elements": "str"},
         "guests": {"type": "list", "elements": "str"},
+        "devices": {"type": "list", "elements": "dict"},
         "drain": {"type": "list", "elements": "str"},
         "targets": {"type": "list", "elements": "str"},
         "avoid": {"type": "list", "elements": "dict"},

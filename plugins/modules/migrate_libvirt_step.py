@@ -49,6 +49,10 @@ options:
     description: The guests to move, by their names.
     type: list
     elements: str
+  devices:
+    description: Devices whose guests are to move, each a dictionary with C(host) and C(id).
+    type: list
+    elements: dict
   drain:
     description: The hosts to drain.
     type: list

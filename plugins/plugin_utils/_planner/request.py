@@ -613,10 +613,12 @@ def guests_of(devices: t.Iterable[Device]) -> list[Guest]:
 
 
 def _named(source: t.Any) -> str | tuple[str, str]:
-    """Return the name of a guest, or host and id of a device, that a source is given as."""
-    if isinstance(source, t.Mapping):
-        return str(source.get("host")), str(source.get("id"))
-    return str(source)
+    """Return the name of a guest, or host and id of a device, that a source is given as; raise ``FleetError``."""
+    if not isinstance(source, t.Mapping):
+        return str(source)
+    if any(source.get(name) is None for name in ("host", "id")):
+        raise FleetError(f"a device to move is {source!r}; expected {{host: …, id: …}}")
+    return str(source["host"]), str(source["id"])
 
 
 def _ambiguous(shown_source: str, guests: t.Sequence[Guest]) -> str:

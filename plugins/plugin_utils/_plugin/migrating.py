@@ -90,7 +90,10 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.without_de
     key_of,
     place_without_devices,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import Conditions
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import (
+    Conditions,
+    requested,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.summary import first_of
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments import (
     chosen_hosts,
@@ -182,14 +185,16 @@ def begin(options: t.Mapping[str, t.Any], hostvars: t.Any, check_mode: bool) -> 
         options, "migrate_libvirt_hosts", ("drain", "targets"), prefix="migrate_libvirt_"
     )
     asked = {name: names(name, options.get(name)) for name in ("guests", "drain", "targets")}
-    if (asked["guests"] is None) == (asked["drain"] is None):
+    devices = listed("devices", options.get("devices"))
+    if (asked["guests"] is None and devices is None) == (asked["drain"] is None):
         raise FleetError(
-            "Give either migrate_libvirt_drain, the hosts to drain, or migrate_libvirt_guests, the names of guests;"
-            " or prepare_from alone, a plan that says so."
+            "Give either migrate_libvirt_drain, the hosts to drain, or migrate_libvirt_guests, the names of guests,"
+            " and migrate_libvirt_devices, what guests hold; or prepare_from alone, a plan that says so."
         )
     addresses, refused = _addresses(hostvars, hosts)
     return {
         **asked,
+        "devices": devices,
         **_command(options),
         "hosts": [host for host in hosts if host not in refused],
         "silent": refused,
@@ -208,7 +213,7 @@ def begin(options: t.Mapping[str, t.Any], hostvars: t.Any, check_mode: bool) -> 
 
 def _asked_by(earlier: t.Any, options: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     """Return the options that the ``earlier`` plan was asked with, where ``options`` do not say which guests to move."""
-    asked = asked_by(earlier, options, ("guests", "drain"))
+    asked = asked_by(earlier, options, ("guests", "devices", "drain"))
     if asked.pop("sources", None) is not None:
         moved = [*earlier["placements"], *earlier["unplaced"]]
         asked["guests"] = sorted({each.get("vm_uuid") or each["vm"] for each in moved} - {None})
@@ -293,7 +298,7 @@ def find(run: _Run, hostvars: t.Any) -> _Run:
         raise FleetError(f"no host has answered: {why or 'the run is limited to none of them'}")
     libvirt = _libvirt(hostvars, answered)
     fleet = _fleet(hostvars, answered)
-    found = find_guests(fleet, libvirt, run["guests"], run["drain"])
+    found = find_guests(fleet, libvirt, _guests_asked_for(run, fleet), run["drain"])
     if nowhere := [guest["vm"] for guest in found if guest["host"] is None]:
         silent_hosts = [f"{host} did not answer: {why}" for host, why in silent.items()]
         unknown = "".join(f"; {each}" for each in first_of(silent_hosts, "host"))
@@ -321,6 +326,23 @@ def find(run: _Run, hostvars: t.Any) -> _Run:
         "uris": uris,
         "reading_hosts": sorted({*reading, *receiving}),
     }
+
+
+def _guests_asked_for(run: _Run, fleet: Fleet) -> list[str] | None:
+    """Return the names or UUIDs of the guests to move, ``None`` where hosts are drained; raise ``FleetError`` for a device that no guest has."""
+    if run["devices"] is None:
+        return t.cast("list[str] | None", run["guests"])
+    found = [*(run["guests"] or ())]
+    for guest in requested(fleet, None, run["devices"]):
+        name = guest.uuid or guest.name
+        if name is None:
+            device = guest.devices[0]
+            raise FleetError(
+                f"no guest is known to hold {device.id} on {device.host}, so there is none to migrate with it"
+            )
+        found.append(name)
+    # A guest may be named more than once.
+    return [*dict.fromkeys(found)]
 
 
 def _other_guests(run: _Run, fleet: Fleet, libvirt: t.Mapping[str, LibvirtHost]) -> list[Guest]:

@@ -92,6 +92,8 @@ def test_a_text_is_a_list_split_at_commas(given):
     [
         ({}, "Give either migrate_libvirt_drain"),
         ({"guests": "vm-17", "drain": "a"}, "Give either migrate_libvirt_drain"),
+        ({"devices": [], "drain": "a"}, "Give either migrate_libvirt_drain"),
+        ({"devices": "vm-17"}, "devices is 'vm-17'; expected a list"),
         ({"drain": "gpu12"}, "migrate_libvirt_drain has 'gpu12', which is none of the hosts"),
         ({"guests": "vm-17", "targets": "ab"}, "migrate_libvirt_targets has 'ab'"),
         ({"guests": "vm-17", "options": "--tls,--postcopy"}, "QEMU cannot migrate a VFIO device"),
@@ -152,6 +154,39 @@ def test_only_the_guest_of_the_very_name_is_found():
     run = migrating.find(begun(guests="vm-17"), hostvars)
     assert run["reading"] == {"a": [UUIDS[5]]}
     assert run["reading_hosts"] == ["a", "b"]
+
+
+def two_guests():
+    """Return the answers of two hosts, on the first of which two guests hold a device each, and nobody a third one."""
+    held = [device(UUIDS[1], vm="vm-17"), device(UUIDS[2], vm="vm-1", pid=2), device(UUIDS[3])]
+    return {
+        "a": answer(*held, running=[(UUIDS[5], "vm-17"), (UUIDS[6], "vm-1")]),
+        "b": answer(),
+    }
+
+
+def test_by_a_device_its_guest_is_found():
+    asked = {"host": "a", "id": UUIDS[1]}
+    run = migrating.find(begun(devices=[asked]), two_guests())
+    assert run["reading"] == {"a": [UUIDS[5]]}
+    # With guests that are named, each once.
+    run = migrating.find(begun(devices=[asked], guests="vm-1,vm-17"), two_guests())
+    assert {uuid for uuids in run["reading"].values() for uuid in uuids} == {UUIDS[5], UUIDS[6]}
+    assert len(run["found"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("asked", "error"),
+    [
+        ({"host": "a", "id": UUIDS[3]}, f"no guest is known to hold {UUIDS[3]} on a"),
+        ({"host": "a", "id": UUIDS[4]}, UUIDS[4]),
+        ({"host": "c", "id": UUIDS[1]}, "c"),
+        ({"id": UUIDS[1]}, "expected {host: …, id: …}"),
+    ],
+)
+def test_a_device_that_no_guest_has_stops_everything(asked, error):
+    with pytest.raises(FleetError, match=error):
+        migrating.find(begun(devices=[asked]), two_guests())
 
 
 def test_possible_targets_are_asked_about_the_guests_and_no_more_of_these_than_they_need():
