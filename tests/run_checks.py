@@ -89,8 +89,8 @@ def _label(session: dict[str, Any]) -> str:
 
 def _why(session: dict[str, Any], log: str) -> list[str]:
     """Return the last lines of what a session has printed that name a failure, or its last ones."""
-    _, _, printed = log.rpartition(f"nox > Running session {_label(session)}\n")
-    printed, _, _ = printed.partition("nox > Running session ")
+    printed = log.rpartition(f"nox > Running session {_label(session)}\n")[2]
+    printed = printed.partition("nox > Running session ")[0]
     lines = [line[:_WIDTH] for line in printed.splitlines() if line.strip()]
     return ([line for line in lines if _FAILURE.match(line)] or lines)[-_WHY:]
 
