@@ -258,9 +258,10 @@ def _is_setting(name: str, value: t.Any) -> bool:
     if name == "mac":
         return isinstance(value, str) and _MAC.fullmatch(value) is not None
     if name in _NUMBERS:
-        return type(value) is int and 0 <= value <= _NUMBERS[name]
+        whole = isinstance(value, int) and not isinstance(value, bool)
+        return whole and 0 <= value <= _NUMBERS[name]
     if name in ("spoofchk", "trust"):
-        return type(value) is bool
+        return isinstance(value, bool)
     return name in _CHOICES and value in _CHOICES[name]
 
 
