@@ -28,7 +28,7 @@ class ActionModule(StepAction):
     steps: t.ClassVar = {"plan": plan_next, "look": look, "back": back, "end": end}
     options: t.ClassVar = {
         "hosts": {"type": "list", "elements": "str"},
-        "emptied": {"type": "list", "elements": "str"},
+        "drain": {"type": "list", "elements": "str"},
         "role": {"type": "str"},
         "tasks": {"type": "path"},
         "at_once": {"type": "int", "default": 1},

@@ -45,7 +45,7 @@ options:
     description: The hosts that take part, as patterns; each of them must match something.
     type: list
     elements: str
-  emptied:
+  drain:
     description: The hosts to be emptied and worked on, which must be among O(hosts). By default all of these.
     type: list
     elements: str
@@ -60,7 +60,7 @@ options:
     type: int
     default: 1
   keep_order:
-    description: Whether hosts are emptied in the order of O(emptied).
+    description: Whether hosts are emptied in the order of O(drain).
     type: bool
     default: false
   use_returned:

@@ -51,7 +51,7 @@ VARIABLES: dict[str, dict[str, t.Any]] = {
         "migrate_libvirt_guests": ["vm-1", "vm-2"],
         "migrate_libvirt_targets": [EVIL, "b"],
     },
-    "maintain": {"maintain_emptied": [EVIL, "a"], "maintain_tasks": "../upgrade.yml"},
+    "maintain": {"maintain_drain": [EVIL, "a"], "maintain_tasks": "../upgrade.yml"},
     "candidates": {"candidates_guests": ["vm-1", "vm-2"], "candidates_dest": "candidates.json"},
     "sample": {},
 }

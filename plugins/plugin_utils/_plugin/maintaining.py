@@ -67,7 +67,7 @@ def begin(options: t.Mapping[str, t.Any], hostvars: t.Any, check_mode: bool) -> 
     """Return what is asked for, checked, and how far an earlier run has come; raise ``FleetError``."""
     if flag("limited", options.get("limited")):
         raise FleetError(
-            "the run is limited; name the hosts with maintain_hosts and maintain_emptied instead"
+            "the run is limited; name the hosts with maintain_hosts and maintain_drain instead"
         )
     role, tasks = options.get("role"), options.get("tasks")
     if not role and not tasks:
@@ -76,8 +76,8 @@ def begin(options: t.Mapping[str, t.Any], hostvars: t.Any, check_mode: bool) -> 
         )
     if tasks and not os.path.isfile(absolute(tasks)):
         raise FleetError(f"maintain_tasks: there is no file {absolute(tasks)}")
-    hosts = chosen_hosts(options, "maintain_hosts", ("emptied", "targets"))
-    emptied = names("emptied", options.get("emptied")) or hosts
+    hosts = chosen_hosts(options, "maintain_hosts", ("drain", "targets"))
+    emptied = names("drain", options.get("drain")) or hosts
     dest = absolute(options["dest"])
     path = os.path.join(dest, "maintenance.json")
     before = read_maintenance(path)

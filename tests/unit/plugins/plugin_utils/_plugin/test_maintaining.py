@@ -38,7 +38,7 @@ def facts() -> Facts:
 def options(tmp_path) -> dict[str, t.Any]:
     return {
         "hosts": ["a", "b", "c"],
-        "emptied": ["a", "b"],
+        "drain": ["a", "b"],
         "role": "site.kvm.upgrade",
         "at_once": 1,
         "keep_order": False,
@@ -143,7 +143,7 @@ def test_what_was_broken_off_is_taken_up(options, facts):
     again = back(look(again, answers(facts, LOOKED)), answers(facts, BACK))
     assert again["done"] == ["a"]
     with pytest.raises(FleetError, match="is of maintenance that is not done, of a, b"):
-        begin({**options, "emptied": ["c"]}, {}, False)
+        begin({**options, "drain": ["c"]}, {}, False)
 
 
 def test_an_upgrade_that_leaves_a_guest_without_a_place_stops_the_rest(options, facts):
@@ -201,7 +201,7 @@ def test_hosts_that_do_not_answer_are_not_emptied(options, facts):
     [
         ({"role": None}, "give maintain_role or maintain_tasks"),
         ({"tasks": "none.yml"}, "maintain_tasks: there is no file"),
-        ({"emptied": ["x"]}, "emptied has 'x', which is none of the hosts"),
+        ({"drain": ["x"]}, "drain has 'x', which is none of the hosts"),
         ({"at_once": 0}, "at_once is 0"),
         ({"limited": True}, "the run is limited"),
     ],
