@@ -221,8 +221,8 @@ class Packings:
         self._free_slots: dict[State, int] = {}
         self._residuals: dict[State, dict[int, float]] = {}
         self._squares: dict[int, int] = {}
-        self._steps: dict[int, dict[int, tuple[_Step, ...]]] = {}
-        self._residual_of_kind: dict[int, tuple[int, float]] = {}
+        self._steps: dict[int, dict[int, list[_Step]]] = {}
+        self._remainders: dict[int, tuple[int, float]] = {}
         self._effort = effort or Effort(EFFORT)
         places = map(problem.resources.exclusive_place, self._initial)
         self._has_exclusive_places = any(each is not None for each in places)
@@ -306,16 +306,15 @@ class Packings:
         found = self._residuals.get(state)
         if found is None:
             found = self._residuals[state] = {}
-            known = self._residual_of_kind
             for resource in state:
-                of_resource = known.get(resource)
-                if of_resource is None:
-                    of_resource = known[resource] = (
-                        self._resources.resource_kind(resource),
-                        self._resources.residual(resource),
-                    )
-                kind, residual = of_resource
+                kind, residual = self._remainders.get(resource) or self._remainder(resource)
                 found[kind] = found.get(kind, 0) + residual
+        return found
+
+    def _remainder(self, resource: int) -> tuple[int, float]:
+        """Return the kind of ``resource``, and how much it has left."""
+        found = self._resources.resource_kind(resource), self._resources.residual(resource)
+        self._remainders[resource] = found
         return found
 
     # --- connected components ---
@@ -518,32 +517,17 @@ class Packings:
                     continue
                 steps = known.get(resource)
                 if steps is None:
-                    steps = known[resource] = self._steps_of(resource, demand)
+                    steps = known[resource] = [*self._steps_of(resource, demand)]
                 for cost, untidiness, transition in steps:
-                    found.append(
-                        (
-                            before.cost + cost,
-                            before.untidiness + untidiness,
-                            before.packing,
-                            index,
-                            transition,
-                        )
-                    )
+                    after = before.cost + cost, before.untidiness + untidiness
+                    found.append((*after, before.packing, index, transition))
         return found
 
-    def _steps_of(self, resource: int, demand: int) -> tuple[_Step, ...]:
-        """Return the transitions by which ``resource`` takes in a demand."""
-        square = self._square(resource)
-        return tuple(
-            [
-                (
-                    each.cost,
-                    square - (each.successor is not None and self._square(each.successor)),
-                    each,
-                )
-                for each in self._resources.transitions(resource, demand)
-            ]
-        )
+    def _steps_of(self, resource: int, demand: int) -> t.Iterator[_Step]:
+        """Yield the transitions by which ``resource`` takes in a demand."""
+        for each in self._resources.transitions(resource, demand):
+            left = 0 if each.successor is None else self._square(each.successor)
+            yield each.cost, self._square(resource) - left, each
 
     def _exclusive_places(self, packing: Packing) -> set[t.Hashable]:
         """Return where no further device of the item may be."""

@@ -114,6 +114,16 @@ def settings(report: t.Any, device_id: str) -> dict[str, str]:
     return {each[2]: each[3] for each in lines(report) if each[:2] == ("set", device_id)}
 
 
+def pci_diff(plan: t.Any, kernel: PciKernel) -> t.Any:
+    """Return what vfio_pci shows on host b, which is ``kernel``, for what the plan has there."""
+    blank: t.Any = {"driver": None, "migratable": None, "keep_driver": False, "parent": None}
+    tasks = [{**blank, **each} for each in plan["hosts"]["b"]["pci_devices"]]
+    wanted = validate_pci(
+        {"functions": [], "devices": copy.deepcopy(tasks), "state": PRESENT, "force": False}
+    )
+    return PciPlanner(pci_host(kernel)).plan(wanted).diff()
+
+
 # The parameters of the source and of the target; the type of the target.
 @pytest.mark.parametrize(
     ("params", "there", "given"),
@@ -149,12 +159,7 @@ def test_the_types_of_functions_are_written_as_the_modules_diff_shows(
     set_up(target, given, there)
     fleet = {"a": source, "b": facts(target)}
     report = report_for(fleet, plan=plan)["plan"]
-    blank: t.Any = {"driver": None, "migratable": None, "keep_driver": False, "parent": None}
-    tasks = [{**blank, **each} for each in plan["hosts"]["b"]["pci_devices"]]
-    wanted = validate_pci(
-        {"functions": [], "devices": copy.deepcopy(tasks), "state": PRESENT, "force": False}
-    )
-    diff = PciPlanner(pci_host(target)).plan(wanted).diff()
+    diff = pci_diff(plan, target)
     assert {each[1] for each in lines(report)} == set(diff["after"])
     if not diff["after"]:
         return
@@ -205,12 +210,7 @@ def test_network_settings_are_written_as_the_modules_diff_shows(tmp_path: Path) 
         "0",
         "on",
     ]
-    blank: t.Any = {"driver": None, "migratable": None, "keep_driver": False, "parent": None}
-    tasks = [{**blank, **each} for each in plan["hosts"]["b"]["pci_devices"]]
-    wanted = validate_pci(
-        {"functions": [], "devices": copy.deepcopy(tasks), "state": PRESENT, "force": False}
-    )
-    diff = PciPlanner(pci_host(there)).plan(wanted).diff()
+    diff = pci_diff(plan, there)
     old, new = (diff[side][FIRST]["network"] for side in ("before", "after"))
     assert [name for name in new if old[name] != new[name]] == ["mac", "vlan", "spoofchk"]
     (move,) = report["moves"]
