@@ -94,6 +94,7 @@ ReasonCode = t.Annotated[
                 "in_use",
                 "holder_unknown",
                 "moves_itself",
+                "mac_address",
             ),
             *(
                 "limit",

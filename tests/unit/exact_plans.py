@@ -78,6 +78,7 @@ class ExactPlans:
             for name in request.targets
             for parent in fleet.hosts[name].parents
         }
+        self._existing = {each.key: each for each in fleet.devices() if each.kind == "pci"}
         self.opened_already = {
             (device.host, device.parent) for device in fleet.devices() if device.kind == "mdev"
         }
@@ -180,6 +181,7 @@ class ExactPlans:
                 for limit in [self.asked.limit_of(name)]
             )
             or self._too_heavy(chosen)
+            or self._two_with_one_address(chosen)
             or any(
                 count > 1
                 for members in self.groups
@@ -204,6 +206,19 @@ class ExactPlans:
             for resource, amount in self.needs(guest).items():
                 taken[place.host, resource] += amount
         return any(amount > self.free(*key) for key, amount in taken.items())
+
+    def _two_with_one_address(self, chosen: t.Mapping[int, Place]) -> bool:
+        """Return whether two guests are given one MAC address on one card."""
+        guests: dict[t.Hashable, set[int]] = defaultdict(set)
+        for guest, place in chosen.items():
+            for source, each in zip(self.request.guests[guest].devices, place.options):
+                target = self._existing.get((each.host, each.id))
+                if target is None or target.network is None or source.network is None:
+                    continue
+                mac = dict(source.network)["mac"]
+                if source.in_use and not target.in_use and mac != "00:00:00:00:00:00":
+                    guests[target.host, target.parent, mac].add(guest)
+        return any(len(each) > 1 for each in guests.values())
 
     def _too_many(self, key: tuple[str, str], types: Counter[str]) -> bool:
         parent = self.parents[key]

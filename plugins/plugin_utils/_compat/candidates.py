@@ -177,7 +177,7 @@ class Candidates:
         self.judge = judge or Judge(direction)
         # Only a source that has its say tells what a device must be that is not there yet.
         self.predicts = direction in ("source_lists", "either")
-        self._fleet = fleet
+        self.fleet = fleet
         self._verdicts: dict[tuple[Descriptor, Descriptor], dict[str, t.Any]] = {}
         self._given_descriptors: dict[tuple[t.Any, ...], Descriptor] = {}
         self._creatable: dict[tuple[Descriptor, tuple[str, ...], Offer], Creatable | None] = {}
@@ -316,7 +316,7 @@ class Candidates:
     def versions_on(self, host: str) -> Versions:
         """Return the versions that the mediated devices of ``host`` state; see ``stated_versions``."""
         if host not in self._versions:
-            self._versions[host] = stated_versions(self._fleet.hosts[host])
+            self._versions[host] = stated_versions(self.fleet.hosts[host])
         return self._versions[host]
 
     def returns(self, device: Device, target: Device) -> bool:

@@ -159,6 +159,9 @@ class Host:
     find_facts: t.Callable[[str], t.Mapping[str, t.Any]] = field(repr=False)
     _devices: list[Device] | None = field(default=None, init=False, repr=False)
     _parents: list[Parent] | None = field(default=None, init=False, repr=False)
+    _addresses: dict[str, dict[str | None, str]] | None = field(
+        default=None, init=False, repr=False
+    )
 
     @property
     def devices(self) -> list[Device]:
@@ -176,6 +179,17 @@ class Host:
         if self._parents is None:
             self._parents = [Parent(self.name, *each) for each in self.equipment]
         return self._parents
+
+    @property
+    def addresses(self) -> dict[str, dict[str | None, str]]:
+        """The cards that have a MAC address, by the address: each with the function of it that has it and is held."""
+        if self._addresses is None:
+            self._addresses = {}
+            for each in self.devices:
+                if each.in_use is not None and each.network is not None:
+                    mac = str(dict(each.network)["mac"])
+                    self._addresses.setdefault(mac, {}).setdefault(each.parent, each.id)
+        return self._addresses
 
 
 @dataclass(slots=True)

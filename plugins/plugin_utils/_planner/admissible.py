@@ -28,6 +28,10 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import
     obstacle,
     obstacle_code,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.network import (
+    address_of,
+    takes_address,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import Request
 
 
@@ -107,6 +111,17 @@ class Exclusions:
 NO_EXCLUSIONS = Exclusions()
 
 
+class Address(t.NamedTuple):
+    """A MAC address that goes with a guest, by its number, and that another one has as well."""
+
+    mac: str
+    guest: int
+
+
+# What a target would do but for.
+IN_THE_WAY = frozenset({"target_no_p2p", "mac_address"})
+
+
 class Admission:
     """Decides for one request what a device may become, and says why not."""
 
@@ -129,6 +144,61 @@ class Admission:
             if len(guest.devices) > 1:
                 several = [each.key for each in guest.devices if has_several(each, guest.devices)]
                 self.several.update(several)
+        # The cards on which a guest has a MAC address, or is given it by what is kept: by host and card, which function has it.
+        self._there: dict[tuple[str, str | None], dict[str, str]] = defaultdict(dict)
+        # By source, and whether two guests that move have one of them.
+        self.addresses: dict[tuple[str, str], Address] = {}
+        self._is_shared = False
+        self._note_addresses(request)
+
+    def _note_addresses(self, request: Request) -> None:
+        """Note the MAC addresses that two guests might have on one card: the card would give each the other's frames."""
+        going = [
+            (each.key, Address(mac, number))
+            for number, guest in enumerate(request.guests)
+            for each in guest.devices
+            if (mac := address_of(each)) is not None
+        ]
+        if not going:
+            return
+        owners: dict[str, set[int]] = defaultdict(set)
+        for _key, (mac, number) in going:
+            owners[mac].add(number)
+        hosts_with: dict[str, set[str]] = defaultdict(set)
+
+        def note(host: str, card: str | None, mac: str, device_id: str) -> None:
+            self._there[host, card].setdefault(mac, device_id)
+            hosts_with[mac].add(host)
+
+        for name in request.targets:
+            addresses = self.candidates.fleet.hosts[name].addresses
+            for mac in owners.keys() & addresses.keys():
+                for card, device_id in addresses[mac].items():
+                    note(name, card, mac, device_id)
+        for each in request.kept:
+            target = each["target"]
+            mac = target.get("network", {}).get("mac")
+            if mac in owners:
+                note(target["host"], target["parent"], str(mac), target["id"])
+        self._is_shared = any(len(each) > 1 for each in owners.values())
+        self.addresses = {
+            key: address
+            for key, address in going
+            if len(owners[address.mac]) > 1 or hosts_with[address.mac] - {key[0]}
+        }
+
+    def card_of(self, target: Device) -> t.Hashable:
+        """Return what sets the card of ``target`` apart from others that may be given other MAC addresses; ``None``: nothing."""
+        if not self.addresses or not takes_address(target):
+            return None
+        there = frozenset(self._there.get((target.host, target.parent), ()))
+        return (target.parent if self._is_shared else None), there
+
+    def address_given(self, source: Device, target: Target | None) -> Address | None:
+        """Return the MAC address that ``target`` would be given and that is not this guest's alone, if it is such a one."""
+        if not self.addresses or not isinstance(target, Device) or not takes_address(target):
+            return None
+        return self.addresses.get(source.key)
 
     def admit(
         self, source: Device, target: Target
@@ -148,6 +218,15 @@ class Admission:
         """Return why ``source`` may not become ``target`` even if that is compatible; ``None`` where it may."""
         if isinstance(target, Device) and target.p2p is False and source.key in self.several:
             return NO_P2P
+        given = self.address_given(source, target)
+        if given is not None and isinstance(target, Device):
+            function = self._there.get((target.host, target.parent), {}).get(given.mac)
+            if function is not None:
+                return Refusal(
+                    "mac_address",
+                    f"{function} of the same card has its MAC address {given.mac}, and another guest has that",
+                    given.mac,
+                )
         for each in self.asked:
             if not each.holds(source, target, self.candidates):
                 words = each.words(source)

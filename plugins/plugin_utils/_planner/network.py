@@ -12,6 +12,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.network_settings import (
+    NO_MAC,
     UNSET,
     described,
 )
@@ -54,6 +55,19 @@ def carried(source: Device, target: Device) -> tuple[Settings, list[str]]:
         return given, []
     why = _HELD if target.in_use is not None else _NOT_SHOWN
     return given, [f"{why}: set by hand what the source has: {described(left)}"]
+
+
+def address_of(source: Device) -> str | None:
+    """Return the MAC address that goes with ``source``; ``None`` where none does."""
+    if source.kind != "pci" or source.in_use is None or source.network is None:
+        return None
+    mac = str(dict(source.network)["mac"])
+    return None if mac == NO_MAC else mac
+
+
+def takes_address(target: Device) -> bool:
+    """Return whether a target that is there is given the MAC address of its source."""
+    return target.kind == "pci" and target.in_use is None and target.network is not None
 
 
 _UNKNOWN_SOURCE = (

@@ -31,6 +31,7 @@ from collections import Counter, defaultdict
 from ansible_collections.vfio.migration.plugins.plugin_utils import contract
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.candidates import (
     Candidates,
+    Existing,
     instances_of,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
@@ -288,8 +289,10 @@ class _StillThere:
         # What a card without types takes depends on what it has been given since.
         if not alike or there.choices is not None or self._admission.unavailable(there) is not None:
             return None
-        existing = self._candidates.compatible(source, there)
-        return placement_of(guest, source, onto(existing, there), 1, there) if existing else None
+        existing, _refusal = self._admission.admit(source, there)
+        if not isinstance(existing, Existing):
+            return None
+        return placement_of(guest, source, onto(existing, there), 1, there)
 
     def _under(
         self, guest: Guest, source: Device, target: t.Mapping[str, t.Any], host: Host

@@ -37,6 +37,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._packing.packings i
     Transition,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.admissible import (
+    Address,
     Admission,
     NewDevice,
 )
@@ -63,10 +64,15 @@ _ONE_SIZE = "a card, such as {}, gets one size of frame buffer, as facts do not 
 
 
 class Pool(t.NamedTuple):
-    """So many equal free devices of a host; ``group`` is the number of the group."""
+    """So many equal free devices of a host; ``group`` is the number of the group.
+
+    ``addresses`` are those that a plan gives to them, as far as other guests have the same: the card would give each the
+    other's frames. A card whose functions are not all equal is several of these, and only the verifier sees them together.
+    """
 
     group: int
     size: int
+    addresses: tuple[Address, ...] = ()
 
 
 class PartlyUsed(t.NamedTuple):
@@ -177,6 +183,7 @@ class Resources:
             device.numa_node if self._conditions.numa_local else None,
             device.choices,
             device.p2p is False,
+            self._admission.card_of(device),
             gpu,
         )
         number = self._group_numbers.setdefault(key, len(self._groups))
@@ -255,7 +262,8 @@ class Resources:
         """Return the number of what ``device`` needs."""
         configurable = tuple([name for name, value in device.attributes])
         several = device.key in self._admission.several
-        key = (device.descriptor, device.type, configurable, several)
+        address = self._admission.addresses.get(device.key)
+        key = (device.descriptor, device.type, configurable, several, address)
         number = self._demand_numbers.setdefault(key, len(self.demands))
         if number == len(self.demands):
             self.demands.append(device)
@@ -444,8 +452,15 @@ class Resources:
         existing, _refusal = self._admission.admit(source, target)
         if existing is None:
             return ()
+        addresses = pool.addresses
+        given = self._admission.address_given(source, target)
+        if given is not None:
+            if any(each.mac == given.mac and each.guest != given.guest for each in addresses):
+                return ()
+            addresses = tuple(sorted({*addresses, given}))
         cost = OTHER_TYPE * (target.type != source.type) + CREATED * bool(existing.attributes)
-        rest = self.number(Pool(pool.group, pool.size - 1)) if pool.size > 1 else None
+        after = Pool(pool.group, pool.size - 1, addresses)
+        rest = self.number(after) if pool.size > 1 else None
         return (Transition(rest, cost, Choice(existing)),)
 
     def _making(self, state: PartlyUsed, source: Device) -> tuple[Transition, ...]:

@@ -36,9 +36,9 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._packing.bottleneck
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.effort import Effort
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.admissible import (
+    IN_THE_WAY,
     INCOMPATIBLE,
     NO_EXCLUSIONS,
-    NO_P2P,
     NewDevice,
     Target,
 )
@@ -188,8 +188,13 @@ class Reasons:
         self._devices = {(each.host, each.device.id) for each in placed if each.device}
         # What the plan makes on each card, by type.
         self._on_cards: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
+        # Who is given a MAC address on a card that others have as well.
+        self._addresses: dict[tuple[str, str | None, str], set[int]] = defaultdict(set)
         for each in placed:
             self._note_card(each)
+            given = self._admission.address_given(each.source, each.device)
+            if given is not None and each.device is not None:
+                self._addresses[each.host, each.device.parent, given.mac].add(given.guest)
         self._made: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
         for each in placed:
             made, mdev_type = each.offer.candidate, each.offer.mdev_type
@@ -221,8 +226,8 @@ class Reasons:
             return [each.on(device.host) for each in together[:MAX_REASONS]]
         key = (
             device.host if device.host in self._numbers else None,
-            _needs(device),
-            tuple([_needs(each) for each in guest.devices]),
+            self._needs(device),
+            tuple([self._needs(each) for each in guest.devices]),
             self._conditions.anti_affinity_of(guest.name, guest.uuid),
             tuple(sorted(self._conditions.needs_of(guest.name, guest.uuid).items())),
         )
@@ -232,6 +237,11 @@ class Reasons:
             self._told[key] = tell(guest, device)
         nowhere = Reason("no_target_host", "there is no host that it might go to")
         return self._told[key] or [nowhere.on(None)]
+
+    def _needs(self, device: Device) -> tuple[t.Any, ...]:
+        """Return all of a device that its reasons depend on."""
+        address = self._admission.addresses.get(device.key)
+        return device.kind, device.type, device.descriptor, device.attributes, address
 
     def _for_each_host(self, guest: Guest, device: Device) -> list[UnplacedReason]:
         names = [name for name in self._problem.names if name != device.host]
@@ -274,7 +284,7 @@ class Reasons:
     def _there(self, host: Host) -> t.Hashable:
         """Return what is on ``host``, free or not: why something is not to be had is said of what has no part in its state."""
         devices = frozenset(
-            (*_needs(each), each.p2p, unavailable and unavailable.code)
+            (*self._needs(each), each.p2p, unavailable and unavailable.code)
             for each in host.devices
             for unavailable in [self._admission.unavailable(each)]
         )
@@ -344,7 +354,7 @@ class Reasons:
             return
         needed: dict[tuple[t.Any, ...], list[Device]] = defaultdict(list)
         for device in guest.devices:
-            needed[_needs(device)].append(device)
+            needed[self._needs(device)].append(device)
         short = []
         nothing = False
         for alike in needed.values():
@@ -393,7 +403,7 @@ class Reasons:
 
     def _shortages(self, host: Host, source: Device) -> tuple[list[Reason], bool] | None:
         """Return what would do on ``host`` but is not to be had, and whether something else is; ``None`` where that is too much."""
-        key = (host.name, source.key in self._admission.several, *_needs(source))
+        key = (host.name, source.key in self._admission.several, *self._needs(source))
         if key not in self._shortages_of:
             there = len(host.devices) + sum(len(each.types) for each in host.equipment)
             sets = len(source.descriptor.compatible) if source.descriptor else 0
@@ -429,12 +439,18 @@ class Reasons:
         if self._admission.unavailable(device) is not None:
             return None
         refusal = self._admission.refusal(source, device)
-        if refusal is NO_P2P:
-            return Reason(NO_P2P.code, f"{device.id}: {NO_P2P.words}")
+        if refusal is not None and refusal.code in IN_THE_WAY:
+            return Reason(refusal.code, f"{device.id}: {refusal.words}", detail=refusal.detail)
         if refusal is not None:
             return None
         if device.key in self._devices:
             return Reason("taken", f"{device.id} is taken by this plan")
+        given = self._admission.address_given(source, device)
+        if given is not None:
+            owners = self._addresses[device.host, device.parent, given.mac]
+            if owners - {given.guest}:
+                words = f"{device.id}: this plan gives its MAC address {given.mac} to another guest on the same card"
+                return Reason("mac_address", words, detail=given.mac)
         return self._why_card_full(source, device) or _TO_BE_HAD
 
     def _note_card(self, placed: Placement) -> None:
@@ -514,7 +530,7 @@ class Reasons:
         return under[parent.id]
 
     def _no_option(self, host: Host, source: Device) -> list[Reason]:
-        key = (host.name, *_needs(source))
+        key = (host.name, *self._needs(source))
         if key not in self._no_option_of:
             # It is looked at once more, for what comes nearest.
             self._effort.spend(len(host.devices))
@@ -573,11 +589,6 @@ def _own(device: Device, guest: Guest) -> Reason | None:
     """Return what keeps ``device`` from migrating with its ``guest``, wherever to; ``None`` where nothing does."""
     why = obstacle_in_guest(device, guest.devices)
     return None if why is None else Reason(obstacle_code(device, guest.devices), why)
-
-
-def _needs(device: Device) -> tuple[t.Any, ...]:
-    """Return all of a device that its reasons depend on."""
-    return device.kind, device.type, device.descriptor, device.attributes
 
 
 def _of_each_rule(reasons: t.Sequence[Reason], most: int) -> list[Reason]:

@@ -40,6 +40,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._packing.packings i
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.admissible import (
     NO_EXCLUSIONS,
+    Address,
     Exclusions,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.backing import (
@@ -382,12 +383,27 @@ class _Turn:
             parents: list[Place] = [each for each in places if isinstance(each, ParentFacts)]
             if parents:
                 found[resource] = parents
+        given = self._addresses_on(self._problem.names[number])
         for group in self._problem.supplies[number].pools:
             free = [
                 device for _wave, _serial, device in sorted(self._free["devices", number, group])
             ]
             if free:
-                found[self._problem.resources.number(Pool(group, len(free)))].append(free)
+                addresses = tuple(sorted(given[free[0].parent])) if given else ()
+                pool = Pool(group, len(free), addresses)
+                found[self._problem.resources.number(pool)].append(free)
+        return found
+
+    def _addresses_on(self, host: str) -> dict[str | None, set[Address]]:
+        """Return the MAC addresses that moves give to functions of each card of a host, of those that several guests have."""
+        found: dict[str | None, set[Address]] = defaultdict(set)
+        admission = self._problem.admission
+        going = {address.guest for address in admission.addresses.values()}
+        for guest in going:
+            for each in self._placed.get(guest, self._moves.by_guest.get(guest, ())):
+                given = admission.address_given(each.source, each.device)
+                if given is not None and each.device is not None and each.host == host:
+                    found[each.device.parent].add(given)
         return found
 
     def _state(self, number: int) -> State:

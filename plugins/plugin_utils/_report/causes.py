@@ -105,6 +105,10 @@ _ON_HOST: dict[contract.ReasonCode, _Summary] = {
         "what would do is to be moved itself",
         "plan with reuse, so that a place that is left is taken in a later wave",
     ),
+    "mac_address": _Summary(
+        "on the cards with a place another guest has its MAC address",
+        "a place on another card, or another MAC address for one of the two",
+    ),
     "limit": _Summary(
         "the hosts with a place receive as many devices as the limit allows",
         "a greater limit, or further target hosts",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import json
+import random
 import typing as t
 
 import pytest
@@ -16,12 +17,18 @@ from ansible_collections.vfio.migration.plugins.module_utils._descriptor.network
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import read_fleet
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.facts_after import facts_after
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.planner import make_plan
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.preparation import changed_by
-from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import Conditions
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import (
+    Conditions,
+    Request,
+    requested,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.shown_plan import out_of_date
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.summary import summarize
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify import violations
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_options import plan_for
+from ansible_collections.vfio.migration.tests.unit.exact_plans import ExactPlans
 from ansible_collections.vfio.migration.tests.unit.fleets import host, vf
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -245,31 +252,137 @@ def test_the_verifier_knows_by_itself_what_could_be_set(name, value):
     assert any(f"is given no such {name}" in each for each in told)
 
 
+def on_other_card(facts: t.Any, host_name: str, number: int) -> None:
+    """Have a host's function be one of its second card."""
+    facts[host_name]["devices"][number]["parent"] = "0000:82:00.0"
+
+
+def reasons(plan: t.Any) -> list[tuple[str, str]]:
+    return [(each["code"], each["reason"]) for left in plan["unplaced"] for each in left["reasons"]]
+
+
 def test_a_guest_does_not_get_the_address_of_one_that_is_there():
-    facts = fleet([GUESTS], [UNSET])
-    facts["b"]["devices"] += host([vf(20, "vm-20", network=GUESTS)])["devices"]
+    facts = fleet([GUESTS], [UNSET, UNSET])
+    held, free = host([vf(20, "vm-20", network=GUESTS)])["devices"], facts["b"]["devices"]
+    facts["b"]["devices"] = [*free, *held]
     plan = planned(facts)
     assert plan["placements"] == []
-    ((reason,),) = [each["reasons"] for each in plan["unplaced"]]
-    assert reason["code"] == "verifier"
-    assert "is given the MAC address 52:54:00:12:34:56" in reason["reason"]
-    # Of another card, it is in nobody's way; nor is one that nobody holds.
-    facts["b"]["devices"][1]["parent"] = "0000:82:00.0"
-    assert given_to_each(planned(facts)) == [GUESTS]
-    facts["b"]["devices"][1] |= {"parent": "0000:81:00.0", "in_use": None}
+    assert plan["status"] == "infeasible"
+    assert [code for code, _words in reasons(plan)] == ["mac_address"] * 2
+    assert reasons(plan)[0][1] == (
+        f"{free[0]['id']}: {held[0]['id']} of the same card has its MAC address 52:54:00:12:34:56, and another guest has that"
+    )
+    # Another card of the host will do, and so will another host.
+    on_other_card(facts, "b", 1)
+    (placement,) = planned(facts)["placements"]
+    assert placement["target"]["id"] == free[1]["id"]
+    on_other_card(facts, "b", 2)
+    (placement,) = planned(facts)["placements"]
+    assert placement["target"]["id"] == free[0]["id"]
+    on_other_card(facts, "b", 0)
+    facts["c"] = host([vf(40, network=UNSET)])
+    (placement,) = planned(facts)["placements"]
+    assert placement["target"]["host"] == "c"
+    # One that nobody holds is in nobody's way.
+    facts["b"]["devices"][2]["in_use"] = None
+    del facts["c"]
     assert given_to_each(planned(facts)) == [GUESTS]
 
 
 def test_two_guests_of_one_address_do_not_come_to_one_card():
-    facts = fleet([GUESTS, GUESTS, {**GUESTS, "mac": OTHER_MAC}], [UNSET] * 3)
+    facts = fleet([GUESTS, GUESTS, {**GUESTS, "mac": OTHER_MAC}], [UNSET] * 4)
     plan = planned(facts)
-    assert [each["vm"] for each in plan["placements"]] == ["vm-2"]
-    assert [each["reasons"][0]["code"] for each in plan["unplaced"]] == ["verifier"] * 2
-    # Apart they may move.
+    assert [each["vm"] for each in plan["placements"]] == ["vm-0", "vm-2"]
+    assert plan["status"] == "infeasible"
+    assert {code for code, _words in reasons(plan)} == {"taken", "mac_address"}
+    assert any("to another guest on the same card" in words for _code, words in reasons(plan))
+    # On two cards both find a place, be they of one host or of two.
+    on_other_card(facts, "b", 3)
+    plan = planned(facts)
+    assert plan["status"] == "optimal"
+    on_two = {each["target"]["parent"] for each in plan["placements"][:2]}
+    assert on_two == {"0000:81:00.0", "0000:82:00.0"}
+    facts["b"]["devices"].pop()
     facts["c"] = host([vf(40, network=UNSET)])
-    apart = planned(facts, apart=[["vm-0", "vm-1"]])
-    assert apart["unplaced"] == []
-    assert len({each["target"]["host"] for each in apart["placements"][:2]}) == 2
+    for options in ({}, {"policy": "spread"}, {"apart": [["vm-0", "vm-1"]]}, {"reuse": True}):
+        plan = planned(facts, **options)
+        assert plan["unplaced"] == [], options
+        assert len({each["target"]["host"] for each in plan["placements"][:2]}) == 2
+
+
+def test_of_functions_of_one_card_that_are_not_equal_the_verifier_sees_both():
+    facts = fleet([GUESTS], [UNSET])
+    for name, number in (("a", 1), ("b", 9)):
+        vm = "vm-1" if name == "a" else None
+        other = host([vf(number, vm, kind="w", network=GUESTS if vm else UNSET)])
+        facts[name]["devices"] += other["devices"]
+        facts[name]["descriptors"] |= other["descriptors"]
+    plan = planned(facts)
+    assert plan["placements"] == []
+    assert plan["status"] != "infeasible"
+    assert {code for code, _words in reasons(plan)} == {"verifier"}
+
+
+def test_what_stays_of_an_earlier_plan_has_its_address_already():
+    facts = fleet([GUESTS], [UNSET, UNSET])
+    earlier = planned(facts)
+    facts["a"] = fleet([GUESTS, GUESTS], [])["a"]
+    plan = planned(facts, earlier=earlier)
+    assert [each["vm"] for each in plan["placements"]] == ["vm-0"]
+    assert [code for code, _words in reasons(plan)] == ["mac_address"] * 2
+    # What has come there since keeps a target from it.
+    facts = fleet([GUESTS], [UNSET, UNSET])
+    facts["c"] = host([vf(40, network=UNSET)])
+    facts["b"]["devices"] += host([vf(20, "vm-20", network=GUESTS)])["devices"]
+    plan = planned(facts, earlier=earlier)
+    assert [each["target"]["host"] for each in plan["placements"]] == ["c"]
+    assert [each["vm"] for each in plan["changes"]] == ["vm-0"]
+
+
+def drawn_with_addresses(chance: random.Random) -> dict[str, t.Any]:
+    """Draw guests with few MAC addresses, cards that have some of them, and guests that keep a function."""
+    addresses = [f"52:54:00:00:00:{number:02x}" for number in range(3)]
+
+    def functions(host_name: str, held: float, count: int) -> t.Iterator[t.Any]:
+        kinds = ["v", chance.choice("vw")]
+        for number in range(count):
+            card = chance.randrange(2)
+            vm = f"{host_name}-{chance.randrange(3)}" if chance.random() < held else None
+            own = {"mac": chance.choice(addresses) if vm else UNSET["mac"]}
+            network = {} if chance.random() < 0.1 else {"network": own}
+            found = vf(number, vm, kind=kinds[card], **network)
+            found["parent"] = f"0000:8{card}:00.0"
+            found["in_use"] = vm and {"pid": ord(vm[-1]), "name": vm}
+            found["migration"]["features"] = ["p2p"]
+            yield found
+
+    return {
+        "a": host([*functions("a", 0.9, 4)]),
+        "b": host([*functions("b", 0.2, chance.randrange(4))]),
+        "c": host([*functions("c", 0.2, chance.randrange(4))]),
+    }
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_with_addresses_plans_are_as_good_as_the_best_of_all_that_there_are(seed):
+    chance = random.Random(seed)
+    facts = drawn_with_addresses(chance)
+    reuse = chance.random() < 0.3
+    whole = read_fleet(facts)
+    moving = ["a", "b"] if reuse else ["a"]
+    names = {
+        each.in_use.name for name in moving for each in whole.hosts[name].devices if each.in_use
+    }
+    conditions = Conditions(reuse=reuse)
+    guests = requested(whole, None, sorted(map(str, names)))
+    request = Request(guests, conditions.hosts(whole), conditions)
+    plan = make_plan(read_fleet(facts), request)
+    assert violations(plan, facts, conditions) == []
+    least = ExactPlans(whole, request).least_by_trying()
+    assert plan["cost"]["unplaced"] == least[0]
+    if plan["bound"] is not None:
+        assert plan["bound"]["unplaced"] <= least[0]
+    assert plan["status"] != "infeasible" or least[0]
 
 
 def test_a_guest_may_have_an_address_twice():
