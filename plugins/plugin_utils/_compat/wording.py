@@ -5,7 +5,7 @@
 # Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
 # Do not use this from other collections or standalone plugins/modules!
 
-"""Sentences about verdicts and devices that an operator can act on. Pure."""
+"""Sentences about verdicts and devices that an operator can act on, and numbers in words. Pure."""
 
 from __future__ import annotations
 
@@ -81,6 +81,16 @@ def listed(names: t.Sequence[str]) -> str:
     if len(names) <= MAX_NAMES + 1:
         return ", ".join(names)
     return f"{', '.join(names[:MAX_NAMES])} and {len(names) - MAX_NAMES:,} more"
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number of something, as ``2 hosts``."""
+    return f"{number:,} {noun if number == 1 else plural(noun)}"
+
+
+def plural(noun: str) -> str:
+    """Return the plural of a noun, as ``hosts`` or ``classes``."""
+    return f"{noun}es" if noun.endswith("s") else f"{noun}s"
 
 
 def used_up(type_id: str, place: str, needed: int, left: int, devices: t.Sequence[Device]) -> str:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.printable import printable
+from ansible_collections.vfio.migration.plugins.plugin_utils._compat.wording import counted
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import Fleet, why_unknown
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.planner import make_plan
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.reason import (
@@ -125,7 +126,7 @@ def _sentences(hosts: t.Sequence[CandidateHost], most: int) -> t.Iterator[str]:
         for each in found[:most]:
             yield printable(_sentence(each), MAX_LINE)
         if (more := len(found) - most) > 0:
-            yield f"{word}, {more:,} more {'host' if more == 1 else 'hosts'}"
+            yield f"{word}, {counted(more, 'more host')}"
 
 
 def _sentence(judged: CandidateHost) -> str:

@@ -22,7 +22,7 @@ import typing as t
 from collections import defaultdict
 
 from ansible_collections.vfio.migration.plugins.plugin_utils import contract
-from ansible_collections.vfio.migration.plugins.plugin_utils._compat.wording import listed
+from ansible_collections.vfio.migration.plugins.plugin_utils._compat.wording import counted, listed
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import (
     Fleet,
@@ -200,8 +200,7 @@ def _sentences(
     for is_group, of_kind in counts.items():
         total = sum(t.cast("dict[str, int]", of_kind).values())
         if total:
-            noun = "group" if is_group else "host"
-            what = f"{total:,} {noun}{'' if total == 1 else 's'}"
+            what = counted(total, "group" if is_group else "host")
             unproven = (
                 f"; of {of_kind['unproven']:,} it is not proven" if of_kind["unproven"] else ""
             )
@@ -213,7 +212,7 @@ def _sentences(
         addition = f": {cause['addition']['sentence']}" if cause["addition"] else ""
         sentences.append(f"{names}: {cause['sentence']}{addition}")
     if len(causes) > _SHOWN:
-        sentences.append(f"and {len(causes) - _SHOWN:,} more causes")
+        sentences.append(f"and {counted(len(causes) - _SHOWN, 'more cause')}")
     return sentences
 
 

@@ -23,7 +23,7 @@ from collections import Counter
 
 from ansible_collections.vfio.migration.plugins.plugin_utils import contract
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.verdict import Judge
-from ansible_collections.vfio.migration.plugins.plugin_utils._compat.wording import listed
+from ansible_collections.vfio.migration.plugins.plugin_utils._compat.wording import counted, listed
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import (
     Device,
@@ -494,7 +494,7 @@ def _guests_left(plan: PlanBody, request: Request) -> int:
 
 def _blocking(host: str, plan: PlanBody, proven: bool) -> str:
     left = len({(each["source"]["host"], each["source"]["id"]) for each in plan["unplaced"]})
-    devices = f"{left:,} device{'' if left == 1 else 's'} of its guests"
+    devices = f"{counted(left, 'device')} of its guests"
     if not left:
         return f"{host} cannot be emptied: with what the steps before leave, no batch was found that has room"
     end = (
@@ -510,14 +510,14 @@ def _sentences(plan: MaintenancePlan) -> list[str]:
     blocked = plan["blocked"]
     emptied, moves, guests = len(plan["order"]), plan["moves"], plan["guests"]
     found = [
-        f"{emptied:,} host{'' if emptied == 1 else 's'} in {len(plan['steps']):,} steps, with {moves:,} moves of {guests:,} guests"
+        f"{counted(emptied, 'host')} in {counted(len(plan['steps']), 'step')}, with {counted(moves, 'move')} of {counted(guests, 'guest')}"
     ]
     if blocked is not None:
         found.append(blocked["sentence"])
     elif plan["status"] == "optimal":
         found[0] += "; fewer are not possible"
     found += [
-        f"step {number}: {listed(each['hosts'])}: {each['moves']:,} moves; {each['why']}"
+        f"step {number}: {listed(each['hosts'])}: {counted(each['moves'], 'move')}; {each['why']}"
         for number, each in enumerate(plan["steps"], 1)
     ]
     return found

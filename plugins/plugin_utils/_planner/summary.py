@@ -13,6 +13,7 @@ import typing as t
 from collections import defaultdict
 
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.printable import printable
+from ansible_collections.vfio.migration.plugins.plugin_utils._compat.wording import counted, plural
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.network import given_to
 from ansible_collections.vfio.migration.plugins.plugin_utils.contract import (
     Paragraph,
@@ -85,14 +86,14 @@ def first_of(sentences: t.Sequence[str], noun: str, several: str | None = None) 
     told = [printable(each, MAX_LINE) for each in sentences[:MAX_SENTENCES]]
     more = len(sentences) - MAX_SENTENCES
     if more > 0:
-        told.append(f"and {more:,} more: {noun if more == 1 else several or f'{noun}s'}")
+        told.append(f"and {more:,} more: {noun if more == 1 else several or plural(noun)}")
     return told
 
 
 def _stays(each: Unplaced) -> str:
     reasons = [reason["reason"] for reason in each["reasons"][:MAX_REASONS]]
     more = len(each["reasons"]) - MAX_REASONS
-    reasons += [f"and {more:,} more reasons"] if more > 0 else []
+    reasons += [f"and {counted(more, 'more reason')}"] if more > 0 else []
     return (
         f"{_guest(each)}{each['source']['host']} {each['source']['id']} stays: {'; '.join(reasons)}"
     )
@@ -139,9 +140,9 @@ def _obstacles(plan: Plan) -> str:
         lines.append(f"{each['source']['id']} on {each['source']['host']}{guest} has no place:")
         lines += [f"  {reason}" for reason in reasons[:MAX_REASONS]]
         if (more := len(reasons) - MAX_REASONS) > 0:
-            lines.append(f"  and {more:,} more reasons")
+            lines.append(f"  and {counted(more, 'more reason')}")
     if (more := len(unplaced) - shown) > 0:
-        lines.append(f"and {more:,} more devices have no place, for these or other reasons.")
+        lines.append(f"No place for {counted(more, 'more device')}, for these or other reasons.")
     return "\n".join(printable(each, MAX_LINE) for each in lines)
 
 

@@ -18,6 +18,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._compat.candidates 
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.make import of_one_make
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.wording import (
+    counted,
     listed,
     nearest,
     used_up,
@@ -140,7 +141,7 @@ def _short_reasons(
         types = sorted({device.type or device.kind for device in devices})
         words = (
             f"{each.need} devices ({listed(types)}) need places of which all targets together"
-            f" have {each.reachable} at most: {each.missing} more are needed"
+            f" have {each.reachable} at most: {each.missing} too few"
         )
         reason = Reason("shortage", words, detail=str(each.missing))
         for device in devices:
@@ -268,7 +269,7 @@ class Reasons:
             if hosts[rule] > 1:
                 each["alike"] = hosts[rule] - 1
         untold = len(hosts) - len(told)
-        more_reasons = Reason("more", f"and {untold:,} more reasons on other hosts")
+        more_reasons = Reason("more", f"and {counted(untold, 'more reason')} on other hosts")
         return [*told.values(), *([more_reasons.on(None)] if untold else ())]
 
     def _hosts_alike(self) -> list[tuple[str, int]]:
@@ -611,7 +612,7 @@ def _first(reasons: list[Reason]) -> list[Reason]:
     if len(reasons) <= MAX_REASONS + 1:
         return reasons
     more = len(reasons) - MAX_REASONS
-    return [*reasons[:MAX_REASONS], Reason("more", f"and {more:,} more reasons there")]
+    return [*reasons[:MAX_REASONS], Reason("more", f"and {counted(more, 'more reason')} there")]
 
 
 def nearest_misses(

@@ -72,7 +72,7 @@ _OWN: dict[contract.ReasonCode, _Summary] = {
     ),
     "shortage": _Summary(
         None,
-        "{detail} more places for {what}: on one more target host, or by freeing devices or parents",
+        "more places for {what}, {detail} at least: on one more target host, or by freeing devices or parents",
     ),
     "circle": _Summary(
         "places are to be had in a circle only, each guest waiting for another",

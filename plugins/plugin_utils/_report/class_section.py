@@ -12,7 +12,10 @@ from __future__ import annotations
 from ansible_collections.vfio.migration.plugins.plugin_utils import contract
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.make import of_one_make
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.verdict import verdict
-from ansible_collections.vfio.migration.plugins.plugin_utils._compat.wording import sentence
+from ansible_collections.vfio.migration.plugins.plugin_utils._compat.wording import (
+    counted,
+    sentence,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.descriptor import Descriptor
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.reason import code_of
 from ansible_collections.vfio.migration.plugins.plugin_utils._report.causes import Cause
@@ -22,7 +25,6 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._report.plan_sectio
 from ansible_collections.vfio.migration.plugins.plugin_utils._report.reachability import (
     Reachability,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._report.wording import counted
 
 MAX_TARGETS = 5
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.vfio.migration.plugins.plugin_utils import contract
+from ansible_collections.vfio.migration.plugins.plugin_utils._compat.wording import counted
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import (
     Fleet,
     obstacle,
@@ -24,7 +25,6 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._report.causes impo
 from ansible_collections.vfio.migration.plugins.plugin_utils._report.class_section import (
     ClassSection,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._report.wording import counted
 
 # A sentence names so many hosts; of more it has the number.
 MAX_NAMED = 3

@@ -22,12 +22,11 @@ from pathlib import Path
 import jinja2
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.printable import printable
 from ansible_collections.vfio.migration.plugins.plugin_utils import contract
+from ansible_collections.vfio.migration.plugins.plugin_utils._compat.wording import counted, plural
 from ansible_collections.vfio.migration.plugins.plugin_utils._report.page_parts import PageParts
 from ansible_collections.vfio.migration.plugins.plugin_utils._report.wording import (
     asked,
     concerned,
-    counted,
-    plural,
     time_of,
 )
 from markupsafe import Markup

@@ -22,10 +22,10 @@ from ansible_collections.vfio.migration.plugins.module_utils._descriptor.printab
     printable,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils import contract
+from ansible_collections.vfio.migration.plugins.plugin_utils._compat.wording import counted
 from ansible_collections.vfio.migration.plugins.plugin_utils._report.wording import (
     asked,
     concerned,
-    counted,
 )
 
 # Tickets take some 65,000 characters; the HTML report and the plan have everything.

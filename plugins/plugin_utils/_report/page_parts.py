@@ -13,6 +13,7 @@ import typing as t
 from collections import defaultdict
 
 from ansible_collections.vfio.migration.plugins.plugin_utils import contract
+from ansible_collections.vfio.migration.plugins.plugin_utils._compat.wording import counted
 from ansible_collections.vfio.migration.plugins.plugin_utils._report.page_tables import (
     Column,
     Content,
@@ -28,7 +29,6 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._report.page_tables
     tag,
     tagged,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._report.wording import counted
 from markupsafe import Markup
 
 # So many names of groups of hosts are told in a row, and so many kinds of hardware.

@@ -5,7 +5,7 @@
 # Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
 # Do not use this from other collections or standalone plugins/modules!
 
-"""Numbers, causes and requests in words, as all forms of the report have them. Pure."""
+"""Causes and requests in words, as all forms of the report have them. Pure."""
 
 from __future__ import annotations
 
@@ -13,19 +13,10 @@ import json
 import typing as t
 
 from ansible_collections.vfio.migration.plugins.plugin_utils import contract
+from ansible_collections.vfio.migration.plugins.plugin_utils._compat.wording import counted
 
 # So many names of what was asked for are told.
 _MAX_ASKED = 3
-
-
-def counted(number: int, noun: str) -> str:
-    """Return a number of something, as ``2 hosts``."""
-    return f"{number:,} {noun if number == 1 else plural(noun)}"
-
-
-def plural(noun: str) -> str:
-    """Return the plural of a noun, as ``hosts`` or ``classes``."""
-    return f"{noun}es" if noun.endswith("s") else f"{noun}s"
 
 
 def time_of(time: str) -> str:

@@ -225,7 +225,7 @@ def test_an_aggregator_takes_the_room_of_as_many_instances():
             "code": "shortage",
             "detail": "1",
             "reason": "3 devices (i915-GVTg_V5_4) need places of which all targets together have 2"
-            " at most: 1 more are needed",
+            " at most: 1 too few",
         },
         {
             "host": "b",

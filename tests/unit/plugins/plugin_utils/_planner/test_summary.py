@@ -112,5 +112,5 @@ def test_what_is_told_of_a_big_plan_has_a_size(alike):
         assert words in told
     assert max(map(len, said["sentences"])) <= MAX_LINE
     assert len(said["obstacles"]) < 30_000
-    assert f"and {1999 if alike else 1996:,} more devices have no place" in said["obstacles"]
+    assert f"No place for {1999 if alike else 1996:,} more devices" in said["obstacles"]
     assert "  and 29" in said["obstacles"]

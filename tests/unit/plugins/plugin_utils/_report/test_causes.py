@@ -85,7 +85,7 @@ def why(host: str | None, code: str, words: str = "whatever it says", **rest: t.
         (
             [why(None, "shortage", "5 devices need places", detail="3")],
             "5 devices need places",
-            f"3 more places for {WHAT}: on one more target host, or by freeing devices or parents",
+            f"more places for {WHAT}, 3 at least: on one more target host, or by freeing devices or parents",
         ),
         (
             [why("a", "guest_stays", detail="it cannot migrate (driver x)")],

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.vfio.migration.plugins.plugin_utils._report.wording import counted
+from ansible_collections.vfio.migration.plugins.plugin_utils._compat.wording import counted
 
 
 @pytest.mark.parametrize(
