@@ -7,7 +7,7 @@ VENV := .venv/.ready
 # Without it, the formatters mend what they find instead of telling it.
 CHECKING := env CI=true
 
-.PHONY: help test demo fidelity bench pictures bench-smoke lint format units fuzz schemas sample docs lab-up lab-down lab-status clean
+.PHONY: help test demo fidelity bench pictures bench-smoke lint format units faults fuzz schemas sample docs lab-up lab-down lab-status clean
 
 help: ## Show this help.
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand --tabs=13
@@ -39,6 +39,10 @@ format: $(VENV) ## Format the Python code.
 
 units: $(VENV) ## Run the unit tests.
 	nox --session units
+
+faults: $(VENV) ## Kill modules and playbooks at every step and task, on the lab too, some hours.
+	VFIO_MIGRATION_KILL_AT_EVERY_TASK=1 nox --session molecule -- killed interrupted interrupted_migration
+	VFIO_MIGRATION_KILL_AT_EVERY_TASK=1 nox --session "playbooks(newest)" -- -k killed
 
 fuzz: $(VENV) ## Run the property tests and fuzzers for long, some hours.
 	nox --session fuzz

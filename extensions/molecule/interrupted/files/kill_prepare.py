@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 vfio.migration contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Kills ``ansible-playbook vfio.migration.prepare`` (SIGKILL) at each of its tasks in turn, and runs the playbook cleanup after it.
+"""Kills ``ansible-playbook vfio.migration.prepare`` (SIGKILL) at some of its tasks or each, and runs the playbook cleanup after it.
 
 What the hosts do at that moment goes on, as it does in reality. The last line says how often it was killed, and how many of the
 hosts' devices were then left by cleanup. The arguments are an inventory and a directory for the plan.
@@ -13,10 +13,18 @@ import subprocess
 import sys
 from pathlib import Path
 
-from kill import killed_at
+from kill import kill_points, killed_at
 
 # From the first that reads what hosts have answered; before that nothing is decided.
 FIRST_TASK = 3
+# Each with the seconds after which it is at work.
+CHANGES = (
+    ("Tell where it is written down", 0.0),
+    ("Create, configure and verify", 0.0),
+    ("Create, configure and verify", 1.5),
+    ("Gather the current descriptors", 0.0),
+    ("Collect what is left", 0.0),
+)
 
 
 def playbook(name: str, inventory: str, **options: str) -> list[str]:
@@ -38,7 +46,11 @@ def main(inventory: str, directory: str) -> None:
     prepare = playbook("prepare", inventory, prepare_drain="a", prepare_dest=plan)
     before = devices(inventory)
     points = left = 0
-    while killed_at(prepare, FIRST_TASK + points):
+    for task, seconds in kill_points(CHANGES, FIRST_TASK):
+        if not killed_at(prepare, task, seconds):
+            if isinstance(task, int):
+                break
+            sys.exit(f"no task is called {task}")
         points += 1
         # Without a plan nothing was begun.
         if Path(plan).with_suffix(".progress.json").exists():
@@ -47,7 +59,7 @@ def main(inventory: str, directory: str) -> None:
         after = devices(inventory)
         if after != before:
             left += 1
-            print(f"after task {FIRST_TASK + points - 1}: {before} has become {after}")
+            print(f"{seconds} s after task {task}: {before} has become {after}")
             before = after
     print(f"kill points: {points}, leftovers: {left}")
 

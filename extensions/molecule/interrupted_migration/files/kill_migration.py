@@ -17,13 +17,11 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
-from kill import killed_at
+from kill import kill_points, killed_at
 
-# Whoever sets this waits for every task, some hours; by default those are enough that change what the scenario interrupted does not.
-EVERY_TASK = "VFIO_MIGRATION_KILL_AT_EVERY_TASK"
+# What the scenario interrupted does not change.
 # Each with the seconds after which it is at work: a guest is first read, and then sent by a process of its own.
 CHANGES = (
     ("Migrate the leaving guests", 6.0),
@@ -114,17 +112,6 @@ def at_work(there: list[str]) -> bool:
     return any(line.endswith(" working on something") for line in there)
 
 
-def points() -> Iterator[tuple[int | str, float]]:
-    """Yield where to kill it: a task, and how many seconds after it has begun."""
-    if not os.environ.get(EVERY_TASK):
-        yield from CHANGES
-        return
-    number = 1
-    while True:
-        yield number, 0
-        number += 1
-
-
 def main(inventory: str, directory: str, guest: str) -> None:
     migration = Migration(inventory, directory, guest)
     before = migration.there()
@@ -134,7 +121,7 @@ def main(inventory: str, directory: str, guest: str) -> None:
     assert before in right
     assert f"running {guest}" in things
     killed = left = 0
-    for task, seconds in points():
+    for task, seconds in kill_points(CHANGES):
         if not migration.killed_at(task, seconds):
             if isinstance(task, int):
                 break
