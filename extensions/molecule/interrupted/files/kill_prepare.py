@@ -22,7 +22,7 @@ CHANGES = (
     ("Tell where it is written down", 0.0),
     ("Create, configure and verify", 0.0),
     ("Create, configure and verify", 1.5),
-    ("Gather the current descriptors", 0.0),
+    ("Configure and verify physical devices", 0.0),
     ("Collect what is left", 0.0),
 )
 
