@@ -76,6 +76,7 @@ _AP_MASKS = re.compile(r"0x([0-9a-f]{64}),0x([0-9a-f]{64}),0x([0-9a-f]{64})\Z")
 _AP_HOST_MASK = re.compile(r"0x([0-9a-f]{64})\Z")
 _AP_MASK = re.compile(r"(?:0x)?([0-9a-f]{1,64})\Z")
 _AP_FUNCTIONS = re.compile(r"0x[0-9A-Fa-f]{8}\Z")
+_AP_HWTYPE = re.compile(r"[0-9]{1,3}\Z")
 _AP_QUEUE = re.compile(r"([0-9a-f]{2})?\.([0-9a-f]{4})?\Z")
 # Decimal, or hexadecimal with 0x.
 _INTEGER = re.compile(r"[+-]?(?:0[xX][0-9a-fA-F]+|[0-9]+)\Z")
@@ -181,14 +182,11 @@ def driver_profile(kind: str, driver: str | None) -> Driver:
 
 
 def derived_set(own: t.Mapping[str, str]) -> dict[str, str]:
-    """Return the one set of a derived ``compatible``: what is equal to ``own``, but for the driver's orders.
-
-    An attribute that there is of each part of a device is named ``name.part``; an order is of all of them.
-    """
+    """Return the one set of a derived ``compatible``: what is equal to ``own``, but for the driver's orders."""
     pattern = literal(own)
     for profile in _profiles(own):
         for name, value in own.items() if profile.orders else ():
-            direction = profile.orders.get(_base(name))
+            direction = profile.orders.get(name)
             pattern[name] = (as_order(direction, value) if direction else None) or pattern[name]
     return pattern
 
@@ -196,7 +194,7 @@ def derived_set(own: t.Mapping[str, str]) -> dict[str, str]:
 def may_be_unknown(own: t.Mapping[str, str]) -> frozenset[str]:
     """Return which attributes of a derived set are no reason against a device that does not show them."""
     learnt = {_VERSION, *(name for profile in _profiles(own) for name in profile.learnt)}
-    return frozenset(name for name in own if _base(name) in learnt)
+    return frozenset(name for name in own if name in learnt)
 
 
 def is_documented(own: t.Mapping[str, str], name: str) -> bool:
@@ -205,9 +203,8 @@ def is_documented(own: t.Mapping[str, str], name: str) -> bool:
     It is so of the interface and of the driver, as none knows another one's state, and of what a driver is documented to
     compare. All else is equal only to be safe: another type, for one, may be the same share of a card.
     """
-    base = _base(name)
-    return base in _KERNEL_COMPARES or any(
-        base in profile.learnt or base in profile.compared for profile in _profiles(own)
+    return name in _KERNEL_COMPARES or any(
+        name in profile.learnt or name in profile.compared for profile in _profiles(own)
     )
 
 
@@ -233,15 +230,13 @@ def unknown(source: t.Mapping[str, str], target: t.Mapping[str, str]) -> list[st
     ]
     source, target = sides
     for profile in _profiles(source):
-        for base, words in {_VERSION: _VERSIONS, **profile.learnt}.items():
-            names = {each for side in sides for each in side if _base(each) == base}
-            sentences += [
-                f"{name} is {source.get(name, NOT_SHOWN)} on the source and"
-                f" {target.get(name, NOT_SHOWN)} on the target: {words}"
-                for name in sorted(names)
-                if name not in source or name not in target
-            ]
-            if not names and base in profile.always_compared:
+        for name, words in {_VERSION: _VERSIONS, **profile.learnt}.items():
+            if (name in source) != (name in target):
+                sentences.append(
+                    f"{name} is {source.get(name, NOT_SHOWN)} on the source and"
+                    f" {target.get(name, NOT_SHOWN)} on the target: {words}"
+                )
+            elif name not in source and name in profile.always_compared:
                 sentences.append(words)
     return list(dict.fromkeys(sentences))
 
@@ -253,11 +248,6 @@ def _profiles(own: t.Mapping[str, str]) -> tuple[Driver, Driver]:
     """
     driver = own.get("driver")
     return driver_profile("mdev", driver), driver_profile("pci", driver)
-
-
-def _base(name: str) -> str:
-    """Return the name without the part of the device that the attribute is of, if any."""
-    return name.partition(".")[0]
 
 
 def attributes_to_write(own: t.Mapping[str, str]) -> list[tuple[str, str]]:
@@ -401,9 +391,10 @@ def _never_in_qemu(kind: str) -> t.Callable[[Files], tuple[bool | None, str]]:
 def _matrix(files: Files) -> t.Iterator[tuple[str, str]]:
     """Yield adapters, domains and control domains of a guest's AP matrix, hexadecimal.
 
-    Where the driver can migrate, what each adapter's card is follows: the upper bits of ``ap_functions`` (facilities,
-    mode, APXA, filtering) have to be equal, its class may only become more, and the generation may only rise. So do the
-    control domains that the host has itself, as the guest uses no others.
+    Where the driver can migrate, what the adapters' cards are follows, in the order of the adapters and as far as all of
+    them show it: the upper bits of ``ap_functions`` (facilities, mode, APXA, filtering) have to be equal, the class may
+    only become more, and the generation may only rise. So do the control domains that the host has itself, as the guest
+    uses no others.
     """
     adapters = sorted(_adapters(files) or ())
     yield "adapters", _hexadecimal(adapters)
@@ -413,14 +404,14 @@ def _matrix(files: Files) -> t.Iterator[tuple[str, str]]:
         yield "control_domains", _hexadecimal(control)
     if not _ap_migrates(files):
         return
-    for adapter in adapters:
-        functions = _ap_functions(files, adapter)
-        if functions is not None:
-            yield f"ap_functions.{adapter:02x}", f"0x{functions >> 24:02x}"
-            yield f"ap_class.{adapter:02x}", str(functions >> 23 & 1)
-        hwtype = files(f"{_AP_CARDS}/card{adapter:02x}/hwtype")
-        if hwtype is not None:
-            yield f"hwtype.{adapter:02x}", hwtype
+    functions = [_ap_functions(files, adapter) for adapter in adapters]
+    known = [each for each in functions if each is not None]
+    if adapters and len(known) == len(adapters):
+        yield "ap_functions", ",".join([f"{each >> 24:02x}" for each in known])
+        yield "ap_class", ",".join([str(each >> 23 & 1) for each in known])
+    hwtypes = [each for adapter in adapters if (each := _hwtype(files, adapter)) is not None]
+    if adapters and len(hwtypes) == len(adapters):
+        yield "hwtype", ",".join(hwtypes)
     controllable = _controllable(files)
     if control is not None and controllable is not None:
         yield "usable_control_domains", _hexadecimal(control & controllable)
@@ -454,6 +445,14 @@ def _ap_functions(files: Files, adapter: int) -> int | None:
             f"ap_functions of card{adapter:02x} is {shown(functions)}; expected 0x and 8 hex digits"
         )
     return int(functions, 16)
+
+
+def _hwtype(files: Files, adapter: int) -> str | None:
+    """Return the generation of an adapter's card, a number; ``None`` where it is not shown."""
+    hwtype = files(f"{_AP_CARDS}/card{adapter:02x}/hwtype")
+    if hwtype is not None and not _AP_HWTYPE.match(hwtype):
+        raise DescriptorError(f"hwtype of card{adapter:02x} is {shown(hwtype)}; expected a number")
+    return hwtype
 
 
 def _ap_shows(files: Files) -> tuple[bool | None, str]:

@@ -112,7 +112,8 @@ _PIECE = re.compile(
     r"|\{ *([A-Za-z_][A-Za-z0-9_]*) *"
     r"(?:: *int *:((?: *-?[0-9]{1,18} *,)* *-?[0-9]{1,18} *)|: *string *:((?: *\"[^\"]*\" *,)* *\"[^\"]*\" *))?\}"
 )
-_ORDER = re.compile(r"\{(rising|falling):([0-9]{1,20})\}")
+_ORDER = re.compile(r"\{(rising|falling):([0-9]{1,20}(?:,[0-9]{1,20})*)\}")
+_NUMBERS = re.compile("[0-9]+(,[0-9]+)*")
 _SIGNS = re.compile("[-+*/%]")
 _ARITHMETIC = re.compile(r"[-0-9+*/%() ]*")
 _TOKEN = re.compile("[0-9]+|[^0-9 ]")
@@ -202,7 +203,7 @@ def learnt_names(attributes: Attributes) -> frozenset[str]:
     """Return the names among ``attributes`` of what a driver's devices show on some hosts and not on others."""
     names, _every = _learnt_by(attributes)
     names |= {VERSION}
-    return frozenset(each for each in attributes if each.partition(".")[0] in names)
+    return frozenset(each for each in attributes if each in names)
 
 
 def shown_attributes(own: Attributes) -> Attributes:
@@ -318,7 +319,7 @@ def _choices(
             pair = (version, actual or "") if owner_is_source else (actual or "", version)
             fits = actual is None or version_serves(*pair)
         elif term.rule in ("rising", "falling"):
-            own = int(pieces[0])
+            own = str(pieces[0])
             fits = actual is None or _is_in_order(term.rule, own, actual, owner_is_source)
         else:
             result = pieces[0] if term.rule == "integer" else _result(pieces)
@@ -329,12 +330,16 @@ def _choices(
             yield choice
 
 
-def _is_in_order(rule: str, own: int, actual: str, owner_is_source: bool) -> bool:
-    """Return whether a number goes from the source to the target as its order allows."""
-    if not _INTEGER.fullmatch(actual) or actual.startswith("-"):
+def _is_in_order(rule: str, own: str, actual: str, owner_is_source: bool) -> bool:
+    """Return whether each number goes from the source to the target as its order allows."""
+    if not _NUMBERS.fullmatch(actual):
         return False
-    source, target = (own, int(actual)) if owner_is_source else (int(actual), own)
-    return source <= target if rule == "rising" else source >= target
+    source, target = (own, actual) if owner_is_source else (actual, own)
+    pairs = [*itertools.zip_longest(source.split(","), target.split(","))]
+    if any(None in pair for pair in pairs):
+        return False
+    changes = [int(after) - int(before) for before, after in pairs]
+    return min(changes) >= 0 if rule == "rising" else max(changes) <= 0
 
 
 def _result(pieces: t.Iterable[int | str]) -> int | None:

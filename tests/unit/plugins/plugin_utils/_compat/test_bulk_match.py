@@ -25,12 +25,12 @@ ORDERS = st.builds(
     lambda pattern, direction, number: {**pattern, "z": f"{{{direction}:{number}}}"},
     PATTERNS,
     st.sampled_from(["rising", "falling"]),
-    st.integers(0, 4),
+    st.sampled_from([*range(5), "0,3", "2,2"]),
 )
 NUMBERED = st.builds(
     lambda own, value: own if value is None else {**own, "z": value},
     SELVES,
-    st.sampled_from([None, "", "x", "-1", *map(str, range(5))]),
+    st.sampled_from([None, "", "x", "-1", *map(str, range(5)), "1,3", "2,2"]),
 )
 
 

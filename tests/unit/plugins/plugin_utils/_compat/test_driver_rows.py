@@ -291,16 +291,16 @@ def test_row_vfio_ap_migratable(judge, gather):
         return with_parent(vendor, **files)
 
     assert judge(vendor, card(hwtype_05="14"))["compatible"]
-    assert what_differs(judge(vendor, card(hwtype_05="12"))) == [("hwtype.05", "order")]
+    assert what_differs(judge(vendor, card(hwtype_05="12"))) == [("hwtype", "order")]
     # The class of card06, bit 9, may become that of bit 8, and not the other way round.
     assert judge(vendor, card(ap_functions_06="0x92800000"))["compatible"]
     assert what_differs(judge(vendor, card(ap_functions_05="0x92400000"))) == [
-        ("ap_class.05", "order")
+        ("ap_class", "order")
     ]
     # A facility, the mode, APXA, or the filtering.
     for functions in ("0x12800000", "0x82800000", "0x90800000", "0x93800000"):
         assert what_differs(judge(vendor, card(ap_functions_05=functions))) == [
-            ("ap_functions.05", "equal")
+            ("ap_functions", "equal")
         ]
     # The host has control domains 5 to 7, and not 4, which the guest has.
     without = with_parent(vendor, **{"../../../bus/ap/ap_control_domain_mask": f"0x07{'0' * 62}"})
@@ -311,6 +311,27 @@ def test_row_vfio_ap_migratable(judge, gather):
     secure = device_of(gather(card(ap_functions_05="0x92804000")))["migration"]
     assert secure["supported"] is False
     assert "secure guest" in secure["evidence"]
+
+
+def test_a_matrix_of_every_adapter_there_can_be_has_a_descriptor(judge, gather):
+    vendor = tree_of("vfio_ap_migratable")
+    numbers = range(256)
+    cards = {
+        f"{AP}/card{number:02x}/{name}": text
+        for number in numbers
+        for name, text in (("ap_functions", "0x92800000"), ("hwtype", "14"))
+    }
+    config = ",".join([f"0x{'f' * 64}", *vendor.files["ap_config"].split(",")[1:]])
+    queues = "\n".join(
+        f"{number:02x}.{domain}" for number in numbers for domain in ("0004", "00ab")
+    )
+    whole = replace(
+        with_parent(with_files(vendor, matrix=queues, ap_config=config), **cards), listed={}
+    )
+    assert gather(whole)["problems"] == []
+    older = with_parent(whole, **{f"{AP}/cardff/hwtype": "13"})
+    assert what_differs(judge(whole, older)) == [("hwtype", "order")]
+    assert judge(older, whole)["compatible"]
 
 
 def test_row_vfio_ccw(judge, gather):

@@ -65,9 +65,9 @@ HIDDEN = {
     "chpid_type": ("vfio_ccw", ["chpids", "pimpampom"]),
     "control_domains": ("vfio_ap_before_6_10", ["control_domains"]),
     "ap_config": ("vfio_ap", ["ap_config"]),
-    "hwtype.05": ("vfio_ap_migratable", ["card05/hwtype"]),
+    "hwtype": ("vfio_ap_migratable", ["card05/hwtype"]),
     "usable_control_domains": ("vfio_ap_migratable", ["ap_control_domain_mask"]),
-    "ap_functions.06": ("vfio_ap_migratable", ["card06/ap_functions"]),
+    "ap_functions": ("vfio_ap_migratable", ["card06/ap_functions"]),
 }
 # What an attribute is hidden from where nothing is known of any device if neither host shows it.
 ALWAYS_COMPARED = ("fw_ver", "board_id", "vram_quota", "revision", "cfg_services")
@@ -211,7 +211,7 @@ def test_a_host_whose_driver_states_no_version_gets_guests_all_the_same(gather):
 LEARNT = {
     "mlx5_vfio_pci": {"fw_ver": ["28.39", "28.40"], "board_id": ["MT_1", "MT_2"]},
     "xe_vfio_pci": {"revision": ["0x00", "0x05"], "vram_quota": ["4", "8"]},
-    "vfio_ap": {"hwtype.05": ["13", "14"], "ap_class.05": ["0", "1"], "ap_config": ["0x1", "0x2"]},
+    "vfio_ap": {"hwtype": ["13", "14,13"], "ap_class": ["0", "1"], "ap_config": ["0x1", "0x2"]},
     "mtty": {"other": ["x", "y"]},
 }
 

@@ -293,7 +293,7 @@ def test_rule_version_stated():
     assert not judged(BASE + "software_version=1.2", SELF)["compatible"]
 
 
-def in_order(direction: str, source: int, target: str, origin: str = "derived") -> list[str]:
+def in_order(direction: str, source: int | str, target: str, origin: str = "derived") -> list[str]:
     reasons = judged(f"{BASE}z={{{direction}:{source}}}", SELF + f"z={target}\n", origin=origin)
     return [f"{each['rule']}: {each['expected']}" for each in reasons["reasons"]]
 
@@ -313,6 +313,9 @@ def test_rule_rising():
     assert in_order("rising", 9, "8") == in_order("rising", 9, "x") == ["order: 9 or more"]
     assert accepted("rising", "9", 10)
     assert not accepted("rising", "10", 9)
+    assert in_order("rising", "9,4", "9,5") == []
+    for other in ("8,5", "9", "9,4,4", "9,x"):
+        assert in_order("rising", "9,4", other) == ["order: 9,4 or more, each"]
 
 
 def test_rule_falling():
@@ -320,6 +323,8 @@ def test_rule_falling():
     assert in_order("falling", 9, "10") == in_order("falling", 9, "-1") == ["order: 9 or less"]
     assert accepted("falling", "10", 9)
     assert not accepted("falling", "9", 10)
+    assert in_order("falling", "9,4", "8,4") == []
+    assert in_order("falling", "9,4", "8,5") == ["order: 9,4 or less, each"]
 
 
 def test_rule_order_is_derived():

@@ -330,6 +330,4 @@ def test_two_shortages_are_told_apart():
     ]
     reasons = {each["reasons"][0]["reason"] for each in plan["unplaced"]}
     assert len(reasons) == 2
-    assert all(
-        each.startswith("4 devices") and each.endswith("too few") for each in reasons
-    )
+    assert all(each.startswith("4 devices") and each.endswith("too few") for each in reasons)
