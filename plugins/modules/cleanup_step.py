@@ -121,6 +121,11 @@ left:
   description: What each host that was to remove something still has of it.
   returned: at the end
   type: dict
+notes:
+  description: Which functions keep a MAC address that a guest has taken along.
+  returned: at the end
+  type: list
+  elements: str
 failure:
   description: What is left where, in words; V(null) where nothing is.
   returned: at the end

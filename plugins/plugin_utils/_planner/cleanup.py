@@ -11,6 +11,10 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.network_settings import (
+    NO_MAC,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import Fleet
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.preparation import (
     is_configured,
 )
@@ -45,6 +49,7 @@ def superfluous(
     hosts: t.Collection[str],
     undefined: t.Collection[str] = (),
     kept: t.Collection[tuple[str, str | None]] = (),
+    addresses: t.Collection[tuple[str, str]] = (),
 ) -> Superfluous:
     """Return what is to be removed of the placements in ``states``.
 
@@ -54,12 +59,13 @@ def superfluous(
 
     ``remove`` is which of ``REMOVABLE``. ``hosts`` are those that answer. ``undefined`` are the ids of targets that could
     not be defined in mdevctl where their sources are: these stay, as a definition must be on one host at least.
+    ``addresses`` are the physical devices, by host and id, that ``keeping_addresses`` tells: they are given back.
     """
     prepared = [each for each in states if PREPARED in remove and _was_made(each)]
     vacated = [
         each
         for each in states
-        if VACATED in remove and _is_left(each) and guest_of(each) not in kept
+        if VACATED in remove and _is_left(each, addresses) and guest_of(each) not in kept
     ]
     devices: list[DeviceLabel] = [each["target"] for each in prepared]
     devices += [
@@ -107,9 +113,27 @@ def _source_of(state: PlacementState) -> tuple[str, str, str]:
     return source["host"], source["kind"], source["id"]
 
 
-def _is_left(state: PlacementState) -> bool:
-    """Return whether the guest has left the source, and that can be removed: a physical device stays as it is."""
-    return state["state"] == MOVED and state["source"]["kind"] in ("mdev", "vdpa")
+def _is_left(state: PlacementState, addresses: t.Collection[tuple[str, str]]) -> bool:
+    """Return whether the guest has left the source, and that can go: a physical device, what it was given for the guest."""
+    source = state["source"]
+    goes = source["kind"] in ("mdev", "vdpa") or (source["host"], source["id"]) in addresses
+    return state["state"] == MOVED and goes
+
+
+def keeping_addresses(
+    fleet: Fleet, states: t.Iterable[PlacementState]
+) -> dict[tuple[str, str], str]:
+    """Return the MAC addresses that guests have taken along, by the functions, host and id, that still have them."""
+    found = {}
+    for each in states:
+        source, mac = each["source"], each["target"].get("network", {}).get("mac", NO_MAC)
+        if each["state"] != MOVED or source["kind"] != "pci" or mac == NO_MAC:
+            continue
+        for device in fleet.hosts[source["host"]].devices:
+            now = dict(device.network or ()).get("mac")
+            if device.key == (source["host"], source["id"]) and now == mac:
+                found[device.key] = str(mac)
+    return found
 
 
 def _sentence(state: PlacementState, target_goes: bool, source_goes: bool) -> str:
@@ -118,6 +142,8 @@ def _sentence(state: PlacementState, target_goes: bool, source_goes: bool) -> st
     sentence = f"{guest}{source} -> {target} is {state['state']}"
     if target_goes:
         return f"{sentence}; the target is removed"
+    if source_goes and state["source"]["kind"] == "pci":
+        return f"{sentence}; the source is given back what it had before"
     if source_goes:
         return f"{sentence}; the source is removed"
     return f"{sentence}; {state['reason']}" if state["reason"] else sentence

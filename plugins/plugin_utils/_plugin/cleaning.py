@@ -28,6 +28,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.cleanup im
     REMOVABLE,
     VACATED,
     Superfluous,
+    keeping_addresses,
     moved_in_part,
     superfluous,
 )
@@ -71,6 +72,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.run_variabl
     result_of,
     stale,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils.contract import Sentence
 
 # What the tasks of the role register.
 GATHERED = "cleanup_gathered"
@@ -167,7 +169,8 @@ def find_superfluous(run: _Run, hostvars: t.Any) -> _Run:
     states = placement_states(
         fleet, {"placements": [_made(each, made) for each in run["placements"]]}
     )
-    run = run | {"silent": silent, "answered": answered, "states": states}
+    addresses = [[*key, mac] for key, mac in keeping_addresses(fleet, states).items()]
+    run = run | {"silent": silent, "answered": answered, "states": states, "addresses": addresses}
     found = _superfluous(run, hostvars, ())
     vacated = [each for each in found["vacated"] if each["source"]["kind"] == "mdev"]
     define = [each for each in vacated if _is_defined(hostvars, each["source"])]
@@ -215,7 +218,8 @@ def _superfluous(run: _Run, hostvars: t.Any, undefined: t.Collection[str]) -> Su
     for host in run["answered"]:
         known = str(result_of(hostvars, host, LIBVIRT).get("stdout") or "")
         kept.update((host, vm) for vm in known.splitlines())
-    return superfluous(run["states"], run["remove"], run["answered"], undefined, kept)
+    addresses = {(host, address) for host, address, _mac in run["addresses"]}
+    return superfluous(run["states"], run["remove"], run["answered"], undefined, kept, addresses)
 
 
 def _is_defined(hostvars: t.Any, device: t.Mapping[str, t.Any]) -> bool:
@@ -289,7 +293,28 @@ def end(run: _Run, hostvars: t.Any) -> _Run:
     if run["progress"] and not run["check_mode"]:
         _write(run, left)
     words += [*_not_undone(run, hostvars), *_not_seen(run)]
-    return run | {"left": left, "failure": "\n".join(words) or None}
+    notes = [*kept_addresses(run, hostvars)]
+    return run | {"left": left, "notes": notes, "failure": "\n".join(words) or None}
+
+
+def kept_addresses(run: t.Mapping[str, t.Any], hostvars: t.Any) -> t.Iterator[Sentence]:
+    """Yield which functions keep a MAC address that a guest has taken along: nobody has noted on their hosts what they had before."""
+    for host, address, mac in run["addresses"]:
+        asked = run["tasks"].get(host, {}).get("pci_devices", ())
+        if all(each["address"] != address for each in asked):
+            continue
+        result = result_of(hostvars, host, REMOVED[_KINDS.index("pci")])
+        told = result.get("devices")
+        unchanged = [
+            each.get("address")
+            for each in (told if isinstance(told, list) else ())
+            if isinstance(each, t.Mapping) and each.get("action") == "unchanged"
+        ]
+        if not has_failed(result) and address in unchanged:
+            yield (
+                f"{address} on {host} keeps the MAC address {mac}, which its guest has taken along: what it had before is not known"
+                " there; give it another one, such as zeros, as network of vfio_pci"
+            )
 
 
 def _not_undone(run: _Run, hostvars: t.Any) -> t.Iterator[str]:

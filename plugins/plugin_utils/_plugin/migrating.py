@@ -100,7 +100,10 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments i
     one_or_more,
     priorities,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.cleaning import DEFINED
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.cleaning import (
+    DEFINED,
+    kept_addresses,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.clock import (
     age_limit,
     moment,
@@ -592,8 +595,9 @@ def end(run: _Run, hostvars: t.Any) -> _Run:
     records = [] if run["check_mode"] else [*_records(run, attempts, found)]
     if records:
         note_outcomes(_record_file(run, run["plan_file"]), records)
+    notes = printed([*kept_addresses(cleaned, hostvars)] if cleaned else [], list[Sentence])
     return run | {
-        "sentences": found["sentences"],
+        "sentences": [*found["sentences"], *notes],
         "stay": found["stay"],
         "failure": found["failure"],
         "record": records,

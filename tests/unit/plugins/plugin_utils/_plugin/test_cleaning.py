@@ -108,6 +108,49 @@ def test_a_function_goes_back_to_its_settings_where_they_were_given(clean):
     assert task == {"address": "0000:81:01.0", "keep_driver": True}
 
 
+MAC = "52:54:00:12:34:56"
+
+
+def left_by_its_guest(
+    clean, action: str = "restored", mac: str = MAC, remove: t.Any = ("vacated",)
+):
+    """Clean up when a guest has left a function of a card that has this ``mac``, and the module says that of it."""
+    hosts = Hosts()
+    function = {"kind": "pci", "parent": "0000:81:00.0", "network": {"mac": mac}}
+    there = {"a": host([device("0000:81:01.0", **function)]), "b": host([device(NEW, vm="vm-1")])}
+    for name, found in there.items():
+        facts = {"ansible_facts": {"vfio_migration": found}}
+        hosts[name] = {**facts, "cleanup_gathered": facts}
+    hosts["a"]["cleanup_pci_result"] = {
+        "devices": [{"address": "0000:81:01.0", "action": action}, "nonsense"]
+    }
+    moved = placement(kind="mdev", create=True, network={"mac": MAC})
+    moved["source"] = {"host": "a", "kind": "pci", "id": "0000:81:01.0"}
+    return clean(hosts, [moved], remove=[*remove])
+
+
+def test_a_function_that_its_guest_has_left_gets_back_what_it_had(clean):
+    run = left_by_its_guest(clean)
+    (task,) = run["tasks"]["a"]["pci_devices"]
+    assert task == {"address": "0000:81:01.0", "keep_driver": True}
+    (sentence,) = run["sentences"]
+    assert sentence.endswith("is moved; the source is given back what it had before")
+    assert (run["notes"], run["failure"]) == ([], None)
+
+
+def test_where_nobody_knows_what_a_function_had_that_is_said(clean):
+    run = left_by_its_guest(clean, "unchanged")
+    (note,) = run["notes"]
+    assert note.startswith(f"0000:81:01.0 on a keeps the MAC address {MAC}, which its guest has")
+    assert run["failure"] is None
+
+
+def test_a_function_that_has_another_address_by_now_stays_as_it_is(clean):
+    for others in ({"mac": "52:54:00:12:34:57"}, {"remove": ["prepared"]}):
+        run = left_by_its_guest(clean, **others)
+        assert (run["tasks"], run["notes"]) == ({}, [])
+
+
 def test_a_device_that_an_earlier_run_made_goes_though_the_last_one_found_it_there(clean):
     hosts = Hosts(a={OLD: "vm-1"}, b={NEW: None})
     assert removed(clean(hosts, [placement(create=False)], [placement()])) == {"b": [NEW]}
