@@ -125,6 +125,22 @@ def test_the_same_run_again_ends_what_was_killed_though_nobody_is_left_to_move(t
     assert {name: fleet.holders(name) for name in "ab"} == {"a": [], "b": ["vm-1"]}
 
 
+def test_a_guest_that_came_when_nobody_watched_is_in_the_record_of_the_next_run(tmp_path):
+    fleet = Fleet(tmp_path, "ab", {"vm-1": {"host": "a", "uuid": UUIDS[5], "device": UUIDS[1]}})
+    drain = {"migrate_libvirt_drain": "a"}
+    task = "Read what QEMU and the kernel say of the arriving guests"
+    assert fleet.kill("vfio.migration.migrate_libvirt", task, drain)
+    # As if the run had been killed while the guest was on its way.
+    (record,) = fleet.work.glob("**/migration-record.jsonl")
+    record.unlink()
+    ended = fleet.play("vfio.migration.migrate_libvirt", drain)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    (line,) = map(json.loads, record.read_text().splitlines())
+    assert (line["vm"], line["source"], line["target"]) == ("vm-1", "a", "b")
+    assert (line["outcome"], line["begin"], line["downtime_ms"]) == ("moved", None, None)
+    assert "when nobody was watching" in line["errors"][0]
+
+
 # The environment may ask for every task, which takes a quarter of an hour; else the points are as far apart as this.
 EVERY_TASK = os.environ.get("VFIO_MIGRATION_KILL_AT_EVERY_TASK")
 FEWER = 10

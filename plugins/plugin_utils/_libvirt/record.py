@@ -16,21 +16,30 @@ from __future__ import annotations
 import datetime
 import json
 import typing as t
-from collections import Counter
+from collections import Counter, defaultdict
 
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.move import MoveReport
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.order import Migration
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.cleanup import (
+    guest_of,
+    moved_in_part,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.progress import (
+    MOVED as ARRIVED,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils.contract import (
     LastRun,
     MigrationRecord,
     MovedDevice,
+    PlacementState,
 )
 
 # Count it up when the shape changes.
 FORMAT = 1
 MOVED, STAYED, NOT_TRIED = "moved", "stayed", "not_tried"
 _MOST_ERRORS = 100
+_UNWATCHED = "it had come there before this run, when nobody was watching: when, how, and for how long it stood still is not known"
 
 
 class RequestBack(t.TypedDict):
@@ -77,6 +86,34 @@ def record(
         outcome=outcome,
         errors=[*said][:_MOST_ERRORS],
     )
+
+
+def unwatched(
+    run: str,
+    records: t.Iterable[MigrationRecord],
+    states: t.Sequence[PlacementState],
+    uuids: t.Mapping[tuple[str, str | None], str | None],
+) -> t.Iterator[MigrationRecord]:
+    """Yield the records of guests that hold all their targets by ``states``, and are in none of the ``records`` that there are.
+
+    So a run finds those that have arrived when the one before it had been killed. ``uuids`` are theirs, by old host and name.
+    Where a guest has been since, its last record says.
+    """
+    last = {_guest(each): each["target"] for each in records if each["outcome"] == MOVED}
+    staying = moved_in_part(states)
+    found: dict[tuple[str, str | None], list[PlacementState]] = defaultdict(list)
+    for each in states:
+        if each["state"] == ARRIVED and guest_of(each) not in staying:
+            found[guest_of(each)].append(each)
+    for (host, vm), placed in found.items():
+        target, uuid = placed[0]["target"]["host"], uuids.get((host, vm))
+        if vm is None or last.get(uuid or vm) == target:
+            continue
+        placements: t.Any = placed
+        migration = Migration(
+            vm=vm, host=host, uuid=uuid, persistent=False, target=target, placements=placements
+        )
+        yield record(run, migration, None, True, [_UNWATCHED])
 
 
 def as_lines(records: t.Iterable[MigrationRecord]) -> str:

@@ -293,11 +293,11 @@ def end(run: _Run, hostvars: t.Any) -> _Run:
     if run["progress"] and not run["check_mode"]:
         _write(run, left)
     words += [*_not_undone(run, hostvars), *_not_seen(run)]
-    notes = [*kept_addresses(run, hostvars)]
+    notes = [*remaining_addresses(run, hostvars)]
     return run | {"left": left, "notes": notes, "failure": "\n".join(words) or None}
 
 
-def kept_addresses(run: t.Mapping[str, t.Any], hostvars: t.Any) -> t.Iterator[Sentence]:
+def remaining_addresses(run: t.Mapping[str, t.Any], hostvars: t.Any) -> t.Iterator[Sentence]:
     """Yield which functions keep a MAC address that a guest has taken along: nobody has noted on their hosts what they had before."""
     for host, address, mac in run["addresses"]:
         asked = run["tasks"].get(host, {}).get("pci_devices", ())

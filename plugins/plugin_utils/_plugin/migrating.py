@@ -84,12 +84,17 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.outcome im
     result,
     stays,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.record import record
+from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.record import (
+    read_records,
+    record,
+    unwatched,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.without_devices import (
     Key,
     key_of,
     place_without_devices,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.cleanup import guest_of
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import (
     Conditions,
     requested,
@@ -102,7 +107,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments i
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.cleaning import (
     DEFINED,
-    kept_addresses,
+    remaining_addresses,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.clock import (
     age_limit,
@@ -111,6 +116,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.clock impor
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.files import (
     absolute,
+    content_of,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.libvirt_answers import (
     said_by_libvirt,
@@ -593,9 +599,11 @@ def end(run: _Run, hostvars: t.Any) -> _Run:
         Result,
     )
     records = [] if run["check_mode"] else [*_records(run, attempts, found)]
+    if cleaned and not run["check_mode"]:
+        records += _unwatched(run, cleaned)
     if records:
         note_outcomes(_record_file(run, run["plan_file"]), records)
-    notes = printed([*kept_addresses(cleaned, hostvars)] if cleaned else [], list[Sentence])
+    notes = printed([*remaining_addresses(cleaned, hostvars)] if cleaned else [], list[Sentence])
     return run | {
         "sentences": [*found["sentences"], *notes],
         "stay": found["stay"],
@@ -617,6 +625,20 @@ def _records(
         said = [*remains(attempt, going)] if attempt is not None and moved else stay.get(key, [])
         report = None if attempt is None else attempt.report
         yield printed(record(run["begun"], each, report, moved, said), MigrationRecord)
+
+
+def _unwatched(run: _Run, cleaned: t.Mapping[str, t.Any]) -> list[MigrationRecord]:
+    """Return the records of guests that an earlier run was to move, and that have moved since it was broken off."""
+    going = {(each["host"], each["vm"]) for each in run["migrations"]["going"]}
+    states = [each for each in run["states"] if guest_of(each) not in going]
+    if not states:
+        return []
+    placements = cleaned.get("placements") or ()
+    uuids = {guest_of(each): each.get("vm_uuid") for each in placements}
+    there = read_records(content_of(_record_file(run, run["plan_file"])))
+    return [
+        printed(each, MigrationRecord) for each in unwatched(run["begun"], there, states, uuids)
+    ]
 
 
 def _record_file(run: _Run, plan_file: str) -> str:

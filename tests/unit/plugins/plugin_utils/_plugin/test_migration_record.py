@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import typing as t
 
 import pytest
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.move import MoveReport
@@ -13,6 +14,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.record imp
     read_records,
     record,
     requests_back,
+    unwatched,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.migration_record import (
     note_move,
@@ -56,6 +58,50 @@ def test_what_turns_out_at_the_end_is_added_and_counts(path):
     note_outcomes(str(path), [stayed])
     assert [json.loads(line) for line in path.read_text().splitlines()] == [moved, stayed]
     assert read_records(path.read_text()) == [stayed]
+
+
+def state(source: str, how: str = "moved", target: str = "b", vm: str | None = "vm-1"):
+    label = {"kind": "mdev", "id": source}
+    there = {"host": target, "create": True, "attributes": [], **label}
+    return {
+        "vm": vm,
+        "source": {"host": "a", **label},
+        "target": there,
+        "state": how,
+        "reason": None,
+    }
+
+
+def test_who_came_to_its_targets_when_nobody_watched_is_written_down_later_and_can_be_reversed():
+    states = [state("1"), state("2")]
+    (found,) = unwatched(RUN, [], states, {("a", "vm-1"): "u"})
+    assert (found["vm"], found["vm_uuid"], found["source"], found["target"]) == (
+        *("vm-1", "u"),
+        *("a", "b"),
+    )
+    assert [each["source"] for each in found["devices"]] == ["1", "2"]
+    assert (found["outcome"], found["begin"], found["downtime_ms"]) == ("moved", None, None)
+    assert "is not known" in found["errors"][0]
+    assert requests_back([found]) == [
+        {"migrate_libvirt_guests": ["u"], "migrate_libvirt_targets": ["a"]}
+    ]
+    # It is written once, by whomever.
+    assert [*unwatched(RUN, [found], states, {("a", "vm-1"): "u"})] == []
+    elsewhere: t.Any = {**found, "target": "c"}
+    assert len([*unwatched(RUN, [elsewhere], states, {("a", "vm-1"): "u"})]) == 1
+
+
+@pytest.mark.parametrize(
+    "states",
+    [
+        [state("1", "prepared")],
+        [state("1"), state("2", "migrating")],
+        [state("1", "unclear")],
+        [state("1", vm=None)],
+    ],
+)
+def test_of_who_is_not_known_to_have_come_nothing_is_written(states):
+    assert [*unwatched(RUN, [], states, {})] == []
 
 
 def test_a_file_that_cannot_be_written_stops_no_other_guest(tmp_path, path):
