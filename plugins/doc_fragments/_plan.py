@@ -74,6 +74,7 @@ options:
       - Groups of guests, each a list of names or UUIDs. No two guests of a group are placed on one host, nor one where another stays.
       - A name stands for each guest that has it, whatever its host; where one of several is meant, give its UUID.
       - They do not meet on the way either. Where one goes to a host that another one leaves, it has a later C(wave).
+      - Where O(failure_domains) has hosts that fail together, no two of a group are in one domain.
     type: list
     elements: list
   capacity:
@@ -127,6 +128,12 @@ options:
     # What every search for places keeps to, that of a plan as that of headroom.
     CONDITIONS = r"""
 options:
+  failure_domains:
+    description:
+      - Hosts that fail together, such as those of a rack or a room; lists of hosts by the names of the domains. A host may be in several.
+        One that is in none is a domain of its own.
+      - Guests of one group in O(apart) are in no domain together, neither then nor on the way, nor with one that stays in it.
+    type: dict
   avoid:
     description:
       - Where nothing may be placed, each a dictionary with C(host), C(parent) where only that parent is meant,

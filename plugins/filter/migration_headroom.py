@@ -19,7 +19,7 @@ version_added: 0.1.0
 author:
   - vfio.migration contributors (@vfio-migration)
 description:
-  - Says of every single host, and of every group of hosts that is named, whether it can be emptied, or fail, with the devices of all its guests placed
+  - Says of every single host, and of every failure domain that is named, whether it can be emptied, or fail, with the devices of all its guests placed
     on other hosts, while nothing else moves.
   - Of each that cannot, it says which guests have no place, what is short, and the smallest addition that is known to mend it.
   - Devices that nobody holds need no place. Guests are all that hold a device, whoever they are.
@@ -34,11 +34,13 @@ extends_documentation_fragment:
   - vfio.migration._plan.conditions
   - vfio.migration._plan.search
 options:
-  groups:
-    description: Groups of hosts that are emptied, or fail, as a whole, such as racks; lists of hosts by the names of groups.
+  failure_domains:
+    description:
+      - Hosts that are emptied, or fail, as a whole, such as those of a rack; lists of hosts by the names of the domains.
+      - Guests of one group in O(apart) are in no domain together.
     type: dict
   exempt:
-    description: Hosts and groups that need not be such as can be emptied for RV(_value.holds) to be true.
+    description: Hosts and failure domains that need not be such as can be emptied for RV(_value.holds) to be true.
     type: list
     elements: str
   searches:
@@ -47,7 +49,7 @@ options:
       - More take longer, and prove more where much is full. All of them together look at no more than one search for a plan may, so that no host's facts
         make this endless; whoever comes after that is unproven, too.
     type: int
-positional: _input, groups, hosts
+positional: _input, failure_domains, hosts
 seealso:
   - plugin: vfio.migration.migration_plan
     plugin_type: filter
@@ -92,18 +94,18 @@ _value:
         - How many hosts can be emptied, each by itself (C(emptied)), of how many it is proven that they cannot (C(infeasible)), and how many have guests
           without a place though that is not proven (C(unproven)).
       type: dict
-    groups:
-      description: The same of groups of hosts.
+    failure_domains:
+      description: The same of failure domains.
       type: dict
     holds:
-      description: Whether all hosts and groups can be emptied, and all hosts have usable facts, but those in O(exempt).
+      description: Whether all hosts and failure domains can be emptied, and all hosts have usable facts, but those in O(exempt).
       type: bool
     sentences:
       description: What it comes to, and the first 20 causes, a sentence each.
       type: list
       elements: str
     causes:
-      description: Why hosts and groups cannot be emptied; those with equal guests and places have one cause.
+      description: Why hosts and failure domains cannot be emptied; those with equal guests and places have one cause.
       type: list
       elements: dict
       contains:
@@ -115,7 +117,7 @@ _value:
           type: str
         subjects:
           description:
-            - The hosts and groups, each with C(name), whether it is a C(group), and the C(guests) without a place where the others have
+            - The hosts and failure domains, each with C(name), whether it is a C(failure_domain), and the C(guests) without a place where the others have
               theirs, each with C(vm), C(host) and the ids of its C(devices).
           type: list
           elements: dict
@@ -127,16 +129,16 @@ _value:
           type: list
           elements: str
         unplaced:
-          description: Of the first host or group, as in a plan; empty after the first 40 causes.
+          description: Of the first host or failure domain, as in a plan; empty after the first 40 causes.
           type: list
           elements: dict
         shortages:
-          description: Of the first host or group, as in a plan; empty after the first 40 causes.
+          description: Of the first host or failure domain, as in a plan; empty after the first 40 causes.
           type: list
           elements: dict
         addition:
           description:
-            - What would give all guests of the first host or group a place; V(null) where nothing is known that would, and after the first 40 causes.
+            - What would give all guests of the first host or failure domain a place; V(null) where nothing is known that would, and after the first 40 causes.
             - The C(devices) are free ones, each with C(count), C(kind), C(type), C(version), one that it is to be C(like), and the C(host)
               that they are to be on (V(null) for any other one; those for one guest on one host). C(smallest) says whether it is proven that fewer
               would not do. C(sentence) has the same in words.
@@ -153,9 +155,9 @@ _value:
 
 @as_filter("migration_headroom")
 def migration_headroom(
-    fleet: t.Any, groups: t.Any = None, hosts: t.Any = None, **options: t.Any
+    fleet: t.Any, failure_domains: t.Any = None, hosts: t.Any = None, **options: t.Any
 ) -> Headroom:
-    return headroom_for(fleet, groups, hosts, **options)
+    return headroom_for(fleet, hosts=hosts, failure_domains=failure_domains, **options)
 
 
 class FilterModule:

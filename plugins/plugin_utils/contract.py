@@ -904,12 +904,12 @@ class LeftGuest(t.TypedDict):
 
 
 class HeadroomSubject(t.TypedDict):
-    """A host, or a group of hosts, that cannot be emptied."""
+    """A host, or a failure domain, that cannot be emptied."""
 
     name: str
     """Its name."""
-    group: bool
-    """Whether it is a group of hosts."""
+    failure_domain: bool
+    """Whether it is a failure domain."""
     guests: list[LeftGuest]
     """The guests that have no place elsewhere, where the others have theirs."""
 
@@ -956,24 +956,24 @@ class HeadroomCause(t.TypedDict):
     assumptions: list[Sentence]
     """What took part in finding no place beside the rules of kernel and drivers."""
     unplaced: list[Unplaced]
-    """Of the first host or group, the devices without a place and why; empty where only the first causes are told so closely."""
+    """Of the first host or failure domain, the devices without a place and why; empty where only the first causes are told so closely."""
     shortages: list[Shortage]
-    """Of the first host or group, the shortages that prove it; empty like ``unplaced``."""
+    """Of the first host or failure domain, the shortages that prove it; empty like ``unplaced``."""
     addition: Addition | None
-    """Of the first host or group, what would give all guests a place; null where nothing is known that would."""
+    """Of the first host or failure domain, what would give all guests a place; null where nothing is known that would."""
 
 
 class Headroom(t.TypedDict):
-    """Whether each host, and each group of hosts, can be emptied, or fail, with its guests placed elsewhere."""
+    """Whether each host, and each failure domain, can be emptied, or fail, with its guests placed elsewhere."""
 
     schema: t.Annotated[int, where(const=1)]
     """The version of this shape."""
     hosts: HeadroomCounts
     """How many hosts can be emptied, each by itself."""
-    groups: HeadroomCounts
-    """How many groups of hosts can be emptied, each by itself."""
+    failure_domains: HeadroomCounts
+    """How many failure domains can be emptied, each by itself."""
     holds: bool
-    """Whether all hosts and groups can be emptied, and have usable facts, but those that are exempt."""
+    """Whether all hosts and failure domains can be emptied, and have usable facts, but those that are exempt."""
     sentences: list[Sentence]
     """What it comes to, and the first causes."""
     causes: list[HeadroomCause]

@@ -45,7 +45,7 @@ def _report(guests: int, empty: int, smoke: bool) -> bool:
     facts = {name: facts[name] for name in [*drained, *targets[:empty]]}
     started = _seconds()
     fleet = read_fleet(facts)
-    found = headroom(fleet, Conditions(), {}, no_progress)
+    found = headroom(fleet, Conditions(), no_progress)
     taken = _seconds() - started
     conditions = Conditions(drain=drained[:1])
     started = _seconds()

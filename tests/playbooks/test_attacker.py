@@ -38,7 +38,7 @@ GUESTS = {
 VARIABLES: dict[str, dict[str, t.Any]] = {
     # Without a plan, so that there is room for one of the attacker's.
     "report capture": {},
-    "audit": {"audit_groups": {"rack": ["a", "b"]}},
+    "audit": {"audit_failure_domains": {"rack": ["a", "b"]}},
     "report": {
         "report_sources": ["vm-1", "vm-2", "vm-3"],
         "report_targets": [EVIL, "b", "c"],

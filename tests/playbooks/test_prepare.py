@@ -94,14 +94,16 @@ def test_hosts_are_chosen_by_patterns(fleet):
 
 
 def test_an_audit_fails_where_a_host_cannot_be_emptied_and_says_what_would_mend_it(fleet):
-    ended = fleet.play("vfio.migration.audit", {"audit_groups": {"rack": ["b", "c"]}})
+    ended = fleet.play("vfio.migration.audit", {"audit_failure_domains": {"rack": ["b", "c"]}})
     report = json.loads((fleet.work / "audit/report.json").read_text())
     headroom = report["headroom"]
     assert sum(headroom["hosts"].values()) == len(report["hosts"])
     assert sum(headroom["groups"].values()) == 1
     assert ended.returncode == (0 if headroom["holds"] else 2), ended.stdout + ended.stderr
     assert headroom["sentences"][0] in ended.stdout
-    assert "vfio_migration_headroom_groups" in (fleet.work / "audit/report.prom").read_text()
+    assert (
+        "vfio_migration_headroom_failure_domains" in (fleet.work / "audit/report.prom").read_text()
+    )
 
     # With a on its own, nothing of it has a place.
     ended = fleet.play("vfio.migration.audit", {"audit_targets": ["a"]})

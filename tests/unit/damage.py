@@ -379,6 +379,7 @@ def another_statement(planned: Planned) -> t.Iterator[Change]:
             "limit": 77,
             "capacity": {"hosts": {"b": {"memory": 1}}, "guests": {}},
             "apart": [["vm-8", "vm-9"]],
+            "failure_domains": {"rack": ["x"]},
         }.get(name, not value)
         if name not in planned.plan:
             for conditions in (

@@ -44,6 +44,15 @@ def capacity(
     }
 
 
+def domains(chance: random.Random, hosts: t.Sequence[str]) -> dict[str, list[str]]:
+    """Draw failure domains: none, one of some hosts, or two that may have a host in common."""
+    count = chance.choice((0, 0, 1, 2))
+    return {
+        f"rack-{number}": sorted(chance.sample(hosts, chance.randint(1, len(hosts))))
+        for number in range(count)
+    }
+
+
 def drawn(chance: random.Random) -> tuple[dict[str, t.Any], Request]:
     """Draw a tiny fleet with hardly enough room, and a request of any kind."""
     numbers = itertools.count()
@@ -88,13 +97,15 @@ def drawn(chance: random.Random) -> tuple[dict[str, t.Any], Request]:
     guests = requested(fleet, drained, sources)
     vms = sorted({guest.name for guest in guests if guest.name})
     targets = [name for name in fleet.hosts if name not in (drained or ())]
+    apart = chance.choice(((), (), (vms,), (vms[:2], vms[1:])))
     conditions = Conditions(
         drain=drained,
         reuse=reuse,
         policy=chance.choice(("pack", "pack", "spread")),
         limit=chance.choice((None, None, None, 2, {"b": 1})),
         capacity=chance.choice(({}, {}, capacity(chance, targets, vms))),
-        apart=chance.choice(((), (), (vms,), (vms[:2], vms[1:]))),
+        apart=apart,
+        failure_domains=domains(chance, sorted(facts)) if apart else {},
         numa_local=chance.random() < 0.2,
         keep_kind=chance.random() < 0.2,
         keep_type=chance.random() < 0.2,

@@ -93,13 +93,23 @@ class ExactPlans:
             [n for n, guest in enumerate(request.guests) if guest.name in group]
             for group in self.asked.apart
         ]
-        # Groups of which a member stays, by host.
+        # Groups of which a member stays, by host or failure domain.
         self.present: dict[str, set[int]] = defaultdict(set)
         for device in fleet.devices():
             if device.in_use and device.key not in self.owners:
                 for number, group in enumerate(self.asked.apart):
                     if device.in_use.name in group:
-                        self.present[device.host].add(number)
+                        for where in self.where(device.host):
+                            self.present[where].add(number)
+
+    def where(self, host: str) -> list[str]:
+        """Return what guests of a group that are on ``host`` must not have in common: its failure domains, or itself."""
+        domains = self.asked.failure_domains
+        return [f"domain {name}" for name, hosts in domains.items() if host in hosts] or [host]
+
+    def meet(self, host: str, other: str) -> bool:
+        """Return whether guests on these two hosts are together."""
+        return not {*self.where(host)}.isdisjoint(self.where(other))
 
     def _places(self, number: int) -> t.Iterator[Place]:
         guest = self.request.guests[number]
@@ -152,15 +162,16 @@ class ExactPlans:
                 found |= {
                     other
                     for other in members
-                    if other != guest and self.request.guests[other].host == place.host
+                    if other != guest and self.meet(self.request.guests[other].host, place.host)
                 }
         return found
 
     def forbidden(self, guest: int, place: Place) -> bool:
         """Return whether somebody of a group of the guest's stays there."""
         return any(
-            guest in members and number in self.present[place.host]
+            guest in members and number in self.present[where]
             for number, members in enumerate(self.groups)
+            for where in self.where(place.host)
         )
 
     def overfull(self, chosen: t.Mapping[int, Place]) -> bool:
@@ -185,7 +196,9 @@ class ExactPlans:
             or any(
                 count > 1
                 for members in self.groups
-                for count in Counter(chosen[g].host for g in members if g in chosen).values()
+                for count in Counter(
+                    where for g in members if g in chosen for where in self.where(chosen[g].host)
+                ).values()
             )
         )
 
@@ -310,8 +323,8 @@ class ExactPlans:
                     used[each.host, each.id].append(variable)
                 loads[place.host].append(variable)
             for group, members in enumerate(self.groups):
-                if guest in members:
-                    arriving[group, place.host].append(variable)
+                for where in self.where(place.host) if guest in members else ():
+                    arriving[group, where].append(variable)
         for together in (*used.values(), *arriving.values()):
             model.add(sum(together) <= 1)
         for name, load in loads.items():

@@ -152,7 +152,7 @@ CALLS: dict[str, t.Callable[[Step], dict[str, t.Any]]] = {
     },
     "migration_headroom": lambda step: {
         "fleet": step.fleet,
-        "groups": {step.world.name("group", "rack"): [step.world.source]},
+        "failure_domains": {step.world.name("group", "rack"): [step.world.source]},
     },
     "migration_plan": lambda step: {"fleet": step.fleet, "drain": [step.world.source]},
     "migration_result": lambda step: {

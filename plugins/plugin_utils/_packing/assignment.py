@@ -11,6 +11,7 @@ from __future__ import annotations
 import bisect
 import operator
 import typing as t
+from collections import Counter, defaultdict
 
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.packings import (
     Bin,
@@ -57,17 +58,40 @@ def more(limits: tuple[int, ...], weights: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def allows(
-    item: Item, number: int | None, limits: tuple[int, ...], anti_affinity: frozenset[int]
+    item: Item,
+    number: int | None,
+    limits: tuple[int, ...],
+    anti_affinity: frozenset[int],
+    refuses: frozenset[int],
 ) -> bool:
-    """Return whether ``item`` may be in bin ``number``, apart from what fits there.
+    """Return whether ``item`` may be in bin ``number``, which ``refuses`` some, apart from what fits there.
 
-    The weights of what the bin takes in may still be ``limits``, and it has members of the groups ``anti_affinity``.
+    The weights of what the bin takes in may still be ``limits``, and its domains have members of the groups ``anti_affinity``.
     """
     return (
         (not limits or all(map(operator.ge, limits, item.weights)))
         and (item.home is None or item.home != number)
         and item.anti_affinity.isdisjoint(anti_affinity)
+        and item.refused.isdisjoint(refuses)
     )
+
+
+class Neighbours:
+    """Which bins have a domain in common."""
+
+    def __init__(self, bins: t.Sequence[Bin]) -> None:
+        self._bins_in: dict[int, list[int]] = defaultdict(list)
+        for number, each in enumerate(bins):
+            for domain in each.domains:
+                self._bins_in[domain].append(number)
+        self._found: dict[frozenset[int], tuple[int, ...]] = {}
+
+    def in_domains(self, domains: frozenset[int]) -> tuple[int, ...]:
+        """Return the bins that are in one of these ``domains``."""
+        if domains not in self._found:
+            numbers = {number for each in domains for number in self._bins_in.get(each, ())}
+            self._found[domains] = tuple(sorted(numbers))
+        return self._found[domains]
 
 
 class PartialAssignment:
@@ -79,7 +103,11 @@ class PartialAssignment:
         self.contents: list[list[tuple[int, Packing]]] = [[] for _bin in problem.bins]
         self.state = [each.state for each in problem.bins]
         self.load = [each.load for each in problem.bins]
+        # The groups of which a member is in a domain of each.
         self.anti_affinity = [each.anti_affinity for each in problem.bins]
+        self._neighbours = Neighbours(problem.bins)
+        # How many members of a group the domains of a bin take in, by bin.
+        self._members: Counter[tuple[int, int]] = Counter()
         # How much the weights of what each may still take in add up to.
         self.limits = [each.limits for each in problem.bins]
         for number, contents in (assignment or {}).items():
@@ -93,7 +121,17 @@ class PartialAssignment:
         self.load[number] += len(packing.steps)
         self.limits[number] = less(self.limits[number], self.items[item].weights)
         if groups := self.items[item].anti_affinity:
-            self.anti_affinity[number] |= groups
+            for each in self.affected(number):
+                self.anti_affinity[each] |= groups
+                self._members.update([(each, group) for group in groups])
+
+    def affected(self, number: int) -> tuple[int, ...]:
+        """Return the bins that take in no member of a group once this one has: itself, and those with a domain of its."""
+        return self._neighbours.in_domains(self.bins[number].domains) or (number,)
+
+    def has_groups(self, contents: Contents) -> bool:
+        """Return whether an item of ``contents`` must be apart from others."""
+        return any(self.items[item].anti_affinity for item, _packing in contents)
 
     def empty(self, number: int) -> list[tuple[int, Packing]]:
         """Take everything out of a bin, and return it."""
@@ -101,8 +139,16 @@ class PartialAssignment:
         self.state[number] = self.bins[number].state
         self.load[number] = self.bins[number].load
         self.limits[number] = self.bins[number].limits
-        self.anti_affinity[number] = self.bins[number].anti_affinity
+        for item, _packing in taken:
+            if groups := self.items[item].anti_affinity:
+                self._take_members(number, groups)
         return taken
+
+    def _take_members(self, number: int, groups: frozenset[int]) -> None:
+        for each in self.affected(number):
+            self._members.subtract([(each, group) for group in groups])
+            gone = [group for group in groups if not self._members[each, group]]
+            self.anti_affinity[each] -= frozenset(gone) - self.bins[each].anti_affinity
 
     def refill(self, number: int, contents: Contents) -> None:
         """Replace the contents of a bin."""
@@ -125,8 +171,10 @@ class BinKey(t.NamedTuple):
 
 
 # What else tells bins with the same key apart: the number if the bin is the home of an item, what the weights of what it
-# may still take in add up to, and its groups.
-_Restrictions = tuple[int | None, tuple[int, ...], frozenset[int]]
+# may still take in add up to, its groups, what it refuses; and its domains.
+_Restrictions = tuple[
+    tuple[int | None, tuple[int, ...], frozenset[int], frozenset[int]], frozenset[int]
+]
 
 
 class BinIndex:
@@ -140,8 +188,10 @@ class BinIndex:
         self._packings = packings
         self._spread = spread
         self._homes = {item.home for item in partial.items}
+        self._apart = any(item.anti_affinity for item in partial.items)
         self._types = [packings.type_numbers[each.state] for each in partial.bins]
-        self._bins: dict[BinKey, dict[_Restrictions, list[int]]] = {}
+        # The bins are in order, the last one being the one that was changed last.
+        self._bins: dict[BinKey, dict[_Restrictions, dict[int, None]]] = {}
         self._keys: list[list[BinKey]] = [[] for _type in packings.bin_types]
         for number in reversed(range(len(partial.bins))):
             self._add(number)
@@ -156,31 +206,44 @@ class BinIndex:
 
     def bins(self, key: BinKey, item: Item) -> t.Iterator[int]:
         """Yield a bin with this key for each set of restrictions that allows ``item``."""
-        for restrictions, numbers in self._bins.get(key, {}).items():
+        for (restrictions, _domains), numbers in self._bins.get(key, {}).items():
             if allows(item, *restrictions):
-                yield numbers[-1]
+                yield next(reversed(numbers))
 
     def place(self, key: BinKey, item: int, packing: Packing) -> BinKey | None:
         """Place an item in the first bin with this key, and return the key it has then; ``None`` if no bin may take it."""
-        for restrictions, numbers in self._bins.get(key, {}).items():
+        for (restrictions, _domains), numbers in self._bins.get(key, {}).items():
             if allows(self._partial.items[item], *restrictions):
-                number = numbers[-1]
-                self._remove(number, key, restrictions)
-                self._partial.put(number, item, packing)
-                return self._add(number)
+                return self.put(next(reversed(numbers)), item, packing)
         return None
 
-    def put(self, number: int, item: int, packing: Packing) -> None:
-        """Place an item in this bin."""
-        self._remove(number, *self._labels(number))
+    def put(self, number: int, item: int, packing: Packing) -> BinKey:
+        """Place an item in this bin, and return the key it has then."""
+        affected = self._affected(number, [(item, packing)])
         self._partial.put(number, item, packing)
-        self._add(number)
+        return self._add_again(number, affected)
 
     def refill(self, number: int, contents: Contents) -> None:
         """Replace the contents of a bin."""
-        self._remove(number, *self._labels(number))
+        affected = self._affected(number, [*self._partial.contents[number], *contents])
         self._partial.refill(number, contents)
-        self._add(number)
+        self._add_again(number, affected)
+
+    def _affected(self, number: int, contents: Contents) -> tuple[int, ...]:
+        """Take out of the index the bins that change with what comes to a bin or goes, and return them."""
+        partial = self._partial
+        affected: tuple[int, ...] = (number,)
+        if self._apart and partial.has_groups(contents):
+            affected = partial.affected(number)
+        for each in affected:
+            self._remove(each, *self._labels(each))
+        return affected
+
+    def _add_again(self, number: int, affected: tuple[int, ...]) -> BinKey:
+        for each in affected:
+            if each != number:
+                self._add(each)
+        return self._add(number)
 
     def _labels(self, number: int) -> tuple[BinKey, _Restrictions]:
         """Return a bin's key and restrictions as they are now."""
@@ -193,7 +256,9 @@ class BinIndex:
             self._types[number],
         )
         home = number if number in self._homes else None
-        return key, (home, partial.limits[number], partial.anti_affinity[number])
+        there = partial.bins[number]
+        restrictions = (home, partial.limits[number], partial.anti_affinity[number], there.refuses)
+        return key, (restrictions, there.domains)
 
     def _add(self, number: int) -> BinKey:
         key, restrictions = self._labels(number)
@@ -201,17 +266,13 @@ class BinIndex:
         if equal is None:
             equal = self._bins[key] = {}
             bisect.insort(self._keys[key.bin_type], key)
-        equal.setdefault(restrictions, []).append(number)
+        equal.setdefault(restrictions, {})[number] = None
         return key
 
     def _remove(self, number: int, key: BinKey, restrictions: _Restrictions) -> None:
         equal = self._bins[key]
         numbers = equal[restrictions]
-        # The last one is taken most often.
-        if numbers[-1] == number:
-            numbers.pop()
-        else:
-            numbers.remove(number)
+        del numbers[number]
         if not numbers:
             del equal[restrictions]
         if not equal:

@@ -141,7 +141,8 @@ def _runs(problem: PackingProblem, packings: Packings, fit: Fit) -> list[list[in
     """Return the items that some bin takes, together those that need the same: what has few places first, then big ones."""
     equal: dict[tuple[t.Any, ...], list[int]] = defaultdict(list)
     for number, item in enumerate(problem.items):
-        equal[(item.demands, item.home, item.anti_affinity, item.weights)].append(number)
+        needs = (item.demands, item.home, item.anti_affinity, item.weights, item.refused)
+        equal[needs].append(number)
     runs = []
     for (demands, *_others), run in equal.items():
         places = len(packings.bin_types_for(demands))

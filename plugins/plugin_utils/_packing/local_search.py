@@ -129,7 +129,7 @@ class _Neighbourhoods:
         places = []
         for number in chosen:
             limits, groups = partial.limits[number], partial.anti_affinity[number]
-            if allows(wanted, number, limits, groups):
+            if allows(wanted, number, limits, groups, partial.bins[number].refuses):
                 packing = self._packings.best(partial.state[number], wanted.demands)
                 if packing is not None:
                     uneven, much = self._fit.slack(bin_type, packing.after)

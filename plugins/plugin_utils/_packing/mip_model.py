@@ -66,8 +66,9 @@ _TIMEOUT = 120
 
 # A sum of variables, by a factor each.
 _Terms = list[tuple[int, int]]
-# What items of one type have in common: demands, home if that is among the bins, anti-affinity groups, weights.
-_ItemType = tuple[Demands, int | None, frozenset[int], tuple[int, ...]]
+# What items of one type have in common: demands, home if that is among the bins, anti-affinity groups, weights, and by
+# which numbers bins refuse them.
+_ItemType = tuple[Demands, int | None, frozenset[int], tuple[int, ...], frozenset[int]]
 # The resources of a bin, or those on one NUMA node where that matters: the bin and the node.
 _BinPart = tuple[int, int | None]
 # A resource in this state takes in a device with this demand and has that state then; ``None``: nothing remains.
@@ -119,6 +120,9 @@ def improve(
         return None
     if any(each.load for each in problem.bins):
         # Nor does it know that a bin counts by what it has only if it takes in more.
+        return None
+    if any(each.domains for each in problem.bins):
+        # Nor which bins are not to have items of one group together.
         return None
     groups = Subproblems(problem, assignment, unplaced).independent()[:_MAX_SUBPROBLEMS]
     found = []
@@ -239,7 +243,8 @@ class _Model:
         for number in subproblem.items:
             item = problem.items[number]
             home = item.home if item.home in within else None
-            self._members[(item.demands, home, item.anti_affinity, item.weights)].append(number)
+            needs = (item.demands, home, item.anti_affinity, item.weights, item.refused)
+            self._members[needs].append(number)
         self._demands = {demand for demands, *_others in self._members for demand in demands}
         self._devices = sum(len(problem.items[item].demands) for item in subproblem.items)
         self._states: dict[_BinPart, State] = {}
@@ -286,8 +291,11 @@ class _Model:
         }
         counts = {}
         for item_type in self._members:
-            demands, home, groups, _weights = item_type
-            allowed = home != number and not groups & self._bins[number].anti_affinity
+            demands, home, groups, _weights, refused = item_type
+            there = self._bins[number]
+            allowed = (
+                home != number and not groups & there.anti_affinity and not refused & there.refuses
+            )
             if allowed and taken.issuperset(demands):
                 counts[item_type] = self.programme.variable(self._most(item_type, state))
         self._counts[part] = counts
@@ -296,7 +304,7 @@ class _Model:
 
     def _most(self, item_type: _ItemType, state: State) -> int:
         """Return how many items of a type a part has free slots for at most."""
-        demands, _home, groups, _weights = item_type
+        demands, _home, groups, _weights, _refused = item_type
         fitting = min(
             sum(
                 self._resources.free_slots(each)

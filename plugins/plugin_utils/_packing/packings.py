@@ -102,13 +102,15 @@ class Item:
     """One guest.
 
     ``home`` is the bin it must leave, if that is one. Items with an ``anti_affinity`` group in common must be in
-    different bins. ``weights`` are what it takes of each limit of a bin; none where bins have no limits.
+    different bins, and in bins that have no domain in common. ``weights`` are what it takes of each limit of a bin; none
+    where bins have no limits. ``refused`` are numbers by which some bins refuse it.
     """
 
     demands: Demands
     home: int | None = None
     anti_affinity: frozenset[int] = frozenset()
     weights: tuple[int, ...] = ()
+    refused: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,14 +118,17 @@ class Bin:
     """One host.
 
     ``limits`` are what the weights of the items in it may add up to, ``UNLIMITED`` where anything. ``anti_affinity`` are
-    the groups of which a member is there and stays. ``load`` is how many devices are there and stay, where devices are to
-    be spread, else 0.
+    the groups of which a member is there, or in a domain of its, and stays. ``load`` is how many devices are there and stay,
+    where devices are to be spread, else 0. It takes no item that is ``refused`` by a number in ``refuses``. ``domains`` are
+    the failure domains that it is in, where items are to be apart; without one it is its own.
     """
 
     state: State
     limits: tuple[int, ...] = ()
     anti_affinity: frozenset[int] = frozenset()
     load: int = 0
+    refuses: frozenset[int] = frozenset()
+    domains: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

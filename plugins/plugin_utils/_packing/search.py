@@ -146,7 +146,7 @@ def _place_alone(
     bins = {
         there: number
         for number, there in reversed([*enumerate(problem.bins)])
-        if allows(item, number, there.limits, there.anti_affinity)
+        if allows(item, number, there.limits, there.anti_affinity, there.refuses)
         and not takers.isdisjoint(there.state)
     }
     progress("placing", len(bins) and 1)

@@ -25,6 +25,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import
     Host,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.assignment import (
+    Neighbours,
     allows,
     less,
 )
@@ -109,12 +110,13 @@ class _Parts:
             for number, backing in solution.left.items()
         }
         self._limits = [each.limits for each in problem.bins]
-        self._groups: dict[str, frozenset[int]] = defaultdict(frozenset)
+        # What each bin has of the groups of those that are placed in its domains.
+        self._groups: dict[int, frozenset[int]] = defaultdict(frozenset)
+        self._neighbours = Neighbours(problem.bins)
         numbers = {name: number for number, name in enumerate(problem.names)}
         for guest, host in {each.guest: each.host for each in solution.placed}.items():
             self._take_limits(guest, numbers[host])
-        for each in solution.placed:
-            self._groups[each.host] |= problem.items[each.guest].anti_affinity
+            self._add_groups(guest, numbers[host])
 
     def of(self, left: t.Iterable[int]) -> list[_Part]:
         return [self._of_guest(guest) for guest in left]
@@ -133,29 +135,37 @@ class _Parts:
     def _take_limits(self, guest: int, number: int) -> None:
         self._limits[number] = less(self._limits[number], self._problem.items[guest].weights)
 
+    def _add_groups(self, guest: int, number: int) -> None:
+        groups = self._problem.items[guest].anti_affinity
+        domains = self._problem.bins[number].domains
+        for each in self._neighbours.in_domains(domains) or (number,) if groups else ():
+            self._groups[each] |= groups
+
     def _place(self, guest: int, rest: tuple[int, ...]) -> int | None:
         """Return the first host with places for ``rest`` of a guest, which it has then; ``None`` where there is none."""
         problem, seen = self._problem, set()
         for number, there in enumerate(problem.bins):
-            name = problem.names[number]
             state: State = self._states.get(number, there.state)
             key = (
                 state,
                 self._limits[number],
                 there.anti_affinity,
-                self._groups[name],
+                self._groups[number],
+                there.refuses,
+                there.domains,
             )
             if key in seen:
                 continue
             seen.add(key)
-            groups = there.anti_affinity | self._groups[name]
-            if not allows(problem.items[guest], None, self._limits[number], groups):
+            groups = there.anti_affinity | self._groups[number]
+            item, limits = problem.items[guest], self._limits[number]
+            if not allows(item, None, limits, groups, there.refuses):
                 continue
             packing = self._packings.best(state, rest)
             if packing is not None:
                 self._states[number] = packing.after
                 self._take_limits(guest, number)
-                self._groups[name] |= problem.items[guest].anti_affinity
+                self._add_groups(guest, number)
                 return number
         return None
 

@@ -105,8 +105,8 @@ class _FirstFit:
                     self._start[item.demands] = number + 1
                 continue
             passed = False
-            limits = self._limits[number]
-            if packing.cost <= most and allows(item, number, limits, frozenset()):
+            limits, refuses = self._limits[number], self._problem.bins[number].refuses
+            if packing.cost <= most and allows(item, number, limits, frozenset(), refuses):
                 self._put(guest, number, packing)
                 return True
         return False

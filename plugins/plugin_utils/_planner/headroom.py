@@ -5,7 +5,7 @@
 # Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
 # Do not use this from other collections or standalone plugins/modules!
 
-"""Headroom: whether each host, and each group of hosts, can be emptied, or fail, with its guests placed elsewhere. Pure.
+"""Headroom: whether each host, and each failure domain, can be emptied, or fail, with its guests placed elsewhere. Pure.
 
 The fleet is posed once, with the guests of all hosts. Hosts with equal guests and equal places are one class, as what is
 true of one is true of all. For each class, guests first go to the first host that has room: where that places all of
@@ -19,7 +19,7 @@ import functools
 import itertools
 import operator
 import typing as t
-from collections import defaultdict
+from collections import Counter, defaultdict
 
 from ansible_collections.vfio.migration.plugins.plugin_utils import contract
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.wording import counted, listed
@@ -31,6 +31,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import uncollected
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.assignment import (
+    Neighbours,
     allows,
     less,
 )
@@ -62,7 +63,6 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.problem im
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import (
     Conditions,
-    Guest,
     Request,
     guests_of,
 )
@@ -92,11 +92,11 @@ _HOSTS = 8
 
 
 class _Subject(t.NamedTuple):
-    """One host, or a named group of them, that is emptied as a whole."""
+    """One host, or a failure domain, that is emptied as a whole."""
 
     name: str
     hosts: tuple[str, ...]
-    is_group: bool
+    is_domain: bool
 
 
 class _Outcome(t.NamedTuple):
@@ -110,19 +110,20 @@ class _Outcome(t.NamedTuple):
 def headroom(
     fleet: Fleet,
     conditions: Conditions,
-    groups: t.Mapping[str, t.Collection[str]],
     progress: Progress,
     searches: int = SEARCHES,
     exempt: t.Collection[str] = (),
 ) -> contract.Headroom:
-    """Return whether each host of ``fleet``, and each of the ``groups`` of hosts, can be emptied; raise ``FleetError``.
+    """Return whether each host of ``fleet``, and each of the ``failure_domains`` of the conditions, can be emptied; raise ``FleetError``.
 
     No more than so many ``searches`` are made, and all of them together look at no more than one for a plan does: hosts and
-    groups for which there would have to be another one are unproven.
-    Hosts and groups that are ``exempt`` need not be such as can be emptied.
+    domains for which there would have to be another one are unproven.
+    Hosts and domains that are ``exempt`` need not be such as can be emptied.
     """
     subjects = [_Subject(name, (name,), False) for name in sorted(fleet.hosts)]
-    subjects += [_group(fleet, name, hosts) for name, hosts in sorted(groups.items())]
+    subjects += [
+        _domain(fleet, name, hosts) for name, hosts in sorted(conditions.failure_domains.items())
+    ]
     progress(f"looking at {len(fleet.hosts)} hosts")
     whole = _Whole(fleet, conditions)
     classes: dict[t.Hashable, list[_Subject]] = defaultdict(list)
@@ -147,14 +148,16 @@ def headroom(
     return _result(fleet, conditions, subjects, causes, exempt)
 
 
-def _group(fleet: Fleet, name: str, hosts: t.Collection[str]) -> _Subject:
-    """Return a group as a subject; raise ``FleetError`` where one of its hosts is none of the fleet's."""
+def _domain(fleet: Fleet, name: str, hosts: t.Collection[str]) -> _Subject:
+    """Return a failure domain as a subject; raise ``FleetError`` where one of its hosts is none of the fleet's."""
     for host in hosts:
         if host not in fleet.hosts and host not in fleet.unknown:
-            raise FleetError(f"group {name!r} has {host!r}, and there is no host of this name")
+            raise FleetError(
+                f"failure domain {name!r} has {host!r}, and there is no host of this name"
+            )
         if host not in fleet.hosts:
             raise FleetError(
-                f"whether group {name!r} can be emptied cannot be told: {host}: {why_unknown(fleet, host)}"
+                f"whether failure domain {name!r} can be emptied cannot be told: {host}: {why_unknown(fleet, host)}"
             )
     return _Subject(name, tuple(sorted(set(hosts))), True)
 
@@ -167,22 +170,22 @@ def _result(
     exempt: t.Collection[str],
 ) -> contract.Headroom:
     short = {
-        (each["group"], each["name"]): cause["status"]
+        (each["failure_domain"], each["name"]): cause["status"]
         for cause in causes
         for each in cause["subjects"]
     }
     counts: dict[bool, contract.HeadroomCounts] = {
-        is_group: {"emptied": 0, "infeasible": 0, "unproven": 0} for is_group in (False, True)
+        is_domain: {"emptied": 0, "infeasible": 0, "unproven": 0} for is_domain in (False, True)
     }
     for subject in subjects:
-        status = short.get((subject.is_group, subject.name), "emptied")
-        of_kind: t.Any = counts[subject.is_group]
+        status = short.get((subject.is_domain, subject.name), "emptied")
+        of_kind: t.Any = counts[subject.is_domain]
         of_kind[status] += 1
     return {
         "schema": SCHEMA,
         "hosts": counts[False],
-        "groups": counts[True],
-        "holds": {name for _is_group, name in short}.union(fleet.unknown) <= {*exempt},
+        "failure_domains": counts[True],
+        "holds": {name for _is_domain, name in short}.union(fleet.unknown) <= {*exempt},
         "sentences": _sentences(counts, causes, fleet.unknown),
         "causes": [*causes],
         "conditions": conditions.stated(),
@@ -197,10 +200,10 @@ def _sentences(
 ) -> list[str]:
     """Return what it comes to, and the first causes."""
     sentences = []
-    for is_group, of_kind in counts.items():
+    for is_domain, of_kind in counts.items():
         total = sum(t.cast("dict[str, int]", of_kind).values())
         if total:
-            what = counted(total, "group" if is_group else "host")
+            what = counted(total, "failure domain" if is_domain else "host")
             unproven = (
                 f"; of {of_kind['unproven']:,} it is not proven" if of_kind["unproven"] else ""
             )
@@ -233,16 +236,26 @@ class _Whole:
         self._of_host: dict[str, list[int]] = defaultdict(list)
         for number, guest in enumerate(guests):
             self._of_host[guest.host].append(number)
-        bins = problem.bins
-        if conditions.apart:
-            bins = [
-                dataclasses.replace(each, anti_affinity=self._groups_on(guests, name))
-                for name, each in zip(problem.names, problem.bins, strict=True)
-            ]
+        # How many members of each group a host and its failure domains have, where guests are to be apart.
+        self._members: Counter[tuple[str, int]] = Counter()
+        self._near = Neighbours(problem.bins)
+        for guest, item in zip(guests, problem.items, strict=True):
+            if item.anti_affinity:
+                for name in self._with_it(problem, guest.host):
+                    self._members.update([(name, group) for group in item.anti_affinity])
+        of_host: dict[str, set[int]] = defaultdict(set)
+        for name, group in self._members:
+            of_host[name].add(group)
+        bins = [
+            dataclasses.replace(each, anti_affinity=frozenset(of_host[name]))
+            if name in of_host
+            else each
+            for name, each in zip(problem.names, problem.bins, strict=True)
+        ]
         self._problem = dataclasses.replace(problem, bins=bins)
         self._numbers = {name: number for number, name in enumerate(problem.names)}
         packing = PackingProblem(problem.resources, problem.items, bins)
-        self._first_fit = _FirstFit(problem, packing)
+        self._first_fit = _FirstFit(problem, packing, self._near)
         self._effort, self._explaining = Effort(EFFORT), Effort(MAX_COMPARISONS)
         self._budget = Budget(_ROUNDS, 0, solver=False, shared=self._effort)
         self._proofs: dict[t.Hashable, Proof] = {}
@@ -252,12 +265,28 @@ class _Whole:
         """Whether the searches so far have looked at so much that there is none more."""
         return self._effort.used_up
 
-    def _groups_on(self, guests: t.Sequence[Guest], host: str) -> frozenset[int]:
-        of_guests = (
-            self._conditions.groups_of(guests[number].name, guests[number].uuid)
-            for number in self._of_host.get(host, ())
-        )
-        return self._conditions.refused_on(host).union(*of_guests)
+    def _with_it(self, problem: Problem, host: str) -> set[str]:
+        """Return ``host`` and the hosts among those of ``problem`` that have a failure domain in common with it."""
+        near = self._near.in_domains(self._conditions.domains_of(host))
+        return {host, *[problem.names[number] for number in near]}
+
+    def _groups_left(self, subject: _Subject) -> dict[int, frozenset[int]]:
+        """Return the groups of the hosts that fail with some of the subject's, and remain, once its guests have gone."""
+        if not self._conditions.apart or not self._conditions.failure_domains:
+            return {}
+        gone: Counter[tuple[str, int]] = Counter()
+        for host in subject.hosts:
+            near = self._with_it(self._problem, host) - {*subject.hosts}
+            for number in self._of_host.get(host, ()) if near else ():
+                groups = self._problem.items[number].anti_affinity
+                gone.update([(name, group) for name in near for group in groups])
+        left: dict[int, frozenset[int]] = {}
+        for (name, group), count in gone.items():
+            if self._members[name, group] == count:
+                number = self._numbers[name]
+                there = left.get(number, self._problem.bins[number].anti_affinity)
+                left[number] = there - {group}
+        return left
 
     def _guests(self, subject: _Subject) -> list[int]:
         """Return the numbers of the subject's guests, equal ones of equal hosts at the same places."""
@@ -269,12 +298,20 @@ class _Whole:
         items, bins = self._problem.items, self._problem.bins
         needs = tuple(
             [
-                (items[n].demands or self._obstacles(n), items[n].anti_affinity)
+                (items[n].demands or self._obstacles(n), items[n].anti_affinity, items[n].refused)
                 for n in self._guests(subject)
             ]
         )
         gone = [bins[self._numbers[host]] for host in subject.hosts if host in self._numbers]
-        return needs, tuple(sorted(gone, key=operator.attrgetter("state")))
+        domains: tuple[frozenset[int], ...] = ()
+        if self._conditions.apart:
+            domains = tuple(
+                [
+                    self._conditions.domains_of(self._problem.request.guests[n].host)
+                    for n in self._guests(subject)
+                ]
+            )
+        return needs, domains, tuple(sorted(gone, key=operator.attrgetter("state")))
 
     def _obstacles(self, number: int) -> tuple[str | None, ...]:
         """Return for each device of a guest why it cannot migrate."""
@@ -283,7 +320,9 @@ class _Whole:
 
     def left_by_first_fit(self, subject: _Subject) -> tuple[int, ...]:
         """Return the guests, by their places among the subject's, for which first fit finds no place elsewhere."""
-        return self._first_fit.left(self._guests(subject), self._gone(subject))
+        return self._first_fit.left(
+            self._guests(subject), self._gone(subject), self._groups_left(subject)
+        )
 
     def _gone(self, subject: _Subject) -> set[int]:
         return {self._numbers[host] for host in subject.hosts if host in self._numbers}
@@ -294,7 +333,7 @@ class _Whole:
         found = [self._problem.request.guests[guests[place]] for place in left]
         return {
             "name": subject.name,
-            "group": subject.is_group,
+            "failure_domain": subject.is_domain,
             "guests": [
                 {"vm": each.name, "host": each.host, "devices": [d.id for d in each.devices]}
                 for each in found
@@ -388,6 +427,7 @@ class _Whole:
         there = [number for number in range(len(whole.names)) if number not in gone]
         conditions = dataclasses.replace(self._conditions, drain=subject.hosts)
         names = [whole.names[number] for number in there]
+        groups = self._groups_left(subject)
         request = Request([whole.request.guests[number] for number in guests], names, conditions)
         return dataclasses.replace(
             whole,
@@ -395,7 +435,12 @@ class _Whole:
             admission=Admission(request, whole.admission.candidates, NO_EXCLUSIONS),
             names=names,
             supplies=[whole.supplies[number] for number in there],
-            bins=[whole.bins[number] for number in there],
+            bins=[
+                dataclasses.replace(whole.bins[number], anti_affinity=groups[number])
+                if number in groups
+                else whole.bins[number]
+                for number in there
+            ],
             items=[dataclasses.replace(whole.items[number], home=None) for number in guests],
             demands=[whole.demands[number] for number in guests],
         )
@@ -421,6 +466,13 @@ def _cause(status: str, sentence: str) -> contract.HeadroomCause:
 # --- first fit ---
 
 
+class _Left(t.NamedTuple):
+    """What is left of the limits of hosts, and the groups that they have, where that is not as it was."""
+
+    limits: dict[int, tuple[int, ...]]
+    groups: dict[int, frozenset[int]]
+
+
 class _FirstFit:
     """Places the guests of one host after the other, each time in a fleet in which nothing else has moved.
 
@@ -428,7 +480,8 @@ class _FirstFit:
     they are is found once for all guests that need the same, and no farther than it was asked for.
     """
 
-    def __init__(self, problem: Problem, packing: PackingProblem) -> None:
+    def __init__(self, problem: Problem, packing: PackingProblem, near: Neighbours) -> None:
+        self._near = near
         self._items = problem.items
         self._bins = packing.bins
         self._guests = problem.request.guests
@@ -462,10 +515,18 @@ class _FirstFit:
         """Return whether no host has room for a guest, even as hosts are."""
         return next(self._with_room(self._items[guest].demands), None) is None
 
-    def left(self, guests: t.Sequence[int], gone: t.Container[int]) -> tuple[int, ...]:
-        """Return the guests without a place, by their places among these; hosts that are ``gone`` have none."""
+    def left(
+        self,
+        guests: t.Sequence[int],
+        gone: t.Container[int],
+        groups: t.Mapping[int, frozenset[int]],
+    ) -> tuple[int, ...]:
+        """Return the guests without a place, by their places among these; hosts that are ``gone`` have none.
+
+        ``groups`` are those that some hosts have in place of their own.
+        """
         states: dict[int, State] = {}
-        more: dict[int, tuple[tuple[int, ...], frozenset[int]]] = {}
+        more = _Left({}, {**groups})
         return tuple(
             [
                 place
@@ -479,7 +540,7 @@ class _FirstFit:
         guest: int,
         gone: t.Container[int],
         states: dict[int, State],
-        more: dict[int, tuple[tuple[int, ...], frozenset[int]]],
+        more: _Left,
     ) -> bool:
         """Place a guest on the first host that takes it, and return whether there is one.
 
@@ -490,13 +551,18 @@ class _FirstFit:
             if number in gone:
                 continue
             there: Bin = self._bins[number]
-            limits, groups = more.get(number, (there.limits, there.anti_affinity))
-            if not allows(item, None, limits, groups):
+            limits = more.limits.get(number, there.limits)
+            groups = more.groups.get(number, there.anti_affinity)
+            if not allows(item, None, limits, groups, there.refuses):
                 continue
             packing = self._packings.best(states.get(number, there.state), item.demands)
             if packing is not None:
                 states[number] = packing.after
-                more[number] = (less(limits, item.weights), groups | item.anti_affinity)
+                more.limits[number] = less(limits, item.weights)
+                near = self._near.in_domains(there.domains) or (number,)
+                for each in near if item.anti_affinity else ():
+                    groups = more.groups.get(each, self._bins[each].anti_affinity)
+                    more.groups[each] = groups | item.anti_affinity
                 return True
         return False
 

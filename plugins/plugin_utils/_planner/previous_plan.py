@@ -42,6 +42,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.assignment import (
     Contents,
+    Neighbours,
     allows,
     less,
 )
@@ -312,12 +313,15 @@ class _StillThere:
         return placement_of(guest, source, found, 1)
 
     def _is_apart(self, guest: Guest, host: str) -> bool:
-        """Return whether nobody of a group of the guest's is on ``host``."""
+        """Return whether nobody else of a group of the guest's is on ``host``, or on one that fails with it."""
         groups = self._conditions.groups_of(guest.name, guest.uuid)
+        own = {device.key for device in guest.devices}
         return not groups or not any(
             groups & self._conditions.groups_of(device.in_use.name, device.in_use.uuid)
-            for device in self._fleet.hosts[host].devices
-            if device.in_use is not None
+            for name in self._conditions.together_with(host)
+            if name in self._fleet.hosts
+            for device in self._fleet.hosts[name].devices
+            if device.in_use is not None and device.key not in own
         )
 
 
@@ -501,8 +505,9 @@ class Pins:
         self.assignment: dict[int, Contents] = {}
         self._filled: dict[int, _Filled] = {}
         self.placed: list[Placement] = []
+        neighbours = Neighbours(problem.bins)
         for number, guests in sorted(self._choose().items()):
-            self._pin(number, guests)
+            self._pin(number, guests, neighbours)
 
     @functools.cached_property
     def packings(self) -> Packings:
@@ -562,13 +567,16 @@ class Pins:
                 by_bin[number].append(guest)
         return by_bin
 
-    def _pin(self, number: int, guests: list[int]) -> None:
-        there = self._problem.bins[number]
+    def _pin(self, number: int, guests: list[int], neighbours: Neighbours) -> None:
+        # Guests that were pinned before may be in a domain of its.
+        there = dataclasses.replace(
+            self._problem.bins[number], anti_affinity=self.bins[number].anti_affinity
+        )
         left, groups = there.limits, there.anti_affinity
         staying = []
         for guest in guests:
             item = self._problem.items[guest]
-            if allows(item, number, left, groups):
+            if allows(item, number, left, groups, there.refuses):
                 staying.append(guest)
                 left = less(left, item.weights)
                 groups |= item.anti_affinity
@@ -587,7 +595,13 @@ class Pins:
             there.anti_affinity.union(*(item.anti_affinity for item in items)),
             # Where they are to be spread.
             there.load + sum(len(item.demands) for item in items) if self._spread else 0,
+            there.refuses,
+            there.domains,
         )
+        pinned = frozenset[int]().union(*(item.anti_affinity for item in items))
+        for each in neighbours.in_domains(there.domains) if pinned else ():
+            near = self.bins[each]
+            self.bins[each] = dataclasses.replace(near, anti_affinity=near.anti_affinity | pinned)
         self.placed += [
             Placement(
                 guest,

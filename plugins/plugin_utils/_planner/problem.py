@@ -138,18 +138,27 @@ def pose(
         load = 0
         if conditions.policy == "spread":
             load = _staying_on(fleet.hosts[name], admission) + len(kept.get(name, ()))
-        groups = anti_affinity.get(name, frozenset()) | conditions.refused_on(name)
-        bins.append(Bin(tuple(sorted(state)), limits, groups, load))
+        bins.append(
+            Bin(
+                tuple(sorted(state)),
+                limits,
+                anti_affinity.get(name, frozenset()),
+                load,
+                conditions.refused_on(name),
+                conditions.domains_of(name) if conditions.apart else frozenset(),
+            )
+        )
     demands = _demands(request.guests, resources, bins)
     numbers = {name: number for number, name in enumerate(request.targets)}
     items = [
         Item(
             tuple([demand for demand, device in needed]),
             numbers.get(guest.devices[0].host),
-            conditions.anti_affinity_of(guest.name, guest.uuid),
+            conditions.groups_of(guest.name, guest.uuid),
             conditions.weights_of(guest.name, guest.uuid, len(guest.devices), weighed)
             if is_limited
             else (),
+            conditions.refusals_of(guest.name, guest.uuid),
         )
         for guest, needed in zip(request.guests, demands, strict=True)
     ]
@@ -321,9 +330,13 @@ def _anti_affinity(
     exclusions: Exclusions,
     kept: t.Mapping[str, t.Sequence[Placement]],
 ) -> dict[str, frozenset[int]]:
-    """Return for each target host the groups of which a member stays there, or was placed there before."""
-    found = {}
-    for host in request.targets:
+    """Return for each target host the groups of which a member stays there, or was placed there before, or in a domain of its."""
+    conditions = request.conditions
+    there: dict[str, frozenset[int]] = {}
+    in_domain: dict[int, frozenset[int]] = defaultdict(frozenset)
+    domains = {domain for host in request.targets for domain in conditions.domains_of(host)}
+    near = [host for host in fleet.hosts if not domains.isdisjoint(conditions.domains_of(host))]
+    for host in {*request.targets, *near}:
         moving = admission.moving.get(host, ())
         staying = (
             (device.in_use.name, device.in_use.uuid)
@@ -334,10 +347,13 @@ def _anti_affinity(
         still_there = ((guest.name, guest.uuid) for guest in excluded if guest.host == host)
         arriving = ((each["vm"], each.get("vm_uuid")) for each in kept.get(host, ()))
         guests = itertools.chain(staying, still_there, arriving)
-        found[host] = frozenset[int]().union(
-            *itertools.starmap(request.conditions.groups_of, guests)
-        )
-    return found
+        there[host] = frozenset[int]().union(*itertools.starmap(conditions.groups_of, guests))
+        for domain in conditions.domains_of(host):
+            in_domain[domain] |= there[host]
+    return {
+        host: there[host].union(*(in_domain[domain] for domain in conditions.domains_of(host)))
+        for host in request.targets
+    }
 
 
 def _demands(

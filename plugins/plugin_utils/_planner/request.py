@@ -149,6 +149,16 @@ def _groups(name: str, value: t.Any) -> tuple[frozenset[str], ...]:
     return tuple([frozenset(group) for group in grouped(name, value)])
 
 
+def _domains(name: str, value: t.Any) -> dict[str, list[str]]:
+    """Return the hosts of each failure domain, by its name; raise ``FleetError``."""
+    if not isinstance(value, t.Mapping):
+        raise FleetError(f"{name} is {value!r}; expected lists of hosts by the names of domains")
+    return {
+        str.__str__(str(domain)): sorted(set(names(f"{name}.{domain}", hosts) or ()))
+        for domain, hosts in value.items()
+    }
+
+
 class _Same:
     """What is the same only if it is one object: so nobody compares it name by name."""
 
@@ -166,7 +176,8 @@ class _Same:
 def _index_of(groups: _Same) -> dict[str, frozenset[int]]:
     """Return the numbers of the groups that each name is in."""
     found: dict[str, set[int]] = defaultdict(set)
-    for number, group in enumerate(groups.value):
+    every = groups.value.values() if isinstance(groups.value, t.Mapping) else groups.value
+    for number, group in enumerate(every):
         for name in group:
             found[name].add(number)
     return {name: frozenset(numbers) for name, numbers in found.items() if name}
@@ -174,12 +185,12 @@ def _index_of(groups: _Same) -> dict[str, frozenset[int]]:
 
 @functools.lru_cache(maxsize=4)
 def _refusals_in(avoid: _Same) -> tuple[dict[str, int], dict[str, frozenset[int]]]:
-    """Return a number below 0 for each guest that may not go to some host, and by host the numbers of those that may not go there."""
+    """Return a number for each guest that may not go to some host, and by host the numbers of those that may not go there."""
     numbers: dict[str, int] = {}
     there: dict[str, set[int]] = defaultdict(set)
     for place in avoid.value:
         if place.guest is not None:
-            there[place.host].add(numbers.setdefault(place.guest, -1 - len(numbers)))
+            there[place.host].add(numbers.setdefault(place.guest, len(numbers)))
     return numbers, {host: frozenset(found) for host, found in there.items()}
 
 
@@ -215,7 +226,8 @@ class Conditions:
     ``avoid`` has the places where nothing may go, or a certain guest may not, and why.
     ``limit`` is a number for all hosts or numbers by host. ``capacity`` has what ``hosts`` have free and what ``guests``
     take of it, such as memory: numbers by name and resource, in whichever unit. ``priority`` has a number for each guest that
-    comes before those with a lower one, or with none, which is 0. ``targets`` is ``None`` for all hosts but those of ``drain``.
+    comes before those with a lower one, or with none, which is 0. ``failure_domains`` are hosts that fail together, by the name
+    of each domain; a host may be in several. ``targets`` is ``None`` for all hosts but those of ``drain``.
     """
 
     direction: str = field(
@@ -232,6 +244,9 @@ class Conditions:
     )
     apart: t.Sequence[t.Collection[str]] = field(
         default=(), metadata=_option(_groups, type="list", elements="list")
+    )
+    failure_domains: t.Mapping[str, t.Sequence[str]] = field(
+        default_factory=dict, metadata=_option(_domains, type="dict")
     )
     priority: t.Mapping[str, Count] = field(
         default_factory=dict, metadata=_option(_priority, type="dict")
@@ -359,17 +374,22 @@ class Conditions:
         nothing = frozenset[int]()
         return index.get(name or "", nothing) | index.get(uuid or "", nothing)
 
-    def anti_affinity_of(self, name: str | None, uuid: str | None) -> frozenset[int]:
-        """Return the groups of a guest of which no member may be where it goes.
+    def domains_of(self, host: str) -> frozenset[int]:
+        """Return the failure domains that ``host`` is in."""
+        return _index_of(_Same(self.failure_domains)).get(host, frozenset[int]())
 
-        A guest that may not go to some host is in a group of its own, of which that host has a member.
-        """
+    def together_with(self, host: str) -> frozenset[str]:
+        """Return the hosts that have a failure domain in common with ``host``, itself included."""
+        domains = [each for each in self.failure_domains.values() if host in each]
+        return frozenset([host]).union(*domains)
+
+    def refusals_of(self, name: str | None, uuid: str | None) -> frozenset[int]:
+        """Return the numbers by which ``refused_on`` has a guest."""
         numbers, _there = _refusals_in(_Same(self.avoid))
-        refused = {numbers[each] for each in (name, uuid) if each in numbers} if numbers else ()
-        return self.groups_of(name, uuid).union(refused)
+        return frozenset([numbers[each] for each in (name, uuid) if each in numbers])
 
     def refused_on(self, host: str) -> frozenset[int]:
-        """Return the groups of the guests that may not go to ``host``."""
+        """Return the numbers of the guests that may not go to ``host``."""
         return _refusals_in(_Same(self.avoid))[1].get(host, frozenset())
 
 

@@ -229,7 +229,8 @@ class Reasons:
             device.host if device.host in self._numbers else None,
             self._needs(device),
             tuple([self._needs(each) for each in guest.devices]),
-            self._conditions.anti_affinity_of(guest.name, guest.uuid),
+            self._conditions.groups_of(guest.name, guest.uuid),
+            self._conditions.refusals_of(guest.name, guest.uuid),
             tuple(sorted(self._conditions.needs_of(guest.name, guest.uuid).items())),
         )
         if key not in self._told:
@@ -330,9 +331,10 @@ class Reasons:
             yield Reason("limit", words)
         yield from self._lacking(name, guest)
         if self._conditions.groups_of(guest.name, guest.uuid):
+            where = " in its failure domain" if self._conditions.domains_of(name) else ""
             yield Reason(
                 "apart",
-                "no place there apart from the other guests of its group, or none for all of its devices",
+                f"no place there apart from the other guests of its group{where}, or none for all of its devices",
             )
 
     def _lacking(self, name: str, guest: Guest) -> t.Iterator[Reason]:

@@ -144,6 +144,8 @@ def _likeness(case: Case, key: Key) -> tuple[str, str]:
 def guests_of_a_group_are_apart(case: Case) -> Objections:
     """Require that where a guest of a group goes to, no other guest of that group is, then or at any time later.
 
+    Where it goes to is a host, and each failure domain that the host is in.
+
     What moves in a wave is on both hosts as long as that lasts. Guests that were together before and stay are none of the
     plan's doing.
     """
@@ -153,42 +155,63 @@ def guests_of_a_group_are_apart(case: Case) -> Objections:
         holder = device["in_use"] or {}
         for each in {holder.get("name"), holder.get("uuid")} - {None, ""}:
             held[str(each)].append(key)
+    places = _places(case)
     for group in case.asked.apart:
-        # By host: who is there, from which wave and to which one. Each by its process: two hosts may have guests of one name.
+        # By place: who is there, from which wave and to which one. Each by its process: two hosts may have guests of one name.
         there: dict[str, set[_Stay]] = defaultdict(set)
         for each in sorted(group):
             for key in held.get(each, ()):
                 holder, move = case.devices[key]["in_use"], moves.get(key)
                 guest = (str(holder.get("name")), key[0], str(holder.get("pid") or key[1]))
-                there[key[0]].add(_Stay(0, move.wave if move else math.inf, guest))
-                if move:
-                    there[move.target["host"]].add(_Stay(move.wave, math.inf, guest))
-        for host, stays in there.items():
+                for place in places(key[0]):
+                    there[place].add(_Stay(0, move.wave if move else math.inf, guest))
+                for place in places(move.target["host"]) if move else ():
+                    there[place].add(_Stay(move.wave, math.inf, guest))
+        for place, stays in there.items():
             if len(stays) > 1:
-                yield from _meetings(case, host, sorted(stays))
+                yield from _meetings(case, place, sorted(stays))
+
+
+def _places(case: Case) -> t.Callable[[str], list[str]]:
+    """Return what tells where guests meet on a host: in each failure domain that it is in, or else on itself."""
+    domains: dict[str, list[str]] = defaultdict(list)
+    for name, hosts in case.asked.failure_domains.items():
+        for host in hosts:
+            domains[host].append(f"failure domain {name}")
+    return lambda host: domains.get(host) or [host]
 
 
 class _Stay(t.NamedTuple):
-    """From which wave to which one a guest is on a host, and which guest it is."""
+    """From which wave to which one a guest is in a place, and which guest it is."""
 
     begin: float
     end: float
     guest: tuple[str, str, str]
 
 
-def _meetings(case: Case, host: str, stays: t.Sequence[_Stay]) -> Objections:
-    """Yield that guests of a group meet on ``host``, where one of them goes; ``stays`` are sorted."""
-    last = _Stay(0, -1, ("", "", ""))
+def _meetings(case: Case, place: str, stays: t.Sequence[_Stay]) -> Objections:
+    """Yield that guests of a group meet in ``place``, where one of them goes; ``stays`` are sorted.
+
+    One that moves within a failure domain comes to it and leaves it.
+    """
+    # Of all before, the one that stays longest, and of the other guests the one that does.
+    last = another = _Stay(0, -1, ("", "", ""))
     for each in stays:
-        if each.begin and each.begin <= last.end and each.guest != last.guest:
-            names = [each.guest[0], last.guest[0]]
-            when = "" if last.end == math.inf else " on the way"
+        other = last if last.guest != each.guest else another
+        if each.begin and each.begin <= other.end:
+            names = [each.guest[0], other.guest[0]]
+            when = "" if other.end == math.inf else " on the way"
+            places = _places(case)
             yield Objection(
-                keys_of(m for m in case.moves if m.target_key[0] == host and m.vm in names),
-                f"{' and '.join(sorted(names))} are to be apart and all on {host}{when}",
+                keys_of(
+                    m for m in case.moves if place in places(m.target_key[0]) and m.vm in names
+                ),
+                f"{' and '.join(sorted(names))} are to be apart and all on {place}{when}",
             )
         if each.end >= last.end:
-            last = each
+            last, another = each, (last if last.guest != each.guest else another)
+        elif each.end >= another.end and each.guest != last.guest:
+            another = each
 
 
 def guests_stay_on_one_numa_node(case: Case) -> Objections:

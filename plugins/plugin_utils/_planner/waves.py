@@ -7,7 +7,7 @@
 """Waves: the order of moves where one needs what another leaves. Pure.
 
 A guest may need the device that another one leaves, or has to stay away from a host until another one of its group has
-left it. Devices that are equal and of one host are as good as each other, so who gets which of them is decided here: as
+left it and its failure domains. Devices that are equal and of one host are as good as each other, so who gets which of them is decided here: as
 soon as one is free, whoever was to get one there may move. What is stuck then waits in a circle. It was passed by while
 there was room, or never was any. For the former, guests that got stuck are looked at first the next time, as D. E.
 Joslin and D. P. Clements do in "Squeaky wheel optimization", 1999; with guests of one device that inserts circuits into
@@ -28,6 +28,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import
     ParentFacts,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.assignment import (
+    Neighbours,
     allows,
     less,
     more,
@@ -78,8 +79,10 @@ class MoveOrder:
 
 AT_ONCE = MoveOrder()
 
-# The equal devices of a bin, or a group of guests and the bin that its members leave.
+# The equal devices of a bin, or a group of guests and a bin in whose failure domains none of its members may be.
 _Need = tuple[str, int, int]
+# In place of the number of a guest: one that does not move.
+_STAYS = -1
 # When it becomes free, and which it is.
 _Free = tuple[int, int, Device]
 
@@ -170,22 +173,38 @@ class _Moves:
         }
         self.packings = Packings(PackingProblem(problem.resources, problem.items, problem.bins))
         self.groups = [item.anti_affinity for item in problem.items]
+        self._neighbours = Neighbours(problem.bins)
         # Of a host that nothing goes to nobody asks.
-        self.homes = [self.numbers.get(guest.host, -1) for guest in guests]
+        self.near_homes = [
+            self._near(guest.host) if groups else ()
+            for guest, groups in zip(guests, self.groups, strict=True)
+        ]
 
     def pool(self, placed: Placement) -> _Need | None:
         """Return the equal devices of which a move needs one; ``None`` where it needs none, or that one."""
         return self.pool_of.get((placed.host, placed.device.id)) if placed.device else None
 
-    def present(self) -> Counter[_Need]:
-        """Return how many guests of each group are on each bin, those that are to move as well."""
-        found: Counter[_Need] = Counter()
+    def _near(self, host: str) -> tuple[int, ...]:
+        """Return the bins that fail with ``host``, itself among them."""
+        domains = self.problem.request.conditions.domains_of(host)
+        own = (self.numbers[host],) if host in self.numbers else ()
+        return self._neighbours.in_domains(domains) or own
+
+    def near(self, number: int) -> tuple[int, ...]:
+        """Return the bins that fail with this one, itself among them."""
+        return self._neighbours.in_domains(self.problem.bins[number].domains) or (number,)
+
+    def present(self) -> dict[_Need, set[int]]:
+        """Return the guests of each group that are near each bin, those that are to move as well; ``_STAYS`` for any that stay."""
+        found: dict[_Need, set[int]] = defaultdict(set)
         for number, each in enumerate(self.problem.bins):
-            found.update([("group", number, group) for group in each.anti_affinity])
+            for group in each.anti_affinity:
+                found["group", number, group].add(_STAYS)
         for guest, groups in enumerate(self.groups):
-            home = self.homes[guest]
             if guest not in self.problem.exclusions.guests:
-                found.update([("group", home, group) for group in groups])
+                for number in self.near_homes[guest]:
+                    for group in groups:
+                        found["group", number, group].add(guest)
         return found
 
 
@@ -241,7 +260,8 @@ class _Turn:
         number = self._moves.numbers[self._moves.by_guest[guest][0].host]
         for group in self._moves.groups[guest]:
             need = ("group", number, group)
-            if self._present[need]:
+            # One that moves within a failure domain is there itself.
+            if self._present[need] - {guest}:
                 return need
         for pool, count in self._moves.needs[guest].items():
             if len(self._free[pool]) < count:
@@ -251,6 +271,7 @@ class _Turn:
     def _wake(self, need: _Need) -> None:
         """Have the next guest that waits for ``need`` looked at, if there may be some for it."""
         if need[0] == "group" and self._present[need]:
+            self._wake_the_last(need)
             return
         free = self._free[need]
         first: list[tuple[int, int]] | None = None
@@ -264,6 +285,16 @@ class _Turn:
             rank, guest = heapq.heappop(first)
             freed = free[0][0] if free else self._left_in.get(need, 0)
             heapq.heappush(self._ready, (rank, freed, guest, need))
+
+    def _wake_the_last(self, need: _Need) -> None:
+        """Have the only guest of a group looked at that is near a bin, where it waits for the others to leave."""
+        waiting = self._waiting.get(need, {}).get(0, [])
+        for place, (rank, guest) in enumerate(waiting):
+            if self._present[need] == {guest} and self.waiting_for.get(guest) == need:
+                del waiting[place]
+                heapq.heapify(waiting)
+                heapq.heappush(self._ready, (rank, self._left_in.get(need, 0), guest, need))
+                return
 
     def _take(self, guest: int) -> tuple[list[Placement], int]:
         """Return the moves of a guest's devices, each to one of equal devices that was free first, and when all are."""
@@ -281,21 +312,23 @@ class _Turn:
     def _move(self, guest: int, taken: tuple[list[Placement], int]) -> None:
         placed, last = taken
         moves = self._moves
-        number, home = moves.numbers[placed[0].host], moves.homes[guest]
+        number = moves.numbers[placed[0].host]
         groups = moves.groups[guest]
         wave = 1 + max([last, *(self._left_in.get(("group", number, each), 0) for each in groups)])
         self._placed[guest], self._waves[guest] = placed, wave
-        self._present.update([("group", number, each) for each in groups])
         changed: list[_Need] = []
         for device in moves.leaves.get(guest, ()):
             pool = moves.pool_of[device.key]
             heapq.heappush(self._free[pool], (wave, next(self._serial), device))
             changed.append(pool)
         for each in groups:
-            need = ("group", home, each)
-            self._present[need] -= 1
-            self._left_in[need] = max(wave, self._left_in.get(need, 0))
-            changed.append(need)
+            for near in moves.near_homes[guest]:
+                need = ("group", near, each)
+                self._present[need].discard(guest)
+                self._left_in[need] = max(wave, self._left_in.get(need, 0))
+                changed.append(need)
+            for near in moves.near(number):
+                self._present["group", near, each].add(guest)
         for need in changed:
             self._wake(need)
 
@@ -365,9 +398,13 @@ class _Turn:
             if number in mine:
                 limits = more(limits, item.weights)
             there = frozenset(
-                [each for each in item.anti_affinity if self._present["group", number, each]]
+                [
+                    each
+                    for each in item.anti_affinity
+                    if self._present["group", number, each] - {guest}
+                ]
             )
-            if allows(item, number, limits, there):
+            if allows(item, number, limits, there, self._problem.bins[number].refuses):
                 return cost, guest, number, packing
         return None
 
@@ -444,9 +481,9 @@ class _Turn:
         for guest in sorted(self.waiting_for):
             for device in self._moves.leaves.get(guest, ()):
                 owners[self._moves.pool_of[device.key]].append(guest)
-            home = self._moves.homes[guest]
             for group in self._moves.groups[guest]:
-                owners["group", home, group].append(guest)
+                for near in self._moves.near_homes[guest]:
+                    owners["group", near, group].append(guest)
         cycles = []
         seen: set[int] = set()
         for start in sorted(self.waiting_for):

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import uncollected
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.values import (
     count,
@@ -38,7 +37,6 @@ CONDITIONS = tuple(name for name in OPTIONS if name not in _OF_PLANS)
 @uncollected()
 def headroom_for(
     fleet: t.Any,
-    groups: t.Any = None,
     hosts: t.Any = None,
     max_age: t.Any = None,
     left_out: t.Any = None,
@@ -48,14 +46,8 @@ def headroom_for(
 ) -> Headroom:
     """Return the headroom of ``fleet``, ``hostvars`` or facts by host; raise ``FleetError``.
 
-    ``groups`` are lists of hosts by name, and ``options`` the conditions in ``CONDITIONS``.
+    ``options`` are the conditions in ``CONDITIONS``.
     """
-    if groups is not None and not isinstance(groups, t.Mapping):
-        raise FleetError("groups is no dictionary; expected lists of hosts by the names of groups")
     read, given = search_for(fleet, CONDITIONS, options, hosts, max_age, left_out)
-    of_groups = {
-        str(name): names(f"groups.{name}", members) or []
-        for name, members in (groups or {}).items()
-    }
     most = SEARCHES if searches is None else count("searches", searches, "searches")
-    return headroom(read, given, of_groups, no_progress, most, names("exempt", exempt) or ())
+    return headroom(read, given, no_progress, most, names("exempt", exempt) or ())

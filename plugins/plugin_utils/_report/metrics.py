@@ -56,10 +56,11 @@ def _metrics(report: contract.Report) -> t.Iterator[tuple[str, str, _Samples]]:
         )
     headroom = report.get("headroom")
     if headroom is not None:
-        for what, counts in (("hosts", headroom["hosts"]), ("groups", headroom["groups"])):
+        for what in ("hosts", "failure_domains"):
+            counts = headroom["hosts"] if what == "hosts" else headroom["failure_domains"]
             yield (
                 f"headroom_{what}",
-                f"{what.capitalize()} by whether they can be emptied or fail, each by itself.",
+                f"{what.replace('_', ' ').capitalize()} by whether they can be emptied or fail, each by itself.",
                 [({"status": status}, count) for status, count in _statuses(counts)],
             )
     last_run = report.get("last_run")

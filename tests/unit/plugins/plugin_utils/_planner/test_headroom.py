@@ -45,11 +45,13 @@ NOTHING = Conditions()
 def asked(
     facts: Facts,
     conditions: Conditions = NOTHING,
-    groups: t.Mapping[str, t.Sequence[str]] | None = None,
+    domains: t.Mapping[str, t.Sequence[str]] | None = None,
     searches: int = 400,
 ) -> t.Any:
     told: list[str] = []
-    return headroom(read_fleet(facts), conditions, groups or {}, told.append, searches)
+    if domains is not None:
+        conditions = dataclasses.replace(conditions, failure_domains=domains)
+    return headroom(read_fleet(facts), conditions, told.append, searches)
 
 
 def statuses(found: t.Any, facts: Facts) -> dict[str, str]:
@@ -57,7 +59,7 @@ def statuses(found: t.Any, facts: Facts) -> dict[str, str]:
     told = dict.fromkeys(facts, "emptied")
     for cause in found["causes"]:
         for each in cause["subjects"]:
-            if not each["group"]:
+            if not each["failure_domain"]:
                 told[each["name"]] = cause["status"]
     return told
 
@@ -124,15 +126,17 @@ def test_a_host_can_be_emptied_where_a_plan_drains_it(seed):
 
 
 @given(st.integers(0, 100_000))
-def test_a_group_can_be_emptied_where_a_plan_drains_all_of_it(seed):
+def test_a_failure_domain_can_be_emptied_where_a_plan_drains_all_of_it(seed):
     facts, request = drawn(random.Random(seed))
-    conditions = some_conditions(request)
-    found = asked(facts, conditions, {"rack": ["a", "b"]})
-    told = [c["status"] for c in found["causes"] for each in c["subjects"] if each["group"]]
+    conditions = dataclasses.replace(some_conditions(request), failure_domains={"rack": ["a", "b"]})
+    found = asked(facts, conditions)
+    told = [
+        c["status"] for c in found["causes"] for each in c["subjects"] if each["failure_domain"]
+    ]
     plan = drained(facts, ["a", "b"], conditions)
     if plan["status"] in ("optimal", "feasible"):
         assert told == []
-        assert found["groups"]["emptied"] == 1
+        assert found["failure_domains"]["emptied"] == 1
     else:
         assert told == [plan["status"]]
 
@@ -146,13 +150,16 @@ def test_with_an_addition_a_plan_leaves_nobody_behind(seed):
         if cause["addition"] is None:
             continue
         after = with_added(facts, cause["addition"]["devices"])
-        name = cause["subjects"][0]["name"]
-        assert drained(after, [name], conditions)["unplaced"] == []
+        subject = cause["subjects"][0]
+        emptied = [subject["name"]]
+        if subject["failure_domain"]:
+            emptied = conditions.failure_domains[subject["name"]]
+        assert drained(after, emptied, conditions)["unplaced"] == []
         if (
             cause["addition"]["smallest"]
             and sum(each["count"] for each in cause["addition"]["devices"]) == 1
         ):
-            assert drained(facts, [name], conditions)["unplaced"] != []
+            assert drained(facts, emptied, conditions)["unplaced"] != []
 
 
 @given(st.integers(0, 100_000))
@@ -264,24 +271,37 @@ def test_a_limit_is_kept_to():
     assert cause["status"] == "unproven"
 
 
-def test_it_holds_where_only_exempt_hosts_and_groups_cannot_be_emptied():
+def test_a_guest_finds_no_place_in_the_rack_of_another_one_of_its_group():
+    facts = {
+        "a": host([vf(0, "vm-1", pid=1)]),
+        "b": host([vf(0)]),
+        "c": host([vf(0, "vm-2", pid=2)]),
+    }
+    apart = Conditions(apart=[["vm-1", "vm-2"]])
+    assert statuses(asked(facts, apart), facts) == dict.fromkeys(facts, "emptied")
+    found = asked(facts, apart, {"rack": ["b", "c"]})
+    # What fails leaves nobody of the group behind in the rack.
+    assert statuses(found, facts) == {"a": "infeasible", "b": "emptied", "c": "emptied"}
+
+
+def test_it_holds_where_only_exempt_hosts_and_domains_cannot_be_emptied():
     fleet = read_fleet(three_of_one_make())
-    groups = {"rack": ["a", "b"]}
+    conditions = Conditions(failure_domains={"rack": ["a", "b"]})
     for exempt, holds in (((), False), (("a", "b"), False), (("a", "b", "rack"), True)):
-        found = headroom(fleet, Conditions(), groups, lambda words: None, exempt=exempt)
+        found = headroom(fleet, conditions, lambda words: None, exempt=exempt)
         assert found["holds"] == holds
 
 
 def test_it_does_not_hold_where_nothing_is_known_of_a_host():
     for exempt, holds in (((), False), (("b",), True)):
         fleet = read_fleet({"a": host(), "b": {"schema": 1}})
-        found = headroom(fleet, Conditions(), {}, lambda words: None, exempt=exempt)
+        found = headroom(fleet, Conditions(), lambda words: None, exempt=exempt)
         assert found["holds"] == holds
         assert found["sentences"][1] == "there are no usable facts of b"
 
 
-def test_a_group_with_a_host_that_there_is_not_is_an_error():
-    with pytest.raises(FleetError, match="group 'rack' has 'x', and there is no host of this name"):
-        asked(three_of_one_make(), groups={"rack": ["a", "x"]})
-    with pytest.raises(FleetError, match="whether group 'rack' can be emptied cannot be told: d"):
-        asked({**three_of_one_make(), "d": {"schema": 1}}, groups={"rack": ["a", "d"]})
+def test_a_failure_domain_with_a_host_that_there_is_not_is_an_error():
+    with pytest.raises(FleetError, match="domain 'rack' has 'x', and there is no host of this"):
+        asked(three_of_one_make(), domains={"rack": ["a", "x"]})
+    with pytest.raises(FleetError, match="domain 'rack' can be emptied cannot be told: d"):
+        asked({**three_of_one_make(), "d": {"schema": 1}}, domains={"rack": ["a", "d"]})

@@ -847,6 +847,19 @@ CONDITIONS = {
         answers("groups_of", frozenset()),
         {"drain": ["a"], "apart": [["vm-1", "vm-2"]]},
     ),
+    "failure domains are not read": Fault(
+        "guests of a group are apart",
+        {
+            "a": host([vf(0, "vm-1", pid=1), vf(1, "vm-2", pid=2)]),
+            **{name: host([vf(0)]) for name in "bc"},
+        },
+        answers("domains_of", frozenset()),
+        {
+            "drain": ["a"],
+            "apart": [["vm-1", "vm-2"]],
+            "failure_domains": {"rack": ["b", "c"]},
+        },
+    ),
     "guests of a group meet on the way": Fault(
         "guests of a group are apart",
         {

@@ -104,8 +104,8 @@ def test_hosts_and_groups_are_counted_by_whether_they_can_be_emptied():
         ("headroom_hosts", "emptied"): 1,
         ("headroom_hosts", "infeasible"): 1,
         ("headroom_hosts", "unproven"): 0,
-        ("headroom_groups", "emptied"): 0,
-        ("headroom_groups", "infeasible"): 1,
-        ("headroom_groups", "unproven"): 0,
+        ("headroom_failure_domains", "emptied"): 0,
+        ("headroom_failure_domains", "infeasible"): 1,
+        ("headroom_failure_domains", "unproven"): 0,
     }
     assert not any(name.startswith("headroom_") for name, *_labels in metrics(facts))
