@@ -84,6 +84,11 @@ options:
       - A guest goes to no host that has less of anything that it takes than is left, nor to one of which that is not stated. A guest that is not
         named takes nothing. What a guest leaves on its host is not counted on.
     type: dict
+  spare:
+    description:
+      - How much of what O(capacity) has each host is to keep free, numbers by the name of a resource, in the same units.
+      - A guest that takes some of a resource goes to no host that would be left with less of it. One that takes none of it may.
+    type: dict
   priority:
     description:
       - Which guests come first where not all have a place, a number for each by its name or UUID. Fewer devices of a guest with a higher number

@@ -316,6 +316,8 @@ def other_conditions(planned: Planned) -> t.Iterator[Change]:
             free = {"hosts": {each["target"]["host"]: {"memory": 1}}}
             yield asked(planned, capacity={**free, **needs})
             yield asked(planned, capacity={"hosts": {}, **needs})
+            free = {"hosts": {each["target"]["host"]: {"memory": 3}}}
+            yield asked(planned, capacity={**free, **needs}, spare={"memory": 2})
     names: dict[str, set[str]] = {}
     nodes: dict[t.Any, set[t.Any]] = {}
     for each in planned.plan["placements"]:
@@ -378,6 +380,7 @@ def another_statement(planned: Planned) -> t.Iterator[Change]:
         other = {
             "limit": 77,
             "capacity": {"hosts": {"b": {"memory": 1}}, "guests": {}},
+            "spare": {"memory": 1},
             "apart": [["vm-8", "vm-9"]],
             "failure_domains": {"rack": ["x"]},
         }.get(name, not value)

@@ -98,12 +98,14 @@ def drawn(chance: random.Random) -> tuple[dict[str, t.Any], Request]:
     vms = sorted({guest.name for guest in guests if guest.name})
     targets = [name for name in fleet.hosts if name not in (drained or ())]
     apart = chance.choice(((), (), (vms,), (vms[:2], vms[1:])))
+    taken = chance.choice(({}, {}, capacity(chance, targets, vms)))
     conditions = Conditions(
         drain=drained,
         reuse=reuse,
         policy=chance.choice(("pack", "pack", "spread")),
         limit=chance.choice((None, None, None, 2, {"b": 1})),
-        capacity=chance.choice(({}, {}, capacity(chance, targets, vms))),
+        capacity=taken,
+        spare={"memory": chance.randint(0, 3)} if taken and chance.random() < 0.5 else {},
         apart=apart,
         failure_domains=domains(chance, sorted(facts)) if apart else {},
         numa_local=chance.random() < 0.2,

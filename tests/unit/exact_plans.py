@@ -210,8 +210,9 @@ class ExactPlans:
         return found
 
     def free(self, host: str, resource: str) -> int:
-        """Return how much of a resource a host is said to have free."""
-        return self.asked.capacity.get("hosts", {}).get(host, {}).get(resource, 0)
+        """Return how much of a resource a host is said to have free for guests, without what is to be spare."""
+        there = self.asked.capacity.get("hosts", {}).get(host, {}).get(resource, 0)
+        return max(0, there - self.asked.spare.get(resource, 0))
 
     def _too_heavy(self, chosen: t.Mapping[int, Place]) -> bool:
         taken: Counter[tuple[str, str]] = Counter()

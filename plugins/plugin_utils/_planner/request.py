@@ -126,6 +126,16 @@ def _capacity(name: str, value: t.Any) -> dict[str, dict[str, dict[str, int]]]:
     return found if any(found.values()) else {}
 
 
+def _spare(name: str, value: t.Any) -> dict[str, int]:
+    """Return how much of each resource hosts are to keep free, by its name; raise ``FleetError``."""
+    if not isinstance(value, t.Mapping):
+        raise FleetError(f"{name} is {value!r}; expected a number of each resource by name")
+    return {
+        str.__str__(str(resource)): count(name, number, str(resource))
+        for resource, number in value.items()
+    }
+
+
 # Each may take a plan of its own.
 _MOST_RANKS = 16
 
@@ -225,7 +235,8 @@ class Conditions:
 
     ``avoid`` has the places where nothing may go, or a certain guest may not, and why.
     ``limit`` is a number for all hosts or numbers by host. ``capacity`` has what ``hosts`` have free and what ``guests``
-    take of it, such as memory: numbers by name and resource, in whichever unit. ``priority`` has a number for each guest that
+    take of it, such as memory: numbers by name and resource, in whichever unit. ``spare`` is what each host keeps of that at
+    least, by resource. ``priority`` has a number for each guest that
     comes before those with a lower one, or with none, which is 0. ``failure_domains`` are hosts that fail together, by the name
     of each domain; a host may be in several. ``targets`` is ``None`` for all hosts but those of ``drain``.
     """
@@ -241,6 +252,9 @@ class Conditions:
     )
     capacity: t.Mapping[str, t.Mapping[str, t.Mapping[str, Count]]] = field(
         default_factory=dict, metadata=_option(_capacity, type="dict")
+    )
+    spare: t.Mapping[str, Count] = field(
+        default_factory=dict, metadata=_option(_spare, type="dict")
     )
     apart: t.Sequence[t.Collection[str]] = field(
         default=(), metadata=_option(_groups, type="list", elements="list")
@@ -347,12 +361,17 @@ class Conditions:
     def limits_of(self, host: str, resources: t.Sequence[str]) -> tuple[int, ...]:
         """Return how many devices, and how much of these ``resources``, what goes to ``host`` may have together.
 
-        Of what it is not said to have nothing is known, and nothing is counted on.
+        Of what it is not said to have nothing is known, and nothing is counted on. What is to be spare is for nobody.
         """
         limit = self.limit_of(host)
         devices = () if self.limit is None else (UNLIMITED if limit is None else limit,)
         free = self.capacity.get("hosts", {}).get(host, {}) if resources else {}
-        return (*devices, *[free.get(each, 0) for each in resources])
+        left = [max(0, free.get(each, 0) - self.spare_of(each)) for each in resources]
+        return (*devices, *left)
+
+    def spare_of(self, resource: str) -> int:
+        """Return how much of a resource each host that receives a guest which takes some of it keeps at least."""
+        return self.spare.get(resource, 0)
 
     def weights_of(
         self, name: str | None, uuid: str | None, devices: int, resources: t.Sequence[str]

@@ -345,8 +345,11 @@ class Reasons:
                 words = (
                     f"it is not stated how much {resource} {name} has free, and {needed} is needed"
                 )
-            elif (left := free[resource] - self._taken[name][resource]) < needed:
-                words = f"{name} has {left} of its {resource} left, and {needed} is needed"
+            elif (left := free[resource] - self._taken[name][resource]) < needed + (
+                spare := self._conditions.spare_of(resource)
+            ):
+                kept = f", beside {spare} that is to be spare" if spare else ""
+                words = f"{name} has {left} of its {resource} left, and {needed} is needed{kept}"
             else:
                 continue
             yield Reason("capacity", words, detail=resource)

@@ -73,7 +73,7 @@ def hosts_receive_no_more_than_their_limit(case: Case) -> Objections:
 
 
 def hosts_have_what_their_guests_take(case: Case) -> Objections:
-    """Require that of nothing that guests take more goes to a host than that is said to have free."""
+    """Require that of nothing that guests take more goes to a host than that is said to have free, and to ``spare``."""
     free, needs = ({**case.asked.capacity.get(each, {})} for each in ("hosts", "guests"))
     arriving: dict[str, dict[tuple[t.Any, ...], list[Move]]] = defaultdict(
         lambda: defaultdict(list)
@@ -92,6 +92,12 @@ def hosts_have_what_their_guests_take(case: Case) -> Objections:
                 yield Objection(
                     keys_of(each for moves in guests.values() for each in moves),
                     f"what goes to {host} takes {amount} of {resource}, and it has {there} free",
+                )
+            elif amount and amount > there - case.asked.spare.get(resource, 0):
+                spare = case.asked.spare[resource]
+                yield Objection(
+                    keys_of(each for moves in guests.values() for each in moves),
+                    f"what goes to {host} leaves {there - amount} of {resource}, and {spare} is to be spare",
                 )
 
 

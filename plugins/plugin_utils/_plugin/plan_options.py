@@ -96,6 +96,9 @@ def plan_for(
         check_plan("earlier", earlier)
     conditions = Conditions.parse(options, earlier and conditions_of(earlier))
     _check_hosts(Conditions.parse({**options, "drain": None, "targets": None}), fleet)
+    for resource in conditions.spare:
+        if resource not in conditions.resources():
+            raise FleetError(f"spare has {resource!r}, and no guest in capacity takes any of it")
     progress("reading the facts")
     chosen = names("hosts", options.get("hosts"))
     read = read_fleet(

@@ -835,6 +835,16 @@ CONDITIONS = {
             },
         },
     ),
+    "what is to be spare is not read": Fault(
+        "hosts have what their guests take",
+        guests("vm-1"),
+        answers("spare_of", 0),
+        {
+            "drain": ["a"],
+            "capacity": {"hosts": {"b": {"memory": 7}}, "guests": {"vm-1": {"memory": 4}}},
+            "spare": {"memory": 4},
+        },
+    ),
     "priority is not read": Fault(
         "guests move in the order of priority",
         {"a": host([vf(0, "vm-1"), vf(1, "vm-2")]), "b": host([vf(0)])},
