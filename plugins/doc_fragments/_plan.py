@@ -69,6 +69,13 @@ options:
     choices:
       - pack
       - spread
+  prefer:
+    description:
+      - Hosts that are taken before all others, such as new ones, or those that are to stay. As few devices as possible go elsewhere.
+      - Nothing is left behind for it, and nothing that an earlier plan has had made is made anew. It counts before whether devices must be made,
+        and before O(policy). Among the hosts that are preferred, and among the others, places are chosen as without it.
+    type: list
+    elements: str
   apart:
     description:
       - Groups of guests, each a list of names or UUIDs. No two guests of a group are placed on one host, nor one where another stays.

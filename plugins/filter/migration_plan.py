@@ -81,9 +81,10 @@ _value:
     cost:
       description:
         - What the plan is judged by. The first number in which two plans differ decides which one is better.
-        - How many devices are left behind (C(unplaced)), go elsewhere though an earlier plan has had a target made for them (C(remade)), and
-          are made, or given the type without which they are of no use (C(created)); with O(policy=spread) how many are then on the fullest host that
-          receives any (C(load)), with O(policy=pack) how many parents are opened (C(opened)); and how many devices become ones of another type (C(other_type)).
+        - How many devices are left behind (C(unplaced)), go elsewhere though an earlier plan has had a target made for them (C(remade)), go to
+          hosts that are not among those to O(prefer) (C(not_preferred)), and are made, or given the type without which they are of no use
+          (C(created)); with O(policy=spread) how many are then on the fullest host that receives any (C(load)), with O(policy=pack) how many
+          parents are opened (C(opened)); and how many devices become ones of another type (C(other_type)).
         - V(null) where O(earlier) is kept in part.
       type: dict
     bound:

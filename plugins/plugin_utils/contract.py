@@ -547,6 +547,8 @@ class Cost(t.TypedDict):
     """Devices that are left behind."""
     remade: Count
     """Devices that go elsewhere though an earlier plan has had a target made for them."""
+    not_preferred: Count
+    """Devices that go to another host than those that were to be preferred."""
     created: Count
     """Devices that are created, or given the type without which they are of no use."""
     load: NotRequired[Count]

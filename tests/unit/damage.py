@@ -381,6 +381,7 @@ def another_statement(planned: Planned) -> t.Iterator[Change]:
             "limit": 77,
             "capacity": {"hosts": {"b": {"memory": 1}}, "guests": {}},
             "spare": {"memory": 1},
+            "prefer": ["x"],
             "apart": [["vm-8", "vm-9"]],
             "failure_domains": {"rack": ["x"]},
         }.get(name, not value)

@@ -108,6 +108,9 @@ def drawn(chance: random.Random) -> tuple[dict[str, t.Any], Request]:
         spare={"memory": chance.randint(0, 3)} if taken and chance.random() < 0.5 else {},
         apart=apart,
         failure_domains=domains(chance, sorted(facts)) if apart else {},
+        prefer=chance.sample(targets, chance.randint(0, len(targets) - 1) if targets else 0)
+        if chance.random() < 0.3
+        else [],
         numa_local=chance.random() < 0.2,
         keep_kind=chance.random() < 0.2,
         keep_type=chance.random() < 0.2,

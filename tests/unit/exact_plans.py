@@ -37,8 +37,8 @@ except ImportError:
 
 # More than any number in a cost.
 BASE = 64
-# What a plan costs: devices left, made, load or opened parents, of another type.
-Cost = tuple[int, int, int, int]
+# What a plan costs: devices left, on hosts that are not preferred, made, load or opened parents, of another type.
+Cost = tuple[int, int, int, int, int]
 
 
 class Option(t.NamedTuple):
@@ -255,6 +255,10 @@ class ExactPlans:
                 del waiting[guest]
         return True
 
+    def averse(self, host: str) -> bool:
+        """Return whether other hosts are to be preferred."""
+        return bool(self.asked.prefer) and host not in self.asked.prefer
+
     def cost(self, chosen: t.Mapping[int, Place]) -> Cost:
         """Return what a plan costs."""
         options = [each for place in chosen.values() for each in place.options]
@@ -264,6 +268,7 @@ class ExactPlans:
         load = max([self.loads[name] + count for name, count in loads.items()], default=0)
         return (
             devices - len(options),
+            sum(self.averse(each.host) for each in options),
             sum(each.created for each in options),
             load if self.spread else len(opened),
             sum(each.other_type for each in options),
@@ -337,16 +342,19 @@ class ExactPlans:
         every = [(each, variable) for _g, place, variable in chosen for each in place.options]
         parts = [
             sum(len(guest.devices) for guest in self.request.guests) - sum(v for _each, v in every),
+            sum(self.averse(each.host) * variable for each, variable in every),
             sum(each.created * variable for each, variable in every),
             self._load(model, loads) if self.spread else self._opened(model, made),
             sum(each.other_type * variable for each, variable in every),
         ]
-        model.minimize(sum(part * BASE ** (3 - n) for n, part in enumerate(parts)))
+        model.minimize(sum(part * BASE ** (4 - n) for n, part in enumerate(parts)))
         solver = cp_model.CpSolver()
         solver.parameters.num_workers = 1
         assert solver.solve(model) == cp_model.OPTIMAL
         least = round(solver.objective_value)
-        return least // BASE**3, least // BASE**2 % BASE, least // BASE % BASE, least % BASE
+        first, *others = (least // BASE**power for power in (4, 3, 2, 1, 0))
+        one, two, three, four = (each % BASE for each in others)
+        return first, one, two, three, four
 
     def _order(self, model: t.Any, chosen: t.Sequence[tuple[int, Place, t.Any]]) -> None:
         """Require that guests have one place each, and can move one after the other."""

@@ -113,7 +113,7 @@ GROUPS = st.frozensets(st.integers(0, 1), max_size=1)
 
 @st.composite
 def problems(draw, items: int = 4, bins: int = 3, devices: int = 3) -> PackingProblem:
-    """Draw few items and bins, with limits, groups and homes.
+    """Draw few items and bins, with limits, groups, domains and homes; some refuse items, some are not preferred.
 
     Of some resources all that an item needs is on one node, of others nothing is on the same node as the rest.
     """
@@ -130,6 +130,9 @@ def problems(draw, items: int = 4, bins: int = 3, devices: int = 3) -> PackingPr
             draw(st.sampled_from(states)),
             (draw(st.just(UNLIMITED) | st.integers(0, 4)), draw(st.integers(2, 6))),
             draw(GROUPS),
+            refuses=draw(GROUPS),
+            domains=draw(st.just(frozenset()) | st.frozensets(st.integers(0, 1))),
+            preferred=draw(st.just(True) | st.booleans()),
         )
         for _bin in range(draw(st.integers(0, bins)))
     ]
@@ -146,6 +149,7 @@ def problems(draw, items: int = 4, bins: int = 3, devices: int = 3) -> PackingPr
             draw(st.sampled_from([None, *range(len(hosts))])),
             draw(GROUPS),
             (len(each), draw(st.integers(0, 3))),
+            draw(st.just(frozenset()) | GROUPS),
         )
         for each in needed
     ]
@@ -159,6 +163,10 @@ def best_rating(problem: PackingProblem) -> tuple[int, ...]:
     """
     states = [tuple(each.state) for each in problem.bins]
     groups = [each.anti_affinity for each in problem.bins]
+    near = [
+        [n for n, each in enumerate(problem.bins) if n == number or each.domains & there.domains]
+        for number, there in enumerate(problem.bins)
+    ]
     loads = [0] * len(states)
     weights = [[0] * len(each.limits) for each in problem.bins]
     ratings: set[tuple[int, ...]] = set()
@@ -174,15 +182,19 @@ def best_rating(problem: PackingProblem) -> tuple[int, ...]:
         for host, there in enumerate(problem.bins):
             heavy = [sum(each) for each in zip(weights[host], item.weights)]
             full = any(weight > most for weight, most in zip(heavy, there.limits))
-            if full or host == item.home or groups[host] & item.anti_affinity:
+            if full or host == item.home or there.refuses & item.refused:
                 continue
-            before = states[host], groups[host]
-            groups[host] |= item.anti_affinity
+            if groups[host] & item.anti_affinity:
+                continue
+            before, met = states[host], groups[:]
+            for each in near[host]:
+                groups[each] |= item.anti_affinity
             loads[host] += devices
             weights[host], lighter = heavy, weights[host]
-            for states[host], more in ends(problem.resources, before[0], item.demands):
-                place(number + 1, left, cost + more)
-            states[host], groups[host] = before
+            dearer = 0 if there.preferred else devices << 96
+            for states[host], more in ends(problem.resources, before, item.demands):
+                place(number + 1, left, cost + more + dearer)
+            states[host], groups[:] = before, met
             loads[host] -= devices
             weights[host] = lighter
 

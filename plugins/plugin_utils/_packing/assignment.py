@@ -164,6 +164,7 @@ class PartialAssignment:
 class BinKey(t.NamedTuple):
     """What makes one bin better for an item than another. ``load`` is 0 where it does not matter."""
 
+    not_preferred: bool
     load: int
     free_slots: int
     state: State
@@ -202,7 +203,9 @@ class BinIndex:
         ordered = self._keys[bin_type]
         if self._spread:
             return [key for key in ordered if key.free_slots >= slots]
-        return ordered[bisect.bisect_left(ordered, (0, slots)) :]
+        others = bisect.bisect_left(ordered, (True,))
+        first = ordered[bisect.bisect_left(ordered, (False, 0, slots)) : others]
+        return first + ordered[bisect.bisect_left(ordered, (True, 0, slots)) :]
 
     def bins(self, key: BinKey, item: Item) -> t.Iterator[int]:
         """Yield a bin with this key for each set of restrictions that allows ``item``."""
@@ -250,6 +253,7 @@ class BinIndex:
         partial = self._partial
         state = partial.state[number]
         key = BinKey(
+            not partial.bins[number].preferred,
             partial.load[number] if self._spread else 0,
             self._packings.free_slots(state),
             state,

@@ -192,7 +192,8 @@ class _Run:
             if packing is not None:
                 cost = packing.cost
                 slack = self._fit.slack(key.bin_type, packing.after)
-                yield (cost // CREATED, key.load, cost, slack, key.free_slots), key, packing
+                score = (cost // CREATED, key.load, cost, slack, key.free_slots)
+                yield (key.not_preferred, *score), key, packing
 
     def _add_one(self, candidates: t.Iterator[_Candidate]) -> None:
         """Add the first of ``candidates`` that is not in the heap yet."""

@@ -32,9 +32,11 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._packing.packings i
     Packing,
     PackingProblem,
     Packings,
+    cost_in,
 )
 
-# Devices without a place, created ones, the highest load, and the other tiers of the cost: the least is the best.
+# Devices without a place; those in bins that are not preferred, and created ones; the highest load; and the other tiers of the
+# cost: the least is the best.
 _Rating = tuple[int, int, int, int]
 
 
@@ -91,7 +93,8 @@ class _Tree:
         self._least_from = list(itertools.accumulate(alone, initial=0))[::-1]
 
     def _rating_of(self, assignment: Assignment) -> _Rating:
-        cost = sum([p.cost for contents in assignment.values() for _item, p in contents])
+        bins = self._partial.bins
+        cost = sum([cost_in(bins[n], p) for n, held in assignment.items() for _item, p in held])
         loads = [load(contents) for contents in assignment.values()]
         unplaced = sum([len(item.demands) for item in self._items]) - sum(loads)
         highest = highest_load(assignment, self._partial.bins) if self._spread else 0
@@ -131,9 +134,10 @@ class _Tree:
             self._index.put(bin_number, number, packing)
             # Each state is gone through as a whole.
             self.packings.spend(len(self._partial.state[bin_number]))
-            self._cost += packing.cost
+            cost = cost_in(self._partial.bins[bin_number], packing)
+            self._cost += cost
             yield max(highest, self._partial.load[bin_number]) if self._spread else 0
-            self._cost -= packing.cost
+            self._cost -= cost
             self._index.refill(bin_number, before)
         self._unplaced += len(item.demands)
         yield highest
@@ -149,5 +153,5 @@ class _Tree:
                     self.steps += len(packings)
                     for each in packings:
                         rank = (each.cost // CREATED, key.load, each.cost, key.free_slots)
-                        places.append(((*rank, each.after), number, each))
+                        places.append(((key.not_preferred, *rank, each.after), number, each))
         return [(number, packing) for _rank, number, packing in sorted(places)]

@@ -121,8 +121,8 @@ def improve(
     if any(each.load for each in problem.bins):
         # Nor does it know that a bin counts by what it has only if it takes in more.
         return None
-    if any(each.domains for each in problem.bins):
-        # Nor which bins are not to have items of one group together.
+    if any(each.domains or not each.preferred for each in problem.bins):
+        # Nor which bins are not to have items of one group together, and which are preferred.
         return None
     groups = Subproblems(problem, assignment, unplaced).independent()[:_MAX_SUBPROBLEMS]
     found = []

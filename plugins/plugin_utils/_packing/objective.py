@@ -32,13 +32,14 @@ _TOLERANCE = 1e-6
 class Cost(t.NamedTuple):
     """What a plan is judged by. Costs compare in lexicographic order: the first number that differs decides.
 
-    How many devices are left behind, do not go where a target was made for them, and are created; how many devices there
-    are in the fullest bin that takes in any, where they are to be spread; how many parents are opened, where they are to be packed; and how
-    many devices become ones of another type.
+    How many devices are left behind, do not go where a target was made for them, go to bins that are not preferred, and are
+    created; how many devices there are in the fullest bin that takes in any, where they are to be spread; how many parents are
+    opened, where they are to be packed; and how many devices become ones of another type.
     """
 
     unplaced: int = 0
     remade: int = 0
+    not_preferred: int = 0
     created: int = 0
     load: int = 0
     opened: int = 0
@@ -48,13 +49,20 @@ class Cost(t.NamedTuple):
 def cost_of(assignment: Assignment, devices: int, spread: bool, bins: t.Sequence[Bin] = ()) -> Cost:
     """Return the cost of an assignment of so many ``devices``. What is remade is the caller's to add.
 
-    Where devices are to be spread, those that are in the ``bins`` already count.
+    Where devices are to be spread, those that are in the ``bins`` already count; so does which of them are not preferred.
     """
     loads = [load(contents) for contents in assignment.values()]
     total = sum([p.cost for contents in assignment.values() for _item, p in contents])
     created, opened, other_type = tiers(total)
     return Cost(
         unplaced=devices - sum(loads),
+        not_preferred=sum(
+            [
+                load(assignment[n])
+                for n, each in enumerate(bins)
+                if not each.preferred and n in assignment
+            ]
+        ),
         created=created,
         load=highest_load(assignment, bins) if spread else 0,
         opened=opened,
@@ -81,11 +89,28 @@ def lower_bound(problem: PackingProblem, packings: Packings, cost: Cost) -> Cost
     if cost.created != created:
         other_type = _least_other_type(problem, packings, demands)
     return Cost(
+        not_preferred=_least_not_preferred(problem, packings, demands),
         created=created,
         load=_least_load(problem, items) if problem.spread else 0,
         opened=0 if problem.spread else _least_opened(problem, packings, demands),
         other_type=other_type,
     )
+
+
+def _least_not_preferred(
+    problem: PackingProblem, packings: Packings, demands: t.Mapping[int, int]
+) -> int:
+    """Return how many devices go to bins that are not preferred, if the others are filled with whatever they take."""
+    if all(each.preferred for each in problem.bins):
+        return 0
+    there = Counter(
+        [resource for each in problem.bins if each.preferred for resource in each.state]
+    )
+    takers = {demand: there.keys() & packings.takers[demand] for demand in demands}
+    nowhere = sum([count for demand, count in demands.items() if not takers[demand]])
+    used = set[int]().union(*takers.values())
+    slots = sum([problem.resources.free_slots(each) * there[each] for each in used])
+    return max(nowhere, sum(demands.values()) - slots)
 
 
 def _least_other_type(

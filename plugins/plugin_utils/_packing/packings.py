@@ -36,6 +36,8 @@ Demands = tuple[int, ...]
 # A transition's cost holds three numbers, the gravest in the highest bits. No plan has 2^32 devices.
 _TIER = 32
 CREATED, OPENED, OTHER_TYPE = (1 << _TIER * power for power in (2, 1, 0))
+# What a device costs in a bin that is not preferred, beside what its transition does.
+_NOT_PREFERRED = 1 << _TIER * 3
 
 # The beam's width: states kept after each demand of an item, and where that finds none or all are wanted.
 _WIDTH = 24
@@ -120,7 +122,8 @@ class Bin:
     ``limits`` are what the weights of the items in it may add up to, ``UNLIMITED`` where anything. ``anti_affinity`` are
     the groups of which a member is there, or in a domain of its, and stays. ``load`` is how many devices are there and stay,
     where devices are to be spread, else 0. It takes no item that is ``refused`` by a number in ``refuses``. ``domains`` are
-    the failure domains that it is in, where items are to be apart; without one it is its own.
+    the failure domains that it is in, where items are to be apart; without one it is its own. Where others are to be preferred,
+    it is not ``preferred``.
     """
 
     state: State
@@ -129,6 +132,7 @@ class Bin:
     load: int = 0
     refuses: frozenset[int] = frozenset()
     domains: frozenset[int] = frozenset()
+    preferred: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +143,11 @@ class PackingProblem:
     items: t.Sequence[Item]
     bins: t.Sequence[Bin]
     spread: bool = False
+
+
+def cost_in(there: Bin, packing: Packing) -> int:
+    """Return what a packing costs in a bin: as its transitions do, and more than these where that is not preferred."""
+    return packing.cost + (0 if there.preferred else _NOT_PREFERRED * len(packing.steps))
 
 
 def tiers(cost: int) -> tuple[int, int, int]:

@@ -45,6 +45,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._packing.packings i
     Packing,
     PackingProblem,
     Packings,
+    cost_in,
 )
 
 # More items are more than branch and bound gets anywhere with.
@@ -177,4 +178,5 @@ def _place_alone(
 
 def _rank(packing: Packing, there: Bin) -> tuple[int, int, int]:
     """Return what a place costs, the gravest number first; the load is 0 where it does not matter."""
-    return packing.cost // CREATED, there.load, packing.cost % CREATED
+    cost = cost_in(there, packing)
+    return cost // CREATED, there.load, cost % CREATED

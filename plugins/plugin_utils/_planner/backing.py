@@ -130,8 +130,10 @@ def cost_of_placed(problem: Problem, placed: t.Sequence[Placement]) -> Cost:
         }
     loads = Counter(each.host for each in placed)
     there = {name: each.load for name, each in zip(problem.names, problem.bins, strict=True)}
+    others = {n for n, each in zip(problem.names, problem.bins, strict=True) if not each.preferred}
     return Cost(
         unplaced=devices - len(placed),
+        not_preferred=sum([loads[host] for host in loads if host in others]),
         created=created,
         load=max([there[host] + count for host, count in loads.items()], default=0)
         if spread

@@ -83,9 +83,9 @@ class _FirstFit:
         self._packings = Packings(PackingProblem(problem.resources, problem.items, problem.bins))
         self._taken = {(each.host, each.device.id) for each in placed if each.device}
         self._limits = [each.limits for each in problem.bins]
-        numbers = {name: number for number, name in enumerate(problem.names)}
+        self._numbers = {name: number for number, name in enumerate(problem.names)}
         for guest, host in {each.guest: each.host for each in placed}.items():
-            self._take(guest, numbers[host])
+            self._take(guest, self._numbers[host])
         self._backings: dict[int, Backing] = {}
         self._states: dict[int, State] = {}
         # No host before this one has room for such an item.
@@ -97,7 +97,8 @@ class _FirstFit:
         most = sum(
             each.device is not None and each.device.type != each.source.type for each in before
         )
-        passed = True
+        bins, passed = self._problem.bins, True
+        preferred = bins[self._numbers[before[0].host]].preferred
         for number in range(self._start[item.demands], len(self._problem.bins)):
             packing = self._packings.best(self._state(number), item.demands)
             if packing is None:
@@ -105,8 +106,12 @@ class _FirstFit:
                     self._start[item.demands] = number + 1
                 continue
             passed = False
-            limits, refuses = self._limits[number], self._problem.bins[number].refuses
-            if packing.cost <= most and allows(item, number, limits, frozenset(), refuses):
+            limits, there = self._limits[number], bins[number]
+            if (
+                packing.cost <= most
+                and there.preferred == preferred
+                and allows(item, number, limits, frozenset(), there.refuses)
+            ):
                 self._put(guest, number, packing)
                 return True
         return False

@@ -48,7 +48,6 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._packing.assignment
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.objective import Cost
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.packings import (
-    Bin,
     Packing,
     PackingProblem,
     Packings,
@@ -589,14 +588,13 @@ class Pins:
             return
         items = [self._problem.items[guest] for guest in staying]
         self.assignment[number], self._filled[number] = filled.packings, filled
-        self.bins[number] = Bin(
-            filled.state,
-            functools.reduce(less, [item.weights for item in items], there.limits),
-            there.anti_affinity.union(*(item.anti_affinity for item in items)),
+        self.bins[number] = dataclasses.replace(
+            there,
+            state=filled.state,
+            limits=functools.reduce(less, [item.weights for item in items], there.limits),
+            anti_affinity=there.anti_affinity.union(*(item.anti_affinity for item in items)),
             # Where they are to be spread.
-            there.load + sum(len(item.demands) for item in items) if self._spread else 0,
-            there.refuses,
-            there.domains,
+            load=there.load + sum(len(item.demands) for item in items) if self._spread else 0,
         )
         pinned = frozenset[int]().union(*(item.anti_affinity for item in items))
         for each in neighbours.in_domains(there.domains) if pinned else ():

@@ -146,6 +146,7 @@ def pose(
                 load,
                 conditions.refused_on(name),
                 conditions.domains_of(name) if conditions.apart else frozenset(),
+                conditions.prefers(name),
             )
         )
     demands = _demands(request.guests, resources, bins)

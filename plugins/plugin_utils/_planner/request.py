@@ -169,6 +169,11 @@ def _domains(name: str, value: t.Any) -> dict[str, list[str]]:
     }
 
 
+def _preferred(name: str, value: t.Any) -> list[str]:
+    """Return hosts, each once; raise ``FleetError``."""
+    return sorted(set(names(name, value) or ()))
+
+
 class _Same:
     """What is the same only if it is one object: so nobody compares it name by name."""
 
@@ -238,7 +243,7 @@ class Conditions:
     take of it, such as memory: numbers by name and resource, in whichever unit. ``spare`` is what each host keeps of that at
     least, by resource. ``priority`` has a number for each guest that
     comes before those with a lower one, or with none, which is 0. ``failure_domains`` are hosts that fail together, by the name
-    of each domain; a host may be in several. ``targets`` is ``None`` for all hosts but those of ``drain``.
+    of each domain; a host may be in several. ``prefer`` are the hosts to take before all others. ``targets`` is ``None`` for all hosts but those of ``drain``.
     """
 
     direction: str = field(
@@ -261,6 +266,9 @@ class Conditions:
     )
     failure_domains: t.Mapping[str, t.Sequence[str]] = field(
         default_factory=dict, metadata=_option(_domains, type="dict")
+    )
+    prefer: t.Sequence[str] = field(
+        default_factory=list, metadata=_option(_preferred, type="list", elements="str")
     )
     priority: t.Mapping[str, Count] = field(
         default_factory=dict, metadata=_option(_priority, type="dict")
@@ -396,6 +404,10 @@ class Conditions:
     def domains_of(self, host: str) -> frozenset[int]:
         """Return the failure domains that ``host`` is in."""
         return _index_of(_Same(self.failure_domains)).get(host, frozenset[int]())
+
+    def prefers(self, host: str) -> bool:
+        """Return whether no other host is to be taken before ``host``."""
+        return not self.prefer or host in self.prefer
 
     def together_with(self, host: str) -> frozenset[str]:
         """Return the hosts that have a failure domain in common with ``host``, itself included."""

@@ -161,21 +161,29 @@ def guests_of_a_group_are_apart(case: Case) -> Objections:
         holder = device["in_use"] or {}
         for each in {holder.get("name"), holder.get("uuid")} - {None, ""}:
             held[str(each)].append(key)
-    places = _places(case)
     for group in case.asked.apart:
-        # By place: who is there, from which wave and to which one. Each by its process: two hosts may have guests of one name.
-        there: dict[str, set[_Stay]] = defaultdict(set)
-        for each in sorted(group):
-            for key in held.get(each, ()):
-                holder, move = case.devices[key]["in_use"], moves.get(key)
-                guest = (str(holder.get("name")), key[0], str(holder.get("pid") or key[1]))
-                for place in places(key[0]):
-                    there[place].add(_Stay(0, move.wave if move else math.inf, guest))
-                for place in places(move.target["host"]) if move else ():
-                    there[place].add(_Stay(move.wave, math.inf, guest))
-        for place, stays in there.items():
+        keys = [key for each in sorted(group) for key in held.get(each, ())]
+        for place, stays in _stays(case, keys, moves).items():
             if len(stays) > 1:
                 yield from _meetings(case, place, sorted(stays))
+
+
+def _stays(case: Case, keys: t.Sequence[Key], moves: t.Mapping[Key, Move]) -> dict[str, set[_Stay]]:
+    """Return by place who is there, from which wave to which one, of the guests that hold these devices.
+
+    Each guest by its process: two hosts may have guests of one name.
+    """
+    places = _places(case)
+    there: dict[str, set[_Stay]] = defaultdict(set)
+    for key in keys:
+        holder, move = case.devices[key]["in_use"], moves.get(key)
+        guest = (str(holder.get("name")), key[0], str(holder.get("pid") or key[1]))
+        for place in places(key[0]):
+            there[place].add(_Stay(0, move.wave if move else math.inf, guest))
+        if move:
+            for place in places(move.target["host"]):
+                there[place].add(_Stay(move.wave, math.inf, guest))
+    return there
 
 
 def _places(case: Case) -> t.Callable[[str], list[str]]:

@@ -168,6 +168,9 @@ def the_cost_is_counted(case: Case) -> Objections:
     opened = {(each["host"], each["parent"]) for each in targets if each["create"]} - used
     counted = {
         "unplaced": len(case.unplaced),
+        "not_preferred": sum(
+            1 for each in targets if case.asked.prefer and each["host"] not in case.asked.prefer
+        ),
         "created": sum(1 for each in targets if each["create"] or each["attributes"]),
         "load": _highest_load(case),
         "opened": len(opened),

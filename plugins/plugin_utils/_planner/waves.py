@@ -38,6 +38,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._packing.packings i
     PackingProblem,
     Packings,
     State,
+    cost_in,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.admissible import (
     NO_EXCLUSIONS,
@@ -377,7 +378,7 @@ class _Turn:
         for demands in multisets:
             found[demands] = sorted(
                 [
-                    (packing.cost, number, packing)
+                    (cost_in(self._problem.bins[number], packing), number, packing)
                     for number, state in enumerate(states)
                     if state and (packing := self._moves.packings.best(state, demands))
                 ],

@@ -161,6 +161,7 @@ def _check_hosts(given: Conditions, fleet: t.Any) -> None:
         "avoid": [place.host for place in given.avoid],
         "limit": [*limited],
         "capacity": [*given.capacity.get("hosts", ())],
+        "prefer": [*given.prefer],
         "failure_domains": [host for hosts in given.failure_domains.values() for host in hosts],
     }
     for option, hosts in named.items():

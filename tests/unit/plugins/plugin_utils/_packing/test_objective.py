@@ -12,6 +12,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._packing.objective 
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.packings import (
     CREATED,
+    OPENED,
     Bin,
     Item,
     PackingProblem,
@@ -34,11 +35,12 @@ def costs(problem: PackingProblem) -> tuple[Cost, Cost, Cost]:
     packings = Packings(problem)
     found = search(problem, packings, Budget(50, 0), lambda: None)
     devices = sum(len(item.demands) for item in problem.items)
-    cost = cost_of(found.assignment, devices, problem.spread)
+    cost = cost_of(found.assignment, devices, problem.spread, problem.bins)
     bound = lower_bound(problem, packings, cost)
     left, grave, load, others = best_rating(problem)
-    new, opened, other = tiers(grave * CREATED + others)
-    return cost, bound, Cost(left, 0, new, load, opened, other)
+    not_preferred, new = divmod(grave, CREATED // OPENED)
+    _new, opened, other = tiers(others)
+    return cost, bound, Cost(left, 0, not_preferred, new, load, opened, other)
 
 
 @given(problems())

@@ -22,6 +22,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._packing.packings i
     Item,
     PackingProblem,
     Packings,
+    cost_in,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.search import (
     Budget,
@@ -48,7 +49,11 @@ def search(
 
 def rating(problem: PackingProblem, found: SearchResult) -> tuple[int, ...]:
     bins = found.assignment.values()
-    cost = sum(packing.cost for contents in bins for _item, packing in contents)
+    cost = sum(
+        cost_in(problem.bins[number], packing)
+        for number, contents in found.assignment.items()
+        for _item, packing in contents
+    )
     unplaced = sum(len(item.demands) for item in problem.items) - sum(map(load, bins))
     highest = max(map(load, bins), default=0) if problem.spread else 0
     return (unplaced, cost // CREATED, highest, cost % CREATED)
@@ -63,8 +68,12 @@ def check_replay(problem: PackingProblem, found: SearchResult) -> None:
         there = problem.bins[number]
         state = list(there.state)
         groups = list(there.anti_affinity)
+        for other, more in found.assignment.items():
+            if other != number and problem.bins[other].domains & there.domains:
+                groups += {group for item, _packing in more for group in items[item].anti_affinity}
         for item, packing in contents:
             assert items[item].home != number
+            assert not items[item].refused & there.refuses
             groups += items[item].anti_affinity
             nodes, cost = set(), 0
             for demand, (resource, transition) in zip(
@@ -77,7 +86,8 @@ def check_replay(problem: PackingProblem, found: SearchResult) -> None:
                 cost += transition.cost
             assert (tuple(sorted(state)), cost) == (packing.after, packing.cost)
             assert len(nodes) == 1
-        assert len(groups) == len(set(groups))
+        own = {group for item, _packing in contents for group in items[item].anti_affinity}
+        assert all(groups.count(group) == 1 for group in own)
         if there.limits:
             assert load(contents) <= there.limits[0]
             assert sum(items[item].weights[1] for item, _packing in contents) <= there.limits[1]
@@ -126,7 +136,8 @@ def test_nothing_that_places_every_item_costs_less_than_the_bound(problem):
     event(f"all placed: {not unplaced}")
     if not unplaced:
         bound = found.bound
-        least = (bound.created, bound.load, bound.opened * OPENED + bound.other_type)
+        grave = bound.not_preferred * CREATED // OPENED + bound.created
+        least = (grave, bound.load, bound.opened * OPENED + bound.other_type)
         assert least <= (created, highest, others)
 
 

@@ -153,7 +153,7 @@ def test_with_an_addition_a_plan_leaves_nobody_behind(seed):
         subject = cause["subjects"][0]
         emptied = [subject["name"]]
         if subject["failure_domain"]:
-            emptied = conditions.failure_domains[subject["name"]]
+            emptied = [*conditions.failure_domains[subject["name"]]]
         assert drained(after, emptied, conditions)["unplaced"] == []
         if (
             cause["addition"]["smallest"]

@@ -845,6 +845,12 @@ CONDITIONS = {
             "spare": {"memory": 4},
         },
     ),
+    "hosts to prefer are not read": Fault(
+        "the cost is counted",
+        {"a": host([vf(0, "vm-1")]), "b": host([vf(0)]), "c": host()},
+        answers("prefers", True),
+        {"drain": ["a"], "prefer": ["c"]},
+    ),
     "priority is not read": Fault(
         "guests move in the order of priority",
         {"a": host([vf(0, "vm-1"), vf(1, "vm-2")]), "b": host([vf(0)])},
