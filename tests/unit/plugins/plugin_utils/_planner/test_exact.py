@@ -37,7 +37,14 @@ def wrong(facts: dict[str, t.Any], request: Request, least: tuple[int, ...]) -> 
     """Return what is wrong in the plan for a request, of which no plan costs less than ``least``; else its rank."""
     plan = make_plan(read_fleet(facts), request)
     assert violations(plan, facts, request.conditions) == []
-    cost, status = in_order(plan["cost"]), plan["status"]
+    status = plan["status"]
+    if plan["cost"] is None:
+        # Free devices give way to guests, which is no number of the cost.
+        left = len(plan["unplaced"])
+        assert left >= least[0], "the exact plan is none"
+        assert status != "infeasible" or least[0], "infeasible, and everything has a place"
+        return "more is left than need be" if left > least[0] else None
+    cost = in_order(plan["cost"])
     assert cost >= least, "the exact plan is none"
     if plan["bound"] is not None:
         bound = in_order(plan["bound"])
