@@ -97,9 +97,10 @@ def test_what_hosts_say_adds_no_metric_and_is_no_label(name):
     assert not any(name in label for _name, *labels in found for label in labels)
 
 
-def test_hosts_and_groups_are_counted_by_whether_they_can_be_emptied():
+def test_hosts_and_domains_are_counted_by_whether_they_can_be_emptied():
     facts = fleet()
-    found = metrics(facts, headroom=headroom_for(facts, {"all": ["a", "b"]}))
+    domains = {"all": ["a", "b"]}
+    found = metrics(facts, headroom=headroom_for(facts, failure_domains=domains))
     assert {key: n for key, n in found.items() if key[0].startswith("headroom_")} == {
         ("headroom_hosts", "emptied"): 1,
         ("headroom_hosts", "infeasible"): 1,
