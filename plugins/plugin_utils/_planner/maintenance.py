@@ -255,6 +255,11 @@ class _Planning:
             for start in range(len(order) - size + 1):
                 yield tuple(order[start : start + size])
 
+    @property
+    def _by_domain(self) -> bool:
+        """Whether guests must be apart on different hosts, too."""
+        return bool(self._conditions.apart and self._conditions.failure_domains)
+
     def _likeness(self, batch: _Batch) -> t.Hashable:
         """Return what batches have in common that find the same places."""
         if self._conditions.apart:
@@ -311,7 +316,9 @@ class _Planning:
             targets=[*targets, *self._silent],
             keep_type=keep_type or self._conditions.keep_type,
         )
-        hosts = {name: self._now.hosts[name] for name in (*batch, *targets)}
+        # Who stays on another host of a failure domain must not be met either.
+        names = self._now.hosts if self._by_domain else (*batch, *targets)
+        hosts = {name: self._now.hosts[name] for name in names}
         if after:
             changed = self._after(after)
             hosts |= read_fleet(
@@ -424,7 +431,9 @@ class _Planning:
                     break
         if told is None:
             raise AssertionError("it is asked of a host at least")
-        if not proven and beginning and len(statuses) == len(hosts):
+        # Hosts that are emptied together may leave a failure domain to each other's guests.
+        together = self._asked.at_once > 1 and self._by_domain
+        if not proven and beginning and len(statuses) == len(hosts) and not together:
             proven = {*statuses} == {"infeasible"}
         whole = [told["shortage"]] if told["shortage"] is not None else []
         return {
