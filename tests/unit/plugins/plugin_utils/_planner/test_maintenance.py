@@ -439,9 +439,9 @@ def test_the_verifier_objects_to_damaged_steps(damage):
 def test_a_guest_goes_to_no_rack_in_which_one_of_its_group_is_still_to_move():
     facts = {
         "a": host([function(0, "v", "vm-1", 1)]),
-        "b": host([function(0, "v"), function(1, "v")]),
+        "b": host([function(0, "v")]),
         "c": host([function(0, "v", "vm-2", 2)]),
-        "d": host([function(0, "v")]),
+        "d": host([function(0, "v"), function(1, "v")]),
     }
     conditions = Conditions(apart=[["vm-1", "vm-2"]], failure_domains={"rack": ["b", "c"]})
     plan = planned(facts, "ac", conditions, keep_order=True)
