@@ -98,7 +98,7 @@ def test_an_audit_fails_where_a_host_cannot_be_emptied_and_says_what_would_mend_
     report = json.loads((fleet.work / "audit/report.json").read_text())
     headroom = report["headroom"]
     assert sum(headroom["hosts"].values()) == len(report["hosts"])
-    assert sum(headroom["groups"].values()) == 1
+    assert sum(headroom["failure_domains"].values()) == 1
     assert ended.returncode == (0 if headroom["holds"] else 2), ended.stdout + ended.stderr
     assert headroom["sentences"][0] in ended.stdout
     assert (
