@@ -178,6 +178,10 @@ _Restrictions = tuple[
 ]
 
 
+def _last(numbers: dict[int, None]) -> int:
+    return next(reversed(numbers))
+
+
 class BinIndex:
     """The bins of a partial assignment by key, and of equal keys by restrictions: so equal bins are looked at once.
 
@@ -211,13 +215,13 @@ class BinIndex:
         """Yield a bin with this key for each set of restrictions that allows ``item``."""
         for (restrictions, _domains), numbers in self._bins.get(key, {}).items():
             if allows(item, *restrictions):
-                yield next(reversed(numbers))
+                yield _last(numbers)
 
     def place(self, key: BinKey, item: int, packing: Packing) -> BinKey | None:
         """Place an item in the first bin with this key, and return the key it has then; ``None`` if no bin may take it."""
         for (restrictions, _domains), numbers in self._bins.get(key, {}).items():
             if allows(self._partial.items[item], *restrictions):
-                return self.put(next(reversed(numbers)), item, packing)
+                return self.put(_last(numbers), item, packing)
         return None
 
     def put(self, number: int, item: int, packing: Packing) -> BinKey:
