@@ -34,6 +34,8 @@ class ActionModule(StepAction):
         "ask_qemu": {"type": "bool", "default": True},
         "other_guests": {"type": "str", "default": "name"},
         "tls": {"type": "str", "default": "auto"},
+        "multifd": {"type": "str", "default": "auto"},
+        "connections": {"type": "int", "default": 2},
         "earlier": {"type": "raw"},
         "uri": {"type": "str", "default": "qemu+ssh://root@{host}/system"},
         "transport": {"type": "str", "default": "tcp://{host}"},

@@ -66,7 +66,7 @@ options:
     type: str
   options:
     description:
-      - Further options of C(virsh migrate), such as V(--auto-converge) or V(--tls), each word an element.
+      - Further options of C(virsh migrate), such as V(--auto-converge), V(--tls) or V(--parallel), each word an element.
       - Post-copy is not possible with VFIO devices.
     type: list
     elements: str

@@ -92,6 +92,20 @@ options:
       - always
       - never
     default: auto
+  multifd:
+    description:
+      - Whether a guest is sent over several connections at once. With V(auto) it is between hosts whose QEMU is 10.0 or newer, with V(always)
+        guests move between such hosts alone, and with V(never) it is not.
+    type: str
+    choices:
+      - auto
+      - always
+      - never
+    default: auto
+  connections:
+    description: Over how many connections.
+    type: int
+    default: 2
   earlier:
     description: An earlier plan that is to be carried out, or the file that has it. Without O(guests) and O(drain) those of the plan are moved.
     type: raw

@@ -39,6 +39,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.misfits im
     Misfit,
     misfits,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.multifd import Multifd
 from ansible_collections.vfio.migration.plugins.plugin_utils.contract import NotRequired, Sentence
 
 # The first versions that migrate a guest with a VFIO device of a kind. Kernels have the newer protocol from 5.18 on, and
@@ -111,6 +112,7 @@ class Case:
     asks_qemu: bool = True
     encryption: Encryption = field(default_factory=Encryption)
     uris: t.Mapping[str, str] = field(default_factory=dict)
+    multifd: Multifd = field(default_factory=Multifd)
 
     @property
     def copies_disks(self) -> bool:
@@ -177,6 +179,7 @@ def check_migration(case: Case) -> Checks:
             )
         )
     }
+    ends = [guest["host"] or "" for guest in chosen], fitting.targets if chosen else ()
     notes = [
         *_hosts_left_out(case.guests, case.hosts),
         *fitting.notes,
@@ -191,9 +194,8 @@ def check_migration(case: Case) -> Checks:
             if host not in case.hosts
         ),
         *_guests_left_alone(case.fleet, case.guests, case.hosts, case.drain),
-        *case.encryption.in_plain(
-            case.hosts, [guest["host"] or "" for guest in chosen], fitting.targets if chosen else ()
-        ),
+        *case.encryption.in_plain(case.hosts, *ends),
+        *case.multifd.over_one(case.hosts, *ends),
     ]
     stay = {(guest["host"], guest["vm"]): guest for guest in fitting.guests}
     checked = [stay.get((guest["host"], guest["vm"]), guest) for guest in checked]
@@ -323,6 +325,7 @@ def missing_on(case: Case, guest: Guest, host: str) -> list[Misfit]:
             case.copies_disks,
             certificates=case.encryption.requires(there, SERVER),
             uri=case.uris.get(host),
+            multifd=case.multifd.requires(there),
         )
     )
 
@@ -443,8 +446,18 @@ def _certificates(case: Case, guest: Guest, info: GuestInfo) -> t.Iterator[str]:
         )
 
 
+def _several_connections(case: Case, guest: Guest, info: GuestInfo) -> t.Iterator[str]:
+    host = guest["host"] or ""
+    missing = case.multifd.requires(case.hosts[host])
+    if missing is not None:
+        yield (
+            f"it is to be sent over several connections, and {host} has no {missing}; update that, or let"
+            f" migrate_libvirt_multifd be {AUTO}"
+        )
+
+
 _RULES: tuple[t.Callable[[Case, Guest, GuestInfo], t.Iterator[str]], ...] = (
-    *(_viommu, _blocked, _disks, _certificates),
+    *(_viommu, _blocked, _disks, _certificates, _several_connections),
 )
 
 

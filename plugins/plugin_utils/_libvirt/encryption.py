@@ -21,7 +21,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.guests imp
 from ansible_collections.vfio.migration.plugins.plugin_utils.contract import Sentence
 
 # Where both hosts have certificates; or whoever has none takes no part; or not at all.
-AUTO, ALWAYS, NEVER = TLS_CHOICES = ("auto", "always", "never")
+AUTO, ALWAYS, NEVER = CHOICES = ("auto", "always", "never")
 CLIENT, SERVER = "client", "server"
 _TLS = "--tls"
 _OVER_TCP = "tcp:"
@@ -29,7 +29,7 @@ _OVER_TCP = "tcp:"
 
 @dataclass(frozen=True)
 class Encryption:
-    """What an operator wants: one of ``TLS_CHOICES``, and to which URI and with which options of ``virsh migrate`` guests are sent."""
+    """What an operator wants: one of ``CHOICES``, and to which URI and with which options of ``virsh migrate`` guests are sent."""
 
     choice: str = AUTO
     transport: str = "tcp://{host}"

@@ -53,7 +53,7 @@ class Arrival:
     """A guest on its way: as its ``source`` has it, to the host ``target``, both by what libvirt there says.
 
     ``copies_disks``: its disks are copied. ``certificates`` are those that the target would have to have. ``uri`` is that by which
-    the source's libvirt is to reach the target's.
+    the source's libvirt is to reach the target's. ``multifd`` is what the target would have to have for several connections.
     """
 
     guest: GuestInfo
@@ -62,6 +62,7 @@ class Arrival:
     copies_disks: bool = False
     certificates: str | None = None
     uri: str | None = None
+    multifd: str | None = None
 
     @property
     def there(self) -> HostInfo | None:
@@ -180,6 +181,15 @@ def _tls(arrival: Arrival) -> t.Iterator[Misfit]:
         )
 
 
+def _multifd(arrival: Arrival) -> t.Iterator[Misfit]:
+    if arrival.multifd is not None:
+        yield Misfit(
+            f"has no {arrival.multifd}",
+            "is to be sent over several connections",
+            "update that, or let migrate_libvirt_multifd be auto",
+        )
+
+
 def _reach(arrival: Arrival) -> t.Iterator[Misfit]:
     problem = arrival.source.unreached.get(arrival.uri or "")
     if problem is not None:
@@ -190,4 +200,15 @@ def _reach(arrival: Arrival) -> t.Iterator[Misfit]:
         )
 
 
-_RULES = (_iommufd, _machine, _cpu, _host_cpu, _connections, _files, _memory, _tls, _reach)
+_RULES = (
+    _iommufd,
+    _machine,
+    _cpu,
+    _host_cpu,
+    _connections,
+    _files,
+    _memory,
+    _tls,
+    _multifd,
+    _reach,
+)

@@ -47,7 +47,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.checks imp
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.downtime import too_long
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.encryption import (
-    TLS_CHOICES,
+    CHOICES,
     Encryption,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.guests import (
@@ -72,6 +72,10 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.move impor
     REFUSED,
     MoveReport,
     read_report,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.multifd import (
+    MOST_CONNECTIONS,
+    Multifd,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.order import (
     Migration,
@@ -239,11 +243,18 @@ def _command(options: t.Mapping[str, t.Any]) -> _Run:
     downtime = _downtime("downtime", options["downtime"])
     longest = options.get("downtime_max")
     bandwidth = options.get("bandwidth")
-    tls, transport = one_of("tls", str(options["tls"]), TLS_CHOICES), str(options["transport"])
+    tls, transport = one_of("tls", str(options["tls"]), CHOICES), str(options["transport"])
     Encryption(tls, transport, further).check()
+    multifd = one_of("multifd", str(options["multifd"]), CHOICES)
+    connections = one_or_more("connections", options["connections"])
+    if not 1 < connections <= MOST_CONNECTIONS:
+        raise FleetError(f"connections is {connections}; expected 2 to {MOST_CONNECTIONS}")
+    Multifd(multifd, connections, transport, further).check()
     return {
         "options": further,
         "tls": tls,
+        "multifd": multifd,
+        "connections": connections,
         "downtime": downtime,
         "downtime_max": downtime if longest is None else _downtime("downtime_max", longest),
         "bandwidth": None if bandwidth is None else one_or_more("bandwidth", bandwidth),
@@ -414,6 +425,7 @@ def _case(run: _Run, hostvars: t.Any) -> Case:
         run["ask_qemu"],
         _encryption(run),
         run["uris"],
+        _multifd(run),
     )
 
 
@@ -424,6 +436,10 @@ def _uri_of(run: _Run, host: str) -> str:
 
 def _encryption(run: _Run) -> Encryption:
     return Encryption(run["tls"], run["transport"], run["options"])
+
+
+def _multifd(run: _Run) -> Multifd:
+    return Multifd(run["multifd"], run["connections"], run["transport"], run["options"])
 
 
 def check(run: _Run, hostvars: t.Any) -> _Run:
@@ -467,11 +483,12 @@ def order(run: _Run, hostvars: t.Any) -> _Run:
     migrations = order_migrations(ready, checks["chosen"], run["priority"], placed)
     going = [] if run["check_mode"] else migrations["going"]
     ends = {host for each in going for host in (each["host"], each["target"])}
-    leaving, logs = _parts(run, going, plan, _libvirt(hostvars, ends))
+    libvirt = _libvirt(hostvars, ends)
+    leaving, logs = _parts(run, going, plan, libvirt)
     return run | {
         "checks": checks,
         "migrations": migrations,
-        "sentences": [*map(_label, going)],
+        "sentences": [*_announced(run, going, libvirt)],
         "unplaced": plan.get("unplaced", []),
         "plan_file": prepared.get("dest"),
         "leaving": leaving,
@@ -531,9 +548,10 @@ def _parts(
     leaving: dict[str, list[_Run]] = {}
     uuids: dict[str, list[str]] = {}
     logs: dict[str, list[list[str]]] = {}
-    encryption = _encryption(run)
+    encryption, multifd = _encryption(run), _multifd(run)
     for number, each in enumerate(going):
         address = run["addresses"][each["target"]]
+        ends = libvirt[each["host"]], libvirt[each["target"]]
         guest = {
             "number": number,
             "label": _label(each),
@@ -542,7 +560,10 @@ def _parts(
             "plan": _plan_of(plan, each["host"]),
             "destination": _uri_of(run, each["target"]),
             "transport": run["transport"].replace("{host}", address),
-            "options": encryption.options_between(libvirt[each["host"]], libvirt[each["target"]]),
+            "options": [
+                *encryption.options_between(*ends),
+                *multifd.options_between(*ends),
+            ],
             **{name: run[name] for name in ("downtime", "downtime_max", "stall", "timeout")},
         }
         leaving.setdefault(each["host"], []).append(guest)
@@ -573,6 +594,17 @@ def _plan_of(plan: t.Mapping[str, t.Any], host: str) -> _Run:
 
 def _label(migration: Migration) -> str:
     return f"{printable(migration['vm'], MAX_LABEL)} to {migration['target']}"
+
+
+def _announced(
+    run: _Run, going: t.Iterable[Migration], libvirt: t.Mapping[str, LibvirtHost]
+) -> t.Iterator[Sentence]:
+    """Yield who goes where, and over how many connections where these are several."""
+    multifd = _multifd(run)
+    for each in going:
+        several = multifd.options_between(libvirt[each["host"]], libvirt[each["target"]])
+        over = f", over {multifd.connections} connections" if several else ""
+        yield f"{_label(each)}{over}"
 
 
 def look(run: _Run, hostvars: t.Any) -> _Run:

@@ -398,6 +398,7 @@ def test_whom_a_check_leaves_out_is_noted():
         "c takes part in nothing: libvirt on c does not answer: no libvirt",
         "y is no target: it is none of the hosts of the play that answer",
         "vm-1 on a has no VFIO device and was left alone",
+        "guests are sent over one connection from or to b, where no QEMU 10.0.0 or newer is known; see migrate_libvirt_multifd",
     ]
     # What b lacks for PCI devices matters to who has one.
     assert check(["pci"])["notes"][0].startswith(

@@ -26,6 +26,8 @@ OPTIONS = {
     "transport": "tcp://{host}",
     "options": [],
     "tls": "auto",
+    "multifd": "auto",
+    "connections": 2,
     "ask_qemu": True,
     "other_guests": "name",
     "downtime": 2000,
@@ -35,6 +37,11 @@ OPTIONS = {
     "parallel_source": 1,
     "parallel_target": 1,
 }
+
+
+# How guests are sent between hosts whose QEMU can.
+PARALLEL = ["--parallel", "--parallel-connections=2"]
+OVER_TWO = ", over 2 connections"
 
 
 def begun(hostvars=None, check_mode=False, **options):
@@ -119,6 +126,13 @@ def test_a_text_is_a_list_split_at_commas(given):
         (
             {"guests": "vm-17", "tls": "always", "transport": "rdma://{host}"},
             "migrate_libvirt_tls is always, and QEMU encrypts only what goes over TCP",
+        ),
+        ({"guests": "vm-17", "multifd": "on"}, "multifd is 'on'; expected one of auto, always"),
+        ({"guests": "vm-17", "connections": 1}, "connections is 1; expected 2 to 255"),
+        ({"guests": "vm-17", "connections": 256}, "connections is 256; expected 2 to 255"),
+        (
+            {"guests": "vm-17", "multifd": "always", "options": "--tunnelled"},
+            "migrate_libvirt_multifd is always, and QEMU has one connection with --tunnelled",
         ),
         ({"guests": "vm-17", "hosts": []}, "no host of the inventory matches"),
     ],
@@ -347,7 +361,7 @@ def moving_others(*others):
 def test_guests_without_devices_go_after_those_with_some_and_are_no_part_of_the_plan():
     run, _hostvars = moving_others((UUIDS[6], "plain", 1024))
     assert run["reading"] == {"a": [UUIDS[5], UUIDS[6]]}
-    assert run["sentences"] == ["vm-17 to b", "plain to b"]
+    assert run["sentences"] == [f"{each} to b{OVER_TWO}" for each in ("vm-17", "plain")]
     assert [each["uuid"] for each in run["leaving"]["a"]] == [UUIDS[5], UUIDS[6]]
     assert run["checks"]["notes"] == []
 
@@ -355,7 +369,7 @@ def test_guests_without_devices_go_after_those_with_some_and_are_no_part_of_the_
 def test_a_guest_without_devices_that_fits_nowhere_stays_with_what_is_short():
     # The guest with the device takes 1 MiB of the GiB that is free.
     run, hostvars = moving_others((UUIDS[6], "large", 1 << 20), (UUIDS[7], "small", 1024))
-    assert run["sentences"] == ["vm-17 to b", "small to b"]
+    assert run["sentences"] == [f"{each} to b{OVER_TWO}" for each in ("vm-17", "small")]
     found = ended(hostvars, run, [MOVED, MOVED | {"number": 1}])
     (stays,) = found["stay"]
     assert stays["vm"] == "large"
@@ -390,7 +404,7 @@ def test_each_host_is_told_what_leaves_it_and_what_comes():
     assert (run["leaving"].keys(), run["logs"].keys()) == ({"a"}, {"b"})
     (guest,) = run["leaving"]["a"]
     assert (guest["number"], guest["label"]) == (0, "vm-17 to b")
-    assert guest["options"] == ["--auto-converge"]
+    assert guest["options"] == ["--auto-converge", *PARALLEL]
     assert (guest["destination"], guest["transport"]) == ("qemu+ssh://root@b/system", "tcp://b")
     assert [each["target"]["id"] for each in guest["plan"]["placements"]] == [UUIDS[8]]
     settle, qemu, kernel = run["logs"]["b"]
@@ -441,8 +455,33 @@ def test_a_guest_is_sent_encrypted_where_that_is_wanted_and_both_hosts_can(choic
     hostvars["b"]["migrate_libvirt_answer"] = libvirt_info(host=host_info(tls=certificates(there)))
     run, _hosts = ordered(hostvars, guests="vm-17", tls=choice)
     (guest,) = run["leaving"]["a"]
-    assert guest["options"] == options
+    assert guest["options"] == [*options, *PARALLEL]
     assert any("is not encrypted" in each for each in run["checks"]["notes"]) == (options == [])
+
+
+@pytest.mark.parametrize(
+    ("choice", "version", "options"),
+    [
+        ("auto", "10.0.0", PARALLEL),
+        ("auto", "9.2.4", []),
+        ("always", "10.1.0", PARALLEL),
+        ("never", "10.1.0", []),
+    ],
+)
+def test_a_guest_is_sent_over_several_connections_where_that_is_wanted_and_both_hosts_can(
+    choice, version, options
+):
+    for name in ("a", "b"):
+        hostvars = two_hosts()
+        versions = {"libvirt": "11.3.0", "qemu": version}
+        hostvars[name]["migrate_libvirt_answer"]["versions"] = versions
+        run, _hosts = ordered(hostvars, guests="vm-17", multifd=choice, tls="never")
+        (guest,) = run["leaving"]["a"]
+        assert guest["options"] == options
+        assert run["sentences"] == [f"vm-17 to b{OVER_TWO if options else ''}"]
+        named = f"guests are sent over one connection from or to {name}, where no QEMU 10.0.0"
+        expected = choice == "auto" and not options
+        assert any(named in each for each in run["checks"]["notes"]) == expected
 
 
 def test_a_guest_takes_no_more_of_the_plan_along_than_what_is_of_its_host():
