@@ -199,6 +199,11 @@ def _index_of(groups: _Same) -> dict[str, frozenset[int]]:
 
 
 @functools.lru_cache(maxsize=4)
+def _names_in(hosts: _Same) -> frozenset[str]:
+    return frozenset(hosts.value)
+
+
+@functools.lru_cache(maxsize=4)
 def _refusals_in(avoid: _Same) -> tuple[dict[str, int], dict[str, frozenset[int]]]:
     """Return a number for each guest that may not go to some host, and by host the numbers of those that may not go there."""
     numbers: dict[str, int] = {}
@@ -407,7 +412,7 @@ class Conditions:
 
     def prefers(self, host: str) -> bool:
         """Return whether no other host is to be taken before ``host``."""
-        return not self.prefer or host in self.prefer
+        return not self.prefer or host in _names_in(_Same(self.prefer))
 
     def together_with(self, host: str) -> frozenset[str]:
         """Return the hosts that have a failure domain in common with ``host``, itself included."""

@@ -162,15 +162,14 @@ def the_cost_is_counted(case: Case) -> Objections:
             yield Objection(WHOLE_PLAN, f"there is the bound {bound} and no cost")
         return
     targets = [move.target for move in case.moves]
+    preferred = {*case.asked.prefer}
     used = {
         (key[0], each["parent"]) for key, each in case.devices.items() if each["kind"] == "mdev"
     }
     opened = {(each["host"], each["parent"]) for each in targets if each["create"]} - used
     counted = {
         "unplaced": len(case.unplaced),
-        "not_preferred": sum(
-            1 for each in targets if case.asked.prefer and each["host"] not in case.asked.prefer
-        ),
+        "not_preferred": sum(1 for each in targets if preferred and each["host"] not in preferred),
         "created": sum(1 for each in targets if each["create"] or each["attributes"]),
         "load": _highest_load(case),
         "opened": len(opened),
