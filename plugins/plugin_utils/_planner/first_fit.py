@@ -89,7 +89,7 @@ class _FirstFit:
         self._backings: dict[int, Backing] = {}
         self._states: dict[int, State] = {}
         # No host before this one has room for such an item.
-        self._start: dict[Demands, int] = defaultdict(int)
+        self._start: dict[tuple[Demands, bool], int] = defaultdict(int)
 
     def place(self, guest: int, before: t.Sequence[Placement]) -> bool:
         """Place a guest on the first host where it costs no more than ``before``, and return whether there is one."""
@@ -99,19 +99,18 @@ class _FirstFit:
         )
         bins, passed = self._problem.bins, True
         preferred = bins[self._numbers[before[0].host]].preferred
-        for number in range(self._start[item.demands], len(self._problem.bins)):
-            packing = self._packings.best(self._state(number), item.demands)
+        key = (item.demands, preferred)
+        for number in range(self._start[key], len(bins)):
+            there, packing = bins[number], None
+            if there.preferred == preferred:
+                packing = self._packings.best(self._state(number), item.demands)
             if packing is None:
                 if passed:
-                    self._start[item.demands] = number + 1
+                    self._start[key] = number + 1
                 continue
             passed = False
-            limits, there = self._limits[number], bins[number]
-            if (
-                packing.cost <= most
-                and there.preferred == preferred
-                and allows(item, number, limits, frozenset(), there.refuses)
-            ):
+            limits = self._limits[number]
+            if packing.cost <= most and allows(item, number, limits, frozenset(), there.refuses):
                 self._put(guest, number, packing)
                 return True
         return False

@@ -161,19 +161,24 @@ def guests_of_a_group_are_apart(case: Case) -> Objections:
         holder = device["in_use"] or {}
         for each in {holder.get("name"), holder.get("uuid")} - {None, ""}:
             held[str(each)].append(key)
+    places = _places(case)
     for group in case.asked.apart:
         keys = [key for each in sorted(group) for key in held.get(each, ())]
-        for place, stays in _stays(case, keys, moves).items():
+        for place, stays in _stays(case, keys, moves, places).items():
             if len(stays) > 1:
                 yield from _meetings(case, place, sorted(stays))
 
 
-def _stays(case: Case, keys: t.Sequence[Key], moves: t.Mapping[Key, Move]) -> dict[str, set[_Stay]]:
+def _stays(
+    case: Case,
+    keys: t.Sequence[Key],
+    moves: t.Mapping[Key, Move],
+    places: t.Callable[[str], list[str]],
+) -> dict[str, set[_Stay]]:
     """Return by place who is there, from which wave to which one, of the guests that hold these devices.
 
     Each guest by its process: two hosts may have guests of one name.
     """
-    places = _places(case)
     there: dict[str, set[_Stay]] = defaultdict(set)
     for key in keys:
         holder, move = case.devices[key]["in_use"], moves.get(key)
