@@ -42,6 +42,7 @@ SHAPES: dict[str, type] = {
     "candidate_lists": contract.CandidateLists,
     "headroom": contract.Headroom,
     "maintenance": contract.MaintenancePlan,
+    "rebalance": contract.RebalancePlan,
     "report": contract.Report,
     "record": contract.Record,
     "migration_record": contract.MigrationRecord,

@@ -1080,6 +1080,45 @@ class MaintenancePlan(t.TypedDict):
     """The hosts without usable facts, which receive nothing."""
 
 
+# --- rebalancing -----------------------------------------------------------------------------------------------------
+
+
+class HostLoad(t.TypedDict):
+    """The load of one host: how many of its devices somebody holds."""
+
+    host: str
+    """The host."""
+    before: Count
+    """Its load now."""
+    after: Count
+    """Its load once the plan is carried out."""
+
+
+class RebalancePlan(t.TypedDict):
+    """Which few guests move so that loads of hosts are more even, as ``rebalance_plan`` returns it."""
+
+    schema: t.Annotated[int, where(const=1)]
+    """The version of this shape."""
+    status: t.Annotated[str, where(enum=("optimal", "feasible"))]
+    """Whether it is proven that no plan of so few moves is more even."""
+    before: Count
+    """The sum of the squares of all loads now."""
+    after: Count
+    """That sum once the plan is carried out."""
+    bound: Count
+    """What no plan of so few moves comes below."""
+    moves: Count
+    """How many guests move."""
+    max_moves: Count
+    """How many may."""
+    loads: list[HostLoad]
+    """The loads of all hosts with usable facts."""
+    sentences: list[Sentence]
+    """What it comes to."""
+    plan: Plan
+    """What moves where."""
+
+
 # --- candidates ------------------------------------------------------------------------------------------------------
 
 

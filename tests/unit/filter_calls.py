@@ -191,6 +191,7 @@ CALLS: dict[str, t.Callable[[Step], dict[str, t.Any]]] = {
         "guests": {step.world.guests[0]: "101"},
         "nodes": nodes_of(step),
     },
+    "rebalance_plan": lambda step: {"fleet": step.fleet, "max_moves": 2},
     "retarget_domain": lambda step: {"xml": step.world.domain(), "plan": step.plan},
     "superfluous_devices": lambda step: {
         "states": step.states,

@@ -35,6 +35,7 @@ _MAKERS = (
     ("candidate_lists", "plugin_utils._planner.candidate_hosts", "candidates_of_each"),
     ("headroom", "plugin_utils._planner.headroom", "headroom"),
     ("maintenance", "plugin_utils._planner.maintenance", "maintenance_plan"),
+    ("rebalance", "plugin_utils._planner.rebalance", "rebalance_plan"),
     ("report", "plugin_utils._plugin.report_options", "report_for"),
     ("migration_record", "plugin_utils._libvirt.record", "record"),
     ("nova_migrations", "plugin_utils._executors.nova", "nova_migrations"),

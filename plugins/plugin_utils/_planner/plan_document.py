@@ -108,6 +108,34 @@ def document(
     return plan
 
 
+def combined(nothing: contract.PlanBody, plans: t.Sequence[contract.PlanBody]) -> contract.PlanBody:
+    """Return the plan that ``plans`` come to, each for all that goes to one host; ``nothing`` is the plan for no guest at all.
+
+    Each places all that it is for. What other plans there are for all of it together is not known.
+    """
+    if not plans:
+        return nothing
+    placements = [each for plan in plans for each in plan["placements"]]
+    placements.sort(
+        key=lambda each: (each["source"]["host"], each["vm"] or "", each["source"]["id"])
+    )
+    mapping: dict[str, dict[str, str]] = {}
+    for each in placements:
+        source = each["source"]
+        mapping.setdefault(source["host"], {})[source["id"]] = each["target"]["id"]
+    tasks = {host: each for plan in plans for host, each in plan["hosts"].items()}
+    found: contract.PlanBody = {
+        **nothing,
+        "status": "feasible",
+        "cost": None,
+        "bound": None,
+        "placements": placements,
+        "hosts": dict(sorted(tasks.items())),
+        "map": mapping,
+    }
+    return found
+
+
 def without_places(shortage: contract.Shortage) -> contract.Shortage:
     """Return a shortage in numbers and devices alone, for a document that has many."""
     found: t.Any = {name: value for name, value in shortage.items() if name != "places"}

@@ -201,11 +201,17 @@ def make_verified_plan(
         # Only a plan that keeps something has no cost.
         asked = previous.request if previous and plan["cost"] is None else request
         plan = _without_objected(fleet, facts, asked, plan, broken)
+    asked_request = dataclasses.replace(request, asked=asked_for)
+    return stated_plan(plan, asked_request, changes, facts)
+
+
+def stated_plan(plan: PlanBody, request: Request, changes: list[Change], facts: Facts) -> Plan:
+    """Return ``plan`` with what it was ``asked`` in ``request``, and the ``facts`` that it relies on."""
     hosts = {each[side]["host"] for each in plan["placements"] for side in _SIDES}
     made: t.Any = {
         "schema": SCHEMA,
         **plan,
-        "request": asked_for,
+        "request": request.asked,
         "changes": changes,
         "conditions": request.conditions.stated(),
         "relied_on": digests(hosts, facts),

@@ -1,0 +1,142 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments import as_filter
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.rebalance_options import (
+    rebalance_for,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils.contract import RebalancePlan
+
+DOCUMENTATION = r"""
+name: rebalance_plan
+short_description: Plan a few moves that even the loads of hosts
+version_added: 0.1.0
+author:
+  - vfio.migration contributors (@vfio-migration)
+description:
+  - Plans which guests move, O(max_moves) at most, so that hosts have loads as even as can be. The load of a host is the number of its devices that
+    somebody holds.
+  - How uneven loads are is the sum of their squares. Each move of a guest lets it fall, or the guest stays.
+  - The result has an ordinary plan, which the playbooks C(vfio.migration.prepare) and C(vfio.migration.migrate_libvirt) carry out. The verifier of plans
+    has checked it, and another one has counted the loads again.
+  - Moves take only places that are free now, none that another guest leaves. A guest moves once at most.
+  - Hosts without usable facts are not counted, and receive nothing.
+extends_documentation_fragment:
+  - vfio.migration._fleet.fleet
+  - vfio.migration._fleet.max_age
+  - vfio.migration._fleet.left_out
+  - vfio.migration._plan.conditions
+  - vfio.migration._plan.search
+options:
+  max_moves:
+    description: How many guests may move.
+    type: int
+    required: true
+positional: _input, max_moves, hosts
+seealso:
+  - plugin: vfio.migration.migration_plan
+    plugin_type: filter
+  - plugin: vfio.migration.maintenance_plan
+    plugin_type: filter
+  - name: JSON Schema
+    description: The exact shape of the result, for programs.
+    link: https://github.com/vfio-migration/vfio.migration/blob/main/docs/schemas/rebalance.json
+  - ref: ansible_collections.vfio.migration.docsite.maintenance_guide.rebalance
+    description: How to carry it out.
+"""
+
+EXAMPLES = r"""
+- name: Gather the descriptors of all hosts
+  hosts: hypervisors
+  gather_facts: false
+  tasks:
+    - name: Gather
+      vfio.migration.vfio_migration_facts:
+
+    - name: Even the loads with ten moves at most
+      ansible.builtin.set_fact:
+        rebalance: "{{ hostvars | vfio.migration.rebalance_plan(10, hosts=groups['hypervisors'], keep_kind=true) }}"
+      run_once: true
+
+    - name: Show what it comes to
+      ansible.builtin.debug:
+        var: rebalance.sentences
+      run_once: true
+
+    - name: Keep the plan for prepare_from
+      ansible.builtin.copy:
+        content: "{{ rebalance.plan | to_json }}"
+        dest: rebalance.json
+        mode: "0600"
+      delegate_to: localhost
+      run_once: true
+"""
+
+RETURN = r"""
+_value:
+  description: What moves, and what that comes to.
+  type: dict
+  contains:
+    schema:
+      description: The version of this shape.
+      type: int
+      sample: 1
+    status:
+      description: V(optimal) if it is proven that no plan of O(max_moves) moves or fewer is more even, V(feasible) if that is not proven.
+      type: str
+    before:
+      description: The sum of the squares of all loads now.
+      type: int
+    after:
+      description: That sum once the plan is carried out.
+      type: int
+    bound:
+      description: What no plan of O(max_moves) moves or fewer comes below.
+      type: int
+    moves:
+      description: How many guests move; V(0) where no move was found that makes loads more even.
+      type: int
+    max_moves:
+      description: How many may.
+      type: int
+    loads:
+      description: The loads of all hosts with usable facts.
+      type: list
+      elements: dict
+      contains:
+        host:
+          description: The host.
+          type: str
+        before:
+          description: Its load now.
+          type: int
+        after:
+          description: Its load once the plan is carried out.
+          type: int
+    sentences:
+      description: What it comes to.
+      type: list
+      elements: str
+    plan:
+      description: What moves where, as P(vfio.migration.migration_plan#filter) returns it. It may well have no placements.
+      type: dict
+"""
+
+
+@as_filter("rebalance_plan")
+def rebalance_plan(
+    fleet: t.Any, max_moves: t.Any = None, hosts: t.Any = None, **options: t.Any
+) -> RebalancePlan:
+    return rebalance_for(fleet, max_moves, hosts, **options)
+
+
+class FilterModule:
+    """Filters of vfio.migration"""
+
+    def filters(self) -> dict[str, t.Callable[..., t.Any]]:
+        return {"rebalance_plan": rebalance_plan}

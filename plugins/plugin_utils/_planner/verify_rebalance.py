@@ -1,0 +1,65 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+# Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Do not use this from other collections or standalone plugins/modules!
+
+"""The verifier of rebalancing: count loads and moves again from raw facts and placements. Pure.
+
+What moves where, the verifier of plans checks. It shares no code with what makes the plan.
+"""
+
+from __future__ import annotations
+
+import typing as t
+from collections import Counter
+
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_case import (
+    Entry,
+    Facts,
+    Key,
+)
+
+
+def rebalance_objections(found: Entry, facts: Facts) -> list[str]:
+    """Return what ``found``, a plan with what it comes to, counts otherwise than ``facts`` and placements do; empty for a sound one.
+
+    ``facts`` maps each host to its ``vfio_migration`` facts.
+    """
+    before = Counter(dict.fromkeys(facts, 0))
+    holders: dict[Key, t.Any] = {}
+    for host, each in facts.items():
+        for device in each["devices"]:
+            holder = device["in_use"]
+            if holder is not None:
+                before[host] += 1
+                pid = holder.get("pid")
+                holders[host, device["id"]] = device["id"] if pid is None else pid
+    after = before.copy()
+    guests = set()
+    wrong = []
+    for each in found["plan"]["placements"]:
+        key = (each["source"]["host"], each["source"]["id"])
+        if key not in holders:
+            wrong.append(f"{key[1]} on {key[0]} is held by nobody")
+        guests.add((key[0], holders.get(key)))
+        after[key[0]] -= 1
+        after[each["target"]["host"]] += 1
+    stated = {each["host"]: (each["before"], each["after"]) for each in found["loads"]}
+    if stated != {host: (before[host], after[host]) for host in before}:
+        wrong.append("the loads are others than those of facts and placements")
+    sums = [sum(count**2 for count in loads.values()) for loads in (before, after)]
+    counted = {"before": sums[0], "after": sums[1], "moves": len(guests)}
+    wrong += [
+        f"{name} is {found[name]}, and it comes to {value}"
+        for name, value in counted.items()
+        if found[name] != value
+    ]
+    if len(guests) > found["max_moves"]:
+        wrong.append(f"{len(guests)} guests move, and {found['max_moves']} may")
+    if guests and sums[1] >= sums[0]:
+        wrong.append("guests move, and loads are no more even")
+    if found["bound"] > sums[1] or (found["bound"] == sums[1]) != (found["status"] == "optimal"):
+        wrong.append(f"status is {found['status']} with the bound {found['bound']}")
+    return wrong

@@ -1,0 +1,52 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+# Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Do not use this from other collections or standalone plugins/modules!
+
+"""The arguments of ``rebalance_plan``, turned into what is asked and the facts that it is about."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import uncollected
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.values import (
+    count,
+    names,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.planner import no_progress
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.rebalance import (
+    rebalance_plan,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.solution import Progress
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.headroom_options import (
+    CONDITIONS,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_options import (
+    search_for,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils.contract import RebalancePlan
+
+
+@uncollected()
+def rebalance_for(
+    fleet: t.Any,
+    max_moves: t.Any = None,
+    hosts: t.Any = None,
+    max_age: t.Any = None,
+    left_out: t.Any = None,
+    progress: Progress = no_progress,
+    **options: t.Any,
+) -> RebalancePlan:
+    """Return a plan that moves ``max_moves`` guests of ``fleet``, ``hostvars`` or facts by host, at most; raise ``FleetError``.
+
+    ``options`` are the conditions in ``CONDITIONS``: those of a search for places in which it does not matter which one is taken.
+    """
+    if max_moves is None:
+        raise FleetError("max_moves is not given; expected how many guests may move")
+    most = count("max_moves", max_moves, "guests")
+    read, given = search_for(fleet, CONDITIONS, options, hosts, max_age, left_out)
+    return rebalance_plan(read, most, given, names("hosts", hosts), progress)

@@ -1,0 +1,61 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The arguments of the filter ``rebalance_plan``."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_options import plan_for
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.rebalance_options import (
+    rebalance_for,
+)
+from ansible_collections.vfio.migration.tests.unit.fleets import host, vf
+
+
+@pytest.fixture
+def fleet() -> dict:
+    return {
+        "a": host([vf(number, f"vm-{number}") for number in range(3)]),
+        "b": host([vf(0), vf(1)]),
+        "c": host([vf(0), vf(1)]),
+    }
+
+
+def test_options_are_named_as_on_a_command_line(fleet):
+    found = rebalance_for(fleet, "2", hosts="a, b", limit="1", keep_kind="yes")
+    assert [each["host"] for each in found["loads"]] == ["a", "b"]
+    assert (found["moves"], found["max_moves"]) == (1, 2)
+    assert found["plan"]["conditions"]["keep_kind"] is True
+
+
+def test_the_plan_holds_as_an_earlier_one_and_keeps_its_targets(fleet):
+    plan = json.loads(json.dumps(rebalance_for(fleet, 2)["plan"]))
+    again = plan_for(fleet, earlier=plan, sources=plan["request"]["sources"])
+    assert again["map"] == plan["map"]
+    assert again["changes"] == []
+
+
+def test_hosts_that_did_not_answer_are_left_out(fleet):
+    found = rebalance_for(fleet, 2, left_out={"b": "it is down"})
+    assert {each["target"]["host"] for each in found["plan"]["placements"]} == {"c"}
+    assert found["plan"]["unknown"] == ["b"]
+    assert [each["host"] for each in found["loads"]] == ["a", "c"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({}, "max_moves is not given; expected how many guests may move"),
+        ({"max_moves": "some"}, "max_moves is 'some'; expected a number of guests"),
+        ({"max_moves": -1}, "max_moves is -1; expected a number of guests"),
+        ({"max_moves": 1, "reuse": True}, "there is no option reuse"),
+        ({"max_moves": 1, "avoid": [{"host": "x"}]}, "avoid has 'x', and there is no host"),
+    ],
+)
+def test_what_cannot_be_asked_is_an_error(fleet, options, message):
+    with pytest.raises(FleetError, match=message):
+        rebalance_for(fleet, **options)
