@@ -9,6 +9,9 @@ import json
 import re
 
 import pytest
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.rebalance_options import (
+    rebalance_for,
+)
 from ansible_collections.vfio.migration.tests.playbooks.simulated_fleet import Fleet, shown
 from ansible_collections.vfio.migration.tests.unit.fleets import UUIDS
 
@@ -74,6 +77,17 @@ def test_a_plan_of_a_report_is_carried_out_alone_from_wherever_it_is(fleet):
     assert ended.returncode == 0, ended.stdout + ended.stderr
     there = devices(fleet)
     assert sorted(there.pop("c")) == [UUIDS[1], UUIDS[2]]
+    assert [*there] == ["a"]
+
+
+def test_a_plan_that_evens_loads_is_carried_out_alone(fleet):
+    found = rebalance_for({name: fleet.read(name) for name in fleet.hosts}, 1)
+    (fleet.place / "rebalance.json").write_text(json.dumps(found["plan"]))
+    ended = fleet.play("vfio.migration.prepare", extra='{"prepare_from": "../rebalance.json"}')
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    (placement,) = found["plan"]["placements"]
+    there = devices(fleet)
+    assert there.pop(placement["target"]["host"]) == [placement["target"]["id"]]
     assert [*there] == ["a"]
 
 

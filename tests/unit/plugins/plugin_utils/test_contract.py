@@ -46,6 +46,9 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_option
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.progress_file import (
     write_progress,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.rebalance_options import (
+    rebalance_for,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.report_options import (
     report_for,
 )
@@ -112,6 +115,7 @@ def document(name):
         ),
         "headroom": lambda: headroom_for(facts),
         "maintenance": lambda: maintenance_for(facts, ["a", "b"]),
+        "rebalance": lambda: rebalance_for(facts, 1),
         "report": lambda: report_for(facts, plan=plan(), headroom=headroom_for(facts)),
         "record": record,
         "migration_record": migration_record,

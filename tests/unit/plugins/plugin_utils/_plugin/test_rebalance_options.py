@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import typing as t
 
 import pytest
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
@@ -26,7 +27,7 @@ def fleet() -> dict:
 
 
 def test_options_are_named_as_on_a_command_line(fleet):
-    found = rebalance_for(fleet, "2", hosts="a, b", limit="1", keep_kind="yes")
+    found: t.Any = rebalance_for(fleet, "2", hosts="a, b", limit="1", keep_kind="yes")
     assert [each["host"] for each in found["loads"]] == ["a", "b"]
     assert (found["moves"], found["max_moves"]) == (1, 2)
     assert found["plan"]["conditions"]["keep_kind"] is True
