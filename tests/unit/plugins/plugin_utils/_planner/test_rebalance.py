@@ -185,8 +185,7 @@ def test_even_loads_stay_as_they_are():
     found = planned(facts, 5)
     assert (found["moves"], found["plan"]["placements"], found["status"]) == (0, [], "optimal")
     assert found["sentences"] == [
-        "nothing moves: no move was found that makes loads more even;"
-        " no plan of 5 moves or fewer is more even"
+        "nothing moves: no move was found that makes loads more even; no plan of 5 moves or fewer is more even"
     ]
 
 
