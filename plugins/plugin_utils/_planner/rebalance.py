@@ -180,7 +180,9 @@ class _Balance:
         if sum(len(each.devices) for each in guests) > self._room(host):
             return _Answer(None, True)
         conditions = dataclasses.replace(self._conditions, targets=[host])
-        names = sorted({host, *(each.host for each in guests)})
+        # Who stays on another host of a failure domain must not be met either.
+        by_domain = conditions.apart and conditions.failure_domains
+        names = sorted(self._fleet.hosts if by_domain else {host, *(e.host for e in guests)})
         part = Fleet({name: self._fleet.hosts[name] for name in names})
         request = Request(guests, [host], conditions)
         plan = make_plan(part, request, self._budget, explaining=Effort(0), judge=self._judge)
@@ -200,7 +202,8 @@ class _Balance:
         """Return the best moves found, and whether all ways were gone through and none is better."""
         if self._most == 0 or self.bound() == _squares(self._loads):
             return {}, False
-        if self._ways() <= WAYS:
+        # Whether guests of a group go to one failure domain, the plans for its hosts do not tell.
+        if self._ways() <= WAYS and not self._conditions.failure_domains:
             progress("going through all ways to move guests")
             found = self._go_through()
             if found is not None:
@@ -264,9 +267,12 @@ class _Balance:
         there: dict[str, set[int]] = defaultdict(set)
         for number, host in moves.items():
             there[host].add(number)
+        grouped = frozenset[int]().union(*map(self._groups, moves))
         for source, size, target in _pairs(loads, waiting, self._targets):
             tried = set()
             for number in waiting[source, size]:
+                if self._conditions.failure_domains and grouped & self._groups(number):
+                    continue
                 like = self._likeness(self._guests[number])
                 if like in tried:
                     continue
@@ -277,6 +283,11 @@ class _Balance:
                 if self._plans.used_up:
                     return None
         return None
+
+    def _groups(self, number: int) -> frozenset[int]:
+        """Return the groups of which a guest is to be apart from the others."""
+        guest = self._guests[number]
+        return self._conditions.groups_of(guest.name, guest.uuid)
 
     def _likeness(self, guest: Guest) -> t.Hashable:
         """Return what guests of one host have in common of which one has a place where the other has."""

@@ -213,6 +213,14 @@ def test_groups_stay_apart():
     assert found["plan"]["conditions"]["apart"] == [["vm-0", "vm-1", "vm-2", "vm-3"]]
 
 
+def test_groups_stay_apart_in_failure_domains_too():
+    facts = {**fleet_of(4, 4), "c": host([vf(number) for number in range(4)])}
+    conditions = Conditions(
+        apart=[["vm-0", "vm-1", "vm-2", "vm-3"]], failure_domains={"rack": ["b", "c"]}
+    )
+    assert planned(facts, 3, conditions)["moves"] == 1
+
+
 def test_only_targets_receive_and_the_plan_says_so():
     facts = {**fleet_of(4, 4), "c": host([vf(number) for number in range(4)])}
     found = planned(facts, 4, Conditions(targets=["c"]))
