@@ -85,7 +85,7 @@ def test_each_host_is_emptied_and_worked_on_and_no_guest_is_lost(maintained):
 def test_check_mode_shows_the_steps_and_changes_nothing(maintained):
     ended = maintained.play("--check")
     assert ended.returncode == 0, ended.stdout + ended.stderr
-    assert "step 3: b: 1 moves" in ended.stdout
+    assert "step 3: b: 1 move;" in ended.stdout
     assert maintained.worked() == []
     assert maintained.fleet.guests() == {"vm-1": "a", "vm-2": "b"}
     assert not maintained.progress.exists()
