@@ -25,17 +25,23 @@ EVERY_TASK = "VFIO_MIGRATION_KILL_AT_EVERY_TASK"
 _LAST = 60
 
 
-def kill_points(
-    changes: Iterable[tuple[str, float]], first: int = 1
+def each_kill(
+    command: Sequence[str], changes: Iterable[tuple[str, float]], first: int = 1
 ) -> Iterator[tuple[int | str, float]]:
-    """Yield where to kill a playbook: a task, and how many seconds after it has begun.
+    """Run and kill a playbook again and again; yield each time where: in which task, and how many seconds after it had begun.
 
-    These are the ``changes``, or, where it is to be every task, the numbers of all from the ``first`` on, without an end.
+    These are the ``changes``, tasks of a role by their names, or, where it is to be every task, the numbers of all from the
+    ``first`` on.
     """
-    if os.environ.get(EVERY_TASK):
-        yield from ((number, 0) for number in itertools.count(first))
-    else:
-        yield from changes
+    every = ((number, 0.0) for number in itertools.count(first))
+    points: Iterable[tuple[int | str, float]] = every if os.environ.get(EVERY_TASK) else changes
+    for task, seconds in points:
+        if killed_at(command, task if isinstance(task, int) else f" : {task}]", seconds):
+            yield task, seconds
+        elif isinstance(task, int):
+            return
+        else:
+            sys.exit(f"no task is called {task}")
 
 
 def killed_at(command: Sequence[str], task: int | str, seconds: float = 0) -> bool:

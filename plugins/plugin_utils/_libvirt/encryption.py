@@ -24,7 +24,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils.contract import Sen
 AUTO, ALWAYS, NEVER = CHOICES = ("auto", "always", "never")
 CLIENT, SERVER = "client", "server"
 _TLS = "--tls"
-_OVER_TCP = "tcp:"
+OVER_TCP = "tcp:"
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Encryption:
 
     def check(self) -> None:
         """Raise ``FleetError`` where all that is sent is to be encrypted, and goes by a transport for which QEMU does not do so."""
-        if self.choice == ALWAYS and not self.transport.startswith(_OVER_TCP):
+        if self.choice == ALWAYS and not self.transport.startswith(OVER_TCP):
             raise FleetError(
                 f"migrate_libvirt_tls is {ALWAYS}, and QEMU encrypts only what goes over TCP; migrate_libvirt_transport is"
                 f" {self.transport!r}; expected tcp://{{host}}"
@@ -46,10 +46,8 @@ class Encryption:
     @property
     def by_certificates(self) -> bool:
         """Whether it is up to the hosts' certificates if a guest is sent encrypted."""
-        over_tcp = self.transport.startswith(_OVER_TCP)
-        return (
-            self.choice != NEVER and over_tcp and not (self._has("tls") or self._has("tunnelled"))
-        )
+        over_tcp = self.transport.startswith(OVER_TCP)
+        return self.choice != NEVER and over_tcp and not self._is_decided
 
     def options_between(self, source: LibvirtHost, target: LibvirtHost) -> list[str]:
         """Return the options with which a guest of ``source`` is sent to ``target``."""
@@ -69,7 +67,7 @@ class Encryption:
         self, hosts: t.Mapping[str, LibvirtHost], sources: t.Iterable[str], targets: t.Iterable[str]
     ) -> t.Iterator[Sentence]:
         """Yield that guests are sent as they are, where that is so, and why."""
-        if self._has("tls") or self._has("tunnelled"):
+        if self._is_decided:
             return
         said = "what is sent of guests, their memory too, is not encrypted"
         if self.choice == NEVER:
@@ -83,8 +81,15 @@ class Encryption:
                 named = listed(sorted({*lacking}))
                 yield f"{said} from or to {named}, where no certificates for it are known; see migrate_libvirt_tls"
 
-    def _has(self, name: str) -> bool:
-        return any(option.lstrip("-") == name for option in self.options)
+    @property
+    def _is_decided(self) -> bool:
+        """Whether the operator's own options say how it is sent."""
+        return has_option(self.options, "tls") or has_option(self.options, "tunnelled")
+
+
+def has_option(options: t.Iterable[str], name: str) -> bool:
+    """Return whether ``options`` of ``virsh migrate`` have one, with a value or without."""
+    return any(option.lstrip("-").partition("=")[0] == name for option in options)
 
 
 def can_send(host: LibvirtHost) -> bool:

@@ -18,6 +18,8 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.encryption
     ALWAYS,
     AUTO,
     NEVER,
+    OVER_TCP,
+    has_option,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.guests import (
     QEMU,
@@ -33,7 +35,6 @@ MINIMUM_FOR_MULTIFD = "10.0.0"
 CONNECTIONS = 2
 # QEMU's parameter is a byte.
 MOST_CONNECTIONS = 255
-_OVER_TCP = "tcp:"
 # Options of virsh with which libvirt refuses it, or with which an operator says it all.
 _EXCLUDE = ("tunnelled", "compressed", "comp-methods", "rdma-pin-all")
 _OWN = ("parallel", "parallel-connections")
@@ -54,10 +55,10 @@ class Multifd:
             raise FleetError(f"migrate_libvirt_multifd is {ALWAYS}, and {why}")
 
     def _why_impossible(self) -> str | None:
-        excluding = [f"--{name}" for name in _EXCLUDE if self._has(name)]
+        excluding = [f"--{name}" for name in _EXCLUDE if has_option(self.options, name)]
         if excluding:
             return f"QEMU has one connection with {listed(excluding)} of migrate_libvirt_options"
-        if not self.transport.startswith(_OVER_TCP):
+        if not self.transport.startswith(OVER_TCP):
             return (
                 f"several connections go over TCP alone; migrate_libvirt_transport is {self.transport!r};"
                 " expected tcp://{host}"
@@ -67,7 +68,7 @@ class Multifd:
     @property
     def by_versions(self) -> bool:
         """Whether it is up to the hosts' QEMU if there are several connections."""
-        own = any(map(self._has, _OWN))
+        own = any(has_option(self.options, name) for name in _OWN)
         return self.choice != NEVER and not own and self._why_impossible() is None
 
     def options_between(self, source: LibvirtHost, target: LibvirtHost) -> list[str]:
@@ -92,9 +93,6 @@ class Multifd:
                 f"guests are sent over one connection from or to {listed(lacking)}, where no QEMU {MINIMUM_FOR_MULTIFD} or newer is"
                 " known; see migrate_libvirt_multifd"
             )
-
-    def _has(self, name: str) -> bool:
-        return any(option.lstrip("-").partition("=")[0] == name for option in self.options)
 
 
 def _lacks(host: LibvirtHost) -> bool:

@@ -80,11 +80,16 @@ class Neighbours:
     """Which bins have a domain in common."""
 
     def __init__(self, bins: t.Sequence[Bin]) -> None:
+        self._bins = bins
         self._bins_in: dict[int, list[int]] = defaultdict(list)
         for number, each in enumerate(bins):
             for domain in each.domains:
                 self._bins_in[domain].append(number)
         self._found: dict[frozenset[int], tuple[int, ...]] = {}
+
+    def of(self, number: int) -> tuple[int, ...]:
+        """Return the bins that have a domain in common with this one, itself included."""
+        return self.in_domains(self._bins[number].domains) or (number,)
 
     def in_domains(self, domains: frozenset[int]) -> tuple[int, ...]:
         """Return the bins that are in one of these ``domains``."""
@@ -127,7 +132,7 @@ class PartialAssignment:
 
     def affected(self, number: int) -> tuple[int, ...]:
         """Return the bins that take in no member of a group once this one has: itself, and those with a domain of its."""
-        return self._neighbours.in_domains(self.bins[number].domains) or (number,)
+        return self._neighbours.of(number)
 
     def has_groups(self, contents: Contents) -> bool:
         """Return whether an item of ``contents`` must be apart from others."""

@@ -137,8 +137,7 @@ class _Parts:
 
     def _add_groups(self, guest: int, number: int) -> None:
         groups = self._problem.items[guest].anti_affinity
-        domains = self._problem.bins[number].domains
-        for each in self._neighbours.in_domains(domains) or (number,) if groups else ():
+        for each in self._neighbours.of(number) if groups else ():
             self._groups[each] |= groups
 
     def _place(self, guest: int, rest: tuple[int, ...]) -> int | None:

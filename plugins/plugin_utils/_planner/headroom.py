@@ -559,8 +559,7 @@ class _FirstFit:
             if packing is not None:
                 states[number] = packing.after
                 more.limits[number] = less(limits, item.weights)
-                near = self._near.in_domains(there.domains) or (number,)
-                for each in near if item.anti_affinity else ():
+                for each in self._near.of(number) if item.anti_affinity else ():
                     groups = more.groups.get(each, self._bins[each].anti_affinity)
                     more.groups[each] = groups | item.anti_affinity
                 return True

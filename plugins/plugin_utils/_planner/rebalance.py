@@ -26,6 +26,7 @@ import typing as t
 from collections import Counter, defaultdict
 
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.verdict import Judge
+from ansible_collections.vfio.migration.plugins.plugin_utils._compat.wording import counted
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import (
     Fleet,
@@ -391,7 +392,7 @@ def _sentences(found: RebalancePlan) -> list[str]:
     before = [each["before"] for each in found["loads"]]
     after = [each["after"] for each in found["loads"]]
     better = (
-        f"no plan of {most:,} move{'' if most == 1 else 's'} or fewer is more even"
+        f"no plan of {counted(most, 'move')} or fewer is more even"
         if found["status"] == "optimal"
         else "that no other plan is more even is not proven"
     )
@@ -400,6 +401,6 @@ def _sentences(found: RebalancePlan) -> list[str]:
             return ["nothing may move, as max_moves is 0"]
         return [f"nothing moves: no move was found that makes loads more even; {better}"]
     return [
-        f"{moves:,} guest{'' if moves == 1 else 's'} move{'s' if moves == 1 else ''}; {better}",
+        f"{counted(moves, 'guest')} {'moves' if moves == 1 else 'move'}; {better}",
         f"loads were {min(before):,} to {max(before):,} devices on a host, and are {min(after):,} to {max(after):,} after that",
     ]

@@ -193,7 +193,7 @@ class _Moves:
 
     def near(self, number: int) -> tuple[int, ...]:
         """Return the bins that fail with this one, itself among them."""
-        return self._neighbours.in_domains(self.problem.bins[number].domains) or (number,)
+        return self._neighbours.of(number)
 
     def present(self) -> dict[_Need, set[int]]:
         """Return the guests of each group that are near each bin, those that are to move as well; ``_STAYS`` for any that stay."""

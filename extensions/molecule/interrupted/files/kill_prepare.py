@@ -13,7 +13,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from kill import kill_points, killed_at
+from kill import each_kill
 
 # From the first that reads what hosts have answered; before that nothing is decided.
 FIRST_TASK = 3
@@ -46,11 +46,7 @@ def main(inventory: str, directory: str) -> None:
     prepare = playbook("prepare", inventory, prepare_drain="a", prepare_dest=plan)
     before = devices(inventory)
     points = left = 0
-    for task, seconds in kill_points(CHANGES, FIRST_TASK):
-        if not killed_at(prepare, task, seconds):
-            if isinstance(task, int):
-                break
-            sys.exit(f"no task is called {task}")
+    for task, seconds in each_kill(prepare, CHANGES, FIRST_TASK):
         points += 1
         # Without a plan nothing was begun.
         if Path(plan).with_suffix(".progress.json").exists():

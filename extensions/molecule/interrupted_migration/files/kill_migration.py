@@ -19,10 +19,9 @@ import sys
 import time
 from pathlib import Path
 
-from kill import kill_points, killed_at
+from kill import each_kill
 
-# What the scenario interrupted does not change.
-# Each with the seconds after which it is at work: a guest is first read, and then sent by a process of its own.
+# What the scenario interrupted does not change, each with the seconds after which it is at work: a guest is first read, and then sent by a process of its own.
 CHANGES = (
     ("Migrate the leaving guests", 6.0),
     ("Define the targets of sources that are defined", 1.5),
@@ -44,7 +43,7 @@ pgrep "^(virsh|python3)" >/dev/null && echo "working on something"
 
 
 class Migration:
-    """The playbook, the clean-up after it, and what is on the hosts of an inventory."""
+    """The playbook by its ``command``, the clean-up after it, and what is on the hosts of an inventory."""
 
     def __init__(self, inventory: str, directory: str, guest: str) -> None:
         self._inventory = inventory
@@ -53,7 +52,7 @@ class Migration:
             "migrate_libvirt_hosts": ",".join(HOSTS),
             "migrate_libvirt_guests": [guest],
         }
-        self._command = self._playbook(
+        self.command = self._playbook(
             "migrate_libvirt", {**options, "prepare_dest": str(self._plan)}
         )
 
@@ -65,11 +64,6 @@ class Migration:
             f"vfio.migration.{name}",
             given,
         ]
-
-    def killed_at(self, task: int | str, seconds: float) -> bool:
-        """Run it and kill it so many seconds after a task has begun, given by number or name; tell if it came so far."""
-        title = task if isinstance(task, int) else f" : {task}]"
-        return killed_at(self._command, title, seconds)
 
     def clean_up(self) -> None:
         # Without a plan nothing was begun.
@@ -121,11 +115,7 @@ def main(inventory: str, directory: str, guest: str) -> None:
     assert before in right
     assert f"running {guest}" in things
     killed = left = 0
-    for task, seconds in kill_points(CHANGES):
-        if not migration.killed_at(task, seconds):
-            if isinstance(task, int):
-                break
-            sys.exit(f"no task is called {task}")
+    for task, seconds in each_kill(migration.command, CHANGES):
         killed += 1
         there = migration.settled()
         print(f"killed {seconds} s after {task}: {there}", flush=True)
