@@ -274,6 +274,8 @@ class Pattern:
     def _plain_failures(self, subject: t.Mapping[str, str]) -> t.Iterator[Failure]:
         for name, text in self.plain:
             actual = subject.get(name)
+            if actual == text and name != VERSION:
+                continue
             if name in self.may_be_unknown and (is_unknown(name, actual) or is_unknown(name, text)):
                 continue
             if name == VERSION:

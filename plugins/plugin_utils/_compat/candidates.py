@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import typing as t
 from dataclasses import dataclass
@@ -55,12 +56,17 @@ Versions = dict[tuple[str | None, bool], str]
 
 @dataclass(frozen=True, slots=True)
 class Existing:
-    """A device that is there, and the verdict on it with the ``attributes`` that it is to be given, if any."""
+    """A device that is there, with the ``attributes`` that it is to be given, if any; ``judge`` gives the verdict on it."""
 
     device: Device
     descriptor: Descriptor
-    verdict: dict[str, t.Any]
+    judge: t.Callable[[], dict[str, t.Any]]
     attributes: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def verdict(self) -> dict[str, t.Any]:
+        """The verdict; what is to be given attributes may turn out otherwise."""
+        return self.judge() | ({"certainty": "provisional"} if self.attributes else {})
 
     @property
     def compatible(self) -> bool:
@@ -179,6 +185,7 @@ class Candidates:
         self.predicts = direction in ("source_lists", "either")
         self.fleet = fleet
         self._verdicts: dict[tuple[Descriptor, Descriptor], dict[str, t.Any]] = {}
+        self._refusals: dict[tuple[Descriptor, Descriptor], list[Reason]] = {}
         self._given_descriptors: dict[tuple[t.Any, ...], Descriptor] = {}
         self._creatable: dict[tuple[Descriptor, tuple[str, ...], Offer], Creatable | None] = {}
         self._refused: dict[tuple[Descriptor, Offer], Creatable] = {}
@@ -199,10 +206,19 @@ class Candidates:
         if found is None or source.descriptor is None:
             return None
         descriptor, attributes = found
-        verdict = self._verdict(source.descriptor, descriptor)
-        if attributes:
-            verdict = verdict | {"certainty": "provisional"}
-        return Existing(target, descriptor, verdict, attributes)
+        judge = functools.partial(self._verdict, source.descriptor, descriptor)
+        return Existing(target, descriptor, judge, attributes)
+
+    def refused(self, source: Device, target: Device) -> list[Reason]:
+        """Return why ``source`` may not become ``target``; nothing where it may, or where one of them has no descriptor."""
+        found = self._become(source, target)
+        if found is None or source.descriptor is None:
+            return []
+        key = (source.descriptor, found[0])
+        if key not in self._refusals:
+            allowed = self.judge.allows(*key)
+            self._refusals[key] = [] if allowed else self.judge.refusal(*key)[0]
+        return self._refusals[key]
 
     def _become(
         self, source: Device, target: Device
@@ -298,9 +314,9 @@ class Candidates:
     def doubts(self, source: Device, target: Device) -> list[Reason]:
         """Return the reasons against ``target`` where they are only assumed; none where it does or it is known not to."""
         found = self.existing(source, target)
-        if found is None or found.verdict["compatible"] or found.verdict["certainty"] != "assumed":
+        if found is None or found.compatible or found.verdict["certainty"] != "assumed":
             return []
-        return list(found.verdict["reasons"])
+        return found.reasons
 
     def doubts_of_new(self, source: Device, parent: Parent, mdev_type: MdevType) -> list[Reason]:
         """Return the same for a new mdev of ``mdev_type``."""

@@ -263,12 +263,11 @@ def _both(one: t.Mapping[str, str], other: t.Mapping[str, str], name: str) -> st
 
 def decide(direction: str, listed: bool, accepted: bool) -> bool:
     """Return what ``direction`` makes of "the source lists the target" and "the target accepts the source"."""
-    return {
-        "source_lists": listed,
-        "target_accepts": accepted,
-        "both": listed and accepted,
-        "either": listed or accepted,
-    }[direction]
+    if direction == "source_lists":
+        return listed
+    if direction == "target_accepts":
+        return accepted
+    return listed and accepted if direction == "both" else listed or accepted
 
 
 def _result(

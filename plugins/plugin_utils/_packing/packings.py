@@ -21,6 +21,7 @@ from __future__ import annotations
 import bisect
 import functools
 import itertools
+import math
 import operator
 import typing as t
 from collections import defaultdict
@@ -190,10 +191,53 @@ class _Ranked(t.NamedTuple):
 # A transition, what it costs, and by how much it makes a state less tidy.
 _Step = tuple[int, int, Transition]
 _by_step = operator.itemgetter(0, 1)
+# A step after a packing, with the cost and the untidiness of both: the packing, the resource, and its transition.
+_Way = tuple[int, int, Packing, int, Transition]
+_Value = t.TypeVar("_Value")
+
+
+class _Remembered(dict[int, _Value]):
+    """What a function returns for each resource, asked once: whole states are looked up in it without a call."""
+
+    def __init__(self, function: t.Callable[[int], _Value]) -> None:
+        super().__init__()
+        self._function = function
+
+    def __missing__(self, resource: int) -> _Value:
+        found = self[resource] = self._function(resource)
+        return found
+
+    def of(self, state: t.Iterable[int]) -> t.Iterator[_Value]:
+        """Return the values of all resources of a state."""
+        return map(self.__getitem__, state)
 
 
 def _by_rank(ranked: _Ranked) -> tuple[int, int, State]:
     return ranked.cost, ranked.untidiness, ranked.packing.after
+
+
+class _Steps(t.NamedTuple):
+    """The steps by which a resource takes in a demand, and the cost and the untidiness of the first, after all others where there is none."""
+
+    first: tuple[float, float]
+    all: list[_Step]
+
+
+def _steps_of(
+    resources: Resources, squares: _Remembered[int], demand: int, resource: int
+) -> _Steps:
+    found = resources.transitions(resource, demand)
+    if not found:
+        return _NO_STEPS
+    square = squares[resource]
+    steps = [
+        (each.cost, square - (0 if each.successor is None else squares[each.successor]), each)
+        for each in found
+    ]
+    return _Steps(min(map(_by_step, steps)), steps)
+
+
+_NO_STEPS = _Steps((math.inf, math.inf), [])
 
 
 class Packings:
@@ -234,8 +278,10 @@ class Packings:
         self._all: dict[tuple[State, Demands], list[Packing]] = {}
         self._free_slots: dict[State, int] = {}
         self._residuals: dict[State, dict[int, float]] = {}
-        self._squares: dict[int, int] = {}
-        self._steps: dict[int, dict[int, list[_Step]]] = {}
+        slots = _Remembered(problem.resources.free_slots)
+        self._slots = slots
+        self._squares = _Remembered[int](lambda resource: slots[resource] ** 2)
+        self._steps: dict[int, _Remembered[_Steps]] = {}
         self._remainders: dict[int, tuple[int, float]] = {}
         self._effort = effort or Effort(EFFORT)
         places = map(problem.resources.exclusive_place, self._initial)
@@ -312,7 +358,7 @@ class Packings:
         """Return how many devices a bin can take in at most."""
         found = self._free_slots.get(state)
         if found is None:
-            found = self._free_slots[state] = sum(map(self._resources.free_slots, state))
+            found = self._free_slots[state] = sum(self._slots.of(state))
         return found
 
     def residuals(self, state: State) -> dict[int, float]:
@@ -465,7 +511,7 @@ class Packings:
         self, state: State, demands: Demands, width: int
     ) -> tuple[list[Packing], bool]:
         """Return packings with different states after them, the first by rank first, and whether some were cut off."""
-        beam = [_Ranked(0, -sum(map(self._square, state)), Packing(state, 0, ()))]
+        beam = [_Ranked(0, -sum(self._squares.of(state)), Packing(state, 0, ()))]
         cut = False
         for demand in demands:
             beam, more = self._extend(beam, demand, 1 if self.exhausted else width)
@@ -480,32 +526,28 @@ class Packings:
 
         Of those with the same state after them the cheapest is there. Whole states are only made of the first.
         """
-        found = self._ranked_transitions(beam, demand)
-        looked_at = len(found)
-        more = False
-        if width == 1 and found:
-            # The first by rank are enough: no need to sort the others.
-            first = min(found, key=_by_step)[:2]
-            found = [each for each in found if each[:2] == first]
-            more = len(found) < looked_at
+        if width == 1 and len(beam) == 1:
+            found, looked_at = self._first_ways(beam[0], demand)
         else:
-            found.sort(key=_by_step)
+            found = sorted(self._ways(beam, demand), key=_by_step)
+            looked_at = len(found)
+        more = len(found) < looked_at
         following: dict[State, _Ranked] = {}
         last = None
-        for cost, untidiness, packing, index, transition in found:
+        for cost, untidiness, before, resource, transition in found:
             if len(following) >= width and (
                 (cost, untidiness) != last or len(following) == width + _TIES
             ):
                 more = True
                 break
             last = cost, untidiness
-            left = list(packing.after)
-            resource = left.pop(index)
+            left = list(before.after)
+            del left[bisect.bisect_left(left, resource)]
             if transition.successor is not None:
                 bisect.insort(left, transition.successor)
             after = tuple(left)
             if after not in following:
-                steps = (*packing.steps, (resource, transition))
+                steps = (*before.steps, (resource, transition))
                 following[after] = _Ranked(cost, untidiness, Packing(after, cost, steps))
         if beam:
             size = len(beam[0].packing.after)
@@ -515,45 +557,52 @@ class Packings:
             return sorted(kept, key=_by_rank)[:width], True
         return kept, more
 
-    def _ranked_transitions(
-        self, beam: t.Iterable[_Ranked], demand: int
-    ) -> list[tuple[int, int, Packing, int, Transition]]:
-        """Return what can take in one more demand, with cost and untidiness after it: the packing, and the place in it."""
-        known = self._steps.setdefault(demand, {})
-        found = []
-        for before in beam:
-            state = before.packing.after
-            used = self._exclusive_places(before.packing) if self._has_exclusive_places else ()
-            for index, resource in enumerate(state):
-                if index and resource == state[index - 1]:
-                    continue
-                if used and self._resources.exclusive_place(resource) in used:
-                    continue
-                steps = known.get(resource)
-                if steps is None:
-                    steps = known[resource] = [*self._steps_of(resource, demand)]
-                for cost, untidiness, transition in steps:
-                    after = before.cost + cost, before.untidiness + untidiness
-                    found.append((*after, before.packing, index, transition))
-        return found
+    def _steps_for(self, demand: int) -> _Remembered[_Steps]:
+        if demand not in self._steps:
+            steps_of = functools.partial(_steps_of, self._resources, self._squares, demand)
+            self._steps[demand] = _Remembered(steps_of)
+        return self._steps[demand]
 
-    def _steps_of(self, resource: int, demand: int) -> t.Iterator[_Step]:
-        """Yield the transitions by which ``resource`` takes in a demand."""
-        for each in self._resources.transitions(resource, demand):
-            left = 0 if each.successor is None else self._square(each.successor)
-            yield each.cost, self._square(resource) - left, each
+    def _open(self, packing: Packing) -> t.Collection[int]:
+        """Return the different resources that may take in one more device of the item, in order."""
+        there = dict.fromkeys(packing.after)
+        used = self._exclusive_places(packing) if self._has_exclusive_places else ()
+        if not used:
+            return there
+        return [each for each in there if self._resources.exclusive_place(each) not in used]
+
+    def _ways(self, beam: t.Iterable[_Ranked], demand: int) -> list[_Way]:
+        """Return the ways to take in one more demand."""
+        steps = self._steps_for(demand)
+        ways: list[_Way] = []
+        for spent, untidiness, before in beam:
+            ways += [
+                (spent + cost, untidiness + more, before, resource, transition)
+                for resource in self._open(before)
+                for cost, more, transition in steps[resource].all
+            ]
+        return ways
+
+    def _first_ways(self, ranked: _Ranked, demand: int) -> tuple[list[_Way], int]:
+        """Return the first ways by rank to take in one more demand, and how many there are in all."""
+        spent, untidiness, before = ranked
+        resources = self._open(before)
+        steps = [*self._steps_for(demand).of(resources)]
+        first = min([each.first for each in steps], default=_NO_STEPS.first)
+        ways = [
+            (spent + cost, untidiness + more, before, resource, transition)
+            for resource, own in zip(resources, steps, strict=True)
+            if own.first == first
+            for cost, more, transition in own.all
+            if (cost, more) == first
+        ]
+        return ways, sum([len(each.all) for each in steps])
 
     def _exclusive_places(self, packing: Packing) -> set[t.Hashable]:
         """Return where no further device of the item may be."""
         places = {self._resources.exclusive_place(resource) for resource, _step in packing.steps}
         return places - {None}
 
-    def _square(self, resource: int) -> int:
-        found = self._squares.get(resource)
-        if found is None:
-            found = self._squares[resource] = self._resources.free_slots(resource) ** 2
-        return found
-
     def _rank(self, packing: Packing) -> tuple[t.Any, ...]:
         """Order packings by cost, then by tidiness: free slots in one piece are of more use than in many."""
-        return packing.cost, -sum(map(self._square, packing.after)), packing.after
+        return packing.cost, -sum(self._squares.of(packing.after)), packing.after

@@ -413,22 +413,21 @@ class _Planning:
         beginning = not self._steps
         statuses = []
         for name in hosts[:_TRIES]:
+            # Once all other listed hosts are empty, there is the most room for it that there can ever be.
+            emptied = {
+                other: without_holders(self._first.hosts[other].facts)
+                for other in self._asked.hosts
+                if other != name
+            }
+            initial = {each: self._first.hosts[each].facts for each in self._now.facts}
+            most = self._alone(name, {**initial, **emptied})
+            if most["status"] == "infeasible":
+                told, first, proven = most, name, True
+                break
             plan = self._alone(name, self._now.facts)
             if told is None or len(plan["unplaced"]) < len(told["unplaced"]):
                 told, first = plan, name
             statuses.append(plan["status"])
-            # Once all other listed hosts are empty, there is the most room for it that there can ever be.
-            if plan["status"] == "infeasible" or plan["unplaced"]:
-                emptied = {
-                    other: without_holders(self._first.hosts[other].facts)
-                    for other in self._asked.hosts
-                    if other != name
-                }
-                initial = {each: self._first.hosts[each].facts for each in self._now.facts}
-                most = self._alone(name, {**initial, **emptied})
-                if most["status"] == "infeasible":
-                    told, first, proven = most, name, True
-                    break
         if told is None:
             raise AssertionError("it is asked of a host at least")
         # Hosts that are emptied together may leave a failure domain to each other's guests.

@@ -630,12 +630,12 @@ def nearest_misses(
     misses = []
     own = source.descriptor.self_attributes if source.descriptor else {}
     for device in host.devices:
-        existing = candidates.existing(source, device)
         there = device.descriptor.self_attributes if device.descriptor else {}
         if of_its_kind and not of_one_make(own, there):
             continue
-        if existing is not None and not existing.compatible:
-            misses.append((f"{device.id} on {host.name}", nearest(existing.reasons)))
+        reasons = candidates.refused(source, device)
+        if reasons:
+            misses.append((f"{device.id} on {host.name}", nearest(reasons)))
     for parent in host.parents:
         for mdev_type in parent.types:
             there = {"device_api": mdev_type.device_api, "pci_id": parent.pci_id or ""}
