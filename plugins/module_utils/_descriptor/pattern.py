@@ -68,6 +68,10 @@ class Failure(t.NamedTuple):
     actual: str | None
 
 
+# The same for whoever only asks if there is one.
+_Failing = t.Tuple[str, str, str, t.Optional[str]]
+
+
 class Component:
     """Templates that share variables. Each choice of values for these has a number, in the order of their declaration."""
 
@@ -238,7 +242,7 @@ class Pattern:
         those in ``preferred`` win. ``None`` where ``known`` rules a match out.
         """
         failures = itertools.chain(self._plain_failures(known), self._order_failures(known))
-        if any(failure.attribute in known for failure in failures):
+        if any(name in known for name, *_others in failures):
             return None
         binding = self._bound({**preferred, **known}, self._stated.difference(known))
         if binding is None:
@@ -266,12 +270,13 @@ class Pattern:
 
     def failures(self, subject: t.Mapping[str, str]) -> list[Failure]:
         """Return why ``subject`` does not match: the fewest failures that any binding leaves."""
-        failures = [*self._plain_failures(subject), *self._order_failures(subject)]
+        failing = itertools.chain(self._plain_failures(subject), self._order_failures(subject))
+        failures = [*itertools.starmap(Failure, failing)]
         for component in self.components:
             failures += component.failures(subject)
         return sorted(failures, key=lambda failure: failure.attribute)
 
-    def _plain_failures(self, subject: t.Mapping[str, str]) -> t.Iterator[Failure]:
+    def _plain_failures(self, subject: t.Mapping[str, str]) -> t.Iterator[_Failing]:
         for name, text in self.plain:
             actual = subject.get(name)
             if actual == text and name != VERSION:
@@ -283,16 +288,16 @@ class Pattern:
             else:
                 rule = None if comparable(name, actual or "") == text else "equal"
             if rule:
-                yield Failure(name, "present" if actual is None else rule, text, actual)
+                yield name, "present" if actual is None else rule, text, actual
 
-    def _order_failures(self, subject: t.Mapping[str, str]) -> t.Iterator[Failure]:
+    def _order_failures(self, subject: t.Mapping[str, str]) -> t.Iterator[_Failing]:
         for name, order in self.ordered:
             actual = subject.get(name)
             if actual is None and name in self.may_be_unknown:
                 continue
             if not order.allows(actual or "", self._subject_is_target):
                 expected = order.expected(self._subject_is_target)
-                yield Failure(name, "present" if actual is None else "order", expected, actual)
+                yield name, "present" if actual is None else "order", expected, actual
 
     def texts(self, name: str) -> set[str] | None:
         """Return the texts that an attribute may be; ``None`` where it is not compared as text."""

@@ -81,13 +81,12 @@ class Judge:
         return self._lists_allow(source, target) and not self._differing(source, target)
 
     def _lists_allow(self, source: Descriptor, target: Descriptor) -> bool:
-        """Return whether the lists that have their say have the other device."""
-        listed = accepted = False
+        """Return whether the lists that have their say have the other device: the source's, the target's, both, or either."""
         if self.direction != "target_accepts":
             listed = self._match(source, target, True) is not None
-        if self.direction != "source_lists":
-            accepted = self._match(target, source, False) is not None
-        return decide(self.direction, listed, accepted)
+            if self.direction == "source_lists" or listed == (self.direction == "either"):
+                return listed
+        return self._match(target, source, False) is not None
 
     def _differing(self, source: Descriptor, target: Descriptor) -> list[dict[str, t.Any]]:
         """Return what keeps two devices apart although their descriptors may match; see ``configuration.differences``."""
@@ -109,7 +108,7 @@ class Judge:
         derived_sides = _derived_sides(source, target)
         reasons: list[Reason] = []
         certainty = _certainty(source, target)
-        if decide(self.direction, listed, accepted) and not differing:
+        if self._lists_allow(source, target) and not differing:
             # Of two, the source's, unless only the target's is the one that decides.
             by_source = listed and self.direction != "target_accepts"
             deciding, listing = (outward, source) if by_source else (inward, target)
@@ -259,15 +258,6 @@ def _differences(
 
 def _both(one: t.Mapping[str, str], other: t.Mapping[str, str], name: str) -> str:
     return f"{one.get(name, 'absent')} on the source and {other.get(name, 'absent')} on the target"
-
-
-def decide(direction: str, listed: bool, accepted: bool) -> bool:
-    """Return what ``direction`` makes of "the source lists the target" and "the target accepts the source"."""
-    if direction == "source_lists":
-        return listed
-    if direction == "target_accepts":
-        return accepted
-    return listed and accepted if direction == "both" else listed or accepted
 
 
 def _result(

@@ -32,6 +32,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._packing.packings i
     Packing,
     PackingProblem,
     Packings,
+    Takers,
     cost_in,
 )
 
@@ -51,13 +52,18 @@ class BranchAndBound:
 
 def branch_and_bound(
     problem: PackingProblem,
+    takers: Takers,
     order: t.Sequence[int],
     known: Assignment,
     steps: int,
     effort: Effort | None = None,
 ) -> BranchAndBound:
-    """Search for a better assignment than ``known`` of the items in ``order``, for at most so many ``steps``."""
-    tree = _Tree(problem, order, known, steps, effort)
+    """Search for a better assignment than ``known`` of the items in ``order``, for at most so many ``steps``.
+
+    ``takers`` are those of the problem's packings.
+    """
+    packings = Packings(problem, FULL_WIDTH, effort, takers)
+    tree = _Tree(problem, packings, order, known, steps)
     tree.search()
     complete = tree.steps < steps and not (tree.packings.incomplete or tree.packings.exhausted)
     return BranchAndBound(tree.best, complete, tree.steps)
@@ -69,12 +75,12 @@ class _Tree:
     def __init__(
         self,
         problem: PackingProblem,
+        packings: Packings,
         order: t.Sequence[int],
         known: Assignment,
         most_steps: int,
-        effort: Effort | None,
     ) -> None:
-        self.packings = Packings(problem, FULL_WIDTH, effort)
+        self.packings = packings
         self.best = known
         self.steps = 0
         self._most_steps = most_steps

@@ -156,6 +156,8 @@ def tiers(cost: int) -> tuple[int, int, int]:
     return cost // CREATED, cost % CREATED // OPENED, cost % OPENED
 
 
+# For each demand the resources that take it in.
+Takers = t.Mapping[int, t.AbstractSet[int]]
 # The resources of a bin by component; of one NUMA node, where that matters.
 _Node = dict[int | None, State]
 
@@ -244,13 +246,17 @@ class Packings:
     """The packings of the problem's items into states of its bins, each worked out once.
 
     ``bin_types`` are the different states of empty bins, and ``type_numbers`` their places there. ``takers`` has for
-    each demand the resources of these that take it in. ``width`` is the beam's: an item that has more packings has not all of them here.
-    ``incomplete`` says whether that was so anywhere, ``unsure`` whether none was found where there may be one. What is
-    looked at is taken from the ``effort``, which others may share.
+    each demand the resources of these that take it in, which others of the same problem may know. ``width`` is the beam's:
+    an item that has more packings has not all of them here. ``incomplete`` says whether that was so anywhere, ``unsure``
+    whether none was found where there may be one. What is looked at is taken from the ``effort``, which others may share.
     """
 
     def __init__(
-        self, problem: PackingProblem, width: int = _WIDTH, effort: Effort | None = None
+        self,
+        problem: PackingProblem,
+        width: int = _WIDTH,
+        effort: Effort | None = None,
+        takers: Takers | None = None,
     ) -> None:
         self._resources = problem.resources
         self._width = width
@@ -260,16 +266,19 @@ class Packings:
         self.type_numbers = {state: number for number, state in enumerate(self.bin_types)}
         self._initial = sorted(set(itertools.chain.from_iterable(self.bin_types)))
         demands = sorted(set(itertools.chain.from_iterable(i.demands for i in problem.items)))
-        self.takers: dict[int, set[int]] = {}
-        self._types_with: dict[int, set[int]] = {}
-        for demand in demands:
-            takers = {each for each in self._initial if problem.resources.transitions(each, demand)}
-            self.takers[demand] = takers
-            self._types_with[demand] = {
+        transitions = problem.resources.transitions
+        self.takers: Takers = takers or {
+            demand: {each for each in self._initial if transitions(each, demand)}
+            for demand in demands
+        }
+        self._types_with = {
+            demand: {
                 number
                 for state, number in self.type_numbers.items()
-                if not takers.isdisjoint(state)
+                if not taking.isdisjoint(state)
             }
+            for demand, taking in self.takers.items()
+        }
         self._bin_types_for: dict[Demands, list[int]] = {}
         self._nodes: dict[State, list[_Node]] = {}
         self._splits: dict[Demands, _Split] = {}

@@ -124,7 +124,9 @@ def search(
     # Nothing is better that leaves no more devices out than must be, and costs nothing else.
     optimal = cost == bound or (shortage is not None and cost == Cost(shortage.missing))
     if not optimal and len(first.order) <= MAX_EXACT_ITEMS and not packings.exhausted:
-        exact = branch_and_bound(problem, first.order, assignment, budget.steps, budget.shared)
+        exact = branch_and_bound(
+            problem, packings.takers, first.order, assignment, budget.steps, budget.shared
+        )
         assignment, optimal, steps = exact.assignment, exact.complete, exact.steps
         cost = cost_of(assignment, devices, problem.spread, problem.bins)
         bound = lower_bound(problem, packings, cost)

@@ -18,6 +18,7 @@ No guest ever moves away from a host that has come back: where that was upgraded
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import typing as t
 from collections import Counter
 
@@ -408,42 +409,31 @@ class _Planning:
     def _blocked(self) -> MaintenanceBlock:
         """Return which hosts cannot be emptied next, why, and whether that is proven of every plan."""
         hosts = self._pending[:1] if self._asked.keep_order else self._pending
-        told: PlanBody | None = None
-        proven = False
-        beginning = not self._steps
-        statuses = []
-        for name in hosts[:_TRIES]:
-            # Once all other listed hosts are empty, there is the most room for it that there can ever be.
-            emptied = {
-                other: without_holders(self._first.hosts[other].facts)
-                for other in self._asked.hosts
-                if other != name
-            }
-            initial = {each: self._first.hosts[each].facts for each in self._now.facts}
-            most = self._alone(name, {**initial, **emptied})
+        asked = hosts[:_TRIES]
+        # Once all other listed hosts are empty, there is the most room for one that there can ever be.
+        initial = {each: self._first.hosts[each].facts for each in self._now.facts}
+        empty = {name: without_holders(initial[name]) for name in self._asked.hosts}
+        emptied = ChangingFleet({**initial, **empty})
+        left = {}
+        for name in asked:
+            emptied.change({name: initial[name]})
+            most = self._alone(name, emptied.hosts)
             if most["status"] == "infeasible":
-                told, first, proven = most, name, True
-                break
-            plan = self._alone(name, self._now.facts)
-            if told is None or len(plan["unplaced"]) < len(told["unplaced"]):
-                told, first = plan, name
-            statuses.append(plan["status"])
-        if told is None:
-            raise AssertionError("it is asked of a host at least")
+                return _block(name, most, proven=True)
+            left[name] = len(most["unplaced"])
+            emptied.change({name: empty[name]})
+        first = min(asked, key=left.__getitem__)
+        told = self._alone(first, self._now.hosts)
+        others = (self._alone(name, self._now.hosts) for name in asked if name != first)
         # Hosts that are emptied together may leave a failure domain to each other's guests.
         together = self._asked.at_once > 1 and self._by_domain
-        if not proven and beginning and len(statuses) == len(hosts) and not together:
-            proven = {*statuses} == {"infeasible"}
-        whole = [told["shortage"]] if told["shortage"] is not None else []
-        return {
-            "hosts": [first],
-            "proven": proven,
-            "sentence": _blocking(first, told, proven),
-            "unplaced": told["unplaced"],
-            "shortages": [without_places(each) for each in told.get("shortages") or whole],
-        }
+        all_asked = not self._steps and len(asked) == len(hosts) and not together
+        proven = all_asked and all(
+            each["status"] == "infeasible" for each in itertools.chain([told], others)
+        )
+        return _block(first, told, proven)
 
-    def _alone(self, name: str, facts: t.Mapping[str, HostFacts]) -> PlanBody:
+    def _alone(self, name: str, hosts: t.Mapping[str, Host]) -> PlanBody:
         """Return a plan that empties one host onto any other one that may receive."""
         targets = sorted(self._may_receive - {name})
         if not self._asked.use_returned:
@@ -451,12 +441,24 @@ class _Planning:
         conditions = dataclasses.replace(
             self._conditions, drain=[name], targets=[*targets, *self._silent]
         )
-        part = read_fleet({each: facts[each] for each in (name, *targets)})
-        part.unknown, part.problems = self._first.unknown, self._first.problems
+        there = {each: hosts[each] for each in (name, *targets)}
+        part = Fleet(there, self._first.unknown, self._first.problems)
         request = _request(part, conditions)
         return make_plan(
             part, request, self._budget, explaining=self._explaining, judge=self._judge
         )
+
+
+def _block(host: str, plan: PlanBody, proven: bool) -> MaintenanceBlock:
+    """Return what keeps a host from being emptied, as ``plan`` has it."""
+    whole = [plan["shortage"]] if plan["shortage"] is not None else []
+    return {
+        "hosts": [host],
+        "proven": proven,
+        "sentence": _blocking(host, plan, proven),
+        "unplaced": plan["unplaced"],
+        "shortages": [without_places(each) for each in plan.get("shortages") or whole],
+    }
 
 
 def _guests_on(host: Host) -> list[Guest]:

@@ -130,18 +130,21 @@ def _places_not_counted(
     case: Case, shortage: Entry, places: t.Collection[Key], receiving: t.Collection[str]
 ) -> Objections:
     """Yield free devices that are counted nowhere, and are like one which is short of places and takes its like in."""
-    short = {}
+    short: dict[t.Any, t.Any] = {}
+    types: set[tuple[str, str | None]] = set()
     for label in shortage["devices"]:
         device = case.devices.get((label["host"], label["id"]))
         descriptor = device and case.descriptor(label["host"], device)
         if device and descriptor is not None and case.decides(descriptor, descriptor):
             short[as_known({**device, **_OF_NO_MATTER})] = descriptor
+            types.add((device["kind"], device["type"]))
     moving = {*case.placed, *case.unplaced}
     for host in sorted(receiving):
         for device in case.facts[host]["devices"]:
             key = (host, device["id"])
             if (
-                key in places
+                (device["kind"], device["type"]) not in types
+                or key in places
                 or key in moving
                 or device["in_use"] is not None
                 or case.asked.why_avoided(host, device["parent"]) is not None

@@ -422,7 +422,13 @@ ENGINE = {
     "both lists are one": Fault(
         "existing targets are compatible",
         moved(vgpu(), vgpu(with_type("t8"))),
-        lambda plant: plant.function("decide", lambda real: lambda _, *two: real("either", *two)),
+        lambda plant: plant.method(
+            "Judge",
+            "_lists_allow",
+            lambda real: (
+                lambda self, *two: real(dataclasses.replace(self, direction="either"), *two)
+            ),
+        ),
         {"drain": ["a"], "direction": "both"},
     ),
     "the other side's list decides": Fault(
