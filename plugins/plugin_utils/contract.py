@@ -66,6 +66,9 @@ Rule = t.Annotated[
 ]
 Policy = t.Annotated[str, where(enum=("pack", "spread"))]
 FreeDevices = t.Annotated[str, where(enum=("movable", "all", "none"))]
+# How it is proven that devices have no place in any plan: some have none though nobody else is to move, there are too few
+# places for those that need them, or the search has looked at everything.
+ProofKind = t.Annotated[str, where(enum=("no_place", "shortage", "search"))]
 Status = t.Annotated[str, where(enum=("optimal", "feasible", "infeasible", "unproven"))]
 Solver = t.Annotated[str, where(enum=("search", "ortools"))]
 Action = t.Annotated[str, where(enum=("create", "set"))]
@@ -689,6 +692,8 @@ class PlanBody(t.TypedDict):
     """Once the plan is carried out, only trying shows whether more find a place; absent where that is known."""
     staying: NotRequired[list[StayingDevice]]
     """The devices of emptied hosts that stay as they are, as nobody holds them; absent where there are none."""
+    proof: NotRequired[list[ProofKind]]
+    """The ways in which it is proven of as many devices as ``bound`` says, of one where there is none, that no plan has places for them; absent where it is not."""
     shortage: Shortage | None
     """The proof that not everything can have a place, where there is one of this kind."""
     shortages: NotRequired[list[Shortage]]

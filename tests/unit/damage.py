@@ -229,6 +229,8 @@ def another_status(planned: Planned) -> t.Iterator[Change]:
         proven = planned.plan["status"] == "infeasible"
         yield lambda planned: planned.plan.update(status="unproven" if proven else "infeasible")
     shortage = planned.plan["shortage"]
+    if complete or shortage is None:
+        yield lambda planned: planned.plan.update(proof=["shortage"])
     if shortage is not None:
         short = {(each["host"], each["id"]) for each in shortage["devices"]}
         placed = sum(

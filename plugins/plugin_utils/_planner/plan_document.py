@@ -99,6 +99,8 @@ def document(
     parts = shortages_in(problem, shortage) if shortage else []
     if len(parts) > 1:
         plan["shortages"] = [_shortage(problem, each) for each in parts]
+    if proof.by:
+        plan["proof"] = [*proof.by]
     if proof.assumptions:
         plan["assumptions"] = [*proof.assumptions]
     if solution.cost.unplaced and _only_trying_tells(problem, solution):
@@ -134,6 +136,13 @@ def combined(nothing: contract.PlanBody, plans: t.Sequence[contract.PlanBody]) -
         "map": mapping,
     }
     return found
+
+
+def without_proof(plan: contract.PlanBody | contract.Plan) -> contract.PlanBody:
+    """Return a ``plan`` without what it proves of other plans, as one that leaves something behind."""
+    found: t.Any = {name: each for name, each in plan.items() if name not in ("shortages", "proof")}
+    found |= {"status": "unproven", "bound": None, "shortage": None}
+    return t.cast("contract.PlanBody", found)
 
 
 def without_places(shortage: contract.Shortage) -> contract.Shortage:
@@ -255,12 +264,8 @@ def with_others_left(
     if cost is not None:
         cost = {**cost, "unplaced": cost["unplaced"] + len(behind)}
     # What is proven of the rest is no proof of the whole.
-    plan = t.cast(contract.PlanBody, {k: v for k, v in plan.items() if k != "shortages"})
-    return plan | {
-        "status": "unproven",
+    return without_proof(plan) | {
         "cost": cost,
-        "bound": None,
-        "shortage": None,
         "unplaced": unplaced,
     }
 

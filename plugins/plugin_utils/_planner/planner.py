@@ -304,8 +304,5 @@ def _objected(
 def _with_proof_of(plan: PlanBody, other: PlanBody) -> PlanBody:
     """Return ``plan`` with what ``other`` proves of every plan."""
     proof: t.Any = {"status": other["status"], "shortage": other["shortage"]}
-    if "shortages" in other:
-        proof["shortages"] = other["shortages"]
-    if "assumptions" in other:
-        proof["assumptions"] = other["assumptions"]
+    proof |= {name: other[name] for name in ("shortages", "proof", "assumptions") if name in other}
     return t.cast(PlanBody, {**plan, **proof})

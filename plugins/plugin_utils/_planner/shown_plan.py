@@ -12,6 +12,9 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import Fleet
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.plan_document import (
+    without_proof,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.planner import make_plan
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.preparation import (
     given_nothing,
@@ -84,11 +87,10 @@ def out_of_date(plan: Plan, fleet: Fleet, changed: t.Sequence[str]) -> Plan:
         for each in plan["unplaced"]
     ]
     return {
-        **plan,
+        **t.cast(Plan, without_proof(plan)),
         "status": "unproven" if unplaced else "feasible",
         "placements": placements,
         "unplaced": unplaced,
-        "shortage": None,
         "changes": [],
         "unknown": fleet.unknown,
     }
@@ -116,10 +118,9 @@ def _with_reasons(plan: Plan, anew: PlanBody, fleet: Fleet, request: Request) ->
     places = {_key(each): each["target"]["host"] for each in beside["placements"]}
     is_proven = plan["status"] == anew["status"] and plan["cost"] in (None, anew["cost"])
     return {
-        **anew,
+        **(anew if is_proven else without_proof(anew)),
         "status": plan["status"] if is_proven else "unproven" if staying else "feasible",
         "cost": plan["cost"],
-        "bound": anew["bound"] if is_proven else None,
         "placements": plan["placements"],
         "unplaced": [
             {
@@ -130,7 +131,6 @@ def _with_reasons(plan: Plan, anew: PlanBody, fleet: Fleet, request: Request) ->
             for guest in rest
             for device in guest.devices
         ],
-        "shortage": anew["shortage"] if is_proven else None,
         "hosts": plan["hosts"],
         "map": plan["map"],
     }

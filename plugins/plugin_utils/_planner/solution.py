@@ -20,6 +20,7 @@ import random
 import typing as t
 from collections import Counter
 
+from ansible_collections.vfio.migration.plugins.plugin_utils import contract
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.bottleneck import (
     Shortage,
     find_shortage,
@@ -85,12 +86,19 @@ _MOST_IN_TURN = 10
 _MOST_ORDERS = 120
 
 
+class Alone(t.NamedTuple):
+    """How many devices find no place though nobody else is to move: they ``stay`` wherever that is to, or go ``nowhere``."""
+
+    stay: int = 0
+    nowhere: int = 0
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Solution:
     """Where the devices of a problem go: ``placed``, by guest. ``solver`` is what found that.
 
     No assignment to the problem's bins costs less than ``least``; ``shortage`` is why some device finds no place, where
-    that is known. ``left`` is what is behind the bins that something goes to, once it is there; ``targets`` are those that
+    that is known, and so is ``alone``. ``left`` is what is behind the bins that something goes to, once it is there; ``targets`` are those that
     were made for guests.
     """
 
@@ -98,6 +106,7 @@ class Solution:
     cost: Cost
     least: Cost
     shortage: Shortage | None
+    alone: Alone
     solver: str = "search"
     left: t.Mapping[int, Backing] = dataclasses.field(default_factory=dict)
     targets: t.Mapping[int, Targets] = dataclasses.field(default_factory=dict)
@@ -107,12 +116,14 @@ class Solution:
 class Proof:
     """What is proven of all plans for a request: none costs less than ``bound``, ``None`` where that is not known.
 
+    Where some devices have no place in any plan, ``by`` are the ways in which it is proven of as many as ``bound`` says.
     ``assumptions`` say in sentences what else took part where it looks as if not everything could have a place.
     """
 
     status: str
     bound: Cost | None
     shortage: Shortage | None
+    by: t.Sequence[contract.ProofKind] = ()
     assumptions: t.Sequence[str] = ()
 
 
@@ -171,7 +182,8 @@ def solve_in_order(
             best = min(best, _with_order(problem, first, order), key=lambda each: each[0].cost)
     solution, order = best
     least = _least_of(first.least, solution.cost)
-    return dataclasses.replace(solution, least=least, shortage=first.shortage), order
+    proven = dataclasses.replace(solution, least=least, shortage=first.shortage, alone=first.alone)
+    return proven, order
 
 
 def _least_of(least: Cost, cost: Cost) -> Cost:
@@ -234,7 +246,7 @@ def _least_unplaced(solution: Solution, other: Solution) -> Solution:
 def prove(problem: Problem, solution: Solution) -> Proof:
     """Return what ``solution`` proves of all plans for the request of ``problem``."""
     bound: Cost | None = solution.least
-    shortage = solution.shortage
+    shortage, alone = solution.shortage, solution.alone
     if problem.request.kept or problem.exclusions != NO_EXCLUSIONS:
         # Not everything may move everywhere: what is found then is no proof of the whole.
         bound = shortage = None
@@ -244,12 +256,23 @@ def prove(problem: Problem, solution: Solution) -> Proof:
         status = "infeasible" if bound and bound.unplaced else "unproven"
         assumed = assumptions(problem, {each.guest: each.host for each in solution.placed})
         if assumed.sentences:
-            return Proof("unproven", None, None, assumed.sentences)
+            return Proof("unproven", None, None, assumptions=assumed.sentences)
         if assumed.least is not None and bound is not None:
             # The planner's own rules, for one, leave more behind than is proven.
             shortage = assumed.shortage
             bound = Cost(min(bound.unplaced, assumed.least))
-    return Proof(status, bound, shortage)
+            alone = Alone(nowhere=assumed.least)
+    by = _proven_by(bound.unplaced, alone, shortage) if bound and status == "infeasible" else ()
+    return Proof(status, bound, shortage, by)
+
+
+def _proven_by(
+    unplaced: int, alone: Alone, shortage: Shortage | None
+) -> t.Sequence[contract.ProofKind]:
+    """Return the ways in which it is proven that so many devices have no place, those that a person can check first."""
+    if shortage is not None and alone.stay + shortage.missing >= unplaced:
+        return ("no_place", "shortage") if alone.stay else ("shortage",)
+    return ("no_place",) if sum(alone) >= unplaced else ("search",)
 
 
 # --- one attempt, with pins or without ---
@@ -330,6 +353,7 @@ def _settled(attempt: _Attempt, found: SearchResult) -> Solution:
     placed.sort(key=lambda each: (each.guest, each.source.id))
     devices = sum([len(guest.devices) for guest in problem.request.guests])
     cost = cost_of(together, devices, attempt.packing.spread, problem.bins)
+    alone = _alone(attempt) if cost.unplaced else Alone()
     if attempt.targets:
         cost = cost._replace(remade=count_remade(attempt.targets, placed))
     # The search does not know what is remade.
@@ -337,10 +361,11 @@ def _settled(attempt: _Attempt, found: SearchResult) -> Solution:
         least = cost
     elif cost.unplaced:
         complete = found.optimal and not pins
-        least = Cost(cost.unplaced if complete else _least_behind(attempt, found.shortage))
+        missing = found.shortage.missing if found.shortage else 0
+        least = Cost(cost.unplaced if complete else alone.stay + max(alone.nowhere, missing))
     else:
         least = _least_with(pins, attempt, cost) if pins else found.bound
-    return Solution(placed, cost, least, found.shortage, left=left, targets=attempt.targets)
+    return Solution(placed, cost, least, found.shortage, alone, left=left, targets=attempt.targets)
 
 
 def _least_with(pins: Pins, attempt: _Attempt, cost: Cost) -> Cost:
@@ -356,16 +381,16 @@ def _least_with(pins: Pins, attempt: _Attempt, cost: Cost) -> Cost:
     )
 
 
-def _least_behind(attempt: _Attempt, shortage: Shortage | None) -> int:
-    """Return how many devices every solution leaves behind."""
+def _alone(attempt: _Attempt) -> Alone:
+    """Return how many devices find no place though nobody else is to move."""
     problem, packings = attempt.problem, attempt.packings
-    unfit = nowhere = 0
+    stay = nowhere = 0
     for guest, item in zip(problem.request.guests, problem.items, strict=True):
         if not item.demands:
-            unfit += len(guest.devices)
+            stay += len(guest.devices)
         elif not packings.unsure and not packings.bin_types_for(item.demands):
             nowhere += len(guest.devices)
-    return unfit + max(nowhere, shortage.missing if shortage else 0)
+    return Alone(stay, nowhere)
 
 
 def _sharpened(attempt: _Attempt, found: SearchResult, effort: float) -> Solution | None:

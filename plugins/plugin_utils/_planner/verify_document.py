@@ -70,6 +70,15 @@ def status_and_shortage_are_true(case: Case) -> Objections:
             WHOLE_PLAN, f"infeasible is not proven without facts of {', '.join(sorted(silent))}"
         )
     yield from _shortages_are_true(case, plan)
+    proof = plan.get("proof", ())
+    if proof and plan["status"] != "infeasible":
+        yield Objection(WHOLE_PLAN, f"there is a proof, and the status is {plan['status']}")
+    missing = plan["shortage"]["need"] - plan["shortage"]["reachable"] if plan["shortage"] else 0
+    enough = proof == ["no_place", "shortage"] or bound is None or missing >= bound["unplaced"]
+    if "shortage" in proof and not (missing and enough):
+        yield Objection(
+            WHOLE_PLAN, "the shortage does not prove that as many devices have no place as is said"
+        )
 
 
 def _shortages_are_true(case: Case, plan: Entry) -> Objections:

@@ -44,6 +44,11 @@ _MEANINGS = {
     "infeasible": "Not everything can have a place, and that is proven.",
     "unproven": "Not everything has a place. It is not proven that there is none.",
 }
+_PROOFS = {
+    "no_place": "some have none though nobody else moves",
+    "shortage": "there are fewer places than devices that need them",
+    "search": "all other plans were looked at",
+}
 
 
 def plan_section(
@@ -67,6 +72,13 @@ def first_reasons(reasons: t.Sequence[str]) -> contract.FirstReasons:
     return {"reasons": [*reasons[:MAX_REASONS]], "not_shown": max(0, len(reasons) - MAX_REASONS)}
 
 
+def _meaning(plan: contract.Plan) -> str:
+    """Return what a plan's status says, and what proves it."""
+    proofs = " and ".join([_PROOFS[each] for each in plan.get("proof", ())])
+    meaning = _MEANINGS[plan["status"]]
+    return f"{meaning.removesuffix('.')}: {proofs}." if proofs else meaning
+
+
 def _section(
     plan: contract.Plan, changed: t.Sequence[str], fleet: Fleet, names: HardwareNames
 ) -> contract.PlanSection:
@@ -78,7 +90,7 @@ def _section(
     section: contract.PlanSection = {
         "request": _request(plan["request"]),
         "status": plan["status"],
-        "meaning": _MEANINGS[plan["status"]],
+        "meaning": _meaning(plan),
         "solver": plan["solver"],
         "direction": plan["direction"],
         "policy": plan["policy"],

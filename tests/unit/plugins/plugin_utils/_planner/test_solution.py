@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import random
 import typing as t
 import uuid
 from dataclasses import replace
@@ -18,6 +19,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.admissible
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.backing import (
     backing_of,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.planner import make_plan
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.previous_plan import keep_pins
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.problem import (
     Problem,
@@ -30,11 +32,15 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request im
     requested,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.solution import (
+    Alone,
     Solution,
     prove,
     solve,
 )
+from ansible_collections.vfio.migration.tests.unit.drawn_fleets import drawn
 from ansible_collections.vfio.migration.tests.unit.fleets import UUIDS, device, host, parent
+from hypothesis import event, given
+from hypothesis import strategies as st
 
 
 def problem_of(guests: int, free: int) -> Problem:
@@ -77,8 +83,46 @@ SHORTAGE = Shortage((0,), 2, 1)
     ],
 )
 def test_a_status_says_what_is_placed_and_what_is_proven(cost, least, status):
-    proof = prove(problem_of(1, 1), Solution([], cost, least, None))
+    proof = prove(problem_of(1, 1), Solution([], cost, least, None, Alone()))
     assert (proof.status, proof.bound) == (status, least)
+
+
+@given(st.integers(0, 1_000_000))
+def test_what_is_said_to_prove_it_does(seed):
+    facts, request = drawn(random.Random(seed))
+    fleet = read_fleet(facts)
+    plan = make_plan(fleet, request)
+    proof = plan.get("proof")
+    event(f"{plan['status']}, {proof}")
+    assert (proof is not None) == (plan["status"] == "infeasible")
+    if proof is None or proof == ["search"]:
+        return
+    left = 0
+    if "no_place" in proof:
+        each_alone = [
+            make_plan(fleet, replace(request, guests=[guest])) for guest in request.guests
+        ]
+        left += sum(len(each["unplaced"]) for each in each_alone)
+    if "shortage" in proof:
+        left += plan["shortage"]["need"] - plan["shortage"]["reachable"]
+    # By rank, a plan has the proof that there is for all, and no bound.
+    assert left >= (plan["bound"]["unplaced"] if plan["bound"] else 1) > 0
+
+
+def test_what_can_be_checked_by_hand_is_named_first():
+    least = Cost(2)
+    too_few = Shortage((0,), 3, 1)
+    problem = problem_of(2, 0)
+    for alone, shortage, by in (
+        (Alone(), too_few, ["shortage"]),
+        (Alone(0, 2), too_few, ["shortage"]),
+        (Alone(1, 0), Shortage((0,), 2, 1), ["no_place", "shortage"]),
+        (Alone(1, 1), None, ["no_place"]),
+        (Alone(0, 1), None, ["search"]),
+        (Alone(), Shortage((0,), 2, 1), ["search"]),
+    ):
+        proof = prove(problem, Solution([], least, least, shortage, alone))
+        assert [*proof.by] == by, (alone, shortage)
 
 
 @pytest.mark.parametrize("held_back", ["kept", "exclusions"])
