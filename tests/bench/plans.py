@@ -49,6 +49,7 @@ from ansible_collections.vfio.migration.tests.bench import (
     growth,
     headroom,
     maintenance,
+    rebalance,
     solver,
 )
 from ansible_collections.vfio.migration.tests.bench.planted import (
@@ -125,6 +126,7 @@ def main(smoke: bool = False) -> bool:
         growth.report(smoke),
         headroom.report(smoke),
         maintenance.report(smoke),
+        rebalance.report(smoke),
         _report_naive(50 if smoke else NAIVE_GUESTS),
         _report_exact(SMALL[:3] if smoke else SMALL),
         solver.report(solver.SMALL[:3] if smoke else (*solver.SMALL, *solver.MIDDLE)),
