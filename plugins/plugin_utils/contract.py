@@ -693,7 +693,7 @@ class PlanBody(t.TypedDict):
     staying: NotRequired[list[StayingDevice]]
     """The devices of emptied hosts that stay as they are, as nobody holds them; absent where there are none."""
     proof: NotRequired[list[ProofKind]]
-    """The ways in which it is proven of as many devices as ``bound`` says, of one where there is none, that no plan has places for them; absent where it is not."""
+    """What proves that no plan has places for as many devices as ``bound`` says, or for one where there is none; absent where nothing does."""
     shortage: Shortage | None
     """The proof that not everything can have a place, where there is one of this kind."""
     shortages: NotRequired[list[Shortage]]

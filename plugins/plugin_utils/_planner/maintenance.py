@@ -18,7 +18,6 @@ No guest ever moves away from a host that has come back: where that was upgraded
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import typing as t
 from collections import Counter
 
@@ -422,16 +421,17 @@ class _Planning:
                 return _block(name, most, proven=True)
             left[name] = len(most["unplaced"])
             emptied.change({name: empty[name]})
-        first = min(asked, key=left.__getitem__)
-        told = self._alone(first, self._now.hosts)
-        others = (self._alone(name, self._now.hosts) for name in asked if name != first)
         # Hosts that are emptied together may leave a failure domain to each other's guests.
         together = self._asked.at_once > 1 and self._by_domain
-        all_asked = not self._steps and len(asked) == len(hosts) and not together
-        proven = all_asked and all(
-            each["status"] == "infeasible" for each in itertools.chain([told], others)
-        )
-        return _block(first, told, proven)
+        proven = not self._steps and len(asked) == len(hosts) and not together
+        now = {}
+        for name in sorted(asked, key=left.__getitem__):
+            now[name] = self._alone(name, self._now.hosts)
+            proven = proven and now[name]["status"] == "infeasible"
+            if not proven:
+                break
+        first = min(now, key=lambda name: len(now[name]["unplaced"]))
+        return _block(first, now[first], proven)
 
     def _alone(self, name: str, hosts: t.Mapping[str, Host]) -> PlanBody:
         """Return a plan that empties one host onto any other one that may receive."""
