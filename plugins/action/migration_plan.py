@@ -7,7 +7,6 @@ from __future__ import annotations
 import typing as t
 from collections import Counter
 
-from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.errors import (
@@ -29,7 +28,10 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_option
     ARGUMENTS,
     plan_for,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.printing import printed
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.printing import (
+    failed,
+    printed,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils.contract import Paragraph, Plan
 
 
@@ -54,7 +56,7 @@ class ActionModule(ActionBase):
             plan = plan_for(hostvars, progress=_show, made=remember, **options)
             plan = stamped(plan, hostvars)
         except VfioMigrationError as error:
-            raise AnsibleActionFail(f"vfio.migration.migration_plan: {error}") from error
+            return failed(result, "migration_plan", error)
         result["summary"] = _summary(plan)
         result["changed"] = False
         if dest is None:

@@ -9,7 +9,6 @@ import os
 import time
 import typing as t
 
-from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.errors import (
     VfioMigrationError,
@@ -25,6 +24,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.own_plans i
     is_remembered,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_file import plan_or_file
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.printing import failed
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.report_options import (
     report_for,
 )
@@ -83,7 +83,7 @@ class ActionModule(ActionBase):
             hostvars = (task_vars or {})["hostvars"]
             report = report_for(hostvars, **options, made=made, is_own=is_remembered)
         except VfioMigrationError as error:
-            raise AnsibleActionFail(f"vfio.migration.migration_report: {error}") from error
+            return failed(result, "migration_report", error)
         if not self._task.check_mode:
             for name, path in paths.items():
                 replace(path, _FORMATS[name](report))

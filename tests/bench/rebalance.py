@@ -39,7 +39,7 @@ def _report(hosts: int, moves: int) -> bool:
     taken, found = _timed(lambda: rebalance_for(facts, moves))
     one, _plan = _timed(lambda: plan_for(facts, ["host0000"]))
     # Loads of one device each can be made as even as the bound has them.
-    holds = found["status"] == "optimal"
+    holds = bool(found["status"] == "optimal")
     print(
         f"  {hosts:6,} {moves:6,} {taken:8.2f} s {one:8.3f} s {taken / one:6.1f}"
         f"  {found['before']:,} to {found['after']:,}  {'holds' if holds else 'MISSED: ' + found['status']}",

@@ -59,6 +59,15 @@ def bounded(shown: Shown) -> Shown:
     return "\n".join(_first_lines(shown[:MAX_SHOWN].split("\n")))
 
 
+def failed(result: dict[str, t.Any], name: str, error: Exception) -> dict[str, t.Any]:
+    """Return the ``result`` of the action with this name that has failed with an ``error`` of which the operator is told.
+
+    Before 2.19 ansible-core shows an exception that an action raises beside its message, in Python's words.
+    """
+    message = bounded(printed(f"vfio.migration.{name}: {error}", Paragraph))
+    return {**result, "failed": True, "msg": message}
+
+
 def _first_lines(lines: list[str]) -> list[str]:
     # What is told last is what to do.
     more = len(lines) - MAX_LINES

@@ -27,6 +27,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments i
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.inventory import matching
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.printing import (
     bounded,
+    failed,
     printed,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils.contract import Paragraph, Sentence
@@ -77,9 +78,8 @@ class StepAction(ActionBase):
                 run = type(self).first(options, hostvars, bool(self._task.check_mode))
             else:
                 run = self.steps[step](so_far, hostvars)
-        except VfioMigrationError as error:
-            message = bounded(str(error))
-            raise AnsibleActionFail(f"vfio.migration.{self.playbook}: {message}") from error
+        except (VfioMigrationError, AnsibleActionFail) as error:
+            return failed(result, self.playbook, error)
         for key, shape in _SHOWN.items():
             if run.get(key) is not None:
                 run[key] = bounded(printed(run[key], shape))
