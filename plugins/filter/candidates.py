@@ -6,16 +6,10 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
-from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import read_fleet
-from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.values import names, reasons
-from ansible_collections.vfio.migration.plugins.plugin_utils._planner import candidate_hosts
-from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments import (
-    as_filter,
-    direction_of,
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments import as_filter
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.candidate_options import (
+    candidates_for,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.clock import age_limit
-from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_options import sources_of
 from ansible_collections.vfio.migration.plugins.plugin_utils.contract import CandidateAnswer
 
 DOCUMENTATION = r"""
@@ -59,6 +53,7 @@ options:
     elements: str
 positional: _input, source, direction, hosts
 seealso:
+  - module: vfio.migration.candidates
   - plugin: vfio.migration.explain
     plugin_type: filter
   - plugin: vfio.migration.migration_plan
@@ -158,23 +153,8 @@ def candidates(
     guests: t.Any = None,
     devices: t.Any = None,
 ) -> CandidateAnswer:
-    limit = age_limit(max_age)
-    read = read_fleet(fleet, names("hosts", hosts), limit, reasons("left_out", left_out))
-    emptied, sources = names("drain", drain), sources_of({"guests": guests, "devices": devices})
-    given = [each for each in (source, emptied, sources) if each is not None]
-    if len(given) != 1:
-        raise FleetError(
-            "which guests to judge is either 'source', 'drain', or 'guests' and 'devices': give exactly one of them"
-        )
-    chosen = names("targets", targets)
-    if chosen is None:
-        chosen = [each for each in (*read.hosts, *read.unknown) if each not in (emptied or ())]
-    decides = direction_of(direction)
-    if source is not None:
-        return t.cast(CandidateAnswer, candidate_hosts.candidates(read, source, chosen, decides))
-    return t.cast(
-        CandidateAnswer,
-        candidate_hosts.candidates_of_each(read, emptied, sources, chosen, decides),
+    return candidates_for(
+        *(fleet, source, direction, hosts, targets, max_age, left_out, drain, guests, devices)
     )
 
 

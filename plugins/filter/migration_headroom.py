@@ -51,6 +51,7 @@ options:
     type: int
 positional: _input, failure_domains, hosts
 seealso:
+  - module: vfio.migration.migration_headroom
   - plugin: vfio.migration.migration_plan
     plugin_type: filter
   - module: vfio.migration.migration_report

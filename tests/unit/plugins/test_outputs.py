@@ -23,6 +23,9 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.answers imp
     DocumentedAction,
     documented,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.fleet_question import (
+    FleetQuestion,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.guest_move import GuestAction
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.report_options import (
     report_for,
@@ -48,7 +51,7 @@ from ansible_collections.vfio.migration.tests.unit.hostile_texts import (
 
 # Their results are for programs alone, and keep every text as it was.
 DATA = {"migration_way_back", "parse_descriptor", "retarget_domain"}
-# Actions whose results are tried here; those of all others go through StepAction or documented().
+# Actions whose results are tried here; those of all others go through their base classes or documented().
 REPORTS = {"migration_plan", "migration_report"}
 
 
@@ -68,7 +71,8 @@ def test_every_plugin_has_a_place_here():
     assert sorted(CALLS) == sorted(plugins("filter") + plugins("test"))
     for name in {*plugins("action")} - REPORTS:
         module = importlib.import_module(f"{PACKAGE}.action.{name}")
-        shows = issubclass(module.ActionModule, (StepAction, DocumentedAction, GuestAction))
+        shown = (StepAction, DocumentedAction, GuestAction, FleetQuestion)
+        shows = issubclass(module.ActionModule, shown)
         assert shows or module.documented is documented, name
     assert {*plugins("action")} >= REPORTS
 
