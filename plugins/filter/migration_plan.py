@@ -121,9 +121,9 @@ _value:
       elements: dict
     proof:
       description:
-        - Where RV(status) is V(infeasible), the ways in which it is proven of as many devices as RV(bound) says that no plan has places for them.
+        - Where RV(_value.status) is V(infeasible), the ways in which it is proven of as many devices as RV(_value.bound) says that no plan has places for them.
           V(no_place), devices have none though nobody else moves, for which their reasons say why on each host; V(shortage), there are fewer places
-          than devices that need them, as RV(shortage) lists them; V(search), all other plans were looked at. Absent otherwise.
+          than devices that need them, as RV(_value.shortage) lists them; V(search), all other plans were looked at. Absent otherwise.
       type: list
       elements: str
     shortage:
