@@ -87,7 +87,7 @@ _MOST_ORDERS = 120
 
 
 class Alone(t.NamedTuple):
-    """How many devices find no place though nobody else is to move: they ``stay`` wherever that is to, or go ``nowhere``."""
+    """How many devices find no place though nobody else moves: their guests ``stay``, as they cannot migrate, or fit ``nowhere``."""
 
     stay: int = 0
     nowhere: int = 0
@@ -98,8 +98,8 @@ class Solution:
     """Where the devices of a problem go: ``placed``, by guest. ``solver`` is what found that.
 
     No assignment to the problem's bins costs less than ``least``; ``shortage`` is why some device finds no place, where
-    that is known, and so is ``alone``. ``left`` is what is behind the bins that something goes to, once it is there; ``targets`` are those that
-    were made for guests.
+    that is known, and so is ``alone``. ``left`` is what is behind the bins that something goes to, once it is there;
+    ``targets`` are those that were made for guests.
     """
 
     placed: list[Placement]
