@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.values import one_name
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.answers import (
     read_answer,
     read_loop,
@@ -103,7 +104,7 @@ def migration_failure(
         return failure(
             read_loop(plain(logs)),
             read_answer(plain(state)),
-            str(host),
+            one_name("host", host),
             plain(before),
             one_or_more("lines", lines),
             exceeded,

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.values import one_name
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.preparation import (
     Preparation,
     preparation,
@@ -92,7 +93,7 @@ _value:
 def prepared_devices(plan: t.Any, host: str, results: t.Any, made: t.Any = None) -> Preparation:
     check_tasks(plan)
     with expected("the plan", "what migration_plan returns, and the results of its modules"):
-        return preparation(plain(plan), str(host), plain(results), plain(made or {}))
+        return preparation(plain(plan), one_name("host", host), plain(results), plain(made or {}))
 
 
 class FilterModule:

@@ -9,6 +9,7 @@ import typing as t
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor import (
     printable as printable_module,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.values import quoted
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments import (
     as_filter,
     one_or_more,
@@ -60,7 +61,10 @@ _value:
 
 @as_filter("printable")
 def printable(value: t.Any, limit: t.Any = printable_module.MAX_MESSAGE) -> Sentence:
-    return printable_module.printable(str(value), max(4, one_or_more("limit", limit)))
+    return printable_module.printable(
+        value if isinstance(value, str) else quoted(value, printable_module.MAX_MESSAGE),
+        max(4, one_or_more("limit", limit)),
+    )
 
 
 class FilterModule:

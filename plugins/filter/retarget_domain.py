@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.values import names
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.values import names, one_name
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.retarget import retarget
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments import as_filter
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.handed_over import check_moves
@@ -101,7 +101,8 @@ def retarget_domain(
     vdpa_nodes: t.Any = (),
 ) -> str:
     check_moves(plan)
-    return retarget(xml, plan, host, partial, names("vdpa_nodes", vdpa_nodes) or ())
+    source = None if host is None else one_name("host", host)
+    return retarget(xml, plan, source, partial, names("vdpa_nodes", vdpa_nodes) or ())
 
 
 class FilterModule:

@@ -11,7 +11,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._compat.vdpa_featur
     common_features,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import read_fleet
-from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.values import names
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.values import names, one_name
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments import as_filter
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.clock import age_limit
 
@@ -101,7 +101,9 @@ def vdpa_common_features(
     max_age: t.Any = None,
 ) -> dict[str, t.Any]:
     read = read_fleet(fleet, names("hosts", hosts), age_limit(max_age))
-    return common_features(read, str(device_class), names("mgmtdevs", mgmtdevs))
+    return common_features(
+        read, one_name("device_class", device_class), names("mgmtdevs", mgmtdevs)
+    )
 
 
 class FilterModule:

@@ -18,6 +18,7 @@ from ansible_collections.vfio.migration.plugins.module_utils._descriptor.identif
     UUID,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.values import one_name, quoted
 from ansible_collections.vfio.migration.plugins.plugin_utils.contract import (
     DeviceLabel,
     Placement,
@@ -171,8 +172,8 @@ def _names(option: str, value: t.Any) -> dict[str, str]:
     if value is None:
         return {}
     if not isinstance(value, t.Mapping):
-        raise FleetError(f"{option} is {value!r}; expected a mapping of names")
-    found = {str.__str__(str(key)): str.__str__(str(each)) for key, each in value.items()}
+        raise FleetError(f"{option} is {quoted(value)}; expected a mapping of names")
+    found = {one_name(option, key): one_name(option, each) for key, each in value.items()}
     for key, each in found.items():
         if not NAME.match(each):
             raise FleetError(

@@ -14,11 +14,26 @@ import typing as t
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
 
+# A message shows no more of a value.
+_SHOWN = 200
+# No number of anything is larger: it fits into 64 bits, as in JSON everywhere.
+_MOST = 2**63 - 1
+
+
+def quoted(value: t.Any, longest: int = _SHOWN) -> str:
+    """Return a value as a message shows it, whatever it is: as Python writes it, cut where that is long."""
+    try:
+        found = repr(value)
+    except (RecursionError, ValueError):
+        # Nested too deep, or a number of more digits than Python writes.
+        return "too large to show"
+    return found if len(found) <= longest else f"{found[: longest - 3]}..."
+
 
 def one_of(name: str, value: str, choices: t.Sequence[str]) -> str:
     """Return ``value`` where it is one of ``choices``; raise ``FleetError``."""
     if value not in choices:
-        raise FleetError(f"{name} is {value!r}; expected one of {', '.join(choices)}")
+        raise FleetError(f"{name} is {quoted(value)}; expected one of {', '.join(choices)}")
     return value
 
 
@@ -35,14 +50,14 @@ def split(name: str, value: t.Any) -> list[t.Any] | None:
         return [str(value)]
     if value is None or (isinstance(value, t.Iterable) and not isinstance(value, t.Mapping)):
         return None if value is None else list(value)
-    raise FleetError(f"{name} is {value!r}; expected a list")
+    raise FleetError(f"{name} is {quoted(value)}; expected a list")
 
 
 def listed(name: str, value: t.Any) -> list[t.Any] | None:
     """Return ``value`` as a list, ``None`` where it is not given; raise ``FleetError``."""
     if value is None or (isinstance(value, t.Sequence) and not isinstance(value, str)):
         return None if value is None else list(value)
-    raise FleetError(f"{name} is {value!r}; expected a list")
+    raise FleetError(f"{name} is {quoted(value)}; expected a list")
 
 
 def grouped(name: str, value: t.Any) -> list[list[str]]:
@@ -52,7 +67,7 @@ def grouped(name: str, value: t.Any) -> list[list[str]]:
     """
     found = listed(name, value) or []
     if any(isinstance(group, str) for group in found):
-        raise FleetError(f"{name} is {value!r}; expected a list of lists of names")
+        raise FleetError(f"{name} is {quoted(value)}; expected a list of lists of names")
     return [names(name, group) or [] for group in found]
 
 
@@ -61,10 +76,18 @@ def names(name: str, value: t.Any) -> list[str] | None:
     found = split(name, value)
     if found is None:
         return None
-    for each in found:
-        if isinstance(each, (bytes, t.Mapping)) or not isinstance(each, (str, int, float)):
-            raise FleetError(f"{name} has {each!r}; expected names")
-    return [str.__str__(str(each)) for each in found]
+    return [one_name(name, each) for each in found]
+
+
+def one_name(name: str, value: t.Any) -> str:
+    """Return a name, which may be a number, as a text; raise ``FleetError``."""
+    try:
+        if isinstance(value, (str, int, float)):
+            return str.__str__(str(value))
+    except ValueError:
+        # A number of more digits than Python writes.
+        pass
+    raise FleetError(f"{name} has {quoted(value)}; expected names")
 
 
 def reasons(name: str, value: t.Any) -> dict[str, str]:
@@ -72,26 +95,35 @@ def reasons(name: str, value: t.Any) -> dict[str, str]:
     if value is None:
         return {}
     if not isinstance(value, t.Mapping):
-        raise FleetError(f"{name} is {value!r}; expected a mapping of host to reason")
-    return {str.__str__(str(key)): str.__str__(str(why)) for key, why in value.items()}
+        raise FleetError(f"{name} is {quoted(value)}; expected a mapping of host to reason")
+    return {one_name(name, key): one_name(name, why) for key, why in value.items()}
 
 
 def flag(name: str, value: t.Any) -> bool:
     """Return whether a condition holds, as YAML or the command line has it; raise ``FleetError``."""
     try:
         return value is not None and bool(boolean(value))
-    except TypeError:
-        raise FleetError(f"{name} is {value!r}; expected true or false") from None
+    except (RecursionError, TypeError, ValueError):
+        raise FleetError(f"{name} is {quoted(value)}; expected true or false") from None
 
 
 def count(name: str, value: t.Any, of: str = "devices") -> int:
     """Return a number of something; raise ``FleetError``."""
+    return whole_number(name, value, f"a number of {of}, 0 or more", 0)
+
+
+def whole_number(name: str, value: t.Any, wanted: str, least: int = -_MOST) -> int:
+    """Return a whole number from ``least`` on; raise ``FleetError``, which says that one that is ``wanted`` is expected."""
     try:
         number = int(value)
     except (OverflowError, TypeError, ValueError):
-        number = -1
-    # What Ansible hands over as text is a number too; true and 1.5 are none.
-    whole = not isinstance(value, bool) and (isinstance(value, str) or number == value)
-    if number < 0 or not whole:
-        raise FleetError(f"{name} is {value!r}; expected a number of {of}, 0 or more")
+        number = least - 1
+    # What Ansible hands over as text is a number too, in digits alone; true and 1.5 are none.
+    if isinstance(value, str):
+        whole = value.isascii() and "_" not in value
+    else:
+        whole = number == value and not isinstance(value, bool)
+    if not whole or not least <= number <= _MOST:
+        most = f" and less than 2^{_MOST.bit_length()}" if number > _MOST else ""
+        raise FleetError(f"{name} is {quoted(value)}; expected {wanted}{most}")
     return number

@@ -24,6 +24,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import
     obstacle_code,
     why_unknown,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.values import one_name, quoted
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.admissible import (
     refusal_in_use,
 )
@@ -53,7 +54,7 @@ def explain(fleet: Fleet, source: t.Any, target: t.Any, direction: str) -> Expla
     device = _find(fleet, source)
     if isinstance(target, t.Mapping):
         return _to_device(fleet, device, _find(fleet, target), direction)
-    name = str(target)
+    name = one_name("target", target)
     if name not in fleet.hosts:
         raise FleetError(f"the target {name} is unknown: {why_unknown(fleet, name)}")
     return _to_host(fleet, device, name, direction)
@@ -181,10 +182,11 @@ def _nearest_reasons(fleet: Fleet, source: Device, host: str, direction: str) ->
 
 def _find(fleet: Fleet, named: t.Any) -> Device:
     if not isinstance(named, t.Mapping) or not {"host", "id"} <= set(named):
-        raise FleetError(f"{named!r} names no device; expected {{host: …, id: …}}")
-    host = fleet.hosts.get(str(named["host"]))
+        raise FleetError(f"{quoted(named)} names no device; expected {{host: …, id: …}}")
+    name = one_name("host", named["host"])
+    host = fleet.hosts.get(name)
     if host is None:
-        raise FleetError(f"{named['host']} is unknown: {why_unknown(fleet, str(named['host']))}")
+        raise FleetError(f"{name} is unknown: {why_unknown(fleet, name)}")
     for device in host.devices:
         if device.id == named["id"]:
             return device

@@ -35,8 +35,11 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors impor
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.values import (
     grouped,
     names,
+    one_name,
     one_of,
+    quoted,
     split,
+    whole_number,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.printing import printed
 from jinja2 import Undefined
@@ -71,6 +74,10 @@ def as_filter(
                 result = printed(function(*args, **kwargs), _shape_of(function))
             except VfioMigrationError as error:
                 raise AnsibleFilterError(f"vfio.migration.{name}: {error}") from error
+            except RecursionError as error:
+                raise AnsibleFilterError(
+                    f"vfio.migration.{name}: an argument has lists or mappings in each other, deeper than Python reads"
+                ) from error
             return result if _TEXT_IS_DATA else t.cast(Result, wrap_var(result))
 
         return guarded
@@ -89,10 +96,14 @@ def plain(value: t.Any) -> t.Any:
     if isinstance(value, str):
         return plain_text(value)
     if isinstance(value, t.Mapping):
-        return {plain(key): plain(each) for key, each in value.items()}
+        return {_plain_key(key): plain(each) for key, each in value.items()}
     if isinstance(value, t.Sequence):
         return [plain(each) for each in value]
     return value
+
+
+def _plain_key(value: t.Any) -> t.Any:
+    return plain_text(value) if isinstance(value, str) else value
 
 
 @contextlib.contextmanager
@@ -124,7 +135,7 @@ def with_lists(
 
 def _as_list(name: str, value: t.Any, spec: t.Mapping[str, t.Any]) -> t.Any:
     if spec.get("type") in _TEXTS and isinstance(value, (list, t.Mapping)):
-        raise FleetError(f"{name} is {value!r}; expected text")
+        raise FleetError(f"{name} is {quoted(value)}; expected text")
     if spec.get("type") != "list":
         return value
     return grouped(name, value) if spec.get("elements") == "list" else split(name, value)
@@ -140,26 +151,17 @@ def text(name: str, value: t.Any) -> str:
 
 def one_or_more(name: str, value: t.Any) -> int:
     """Return ``value`` as a number of 1 or more; raise ``FleetError``."""
-    try:
-        number = int(value)
-    except (OverflowError, TypeError, ValueError):
-        number = 0
-    if number < 1:
-        raise FleetError(f"{name} is {value!r}; expected a number, 1 or more")
-    return number
+    return whole_number(name, value, "a number, 1 or more", 1)
 
 
 def priorities(name: str, value: t.Any) -> dict[str, int]:
     """Return ``value`` as whole numbers by names, empty where it is ``None``; raise ``FleetError``."""
     if not isinstance(value, t.Mapping | None):
-        raise FleetError(f"{name} is {value!r}; expected numbers by the names of guests")
-    found = {}
-    for guest, number in (value or {}).items():
-        try:
-            found[str(guest)] = int(number)
-        except (OverflowError, TypeError, ValueError):
-            raise FleetError(f"{name} has {number!r} for {guest}; expected a number") from None
-    return found
+        raise FleetError(f"{name} is {quoted(value)}; expected numbers by the names of guests")
+    named = [(one_name(name, guest), number) for guest, number in (value or {}).items()]
+    return {
+        guest: whole_number(f"{name} for {guest}", number, "a number") for guest, number in named
+    }
 
 
 def chosen_hosts(

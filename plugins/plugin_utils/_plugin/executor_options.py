@@ -14,6 +14,7 @@ import typing as t
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import Fleet
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import hold, read_fleet
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.values import one_name, quoted
 from ansible_collections.vfio.migration.plugins.plugin_utils.contract import Plan
 
 
@@ -35,5 +36,5 @@ def texts_of(name: str, value: t.Any) -> dict[str, str]:
     if not isinstance(value, t.Mapping) or not all(
         isinstance(each, str) for each in value.values()
     ):
-        raise FleetError(f"{name} is {value!r}; expected a mapping of texts")
-    return {str.__str__(str(key)): str.__str__(each) for key, each in value.items()}
+        raise FleetError(f"{name} is {quoted(value)}; expected a mapping of texts")
+    return {one_name(name, key): str.__str__(each) for key, each in value.items()}

@@ -16,6 +16,7 @@ import typing as t
 from ansible_collections.vfio.migration.plugins.plugin_utils import contract
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.descriptor import plain_text
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.values import quoted
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.planner import SCHEMA
 from ansible_collections.vfio.migration.plugins.plugin_utils.contract import (
     NotRequired,
@@ -139,7 +140,7 @@ def check_schema(shown: str, value: t.Any) -> None:
     if isinstance(schema, bool) or schema != SCHEMA:
         made_by = plain_text(value.get("collection"))
         raise FleetError(
-            f"{shown} is a plan of schema {schema!r}, and this version of vfio.migration reads schema {SCHEMA}:"
+            f"{shown} is a plan of schema {quoted(schema)}, and this version of vfio.migration reads schema {SCHEMA}:"
             f" use the version that made it{f', {made_by},' if made_by else ''} or plan anew"
         )
 

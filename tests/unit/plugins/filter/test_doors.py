@@ -14,6 +14,7 @@ import typing as t
 import pytest
 from ansible.errors import AnsibleError
 from ansible_collections.vfio.migration.plugins.plugin_utils import contract
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_options import ARGUMENTS
 from ansible_collections.vfio.migration.tests.unit.filter_calls import CALLS, Step, filter_of
 from ansible_collections.vfio.migration.tests.unit.fuzzing import damaged, through
 from ansible_collections.vfio.migration.tests.unit.hostile_texts import HostileWorld
@@ -73,3 +74,37 @@ def test_a_filter_ends_with_an_error_of_its_own_or_a_result_of_its_shape(name, d
     result = through(lambda: filter_of(name)(**arguments), AnsibleError)
     hints = t.get_type_hints(inspect.unwrap(filter_of(name)), include_extras=True)
     assert result is None or chosen & PASSED_ON or conforms(result, hints["return"])
+
+
+def nested(depth: int) -> list[t.Any]:
+    found: list[t.Any] = []
+    for _level in range(depth):
+        found = [found]
+    return found
+
+
+# Options that are not handed over from host to filter, but written by an operator.
+ODD = (
+    10**5000,
+    {10**5000: 1},
+    {("a",): 1},
+    {"a": {"a": -(10**5000)}},
+    [None],
+    "\x1b[2J",
+    nested(100_000),
+)
+
+
+@pytest.mark.parametrize("name", sorted(CALLS))
+def test_an_option_of_the_wrong_kind_is_an_error_in_words(name):
+    sound = arguments_of(name)
+    parameters = inspect.signature(inspect.unwrap(filter_of(name))).parameters.values()
+    options = {each.name for each in parameters if each.kind != each.VAR_KEYWORD}
+    if any(each.kind == each.VAR_KEYWORD for each in parameters):
+        options |= ARGUMENTS.keys()
+    for option in sorted(options - {"fleet", "plan"}):
+        for value in ODD:
+            through(
+                lambda arguments={**sound, option: value}: filter_of(name)(**arguments),
+                AnsibleError,
+            )
