@@ -8,6 +8,7 @@ import typing as t
 
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat import pairs
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import (
+    check_hosts,
     read_fleet,
     uncollected,
 )
@@ -153,12 +154,12 @@ def compatible_pairs(
     max_age: t.Any = None,
 ) -> CompatiblePairs:
     with uncollected():
+        read = read_fleet(fleet, names("hosts", hosts), age_limit(max_age))
+        from_hosts, to_hosts = names("sources", sources), names("targets", targets)
+        check_hosts(read, "sources", from_hosts)
+        check_hosts(read, "targets", to_hosts)
         found: t.Any = pairs.compatible_pairs(
-            read_fleet(fleet, names("hosts", hosts), age_limit(max_age)),
-            direction_of(direction),
-            names("sources", sources),
-            names("targets", targets),
-            expand,
+            read, direction_of(direction), from_hosts, to_hosts, expand
         )
     return t.cast(CompatiblePairs, found)
 

@@ -14,6 +14,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.record imp
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments import (
     as_filter,
     plain,
+    text,
 )
 
 DOCUMENTATION = r"""
@@ -77,7 +78,8 @@ _value:
 
 @as_filter("migration_way_back")
 def migration_way_back(record: t.Any, run: str | None = None) -> list[RequestBack]:
-    return requests_back(read_records(plain(record)), run)
+    wanted = None if run is None else text("run", run)
+    return requests_back(read_records(plain(record)), wanted)
 
 
 class FilterModule:

@@ -70,6 +70,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import
     Stated,
     obstacle,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.values import one_name
 
 FACT = "vfio_migration"
 SCHEMA = 1
@@ -109,7 +110,7 @@ def read_fleet(
     reader = _Reader(data, limit, frozenset(any_age))
     fleet = reader.fleet
     silent = left_out or {}
-    chosen = {str.__str__(str(host)) for host in (data if hosts is None else hosts)}
+    chosen = {one_name("the fleet", host) for host in (data if hosts is None else hosts)}
     for name in sorted(chosen | silent.keys()):
         if name in silent:
             fleet.unknown.append(name)
@@ -154,6 +155,13 @@ def hold(data: t.Any, hosts: t.Iterable[str] | None = None) -> dict[str, t.Any]:
         facts, cached = _found(data, host)
         held[host] = {"ansible_facts": {FACT: facts}} if cached else {FACT: facts}
     return held
+
+
+def check_hosts(fleet: Fleet, option: str, hosts: t.Iterable[str] | None) -> None:
+    """Raise ``FleetError`` where one of the ``hosts`` that an ``option`` names is none of ``fleet``, with usable facts or without."""
+    for host in hosts or ():
+        if host not in fleet.hosts and host not in fleet.unknown:
+            raise FleetError(f"{option} has {host!r}, and there is no host of this name")
 
 
 def _check_fleet(data: t.Any) -> None:

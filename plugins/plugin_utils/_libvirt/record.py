@@ -18,6 +18,7 @@ import json
 import typing as t
 from collections import Counter, defaultdict
 
+from ansible_collections.vfio.migration.plugins.plugin_utils._compat.wording import listed
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.move import MoveReport
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.order import Migration
@@ -165,9 +166,15 @@ def requests_back(
     """Return requests that take the guests back which have moved in ``run``, by default the last one: one for each host they came from.
 
     A guest that has moved on since, by a later record, is where its last record has it; so it is in none of an earlier run.
+    Raise ``FleetError`` where there is no record of ``run``.
     """
+    runs = {each["run"] for each in records}
     if run is None:
-        run = max((each["run"] for each in records), default=None)
+        run = max(runs, default=None)
+    elif run not in runs:
+        raise FleetError(
+            f"the record has nothing of run {run!r}; it has {listed(sorted(runs)) or 'no run'}"
+        )
     moved = [each for each in records if each["outcome"] == MOVED]
     last = {_guest(each): each for each in sorted(moved, key=lambda each: each["run"])}
     back: dict[str, set[str]] = {}

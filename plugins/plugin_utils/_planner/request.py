@@ -29,13 +29,16 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import
     why_unknown,
     why_unsupported,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import check_hosts
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.values import (
     count,
     flag,
     grouped,
     listed,
     names,
+    one_name,
     one_of,
+    quoted,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.packings import UNLIMITED
 from ansible_collections.vfio.migration.plugins.plugin_utils.contract import (
@@ -86,12 +89,12 @@ def _places(name: str, value: t.Any) -> dict[Avoided, str]:
         texts = isinstance(place, t.Mapping) and isinstance(place.get("host"), str)
         if not texts or not all(isinstance(each, str | None) for each in named) or all(named):
             raise FleetError(
-                f"{name} has {place!r}; expected {{host: …}}, {{host: …, parent: …}} or {{host: …, guest: …}}"
+                f"{name} has {quoted(place)}; expected {{host: …}}, {{host: …, parent: …}} or {{host: …, guest: …}}"
             )
     return {
         Avoided(
             str(place["host"]), plain_text(place.get("parent")), plain_text(place.get("guest"))
-        ): str(place.get("problem", "as asked for"))
+        ): one_name(name, place.get("problem", "as asked for"))
         for place in places
     }
 
@@ -99,7 +102,7 @@ def _places(name: str, value: t.Any) -> dict[Avoided, str]:
 def _limit(name: str, value: t.Any) -> int | dict[str, int] | None:
     """Return how many devices a host may receive, for all hosts or by name, ``None`` for no limit; raise ``FleetError``."""
     if isinstance(value, t.Mapping):
-        return {str(host): count(name, number) for host, number in value.items()} or None
+        return {one_name(name, host): count(name, number) for host, number in value.items()} or None
     return count(name, value)
 
 
@@ -107,7 +110,7 @@ def _capacity(name: str, value: t.Any) -> dict[str, dict[str, dict[str, int]]]:
     """Return what ``hosts`` have free and what ``guests`` take, each by its name and by that of a resource; raise ``FleetError``."""
     sides = ("hosts", "guests")
     if not isinstance(value, t.Mapping) or set(value) - {*sides}:
-        raise FleetError(f"{name} is {value!r}; expected {{hosts: …, guests: …}}")
+        raise FleetError(f"{name} is {quoted(value)}; expected {{hosts: …, guests: …}}")
     found: dict[str, dict[str, dict[str, int]]] = {side: {} for side in sides}
     for side in sides:
         given = value.get(side) or {}
@@ -116,11 +119,13 @@ def _capacity(name: str, value: t.Any) -> dict[str, dict[str, dict[str, int]]]:
         )
         if not each_is:
             raise FleetError(
-                f"{name}.{side} is {given!r}; expected a number of each resource by name"
+                f"{name}.{side} is {quoted(given)}; expected a number of each resource by name"
             )
         for owner, amounts in given.items():
-            found[side][str.__str__(str(owner))] = {
-                str.__str__(str(resource)): count(f"{name}.{side}.{owner}", number, str(resource))
+            found[side][one_name(f"{name}.{side}", owner)] = {
+                one_name(f"{name}.{side}.{owner}", resource): count(
+                    f"{name}.{side}.{owner}", number, str(resource)
+                )
                 for resource, number in amounts.items()
             }
     return found if any(found.values()) else {}
@@ -129,9 +134,9 @@ def _capacity(name: str, value: t.Any) -> dict[str, dict[str, dict[str, int]]]:
 def _spare(name: str, value: t.Any) -> dict[str, int]:
     """Return how much of each resource hosts are to keep free, by its name; raise ``FleetError``."""
     if not isinstance(value, t.Mapping):
-        raise FleetError(f"{name} is {value!r}; expected a number of each resource by name")
+        raise FleetError(f"{name} is {quoted(value)}; expected a number of each resource by name")
     return {
-        str.__str__(str(resource)): count(name, number, str(resource))
+        one_name(name, resource): count(name, number, str(resource))
         for resource, number in value.items()
     }
 
@@ -143,9 +148,11 @@ _MOST_RANKS = 16
 def _priority(name: str, value: t.Any) -> dict[str, Count]:
     """Return the numbers of guests by name or UUID; raise ``FleetError``."""
     if not isinstance(value, t.Mapping):
-        raise FleetError(f"{name} is {value!r}; expected a number for each guest, by its name")
+        raise FleetError(
+            f"{name} is {quoted(value)}; expected a number for each guest, by its name"
+        )
     found = {
-        str.__str__(str(guest)): count(f"{name}.{guest}", number, "points")
+        one_name(name, guest): count(f"{name}.{guest}", number, "points")
         for guest, number in value.items()
     }
     different = len({*found.values()})
@@ -162,9 +169,11 @@ def _groups(name: str, value: t.Any) -> tuple[frozenset[str], ...]:
 def _domains(name: str, value: t.Any) -> dict[str, list[str]]:
     """Return the hosts of each failure domain, by its name; raise ``FleetError``."""
     if not isinstance(value, t.Mapping):
-        raise FleetError(f"{name} is {value!r}; expected lists of hosts by the names of domains")
+        raise FleetError(
+            f"{name} is {quoted(value)}; expected lists of hosts by the names of domains"
+        )
     return {
-        str.__str__(str(domain)): sorted(set(names(f"{name}.{domain}", hosts) or ()))
+        one_name(name, domain): sorted(set(names(f"{name}.{domain}", hosts) or ()))
         for domain, hosts in value.items()
     }
 
@@ -332,9 +341,7 @@ class Conditions:
 
         One without usable facts is a host of it, and receives nothing.
         """
-        for name in self.targets or ():
-            if name not in fleet.hosts and name not in fleet.unknown:
-                raise FleetError(f"there is no host {name!r} to place anything on")
+        check_hosts(fleet, "targets", self.targets)
         wanted = fleet.hosts if self.targets is None else self.targets
         receiving = set(wanted).difference(self.drain or ())
         return [name for name in fleet.hosts if name in receiving]
@@ -671,10 +678,10 @@ def guests_of(devices: t.Iterable[Device]) -> list[Guest]:
 def _named(source: t.Any) -> str | tuple[str, str]:
     """Return the name of a guest, or host and id of a device, that a source is given as; raise ``FleetError``."""
     if not isinstance(source, t.Mapping):
-        return str(source)
+        return one_name("sources", source)
     if any(source.get(name) is None for name in ("host", "id")):
-        raise FleetError(f"a device to move is {source!r}; expected {{host: …, id: …}}")
-    return str(source["host"]), str(source["id"])
+        raise FleetError(f"a device to move is {quoted(source)}; expected {{host: …, id: …}}")
+    return one_name("sources", source["host"]), one_name("sources", source["id"])
 
 
 def _ambiguous(shown_source: str, guests: t.Sequence[Guest]) -> str:

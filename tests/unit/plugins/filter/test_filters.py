@@ -117,6 +117,10 @@ def test_a_descriptor_that_breaks_a_rule_is_a_verdict_and_no_error():
         (lambda: compatibility(gvt(), gvt(), "upwards"), "direction is 'upwards'; expected one of"),
         (lambda: compatible_pairs([]), "a fleet is hostvars"),
         (lambda: compatible_pairs(FLEET, hosts={}), "hosts is {}; expected a list"),
+        *(
+            (lambda option=option: compatible_pairs(FLEET, **{option: ["x"]}), f"{option} has 'x'")
+            for option in ("sources", "targets")
+        ),
         (lambda: migration_plan(FLEET), "exactly one"),
         (lambda: migration_plan(FLEET, drain=["a"], policy="x"), "policy is 'x'"),
         (lambda: migration_plan(FLEET, drain=["a"], avoid=["b"]), "avoid has 'b'"),
@@ -138,13 +142,18 @@ def test_a_descriptor_that_breaks_a_rule_is_a_verdict_and_no_error():
         (lambda: libvirt_order([], {}), "the plan is none; expected what migration_plan"),
         (lambda: libvirt_order([], {"placements": []}, 0), "priority is 0; expected numbers by"),
         (lambda: migration_way_back(7), "the record is none; expected its lines"),
+        (
+            lambda: migration_way_back([], "2026"),
+            "the record has nothing of run '2026'; it has no run",
+        ),
+        (lambda: migration_way_back([], []), "run is list; expected text"),
         (lambda: migration_way_back("{"), "the record is no JSON in lines"),
         (lambda: migration_way_back([{}]), "a line of the record is none of format 1"),
         (lambda: migration_failure([{}], {}, "a", {}), "the list of logs is none; expected"),
         (lambda: migration_failure([], {}, "a", {}, lines="x"), "lines is 'x'; expected a number"),
         (
             lambda: libvirt_order([], {"placements": []}, {"x": "first"}),
-            "priority has 'first' for x",
+            "priority for x is 'first'; expected a number",
         ),
         (lambda: migration_result({}, {}, []), "what the checks come to is none; expected"),
         (lambda: migration_result({}, {}, [{}]), "the list of attempts is none; expected"),

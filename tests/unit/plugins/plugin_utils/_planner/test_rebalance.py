@@ -226,7 +226,7 @@ def test_only_targets_receive_and_the_plan_says_so():
     found = planned(facts, 4, Conditions(targets=["c"]))
     assert loads(found) == {"a": 2, "b": 0, "c": 2}
     assert found["plan"]["targets"] == ["c"]
-    with pytest.raises(FleetError, match="there is no host 'x'"):
+    with pytest.raises(FleetError, match="targets has 'x', and there is no host"):
         planned(facts, 4, Conditions(targets=["x"]))
 
 

@@ -49,7 +49,7 @@ def test_hosts_that_did_not_answer_are_left_out(fleet):
         ({"emptied": ["a"], "reuse": True}, "there is no option reuse"),
         ({"emptied": ["a"], "at_once": "some"}, "at_once is 'some'; expected a number of hosts"),
         ({"emptied": ["a"], "avoid": [{"host": "x"}]}, "avoid has 'x', and there is no host"),
-        ({"emptied": ["a"], "targets": ["x"]}, "there is no host 'x'"),
+        ({"emptied": ["a"], "targets": ["x"]}, "targets has 'x', and there is no host"),
         ({"emptied": ["a"], "keep_order": "some"}, "keep_order is 'some'; expected true or false"),
     ],
 )
