@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import itertools
 import typing as t
-from collections import Counter
+from collections import Counter, defaultdict
 from operator import attrgetter
 
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_case import (
@@ -25,6 +25,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_cas
     as_known,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_expected import (
+    NO_MAC,
     VDPA_VALUES,
 )
 
@@ -138,18 +139,26 @@ _OF_NO_MATTER = dict.fromkeys(("id", "parent", "in_use", "numa_node", "network")
 def _places_not_counted(
     case: Case, shortage: Entry, places: t.Collection[Key], receiving: t.Collection[str]
 ) -> Objections:
-    """Yield free devices that are counted nowhere, and are like one which is short of places and takes its like in."""
+    """Yield free devices that are counted nowhere, and are like one which is short of places and takes its like in.
+
+    One is no place for what would bring the MAC address there that a guest has on the same card.
+    """
     short: dict[t.Any, t.Any] = {}
+    brought: dict[t.Any, set[str]] = defaultdict(set)
     types: set[tuple[str, str | None]] = set()
     for label in shortage["devices"]:
         device = case.devices.get((label["host"], label["id"]))
         descriptor = device and case.descriptor(label["host"], device)
         if device and descriptor is not None and case.decides(descriptor, descriptor):
-            short[as_known({**device, **_OF_NO_MATTER})] = descriptor
+            like = as_known({**device, **_OF_NO_MATTER})
+            short[like] = descriptor
+            brought[like].add(_address_held(device) or NO_MAC)
             types.add((device["kind"], device["type"]))
     moving = {*case.placed, *case.unplaced}
     for host in sorted(receiving):
-        for device in case.facts[host]["devices"]:
+        devices = case.facts[host]["devices"]
+        held = {(each["parent"], _address_held(each)) for each in devices}
+        for device in devices:
             key = (host, device["id"])
             if (
                 (device["kind"], device["type"]) not in types
@@ -159,11 +168,22 @@ def _places_not_counted(
                 or case.asked.why_avoided(host, device["parent"]) is not None
             ):
                 continue
-            like = short.get(as_known({**device, **_OF_NO_MATTER}))
-            if like is not None and case.descriptor(host, device) is like:
-                yield Objection(
-                    WHOLE_PLAN, f"{device['id']} on {host} is a place, and the shortage has it not"
-                )
+            like = as_known({**device, **_OF_NO_MATTER})
+            if like not in short or case.descriptor(host, device) is not short[like]:
+                continue
+            if "network" in device and all(
+                (device["parent"], mac) in held for mac in brought[like]
+            ):
+                continue
+            yield Objection(
+                WHOLE_PLAN, f"{device['id']} on {host} is a place, and the shortage has it not"
+            )
+
+
+def _address_held(device: Entry) -> str | None:
+    """Return the MAC address that the guest has which holds a device; ``None`` where it is known of none."""
+    mac: str = device.get("network", {}).get("mac", NO_MAC)
+    return None if device["in_use"] is None or mac == NO_MAC else mac
 
 
 def the_cost_is_counted(case: Case) -> Objections:

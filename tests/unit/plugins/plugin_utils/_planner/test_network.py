@@ -289,6 +289,20 @@ def test_a_guest_does_not_get_the_address_of_one_that_is_there():
     assert given_to_each(planned(facts)) == [GUESTS]
 
 
+def test_where_places_are_short_those_beside_an_address_are_none():
+    facts = fleet([GUESTS, GUESTS], [UNSET, UNSET])
+    facts["b"]["devices"] += host([vf(20, "vm-20", network=GUESTS)])["devices"]
+    on_other_card(facts, "b", 1)
+    plan = planned(facts)
+    assert [each["target"]["id"] for each in plan["placements"]] == [facts["b"]["devices"][1]["id"]]
+    assert plan["status"] == "infeasible"
+    assert (plan["shortage"]["need"], plan["shortage"]["reachable"]) == (2, 1)
+    assert {code for code, _words in reasons(plan)} >= {"mac_address", "shortage"}
+    # One that shows no address of its own is given none.
+    del facts["b"]["devices"][0]["network"]
+    assert planned(facts)["unplaced"] == []
+
+
 def test_two_guests_of_one_address_do_not_come_to_one_card():
     facts = fleet([GUESTS, GUESTS, {**GUESTS, "mac": OTHER_MAC}], [UNSET] * 4)
     plan = planned(facts)
