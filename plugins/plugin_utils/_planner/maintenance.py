@@ -262,10 +262,14 @@ class _Planning:
 
     def _likeness(self, batch: _Batch) -> t.Hashable:
         """Return what batches have in common that find the same places."""
-        if self._conditions.apart:
+        conditions = self._conditions
+        if conditions.apart:
             return batch
         guests = [
-            tuple(sorted(map(_all_of, guest.devices), key=repr))
+            (
+                tuple(sorted(map(_all_of, guest.devices), key=repr)),
+                tuple(sorted(conditions.refusals_of(guest.name, guest.uuid))),
+            )
             for name in batch
             for guest in self._guests[name]
         ]
@@ -409,6 +413,9 @@ class _Planning:
         """Return which hosts cannot be emptied next, why, and whether that is proven of every plan."""
         hosts = self._pending[:1] if self._asked.keep_order else self._pending
         asked = hosts[:_TRIES]
+        closed = frozenset(() if self._asked.use_returned else self._returned)
+        # In another order it would be other hosts that receive nothing any more.
+        always_closed = closed if self._asked.keep_order else frozenset[str]()
         # Once all other listed hosts are empty, there is the most room for one that there can ever be.
         initial = {each: self._first.hosts[each].facts for each in self._now.facts}
         empty = {name: without_holders(initial[name]) for name in self._asked.hosts}
@@ -416,7 +423,7 @@ class _Planning:
         left = {}
         for name in asked:
             emptied.change({name: initial[name]})
-            most = self._alone(name, emptied.hosts)
+            most = self._alone(name, emptied.hosts, always_closed)
             if most["status"] == "infeasible":
                 return _block(name, most, proven=True)
             left[name] = len(most["unplaced"])
@@ -426,18 +433,18 @@ class _Planning:
         proven = not self._steps and len(asked) == len(hosts) and not together
         now = {}
         for name in sorted(asked, key=left.__getitem__):
-            now[name] = self._alone(name, self._now.hosts)
+            now[name] = self._alone(name, self._now.hosts, closed)
             proven = proven and now[name]["status"] == "infeasible"
             if not proven:
                 break
         first = min(now, key=lambda name: len(now[name]["unplaced"]))
         return _block(first, now[first], proven)
 
-    def _alone(self, name: str, hosts: t.Mapping[str, Host]) -> PlanBody:
-        """Return a plan that empties one host onto any other one that may receive."""
-        targets = sorted(self._may_receive - {name})
-        if not self._asked.use_returned:
-            targets = [each for each in targets if each not in self._returned]
+    def _alone(
+        self, name: str, hosts: t.Mapping[str, Host], closed: t.AbstractSet[str]
+    ) -> PlanBody:
+        """Return a plan that empties one host onto any other one that may receive and is not ``closed``."""
+        targets = sorted(self._may_receive - closed - {name})
         conditions = dataclasses.replace(
             self._conditions, drain=[name], targets=[*targets, *self._silent]
         )
@@ -470,7 +477,7 @@ def _all_of(device: Device) -> tuple[t.Any, ...]:
     descriptor = device.descriptor.digest if device.descriptor else None
     return (
         *(device.kind, device.type, descriptor, device.numa_node, device.supported, device.p2p),
-        device.attributes,
+        *(device.attributes, device.network),
     )
 
 

@@ -22,7 +22,10 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.maintenanc
     Maintenance,
     maintenance_plan,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import Conditions
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import (
+    Avoided,
+    Conditions,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_maintenance import (
     maintenance_objections,
 )
@@ -260,6 +263,39 @@ def test_an_order_that_is_given_is_kept_and_never_made_better():
     assert plan["order"] == ["a", "b", "c"]
     assert plan["order_is"] == "given"
     assert plan["moves"] == plan["bound"] == 10
+
+
+def test_what_cannot_be_emptied_after_a_host_that_takes_nothing_any_more_might_be_before_it():
+    chain = {"v": ("v", "w"), "w": ("w", "x"), "x": ("x",)}
+
+    def one(kind: str, vm: str | None = None) -> t.Any:
+        made = vf(0, vm, kind, pid=1)
+        lists = [vf(0, kind=each)["descriptor"]["self"] for each in chain[kind]]
+        return host([{**made, "descriptor": {**made["descriptor"], "compatible": lists}}])
+
+    facts = {"a": one("v", "vm-1"), "b": one("w"), "c": one("x")}
+    plan = planned(facts, "ab", use_returned=False)
+    # First to b, and from there to c, is possible.
+    assert (plan["order"], plan["status"]) == (["b"], "unproven")
+    assert planned(facts, "ba", use_returned=False, keep_order=True)["status"] == "infeasible"
+
+
+@pytest.mark.parametrize("hosts", ["ab", "ba"])
+@pytest.mark.parametrize("why", ["avoid", "mac"])
+def test_of_hosts_with_equal_devices_one_may_have_places_where_the_other_has_none(hosts, why):
+    macs = {name: f"52:54:00:00:00:0{number}" for number, name in enumerate("abc")}
+
+    def network(mac: str) -> t.Any:
+        return {"network": {"mac": mac}} if why == "mac" else {}
+
+    facts = {name: host([vf(0, f"vm-{name}", pid=1, **network(macs[name]))]) for name in ("a", "b")}
+    taken = vf(0, "vm-c", pid=1, **network(macs["a"]))
+    facts["c"] = host([taken, *[vf(n, **network("00:00:00:00:00:00")) for n in (1, 2)]])
+    avoid = {Avoided("c", None, "vm-a"): "as asked for"} if why == "avoid" else {}
+    plan = planned(facts, hosts, Conditions(avoid=avoid))
+    # The one goes to the other.
+    assert (plan["status"], plan["order"]) == ("optimal", ["b", "a"])
+    assert (plan["moves"], plan["bound"]) == (2, 2)
 
 
 def test_a_few_hosts_at_a_time_where_there_is_room_for_them():
