@@ -127,8 +127,13 @@ def headroom(
     progress(f"looking at {len(fleet.hosts)} hosts")
     whole = _Whole(fleet, conditions)
     classes: dict[t.Hashable, list[_Subject]] = defaultdict(list)
+    not_known: list[contract.HeadroomCause] = []
     for subject in subjects:
-        classes[whole.class_of(subject)].append(subject)
+        cause = _not_known(fleet, subject)
+        if cause is None:
+            classes[whole.class_of(subject)].append(subject)
+        else:
+            not_known.append(cause)
     causes: list[contract.HeadroomCause] = []
     searched = 0
     for done, alike in enumerate(classes.values()):
@@ -145,7 +150,7 @@ def headroom(
         if outcome is not None:
             outcome.cause["subjects"] = [whole.left_on(each, outcome.left) for each in alike]
             causes.append(outcome.cause)
-    return _result(fleet, conditions, subjects, causes, exempt)
+    return _result(fleet, conditions, subjects, [*causes, *not_known], exempt)
 
 
 def _domain(fleet: Fleet, name: str, hosts: t.Collection[str]) -> _Subject:
@@ -155,11 +160,18 @@ def _domain(fleet: Fleet, name: str, hosts: t.Collection[str]) -> _Subject:
             raise FleetError(
                 f"failure domain {name!r} has {host!r}, and there is no host of this name"
             )
-        if host not in fleet.hosts:
-            raise FleetError(
-                f"whether failure domain {name!r} can be emptied cannot be told: {host}: {why_unknown(fleet, host)}"
-            )
     return _Subject(name, tuple(sorted(set(hosts))), True)
+
+
+def _not_known(fleet: Fleet, subject: _Subject) -> contract.HeadroomCause | None:
+    """Return that whether a subject can be emptied cannot be told, where nothing is known of one of its hosts."""
+    host = next((each for each in subject.hosts if each not in fleet.hosts), None)
+    if host is None:
+        return None
+    sentence = f"whether it can be emptied cannot be told: {host}: {why_unknown(fleet, host)}"
+    cause = _cause("unproven", sentence)
+    cause["subjects"] = [{"name": subject.name, "failure_domain": subject.is_domain, "guests": []}]
+    return cause
 
 
 def _result(
@@ -362,7 +374,7 @@ class _Whole:
             cause["at_least"] = sum(proof.bound.unplaced for proof in stuck.values() if proof.bound)
             return _Outcome(tuple(stuck), cause)
         sentence = (
-            f"first fit leaves {len(left):,} of {len(guests):,} guests without a place, and a search was made for the first"
+            f"first fit leaves {len(left):,} of {counted(len(guests), 'guest')} without a place, and a search was made for the first"
             f" {searches:,} classes of hosts only"
         )
         return _Outcome(left, _cause("unproven", sentence))
@@ -447,7 +459,7 @@ class _Whole:
 
 
 def _have_no_place(left: int, guests: int) -> str:
-    return f"{left:,} of {guests:,} guests {'has' if left == 1 else 'have'} no place elsewhere"
+    return f"{left:,} of {counted(guests, 'guest')} {'has' if left == 1 else 'have'} no place elsewhere"
 
 
 def _cause(status: str, sentence: str) -> contract.HeadroomCause:

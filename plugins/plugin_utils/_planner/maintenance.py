@@ -391,7 +391,8 @@ class _Planning:
         return "of the hosts whose guests have places on hosts that are not emptied after it, it has the fewest guests"
 
     def _why_again(self, again: int) -> str:
-        left = f"{again:,} of its guests move again, as hosts that are not emptied after it have no room for them"
+        moves = "moves" if again == 1 else "move"
+        left = f"{again:,} of its guests {moves} again, as hosts that are not emptied after it have no room for them"
         if self._asked.keep_order:
             return f"the order was given; {left}"
         return f"{left}; no other host was found of which fewer would"

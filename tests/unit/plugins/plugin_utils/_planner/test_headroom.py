@@ -47,11 +47,12 @@ def asked(
     conditions: Conditions = NOTHING,
     domains: t.Mapping[str, t.Sequence[str]] | None = None,
     searches: int = 400,
+    exempt: t.Collection[str] = (),
 ) -> t.Any:
     told: list[str] = []
     if domains is not None:
         conditions = dataclasses.replace(conditions, failure_domains=domains)
-    return headroom(read_fleet(facts), conditions, told.append, searches)
+    return headroom(read_fleet(facts), conditions, told.append, searches, exempt)
 
 
 def statuses(found: t.Any, facts: Facts) -> dict[str, str]:
@@ -303,5 +304,17 @@ def test_it_does_not_hold_where_nothing_is_known_of_a_host():
 def test_a_failure_domain_with_a_host_that_there_is_not_is_an_error():
     with pytest.raises(FleetError, match="domain 'rack' has 'x', and there is no host of this"):
         asked(three_of_one_make(), domains={"rack": ["a", "x"]})
-    with pytest.raises(FleetError, match="domain 'rack' can be emptied cannot be told: d"):
-        asked({**three_of_one_make(), "d": {"schema": 1}}, domains={"rack": ["a", "d"]})
+
+
+def test_of_a_failure_domain_with_a_host_of_which_nothing_is_known_nothing_is_told():
+    facts = {**three_of_one_make(), "d": {"schema": 1}}
+    known = asked(facts)
+    found = asked(facts, domains={"rack": ["a", "d"]})
+    assert found["failure_domains"] == {"emptied": 0, "infeasible": 0, "unproven": 1}
+    assert found["hosts"] == known["hosts"]
+    cause = found["causes"][-1]
+    assert (cause["status"], [each["name"] for each in cause["subjects"]]) == ("unproven", ["rack"])
+    assert cause["sentence"].startswith("whether it can be emptied cannot be told: d: ")
+    exempt = [*facts]
+    assert not asked(facts, exempt=exempt, domains={"rack": ["a", "d"]})["holds"]
+    assert asked(facts, exempt=[*exempt, "rack"], domains={"rack": ["a", "d"]})["holds"]

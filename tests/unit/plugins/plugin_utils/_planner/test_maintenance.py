@@ -254,7 +254,7 @@ def test_without_room_beside_the_listed_hosts_the_fewest_guests_move_twice():
     assert (plan["status"], plan["moves"], plan["bound"]) == ("optimal", 8, 8)
     assert plan["steps"][0]["again"] == 0
     assert sum(step["again"] for step in plan["steps"]) == 1
-    assert "1 of its guests move again" in plan["steps"][0]["why"]
+    assert "1 of its guests moves again" in plan["steps"][0]["why"]
 
 
 def test_an_order_that_is_given_is_kept_and_never_made_better():

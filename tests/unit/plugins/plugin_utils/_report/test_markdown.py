@@ -162,5 +162,5 @@ def test_what_can_be_emptied_has_a_section_where_it_was_asked_for():
     text = as_markdown(report_for(facts, headroom=headroom_for(facts)))
     section = text.partition("## What can be emptied or fail\n\n")[2].splitlines()
     assert section[0] == "- 1 of 2 hosts can be emptied or fail"
-    assert "1 of 1 guests has no place elsewhere, and that is proven" in section[1]
+    assert "1 of 1 guest has no place elsewhere, and that is proven" in section[1]
     assert "## What can be emptied" not in as_markdown(report_for(facts))
