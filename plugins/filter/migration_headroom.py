@@ -38,7 +38,7 @@ options:
     description:
       - Hosts that are emptied, or fail, as a whole, such as those of a rack; lists of hosts by the names of the domains.
       - Guests of one group in O(apart) are in no domain together.
-      - Of a domain with a host without usable facts it cannot be told; it is unproven.
+      - A domain with a host without usable facts is unproven.
     type: dict
   exempt:
     description: Hosts and failure domains that need not be such as can be emptied for RV(_value.holds) to be true.

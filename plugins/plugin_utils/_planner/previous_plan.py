@@ -163,6 +163,7 @@ def still_holding(earlier: t.Any, request: Request, fleet: Fleet, facts: Facts) 
         for guest in request.guests:
             planned = [placements.get(device.key) for device in guest.devices]
             reason = others or _why_without_pins(guest, planned, request)
+            reason = reason or still_there.why_not_apart(guest, planned)
             if reason is None:
                 targets = [placements[device.key]["target"] for device in guest.devices]
                 hosts = [guest.host, *(str(target["host"]) for target in targets)]
@@ -240,6 +241,8 @@ class _StillThere:
         self._admission = Admission(request, candidates, NO_EXCLUSIONS)
         self._taken: set[tuple[str, t.Any]] = set()
         self._made: dict[tuple[str, t.Any], Counter[str]] = defaultdict(Counter)
+        # By host those that have a failure domain in common with it.
+        self._near: dict[str, frozenset[str]] = {}
 
     def of(
         self, guest: Guest, targets: t.Sequence[t.Mapping[str, t.Any]]
@@ -249,7 +252,7 @@ class _StillThere:
         before = {key: made.copy() for key, made in self._made.items()}
         for source, target in zip(guest.devices, targets, strict=True):
             placement = self._place(guest, source, target)
-            if placement is None or not self._is_apart(guest, str(target["host"])):
+            if placement is None:
                 self._made = defaultdict(Counter, before)
                 return None
             self._note_made(placement)
@@ -311,17 +314,30 @@ class _StillThere:
         found = newly_made(made, host.name, parent, offered.id, str(target["id"]))
         return placement_of(guest, source, found, 1)
 
-    def _is_apart(self, guest: Guest, host: str) -> bool:
-        """Return whether nobody else of a group of the guest's is on ``host``, or on one that fails with it."""
+    def why_not_apart(self, guest: Guest, planned: t.Iterable[t.Any]) -> str | None:
+        """Return why a guest may not go where it was ``planned``, for the others of its groups that are there now."""
         groups = self._conditions.groups_of(guest.name, guest.uuid)
-        own = {device.key for device in guest.devices}
-        return not groups or not any(
-            groups & self._conditions.groups_of(device.in_use.name, device.in_use.uuid)
-            for name in self._conditions.together_with(host)
-            if name in self._fleet.hosts
-            for device in self._fleet.hosts[name].devices
-            if device.in_use is not None and device.key not in own
-        )
+        if not groups:
+            return None
+        for host in {str(each["target"]["host"]) for each in planned}:
+            near = self._near.setdefault(host, self._conditions.together_with(host))
+            there = sum(self._groups_on[name][group] for name in near for group in groups)
+            own = len(guest.devices) * len(groups) if guest.host in near else 0
+            if there > own:
+                return (
+                    f"another guest of its group is on {host} now, or on a host that fails with it"
+                )
+        return None
+
+    @functools.cached_property
+    def _groups_on(self) -> dict[str, Counter[int]]:
+        """How many devices are held on each host by guests of each group in ``apart``."""
+        found: dict[str, Counter[int]] = defaultdict(Counter)
+        for device in self._fleet.devices():
+            if device.in_use is not None:
+                groups = self._conditions.groups_of(device.in_use.name, device.in_use.uuid)
+                found[device.host].update(groups)
+        return found
 
 
 def _other_conditions(earlier: t.Any, request: Request) -> str | None:

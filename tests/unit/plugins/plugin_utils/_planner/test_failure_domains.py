@@ -12,6 +12,8 @@ from collections import defaultdict
 import pytest
 from ansible.errors import AnsibleFilterError
 from ansible_collections.vfio.migration.plugins.filter.migration_plan import migration_plan
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import Conditions
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify import violations
 from ansible_collections.vfio.migration.tests.unit.fleets import host, vf
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -82,6 +84,28 @@ def test_a_guest_waits_until_the_other_one_has_left_the_rack():
     if hosts_of(plan) == {"vm-1": "c", "vm-2": "e"}:
         assert waves == {"vm-1": 2, "vm-2": 1}
     assert plan["unplaced"] == []
+
+
+def test_who_has_come_to_the_rack_since_an_earlier_plan_keeps_others_out():
+    facts = {
+        "a": host([vf(0, "vm-1")]),
+        "b": host([vf(0)]),
+        "c": host([vf(0)]),
+        "d": host([vf(0)]),
+    }
+    domains = {"rack": ["b", "c"]}
+    first = planned(facts, domains, drain=["a"], targets=["b"])
+    assert hosts_of(first) == {"vm-1": "b"}
+    # Neither host of the plan's has changed.
+    facts["c"] = host([vf(0, "vm-2")])
+    conditions = Conditions.parse(first["conditions"])
+    assert any("are to be apart" in each for each in violations(first, facts, conditions))
+    again = planned(facts, domains, drain=["a"], earlier=first)
+    assert hosts_of(again) == {"vm-1": "d"}
+    assert [each["reason"] for each in again["changes"]] == [
+        "another guest of its group is on b now, or on a host that fails with it"
+    ]
+    assert violations(again, facts, conditions) == []
 
 
 def test_who_moves_within_a_rack_waits_for_those_that_leave_it():
