@@ -218,20 +218,29 @@ class Admission:
         """Return why ``source`` may not become ``target`` even if that is compatible; ``None`` where it may."""
         if isinstance(target, Device) and target.p2p is False and source.key in self.several:
             return NO_P2P
-        given = self.address_given(source, target)
-        if given is not None and isinstance(target, Device):
-            function = self._there.get((target.host, target.parent), {}).get(given.mac)
-            if function is not None:
-                return Refusal(
-                    "mac_address",
-                    f"{function} of the same card has its MAC address {given.mac}, and another guest has that",
-                    given.mac,
-                )
+        if isinstance(target, Device) and takes_address(target):
+            refusal = self.beside_address(source, target)
+            if refusal is not None:
+                return refusal
         for each in self.asked:
             if not each.holds(source, target, self.candidates):
                 words = each.words(source)
                 return Refusal("condition", f"it is not {words}", words)
         return None
+
+    def beside_address(self, source: Device, target: Device) -> Refusal | None:
+        """Return that another function of the card of ``target`` has the MAC address of ``source``, and is held, if one does."""
+        given = self.addresses.get(source.key)
+        if given is None or target.kind != "pci":
+            return None
+        function = self._there.get((target.host, target.parent), {}).get(given.mac)
+        if function is None or (target.in_use is not None and function == target.id):
+            return None
+        return Refusal(
+            "mac_address",
+            f"{function} of the same card has its MAC address {given.mac}, and another guest has that",
+            given.mac,
+        )
 
     def doubts(self, source: Device, target: Target) -> list[str]:
         """Return the attributes by which alone, as is assumed and not known, ``source`` may not become ``target``."""

@@ -41,6 +41,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.admissible
     INCOMPATIBLE,
     NO_EXCLUSIONS,
     NewDevice,
+    Refusal,
     Target,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.backing import Placement
@@ -446,7 +447,7 @@ class Reasons:
             return None
         refusal = self._admission.refusal(source, device)
         if refusal is not None and refusal.code in IN_THE_WAY:
-            return Reason(refusal.code, f"{device.id}: {refusal.words}", detail=refusal.detail)
+            return _named(device, refusal)
         if refusal is not None:
             return None
         if device.key in self._devices:
@@ -552,6 +553,14 @@ class Reasons:
             if self._fits(source, device)
             if (why := self._admission.unavailable(device)) is not None
         ]
+        # Were it free, it would be given the address.
+        busy += [
+            _named(device, beside)
+            for device in host.devices
+            if device.network is not None
+            if (beside := self._admission.beside_address(source, device)) is not None
+            if self._fits(source, device) and self._admission.unavailable(device) is not None
+        ]
         avoided = [
             Reason("avoided", f"{parent.id} on {host.name} is to be avoided: {given}", detail=given)
             for parent in host.parents
@@ -589,6 +598,11 @@ class Reasons:
         asked = " and ".join([each.words(source) for each in self._admission.asked])
         words = f"{host.name} has nothing compatible {asked}"
         return [Reason("condition", words, detail=asked)]
+
+
+def _named(device: Device, refusal: Refusal) -> Reason:
+    """Return why ``device``, which would do but for that, does not."""
+    return Reason(refusal.code, f"{device.id}: {refusal.words}", detail=refusal.detail)
 
 
 def _own(device: Device, guest: Guest) -> Reason | None:

@@ -289,6 +289,17 @@ def test_a_guest_does_not_get_the_address_of_one_that_is_there():
     assert given_to_each(planned(facts)) == [GUESTS]
 
 
+def test_that_a_function_in_use_is_beside_its_address_is_a_reason_too():
+    facts = fleet([GUESTS], [])
+    facts["b"] = host([vf(20, "vm-20", network=GUESTS), vf(21, "vm-21", network=UNSET)])
+    other, own = facts["b"]["devices"]
+    found = reasons(planned(facts))
+    assert sorted(code for code, _words in found) == ["in_use", "in_use", "mac_address"]
+    # Once that of the address is free, it is beside nobody.
+    assert [words.split(": ")[0] for code, words in found if code == "mac_address"] == [own["id"]]
+    assert other["id"] in dict(found)["mac_address"]
+
+
 def test_where_places_are_short_those_beside_an_address_are_none():
     facts = fleet([GUESTS, GUESTS], [UNSET, UNSET])
     facts["b"]["devices"] += host([vf(20, "vm-20", network=GUESTS)])["devices"]
