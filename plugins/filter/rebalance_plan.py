@@ -25,7 +25,7 @@ description:
   - The result has an ordinary plan, which the playbooks C(vfio.migration.prepare) and C(vfio.migration.migrate_libvirt) carry out. The verifier of plans
     has checked it, and another one has counted the loads again.
   - Moves take only places that are free now, none that another guest leaves. A guest moves once at most.
-  - Hosts without usable facts are not counted, and receive nothing.
+  - Hosts without usable facts are not counted, and receive nothing. As they may have room, nothing is proven where there are any.
 extends_documentation_fragment:
   - vfio.migration._fleet.fleet
   - vfio.migration._fleet.max_age
@@ -96,7 +96,7 @@ _value:
       description: That sum once the plan is carried out.
       type: int
     bound:
-      description: What no plan of O(max_moves) moves or fewer comes below.
+      description: What no plan of O(max_moves) moves or fewer among the hosts with usable facts comes below.
       type: int
     moves:
       description: How many guests move; V(0) where no move was found that makes loads more even.

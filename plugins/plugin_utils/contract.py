@@ -1111,7 +1111,7 @@ class RebalancePlan(t.TypedDict):
     after: Count
     """That sum once the plan is carried out."""
     bound: Count
-    """What no plan of so few moves comes below."""
+    """What no plan of so few moves among the hosts with usable facts comes below."""
     moves: Count
     """How many guests move."""
     max_moves: Count

@@ -26,7 +26,7 @@ import typing as t
 from collections import Counter, defaultdict
 
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.verdict import Judge
-from ansible_collections.vfio.migration.plugins.plugin_utils._compat.wording import counted
+from ansible_collections.vfio.migration.plugins.plugin_utils._compat.wording import counted, listed
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import (
     Fleet,
@@ -100,7 +100,9 @@ def rebalance_plan(
     found = balance.result(moves, exhausted, hosts)
     facts = {name: each.facts for name, each in fleet.hosts.items()}
     broken = objections(found["plan"], facts, conditions, fleet.unknown)
-    sentences = [each.sentence for each in broken] or rebalance_objections(found, facts)
+    sentences = [each.sentence for each in broken] or rebalance_objections(
+        found, facts, fleet.unknown
+    )
     if sentences:
         raise FleetError(f"the verifier objects to the plan: {sentences[0]}")
     return found
@@ -335,7 +337,8 @@ class _Balance:
         bound = squares if exhausted else self.bound()
         found: RebalancePlan = {
             "schema": SCHEMA,
-            "status": "optimal" if squares == bound else "feasible",
+            # A host without facts may have room, too.
+            "status": "optimal" if squares == bound and not self._fleet.unknown else "feasible",
             "before": _squares(self._loads),
             "after": squares,
             "bound": bound,
@@ -345,7 +348,7 @@ class _Balance:
             "sentences": [],
             "plan": stated_plan(plan, request, [], facts),
         }
-        found["sentences"] = _sentences(found)
+        found["sentences"] = _sentences(found, self._fleet.unknown)
         return found
 
 
@@ -386,8 +389,8 @@ def _pairs(
         push(source, size, index + 1)
 
 
-def _sentences(found: RebalancePlan) -> list[str]:
-    """Return what the plan comes to."""
+def _sentences(found: RebalancePlan, unknown: t.Sequence[str]) -> list[str]:
+    """Return what the plan comes to; hosts that are ``unknown`` may have room that it does not take."""
     moves, most = found["moves"], found["max_moves"]
     before = [each["before"] for each in found["loads"]]
     after = [each["after"] for each in found["loads"]]
@@ -396,11 +399,13 @@ def _sentences(found: RebalancePlan) -> list[str]:
         if found["status"] == "optimal"
         else "that no other plan is more even is not proven"
     )
+    without = [f"there are no usable facts of {listed(unknown)}"] if unknown else []
     if not moves:
         if not most:
-            return ["nothing may move, as max_moves is 0"]
-        return [f"nothing moves: no move was found that makes loads more even; {better}"]
+            return ["nothing may move, as max_moves is 0", *without]
+        return [f"nothing moves: no move was found that makes loads more even; {better}", *without]
     return [
         f"{counted(moves, 'guest')} {'moves' if moves == 1 else 'move'}; {better}",
         f"loads were {min(before):,} to {max(before):,} devices on a host, and are {min(after):,} to {max(after):,} after that",
+        *without,
     ]

@@ -22,10 +22,10 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_cas
 )
 
 
-def rebalance_objections(found: Entry, facts: Facts) -> list[str]:
+def rebalance_objections(found: Entry, facts: Facts, unknown: t.Collection[str] = ()) -> list[str]:
     """Return what ``found``, a plan with what it comes to, counts otherwise than ``facts`` and placements do; empty for a sound one.
 
-    ``facts`` maps each host to its ``vfio_migration`` facts.
+    ``facts`` maps each host to its ``vfio_migration`` facts; nothing is proven where further hosts are ``unknown``.
     """
     before = Counter(dict.fromkeys(facts, 0))
     holders: dict[Key, t.Any] = {}
@@ -60,6 +60,7 @@ def rebalance_objections(found: Entry, facts: Facts) -> list[str]:
         wrong.append(f"{len(guests)} guests move, and {found['max_moves']} may")
     if guests and sums[1] >= sums[0]:
         wrong.append("guests move, and loads are no more even")
-    if found["bound"] > sums[1] or (found["bound"] == sums[1]) != (found["status"] == "optimal"):
+    proven = found["bound"] == sums[1] and not unknown
+    if found["bound"] > sums[1] or proven != (found["status"] == "optimal"):
         wrong.append(f"status is {found['status']} with the bound {found['bound']}")
     return wrong

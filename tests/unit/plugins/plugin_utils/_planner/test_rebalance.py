@@ -221,6 +221,16 @@ def test_groups_stay_apart_in_failure_domains_too():
     assert planned(facts, 3, conditions)["moves"] == 1
 
 
+def test_nothing_is_proven_beside_a_host_without_facts():
+    crowded = host([vf(1, "vm-1", pid=11), vf(2, "vm-2", pid=12)])
+    facts = {"a": crowded, "b": host([vf(3)]), "c": None}
+    for found in (planned({**facts, "b": None}, 2), planned(facts, 2)):
+        assert found["status"] == "feasible"
+        assert "that no other plan is more even is not proven" in found["sentences"][0]
+        assert found["sentences"][-1].startswith("there are no usable facts of ")
+    assert planned({"a": crowded, "b": facts["b"]}, 2)["status"] == "optimal"
+
+
 def test_only_targets_receive_and_the_plan_says_so():
     facts = {**fleet_of(4, 4), "c": host([vf(number) for number in range(4)])}
     found = planned(facts, 4, Conditions(targets=["c"]))
