@@ -200,8 +200,8 @@ def _check(each: t.Any) -> None:
     for name in ("run", "vm", "source", "target", "outcome"):
         if not isinstance(each.get(name), str):
             raise FleetError(f"a line of the record has no text as {name!r}")
-    if not isinstance(each.get("vm_uuid"), str | None):
-        raise FleetError("a line of the record has no text as 'vm_uuid'")
+    if not isinstance(each.get("vm_uuid", 0), str | None):
+        raise FleetError("a line of the record has neither text nor null as 'vm_uuid'")
 
 
 def _whole(number: int | float | None) -> int | None:

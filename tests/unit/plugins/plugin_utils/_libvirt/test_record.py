@@ -110,3 +110,13 @@ def test_nothing_has_no_way_back():
 def test_what_is_no_record_is_refused(given):
     with pytest.raises(FleetError, match="record"):
         read_records(given)
+
+
+@pytest.mark.parametrize("name", ["run", "vm", "source", "target", "outcome", "vm_uuid"])
+def test_a_line_that_lacks_what_tells_who_goes_back_is_none(name):
+    line = {"format": 1, "run": FIRST, "vm": "vm-1", "vm_uuid": None, "source": "a", "target": "b"}
+    line["outcome"] = "moved"
+    assert read_records([line]) == [line]
+    del line[name]
+    with pytest.raises(FleetError, match=f"a line of the record has .* as '{name}'"):
+        read_records([line])
