@@ -170,9 +170,9 @@ class _Planning:
         self._returned: list[str] = []
         self._steps: list[MaintenanceStep] = []
         self._again_at_least = 0
-        # All plans together look at no more than one does, and why others have no place is asked of none but the last.
+        # All plans together look at no more than one does. Why guests have no place is asked of none but the last, of one host.
         self._budget = Budget(shared=Effort(EFFORT))
-        self._explaining = Effort(MAX_COMPARISONS)
+        self._explaining = Effort(MAX_COMPARISONS // 3)
         self._judge = Judge(conditions.direction)
 
     def result(self) -> MaintenancePlan:
