@@ -176,11 +176,11 @@ def playbooks(session: nox.Session, core: str) -> None:
 
 @nox.session(name="units-ortools")
 def units_ortools(session: nox.Session) -> None:
-    """Run the tests of the optional solver where it is installed; everywhere else they are skipped."""
+    """Run the tests with the optional solver: of itself, and of plans beside exact ones; everywhere else they are skipped."""
     session.install("ansible-core", "pytest", "ortools", "-r", "tests/unit/requirements.txt")
-    session.run(
-        "pytest", "tests/unit/plugins/plugin_utils/_packing/test_mip_model.py", *session.posargs
-    )
+    tests = Path("tests/unit/plugins/plugin_utils")
+    with_solver = (tests / "_packing/test_mip_model.py", tests / "_planner/test_exact.py")
+    session.run("pytest", *map(str, with_solver), *session.posargs)
 
 
 @nox.session(default=False)
