@@ -65,3 +65,26 @@ options:
     description: Hosts that are unknown whatever facts there are of them, such as those that did not answer, each with the reason.
     type: dict
 """
+
+    # Whose candidates are looked for, and among which hosts.
+    JUDGED = r"""
+options:
+  drain:
+    description: The hosts whose guests, and devices that can migrate, are each judged. By default none of these hosts is one to judge.
+    type: list
+    elements: str
+  guests:
+    description: The names of guests to judge, each by itself. They go with what O(devices) names.
+    type: list
+    elements: str
+  devices:
+    description: Devices, each a dictionary with C(host) and C(id), whose guests are judged.
+    type: list
+    elements: dict
+  targets:
+    description:
+      - The hosts to judge.
+      - By default all of O(hosts) but those in O(drain).
+    type: list
+    elements: str
+"""

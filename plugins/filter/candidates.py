@@ -24,6 +24,7 @@ description:
   - Each host is judged as if it were the only one and nothing else moved. To move several guests, make a plan.
 extends_documentation_fragment:
   - vfio.migration._fleet
+  - vfio.migration._fleet.judged
   - vfio.migration._fleet.fleet
   - vfio.migration._fleet.max_age
   - vfio.migration._fleet.left_out
@@ -33,24 +34,6 @@ options:
       - The guest's name, or one of its devices as a dictionary with C(host) and C(id).
       - Give either this, or what P(vfio.migration.migration_plan#filter) takes as well, O(drain), or O(guests) and O(devices).
     type: raw
-  drain:
-    description: The hosts whose guests, and devices that can migrate, are each judged. By default none of these hosts is one to judge.
-    type: list
-    elements: str
-  guests:
-    description: The names of guests to judge, each by itself. They go with what O(devices) names.
-    type: list
-    elements: str
-  devices:
-    description: Devices, each a dictionary with C(host) and C(id), whose guests are judged.
-    type: list
-    elements: dict
-  targets:
-    description:
-      - The hosts to judge.
-      - By default all of O(hosts) but those in O(drain).
-    type: list
-    elements: str
 positional: _input, source, direction, hosts
 seealso:
   - module: vfio.migration.candidates

@@ -20,6 +20,7 @@ notes:
 extends_documentation_fragment:
   - vfio.migration._attributes
   - vfio.migration._fleet
+  - vfio.migration._fleet.judged
   - vfio.migration._fleet.left_out
   - vfio.migration._fleet.max_age
 attributes:
@@ -41,28 +42,10 @@ options:
       - The guest's name, or one of its devices as a dictionary with C(host) and C(id).
       - Give either this, or O(drain), or O(guests) and O(devices).
     type: raw
-  drain:
-    description: The hosts whose guests, and devices that can migrate, are each judged. By default none of these hosts is one to judge.
-    type: list
-    elements: str
-  guests:
-    description: The names of guests to judge, each by itself. They go with what O(devices) names.
-    type: list
-    elements: str
-  devices:
-    description: Devices, each a dictionary with C(host) and C(id), whose guests are judged.
-    type: list
-    elements: dict
   hosts:
     description:
       - The hosts to look at. Nothing is known of those without facts, or whose facts cannot be used.
       - By default all hosts of the inventory.
-    type: list
-    elements: str
-  targets:
-    description:
-      - The hosts to judge.
-      - By default all of O(hosts) but those in O(drain).
     type: list
     elements: str
   dest:
