@@ -12,3 +12,10 @@ import pytest
 def tmp_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Give a directory a short name: ansible-core 2.22 listens on a socket below it, whose path may have 107 bytes (unix(7))."""
     return tmp_path_factory.mktemp("run")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Have tests of the same playbook run in the same process, which has what it comes to among honest hosts."""
+    for item in items:
+        if playbook := getattr(item, "callspec", None) and item.callspec.params.get("playbook"):
+            item.add_marker(pytest.mark.xdist_group(playbook))

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Kills a module with SIGKILL before things it does to the host, and holds what the next call makes of it.
 
-That is every third one, or with the argument ``all`` each. The next call is the same one, which must reach what was wanted, or it is
+That is every seventh one, or with the argument ``all`` each. The next call is the same one, which must reach what was wanted, or it is
 about something else, and must leave all of the killed call's work or none: the one and the other in turn, or with ``all`` both.
 """
 
@@ -26,6 +26,9 @@ import calls
 from ansible_collections.vfio.migration.plugins.modules import vdpa_device, vfio_mdev, vfio_pci
 
 Devices = list[dict[str, Any]]
+
+# Odd, so that the next calls take turns.
+_FEW = 7
 
 GPU = {"parent": "0001:00:02.0", "type": "i915-GVTg_V5_8"}
 MATRIX = {"parent": "matrix", "type": "vfio_ap-passthrough"}
@@ -223,7 +226,7 @@ class Killer:
             goal = self._subject.state()
             following = [("the same call", arguments, False)]
             following += [("another call", self._subject.elsewhere(), True)]
-            for number in itertools.count(1, 1 if self._every else 3):
+            for number in itertools.count(1, 1 if self._every else _FEW):
                 chosen = following if self._every else [following[(number + 1) % 2]]
                 for next_, its, undone in chosen:
                     self._begin(start)
