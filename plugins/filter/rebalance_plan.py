@@ -14,14 +14,16 @@ from ansible_collections.vfio.migration.plugins.plugin_utils.contract import Reb
 
 DOCUMENTATION = r"""
 name: rebalance_plan
-short_description: Plan a few moves that even the loads of hosts
+short_description: Plan a few moves that even the loads of hosts, or empty cards
 version_added: 0.1.0
 author:
   - vfio.migration contributors (@vfio-migration)
 description:
-  - Plans which guests move, O(max_moves) at most, so that hosts have loads as even as can be. The load of a host is the number of its devices that
-    somebody holds.
-  - How uneven loads are is the sum of their squares. Each move of a guest lets it fall, or the guest stays.
+  - Plans which guests move, O(max_moves) at most, so that hosts have loads as even as can be, or as few cards as can be are in use.
+  - The load of a host is the number of its devices that somebody holds. How uneven loads are is the sum of their squares.
+  - A card is the parent of mediated or vDPA devices, or the physical function of virtual ones. It is in use where somebody holds a device of it.
+    A card that is empty has room for the largest types.
+  - Each move lets this sum or number fall together with the others, or the guest stays.
   - The result has an ordinary plan, which the playbooks C(vfio.migration.prepare) and C(vfio.migration.migrate_libvirt) carry out. The verifier of plans
     has checked it, and another one has counted the loads again.
   - Moves take only places that are free now, none that another guest leaves. A guest moves once at most.
@@ -37,6 +39,13 @@ options:
     description: How many guests may move.
     type: int
     required: true
+  measure:
+    description:
+      - What is to become less.
+      - With V(even) it is the sum of the squares of the loads, with V(cards) the number of cards in use.
+    type: str
+    choices: [even, cards]
+    default: even
 positional: _input, max_moves, hosts
 seealso:
   - plugin: vfio.migration.migration_plan
@@ -63,6 +72,11 @@ EXAMPLES = r"""
         rebalance: "{{ hostvars | vfio.migration.rebalance_plan(10, hosts=groups['hypervisors'], keep_kind=true) }}"
       run_once: true
 
+    - name: Empty cards with ten moves at most, for guests that need whole ones
+      ansible.builtin.debug:
+        msg: "{{ (hostvars | vfio.migration.rebalance_plan(10, hosts=groups['hypervisors'], measure='cards')).sentences }}"
+      run_once: true
+
     - name: Show what it comes to
       ansible.builtin.debug:
         var: rebalance.sentences
@@ -86,20 +100,23 @@ _value:
       description: The version of this shape.
       type: int
       sample: 1
+    measure:
+      description: What is to become less, as in O(measure).
+      type: str
     status:
-      description: V(optimal) if it is proven that no plan of O(max_moves) moves or fewer is more even, V(feasible) if that is not proven.
+      description: V(optimal) if it is proven that no plan of O(max_moves) moves or fewer makes it less, V(feasible) if that is not proven.
       type: str
     before:
-      description: The sum of the squares of all loads now.
+      description: What it is now.
       type: int
     after:
-      description: That sum once the plan is carried out.
+      description: What it is once the plan is carried out.
       type: int
     bound:
       description: What no plan of O(max_moves) moves or fewer among the hosts with usable facts comes below.
       type: int
     moves:
-      description: How many guests move; V(0) where no move was found that makes loads more even.
+      description: How many guests move; V(0) where no move was found that makes it less.
       type: int
     max_moves:
       description: How many may.

@@ -1100,16 +1100,18 @@ class HostLoad(t.TypedDict):
 
 
 class RebalancePlan(t.TypedDict):
-    """Which few guests move so that loads of hosts are more even, as ``rebalance_plan`` returns it."""
+    """Which few guests move so that loads of hosts are more even, or fewer cards are in use, as ``rebalance_plan`` returns it."""
 
     schema: t.Annotated[int, where(const=1)]
     """The version of this shape."""
+    measure: t.Annotated[str, where(enum=("even", "cards"))]
+    """What is to become less: the sum of the squares of all loads, or how many cards are in use."""
     status: t.Annotated[str, where(enum=("optimal", "feasible"))]
-    """Whether it is proven that no plan of so few moves is more even."""
+    """Whether it is proven that no plan of so few moves makes it less."""
     before: Count
-    """The sum of the squares of all loads now."""
+    """What it is now."""
     after: Count
-    """That sum once the plan is carried out."""
+    """What it is once the plan is carried out."""
     bound: Count
     """What no plan of so few moves among the hosts with usable facts comes below."""
     moves: Count

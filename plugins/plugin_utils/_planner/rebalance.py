@@ -5,37 +5,27 @@
 # Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
 # Do not use this from other collections or standalone plugins/modules!
 
-"""Rebalancing: a few guests move, so that hosts have as even loads as can be. Pure.
+"""Rebalancing: a few guests move, so that loads are more even, or fewer cards are in use. Pure.
 
-The load of a host is the number of its devices that somebody holds. How uneven a fleet is, is the sum of the squares of
-its loads, which is the smaller the more even they are (Chandra and Wong 1975, "Worst-case analysis of a placement algorithm
-related to storage allocation"). A plan takes only places that are free now.
-
-All ways to move so few guests are gone through where there are few of them. Else it is steepest descent: each time that
-move is taken which lets the sum fall the most. The places of all that goes to one host are found together, in a plan of
-their own, which the verifier checks.
+A plan takes only places that are free now. What the measure is at least after so few moves is told beside what it is.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import heapq
-import itertools
-import math
 import typing as t
-from collections import Counter, defaultdict
 
-from ansible_collections.vfio.migration.plugins.plugin_utils._compat.verdict import Judge
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.wording import counted, listed
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
-from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import (
-    Fleet,
-    obstacle_in_guest,
-)
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import Fleet
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import uncollected
-from ansible_collections.vfio.migration.plugins.plugin_utils._packing.effort import Effort
-from ansible_collections.vfio.migration.plugins.plugin_utils._packing.packings import EFFORT
-from ansible_collections.vfio.migration.plugins.plugin_utils._packing.search import Budget
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.cards_in_use import CardsInUse
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.even_loads import EvenLoads
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.movable import (
+    Measure,
+    Movable,
+    Moves,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.plan_document import (
     combined,
 )
@@ -46,10 +36,8 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.planner im
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import (
     Conditions,
-    Guest,
     Request,
     as_asked,
-    guests_of,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.solution import Progress
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify import objections
@@ -58,27 +46,11 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_reb
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils.contract import (
     HostLoad,
-    PlanBody,
     RebalancePlan,
 )
 
 SCHEMA = 1
-# So many plans for what goes to one host are made at most.
-PLANS = 2_000
-# Up to so many ways to move guests are all gone through.
-WAYS = 5_000
-
-# The targets of the guests that move, by their number.
-_Moves = dict[int, str]
-# What goes to a host, by number, and the host.
-_Arrivals = tuple[str, frozenset[int]]
-
-
-class _Answer(t.NamedTuple):
-    """The plan for what goes to one host, ``None`` where it found no places; ``proven`` is whether there are none then."""
-
-    plan: PlanBody | None
-    proven: bool
+MEASURES: dict[str, t.Callable[[Movable], Measure]] = {"even": EvenLoads, "cards": CardsInUse}
 
 
 @uncollected()
@@ -87,17 +59,17 @@ def rebalance_plan(
     max_moves: int,
     conditions: Conditions,
     hosts: t.Collection[str] | None = None,
+    measure: str = "even",
     progress: Progress = no_progress,
 ) -> RebalancePlan:
-    """Return a verified plan that moves ``max_moves`` guests at most, to even loads; raise ``FleetError``.
+    """Return a verified plan that moves ``max_moves`` guests at most, and makes the ``measure`` less; raise ``FleetError``.
 
     ``fleet`` is all that there is; ``hosts`` are those that were asked for by name.
     """
     # Nobody misses what nobody holds, and what is free now is all that there is to take.
     conditions = dataclasses.replace(conditions, drain=None, free_devices="none", reuse=False)
-    balance = _Balance(fleet, max_moves, conditions)
-    moves, exhausted = balance.search(progress)
-    found = balance.result(moves, exhausted, hosts)
+    movable = Movable(fleet, max_moves, conditions)
+    found = _document(movable, measure, hosts, progress)
     facts = {name: each.facts for name, each in fleet.hosts.items()}
     broken = objections(found["plan"], facts, conditions, fleet.unknown)
     sentences = [each.sentence for each in broken] or rebalance_objections(
@@ -108,304 +80,88 @@ def rebalance_plan(
     return found
 
 
-class _Balance:
-    """The loads of a fleet, and the guests that may move."""
-
-    def __init__(self, fleet: Fleet, max_moves: int, conditions: Conditions) -> None:
-        # This raises an error for a target that there is not.
-        self._targets = conditions.hosts(fleet)
-        self._fleet, self._conditions, self._most = fleet, conditions, max_moves
-        held = guests_of(each for each in fleet.devices() if each.in_use is not None)
-        self._loads = Counter(dict.fromkeys(fleet.hosts, 0))
-        self._fixed: Counter[str] = Counter()
-        self._guests: list[Guest] = []
-        for guest in held:
-            self._loads[guest.host] += len(guest.devices)
-            if any(obstacle_in_guest(each, guest.devices) for each in guest.devices):
-                self._fixed[guest.host] += len(guest.devices)
-            else:
-                self._guests.append(guest)
-        self._judge = Judge(conditions.direction)
-        self._budget = Budget(shared=Effort(EFFORT))
-        self._plans = Effort(PLANS)
-        self._answers: dict[_Arrivals, _Answer] = {}
-
-    # --- what can be had ---
-
-    def bound(self) -> int:
-        """Return what the sum of squares is at least, whichever devices fit.
-
-        As if each device moved by itself: from the highest loads, but for what cannot move, to the lowest, but for hosts
-        that have no more place. As both sides gain less with each device, one after another is the best there is.
-        """
-        sizes = sorted((len(guest.devices) for guest in self._guests), reverse=True)
-        leaving = [(-count, name) for name, count in self._loads.items()]
-        arriving = [(self._loads[name], name) for name in self._targets]
-        room = {name: self._room(name) for name in self._targets}
-        heapq.heapify(leaving)
-        heapq.heapify(arriving)
-        total = _squares(self._loads)
-        for _device in range(sum(sizes[: self._most])):
-            while leaving and -leaving[0][0] <= self._fixed[leaving[0][1]]:
-                heapq.heappop(leaving)
-            while arriving and not room[arriving[0][1]]:
-                heapq.heappop(arriving)
-            if not leaving or not arriving:
-                break
-            high, low = -leaving[0][0], arriving[0][0]
-            if high - low < 2:
-                break
-            total -= 2 * (high - low - 1)
-            heapq.heapreplace(leaving, (1 - high, leaving[0][1]))
-            room[arriving[0][1]] -= 1
-            heapq.heapreplace(arriving, (low + 1, arriving[0][1]))
-        return total
-
-    def _room(self, name: str) -> float:
-        """Return how many devices a host may receive at most, as far as can be told without looking for places."""
-        host, limit = self._fleet.hosts[name], self._conditions.limit_of(name)
-        free = sum(count for each, count in host.classes.items() if each.free)
-        most = math.inf if host.equipment else free
-        return most if limit is None else min(most, limit)
-
-    def _answer(self, host: str, guests: frozenset[int]) -> _Answer:
-        """Return the verified plan for ``guests``, by number, to ``host``."""
-        found = self._answers.get((host, guests))
-        if found is None:
-            found = _Answer(None, False)
-            if not self._plans.used_up:
-                self._plans.spend(1)
-                found = self._planned(host, [self._guests[each] for each in sorted(guests)])
-            self._answers[host, guests] = found
-        return found
-
-    def _planned(self, host: str, guests: t.Sequence[Guest]) -> _Answer:
-        if sum(len(each.devices) for each in guests) > self._room(host):
-            return _Answer(None, True)
-        conditions = dataclasses.replace(self._conditions, targets=[host])
-        # Who stays on another host of a failure domain must not be met either.
-        by_domain = conditions.apart and conditions.failure_domains
-        names = sorted(self._fleet.hosts if by_domain else {host, *(e.host for e in guests)})
-        part = Fleet({name: self._fleet.hosts[name] for name in names})
-        request = Request(guests, [host], conditions)
-        plan = make_plan(part, request, self._budget, explaining=Effort(0), judge=self._judge)
-        if plan["unplaced"]:
-            # Who leaves the host, and who was to be apart from them, is not looked at.
-            unsure = conditions.apart or plan.get("assumptions")
-            proven = plan["status"] == "infeasible" and not unsure
-            return _Answer(None, proven)
-        stated: t.Any = {**plan, "conditions": conditions.stated()}
-        facts = {name: each.facts for name, each in part.hosts.items()}
-        broken = objections(stated, facts, conditions, part.unknown)
-        return _Answer(None if broken else plan, False)
-
-    # --- the search ---
-
-    def search(self, progress: Progress) -> tuple[_Moves, bool]:
-        """Return the best moves found, and whether all ways were gone through and none is better."""
-        if self._most == 0 or self.bound() == _squares(self._loads):
-            return {}, False
-        # Whether guests of a group go to one failure domain, the plans for its hosts do not tell.
-        if self._ways() <= WAYS and not self._conditions.failure_domains:
-            progress("going through all ways to move guests")
-            found = self._go_through()
-            if found is not None:
-                return found, True
-        return self._descend(progress), False
-
-    def _ways(self) -> int:
-        number, others = len(self._guests), max(1, len(self._targets))
-        most = min(self._most, number)
-        ways = 0
-        for count in range(1, most + 1):
-            ways += math.comb(number, count) * others**count
-            if ways > WAYS:
-                break
-        return ways
-
-    def _go_through(self) -> _Moves | None:
-        """Return the best moves of all, the fewest of these; ``None`` where one that may be better is not decided."""
-        before = _squares(self._loads)
-        ways: list[tuple[int, int, _Moves]] = []
-        for count in range(1, min(self._most, len(self._guests)) + 1):
-            for chosen in itertools.combinations(range(len(self._guests)), count):
-                for places in itertools.product(self._targets, repeat=count):
-                    moves = dict(zip(chosen, places, strict=True))
-                    after = _squares(self._after(moves))
-                    if after < before and all(
-                        self._guests[each].host != place for each, place in moves.items()
-                    ):
-                        ways.append((after, count, moves))
-        ways.sort(key=lambda each: each[:2])
-        for _after, _count, moves in ways:
-            answers = [self._answer(*each) for each in _arrivals(moves)]
-            if all(each.plan is not None for each in answers):
-                return moves
-            if not any(each.plan is None and each.proven for each in answers):
-                return None
-        return {}
-
-    def _descend(self, progress: Progress) -> _Moves:
-        """Return the moves of steepest descent."""
-        moves: _Moves = {}
-        waiting: dict[tuple[str, int], list[int]] = defaultdict(list)
-        for number, guest in enumerate(self._guests):
-            waiting[guest.host, len(guest.devices)].append(number)
-        while len(moves) < self._most and not self._plans.used_up:
-            progress(f"move {len(moves) + 1} of {self._most} at most")
-            step = self._steepest(moves, waiting)
-            if step is None:
-                break
-            number, host = step
-            guest = self._guests[number]
-            waiting[guest.host, len(guest.devices)].remove(number)
-            moves[number] = host
-        return moves
-
-    def _steepest(
-        self, moves: _Moves, waiting: t.Mapping[tuple[str, int], t.Sequence[int]]
-    ) -> tuple[int, str] | None:
-        """Return the move of a guest that has a place and lets the sum of squares fall the most, if there is one."""
-        loads = self._after(moves)
-        there: dict[str, set[int]] = defaultdict(set)
-        for number, host in moves.items():
-            there[host].add(number)
-        grouped = frozenset[int]().union(*map(self._groups, moves))
-        for source, size, target in _pairs(loads, waiting, self._targets):
-            tried = set()
-            for number in waiting[source, size]:
-                if self._conditions.failure_domains and grouped & self._groups(number):
-                    continue
-                like = self._likeness(self._guests[number])
-                if like in tried:
-                    continue
-                tried.add(like)
-                arrivals = frozenset([*there[target], number])
-                if self._answer(target, arrivals).plan is not None:
-                    return number, target
-                if self._plans.used_up:
-                    return None
-        return None
-
-    def _groups(self, number: int) -> frozenset[int]:
-        """Return the groups of which a guest is to be apart from the others."""
-        guest = self._guests[number]
-        return self._conditions.groups_of(guest.name, guest.uuid)
-
-    def _likeness(self, guest: Guest) -> t.Hashable:
-        """Return what guests of one host have in common of which one has a place where the other has."""
-        conditions = self._conditions
-        if conditions.apart or conditions.avoid:
-            return guest.key
-        return tuple(
-            (each.kind, each.type, each.descriptor, each.attributes, each.network, each.p2p)
-            for each in guest.devices
-        )
-
-    def _after(self, moves: _Moves) -> Counter[str]:
-        loads = self._loads.copy()
-        for number, host in moves.items():
-            guest = self._guests[number]
-            loads[guest.host] -= len(guest.devices)
-            loads[host] += len(guest.devices)
-        return loads
-
-    # --- what is told ---
-
-    def result(
-        self, moves: _Moves, exhausted: bool, hosts: t.Collection[str] | None
-    ) -> RebalancePlan:
-        """Return the whole document, not verified yet."""
-        guests = [self._guests[each] for each in sorted(moves)]
-        sources = [{"host": each.host, "id": each.devices[0].id} for each in guests]
-        request = Request(
-            guests,
-            self._targets,
-            self._conditions,
-            asked=as_asked(self._conditions, sources, hosts),
-        )
-        nothing = make_plan(self._fleet, dataclasses.replace(request, guests=[]), self._budget)
-        answers = [self._answer(*each).plan for each in _arrivals(moves)]
-        plan = combined(nothing, [each for each in answers if each is not None])
-        facts = {name: each.facts for name, each in self._fleet.hosts.items()}
-        after = self._after(moves)
-        loads: list[HostLoad] = [
-            {"host": name, "before": self._loads[name], "after": after[name]}
-            for name in self._fleet.hosts
-        ]
-        squares = _squares(after)
-        bound = squares if exhausted else self.bound()
-        found: RebalancePlan = {
-            "schema": SCHEMA,
-            # A host without facts may have room, too.
-            "status": "optimal" if squares == bound and not self._fleet.unknown else "feasible",
-            "before": _squares(self._loads),
-            "after": squares,
-            "bound": bound,
-            "moves": len(moves),
-            "max_moves": self._most,
-            "loads": loads,
-            "sentences": [],
-            "plan": stated_plan(plan, request, [], facts),
-        }
-        found["sentences"] = _sentences(found, self._fleet.unknown)
-        return found
+def _document(
+    movable: Movable, name: str, hosts: t.Collection[str] | None, progress: Progress
+) -> RebalancePlan:
+    """Return the whole document, not verified yet."""
+    measure = MEASURES[name](movable)
+    moves = measure.search(progress)
+    fleet, conditions = movable.fleet, movable.conditions
+    sources = [{"host": each.host, "id": each.devices[0].id} for each in moves.guests]
+    request = Request(
+        moves.guests,
+        movable.targets,
+        conditions,
+        asked=as_asked(conditions, sources, hosts),
+    )
+    nothing = make_plan(fleet, dataclasses.replace(request, guests=[]), movable.budget)
+    plan = combined(nothing, moves.plans)
+    facts = {name: each.facts for name, each in fleet.hosts.items()}
+    bound = moves.after if moves.best else measure.bound()
+    found: RebalancePlan = {
+        "schema": SCHEMA,
+        "measure": name,
+        # A host without facts may have room, too.
+        "status": "optimal" if moves.after == bound and not fleet.unknown else "feasible",
+        "before": measure.before(),
+        "after": moves.after,
+        "bound": bound,
+        "moves": len(moves.guests),
+        "max_moves": movable.max_moves,
+        "loads": _loads(movable, moves),
+        "sentences": [],
+        "plan": stated_plan(plan, request, [], facts),
+    }
+    found["sentences"] = _sentences(found, fleet.unknown)
+    return found
 
 
-def _squares(loads: t.Mapping[str, int]) -> int:
-    return sum(each * each for each in loads.values())
+def _loads(movable: Movable, moves: Moves) -> list[HostLoad]:
+    loads: dict[str, HostLoad] = {
+        name: {"host": name, "before": 0, "after": 0} for name in movable.fleet.hosts
+    }
+    for guest in (*movable.guests, *movable.staying):
+        loads[guest.host]["before"] += len(guest.devices)
+        loads[guest.host]["after"] += len(guest.devices)
+    for plan in moves.plans:
+        for each in plan["placements"]:
+            loads[each["source"]["host"]]["after"] -= 1
+            loads[each["target"]["host"]]["after"] += 1
+    return [*loads.values()]
 
 
-def _arrivals(moves: _Moves) -> list[_Arrivals]:
-    """Return what goes to each host."""
-    there: dict[str, list[int]] = defaultdict(list)
-    for number, host in moves.items():
-        there[host].append(number)
-    return [(host, frozenset(there[host])) for host in sorted(there)]
-
-
-def _pairs(
-    loads: t.Mapping[str, int],
-    waiting: t.Mapping[tuple[str, int], t.Sequence[int]],
-    targets: t.Sequence[str],
-) -> t.Iterator[tuple[str, int, str]]:
-    """Yield host, number of devices of a guest, and target of the moves that let the sum of squares fall, the most first."""
-    low = sorted(targets, key=lambda name: (loads[name], name))
-    heap: list[tuple[int, str, int, int]] = []
-
-    def push(source: str, size: int, index: int) -> None:
-        if index < len(low):
-            gain = 2 * size * (loads[source] - loads[low[index]] - size)
-            if gain > 0:
-                heapq.heappush(heap, (-gain, source, size, index))
-
-    for (source, size), guests in waiting.items():
-        if guests:
-            push(source, size, 0)
-    while heap:
-        _gain, source, size, index = heapq.heappop(heap)
-        if low[index] != source:
-            yield source, size, low[index]
-        push(source, size, index + 1)
+# For each measure what a move does, and what a plan of the least would be.
+_WORDS = {
+    "even": ("makes loads more even", "is more even"),
+    "cards": ("empties a card", "empties more cards"),
+}
 
 
 def _sentences(found: RebalancePlan, unknown: t.Sequence[str]) -> list[str]:
     """Return what the plan comes to; hosts that are ``unknown`` may have room that it does not take."""
     moves, most = found["moves"], found["max_moves"]
-    before = [each["before"] for each in found["loads"]]
-    after = [each["after"] for each in found["loads"]]
+    does, better_is = _WORDS[found["measure"]]
     better = (
-        f"no plan of {counted(most, 'move')} or fewer is more even"
+        f"no plan of {counted(most, 'move')} or fewer {better_is}"
         if found["status"] == "optimal"
-        else "that no other plan is more even is not proven"
+        else f"that no other plan {better_is} is not proven"
     )
     without = [f"there are no usable facts of {listed(unknown)}"] if unknown else []
     if not moves:
         if not most:
             return ["nothing may move, as max_moves is 0", *without]
-        return [f"nothing moves: no move was found that makes loads more even; {better}", *without]
+        return [f"nothing moves: no move was found that {does}; {better}", *without]
     return [
         f"{counted(moves, 'guest')} {'moves' if moves == 1 else 'move'}; {better}",
-        f"loads were {min(before):,} to {max(before):,} devices on a host, and are {min(after):,} to {max(after):,} after that",
+        _comes_to(found),
         *without,
     ]
+
+
+def _comes_to(found: RebalancePlan) -> str:
+    if found["measure"] == "cards":
+        in_use = f"{counted(found['before'], 'card')} {'was' if found['before'] == 1 else 'were'}"
+        return f"{in_use} in use, and {found['after']:,} {'is' if found['after'] == 1 else 'are'} after that"
+    before = [each["before"] for each in found["loads"]]
+    after = [each["after"] for each in found["loads"]]
+    return f"loads were {min(before):,} to {max(before):,} devices on a host, and are {min(after):,} to {max(after):,} after that"

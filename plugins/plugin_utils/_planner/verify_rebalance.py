@@ -5,7 +5,7 @@
 # Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
 # Do not use this from other collections or standalone plugins/modules!
 
-"""The verifier of rebalancing: count loads and moves again from raw facts and placements. Pure.
+"""The verifier of rebalancing: count loads, cards in use and moves again from raw facts and placements. Pure.
 
 What moves where, the verifier of plans checks. It shares no code with what makes the plan.
 """
@@ -27,15 +27,9 @@ def rebalance_objections(found: Entry, facts: Facts, unknown: t.Collection[str] 
 
     ``facts`` maps each host to its ``vfio_migration`` facts; nothing is proven where further hosts are ``unknown``.
     """
+    holders = _holders(facts)
     before = Counter(dict.fromkeys(facts, 0))
-    holders: dict[Key, t.Any] = {}
-    for host, each in facts.items():
-        for device in each["devices"]:
-            holder = device["in_use"]
-            if holder is not None:
-                before[host] += 1
-                pid = holder.get("pid")
-                holders[host, device["id"]] = device["id"] if pid is None else pid
+    before.update([host for host, _device in holders])
     after = before.copy()
     guests = set()
     wrong = []
@@ -49,8 +43,10 @@ def rebalance_objections(found: Entry, facts: Facts, unknown: t.Collection[str] 
     stated = {each["host"]: (each["before"], each["after"]) for each in found["loads"]}
     if stated != {host: (before[host], after[host]) for host in before}:
         wrong.append("the loads are others than those of facts and placements")
-    sums = [sum(count**2 for count in loads.values()) for loads in (before, after)]
-    counted = {"before": sums[0], "after": sums[1], "moves": len(guests)}
+    measured = [sum(count**2 for count in loads.values()) for loads in (before, after)]
+    if found["measure"] == "cards":
+        measured = _cards_in_use(facts, holders, found["plan"]["placements"])
+    counted = {"before": measured[0], "after": measured[1], "moves": len(guests)}
     wrong += [
         f"{name} is {found[name]}, and it comes to {value}"
         for name, value in counted.items()
@@ -58,9 +54,48 @@ def rebalance_objections(found: Entry, facts: Facts, unknown: t.Collection[str] 
     ]
     if len(guests) > found["max_moves"]:
         wrong.append(f"{len(guests)} guests move, and {found['max_moves']} may")
-    if guests and sums[1] >= sums[0]:
-        wrong.append("guests move, and loads are no more even")
-    proven = found["bound"] == sums[1] and not unknown
-    if found["bound"] > sums[1] or proven != (found["status"] == "optimal"):
+    if guests and measured[1] >= measured[0]:
+        wrong.append("guests move, and that makes nothing less")
+    proven = found["bound"] == measured[1] and not unknown
+    if found["bound"] > measured[1] or proven != (found["status"] == "optimal"):
         wrong.append(f"status is {found['status']} with the bound {found['bound']}")
     return wrong
+
+
+def _holders(facts: Facts) -> dict[Key, t.Any]:
+    """Return what tells apart who holds a device, for each that somebody holds."""
+    found: dict[Key, t.Any] = {}
+    for host, each in facts.items():
+        for device in each["devices"]:
+            if device["in_use"] is not None:
+                pid = device["in_use"].get("pid")
+                found[host, device["id"]] = device["id"] if pid is None else pid
+    return found
+
+
+def _cards_in_use(
+    facts: Facts, holders: t.Collection[Key], placements: t.Iterable[Entry]
+) -> list[int]:
+    """Return on how many cards somebody holds a device, before and after these moves."""
+    functions = {
+        (host, parent["id"]): parent.get("physical_function") or parent["id"]
+        for host, each in facts.items()
+        for parent in each["parents"]
+    }
+
+    def card(host: str, device: Entry) -> Key:
+        under = device["parent"] or device["id"]
+        return host, functions.get((host, under), under)
+
+    held = {
+        (host, device["id"]): card(host, device)
+        for host, each in facts.items()
+        for device in each["devices"]
+        if (host, device["id"]) in holders
+    }
+    before = {*held.values()}
+    arrived = []
+    for each in placements:
+        held.pop((each["source"]["host"], each["source"]["id"]), None)
+        arrived.append(card(each["target"]["host"], each["target"]))
+    return [len(before), len({*held.values(), *arrived})]

@@ -13,9 +13,7 @@ from collections import Counter
 import pytest
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import read_fleet
-from ansible_collections.vfio.migration.plugins.plugin_utils._planner import (
-    rebalance as rebalance_module,
-)
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner import even_loads
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.rebalance import (
     rebalance_plan,
 )
@@ -113,7 +111,7 @@ def test_no_way_to_move_so_few_guests_is_better_than_what_is_called_optimal(seed
     exact = planned(fleet.facts, most, conditions)
     assert (exact["status"], exact["after"]) == ("optimal", least)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(rebalance_module, "WAYS", 0)
+        patch.setattr(even_loads, "WAYS", 0)
         found = planned(fleet.facts, most, conditions)
     event(f"{found['status']}, {'best' if found['after'] == least else 'not best'}")
     assert found["bound"] <= least <= found["after"] <= found["before"]
@@ -125,7 +123,7 @@ def test_no_way_to_move_so_few_guests_is_better_than_what_is_called_optimal(seed
 def test_plans_that_may_make_few_others_are_still_right(seed, most, plans):
     fleet = tiny(random.Random(seed))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(rebalance_module, "PLANS", plans)
+        patch.setattr(even_loads, "PLANS", plans)
         found = planned(fleet.facts, most)
     least = best(fleet, most, None)
     assert found["bound"] <= least <= found["after"] <= found["before"]

@@ -22,6 +22,12 @@ FACTS = {
     "b": host([vf(number) for number in range(4)]),
 }
 SOUND: t.Any = rebalance_for(FACTS, 2)
+# Two cards with a guest each, and one with two guests and room.
+CARDS = {
+    **{name: host([vf(0, f"vm-{name}")]) for name in "ab"},
+    "c": host([*(vf(number, f"vm-{number}") for number in range(2)), vf(2), vf(3)]),
+}
+EMPTIED: t.Any = rebalance_for(CARDS, 2, measure="cards")
 
 
 def worse(found: t.Any) -> None:
@@ -37,7 +43,7 @@ FAULTS: dict[str, tuple[t.Callable[[t.Any], t.Any], str]] = {
     "loads": (lambda found: found["loads"].pop(), "the loads are others"),
     "bound": (lambda found: found.update(bound=7), "status is optimal with the bound 7"),
     "status": (lambda found: found.update(status="feasible"), "status is feasible with the bound"),
-    "placements": (worse, "guests move, and loads are no more even"),
+    "placements": (worse, "guests move, and that makes nothing less"),
     "sources": (
         lambda found: found["plan"]["placements"][0]["source"].update(host="b"),
         "is held by nobody",
@@ -55,3 +61,29 @@ def test_each_fault_is_found(fault):
     found = copy.deepcopy(SOUND)
     damage(found)
     assert any(message in each for each in rebalance_objections(found, FACTS))
+
+
+def test_cards_in_use_are_counted_from_facts():
+    assert (EMPTIED["before"], EMPTIED["after"]) == (3, 1)
+    assert rebalance_objections(EMPTIED, CARDS) == []
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        ({"before": 4}, "before is 4, and it comes to 3"),
+        ({"after": 2}, "after is 2, and it comes to 1"),
+        ({"bound": 2}, "status is optimal with the bound 2"),
+        ({"measure": "even"}, "before is 3, and it comes to 6"),
+    ],
+)
+def test_cards_that_are_counted_wrong_are_found(damage, message):
+    found = {**copy.deepcopy(EMPTIED), **damage}
+    assert any(message in each for each in rebalance_objections(found, CARDS))
+
+
+def test_a_card_that_is_opened_instead_is_found():
+    found = copy.deepcopy(EMPTIED)
+    for number, each in enumerate(found["plan"]["placements"]):
+        each["target"]["parent"] = f"0000:82:00.{number}"
+    assert "after is 1, and it comes to 3" in rebalance_objections(found, CARDS)

@@ -54,6 +54,7 @@ def test_hosts_that_did_not_answer_are_left_out(fleet):
         ({"max_moves": "some"}, "max_moves is 'some'; expected a number of guests"),
         ({"max_moves": -1}, "max_moves is -1; expected a number of guests"),
         ({"max_moves": 1, "reuse": True}, "there is no option reuse"),
+        ({"max_moves": 1, "measure": "all"}, "measure is 'all'; expected one of even, cards"),
         ({"max_moves": 1, "avoid": [{"host": "x"}]}, "avoid has 'x', and there is no host"),
     ],
 )

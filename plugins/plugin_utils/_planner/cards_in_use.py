@@ -1,0 +1,150 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+# Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Do not use this from other collections or standalone plugins/modules!
+
+"""Cards in use: a few guests move, so that whole cards become empty. Pure.
+
+A card is what devices have in common: the parent of mediated or vDPA devices, or the physical function of which parents or
+devices are virtual ones. A function that is none is a card of its own. A card is in use where somebody holds a device of it.
+
+The cards with the fewest guests are emptied first, one after another, as long as all guests of those that are chosen have
+places on cards in use. Each time this is one plan for all of them, which the verifier checks.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+from collections import Counter, defaultdict
+from fractions import Fraction
+
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import Device
+from ansible_collections.vfio.migration.plugins.plugin_utils._packing.effort import Effort
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.movable import (
+    Movable,
+    Moves,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import (
+    Avoided,
+    Conditions,
+    Guest,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.solution import Progress
+from ansible_collections.vfio.migration.plugins.plugin_utils.contract import PlanBody
+
+# So many plans are made at most.
+PLANS = 200
+
+# A host and what identifies the card there.
+_Card = tuple[str, str]
+
+
+class CardsInUse:
+    """The cards of a fleet, with the guests on each."""
+
+    def __init__(self, movable: Movable) -> None:
+        self._movable = movable
+        # By the card: its own name, and those of the parents among its functions.
+        self._names: dict[_Card, set[str]] = defaultdict(set)
+        self._of_parent: dict[_Card, _Card] = {}
+        for name, host in movable.fleet.hosts.items():
+            for parent in host.parents:
+                card = (name, parent.card or parent.id)
+                self._of_parent[name, parent.id] = card
+                self._names[card].add(parent.id)
+        # How many devices of each card somebody holds, and the guests that may move, by number.
+        self._held: Counter[_Card] = Counter()
+        self._guests: dict[_Card, set[int]] = defaultdict(set)
+        self._fixed: set[_Card] = set()
+        for guest in movable.staying:
+            cards = [self._card_of(each) for each in guest.devices]
+            self._held.update(cards)
+            self._fixed.update(cards)
+        for number, guest in enumerate(movable.guests):
+            for card in map(self._card_of, guest.devices):
+                self._held[card] += 1
+                self._guests[card].add(number)
+
+    def before(self) -> int:
+        """Return how many cards are in use."""
+        return len(self._held)
+
+    def bound(self) -> int:
+        """Return how many cards are in use at least after so few moves, whichever devices fit.
+
+        Who is on several cards counts for each of them in part: no way to empty so many cards moves fewer guests.
+        """
+        shares = Counter(number for guests in self._guests.values() for number in guests)
+        needed = sorted(
+            sum((Fraction(1, shares[number]) for number in guests), Fraction(0))
+            for card, guests in self._guests.items()
+            if card not in self._fixed
+        )
+        emptied, moves = 0, Fraction(0)
+        for each in needed:
+            moves += each
+            if moves > self._movable.max_moves:
+                break
+            emptied += 1
+        return max(self.before() - emptied, min(self.before(), 1))
+
+    def search(self, progress: Progress) -> Moves:
+        """Return moves that empty one card after another."""
+        chosen: list[_Card] = []
+        best = Moves([], [], self.before())
+        plans = Effort(PLANS)
+        for card in sorted(self._guests, key=self._rank):
+            guests = set[int]().union(*(self._guests[each] for each in (*chosen, card)))
+            if card in self._fixed or len(guests) > self._movable.max_moves:
+                continue
+            if plans.used_up or best.after == self.bound():
+                break
+            plans.spend(1)
+            progress(f"emptying card {len(chosen) + 1}")
+            found = self._emptied([*chosen, card], sorted(guests))
+            if found is not None and found.after < best.after:
+                chosen.append(card)
+                best = found
+        return best
+
+    def _rank(self, card: _Card) -> tuple[int, int, _Card]:
+        return len(self._guests[card]), self._held[card], card
+
+    def _emptied(self, cards: t.Sequence[_Card], numbers: t.Sequence[int]) -> Moves | None:
+        """Return how all guests of these cards move to cards that are in use, if a plan says so."""
+        guests = [self._movable.guests[each] for each in numbers]
+        fleet = self._movable.fleet
+        answer = self._movable.planned(guests, self._conditions({*cards}), sorted(fleet.hosts))
+        if answer.plan is None:
+            return None
+        return Moves(guests, [answer.plan], self._after(guests, answer.plan))
+
+    def _conditions(self, emptied: t.Collection[_Card]) -> Conditions:
+        """Return the conditions, with all cards to be avoided that are not in use or are to be ``emptied``."""
+        given = self._movable.conditions
+        avoid = {
+            Avoided(card[0], name): "it is to be empty"
+            for card, names in self._names.items()
+            if card in emptied or card not in self._held
+            for name in (card[1], *sorted(names))
+        }
+        avoid |= {Avoided(*card): "it is to be empty" for card in emptied}
+        return dataclasses.replace(given, avoid={**avoid, **given.avoid})
+
+    def _after(self, guests: t.Sequence[Guest], plan: PlanBody) -> int:
+        """Return how many cards are in use once a plan for these guests is carried out."""
+        held = self._held.copy()
+        held.subtract(self._card_of(each) for guest in guests for each in guest.devices)
+        targets = [each["target"] for each in plan["placements"]]
+        held.update(self._card(each["host"], each["parent"], each["id"]) for each in targets)
+        return len(+held)
+
+    def _card_of(self, device: Device) -> _Card:
+        return self._card(device.host, device.parent, device.id)
+
+    def _card(self, host: str, parent: str | None, name: str) -> _Card:
+        place = (host, parent or name)
+        return self._of_parent.get(place, place)
