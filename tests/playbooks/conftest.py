@@ -17,5 +17,6 @@ def tmp_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Have tests of the same playbook run in the same process, which has what it comes to among honest hosts."""
     for item in items:
-        if playbook := getattr(item, "callspec", None) and item.callspec.params.get("playbook"):
-            item.add_marker(pytest.mark.xdist_group(playbook))
+        case = getattr(item, "callspec", None)
+        if case is not None and "playbook" in case.params:
+            item.add_marker(pytest.mark.xdist_group(case.params["playbook"]))

@@ -77,6 +77,8 @@ _AP_HOST_MASK = re.compile(r"0x([0-9a-f]{64})\Z")
 _AP_MASK = re.compile(r"(?:0x)?([0-9a-f]{1,64})\Z")
 _AP_FUNCTIONS = re.compile(r"0x[0-9A-Fa-f]{8}\Z")
 _AP_HWTYPE = re.compile(r"[0-9]{1,3}\Z")
+_PCI_REVISION = re.compile(r"0x[0-9a-f]{2}\Z")
+_QM_HW_V3 = 0x30
 _AP_QUEUE = re.compile(r"([0-9a-f]{2})?\.([0-9a-f]{4})?\Z")
 # Decimal, or hexadecimal with 0x.
 _INTEGER = re.compile(r"[+-]?(?:0[xX][0-9a-fA-F]+|[0-9]+)\Z")
@@ -358,7 +360,8 @@ def _subchannel(read: Read) -> t.Iterator[tuple[str, str]]:
     drivers/s390/cio/chp.c, drivers/s390/cio/css.c (``dev_busid``).
     """
     device = read("../dev_busid")
-    if device is not None:
+    # What the kernel prints where no device is known.
+    if device not in (None, "none"):
         yield "dev_busid", device
     subchannel_type = read("../type")
     if subchannel_type is not None:
@@ -590,6 +593,18 @@ def _services(read: Read) -> t.Iterator[tuple[str, str]]:
         yield "cfg_services", ";".join(sorted(each.strip() for each in services.split(";")))
 
 
+def _hisi_shows(files: Files) -> tuple[bool | None, str] | None:
+    """Return that the card is too old, which its PCI revision tells.
+
+    Only from 0x30 on has a virtual function what migration needs; an older one gets the generic interface (Linux,
+    drivers/vfio/pci/hisilicon/hisi_acc_vfio_pci.c, include/linux/hisi_acc_qm.h).
+    """
+    revision = files("physfn/revision") or files("revision")
+    if revision is None or not _PCI_REVISION.match(revision) or int(revision, 16) >= _QM_HW_V3:
+        return None
+    return False, f"the card's PCI revision is {revision}, and migration needs 0x30 or later"
+
+
 def _xe_function(files: Files) -> t.Iterator[tuple[str, str]]:
     """Yield the PCI revision, which has to be equal, and the video memory in bytes, of which the target needs as much.
 
@@ -779,7 +794,12 @@ _DRIVERS = {
     ),
     # The driver for any device knows no device's state.
     ("pci", "vfio_pci"): Driver(migrates=False),
-    ("pci", "hisi_acc_vfio_pci"): Driver(migrates=True, cautions=(_QUEUES,)),
+    ("pci", "hisi_acc_vfio_pci"): Driver(
+        migrates=True,
+        files=("physfn/revision", "revision"),
+        shows=_hisi_shows,
+        cautions=(_QUEUES,),
+    ),
     ("pci", "mlx5_vfio_pci"): Driver(
         migrates=True,
         needs=_MADE_MIGRATABLE,
@@ -827,6 +847,7 @@ _VARIANT_DRIVERS = {
     "80864941": "qat_vfio_pci",
     "80864943": "qat_vfio_pci",
     "80864945": "qat_vfio_pci",
+    "80864949": "qat_vfio_pci",
 }
 # Intel's graphics devices that xe-vfio-pci is for (Linux, drivers/vfio/pci/xe/main.c, include/drm/intel/pciids.h: BMG, PTL
 # and WCL), whose virtual functions have the ids of the physical ones.

@@ -314,7 +314,8 @@ class Candidates:
     def doubts(self, source: Device, target: Device) -> list[Reason]:
         """Return the reasons against ``target`` where they are only assumed; none where it does or it is known not to."""
         found = self.existing(source, target)
-        if found is None or found.compatible or found.verdict["certainty"] != "assumed":
+        # What is to be given attributes is provisional in any case; here it counts whether it is known what refuses it.
+        if found is None or found.compatible or found.judge()["certainty"] != "assumed":
             return []
         return found.reasons
 

@@ -71,6 +71,7 @@ def assumptions(problem: Problem, placed: t.Mapping[int, str]) -> Assumed:
     sources = [problem.resources.demands[each] for each in sorted(reached)]
     sentences = [
         *_hosts_without_facts(problem),
+        *_hosts_with_problems(problem),
         *_unknown_holders(problem, sources),
         *_doubts(problem, sources),
         *_limits(problem, reached, placed),
@@ -96,6 +97,13 @@ def _hosts_without_facts(problem: Problem) -> t.Iterator[str]:
         names &= {*conditions.targets}
     if names:
         yield f"there are no usable facts of {_first(sorted(names))}, where there may be a place"
+
+
+def _hosts_with_problems(problem: Problem) -> t.Iterator[str]:
+    """Yield the hosts of which not all could be read that may have been a place."""
+    names = [name for name in problem.names if problem.fleet.hosts[name].facts["problems"]]
+    if names:
+        yield f"not all of {_first(names)} could be read, where there may be a place: see the problems in the facts"
 
 
 def _unknown_holders(problem: Problem, sources: t.Sequence[Device]) -> t.Iterator[str]:

@@ -12,6 +12,7 @@ mdev a function takes its type as an attribute, and only the names of the types 
 
 A card takes one size of frame buffer only, unless it is in heterogeneous mode (NVIDIA, Virtual GPU Software User Guide,
 "Valid Time-Sliced Virtual GPU Configurations on a Single GPU"). Facts do not tell the mode, so a plan makes one size.
+With MIG a card takes several in any case ("Valid MIG-Backed Virtual GPU Configurations on a Single GPU").
 """
 
 from __future__ import annotations
@@ -38,6 +39,8 @@ _MOST_CAPACITY = 1 << 64
 
 # What tells frame buffers of one size from those of another.
 Size = int | str | tuple[int, ...]
+# The one size of all types with MIG, which a card takes beside each other.
+_MIG = "MIG"
 
 
 class TypeShare(t.NamedTuple):
@@ -112,7 +115,7 @@ def capacity_of_parents(
     shares = {
         each.id: TypeShare(
             max(1, capacity // each.max_instance) if each.max_instance else capacity,
-            each.framebuffer or each.id,
+            _size_of(each),
         )
         for each in types.values()
     }
@@ -121,7 +124,13 @@ def capacity_of_parents(
     sizes = {each.size for each in there}
     used = sum(each.units for each in there)
     size = sizes.pop() if len(sizes) == 1 else None
-    return CardCapacity(tuple(sorted(shares.items())), capacity, used, size, True)
+    is_certain = all(each.size != _MIG for each in shares.values())
+    return CardCapacity(tuple(sorted(shares.items())), capacity, used, size, is_certain)
+
+
+def _size_of(mdev_type: MdevType) -> Size:
+    share = named_share(mdev_type.name or "")
+    return _MIG if share and share.slices else mdev_type.framebuffer or mdev_type.id
 
 
 def capacity_of_functions(functions: t.Sequence[Device], with_type: int) -> CardCapacity:
@@ -149,7 +158,7 @@ def capacity_of_functions(functions: t.Sequence[Device], with_type: int) -> Card
             # Where nothing else is to be had, no more than one is sure.
             whole = max(alike, key=lambda other: (other.slices, other.memory), default=share)
             counts[each] = fitting(share, whole)
-            sizes[each] = (share.slices, share.memory)
+            sizes[each] = _MIG if share.slices else share.memory
     capacity = _common_units(counts.values())
     shares = {
         each: TypeShare(max(1, capacity // count), sizes[each]) for each, count in counts.items()

@@ -61,6 +61,7 @@ _IN_PROPORTION = "the types of one parent, such as {}, share it in proportion in
 _AT_LEAST = "what a parent, such as {}, has left is what available_instances say at least, as facts do not tell how much it is"
 _BY_NAMES = "how many vGPUs a card takes, such as {}, is concluded from the names of types"
 _ONE_SIZE = "a card, such as {}, gets one size of frame buffer, as facts do not tell whether it is in heterogeneous mode"
+_TOGETHER = "how many vGPUs of several types a card takes together, such as {}, is concluded from how many it takes of each alone"
 
 
 class Pool(t.NamedTuple):
@@ -365,7 +366,7 @@ class Resources:
         function = first if isinstance(first, Device) else first.parent
         where = f"that of {function.id} on {function.host}"
         if sizes and not kind.certain:
-            return _BY_NAMES, where
+            return (_BY_NAMES if isinstance(first, Device) else _TOGETHER), where
         return (_ONE_SIZE, where) if len(sizes | ({state.size} - {None})) > 1 else None
 
     def _sizes(self, state: CardState, demands: t.Iterable[int]) -> set[Size | None]:

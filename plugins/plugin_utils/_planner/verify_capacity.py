@@ -92,7 +92,7 @@ def no_card_holds_more_than_it_can(case: Case) -> Objections:
     """Require that the parents of one card get no more devices than it holds of their types, and of one size.
 
     ``max_instance=N`` and ``framebuffer=M`` in the description of a type are of the whole card, of which each parent is
-    a virtual function (OpenStack Nova, doc/source/admin/virtual-gpu.rst).
+    a virtual function (OpenStack Nova, doc/source/admin/virtual-gpu.rst). With MIG a card takes several sizes.
     """
     on_cards: dict[Key, list[tuple[Entry, str]]] = defaultdict(list)
     for (host, _id), device in case.devices.items():
@@ -113,8 +113,8 @@ def no_card_holds_more_than_it_can(case: Case) -> Objections:
             yield Objection(
                 keys_of(moves), f"{name_of(card)} holds fewer than {len(types)} devices"
             )
-        sizes = {_stated("framebuffer", each) or each["id"] for each in types[: len(made)]}
-        there = {_stated("framebuffer", each) or each["id"] for each in types[len(made) :]}
+        sizes = {_frame_buffer(each) for each in types[: len(made)]}
+        there = {_frame_buffer(each) for each in types[len(made) :]}
         if len(sizes | (there if len(there) == 1 else set())) > 1:
             yield Objection(keys_of(moves), f"{name_of(card)} takes one size of frame buffer only")
         for place, count in Counter(move.place for move in moves).items():
@@ -124,6 +124,12 @@ def no_card_holds_more_than_it_can(case: Case) -> Objections:
 
 def _type_of(parent: Entry, type_id: str) -> Entry:
     return next((each for each in parent["types"] if each["id"] == type_id), {"id": type_id})
+
+
+def _frame_buffer(mdev_type: Entry) -> t.Hashable:
+    """Return what tells sizes apart, one value for all types of MIG."""
+    size = _size(str(mdev_type.get("name")))
+    return "MIG" if size and size[0] else _stated("framebuffer", mdev_type) or mdev_type["id"]
 
 
 def _stated(name: str, mdev_type: Entry) -> int:
@@ -158,11 +164,13 @@ def functions_of_a_card_are_given_what_it_holds(case: Case) -> Objections:
             yield Objection(
                 keys_of(moves), f"{len(moves)} functions of {name_of(card)} are given a type"
             )
-        sizes = {_size(names.get(each, "")) or each for each in values}
-        if len(sizes) > 1:
+        sizes = {each: _size(names.get(each, "")) for each in values}
+        mixed = all(size and size[0] for size in sizes.values())
+        if len({size or each for each, size in sizes.items()}) > 1 and not mixed:
             yield Objection(keys_of(moves), f"{name_of(card)} takes one size of frame buffer only")
-        size = sizes.pop()
-        if isinstance(size, tuple) and len(moves) > _fitting(size, names.values()):
+        given_sizes = [sizes[move.target["attributes"][0]["value"]] for move in moves]
+        taken = [Fraction(1, _fitting(each, names.values())) for each in given_sizes if each]
+        if sum(taken) > 1:
             yield Objection(
                 keys_of(moves), f"{name_of(card)} holds fewer than {len(moves)} devices"
             )

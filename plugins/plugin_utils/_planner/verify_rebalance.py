@@ -77,14 +77,14 @@ def _cards_in_use(
     facts: Facts, holders: t.Collection[Key], placements: t.Iterable[Entry]
 ) -> list[int]:
     """Return on how many cards somebody holds a device, before and after these moves."""
-    functions = {
+    functions: dict[Key, str] = {
         (host, parent["id"]): parent.get("physical_function") or parent["id"]
         for host, each in facts.items()
         for parent in each["parents"]
     }
 
     def card(host: str, device: Entry) -> Key:
-        under = device["parent"] or device["id"]
+        under: str = device["parent"] or device["id"]
         return host, functions.get((host, under), under)
 
     held = {

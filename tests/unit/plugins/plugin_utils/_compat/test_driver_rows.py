@@ -119,6 +119,28 @@ def test_row_hisi_acc_vfio_pci(judge):
     ]
 
 
+@pytest.mark.parametrize(
+    ("revision", "supported"), [("0x20", False), ("0x21", False), ("0x30", True), ("x", True)]
+)
+def test_an_accelerator_of_an_old_card_cannot_migrate(gather, revision, supported):
+    vendor = with_files(tree_of("hisi_acc_vfio_pci"), revision=revision)
+    migration = device_of(gather(vendor))["migration"]
+    assert migration["supported"] is supported
+    assert supported or migration["evidence"] == (
+        f"the card's PCI revision is {revision}, and migration needs 0x30 or later"
+    )
+
+
+def test_a_subchannel_without_the_number_of_its_disk_does_not_show_it(gather, judge):
+    """The kernel prints none there."""
+    known = tree_of("vfio_ccw")
+    vendor = with_parent(known, dev_busid="none")
+    (descriptor,) = gather(vendor)["descriptors"].values()
+    assert "dev_busid" not in descriptor["self"]
+    found = judge(known, vendor)
+    assert (found["compatible"], found["certainty"]) == (True, "assumed")
+
+
 def test_row_i915(gather):
     """The types' descriptions say what each takes of the card."""
     (parent,) = gather(tree_of("i915"))["parents"]

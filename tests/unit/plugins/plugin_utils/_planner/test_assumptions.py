@@ -55,6 +55,36 @@ def test_a_host_without_facts_might_have_a_place():
     assert plan_of(fleet)["status"] == "infeasible"
 
 
+def test_what_could_not_be_read_might_have_been_a_place():
+    problem = {"path": "/sys/bus/pci/devices/0000:81:00.1/subsystem_device", "problem": "gone"}
+    fleet = {"a": two_guests(), "b": host([device(UUIDS[5])], problems=[problem])}
+    plan = plan_of(fleet)
+    assert plan["assumptions"] == [
+        "not all of b could be read, where there may be a place: see the problems in the facts"
+    ]
+    # What could not be read of the host that is emptied is no place.
+    fleet = {**fleet, "a": {**fleet["a"], "problems": [problem]}, "b": host([device(UUIDS[5])])}
+    assert plan_of(fleet)["status"] == "infeasible"
+
+
+def test_a_driver_s_version_is_assumed_to_matter_to_a_function_without_a_type_too():
+    choices = {"1155": "NVIDIA L40S-8Q"}
+
+    def of_version(facts, version):
+        for each in facts["descriptors"].values():
+            each["origin"] = "derived"
+            for attributes in (each["self"], *each["compatible"]):
+                attributes["software_version"] = version
+        return facts
+
+    source = of_version(host([typed(0, "1155", vm="vm-0")]), "570.133")
+    for version in ("580.65", "570.86"):
+        target = of_version(host([typeless(0, choices)]), version)
+        plan = plan_of({"a": source, "b": target})
+        assert plan["status"] == "unproven"
+        assert any("differs in software_version is assumed" in each for each in plan["assumptions"])
+
+
 def test_what_a_limit_leaves_behind_is_no_bound_where_another_guest_cannot_migrate():
     fleet = {"a": two_guests(), "b": host([device(UUIDS[5]), device(UUIDS[6])])}
     fleet["a"]["devices"].append({**fleet["a"]["devices"][0], "id": UUIDS[2], "migration": NEVER})

@@ -174,6 +174,36 @@ def test_functions_of_one_card_are_given_one_size():
     assert on_cards(plan_of(fleet), fleet) == {("b", CARD): 1, ("b", OTHER_CARD): 1}
 
 
+def test_with_mig_functions_of_one_card_are_given_several_sizes():
+    names = {"1": "NVIDIA A100-1-5C", "2": "NVIDIA A100-2-10C", "3": "NVIDIA A100-3-20C"}
+    choices = {**names, "7": "NVIDIA A100-7-40C"}
+    held = [typed(number, each, vm=f"vm-{each}") for number, each in enumerate(names)]
+    fleet = {"a": host(held), "b": host([typeless(each, choices) for each in range(16)])}
+    assert on_cards(plan_of(fleet), fleet) == {("b", CARD): 3}
+    # Half of the card, and a third of it twice, are more than it has.
+    more = [*held, typed(3, "2", vm="vm-more")]
+    plan = plan_of({**fleet, "a": host(more)})
+    assert (plan["status"], len(plan["placements"])) == ("unproven", 3)
+
+
+def test_with_mig_parents_of_one_card_get_several_sizes():
+    def with_mig(found: list[t.Any]) -> list[t.Any]:
+        for each in found:
+            for offered, slices in zip(each["types"], (1, 2, 3, 7)):
+                offered["name"] = f"GRID A100-{slices}-{5 * slices}C"
+        return found
+
+    source = host(
+        [
+            vgpu(0, 12, parent=function(CARD, 0), vm="small"),
+            vgpu(1, 24, parent=function(OTHER_CARD, 0), vm="great"),
+        ],
+        with_mig(parents(number=1, taken=[0]) + parents(OTHER_CARD, number=1, taken=[0])),
+    )
+    fleet = {"a": source, "b": host(parents=with_mig(parents()))}
+    assert on_cards(plan_of(fleet), fleet) == {("b", CARD): 2}
+
+
 def test_a_guest_of_two_vgpus_finds_room_on_two_cards():
     devices = [vgpu(each, 24, parent=function(CARD, each), vm="vm", pid=7) for each in range(2)]
     fleet = {
