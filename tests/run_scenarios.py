@@ -33,8 +33,8 @@ _LONG = (
     "sriov",
     "vdpa",
 )
-# It takes minutes each time that a guest's move is killed, and so is run where it is named, as make faults does.
-_NAMED_ALONE = ("interrupted_migration",)
+# It takes minutes each time that a playbook is killed and cleaned up after: these are run where they are named, as make faults does.
+_NAMED_ALONE = ("interrupted", "interrupted_migration")
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 # How a task begins in what Ansible prints, which Molecule frames, and how its failure does.
 _TASK = re.compile(r"^\W*(TASK \[|PLAY RECAP|RUNNING HANDLER)")
