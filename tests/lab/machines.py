@@ -147,8 +147,7 @@ class Machine:
             # By which libvirt tells hosts apart.
             *("-uuid", str(uuid.uuid5(uuid.NAMESPACE_DNS, self.host.name))),
             *("-no-user-config", "-nodefaults", "-no-reboot", "-display", "none"),
-            # One processor needs none of what keeps several apart.
-            *("-machine", "q35", "-accel", "tcg,thread=single", "-cpu", "Nehalem"),
+            *("-machine", "q35", "-accel", "tcg,thread=multi", "-cpu", "Nehalem"),
             *("-device", "intel-iommu,intremap=off"),
             *("-m", str(_MEMORY_MIB)),
             *("-serial", f"file:{self.console.name}"),
