@@ -41,7 +41,7 @@ units: $(VENV) ## Run the unit tests.
 	nox --session units
 
 faults: $(VENV) ## Kill modules and playbooks at every step and task, on the lab too, some hours.
-	VFIO_MIGRATION_KILL_AT_EVERY_TASK=1 nox --session molecule -- killed interrupted interrupted_migration
+	VFIO_MIGRATION_KILL_AT_EVERY_TASK=1 nox --session molecule -- killed interrupted interrupted_migration maintain
 	VFIO_MIGRATION_KILL_AT_EVERY_TASK=1 nox --session "playbooks(newest)" -- -k killed
 
 fuzz: $(VENV) ## Run the property tests and fuzzers for long, some hours.

@@ -27,14 +27,13 @@ _LABS = 2
 # They take the longest, and so are to begin first.
 _LONG = (
     "migrate",
-    "maintain",
-    "migrate_drain",
     "migrate_fails",
+    "migrate_drain",
     "sriov",
     "vdpa",
 )
-# It takes minutes each time that a playbook is killed and cleaned up after: these are run where they are named, as make faults does.
-_NAMED_ALONE = ("interrupted", "interrupted_migration")
+# It takes minutes each time that a playbook is killed on the lab: these are run where they are named, as make faults does.
+_NAMED_ALONE = ("interrupted", "interrupted_migration", "maintain")
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 # How a task begins in what Ansible prints, which Molecule frames, and how its failure does.
 _TASK = re.compile(r"^\W*(TASK \[|PLAY RECAP|RUNNING HANDLER)")
