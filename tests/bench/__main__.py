@@ -73,6 +73,15 @@ def measure_mdevctl() -> float:
     return read_times()
 
 
+TASKS: dict[str, t.Callable[[], float]] = {
+    "ansible.builtin.ping": lambda: measure("ansible.builtin.ping"),
+    "vfio_migration_facts": lambda: measure("vfio.migration.vfio_migration_facts"),
+    "mdevctl list + mdevctl types": measure_mdevctl,
+    "a task that runs virsh list": lambda: measure("ansible.builtin.command", "virsh list"),
+    "libvirt_guest_info": lambda: measure("vfio.migration.libvirt_guest_info"),
+}
+
+
 def read_times() -> float:
     """Return user plus system seconds from the host's file of times, lines like ``0m1.23s 0m0.45s``, and remove it."""
     text = ansible("ansible.builtin.raw", f"cat {TIMES} && rm {TIMES}")
@@ -215,14 +224,8 @@ def measure_tasks() -> dict[str, float]:
         wrapper = {"content": WRAPPER, "dest": MEASURED, "mode": "0755"}
         ansible("ansible.builtin.copy", json.dumps(wrapper))
         for _round in range(ROUNDS):
-            taken["ansible.builtin.ping"].append(measure("ansible.builtin.ping"))
-            facts = measure("vfio.migration.vfio_migration_facts")
-            taken["vfio_migration_facts"].append(facts)
-            taken["mdevctl list + mdevctl types"].append(measure_mdevctl())
-            virsh = measure("ansible.builtin.command", "virsh list")
-            taken["a task that runs virsh list"].append(virsh)
-            guests = measure("vfio.migration.libvirt_guest_info")
-            taken["libvirt_guest_info"].append(guests)
+            for name, task in TASKS.items():
+                taken[name].append(task())
         ansible("ansible.builtin.raw", "virsh destroy vm-1 && virsh undefine vm-1")
         ansible("vfio.migration.vfio_mdev", json.dumps({"devices": devices, "state": "absent"}))
     finally:

@@ -116,3 +116,15 @@ def drawn(chance: random.Random) -> tuple[dict[str, t.Any], Request]:
         keep_type=chance.random() < 0.2,
     )
     return facts, Request(guests, targets, conditions)
+
+
+def of_a_search(drawn: Conditions) -> Conditions:
+    """Return those of the conditions drawn that a search for places has, too, wherever guests are."""
+    return Conditions(
+        apart=drawn.apart,
+        failure_domains=drawn.failure_domains,
+        limit=drawn.limit,
+        numa_local=drawn.numa_local,
+        keep_kind=drawn.keep_kind,
+        keep_type=drawn.keep_type,
+    )

@@ -77,9 +77,10 @@ _AP_HOST_MASK = re.compile(r"0x([0-9a-f]{64})\Z")
 _AP_MASK = re.compile(r"(?:0x)?([0-9a-f]{1,64})\Z")
 _AP_FUNCTIONS = re.compile(r"0x[0-9A-Fa-f]{8}\Z")
 _AP_HWTYPE = re.compile(r"[0-9]{1,3}\Z")
-_PCI_REVISION = re.compile(r"0x[0-9a-f]{2}\Z")
-_QM_HW_V3 = 0x30
 _AP_QUEUE = re.compile(r"([0-9a-f]{2})?\.([0-9a-f]{4})?\Z")
+_PCI_REVISION = re.compile(r"0x[0-9a-f]{2}\Z")
+# The first of HiSilicon's whose functions migrate.
+_QM_HW_V3 = 0x30
 # Decimal, or hexadecimal with 0x.
 _INTEGER = re.compile(r"[+-]?(?:0[xX][0-9a-fA-F]+|[0-9]+)\Z")
 _RELEASE = re.compile(r"([0-9]{1,9})\.([0-9]{1,9})")

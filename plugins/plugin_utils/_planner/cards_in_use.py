@@ -29,7 +29,6 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.movable im
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import (
     Avoided,
-    Conditions,
     Guest,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.solution import Progress
@@ -47,14 +46,14 @@ class CardsInUse:
 
     def __init__(self, movable: Movable) -> None:
         self._movable = movable
-        # By the card: its own name, and those of the parents among its functions.
-        self._names: dict[_Card, set[str]] = defaultdict(set)
+        # The parents that are the card, or functions of it, by the card.
+        self._parents: dict[_Card, set[str]] = defaultdict(set)
         self._of_parent: dict[_Card, _Card] = {}
         for name, host in movable.fleet.hosts.items():
             for parent in host.parents:
                 card = (name, parent.card or parent.id)
                 self._of_parent[name, parent.id] = card
-                self._names[card].add(parent.id)
+                self._parents[card].add(parent.id)
         # How many devices of each card somebody holds, and the guests that may move, by number.
         self._held: Counter[_Card] = Counter()
         self._guests: dict[_Card, set[int]] = defaultdict(set)
@@ -67,6 +66,7 @@ class CardsInUse:
             for card in map(self._card_of, guest.devices):
                 self._held[card] += 1
                 self._guests[card].add(number)
+        self._unused = self._avoided([card for card in self._parents if card not in self._held])
 
     def before(self) -> int:
         """Return how many cards are in use."""
@@ -94,20 +94,22 @@ class CardsInUse:
     def search(self, progress: Progress) -> Moves:
         """Return moves that empty one card after another."""
         chosen: list[_Card] = []
+        moving: set[int] = set()
         best = Moves([], [], self.before())
+        least = self.bound()
         plans = Effort(PLANS)
-        for card in sorted(self._guests, key=self._rank):
-            guests = set[int]().union(*(self._guests[each] for each in (*chosen, card)))
-            if card in self._fixed or len(guests) > self._movable.max_moves:
+        for card in sorted(self._guests.keys() - self._fixed, key=self._rank):
+            guests = moving | self._guests[card]
+            if len(guests) > self._movable.max_moves:
                 continue
-            if plans.used_up or best.after == self.bound():
+            if plans.used_up or best.after == least:
                 break
             plans.spend(1)
             progress(f"emptying card {len(chosen) + 1}")
             found = self._emptied([*chosen, card], sorted(guests))
             if found is not None and found.after < best.after:
                 chosen.append(card)
-                best = found
+                moving, best = guests, found
         return best
 
     def _rank(self, card: _Card) -> tuple[int, int, _Card]:
@@ -117,22 +119,21 @@ class CardsInUse:
         """Return how all guests of these cards move to cards that are in use, if a plan says so."""
         guests = [self._movable.guests[each] for each in numbers]
         fleet = self._movable.fleet
-        answer = self._movable.planned(guests, self._conditions({*cards}), sorted(fleet.hosts))
+        given = self._movable.conditions
+        avoid = {**self._unused, **self._avoided(cards), **given.avoid}
+        conditions = dataclasses.replace(given, avoid=avoid)
+        answer = self._movable.planned(guests, conditions, sorted(fleet.hosts))
         if answer.plan is None:
             return None
         return Moves(guests, [answer.plan], self._after(guests, answer.plan))
 
-    def _conditions(self, emptied: t.Collection[_Card]) -> Conditions:
-        """Return the conditions, with all cards to be avoided that are not in use or are to be ``emptied``."""
-        given = self._movable.conditions
-        avoid = {
-            Avoided(card[0], name): "it is to be empty"
-            for card, names in self._names.items()
-            if card in emptied or card not in self._held
-            for name in (card[1], *sorted(names))
+    def _avoided(self, cards: t.Iterable[_Card]) -> dict[Avoided, str]:
+        """Return the places that cards are, by their own names and those of the parents among their functions."""
+        return {
+            Avoided(host, name): "it is to be empty"
+            for host, card in cards
+            for name in (card, *sorted(self._parents.get((host, card), ())))
         }
-        avoid |= {Avoided(*card): "it is to be empty" for card in emptied}
-        return dataclasses.replace(given, avoid={**avoid, **given.avoid})
 
     def _after(self, guests: t.Sequence[Guest], plan: PlanBody) -> int:
         """Return how many cards are in use once a plan for these guests is carried out."""

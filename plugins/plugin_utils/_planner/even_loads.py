@@ -53,13 +53,10 @@ class EvenLoads:
         self._fleet, self._conditions = movable.fleet, movable.conditions
         self._targets, self._guests = movable.targets, movable.guests
         self._most = movable.max_moves
-        self._loads = Counter(dict.fromkeys(self._fleet.hosts, 0))
+        self._loads = movable.loads
         self._fixed: Counter[str] = Counter()
         for guest in movable.staying:
             self._fixed[guest.host] += len(guest.devices)
-        self._loads.update(self._fixed)
-        for guest in movable.guests:
-            self._loads[guest.host] += len(guest.devices)
         self._plans = Effort(PLANS)
         self._answers: dict[_Arrivals, MovePlan] = {}
 

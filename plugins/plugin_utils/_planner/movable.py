@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import typing as t
+from collections import Counter
 
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.verdict import Judge
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import (
@@ -71,9 +72,12 @@ class Movable:
         self.fleet, self.conditions, self.max_moves = fleet, conditions, max_moves
         self.guests: list[Guest] = []
         self.staying: list[Guest] = []
+        # How many devices of each host somebody holds.
+        self.loads = Counter(dict.fromkeys(fleet.hosts, 0))
         for guest in guests_of(each for each in fleet.devices() if each.in_use is not None):
             stays = any(obstacle_in_guest(each, guest.devices) for each in guest.devices)
             (self.staying if stays else self.guests).append(guest)
+            self.loads[guest.host] += len(guest.devices)
         self.budget = Budget(shared=Effort(EFFORT))
         self._judge = Judge(conditions.direction)
 

@@ -117,17 +117,15 @@ def _document(
 
 
 def _loads(movable: Movable, moves: Moves) -> list[HostLoad]:
-    loads: dict[str, HostLoad] = {
-        name: {"host": name, "before": 0, "after": 0} for name in movable.fleet.hosts
-    }
-    for guest in (*movable.guests, *movable.staying):
-        loads[guest.host]["before"] += len(guest.devices)
-        loads[guest.host]["after"] += len(guest.devices)
+    after = movable.loads.copy()
     for plan in moves.plans:
         for each in plan["placements"]:
-            loads[each["source"]["host"]]["after"] -= 1
-            loads[each["target"]["host"]]["after"] += 1
-    return [*loads.values()]
+            after[each["source"]["host"]] -= 1
+            after[each["target"]["host"]] += 1
+    return [
+        {"host": name, "before": before, "after": after[name]}
+        for name, before in movable.loads.items()
+    ]
 
 
 # For each measure what a move does, and what a plan of the least would be.

@@ -127,9 +127,13 @@ def _type_of(parent: Entry, type_id: str) -> Entry:
 
 
 def _frame_buffer(mdev_type: Entry) -> t.Hashable:
-    """Return what tells sizes apart, one value for all types of MIG."""
-    size = _size(str(mdev_type.get("name")))
-    return "MIG" if size and size[0] else _stated("framebuffer", mdev_type) or mdev_type["id"]
+    stated = _stated("framebuffer", mdev_type) or mdev_type["id"]
+    return _alike(_size(str(mdev_type.get("name"))), stated)
+
+
+def _alike(size: tuple[int, int] | None, otherwise: t.Hashable) -> t.Hashable:
+    """Return what is equal of types that one card takes: one value for all with MIG, else what tells their sizes apart."""
+    return "MIG" if size and size[0] else otherwise
 
 
 def _stated(name: str, mdev_type: Entry) -> int:
@@ -165,8 +169,7 @@ def functions_of_a_card_are_given_what_it_holds(case: Case) -> Objections:
                 keys_of(moves), f"{len(moves)} functions of {name_of(card)} are given a type"
             )
         sizes = {each: _size(names.get(each, "")) for each in values}
-        mixed = all(size and size[0] for size in sizes.values())
-        if len({size or each for each, size in sizes.items()}) > 1 and not mixed:
+        if len({_alike(size, size or each) for each, size in sizes.items()}) > 1:
             yield Objection(keys_of(moves), f"{name_of(card)} takes one size of frame buffer only")
         given_sizes = [sizes[move.target["attributes"][0]["value"]] for move in moves]
         taken = [Fraction(1, _fitting(each, names.values())) for each in given_sizes if each]

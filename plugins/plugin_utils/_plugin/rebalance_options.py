@@ -52,6 +52,6 @@ def rebalance_for(
     if max_moves is None:
         raise FleetError("max_moves is not given; expected how many guests may move")
     most = count("max_moves", max_moves, "guests")
-    read, given = search_for(fleet, CONDITIONS, options, hosts, max_age, left_out)
     asked = "even" if measure is None else one_of("measure", measure, tuple(MEASURES))
+    read, given = search_for(fleet, CONDITIONS, options, hosts, max_age, left_out)
     return rebalance_plan(read, most, given, names("hosts", hosts), asked, progress)

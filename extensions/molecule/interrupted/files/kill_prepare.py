@@ -19,6 +19,8 @@ from kill import each_kill
 FIRST_TASK = 3
 # Each with the seconds after which it is at work.
 CHANGES = (
+    ("Tell where it is written down", 0.0),
+    ("Create, configure and verify", 0.0),
     ("Create, configure and verify", 1.5),
     ("Configure and verify physical devices", 0.0),
     ("Collect what is left", 0.0),

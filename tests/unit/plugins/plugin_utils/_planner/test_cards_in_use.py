@@ -17,7 +17,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.rebalance 
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import Conditions
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify import violations
-from ansible_collections.vfio.migration.tests.unit.drawn_fleets import drawn
+from ansible_collections.vfio.migration.tests.unit.drawn_fleets import drawn, of_a_search
 from ansible_collections.vfio.migration.tests.unit.fleets import (
     UUIDS,
     device,
@@ -111,14 +111,7 @@ def test_what_is_proven_is_so_beside_all_ways(seed, most):
 @given(st.integers(0, 100_000), st.integers(0, 3))
 def test_whatever_the_fleet_a_plan_is_sound(seed, most):
     facts, request = drawn(random.Random(seed))
-    asked = Conditions(
-        apart=request.conditions.apart,
-        failure_domains=request.conditions.failure_domains,
-        limit=request.conditions.limit,
-        numa_local=request.conditions.numa_local,
-        keep_kind=request.conditions.keep_kind,
-        keep_type=request.conditions.keep_type,
-    )
+    asked = of_a_search(request.conditions)
     found = planned(facts, most, asked)
     assert violations(found["plan"], facts, asked) == []
     assert not found["plan"]["unplaced"]
