@@ -66,7 +66,9 @@ class CardsInUse:
             for card in map(self._card_of, guest.devices):
                 self._held[card] += 1
                 self._guests[card].add(number)
-        self._unused = self._avoided([card for card in self._parents if card not in self._held])
+        under = [each for each in movable.fleet.devices() if each.parent is not None]
+        there = {*self._parents, *map(self._card_of, under)}
+        self._unused = self._avoided(sorted(there - self._held.keys()))
 
     def before(self) -> int:
         """Return how many cards are in use."""

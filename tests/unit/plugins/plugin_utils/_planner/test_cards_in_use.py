@@ -140,6 +140,13 @@ def test_the_card_with_the_fewest_guests_is_emptied_onto_those_in_use():
     assert "avoid" not in found["plan"]
 
 
+def test_free_functions_of_a_card_that_nobody_uses_are_not_taken():
+    b = [on_card(0), on_card(1), on_card(0, "vm-b", card=1, pid=7), on_card(1, card=1)]
+    found = planned({"a": host([on_card(0, "vm-a")]), "b": host(b)}, 1)
+    (placement,) = found["plan"]["placements"]
+    assert (placement["vm"], placement["target"]["parent"]) == ("vm-a", CARDS[1])
+
+
 def test_nothing_moves_where_all_would_open_another_card():
     facts = {"a": host([on_card(0, "vm-1")]), "b": host([on_card(0)])}
     found = planned(facts, 3)
