@@ -45,6 +45,7 @@ class ActionModule(StepAction):
         "bandwidth": {"type": "int"},
         "stall": {"type": "int", "default": 300},
         "timeout": {"type": "int", "default": 3600},
+        "dest": {"type": "str", "default": "migration-plan.json"},
         "record": {"type": "str"},
         "parallel": {"type": "int", "default": 2},
         "parallel_source": {"type": "int", "default": 1},

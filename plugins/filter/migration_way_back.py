@@ -8,13 +8,15 @@ import typing as t
 
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.record import (
     RequestBack,
-    read_records,
     requests_back,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments import (
     as_filter,
     plain,
     text,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.migration_record import (
+    records_of,
 )
 
 DOCUMENTATION = r"""
@@ -29,7 +31,9 @@ description:
   - Guests that have not moved are in no request, nor are those that have moved on in a later run.
 options:
   _input:
-    description: The text of the file C(migration-record.jsonl), or the list that C(set_stats) has handed on as C(migrate_libvirt_moves).
+    description:
+      - The text of the file C(migration-record.jsonl), or the list that C(set_stats) has handed on as C(migrate_libvirt_moves).
+      - Of a line of the file that is no JSON, as a run was killed or the disk was full, a warning tells the number. The others count.
     type: raw
     required: true
   run:
@@ -79,7 +83,7 @@ _value:
 @as_filter("migration_way_back")
 def migration_way_back(record: t.Any, run: str | None = None) -> list[RequestBack]:
     wanted = None if run is None else text("run", run)
-    return requests_back(read_records(plain(record)), wanted)
+    return requests_back(records_of(plain(record)), wanted)
 
 
 class FilterModule:

@@ -72,6 +72,9 @@ _PLAIN_SETTINGS = frozenset((str, int, bool))
 # What is raised where devices are not plain, or not as documented: they are then looked at one by one.
 ODD = (AttributeError, KeyError, TypeError, ValueError)
 
+# Stands for the UUID of a guest that tells none; no guest has it (RFC 9562, 5.9).
+NIL_UUID = "00000000-0000-0000-0000-000000000000"
+
 # Stands for a value that is not there, where null would be one.
 MISSING = object()
 
@@ -103,8 +106,8 @@ def holds_too_many(pids: t.Sequence[int]) -> bool:
 
 
 def guests_uuids(uuids: t.Iterable[t.Any]) -> None:
-    """Raise ``TypeError`` where what guests' processes tell as their UUIDs are none; an empty one tells nothing."""
-    if not all(each == "" or (isinstance(each, str) and UUID.match(each)) for each in {*uuids}):
+    """Raise ``TypeError`` where what guests' processes tell as their UUIDs are none."""
+    if not all(isinstance(each, str) and UUID.match(each) for each in {*uuids}):
         raise TypeError
 
 

@@ -267,7 +267,7 @@ class _Likenesses(dict[tuple[t.Any, ...], tuple[DeviceClass, _States]]):
                     texts.append(guest)
                 if pid is not None:
                     held.append(pid)
-                uuids.append(holder.get("uuid", ""))
+                uuids.append(holder.get("uuid", check.NIL_UUID))
             supported, evidence = migration["supported"], migration.get("evidence")
             if not (
                 kind.__class__ is str

@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import json
 import typing as t
 
 from ansible.module_utils.parsing.convert_bool import boolean
@@ -28,6 +29,14 @@ def quoted(value: t.Any, longest: int = _SHOWN) -> str:
         # Nested too deep, or a number of more digits than Python writes.
         return "too large to show"
     return found if len(found) <= longest else f"{found[: longest - 3]}..."
+
+
+def parsed(text: str) -> t.Any:
+    """Return what ``text`` is as JSON; raise ``ValueError``."""
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
 
 
 def one_of(name: str, value: str, choices: t.Sequence[str]) -> str:

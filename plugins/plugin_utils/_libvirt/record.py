@@ -20,6 +20,7 @@ from collections import Counter, defaultdict
 
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.wording import listed
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.values import parsed
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.move import MoveReport
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.order import Migration
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.cleanup import (
@@ -29,6 +30,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.cleanup im
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.progress import (
     MOVED as ARRIVED,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.summary import first_of
 from ansible_collections.vfio.migration.plugins.plugin_utils.contract import (
     LastRun,
     MigrationRecord,
@@ -128,22 +130,27 @@ def not_in(text: str, records: t.Iterable[MigrationRecord]) -> list[MigrationRec
     return [each for each in records if as_lines([each]) not in lines]
 
 
-def read_records(given: t.Any) -> list[MigrationRecord]:
-    """Return the records in a list, or in the text of a file of them, which may be empty; raise ``FleetError``.
+def read_records(given: t.Any) -> tuple[list[MigrationRecord], list[str]]:
+    """Return the records in a list, or in the text of a file of them, which may be empty, and what lines of it are lost.
 
-    Of several of one guest and run the last one is there.
+    A line that is no JSON, as a writer was killed or the file damaged, costs nothing but itself. Of several records of one
+    guest and run the last one is there. Raise ``FleetError`` for what is no record of this format.
     """
+    lost = []
     if isinstance(given, str):
-        try:
-            given = [json.loads(line) for line in given.splitlines() if line.strip()]
-        except ValueError as error:
-            raise FleetError(f"the record is no JSON in lines: {error}") from error
+        lines = [*enumerate(given.split("\n"), 1)]
+        given = []
+        for number, line in lines:
+            try:
+                given += [parsed(line)] if line.strip() else []
+            except ValueError:
+                lost.append(f"line {number} of the record is left out, as it is no JSON")
     if not isinstance(given, list):
         raise FleetError("the record is none; expected its lines, or what set_stats has handed on")
     for each in given:
         _check(each)
     last = {(each["run"], each["source"], _guest(each)): each for each in given}
-    return [*last.values()]
+    return [*last.values()], first_of(lost, "such line")
 
 
 def last_run(records: t.Sequence[MigrationRecord]) -> LastRun | None:

@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 import contextlib
-import json
+import fcntl
 import os
 import stat
 import tempfile
@@ -18,9 +18,11 @@ import typing as t
 
 from ansible.errors import AnsibleActionFail
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.values import parsed
 
 # What is read of a file, in bytes: some times what a plan of a million placements takes.
 _MOST = 1 << 30
+_NO_FILE = "it is no regular file"
 
 
 def absolute(path: t.Any) -> str:
@@ -46,16 +48,8 @@ def _read(path: str, most: int) -> bytes:
     handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     with open(handle, "rb") as file:
         if not stat.S_ISREG(os.fstat(handle).st_mode):
-            raise OSError("it is no regular file")
+            raise OSError(_NO_FILE)
         return file.read(most)
-
-
-def parsed(text: str) -> t.Any:
-    """Return what ``text`` is as JSON; raise ``ValueError``."""
-    try:
-        return json.loads(text)
-    except RecursionError:
-        raise ValueError("it is nested too deeply") from None
 
 
 def read_json(path: str) -> t.Any:
@@ -91,22 +85,52 @@ def replace(path: str, text: str) -> None:
 
 
 def append(path: str, text: str) -> None:
-    """Put ``text`` at the end of the file ``path``, in one piece; raise ``AnsibleActionFail``.
+    """Put ``text``, whole lines, at the end of the file ``path``, all of it or nothing; raise ``AnsibleActionFail``.
 
-    Directories that are missing are made, as is the file. Nobody but its owner may read a new one.
+    Directories that are missing are made, as is the file. Nobody but its owner may read a new one. What a writer that was
+    killed has left of a line stays one of its own.
     """
     content = text.encode("utf-8", errors="backslashreplace")
     try:
-        os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-        handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        make_directory(os.path.dirname(path) or ".")
+        handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK, 0o600)
         try:
-            if os.write(handle, content) != len(content):
-                raise OSError("only a part of it found room")
-            os.fsync(handle)
+            _append(handle, content)
         finally:
             os.close(handle)
     except OSError as error:
         raise AnsibleActionFail(f"cannot write {path}: {error}") from error
+
+
+def _append(handle: int, content: bytes) -> None:
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        raise OSError(_NO_FILE)
+    # Several moves end at once. Not every file system has locks.
+    with contextlib.suppress(OSError):
+        fcntl.flock(handle, fcntl.LOCK_EX)
+    size = os.fstat(handle).st_size
+    if size and os.pread(handle, 1, size - 1) != b"\n":
+        content = b"\n" + content
+    try:
+        if os.write(handle, content) != len(content):
+            raise OSError("only a part of it found room")
+        os.fsync(handle)
+    except OSError:
+        os.ftruncate(handle, size)
+        raise
+
+
+def check_appending(path: str) -> None:
+    """Raise ``AnsibleActionFail`` where the file ``path`` could not be read, or added to; nothing is changed."""
+    content_of(path)
+    place = path
+    while not os.path.lexists(place):
+        place = os.path.dirname(place)
+    wanted = os.W_OK if place == path else os.W_OK | os.X_OK
+    if place != path and not os.path.isdir(place):
+        raise AnsibleActionFail(f"cannot write {path}: {place} is no directory")
+    if not os.access(place, wanted):
+        raise AnsibleActionFail(f"cannot write {path}: there is no permission to write to {place}")
 
 
 def replace_bytes(path: str, content: bytes) -> bool:

@@ -20,9 +20,9 @@ import typing as t
 
 from ansible.errors import AnsibleActionFail
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.values import parsed
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.files import (
     content_of,
-    parsed,
     replace,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.handed_over import check_form

@@ -18,6 +18,7 @@ import tempfile
 import typing as t
 
 from ansible import constants
+from ansible.errors import AnsibleActionFail
 from ansible_collections.vfio.migration.plugins.module_utils._change.migration_options import (
     MigrationOptionError,
     read_options,
@@ -126,6 +127,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.libvirt_ans
     said_by_libvirt,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.migration_record import (
+    check_record,
     note_outcomes,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_file import (
@@ -204,6 +206,8 @@ def begin(options: t.Mapping[str, t.Any], hostvars: t.Any, check_mode: bool) -> 
             "Give either migrate_libvirt_drain, the hosts to drain, or migrate_libvirt_guests, the names of guests,"
             " and migrate_libvirt_devices, what guests hold; or prepare_from alone, a plan that says so."
         )
+    record_file = _record_file(options)
+    check_record(record_file)
     addresses, refused = _addresses(hostvars, hosts)
     return {
         **asked,
@@ -216,7 +220,7 @@ def begin(options: t.Mapping[str, t.Any], hostvars: t.Any, check_mode: bool) -> 
         "limit": options.get("limit"),
         "ask_qemu": bool(options["ask_qemu"]),
         "other_guests": one_of("other_guests", str(options["other_guests"]), OTHER_GUESTS),
-        "record_file": options.get("record"),
+        "record_file": record_file,
         "begun": now(),
         "check_mode": check_mode,
         # What these answered is of an earlier playbook in this run.
@@ -490,7 +494,6 @@ def order(run: _Run, hostvars: t.Any) -> _Run:
         "migrations": migrations,
         "sentences": [*_announced(run, going, libvirt)],
         "unplaced": plan.get("unplaced", []),
-        "plan_file": prepared.get("dest"),
         "leaving": leaving,
         "logs": logs,
         "turns": {
@@ -498,9 +501,7 @@ def order(run: _Run, hostvars: t.Any) -> _Run:
             "directory": _own_directory() if going else None,
             "limits": run["limits"],
         },
-        "recording": {"path": _record_file(run, prepared["dest"]), "run": run["begun"]}
-        if going
-        else None,
+        "recording": {"path": run["record_file"], "run": run["begun"]} if going else None,
         "participants": sorted({*leaving, *logs}),
         # Something was prepared: for guests that have ended since, too, or by an earlier run that was broken off.
         "cleaning": not run["check_mode"] and bool(ready or _made_before(prepared)),
@@ -631,15 +632,21 @@ def end(run: _Run, hostvars: t.Any) -> _Run:
         Result,
     )
     records = [] if run["check_mode"] else [*_records(run, attempts, found)]
-    if cleaned and not run["check_mode"]:
-        records += _unwatched(run, cleaned)
-    if records:
-        note_outcomes(_record_file(run, run["plan_file"]), records)
+    failures = [found["failure"]]
+    try:
+        if cleaned and not run["check_mode"]:
+            records += _unwatched(run, cleaned)
+        if records:
+            note_outcomes(run["record_file"], records)
+    except (AnsibleActionFail, FleetError) as error:
+        failures.append(
+            f"the record in {run['record_file']} lacks what became of the guests in this run: {error}"
+        )
     notes = printed([*remaining_addresses(cleaned, hostvars)] if cleaned else [], list[Sentence])
     return run | {
         "sentences": [*found["sentences"], *notes],
         "stay": found["stay"],
-        "failure": found["failure"],
+        "failure": "; ".join(filter(None, failures)) or None,
         "record": records,
     }
 
@@ -667,17 +674,17 @@ def _unwatched(run: _Run, cleaned: t.Mapping[str, t.Any]) -> list[MigrationRecor
         return []
     placements = cleaned.get("placements") or ()
     uuids = {guest_of(each): each.get("vm_uuid") for each in placements}
-    there = read_records(content_of(_record_file(run, run["plan_file"])))
+    there = read_records(content_of(run["record_file"]))[0]
     return [
         printed(each, MigrationRecord) for each in unwatched(run["begun"], there, states, uuids)
     ]
 
 
-def _record_file(run: _Run, plan_file: str) -> str:
+def _record_file(options: t.Mapping[str, t.Any]) -> str:
     """Return where the record is written: where the operator wants it, or beside the plan."""
-    if run["record_file"] is not None:
-        return absolute(run["record_file"])
-    return os.path.join(os.path.dirname(absolute(plan_file)), RECORD_FILE)
+    if options.get("record") is not None:
+        return absolute(options["record"])
+    return os.path.join(os.path.dirname(absolute(options["dest"])), RECORD_FILE)
 
 
 def _remains(cleaned: t.Mapping[str, t.Any], hostvars: t.Any) -> t.Iterator[str]:

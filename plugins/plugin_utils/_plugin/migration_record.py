@@ -13,6 +13,7 @@ import typing as t
 
 from ansible.errors import AnsibleError
 from ansible.utils.display import Display
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.move import (
     MOVED,
     MoveReport,
@@ -21,14 +22,43 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.order impo
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.record import (
     as_lines,
     not_in,
+    read_records,
     record,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.files import (
     append,
+    check_appending,
     content_of,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.printing import printed
 from ansible_collections.vfio.migration.plugins.plugin_utils.contract import MigrationRecord
+
+
+def records_of(given: t.Any) -> list[MigrationRecord]:
+    """Return records that are given as a list, or as the text of their file; a line that is lost is a warning.
+
+    Raise ``FleetError`` where there is none among lines, or one of another format.
+    """
+    found, lost = read_records(given)
+    if lost and not found:
+        raise FleetError(f"there is no record in what is given: {'; '.join(lost)}")
+    for each in lost:
+        Display().warning(each)
+    return found
+
+
+def check_record(path: str) -> None:
+    """Raise ``FleetError`` or ``AnsibleActionFail`` where the file ``path`` takes no records; nothing is changed.
+
+    A line that is lost is a warning.
+    """
+    check_appending(path)
+    try:
+        lost = read_records(content_of(path))[1]
+    except FleetError as error:
+        raise FleetError(f"{path}: {error}") from error
+    for each in lost:
+        Display().warning(f"{path}: {each}")
 
 
 def note_move(path: str, run: str, migration: Migration, report: MoveReport) -> None:

@@ -22,11 +22,10 @@ from pathlib import Path
 from ansible.module_utils.common.yaml import yaml_load
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.descriptor import plain_text
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
-from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.values import names
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.values import names, parsed
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.clock import now
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.files import (
     absolute,
-    parsed,
     read_json,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.handed_over import check_plan

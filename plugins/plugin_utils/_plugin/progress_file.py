@@ -26,10 +26,10 @@ import typing as t
 
 from ansible.errors import AnsibleActionFail
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.values import parsed
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.files import (
     content_of,
     make_directory,
-    parsed,
     replace,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils.contract import (

@@ -20,7 +20,6 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader impor
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.values import names, reasons
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.record import (
     last_run,
-    read_records,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.previous_plan import (
     changed_since,
@@ -41,6 +40,9 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.clock impor
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.handed_over import (
     check_headroom,
     check_plan,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.migration_record import (
+    records_of,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.own_plans import digest_of
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.pci_database import models_of
@@ -96,7 +98,7 @@ def report_for(
     if headroom is not None:
         check_headroom("headroom", headroom)
         report["headroom"] = plain(headroom)
-    found = last_run(read_records(record or ""))
+    found = last_run(records_of(record or ""))
     if found is not None:
         report["last_run"] = found
     return printed(report, contract.Report)

@@ -147,7 +147,7 @@ def test_a_descriptor_that_breaks_a_rule_is_a_verdict_and_no_error():
             "the record has nothing of run '2026'; it has no run",
         ),
         (lambda: migration_way_back([], []), "run is list; expected text"),
-        (lambda: migration_way_back("{"), "the record is no JSON in lines"),
+        (lambda: migration_way_back("{"), "there is no record in what is given: line 1 of"),
         (lambda: migration_way_back([{}]), "a line of the record is none of format 1"),
         (lambda: migration_failure([{}], {}, "a", {}), "the list of logs is none; expected"),
         (lambda: migration_failure([], {}, "a", {}, lines="x"), "lines is 'x'; expected a number"),

@@ -225,6 +225,16 @@ def test_many_at_once_and_one_by_one_read_the_same(data):
         assert {type(other.id)} == {str}
 
 
+@pytest.mark.parametrize("uuid", ["", None, 7, "vm-1", "A" + UUIDS[1][1:], [UUIDS[1]]])
+def test_what_is_no_uuid_of_a_guest_is_refused_many_at_once_and_one_by_one(uuid):
+    facts = copy.deepcopy(FACTS["a"])
+    facts["devices"][0]["in_use"]["uuid"] = uuid
+    for each in (facts, not_plain(facts)):
+        fleet = read_fleet({"a": each})
+        assert fleet.unknown == ["a"]
+        assert fleet.problems[0]["path"] == "devices[0].in_use.uuid"
+
+
 @pytest.mark.parametrize(
     ("features", "p2p"),
     [

@@ -45,8 +45,8 @@ def test_a_guest_has_moved_by_the_kernels_word():
 def test_of_a_guest_and_a_run_the_last_record_counts():
     first = [one("vm-1"), one("vm-2"), one("vm-1", "c")]
     last = one("vm-1", moved=False, said=["it holds neither"])
-    assert read_records(as_lines([*first, last])) == [last, *first[1:]]
-    assert read_records([*first, one("vm-1", run=LAST)])[:3] == first
+    assert read_records(as_lines([*first, last]))[0] == [last, *first[1:]]
+    assert read_records([*first, one("vm-1", run=LAST)])[0][:3] == first
 
 
 def test_what_is_written_already_is_not_written_again():
@@ -64,7 +64,7 @@ def test_a_time_that_no_calendar_has_is_none(time):
 def test_what_is_written_can_be_read_again():
     records = [one("vm\n1", uuid=UUIDS[5], began=0.0, bytes=7), one("vm-2")]
     assert as_lines(records).count("\n") == 2
-    assert read_records(as_lines(records)) == records
+    assert read_records(as_lines(records)) == (records, [])
 
 
 def test_a_record_reversed_is_a_request_for_each_host_that_guests_came_from():
@@ -99,12 +99,12 @@ def test_the_way_back_and_the_way_back_of_that_are_the_way_there():
 
 def test_nothing_has_no_way_back():
     assert requests_back([]) == []
-    assert requests_back(read_records("\n")) == []
+    assert requests_back(read_records("\n")[0]) == []
 
 
 @pytest.mark.parametrize(
     "given",
-    [None, 7, "{", "[]", "7", [7], [{"format": 2}], [{**one("vm-1"), "source": None}]]
+    [None, 7, "[]", "7", [7], [{"format": 2}], [{**one("vm-1"), "source": None}]]
     + [[{**one("vm-1"), "vm_uuid": 7}]],
 )
 def test_what_is_no_record_is_refused(given):
@@ -112,11 +112,22 @@ def test_what_is_no_record_is_refused(given):
         read_records(given)
 
 
+@pytest.mark.parametrize(
+    "damage", ["{", '{"format": 1, "run": "2026', "[" * 100_000, '{"format": ' + "9" * 5_000 + "}"]
+)
+def test_a_line_that_is_damaged_costs_itself_alone(damage):
+    records = [one("vm-1"), one("vm-2")]
+    first, second = as_lines(records).splitlines()
+    read, lost = read_records("\n".join([first, damage, second]))
+    assert read == records
+    assert lost == ["line 2 of the record is left out, as it is no JSON"]
+
+
 @pytest.mark.parametrize("name", ["run", "vm", "source", "target", "outcome", "vm_uuid"])
 def test_a_line_that_lacks_what_tells_who_goes_back_is_none(name):
     line = {"format": 1, "run": FIRST, "vm": "vm-1", "vm_uuid": None, "source": "a", "target": "b"}
     line["outcome"] = "moved"
-    assert read_records([line]) == [line]
+    assert read_records([line]) == ([line], [])
     del line[name]
     with pytest.raises(FleetError, match=f"a line of the record has .* as '{name}'"):
         read_records([line])

@@ -9,6 +9,7 @@ import json
 import time
 
 import pytest
+from ansible.errors import AnsibleActionFail
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin import migrating
 from ansible_collections.vfio.migration.tests.unit.fleets import UUIDS, device, host, parent
@@ -33,6 +34,7 @@ OPTIONS = {
     "downtime": 2000,
     "stall": 300,
     "timeout": 3600,
+    "dest": "migration-plan.json",
     "parallel": 2,
     "parallel_source": 1,
     "parallel_target": 1,
@@ -545,8 +547,8 @@ def test_what_a_guest_that_has_moved_did_not_take_along_is_a_failure():
 def test_what_became_of_a_guest_is_told_to_machines_beside_the_plan(place):
     numbers = {"began": 1800000000.0, "ended": 1800000002.5, "duration": 2500, "downtime": 70}
     here = {"number": 0, "outcome": "moved", "bytes": 4096, **numbers}
-    run, hostvars = ordered(two_hosts(), guests="vm-17")
-    found = ended(hostvars, run | {"plan_file": "there/plan.json"}, [here])
+    run, hostvars = ordered(two_hosts(), guests="vm-17", dest="there/plan.json")
+    found = ended(hostvars, run, [here])
     (line,) = found["record"]
     assert json.loads((place / "there/migration-record.jsonl").read_text()) == line
     assert (line["vm"], line["vm_uuid"], line["source"], line["target"]) == (
@@ -558,21 +560,47 @@ def test_what_became_of_a_guest_is_told_to_machines_beside_the_plan(place):
     assert (line["downtime_ms"], line["duration_ms"], line["bytes"]) == (70, 2500, 4096)
     assert (line["outcome"], line["errors"]) == ("moved", [])
     # What was written when the guest had moved is not written again.
-    ended(hostvars, run | {"plan_file": "there/plan.json"}, [here])
+    ended(hostvars, run, [here])
     assert len((place / "there/migration-record.jsonl").read_text().splitlines()) == 1
     # Those of the next run come after them, and nobody else reads them.
-    later = run | {"plan_file": "there/plan.json", "begun": "2027-01-15T09:00:00Z"}
-    ended(hostvars, later, [here])
+    ended(hostvars, run | {"begun": "2027-01-15T09:00:00Z"}, [here])
     assert len((place / "there/migration-record.jsonl").read_text().splitlines()) == 2
     assert (place / "there/migration-record.jsonl").stat().st_mode & 0o777 == 0o600
 
 
-def test_the_record_is_where_the_operator_wants_it(place):
+def test_the_record_is_where_the_operator_wants_it(place, monkeypatch):
+    monkeypatch.setenv("HOME", str(place))
     run, hostvars = ordered(two_hosts(), guests="vm-17", record="~/mine.jsonl")
-    place_of_it = str(place / "mine.jsonl")
-    ended(hostvars, run | {"record_file": place_of_it}, [MOVED])
+    ended(hostvars, run, [MOVED])
     assert json.loads((place / "mine.jsonl").read_text())["outcome"] == "moved"
-    assert run["record_file"] == "~/mine.jsonl"
+
+
+@pytest.mark.parametrize("content", [None, b"\xff\n", b'{"format": 2}\n'])
+def test_a_file_that_takes_no_record_is_told_before_any_host_is_asked(place, content):
+    path = place / "migration-record.jsonl"
+    if content is None:
+        path.mkdir()
+    else:
+        path.write_bytes(content)
+    with pytest.raises((AnsibleActionFail, FleetError), match=str(path)):
+        begun(guests="vm-17")
+
+
+def test_who_has_moved_is_told_though_the_record_can_no_longer_be_written(place):
+    run, hostvars = ordered(two_hosts(), guests="vm-17")
+    (place / "migration-record.jsonl").mkdir()
+    found = ended(hostvars, run, [MOVED])
+    assert found["sentences"] == ["vm-17 has moved from a to b"]
+    assert [each["vm"] for each in found["record"]] == ["vm-17"]
+    assert f"the record in {place / 'migration-record.jsonl'} lacks" in found["failure"]
+
+
+def test_a_damaged_line_of_the_record_keeps_nobody(place):
+    (place / "migration-record.jsonl").write_text('{"format": 1, "ru')
+    run, hostvars = ordered(two_hosts(), guests="vm-17")
+    assert ended(hostvars, run, [MOVED])["failure"] is None
+    damaged, line = (place / "migration-record.jsonl").read_text().splitlines()
+    assert (damaged, json.loads(line)["vm"]) == ('{"format": 1, "ru', "vm-17")
 
 
 def test_why_a_migration_failed_is_told_by_both_hosts():
