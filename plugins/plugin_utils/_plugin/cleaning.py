@@ -16,6 +16,7 @@ import os
 import re
 import typing as t
 
+from ansible.errors import AnsibleActionFail
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.identifiers import UUID
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import hold, read_fleet
@@ -290,9 +291,9 @@ def _to_remove(run: _Run, hostvars: t.Any, found: Superfluous) -> _Run:
 def end(run: _Run, hostvars: t.Any) -> _Run:
     """Return ``run`` with the last word, and write down what may still be there."""
     left, words = left_after({} if run["check_mode"] else run["tasks"], hostvars)
-    if run["progress"] and not run["check_mode"]:
-        _write(run, left)
     words += [*_not_undone(run, hostvars), *_not_seen(run)]
+    if run["progress"] and not run["check_mode"]:
+        words += out_of_date(run["progress"], lambda: _write(run, left))
     notes = [*remaining_addresses(run, hostvars)]
     return run | {"left": left, "notes": notes, "failure": "\n".join(words) or None}
 
@@ -361,6 +362,17 @@ def left_after(
             left[host] = rest
             words.append(_left_behind(host, rest, problem))
     return left, words
+
+
+def out_of_date(progress: str, write: t.Callable[[], None]) -> list[str]:
+    """Return in words that the file ``progress`` cannot be brought up to date, where ``write`` fails: an error would hide the last word."""
+    try:
+        write()
+    except (AnsibleActionFail, FleetError) as error:
+        return [
+            f"{progress} still names what has been removed or has moved: {error}; run the cleanup again once that is mended"
+        ]
+    return []
 
 
 def _left_behind(host: str, rest: t.Mapping[str, t.Any], problem: str | None) -> str:

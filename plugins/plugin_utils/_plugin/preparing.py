@@ -20,6 +20,7 @@ import os
 import typing as t
 
 from ansible.errors import AnsibleActionFail
+from ansible_collections.vfio.migration.plugins.plugin_utils._compat.wording import counted
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.age import in_words
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import gathered_time
@@ -59,7 +60,10 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments i
     chosen_hosts,
     one_or_more,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.cleaning import left_after
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.cleaning import (
+    left_after,
+    out_of_date,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.clock import age_of
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.files import (
     absolute,
@@ -255,10 +259,10 @@ def _no_attempt_left(run: _Run) -> str | None:
         return None
     if run["confirming"]:
         hosts = ", ".join(run["participants"])
-        return f"{run['attempt']} plans from facts gathered earlier did not hold, the last one on {hosts}; gather the facts of all hosts again"
+        return f"{counted(run['attempt'], 'plan')} from facts gathered earlier did not hold, the last one on {hosts}; gather the facts of all hosts again"
     failed = [f"{each['host']}: {each['problem']}" for each in run["failed_now"]]
     problems = "; ".join(first_of(failed, "host failed", "hosts failed"))
-    return f"{run['attempt']} plans failed, the last of them so: {problems}"
+    return f"{counted(run['attempt'], 'plan')} failed, the last of them so: {problems}"
 
 
 def _planned(run: _Run, hostvars: t.Any, answered: list[str]) -> _Run:
@@ -430,8 +434,7 @@ def _ended(run: _Run, failure: str | None) -> _Run:
 def end(run: _Run, hostvars: t.Any) -> _Run:
     """Return ``run`` with the last word: ``sentences`` on what was prepared, or ``failure`` with what is left of it."""
     left, words = left_after({} if run["check_mode"] else run["undo"], hostvars)
-    if run["written"]:
-        _write_rest(run, left)
+    late = out_of_date(run["progress"], lambda: _write_rest(run, left)) if run["written"] else []
     words = words and [
         *words,
         f"{_REMOVE_LATER} {_CLEANUP.format(run['dest'])}",
@@ -439,7 +442,7 @@ def end(run: _Run, hostvars: t.Any) -> _Run:
     failure = run["failure"]
     if failure is not None and run["written"]:
         aftermath = "\n".join(words) or "Nothing that was made is left."
-        failure = f"{failure}\nNothing was prepared. {aftermath}"
+        failure = "\n".join([failure, f"Nothing was prepared. {aftermath}", *late])
     lost = run["plan"]["request"].get("lost", {})
     silent = {host: error for host, error in run["silent"].items() if host not in lost}
     sentences = summarize(run["plan"], silent)["sentences"]
@@ -453,7 +456,7 @@ def end(run: _Run, hostvars: t.Any) -> _Run:
     where = [_where(run)] if run["written"] else []
     return run | {
         "failure": failure,
-        "sentences": [*sentences, *ages, *words, *where],
+        "sentences": [*sentences, *ages, *words, *late, *where],
         "left": left,
     }
 

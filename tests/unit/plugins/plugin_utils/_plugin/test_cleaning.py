@@ -83,6 +83,20 @@ def test_what_was_made_and_is_free_goes_and_is_forgotten(clean, tmp_path):
     assert read_progress(str(tmp_path / "plan.progress.json")) == []
 
 
+def test_what_is_left_is_told_though_it_can_no_longer_be_written_down(clean, tmp_path):
+    hosts = Hosts(a={OLD: "vm-1"}, b={NEW: None})
+    progress = tmp_path / "plan.progress.json"
+
+    def lose(run):
+        progress.unlink()
+        progress.mkdir()
+
+    run = clean(hosts, [placement()], [placement()], lose)
+    assert run["left"]["b"]
+    assert f"b still has {NEW}" in run["failure"]
+    assert f"{progress} still names what has been removed or has moved" in run["failure"]
+
+
 def test_a_device_that_is_not_there_yet_goes_too_where_it_was_begun(clean):
     hosts = Hosts(a={OLD: "vm-1"}, b={})
     assert removed(clean(hosts, [placement()], [placement()])) == {"b": [NEW]}

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import typing as t
+from pathlib import Path
 
 import pytest
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
@@ -380,7 +381,7 @@ def test_when_the_attempts_are_used_up_all_is_undone_on_every_host(begin):
     hosts.make(run, {"c": refusal(UUIDS[3])})
     run = preparing.plan_next(run, hosts)
     assert run["participants"] == []
-    assert "1 plans failed" in run["failure"]
+    assert "1 plan failed" in run["failure"]
     assert run["undo_hosts"] == ["b"]
     made = [each["uuid"] for each in run["undo"]["b"]["devices"]]
     assert len(made) == 2
@@ -388,6 +389,20 @@ def test_when_the_attempts_are_used_up_all_is_undone_on_every_host(begin):
     ended = preparing.end(run, hosts)
     assert "Nothing that was made is left" in ended["failure"]
     assert written(ended) == []
+
+
+def test_the_last_word_comes_though_it_can_no_longer_be_written_down(begin):
+    hosts = Hosts(4)
+    run = preparing.plan_next(begin(hosts, attempts=1, limit=2), hosts)
+    hosts.make(run, {"c": refusal(UUIDS[3])})
+    run = preparing.plan_next(run, hosts)
+    hosts["b"].update(cleanup_result={"changed": True}, cleanup_gathered=facts_of())
+    progress = Path(run["progress"])
+    progress.unlink()
+    progress.mkdir()
+    ended = preparing.end(run, hosts)
+    assert "Nothing that was made is left" in ended["failure"]
+    assert f"{progress} still names what has been removed" in ended["failure"]
 
 
 def facts_of(*uuids: str) -> dict[str, t.Any]:
