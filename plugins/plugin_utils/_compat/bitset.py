@@ -42,6 +42,11 @@ def union(sets: t.Iterable[int]) -> int:
     return functools.reduce(operator.or_, sets, 0)
 
 
+def chosen(one: int, other: int, numbers: int) -> int:
+    """Return a set that has of these ``numbers`` what is in ``other``, and of all else what is in ``one``."""
+    return (one & ~numbers) | (other & numbers)
+
+
 class Weights:
     """The weight of every number from 0, to be added up for the members of a set: bit by bit, not one by one."""
 

@@ -17,6 +17,7 @@ with one subject after the other would give.
 from __future__ import annotations
 
 import bisect
+import copy
 import functools
 import itertools
 import operator
@@ -207,6 +208,7 @@ class Listing:
         self._all = subjects.all
         self._sets = [_Set(each, subjects) for each in patterns if isinstance(each, Pattern)]
         self._distance: bits.Counter | None = None
+        self._others: tuple[int, Listing] | None = None
         found = _any([each.condition() for each in self._sets])
         self.matched = found.holds
         self._near = self._all if not self._sets else bits.union(found.but_for.values())
@@ -215,6 +217,20 @@ class Listing:
             for name, alone in found.but_for.items()
             if name is not None and (others := alone & ~self.matched)
         }
+
+    def with_others(self, subjects: int, other: Listing) -> Listing:
+        """Return this listing with what ``other`` has of these ``subjects`` in place of its own."""
+        found = copy.copy(self)
+        found.matched = bits.chosen(self.matched, other.matched, subjects)
+        found._near = bits.chosen(self._near, other._near, subjects)
+        names = self.but_for.keys() | other.but_for.keys()
+        but_for = {
+            name: bits.chosen(self.but_for.get(name, 0), other.but_for.get(name, 0), subjects)
+            for name in names
+        }
+        found.but_for = {name: others for name, others in but_for.items() if others}
+        found._distance, found._others = None, (subjects, other)
+        return found
 
     def within(self, failures: int) -> int:
         """Return the subjects that match a pattern, or would but for at most so many of its attributes."""
@@ -227,6 +243,10 @@ class Listing:
         if self._distance is None:
             first, *others = [each.distance() for each in self._sets] or [[self._all]]
             self._distance = functools.reduce(bits.minimum, others, first)
+            if self._others is not None:
+                subjects, other = self._others
+                planes = itertools.zip_longest(self._distance, other.distance(), fillvalue=0)
+                self._distance = [bits.chosen(*each, subjects) for each in planes]
         return self._distance
 
 

@@ -25,6 +25,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._compat.certainty i
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.configuration import (
     differences_from_new,
+    takes,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.verdict import (
     Judge,
@@ -295,7 +296,8 @@ class Candidates:
         known = offered.known(source)
         shown = dict(offered.configuration)
         fits = self.predicts and not differences_from_new(source, shown)
-        for index, pattern in enumerate(self.judge.patterns(source, True) if fits else ()):
+        taken = takes(source.configuration, shown)
+        for index, pattern in enumerate(self.judge.patterns(source, True, taken) if fits else ()):
             if isinstance(pattern, InvalidPattern):
                 continue
             completion = pattern.completion(known, source.self_attributes)
@@ -367,10 +369,12 @@ class Candidates:
                     "actual": None,
                 }
             ]
-        differing = differences_from_new(source, dict(offered.configuration))
+        shown = dict(offered.configuration)
+        differing = differences_from_new(source, shown)
         assumed = source.self_attributes | offered.known(source)
         # Where all else would match, the set does not say how many instances it takes.
-        found = mismatch(self.judge.patterns(source, True), assumed) + differing
+        patterns = self.judge.patterns(source, True, takes(source.configuration, shown))
+        found = mismatch(patterns, assumed) + differing
         return found or [
             {
                 "set": None,

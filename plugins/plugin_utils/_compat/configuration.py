@@ -80,9 +80,19 @@ def settled(source: t.Mapping[str, str], target: t.Mapping[str, str]) -> set[str
     answered = set()
     if "nvidia.ecc" in source and "nvidia.ecc" in target:
         answered.add(drivers.ECC)
-    if VERSION in source and VERSIONS in target:
+    if takes(source, target):
         answered.add(drivers.HOST_DRIVER)
     return answered
+
+
+def takes(source: t.Mapping[str, str], target: t.Mapping[str, str]) -> bool:
+    """Return whether the host of a GPU is known to take a vGPU's version, of whatever release its driver is.
+
+    Where it is not known which version the vGPU has, the host has to take all that it may have. The rule:
+    docs.nvidia.com/deploy/nvml-api, "vGPU Migration", on nvmlGetVgpuCompatibility.
+    """
+    possible, taken = _possible(source), _range(target.get(VERSIONS, ""))
+    return bool(possible and taken and taken[0] <= possible[0] and possible[1] <= taken[1])
 
 
 def _compared(own: t.Mapping[str, str], other: t.Mapping[str, str]) -> list[Reason]:
@@ -152,9 +162,21 @@ class Agreeing:
             )
         return self._known[key]
 
+    def taking(self, descriptor: Descriptor) -> int:
+        """Return the set of those of which ``takes`` says so, with a device on the other side."""
+        if not (self._told and VERSIONS in descriptor.configuration):
+            return 0
+        found = 0
+        for member, numbers in self._alike:
+            source, target = self._pair(descriptor, member)
+            found |= numbers if takes(source.configuration, target.configuration) else 0
+        return found
+
+    def _pair(self, descriptor: Descriptor, member: Descriptor) -> tuple[Descriptor, Descriptor]:
+        return (descriptor, member) if self._are_targets else (member, descriptor)
+
     def _differs(self, descriptor: Descriptor, member: Descriptor) -> bool:
-        pair = (descriptor, member) if self._are_targets else (member, descriptor)
-        return bool(differences(*pair))
+        return bool(differences(*self._pair(descriptor, member)))
 
 
 def _seen(device: Descriptor, other: Descriptor) -> t.Mapping[str, str]:
@@ -183,10 +205,15 @@ def _version_differences(own: t.Mapping[str, str], versions: str) -> t.Iterator[
     name = VERSION if VERSION in own else VERSIONS
     if name not in own:
         return
-    possible = _range(own[name] if name == VERSIONS else f"{own[name]}-{own[name]}")
+    possible = _possible(own)
     if not possible or not taken or max(possible[0], taken[0]) > min(possible[1], taken[1]):
         words = "vGPU version" if name == VERSION else "range of vGPU versions"
         yield _reason(words, own[name], f"one of {versions}")
+
+
+def _possible(own: t.Mapping[str, str]) -> tuple[int, int] | None:
+    """Return the lowest and the highest version that a vGPU may have; ``None`` where neither is known, or cannot be read."""
+    return _range(f"{own[VERSION]}-{own[VERSION]}" if VERSION in own else own.get(VERSIONS, ""))
 
 
 def _range(versions: str) -> tuple[int, int] | None:

@@ -235,12 +235,13 @@ class _Comparison:
         if self._judge.direction == "either":
             accepted = self._accepted_targets()
         # Equal lists are one object.
-        lists: dict[int, list[int]] = defaultdict(list)
+        lists: dict[tuple[int, int], list[int]] = defaultdict(list)
         for number, source in enumerate(self._sources):
-            lists[id(self._judge.patterns(source.descriptor, True))].append(number)
-        for numbers in lists.values():
-            patterns = self._judge.patterns(self._sources[numbers[0]].descriptor, True)
-            listing = Listing(patterns, subjects)
+            taking = agreeing.taking(source.descriptor)
+            lists[id(self._judge.patterns(source.descriptor, True)), taking].append(number)
+        for (_list, taking), numbers in lists.items():
+            owner = self._sources[numbers[0]].descriptor
+            listing = self._listing(owner, True, subjects, taking)
             for number in numbers:
                 others = on_other_hosts(self._sources[number])
                 agreed = agreeing.with_device(self._sources[number].descriptor)
@@ -259,15 +260,27 @@ class _Comparison:
     def _accepted_targets(self) -> list[int]:
         """Return for each source the set of targets that accept it."""
         accepted: list[list[int]] = [[] for source in self._sources]
-        for number, listing in self._lists_of_targets():
+        agreeing = Agreeing([source.descriptor for source in self._sources], are_targets=False)
+        for number, listing in self._lists_of_targets(agreeing):
             for source in members(listing.matched):
                 accepted[source].append(number)
         return [bitset(each, len(self._targets)) for each in accepted]
 
-    def _lists_of_targets(self) -> t.Iterator[tuple[int, Listing]]:
+    def _lists_of_targets(self, agreeing: Agreeing) -> t.Iterator[tuple[int, Listing]]:
         subjects = Subjects([each.self_attributes for each in self._sources], False)
         for number, target in enumerate(self._targets):
-            yield number, Listing(self._judge.patterns(target.descriptor, False), subjects)
+            taken = agreeing.taking(target.descriptor)
+            yield number, self._listing(target.descriptor, False, subjects, taken)
+
+    def _listing(
+        self, owner: Descriptor, owner_is_source: bool, subjects: Subjects, taken: int
+    ) -> Listing:
+        """Return what a device's list has of all ``subjects``: of those ``taken`` it does not compare the driver's release."""
+        listing = Listing(self._judge.patterns(owner, owner_is_source), subjects)
+        if not (taken and owner.derived):
+            return listing
+        others = self._judge.patterns(owner, owner_is_source, taken=True)
+        return listing.with_others(taken, Listing(others, subjects))
 
     def _compare_lists_of_targets(self) -> None:
         on_other_hosts = _on_other_hosts(self._sources)
@@ -275,14 +288,14 @@ class _Comparison:
         agreeing = Agreeing([source.descriptor for source in self._sources], are_targets=False)
         # Sources with fewer misses than are to be named.
         wanting = everything = (1 << len(self._sources)) - 1
-        for number, listing in self._lists_of_targets():
+        for number, listing in self._lists_of_targets(agreeing):
             agreed = agreeing.with_device(self._targets[number].descriptor)
             self._note(number, listing, others[number], agreed)
             near = listing.within(1) & ~(listing.matched & agreed) & others[number]
             wanting = self._note_near(number, near, wanting)
         if not wanting:
             return
-        distances = [listing.distance() for _number, listing in self._lists_of_targets()]
+        distances = [listing.distance() for _number, listing in self._lists_of_targets(agreeing)]
         for failures in range(2, 1 << max(map(len, distances), default=0)):
             for number, distance in enumerate(distances):
                 closer, near = (at_most(distance, n, everything) for n in (failures - 1, failures))

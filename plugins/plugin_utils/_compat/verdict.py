@@ -23,6 +23,7 @@ from ansible_collections.vfio.migration.plugins.module_utils._descriptor.pattern
     mismatch,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.template import (
+    VERSION,
     InvalidPattern,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.certainty import (
@@ -34,6 +35,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._compat.configurati
     differences,
     open_questions,
     settled,
+    takes,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.descriptor import Descriptor
 
@@ -71,7 +73,7 @@ class Judge:
     """Gives verdicts for many pairs of descriptors: every list of patterns is parsed once, and asked once of a device."""
 
     direction: str = DIRECTIONS[0]
-    _patterns: dict[tuple[str, bool, bool], Patterns] = field(default_factory=dict)
+    _patterns: dict[tuple[str, bool, bool, bool], Patterns] = field(default_factory=dict)
     _equal_patterns: dict[t.Any, Patterns] = field(default_factory=dict)
     _matches: dict[tuple[int, str], dict[str, t.Any] | None] = field(default_factory=dict)
     _differences: dict[tuple[str, str], list[dict[str, t.Any]]] = field(default_factory=dict)
@@ -172,23 +174,43 @@ class Judge:
             # Only of "both" one may have the other device.
             matches = self.direction == "both" and self._match(owner, subject, by_source)
             if self.direction != silent and not matches:
-                found = mismatch(self.patterns(owner, by_source), subject.self_attributes)
+                patterns = self._patterns_for(owner, subject, by_source)
+                found = mismatch(patterns, subject.self_attributes)
                 yield owner, subject, found
 
-    def patterns(self, descriptor: Descriptor, owner_is_source: bool) -> Patterns:
-        """Return the compiled sets of ``descriptor``'s ``compatible``, to match devices on the other side of a migration."""
-        key = (descriptor.digest, owner_is_source, descriptor.derived)
+    def _patterns_for(
+        self, owner: Descriptor, subject: Descriptor, owner_is_source: bool
+    ) -> Patterns:
+        pair = (owner, subject) if owner_is_source else (subject, owner)
+        return self.patterns(owner, owner_is_source, takes(*(each.configuration for each in pair)))
+
+    def patterns(
+        self, descriptor: Descriptor, owner_is_source: bool, taken: bool = False
+    ) -> Patterns:
+        """Return the compiled sets of ``descriptor``'s ``compatible``, to match devices on the other side of a migration.
+
+        Where it is known that the version of a vGPU is ``taken``, a derived list compares no releases of its driver; see
+        ``configuration.takes``.
+        """
+        taken = taken and descriptor.derived
+        key = (descriptor.digest, owner_is_source, descriptor.derived, taken)
         found = self._patterns.get(key)
         if found is None:
-            sets = tuple([tuple(attributes.items()) for attributes in descriptor.compatible])
+            compatible = descriptor.compatible
+            if taken:
+                compatible = [
+                    {name: text for name, text in attributes.items() if name != VERSION}
+                    for attributes in compatible
+                ]
+            sets = tuple([tuple(attributes.items()) for attributes in compatible])
             # Sets that all state a version are not compared with the descriptor's own.
-            stated = all(attributes.get("software_version") for attributes in descriptor.compatible)
-            version = "" if stated else descriptor.version
+            stated = all(attributes.get(VERSION) for attributes in compatible)
+            version = "" if stated or taken else descriptor.version
             equal = (sets, version, owner_is_source, descriptor.derived)
             if equal not in self._equal_patterns:
                 self._equal_patterns[equal] = compile_patterns(
-                    descriptor.compatible,
-                    descriptor.version,
+                    compatible,
+                    version,
                     subject_is_target=owner_is_source,
                     derived=descriptor.derived,
                 )
@@ -199,7 +221,7 @@ class Judge:
         self, owner: Descriptor, subject: Descriptor, owner_is_source: bool
     ) -> dict[str, t.Any] | None:
         """Return the first of the ``owner``'s sets that a device matches, and how; see ``pattern.first_match``."""
-        patterns = self.patterns(owner, owner_is_source)
+        patterns = self._patterns_for(owner, subject, owner_is_source)
         # These are kept, so no other list ever has the same id.
         key = (id(patterns), subject.digest)
         if key not in self._matches:

@@ -20,6 +20,8 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_cas
     Rule,
     migration_features,
     of_each_kind,
+    release,
+    takes_version,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_expected import (
     existing_descriptor,
@@ -42,7 +44,8 @@ _ALL_SUPPORT_P2P = "a guest with several VFIO devices migrates only where all of
 class _Decision(t.NamedTuple):
     """The list that decides of a move: its ``owner``, and what the device of the other side may be.
 
-    ``other`` is the target as far as it is known. Of a device that is to be made, ``given`` is what it is given.
+    ``other`` is the target as far as it is known. Of a device that is to be made, ``given`` is what it is given. Where the
+    version of a vGPU is ``taken``, no releases of its driver are compared.
     """
 
     owner: NaiveDescriptor
@@ -50,6 +53,7 @@ class _Decision(t.NamedTuple):
     owner_is_source: bool
     other: dict[str, str]
     given: frozenset[str] | None
+    taken: bool
 
 
 def _decision(case: Case, move: Move) -> _Decision | None:
@@ -59,13 +63,17 @@ def _decision(case: Case, move: Move) -> _Decision | None:
         made = expected_target(case, move)
         if source is None or made is None:
             return None
-        return _Decision(source, made.possible, True, made.certain, frozenset(made.given))
+        shown = case.parents[move.place].get("configuration") or {}
+        taken = takes_version(source.shown, shown)
+        return _Decision(source, made.possible, True, made.certain, frozenset(made.given), taken)
     target = existing_descriptor(case, move)
     if source is None or target is None:
         return None
-    if case.lists(source, target.own, True) and case.plan["direction"] != "target_accepts":
-        return _Decision(source, [target.own], True, target.own, None)
-    return _Decision(target, [source.own], False, target.own, None)
+    taken = takes_version(source.shown, target.shown)
+    listed = case.lists(source, target.own, True, taken=taken)
+    if listed and case.plan["direction"] != "target_accepts":
+        return _Decision(source, [target.own], True, target.own, None, taken)
+    return _Decision(target, [source.own], False, target.own, None, taken)
 
 
 def placements_name_the_set_that_matches(case: Case) -> Objections:
@@ -102,7 +110,7 @@ def _fits(found: NaiveSet, decision: _Decision, bindings: Entry | None = None) -
         if any(value not in found.values[name] for name, value in bindings.items()):
             return False
         found = found._replace(values={name: (value,) for name, value in bindings.items()})
-    version = decision.owner.own["software_version"]
+    version = release(decision.owner, decision.taken)
     return found.names.issuperset(decision.given or ()) and any(
         set_matches(found, each, decision.given is None, version, decision.owner_is_source)
         for each in decision.subjects
@@ -165,7 +173,9 @@ def _assumptions(
     if sides := [side for side, is_derived in derived if is_derived]:
         yield f"the descriptor {' and '.join(f'of the {side}' for side in sides)} is derived"
     if target is not None:
-        listed, accepted = case.lists(source, target.own, True), case.lists(target, own, False)
+        taken = decision.taken
+        listed = case.lists(source, target.own, True, taken=taken)
+        accepted = case.lists(target, own, False, taken=taken)
         if listed != accepted:
             yield f"the {'source' if listed else 'target'}'s list has the other device"
         yield from _not_shown(source.shown, target.shown)

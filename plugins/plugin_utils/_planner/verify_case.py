@@ -215,28 +215,29 @@ class Case:
         subject: Attributes,
         is_source: bool,
         given: t.Collection[str] | None = None,
+        taken: bool = False,
     ) -> bool:
         """Return whether ``owner``, a source or a target, lists a device whose attributes are ``subject``.
 
         Of a device that is still to be created, ``given`` are the attributes that it is given, all of which the set must
-        name; those that ``subject`` lacks may have any value.
+        name; those that ``subject`` lacks may have any value. Whether the version of a vGPU is ``taken``, ``takes_version``
+        says.
         """
-        key = (owner, is_source, given, *subject.items())
+        key = (owner, is_source, given, taken, *subject.items())
         if key not in self._answers:
             self._answers[key] = any(
                 each is not None
                 and each.names.issuperset(given or ())
-                and set_matches(
-                    each, subject, given is None, owner.own["software_version"], is_source
-                )
+                and set_matches(each, subject, given is None, release(owner, taken), is_source)
                 for each in owner.sets
             )
         return self._answers[key]
 
     def decides(self, source: NaiveDescriptor, target: NaiveDescriptor) -> bool:
         """Return whether the lists that the plan's direction asks allow a move from ``source`` to ``target``."""
-        listed = self.lists(source, target.own, True)
-        accepted = self.lists(target, source.own, False)
+        taken = takes_version(source.shown, target.shown)
+        listed = self.lists(source, target.own, True, taken=taken)
+        accepted = self.lists(target, source.own, False, taken=taken)
         return {
             "source_lists": listed,
             "target_accepts": accepted,
@@ -318,6 +319,25 @@ def unequal_values(one: t.Mapping[str, str], other: t.Mapping[str, str]) -> list
         ):
             unequal.append(known)
     return unequal
+
+
+def takes_version(own: t.Mapping[str, str], other: t.Mapping[str, str]) -> bool:
+    """Return whether NVML says on both hosts that the target's takes any version that the source may have."""
+    told = own.get("nvidia.version", own.get("nvidia.versions", ""))
+    versions = [int(each, 16) for each in re.findall("0x([0-9a-f]+)", told)]
+    bounds = [
+        int(each, 16) for each in re.findall("0x([0-9a-f]+)", other.get("nvidia.versions", ""))
+    ]
+    return (
+        bool(versions)
+        and len(bounds) == 2
+        and all(bounds[0] <= each <= bounds[1] for each in versions)
+    )
+
+
+def release(owner: NaiveDescriptor, taken: bool) -> str | None:
+    """Return the version with which an ``owner``'s list compares that of others, ``None`` where it does not."""
+    return None if taken and owner.derived else owner.own["software_version"]
 
 
 # A rule with what there must be for it to say anything.

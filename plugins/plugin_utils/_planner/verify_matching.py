@@ -247,16 +247,18 @@ def set_matches(
     pattern: NaiveSet,
     subject: Attributes,
     complete: bool,
-    owner_version: str,
+    owner_version: str | None,
     owner_is_source: bool,
 ) -> bool:
-    """Return whether one choice of values makes every attribute of a set fit.
+    """Return whether one choice of values makes every attribute of a set fit; versions do without an ``owner_version``.
 
     Attribute after attribute, one value after the other is tried for the variables that have none yet. All choices that
     fit so far are kept, without the values that no later attribute needs.
     """
     terms = pattern.terms
-    if not any(term.rule == "version" for term in terms):
+    if owner_version is None:
+        terms = [each for each in terms if each.name != VERSION]
+    elif not any(term.rule == "version" for term in terms):
         own = _Term("software_version", "version", [(owner_version, None)], frozenset())
         terms = [own, *terms]
     choices: list[_Choice] = [{}]

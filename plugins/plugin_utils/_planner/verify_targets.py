@@ -25,6 +25,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_cas
     last_part,
     name_of,
     of_each_kind,
+    takes_version,
     unequal_values,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_expected import (
@@ -171,8 +172,10 @@ def new_devices_will_match(case: Case) -> Objections:
         differing = unequal_values(move.descriptor.shown, shown)
         if differing:
             yield f"they differ in {', '.join(differing)}"
+        taken = takes_version(move.descriptor.shown, shown)
         if not by_source or not any(
-            case.lists(move.descriptor, each, True, frozenset(given)) for each in expected.possible
+            case.lists(move.descriptor, each, True, frozenset(given), taken)
+            for each in expected.possible
         ):
             yield "they would not be compatible"
 

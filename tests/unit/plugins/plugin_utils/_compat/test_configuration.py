@@ -20,6 +20,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.descriptor i
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import read_fleet
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner import verify
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import Conditions
 from ansible_collections.vfio.migration.tests.unit import naive_pairs
 from ansible_collections.vfio.migration.tests.unit.fleets import UUIDS, device, host, parent
 from hypothesis import given
@@ -198,7 +199,11 @@ def test_in_bulk_it_is_as_for_each_pair(direction, shown):
     for each, (_shown, other) in zip(descriptors, shown, strict=True):
         if other:
             each["self"] = {**SELF, "software_version": "1.0.0"}
-    fleet = read_fleet(fleet_of(*descriptors))
+    is_as_for_each_pair(fleet_of(*descriptors), direction)
+
+
+def is_as_for_each_pair(facts: dict[str, t.Any], direction: str) -> None:
+    fleet = read_fleet(facts)
     found = compatible_pairs(fleet, direction, expand=True)
     expected = naive_pairs.device_pairs(fleet, direction)
     assert {
@@ -260,6 +265,75 @@ def test_what_the_library_has_answered_is_no_caution_any_more():
     answered = judged(vgpu(VGPU), vgpu(GPU, "550.163.02"))
     assert answered["compatible"]
     assert not [each for each in answered["warnings"] if "ECC" in each or "host drivers" in each]
+
+
+@pytest.mark.parametrize("release", ["535.161.07", "550.54.15", "570.133.10"])
+@pytest.mark.parametrize("source", [VGPU, GPU])
+@pytest.mark.parametrize("direction", DIRECTIONS)
+def test_a_gpu_s_host_takes_a_vgpu_by_its_version_whatever_the_release_of_the_driver(
+    source, release, direction
+):
+    taking = GPU | {"nvidia.versions": "0x70001-0x120001"}
+    found = judged(vgpu(source), vgpu(taking, release), direction)
+    assert found["compatible"], found["reasons"]
+    assert found["certainty"] == "derived"
+    assert not [each for each in found["warnings"] if "host drivers" in each]
+
+
+@pytest.mark.parametrize(
+    ("source", "target"),
+    [
+        (VGPU, {}),
+        ({}, GPU),
+        ({"nvidia.ecc": "on"}, GPU),
+        # It may have a version that the target does not take.
+        (GPU, GPU | {"nvidia.versions": "0x70002-0x120001"}),
+        (GPU, GPU | {"nvidia.versions": "0x70001-0xf0001"}),
+    ],
+)
+def test_releases_are_compared_where_it_is_not_known_that_the_version_is_taken(source, target):
+    found = judged(vgpu(source), vgpu(target, "535.161.07"))
+    assert (found["compatible"], found["certainty"]) == (False, "assumed")
+    (reason,) = found["reasons"]
+    assert reason["attribute"] == "software_version"
+    # Of the same release both may go.
+    assert judged(vgpu(source), vgpu(target))["compatible"]
+
+
+def test_what_a_driver_declares_of_its_releases_holds_whatever_the_library_says():
+    declared = {**vgpu(VGPU), "origin": "directory"}
+    assert not judged(declared, vgpu(GPU, "535.161.07"))["compatible"]
+
+
+NVML = st.sampled_from(
+    [{}, GPU, VGPU, VGPU | {"nvidia.version": "0x70001"}]
+    + [GPU | {"nvidia.versions": each} for each in ("0x70001-0xf0001", "0x100001-0x120001")]
+)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            NVML,
+            st.sampled_from(["535.161.07", "550.90.05", "550.54.15"]),
+            st.sampled_from(["nvidia-474", "nvidia-475"]),
+        ),
+        min_size=1,
+        max_size=7,
+    ),
+    st.sampled_from(["derived", "directory"]),
+)
+@pytest.mark.parametrize("direction", DIRECTIONS)
+def test_of_gpus_it_is_in_bulk_as_for_each_pair(direction, shown, origin):
+    descriptors = []
+    for configuration, release, number in shown:
+        found = vgpu(configuration, release)
+        found["self"]["type"] = found["compatible"][0]["type"] = number
+        descriptors.append({**found, "origin": origin})
+    facts = fleet_of(*descriptors)
+    is_as_for_each_pair(facts, direction)
+    plan = migration_plan(facts, drain=["h0"], direction=direction)
+    assert verify.violations(plan, facts, Conditions(direction=direction)) == []
 
 
 def test_the_range_of_the_source_s_own_gpu_decides_nothing():
@@ -331,6 +405,20 @@ def test_a_new_vgpu_is_planned_where_the_gpu_fits():
     assert plan["placements"] == []
     said = " ".join(each["reason"] for each in plan["unplaced"][0]["reasons"])
     assert "ECC of the GPU" in said
+
+
+def test_a_new_vgpu_is_planned_on_a_host_of_another_release_that_takes_its_version():
+    facts = gpu_fleet(on=GPU)
+    for each in facts["on"]["descriptors"].values():
+        each["self"]["software_version"] = each["compatible"][0]["software_version"] = "570.133.10"
+    plan = migration_plan(facts, drain=["source"])
+    assert [each["target"]["host"] for each in plan["placements"]] == ["on"]
+    assert verify.violations(plan, facts) == []
+    facts["on"]["parents"][0]["configuration"] = {}
+    assert verify.violations(plan, facts)
+    plan = migration_plan(facts, drain=["source"])
+    assert (plan["placements"], plan["status"]) == ([], "unproven")
+    assert verify.violations(plan, facts) == []
 
 
 def test_a_parent_s_configuration_that_is_none_makes_its_host_unknown():
