@@ -94,6 +94,10 @@ class Fleet:
         holders = [each["in_use"] for each in self.read(name)["devices"]]
         return sorted((each and each["name"] for each in holders), key=str)
 
+    def keep(self, name: str, device: str) -> None:
+        """Let nobody remove this device of a host."""
+        self._write(f"{name}.stuck", device)
+
     def interrupt(self, name: str) -> None:
         """Let a host have the journal of a call of vfio_mdev that was killed, until the next call."""
         (self._state / f"{name}.journals").write_text("/run/vfio.migration/mdev\n")

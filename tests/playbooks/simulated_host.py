@@ -14,6 +14,7 @@ from __future__ import annotations
 import ast
 import contextlib
 import fcntl
+import itertools
 import json
 import os
 import re
@@ -117,8 +118,13 @@ def _mdev(options: State) -> State:
         ]
         action = "created"
     else:
-        facts["devices"] = [each for each in facts["devices"] if each["id"] not in uuids]
+        stuck = os.path.exists(f"{STATE}/{HOST}.stuck") and read(f"{HOST}.stuck")
+        gone = [*itertools.takewhile(lambda uuid: uuid != stuck, uuids)]
+        facts["devices"] = [each for each in facts["devices"] if each["id"] not in gone]
         action = "removed"
+        if gone != uuids:
+            write(HOST, facts)
+            return {"failed": True, "msg": f"cannot remove {uuids[len(gone)]}: it is busy"}
     if not options["_ansible_check_mode"]:
         write(HOST, facts)
         with contextlib.suppress(FileNotFoundError):

@@ -197,6 +197,22 @@ def test_what_cached_facts_have_and_a_host_does_not_is_not_relied_on(fleet):
     assert len(progress(fleet)) == 1
 
 
+def test_a_device_that_cannot_be_removed_keeps_no_other_one(fleet):
+    before = devices(fleet)
+    ended = fleet.play("vfio.migration.prepare", {"prepare_drain": "a", "prepare_targets": "b"})
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    first, other = progress(fleet)
+    fleet.keep("b", first)
+
+    ended = fleet.play("vfio.migration.cleanup")
+    assert ended.returncode != 0
+    assert devices(fleet) == {**before, "b": [first]}
+    assert progress(fleet) == [first]
+    said = ended.stdout + ended.stderr
+    assert f"b still has {first}: cannot remove {first}: it is busy" in said
+    assert f"b still has {other}" not in said
+
+
 # In and after the play in which the devices are made.
 @pytest.mark.every_core
 @pytest.mark.parametrize("task", ["Create, configure", "Evaluate the attempt"])

@@ -389,24 +389,28 @@ def removals(made: t.Mapping[str, ByModule], persistent: bool) -> dict[str, dict
 
 def remaining(
     removed: t.Mapping[str, t.Sequence[_Device]],
-    results: t.Sequence[_Result],
+    results: t.Sequence[t.Sequence[_Result]],
     there: t.Collection[str] | None,
 ) -> tuple[ByModule, str | None]:
     """Return what of ``removed`` is, or may be, left on the host that was to remove it, and why.
 
-    ``results`` are the modules', in the order of ``TASKS``. ``there`` are the devices that the host has now, ``None`` where
-    it does not answer. A physical device is always there; whether it was given back is its module's word.
+    ``results`` are the modules', in the order of ``TASKS``: that of the one call for all devices, or those of the calls for
+    each. ``there`` are the devices that the host has now, ``None`` where it does not answer. A physical device is always
+    there; whether it was given back is its module's word.
     """
     left: ByModule = {}
-    problems = []
-    for tasks, result in zip(TASKS, results, strict=True):
+    problems: dict[str, None] = {}
+    for tasks, told in zip(TASKS, results, strict=True):
         asked = [*removed.get(tasks.key, ())]
-        failed = bool(result.get("failed") or result.get("unreachable")) or not result
-        if there is None or tasks.key == "pci_devices":
-            rest = asked if failed or there is None else []
-        else:
-            rest = [each for each in asked if each[tasks.name] in there]
-        if rest:
-            left[tasks.key] = rest
-            problems.append(str(result.get("msg", "it does not answer")) if failed else "")
-    return left, "; ".join(each for each in problems if each) or None
+        for number, each in enumerate(asked):
+            result = told[number] if len(told) == len(asked) else told[0]
+            failed = bool(result.get("failed") or result.get("unreachable")) or not result
+            if there is None or tasks.key == "pci_devices":
+                stays = failed or there is None
+            else:
+                stays = each[tasks.name] in there
+            if stays:
+                left.setdefault(tasks.key, []).append(each)
+            if stays and failed:
+                problems[str(result.get("msg", "it does not answer"))] = None
+    return left, "; ".join(problems) or None

@@ -81,6 +81,8 @@ MDEVCTL = "cleanup_mdevctl"
 LIBVIRT = "cleanup_libvirt"
 DEFINED = "cleanup_definitions"
 REMOVED = ("cleanup_result", "cleanup_pci_result", "cleanup_vdpa_result")
+# The same for each device by itself, where a call for all of them has failed.
+_EACH_REMOVED = ("cleanup_each_result", "cleanup_each_pci_result", "cleanup_each_vdpa_result")
 JOURNALS = "cleanup_journals"
 
 # What needs no plan: what calls of modules that were killed have left half done, by the journals on the hosts.
@@ -304,14 +306,14 @@ def remaining_addresses(run: t.Mapping[str, t.Any], hostvars: t.Any) -> t.Iterat
         asked = run["tasks"].get(host, {}).get("pci_devices", ())
         if all(each["address"] != address for each in asked):
             continue
-        result = result_of(hostvars, host, REMOVED[_KINDS.index("pci")])
-        told = result.get("devices")
         unchanged = [
             each.get("address")
-            for each in (told if isinstance(told, list) else ())
+            for result in _results(hostvars, host, _KINDS.index("pci"))
+            if not has_failed(result) and isinstance(result.get("devices"), list)
+            for each in result["devices"]
             if isinstance(each, t.Mapping) and each.get("action") == "unchanged"
         ]
-        if not has_failed(result) and address in unchanged:
+        if address in unchanged:
             yield (
                 f"{address} on {host} keeps the MAC address {mac}, which its guest has taken along: what it had before is not known"
                 " there; give it another one, such as zeros, as network of vfio_pci"
@@ -356,7 +358,7 @@ def left_after(
     left: dict[str, ByModule] = {}
     words = []
     for host, asked in tasks.items():
-        results = [result_of(hostvars, host, name) for name in REMOVED]
+        results = [_results(hostvars, host, number) for number in range(len(REMOVED))]
         rest, problem = remaining(asked, results, ids_of(result_of(hostvars, host, GATHERED)))
         if rest:
             left[host] = rest
@@ -373,6 +375,15 @@ def out_of_date(progress: str, write: t.Callable[[], None]) -> list[str]:
             f"{progress} still names what has been removed or has moved: {error}; run the cleanup again once that is mended"
         ]
     return []
+
+
+def _results(hostvars: t.Any, host: str, number: int) -> list[dict[str, t.Any]]:
+    """Return what became of the call for all devices, by its number in ``REMOVED``, or of the calls for each, where there were any."""
+    found = result_of(hostvars, host, _EACH_REMOVED[number]).get("results")
+    singles = [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
+    if all(each.get("skipped") for each in singles):
+        return [result_of(hostvars, host, REMOVED[number])]
+    return singles
 
 
 def _left_behind(host: str, rest: t.Mapping[str, t.Any], problem: str | None) -> str:

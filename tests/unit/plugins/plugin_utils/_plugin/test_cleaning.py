@@ -239,6 +239,27 @@ def test_what_is_left_is_said_and_stays_written_down(clean, tmp_path):
     assert read_progress(str(tmp_path / "plan.progress.json")) == [placement()]
 
 
+def test_of_devices_that_were_removed_one_by_one_those_are_left_that_could_not_be(clean):
+    functions = [f"0000:81:01.{number}" for number in range(3)]
+    given: t.Any = {"kind": "pci", "create": False, "network": {"mac": MAC}}
+    made = [placement(f"vm-{n}", UUIDS[n], each, **given) for n, each in enumerate(functions)]
+    hosts = Hosts(a={UUIDS[n]: f"vm-{n}" for n in range(3)})
+    function = host([device(each, kind="pci") for each in functions])
+    facts = {"ansible_facts": {"vfio_migration": function}}
+    failed = {"failed": True, "msg": "EBUSY"}
+    hosts["b"] = {**facts, "cleanup_gathered": facts, "cleanup_pci_result": failed}
+    run = clean(hosts, made, made)
+    assert run["failure"] == f"b still has {', '.join(functions)}: EBUSY"
+    done = {"changed": True}
+    hosts["b"]["cleanup_each_pci_result"] = {"results": [done, failed, done]}
+    run = clean(hosts, made, made)
+    assert run["failure"] == f"b still has {functions[1]}: EBUSY"
+    # What was not asked for by itself, or is nonsense, tells nothing.
+    for odd in ([{"skipped": True}] * 3, "x", [7], []):
+        hosts["b"]["cleanup_each_pci_result"] = {"results": odd}
+        assert functions[2] in clean(hosts, made, made)["failure"]
+
+
 def test_what_a_guest_has_come_to_is_not_written_down_any_more(clean, tmp_path):
     # Else it would be removed as one that was prepared, once that guest has moved on.
     for there in ({OLD: None}, {}):
