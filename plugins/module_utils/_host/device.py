@@ -154,11 +154,13 @@ class Parent:
     def given(self) -> dict[str, str]:
         """Return the attributes that each of its mediated devices has of it in ``self``, as far as they are shown."""
         profile = driver_profile("mdev", self.driver)
-        if not (profile.attributes and profile.of_parent):
-            return {}
         with reading(self.path):
-            pairs = profile.attributes(_FilesOfAnyDevice(self._sysfs, MDEV_PARENTS, self.name))
-            return dict(pair for pair in pairs if pair[0] in profile.of_parent)
+            version = _stated_version(self.version())
+            found = {} if version is None else {"software_version": version}
+            if profile.attributes and profile.of_parent:
+                pairs = profile.attributes(_FilesOfAnyDevice(self._sysfs, MDEV_PARENTS, self.name))
+                found.update(pair for pair in pairs if pair[0] in profile.of_parent)
+            return found
 
     def version(self) -> str | None:
         """Return the version that the driver's module states; ``None`` where it states none."""
@@ -532,15 +534,22 @@ def _common(
     version: str | None, device_api: str, type_id: str, pci: str | None, driver: str | None
 ) -> list[tuple[str, str]]:
     """Return the attributes that every derived ``self`` has."""
-    stated = _LEADING_VERSION.match(version or "")
-    major, minor, bugfix = stated.groups("") if stated else ("0", "", "")
     pairs = [
-        ("software_version", major + (minor or ".0") + bugfix),
+        ("software_version", _stated_version(version) or "0.0"),
         ("device_api", device_api),
         ("type", type_id),
     ]
     optional = (("pci_id", pci), ("driver", driver))
     return pairs + [(name, value) for name, value in optional if value is not None]
+
+
+def _stated_version(version: str | None) -> str | None:
+    """Return the version that a module's text begins with, as major.minor[.bugfix]; ``None`` where it begins with none."""
+    stated = _LEADING_VERSION.match(version or "")
+    if stated is None:
+        return None
+    major, minor, bugfix = stated.groups("")
+    return f"{major}{minor or '.0'}{bugfix}"
 
 
 def _module_version(sysfs: Sysfs, *device: str) -> str | None:

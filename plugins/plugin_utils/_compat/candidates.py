@@ -134,7 +134,8 @@ class Offer(t.NamedTuple):
         if source.derived and self.name and "type_name" in source.self_attributes:
             known["type_name"] = self.name
         if source.derived:
-            known |= {name: text for name, text in self.given if name in source.self_attributes}
+            own = source.self_attributes
+            known = {name: text for name, text in self.given if name in own} | known
         return known
 
     def _known_of_virtio(self, source: Descriptor, features: int) -> dict[str, str]:
@@ -304,7 +305,8 @@ class Candidates:
             if completion is not None:
                 bindings, required = completion
                 attributes = offered.configured(source, required, configurable)
-                warnings = pattern.warnings(known) + provisional_warnings(source, known, shown)
+                warnings = pattern.warnings(known)
+                warnings += provisional_warnings(source, known, shown, dict(attributes))
                 instances = instances_of(attributes)
                 if instances is None:
                     continue
@@ -401,13 +403,13 @@ def versions_under(
 ) -> tuple[str | None, str | None]:
     """Return the software_version that a new device of ``parent`` will state, and the one it is given if it states none.
 
-    ``None`` where no device of the parent, nor of its driver on that host, tells.
+    ``None`` where no device of the parent, nor of its driver on that host, tells, and its driver's module states none.
     """
     stated, derived = (
         versions.get((parent.id, each)) or versions.get((parent.driver, each))
         for each in (False, True)
     )
-    return stated, derived
+    return stated, derived or dict(parent.given).get("software_version")
 
 
 def offer(versions: Versions, parent: Parent | ParentFacts, mdev_type: MdevType) -> Offer:

@@ -230,17 +230,30 @@ class Judge:
 
 
 def provisional_warnings(
-    source: Descriptor, known: t.Mapping[str, str], shown: t.Mapping[str, str]
+    source: Descriptor,
+    known: t.Mapping[str, str],
+    shown: t.Mapping[str, str],
+    given: t.Iterable[str],
 ) -> list[str]:
     """Return what is assumed where a device is to be made for ``source`` and only its attributes ``known`` are certain.
 
-    ``shown`` is the configuration that it will have, as far as it is known.
+    ``shown`` is the configuration that it will have, as far as it is known, and ``given`` are the full names of the
+    attributes that it will be given.
     """
-    warnings = list(_differences(source.self_attributes, known, ()))
+    own = source.self_attributes
+    warnings = list(_differences(own, known, ()))
     if source.derived:
+        answered = settled(source.configuration, shown)
+        names = {name.rpartition("/")[2] for name in given}
+        compared = {name: text for name, text in own.items() if name not in names}
+        for name in drivers.written(compared):
+            del compared[name]
+        if drivers.HOST_DRIVER in answered:
+            del compared["software_version"]
         warnings += [
-            *drivers.cautions(source.self_attributes, known, settled(source.configuration, shown)),
-            _only_derived(["source"], source.self_attributes["device_api"]),
+            *drivers.cautions(own, known, answered),
+            *drivers.unknown(compared, known),
+            _only_derived(["source"], own["device_api"]),
         ]
     return warnings
 

@@ -28,6 +28,7 @@ from operator import itemgetter
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor import virtio
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.attributes import (
     DescriptorError,
+    parse_version,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.drivers import (
     driver_profile,
@@ -536,6 +537,8 @@ def _parent(data: t.Any, path: str) -> ParentFacts:
         given = read_set(parent.get("self", {}), "self")
     except DescriptorError as error:
         raise FactsError(f"{path}.self", f"names with texts ({error})") from error
+    if "software_version" in given and parse_version(given["software_version"]) is None:
+        raise FactsError(f"{path}.self.software_version", "major.minor[.bugfix]")
     return ParentFacts(
         kind=kind,
         id=check.text(parent.get("id"), f"{path}.id"),

@@ -149,7 +149,7 @@ def _doubts(problem: Problem, sources: t.Sequence[Device]) -> t.Iterator[str]:
                 break
     for differing, names in found.items():
         yield (
-            f"that {_first(names)} would refuse a device which differs in {differing} is assumed, as nothing documents it"
+            f"that {_first([*dict.fromkeys(names)])} would refuse a device which differs in {differing} is assumed, as nothing documents it"
         )
 
 
@@ -233,10 +233,10 @@ def _own_rules(
     there = Counter(resource for each in problem.bins for resource in each.state)
     demands = [[demand for demand, _device in needed] for needed in problem.demands]
     rules = {
-        resource: rule
+        resource: found
         for resource in sorted(there)
         if (of := {demand for demand in reached if resource in takers[demand]})
-        and (rule := resources.own_rule(resource, of)) is not None
+        and (found := resources.own_rules(resource, of))
     }
     if not rules:
         return _NOTHING
@@ -246,7 +246,7 @@ def _own_rules(
     if nowhere or shortage is not None:
         return Assumed([], max(least, shortage.missing if shortage else 0), shortage)
     places: dict[str, str] = {}
-    for words, place in rules.values():
+    for words, place in itertools.chain.from_iterable(rules.values()):
         places.setdefault(words, place)
     return Assumed([words.format(place) for words, place in places.items()])
 

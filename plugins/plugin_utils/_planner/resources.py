@@ -209,6 +209,7 @@ class Resources:
             parent.pci_id,
             parent.types,
             parent.configuration,
+            parent.given,
             versions_under(candidates.versions_on(parent.host), parent),
             parent.numa_node if self._conditions.numa_local else None,
             has_devices,
@@ -334,16 +335,16 @@ class Resources:
             return bool(self._sizes(state, [demand]))
         return bool(self.transitions(resource, demand))
 
-    def own_rule(self, resource: int, demands: t.Iterable[int]) -> tuple[str, str] | None:
-        """Return a rule of the planner's own that may keep ``resource`` from taking in some of ``demands``.
+    def own_rules(self, resource: int, demands: t.Iterable[int]) -> list[tuple[str, str]]:
+        """Return the rules of the planner's own that may keep ``resource`` from taking in some of ``demands``.
 
-        The second is where it may, for the place in the rule's words.
+        The second of each is where it may, for the place in the rule's words.
         """
         state = self._states[resource]
         if isinstance(state, Pool):
-            return None
+            return []
         if isinstance(state, CardState):
-            return self._own_rule_of_card(state, demands)
+            return self._own_rules_of_card(state, demands)
         types = {
             each.offer.mdev_type.id
             for demand in demands
@@ -351,23 +352,24 @@ class Resources:
         }
         kind = self._parent_kind(state)
         if len(types) < 2 or (kind.capacity is not None and kind.capacity.is_certain(types)):
-            return None
+            return []
         rule = _ONE_TYPE
         if kind.capacity is not None:
             rule = _AT_LEAST if kind.capacity.stated else _IN_PROPORTION
-        return rule, f"{kind.parent.id} on {kind.parent.host}"
+        return [(rule, f"{kind.parent.id} on {kind.parent.host}")]
 
-    def _own_rule_of_card(
+    def _own_rules_of_card(
         self, state: CardState, demands: t.Iterable[int]
-    ) -> tuple[str, str] | None:
+    ) -> list[tuple[str, str]]:
         kind = t.cast(_CardKind, self._kinds[state.kind])
         sizes = self._sizes(state, demands)
         first = kind.functions[0]
         function = first if isinstance(first, Device) else first.parent
         where = f"that of {function.id} on {function.host}"
+        rules = [_ONE_SIZE] if len(sizes | ({state.size} - {None})) > 1 else []
         if sizes and not kind.certain:
-            return (_BY_NAMES if isinstance(first, Device) else _TOGETHER), where
-        return (_ONE_SIZE, where) if len(sizes | ({state.size} - {None})) > 1 else None
+            rules.append(_BY_NAMES if isinstance(first, Device) else _TOGETHER)
+        return [(rule, where) for rule in rules]
 
     def _sizes(self, state: CardState, demands: t.Iterable[int]) -> set[Size | None]:
         """Return of which sizes a card's functions could become devices with ``demands``."""

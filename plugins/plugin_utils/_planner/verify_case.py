@@ -257,7 +257,9 @@ class Case:
                     if descriptor is not None and descriptor.derived == derived:
                         same = device["parent"] == parent["id"]
                         stated[same].add(descriptor.own["software_version"])
-            self._versions[key] = sorted(stated[True] or stated[False])
+            of_module = (parent.get("self") or {}).get("software_version")
+            known = {of_module} if derived and of_module else set()
+            self._versions[key] = sorted(stated[True] or stated[False] or known)
         return self._versions[key]
 
 

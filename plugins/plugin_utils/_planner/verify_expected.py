@@ -20,6 +20,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_cas
     last_part,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_matching import (
+    VERSION,
     NaiveDescriptor,
     read_naive_set,
 )
@@ -115,7 +116,11 @@ def _mdev_attributes(source: NaiveDescriptor, parent: Entry, offered: Entry) -> 
     if source.derived:
         stated = {"driver": parent.get("driver"), "type_name": offered.get("name")}
         stated |= parent.get("self") or {}
-        certain |= {name: value for name, value in stated.items() if value and name in source.own}
+        certain |= {
+            name: value
+            for name, value in stated.items()
+            if value and name in source.own and name != VERSION
+        }
     return certain
 
 

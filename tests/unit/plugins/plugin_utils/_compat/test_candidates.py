@@ -81,8 +81,9 @@ def test_what_a_derived_descriptor_leaves_open_is_said_of_what_could_be_made():
         "available": {"nvidia-474": 1},
         "names": {"nvidia-474": "NVIDIA A100-10C"},
     }
-    ecc, derived = made("derived", **offered).warnings
+    ecc, version, derived = made("derived", **offered).warnings
     assert "ECC" in ecc
+    assert version.startswith("software_version is 550.90.5 on the source and not shown")
     assert "derived from sysfs" in derived
     assert made("file", **offered).warnings == []
 

@@ -19,6 +19,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._compat.verdict imp
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.descriptor import (
     read_descriptor,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner import verify
 from ansible_collections.vfio.migration.tests.unit.sysfs_trees import Tree, nobody
 from ansible_collections.vfio.migration.tests.unit.vendor_trees import (
     NETWORK_FUNCTION,
@@ -230,7 +231,7 @@ def test_a_new_vgpu_is_made_on_a_board_of_the_same_kind_only(gather):
         {**gather(each), "devices": [], "descriptors": {}}
         for each in (vendor, with_parent(vendor, subsystem_device="0x1534"))
     )
-    assert other["parents"][0]["self"] == {"subsystem_id": "10de1534"}
+    assert other["parents"][0]["self"]["subsystem_id"] == "10de1534"
     (placement,) = migration_plan({"a": source, "b": same}, drain=["a"])["placements"]
     assert placement["target"]["create"]
     refused = migration_plan({"a": source, "b": other}, drain=["a"])
@@ -390,6 +391,44 @@ def test_two_branches_of_nvidias_driver_are_two_whatever_their_mdevs_are_bound_t
         assert what_differs(judge(source, target)) == [("software_version", "version_major")]
     updated = replace(vendor, version="460.106.00", bound=bound)
     assert judge(branches[0], updated)["compatible"]
+
+
+@pytest.mark.parametrize("bound", ["vfio_mdev", ""])
+def test_branches_are_compared_where_the_target_has_no_device_yet(gather, bound):
+    vendor = replace(tree_of("nvidia_mdev"), bound=bound)
+    source = gather(replace(vendor, version="460.91.03"))
+    source["devices"][0]["in_use"] = {"pid": 7, "name": "vm-1"}
+
+    def planned(version: str) -> t.Any:
+        empty = {**gather(replace(vendor, version=version)), "devices": [], "descriptors": {}}
+        facts = {"a": source, "b": empty}
+        plan = migration_plan(facts, drain=["a"])
+        assert verify.violations(plan, facts) == []
+        return plan
+
+    (placement,) = planned("460.91.03")["placements"]
+    assert not [each for each in placement["warnings"] if "software_version" in each]
+    (placement,) = planned("460.106.00")["placements"]
+    assert [each for each in placement["warnings"] if "different host drivers" in each]
+    refused = planned("470.63.01")
+    assert refused["status"] == "unproven"
+    (unplaced,) = refused["unplaced"]
+    assert "has software_version 470.63.01; major version 460" in unplaced["reasons"][0]["reason"]
+    # Where no module states one it is said that nobody compares it.
+    (placement,) = planned("")["placements"]
+    assert [each for each in placement["warnings"] if "software_version is 460.91.03" in each]
+
+
+def test_what_a_new_matrix_is_not_known_to_have_is_said(gather):
+    source = gather(tree_of("vfio_ap_migratable"))
+    source["devices"][0]["in_use"] = {"pid": 7, "name": "vm-1"}
+    empty = {**gather(tree_of("vfio_ap_migratable")), "devices": [], "descriptors": {}}
+    (placement,) = migration_plan({"a": source, "b": empty}, drain=["a"])["placements"]
+    for name in ("ap_functions", "hwtype", "usable_control_domains"):
+        assert [each for each in placement["warnings"] if each.startswith(f"{name} is ")]
+    # These it is given.
+    for name in ("ap_config", "adapters", "domains", "control_domains"):
+        assert not [each for each in placement["warnings"] if each.startswith(f"{name} is ")]
 
 
 def test_row_virtio_vfio_pci(gather):

@@ -18,7 +18,7 @@ from ansible_collections.vfio.migration.tests.unit.cards import (
     typeless,
     vgpu,
 )
-from ansible_collections.vfio.migration.tests.unit.fleets import UUIDS, device, host, parent
+from ansible_collections.vfio.migration.tests.unit.fleets import UUIDS, device, gvt, host, parent
 from ansible_collections.vfio.migration.tests.unit.plugins.plugin_utils._planner.test_staying import (
     NEVER,
 )
@@ -83,6 +83,19 @@ def test_a_driver_s_version_is_assumed_to_matter_to_a_function_without_a_type_to
         plan = plan_of({"a": source, "b": target})
         assert plan["status"] == "unproven"
         assert any("differs in software_version is assumed" in each for each in plan["assumptions"])
+
+
+def test_a_parent_whose_types_all_differ_is_named_once():
+    gvt_of_another_type = gvt("8")
+    gvt_of_another_type["self"]["type"] = "other"
+    gvt_of_another_type["compatible"] = [dict(gvt_of_another_type["self"])]
+    source = host([device(UUIDS[1], gvt_of_another_type, vm="vm-1")])
+    source["descriptors"] = {
+        name: {**each, "origin": "derived"} for name, each in source["descriptors"].items()
+    }
+    parents = [parent(), parent("0000:00:03.0")]
+    (assumed,) = plan_of({"a": source, "b": host(parents=parents)})["assumptions"]
+    assert assumed.startswith("that 0000:00:02.0 on b, 0000:00:03.0 on b would refuse")
 
 
 def test_what_a_limit_leaves_behind_is_no_bound_where_another_guest_cannot_migrate():

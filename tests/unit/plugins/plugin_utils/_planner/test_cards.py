@@ -130,6 +130,14 @@ def test_two_guests_move_to_one_empty_gpu_without_mdev():
     assert plan_of(fleet)["unplaced"] == []
 
 
+def test_each_rule_of_a_card_that_may_have_kept_a_guest_away_is_told():
+    source = host([typed(0, "1155", vm="vm-0"), typed(1, "1157", vm="vm-1")])
+    plan = plan_of({"a": source, "b": host([typeless(each, L40S) for each in range(32)])})
+    assert plan["status"] == "unproven"
+    for words in ("gets one size of frame buffer", "is concluded from the names of types"):
+        assert len([each for each in plan["assumptions"] if words in each]) == 1
+
+
 def test_a_function_that_shows_no_card_is_one_by_itself():
     source = host([typed(0, "1155", vm="vm-0"), typed(1, "1155", vm="vm-1")])
     alone = [{**typeless(each, L40S), "parent": None} for each in range(2)]
