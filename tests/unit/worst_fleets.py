@@ -151,6 +151,30 @@ def many_problems() -> Fleet:
     }
 
 
+def _function(number: int, mac: str, vm: int | None = None) -> Fleet:
+    own = {"software_version": "1.0", "device_api": "vfio-pci", "pci_id": "80865963", "type": "f"}
+    place = f"0000:{number // 256:02x}"
+    return device(
+        f"{place}:{number // 8 % 32:02x}.{number % 8}",
+        {"self": own, "compatible": [own]},
+        vm=None if vm is None else f"vm-{vm}",
+        pid=None if vm is None else 100 + vm,
+        kind="pci",
+        parent=f"{place}:00.0",
+        network={"mac": mac},
+    )
+
+
+def few_addresses() -> Fleet:
+    alike = check.MAX_OF_ADDRESS
+    sources = [_function(n, f"02:00:00:00:00:{n // alike:02x}", vm=n) for n in range(1_600)]
+    targets = {
+        f"f{number:02}": host([_function(n, f"02:00:00:01:{number:02x}:{n:02x}") for n in range(20)])
+        for number in range(60)
+    }
+    return {"z": host(sources), **targets}
+
+
 def beside_honest_hosts(fleet: Fleet, hosts: int = 24) -> Fleet:
     """Return a fleet with full hosts beside, no two of which have as many guests: whatever is asked of each is asked so often."""
     own = _any_of(_types(8))
@@ -165,5 +189,5 @@ def beside_honest_hosts(fleet: Fleet, hosts: int = 24) -> Fleet:
 FLEETS = (
     *(one_guest, one_guest_of_shared_parents, one_guest_without_room, guests_of_many_devices),
     *(many_kinds, lists_that_overlap, many_parents, many_types, nothing_alike, long_lists),
-    *(a_host_that_cannot_migrate, a_long_name, many_problems),
+    *(a_host_that_cannot_migrate, a_long_name, many_problems, few_addresses),
 )

@@ -24,6 +24,7 @@ from collections import Counter
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.attributes import shown
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.identifiers import UUID
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.network_settings import (
+    NO_MAC,
     fault_of,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.descriptor import plain_text
@@ -49,6 +50,8 @@ MAX_ATTRIBUTES = 64
 MAX_CHOICES = 1024
 # The most devices that one process holds.
 MAX_HELD = 64
+# The most functions of one host that have the same MAC address: those of a bond, or in VLANs of their own.
+MAX_OF_ADDRESS = 16
 # The longest name: of a device, a type, a driver, a guest, an attribute; that of a file is no longer.
 MAX_NAME = 255
 # The longest of all other texts: a page of sysfs has no more.
@@ -130,6 +133,13 @@ def plain_settings(entries: t.Iterable[t.Any]) -> None:
         )
         if not plain or "mac" not in network or fault_of(network) is not None:
             raise TypeError
+
+
+def too_common_address(entries: t.Iterable[t.Any]) -> str | None:
+    """Return a MAC address that more of these devices have than a host has of one; ``None`` where there is none."""
+    counts = Counter([each[NETWORK]["mac"] for each in entries if NETWORK in each])
+    del counts[NO_MAC]
+    return next((mac for mac, count in counts.items() if count > MAX_OF_ADDRESS), None)
 
 
 def is_node(value: int | None) -> bool:
@@ -336,6 +346,13 @@ def _guest_uuid(data: t.Any, path: str) -> str:
     if not isinstance(data, str) or not UUID.match(data):
         raise FactsError(path, "a UUID in lower case")
     return str(data)
+
+
+def check_addresses(entries: t.Iterable[Entry]) -> None:
+    """Raise ``FactsError`` where more devices than a host has of one have the same MAC address."""
+    mac = too_common_address(entries)
+    if mac is not None:
+        raise FactsError("devices", f"{MAX_OF_ADDRESS} of one MAC address at most, and not {mac}")
 
 
 def check_held(entries: t.Iterable[Entry]) -> None:

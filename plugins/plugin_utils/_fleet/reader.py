@@ -296,7 +296,8 @@ class _Likenesses(dict[tuple[t.Any, ...], tuple[DeviceClass, _States]]):
         check.plain_texts(texts, longest)
         check.guests_uuids(uuids)
         check.plain_settings(entries)
-        if len({*ids}) != len(ids) or check.holds_too_many(held):
+        too_many = check.holds_too_many(held) or check.too_common_address(entries)
+        if len({*ids}) != len(ids) or too_many:
             raise TypeError
         return found, tuple([each for each in stated if each is not None])
 
@@ -490,6 +491,7 @@ def _one_by_one(
         entries.append(entry)
     check.distinct((entry["id"] for entry in entries), "devices")
     check.check_held(entries)
+    check.check_addresses(entries)
     return entries
 
 

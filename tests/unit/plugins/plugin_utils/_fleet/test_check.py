@@ -115,6 +115,23 @@ def test_what_one_process_holds_is_limited():
     assert "process 7 holds 65" in fleet.problems[0]["problem"]
 
 
+def test_how_many_functions_have_one_address_is_limited():
+    functions = [f"0000:{n // 32:02x}:{n % 32:02x}.1" for n in range(check.MAX_OF_ADDRESS + 1)]
+
+    def with_address(mac):
+        settings = {"parent": "0000:81:00.0", "network": {"mac": mac}}
+        return host([device(each, kind="pci", **settings) for each in functions])
+
+    # Those that have none yet are alike.
+    assert read(with_address("00:00:00:00:00:00")).unknown == []
+    facts = with_address("52:54:00:12:34:56")
+    fleet = read(facts)
+    assert fleet.unknown == ["z"]
+    assert "52:54:00:12:34:56" in fleet.problems[0]["problem"]
+    facts["devices"][0]["network"]["mac"] = "52:54:00:12:34:57"
+    assert read(facts).unknown == []
+
+
 @pytest.mark.parametrize("name", [LONG, HALF, "x" * 900_000])
 def test_the_name_that_a_guest_gives_itself_costs_no_more_than_the_name(name):
     fleet = read(changed("devices.0.in_use.name", name))
