@@ -91,20 +91,21 @@ def guest_facts(xml: str) -> Facts:
 def capability_facts(xml: str) -> Facts:
     """Return what a host's capabilities say of its CPU and of the machine types of its emulators, by architecture."""
     root = _parsed(xml, "capabilities")
-    machines: dict[str, list[str]] = {}
+    # Several elements may be of one architecture. The limit is that of their sum, so it comes last.
+    machines: dict[str, list[str | None]] = {}
     for arch in root.findall("guest/arch")[:MOST]:
         name = _text(arch.get("name"))
         if name is not None:
-            known = [each.text for each in arch.iter("machine")]
-            known += [each.get("canonical") for each in arch.iter("machine")]
-            machines[name] = sorted({*machines.get(name, ()), *_names(known)})
+            known = machines.setdefault(name, [])
+            for each in arch.iter("machine"):
+                known += (each.text, each.get("canonical"))
     return {
         "arch": _text(root.findtext("host/cpu/arch")),
         "cpu": {
             "model": _text(root.findtext("host/cpu/model")),
             "vendor": _text(root.findtext("host/cpu/vendor")),
         },
-        "machines": machines,
+        "machines": {name: _names(known) for name, known in machines.items()},
     }
 
 

@@ -6,12 +6,15 @@
 from __future__ import annotations
 
 import json
+import typing as t
 
 import pytest
+from ansible_collections.vfio.migration.plugins.module_utils._host import libvirt_xml
 from ansible_collections.vfio.migration.plugins.module_utils._host.libvirt_binding import (
     LibvirtError,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._host.libvirt_xml import (
+    MOST,
     capability_facts,
     cpu_xml,
     guest_facts,
@@ -201,6 +204,39 @@ def test_the_capabilities_are_told():
         "cpu": {"model": "Skylake-Server-IBRS", "vendor": "Intel"},
         "machines": {"x86_64": ["pc-q35-10.0", "pc-q35-9.2", "q35"]},
     }
+
+
+def capabilities_of(*arches: tuple[str, t.Iterable[str]]) -> str:
+    guests = (
+        f"<guest><arch name='{name}'>{''.join(f'<machine>{each}</machine>' for each in machines)}</arch></guest>"
+        for name, machines in arches
+    )
+    return f"<capabilities>{''.join(guests)}</capabilities>"
+
+
+def test_the_machine_types_of_several_emulators_of_an_architecture_are_told_together():
+    xml = capabilities_of(("x86_64", ["b", "a"]), ("aarch64", ["virt"]), ("x86_64", ["c", "a"]))
+    assert capability_facts(xml)["machines"] == {"x86_64": ["a", "b", "c"], "aarch64": ["virt"]}
+
+
+def test_however_many_emulators_an_architecture_has_its_machine_types_are_limited():
+    arches = [("x86_64", [f"{i}.{j}" for j in range(3)]) for i in range(400)]
+    found = capability_facts(capabilities_of(*arches))["machines"]["x86_64"]
+    assert found == sorted(each for _name, machines in arches for each in machines)[:MOST]
+
+
+def test_the_machine_types_of_an_architecture_are_sorted_once_and_not_for_each_emulator(
+    monkeypatch,
+):
+    sizes = []
+
+    def counting(names):
+        sizes.append(len(names))
+        return sorted(names)
+
+    monkeypatch.setattr(libvirt_xml, "sorted", counting, raising=False)
+    capability_facts(capabilities_of(*(("x86_64", [f"{i}.0", f"{i}.1"]) for i in range(100))))
+    assert sizes == [200]
 
 
 @pytest.mark.parametrize(
