@@ -502,7 +502,10 @@ undone:
       returned: failure
       sample: driver=vfio-pci
 left:
-  description: What the call had done and could not undo; empty if the host is as it was before.
+  description:
+    - What the call had done and could not undo; empty if the host is as it was before.
+    - With RV(step=recover), what calls that were killed had done under the same lock, and this one could not undo. The next call
+      tries it again, and RV(recovered) has what was undone.
   returned: failure
   type: list
   elements: dict

@@ -11,7 +11,8 @@ In a directory that only root can enter, ``NAME.lock`` stands for something that
 parent of mediated devices. The kernel drops the lock (flock) when the process ends, whatever ends it. While a call
 changes something, the files of its locks name the call, and ``CALL.journal`` says what must be undone if the call does
 not come to its end. The journal has a line for each step, written before the step is made. To remove the journal is to
-complete the call, all at once; a lock that still names it then means nothing.
+complete the call, all at once; a lock that still names it then means nothing. Of a killed call, the steps that cannot be
+undone stay in the journal, which is then replaced by a shorter one.
 
 A line is a JSON object: ``format``, ``lock``, ``device``, ``change`` (for people) and ``undo``. That is ``null`` or
 ``{"operation": <name>, "arguments": {<name>: <value>}}``.
@@ -203,14 +204,37 @@ class Journal:
         steps = [self._parse(path, number, line) for number, line in enumerate(lines[:-1], 1)]
         return [step for step in reversed(steps) if step.lock == name]
 
-    def settle(self, name: str) -> None:
-        """Forget what was ``abandoned`` under the lock ``name``, and the call's journal when no other lock names it."""
+    def settle(self, name: str, failed: t.Sequence[Step] = ()) -> None:
+        """Forget what was ``abandoned`` under the lock ``name``, and the call's journal when no other lock names it.
+
+        The steps that ``failed``, in the order of ``abandoned``, are kept for a later call.
+        """
         call = self._call_of(name)
         if not call:
             return
+        if failed:
+            self._keep(call + _JOURNAL, name, failed)
+            return
         os.ftruncate(self._locks[name], 0)
         if all(self._call_of(other) != call for other in self._names(_LOCK)):
+            self._directory.discard_new(call + _JOURNAL)
             self._directory.remove(call + _JOURNAL)
+
+    def _keep(self, file: str, name: str, failed: t.Sequence[Step]) -> None:
+        """Let a killed call's journal have no other steps under the lock ``name`` than those that ``failed``."""
+        path = self._directory.path(file)
+        # Other calls may have the other locks that name this journal, and rewrite it too.
+        with self._directory.alone():
+            before = self._directory.read(file)
+            lines = before.split(b"\n")[:-1]
+            kept = [
+                line + b"\n"
+                for number, line in enumerate(lines, 1)
+                if self._parse(path, number, line).lock != name
+            ]
+            kept += [encode(_line(step).to_json(), FORMAT) for step in reversed(failed)]
+            if b"".join(kept) != before:
+                self._directory.replace(file, b"".join(kept))
 
     def _parse(self, path: str, number: int, line: bytes) -> Step:
         try:

@@ -167,7 +167,9 @@ def _check_abandoned(module: AnsibleModule, journal: Journal) -> None:
 
 
 def _fail(module: AnsibleModule, failure: ProvisionError) -> t.NoReturn:
-    changed = bool(failure.details["left"] or failure.details["recovered"])
+    # What a killed call left is no change of this one.
+    left = failure.details["left"] and failure.details["step"] != "recover"
+    changed = bool(left or failure.details["recovered"])
     # What Ansible shows as it is. The details are data, which whoever shows them escapes.
     message = printable(f"{failure}. {_aftermath(failure)}", 2 * MAX_MESSAGE)
     module.fail_json(msg=message, changed=changed, **failure.details)
@@ -184,7 +186,8 @@ def _aftermath(failure: ProvisionError) -> str:
         )
         for each in failure.details["left"]
     ]
-    if left:
+    # Of what a killed call left, the error itself says all of that.
+    if left and failure.details["step"] != "recover":
         return f"Left behind: {'; '.join(left)}"
     undone = len(failure.details["undone"])
     if undone:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
 import stat
 import typing as t
@@ -77,9 +78,9 @@ class PrivateDirectory:
         return name in self.names()
 
     def replace(self, name: str, data: bytes, public: bool = False) -> None:
-        """Let the file ``name`` have the content ``data``; whoever is stopped in between leaves it as it was.
+        """Let the file ``name`` have the content ``data``; whoever is stopped in between, or loses power, leaves it as it was.
 
-        One that is ``public`` can be read by all, and outlasts a loss of power.
+        One that is ``public`` can be read by all.
         """
         self.remove(name + _NEW)
         descriptor = self.open(name + _NEW, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
@@ -87,7 +88,7 @@ class PrivateDirectory:
             write_whole(descriptor, data)
             if public:
                 os.fchmod(descriptor, 0o644)
-                os.fsync(descriptor)
+            os.fsync(descriptor)
         finally:
             os.close(descriptor)
         self._in_directory(
@@ -95,6 +96,20 @@ class PrivateDirectory:
                 name + _NEW, name, src_dir_fd=directory, dst_dir_fd=directory
             )
         )
+
+    def discard_new(self, name: str) -> None:
+        """Remove what is there of a ``replace`` of the file ``name`` that was stopped in between."""
+        self.remove(name + _NEW)
+
+    @contextlib.contextmanager
+    def alone(self) -> t.Iterator[None]:
+        """Keep others out of what is done in ``with``; they wait as long as that takes, or until this process ends."""
+        directory = self._opened(make=False)
+        try:
+            fcntl.flock(directory, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(directory)
 
     def link(self, name: str, target: str) -> None:
         """Make the symbolic link ``name``, for another program to follow; this class follows none."""

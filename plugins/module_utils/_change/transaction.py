@@ -7,7 +7,7 @@
 """Changes of a host that are made as one, whatever the devices: all of them, or none.
 
 On the first failure, and on a signal that asks to stop, what was done is undone in reverse order. The steps of a call that
-is killed are in its journal, and the next call undoes them.
+is killed are in its journal, and the next call undoes them, each that it can.
 """
 
 from __future__ import annotations
@@ -105,6 +105,8 @@ class Transaction:
         self._timeout = timeout
         self._interrupted = interrupted
         self._done: list[Step] = []
+        # Steps of killed calls that could not be undone, by lock, each with what is left of it.
+        self._stuck: dict[str, list[tuple[Step, dict[str, str]]]] = {}
         # Where it is, for the error.
         self._device: str | None = None
         self._step = ""
@@ -135,13 +137,13 @@ class Transaction:
         deadline = time.monotonic() + self._timeout
         try:
             self._recover_all(deadline)
-            for name in sorted(find_names()):
+            names = sorted(find_names())
+            for name in names:
                 self._wait_for_lock(name, deadline)
                 # Its last holder may have been killed while this call waited.
-                problem = self._recover(name, self._abandoned(name))
-                if problem is not None:
-                    self._step = "recover"
-                    raise self._failure(problem)
+                self._recover(name, self._abandoned(name))
+                if self._stuck[name]:
+                    raise self._stuck_failure(names)
         except OSError as error:
             raise self._failure(
                 f"cannot keep other calls out through {error.filename}", error
@@ -151,6 +153,9 @@ class Transaction:
         except ProvisionError as failure:
             failure.details["recovered"] = self.recovered
             raise
+        finally:
+            # Those of this call's own locks are its failure.
+            self.warnings += [_half_done(stuck) for stuck in self._stuck.values() if stuck]
 
     def _recover_all(self, deadline: float) -> None:
         tried: set[str] = set()
@@ -158,11 +163,10 @@ class Transaction:
             # All journals are read before anything is undone, so that one that cannot be read stops the call in time.
             found = {name: self._abandoned(name) for name in self._journal.lock_abandoned()}
             for name, steps in found.items():
-                problem = None if name in tried else self._recover(name, steps)
+                if name not in tried:
+                    self._recover(name, steps)
                 self._journal.unlock(name)
                 tried.add(name)
-                if problem is not None:
-                    self.warnings.append(problem)
             # What a killed call had started, such as mdevctl, has to come to its end first.
             if tried.issuperset(self._journal.orphaned()) or time.monotonic() >= deadline:
                 return
@@ -187,20 +191,51 @@ class Transaction:
             self._check_interrupted()
             time.sleep(_POLL_SECONDS)
 
-    def _recover(self, name: str, steps: t.Iterable[Step]) -> str | None:
-        """Undo a killed call's steps under a lock that is held; return which cannot be undone, and why."""
+    def _recover(self, name: str, steps: t.Iterable[Step]) -> None:
+        """Undo a killed call's steps under a lock that is held; what cannot be undone is kept, and ``_stuck`` has it.
+
+        One step that cannot be undone does not keep the others from it. None is tried twice in one call.
+        """
+        before = self._stuck.get(name, [])
+        stuck = self._stuck[name] = []
         for step in steps:
-            try:
-                if self._undo_step(step, recovering=True):
-                    self.recovered.append(_described(step))
-            except Irreversible:
-                pass
-            except InUse as problem:
-                self.warnings.append(f"{_left_half_done(step)}, and is left so: {problem}")
-            except (OSError, ProvisionError, HostReadError) as error:
-                return f"{_left_half_done(step)}, which cannot be undone: {_reason(error)}"
-        self._journal.settle(name)
+            known = [left for each, left in before if each == step]
+            left = known[0] if known else self._recover_step(step)
+            if left is not None:
+                stuck.append((step, left))
+        try:
+            self._journal.settle(name, [step for step, _left in stuck])
+        except OSError as error:
+            self._step = "recover"
+            raise self._failure(
+                "cannot note in the journal of a killed call what of it is undone", error
+            ) from None
+
+    def _recover_step(self, step: Step) -> dict[str, str] | None:
+        """Undo a killed call's step; return what is left of it where that is to be tried again."""
+        try:
+            if self._undo_step(step, recovering=True):
+                self.recovered.append(_described(step))
+        except Irreversible:
+            pass
+        except InUse as problem:
+            self.warnings.append(
+                f"a call that was killed left device {step.device} half done ({step.change}), and is left so: {problem}"
+            )
+        except OSError as error:
+            return self._left(step, words(error))
+        except Exception as error:  # noqa: BLE001
+            # Not even a defect keeps the rest from being undone.
+            return self._left(step, str(error) or repr(error))
         return None
+
+    def _stuck_failure(self, names: t.Iterable[str]) -> ProvisionError:
+        """Return the failure of a call whose own locks, ``names``, are those of steps that cannot be undone."""
+        stuck = [each for name in names for each in self._stuck.pop(name, [])]
+        self._step = "recover"
+        failure = self._failure(_half_done(stuck))
+        failure.details["left"] = [left for _step, left in stuck]
+        return failure
 
     # Making steps, and undoing them.
 
@@ -360,12 +395,14 @@ def _described(step: Step) -> dict[str, str]:
     return {"device": step.device, "change": step.change}
 
 
-def _left_half_done(step: Step) -> str:
-    return f"a call that was killed left device {step.device} half done ({step.change})"
-
-
-def _reason(error: Exception) -> str:
-    return words(error) if isinstance(error, OSError) else str(error)
+def _half_done(stuck: t.Iterable[tuple[Step, t.Mapping[str, str]]]) -> str:
+    """Return in words what killed calls left that cannot be undone, and what a person does about it."""
+    each = (
+        f"device {left['device']} half done ({left['change']}), which cannot be undone: {left['problem']},"
+        f" at {left['where']}; to undo it by hand: {left['by_hand']}"
+        for _step, left in stuck
+    )
+    return f"a call that was killed left {'; '.join(each)}"
 
 
 def _never() -> None:

@@ -8,6 +8,7 @@ import json
 import os
 import stat
 import tempfile
+import threading
 
 import pytest
 from ansible_collections.vfio.migration.plugins.module_utils._change.journal import (
@@ -141,6 +142,118 @@ def test_what_is_settled_is_forgotten_and_what_is_not_is_kept(directory):
         journal.settle("matrix")
     assert files(directory) == []
     assert not [file for file in os.listdir(directory) if file.endswith(".journal")]
+
+
+@pytest.mark.parametrize("kept", [[3], [1], [3, 1], [5, 3], [5, 3, 1]])
+def test_steps_that_failed_are_kept_in_their_order_with_those_of_other_locks(directory, kept):
+    steps = {number: change("matrix" if number % 2 == 0 else "gpu", number) for number in range(6)}
+    killed_after(directory, *steps.values())
+    with Journal(directory, [Remove]) as journal:
+        journal.lock_abandoned()
+        journal.settle("gpu", [steps[number] for number in kept])
+    with Journal(directory, [Remove]) as journal:
+        assert journal.lock_abandoned() == ["gpu", "matrix"]
+        assert journal.abandoned("gpu") == [steps[number] for number in kept]
+        assert journal.abandoned("matrix") == [steps[4], steps[2], steps[0]]
+        journal.settle("matrix")
+        assert journal.abandoned("gpu") == [steps[number] for number in kept]
+        journal.settle("gpu")
+    assert not [file for file in os.listdir(directory) if "journal" in file]
+    assert files(directory) == []
+
+
+def test_what_was_not_written_in_full_does_not_spoil_the_steps_that_are_kept(directory):
+    killed_after(directory, change(), change(number=2), change(number=3))
+    path = journal_of(directory)
+    os.truncate(path, os.stat(path).st_size - 1)
+    with Journal(directory, [Remove]) as journal:
+        journal.lock_abandoned()
+        journal.settle("gpu", [change(number=2)])
+        assert journal.abandoned("gpu") == [change(number=2)]
+    assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
+
+
+def test_a_journal_of_which_all_steps_failed_is_not_touched(directory):
+    killed_after(directory, change(), change(number=2))
+    before = os.stat(journal_of(directory))
+    with Journal(directory, [Remove]) as journal:
+        journal.lock_abandoned()
+        journal.settle("gpu", [change(number=2), change()])
+    after = os.stat(journal_of(directory))
+    assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+
+
+@pytest.mark.parametrize("function", ["write", "fsync", "replace"])
+def test_who_is_killed_while_a_journal_is_rewritten_loses_nothing(directory, monkeypatch, function):
+    steps = [change(), change("matrix", 2), change(number=3)]
+    killed_after(directory, *steps)
+
+    def settle(failed):
+        with Journal(directory, [Remove]) as journal:
+            journal.lock_abandoned()
+            journal.settle("gpu", failed)
+
+    pid = os.fork()
+    if pid == 0:
+        monkeypatch.setattr(os, function, lambda *arguments, **others: os._exit(9))
+        try:
+            settle([steps[0]])
+        finally:
+            os._exit(0)
+    assert os.WEXITSTATUS(os.waitpid(pid, 0)[1]) == 9
+    with Journal(directory, [Remove]) as journal:
+        assert journal.lock_abandoned() == ["gpu", "matrix"]
+        assert journal.abandoned("gpu") == [steps[2], steps[0]]
+        assert journal.abandoned("matrix") == [steps[1]]
+    # Nor does what it left of the new file stay.
+    settle([steps[0]])
+    assert not [file for file in os.listdir(directory) if file.endswith(".new")]
+
+
+def test_a_new_journal_is_on_the_disk_before_it_takes_the_place_of_the_old_one(
+    directory, monkeypatch
+):
+    killed_after(directory, change(), change(number=2))
+    calls = []
+
+    def noting(name, function):
+        def call(*arguments, **others):
+            calls.append(name)
+            return function(*arguments, **others)
+
+        return call
+
+    for name in ("fsync", "replace"):
+        monkeypatch.setattr(os, name, noting(name, getattr(os, name)))
+    with Journal(directory, [Remove]) as journal:
+        journal.lock_abandoned()
+        journal.settle("gpu", [change()])
+    assert calls == ["fsync", "replace"]
+
+
+def test_calls_that_rewrite_one_journal_wait_for_each_other(directory, monkeypatch):
+    steps = [change(), change("matrix", 2), change(number=3), change("matrix", 4)]
+    killed_after(directory, *steps)
+    replace = os.replace
+
+    with Journal(directory, [Remove]) as one, Journal(directory, [Remove]) as other:
+        assert one.lock("gpu")
+        assert other.lock("matrix")
+        second = threading.Thread(target=other.settle, args=("matrix", [steps[1]]))
+
+        def meanwhile(*arguments, **others):
+            # Between the reading and the replacing of the first one.
+            monkeypatch.undo()
+            second.start()
+            second.join(0.2)
+            assert second.is_alive()
+            replace(*arguments, **others)
+
+        monkeypatch.setattr(os, "replace", meanwhile)
+        one.settle("gpu", [steps[0]])
+        second.join()
+        assert one.abandoned("gpu") == [steps[0]]
+        assert other.abandoned("matrix") == [steps[1]]
 
 
 def test_a_live_call_is_left_alone(directory):

@@ -388,6 +388,35 @@ def test_what_cannot_be_undone_yet_is_tried_again_and_keeps_its_parent_closed(ke
     assert kernel.tree.snapshot() == before
 
 
+def test_a_step_that_cannot_be_undone_does_not_keep_the_others_and_is_told_with_what_to_do(kernel):
+    kill(kernel, 5, FIVE)
+    # The first of what recovery writes removes the last device that was made.
+    kernel.writes.clear()
+    kernel.faults[1] = errno.EBUSY
+    failed = failure(kernel, [device(UUIDS[3])])
+    where = kernel.path(MDEV_DEVICES, UUIDS[2])
+    assert failed.details["left"] == [
+        {
+            "device": UUIDS[2],
+            "change": "created",
+            "problem": failed.details["left"][0]["problem"],
+            "where": where,
+            "by_hand": f"echo 1 > {where}/remove",
+        }
+    ]
+    assert "EBUSY" in failed.details["left"][0]["problem"]
+    assert f"to undo it by hand: echo 1 > {where}/remove" in str(failed)
+    assert [each["device"] for each in failed.details["recovered"]] == [UUIDS[1], UUIDS[0]]
+    # Somebody else's value stays when what was left is undone at last.
+    aggregator = kernel.tree.root / "bus/mdev/devices" / UUIDS[0] / "intel_vgpu/aggregator"
+    aggregator.write_text("3\n")
+    kernel.faults.clear()
+    transaction = recovered(kernel, [ANOTHER], ABSENT)
+    assert [each["device"] for each in transaction.recovered] == [UUIDS[2]]
+    assert aggregator.read_text() == "3\n"
+    assert in_run(kernel) == []
+
+
 def test_a_device_that_another_made_of_the_same_uuid_is_left_alone(kernel):
     kill(kernel, 2, FIVE)
     kernel.tree.add_mdev(UUIDS[1], share=4)

@@ -109,6 +109,19 @@ def test_the_message_ends_with_how_the_host_is(details, end):
     assert result["changed"] is ("left" in details or "recovered" in details)
 
 
+@pytest.mark.parametrize(
+    ("recovered", "end"),
+    [([], "Nothing was changed"), ([{}], "Changes of a call that was killed undone: 1")],
+)
+def test_what_a_killed_call_left_is_said_once_and_is_no_change_of_this_one(recovered, end):
+    error = ProvisionError("recover", "a call that was killed left device gpu half done")
+    left = [{"device": "gpu", "change": "created", "problem": "busy"}]
+    error.details.update(left=left, recovered=recovered)
+    result = result_of(failing(error))
+    assert result["msg"] == f"a call that was killed left device gpu half done. {end}"
+    assert (result["left"], result["changed"]) == (left, bool(recovered))
+
+
 def test_a_message_has_the_kernels_error_a_hint_and_the_log():
     error = ProvisionError(
         "create", "no", "gpu", OSError(errno.ENOSPC, "No space"), "make room", kernel_log=["a", "b"]
