@@ -261,7 +261,9 @@ def test_vgpus_of_one_guest_are_on_different_gpus_where_that_is_asked():
     assert plan["status"] == "optimal"
     # One card alone has room for both, and each guest may have one of it.
     fleet["b"] = host(parents=parents())
-    assert distinct(fleet)["status"] == "infeasible"
+    plan = distinct(fleet)
+    assert plan["status"] == "infeasible"
+    assert any("each of NVIDIA's on a GPU of its own" in each for each in reasons(plan))
     fleet["a"]["devices"][1]["in_use"] = {"pid": 8, "name": "other"}
     assert len(distinct(fleet)["placements"]) == 2
 
