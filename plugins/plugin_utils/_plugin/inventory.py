@@ -19,7 +19,9 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.values impor
 
 # What is between patterns, and what a pattern begins with that takes hosts out or keeps only those.
 _SEPARATORS = " ,:"
-_OPERATORS = "!&"
+_OPERATORS = ("!", "&")
+# What Ansible takes for a pattern of no host, or of every one: of a variable that is empty.
+_EMPTY = ("", "~")
 
 
 def matching(
@@ -40,12 +42,19 @@ def matching(
         for host in hosts:
             inventory.add_host(host, group=group)
     for pattern in split_host_pattern(found):
-        name = pattern.lstrip(_OPERATORS)
-        if name not in groups and not _hosts(inventory, name):
+        # Ansible takes off one operator, and looks for what remains, which may begin with another.
+        name = pattern[1:] if pattern.startswith(_OPERATORS) else pattern
+        if name in _EMPTY or (name not in groups and not _matched(inventory, name)):
             raise FleetError(
-                f"no host or group of the inventory matches {name!r}, which {option} has"
+                f"no host or group of the inventory matches {name or pattern!r}, which {option} has"
             )
     return _hosts(inventory, found)
+
+
+def _matched(inventory: t.Any, name: str) -> bool:
+    """Return whether ``name``, a single pattern without its operator, matches a host."""
+    # Behind another operator none of its own counts, and with a comma there nothing else splits it once more.
+    return name in inventory.hosts or bool(_hosts(inventory, f"all,&{name}"))
 
 
 def _hosts(inventory: t.Any, patterns: t.Any) -> list[str]:

@@ -18,8 +18,8 @@ GROUPS = {
 }
 
 
-def chosen(patterns):
-    return matching("report_hosts", patterns, GROUPS, DataLoader())
+def chosen(patterns, groups=GROUPS):
+    return matching("report_hosts", patterns, groups, DataLoader())
 
 
 @pytest.mark.parametrize(
@@ -33,6 +33,11 @@ def chosen(patterns):
         (["gpu?", "gpu12"], ["gpu1", "gpu2", "gpu12"]),
         ("~gpu.$", ["gpu1", "gpu2"]),
         ("pool[0]", ["gpu1"]),
+        ("all:!pool[0]", ["gpu2", "gpu12"]),
+        ("all:!~gpu.$", ["gpu12"]),
+        ("all:&gpu?", ["gpu1", "gpu2"]),
+        ("!gpu1", ["gpu2", "gpu12"]),
+        ("all:!spares", ["gpu1", "gpu2", "gpu12"]),
         # It is in the inventory, and may have hosts tomorrow.
         ("spares,gpu1", ["gpu1"]),
         ("spares", []),
@@ -47,6 +52,13 @@ def test_patterns_are_those_of_a_play(patterns, hosts):
 
 
 @pytest.mark.parametrize(
+    ("patterns", "hosts"), [("fe80::1", ["fe80::1"]), (["all,!fe80::1"], ["gpu1"])]
+)
+def test_a_host_may_be_named_by_its_address(patterns, hosts):
+    assert chosen(patterns, {"all": ["gpu1", "fe80::1"]}) == hosts
+
+
+@pytest.mark.parametrize(
     ("patterns", "wrong"),
     [
         ("gpu", "gpu"),
@@ -57,6 +69,24 @@ def test_patterns_are_those_of_a_play(patterns, hosts):
         ("gpu3*", "gpu3*"),
         ("~x", "~x"),
         ("spares[3]", "spares[3]"),
+        # One operator is taken off, as Ansible does: nobody has a name with another one.
+        ("pool:!!gpu1", "!gpu1"),
+        ("pool:!&gpu1", "&gpu1"),
+        ("all:&&pool", "&pool"),
+        (["all", "&!pool"], "!pool"),
+        # Of a variable that is empty, and of a blank too many.
+        ("all:!", "!"),
+        ("all:&", "&"),
+        (["all", "!"], "!"),
+        ("!", "!"),
+        ("all:! gpu1", "!"),
+        ("! gpu1", "!"),
+        (["all,! gpu1"], " gpu1"),
+        ("~", "~"),
+        ("all:!~", "~"),
+        # Between commas a blank or a colon separates nothing.
+        (["all,!gpu1 gpu2"], "gpu1 gpu2"),
+        (["all,!gpu1:gpu2"], "gpu1:gpu2"),
     ],
 )
 def test_a_name_that_nothing_has_is_an_error(patterns, wrong):
