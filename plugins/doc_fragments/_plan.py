@@ -80,6 +80,7 @@ options:
     description:
       - Groups of guests, each a list of names or UUIDs. No two guests of a group are placed on one host, nor one where another stays.
       - A name stands for each guest that has it, whatever its host; where one of several is meant, give its UUID.
+        One that no guest in the facts has gives a warning.
       - They do not meet on the way either. Where one goes to a host that another one leaves, it has a later C(wave).
       - Where O(failure_domains) has hosts that fail together, no two of a group are in one domain.
     type: list
@@ -90,6 +91,7 @@ options:
         C(guests) by the name or UUID of each guest what it takes, both numbers by the name of a resource, in whichever unit.
       - A guest goes to no host that has less of anything that it takes than is left, nor to one of which that is not stated. A guest that is not
         named takes nothing. What a guest leaves on its host is not counted on.
+      - A name in C(guests) that no guest in the facts has gives a warning. Another key beside C(hosts) and C(guests) is an error.
     type: dict
   spare:
     description:
@@ -100,7 +102,7 @@ options:
     description:
       - Which guests come first where not all have a place, a number for each by its name or UUID. Fewer devices of a guest with a higher number
         are left behind, whatever that costs those with a lower one. A guest that is not named has 0; a device that nobody holds comes last.
-      - No more than 16 different numbers.
+      - No more than 16 different numbers. A name that no guest in the facts has gives a warning.
     type: dict
   reuse:
     description:
@@ -132,7 +134,9 @@ options:
       - both
       - either
   apart:
-    description: Groups of guests of which no two may be on one host, as in O(vfio.migration.migration_plan#filter:apart).
+    description:
+      - Groups of guests of which no two may be on one host, as in O(vfio.migration.migration_plan#filter:apart).
+      - A name that no guest in the facts has gives a warning.
     type: list
     elements: list
 """
@@ -151,6 +155,7 @@ options:
       - Where nothing may be placed, each a dictionary with C(host), C(parent) where only that parent is meant,
         and if need be C(problem), the reason to be given for it.
       - With C(guest), a guest's name or UUID, in place of C(parent) only that guest may not go to the host.
+      - A guest or parent that no facts have gives a warning. Another key than these is an error.
     type: list
     elements: dict
   limit:

@@ -165,6 +165,37 @@ def check_hosts(fleet: Fleet, option: str, hosts: t.Iterable[str] | None) -> Non
             raise FleetError(f"{option} has {host!r}, and there is no host of this name")
 
 
+def without_guest(fleet: Fleet, data: t.Any, guests: t.Iterable[str]) -> set[str]:
+    """Return those of the names and UUIDs ``guests`` that no guest has, by the facts of ``fleet`` or others in its ``data``.
+
+    Where a host takes no part, or its facts are too old, they still tell that such a guest there is.
+    """
+    left = {*guests}
+    for name in data if left else ():
+        facts = fleet.hosts[name].facts if name in fleet.hosts else _found(data, name)[0]
+        left -= _guests_in(facts)
+        if not left:
+            break
+    return left
+
+
+def _guests_in(facts: t.Any) -> set[str]:
+    """Return the names and UUIDs of the guests in the facts of a host, which may be wrong in any way."""
+    devices = facts.get("devices") if isinstance(facts, t.Mapping) else None
+    holders = [
+        each.get("in_use")
+        for each in (devices if isinstance(devices, list) else ())
+        if isinstance(each, t.Mapping)
+    ]
+    return {
+        name
+        for each in holders
+        if isinstance(each, t.Mapping)
+        for name in (each.get("name"), each.get("uuid"))
+        if isinstance(name, str)
+    }
+
+
 def _check_fleet(data: t.Any) -> None:
     if not isinstance(data, t.Mapping):
         raise FleetError("a fleet is hostvars, or a mapping of host to its vfio_migration facts")

@@ -73,6 +73,18 @@ def _free_devices(name: str, value: t.Any) -> str:
     return one_of(name, value, FREE_DEVICES)
 
 
+def _check_keys(name: str, value: t.Mapping[t.Any, t.Any], known: t.Collection[str]) -> None:
+    """Raise ``FleetError`` where ``value`` has a key that says nothing: without it, it would say something else."""
+    unknown = sorted(quoted(key) for key in value if key not in known)
+    if unknown:
+        raise FleetError(
+            f"{name} has the key {', '.join(unknown[:MAX_NAMES])}; expected {', '.join(known)}"
+        )
+
+
+_KEYS_OF_PLACES = ("host", "parent", "guest", "problem")
+
+
 class Avoided(t.NamedTuple):
     """Where nothing may go: a host, or only what is under a ``parent`` there; for a ``guest``, by its name or UUID, only that may not."""
 
@@ -85,6 +97,8 @@ def _places(name: str, value: t.Any) -> dict[Avoided, str]:
     """Return the places in a list of ``{host[, parent][, guest][, problem]}``, and why each is one; raise ``FleetError``."""
     places = listed(name, value) or []
     for place in places:
+        if isinstance(place, t.Mapping):
+            _check_keys(name, place, _KEYS_OF_PLACES)
         named = [*([] if not isinstance(place, t.Mapping) else map(place.get, ("parent", "guest")))]
         texts = isinstance(place, t.Mapping) and isinstance(place.get("host"), str)
         if not texts or not all(isinstance(each, str | None) for each in named) or all(named):
@@ -109,8 +123,9 @@ def _limit(name: str, value: t.Any) -> int | dict[str, int] | None:
 def _capacity(name: str, value: t.Any) -> dict[str, dict[str, dict[str, int]]]:
     """Return what ``hosts`` have free and what ``guests`` take, each by its name and by that of a resource; raise ``FleetError``."""
     sides = ("hosts", "guests")
-    if not isinstance(value, t.Mapping) or set(value) - {*sides}:
+    if not isinstance(value, t.Mapping):
         raise FleetError(f"{name} is {quoted(value)}; expected {{hosts: …, guests: …}}")
+    _check_keys(name, value, sides)
     found: dict[str, dict[str, dict[str, int]]] = {side: {} for side in sides}
     for side in sides:
         given = value.get(side) or {}

@@ -11,17 +11,20 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible.utils.display import Display
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
-from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import Fleet
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import Fleet, Host
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import (
     gathered_at,
     hold,
     read_fleet,
     uncollected,
+    without_guest,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.values import (
     listed,
     names,
+    quoted,
     reasons,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.planner import (
@@ -40,6 +43,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request im
     staying,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.solution import Progress
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.summary import first_of
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.clock import age_limit
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.handed_over import check_plan
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.own_plans import digest_of
@@ -95,7 +99,8 @@ def plan_for(
     if earlier is not None:
         check_plan("earlier", earlier)
     conditions = Conditions.parse(options, earlier and conditions_of(earlier))
-    _check_hosts(Conditions.parse({**options, "drain": None, "targets": None}), fleet)
+    given = Conditions.parse({**options, "drain": None, "targets": None})
+    _check_hosts(given, fleet)
     for resource in conditions.spare:
         if resource not in conditions.resources():
             raise FleetError(f"spare has {resource!r}, and no guest in capacity takes any of it")
@@ -107,6 +112,7 @@ def plan_for(
         left_out=reasons("left_out", left_out),
         any_age={*lost, *fresh},
     )
+    _tell_of_nobody(given, read, fleet)
     sources = sources_of(options)
     known = {name: each.facts for name, each in read.hosts.items()}
     request = Request(
@@ -141,6 +147,7 @@ def search_for(
         limit=age_limit(max_age),
         left_out=reasons("left_out", left_out),
     )
+    _tell_of_nobody(given, read, fleet)
     return read, given
 
 
@@ -168,3 +175,38 @@ def _check_hosts(given: Conditions, fleet: t.Any) -> None:
         for host in hosts:
             if isinstance(fleet, t.Mapping) and host not in fleet:
                 raise FleetError(f"{option} has {host!r}, and there is no host of this name")
+
+
+def _tell_of_nobody(given: Conditions, read: Fleet, fleet: t.Any) -> None:
+    """Warn where a condition that is ``given`` is about a guest or parent that no facts have, and so holds for none.
+
+    The guest may be shut down, and the parent not be there, at the moment: that is no mistake for sure. What an earlier
+    plan has is none, either.
+    """
+    named = {
+        "apart": sorted({guest for group in given.apart for guest in group}),
+        "avoid": [place.guest for place in given.avoid if place.guest is not None],
+        "priority": [*given.priority],
+        "capacity.guests": [*given.capacity.get("guests", ())],
+    }
+    nobody = without_guest(read, fleet, {guest for guests in named.values() for guest in guests})
+    sentences = [
+        f"{option} has {quoted(guest)}, and no guest in the facts has this name or UUID"
+        for option, guests in named.items()
+        for guest in dict.fromkeys(guests)
+        if guest in nobody
+    ]
+    sentences += [
+        f"avoid has the parent {quoted(place.parent)} of {place.host}, and it has none of this name in its facts"
+        for place in given.avoid
+        if place.parent is not None and place.host in read.hosts
+        if place.parent not in _parents_of(read.hosts[place.host])
+    ]
+    for each in first_of(sentences, "such name"):
+        Display().warning(each)
+
+
+def _parents_of(host: Host) -> set[str | None]:
+    """Return the names of all that a device of ``host`` can be under."""
+    parents = {name for each in host.equipment for name in (each.id, each.card)}
+    return parents | {each["parent"] for each in host.facts["devices"]}

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import inspect
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from ansible.module_utils.common.yaml import yaml_load
+from ansible.utils.display import Display
+from ansible_collections.vfio.migration.plugins.action.migration_plan import ActionModule
 from ansible_collections.vfio.migration.plugins.doc_fragments import _fleet, _plan
 from ansible_collections.vfio.migration.plugins.filter import migration_plan as filter_module
 from ansible_collections.vfio.migration.plugins.modules import migration_plan as module
@@ -18,9 +21,22 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request im
     OPTIONS,
     Conditions,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.summary import (
+    MAX_LINE,
+    MAX_SENTENCES,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.headroom_options import (
+    headroom_for,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.maintenance_options import (
+    maintenance_for,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_options import (
     ARGUMENTS,
     plan_for,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.rebalance_options import (
+    rebalance_for,
 )
 from ansible_collections.vfio.migration.tests.unit.fleets import UUIDS, device, host, parent
 
@@ -120,3 +136,133 @@ def test_guests_and_devices_are_named_alike_everywhere(named):
     assert [each["vm"] for each in plan["placements"]] == ["vm-1"]
     assert plan["placements"] == plan_for(fleet, sources=["vm-1"])["placements"]
     assert plan_for(fleet, **plan["request"])["request"] == plan["request"]
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "expected"),
+    [
+        (
+            "avoid",
+            [{"host": "b"}, {"host": "b", "parnet": "0000:00:02.0"}],
+            "avoid has the key 'parnet'; expected host, parent, guest, problem",
+        ),
+        ("avoid", [{"hots": "b"}], "avoid has the key 'hots'; expected host"),
+        ("avoid", [{"host": "b", 7: "b"}], "avoid has the key 7; expected host"),
+        ("capacity", {"host": {}}, "capacity has the key 'host'; expected hosts, guests"),
+        ("capacity", {"hosts": {}, "guest": {}}, "capacity has the key 'guest'; expected hosts"),
+    ],
+)
+def test_a_key_that_says_nothing_is_an_error_that_names_those_that_do(option, value, expected):
+    with pytest.raises(FleetError) as raised:
+        Conditions.parse({option: value})
+    assert str(raised.value).startswith(expected)
+
+
+# --- guests and parents that no facts have ---
+
+GUEST = "aaaaaaaa-1111-4222-8333-444444444444"
+HOLDER = {"pid": 4711, "name": "vm-1", "uuid": GUEST}
+HELD = {
+    "a": host([device(UUIDS[0], in_use=HOLDER)]),
+    "b": host([device(UUIDS[1], vm="vm-2", parent="0000:00:04.0")], [parent()]),
+    "c": host(parents=[parent()]),
+}
+
+
+@pytest.fixture
+def warnings(monkeypatch):
+    found = []
+    monkeypatch.setattr(Display, "warning", lambda _self, message: found.append(message))
+    return found
+
+
+def named_so(name: str) -> dict[str, dict]:
+    """Return each condition that names a guest, about the guest of this name."""
+    return {
+        "apart": {"apart": [["vm-1", name]]},
+        "avoid": {"avoid": [{"host": "b", "guest": name}]},
+        "priority": {"priority": {"vm-1": 2, name: 1}},
+        "capacity.guests": {"capacity": {"guests": {name: {"memory": 0}}}},
+    }
+
+
+def by_action(fleet: dict, drain: list[str], **options: dict) -> dict:
+    task = mock.Mock(args={"drain": drain, **options}, async_val=0, check_mode=False)
+    action = ActionModule(task, *[mock.Mock() for _argument in range(5)])
+    return action.run(task_vars={"hostvars": fleet})["plan"]
+
+
+@pytest.mark.parametrize("option", [*named_so("")])
+@pytest.mark.parametrize("ask", [plan_for, filter_module.migration_plan, by_action])
+def test_a_guest_that_no_facts_have_is_told_of_and_no_error(ask, option, warnings):
+    assert ask(HELD, ["a"], **named_so("vm-l")[option])["placements"]
+    assert warnings == [f"{option} has 'vm-l', and no guest in the facts has this name or UUID"]
+
+
+@pytest.mark.parametrize("ask", [headroom_for, rebalance_for, maintenance_for])
+@pytest.mark.parametrize("option", ["apart", "avoid"])
+def test_a_search_for_places_tells_of_it_too(ask, option, warnings):
+    needed = {rebalance_for: [1], maintenance_for: [["a"]]}.get(ask, [])
+    ask(HELD, *needed, **named_so("vm-l")[option])
+    assert [each.partition(",")[0] for each in warnings] == [f"{option} has 'vm-l'"]
+
+
+@pytest.mark.parametrize("name", ["vm-2", GUEST])
+@pytest.mark.parametrize("option", [*named_so("")])
+def test_of_a_guest_that_has_this_name_or_uuid_nothing_is_told(name, option, warnings):
+    plan_for(HELD, ["a"], **named_so(name)[option])
+    assert warnings == []
+
+
+def test_a_guest_of_a_host_that_takes_no_part_is_there(warnings):
+    of_no_use = {**HELD["b"], "schema": 7}
+    plan_for(HELD, ["a"], hosts=["a", "c"], apart=[["vm-1", "vm-2"]])
+    plan_for(HELD, ["a"], left_out={"b": "it did not answer"}, apart=[["vm-1", "vm-2"]])
+    plan_for({**HELD, "b": of_no_use}, ["a"], apart=[["vm-1", "vm-2"]])
+    assert warnings == []
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        None,
+        7,
+        {"schema": 7, "devices": {"in_use": {"name": "vm-l"}}},
+        {"schema": 7, "devices": ["vm-l", {"in_use": ["vm-l"]}, {"in_use": {"name": ["vm-l"]}}]},
+        {"schema": 7, "devices": [{}, {"in_use": None}, {"in_use": {"name": 7, "uuid": {}}}]},
+    ],
+)
+def test_facts_that_are_none_have_no_guest(facts, warnings):
+    plan_for({**HELD, "x": facts}, ["a"], apart=[["vm-1", "vm-l"]])
+    assert len(warnings) == 1
+
+
+def test_a_parent_to_avoid_that_its_host_has_not_is_told_of(warnings):
+    places = [
+        {"host": "b", "parent": each} for each in ("0000:00:02.0", "0000:00:04.0", "0000:00:20.0")
+    ]
+    plan_for({**HELD, "x": {}}, ["a"], avoid=[*places, {"host": "x", "parent": "0000:00:02.0"}])
+    assert warnings == [
+        "avoid has the parent '0000:00:20.0' of b, and it has none of this name in its facts"
+    ]
+
+
+def test_a_card_may_be_avoided(warnings):
+    function = {**parent("0000:01:00.4"), "physical_function": "0000:01:00.0"}
+    fleet = {**HELD, "c": host(parents=[function])}
+    plan_for(fleet, ["a"], avoid=[{"host": "c", "parent": "0000:01:00.0"}])
+    assert warnings == []
+
+
+def test_what_an_earlier_plan_has_of_guests_that_have_gone_is_not_told(warnings):
+    earlier = plan_for(HELD, ["a"], apart=[["vm-1", "vm-2"]])
+    plan_for({**HELD, "b": host(parents=[parent()])}, ["a"], earlier=earlier)
+    assert warnings == []
+
+
+def test_no_more_is_told_than_can_be_read_and_nothing_that_a_terminal_obeys(warnings):
+    many = [f"vm-{each}\x1b[2J\u202e\n{'x' * MAX_LINE}" for each in range(100, 200)]
+    plan_for(HELD, ["a"], apart=[many])
+    assert warnings[-1] == f"and {100 - MAX_SENTENCES} more: such names"
+    assert len(warnings) == MAX_SENTENCES + 1
+    assert all(each.isprintable() and len(each) <= MAX_LINE for each in warnings)

@@ -11,6 +11,7 @@ import typing as t
 from pathlib import Path
 
 import pytest
+from ansible.utils.display import Display
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin import preparing
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.clock import now
@@ -134,6 +135,15 @@ def test_what_a_later_guest_takes_over_is_verified_and_told_with_its_wave(begin)
     assert [each.rpartition(", ")[2] for each in told] == ["in wave 2", "in wave 1"]
     # What was there is not what was made for it.
     assert written(run) == [("c", UUIDS[5])]
+
+
+def test_a_guest_that_no_facts_have_is_told_of(begin, monkeypatch):
+    told = []
+    monkeypatch.setattr(Display, "warning", lambda _self, message: told.append(message))
+    hosts = Hosts()
+    run = preparing.plan_next(begin(hosts, apart=[["vm-1", "vm-l"]]), hosts)
+    assert run["plan"]["placements"]
+    assert told == ["apart has 'vm-l', and no guest in the facts has this name or UUID"]
 
 
 def test_check_mode_writes_nothing(begin, tmp_path):
