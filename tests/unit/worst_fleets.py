@@ -169,7 +169,9 @@ def few_addresses() -> Fleet:
     alike = check.MAX_OF_ADDRESS
     sources = [_function(n, f"02:00:00:00:00:{n // alike:02x}", vm=n) for n in range(1_600)]
     targets = {
-        f"f{number:02}": host([_function(n, f"02:00:00:01:{number:02x}:{n:02x}") for n in range(20)])
+        f"f{number:02}": host(
+            [_function(n, f"02:00:00:01:{number:02x}:{n:02x}") for n in range(20)]
+        )
         for number in range(60)
     }
     return {"z": host(sources), **targets}

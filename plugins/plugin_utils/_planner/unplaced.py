@@ -375,7 +375,9 @@ class Reasons:
             elif (places := self._places(host, alike[0])) < len(alike):
                 short.append(f"{len(alike)} places for {names} are needed there, and {places} left")
         if not nothing:
-            apart = ", each of NVIDIA's on a GPU of its own" if self._conditions.distinct_gpus else ""
+            apart = (
+                ", each of NVIDIA's on a GPU of its own" if self._conditions.distinct_gpus else ""
+            )
             words = f"no place there for all devices of the guest at once{apart}"
             yield Reason("guest_together", words)
         if not short:

@@ -128,7 +128,7 @@ def test_how_many_functions_have_one_address_is_limited():
     fleet = read(facts)
     assert fleet.unknown == ["z"]
     assert "52:54:00:12:34:56" in fleet.problems[0]["problem"]
-    facts["devices"][0]["network"]["mac"] = "52:54:00:12:34:57"
+    facts["devices"][0]["network"] = {"mac": "52:54:00:12:34:57"}
     assert read(facts).unknown == []
 
 
