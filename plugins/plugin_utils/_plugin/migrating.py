@@ -494,6 +494,7 @@ def order(run: _Run, hostvars: t.Any) -> _Run:
         "migrations": migrations,
         "sentences": [*_announced(run, going, libvirt)],
         "unplaced": plan.get("unplaced", []),
+        "plan_file": prepared.get("dest"),
         "leaving": leaving,
         "logs": logs,
         "turns": {
