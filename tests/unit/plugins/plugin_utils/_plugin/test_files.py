@@ -128,7 +128,7 @@ def test_what_is_nested_too_deeply_is_no_json(tmp_path):
 @pytest.mark.parametrize(
     "make",
     [
-        lambda path: path.mkdir(),
+        os.mkdir,
         lambda path: path.write_bytes(b"\xff\n"),
         os.mkfifo,
         lambda path: path.symlink_to(path),

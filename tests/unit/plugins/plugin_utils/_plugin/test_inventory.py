@@ -18,8 +18,8 @@ GROUPS = {
 }
 
 
-def chosen(patterns, groups=GROUPS):
-    return matching("report_hosts", patterns, groups, DataLoader())
+def chosen(patterns):
+    return matching("report_hosts", patterns, GROUPS, DataLoader())
 
 
 @pytest.mark.parametrize(
