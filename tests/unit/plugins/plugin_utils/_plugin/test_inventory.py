@@ -18,8 +18,8 @@ GROUPS = {
 }
 
 
-def chosen(patterns):
-    return matching("report_hosts", patterns, GROUPS, DataLoader())
+def chosen(patterns, groups=None):
+    return matching("report_hosts", patterns, groups or GROUPS, DataLoader())
 
 
 @pytest.mark.parametrize(
