@@ -222,11 +222,9 @@ class Transaction:
             self.warnings.append(
                 f"a call that was killed left device {step.device} half done ({step.change}), and is left so: {problem}"
             )
-        except OSError as error:
-            return self._left(step, words(error))
         except Exception as error:  # noqa: BLE001
             # Not even a defect keeps the rest from being undone.
-            return self._left(step, str(error) or repr(error))
+            return self._left(step, error)
         return None
 
     def _stuck_failure(self, names: t.Iterable[str]) -> ProvisionError:
@@ -280,15 +278,14 @@ class Transaction:
             try:
                 if self._undo_step(step, recovering=False):
                     undone.append(_described(step))
-            except OSError as error:
-                left.append(self._left(step, words(error)))
             except Exception as error:  # noqa: BLE001
                 # Not even a defect keeps the rest from being undone.
-                left.append(self._left(step, str(error) or repr(error)))
+                left.append(self._left(step, error))
         return {"undone": undone, "left": left}
 
-    def _left(self, step: Step, problem: str) -> dict[str, str]:
+    def _left(self, step: Step, error: Exception) -> dict[str, str]:
         """Return what is left of a step: why and, unless it is gone for good, where, and what a person does about it."""
+        problem = words(error) if isinstance(error, OSError) else str(error) or repr(error)
         left = dict(_described(step), problem=problem)
         if step.undo is not None:
             place = self._place(step.device)

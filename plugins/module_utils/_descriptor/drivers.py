@@ -253,18 +253,6 @@ def _profiles(own: t.Mapping[str, str]) -> tuple[Driver, Driver]:
     return driver_profile("mdev", driver), driver_profile("pci", driver)
 
 
-def written(own: t.Mapping[str, str]) -> set[str]:
-    """Return the names in a derived ``self`` that ``attributes_to_write`` writes."""
-    writes = driver_profile("mdev", own.get("driver")).written
-    if writes is None:
-        return set()
-    return {
-        name
-        for name in own
-        if writes({each: own[each] for each in own if each != name}) != writes(own)
-    }
-
-
 def attributes_to_write(own: t.Mapping[str, str]) -> list[tuple[str, str]]:
     """Return what to write to a new mediated device so that it is as one with a derived ``self``, where only that tells."""
     written = driver_profile("mdev", own.get("driver")).written

@@ -91,7 +91,9 @@ def takes(source: t.Mapping[str, str], target: t.Mapping[str, str]) -> bool:
     Where it is not known which version the vGPU has, the host has to take all that it may have. The rule:
     docs.nvidia.com/deploy/nvml-api, "vGPU Migration", on nvmlGetVgpuCompatibility.
     """
-    possible, taken = _possible(source), _range(target.get(VERSIONS, ""))
+    if VERSIONS not in target:
+        return False
+    possible, taken = _possible(source), _range(target[VERSIONS])
     return bool(possible and taken and taken[0] <= possible[0] and possible[1] <= taken[1])
 
 

@@ -181,8 +181,12 @@ class Judge:
     def _patterns_for(
         self, owner: Descriptor, subject: Descriptor, owner_is_source: bool
     ) -> Patterns:
-        pair = (owner, subject) if owner_is_source else (subject, owner)
-        return self.patterns(owner, owner_is_source, takes(*(each.configuration for each in pair)))
+        # This is asked of every pair, and few have a configuration.
+        if not (owner.configuration and subject.configuration):
+            return self.patterns(owner, owner_is_source)
+        source, target = (owner, subject) if owner_is_source else (subject, owner)
+        taken = takes(source.configuration, target.configuration)
+        return self.patterns(owner, owner_is_source, taken)
 
     def patterns(
         self, descriptor: Descriptor, owner_is_source: bool, taken: bool = False
@@ -246,7 +250,7 @@ def provisional_warnings(
         answered = settled(source.configuration, shown)
         names = {name.rpartition("/")[2] for name in given}
         compared = {name: text for name, text in own.items() if name not in names}
-        for name in drivers.written(compared):
+        for name in _written(compared):
             del compared[name]
         if drivers.HOST_DRIVER in answered:
             del compared["software_version"]
@@ -256,6 +260,16 @@ def provisional_warnings(
             _only_derived(["source"], own["device_api"]),
         ]
     return warnings
+
+
+def _written(own: t.Mapping[str, str]) -> set[str]:
+    """Return the names in a derived ``self`` that ``attributes_to_write`` writes to a new device."""
+    every = drivers.attributes_to_write(own)
+    return {
+        name
+        for name in (own.keys() - {"driver"} if every else ())
+        if drivers.attributes_to_write({n: own[n] for n in own if n != name}) != every
+    }
 
 
 def _derived_sides(source: Descriptor, target: Descriptor) -> list[str]:

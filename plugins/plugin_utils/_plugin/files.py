@@ -22,7 +22,6 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.values impor
 
 # What is read of a file, in bytes: some times what a plan of a million placements takes.
 _MOST = 1 << 30
-_NO_FILE = "it is no regular file"
 
 
 def absolute(path: t.Any) -> str:
@@ -47,9 +46,13 @@ def _read(path: str, most: int) -> bytes:
     """
     handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     with open(handle, "rb") as file:
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
-            raise OSError(_NO_FILE)
+        _check_regular(handle)
         return file.read(most)
+
+
+def _check_regular(handle: int) -> None:
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        raise OSError("it is no regular file")
 
 
 def read_json(path: str) -> t.Any:
@@ -103,8 +106,7 @@ def append(path: str, text: str) -> None:
 
 
 def _append(handle: int, content: bytes) -> None:
-    if not stat.S_ISREG(os.fstat(handle).st_mode):
-        raise OSError(_NO_FILE)
+    _check_regular(handle)
     # Several moves end at once. Not every file system has locks.
     with contextlib.suppress(OSError):
         fcntl.flock(handle, fcntl.LOCK_EX)
@@ -120,9 +122,9 @@ def _append(handle: int, content: bytes) -> None:
         raise
 
 
-def check_appending(path: str) -> None:
-    """Raise ``AnsibleActionFail`` where the file ``path`` could not be read, or added to; nothing is changed."""
-    content_of(path)
+def check_appending(path: str) -> str:
+    """Return what ``content_of`` does; raise ``AnsibleActionFail`` also where nothing could be added. Nothing is changed."""
+    content = content_of(path)
     place = path
     while not os.path.lexists(place):
         place = os.path.dirname(place)
@@ -131,6 +133,7 @@ def check_appending(path: str) -> None:
         raise AnsibleActionFail(f"cannot write {path}: {place} is no directory")
     if not os.access(place, wanted):
         raise AnsibleActionFail(f"cannot write {path}: there is no permission to write to {place}")
+    return content
 
 
 def replace_bytes(path: str, content: bytes) -> bool:

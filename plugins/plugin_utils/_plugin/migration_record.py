@@ -52,9 +52,9 @@ def check_record(path: str) -> None:
 
     A line that is lost is a warning.
     """
-    check_appending(path)
+    content = check_appending(path)
     try:
-        lost = read_records(content_of(path))[1]
+        lost = read_records(content)[1]
     except FleetError as error:
         raise FleetError(f"{path}: {error}") from error
     for each in lost:
