@@ -76,6 +76,20 @@ def guests_of_many_devices() -> Fleet:
     return {"z": host(devices), "a": host(parents=_parents(60, types, least=2, different=5))}
 
 
+def guests_of_few_devices_without_room() -> Fleet:
+    """Most guests have no place, and whichever has one, as many others have none: a search for the best has no end."""
+    types = _types(12)
+    devices = [
+        _device(number, types[number % 12], vm=number // 4, compatible=_any_of(types))
+        for number in range(600)
+    ]
+    parents = _parents(20, types, "i915")
+    for each in parents:
+        for place, mdev_type in enumerate(each["types"]):
+            mdev_type["resources"] = {f"r{n}": place * (n + 3) % 7 + 1 for n in range(8)}
+    return {"z": host(devices), "a": host(parents=parents)}
+
+
 def many_kinds() -> Fleet:
     sources = [
         _device(n, f"t{n % 255}", vm=n, own={"x": str(n % 255)}, compatible=_any_of(_types(60)))
@@ -190,6 +204,7 @@ def beside_honest_hosts(fleet: Fleet, hosts: int = 24) -> Fleet:
 
 FLEETS = (
     *(one_guest, one_guest_of_shared_parents, one_guest_without_room, guests_of_many_devices),
+    guests_of_few_devices_without_room,
     *(many_kinds, lists_that_overlap, many_parents, many_types, nothing_alike, long_lists),
     *(a_host_that_cannot_migrate, a_long_name, many_problems, few_addresses),
 )

@@ -43,7 +43,7 @@ _Rating = tuple[int, int, int, int]
 
 @dataclass(frozen=True, slots=True)
 class BranchAndBound:
-    """The best assignment found; ``complete``: no other one is better. ``steps`` counts the packings looked at."""
+    """The best assignment found; ``complete``: no other one is better. ``steps`` counts the nodes and the packings looked at."""
 
     assignment: Assignment
     complete: bool
@@ -151,6 +151,9 @@ class _Tree:
 
     def _places(self, item: Item) -> list[tuple[int, Packing]]:
         """Return every bin and packing for an item, the best first."""
+        # A node costs something where nothing takes the item, too.
+        self.steps += 1
+        self.packings.spend(1)
         places: list[tuple[t.Any, int, Packing]] = []
         for bin_type in self.packings.bin_types_for(item.demands):
             for key in self._index.keys(bin_type, item.demands):

@@ -25,6 +25,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._packing.assignment
     allows,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.best_fit import Fit, Progress
+from ansible_collections.vfio.migration.plugins.plugin_utils._packing.effort import Effort
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.packings import (
     PackingProblem,
     Packings,
@@ -33,6 +34,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._packing.packings i
 _SEED = 20200819
 # Further rounds find nothing more.
 _ROUNDS_PER_ITEM = 100
+_ROUNDS_PER_BIN = 1_000
 _FEWEST_BINS, _MOST_BINS = 2, 6
 _PROGRESS_EVERY = 1_000
 
@@ -54,21 +56,25 @@ def local_search(
     rounds: int,
     least_unplaced: int,
     progress: Progress,
+    shared: Effort | None = None,
 ) -> LocalSearch:
     """Improve ``assignment``, in which the items ``unplaced`` have no place, for at most so many ``rounds``.
 
-    It ends early once no more than ``least_unplaced`` devices are left.
+    It ends early once no more than ``least_unplaced`` devices are left. What is looked at counts where the effort is ``shared``
+    with other searches, which have as many rounds each.
     """
     search = _Neighbourhoods(problem, packings, fit, assignment, unplaced)
-    most = min(rounds, _ROUNDS_PER_ITEM * len(problem.items))
+    most = min(
+        *(rounds, _ROUNDS_PER_ITEM * len(problem.items), _ROUNDS_PER_BIN * len(problem.bins))
+    )
     done = 0
-    while (
-        done < most and not packings.exhausted and search.devices(search.unplaced) > least_unplaced
-    ):
+    while done < most and not packings.exhausted and search.devices_left > least_unplaced:
         done += 1
         if done % _PROGRESS_EVERY == 0:
             progress("repairing", sum(map(len, search.partial.contents)))
-        search.ruin_and_recreate()
+        looked_at = search.ruin_and_recreate()
+        if shared is not None:
+            shared.spend(looked_at)
     return LocalSearch(search.partial.assignment(), done)
 
 
@@ -86,6 +92,7 @@ class _Neighbourhoods:
         self.partial = PartialAssignment(problem, assignment)
         self.unplaced = list(unplaced)
         self._items = problem.items
+        self.devices_left = self._devices(unplaced)
         self._packings = packings
         self._fit = fit
         self._random = random.Random(_SEED)
@@ -93,12 +100,15 @@ class _Neighbourhoods:
         for number, each in enumerate(problem.bins):
             self._of_type[packings.type_numbers[each.state]].append(number)
 
-    def devices(self, items: t.Iterable[int]) -> int:
+    def _devices(self, items: t.Iterable[int]) -> int:
         """Return how many devices these items have."""
         return sum([len(self._items[item].demands) for item in items])
 
-    def ruin_and_recreate(self) -> None:
-        """Empty some bins of a type that takes one of the items left, and fill them with that item and their own."""
+    def ruin_and_recreate(self) -> int:
+        """Empty some bins of a type that takes one of the items left, and fill them with that item and their own.
+
+        Return how many places were looked at.
+        """
         wanted = self._one_of(self.unplaced)
         bin_type = self._one_of(self._packings.bin_types_for(self._items[wanted].demands))
         bins = self._of_type[bin_type]
@@ -113,12 +123,15 @@ class _Neighbourhoods:
         }
         items.sort(key=lambda item: -sizes[item])
         left = [item for item in items if not self._place(item, bin_type, chosen)]
-        if self.devices(left) > len(self._items[wanted].demands):
+        more = self._devices(left) - len(self._items[wanted].demands)
+        if more > 0:
             for number, contents in before.items():
                 self.partial.refill(number, contents)
-            return
-        self.unplaced.remove(wanted)
-        self.unplaced.extend(left)
+        else:
+            self.unplaced.remove(wanted)
+            self.unplaced.extend(left)
+            self.devices_left += more
+        return len(items) * len(chosen)
 
     def _one_of(self, numbers: list[int]) -> int:
         return numbers[self._random.randrange(len(numbers))]

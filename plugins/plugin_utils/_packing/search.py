@@ -116,6 +116,7 @@ def search(
             budget.rounds,
             shortage.missing if shortage else 0,
             progress,
+            budget.shared,
         )
         assignment, rounds = improved.assignment, improved.rounds
     devices = sum([len(problem.items[item].demands) for item in first.order])

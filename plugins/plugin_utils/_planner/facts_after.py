@@ -23,6 +23,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._compat.candidates 
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import Host, Parent
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.cards import is_card_parent
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.parent_capacity import (
+    capacity_of,
     instances_left,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils.contract import Placement
@@ -221,8 +222,10 @@ def _parents_after(
         if is_card_parent(parent) and parent.card in full:
             left = dict.fromkeys([each.id for each in parent.types], 0)
         elif parent.id in made:
-            counts = made[parent.id]
-            left = {each.id: max(0, instances_left(parent, each, counts)) for each in parent.types}
+            counts, capacity = made[parent.id], capacity_of(parent)
+            left = {
+                each.id: max(0, instances_left(capacity, each, counts)) for each in parent.types
+            }
         else:
             found.append(entry)
             continue

@@ -170,6 +170,8 @@ class _Planning:
         self._returned: list[str] = []
         self._steps: list[MaintenanceStep] = []
         self._again_at_least = 0
+        # How many guests of a host that is still to be emptied had no place when that was tried last.
+        self._left: dict[str, int] = {}
         # All plans together look at no more than one does. Why guests have no place is asked of none but the last, of one host.
         self._budget = Budget(shared=Effort(EFFORT))
         self._explaining = Effort(MAX_COMPARISONS // 3)
@@ -235,9 +237,19 @@ class _Planning:
                 self._again_at_least = min(found.at_least for _batch, found in singles)
         singles.sort(key=lambda each: len(each[1].left))
         for batch, alike in singles[:_TRIES]:
+            self._left[batch[0]] = len(alike.left)
+            if not self._receiving(batch):
+                continue
+            anywhere = self._to_anywhere(batch)
+            self._left[batch[0]] = len(anywhere.left)
+            if anywhere.at_least and (self._conditions.keep_type or not alike.placements):
+                # No device would become one of another type on a host that lasts either.
+                continue
             found = alike if alike.batch == batch else self._to_lasting(batch)
             again = len(found.left)
             found = self._to_pending(found)
+            if found.left:
+                found = anywhere
             if not found.left:
                 return found, self._why_again(again)
         return None, ""
@@ -291,20 +303,23 @@ class _Planning:
 
     def _to_pending(self, found: _Attempt) -> _Attempt:
         """Place the guests that are left of a batch on hosts that are still to be emptied."""
-        others = [
-            name for name in self._pending if name not in found.batch and name in self._may_receive
+        more = self._plan(
+            found.batch, self._receiving(found.batch), found.placements, keep_type=True
+        )
+        wave = max([each["wave"] for each in found.placements], default=0)
+        later: list[t.Any] = [
+            {**each, "wave": each["wave"] + wave} if self._conditions.apart else each
+            for each in more.placements
         ]
-        if not others:
-            return found
-        more = self._plan(found.batch, others, found.placements, keep_type=True)
-        if not more.left:
-            wave = max([each["wave"] for each in found.placements], default=0)
-            later: list[t.Any] = [
-                {**each, "wave": each["wave"] + wave} if self._conditions.apart else each
-                for each in more.placements
-            ]
-            return _Attempt(found.batch, [*found.placements, *later], (), 0)
-        return self._plan(found.batch, [*self._lasting, *others], keep_type=True)
+        return _Attempt(found.batch, [*found.placements, *later], more.left, 0)
+
+    def _to_anywhere(self, batch: _Batch) -> _Attempt:
+        """Place the guests of a batch on hosts that are not to be emptied any more and on such that are, all at once."""
+        return self._plan(batch, [*self._lasting, *self._receiving(batch)], keep_type=True)
+
+    def _receiving(self, batch: _Batch) -> list[str]:
+        """Return the hosts that are still to be emptied after a batch, and take guests until then."""
+        return [name for name in self._pending if name not in batch and name in self._may_receive]
 
     def _plan(
         self,
@@ -413,7 +428,8 @@ class _Planning:
     def _blocked(self) -> MaintenanceBlock:
         """Return which hosts cannot be emptied next, why, and whether that is proven of every plan."""
         hosts = self._pending[:1] if self._asked.keep_order else self._pending
-        asked = hosts[:_TRIES]
+        # What is proven is found soonest where most are left.
+        asked = sorted(hosts, key=lambda name: -self._left.get(name, 0))[:_TRIES]
         closed = frozenset(() if self._asked.use_returned else self._returned)
         # In another order it would be other hosts that receive nothing any more.
         always_closed = closed if self._asked.keep_order else frozenset[str]()

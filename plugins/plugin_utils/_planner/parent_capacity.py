@@ -124,8 +124,9 @@ def _stated_capacity(types: t.Sequence[MdevType]) -> ParentCapacity | None:
     Of any two types, one takes no more of anything than the other, as it is of GVT-g's.
     """
     names = sorted({name for each in types for name, _amount in each.resources})
+    takes = {each.id: dict(each.resources) for each in types}
     needs = {
-        each.id: tuple([dict(each.resources).get(name, 0) for name in names]) for each in types
+        each: tuple([amounts.get(name, 0) for name in names]) for each, amounts in takes.items()
     }
     if not types or not all(map(any, needs.values())) or not _in_order(needs.values()):
         return None
@@ -159,9 +160,10 @@ def _capacity_in_shares(types: t.Sequence[MdevType]) -> ParentCapacity | None:
     return ParentCapacity((whole,), needs, available, False)
 
 
-def instances_left(parent: Parent, mdev_type: MdevType, made: t.Mapping[str, int]) -> int:
-    """Return how many of ``mdev_type`` a parent has left once so many instances of its types are ``made``."""
-    capacity = capacity_of(parent)
+def instances_left(
+    capacity: ParentCapacity | None, mdev_type: MdevType, made: t.Mapping[str, int]
+) -> int:
+    """Return how many of ``mdev_type`` a parent of this ``capacity`` has left once so many instances of its types are ``made``."""
     if capacity is None:
         others = made.keys() - {mdev_type.id}
         return 0 if others else mdev_type.available_instances - made.get(mdev_type.id, 0)

@@ -70,6 +70,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.backing im
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.cards import is_card_parent
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.parent_capacity import (
+    capacity_of,
     instances_left,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.placing import (
@@ -309,7 +310,8 @@ class _StillThere:
             return None
         made = self._candidates.makeable(source, parent, offered)
         already = self._made[host.name, parent.id]
-        if made is None or instances_left(parent, offered, already) < made.instances:
+        left = instances_left(capacity_of(parent), offered, already)
+        if made is None or left < made.instances:
             return None
         found = newly_made(made, host.name, parent, offered.id, str(target["id"]))
         return placement_of(guest, source, found, 1)

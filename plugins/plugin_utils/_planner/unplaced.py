@@ -50,6 +50,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.cards impo
     type_given,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.parent_capacity import (
+    ParentCapacity,
     capacity_of,
     instances_left,
 )
@@ -81,6 +82,9 @@ MAX_REASONS = 20
 _MAX_RULES = 40
 # So often is a set of patterns compared with what a host has; what takes more has no reasons in detail.
 MAX_COMPARISONS = 300_000
+_EXPLAINS = "the filter explain tells what stands in the way"
+_NOT_EXAMINED = Reason("not_examined", f"it has no place; {_EXPLAINS}")
+_NOT_EXAMINED_THERE = Reason("not_examined", f"it has no place there; {_EXPLAINS}")
 # Something would do, and is to be had.
 _TO_BE_HAD = Reason("left_out", "")
 
@@ -203,11 +207,14 @@ class Reasons:
             if each.parent is not None and isinstance(made, Creatable) and mdev_type is not None:
                 self._made[(each.host, each.parent.id)][mdev_type.id] += made.instances
         self._numbers = {name: number for number, name in enumerate(problem.names)}
-        self._alike = self._hosts_alike()
+        # Who asks for no reasons in detail is given those alone for which a device stays, wherever there is room.
+        self._detailed = not self._effort.used_up
+        self._alike = self._hosts_alike() if self._detailed else []
         # Devices that need the same have the same reasons.
         self._shortages_of: dict[tuple[t.Any, ...], tuple[list[Reason], bool] | None] = {}
         self._no_option_of: dict[tuple[t.Any, ...], list[Reason]] = {}
         self._under: dict[str, dict[str | None, list[Device]]] = {}
+        self._capacities: dict[tuple[str, str], ParentCapacity | None] = {}
         self._told: dict[tuple[t.Any, ...], list[UnplacedReason]] = {}
 
     def of(self, guest: Guest, device: Device) -> list[UnplacedReason]:
@@ -226,6 +233,8 @@ class Reasons:
         ]
         if together:
             return [each.on(device.host) for each in together[:MAX_REASONS]]
+        if not self._detailed:
+            return [_NOT_EXAMINED.on(None)]
         key = (
             device.host if device.host in self._numbers else None,
             self._needs(device),
@@ -309,8 +318,7 @@ class Reasons:
         host = self._fleet.hosts[name]
         known = self._shortages(host, source)
         if known is None:
-            words = "it has no place there; the filter explain tells what stands in the way"
-            return [Reason("not_examined", words)]
+            return [_NOT_EXAMINED_THERE]
         shortages, possible = known
         if not shortages and not possible:
             return self._no_option(host, source)
@@ -408,7 +416,8 @@ class Reasons:
         made, _refusal = self._admission.admit(source, target)
         if is_card_parent(parent) or not isinstance(made, Creatable):
             return 1
-        left = instances_left(parent, mdev_type, self._made[(parent.host, parent.id)])
+        made_there = self._made[(parent.host, parent.id)]
+        left = instances_left(self._capacity_of(parent), mdev_type, made_there)
         return left // made.instances
 
     def _shortages(self, host: Host, source: Device) -> tuple[list[Reason], bool] | None:
@@ -516,13 +525,14 @@ class Reasons:
                 words = f"this plan makes {listed(sorted(makes))} under {where} already"
                 return Reason("room_taken", words)
             return self._why_no_capacity(parent.host, parent.card, mdev_type.id) or _TO_BE_HAD
-        if capacity_of(parent) is None and set(makes) - {mdev_type.id}:
+        capacity = self._capacity_of(parent)
+        if capacity is None and set(makes) - {mdev_type.id}:
             made_there = listed(sorted(makes))
             words = (
                 f"this plan makes {made_there} under {where}, and under one parent only one type"
             )
             return Reason("room_taken", words)
-        left = instances_left(parent, mdev_type, makes)
+        left = instances_left(capacity, mdev_type, makes)
         if left < made.instances:
             words = (
                 f"not enough of {mdev_type.id} left under {where}: {made.instances} needed, {left}"
@@ -530,6 +540,12 @@ class Reasons:
             )
             return Reason("room_taken", words)
         return _TO_BE_HAD
+
+    def _capacity_of(self, parent: Parent) -> ParentCapacity | None:
+        key = (parent.host, parent.id)
+        if key not in self._capacities:
+            self._capacities[key] = capacity_of(parent)
+        return self._capacities[key]
 
     def _devices_under(self, parent: Parent) -> list[Device]:
         under = self._under.get(parent.host)

@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 from collections import Counter
 
+from ansible_collections.vfio.migration.plugins.plugin_utils._packing import branch_and_bound
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing import search as searching
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.assignment import load
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.best_fit import (
@@ -15,6 +17,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._packing.best_fit i
     best_fit_decreasing,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.bottleneck import Shortage
+from ansible_collections.vfio.migration.plugins.plugin_utils._packing.effort import Effort
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.packings import (
     CREATED,
     OPENED,
@@ -185,3 +188,41 @@ def test_repair_ends_where_no_more_can_be_placed():
     problem = PackingProblem(resources, items, bins, False)
     assert search(problem, Budget(1000, 0), shortage=Shortage((0,), 5, 4)).rounds == 0
     assert search(problem, Budget(300, 0)).rounds == 300
+
+
+def crowded(times: int) -> PackingProblem:
+    """Return one full host's items so many times: most have no place, and any of them might be those that have."""
+    problem = planted(random.Random(5), 1, 0)
+    return dataclasses.replace(problem, items=[*problem.items] * times)
+
+
+def test_what_nothing_takes_counts_as_looked_at(monkeypatch):
+    """The exact search ends after so many nodes of its tree, however many of them have no place to look at."""
+    nodes = 0
+    enter = branch_and_bound._Tree._enter
+
+    def counted(tree: branch_and_bound._Tree, highest: int) -> None:
+        nonlocal nodes
+        nodes += 1
+        enter(tree, highest)
+
+    monkeypatch.setattr(branch_and_bound._Tree, "_enter", counted)
+    found = search(crowded(20), Budget(0, 2_000))
+    assert not found.optimal
+    # A node in which an item is placed nowhere has no packing of its own.
+    assert nodes <= 2 * found.steps + 1
+
+
+def test_rounds_count_where_searches_share_an_effort():
+    problem = crowded(20)
+    rounds = []
+    for effort in (1_000, 1_000_000):
+        shared = Effort(effort)
+        packings = Packings(problem, effort=shared)
+        budget = Budget(500, 0, shared=shared)
+        rounds.append(searching.search(problem, packings, budget, lambda: None).rounds)
+    assert 0 < rounds[0] < rounds[1] == 500
+
+
+def test_repair_of_few_bins_ends_soon():
+    assert search(crowded(20), Budget(20_000, 0)).rounds == 1_000
