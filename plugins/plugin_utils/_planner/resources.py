@@ -164,6 +164,9 @@ class Resources:
     _kinds: list[_ParentKind | _CardKind] = field(default_factory=list)
     _kind_numbers: dict[tuple[t.Any, ...], int] = field(default_factory=dict)
     _transitions: dict[tuple[int, int], tuple[Transition, ...]] = field(default_factory=dict)
+    # What a parent, and a group of functions of a card, may become for a demand, whatever is there already.
+    _makeable: dict[tuple[int, int], list[tuple[MdevType, Creatable]]] = field(default_factory=dict)
+    _offered: dict[tuple[int, int, int], list[tuple[int, Choice]]] = field(default_factory=dict)
     _free_slots: dict[int, int] = field(default_factory=dict)
 
     # --- numbers ---
@@ -277,13 +280,12 @@ class Resources:
         found = self._transitions.get((resource, demand))
         if found is None:
             state = self._states[resource]
-            source = self.demands[demand]
             if isinstance(state, Pool):
-                found = self._taking(state, source)
+                found = self._taking(state, self.demands[demand])
             elif isinstance(state, CardState):
-                found = self._on_card(state, source)
+                found = self._on_card(state, demand)
             else:
-                found = self._making(state, source)
+                found = self._making(state, demand)
             self._transitions[(resource, demand)] = found
         return found
 
@@ -466,15 +468,14 @@ class Resources:
         rest = self.number(after) if pool.size > 1 else None
         return (Transition(rest, cost, Choice(existing)),)
 
-    def _making(self, state: PartlyUsed, source: Device) -> tuple[Transition, ...]:
-        kind = self._parent_kind(state)
+    def _making(self, state: PartlyUsed, demand: int) -> tuple[Transition, ...]:
+        kind, source = self._parent_kind(state), self.demands[demand]
+        key = (state.kind, demand)
+        if key not in self._makeable:
+            self._makeable[key] = [*self._made_under(kind, source)]
         found = []
-        for mdev_type in kind.parent.types:
-            if state.type not in (None, mdev_type.id) or not mdev_type.available_instances:
-                continue
-            target = NewDevice(kind.parent.kind, mdev_type.id, kind.parent, mdev_type)
-            made, _refusal = self._admission.admit(source, target)
-            if not isinstance(made, Creatable):
+        for mdev_type, made in self._makeable[key]:
+            if state.type not in (None, mdev_type.id):
                 continue
             after = self._once_opened(state, kind, mdev_type, made.instances)
             if after is None:
@@ -487,6 +488,16 @@ class Resources:
             found.append((cost, mdev_type.id, Transition(rest, cost, Choice(made, mdev_type))))
         # The types of a parent have different ids: nothing else is compared.
         return tuple([each for _cost, _id, each in sorted(found)])
+
+    def _made_under(
+        self, kind: _ParentKind, source: Device
+    ) -> t.Iterator[tuple[MdevType, Creatable]]:
+        """Yield the types that a parent may make for ``source``, whatever else is made under it."""
+        for mdev_type in kind.parent.types:
+            target = NewDevice(kind.parent.kind, mdev_type.id, kind.parent, mdev_type)
+            made, _refusal = self._admission.admit(source, target)
+            if isinstance(made, Creatable) and mdev_type.available_instances:
+                yield mdev_type, made
 
     def _once_opened(
         self, state: PartlyUsed, kind: _ParentKind, mdev_type: MdevType, instances: int
@@ -502,13 +513,17 @@ class Resources:
             return None
         return PartlyUsed(state.kind, mdev_type.id, (number,))
 
-    def _on_card(self, state: CardState, source: Device) -> tuple[Transition, ...]:
+    def _on_card(self, state: CardState, demand: int) -> tuple[Transition, ...]:
         kind = t.cast(_CardKind, self._kinds[state.kind])
         found = []
         for group, function in enumerate(kind.functions):
             if not state.functions[group]:
                 continue
-            for cost, offer in self._offers(function, group, source):
+            key = (state.kind, group, demand)
+            if key not in self._offered:
+                source = self.demands[demand]
+                self._offered[key] = [*self._offers(function, group, source)]
+            for cost, offer in self._offered[key]:
                 type_id = _type_made(offer)
                 share = kind.shares[type_id]
                 used = state.used + share.units
@@ -532,12 +547,11 @@ class Resources:
                 yield cost, Choice(existing, None, group)
             return
         opened = self._conditions.policy == "pack" and not function.has_devices
-        for mdev_type in function.parent.types:
-            target = NewDevice(function.parent.kind, mdev_type.id, function.parent, mdev_type)
-            made, _refusal = self._admission.admit(source, target)
-            if isinstance(made, Creatable) and made.instances <= mdev_type.available_instances:
-                cost = CREATED + OPENED * opened + OTHER_TYPE * (mdev_type.id != source.type)
-                yield cost, Choice(made, mdev_type, group)
+        for mdev_type, made in self._made_under(function, source):
+            if made.instances > mdev_type.available_instances:
+                continue
+            cost = CREATED + OPENED * opened + OTHER_TYPE * (mdev_type.id != source.type)
+            yield cost, Choice(made, mdev_type, group)
 
 
 def _type_made(offer: Choice) -> str:

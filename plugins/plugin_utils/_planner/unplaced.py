@@ -212,6 +212,7 @@ class Reasons:
         self._alike = self._hosts_alike() if self._detailed else []
         # Devices that need the same have the same reasons.
         self._shortages_of: dict[tuple[t.Any, ...], tuple[list[Reason], bool] | None] = {}
+        self._places_for: dict[tuple[t.Any, ...], int | None] = {}
         self._no_option_of: dict[tuple[t.Any, ...], list[Reason]] = {}
         self._under: dict[str, dict[str | None, list[Device]]] = {}
         self._capacities: dict[tuple[str, str], ParentCapacity | None] = {}
@@ -254,6 +255,10 @@ class Reasons:
         """Return all of a device that its reasons depend on."""
         address = self._admission.addresses.get(device.key)
         return device.kind, device.type, device.descriptor, device.attributes, address
+
+    def _key_on(self, host: Host, device: Device) -> tuple[t.Any, ...]:
+        """Return all that decides what there is for a device on ``host``."""
+        return (host.name, device.key in self._admission.several, *self._needs(device))
 
     def _for_each_host(self, guest: Guest, device: Device) -> list[UnplacedReason]:
         names = [name for name in self._problem.names if name != device.host]
@@ -371,16 +376,20 @@ class Reasons:
         for device in guest.devices:
             needed[self._needs(device)].append(device)
         short = []
-        nothing = False
+        nothing = unknown = False
         for alike in needed.values():
             known = self._shortages(host, alike[0])
+            unknown = unknown or known is None
             if known is None or (alike[0] is source and len(alike) == 1):
                 continue
             names = listed([device.id for device in alike])
             if known == ([], False):
                 nothing = True
                 short.append(f"no place there for {names} of the same guest")
-            elif (places := self._places(host, alike[0])) < len(alike):
+                continue
+            places = self._places(host, alike[0])
+            unknown = unknown or places is None
+            if places is not None and places < len(alike):
                 short.append(f"{len(alike)} places for {names} are needed there, and {places} left")
         if not nothing:
             apart = (
@@ -388,13 +397,24 @@ class Reasons:
             )
             words = f"no place there for all devices of the guest at once{apart}"
             yield Reason("guest_together", words)
-        if not short:
+        if unknown:
+            yield _NOT_EXAMINED_THERE
+        elif not short:
             node = "of one NUMA node " if self._conditions.numa_local else ""
             short.append(f"each {node}has one by itself, and would take it from another one")
         yield from (Reason("guest_device", each) for each in short)
 
-    def _places(self, host: Host, source: Device) -> int:
-        """Return for how many devices like ``source`` there are places left, of each kind by itself."""
+    def _places(self, host: Host, source: Device) -> int | None:
+        """Return for how many devices like ``source`` there are places left, of each kind by itself; ``None`` where that is too much."""
+        key = self._key_on(host, source)
+        if key not in self._places_for:
+            self._effort.spend(_offers_of(host))
+            self._places_for[key] = (
+                None if self._effort.used_up else self._count_places(host, source)
+            )
+        return self._places_for[key]
+
+    def _count_places(self, host: Host, source: Device) -> int:
         free = sum(
             self._admission.unavailable(device) is None
             and (host.name, device.id) not in self._devices
@@ -422,11 +442,10 @@ class Reasons:
 
     def _shortages(self, host: Host, source: Device) -> tuple[list[Reason], bool] | None:
         """Return what would do on ``host`` but is not to be had, and whether something else is; ``None`` where that is too much."""
-        key = (host.name, source.key in self._admission.several, *self._needs(source))
+        key = self._key_on(host, source)
         if key not in self._shortages_of:
-            there = len(host.devices) + sum(len(each.types) for each in host.equipment)
             sets = len(source.descriptor.compatible) if source.descriptor else 0
-            self._effort.spend(there * (1 + sets))
+            self._effort.spend(_offers_of(host) * (1 + sets))
             self._shortages_of[key] = (
                 None if self._effort.used_up else self._look_into(host, source)
             )
@@ -617,6 +636,11 @@ class Reasons:
         asked = " and ".join([each.words(source) for each in self._admission.asked])
         words = f"{host.name} has nothing compatible {asked}"
         return [Reason("condition", words, detail=asked)]
+
+
+def _offers_of(host: Host) -> int:
+    """Return how many devices and types of parents there are on ``host``."""
+    return len(host.devices) + sum(len(each.types) for each in host.equipment)
 
 
 def _named(device: Device, refusal: Refusal) -> Reason:
