@@ -235,8 +235,14 @@ class _Planning:
             if not self._steps:
                 # Whatever is emptied first, so many of its guests move again.
                 self._again_at_least = min(found.at_least for _batch, found in singles)
-        singles.sort(key=lambda each: len(each[1].left))
-        for batch, alike in singles[:_TRIES]:
+        return self._next_again(singles)
+
+    def _next_again(
+        self, singles: t.Iterable[tuple[_Batch, _Attempt]]
+    ) -> tuple[_Attempt | None, str]:
+        """Return the next host of which some guests move again, and why; ``singles`` has for each what is like it on hosts that last."""
+        tried = sorted(singles, key=lambda each: len(each[1].left))[:_TRIES]
+        for batch, alike in tried:
             self._left[batch[0]] = len(alike.left)
             if not self._receiving(batch):
                 continue
@@ -245,13 +251,12 @@ class _Planning:
             if anywhere.at_least and (self._conditions.keep_type or not alike.placements):
                 # No device would become one of another type on a host that lasts either.
                 continue
-            found = alike if alike.batch == batch else self._to_lasting(batch)
-            again = len(found.left)
-            found = self._to_pending(found)
+            lasting = alike if alike.batch == batch else self._to_lasting(batch)
+            found = self._to_pending(lasting)
             if found.left:
                 found = anywhere
             if not found.left:
-                return found, self._why_again(again)
+                return found, self._why_again(len(lasting.left))
         return None, ""
 
     def _batches(self) -> t.Iterator[_Batch]:
