@@ -90,6 +90,28 @@ def guests_of_few_devices_without_room() -> Fleet:
     return {"z": host(devices), "a": host(parents=parents)}
 
 
+def guests_of_many_kinds() -> Fleet:
+    """The devices of a guest are of as many kinds, each of which has places by itself and not all together."""
+    devices = [
+        _device(n, f"t{n % 2}", vm=n // 64, own={"x": str(n % 200)}, compatible=_any_of(_types(2)))
+        for n in range(1200)
+    ]
+    for number, each in enumerate(devices):
+        own = each["descriptor"]["self"]
+        each["descriptor"]["compatible"] = [own | {"x": str((number + k) % 200)} for k in range(4)]
+    targets = [_device(5000 + n, f"t{n % 2}", own={"x": str(n % 200)}) for n in range(800)]
+    return {"z": host(devices), "a": host(targets, parents=_parents(20, _types(2), "i915"))}
+
+
+def guests_of_parents_of_many_types() -> Fleet:
+    types = _types(100)
+    devices = [_device(n, types[n % 100], vm=n // 64, numa_node=n % 2) for n in range(1200)]
+    parents = _parents(40, types, "i915", least=2, different=7)
+    for number, each in enumerate(parents):
+        each["numa_node"] = number % 2
+    return {"z": host(devices), "a": host(parents=parents)}
+
+
 def many_kinds() -> Fleet:
     sources = [
         _device(n, f"t{n % 255}", vm=n, own={"x": str(n % 255)}, compatible=_any_of(_types(60)))
@@ -204,7 +226,7 @@ def beside_honest_hosts(fleet: Fleet, hosts: int = 24) -> Fleet:
 
 FLEETS = (
     *(one_guest, one_guest_of_shared_parents, one_guest_without_room, guests_of_many_devices),
-    guests_of_few_devices_without_room,
+    *(guests_of_few_devices_without_room, guests_of_many_kinds, guests_of_parents_of_many_types),
     *(many_kinds, lists_that_overlap, many_parents, many_types, nothing_alike, long_lists),
     *(a_host_that_cannot_migrate, a_long_name, many_problems, few_addresses),
 )

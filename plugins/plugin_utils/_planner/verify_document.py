@@ -118,8 +118,9 @@ def a_shortage_counts_every_place(case: Case) -> Objections:
             )
         receiving = {*case.facts} if case.asked.targets is None else {*case.asked.targets}
         receiving -= case.drained
+        names = {host: _names_on(case.facts.get(host)) for host in {host for host, _id in places}}
         for host, device_id in places:
-            if host not in receiving or device_id not in _names_on(case.facts.get(host)):
+            if host not in receiving or device_id not in names[host]:
                 yield Objection(WHOLE_PLAN, f"{device_id} on {host} is no place for anything")
         if case.is_of_the_occasion:
             yield from _places_not_counted(case, each, places.keys(), receiving & case.facts.keys())
