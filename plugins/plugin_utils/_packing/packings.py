@@ -52,6 +52,8 @@ UNLIMITED = 1 << 60
 EFFORT = 2_000_000
 # So many resources that take a demand in by no transition are looked at in the time of one that does.
 _LOOKS = 4
+# So many resources are copied into another state in that time.
+_COPIES = 16
 
 
 class Transition(t.NamedTuple):
@@ -469,6 +471,7 @@ class Packings:
         for node, parts in self._nodes_for(state, split):
             combinations = itertools.product(*[part.packings for part in parts])
             for chosen in itertools.islice(combinations, FULL_WIDTH):
+                self._effort.spend(1 + len(state) // _COPIES)
                 yield self._joined(state, node, split, chosen)
             self.incomplete = self.incomplete or next(combinations, None) is not None
 
@@ -560,7 +563,8 @@ class Packings:
                 following[after] = _Ranked(cost, untidiness, Packing(after, cost, steps))
         if beam:
             size = len(beam[0].packing.after)
-            self._effort.spend(looked_at + len(beam) * size // _LOOKS + len(following) * size // 16)
+            made = len(following) * size // _COPIES
+            self._effort.spend(looked_at + len(beam) * size // _LOOKS + made)
         kept = [*following.values()]
         if len(kept) > width:
             return sorted(kept, key=_by_rank)[:width], True
