@@ -77,7 +77,7 @@ def guests_of_many_devices() -> Fleet:
 
 
 def guests_of_few_devices_without_room() -> Fleet:
-    """Most guests have no place, and whichever has one, as many others have none: a search for the best has no end."""
+    """Return guests of which most have no place: whichever has one, as many others have none, and a search for the best has no end."""
     types = _types(12)
     devices = [
         _device(number, types[number % 12], vm=number // 4, compatible=_any_of(types))
@@ -91,7 +91,7 @@ def guests_of_few_devices_without_room() -> Fleet:
 
 
 def guests_of_many_kinds() -> Fleet:
-    """The devices of a guest are of as many kinds, each of which has places by itself and not all together."""
+    """Return guests whose devices are all of different kinds; each kind has places by itself, and not all together."""
     devices = [
         _device(n, f"t{n % 2}", vm=n // 64, own={"x": str(n % 200)}, compatible=_any_of(_types(2)))
         for n in range(1200)
