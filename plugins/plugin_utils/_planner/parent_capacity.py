@@ -165,7 +165,7 @@ def instances_left(
 ) -> int:
     """Return how many of ``mdev_type`` a parent of this ``capacity`` has left once so many instances of its types are ``made``."""
     if capacity is None:
-        others = made.keys() - {mdev_type.id}
+        others = any(count for each, count in made.items() if each != mdev_type.id)
         return 0 if others else mdev_type.available_instances - made.get(mdev_type.id, 0)
     used = capacity.nothing
     for type_id, instances in made.items():

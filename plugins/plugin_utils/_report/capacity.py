@@ -18,6 +18,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.cards import CardCapacity
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.parent_capacity import (
     capacity_of,
+    instances_left,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.problem import Supply, pose
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import (
@@ -154,17 +155,10 @@ def _places(
 
 def _under(parent: Parent, type_id: str, made: t.Mapping[str, int]) -> int:
     """Return how many more of a type there can be under a parent once so many of its types are ``made``."""
-    available = {each.id: each.available_instances for each in parent.types}
-    if type_id not in available:
+    mdev_type = next((each for each in parent.types if each.id == type_id), None)
+    if mdev_type is None:
         return 0
-    capacity = capacity_of(parent)
-    if capacity is None:
-        other = any(count for each, count in made.items() if each != type_id)
-        return 0 if other else max(0, available[type_id] - made.get(type_id, 0))
-    used = capacity.nothing
-    for each, count in made.items():
-        used = capacity.used_with(used, each, count)
-    return max(0, capacity.instances_left(used, type_id))
+    return max(0, instances_left(capacity_of(parent), mdev_type, made))
 
 
 def _on_card(capacity: CardCapacity, type_id: str) -> int:
