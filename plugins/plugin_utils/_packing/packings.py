@@ -49,7 +49,7 @@ _TIES = 64
 UNLIMITED = 1 << 60
 # So many transitions are looked at, all items and states of a problem together, before the beam narrows to one state: what
 # takes longer is no problem that a fleet has, but may be one that a host makes up.
-EFFORT = 2_000_000
+EFFORT = 1_000_000
 # So many resources that take a demand in by no transition are looked at in the time of one that does.
 _LOOKS = 4
 # So many resources are copied into another state in that time.

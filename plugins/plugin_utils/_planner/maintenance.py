@@ -173,7 +173,8 @@ class _Planning:
         # How many guests of a host that is still to be emptied had no place when that was tried last.
         self._left: dict[str, int] = {}
         # All plans together look at no more than one does. Why guests have no place is asked of none but the last, of one host.
-        self._budget = Budget(shared=Effort(EFFORT))
+        self._effort = Effort(EFFORT)
+        self._budget = Budget(shared=self._effort)
         self._explaining = Effort(MAX_COMPARISONS // 3)
         self._judge = Judge(conditions.direction)
 
@@ -230,6 +231,7 @@ class _Planning:
             if not found.left:
                 return found, self._why(found)
             if len(batch) == 1:
+                self._left[batch[0]] = len(found.left)
                 singles.append((batch, found))
         else:
             if not self._steps:
@@ -243,7 +245,6 @@ class _Planning:
         """Return the next host of which some guests move again, and why; ``singles`` has for each what is like it on hosts that last."""
         tried = sorted(singles, key=lambda each: len(each[1].left))[:_TRIES]
         for batch, alike in tried:
-            self._left[batch[0]] = len(alike.left)
             if not self._receiving(batch):
                 continue
             anywhere = self._to_anywhere(batch)
@@ -260,14 +261,18 @@ class _Planning:
         return None, ""
 
     def _batches(self) -> t.Iterator[_Batch]:
-        """Yield the batches that could be next, the largest first, and those with the fewest guests."""
+        """Yield the batches that could be next, the largest first, and of these those with the fewest guests."""
         order = self._pending
         most = min(self._asked.at_once, len(order))
         if self._asked.keep_order:
             yield from (tuple(order[:size]) for size in range(most, 0, -1))
             return
         places = {name: number for number, name in enumerate(self._asked.hosts)}
-        order = sorted(order, key=lambda name: (len(self._guests[name]), places[name]))
+        # What had no place before, and has used up what may be looked at, is not looked at again before all others.
+        left = self._left if self._effort.used_up else {}
+        order = sorted(
+            order, key=lambda name: (left.get(name, 0), len(self._guests[name]), places[name])
+        )
         for size in range(most, 0, -1):
             for start in range(len(order) - size + 1):
                 yield tuple(order[start : start + size])
@@ -408,6 +413,8 @@ class _Planning:
             return "the order was given"
         if not guests:
             return "no guest holds a device there"
+        if self._effort.used_up:
+            return "its guests have places on hosts that are not emptied after it"
         return "of the hosts whose guests have places on hosts that are not emptied after it, it has the fewest guests"
 
     def _why_again(self, again: int) -> str:

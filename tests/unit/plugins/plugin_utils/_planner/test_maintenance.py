@@ -79,6 +79,29 @@ def test_plans_that_have_looked_at_enough_are_still_right(seed):
         assert found["moves"] == exact["moves"]
 
 
+def test_once_enough_was_looked_at_what_had_no_place_is_not_tried_before_each_step():
+    homeless = {"a": host([vf(0, "vm-1", "w", pid=1)]), "spare": full("spare", 0, 2)}
+    facts = homeless | {f"b{number}": full(f"b{number}", 2) for number in range(6)}
+    hosts = sorted(facts.keys() - {"spare"})
+    tried: list[str] = []
+    make_plan = maintenance_module.make_plan
+
+    def noted(part, request, *args, **kwargs):
+        tried.extend(request.conditions.drain)
+        return make_plan(part, request, *args, **kwargs)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(maintenance_module, "make_plan", noted)
+        every_step = planned(facts, hosts)
+        patch.setattr(maintenance_module, "EFFORT", 1)
+        before = tried.count("a")
+        found = planned(facts, hosts)
+    assert found["order"] == every_step["order"] == hosts[1:]
+    assert found["blocked"]["hosts"] == ["a"]
+    assert tried.count("a") - before < before
+    assert maintenance_objections(found, facts) == []
+
+
 # --- beside all that there could be ---
 
 
