@@ -98,6 +98,7 @@ ReasonCode = t.Annotated[
                 "holder_unknown",
                 "moves_itself",
                 "mac_address",
+                "queue_assigned",
             ),
             *(
                 "limit",

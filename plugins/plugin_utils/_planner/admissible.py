@@ -28,6 +28,12 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import
     obstacle,
     obstacle_code,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.ap_queues import (
+    Matrix,
+    contested,
+    matrices_on,
+    matrix_of,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.network import (
     address_of,
     takes_address,
@@ -119,7 +125,7 @@ class Address(t.NamedTuple):
 
 
 # What a target would do but for.
-IN_THE_WAY = frozenset({"target_no_p2p", "mac_address"})
+IN_THE_WAY = frozenset({"target_no_p2p", "mac_address", "queue_assigned"})
 
 
 class Admission:
@@ -150,6 +156,10 @@ class Admission:
         self.addresses: dict[tuple[str, str], Address] = {}
         self._is_shared = False
         self._note_addresses(request)
+        # The matrices that have a queue in common with another one, by source; by host those that are there.
+        self.matrices: dict[tuple[str, str], Matrix] = {}
+        self._matrices_on: dict[str, dict[Matrix, str]] = {}
+        self._note_matrices(request)
 
     def _note_addresses(self, request: Request) -> None:
         """Note the MAC addresses that two guests might have on one card: the card would give each the other's frames."""
@@ -187,6 +197,57 @@ class Admission:
             if len(owners[address.mac]) > 1 or hosts_with[address.mac] - {key[0]}
         }
 
+    def _note_matrices(self, request: Request) -> None:
+        """Note the AP queues that no two devices on one host can have: of those that move, and of those that are there."""
+        going = {
+            each.key: matrix
+            for guest in request.guests
+            for each in guest.devices
+            if (matrix := matrix_of(each)) is not None
+        }
+        if not going:
+            return
+        hosts = self.candidates.fleet.hosts
+        for name in request.targets:
+            self._matrices_on[name] = {
+                matrix: f"{device.id} has there" for matrix, device in matrices_on(hosts[name])
+            }
+        self._note_kept_matrices(request.kept)
+        there = [matrix for each in self._matrices_on.values() for matrix in each]
+        shared = contested([*going.values(), *there])
+        self.matrices = {key: matrix for key, matrix in going.items() if matrix in shared}
+
+    def _note_kept_matrices(self, kept: t.Sequence[contract.Placement]) -> None:
+        """Note as being there what is kept of an earlier plan and is still to be made."""
+        hosts = self.candidates.fleet.hosts
+        sources = {host for host, _id in self.kept_sources if host in hosts}
+        given = {
+            device.key: matrix for name in sources for matrix, device in matrices_on(hosts[name])
+        }
+        for each in kept:
+            target = each["target"]
+            matrix = given.get((each["source"]["host"], each["source"]["id"]))
+            if matrix is not None and target["create"] and target["host"] in self._matrices_on:
+                there = self._matrices_on[target["host"]]
+                there.setdefault(matrix, f"{target['id']} is given there")
+
+    def matrices_on(self, host: str) -> t.Mapping[Matrix, str]:
+        """Return the matrices that are on a target host, where such devices move, each with whose it is."""
+        return self._matrices_on.get(host, {})
+
+    def beside_queues(self, source: Device, target: NewDevice) -> Refusal | None:
+        """Return that another device on the host of ``target`` has an AP queue of ``source``, if one has."""
+        matrix = self.matrices.get(source.key)
+        if matrix is None or target.mdev_type.device_api != "vfio-ap":
+            return None
+        for other, whose in self.matrices_on(target.parent.host).items():
+            queue = matrix.shared_queue(other)
+            if queue is not None:
+                return Refusal(
+                    "queue_assigned", f"it has the AP queue {queue}, which {whose}", queue
+                )
+        return None
+
     def card_of(self, target: Device) -> t.Hashable:
         """Return what sets the card of ``target`` apart from others that may be given other MAC addresses; ``None``: nothing."""
         if not self.addresses or not takes_address(target):
@@ -220,6 +281,10 @@ class Admission:
             return NO_P2P
         if isinstance(target, Device) and takes_address(target):
             refusal = self.beside_address(source, target)
+            if refusal is not None:
+                return refusal
+        if self.matrices and not isinstance(target, Device):
+            refusal = self.beside_queues(source, target)
             if refusal is not None:
                 return refusal
         for each in self.asked:

@@ -254,7 +254,8 @@ class _Supplies:
         self, host: Host, with_devices: set[str | None], kept: t.Sequence[Target]
     ) -> t.Sequence[int | None]:
         """Return the resources that the parents of ``host`` are, ``None`` for those under which nothing may go."""
-        key = (id(host.equipment), host.stated, frozenset(with_devices))
+        matrices = frozenset(self._admission.matrices_on(host.name))
+        key = (id(host.equipment), host.stated, frozenset(with_devices), matrices)
         if key not in self._equipped:
             self._equipped[key] = tuple(
                 [

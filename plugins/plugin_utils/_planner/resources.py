@@ -41,6 +41,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.admissible
     Admission,
     NewDevice,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.ap_queues import Matrix
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.cards import (
     CardCapacity,
     Size,
@@ -79,12 +80,14 @@ class Pool(t.NamedTuple):
 class PartlyUsed(t.NamedTuple):
     """A parent of kind ``kind`` of which a plan has ``used`` so much; ``type`` is the one it makes, if it is only one.
 
-    Used are instances of that type, or so much of each resource that the types share.
+    Used are instances of that type, or so much of each resource that the types share. ``matrices`` are those that a plan
+    assigns there, as far as others have queues of them.
     """
 
     kind: int
     type: str | None
     used: Amounts
+    matrices: tuple[Matrix, ...] = ()
 
 
 class CardState(t.NamedTuple):
@@ -217,6 +220,7 @@ class Resources:
             parent.numa_node if self._conditions.numa_local else None,
             has_devices,
             gpu,
+            frozenset(self._admission.matrices_on(parent.host)),
         )
         kind = self._kind_numbers.setdefault(key, len(self._kinds))
         if kind == len(self._kinds):
@@ -259,9 +263,10 @@ class Resources:
         instances = instances_of(given) or 1
         type_id = target["type"] or ""
         if kind.capacity is None:
-            return self.number(PartlyUsed(state.kind, type_id, (state.used[0] + instances,)))
+            number = state.used[0] + instances
+            return self.number(state._replace(type=type_id, used=(number,)))
         used = kind.capacity.used_with(state.used, type_id, instances)
-        return self.number(PartlyUsed(state.kind, None, used))
+        return self.number(state._replace(type=None, used=used))
 
     def demand_of(self, device: Device) -> int:
         """Return the number of what ``device`` needs."""
@@ -432,6 +437,8 @@ class Resources:
             units = [card.shares[_type_made(each.offer)].units for each in found]
             most = [(card.capacity - state.used) // each for each in units]
             return min(sum(state.functions), max(most, default=0))
+        if self.demands[demand].key in self._admission.matrices:
+            return min(1, len(found))
         return max(
             (
                 each.offer.mdev_type.available_instances // each.offer.candidate.instances
@@ -473,6 +480,9 @@ class Resources:
         key = (state.kind, demand)
         if key not in self._makeable:
             self._makeable[key] = [*self._made_under(kind, source)]
+        matrix = self._admission.matrices.get(source.key)
+        if matrix is not None and any(map(matrix.shared_queue, state.matrices)):
+            return ()
         found = []
         for mdev_type, made in self._makeable[key]:
             if state.type not in (None, mdev_type.id):
@@ -480,6 +490,8 @@ class Resources:
             after = self._once_opened(state, kind, mdev_type, made.instances)
             if after is None:
                 continue
+            if matrix is not None:
+                after = after._replace(matrices=tuple(sorted((*state.matrices, matrix))))
             cost = CREATED + OTHER_TYPE * (mdev_type.id != source.type)
             if self._conditions.policy == "pack":
                 cost += OPENED * (not any(state.used) and not kind.has_devices)
@@ -507,11 +519,11 @@ class Resources:
             if kind.capacity.instances_left(state.used, mdev_type.id) < instances:
                 return None
             used = kind.capacity.used_with(state.used, mdev_type.id, instances)
-            return PartlyUsed(state.kind, None, used)
+            return state._replace(type=None, used=used)
         number = state.used[0] + instances
         if number > mdev_type.available_instances:
             return None
-        return PartlyUsed(state.kind, mdev_type.id, (number,))
+        return state._replace(type=mdev_type.id, used=(number,))
 
     def _on_card(self, state: CardState, demand: int) -> tuple[Transition, ...]:
         kind = t.cast(_CardKind, self._kinds[state.kind])

@@ -44,6 +44,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.admissible
     Refusal,
     Target,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.ap_queues import Matrix
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.backing import Placement
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.cards import (
     is_card_parent,
@@ -201,6 +202,12 @@ class Reasons:
             given = self._admission.address_given(each.source, each.device)
             if given is not None and each.device is not None:
                 self._addresses[each.host, each.device.parent, given.mac].add(given.guest)
+        # The AP queues that the plan assigns on each host, as far as others have them too.
+        self._matrices: dict[str, list[Matrix]] = defaultdict(list)
+        for each in placed:
+            matrix = self._admission.matrices.get(each.source.key)
+            if matrix is not None and each.parent is not None:
+                self._matrices[each.host].append(matrix)
         self._made: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
         for each in placed:
             made, mdev_type = each.offer.candidate, each.offer.mdev_type
@@ -529,15 +536,21 @@ class Reasons:
     def _shortage(self, source: Device, parent: Parent, mdev_type: MdevType) -> Reason | None:
         """Return why there cannot be one more ``mdev_type``, or that there can; ``None`` where it would not do anyway."""
         target = NewDevice(parent.kind, mdev_type.id, parent, mdev_type)
-        made, _refusal = self._admission.admit(source, target)
+        made, refusal = self._admission.admit(source, target)
+        where = f"{parent.id} on {parent.host}"
+        if refusal is not None and refusal.code in IN_THE_WAY:
+            return Reason(refusal.code, f"{where}: {refusal.words}", detail=refusal.detail)
         if not isinstance(made, Creatable):
             return None
-        where = f"{parent.id} on {parent.host}"
         if made.instances > mdev_type.available_instances:
             devices = self._devices_under(parent)
             left = mdev_type.available_instances
             words = used_up(mdev_type.id, where, made.instances, left, devices)
             return Reason("no_room", words)
+        queue = self._queue_assigned(source, parent)
+        if queue is not None:
+            words = f"{where}: it has the AP queue {queue}, which this plan gives to another guest there"
+            return Reason("queue_assigned", words, detail=queue)
         makes = self._made[(parent.host, parent.id)]
         if is_card_parent(parent) and parent.card is not None:
             if makes:
@@ -559,6 +572,14 @@ class Reasons:
             )
             return Reason("room_taken", words)
         return _TO_BE_HAD
+
+    def _queue_assigned(self, source: Device, parent: Parent) -> str | None:
+        """Return an AP queue of ``source`` that the plan gives to another guest on the host of ``parent``; ``None`` where it gives none."""
+        matrix = self._admission.matrices.get(source.key)
+        if matrix is None:
+            return None
+        queues = map(matrix.shared_queue, self._matrices[parent.host])
+        return next(filter(None, queues), None)
 
     def _capacity_of(self, parent: Parent) -> ParentCapacity | None:
         key = (parent.host, parent.id)

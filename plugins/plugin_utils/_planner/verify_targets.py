@@ -44,6 +44,9 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_mat
     version_serves,
 )
 
+# The adapters and the domains of a device of vfio_ap, of which each pair is a queue.
+_Queues = tuple[frozenset[str], frozenset[str]]
+
 # What new devices of a kind may be called.
 _NAMES = {
     "mdev": re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"),
@@ -201,6 +204,36 @@ def _matrix_is_assigned(case: Case, move: Move, source: NaiveDescriptor) -> t.It
         yield "other numbers are assigned than those of the source"
 
 
+def an_ap_queue_has_one_device(case: Case) -> Objections:
+    """Require that no new device of vfio_ap has a queue that another device on its host has, or is given by the plan."""
+    queues = {move.key: _ap_queues(move.descriptor) for move in case.new}
+    hosts = {move.target["host"] for move in case.new if queues[move.key] is not None}
+    taken: dict[str, list[tuple[str, _Queues]]] = {host: [] for host in hosts}
+    for (host, device_id), device in case.devices.items() if hosts else ():
+        there = _ap_queues(case.descriptor(host, device)) if host in hosts else None
+        if there is not None:
+            taken[host].append((device_id, there))
+    for move in case.new:
+        mine = queues[move.key]
+        if mine is None:
+            continue
+        others = taken[move.target["host"]]
+        beside = [other for other, theirs in others if mine[0] & theirs[0] and mine[1] & theirs[1]]
+        if beside:
+            yield move.objection(f"{move}: {beside[0]} has one of its AP queues on that host")
+        others.append((f"{move}", mine))
+
+
+def _ap_queues(descriptor: NaiveDescriptor | None) -> _Queues | None:
+    """Return the adapters and domains of a device of vfio_ap; ``None`` where it is none, or has no queue."""
+    own = descriptor.own if descriptor is not None else {}
+    adapters, domains = (
+        frozenset(own.get(name, "").split(",")) - {""} for name in ("adapters", "domains")
+    )
+    is_matrix = own.get("device_api") == "vfio-ap"
+    return (adapters, domains) if is_matrix and adapters and domains else None
+
+
 def new_vdpa_devices_are_offered(case: Case) -> Objections:
     """Require that a new vDPA device has features that its source has and its parent offers, and no more queues."""
     for move in case.new_vdpa:
@@ -307,6 +340,7 @@ RULES: tuple[Rule, ...] = (
     (attrgetter("moves"), a_card_has_a_mac_address_once),
     (attrgetter("new"), new_devices_can_be_created),
     (attrgetter("new"), new_devices_will_match),
+    (attrgetter("new"), an_ap_queue_has_one_device),
     (attrgetter("new_vdpa"), new_vdpa_devices_are_offered),
     (attrgetter("asked.round_trip"), new_devices_can_return),
 )

@@ -109,6 +109,10 @@ _ON_HOST: dict[contract.ReasonCode, _Summary] = {
         "on the cards with a place another guest has its MAC address",
         "a place on another card, or another MAC address for one of the two",
     ),
+    "queue_assigned": _Summary(
+        "on the hosts that could make it another device has one of its AP queues",
+        "a host on which its AP queues are assigned to nothing, or remove the device there that has them",
+    ),
     "limit": _Summary(
         "the hosts with a place receive as many devices as the limit allows",
         "a greater limit, or further target hosts",

@@ -22,6 +22,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.maintenanc
     Maintenance,
     maintenance_plan,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.planner import make_plan
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import (
     Avoided,
     Conditions,
@@ -84,7 +85,6 @@ def test_once_enough_was_looked_at_what_had_no_place_is_not_tried_before_each_st
     facts = homeless | {f"b{number}": full(f"b{number}", 2) for number in range(6)}
     hosts = sorted(facts.keys() - {"spare"})
     tried: list[str] = []
-    make_plan = maintenance_module.make_plan
 
     def noted(part, request, *args, **kwargs):
         tried.extend(request.conditions.drain)

@@ -14,7 +14,7 @@ from ansible_collections.vfio.migration.plugins.filter.migration_plan import mig
 from ansible_collections.vfio.migration.plugins.module_utils._host.facts import gather_facts
 from ansible_collections.vfio.migration.plugins.module_utils._host.sysfs import Sysfs
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify import violations
-from ansible_collections.vfio.migration.tests.unit.fleets import UUIDS
+from ansible_collections.vfio.migration.tests.unit.fleets import UUIDS, device, host, parent
 from ansible_collections.vfio.migration.tests.unit.sysfs_trees import Tree, nobody
 from ansible_collections.vfio.migration.tests.unit.vendor_trees import AP_CONFIG, TREES
 
@@ -82,3 +82,97 @@ def test_a_matrix_that_gets_another_uuid_has_a_warning(fleet):
     facts["b"]["devices"] = [{**device, "id": UUIDS[9], "in_use": None}]
     (placement,) = migration_plan(facts, drain=["a"])["placements"]
     assert any(f"UUID of the source, {device['id']}" in each for each in placement["warnings"])
+
+
+# --- a queue belongs to one device of a host ---
+
+
+def matrices(*numbers: tuple[str, str], on: str = "a") -> list[dict[str, t.Any]]:
+    """Return guests' devices with these adapters and domains."""
+    found = []
+    for number, (adapters, domains) in enumerate(numbers):
+        own = {
+            "software_version": "0.0",
+            "device_api": "vfio-ap",
+            "type": "vfio_ap-passthrough",
+            "driver": "vfio_ap",
+            "adapters": adapters,
+            "domains": domains,
+            "control_domains": "",
+        }
+        descriptor = {"self": own, "compatible": [own], "origin": "derived"}
+        name = f"vm-{on}{number}"
+        place = "abcd".index(on) * 4 + number
+        found.append(device(UUIDS[place], descriptor, name, parent="matrix", pid=10 + place))
+    return found
+
+
+def empty(*devices: dict[str, t.Any]) -> dict[str, t.Any]:
+    """Return a host that can make such devices, beside ``devices``."""
+    made = parent(
+        "matrix",
+        None,
+        {"vfio_ap-passthrough": 65536},
+        device_api="vfio-ap",
+        driver="vfio_ap",
+    )
+    return host([*devices], parents=[made])
+
+
+def reasons(plan: dict[str, t.Any]) -> list[tuple[str, str]]:
+    return [(each["code"], each["message"]) for each in plan["unplaced"][0]["reasons"]]
+
+
+SAME = [("05", "04"), ("04,05", "04,05")]
+
+
+def test_guests_with_a_queue_in_common_go_to_different_hosts():
+    facts = {
+        "a": host(matrices(SAME[0], on="a")),
+        "b": host(matrices(SAME[1], on="b")),
+        "c": empty(),
+        "d": empty(),
+    }
+    plan = migration_plan(facts, drain=["a", "b"])
+    assert violations(plan, facts) == []
+    assert {each["target"]["host"] for each in plan["placements"]} == {"c", "d"}
+
+
+def test_a_host_is_never_given_a_queue_twice():
+    facts = {"a": host(matrices(SAME[0], on="a")), "b": host(matrices(SAME[1], on="b"))}
+    facts["c"] = empty()
+    plan = migration_plan(facts, drain=["a", "b"])
+    assert violations(plan, facts) == []
+    assert (plan["status"], len(plan["placements"])) == ("infeasible", 1)
+    found = dict(reasons(plan))
+    assert "05.0004, which this plan gives to another guest there" in found["queue_assigned"]
+
+
+def test_a_queue_that_any_device_of_a_host_has_is_not_to_be_had_there():
+    (there,) = matrices(("04,05", "04,06"), on="c")
+    for holder in (there["in_use"], None):
+        facts = {"a": host(matrices(SAME[0], on="a")), "c": empty({**there, "in_use": holder})}
+        plan = migration_plan(facts, drain=["a"])
+        assert violations(plan, facts) == []
+        assert plan["placements"] == []
+        words = dict(reasons(plan))["queue_assigned"]
+        assert words.endswith(f"the AP queue 05.0004, which {there['id']} has there")
+
+
+@pytest.mark.parametrize("other", [("05", "05"), ("06", "04"), ("", "04")])
+def test_without_a_queue_in_common_guests_are_together(other):
+    facts = {"a": host(matrices(("05", "04"), other)), "c": empty()}
+    plan = migration_plan(facts, drain=["a"])
+    assert violations(plan, facts) == []
+    assert len(plan["placements"]) == 2
+
+
+def test_what_is_kept_of_an_earlier_plan_has_its_queues():
+    facts = {"a": host(matrices(SAME[0], on="a")), "b": host(matrices(SAME[1], on="b"))}
+    facts |= {"c": empty(), "d": empty()}
+    earlier = migration_plan(facts, drain=["a"])
+    plan = migration_plan(facts, drain=["a", "b"], earlier=earlier)
+    assert violations(plan, facts) == []
+    hosts = {each["source"]["host"]: each["target"]["host"] for each in plan["placements"]}
+    assert hosts["a"] == earlier["placements"][0]["target"]["host"]
+    assert {*hosts.values()} == {"c", "d"}

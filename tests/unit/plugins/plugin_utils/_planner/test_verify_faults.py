@@ -182,8 +182,8 @@ def with_features(*features: str) -> dict[str, t.Any]:
     return {"supported": True, "evidence": "debugfs", "features": told, "state": None}
 
 
-def derived_matrix() -> dict[str, t.Any]:
-    """Return the descriptor of an AP matrix as it is derived before Linux 6.10."""
+def derived_matrix(**numbers: str) -> dict[str, t.Any]:
+    """Return the descriptor of an AP matrix as it is derived before Linux 6.10; of other ``numbers`` where these are given."""
     own = {
         "software_version": "0.0",
         "device_api": "vfio-ap",
@@ -192,6 +192,7 @@ def derived_matrix() -> dict[str, t.Any]:
         "adapters": "05",
         "domains": "04",
         "control_domains": "",
+        **numbers,
     }
     return {"self": own, "compatible": [own], "origin": "derived"}
 
@@ -401,6 +402,18 @@ ENGINE = {
             pci_id=None,
         ),
         lambda plant: plant.function("attributes_to_write", lambda real: lambda own: []),
+    ),
+    "a queue of a guest is given to another one, too": Fault(
+        "an ap queue has one device",
+        made(
+            derived_matrix(),
+            derived_matrix(adapters="04,05", domains="04,05"),
+            available={"vfio_ap-passthrough": 9},
+            driver="vfio_ap",
+            device_api="vfio-ap",
+            pci_id=None,
+        ),
+        lambda plant: plant.function("contested", lambda real: lambda matrices: set()),
     ),
     "what may only rise falls": Fault(
         "existing targets are compatible",
