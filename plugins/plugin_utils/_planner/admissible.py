@@ -210,7 +210,7 @@ class Admission:
         hosts = self.candidates.fleet.hosts
         for name in request.targets:
             self._matrices_on[name] = {
-                matrix: f"{device.id} has there" for matrix, device in matrices_on(hosts[name])
+                matrix: f"{device.id} there" for matrix, device in matrices_on(hosts[name])
             }
         self._note_kept_matrices(request.kept)
         there = [matrix for each in self._matrices_on.values() for matrix in each]
@@ -229,10 +229,10 @@ class Admission:
             matrix = given.get((each["source"]["host"], each["source"]["id"]))
             if matrix is not None and target["create"] and target["host"] in self._matrices_on:
                 there = self._matrices_on[target["host"]]
-                there.setdefault(matrix, f"{target['id']} is given there")
+                there.setdefault(matrix, f"{target['id']}, which is to be made there,")
 
     def matrices_on(self, host: str) -> t.Mapping[Matrix, str]:
-        """Return the matrices that are on a target host, where such devices move, each with whose it is."""
+        """Return the matrices that are on a target host, where such devices move, each with the words for its device."""
         return self._matrices_on.get(host, {})
 
     def beside_queues(self, source: Device, target: NewDevice) -> Refusal | None:
@@ -243,9 +243,7 @@ class Admission:
         for other, whose in self.matrices_on(target.parent.host).items():
             queue = matrix.shared_queue(other)
             if queue is not None:
-                return Refusal(
-                    "queue_assigned", f"it has the AP queue {queue}, which {whose}", queue
-                )
+                return Refusal("queue_assigned", f"{whose} has its AP queue {queue}", queue)
         return None
 
     def card_of(self, target: Device) -> t.Hashable:

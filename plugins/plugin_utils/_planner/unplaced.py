@@ -549,7 +549,7 @@ class Reasons:
             return Reason("no_room", words)
         queue = self._queue_assigned(source, parent)
         if queue is not None:
-            words = f"{where}: it has the AP queue {queue}, which this plan gives to another guest there"
+            words = f"{where}: this plan gives its AP queue {queue} to another guest there"
             return Reason("queue_assigned", words, detail=queue)
         makes = self._made[(parent.host, parent.id)]
         if is_card_parent(parent) and parent.card is not None:

@@ -120,7 +120,7 @@ def empty(*devices: dict[str, t.Any]) -> dict[str, t.Any]:
 
 
 def reasons(plan: dict[str, t.Any]) -> list[tuple[str, str]]:
-    return [(each["code"], each["message"]) for each in plan["unplaced"][0]["reasons"]]
+    return [(each["code"], each["reason"]) for each in plan["unplaced"][0]["reasons"]]
 
 
 SAME = [("05", "04"), ("04,05", "04,05")]
@@ -145,7 +145,7 @@ def test_a_host_is_never_given_a_queue_twice():
     assert violations(plan, facts) == []
     assert (plan["status"], len(plan["placements"])) == ("infeasible", 1)
     found = dict(reasons(plan))
-    assert "05.0004, which this plan gives to another guest there" in found["queue_assigned"]
+    assert "this plan gives its AP queue 05.0004 to another guest there" in found["queue_assigned"]
 
 
 def test_a_queue_that_any_device_of_a_host_has_is_not_to_be_had_there():
@@ -156,7 +156,7 @@ def test_a_queue_that_any_device_of_a_host_has_is_not_to_be_had_there():
         assert violations(plan, facts) == []
         assert plan["placements"] == []
         words = dict(reasons(plan))["queue_assigned"]
-        assert words.endswith(f"the AP queue 05.0004, which {there['id']} has there")
+        assert words.endswith(f": {there['id']} there has its AP queue 05.0004")
 
 
 @pytest.mark.parametrize("other", [("05", "05"), ("06", "04"), ("", "04")])
