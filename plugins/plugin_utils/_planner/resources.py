@@ -437,8 +437,6 @@ class Resources:
             units = [card.shares[_type_made(each.offer)].units for each in found]
             most = [(card.capacity - state.used) // each for each in units]
             return min(sum(state.functions), max(most, default=0))
-        if self.demands[demand].key in self._admission.matrices:
-            return min(1, len(found))
         return max(
             (
                 each.offer.mdev_type.available_instances // each.offer.candidate.instances

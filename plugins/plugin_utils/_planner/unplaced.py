@@ -44,7 +44,10 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.admissible
     Refusal,
     Target,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._planner.ap_queues import Matrix
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.ap_queues import (
+    Matrix,
+    matrices_on,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.backing import Placement
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.cards import (
     is_card_parent,
@@ -477,7 +480,25 @@ class Reasons:
                 if found:
                     first = min(found.values(), key=lambda each: each.words)
                     shortages.append(found.get(source.type or "", first))
-        return shortages, possible
+        return [*shortages, *self._why_queues_are_elsewhere(host, source)], possible
+
+    def _why_queues_are_elsewhere(self, host: Host, source: Device) -> list[Reason]:
+        """Return why the devices of ``host`` that have an AP queue of ``source`` do not become its target themselves."""
+        mine = self._admission.matrices.get(source.key)
+        if mine is None:
+            return []
+        found = []
+        for matrix, device in matrices_on(host):
+            if mine.shared_queue(matrix) is None or device.key == source.key:
+                continue
+            why = self._admission.unavailable(device)
+            if why is not None:
+                found.append(_named(device, why))
+                continue
+            reasons = nearest(self._admission.candidates.refused(source, device))
+            where = f"{device.id} on {host.name}"
+            found += [of_verdict(reason, where, host.name) for reason in reasons]
+        return found
 
     def _shortage_of(self, source: Device, device: Device) -> Reason | None:
         """Return why ``device`` would do for ``source`` and is not to be had, or that it is; ``None`` where it would not do."""

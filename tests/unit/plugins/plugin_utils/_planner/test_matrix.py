@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import copy
+import itertools
+import random
 import typing as t
 from pathlib import Path
 
@@ -13,10 +15,13 @@ import pytest
 from ansible_collections.vfio.migration.plugins.filter.migration_plan import migration_plan
 from ansible_collections.vfio.migration.plugins.module_utils._host.facts import gather_facts
 from ansible_collections.vfio.migration.plugins.module_utils._host.sysfs import Sysfs
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import Conditions
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify import violations
 from ansible_collections.vfio.migration.tests.unit.fleets import UUIDS, device, host, parent
 from ansible_collections.vfio.migration.tests.unit.sysfs_trees import Tree, nobody
 from ansible_collections.vfio.migration.tests.unit.vendor_trees import AP_CONFIG, TREES
+from hypothesis import given
+from hypothesis import strategies as st
 
 ASSIGNED = [
     ("assign_adapter", "0x05"),
@@ -157,6 +162,54 @@ def test_a_queue_that_any_device_of_a_host_has_is_not_to_be_had_there():
         assert plan["placements"] == []
         words = dict(reasons(plan))["queue_assigned"]
         assert words.endswith(f": {there['id']} there has its AP queue 05.0004")
+
+
+def test_a_device_that_has_the_queues_says_why_it_is_no_target_itself():
+    (there,) = matrices(("05", "04"), on="c")
+    there["in_use"] = None
+    there["descriptor"]["self"]["control_domains"] = "07"
+    facts = {"a": host(matrices(SAME[0], on="a")), "c": empty(there)}
+    found = reasons(migration_plan(facts, drain=["a"]))
+    assert [code for code, _words in found] == ["queue_assigned", "attribute"]
+    assert found[1][1].startswith(f"{there['id']} on c has control_domains 07; ")
+
+
+@given(st.integers(0, 100_000))
+def test_as_many_guests_have_places_as_queues_allow(seed):
+    chance = random.Random(seed)
+    sources = {
+        name: matrices(
+            *(
+                (",".join(sorted(chance.sample(["01", "02", "03"], chance.randint(1, 3)))), "04")
+                for _guest in range(chance.randint(1, 3))
+            ),
+            on=name,
+        )
+        for name in "ab"
+    }
+    targets = "cd"[: chance.randint(1, 2)]
+    facts = {name: host(devices) for name, devices in sources.items()}
+    facts |= {name: empty() for name in targets}
+    asked = {"drain": ["a", "b"], "policy": chance.choice(["pack", "spread"])}
+    plan = migration_plan(facts, **asked)
+    assert violations(plan, facts, Conditions(**asked)) == []
+    wanted = [
+        {*each["descriptor"]["self"]["adapters"].split(",")}
+        for devices in sources.values()
+        for each in devices
+    ]
+    most = max(
+        sum(place is not None for place in places)
+        for places in itertools.product([*targets, None], repeat=len(wanted))
+        if all(
+            one is None or one != other or adapters.isdisjoint(others)
+            for (one, adapters), (other, others) in itertools.combinations(
+                zip(places, wanted, strict=True), 2
+            )
+        )
+    )
+    assert len(plan["placements"]) == most
+    assert plan["status"] in (["optimal", "feasible"] if most == len(wanted) else ["infeasible"])
 
 
 @pytest.mark.parametrize("other", [("05", "05"), ("06", "04"), ("", "04")])
