@@ -85,19 +85,6 @@ options:
       - Where O(failure_domains) has hosts that fail together, no two of a group are in one domain.
     type: list
     elements: list
-  capacity:
-    description:
-      - What beside devices guests take of a host, such as memory, huge pages and CPUs. In C(hosts) by the name of each host what it has free, in
-        C(guests) by the name or UUID of each guest what it takes, both numbers by the name of a resource, in whichever unit.
-      - A guest goes to no host that has less of anything that it takes than is left, nor to one of which that is not stated. A guest that is not
-        named takes nothing. What a guest leaves on its host is not counted on.
-      - A name in C(guests) that no guest in the facts has gives a warning. Another key beside C(hosts) and C(guests) is an error.
-    type: dict
-  spare:
-    description:
-      - How much of what O(capacity) has each host is to keep free, numbers by the name of a resource, in the same units.
-      - A guest that takes some of a resource goes to no host that would be left with less of it. One that takes none of it may.
-    type: dict
   priority:
     description:
       - Which guests come first where not all have a place, a number for each by its name or UUID. Fewer devices of a guest with a higher number
@@ -139,6 +126,24 @@ options:
       - A name that no guest in the facts has gives a warning.
     type: list
     elements: list
+"""
+
+    # What guests take beside devices, of hosts of which nothing but one plan's guests changes that.
+    ROOM = r"""
+options:
+  capacity:
+    description:
+      - What beside devices guests take of a host, such as memory, huge pages and CPUs. In C(hosts) by the name of each host what it has free, in
+        C(guests) by the name or UUID of each guest what it takes, both numbers by the name of a resource, in whichever unit.
+      - A guest goes to no host that has less of anything that it takes than is left, nor to one of which that is not stated. A guest that is not
+        named takes nothing. What a guest leaves on its host is not counted on.
+      - A name in C(guests) that no guest in the facts has gives a warning. Another key beside C(hosts) and C(guests) is an error.
+    type: dict
+  spare:
+    description:
+      - How much of what O(capacity) has each host is to keep free, numbers by the name of a resource, in the same units.
+      - A guest that takes some of a resource goes to no host that would be left with less of it. One that takes none of it may.
+    type: dict
 """
 
     # What every search for places keeps to, that of a plan as that of headroom.

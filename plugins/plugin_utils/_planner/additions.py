@@ -200,6 +200,7 @@ def _with(problem: Problem, parts: t.Sequence[_Part]) -> Problem:
             hosts[name] = _bare_host(name)
             names.append(name)
             supplies.append(Supply({}, ()))
+            # What else guests take, it has.
             bins.append(Bin(()))
         pools = {group: [*devices] for group, devices in supplies[number].pools.items()}
         state = [*bins[number].state]
@@ -258,15 +259,20 @@ def _shown(problem: Problem, parts: t.Sequence[_Part], smallest: bool) -> contra
     return {
         "devices": devices,
         "smallest": smallest,
-        "sentence": _sentence(devices, smallest),
+        "sentence": _sentence(devices, smallest, bool(problem.request.conditions.resources())),
     }
 
 
-def _sentence(devices: t.Sequence[contract.AddedDevices], smallest: bool) -> str:
+def _sentence(
+    devices: t.Sequence[contract.AddedDevices], smallest: bool, with_capacity: bool
+) -> str:
+    room = " and has what its guest takes beside devices" if with_capacity else ""
     words = []
     for each in devices:
         version = f" of version {each['version']}" if each["version"] else ""
-        where = f"on {each['host']}" if each["host"] else "on any other host that may receive it"
+        where = (
+            f"on {each['host']}" if each["host"] else f"on any other host that may receive it{room}"
+        )
         like = f"like {each['like']['id']} on {each['like']['host']}"
         words.append(
             f"{each['count']:,} more free {each['type'] or each['kind']}{version} ({like}) {where}"

@@ -310,7 +310,10 @@ class _Whole:
         items, bins = self._problem.items, self._problem.bins
         needs = tuple(
             [
-                (items[n].demands or self._obstacles(n), items[n].anti_affinity, items[n].refused)
+                (
+                    items[n].demands or self._obstacles(n),
+                    *(items[n].anti_affinity, items[n].refused, items[n].weights),
+                )
                 for n in self._guests(subject)
             ]
         )
@@ -521,7 +524,8 @@ class _FirstFit:
         """Return the rank of a guest in the order of its host's: what takes the most first; equal ones by their names."""
         demands = self._items[number].demands
         least = min([self._sizes[each] for each in demands], default=(0, 0))
-        return least, -len(demands), demands, self._guests[number].key
+        weights = self._items[number].weights
+        return least, -len(demands), demands, weights, self._guests[number].key
 
     def fits_nowhere(self, guest: int) -> bool:
         """Return whether no host has room for a guest, even as hosts are."""

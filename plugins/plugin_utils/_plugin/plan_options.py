@@ -101,9 +101,7 @@ def plan_for(
     conditions = Conditions.parse(options, earlier and conditions_of(earlier))
     given = Conditions.parse({**options, "drain": None, "targets": None})
     _check_hosts(given, fleet)
-    for resource in conditions.spare:
-        if resource not in conditions.resources():
-            raise FleetError(f"spare has {resource!r}, and no guest in capacity takes any of it")
+    _check_spare(conditions)
     progress("reading the facts")
     chosen = names("hosts", options.get("hosts"))
     read = read_fleet(
@@ -141,6 +139,7 @@ def search_for(
     """Return the facts and the conditions, of those ``allowed``, that a search for places is about; raise ``FleetError``."""
     _check_known(options, allowed)
     given = Conditions.parse(options)
+    _check_spare(given)
     _check_hosts(Conditions.parse({**options, "targets": None}), fleet)
     read = read_fleet(
         hold(fleet, names("hosts", hosts)),
@@ -156,6 +155,13 @@ def _check_known(options: t.Mapping[str, t.Any], allowed: t.Iterable[str]) -> No
     unknown = sorted(options.keys() - {*allowed})
     if unknown:
         raise FleetError(f"there is no option {', '.join(unknown)}")
+
+
+def _check_spare(conditions: Conditions) -> None:
+    """Raise ``FleetError`` where something is to be spare of which no guest is said to take any."""
+    for resource in conditions.spare:
+        if resource not in conditions.resources():
+            raise FleetError(f"spare has {resource!r}, and no guest in capacity takes any of it")
 
 
 def _check_hosts(given: Conditions, fleet: t.Any) -> None:

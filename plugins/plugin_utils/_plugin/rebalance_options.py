@@ -23,14 +23,19 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.rebalance 
     MEASURES,
     rebalance_plan,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._planner.solution import Progress
-from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.headroom_options import (
-    CONDITIONS,
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import (
+    OPTIONS,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.solution import Progress
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_options import (
     search_for,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils.contract import RebalancePlan
+
+_OF_PLANS = frozenset(
+    {"policy", "reuse", "drain", "free_devices", "capacity", "spare", "priority", "prefer"}
+)
+CONDITIONS = tuple(name for name in OPTIONS if name not in _OF_PLANS)
 
 
 @uncollected()

@@ -88,9 +88,7 @@ def alone(facts: Facts, name: str, conditions: Conditions) -> set[str]:
 
 
 def some_conditions(request: Request) -> Conditions:
-    return dataclasses.replace(
-        request.conditions, reuse=False, policy="pack", drain=None, capacity={}
-    )
+    return dataclasses.replace(request.conditions, reuse=False, policy="pack", drain=None)
 
 
 def with_added(facts: Facts, devices: t.Sequence[t.Any]) -> Facts:
@@ -108,6 +106,13 @@ def with_added(facts: Facts, devices: t.Sequence[t.Any]) -> Facts:
                 new_id = f"0000:f{number % 16:x}:00.{count}"
             after[name]["devices"].append({**like, "id": new_id, "in_use": None})
     return after
+
+
+def with_room(conditions: Conditions, name: str) -> Conditions:
+    """Return the conditions with one more host that has enough of all that guests take beside devices."""
+    enough = dict.fromkeys(conditions.resources(), 10**9)
+    hosts = {**conditions.capacity.get("hosts", {}), name: enough}
+    return dataclasses.replace(conditions, capacity={**conditions.capacity, "hosts": hosts})
 
 
 @given(st.integers(0, 100_000))
@@ -151,6 +156,7 @@ def test_with_an_addition_a_plan_leaves_nobody_behind(seed):
         if cause["addition"] is None:
             continue
         after = with_added(facts, cause["addition"]["devices"])
+        conditions = with_room(conditions, "z")
         subject = cause["subjects"][0]
         emptied = [subject["name"]]
         if subject["failure_domain"]:
