@@ -12,6 +12,7 @@ Each step takes what the one before returned, and returns that with what is new.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import typing as t
@@ -29,6 +30,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.cleanup im
     REMOVABLE,
     VACATED,
     Superfluous,
+    guest_of,
     keeping_addresses,
     moved_in_part,
     superfluous,
@@ -187,14 +189,28 @@ def find_superfluous(run: _Run, hostvars: t.Any) -> _Run:
 def _sentences(run: _Run, hostvars: t.Any, found: Superfluous) -> list[str]:
     """Return in words what becomes of each move, and what is undone by the journals on hosts."""
     if not run["by_journals"]:
-        return found["sentences"]
+        return [*found["sentences"], *_of_silent(run, hostvars)]
     undone = [
         f"{host}: what a call that was killed has left half done is undone, by its journal in /run/vfio.migration/{kind}"
         for host in run["answered"]
         for kind in _interrupted(run, hostvars, host)
     ]
-    moves = found["sentences"] if run["placements"] else []
+    moves = [*found["sentences"], *_of_silent(run, hostvars)] if run["placements"] else []
     return [*moves, *(undone or ["no host has a journal of a call that was killed"])]
+
+
+def _of_silent(run: _Run, hostvars: t.Any) -> list[str]:
+    """Return that sources stay that guests are said to have left, where libvirt there does not say which guests it knows."""
+    moved = {each["source"]["host"] for each in run["states"] if each["state"] == MOVED}
+    found = []
+    for host in run["answered"] if VACATED in run["remove"] else ():
+        result = result_of(hostvars, host, LIBVIRT)
+        if host in moved and _is_silent(result):
+            why = result.get("stderr") or result.get("msg") or "it was not asked"
+            found.append(
+                f"{host}: no source is removed there, as libvirt does not say which guests it knows: {why}"
+            )
+    return found
 
 
 def _interrupted(run: _Run, hostvars: t.Any, host: str) -> list[str]:
@@ -219,10 +235,19 @@ def _made(placement: t.Any, made: t.Collection[tuple[str, ...]]) -> t.Any:
 def _superfluous(run: _Run, hostvars: t.Any, undefined: t.Collection[str]) -> Superfluous:
     kept: set[tuple[str, str | None]] = moved_in_part(run["states"])
     for host in run["answered"]:
-        known = str(result_of(hostvars, host, LIBVIRT).get("stdout") or "")
-        kept.update((host, vm) for vm in known.splitlines())
+        result = result_of(hostvars, host, LIBVIRT)
+        if _is_silent(result):
+            kept.update(guest_of(each) for each in run["states"] if each["source"]["host"] == host)
+        # A name may have what Python takes for the end of a line as well.
+        kept.update((host, vm) for vm in str(result.get("stdout") or "").split("\n"))
     addresses = {(host, address) for host, address, _mac in run["addresses"]}
     return superfluous(run["states"], run["remove"], run["answered"], undefined, kept, addresses)
+
+
+def _is_silent(result: t.Mapping[str, t.Any]) -> bool:
+    """Return whether libvirt of a host has not said which guests it knows; where there is no virsh, it knows none."""
+    no_virsh = result.get("rc") == errno.ENOENT and not result.get("stderr")
+    return result.get("rc") != 0 and not no_virsh
 
 
 def _is_defined(hostvars: t.Any, device: t.Mapping[str, t.Any]) -> bool:

@@ -44,7 +44,8 @@ class Hosts(dict[str, dict[str, t.Any]]):
     def answer(self, name: str, held: t.Mapping[str, str | None]) -> None:
         found = host([device(uuid, vm=vm, pid=7 if vm else None) for uuid, vm in held.items()])
         facts = {"ansible_facts": {"vfio_migration": found}}
-        self[name] = {**self.get(name, {}), **facts, "cleanup_gathered": facts}
+        of_libvirt = {"cleanup_libvirt": {"rc": 0, "stdout": "", "stderr": ""}}
+        self[name] = {**of_libvirt, **self.get(name, {}), **facts, "cleanup_gathered": facts}
 
 
 @pytest.fixture
@@ -134,7 +135,7 @@ def left_by_its_guest(
     there = {"a": host([device("0000:81:01.0", **function)]), "b": host([device(NEW, vm="vm-1")])}
     for name, found in there.items():
         facts = {"ansible_facts": {"vfio_migration": found}}
-        hosts[name] = {**facts, "cleanup_gathered": facts}
+        hosts[name] = {**facts, "cleanup_gathered": facts, "cleanup_libvirt": {"rc": 0, "stdout": ""}}
     hosts["a"]["cleanup_pci_result"] = {
         "devices": [{"address": "0000:81:01.0", "action": action}, "nonsense"]
     }
@@ -209,8 +210,36 @@ def test_a_source_stays_while_its_own_host_knows_the_guest(clean):
     hosts["a"]["cleanup_libvirt"] = {"rc": 0, "stdout": "vm-2\nvm-1\n\n"}
     assert vacated(clean, hosts, placement()) == {}
     # On another host that may be said of anybody.
-    hosts["b"]["cleanup_libvirt"] = hosts["a"].pop("cleanup_libvirt")
+    hosts["a"]["cleanup_libvirt"], hosts["b"]["cleanup_libvirt"] = (
+        hosts[name]["cleanup_libvirt"] for name in "ba"
+    )
     assert vacated(clean, hosts, placement()) == {"a": [OLD]}
+
+
+@pytest.mark.parametrize(
+    ("said", "goes"),
+    [
+        ({"rc": 1, "stdout": "", "stderr": "error: failed to connect to the hypervisor"}, False),
+        ({"unreachable": True, "msg": "Connection refused"}, False),
+        ({}, False),
+        # There is no virsh.
+        ({"rc": 2, "stdout": "", "stderr": "", "msg": "Error executing command."}, True),
+    ],
+)
+def test_a_source_stays_where_libvirt_does_not_say_which_guests_it_knows(clean, said, goes):
+    hosts = Hosts(a={OLD: None}, b={NEW: "vm-1"})
+    hosts["a"]["cleanup_libvirt"] = said
+    run = clean(hosts, [placement()], [placement()], remove=["vacated"])
+    assert removed(run) == ({"a": [OLD]} if goes else {})
+    told = [each for each in run["sentences"] if "does not say which guests" in each]
+    assert len(told) == (0 if goes else 1)
+
+
+def test_a_guest_is_known_by_its_whole_name(clean):
+    vm = "vm\u2028x"
+    hosts = Hosts(a={OLD: None}, b={NEW: vm})
+    hosts["a"]["cleanup_libvirt"] = {"rc": 0, "stdout": f"{vm}\n\n"}
+    assert vacated(clean, hosts, placement(vm=vm)) == {}
 
 
 def test_a_guest_that_holds_one_of_its_devices_has_not_moved(clean):
