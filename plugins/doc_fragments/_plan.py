@@ -159,7 +159,8 @@ options:
     description:
       - Where nothing may be placed, each a dictionary with C(host), C(parent) where only that parent is meant,
         and if need be C(problem), the reason to be given for it.
-      - With C(guest), a guest's name or UUID, in place of C(parent) only that guest may not go to the host.
+      - With C(guest), a guest's name or UUID, in place of C(parent) only that guest may not go to the host. With C(guest_host) too, only if it is on
+        that one, as guests on other hosts may have the same name.
       - A guest or parent that no facts have gives a warning. Another key than these is an error.
     type: list
     elements: dict

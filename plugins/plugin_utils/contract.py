@@ -740,6 +740,8 @@ class AvoidedPlace(t.TypedDict):
     """The parent; null for the whole host."""
     guest: NotRequired[str]
     """The name or UUID of the guest that was not to go to the host, where others were."""
+    guest_host: NotRequired[str]
+    """The host that this guest is on, where only that one's was meant."""
     problem: Sentence
     """Why, as it was asked for."""
 

@@ -118,7 +118,7 @@ class ExactPlans:
         for name in self.request.targets:
             if name == guest.host:
                 continue
-            if self.asked.why_refused(name, guest.name, guest.uuid) is not None:
+            if self.asked.why_refused(name, guest.name, guest.uuid, guest.host) is not None:
                 continue
             options = [list(self._options(name, device)) for device in guest.devices]
             for chosen in itertools.product(*options):

@@ -76,6 +76,7 @@ class Place(t.TypedDict):
     host: str
     parent: NotRequired[str]
     guest: NotRequired[str]
+    guest_host: NotRequired[str]
     problem: Sentence
 
 
@@ -265,6 +266,8 @@ class _Fitting:
             Place(
                 host=host,
                 guest=guest["vm"],
+                # Others may have this name, or say so.
+                guest_host=str(guest["host"]),
                 problem="; ".join(f"it {each.needs}, and {host} {each.lacks}" for each in missing),
             )
             for host in self.targets

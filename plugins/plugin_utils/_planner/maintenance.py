@@ -290,7 +290,7 @@ class _Planning:
         guests = [
             (
                 tuple(sorted(map(_all_of, guest.devices), key=repr)),
-                tuple(sorted(conditions.refusals_of(guest.name, guest.uuid))),
+                tuple(sorted(conditions.refusals_of(guest.name, guest.uuid, guest.host))),
             )
             for name in batch
             for guest in self._guests[name]

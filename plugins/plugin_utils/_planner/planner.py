@@ -224,6 +224,7 @@ def stated_plan(plan: PlanBody, request: Request, changes: list[Change], facts: 
                 "host": place.host,
                 "parent": place.parent,
                 **({"guest": place.guest} if place.guest is not None else {}),
+                **({"guest_host": place.guest_host} if place.guest_host is not None else {}),
                 "problem": problem,
             }
             for place, problem in request.conditions.avoid.items()

@@ -369,7 +369,7 @@ def _why_without_pins(guest: Guest, planned: list[t.Any], request: Request) -> s
             return "the earlier plan has no place for it"
         target = placement["target"]
         avoided = conditions.why_avoided(target["host"], target["parent"])
-        refused = conditions.why_refused(target["host"], guest.name, guest.uuid)
+        refused = conditions.why_refused(target["host"], guest.name, guest.uuid, guest.host)
         if target["host"] not in request.targets or (avoided or refused) is not None:
             return f"{target['host']} may not receive it any more"
         likeness = Likeness(target["kind"], target["type"])

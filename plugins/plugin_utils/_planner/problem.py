@@ -159,7 +159,7 @@ def pose(
             conditions.weights_of(guest.name, guest.uuid, len(guest.devices), weighed)
             if is_limited
             else (),
-            conditions.refusals_of(guest.name, guest.uuid),
+            conditions.refusals_of(guest.name, guest.uuid, guest.host),
         )
         for guest, needed in zip(request.guests, demands, strict=True)
     ]

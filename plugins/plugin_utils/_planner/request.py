@@ -82,35 +82,49 @@ def _check_keys(name: str, value: t.Mapping[t.Any, t.Any], known: t.Collection[s
         )
 
 
-_KEYS_OF_PLACES = ("host", "parent", "guest", "problem")
+# What makes a place narrower than a host.
+_NARROWER = ("parent", "guest", "guest_host")
+_KEYS_OF_PLACES = ("host", *_NARROWER, "problem")
 
 
 class Avoided(t.NamedTuple):
-    """Where nothing may go: a host, or only what is under a ``parent`` there; for a ``guest``, by its name or UUID, only that may not."""
+    """Where nothing may go: a host, or only what is under a ``parent`` there.
+
+    Where it has a ``guest``, by its name or UUID, only that may not go there; where it has a ``guest_host``, only if it is on that.
+    """
 
     host: str
     parent: str | None = None
     guest: str | None = None
+    guest_host: str | None = None
 
 
 def _places(name: str, value: t.Any) -> dict[Avoided, str]:
-    """Return the places in a list of ``{host[, parent][, guest][, problem]}``, and why each is one; raise ``FleetError``."""
+    """Return the places in a list of ``{host[, parent][, guest[, guest_host]][, problem]}``, and why each is one; raise ``FleetError``."""
     places = listed(name, value) or []
     for place in places:
         if isinstance(place, t.Mapping):
             _check_keys(name, place, _KEYS_OF_PLACES)
-        named = [*([] if not isinstance(place, t.Mapping) else map(place.get, ("parent", "guest")))]
-        texts = isinstance(place, t.Mapping) and isinstance(place.get("host"), str)
-        if not texts or not all(isinstance(each, str | None) for each in named) or all(named):
+        if not _is_place(place):
             raise FleetError(
-                f"{name} has {quoted(place)}; expected {{host: …}}, {{host: …, parent: …}} or {{host: …, guest: …}}"
+                f"{name} has {quoted(place)}; expected {{host: …}}, {{host: …, parent: …}}, {{host: …, guest: …}}"
+                " or {host: …, guest: …, guest_host: …}"
             )
     return {
-        Avoided(
-            str(place["host"]), plain_text(place.get("parent")), plain_text(place.get("guest"))
-        ): one_name(name, place.get("problem", "as asked for"))
+        Avoided(str(place["host"]), *map(plain_text, map(place.get, _NARROWER))): one_name(
+            name, place.get("problem", "as asked for")
+        )
         for place in places
     }
+
+
+def _is_place(value: t.Any) -> bool:
+    """Return whether ``value`` names a host, and perhaps either a parent or a guest, of which the host may be named."""
+    if not isinstance(value, t.Mapping) or not isinstance(value.get("host"), str):
+        return False
+    parent, guest, guest_host = found = [value.get(each) for each in _NARROWER]
+    texts = all(isinstance(each, str | None) for each in found)
+    return texts and not (parent and guest) and not (guest_host and not guest)
 
 
 def _limit(name: str, value: t.Any) -> int | dict[str, int] | None:
@@ -228,14 +242,30 @@ def _names_in(hosts: _Same) -> frozenset[str]:
 
 
 @functools.lru_cache(maxsize=4)
-def _refusals_in(avoid: _Same) -> tuple[dict[str, int], dict[str, frozenset[int]]]:
-    """Return a number for each guest that may not go to some host, and by host the numbers of those that may not go there."""
-    numbers: dict[str, int] = {}
+def _refusals_in(
+    avoid: _Same,
+) -> tuple[dict[tuple[str, str | None], int], dict[str, frozenset[int]]]:
+    """Return a number for each guest that may not go to some host, and by host the numbers of those that may not go there.
+
+    A guest comes with the host that it must be on, if that is said.
+    """
+    numbers: dict[tuple[str, str | None], int] = {}
     there: dict[str, set[int]] = defaultdict(set)
     for place in avoid.value:
         if place.guest is not None:
-            there[place.host].add(numbers.setdefault(place.guest, len(numbers)))
+            guest = (place.guest, place.guest_host)
+            there[place.host].add(numbers.setdefault(guest, len(numbers)))
     return numbers, {host: frozenset(found) for host, found in there.items()}
+
+
+def _names_of_guest(
+    name: str | None, uuid: str | None, guest_host: str
+) -> t.Iterator[tuple[str, str | None]]:
+    """Yield by what a condition may name a guest: its name or UUID, with its host or without."""
+    for each in (name, uuid):
+        if each:
+            yield each, None
+            yield each, guest_host
 
 
 # --- conditions ---
@@ -365,16 +395,12 @@ class Conditions:
         """Return why nothing may go under ``parent`` of ``host``, ``None`` where something may."""
         return self.avoid.get(Avoided(host), self.avoid.get(Avoided(host, parent)))
 
-    def why_refused(self, host: str, name: str | None, uuid: str | None) -> str | None:
-        """Return why the guest of this ``name`` or ``uuid`` may not go to ``host``, ``None`` where it may."""
-        return next(
-            (
-                self.avoid[place]
-                for place in (Avoided(host, None, each) for each in (name, uuid) if each)
-                if place in self.avoid
-            ),
-            None,
-        )
+    def why_refused(
+        self, host: str, name: str | None, uuid: str | None, guest_host: str
+    ) -> str | None:
+        """Return why the guest of this ``name`` or ``uuid`` on ``guest_host`` may not go to ``host``, ``None`` where it may."""
+        places = (Avoided(host, None, *each) for each in _names_of_guest(name, uuid, guest_host))
+        return next((self.avoid[place] for place in places if place in self.avoid), None)
 
     def limit_of(self, host: str) -> int | None:
         """Return how many devices ``host`` may receive, ``None`` where there is no limit."""
@@ -441,10 +467,14 @@ class Conditions:
         domains = [each for each in self.failure_domains.values() if host in each]
         return frozenset([host]).union(*domains)
 
-    def refusals_of(self, name: str | None, uuid: str | None) -> frozenset[int]:
-        """Return the numbers by which ``refused_on`` has a guest."""
+    def refusals_of(self, name: str | None, uuid: str | None, guest_host: str) -> frozenset[int]:
+        """Return the numbers by which ``refused_on`` has a guest that is on ``guest_host``."""
         numbers, _there = _refusals_in(_Same(self.avoid))
-        return frozenset([numbers[each] for each in (name, uuid) if each in numbers])
+        if not numbers:
+            return frozenset()
+        return frozenset(
+            [numbers[each] for each in _names_of_guest(name, uuid, guest_host) if each in numbers]
+        )
 
     def refused_on(self, host: str) -> frozenset[int]:
         """Return the numbers of the guests that may not go to ``host``."""

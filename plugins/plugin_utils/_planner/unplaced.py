@@ -251,7 +251,7 @@ class Reasons:
             self._needs(device),
             tuple([self._needs(each) for each in guest.devices]),
             self._conditions.groups_of(guest.name, guest.uuid),
-            self._conditions.refusals_of(guest.name, guest.uuid),
+            self._conditions.refusals_of(guest.name, guest.uuid, guest.host),
             tuple(sorted(self._conditions.needs_of(guest.name, guest.uuid).items())),
         )
         if key not in self._told:
@@ -327,7 +327,7 @@ class Reasons:
 
     def _on_host(self, name: str, guest: Guest, source: Device) -> list[Reason]:
         """Return what stands in the way of ``source`` on host ``name``, nearest first."""
-        refused = self._conditions.why_refused(name, guest.name, guest.uuid)
+        refused = self._conditions.why_refused(name, guest.name, guest.uuid, guest.host)
         if refused is not None:
             return [Reason("avoided", f"it may not go there: {refused}", detail=refused)]
         host = self._fleet.hosts[name]

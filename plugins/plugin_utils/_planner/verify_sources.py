@@ -211,6 +211,8 @@ def targets_may_receive(case: Case) -> Objections:
         for place in asked.avoid:
             if place[0] != host or place[1] not in (None, move.target["parent"]):
                 continue
+            if place[3] not in (None, move.key[0]):
+                continue
             if place[2] is None or place[2] in (move.vm, move.vm_uuid):
                 yield move.objection(f"{move} goes to a place that is to be avoided")
 

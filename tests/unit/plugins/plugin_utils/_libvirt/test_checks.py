@@ -324,6 +324,7 @@ def test_a_guest_that_does_not_fit_one_of_the_targets_goes_to_another_one():
         {
             "host": "b",
             "guest": "vm-2",
+            "guest_host": "a",
             "problem": "it is connected to it, and b has no active network x",
         }
     ]

@@ -916,6 +916,12 @@ CONDITIONS = {
         answers("refused_on", frozenset()),
         {"drain": ["a"], "avoid": [{"host": "b", "guest": "vm-1"}]},
     ),
+    "a guest goes from one host where it may not": Fault(
+        "targets may receive",
+        guests("vm-1"),
+        answers("refused_on", frozenset()),
+        {"drain": ["a"], "avoid": [{"host": "b", "guest": "vm-1", "guest_host": "a"}]},
+    ),
     "hosts that may not receive do": Fault(
         "targets may receive",
         guests("vm-1"),

@@ -135,7 +135,11 @@ def left_by_its_guest(
     there = {"a": host([device("0000:81:01.0", **function)]), "b": host([device(NEW, vm="vm-1")])}
     for name, found in there.items():
         facts = {"ansible_facts": {"vfio_migration": found}}
-        hosts[name] = {**facts, "cleanup_gathered": facts, "cleanup_libvirt": {"rc": 0, "stdout": ""}}
+        hosts[name] = {
+            **facts,
+            "cleanup_gathered": facts,
+            "cleanup_libvirt": {"rc": 0, "stdout": ""},
+        }
     hosts["a"]["cleanup_pci_result"] = {
         "devices": [{"address": "0000:81:01.0", "action": action}, "nonsense"]
     }

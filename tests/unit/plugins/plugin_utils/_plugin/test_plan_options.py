@@ -139,13 +139,37 @@ def test_guests_and_devices_are_named_alike_everywhere(named):
     assert plan_for(fleet, **plan["request"])["request"] == plan["request"]
 
 
+@pytest.mark.parametrize("claim", ["name", "uuid"])
+def test_what_is_refused_to_a_guest_of_one_host_is_not_to_that_of_another_one(claim):
+    """Whatever that calls itself: a host cannot close a target for the guests of another one."""
+    one, other = (device(UUIDS[n], vm=vm, pid=7) for n, vm in enumerate(("vm-1", "vm-2")))
+    one["in_use"]["uuid"] = UUIDS[8]
+    other["in_use"] |= {"name": "vm-1"} if claim == "name" else {"uuid": UUIDS[8]}
+    fleet = {"a": host([one]), "b": host(parents=[parent()]), "z": host([other])}
+    named = "vm-1" if claim == "name" else UUIDS[8]
+    avoid = [{"host": "b", "guest": named, "guest_host": "z"}]
+    plan = plan_for(fleet, ["a", "z"], avoid=avoid)
+    assert [each["source"]["host"] for each in plan["placements"]] == ["a"]
+    assert plan["avoid"] == [{**avoid[0], "parent": None, "problem": "as asked for"}]
+    anywhere = plan_for(fleet, ["a", "z"], avoid=[{"host": "b", "guest": named}])
+    assert anywhere["placements"] == []
+
+
+@pytest.mark.parametrize(
+    "place", [{"host": "b", "guest_host": "a"}, {"host": "b", "guest": "vm-1", "guest_host": 7}]
+)
+def test_the_host_of_a_guest_is_a_name_beside_the_guest(place):
+    with pytest.raises(FleetError, match=r"avoid has .*; expected .*guest_host"):
+        Conditions.parse({"avoid": [place]})
+
+
 @pytest.mark.parametrize(
     ("option", "value", "expected"),
     [
         (
             "avoid",
             [{"host": "b"}, {"host": "b", "parnet": "0000:00:02.0"}],
-            "avoid has the key 'parnet'; expected host, parent, guest, problem",
+            "avoid has the key 'parnet'; expected host, parent, guest, guest_host, problem",
         ),
         ("avoid", [{"hots": "b"}], "avoid has the key 'hots'; expected host"),
         ("avoid", [{"host": "b", 7: "b"}], "avoid has the key 7; expected host"),
