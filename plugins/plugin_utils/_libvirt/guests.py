@@ -69,6 +69,10 @@ class LibvirtHost:
     unreached: t.Mapping[str, str] = field(default_factory=dict)
 
 
+# Guests by names or UUIDs, each with the hosts on which it may be; ``None`` for any.
+Asked = t.Mapping[str, "t.Collection[str] | None"]
+
+
 class DeviceKey(t.TypedDict):
     """A device of the fleet."""
 
@@ -129,22 +133,22 @@ def _numbers(version: str) -> list[int]:
 def find_guests(
     fleet: Fleet,
     hosts: t.Mapping[str, LibvirtHost],
-    names: t.Collection[str] | None = None,
+    asked: Asked | None = None,
     drain: t.Collection[str] | None = None,
 ) -> list[Guest]:
     """Return the guests that are asked for, where they are, a device of each, and why it must stay where it must.
 
-    ``hosts`` are those that answer. ``names`` are the guests' names or UUIDs; ``drain`` the hosts whose guests with VFIO devices
-    are all asked for. An unknown holder of a device of a drained host is an entry with a reason, too.
+    ``hosts`` are those that answer. ``drain`` are the hosts whose guests with VFIO devices are all asked for. An unknown holder of
+    a device of a drained host is an entry with a reason, too.
     """
     found = [
         guest
         for host, libvirt in hosts.items()
         if drain is None or host in drain
-        for guest in _guests_on(fleet, host, libvirt, names, drain is not None)
+        for guest in _guests_on(fleet, host, libvirt, asked, drain is not None)
     ]
-    for name in names or ():
-        same = [guest for guest in found if name in (guest["vm"], guest["uuid"])]
+    for name in asked or {}:
+        same = [guest for guest in found if _is_asked(asked or {}, guest, name)]
         if not same:
             reason = (
                 "no host of the play has a process of this name that holds a VFIO device;"
@@ -213,7 +217,7 @@ def _guests_on(
     fleet: Fleet,
     host: str,
     libvirt: LibvirtHost,
-    names: t.Collection[str] | None,
+    asked: Asked | None,
     drained: bool,
 ) -> t.Iterator[Guest]:
     if drained and host not in fleet.hosts:
@@ -227,8 +231,16 @@ def _guests_on(
             held[device.in_use.name][device.in_use].append(device)
     for name in sorted(held):
         guest = _guest(name, host, libvirt.running.get(name), held[name])
-        if names is None or name in names or guest["uuid"] in names:
+        if asked is None or any(_is_asked(asked, guest, each) for each in (name, guest["uuid"])):
             yield guest
+
+
+def _is_asked(asked: Asked, guest: Guest, name: str | None) -> bool:
+    """Return whether a guest is the one that is asked for by its ``name`` or UUID: others may have that on other hosts."""
+    if name is None or name not in asked or name not in (guest["vm"], guest["uuid"]):
+        return False
+    hosts = asked[name]
+    return hosts is None or guest["host"] in hosts
 
 
 def _why_not(host: str, running: RunningGuest | None, held: _Held) -> str | None:

@@ -53,6 +53,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.encryption
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.guests import (
     QEMU,
+    Asked,
     Guest,
     LibvirtHost,
     find_guests,
@@ -212,6 +213,7 @@ def begin(options: t.Mapping[str, t.Any], hostvars: t.Any, check_mode: bool) -> 
     return {
         **asked,
         "devices": devices,
+        "guests_on": options.get("guests_on") or {},
         **_command(options),
         "hosts": [host for host in hosts if host not in refused],
         "silent": refused,
@@ -232,9 +234,20 @@ def _asked_by(earlier: t.Any, options: t.Mapping[str, t.Any]) -> dict[str, t.Any
     """Return the options that the ``earlier`` plan was asked with, where ``options`` do not say which guests to move."""
     asked = asked_by(earlier, options, ("guests", "devices", "drain"))
     if asked.pop("sources", None) is not None:
-        moved = [*earlier["placements"], *earlier["unplaced"]]
-        asked["guests"] = sorted({each.get("vm_uuid") or each["vm"] for each in moved} - {None})
+        asked["guests_on"] = guests_of(earlier)
+        asked["guests"] = [*asked["guests_on"]]
     return asked
+
+
+def guests_of(plan: t.Any) -> dict[str, list[str]]:
+    """Return the guests that a plan is about, by UUID or name, each with the hosts on which it may be: its own and its target."""
+    found: dict[str, set[str]] = {}
+    for each in (*plan["placements"], *plan["unplaced"]):
+        name = each.get("vm_uuid") or each["vm"]
+        if name is not None:
+            ends = [each["source"], *([each["target"]] if "target" in each else [])]
+            found.setdefault(name, set()).update(end["host"] for end in ends)
+    return {name: sorted(hosts) for name, hosts in sorted(found.items())}
 
 
 def _command(options: t.Mapping[str, t.Any]) -> _Run:
@@ -322,8 +335,9 @@ def find(run: _Run, hostvars: t.Any) -> _Run:
         raise FleetError(f"no host has answered: {why or 'the run is limited to none of them'}")
     libvirt = _libvirt(hostvars, answered)
     fleet = _fleet(hostvars, answered)
-    found = find_guests(fleet, libvirt, _guests_asked_for(run, fleet), run["drain"])
-    if nowhere := [guest["vm"] for guest in found if guest["host"] is None]:
+    asked = _guests_asked_for(run, fleet)
+    found = find_guests(fleet, libvirt, asked, run["drain"])
+    if nowhere := [_with_hosts(guest["vm"], asked) for guest in found if guest["host"] is None]:
         silent_hosts = [f"{host} did not answer: {why}" for host, why in silent.items()]
         unknown = "".join(f"; {each}" for each in first_of(silent_hosts, "host"))
         raise FleetError(
@@ -352,21 +366,29 @@ def find(run: _Run, hostvars: t.Any) -> _Run:
     }
 
 
-def _guests_asked_for(run: _Run, fleet: Fleet) -> list[str] | None:
-    """Return the names or UUIDs of the guests to move, ``None`` where hosts are drained; raise ``FleetError`` for a device that no guest has."""
-    if run["devices"] is None:
-        return t.cast("list[str] | None", run["guests"])
-    found = [*(run["guests"] or ())]
-    for guest in requested(fleet, None, run["devices"]):
+def _guests_asked_for(run: _Run, fleet: Fleet) -> Asked | None:
+    """Return the guests to move, ``None`` where hosts are drained; raise ``FleetError`` for a device that no guest has.
+
+    Who is named by a device is on the host of that, whoever has that name elsewhere.
+    """
+    if run["guests"] is None and run["devices"] is None:
+        return None
+    found: dict[str, list[str] | None] = {}
+    for guest in requested(fleet, None, run["devices"]) if run["devices"] is not None else ():
         name = guest.uuid or guest.name
         if name is None:
             device = guest.devices[0]
             raise FleetError(
                 f"no guest is known to hold {device.id} on {device.host}, so there is none to migrate with it"
             )
-        found.append(name)
-    # A guest may be named more than once.
-    return [*dict.fromkeys(found)]
+        found[name] = [*(found.get(name) or ()), guest.host]
+    return found | {name: run["guests_on"].get(name) for name in run["guests"] or ()}
+
+
+def _with_hosts(name: str, asked: Asked | None) -> str:
+    """Return the name of a guest with the hosts on which alone it was looked for, if so."""
+    hosts = (asked or {}).get(name)
+    return name if hosts is None else f"{name} (on {', '.join(hosts)})"
 
 
 def _other_guests(run: _Run, fleet: Fleet, libvirt: t.Mapping[str, LibvirtHost]) -> list[Guest]:

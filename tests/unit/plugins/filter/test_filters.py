@@ -238,7 +238,7 @@ def test_filters_of_the_roles_hand_on_texts_of_hosts_as_they_are():
     libvirt = {"a": libvirt_info(guest_info(vm, uuid)), "b": libvirt_info()}
     hosts = {name: said_by_libvirt(plain(tagged(answer))) for name, answer in libvirt.items()}
     read = read_fleet(fleet)
-    guests = find_guests(read, hosts, names=[vm])
+    guests = find_guests(read, hosts, asked=dict.fromkeys([vm]))
     checks = check_migration(Case(read, guests, hosts, hosts, drain=["a"]))
     plan = migration_plan(fleet, sources=[checks["chosen"][0]["device"]], targets=["b"])
     migrations = libvirt_order(checks["chosen"], plan, tagged({vm: "2"}))

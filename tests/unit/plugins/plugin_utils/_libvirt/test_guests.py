@@ -82,7 +82,7 @@ def test_what_holds_a_device_of_a_drained_host_and_cannot_be_told_stays():
     }
     assert "gather as root" in guests[f"what holds {UUIDS[2]}, {UUIDS[3]}"]["reason"]
     # Where a guest is asked for by its name, it is none of its business.
-    assert [*found(devices, {"a": libvirt("vm-1")}, names=["vm-1"])] == ["vm-1"]
+    assert [*found(devices, {"a": libvirt("vm-1")}, asked=dict.fromkeys(["vm-1"]))] == ["vm-1"]
 
 
 def test_a_guest_is_found_with_a_device_and_the_kinds_of_all():
@@ -90,7 +90,9 @@ def test_a_guest_is_found_with_a_device_and_the_kinds_of_all():
     devices = [held(2, HOSTILE, kind="pci", **one), held(4, "vm-9")]
     devices += [held(number, HOSTILE, **one) for number in (1, 3)]
     guests = found(
-        {"a": devices, "b": []}, {"a": libvirt(HOSTILE), "b": libvirt()}, names=[HOSTILE]
+        {"a": devices, "b": []},
+        {"a": libvirt(HOSTILE), "b": libvirt()},
+        asked=dict.fromkeys([HOSTILE]),
     )
     assert guests == {
         HOSTILE: {
@@ -123,11 +125,27 @@ def test_a_guest_that_is_nowhere_or_on_two_hosts_is_told():
     devices = {"a": [held(1, "vm-1")], "b": [held(2, "vm-1")]}
     hosts = {"a": libvirt("vm-1"), "b": libvirt("vm-1")}
     fleet = read_fleet({name: host(each) for name, each in devices.items()})
-    here, there, missing = find_guests(fleet, hosts, names=["vm-1", "vm-5", "vm-5"])
+    here, there, missing = find_guests(fleet, hosts, asked=dict.fromkeys(["vm-1", "vm-5", "vm-5"]))
     assert here["reason"] == there["reason"]
     assert "there is a guest of this name on each of a, b" in here["reason"]
     assert missing["host"] is None
     assert "no host of the play has a process of this name" in missing["reason"]
+
+
+def test_a_guest_that_is_asked_for_on_a_host_is_none_of_another_one():
+    """Whatever another host says its own is called, by name or by UUID."""
+    for name in ("vm-1", UUID):
+        devices = {"a": [of_guest(1, "vm-1", UUID)], "b": [of_guest(2, name, UUID)]}
+        hosts = {
+            "a": libvirt("vm-1"),
+            "b": LibvirtHost(running={name: RunningGuest(UUID, persistent=False)}),
+        }
+        fleet = read_fleet({name: host(each) for name, each in devices.items()})
+        for asked in ("vm-1", UUID):
+            (guest,) = find_guests(fleet, hosts, asked={asked: ["a"]})
+            assert (guest["host"], guest["reason"]) == ("a", None)
+    (nowhere,) = find_guests(fleet, hosts, asked={"vm-1": ["c"]})
+    assert nowhere["host"] is None
 
 
 def test_of_guests_of_one_name_the_uuid_tells_which_is_meant():
@@ -137,12 +155,12 @@ def test_of_guests_of_one_name_the_uuid_tells_which_is_meant():
         "b": LibvirtHost(running={"vm-1": RunningGuest(OTHER, persistent=False)}),
     }
     fleet = read_fleet({name: host(each) for name, each in devices.items()})
-    reason = find_guests(fleet, hosts, names=["vm-1"])[0]["reason"]
+    reason = find_guests(fleet, hosts, asked=dict.fromkeys(["vm-1"]))[0]["reason"]
     assert (
         f"that on a has {UUIDS[1]}, UUID {UUID}; that on b has {UUIDS[2]}, UUID {OTHER}" in reason
     )
     for name, uuid in (("a", UUID), ("b", OTHER)):
-        (guest,) = find_guests(fleet, hosts, names=[uuid])
+        (guest,) = find_guests(fleet, hosts, asked=dict.fromkeys([uuid]))
         assert (guest["host"], guest["vm"], guest["reason"]) == (name, "vm-1", None)
 
 
@@ -153,7 +171,7 @@ def test_two_processes_of_one_name_on_a_host_are_not_one_guest(uuids):
         of_guest(number, "vm-1", uuid) if uuid else held(number, "vm-1")
         for number, uuid in zip((1, 2), uuids, strict=True)
     ]
-    for asked in ({"names": ["vm-1"]}, {"drain": ["a"]}):
+    for asked in ({"asked": {"vm-1": None}}, {"drain": ["a"]}):
         guest = found({"a": devices}, {"a": libvirt("vm-1")}, **asked)["vm-1"]
         for number in (1, 2):
             assert f"process {number}" in guest["reason"]

@@ -192,6 +192,38 @@ def test_by_a_device_its_guest_is_found():
     assert len(run["found"]) == 2
 
 
+@pytest.mark.parametrize("name", ["vm-17", UUIDS[5]])
+def test_by_a_device_no_guest_of_another_host_is_found_whatever_that_is_called(name):
+    hostvars = two_hosts() | {
+        "evil": answer(device(UUIDS[7], vm=name), running=[(UUIDS[5], name)]),
+    }
+    asked = {"host": "a", "id": UUIDS[1]}
+    run = migrating.find(begun(hosts=["a", "b", "evil"], devices=[asked]), hostvars)
+    assert [(each["host"], each["reason"]) for each in run["found"]] == [("a", None)]
+    assert run["reading"] == {"a": [UUIDS[5]]}
+
+
+def test_a_guest_of_a_plan_is_on_its_host_or_its_target():
+    """Otherwise a host would have its own guest moved by the plan for another one of that name."""
+    source = {"host": "a", "kind": "mdev", "id": UUIDS[1]}
+    target = {"host": "b", "kind": "mdev", "id": UUIDS[2]}
+    placed = {"vm": "vm-17", "source": source, "target": target}
+    left = {"vm": "vm-1", "source": {**source, "id": UUIDS[3]}, "reasons": []}
+    hosts = {"hosts": ["a", "b", "evil"]}
+    found = migrating.guests_of({"placements": [placed], "unplaced": [left]})
+    assert found == {"vm-1": ["a"], "vm-17": ["a", "b"]}
+    run = begun(**hosts, guests=["vm-17"]) | {"guests_on": found}
+    hostvars = two_hosts() | {
+        "evil": answer(device(UUIDS[7], vm="vm-17"), running=[(UUIDS[5], "vm-17")])
+    }
+    assert migrating.find(run, hostvars)["reading"] == {"a": [UUIDS[5]]}
+    hostvars["a"] = answer()
+    with pytest.raises(
+        FleetError, match=r"no host has a process of the name vm-17 \(on a, b\) that"
+    ):
+        migrating.find(run, hostvars)
+
+
 @pytest.mark.parametrize(
     ("asked", "error"),
     [
