@@ -18,8 +18,10 @@ options:
     required: true
   guests:
     description:
-      - What the executor calls guests, by the name or the UUID that a guest has in the plan, or by the id of one of its devices.
+      - What the executor calls guests, by the name or the UUID that a guest has in the plan, or by the id of one of its devices, alone or as C(HOST/ID).
       - A guest whose name there is not known does not move, and is named among the C(warnings).
+      - So is one that another host has, too, by what that says. C(HOST/ID) decides which host it is on, and so does the id of a device alone, where nothing on
+        another host is called like it.
     type: dict
   nodes:
     description:
@@ -33,12 +35,14 @@ seealso:
     description: Plans for Nova, Proxmox VE, KubeVirt and Cloud Hypervisor.
 """
 
-    # Where the ids of PCI functions are needed, which plans do not have.
+    # What is not in plans: who else has a guest, and the ids of PCI functions.
     FLEET = r"""
 options:
   fleet:
     description:
-      - The facts of the hosts, as O(vfio.migration.migration_plan#filter:_input) has them. They have the ids of PCI functions, which plans have not.
-      - Without them, or without those of a host, what is not known is named among the C(warnings).
+      - The facts of all hosts, as O(vfio.migration.migration_plan#filter:_input) has them. They show whether another host has a guest of the plan, too, and the
+        ids of PCI functions, which plans have not.
+      - Without them only what the plan has of other hosts is looked at. What would be needed of PCI functions, and is not known without the facts of their
+        host, is named among the C(warnings).
     type: dict
 """

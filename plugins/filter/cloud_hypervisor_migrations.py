@@ -14,6 +14,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments i
     text,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.executor_options import (
+    held_in,
     texts_of,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.handed_over import check_plan
@@ -34,6 +35,7 @@ description:
   - A process of Cloud Hypervisor shows no name, so say with O(guests) which virtual machine holds which device.
 extends_documentation_fragment:
   - vfio.migration._executors
+  - vfio.migration._executors.fleet
 options:
   socket_directory:
     description: The directory with a socket of the API for each virtual machine, called by the machine's name with C(.sock), on both hosts.
@@ -52,7 +54,7 @@ options:
   vdpa_nodes:
     description: The nodes of vDPA devices on the targets, such as C(/dev/vhost-vdpa-3), by the names that the devices have there in the plan.
     type: dict
-positional: _input, guests, nodes, socket_directory, port, tls_dir, device_ids, vdpa_nodes
+positional: _input, fleet, guests, nodes, socket_directory, port, tls_dir, device_ids, vdpa_nodes
 seealso:
   - name: JSON Schema
     description: The exact shape of the result, for programs.
@@ -69,7 +71,7 @@ EXAMPLES = r"""
 
     - name: Show how Cloud Hypervisor empties the first host
       ansible.builtin.debug:
-        msg: "{{ plan | vfio.migration.cloud_hypervisor_migrations(guests=machines, tls_dir='/etc/pki/cloud-hypervisor') }}"
+        msg: "{{ plan | vfio.migration.cloud_hypervisor_migrations(hostvars, guests=machines, tls_dir='/etc/pki/cloud-hypervisor') }}"
       vars:
         plan: "{{ hostvars | vfio.migration.migration_plan(drain=[groups['hypervisors'][0]]) }}"
         machines:
@@ -100,6 +102,7 @@ _value:
 @as_filter("cloud_hypervisor_migrations")
 def cloud_hypervisor_migrations(
     plan: t.Any,
+    fleet: t.Any = None,
     guests: t.Any = None,
     nodes: t.Any = None,
     socket_directory: t.Any = "/run/cloud-hypervisor",
@@ -116,7 +119,7 @@ def cloud_hypervisor_migrations(
         device_ids=texts_of("device_ids", device_ids),
         vdpa_nodes=texts_of("vdpa_nodes", vdpa_nodes),
     )
-    naming = cloud_hypervisor.naming_of(plain(guests), plain(nodes))
+    naming = cloud_hypervisor.naming_of(plain(guests), plain(nodes), held_in(fleet))
     return cloud_hypervisor.cloud_hypervisor_migrations(plan, naming, connection)
 
 

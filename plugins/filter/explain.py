@@ -33,7 +33,7 @@ extends_documentation_fragment:
 options:
   source:
     description:
-      - The device, a dictionary with C(host) and C(id), or the name of a guest.
+      - The device, a dictionary with C(host) and C(id), or the name or the UUID of a guest.
       - Of a guest, the first of the sentences begins with yes or no and says why in one line.
     type: raw
     required: true

@@ -11,6 +11,9 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments i
     as_filter,
     plain,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.executor_options import (
+    held_in,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.handed_over import check_plan
 from ansible_collections.vfio.migration.plugins.plugin_utils.contract import KubevirtMigrations
 
@@ -27,7 +30,8 @@ description:
   - An instance is called NAMESPACE.NAME here, and found by its domain, C(NAMESPACE_NAME).
 extends_documentation_fragment:
   - vfio.migration._executors
-positional: _input, guests, nodes
+  - vfio.migration._executors.fleet
+positional: _input, fleet, guests, nodes
 seealso:
   - name: JSON Schema
     description: The exact shape of the result, for programs.
@@ -44,7 +48,7 @@ EXAMPLES = r"""
 
     - name: Show how KubeVirt empties the first host
       ansible.builtin.debug:
-        msg: "{{ hostvars | vfio.migration.migration_plan(drain=[groups['hypervisors'][0]]) | vfio.migration.kubevirt_migrations }}"
+        msg: "{{ hostvars | vfio.migration.migration_plan(drain=[groups['hypervisors'][0]]) | vfio.migration.kubevirt_migrations(hostvars) }}"
       run_once: true
 """
 
@@ -72,10 +76,11 @@ _value:
 
 @as_filter("kubevirt_migrations")
 def kubevirt_migrations(
-    plan: t.Any, guests: t.Any = None, nodes: t.Any = None
+    plan: t.Any, fleet: t.Any = None, guests: t.Any = None, nodes: t.Any = None
 ) -> KubevirtMigrations:
     check_plan("plan", plan)
-    return kubevirt.kubevirt_migrations(plan, kubevirt.naming_of(plain(guests), plain(nodes)))
+    naming = kubevirt.naming_of(plain(guests), plain(nodes), held_in(fleet))
+    return kubevirt.kubevirt_migrations(plan, naming)
 
 
 class FilterModule:

@@ -14,6 +14,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments i
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.executor_options import (
     facts_of,
+    held_in,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.handed_over import check_plan
 from ansible_collections.vfio.migration.plugins.plugin_utils.contract import NovaMigrations
@@ -84,7 +85,7 @@ def nova_migrations(
     plan: t.Any, fleet: t.Any = None, guests: t.Any = None, nodes: t.Any = None
 ) -> NovaMigrations:
     check_plan("plan", plan)
-    naming = nova.naming_of(plain(guests), plain(nodes))
+    naming = nova.naming_of(plain(guests), plain(nodes), held_in(fleet))
     return nova.nova_migrations(plan, Functions(facts_of(fleet, plan)), naming)
 
 

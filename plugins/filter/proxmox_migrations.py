@@ -15,6 +15,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments i
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.executor_options import (
     facts_of,
+    held_in,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.handed_over import check_plan
 from ansible_collections.vfio.migration.plugins.plugin_utils.contract import ProxmoxMigrations
@@ -97,7 +98,7 @@ def proxmox_migrations(
     with_conntrack_state: t.Any = False,
 ) -> ProxmoxMigrations:
     check_plan("plan", plan)
-    naming = proxmox.naming_of(plain(guests), plain(nodes))
+    naming = proxmox.naming_of(plain(guests), plain(nodes), held_in(fleet))
     conntrack = flag("with_conntrack_state", with_conntrack_state)
     return proxmox.proxmox_migrations(plan, Functions(facts_of(fleet, plan)), naming, conntrack)
 

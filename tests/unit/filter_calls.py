@@ -116,6 +116,7 @@ def record_of(step: Step) -> dict[str, t.Any]:
 CALLS: dict[str, t.Callable[[Step], dict[str, t.Any]]] = {
     "cloud_hypervisor_migrations": lambda step: {
         "plan": step.plan,
+        "fleet": step.fleet,
         "guests": {guest: f"vm-{index}" for index, guest in enumerate(step.world.guests)},
         "nodes": nodes_of(step),
         "device_ids": {step.world.ids[0]: "vfio0"},
@@ -138,6 +139,7 @@ CALLS: dict[str, t.Callable[[Step], dict[str, t.Any]]] = {
     },
     "kubevirt_migrations": lambda step: {
         "plan": step.plan,
+        "fleet": step.fleet,
         "guests": {step.world.guests[0]: "default.vm-1"},
         "nodes": nodes_of(step),
     },

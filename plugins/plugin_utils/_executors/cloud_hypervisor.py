@@ -19,6 +19,7 @@ import typing as t
 from collections import Counter
 
 from ansible_collections.vfio.migration.plugins.plugin_utils._executors.guests import (
+    Holding,
     MovingGuest,
     Naming,
     label,
@@ -71,9 +72,9 @@ class Connection(t.NamedTuple):
             raise FleetError(f"port is {self.port}; expected one from 1 to {_LAST_PORT}")
 
 
-def naming_of(guests: t.Any, nodes: t.Any) -> Naming:
+def naming_of(guests: t.Any, nodes: t.Any, held: t.Iterable[Holding] = ()) -> Naming:
     """Return what Cloud Hypervisor calls guests and hosts; its processes tell no names. Raise ``FleetError``."""
-    return Naming("Cloud Hypervisor", guests, nodes, lambda _placement: None)
+    return Naming("Cloud Hypervisor", guests, nodes, lambda _holding: None, held=held)
 
 
 def cloud_hypervisor_migrations(

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 import typing as t
+from collections import defaultdict
 from dataclasses import dataclass
 
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.identifiers import (
@@ -21,6 +22,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors impor
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.values import one_name, quoted
 from ansible_collections.vfio.migration.plugins.plugin_utils.contract import (
     DeviceLabel,
+    NotRequired,
     Placement,
     Plan,
 )
@@ -28,8 +30,20 @@ from ansible_collections.vfio.migration.plugins.plugin_utils.contract import (
 # What a guest, a node or a type may be called in a command or a file of an executor: no option, no path, no separator.
 NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,251}[A-Za-z0-9])?\Z")
 _IDS = {"mdev": UUID, "pci": PCI_ADDRESS, "vdpa": re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")}
-# Returns what an executor calls the guest of a placement, by what the plan has of it; ``None`` where that does not tell.
-GuestId = t.Callable[[Placement], "str | None"]
+# A warning names no more hosts than these.
+_MAX_HOSTS = 8
+
+
+class Holding(t.TypedDict):
+    """A device of a host and the guest that holds it, as that host says; a placement is one."""
+
+    vm: str | None
+    vm_uuid: NotRequired[str]
+    source: DeviceLabel
+
+
+# Returns what an executor calls the guest that holds a device, by what is said of it; ``None`` where that does not tell.
+GuestId = t.Callable[[Holding], "str | None"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +62,9 @@ class MovingGuest:
 class Naming:
     """What an executor calls guests and hosts.
 
-    ``guests`` has the executor's id by a guest's name, its UUID, or the id of one of its devices, in reverse order of weight.
-    ``nodes`` has the executor's name of a host by that of the inventory.
+    ``guests`` has the executor's id by a guest's name, its UUID, or the id of one of its devices, alone or as HOST/ID, in reverse
+    order of weight. ``nodes`` has the executor's name of a host by that of the inventory. ``held`` is what guests hold on any
+    host, in the plan or not, where facts show it.
     """
 
     def __init__(
@@ -59,19 +74,26 @@ class Naming:
         nodes: t.Any,
         guest_id: GuestId,
         node_of: t.Callable[[str], str] = lambda host: host,
+        held: t.Iterable[Holding] = (),
     ) -> None:
         """Raise ``FleetError`` where ``guests`` or ``nodes`` is no mapping of names."""
         self.executor = executor
+        self.held = [*held]
         self._guests = _names("guests", guests)
         self._nodes = _names("nodes", nodes)
         self._guest_id = guest_id
         self._node_of = node_of
 
-    def guest(self, placement: Placement) -> str | None:
-        """Return the executor's id of a placement's guest, ``None`` where nothing tells it."""
-        known = (placement["source"]["id"], placement.get("vm_uuid"), placement["vm"])
-        given = (self._guests[each] for each in known if each in self._guests)
-        return next(given, None) or self._guest_id(placement)
+    def guest(self, holding: Holding) -> str | None:
+        """Return the executor's id of the guest that holds a device, ``None`` where nothing tells it."""
+        given = (self._guests[each] for each in _keys_of(holding) if each in self._guests)
+        found = next(given, None) or self._guest_id(holding)
+        # A UUID is the same one in capitals.
+        return found.lower() if found and UUID.match(found.lower()) else found
+
+    def device_key(self, holding: Holding) -> str | None:
+        """Return the key by which ``guests`` names the device itself, ``None`` where none does."""
+        return next((key for key in _device_keys(holding["source"]) if key in self._guests), None)
 
     def nodes(self, hosts: t.Iterable[str]) -> dict[str, str]:
         """Return the executor's name of each host; raise ``FleetError`` where one has none, or two have the same."""
@@ -92,21 +114,78 @@ class Naming:
 def moving_guests(plan: Plan, naming: Naming) -> tuple[list[MovingGuest], list[str]]:
     """Return the guests that ``plan`` moves, in the order in which they are to go, and why others do not.
 
-    Raise ``FleetError`` where a device has no id of its kind, or what is one guest for the executor is to go to several hosts.
+    No guest moves that another host has, too, by what that says. Raise ``FleetError`` where a device has no id of its kind, or
+    what is one guest for the executor is to go to several hosts.
     """
     warnings = [_stays(each) for each in plan["unplaced"]]
     staying = {(each["source"]["host"], each["vm"]) for each in plan["unplaced"] if each["vm"]}
     placements = plan["placements"]
     nodes = naming.nodes({each[end]["host"] for each in placements for end in ("source", "target")})
     guests: dict[tuple[str, str], list[Placement]] = {}
+    left = [Holding(vm=each["vm"], source=each["source"]) for each in plan["unplaced"]]
+    claims = _Claims(naming, [*placements, *left, *naming.held])
     for each in placements:
         found, why = _guest_of(each, naming, staying)
+        if found is not None and (why := claims.against(each["source"], found)):
+            found = None
         if found is None:
             warnings.append(f"{label(each['source'])} is not moved: {why}")
         else:
             guests.setdefault((each["source"]["host"], found), []).append(each)
     moving = [_moving(id_, host, devices, nodes, naming) for (host, id_), devices in guests.items()]
     return sorted(moving, key=lambda each: (each.wave, each.source_host, each.id)), warnings
+
+
+class _Claims:
+    """Which hosts have the guest that an executor calls by an id: what one host says of its guests may be another's."""
+
+    def __init__(self, naming: Naming, holdings: t.Sequence[Holding]) -> None:
+        self._executor = naming.executor
+        self._saying: dict[str, set[str]] = defaultdict(set)
+        # The hosts of which ``guests`` names a device for it, by what nothing on another host is called.
+        self._given: dict[str, set[str]] = defaultdict(set)
+        called: dict[str, set[str]] = defaultdict(set)
+        for each in holdings:
+            for name in _keys_of(each):
+                called[name].add(each["source"]["host"])
+        for each in holdings:
+            found, key = naming.guest(each), naming.device_key(each)
+            if found is not None:
+                self._saying[found].add(each["source"]["host"])
+                if key is not None and len(called[key]) == 1:
+                    self._given[found].add(each["source"]["host"])
+
+    def against(self, device: DeviceLabel, id_: str) -> str:
+        """Return why the guest ``id_`` is not to move with a device of this host, nothing where no other host has it."""
+        host, given = device["host"], self._given[id_]
+        others = (given or self._saying[id_]) - {host}
+        if not others:
+            return ""
+        key = f"{host}/{device['id']}"
+        what = f"a guest on {_hosts(others)} for {self._executor}"
+        if host in given:
+            return f"by 'guests' {id_} is {what}, too; keep there the one host that it is on"
+        if given:
+            return f"by 'guests' {id_} is {what}; if this is another one, say with 'guests' what {key} is"
+        return f"{id_} is {what}, too; see which host it is on, and say so with 'guests' by a device there, such as {key}"
+
+
+def _hosts(names: t.Collection[str]) -> str:
+    found = sorted(names)
+    more = len(found) - _MAX_HOSTS
+    return ", ".join(found[:_MAX_HOSTS]) + (f" and {more:,} more" if more > 0 else "")
+
+
+def _device_keys(device: DeviceLabel) -> tuple[str, str]:
+    """Return what ``guests`` may call a device: HOST/ID, which nothing on another host is called, and its id."""
+    return f"{device['host']}/{device['id']}", device["id"]
+
+
+def _keys_of(holding: Holding) -> list[str]:
+    """Return what ``guests`` may call a guest that holds a device; no name that its host says is taken for HOST/ID."""
+    device, id_ = _device_keys(holding["source"])
+    names = (id_, holding.get("vm_uuid"), holding["vm"])
+    return [device, *(each for each in names if each and "/" not in each)]
 
 
 def _guest_of(

@@ -20,6 +20,7 @@ import re
 import typing as t
 
 from ansible_collections.vfio.migration.plugins.plugin_utils._executors.guests import (
+    Holding,
     MovingGuest,
     Naming,
     label,
@@ -97,14 +98,14 @@ print(ET.tostring(domain, encoding="unicode"))
 '''
 
 
-def naming_of(guests: t.Any, nodes: t.Any) -> Naming:
+def naming_of(guests: t.Any, nodes: t.Any, held: t.Iterable[Holding] = ()) -> Naming:
     """Return what KubeVirt calls guests and hosts: NAMESPACE.NAME here, for its domain NAMESPACE_NAME. Raise ``FleetError``."""
-    return Naming("KubeVirt", guests, nodes, _instance_of)
+    return Naming("KubeVirt", guests, nodes, _instance_of, held=held)
 
 
-def _instance_of(placement: Placement) -> str | None:
+def _instance_of(holding: Holding) -> str | None:
     """Return the instance of a domain, which has the namespace and the name in its own."""
-    namespace, separator, name = (placement["vm"] or "").partition("_")
+    namespace, separator, name = (holding["vm"] or "").partition("_")
     return f"{namespace}.{name}" if separator and namespace and name else None
 
 

@@ -28,6 +28,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._executors.function
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._executors.guests import (
     NAME,
+    Holding,
     MovingGuest,
     Naming,
     label,
@@ -50,9 +51,9 @@ _CHOOSES = (
 )
 
 
-def naming_of(guests: t.Any, nodes: t.Any) -> Naming:
+def naming_of(guests: t.Any, nodes: t.Any, held: t.Iterable[Holding] = ()) -> Naming:
     """Return what Nova calls guests and hosts; a server has its UUID as the one of its domain. Raise ``FleetError``."""
-    return Naming("Nova", guests, nodes, lambda placement: placement.get("vm_uuid"))
+    return Naming("Nova", guests, nodes, lambda holding: holding.get("vm_uuid"), held=held)
 
 
 def nova_migrations(plan: Plan, functions: Functions, naming: Naming) -> NovaMigrations:

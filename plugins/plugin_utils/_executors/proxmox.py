@@ -23,6 +23,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._executors.function
     vgpu_type_of,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._executors.guests import (
+    Holding,
     MovingGuest,
     Naming,
     label,
@@ -38,7 +39,8 @@ from ansible_collections.vfio.migration.plugins.plugin_utils.contract import (
 )
 
 # Numbers of virtual machines, and how many devices one has.
-_LEAST, _MOST = 100, 999_999_999
+# From 100 on, with no zeros before.
+_VMID = re.compile(r"[1-9][0-9]{2,8}\Z")
 _MOST_DEVICES = 16
 # Proxmox VE names an mdev by the place in the virtual machine and the machine's number.
 _MDEV = re.compile(r"([0-9]{8})-0000-0000-0000-([0-9]{12})\Z")
@@ -51,14 +53,14 @@ _ABOUT_MAPPINGS = (
 )
 
 
-def naming_of(guests: t.Any, nodes: t.Any) -> Naming:
+def naming_of(guests: t.Any, nodes: t.Any, held: t.Iterable[Holding] = ()) -> Naming:
     """Return what Proxmox VE calls guests and hosts: by numbers, and by the first part of a host's name. Raise ``FleetError``."""
-    return Naming("Proxmox VE", guests, nodes, _vmid_of, lambda host: host.partition(".")[0])
+    return Naming("Proxmox VE", guests, nodes, _vmid_of, lambda host: host.partition(".")[0], held)
 
 
-def _vmid_of(placement: Placement) -> str | None:
+def _vmid_of(holding: Holding) -> str | None:
     """Return the number that the mdev of a virtual machine has in its UUID."""
-    found = _MDEV.match(placement["source"]["id"])
+    found = _MDEV.match(holding["source"]["id"])
     return str(int(found[2])) if found else None
 
 
@@ -92,7 +94,7 @@ def proxmox_migrations(
 def _why_not(guest: MovingGuest) -> str | None:
     """Return why Proxmox VE cannot move a guest, ``None`` where it can."""
     what = f"{guest.id} on {guest.source_host} is not moved"
-    if not guest.id.isdigit() or not _LEAST <= int(guest.id) <= _MOST:
+    if not _VMID.match(guest.id):
         return (
             f"{what}: a virtual machine of Proxmox VE is called by its number; say it with 'guests'"
         )

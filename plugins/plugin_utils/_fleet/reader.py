@@ -179,19 +179,30 @@ def without_guest(fleet: Fleet, data: t.Any, guests: t.Iterable[str]) -> set[str
     return left
 
 
+def held_devices(data: t.Any) -> t.Iterator[tuple[str, t.Any, t.Any]]:
+    """Return host, device and holder of each device in ``data`` that is held, whether or not the facts of its host are usable."""
+    _check_fleet(data)
+    for host in data:
+        for device, holder in _held(_found(data, host)[0]):
+            yield one_name("the fleet", host), device, holder
+
+
+def _held(facts: t.Any) -> list[tuple[t.Any, t.Any]]:
+    """Return the devices that are held in the facts of a host, which may be wrong in any way, and the holder of each."""
+    devices = facts.get("devices") if isinstance(facts, t.Mapping) else None
+    return [
+        (each, each["in_use"])
+        for each in (devices if isinstance(devices, list) else ())
+        if isinstance(each, t.Mapping) and isinstance(each.get("in_use"), t.Mapping)
+    ]
+
+
 def _guests_in(facts: t.Any) -> set[str]:
     """Return the names and UUIDs of the guests in the facts of a host, which may be wrong in any way."""
-    devices = facts.get("devices") if isinstance(facts, t.Mapping) else None
-    holders = [
-        each.get("in_use")
-        for each in (devices if isinstance(devices, list) else ())
-        if isinstance(each, t.Mapping)
-    ]
     return {
         name
-        for each in holders
-        if isinstance(each, t.Mapping)
-        for name in (each.get("name"), each.get("uuid"))
+        for _device_held, holder in _held(facts)
+        for name in (holder.get("name"), holder.get("uuid"))
         if isinstance(name, str)
     }
 

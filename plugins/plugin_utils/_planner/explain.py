@@ -46,7 +46,7 @@ def explain(fleet: Fleet, source: t.Any, target: t.Any, direction: str) -> Expla
     """Return what ``direction`` makes of ``source`` (``{host, id}``) going to ``target`` (``{host, id}`` or a host's name).
 
     ``{source, target, verdict, placement, sentences}``; ``placement`` is how a host would receive the device,
-    ``None`` where it cannot or where the target is a device. A source may be the name of a guest; then the first sentence
+    ``None`` where it cannot or where the target is a device. A source may be the name or the UUID of a guest; then the first sentence
     begins with yes or no, and the rest is of the device that stands in the way, or of the guest's first one.
     """
     if isinstance(source, str):
@@ -62,9 +62,11 @@ def explain(fleet: Fleet, source: t.Any, target: t.Any, direction: str) -> Expla
 
 def _of_guest(fleet: Fleet, source: str, target: t.Any, direction: str) -> Explanation:
     """Return the explanation of the device that keeps a guest from ``target``, after a sentence on the guest."""
-    if not any(each.in_use and each.in_use.name == source for each in fleet.devices()):
+    holders = (each.in_use for each in fleet.devices() if each.in_use)
+    if not source or not any(source in (each.name, each.uuid) for each in holders):
         raise FleetError(
-            f"{source!r} names no device, and no guest of the fleet's facts; expected a guest's name or {{host: …, id: …}}"
+            f"{quoted(source)} names no device, and no guest of the fleet's facts;"
+            " expected a guest's name, its UUID or {host: …, id: …}"
         )
     (guest,) = requested(fleet, None, [source])
     told = [
@@ -190,4 +192,6 @@ def _find(fleet: Fleet, named: t.Any) -> Device:
     for device in host.devices:
         if device.id == named["id"]:
             return device
-    raise FleetError(f"{named['host']} has no device {named['id']}")
+    raise FleetError(
+        f"{name} has no device {quoted(named['id'])}; expected the id of one of its devices"
+    )

@@ -54,7 +54,6 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.progress i
     PREPARED,
     placement_states,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments import expected
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.clock import age_limit
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.files import (
     absolute,
@@ -63,7 +62,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.files impor
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.handed_over import check_schema
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.progress_file import (
     alone,
-    check_placement,
+    check_placements,
     progress_path,
     read_progress,
     write_progress,
@@ -116,11 +115,7 @@ def begin(options: t.Mapping[str, t.Any], hostvars: t.Any, check_mode: bool) -> 
     check_schema(source, plan)
     written = progress is not None and os.path.exists(progress)
     began = _claimed(progress, source, check_mode) if progress and written else []
-    if not isinstance(plan, t.Mapping) or not isinstance(plan.get("placements"), list):
-        raise FleetError(f"{source} is no plan; expected what migration_plan returns")
-    with expected(source, "a plan as migration_plan returns it"):
-        for each in plan["placements"]:
-            check_placement(each)
+    check_placements(plan, f"{source} is no plan; expected what migration_plan returns")
     placements = merged(plan["placements"], began)
     inventory = names("hosts", options.get("hosts")) or []
     there = {each[end]["host"] for each in placements for end in ("source", "target")}

@@ -11,11 +11,17 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.vfio.migration.plugins.plugin_utils._executors.guests import Holding
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.descriptor import plain_text
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import Fleet
-from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import hold, read_fleet
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import (
+    held_devices,
+    hold,
+    read_fleet,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.values import one_name, quoted
-from ansible_collections.vfio.migration.plugins.plugin_utils.contract import Plan
+from ansible_collections.vfio.migration.plugins.plugin_utils.contract import DeviceLabel, Plan
 
 
 def facts_of(fleet: t.Any, plan: Plan) -> Fleet:
@@ -27,6 +33,21 @@ def facts_of(fleet: t.Any, plan: Plan) -> Fleet:
         return Fleet()
     hosts = {each[end]["host"] for each in plan["placements"] for end in ("source", "target")}
     return read_fleet(hold(fleet, hosts), hosts)
+
+
+def held_in(fleet: t.Any) -> list[Holding]:
+    """Return what guests hold on every host, nothing where no ``fleet`` is given; raise ``FleetError``.
+
+    Facts of any age count, and of hosts that no plan can have: they show that a guest may be theirs.
+    """
+    found = []
+    for host, device, holder in held_devices(fleet) if fleet is not None else ():
+        id_, kind = plain_text(device.get("id")), plain_text(device.get("kind"))
+        label = DeviceLabel(host=host, kind=kind or "", id=id_ or "")
+        holding = Holding(vm=plain_text(holder.get("name")), source=label)
+        uuid = plain_text(holder.get("uuid"))
+        found.append(holding if uuid is None else Holding(**holding, vm_uuid=uuid))
+    return found
 
 
 def texts_of(name: str, value: t.Any) -> dict[str, str]:

@@ -32,7 +32,12 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.files impor
     make_directory,
     replace,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.handed_over import check_form
 from ansible_collections.vfio.migration.plugins.plugin_utils.contract import (
+    Attribute,
+    DeviceLabel,
+    NetworkSettings,
+    NotRequired,
     Placement,
     Record,
     RecordProcess,
@@ -40,7 +45,6 @@ from ansible_collections.vfio.migration.plugins.plugin_utils.contract import (
 
 # Count it up when the shape changes.
 FORMAT = 1
-KINDS = ("mdev", "pci", "vdpa")
 # How long another run may check and write the same file, in seconds.
 _PATIENCE = 60.0
 
@@ -62,14 +66,15 @@ def _read(path: str) -> t.Any:
     text = content_of(path)
     if not text:
         return None
+    wrong = f"{path} is no progress of vfio.migration.prepare"
     try:
         data = parsed(text)
-        if data["format"] != FORMAT:
-            raise other_format(path, data["format"], FORMAT)
-        for each in data["placements"]:
-            check_placement(each)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise FleetError(f"{path} is no progress of vfio.migration.prepare: {error!r}") from error
+    except ValueError as error:
+        raise FleetError(f"{wrong}: {error!r}") from error
+    written = data.get("format") if isinstance(data, dict) else None
+    if written != FORMAT:
+        raise other_format(path, written, FORMAT)
+    check_placements(data, wrong)
     return data
 
 
@@ -171,17 +176,31 @@ def _stat(pid: int) -> list[str] | None:
     return fields if len(fields) > 19 else None
 
 
-def check_placement(placement: t.Any) -> None:
-    """Raise ``KeyError``, ``TypeError`` or ``ValueError`` where ``placement`` is none."""
-    placement["vm"]
-    for end in (placement["source"], placement["target"]):
-        if not all(isinstance(end[key], str) for key in ("host", "kind", "id")):
-            raise ValueError("a device lacks host, kind or id")
-        if end["kind"] not in KINDS:
-            raise ValueError(f"{end['kind']!r} is no kind of device")
-    target = placement["target"]
-    if not isinstance(target["create"], bool) or not isinstance(target["attributes"], list):
-        raise ValueError("a target lacks create or attributes")
+class _Target(DeviceLabel):
+    """What is needed of a target to take back what was made for it."""
+
+    attributes: list[Attribute]
+    network: NotRequired[NetworkSettings]
+    create: bool
+
+
+class _Placement(t.TypedDict):
+    """What is needed of a placement to follow it, and to take back what was made for it."""
+
+    vm: str | None
+    source: DeviceLabel
+    target: _Target
+
+
+class _Placements(t.TypedDict):
+    """What a plan and its progress have in common."""
+
+    placements: list[_Placement]
+
+
+def check_placements(data: t.Any, wrong: str) -> None:
+    """Raise ``FleetError``, which says that it is ``wrong``, where ``data`` has no placements: with the place, and what would be right."""
+    check_form(data, _Placements, wrong)
 
 
 def write_progress(path: str, placements: t.Sequence[Placement], plan: str) -> None:

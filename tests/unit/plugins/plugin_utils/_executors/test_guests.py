@@ -11,21 +11,50 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._executors.guests i
     moving_guests,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.executor_options import (
+    held_in,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_options import plan_for
 from ansible_collections.vfio.migration.tests.unit.executor_plans import (
     SERVER,
     changed,
     function,
     function_fleet,
+    holder,
     mdev_fleet,
     plan_of,
 )
-from ansible_collections.vfio.migration.tests.unit.fleets import UUIDS, host
+from ansible_collections.vfio.migration.tests.unit.filter_calls import filter_of
+from ansible_collections.vfio.migration.tests.unit.fleets import UUIDS, device, host, parent
 
 FLEET = mdev_fleet()
 
 
-def naming(guests=None, nodes=None, guest_id=lambda placement: placement["vm"]):
-    return Naming("the executor", guests, nodes, guest_id)
+OWN, LIED = UUIDS[0], UUIDS[1]
+
+
+def naming(guests=None, nodes=None, guest_id=lambda placement: placement["vm"], fleet=None):
+    return Naming("the executor", guests, nodes, guest_id, held=held_in(fleet))
+
+
+def by_uuid(holding):
+    return holding.get("vm_uuid")
+
+
+def lying_fleet(name="web", uuid=SERVER, lied=LIED):
+    """Return a fleet in which ``evil`` says to have the guest of ``a``, by its name, its UUID or both."""
+    return {
+        **mdev_fleet(OWN),
+        "evil": host([device(lied, in_use=holder(name, uuid))], [parent()]),
+    }
+
+
+def moved_of(fleet, drain, guests=None, facts=True, **others):
+    """Return the source hosts of what moves, and the warnings."""
+    plan = plan_for(fleet, drain=drain, targets=["b"])
+    moving, warnings = moving_guests(plan, naming(guests, fleet=fleet if facts else None, **others))
+    assert len({each.id for each in moving}) == len(moving)
+    return [each.source_host for each in moving], warnings
 
 
 def test_a_guest_moves_once_with_all_of_its_devices():
@@ -105,3 +134,111 @@ def test_one_guest_that_would_go_to_two_hosts_is_refused():
 def test_an_id_that_is_none_of_its_kind_is_refused(odd):
     with pytest.raises(FleetError, match=r"is no id of kind mdev"):
         moving_guests(changed(plan_of(FLEET), id=odd), naming())
+
+
+@pytest.mark.parametrize("drain", [["evil"], ["a"], ["a", "evil"]])
+@pytest.mark.parametrize(
+    ("fleet", "guest_id", "guests"),
+    [
+        (lying_fleet("other"), by_uuid, None),
+        (lying_fleet(uuid=UUIDS[5]), lambda holding: holding["vm"], None),
+        (lying_fleet(uuid=UUIDS[5]), by_uuid, {"web": "101"}),
+        (lying_fleet("other"), by_uuid, {SERVER: "101"}),
+        # What is meant for a device may be the name or the UUID of a guest on another host, and the other way round.
+        (lying_fleet("other", UUIDS[5], OWN), by_uuid, {OWN: "101"}),
+        (lying_fleet(OWN, UUIDS[5]), by_uuid, {OWN: "101"}),
+        (lying_fleet("other", UUIDS[5], SERVER), by_uuid, {SERVER: "101"}),
+    ],
+)
+def test_a_guest_that_two_hosts_have_moves_from_neither(fleet, guest_id, guests, drain):
+    # The facts of a host that no plan can have count, too.
+    fleet = fleet if "evil" in drain else {**fleet, "evil": {**fleet["evil"], "schema": None}}
+    moved, warnings = moved_of(fleet, drain, guests, guest_id=guest_id)
+    assert moved == []
+    for own, warning in zip(drain, warnings, strict=True):
+        other = "a" if own == "evil" else "evil"
+        assert f" on {own} is not moved: " in warning
+        assert f" is a guest on {other} for the executor, too; see which host it is on" in warning
+        assert f"say so with 'guests' by a device there, such as {own}/" in warning
+
+
+def test_without_facts_the_guests_of_the_plan_are_compared():
+    moved, warnings = moved_of(lying_fleet(), ["a", "evil"], facts=False, guest_id=by_uuid)
+    assert moved == []
+    assert len(warnings) == 2
+    # One without a place has the name, too.
+    held = {"a": host([function(1, "web")]), "evil": host([function(2, "web")])}
+    plan = plan_for({**held, "b": host([function(3)])}, drain=["a", "evil"], targets=["b"])
+    assert len(plan["placements"]) == len(plan["unplaced"]) == 1
+    assert moving_guests(plan, naming())[0] == []
+
+
+@pytest.mark.parametrize("key", [OWN, f"a/{OWN}"])
+def test_a_guest_that_two_hosts_have_moves_from_where_its_device_is_said_to_be(key):
+    moved, (warning,) = moved_of(
+        lying_fleet(), ["a", "evil"], {key: SERVER.upper()}, guest_id=by_uuid
+    )
+    assert moved == ["a"]
+    assert warning == (
+        f"mdev {LIED} on evil is not moved: by 'guests' {SERVER} is a guest on a for the executor;"
+        f" if this is another one, say with 'guests' what evil/{LIED} is"
+    )
+
+
+def test_a_device_of_one_id_on_two_hosts_is_told_apart_by_the_host():
+    fleet = lying_fleet("other", UUIDS[5], OWN)
+    moved, warnings = moved_of(fleet, ["a", "evil"], {f"a/{OWN}": "101"}, guest_id=by_uuid)
+    assert (moved, warnings) == (["a", "evil"], [])
+
+
+def test_one_guest_said_of_devices_on_two_hosts_moves_from_neither():
+    given = {f"a/{OWN}": "101", f"evil/{LIED}": "101"}
+    moved, warnings = moved_of(lying_fleet(), ["a", "evil"], given)
+    assert moved == []
+    assert warnings[0] == (
+        f"mdev {OWN} on a is not moved: by 'guests' 101 is a guest on evil for the executor, too;"
+        " keep there the one host that it is on"
+    )
+
+
+def test_no_name_that_a_host_says_is_one_of_host_and_device():
+    fleet = {**lying_fleet(f"a/{OWN}", UUIDS[5]), "a": host()}
+    moved, (warning,) = moved_of(fleet, ["evil"], {f"a/{OWN}": "101"}, guest_id=lambda _each: None)
+    assert moved == []
+    assert "is not known; say it with 'guests'" in warning
+
+
+def test_a_uuid_in_capitals_is_the_same():
+    moved, (warning,) = moved_of(lying_fleet("x", SERVER.upper()), ["a"], guest_id=by_uuid)
+    assert moved == []
+    assert f"{SERVER} is a guest on evil" in warning
+
+
+def test_many_hosts_are_named_in_part():
+    fleet = mdev_fleet(OWN)
+    fleet |= {f"e{n:02}": host([device(UUIDS[2], in_use=holder("web"))]) for n in range(11)}
+    _moved, (warning,) = moved_of(fleet, ["a"])
+    assert "e00, e01, e02, e03, e04, e05, e06, e07 and 3 more" in warning
+
+
+@pytest.mark.parametrize(
+    ("name", "lied", "others"),
+    [
+        ("nova_migrations", LIED, {}),
+        ("kubevirt_migrations", LIED, {}),
+        ("proxmox_migrations", "00000001-0000-0000-0000-000000000101", {}),
+        ("cloud_hypervisor_migrations", LIED, {"guests": {"lab_web": "web"}}),
+    ],
+)
+def test_every_filter_looks_at_all_hosts(name, lied, others):
+    fleet = lying_fleet("lab_web", SERVER, lied)
+    own = "00000000-0000-0000-0000-000000000101"
+    fleet["a"] = host([device(own, in_use=holder("lab_web", SERVER))], [parent()])
+    plan = plan_for(fleet, drain=["evil"], targets=["b"])
+
+    def moved(**facts):
+        found = filter_of(name)(plan, **facts, **others)
+        return found["waves"] if "waves" in found else found["migrations"]
+
+    assert len(moved()) == 1
+    assert moved(fleet=fleet) == []

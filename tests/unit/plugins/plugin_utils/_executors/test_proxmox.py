@@ -175,7 +175,7 @@ def test_a_node_is_called_by_the_first_part_of_the_name_of_its_host():
         made(other, plan=plan_for(other, drain=["a.example.org"]))
 
 
-@pytest.mark.parametrize("name", ["web", "99", "1000000000"])
+@pytest.mark.parametrize("name", ["web", "99", "1000000000", "0101"])
 def test_what_is_no_number_of_a_machine_does_not_move(name):
     result = made(function_fleet(), {"web": name})
     assert result["migrations"] == result["mappings"] == []

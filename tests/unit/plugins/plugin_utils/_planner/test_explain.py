@@ -234,7 +234,14 @@ def test_a_device_without_migration_says_so():
     ("source", "target", "words"),
     [
         ({"host": "z", "id": "x"}, "b", "z is unknown"),
-        ({"host": "a", "id": "x"}, "b", "a has no device x"),
+        (
+            {"host": "a", "id": "x"},
+            "b",
+            "a has no device 'x'; expected the id of one of its devices",
+        ),
+        ({"host": "a", "id": 10**5000}, "b", "a has no device too large to show"),
+        (SOURCE, {"host": "b", "id": 10**5000}, "b has no device too large to show"),
+        ("", "b", "'' names no device"),
         ("vm-1", "b", "names no device"),
         (SOURCE, "z", "the target z is unknown"),
         (SOURCE, {"host": "b"}, "names no device"),
@@ -263,3 +270,16 @@ def test_a_guest_by_its_name_is_answered_with_yes_or_no(room, target, sentence):
     assert "\n" not in found["sentences"][0]
     with pytest.raises(FleetError, match="'vm' names no device, and no guest"):
         explain(fleet, "vm", target, "source_lists")
+
+
+def test_a_guest_that_shares_its_name_is_answered_by_its_uuid():
+    def held(number, pid):
+        holder = {"pid": pid, "name": "vm-1", "uuid": UUIDS[number + 5]}
+        return host([device(UUIDS[number], in_use=holder)])
+
+    fleet = read_fleet({"a": held(0, 7), "c": held(1, 8), "b": host(parents=[parent()])})
+    with pytest.raises(FleetError, match=f"give the UUID .*UUID {UUIDS[6]}"):
+        explain(fleet, "vm-1", "b", "source_lists")
+    found = explain(fleet, UUIDS[6], "b", "source_lists")
+    assert found["source"]["host"] == "c"
+    assert found["sentences"][0] == f"yes, {UUIDS[6]} can go to b"

@@ -318,8 +318,17 @@ def test_hosts_that_a_plan_names_are_asked_only_if_the_inventory_has_them(clean)
     [
         ("plan.json", "[]", "is no plan"),
         ("plan.json", "{", "no JSON in"),
-        ("plan.json", json.dumps({"placements": [7]}), "is none; expected a plan"),
-        ("plan.json", json.dumps({"placements": [placement(kind="foo")]}), "is none; expected"),
+        (
+            "plan.json",
+            "{}",
+            "is no plan; expected what migration_plan returns: the key 'placements' is",
+        ),
+        ("plan.json", json.dumps({"placements": [7]}), r"at placements\[0\] a mapping is expected"),
+        (
+            "plan.json",
+            json.dumps({"placements": [placement(kind="foo")]}),
+            r"at placements\[0\]\.target\.kind one of mdev, pci, vdpa is expected",
+        ),
         ("plan.progress.json", "{", "is no progress of vfio.migration.prepare"),
         ("plan.progress.json", json.dumps({"format": FORMAT + 1}), "expected 1; use the version"),
         (
@@ -335,6 +344,33 @@ def test_files_that_are_none_are_named(clean, tmp_path, name, text, words):
         (tmp_path / name).write_text(text)
     with pytest.raises(FleetError, match=words):
         clean(Hosts(a={}, b={}))
+
+
+@pytest.mark.parametrize("name", ["plan.json", "plan.progress.json"])
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"vm": {}}, "vm a text"),
+        ({"vm": []}, "vm a text"),
+        ({"source": None}, "source a mapping"),
+        ({"source": {"host": "a", "kind": "mdev"}}, "source the key 'id'"),
+        ({"target": placement(network=None)["target"]}, "target.network a mapping"),
+        ({"target": placement(network=5)["target"]}, "target.network a mapping"),
+        ({"target": placement(network={})["target"]}, "target.network the key 'mac'"),
+        ({"target": placement(network={"mac": 5})["target"]}, "target.network.mac a text"),
+        ({"target": placement(attributes=[5])["target"]}, "target.attributes[0] a mapping"),
+        ({"target": placement(create=None)["target"]}, "target.create true or false"),
+    ],
+)
+def test_what_is_no_placement_is_an_error_with_its_file_and_place(
+    clean, tmp_path, name, changed, words
+):
+    text = json.dumps({"format": FORMAT, "placements": [placement(), {**placement(), **changed}]})
+    (tmp_path / name).write_text(text)
+    with pytest.raises(FleetError) as error:
+        clean(Hosts(a={}, b={}))
+    assert str(error.value).startswith(str(tmp_path / name))
+    assert str(error.value).endswith(f"at placements[1].{words} is expected")
 
 
 def journals(*kinds: str) -> dict[str, t.Any]:
