@@ -46,7 +46,7 @@ options:
     type: list
     elements: str
   drain:
-    description: The hosts to be emptied and worked on, which must be among O(hosts). By default all of these.
+    description: The hosts to be emptied and worked on, which must be among O(hosts). By default all of these; with an empty list, none.
     type: list
     elements: str
   role:
@@ -88,7 +88,7 @@ options:
     type: bool
     default: false
   targets:
-    description: The hosts that may receive. By default all of O(hosts).
+    description: The hosts that may receive. By default all of O(hosts); with an empty list, none.
     type: list
     elements: str
   direction:

@@ -60,6 +60,7 @@ _Run = dict[str, t.Any]
 # What the tasks of the role register.
 GATHERED, LOOKED, BACK = "maintain_gathered", "maintain_looked", "maintain_back"
 _NOTHING: _Run = {"hosts": [], "drain": [], "targets": [], "dest": ""}
+_NO_HOST = "maintain_drain has no host: nothing is emptied"
 _TAKE_UP = "Run the same again to take it up"
 
 
@@ -77,7 +78,8 @@ def begin(options: t.Mapping[str, t.Any], hostvars: t.Any, check_mode: bool) -> 
     if tasks and not os.path.isfile(absolute(tasks)):
         raise FleetError(f"maintain_tasks: there is no file {absolute(tasks)}")
     hosts = chosen_hosts(options, "maintain_hosts", ("drain", "targets"))
-    emptied = names("drain", options.get("drain")) or hosts
+    drained = names("drain", options.get("drain"))
+    emptied = hosts if drained is None else drained
     dest = absolute(options["dest"])
     path = os.path.join(dest, "maintenance.json")
     before = read_maintenance(path)
@@ -87,6 +89,8 @@ def begin(options: t.Mapping[str, t.Any], hostvars: t.Any, check_mode: bool) -> 
             " go on with the same hosts, or remove the file to begin anew"
         )
     conditions = {name: options[name] for name in CONDITIONS if options.get(name) is not None}
+    if "targets" in conditions:
+        conditions["targets"] = names("targets", conditions["targets"])
     return {
         "hosts": hosts,
         "asked": hosts,
@@ -146,7 +150,7 @@ def _plan(run: _Run, rest: t.Sequence[str], hostvars: t.Any) -> MaintenancePlan:
             raise FleetError(f"cannot empty {host}: its facts could not be gathered: {why}")
     conditions = dict(run["conditions"])
     if not run["use_returned"]:
-        wanted = conditions.get("targets") or run["hosts"]
+        wanted = conditions.get("targets", run["hosts"])
         conditions["targets"] = [host for host in wanted if host not in run["done"]]
     if "targets" in conditions:
         asked = {*answered, *silent}
@@ -175,7 +179,7 @@ def _first_step(run: _Run, plan: MaintenancePlan, rest: t.Sequence[str]) -> _Run
     dest = os.path.join(run["dest"], f"{len(run['done']) + 1}.json")
     left_over = step["hosts"] if read_progress(progress_path(dest)) else []
     targets = {each["target"]["host"] for each in step["placements"]}
-    wanted = run["conditions"].get("targets") or run["hosts"]
+    wanted = run["conditions"].get("targets", run["hosts"])
     closed = {*rest} if run["use_returned"] else {*rest, *run["done"]}
     targets |= {host for host in wanted if host not in closed and host not in plan["unknown"]}
     return {
@@ -265,7 +269,7 @@ def _outfit(host: Host, devices: bool) -> Outfit:
 
 def _ended(run: _Run) -> _Run:
     remove_maintenance(run["progress"])
-    done = f"{listed(run['done'])}: all are done"
+    done = f"{listed(run['done'])}: all are done" if run["done"] else _NO_HOST
     return run | {"asked": [], "sentences": [done]}
 
 

@@ -188,6 +188,44 @@ def test_what_is_left_after_the_last_step_of_a_run_is_told(options, facts):
     assert end(run, {})["failure"].startswith("a, b: not done yet")
 
 
+@pytest.mark.parametrize("none", ["", ",", []])
+def test_where_the_hosts_to_be_emptied_are_none_nothing_is_emptied(options, facts, none):
+    run = first_step({**options, "drain": none}, facts)
+    assert (run["asked"], run["now"]["hosts"]) == ([], [])
+    assert run["sentences"] == ["maintain_drain has no host: nothing is emptied"]
+    assert "failure" not in end(run, {})
+
+
+def test_where_they_are_not_given_every_host_is_emptied(options):
+    assert begin({**options, "drain": None}, {}, False)["emptied"] == ["a", "b", "c"]
+
+
+def test_maintenance_that_is_not_done_stays_so_where_the_hosts_to_be_emptied_are_none(
+    options, facts
+):
+    run = first_step(options, facts)
+    with pytest.raises(FleetError, match="is of maintenance that is not done, of a, b"):
+        begin({**options, "drain": ""}, {}, False)
+    assert written(run)["emptied"] == ["a", "b"]
+
+
+@pytest.mark.parametrize("use_returned", [True, False])
+@pytest.mark.parametrize("none", ["", ",", []])
+def test_where_the_targets_are_none_nobody_may_receive(options, facts, none, use_returned):
+    options |= {"targets": none, "use_returned": use_returned}
+    with pytest.raises(FleetError, match="a cannot be emptied"):
+        first_step(options, facts)
+    # A host that has nobody is emptied, and nobody is let in meanwhile.
+    facts["a"] = host([vf(0)], [parent()])
+    run = first_step({**options, "drain": ["a"]}, facts)
+    assert (run["now"]["hosts"], run["now"]["targets"]) == (["a"], [])
+
+
+def test_targets_are_read_as_other_lists_are(options, facts):
+    run = first_step({**options, "drain": "a", "targets": "b, c"}, facts)
+    assert run["now"]["targets"] == ["b", "c"]
+
+
 def test_hosts_that_do_not_answer_are_not_emptied(options, facts):
     run = begin(options, {}, False)
     with pytest.raises(
