@@ -101,6 +101,7 @@ class Case:
     ``asked`` is what libvirt answered when it was asked for these guests alone: on their own hosts with QEMU's word where
     ``asks_qemu``, and on possible targets with what these lack for them. ``targets`` are the hosts that may receive, by default
     all that are not in ``drain``. ``options`` are those of ``virsh migrate``. ``uris`` are those by which targets are reached.
+    ``places`` are those of guests, by host and UUID, among the arriving ones that targets were asked about.
     """
 
     fleet: Fleet
@@ -114,6 +115,7 @@ class Case:
     encryption: Encryption = field(default_factory=Encryption)
     uris: t.Mapping[str, str] = field(default_factory=dict)
     multifd: Multifd = field(default_factory=Multifd)
+    places: t.Mapping[tuple[str, str], int] = field(default_factory=dict)
 
     @property
     def copies_disks(self) -> bool:
@@ -319,7 +321,10 @@ def missing_on(case: Case, guest: Guest, host: str) -> list[Misfit]:
     source = replace(case.hosts[here], unreached=case.asked[here].unreached)
     there = case.hosts[host]
     asked = case.asked.get(host, LibvirtHost())
-    target = LibvirtHost(versions=there.versions, info=there.info, arriving=asked.arriving)
+    # Guests of two hosts may have one UUID, or say so: each has the answer in its own place.
+    place = case.places.get((here, info["uuid"]))
+    said = () if place is None else asked.arriving[place : place + 1]
+    target = LibvirtHost(versions=there.versions, info=there.info, arriving=said)
     return misfits(
         Arrival(
             info,

@@ -56,7 +56,7 @@ class RunningGuest:
 class LibvirtHost:
     """What libvirt on a host says: why it says nothing, if so; versions by program, as far as it says them; guests that run, by name.
 
-    ``info`` is what the host has for guests, ``arriving`` what it lacks for those of others, by their UUIDs, ``problems`` what
+    ``info`` is what the host has for guests, ``arriving`` what it lacks for those of others, in the order in which it was asked, ``problems`` what
     could not be read of guests, by their names, and ``unreached`` why it does not reach the libvirt of another host, by URI.
     """
 
@@ -64,7 +64,7 @@ class LibvirtHost:
     versions: t.Mapping[str, str] = field(default_factory=dict)
     running: t.Mapping[str, RunningGuest] = field(default_factory=dict)
     info: HostInfo | None = None
-    arriving: t.Mapping[str, ArrivalInfo] = field(default_factory=dict)
+    arriving: t.Sequence[ArrivalInfo] = ()
     problems: t.Mapping[str, list[str]] = field(default_factory=dict)
     unreached: t.Mapping[str, str] = field(default_factory=dict)
 
@@ -113,7 +113,7 @@ def read_host(answer: LibvirtInfo) -> LibvirtHost:
         },
         running=running,
         info=answer["host"],
-        arriving={each["uuid"]: each for each in answer["arriving"]},
+        arriving=answer["arriving"],
         problems=problems,
         unreached={
             each["uri"]: each["problem"] for each in answer["peers"] if each["problem"] is not None

@@ -22,6 +22,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.guests imp
     is_older,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.info import (
+    ArrivalInfo,
     GuestInfo,
     HostInfo,
 )
@@ -69,6 +70,12 @@ class Arrival:
         """What the target has for guests."""
         return self.target.info
 
+    @property
+    def said(self) -> ArrivalInfo | None:
+        """What the target says that it lacks for the guest."""
+        uuid = self.guest["uuid"]
+        return next((each for each in self.target.arriving if each["uuid"] == uuid), None)
+
 
 def misfits(arrival: Arrival) -> list[Misfit]:
     """Return all that keeps a guest from a host."""
@@ -98,7 +105,7 @@ def _machine(arrival: Arrival) -> t.Iterator[Misfit]:
 
 
 def _cpu(arrival: Arrival) -> t.Iterator[Misfit]:
-    cpu, said = arrival.guest["cpu"], arrival.target.arriving.get(arrival.guest["uuid"])
+    cpu, said = arrival.guest["cpu"], arrival.said
     remedy = "restart the guest with a CPU model that both hosts have"
     if said is None:
         return
@@ -149,7 +156,7 @@ _CONNECTIONS: tuple[tuple[t.Literal["networks", "links", "pools"], str, str, str
 
 
 def _files(arrival: Arrival) -> t.Iterator[Misfit]:
-    said = arrival.target.arriving.get(arrival.guest["uuid"])
+    said = arrival.said
     emulator = arrival.guest["emulator"]
     missing = [
         path

@@ -90,7 +90,7 @@ def begin(options: t.Mapping[str, t.Any], hostvars: t.Any, check_mode: bool) -> 
         )
     conditions = {name: options[name] for name in CONDITIONS if options.get(name) is not None}
     if "targets" in conditions:
-        conditions["targets"] = names("targets", conditions["targets"])
+        conditions["targets"] = names("targets", conditions["targets"]) or []
     return {
         "hosts": hosts,
         "asked": hosts,

@@ -349,7 +349,8 @@ def find(run: _Run, hostvars: t.Any) -> _Run:
     reading: dict[str, list[str]] = {}
     for guest in going:
         reading.setdefault(str(guest["host"]), []).append(str(guest["uuid"]))
-    arriving = [*_arriving(going, libvirt)]
+    coming = [*_arriving(going, libvirt)]
+    arriving = [info for _host, info in coming]
     receiving = possible_targets(libvirt, run["targets"], run["drain"] or ()) if arriving else []
     uris = {host: _uri_of(run, host) for host in receiving}
     return run | {
@@ -358,6 +359,7 @@ def find(run: _Run, hostvars: t.Any) -> _Run:
         "found": found,
         "reading": reading,
         "arriving": arriving,
+        "places": [[host, info["uuid"]] for host, info in coming],
         "receiving": receiving,
         # Of more, only trying shows: it would take longer than the migration.
         "peers": [*uris.values()] if len(uris) <= _MOST_PEERS else [],
@@ -407,12 +409,13 @@ def _other_guests(run: _Run, fleet: Fleet, libvirt: t.Mapping[str, LibvirtHost])
 
 def _arriving(
     guests: t.Iterable[Guest], libvirt: t.Mapping[str, LibvirtHost]
-) -> t.Iterator[dict[str, t.Any]]:
-    """Yield what possible targets are to know of the guests that come."""
+) -> t.Iterator[tuple[str, dict[str, t.Any]]]:
+    """Yield what possible targets are to know of the guests that come, each with its host."""
     for guest in guests:
-        running = libvirt[guest["host"] or ""].running.get(guest["vm"])
+        host = guest["host"] or ""
+        running = libvirt[host].running.get(guest["vm"])
         if running is not None and running.info is not None:
-            yield as_arriving(running.info)
+            yield host, as_arriving(running.info)
 
 
 def _fleet(hostvars: t.Any, hosts: t.Sequence[str]) -> Fleet:
@@ -452,6 +455,7 @@ def _case(run: _Run, hostvars: t.Any) -> Case:
         _encryption(run),
         run["uris"],
         _multifd(run),
+        {(host, uuid): place for place, (host, uuid) in enumerate(run["places"])},
     )
 
 

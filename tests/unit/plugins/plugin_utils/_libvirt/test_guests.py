@@ -63,7 +63,7 @@ def test_versions_and_guests_are_read_whatever_the_names_are():
         HOSTILE: RunningGuest(OTHER, persistent=False),
     }
     assert there.info == host_info()
-    assert there.arriving == {OTHER: arrival_info(OTHER)}
+    assert there.arriving == [arrival_info(OTHER)]
     assert there.problems == {"vm-9": ["its domain cannot be read"]}
 
 

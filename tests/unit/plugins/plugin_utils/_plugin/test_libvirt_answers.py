@@ -67,8 +67,8 @@ def test_what_the_module_returns_is_read(asking):
     assert found.versions == {"libvirt": "11.3.0"}
     assert found.running["vm-17"].info == guests[0]
     assert found.running["vm-18"].info is None
-    assert found.arriving[UUID]["cpu"] == "superset"
-    assert found.arriving[UUID]["missing"] == ["/x.img"]
+    assert found.arriving[0]["cpu"] == "superset"
+    assert found.arriving[0]["missing"] == ["/x.img"]
     assert {"vm-19", ""} <= set(found.problems)
 
 

@@ -248,6 +248,29 @@ def test_possible_targets_are_asked_about_the_guests_and_no_more_of_these_than_t
     }
 
 
+@pytest.mark.parametrize("first", ["a", "evil"])
+def test_what_a_target_lacks_for_a_guest_is_not_held_against_another_one_of_its_uuid(first):
+    """Whichever comes first: a host may say that its own guest has the UUID of another one, and needs what no target has."""
+    here = {
+        "a": answer(device(UUIDS[1], vm="vm-17"), running=[(UUIDS[5], "vm-17")]),
+        "evil": answer(device(UUIDS[2], vm="other"), running=[(UUIDS[5], "other")]),
+    }
+    for each in here.values():
+        each["migrate_libvirt_asked"] = each["migrate_libvirt_answer"]
+    order = sorted(here, key=lambda name: name != first)
+    hostvars = {name: here[name] for name in order} | {"b": answer()}
+    run = migrating.find(begun(hosts=[*hostvars], drain=order), hostvars)
+    missing = {"vm-17": [], "other": ["/evil"]}
+    assert [each["name"] for each in run["arriving"]] == [
+        {"a": "vm-17", "evil": "other"}[name] for name in order
+    ]
+    there = [arrival_info(UUIDS[5], missing=missing[each["name"]]) for each in run["arriving"]]
+    hostvars["b"]["migrate_libvirt_asked"] = libvirt_info(arriving=there)
+    checks = migrating.check(run, hostvars)["checks"]
+    assert [(each["vm"], each["host"]) for each in checks["chosen"]] == [("vm-17", "a")]
+    assert [(each["vm"], each["host"]) for each in checks["left"]] == [("other", "evil")]
+
+
 def test_where_no_guest_can_go_nobody_is_asked_again():
     hostvars = two_hosts()
     hostvars["a"] |= answer(device(UUIDS[1], vm="vm-17"))
