@@ -150,7 +150,7 @@ def _plan(run: _Run, rest: t.Sequence[str], hostvars: t.Any) -> MaintenancePlan:
             raise FleetError(f"cannot empty {host}: its facts could not be gathered: {why}")
     conditions = dict(run["conditions"])
     if not run["use_returned"]:
-        wanted = conditions.get("targets", run["hosts"])
+        wanted = conditions["targets"] if "targets" in conditions else run["hosts"]
         conditions["targets"] = [host for host in wanted if host not in run["done"]]
     if "targets" in conditions:
         asked = {*answered, *silent}
