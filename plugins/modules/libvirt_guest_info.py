@@ -61,6 +61,7 @@ options:
   arriving:
     description:
       - Guests of other hosts, 4096 at most, each as RV(guests) has it on its host. This host is then to say whether it lacks something for them.
+      - Each of them has its share of the time. What has not shown by then is no problem, and V(unknown) or under C(unknown) in RV(arriving).
       - C(name) and C(uuid) are needed. Of what else there is, C(arch), C(machine), C(virt_type), C(emulator), C(cpu) and C(disks) are read.
     type: list
     elements: dict
@@ -280,6 +281,7 @@ arriving:
       description:
         - How the CPU that the hypervisor can give compares with that of the guest, V(identical), V(superset) or V(incompatible), as
           C(virsh hypervisor-cpu-compare) says.
+        - V(unknown) where libvirt does not say, or did not in time.
         - V(null) where that cannot be said, as for a guest that sees the CPU of its host.
       type: str
       returned: always
@@ -294,6 +296,12 @@ arriving:
       elements: str
       returned: always
       sample: [/srv/nfs/vm-17.qcow2]
+    unknown:
+      description: Those of which it is not known whether they are here, as a server is silent, or the time was over.
+      type: list
+      elements: str
+      returned: always
+      sample: [/srv/silent/vm-17.qcow2]
 peers:
   description: The C(uri) of each of O(peers), and the C(problem), why this host does not reach it; V(null) where it does.
   returned: success
@@ -434,10 +442,11 @@ def main() -> None:
             changed=False,
             guests=guests,
             others=others,
-            arriving=[asking.arriving(each) for each in arriving],
             peers=asking.peers(options["peers"]),
             versions=asking.versions(),
             host=asking.host(),
+            # What others have named to look for takes no time from what is asked of the host.
+            arriving=asking.arriving(arriving),
             problems=asking.problems,
         )
     except LibvirtError as error:

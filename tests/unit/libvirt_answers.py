@@ -73,7 +73,8 @@ def host_info(**changes: t.Any) -> t.Any:
 
 def arrival_info(uuid: str = UUID, **changes: t.Any) -> t.Any:
     """Return what a host says that lacks nothing for a guest."""
-    return {"uuid": uuid, "cpu": "superset", "cpu_problem": None, "missing": [], **changes}
+    found = {"uuid": uuid, "cpu": "superset", "cpu_problem": None, "missing": [], "unknown": []}
+    return {**found, **changes}
 
 
 def libvirt_info(*guests: t.Any, **changes: t.Any) -> t.Any:

@@ -42,10 +42,11 @@ from ansible_collections.vfio.migration.plugins.module_utils._host.libvirt_xml i
 )
 from ansible_collections.vfio.migration.plugins.module_utils._host.memory import memory_facts
 from ansible_collections.vfio.migration.plugins.module_utils._host.mounts import is_shared
+from ansible_collections.vfio.migration.plugins.module_utils._host.paths import Paths
 
 # No host runs more guests, and no guest is blocked for more reasons.
 MOST_GUESTS = 4096
-_MOST_ARRIVING = MOST_GUESTS
+MOST_ARRIVING = MOST_GUESTS
 MOST_PEERS = 64
 # To log in to another host takes longer than to be answered.
 _PEER_SECONDS = 30.0
@@ -66,6 +67,7 @@ class Asking:
         self._end = time.monotonic() + seconds
         self._seconds = seconds
         self.problems: list[Facts] = []
+        self._paths = Paths()
         self.libvirt = Libvirt(uri, self._left())
 
     def _left(self, most: float = CALL_SECONDS) -> float:
@@ -257,23 +259,29 @@ class Asking:
 
     # --- guests of other hosts ---
 
-    def arriving(self, guest: Arriving) -> Facts:
-        """Return what this host lacks for a guest of another one: how its CPU compares, and which files are not there."""
-        cpu, problem = None, None
-        try:
-            cpu = self._compared(guest)
-        except ValueError as error:
-            problem = short(str(error))
-        except LibvirtError as error:
-            # An unknown model or machine type is an error as well; to compare nothing at all is none.
-            if error.code != self.libvirt.binding.VIR_ERR_NO_SUPPORT:
-                problem = short(str(error))
-        return {
-            "uuid": guest.uuid,
-            "cpu": cpu,
-            "cpu_problem": problem,
-            "missing": [path for path in guest.paths if not self._is_there(path)],
-        }
+    def arriving(self, guests: t.Sequence[Arriving]) -> list[Facts]:
+        """Return what this host lacks for guests of others: how the CPU of each compares, and which files are not there.
+
+        Each has its share of the time that is left, and what it leaves of that goes to those after it. ``unknown`` are files of
+        which it did not show in time whether they are there.
+        """
+        compared = []
+        for number, guest in enumerate(guests):
+            end = time.monotonic() + self._left(self._seconds) / (len(guests) - number)
+            compared.append(self._cpu(guest, end))
+            for path in guest.paths:
+                self._paths.look(path, end)
+        # By now there may be an answer that came too late for the guest that it was first looked for.
+        found = [{path: self._paths.found(path) for path in guest.paths} for guest in guests]
+        return [
+            {
+                "uuid": guest.uuid,
+                **cpu,
+                "missing": [path for path in guest.paths if there[path] is False],
+                "unknown": [path for path in guest.paths if there[path] is None],
+            }
+            for guest, cpu, there in zip(guests, compared, found)
+        ]
 
     def peers(self, uris: t.Sequence[str]) -> list[Facts]:
         """Return which libvirt of other hosts this host does not reach, all asked at the same time, each with its ``problem``."""
@@ -301,28 +309,37 @@ class Asking:
             problems[uri] = problem
         return [{"uri": uri, "problem": problem} for uri, problem in problems.items()]
 
-    def _is_there(self, path: str) -> bool:
+    def _cpu(self, guest: Arriving, end: float) -> Facts:
+        """Return how a guest's CPU compares, and why that cannot be said where libvirt refuses to."""
+        cpu, problem = None, None
         try:
-            return bool(self.ask("a path cannot be looked for", lambda: os.path.exists(path)))
-        except (LibvirtError, ValueError):
-            return False
+            cpu = self._compared(guest, end)
+        except ValueError as error:
+            problem = short(str(error))
+        except LibvirtError as error:
+            if error.code is None:
+                # It is silent, and so says nothing against the guest.
+                cpu = "unknown"
+            # An unknown model or machine type is an error as well; to compare nothing at all is none.
+            elif error.code != self.libvirt.binding.VIR_ERR_NO_SUPPORT:
+                problem = short(str(error))
+        return {"cpu": cpu, "cpu_problem": problem}
 
-    def _compared(self, guest: Arriving) -> str | None:
+    def _compared(self, guest: Arriving, end: float) -> str | None:
         """Return how what the hypervisor here can give compares with the guest's CPU, ``None`` where that cannot be said."""
         if guest.cpu.get("mode") != "custom" or not guest.cpu.get("model"):
             return None
         connection, xml = self.libvirt.connection, cpu_xml(guest.cpu)
-        there = guest.emulator is not None and self._is_there(guest.emulator)
+        emulator = guest.emulator
+        if emulator is not None:
+            self._paths.look(emulator, end)
+            emulator = emulator if self._paths.found(emulator) else None
         found = self.ask(
             "its CPU cannot be compared",
             lambda: connection.compareHypervisorCPU(
-                guest.emulator if there else None,
-                guest.arch,
-                guest.machine,
-                guest.virt_type,
-                xml,
-                0,
+                emulator, guest.arch, guest.machine, guest.virt_type, xml, 0
             ),
+            min(CALL_SECONDS, end - time.monotonic()),
         )
         return self._name_of("VIR_CPU_COMPARE_", _COMPARED, found)
 
@@ -341,9 +358,9 @@ class Arriving(t.NamedTuple):
 
 def arriving_guests(entries: t.Sequence[t.Any]) -> list[Arriving]:
     """Return the guests in ``entries``, each as ``guests`` returns one elsewhere; raise ``LibvirtError`` where one is none."""
-    if len(entries) > _MOST_ARRIVING:
+    if len(entries) > MOST_ARRIVING:
         raise LibvirtError(
-            f"arriving: {_MOST_ARRIVING} guests at most, and there are {len(entries)}"
+            f"arriving: {MOST_ARRIVING} guests at most, and there are {len(entries)}"
         )
     return [_arriving(f"arriving[{index}]", entry) for index, entry in enumerate(entries)]
 

@@ -38,8 +38,10 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.misfits im
     Arrival,
     Misfit,
     misfits,
+    unanswered,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.multifd import Multifd
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.summary import first_of
 from ansible_collections.vfio.migration.plugins.plugin_utils.contract import NotRequired, Sentence
 
 # The first versions that migrate a guest with a VFIO device of a kind. Kernels have the newer protocol from 5.18 on, and
@@ -186,6 +188,7 @@ def check_migration(case: Case) -> Checks:
     notes = [
         *_hosts_left_out(case.guests, case.hosts),
         *fitting.notes,
+        *_not_known(case, chosen, fitting.targets),
         *(
             f"{host} receives {found.devices} devices at most: it has {found.free} KiB of {found.source} free, and the guests need"
             f" {found.needed} together; make room there for more"
@@ -314,9 +317,15 @@ def shown_misfits(host: str, missing: t.Iterable[Misfit]) -> list[str]:
 
 def missing_on(case: Case, guest: Guest, host: str) -> list[Misfit]:
     """Return what ``host`` lacks for a guest."""
+    arrival = _arrival(case, guest, host)
+    return misfits(arrival) if arrival is not None else []
+
+
+def _arrival(case: Case, guest: Guest, host: str) -> Arrival | None:
+    """Return a guest on its way to ``host``, ``None`` where nothing is known of it."""
     info = case.info(guest)
     if info is None:
-        return []
+        return None
     here = guest["host"] or ""
     source = replace(case.hosts[here], unreached=case.asked[here].unreached)
     there = case.hosts[host]
@@ -325,16 +334,14 @@ def missing_on(case: Case, guest: Guest, host: str) -> list[Misfit]:
     place = case.places.get((here, info["uuid"]))
     said = () if place is None else asked.arriving[place : place + 1]
     target = LibvirtHost(versions=there.versions, info=there.info, arriving=said)
-    return misfits(
-        Arrival(
-            info,
-            source,
-            target,
-            case.copies_disks,
-            certificates=case.encryption.requires(there, SERVER),
-            uri=case.uris.get(host),
-            multifd=case.multifd.requires(there),
-        )
+    return Arrival(
+        info,
+        source,
+        target,
+        case.copies_disks,
+        certificates=case.encryption.requires(there, SERVER),
+        uri=case.uris.get(host),
+        multifd=case.multifd.requires(there),
     )
 
 
@@ -488,6 +495,27 @@ def _hosts_left_out(
             part = "nothing" if kind == ALL_KINDS else f"no migration of {kind} devices"
             for sentence in sentences if kind in kinds | {ALL_KINDS} else ():
                 yield f"{host} takes part in {part}: {sentence}"
+
+
+def _not_known(
+    case: Case, guests: t.Sequence[Guest], targets: t.Iterable[str]
+) -> t.Iterator[Sentence]:
+    """Yield what the targets were asked about the guests and do not say. It keeps no guest from going there."""
+    for host in targets:
+        error = case.asked.get(host, LibvirtHost()).error
+        if error is not None and any(guest["host"] != host for guest in guests):
+            yield f"it is not known whether {host} has all that the guests need: {error}"
+        whom: dict[str, list[str]] = {}
+        for guest in guests:
+            arrival = _arrival(case, guest, host) if guest["host"] != host else None
+            for each in unanswered(arrival) if arrival is not None else ():
+                whom.setdefault(each, []).append(guest["vm"])
+        sentences = [
+            f"it is not known whether {host} {each}, which is for {listed(names)}: it was asked, and does not say; make sure of"
+            " it there"
+            for each, names in whom.items()
+        ]
+        yield from first_of(sentences, "thing that is not known", "things that are not known")
 
 
 def _guests_left_alone(

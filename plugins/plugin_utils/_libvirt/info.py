@@ -81,12 +81,13 @@ class OtherInfo(t.TypedDict):
 
 
 class ArrivalInfo(t.TypedDict):
-    """What a host lacks for a guest of another one."""
+    """What a host lacks for a guest of another one, and of which files it does not know whether it has them."""
 
     uuid: str
     cpu: str | None
     cpu_problem: str | None
     missing: list[str]
+    unknown: list[str]
 
 
 class HostCpuInfo(t.TypedDict):

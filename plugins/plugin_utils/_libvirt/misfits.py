@@ -82,6 +82,18 @@ def misfits(arrival: Arrival) -> list[Misfit]:
     return [each for rule in _RULES for each in rule(arrival)]
 
 
+def unanswered(arrival: Arrival) -> list[str]:
+    """Return of what a guest needs what its target was asked about and does not say, as predicates: "has /srv/a"."""
+    said = arrival.said
+    if said is None:
+        return []
+    paths = _needed(arrival, said["unknown"])
+    found = [f"has {listed(paths)}"] if paths else []
+    if said["cpu"] == "unknown":
+        found.append(f"can give all of a CPU {arrival.guest['cpu']['model']}")
+    return found
+
+
 def _iommufd(arrival: Arrival) -> t.Iterator[Misfit]:
     version = arrival.target.versions.get(LIBVIRT, "")
     if not arrival.guest["iommufd"]:
@@ -157,15 +169,16 @@ _CONNECTIONS: tuple[tuple[t.Literal["networks", "links", "pools"], str, str, str
 
 def _files(arrival: Arrival) -> t.Iterator[Misfit]:
     said = arrival.said
-    emulator = arrival.guest["emulator"]
-    missing = [
-        path
-        for path in (said["missing"] if said else ())
-        if path == emulator or not arrival.copies_disks
-    ]
+    missing = _needed(arrival, said["missing"]) if said else []
     if missing:
         remedy = "make it available there, by the same path"
         yield Misfit(f"has no {listed(missing)}", "needs it", remedy)
+
+
+def _needed(arrival: Arrival, paths: t.Iterable[str]) -> list[str]:
+    """Return those of ``paths`` that the target must have before the guest comes."""
+    emulator = arrival.guest["emulator"]
+    return [path for path in paths if path == emulator or not arrival.copies_disks]
 
 
 def _memory(arrival: Arrival) -> t.Iterator[Misfit]:

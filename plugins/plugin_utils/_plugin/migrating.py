@@ -27,6 +27,9 @@ from ansible_collections.vfio.migration.plugins.module_utils._descriptor.printab
     MAX_LABEL,
     printable,
 )
+from ansible_collections.vfio.migration.plugins.module_utils._host.libvirt_guests import (
+    MOST_ARRIVING,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import Fleet
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import read_fleet
@@ -345,6 +348,7 @@ def find(run: _Run, hostvars: t.Any) -> _Run:
             f" start the guest, and gather as root{unknown}"
         )
     found += _other_guests(run, fleet, libvirt)
+    _keep_back(found)
     going = [guest for guest in found if guest["host"] is not None and not guest["reason"]]
     reading: dict[str, list[str]] = {}
     for guest in going:
@@ -405,6 +409,32 @@ def _other_guests(run: _Run, fleet: Fleet, libvirt: t.Mapping[str, LibvirtHost])
             f" them before, or let migrate_libvirt_other_guests be {MOVE}"
         )
     return others
+
+
+def _keep_back(guests: t.Iterable[Guest]) -> None:
+    """Let those guests stay about which targets are not asked, of the hosts with the most: nobody asks about so many at a time."""
+    going: dict[str, list[Guest]] = {}
+    for guest in guests:
+        if guest["host"] is not None and not guest["reason"]:
+            going.setdefault(guest["host"], []).append(guest)
+    most = _most_of_each([len(each) for each in going.values()])
+    for host, leaving in going.items():
+        for guest in leaving[most:]:
+            guest["reason"] = (
+                f"{len(leaving)} guests of {host} are to move, and targets are asked about {most} of them at a time;"
+                " run this again for the others"
+            )
+
+
+def _most_of_each(numbers: t.Sequence[int]) -> int:
+    """Return how many each may have at most so that all have no more than are asked about together."""
+    left = MOST_ARRIVING
+    for place, number in enumerate(sorted(numbers)):
+        share = left // (len(numbers) - place)
+        if number > share:
+            return share
+        left -= number
+    return MOST_ARRIVING
 
 
 def _arriving(

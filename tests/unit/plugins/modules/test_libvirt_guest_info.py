@@ -9,7 +9,7 @@ import json
 import threading
 
 import pytest
-from ansible_collections.vfio.migration.plugins.module_utils._host import libvirt_guests
+from ansible_collections.vfio.migration.plugins.module_utils._host import libvirt_guests, paths
 from ansible_collections.vfio.migration.plugins.modules import libvirt_guest_info
 from ansible_collections.vfio.migration.tests.unit import libvirt_stand_in
 from ansible_collections.vfio.migration.tests.unit.domains import domain_of, hostdev
@@ -303,6 +303,7 @@ def test_the_cpu_of_a_guest_is_compared_with_what_can_be_given_here(gather, code
             "cpu": word,
             "cpu_problem": None,
             "missing": [],
+            "unknown": [],
         }
     ]
     [(emulator, arch, machine, virt_type, xml, flags)] = asked
@@ -344,6 +345,62 @@ def test_files_that_are_not_here_are_told(gather):
     arriving = as_it_is_elsewhere(disks=disks, emulator="/nowhere/qemu", cpu=None)
     [found] = gather(options={"guests": [], "arriving": [arriving]})["arriving"]
     assert found["missing"] == ["/nowhere/qemu", "/nowhere/a", "/nowhere/b", "/a\x00b"]
+
+
+@pytest.fixture
+def silent(monkeypatch):
+    """Let what is below /silent hang as a dead server does; return what was looked for."""
+    end, looked = threading.Event(), []
+
+    def is_there(path):
+        looked.append(path)
+        if path.startswith("/silent"):
+            end.wait()
+        return real(path)
+
+    real = paths.is_there
+    monkeypatch.setattr(paths, "is_there", is_there)
+    yield looked
+    end.set()
+
+
+def test_files_of_which_nothing_is_known_are_not_missing(gather, silent, monkeypatch):
+    monkeypatch.setattr(paths, "PATH_SECONDS", 0.05)
+    disks = [{"type": "file", "source": each} for each in ("/silent/a", "/nowhere/b", "/silent/c")]
+    options = {"guests": [], "arriving": [as_it_is_elsewhere(disks=disks, cpu=None)] * 2}
+    for found in gather(options=options)["arriving"]:
+        assert (found["missing"], found["unknown"]) == (["/nowhere/b"], ["/silent/a", "/silent/c"])
+    # Who else needs such a file does not wait for it again.
+    assert sorted(silent) == ["/bin/sh", "/nowhere/b", "/silent/a", "/silent/c"]
+
+
+def test_the_paths_of_a_guest_take_no_time_from_another(gather, silent):
+    hanging = [{"type": "file", "source": f"/silent/{number}"} for number in range(512)]
+    options = {
+        "guests": [],
+        "arriving": [
+            *[as_it_is_elsewhere(disks=hanging, cpu=None)] * 5,
+            as_it_is_elsewhere(disks=[{"type": "file", "source": "/nowhere/b"}]),
+        ],
+        "timeout": 1,
+    }
+    result = gather(options=options, compareHypervisorCPU=1)
+    *others, honest = result["arriving"]
+    assert (honest["missing"], honest["unknown"]) == (["/nowhere/b"], [])
+    assert honest["cpu"] == "identical"
+    for each in others:
+        assert each["missing"] == []
+        assert len(each["unknown"]) == 512
+    # What the host itself has is asked before.
+    assert (result["problems"], result["versions"]["qemu"]) == ([], "10.0.2")
+
+
+def test_a_libvirt_that_is_silent_says_nothing_against_a_cpu(gather):
+    end = threading.Event()
+    options = {"guests": [], "arriving": [as_it_is_elsewhere()], "timeout": 1}
+    [found] = gather(options=options, compareHypervisorCPU=lambda *_given: end.wait())["arriving"]
+    end.set()
+    assert (found["cpu"], found["cpu_problem"]) == ("unknown", None)
 
 
 @pytest.mark.parametrize(

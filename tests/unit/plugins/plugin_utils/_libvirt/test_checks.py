@@ -45,7 +45,10 @@ def answering(*guests, **changes) -> LibvirtHost:
 
 
 def case(guests, hosts, asked=None, fleet=None, **others) -> Case:
-    return Case(fleet or read_fleet({}), guests, hosts, hosts if asked is None else asked, **others)
+    """Return what is to be checked, of which targets were asked about ``guests`` in their order."""
+    places = {(each["host"], each["uuid"]): place for place, each in enumerate(guests)}
+    asked = hosts if asked is None else asked
+    return Case(fleet or read_fleet({}), guests, hosts, asked, places=places, **others)
 
 
 def reason_of(info, kinds=("mdev",), versions=None, **others) -> str | None:
@@ -273,6 +276,29 @@ def test_hosts_that_lack_nothing_are_targets():
     assert checks["targets"] == ["b", "c"]
     assert checks["limit"] == {}
     assert checks["notes"] == []
+
+
+def test_what_a_host_does_not_say_keeps_no_guest_from_it_and_is_noted():
+    said = arrival_info(cpu="unknown", unknown=["/srv/a", "/srv/b"])
+    checks = checked([guest_info()], b={"arriving": [said]})
+    assert [each["vm"] for each in checks["chosen"]] == ["vm-17"]
+    assert (checks["targets"], checks["avoid"]) == (["b", "c"], [])
+    which = ", which is for vm-17: it was asked, and does not say; make sure of it there"
+    assert checks["notes"] == [
+        f"it is not known whether b has /srv/a, /srv/b{which}",
+        f"it is not known whether b can give all of a CPU Skylake-Server{which}",
+    ]
+
+
+def test_a_host_that_was_asked_about_guests_and_fails_is_noted():
+    guests = [guest_info()]
+    hosts = fleet_of(*guests)
+    asked = {**hosts, "b": LibvirtHost(error="it is too busy")}
+    entries = [guest(each["name"], uuid=each["uuid"]) for each in guests]
+    checks = check_migration(case(entries, hosts, asked, drain=["a"]))
+    assert checks["notes"] == [
+        "it is not known whether b has all that the guests need: it is too busy"
+    ]
 
 
 @pytest.mark.parametrize(

@@ -123,6 +123,7 @@ def test_what_is_missing_is_told_with_who_needs_it_and_what_to_do(changes, lacks
             "host": {"cpu": {"vendor": None, "model": None}},
         },
         {"host": {"cpu": {"vendor": "AMD", "model": "EPYC"}}},
+        {"arrival": {"cpu": "unknown", "unknown": ["/a", "/usr/bin/qemu-system-x86_64"]}},
         {"arrival": {"missing": ["/a"]}, "copies": True},
         {"guest": {"memory": 1 << 20}},
     ],

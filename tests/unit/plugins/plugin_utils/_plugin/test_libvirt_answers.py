@@ -56,7 +56,7 @@ def test_what_the_module_returns_is_read(asking):
     answer = {
         "guests": guests,
         "others": others,
-        "arriving": [asking.arriving(each) for each in arriving],
+        "arriving": asking.arriving(arriving),
         "versions": asking.versions(),
         "peers": asking.peers([]),
         "host": asking.host(),

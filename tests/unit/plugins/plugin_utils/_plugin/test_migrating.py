@@ -271,6 +271,27 @@ def test_what_a_target_lacks_for_a_guest_is_not_held_against_another_one_of_its_
     assert [(each["vm"], each["host"]) for each in checks["left"]] == [("other", "evil")]
 
 
+def test_of_a_host_with_so_many_guests_some_stay_and_all_others_are_asked_about(monkeypatch):
+    monkeypatch.setattr(migrating, "MOST_ARRIVING", 5)
+    hostvars = two_hosts()
+    names = [f"vm-{number}" for number in range(20, 26)]
+    uuids = [f"00000000-0000-4000-8000-0000000000{number}" for number in range(20, 26)]
+    held = [device(uuid, vm=name) for uuid, name in zip(uuids, names, strict=True)]
+    hostvars["c"] = answer(*held, running=zip(uuids, names, strict=True))
+    run = migrating.find(begun(hostvars, hosts=["a", "b", "c"], drain="a,c"), hostvars)
+    assert [each["name"] for each in run["arriving"]] == ["vm-17", *names[:4]]
+    assert run["reading"] == {"a": [UUIDS[5]], "c": uuids[:4]}
+    reasons = {each["vm"]: each["reason"] for each in run["found"]}
+    left = (
+        "6 guests of c are to move, and targets are asked about 4 of them at a time; run this again"
+        " for the others"
+    )
+    assert reasons == {
+        **dict.fromkeys(["vm-17", *names[:4]]),
+        **dict.fromkeys(names[4:], left),
+    }
+
+
 def test_where_no_guest_can_go_nobody_is_asked_again():
     hostvars = two_hosts()
     hostvars["a"] |= answer(device(UUIDS[1], vm="vm-17"))
