@@ -29,6 +29,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.guests imp
     is_older,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.info import (
+    ArrivalInfo,
     DiskInfo,
     GuestInfo,
 )
@@ -130,6 +131,17 @@ class Case:
         if there is None or there.uuid != guest["uuid"] or there.info is None:
             return None
         return there.info if bool(there.info["devices"]) == bool(guest["kinds"]) else None
+
+    def said_of(self, source: str, uuid: str, target: str) -> ArrivalInfo | None:
+        """Return what ``target`` says that it lacks for a guest of ``source``, ``None`` where it was not asked, or says nothing.
+
+        Guests of two hosts may have one UUID, or say so: each has the answer in its own place.
+        """
+        place = self.places.get((source, uuid))
+        arriving = self.asked.get(target, LibvirtHost()).arriving
+        if place is None or place >= len(arriving) or arriving[place]["uuid"] != uuid:
+            return None
+        return arriving[place]
 
 
 def shortcomings(host: str, libvirt: LibvirtHost) -> dict[str, list[str]]:
@@ -329,19 +341,15 @@ def _arrival(case: Case, guest: Guest, host: str) -> Arrival | None:
     here = guest["host"] or ""
     source = replace(case.hosts[here], unreached=case.asked[here].unreached)
     there = case.hosts[host]
-    asked = case.asked.get(host, LibvirtHost())
-    # Guests of two hosts may have one UUID, or say so: each has the answer in its own place.
-    place = case.places.get((here, info["uuid"]))
-    said = () if place is None else asked.arriving[place : place + 1]
-    target = LibvirtHost(versions=there.versions, info=there.info, arriving=said)
     return Arrival(
         info,
         source,
-        target,
+        LibvirtHost(versions=there.versions, info=there.info),
         case.copies_disks,
         certificates=case.encryption.requires(there, SERVER),
         uri=case.uris.get(host),
         multifd=case.multifd.requires(there),
+        said=case.said_of(here, info["uuid"], host),
     )
 
 

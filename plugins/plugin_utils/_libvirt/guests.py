@@ -56,8 +56,9 @@ class RunningGuest:
 class LibvirtHost:
     """What libvirt on a host says: why it says nothing, if so; versions by program, as far as it says them; guests that run, by name.
 
-    ``info`` is what the host has for guests, ``arriving`` what it lacks for those of others, in the order in which it was asked, ``problems`` what
-    could not be read of guests, by their names, and ``unreached`` why it does not reach the libvirt of another host, by URI.
+    ``info`` is what the host has for guests, ``arriving`` what it lacks for those of others, in the order in which it was asked,
+    ``problems`` what could not be read of guests, by their names, and ``unreached`` why it does not reach the libvirt of another
+    host, by URI.
     """
 
     error: str | None = None
@@ -147,8 +148,9 @@ def find_guests(
         if drain is None or host in drain
         for guest in _guests_on(fleet, host, libvirt, asked, drain is not None)
     ]
-    for name in asked or {}:
-        same = [guest for guest in found if _is_asked(asked or {}, guest, name)]
+    wanted: Asked = asked or {}
+    for name in wanted:
+        same = [guest for guest in found if _is_asked(wanted, guest, name)]
         if not same:
             reason = (
                 "no host of the play has a process of this name that holds a VFIO device;"

@@ -55,6 +55,7 @@ class Arrival:
 
     ``copies_disks``: its disks are copied. ``certificates`` are those that the target would have to have. ``uri`` is that by which
     the source's libvirt is to reach the target's. ``multifd`` is what the target would have to have for several connections.
+    ``said`` is what the target says that it lacks for the guest, if it was asked.
     """
 
     guest: GuestInfo
@@ -64,17 +65,12 @@ class Arrival:
     certificates: str | None = None
     uri: str | None = None
     multifd: str | None = None
+    said: ArrivalInfo | None = None
 
     @property
     def there(self) -> HostInfo | None:
         """What the target has for guests."""
         return self.target.info
-
-    @property
-    def said(self) -> ArrivalInfo | None:
-        """What the target says that it lacks for the guest."""
-        uuid = self.guest["uuid"]
-        return next((each for each in self.target.arriving if each["uuid"] == uuid), None)
 
 
 def misfits(arrival: Arrival) -> list[Misfit]:

@@ -200,17 +200,16 @@ class Reasons:
         self._on_cards: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
         # Who is given a MAC address on a card that others have as well.
         self._addresses: dict[tuple[str, str | None, str], set[int]] = defaultdict(set)
-        for each in placed:
-            self._note_card(each)
-            given = self._admission.address_given(each.source, each.device)
-            if given is not None and each.device is not None:
-                self._addresses[each.host, each.device.parent, given.mac].add(given.guest)
         # The AP queues that the plan assigns on each host, as far as others have them too.
         self._matrices: dict[str, list[Matrix]] = defaultdict(list)
         for each in placed:
+            self._note_card(each)
             matrix = self._admission.matrices.get(each.source.key)
             if matrix is not None and each.parent is not None:
                 self._matrices[each.host].append(matrix)
+            given = self._admission.address_given(each.source, each.device)
+            if given is not None and each.device is not None:
+                self._addresses[each.host, each.device.parent, given.mac].add(given.guest)
         self._made: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
         for each in placed:
             made, mdev_type = each.offer.candidate, each.offer.mdev_type

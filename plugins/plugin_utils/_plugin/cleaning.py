@@ -183,15 +183,18 @@ def find_superfluous(run: _Run, hostvars: t.Any) -> _Run:
 
 def _sentences(run: _Run, hostvars: t.Any, found: Superfluous) -> list[str]:
     """Return in words what becomes of each move, and what is undone by the journals on hosts."""
+    moves = [*found["sentences"], *_of_silent(run, hostvars)]
     if not run["by_journals"]:
-        return [*found["sentences"], *_of_silent(run, hostvars)]
+        return moves
     undone = [
         f"{host}: what a call that was killed has left half done is undone, by its journal in /run/vfio.migration/{kind}"
         for host in run["answered"]
         for kind in _interrupted(run, hostvars, host)
     ]
-    moves = [*found["sentences"], *_of_silent(run, hostvars)] if run["placements"] else []
-    return [*moves, *(undone or ["no host has a journal of a call that was killed"])]
+    return [
+        *(moves if run["placements"] else ()),
+        *(undone or ["no host has a journal of a call that was killed"]),
+    ]
 
 
 def _of_silent(run: _Run, hostvars: t.Any) -> list[str]:

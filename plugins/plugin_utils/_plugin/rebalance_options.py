@@ -23,19 +23,16 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.rebalance 
     MEASURES,
     rebalance_plan,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import (
-    OPTIONS,
-)
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.solution import Progress
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin import headroom_options
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_options import (
     search_for,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils.contract import RebalancePlan
 
-_OF_PLANS = frozenset(
-    {"policy", "reuse", "drain", "free_devices", "capacity", "spare", "priority", "prefer"}
-)
-CONDITIONS = tuple(name for name in OPTIONS if name not in _OF_PLANS)
+# What guests take beside devices changes on each host with every move.
+_OF_ONE_HOST = frozenset({"capacity", "spare"})
+CONDITIONS = tuple(name for name in headroom_options.CONDITIONS if name not in _OF_ONE_HOST)
 
 
 @uncollected()

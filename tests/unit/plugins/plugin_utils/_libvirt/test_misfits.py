@@ -29,12 +29,9 @@ CPU = guest_info()["cpu"]
 def lacking(guest=None, host=None, arrival=None, versions=NEWEST, source=None, copies=False):
     """Return what a host lacks that has all but for these changes."""
     here = read_host(libvirt_info(host=host_info(**(source or {}))))
-    there = libvirt_info(
-        host=host_info(**(host or {})),
-        arriving=[arrival_info(**(arrival or {}))],
-        versions=versions,
-    )
-    return misfits(Arrival(guest_info(**(guest or {})), here, read_host(there), copies))
+    there = read_host(libvirt_info(host=host_info(**(host or {})), versions=versions))
+    said = arrival_info(**(arrival or {}))
+    return misfits(Arrival(guest_info(**(guest or {})), here, there, copies, said=said))
 
 
 def test_a_host_that_the_guests_host_does_not_reach_is_no_target():
