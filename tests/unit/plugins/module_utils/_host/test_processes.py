@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,14 @@ def test_a_device_is_held_through_its_group_or_its_own_node(proc):
     assert holder(proc, "/dev/vfio/70", "/dev/vhost-vdpa-0") is None
 
 
+def real_holder(tmp_path: Path, pid: int) -> object:
+    """Return the holder in a ``/proc`` of one real process: others have the devices open that stand for those of VFIO."""
+    proc = Path(tempfile.mkdtemp(dir=tmp_path))
+    for name in ("self", str(pid)):
+        (proc / name).symlink_to(f"/proc/{name}")
+    return processes.scan(str(proc), NUMBERS).holder_of(["/dev/vfio/7"])
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root makes device nodes")
 @pytest.mark.parametrize("removed", [False, True])
 def test_a_device_is_held_through_a_node_of_the_holders_own(proc, tmp_path, removed):
@@ -73,7 +82,7 @@ def test_a_device_is_held_through_a_node_of_the_holders_own(proc, tmp_path, remo
     try:
         if removed:
             own.unlink()
-        found = processes.scan("/proc", NUMBERS).holder_of(["/dev/vfio/7"])
+        found = real_holder(tmp_path, os.getpid())
     finally:
         os.close(descriptor)
     assert found and found["pid"] == os.getpid()
@@ -98,7 +107,7 @@ input()
     try:
         if process.stdout.readline() != b"\n":
             pytest.skip("no device nodes can be made here")
-        found = processes.scan("/proc", NUMBERS).holder_of(["/dev/vfio/7"])
+        found = real_holder(tmp_path, process.pid)
     finally:
         process.communicate(b"\n")
     assert found == {"pid": process.pid, "name": "vm-17"}
@@ -199,11 +208,11 @@ def test_a_descriptor_that_only_names_a_node_holds_nothing(proc):
     assert holder(proc, "/dev/vfio/7") == {"pid": 4711, "name": "vm-17"}
 
 
-def test_the_kernel_tells_which_descriptors_only_name_a_node():
+def test_the_kernel_tells_which_descriptors_only_name_a_node(tmp_path):
     for flags, held in ((os.O_PATH, False), (os.O_RDONLY, True)):
         descriptor = os.open("/dev/zero", flags)
         try:
-            found = processes.scan("/proc", NUMBERS).holder_of(["/dev/vfio/7"])
+            found = real_holder(tmp_path, os.getpid())
         finally:
             os.close(descriptor)
         assert ((found or {}).get("pid") == os.getpid()) is held
