@@ -99,6 +99,7 @@ ReasonCode = t.Annotated[
                 "moves_itself",
                 "mac_address",
                 "queue_assigned",
+                "other_uuid",
             ),
             *(
                 "limit",

@@ -326,6 +326,7 @@ MIGRATABLE_MATRIX = matrix(
     {
         "ap_config": AP_CONFIG,
         "control_domains": "04",
+        "migratable": "yes",
         "ap_functions": "92,92",
         "ap_class": "1,0",
         "hwtype": "13,14",

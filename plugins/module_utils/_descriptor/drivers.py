@@ -19,37 +19,21 @@ import re
 import typing as t
 from dataclasses import dataclass, field
 
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor import ap_matrix
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.attributes import (
     DescriptorError,
     literal,
     shown,
 )
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.kernel_files import (
+    Files,
+    Read,
+    is_before,
+)
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.order import (
     RISING,
     as_order,
 )
-
-# The stripped text of a file, by its path from the device's directory; None where there is no such file.
-Read = t.Callable[[str], t.Optional[str]]
-
-
-class Files(t.Protocol):
-    """The kernel's own files of the device ``id``, by path from its directory; called, it is a ``Read``."""
-
-    id: str
-
-    def __call__(self, path: str) -> str | None:
-        """Return the stripped text of a file; ``None`` where there is no such file."""
-
-    def names(self, path: str) -> list[str]:
-        """Return the sorted names in a directory; none where there is no such directory."""
-
-    def target(self, path: str) -> str | None:
-        """Return the name of what a link leads to; ``None`` where there is no such link."""
-
-    def versions(self, path: str) -> dict[str, str]:
-        """Return the versions, by name, that devlink tells of the PCI device that a link leads to; none of a copied tree."""
-
 
 # A value in the one spelling in which two of them can be compared.
 Spelling = t.Callable[[str], str]
@@ -72,18 +56,11 @@ MAX_CHOICES = 65536
 
 _CHANNEL_PATHS = re.compile(r"[0-9a-f]{2}(?: [0-9a-f]{2}){7}\Z")
 _PATH_MASKS = re.compile(r"[0-9a-f]{2}(?: [0-9a-f]{2}){2}\Z")
-_AP_MASKS = re.compile(r"0x([0-9a-f]{64}),0x([0-9a-f]{64}),0x([0-9a-f]{64})\Z")
-_AP_HOST_MASK = re.compile(r"0x([0-9a-f]{64})\Z")
-_AP_MASK = re.compile(r"(?:0x)?([0-9a-f]{1,64})\Z")
-_AP_FUNCTIONS = re.compile(r"0x[0-9A-Fa-f]{8}\Z")
-_AP_HWTYPE = re.compile(r"[0-9]{1,3}\Z")
-_AP_QUEUE = re.compile(r"([0-9a-f]{2})?\.([0-9a-f]{4})?\Z")
 _PCI_REVISION = re.compile(r"0x[0-9a-f]{2}\Z")
 # The first of HiSilicon's whose functions migrate.
 _QM_HW_V3 = 0x30
 # Decimal, or hexadecimal with 0x.
 _INTEGER = re.compile(r"[+-]?(?:0[xX][0-9a-fA-F]+|[0-9]+)\Z")
-_RELEASE = re.compile(r"([0-9]{1,9})\.([0-9]{1,9})")
 
 
 @dataclass(frozen=True)
@@ -122,9 +99,21 @@ class Driver:
     orders: t.Mapping[str, str] = field(default_factory=dict)
     # What the device itself shows of whether it can migrate, and the evidence; ``None`` where it shows nothing.
     shows: t.Callable[[Files], tuple[bool | None, str] | None] | None = None
-    # Gives the attributes to write to a new device, in order, so that it is as one with this derived ``self``. For a
-    # driver whose attributes can only be written.
-    written: t.Callable[[t.Mapping[str, str]], list[tuple[str, str]]] | None = None
+    # Gives pairs for the ``self`` of a parent: those that each of its mediated devices has of it, and those from which
+    # ``foreseen`` works out what else a new one would show that is as one with a derived ``self``.
+    of_parent: t.Callable[[Files], t.Iterable[tuple[str, str]]] | None = None
+    foreseen: t.Callable[[t.Mapping[str, str], t.Mapping[str, str]], dict[str, str]] | None = None
+    # Gives what to write to a new device in order that it is as one with a derived ``self``, from that, from what its
+    # parent shows and from what would be written otherwise; ``settled`` is what of ``self`` is all decided by it. For a
+    # driver some of whose attributes can only be written.
+    written: (
+        t.Callable[
+            [t.Mapping[str, str], t.Mapping[str, str], t.Sequence[tuple[str, str]]],
+            list[tuple[str, str]],
+        ]
+        | None
+    ) = None
+    settled: frozenset[str] = frozenset()
     # The configurable attributes that belong to one device and not to what it is.
     instance: frozenset[str] = frozenset()
     # Name and value of the attribute of a device that has no state to migrate. It must have this value before it takes
@@ -140,10 +129,10 @@ class Driver:
     cautions: tuple[str, ...] = ()
     # How many functions of one physical function the driver migrates at a time, where that is documented.
     at_once: int | None = None
-    # Whether the target has to have the UUID of the source.
-    same_uuid: bool = False
-    # Those of these pairs that a mediated device has of its parent, so that a new one's are known beforehand.
-    of_parent: frozenset[str] = frozenset()
+    # Whether the target of a device with this derived ``self`` has to have its UUID, and whether one with this is still to
+    # be configured, which the target may be.
+    same_uuid: t.Callable[[t.Mapping[str, str]], bool] | None = None
+    unconfigured: t.Callable[[t.Mapping[str, str]], bool] | None = None
     # Attributes of ``self`` that not every host shows, and what decides by them, with the document. Where one of two
     # devices does not show one, nothing is known of it there: that is said, and is no reason against them.
     learnt: t.Mapping[str, str] = field(default_factory=dict)
@@ -253,10 +242,49 @@ def _profiles(own: t.Mapping[str, str]) -> tuple[Driver, Driver]:
     return driver_profile("mdev", driver), driver_profile("pci", driver)
 
 
-def attributes_to_write(own: t.Mapping[str, str]) -> list[tuple[str, str]]:
-    """Return what to write to a new mediated device so that it is as one with a derived ``self``, where only that tells."""
+def attributes_to_write(
+    own: t.Mapping[str, str],
+    given: t.Mapping[str, str],
+    attributes: t.Sequence[tuple[str, str]],
+) -> list[tuple[str, str]]:
+    """Return what to write to a new mediated device so that it is as one with the derived ``self`` ``own``.
+
+    ``given`` is what its parent shows, and ``attributes`` are those that the other device has.
+    """
     written = driver_profile("mdev", own.get("driver")).written
-    return written(own) if written else []
+    return written(own, given, attributes) if written else [*attributes]
+
+
+def foreseen(own: t.Mapping[str, str], given: t.Mapping[str, str]) -> dict[str, str]:
+    """Return what a new mediated device that is as one with the derived ``self`` ``own`` has of its parent, which shows ``given``."""
+    found = {name: text for name, text in given.items() if name in own}
+    hook = driver_profile("mdev", own.get("driver")).foreseen
+    return {**found, **hook(own, given)} if hook else found
+
+
+def wants_its_uuid(own: t.Mapping[str, str]) -> bool:
+    """Return whether a mediated device with the derived ``self`` ``own`` migrates only to one of its own UUID."""
+    hook = driver_profile("mdev", own.get("driver")).same_uuid
+    return hook is not None and hook(own)
+
+
+def configured_as(
+    own: t.Mapping[str, str], other: t.Mapping[str, str], given: t.Mapping[str, str]
+) -> dict[str, str] | None:
+    """Return what a device with the derived ``self`` ``own`` shows once it is configured as ``other``, under a parent that shows ``given``.
+
+    ``None`` where it is configured already, or is of no driver that takes a device that is not.
+    """
+    profile = driver_profile("mdev", own.get("driver"))
+    if profile.unconfigured is None or not profile.unconfigured(own):
+        return None
+    settled = {name: other[name] for name in profile.settled if name in other}
+    return {**own, **settled, **foreseen(other, given)}
+
+
+def settled_by_writing(own: t.Mapping[str, str]) -> frozenset[str]:
+    """Return what of a derived ``self`` a new device has by what is written to it, though it is not written under that name."""
+    return driver_profile("mdev", own.get("driver")).settled
 
 
 def cautions(
@@ -313,11 +341,10 @@ def migration_support(
         better = None if profile.migrates else _variant_driver(pci_id or "", virtual)
         hint = f"; bind it to {better}, where this kernel has it" if better else ""
         return profile.migrates, f"driver {driver} {verb}{hint}"
-    running = _RELEASE.match(release() or "")
-    if running is None:
+    too_old = is_before(release(), profile.since)
+    if too_old is None:
         return None, UNKNOWN
-    supported = (int(running.group(1)), int(running.group(2))) >= profile.since
-    return supported, "driver {} supports it from Linux {}.{} on".format(driver, *profile.since)
+    return not too_old, "driver {} supports it from Linux {}.{} on".format(driver, *profile.since)
 
 
 def why_idle(
@@ -392,169 +419,6 @@ def _never_in_qemu(kind: str) -> t.Callable[[Files], tuple[bool | None, str]]:
     return shows
 
 
-def _matrix(files: Files) -> t.Iterator[tuple[str, str]]:
-    """Yield adapters, domains and control domains of a guest's AP matrix, hexadecimal.
-
-    Where the driver can migrate, what the adapters' cards are follows, in the order of the adapters and as far as all of
-    them show it: the upper bits of ``ap_functions`` (facilities, mode, APXA, filtering) have to be equal, the class may
-    only become more, and the generation may only rise. So do the control domains that the host has itself, as the guest
-    uses no others.
-    """
-    adapters = sorted(_adapters(files) or ())
-    yield "adapters", _hexadecimal(adapters)
-    yield "domains", _hexadecimal(_domains(files) or ())
-    control = _control_domains(files)
-    if control is not None:
-        yield "control_domains", _hexadecimal(control)
-    if not _ap_migrates(files):
-        return
-    functions = [_ap_functions(files, adapter) for adapter in adapters]
-    known = [each for each in functions if each is not None]
-    if adapters and len(known) == len(adapters):
-        yield "ap_functions", ",".join([f"{each >> 24:02x}" for each in known])
-        yield "ap_class", ",".join([str(each >> 23 & 1) for each in known])
-    hwtypes = [each for adapter in adapters if (each := _hwtype(files, adapter)) is not None]
-    if adapters and len(hwtypes) == len(adapters):
-        yield "hwtype", ",".join(hwtypes)
-    controllable = _controllable(files)
-    if control is not None and controllable is not None:
-        yield "usable_control_domains", _hexadecimal(control & controllable)
-
-
-def _controllable(files: Files) -> set[int] | None:
-    """Return the control domains that the host has; ``None`` where they are not shown."""
-    text = files(_AP_CONTROL_DOMAIN_MASK)
-    if text is None:
-        return None
-    mask = _AP_HOST_MASK.match(text)
-    if not mask:
-        raise DescriptorError(
-            f"ap_control_domain_mask is {shown(text)}; expected 0x and 64 hex digits"
-        )
-    return _numbers_of_mask(mask.group(1))
-
-
-def _ap_migrates(files: Files) -> bool:
-    """Return whether the driver can migrate: its ``features`` show it under patches that Linux has not taken yet."""
-    return "migratable" in (files("../features") or "").split()
-
-
-def _ap_functions(files: Files, adapter: int) -> int | None:
-    """Return the function bits of an adapter's card, bit 0 the highest of 32; ``None`` where they are not shown."""
-    functions = files(f"{_AP_CARDS}/card{adapter:02x}/ap_functions")
-    if functions is None:
-        return None
-    if not _AP_FUNCTIONS.match(functions):
-        raise DescriptorError(
-            f"ap_functions of card{adapter:02x} is {shown(functions)}; expected 0x and 8 hex digits"
-        )
-    return int(functions, 16)
-
-
-def _hwtype(files: Files, adapter: int) -> str | None:
-    """Return the generation of an adapter's card, a number; ``None`` where it is not shown."""
-    hwtype = files(f"{_AP_CARDS}/card{adapter:02x}/hwtype")
-    if hwtype is not None and not _AP_HWTYPE.match(hwtype):
-        raise DescriptorError(f"hwtype of card{adapter:02x} is {shown(hwtype)}; expected a number")
-    return hwtype
-
-
-def _ap_shows(files: Files) -> tuple[bool | None, str]:
-    if not _ap_migrates(files):
-        return _never_in_qemu("ap")(files)
-    for adapter in sorted(_adapters(files) or ()):
-        # Bits 16 and 17: bound to, or associated with, a secure guest.
-        if (_ap_functions(files, adapter) or 0) >> 14 & 3:
-            return False, f"adapter {adapter:02x} is bound to a secure guest (ap_functions)"
-    return None, "the driver's features show migratable; whether QEMU supports it is unknown"
-
-
-def _assignments(own: t.Mapping[str, str]) -> list[tuple[str, str]]:
-    """Return the numbers to assign to a new matrix, one by one, in the driver's order, where it has no ``ap_config``."""
-    if "ap_config" in own:
-        return []
-    return [
-        (name, f"0x{number}")
-        for name, kept in (
-            ("assign_adapter", "adapters"),
-            ("assign_domain", "domains"),
-            ("assign_control_domain", "control_domains"),
-        )
-        for number in own.get(kept, "").split(",")
-        if number
-    ]
-
-
-def _hexadecimal(numbers: t.Iterable[int]) -> str:
-    return ",".join(f"{each:02x}" for each in sorted(numbers))
-
-
-# Files: Documentation/arch/s390/vfio-ap.rst. ``matrix`` may be cut off at a page, the newer ``ap_config`` is complete.
-
-
-def _adapters(read: Read) -> set[int] | None:
-    masks = _ap_config(read)
-    return _queues(read, 1) if masks is None else masks[0]
-
-
-def _domains(read: Read) -> set[int] | None:
-    masks = _ap_config(read)
-    return _queues(read, 2) if masks is None else masks[1]
-
-
-def _control_domains(read: Read) -> set[int] | None:
-    masks = _ap_config(read)
-    if masks is not None:
-        return masks[2]
-    lines = read("control_domains")
-    if lines is None:
-        return None
-    try:
-        return {int(line, 16) for line in lines.split()}
-    except ValueError:
-        raise DescriptorError(f"control_domains is {shown(lines)}; expected hex digits") from None
-
-
-def _ap_config(read: Read) -> list[set[int]] | None:
-    """Return adapters, domains and control domains; ``None`` before the driver had ``ap_config``."""
-    config = read("ap_config")
-    if config is None:
-        return None
-    masks = _AP_MASKS.match(config)
-    if not masks:
-        raise DescriptorError(
-            f"ap_config is {shown(config)}; expected three masks of 64 hex digits"
-        )
-    return [_numbers_of_mask(mask) for mask in masks.groups()]
-
-
-def _numbers_of_mask(mask: str) -> set[int]:
-    """Return the numbers whose bits are set in 64 hex digits; the leftmost bit is that of number 0."""
-    return {number for number in range(256) if int(mask, 16) >> 255 - number & 1}
-
-
-def _queues(read: Read, group: int) -> set[int] | None:
-    """Return the adapters (``group`` 1) or domains (2) of ``matrix``."""
-    lines = read("matrix")
-    if lines is None:
-        return None
-    found = set()
-    for line in lines.split():
-        queue = _AP_QUEUE.match(line)
-        if not queue:
-            raise DescriptorError(f"matrix has {shown(line)}; expected adapter.domain")
-        if queue.group(group):
-            found.add(int(queue.group(group), 16))
-    return found
-
-
-def _full_masks(text: str) -> str:
-    """Write ``ap_config`` as the driver prints it; it takes masks without the zeros at their right ends too (``ap_hex2bitmap``)."""
-    masks = [_AP_MASK.match(mask) for mask in text.lower().split(",")]
-    full = ["0x" + mask.group(1).ljust(64, "0") for mask in masks if mask]
-    return ",".join(full) if len(full) == len(masks) else text
-
-
 def _sorted_parameters(text: str) -> str:
     """Sort the parameters of ``nvidia/vgpu_params``, which stand in any order."""
     return ",".join(sorted(parameter.strip() for parameter in text.split(",")))
@@ -568,6 +432,11 @@ def _nvidia_mdev(read: Read) -> t.Iterator[tuple[str, str]]:
     name = read("mdev_type/name")
     if name is not None:
         yield "type_name", name
+    yield from _board(read)
+
+
+def _board(read: Read) -> t.Iterator[tuple[str, str]]:
+    """Yield the PCI subsystem of the physical function, by which variants of a board differ."""
     vendor = read("../subsystem_vendor")
     device = read("../subsystem_device")
     if vendor is not None and device is not None:
@@ -647,9 +516,6 @@ def _mlx5_function(files: Files) -> t.Iterator[tuple[str, str]]:
 
 _GVT_RESOURCES = ("low_gm_size", "high_gm_size", "fence")
 _GVT_RESOURCE = re.compile(rf"\b({'|'.join(_GVT_RESOURCES)}): ([0-9]{{1,9}})(?:MB)?(?=\s|,|\Z)")
-# From the directory of a mediated device of vfio_ap.
-_AP_CARDS = "../../../../bus/ap/devices"
-_AP_CONTROL_DOMAIN_MASK = "../../../../bus/ap/ap_control_domain_mask"
 _NOTHING_KNOWN = Driver()
 # Place on the board and in the partition, and a switch; each device has its own.
 _NVIDIA_INSTANCE = frozenset(("gpu_instance_id", "placement_id", "warm_update"))
@@ -700,6 +566,7 @@ _VIDEO_MEMORY = (
 _SAME_DISK = "the device behind the subchannel, as a disk, has to be the same (Linux, drivers/s390/cio/css.c)"
 _CHANNELS = "subchannels and channel paths of different types do not mix (Linux, Documentation/ABI/testing/sysfs-bus-css)"
 _AP_MATRIX = "adapters, domains and control domains have to be equal (Linux, Documentation/arch/s390/vfio-ap.rst)"
+_AP_DRIVER = "the target's driver has to migrate, too (features; Linux, patches 'vfio-ap: live guest migration', version 4)"
 _AP_CARD = "the target's cards have to do what the source's do (Linux, patches 'vfio-ap: live guest migration', version 4)"
 _AP_CONTROL = (
     "both hosts need the same of the guest's control domains (Linux, ap_control_domain_mask; patches 'vfio-ap:"
@@ -716,9 +583,9 @@ _DEVICE_PARTS = "the physical function offers the device's parts"
 _XE_FIRMWARE = "the physical function has memory-based interrupts and GuC firmware from 70.54.0 on"
 _NVIDIA_SPELLINGS = {"vgpu_params": _sorted_parameters}
 _AP_NUMBERS = {
-    "assign_adapter": Numbers("unassign_adapter", _adapters),
-    "assign_domain": Numbers("unassign_domain", _domains),
-    "assign_control_domain": Numbers("unassign_control_domain", _control_domains),
+    "assign_adapter": Numbers("unassign_adapter", ap_matrix.read_adapters),
+    "assign_domain": Numbers("unassign_domain", ap_matrix.read_domains),
+    "assign_control_domain": Numbers("unassign_control_domain", ap_matrix.read_control_domains),
 }
 
 # Whether they migrate: Linux, drivers/vfio/pci/*/Kconfig and samples/vfio-mdev (mtty: commit 2b88119e35b0).
@@ -731,41 +598,41 @@ _DRIVERS = {
         files=("../dev_busid", "../type", "../chpids", "../pimpampom", "../../chp0.*/type"),
         shows=_never_in_qemu("ccw"),
         cautions=(_CCW_UNMIGRATABLE,),
-        of_parent=frozenset(("dev_busid", "subchannel_type", "chpid_type")),
+        of_parent=_subchannel,
         learnt={"dev_busid": _SAME_DISK, "subchannel_type": _CHANNELS, "chpid_type": _CHANNELS},
     ),
     ("mdev", "vfio_ap"): Driver(
-        attributes=_matrix,
-        files=(
-            "../features",
-            f"{_AP_CARDS}/card*/ap_functions",
-            f"{_AP_CARDS}/card*/hwtype",
-            _AP_CONTROL_DOMAIN_MASK,
-        ),
-        links=(f"{_AP_CARDS}/card*",),
+        attributes=ap_matrix.matrix,
+        files=ap_matrix.FILES,
+        links=ap_matrix.LINKS,
         orders={"hwtype": RISING, "ap_class": RISING},
-        shows=_ap_shows,
-        written=_assignments,
+        shows=lambda files: ap_matrix.shows(files) or _never_in_qemu("ap")(files),
+        written=ap_matrix.written,
+        settled=ap_matrix.SETTLED,
+        of_parent=ap_matrix.of_parent,
+        foreseen=ap_matrix.foreseen,
         cautions=(_AP_UNMIGRATABLE,),
-        same_uuid=True,
+        same_uuid=ap_matrix.is_migratable,
+        unconfigured=ap_matrix.is_unconfigured,
         compared=frozenset(("adapters", "domains")),
         learnt={
             # Linux before 6.10 has the same in adapters, domains and control_domains alone.
             "ap_config": _AP_MATRIX,
             "control_domains": _AP_MATRIX,
+            "migratable": _AP_DRIVER,
             "ap_functions": _AP_CARD,
             "ap_class": _AP_CARD,
             "hwtype": _AP_CARD,
             "usable_control_domains": _AP_CONTROL,
         },
-        spellings={"ap_config": _full_masks},
+        spellings={"ap_config": ap_matrix.full_masks},
         numbers=_AP_NUMBERS,
         # "Hot plug/unplug support" in vfio-ap.rst. To take away, or replace, what a guest uses is another matter.
         live=frozenset(_AP_NUMBERS),
     ),
     ("mdev", "nvidia"): Driver(
         attributes=_nvidia_mdev,
-        of_parent=frozenset(("subsystem_id",)),
+        of_parent=_board,
         # A vGPU goes to one of its type: NVIDIA, Virtual GPU Software User Guide, "Migrating a VM Configured with vGPU".
         compared=frozenset(("type",)),
         learnt={"type_name": _TYPE_NAME, "subsystem_id": _BOARD},

@@ -122,22 +122,28 @@ class Capture:
     def _known_files(self, kind: str, device: str, driven: str) -> None:
         """Add the further files and links that a device's descriptor is derived from; ``driven`` has the driver that has it so."""
         profile = driver_profile(kind, self._driver_name(driven))
-        for pattern in profile.files:
-            for path in self._matching(device, pattern):
-                directory, name = os.path.split(path)
-                self._files(self._real(directory), (name,))
-        for pattern in profile.links:
-            for path in self._matching(device, pattern):
-                directory, name = os.path.split(path)
-                self._link(f"{self._real(directory)}/{name}")
+        self._known(device, profile.files, profile.links)
 
     def _files_of_parent(self, parent: str) -> None:
-        """Add what a new device's descriptor would be derived from that is a parent's own."""
-        for pattern in driver_profile("mdev", self._driver_name(parent)).files:
-            above, _slash, pattern_there = pattern.partition("../")
-            for path in self._matching(parent, pattern_there) if not above else ():
-                directory, name = os.path.split(path)
-                self._files(self._real(directory), (name,))
+        """Add what a new device's descriptor would be derived from that is not the device's own."""
+        profile = driver_profile("mdev", self._driver_name(parent))
+        above = "../"
+        files, links = (
+            [each[len(above) :] for each in paths if each.startswith(above)]
+            for paths in (profile.files, profile.links)
+        )
+        self._known(parent, files, links)
+
+    def _known(self, directory: str, files: t.Iterable[str], links: t.Iterable[str]) -> None:
+        for paths, add in ((files, self._file), (links, self._link)):
+            for pattern in paths:
+                for path in self._matching(directory, pattern):
+                    above, name = os.path.split(path)
+                    add(f"{self._real(above)}/{name}")
+
+    def _file(self, path: str) -> None:
+        directory, name = os.path.split(path)
+        self._files(directory, (name,))
 
     def _matching(self, directory: str, pattern: str) -> list[str]:
         """Return the paths below ``directory`` that match ``pattern``, whose ``*`` stand for what is in one directory."""

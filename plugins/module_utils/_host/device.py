@@ -152,14 +152,14 @@ class Parent:
         return self._device_apis[type_id]
 
     def given(self) -> dict[str, str]:
-        """Return the attributes that each of its mediated devices has of it in ``self``, as far as they are shown."""
+        """Return what it shows of what its mediated devices have of it in ``self``: its driver's ``of_parent``, and the version."""
         profile = driver_profile("mdev", self.driver)
         with reading(self.path):
             version = _stated_version(self.version())
             found = {} if version is None else {"software_version": version}
-            if profile.attributes and profile.of_parent:
-                pairs = profile.attributes(_FilesOfAnyDevice(self._sysfs, MDEV_PARENTS, self.name))
-                found.update(pair for pair in pairs if pair[0] in profile.of_parent)
+            if profile.of_parent:
+                files = _FilesOfAnyDevice(self._sysfs, MDEV_PARENTS, self.name)
+                found.update(profile.of_parent(files))
             return found
 
     def version(self) -> str | None:
@@ -168,7 +168,7 @@ class Parent:
 
 
 class KernelFiles:
-    """The kernel's own files of one device; see ``drivers.Files``."""
+    """The kernel's own files of one device; see ``kernel_files.Files``."""
 
     def __init__(self, sysfs: Sysfs, place: str, name: str) -> None:
         self.id = name
@@ -198,6 +198,10 @@ class KernelFiles:
         device = self.target(path)
         return Devlink(self._sysfs).versions(device) if device else {}
 
+    def release(self) -> str | None:
+        """Return the release of the kernel whose files these are; ``None`` where it is not known."""
+        return self._sysfs.kernel_release()
+
 
 class _FilesOfAnyDevice(KernelFiles):
     """The kernel's own files of a parent, by the paths that they have from the directory of any device below it."""
@@ -205,6 +209,10 @@ class _FilesOfAnyDevice(KernelFiles):
     def __call__(self, path: str) -> str | None:
         """Return the stripped text of a file; ``None`` where it is not one of the parent's."""
         return super().__call__(path[len(_ABOVE) :]) if path.startswith(_ABOVE) else None
+
+    def names(self, path: str) -> list[str]:
+        """Return the sorted names in a directory; none where it is not one of the parent's."""
+        return super().names(path[len(_ABOVE) :]) if path.startswith(_ABOVE) else []
 
 
 _Kind = t.TypeVar("_Kind", bound="Device")

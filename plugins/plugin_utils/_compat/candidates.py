@@ -134,8 +134,7 @@ class Offer(t.NamedTuple):
         if source.derived and self.name and "type_name" in source.self_attributes:
             known["type_name"] = self.name
         if source.derived:
-            own = source.self_attributes
-            known = {name: text for name, text in self.given if name in own} | known
+            known = drivers.foreseen(source.self_attributes, dict(self.given)) | known
         return known
 
     def _known_of_virtio(self, source: Descriptor, features: int) -> dict[str, str]:
@@ -166,10 +165,10 @@ class Offer(t.NamedTuple):
             if name in required and name not in _GIVEN
         )
         if self.features is None:
-            unreadable = (
-                drivers.attributes_to_write(source.self_attributes) if source.derived else ()
-            )
-            return (*attributes, *unreadable)
+            if not source.derived:
+                return attributes
+            own, given = source.self_attributes, dict(self.given)
+            return (*drivers.attributes_to_write(own, given, attributes),)
         offered = virtio.feature_attributes(self.features, self.type)
         mask = virtio.attributes_mask(_features(source) & offered.keys(), self.type)
         return (*attributes, ("device_features", hex(mask)))
@@ -229,10 +228,11 @@ class Candidates:
         if source.descriptor is None or target.descriptor is None:
             return None
         descriptor: Descriptor = target.descriptor
-        attributes: tuple[tuple[str, str], ...] = ()
         if target.choices is not None:
-            descriptor, attributes = self._given(source, target, target.choices, descriptor)
-        return descriptor, attributes
+            return self._given(source, target, target.choices, descriptor)
+        if source.id == target.id and descriptor.derived and source.descriptor.derived:
+            return self._configured(source, target, source.descriptor, descriptor)
+        return descriptor, ()
 
     def _verdict(self, source: Descriptor, target: Descriptor) -> dict[str, t.Any]:
         key = (source, target)
@@ -262,6 +262,25 @@ class Candidates:
                 descriptor.configuration,
             )
         return self._given_descriptors[key], attributes
+
+    def _configured(
+        self, source: Device, target: Device, descriptor: Descriptor, there: Descriptor
+    ) -> tuple[Descriptor, tuple[tuple[str, str], ...]]:
+        """Return what ``target`` will be once it is configured as the ``source`` of its UUID, if it is not configured yet."""
+        own = descriptor.self_attributes
+        given = next(
+            (
+                dict(each.given)
+                for each in self.fleet.hosts[target.host].equipment
+                if each.id == target.parent
+            ),
+            {},
+        )
+        shown = drivers.configured_as(there.self_attributes, own, given)
+        if shown is None:
+            return there, ()
+        attributes = tuple(drivers.attributes_to_write(own, given, source.attributes))
+        return derive(shown, there.configuration), attributes
 
     def makeable(self, source: Device, parent: Parent, mdev_type: MdevType) -> Creatable | None:
         """Return the new mdev of ``mdev_type`` that would do for ``source``, ``None`` where none would."""

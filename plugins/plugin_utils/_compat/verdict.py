@@ -248,10 +248,10 @@ def provisional_warnings(
     warnings = list(_differences(own, known, ()))
     if source.derived:
         answered = settled(source.configuration, shown)
-        names = {name.rpartition("/")[2] for name in given}
-        compared = {name: text for name, text in own.items() if name not in names}
-        for name in _written(compared):
-            del compared[name]
+        settled_names = drivers.settled_by_writing(own).union(
+            name.rpartition("/")[2] for name in given
+        )
+        compared = {name: text for name, text in own.items() if name not in settled_names}
         if drivers.HOST_DRIVER in answered:
             del compared["software_version"]
         warnings += [
@@ -260,16 +260,6 @@ def provisional_warnings(
             _only_derived(["source"], own["device_api"]),
         ]
     return warnings
-
-
-def _written(own: t.Mapping[str, str]) -> set[str]:
-    """Return the names in a derived ``self`` that ``attributes_to_write`` writes to a new device."""
-    every = drivers.attributes_to_write(own)
-    return {
-        name
-        for name in (own.keys() - {"driver"} if every else ())
-        if drivers.attributes_to_write({n: own[n] for n in own if n != name}) != every
-    }
 
 
 def _derived_sides(source: Descriptor, target: Descriptor) -> list[str]:

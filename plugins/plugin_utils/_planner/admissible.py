@@ -13,6 +13,9 @@ import typing as t
 from collections import defaultdict
 from dataclasses import dataclass
 
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.drivers import (
+    wants_its_uuid,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils import contract
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.candidates import (
     Candidates,
@@ -125,7 +128,7 @@ class Address(t.NamedTuple):
 
 
 # What a target would do but for.
-IN_THE_WAY = frozenset({"target_no_p2p", "mac_address", "queue_assigned"})
+IN_THE_WAY = frozenset({"target_no_p2p", "mac_address", "queue_assigned", "other_uuid"})
 
 
 class Admission:
@@ -160,6 +163,11 @@ class Admission:
         self.matrices: dict[tuple[str, str], Matrix] = {}
         self._matrices_on: dict[str, dict[Matrix, str]] = {}
         self._note_matrices(request)
+        # The UUIDs that the targets of those that move have to have, and which of them are there, by host.
+        self._uuids = {
+            each.id for guest in request.guests for each in guest.devices if _wants_its_uuid(each)
+        }
+        self._uuids_on: dict[str, frozenset[str]] = {}
 
     def _note_addresses(self, request: Request) -> None:
         """Note the MAC addresses that two guests might have on one card: the card would give each the other's frames."""
@@ -235,16 +243,44 @@ class Admission:
         """Return the matrices that are on a target host, where such devices move, each with the words for its device."""
         return self._matrices_on.get(host, {})
 
-    def beside_queues(self, source: Device, target: NewDevice) -> Refusal | None:
-        """Return that another device on the host of ``target`` has an AP queue of ``source``, if one has."""
+    def beside_queues(self, source: Device, target: Target) -> Refusal | None:
+        """Return that another device on the host of ``target``, which is to be given the AP queues of ``source``, has one of them."""
         matrix = self.matrices.get(source.key)
-        if matrix is None or target.mdev_type.device_api != "vfio-ap":
+        if matrix is None:
             return None
-        for other, whose in self.matrices_on(target.parent.host).items():
+        if isinstance(target, Device):
+            host, is_given = target.host, target.kind == "mdev" and matrix_of(target) is None
+        else:
+            host, is_given = target.parent.host, target.mdev_type.device_api == "vfio-ap"
+        for other, whose in self.matrices_on(host).items() if is_given else ():
             queue = matrix.shared_queue(other)
             if queue is not None:
                 return Refusal("queue_assigned", f"{whose} has its AP queue {queue}", queue)
         return None
+
+    def uuid_of(self, device: Device) -> str | None:
+        """Return the UUID of ``device`` where something that moves has the same and may go to no other, or is that device."""
+        return device.id if device.id in self._uuids and device.kind == "mdev" else None
+
+    def uuids_on(self, host: str) -> frozenset[str]:
+        """Return which of these UUIDs are on a host already, so that no new device there can have them."""
+        if self._uuids and host not in self._uuids_on:
+            ids = {each.id for each in self.candidates.fleet.hosts[host].devices}
+            self._uuids_on[host] = frozenset(ids & self._uuids)
+        return self._uuids_on.get(host, frozenset())
+
+    def of_another_uuid(self, source: Device, target: Target) -> Refusal | None:
+        """Return that ``target`` has not, or cannot get, the UUID of ``source`` where it needs that."""
+        if self.uuid_of(source) is None or not _wants_its_uuid(source):
+            return None
+        wanted = f"the UUID of the source, {source.id}, which migrates to no other"
+        if isinstance(target, NewDevice):
+            if source.id not in self.uuids_on(target.parent.host):
+                return None
+            return Refusal("other_uuid", f"a device there has {wanted}", source.id)
+        if (target.kind, target.id) == ("mdev", source.id):
+            return None
+        return Refusal("other_uuid", f"it has not {wanted}", source.id)
 
     def card_of(self, target: Device) -> t.Hashable:
         """Return what sets the card of ``target`` apart from others that may be given other MAC addresses; ``None``: nothing."""
@@ -281,8 +317,12 @@ class Admission:
             refusal = self.beside_address(source, target)
             if refusal is not None:
                 return refusal
-        if self.matrices and not isinstance(target, Device):
+        if self.matrices:
             refusal = self.beside_queues(source, target)
+            if refusal is not None:
+                return refusal
+        if self._uuids:
+            refusal = self.of_another_uuid(source, target)
             if refusal is not None:
                 return refusal
         for each in self.asked:
@@ -338,6 +378,16 @@ class Admission:
         if avoided is not None:
             return Refusal("avoided", f"it is to be avoided: {avoided}", avoided)
         return None if moves_later else refusal_in_use(device)
+
+
+def _wants_its_uuid(device: Device) -> bool:
+    descriptor = device.descriptor
+    return (
+        device.kind == "mdev"
+        and descriptor is not None
+        and bool(descriptor.derived)
+        and wants_its_uuid(descriptor.self_attributes)
+    )
 
 
 def refusal_in_use(device: Device) -> Refusal | None:

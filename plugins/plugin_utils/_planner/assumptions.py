@@ -165,7 +165,8 @@ def _places(problem: Problem) -> t.Iterable[tuple[Target, list[str]]]:
         host = problem.fleet.hosts[name]
         for device in host.devices:
             if unavailable(device) is None:
-                key = (_likeness(device), problem.admission.card_of(device))
+                apart = problem.admission.card_of(device), problem.admission.uuid_of(device)
+                key = (_likeness(device), apart)
                 _place, names = alike.setdefault(key, (device, []))
                 names.append(f"{device.id} on {name}")
         for parent in host.parents:

@@ -112,7 +112,7 @@ def _of_driver(source: Device, guest: Guest, target: contract.Target) -> t.Itera
             f"{driver} migrates {profile.at_once} functions of one physical function at a time, and the guest has"
             f" {together} of {source.parent}, which are to move at once"
         )
-    if profile.same_uuid and target["id"] != source.id:
+    if profile.same_uuid is not None and target["id"] != source.id:
         yield (
             f"the announced migration of {driver} wants the target to have the UUID of the source, {source.id}, and it is"
             f" {target['id']}: another device of {target['host']} may have that"

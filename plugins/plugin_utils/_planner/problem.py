@@ -255,7 +255,8 @@ class _Supplies:
     ) -> t.Sequence[int | None]:
         """Return the resources that the parents of ``host`` are, ``None`` for those under which nothing may go."""
         matrices = frozenset(self._admission.matrices_on(host.name))
-        key = (id(host.equipment), host.stated, frozenset(with_devices), matrices)
+        uuids = self._admission.uuids_on(host.name)
+        key = (id(host.equipment), host.stated, frozenset(with_devices), matrices, uuids)
         if key not in self._equipped:
             self._equipped[key] = tuple(
                 [

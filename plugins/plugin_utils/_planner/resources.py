@@ -191,6 +191,7 @@ class Resources:
             device.choices,
             device.p2p is False,
             self._admission.card_of(device),
+            self._admission.uuid_of(device),
             gpu,
         )
         number = self._group_numbers.setdefault(key, len(self._groups))
@@ -221,6 +222,7 @@ class Resources:
             has_devices,
             gpu,
             frozenset(self._admission.matrices_on(parent.host)),
+            self._admission.uuids_on(parent.host),
         )
         kind = self._kind_numbers.setdefault(key, len(self._kinds))
         if kind == len(self._kinds):
@@ -273,7 +275,8 @@ class Resources:
         configurable = tuple([name for name, value in device.attributes])
         several = device.key in self._admission.several
         address = self._admission.addresses.get(device.key)
-        key = (device.descriptor, device.type, configurable, several, address)
+        uuid = self._admission.uuid_of(device)
+        key = (device.descriptor, device.type, configurable, several, address, uuid)
         number = self._demand_numbers.setdefault(key, len(self.demands))
         if number == len(self.demands):
             self.demands.append(device)

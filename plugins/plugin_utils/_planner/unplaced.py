@@ -262,8 +262,8 @@ class Reasons:
 
     def _needs(self, device: Device) -> tuple[t.Any, ...]:
         """Return all of a device that its reasons depend on."""
-        address = self._admission.addresses.get(device.key)
-        return device.kind, device.type, device.descriptor, device.attributes, address
+        alone = self._admission.addresses.get(device.key), self._admission.uuid_of(device)
+        return device.kind, device.type, device.descriptor, device.attributes, alone
 
     def _key_on(self, host: Host, device: Device) -> tuple[t.Any, ...]:
         """Return all that decides what there is for a device on ``host``."""
@@ -322,7 +322,7 @@ class Reasons:
             )
             for each in host.equipment
         )
-        return devices, parents
+        return devices, parents, self._admission.uuids_on(host.name)
 
     def _on_host(self, name: str, guest: Guest, source: Device) -> list[Reason]:
         """Return what stands in the way of ``source`` on host ``name``, nearest first."""

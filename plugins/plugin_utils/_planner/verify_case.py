@@ -164,10 +164,11 @@ class Case:
         else:
             device = self.devices.get((host, target["id"]))
             descriptor = self.descriptor(host, device) if device else None
-            there = (
-                descriptor,
-                as_known(device["attributes"]) if device and target["attributes"] else "",
-            )
+            there = (descriptor, "")
+            if device and target["attributes"]:
+                above = (self.parents.get((host, parent)) or {}).get("self")
+                same_id = target["id"] == source["id"]
+                there = (descriptor, as_known((device["attributes"], above, same_id)))
         alike = (
             self.descriptor(key[0], source),
             *[each["name"] for each in source["attributes"]],

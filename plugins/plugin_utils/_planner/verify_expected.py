@@ -85,6 +85,8 @@ def expected_target(case: Case, move: Move) -> _Expected | None:
     if not parent or source is None:
         return None
     names = {each["name"] for each in move.source["attributes"]}
+    if has_no_ap_config(source, parent):
+        names -= {"ap_config"}
     given = {last_part(each["name"]): each["value"] for each in readable_attributes(move)}
     versions: list[str] = []
     if parent["kind"] == "vdpa":
@@ -115,13 +117,51 @@ def _mdev_attributes(source: NaiveDescriptor, parent: Entry, offered: Entry) -> 
         certain["pci_id"] = parent["pci_id"]
     if source.derived:
         stated = {"driver": parent.get("driver"), "type_name": offered.get("name")}
-        stated |= parent.get("self") or {}
+        stated |= (parent.get("self") or {}) | dict(_cards_of_matrix(source, parent))
         certain |= {
             name: value
             for name, value in stated.items()
             if value and name in source.own and name != VERSION
         }
     return certain
+
+
+def has_no_ap_config(source: NaiveDescriptor, parent: Entry) -> bool:
+    """Return whether an AP matrix like ``source`` can be given only one number after the other under ``parent``."""
+    features = (parent.get("self") or {}).get("features", "ap_config")
+    return (
+        source.derived
+        and parent.get("driver") == "vfio_ap"
+        and ("ap_config" not in source.own or "ap_config" not in features.split())
+    )
+
+
+def _cards_of_matrix(source: NaiveDescriptor, parent: Entry) -> t.Iterator[tuple[str, str]]:
+    """Yield what a new AP matrix with the adapters of ``source`` would show of the host's cards and control domains."""
+    told = parent.get("self") or {}
+    if parent.get("driver") != "vfio_ap" or "features" not in told:
+        return
+    if "migratable" not in told["features"].split():
+        yield "migratable", "no"
+        return
+    yield "migratable", "yes"
+    rows: list[list[str]] = []
+    for adapter in source.own.get("adapters", "").split(","):
+        found = [each for each in told.get("cards", "").split() if adapter in _adapters_of(each)]
+        values = found[0].partition("=")[0].split("/") if found else []
+        rows.append([*values, "absent", "absent", "absent"])
+    for place, name in enumerate(("ap_functions", "ap_class", "hwtype")):
+        column = [row[place] for row in rows]
+        if told.get("cards") and all(column):
+            yield name, ",".join(column)
+    if "host_control_domains" in told:
+        there = told["host_control_domains"].split(",")
+        wanted = source.own.get("control_domains", "").split(",")
+        yield "usable_control_domains", ",".join(each for each in wanted if each in there)
+
+
+def _adapters_of(cards: str) -> list[str]:
+    return cards.partition("=")[2].split(",")
 
 
 def _vdpa_attributes(source: NaiveDescriptor, offered: Entry, mask: str) -> dict[str, str]:
@@ -142,7 +182,50 @@ def existing_descriptor(case: Case, move: Move) -> NaiveDescriptor | None:
     device = case.devices.get(move.target_key)
     target = case.descriptor(move.target_key[0], device) if device else None
     given = move.target["attributes"]
-    return _configured(target, given) if target is not None and given else target
+    if target is None or not given:
+        return target
+    if waits_for_its_matrix(case, move):
+        parent = case.parents.get((move.target_key[0], move.target["parent"]), NO_OFFER)
+        return _with_matrix(target, t.cast(NaiveDescriptor, move.descriptor), parent)
+    return _configured(target, given)
+
+
+def waits_for_its_matrix(case: Case, move: Move) -> bool:
+    """Return whether a target is an AP matrix that nothing is assigned to, and has the UUID of a source that migrates to such a one."""
+    device = case.devices.get(move.target_key)
+    target = case.descriptor(move.target_key[0], device) if device else None
+    ends = (target, move.descriptor)
+    if any(each is None or not each.derived for each in ends) or target is None:
+        return False
+    return (
+        not any(target.own.get(name) for name in ASSIGNED.values())
+        and all(has_to_keep_its_uuid(each) for each in ends)
+        and move.target["id"] == move.source["id"]
+    )
+
+
+def has_to_keep_its_uuid(descriptor: NaiveDescriptor | None) -> bool:
+    """Return whether a device migrates only to one of its own UUID: an AP matrix of a driver that can migrate."""
+    own = descriptor.own if descriptor is not None and descriptor.derived else {}
+    return (own.get("driver"), own.get("migratable")) == ("vfio_ap", "yes")
+
+
+def _with_matrix(
+    target: NaiveDescriptor, source: NaiveDescriptor, parent: Entry
+) -> NaiveDescriptor:
+    """Return what a target is once it has the matrix of ``source``; it lists what is equal to it, or less."""
+    own = dict(target.own)
+    for name in (*ASSIGNED.values(), "ap_config"):
+        if name in source.own:
+            own[name] = source.own[name]
+    own |= dict(_cards_of_matrix(source, parent))
+    listed = {
+        name: f"{{rising:{value}}}"
+        if name in ("ap_class", "hwtype") and re.fullmatch("[0-9,]+", value)
+        else value
+        for name, value in own.items()
+    }
+    return NaiveDescriptor(own, [listed], [read_naive_set(listed, True)], True, target.shown)
 
 
 def carried_settings(case: Case, move: Move) -> dict[str, t.Any]:

@@ -188,7 +188,7 @@ _LEARNT: dict[str, tuple[frozenset[str], frozenset[str]]] = {
         ("vfio_ccw", "dev_busid subchannel_type chpid_type", ""),
         (
             "vfio_ap",
-            "ap_config control_domains ap_functions ap_class hwtype usable_control_domains",
+            "ap_config control_domains migratable ap_functions ap_class hwtype usable_control_domains",
             "",
         ),
         ("nvidia", "type_name subsystem_id", ""),

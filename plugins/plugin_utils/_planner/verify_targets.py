@@ -36,8 +36,11 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_exp
     carried_settings,
     existing_descriptor,
     expected_target,
+    has_no_ap_config,
+    has_to_keep_its_uuid,
     readable_attributes,
     virtio_features,
+    waits_for_its_matrix,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_matching import (
     NaiveDescriptor,
@@ -94,7 +97,9 @@ def existing_targets_are_compatible(case: Case) -> Objections:
         if device is None or target is None or move.descriptor is None:
             yield "one of them has no usable descriptor"
             return
-        if move.target["attributes"]:
+        if waits_for_its_matrix(case, move):
+            yield from _matrix_is_assigned(case, move, move.descriptor)
+        elif move.target["attributes"]:
             yield from _attributes_are_taken(move, device["attributes"])
         if not case.decides(move.descriptor, target):
             yield "they would not be compatible"
@@ -187,8 +192,7 @@ def new_devices_will_match(case: Case) -> Objections:
 
 def _matrix_is_assigned(case: Case, move: Move, source: NaiveDescriptor) -> t.Iterator[str]:
     """Require that a new AP matrix gets the numbers of its source one by one, where one text does not give them."""
-    driver = case.parents[move.target_key[0], move.target["parent"]].get("driver")
-    by_number = source.derived and driver == "vfio_ap" and "ap_config" not in source.own
+    by_number = has_no_ap_config(source, case.parents[move.place])
     wanted = [
         (name, int(number, 16))
         for name, kept in (ASSIGNED.items() if by_number else ())
@@ -202,18 +206,35 @@ def _matrix_is_assigned(case: Case, move: Move, source: NaiveDescriptor) -> t.It
     ]
     if written != wanted:
         yield "other numbers are assigned than those of the source"
+    config = [each["value"] for each in move.target["attributes"] if each["name"] == "ap_config"]
+    if by_number and config:
+        yield "the target's driver has no ap_config"
+    if not by_number and any(each != source.own.get("ap_config") for each in config):
+        yield "another ap_config is given than that of the source"
+
+
+def a_target_has_the_uuid_that_its_source_needs(case: Case) -> Objections:
+    """Require that what migrates only to a device of its own UUID goes to one."""
+    for move in case.moves:
+        if has_to_keep_its_uuid(move.descriptor) and move.target["id"] != move.source["id"]:
+            yield move.objection(f"{move}: the target has another UUID than the source")
 
 
 def an_ap_queue_has_one_device(case: Case) -> Objections:
-    """Require that no new device of vfio_ap has a queue that another device on its host has, or is given by the plan."""
-    queues = {move.key: _ap_queues(move.descriptor) for move in case.new}
-    hosts = {move.target["host"] for move in case.new if queues[move.key] is not None}
+    """Require that no device of vfio_ap is given a queue that another device on its host has, or is given by the plan."""
+    given = [
+        each
+        for each in case.moves
+        if each.target["create"] or (each.target["attributes"] and waits_for_its_matrix(case, each))
+    ]
+    queues = {move.key: _ap_queues(move.descriptor) for move in given}
+    hosts = {move.target["host"] for move in given if queues[move.key] is not None}
     taken: dict[str, list[tuple[str, _Queues]]] = {host: [] for host in hosts}
     for (host, device_id), device in case.devices.items() if hosts else ():
         there = _ap_queues(case.descriptor(host, device)) if host in hosts else None
         if there is not None:
             taken[host].append((device_id, there))
-    for move in case.new:
+    for move in given:
         mine = queues[move.key]
         if mine is None:
             continue
@@ -340,7 +361,8 @@ RULES: tuple[Rule, ...] = (
     (attrgetter("moves"), a_card_has_a_mac_address_once),
     (attrgetter("new"), new_devices_can_be_created),
     (attrgetter("new"), new_devices_will_match),
-    (attrgetter("new"), an_ap_queue_has_one_device),
+    (attrgetter("moves"), an_ap_queue_has_one_device),
+    (attrgetter("moves"), a_target_has_the_uuid_that_its_source_needs),
     (attrgetter("new_vdpa"), new_vdpa_devices_are_offered),
     (attrgetter("asked.round_trip"), new_devices_can_return),
 )

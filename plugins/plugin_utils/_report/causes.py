@@ -113,6 +113,10 @@ _ON_HOST: dict[contract.ReasonCode, _Summary] = {
         "on the hosts that could make it another device has one of its AP queues",
         "a host on which its AP queues are assigned to nothing, or remove the device there that has them",
     ),
+    "other_uuid": _Summary(
+        "on the target hosts nothing that would do has its UUID, or can get it",
+        "a device with its UUID that is free and not configured, or remove the one that has the UUID",
+    ),
     "limit": _Summary(
         "the hosts with a place receive as many devices as the limit allows",
         "a greater limit, or further target hosts",

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import itertools
 import random
 import typing as t
@@ -19,7 +20,13 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request im
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify import violations
 from ansible_collections.vfio.migration.tests.unit.fleets import UUIDS, device, host, parent
 from ansible_collections.vfio.migration.tests.unit.sysfs_trees import Tree, nobody
-from ansible_collections.vfio.migration.tests.unit.vendor_trees import AP_CONFIG, TREES
+from ansible_collections.vfio.migration.tests.unit.vendor_trees import (
+    AP_CONFIG,
+    CARDS,
+    MIGRATABLE_MATRIX,
+    TREES,
+    UUID,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -87,6 +94,181 @@ def test_a_matrix_that_gets_another_uuid_has_a_warning(fleet):
     facts["b"]["devices"] = [{**device, "id": UUIDS[9], "in_use": None}]
     (placement,) = migration_plan(facts, drain=["a"])["placements"]
     assert any(f"UUID of the source, {device['id']}" in each for each in placement["warnings"])
+
+
+@pytest.mark.parametrize("release", ["6.9.12", "6.10.0", ""])
+def test_a_host_before_linux_6_10_is_given_the_numbers_though_the_source_has_masks(
+    fleet, tmp_path, release
+):
+    facts = fleet("vfio_ap")
+    tree = Tree(tmp_path / "target")
+    vendor = next(vendor for vendor in TREES if vendor.name == "vfio_ap")
+    dataclasses.replace(vendor, release=release).build(tree)
+    facts["b"] = {**gather_facts(Sysfs(str(tree.root)), nobody), "devices": []}
+    (placement,) = migration_plan(facts, drain=["a"])["placements"]
+    written = [(each["name"], each["value"]) for each in placement["target"]["attributes"]]
+    assert written == (ASSIGNED if release == "6.9.12" else [("ap_config", AP_CONFIG)])
+    assert not any("ap_config" in each for each in placement["warnings"])
+
+
+# --- what a driver that can migrate compares ---
+
+NOTHING = ",".join([f"0x{0:064x}"] * 3)
+FEATURES, FUNCTIONS, TYPE, MASK = (
+    "../features",
+    "../../../../bus/ap/devices/card05/ap_functions",
+    "../../../../bus/ap/devices/card05/hwtype",
+    "../../../../bus/ap/ap_control_domain_mask",
+)
+
+
+class Migratable(t.NamedTuple):
+    """Makes the facts of hosts whose driver shows that it can migrate."""
+
+    root: Path
+
+    def __call__(
+        self,
+        devices: t.Mapping[str, str] | None = None,
+        cards: t.Mapping[str, str | None] | None = None,
+        release: str = "",
+        guest: str = "",
+    ) -> dict[str, t.Any]:
+        """Return the facts of a host with ``devices``, the masks by UUID; ``cards`` are other files, ``None`` for those that are missing."""
+        files = {path: text for path, text in {**CARDS, **(cards or {})}.items() if text}
+        parent = {path.removeprefix("../"): text for path, text in files.items()}
+        found, descriptors = [], {}
+        for uuid, masks in [*(devices or {}).items()] or [("", AP_CONFIG)]:
+            root = self.root / str(len([*self.root.iterdir()]))
+            files = {"matrix": "", "ap_config": masks}
+            vendor = dataclasses.replace(
+                MIGRATABLE_MATRIX, parent=parent, release=release, files=files
+            )
+            vendor.build(Tree(root))
+            facts = gather_facts(Sysfs(str(root)), nobody)
+            assert facts["problems"] == []
+            for each in facts["devices"] if uuid else ():
+                held = {"pid": 7, "name": guest} if guest else None
+                found.append({**each, "id": uuid, "in_use": held})
+                descriptors |= facts["descriptors"]
+        return {**facts, "devices": found, "descriptors": descriptors}
+
+
+@pytest.fixture
+def migratable(tmp_path: Path) -> Migratable:
+    return Migratable(tmp_path)
+
+
+def planned(source: t.Any, **targets: t.Any) -> t.Any:
+    facts = {"a": source, **targets}
+    plan = migration_plan(facts, drain=["a"])
+    assert violations(plan, facts) == []
+    return plan
+
+
+@pytest.mark.parametrize(
+    ("cards", "reason"),
+    [
+        ({}, None),
+        ({FEATURES: "guest_matrix dyn ap_config"}, "has migratable no; yes is needed"),
+        # Unless the kernel tells its release, it is not known to be older.
+        ({FEATURES: None}, None),
+        ({TYPE: "14"}, None),
+        ({TYPE: "12"}, "has hwtype 12,14; 13,14 or more, each is needed"),
+        # Bit 9 may go to bit 8.
+        ({FUNCTIONS: "0x92400000"}, "has ap_class 0,0; 1,0 or more, each is needed"),
+        ({FUNCTIONS: "0x82800000"}, "has ap_functions 82,92; 92,92 is needed"),
+        ({FUNCTIONS: "0x9280c000"}, "has ap_functions secure,92; 92,92 is needed"),
+        ({FUNCTIONS: None, TYPE: None}, "has ap_functions absent,92; 92,92 is needed"),
+        ({MASK: f"0xf7{'f' * 62}"}, "has no usable_control_domains; 04 is needed"),
+        ({MASK: f"0x08{'0' * 62}"}, None),
+        ({MASK: None}, None),
+    ],
+)
+def test_what_a_hosts_cards_are_decides_on_a_matrix_before_it_is_made(migratable, cards, reason):
+    plan = planned(migratable({UUID: AP_CONFIG}, guest="vm-1"), b=migratable(cards=cards))
+    told = [each["reason"] for left in plan["unplaced"] for each in left["reasons"]]
+    if reason is None:
+        (placement,) = plan["placements"]
+        assert placement["target"]["create"]
+        assert placement["target"]["id"] == UUID
+    else:
+        assert plan["status"] == "infeasible"
+        assert f"a new vfio_ap-passthrough under matrix on b {reason}" in told
+
+
+def test_what_a_matrix_shows_is_what_was_foreseen(migratable):
+    """A host whose cards would be refused has them refused of a device that is there, as well."""
+    source = migratable({UUID: AP_CONFIG}, guest="vm-1")
+    for cards in ({TYPE: "12"}, {FUNCTIONS: "0x82800000"}, {FUNCTIONS: None, TYPE: None}):
+        new, there, waiting = (
+            planned(source, b=migratable(devices, cards=cards))
+            for devices in (None, {UUID: AP_CONFIG}, {UUID: NOTHING})
+        )
+        differing = [
+            {
+                each["reason"].partition(" has ")[2]
+                for each in plan["unplaced"][0]["reasons"]
+                if each["code"] == "attribute"
+            }
+            for plan in (new, there, waiting)
+        ]
+        assert differing[0] == differing[1] == differing[2] != set()
+
+
+def test_a_host_before_linux_6_10_cannot_take_a_migration(migratable):
+    source = migratable({UUID: AP_CONFIG}, guest="vm-1")
+    plan = planned(source, b=migratable(cards={FEATURES: None}, release="6.9.1"))
+    assert plan["status"] == "infeasible"
+
+
+def test_a_matrix_goes_to_one_of_its_uuid(migratable):
+    source = migratable({UUID: AP_CONFIG}, guest="vm-1")
+    # One that is there and equal, and one that nothing is assigned to, which is given what the source has.
+    for masks in (AP_CONFIG, NOTHING):
+        plan = planned(source, b=migratable({UUID: masks}))
+        (placement,) = plan["placements"]
+        target = placement["target"]
+        assert plan["status"] == "optimal"
+        assert (target["id"], target["create"]) == (UUID, False)
+        given = [(each["name"], each["value"]) for each in target["attributes"]]
+        assert given == ([] if masks == AP_CONFIG else [("ap_config", AP_CONFIG)])
+        (task,) = plan["hosts"]["b"]["devices"]
+        assert (task["uuid"], task["attributes"]) == (UUID, target["attributes"])
+    # One of another UUID is no target, and a new one comes before it.
+    (placement,) = planned(source, b=migratable({UUIDS[9]: NOTHING}))["placements"]
+    assert (placement["target"]["id"], placement["target"]["create"]) == (UUID, True)
+    other = planned(source, b=migratable({UUIDS[9]: AP_CONFIG}))
+    assert {code for code, _words in reasons(other)} == {"other_uuid", "queue_assigned"}
+    # One of the UUID that has another matrix leaves no place for a new one.
+    taken = planned(source, b=migratable({UUID: AP_CONFIG.replace("0x06", "0x01")}))
+    assert [code for code, _words in reasons(taken)] == ["other_uuid"]
+    assert "a device there has the UUID of the source" in reasons(taken)[0][1]
+
+
+def test_a_matrix_that_waits_is_given_no_queue_that_another_one_has(migratable):
+    source = migratable({UUID: AP_CONFIG}, guest="vm-1")
+    plan = planned(source, b=migratable({UUID: NOTHING, UUIDS[9]: AP_CONFIG}))
+    assert plan["status"] == "infeasible"
+    assert "queue_assigned" in {code for code, _words in reasons(plan)}
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"features": "migratable", "cards": "=,/ == 92/1/13=05 x=06 92=05,06 /=/"},
+        {"features": "migratable", "cards": " "},
+        {"features": "migratable ap_config", "host_control_domains": ",,zz"},
+        {"features": "", "cards": "92/1/13=05"},
+    ],
+)
+def test_whatever_a_parent_tells_harms_its_host_alone(migratable, told):
+    source = migratable({UUID: AP_CONFIG}, guest="vm-1")
+    odd = migratable()
+    odd["parents"][0]["self"] = told
+    planned(source, b=odd)
+    (placement,) = planned(source, b=odd, c=migratable(cards={}))["placements"]
+    assert placement["target"]["host"] == "c"
 
 
 # --- a queue belongs to one device of a host ---

@@ -145,7 +145,7 @@ def test_a_device_is_made_without_what_the_target_lacks_and_the_guest_does_not_u
     [
         (
             management_device(features=SIMULATED & ~STATUS),
-            "a new net under vdpasim_net on b has feature_STATUS ; offered is needed",
+            "a new net under vdpasim_net on b has no feature_STATUS; offered is needed",
         ),
         (management_device(ids=(2,)), "a new block under vdpasim_net on b has type block"),
         (management_device(features=None), "b has no VFIO device with a usable descriptor"),

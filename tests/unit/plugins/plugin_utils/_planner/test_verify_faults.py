@@ -401,7 +401,12 @@ ENGINE = {
             device_api="vfio-ap",
             pci_id=None,
         ),
-        lambda plant: plant.function("attributes_to_write", lambda real: lambda own: []),
+        lambda plant: plant.function("attributes_to_write", lambda real: lambda *_: []),
+    ),
+    "a matrix goes to one of another UUID": Fault(
+        "a target has the uuid that its source needs",
+        moved(derived_matrix(migratable="yes"), derived_matrix(migratable="yes")),
+        lambda plant: plant.function("wants_its_uuid", lambda real: lambda own: False),
     ),
     "a queue of a guest is given to another one, too": Fault(
         "an ap queue has one device",
