@@ -417,7 +417,11 @@ ansible_facts:
               returned: for a parent that is a virtual function
               sample: "0000:41:00.0"
             self:
-              description: The attributes that a device made there has of the parent in its own C(self), as far as the host shows them.
+              description:
+                - The attributes that a device made there has of the parent in its own C(self), as far as the host shows them.
+                - For vfio_ap it is from what those follow. C(features) are the driver's, empty before Linux 6.10. Where it can migrate,
+                  C(cards) has the upper byte of C(ap_functions), the class and the C(hwtype) of the host's cards, each with the
+                  adapters that have these, and C(host_control_domains) has the host's control domains.
               type: dict
               returned: for a parent whose driver is known to give any
               sample: {"subsystem_id": "10de1533"}

@@ -314,7 +314,7 @@ class ParentFacts(t.TypedDict):
     types: list[TypeFacts]
     """The types that can be created on it."""
     self: NotRequired[AttributeSet]
-    """The attributes that a device made there has of it in its own ``self``, as far as the host shows them."""
+    """The attributes that a device made there has of it in its own ``self``, and what tells these, as far as the host shows them."""
     configuration: NotRequired[Configuration]
     """What is compared of the devices made there, as far as the host shows it."""
 

@@ -117,18 +117,24 @@ def _mdev_attributes(source: NaiveDescriptor, parent: Entry, offered: Entry) -> 
         certain["pci_id"] = parent["pci_id"]
     if source.derived:
         stated = {"driver": parent.get("driver"), "type_name": offered.get("name")}
-        stated |= (parent.get("self") or {}) | dict(_cards_of_matrix(source, parent))
+        stated |= _told_by(parent) | dict(_cards_of_matrix(source, parent))
         certain |= {
             name: value
             for name, value in stated.items()
-            if value and name in source.own and name != VERSION
+            if value is not None and name in source.own and name != VERSION
         }
     return certain
 
 
+def _told_by(parent: Entry) -> dict[str, str]:
+    """Return what a parent shows of what its devices will, as text."""
+    told = parent.get("self") or {}
+    return {name: "" if value is None else str(value) for name, value in told.items()}
+
+
 def has_no_ap_config(source: NaiveDescriptor, parent: Entry) -> bool:
     """Return whether an AP matrix like ``source`` can be given only one number after the other under ``parent``."""
-    features = (parent.get("self") or {}).get("features", "ap_config")
+    features = _told_by(parent).get("features", "ap_config")
     return (
         source.derived
         and parent.get("driver") == "vfio_ap"
@@ -138,7 +144,7 @@ def has_no_ap_config(source: NaiveDescriptor, parent: Entry) -> bool:
 
 def _cards_of_matrix(source: NaiveDescriptor, parent: Entry) -> t.Iterator[tuple[str, str]]:
     """Yield what a new AP matrix with the adapters of ``source`` would show of the host's cards and control domains."""
-    told = parent.get("self") or {}
+    told = _told_by(parent)
     if parent.get("driver") != "vfio_ap" or "features" not in told:
         return
     if "migratable" not in told["features"].split():
@@ -148,7 +154,7 @@ def _cards_of_matrix(source: NaiveDescriptor, parent: Entry) -> t.Iterator[tuple
     rows: list[list[str]] = []
     for adapter in source.own.get("adapters", "").split(","):
         found = [each for each in told.get("cards", "").split() if adapter in _adapters_of(each)]
-        values = found[0].partition("=")[0].split("/") if found else []
+        values = found[-1].partition("=")[0].split("/") if found else []
         rows.append([*values, "absent", "absent", "absent"])
     for place, name in enumerate(("ap_functions", "ap_class", "hwtype")):
         column = [row[place] for row in rows]

@@ -14,7 +14,7 @@ from ansible_collections.vfio.migration.plugins.module_utils._host.facts import 
 from ansible_collections.vfio.migration.plugins.module_utils._host.sysfs import Sysfs
 from ansible_collections.vfio.migration.tests.unit.sysfs_trees import Tree, nobody
 from ansible_collections.vfio.migration.tests.unit.vdpa_hosts import VdpaKernel, vdpa_device
-from ansible_collections.vfio.migration.tests.unit.vendor_trees import TREES
+from ansible_collections.vfio.migration.tests.unit.vendor_trees import MIGRATABLE_MATRIX, TREES
 
 PLACE = Path(__file__).parents[3] / "docs/docsite/rst"
 BLOCK = re.compile(r"^[.][.] code-block:: yaml\n\n((?:    .*\n)+)", re.M)
@@ -38,8 +38,17 @@ def vdpa(tmp_path: Path) -> dict[str, str]:
     return descriptor["self"]
 
 
+@pytest.fixture
+def matrix_parent(tmp_path: Path) -> dict[str, str]:
+    """Return the ``self`` of the parent of AP matrices, where the driver can migrate."""
+    tree = Tree(tmp_path / "ap")
+    MIGRATABLE_MATRIX.build(tree)
+    (parent,) = gather_facts(Sysfs(str(tree.root)), nobody)["parents"]
+    return parent["self"]
+
+
 @pytest.mark.parametrize("guide", HARDWARE)
-def test_a_guide_shows_what_devices_state(guide, vdpa):
-    stated = [tree.own for tree in TREES] + [vdpa]
+def test_a_guide_shows_what_devices_state(guide, vdpa, matrix_parent):
+    stated = [tree.own for tree in TREES] + [vdpa, matrix_parent]
     assert shown(guide)
     assert [own for own in shown(guide) if own not in stated] == []

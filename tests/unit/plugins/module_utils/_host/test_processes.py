@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import typing as t
 from pathlib import Path
 
 import pytest
@@ -62,7 +63,7 @@ def test_a_device_is_held_through_its_group_or_its_own_node(proc):
     assert holder(proc, "/dev/vfio/70", "/dev/vhost-vdpa-0") is None
 
 
-def real_holder(tmp_path: Path, pid: int) -> object:
+def real_holder(tmp_path: Path, pid: int) -> dict[str, t.Any] | None:
     """Return the holder in a ``/proc`` of one real process: others have the devices open that stand for those of VFIO."""
     proc = Path(tempfile.mkdtemp(dir=tmp_path))
     for name in ("self", str(pid)):
