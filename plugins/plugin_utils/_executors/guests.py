@@ -114,8 +114,8 @@ class Naming:
 def moving_guests(plan: Plan, naming: Naming) -> tuple[list[MovingGuest], list[str]]:
     """Return the guests that ``plan`` moves, in the order in which they are to go, and why others do not.
 
-    No guest moves that another host has, too, by what that says. Raise ``FleetError`` where a device has no id of its kind, or
-    what is one guest for the executor is to go to several hosts.
+    No guest moves that another host has, too, by what that says, that has a device without an id of its kind, or that is one for
+    the executor and would go to several hosts.
     """
     warnings = [_stays(each) for each in plan["unplaced"]]
     staying = {(each["source"]["host"], each["vm"]) for each in plan["unplaced"] if each["vm"]}
@@ -124,15 +124,28 @@ def moving_guests(plan: Plan, naming: Naming) -> tuple[list[MovingGuest], list[s
     guests: dict[tuple[str, str], list[Placement]] = {}
     left = [Holding(vm=each["vm"], source=each["source"]) for each in plan["unplaced"]]
     claims = _Claims(naming, [*placements, *left, *naming.held])
-    for each in placements:
-        found, why = _guest_of(each, naming, staying)
+    known = [_guest_of(each, naming, staying) for each in placements]
+    # A guest does not move with some of its devices.
+    unknown = {
+        _guest_key(each): each["source"]
+        for each, (found, _why) in zip(placements, known, strict=True)
+        if found is None and each["vm"] is not None
+    }
+    for each, (found, why) in zip(placements, known, strict=True):
         if found is not None and (why := claims.against(each["source"], found)):
             found = None
+        if found is not None and (other := unknown.get(_guest_key(each))):
+            found, why = None, f"{other['id']} of the same guest is not moved either"
         if found is None:
             warnings.append(f"{label(each['source'])} is not moved: {why}")
         else:
             guests.setdefault((each["source"]["host"], found), []).append(each)
-    moving = [_moving(id_, host, devices, nodes, naming) for (host, id_), devices in guests.items()]
+    moving = []
+    for (host, id_), devices in guests.items():
+        if why := _why_not_one(id_, devices, naming):
+            warnings += [f"{label(each['source'])} is not moved: {why}" for each in devices]
+        else:
+            moving.append(_moving(id_, host, devices, nodes))
     return sorted(moving, key=lambda each: (each.wave, each.source_host, each.id)), warnings
 
 
@@ -188,12 +201,15 @@ def _keys_of(holding: Holding) -> list[str]:
     return [device, *(each for each in names if each and "/" not in each)]
 
 
+def _guest_key(placement: Placement) -> tuple[str, str | None]:
+    """Return what tells the guest that holds a source from the others, as far as its host tells that."""
+    return placement["source"]["host"], placement.get("vm_uuid") or placement["vm"]
+
+
 def _guest_of(
     placement: Placement, naming: Naming, staying: t.Collection[tuple[str, str]]
 ) -> tuple[str | None, str]:
     """Return the executor's id of the guest that is to move with a device, or why there is none."""
-    _check(placement["source"])
-    _check(placement["target"])
     vm = placement["vm"]
     if vm is None and naming.guest(placement) is None:
         return None, "no guest holds it"
@@ -210,21 +226,30 @@ def _guest_of(
     return found, ""
 
 
-def _moving(
-    id_: str, host: str, devices: list[Placement], nodes: t.Mapping[str, str], naming: Naming
-) -> MovingGuest:
-    targets = sorted({each["target"]["host"] for each in devices})
+def _why_not_one(id_: str, devices: t.Sequence[Placement], naming: Naming) -> str:
+    """Return why the devices of what is one guest for the executor are not to move, nothing where they are."""
+    targets = {each["target"]["host"] for each in devices}
     if len(targets) > 1:
-        raise FleetError(
-            f"the plan has devices of what is {id_} for {naming.executor} on several hosts, {', '.join(targets)};"
-            " check 'guests'"
+        return (
+            f"what is {id_} for {naming.executor} would go to several hosts, {_hosts(targets)};"
+            " say with 'guests' which devices are whose"
         )
+    for device in (each[end] for each in devices for end in ("source", "target")):
+        if not _IDS[device["kind"]].match(device["id"]):
+            return f"{device['id']!r} on {device['host']} is no id of kind {device['kind']}"
+    return ""
+
+
+def _moving(
+    id_: str, host: str, devices: list[Placement], nodes: t.Mapping[str, str]
+) -> MovingGuest:
+    target = devices[0]["target"]["host"]
     return MovingGuest(
         id=id_,
         source_host=host,
-        target_host=targets[0],
+        target_host=target,
         source_node=nodes[host],
-        target_node=nodes[targets[0]],
+        target_node=nodes[target],
         wave=max(each["wave"] for each in devices),
         devices=tuple(devices),
     )
@@ -238,13 +263,6 @@ def label(device: DeviceLabel) -> str:
 def _stays(unplaced: t.Any) -> str:
     why = unplaced["reasons"][0]["reason"]
     return f"{label(unplaced['source'])} is not moved: the plan has no place for it: {why}"
-
-
-def _check(device: DeviceLabel) -> None:
-    if not _IDS[device["kind"]].match(device["id"]):
-        raise FleetError(
-            f"the plan has {device['id']!r} on {device['host']}, which is no id of kind {device['kind']}"
-        )
 
 
 def _names(option: str, value: t.Any) -> dict[str, str]:

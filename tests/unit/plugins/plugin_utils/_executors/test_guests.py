@@ -17,7 +17,6 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.executor_op
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_options import plan_for
 from ansible_collections.vfio.migration.tests.unit.executor_plans import (
     SERVER,
-    changed,
     function,
     function_fleet,
     holder,
@@ -115,25 +114,49 @@ def test_a_device_that_nobody_holds_and_one_without_a_place_are_named():
     assert all("the plan has no place for it: " in each for each in warnings)
 
 
-def test_one_guest_that_would_go_to_two_hosts_is_refused():
+def test_one_guest_that_would_go_to_two_hosts_stays():
     plan = plan_of(
         {
-            "a": host([function(1, "x"), function(2, "y")]),
-            "b": host([function(3)]),
+            "a": host([function(1, "x"), function(2, "y"), function(5, "z")]),
+            "b": host([function(3), function(6)]),
             "c": host([function(4)]),
         }
     )
-    assert {each["target"]["host"] for each in plan["placements"]} == {"b", "c"}
-    with pytest.raises(
-        FleetError, match=r"devices of what is 101 .* several hosts, b, c; check 'guests'"
-    ):
-        moving_guests(plan, naming({"x": "101", "y": "101"}))
+    targets = {each["vm"]: each["target"]["host"] for each in plan["placements"]}
+    alone = next(vm for vm in targets if [*targets.values()].count(targets[vm]) == 1)
+    with_it, other = sorted(targets.keys() - {alone})
+    names = {alone: "101", with_it: "101", other: "103"}
+    guests, warnings = moving_guests(plan, naming(names))
+    assert [each.id for each in guests] == ["103"]
+    assert len(warnings) == 2
+    for each in warnings:
+        assert "what is 101 for the executor would go to several hosts, b, c; say with" in each
 
 
+@pytest.mark.parametrize("end", ["source", "target"])
 @pytest.mark.parametrize("odd", ["../../etc", "0000:81:00.1,x=y", "not-a-uuid"])
-def test_an_id_that_is_none_of_its_kind_is_refused(odd):
-    with pytest.raises(FleetError, match=r"is no id of kind mdev"):
-        moving_guests(changed(plan_of(FLEET), id=odd), naming())
+def test_a_guest_with_an_id_that_is_none_of_its_kind_stays(odd, end):
+    plan = plan_of(FLEET)
+    first, *rest = plan["placements"]
+    changed_end = {**first, end: {**first[end], "id": odd}}
+    guests, warnings = moving_guests({**plan, "placements": [changed_end, *rest]}, naming())
+    assert [each.devices for each in guests] == [(each,) for each in rest]
+    assert [each for each in warnings if f"{odd!r} on " in each and "no id of kind mdev" in each]
+
+
+def test_a_guest_does_not_move_with_some_of_its_devices():
+    fleet = {
+        "a": host([function(1, "web"), function(2, "web"), function(5, "other")]),
+        "b": host([function(3), function(4), function(6)]),
+    }
+    for each in fleet["a"]["devices"][:2]:
+        each["in_use"]["pid"] = 7
+    plan = plan_of(fleet)
+    assert len(plan["placements"]) == 3
+    nobody = naming({"0000:81:00.1": "101", "0000:81:00.5": "105"}, guest_id=lambda _: None)
+    guests, warnings = moving_guests(plan, nobody)
+    assert [each.id for each in guests] == ["105"]
+    assert "0000:81:00.2 of the same guest is not moved either" in " ".join(warnings)
 
 
 @pytest.mark.parametrize("drain", [["evil"], ["a"], ["a", "evil"]])
