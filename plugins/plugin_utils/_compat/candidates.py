@@ -230,7 +230,8 @@ class Candidates:
         descriptor: Descriptor = target.descriptor
         if target.choices is not None:
             return self._given(source, target, target.choices, descriptor)
-        if source.id == target.id and descriptor.derived and source.descriptor.derived:
+        # Virtual functions have the same ids on every host.
+        if target.kind == "mdev" and source.id == target.id:
             return self._configured(source, target, source.descriptor, descriptor)
         return descriptor, ()
 
@@ -267,6 +268,8 @@ class Candidates:
         self, source: Device, target: Device, descriptor: Descriptor, there: Descriptor
     ) -> tuple[Descriptor, tuple[tuple[str, str], ...]]:
         """Return what ``target`` will be once it is configured as the ``source`` of its UUID, if it is not configured yet."""
+        if not (descriptor.derived and there.derived):
+            return there, ()
         own = descriptor.self_attributes
         given = next(
             (
