@@ -251,12 +251,15 @@ def provisional_warnings(
         settled_names = drivers.settled_by_writing(own).union(
             name.rpartition("/")[2] for name in given
         )
-        compared = {name: text for name, text in own.items() if name not in settled_names}
         if drivers.HOST_DRIVER in answered:
-            del compared["software_version"]
+            settled_names |= {"software_version"}
+        compared, there = (
+            {name: text for name, text in side.items() if name not in settled_names}
+            for side in (own, known)
+        )
         warnings += [
             *drivers.cautions(own, known, answered),
-            *drivers.unknown(compared, known),
+            *drivers.unknown(compared, there),
             _only_derived(["source"], own["device_api"]),
         ]
     return warnings

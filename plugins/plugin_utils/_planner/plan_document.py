@@ -14,12 +14,14 @@ import typing as t
 from dataclasses import dataclass, field
 
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.identifiers import UUID
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.template import VERSION
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.virtio import DEVICE_NAME
 from ansible_collections.vfio.migration.plugins.plugin_utils import contract
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.candidates import (
     Creatable,
     Existing,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._compat.configuration import takes
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.descriptor import Descriptor
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import (
     VDPA,
@@ -338,7 +340,7 @@ class _Maker:
     _problem: Problem
     _order: MoveOrder
     _names: dict[str, set[str]] = field(default_factory=dict)
-    _acceptances: dict[Descriptor | None, dict[str, list[dict[str, str]]]] = field(
+    _acceptances: dict[tuple[Descriptor | None, bool], dict[str, list[dict[str, str]]]] = field(
         default_factory=dict
     )
 
@@ -382,23 +384,26 @@ class _Maker:
         task: t.Any
         if target["kind"] == "mdev":
             task = {"uuid": target["id"], "parent": target["parent"], "type": target["type"]}
-            tasks["devices"].append(task | {"attributes": given} | self._accepted(source))
+            tasks["devices"].append(task | {"attributes": given} | self._accepted(source, target))
         elif target["kind"] == "pci":
             # Without a driver: it has that which its descriptor is of.
             task = {"address": target["id"], "attributes": given}
             task |= {"network": target["network"]} if "network" in target else {}
-            tasks["pci_devices"].append(task | self._accepted(source))
+            tasks["pci_devices"].append(task | self._accepted(source, target))
         else:
             task = {"name": target["id"], "mgmtdev": target["parent"]}
             task |= {each["name"]: each["value"] for each in given}
             if "device_features" in task:
                 task["device_features"] = [task["device_features"]]
-            tasks["vdpa_devices"].append(task | self._accepted(source))
+            tasks["vdpa_devices"].append(task | self._accepted(source, target))
 
-    def _accepted(self, source: Device) -> dict[str, list[dict[str, str]]]:
+    def _accepted(
+        self, source: Device, target: contract.Target
+    ) -> dict[str, list[dict[str, str]]]:
         """Return what the target's own ``self`` must match, as its host's module takes it."""
         descriptor = source.descriptor
-        found = self._acceptances.get(descriptor)
+        taken = self._takes(descriptor, target)
+        found = self._acceptances.get((descriptor, taken))
         if found is None:
             found = {}
             if descriptor and self._problem.request.conditions.direction in (
@@ -406,7 +411,29 @@ class _Maker:
                 "both",
             ):
                 # A set that leaves the version out means the source's own; the target's host does not know that.
-                version = {"software_version": descriptor.version}
-                found = {"accept": [version | attributes for attributes in descriptor.compatible]}
-            self._acceptances[descriptor] = found
+                version = {VERSION: descriptor.version}
+                accept = [version | attributes for attributes in descriptor.compatible]
+                for attributes in accept if taken else ():
+                    # No releases of the driver are compared; see ``Judge.patterns``.
+                    del attributes[VERSION]
+                found = {"accept": accept}
+            self._acceptances[descriptor, taken] = found
         return found
+
+    def _takes(self, descriptor: Descriptor | None, target: contract.Target) -> bool:
+        """Return whether the target's host is known to take the version of the vGPU with this descriptor."""
+        if descriptor is None or not (descriptor.derived and descriptor.configuration):
+            return False
+        host = self._problem.fleet.hosts[target["host"]]
+        shown: t.Iterable[t.Mapping[str, str]]
+        if target["create"]:
+            shown = (
+                dict(each.configuration) for each in host.equipment if each.id == target["parent"]
+            )
+        else:
+            shown = (
+                each.descriptor.configuration
+                for each in host.devices
+                if each.id == target["id"] and each.descriptor is not None
+            )
+        return any(takes(descriptor.configuration, each) for each in shown)

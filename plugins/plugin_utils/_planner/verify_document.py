@@ -19,15 +19,18 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_cas
     Case,
     Entry,
     Key,
+    Move,
     Objection,
     Objections,
     Rule,
     as_known,
+    takes_version,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_expected import (
     NO_MAC,
     VDPA_VALUES,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_matching import VERSION
 
 # The lists for the modules of a host by the kind of their devices, each with what it calls a device.
 _LISTS = {
@@ -251,9 +254,25 @@ def the_tables_say_what_the_placements_say(case: Case) -> Objections:
         if mapping.get(host, {}).get(device_id) != target["id"]:
             yield move.objection(f"{move} is another in 'map'")
         entry = listed.get(move.target_key, {})
-        accept = move.descriptor.written if move.descriptor and by_source else None
+        accept = _accepted(case, move) if by_source else None
         if entry.get("accept") != accept or not _is_listed(target, entry):
             yield move.objection(f"{move} is another in 'hosts'")
+
+
+def _accepted(case: Case, move: Move) -> list[dict[str, str]] | None:
+    """Return what a host is to verify: what the source lists, but for releases that are not compared, as the vGPU's version is taken."""
+    source = move.descriptor
+    if source is None:
+        return None
+    if move.target["create"]:
+        shown = case.parents.get(move.place, {}).get("configuration") or {}
+    else:
+        there = case.devices.get(move.target_key)
+        found = case.descriptor(move.target_key[0], there) if there else None
+        shown = found.shown if found is not None else {}
+    if not (source.derived and takes_version(source.shown, shown)):
+        return source.written
+    return [{n: text for n, text in each.items() if n != VERSION} for each in source.written]
 
 
 def _is_listed(target: Entry, entry: Entry) -> bool:
