@@ -397,9 +397,7 @@ class _Maker:
                 task["device_features"] = [task["device_features"]]
             tasks["vdpa_devices"].append(task | self._accepted(source, target))
 
-    def _accepted(
-        self, source: Device, target: contract.Target
-    ) -> dict[str, list[dict[str, str]]]:
+    def _accepted(self, source: Device, target: contract.Target) -> dict[str, list[dict[str, str]]]:
         """Return what the target's own ``self`` must match, as its host's module takes it."""
         descriptor = source.descriptor
         taken = self._takes(descriptor, target)

@@ -9,6 +9,10 @@ import typing as t
 
 import pytest
 from ansible_collections.vfio.migration.plugins.filter.migration_plan import migration_plan
+from ansible_collections.vfio.migration.plugins.module_utils._change.attributes import (
+    check_accepted,
+)
+from ansible_collections.vfio.migration.plugins.module_utils._change.errors import NotAccepted
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.pairs import compatible_pairs
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.verdict import (
     DIRECTIONS,
@@ -365,8 +369,10 @@ def test_a_vgpu_of_unknown_version_has_one_that_its_own_gpu_takes(versions, fits
     }
     plan = migration_plan(facts, drain=["a"])
     assert bool(plan["placements"]) is fits
-    fitting = {**facts, "b": host([device(UUIDS[1], vgpu(GPU))])}
-    assert (verify.violations(migration_plan(fitting, drain=["a"]), facts) == []) is fits
+    if not fits:
+        fitting = {**facts, "b": host([device(UUIDS[1], vgpu(GPU))])}
+        plan = migration_plan(fitting, drain=["a"])
+    assert (verify.violations(plan, facts) == []) is fits
 
 
 def gpu_fleet(**configurations: dict[str, str]) -> dict[str, t.Any]:
@@ -413,12 +419,35 @@ def test_a_new_vgpu_is_planned_on_a_host_of_another_release_that_takes_its_versi
         each["self"]["software_version"] = each["compatible"][0]["software_version"] = "570.133.10"
     plan = migration_plan(facts, drain=["source"])
     assert [each["target"]["host"] for each in plan["placements"]] == ["on"]
+    assert not any("software_version" in each for each in plan["placements"][0]["warnings"])
     assert verify.violations(plan, facts) == []
+    # Its host verifies the new device, which is as those that are there.
+    (there,) = facts["on"]["descriptors"].values()
+    (task,) = plan["hosts"]["on"]["devices"]
+    check_accepted(task["uuid"], task["accept"], there, ())
+    compared = [{**each, "software_version": "550.90.05"} for each in task["accept"]]
+    with pytest.raises(NotAccepted, match="version_major"):
+        check_accepted(task["uuid"], compared, there, ())
+    task["accept"] = compared
+    assert ["is another in 'hosts'" in each for each in verify.violations(plan, facts)] == [True]
     facts["on"]["parents"][0]["configuration"] = {}
     assert verify.violations(plan, facts)
     plan = migration_plan(facts, drain=["source"])
     assert (plan["placements"], plan["status"]) == ([], "unproven")
     assert verify.violations(plan, facts) == []
+
+
+@pytest.mark.parametrize("release", ["535.90", "550.90.05", "570.133.10"])
+@pytest.mark.parametrize("taken", [True, False])
+def test_a_host_verifies_no_release_where_the_version_of_the_vgpu_is_taken(release, taken):
+    versions = "0x70001-0x100001" if taken else "0x1-0x70000"
+    there = vgpu(GPU | {"nvidia.versions": versions}, release)
+    source = device(UUIDS[0], vgpu(VGPU), vm="guest")
+    facts = {"a": host([source]), "b": host([device(UUIDS[1], there)])}
+    plan = migration_plan(facts, drain=["a"])
+    assert bool(plan["placements"]) is taken
+    for task in plan["hosts"].get("b", {"devices": []})["devices"]:
+        check_accepted(task["uuid"], task["accept"], there, ())
 
 
 def test_a_parent_s_configuration_that_is_none_makes_its_host_unknown():
