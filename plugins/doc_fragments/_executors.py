@@ -21,7 +21,8 @@ options:
       - What the executor calls guests, by the name or the UUID that a guest has in the plan, or by the id of one of its devices, alone or as C(HOST/ID).
       - A guest whose name there is not known, or of which one device is not, does not move, and is named among the C(warnings). So is
         what would be one guest there and would go to several hosts.
-      - The same is true of one that another host has, too, by what that says. C(HOST/ID) decides which host it is on, and so does the id of a device alone, where nothing on
+      - The same is true of one that another host has, too, by what that says.
+        C(HOST/ID) decides which host it is on, and so does the id of a device alone, where nothing on
         another host is called like it.
     type: dict
   nodes:

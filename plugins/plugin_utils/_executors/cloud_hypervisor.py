@@ -93,9 +93,11 @@ def cloud_hypervisor_migrations(
         port = connection.port + received[guest.target_host]
         received[guest.target_host] += 1
         if port > _LAST_PORT:
-            raise FleetError(
-                f"{guest.target_host} receives more guests than there are ports from {connection.port} on"
+            warnings.append(
+                f"{guest.id} on {guest.source_host} is not moved: {guest.target_host} receives more guests than there"
+                f" are ports from {connection.port} on"
             )
+            continue
         warnings += [
             _about(each["target"], shown)
             for each, shown in zip(guest.devices, devices, strict=True)

@@ -21,6 +21,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils.contract import Att
 _IDS = re.compile("[0-9a-f]{8}")
 # The type that a PCI device has where its driver states none: the ids of the device, and those of its board.
 _SIGNATURE = re.compile("pci-[0-9a-f]{8}-([0-9a-f]{8})")
+_TYPE_NUMBER = re.compile("[1-9][0-9]{0,9}")
 _TYPE_OF_FUNCTION = "nvidia/current_vgpu_type"
 
 
@@ -92,7 +93,7 @@ def vgpu_type_of(function: Function | None, attributes: t.Iterable[Attribute]) -
     """Return the type of vGPU that a function is to have by a plan's ``attributes``, else the one that it has; ``None`` for none."""
     given = {each["name"]: each["value"] for each in attributes}
     found = given.get(_TYPE_OF_FUNCTION) or (function.vgpu_type if function else None)
-    return found if found and found.isdigit() and found != "0" else None
+    return found if found and _TYPE_NUMBER.fullmatch(found) else None
 
 
 def _iommu_groups(facts: t.Mapping[str, t.Any]) -> dict[str, int]:
@@ -102,5 +103,6 @@ def _iommu_groups(facts: t.Mapping[str, t.Any]) -> dict[str, int]:
         for each in facts.get("devices", ())
         if isinstance(each, t.Mapping)
         and isinstance(each.get("id"), str)
-        and isinstance(each.get("iommu_group"), int)
+        and type(each.get("iommu_group")) is int
+        and each["iommu_group"] >= 0
     }

@@ -34,7 +34,6 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._executors.guests i
     label,
     moving_guests,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.network import given_to
 from ansible_collections.vfio.migration.plugins.plugin_utils.contract import (
     NovaMigration,
@@ -58,7 +57,16 @@ def naming_of(guests: t.Any, nodes: t.Any, held: t.Iterable[Holding] = ()) -> Na
 
 def nova_migrations(plan: Plan, functions: Functions, naming: Naming) -> NovaMigrations:
     """Return what Nova needs to carry out ``plan``; raise ``FleetError``."""
-    guests, warnings = moving_guests(plan, naming)
+    found, warnings = moving_guests(plan, naming)
+    guests = []
+    for each in found:
+        without = [device for device in each.devices if _has_no_type(device)]
+        warnings += [
+            f"{label(device['source'])} is not moved: {label(device['target'])} has a type that is none"
+            for device in without
+        ]
+        if not without:
+            guests.append(each)
     hosts: dict[str, _ComputeHost] = defaultdict(_ComputeHost)
     for guest in guests:
         for each in guest.devices:
@@ -123,14 +131,18 @@ def _add(
     return warnings
 
 
+def _has_no_type(placement: Placement) -> bool:
+    """Return whether the type of an mdev would be more than a name in a file of Nova's."""
+    target = placement["target"]
+    return target["kind"] == "mdev" and not NAME.match(target["type"] or "")
+
+
 def _add_type(
     hosts: t.Mapping[str, _ComputeHost],
     placement: Placement,
     parents: t.Iterable[tuple[str, str | None]],
 ) -> list[str]:
-    name = placement["target"]["type"]
-    if name is None or not NAME.match(name):
-        raise FleetError(f"{label(placement['target'])} has the type {name!r}, which is none")
+    name = str(placement["target"]["type"])
     warnings = []
     for node, parent in parents:
         hosts[node].types.setdefault(name, set())
@@ -162,7 +174,9 @@ def _add_function(
     kind = f"{function.vendor}_{function.product}" + (f"_{type_}" if type_ else "")
     resource_class = {"resource_class": _class(f"vfio_{kind}")}
     entry.specs.add(_option("device_spec", {**spec, **ids, **resource_class}))
-    alias = {"name": f"vfio-{kind.replace('_', '-')}", "live_migratable": "yes"}
+    # All of one name have to be of one type.
+    name = f"vfio-{kind.replace('_', '-')}" + ("" if function.virtual else "-pci")
+    alias = {"name": name, "live_migratable": "yes"}
     device_type = {"device_type": "type-VF" if function.virtual else "type-PCI"}
     entry.aliases.add(_option("alias", {**alias, **ids, **device_type, **resource_class}))
     return []

@@ -256,8 +256,8 @@ def plain_device(
     entry: dict[str, t.Any] = {
         "kind": kind,
         "id": text(device.get("id"), f"{path}.id"),
-        "parent": text_or_null(device.get("parent", MISSING), f"{path}.parent"),
-        "type": text_or_null(device.get("type", MISSING), f"{path}.type"),
+        "parent": _parent(kind, device.get("parent", MISSING), f"{path}.parent"),
+        "type": text(device.get("type", MISSING), f"{path}.type"),
         "descriptor": descriptor,
         "attributes": [
             _plain_attribute(each, f"{path}.attributes[{index}]")
@@ -277,6 +277,11 @@ def plain_device(
     if NETWORK in device:
         entry[NETWORK] = _plain_network(device[NETWORK], f"{path}.{NETWORK}")
     return entry, problem
+
+
+def _parent(kind: str, data: t.Any, path: str) -> str | None:
+    """Return what a device is under: only a PCI device may be under nothing; raise ``FactsError``."""
+    return text_or_null(data, path) if kind == "pci" else text(data, path)
 
 
 def _plain_network(data: t.Any, path: str) -> dict[str, t.Any]:

@@ -314,8 +314,8 @@ class _Likenesses(dict[tuple[t.Any, ...], tuple[DeviceClass, _States]]):
             supported, evidence = migration["supported"], migration.get("evidence")
             if not (
                 kind.__class__ is str
-                and (parent is None or parent.__class__ is str)
-                and (mdev_type is None or mdev_type.__class__ is str)
+                and (parent.__class__ is str or (parent is None and kind == "pci"))
+                and mdev_type.__class__ is str
                 and attributes.__class__ is list
                 and (numa_node is None or numa_node.__class__ is int)
                 and (pid is None or (pid.__class__ is int and 0 < pid <= MAX_PID))

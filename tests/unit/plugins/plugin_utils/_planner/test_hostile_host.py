@@ -14,12 +14,14 @@ import json
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.pairs import compatible_pairs
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import read_fleet
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.handed_over import check_plan
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_options import plan_for
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.report_options import (
     report_for,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._report.html import as_html
 from ansible_collections.vfio.migration.plugins.plugin_utils._report.markdown import as_markdown
+from ansible_collections.vfio.migration.tests.unit.filter_calls import filter_of
 from ansible_collections.vfio.migration.tests.unit.fleets import UUIDS, device, gvt, host, parent
 from ansible_collections.vfio.migration.tests.unit.fuzzing import limits
 from ansible_collections.vfio.migration.tests.unit.hostile_facts import hostile, right
@@ -90,6 +92,25 @@ def test_a_hostile_host_has_a_plan_or_a_problem(seeds, conditions):
         with contextlib.suppress(FleetError):
             plan_for(fleet, sources=[{"host": "z", "id": UUIDS[0]}], **conditions)
         plan_for(fleet, ["z"], **conditions)
+
+
+EXECUTORS = {
+    "nova_migrations": {},
+    "proxmox_migrations": {"guests": {"vm-1": "101"}},
+    "kubevirt_migrations": {"guests": {"vm-1": "default.vm-1"}},
+    "cloud_hypervisor_migrations": {"guests": {"vm-1": "vm-1"}},
+}
+
+
+@given(st.integers(0, 2**64), st.sampled_from([["a"], ["z"], ["a", "z"]]))
+def test_whatever_a_plan_has_of_a_hostile_host_can_be_carried_out(seed, drain):
+    """A plan that this collection made is one to it, and to other executors."""
+    fleet = HONEST | {"z": hostile(seed)}
+    plan = plan_for(fleet, ["a"] if read_fleet(fleet).unknown else drain)
+    check_plan("plan", plan)
+    report_for(fleet, plan=plan)
+    for name, options in EXECUTORS.items():
+        filter_of(name)(plan, fleet=fleet, **options)
 
 
 @given(
