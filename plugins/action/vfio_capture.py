@@ -72,4 +72,4 @@ def _content(encoded: t.Any) -> bytes:
     try:
         return base64.b64decode(encoded, validate=True)
     except (binascii.Error, ValueError) as error:
-        raise AnsibleActionFail(f"the host sent no archive: {error}") from error
+        raise AnsibleActionFail(f"the host sent no archive: {error}") from None

@@ -73,11 +73,12 @@ def as_filter(
             try:
                 result = printed(function(*args, **kwargs), _shape_of(function))
             except VfioMigrationError as error:
-                raise AnsibleFilterError(f"vfio.migration.{name}: {error}") from error
+                # ansible-core adds what the causes of an error say, which may be anything that a host has said.
+                raise AnsibleFilterError(f"vfio.migration.{name}: {error}") from None
             except RecursionError as error:
                 raise AnsibleFilterError(
                     f"vfio.migration.{name}: an argument has lists or mappings in each other, deeper than Python reads"
-                ) from error
+                ) from None
             return result if _TEXT_IS_DATA else t.cast(Result, wrap_var(result))
 
         return guarded
@@ -130,7 +131,7 @@ def with_lists(
             name: _as_list(name, value, specs.get(name, {})) for name, value in arguments.items()
         }
     except FleetError as error:
-        raise AnsibleActionFail(str(error)) from error
+        raise AnsibleActionFail(str(error)) from None
 
 
 def _as_list(name: str, value: t.Any, spec: t.Mapping[str, t.Any]) -> t.Any:

@@ -36,7 +36,7 @@ def content_of(path: str) -> str:
     except FileNotFoundError:
         return ""
     except (OSError, UnicodeDecodeError) as error:
-        raise AnsibleActionFail(f"cannot read {path}: {error}") from error
+        raise AnsibleActionFail(f"cannot read {path}: {error}") from None
 
 
 def _read(path: str, most: int) -> bytes:
@@ -102,7 +102,7 @@ def append(path: str, text: str) -> None:
         finally:
             os.close(handle)
     except OSError as error:
-        raise AnsibleActionFail(f"cannot write {path}: {error}") from error
+        raise AnsibleActionFail(f"cannot write {path}: {error}") from None
 
 
 def _append(handle: int, content: bytes) -> None:
@@ -144,7 +144,7 @@ def replace_bytes(path: str, content: bytes) -> bool:
     except FileNotFoundError:
         pass
     except OSError as error:
-        raise AnsibleActionFail(f"cannot read {path}: {error}") from error
+        raise AnsibleActionFail(f"cannot read {path}: {error}") from None
     _replace(path, content)
     return True
 
@@ -164,4 +164,4 @@ def _replace(path: str, content: bytes) -> None:
             os.unlink(name)
             raise
     except OSError as error:
-        raise AnsibleActionFail(f"cannot write {path}: {error}") from error
+        raise AnsibleActionFail(f"cannot write {path}: {error}") from None

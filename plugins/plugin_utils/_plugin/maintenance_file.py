@@ -80,4 +80,4 @@ def remove_maintenance(path: str) -> None:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path)
     except OSError as error:
-        raise AnsibleActionFail(f"cannot remove {path}: {error}") from error
+        raise AnsibleActionFail(f"cannot remove {path}: {error}") from None

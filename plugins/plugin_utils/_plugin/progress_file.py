@@ -112,7 +112,7 @@ def alone(path: str) -> t.Iterator[None]:
         make_directory(place)
         handle = os.open(place, os.O_RDONLY | os.O_DIRECTORY)
     except OSError as error:
-        raise AnsibleActionFail(f"cannot write {path}: {error}") from error
+        raise AnsibleActionFail(f"cannot write {path}: {error}") from None
     try:
         _lock(handle, path)
         check_free(path)

@@ -76,6 +76,16 @@ def test_a_filter_ends_with_an_error_of_its_own_or_a_result_of_its_shape(name, d
     assert result is None or chosen & PASSED_ON or conforms(result, hints["return"])
 
 
+@pytest.mark.parametrize("said", ["x" * 20_000, "\x1b[2J", "vfio"])
+def test_an_error_says_nothing_of_what_led_to_it(said):
+    """ansible-core adds the texts of causes, and what a host has said is one."""
+    arguments = {**arguments_of("migration_failure"), "logs": [{"ansible_loop_var": said}]}
+    with pytest.raises(AnsibleError) as caught:
+        filter_of("migration_failure")(**arguments)
+    sentence = "the list of logs is none; expected the results of a loop over logs"
+    assert str(caught.value) == f"vfio.migration.migration_failure: {sentence}"
+
+
 def nested(depth: int) -> list[t.Any]:
     found: list[t.Any] = []
     for _level in range(depth):
