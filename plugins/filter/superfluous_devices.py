@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.values import names, one_of
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.cleanup import (
     REMOVABLE,
@@ -48,7 +49,7 @@ options:
     elements: str
     required: true
   undefined:
-    description: The ids of targets that could not be defined in mdevctl where their sources are. These sources stay.
+    description: The targets, as C(HOST/ID), that could not be defined in mdevctl where their sources are. These sources stay.
     type: list
     elements: str
     default: []
@@ -100,6 +101,14 @@ _value:
 """
 
 
+def _place(name: str) -> tuple[str, str]:
+    """Return host and id in ``HOST/ID``; raise ``FleetError``."""
+    host, slash, device_id = name.rpartition("/")
+    if not slash:
+        raise FleetError(f"undefined has {name!r}; expected HOST/ID")
+    return host, device_id
+
+
 @as_filter("superfluous_devices")
 def superfluous_devices(
     states: t.Any, remove: t.Any, hosts: t.Any, undefined: t.Any = None
@@ -110,7 +119,7 @@ def superfluous_devices(
             plain(states),
             kinds,
             names("hosts", hosts) or [],
-            names("undefined", undefined) or [],
+            [_place(each) for each in names("undefined", undefined) or ()],
         )
 
 

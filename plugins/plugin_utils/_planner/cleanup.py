@@ -47,7 +47,7 @@ def superfluous(
     states: t.Sequence[PlacementState],
     remove: t.Collection[str],
     hosts: t.Collection[str],
-    undefined: t.Collection[str] = (),
+    undefined: t.Collection[tuple[str, str]] = (),
     kept: t.Collection[tuple[str, str | None]] = (),
     addresses: t.Collection[tuple[str, str]] = (),
 ) -> Superfluous:
@@ -57,8 +57,8 @@ def superfluous(
     come that of the source's host. A source is removed where both sides say that its guest has moved: the target's host, that
     the guest holds the target, and its own, that nothing holds the source and the guest is none of those ``kept`` there.
 
-    ``remove`` is which of ``REMOVABLE``. ``hosts`` are those that answer. ``undefined`` are the ids of targets that could
-    not be defined in mdevctl where their sources are: these stay, as a definition must be on one host at least.
+    ``remove`` is which of ``REMOVABLE``. ``hosts`` are those that answer. ``undefined`` are the targets, by host and id, that
+    could not be defined in mdevctl where their sources are: these stay, as a definition must be on one host at least.
     ``addresses`` are the physical devices, by host and id, that ``keeping_addresses`` tells: they are given back.
     """
     prepared = [each for each in states if PREPARED in remove and _was_made(each)]
@@ -71,7 +71,7 @@ def superfluous(
     devices += [
         each["source"]
         for each in vacated
-        if each["target"]["host"] in hosts and each["target"]["id"] not in undefined
+        if each["target"]["host"] in hosts and target_of(each) not in undefined
     ]
     sentences = [
         _sentence(each, target_goes=each in prepared, source_goes=each in vacated)
@@ -94,6 +94,11 @@ def _was_made(state: PlacementState) -> bool:
 def guest_of(state: PlacementState) -> tuple[str, str | None]:
     """Return what names the guest of a placement: its old host, and its name there."""
     return state["source"]["host"], state["vm"]
+
+
+def target_of(state: PlacementState) -> tuple[str, str]:
+    """Return what names the target of a placement: its host, and its id there, which other hosts may have as well."""
+    return state["target"]["host"], state["target"]["id"]
 
 
 def still_to_move(states: t.Iterable[PlacementState]) -> list[PlacementState]:

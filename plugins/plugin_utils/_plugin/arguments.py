@@ -75,7 +75,7 @@ def as_filter(
             except VfioMigrationError as error:
                 # ansible-core adds what the causes of an error say, which may be anything that a host has said.
                 raise AnsibleFilterError(f"vfio.migration.{name}: {error}") from None
-            except RecursionError as error:
+            except RecursionError:
                 raise AnsibleFilterError(
                     f"vfio.migration.{name}: an argument has lists or mappings in each other, deeper than Python reads"
                 ) from None

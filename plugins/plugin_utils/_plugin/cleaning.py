@@ -34,6 +34,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.cleanup im
     keeping_addresses,
     moved_in_part,
     superfluous,
+    target_of,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.preparation import (
     TASKS,
@@ -230,7 +231,9 @@ def _made(placement: t.Any, made: t.Collection[tuple[str, ...]]) -> t.Any:
     return {**placement, "target": {**target, **given}}
 
 
-def _superfluous(run: _Run, hostvars: t.Any, undefined: t.Collection[str]) -> Superfluous:
+def _superfluous(
+    run: _Run, hostvars: t.Any, undefined: t.Collection[tuple[str, str]]
+) -> Superfluous:
     kept: set[tuple[str, str | None]] = moved_in_part(run["states"])
     for host in run["answered"]:
         result = result_of(hostvars, host, LIBVIRT)
@@ -262,8 +265,8 @@ def _definitions(fleet: t.Any, vacated: t.Iterable[t.Any]) -> dict[str, list[dic
         found.setdefault(target["host"], []).append(
             {
                 "uuid": target["id"],
-                "parent": target["parent"],
-                "type": target["type"],
+                "parent": device.parent,
+                "type": device.type,
                 "attributes": target["attributes"] or attributes,
             }
         )
@@ -272,13 +275,20 @@ def _definitions(fleet: t.Any, vacated: t.Iterable[t.Any]) -> dict[str, list[dic
 
 def settle(run: _Run, hostvars: t.Any) -> _Run:
     """Return ``run`` without the sources whose targets could not be defined where they are."""
-    undefined = [
-        each["uuid"]
+    undefined = {
+        (host, each["uuid"]): str(result.get("msg") or "it was not asked")
         for host, devices in run["define"].items()
         if not (result := result_of(hostvars, host, DEFINED)) or has_failed(result)
         for each in devices
+    }
+    found = _superfluous(run, hostvars, undefined)
+    kept = [
+        f"{each['source']['host']} still has {each['source']['id']}, which its guest has left: its definition in mdevctl stays, as"
+        f" {each['target']['id']} could not be defined on {each['target']['host']}: {undefined[target_of(each)]}"
+        for each in found["vacated"]
+        if target_of(each) in undefined
     ]
-    return _to_remove(run, hostvars, _superfluous(run, hostvars, undefined))
+    return _to_remove(run, hostvars, found) | {"undefined": kept}
 
 
 def _to_remove(run: _Run, hostvars: t.Any, found: Superfluous) -> _Run:
@@ -316,7 +326,7 @@ def _to_remove(run: _Run, hostvars: t.Any, found: Superfluous) -> _Run:
 def end(run: _Run, hostvars: t.Any) -> _Run:
     """Return ``run`` with the last word, and write down what may still be there."""
     left, words = left_after({} if run["check_mode"] else run["tasks"], hostvars)
-    words += [*_not_undone(run, hostvars), *_not_seen(run)]
+    words += [*_not_undone(run, hostvars), *_not_seen(run), *run.get("undefined", ())]
     if run["progress"] and not run["check_mode"]:
         words += out_of_date(run["progress"], lambda: _write(run, left))
     notes = [*remaining_addresses(run, hostvars)]

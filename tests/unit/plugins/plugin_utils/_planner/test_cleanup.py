@@ -61,9 +61,11 @@ def test_a_physical_device_that_a_guest_has_left_stays(kind, goes):
 
 def test_a_source_stays_where_its_targets_host_is_silent_or_has_no_definition():
     assert removed(state("moved"), hosts=["a"]) == []
-    assert removed(state("moved"), undefined=["new"]) == []
+    assert removed(state("moved"), undefined=[("b", "new")]) == []
+    # Another host has another device of that id.
+    assert removed(state("moved"), undefined=[("c", "new")]) == ["old"]
     # It is one of those whose targets are to be defined all the same.
-    found = superfluous([state("moved")], REMOVABLE, HOSTS, ["new"])
+    found = superfluous([state("moved")], REMOVABLE, HOSTS, [("b", "new")])
     assert len(found["vacated"]) == 1
 
 

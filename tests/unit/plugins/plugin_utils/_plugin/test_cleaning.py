@@ -257,8 +257,38 @@ def test_a_source_that_is_defined_stays_where_its_target_cannot_be(clean):
     assert vacated(clean, hosts, placement()) == {}
     hosts["b"]["cleanup_definitions"] = {"failed": True, "msg": "no mdevctl"}
     assert vacated(clean, hosts, placement()) == {}
+    run = clean(hosts, [placement()], [placement()], remove=["vacated"])
+    assert f"a still has {OLD}, which its guest has left" in run["failure"]
+    assert f"{NEW} could not be defined on b: no mdevctl" in run["failure"]
     hosts["b"]["cleanup_definitions"] = {"changed": True}
     assert vacated(clean, hosts, placement()) == {"a": [OLD]}
+
+
+def test_a_definition_that_fails_keeps_no_source_of_another_hosts_target(clean):
+    """Two targets may have one UUID, as who has the second one chooses that."""
+    other = UUIDS[9]
+    hosts = Hosts(a={OLD: None}, b={OLD: "vm-1"}, c={other: None}, z={OLD: "vm-2"})
+    for name, there in (("a", OLD), ("c", other)):
+        hosts[name]["cleanup_mdevctl"] = {"rc": 0, "stdout": f"{there} x"}
+    hosts["b"]["cleanup_definitions"] = {"changed": True}
+    hosts["z"]["cleanup_definitions"] = {"failed": True, "msg": "no"}
+    plan = [placement(new=OLD), placement("vm-2", old=other, new=OLD, host="z", create=False)]
+    plan[1]["source"]["host"] = "c"
+    run = clean(hosts, plan, plan[:1], remove=["vacated"])
+    assert removed(run) == {"a": [OLD]}
+    assert f"c still has {other}, which its guest has left" in run["failure"]
+
+
+@pytest.mark.parametrize("missing", ["parent", "type"])
+def test_what_is_defined_is_what_is_there_whatever_the_plan_says(clean, missing):
+    hosts = Hosts(a={OLD: None}, b={NEW: "vm-1"})
+    hosts["a"]["cleanup_mdevctl"] = {"rc": 0, "stdout": OLD}
+    hosts["b"]["cleanup_definitions"] = {"changed": True}
+    plan = placement()
+    plan["target"].pop(missing, None)
+    (task,) = clean(hosts, [plan], [plan], remove=["vacated"])["define"]["b"]
+    (there,) = hosts["b"]["cleanup_gathered"]["ansible_facts"]["vfio_migration"]["devices"]
+    assert (task["parent"], task["type"]) == (there["parent"], there["type"])
 
 
 # --- the end ---------------------------------------------------------------------------------------------------------
