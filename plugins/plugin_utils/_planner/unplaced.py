@@ -226,6 +226,8 @@ class Reasons:
         self._under: dict[str, dict[str | None, list[Device]]] = {}
         self._capacities: dict[tuple[str, str], ParentCapacity | None] = {}
         self._told: dict[tuple[t.Any, ...], list[UnplacedReason]] = {}
+        # Who stays on each host and is in a group of ``apart``, and in which.
+        self._members: dict[str, dict[str, frozenset[int]]] | None = None
 
     def of(self, guest: Guest, device: Device) -> list[UnplacedReason]:
         """Return reasons for all target hosts; ``alike`` is the number of further hosts of which one is true as well."""
@@ -355,10 +357,34 @@ class Reasons:
         yield from self._lacking(name, guest)
         if self._conditions.groups_of(guest.name, guest.uuid):
             where = " in its failure domain" if self._conditions.domains_of(name) else ""
-            yield Reason(
-                "apart",
-                f"no place there apart from the other guests of its group{where}, or none for all of its devices",
-            )
+            if staying := self._of_the_group(name, guest):
+                more = f" and {len(staying) - 1:,} more" if len(staying) > 1 else ""
+                where += f" ({staying[0]}{more})"
+            words = f"no place there apart from the other guests of its group{where}, or none for all of its devices"
+            yield Reason("apart", words)
+
+    def _of_the_group(self, name: str, guest: Guest) -> list[str]:
+        """Return the guests of a group of ``guest`` that stay on a host or in a failure domain of its, each with its host: that is what hosts say."""
+        if self._members is None:
+            self._members = {}
+            for host in self._fleet.hosts.values():
+                moving = self._admission.moving.get(host.name, ())
+                for each in host.devices:
+                    if each.in_use is not None and each.id not in moving:
+                        held_by = each.in_use.name, each.in_use.uuid
+                        groups = self._conditions.groups_of(*held_by)
+                        if groups:
+                            label = f"{held_by[0] or held_by[1]} on {host.name}"
+                            self._members.setdefault(host.name, {})[label] = groups
+        mine = self._conditions.groups_of(guest.name, guest.uuid)
+        domains = self._conditions.domains_of(name)
+        return [
+            label
+            for host, members in self._members.items()
+            if host == name or not domains.isdisjoint(self._conditions.domains_of(host))
+            for label, groups in members.items()
+            if not mine.isdisjoint(groups)
+        ]
 
     def _lacking(self, name: str, guest: Guest) -> t.Iterator[Reason]:
         """Yield of what that the guest takes too little is free on a host, or not known to be."""

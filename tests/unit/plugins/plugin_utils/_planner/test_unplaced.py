@@ -135,6 +135,22 @@ def test_that_guests_must_be_apart_is_told():
     )
 
 
+@pytest.mark.parametrize("uuid", [None, UUIDS[7]])
+def test_who_of_a_group_stays_there_is_named_with_its_host(uuid):
+    """Whoever says to have such a guest is in the way, and is to be found."""
+    fleet = {
+        "a": host([device(UUIDS[0], vm="vm-0", pid=100)]),
+        "b": host(parents=[parent()]),
+        "c": host([device(UUIDS[1], vm="vm-1", pid=101)]),
+    }
+    if uuid:
+        fleet["c"]["devices"][0]["in_use"] = {"pid": 101, "name": None, "uuid": uuid}
+    domains = {"rack": ["b", "c"]}
+    group = [["vm-0", uuid or "vm-1"]]
+    found = dict(told(fleet, apart=group, failure_domains=domains))
+    assert f"in its failure domain ({uuid or 'vm-1'} on c)" in found["b"]
+
+
 def test_the_devices_that_keep_the_rest_of_their_guest_back_are_named():
     guest = [device(UUIDS[0], vm="vm-1"), device(UUIDS[1], gvt(pci_id=OTHER), vm="vm-1")]
     guest[1]["descriptor"] = only(gvt(pci_id=OTHER))
