@@ -334,17 +334,31 @@ def migration_support(
         return False, idle
     if profile.migrates is None:
         return None, UNKNOWN
+    hint = migration_hint(kind, driver, pci_id, virtual)
     if profile.needs is not None:
-        return None, f"driver {driver} supports it where {profile.needs}, which is not shown here"
+        return None, f"{hint}, which is not shown here"
     if profile.since is None:
         verb = "is known to support it" if profile.migrates else "never supports it"
-        better = None if profile.migrates else _variant_driver(pci_id or "", virtual)
-        hint = f"; bind it to {better}, where this kernel has it" if better else ""
-        return profile.migrates, f"driver {driver} {verb}{hint}"
+        also = f"; {hint}" if hint else ""
+        return profile.migrates, f"driver {driver} {verb}{also}"
     too_old = is_before(release(), profile.since)
     if too_old is None:
         return None, UNKNOWN
     return not too_old, "driver {} supports it from Linux {}.{} on".format(driver, *profile.since)
+
+
+def migration_hint(
+    kind: str, driver: str | None, pci_id: str | None = None, virtual: bool = False
+) -> str | None:
+    """Return what a device that does not migrate lacks to do so, as far as it is known: what its driver needs, or another driver.
+
+    ``pci_id`` and ``virtual`` are those of ``migration_support``.
+    """
+    profile = driver_profile(kind, driver)
+    if profile.needs is not None:
+        return f"driver {driver} supports it where {profile.needs}"
+    better = _variant_driver(pci_id or "", virtual) if profile.migrates is False else None
+    return f"bind it to {better}, where this kernel has it" if better else None
 
 
 def why_idle(
