@@ -712,6 +712,8 @@ _DRIVERS = {
         links=("physfn/sriov_admin/vf*/device",),
         orders={"vram_quota": RISING},
         cautions=(_GGTT,),
+        # It refuses the state of a function with another device id, as that of another revision (xe_sriov_packet.c).
+        compared=frozenset(("pci_id",)),
         learnt={"revision": _REVISION, "vram_quota": _VIDEO_MEMORY},
         always_compared=frozenset(("revision", "vram_quota")),
     ),

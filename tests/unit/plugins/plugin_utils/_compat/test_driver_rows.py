@@ -87,6 +87,11 @@ def test_row_xe_vfio_pci(judge):
     assert what_differs(judge(large, small)) == [("vram_quota", "order")]
     assert what_differs(judge(large, revised)) == [("revision", "equal"), ("vram_quota", "order")]
     assert any("GGTT" in warning for warning in judge(small, large)["warnings"])
+    # Without its configuration space, too, the device id is known to decide, and the subsystem is not.
+    for file, certainty in (("device", "derived"), ("subsystem_device", "assumed")):
+        other = with_files(small, **{file: "0xe212"})
+        assert judge(small, other)["certainty"] == certainty
+        assert judge(other, small)["certainty"] == certainty
 
 
 def test_an_xe_function_is_known_among_the_others_of_its_card(gather):
