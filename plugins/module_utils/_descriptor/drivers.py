@@ -373,9 +373,8 @@ def why_idle(
 
 def _variant_driver(pci_id: str, virtual: bool) -> str | None:
     """Return the driver that knows the state of functions with this id; ``None`` where Linux has none."""
-    if virtual and _XE_FUNCTIONS.match(pci_id):
-        return "xe_vfio_pci"
-    return _VARIANT_DRIVERS.get(pci_id)
+    better = "xe_vfio_pci" if _XE_FUNCTIONS.match(pci_id) else _VARIANT_DRIVERS.get(pci_id)
+    return None if better in _OF_VIRTUAL_FUNCTIONS and not virtual else better
 
 
 def choices(text: str) -> list[str]:
@@ -733,6 +732,8 @@ _VARIANT_DRIVERS = {
     "80864945": "qat_vfio_pci",
     "80864949": "qat_vfio_pci",
 }
+# Those for virtual functions whose physical functions, or other devices, have the same ids.
+_OF_VIRTUAL_FUNCTIONS = frozenset(("virtio_vfio_pci", "xe_vfio_pci"))
 # Intel's graphics devices that xe-vfio-pci is for (Linux, drivers/vfio/pci/xe/main.c, include/drm/intel/pciids.h: BMG, PTL
 # and WCL), whose virtual functions have the ids of the physical ones.
 _XE_FUNCTIONS = re.compile(r"8086(?:e2(?:0[29bcd]|1[0126]|2[0-3])|b0(?:8[0-7f]|[9ab]0)|fd8[01])\Z")
