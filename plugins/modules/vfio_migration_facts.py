@@ -313,7 +313,8 @@ ansible_facts:
                 evidence:
                   description:
                     - How that is known, for people. V(debugfs) if the kernel says so, V(unknown) if it is unknown, else what is
-                      known of the driver or stands in the way.
+                      known of the driver or stands in the way. Where the kernel says that the device cannot migrate, what
+                      would let it follows after V(debugfs), as far as that is known.
                   type: str
                   returned: always
                   sample: driver hisi_acc_vfio_pci is known to support it

@@ -334,17 +334,31 @@ def migration_support(
         return False, idle
     if profile.migrates is None:
         return None, UNKNOWN
+    hint = migration_hint(kind, driver, pci_id, virtual)
     if profile.needs is not None:
-        return None, f"driver {driver} supports it where {profile.needs}, which is not shown here"
+        return None, f"{hint}, which is not shown here"
     if profile.since is None:
         verb = "is known to support it" if profile.migrates else "never supports it"
-        better = None if profile.migrates else _variant_driver(pci_id or "", virtual)
-        hint = f"; bind it to {better}, where this kernel has it" if better else ""
-        return profile.migrates, f"driver {driver} {verb}{hint}"
+        also = f"; {hint}" if hint else ""
+        return profile.migrates, f"driver {driver} {verb}{also}"
     too_old = is_before(release(), profile.since)
     if too_old is None:
         return None, UNKNOWN
     return not too_old, "driver {} supports it from Linux {}.{} on".format(driver, *profile.since)
+
+
+def migration_hint(
+    kind: str, driver: str | None, pci_id: str | None = None, virtual: bool = False
+) -> str | None:
+    """Return what a device that does not migrate lacks to do so, as far as it is known: what its driver needs, or another driver.
+
+    ``pci_id`` and ``virtual`` are those of ``migration_support``.
+    """
+    profile = driver_profile(kind, driver)
+    if profile.needs is not None:
+        return f"driver {driver} supports it where {profile.needs}"
+    better = _variant_driver(pci_id or "", virtual) if profile.migrates is False else None
+    return f"bind it to {better}, where this kernel has it" if better else None
 
 
 def why_idle(
@@ -359,9 +373,8 @@ def why_idle(
 
 def _variant_driver(pci_id: str, virtual: bool) -> str | None:
     """Return the driver that knows the state of functions with this id; ``None`` where Linux has none."""
-    if virtual and _XE_FUNCTIONS.match(pci_id):
-        return "xe_vfio_pci"
-    return _VARIANT_DRIVERS.get(pci_id)
+    better = "xe_vfio_pci" if _XE_FUNCTIONS.match(pci_id) else _VARIANT_DRIVERS.get(pci_id)
+    return None if better in _OF_VIRTUAL_FUNCTIONS and not virtual else better
 
 
 def choices(text: str) -> list[str]:
@@ -698,6 +711,8 @@ _DRIVERS = {
         links=("physfn/sriov_admin/vf*/device",),
         orders={"vram_quota": RISING},
         cautions=(_GGTT,),
+        # It refuses the state of a function with another device id, as that of another revision (xe_sriov_packet.c).
+        compared=frozenset(("pci_id",)),
         learnt={"revision": _REVISION, "vram_quota": _VIDEO_MEMORY},
         always_compared=frozenset(("revision", "vram_quota")),
     ),
@@ -717,6 +732,8 @@ _VARIANT_DRIVERS = {
     "80864945": "qat_vfio_pci",
     "80864949": "qat_vfio_pci",
 }
+# Those for virtual functions whose physical functions, or other devices, have the same ids.
+_OF_VIRTUAL_FUNCTIONS = frozenset(("virtio_vfio_pci", "xe_vfio_pci"))
 # Intel's graphics devices that xe-vfio-pci is for (Linux, drivers/vfio/pci/xe/main.c, include/drm/intel/pciids.h: BMG, PTL
 # and WCL), whose virtual functions have the ids of the physical ones.
 _XE_FUNCTIONS = re.compile(r"8086(?:e2(?:0[29bcd]|1[0126]|2[0-3])|b0(?:8[0-7f]|[9ab]0)|fd8[01])\Z")

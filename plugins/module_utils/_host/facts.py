@@ -379,21 +379,21 @@ def _migration(
             return migration_facts(*shown)
     # The kernel makes the device's directory with every VFIO device, and migration in it only where the driver can.
     if not gathering.sysfs.exists(*_DEBUGFS, device.id):
+        release = gathering.sysfs.kernel_release
         return migration_facts(
-            *drivers.migration_support(
-                device.kind,
-                driver,
-                attributes,
-                gathering.sysfs.kernel_release,
-                pci_id(device.directory, device.entries),
-                "physfn" in device.entries,
-            )
+            *drivers.migration_support(device.kind, driver, attributes, release, *_function(device))
         )
     if not gathering.sysfs.exists(*_DEBUGFS, device.id, "migration"):
-        return migration_facts(False, "debugfs")
+        hint = drivers.migration_hint(device.kind, driver, *_function(device))
+        return migration_facts(False, f"debugfs; {hint}" if hint else "debugfs")
     state = _debug_text(gathering, device, "state")
     features = _debug_text(gathering, device, "features")
     return migration_facts(True, "debugfs", features.split() if features else (), state)
+
+
+def _function(device: Device) -> tuple[str | None, bool]:
+    """Return the PCI id of a device, ``None`` if it has none, and whether it is a virtual function."""
+    return pci_id(device.directory, device.entries), "physfn" in device.entries
 
 
 def _debug_text(gathering: Gathering, device: Device, name: str) -> str | None:

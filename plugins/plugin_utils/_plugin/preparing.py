@@ -93,8 +93,10 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.run_variabl
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils.contract import Plan
 
-# The playbook has as many plays.
+# How many plans may fail, and how many there may be. The playbook has as many plays as passes. Of a card that has types
+# already a pass gives one function its type, and no card has more functions.
 MOST_ATTEMPTS = 5
+MOST_PASSES = 32
 
 # What names what is to be moved, beside the hosts that are drained.
 _MOVED = ("sources", "guests", "devices")
@@ -215,7 +217,7 @@ def _goes_on(run: _Run) -> bool:
 
 def _may_go_on(run: _Run) -> bool:
     """Return whether only trying shows if more than the plan has can move, and there is a pass left for it."""
-    return bool(run["plan"].get("further_pass")) and run["attempt"] < MOST_ATTEMPTS
+    return bool(run["plan"].get("further_pass")) and run["attempt"] < MOST_PASSES
 
 
 def _noted(run: _Run, hostvars: t.Any) -> _Run:
@@ -255,7 +257,9 @@ def _blame(run: _Run) -> Blame:
 
 def _no_attempt_left(run: _Run) -> str | None:
     """Return why no other plan is tried, where none is. One that ends with a device given up is not counted."""
-    if run["attempt"] - run["excused"] < run["attempts"] and run["attempt"] < MOST_ATTEMPTS:
+    # Facts that never hold are not asked for as often as a card may have room for one more.
+    most = MOST_PASSES if run["made"] or not run["confirming"] else MOST_ATTEMPTS
+    if run["attempt"] - run["excused"] < run["attempts"] and run["attempt"] < most:
         return None
     if run["confirming"]:
         hosts = ", ".join(run["participants"])

@@ -15,6 +15,7 @@ from ansible_collections.vfio.migration.tests.unit.sysfs_trees import Tree, nobo
 from ansible_collections.vfio.migration.tests.unit.vendor_trees import (
     SUBCHANNEL,
     TREES,
+    VF,
     VendorTree,
     matrix,
 )
@@ -86,13 +87,28 @@ def test_host_drivers_had_better_be_equal_where_that_is_known():
     assert drivers.cautions(source, {}) == drivers.cautions(source, source)
 
 
-def test_what_debugfs_tells_outranks_what_is_known(tree):
-    (vendor,) = (each for each in TREES if each.driver == "mlx5_vfio_pci")
-    vendor.build(tree)
-    (tree.root / "kernel/debug/vfio/0000:3b:00.4").mkdir(parents=True)
-    (device,) = gather_facts(Sysfs(str(tree.root)), nobody)["devices"]
+@pytest.mark.parametrize(
+    ("name", "evidence"),
+    [
+        ("pci-qat_vfio_pci", "debugfs"),
+        ("pci-vfio-pci", "debugfs"),
+        ("pci-vfio-pci-mlx5", "debugfs; bind it to mlx5_vfio_pci, where this kernel has it"),
+        (
+            "pci-mlx5_vfio_pci",
+            "debugfs; driver mlx5_vfio_pci supports it where its port was made migratable before it was bound",
+        ),
+        (
+            "pci-virtio_vfio_pci",
+            "debugfs; driver virtio_vfio_pci supports it where the physical function offers the device's parts",
+        ),
+    ],
+)
+def test_what_debugfs_tells_outranks_what_is_known_and_keeps_the_hint(tree, name, evidence):
+    (vendor,) = (each for each in TREES if str(each) == name)
+    (tree.root / "kernel/debug/vfio" / VF).mkdir(parents=True)
+    (device,) = gather(tree, vendor)["devices"]
     assert device["migration"]["supported"] is False
-    assert device["migration"]["evidence"] == "debugfs"
+    assert device["migration"]["evidence"] == evidence
 
 
 def test_mixed_types_of_channel_paths_are_all_named(tree):

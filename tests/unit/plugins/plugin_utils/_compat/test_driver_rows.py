@@ -87,6 +87,11 @@ def test_row_xe_vfio_pci(judge):
     assert what_differs(judge(large, small)) == [("vram_quota", "order")]
     assert what_differs(judge(large, revised)) == [("revision", "equal"), ("vram_quota", "order")]
     assert any("GGTT" in warning for warning in judge(small, large)["warnings"])
+    # Without its configuration space, too, the device id is known to decide, and the subsystem is not.
+    for file, certainty in (("device", "derived"), ("subsystem_device", "assumed")):
+        other = with_files(small, **{file: "0xe212"})
+        assert judge(small, other)["certainty"] == certainty
+        assert judge(other, small)["certainty"] == certainty
 
 
 def test_an_xe_function_is_known_among_the_others_of_its_card(gather):
@@ -171,11 +176,25 @@ def test_row_vfio_pci(gather):
     assert never_migrates(gather(vendor))
     known = replace(vendor, files={**vendor.files, "vendor": "0x15b3", "device": "0x101e"})
     assert "bind it to mlx5_vfio_pci" in device_of(gather(known))["migration"]["evidence"]
-    # Intel's virtual functions have the ids of the physical ones, which xe-vfio-pci is not for.
-    graphics = replace(vendor, files={**vendor.files, "vendor": "0x8086", "device": "0xe211"})
-    assert "bind it" not in device_of(gather(graphics))["migration"]["evidence"]
-    function = replace(graphics, physical={"vendor": "0x8086"})
-    assert "bind it to xe_vfio_pci" in device_of(gather(function))["migration"]["evidence"]
+
+
+@pytest.mark.parametrize(
+    ("pci_vendor", "device", "driver"),
+    [
+        ("0x8086", "0xe211", "xe_vfio_pci"),
+        ("0x1af4", "0x1041", "virtio_vfio_pci"),
+        ("0x1af4", "0x1042", "virtio_vfio_pci"),
+    ],
+)
+def test_a_driver_for_virtual_functions_is_named_for_these_alone(
+    gather, pci_vendor, device, driver
+):
+    """They have the ids of physical functions, or of any virtual machine's devices, which the driver is not for."""
+    generic = tree_of("vfio_pci")
+    vendor = replace(generic, files={**generic.files, "vendor": pci_vendor, "device": device})
+    assert "bind it" not in device_of(gather(vendor))["migration"]["evidence"]
+    function = replace(vendor, physical={"vendor": pci_vendor})
+    assert f"bind it to {driver}," in device_of(gather(function))["migration"]["evidence"]
 
 
 def test_row_mlx5_vfio_pci(judge):

@@ -6,12 +6,14 @@
 from __future__ import annotations
 
 import typing as t
+from pathlib import Path
 
 import pytest
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin import preparing
 from ansible_collections.vfio.migration.tests.unit.cards import CARD, function, typed, typeless
 from ansible_collections.vfio.migration.tests.unit.fleets import host
 
+ROOT = Path(__file__).parents[5]
 SKIPPED = {"changed": False, "skipped": True}
 
 
@@ -27,9 +29,9 @@ class Gpus(dict[str, dict[str, t.Any]]):
 
     def answer(self) -> None:
         choices = ["1155"] if self.given < self.room else []
-        there = [typed(20, "1155", vm="there")]
+        there = [typed(31, "1155", vm="there")]
         there += [typed(each, "1155") for each in range(self.given)]
-        there += [typeless(each, choices) for each in range(self.given, 8)]
+        there += [typeless(each, choices) for each in range(self.given, 31)]
         for name, facts in (("a", self.guests), ("b", host(there))):
             found = {"ansible_facts": {"vfio_migration": facts}}
             self[name] = {**found, "prepare_gathered": found}
@@ -97,9 +99,23 @@ def test_all_is_taken_back_where_not_everything_can_move(prepared):
     assert taken_back == [function(CARD, each) for each in range(2)]
 
 
-def test_there_are_as_many_passes_as_plays(prepared):
-    hosts = Gpus(8, room=8)
-    run = prepared(hosts, partial=True)
+def test_there_are_as_many_passes_as_plays():
+    plays = (ROOT / "playbooks/parts/make_targets.yml").read_text()
+    assert plays.count("import_playbook: attempt.yml") == preparing.MOST_PASSES
+
+
+def test_no_card_has_room_for_more_than_there_are_passes(prepared):
+    """Of its 32 functions one has a type already: the others get theirs one by one."""
+    hosts = Gpus(31, room=31)
+    run = prepared(hosts)
     assert run["failure"] is None
-    assert hosts.given == run["attempt"] == preparing.MOST_ATTEMPTS
-    assert "Not everything can move" in prepared(Gpus(8, room=8))["failure"]
+    assert hosts.given == run["attempt"] == 31 < preparing.MOST_PASSES
+
+
+def test_where_passes_end_what_was_made_stays_only_if_a_part_will_do(prepared, monkeypatch):
+    monkeypatch.setattr(preparing, "MOST_PASSES", 3)
+    hosts = Gpus(5, room=5)
+    run = prepared(hosts, partial=True)
+    assert (run["failure"], run["undo"]) == (None, {})
+    assert hosts.given == run["attempt"] == 3
+    assert "Not everything can move" in prepared(Gpus(5, room=5))["failure"]
