@@ -86,7 +86,7 @@ def placement_of(
         "certainty": match["certainty"],
         "warnings": [
             *match["warnings"],
-            *open_in_guest(source, guest.devices, there),
+            *open_in_guest(source, guest.devices, there, target["host"]),
             *_of_driver(source, guest, target),
             *to_set,
         ],
