@@ -12,6 +12,9 @@ from __future__ import annotations
 import typing as t
 from operator import attrgetter
 
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_capacity import (
+    shows_no_room,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_case import (
     Case,
     Entry,
@@ -39,6 +42,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_mat
 )
 
 _ALL_SUPPORT_P2P = "a guest with several VFIO devices migrates only where all of them support P2P"
+_ROOM_UNKNOWN = "only trying shows how many vGPUs the card holds"
 
 
 class _Decision(t.NamedTuple):
@@ -128,6 +132,8 @@ def placements_warn_of_what_they_assume(case: Case) -> Objections:
             continue
         if move.key in case.several:
             needed = (*needed, *_p2p_unknown(case, move))
+        if move.target["create"] and shows_no_room(case.parents[move.place]):
+            needed = (*needed, _ROOM_UNKNOWN)
         needed = (*needed, *settings_left(case, move))
         warnings = move.found["warnings"]
         # A warning begins with what it is needed for.
