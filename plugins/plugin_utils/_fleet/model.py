@@ -233,20 +233,20 @@ def obstacle_code(device: Device | DeviceClass, guest: t.Sequence[Device] = ()) 
 
 
 def open_in_guest(
-    device: Device, guest: t.Sequence[Device], target: Device | None = None
+    device: Device, guest: t.Sequence[Device], target: Device | None, host: str
 ) -> list[str]:
     """Return what is not known of ``device`` and decides whether it can migrate with all of its ``guest``'s devices.
 
-    ``target`` is the device that it becomes, where that is there already.
+    ``target`` is the device of ``host`` that it becomes; ``None`` where that is still to be made.
     """
     sentences = []
     if has_several(device, guest):
-        ends = [device] if target is None else [device, target]
-        untold = " and ".join(
-            each.id if each is device else f"{each.id} on {each.host}"
-            for each in ends
-            if each.p2p is None
-        )
+        ends = [device.id] if device.p2p is None else []
+        if target is None:
+            ends.append(f"the new device on {host}")
+        elif target.p2p is None:
+            ends.append(f"{target.id} on {host}")
+        untold = " and ".join(ends)
         if untold:
             sentences.append(
                 "a guest with several VFIO devices migrates only where all of them support P2P, which the kernel does not tell"

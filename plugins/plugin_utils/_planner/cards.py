@@ -40,7 +40,7 @@ _MOST_CAPACITY = 1 << 64
 # What tells frame buffers of one size from those of another.
 Size = int | str | tuple[int, ...]
 # The one size of all types with MIG, which a card takes beside each other.
-_MIG = "MIG"
+MIG = "MIG"
 
 
 class TypeShare(t.NamedTuple):
@@ -103,6 +103,15 @@ def is_card_parent(parent: Parent | ParentFacts) -> bool:
     return parent.card is not None and any(each.max_instance for each in parent.types)
 
 
+def why_room_unknown(parent: Parent | ParentFacts) -> list[str]:
+    """Return the sentence on a virtual function of NVIDIA's none of whose types states how many of it the card holds."""
+    if parent.driver != "nvidia" or parent.card is None or is_card_parent(parent):
+        return []
+    return [
+        f"only trying shows how many vGPUs the card holds, {parent.card}: its types state no max_instance"
+    ]
+
+
 def capacity_of_parents(
     parents: t.Iterable[Parent | ParentFacts], present: t.Iterable[str]
 ) -> CardCapacity:
@@ -120,17 +129,21 @@ def capacity_of_parents(
         for each in types.values()
     }
     greatest = TypeShare(max(each.units for each in shares.values()), "")
+    present = [*present]
     there = [shares.get(each, greatest) for each in present]
     sizes = {each.size for each in there}
     used = sum(each.units for each in there)
     size = sizes.pop() if len(sizes) == 1 else None
-    is_certain = all(each.size != _MIG for each in shares.values())
+    stated = {each.id for each in types.values() if each.max_instance}
+    is_certain = stated.issuperset({*shares, *present}) and all(
+        each.size != MIG for each in shares.values()
+    )
     return CardCapacity(tuple(sorted(shares.items())), capacity, used, size, is_certain)
 
 
 def _size_of(mdev_type: MdevType) -> Size:
     share = named_share(mdev_type.name or "")
-    return _MIG if share and share.slices else mdev_type.framebuffer or mdev_type.id
+    return MIG if share and share.slices else mdev_type.framebuffer or mdev_type.id
 
 
 def capacity_of_functions(functions: t.Sequence[Device], with_type: int) -> CardCapacity:
@@ -158,7 +171,7 @@ def capacity_of_functions(functions: t.Sequence[Device], with_type: int) -> Card
             # Where nothing else is to be had, no more than one is sure.
             whole = max(alike, key=lambda other: (other.slices, other.memory), default=share)
             counts[each] = fitting(share, whole)
-            sizes[each] = _MIG if share.slices else share.memory
+            sizes[each] = MIG if share.slices else share.memory
     capacity = _common_units(counts.values())
     shares = {
         each: TypeShare(max(1, capacity // count), sizes[each]) for each, count in counts.items()

@@ -25,6 +25,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import
     ParentFacts,
     open_in_guest,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.cards import why_room_unknown
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.network import carried
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import Guest
 
@@ -65,7 +66,7 @@ def newly_made(
         "set": made.set,
         "bindings": made.bindings,
         "certainty": "provisional",
-        "warnings": made.warnings,
+        "warnings": [*made.warnings, *why_room_unknown(parent)],
     }
 
 
@@ -86,7 +87,7 @@ def placement_of(
         "certainty": match["certainty"],
         "warnings": [
             *match["warnings"],
-            *open_in_guest(source, guest.devices, there),
+            *open_in_guest(source, guest.devices, there, target["host"]),
             *_of_driver(source, guest, target),
             *to_set,
         ],

@@ -43,6 +43,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.admissible
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.ap_queues import Matrix
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.cards import (
+    MIG,
     CardCapacity,
     Size,
     TypeShare,
@@ -63,6 +64,9 @@ _AT_LEAST = "what a parent, such as {}, has left is what available_instances say
 _BY_NAMES = "how many vGPUs a card takes, such as {}, is concluded from the names of types"
 _ONE_SIZE = "a card, such as {}, gets one size of frame buffer, as facts do not tell whether it is in heterogeneous mode"
 _TOGETHER = "how many vGPUs of several types a card takes together, such as {}, is concluded from how many it takes of each alone"
+_WHOLE_CARD = (
+    "a vGPU of a type that states no max_instance is taken to need a whole card, such as {}"
+)
 
 
 class Pool(t.NamedTuple):
@@ -378,7 +382,7 @@ class Resources:
         where = f"that of {function.id} on {function.host}"
         rules = [_ONE_SIZE] if len(sizes | ({state.size} - {None})) > 1 else []
         if sizes and not kind.certain:
-            rules.append(_BY_NAMES if isinstance(first, Device) else _TOGETHER)
+            rules.append(_BY_NAMES if isinstance(first, Device) else _why_uncertain(kind))
         return [(rule, where) for rule in rules]
 
     def _sizes(self, state: CardState, demands: t.Iterable[int]) -> set[Size | None]:
@@ -565,6 +569,12 @@ class Resources:
                 continue
             cost = CREATED + OPENED * opened + OTHER_TYPE * (mdev_type.id != source.type)
             yield cost, Choice(made, mdev_type, group)
+
+
+def _why_uncertain(kind: _CardKind) -> str:
+    """Return the rule by which it is concluded how many vGPUs a card of parents takes, which its driver does not state."""
+    has_mig = any(each.size == MIG for each in kind.shares.values())
+    return _TOGETHER if has_mig else _WHOLE_CARD
 
 
 def _type_made(offer: Choice) -> str:

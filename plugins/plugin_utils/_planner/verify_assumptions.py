@@ -12,6 +12,9 @@ from __future__ import annotations
 import typing as t
 from operator import attrgetter
 
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_capacity import (
+    shows_no_room,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_case import (
     Case,
     Entry,
@@ -39,6 +42,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_mat
 )
 
 _ALL_SUPPORT_P2P = "a guest with several VFIO devices migrates only where all of them support P2P"
+_ROOM_UNKNOWN = "only trying shows how many vGPUs the card holds"
 
 
 class _Decision(t.NamedTuple):
@@ -126,10 +130,10 @@ def placements_warn_of_what_they_assume(case: Case) -> Objections:
         needed = known[move.kind]
         if needed is None:
             continue
-        there = case.devices.get(move.target_key)
-        ends = (move.source,) if there is None else (move.source, there)
-        if move.key in case.several and not all(map(migration_features, ends)):
-            needed = (*needed, _ALL_SUPPORT_P2P)
+        if move.key in case.several:
+            needed = (*needed, *_p2p_unknown(case, move))
+        if move.target["create"] and shows_no_room(case.parents[move.place]):
+            needed = (*needed, _ROOM_UNKNOWN)
         needed = (*needed, *settings_left(case, move))
         warnings = move.found["warnings"]
         # A warning begins with what it is needed for.
@@ -140,6 +144,21 @@ def placements_warn_of_what_they_assume(case: Case) -> Objections:
         unfounded = () if of_driver else [each for each in warnings if not each.startswith(needed)]
         if unfounded:
             yield move.objection(f"{move} warns of what is not so: {'; '.join(unfounded)}")
+
+
+def _p2p_unknown(case: Case, move: Move) -> t.Iterator[str]:
+    """Yield how the warning begins that one of a guest's several devices needs; the kernel tells nothing of a device to be made."""
+    there = case.devices.get(move.target_key)
+    if there is None:
+        yield f"{_ALL_SUPPORT_P2P}, which the kernel does not tell of {_untold(move)}"
+    elif not (migration_features(move.source) and migration_features(there)):
+        yield _ALL_SUPPORT_P2P
+
+
+def _untold(move: Move) -> str:
+    """Return the devices of a move of whose P2P the kernel tells nothing, as the target is still to be made."""
+    own = "" if migration_features(move.source) else f"{move.source['id']} and "
+    return f"{own}the new device on {move.target['host']}"
 
 
 def _assumed(case: Case, move: Move) -> tuple[str, ...] | None:

@@ -122,6 +122,15 @@ def no_card_holds_more_than_it_can(case: Case) -> Objections:
                 yield Objection(keys_of(moves), f"{count} devices are made under {name_of(place)}")
 
 
+def shows_no_room(parent: Entry) -> bool:
+    """Return whether a parent is a virtual function of NVIDIA's none of whose types states how many the card holds."""
+    return (
+        parent["driver"] == "nvidia"
+        and bool(parent.get("physical_function"))
+        and not any(_stated("max_instance", each) for each in parent["types"])
+    )
+
+
 def _type_of(parent: Entry, type_id: str) -> Entry:
     return next((each for each in parent["types"] if each["id"] == type_id), {"id": type_id})
 

@@ -435,3 +435,40 @@ def test_a_card_that_has_more_than_it_is_known_to_hold_gets_no_more():
     held = parents(taken=range(6)) + parents(OTHER_CARD, number=2)
     fleet = {"a": guests(2, 12), "b": host(there, held)}
     assert on_cards(plan_of(fleet), fleet) == {("b", OTHER_CARD): 2}
+
+
+def with_descriptions(sizes: t.Mapping[int, str | None]) -> list[dict[str, t.Any]]:
+    """Return the parents of a card, of whose types those of these sizes are described otherwise."""
+    found = parents()
+    for each in found:
+        for mdev_type in each["types"]:
+            for size, description in sizes.items():
+                if mdev_type["id"] == vgpu(0, size)["type"]:
+                    mdev_type["description"] = description
+    return found
+
+
+@pytest.mark.parametrize("description", [None, "num_heads=4, framebuffer=12288M"])
+def test_that_a_type_needs_a_whole_card_is_proven_by_nobody(description):
+    there = with_descriptions({12: description})
+    plan = migration_plan({"a": guests(2, 12), "b": host([], there)}, drain=["a"])
+    assert (plan["status"], len(plan["placements"])) == ("unproven", 1)
+    assert any("states no max_instance is taken to need" in each for each in plan["assumptions"])
+    # That of others in the facts is stated.
+    plan = migration_plan({"a": guests(8, 12), "b": host([], parents())}, drain=["a"])
+    assert plan["status"] == "infeasible"
+
+
+def test_of_a_card_whose_types_state_nothing_only_trying_shows_the_room():
+    there = parents()
+    for each in there:
+        for mdev_type in each["types"]:
+            mdev_type["description"] = "num_heads=4"
+    for found, words in ((there, True), (parents(), False)):
+        plan = migration_plan({"a": guests(4, 12), "b": host([], found)}, drain=["a"])
+        assert len(plan["placements"]) == 4
+        warned = [
+            any("only trying shows" in warning for warning in each["warnings"])
+            for each in plan["placements"]
+        ]
+        assert warned == [words] * 4

@@ -579,6 +579,16 @@ ENGINE = {
             lambda real: lambda *arguments: {**real(*arguments), "warnings": []},
         ),
     ),
+    "the P2P of new devices is not spoken of": Fault(
+        "placements warn of what they assume",
+        {
+            "a": host(
+                [device(UUIDS[n], vm="vm-1", pid=1, migration=with_features("p2p")) for n in (0, 1)]
+            ),
+            "b": host(parents=[parent()]),
+        },
+        lambda plant: plant.function("open_in_guest", lambda real: lambda *arguments: []),
+    ),
     "a new device is told with a warning of nothing": Fault(
         "placements warn of what they assume",
         made(gvt(), available=TWO),
