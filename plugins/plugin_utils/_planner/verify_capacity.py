@@ -125,7 +125,7 @@ def no_card_holds_more_than_it_can(case: Case) -> Objections:
 def shows_no_room(parent: Entry) -> bool:
     """Return whether a parent is a virtual function of NVIDIA's none of whose types states how many the card holds."""
     return (
-        parent["driver"] == "nvidia"
+        parent.get("driver") == "nvidia"
         and bool(parent.get("physical_function"))
         and not any(_stated("max_instance", each) for each in parent["types"])
     )
