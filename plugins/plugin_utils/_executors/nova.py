@@ -59,14 +59,14 @@ def nova_migrations(plan: Plan, functions: Functions, naming: Naming) -> NovaMig
     """Return what Nova needs to carry out ``plan``; raise ``FleetError``."""
     found, warnings = moving_guests(plan, naming)
     guests = []
-    for each in found:
-        without = [device for device in each.devices if _has_no_type(device)]
+    for guest in found:
+        without = [device for device in guest.devices if _has_no_type(device)]
         warnings += [
             f"{label(device['source'])} is not moved: {label(device['target'])} has a type that is none"
             for device in without
         ]
         if not without:
-            guests.append(each)
+            guests.append(guest)
     hosts: dict[str, _ComputeHost] = defaultdict(_ComputeHost)
     for guest in guests:
         for each in guest.devices:

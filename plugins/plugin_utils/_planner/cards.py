@@ -103,7 +103,7 @@ def is_card_parent(parent: Parent | ParentFacts) -> bool:
     return parent.card is not None and any(each.max_instance for each in parent.types)
 
 
-def why_room_unknown(parent: Parent | ParentFacts) -> list[str]:
+def why_capacity_unknown(parent: Parent | ParentFacts) -> list[str]:
     """Return the sentence on a virtual function of NVIDIA's none of whose types states how many of it the card holds."""
     if parent.driver != "nvidia" or parent.card is None or is_card_parent(parent):
         return []

@@ -25,7 +25,9 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import
     ParentFacts,
     open_in_guest,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._planner.cards import why_room_unknown
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.cards import (
+    why_capacity_unknown,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.network import carried
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import Guest
 
@@ -66,7 +68,7 @@ def newly_made(
         "set": made.set,
         "bindings": made.bindings,
         "certainty": "provisional",
-        "warnings": [*made.warnings, *why_room_unknown(parent)],
+        "warnings": [*made.warnings, *why_capacity_unknown(parent)],
     }
 
 

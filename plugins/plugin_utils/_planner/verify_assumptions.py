@@ -13,7 +13,7 @@ import typing as t
 from operator import attrgetter
 
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_capacity import (
-    shows_no_room,
+    shows_no_capacity,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_case import (
     Case,
@@ -132,7 +132,7 @@ def placements_warn_of_what_they_assume(case: Case) -> Objections:
             continue
         if move.key in case.several:
             needed = (*needed, *_p2p_unknown(case, move))
-        if move.target["create"] and shows_no_room(case.parents[move.place]):
+        if move.target["create"] and shows_no_capacity(case.parents[move.place]):
             needed = (*needed, _ROOM_UNKNOWN)
         needed = (*needed, *settings_left(case, move))
         warnings = move.found["warnings"]

@@ -122,7 +122,7 @@ def no_card_holds_more_than_it_can(case: Case) -> Objections:
                 yield Objection(keys_of(moves), f"{count} devices are made under {name_of(place)}")
 
 
-def shows_no_room(parent: Entry) -> bool:
+def shows_no_capacity(parent: Entry) -> bool:
     """Return whether a parent is a virtual function of NVIDIA's none of whose types states how many the card holds."""
     return (
         parent.get("driver") == "nvidia"
