@@ -97,6 +97,11 @@ def takes(source: t.Mapping[str, str], target: t.Mapping[str, str]) -> bool:
     return bool(possible and taken and taken[0] <= possible[0] and possible[1] <= taken[1])
 
 
+def has_version(configuration: t.Mapping[str, str]) -> bool:
+    """Return whether it is known which version a vGPU has, or may have, so that a host may be known to take it."""
+    return VERSION in configuration or VERSIONS in configuration
+
+
 def _compared(own: t.Mapping[str, str], other: t.Mapping[str, str]) -> list[Reason]:
     reasons: list[Reason] = []
     if VERSIONS in other:

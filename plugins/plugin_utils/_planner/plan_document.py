@@ -21,7 +21,10 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._compat.candidates 
     Creatable,
     Existing,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._compat.configuration import takes
+from ansible_collections.vfio.migration.plugins.plugin_utils._compat.configuration import (
+    has_version,
+    takes,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.descriptor import Descriptor
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import (
     VDPA,
@@ -420,7 +423,9 @@ class _Maker:
 
     def _takes(self, descriptor: Descriptor | None, target: contract.Target) -> bool:
         """Return whether the target's host is known to take the version of the vGPU with this descriptor."""
-        if descriptor is None or not (descriptor.derived and descriptor.configuration):
+        if descriptor is None or not descriptor.derived:
+            return False
+        if not has_version(descriptor.configuration):
             return False
         host = self._problem.fleet.hosts[target["host"]]
         shown: t.Iterable[t.Mapping[str, str]]
