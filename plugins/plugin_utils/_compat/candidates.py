@@ -52,22 +52,33 @@ _GIVEN = ("software_version", "device_api", "type", "pci_id", "driver")
 AGGREGATOR = "aggregator"
 _INSTANCES = re.compile(r"[1-9][0-9]{0,9}\Z")
 
+_WAITS = (
+    "nothing is assigned to the target yet: the announced migration of its driver brings that along"
+)
+
 Versions = dict[tuple[str | None, bool], str]
 
 
 @dataclass(frozen=True, slots=True)
 class Existing:
-    """A device that is there, with the ``attributes`` that it is to be given, if any; ``judge`` gives the verdict on it."""
+    """A device that is there, with the ``attributes`` that it is to be given, if any; ``judge`` gives the verdict on it.
+
+    ``waits`` is whether the migration itself configures it.
+    """
 
     device: Device
     descriptor: Descriptor
     judge: t.Callable[[], dict[str, t.Any]]
     attributes: tuple[tuple[str, str], ...] = ()
+    waits: bool = False
 
     @property
     def verdict(self) -> dict[str, t.Any]:
-        """The verdict; what is to be given attributes may turn out otherwise."""
-        return self.judge() | ({"certainty": "provisional"} if self.attributes else {})
+        """The verdict; what is not yet as it will be may turn out otherwise."""
+        verdict = self.judge()
+        if self.waits:
+            verdict = {**verdict, "warnings": [*verdict["warnings"], _WAITS]}
+        return verdict | ({"certainty": "provisional"} if self.attributes or self.waits else {})
 
     @property
     def compatible(self) -> bool:
@@ -208,7 +219,8 @@ class Candidates:
             return None
         descriptor, attributes = found
         judge = functools.partial(self._verdict, source.descriptor, descriptor)
-        return Existing(target, descriptor, judge, attributes)
+        waits = descriptor is not target.descriptor and not attributes
+        return Existing(target, descriptor, judge, attributes, waits)
 
     def refused(self, source: Device, target: Device) -> list[Reason]:
         """Return why ``source`` may not become ``target``; nothing where it may, or where one of them has no descriptor."""
@@ -232,7 +244,7 @@ class Candidates:
             return self._given(source, target, target.choices, descriptor)
         # Virtual functions have the same ids on every host.
         if target.kind == "mdev" and source.id == target.id:
-            return self._configured(source, target, source.descriptor, descriptor)
+            return self._configured(target, source.descriptor, descriptor), ()
         return descriptor, ()
 
     def _verdict(self, source: Descriptor, target: Descriptor) -> dict[str, t.Any]:
@@ -264,13 +276,10 @@ class Candidates:
             )
         return self._given_descriptors[key], attributes
 
-    def _configured(
-        self, source: Device, target: Device, descriptor: Descriptor, there: Descriptor
-    ) -> tuple[Descriptor, tuple[tuple[str, str], ...]]:
-        """Return what ``target`` will be once it is configured as the ``source`` of its UUID, if it is not configured yet."""
+    def _configured(self, target: Device, descriptor: Descriptor, there: Descriptor) -> Descriptor:
+        """Return what ``target`` becomes with the state of a source of its UUID, which has ``descriptor``; it may not be configured yet."""
         if not (descriptor.derived and there.derived):
-            return there, ()
-        own = descriptor.self_attributes
+            return there
         given = next(
             (
                 dict(each.given)
@@ -279,11 +288,9 @@ class Candidates:
             ),
             {},
         )
+        own = descriptor.self_attributes
         shown = drivers.configured_as(there.self_attributes, own, given)
-        if shown is None:
-            return there, ()
-        attributes = tuple(drivers.attributes_to_write(own, given, source.attributes))
-        return derive(shown, there.configuration), attributes
+        return there if shown is None else derive(shown, there.configuration)
 
     def makeable(self, source: Device, parent: Parent, mdev_type: MdevType) -> Creatable | None:
         """Return the new mdev of ``mdev_type`` that would do for ``source``, ``None`` where none would."""

@@ -403,6 +403,8 @@ class _Maker:
     def _accepted(self, source: Device, target: contract.Target) -> dict[str, list[dict[str, str]]]:
         """Return what the target's own ``self`` must match, as its host's module takes it."""
         descriptor = source.descriptor
+        if self._waits(source, target):
+            return {}
         taken = self._takes(descriptor, target)
         found = self._acceptances.get((descriptor, taken))
         if found is None:
@@ -420,6 +422,17 @@ class _Maker:
                 found = {"accept": accept}
             self._acceptances[descriptor, taken] = found
         return found
+
+    def _waits(self, source: Device, target: contract.Target) -> bool:
+        """Return whether a target is there and only the migration makes it what it has to be."""
+        if target["create"] or self._problem.admission.uuid_of(source) is None:
+            return False
+        host = self._problem.fleet.hosts[target["host"]]
+        there = next((each for each in host.devices if each.id == target["id"]), None)
+        existing = (
+            None if there is None else self._problem.admission.candidates.existing(source, there)
+        )
+        return existing is not None and existing.waits
 
     def _takes(self, descriptor: Descriptor | None, target: contract.Target) -> bool:
         """Return whether the target's host is known to take the version of the vGPU with this descriptor."""

@@ -487,8 +487,6 @@ def find_targets(problem: Problem) -> dict[int, Targets]:
                 for number, resource, device in found
                 if device.host != source.host
                 and (transitions := problem.resources.transitions(resource, demand))
-                # What is still to be configured was not made for this.
-                and not transitions[0].offer.candidate.attributes
             ]
             if would_do:
                 of_guest[source.id] = would_do

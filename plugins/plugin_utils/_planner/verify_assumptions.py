@@ -30,6 +30,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_exp
     existing_descriptor,
     expected_target,
     settings_left,
+    waits_for_its_matrix,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_matching import (
     MUSTS,
@@ -198,6 +199,8 @@ def _assumptions(
         if listed != accepted:
             yield f"the {'source' if listed else 'target'}'s list has the other device"
         yield from _not_shown(source.shown, target.shown)
+        if waits_for_its_matrix(case, move):
+            yield "nothing is assigned to the target yet"
 
 
 def _uncompared(

@@ -165,7 +165,8 @@ class Case:
             device = self.devices.get((host, target["id"]))
             descriptor = self.descriptor(host, device) if device else None
             there = (descriptor, "")
-            if device and target["attributes"]:
+            waits = descriptor is not None and "migratable" in descriptor.own
+            if device and (target["attributes"] or waits):
                 above = (self.parents.get((host, parent)) or {}).get("self")
                 same_id = target["id"] == source["id"]
                 there = (descriptor, as_known((device["attributes"], above, same_id)))

@@ -29,6 +29,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_cas
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_expected import (
     NO_MAC,
     VDPA_VALUES,
+    waits_for_its_matrix,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_matching import VERSION
 
@@ -262,7 +263,7 @@ def the_tables_say_what_the_placements_say(case: Case) -> Objections:
 def _accepted(case: Case, move: Move) -> list[dict[str, str]] | None:
     """Return what a host is to verify: what the source lists, but for releases that are not compared, as the vGPU's version is taken."""
     source = move.descriptor
-    if source is None:
+    if source is None or (not move.target["create"] and waits_for_its_matrix(case, move)):
         return None
     if move.target["create"]:
         shown = case.parents.get(move.place, {}).get("configuration") or {}

@@ -188,12 +188,10 @@ def existing_descriptor(case: Case, move: Move) -> NaiveDescriptor | None:
     device = case.devices.get(move.target_key)
     target = case.descriptor(move.target_key[0], device) if device else None
     given = move.target["attributes"]
-    if target is None or not given:
-        return target
-    if waits_for_its_matrix(case, move):
+    if target is not None and waits_for_its_matrix(case, move):
         parent = case.parents.get((move.target_key[0], move.target["parent"]), NO_OFFER)
         return _with_matrix(target, t.cast(NaiveDescriptor, move.descriptor), parent)
-    return _configured(target, given)
+    return _configured(target, given) if target is not None and given else target
 
 
 def waits_for_its_matrix(case: Case, move: Move) -> bool:

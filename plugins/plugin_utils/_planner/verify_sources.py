@@ -28,6 +28,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_cas
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_expected import (
     existing_descriptor,
+    waits_for_its_matrix,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_matching import (
     unknown_names,
@@ -157,7 +158,7 @@ def placements_are_no_surer_than_they_can_be(case: Case) -> Objections:
 
 
 def _certainty(case: Case, move: Move) -> str:
-    if move.target["create"] or move.target["attributes"]:
+    if move.target["create"] or move.target["attributes"] or waits_for_its_matrix(case, move):
         return "provisional"
     ends = [each for each in (move.descriptor, existing_descriptor(case, move)) if each is not None]
     functions = [each for each in ends if "pci.id" in each.shown]

@@ -97,9 +97,7 @@ def existing_targets_are_compatible(case: Case) -> Objections:
         if device is None or target is None or move.descriptor is None:
             yield "one of them has no usable descriptor"
             return
-        if waits_for_its_matrix(case, move):
-            yield from _matrix_is_assigned(case, move, move.descriptor)
-        elif move.target["attributes"]:
+        if move.target["attributes"]:
             yield from _attributes_are_taken(move, device["attributes"])
         if not case.decides(move.descriptor, target):
             yield "they would not be compatible"
@@ -223,9 +221,7 @@ def a_target_has_the_uuid_that_its_source_needs(case: Case) -> Objections:
 def an_ap_queue_has_one_device(case: Case) -> Objections:
     """Require that no device of vfio_ap is given a queue that another device on its host has, or is given by the plan."""
     given = [
-        each
-        for each in case.moves
-        if each.target["create"] or (each.target["attributes"] and waits_for_its_matrix(case, each))
+        each for each in case.moves if each.target["create"] or waits_for_its_matrix(case, each)
     ]
     queues = {move.key: _ap_queues(move.descriptor) for move in given}
     hosts = {move.target["host"] for move in given if queues[move.key] is not None}

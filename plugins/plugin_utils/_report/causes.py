@@ -115,7 +115,7 @@ _ON_HOST: dict[contract.ReasonCode, _Summary] = {
     ),
     "other_uuid": _Summary(
         "on the target hosts nothing that would do has its UUID, or can get it",
-        "a device with its UUID that is free and not configured, or remove the one that has the UUID",
+        "a free device with its UUID to which nothing is assigned, or remove the one that has the UUID",
     ),
     "limit": _Summary(
         "the hosts with a place receive as many devices as the limit allows",
