@@ -125,16 +125,17 @@ def moving_guests(plan: Plan, naming: Naming) -> tuple[list[MovingGuest], list[s
     left = [Holding(vm=each["vm"], source=each["source"]) for each in plan["unplaced"]]
     claims = _Claims(naming, [*placements, *left, *naming.held])
     known = [_guest_of(each, naming, staying) for each in placements]
-    # A guest does not move with some of its devices.
+    # A guest does not move with some of its devices. Two processes may have one name, but no UUID.
     unknown = {
-        _guest_key(each): each["source"]
+        (each["source"]["host"], each["vm_uuid"]): each["source"]
         for each, (found, _why) in zip(placements, known, strict=True)
-        if found is None and each["vm"] is not None
+        if found is None and "vm_uuid" in each
     }
     for each, (found, why) in zip(placements, known, strict=True):
         if found is not None and (why := claims.against(each["source"], found)):
             found = None
-        if found is not None and (other := unknown.get(_guest_key(each))):
+        other = unknown.get((each["source"]["host"], each.get("vm_uuid", "")))
+        if found is not None and other is not None:
             found, why = None, f"{other['id']} of the same guest is not moved either"
         if found is None:
             warnings.append(f"{label(each['source'])} is not moved: {why}")
@@ -199,11 +200,6 @@ def _keys_of(holding: Holding) -> list[str]:
     device, id_ = _device_keys(holding["source"])
     names = (id_, holding.get("vm_uuid"), holding["vm"])
     return [device, *(each for each in names if each and "/" not in each)]
-
-
-def _guest_key(placement: Placement) -> tuple[str, str | None]:
-    """Return what tells the guest that holds a source from the others, as far as its host tells that."""
-    return placement["source"]["host"], placement.get("vm_uuid") or placement["vm"]
 
 
 def _guest_of(

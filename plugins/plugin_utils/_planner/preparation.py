@@ -87,10 +87,12 @@ def preparation(
     """Return how far ``host`` has come with ``plan``.
 
     ``results`` are the modules' for the plan's tasks, in the order of ``TASKS``; ``made`` is what was made for earlier
-    plans. What may have been made counts as made: a host that does not answer any more says nothing. A failure is as
+    plans. What may have been made counts as made: a host that does not answer any more says nothing. A device that is there,
+    and that the plan gives nothing, is none of it. A failure is as
     the option ``avoid`` of a plan has it: with the parent of the device that failed, if known.
     """
     tasks: t.Mapping[str, t.Any] = plan["hosts"].get(host) or {}
+    changed = {each["target"]["id"] for each in changed_by(plan) if each["target"]["host"] == host}
     now: ByModule = {}
     leftover: ByModule = {}
     for each, result in zip(TASKS, results, strict=True):
@@ -98,7 +100,8 @@ def preparation(
         names = {task[each.name] for task in planned}
         before = [*made.get(each.key, ())]
         known = {task[each.name] for task in before}
-        new = [task for task in _made(each, planned, result) if task[each.name] not in known]
+        found = _made(each, planned, result, changed)
+        new = [task for task in found if task[each.name] not in known]
         now[each.key] = before + new
         leftover[each.key] = [task for task in before if task[each.name] not in names]
     failure = fault_of(plan, host, results)
@@ -106,15 +109,18 @@ def preparation(
     return Preparation(made=now, leftover=leftover, failures=avoided)
 
 
-def _made(tasks: Tasks, planned: t.Sequence[_Device], result: _Result) -> list[_Device]:
-    """Return what of the ``planned`` was made, or may have been."""
+def _made(
+    tasks: Tasks, planned: t.Sequence[_Device], result: _Result, changed: t.Collection[str]
+) -> list[_Device]:
+    """Return what of the ``planned`` was made, or may have been; only the ids in ``changed`` are of devices that the plan changes."""
     if _is_lost(result):
-        return [*planned]
+        return [each for each in planned if each[tasks.name] in changed]
     found = _entries(result, "devices")
     # A list: a host may answer what is no name at all.
     done = [each.get(tasks.name) for each in found if each.get("action") == tasks.action]
-    done += [each.get("device") for each in _entries(result, "left")]
+    left = [each.get("device") for each in _entries(result, "left")]
     names = {each for each in done if isinstance(each, str)}
+    names.update(each for each in left if isinstance(each, str) and each in changed)
     return [each for each in planned if each[tasks.name] in names]
 
 

@@ -150,13 +150,27 @@ def test_a_guest_does_not_move_with_some_of_its_devices():
         "b": host([function(3), function(4), function(6)]),
     }
     for each in fleet["a"]["devices"][:2]:
-        each["in_use"]["pid"] = 7
+        each["in_use"] |= {"pid": 7, "uuid": UUIDS[8]}
     plan = plan_of(fleet)
     assert len(plan["placements"]) == 3
     nobody = naming({"0000:81:00.1": "101", "0000:81:00.5": "105"}, guest_id=lambda _: None)
     guests, warnings = moving_guests(plan, nobody)
     assert [each.id for each in guests] == ["105"]
     assert "0000:81:00.2 of the same guest is not moved either" in " ".join(warnings)
+
+
+def test_another_guest_of_the_same_name_keeps_none_from_moving():
+    """All processes of Cloud Hypervisor have one name, and say no UUID."""
+    fleet = {
+        "a": host([function(1, "cloud-hypervisor"), function(2, "cloud-hypervisor")]),
+        "b": host([function(3), function(4)]),
+    }
+    for number, each in enumerate(fleet["a"]["devices"]):
+        each["in_use"]["pid"] = 11 + number
+    named = naming({"a/0000:81:00.1": "x"}, guest_id=lambda _: None)
+    guests, warnings = moving_guests(plan_of(fleet), named)
+    assert [each.id for each in guests] == ["x"]
+    assert len(warnings) == 1
 
 
 @pytest.mark.parametrize("drain", [["evil"], ["a"], ["a", "evil"]])

@@ -22,11 +22,16 @@ NOTHING = {"devices": [], "pci_devices": [], "vdpa_devices": []}
 SKIPPED = {"changed": False, "skipped": True}
 
 
-def plan(tasks=None):
-    def placement(target: str, host: str = "b", parent: str | None = "0000:00:02.0"):
-        return {"target": {"host": host, "id": target, "parent": parent}}
+def plan(tasks=None, create: bool = True):
+    def placement(target: str, host: str = "b", kind: str = "mdev", **others: t.Any):
+        made = {"parent": "0000:00:02.0", "attributes": [], "create": create and kind != "pci"}
+        return {"target": {"host": host, "kind": kind, "id": target, **made, **others}}
 
-    placements = [placement("u", host="c"), placement("u"), placement("p", parent=None)]
+    given = [{"name": "type", "value": "1"}] if create else []
+    placements = [
+        *(placement("u", host="c"), placement("u"), placement("v", kind="vdpa")),
+        placement("p", kind="pci", parent=None, attributes=given),
+    ]
     return {"hosts": {"b": TASKS if tasks is None else tasks}, "placements": placements}
 
 
@@ -51,6 +56,21 @@ def test_what_was_there_before_is_not_made():
         SKIPPED,
     ]
     assert preparation(plan(), "b", results, {})["made"] == NOTHING
+
+
+@pytest.mark.parametrize("create", [True, False])
+@pytest.mark.parametrize("lost", [{"unreachable": True}, {"failed": True, "msg": "MODULE FAILURE"}])
+def test_a_host_that_says_no_more_may_have_made_what_the_plan_makes_and_nothing_else(create, lost):
+    """What is there already is somebody's: it is not to be removed later."""
+    found = preparation(plan(create=create), "b", [lost] * 3, {})
+    assert found["made"] == (TASKS if create else NOTHING)
+
+
+@pytest.mark.parametrize("create", [True, False])
+def test_what_is_left_of_a_device_that_is_there_is_not_the_device(create):
+    failed = {"failed": True, "step": "write", "msg": "x", "left": [{"device": "u"}]}
+    found = preparation(plan(create=create), "b", [failed, SKIPPED, SKIPPED], {})
+    assert found["made"]["devices"] == ([MDEV] if create else [])
 
 
 def test_what_only_earlier_plans_needed_is_left_over():
