@@ -264,7 +264,8 @@ def _hwtype(files: Files, adapter: int) -> str:
 def _usable(files: Files) -> set[int] | None:
     """Return the control domains that the host has; ``None`` where they are not shown."""
     text = files(_HOST_MASK)
-    if text is None:
+    # What the kernel prints of a machine that does not show its configuration (ap_control_domain_mask_show).
+    if text in (None, "not supported"):
         return None
     mask = _ONE_MASK.match(text)
     if not mask:

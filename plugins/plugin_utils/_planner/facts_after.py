@@ -89,10 +89,16 @@ def _with_arrivals(
     for each, source, holder in zip(arrivals, sources, holders, strict=True):
         target = each["target"]
         there = devices.get(target["id"])
-        if there is not None and not target["attributes"]:
+        is_matrix = _is_matrix(facts, each, source)
+        if there is not None and not target["attributes"] and not is_matrix:
             devices[target["id"]] = {**there, "in_use": holder, **_network(there, target)}
             continue
-        stated = _stated(facts, host, descriptors, each, source) if move_on else None
+        stated = None
+        if is_matrix:
+            # Its AP queues are those of its source, and nobody else's on that host.
+            stated = _as_source(facts, descriptors, each, source)
+        elif move_on:
+            stated = _stated(facts, host, descriptors, each, source)
         devices[target["id"]] = _made(host, there, each, source) | {
             "descriptor": stated,
             "in_use": holder,
@@ -155,6 +161,25 @@ def _stated(
         alike = (each["kind"], each["type"]) == (target["kind"], target["type"])
         if alike and given.items() <= values.items() and each["descriptor"] is not None:
             return t.cast(str, each["descriptor"])
+    return _as_source(facts, descriptors, placement, source)
+
+
+def _is_matrix(
+    facts: t.Mapping[str, HostFacts], placement: Placement, source: t.Mapping[str, t.Any]
+) -> bool:
+    """Return whether what moves is a mediated device of vfio_ap."""
+    descriptors = facts[placement["source"]["host"]]["descriptors"]
+    found = descriptors.get(source["descriptor"]) or {}
+    return source["kind"] == "mdev" and found.get("self", {}).get("device_api") == "vfio-ap"
+
+
+def _as_source(
+    facts: t.Mapping[str, HostFacts],
+    descriptors: dict[str, t.Any],
+    placement: Placement,
+    source: t.Mapping[str, t.Any],
+) -> str | None:
+    """Return the name of the source's descriptor among the ``descriptors`` of the target's host, which is added if need be."""
     name = t.cast("str | None", source["descriptor"])
     if name is None:
         return None

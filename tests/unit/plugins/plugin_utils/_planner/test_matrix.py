@@ -13,6 +13,7 @@ import typing as t
 from pathlib import Path
 
 import pytest
+from ansible_collections.vfio.migration.plugins.filter.maintenance_plan import maintenance_plan
 from ansible_collections.vfio.migration.plugins.filter.migration_plan import migration_plan
 from ansible_collections.vfio.migration.plugins.module_utils._host.facts import gather_facts
 from ansible_collections.vfio.migration.plugins.module_utils._host.sysfs import Sysfs
@@ -113,6 +114,7 @@ def test_a_host_before_linux_6_10_is_given_the_numbers_though_the_source_has_mas
 
 # --- what a driver that can migrate compares ---
 
+OTHER_CONFIG = AP_CONFIG.replace("0x08", "0x10")
 NOTHING = ",".join([f"0x{0:064x}"] * 3)
 FEATURES, FUNCTIONS, TYPE, MASK = (
     "../features",
@@ -183,6 +185,7 @@ def planned(source: t.Any, **targets: t.Any) -> t.Any:
         ({MASK: f"0xf7{'f' * 62}"}, "has no usable_control_domains; 04 is needed"),
         ({MASK: f"0x08{'0' * 62}"}, None),
         ({MASK: None}, None),
+        ({MASK: "not supported"}, None),
     ],
 )
 def test_what_a_hosts_cards_are_decides_on_a_matrix_before_it_is_made(migratable, cards, reason):
@@ -255,6 +258,24 @@ def test_a_matrix_that_waits_is_given_no_queue_that_another_one_has(migratable):
     plan = planned(source, b=migratable({UUID: NOTHING, UUIDS[9]: AP_CONFIG}))
     assert plan["status"] == "infeasible"
     assert "queue_assigned" in {code for code, _words in reasons(plan)}
+
+
+@pytest.mark.parametrize("there", [{}, {UUID: NOTHING}, {UUID: NOTHING, UUIDS[9]: NOTHING}])
+def test_maintenance_gives_a_queue_to_one_device_of_a_host(migratable, there):
+    """What arrived with one step has its queues in the next one."""
+    facts = {
+        "a": migratable({UUID: AP_CONFIG}, guest="vm-1"),
+        "b": migratable({UUIDS[9]: AP_CONFIG}, guest="vm-2"),
+        "c": migratable(there),
+    }
+    found = maintenance_plan(facts, emptied=["a", "b"])
+    assert [each["hosts"] for each in found["steps"]] == [["a"]]
+    codes = {each["code"] for left in found["blocked"]["unplaced"] for each in left["reasons"]}
+    assert "queue_assigned" in codes
+    # With other queues there is room for both.
+    facts["b"] = migratable({UUIDS[9]: OTHER_CONFIG}, guest="vm-2")
+    facts["d"] = migratable()
+    assert len(maintenance_plan(facts, emptied=["a", "b"])["steps"]) == 2
 
 
 @pytest.mark.parametrize(
