@@ -169,8 +169,9 @@ def _is_matrix(
 ) -> bool:
     """Return whether what moves is a mediated device of vfio_ap."""
     descriptors = facts[placement["source"]["host"]]["descriptors"]
-    found = descriptors.get(source["descriptor"]) or {}
-    return source["kind"] == "mdev" and found.get("self", {}).get("device_api") == "vfio-ap"
+    found = descriptors.get(source["descriptor"])
+    api = found["self"].get("device_api") if found else None
+    return bool(source["kind"] == "mdev" and api == "vfio-ap")
 
 
 def _as_source(
