@@ -168,6 +168,9 @@ class Admission:
             each.id for guest in request.guests for each in guest.devices if _wants_its_uuid(each)
         }
         self._uuids_on: dict[str, frozenset[str]] = {}
+        self._kept_on: dict[str, set[str]] = defaultdict(set)
+        for each in request.kept if self._uuids else ():
+            self._kept_on[each["target"]["host"]].add(each["target"]["id"])
 
     def _note_addresses(self, request: Request) -> None:
         """Note the MAC addresses that two guests might have on one card: the card would give each the other's frames."""
@@ -226,7 +229,7 @@ class Admission:
         self.matrices = {key: matrix for key, matrix in going.items() if matrix in shared}
 
     def _note_kept_matrices(self, kept: t.Sequence[contract.Placement]) -> None:
-        """Note as being there what is kept of an earlier plan and is still to be made."""
+        """Note as being there what is kept of an earlier plan and is still to be made, or waits for its matrix."""
         hosts = self.candidates.fleet.hosts
         sources = {host for host, _id in self.kept_sources if host in hosts}
         given = {
@@ -235,9 +238,9 @@ class Admission:
         for each in kept:
             target = each["target"]
             matrix = given.get((each["source"]["host"], each["source"]["id"]))
-            if matrix is not None and target["create"] and target["host"] in self._matrices_on:
+            if matrix is not None and target["host"] in self._matrices_on:
                 there = self._matrices_on[target["host"]]
-                there.setdefault(matrix, f"{target['id']}, which is to be made there,")
+                there.setdefault(matrix, f"{target['id']}, which is to have it there,")
 
     def matrices_on(self, host: str) -> t.Mapping[Matrix, str]:
         """Return the matrices that are on a target host, where such devices move, each with the words for its device."""
@@ -266,6 +269,7 @@ class Admission:
         """Return which of these UUIDs are on a host already, so that no new device there can have them."""
         if self._uuids and host not in self._uuids_on:
             ids = {each.id for each in self.candidates.fleet.hosts[host].devices}
+            ids |= self._kept_on[host]
             self._uuids_on[host] = frozenset(ids & self._uuids)
         return self._uuids_on.get(host, frozenset())
 

@@ -425,7 +425,7 @@ class _Maker:
 
     def _waits(self, source: Device, target: contract.Target) -> bool:
         """Return whether a target is there and only the migration makes it what it has to be."""
-        if target["create"] or self._problem.admission.uuid_of(source) is None:
+        if target["create"] or (target["kind"], target["id"]) != ("mdev", source.id):
             return False
         host = self._problem.fleet.hosts[target["host"]]
         there = next((each for each in host.devices if each.id == target["id"]), None)

@@ -260,6 +260,27 @@ def test_a_matrix_that_waits_is_given_no_queue_that_another_one_has(migratable):
     assert "queue_assigned" in {code for code, _words in reasons(plan)}
 
 
+@pytest.mark.parametrize(
+    ("there", "uuid", "masks"),
+    [
+        ({UUID: NOTHING}, UUIDS[9], AP_CONFIG),
+        ({}, UUIDS[9], AP_CONFIG),
+        # Two hosts may have devices of one UUID.
+        ({}, UUID, AP_CONFIG.replace("0x06", "0x01")),
+    ],
+)
+def test_what_is_kept_of_an_earlier_plan_has_its_queues_and_its_uuid(
+    migratable, there, uuid, masks
+):
+    facts = {"a": migratable({UUID: AP_CONFIG}, guest="vm-1"), "c": migratable(there)}
+    earlier = migration_plan(facts, drain=["a"])
+    facts |= {"b": migratable({uuid: masks}, guest="vm-2"), "d": migratable()}
+    plan = migration_plan(facts, drain=["a", "b"], earlier=earlier)
+    targets = {each["vm"]: each["target"]["host"] for each in plan["placements"]}
+    assert targets == {"vm-1": "c", "vm-2": "d"}
+    assert violations(plan, facts) == []
+
+
 @pytest.mark.parametrize("there", [{}, {UUID: NOTHING}, {UUID: NOTHING, UUIDS[9]: NOTHING}])
 def test_maintenance_gives_a_queue_to_one_device_of_a_host(migratable, there):
     """What arrived with one step has its queues in the next one."""
