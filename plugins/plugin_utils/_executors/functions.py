@@ -103,6 +103,7 @@ def _iommu_groups(facts: t.Mapping[str, t.Any]) -> dict[str, int]:
         for each in facts.get("devices", ())
         if isinstance(each, t.Mapping)
         and isinstance(each.get("id"), str)
-        and type(each.get("iommu_group")) is int
+        and isinstance(each.get("iommu_group"), int)
+        and not isinstance(each["iommu_group"], bool)
         and each["iommu_group"] >= 0
     }
