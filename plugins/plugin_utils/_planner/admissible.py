@@ -321,12 +321,8 @@ class Admission:
             refusal = self.beside_address(source, target)
             if refusal is not None:
                 return refusal
-        if self.matrices:
-            refusal = self.beside_queues(source, target)
-            if refusal is not None:
-                return refusal
-        if self._uuids:
-            refusal = self.of_another_uuid(source, target)
+        for why_not in (self.beside_queues, self.of_another_uuid):
+            refusal = why_not(source, target)
             if refusal is not None:
                 return refusal
         for each in self.asked:
