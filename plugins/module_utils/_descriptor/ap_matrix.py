@@ -62,8 +62,8 @@ def matrix(files: Files) -> t.Iterator[tuple[str, str]]:
 
     Where the driver can migrate, it says so, and what the adapters' cards are follows, in the order of the adapters and as
     far as all of them show it: the upper bits of ``ap_functions`` (facilities, mode, APXA, filtering) have to be equal, the
-    class may only become more, and the generation may only rise. So do the control domains that the host has itself, as the
-    guest uses no others.
+    class may only become more, and the generation may only rise. So do the adapters and control domains of the matrix that
+    the host has not, or not for its guests: ``demanded``.
     """
     adapters = sorted(read_adapters(files) or ())
     yield "adapters", _hexadecimal(adapters)
@@ -71,17 +71,20 @@ def matrix(files: Files) -> t.Iterator[tuple[str, str]]:
     control = read_control_domains(files)
     if control is not None:
         yield "control_domains", _hexadecimal(control)
-    if not _migrates(files(_FEATURES)):
+    features = _features(files)
+    if features is None:
         return
-    yield "migratable", "yes"
+    yield "migratable", "yes" if _migrates(features) else "no"
+    if not _migrates(features):
+        return
     present = _present(files)
     cards = {
         f"{each:02x}": _card(files, each) for each in adapters if not present or each in present
     }
     yield from _of_cards(cards, [f"{each:02x}" for each in adapters])
     usable = _usable(files)
-    if control is not None and usable is not None:
-        yield "usable_control_domains", _hexadecimal(control & usable)
+    if control and usable is not None:
+        yield "missing_control_domains", _hexadecimal(control - usable)
 
 
 def of_parent(files: Files) -> t.Iterator[tuple[str, str]]:
@@ -90,9 +93,7 @@ def of_parent(files: Files) -> t.Iterator[tuple[str, str]]:
     ``features`` are those of the driver, none before Linux 6.10. Where it can migrate, ``cards`` has which adapters have
     the same values, and ``host_control_domains`` the host's.
     """
-    features = files(_FEATURES)
-    if features is None and is_before(files.release(), _WITH_AP_CONFIG):
-        features = ""
+    features = _features(files)
     if features is not None:
         yield "features", features
     if not _migrates(features):
@@ -114,11 +115,11 @@ def foreseen(own: t.Mapping[str, str], given: t.Mapping[str, str]) -> dict[str, 
     Where the driver of ``own`` cannot migrate, nothing of the cards counts.
     """
     features = given.get("features")
-    if not is_migratable(own) or features is None:
+    if "migratable" not in own or features is None:
         return {}
-    if not _migrates(features):
-        return {"migratable": "no"}
-    found = {"migratable": "yes"}
+    found = {"migratable": "yes" if _migrates(features) else "no"}
+    if not (is_migratable(own) and is_migratable(found)):
+        return found
     if given.get("cards"):
         cards = {
             adapter: tuple(values.split("/"))
@@ -130,11 +131,18 @@ def foreseen(own: t.Mapping[str, str], given: t.Mapping[str, str]) -> dict[str, 
         found.update(
             _of_cards(cards, [each for each in own.get("adapters", "").split(",") if each])
         )
-    if "host_control_domains" in given and "control_domains" in own:
+    if "host_control_domains" in given and own.get("control_domains"):
         usable = given["host_control_domains"].split(",")
         wanted = own["control_domains"].split(",")
-        found["usable_control_domains"] = ",".join([each for each in wanted if each in usable])
+        missing = [each for each in wanted if each not in usable]
+        found["missing_control_domains"] = ",".join(missing)
     return found
+
+
+def demanded(own: t.Mapping[str, str]) -> list[str]:
+    """Return of what the target of such a matrix must have none: of its adapters and control domains those that its host lacks."""
+    of_whom = {"unfit_adapters": "adapters", "missing_control_domains": "control_domains"}
+    return [name for name, kept in of_whom.items() if is_migratable(own) and own.get(kept)]
 
 
 def is_migratable(own: t.Mapping[str, str]) -> bool:
@@ -211,6 +219,13 @@ def full_masks(text: str) -> str:
     return ",".join(full) if len(full) == len(masks) else text
 
 
+def _features(files: Files) -> str | None:
+    """Return the driver's features, of which it had none before Linux 6.10; ``None`` where they are not shown."""
+    features = files(_FEATURES)
+    is_older = features is None and is_before(files.release(), _WITH_AP_CONFIG)
+    return "" if is_older else features
+
+
 def _migrates(features: str | None) -> bool:
     return "migratable" in (features or "").split()
 
@@ -223,6 +238,12 @@ def _of_cards(
         values = [(*cards.get(each, ()), *(_ABSENT,) * 3)[place] for each in adapters]
         if values and all(values):
             yield name, ",".join(values)
+    functions = [cards.get(each, (_ABSENT,))[0] for each in adapters]
+    unfit = [
+        each for each, shown_of_it in zip(adapters, functions) if shown_of_it in (_ABSENT, _SECURE)
+    ]
+    if unfit or (adapters and all(functions)):
+        yield "unfit_adapters", ",".join(unfit)
 
 
 def _present(files: Files) -> list[int]:
@@ -238,7 +259,11 @@ def _card(files: Files, adapter: int) -> tuple[str, str, str]:
     # Bits 16 and 17: bound to, or associated with, a secure guest.
     if functions >> 14 & 3:
         return _SECURE, _SECURE, hwtype
-    return f"{functions >> 24:02x}", str(functions >> 23 & 1), hwtype
+    upper = f"{functions >> 24:02x}"
+    # Only of a card with one of bits 8 and 9 may the class change.
+    if functions >> 22 & 3 in (0, 3):
+        upper += f"{functions >> 16 & 0xC0:02x}"
+    return upper, str(functions >> 23 & 1), hwtype
 
 
 def _functions(files: Files, adapter: int) -> int | None:

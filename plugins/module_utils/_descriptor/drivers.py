@@ -31,6 +31,7 @@ from ansible_collections.vfio.migration.plugins.module_utils._descriptor.kernel_
     is_before,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.order import (
+    NONE,
     RISING,
     as_order,
 )
@@ -97,6 +98,10 @@ class Driver:
     links: tuple[str, ...] = ()
     # The attributes of ``self``, numbers, that may be another one on the target, and in which direction; see ``order``.
     orders: t.Mapping[str, str] = field(default_factory=dict)
+    # Those of which the target of a device with this derived ``self`` must have none, whether or not its host shows them.
+    demanded: t.Callable[[t.Mapping[str, str]], t.Iterable[str]] | None = None
+    # By attribute, the value with which a device asks for the same of its target; with another one it asks for nothing.
+    asks_with: t.Mapping[str, str] = field(default_factory=dict)
     # What the device itself shows of whether it can migrate, and the evidence; ``None`` where it shows nothing.
     shows: t.Callable[[Files], tuple[bool | None, str] | None] | None = None
     # Gives pairs for the ``self`` of a parent: those that each of its mediated devices has of it, and those from which
@@ -174,13 +179,26 @@ def driver_profile(kind: str, driver: str | None) -> Driver:
 
 
 def derived_set(own: t.Mapping[str, str]) -> dict[str, str]:
-    """Return the one set of a derived ``compatible``: what is equal to ``own``, but for the driver's orders."""
+    """Return the one set of a derived ``compatible``: what is equal to ``own``, but for what its driver demands otherwise."""
     pattern = literal(own)
     for profile in _profiles(own):
-        for name, value in own.items() if profile.orders else ():
-            direction = profile.orders.get(name)
-            pattern[name] = (as_order(direction, value) if direction else None) or pattern[name]
-    return pattern
+        for name, rule in profile.orders.items():
+            if name in own:
+                pattern[name] = as_order(rule, own[name]) or pattern[name]
+        for name, asking in profile.asks_with.items():
+            if own.get(name) != asking:
+                pattern.pop(name, None)
+    return {**pattern, **{name: _nothing_of(own, name) for name in _demanded(own)}}
+
+
+def _demanded(own: t.Mapping[str, str]) -> list[str]:
+    """Return of what the target of a device with the derived ``self`` ``own`` must have none."""
+    hooks = [profile.demanded for profile in _profiles(own)]
+    return [name for hook in hooks if hook for name in hook(own)]
+
+
+def _nothing_of(own: t.Mapping[str, str], name: str) -> str:
+    return as_order(NONE, own.get(name, "")) or ""
 
 
 def may_be_unknown(own: t.Mapping[str, str]) -> frozenset[str]:
@@ -221,9 +239,14 @@ def unknown(source: t.Mapping[str, str], target: t.Mapping[str, str]) -> list[st
         for side in (source, target)
     ]
     source, target = sides
+    demanded = _demanded(source)
     for profile in _profiles(source):
         for name, words in {_VERSION: _VERSIONS, **profile.learnt}.items():
-            if (name in source) != (name in target):
+            if name in demanded:
+                sentences += (
+                    [] if name in target else [f"{name} is {NOT_SHOWN} on the target: {words}"]
+                )
+            elif (name in source) != (name in target):
                 sentences.append(
                     f"{name} is {source.get(name, NOT_SHOWN)} on the source and"
                     f" {target.get(name, NOT_SHOWN)} on the target: {words}"
@@ -581,9 +604,13 @@ _CHANNELS = "subchannels and channel paths of different types do not mix (Linux,
 _AP_MATRIX = "adapters, domains and control domains have to be equal (Linux, Documentation/arch/s390/vfio-ap.rst)"
 _AP_DRIVER = "the target's driver has to migrate, too (features; Linux, patches 'vfio-ap: live guest migration', version 4)"
 _AP_CARD = "the target's cards have to do what the source's do (Linux, patches 'vfio-ap: live guest migration', version 4)"
-_AP_CONTROL = (
-    "both hosts need the same of the guest's control domains (Linux, ap_control_domain_mask; patches 'vfio-ap:"
+_AP_UNFIT = (
+    "the target's host needs the guest's adapters, and none of them bound to a secure guest (Linux, patches 'vfio-ap:"
     " live guest migration', version 4)"
+)
+_AP_CONTROL = (
+    "the target's host needs the guest's control domains (Linux, ap_control_domain_mask; patches 'vfio-ap: live guest"
+    " migration', version 4)"
 )
 _TYPE_NAME = "an id may mean another type with another release of the driver (NVIDIA, Virtual GPU Software User Guide)"
 _BOARD = "variants of a GPU's board do not mix (NVIDIA, docs.nvidia.com/ai-enterprise, release 8, Live Migration)"
@@ -619,6 +646,8 @@ _DRIVERS = {
         files=ap_matrix.FILES,
         links=ap_matrix.LINKS,
         orders={"hwtype": RISING, "ap_class": RISING},
+        demanded=ap_matrix.demanded,
+        asks_with={"migratable": "yes"},
         shows=lambda files: ap_matrix.shows(files) or _never_in_qemu("ap")(files),
         written=ap_matrix.written,
         settled=ap_matrix.SETTLED,
@@ -636,7 +665,8 @@ _DRIVERS = {
             "ap_functions": _AP_CARD,
             "ap_class": _AP_CARD,
             "hwtype": _AP_CARD,
-            "usable_control_domains": _AP_CONTROL,
+            "unfit_adapters": _AP_UNFIT,
+            "missing_control_domains": _AP_CONTROL,
         },
         spellings={"ap_config": ap_matrix.full_masks},
         numbers=_AP_NUMBERS,

@@ -201,7 +201,8 @@ class Pattern:
         self._stated = frozenset([name for name, value in attributes.items() if value])
         found = {name: read_order(value) for name, value in attributes.items() if derived}
         self.ordered = [(name, order) for name, order in sorted(found.items()) if order]
-        self.may_be_unknown = may_be_unknown(attributes) if derived else frozenset()
+        refusing = [name for name, order in self.ordered if order.refuses_all(subject_is_target)]
+        self.may_be_unknown = may_be_unknown(attributes) - {*refusing} if derived else frozenset()
         unordered = attributes.keys() - dict(self.ordered).keys()
         domains: Domains = {}
         plain: dict[str, str] = {}

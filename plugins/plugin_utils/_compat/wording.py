@@ -42,7 +42,7 @@ def sentence(
             return f"{where} has software_version {actual}; major version {major} is needed"
         case "present" if reason["set"] is None:
             return f"the {lister}'s driver lists no set of attributes that it is compatible with"
-        case "equal" if not expected:
+        case "equal" | "order" if not expected:
             return f"{where} has {attribute} {actual}; it must be absent or empty"
         case "present" | "equal" | "order" if not actual:
             return f"{where} has no {attribute}; {expected} is needed"

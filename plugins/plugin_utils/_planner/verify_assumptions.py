@@ -37,6 +37,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_mat
     Attributes,
     NaiveDescriptor,
     NaiveSet,
+    asked_of_target,
     learnt_names,
     set_matches,
     shown_attributes,
@@ -212,7 +213,10 @@ def _uncompared(
         if own.get(name) != other.get(name):
             yield f"nobody compares {name}: it is {_both(own, other, name)}"
     shown, shown_there = shown_attributes(own), shown_attributes(other)
-    for name in learnt:
+    asked = asked_of_target(own) if derived else set()
+    for name in asked - shown_there.keys():
+        yield f"{name} is not shown on the target"
+    for name in learnt - asked:
         if (name in shown) != (name in shown_there):
             yield f"{name} is {shown.get(name, 'not shown')} on the source and"
 

@@ -22,6 +22,8 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_cas
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_matching import (
     VERSION,
     NaiveDescriptor,
+    asked_of_target,
+    has_ap_cards,
     read_naive_set,
 )
 
@@ -160,10 +162,17 @@ def _cards_of_matrix(source: NaiveDescriptor, parent: Entry) -> t.Iterator[tuple
         column = [row[place] for row in rows]
         if told.get("cards") and all(column):
             yield name, ",".join(column)
+    adapters = source.own.get("adapters", "").split(",")
+    lacking = [
+        each for each, row in zip(adapters, rows, strict=True) if row[0] in ("absent", "secure")
+    ]
+    if told.get("cards") and adapters != [""] and (lacking or all(row[0] for row in rows)):
+        yield "unfit_adapters", ",".join(lacking)
     if "host_control_domains" in told:
         there = told["host_control_domains"].split(",")
-        wanted = source.own.get("control_domains", "").split(",")
-        yield "usable_control_domains", ",".join(each for each in wanted if each in there)
+        wanted = [each for each in source.own.get("control_domains", "").split(",") if each]
+        if wanted:
+            yield "missing_control_domains", ",".join(each for each in wanted if each not in there)
 
 
 def _adapters_of(cards: str) -> list[str]:
@@ -210,8 +219,7 @@ def waits_for_its_matrix(case: Case, move: Move) -> bool:
 
 def has_to_keep_its_uuid(descriptor: NaiveDescriptor | None) -> bool:
     """Return whether a device migrates only to one of its own UUID: an AP matrix of a driver that can migrate."""
-    own = descriptor.own if descriptor is not None and descriptor.derived else {}
-    return (own.get("driver"), own.get("migratable")) == ("vfio_ap", "yes")
+    return descriptor is not None and descriptor.derived and has_ap_cards(descriptor.own)
 
 
 def _with_matrix(
@@ -228,7 +236,7 @@ def _with_matrix(
         if name in ("ap_class", "hwtype") and re.fullmatch("[0-9,]+", value)
         else value
         for name, value in own.items()
-    }
+    } | {name: f"{{none:{own.get(name, '')}}}" for name in asked_of_target(own)}
     return NaiveDescriptor(own, [listed], [read_naive_set(listed, True)], True, target.shown)
 
 

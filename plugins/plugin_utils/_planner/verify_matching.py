@@ -112,7 +112,7 @@ _PIECE = re.compile(
     r"|\{ *([A-Za-z_][A-Za-z0-9_]*) *"
     r"(?:: *int *:((?: *-?[0-9]{1,18} *,)* *-?[0-9]{1,18} *)|: *string *:((?: *\"[^\"]*\" *,)* *\"[^\"]*\" *))?\}"
 )
-_ORDER = re.compile(r"\{(rising|falling):([0-9]{1,20}(?:,[0-9]{1,20})*)\}")
+_ORDER = re.compile(r"\{(?:(rising|falling):([0-9]{1,20}(?:,[0-9]{1,20})*)|(none):([0-9a-f,]*))\}")
 _NUMBERS = re.compile("[0-9]+(,[0-9]+)*")
 _SIGNS = re.compile("[-+*/%]")
 _ARITHMETIC = re.compile(r"[-0-9+*/%() ]*")
@@ -147,7 +147,7 @@ def read_naive_set(attributes: Attributes, derived: bool) -> NaiveSet | None:
     """Return a set of ``compatible``, ``None`` where it breaks a rule of the template language and so is void."""
     orders = {name: _ORDER.fullmatch(value) for name, value in attributes.items() if derived}
     ordered = [
-        _Term(name, found[1], [(found[2], None)], frozenset())
+        _Term(name, found[1] or found[3], [(found[2] or found[4] or "", None)], frozenset())
         for name, found in orders.items()
         if found
     ]
@@ -175,7 +175,7 @@ def read_naive_set(attributes: Attributes, derived: bool) -> NaiveSet | None:
         return None
     # A software_version that is left empty is not stated.
     terms = [each for each in terms if each.parts or each.name != "software_version"]
-    rules = ("text", "rising", "falling", "integer", "version", "arithmetic")
+    rules = ("text", "rising", "falling", "none", "integer", "version", "arithmetic")
     terms.sort(key=lambda each: rules.index(each.rule))
     unknown = learnt_names(attributes) if derived else frozenset()
     return NaiveSet(terms, values, frozenset(attributes), unknown)
@@ -188,7 +188,7 @@ _LEARNT: dict[str, tuple[frozenset[str], frozenset[str]]] = {
         ("vfio_ccw", "dev_busid subchannel_type chpid_type", ""),
         (
             "vfio_ap",
-            "ap_config control_domains migratable ap_functions ap_class hwtype usable_control_domains",
+            "ap_config control_domains migratable ap_functions ap_class hwtype unfit_adapters missing_control_domains",
             "",
         ),
         ("nvidia", "type_name subsystem_id", ""),
@@ -197,6 +197,20 @@ _LEARNT: dict[str, tuple[frozenset[str], frozenset[str]]] = {
         ("xe_vfio_pci", "", "revision vram_quota"),
     )
 }
+
+
+# What the target of an AP matrix must have none of, by what of the matrix it is about.
+_ASKED_OF_TARGET = {"unfit_adapters": "adapters", "missing_control_domains": "control_domains"}
+
+
+def has_ap_cards(own: Attributes) -> bool:
+    """Return whether a derived descriptor is of an AP matrix whose driver can migrate."""
+    return (own.get("driver"), own.get("migratable")) == ("vfio_ap", "yes")
+
+
+def asked_of_target(own: Attributes) -> set[str]:
+    """Return of what a target has to have none, though its own host need not show it."""
+    return {each for each, kept in _ASKED_OF_TARGET.items() if has_ap_cards(own) and own.get(kept)}
 
 
 def learnt_names(attributes: Attributes) -> frozenset[str]:
@@ -216,7 +230,14 @@ def unknown_names(own: Attributes, other: Attributes) -> list[str]:
     """Return what one of two devices does not show, or neither, although their driver compares it."""
     own, other = shown_attributes(own), shown_attributes(other)
     found = learnt_names({**other, **own})
-    one_sided = [each for each in found if (each in own) != (each in other)]
+    # Of these nothing is asked of the source.
+    asked = asked_of_target(own)
+    found |= asked
+    one_sided = [
+        each
+        for each in found
+        if (each not in other if each in asked else (each in own) != (each in other))
+    ]
     _names, every = _learnt_by(own)
     return sorted([*one_sided, *(every - own.keys() - other.keys())])
 
@@ -320,6 +341,8 @@ def _choices(
             version = "".join(map(str, pieces))
             pair = (version, actual or "") if owner_is_source else (actual or "", version)
             fits = actual is None or version_serves(*pair)
+        elif term.rule == "none":
+            fits = not (actual if owner_is_source else pieces[0])
         elif term.rule in ("rising", "falling"):
             own = str(pieces[0])
             fits = actual is None or _is_in_order(term.rule, own, actual, owner_is_source)

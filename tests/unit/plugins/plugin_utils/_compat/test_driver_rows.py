@@ -339,6 +339,12 @@ def test_row_vfio_ap_migratable(judge, gather):
     assert what_differs(judge(vendor, card(ap_functions_05="0x92400000"))) == [
         ("ap_class", "order")
     ]
+    # A card of both classes, or of none, goes to one that is the same.
+    for functions in ("0x92000000", "0x92c00000"):
+        other = card(ap_functions_05=functions)
+        assert judge(other, other)["compatible"]
+        for source, target in ((vendor, other), (other, vendor)):
+            assert ("ap_functions", "equal") in what_differs(judge(source, target))
     # A facility, the mode, APXA, or the filtering.
     for functions in ("0x12800000", "0x82800000", "0x90800000", "0x93800000"):
         assert what_differs(judge(vendor, card(ap_functions_05=functions))) == [
@@ -346,7 +352,12 @@ def test_row_vfio_ap_migratable(judge, gather):
         ]
     # The host has control domains 5 to 7, and not 4, which the guest has.
     without = with_parent(vendor, **{"../../../bus/ap/ap_control_domain_mask": f"0x07{'0' * 62}"})
-    assert what_differs(judge(vendor, without)) == [("usable_control_domains", "equal")]
+    assert what_differs(judge(vendor, without)) == [("missing_control_domains", "order")]
+    # What the source's host lacks itself does not matter.
+    assert judge(without, vendor)["compatible"]
+    assert not judge(without, without)["compatible"]
+    unable = with_parent(vendor, features="guest_matrix dyn ap_config")
+    assert what_differs(judge(vendor, unable)) == [("migratable", "equal")]
     torn = gather(with_parent(vendor, **{"../../../bus/ap/ap_control_domain_mask": "0x07"}))
     (problem,) = torn["problems"]
     assert "ap_control_domain_mask is '0x07'; expected 0x and 64 hex digits" in problem["problem"]
@@ -450,7 +461,14 @@ def test_what_a_new_matrix_is_not_known_to_have_is_said(gather, told):
     def is_open(name: str) -> bool:
         return any(each.startswith(f"{name} is ") for each in placement["warnings"])
 
-    for name in ("migratable", "ap_functions", "ap_class", "hwtype", "usable_control_domains"):
+    for name in (
+        "migratable",
+        "ap_functions",
+        "ap_class",
+        "hwtype",
+        "unfit_adapters",
+        "missing_control_domains",
+    ):
         assert is_open(name) is not told
     # These it is given.
     assert not any(map(is_open, ("ap_config", "adapters", "domains", "control_domains")))

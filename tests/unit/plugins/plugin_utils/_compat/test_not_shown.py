@@ -66,11 +66,14 @@ HIDDEN = {
     "control_domains": ("vfio_ap_before_6_10", ["control_domains"]),
     "ap_config": ("vfio_ap", ["ap_config"]),
     "hwtype": ("vfio_ap_migratable", ["card05/hwtype"]),
-    "usable_control_domains": ("vfio_ap_migratable", ["ap_control_domain_mask"]),
+    "missing_control_domains": ("vfio_ap_migratable", ["ap_control_domain_mask"]),
     "ap_functions": ("vfio_ap_migratable", ["card06/ap_functions"]),
 }
 # What an attribute is hidden from where nothing is known of any device if neither host shows it.
 ALWAYS_COMPARED = ("fw_ver", "board_id", "vram_quota", "revision", "cfg_services")
+# What a target has to have none of, whatever is shown of the source; by ap_functions it is known that no card is secure.
+OF_TARGET = ("missing_control_domains",)
+NEEDED_OF_TARGET = (*OF_TARGET, "ap_functions")
 
 
 @pytest.fixture
@@ -107,7 +110,8 @@ def test_what_one_side_does_not_show_is_assumed_with_its_reason(gather, attribut
     shown, hidden = gather(tree_of(row)), gather(without(row, *paths))
     assert attribute in descriptor_of(shown)["self"]
     assert attribute not in descriptor_of(hidden)["self"]
-    for source, target in ((shown, hidden), (hidden, shown)):
+    of_target = attribute in OF_TARGET
+    for source, target in ((shown, hidden), (hidden, shown))[: 1 if of_target else 2]:
         judged = compatibility(descriptor_of(source), descriptor_of(target), direction)
         assert judged["compatible"] and not judged["direction_conflict"]
         assert judged["certainty"] == "assumed"
@@ -115,6 +119,8 @@ def test_what_one_side_does_not_show_is_assumed_with_its_reason(gather, attribut
             descriptor_of(each)["self"].get(attribute, "not shown") for each in (source, target)
         ]
         words = f"{attribute} is {sides[0]} on the source and {sides[1]} on the target: "
+        if of_target:
+            words = f"{attribute} is not shown on the target: "
         assert [each for each in judged["warnings"] if each.startswith(words)]
         found = compatible_pairs(
             {"a": source, "b": target}, direction=direction, sources=["a"], targets=["b"]
@@ -139,7 +145,37 @@ def test_what_neither_side_shows_is_assumed_only_where_the_driver_compares_it_of
     hidden = descriptor_of(gather(without(row, *paths)))
     judged = compatibility(hidden, hidden)
     assert judged["compatible"]
-    assert (judged["certainty"] == "assumed") == (attribute in ALWAYS_COMPARED)
+    assert (judged["certainty"] == "assumed") == (attribute in ALWAYS_COMPARED + NEEDED_OF_TARGET)
+
+
+@pytest.mark.parametrize("direction", DIRECTIONS)
+@pytest.mark.parametrize(
+    ("hidden", "files"),
+    [
+        # Bound to a secure guest; no such card; no such control domain.
+        (["ap_functions", "hwtype"], {"card05/ap_functions": "0x92808000"}),
+        (["ap_functions", "hwtype"], {"card05/ap_functions": None, "card05/hwtype": None}),
+        (["ap_control_domain_mask"], {"ap_control_domain_mask": f"0x07{'0' * 62}"}),
+    ],
+)
+def test_what_only_the_target_has_to_have_decides_though_the_source_does_not_show_it(
+    gather, hidden, files, direction
+):
+    vendor = tree_of("vfio_ap_migratable")
+    changed = {
+        path: next((text for end, text in files.items() if path.endswith(end)), content)
+        for path, content in vendor.parent.items()
+    }
+    kept = {path: text for path, text in changed.items() if text is not None}
+    source, lacking = (
+        gather(without("vfio_ap_migratable", *hidden)),
+        gather(replace(vendor, parent=kept)),
+    )
+    for target, fits in ((gather(vendor), True), (lacking, False)):
+        judged = compatibility(descriptor_of(source), descriptor_of(target), direction)
+        assert judged["compatible"] == fits
+        plan = migration_plan({"a": held(source), "b": {**target, "devices": []}}, sources=["vm-1"])
+        assert bool(plan["placements"]) == fits
 
 
 def test_what_both_show_and_is_not_equal_still_decides(gather):
@@ -211,7 +247,14 @@ def test_a_host_whose_driver_states_no_version_gets_guests_all_the_same(gather):
 LEARNT = {
     "mlx5_vfio_pci": {"fw_ver": ["28.39", "28.40"], "board_id": ["MT_1", "MT_2"]},
     "xe_vfio_pci": {"revision": ["0x00", "0x05"], "vram_quota": ["4", "8"]},
-    "vfio_ap": {"hwtype": ["13", "14,13"], "ap_class": ["0", "1"], "ap_config": ["0x1", "0x2"]},
+    "vfio_ap": {
+        "hwtype": ["13", "14,13"],
+        "ap_class": ["0", "1"],
+        "ap_config": ["0x1", "0x2"],
+        "adapters": ["", "05,06"],
+        "migratable": ["yes", "no"],
+        "unfit_adapters": ["", "05"],
+    },
     "mtty": {"other": ["x", "y"]},
 }
 

@@ -298,7 +298,7 @@ def in_order(direction: str, source: int | str, target: str, origin: str = "deri
     return [f"{each['rule']}: {each['expected']}" for each in reasons["reasons"]]
 
 
-def accepted(direction: str, source: str, target: int) -> bool:
+def accepted(direction: str, source: str, target: int | str) -> bool:
     """Return whether a target whose own set has an order accepts a source."""
     listing = {"self": sets(SELF)[0], "compatible": sets(f"{BASE}z={{{direction}:{target}}}")}
     return verdict(
@@ -327,9 +327,19 @@ def test_rule_falling():
     assert in_order("falling", "9,4", "8,5") == ["order: 9,4 or less, each"]
 
 
+def test_rule_none():
+    for source in ("", "05", "05,0a"):
+        assert in_order("none", source, "") == []
+        assert in_order("none", source, "06") == ["order: "]
+    # The other way round it is the target's own that matters.
+    assert accepted("none", "05", "")
+    assert not accepted("none", "", "06")
+
+
 def test_rule_order_is_derived():
-    (reason,) = in_order("rising", 9, "9", origin="file")
-    assert reason.startswith("void_set")
+    for rule in ("rising", "none"):
+        (reason,) = in_order(rule, 9, "9", origin="file")
+        assert reason.startswith("void_set")
 
 
 def test_rule_direction():

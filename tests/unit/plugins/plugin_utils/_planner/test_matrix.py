@@ -114,7 +114,7 @@ def test_a_host_before_linux_6_10_is_given_the_numbers_though_the_source_has_mas
 
 # --- what a driver that can migrate compares ---
 
-OTHER_CONFIG = AP_CONFIG.replace("0x08", "0x10")
+OTHER_CONFIG = AP_CONFIG.replace("0x08", "0x04")
 NOTHING = ",".join([f"0x{0:064x}"] * 3)
 FEATURES, FUNCTIONS, TYPE, MASK = (
     "../features",
@@ -182,7 +182,7 @@ def planned(source: t.Any, **targets: t.Any) -> t.Any:
         ({FUNCTIONS: "0x82800000"}, "has ap_functions 82,92; 92,92 is needed"),
         ({FUNCTIONS: "0x9280c000"}, "has ap_functions secure,92; 92,92 is needed"),
         ({FUNCTIONS: None, TYPE: None}, "has ap_functions absent,92; 92,92 is needed"),
-        ({MASK: f"0xf7{'f' * 62}"}, "has no usable_control_domains; 04 is needed"),
+        ({MASK: f"0xf7{'f' * 62}"}, "has missing_control_domains 04; it must be absent or empty"),
         ({MASK: f"0x08{'0' * 62}"}, None),
         ({MASK: None}, None),
         ({MASK: "not supported"}, None),
@@ -266,7 +266,7 @@ def test_a_matrix_that_waits_is_given_no_queue_that_another_one_has(migratable):
         ({UUID: NOTHING}, UUIDS[9], AP_CONFIG),
         ({}, UUIDS[9], AP_CONFIG),
         # Two hosts may have devices of one UUID.
-        ({}, UUID, AP_CONFIG.replace("0x06", "0x01")),
+        ({}, UUID, OTHER_CONFIG),
     ],
 )
 def test_what_is_kept_of_an_earlier_plan_has_its_queues_and_its_uuid(
