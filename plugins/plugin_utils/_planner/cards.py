@@ -54,6 +54,7 @@ class CardCapacity(t.NamedTuple):
     """What a card has: of ``capacity`` units so many are ``used``, by devices of this ``size`` if there is one already.
 
     ``types`` has the share of each type. ``certain`` is whether the driver itself states how many there can be.
+    ``partly_used`` is whether only trying shows if there is room for more than one device: then those of one guest are tried.
     """
 
     types: tuple[tuple[str, TypeShare], ...]
@@ -61,6 +62,7 @@ class CardCapacity(t.NamedTuple):
     used: int
     size: Size | None
     certain: bool
+    partly_used: bool = False
 
     def share(self, type_id: str) -> TypeShare | None:
         """Return what a device of this type takes; ``None`` where the card has no such type."""
@@ -87,10 +89,10 @@ class CardCapacity(t.NamedTuple):
             )
         if self.used + share.units > self.capacity:
             most = self.capacity // share.units
-            if not self.certain and most == 1:
+            if self.partly_used or (not self.certain and most == 1):
                 return (
-                    f"one plan gives one function of {card} the type {type_id}, as only trying shows"
-                    " whether it has room for more"
+                    f"one plan gives functions of {card} the type {type_id} for one guest only, as only trying"
+                    " shows whether it has room for more"
                 )
             return (
                 f"{card} holds {most} of {type_id} at most, with those that are there and planned"
@@ -146,17 +148,25 @@ def _size_of(mdev_type: MdevType) -> Size:
     return MIG if share and share.slices else mdev_type.framebuffer or mdev_type.id
 
 
-def capacity_of_functions(functions: t.Sequence[Device], with_type: int) -> CardCapacity:
-    """Return what the card of these ``functions`` without a type has, beside which so many have one."""
+def capacity_of_functions(
+    functions: t.Sequence[Device], with_type: int, asked: t.Iterable[t.Mapping[str, int]] = ()
+) -> CardCapacity:
+    """Return what the card of these ``functions`` without a type has, beside which so many have one.
+
+    ``asked`` is how many of each type each guest has that may go there.
+    """
     named: dict[str, str] = {}
     for device in functions:
         if device.choices is not None:
             names = device.choices.names or ("",) * len(device.choices.values)
             named.update(zip(device.choices.values, names, strict=False))
     if with_type:
-        # What these have taken is not shown, only that there is room for one more of what is to be had.
+        # What these have taken is not shown, only that there is room for one more of what is to be had. No more than the
+        # devices of one guest are tried at once.
         shares = {each: TypeShare(1, each) for each in named}
-        return CardCapacity(tuple(sorted(shares.items())), 1, 0, None, False)
+        counts = [sum(each.get(value, 0) for value in named) for each in asked]
+        most = min(filter(None, counts), default=1)
+        return CardCapacity(tuple(sorted(shares.items())), most, 0, None, False, True)
     found = {each: named_share(name) for each, name in named.items()}
     known = [share for share in found.values() if share is not None]
     counts = dict.fromkeys(named, len(functions))

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import itertools
 import typing as t
+from collections import Counter
 from dataclasses import dataclass, field
 
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.identifiers import UUID
@@ -70,7 +71,7 @@ def document(
 ) -> contract.PlanBody:
     """Return the plan that ``solution`` is, with the moves in ``order``; ``explaining`` is what reasons may take."""
     request, shortage = problem.request, proof.shortage
-    maker = _Maker(problem, order)
+    maker = _Maker(problem, order, _tried_at_once(problem, solution))
     placements = [(each, _source_of(problem, each)) for each in request.kept]
     placements += [(maker.placement(each), each.source) for each in solution.placed]
     placements.sort(key=lambda each: (each[1].host, each[0]["vm"] or "", each[1].id))
@@ -197,6 +198,23 @@ def _shortage_in_numbers(problem: Problem, shortage: Shortage) -> contract.Short
         "reachable": shortage.reachable,
         "devices": [device.label for device in short_of(problem, shortage)],
     }
+
+
+def _tried_at_once(problem: Problem, solution: Solution) -> Counter[tuple[str, str]]:
+    """Return how many functions each card is given a type of which only trying shows whether it has room for more than one."""
+    given = Counter(
+        (each.host, each.device.parent or each.device.id)
+        for each in solution.placed
+        if each.device is not None and each.device.choices is not None
+    )
+    numbers = {name: number for number, name in enumerate(problem.names)} if given else {}
+    return Counter(
+        {
+            (host, card): count
+            for (host, card), count in given.items()
+            if count > 1 and problem.supplies[numbers[host]].cards[card].capacity.partly_used
+        }
+    )
 
 
 def _only_trying_tells(problem: Problem, solution: Solution) -> bool:
@@ -342,6 +360,8 @@ class _Maker:
 
     _problem: Problem
     _order: MoveOrder
+    # How many functions a card is given a type, by host and card, where only trying shows whether it has room for them.
+    _tried: t.Mapping[tuple[str, str], int]
     _names: dict[str, set[str]] = field(default_factory=dict)
     _acceptances: dict[tuple[Descriptor | None, bool], dict[str, list[dict[str, str]]]] = field(
         default_factory=dict
@@ -353,6 +373,13 @@ class _Maker:
         device = placed.device
         if device is not None:
             found = onto(t.cast(Existing, candidate), device)
+            card = device.parent or device.id
+            tried = self._tried.get((placed.host, card), 0) if device.choices is not None else 0
+            if tried:
+                words = (
+                    f"only trying shows whether {card} on {placed.host} has room for all {tried}"
+                )
+                found[1]["warnings"] = [*found[1]["warnings"], f"{words} of the guest"]
         else:
             made, parent = t.cast(Creatable, candidate), t.cast(Parent, placed.parent)
             new_id = self._new_id(placed.source, placed.host, parent.kind)

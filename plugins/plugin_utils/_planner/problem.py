@@ -116,7 +116,7 @@ def pose(
     kept: dict[str, list[Placement]] = defaultdict(list)
     for placement in request.kept:
         kept[placement["target"]["host"]].append(placement)
-    host_supplies = _Supplies(conditions, admission, resources)
+    host_supplies = _Supplies(conditions, admission, resources, request.guests)
     supplies = [
         host_supplies.of(fleet.hosts[name], [each["target"] for each in kept.get(name, ())])
         for name in request.targets
@@ -185,6 +185,8 @@ class _Supplies:
     _conditions: Conditions
     _admission: Admission
     _resources: Resources
+    _guests: t.Sequence[Guest]
+    _asked: dict[str, list[Counter[str]]] = field(default_factory=dict)
     _equipped: dict[tuple[t.Any, ...], tuple[int | None, ...]] = field(default_factory=dict)
 
     def of(self, host: Host, kept: t.Sequence[Target]) -> Supply:
@@ -209,7 +211,9 @@ class _Supplies:
                 gpu = gpu_of(device, gpus) if self._conditions.distinct_gpus else None
                 pools[self._resources.group_of(device, gpu)].append(device)
         cards = {
-            card: self._card(card, given_capacity(host, card, functions, kept), functions)
+            card: self._card(
+                card, given_capacity(host, card, functions, kept, self.asked), functions
+            )
             for card, functions in typeless.items()
         }
         if not host.equipment:
@@ -222,6 +226,20 @@ class _Supplies:
                 for resource, parent in zip(parents, host.equipment, strict=True)
             ]
         return Supply(pools, parents, cards)
+
+    def asked(self, attribute: str) -> list[Counter[str]]:
+        """Return how many of each type each guest has, which ``attribute`` gives a function."""
+        if attribute not in self._asked:
+            self._asked[attribute] = [
+                Counter(
+                    value
+                    for device in guest.devices
+                    for name, value in device.attributes
+                    if name == attribute
+                )
+                for guest in self._guests
+            ]
+        return self._asked[attribute]
 
     def _mdev_cards(
         self, host: Host, with_devices: set[str | None], kept: t.Sequence[Target]
@@ -280,13 +298,23 @@ class _Supplies:
 
 
 def given_capacity(
-    host: Host, card: str, functions: t.Sequence[Device], kept: t.Sequence[Target] = ()
+    host: Host,
+    card: str,
+    functions: t.Sequence[Device],
+    kept: t.Sequence[Target] = (),
+    asked: t.Callable[[str], t.Iterable[t.Mapping[str, int]]] = lambda _attribute: (),
 ) -> CardCapacity:
-    """Return what a card has of which these ``functions`` have no type, once the targets ``kept`` have theirs."""
+    """Return what a card has of which these ``functions`` have no type, once the targets ``kept`` have theirs.
+
+    ``asked`` tells by the attribute that is the type how many of each type each guest has.
+    """
     under = [device for device in host.devices if (device.parent or device.id) == card]
+    with_type = count_with_type(under, functions)
+    attributes = {each.choices.attribute for each in functions if each.choices and with_type}
     capacity = capacity_of_functions(
         [device for device in under if device.choices is not None],
-        count_with_type(under, functions),
+        with_type,
+        itertools.chain.from_iterable(map(asked, sorted(attributes))),
     )
     given = [
         each["attributes"][0]["value"]

@@ -13,11 +13,14 @@ import typing as t
 from operator import attrgetter
 
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_capacity import (
+    given_types,
     shows_no_capacity,
+    types_on,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_case import (
     Case,
     Entry,
+    Key,
     Move,
     Objections,
     Rule,
@@ -126,6 +129,7 @@ def _fits(found: NaiveSet, decision: _Decision, bindings: Entry | None = None) -
 def placements_warn_of_what_they_assume(case: Case) -> Objections:
     """Require a warning for each thing that a move assumes, and no other but those that a driver is known for."""
     known: dict[int, tuple[str, ...] | None] = {}
+    tried = _tried_at_once(case)
     for move in case.moves:
         if move.kind not in known:
             known[move.kind] = _assumed(case, move)
@@ -136,7 +140,7 @@ def placements_warn_of_what_they_assume(case: Case) -> Objections:
             needed = (*needed, *_p2p_unknown(case, move))
         if move.target["create"] and shows_no_capacity(case.parents[move.place]):
             needed = (*needed, _ROOM_UNKNOWN)
-        needed = (*needed, *settings_left(case, move))
+        needed = (*needed, *settings_left(case, move), *tried.get(move.key, ()))
         warnings = move.found["warnings"]
         # A warning begins with what it is needed for.
         for beginning in needed:
@@ -146,6 +150,18 @@ def placements_warn_of_what_they_assume(case: Case) -> Objections:
         unfounded = () if of_driver else [each for each in warnings if not each.startswith(needed)]
         if unfounded:
             yield move.objection(f"{move} warns of what is not so: {'; '.join(unfounded)}")
+
+
+def _tried_at_once(case: Case) -> dict[Key, list[str]]:
+    """Return how the warning begins of devices that a card which has types is given several of, by source."""
+    return {
+        move.key: [
+            f"only trying shows whether {card[1]} on {card[0]} has room for all {len(moves)}"
+        ]
+        for card, moves in given_types(case).items()
+        for move in moves
+        if len(moves) > 1 and types_on(case, card, move.target["attributes"][0]["name"])[1]
+    }
 
 
 def _p2p_unknown(case: Case, move: Move) -> t.Iterator[str]:

@@ -155,37 +155,52 @@ def functions_of_a_card_are_given_what_it_holds(case: Case) -> Objections:
     """Require that functions of one card are given types of one size, no more than fit beside each other.
 
     Only names tell how much a type takes, ``L40S-8Q`` or with MIG ``A100-1-5C``: the greatest one that an empty card
-    takes is the whole card. Of a card that has devices with a type already, one function is given one at a time.
+    takes is the whole card. Of a card that has devices with a type already, functions are given one for one guest at a time.
     """
-    given: dict[Key, list[Move]] = defaultdict(list)
-    for move in case.existing:
-        if move.target["attributes"] and move.target_key in case.devices:
-            given[move.target["host"], move.target["parent"] or move.target["id"]].append(move)
-    for card, moves in given.items():
+    for card, moves in given_types(case).items():
         values = {move.target["attributes"][0]["value"] for move in moves}
-        named = moves[0].target["attributes"][0]["name"]
-        names: dict[str, str] = {}
-        with_type = 0
-        for (host, _id), device in case.devices.items():
-            if (host, device["parent"]) == card:
-                for each in device["attributes"]:
-                    names.update(
-                        zip(each.get("choices", ()), each.get("choice_names", ()), strict=False)
-                    )
-                    with_type += each["name"] == named and "choices" not in each
-        if with_type and len(moves) > 1:
+        names, with_type = types_on(case, card, moves[0].target["attributes"][0]["name"])
+        if with_type and len({_holder(move) for move in moves}) > 1:
             yield Objection(
-                keys_of(moves), f"{len(moves)} functions of {name_of(card)} are given a type"
+                keys_of(moves), f"{name_of(card)} is given types for several guests at a time"
             )
         sizes = {each: _size(names.get(each, "")) for each in values}
         if len({_alike(size, size or each) for each, size in sizes.items()}) > 1:
             yield Objection(keys_of(moves), f"{name_of(card)} takes one size of frame buffer only")
         given_sizes = [sizes[move.target["attributes"][0]["value"]] for move in moves]
         taken = [Fraction(1, _fitting(each, names.values())) for each in given_sizes if each]
-        if sum(taken) > 1:
+        if sum(taken) > 1 and not with_type:
             yield Objection(
                 keys_of(moves), f"{name_of(card)} holds fewer than {len(moves)} devices"
             )
+
+
+def given_types(case: Case) -> dict[Key, list[Move]]:
+    """Return the moves whose targets are functions that are given a type, by host and card."""
+    given: dict[Key, list[Move]] = defaultdict(list)
+    for move in case.existing:
+        if move.target["attributes"] and move.target_key in case.devices:
+            given[move.target["host"], move.target["parent"] or move.target["id"]].append(move)
+    return given
+
+
+def types_on(case: Case, card: Key, named: str) -> tuple[dict[str, str], int]:
+    """Return the names of the types that functions of a card may be given, and how many functions have one as their ``named`` attribute."""
+    names: dict[str, str] = {}
+    with_type = 0
+    for (host, _id), device in case.devices.items():
+        if (host, device["parent"]) == card:
+            for each in device["attributes"]:
+                names.update(
+                    zip(each.get("choices", ()), each.get("choice_names", ()), strict=False)
+                )
+                with_type += each["name"] == named and "choices" not in each
+    return names, with_type
+
+
+def _holder(move: Move) -> Key:
+    pid = (move.source["in_use"] or {}).get("pid")
+    return move.key[0], move.key[1] if pid is None else pid
 
 
 def _size(name: str) -> tuple[int, int] | None:

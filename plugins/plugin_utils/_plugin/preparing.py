@@ -94,7 +94,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.run_variabl
 from ansible_collections.vfio.migration.plugins.plugin_utils.contract import Plan
 
 # How many plans may fail, and how many there may be. The playbook has as many plays as passes. Of a card that has types
-# already a pass gives one function its type: few take so many, and each pass that is not needed is two lines on the screen.
+# already a pass gives functions their type for one guest: few take so many, and each pass that is not needed is two lines on the screen.
 MOST_ATTEMPTS = 5
 MOST_PASSES = 12
 

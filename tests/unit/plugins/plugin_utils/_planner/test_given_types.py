@@ -129,8 +129,8 @@ def test_a_card_with_types_is_given_one_at_a_time(gpus):
     assert [each["target"]["id"] for each in plan["placements"]] == [SECOND]
     assert any(
         each["reason"]
-        == f"one plan gives one function of {CARD} on b the type 1428, as only trying shows whether"
-        " it has room for more"
+        == f"one plan gives functions of {CARD} on b the type 1428 for one guest only, as only trying"
+        " shows whether it has room for more"
         for each in plan["unplaced"][0]["reasons"]
     )
     # Once it is carried out, the facts tell what is left.
@@ -138,6 +138,19 @@ def test_a_card_with_types_is_given_one_at_a_time(gpus):
     fleet["b"] = gather(target, "vm-9")
     plan = migration_plan(fleet, drain=["a"])
     assert [each["target"]["id"] for each in plan["placements"]] == [SECOND, third]
+
+
+def test_a_card_with_types_is_given_all_devices_of_one_guest(gpus):
+    """Each by itself would never get there, as a guest is placed with all of its devices or not at all."""
+    source, target = gpus("a", "1428", "1428"), gpus("b", "1428", "0", "0")
+    fleet = {"a": gather(source, "vm-1", "vm-1"), "b": gather(target, "vm-9")}
+    for each in fleet["a"]["devices"]:
+        each["in_use"]["pid"] = 7
+    plan = migration_plan(fleet, drain=["a"])
+    assert [each["target"]["id"] for each in plan["placements"]] == [SECOND, FUNCTIONS[2]]
+    words = f"only trying shows whether {CARD} on b has room for all 2 of the guest"
+    assert all(words in each["warnings"] for each in plan["placements"])
+    assert "further_pass" not in plan
 
 
 def test_a_type_that_is_not_to_be_had_is_not_planned(gpus):

@@ -20,11 +20,16 @@ SKIPPED = {"changed": False, "skipped": True}
 class Gpus(dict[str, dict[str, t.Any]]):
     """``hostvars`` of hosts: a with guests, b with a card that has a type already and room for ``room`` more."""
 
-    def __init__(self, guests: int, room: int) -> None:
+    def __init__(self, guests: int, room: int, devices_of_first: int = 1) -> None:
         super().__init__()
         self.room = room
         self.given = 0
-        self.guests = host([typed(each, "1155", vm=f"vm-{each}") for each in range(guests)])
+        first = [typed(each, "1155", vm="vm-0", pid=1) for each in range(devices_of_first)]
+        others = [
+            typed(devices_of_first + each, "1155", vm=f"vm-{each + 1}", pid=2 + each)
+            for each in range(guests - 1)
+        ]
+        self.guests = host(first + others)
         self.answer()
 
     def answer(self) -> None:
@@ -41,8 +46,10 @@ class Gpus(dict[str, dict[str, t.Any]]):
         for name, tasks in run["tasks"].items():
             changed = [each for each in tasks["pci_devices"] if each["attributes"]]
             if changed:
-                assert [each["address"] for each in changed] == [function(CARD, self.given)]
-                self.given += 1
+                assert [each["address"] for each in changed] == [
+                    function(CARD, self.given + each) for each in range(len(changed))
+                ]
+                self.given += len(changed)
                 self.answer()
             answered = [
                 {
@@ -81,6 +88,14 @@ def test_it_goes_on_until_all_have_moved(prepared, guests):
     assert run["failure"] is None
     assert len(run["plan"]["placements"]) == hosts.given == guests
     assert (run["attempt"], run["undo"]) == (guests, {})
+
+
+@pytest.mark.parametrize("guests", [1, 3])
+def test_the_devices_of_one_guest_are_tried_at_once(prepared, guests):
+    hosts = Gpus(guests, room=5, devices_of_first=2)
+    run = prepared(hosts)
+    assert run["failure"] is None
+    assert len(run["plan"]["placements"]) == hosts.given == guests + 1
 
 
 def test_it_ends_where_nothing_more_can_move(prepared):
