@@ -370,6 +370,17 @@ def migration_support(
     return not too_old, "driver {} supports it from Linux {}.{} on".format(driver, *profile.since)
 
 
+def unshown_need(own: t.Mapping[str, str]) -> str | None:
+    """Return what a device with the derived ``self`` ``own`` needs to migrate, where only the kernel's own word could show it.
+
+    What devlink switches, a caution of the driver has already.
+    """
+    for kind, profile in zip(("mdev", "pci"), _profiles(own)):
+        if profile.needs is not None and not profile.switched:
+            return migration_hint(kind, own["driver"])
+    return None
+
+
 def migration_hint(
     kind: str, driver: str | None, pci_id: str | None = None, virtual: bool = False
 ) -> str | None:

@@ -54,9 +54,11 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._compat.wording imp
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.descriptor import Descriptor
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import (
     Device,
+    DeviceClass,
     Fleet,
     Host,
     obstacle,
+    open_support,
 )
 
 MISSES = 3
@@ -96,6 +98,15 @@ def compatible_pairs(
     named = {host for ways in creatable.values() for way in ways for host in way["room"]}
     for pair in pairs:
         pair["warnings"] += classes.warnings(pair["source"], pair["target"])
+    # Of two devices it is known whose support is open, of two classes only whether each one's is known.
+    devices = _expanded(fleet, classes, pairs, sources, targets) if expand else None
+    open_sources, open_targets = map(_open_supports, (from_classes, to_classes))
+    for pair in pairs:
+        pair["warnings"] = [
+            *pair["warnings"],
+            *open_support("every source", open_sources.get(pair["source"]), None),
+            *open_support("every target", open_targets.get(pair["target"]), None),
+        ]
     result = {
         "direction": direction,
         "classes": _class_table(from_classes, to_classes),
@@ -113,8 +124,8 @@ def compatible_pairs(
         "unknown": fleet.unknown,
         "problems": fleet.problems,
     }
-    if expand:
-        result["devices"] = _expanded(fleet, classes, pairs, sources, targets)
+    if devices is not None:
+        result["devices"] = devices
     return result
 
 
@@ -128,13 +139,16 @@ class _Class:
         self.hosts: dict[str, int] = {}
         self.devices = 0
         self.free = 0
+        # Whether all of them are known to migrate.
+        self.supported = True
         self.configurable: dict[tuple[str, ...], None] = {}
 
-    def count(self, host: str, devices: int, free: bool, configurable: tuple[str, ...]) -> None:
+    def count(self, host: str, devices: int, each: DeviceClass) -> None:
         self.hosts[host] = self.hosts.get(host, 0) + devices
         self.devices += devices
-        self.free += devices if free else 0
-        self.configurable[configurable] = None
+        self.free += devices if each.free else 0
+        self.supported = self.supported and each.supported is not None
+        self.configurable[each.configurable] = None
 
     @property
     def only_host(self) -> str | None:
@@ -158,7 +172,7 @@ def _counted(fleet: Fleet, classes: Classes, names: t.Collection[str] | None) ->
             for each, count in host.classes.items():
                 if each.descriptor is not None and each.obstacle is None:
                     one = found[classes.of[each.descriptor]]
-                    one.count(host.name, count, each.free, each.configurable)
+                    one.count(host.name, count, each)
     return sorted((each for each in found.values() if each.devices), key=lambda each: each.name)
 
 
@@ -324,6 +338,11 @@ class _Comparison:
                 barrier["devices"] += devices
 
 
+def _open_supports(classes: list[_Class]) -> dict[str, Descriptor]:
+    """Return the classes, by name, that have a device of which it is not known whether it migrates."""
+    return {each.name: each.descriptor for each in classes if not each.supported}
+
+
 def _nearest(listing: Listing, misses: int) -> list[int]:
     """Return the first of ``misses``, those nearest to ``listing``'s patterns before others."""
     found: list[int] = []
@@ -390,6 +409,11 @@ def _expanded(
             "source_class": pair["source"],
             "target_class": pair["target"],
             **_compact(pair),
+            "warnings": [
+                *pair["warnings"],
+                *open_support("the source", source.descriptor, source.supported),
+                *open_support("the target", target.descriptor, target.supported),
+            ],
         }
         for pair in pairs
         for source in members_of[pair["source"]]

@@ -12,6 +12,7 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass, field
 
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor import drivers
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.descriptor import Descriptor
 from ansible_collections.vfio.migration.plugins.plugin_utils.contract import DeviceLabel, ReasonCode
 
@@ -258,6 +259,19 @@ def open_in_guest(
             " its release notes (OpenStack Nova, bug 1758086)"
         )
     return sentences
+
+
+def open_support(who: str, descriptor: Descriptor | None, supported: bool | None) -> list[str]:
+    """Return what a device needs to migrate and its host does not show, where it is not known whether it can.
+
+    ``who`` is what the device is called. A descriptor of the driver's own says all that there is to say.
+    """
+    if supported is not None or descriptor is None or not descriptor.derived:
+        return []
+    need = drivers.unshown_need(descriptor.self_attributes)
+    if need is None:
+        return []
+    return [f"whether {who} can migrate is not known: {need}, which its host does not show"]
 
 
 def is_vgpu_of_nvidia(device: Device) -> bool:

@@ -22,6 +22,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import
     Fleet,
     obstacle,
     obstacle_code,
+    open_support,
     why_unknown,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.values import one_name, quoted
@@ -95,6 +96,9 @@ def _of_guest(fleet: Fleet, source: str, target: t.Any, direction: str) -> Expla
 
 def _to_device(fleet: Fleet, source: Device, target: Device, direction: str) -> Explanation:
     given: t.Any = verdict(source.descriptor, target.descriptor, direction)
+    if given["compatible"]:
+        for who, device in (("the source", source), ("the target", target)):
+            given["warnings"] += open_support(who, device.descriptor, device.supported)
     # Reasons are those of the source's list, unless only the target's keeps them apart.
     subject_is_target = direction != "target_accepts" and not (
         direction == "both" and verdict(source.descriptor, target.descriptor)["compatible"]

@@ -24,6 +24,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import
     Parent,
     ParentFacts,
     open_in_guest,
+    open_support,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.cards import (
     why_capacity_unknown,
@@ -89,6 +90,8 @@ def placement_of(
         "certainty": match["certainty"],
         "warnings": [
             *match["warnings"],
+            *open_support("the source", source.descriptor, source.supported),
+            *(open_support("the target", there.descriptor, there.supported) if there else ()),
             *open_in_guest(source, guest.devices, there, target["host"]),
             *_of_driver(source, guest, target),
             *to_set,

@@ -47,6 +47,8 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_mat
 )
 
 _ALL_SUPPORT_P2P = "a guest with several VFIO devices migrates only where all of them support P2P"
+# Drivers whose functions migrate only where the physical function has what sysfs does not show; of mlx5's devlink tells.
+_NEED_MORE = frozenset(("virtio_vfio_pci", "xe_vfio_pci"))
 _ROOM_UNKNOWN = "only trying shows how many vGPUs the card holds"
 
 
@@ -136,6 +138,7 @@ def placements_warn_of_what_they_assume(case: Case) -> Objections:
         needed = known[move.kind]
         if needed is None:
             continue
+        needed = (*needed, *_support_unknown(case, move))
         if move.key in case.several:
             needed = (*needed, *_p2p_unknown(case, move))
         if move.target["create"] and shows_no_capacity(case.parents[move.place]):
@@ -162,6 +165,20 @@ def _tried_at_once(case: Case) -> dict[Key, list[str]]:
         for move in moves
         if len(moves) > 1 and types_on(case, card, move.target["attributes"][0]["name"])[1]
     }
+
+
+def _support_unknown(case: Case, move: Move) -> t.Iterator[str]:
+    """Yield how the warning begins that a side needs of which neither debugfs nor its driver says that it migrates."""
+    ends = [("source", move.source, move.descriptor)]
+    there = None if move.target["create"] else case.devices.get(move.target_key)
+    if there is not None:
+        ends.append(("target", there, case.descriptor(move.target_key[0], there)))
+    for side, device, descriptor in ends:
+        if descriptor is None or not descriptor.derived:
+            continue
+        driver = descriptor.own.get("driver", "")
+        if device["migration"]["supported"] is None and driver.replace("-", "_") in _NEED_MORE:
+            yield f"whether the {side} can migrate is not known: driver {driver} "
 
 
 def _p2p_unknown(case: Case, move: Move) -> t.Iterator[str]:

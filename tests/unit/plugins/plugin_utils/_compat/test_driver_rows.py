@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.vfio.migration.plugins.filter.compatible_pairs import compatible_pairs
+from ansible_collections.vfio.migration.plugins.filter.explain import explain
 from ansible_collections.vfio.migration.plugins.filter.migration_plan import migration_plan
 from ansible_collections.vfio.migration.plugins.module_utils._host.facts import gather_facts
 from ansible_collections.vfio.migration.plugins.module_utils._host.sysfs import Sysfs
@@ -478,6 +479,55 @@ def test_row_virtio_vfio_pci(gather):
     migration = device_of(gather(tree_of("virtio_vfio_pci")))["migration"]
     assert migration["supported"] is None
     assert "offers the device's parts" in migration["evidence"]
+
+
+@pytest.mark.parametrize(
+    ("row", "need"),
+    [
+        ("virtio_vfio_pci", "offers the device's parts, which its host does not show"),
+        ("xe_vfio_pci", "GuC firmware from 70.54.0 on, which its host does not show"),
+    ],
+)
+def test_what_a_driver_needs_and_a_host_does_not_show_is_said_of_each_side(gather, row, need):
+    """Debugfs may show it of one side, and not of the other."""
+
+    def facts(supported: bool | None, vm: str | None) -> dict[str, t.Any]:
+        found = gather(tree_of(row))
+        for each in found["devices"]:
+            each["migration"] = {**each["migration"], "supported": supported}
+            each["in_use"] = vm and {"pid": 7, "name": vm}
+        return found
+
+    def sides(warnings: list[str]) -> list[str]:
+        told = [each for each in warnings if each.startswith("whether ")]
+        assert all(each.endswith(need) for each in told)
+        return [each.partition(" can migrate is not known: driver ")[0][8:] for each in told]
+
+    for source, target, expected in (
+        (None, None, ["source", "target"]),
+        (True, None, ["target"]),
+        (None, True, ["source"]),
+        (True, True, []),
+    ):
+        fleet = {"a": facts(source, "vm-1"), "b": facts(target, None)}
+        (placement,) = migration_plan(fleet, sources=["vm-1"])["placements"]
+        assert sides(placement["warnings"]) == [f"the {each}" for each in expected]
+        found = compatible_pairs(fleet, sources=["a"], targets=["b"], expand=True)
+        assert sides(found["pairs"][0]["warnings"]) == [f"every {each}" for each in expected]
+        assert sides(found["devices"][0]["warnings"]) == [f"the {each}" for each in expected]
+        ends = [{"host": name, "id": each["devices"][0]["id"]} for name, each in fleet.items()]
+        explained = explain(fleet, *ends)
+        assert sides(explained["sentences"]) == [f"the {each}" for each in expected]
+
+
+def test_what_makes_a_function_of_mlx5_migratable_is_said_once(gather):
+    """A caution of its driver has it."""
+    vendor = tree_of("mlx5_vfio_pci")
+    fleet = {"a": gather(vendor), "b": gather(vendor)}
+    fleet["a"]["devices"][0]["in_use"] = {"pid": 7, "name": "vm-1"}
+    assert device_of(fleet["a"])["migration"]["supported"] is None
+    (placement,) = migration_plan(fleet, sources=["vm-1"])["placements"]
+    assert len([each for each in placement["warnings"] if "made migratable" in each]) == 1
 
 
 def rows_of_the_guide() -> dict[str, list[str]]:

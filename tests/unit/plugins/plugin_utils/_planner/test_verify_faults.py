@@ -176,6 +176,21 @@ def derived(order: str, **own: str) -> dict[str, t.Any]:
     return {"self": attributes, "compatible": [{**attributes, "size": order}], "origin": "derived"}
 
 
+def parts(vm: str | None = None) -> dict[str, t.Any]:
+    """Return a function of a driver that migrates it only where its card offers the device's parts."""
+    own = {
+        "software_version": "1.0.0",
+        "device_api": "vfio-pci",
+        "type": "pci-1af41041",
+        "pci_id": "1af41041",
+        "driver": "virtio_vfio_pci",
+    }
+    return {
+        **vf(1, vm),
+        "descriptor": {"self": own, "compatible": [own], "origin": "derived"},
+    }
+
+
 def with_features(*features: str) -> dict[str, t.Any]:
     """Return what is known of a device's migration where debugfs tells."""
     told = ["stop-copy", *features]
@@ -588,6 +603,11 @@ ENGINE = {
             "b": host(parents=[parent()]),
         },
         lambda plant: plant.function("open_in_guest", lambda real: lambda *arguments: []),
+    ),
+    "what a driver needs is not spoken of": Fault(
+        "placements warn of what they assume",
+        {"a": host([parts("vm-1")]), "b": host([parts()])},
+        lambda plant: plant.function("open_support", lambda real: lambda *arguments: []),
     ),
     "a new device is told with a warning of nothing": Fault(
         "placements warn of what they assume",
