@@ -435,8 +435,8 @@ def _subchannel(read: Read) -> t.Iterator[tuple[str, str]]:
     drivers/s390/cio/chp.c, drivers/s390/cio/css.c (``dev_busid``).
     """
     device = read("../dev_busid")
-    # What the kernel prints where no device is known.
-    if device not in (None, "none"):
+    # The kernel prints none where no device is behind the subchannel: that is shown, and is no other subchannel's disk.
+    if device is not None:
         yield "dev_busid", device
     subchannel_type = read("../type")
     if subchannel_type is not None:

@@ -138,14 +138,40 @@ def test_an_accelerator_of_an_old_card_cannot_migrate(gather, revision, supporte
     )
 
 
-def test_a_subchannel_without_the_number_of_its_disk_does_not_show_it(gather, judge):
-    """The kernel prints none there."""
-    known = tree_of("vfio_ccw")
-    vendor = with_parent(known, dev_busid="none")
-    (descriptor,) = gather(vendor)["descriptors"].values()
-    assert "dev_busid" not in descriptor["self"]
-    found = judge(known, vendor)
+def test_a_subchannel_with_no_device_behind_it_is_none_of_a_disk(gather, judge):
+    """The kernel prints ``none`` there (Linux, drivers/s390/cio/css.c)."""
+    disk = tree_of("vfio_ccw")
+    nothing = with_parent(disk, dev_busid="none")
+    (parent,) = gather(nothing)["parents"]
+    assert parent["self"]["dev_busid"] == "none"
+    for source, target in ((disk, nothing), (nothing, disk)):
+        found = judge(source, target)
+        assert what_differs(found) == [("dev_busid", "equal")]
+        assert found["certainty"] == "derived"
+    found = judge(nothing, nothing)
+    assert (found["compatible"], found["certainty"]) == (True, "derived")
+    # Where the file is missing, nothing is known of the disk.
+    unread = replace(disk, parent={n: x for n, x in disk.parent.items() if n != "dev_busid"})
+    found = judge(disk, unread)
     assert (found["compatible"], found["certainty"]) == (True, "assumed")
+
+
+def test_no_device_is_made_for_a_disk_where_none_is_behind_the_subchannel(gather):
+    facts = {"a": gather(tree_of("vfio_ccw"))}
+    for each in facts["a"]["devices"]:
+        each["migration"] = {**each["migration"], "supported": True}
+        each["in_use"] = {"pid": 7, "name": "vm-1"}
+
+    def planned(**files: str) -> t.Any:
+        target = gather(with_parent(tree_of("vfio_ccw"), **files))
+        for each in target["parents"]:
+            for offered in each["types"]:
+                offered["available_instances"] = 1
+        return migration_plan({**facts, "b": {**target, "devices": []}}, drain=["a"])
+
+    assert len(planned()["placements"]) == 1
+    (left,) = planned(dev_busid="none")["unplaced"]
+    assert any("none" in each["reason"] for each in left["reasons"])
 
 
 def test_row_i915(gather):
