@@ -39,6 +39,10 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader impor
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.effort import Effort
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.packings import EFFORT
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.search import Budget
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.crowds import (
+    moves_of,
+    with_crowds,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.facts_after import (
     HostFacts,
     facts_after,
@@ -321,7 +325,9 @@ class _Planning:
             {**each, "wave": each["wave"] + wave} if self._conditions.apart else each
             for each in more.placements
         ]
-        return _Attempt(found.batch, [*found.placements, *later], more.left, 0)
+        # What comes later may share a wave with the first ones.
+        placements = with_crowds(moves_of([*found.placements, *later], self._now.hosts))
+        return _Attempt(found.batch, placements, more.left, 0)
 
     def _to_anywhere(self, batch: _Batch) -> _Attempt:
         """Place the guests of a batch on hosts that are not to be emptied any more and on such that are, all at once."""

@@ -93,7 +93,7 @@ def placement_of(
             *open_support("the source", source.descriptor, source.supported),
             *(open_support("the target", there.descriptor, there.supported) if there else ()),
             *open_in_guest(source, guest.devices, there, target["host"]),
-            *_of_driver(source, guest, target),
+            *_of_driver(source, target),
             *to_set,
         ],
         "wave": wave,
@@ -103,22 +103,13 @@ def placement_of(
     return placement
 
 
-def _of_driver(source: Device, guest: Guest, target: contract.Target) -> t.Iterator[str]:
-    """Yield what the driver of ``source`` is documented to want of all devices of a guest, or of the target's name, and is not so."""
+def _of_driver(source: Device, target: contract.Target) -> t.Iterator[str]:
+    """Yield what the driver of ``source`` is announced to want of the target's name, and is not so."""
     if source.descriptor is None or not source.descriptor.derived:
         # A descriptor of the driver's own says all that there is to say.
         return
     driver = source.descriptor.self_attributes.get("driver")
-    profile = driver_profile(source.kind, driver)
-    together = sum(
-        (each.kind, each.parent) == (source.kind, source.parent) for each in guest.devices
-    )
-    if profile.at_once is not None and source.parent is not None and together > profile.at_once:
-        yield (
-            f"{driver} migrates {profile.at_once} functions of one physical function at a time, and the guest has"
-            f" {together} of {source.parent}, which are to move at once"
-        )
-    if profile.same_uuid is not None and target["id"] != source.id:
+    if driver_profile(source.kind, driver).same_uuid is not None and target["id"] != source.id:
         yield (
             f"the announced migration of {driver} wants the target to have the UUID of the source, {source.id}, and it is"
             f" {target['id']}: another device of {target['host']} may have that"

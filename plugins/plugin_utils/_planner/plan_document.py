@@ -30,6 +30,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.descriptor i
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import (
     VDPA,
     Device,
+    Fleet,
     MdevType,
     Parent,
 )
@@ -37,6 +38,10 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._packing.bottleneck
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.effort import Effort
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.objective import Cost
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner import backing
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.crowds import (
+    moves_of,
+    with_crowds,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.placing import (
     newly_made,
     onto,
@@ -91,7 +96,7 @@ def document(
         "bound": _shown(problem, proof.bound),
         "direction": request.conditions.direction,
         "policy": request.conditions.policy,
-        "placements": [placement for placement, source in placements],
+        "placements": with_crowds(placements),
         "unplaced": (
             left_behind(problem, solution, proof, order, explaining)
             if solution.cost.unplaced
@@ -116,8 +121,10 @@ def document(
     return plan
 
 
-def combined(nothing: contract.PlanBody, plans: t.Sequence[contract.PlanBody]) -> contract.PlanBody:
-    """Return the plan that ``plans`` come to, each for all that goes to one host; ``nothing`` is the plan for no guest at all.
+def combined(
+    fleet: Fleet, nothing: contract.PlanBody, plans: t.Sequence[contract.PlanBody]
+) -> contract.PlanBody:
+    """Return the plan of a ``fleet`` that ``plans`` come to, each for all that goes to one host; ``nothing`` is the plan for no guest at all.
 
     Each places all that it is for. What other plans there are for all of it together is not known.
     """
@@ -137,7 +144,7 @@ def combined(nothing: contract.PlanBody, plans: t.Sequence[contract.PlanBody]) -
         "status": "feasible",
         "cost": None,
         "bound": None,
-        "placements": placements,
+        "placements": with_crowds(moves_of(placements, fleet.hosts)),
         "hosts": dict(sorted(tasks.items())),
         "map": mapping,
     }

@@ -95,7 +95,7 @@ def _document(
         asked=as_asked(conditions, sources, hosts),
     )
     nothing = make_plan(fleet, dataclasses.replace(request, guests=[]), movable.budget)
-    plan = combined(nothing, moves.plans)
+    plan = combined(fleet, nothing, moves.plans)
     facts = {name: each.facts for name, each in fleet.hosts.items()}
     bound = moves.after if moves.best else measure.bound()
     found: RebalancePlan = {

@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import typing as t
+from collections import Counter
 from operator import attrgetter
 
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_capacity import (
@@ -49,6 +50,8 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_mat
 _ALL_SUPPORT_P2P = "a guest with several VFIO devices migrates only where all of them support P2P"
 # Drivers whose functions migrate only where the physical function has what sysfs does not show; of mlx5's devlink tells.
 _NEED_MORE = frozenset(("virtio_vfio_pci", "xe_vfio_pci"))
+# Drivers that migrate so many functions of one physical function at a time.
+_AT_A_TIME = {"mlx5_vfio_pci": 4}
 _ROOM_UNKNOWN = "only trying shows how many vGPUs the card holds"
 
 
@@ -132,13 +135,14 @@ def placements_warn_of_what_they_assume(case: Case) -> Objections:
     """Require a warning for each thing that a move assumes, and no other but those that a driver is known for."""
     known: dict[int, tuple[str, ...] | None] = {}
     tried = _tried_at_once(case)
+    moving = Counter(end for move in case.moves if _limit(move) for end in _ends(move))
     for move in case.moves:
         if move.kind not in known:
             known[move.kind] = _assumed(case, move)
         needed = known[move.kind]
         if needed is None:
             continue
-        needed = (*needed, *_support_unknown(case, move))
+        needed = (*needed, *_support_unknown(case, move), *_too_many(move, moving))
         if move.key in case.several:
             needed = (*needed, *_p2p_unknown(case, move))
         if move.target["create"] and shows_no_capacity(case.parents[move.place]):
@@ -179,6 +183,34 @@ def _support_unknown(case: Case, move: Move) -> t.Iterator[str]:
         driver = descriptor.own.get("driver", "")
         if device["migration"]["supported"] is None and driver.replace("-", "_") in _NEED_MORE:
             yield f"whether the {side} can migrate is not known: driver {driver} "
+
+
+def _limit(move: Move) -> int:
+    """Return how many functions of one physical function the driver of a move migrates at a time, 0 for any number."""
+    if move.descriptor is None or not move.descriptor.derived or move.source["kind"] != "pci":
+        return 0
+    return _AT_A_TIME.get(move.descriptor.own.get("driver", "").replace("-", "_"), 0)
+
+
+def _ends(move: Move) -> t.Iterator[str]:
+    """Yield, in words, the physical function that a move leaves and that which it goes to, with its wave."""
+    left, found = move.source["parent"], move.target["parent"]
+    if left is not None:
+        yield f"leave {left} on {move.key[0]} in wave {move.wave}"
+    if found is not None and move.target["kind"] == "pci":
+        yield f"go to {found} on {move.target_key[0]} in wave {move.wave}"
+
+
+def _too_many(move: Move, moving: t.Mapping[str, int]) -> t.Iterator[str]:
+    """Yield how the warning begins for each physical function that more leave, or go to, in one wave than can at a time."""
+    most = _limit(move)
+    own = move.descriptor.own if move.descriptor else {}
+    for end in _ends(move) if most else ():
+        if moving[end] > most:
+            yield (
+                f"{own['driver']} migrates at most {most} functions of one physical function at a time, and"
+                f" {moving[end]} {end},"
+            )
 
 
 def _p2p_unknown(case: Case, move: Move) -> t.Iterator[str]:

@@ -14,7 +14,6 @@ from ansible_collections.vfio.migration.tests.unit.fleets import (
     device,
     host,
     parent,
-    vf,
 )
 
 BOTH = ["stop-copy", "p2p"]
@@ -110,31 +109,3 @@ def test_what_the_kernel_of_the_target_does_not_tell_is_said_of_the_target():
     assert f"does not tell of {UUIDS[5]} on b" in words
     assert warned(plan_onto(2, BOTH, BOTH)) == []
     assert warned(plan_onto(1, UNKNOWN)) == []
-
-
-@pytest.mark.parametrize(("number", "warned_of"), [(4, 0), (5, 5)])
-def test_a_guest_with_more_functions_than_migrate_at_once_has_a_warning(number, warned_of):
-    """NVIDIA, DOCA SDK, SR-IOV Live Migration: four of one physical function."""
-    own = {
-        "software_version": "1.0.0",
-        "device_api": "vfio-pci",
-        "type": "pci-15b3101e",
-        "pci_id": "15b3101e",
-        "driver": "mlx5_vfio_pci",
-    }
-    descriptor = {"self": own, "compatible": [own]}
-
-    def functions(vm: str | None) -> list[t.Any]:
-        made = [{**vf(each, vm), "descriptor": descriptor} for each in range(number)]
-        for each in made:
-            each["in_use"] = vm and {"pid": 7, "name": vm}
-        return made
-
-    facts = {"a": host(functions("vm-1")), "b": host(functions(None))}
-    for each in facts.values():
-        each["descriptors"] = {
-            name: {**found, "origin": "derived"} for name, found in each["descriptors"].items()
-        }
-    placements = migration_plan(facts, drain=["a"])["placements"]
-    told = [any("at a time, and the guest has 5" in w for w in e["warnings"]) for e in placements]
-    assert (len(placements), sum(told)) == (number, warned_of)

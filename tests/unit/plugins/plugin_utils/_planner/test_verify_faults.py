@@ -176,19 +176,29 @@ def derived(order: str, **own: str) -> dict[str, t.Any]:
     return {"self": attributes, "compatible": [{**attributes, "size": order}], "origin": "derived"}
 
 
-def parts(vm: str | None = None) -> dict[str, t.Any]:
-    """Return a function of a driver that migrates it only where its card offers the device's parts."""
+def bound(driver: str, number: int, vm: str | None = None) -> dict[str, t.Any]:
+    """Return a function with a derived descriptor whose driver is this one."""
     own = {
         "software_version": "1.0.0",
         "device_api": "vfio-pci",
         "type": "pci-1af41041",
         "pci_id": "1af41041",
-        "driver": "virtio_vfio_pci",
+        "driver": driver,
     }
     return {
-        **vf(1, vm),
+        **vf(number, vm),
         "descriptor": {"self": own, "compatible": [own], "origin": "derived"},
     }
+
+
+def parts(vm: str | None = None) -> dict[str, t.Any]:
+    """Return a function of a driver that migrates it only where its card offers the device's parts."""
+    return bound("virtio_vfio_pci", 1, vm)
+
+
+def crowded(number: int, vm: str | None = None) -> dict[str, t.Any]:
+    """Return a function of a driver that migrates four of one card at a time."""
+    return bound("mlx5_vfio_pci", number, vm)
 
 
 def with_features(*features: str) -> dict[str, t.Any]:
@@ -608,6 +618,16 @@ ENGINE = {
         "placements warn of what they assume",
         {"a": host([parts("vm-1")]), "b": host([parts()])},
         lambda plant: plant.function("open_support", lambda real: lambda *arguments: []),
+    ),
+    "more functions than migrate at a time are not spoken of": Fault(
+        "placements warn of what they assume",
+        {
+            "a": host([crowded(n, f"vm-{n}") for n in range(5)]),
+            "b": host([crowded(n) for n in range(5)]),
+        },
+        lambda plant: plant.function(
+            "with_crowds", lambda real: lambda moves: [placement for placement, _source in moves]
+        ),
     ),
     "a new device is told with a warning of nothing": Fault(
         "placements warn of what they assume",
