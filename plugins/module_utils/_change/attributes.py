@@ -12,6 +12,7 @@ Compares and checks; changes nothing.
 from __future__ import annotations
 
 import dataclasses
+import shlex
 import stat
 import typing as t
 
@@ -27,7 +28,10 @@ from ansible_collections.vfio.migration.plugins.module_utils._descriptor.attribu
     normalise,
     shown,
 )
-from ansible_collections.vfio.migration.plugins.module_utils._descriptor.drivers import Numbers
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.drivers import (
+    Numbers,
+    line_for,
+)
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.pattern import match
 from ansible_collections.vfio.migration.plugins.module_utils._host.device import (
     Device,
@@ -176,13 +180,14 @@ def _number(device: Device, name: str, value: str) -> int:
         raise HostReadError(path, f"{shown(value)} is no number, as 5, 0x5 or octal 05") from None
 
 
-def as_written(value: str) -> bytes:
-    """Return what is written to an attribute so that it has ``value``: the line that ``echo`` would write.
+def as_written(name: str, value: str) -> bytes:
+    """Return what is written to the attribute ``name`` so that it has ``value``."""
+    return line_for(name, value).encode("ascii")
 
-    NVIDIA's driver takes the last byte for the newline and keeps the rest (oVirt, vdsm, issue 92), and the kernel does
-    not see a write of nothing.
-    """
-    return (value + "\n").encode("ascii")
+
+def echoed(path: str, name: str, value: str) -> str:
+    """Return the command that writes the same by hand to the attribute ``name`` of the device at ``path``."""
+    return f"echo {shlex.quote(line_for(name, value)[:-1])} > {path}/{name}"
 
 
 def check_accepted(

@@ -39,6 +39,7 @@ from ansible_collections.vfio.migration.plugins.module_utils._change.records imp
     encode,
     pairs_of,
 )
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.drivers import line_for
 from ansible_collections.vfio.migration.plugins.module_utils._host.reading import (
     HostReadError,
     reading,
@@ -100,8 +101,9 @@ fi;
 path=$1; shift 6;
 while [ $# -gt 0 ]; do
   until [ -e "$path/$1" ]; do sleep 0.2; done;
-  if [ "$(cat "$path/$1" 2>/dev/null)" != "$2" ]; then echo "$1=$2"; printf "%s\\n" "$2" >"$path/$1"; fi;
-  shift 2;
+  has=$(cat "$path/$1" 2>/dev/null) || has=;
+  if [ "$has" != "$2" ] && [ "$has" != "$3" ]; then echo "$1=$2"; printf "%s\\n" "$3" >"$path/$1"; fi;
+  shift 3;
 done;
 """
 _VDPA = """
@@ -241,7 +243,12 @@ class PciDefinition(Definition):
             self.port or "",
             "enable" if self.migratable else "disable",
             "/sys/bus/pci/drivers",
-            *(word for pair in pairs_of(self.attributes) for word in pair),
+            # What has the value, as it is read and as it is written: of one that is empty, the two may be different.
+            *(
+                word
+                for name, value in pairs_of(self.attributes)
+                for word in (name, value, line_for(name, value)[:-1])
+            ),
         ]
 
 

@@ -21,6 +21,7 @@ import typing as t
 from ansible_collections.vfio.migration.plugins.module_utils._change.attributes import (
     as_written,
     check_accepted,
+    echoed,
     needed_writes,
     resolve_names,
 )
@@ -109,7 +110,7 @@ class WriteAttribute(Operation):
     live: bool
 
     def by_hand(self, step: Step, path: str) -> str:
-        return f"echo {shlex.quote(self.value)} > {path}/{self.name}"
+        return echoed(path, self.name, self.value)
 
 
 @dataclasses.dataclass
@@ -323,7 +324,7 @@ class MdevTransaction(SysfsTransaction):
             # What was just given to a running guest can be taken back at once, but not later.
             if recovering or not undo.live:
                 self._check_not_taken(device, recovering)
-            device.directory.write(undo.name, as_written(undo.value))
+            device.directory.write(undo.name, as_written(undo.name, undo.value))
             return True
 
     def _undo_definition(self, step: Step, undo: RestoreDefinition, recovering: bool) -> bool:

@@ -20,6 +20,7 @@ from ansible_collections.vfio.migration.plugins.module_utils._change.attributes 
     AttributeWrite,
     as_written,
     check_accepted,
+    echoed,
     resolve_names,
 )
 from ansible_collections.vfio.migration.plugins.module_utils._change.boot_units import (
@@ -146,8 +147,7 @@ class WriteAttributes(Operation):
     attributes: list[Attribute]
 
     def by_hand(self, step: Step, path: str) -> str:
-        pairs = pairs_of(self.attributes)
-        return "; ".join(f"echo {shlex.quote(value)} > {path}/{name}" for name, value in pairs)
+        return "; ".join(echoed(path, name, value) for name, value in pairs_of(self.attributes))
 
 
 @dataclasses.dataclass
@@ -650,6 +650,6 @@ def _restore_attributes(device: PciDevice, attributes: t.Iterable[Attribute]) ->
     for name, value in pairs_of(attributes):
         if files.get(name, 0) & stat.S_IRUSR and device.attribute(name) == value:
             continue
-        device.directory.write(name, as_written(value))
+        device.directory.write(name, as_written(name, value))
         changed = True
     return changed

@@ -361,7 +361,7 @@ class SysfsTransaction(Transaction):
         path = device.directory.path(name)
         if not modes[name] & _WRITABLE:
             raise self._failure(f"{path} is read-only")
-        act = functools.partial(device.directory.write, name, as_written(value))
+        act = functools.partial(device.directory.write, name, as_written(name, value))
         if step is not None:
             act = functools.partial(self._do, step, act)
         self._ask_kernel(f"cannot write {shown(value)} to {path}", act, _ATTRIBUTE_HINTS.get)

@@ -125,6 +125,8 @@ class Driver:
     # another one, and the file ``choices`` lists those that it takes then.
     idle: tuple[str, str] | None = None
     choices: str | None = None
+    # What is written to an attribute to empty it, where that is not an empty line.
+    emptied_by: t.Mapping[str, str] = field(default_factory=dict)
     # How to write values that can be written in several ways.
     spellings: t.Mapping[str, Spelling] = field(default_factory=dict)
     # The attributes that each add one number to a set, and those of them that may change while a guest runs.
@@ -283,6 +285,16 @@ def foreseen(own: t.Mapping[str, str], given: t.Mapping[str, str]) -> dict[str, 
     found = {name: text for name, text in given.items() if name in own}
     hook = driver_profile("mdev", own.get("driver")).foreseen
     return {**found, **hook(own, given)} if hook else found
+
+
+def line_for(name: str, value: str) -> str:
+    """Return the line that is written to the attribute ``name``, with its group or without, so that it has ``value``.
+
+    It is the line that ``echo`` would write: NVIDIA's driver takes the last byte for the newline and keeps the rest (oVirt,
+    vdsm, issue 92), and the kernel does not see a write of nothing. The name tells the driver, as its groups are its own:
+    definitions, by which devices come back, need not know to which one a device will be bound.
+    """
+    return (value or _EMPTIED_BY.get(name, "")) + "\n"
 
 
 def wants_its_uuid(own: t.Mapping[str, str]) -> bool:
@@ -632,6 +644,8 @@ _GGTT = (
 _MADE_MIGRATABLE = "its port was made migratable before it was bound"
 _DEVICE_PARTS = "the physical function offers the device's parts"
 _XE_FIRMWARE = "the physical function has memory-based interrupts and GuC firmware from 70.54.0 on"
+# Virtual GPU Software User Guide, "Setting vGPU Plugin Parameters": to clear them, write a space.
+_NVIDIA_EMPTIED_BY = {"nvidia/vgpu_params": " "}
 _NVIDIA_SPELLINGS = {"vgpu_params": _sorted_parameters}
 _AP_NUMBERS = {
     "assign_adapter": Numbers("unassign_adapter", ap_matrix.read_adapters),
@@ -693,6 +707,7 @@ _DRIVERS = {
         instance=_NVIDIA_INSTANCE,
         cautions=(ECC,),
         better_equal={"software_version": HOST_DRIVER},
+        emptied_by=_NVIDIA_EMPTIED_BY,
         spellings=_NVIDIA_SPELLINGS,
     ),
     ("mdev", "mtty"): Driver(
@@ -712,6 +727,7 @@ _DRIVERS = {
         choices="nvidia/creatable_vgpu_types",
         cautions=(ECC,),
         better_equal={"software_version": HOST_DRIVER},
+        emptied_by=_NVIDIA_EMPTIED_BY,
         spellings=_NVIDIA_SPELLINGS,
     ),
     # The driver for any device knows no device's state.
@@ -757,6 +773,13 @@ _DRIVERS = {
         learnt={"revision": _REVISION, "vram_quota": _VIDEO_MEMORY},
         always_compared=frozenset(("revision", "vram_quota")),
     ),
+}
+# By the name with its group, and without that, as users may leave it out.
+_EMPTIED_BY = {
+    each: text
+    for profile in _DRIVERS.values()
+    for name, text in profile.emptied_by.items()
+    for each in (name, name.rpartition("/")[2])
 }
 # The VFIO driver that knows the state of the functions with an id (Linux, the id tables in drivers/vfio/pci/*/). A
 # distribution need not build each.

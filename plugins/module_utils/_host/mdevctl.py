@@ -14,6 +14,7 @@ import os
 import re
 import typing as t
 
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.drivers import line_for
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.errors import (
     VfioMigrationError,
 )
@@ -127,12 +128,12 @@ def definition(type_id: str | None, attributes: t.Iterable[tuple[str, str]]) -> 
     """Return the definition of a device that mdevctl creates again when its parent appears.
 
     mdevctl writes a value as it is defined, and some drivers take the last byte for the newline that ``echo`` writes and
-    drop it (``write_attr`` in mdevctl's src/mdev.rs; oVirt, vdsm, issue 92). So each value ends in a newline.
+    drop it (``write_attr`` in mdevctl's src/mdev.rs; oVirt, vdsm, issue 92). So each value is the line that is written.
     """
     return {
         "mdev_type": type_id,
         "start": "auto",
-        "attrs": [{name: value + "\n"} for name, value in attributes],
+        "attrs": [{name: line_for(name, value)} for name, value in attributes],
     }
 
 
@@ -149,6 +150,7 @@ def is_defined(
         return False
     stated = [pair for each in found.get("attrs") or [] for pair in each.items()]
     return len(stated) == len(attributes) and all(
-        value == wanted_value + "\n" and name in (wanted, name.rpartition("/")[0] + "/" + wanted)
+        value == line_for(name, wanted_value)
+        and name in (wanted, name.rpartition("/")[0] + "/" + wanted)
         for (name, value), (wanted, wanted_value) in zip(stated, attributes)
     )

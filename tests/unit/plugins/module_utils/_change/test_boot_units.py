@@ -92,7 +92,8 @@ def words(unit: str) -> list[str]:
 def test_a_shell_gets_every_value_as_it_is(pairs):
     shell = words(as_unit(pci(*pairs)))
     assert shell[:2] == ["/bin/sh", "-euc"]
-    assert shell[-2 * len(pairs) :] == [word for pair in pairs for word in pair] or not pairs
+    told = [word for name, value in pairs for word in (name, value, value)]
+    assert shell[-3 * len(pairs) :] == told or not pairs
 
 
 # --- what the shell does ------------------------------------------------------------------------------------------------
@@ -219,6 +220,26 @@ def test_attributes_are_written_as_they_are_and_in_order(sys):
     assert text(sys, "nvidia/vgpu_params") == HOSTILE + "\n"
     assert text(sys, "driver_override") == "(null)\n"
     assert not (sys / "owned").exists()
+
+
+@pytest.mark.parametrize(
+    ("there", "then"), [("disable_vnc=1\n", " \n"), ("\n", "\n"), (" \n", " \n")]
+)
+def test_parameters_are_cleared_by_a_space_where_there_are_some(sys, there, then):
+    """NVIDIA, Virtual GPU Software User Guide."""
+    file = sys / "devices" / ADDRESS / "nvidia/vgpu_params"
+    file.write_text(there)
+    ended = start(pci(("nvidia/vgpu_params", ""), driver=None), sys)
+    assert ended.returncode == 0, ended.stderr
+    assert file.read_text() == then
+    assert bool(ended.stdout) is (there != then)
+
+
+def test_another_attribute_is_emptied_by_an_empty_line(sys):
+    file = sys / "devices" / ADDRESS / "nvidia/other"
+    file.write_text("1\n")
+    assert start(pci(("nvidia/other", ""), driver=None), sys).returncode == 0
+    assert file.read_text() == "\n"
 
 
 def test_a_write_that_fails_fails_the_unit(sys):

@@ -43,6 +43,8 @@ OPERATIONS: list[tuple[Operation, dict[str, str]]] = [
     (BindDriver(StoredBinding("x", HOSTILE), None), {"driver_override": HOSTILE}),
     (BindDriver(StoredBinding(None, None), True), {"driver/unbind": "uuid"}),
     (WriteAttributes([Attribute("a", "1"), Attribute("b", HOSTILE)]), {"a": "1", "b": HOSTILE}),
+    (WriteAttribute("nvidia/vgpu_params", "", live=False), {"nvidia/vgpu_params": " "}),
+    (WriteAttributes([Attribute("nvidia/vgpu_params", "")]), {"nvidia/vgpu_params": " "}),
     (KeepOriginalState(OriginalState()), {}),
     (MakeFunctions(4, []), {"sriov_numvfs": "4"}),
     (SetNetwork(HOSTILE, 1, {"mac": HOSTILE}), {}),
@@ -60,7 +62,7 @@ def test_every_operation_tells_what_to_do_by_hand():
 @pytest.mark.parametrize(("operation", "written"), OPERATIONS)
 def test_what_it_tells_is_done_by_a_shell(tmp_path, operation, written):
     device = tmp_path / "device"
-    for directory in ("group", "driver"):
+    for directory in ("group", "driver", "nvidia"):
         (device / directory).mkdir(parents=True)
     said = operation.by_hand(Step("parent", "uuid", "created", operation), str(device))
     assert said

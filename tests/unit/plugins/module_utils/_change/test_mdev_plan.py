@@ -464,6 +464,18 @@ def test_a_definition_is_made_where_none_is_equal(tree, definitions, change):
     assert action.definition == change
 
 
+@pytest.mark.parametrize("name", ["vgpu_params", "nvidia/vgpu_params"])
+@pytest.mark.parametrize(("value", "change"), [(r" \n", "unchanged"), (r"\n", "defined")])
+def test_parameters_that_are_empty_are_defined_as_a_space(tree, name, value, change):
+    """NVIDIA, Virtual GPU Software User Guide."""
+    stated = defined(attributes=f'{{"nvidia/vgpu_params": "{value}"}}')
+    (action,) = plan(tree, [device(attributes=[(name, "")])], mdevctl=mdevctl(stated))
+    assert action.definition == change
+    attribute = {name: " \n"}
+    shown = action.sides()[1].get("definitions")
+    assert shown is None or shown[GPU]["attrs"] == [attribute]
+
+
 def test_a_definition_under_another_parent_is_never_replaced(tree):
     refused, step = refusal(tree, device(), mdevctl=mdevctl(defined("0000:00:03.0")))
     assert "mdevctl has a definition of it under 0000:00:03.0, not 0000:00:02.0" in refused

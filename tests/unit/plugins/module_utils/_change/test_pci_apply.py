@@ -826,6 +826,23 @@ def test_parameters_that_are_not_asked_for_are_back_with_their_type(gpu):
     ]
 
 
+def test_parameters_are_cleared_by_a_space_and_so_given_back(gpu):
+    """NVIDIA, Virtual GPU Software User Guide."""
+    apply(gpu, [device(FIRST, None, (TYPE, "1428"), (PARAMETERS, "disable_vnc=1"))])
+    gpu.writes.clear()
+    cleared = [device(FIRST, None, (TYPE, "1428"), (PARAMETERS, ""))]
+    results = apply(gpu, cleared)
+    assert gpu.writes == [(PARAMETERS, " ")]
+    assert {"name": PARAMETERS, "value": ""} in results["devices"][0]["attributes"]
+    # What the driver shows of it is as good as nothing.
+    (gpu.tree.device(FIRST) / PARAMETERS).write_text(" \n")
+    assert apply(gpu, cleared)["devices"][0]["action"] == "unchanged"
+    gpu.writes.clear()
+    wanted = device(FIRST, None, (TYPE, "1428"), (PARAMETERS, "disable_vnc=0"), accept=ACCEPT)
+    assert failure(gpu, [wanted]).details["left"] == []
+    assert gpu.writes == [(PARAMETERS, "disable_vnc=0"), (PARAMETERS, " ")]
+
+
 def test_the_former_parameters_are_not_written_to_another_type(gpu):
     apply(gpu, [device(FIRST, None, (TYPE, "1428"), (PARAMETERS, "disable_vnc=1"))])
     gpu.writes.clear()

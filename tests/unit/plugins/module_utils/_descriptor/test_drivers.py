@@ -158,3 +158,17 @@ def test_what_is_malformed_is_a_problem(tree, vendor, words):
 def test_values_are_compared_as_text_or_integers(one, other, same):
     for pair in ((one, other), (other, one)):
         assert drivers.Driver().is_same("any", *pair) is same
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "line"),
+    [
+        ("nvidia/vgpu_params", "", " \n"),
+        ("vgpu_params", "", " \n"),
+        ("nvidia/vgpu_params", "disable_vnc=1", "disable_vnc=1\n"),
+        ("intel_vgpu/aggregator", "", "\n"),
+        ("other/vgpu_params", "", "\n"),
+    ],
+)
+def test_a_driver_may_want_something_else_than_nothing_to_empty_an_attribute(name, value, line):
+    assert drivers.line_for(name, value) == line

@@ -45,8 +45,12 @@ def gpus(tmp_path):
         kernel = PciKernel(tree, default="nvidia")
         for address, vgpu_type in zip(FUNCTIONS, types):
             if vgpu_type != "0":
-                kernel.open("bus/pci/devices", address).write(CURRENT, as_written(vgpu_type))
-                kernel.open("bus/pci/devices", address).write(PARAMS, as_written(PARAMETERS))
+                kernel.open("bus/pci/devices", address).write(
+                    CURRENT, as_written(CURRENT, vgpu_type)
+                )
+                kernel.open("bus/pci/devices", address).write(
+                    PARAMS, as_written(PARAMS, PARAMETERS)
+                )
         return kernel
 
     (tmp_path / "a").mkdir()
