@@ -67,7 +67,7 @@ class ActionModule(ActionBase):
 
     def _write(self, dest: str, plan: Plan, result: dict[str, t.Any]) -> None:
         """Put ``plan`` into the file ``dest`` in one step, unless the same one is there already, made at another time."""
-        before, text = content_of(dest), as_text(plan)
+        before, text = content_of(dest) or "", as_text(plan)
         result["dest"] = dest
         result["changed"] = not is_same(plan, before)
         if result["changed"] and self._task.diff:

@@ -79,7 +79,7 @@ class ActionModule(ActionBase):
         try:
             options["plan"] = plan_or_file(options, "plan", "plan_file")
             del options["plan_file"]
-            options["record"] = content_of(options["record"]) if options["record"] else None
+            options["record"] = (content_of(options["record"]) or "") if options["record"] else None
             hostvars = (task_vars or {})["hostvars"]
             report = report_for(hostvars, **options, made=made, is_own=is_remembered)
         except VfioMigrationError as error:

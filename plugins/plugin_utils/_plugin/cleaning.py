@@ -67,6 +67,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.progress_fi
     progress_path,
     read_progress,
     write_progress,
+    written_progress,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.run_variables import (
     gathered,
@@ -114,8 +115,8 @@ def begin(options: t.Mapping[str, t.Any], hostvars: t.Any, check_mode: bool) -> 
             )
         plan = read_json(source) if os.path.exists(source) else {"placements": []}
     check_schema(source, plan)
-    written = progress is not None and os.path.exists(progress)
-    began = _claimed(progress, source, check_mode) if progress and written else []
+    written = _claimed(progress, source, check_mode) if progress else None
+    began = written or []
     check_placements(plan, f"{source} is no plan; expected what migration_plan returns")
     placements = merged(plan["placements"], began)
     inventory = names("hosts", options.get("hosts")) or []
@@ -127,7 +128,7 @@ def begin(options: t.Mapping[str, t.Any], hostvars: t.Any, check_mode: bool) -> 
         "from": source,
         "placements": placements,
         # What was made is what is written down; without that the plan's word counts.
-        "made": [list(place_of(each)) for each in (began if written else changed_by(plan))],
+        "made": [list(place_of(each)) for each in (changed_by(plan) if written is None else began)],
         "began": [list(place_of(each)) for each in began],
         "leaving": _leaving(placements),
         "hosts": hosts,
@@ -149,10 +150,14 @@ def _leaving(placements: t.Iterable[t.Any]) -> dict[str, list[str]]:
     return {host: sorted(uuids) for host, uuids in found.items()}
 
 
-def _claimed(progress: str, plan: str, check_mode: bool) -> list[t.Any]:
-    """Return what is written down in ``progress``, and let no other run work with that file until this one has ended."""
-    if check_mode:
-        return read_progress(progress)
+def _claimed(progress: str, plan: str, check_mode: bool) -> list[t.Any] | None:
+    """Return what is written down in ``progress``, ``None`` where nothing is.
+
+    No other run works with that file until this one has ended.
+    """
+    began = written_progress(progress)
+    if check_mode or began is None:
+        return began
     with alone(progress):
         began = read_progress(progress)
         write_progress(progress, began, plan)

@@ -29,12 +29,15 @@ def absolute(path: t.Any) -> str:
     return os.path.abspath(os.path.expanduser(str(path)))
 
 
-def content_of(path: str) -> str:
-    """Return the text of the file ``path``, empty where there is none; raise ``AnsibleActionFail``."""
+def content_of(path: str) -> str | None:
+    """Return the text of the file ``path``, ``None`` where there is none; raise ``AnsibleActionFail``.
+
+    A file that a full disk or a lost host has left empty is none of the latter: what it had is not known.
+    """
     try:
         return _read(path, _MOST).decode("utf-8")
     except FileNotFoundError:
-        return ""
+        return None
     except (OSError, UnicodeDecodeError) as error:
         raise AnsibleActionFail(f"cannot read {path}: {error}") from None
 
@@ -57,12 +60,36 @@ def _check_regular(handle: int) -> None:
 
 def read_json(path: str) -> t.Any:
     """Return what a file has as JSON; raise ``FleetError`` where there is no such file, or no JSON in it."""
-    if not os.path.isfile(path):
+    text = content_of(path) if os.path.isfile(path) else None
+    if text is None:
         raise FleetError(f"there is no file {path}")
     try:
-        return parsed(content_of(path))
+        return parsed(text)
     except ValueError as error:
         raise FleetError(f"there is no JSON in {path}: {error}") from error
+
+
+def read_format(path: str, known: int, wrong: str) -> t.Any:
+    """Return the mapping that a file of the format ``known`` has as JSON, ``None`` where there is no file.
+
+    Raise ``FleetError`` for anything else, with ``wrong`` where it is no JSON.
+    """
+    text = content_of(path)
+    if text is None:
+        return None
+    try:
+        if not text.strip():
+            raise ValueError("it is empty")
+        data = parsed(text)
+    except ValueError as error:
+        raise FleetError(f"{wrong}: {error}") from error
+    found = data.get("format") if isinstance(data, dict) else None
+    # To Python, True and 1.0 are 1 too.
+    if type(found) is not int or found != known:
+        raise FleetError(
+            f"{path} has format {found!r}; expected {known}; use the version of vfio.migration that wrote it"
+        )
+    return data
 
 
 def make_directory(path: str) -> None:
@@ -123,8 +150,11 @@ def _append(handle: int, content: bytes) -> None:
 
 
 def check_appending(path: str) -> str:
-    """Return what ``content_of`` does; raise ``AnsibleActionFail`` also where nothing could be added. Nothing is changed."""
-    content = content_of(path)
+    """Return the text of a file, empty where there is none; raise ``AnsibleActionFail`` also where nothing could be added.
+
+    Nothing is changed.
+    """
+    content = content_of(path) or ""
     place = path
     while not os.path.lexists(place):
         place = os.path.dirname(place)

@@ -19,15 +19,12 @@ import os
 import typing as t
 
 from ansible.errors import AnsibleActionFail
-from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
-from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.values import parsed
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.files import (
-    content_of,
+    read_format,
     replace,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.handed_over import check_form
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.progress_file import (
-    other_format,
     own_process,
     refuse_another_run,
 )
@@ -42,17 +39,11 @@ FORMAT = 1
 
 def read_maintenance(path: str) -> MaintenanceProgress | None:
     """Return how far maintenance has come, ``None`` where none has begun; raise ``FleetError``, also where another run goes on."""
-    text = content_of(path)
-    if not text:
+    wrong = f"{path} is no progress of vfio.migration.maintain"
+    data = read_format(path, FORMAT, wrong)
+    if data is None:
         return None
-    try:
-        data = parsed(text)
-    except ValueError as error:
-        raise FleetError(f"{path} is no progress of vfio.migration.maintain: {error}") from error
-    version = data.get("format") if isinstance(data, dict) else None
-    if version != FORMAT:
-        raise other_format(path, version, FORMAT)
-    check_form(data, MaintenanceProgress, f"{path} is no progress of vfio.migration.maintain")
+    check_form(data, MaintenanceProgress, wrong)
     refuse_another_run(path, data)
     return t.cast(MaintenanceProgress, data)
 

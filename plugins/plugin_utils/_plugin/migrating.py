@@ -731,7 +731,7 @@ def _unwatched(run: _Run, cleaned: t.Mapping[str, t.Any]) -> list[MigrationRecor
         return []
     placements = cleaned.get("placements") or ()
     uuids = {guest_of(each): each.get("vm_uuid") for each in placements}
-    there = read_records(content_of(run["record_file"]))[0]
+    there = read_records(content_of(run["record_file"]) or "")[0]
     return [
         printed(each, MigrationRecord) for each in unwatched(run["begun"], there, states, uuids)
     ]

@@ -77,5 +77,5 @@ def note_move(path: str, run: str, migration: Migration, report: MoveReport) -> 
 
 def note_outcomes(path: str, records: t.Sequence[MigrationRecord]) -> None:
     """Add the records of a run that are not written yet as they are; raise ``AnsibleActionFail``."""
-    if new := not_in(content_of(path), records):
+    if new := not_in(content_of(path) or "", records):
         append(path, as_lines(new))

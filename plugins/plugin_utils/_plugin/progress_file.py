@@ -26,10 +26,9 @@ import typing as t
 
 from ansible.errors import AnsibleActionFail
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
-from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.values import parsed
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.files import (
-    content_of,
     make_directory,
+    read_format,
     replace,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.handed_over import check_form
@@ -57,32 +56,22 @@ def progress_path(plan: str) -> str:
 
 def read_progress(path: str) -> list[Placement]:
     """Return the placements in a progress file, none where there is no file; raise ``FleetError``."""
+    return written_progress(path) or []
+
+
+def written_progress(path: str) -> list[Placement] | None:
+    """Return the placements in a progress file, ``None`` where there is no file; raise ``FleetError``."""
     data = _read(path)
-    return t.cast("list[Placement]", data["placements"] if data else [])
+    return None if data is None else t.cast("list[Placement]", data["placements"])
 
 
 def _read(path: str) -> t.Any:
     """Return what is in a progress file, ``None`` where there is no file; raise ``FleetError``."""
-    text = content_of(path)
-    if not text:
-        return None
     wrong = f"{path} is no progress of vfio.migration.prepare"
-    try:
-        data = parsed(text)
-    except ValueError as error:
-        raise FleetError(f"{wrong}: {error!r}") from error
-    written = data.get("format") if isinstance(data, dict) else None
-    if written != FORMAT:
-        raise other_format(path, written, FORMAT)
-    check_placements(data, wrong)
+    data = read_format(path, FORMAT, wrong)
+    if data is not None:
+        check_placements(data, wrong)
     return data
-
-
-def other_format(path: str, found: object, known: int) -> FleetError:
-    """Return the error for a file of another format than the one that is known."""
-    return FleetError(
-        f"{path} has format {found!r}; expected {known}; use the version of vfio.migration that wrote it"
-    )
 
 
 def check_free(path: str) -> None:

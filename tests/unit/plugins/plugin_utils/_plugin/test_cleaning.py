@@ -376,6 +376,16 @@ def test_files_that_are_none_are_named(clean, tmp_path, name, text, words):
         clean(Hosts(a={}, b={}))
 
 
+@pytest.mark.parametrize("check_mode", [False, True])
+def test_progress_that_is_empty_does_not_say_that_nothing_was_made(clean, tmp_path, check_mode):
+    # As a host that lost its power may leave it. By the plan alone there would be something to remove.
+    progress = tmp_path / "plan.progress.json"
+    progress.write_text("")
+    with pytest.raises(FleetError, match=f"^{progress} is no progress .*: it is empty$"):
+        clean(Hosts(a={OLD: "vm-1"}, b={NEW: None}), [placement()], check_mode=check_mode)
+    assert progress.read_text() == ""
+
+
 @pytest.mark.parametrize("name", ["plan.json", "plan.progress.json"])
 @pytest.mark.parametrize(
     ("changed", "words"),

@@ -17,6 +17,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.files impor
     append,
     check_appending,
     content_of,
+    read_format,
     read_json,
     replace,
     replace_bytes,
@@ -25,7 +26,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.files impor
 
 def test_a_file_is_made_with_its_directory_and_replaced(tmp_path):
     path = tmp_path / "new" / "directory" / "report.md"
-    assert content_of(str(path)) == ""
+    assert content_of(str(path)) is None
     for text in ("first", "second \u2713"):
         replace(str(path), text)
         assert content_of(str(path)) == text
@@ -119,6 +120,28 @@ def test_what_is_no_file_keeps_nobody_waiting(tmp_path, monkeypatch, kind):
         read_json(str(place))
 
 
+@pytest.mark.parametrize("text", ["", "\n"])
+def test_an_empty_file_is_none_that_is_not_there(tmp_path, text):
+    place = tmp_path / "plan.json"
+    assert read_format(str(place), 1, "it is no plan") is None
+    place.write_text(text)
+    assert content_of(str(place)) == text
+    with pytest.raises(FleetError, match=r"^it is no plan: it is empty$"):
+        read_format(str(place), 1, "it is no plan")
+    with pytest.raises(FleetError, match=f"there is no JSON in {place}"):
+        read_json(str(place))
+
+
+@pytest.mark.parametrize("found", ["true", "1.0", "2", '"1"', "null", "[1]", "{}"])
+def test_a_format_is_a_number_alone(tmp_path, found):
+    place = tmp_path / "plan.json"
+    place.write_text(f'{{"format": {found}}}')
+    with pytest.raises(FleetError, match=f"{place} has format .*; expected 1; use the version"):
+        read_format(str(place), 1, "it is no plan")
+    place.write_text('{"format": 1}')
+    assert read_format(str(place), 1, "it is no plan") == {"format": 1}
+
+
 def test_what_is_nested_too_deeply_is_no_json(tmp_path):
     place = tmp_path / "plan.json"
     place.write_text("[" * 100_000 + "]" * 100_000)
@@ -152,7 +175,7 @@ def test_what_takes_lines_is_not_changed_by_asking(tmp_path, content):
         path.write_text(content)
     check_appending(str(path))
     assert path.exists() == path.parent.exists() == (content is not None)
-    assert content_of(str(path)) == (content or "")
+    assert content_of(str(path)) == content
 
 
 def test_a_place_where_nobody_may_write_is_told_before_there_are_lines(tmp_path, monkeypatch):

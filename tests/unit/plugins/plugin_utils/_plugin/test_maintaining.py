@@ -253,6 +253,7 @@ def test_what_cannot_be_asked_is_an_error(options, changed, message):
     ("text", "message"),
     [
         ("no JSON", "is no progress of vfio.migration.maintain"),
+        ("", "is no progress of vfio.migration.maintain: it is empty"),
         ('{"format": 2}', "has format 2; expected 1"),
         ('{"format": 1}', "the key 'process' is expected"),
         ("[]", "has format None"),

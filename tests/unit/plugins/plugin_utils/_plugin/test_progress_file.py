@@ -22,6 +22,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.progress_fi
     check_free,
     read_progress,
     write_progress,
+    written_progress,
 )
 
 # A run of Ansible, whose task it is that writes: it lives until its input ends.
@@ -117,6 +118,16 @@ def test_what_names_no_process_is_free(path, process):
     with open(path, "w", encoding="utf-8") as file:
         json.dump({"format": 1, "plan": "p", "process": process, "placements": []}, file)
     check_free(path)
+
+
+def test_what_is_empty_is_no_file_that_is_not_there(path, tmp_path):
+    assert written_progress(path) is None
+    write_progress(path, [], "plan.json")
+    assert written_progress(path) == []
+    (tmp_path / "plan.progress.json").write_text("")
+    for read in (written_progress, read_progress, check_free):
+        with pytest.raises(FleetError, match=f"^{path} is no progress .*: it is empty$"):
+            read(path)
 
 
 def test_whoever_keeps_the_lock_keeps_nobody_waiting_for_ever(path, tmp_path, monkeypatch):
