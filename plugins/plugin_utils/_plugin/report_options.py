@@ -87,7 +87,7 @@ def report_for(
         occasion = {name: plan[name] for name in ("targets", "avoid") if name in plan}
         conditions = Conditions.parse(occasion, conditions_of(plan))
         if changed:
-            plan = out_of_date(plan, read, changed)
+            plan = out_of_date(plan, read, changed, conditions)
         else:
             _verify(plan, known, conditions)
             if is_own is None or not is_own(digest_of(plan, known, read.unknown)):

@@ -185,7 +185,7 @@ def test_facts_that_have_changed_are_planned_with():
     earlier = planned(facts)
     facts["a"]["devices"][0]["network"] = {**GUESTS, "vlan": 101}
     assert given_to_each(planned(facts, earlier=earlier)) == [{**GUESTS, "vlan": 101}]
-    shown = out_of_date(earlier, read_fleet(facts), ["a"])
+    shown = out_of_date(earlier, read_fleet(facts), ["a"], Conditions())
     assert given_to_each(shown) == [None]
 
 
