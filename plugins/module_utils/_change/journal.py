@@ -215,10 +215,14 @@ class Journal:
         if failed:
             self._keep(call + _JOURNAL, name, failed)
             return
-        os.ftruncate(self._locks[name], 0)
-        if all(self._call_of(other) != call for other in self._names(_LOCK)):
-            self._directory.discard_new(call + _JOURNAL)
-            self._directory.remove(call + _JOURNAL)
+        # Another call that has the other lock must not see this one named, while this one sees the other.
+        with self._directory.alone():
+            others = [other for other in self._names(_LOCK) if other != name]
+            if all(self._call_of(other) != call for other in others):
+                # In this order, so that whoever is killed in between leaves no journal without a lock that names it.
+                self._directory.discard_new(call + _JOURNAL)
+                self._directory.remove(call + _JOURNAL)
+            os.ftruncate(self._locks[name], 0)
 
     def _keep(self, file: str, name: str, failed: t.Sequence[Step]) -> None:
         """Let a killed call's journal have no other steps under the lock ``name`` than those that ``failed``."""

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import os
 import stat
@@ -208,6 +209,70 @@ def test_who_is_killed_while_a_journal_is_rewritten_loses_nothing(directory, mon
     # Nor does what it left of the new file stay.
     settle([steps[0]])
     assert not [file for file in os.listdir(directory) if file.endswith(".new")]
+
+
+@pytest.mark.parametrize("names", [("gpu",), ("gpu", "matrix")])
+@pytest.mark.parametrize("number", range(1, 9))
+def test_of_who_is_killed_while_it_settles_the_next_call_leaves_nothing(
+    directory, monkeypatch, names, number
+):
+    killed_after(directory, *map(change, names), names=names)
+    # As of a rewriting that was stopped.
+    with open(journal_of(directory) + ".new", "wb") as file:
+        file.write(b"x")
+
+    def settle():
+        with Journal(directory, [Remove]) as journal:
+            for name in journal.lock_abandoned():
+                journal.settle(name)
+
+    pid = os.fork()
+    if pid == 0:
+        left = itertools.count(1)
+
+        def until_killed(function):
+            def call(*arguments, **others):
+                if next(left) == number:
+                    os._exit(9)
+                return function(*arguments, **others)
+
+            return call
+
+        try:
+            for function in ("unlink", "ftruncate"):
+                monkeypatch.setattr(os, function, until_killed(getattr(os, function)))
+            settle()
+        finally:
+            os._exit(0)
+    # Two removals for the journal, and one lock or two to empty: after these there is nothing to be killed in.
+    steps = 2 + len(names)
+    assert os.WEXITSTATUS(os.waitpid(pid, 0)[1]) == (9 if number <= steps else 0)
+    settle()
+    # What a lock names that is empty, or gone, is nothing.
+    assert sorted(os.listdir(directory)) == sorted(f"{name}.lock" for name in names)
+
+
+def test_calls_that_settle_one_journal_at_once_leave_none(directory, monkeypatch):
+    killed_after(directory, change(), change("matrix", 2))
+    ftruncate = os.ftruncate
+
+    with Journal(directory, [Remove]) as one, Journal(directory, [Remove]) as other:
+        assert one.lock("gpu")
+        assert other.lock("matrix")
+        second = threading.Thread(target=other.settle, args=("matrix",))
+
+        def meanwhile(*arguments):
+            # The first one has seen that the other lock names the journal, and still names it itself.
+            monkeypatch.undo()
+            second.start()
+            second.join(0.2)
+            ftruncate(*arguments)
+
+        monkeypatch.setattr(os, "ftruncate", meanwhile)
+        one.settle("gpu")
+        second.join()
+    assert files(directory) == []
+    assert sorted(os.listdir(directory)) == ["gpu.lock", "matrix.lock"]
 
 
 def test_a_new_journal_is_on_the_disk_before_it_takes_the_place_of_the_old_one(
