@@ -19,6 +19,7 @@ from ansible_collections.vfio.migration.plugins.module_utils._host.gathering imp
     Facts,
     Gathering,
 )
+from ansible_collections.vfio.migration.plugins.module_utils._host.reading import reading
 
 # Returns the library's answer, ``None`` where there is no library.
 AskNvml = t.Callable[[], t.Optional[Facts]]
@@ -56,8 +57,10 @@ class NvidiaFacts:
 
     def _gpu_address(self, function: str) -> str:
         """Return the address of the GPU that a function is, or is a virtual function of."""
-        with self._gathering.noting_problems():
-            link = self._gathering.sysfs.link(PCI_DEVICES, function, "physfn")
+        sysfs = self._gathering.sysfs
+        names = (PCI_DEVICES, function, "physfn")
+        with self._gathering.noting_problems(), reading(sysfs.path(*names)):
+            link = sysfs.link(*names)
             return link.rpartition("/")[2] if link else function
         return function
 

@@ -67,6 +67,8 @@ PARTS: tuple[t.Callable[[Tree], None], ...] = (
     functools.partial(of_vendor, "vfio_ap"),
     network,
 )
+# Of these each is on the same function, so that they are in no tree with the others.
+ALONE = tuple(vendor.build for vendor in TREES if vendor.driver == "nvidia")
 
 
 def build(root: Path) -> Tree:
@@ -95,6 +97,8 @@ def planted(kind: str, path: Path, outside: Path) -> t.Iterator[None]:
         path.symlink_to(outside)
     elif kind == "link to itself":
         path.symlink_to(path.name)
+    elif kind == "file":
+        path.write_text("no directory\n")
     elif kind == "fifo":
         os.mkfifo(path)
     else:
@@ -116,6 +120,7 @@ KINDS = (
     "relative link",
     "link to a directory",
     "link to itself",
+    "file",
     "fifo",
     "socket",
 )
@@ -160,7 +165,7 @@ def content_of(archive: bytes) -> str:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_no_reader_leaves_the_tree_or_opens_what_is_special(tmp_path, outside, opened, kind):
-    for number, part in enumerate(PARTS):
+    for number, part in enumerate((*PARTS, *ALONE)):
         tree = Tree(tmp_path / f"sys{number}")
         part(tree)
         sysfs = Sysfs(str(tree.root))

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import typing as t
 from pathlib import Path
 
@@ -95,6 +96,24 @@ def test_a_host_without_nvidia_s_devices_asks_nobody(tmp_path):
         raise AssertionError("nothing is to be asked")
 
     assert "nvidia" not in gather(tree, ask)
+
+
+@pytest.mark.parametrize(
+    "plant",
+    [
+        lambda place: place.write_text("no directory"),
+        lambda place: place.symlink_to(place.name),
+        os.mkfifo,
+    ],
+)
+def test_what_is_in_the_place_of_the_pci_devices_costs_no_other_fact(tree, plant):
+    (tree.root / "bus/pci").rename(tree.root / "aside")
+    plant(tree.root / "bus/pci")
+    facts = gather(tree, None)
+    paths = [each["path"] for each in facts["problems"]]
+    assert f"{tree.root}/bus/pci/devices/{FUNCTION}/physfn" in paths
+    assert [each["id"] for each in facts["parents"]] == [FUNCTION]
+    assert [each["id"] for each in facts["devices"]] == [MDEV]
 
 
 def test_a_library_that_does_not_answer_costs_no_device(tree):
