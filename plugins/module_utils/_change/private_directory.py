@@ -85,16 +85,18 @@ class PrivateDirectory:
         self.remove(name + _NEW)
         descriptor = self.open(name + _NEW, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
         try:
-            write_whole(descriptor, data)
-            if public:
-                os.fchmod(descriptor, 0o644)
-            os.fsync(descriptor)
+            with _naming(self.path(name + _NEW)):
+                write_whole(descriptor, data)
+                if public:
+                    os.fchmod(descriptor, 0o644)
+                os.fsync(descriptor)
         finally:
             os.close(descriptor)
         self._in_directory(
+            name,
             lambda directory: os.replace(
                 name + _NEW, name, src_dir_fd=directory, dst_dir_fd=directory
-            )
+            ),
         )
 
     def discard_new(self, name: str) -> None:
@@ -115,19 +117,22 @@ class PrivateDirectory:
         """Make the symbolic link ``name``, for another program to follow; this class follows none."""
         directory = self._opened(make=True)
         try:
-            os.symlink(target, name, dir_fd=directory)
+            with _naming(self.path(name)):
+                os.symlink(target, name, dir_fd=directory)
         finally:
             os.close(directory)
 
     def remove(self, name: str) -> None:
         """Remove the file ``name`` if there is one."""
         with contextlib.suppress(FileNotFoundError):
-            self._in_directory(lambda directory: os.unlink(name, dir_fd=directory))
+            self._in_directory(name, lambda directory: os.unlink(name, dir_fd=directory))
 
-    def _in_directory(self, act: t.Callable[[int], None]) -> None:
+    def _in_directory(self, name: str, act: t.Callable[[int], None]) -> None:
+        """Act on the file ``name`` in the directory."""
         directory = self._opened(make=False)
         try:
-            act(directory)
+            with _naming(self.path(name)):
+                act(directory)
         finally:
             os.close(directory)
 
@@ -150,6 +155,15 @@ def _make_all(path: str) -> None:
         os.makedirs(path, exist_ok=True)
     finally:
         os.umask(umask)
+
+
+@contextlib.contextmanager
+def _naming(path: str) -> t.Iterator[None]:
+    """Let an ``OSError`` have the ``path`` of what it is about: the kernel's own has a name in the directory, or none."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, path) from None
 
 
 def write_whole(descriptor: int, data: bytes) -> None:

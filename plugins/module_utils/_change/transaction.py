@@ -207,8 +207,9 @@ class Transaction:
             self._journal.settle(name, [step for step, _left in stuck])
         except OSError as error:
             self._step = "recover"
+            where = f", at {error.filename}" if error.filename else ""
             raise self._failure(
-                "cannot note in the journal of a killed call what of it is undone", error
+                f"cannot note in the journal of a killed call what of it is undone{where}", error
             ) from None
 
     def _recover_step(self, step: Step) -> dict[str, str] | None:

@@ -161,6 +161,23 @@ def test_what_is_somebody_elses_is_refused(private, place, part):
         private.read("file")
 
 
+@pytest.mark.parametrize(
+    ("use", "name"),
+    [
+        (lambda private: private.remove("file"), "file"),
+        (lambda private: private.discard_new("file"), "file.new"),
+        (lambda private: private.replace("file", b"other"), "file"),
+        (lambda private: private.replace("file", b"other"), "file.new"),
+    ],
+)
+def test_what_cannot_be_removed_or_replaced_is_named_with_its_path(private, place, use, name):
+    private.remove("file")
+    (place / name).mkdir()
+    with pytest.raises(OSError, match=r"[Dd]irectory|not permitted") as error:
+        use(private)
+    assert error.value.filename == str(place / name)
+
+
 def test_a_short_write_is_an_error(private, monkeypatch):
     write = os.write
     monkeypatch.setattr(os, "write", lambda descriptor, data: write(descriptor, data[:3]))

@@ -9,6 +9,7 @@ import dataclasses
 import errno
 import os
 import typing as t
+from pathlib import Path
 
 import pytest
 from ansible_collections.vfio.migration.plugins.module_utils._change.errors import (
@@ -239,6 +240,15 @@ def test_a_journal_that_cannot_be_rewritten_stops_the_call_and_loses_nothing(
     # What is left is told all the same.
     assert call.warnings == [SAID]
     assert host.left() == {GPU: ["dev4", "dev3", "dev2", "dev1"]}
+
+
+def test_what_stands_in_the_place_of_a_new_journal_is_named(host):
+    (journal,) = Path(host.directory).glob("*.journal")
+    new = Path(f"{journal}.new")
+    new.mkdir()
+    assert f"of it is undone, at {new}: " in str(host.call(OTHER).failure)
+    new.rmdir()
+    assert host.call(OTHER).failure is None
 
 
 def test_what_another_call_undid_meanwhile_keeps_nobody_out(host, monkeypatch):
