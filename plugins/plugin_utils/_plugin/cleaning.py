@@ -95,7 +95,21 @@ _CHOICES = (*REMOVABLE, INTERRUPTED)
 _KINDS = ("mdev", "pci", "vdpa")
 _JOURNAL = re.compile(r"/run/vfio[.]migration/(mdev|pci|vdpa)\Z")
 
+_REMOVE_LATER = "To remove what is left, when its host answers and nothing holds it:"
 _Run = dict[str, t.Any]
+
+
+def cleanup_of(plan: str, remove: t.Sequence[str] = (PREPARED,)) -> str:
+    """Return the command that cleans up after what was made for the plan in the file ``plan``."""
+    what = "" if [*remove] == [PREPARED] else f" -e cleanup_remove={','.join(remove)}"
+    where = "" if [*remove] == [INTERRUPTED] else f" -e cleanup_from={plan}"
+    return f"ansible-playbook vfio.migration.cleanup{where}{what}"
+
+
+def remove_later(plan: str | None, remove: t.Sequence[str] = (PREPARED,)) -> str:
+    """Return in words how what is left can still be removed; ``plan`` is ``None`` where that is in no file."""
+    again = "run the clean-up again" if plan is None else cleanup_of(plan, remove)
+    return f"{_REMOVE_LATER} {again}"
 
 
 def begin(options: t.Mapping[str, t.Any], hostvars: t.Any, check_mode: bool) -> _Run:
@@ -332,6 +346,8 @@ def end(run: _Run, hostvars: t.Any) -> _Run:
     """Return ``run`` with the last word, and write down what may still be there."""
     left, words = left_after({} if run["check_mode"] else run["tasks"], hostvars)
     words += [*_not_undone(run, hostvars), *_not_seen(run), *run.get("undefined", ())]
+    if words:
+        words.append(remove_later(run["from"] if run["progress"] else None, run["remove"]))
     if run["progress"] and not run["check_mode"]:
         words += out_of_date(run["progress"], lambda: _write(run, left))
     notes = [*remaining_addresses(run, hostvars)]

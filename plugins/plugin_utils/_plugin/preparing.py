@@ -61,8 +61,10 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments i
     one_or_more,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.cleaning import (
+    cleanup_of,
     left_after,
     out_of_date,
+    remove_later,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.clock import age_of
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.files import (
@@ -105,9 +107,7 @@ _MOVED = ("sources", "guests", "devices")
 GATHERED = "prepare_gathered"
 MADE = ("prepare_result", "prepare_pci_result", "prepare_vdpa_result")
 
-_CLEANUP = "ansible-playbook vfio.migration.cleanup -e cleanup_from={}"
 _ALL_OBSTACLES = "The playbook vfio.migration.report shows them all."
-_REMOVE_LATER = "To remove what is left, when its host answers and nothing holds it:"
 _Run = dict[str, t.Any]
 _NOTHING_YET: _Run = {
     "made": {},
@@ -397,7 +397,7 @@ def _to_be_made(run: _Run) -> _Run:
         run |= {
             "written": True,
             "began": [*run["began"], *map(place_of, to_make)],
-            "place": f"{_where(run)}; after an interruption: {_CLEANUP.format(run['dest'])}",
+            "place": f"{_where(run)}; after an interruption: {cleanup_of(run['dest'])}",
         }
     return run if tasks else _ended(run, None)
 
@@ -439,10 +439,7 @@ def end(run: _Run, hostvars: t.Any) -> _Run:
     """Return ``run`` with the last word: ``sentences`` on what was prepared, or ``failure`` with what is left of it."""
     left, words = left_after({} if run["check_mode"] else run["undo"], hostvars)
     late = out_of_date(run["progress"], lambda: _write_rest(run, left)) if run["written"] else []
-    words = words and [
-        *words,
-        f"{_REMOVE_LATER} {_CLEANUP.format(run['dest'])}",
-    ]
+    words = words and [*words, remove_later(run["dest"])]
     failure = run["failure"]
     if failure is not None and run["written"]:
         aftermath = "\n".join(words) or "Nothing that was made is left."

@@ -194,7 +194,9 @@ def test_a_host_that_does_not_answer_keeps_all_and_is_named(clean, tmp_path):
     run = clean(hosts, [placement()], [placement()])
     assert removed(run) == {}
     assert "unclear; b: it did not answer: no route" in run["sentences"][0]
-    assert run["failure"] == f"b may still have {NEW}: it did not answer: no route"
+    assert run["failure"] == (
+        f"b may still have {NEW}: it did not answer: no route\n{later(tmp_path)}"
+    )
     assert read_progress(str(tmp_path / "plan.progress.json")) == [placement()]
 
 
@@ -294,11 +296,39 @@ def test_what_is_defined_is_what_is_there_whatever_the_plan_says(clean, missing)
 # --- the end ---------------------------------------------------------------------------------------------------------
 
 
+def later(tmp_path, remove: str = "") -> str:
+    """Return how what is left is said to be removed later."""
+    command = (
+        f"ansible-playbook vfio.migration.cleanup -e cleanup_from={tmp_path}/plan.json{remove}"
+    )
+    return f"To remove what is left, when its host answers and nothing holds it: {command}"
+
+
+@pytest.mark.parametrize("remove", [["prepared", "vacated"], ["prepared", "interrupted"]])
+def test_how_to_remove_what_is_left_names_what_was_to_be_removed(clean, tmp_path, remove):
+    hosts = Hosts(a={OLD: "vm-1"}, b={NEW: None})
+    hosts["b"]["cleanup_result"] = {"failed": True, "msg": "EBUSY"}
+    run = clean(hosts, [placement()], [placement()], remove=remove)
+    *_words, last = run["failure"].splitlines()
+    assert last == later(tmp_path, f" -e cleanup_remove={','.join(remove)}")
+
+
+def test_of_a_plan_in_no_file_no_file_is_named():
+    hosts = Hosts(a={OLD: "vm-1"}, b={NEW: None})
+    hosts["b"]["cleanup_result"] = {"failed": True, "msg": "EBUSY"}
+    given = {"hosts": [*hosts], "remove": ["prepared"], "timeout": 10}
+    run = cleaning.begin({**given, "plan": {"placements": [placement()]}}, hosts, False)
+    run = cleaning.end(cleaning.find_superfluous(run, hosts), hosts)
+    assert run["failure"].endswith(
+        "when its host answers and nothing holds it: run the clean-up again"
+    )
+
+
 def test_what_is_left_is_said_and_stays_written_down(clean, tmp_path):
     hosts = Hosts(a={OLD: "vm-1"}, b={NEW: None})
     hosts["b"]["cleanup_result"] = {"failed": True, "msg": "EBUSY"}
     run = clean(hosts, [placement()], [placement()])
-    assert run["failure"] == f"b still has {NEW}: EBUSY"
+    assert run["failure"] == f"b still has {NEW}: EBUSY\n{later(tmp_path)}"
     assert read_progress(str(tmp_path / "plan.progress.json")) == [placement()]
 
 
@@ -312,11 +342,11 @@ def test_of_devices_that_were_removed_one_by_one_those_are_left_that_could_not_b
     failed = {"failed": True, "msg": "EBUSY"}
     hosts["b"] = {**facts, "cleanup_gathered": facts, "cleanup_pci_result": failed}
     run = clean(hosts, made, made)
-    assert run["failure"] == f"b still has {', '.join(functions)}: EBUSY"
+    assert run["failure"].splitlines()[0] == f"b still has {', '.join(functions)}: EBUSY"
     done = {"changed": True}
     hosts["b"]["cleanup_each_pci_result"] = {"results": [done, failed, done]}
     run = clean(hosts, made, made)
-    assert run["failure"] == f"b still has {functions[1]}: EBUSY"
+    assert run["failure"].splitlines()[0] == f"b still has {functions[1]}: EBUSY"
     # What was not asked for by itself, or is nonsense, tells nothing.
     for odd in ([{"skipped": True}] * 3, "x", [7], []):
         hosts["b"]["cleanup_each_pci_result"] = {"results": odd}
@@ -433,7 +463,9 @@ def test_without_a_plan_it_goes_by_the_journals_on_hosts(clean):
     assert not any(run["tasks"]["a"][key] for key in ("devices", "pci_devices", "vdpa_devices"))
     assert run["failure"] == (
         "a still has a journal in /run/vfio.migration/pci: device x is left so\n"
-        "c may still have journals in /run/vfio.migration: it did not answer: no route"
+        "c may still have journals in /run/vfio.migration: it did not answer: no route\n"
+        "To remove what is left, when its host answers and nothing holds it:"
+        " ansible-playbook vfio.migration.cleanup -e cleanup_remove=interrupted"
     )
 
 
