@@ -49,9 +49,12 @@ _PATIENCE = 60.0
 
 
 def progress_path(plan: str) -> str:
-    """Return the progress file of the plan in the file ``plan``: ``plan.json`` has ``plan.progress.json``."""
+    """Return the progress file of the plan in the file ``plan``: ``plan.json`` has ``plan.progress.json``, ``plan`` has ``plan.progress``.
+
+    No two plans have the same one.
+    """
     root, extension = os.path.splitext(plan)
-    return f"{root}.progress{extension or '.json'}"
+    return f"{root}.progress{extension}"
 
 
 def read_progress(path: str) -> list[Placement]:

@@ -20,6 +20,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin import (
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.progress_file import (
     alone,
     check_free,
+    progress_path,
     read_progress,
     write_progress,
     written_progress,
@@ -65,6 +66,17 @@ def other(path):
         assert process.stdout.readline() == "written\n"
         yield process
         process.kill()
+
+
+def test_no_two_plans_have_one_progress_file():
+    plans = [
+        *("x", "x.json", "x.yml", "x.", ".x", "x.y.json", "x.y", "x.progress", "x.progress.json"),
+        *("d/x", "d.json/x", "d.json/x.json"),
+    ]
+    found = [progress_path(plan) for plan in plans]
+    assert len({*found}) == len(plans)
+    assert progress_path("d/plan.json") == "d/plan.progress.json"
+    assert all(one != other for one, other in zip(plans, found))
 
 
 def test_a_run_goes_on_with_its_own_file(path):
