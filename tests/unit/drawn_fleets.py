@@ -53,8 +53,27 @@ def domains(chance: random.Random, hosts: t.Sequence[str]) -> dict[str, list[str
     }
 
 
-def drawn(chance: random.Random) -> tuple[dict[str, t.Any], Request]:
-    """Draw a tiny fleet with hardly enough room, and a request of any kind."""
+def cloud(chance: random.Random, facts: dict[str, t.Any]) -> None:
+    """Draw devices that do not support P2P or cannot migrate at all, those of which nobody knows the holder, and a host without facts."""
+    for each in itertools.chain.from_iterable(found["devices"] for found in facts.values()):
+        if chance.random() < 0.8:
+            each["migration"] = {
+                "supported": chance.random() < 0.95,
+                "evidence": "debugfs",
+                "features": ["stop-copy"] + ["p2p"] * (chance.random() < 0.6),
+                "state": None,
+            }
+        if chance.random() < 0.1:
+            each["in_use"] = {"pid": None, "name": None}
+    if chance.random() < 0.6:
+        facts["z"] = {}
+
+
+def drawn(chance: random.Random, unknown: bool = False) -> tuple[dict[str, t.Any], Request]:
+    """Draw a tiny fleet with hardly enough room, and a request of any kind.
+
+    With what is ``unknown`` not all can migrate either, and of some of it the facts do not tell.
+    """
     numbers = itertools.count()
     names = itertools.count()
     drain = chance.random() < 0.5
@@ -90,6 +109,8 @@ def drawn(chance: random.Random) -> tuple[dict[str, t.Any], Request]:
         name: host([*devices(0.9 if drain and name == "a" else full)], [*parents()])
         for name in "abcd"[: chance.randint(2, 4)]
     }
+    if unknown:
+        cloud(chance, facts)
     fleet = read_fleet(facts)
     held = sorted({d.in_use.name for d in fleet.devices() if d.in_use and d.in_use.name})
     sources = None if drain else chance.sample(held, min(len(held), chance.randint(1, 5)))

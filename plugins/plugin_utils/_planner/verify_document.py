@@ -24,6 +24,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_cas
     Objections,
     Rule,
     as_known,
+    migration_features,
     takes_version,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_expected import (
@@ -63,14 +64,9 @@ def status_and_shortage_are_true(case: Case) -> Objections:
     silent = unknown - case.drained
     if case.asked.targets is not None:
         silent &= {*case.asked.targets}
-    left = [case.devices[key] for key in case.unplaced if key in case.devices]
-    movable = all(
-        each["descriptor"] is not None and each["migration"]["supported"] is not False
-        for each in left
-    )
     # Where only the plan tells anything, it is not known which hosts were asked to receive.
     told = any(each is not None for each in (case.unknown, case.asked.drain, case.asked.targets))
-    if plan["status"] == "infeasible" and told and silent and movable:
+    if plan["status"] == "infeasible" and told and silent and _all_left_may_migrate(case):
         yield Objection(
             WHOLE_PLAN, f"infeasible is not proven without facts of {', '.join(sorted(silent))}"
         )
@@ -84,6 +80,29 @@ def status_and_shortage_are_true(case: Case) -> Objections:
         yield Objection(
             WHOLE_PLAN, "the shortage does not prove that as many devices have no place as is said"
         )
+
+
+def _all_left_may_migrate(case: Case) -> bool:
+    """Return whether some host might help all devices that are left behind: none helps one that cannot migrate from where it is."""
+    together = Counter(
+        (host, device["in_use"]["pid"])
+        for (host, _id), device in case.devices.items()
+        if device["kind"] != "vdpa" and device["in_use"]
+    )
+    for key in case.unplaced:
+        device = case.devices.get(key)
+        if device is None:
+            continue
+        pid = (device["in_use"] or {}).get("pid")
+        several = pid is not None and device["kind"] != "vdpa" and together[key[0], pid] > 1
+        features = migration_features(device)
+        if (
+            case.descriptor(key[0], device) is None
+            or device["migration"]["supported"] is False
+            or (several and features and "p2p" not in features)
+        ):
+            return False
+    return True
 
 
 def _shortages_are_true(case: Case, plan: Entry) -> Objections:

@@ -5,13 +5,20 @@
 
 from __future__ import annotations
 
+import random
+from collections import Counter
+
 import pytest
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import read_fleet
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner import planner
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.plan_document import document
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import Conditions
-from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify import violations
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify import (
+    objections,
+    violations,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_options import plan_for
+from ansible_collections.vfio.migration.tests.unit.drawn_fleets import drawn
 from ansible_collections.vfio.migration.tests.unit.fleets import UUIDS, device, gvt, host, parent
 
 # A guest of two devices between two others.
@@ -69,6 +76,22 @@ def test_where_the_verifier_objects_to_the_whole_plan_nothing_moves(monkeypatch,
     assert [each["source"]["id"] for each in plan["unplaced"]] == UUIDS[:4]
     for each in plan["unplaced"]:
         assert "the verifier objects to the whole plan" in each["reasons"][0]["reason"]
+
+
+def test_the_verifier_objects_to_no_plan_whatever_cannot_migrate_or_is_not_known():
+    found = Counter()
+    for seed in range(200):
+        facts, request = drawn(random.Random(seed), unknown=True)
+        fleet = read_fleet(facts)
+        plan = planner.make_plan(fleet, request)
+        read = {name: each.facts for name, each in fleet.hosts.items()}
+        broken = objections(plan, read, request.conditions, fleet.unknown)
+        assert broken == [], f"fleet {seed}"
+        codes = {reason["code"] for each in plan["unplaced"] for reason in each["reasons"]}
+        found.update([(plan["status"], bool(fleet.unknown), "no_p2p" in codes)])
+    # With a host without facts as well, both are there.
+    assert found["infeasible", True, True] > 10
+    assert found["unproven", True, False] > 10
 
 
 def test_what_stays_of_an_earlier_plan_stays_beside_what_is_objected_to(monkeypatch):
