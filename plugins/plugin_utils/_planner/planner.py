@@ -26,6 +26,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.plan_docum
     with_left_out,
     with_rest,
     with_rest_left,
+    without_proof,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.previous_plan import (
     Facts,
@@ -183,26 +184,43 @@ def make_verified_plan(
     """Return a plan for ``request``, checked against the ``facts`` of the fleet; raise ``FleetError``.
 
     What still holds of the plan ``earlier`` stays, unless less is left behind without it. A guest whose move the verifier
-    objects to is left behind, and told why.
+    objects to is left behind, and told why. Where it objects to what the plan proves alone, nothing is proven.
     """
     previous = still_holding(earlier, request, fleet, facts) if earlier is not None else None
     plan, changes = _make_plan_with(fleet, request, previous, progress)
     progress("verifying the plan")
     asked_for = request.asked or as_asked(request.conditions, None, None)
-    stated: t.Any = {**plan, "conditions": request.conditions.stated(), "request": asked_for}
-    broken = objections(stated, facts, request.conditions, fleet.unknown)
+    asked_with = {"conditions": request.conditions.stated(), "request": asked_for}
+
+    def objected_to(plan: PlanBody) -> list[Objection]:
+        stated: t.Any = {**plan, **asked_with}
+        return objections(stated, facts, request.conditions, fleet.unknown)
+
+    broken = objected_to(plan)
     kept = previous.request.kept if previous else ()
     ends = sources_of(kept)
     of_earlier = [each.sentence for each in broken if not ends.isdisjoint(each.sources)]
     if of_earlier:
         told = "; ".join(first_of(of_earlier, "violation"))
         raise FleetError(f"the earlier plan does not hold: {told}")
+    if broken and plan["status"] == "infeasible":
+        # Where the verifier objects to the proof alone, what moves is right.
+        unproven = _not_proven(plan, broken)
+        if not objected_to(unproven):
+            plan, broken = unproven, []
     if broken:
         # Only a plan that keeps something has no cost.
         asked = previous.request if previous and plan["cost"] is None else request
         plan = _without_objected(fleet, facts, asked, plan, broken)
     asked_request = dataclasses.replace(request, asked=asked_for)
     return stated_plan(plan, asked_request, changes, facts)
+
+
+def _not_proven(plan: PlanBody, broken: t.Sequence[Objection]) -> PlanBody:
+    """Return ``plan`` without its proof that not everything can have a place, and with what the verifier says against it."""
+    sentences = first_of([each.sentence for each in broken], "violation")
+    assumed = [f"the verifier objects to the proof: {'; '.join(sentences)}"]
+    return t.cast("PlanBody", {**without_proof(plan), "assumptions": assumed})
 
 
 def stated_plan(plan: PlanBody, request: Request, changes: list[Change], facts: Facts) -> Plan:

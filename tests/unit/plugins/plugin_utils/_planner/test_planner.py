@@ -78,6 +78,21 @@ def test_where_the_verifier_objects_to_the_whole_plan_nothing_moves(monkeypatch,
         assert "the verifier objects to the whole plan" in each["reasons"][0]["reason"]
 
 
+def test_where_the_verifier_objects_to_the_proof_alone_what_moves_is_right(monkeypatch):
+    fleet = {**FLEET, "b": host([device(UUIDS[5], gvt("8", "4"))]), "c": {}}
+    sound = plan_for(fleet, ["a"])
+    assert sound["status"] == "unproven"
+    claimed = {"status": "infeasible", "bound": {**sound["cost"], "created": 0}}
+    damaging(monkeypatch, lambda plan: plan.update(claimed))
+    plan = plan_for(fleet, ["a"])
+    assert plan["placements"] == sound["placements"] != []
+    assert plan["unplaced"] == sound["unplaced"]
+    assert (plan["status"], plan["bound"], plan.get("proof")) == ("unproven", None, None)
+    (assumed,) = plan["assumptions"]
+    assert assumed.startswith("the verifier objects to the proof: status and shortage are true: ")
+    assert assumed.endswith("infeasible is not proven without facts of c")
+
+
 def test_the_verifier_objects_to_no_plan_whatever_cannot_migrate_or_is_not_known():
     found = Counter()
     for seed in range(200):
