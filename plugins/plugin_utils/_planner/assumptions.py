@@ -34,6 +34,9 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.admissible
     Target,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.problem import Problem
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import (
+    perhaps_staying,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.resources import Resources
 
 # Of more places that one thing excludes, only the first are named.
@@ -69,7 +72,9 @@ def assumptions(problem: Problem, placed: t.Mapping[int, str]) -> Assumed:
     takers = _takers(problem)
     reached = _connected(problem, left, takers)
     sources = [problem.resources.demands[each] for each in sorted(reached)]
+    perhaps_free = _perhaps_free(problem, left, reached)
     sentences = [
+        *_unknown_sources(perhaps_free),
         *_hosts_without_facts(problem),
         *_hosts_with_problems(problem),
         *_unknown_holders(problem, sources),
@@ -81,13 +86,41 @@ def assumptions(problem: Problem, placed: t.Mapping[int, str]) -> Assumed:
     stuck = sum(
         len(guests[number].devices)
         for number in left
-        if any(obstacle_in_guest(each, guests[number].devices) for each in guests[number].devices)
+        if number not in perhaps_free
+        and any(obstacle_in_guest(each, guests[number].devices) for each in guests[number].devices)
     )
+    if stuck and sentences:
+        return Assumed([], stuck)
     if stuck:
-        assumed = bool(sentences or of_rules != _NOTHING)
         least = max(stuck, of_rules.least or 0)
-        return Assumed([], least, of_rules.shortage) if assumed else _NOTHING
+        return _NOTHING if of_rules == _NOTHING else Assumed([], least, of_rules.shortage)
     return of_rules._replace(sentences=[*sentences, *of_rules.sentences])
+
+
+def _perhaps_free(
+    problem: Problem, left: t.Sequence[int], reached: t.AbstractSet[int]
+) -> dict[int, Device]:
+    """Return the guests that take part in it, each with its device, which may be no guests: if nobody holds that, it stays."""
+    keys = {each.key for each in perhaps_staying(problem.fleet, problem.request.conditions)}
+    without_place = {*left}
+    return {
+        number: guest.devices[0]
+        for number, guest in enumerate(problem.request.guests)
+        if guest.devices[0].key in keys
+        and (
+            number in without_place
+            or any(demand in reached for demand, _device in problem.demands[number])
+        )
+    }
+
+
+def _unknown_sources(perhaps_free: t.Mapping[int, Device]) -> t.Iterator[str]:
+    """Yield the devices that would not have to move if nobody holds them."""
+    names = [f"{each.id} on {each.host}" for each in perhaps_free.values()]
+    if names:
+        yield (
+            f"it is unknown whether a process holds {_first(names)}: what nobody holds would stay there; gather the facts as root"
+        )
 
 
 def _hosts_without_facts(problem: Problem) -> t.Iterator[str]:

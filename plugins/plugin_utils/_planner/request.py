@@ -556,18 +556,42 @@ def _as_given(source: t.Any) -> str | GivenDevice:
 
 def staying(fleet: Fleet, conditions: Conditions) -> list[StayingDevice]:
     """Return the devices of the hosts that are emptied which nobody holds and that stay as they are."""
-    left = _left_alone(fleet, conditions.drain or ())
+    left = _left_alone(fleet, conditions.drain or (), _is_free)
     return [
         {**device.label, "reason": reason}
         for name in sorted(set(conditions.drain or ()))
         if name in fleet.hosts
         for device in sorted(fleet.hosts[name].devices, key=lambda device: device.id)
-        if (reason := _why_staying(device, conditions.free_devices, left)) is not None
+        if _is_free(device)
+        and (reason := _why_staying(device, conditions.free_devices, left)) is not None
     ]
 
 
-def _left_alone(fleet: Fleet, drain: t.Collection[str]) -> dict[tuple[str, str], str]:
-    """Return the devices of these hosts which nobody holds, and nobody will miss, each with the reason.
+def perhaps_staying(fleet: Fleet, conditions: Conditions) -> list[Device]:
+    """Return the devices of the hosts that are emptied which would stay as they are if nobody holds them, and that is not known."""
+    drain = {*(conditions.drain or ())}
+    left = _left_alone(fleet, drain, _may_be_held)
+    return [
+        device
+        for name in sorted(drain & fleet.hosts.keys())
+        for device in sorted(fleet.hosts[name].devices, key=lambda device: device.id)
+        if _may_be_held(device) and _why_staying(device, conditions.free_devices, left) is not None
+    ]
+
+
+def _is_free(device: Device) -> bool:
+    return device.in_use is None
+
+
+def _may_be_held(device: Device) -> bool:
+    """Return whether it is unknown whether a process holds ``device``."""
+    return device.in_use is not None and device.in_use.pid is None
+
+
+def _left_alone(
+    fleet: Fleet, drain: t.Collection[str], which: t.Callable[[Device], bool]
+) -> dict[tuple[str, str], str]:
+    """Return those ``which`` of the devices of these hosts that nobody will miss if nobody holds them, each with the reason.
 
     Without that a drain would never end, as each guest that moves leaves such a device.
     """
@@ -576,7 +600,7 @@ def _left_alone(fleet: Fleet, drain: t.Collection[str]) -> dict[tuple[str, str],
         for host in set(drain)
         if host in fleet.hosts
         for device in fleet.hosts[host].devices
-        if device.in_use is None
+        if which(device)
     ]
     functions = [device for device in free if device.kind == "pci"]
     others = [device for device in free if device.kind != "pci"]
@@ -634,8 +658,8 @@ def _named_so(fleet: Fleet, names: t.Container[tuple[str, str]]) -> t.Iterator[D
 def _why_staying(
     device: Device, free_devices: str, left: t.Mapping[tuple[str, str], str]
 ) -> str | None:
-    """Return why ``device`` stays on a host that is emptied; ``None`` where it is to be moved."""
-    if device.in_use is not None or free_devices == "all":
+    """Return why ``device`` stays on a host that is emptied if nobody holds it; ``None`` where it is to be moved."""
+    if free_devices == "all":
         return None
     if _has_no_type(device):
         return "it has no type, so there is nothing to move"
@@ -676,12 +700,12 @@ def requested(
         for name in drain:
             if name not in fleet.hosts:
                 raise FleetError(f"cannot drain {name}: {why_unknown(fleet, name)}")
-        left = _left_alone(fleet, drain)
+        left = _left_alone(fleet, drain, _is_free)
         return guests_of(
             device
             for name in set(drain)
             for device in fleet.hosts[name].devices
-            if _why_staying(device, free_devices, left) is None
+            if not _is_free(device) or _why_staying(device, free_devices, left) is None
         )
     by_name: dict[t.Any, list[Guest]] = defaultdict(list)
     for guest in guests_of(fleet.devices()):

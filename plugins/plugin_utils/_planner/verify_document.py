@@ -33,6 +33,9 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_exp
     waits_for_its_matrix,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_matching import VERSION
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_sources import (
+    has_nothing_to_move,
+)
 
 # The lists for the modules of a host by the kind of their devices, each with what it calls a device.
 _LISTS = {
@@ -70,6 +73,13 @@ def status_and_shortage_are_true(case: Case) -> Objections:
         yield Objection(
             WHOLE_PLAN, f"infeasible is not proven without facts of {', '.join(sorted(silent))}"
         )
+    if plan["status"] == "infeasible" and bound is not None:
+        known = sum(not _may_stay(case, key) for key in case.unplaced)
+        if bound["unplaced"] > known:
+            yield Objection(
+                WHOLE_PLAN,
+                f"the bound leaves {bound['unplaced']} devices behind, and only {known} are known to have to move",
+            )
     yield from _shortages_are_true(case, plan)
     proof = plan.get("proof", ())
     if proof and plan["status"] != "infeasible":
@@ -80,6 +90,16 @@ def status_and_shortage_are_true(case: Case) -> Objections:
         yield Objection(
             WHOLE_PLAN, "the shortage does not prove that as many devices have no place as is said"
         )
+
+
+def _may_stay(case: Case, key: Key) -> bool:
+    """Return whether it is unknown if somebody holds a device which else has nothing to move."""
+    device, free = case.devices.get(key), case.asked.free_devices
+    if device is None or key[0] not in case.drained or free == "all":
+        return False
+    holder = device["in_use"]
+    unknown = holder is not None and holder.get("pid") is None
+    return unknown and (free == "none" or has_nothing_to_move(case, key, device))
 
 
 def _all_left_may_migrate(case: Case) -> bool:

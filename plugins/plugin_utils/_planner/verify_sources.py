@@ -46,8 +46,9 @@ def every_source_is_known_and_planned_once(case: Case) -> Objections:
             yield Objection(frozenset([key]), f"{name_of(key)} is planned {count} times")
         if key not in case.devices:
             yield Objection(frozenset([key]), f"{name_of(key)} is in no facts")
-    for key in case.devices.keys() - planned.keys():
-        if key[0] in case.drained and key not in case.staying and not _is_only_room(case, key):
+    for key in case.devices.keys() - planned.keys() - case.staying:
+        is_room = case.devices[key]["in_use"] is None and _is_only_room(case, key)
+        if key[0] in case.drained and not is_room:
             yield Objection(frozenset([key]), f"{name_of(key)} is neither placed nor left behind")
 
 
@@ -66,7 +67,7 @@ def what_stays_has_nothing_to_move(case: Case) -> Objections:
             yield Objection(frozenset([key]), f"{name_of(key)} is no device that could stay")
         elif device["in_use"] is not None or wanted == "all":
             yield Objection(frozenset([key]), f"{name_of(key)} stays and is to be moved")
-        elif wanted == "movable" and not _has_nothing_to_move(case, key, device):
+        elif wanted == "movable" and not has_nothing_to_move(case, key, device):
             yield Objection(frozenset([key]), f"{name_of(key)} stays and can migrate")
 
 
@@ -80,7 +81,8 @@ def lost_hosts_are_known_as_of_their_facts(case: Case) -> Objections:
             yield Objection(WHOLE_PLAN, f"{host} is lost, and known as of {known}, not of {time}")
 
 
-def _has_nothing_to_move(case: Case, key: Key, device: Entry) -> bool:
+def has_nothing_to_move(case: Case, key: Key, device: Entry) -> bool:
+    """Return whether a device may stay on a host that is emptied if nobody holds it, as room or as what a guest has left."""
     if _is_only_room(case, key) or device["migration"]["supported"] is False:
         return True
     if any(
@@ -99,23 +101,19 @@ def _has_nothing_to_move(case: Case, key: Key, device: Entry) -> bool:
 
 
 def _is_only_room(case: Case, key: Key) -> bool:
-    """Return whether a device is a PCI function that nobody holds, and nobody will miss.
+    """Return whether a device is a PCI function that nobody will miss where nobody holds it.
 
     Nothing can be set up in it, or there is one of its type on a host that is not drained.
     """
     device = case.devices[key]
     wanted = case.asked.free_devices == "movable" and device["kind"] == "pci"
-    return (
-        wanted
-        and device["in_use"] is None
-        and (
-            not device["attributes"]
-            or any(
-                (each["kind"], each["type"]) == ("pci", device["type"])
-                for host, facts in case.facts.items()
-                if host not in case.drained
-                for each in facts["devices"]
-            )
+    return wanted and (
+        not device["attributes"]
+        or any(
+            (each["kind"], each["type"]) == ("pci", device["type"])
+            for host, facts in case.facts.items()
+            if host not in case.drained
+            for each in facts["devices"]
         )
     )
 

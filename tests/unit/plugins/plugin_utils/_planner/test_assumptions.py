@@ -18,7 +18,14 @@ from ansible_collections.vfio.migration.tests.unit.cards import (
     typeless,
     vgpu,
 )
-from ansible_collections.vfio.migration.tests.unit.fleets import UUIDS, device, gvt, host, parent
+from ansible_collections.vfio.migration.tests.unit.fleets import (
+    UUIDS,
+    device,
+    gvt,
+    host,
+    parent,
+    vf,
+)
 from ansible_collections.vfio.migration.tests.unit.plugins.plugin_utils._planner.test_staying import (
     NEVER,
 )
@@ -126,6 +133,57 @@ def test_a_function_without_a_type_and_with_an_unknown_holder_might_be_given_one
     assert plan["assumptions"][0] == (
         f"it is not known whether a process holds {function(OTHER_CARD, 0)} on b, which would do"
     )
+
+
+UNKNOWN = {"pid": None, "name": None}
+L40S = {"1155": "NVIDIA L40S-8Q", "1158": "NVIDIA L40S-48Q"}
+PERHAPS_FREE = "it is unknown whether a process holds {}: what nobody holds would stay there; gather the facts as root"
+
+
+def test_what_would_stay_if_nobody_holds_it_proves_nothing():
+    functions = [typed(each, "1155") for each in range(2)] + [typeless(2, L40S)]
+    source = host([{**each, "in_use": UNKNOWN} for each in functions])
+    fleet = {"a": source, "b": host([typeless(each, L40S) for each in range(32)])}
+    plan = plan_of(fleet)
+    assert plan["status"] == "unproven"
+    assert [each["source"]["id"] for each in plan["unplaced"]] == [function(CARD, 2)]
+    assert plan["assumptions"] == [PERHAPS_FREE.format(f"{function(CARD, 2)} on a")]
+    # Whoever holds it, it is to be moved.
+    assert plan_of(fleet, free_devices="all")["status"] == "infeasible"
+    named = migration_plan(fleet, devices=[{"host": "a", "id": function(CARD, 2)}])
+    assert named["status"] == "infeasible"
+
+
+def test_what_takes_a_place_and_would_stay_if_nobody_holds_it_proves_nothing():
+    held = vf(0, vm="vm-1")
+    fleet = {"a": host([held, {**vf(1), "in_use": UNKNOWN}]), "b": host([vf(2)])}
+    plan = plan_of(fleet)
+    assert plan["assumptions"] == [PERHAPS_FREE.format("0000:81:00.1 on a")]
+    # One that would not do for either takes no part.
+    fleet["a"] = host([held, vf(2, vm="vm-2"), {**vf(1, kind="w"), "in_use": UNKNOWN}])
+    fleet["b"] = host([vf(2), vf(3, kind="w")])
+    assert plan_of(fleet)["status"] == "infeasible"
+
+
+def test_what_cannot_migrate_and_is_held_is_proven_beside_what_may_be_free():
+    functions = [
+        typed(0, "1155", vm="vm-1", migration=NEVER),
+        {**typeless(1, L40S), "in_use": UNKNOWN},
+    ]
+    plan = plan_of({"a": host(functions), "b": host([typeless(0, L40S)])})
+    assert plan["status"] == "infeasible"
+    assert (plan["cost"]["unplaced"], plan["bound"]["unplaced"]) == (2, 1)
+
+
+def test_what_a_silent_host_may_have_is_no_bound_where_another_guest_cannot_migrate():
+    """Whatever the planner's own rules leave behind on the others."""
+    source = guests(5, 24)
+    source["devices"][0]["migration"] = NEVER
+    fleet = {"a": source, "b": host(parents=parents())}
+    assert plan_of(fleet)["bound"]["unplaced"] == 3
+    plan = plan_of(fleet | {"c": {}})
+    assert plan["status"] == "infeasible"
+    assert (plan["cost"]["unplaced"], plan["bound"]["unplaced"]) == (3, 1)
 
 
 def test_a_limit_can_be_raised():

@@ -821,6 +821,14 @@ CAPACITY = {
         lambda plant: plant.function("_hosts_without_facts", lambda real: lambda problem: iter(())),
         {"sources": ["vm-1", "vm-2"]},
     ),
+    "what nobody may hold is proven to have no place": Fault(
+        "status and shortage are true",
+        {
+            "a": host([{**vf(n), "in_use": {"pid": None, "name": None}} for n in range(2)]),
+            "b": host([vf(1)]),
+        },
+        lambda plant: plant.function("_perhaps_free", lambda real: lambda *arguments: {}),
+    ),
     "a place is not counted": Fault(
         "a shortage counts every place",
         {
