@@ -241,6 +241,11 @@ def open_in_guest(
     ``target`` is the device of ``host`` that it becomes; ``None`` where that is still to be made.
     """
     sentences = []
+    if device.in_use is not None and device.in_use.pid is None:
+        sentences.append(
+            f"it is unknown whether a process holds {device.id}, and all devices of a guest have to go to one host: gather the facts of"
+            f" {device.host} as root"
+        )
     if has_several(device, guest):
         ends = [device.id] if device.p2p is None else []
         if target is None:

@@ -145,6 +145,7 @@ def placements_warn_of_what_they_assume(case: Case) -> Objections:
         needed = (*needed, *_support_unknown(case, move), *_too_many(move, moving))
         if move.key in case.several:
             needed = (*needed, *_p2p_unknown(case, move))
+        needed = (*needed, *_holder_unknown(move))
         if move.target["create"] and shows_no_capacity(case.parents[move.place]):
             needed = (*needed, _ROOM_UNKNOWN)
         needed = (*needed, *settings_left(case, move), *tried.get(move.key, ()))
@@ -211,6 +212,13 @@ def _too_many(move: Move, moving: t.Mapping[str, int]) -> t.Iterator[str]:
                 f"{own['driver']} migrates at most {most} functions of one physical function at a time, and"
                 f" {moving[end]} {end},"
             )
+
+
+def _holder_unknown(move: Move) -> t.Iterator[str]:
+    """Yield how the warning begins that a device needs whose guest may have others that nobody knows of."""
+    holder = move.source["in_use"]
+    if holder is not None and holder.get("pid") is None:
+        yield f"it is unknown whether a process holds {move.source['id']}"
 
 
 def _p2p_unknown(case: Case, move: Move) -> t.Iterator[str]:

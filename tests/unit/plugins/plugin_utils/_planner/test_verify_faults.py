@@ -629,6 +629,14 @@ ENGINE = {
             "with_crowds", lambda real: lambda moves: [placement for placement, _source in moves]
         ),
     ),
+    "an unknown holder is not spoken of": Fault(
+        "placements warn of what they assume",
+        {
+            "a": host([{**vf(n), "in_use": {"pid": None, "name": None}} for n in range(2)]),
+            **{name: host([vf(1)]) for name in "bc"},
+        },
+        lambda plant: plant.function("open_in_guest", lambda real: lambda *arguments: []),
+    ),
     "a new device is told with a warning of nothing": Fault(
         "placements warn of what they assume",
         made(gvt(), available=TWO),
