@@ -631,21 +631,29 @@ def _room(
 
 
 def _left_behind(fleet: Fleet, devices: t.Iterable[Device]) -> dict[tuple[str, str], str]:
-    """Return those of free ``devices`` whose guest has moved.
+    """Return those of free ``devices`` whose guest has moved, or may have.
 
-    Somebody holds a device of the same name and type elsewhere, which is an mdev or has the same descriptor.
+    Somebody holds, or may hold, a device of the same name and type elsewhere, which is an mdev or has the same descriptor.
     """
     free = {(each.kind, name): each for each in devices for name in (each.id, named_id(each))}
     found: dict[tuple[str, str], str] = {}
+    perhaps: dict[tuple[str, str], str] = {}
     for each in _named_so(fleet, free) if free else ():
-        left = free.get((each.kind, each.id)) if each.in_use else None
+        left = None if _is_free(each) else free.get((each.kind, each.id))
         if left is None or left.host == each.host or left.type != each.type:
             continue
-        if left.kind == "mdev" or left.descriptor == each.descriptor:
+        if left.kind != "mdev" and left.descriptor != each.descriptor:
+            continue
+        if _may_be_held(each):
+            perhaps[left.key] = (
+                f"its guest may have moved: it is unknown whether a process holds the device of its name on {each.host}; gather the"
+                " facts as root"
+            )
+        else:
             found[left.key] = (
                 f"its guest has moved, and holds the device of its name on {each.host}"
             )
-    return found
+    return {**perhaps, **found}
 
 
 def _named_so(fleet: Fleet, names: t.Container[tuple[str, str]]) -> t.Iterator[Device]:

@@ -13,7 +13,14 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request im
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.summary import summarize
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify import violations
 from ansible_collections.vfio.migration.tests.unit.cards import CARD, function, typed, typeless
-from ansible_collections.vfio.migration.tests.unit.fleets import UUIDS, device, gvt, host, parent
+from ansible_collections.vfio.migration.tests.unit.fleets import (
+    UUIDS,
+    device,
+    gvt,
+    host,
+    parent,
+    vf,
+)
 
 L40S = {"1155": "NVIDIA L40S-8Q", "1158": "NVIDIA L40S-48Q"}
 # Where VFIO debugfs is mounted it has a directory for each function, whether it has a type or not.
@@ -107,6 +114,37 @@ def test_who_may_hold_a_device_is_not_nobody():
     plan = planned(fleet)
     assert "staying" not in plan
     assert len(plan["unplaced"]) == 1
+
+
+UNKNOWN = {"pid": None, "name": None}
+
+
+def test_devices_that_may_be_one_guest_s_move_with_a_warning():
+    source = host([{**vf(1), "in_use": UNKNOWN}, {**vf(2), "in_use": UNKNOWN}, vf(3, vm="vm")])
+    plan = planned({"a": source, **{name: host([vf(1)]) for name in "bcd"}})
+    assert plan["status"] == "optimal"
+    warning = (
+        "it is unknown whether a process holds {}, and all devices of a guest have to go to one host:"
+        " gather the facts of a as root"
+    )
+    assert [each["warnings"] for each in plan["placements"]] == [
+        [warning.format("0000:81:00.1")],
+        [warning.format("0000:81:00.2")],
+        [],
+    ]
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_what_may_be_left_by_a_guest_claims_no_more(known):
+    """Where it is known of one host who holds such a device, it is said."""
+    perhaps = host([{**device(UUIDS[0]), "in_use": UNKNOWN}])
+    there = {"c": host([device(UUIDS[0], vm="vm")])} if known else {}
+    (stays,) = planned({"a": host([device(UUIDS[0])]), **there, "d": perhaps})["staying"]
+    assert stays["reason"] == (
+        "its guest has moved, and holds the device of its name on c"
+        if known
+        else "its guest may have moved: it is unknown whether a process holds the device of its name on d; gather the facts as root"
+    )
 
 
 @pytest.mark.parametrize(
