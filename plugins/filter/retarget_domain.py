@@ -26,7 +26,8 @@ description:
     that the XML does not name, unless O(partial).
   - So is a target of another kind, to which libvirt does not migrate, and a vDPA device, which libvirt names by a number of the host's own, unless it is one of
     O(vdpa_nodes).
-  - So is C(<qemu:commandline>) that names a device which moves, as libvirt does not read it.
+  - So is C(<qemu:commandline>) that names a device which moves, as libvirt does not read it; also one that names a device which is source and target at once,
+    unless the XML names the targets already.
   - The guest in the plan is the one with the name of the domain, and with its UUID where the plan has one.
   - What no process held when the facts were gathered is found by its id alone.
 options:

@@ -130,6 +130,8 @@ class _Reader:
         self._vdpa_nodes = vdpa_nodes
         self._vdpa: str | None = None
         self._own_words: list[tuple[int, str, str]] = []
+        # Whether the element below <domain> that is open is another one's than libvirt's, by its prefix or default namespace.
+        self._is_foreign = False
         self._path: list[str] = []
         self._texts: dict[str, list[str]] = {"name": [], "uuid": []}
         self._assigned: list[Assigned] = []
@@ -151,7 +153,7 @@ class _Reader:
         name, uuid = ("".join(self._texts[tag]).strip() for tag in ("name", "uuid"))
         if not name:
             raise FleetError("the domain's XML has no name")
-        return Domain(text, name, self._assigned, uuid.lower() or None, self._own_words)
+        return Domain(text, name, self._assigned, _uuid(uuid) or uuid or None, self._own_words)
 
     def _doctype(self, name: str, system: str | None, public: str | None, internal: int) -> None:
         raise FleetError("the domain's XML has a document type, which libvirt never writes")
@@ -171,11 +173,17 @@ class _Reader:
             case ["domain", "devices", _, "source"] if self._vdpa is not None:
                 _check_vdpa(self._vdpa, attributes.get("dev", ""), self._vdpa_nodes)
                 self._vdpa = None
-            case ["domain", own, *_] if ":" in own:
+            case ["domain", own, *rest] if self._is_past_libvirt(own, rest, attributes):
                 line = self._parser.CurrentLineNumber
                 self._own_words += ((line, own, text) for text in attributes.values())
             case ["domain", "devices", _, "source", "address"] if self._kind is not None:
                 self._address(self._kind, attributes)
+
+    def _is_past_libvirt(self, own: str, below: t.Sequence[str], attributes: _Attributes) -> bool:
+        """Return whether an element is in one with a prefix or a default namespace, which is not libvirt's own."""
+        if not below:
+            self._is_foreign = ":" in own or bool(attributes.get("xmlns"))
+        return self._is_foreign
 
     def _address(self, kind: str, attributes: _Attributes) -> None:
         line = self._parser.CurrentLineNumber
@@ -232,11 +240,15 @@ def _check_vdpa(element: str, node: str, known: t.Collection[str]) -> None:
 
 
 def _mdev_id(attributes: _Attributes) -> str | None:
-    # Libvirt takes a UUID without hyphens, too.
-    digits = attributes.get("uuid", "").strip().lower().replace("-", "")
+    return _uuid(attributes.get("uuid", ""))
+
+
+def _uuid(text: str) -> str | None:
+    """Return a UUID with its hyphens, without which libvirt takes it, too; ``None`` where ``text`` is none."""
+    digits = text.strip().lower().replace("-", "")
     parts = (digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:])
     uuid = "-".join(parts)
-    return uuid if is_id("mdev", uuid) else None
+    return uuid if UUID.match(uuid) else None
 
 
 def _pci_id(attributes: _Attributes) -> str | None:

@@ -41,9 +41,9 @@ def retarget(
     """
     domain = read_domain(xml, vdpa_nodes)
     moves = _Moves(domain, plan, host)
-    targets = moves.targets(partial)
+    # First: what only such words name is no device of which the facts are old.
     moves.check_own_words()
-    return retargeted(domain, targets)
+    return retargeted(domain, moves.targets(partial))
 
 
 class _Moves:
@@ -57,6 +57,8 @@ class _Moves:
         self._host = host or _only_host(domain.name, own or free)
         self._own = _by_source(own, self._host)
         self._moves = _by_source(free, self._host) | self._own
+        self._targets = {each["target"]["id"] for each in self._moves.values()}
+        self._assigned = {device.id for device in domain.assigned}
         self._holders = {
             id_: each["vm"] for id_, each in _by_source(placements, self._host).items()
         }
@@ -73,13 +75,10 @@ class _Moves:
 
         Raise ``FleetError`` where a device has none, or not all go to one host.
         """
-        assigned = {device.id for device in self._domain.assigned}
-        if not assigned <= self._moves.keys() and assigned <= {
-            each["target"]["id"] for each in self._moves.values()
-        }:
-            return {device: device for device in assigned}
+        if self._is_there():
+            return {device: device for device in self._assigned}
         chosen = {device.id: self._placement(device) for device in self._domain.assigned}
-        for device in sorted(self._own.keys() - assigned) if not partial else ():
+        for device in sorted(self._own.keys() - self._assigned) if not partial else ():
             raise FleetError(
                 f"the plan moves {device} of {self._domain.name}, which the domain's XML does not name;"
                 " gather the facts again"
@@ -92,18 +91,41 @@ class _Moves:
             )
         return {device: each["target"]["id"] for device, each in chosen.items()}
 
+    def _is_there(self) -> bool:
+        """Return whether the domain has its targets already."""
+        return not self._assigned <= self._moves.keys() and self._assigned <= self._targets
+
     def check_own_words(self) -> None:
-        """Raise ``FleetError`` where what the domain has for its emulator past libvirt names a device that moves."""
-        targets = {each["target"]["id"] for each in self._moves.values()}
-        for line, element, text in self._domain.own_words:
-            for source, each in self._moves.items():
+        """Raise ``FleetError`` where what the domain has for its emulator past libvirt names a device that moves.
+
+        What is the target of another one as well may be meant as that only where the domain has the targets already.
+        """
+        left = {
+            source: each
+            for source, each in self._moves.items()
+            if self._is_misnamed(source, each["target"]["id"])
+        }
+        for line, element, text in self._domain.own_words if left else ():
+            for source, each in left.items():
                 kind = each["source"]["kind"]
-                if source not in targets and names_device(text, kind, source):
+                if names_device(text, kind, source):
+                    unclear = (
+                        "; another device becomes that, so it cannot be told which is meant"
+                        if source in self._targets and source != each["target"]["id"]
+                        else ""
+                    )
                     raise FleetError(
                         f"line {line}: <{element}> of {self._domain.name} names {kind} {source}, which becomes"
-                        f" {each['target']['id']}: libvirt does not read that, so it is not changed; assign the device"
+                        f" {each['target']['id']}{unclear}: libvirt does not read that, so it is not changed; assign the device"
                         " with <hostdev>, or take it out there"
                     )
+
+    def _is_misnamed(self, source: str, target: str) -> bool:
+        """Return whether what is past libvirt must not name a ``source`` that becomes a ``target``."""
+        if source == target:
+            # Libvirt does not know it, so it would not migrate it.
+            return source in self._own.keys() - self._assigned and not self._is_there()
+        return source not in self._targets or not self._is_there()
 
     def _placement(self, device: Assigned) -> _Placement:
         what = f"{device.kind} {device.id} of {self._domain.name}"

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 
 import pytest
 from ansible.errors import AnsibleError
@@ -194,6 +195,53 @@ def test_a_command_line_with_the_targets_stays_as_it_is():
     assert retarget_domain(there, made) == there
 
 
+def test_a_device_that_only_the_command_line_names_is_said_to_be_there():
+    """The facts are right: the guest holds it."""
+    words = (
+        f"<qemu:commandline><qemu:arg value='vfio-pci,sysfsdev=/x/{UUIDS[1]}'/></qemu:commandline>"
+    )
+    with pytest.raises(AnsibleError, match=f"<qemu:commandline> of vm-17 names mdev {UUIDS[1]}"):
+        retarget_domain(with_words(domain(1), words), plan())
+
+
+DEFAULT = "<commandline xmlns='http://libvirt.org/schemas/domain/qemu/1.0'><arg value='{}'/></commandline>"
+
+
+def test_a_command_line_is_found_by_its_default_namespace_too():
+    xml = domain().replace("</domain>", f"{DEFAULT.format(UUIDS[0])}</domain>")
+    with pytest.raises(AnsibleError, match=f"<commandline> of vm-17 names mdev {UUIDS[0]}"):
+        retarget_domain(xml, plan())
+    # What comes after it is libvirt's again.
+    xml = domain().replace("</domain>", f"{DEFAULT.format('x')}<title id='{UUIDS[0]}'/></domain>")
+    assert named(retarget_domain(xml, plan())) != UUIDS[:2]
+
+
+def test_a_command_line_that_names_what_is_source_and_target_is_refused_unless_the_targets_are_there():
+    functions = [f"0000:81:00.{number}" for number in (1, 2, 3)]
+    made = {
+        "placements": [
+            {
+                "vm": GUEST,
+                "source": {"host": "a", "kind": "pci", "id": source},
+                "target": {"host": "b", "kind": "pci", "id": target},
+            }
+            for source, target in itertools.pairwise(functions)
+        ]
+    }
+    words = f"<qemu:commandline><qemu:arg value='vfio-pci,host={functions[1]}'/></qemu:commandline>"
+    before, after = (
+        with_words(domain_of(*(hostdev("pci", each) for each in assigned)), words)
+        for assigned in (functions[:2], functions[1:])
+    )
+    with pytest.raises(AnsibleError, match="becomes that, so it cannot be told which is meant"):
+        retarget_domain(before, made)
+    assert retarget_domain(after, made) == after
+    # One that keeps its name is meant whichever it is.
+    made["placements"][0]["target"]["id"] = functions[0]
+    kept = before.replace(f"host={functions[1]}", f"host={functions[0]}")
+    assert named(retarget_domain(kept, made)) == [functions[0], functions[2]]
+
+
 def changed(key: str, value: str):
     made = copy.deepcopy(plan())
     made["placements"][0]["target"][key] = value
@@ -246,8 +294,9 @@ def test_of_guests_of_one_name_the_uuid_tells_whose_the_devices_are(host_of_doma
         "c": host([device(UUIDS[2], in_use=other)]),
     }
     made = migration_plan(hosts, drain=["a", "c"])
-    xml = domain(1).replace("<metadata>", f"<uuid>{UUIDS[8].upper()}</uuid><metadata>")
-    assert named(retarget_domain(xml, made, host_of_domain)) == [made["map"]["a"][UUIDS[0]]]
+    for written in (UUIDS[8].replace("-", ""), UUIDS[8].upper()):
+        xml = domain(1).replace("<metadata>", f"<uuid>{written}</uuid><metadata>")
+        assert named(retarget_domain(xml, made, host_of_domain)) == [made["map"]["a"][UUIDS[0]]]
     with pytest.raises(AnsibleError, match=f"mdev {UUIDS[1]} of {GUEST} has no target in the plan"):
         retarget_domain(xml.replace(UUIDS[0], UUIDS[1]), made, host_of_domain)
 
