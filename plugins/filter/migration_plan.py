@@ -113,8 +113,8 @@ _value:
       elements: dict
     unplaced:
       description:
-        - The devices left behind, each with C(vm), C(source), and C(reasons), a list of C(host), C(code) and C(reason), the same in words,
-          perhaps with the C(attribute) that differs, and in C(detail) what the code leaves open.
+        - The devices left behind, each with C(vm), C(vm_uuid) (where its process has one), C(source), and C(reasons), a list of
+          C(host), C(code) and C(reason), the same in words, perhaps with the C(attribute) that differs, and in C(detail) what the code leaves open.
         - C(host) is V(null) for what is true of all hosts together. Of more than 20 target hosts, each reason is given
           once, of the first host that it is true of, and C(alike) is the number of the others, whichever devices and
           numbers it would name there.

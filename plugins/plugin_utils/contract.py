@@ -532,6 +532,8 @@ class Unplaced(t.TypedDict):
 
     vm: str | None
     """The guest that holds it; null where no process does."""
+    vm_uuid: NotRequired[str]
+    """The UUID of that guest, where its process tells one."""
     source: DeviceLabel
     """The device."""
     reasons: t.Annotated[list[UnplacedReason], where(minItems=1)]

@@ -118,12 +118,14 @@ def moving_guests(plan: Plan, naming: Naming) -> tuple[list[MovingGuest], list[s
     the executor and would go to several hosts.
     """
     warnings = [_stays(each) for each in plan["unplaced"]]
-    staying = {(each["source"]["host"], each["vm"]) for each in plan["unplaced"] if each["vm"]}
+    staying: dict[tuple[str, str], set[str | None]] = defaultdict(set)
+    for entry in plan["unplaced"]:
+        if entry["vm"]:
+            staying[entry["source"]["host"], entry["vm"]].add(entry.get("vm_uuid"))
     placements = plan["placements"]
     nodes = naming.nodes({each[end]["host"] for each in placements for end in ("source", "target")})
     guests: dict[tuple[str, str], list[Placement]] = {}
-    left = [Holding(vm=each["vm"], source=each["source"]) for each in plan["unplaced"]]
-    claims = _Claims(naming, [*placements, *left, *naming.held])
+    claims = _Claims(naming, [*placements, *plan["unplaced"], *naming.held])
     known = [_guest_of(each, naming, staying) for each in placements]
     # A guest does not move with some of its devices. Two processes may have one name, but no UUID.
     unknown = {
@@ -203,13 +205,17 @@ def _keys_of(holding: Holding) -> list[str]:
 
 
 def _guest_of(
-    placement: Placement, naming: Naming, staying: t.Collection[tuple[str, str]]
+    placement: Placement,
+    naming: Naming,
+    staying: t.Mapping[tuple[str, str], t.Collection[str | None]],
 ) -> tuple[str | None, str]:
     """Return the executor's id of the guest that is to move with a device, or why there is none."""
     vm = placement["vm"]
     if vm is None and naming.guest(placement) is None:
         return None, "no guest holds it"
-    if vm is not None and (placement["source"]["host"], vm) in staying:
+    if vm is not None and _is_of_one_of(
+        placement, staying.get((placement["source"]["host"], vm), ())
+    ):
         return None, f"another device of {vm} has no place"
     found = naming.guest(placement)
     if found is None:
@@ -220,6 +226,12 @@ def _guest_of(
             f"{naming.executor} calls no guest {found!r}; say with 'guests' what it calls it",
         )
     return found, ""
+
+
+def _is_of_one_of(placement: Placement, uuids: t.Collection[str | None]) -> bool:
+    """Return whether a placement may be of a guest with one of these UUIDs and its name; ``None`` is of one that tells none."""
+    own = placement.get("vm_uuid")
+    return bool(uuids) and (own is None or None in uuids or own in uuids)
 
 
 def _why_not_one(id_: str, devices: t.Sequence[Placement], naming: Naming) -> str:

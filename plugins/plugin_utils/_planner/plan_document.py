@@ -63,6 +63,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.unplaced i
     left_behind,
     short_of,
     shortages_in,
+    unplaced_of,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.waves import MoveOrder
 
@@ -263,11 +264,7 @@ def with_left_out(
 ) -> contract.PlanBody:
     """Return ``plan``, made for the rest of ``request``, with the guests ``left_out``, by their first device, and why, of which ``code`` is the kind."""
     behind: list[contract.Unplaced] = [
-        {
-            "vm": guest.name,
-            "source": device.label,
-            "reasons": [Reason(code, left_out[guest.devices[0].key]).on(None)],
-        }
+        unplaced_of(guest, device, [Reason(code, left_out[guest.devices[0].key]).on(None)])
         for guest in request.guests
         if guest.devices[0].key in left_out
         for device in guest.devices
@@ -339,7 +336,7 @@ def with_rest_left(
     told = {(e["source"]["host"], e["source"]["id"]): e for e in for_all["unplaced"]}
     gives_way = Reason("lower_priority", reason).on(None)
     behind: list[contract.Unplaced] = [
-        told.get(device.key, {"vm": guest.name, "source": device.label, "reasons": [gives_way]})
+        told.get(device.key) or unplaced_of(guest, device, [gives_way])
         for guest in rest
         for device in guest.devices
     ]

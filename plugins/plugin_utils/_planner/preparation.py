@@ -267,8 +267,7 @@ def without(
     """Return a ``plan`` that was made without the devices that are ``given_up``, and names them; ``movers`` has them."""
     left: list[Unplaced] = [
         {
-            "vm": each["vm"],
-            "source": each["source"],
+            **each,
             "reasons": [Reason("failed", given_up[_key(each["source"])]).on(None)],
         }
         for each in movers

@@ -109,19 +109,27 @@ def left_behind(
     short = _short_reasons(problem, shortage) if shortage else {}
     circular = _cycle_reasons(guests, order.cycles)
     return [
-        {
-            "vm": guest.name,
-            "source": device.label,
-            "reasons": [
+        unplaced_of(
+            guest,
+            device,
+            [
                 *circular.get(number, ()),
                 *short.get(device.key, ()),
                 *reasons.of(guest, device),
             ],
-        }
+        )
         for number, guest in enumerate(guests)
         if number not in placed
         for device in guest.devices
     ]
+
+
+def unplaced_of(guest: Guest, device: Device, reasons: list[UnplacedReason]) -> Unplaced:
+    """Return what is said of one ``device`` of a guest that is left behind."""
+    found: Unplaced = {"vm": guest.name, "source": device.label, "reasons": reasons}
+    if device.in_use is not None and device.in_use.uuid is not None:
+        found["vm_uuid"] = device.in_use.uuid
+    return found
 
 
 def short_of(problem: Problem, shortage: Shortage) -> list[Device]:

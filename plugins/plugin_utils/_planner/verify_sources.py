@@ -143,6 +143,20 @@ def placements_say_of_sources_what_the_facts_say(case: Case) -> Objections:
             )
 
 
+def what_is_left_says_whose_it_is(case: Case) -> Objections:
+    """Require that a device that is left behind has the UUID of the guest that holds it.
+
+    Of a plan that is checked later alone it does not matter who holds what did not move.
+    """
+    for key, each in zip(case.unplaced, case.plan["unplaced"], strict=True):
+        holder = (case.devices.get(key) or {}).get("in_use")
+        if case.is_of_the_occasion and each.get("vm_uuid") != (holder or {}).get("uuid"):
+            yield Objection(
+                frozenset([key]),
+                f"{name_of(key)} is held by no guest with UUID {each.get('vm_uuid')}",
+            )
+
+
 def placements_are_no_surer_than_they_can_be(case: Case) -> Objections:
     """Require the certainty that descriptors and targets give, and one wave where no move may wait for another."""
     known: dict[int, str] = {}
@@ -241,6 +255,7 @@ RULES: tuple[Rule, ...] = (
     (attrgetter("staying"), what_stays_has_nothing_to_move),
     (attrgetter("moves"), sources_can_migrate),
     (attrgetter("moves"), placements_say_of_sources_what_the_facts_say),
+    (attrgetter("unplaced"), what_is_left_says_whose_it_is),
     (attrgetter("moves"), placements_are_no_surer_than_they_can_be),
     (attrgetter("moves"), guests_move_as_a_whole),
     (attrgetter("moves"), a_target_serves_one_source),

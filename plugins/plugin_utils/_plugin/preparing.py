@@ -297,7 +297,7 @@ def _planned(run: _Run, hostvars: t.Any, answered: list[str]) -> _Run:
         found = blame(run["failures"], found.given_up | more, True)
     # Before anything was made, what hosts answered counts, and not what was known of them before.
     movers = (run["movers"] if run["made"] else []) or [
-        {"vm": each["vm"], "source": each["source"]}
+        {name: each[name] for name in ("vm", "vm_uuid", "source") if name in each}
         for each in [*plan["placements"], *plan["unplaced"]]
     ]
     # What failed since changes how the rest is planned, but not what was asked for.

@@ -159,6 +159,19 @@ def test_a_guest_does_not_move_with_some_of_its_devices():
     assert "0000:81:00.2 of the same guest is not moved either" in " ".join(warnings)
 
 
+@pytest.mark.parametrize("uuids", [UUIDS[7:9], [UUIDS[7]] * 2, [UUIDS[7], None]])
+def test_a_guest_of_the_name_of_one_without_a_place_moves_where_uuids_tell_them_apart(uuids):
+    fleet = {"a": host([function(1, "x"), function(2, "x")]), "b": host([function(3)])}
+    for number, (each, uuid) in enumerate(zip(fleet["a"]["devices"], uuids, strict=True)):
+        each["in_use"] = {"pid": 11 + number, "name": "x"} | ({"uuid": uuid} if uuid else {})
+    plan = plan_of(fleet)
+    (left,) = plan["unplaced"]
+    assert left.get("vm_uuid") == uuids[1]
+    guests, warnings = moving_guests(plan, naming(guest_id=by_uuid))
+    assert [each.id for each in guests] == (uuids[:1] if uuids[1] == UUIDS[8] else [])
+    assert ("another device of x has no place" in " ".join(warnings)) == (guests == [])
+
+
 def test_another_guest_of_the_same_name_keeps_none_from_moving():
     """All processes of Cloud Hypervisor have one name, and say no UUID."""
     fleet = {

@@ -837,6 +837,21 @@ CAPACITY = {
         },
         lambda plant: plant.function("_perhaps_free", lambda real: lambda *arguments: {}),
     ),
+    "what is left behind is nobody's": Fault(
+        "what is left says whose it is",
+        {
+            "a": host([{**vf(0), "in_use": {"pid": 7, "name": "vm-1", "uuid": UUIDS[9]}}]),
+            "b": host([vf(1, kind="w")]),
+        },
+        lambda plant: plant.function(
+            "unplaced_of",
+            lambda real: (
+                lambda guest, device, reasons: real(
+                    guest, dataclasses.replace(device, in_use=None), reasons
+                )
+            ),
+        ),
+    ),
     "a place is not counted": Fault(
         "a shortage counts every place",
         {
