@@ -250,7 +250,8 @@ def _parents_after(
         elif parent.id in made:
             counts, capacity = made[parent.id], capacity_of(parent)
             left = {
-                each.id: max(0, instances_left(capacity, each, counts)) for each in parent.types
+                each.id: max(0, instances_left(parent, capacity, each, counts))
+                for each in parent.types
             }
         else:
             found.append(entry)

@@ -160,13 +160,30 @@ def _capacity_in_shares(types: t.Sequence[MdevType]) -> ParentCapacity | None:
     return ParentCapacity((whole,), needs, available, False)
 
 
+def family_of(parent: Parent | ParentFacts, type_id: str | None) -> str | None:
+    """Return what the types have in common of which one plan may make several under a ``parent`` without a capacity; of most, each is alone.
+
+    Of a GPU that is a parent itself, types of one frame buffer take its room from each other, device by device.
+    """
+    found = next((each for each in parent.types if each.id == type_id), None)
+    if found is None or parent.driver != "nvidia" or parent.card is not None:
+        return type_id
+    if not found.framebuffer or not found.max_instance:
+        return type_id
+    return f"{found.max_instance} of {found.framebuffer} MiB"
+
+
 def instances_left(
-    capacity: ParentCapacity | None, mdev_type: MdevType, made: t.Mapping[str, int]
+    parent: Parent | ParentFacts,
+    capacity: ParentCapacity | None,
+    mdev_type: MdevType,
+    made: t.Mapping[str, int],
 ) -> int:
-    """Return how many of ``mdev_type`` a parent of this ``capacity`` has left once so many instances of its types are ``made``."""
+    """Return how many of ``mdev_type`` a ``parent`` of this ``capacity`` has left once so many instances of its types are ``made``."""
     if capacity is None:
-        others = any(count for each, count in made.items() if each != mdev_type.id)
-        return 0 if others else mdev_type.available_instances - made.get(mdev_type.id, 0)
+        family = family_of(parent, mdev_type.id)
+        others = any(count for each, count in made.items() if family_of(parent, each) != family)
+        return 0 if others else mdev_type.available_instances - sum(made.values())
     used = capacity.nothing
     for type_id, instances in made.items():
         used = capacity.used_with(used, type_id, instances)

@@ -310,7 +310,7 @@ class _StillThere:
             return None
         made = self._candidates.makeable(source, parent, offered)
         already = self._made[host.name, parent.id]
-        left = instances_left(capacity_of(parent), offered, already)
+        left = instances_left(parent, capacity_of(parent), offered, already)
         if made is None or left < made.instances:
             return None
         found = newly_made(made, host.name, parent, offered.id, str(target["id"]))

@@ -53,6 +53,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.parent_cap
     Amounts,
     ParentCapacity,
     capacity_of,
+    family_of,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import Conditions
 from ansible_collections.vfio.migration.plugins.plugin_utils.contract import Target
@@ -82,14 +83,14 @@ class Pool(t.NamedTuple):
 
 
 class PartlyUsed(t.NamedTuple):
-    """A parent of kind ``kind`` of which a plan has ``used`` so much; ``type`` is the one it makes, if it is only one.
+    """A parent of kind ``kind`` of which a plan has ``used`` so much; ``family`` is that of the types that it makes, if it is only one.
 
-    Used are instances of that type, or so much of each resource that the types share. ``matrices`` are those that a plan
+    Used are instances of these types, or so much of each resource that the types share. ``matrices`` are those that a plan
     assigns there, as far as others have queues of them.
     """
 
     kind: int
-    type: str | None
+    family: str | None
     used: Amounts
     matrices: tuple[Matrix, ...] = ()
 
@@ -270,9 +271,10 @@ class Resources:
         type_id = target["type"] or ""
         if kind.capacity is None:
             number = state.used[0] + instances
-            return self.number(state._replace(type=type_id, used=(number,)))
+            family = family_of(kind.parent, type_id)
+            return self.number(state._replace(family=family, used=(number,)))
         used = kind.capacity.used_with(state.used, type_id, instances)
-        return self.number(state._replace(type=None, used=used))
+        return self.number(state._replace(family=None, used=used))
 
     def demand_of(self, device: Device) -> int:
         """Return the number of what ``device`` needs."""
@@ -316,7 +318,7 @@ class Resources:
                     slots = max(
                         each.available_instances - used
                         for each in kind.parent.types
-                        if state.type in (None, each.id)
+                        if state.family in (None, family_of(kind.parent, each.id))
                     )
                 else:
                     slots = kind.capacity.most_left(state.used)
@@ -333,8 +335,14 @@ class Resources:
         kind = self._parent_kind(state)
         if kind.capacity is not None:
             return kind.capacity.share_left(state.used)
-        whole = {each.id: each.available_instances for each in kind.parent.types}
-        return 1.0 if state.type is None else 1 - state.used[0] / whole[state.type]
+        if state.family is None:
+            return 1.0
+        whole = max(
+            each.available_instances
+            for each in kind.parent.types
+            if family_of(kind.parent, each.id) == state.family
+        )
+        return 1 - state.used[0] / whole
 
     def resource_kind(self, resource: int) -> int:
         state = self._states[resource]
@@ -365,9 +373,10 @@ class Resources:
             for each in self.transitions(resource, demand)
         }
         kind = self._parent_kind(state)
-        if len(types) < 2 or (kind.capacity is not None and kind.capacity.is_certain(types)):
+        families = {family_of(kind.parent, each) for each in types}
+        if len(families) < 2 or (kind.capacity is not None and kind.capacity.is_certain(types)):
             return []
-        rule = _ONE_TYPE
+        rule = _ONE_SIZE if families - types else _ONE_TYPE
         if kind.capacity is not None:
             rule = _AT_LEAST if kind.capacity.stated else _IN_PROPORTION
         return [(rule, f"{kind.parent.id} on {kind.parent.host}")]
@@ -490,7 +499,7 @@ class Resources:
             return ()
         found = []
         for mdev_type, made in self._makeable[key]:
-            if state.type not in (None, mdev_type.id):
+            if state.family not in (None, family_of(kind.parent, mdev_type.id)):
                 continue
             after = self._once_opened(state, kind, mdev_type, made.instances)
             if after is None:
@@ -524,11 +533,11 @@ class Resources:
             if kind.capacity.instances_left(state.used, mdev_type.id) < instances:
                 return None
             used = kind.capacity.used_with(state.used, mdev_type.id, instances)
-            return state._replace(type=None, used=used)
+            return state._replace(family=None, used=used)
         number = state.used[0] + instances
         if number > mdev_type.available_instances:
             return None
-        return state._replace(type=mdev_type.id, used=(number,))
+        return state._replace(family=family_of(kind.parent, mdev_type.id), used=(number,))
 
     def _on_card(self, state: CardState, demand: int) -> tuple[Transition, ...]:
         kind = t.cast(_CardKind, self._kinds[state.kind])

@@ -56,6 +56,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.cards impo
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.parent_capacity import (
     ParentCapacity,
     capacity_of,
+    family_of,
     instances_left,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.problem import (
@@ -480,7 +481,7 @@ class Reasons:
         if is_card_parent(parent) or not isinstance(made, Creatable):
             return 1
         made_there = self._made[(parent.host, parent.id)]
-        left = instances_left(self._capacity_of(parent), mdev_type, made_there)
+        left = instances_left(parent, self._capacity_of(parent), mdev_type, made_there)
         return left // made.instances
 
     def _shortages(self, host: Host, source: Device) -> tuple[list[Reason], bool] | None:
@@ -612,13 +613,15 @@ class Reasons:
                 return Reason("room_taken", words)
             return self._why_no_capacity(parent.host, parent.card, mdev_type.id) or _TO_BE_HAD
         capacity = self._capacity_of(parent)
-        if capacity is None and set(makes) - {mdev_type.id}:
+        family = family_of(parent, mdev_type.id)
+        if capacity is None and {family_of(parent, each) for each in makes} - {family}:
             made_there = listed(sorted(makes))
+            one = "type" if family == mdev_type.id else "size of frame buffer"
             words = (
-                f"this plan makes {made_there} under {where}, and under one parent only one type"
+                f"this plan makes {made_there} under {where}, and under one parent only one {one}"
             )
             return Reason("room_taken", words)
-        left = instances_left(capacity, mdev_type, makes)
+        left = instances_left(parent, capacity, mdev_type, makes)
         if left < made.instances:
             words = (
                 f"not enough of {mdev_type.id} left under {where}: {made.instances} needed, {left}"

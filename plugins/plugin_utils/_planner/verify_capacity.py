@@ -34,8 +34,8 @@ def no_parent_is_overcommitted(case: Case) -> Objections:
     """Require that no more is created under a parent than its types have instances.
 
     The types of an i915 share what it has, graphics memory and fences (drivers/gpu/drm/i915/gvt/vgpu.c): what so many
-    instances of a type take as are available is there, else each takes its part. Any other parent makes one type in one
-    plan.
+    instances of a type take as are available is there, else each takes its part. A GPU of NVIDIA's that is no card of virtual
+    functions makes types of one frame buffer. Any other parent makes one type in one plan.
     """
     made: dict[Key, Counter[str]] = defaultdict(Counter)
     for move in case.made:
@@ -52,11 +52,24 @@ def no_parent_is_overcommitted(case: Case) -> Objections:
                 f"{types[each]} of {each} are not to be had under {name_of(place)}",
             )
         mixed = len(types) > 1 and not short
-        if mixed and (parent.get("driver") != "i915" or not _is_there(types, parent["types"])):
+        if mixed and not _fit_together(types, parent):
             yield Objection(
                 keys_of(each for each in case.moves if each.place == place),
                 f"{', '.join(sorted(types))} do not fit together under {name_of(place)}",
             )
+
+
+def _fit_together(made: t.Mapping[str, int], parent: Entry) -> bool:
+    """Return whether several types may be made under a parent in one plan, so many of each."""
+    if parent.get("driver") == "i915":
+        return _is_there(made, parent["types"])
+    if parent.get("driver") != "nvidia" or parent.get("physical_function"):
+        return False
+    types = [each for each in parent["types"] if each["id"] in made]
+    sizes = {(_stated("framebuffer", each), _stated("max_instance", each)) for each in types}
+    # Each takes one instance of all of them.
+    least = min(each["available_instances"] for each in types)
+    return len(sizes) == 1 and all(map(all, sizes)) and sum(made.values()) <= least
 
 
 def _is_there(made: t.Mapping[str, int], types: t.Sequence[Entry]) -> bool:

@@ -158,7 +158,7 @@ def _under(parent: Parent, type_id: str, made: t.Mapping[str, int]) -> int:
     mdev_type = next((each for each in parent.types if each.id == type_id), None)
     if mdev_type is None:
         return 0
-    return max(0, instances_left(capacity_of(parent), mdev_type, made))
+    return max(0, instances_left(parent, capacity_of(parent), mdev_type, made))
 
 
 def _on_card(capacity: CardCapacity, type_id: str) -> int:

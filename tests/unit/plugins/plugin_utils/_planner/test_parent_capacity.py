@@ -153,3 +153,69 @@ def test_no_plan_takes_more_than_there_is_nor_proves_that_there_is_none_where_th
 def fits(left: Amounts, takes: t.Mapping[str, Amounts], sizes: t.Iterable[str]) -> bool:
     taken = [sum(each) for each in zip((0, 0, 0), *(takes[size] for size in sizes), strict=True)]
     return all(used <= have for used, have in zip(taken, left, strict=True))
+
+
+# Of a GPU without virtual functions: frame buffer in MiB, and how many of the type it holds.
+T4 = {"T4-8Q": (8192, 2), "T4-8C": (8192, 2), "T4-4Q": (4096, 4), "T4-4A": (4096, None)}
+
+
+def gpu(left: int = 16) -> dict[str, t.Any]:
+    """Return such a GPU with so many GB left."""
+    found = parent(
+        pci_id="10de1eb8",
+        available={name: left * 1024 // size for name, (size, _most) in T4.items()},
+        driver="nvidia",
+    )
+    for each in found["types"]:
+        size, most = T4[each["id"]]
+        stated = "" if most is None else f", max_instance={most}"
+        each["description"] = f"num_heads=4, framebuffer={size}M{stated}"
+    return found
+
+
+def on_gpu(there: dict[str, t.Any], *types: str) -> t.Any:
+    devices = []
+    for number, name in enumerate(types):
+        own = {
+            "software_version": "550.90",
+            "device_api": "vfio-pci",
+            "type": name,
+            "pci_id": "10de1eb8",
+        }
+        descriptor = {"self": own, "compatible": [own]}
+        devices.append(
+            device(
+                f"{number:08x}-1111-4222-8333-444444444444",
+                descriptor,
+                vm=f"vm-{number}",
+                pid=number + 1,
+                attributes=[],
+            )
+        )
+    fleet = {"a": host(devices), "b": host(parents=[there])}
+    plan = migration_plan(fleet, drain=["a"])
+    assert violations(plan, fleet, Conditions(drain=["a"])) == []
+    return plan
+
+
+@pytest.mark.parametrize(
+    ("left", "types", "placed", "status"),
+    [
+        (16, ["T4-8Q", "T4-8C"], 2, "optimal"),
+        (16, ["T4-8Q", "T4-8C", "T4-8C"], 2, "infeasible"),
+        (8, ["T4-8Q", "T4-8C"], 1, "infeasible"),
+        (16, ["T4-8Q", "T4-4Q"], 1, "unproven"),
+        (16, ["T4-4A", "T4-4Q"], 1, "unproven"),
+    ],
+)
+def test_a_gpu_without_virtual_functions_takes_types_of_one_size(left, types, placed, status):
+    plan = on_gpu(gpu(left), *types)
+    assert (len(plan["placements"]), plan["status"]) == (placed, status)
+
+
+def test_a_gpu_without_virtual_functions_says_why_it_takes_no_other_size():
+    plan = on_gpu(gpu(), "T4-8Q", "T4-4Q")
+    (assumed,) = plan["assumptions"]
+    assert assumed.startswith("a card, such as 0000:00:02.0 on b, gets one size of frame buffer")
+    (left,) = plan["unplaced"]
+    assert left["reasons"][0]["reason"].endswith("under one parent only one size of frame buffer")

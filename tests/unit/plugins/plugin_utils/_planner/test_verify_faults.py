@@ -852,6 +852,24 @@ CAPACITY = {
             ),
         ),
     ),
+    "sizes are mixed on a GPU without virtual functions": Fault(
+        "no parent is overcommitted",
+        {
+            "a": host([device(UUIDS[n], vgpu(type=f"t{n}"), vm=f"vm-{n}", pid=n) for n in (1, 2)]),
+            "b": host(
+                parents=[
+                    {
+                        **(gpu := parent(GPU, "10de20b5", {"t1": 2, "t2": 4}, "nvidia")),
+                        "types": [
+                            {**each, "description": f"framebuffer={size}M, max_instance={most}"}
+                            for each, (size, most) in zip(gpu["types"], [(8192, 2), (4096, 4)])
+                        ],
+                    }
+                ]
+            ),
+        },
+        lambda plant: plant.function("family_of", lambda real: lambda *arguments: "any"),
+    ),
     "a place is not counted": Fault(
         "a shortage counts every place",
         {
