@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+import typing as t
 
 import pytest
 from ansible.errors import AnsibleError
@@ -218,7 +219,7 @@ def test_a_command_line_is_found_by_its_default_namespace_too():
 
 def test_a_command_line_that_names_what_is_source_and_target_is_refused_unless_the_targets_are_there():
     functions = [f"0000:81:00.{number}" for number in (1, 2, 3)]
-    made = {
+    made: dict[str, t.Any] = {
         "placements": [
             {
                 "vm": GUEST,
