@@ -616,10 +616,11 @@ class Reasons:
         family = family_of(parent, mdev_type.id)
         if capacity is None and {family_of(parent, each) for each in makes} - {family}:
             made_there = listed(sorted(makes))
-            one = "type" if family == mdev_type.id else "size of frame buffer"
             words = (
-                f"this plan makes {made_there} under {where}, and under one parent only one {one}"
+                f"this plan makes {made_there} under {where}, and under one parent only one type"
             )
+            if family != mdev_type.id:
+                words = f"this plan makes {made_there} under {where}, which takes one size of frame buffer only"
             return Reason("room_taken", words)
         left = instances_left(parent, capacity, mdev_type, makes)
         if left < made.instances:

@@ -218,4 +218,4 @@ def test_a_gpu_without_virtual_functions_says_why_it_takes_no_other_size():
     (assumed,) = plan["assumptions"]
     assert assumed.startswith("a card, such as 0000:00:02.0 on b, gets one size of frame buffer")
     (left,) = plan["unplaced"]
-    assert left["reasons"][0]["reason"].endswith("under one parent only one size of frame buffer")
+    assert left["reasons"][0]["reason"].endswith("which takes one size of frame buffer only")
