@@ -164,8 +164,8 @@ def capacity_of_functions(
         # What these have taken is not shown, only that there is room for one more of what is to be had. No more than the
         # devices of one guest are tried at once.
         shares = {each: TypeShare(1, each) for each in named}
-        counts = [sum(each.get(value, 0) for value in named) for each in asked]
-        most = min(filter(None, counts), default=1)
+        several = [sum(each.get(value, 0) for value in named) for each in asked]
+        most = min(filter(None, several), default=1)
         return CardCapacity(tuple(sorted(shares.items())), most, 0, None, False, True)
     found = {each: named_share(name) for each, name in named.items()}
     known = [share for share in found.values() if share is not None]
