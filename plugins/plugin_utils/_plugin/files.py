@@ -85,7 +85,7 @@ def read_format(path: str, known: int, wrong: str) -> t.Any:
         raise FleetError(f"{wrong}: {error}") from error
     found = data.get("format") if isinstance(data, dict) else None
     # To Python, True and 1.0 are 1 too.
-    if type(found) is not int or found != known:
+    if not isinstance(found, int) or isinstance(found, bool) or found != known:
         raise FleetError(
             f"{path} has format {found!r}; expected {known}; use the version of vfio.migration that wrote it"
         )
