@@ -99,6 +99,18 @@ def hostile(seed: int) -> t.Any:
     return facts
 
 
+def each_left_out() -> t.Iterator[tuple[Path, t.Any]]:
+    """Yield where one key or element is left out of right facts, and these facts."""
+    for path, _node in _nodes(right()):
+        if path:
+            facts = right()
+            place = facts
+            for each in path[:-1]:
+                place = place[each]
+            del place[path[-1]]
+            yield path, facts
+
+
 def _copied(value: t.Any, depth: int = 9) -> t.Any:
     """Return a value whose parts may be changed, as deep as they are, without a change for other facts."""
     if depth and isinstance(value, list):

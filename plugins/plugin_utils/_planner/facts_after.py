@@ -99,7 +99,7 @@ def _with_arrivals(
             stated = _as_source(facts, descriptors, each, source)
         elif move_on:
             stated = _stated(facts, host, descriptors, each, source)
-        devices[target["id"]] = _made(host, there, each, source) | {
+        devices[target["id"]] = _made(hosts[name].parents, there, each, source) | {
             "descriptor": stated,
             "in_use": holder,
         }
@@ -193,7 +193,7 @@ def _as_source(
 
 
 def _made(
-    host: HostFacts,
+    parents: t.Sequence[Parent],
     there: t.Mapping[str, t.Any] | None,
     placement: Placement,
     source: t.Mapping[str, t.Any],
@@ -206,7 +206,8 @@ def _made(
         others = [each for each in there["attributes"] if each["name"] not in names]
         changed = {"type": target["type"], "attributes": [*others, *given]}
         return {**there, **changed, **_network(there, target)}
-    nodes = [each["numa_node"] for each in host["parents"] if each["id"] == target["parent"]]
+    # As they were read: what facts of another version leave out is not there to be asked for.
+    nodes = [each.numa_node for each in parents if each.id == target["parent"]]
     return {
         "kind": target["kind"],
         "id": target["id"],

@@ -11,11 +11,24 @@ from __future__ import annotations
 import contextlib
 import json
 
+import pytest
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.pairs import compatible_pairs
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import read_fleet
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.candidate_options import (
+    candidates_for,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.handed_over import check_plan
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.headroom_options import (
+    headroom_for,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.maintenance_options import (
+    maintenance_for,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_options import plan_for
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.rebalance_options import (
+    rebalance_for,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.report_options import (
     report_for,
 )
@@ -24,7 +37,11 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._report.markdown im
 from ansible_collections.vfio.migration.tests.unit.filter_calls import filter_of
 from ansible_collections.vfio.migration.tests.unit.fleets import UUIDS, device, gvt, host, parent
 from ansible_collections.vfio.migration.tests.unit.fuzzing import limits
-from ansible_collections.vfio.migration.tests.unit.hostile_facts import hostile, right
+from ansible_collections.vfio.migration.tests.unit.hostile_facts import (
+    each_left_out,
+    hostile,
+    right,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -124,6 +141,39 @@ def test_a_report_has_every_honest_host(seed, direction):
     assert as_html(report)
     assert as_markdown(report)
     compatible_pairs(read_fleet(fleet), direction, expand=True)
+
+
+def ask_everything_else(fleet):
+    """Ask what else is asked of a whole fleet, the hostile host taking what it can of what is placed."""
+    with limits():
+        # Who is emptied first moves on with the second step, so its facts are those of after the first.
+        for emptied in (["a"], ["a", "c"], ["a", "z"]):
+            with contextlib.suppress(FleetError):
+                maintenance_for(fleet, emptied, use_returned=True)
+        with contextlib.suppress(FleetError):
+            maintenance_for(fleet, ["a"], targets=["z"])
+        rebalance_for(fleet, max_moves=3)
+        headroom_for(fleet)
+        candidates_for(fleet, drain=["a"])
+
+
+@given(st.integers(0, 2**64))
+def test_whatever_else_is_asked_of_a_fleet_has_an_answer_with_a_hostile_host(seed):
+    aside = [maintenance_for(HONEST, ["a"], targets=HOSTS), candidates_for(HONEST, drain=["a"])]
+    fleet = HONEST | {"z": hostile(seed)}
+    ask_everything_else(fleet)
+    beside = [
+        maintenance_for(fleet, ["a"], targets=HOSTS),
+        candidates_for(fleet, drain=["a"], targets=HOSTS[1:]),
+    ]
+    assert [*map(written, beside)] == [*map(written, aside)]
+
+
+@pytest.mark.parametrize(
+    "facts", [pytest.param(facts, id="-".join(map(str, path))) for path, facts in each_left_out()]
+)
+def test_whatever_one_thing_a_host_leaves_out_everything_has_an_answer(facts):
+    ask_everything_else(HONEST | {"z": facts})
 
 
 def test_hostile_facts_are_of_both_kinds():
