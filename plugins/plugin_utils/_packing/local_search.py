@@ -9,7 +9,7 @@
 The method is of P. Shaw, "Using constraint programming and local search methods to solve vehicle routing problems",
 1998; G. Schrimpf and others, "Record breaking optimization results using the ruin and recreate principle", 2000, call
 it ruin and recreate. A change is kept if it leaves no more devices without a place. Its random numbers always start
-from the same seed, and effort is counted in rounds, never in seconds: the same input gives the same assignment.
+from the same seed, and effort is counted in rounds and places, never in seconds: the same input gives the same assignment.
 """
 
 from __future__ import annotations
@@ -35,6 +35,11 @@ _SEED = 20200819
 # Further rounds find nothing more.
 _ROUNDS_PER_ITEM = 100
 _ROUNDS_PER_BIN = 1_000
+# Nor is more found once so many places were worked out that no state met before has. In most fleets states come again: these are
+# some thousands. Where each guest leaves a host in a state of its own, each place costs as much as many that are known.
+_MOST_NEW = 40_000
+# So many places that are known are looked at in the time in which one is worked out.
+_KNOWN_PER_NEW = 16
 _FEWEST_BINS, _MOST_BINS = 2, 6
 _PROGRESS_EVERY = 1_000
 
@@ -68,13 +73,20 @@ def local_search(
         *(rounds, _ROUNDS_PER_ITEM * len(problem.items), _ROUNDS_PER_BIN * len(problem.bins))
     )
     done = 0
-    while done < most and not packings.exhausted and search.devices_left > least_unplaced:
+    begin = known = packings.worked_out
+    while (
+        done < most
+        and known - begin <= _MOST_NEW
+        and not packings.exhausted
+        and search.devices_left > least_unplaced
+    ):
         done += 1
         if done % _PROGRESS_EVERY == 0:
             progress("repairing", sum(map(len, search.partial.contents)))
         looked_at = search.ruin_and_recreate()
         if shared is not None:
-            shared.spend(looked_at)
+            shared.spend(looked_at + _KNOWN_PER_NEW * (packings.worked_out - known))
+        known = packings.worked_out
     return LocalSearch(search.partial.assignment(), done)
 
 

@@ -505,6 +505,11 @@ class Packings:
         return part
 
     @property
+    def worked_out(self) -> int:
+        """How many places of an item in a state were worked out, whether or not there is one; what was is known from then on."""
+        return len(self._best)
+
+    @property
     def exhausted(self) -> bool:
         """Whether so much was looked at that no more than the first packing found is of each item from now on."""
         return self._effort.used_up

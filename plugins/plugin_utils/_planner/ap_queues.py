@@ -30,10 +30,43 @@ class Matrix(t.NamedTuple):
 
     def shared_queue(self, other: Matrix) -> str | None:
         """Return the first queue that both have, as the kernel writes it; ``None`` where there is none."""
-        adapters, domains = self.adapters & other.adapters, self.domains & other.domains
-        if not (adapters and domains):
+        if not self.shares_a_queue(other):
             return None
+        adapters, domains = self.adapters & other.adapters, self.domains & other.domains
         return f"{_lowest(adapters):02x}.{_lowest(domains):04x}"
+
+    def shares_a_queue(self, other: Matrix) -> bool:
+        """Return whether there is a queue that both have."""
+        return bool(self.adapters & other.adapters and self.domains & other.domains)
+
+
+class NumberedMatrices:
+    """Matrices by number, so that a set of them is an integer: a search keeps many, and asks of each the same pairs again."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[Matrix, int] = {}
+        self._matrices: list[Matrix] = []
+        # By number, with which others it was compared, and with which of these it has a queue in common.
+        self._compared: list[int] = []
+        self._sharing: list[int] = []
+
+    def number(self, matrix: Matrix) -> int:
+        """Return the number of ``matrix``."""
+        number = self._numbers.setdefault(matrix, len(self._matrices))
+        if number == len(self._matrices):
+            self._matrices.append(matrix)
+            self._compared.append(0)
+            self._sharing.append(0)
+        return number
+
+    def is_contested(self, number: int, others: int) -> bool:
+        """Return whether the matrix with this number has a queue of one of ``others``, which have a bit each."""
+        matrix = self._matrices[number]
+        for other in _bits(others & ~self._compared[number]):
+            if matrix.shares_a_queue(self._matrices[other]):
+                self._sharing[number] |= 1 << other
+        self._compared[number] |= others
+        return bool(self._sharing[number] & others)
 
 
 def matrix_of(device: Device) -> Matrix | None:

@@ -41,7 +41,9 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.admissible
     Admission,
     NewDevice,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._planner.ap_queues import Matrix
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.ap_queues import (
+    NumberedMatrices,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.cards import (
     MIG,
     CardCapacity,
@@ -86,13 +88,13 @@ class PartlyUsed(t.NamedTuple):
     """A parent of kind ``kind`` of which a plan has ``used`` so much; ``family`` is that of the types that it makes, if it is only one.
 
     Used are instances of these types, or so much of each resource that the types share. ``matrices`` are those that a plan
-    assigns there, as far as others have queues of them.
+    assigns there, as far as others have queues of them: a bit for the number of each.
     """
 
     kind: int
     family: str | None
     used: Amounts
-    matrices: tuple[Matrix, ...] = ()
+    matrices: int = 0
 
 
 class CardState(t.NamedTuple):
@@ -176,6 +178,7 @@ class Resources:
     _makeable: dict[tuple[int, int], list[tuple[MdevType, Creatable]]] = field(default_factory=dict)
     _offered: dict[tuple[int, int, int], list[tuple[int, Choice]]] = field(default_factory=dict)
     _free_slots: dict[int, int] = field(default_factory=dict)
+    _matrices: NumberedMatrices = field(default_factory=NumberedMatrices)
 
     # --- numbers ---
 
@@ -495,8 +498,12 @@ class Resources:
         if key not in self._makeable:
             self._makeable[key] = [*self._made_under(kind, source)]
         matrix = self._admission.matrices.get(source.key)
-        if matrix is not None and any(map(matrix.shared_queue, state.matrices)):
-            return ()
+        assigned = state.matrices
+        if matrix is not None:
+            own = self._matrices.number(matrix)
+            if self._matrices.is_contested(own, assigned):
+                return ()
+            assigned |= 1 << own
         found = []
         for mdev_type, made in self._makeable[key]:
             if state.family not in (None, family_of(kind.parent, mdev_type.id)):
@@ -505,7 +512,7 @@ class Resources:
             if after is None:
                 continue
             if matrix is not None:
-                after = after._replace(matrices=tuple(sorted((*state.matrices, matrix))))
+                after = after._replace(matrices=assigned)
             cost = CREATED + OTHER_TYPE * (mdev_type.id != source.type)
             if self._conditions.policy == "pack":
                 cost += OPENED * (not any(state.used) and not kind.has_devices)

@@ -9,7 +9,10 @@ import dataclasses
 import random
 from collections import Counter
 
-from ansible_collections.vfio.migration.plugins.plugin_utils._packing import branch_and_bound
+from ansible_collections.vfio.migration.plugins.plugin_utils._packing import (
+    branch_and_bound,
+    local_search,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing import search as searching
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.assignment import load
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.best_fit import (
@@ -226,3 +229,21 @@ def test_rounds_count_where_searches_share_an_effort():
 
 def test_repair_of_few_bins_ends_soon():
     assert search(crowded(20), Budget(20_000, 0)).rounds == 1_000
+
+
+def test_repair_ends_where_so_many_places_were_worked_out(monkeypatch):
+    """Rounds in which every state is a new one cost much more than others."""
+    problem = crowded(20)
+    monkeypatch.setattr(local_search, "_MOST_NEW", 3)
+    assert 0 < search(problem, Budget(20_000, 0)).rounds < 1_000
+
+
+def test_what_is_worked_out_counts_where_searches_share_an_effort(monkeypatch):
+    left = []
+    for much in (0, 1_000):
+        monkeypatch.setattr(local_search, "_KNOWN_PER_NEW", much)
+        problem, shared = crowded(20), Effort(10_000_000)
+        packings = Packings(problem, effort=shared)
+        searching.search(problem, packings, Budget(100, 0, shared=shared), lambda: None)
+        left.append(shared._left)
+    assert left[0] - left[1] >= 1_000
