@@ -121,7 +121,10 @@ def capacity_of_parents(
     types: dict[str, MdevType] = {}
     for parent in parents:
         for each in parent.types:
-            types.setdefault(each.id, each)
+            # Functions of one card state the same of a type; where they do not, the least is sure.
+            known = types.setdefault(each.id, each)
+            if (each.max_instance or 1) < (known.max_instance or 1):
+                types[each.id] = each
     capacity = _common_units({each.max_instance for each in types.values() if each.max_instance})
     shares = {
         each.id: TypeShare(

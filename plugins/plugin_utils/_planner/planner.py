@@ -19,6 +19,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors impor
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import Fleet
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import uncollected
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.effort import Effort
+from ansible_collections.vfio.migration.plugins.plugin_utils._packing.packings import EFFORT
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.search import Budget
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.plan_document import (
     document,
@@ -48,6 +49,9 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.solution i
     solve_steadily,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.summary import first_of
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.unplaced import (
+    MAX_COMPARISONS,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify import objections
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_case import Objection
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.waves import AT_ONCE
@@ -278,11 +282,16 @@ def _without_objected(
 ) -> PlanBody:
     """Return a plan that the verifier objects to nothing in: the guests that it objects to are left behind, and told why."""
     left_out: dict[DeviceKey, str] = {}
+    # However many rounds there are, what they look at is less than what one plan does.
+    budget = Budget(shared=Effort(EFFORT // 4))
+    explaining = Effort(MAX_COMPARISONS // 4)
     while broken:
         # Each round fewer guests are planned, so this ends.
         left_out |= _objected(plan, request, broken, left_out)
         rest = [guest for guest in request.guests if guest.devices[0].key not in left_out]
-        reduced = make_plan(fleet, dataclasses.replace(request, guests=rest))
+        reduced = make_plan(
+            fleet, dataclasses.replace(request, guests=rest), budget, explaining=explaining
+        )
         plan = with_left_out(reduced, request, left_out, "verifier")
         broken = objections(plan, facts, request.conditions, fleet.unknown) if rest else ()
     return plan

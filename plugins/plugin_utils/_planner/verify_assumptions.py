@@ -52,6 +52,9 @@ _ALL_SUPPORT_P2P = "a guest with several VFIO devices migrates only where all of
 _NEED_MORE = frozenset(("virtio_vfio_pci", "xe_vfio_pci"))
 # Drivers that migrate so many functions of one physical function at a time.
 _AT_A_TIME = {"mlx5_vfio_pci": 4}
+_SEVERAL_VGPUS = (
+    "not every release of NVIDIA's vGPU software gives a guest several vGPUs of one GPU"
+)
 _ROOM_UNKNOWN = "only trying shows how many vGPUs the card holds"
 
 
@@ -146,6 +149,8 @@ def placements_warn_of_what_they_assume(case: Case) -> Objections:
         if move.key in case.several:
             needed = (*needed, *_p2p_unknown(case, move))
         needed = (*needed, *_holder_unknown(move))
+        if move.key in case.several_vgpus:
+            needed = (*needed, _SEVERAL_VGPUS)
         if move.target["create"] and shows_no_capacity(case.parents[move.place]):
             needed = (*needed, _ROOM_UNKNOWN)
         needed = (*needed, *settings_left(case, move), *tried.get(move.key, ()))

@@ -153,6 +153,16 @@ class Case:
         self.several = frozenset(
             key for key, process in held if counts[process] > 1 and process[1] is not None
         )
+        # Of these the vGPUs of NVIDIA's, where the process has several.
+        vgpus = [(key, process) for key, process in held if self._is_of_nvidia(key)]
+        of_process = Counter(process for _key, process in vgpus)
+        self.several_vgpus = frozenset(
+            key for key, process in vgpus if key in self.several and of_process[process] > 1
+        )
+
+    def _is_of_nvidia(self, key: Key) -> bool:
+        descriptor = self.descriptor(key[0], self.devices[key])
+        return descriptor is not None and descriptor.own.get("driver") == "nvidia"
 
     def _kind(self, key: Key, found: Entry) -> int:
         """Return a number that placements share which have a source and a target with the same to compare."""
