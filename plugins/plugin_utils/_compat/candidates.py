@@ -151,8 +151,7 @@ class Offer(t.NamedTuple):
     def _known_of_virtio(self, source: Descriptor, features: int) -> dict[str, str]:
         """Return what a new vDPA device will not be as ``source`` is; the rest it is given."""
         known = {"software_version": virtio.SOFTWARE_VERSION}
-        offered = virtio.feature_attributes(features, self.type)
-        known |= dict.fromkeys(_features(source) - offered.keys(), "")
+        known |= dict.fromkeys(_features(source) - _features_of(features, self.type), "")
         pairs = source.self_attributes.get("max_vqp", "")
         if self.max_vqs is not None and pairs.isdigit() and 2 * int(pairs) > self.max_vqs:
             known["max_vqp"] = str(self.max_vqs // 2)
@@ -180,8 +179,8 @@ class Offer(t.NamedTuple):
                 return attributes
             own, given = source.self_attributes, dict(self.given)
             return (*drivers.attributes_to_write(own, given, attributes),)
-        offered = virtio.feature_attributes(self.features, self.type)
-        mask = virtio.attributes_mask(_features(source) & offered.keys(), self.type)
+        offered = _features_of(self.features, self.type)
+        mask = virtio.attributes_mask(_features(source) & offered, self.type)
         return (*attributes, ("device_features", hex(mask)))
 
 
@@ -201,6 +200,7 @@ class Candidates:
         self._given_descriptors: dict[tuple[t.Any, ...], Descriptor] = {}
         self._creatable: dict[tuple[Descriptor, tuple[str, ...], Offer], Creatable | None] = {}
         self._refused: dict[tuple[Descriptor, Offer], Creatable] = {}
+        self._offers: dict[Offer, Offer] = {}
         self._versions: dict[str, Versions] = {}
 
     def compatible(self, source: Device, target: Device) -> Existing | None:
@@ -296,16 +296,21 @@ class Candidates:
         """Return the new mdev of ``mdev_type`` that would do for ``source``, ``None`` where none would."""
         if source.descriptor is None:
             return None
-        offered = offer(self.versions_on(parent.host), parent, mdev_type)
+        offered = self._offer(parent, mdev_type)
         configurable = tuple([name for name, value in source.attributes])
         return self.offered(source.descriptor, configurable, offered)
+
+    def _offer(self, parent: Parent, mdev_type: MdevType) -> Offer:
+        """Return what a parent offers with one of its types, which is one object for all that ask."""
+        found = offer(self.versions_on(parent.host), parent, mdev_type)
+        return self._offers.setdefault(found, found)
 
     def creatable(self, source: Device, parent: Parent, mdev_type: MdevType) -> Creatable | None:
         """Return what a new mdev of ``mdev_type`` would be to ``source``; ``None`` where ``source`` has no descriptor."""
         made = self.makeable(source, parent, mdev_type)
         if made is not None or source.descriptor is None:
             return made
-        offered = offer(self.versions_on(parent.host), parent, mdev_type)
+        offered = self._offer(parent, mdev_type)
         key = (source.descriptor, offered)
         if key not in self._refused:
             reasons = self._reasons(source.descriptor, offered)
@@ -458,9 +463,17 @@ def _compared(own: t.Mapping[str, str], name: str, value: str) -> tuple[str, str
     return last, drivers.spelled(own, last, value)
 
 
-def _features(source: Descriptor) -> set[str]:
+# One source is asked about after the other; none is kept for long.
+@functools.lru_cache(maxsize=16)
+def _features(source: Descriptor) -> frozenset[str]:
     """Return the attributes that say which virtio features a device offers its guest."""
-    return {name for name in source.self_attributes if name.startswith(virtio.FEATURE)}
+    return frozenset([name for name in source.self_attributes if name.startswith(virtio.FEATURE)])
+
+
+@functools.lru_cache(maxsize=1024)
+def _features_of(mask: int, device_class: str) -> frozenset[str]:
+    """Return the attributes that say which virtio features are in ``mask``: each source asks for those of each parent."""
+    return frozenset(virtio.feature_attributes(mask, device_class))
 
 
 def _minor(version: str) -> list[str]:

@@ -87,6 +87,8 @@ MAX_REASONS = 20
 _MAX_RULES = 40
 # So often is a set of patterns compared with what a host has; what takes more has no reasons in detail.
 MAX_COMPARISONS = 300_000
+# So many comparisons take as long as saying why a type of a parent would not do.
+_TO_PUT_TOGETHER = 8
 _EXPLAINS = "the filter explain tells what stands in the way"
 _NOT_EXAMINED = Reason("not_examined", f"it has no place; {_EXPLAINS}")
 _NOT_EXAMINED_THERE = Reason("not_examined", f"it has no place there; {_EXPLAINS}")
@@ -656,9 +658,12 @@ class Reasons:
     def _no_option(self, host: Host, source: Device) -> list[Reason]:
         key = (host.name, *self._needs(source))
         if key not in self._no_option_of:
-            # It is looked at once more, for what comes nearest.
-            self._effort.spend(len(host.devices))
-            self._no_option_of[key] = self._why_no_option(host, source)
+            # It is looked at once more, for what comes nearest: what is still to be made is put together for that.
+            types = _offers_of(host) - len(host.devices)
+            self._effort.spend(len(host.devices) + _TO_PUT_TOGETHER * types)
+            self._no_option_of[key] = (
+                [_NOT_EXAMINED_THERE] if self._effort.used_up else self._why_no_option(host, source)
+            )
         return self._no_option_of[key]
 
     def _why_no_option(self, host: Host, source: Device) -> list[Reason]:

@@ -648,7 +648,7 @@ ENGINE = {
         "new vdpa devices are offered",
         provisioned(SIMULATED, SIMULATED & ~(1 << 16)),
         lambda plant: plant.function(
-            "feature_attributes", lambda real: lambda mask, of: real(mask | 1 << 16, of)
+            "_features_of", lambda real: lambda mask, of: real(mask | 1 << 16, of)
         ),
     ),
     "a virtio feature that the guest uses is left out": Fault(
