@@ -9,6 +9,7 @@ import typing as t
 
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet import check
 from ansible_collections.vfio.migration.tests.unit.fleets import device, host, parent
+from ansible_collections.vfio.migration.tests.unit.hostile_facts import management_device
 
 Fleet = dict[str, t.Any]
 MOST_BYTES = 1_000_000
@@ -210,6 +211,72 @@ def few_addresses() -> Fleet:
     return {"z": host(sources), **targets}
 
 
+def matrices() -> Fleet:
+    """Return guests with AP queues of which most have some in common: each that a host takes leaves it in a state of its own."""
+    features = "guest_matrix dyn ap_config"
+    devices = []
+    for number in range(500):
+        own = {
+            "device_api": "vfio-ap",
+            "type": "vfio_ap-passthrough",
+            "adapters": ",".join(f"{(number + other) % 256:02x}" for other in range(60)),
+            "domains": f"{number % 256:02x},{number * 7 % 256:02x}",
+            "features": features,
+        }
+        devices.append(_device(number, vm=number, own=own, parent="matrix"))
+        del devices[-1]["descriptor"]["self"]["pci_id"]
+        devices[-1]["descriptor"]["compatible"] = [devices[-1]["descriptor"]["self"]]
+    there = parent(
+        "matrix",
+        pci_id=None,
+        available={"vfio_ap-passthrough": 4000},
+        driver="vfio_ap",
+        device_api="vfio-ap",
+    )
+    there["self"] = {"features": features}
+    return {"z": host(devices), "a": host(parents=[there])}
+
+
+def management_devices() -> Fleet:
+    """Return vDPA devices of different features, and parents of which no two offer the same."""
+    devices = []
+    for number in range(check.MAX_DESCRIPTORS):
+        own = {
+            "software_version": "1.0",
+            "device_api": "vhost-vdpa",
+            "type": "net",
+            "mtu": str(number),
+            **{f"feature_bit_{bit}": "offered" for bit in range(number % 30)},
+        }
+        each = _device(number, vm=number, compatible=[own], kind="vdpa", parent="m0")
+        devices.append(each | {"id": f"d{number}", "type": "net"})
+        devices[-1]["descriptor"]["self"] = own
+    there = [
+        management_device()
+        | {"id": f"m{number}", "dev_features_mask": hex(number * 0x9E3779B97F4A7C15 % 2**64)}
+        for number in range(500)
+    ]
+    return {"z": host(devices), "a": host(parents=there)}
+
+
+def functions_of_cards() -> Fleet:
+    """Return guests of several vGPUs, and cards whose functions state different room for the same types."""
+    types = _types(12)
+    devices = []
+    for number in range(900):
+        each = _device(number, types[number % 12], vm=number // 4, compatible=_any_of(types))
+        for stated in (each["descriptor"]["self"], *each["descriptor"]["compatible"]):
+            stated["driver"] = "nvidia"
+        devices.append(each)
+    there = _parents(200, types, "nvidia", least=1, different=5)
+    for number, each in enumerate(there):
+        each["physical_function"] = f"0000:41:{number // 20:02x}.0"
+        for place, mdev_type in enumerate(each["types"]):
+            mdev_type["max_instance"] = 2 + place * number % 30
+            mdev_type["framebuffer"] = 1024 * (1 + place)
+    return {"z": host(devices), "a": host(parents=there)}
+
+
 def beside_honest_hosts(fleet: Fleet, hosts: int = 24) -> Fleet:
     """Return a fleet with full hosts beside, no two of which have as many guests: whatever is asked of each is asked so often."""
     own = _any_of(_types(8))
@@ -226,4 +293,5 @@ FLEETS = (
     *(guests_of_few_devices_without_room, guests_of_many_kinds, guests_of_parents_of_many_types),
     *(many_kinds, lists_that_overlap, many_parents, many_types, nothing_alike, long_lists),
     *(a_host_that_cannot_migrate, a_long_name, many_problems, few_addresses),
+    *(matrices, management_devices, functions_of_cards),
 )
