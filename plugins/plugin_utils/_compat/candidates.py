@@ -201,6 +201,8 @@ class Candidates:
         self._creatable: dict[tuple[Descriptor, tuple[str, ...], Offer], Creatable | None] = {}
         self._refused: dict[tuple[Descriptor, Offer], Creatable] = {}
         self._offers: dict[Offer, Offer] = {}
+        self._offered: dict[tuple[str, str, str], Offer] = {}
+        self._wanted_features: dict[Descriptor, list[frozenset[str]]] = {}
         self._versions: dict[str, Versions] = {}
 
     def compatible(self, source: Device, target: Device) -> Existing | None:
@@ -302,8 +304,11 @@ class Candidates:
 
     def _offer(self, parent: Parent, mdev_type: MdevType) -> Offer:
         """Return what a parent offers with one of its types, which is one object for all that ask."""
-        found = offer(self.versions_on(parent.host), parent, mdev_type)
-        return self._offers.setdefault(found, found)
+        key = (parent.host, parent.id, mdev_type.id)
+        if key not in self._offered:
+            found = offer(self.versions_on(parent.host), parent, mdev_type)
+            self._offered[key] = self._offers.setdefault(found, found)
+        return self._offered[key]
 
     def creatable(self, source: Device, parent: Parent, mdev_type: MdevType) -> Creatable | None:
         """Return what a new mdev of ``mdev_type`` would be to ``source``; ``None`` where ``source`` has no descriptor."""
@@ -324,6 +329,8 @@ class Candidates:
 
         ``configurable`` are the full names of the source's attributes.
         """
+        if offered.features is not None and self._lacks_features(source, offered):
+            return None
         key = (source, configurable, offered)
         if key in self._creatable:
             return self._creatable[key]
@@ -348,6 +355,18 @@ class Candidates:
                 break
         self._creatable[key] = made
         return made
+
+    def _lacks_features(self, source: Descriptor, offered: Offer) -> bool:
+        """Return whether each set of ``source`` wants a virtio feature of it that is not offered: quick, as most pairs end here."""
+        if source not in self._wanted_features:
+            own = _features(source)
+            self._wanted_features[source] = [
+                own.intersection([name for name, text in pattern.plain if text])
+                for pattern in self.judge.patterns(source, True)
+                if not isinstance(pattern, InvalidPattern)
+            ]
+        there = _features_of(offered.features or 0, offered.type)
+        return all(not wanted <= there for wanted in self._wanted_features[source])
 
     def doubts(self, source: Device, target: Device) -> list[Reason]:
         """Return the reasons against ``target`` where they are only assumed; none where it does or it is known not to."""
