@@ -16,7 +16,6 @@ from operator import attrgetter
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_capacity import (
     given_types,
     shows_no_capacity,
-    types_on,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_case import (
     Case,
@@ -169,11 +168,11 @@ def _tried_at_once(case: Case) -> dict[Key, list[str]]:
     """Return how the warning begins of devices that a card which has types is given several of, by source."""
     return {
         move.key: [
-            f"only trying shows whether {card[1]} on {card[0]} has room for all {len(moves)}"
+            f"only trying shows whether {each.card[1]} on {each.card[0]} has room for all {len(each.moves)}"
         ]
-        for card, moves in given_types(case).items()
-        for move in moves
-        if len(moves) > 1 and types_on(case, card, move.target["attributes"][0]["name"])[1]
+        for each in given_types(case)
+        if each.with_type and len(each.moves) > 1
+        for move in each.moves
     }
 
 

@@ -170,9 +170,8 @@ def functions_of_a_card_are_given_what_it_holds(case: Case) -> Objections:
     Only names tell how much a type takes, ``L40S-8Q`` or with MIG ``A100-1-5C``: the greatest one that an empty card
     takes is the whole card. Of a card that has devices with a type already, functions are given one for one guest at a time.
     """
-    for card, moves in given_types(case).items():
+    for card, moves, names, with_type in given_types(case):
         values = {move.target["attributes"][0]["value"] for move in moves}
-        names, with_type = types_on(case, card, moves[0].target["attributes"][0]["name"])
         if with_type and len({_holder(move) for move in moves}) > 1:
             yield Objection(
                 keys_of(moves), f"{name_of(card)} is given types for several guests at a time"
@@ -188,27 +187,36 @@ def functions_of_a_card_are_given_what_it_holds(case: Case) -> Objections:
             )
 
 
-def given_types(case: Case) -> dict[Key, list[Move]]:
-    """Return the moves whose targets are functions that are given a type, by host and card."""
+class GivenTypes(t.NamedTuple):
+    """The ``moves`` that give functions of a card a type, ``names`` of types that are to be had there, and how many have one already."""
+
+    card: Key
+    moves: list[Move]
+    names: dict[str, str]
+    with_type: int
+
+
+def given_types(case: Case) -> list[GivenTypes]:
+    """Return what each card is given whose functions become targets by a type."""
     given: dict[Key, list[Move]] = defaultdict(list)
     for move in case.existing:
         if move.target["attributes"] and move.target_key in case.devices:
             given[move.target["host"], move.target["parent"] or move.target["id"]].append(move)
-    return given
-
-
-def types_on(case: Case, card: Key, named: str) -> tuple[dict[str, str], int]:
-    """Return the names of the types that functions of a card may be given, and how many functions have one as their ``named`` attribute."""
-    names: dict[str, str] = {}
-    with_type = 0
-    for (host, _id), device in case.devices.items():
-        if (host, device["parent"]) == card:
-            for each in device["attributes"]:
-                names.update(
-                    zip(each.get("choices", ()), each.get("choice_names", ()), strict=False)
-                )
-                with_type += each["name"] == named and "choices" not in each
-    return names, with_type
+    attributes: dict[Key, list[Entry]] = defaultdict(list)
+    for (host, _id), device in case.devices.items() if given else ():
+        if (host, device["parent"]) in given:
+            attributes[host, device["parent"]] += device["attributes"]
+    found = []
+    for card, moves in given.items():
+        named = moves[0].target["attributes"][0]["name"]
+        names: dict[str, str] = {}
+        for each in attributes[card]:
+            names.update(zip(each.get("choices", ()), each.get("choice_names", ()), strict=False))
+        with_type = sum(
+            each["name"] == named and "choices" not in each for each in attributes[card]
+        )
+        found.append(GivenTypes(card, moves, names, with_type))
+    return found
 
 
 def _holder(move: Move) -> Key:
