@@ -152,11 +152,13 @@ def _size_of(mdev_type: MdevType) -> Size:
 
 
 def capacity_of_functions(
-    functions: t.Sequence[Device], with_type: int, asked: t.Iterable[t.Mapping[str, int]] = ()
+    functions: t.Sequence[Device],
+    with_type: int,
+    of_one_guest: t.Callable[[t.Collection[str]], int],
 ) -> CardCapacity:
     """Return what the card of these ``functions`` without a type has, beside which so many have one.
 
-    ``asked`` is how many of each type each guest has that may go there.
+    ``of_one_guest`` tells how few devices of these types a guest has that has any.
     """
     named: dict[str, str] = {}
     for device in functions:
@@ -167,9 +169,9 @@ def capacity_of_functions(
         # What these have taken is not shown, only that there is room for one more of what is to be had. No more than the
         # devices of one guest are tried at once.
         shares = {each: TypeShare(1, each) for each in named}
-        several = [sum(each.get(value, 0) for value in named) for each in asked]
-        most = min(filter(None, several), default=1)
-        return CardCapacity(tuple(sorted(shares.items())), most, 0, None, False, True)
+        return CardCapacity(
+            tuple(sorted(shares.items())), of_one_guest(named), 0, None, False, True
+        )
     found = {each: named_share(name) for each, name in named.items()}
     known = [share for share in found.values() if share is not None]
     counts = dict.fromkeys(named, len(functions))

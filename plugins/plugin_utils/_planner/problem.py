@@ -186,7 +186,7 @@ class _Supplies:
     _admission: Admission
     _resources: Resources
     _guests: t.Sequence[Guest]
-    _asked: dict[str, list[Counter[str]]] = field(default_factory=dict)
+    _fewest: dict[tuple[str, frozenset[str]], int] = field(default_factory=dict)
     _equipped: dict[tuple[t.Any, ...], tuple[int | None, ...]] = field(default_factory=dict)
 
     def of(self, host: Host, kept: t.Sequence[Target]) -> Supply:
@@ -212,7 +212,7 @@ class _Supplies:
                 pools[self._resources.group_of(device, gpu)].append(device)
         cards = {
             card: self._card(
-                card, given_capacity(host, card, functions, kept, self.asked), functions
+                card, given_capacity(host, card, functions, kept, self.fewest), functions
             )
             for card, functions in typeless.items()
         }
@@ -227,19 +227,20 @@ class _Supplies:
             ]
         return Supply(pools, parents, cards)
 
-    def asked(self, attribute: str) -> list[Counter[str]]:
-        """Return how many of each type each guest has, which ``attribute`` gives a function."""
-        if attribute not in self._asked:
-            self._asked[attribute] = [
-                Counter(
-                    value
+    def fewest(self, attribute: str, types: t.Collection[str]) -> int:
+        """Return how few devices of these ``types``, which ``attribute`` gives, a guest has that is to move and has any; 1 without one."""
+        key = (attribute, frozenset(types))
+        if key not in self._fewest:
+            numbers = [
+                sum(
+                    name == attribute and value in key[1]
                     for device in guest.devices
                     for name, value in device.attributes
-                    if name == attribute
                 )
                 for guest in self._guests
             ]
-        return self._asked[attribute]
+            self._fewest[key] = min(filter(None, numbers), default=1)
+        return self._fewest[key]
 
     def _mdev_cards(
         self, host: Host, with_devices: set[str | None], kept: t.Sequence[Target]
@@ -301,20 +302,19 @@ def given_capacity(
     host: Host,
     card: str,
     functions: t.Sequence[Device],
-    kept: t.Sequence[Target] = (),
-    asked: t.Callable[[str], t.Iterable[t.Mapping[str, int]]] = lambda _attribute: (),
+    kept: t.Sequence[Target],
+    fewest: t.Callable[[str, t.Collection[str]], int],
 ) -> CardCapacity:
     """Return what a card has of which these ``functions`` have no type, once the targets ``kept`` have theirs.
 
-    ``asked`` tells by the attribute that is the type how many of each type each guest has.
+    ``fewest`` tells by the attribute that is the type, and by types, how few devices of these a guest has that has any.
     """
     under = [device for device in host.devices if (device.parent or device.id) == card]
-    with_type = count_with_type(under, functions)
-    attributes = {each.choices.attribute for each in functions if each.choices and with_type}
+    attributes = [each.choices.attribute for each in functions if each.choices is not None]
     capacity = capacity_of_functions(
         [device for device in under if device.choices is not None],
-        with_type,
-        itertools.chain.from_iterable(map(asked, sorted(attributes))),
+        count_with_type(under, functions),
+        lambda types: min([fewest(each, types) for each in {*attributes}], default=1),
     )
     given = [
         each["attributes"][0]["value"]
