@@ -277,6 +277,26 @@ def functions_of_cards() -> Fleet:
     return {"z": host(devices), "a": host(parents=there)}
 
 
+def sets_of_many_choices() -> Fleet:
+    """Return guests whose sets have two variables in several templates, and devices and types of which none is among them."""
+    numbers = ",".join(map(str, range(40)))
+    own = {"software_version": "1.0", "device_api": "vfio-pci", "pci_id": "80865963"}
+    own |= {"type": f"{{a:int:{numbers}}}{{b:int:{numbers}}}", "x": "{a}{b}", "y": "{a}*{b}/{a}"}
+    devices = [
+        _device(
+            *(number, f"t{number}", number),
+            own={"x": str(number)},
+            compatible=[own | {"q": str(each)} for each in range(8)],
+        )
+        for number in range(200)
+    ]
+    there = [
+        _device(1000 + n, f"{n % 40}{n // 40}", own={"x": f"{n % 40}{n // 40}", "q": str(n % 8)})
+        for n in range(500)
+    ]
+    return {"z": host(devices), "a": host(there, _parents(20, _types(30)))}
+
+
 def beside_honest_hosts(fleet: Fleet, hosts: int = 24) -> Fleet:
     """Return a fleet with full hosts beside, no two of which have as many guests: whatever is asked of each is asked so often."""
     own = _any_of(_types(8))
@@ -293,5 +313,5 @@ FLEETS = (
     *(guests_of_few_devices_without_room, guests_of_many_kinds, guests_of_parents_of_many_types),
     *(many_kinds, lists_that_overlap, many_parents, many_types, nothing_alike, long_lists),
     *(a_host_that_cannot_migrate, a_long_name, many_problems, few_addresses),
-    *(matrices, management_devices, functions_of_cards),
+    *(matrices, management_devices, functions_of_cards, sets_of_many_choices),
 )

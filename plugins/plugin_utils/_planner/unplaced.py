@@ -11,6 +11,9 @@ from __future__ import annotations
 import typing as t
 from collections import Counter, defaultdict
 
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.pattern import (
+    InvalidPattern,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.candidates import (
     Candidates,
     Creatable,
@@ -89,6 +92,8 @@ _MAX_RULES = 40
 MAX_COMPARISONS = 300_000
 # So many comparisons take as long as saying why a type of a parent would not do.
 _TO_PUT_TOGETHER = 8
+# And so many choices of values for the variables of a set, each with the texts that it gives.
+_LIKE_ONE = 256
 _EXPLAINS = "the filter explain tells what stands in the way"
 _NOT_EXAMINED = Reason("not_examined", f"it has no place; {_EXPLAINS}")
 _NOT_EXAMINED_THERE = Reason("not_examined", f"it has no place there; {_EXPLAINS}")
@@ -660,11 +665,25 @@ class Reasons:
         if key not in self._no_option_of:
             # It is looked at once more, for what comes nearest: what is still to be made is put together for that.
             types = _offers_of(host) - len(host.devices)
-            self._effort.spend(len(host.devices) + _TO_PUT_TOGETHER * types)
+            offers = len(host.devices) + _TO_PUT_TOGETHER * types
+            self._effort.spend(offers * self._choices_of(source))
             self._no_option_of[key] = (
                 [_NOT_EXAMINED_THERE] if self._effort.used_up else self._why_no_option(host, source)
             )
         return self._no_option_of[key]
+
+    def _choices_of(self, source: Device) -> int:
+        """Return how many times as much it takes to tell what of the list of ``source`` comes nearest as of one without variables."""
+        if source.descriptor is None:
+            return 1
+        patterns = self._admission.candidates.judge.patterns(source.descriptor, True)
+        components = [
+            component.size
+            for pattern in patterns
+            if not isinstance(pattern, InvalidPattern)
+            for component in pattern.components
+        ]
+        return 1 + sum(components) // _LIKE_ONE
 
     def _why_no_option(self, host: Host, source: Device) -> list[Reason]:
         busy = [
