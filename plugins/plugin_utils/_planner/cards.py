@@ -54,7 +54,7 @@ class CardCapacity(t.NamedTuple):
     """What a card has: of ``capacity`` units so many are ``used``, by devices of this ``size`` if there is one already.
 
     ``types`` has the share of each type. ``certain`` is whether the driver itself states how many there can be.
-    ``partly_used`` is whether only trying shows if there is room for more than one device: then those of one guest are tried.
+    ``partly_used`` is whether there are types already, so that only trying shows if there is room for more than one device.
     """
 
     types: tuple[tuple[str, TypeShare], ...]
@@ -158,7 +158,7 @@ def capacity_of_functions(
 ) -> CardCapacity:
     """Return what the card of these ``functions`` without a type has, beside which so many have one.
 
-    ``of_one_guest`` tells how few devices of these types a guest has that has any.
+    ``of_one_guest`` tells how many devices of these types are tried at once there: those of one guest.
     """
     named: dict[str, str] = {}
     for device in functions:
@@ -166,8 +166,7 @@ def capacity_of_functions(
             names = device.choices.names or ("",) * len(device.choices.values)
             named.update(zip(device.choices.values, names, strict=False))
     if with_type:
-        # What these have taken is not shown, only that there is room for one more of what is to be had. No more than the
-        # devices of one guest are tried at once.
+        # What these have taken is not shown, only that there is room for one more of what is to be had.
         shares = {each: TypeShare(1, each) for each in named}
         return CardCapacity(
             tuple(sorted(shares.items())), of_one_guest(named), 0, None, False, True

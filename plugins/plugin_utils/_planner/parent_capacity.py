@@ -170,7 +170,9 @@ def family_of(parent: Parent | ParentFacts, type_id: str | None) -> str | None:
         return type_id
     if not found.framebuffer or not found.max_instance:
         return type_id
-    return f"{found.max_instance} of {found.framebuffer} MiB"
+    # Of such there are as many left of each.
+    left = found.available_instances
+    return f"{left} of {found.max_instance}, each of {found.framebuffer} MiB"
 
 
 def instances_left(

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import itertools
 import typing as t
-from collections import Counter
+from collections import defaultdict
 from dataclasses import dataclass, field
 
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.identifiers import UUID
@@ -31,6 +31,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import
     VDPA,
     Device,
     Fleet,
+    Host,
     MdevType,
     Parent,
 )
@@ -38,7 +39,9 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._packing.bottleneck
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.effort import Effort
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.objective import Cost
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner import backing
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.cards import count_with_type
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.crowds import (
+    Moves,
     moves_of,
     with_crowds,
 )
@@ -77,7 +80,7 @@ def document(
 ) -> contract.PlanBody:
     """Return the plan that ``solution`` is, with the moves in ``order``; ``explaining`` is what reasons may take."""
     request, shortage = problem.request, proof.shortage
-    maker = _Maker(problem, order, _tried_at_once(problem, solution))
+    maker = _Maker(problem, order)
     placements = [(each, _source_of(problem, each)) for each in request.kept]
     placements += [(maker.placement(each), each.source) for each in solution.placed]
     placements.sort(key=lambda each: (each[1].host, each[0]["vm"] or "", each[1].id))
@@ -97,7 +100,7 @@ def document(
         "bound": _shown(problem, proof.bound),
         "direction": request.conditions.direction,
         "policy": request.conditions.policy,
-        "placements": with_crowds(placements),
+        "placements": with_crowds(_with_trials(placements, problem.fleet)),
         "unplaced": (
             left_behind(problem, solution, proof, order, explaining)
             if solution.cost.unplaced
@@ -208,21 +211,40 @@ def _shortage_in_numbers(problem: Problem, shortage: Shortage) -> contract.Short
     }
 
 
-def _tried_at_once(problem: Problem, solution: Solution) -> Counter[tuple[str, str]]:
-    """Return how many functions each card is given a type of which only trying shows whether it has room for more than one."""
-    given = Counter(
-        (each.host, each.device.parent or each.device.id)
-        for each in solution.placed
-        if each.device is not None and each.device.choices is not None
-    )
-    numbers = {name: number for number, name in enumerate(problem.names)} if given else {}
-    return Counter(
-        {
-            (host, card): count
-            for (host, card), count in given.items()
-            if count > 1 and problem.supplies[numbers[host]].cards[card].capacity.partly_used
-        }
-    )
+def _with_trials(moves: Moves, fleet: Fleet) -> Moves:
+    """Return the moves, those with a warning that give a card several types of which only trying shows whether it has room for all."""
+    given: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for placement, _source in moves:
+        target = placement["target"]
+        if target["attributes"] and target["kind"] == "pci":
+            given[target["host"], target["parent"] or target["id"]].append(target["id"])
+    tried = {
+        card: len(ids)
+        for card, ids in given.items()
+        if len(ids) > 1 and _is_partly_used(fleet.hosts[card[0]], card[1], ids)
+    }
+    if not tried:
+        return moves
+    found = []
+    for placement, source in moves:
+        target = placement["target"]
+        card = (target["host"], target["parent"] or target["id"])
+        if card in tried and target["attributes"]:
+            words = (
+                f"only trying shows whether {card[1]} on {card[0]} has room for all {tried[card]}"
+            )
+            placement = {
+                **placement,
+                "warnings": [*placement["warnings"], f"{words} of the guest"],
+            }
+        found.append((placement, source))
+    return found
+
+
+def _is_partly_used(host: Host, card: str, ids: t.Container[str]) -> bool:
+    """Return whether a card has functions with a type beside those of these ``ids``, which have none."""
+    under = [device for device in host.devices if (device.parent or device.id) == card]
+    return bool(count_with_type(under, [device for device in under if device.id in ids]))
 
 
 def _only_trying_tells(problem: Problem, solution: Solution) -> bool:
@@ -364,8 +386,6 @@ class _Maker:
 
     _problem: Problem
     _order: MoveOrder
-    # How many functions a card is given a type, by host and card, where only trying shows whether it has room for them.
-    _tried: t.Mapping[tuple[str, str], int]
     _names: dict[str, set[str]] = field(default_factory=dict)
     _acceptances: dict[tuple[Descriptor | None, bool], dict[str, list[dict[str, str]]]] = field(
         default_factory=dict
@@ -377,13 +397,6 @@ class _Maker:
         device = placed.device
         if device is not None:
             found = onto(t.cast(Existing, candidate), device)
-            card = device.parent or device.id
-            tried = self._tried.get((placed.host, card), 0) if device.choices is not None else 0
-            if tried:
-                words = (
-                    f"only trying shows whether {card} on {placed.host} has room for all {tried}"
-                )
-                found[1]["warnings"] = [*found[1]["warnings"], f"{words} of the guest"]
         else:
             made, parent = t.cast(Creatable, candidate), t.cast(Parent, placed.parent)
             new_id = self._new_id(placed.source, placed.host, parent.kind)

@@ -116,7 +116,7 @@ def pose(
     kept: dict[str, list[Placement]] = defaultdict(list)
     for placement in request.kept:
         kept[placement["target"]["host"]].append(placement)
-    host_supplies = _Supplies(conditions, admission, resources, request.guests)
+    host_supplies = _Supplies(conditions, admission, resources, request)
     supplies = [
         host_supplies.of(fleet.hosts[name], [each["target"] for each in kept.get(name, ())])
         for name in request.targets
@@ -185,8 +185,8 @@ class _Supplies:
     _conditions: Conditions
     _admission: Admission
     _resources: Resources
-    _guests: t.Sequence[Guest]
-    _fewest: dict[tuple[str, frozenset[str]], int] = field(default_factory=dict)
+    _request: Request
+    _of_one_guest: dict[tuple[str, frozenset[str]], int] = field(default_factory=dict)
     _equipped: dict[tuple[t.Any, ...], tuple[int | None, ...]] = field(default_factory=dict)
 
     def of(self, host: Host, kept: t.Sequence[Target]) -> Supply:
@@ -212,7 +212,7 @@ class _Supplies:
                 pools[self._resources.group_of(device, gpu)].append(device)
         cards = {
             card: self._card(
-                card, given_capacity(host, card, functions, kept, self.fewest), functions
+                card, given_capacity(host, card, functions, kept, self.of_one_guest), functions
             )
             for card, functions in typeless.items()
         }
@@ -227,20 +227,28 @@ class _Supplies:
             ]
         return Supply(pools, parents, cards)
 
-    def fewest(self, attribute: str, types: t.Collection[str]) -> int:
-        """Return how few devices of these ``types``, which ``attribute`` gives, a guest has that is to move and has any; 1 without one."""
+    def of_one_guest(self, attribute: str, types: t.Collection[str]) -> int:
+        """Return how many devices of these ``types``, which ``attribute`` gives, the one guest has that has any and can move.
+
+        It is 1 where there are several such guests, or an earlier plan gives some to another: guests are not told apart.
+        """
         key = (attribute, frozenset(types))
-        if key not in self._fewest:
-            numbers = [
-                sum(
-                    name == attribute and value in key[1]
-                    for device in guest.devices
-                    for name, value in device.attributes
-                )
-                for guest in self._guests
+        if key not in self._of_one_guest:
+            given = [
+                each
+                for placement in self._request.kept
+                for each in placement["target"]["attributes"]
+                if each["name"] == attribute and each["value"] in key[1]
             ]
-            self._fewest[key] = min(filter(None, numbers), default=1)
-        return self._fewest[key]
+            found = [1] if given else []
+            found += [
+                number
+                for guest in self._request.guests
+                if (number := sum(_has(device, *key) for device in guest.devices))
+                and all(obstacle_in_guest(each, guest.devices) is None for each in guest.devices)
+            ]
+            self._of_one_guest[key] = found[0] if len(found) == 1 else 1
+        return self._of_one_guest[key]
 
     def _mdev_cards(
         self, host: Host, with_devices: set[str | None], kept: t.Sequence[Target]
@@ -303,25 +311,31 @@ def given_capacity(
     card: str,
     functions: t.Sequence[Device],
     kept: t.Sequence[Target],
-    fewest: t.Callable[[str, t.Collection[str]], int],
+    of_one_guest: t.Callable[[str, t.Collection[str]], int],
 ) -> CardCapacity:
     """Return what a card has of which these ``functions`` have no type, once the targets ``kept`` have theirs.
 
-    ``fewest`` tells by the attribute that is the type, and by types, how few devices of these a guest has that has any.
+    ``of_one_guest`` tells by the attribute that is the type, and by types, how many devices of these one guest has that may be
+    tried at once.
     """
     under = [device for device in host.devices if (device.parent or device.id) == card]
-    attributes = [each.choices.attribute for each in functions if each.choices is not None]
-    capacity = capacity_of_functions(
-        [device for device in under if device.choices is not None],
-        count_with_type(under, functions),
-        lambda types: min([fewest(each, types) for each in {*attributes}], default=1),
-    )
+    attributes = {each.choices.attribute for each in functions if each.choices is not None}
     given = [
         each["attributes"][0]["value"]
         for each in kept
         if each["attributes"] and (each["parent"] or each["id"]) == card
     ]
+    capacity = capacity_of_functions(
+        [device for device in under if device.choices is not None],
+        count_with_type(under, functions),
+        lambda types: 1 if given else min(of_one_guest(each, types) for each in attributes),
+    )
     return capacity.with_more(Counter(given))
+
+
+def _has(device: Device, attribute: str, types: t.Container[str]) -> bool:
+    """Return whether ``device`` has one of these ``types``, which ``attribute`` gives."""
+    return any(name == attribute and value in types for name, value in device.attributes)
 
 
 def made_capacity(host: Host, card: str, kept: t.Sequence[Target] = ()) -> CardCapacity:

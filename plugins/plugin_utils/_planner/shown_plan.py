@@ -31,6 +31,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request im
     guests_of,
     staying,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.unplaced import unplaced_of
 from ansible_collections.vfio.migration.plugins.plugin_utils.contract import (
     Attribute,
     Change,
@@ -281,11 +282,7 @@ def _with_reasons(
     reasons = {_key(each): each["reasons"] for each in beside["unplaced"]}
     places = {_key(each): each["target"]["host"] for each in beside["placements"]}
     unplaced: list[Unplaced] = [
-        {
-            "vm": guest.name,
-            "source": device.label,
-            "reasons": reasons.get(device.key) or [_left_out(guest, places)],
-        }
+        unplaced_of(guest, device, reasons.get(device.key) or [_left_out(guest, places)])
         for guest in rest
         for device in guest.devices
     ]

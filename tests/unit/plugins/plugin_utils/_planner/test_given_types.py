@@ -53,8 +53,8 @@ def gpus(tmp_path):
                 )
         return kernel
 
-    (tmp_path / "a").mkdir()
-    (tmp_path / "b").mkdir()
+    for name in "abc":
+        (tmp_path / name).mkdir()
     return make
 
 
@@ -155,6 +155,28 @@ def test_a_card_with_types_is_given_all_devices_of_one_guest(gpus):
     words = f"only trying shows whether {CARD} on b has room for all 2 of the guest"
     assert all(words in each["warnings"] for each in plan["placements"])
     assert "further_pass" not in plan
+
+
+def test_a_card_with_types_is_given_to_one_guest_whatever_is_asked(gpus):
+    """Guests who each want several are not told apart: then each function by itself, and the next pass goes on."""
+    fleet = {"a": gather(gpus("a", "1428", "1428", "1428"), "vm-1", "vm-2", "vm-2")}
+    for each, pid in zip(fleet["a"]["devices"], (7, 8, 8)):
+        each["in_use"]["pid"] = pid
+    fleet |= {name: gather(gpus(name, "1428", "0", "0"), "vm-9") for name in "bc"}
+    for asked in ({}, {"priority": {"vm-1": 10}}, {"distinct_gpus": True}):
+        plan = migration_plan(fleet, drain=["a"], **asked)
+        assert {each["vm"] for each in plan["placements"]} == {"vm-1"}
+        assert plan["further_pass"]
+        again = migration_plan(fleet, drain=["a"], earlier=plan, **asked)
+        assert {each["vm"] for each in again["placements"]} == {"vm-1"}
+    # Who cannot move at all stands in nobody's way.
+    fleet["a"]["devices"][0]["migration"]["supported"] = False
+    plan = migration_plan(fleet, drain=["a"])
+    assert [each["vm"] for each in plan["placements"]] == ["vm-2", "vm-2"]
+    again = migration_plan(fleet, drain=["a"], earlier=plan)
+    words = f"only trying shows whether {CARD} on "
+    for each in (*plan["placements"], *again["placements"]):
+        assert sum(warning.startswith(words) for warning in each["warnings"]) == 1
 
 
 def test_a_type_that_is_not_to_be_had_is_not_planned(gpus):

@@ -213,6 +213,15 @@ def test_a_gpu_without_virtual_functions_takes_types_of_one_size(left, types, pl
     assert (len(plan["placements"]), plan["status"]) == (placed, status)
 
 
+@pytest.mark.parametrize("types", [["T4-8Q", "T4-8C"], ["T4-8C", "T4-8Q"]])
+def test_types_of_one_size_of_which_not_as_many_are_left_are_not_mixed(types):
+    there = gpu()
+    for each in there["types"]:
+        each["available_instances"] -= each["id"] == "T4-8C"
+    plan = on_gpu(there, *types)
+    assert (len(plan["placements"]), plan["status"]) == (1, "unproven")
+
+
 def test_a_gpu_without_virtual_functions_says_why_it_takes_no_other_size():
     plan = on_gpu(gpu(), "T4-8Q", "T4-4Q")
     (assumed,) = plan["assumptions"]
