@@ -11,7 +11,7 @@ from __future__ import annotations
 import typing as t
 from collections import Counter, defaultdict
 
-from ansible_collections.vfio.migration.plugins.module_utils._descriptor.pattern import (
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.template import (
     InvalidPattern,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.candidates import (
