@@ -288,7 +288,7 @@ def sets_of_many_choices() -> Fleet:
             own={"x": str(number)},
             compatible=[own | {"q": str(each)} for each in range(8)],
         )
-        for number in range(200)
+        for number in range(100)
     ]
     there = [
         _device(1000 + n, f"{n % 40}{n // 40}", own={"x": f"{n % 40}{n // 40}", "q": str(n % 8)})
