@@ -381,7 +381,7 @@ class Candidates:
         made = self.creatable(source, parent, mdev_type)
         if made is None or source.descriptor is None or made.compatible:
             return []
-        known = offer(self.versions_on(parent.host), parent, mdev_type).known(source.descriptor)
+        known = self._offer(parent, mdev_type).known(source.descriptor)
         is_known = self.predicts and excludes(
             source.descriptor, known, source.descriptor.derived, made.reasons
         )

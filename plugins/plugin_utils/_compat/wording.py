@@ -110,7 +110,7 @@ def used_up(type_id: str, place: str, needed: int, left: int, devices: t.Sequenc
     by = [listed(sorted(users))] if users else []
     if free:
         by.append(f"no process ({listed(free)})")
-    if any(device.in_use and device.in_use.pid is None for device in devices):
+    if any(device.may_be_held for device in devices):
         by.append("what only facts gathered as root show")
     return f"{short}: {len(devices)} in use, by {', '.join(by)}"
 

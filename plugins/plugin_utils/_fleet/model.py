@@ -69,6 +69,11 @@ class Device:
         return self.host, self.id
 
     @property
+    def may_be_held(self) -> bool:
+        """Whether it is unknown whether a process holds it."""
+        return self.in_use is not None and self.in_use.pid is None
+
+    @property
     def label(self) -> DeviceLabel:
         return {"host": self.host, "kind": self.kind, "id": self.id}
 
@@ -241,7 +246,7 @@ def open_in_guest(
     ``target`` is the device of ``host`` that it becomes; ``None`` where that is still to be made.
     """
     sentences = []
-    if device.in_use is not None and device.in_use.pid is None:
+    if device.may_be_held:
         sentences.append(
             f"it is unknown whether a process holds {device.id}, and all devices of a guest have to go to one host: gather the facts of"
             f" {device.host} as root"

@@ -570,22 +570,17 @@ def staying(fleet: Fleet, conditions: Conditions) -> list[StayingDevice]:
 def perhaps_staying(fleet: Fleet, conditions: Conditions) -> list[Device]:
     """Return the devices of the hosts that are emptied which would stay as they are if nobody holds them, and that is not known."""
     drain = {*(conditions.drain or ())}
-    left = _left_alone(fleet, drain, _may_be_held)
+    left = _left_alone(fleet, drain, operator.attrgetter("may_be_held"))
     return [
         device
         for name in sorted(drain & fleet.hosts.keys())
         for device in sorted(fleet.hosts[name].devices, key=lambda device: device.id)
-        if _may_be_held(device) and _why_staying(device, conditions.free_devices, left) is not None
+        if device.may_be_held and _why_staying(device, conditions.free_devices, left) is not None
     ]
 
 
 def _is_free(device: Device) -> bool:
     return device.in_use is None
-
-
-def _may_be_held(device: Device) -> bool:
-    """Return whether it is unknown whether a process holds ``device``."""
-    return device.in_use is not None and device.in_use.pid is None
 
 
 def _left_alone(
@@ -644,7 +639,7 @@ def _left_behind(fleet: Fleet, devices: t.Iterable[Device]) -> dict[tuple[str, s
             continue
         if left.kind != "mdev" and left.descriptor != each.descriptor:
             continue
-        if _may_be_held(each):
+        if each.may_be_held:
             perhaps[left.key] = (
                 f"its guest may have moved: it is unknown whether a process holds the device of its name on {each.host}; gather the"
                 " facts as root"
