@@ -282,14 +282,12 @@ class Candidates:
         """Return what ``target`` becomes with the state of a source of its UUID, which has ``descriptor``; it may not be configured yet."""
         if not (descriptor.derived and there.derived):
             return there
-        given = next(
-            (
-                dict(each.given)
-                for each in self.fleet.hosts[target.host].equipment
-                if each.id == target.parent
-            ),
-            {},
-        )
+        host = self.fleet.hosts.get(target.host)
+        if host is None:
+            # A twin of the source on a host that the fleet does not have: it is what it is to be.
+            return there
+        parents = [each for each in host.equipment if each.id == target.parent]
+        given = dict(parents[0].given) if parents else {}
         own = descriptor.self_attributes
         shown = drivers.configured_as(there.self_attributes, own, given)
         return there if shown is None else derive(shown, there.configuration)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import json
 import random
 import typing as t
 
@@ -25,6 +26,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request im
     staying,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify import violations
+from ansible_collections.vfio.migration.tests import sample_fleet
 from ansible_collections.vfio.migration.tests.unit.drawn_fleets import drawn
 from ansible_collections.vfio.migration.tests.unit.fleets import (
     UUIDS,
@@ -243,6 +245,17 @@ def test_of_a_guest_with_two_devices_only_the_one_that_is_short_is_added():
     (cause,) = asked(facts)["causes"]
     assert [(each["type"], each["host"]) for each in cause["addition"]["devices"]] == [("w", "b")]
     assert cause["addition"]["smallest"]
+
+
+def test_an_addition_for_a_guest_of_the_sample_fleet_gives_it_a_place():
+    """Its vGPUs have descriptors that are derived, and a new one on a further host has the UUID of the source."""
+    facts = {each.stem: json.loads(each.read_text()) for each in sample_fleet.PLACE.glob("*.json")}
+    added = [each["addition"] for each in asked(facts)["causes"] if each["addition"]]
+    assert added
+    for each in added:
+        (source,) = {device["like"]["host"] for device in each["devices"]}
+        more = with_added(facts, each["devices"])
+        assert drained(more, [source], NOTHING)["unplaced"] == []
 
 
 def test_nothing_is_added_for_a_device_that_cannot_migrate():
