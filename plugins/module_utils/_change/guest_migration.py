@@ -241,7 +241,10 @@ class GuestMigration:
                 continue
             sample = self._sample(libvirt, domain)
             decision = convergence.decide(
-                now, _number(sample, "data_remaining"), self._stands_still(libvirt, domain)
+                now,
+                _number(sample, "data_remaining"),
+                _number(sample, "memory_iteration"),
+                self._stands_still(libvirt, domain),
             )
             if decision.give_up is not None:
                 self._errors.append(decision.give_up)

@@ -7,9 +7,13 @@
 
 """When a migration gets a longer downtime, and when it is given up. Pure.
 
-A migration ends once what is left can be sent within the limit of its downtime. Where the guest's memory or its devices' state
-changes as fast as it is sent, it never does. A higher limit helps, as far as the operator allows it; so it is doubled each
-time that no progress was made for a while, and the migration is given up where none is made at the highest.
+A migration ends once what is left can be sent within the limit of its downtime. QEMU sends the whole memory in a first pass, and in
+each pass after it what has changed during the one before. Where memory or the devices' state changes as fast as it is sent, no pass is
+shorter than the others, and it never ends. A higher limit helps, as far as the operator allows it; so it is doubled each time
+that no progress was made for a while, and the migration is given up where none is made at the highest.
+
+What is left at the beginning of a pass says whether it comes nearer to its end; what is left within a pass only whether
+anything is sent. A first pass may take hours: all the while that it sends, it is progress.
 """
 
 from __future__ import annotations
@@ -19,8 +23,10 @@ from dataclasses import dataclass
 
 # How long to wait for progress before the limit grows, in seconds.
 STEP_SECONDS = 10.0
-# Less is left than before if it is this much less: what stays about the same is no progress.
-_PROGRESS = 0.99
+# A pass is shorter than those before if this much is left at its beginning: what stays about the same is no progress.
+_SHORTER = 0.9
+# The pass that sends the whole memory, as libvirt counts (``VIR_DOMAIN_JOB_MEMORY_ITERATION``).
+_FIRST_PASS = 1
 
 
 @dataclass(frozen=True)
@@ -52,10 +58,20 @@ class Convergence:
         self._limits = limits
         self._began = began
         self._progress = began
-        self._least: int | None = None
+        self._iteration: int | None = None
+        self._last: int | None = None
+        # The least that was left at the beginning of a pass, and whether that is so of this pass.
+        self._shortest: int | None = None
+        self._is_shorter = True
 
-    def decide(self, now: float, remaining: int | None, stands_still: bool = False) -> Decision:
-        """Return what to do at the time ``now``, with so many bytes left, as far as that is known.
+    def decide(
+        self,
+        now: float,
+        remaining: int | None,
+        iteration: int | None = None,
+        stands_still: bool = False,
+    ) -> Decision:
+        """Return what to do at the time ``now``, with so many bytes left, in this pass, as far as both are known.
 
         While the guest ``stands_still`` its state goes over, and time is not up but for the timeout.
         """
@@ -64,24 +80,46 @@ class Convergence:
                 give_up=f"it took longer than it may, {self._limits.timeout:g} s; raise the timeout,"
                 " or the longest downtime if its memory changes faster than it is sent"
             )
-        if stands_still or remaining is None or self._is_less(remaining):
+        if stands_still or remaining is None or self._comes_nearer(remaining, iteration):
             self._progress = now
             return Decision()
         idle = now - self._progress
-        if self.downtime < self._limits.longest_downtime:
+        # A longer downtime is of no use while a pass that is shorter than the others sends nothing.
+        nothing_sent = self._is_shorter and iteration is not None
+        if self.downtime < self._limits.longest_downtime and not nothing_sent:
             return self._longer(now) if idle >= STEP_SECONDS else Decision()
         if self._limits.stall and idle > self._limits.stall:
-            return Decision(
-                give_up=f"for {self._limits.stall:g} s it has come no nearer to its end: its memory or its devices' state changes"
-                f" as fast as it is sent; allow a longer downtime than {self.downtime} ms, or let the guest do less meanwhile"
-            )
+            return Decision(give_up=self._why_stalled(nothing_sent))
         return Decision()
 
-    def _is_less(self, remaining: int) -> bool:
-        if self._least is None or remaining < self._least * _PROGRESS:
-            self._least = remaining
+    def _comes_nearer(self, remaining: int, iteration: int | None) -> bool:
+        """Note what is left, and return whether that is progress."""
+        last, self._last = self._last, remaining
+        if not self._is_new_pass(last, remaining, iteration):
+            return self._is_shorter and last is not None and remaining < last
+        first = iteration is not None and iteration <= _FIRST_PASS
+        shortest = self._shortest
+        self._is_shorter = first or shortest is None or remaining < shortest * _SHORTER
+        if self._is_shorter:
+            self._shortest = remaining
+        return self._is_shorter
+
+    def _is_new_pass(self, last: int | None, remaining: int, iteration: int | None) -> bool:
+        before, self._iteration = self._iteration, iteration
+        if last is None or (before is None) != (iteration is None):
             return True
-        return False
+        return remaining > last if iteration is None else iteration != before
+
+    def _why_stalled(self, nothing_sent: bool) -> str:
+        if nothing_sent:
+            return (
+                f"for {self._limits.stall:g} s nothing of it was sent;"
+                " see whether the two hosts reach each other, and how busy the link and the target are"
+            )
+        return (
+            f"for {self._limits.stall:g} s it has come no nearer to its end: its memory or its devices' state changes"
+            f" as fast as it is sent; allow a longer downtime than {self.downtime} ms, or let the guest do less meanwhile"
+        )
 
     def _longer(self, now: float) -> Decision:
         self.downtime = min(2 * self.downtime, self._limits.longest_downtime)

@@ -5,6 +5,9 @@
 
 from __future__ import annotations
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from ansible_collections.vfio.migration.plugins.module_utils._change.migration_limits import (
     STEP_SECONDS,
     Convergence,
@@ -16,17 +19,117 @@ from ansible_collections.vfio.migration.plugins.module_utils._change.migration_l
 GROWING = MigrationLimits(downtime=300, longest_downtime=2000, timeout=3600, stall=60)
 
 
-def watched(limits, remaining, seconds, stands_still=lambda now: False):
+MEBIBYTE = 1 << 20
+GIBIBYTE = 1 << 30
+
+
+def watched(limits, remaining, seconds, stands_still=lambda now: False, iteration=lambda now: None):
     """Return the decisions of a watch that looks once a second, with their times."""
     convergence = Convergence(limits, 0.0)
     found = []
     for now in range(1, seconds + 1):
-        decision = convergence.decide(float(now), remaining(now), stands_still(now))
+        decision = convergence.decide(float(now), remaining(now), iteration(now), stands_still(now))
         if decision != Decision():
             found.append((now, decision))
             if decision.give_up:
                 break
     return found
+
+
+def sent(limits, memory, bandwidth, dirtied=0, changing=None):
+    """Return what was decided of a guest that QEMU sends, at which times, and when it was on its target, if ever.
+
+    Of its memory so many bytes change in a second, of a part of it alone if that is ``changing``.
+    """
+    convergence, now, found = Convergence(limits, 0.0), 0.0, []
+    changing = memory if changing is None else changing
+    iteration, left, begun = 1, float(memory), 0.0
+    while now < limits.timeout:
+        now += 0.5
+        left -= bandwidth / 2
+        while left <= bandwidth * convergence.downtime / 1000:
+            # QEMU looks again what has changed, and switches over where it still is little enough.
+            changed = min(changing, dirtied * (now - begun))
+            left = max(left, 0.0) + changed
+            iteration, begun = iteration + 1, now
+            if left <= bandwidth * convergence.downtime / 1000:
+                return found, now
+            left -= bandwidth / 1000
+        decision = convergence.decide(now, int(left), iteration)
+        if decision != Decision():
+            found.append((now, decision))
+            if decision.give_up:
+                break
+    return found, None
+
+
+@given(
+    memory=st.integers(1, 4096),
+    bandwidth=st.integers(10, 12_000),
+    share=st.floats(0, 0.75),
+    downtime=st.integers(300, 5000),
+)
+def test_a_guest_whose_passes_grow_shorter_gets_no_longer_downtime_than_it_began_with(
+    memory, bandwidth, share, downtime
+):
+    limits = MigrationLimits(downtime, 64_000, timeout=10**9, stall=300)
+    rate = bandwidth * MEBIBYTE
+    found, arrived = sent(limits, memory * GIBIBYTE, rate, dirtied=share * rate)
+    assert found == []
+    assert arrived is not None
+
+
+@given(
+    memory=st.integers(64, 512),
+    bandwidth=st.integers(50, 1200),
+    seconds=st.floats(0.5, 15),
+    downtime=st.integers(300, 800),
+)
+def test_a_guest_that_changes_all_of_a_part_of_its_memory_gets_the_downtime_that_it_takes(
+    memory, bandwidth, seconds, downtime
+):
+    rate = bandwidth * MEBIBYTE
+    changing = rate * seconds
+    limits = MigrationLimits(downtime, 64_000, timeout=10**9, stall=300)
+    found, arrived = sent(limits, memory * GIBIBYTE, rate, dirtied=10 * rate, changing=changing)
+    assert arrived is not None
+    assert all(decision.give_up is None for _now, decision in found)
+    # Nothing is known before the first pass is over.
+    assert all(now >= memory * GIBIBYTE / rate - seconds for now, _decision in found)
+    # Each step is of two, and one may come before it is seen what the one before was worth.
+    longest = max([decision.downtime for _now, decision in found], default=downtime)
+    assert longest <= max(downtime, 8 * 1000 * seconds)
+
+
+def test_a_guest_that_changes_more_than_the_longest_downtime_allows_is_given_up():
+    found, arrived = sent(GROWING, 8 * GIBIBYTE, 1 * GIBIBYTE, dirtied=2 * GIBIBYTE)
+    assert arrived is None
+    assert [decision.downtime for _now, decision in found] == [600, 1200, 2000, None]
+    assert "come no nearer to its end" in found[-1][1].give_up
+
+
+def test_a_pass_of_which_nothing_is_sent_gets_no_longer_downtime_and_is_given_up():
+    ((now, decision),) = watched(
+        GROWING, lambda now: max(5000, 10_000 - 500 * now), 300, iteration=lambda now: 1
+    )
+    assert now == 71
+    assert "nothing of it was sent" in decision.give_up
+
+
+def test_a_state_that_is_not_counted_with_what_is_left_gets_a_longer_downtime():
+    """A device's state that is sent at the end keeps QEMU passing over memory of which nothing is left."""
+    found = watched(GROWING, lambda now: max(0, 5000 - 1000 * now), 60, iteration=lambda now: now)
+    assert [decision.downtime for _now, decision in found] == [600, 1200, 2000]
+
+
+def test_disks_that_are_copied_first_are_no_pass_of_memory():
+    found = watched(
+        GROWING,
+        lambda now: 3000 - 100 * now if now < 30 else 90_000 - 100 * now,
+        300,
+        iteration=lambda now: None if now < 30 else 1,
+    )
+    assert found == []
 
 
 def test_a_migration_that_comes_nearer_to_its_end_is_left_alone():
@@ -42,8 +145,8 @@ def test_the_downtime_grows_in_steps_up_to_its_maximum_and_then_it_is_given_up()
     assert "a longer downtime than 2000 ms" in found[-1][1].give_up
 
 
-def test_what_stays_about_the_same_is_no_progress():
-    found = watched(GROWING, lambda now: 100_000 - now, 300)
+def test_passes_that_stay_about_the_same_are_no_progress():
+    found = watched(GROWING, lambda now: 100_000 - 10_000 * (now % 5) - now, 300)
     assert found[-1][1].give_up
 
 
