@@ -147,7 +147,8 @@ errors:
   type: list
   elements: str
 state:
-  description: The guest's state on this host in the end, as C(virsh domstate --reason) has it; V(null) where it is not here.
+  description: The guest's state on this host in the end, as C(virsh domstate --reason) has it; V(null) where it is not here, V(unknown) where
+    libvirt does not say, even a minute later.
   returned: if libvirt says
   type: str
   sample: running (unpaused)

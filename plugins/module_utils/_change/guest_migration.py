@@ -48,9 +48,16 @@ from ansible_collections.vfio.migration.plugins.module_utils._host.reading impor
 
 # How it ended: the guest is on its target; it is not; it was given up; it can neither end nor be given up.
 MOVED, FAILED, ABORTED, STUCK = "moved", "failed", "aborted", "stuck"
+# The guest's state where libvirt does not say even whether it is there.
+UNKNOWN = "unknown"
 _LOOK_SECONDS = 0.5
 # How long a migration that is given up may take to end.
 _PATIENCE_SECONDS = 300.0
+# Libvirt refuses to give up one while it is busy with the guest: it is asked again so often.
+_ABORT_SECONDS = 5.0
+# A libvirt that restarts is back within this time, and is tried so often meanwhile.
+_RETURN_SECONDS = 60.0
+_RETRY_SECONDS = 2.0
 # How long libvirt's word of the end may take, once it has come to that.
 _EVENT_SECONDS = 2.0
 _QEMU_LOGS = "/var/log/libvirt/qemu"
@@ -150,6 +157,8 @@ class GuestMigration:
         self._logs = logs
         self._errors: list[str] = []
         self._gave_up = False
+        # Why libvirt would not give it up when it was asked last.
+        self._refusal: str | None = None
         self._dirty_rate: int | None = None
         self._last: Status = {}
 
@@ -194,7 +203,8 @@ class GuestMigration:
             final = completed.statistics() if ended and call.error is None else {}
         if call.error is not None:
             self._errors.append(call.error)
-        outcome = self._outcome(ended, call)
+        state = self._state()
+        outcome = self._outcome(ended, call, state)
         if outcome == MOVED and starts:
             self._start_with_target()
         rest: Status = {
@@ -202,7 +212,7 @@ class GuestMigration:
             "downtime": final.get("downtime"),
             **_totals({**self._last, **final}),
         }
-        rest["state"] = self._state(libvirt)
+        rest["state"] = state
         rest["qemu_log"] = _tail(self._logs, name) if outcome != MOVED else []
         return outcome, rest
 
@@ -218,26 +228,41 @@ class GuestMigration:
                 f" run there: virsh autostart {self._order.uuid}"
             )
 
-    def _outcome(self, ended: bool, call: _Call) -> str:
+    def _outcome(self, ended: bool, call: _Call, state: str | None) -> str:
         if not ended:
+            refusal = f" ({self._refusal})" if self._refusal else ""
             self._errors.append(
-                "it neither ends nor can be given up; see virsh domjobinfo"
+                f"it neither ends nor can be given up{refusal}; see virsh domjobinfo"
                 f" {self._order.uuid} on its host"
             )
             return STUCK
-        if call.error is None:
+        # Who loses the connection to libvirt has an error of a guest that may have moved all the same.
+        if call.error is None or (state is None and self._runs_there()):
             return MOVED
         return ABORTED if self._gave_up else FAILED
+
+    def _runs_there(self) -> bool:
+        try:
+            there = self._connect(self._order.destination)
+            domain = _domain(there, self._order.uuid)
+            state = there.ask("its state there", domain.state)[0]
+        except VfioMigrationError:
+            return False
+        return bool(state == there.binding.VIR_DOMAIN_RUNNING)
 
     def _watched(self, libvirt: Libvirt, domain: t.Any, call: _Call) -> bool:
         """Watch the call until it has ended; return ``False`` where it cannot be made to."""
         convergence = Convergence(self._order.limits, time.monotonic())
         given_up_at: float | None = None
+        asked_at = 0.0
         while not call.wait(_LOOK_SECONDS):
             now = time.monotonic()
             if given_up_at is not None:
                 if now - given_up_at > _PATIENCE_SECONDS:
                     return False
+                if now - asked_at >= _ABORT_SECONDS:
+                    asked_at = now
+                    self._abort(libvirt, domain)
                 continue
             sample = self._sample(libvirt, domain)
             decision = convergence.decide(
@@ -249,8 +274,8 @@ class GuestMigration:
             if decision.give_up is not None:
                 self._errors.append(decision.give_up)
                 self._gave_up = True
-                given_up_at = now
-                self._try(libvirt, domain.abortJob)
+                given_up_at = asked_at = now
+                self._abort(libvirt, domain)
             elif decision.downtime is not None:
                 longer = decision.downtime
                 self._try(libvirt, lambda: domain.migrateSetMaxDowntime(longer, 0))  # noqa: B023
@@ -272,17 +297,44 @@ class GuestMigration:
         state = self._try(libvirt, domain.state)
         return bool(state) and state[0] == libvirt.binding.VIR_DOMAIN_PAUSED
 
+    def _abort(self, libvirt: Libvirt, domain: t.Any) -> None:
+        """Have libvirt give it up, and note why it does not."""
+        try:
+            libvirt.ask("libvirt does not give it up", domain.abortJob)
+        except LibvirtError as error:
+            self._refusal = str(error)
+        else:
+            self._refusal = None
+
     def _try(self, libvirt: Libvirt, call: t.Callable[[], t.Any]) -> t.Any:
         """Return what ``call`` returns, ``None`` where libvirt refuses it: the job may have ended by now."""
         with contextlib.suppress(LibvirtError):
             return libvirt.ask("the job is not there", call)
         return None
 
-    def _state(self, libvirt: Libvirt) -> str | None:
-        """Return the guest's state on this host with the reason, as virsh has it; ``None`` where it is not here."""
+    def _state(self) -> str | None:
+        """Return the guest's state on this host with the reason, as virsh has it; ``None`` where it is not here.
+
+        The connection may have been lost, so it is a new one that is asked. It is ``UNKNOWN`` where libvirt does not come back.
+        """
+        until = time.monotonic() + _RETURN_SECONDS
+        while True:
+            try:
+                libvirt = self._connect(self._order.uri)
+                return self._state_by(libvirt)
+            except LibvirtError as error:
+                if time.monotonic() >= until:
+                    self._errors.append(f"it is not known whether the guest is here: {error}")
+                    return UNKNOWN
+            time.sleep(_RETRY_SECONDS)
+
+    def _state_by(self, libvirt: Libvirt) -> str | None:
+        """Return the same by this connection; raise ``LibvirtError`` where it does not say."""
         try:
             state, reason = libvirt.ask("its state", _domain(libvirt, self._order.uuid).state)[:2]
-        except LibvirtError:
+        except LibvirtError as error:
+            if error.code != libvirt.binding.VIR_ERR_NO_DOMAIN:
+                raise
             return None
         return state_words(libvirt.binding, state, reason)
 

@@ -17,6 +17,8 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.answers im
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.guests import QEMU
 
 KERNEL = "the kernel"
+# The state of a guest of which its libvirt does not say even whether it is there.
+UNKNOWN = "unknown"
 
 _QEMU_LOGS = "/var/log/libvirt/qemu"
 # libvirt refuses a longer name, as its files are called after it.
@@ -53,7 +55,10 @@ class HostLog:
 
 def what_hosts_say(host: str, state: str | None, logs: t.Iterable[HostLog]) -> list[str]:
     """Return what the hosts say of a migration from ``host`` that failed; ``state`` is the guest's there, if it is there."""
-    said = [f"the guest on {host} is {'not there' if state is None else state}"]
+    if state == UNKNOWN:
+        said = [f"it is not known whether the guest is on {host}"]
+    else:
+        said = [f"the guest on {host} is {'not there' if state is None else state}"]
     for log in logs:
         if log.lines is None:
             said.append(f"{log.host} does not answer")

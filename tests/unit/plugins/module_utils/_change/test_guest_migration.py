@@ -48,8 +48,16 @@ class Error(Exception):
     def get_error_message(self):
         return str(self)
 
+    code = 1
+
     def get_error_code(self):
-        return 1
+        return self.code
+
+
+class NoDomainError(Error):
+    """A guest is not there."""
+
+    code = 42
 
 
 class Domain:
@@ -116,6 +124,7 @@ class Binding(types.SimpleNamespace):
     def __init__(self):
         super().__init__(
             libvirtError=Error,
+            VIR_ERR_NO_DOMAIN=42,
             VIR_DOMAIN_XML_SECURE=1,
             VIR_DOMAIN_XML_INACTIVE=2,
             VIR_DOMAIN_XML_MIGRATABLE=8,
@@ -156,11 +165,11 @@ class Libvirt:
         try:
             return call()
         except Error as error:
-            raise LibvirtError(f"{what}: {error}") from error
+            raise LibvirtError(f"{what}: {error}", error.get_error_code()) from error
 
     def lookupByUUIDString(self, uuid):  # noqa: N802
         if uuid != UUID or not self._domain.is_there:
-            raise Error("Domain not found")
+            raise NoDomainError("Domain not found")
         return self._domain
 
     def domainEventRegisterAny(self, domain, event, callback, opaque):  # noqa: N802
@@ -185,6 +194,9 @@ def order(persistent="<domain/>", options=None, **limits):
 def quick(monkeypatch):
     monkeypatch.setattr(guest_migration, "_LOOK_SECONDS", 0.01)
     monkeypatch.setattr(guest_migration, "_EVENT_SECONDS", 0.01)
+    monkeypatch.setattr(guest_migration, "_ABORT_SECONDS", 0.01)
+    monkeypatch.setattr(guest_migration, "_RETURN_SECONDS", 0.05)
+    monkeypatch.setattr(guest_migration, "_RETRY_SECONDS", 0.01)
 
 
 def run(domain, what=None, tmp_path="/nowhere"):
@@ -329,6 +341,83 @@ def test_a_migration_that_cannot_be_aborted_is_stuck(monkeypatch):
     domain.end.set()
     assert result["outcome"] == "stuck"
     assert "it neither ends nor can be given up" in result["errors"][-1]
+
+
+def test_an_abort_that_libvirt_refuses_is_asked_for_again(monkeypatch):
+    domain = Domain(samples=[STATISTICS] * 10_000)
+    refusals, abort = [Error("cannot acquire state change lock")] * 2, domain.abortJob
+
+    def refuse():
+        if refusals:
+            raise refusals.pop()
+        abort()
+
+    monkeypatch.setattr(domain, "abortJob", refuse)
+    result, _told = run(domain, order(timeout=0.05))
+    assert (result["outcome"], refusals) == ("aborted", [])
+
+
+def test_why_a_migration_cannot_be_aborted_is_said(monkeypatch):
+    monkeypatch.setattr(guest_migration, "_PATIENCE_SECONDS", 0.05)
+    domain = Domain(samples=[STATISTICS] * 10_000)
+
+    def refuse():
+        raise Error("cannot acquire state change lock")
+
+    monkeypatch.setattr(domain, "abortJob", refuse)
+    result, _told = run(domain, order(timeout=0.02))
+    domain.end.set()
+    assert result["outcome"] == "stuck"
+    assert "cannot acquire state change lock" in result["errors"][-1]
+
+
+class Restarting:
+    """A libvirt of a host that goes away while it sends a guest, and answers again after so many attempts."""
+
+    def __init__(self, domain, attempts):
+        self.domain = domain
+        self.attempts = attempts
+        domain.error = "Cannot recv data: End of file while reading data"
+
+    def __call__(self, uri):
+        if uri != "qemu:///system":
+            return Libvirt(Domain())
+        if any(each[0] == "migrate" for each in self.domain.calls):
+            self.attempts -= 1
+            if self.attempts >= 0:
+                raise LibvirtError(f"libvirt at {uri} cannot be reached: no such file")
+        return Libvirt(self.domain)
+
+
+def test_a_libvirt_that_restarts_is_asked_for_the_guest_once_it_is_back():
+    domain = Domain()
+    connect = t.cast(t.Any, Restarting(domain, 2))
+    result = GuestMigration(order(), lambda status: None, connect).run()
+    assert (result["outcome"], result["state"]) == ("failed", "running (unpaused)")
+
+
+def test_a_libvirt_that_does_not_come_back_leaves_the_guest_unknown():
+    domain = Domain()
+    connect = t.cast(t.Any, Restarting(domain, 10_000))
+    result = GuestMigration(order(), lambda status: None, connect).run()
+    assert (result["outcome"], result["state"]) == ("failed", "unknown")
+    assert "it is not known whether the guest is here" in result["errors"][-1]
+
+
+@pytest.mark.parametrize(("state", "outcome"), [(1, "moved"), (3, "failed")])
+def test_a_guest_that_runs_on_its_target_alone_has_moved_whatever_libvirt_lost(state, outcome):
+    domain = Domain(error="Cannot recv data: End of file while reading data")
+    there = Domain()
+    there.runs = state
+    migrate = domain.migrateToURI3
+
+    def gone(*arguments):
+        domain.is_there = False
+        return migrate(*arguments)
+
+    domain.migrateToURI3 = gone
+    result = sent(domain, Libvirt(there))
+    assert (result["outcome"], result["state"]) == (outcome, None)
 
 
 def test_a_guest_that_is_gone_is_a_failure_with_its_reason():
