@@ -365,7 +365,7 @@ host:
       returned: always
       sample: [images]
     links:
-      description: The network devices.
+      description: The network devices, V(null) where there are more than 8192 of them.
       type: list
       elements: str
       returned: always

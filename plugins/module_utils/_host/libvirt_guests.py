@@ -57,6 +57,8 @@ _QUERY = json.dumps({"execute": "query-migrate"})
 # What is read of a CPU, and the types of disks that are files of a host.
 _CPU = ("mode", "match", "check", "model", "vendor")
 _FILES = ("file", "block", "dir")
+# A host with all functions of some network cards has a device for each, and one more for each that represents one.
+MOST_NAMES = 8192
 _COMPARED = ("INCOMPATIBLE", "IDENTICAL", "SUPERSET")
 
 
@@ -244,7 +246,7 @@ class Asking:
                     binding.VIR_CONNECT_LIST_STORAGE_POOLS_ACTIVE
                 ),
             ),
-            "links": sorted(short(each) for each in _names_in("/sys/class/net")[:MOST]),
+            "links": self._listed("network devices", _names_in("/sys/class/net")),
             "iommufd": os.path.exists("/dev/iommu"),
             "tls": certificate_facts(),
         }
@@ -255,7 +257,17 @@ class Asking:
         found = self.supported(f"the {what} cannot be listed", call)
         if len(self.problems) > before:
             return None
-        return sorted(short(each.name()) for each in (found or ())[:MOST])
+        return self._listed(what, [each.name() for each in found or ()])
+
+    def _listed(self, what: str, names: t.Sequence[str]) -> list[str] | None:
+        """Return the names in order, ``None`` where there are too many: of a part of them nobody could say what is not there."""
+        if len(names) > MOST_NAMES:
+            self.note(
+                None,
+                LibvirtError(f"there are {len(names)} {what}; expected {MOST_NAMES} at most"),
+            )
+            return None
+        return sorted(map(short, names))
 
     # --- guests of other hosts ---
 

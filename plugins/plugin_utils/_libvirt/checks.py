@@ -423,11 +423,19 @@ def _why_unknown(host: str, guest: Guest, asked: LibvirtHost) -> str:
 
 def _viommu(case: Case, guest: Guest, info: GuestInfo) -> t.Iterator[str]:
     version = case.hosts[guest["host"] or ""].versions.get(QEMU, "")
-    if info["iommu"] is not None and is_older(version, MINIMUM_FOR_VIOMMU):
+    has_viommu = bool(guest["kinds"]) and info["iommu"] is not None
+    if has_viommu and is_older(version, MINIMUM_FOR_VIOMMU):
         yield (
             f"QEMU {version} cannot migrate a VFIO device behind a virtual IOMMU;"
             f" take <iommu> out of the domain and restart it, or update QEMU to {MINIMUM_FOR_VIOMMU}"
         )
+
+
+def _ending(_case: Case, _guest: Guest, info: GuestInfo) -> t.Iterator[str]:
+    if info["state"] == "crashed":
+        yield "it has crashed; destroy or restart it"
+    elif info["state"] == "shutdown":
+        yield "it is being shut down; wait until it is off, or destroy it"
 
 
 def _blocked(case: Case, guest: Guest, info: GuestInfo) -> t.Iterator[str]:
@@ -480,7 +488,7 @@ def _several_connections(case: Case, guest: Guest, info: GuestInfo) -> t.Iterato
 
 
 _RULES: tuple[t.Callable[[Case, Guest, GuestInfo], t.Iterator[str]], ...] = (
-    *(_viommu, _blocked, _disks, _certificates, _several_connections),
+    *(_ending, _viommu, _blocked, _disks, _certificates, _several_connections),
 )
 
 

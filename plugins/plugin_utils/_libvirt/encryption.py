@@ -24,6 +24,8 @@ from ansible_collections.vfio.migration.plugins.plugin_utils.contract import Sen
 AUTO, ALWAYS, NEVER = CHOICES = ("auto", "always", "never")
 CLIENT, SERVER = "client", "server"
 _TLS = "--tls"
+# QEMU hands the guest's memory over to the kernel as it is.
+_ZEROCOPY = "zerocopy"
 OVER_TCP = "tcp:"
 
 
@@ -42,6 +44,11 @@ class Encryption:
                 f"migrate_libvirt_tls is {ALWAYS}, and QEMU encrypts only what goes over TCP; migrate_libvirt_transport is"
                 f" {self.transport!r}; expected tcp://{{host}}"
             )
+        if self.choice == ALWAYS and has_option(self.options, _ZEROCOPY):
+            raise FleetError(
+                f"migrate_libvirt_tls is {ALWAYS}, and QEMU does not encrypt what --{_ZEROCOPY} sends;"
+                f" take --{_ZEROCOPY} out of migrate_libvirt_options"
+            )
 
     @property
     def by_certificates(self) -> bool:
@@ -49,9 +56,14 @@ class Encryption:
         over_tcp = self.transport.startswith(OVER_TCP)
         return self.choice != NEVER and over_tcp and not self._is_decided
 
+    @property
+    def _encrypts(self) -> bool:
+        """Whether QEMU encrypts what is sent with these options, where both hosts have certificates."""
+        return self.by_certificates and not has_option(self.options, _ZEROCOPY)
+
     def options_between(self, source: LibvirtHost, target: LibvirtHost) -> list[str]:
         """Return the options with which a guest of ``source`` is sent to ``target``."""
-        encrypted = self.by_certificates and can_send(source) and can_receive(target)
+        encrypted = self._encrypts and can_send(source) and can_receive(target)
         return [*self.options, *([_TLS] if encrypted else [])]
 
     def requires(self, host: LibvirtHost, side: str) -> str | None:
@@ -77,7 +89,9 @@ class Encryption:
         else:
             lacking = [host for host in sources if not can_send(hosts[host])]
             lacking += [host for host in targets if not can_receive(hosts[host])]
-            if lacking:
+            if has_option(self.options, _ZEROCOPY):
+                yield f"{said}: QEMU does not encrypt what --{_ZEROCOPY} sends; see migrate_libvirt_options"
+            elif lacking:
                 named = listed(sorted({*lacking}))
                 yield f"{said} from or to {named}, where no certificates for it are known; see migrate_libvirt_tls"
 

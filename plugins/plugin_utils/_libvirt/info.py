@@ -129,7 +129,7 @@ class HostInfo(t.TypedDict):
     memory: MemoryInfo
     networks: list[str] | None
     pools: list[str] | None
-    links: list[str]
+    links: list[str] | None
     iommufd: bool
     tls: TlsInfo
 

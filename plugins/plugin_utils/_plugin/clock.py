@@ -18,6 +18,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.age import A
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.values import count
 
+_NUMBER = re.compile(r"[0-9]{1,4}\Z")
 _TIME_OF_DAY = re.compile(r"([01]?[0-9]|2[0-3]):([0-5][0-9])\Z")
 
 
@@ -44,6 +45,14 @@ def passed(moment: float) -> bool:
     return time.time() >= moment
 
 
+def _unquoted(text: str) -> str:
+    """Return what YAML 1.1 may have made this number of: a time of day without quotes, to the base of 60; nothing for other texts."""
+    if not _NUMBER.match(text) or int(text) >= 24 * 60:
+        return ""
+    hour, minute = divmod(int(text), 60)
+    return f"; {hour:02}:{minute:02} without quotes is this number to YAML, so put a time of day in quotes"
+
+
 def moment(name: str, value: t.Any) -> float:
     """Return the moment that the option ``name`` says, in seconds since 1970; raise ``FleetError`` where it is none, or has passed.
 
@@ -63,7 +72,7 @@ def moment(name: str, value: t.Any) -> float:
         then = datetime.datetime.fromisoformat(re.sub(r"Z\Z", "+00:00", text))
     except ValueError as error:
         raise FleetError(
-            f"{name} is {text!r}; expected a time of day such as 04:30, or a time such as 2026-11-27T04:30:00+01:00"
+            f"{name} is {text!r}; expected a time of day such as 04:30, or a time such as 2026-11-27T04:30:00+01:00{_unquoted(text)}"
         ) from error
     if passed(then.timestamp()):
         raise FleetError(f"{name} is {text}, which has passed")

@@ -88,6 +88,17 @@ def test_no_guest_is_gathered_where_none_is_asked_for(gather):
     assert gather(guest(), options={"guests": []})["guests"] == []
 
 
+def test_a_host_with_many_network_devices_has_all_of_them_or_says_that_it_does_not(
+    gather, monkeypatch
+):
+    monkeypatch.setattr(libvirt_guests, "_names_in", lambda path: [f"v{n}" for n in range(2000)])
+    assert len(gather()["host"]["links"]) == 2000
+    monkeypatch.setattr(libvirt_guests, "MOST_NAMES", 1999)
+    found = gather()
+    assert found["host"]["links"] is None
+    assert "there are 2000 network devices" in found["problems"][0]["problem"]
+
+
 def test_versions_and_what_the_host_has_are_told(gather):
     result = gather()
     assert result["versions"] == {"libvirt": "11.3.0", "qemu": "10.0.2"}

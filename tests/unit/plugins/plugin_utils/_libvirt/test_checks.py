@@ -65,6 +65,10 @@ def reason_of(info, kinds=("mdev",), versions=None, **others) -> str | None:
         (["mdev", "vdpa"], {}, "10.0.2", "it has a vDPA device"),
         (["mdev"], {"iommu": "intel"}, "10.0.2", "QEMU 10.0.2 cannot migrate"),
         (["mdev"], {"iommu": "intel"}, "11.0.0", None),
+        ([], {"iommu": "intel", "devices": []}, "10.0.2", None),
+        (["mdev"], {"state": "crashed"}, "10.0.2", "it has crashed; destroy or restart it"),
+        (["mdev"], {"state": "shutdown"}, "10.0.2", "it is being shut down"),
+        (["mdev"], {"state": "paused"}, "10.0.2", None),
     ],
 )
 def test_a_guest_that_cannot_migrate_stays_with_the_reason(kinds, info, qemu, reason):

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import pytest
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import read_fleet
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.checks import (
     Case,
@@ -94,6 +95,10 @@ def test_a_guest_stays_on_a_host_without_certificates_where_all_is_to_be_encrypt
             Encryption(transport="rdma://{host}"),
             "QEMU encrypts only what goes over TCP, and this goes to rdma://{host}",
         ),
+        (
+            Encryption(options=["--parallel", "--zerocopy"]),
+            "QEMU does not encrypt what --zerocopy sends; see migrate_libvirt_options",
+        ),
     ],
 )
 def test_what_is_never_encrypted_is_said_whatever_the_hosts_have(encryption, why):
@@ -107,3 +112,8 @@ def test_an_operators_own_word_is_kept_and_nothing_is_said_of_it(option):
     encryption = Encryption(options=[option])
     assert checked(encryption, False, False)["notes"] == []
     assert encryption.options_between(a_host(True), a_host(True)) == [option]
+
+
+def test_zero_copy_is_refused_where_all_is_to_be_encrypted():
+    with pytest.raises(FleetError, match="take --zerocopy out of migrate_libvirt_options"):
+        Encryption(ALWAYS, options=["zerocopy"]).check()

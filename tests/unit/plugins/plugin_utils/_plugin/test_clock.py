@@ -36,3 +36,9 @@ def test_what_is_no_time_is_refused(text):
 def test_a_time_that_has_passed_is_refused():
     with pytest.raises(FleetError, match="which has passed"):
         moment("not_after", "2026-01-01T00:00:00Z")
+
+
+def test_a_time_that_yaml_made_a_number_of_is_named_as_it_was_meant():
+    for number in (1350, "1350"):
+        with pytest.raises(FleetError, match="22:30 without quotes is this number to YAML"):
+            moment("not_after", number)
