@@ -62,7 +62,8 @@ options:
     description:
       - Guests of other hosts, 4096 at most, each as RV(guests) has it on its host. This host is then to say whether it lacks something for them.
       - Each of them has its share of the time. What has not shown by then is no problem, and V(unknown) or under C(unknown) in RV(arriving).
-      - C(name) and C(uuid) are needed. Of what else there is, C(arch), C(machine), C(virt_type), C(emulator), C(cpu) and C(disks) are read.
+      - C(name) and C(uuid) are needed. Of what else there is, C(arch), C(machine), C(virt_type), C(emulator), C(loader), C(cpu) and
+        C(disks) are read.
     type: list
     elements: dict
     default: []
@@ -184,6 +185,11 @@ guests:
       type: str
       returned: always
       sample: /usr/bin/qemu-system-x86_64
+    loader:
+      description: The path of its firmware, V(null) where it has none of its own.
+      type: str
+      returned: always
+      sample: /usr/share/OVMF/OVMF_CODE_4M.fd
     cpu:
       description: The CPU that it sees, C(mode), C(match), C(check), C(model), C(vendor) and C(features) as libvirt's domain XML has them.
       type: dict
@@ -229,6 +235,7 @@ guests:
       description:
         - The disks, C(target), C(type), C(source), C(readonly), C(shareable) and C(cache) as libvirt's domain XML has them.
         - C(shared) is V(false) for a file on a file system that is on one host alone, V(true) for one on a shared one, V(null) where that cannot be said.
+        - C(backing) are the files that it is an overlay of, the nearest first.
       type: list
       elements: dict
       returned: always
@@ -240,6 +247,7 @@ guests:
           shareable: false
           cache: none
           shared: true
+          backing: [/srv/nfs/debian.qcow2]
     networks:
       description: The networks of libvirt that it is connected to.
       type: list
@@ -258,6 +266,17 @@ guests:
       elements: str
       returned: always
       sample: [images]
+    obstacles:
+      description:
+        - What libvirt refuses to migrate it with. C(kind) is V(snapshots), V(hostdev), V(shmem), V(transient_disk) or V(block_job). C(name) is
+          their number, the type of the C(<hostdev>), or the name of the device.
+        - A block job shows where it copies or commits a disk.
+      type: list
+      elements: dict
+      returned: always
+      sample:
+        - kind: snapshots
+          name: "2"
 others:
   description: Names and UUIDs of the running guests that have no such devices, unless O(without_devices).
   returned: success

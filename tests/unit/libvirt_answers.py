@@ -25,6 +25,7 @@ def guest_info(name: str = GUEST, uuid: str = UUID, **changes: t.Any) -> t.Any:
         "arch": "x86_64",
         "machine": "pc-q35-10.0",
         "emulator": "/usr/bin/qemu-system-x86_64",
+        "loader": None,
         "cpu": {
             "mode": "custom",
             "match": "exact",
@@ -42,6 +43,7 @@ def guest_info(name: str = GUEST, uuid: str = UUID, **changes: t.Any) -> t.Any:
         "networks": [],
         "links": [],
         "pools": [],
+        "obstacles": [],
     }
     return {**found, **changes}
 

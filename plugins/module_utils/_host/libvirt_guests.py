@@ -153,6 +153,11 @@ class Asking:
             if error.code != self.libvirt.binding.VIR_ERR_NO_DOMAIN:
                 self.note(name, error)
             return None
+        snapshots = self.supported(
+            "its snapshots cannot be counted", lambda: domain.snapshotNum(0)
+        )
+        if snapshots:
+            found["obstacles"].append({"kind": "snapshots", "name": str(snapshots)})
         for disk in found["disks"]:
             disk["shared"] = self._is_shared(disk)
         known = {
@@ -379,6 +384,7 @@ def arriving_guests(entries: t.Sequence[t.Any]) -> list[Arriving]:
 
 def _arriving(place: str, entry: t.Any) -> Arriving:
     fields = _texts(place, entry, ("uuid", "arch", "machine", "virt_type", "emulator"))
+    loader = _texts(place, entry, ("loader",))["loader"]
     if fields["uuid"] is None:
         raise LibvirtError(f"{place} has no uuid")
     cpu: Facts = dict(_texts(f"{place}.cpu", entry.get("cpu") or {}, _CPU))
@@ -393,7 +399,7 @@ def _arriving(place: str, entry: t.Any) -> Arriving:
     ]
     paths = [each["source"] for each in disks if each["type"] in _FILES]
     return Arriving(
-        **fields, cpu=cpu, paths=[path for path in [fields["emulator"], *paths] if path]
+        **fields, cpu=cpu, paths=[path for path in [fields["emulator"], loader, *paths] if path]
     )
 
 

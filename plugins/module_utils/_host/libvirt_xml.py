@@ -14,6 +14,7 @@ has many, the first ones are returned, and what they say is shown as far as it i
 
 from __future__ import annotations
 
+import itertools
 import re
 import typing as t
 from xml.etree import ElementTree as Tree
@@ -57,6 +58,8 @@ _UNITS = {
     "TiB": 1 << 40,
 }
 _PCI_PARTS = ("domain", "bus", "slot", "function")
+# libvirt refuses longer chains of overlays.
+_MOST_BACKING = 200
 # Where a disk is, by its type: the attributes of <source>.
 _PLACES = {"file": "file", "block": "dev", "dir": "dir", "network": "name"}
 
@@ -75,6 +78,7 @@ def guest_facts(xml: str) -> Facts:
         "arch": None if os_type is None else _text(os_type.get("arch")),
         "machine": None if os_type is None else _text(os_type.get("machine")),
         "emulator": _text(devices.findtext("emulator")),
+        "loader": _text(root.findtext("os/loader")),
         "cpu": _cpu(root.find("cpu")),
         "memory": _kib(root.find("memory"), "memory"),
         "huge_pages": _huge_pages(root),
@@ -85,6 +89,7 @@ def guest_facts(xml: str) -> Facts:
         "networks": _names(_network_of(each) for each in devices.findall("interface")),
         "links": _names(_link_of(each) for each in devices.findall("interface")),
         "pools": _names(each.get("pool") for each in devices.findall("disk/source")),
+        "obstacles": list(itertools.islice(_obstacles(devices), MOST)),
     }
 
 
@@ -288,7 +293,40 @@ def _disk(disk: Tree.Element) -> Facts:
         "readonly": disk.find("readonly") is not None,
         "shareable": disk.find("shareable") is not None,
         "cache": None if driver is None else _text(driver.get("cache")),
+        "backing": list(itertools.islice(_backing(disk), _MOST_BACKING)),
     }
+
+
+def _backing(disk: Tree.Element) -> t.Iterator[str]:
+    """Yield the files that a disk is an overlay of, the nearest first."""
+    below = disk.find("backingStore")
+    while below is not None:
+        source = below.find("source")
+        place = None if source is None else _text(source.get("file"))
+        if place is not None:
+            yield place
+        below = below.find("backingStore")
+
+
+def _obstacles(devices: Tree.Element) -> t.Iterator[dict[str, str | None]]:
+    """Yield what libvirt refuses to migrate a guest with, as far as its XML says so.
+
+    Libvirt's source has these as ``qemuMigrationSrcIsAllowed``.
+    """
+    for element in devices:
+        if element.tag == "hostdev" and element.get("type") in ("scsi", "scsi_host"):
+            yield {"kind": "hostdev", "name": element.get("type")}
+        elif element.tag == "shmem":
+            model = element.find("model")
+            is_plain = model is not None and model.get("type") != "ivshmem"
+            if not is_plain or element.get("role") != "master":
+                yield {"kind": "shmem", "name": _text(element.get("name"))}
+        elif element.tag == "disk":
+            target = element.find("target")
+            name = None if target is None else _text(target.get("dev"))
+            for tag, kind in (("transient", "transient_disk"), ("mirror", "block_job")):
+                if element.find(tag) is not None:
+                    yield {"kind": kind, "name": name}
 
 
 def _network_of(interface: Tree.Element) -> str | None:

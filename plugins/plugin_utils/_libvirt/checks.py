@@ -438,6 +438,23 @@ def _ending(_case: Case, _guest: Guest, info: GuestInfo) -> t.Iterator[str]:
         yield "it is being shut down; wait until it is off, or destroy it"
 
 
+def _unmigratable(_case: Case, _guest: Guest, info: GuestInfo) -> t.Iterator[str]:
+    for each in info["obstacles"]:
+        known = _OBSTACLES.get(each["kind"])
+        if known is not None:
+            yield known.format(name=each["name"])
+
+
+# What libvirt refuses to migrate a guest with (``qemuMigrationSrcIsAllowed``), and what can be done.
+_OBSTACLES = {
+    "snapshots": "libvirt does not migrate a guest that has snapshots, and it has {name}; delete them (virsh snapshot-delete)",
+    "hostdev": "libvirt does not migrate a guest with a <hostdev> of type {name}; detach that",
+    "shmem": "libvirt does not migrate its <shmem> {name}, only one of ivshmem-plain or ivshmem-doorbell with role master; detach that",
+    "transient_disk": "libvirt does not migrate a guest with a transient disk, which {name} is; detach that",
+    "block_job": "libvirt does not migrate a guest while its disk {name} is copied or committed; wait, or abort that (virsh blockjob)",
+}
+
+
 def _blocked(case: Case, guest: Guest, info: GuestInfo) -> t.Iterator[str]:
     reasons = info["blocked_reasons"]
     told = case.asked[guest["host"] or ""].problems.get(guest["vm"])
@@ -488,7 +505,7 @@ def _several_connections(case: Case, guest: Guest, info: GuestInfo) -> t.Iterato
 
 
 _RULES: tuple[t.Callable[[Case, Guest, GuestInfo], t.Iterator[str]], ...] = (
-    *(_ending, _viommu, _blocked, _disks, _certificates, _several_connections),
+    *(_ending, _unmigratable, _viommu, _blocked, _disks, _certificates, _several_connections),
 )
 
 

@@ -47,6 +47,14 @@ class DiskInfo(t.TypedDict):
     readonly: bool
     shareable: bool
     shared: bool | None
+    backing: list[str]
+
+
+class ObstacleInfo(t.TypedDict):
+    """What libvirt refuses to migrate a guest with."""
+
+    kind: str
+    name: str | None
 
 
 class GuestInfo(t.TypedDict):
@@ -54,6 +62,7 @@ class GuestInfo(t.TypedDict):
 
     name: str
     uuid: str
+    state: str
     persistent: bool
     autostart: bool
     blocked_reasons: list[str] | None
@@ -61,6 +70,7 @@ class GuestInfo(t.TypedDict):
     machine: str | None
     virt_type: str | None
     emulator: str | None
+    loader: str | None
     cpu: CpuInfo
     memory: int
     huge_pages: list[int] | None
@@ -71,6 +81,7 @@ class GuestInfo(t.TypedDict):
     networks: list[str]
     links: list[str]
     pools: list[str]
+    obstacles: list[ObstacleInfo]
 
 
 class OtherInfo(t.TypedDict):
@@ -167,7 +178,7 @@ class LibvirtInfo(t.TypedDict):
     problems: list[ProblemInfo]
 
 
-_TEXTS = ("name", "uuid", "arch", "machine", "virt_type", "emulator")
+_TEXTS = ("name", "uuid", "arch", "machine", "virt_type", "emulator", "loader")
 
 
 def as_arriving(guest: GuestInfo) -> dict[str, t.Any]:
@@ -177,8 +188,14 @@ def as_arriving(guest: GuestInfo) -> dict[str, t.Any]:
     return {
         **_texts(guest, _TEXTS),
         "cpu": {**_texts(cpu, ("mode", "match", "check", "model", "vendor")), "features": features},
-        "disks": [_texts(each, ("type", "source")) for each in guest["disks"][:MOST]],
+        "disks": [_texts(each, ("type", "source")) for each in _files(guest)[:MOST]],
     }
+
+
+def _files(guest: GuestInfo) -> list[t.Mapping[str, t.Any]]:
+    """Return the disks of a guest, and the files that they are overlays of."""
+    backing = dict.fromkeys(path for disk in guest["disks"] for path in disk["backing"])
+    return [*guest["disks"], *({"type": "file", "source": path} for path in backing)]
 
 
 def _texts(entry: t.Mapping[str, t.Any], names: t.Iterable[str]) -> dict[str, str | None]:

@@ -173,8 +173,8 @@ def _files(arrival: Arrival) -> t.Iterator[Misfit]:
 
 def _needed(arrival: Arrival, paths: t.Iterable[str]) -> list[str]:
     """Return those of ``paths`` that the target must have before the guest comes."""
-    emulator = arrival.guest["emulator"]
-    return [path for path in paths if path == emulator or not arrival.copies_disks]
+    programs = arrival.guest["emulator"], arrival.guest["loader"]
+    return [path for path in paths if path in programs or not arrival.copies_disks]
 
 
 def _memory(arrival: Arrival) -> t.Iterator[Misfit]:

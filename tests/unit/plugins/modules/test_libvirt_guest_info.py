@@ -84,6 +84,13 @@ def test_guests_are_chosen_by_name_or_uuid(gather, name):
     assert [each["name"] for each in result["guests"]] == ["vm-17"]
 
 
+def test_snapshots_are_counted(gather):
+    [found] = gather(guest(snapshotNum=2))["guests"]
+    assert found["obstacles"] == [{"kind": "snapshots", "name": "2"}]
+    [found] = gather(guest(snapshotNum=0))["guests"]
+    assert found["obstacles"] == []
+
+
 def test_no_guest_is_gathered_where_none_is_asked_for(gather):
     assert gather(guest(), options={"guests": []})["guests"] == []
 
@@ -353,9 +360,17 @@ def test_files_that_are_not_here_are_told(gather):
         {"type": "file", "source": None},
         {"type": "file", "source": "/a\x00b"},
     ]
-    arriving = as_it_is_elsewhere(disks=disks, emulator="/nowhere/qemu", cpu=None)
+    arriving = as_it_is_elsewhere(
+        disks=disks, emulator="/nowhere/qemu", loader="/nowhere/firmware", cpu=None
+    )
     [found] = gather(options={"guests": [], "arriving": [arriving]})["arriving"]
-    assert found["missing"] == ["/nowhere/qemu", "/nowhere/a", "/nowhere/b", "/a\x00b"]
+    assert found["missing"] == [
+        "/nowhere/qemu",
+        "/nowhere/firmware",
+        "/nowhere/a",
+        "/nowhere/b",
+        "/a\x00b",
+    ]
 
 
 @pytest.fixture

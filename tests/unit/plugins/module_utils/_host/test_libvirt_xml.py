@@ -161,6 +161,42 @@ def test_disks_are_told_by_their_places():
     ]
 
 
+def test_the_files_that_a_disk_is_an_overlay_of_are_told():
+    found = guest_facts(
+        domain(
+            "<disk type='file'><source file='/nfs/a'/><target dev='vda'/><backingStore type='file'><source file='/base/b'/>"
+            "<backingStore type='block'><source dev='/dev/c'/><backingStore type='file'><source file='/base/d'/>"
+            "<backingStore/></backingStore></backingStore></backingStore></disk>"
+        )
+    )
+    assert [each["backing"] for each in found["disks"]] == [["/base/b", "/base/d"]]
+
+
+@pytest.mark.parametrize(
+    ("element", "obstacle"),
+    [
+        ("<hostdev mode='subsystem' type='scsi'/>", ("hostdev", "scsi")),
+        ("<hostdev mode='subsystem' type='scsi_host'/>", ("hostdev", "scsi_host")),
+        ("<hostdev mode='subsystem' type='usb'/>", None),
+        ("<shmem name='my'><model type='ivshmem-plain'/></shmem>", ("shmem", "my")),
+        ("<shmem name='my' role='master'><model type='ivshmem-plain'/></shmem>", None),
+        ("<shmem name='my' role='master'><model type='ivshmem'/></shmem>", ("shmem", "my")),
+        ("<shmem name='my' role='master'/>", ("shmem", "my")),
+        (
+            "<disk type='file'><target dev='vdb'/><transient/></disk>",
+            ("transient_disk", "vdb"),
+        ),
+        (
+            "<disk type='file'><target dev='vda'/><mirror type='file' job='copy'/></disk>",
+            ("block_job", "vda"),
+        ),
+    ],
+)
+def test_what_libvirt_refuses_to_migrate_a_guest_with_is_told(element, obstacle):
+    found = guest_facts(domain(element))["obstacles"]
+    assert [(each["kind"], each["name"]) for each in found] == ([obstacle] if obstacle else [])
+
+
 def test_nothing_secret_is_returned():
     found = guest_facts(
         domain(

@@ -101,6 +101,23 @@ def test_a_guest_that_qemu_would_not_migrate_stays_with_its_word_and_what_to_do(
     assert remedy in found
 
 
+@pytest.mark.parametrize(
+    ("kind", "name", "words"),
+    [
+        ("snapshots", "2", "it has 2; delete them"),
+        ("hostdev", "scsi", "a <hostdev> of type scsi; detach that"),
+        ("shmem", "my", "its <shmem> my"),
+        ("transient_disk", "vdb", "a transient disk, which vdb is"),
+        ("block_job", "vda", "while its disk vda is copied"),
+    ],
+)
+def test_a_guest_that_libvirt_would_not_migrate_stays_with_what_to_do(kind, name, words):
+    found = reason_of({"obstacles": [{"kind": kind, "name": name}]})
+    assert found is not None
+    assert found.startswith("libvirt does not migrate")
+    assert words in found
+
+
 def test_each_of_qemus_reasons_is_told():
     found = reason_of({"blocked_reasons": ["one", "two"]})
     assert (found or "").count("QEMU would not migrate it: ") == 2
@@ -126,7 +143,7 @@ def test_what_could_not_be_read_of_a_guest_keeps_it_and_no_other():
 
 def disk(**changes):
     found = {"target": "vda", "type": "file", "source": "/x.img", "cache": None, "shared": False}
-    return {**found, "readonly": False, "shareable": False, **changes}
+    return {**found, "readonly": False, "shareable": False, "backing": [], **changes}
 
 
 @pytest.mark.parametrize(

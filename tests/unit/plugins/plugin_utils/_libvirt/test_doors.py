@@ -140,11 +140,13 @@ FULL = guest_info(
             **dict.fromkeys(("target", "source"), "/x"),
             **dict.fromkeys(("readonly", "shareable", "shared"), False),
             "type": "file",
+            "backing": ["/base"],
         }
     ],
     networks=["n"],
     links=["br0"],
     pools=["p"],
+    obstacles=[{"kind": "snapshots", "name": "1"}],
 )
 INFO = libvirt_info(
     FULL,

@@ -170,7 +170,7 @@ def test_a_host_without_facts_or_libvirt_has_none():
             {
                 "disks": [
                     {"target": "vda", "type": "file", "source": "/x"}
-                    | {"readonly": False, "shareable": False, "shared": False}
+                    | {"readonly": False, "shareable": False, "shared": False, "backing": []}
                 ]
             },
             "only a has its disk",

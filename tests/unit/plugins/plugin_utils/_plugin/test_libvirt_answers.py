@@ -75,7 +75,7 @@ def test_what_the_module_returns_is_read(asking):
 def test_whatever_a_host_says_of_a_guest_the_module_on_another_takes_it():
     cpu = dict.fromkeys(("mode", "match", "check", "model", "vendor"), "x" * 9999)
     feature = {"name": "y" * 9999, "policy": None}
-    disk = {"target": None, "type": "file", "source": "/" * 9999, "more": 1}
+    disk = {"target": None, "type": "file", "source": "/" * 9999, "more": 1, "backing": ["/b"]}
     guest = guest_info(
         machine="z" * 9999,
         emulator=None,

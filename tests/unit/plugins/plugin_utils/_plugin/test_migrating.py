@@ -244,7 +244,7 @@ def test_possible_targets_are_asked_about_the_guests_and_no_more_of_these_than_t
     (arriving,) = run["arriving"]
     assert (arriving["name"], arriving["uuid"]) == ("vm-17", UUIDS[5])
     assert arriving.keys() == {
-        *("name", "uuid", "arch", "machine", "virt_type", "emulator", "cpu", "disks")
+        *("name", "uuid", "arch", "machine", "virt_type", "emulator", "loader", "cpu", "disks")
     }
 
 
@@ -371,7 +371,7 @@ def test_the_least_limit_of_devices_holds(given, limit):
 
 def test_options_that_copy_disks_reach_the_checks():
     alone = {"target": "vda", "type": "file", "source": "/x", "readonly": False}
-    info = guest_info("vm-17", UUIDS[5], disks=[alone | {"shareable": False, "shared": False}])
+    info = guest_info("vm-17", UUIDS[5], disks=[alone | {"shareable": False, "shared": False, "backing": []}])
     for options, count in (([], 0), (["--copy-storage-all"], 1)):
         hostvars = two_hosts()
         hostvars["a"]["migrate_libvirt_asked"] = libvirt_info(info)
