@@ -15,8 +15,8 @@ description:
   - Reads the guest's domain, puts the plan's devices into it on the control node, and lets this host's libvirt send the guest to the
     target's libvirt, as C(virsh migrate --live --p2p) does. A guest with a persistent definition is defined on the target and no longer here.
     It starts with its new host if it did with this one.
-  - Shows about every ten seconds how far it is. Where the guest gets no nearer to its end, the limit of its downtime is doubled until it is
-    O(downtime_max). A migration that takes longer than O(timeout), or comes no nearer to its end for O(stall), is aborted. The guest then
+  - Shows about every ten seconds how far it is. Where a pass over its memory begins with no less to send than one before it, the limit of
+    its downtime is doubled until it is O(downtime_max). A migration that takes longer than O(timeout), or comes no nearer to its end for O(stall), is aborted. The guest then
     runs on here.
   - Domains may have passwords in them. They are on no disk of either host or of the control node, where C(pipelining) is on, and in no result.
   - A process of its own on this host does the work, so a migration goes on and its limits hold when Ansible is killed or loses its
@@ -82,7 +82,7 @@ options:
     type: int
   stall:
     description:
-      - After how many seconds a migration is aborted that has the longest downtime and still comes no nearer to its end.
+      - After how many seconds a migration is aborted that has the longest downtime and still comes no nearer to its end, or of which nothing is sent.
       - With V(0) it is not for that.
     type: int
     default: 300

@@ -53,6 +53,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.downtime i
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.encryption import (
     CHOICES,
     Encryption,
+    has_option,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.guests import (
     QEMU,
@@ -625,7 +626,9 @@ def _parts(
             **{name: run[name] for name in ("downtime", "downtime_max", "stall", "timeout")},
         }
         leaving.setdefault(each["host"], []).append(guest)
-        uuids.setdefault(each["target"], []).append(str(each["uuid"]))
+        arriving = uuids.setdefault(each["target"], [])
+        if not _stays_paused(libvirt[each["host"]], each, run["options"]):
+            arriving.append(str(each["uuid"]))
         logs.setdefault(each["target"], []).append(
             ["tail", f"--lines={_READ_LINES}", qemu_log(each["vm"])]
         )
@@ -633,6 +636,15 @@ def _parts(
         settle = ["bash", "-c", _SETTLE, "bash", *arriving]
         logs[target] = [settle, *logs[target], _KERNEL_LOG]
     return leaving, logs
+
+
+def _stays_paused(
+    source: LibvirtHost, migration: Migration, options: t.Collection[str]
+) -> bool:
+    """Return whether a guest is paused on its target for good: as it was, or as the operator wants it."""
+    running = source.running.get(migration["vm"])
+    was_paused = bool(running and running.info and running.info["state"] == "paused")
+    return was_paused or has_option(options, "suspend")
 
 
 def _own_directory() -> str:

@@ -474,6 +474,16 @@ def test_what_is_done_with_other_guests_is_one_of_three():
 # --- the moves -------------------------------------------------------------------------------------------------------
 
 
+def test_a_guest_that_is_to_be_paused_on_its_target_is_not_waited_for():
+    paused = two_hosts()
+    for name in ("migrate_libvirt_answer", "migrate_libvirt_asked"):
+        for each in paused["a"][name]["guests"]:
+            each["state"] = "paused"
+    for hosts, options in ((paused, []), (two_hosts(), ["--suspend"])):
+        run, _hosts = ordered(hosts, guests="vm-17", options=options)
+        assert run["logs"]["b"][0][3:] == ["bash"]
+
+
 def test_each_host_is_told_what_leaves_it_and_what_comes():
     run, _hosts = ordered(
         two_hosts(), guests="vm-17", tls="never", options="--auto-converge", parallel_target=3
@@ -486,7 +496,7 @@ def test_each_host_is_told_what_leaves_it_and_what_comes():
     assert (guest["destination"], guest["transport"]) == ("qemu+ssh://root@b/system", "tcp://b")
     assert [each["target"]["id"] for each in guest["plan"]["placements"]] == [UUIDS[8]]
     settle, qemu, kernel = run["logs"]["b"]
-    assert settle[-1] == UUIDS[5]
+    assert settle[3:] == ["bash", UUIDS[5]]
     assert qemu[-1] == "/var/log/libvirt/qemu/vm-17.log"
     assert kernel[-1].startswith("dmesg")
     assert run["turns"]["ways"] == [("a", "b")]
