@@ -12,11 +12,18 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.move impor
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments import plain
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.guest_move import (
+    ENDED,
     GuestAction,
     as_result,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.host_moves import HostMoves
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.interruption import (
+    interruptible,
+    on_its_way,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.migration_record import (
+    note_begin,
+    note_interruption,
     note_move,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.move_turns import (
@@ -34,6 +41,8 @@ _OPTIONS: dict[str, dict[str, t.Any]] = {
         "options": {
             "path": {"type": "path", "required": True},
             "run": {"type": "str", "required": True},
+            "request": {"type": "str", "required": True},
+            "clean_up": {"type": "str", "required": True},
         },
     },
 }
@@ -52,15 +61,30 @@ class ActionModule(GuestAction):
         guests = {each["number"]: self.move_of(each) for each in given["guests"]}
         migrations = {each["number"]: each["migration"] for each in given["guests"]}
 
+        labels = {each["number"]: each["label"] for each in given["guests"]}
+        record = {name: given["record"][name] for name in ("path", "run", "request")}
+
+        def begins(number: int) -> None:
+            note_begin(**record, migration=migrations[number])
+
         def ended(number: int, report: MoveReport) -> None:
-            note_move(**given["record"], migration=migrations[number], report=report)
+            if ENDED in report.errors:
+                left([number])
+            else:
+                note_move(**record, migration=migrations[number], report=report)
+
+        def left(numbers: t.Iterable[int]) -> None:
+            for number in numbers:
+                note_interruption(**record, migration=migrations[number])
+                self.tell_at_last(on_its_way(labels[number], self.host, given["record"]["clean_up"]))
 
         try:
             turns = Turns(given["turns"]["directory"], ways, limits)
-            reports = HostMoves(self.host, guests, turns, self.goes_on, ended).run()
+            moves = HostMoves(self.host, guests, turns, self.goes_on, begins, ended)
+            with interruptible(lambda: left([*moves.moving])):
+                reports = moves.run()
         finally:
             self.remove_temporary()
-        labels = {each["number"]: each["label"] for each in given["guests"]}
         found = {**result, "changed": any(each.tried for each in reports.values())}
         found["moves"] = [
             {**as_result(report), "number": number} for number, report in sorted(reports.items())

@@ -28,7 +28,9 @@ author:
 description:
   - Reverses the record that the playbook C(vfio.migration.migrate_libvirt) leaves. Returns the options of that playbook that take the guests
     back to the hosts that they came from. Which devices they get there, a new plan decides.
-  - Guests that have not moved are in no request, nor are those that have moved on in a later run.
+  - Guests that have not moved are in no request, nor are those that have moved on in a later run. Where nobody has moved, there is no request.
+  - A run that has taken up one that was broken off has the guests of both. Of a run that is broken off, who has arrived since is known only
+    when the same command has been run again.
 options:
   _input:
     description:
@@ -37,7 +39,7 @@ options:
     type: raw
     required: true
   run:
-    description: Which run to reverse, by the time that its records have as C(run). By default the last one that is in the record.
+    description: Which run to reverse, by the time that its records have as C(run). By default the last one in the record.
     type: str
 positional: _input, run
 seealso:
@@ -46,8 +48,8 @@ seealso:
 """
 
 EXAMPLES = r"""
-# Then: ansible-playbook vfio.migration.migrate_libvirt -e @back.json
-- name: Write the request that takes the guests back
+# Then, for each file: ansible-playbook vfio.migration.migrate_libvirt -e @back-a.json
+- name: Write the requests that take the guests back
   hosts: localhost
   gather_facts: false
   tasks:
@@ -56,11 +58,12 @@ EXAMPLES = r"""
         src: migration-record.jsonl
       register: record
 
-    - name: Write the options of the playbook migrate_libvirt
+    - name: Write the options of the playbook migrate_libvirt for each host that guests go back to
       ansible.builtin.copy:
-        content: "{{ record.content | b64decode | vfio.migration.migration_way_back | first | to_json }}"
-        dest: back.json
+        content: "{{ item | to_json }}"
+        dest: "back-{{ item.migrate_libvirt_targets | first }}.json"
         mode: "0600"
+      loop: "{{ record.content | b64decode | vfio.migration.migration_way_back }}"
 """
 
 RETURN = r"""

@@ -45,7 +45,8 @@ options:
     required: true
   record:
     description:
-      - The file on the control node that gets a record of each guest as soon as it has moved.
+      - The file on the control node that gets a record of each guest when it begins to move, as soon as it has moved, and where a signal
+        ends the run meanwhile.
     type: dict
     required: true
     suboptions:
@@ -57,6 +58,16 @@ options:
       run:
         description:
           - When the run began that the records are of.
+        type: str
+        required: true
+      request:
+        description:
+          - What tells from others what the run was asked for.
+        type: str
+        required: true
+      clean_up:
+        description:
+          - The command that cleans up after a run which is broken off.
         type: str
         required: true
 seealso:

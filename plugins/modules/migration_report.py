@@ -444,7 +444,7 @@ report:
     last_run:
       description:
         - The last run in O(record), absent without one. It has C(run), when it began, and how many guests have C(moved), C(stayed) although their
-          migration was begun, or were C(not_tried).
+          migration was begun, or were C(not_tried); of C(unknown) ones nobody has seen the end.
       type: dict
     unknown:
       description: Why hosts have no usable facts, with the same fields as RV(report.excluded).

@@ -840,10 +840,21 @@ class MigrationRecord(t.TypedDict):
     """How much was sent; null where libvirt does not say."""
     dirty_rate: Count | None
     """How many bytes of its memory the guest changed in a second; null where libvirt does not say."""
-    outcome: t.Annotated[str, where(enum=("moved", "stayed", "not_tried"))]
-    """Whether the guest holds its devices on the target, by the kernels' word; if not, whether its migration was begun."""
+    outcome: t.Annotated[
+        str, where(enum=("begun", "interrupted", "moved", "stayed", "not_tried"))
+    ]
+    """Whether the guest holds its devices on the target, by the kernels' word; if not, whether its migration was begun.
+
+    Where nobody has seen the end yet, it is begun, and interrupted where a signal has ended the run meanwhile.
+    """
     errors: list[Sentence]
     """Why it stays, or what went wrong although it has moved."""
+    request: str | None
+    """What tells from others what was asked for: the same guests, hosts to drain and targets have the same."""
+    ended: bool
+    """Whether the run had come to its end by then; one that is killed never does."""
+    complete: bool
+    """Whether all guests that were asked for had moved by then."""
 
 
 class LastRun(t.TypedDict):
@@ -857,6 +868,8 @@ class LastRun(t.TypedDict):
     """How many have not, although their migration was begun."""
     not_tried: Count
     """Of how many it was not begun."""
+    unknown: Count
+    """Of how many nobody has seen the end, as the run goes on or was broken off."""
 
 
 class PlacementState(t.TypedDict):

@@ -203,6 +203,48 @@ class Fleet:
             os.killpg(process.pid, signal.SIGKILL)
         return reached
 
+    def signal(
+        self, playbooks: str, line: str, number: int, variables: t.Mapping[str, t.Any]
+    ) -> str:
+        """Run ``playbooks`` and signal Ansible once it has shown a line with this text, as a terminal does; return what it shows."""
+        process = subprocess.Popen(
+            self._command(playbooks, variables, "", ()),
+            cwd=self.work,
+            env=os.environ | self.environment() | {"PYTHONUNBUFFERED": "1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        said = []
+        with process:
+            for each in process.stdout or ():
+                said.append(each)
+                if line in each and process.poll() is None and number:
+                    os.killpg(process.pid, number)
+                    number = 0
+        return "".join(said)
+
+    def change(self, guest: str, **changes: t.Any) -> None:
+        """Let a guest be another one from now on; see ``__init__``."""
+        guests = self.read("guests")
+        guests[guest].update(changes)
+        self._write("guests", guests)
+
+    def arrive(self, guest: str, target: str) -> None:
+        """Let a guest that is on its way arrive though nobody watches."""
+        guests = self.read("guests")
+        source = guests[guest]["host"]
+        sent = self.read(f"{guests[guest]['uuid']}.sent")
+        here, there = self.read(source), self.read(target)
+        new = re.findall("<address uuid='(.*?)'", sent["active_xml"])[0]
+        (left,) = [each for each in here["devices"] if each["id"] == guests[guest]["device"]]
+        (held,) = [each for each in there["devices"] if each["id"] == new]
+        held["in_use"], left["in_use"] = left["in_use"], None
+        guests[guest]["host"] = target
+        for place, data in ((source, here), (target, there), ("guests", guests)):
+            self._write(place, data)
+
     def _command(
         self,
         playbooks: str,

@@ -11,10 +11,15 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import time
 from pathlib import Path
 
 import pytest
+from ansible_collections.vfio.migration.plugins.filter.migration_way_back import (
+    migration_way_back,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.record import read_records
 from ansible_collections.vfio.migration.tests.playbooks.simulated_fleet import PROGRAM, Fleet, shown
 from ansible_collections.vfio.migration.tests.unit.fleets import UUIDS
 
@@ -82,7 +87,7 @@ def test_guests_move_fail_and_stay_whatever_their_names_are(tmp_path):
     # What is told to machines, too.
     (record,) = fleet.work.glob("**/migration-record.jsonl")
     assert record.stat().st_mode & 0o777 == 0o600
-    lines = [json.loads(line) for line in record.read_text().splitlines()]
+    lines, _lost = read_records(record.read_text())
     assert [(each["vm"], each["source"], each["target"], each["outcome"]) for each in lines] == [
         (hostile, "a", "b", "moved"),
         (BROKEN, "b", "a", "stayed"),
@@ -119,7 +124,8 @@ def test_the_same_run_again_ends_what_was_killed_though_nobody_is_left_to_move(t
     assert {name: fleet.holders(name) for name in "ab"} == {"a": [None], "b": ["vm-1"]}
     # Who has moved is written down at once, so that this run can be reversed, too.
     (record,) = fleet.work.glob("**/migration-record.jsonl")
-    assert json.loads(record.read_text())["outcome"] == "moved"
+    (line,) = read_records(record.read_text())[0]
+    assert line["outcome"] == "moved"
     ended = fleet.play("vfio.migration.migrate_libvirt", drain)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert {name: fleet.holders(name) for name in "ab"} == {"a": [], "b": ["vm-1"]}
@@ -139,6 +145,103 @@ def test_a_guest_that_came_when_nobody_watched_is_in_the_record_of_the_next_run(
     assert (line["vm"], line["source"], line["target"]) == ("vm-1", "a", "b")
     assert (line["outcome"], line["begin"], line["downtime_ms"]) == ("moved", None, None)
     assert "when nobody was watching" in line["errors"][0]
+
+
+def two_guests(place, hosts="abc", **changes):
+    guests = {
+        "vm-1": {"host": "a", "uuid": UUIDS[5], "device": UUIDS[1], **changes},
+        "vm-2": {"host": "a", "uuid": UUIDS[6], "device": UUIDS[2], **changes},
+    }
+    return Fleet(place, hosts, guests)
+
+
+AFTER_THE_MOVES = "Read what QEMU and the kernel say of the arriving guests"
+
+
+@pytest.mark.parametrize(
+    ("named", "targets"),
+    [
+        ({"migrate_libvirt_guests": "vm-1,vm-2"}, {}),
+        ({"migrate_libvirt_guests": "vm-1,vm-2"}, {"migrate_libvirt_targets": "b"}),
+        (
+            {
+                "migrate_libvirt_devices": [
+                    {"host": "a", "id": UUIDS[1]},
+                    {"host": "a", "id": UUIDS[2]},
+                ]
+            },
+            {},
+        ),
+    ],
+)
+def test_a_killed_run_with_named_guests_is_taken_up_and_can_be_reversed_as_a_whole(
+    tmp_path, named, targets
+):
+    fleet = two_guests(tmp_path)
+    options = {**named, **targets}
+    assert fleet.kill("vfio.migration.migrate_libvirt", AFTER_THE_MOVES, options)
+    there = fleet.guests()
+    assert "a" not in there.values()
+    ended = fleet.play("vfio.migration.migrate_libvirt", options)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert fleet.guests() == there
+    assert fleet.holders("a") == []
+    said = shown(ended.stdout, "Show the outcome")
+    assert [each.split(" in the run of ")[0] for each in said] == [
+        f"{vm} has moved from a to {host}" for vm, host in there.items()
+    ]
+    (record,) = fleet.work.glob("**/migration-record.jsonl")
+    (back,) = migration_way_back(record.read_text())
+    assert back["migrate_libvirt_guests"] == [UUIDS[5], UUIDS[6]]
+    # That was the end of it: the same command is a new one from now on.
+    if not targets and "migrate_libvirt_guests" in named:
+        assert fleet.play("vfio.migration.migrate_libvirt", options).returncode == 0
+        now = fleet.guests()
+        assert all(now[vm] != there[vm] for vm in there)
+
+
+def test_a_run_that_left_guests_behind_is_repeated_for_these_alone(tmp_path):
+    fleet = two_guests(tmp_path, hosts="ab")
+    fleet.change("vm-2", error="internal error: not now")
+    options = {"migrate_libvirt_guests": "vm-1,vm-2"}
+    assert fleet.play("vfio.migration.migrate_libvirt", options).returncode == 2
+    assert fleet.guests() == {"vm-1": "b", "vm-2": "a"}
+    fleet.change("vm-2", error=None)
+    ended = fleet.play("vfio.migration.migrate_libvirt", options)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert fleet.guests() == {"vm-1": "b", "vm-2": "b"}
+    (record,) = fleet.work.glob("**/migration-record.jsonl")
+    (back,) = migration_way_back(record.read_text())
+    assert back == {
+        "migrate_libvirt_guests": [UUIDS[5], UUIDS[6]],
+        "migrate_libvirt_targets": ["a"],
+    }
+    ended = fleet.play("vfio.migration.migrate_libvirt", extra=json.dumps(back))
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert fleet.guests() == {"vm-1": "a", "vm-2": "a"}
+
+
+@pytest.mark.every_core
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_signal_leaves_word_of_who_is_on_the_way_and_of_what_to_do(tmp_path, number):
+    fleet = two_guests(tmp_path, hosts="ab", seconds=8)
+    options = {"migrate_libvirt_drain": "a"}
+    said = fleet.signal("vfio.migration.migrate_libvirt", "3.0 MiB sent", number, options)
+    (record,) = fleet.work.glob("**/migration-record.jsonl")
+    (line,) = read_records(record.read_text())[0]
+    assert (line["vm"], line["source"], line["target"]) == ("vm-1", "a", "b")
+    assert (line["outcome"], line["ended"]) == ("interrupted", False)
+    assert "vm-1 to b: the run has ended while it is on its way from a" in said
+    assert "run the same command again" in said
+    commands = re.findall(r"clean up with ansible-playbook vfio.migration.cleanup (.*)", said)
+    assert ["cleanup_remove=prepared,vacated" in each for each in commands] == [True]
+    # Libvirt sends it nevertheless; nobody watches any more here, as on real hosts, so the stand-in is told that time has passed.
+    fleet.arrive("vm-1", "b")
+    ended = fleet.play("vfio.migration.migrate_libvirt", options)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert fleet.guests() == {"vm-1": "b", "vm-2": "b"}
+    (back,) = migration_way_back(record.read_text())
+    assert back["migrate_libvirt_guests"] == [UUIDS[5], UUIDS[6]]
 
 
 # The environment may ask for every task, which takes a quarter of an hour; else the points are as far apart as this.

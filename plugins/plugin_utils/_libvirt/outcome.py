@@ -26,6 +26,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.cleanup im
     still_to_move,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils.contract import (
+    MigrationRecord,
     Placement,
     PlacementState,
     Sentence,
@@ -89,12 +90,13 @@ def result(
     attempts: t.Sequence[Attempt],
     problems: t.Sequence[str] = (),
     only_checked: bool = False,
+    arrived: t.Sequence[MigrationRecord] = (),
 ) -> Result:
     """Return what became of the guests of ``checks``.
 
     ``unplaced`` are the devices of those that were chosen for which the plan has no place. ``attempts`` are the migrations that were tried: one of
     ``migrations`` that is none of them was not, as its host did not answer. ``problems`` are what else went wrong.
-    With ``only_checked`` no migration was to be tried.
+    With ``only_checked`` no migration was to be tried. ``arrived`` are guests that an earlier run has sent to where they are now.
     """
     going = migrations["going"]
     tried = {(each.host, each.vm): each for each in attempts}
@@ -112,7 +114,11 @@ def result(
         stay += _not_moved(going, tried)
     left = [each for attempt in attempts for each in remains(attempt, going)] + [*problems]
     sentences = [
-        *([] if going or stay else ["there is no guest to move"]),
+        *([] if going or stay or arrived else ["there is no guest to move"]),
+        *(
+            f"{each['vm']} has moved from {each['source']} to {each['target']} in the run of {each['run']}, which this one takes up"
+            for each in arrived
+        ),
         *_moves(going, tried, only_checked),
         *_stays(stay),
         *checks["notes"],
@@ -122,23 +128,22 @@ def result(
 
 def _unplanned(unplaced: t.Iterable[Unplaced], ended: t.Iterable[Placement]) -> t.Iterator[Staying]:
     """Yield the guests that the plan has no place for, those that have ended first."""
-    reasons: dict[str, list[str]] = defaultdict(list)
-    hosts: dict[str, str] = {}
+    # Guests of several hosts may have one name.
+    reasons: dict[tuple[str, str], list[str]] = defaultdict(list)
     sources = []
     for entry in unplaced:
         vm, source = entry["vm"], entry["source"]
         if not vm:
             sources.append(source)
             continue
-        hosts.setdefault(vm, source["host"])
         for each in entry["reasons"]:
             where = f"{each['host']}: " if each["host"] else ""
-            reasons[vm].append(f"{source['id']}: {where}{each['reason']}")
+            reasons[vm, source["host"]].append(f"{source['id']}: {where}{each['reason']}")
     for source in (*sources, *(each["source"] for each in ended)):
         what = printable(f"the guest that had {source['id']}")
         yield Staying(vm=what, host=source["host"], said=["it does not run any more"])
-    for vm in sorted(hosts):
-        yield Staying(vm=vm, host=hosts[vm], said=reasons[vm])
+    for vm, host in sorted(reasons):
+        yield Staying(vm=vm, host=host, said=reasons[vm, host])
 
 
 def _not_moved(

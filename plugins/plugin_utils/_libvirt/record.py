@@ -7,16 +7,19 @@
 
 """Records of guests that were to move, for machines: one for each, and the request that takes guests back. Pure.
 
-That of a guest which has moved by its host's word is written at once, so that a run which is killed leaves it. Once the kernels have
-been asked there may be more to say: then the guest has a second record of the run, and the last one counts.
+A guest has one when its migration begins, and one at once when it has moved by its host's word, so that a run which is killed leaves
+them. Once the kernels have been asked, and the run ends, it has another one: of a guest and a run the last one counts. So the next run
+with the same request knows whom the one before has sent where; see ``sent_before``.
 """
 
 from __future__ import annotations
 
 import datetime
+import hashlib
 import json
 import typing as t
 from collections import Counter, defaultdict
+from types import MappingProxyType
 
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.wording import listed
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
@@ -41,7 +44,9 @@ from ansible_collections.vfio.migration.plugins.plugin_utils.contract import (
 # Count it up when the shape changes.
 FORMAT = 1
 MOVED, STAYED, NOT_TRIED = "moved", "stayed", "not_tried"
+BEGUN, INTERRUPTED = "begun", "interrupted"
 _MOST_ERRORS = 100
+_ON_ITS_WAY = "the run was broken off while it was on its way: libvirt goes on, and nobody has seen the end"
 _UNWATCHED = "it had come there before this run, when nobody was watching: when, how, and for how long it stood still is not known"
 
 
@@ -58,13 +63,41 @@ def record(
     report: MoveReport | None,
     moved: bool,
     said: t.Sequence[str],
+    request: str | None = None,
 ) -> MigrationRecord:
-    """Return the record of a guest in the run that began at ``run``.
+    """Return the record of a guest in the run that began at ``run``, which goes on.
 
-    ``report`` is its host's, if that was to try. ``said`` is why it stays, or what has gone wrong after all.
+    ``report`` is its host's, if that was to try. ``said`` is why it stays, or what has gone wrong after all. ``request`` is as
+    ``request_key`` returns it.
     """
     numbers = {} if report is None else report.numbers
     outcome = MOVED if moved else STAYED if report is not None and report.tried else NOT_TRIED
+    return _record(run, request, migration, outcome, said, numbers)
+
+
+def begun(run: str, request: str | None, migration: Migration) -> MigrationRecord:
+    """Return the record of a guest whose migration is about to begin."""
+    return _record(run, request, migration, BEGUN, ())
+
+
+def interrupted(run: str, request: str | None, migration: Migration) -> MigrationRecord:
+    """Return the record of a guest that is on its way when its run is broken off."""
+    return _record(run, request, migration, INTERRUPTED, [_ON_ITS_WAY])
+
+
+def at_the_end(records: t.Iterable[MigrationRecord], complete: bool) -> list[MigrationRecord]:
+    """Return the records of a run that has come to its end; ``complete``: all guests that were asked for have moved."""
+    return [{**each, "ended": True, "complete": complete} for each in records]
+
+
+def _record(
+    run: str,
+    request: str | None,
+    migration: Migration,
+    outcome: str,
+    said: t.Sequence[str],
+    numbers: t.Mapping[str, t.Any] = MappingProxyType({}),
+) -> MigrationRecord:
     return MigrationRecord(
         format=FORMAT,
         run=run,
@@ -88,7 +121,58 @@ def record(
         dirty_rate=_whole(numbers.get("dirty_rate")),
         outcome=outcome,
         errors=[*said][:_MOST_ERRORS],
+        request=request,
+        ended=False,
+        complete=False,
     )
+
+
+def request_key(asked: t.Mapping[str, t.Any]) -> str:
+    """Return what tells from others what is ``asked`` for, whatever the order of lists: a digest."""
+    text = json.dumps(_in_order(asked), sort_keys=True)
+    return hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()[:32]
+
+
+def _in_order(value: t.Any) -> t.Any:
+    if isinstance(value, t.Mapping):
+        return {str(key): _in_order(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return sorted(json.dumps(_in_order(each), sort_keys=True) for each in value)
+    return value
+
+
+def sent_before(
+    records: t.Iterable[MigrationRecord], request: str, only_broken_off: bool
+) -> list[MigrationRecord]:
+    """Return the guests that earlier runs with this ``request`` have sent, each as it was sent last.
+
+    The request is not done yet: nothing is taken of runs up to the last one in which all guests had moved that were asked for. With
+    ``only_broken_off`` nothing is taken of those up to the last one that has come to its end, either.
+    """
+    own = [each for each in records if each.get("request") == request]
+    ends = ("complete", "ended") if only_broken_off else ("complete",)
+    done = [each["run"] for each in own if any(each.get(name) for name in ends)]
+    after = max(done, default="")
+    last = {_guest(each): each for each in sorted(own, key=_run_of) if each["run"] > after}
+    return [each for each in last.values() if each["outcome"] != NOT_TRIED]
+
+
+def _run_of(each: MigrationRecord) -> str:
+    return each["run"]
+
+
+def taken_up(run: str, request: str | None, earlier: MigrationRecord) -> MigrationRecord:
+    """Return the record in ``run`` of a guest that has come to its target in an ``earlier`` one with the same request."""
+    errors = earlier["errors"] if earlier["outcome"] == MOVED else [_UNWATCHED]
+    return {
+        **earlier,
+        "run": run,
+        "request": request,
+        "outcome": MOVED,
+        "errors": errors,
+        "ended": False,
+        "complete": False,
+    }
 
 
 def unwatched(
@@ -96,6 +180,7 @@ def unwatched(
     records: t.Iterable[MigrationRecord],
     states: t.Sequence[PlacementState],
     uuids: t.Mapping[tuple[str, str | None], str | None],
+    request: str | None = None,
 ) -> t.Iterator[MigrationRecord]:
     """Yield the records of guests that hold all their targets by ``states``, and are in none of the ``records`` that there are.
 
@@ -116,7 +201,7 @@ def unwatched(
         migration = Migration(
             vm=vm, host=host, uuid=uuid, persistent=False, target=target, placements=placements
         )
-        yield record(run, migration, None, True, [_UNWATCHED])
+        yield record(run, migration, None, True, [_UNWATCHED], request)
 
 
 def as_lines(records: t.Iterable[MigrationRecord]) -> str:
@@ -164,6 +249,7 @@ def last_run(records: t.Sequence[MigrationRecord]) -> LastRun | None:
         moved=outcomes["moved"],
         stayed=outcomes["stayed"],
         not_tried=outcomes["not_tried"],
+        unknown=outcomes[BEGUN] + outcomes[INTERRUPTED],
     )
 
 
@@ -209,6 +295,9 @@ def _check(each: t.Any) -> None:
             raise FleetError(f"a line of the record has no text as {name!r}")
     if not isinstance(each.get("vm_uuid", 0), str | None):
         raise FleetError("a line of the record has neither text nor null as 'vm_uuid'")
+    for name in ("ended", "complete"):
+        if not isinstance(each.get(name, False), bool):
+            raise FleetError(f"a line of the record has neither true nor false as {name!r}")
 
 
 def _whole(number: int | float | None) -> int | None:

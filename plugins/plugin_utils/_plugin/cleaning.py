@@ -106,6 +106,11 @@ def cleanup_of(plan: str, remove: t.Sequence[str] = (PREPARED,)) -> str:
     return f"ansible-playbook vfio.migration.cleanup{where}{what}"
 
 
+def cleanup_after_moves(plan: str) -> str:
+    """Return the command that removes as well what guests have left that have moved by the plan in the file ``plan``."""
+    return cleanup_of(plan, (PREPARED, VACATED))
+
+
 def remove_later(plan: str | None, remove: t.Sequence[str] = (PREPARED,)) -> str:
     """Return in words how what is left can still be removed; ``plan`` is ``None`` where that is in no file."""
     again = "run the clean-up again" if plan is None else cleanup_of(plan, remove)

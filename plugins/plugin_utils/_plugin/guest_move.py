@@ -39,6 +39,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.answers imp
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments import plain
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.handed_over import check_moves
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.interruption import Screen
 
 # What a guest's host is asked with, and what that answers.
 MODULE = "vfio.migration.libvirt_migrate"
@@ -193,6 +194,7 @@ class GuestAction(HostAction):
     def run(self, tmp: str | None = None, task_vars: Result | None = None) -> Result:
         self._variables = task_vars or {}
         self._run_of_ansible = os.getppid()
+        self._screen = Screen(self._run_of_ansible)
         result: Result = super().run(tmp, task_vars)
         return result
 
@@ -209,6 +211,10 @@ class GuestAction(HostAction):
             module_name=MODULE, module_args=options, task_vars=self._variables
         )
         return t.cast(Result, plain(documented(answer, STEP_RETURNS)))
+
+    def tell_at_last(self, text: str) -> None:
+        """Show a line to the operator though the run of Ansible, which shows all others, is about to end, or has ended."""
+        self._screen.show(text)
 
     def goes_on(self) -> bool:
         """Return whether the run of Ansible does: a process whose parent has ended gets another one."""

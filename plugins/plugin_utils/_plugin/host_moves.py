@@ -33,8 +33,8 @@ _SHORT_LOOK = 2.0
 class HostMoves:
     """The guests of ``host`` that are to leave it, by their numbers in ``turns``.
 
-    ``goes_on`` returns whether the run of Ansible does that this is a task of. ``ended`` is told of each that was begun how that ended,
-    at once.
+    ``goes_on`` returns whether the run of Ansible does that this is a task of. ``begins`` is told of each before that is begun, and ``ended`` of
+    each that was begun how that ended, at once.
     """
 
     def __init__(
@@ -43,6 +43,7 @@ class HostMoves:
         guests: t.Mapping[int, GuestMove],
         turns: Turns,
         goes_on: t.Callable[[], bool],
+        begins: t.Callable[[int], None],
         ended: t.Callable[[int, MoveReport], None],
         sleep: t.Callable[[float], None] = time.sleep,
     ) -> None:
@@ -50,11 +51,17 @@ class HostMoves:
         self._guests = guests
         self._turns = turns
         self._goes_on = goes_on
+        self._begins = begins
         self._ended = ended
         self._sleep = sleep
         self._waiting = sorted(guests)
         self._moving: list[int] = []
         self._reports: dict[int, MoveReport] = {}
+
+    @property
+    def moving(self) -> t.Sequence[int]:
+        """Those that were begun and have not ended yet."""
+        return self._moving
 
     def run(self) -> dict[int, MoveReport]:
         """Return how each of them ended."""
@@ -73,6 +80,7 @@ class HostMoves:
         while self._goes_on() and (number := self._turns.begin(self._waiting)) is not None:
             self._waiting.remove(number)
             self._moving.append(number)
+            self._begins(number)
             self._note(number, self._guests[number].begin())
 
     def _stop(self) -> None:

@@ -95,8 +95,12 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.outcome im
     stays,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.record import (
+    at_the_end,
     read_records,
     record,
+    request_key,
+    sent_before,
+    taken_up,
     unwatched,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.without_devices import (
@@ -117,6 +121,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments i
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.cleaning import (
     DEFINED,
+    cleanup_after_moves,
     remaining_addresses,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.clock import (
@@ -213,11 +218,13 @@ def begin(options: t.Mapping[str, t.Any], hostvars: t.Any, check_mode: bool) -> 
         )
     record_file = _record_file(options)
     check_record(record_file)
+    guests_on = options.get("guests_on") or {}
     addresses, refused = _addresses(hostvars, hosts)
     return {
         **asked,
         "devices": devices,
-        "guests_on": options.get("guests_on") or {},
+        "guests_on": guests_on,
+        "request": request_key({**asked, "devices": devices, "guests_on": guests_on}),
         **_command(options),
         "hosts": [host for host in hosts if host not in refused],
         "silent": refused,
@@ -339,8 +346,14 @@ def find(run: _Run, hostvars: t.Any) -> _Run:
         raise FleetError(f"no host has answered: {why or 'the run is limited to none of them'}")
     libvirt = _libvirt(hostvars, answered)
     fleet = _fleet(hostvars, answered)
-    asked = _guests_asked_for(run, fleet)
-    found = find_guests(fleet, libvirt, asked, run["drain"])
+    sent = _sent_before(run)
+    arrived = [
+        each
+        for each in sent
+        if _is_on(libvirt, each["target"], each) and not _is_on(libvirt, each["source"], each)
+    ]
+    asked = _guests_asked_for(_without_those(run, arrived), fleet)
+    found = _without_halves(find_guests(fleet, libvirt, asked, run["drain"]), sent)
     if nowhere := [_with_hosts(guest["vm"], asked) for guest in found if guest["host"] is None]:
         silent_hosts = [f"{host} did not answer: {why}" for host, why in silent.items()]
         unknown = "".join(f"; {each}" for each in first_of(silent_hosts, "host"))
@@ -362,6 +375,7 @@ def find(run: _Run, hostvars: t.Any) -> _Run:
         "answered": answered,
         "silent": silent,
         "found": found,
+        "arrived": arrived,
         "reading": reading,
         "arriving": arriving,
         "places": [[host, info["uuid"]] for host, info in coming],
@@ -390,6 +404,55 @@ def _guests_asked_for(run: _Run, fleet: Fleet) -> Asked | None:
             )
         found[name] = [*(found.get(name) or ()), guest.host]
     return found | {name: run["guests_on"].get(name) for name in run["guests"] or ()}
+
+
+def _sent_before(run: _Run) -> list[MigrationRecord]:
+    """Return the guests that earlier runs with the same request have sent, where that is not done yet.
+
+    Guests have names, and were moved by an earlier run whether all of them were or not. A host that is drained once more has others by then.
+    """
+    records = read_records(content_of(run["record_file"]) or "")[0]
+    return sent_before(records, run["request"], only_broken_off=run["drain"] is not None)
+
+
+def _is_on(libvirt: t.Mapping[str, LibvirtHost], host: str, guest: MigrationRecord) -> bool:
+    """Return whether libvirt on a host runs the guest of a record."""
+    there = libvirt.get(host, LibvirtHost()).running.get(guest["vm"])
+    return there is not None and guest["vm_uuid"] in (None, there.uuid)
+
+
+def _without_halves(
+    found: t.Iterable[Guest], sent: t.Iterable[MigrationRecord]
+) -> list[Guest]:
+    """Return the guests that were ``found`` with each once that is on two hosts as an earlier run has begun to send it."""
+    found = [*found]
+    for each in sent:
+        both = {guest["host"]: guest for guest in found if _is_of(guest, each)}
+        if {*both} == {each["source"], each["target"]}:
+            found.remove(both[each["target"]])
+            both[each["source"]]["reason"] = (
+                f"it is on its way to {each['target']} since the run of {each['run']}; wait until that has ended, and run this again"
+            )
+    return found
+
+
+def _is_of(guest: Guest, sent: MigrationRecord) -> bool:
+    return guest["vm"] == sent["vm"] and guest["uuid"] == sent["vm_uuid"]
+
+
+def _without_those(run: _Run, arrived: t.Iterable[MigrationRecord]) -> _Run:
+    """Return ``run`` as if nobody had asked for those that have arrived."""
+    guests, devices = run["guests"], run["devices"]
+    for each in arrived:
+        names = (each["vm"], each["vm_uuid"])
+        ids = [device["source"] for device in each["devices"]]
+        guests = guests and [name for name in guests if name not in names]
+        devices = devices and [
+            device
+            for device in devices
+            if device.get("host") != each["source"] or device.get("id") not in ids
+        ]
+    return run | {"guests": guests, "devices": devices}
 
 
 def _with_hosts(name: str, asked: Asked | None) -> str:
@@ -559,11 +622,21 @@ def order(run: _Run, hostvars: t.Any) -> _Run:
             "directory": _own_directory() if going else None,
             "limits": run["limits"],
         },
-        "recording": {"path": run["record_file"], "run": run["begun"]} if going else None,
+        "recording": _recording(run, prepared) if going else None,
         "participants": sorted({*leaving, *logs}),
         # Something was prepared: for guests that have ended since, too, or by an earlier run that was broken off.
         "cleaning": not run["check_mode"] and bool(ready or _made_before(prepared)),
         "states": [],
+    }
+
+
+def _recording(run: _Run, prepared: t.Mapping[str, t.Any]) -> _Run:
+    """Return what the records are of, where they are written, and what cleans up after a run that is broken off."""
+    return {
+        "path": run["record_file"],
+        "run": run["begun"],
+        "request": run["request"],
+        "clean_up": cleanup_after_moves(prepared["dest"]),
     }
 
 
@@ -697,6 +770,7 @@ def end(run: _Run, hostvars: t.Any) -> _Run:
             attempts,
             [*_remains(cleaned, hostvars)],
             run["check_mode"],
+            run["arrived"],
         ),
         Result,
     )
@@ -705,6 +779,7 @@ def end(run: _Run, hostvars: t.Any) -> _Run:
     try:
         if cleaned and not run["check_mode"]:
             records += _unwatched(run, cleaned)
+        records = at_the_end(records, complete=not found["stay"])
         if records:
             note_outcomes(run["record_file"], records)
     except (AnsibleActionFail, FleetError) as error:
@@ -721,10 +796,12 @@ def end(run: _Run, hostvars: t.Any) -> _Run:
 
 
 def _records(
-    run: _Run, attempts: t.Iterable[Attempt], found: Result
+    run: _Run, attempts: t.Iterable[Attempt], outcome: Result
 ) -> t.Iterator[MigrationRecord]:
+    for each in run["arrived"]:
+        yield taken_up(run["begun"], run["request"], each)
     tried = {(each.host, each.vm): each for each in attempts}
-    stay = {(each["host"], each["vm"]): each["said"] for each in found["stay"]}
+    stay = {(each["host"], each["vm"]): each["said"] for each in outcome["stay"]}
     going = run["migrations"]["going"]
     for each in going:
         key = each["host"], each["vm"]
@@ -732,12 +809,14 @@ def _records(
         moved = attempt is not None and attempt.moved
         said = [*remains(attempt, going)] if attempt is not None and moved else stay.get(key, [])
         report = None if attempt is None else attempt.report
-        yield printed(record(run["begun"], each, report, moved, said), MigrationRecord)
+        found = record(run["begun"], each, report, moved, said, run["request"])
+        yield printed(found, MigrationRecord)
 
 
 def _unwatched(run: _Run, cleaned: t.Mapping[str, t.Any]) -> list[MigrationRecord]:
     """Return the records of guests that an earlier run was to move, and that have moved since it was broken off."""
     going = {(each["host"], each["vm"]) for each in run["migrations"]["going"]}
+    going |= {(each["source"], each["vm"]) for each in run["arrived"]}
     states = [each for each in run["states"] if guest_of(each) not in going]
     if not states:
         return []
@@ -745,7 +824,8 @@ def _unwatched(run: _Run, cleaned: t.Mapping[str, t.Any]) -> list[MigrationRecor
     uuids = {guest_of(each): each.get("vm_uuid") for each in placements}
     there = read_records(content_of(run["record_file"]) or "")[0]
     return [
-        printed(each, MigrationRecord) for each in unwatched(run["begun"], there, states, uuids)
+        printed(each, MigrationRecord)
+        for each in unwatched(run["begun"], there, states, uuids, run["request"])
     ]
 
 

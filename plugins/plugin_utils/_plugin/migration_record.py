@@ -21,6 +21,8 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.move impor
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.order import Migration
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.record import (
     as_lines,
+    begun,
+    interrupted,
     not_in,
     read_records,
     record,
@@ -61,14 +63,29 @@ def check_record(path: str) -> None:
         Display().warning(f"{path}: {each}")
 
 
-def note_move(path: str, run: str, migration: Migration, report: MoveReport) -> None:
+def note_begin(path: str, run: str, request: str | None, migration: Migration) -> None:
+    """Add the record of a guest whose migration is about to begin; see ``note_move``."""
+    _note(path, begun(run, request, migration))
+
+
+def note_interruption(path: str, run: str, request: str | None, migration: Migration) -> None:
+    """Add the record of a guest that is on its way when the run is broken off; see ``note_move``."""
+    _note(path, interrupted(run, request, migration))
+
+
+def note_move(
+    path: str, run: str, migration: Migration, report: MoveReport, request: str | None = None
+) -> None:
     """Add the record of a guest that has moved by its host's word; a file that cannot be written is a warning, as others go on.
 
     Why others stay is known only when both hosts have been asked.
     """
     if report.outcome != MOVED:
         return
-    found = record(run, migration, report, True, report.errors)
+    _note(path, record(run, migration, report, True, report.errors, request))
+
+
+def _note(path: str, found: MigrationRecord) -> None:
     try:
         append(path, as_lines([printed(found, MigrationRecord)]))
     except AnsibleError as error:

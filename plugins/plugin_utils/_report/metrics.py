@@ -78,6 +78,7 @@ def _metrics(report: contract.Report) -> t.Iterator[tuple[str, str, _Samples]]:
                 ({"outcome": "moved"}, last_run["moved"]),
                 ({"outcome": "stayed"}, last_run["stayed"]),
                 ({"outcome": "not_tried"}, last_run["not_tried"]),
+                ({"outcome": "unknown"}, last_run["unknown"]),
             ],
         )
     plan = report["plan"]

@@ -10,13 +10,28 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors impor
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.move import MoveReport
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.record import (
     as_lines,
+    at_the_end,
+    begun,
+    interrupted,
+    last_run,
     not_in,
     read_records,
     record,
+    request_key,
     requests_back,
+    sent_before,
+    taken_up,
 )
 from ansible_collections.vfio.migration.tests.unit.fleets import UUIDS
 
+MIGRATION = {
+    "vm": "vm-7",
+    "host": "a",
+    "uuid": None,
+    "persistent": True,
+    "target": "b",
+    "placements": [],
+}
 FIRST, LAST = "2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"
 
 
@@ -131,3 +146,84 @@ def test_a_line_that_lacks_what_tells_who_goes_back_is_none(name):
     del line[name]
     with pytest.raises(FleetError, match=f"a line of the record has .* as '{name}'"):
         read_records([line])
+
+
+NAMED = request_key({"guests": ["vm-1", "vm-2"], "targets": None})
+KILLED, RESUMED = "2026-01-03T00:00:00Z", "2026-01-04T00:00:00Z"
+
+
+def asked(vm, run=KILLED, target="b", **changes):
+    return {**one(vm, run=run, target=target), "request": NAMED, **changes}
+
+
+def test_a_request_is_the_same_whatever_the_order_of_its_lists_and_another_one_with_other_targets():
+    assert NAMED == request_key({"targets": None, "guests": ["vm-2", "vm-1"]})
+    others = [["vm-1"], "vm-1,vm-2", ["vm-1", "vm-2", "vm-2"]]
+    assert NAMED not in [request_key({"guests": each, "targets": None}) for each in others]
+    assert NAMED != request_key({"guests": ["vm-1", "vm-2"], "targets": ["b"]})
+    devices = [{"host": "a", "id": "x"}, {"host": "b", "id": "y"}]
+    assert request_key({"devices": devices}) == request_key({"devices": devices[::-1]})
+
+
+def test_whom_a_killed_run_has_sent_the_next_one_knows_and_no_other_request():
+    begun_ = begun(KILLED, NAMED, MIGRATION)
+    lines = [one("vm-9", run=KILLED), asked("vm-1"), begun_]
+    assert sent_before(lines, NAMED, only_broken_off=True) == [asked("vm-1"), begun_]
+    assert sent_before(lines, "another", only_broken_off=True) == []
+
+
+def test_of_runs_one_after_the_other_that_were_killed_where_a_guest_was_sent_last_counts():
+    lines = [asked("vm-1"), asked("vm-2"), asked("vm-1", RESUMED, "c")]
+    found = sent_before(lines, NAMED, only_broken_off=True)
+    assert {each["vm"]: each["target"] for each in found} == {"vm-1": "c", "vm-2": "b"}
+
+
+def test_a_request_of_which_all_have_moved_is_done_and_may_be_made_again():
+    lines = at_the_end([asked("vm-1"), asked("vm-2")], complete=True)
+    assert sent_before(lines, NAMED, only_broken_off=False) == []
+    assert sent_before([*lines, asked("vm-1", RESUMED)], NAMED, only_broken_off=False) == [
+        asked("vm-1", RESUMED)
+    ]
+
+
+def test_a_run_that_has_left_guests_behind_has_ended_and_is_taken_up_where_guests_were_named():
+    lines = at_the_end([asked("vm-1")], complete=False)
+    assert sent_before(lines, NAMED, only_broken_off=True) == []
+    assert sent_before(lines, NAMED, only_broken_off=False) == lines
+
+
+def test_who_was_never_begun_was_not_sent():
+    assert sent_before([asked("vm-1", outcome="not_tried")], NAMED, only_broken_off=True) == []
+
+
+def test_records_that_do_not_say_what_was_asked_for_are_of_no_request():
+    old = {
+        key: value
+        for key, value in one("vm-1").items()
+        if key not in ("request", "ended", "complete")
+    }
+    assert sent_before(read_records([old])[0], NAMED, only_broken_off=False) == []
+    with pytest.raises(FleetError, match="neither true nor false as 'ended'"):
+        read_records([{**old, "ended": "no"}])
+
+
+def test_a_run_that_takes_one_up_can_be_reversed_as_a_whole():
+    first = asked("vm-1", begin="2026-01-03T00:00:01Z")
+    came = interrupted(KILLED, NAMED, MIGRATION)
+    lines = [first, came, *(taken_up(RESUMED, NAMED, each) for each in (first, came))]
+    (back,) = requests_back([*lines, asked("vm-3", RESUMED)])
+    assert back["migrate_libvirt_guests"] == ["vm-1", "vm-3", "vm-7"]
+    watched, unseen = lines[2:]
+    assert (watched["begin"], watched["errors"]) == (first["begin"], [])
+    assert "when nobody was watching" in unseen["errors"][0]
+
+
+def test_of_whom_nobody_has_seen_the_end_is_counted_by_themselves():
+    lines = [asked("vm-1"), begun(KILLED, NAMED, MIGRATION)]
+    assert last_run(lines) == {
+        "run": KILLED,
+        "moved": 1,
+        "stayed": 0,
+        "not_tried": 0,
+        "unknown": 1,
+    }

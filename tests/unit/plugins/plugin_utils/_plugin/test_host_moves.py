@@ -44,8 +44,13 @@ def run(tmp_path):
         guests = {number: Move(log, f"vm-{number}", *each) for number, each in enumerate(moves)}
         given = TurnLimits(**{"total": 9, "source": 9, "target": 9, **limits})
         there = Turns(str(tmp_path), [Route("a", "b")] * len(moves), given)
-        told = {}
-        reports = HostMoves("a", guests, there, goes_on, told.__setitem__, sleep=log.append).run()
+        told, begun = {}, []
+        reports = HostMoves(
+            "a", guests, there, goes_on, begun.append, told.__setitem__, sleep=log.append
+        ).run()
+        assert [f"vm-{number} begins" for number in begun] == [
+            each for each in log if "begins" in str(each)
+        ]
         # Of each that was begun it is told how it ended.
         assert told == {number: each for number, each in reports.items() if each.tried}
         return {number: each.outcome for number, each in reports.items()}, log, reports
