@@ -47,7 +47,7 @@ STEP_RETURNS = frozenset(("definitions", "runs", "status"))
 # How long one look at a migration lasts, in seconds: at first a short one, as many are over soon.
 _FIRST_LOOK = 2.0
 LONGEST_LOOK = 10.0
-# A host that cannot be reached is tried again so often, after so many seconds.
+# A host that cannot be reached, or does not say how far it is, is asked again so often, after so many seconds.
 _RETRIES = 6
 _RETRY_SECONDS = 10.0
 ENDED = "the run of Ansible has ended"
@@ -86,7 +86,7 @@ class GuestMove:
         # An option that is not given is for the module to have a default for.
         self._options = {key: given[key] for key in _PASSED_ON if given.get(key) is not None}
         self._wait = _FIRST_LOOK
-        # How often in a row its host did not answer.
+        # How often in a row its host did not say how far it is.
         self._silent = 0
 
     def run(self) -> MoveReport:
@@ -138,8 +138,8 @@ class GuestMove:
 
     def _ended(self, answer: Result) -> MoveReport | None:
         """Return how it ended by what its host answers; ``None`` where it goes on."""
-        self._silent = self._silent + 1 if answer.get("unreachable") else 0
-        if answer.get("failed") or self._silent > _RETRIES:
+        self._silent = 0 if _is_look(answer) else self._silent + 1
+        if self._silent > _RETRIES:
             return MoveReport(LOST, errors=[_message(answer)])
         if self._silent:
             self._sleep(_RETRY_SECONDS)
@@ -163,6 +163,12 @@ class GuestMove:
         except AnsibleError as error:
             # Other guests of the host go on.
             return {"failed": True, "msg": printable(str(error), MAX_MESSAGE)}
+
+
+def _is_look(answer: t.Mapping[str, t.Any]) -> bool:
+    """Return whether a host has said if the migration goes on. It may do so whatever has become of the look at it."""
+    failed = answer.get("unreachable") or answer.get("failed")
+    return not failed and isinstance(answer.get("runs"), bool)
 
 
 def _message(answer: t.Mapping[str, t.Any]) -> str:

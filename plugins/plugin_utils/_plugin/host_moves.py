@@ -13,6 +13,7 @@ import time
 import typing as t
 
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.move import (
+    LOST,
     MOVED,
     REFUSED,
     MoveReport,
@@ -85,18 +86,19 @@ class HostMoves:
 
     def _stop(self) -> None:
         """Give up those that wait where none begins any more."""
-        reason = self._turns.stopped() if self._goes_on() else ENDED
-        if reason is not None:
-            for number in self._waiting:
+        stopped = self._turns.stopped() if self._goes_on() else ENDED
+        for number in [*self._waiting]:
+            reason = stopped or self._turns.kept_out(number)
+            if reason is not None:
+                self._waiting.remove(number)
                 self._reports[number] = MoveReport(REFUSED, errors=[reason])
-            self._waiting.clear()
 
     def _note(self, number: int, report: MoveReport | None) -> None:
         """Keep the report of a guest that has ended."""
         if report is not None:
             self._moving.remove(number)
             self._reports[number] = report
-            self._turns.end(number, report.outcome == MOVED)
+            self._turns.end(number, report.outcome == MOVED, lost=report.outcome == LOST)
             self._ended(number, report)
 
     def _longest(self) -> float:

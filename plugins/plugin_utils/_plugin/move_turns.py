@@ -28,6 +28,7 @@ _ATTENDING = "attending."
 _MOVING = "moving."
 _MOVED = "moved."
 _FAILED = "failed."
+_LOST = "lost."
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +85,11 @@ class Turns:
                 self._held[number] = self._locked(f"{_MOVING}{number}")
             return number
 
-    def end(self, number: int, moved: bool) -> None:
-        """Let a guest that was begun have ended."""
+    def end(self, number: int, moved: bool, lost: bool = False) -> None:
+        """Let a guest that was begun have ended; one that is ``lost`` counts as one that migrates, as it may."""
         with self._alone():
+            if lost:
+                self._note(f"{_LOST}{number}")
             self._note(f"{_MOVED if moved else _FAILED}{number}")
             os.close(self._held.pop(number))
 
@@ -99,9 +102,27 @@ class Turns:
             return "it was not begun: migrate_libvirt_not_after has passed"
         return None
 
+    def kept_out(self, number: int) -> str | None:
+        """Return why it is never the turn of a guest, as those that are lost take its place for good; ``None`` where it may be."""
+        lost = [self._ways[each] for each in self._numbers(_LOST)]
+        way = self._ways[number]
+        places = (
+            (len(lost), self.limits.total, "parallel"),
+            (sum(each.host == way.host for each in lost), self.limits.source, "parallel_source"),
+            (sum(each.target == way.target for each in lost), self.limits.target, "parallel_target"),
+        )
+        for taken, most, name in places:
+            if taken >= most:
+                return (
+                    f"it was not begun: {most} may migrate at a time by migrate_libvirt_{name}, and of {taken} before it nobody knows whether"
+                    " they still do"
+                )
+        return None
+
     def _first(self, waiting: t.Collection[int]) -> int | None:
         """Return the first of ``waiting`` for which there is room beside those that migrate, and those before it that can begin."""
         moving = {number for number in self._numbers(_MOVING) if self._is_locked(_MOVING, number)}
+        moving |= self._numbers(_LOST)
         ended = self._numbers(_MOVED) | self._numbers(_FAILED)
         attended = {host for host, number in self._hosts.items() if self._is_attended(number)}
         hosts = Counter(self._ways[number].host for number in moving)

@@ -144,12 +144,26 @@ def test_a_host_that_stays_away_is_given_up():
     assert as_result(report)["changed"]
 
 
-@pytest.mark.parametrize(
-    "answer", [{}, {"runs": 1}, {"runs": "true"}, {"status": 7}, {"runs": False, "status": {}}]
-)
+NO_SPACE = {"failed": True, "msg": "no space left on device"}
+NONSENSE = [{}, {"runs": 1}, {"runs": "true"}, {"status": 7}]
+
+
+@pytest.mark.parametrize("answer", [NO_SPACE, AnsibleActionFail("MODULE FAILURE"), *NONSENSE])
+def test_a_look_that_fails_says_nothing_of_the_guest_and_is_repeated(answer):
+    host = Host(READ, RUNS, answer, answer, RUNS, answer, ENDED)
+    assert host.move().outcome == "moved"
+    assert len(host.slept) == 3
+
+
+def test_looks_that_keep_failing_end_it_as_lost():
+    report = Host(READ, RUNS, *[NO_SPACE] * 20).move()
+    assert (report.outcome, report.errors) == ("lost", ["no space left on device"])
+
+
+@pytest.mark.parametrize("answer", [*NONSENSE, {"runs": False, "status": {}}])
 def test_nonsense_ends_it_as_lost(answer):
-    assert Host(READ, answer).move().outcome == "lost"
-    assert Host(READ, RUNS, answer).move().outcome == "lost"
+    assert Host(READ, *[answer] * 20).move().outcome == "lost"
+    assert Host(READ, RUNS, *[answer] * 20).move().outcome == "lost"
 
 
 def test_a_failure_is_told_with_all_that_its_host_says():

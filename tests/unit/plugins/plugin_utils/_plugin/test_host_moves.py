@@ -81,3 +81,16 @@ def test_when_the_run_of_ansible_has_ended_none_begins(run):
     outcomes, log, reports = run(("moved", 1), goes_on=lambda: False)
     assert (outcomes, log) == ({0: "refused"}, [])
     assert reports[0].errors == ["the run of Ansible has ended"]
+
+
+def test_one_that_is_lost_keeps_its_place_as_it_may_still_migrate(run):
+    outcomes, log, reports = run(("lost", 1), ("moved", 1), target=1)
+    assert outcomes == {0: "lost", 1: "refused"}
+    assert "vm-1 begins" not in log
+    assert "migrate_libvirt_parallel_target" in reports[1].errors[0]
+
+
+def test_others_go_on_where_there_is_a_place_beside_one_that_is_lost(run):
+    outcomes, log, _reports = run(("lost", 1), ("moved", 2), ("moved", 1), target=2)
+    assert outcomes == {0: "lost", 1: "moved", 2: "moved"}
+    assert log.index("vm-1 ends") < log.index("vm-2 begins")
