@@ -58,6 +58,11 @@ options:
       - With O(blocked_reasons), QEMU of these is asked as well.
     type: bool
     default: false
+  named:
+    description: Names or UUIDs of guests that are gathered so though they have no assigned devices. O(without_devices) does that to all of them.
+    type: list
+    elements: str
+    default: []
   arriving:
     description:
       - Guests of other hosts, 4096 at most, each as RV(guests) has it on its host. This host is then to say whether it lacks something for them.
@@ -278,7 +283,7 @@ guests:
         - kind: snapshots
           name: "2"
 others:
-  description: Names and UUIDs of the running guests that have no such devices, unless O(without_devices).
+  description: Names and UUIDs of the running guests that have no such devices, unless O(without_devices) or O(named).
   returned: success
   type: list
   elements: dict
@@ -434,6 +439,7 @@ def main() -> None:
             "guests": {"type": "list", "elements": "str"},
             "blocked_reasons": {"type": "bool", "default": False},
             "without_devices": {"type": "bool", "default": False},
+            "named": {"type": "list", "elements": "str", "default": []},
             "arriving": {"type": "list", "elements": "dict", "default": []},
             "peers": {"type": "list", "elements": "str", "default": []},
             "timeout": {"type": "int", "default": 120},
@@ -455,7 +461,10 @@ def main() -> None:
             )
         asking = Asking(options["uri"], options["timeout"])
         guests, others = asking.guests(
-            options["guests"], options["blocked_reasons"], options["without_devices"]
+            options["guests"],
+            options["blocked_reasons"],
+            options["without_devices"],
+            frozenset(options["named"]),
         )
         module.exit_json(
             changed=False,

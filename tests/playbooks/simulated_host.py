@@ -165,7 +165,12 @@ def _guest_info(options: State) -> State:
     here = {name: each for name, each in read("guests").items() if each["host"] == HOST}
     answer = read("libvirt")
     wanted, all_of_them = options.get("guests"), options.get("without_devices")
-    plain = [name for name, each in here.items() if not each["device"]]
+    named = options.get("named") or ()
+    plain = [
+        name
+        for name, each in here.items()
+        if not each["device"] and name not in named and each["uuid"] not in named
+    ]
     others = [{"name": name, "uuid": here[name]["uuid"]} for name in plain]
     guests = [
         {

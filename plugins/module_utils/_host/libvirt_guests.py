@@ -110,11 +110,12 @@ class Asking:
         wanted: t.Collection[str] | None,
         blocked_reasons: bool,
         without_devices: bool = False,
+        named: t.Collection[str] = (),
     ) -> tuple[list[Facts], list[Facts]]:
         """Return the guests that run and have assigned devices, and names and UUIDs of those that have none.
 
         ``wanted`` are names or UUIDs, ``None`` for all. With ``blocked_reasons`` QEMU is asked, which taints the guest. With
-        ``without_devices`` the latter are gathered like the former.
+        ``without_devices`` the latter are gathered like the former, without it those of them that are ``named``.
         """
         binding, connection = self.libvirt.binding, self.libvirt.connection
         domains = self.ask(
@@ -127,8 +128,9 @@ class Asking:
         found, others = [], []
         for name, uuid, domain in sorted(named, key=lambda each: each[:2]):
             if wanted is None or name in wanted or uuid in wanted:
-                guest = self._guest(name, uuid, domain, blocked_reasons, without_devices)
-                if guest is not None and (guest["devices"] or without_devices):
+                whole = without_devices or name in named or uuid in named
+                guest = self._guest(name, uuid, domain, blocked_reasons, whole)
+                if guest is not None and (guest["devices"] or whole):
                     found.append(guest)
                 elif guest is not None:
                     others.append({"name": name, "uuid": uuid})

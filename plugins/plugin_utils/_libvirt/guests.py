@@ -139,7 +139,7 @@ def find_guests(
 ) -> list[Guest]:
     """Return the guests that are asked for, where they are, a device of each, and why it must stay where it must.
 
-    ``hosts`` are those that answer. ``drain`` are the hosts whose guests with VFIO devices are all asked for. An unknown holder of
+    Whoever is named need not have a device. ``hosts`` are those that answer. ``drain`` are the hosts whose guests with VFIO devices are all asked for. An unknown holder of
     a device of a drained host is an entry with a reason, too.
     """
     found = [
@@ -153,7 +153,7 @@ def find_guests(
         same = [guest for guest in found if _is_asked(wanted, guest, name)]
         if not same:
             reason = (
-                "no host of the play has a process of this name that holds a VFIO device;"
+                "no host of the play has a process of this name that holds a VFIO device, and no libvirt that answers runs it;"
                 " start the guest, and gather as root"
             )
             found.append(_stand_in(name, None, reason))
@@ -192,7 +192,9 @@ def _without_device(fleet: Fleet, host: str, name: str, running: RunningGuest) -
     unknown = held_by_unknown(fleet, host)
     assigned = running.info["devices"] if running.info else []
     reason = None
-    if unknown:
+    if host not in fleet.hosts:
+        reason = f"it is unknown whether it has a VFIO device: {why_unknown(fleet, host)}"
+    elif unknown:
         reason = (
             f"it is unknown whether it has {listed(unknown)}, as nobody knows who holds that; gather as root,"
             " with become"
@@ -235,6 +237,11 @@ def _guests_on(
         guest = _guest(name, host, libvirt.running.get(name), held[name])
         if asked is None or any(_is_asked(asked, guest, each) for each in (name, guest["uuid"])):
             yield guest
+    for name, running in sorted(libvirt.running.items()) if asked is not None else ():
+        if name not in held and asked and {name, running.uuid} & asked.keys():
+            guest = _without_device(fleet, host, name, running)
+            if any(_is_asked(asked, guest, each) for each in (name, running.uuid)):
+                yield guest
 
 
 def _is_asked(asked: Asked, guest: Guest, name: str | None) -> bool:

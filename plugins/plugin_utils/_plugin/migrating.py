@@ -358,7 +358,7 @@ def find(run: _Run, hostvars: t.Any) -> _Run:
         silent_hosts = [f"{host} did not answer: {why}" for host, why in silent.items()]
         unknown = "".join(f"; {each}" for each in first_of(silent_hosts, "host"))
         raise FleetError(
-            f"no host has a process of the name {' or '.join(nowhere)} that holds a VFIO device;"
+            f"no host has a process of the name {' or '.join(nowhere)} that holds a VFIO device, and no libvirt that answers runs it;"
             f" start the guest, and gather as root{unknown}"
         )
     found += _other_guests(run, fleet, libvirt)
@@ -377,6 +377,7 @@ def find(run: _Run, hostvars: t.Any) -> _Run:
         "found": found,
         "arrived": arrived,
         "reading": reading,
+        "without_devices": any(not guest["kinds"] for guest in going),
         "arriving": arriving,
         "places": [[host, info["uuid"]] for host, info in coming],
         "receiving": receiving,

@@ -471,3 +471,11 @@ def test_guests_without_devices_are_gathered_where_that_is_wanted(gather):
     assert found["vm-18"]["devices"] == []
     assert found["vm-18"]["memory"] > 0
     assert found["vm-18"]["blocked_reasons"] == ["no dirty tracking"]
+
+
+def test_guests_without_devices_are_gathered_where_they_are_named(gather):
+    others = [guest(f"vm-{each}", domain_of(name=f"vm-{each}"), each) for each in (18, 19)]
+    for name in ("vm-18", "00000000-0000-4000-8000-000000000018"):
+        result = gather(guest(), *others, options={"named": [name]})
+        assert "vm-18" in {each["name"] for each in result["guests"]}
+        assert [each["name"] for each in result["others"]] == ["vm-19"]

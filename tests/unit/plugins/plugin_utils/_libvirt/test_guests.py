@@ -189,3 +189,23 @@ def test_a_drained_host_that_does_not_answer_or_has_no_facts_is_told():
     assert [guest["vm"] for guest in guests] == ["all guests of a", "all guests of z"]
     assert "vfio_migration.schema" in guests[0]["reason"]
     assert guests[1]["reason"] == "z is none of the hosts of the play that answer"
+
+
+def test_a_guest_that_is_named_need_not_have_a_device():
+    plain = RunningGuest(OTHER, persistent=False)
+    hosts = {"a": LibvirtHost(running={"vm-1": RUNNING, "plain": plain}), "b": libvirt("vm-2")}
+    devices = {"a": [held(1, "vm-1")], "b": []}
+    for name in ("plain", OTHER):
+        guests = found(devices, hosts, asked={name: ["a"]})
+        assert [*guests] == ["plain"]
+        guest = guests["plain"]
+        assert (guest["host"], guest["kinds"], guest["reason"]) == ("a", [], None)
+    assert found(devices, hosts, asked={}) == {}
+
+
+def test_whether_a_named_guest_has_a_device_must_be_known():
+    hosts = {"a": libvirt("plain")}
+    guests = found({"a": [held(1, None)]}, hosts, asked={"plain": None})
+    assert "it is unknown whether it has" in guests["plain"]["reason"]
+    (guest,) = find_guests(read_fleet({}), hosts, asked={"plain": None})
+    assert "it is unknown whether it has a VFIO device" in guest["reason"]
