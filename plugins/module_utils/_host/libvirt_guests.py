@@ -124,9 +124,9 @@ class Asking:
         )
         if len(domains) > MOST_GUESTS:
             raise LibvirtError(f"libvirt has {len(domains)} guests; expected {MOST_GUESTS} at most")
-        named = [(short(domain.name()), domain.UUIDString(), domain) for domain in domains]
+        domains = [(short(domain.name()), domain.UUIDString(), domain) for domain in domains]
         found, others = [], []
-        for name, uuid, domain in sorted(named, key=lambda each: each[:2]):
+        for name, uuid, domain in sorted(domains, key=lambda each: each[:2]):
             if wanted is None or name in wanted or uuid in wanted:
                 whole = without_devices or name in named or uuid in named
                 guest = self._guest(name, uuid, domain, blocked_reasons, whole)
