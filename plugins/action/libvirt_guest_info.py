@@ -10,4 +10,6 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.answers imp
 class ActionModule(DocumentedAction):
     """Runs ``libvirt_guest_info`` on the host, and takes of its answer what that documents."""
 
-    returned = frozenset(("guests", "others", "arriving", "peers", "versions", "host", "problems"))
+    returned = frozenset(
+        ("guests", "others", "defined", "arriving", "peers", "versions", "host", "problems")
+    )

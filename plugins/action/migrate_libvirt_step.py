@@ -30,6 +30,7 @@ class ActionModule(StepAction):
         "drain": {"type": "list", "elements": "str"},
         "targets": {"type": "list", "elements": "str"},
         "avoid": {"type": "list", "elements": "dict"},
+        "apart": {"type": "list", "elements": "list"},
         "limit": {"type": "raw"},
         "ask_qemu": {"type": "bool", "default": True},
         "other_guests": {"type": "str", "default": "name"},

@@ -20,7 +20,7 @@ requirements:
   - The Python binding of libvirt, the package C(python3-libvirt) of Debian, Fedora and their kin, for the interpreter that runs the module.
 notes:
   - There are no secrets in the result. Libvirt is asked for domains without their passwords, and of a domain only what is listed here is returned.
-  - Guests that do not run are not listed.
+  - Of guests that do not run no more is listed than RV(defined).
   - Libvirt needs root rights, or those of the group C(libvirt).
 extends_documentation_fragment:
   - vfio.migration._attributes
@@ -290,6 +290,14 @@ others:
   sample:
     - name: vm-18
       uuid: 0b2f6a51-7f0e-4b53-b3a5-6d0e1a7c9f00
+defined:
+  description: Names and UUIDs of the guests that are defined and do not run, V(null) where libvirt does not say.
+  returned: success
+  type: list
+  elements: dict
+  sample:
+    - name: vm-19
+      uuid: 5d3b1c70-2a84-4a6b-8a55-6a0f1c2d3e44
 arriving:
   description: What this host lacks for the guests of O(arriving), in their order.
   returned: success
@@ -470,6 +478,7 @@ def main() -> None:
             changed=False,
             guests=guests,
             others=others,
+            defined=asking.defined(),
             peers=asking.peers(options["peers"]),
             versions=asking.versions(),
             host=asking.host(),

@@ -65,6 +65,10 @@ options:
     description: Where nothing may be placed; see the filter P(vfio.migration.migration_plan#filter).
     type: list
     elements: dict
+  apart:
+    description: Groups of guests of which no two may be on one host; see the filter P(vfio.migration.migration_plan#filter).
+    type: list
+    elements: list
   limit:
     description: How many devices a host may receive; see the filter P(vfio.migration.migration_plan#filter).
     type: raw

@@ -85,6 +85,7 @@ def libvirt_info(*guests: t.Any, **changes: t.Any) -> t.Any:
         "changed": False,
         "guests": list(guests),
         "others": [],
+        "defined": [],
         "arriving": [],
         "peers": [],
         "versions": VERSIONS,

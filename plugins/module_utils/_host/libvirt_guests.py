@@ -136,6 +136,20 @@ class Asking:
                     others.append({"name": name, "uuid": uuid})
         return found, others
 
+    def defined(self) -> list[Facts] | None:
+        """Return names and UUIDs of the guests that are defined and do not run, ``None`` where libvirt does not say."""
+        binding, connection = self.libvirt.binding, self.libvirt.connection
+        try:
+            domains = self.ask(
+                "the defined guests cannot be listed",
+                lambda: connection.listAllDomains(binding.VIR_CONNECT_LIST_DOMAINS_INACTIVE),
+            )
+        except LibvirtError as error:
+            self.note(None, error)
+            return None
+        found = sorted((short(each.name()), each.UUIDString()) for each in domains[:MOST_GUESTS])
+        return [{"name": name, "uuid": uuid} for name, uuid in found]
+
     def _guest(
         self, name: str, uuid: str, domain: t.Any, blocked_reasons: bool, without_devices: bool
     ) -> Facts | None:

@@ -344,7 +344,7 @@ def _arrival(case: Case, guest: Guest, host: str) -> Arrival | None:
     return Arrival(
         info,
         source,
-        LibvirtHost(versions=there.versions, info=there.info),
+        replace(there, arriving=(), problems={}, unreached={}),
         case.copies_disks,
         certificates=case.encryption.requires(there, SERVER),
         uri=case.uris.get(host),

@@ -56,6 +56,7 @@ class RunningGuest:
 class LibvirtHost:
     """What libvirt on a host says: why it says nothing, if so; versions by program, as far as it says them; guests that run, by name.
 
+    ``stopped`` are the UUIDs of those that are defined and do not run, by name, and ``names`` the names of all by UUID.
     ``info`` is what the host has for guests, ``arriving`` what it lacks for those of others, in the order in which it was asked,
     ``problems`` what could not be read of guests, by their names, and ``unreached`` why it does not reach the libvirt of another
     host, by URI.
@@ -64,6 +65,8 @@ class LibvirtHost:
     error: str | None = None
     versions: t.Mapping[str, str] = field(default_factory=dict)
     running: t.Mapping[str, RunningGuest] = field(default_factory=dict)
+    stopped: t.Mapping[str, str] = field(default_factory=dict)
+    names: t.Mapping[str, str] = field(default_factory=dict)
     info: HostInfo | None = None
     arriving: t.Sequence[ArrivalInfo] = ()
     problems: t.Mapping[str, list[str]] = field(default_factory=dict)
@@ -103,6 +106,9 @@ def read_host(answer: LibvirtInfo) -> LibvirtHost:
     running = {each["name"]: RunningGuest(each["uuid"]) for each in answer["others"]}
     for each in answer["guests"]:
         running[each["name"]] = RunningGuest(each["uuid"], each["persistent"], each)
+    stopped = {each["name"]: each["uuid"] for each in answer["defined"] or ()}
+    names = {uuid: name for name, uuid in stopped.items()}
+    names.update({each.uuid: name for name, each in running.items()})
     problems: dict[str, list[str]] = defaultdict(list)
     for problem in answer["problems"]:
         problems[problem["guest"] or ""].append(problem["problem"])
@@ -113,6 +119,8 @@ def read_host(answer: LibvirtInfo) -> LibvirtHost:
             if version and _VERSION.match(version)
         },
         running=running,
+        stopped=stopped,
+        names=names,
         info=answer["host"],
         arriving=answer["arriving"],
         problems=problems,

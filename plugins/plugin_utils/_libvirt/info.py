@@ -85,7 +85,7 @@ class GuestInfo(t.TypedDict):
 
 
 class OtherInfo(t.TypedDict):
-    """A guest that runs and has no assigned devices."""
+    """A guest that runs and has no assigned devices, or one that does not run."""
 
     name: str
     uuid: str
@@ -171,6 +171,7 @@ class LibvirtInfo(t.TypedDict):
 
     guests: list[GuestInfo]
     others: list[OtherInfo]
+    defined: list[OtherInfo] | None
     arriving: list[ArrivalInfo]
     peers: list[PeerInfo]
     versions: VersionsInfo

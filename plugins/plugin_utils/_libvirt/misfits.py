@@ -15,6 +15,7 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass
 
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.printable import printable
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.wording import listed
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.guests import (
     LIBVIRT,
@@ -88,6 +89,27 @@ def unanswered(arrival: Arrival) -> list[str]:
     if said["cpu"] == "unknown":
         found.append(f"can give all of a CPU {arrival.guest['cpu']['model']}")
     return found
+
+
+def _name(arrival: Arrival) -> t.Iterator[Misfit]:
+    """Yield who has the guest's name or UUID there; its own definition, which does not run, is none in its way."""
+    name, uuid = arrival.guest["name"], arrival.guest["uuid"]
+    running = arrival.target.running.get(name)
+    there = running.uuid if running is not None else arrival.target.stopped.get(name)
+    how = "running" if running is not None else "defined"
+    if there is not None and (running is not None or there != uuid):
+        yield Misfit(
+            f"has a guest of the name {printable(name)} {how}, with the UUID {there}",
+            "has that name",
+            "rename or undefine one of them",
+        )
+    other = arrival.target.names.get(uuid, name)
+    if other != name:
+        yield Misfit(
+            f"has a guest {printable(other)} with the UUID {uuid}",
+            "has that UUID",
+            "give one of them another UUID",
+        )
 
 
 def _iommufd(arrival: Arrival) -> t.Iterator[Misfit]:
@@ -217,6 +239,7 @@ def _reach(arrival: Arrival) -> t.Iterator[Misfit]:
 
 
 _RULES = (
+    _name,
     _iommufd,
     _machine,
     _cpu,

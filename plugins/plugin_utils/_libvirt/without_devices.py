@@ -49,6 +49,7 @@ def place_without_devices(
     """
     known = {key_of(guest): guest for guest in case.guests}
     room = _Memory(case)
+    names = {(target, vm) for (_host, vm), target in planned.items()}
     for key, target in planned.items():
         info = case.info(known[key]) if key in known else None
         if info is not None:
@@ -56,12 +57,19 @@ def place_without_devices(
     places = Places({}, {})
     infos = [(case.info(guest), guest) for guest in guests]
     for info, guest in sorted(infos, key=lambda each: (-_kib(each[0]), *key_of(each[1]))):
-        host, why = _first_fit(case, guest, info, targets, room)
+        free = [host for host in targets if (host, guest["vm"]) not in names]
+        host, why = _first_fit(case, guest, info, free, room)
+        why += [
+            f"{host} gets another guest of this name"
+            for host in targets
+            if host not in free and host != guest["host"]
+        ]
         if host is None or info is None:
             lacking = "; ".join(first_of(why, "reason")) or "there is none but its own"
             places.reasons[key_of(guest)] = f"no host can take it: {lacking}"
         else:
             room.take(host, info)
+            names.add((host, guest["vm"]))
             places.targets[key_of(guest)] = host
     return places
 

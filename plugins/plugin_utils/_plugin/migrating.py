@@ -16,6 +16,7 @@ from __future__ import annotations
 import os
 import tempfile
 import typing as t
+from collections import Counter
 
 from ansible import constants
 from ansible.errors import AnsibleActionFail
@@ -109,6 +110,9 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.without_de
     place_without_devices,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.cleanup import guest_of
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.previous_plan import (
+    conditions_of,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import (
     Conditions,
     requested,
@@ -230,6 +234,7 @@ def begin(options: t.Mapping[str, t.Any], hostvars: t.Any, check_mode: bool) -> 
         "silent": refused,
         "addresses": addresses,
         "avoid": listed("avoid", options.get("avoid")) or [],
+        "apart": _apart(options, earlier),
         "limit": options.get("limit"),
         "ask_qemu": bool(options["ask_qemu"]),
         "other_guests": one_of("other_guests", str(options["other_guests"]), OTHER_GUESTS),
@@ -248,6 +253,14 @@ def _asked_by(earlier: t.Any, options: t.Mapping[str, t.Any]) -> dict[str, t.Any
         asked["guests_on"] = guests_of(earlier)
         asked["guests"] = [*asked["guests_on"]]
     return asked
+
+
+def _apart(options: t.Mapping[str, t.Any], earlier: t.Any) -> list[t.Any]:
+    """Return the groups that are given, or else those of the ``earlier`` plan, which go on to hold."""
+    given = listed("apart", options.get("apart"))
+    if given is None and earlier is not None:
+        return [*conditions_of(earlier).get("apart", ())]
+    return given or []
 
 
 def guests_of(plan: t.Any) -> dict[str, list[str]]:
@@ -584,9 +597,16 @@ def check(run: _Run, hostvars: t.Any) -> _Run:
         "sentences": printed([*stays(checks["left"]), *checks["notes"]], list[Sentence]),
         "sources": [guest["device"] for guest in checks["chosen"] if guest["device"]],
         "avoid": [*checks["avoid"], *run["avoid"]],
+        "apart": [*run["apart"], *_of_one_name(checks["chosen"])],
         "limit": _limit(run["limit"], checks["limit"], checks["targets"]),
         "taking_part": taking_part,
     }
+
+
+def _of_one_name(guests: t.Iterable[Guest]) -> list[list[str]]:
+    """Return the names that several guests with devices have, each as a group: libvirt on no host has two guests of one name."""
+    names = Counter(guest["vm"] for guest in guests if guest["kinds"])
+    return [[name] for name, times in sorted(names.items()) if times > 1]
 
 
 def _limit(given: t.Any, found: t.Mapping[str, int], targets: t.Iterable[str]) -> dict[str, int]:

@@ -40,7 +40,7 @@ def guest(name="vm-17", xml=None, number=17, **answers) -> Domain:
 def gather(monkeypatch, run_module):
     def run(*domains, options=None, peers=None, **answers):
         given = {
-            "listAllDomains": list(domains),
+            "listAllDomains": lambda flags: list(domains) if flags == 1 else [],
             "getCapabilities": CAPABILITIES,
             "getLibVersion": 11003000,
             "getVersion": 10000002,
@@ -252,7 +252,8 @@ def test_a_silent_guest_costs_the_time_that_is_given_and_no_more(gather):
     assert {each["problem"] for each in result["problems"][1:]} == {
         f"{what}: libvirt was asked for 1 s, and that is over"
         for what in (
-            "libvirt's version is not known",
+            "the defined guests cannot be listed",
+                "libvirt's version is not known",
             "QEMU's version is not known",
             "the host's capabilities cannot be read",
             "the networks cannot be listed",
@@ -479,3 +480,25 @@ def test_guests_without_devices_are_gathered_where_they_are_named(gather):
         result = gather(guest(), *others, options={"named": [name]})
         assert "vm-18" in {each["name"] for each in result["guests"]}
         assert [each["name"] for each in result["others"]] == ["vm-19"]
+
+
+def test_guests_that_are_defined_alone_are_named(gather):
+    def listed(flags):
+        return [guest()] if flags == 1 else [guest("vm-19", number=19), guest("vm-18", number=18)]
+
+    result = gather(listAllDomains=listed)
+    assert [each["name"] for each in result["guests"]] == ["vm-17"]
+    assert result["defined"] == [
+        {"name": f"vm-{each}", "uuid": f"00000000-0000-4000-8000-0000000000{each}"}
+        for each in (18, 19)
+    ]
+
+
+def test_a_libvirt_that_does_not_say_what_is_defined_says_the_rest(gather):
+    def listed(flags):
+        return [guest()] if flags == 1 else libvirtError("denied", 88)
+
+    result = gather(listAllDomains=listed)
+    assert result["defined"] is None
+    assert [each["name"] for each in result["guests"]] == ["vm-17"]
+    assert "the defined guests cannot be listed" in result["problems"][0]["problem"]

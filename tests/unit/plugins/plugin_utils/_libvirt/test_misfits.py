@@ -14,6 +14,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.misfits im
     Arrival,
     misfits,
 )
+from ansible_collections.vfio.migration.tests.unit.fleets import UUIDS
 from ansible_collections.vfio.migration.tests.unit.libvirt_answers import (
     VERSIONS,
     arrival_info,
@@ -139,3 +140,28 @@ def test_of_a_host_that_says_nothing_nothing_is_claimed():
     silent = LibvirtHost(versions={"libvirt": "12.1.0"})
     guest = guest_info(networks=["x"], iommufd=True, memory=9 << 30)
     assert misfits(Arrival(guest, silent, silent)) == []
+
+
+SAME, ELSE = guest_info()["uuid"], UUIDS[3]
+
+
+@pytest.mark.parametrize(
+    ("there", "lacks"),
+    [
+        ({"guests": [guest_info(uuid=ELSE)]}, [f"of the name vm-17 running, with the UUID {ELSE}"]),
+        ({"others": [{"name": "vm-17", "uuid": ELSE}]}, ["of the name vm-17 running"]),
+        ({"others": [{"name": "vm-17", "uuid": SAME}]}, ["of the name vm-17 running"]),
+        ({"defined": [{"name": "vm-17", "uuid": ELSE}]}, ["of the name vm-17 defined"]),
+        ({"defined": [{"name": "vm-18", "uuid": SAME}]}, [f"a guest vm-18 with the UUID {SAME}"]),
+        ({"others": [{"name": "vm-18", "uuid": SAME}]}, [f"a guest vm-18 with the UUID {SAME}"]),
+        # What it starts from, and is replaced.
+        ({"defined": [{"name": "vm-17", "uuid": SAME}]}, []),
+        ({"others": [{"name": "vm-18", "uuid": ELSE}]}, []),
+        ({"defined": None}, []),
+    ],
+)
+def test_a_name_or_uuid_that_another_guest_has_there_is_taken(there, lacks):
+    target = read_host(libvirt_info(versions=NEWEST, **there))
+    found = misfits(Arrival(guest_info(), read_host(libvirt_info()), target))
+    assert len(found) == len(lacks)
+    assert all(words in each.lacks for words, each in zip(lacks, found, strict=True))

@@ -187,3 +187,20 @@ def test_the_checks_hold_for_them_too(info, word):
     assert word in left["reason"]
     checks = check_migration(Case(fleet, guests, hosts, hosts, drain=["a"]))
     assert [each["vm"] for each in checks["chosen"]] == ["plain"]
+
+
+def test_two_guests_of_one_name_go_to_hosts_of_their_own():
+    twins = {name: guest_info("web", UUIDS[number], devices=[]) for number, name in enumerate("ab")}
+    for rooms in ("c", "cd"):
+        hosts = {name: read_host(libvirt_info(each)) for name, each in twins.items()}
+        hosts |= {name: receiving(1 << 20) for name in rooms}
+        fleet = read_fleet({name: host([]) for name in "ab"})
+        guests = guests_without_devices(fleet, hosts, ["a", "b"])
+        case = Case(fleet, guests, hosts, hosts, drain=["a", "b"])
+        places = place_without_devices(case, guests, [*rooms], {})
+        assert sorted(places.targets.values()) == [*rooms]
+        if len(rooms) < 2:
+            assert "c gets another guest of this name" in places.reasons["b", "web"]
+        # One with devices that comes to the host has the name as well.
+        places = place_without_devices(case, guests[:1], [*rooms], {("b", "web"): "c"})
+        assert places.targets == ({} if rooms == "c" else {("a", "web"): "d"})

@@ -10,7 +10,9 @@ import time
 
 import pytest
 from ansible.errors import AnsibleActionFail
+from ansible_collections.vfio.migration.plugins.filter.migration_plan import migration_plan
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
+from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.outcome import result
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin import migrating
 from ansible_collections.vfio.migration.tests.unit.fleets import UUIDS, device, host, parent
 from ansible_collections.vfio.migration.tests.unit.libvirt_answers import (
@@ -777,3 +779,50 @@ def test_what_cleaning_up_could_not_do_is_told():
     hostvars["b"]["cleanup_definitions"] = {"failed": True, "msg": "no room"}
     hostvars["localhost"]["cleanup_run"] |= {"define_hosts": ["b"], "failure": "a still has x"}
     assert "b: no room; a still has x" in migrating.end(run, hostvars)["failure"]
+
+
+# --- names -----------------------------------------------------------------------------------------------------------
+
+
+def webs():
+    """Return what hosts registered of which a and b each have a guest of one name, and c and d have none."""
+    hostvars = {}
+    for name, number in (("a", 1), ("b", 2)):
+        held = answer(device(UUIDS[number], vm="web"), running=[(UUIDS[number + 4], "web")])
+        hostvars[name] = {**held, "migrate_libvirt_asked": held["migrate_libvirt_answer"]}
+    arriving = [arrival_info(UUIDS[5]), arrival_info(UUIDS[6])]
+    for name in "cd":
+        hostvars[name] = answer() | {"migrate_libvirt_asked": libvirt_info(arriving=arriving)}
+    return hostvars
+
+
+@pytest.mark.parametrize("targets", [["c"], ["c", "d"]])
+def test_two_guests_of_one_name_get_hosts_of_their_own_by_the_plan(targets):
+    hostvars = webs()
+    options = {"hosts": [*"abcd"], "drain": "a,b", "targets": targets, "apart": [["x", "y"]]}
+    run = migrating.check(migrating.find(begun(hostvars, **options), hostvars), hostvars)
+    assert [each["host"] for each in run["checks"]["chosen"]] == ["a", "b"]
+    assert run["apart"] == [["x", "y"], ["web"]]
+    facts = {name: each["ansible_facts"]["vfio_migration"] for name, each in hostvars.items()}
+    plan = migration_plan(facts, sources=run["sources"], targets=targets, apart=run["apart"])
+    chosen = [each["target"]["host"] for each in plan["placements"]]
+    assert sorted(chosen) == targets
+    assert len(plan["unplaced"]) == 2 - len(targets)
+
+
+def test_groups_of_an_earlier_plan_go_on_to_hold_beside_names():
+    earlier = {"conditions": {"apart": [["x", "y"]]}, "direction": "both", "policy": "spread"}
+    assert migrating._apart({}, earlier) == [["x", "y"]]
+    assert migrating._apart({"apart": [["v", "w"]]}, earlier) == [["v", "w"]]
+    assert migrating._apart({}, None) == []
+
+
+def test_guests_of_one_name_that_stay_are_each_told_on_their_host():
+    source = {"kind": "mdev", "id": UUIDS[1]}
+    reasons = [{"host": "c", "reason": "it is full"}]
+    unplaced = [
+        {"vm": "web", "source": {**source, "host": name}, "reasons": reasons} for name in "ab"
+    ]
+    nobody = {"going": [], "waiting": [], "ended": []}
+    stay = result({"left": [], "notes": []}, nobody, unplaced, [])["stay"]
+    assert [(each["vm"], each["host"]) for each in stay] == [("web", "a"), ("web", "b")]
