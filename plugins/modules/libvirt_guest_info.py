@@ -20,6 +20,7 @@ requirements:
   - The Python binding of libvirt, the package C(python3-libvirt) of Debian, Fedora and their kin, for the interpreter that runs the module.
 notes:
   - There are no secrets in the result. Libvirt is asked for domains without their passwords, and of a domain only what is listed here is returned.
+    With O(definitions) that is all of it, with what C(<qemu:commandline>) has.
   - Of guests that do not run no more is listed than RV(defined).
   - Libvirt needs root rights, or those of the group C(libvirt).
 extends_documentation_fragment:
@@ -63,6 +64,10 @@ options:
     type: list
     elements: str
     default: []
+  definitions:
+    description: Whether to return the XML of these guests, too, as C(virsh dumpxml) shows it, without passwords.
+    type: bool
+    default: false
   arriving:
     description:
       - Guests of other hosts, 4096 at most, each as RV(guests) has it on its host. This host is then to say whether it lacks something for them.
@@ -170,6 +175,10 @@ guests:
       elements: str
       returned: always
       sample: ["882cc4da-dede-11e7-9180-078a62063ab1: VFIO device doesn't support device and IOMMU dirty tracking"]
+    definitions:
+      description: The XML of what runs as C(active), and of what it starts from as C(persistent), if there is that. V(null) without O(definitions).
+      type: dict
+      returned: always
     virt_type:
       description: How it is run.
       type: str
@@ -448,6 +457,7 @@ def main() -> None:
             "blocked_reasons": {"type": "bool", "default": False},
             "without_devices": {"type": "bool", "default": False},
             "named": {"type": "list", "elements": "str", "default": []},
+            "definitions": {"type": "bool", "default": False},
             "arriving": {"type": "list", "elements": "dict", "default": []},
             "peers": {"type": "list", "elements": "str", "default": []},
             "timeout": {"type": "int", "default": 120},
@@ -473,6 +483,7 @@ def main() -> None:
             options["blocked_reasons"],
             options["without_devices"],
             frozenset(options["named"]),
+            options["definitions"],
         )
         module.exit_json(
             changed=False,

@@ -179,6 +179,7 @@ def _guest_info(options: State) -> State:
             "uuid": each["uuid"],
             "devices": answer["guests"][0]["devices"] if each["device"] else [],
             "autostart": name == next(iter(here)),
+            "definitions": _definitions(each) if options.get("definitions") else None,
             **each.get("info", {}),
         }
         for name, each in here.items()
@@ -192,6 +193,12 @@ def _guest_info(options: State) -> State:
         "others": [] if all_of_them else others,
         "arriving": arriving,
     }
+
+
+def _definitions(guest: State) -> State:
+    """Return the XML of a guest as libvirt shows it to whoever may not see passwords."""
+    xml = re.sub(" passwd='.*?'", "", guest["xml"])
+    return {"active": xml, "persistent": xml}
 
 
 def _libvirt_migrate(options: State) -> State:

@@ -21,6 +21,7 @@ from ansible_collections.vfio.migration.plugins.filter.migration_way_back import
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.record import read_records
 from ansible_collections.vfio.migration.tests.playbooks.simulated_fleet import PROGRAM, Fleet, shown
+from ansible_collections.vfio.migration.tests.unit.domains import hostdev
 from ansible_collections.vfio.migration.tests.unit.fleets import UUIDS
 
 # Names that are values of other types, too.
@@ -219,6 +220,19 @@ def test_a_run_that_left_guests_behind_is_repeated_for_these_alone(tmp_path):
     ended = fleet.play("vfio.migration.migrate_libvirt", extra=json.dumps(back))
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert fleet.guests() == {"vm-1": "a", "vm-2": "a"}
+
+
+@pytest.mark.parametrize("arguments", [["--check"], []])
+def test_what_no_plan_can_replace_in_a_domain_is_told_before_a_target_is_there(tmp_path, arguments):
+    guest = {"host": "a", "uuid": UUIDS[5], "device": UUIDS[1]}
+    fleet = Fleet(tmp_path, "ab", {"vm-1": {**guest, "xml": hostdev("mdev", UUIDS[9])}})
+    options = {"migrate_libvirt_guests": "vm-1"}
+    ended = fleet.play("vfio.migration.migrate_libvirt", options, arguments=arguments)
+    assert f"mdev {UUIDS[9]} of vm-1 has no target in the plan" in ended.stdout
+    assert "would move" not in ended.stdout
+    assert ended.returncode == 2
+    assert "Create the mediated devices" not in ended.stdout
+    assert (fleet.guests(), fleet.holders("b")) == ({"vm-1": "a"}, [])
 
 
 @pytest.mark.every_core

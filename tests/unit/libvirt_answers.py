@@ -21,6 +21,7 @@ def guest_info(name: str = GUEST, uuid: str = UUID, **changes: t.Any) -> t.Any:
         "autostart": False,
         "log": f"/var/log/libvirt/qemu/{name}.log",
         "blocked_reasons": [],
+        "definitions": None,
         "virt_type": "kvm",
         "arch": "x86_64",
         "machine": "pc-q35-10.0",

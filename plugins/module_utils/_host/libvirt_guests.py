@@ -111,11 +111,13 @@ class Asking:
         blocked_reasons: bool,
         without_devices: bool = False,
         named: t.Collection[str] = (),
+        definitions: bool = False,
     ) -> tuple[list[Facts], list[Facts]]:
         """Return the guests that run and have assigned devices, and names and UUIDs of those that have none.
 
         ``wanted`` are names or UUIDs, ``None`` for all. With ``blocked_reasons`` QEMU is asked, which taints the guest. With
-        ``without_devices`` the latter are gathered like the former, without it those of them that are ``named``.
+        ``without_devices`` the latter are gathered like the former, without it those of them that are ``named``. With
+        ``definitions`` their XML is added.
         """
         binding, connection = self.libvirt.binding, self.libvirt.connection
         domains = self.ask(
@@ -129,7 +131,7 @@ class Asking:
         for name, uuid, domain in sorted(domains, key=lambda each: each[:2]):
             if wanted is None or name in wanted or uuid in wanted:
                 whole = without_devices or name in named or uuid in named
-                guest = self._guest(name, uuid, domain, blocked_reasons, whole)
+                guest = self._guest(name, uuid, domain, blocked_reasons, whole, definitions)
                 if guest is not None and (guest["devices"] or whole):
                     found.append(guest)
                 elif guest is not None:
@@ -151,7 +153,13 @@ class Asking:
         return [{"name": name, "uuid": uuid} for name, uuid in found]
 
     def _guest(
-        self, name: str, uuid: str, domain: t.Any, blocked_reasons: bool, without_devices: bool
+        self,
+        name: str,
+        uuid: str,
+        domain: t.Any,
+        blocked_reasons: bool,
+        without_devices: bool,
+        definitions: bool,
     ) -> Facts | None:
         """Return what is known of a guest; ``None`` where it has ended meanwhile, or cannot be read, which is a problem."""
         try:
@@ -165,6 +173,7 @@ class Asking:
                     domain.isPersistent() and domain.autostart(),
                 ),
             )
+            inactive = self._inactive(domain) if definitions and persistent else None
         except LibvirtError as error:
             if error.code != self.libvirt.binding.VIR_ERR_NO_DOMAIN:
                 self.note(name, error)
@@ -184,6 +193,7 @@ class Asking:
             "autostart": bool(autostart),
             "log": f"/var/log/libvirt/qemu/{name}.log",
             "blocked_reasons": None,
+            "definitions": {"active": xml, "persistent": inactive} if definitions else None,
         }
         if blocked_reasons and (found["devices"] or without_devices):
             try:
@@ -191,6 +201,11 @@ class Asking:
             except LibvirtError as error:
                 self.note(name, error)
         return {**known, **found}
+
+    def _inactive(self, domain: t.Any) -> t.Any:
+        """Return the XML of what a guest starts from, without passwords."""
+        flags = self.libvirt.binding.VIR_DOMAIN_XML_INACTIVE
+        return self.ask("what it starts from cannot be read", lambda: domain.XMLDesc(flags))
 
     def _blocked_reasons(self, domain: t.Any) -> list[str]:
         """Return why QEMU would not migrate a guest; raise ``LibvirtError`` where it does not say."""

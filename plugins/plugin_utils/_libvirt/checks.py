@@ -41,6 +41,10 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.misfits im
     misfits,
     unanswered,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.move import (
+    DomainDefinitions,
+    why_not_retargeted,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.multifd import Multifd
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.summary import first_of
 from ansible_collections.vfio.migration.plugins.plugin_utils.contract import NotRequired, Sentence
@@ -504,8 +508,33 @@ def _several_connections(case: Case, guest: Guest, info: GuestInfo) -> t.Iterato
         )
 
 
+def _definitions(case: Case, guest: Guest, info: GuestInfo) -> t.Iterator[str]:
+    """Yield what its domain has that cannot be replaced on another host, which would else show when its targets are made."""
+    found, host = info["definitions"], guest["host"] or ""
+    if found is None or VDPA in guest["kinds"]:
+        return
+    known = case.fleet.hosts
+    devices = known[host].devices if host in known else ()
+    held = [
+        (each.kind, each.id)
+        for each in devices
+        if each.in_use and each.in_use.name == guest["vm"]
+    ]
+    definitions = DomainDefinitions(found["active"], found["persistent"])
+    itself = guest["vm"], guest["uuid"]
+    why = why_not_retargeted(definitions, itself, host, held)
+    if why is not None:
+        elsewhere = {
+            each.id for name, there in known.items() if name != host for each in there.devices
+        }
+        why = why_not_retargeted(definitions, itself, host, held, elsewhere)
+    if why is not None:
+        yield f"its domain cannot be moved as it is: {why}; see to that in what runs and in what it starts from (virsh edit)"
+
+
 _RULES: tuple[t.Callable[[Case, Guest, GuestInfo], t.Iterator[str]], ...] = (
-    *(_ending, _unmigratable, _viommu, _blocked, _disks, _certificates, _several_connections),
+    *(_ending, _unmigratable, _viommu, _blocked, _disks),
+    *(_certificates, _several_connections, _definitions),
 )
 
 

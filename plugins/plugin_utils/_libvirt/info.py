@@ -57,6 +57,13 @@ class ObstacleInfo(t.TypedDict):
     name: str | None
 
 
+class DefinitionsInfo(t.TypedDict):
+    """The XML of what runs, and of what it starts from, if there is that."""
+
+    active: str
+    persistent: str | None
+
+
 class GuestInfo(t.TypedDict):
     """A guest that runs and has assigned devices; memory is in KiB."""
 
@@ -66,6 +73,7 @@ class GuestInfo(t.TypedDict):
     persistent: bool
     autostart: bool
     blocked_reasons: list[str] | None
+    definitions: DefinitionsInfo | None
     arch: str | None
     machine: str | None
     virt_type: str | None

@@ -88,6 +88,48 @@ def retargeted(definitions: DomainDefinitions, plan: t.Any, host: str) -> Domain
     )
 
 
+def why_not_retargeted(
+    definitions: DomainDefinitions,
+    guest: tuple[str, str | None],
+    host: str,
+    devices: t.Sequence[tuple[str, str]],
+    elsewhere: t.Container[str] = (),
+) -> str | None:
+    """Return why no plan could choose other devices for a guest of ``host``, by name and UUID; ``None`` where one can.
+
+    ``devices`` are those that it holds, kinds and ids, and ``elsewhere`` are ids that devices of other hosts have: it may get those.
+    """
+    name, uuid = guest
+    targets = {
+        id_: id_ if kind == "pci" and id_ in elsewhere else _stand_in(kind, number)
+        for number, (kind, id_) in enumerate(devices)
+    }
+    placements = [
+        {
+            "vm": name,
+            "vm_uuid": uuid,
+            "source": {"host": host, "kind": kind, "id": id_},
+            "target": {"host": "", "kind": kind, "id": targets[id_]},
+        }
+        for kind, id_ in devices
+    ]
+    try:
+        retargeted(definitions, {"placements": placements}, host)
+    except FleetError as error:
+        said = str(error)
+        for target in {*targets.values()} - {*targets}:
+            said = said.replace(target, "another device")
+        return said
+    return None
+
+
+def _stand_in(kind: str, number: int) -> str:
+    """Return an id that no device has."""
+    if kind == "mdev":
+        return f"ffffffff-ffff-4fff-bfff-{number:012x}"
+    return f"{0xFFFF - number:04x}:ff:1f.7"
+
+
 def read_report(status: t.Any) -> MoveReport:
     """Return the report in what a host told of a migration that has ended, one that it is lost where that is none."""
     status = status if isinstance(status, t.Mapping) else {}

@@ -502,3 +502,18 @@ def test_a_libvirt_that_does_not_say_what_is_defined_says_the_rest(gather):
     assert result["defined"] is None
     assert [each["name"] for each in result["guests"]] == ["vm-17"]
     assert "the defined guests cannot be listed" in result["problems"][0]["problem"]
+
+
+def test_definitions_are_returned_where_they_are_wanted_without_passwords(gather):
+    def xml(flags):
+        return domain_of(name="vm-17", metadata=f"<asked_with>{flags}</asked_with>")
+
+    wanted = {"definitions": True, "without_devices": True}
+    transient = guest("vm-18", number=18, isPersistent=0, XMLDesc=xml)
+    result = gather(guest(XMLDesc=xml), transient, options=wanted)
+    # 2 is VIR_DOMAIN_XML_INACTIVE; 1, VIR_DOMAIN_XML_SECURE, is not asked with.
+    assert [each["definitions"] for each in result["guests"]] == [
+        {"active": xml(0), "persistent": xml(2)},
+        {"active": xml(0), "persistent": None},
+    ]
+    assert [each["definitions"] for each in gather(guest())["guests"]] == [None]

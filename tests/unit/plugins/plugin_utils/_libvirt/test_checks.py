@@ -20,7 +20,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.guests imp
     RunningGuest,
     read_host,
 )
-from ansible_collections.vfio.migration.tests.unit.domains import UUID
+from ansible_collections.vfio.migration.tests.unit.domains import UUID, domain_of, hostdev
 from ansible_collections.vfio.migration.tests.unit.fleets import UUIDS, device, host, parent
 from ansible_collections.vfio.migration.tests.unit.libvirt_answers import (
     VERSIONS,
@@ -462,3 +462,63 @@ def test_what_cannot_be_told_of_a_guest_is_not_claimed(facts):
     hosts = {"a": LibvirtHost(versions=NEW, running={"vm-1": RunningGuest(UUID, False, False)})}
     checks = check_migration(case([], hosts, fleet=read_fleet({"a": facts}), drain=["a"]))
     assert checks["notes"] == ["vm-1 on a is not known to have a VFIO device and was left alone"]
+
+
+# --- what a domain has that cannot be replaced ---
+
+OWN = "<qemu:commandline xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'><qemu:arg value='vfio-pci,host=%s'/></qemu:commandline>"
+FUNCTION, OTHER_FUNCTION = "0000:06:00.0", "0000:06:00.1"
+
+
+def with_own_words(xml, words):
+    return xml.replace("</domain>", f"{words}</domain>")
+
+
+@pytest.mark.parametrize(
+    ("active", "persistent", "reason"),
+    [
+        ([UUIDS[1]], [UUIDS[1]], None),
+        ([UUIDS[1]], None, None),
+        # Attached since.
+        ([UUIDS[1]], [], None),
+        ([UUIDS[1]], [UUIDS[1], UUIDS[9]], f"mdev {UUIDS[9]} of vm-17 has no target in the plan"),
+        ([UUIDS[1], UUIDS[9]], [UUIDS[1]], f"mdev {UUIDS[9]} of vm-17 has no target in the plan"),
+        ([], None, f"moves {UUIDS[1]} of vm-17, which the domain's XML does not name"),
+    ],
+)
+def test_a_device_that_no_plan_knows_is_told_before_anything_is_made(active, persistent, reason):
+    xml = [
+        ids if ids is None else domain_of(*(hostdev("mdev", each) for each in ids), name="vm-17")
+        for ids in (active, persistent)
+    ]
+    fleet = read_fleet({"a": host([device(UUIDS[1], vm="vm-17")])})
+    definitions = {"active": xml[0], "persistent": xml[1]}
+    found = reason_of({"definitions": definitions}, fleet=fleet)
+    assert (found is None) == (reason is None)
+    assert (reason or "") in (found or "")
+
+
+@pytest.mark.parametrize(
+    ("named", "elsewhere", "reason"),
+    [
+        (FUNCTION, OTHER_FUNCTION, f"names pci {FUNCTION}, which becomes another device"),
+        # It may get the same address, of which only the plan knows.
+        (FUNCTION, FUNCTION, None),
+        (OTHER_FUNCTION, OTHER_FUNCTION, None),
+    ],
+)
+def test_what_is_past_libvirt_is_told_unless_the_device_may_keep_its_address(
+    named, elsewhere, reason
+):
+    def held(address):
+        return device(address, kind="pci")
+
+    devices = {
+        "a": host([held(FUNCTION) | {"in_use": {"pid": 7, "name": "vm-17"}}]),
+        "b": host([held(elsewhere)]),
+    }
+    xml = with_own_words(domain_of(hostdev("pci", FUNCTION), name="vm-17"), OWN % named)
+    definitions = {"active": xml, "persistent": None}
+    found = reason_of({"definitions": definitions}, ["pci"], fleet=read_fleet(devices))
+    assert (found is None) == (reason is None), found
+    assert (reason or "") in (found or "")

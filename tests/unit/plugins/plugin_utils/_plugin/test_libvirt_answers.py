@@ -56,6 +56,7 @@ def test_what_the_module_returns_is_read(asking):
     answer = {
         "guests": guests,
         "others": others,
+        "defined": asking.defined(),
         "arriving": asking.arriving(arriving),
         "versions": asking.versions(),
         "peers": asking.peers([]),
