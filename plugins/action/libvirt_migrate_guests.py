@@ -76,7 +76,9 @@ class ActionModule(GuestAction):
         def left(numbers: t.Iterable[int]) -> None:
             for number in numbers:
                 note_interruption(**record, migration=migrations[number])
-                self.tell_at_last(on_its_way(labels[number], self.host, given["record"]["clean_up"]))
+                self.tell_at_last(
+                    on_its_way(labels[number], self.host, given["record"]["clean_up"])
+                )
 
         try:
             turns = Turns(given["turns"]["directory"], ways, limits)

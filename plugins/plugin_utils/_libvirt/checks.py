@@ -516,9 +516,7 @@ def _definitions(case: Case, guest: Guest, info: GuestInfo) -> t.Iterator[str]:
     known = case.fleet.hosts
     devices = known[host].devices if host in known else ()
     held = [
-        (each.kind, each.id)
-        for each in devices
-        if each.in_use and each.in_use.name == guest["vm"]
+        (each.kind, each.id) for each in devices if each.in_use and each.in_use.name == guest["vm"]
     ]
     definitions = DomainDefinitions(found["active"], found["persistent"])
     itself = guest["vm"], guest["uuid"]

@@ -46,7 +46,9 @@ FORMAT = 1
 MOVED, STAYED, NOT_TRIED = "moved", "stayed", "not_tried"
 BEGUN, INTERRUPTED = "begun", "interrupted"
 _MOST_ERRORS = 100
-_ON_ITS_WAY = "the run was broken off while it was on its way: libvirt goes on, and nobody has seen the end"
+_ON_ITS_WAY = (
+    "the run was broken off while it was on its way: libvirt goes on, and nobody has seen the end"
+)
 _UNWATCHED = "it had come there before this run, when nobody was watching: when, how, and for how long it stood still is not known"
 
 

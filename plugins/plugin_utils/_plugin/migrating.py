@@ -435,9 +435,7 @@ def _is_on(libvirt: t.Mapping[str, LibvirtHost], host: str, guest: MigrationReco
     return there is not None and guest["vm_uuid"] in (None, there.uuid)
 
 
-def _without_halves(
-    found: t.Iterable[Guest], sent: t.Iterable[MigrationRecord]
-) -> list[Guest]:
+def _without_halves(found: t.Iterable[Guest], sent: t.Iterable[MigrationRecord]) -> list[Guest]:
     """Return the guests that were ``found`` with each once that is on two hosts as an earlier run has begun to send it."""
     found = [*found]
     for each in sent:
@@ -587,7 +585,7 @@ def check(run: _Run, hostvars: t.Any) -> _Run:
     going = {guest["host"] for guest in checks["chosen"]}
     silent = [f"{host} takes no part: {why}" for host, why in run["silent"].items()]
     long = too_long(case.fleet, checks["chosen"], run["bandwidth"], run["downtime_max"])
-    checks["notes"] = [*silent, *checks["notes"], *long]
+    checks["notes"] = [*silent, *checks["notes"], *long, *(_not_tried(run) if going else ())]
     if not going:
         # There is an empty plan for no guest, which somebody must make.
         checks["targets"] = run["answered"][:1]
@@ -601,6 +599,16 @@ def check(run: _Run, hostvars: t.Any) -> _Run:
         "limit": _limit(run["limit"], checks["limit"], checks["targets"]),
         "taking_part": taking_part,
     }
+
+
+def _not_tried(run: _Run) -> t.Iterator[str]:
+    """Yield of which possible targets it was not tried whether their libvirt is reached."""
+    targets = len(run["uris"])
+    if targets > _MOST_PEERS:
+        yield (
+            f"it is not known whether the guests' hosts reach libvirt on the {targets} possible targets: that is tried where there are"
+            f" {_MOST_PEERS} at most; name so many with migrate_libvirt_targets, or make sure of it there"
+        )
 
 
 def _of_one_name(guests: t.Iterable[Guest]) -> list[list[str]]:

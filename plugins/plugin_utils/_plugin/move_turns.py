@@ -109,7 +109,11 @@ class Turns:
         places = (
             (len(lost), self.limits.total, "parallel"),
             (sum(each.host == way.host for each in lost), self.limits.source, "parallel_source"),
-            (sum(each.target == way.target for each in lost), self.limits.target, "parallel_target"),
+            (
+                sum(each.target == way.target for each in lost),
+                self.limits.target,
+                "parallel_target",
+            ),
         )
         for taken, most, name in places:
             if taken >= most:

@@ -253,7 +253,7 @@ def test_a_silent_guest_costs_the_time_that_is_given_and_no_more(gather):
         f"{what}: libvirt was asked for 1 s, and that is over"
         for what in (
             "the defined guests cannot be listed",
-                "libvirt's version is not known",
+            "libvirt's version is not known",
             "QEMU's version is not known",
             "the host's capabilities cannot be read",
             "the networks cannot be listed",

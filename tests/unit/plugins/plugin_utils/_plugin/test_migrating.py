@@ -826,3 +826,21 @@ def test_guests_of_one_name_that_stay_are_each_told_on_their_host():
     nobody = {"going": [], "waiting": [], "ended": []}
     stay = result({"left": [], "notes": []}, nobody, unplaced, [])["stay"]
     assert [(each["vm"], each["host"]) for each in stay] == [("web", "a"), ("web", "b")]
+
+
+@pytest.mark.parametrize("targets", [32, 33])
+def test_that_targets_are_too_many_to_be_tried_is_told(targets):
+    others = {f"t{number}": answer() for number in range(targets)}
+    there = libvirt_info(arriving=[arrival_info(UUIDS[5])])
+    hostvars = two_hosts() | {
+        name: each | {"migrate_libvirt_asked": there} for name, each in others.items()
+    }
+    options = {"hosts": ["a", *others], "guests": "vm-17"}
+    # The host of the guest may receive, too.
+    run = migrating.find(begun(hostvars, targets=[*others], **options), hostvars)
+    assert bool(run["peers"]) == (targets <= 32)
+    notes = migrating.check(run, hostvars)["checks"]["notes"]
+    assert any(
+        "it is not known whether the guests' hosts reach libvirt on the 33" in each
+        for each in notes
+    ) == (targets > 32)
