@@ -13,6 +13,8 @@ room there, guests go to hosts that are still to be emptied, and move again with
 and verified with the facts as the steps before leave them.
 
 No guest ever moves away from a host that has come back: where that was upgraded, moves are one-way.
+
+What guests take beside devices, ``capacity`` states as it is before the first step. In each step it is as the steps before leave it.
 """
 
 from __future__ import annotations
@@ -47,6 +49,11 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.facts_afte
     HostFacts,
     facts_after,
     without_holders,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.free_capacity import (
+    Capacity,
+    once_moved,
+    part_of,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.plan_document import (
     without_places,
@@ -133,7 +140,8 @@ def maintenance_plan(
         raise FleetError(f"hosts to be emptied are listed twice: {listed(sorted(repeated))}")
     planning = _Planning(fleet, asked, conditions, progress)
     plan = planning.result()
-    broken = maintenance_objections(plan, {name: each.facts for name, each in fleet.hosts.items()})
+    facts = {name: each.facts for name, each in fleet.hosts.items()}
+    broken = maintenance_objections(plan, facts, conditions)
     if broken:
         raise FleetError(f"the verifier objects to the steps: {broken[0]}")
     return plan
@@ -150,6 +158,7 @@ class _Planning:
         # This raises an error for a target that there is not.
         targets = dataclasses.replace(conditions, drain=None).hosts(fleet)
         self._first, self._asked, self._conditions = fleet, asked, conditions
+        self._capacity: Capacity = conditions.capacity
         self._progress = progress
         self._now = ChangingFleet(
             {name: fleet.hosts[name].facts for name in {*targets, *asked.hosts}}
@@ -295,6 +304,7 @@ class _Planning:
             (
                 tuple(sorted(map(_all_of, guest.devices), key=repr)),
                 tuple(sorted(conditions.refusals_of(guest.name, guest.uuid, guest.host))),
+                tuple(sorted(conditions.needs_of(guest.name, guest.uuid).items())),
             )
             for name in batch
             for guest in self._guests[name]
@@ -309,7 +319,10 @@ class _Planning:
         if not self._lasting:
             return _Attempt(batch, [], (*guests,), len(guests))
         last = self._lasting[-_LAST:]
-        if self._returned and len(last) < len(self._lasting) and self._conditions.policy == "pack":
+        any_is_as_good = self._conditions.policy == "pack" and all(
+            map(self._conditions.prefers, last)
+        )
+        if self._returned and len(last) < len(self._lasting) and any_is_as_good:
             found = self._plan(batch, last)
             if not found.left and not _conversions(found.placements, self._now.facts):
                 return found
@@ -345,10 +358,9 @@ class _Planning:
         keep_type: bool = False,
     ) -> _Attempt:
         """Return a verified plan that empties the hosts of a batch onto ``targets``, once others have moved."""
+        # No host that receives here did before, ``after`` or not: what is free there is the same.
         conditions = dataclasses.replace(
-            self._conditions,
-            drain=batch,
-            targets=[*targets, *self._silent],
+            self._of_step(batch, targets, self._capacity),
             keep_type=keep_type or self._conditions.keep_type,
         )
         # Who stays on another host of a failure domain must not be met either.
@@ -370,6 +382,18 @@ class _Planning:
             return _Attempt(batch, [], (*request.guests,), 0)
         unplaced = tuple([guest for guest in request.guests if guest.devices[0].key in left])
         return _Attempt(batch, plan["placements"], unplaced, _guests_left(plan, request))
+
+    def _of_step(
+        self, batch: t.Sequence[str], targets: t.Sequence[str], capacity: Capacity
+    ) -> Conditions:
+        """Return what is asked of emptying the hosts of a batch onto ``targets``, which have free what ``capacity`` says."""
+        guests = (guest for name in batch for guest in self._guests[name])
+        return dataclasses.replace(
+            self._conditions,
+            drain=batch,
+            targets=[*targets, *self._silent],
+            capacity=part_of(capacity, guests, targets) if capacity else capacity,
+        )
 
     def _after(self, placements: t.Sequence[Placement]) -> dict[str, HostFacts]:
         return facts_after(
@@ -393,6 +417,15 @@ class _Planning:
                 "placements": found.placements,
             }
         )
+        if self._capacity:
+            onto_by_source = {
+                (each["source"]["host"], each["source"]["id"]): each["target"]["host"]
+                for each in found.placements
+            }
+            self._capacity = once_moved(
+                self._capacity,
+                [(guest, onto_by_source[guest.devices[0].key]) for guest in guests],
+            )
         changed = self._after(found.placements)
         for each in found.placements:
             target = each["target"]
@@ -455,10 +488,11 @@ class _Planning:
         initial = {each: self._first.hosts[each].facts for each in self._now.facts}
         empty = {name: without_holders(initial[name]) for name in self._asked.hosts}
         emptied = ChangingFleet({**initial, **empty})
+        all_gone = self._once_all_have_gone()
         left = {}
         for name in asked:
             emptied.change({name: initial[name]})
-            most = self._alone(name, emptied.hosts, always_closed)
+            most = self._alone(name, emptied.hosts, always_closed, all_gone)
             if most["status"] == "infeasible":
                 return _block(name, most, proven=True)
             left[name] = len(most["unplaced"])
@@ -468,21 +502,31 @@ class _Planning:
         proven = not self._steps and len(asked) == len(hosts) and not together
         now = {}
         for name in sorted(asked, key=left.__getitem__):
-            now[name] = self._alone(name, self._now.hosts, closed)
+            now[name] = self._alone(name, self._now.hosts, closed, self._capacity)
             proven = proven and now[name]["status"] == "infeasible"
             if not proven:
                 break
         first = min(now, key=lambda name: len(now[name]["unplaced"]))
         return _block(first, now[first], proven)
 
+    def _once_all_have_gone(self) -> Capacity:
+        """Return what would be free if the guests of all listed hosts had gone, wherever to."""
+        capacity = self._conditions.capacity
+        guests = (
+            guest for name in self._asked.hosts for guest in _guests_on(self._first.hosts[name])
+        )
+        return once_moved(capacity, ((guest, None) for guest in guests)) if capacity else capacity
+
     def _alone(
-        self, name: str, hosts: t.Mapping[str, Host], closed: t.AbstractSet[str]
+        self,
+        name: str,
+        hosts: t.Mapping[str, Host],
+        closed: t.AbstractSet[str],
+        capacity: Capacity,
     ) -> PlanBody:
         """Return a plan that empties one host onto any other one that may receive and is not ``closed``."""
         targets = sorted(self._may_receive - closed - {name})
-        conditions = dataclasses.replace(
-            self._conditions, drain=[name], targets=[*targets, *self._silent]
-        )
+        conditions = self._of_step([name], targets, capacity)
         there = {each: hosts[each] for each in (name, *targets)}
         part = Fleet(there, self._first.unknown, self._first.problems)
         request = _request(part, conditions)

@@ -8,7 +8,7 @@
 """The verifier of rolling maintenance: follow every guest through all steps, by the raw facts. Pure.
 
 What one step does, the verifier of plans has checked when the step was made. Here it is whether the steps are of one
-piece: it knows nothing but who held what before, and what the steps say.
+piece: it knows nothing but who held what before, what the steps say, and what was stated of what guests take beside devices.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from __future__ import annotations
 import typing as t
 from collections import Counter, defaultdict
 
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import Conditions
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_case import (
     Entry,
     Facts,
@@ -23,13 +24,18 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_cas
     name_of,
 )
 
+_NO_CONDITIONS = Conditions()
 
-def maintenance_objections(plan: Entry, facts: Facts) -> list[str]:
+
+def maintenance_objections(
+    plan: Entry, facts: Facts, conditions: Conditions = _NO_CONDITIONS
+) -> list[str]:
     """Return what is wrong with the steps of ``plan``, with the host and device concerned; empty for a sound one.
 
-    ``facts`` maps each host to its ``vfio_migration`` facts before the first step.
+    ``facts`` maps each host to its ``vfio_migration`` facts before the first step. Of the ``conditions`` that were asked, the
+    one that no step keeps by itself is looked at: what hosts have free.
     """
-    replay = _Replay(facts)
+    replay = _Replay(facts, conditions)
     found = [
         f"step {number}: {sentence}"
         for number, step in enumerate(plan["steps"], 1)
@@ -44,13 +50,22 @@ def maintenance_objections(plan: Entry, facts: Facts) -> list[str]:
     for name in ("moves", "conversions"):
         if plan[name] != sum(step[name] for step in plan["steps"]):
             found.append(f"{plan[name]} {name} are another number than the steps have")
+    for name in ("capacity", "spare", "prefer"):
+        if plan["conditions"][name] != getattr(conditions, name):
+            found.append(f"the plan states another {name} than was asked")
     return found
 
 
 class _Replay:
     """Who holds which device now; ``_origins`` has for each held device the one that its guest held at first."""
 
-    def __init__(self, facts: Facts) -> None:
+    def __init__(self, facts: Facts, conditions: Conditions) -> None:
+        self._needs = {**conditions.capacity.get("guests", {})}
+        stated = conditions.capacity.get("hosts", {})
+        self._free: dict[str, Counter[str]] = defaultdict(Counter)
+        self._free |= {host: Counter(amounts) for host, amounts in stated.items()}
+        self._spare = conditions.spare
+        self._names: dict[t.Any, str] = {}
         self._types: dict[Key, t.Any] = {}
         self._guests: dict[Key, t.Any] = {}
         self._there: set[Key] = set()
@@ -62,7 +77,11 @@ class _Replay:
                 holder = device["in_use"]
                 if holder is not None:
                     pid = holder.get("pid")
-                    self._guests[key] = (host, device["id"] if pid is None else pid)
+                    guest = (host, device["id"] if pid is None else pid)
+                    self._guests[key] = guest
+                    for name in (holder.get("name"), holder.get("uuid")):
+                        if name in self._needs:
+                            self._names[guest] = name
         self._origins: dict[Key, Key] = {key: key for key in self._guests}
         self._sizes = Counter(self._guests.values())
         self._came_back: set[str] = set()
@@ -90,7 +109,34 @@ class _Replay:
             self._there.add(key)
             self._types[key] = each["target"]["type"]
         yield from self._torn_apart(zip(targets, origins, strict=True))
+        if self._needs:
+            yield from self._take_of_hosts(zip(sources, targets, origins, strict=True))
         self._came_back |= batch
+
+    def _take_of_hosts(self, moved: t.Iterable[tuple[Key, Key, Key]]) -> t.Iterator[str]:
+        """Yield the hosts that have less free than what comes to them takes, and take it; what leaves a host is free there after that.
+
+        Of several guests that share a name on a host, what that one takes is free.
+        """
+        arriving: dict[str, Counter[str]] = defaultdict(Counter)
+        leaving = set()
+        for guest, source, target in {
+            (self._guests[origin], source[0], target[0])
+            for source, target, origin in moved
+            if self._guests.get(origin) in self._names
+        }:
+            arriving[target].update(self._needs[self._names[guest]])
+            leaving.add((self._names[guest], source))
+        for host, taken in arriving.items():
+            there = self._free[host]
+            for resource, amount in taken.items():
+                spare = self._spare.get(resource, 0)
+                if amount and amount + spare > there[resource]:
+                    beside = f", of which {spare} is to be spare" if spare else ""
+                    yield f"what goes to {host} takes {amount} of {resource}, and it has {there[resource]} free then{beside}"
+            there.subtract(taken)
+        for name, host in leaving:
+            self._free[host].update(self._needs[name])
 
     def _counts(self, step: Entry, sources: t.Sequence[Key]) -> t.Iterator[str]:
         """Yield what the step counts otherwise than its placements come to."""

@@ -235,12 +235,12 @@ def test_nothing_is_said_of_the_steps_that_is_not_so(seed):
 def test_steps_are_sound_whatever_devices_and_conditions_there_are(seed):
     chance = random.Random(seed)
     facts, request = drawn(chance)
-    conditions = dataclasses.replace(request.conditions, reuse=False, drain=None, capacity={})
+    conditions = dataclasses.replace(request.conditions, reuse=False, drain=None)
     hosts = chance.sample(sorted(facts), chance.randint(1, len(facts)))
     at_once = chance.choice((1, 2))
     plan = planned(facts, hosts, conditions, at_once=at_once)
     event(plan["status"])
-    assert maintenance_objections(plan, facts) == []
+    assert maintenance_objections(plan, facts, conditions) == []
     assert planned(facts, hosts, conditions, at_once=at_once) == plan
 
 
