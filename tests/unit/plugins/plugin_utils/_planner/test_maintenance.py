@@ -106,11 +106,39 @@ def test_once_enough_was_looked_at_what_had_no_place_is_not_tried_before_each_st
 
 
 class Drawn(t.NamedTuple):
-    """A tiny fleet of functions: by host the kinds of all, and by guest its host and the kinds that it holds."""
+    """A tiny fleet of functions: by host the kinds of all, and by guest its host and the kinds that it holds.
+
+    By guest there is what it takes of memory, too, by host what is free of that, and how much is to be spare.
+    """
 
     facts: Facts
     slots: dict[str, list[str]]
     guests: list[tuple[str, tuple[str, ...]]]
+    taken: list[int]
+    memory: dict[str, int]
+    spare: int = 0
+
+    @property
+    def conditions(self) -> Conditions:
+        if not any(self.taken):
+            return NOTHING
+        return Conditions(
+            capacity={
+                "hosts": {name: {"memory": free} for name, free in self.memory.items()},
+                "guests": {f"vm-{n}": {"memory": each} for n, each in enumerate(self.taken)},
+            },
+            spare={"memory": self.spare},
+        )
+
+    def free(self, places: t.Any) -> dict[str, int]:
+        """Return what each host has free of memory, beside what is to be spare, once guests are in these places."""
+        found = {name: self.memory.get(name, 0) - self.spare for name in self.slots}
+        for (before, _kinds), (now, _held), taken in zip(
+            self.guests, places, self.taken, strict=True
+        ):
+            found[before] += taken
+            found[now] -= taken
+        return found
 
 
 def tiny(chance: random.Random) -> Drawn:
@@ -132,7 +160,12 @@ def tiny(chance: random.Random) -> Drawn:
             kinds.append(kind)
         slots[name] = kinds
         facts[name] = host(devices)
-    return Drawn(facts, slots, guests)
+    if chance.random() < 0.5:
+        return Drawn(facts, slots, guests, [0] * len(guests), {})
+    taken = [chance.randint(0, 3) for _guest in guests]
+    # Of a host of which nothing is stated, what its guests have left is free.
+    memory = {name: chance.randint(0, 6) for name in slots if chance.random() < 0.8}
+    return Drawn(facts, slots, guests, taken, memory, chance.choice((0, 0, 1)))
 
 
 def best(fleet: Drawn, hosts: t.Sequence[str], asked: Maintenance) -> tuple[int, int] | None:
@@ -176,23 +209,28 @@ def emptied(
         if name not in batch and name not in closed
         for kind in LISTS
     }
+    memory = fleet.free(places)
 
     def place(rest: list[int], now: list[t.Any], converted: int) -> t.Iterator[t.Any]:
         if not rest:
             yield tuple(now), converted
             return
         number, *others = rest
-        held = places[number][1]
+        held, taken = places[number][1], fleet.taken[number]
         for name in fleet.slots:
+            if taken and memory[name] < taken:
+                continue
             for kinds in set(itertools.product(*[LISTS[kind] for kind in held])):
                 needed = {kind: kinds.count(kind) for kind in kinds}
                 if any(free.get((name, kind), 0) < count for kind, count in needed.items()):
                     continue
+                memory[name] -= taken
                 for kind, count in needed.items():
                     free[name, kind] -= count
                 now[number] = (name, tuple(sorted(kinds)))
                 more = sum(a != b for a, b in zip(held, kinds, strict=True))
                 yield from place(others, now, converted + more)
+                memory[name] += taken
                 for kind, count in needed.items():
                     free[name, kind] += count
                 now[number] = places[number]
@@ -209,10 +247,10 @@ def test_nothing_is_said_of_the_steps_that_is_not_so(seed):
     asked = Maintenance(
         hosts, chance.choice((1, 1, 1, 2)), chance.random() < 0.4, chance.random() < 0.8
     )
-    plan = maintenance_plan(read_fleet(fleet.facts), asked, NOTHING)
+    plan = maintenance_plan(read_fleet(fleet.facts), asked, fleet.conditions)
     fewest = best(fleet, hosts, asked)
-    event(f"{plan['status']}, {'possible' if fewest else 'not possible'}")
-    assert maintenance_objections(plan, fleet.facts) == []
+    event(f"{plan['status']}, {'possible' if fewest else 'not possible'}, {any(fleet.taken)}")
+    assert maintenance_objections(plan, fleet.facts, fleet.conditions) == []
     if plan["status"] in ("optimal", "feasible"):
         assert sorted(plan["order"]) == sorted(hosts)
         assert plan["blocked"] is None
@@ -229,6 +267,21 @@ def test_nothing_is_said_of_the_steps_that_is_not_so(seed):
     if asked.keep_order:
         assert plan["order"] == hosts[: len(plan["order"])]
     assert all(len(step["hosts"]) <= asked.at_once for step in plan["steps"])
+
+
+@given(st.integers(0, 1_000_000))
+def test_of_no_host_more_is_taken_than_it_has_free_after_the_steps_before(seed):
+    fleet = tiny(random.Random(seed))
+    plan = planned(fleet.facts, sorted(fleet.slots), fleet.conditions)
+    places = list(fleet.guests)
+    for step in plan["steps"]:
+        for each in step["placements"]:
+            number = int(each["vm"].removeprefix("vm-"))
+            places[number] = (each["target"]["host"], places[number][1])
+        onto = {places[int(each["vm"].removeprefix("vm-"))][0] for each in step["placements"]}
+        free = fleet.free(places)
+        took = [name for number, (name, _held) in enumerate(places) if fleet.taken[number]]
+        assert all(free[name] >= 0 for name in onto.intersection(took) - {*step["hosts"]})
 
 
 @given(st.integers(0, 1_000_000))
@@ -388,6 +441,75 @@ def test_a_limit_and_groups_hold_in_each_step():
     assert last["a-0"] != last["b-0"]
 
 
+def memory(hosts: dict[str, int], *guests: str, each: int = 4) -> t.Any:
+    return {
+        "hosts": {name: {"memory": free} for name, free in hosts.items()},
+        "guests": {name: {"memory": each} for name in guests},
+    }
+
+
+def test_what_guests_have_left_is_free_for_those_of_the_steps_after():
+    facts = {name: full(name, 2) for name in "abc"} | {"spare": full("spare", 0, 6)}
+    guests = [f"{name}-{number}" for name in "abc" for number in range(2)]
+    # The functions of spare would do for all, and its memory for two.
+    capacity = memory({"spare": 8, "a": 0, "b": 0}, *guests)
+    plan = planned(facts, "abc", Conditions(capacity=capacity, spare={"memory": 0}))
+    assert (plan["status"], plan["moves"]) == ("optimal", 6)
+    targets = [{each["target"]["host"] for each in step["placements"]} for step in plan["steps"]]
+    assert targets == [{"spare"}, {"a"}, {"b"}]
+    assert plan["conditions"]["capacity"] == capacity
+    # With some of it to be spare on each host, one guest less has a place there.
+    kept = planned(facts, "abc", Conditions(capacity=capacity, spare={"memory": 1}))
+    assert (kept["status"], kept["order"]) == ("unproven", [])
+    reasons = [r["reason"] for each in kept["blocked"]["unplaced"] for r in each["reasons"]]
+    assert any("of its memory left" in each for each in reasons)
+
+
+def test_what_guests_have_taken_is_not_free_for_those_of_the_steps_after():
+    facts = {"a": full("a", 1), "b": full("b", 1), "c": full("c", 0, 2)}
+    capacity = memory({"c": 4}, "a-0", "b-0")
+    plan = planned(facts, "ab", Conditions(capacity=capacity), use_returned=False)
+    assert (plan["status"], plan["order"]) == ("unproven", ["a"])
+    both = Conditions(capacity=memory({"c": 8}, "a-0", "b-0"))
+    assert planned(facts, "ab", both, use_returned=False)["status"] == "optimal"
+
+
+def test_with_little_memory_guests_wait_on_hosts_that_are_still_to_be_emptied():
+    facts = {"a": full("a", 1), "b": full("b", 1, 1), "c": full("c", 0, 2)}
+    # Only b takes the guest of a, and only a what is on b then.
+    capacity = memory({"b": 4, "c": 0, "a": 4}, "a-0", "b-0")
+    plan = planned(facts, "ab", Conditions(capacity=capacity, targets=["a", "b"]))
+    assert plan["order"][0] == "a"
+    assert plan["blocked"]["hosts"] == ["b"]
+    facts["a"] = full("a", 1, 1)
+    plan = planned(facts, "ab", Conditions(capacity=capacity, targets=["a", "b"]))
+    assert (plan["status"], plan["moves"], plan["steps"][1]["again"]) == ("optimal", 3, 1)
+
+
+def test_guests_that_share_a_name_free_what_one_of_them_takes():
+    # A device each of which the process is not known: two guests of one name, or one.
+    held = [{**vf(n, "vm"), "in_use": {"pid": None, "name": "vm"}} for n in range(2)]
+    facts = {"a": host(held), "b": full("b", 1), "c": full("c", 0, 2)}
+    taken = {"vm": {"memory": 4}, "b-0": {"memory": 8}}
+    for free, status in ((4, "unproven"), (8, "optimal")):
+        capacity = {"hosts": {"a": {"memory": free - 4}, "c": {"memory": 8}}, "guests": taken}
+        plan = planned(facts, "ab", Conditions(capacity=capacity), keep_order=True)
+        assert plan["status"] == status, free
+
+
+@pytest.mark.parametrize("preferred", ["x", "y"])
+def test_hosts_that_are_preferred_receive_first_in_each_step(preferred):
+    facts = {name: full(name, 1) for name in "ab"}
+    facts |= {name: full(name, 0, 2) for name in "xy"}
+    plan = planned(facts, "ab", Conditions(prefer=[preferred]))
+    assert (plan["status"], plan["conditions"]["prefer"]) == ("optimal", [preferred])
+    targets = [{each["target"]["host"] for each in step["placements"]} for step in plan["steps"]]
+    assert targets == [{preferred}, {preferred}]
+    # A host that has come back is taken before others only where it is preferred, too.
+    after = planned(facts, "ab", Conditions(prefer=[preferred, "a"]))
+    assert {each["target"]["host"] for each in after["steps"][1]["placements"]} <= {preferred, "a"}
+
+
 def test_what_is_made_for_a_guest_takes_of_its_parent_in_the_steps_after():
     def vgpus(name: str) -> t.Any:
         made = [
@@ -493,6 +615,50 @@ def test_the_verifier_objects_to_damaged_steps(damage):
     damaged = copy.deepcopy(plan)
     damage(damaged)
     assert maintenance_objections(damaged, facts) != []
+
+
+def more_stated(plan: t.Any) -> None:
+    plan["conditions"]["capacity"]["hosts"]["spare"]["memory"] += 4
+
+
+def less_spare(plan: t.Any) -> None:
+    plan["conditions"]["spare"]["memory"] = 0
+
+
+def others_preferred(plan: t.Any) -> None:
+    plan["conditions"]["prefer"] = []
+
+
+def not_yet_free(plan: t.Any) -> None:
+    plan["steps"][1]["placements"][0]["target"] |= {"host": "spare", "id": "0000:81:00.2"}
+    plan["steps"][1]["returned"] = []
+
+
+def not_free_any_more(plan: t.Any) -> None:
+    plan["steps"][0]["placements"][0]["target"] |= {"host": "c", "id": "0000:81:00.2"}
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (more_stated, "another capacity than was asked"),
+        (less_spare, "another spare than was asked"),
+        (others_preferred, "another prefer than was asked"),
+        (not_yet_free, "spare takes 4 of memory, and it has 2 free then, of which 2 is to be"),
+        (not_free_any_more, "c takes 4 of memory, and it has 5 free then, of which 2 is to be"),
+    ],
+)
+def test_the_verifier_follows_what_is_free_by_itself(damage, words):
+    facts = {"a": full("a", 1), "b": full("b", 1), "c": full("c", 2, 1), "spare": full("spare", 0, 3)}
+    capacity = memory({"spare": 6, "a": 2, "c": 5}, "a-0", "b-0")
+    conditions = Conditions(capacity=capacity, spare={"memory": 2}, prefer=["spare"])
+    plan = planned(facts, "ab", conditions, keep_order=True)
+    targets = [each["target"]["host"] for step in plan["steps"] for each in step["placements"]]
+    assert targets == ["spare", "a"]
+    assert maintenance_objections(plan, facts, conditions) == []
+    damaged = copy.deepcopy(plan)
+    damage(damaged)
+    assert any(words in each for each in maintenance_objections(damaged, facts, conditions))
 
 
 def test_a_guest_goes_to_no_rack_in_which_one_of_its_group_is_still_to_move():
