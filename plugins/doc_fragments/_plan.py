@@ -136,7 +136,7 @@ options:
       - What beside devices guests take of a host, such as memory, huge pages and CPUs. In C(hosts) by the name of each host what it has free, in
         C(guests) by the name or UUID of each guest what it takes, both numbers by the name of a resource, in whichever unit.
       - A guest goes to no host that has less of anything that it takes than is left, nor to one of which that is not stated. A guest that is not
-        named takes nothing. What a guest leaves on its host is not counted on.
+        named takes nothing. Within one plan, what a guest leaves on its host is not counted on.
       - A name in C(guests) that no guest in the facts has gives a warning. Another key beside C(hosts) and C(guests) is an error.
     type: dict
   spare:

@@ -26,6 +26,8 @@ description:
     round, strands nobody.
   - Each step is a plan as of a drain with O(vfio.migration.migration_plan#filter:free_devices) V(none), checked by the verifier of plans with the facts
     as the steps before leave them. A second verifier follows each guest through all steps.
+  - What O(capacity) states is taken to be so before the first step. What a guest takes is free on its old host, and taken on its new one, in the
+    steps after the one in which it moves, also on hosts of which nothing is stated; a host that comes back is taken to have what it had.
   - Where a step has no place for a guest, the plan ends before it, says which host cannot be emptied and why, and whether that is proven.
   - What hosts are after maintenance is not known before. A plan takes them to be as their present facts say. Carry out its first step only, gather
     facts, and plan the rest anew.
@@ -34,6 +36,7 @@ extends_documentation_fragment:
   - vfio.migration._fleet.max_age
   - vfio.migration._fleet.left_out
   - vfio.migration._plan.conditions
+  - vfio.migration._plan.room
   - vfio.migration._plan.search
 options:
   emptied:
@@ -60,6 +63,12 @@ options:
     choices:
       - pack
       - spread
+  prefer:
+    description:
+      - Hosts that are taken before all others in each step, as in O(vfio.migration.migration_plan#filter:prefer). As few devices as possible go
+        elsewhere, but no guest moves again for it.
+    type: list
+    elements: str
 positional: _input, emptied, hosts
 seealso:
   - plugin: vfio.migration.migration_plan

@@ -20,6 +20,7 @@ extends_documentation_fragment:
   - vfio.migration._attributes
   - vfio.migration._attributes.step
   - vfio.migration._plan.conditions
+  - vfio.migration._plan.room
 attributes:
   check_mode:
     support: full
@@ -105,6 +106,10 @@ options:
     choices:
       - pack
       - spread
+  prefer:
+    description: Hosts that are taken before all others, as in O(vfio.migration.migration_plan#filter:prefer).
+    type: list
+    elements: str
   apart:
     description: Groups of guests of which no two may be on one host, as in O(vfio.migration.migration_plan#filter:apart).
     type: list

@@ -1054,6 +1054,15 @@ class Outfit(t.TypedDict):
     """The ids of its devices; empty where those need not be there again."""
 
 
+class StatedCapacity(t.TypedDict):
+    """What guests take beside devices and what hosts had free of it, as it was stated, and where the guests were then."""
+
+    capacity: dict[str, dict[str, dict[str, Count]]]
+    """What ``hosts`` had free, and what ``guests`` take."""
+    guests: dict[str, list[str]]
+    """By each host with facts, those of these guests that held devices there."""
+
+
 class MaintenanceProgress(t.TypedDict):
     """How far rolling maintenance has come: ``maintenance.json``, in the directory of the playbook ``maintain``."""
 
@@ -1067,6 +1076,8 @@ class MaintenanceProgress(t.TypedDict):
     """Those that have come back."""
     working: dict[str, Outfit]
     """Those that are empty, and on which the operator's tasks may have begun, each with what must be there again."""
+    stated: StatedCapacity | None
+    """From what it is worked out how much hosts have free once guests have moved; ``null`` where nothing is stated."""
 
 
 class MaintenancePlan(t.TypedDict):

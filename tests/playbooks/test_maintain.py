@@ -112,6 +112,24 @@ def test_a_run_that_is_killed_is_taken_up_where_it_was(maintained):
     assert not maintained.progress.exists()
 
 
+def test_what_hosts_have_free_follows_the_guests_that_have_moved(maintained):
+    taken = {"memory": 4}
+    capacity = {
+        "hosts": {"a": {"memory": 1}, "b": {"memory": 0}, "c": {"memory": 5}},
+        "guests": {"vm-1": taken, "vm-2": taken},
+    }
+    options = maintained.options | {"prepare_capacity": capacity, "prepare_spare": {"memory": 1}}
+    options |= {"maintain_drain": ["a", "b"]}
+    # On c there is what one of them takes and what is to be spare, on a nothing beside that.
+    assert maintained.fleet.kill("vfio.migration.maintain", "Wait until the host is back", options)
+    assert maintained.fleet.guests() == {"vm-1": "c", "vm-2": "b"}
+    # Once it is taken up, what vm-1 has left is free, and what it has taken is not.
+    ended = maintained.play(**options)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert maintained.fleet.guests() == {"vm-1": "c", "vm-2": "a"}
+    assert not maintained.progress.exists()
+
+
 def test_a_host_that_lacks_something_or_fails_stops_the_rest(maintained):
     lose = 'sed -i \'s/"parents": .*"problems"/"parents": [], "problems"/\' {{ state }}/{{ inventory_hostname }}'
     ended = maintained.play(then=lose)

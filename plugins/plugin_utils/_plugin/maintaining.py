@@ -8,7 +8,8 @@
 """The steps of the playbook ``maintain`` that are taken on the control node: plan, see who is empty, see who is back.
 
 Each takes what the one before returned, and returns that with what is new. ``now`` is what the plays in between are to do:
-empty the hosts ``drain`` onto ``targets``, then work on ``hosts``; it has no hosts once there is nothing to do.
+empty the hosts ``drain`` onto ``targets``, which have free what ``capacity`` says, then work on ``hosts``; it has no hosts once
+there is nothing to do.
 """
 
 from __future__ import annotations
@@ -22,12 +23,22 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._compat.wording imp
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import Host
-from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import FACT, read_fleet
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import (
+    FACT,
+    hold,
+    read_fleet,
+    uncollected,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.values import (
     count,
     flag,
     names,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.free_capacity import (
+    followed,
+    guests_by_host,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import OPTIONS
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments import (
     chosen_hosts,
     one_or_more,
@@ -59,7 +70,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils.contract import (
 _Run = dict[str, t.Any]
 # What the tasks of the role register.
 GATHERED, LOOKED, BACK = "maintain_gathered", "maintain_looked", "maintain_back"
-_NOTHING: _Run = {"hosts": [], "drain": [], "targets": [], "dest": ""}
+_NOTHING: _Run = {"hosts": [], "drain": [], "targets": [], "capacity": {}, "dest": ""}
 _NO_HOST = "maintain_drain has no host: nothing is emptied"
 _TAKE_UP = "Run the same again to take it up"
 
@@ -91,6 +102,11 @@ def begin(options: t.Mapping[str, t.Any], hostvars: t.Any, check_mode: bool) -> 
     conditions = {name: options[name] for name in CONDITIONS if options.get(name) is not None}
     if "targets" in conditions:
         conditions["targets"] = names("targets", conditions["targets"]) or []
+    capacity = conditions.get("capacity")
+    conditions["capacity"] = (
+        OPTIONS["capacity"].check("capacity", capacity) if capacity is not None else {}
+    )
+    stated = before["stated"] if before else None
     return {
         "hosts": hosts,
         "asked": hosts,
@@ -108,6 +124,8 @@ def begin(options: t.Mapping[str, t.Any], hostvars: t.Any, check_mode: bool) -> 
         "progress": path,
         "done": before["done"] if before else [],
         "working": before["working"] if before else {},
+        # Other numbers than those of an earlier run are of this one.
+        "stated": stated if stated and stated["capacity"] == conditions["capacity"] else None,
         "check_mode": check_mode,
         "now": _NOTHING,
         "wanted": {},
@@ -129,7 +147,9 @@ def plan_next(run: _Run, hostvars: t.Any) -> _Run:
         hosts = sorted(run["working"])
         again = f"{listed(hosts)}: emptied in an earlier run; its tasks are run again"
         return run | {"now": _NOTHING | {"hosts": hosts}, "sentences": [again]}
-    plan = _plan(run, rest, hostvars)
+    answered, silent = _answers(run, rest, hostvars)
+    run |= _followed(run, hostvars, answered)
+    plan = _plan(run, rest, hostvars, answered, silent)
     blocked = plan["blocked"]
     if blocked is not None and not (run["partial"] and plan["steps"]):
         done = f"; done are {listed(run['done'])}" if run["done"] else ""
@@ -138,17 +158,45 @@ def plan_next(run: _Run, hostvars: t.Any) -> _Run:
     run |= {"sentences": told, "shown": True}
     if run["check_mode"]:
         return run | {"asked": []}
-    write_maintenance(run["progress"], run["emptied"], run["done"], {})
+    _write(run, {})
     return run | {"now": _first_step(run, plan, rest)}
 
 
-def _plan(run: _Run, rest: t.Sequence[str], hostvars: t.Any) -> MaintenancePlan:
+def _write(run: _Run, working: t.Mapping[str, Outfit]) -> None:
+    write_maintenance(run["progress"], run["emptied"], run["done"], working, run["stated"])
+
+
+def _answers(
+    run: _Run, rest: t.Sequence[str], hostvars: t.Any
+) -> tuple[list[str], dict[str, str]]:
+    """Return which hosts have answered, and why the others have not; raise ``FleetError`` where one of ``rest`` has not."""
     answered, silent = gathered(hostvars, run["hosts"], GATHERED)
     for host in rest:
         if host not in answered:
             why = silent.get(host, "it did not answer in this run")
             raise FleetError(f"cannot empty {host}: its facts could not be gathered: {why}")
-    conditions = dict(run["conditions"])
+    return answered, silent
+
+
+@uncollected()
+def _followed(run: _Run, hostvars: t.Any, answered: t.Collection[str]) -> _Run:
+    """Return what hosts have free now, and what that was concluded from: where guests were when it was stated, which may be now."""
+    capacity = run["conditions"]["capacity"]
+    if not capacity:
+        return {"capacity": {}, "stated": None}
+    now = guests_by_host(capacity, read_fleet(hold(hostvars, answered)))
+    stated = run["stated"] or {"capacity": capacity, "guests": now}
+    return {"capacity": followed(capacity, stated["guests"], now), "stated": stated}
+
+
+def _plan(
+    run: _Run,
+    rest: t.Sequence[str],
+    hostvars: t.Any,
+    answered: t.Collection[str],
+    silent: t.Mapping[str, str],
+) -> MaintenancePlan:
+    conditions = run["conditions"] | {"capacity": run["capacity"]}
     if not run["use_returned"]:
         wanted = conditions["targets"] if "targets" in conditions else run["hosts"]
         conditions["targets"] = [host for host in wanted if host not in run["done"]]
@@ -186,6 +234,7 @@ def _first_step(run: _Run, plan: MaintenancePlan, rest: t.Sequence[str]) -> _Run
         "hosts": step["hosts"],
         "drain": sorted({*left_over, *(each["source"]["host"] for each in step["placements"])}),
         "targets": sorted(targets),
+        "capacity": run["capacity"],
         "dest": dest,
     }
 
@@ -210,7 +259,7 @@ def look(run: _Run, hostvars: t.Any) -> _Run:
     working = run["working"] or {
         name: _outfit(host, run["persistent"]) for name, host in found.items()
     }
-    write_maintenance(run["progress"], run["emptied"], run["done"], working)
+    _write(run, working)
     wanted = {name: [*each["parents"], *each["devices"]] for name, each in working.items()}
     return run | {"working": working, "wanted": wanted}
 
@@ -224,7 +273,7 @@ def back(run: _Run, hostvars: t.Any) -> _Run:
     if faults:
         raise FleetError(f"{'; '.join(faults)}. {_TAKE_UP}")
     run |= {"done": [*run["done"], *hosts], "working": {}, "now": _NOTHING}
-    write_maintenance(run["progress"], run["emptied"], run["done"], {})
+    _write(run, {})
     return run | {"sentences": [f"{listed(hosts)}: emptied, and back"]}
 
 

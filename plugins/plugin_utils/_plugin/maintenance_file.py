@@ -31,6 +31,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.progress_fi
 from ansible_collections.vfio.migration.plugins.plugin_utils.contract import (
     MaintenanceProgress,
     Outfit,
+    StatedCapacity,
 )
 
 # Count it up when the shape changes.
@@ -53,6 +54,7 @@ def write_maintenance(
     emptied: t.Sequence[str],
     done: t.Sequence[str],
     working: t.Mapping[str, Outfit],
+    stated: StatedCapacity | None,
 ) -> None:
     """Put down how far maintenance has come, in one step; raise ``AnsibleActionFail``."""
     data: MaintenanceProgress = {
@@ -61,6 +63,7 @@ def write_maintenance(
         "emptied": [*emptied],
         "done": [*done],
         "working": {**working},
+        "stated": stated,
     }
     replace(path, json.dumps(data, indent=1, sort_keys=True) + "\n")
 

@@ -133,6 +133,55 @@ def test_a_host_is_not_back_before_all_that_it_needs_is(options, facts):
     assert written(run)["done"] == []
 
 
+CAPACITY = {
+    "hosts": {"a": {"memory": 0}, "b": {"memory": 0}, "c": {"memory": 4}},
+    "guests": {"vm-1": {"memory": 4}, "vm-2": {"memory": 4}},
+}
+
+
+def test_what_is_free_follows_the_guests_that_have_moved(options, facts):
+    options |= {"capacity": CAPACITY, "spare": {"memory": 0}, "prefer": ["c"]}
+    run = first_step(options, facts)
+    assert (run["now"]["hosts"], run["now"]["capacity"]) == (["a"], CAPACITY)
+    assert written(run)["stated"]["guests"] == {"a": ["vm-1"], "b": ["vm-2"], "c": []}
+    facts = moved(facts, "a", "c")
+    run = back(look(run, answers(facts, LOOKED)), answers(facts, BACK))
+    run = plan_next(run, answers(facts, GATHERED))
+    # By what was stated a has nothing.
+    assert run["now"]["hosts"] == ["b"]
+    free = {name: each["memory"] for name, each in run["now"]["capacity"]["hosts"].items()}
+    assert free == {"a": 4, "b": 0, "c": 0}
+
+
+def test_a_run_that_takes_up_another_one_goes_on_from_its_numbers(options, facts):
+    options |= {"capacity": CAPACITY}
+    run = first_step(options, facts)
+    facts = moved(facts, "a", "c")
+    back(look(run, answers(facts, LOOKED)), answers(facts, BACK))
+    run = first_step(options, facts)
+    assert run["now"]["hosts"] == ["b"]
+    assert run["now"]["capacity"]["hosts"]["a"] == {"memory": 4}
+    assert written(run)["stated"]["guests"]["a"] == ["vm-1"]
+    # Other numbers are those of now.
+    other = {**CAPACITY, "hosts": {"a": {"memory": 5}, "b": {"memory": 0}, "c": {"memory": 0}}}
+    run = first_step(options | {"capacity": other}, facts)
+    assert run["now"]["capacity"] == other
+    assert written(run)["stated"] == {
+        "capacity": other,
+        "guests": {"a": [], "b": ["vm-2"], "c": ["vm-1"]},
+    }
+    run = first_step(options | {"capacity": None}, facts)
+    assert (run["now"]["capacity"], written(run)["stated"]) == ({}, None)
+
+
+def test_nothing_begins_where_a_guest_takes_more_than_any_host_has_free(options, facts):
+    options |= {"capacity": {**CAPACITY, "hosts": {}}}
+    with pytest.raises(FleetError, match="a cannot be emptied: 1 device of its guests has no place"):
+        first_step(options, facts)
+    with pytest.raises(FleetError, match="capacity has the key"):
+        begin(options | {"capacity": {"host": {}}}, {}, False)
+
+
 def test_what_was_broken_off_is_taken_up(options, facts):
     run = first_step(options, facts)
     facts = moved(facts, "a", "c")
