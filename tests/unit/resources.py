@@ -118,6 +118,7 @@ def problems(draw, items: int = 4, bins: int = 3, devices: int = 3) -> PackingPr
     Of some resources all that an item needs is on one node, of others nothing is on the same node as the rest.
     """
     spread = draw(st.booleans())
+    by_domain = spread and draw(st.booleans())
     nodes = draw(st.sampled_from(["any", "one", "different"]))
     resources = Resources(not spread, nodes == "one", nodes == "different")
     # What goes wrong does so most among bins that are alike.
@@ -131,7 +132,11 @@ def problems(draw, items: int = 4, bins: int = 3, devices: int = 3) -> PackingPr
             (draw(st.just(UNLIMITED) | st.integers(0, 4)), draw(st.integers(2, 6))),
             draw(GROUPS),
             refuses=draw(GROUPS),
-            domains=draw(st.just(frozenset()) | st.frozensets(st.integers(0, 1))),
+            domains=draw(
+                st.frozensets(st.integers(0, 2), min_size=1)
+                if by_domain
+                else st.just(frozenset()) | st.frozensets(st.integers(0, 1))
+            ),
             preferred=draw(st.just(True) | st.booleans()),
         )
         for _bin in range(draw(st.integers(0, bins)))
@@ -153,11 +158,27 @@ def problems(draw, items: int = 4, bins: int = 3, devices: int = 3) -> PackingPr
         )
         for each in needed
     ]
-    return PackingProblem(resources, guests, hosts, spread)
+    in_domains = st.dictionaries(st.integers(0, 2), st.integers(0, 3))
+    return PackingProblem(
+        resources, guests, hosts, spread, draw(in_domains) if by_domain else None
+    )
+
+
+def highest_in_domains(problem: PackingProblem, arrived: t.Sequence[int]) -> int:
+    """Return how many devices there are in the fullest domain that takes in any, by how many arrive in each bin; 0 where that does not matter."""
+    if problem.domain_loads is None:
+        return 0
+    within = {domain for each in problem.bins for domain in each.domains}
+    found = []
+    for domain in within:
+        bins = zip(problem.bins, arrived, strict=True)
+        come = sum(devices for there, devices in bins if domain in there.domains)
+        found.append(come and come + problem.domain_loads.get(domain, 0))
+    return max(found, default=0)
 
 
 def best_rating(problem: PackingProblem) -> tuple[int, ...]:
-    """Return the least rating of all plans: devices left, the grave tiers of the cost, the highest load, the other tiers.
+    """Return the least rating of all plans: devices left, the grave tiers of the cost, the highest loads, the other tiers.
 
     Every place of every device is tried: slow, and easy to believe.
     """
@@ -174,7 +195,8 @@ def best_rating(problem: PackingProblem) -> tuple[int, ...]:
     def place(number: int, left: int, cost: int) -> None:
         if number == len(problem.items):
             load = max(loads, default=0) if problem.spread else 0
-            ratings.add((left, cost // CREATED, load, cost % CREATED))
+            in_domains = highest_in_domains(problem, loads)
+            ratings.add((left, cost // CREATED, in_domains, load, cost % CREATED))
             return
         item = problem.items[number]
         devices = len(item.demands)

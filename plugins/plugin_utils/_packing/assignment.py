@@ -42,6 +42,17 @@ def highest_load(assignment: Assignment, bins: t.Sequence[Bin]) -> int:
     return max([there[number] + loads[number] for number in loads], default=0)
 
 
+def highest_domain_load(
+    assignment: Assignment, bins: t.Sequence[Bin], domain_loads: t.Mapping[int, int]
+) -> int:
+    """Return how many devices there are in the fullest of the domains that take in any."""
+    arrived: Counter[int] = Counter()
+    for number, contents in assignment.items():
+        for domain in bins[number].domains if contents else ():
+            arrived[domain] += load(contents)
+    return max([domain_loads.get(each, 0) + count for each, count in arrived.items()], default=0)
+
+
 def placed_items(assignment: Assignment) -> set[int]:
     """Return the items that have a place."""
     return {item for contents in assignment.values() for item, _packing in contents}
@@ -108,6 +119,8 @@ class PartialAssignment:
         self.contents: list[list[tuple[int, Packing]]] = [[] for _bin in problem.bins]
         self.state = [each.state for each in problem.bins]
         self.load = [each.load for each in problem.bins]
+        self.is_by_domain = problem.domain_loads is not None
+        self._domain_loads = Counter(problem.domain_loads or {})
         # The groups of which a member is in a domain of each.
         self.anti_affinity = [each.anti_affinity for each in problem.bins]
         self._neighbours = Neighbours(problem.bins)
@@ -124,11 +137,22 @@ class PartialAssignment:
         self.contents[number].append((item, packing))
         self.state[number] = packing.after
         self.load[number] += len(packing.steps)
+        self._add_to_domains(number, len(packing.steps))
         self.limits[number] = less(self.limits[number], self.items[item].weights)
         if groups := self.items[item].anti_affinity:
             for each in self.affected(number):
                 self.anti_affinity[each] |= groups
                 self._members.update([(each, group) for group in groups])
+
+    def _add_to_domains(self, number: int, devices: int) -> None:
+        for domain in self.bins[number].domains if self.is_by_domain else ():
+            self._domain_loads[domain] += devices
+
+    def domain_load(self, domains: t.Iterable[int]) -> int:
+        """Return how many devices there are in the fullest of these domains, 0 where that does not matter."""
+        if not self.is_by_domain:
+            return 0
+        return max([self._domain_loads[each] for each in domains], default=0)
 
     def affected(self, number: int) -> tuple[int, ...]:
         """Return the bins that take in no member of a group once this one has: itself, and those with a domain of its."""
@@ -142,6 +166,7 @@ class PartialAssignment:
         """Take everything out of a bin, and return it."""
         taken, self.contents[number] = self.contents[number], []
         self.state[number] = self.bins[number].state
+        self._add_to_domains(number, self.bins[number].load - self.load[number])
         self.load[number] = self.bins[number].load
         self.limits[number] = self.bins[number].limits
         for item, _packing in taken:
@@ -167,13 +192,17 @@ class PartialAssignment:
 
 
 class BinKey(t.NamedTuple):
-    """What makes one bin better for an item than another. ``load`` is 0 where it does not matter."""
+    """What makes one bin better for an item than another. ``load`` is 0 and ``domains`` are none where these do not matter.
+
+    How much there is in its domains changes with other bins, and is asked for.
+    """
 
     not_preferred: bool
     load: int
     free_slots: int
     state: State
     bin_type: int
+    domains: tuple[int, ...]
 
 
 # What else tells bins with the same key apart: the number if the bin is the home of an item, what the weights of what it
@@ -200,6 +229,9 @@ class BinIndex:
         self._homes = {item.home for item in partial.items}
         self._apart = any(item.anti_affinity for item in partial.items)
         self._types = [packings.type_numbers[each.state] for each in partial.bins]
+        self._domains: list[tuple[int, ...]] = [
+            tuple(sorted(each.domains)) if partial.is_by_domain else () for each in partial.bins
+        ]
         # The bins are in order, the last one being the one that was changed last.
         self._bins: dict[BinKey, dict[_Restrictions, dict[int, None]]] = {}
         self._keys: list[list[BinKey]] = [[] for _type in packings.bin_types]
@@ -215,6 +247,10 @@ class BinIndex:
         others = bisect.bisect_left(ordered, (True,))
         first = ordered[bisect.bisect_left(ordered, (False, 0, slots)) : others]
         return first + ordered[bisect.bisect_left(ordered, (True, 0, slots)) :]
+
+    def domain_load(self, key: BinKey) -> int:
+        """Return how many devices there are in the fullest domain of bins with this key, 0 where that does not matter."""
+        return self._partial.domain_load(key.domains)
 
     def bins(self, key: BinKey, item: Item) -> t.Iterator[int]:
         """Yield a bin with this key for each set of restrictions that allows ``item``."""
@@ -267,6 +303,7 @@ class BinIndex:
             self._packings.free_slots(state),
             state,
             self._types[number],
+            self._domains[number],
         )
         home = number if number in self._homes else None
         there = partial.bins[number]

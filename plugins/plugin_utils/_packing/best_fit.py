@@ -160,31 +160,47 @@ class _Run:
         self._packings = packings
         self._fit = fit
         self._demands = demands
-        self._waiting = {
-            bin_type: self._candidates(index.keys(bin_type, demands))
-            for bin_type in packings.bin_types_for(demands)
-        }
-        self._heap: list[_Candidate] = []
-        for candidates in self._waiting.values():
-            self._heap += itertools.islice(candidates, _LOOK_AHEAD)
-        heapq.heapify(self._heap)
-        self._known = {key for _score, key, _packing in self._heap}
+        # Which domains are the best changes with each item, so there is a heap for each.
+        self._heaps: dict[tuple[int, ...], list[_Candidate]] = defaultdict(list)
+        self._waiting: dict[tuple[int, tuple[int, ...]], t.Iterator[_Candidate]] = {}
+        for bin_type in packings.bin_types_for(demands):
+            by_domains: dict[tuple[int, ...], list[BinKey]] = defaultdict(list)
+            for key in index.keys(bin_type, demands):
+                by_domains[key.domains].append(key)
+            for domains, keys in by_domains.items():
+                candidates = self._waiting[bin_type, domains] = self._candidates(keys)
+                self._heaps[domains] += itertools.islice(candidates, _LOOK_AHEAD)
+        for heap in self._heaps.values():
+            heapq.heapify(heap)
+        self._known = {key for heap in self._heaps.values() for _score, key, _packing in heap}
 
     def place(self, run: list[int]) -> list[int]:
         """Place as many items as find a place, and return the others."""
         for placed, item in enumerate(run):
             after = None
             while after is None:
-                if not self._heap:
+                heap = self._best()
+                if not heap:
                     return run[placed:]
-                _score, key, packing = self._heap[0]
+                _score, key, packing = heap[0]
                 after = self._index.place(key, item, packing)
                 if after is None:
-                    heapq.heappop(self._heap)
+                    heapq.heappop(heap)
                     self._known.remove(key)
-                    self._add_one(self._waiting[key.bin_type])
+                    self._add_one(self._waiting[key.bin_type, key.domains])
             self._add_one(self._candidates([after]))
         return []
+
+    def _best(self) -> list[_Candidate] | None:
+        """Return the heap with the best candidate, ``None`` where no heap has any."""
+        if len(self._heaps) < 2:
+            return next(iter(self._heaps.values()), None)
+        return min(filter(None, self._heaps.values()), key=self._rank, default=None)
+
+    def _rank(self, heap: t.Sequence[_Candidate]) -> tuple[t.Any, ...]:
+        """Return how good the best candidate of a heap is: what is graver than domains, how much is there in these, and the rest."""
+        (not_preferred, created, *others), key, _packing = heap[0]
+        return not_preferred, created, self._index.domain_load(key), others, key
 
     def _candidates(self, keys: t.Iterable[BinKey]) -> t.Iterator[_Candidate]:
         for key in keys:
@@ -200,5 +216,5 @@ class _Run:
         for candidate in candidates:
             if candidate[1] not in self._known:
                 self._known.add(candidate[1])
-                heapq.heappush(self._heap, candidate)
+                heapq.heappush(self._heaps[candidate[1].domains], candidate)
                 return

@@ -21,6 +21,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._packing.assignment
     Assignment,
     BinIndex,
     PartialAssignment,
+    highest_domain_load,
     highest_load,
     load,
 )
@@ -36,9 +37,11 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._packing.packings i
     cost_in,
 )
 
-# Devices without a place; those in bins that are not preferred, and created ones; the highest load; and the other tiers of the
+# The highest loads of a domain and of a bin so far, each 0 where it does not matter.
+_Highest = tuple[int, int]
+# Devices without a place; those in bins that are not preferred, and created ones; the highest loads; and the other tiers of the
 # cost: the least is the best.
-_Rating = tuple[int, int, int, int]
+_Rating = tuple[int, int, _Highest, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +92,8 @@ class _Tree:
         self._spread = problem.spread
         self._partial = PartialAssignment(problem)
         self._index = BinIndex(self._partial, self.packings, problem.spread)
-        self._branch: list[t.Iterator[int]] = []
+        self._domain_loads = problem.domain_loads
+        self._branch: list[t.Iterator[_Highest]] = []
         self._unplaced = 0
         self._cost = 0
         self._best_rating = self._rating_of(known)
@@ -103,12 +107,14 @@ class _Tree:
         cost = sum([cost_in(bins[n], p) for n, held in assignment.items() for _item, p in held])
         loads = [load(contents) for contents in assignment.values()]
         unplaced = sum([len(item.demands) for item in self._items]) - sum(loads)
-        highest = highest_load(assignment, self._partial.bins) if self._spread else 0
-        return unplaced, cost // CREATED, highest, cost % CREATED
+        highest = highest_load(assignment, bins) if self._spread else 0
+        in_domains = self._domain_loads
+        of_domain = 0 if in_domains is None else highest_domain_load(assignment, bins, in_domains)
+        return unplaced, cost // CREATED, (of_domain, highest), cost % CREATED
 
     def search(self) -> None:
         """Look at every branch that is not cut off, until the steps are used up."""
-        self._enter(0)
+        self._enter((0, 0))
         # No recursion: calls deep in Python's stack can be slow.
         while self._branch and self.steps < self._most_steps and not self.packings.exhausted:
             highest = next(self._branch[-1], None)
@@ -117,8 +123,8 @@ class _Tree:
             else:
                 self._enter(highest)
 
-    def _enter(self, highest: int) -> None:
-        """Look at a node of the tree; ``highest`` is the load of a bin so far, 0 where it does not matter."""
+    def _enter(self, highest: _Highest) -> None:
+        """Look at a node of the tree."""
         depth = len(self._branch)
         cost = self._cost + self._least_from[depth]
         rating = (self._unplaced, cost // CREATED, highest, cost % CREATED)
@@ -132,8 +138,8 @@ class _Tree:
         else:
             self._branch.append(self._place(depth, highest))
 
-    def _place(self, depth: int, highest: int) -> t.Iterator[int]:
-        """Place the item at this depth in one way after the other, nowhere last; yield the highest load each time."""
+    def _place(self, depth: int, highest: _Highest) -> t.Iterator[_Highest]:
+        """Place the item at this depth in one way after the other, nowhere last; yield the highest loads each time."""
         number, item = self._order[depth], self._items[depth]
         for bin_number, packing in self._places(item):
             before = self._partial.contents[bin_number][:]
@@ -142,12 +148,17 @@ class _Tree:
             self.packings.spend(len(self._partial.state[bin_number]))
             cost = cost_in(self._partial.bins[bin_number], packing)
             self._cost += cost
-            yield max(highest, self._partial.load[bin_number]) if self._spread else 0
+            yield self._with_loads_of(bin_number, highest) if self._spread else highest
             self._cost -= cost
             self._index.refill(bin_number, before)
         self._unplaced += len(item.demands)
         yield highest
         self._unplaced -= len(item.demands)
+
+    def _with_loads_of(self, bin_number: int, highest: _Highest) -> _Highest:
+        partial, (of_domain, of_bin) = self._partial, highest
+        in_domains = partial.domain_load(partial.bins[bin_number].domains)
+        return max(of_domain, in_domains), max(of_bin, partial.load[bin_number])
 
     def _places(self, item: Item) -> list[tuple[int, Packing]]:
         """Return every bin and packing for an item, the best first."""
@@ -158,9 +169,10 @@ class _Tree:
         for bin_type in self.packings.bin_types_for(item.demands):
             for key in self._index.keys(bin_type, item.demands):
                 packings = self.packings.all(key.state, item.demands)
+                loads = (self._index.domain_load(key), key.load)
                 for number in self._index.bins(key, item) if packings else ():
                     self.steps += len(packings)
                     for each in packings:
-                        rank = (each.cost // CREATED, key.load, each.cost, key.free_slots)
+                        rank = (each.cost // CREATED, loads, each.cost, key.free_slots)
                         places.append(((key.not_preferred, *rank, each.after), number, each))
         return [(number, packing) for _rank, number, packing in sorted(places)]

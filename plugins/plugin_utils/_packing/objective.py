@@ -14,12 +14,12 @@ from collections import Counter, defaultdict
 
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.assignment import (
     Assignment,
+    highest_domain_load,
     highest_load,
     load,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.packings import (
     Bin,
-    Item,
     PackingProblem,
     Packings,
     tiers,
@@ -33,23 +33,32 @@ class Cost(t.NamedTuple):
     """What a plan is judged by. Costs compare in lexicographic order: the first number that differs decides.
 
     How many devices are left behind, do not go where a target was made for them, go to bins that are not preferred, and are
-    created; how many devices there are in the fullest bin that takes in any, where they are to be spread; how many parents are
-    opened, where they are to be packed; and how many devices become ones of another type.
+    created; how many devices there are in the fullest domain that takes in any, where they are to be spread over domains; how many
+    in the fullest such bin, where they are to be spread; how many parents are opened, where they are to be packed; and how many
+    devices become ones of another type.
     """
 
     unplaced: int = 0
     remade: int = 0
     not_preferred: int = 0
     created: int = 0
+    domain_load: int = 0
     load: int = 0
     opened: int = 0
     other_type: int = 0
 
 
-def cost_of(assignment: Assignment, devices: int, spread: bool, bins: t.Sequence[Bin] = ()) -> Cost:
+def cost_of(
+    assignment: Assignment,
+    devices: int,
+    spread: bool,
+    bins: t.Sequence[Bin] = (),
+    domain_loads: t.Mapping[int, int] | None = None,
+) -> Cost:
     """Return the cost of an assignment of so many ``devices``. What is remade is the caller's to add.
 
-    Where devices are to be spread, those that are in the ``bins`` already count; so does which of them are not preferred.
+    Where devices are to be spread, those that are in the ``bins`` already count, and those in their domains, as ``domain_loads``
+    has them, if these matter; so does which of the bins are not preferred.
     """
     loads = [load(contents) for contents in assignment.values()]
     total = sum([p.cost for contents in assignment.values() for _item, p in contents])
@@ -64,6 +73,9 @@ def cost_of(assignment: Assignment, devices: int, spread: bool, bins: t.Sequence
             ]
         ),
         created=created,
+        domain_load=0
+        if domain_loads is None
+        else highest_domain_load(assignment, bins, domain_loads),
         load=highest_load(assignment, bins) if spread else 0,
         opened=opened,
         other_type=other_type,
@@ -88,10 +100,18 @@ def lower_bound(problem: PackingProblem, packings: Packings, cost: Cost) -> Cost
     created, _opened, other_type = tiers(alone)
     if cost.created != created:
         other_type = _least_other_type(problem, packings, demands)
+    sizes = [len(item.demands) for item in items]
+    loads = [each.load for each in problem.bins]
+    in_domains = problem.domain_loads
+    domains = {domain for each in problem.bins for domain in each.domains}
     return Cost(
         not_preferred=_least_not_preferred(problem, packings, demands),
         created=created,
-        load=_least_load(problem, items) if problem.spread else 0,
+        # A device that is in several domains makes all of them fuller.
+        domain_load=0
+        if in_domains is None
+        else _least_load([in_domains.get(each, 0) for each in domains], sizes),
+        load=_least_load(loads, sizes) if problem.spread else 0,
         opened=0 if problem.spread else _least_opened(problem, packings, demands),
         other_type=other_type,
     )
@@ -128,19 +148,18 @@ def _least_other_type(
     )
 
 
-def _least_load(problem: PackingProblem, items: t.Sequence[Item]) -> int:
-    """Return the load of the fullest bin that takes in any, if devices could be spread evenly."""
-    sizes = [len(item.demands) for item in items]
-    if not sizes:
+def _least_load(there: t.Iterable[int], sizes: t.Sequence[int]) -> int:
+    """Return the load of the fullest bin, or domain, that takes in any, if devices could be spread evenly over what is ``there``."""
+    loads = sorted(there)
+    if not sizes or not loads:
         return 0
-    loads = sorted([each.load for each in problem.bins])
-    # Fill up the emptiest bins, one more at a time, until all devices are in them below the next one's load.
+    # Fill up the emptiest, one more at a time, until all devices are in them below the next one's load.
     left, level = sum(sizes), loads[0]
-    for number, there in enumerate(loads):
-        below = (there - level) * number
+    for number, load_there in enumerate(loads):
+        below = (load_there - level) * number
         if below >= left:
             break
-        left, level = left - below, there
+        left, level = left - below, load_there
     else:
         number = len(loads)
     return max(level - (-left // number), loads[0] + max(sizes))

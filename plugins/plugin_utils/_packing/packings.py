@@ -125,8 +125,8 @@ class Bin:
     ``limits`` are what the weights of the items in it may add up to, ``UNLIMITED`` where anything. ``anti_affinity`` are
     the groups of which a member is there, or in a domain of its, and stays. ``load`` is how many devices are there and stay,
     where devices are to be spread, else 0. It takes no item that is ``refused`` by a number in ``refuses``. ``domains`` are
-    the failure domains that it is in, where items are to be apart; without one it is its own. Where others are to be preferred,
-    it is not ``preferred``.
+    the failure domains that it is in, where items are to be apart or devices to be spread over these; without one it is its own.
+    Where others are to be preferred, it is not ``preferred``.
     """
 
     state: State
@@ -140,12 +140,17 @@ class Bin:
 
 @dataclass(frozen=True, slots=True)
 class PackingProblem:
-    """Items to place in bins. ``spread`` prefers the bins with the fewest devices, else the fullest are preferred."""
+    """Items to place in bins. ``spread`` prefers the bins with the fewest devices, else the fullest are preferred.
+
+    With ``domain_loads`` the failure domains with the fewest devices come before that: they are how many devices are in each
+    and stay. Every bin has a domain then.
+    """
 
     resources: Resources
     items: t.Sequence[Item]
     bins: t.Sequence[Bin]
     spread: bool = False
+    domain_loads: t.Mapping[int, int] | None = None
 
 
 def cost_in(there: Bin, packing: Packing) -> int:

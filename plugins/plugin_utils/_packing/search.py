@@ -120,7 +120,7 @@ def search(
         )
         assignment, rounds = improved.assignment, improved.rounds
     devices = sum([len(problem.items[item].demands) for item in first.order])
-    cost = cost_of(assignment, devices, problem.spread, problem.bins)
+    cost = _cost(problem, assignment, devices)
     bound = lower_bound(problem, packings, cost)
     # Nothing is better that leaves no more devices out than must be, and costs nothing else.
     optimal = cost == bound or (shortage is not None and cost == Cost(shortage.missing))
@@ -129,12 +129,16 @@ def search(
             problem, packings.takers, first.order, assignment, budget.steps, budget.shared
         )
         assignment, optimal, steps = exact.assignment, exact.complete, exact.steps
-        cost = cost_of(assignment, devices, problem.spread, problem.bins)
+        cost = _cost(problem, assignment, devices)
         bound = lower_bound(problem, packings, cost)
     placed = placed_items(assignment)
     unplaced = tuple(sorted(set(first.order) - placed))
     optimal = optimal and not packings.unsure
     return SearchResult(assignment, unplaced, optimal, bound, shortage, rounds, steps)
+
+
+def _cost(problem: PackingProblem, assignment: Assignment, devices: int) -> Cost:
+    return cost_of(assignment, devices, problem.spread, problem.bins, problem.domain_loads)
 
 
 def _place_alone(
@@ -162,8 +166,8 @@ def _place_alone(
         for there in bins
         if (packing := packings.best(there.state, item.demands)) is not None
     ]
-    least = min([_rank(*place) for place in places])
-    places = [place for place in places if _rank(*place) == least]
+    ranks = [_rank(problem, *place) for place in places]
+    places = [place for place, rank in zip(places, ranks, strict=True) if rank == min(ranks)]
     if len(places) > 1:
         fit = Fit(problem, packings)
         places.sort(
@@ -175,11 +179,15 @@ def _place_alone(
         )
     packing, there = places[0]
     assignment = {bins[there]: [(0, packing)]}
-    cost = cost_of(assignment, 1, problem.spread, problem.bins)
+    cost = _cost(problem, assignment, 1)
     return SearchResult(assignment, (), True, cost)
 
 
-def _rank(packing: Packing, there: Bin) -> tuple[int, int, int]:
-    """Return what a place costs, the gravest number first; the load is 0 where it does not matter."""
+def _rank(problem: PackingProblem, packing: Packing, there: Bin) -> tuple[int, ...]:
+    """Return what a place costs, the gravest number first; loads are 0 where they do not matter."""
     cost = cost_in(there, packing)
-    return cost // CREATED, there.load, cost % CREATED
+    in_domains = problem.domain_loads
+    of_domain = 0
+    if in_domains is not None:
+        of_domain = max([in_domains.get(each, 0) for each in there.domains], default=0)
+    return cost // CREATED, of_domain, there.load, cost % CREATED

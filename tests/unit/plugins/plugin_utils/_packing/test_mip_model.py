@@ -182,7 +182,8 @@ def rating(problem, held) -> tuple:
     cost = sum(way.cost for each in held.values() for item, way in each)
     loads = [sum(len(way.steps) for item, way in each) for each in held.values()]
     left = sum(len(item.demands) for item in problem.items) - sum(loads)
-    return (left, cost // CREATED, max(loads, default=0) if problem.spread else 0, cost % CREATED)
+    highest = max(loads, default=0) if problem.spread else 0
+    return (left, cost // CREATED, 0, highest, cost % CREATED)
 
 
 def check(problem, held) -> None:

@@ -35,12 +35,14 @@ def costs(problem: PackingProblem) -> tuple[Cost, Cost, Cost]:
     packings = Packings(problem)
     found = search(problem, packings, Budget(50, 0), lambda: None)
     devices = sum(len(item.demands) for item in problem.items)
-    cost = cost_of(found.assignment, devices, problem.spread, problem.bins)
+    cost = cost_of(
+        found.assignment, devices, problem.spread, problem.bins, problem.domain_loads
+    )
     bound = lower_bound(problem, packings, cost)
-    left, grave, load, others = best_rating(problem)
+    left, grave, in_domain, load, others = best_rating(problem)
     not_preferred, new = divmod(grave, CREATED // OPENED)
     _new, opened, other = tiers(others)
-    return cost, bound, Cost(left, 0, not_preferred, new, load, opened, other)
+    return cost, bound, Cost(left, 0, not_preferred, new, in_domain, load, opened, other)
 
 
 @given(problems())

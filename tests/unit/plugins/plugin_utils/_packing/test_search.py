@@ -41,6 +41,7 @@ from ansible_collections.vfio.migration.tests.unit.resources import (
     Pool,
     Resources,
     best_rating,
+    highest_in_domains,
     problems,
 )
 from hypothesis import event, given
@@ -62,7 +63,9 @@ def rating(problem: PackingProblem, found: SearchResult) -> tuple[int, ...]:
     )
     unplaced = sum(len(item.demands) for item in problem.items) - sum(map(load, bins))
     highest = max(map(load, bins), default=0) if problem.spread else 0
-    return (unplaced, cost // CREATED, highest, cost % CREATED)
+    arrived = [load(found.assignment.get(n, ())) for n in range(len(problem.bins))]
+    in_domains = highest_in_domains(problem, arrived)
+    return (unplaced, cost // CREATED, in_domains, highest, cost % CREATED)
 
 
 def check_replay(problem: PackingProblem, found: SearchResult) -> None:
@@ -138,13 +141,14 @@ def test_one_device_goes_where_best_fit_places_it(problem):
 @given(problems(items=4, bins=3))
 def test_nothing_that_places_every_item_costs_less_than_the_bound(problem):
     found = search(problem, Budget(0, 0))
-    unplaced, created, highest, others = best_rating(problem)
+    unplaced, created, in_domain, highest, others = best_rating(problem)
     event(f"all placed: {not unplaced}")
     if not unplaced:
         bound = found.bound
         grave = bound.not_preferred * CREATED // OPENED + bound.created
-        least = (grave, bound.load, bound.opened * OPENED + bound.other_type)
-        assert least <= (created, highest, others)
+        opened = bound.opened * OPENED + bound.other_type
+        least = (grave, bound.domain_load, bound.load, opened)
+        assert least <= (created, in_domain, highest, others)
 
 
 @given(problems(items=8, bins=5))
