@@ -65,6 +65,8 @@ options:
     description:
       - With V(pack), as few parents as possible are opened that have no device yet.
       - With V(spread), the largest number of devices on one host that receives any is as small as possible. What guests hold there and stays, counts.
+      - With V(spread) and O(failure_domains), before that, the largest number of devices in one failure domain that receives any is as small as
+        possible. What guests hold there and stays, counts, on whichever host of it.
     type: str
     choices:
       - pack

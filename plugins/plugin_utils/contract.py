@@ -558,6 +558,8 @@ class Cost(t.TypedDict):
     """Devices that go to another host than those that were to be preferred."""
     created: Count
     """Devices that are created, or given the type without which they are of no use."""
+    domain_load: NotRequired[Count]
+    """With the policy ``spread`` and with ``failure_domains``: devices in the fullest failure domain that receives any, with those held there that stay."""
     load: NotRequired[Count]
     """With the policy ``spread``: devices on the fullest host that receives any, with those held there that stay."""
     opened: NotRequired[Count]

@@ -119,16 +119,17 @@ def drawn(chance: random.Random, unknown: bool = False) -> tuple[dict[str, t.Any
     vms = sorted({guest.name for guest in guests if guest.name})
     targets = [name for name in fleet.hosts if name not in (drained or ())]
     apart = chance.choice(((), (), (vms,), (vms[:2], vms[1:])))
+    policy = chance.choice(("pack", "pack", "spread"))
     taken = chance.choice(({}, {}, capacity(chance, targets, vms)))
     conditions = Conditions(
         drain=drained,
         reuse=reuse,
-        policy=chance.choice(("pack", "pack", "spread")),
+        policy=policy,
         limit=chance.choice((None, None, None, 2, {"b": 1})),
         capacity=taken,
         spare={"memory": chance.randint(0, 3)} if taken and chance.random() < 0.5 else {},
         apart=apart,
-        failure_domains=domains(chance, sorted(facts)) if apart else {},
+        failure_domains=domains(chance, sorted(facts)) if apart or policy == "spread" else {},
         prefer=chance.sample(targets, chance.randint(0, len(targets) - 1) if targets else 0)
         if chance.random() < 0.3
         else [],

@@ -37,8 +37,9 @@ except ImportError:
 
 # More than any number in a cost.
 BASE = 64
-# What a plan costs: devices left, on hosts that are not preferred, made, load or opened parents, of another type.
-Cost = tuple[int, int, int, int, int]
+# What a plan costs: devices left, on hosts that are not preferred, made, the loads of a domain and of a host, or opened parents,
+# of another type.
+Cost = tuple[int, ...]
 
 
 class Option(t.NamedTuple):
@@ -67,6 +68,7 @@ class ExactPlans:
         self.fleet, self.request = fleet, request
         self.asked = request.conditions
         self.spread = self.asked.policy == "spread"
+        self.by_domain = self.spread and bool(self.asked.failure_domains)
         self._admission = Admission(request, Candidates(fleet, self.asked.direction), NO_EXCLUSIONS)
         self.owners = {
             device.key: number
@@ -266,13 +268,22 @@ class ExactPlans:
         opened = {(each.host, each.id) for each in options if each.created} - self.opened_already
         loads = Counter(each.host for each in options)
         load = max([self.loads[name] + count for name, count in loads.items()], default=0)
+        come: Counter[str] = Counter()
+        for name, count in loads.items():
+            come.update(dict.fromkeys(self.where(name), count))
+        in_domain = max([self.load_in(each) + count for each, count in come.items()], default=0)
         return (
             devices - len(options),
             sum(self.averse(each.host) for each in options),
             sum(each.created for each in options),
+            *([in_domain] if self.by_domain else []),
             load if self.spread else len(opened),
             sum(each.other_type for each in options),
         )
+
+    def load_in(self, where: str) -> int:
+        """Return how many devices those that stay hold in a failure domain, or on a host that is in none."""
+        return sum(count for name, count in self.loads.items() if where in self.where(name))
 
     # --- the least cost ---
 
@@ -344,17 +355,17 @@ class ExactPlans:
             sum(len(guest.devices) for guest in self.request.guests) - sum(v for _each, v in every),
             sum(self.averse(each.host) * variable for each, variable in every),
             sum(each.created * variable for each, variable in every),
+            *([self._domain_load(model, loads)] if self.by_domain else []),
             self._load(model, loads) if self.spread else self._opened(model, made),
             sum(each.other_type * variable for each, variable in every),
         ]
-        model.minimize(sum(part * BASE ** (4 - n) for n, part in enumerate(parts)))
+        powers = [BASE ** (len(parts) - 1 - n) for n in range(len(parts))]
+        model.minimize(sum(part * power for part, power in zip(parts, powers)))
         solver = cp_model.CpSolver()
         solver.parameters.num_workers = 1
         assert solver.solve(model) == cp_model.OPTIMAL
-        least = round(solver.objective_value)
-        first, *others = (least // BASE**power for power in (4, 3, 2, 1, 0))
-        one, two, three, four = (each % BASE for each in others)
-        return first, one, two, three, four
+        # As a floating-point number it would not be exact.
+        return tuple(solver.value(part) for part in parts)
 
     def _order(self, model: t.Any, chosen: t.Sequence[tuple[int, Place, t.Any]]) -> None:
         """Require that guests have one place each, and can move one after the other."""
@@ -385,6 +396,17 @@ class ExactPlans:
         for name, load in loads.items():
             for variable in load:
                 model.add(highest >= self.loads[name] + sum(load)).only_enforce_if(variable)
+        return highest
+
+    def _domain_load(self, model: t.Any, loads: t.Mapping[str, list[t.Any]]) -> t.Any:
+        highest = model.new_int_var(0, BASE - 1, "load of a domain")
+        come: dict[str, list[t.Any]] = defaultdict(list)
+        for name, load in loads.items():
+            for where in self.where(name):
+                come[where] += load
+        for where, load in come.items():
+            for variable in load:
+                model.add(highest >= self.load_in(where) + sum(load)).only_enforce_if(variable)
         return highest
 
     def _opened(self, model: t.Any, made: t.Mapping[tuple[str, str, str], list[t.Any]]) -> t.Any:

@@ -104,6 +104,17 @@ def placed_on(host: str, allocations: t.Iterable[Allocation]) -> t.Iterator[Plac
             yield Placement(guest, source, host, offer, None, found)
 
 
+def _highest_domain_load(problem: Problem, arrived: t.Mapping[str, int]) -> int:
+    """Return how many devices there are in the fullest failure domain that receives any, 0 where that does not matter."""
+    if problem.domain_loads is None:
+        return 0
+    loads: Counter[int] = Counter()
+    for name, there in zip(problem.names, problem.bins, strict=True):
+        if name in arrived:
+            loads.update(dict.fromkeys(there.domains, arrived[name]))
+    return max([problem.domain_loads.get(each, 0) + loads[each] for each in loads], default=0)
+
+
 def cost_of_placed(problem: Problem, placed: t.Sequence[Placement]) -> Cost:
     """Return what these placements cost. What is remade is the caller's to add."""
     spread = problem.request.conditions.policy == "spread"
@@ -135,6 +146,7 @@ def cost_of_placed(problem: Problem, placed: t.Sequence[Placement]) -> Cost:
         unplaced=devices - len(placed),
         not_preferred=sum([loads[host] for host in loads if host in others]),
         created=created,
+        domain_load=_highest_domain_load(problem, loads),
         load=max([there[host] + count for host, count in loads.items()], default=0)
         if spread
         else 0,

@@ -295,6 +295,11 @@ class _Planning:
         """Whether guests must be apart on different hosts, too."""
         return bool(self._conditions.apart and self._conditions.failure_domains)
 
+    @property
+    def _looks_at_domains(self) -> bool:
+        """Whether it matters who stays on another host of a failure domain."""
+        return self._by_domain or self._conditions.spreads_over_domains
+
     def _likeness(self, batch: _Batch) -> t.Hashable:
         """Return what batches have in common that find the same places."""
         conditions = self._conditions
@@ -363,8 +368,8 @@ class _Planning:
             self._of_step(batch, targets, self._capacity),
             keep_type=keep_type or self._conditions.keep_type,
         )
-        # Who stays on another host of a failure domain must not be met either.
-        names = self._now.hosts if self._by_domain else (*batch, *targets)
+        # Who stays on another host of a failure domain must not be met either, or counts there.
+        names = self._now.hosts if self._looks_at_domains else (*batch, *targets)
         hosts = {name: self._now.hosts[name] for name in names}
         if after:
             changed = self._after(after)

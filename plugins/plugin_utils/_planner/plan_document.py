@@ -370,7 +370,10 @@ def _shown(problem: Problem, cost: Cost | None) -> contract.Cost | None:
     if cost is None or problem.request.kept:
         return None
     shown = cost._asdict()
-    del shown["opened" if problem.request.conditions.policy == "spread" else "load"]
+    conditions = problem.request.conditions
+    del shown["opened" if conditions.policy == "spread" else "load"]
+    if not conditions.spreads_over_domains:
+        del shown["domain_load"]
     return t.cast(contract.Cost, shown)
 
 

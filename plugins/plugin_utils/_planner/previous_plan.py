@@ -510,7 +510,8 @@ class Pins:
     """The guests that go to the host where the most of their ``targets`` are, as far as all of their devices can.
 
     ``assignment`` is who they are, and what it costs: unlike in a plan, their packings do not follow each other.
-    ``placed`` are those of their devices that have targets. ``bins`` are what is left of all bins.
+    ``placed`` are those of their devices that have targets. ``bins`` are what is left of all bins, and ``domain_loads`` how
+    many devices are in each failure domain then, where that matters.
     """
 
     def __init__(self, problem: Problem, targets: t.Mapping[int, Targets]) -> None:
@@ -525,6 +526,12 @@ class Pins:
         neighbours = Neighbours(problem.bins)
         for number, guests in sorted(self._choose().items()):
             self._pin(number, guests, neighbours)
+        self.domain_loads: t.Mapping[int, int] | None = None
+        if problem.domain_loads is not None:
+            self.domain_loads = Counter(problem.domain_loads)
+            for number, held in self.assignment.items():
+                devices = sum(len(problem.items[guest].demands) for guest, _packing in held)
+                self.domain_loads.update(dict.fromkeys(problem.bins[number].domains, devices))
 
     @functools.cached_property
     def packings(self) -> Packings:
@@ -544,6 +551,8 @@ class Pins:
     def least(self) -> Cost:
         """Return what these guests cost at least in plans that remake nothing: where a target is the only one, it is used."""
         loads: Counter[int] = Counter()
+        in_domains = Counter(self._problem.domain_loads or {})
+        used: set[int] = set()
         other = 0
         for number, held in self.assignment.items():
             there = set(self._problem.bins[number].state)
@@ -554,10 +563,18 @@ class Pins:
                 if needed and number not in loads:
                     loads[number] = self._problem.bins[number].load
                 loads[number] += len(needed)
+                domains = self._problem.bins[number].domains if needed else frozenset[int]()
+                used |= domains
+                in_domains.update(dict.fromkeys(domains, len(needed)))
                 for demand, source in needed:
                     target = only.get(source.id)
                     other += self._other([target.resource] if target else there, demand)
-        return Cost(load=max(loads.values(), default=0), other_type=other)
+        of_domain = 0
+        if self._problem.domain_loads is not None:
+            of_domain = max([in_domains[each] for each in used], default=0)
+        return Cost(
+            domain_load=of_domain, load=max(loads.values(), default=0), other_type=other
+        )
 
     def _other(self, resources: t.Iterable[int], demand: int) -> bool:
         """Return whether a device becomes one of another type in each of these."""

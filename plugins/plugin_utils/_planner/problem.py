@@ -81,6 +81,7 @@ class Supply(t.NamedTuple):
 class Problem:
     """A request in numbers: ``items`` are its guests and ``bins`` its target hosts, of which these are the ``names``.
 
+    ``domain_loads`` are how many devices stay in each failure domain, where devices are to be spread over these.
     ``supplies`` has what each bin's resources are, ``demands`` for each item its devices with the number of what each
     needs, the scarcest first.
     """
@@ -95,6 +96,7 @@ class Problem:
     bins: t.Sequence[Bin]
     items: t.Sequence[Item]
     demands: t.Sequence[list[tuple[int, Device]]]
+    domain_loads: t.Mapping[int, int] | None = None
 
 
 def pose(
@@ -126,6 +128,7 @@ def pose(
     )
     weighed = conditions.resources()
     is_limited = bool(weighed) or conditions.limit is not None
+    domains = _Domains(conditions, request.targets)
     bins = []
     for name, (pools, parents, cards) in zip(request.targets, supplies, strict=True):
         state = [resources.number(Pool(group, len(each))) for group, each in pools.items()]
@@ -145,7 +148,7 @@ def pose(
                 anti_affinity.get(name, frozenset()),
                 load,
                 conditions.refused_on(name),
-                conditions.domains_of(name) if conditions.apart else frozenset(),
+                domains.of(name),
                 conditions.prefers(name),
             )
         )
@@ -166,6 +169,7 @@ def pose(
     return Problem(
         *(fleet, request, exclusions, admission, resources),
         *(request.targets, supplies, bins, items, demands),
+        domains.loads(fleet, admission, kept) if conditions.spreads_over_domains else None,
     )
 
 
@@ -366,6 +370,44 @@ def _staying_on(host: Host, admission: Admission) -> int:
         and device.key not in admission.kept_sources
         for device in host.devices
     )
+
+
+class _Domains:
+    """The failure domains that hosts are in, where that matters."""
+
+    def __init__(self, conditions: Conditions, targets: t.Sequence[str]) -> None:
+        self._conditions = conditions
+        self._targets = targets
+        # A host that is in none is a domain of its own.
+        own = itertools.count(len(conditions.failure_domains))
+        self._own: dict[str, frozenset[int]] = {}
+        if conditions.spreads_over_domains:
+            self._own = {
+                name: frozenset([next(own)]) for name in targets if not conditions.domains_of(name)
+            }
+
+    def of(self, name: str) -> frozenset[int]:
+        """Return the numbers of the domains that a target host is in; none where nobody asks for these."""
+        conditions = self._conditions
+        if conditions.spreads_over_domains or conditions.apart:
+            return self._own.get(name) or conditions.domains_of(name)
+        return frozenset()
+
+    def loads(
+        self,
+        fleet: Fleet,
+        admission: Admission,
+        kept: t.Mapping[str, t.Sequence[Placement]],
+    ) -> dict[int, int]:
+        """Return how many devices are in each domain of a target host, and stay there, on whichever host."""
+        within = frozenset[int]().union(*map(self.of, self._targets))
+        loads: Counter[int] = Counter()
+        for name, host in fleet.hosts.items():
+            domains = within & (self._own.get(name) or self._conditions.domains_of(name))
+            if domains:
+                there = _staying_on(host, admission) + len(kept.get(name, ()))
+                loads.update(dict.fromkeys(domains, there))
+        return loads
 
 
 def _anti_affinity(

@@ -458,6 +458,11 @@ class Conditions:
         """Return the failure domains that ``host`` is in."""
         return _index_of(_Same(self.failure_domains)).get(host, frozenset[int]())
 
+    @property
+    def spreads_over_domains(self) -> bool:
+        """Whether devices are to be spread over failure domains before hosts."""
+        return self.policy == "spread" and bool(self.failure_domains)
+
     def prefers(self, host: str) -> bool:
         """Return whether no other host is to be taken before ``host``."""
         return not self.prefer or host in _names_in(_Same(self.prefer))

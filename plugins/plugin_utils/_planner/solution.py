@@ -301,14 +301,15 @@ def _attempt(
     progress: Progress,
 ) -> Solution:
     guests: t.Sequence[int] = range(len(problem.items))
-    items, bins = problem.items, problem.bins
+    items, bins, in_domains = problem.items, problem.bins, problem.domain_loads
     if pins:
         pinned = {guest for each in pins.assignment.values() for guest, _packing in each}
         guests = [guest for guest in guests if guest not in pinned]
         items, bins = [problem.items[guest] for guest in guests], pins.bins
+        in_domains = pins.domain_loads
     there, of_all = len(problem.items) - len(items), len(problem.items)
     spread = problem.request.conditions.policy == "spread"
-    packing = PackingProblem(problem.resources, items, bins, spread)
+    packing = PackingProblem(problem.resources, items, bins, spread, in_domains)
     packings = Packings(packing, effort=budget.shared)
     found = search(
         packing,
@@ -352,7 +353,9 @@ def _settled(attempt: _Attempt, found: SearchResult) -> Solution:
         left[number] = backing
     placed.sort(key=lambda each: (each.guest, each.source.id))
     devices = sum([len(guest.devices) for guest in problem.request.guests])
-    cost = cost_of(together, devices, attempt.packing.spread, problem.bins)
+    cost = cost_of(
+        together, devices, attempt.packing.spread, problem.bins, problem.domain_loads
+    )
     alone = _alone(attempt) if cost.unplaced else Alone()
     if attempt.targets:
         cost = cost._replace(remade=count_remade(attempt.targets, placed))
@@ -370,12 +373,16 @@ def _settled(attempt: _Attempt, found: SearchResult) -> Solution:
 
 def _least_with(pins: Pins, attempt: _Attempt, cost: Cost) -> Cost:
     """Return what solutions that place everything cost at least, if they are no worse than one that costs ``cost``."""
-    whole = dataclasses.replace(attempt.packing, bins=attempt.problem.bins)
+    problem = attempt.problem
+    whole = dataclasses.replace(
+        attempt.packing, bins=problem.bins, domain_loads=problem.domain_loads
+    )
     least = lower_bound(whole, attempt.packings, cost)
     if cost.remade:
         return least
     pinned = pins.least()
     return least._replace(
+        domain_load=max(least.domain_load, pinned.domain_load),
         load=max(least.load, pinned.load) if attempt.packing.spread else 0,
         other_type=least.other_type + pinned.other_type,
     )
@@ -398,7 +405,10 @@ def _sharpened(attempt: _Attempt, found: SearchResult, effort: float) -> Solutio
     improved = improve(attempt.packing, found.assignment, found.unplaced, effort)
     if improved is None:
         return None
-    cost = cost_of(improved.assignment, 0, attempt.packing.spread, attempt.packing.bins)
+    packing = attempt.packing
+    cost = cost_of(
+        improved.assignment, 0, packing.spread, packing.bins, packing.domain_loads
+    )
     better = dataclasses.replace(
         found,
         assignment=improved.assignment,

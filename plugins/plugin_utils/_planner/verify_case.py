@@ -99,8 +99,9 @@ class Case:
         hosts = {host for host, _id in self.placed + self.unplaced} | self.drained
         hosts |= {each["target"]["host"] for each in plan["placements"]}
         hosts |= {host for host, _id in self.staying}
-        # Who stays on other hosts of a failure domain is met there, too.
-        near = [{*domain} for domain in asked.failure_domains.values()] if asked.apart else []
+        # Who stays on other hosts of a failure domain is met there, too, and counts there.
+        by_domain = asked.apart or asked.policy == "spread"
+        near = [{*domain} for domain in asked.failure_domains.values()] if by_domain else []
         hosts = hosts.union(*(domain for domain in near if not domain.isdisjoint(hosts)))
         there = sorted(hosts & facts.keys())
         self.devices, self.parents = (

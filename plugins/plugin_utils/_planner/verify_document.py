@@ -251,6 +251,9 @@ def the_cost_is_counted(case: Case) -> Objections:
         "opened": len(opened),
         "other_type": sum(1 for move in case.moves if move.target["type"] != move.source["type"]),
     }
+    if case.is_of_the_occasion:
+        # What is on hosts that take no part may be other things since.
+        counted["domain_load"] = _highest_domain_load(case)
     for name in cost.keys() & counted.keys():
         if cost[name] != counted[name]:
             yield Objection(
@@ -272,6 +275,20 @@ def _highest_load(case: Case) -> int:
         if key[0] in loads and device["in_use"] is not None and key not in planned:
             loads[key[0]] += 1
     return max(loads.values(), default=0)
+
+
+def _highest_domain_load(case: Case) -> int:
+    """Return how many devices there are in the fullest failure domain that receives any; a host that is in none is one by itself."""
+    planned = {*case.placed, *case.unplaced}
+    arriving = [move.target["host"] for move in case.moves]
+    held = [k[0] for k, each in case.devices.items() if each["in_use"] and k not in planned]
+    domains = [{*hosts} for hosts in case.asked.failure_domains.values()]
+    alone = {*arriving}.difference(*domains)
+    loads = []
+    for hosts in [*domains, *({each} for each in alone)]:
+        if not hosts.isdisjoint(arriving):
+            loads.append(sum(1 for each in [*arriving, *held] if each in hosts))
+    return max(loads, default=0)
 
 
 def the_tables_say_what_the_placements_say(case: Case) -> Objections:

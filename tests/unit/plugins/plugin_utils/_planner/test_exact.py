@@ -25,7 +25,7 @@ from ansible_collections.vfio.migration.tests.unit.drawn_fleets import drawn
 from ansible_collections.vfio.migration.tests.unit.exact_plans import ExactPlans
 
 PLANS = int(os.environ.get("PLANS", "2000"))
-NUMBERS = ("unplaced", "not_preferred", "created", "load", "opened", "other_type")
+NUMBERS = ("unplaced", "not_preferred", "created", "domain_load", "load", "opened", "other_type")
 
 
 def in_order(numbers: t.Mapping[str, int]) -> tuple[int, ...]:

@@ -122,6 +122,77 @@ def test_who_moves_within_a_rack_waits_for_those_that_leave_it():
     assert {each["vm"]: each["wave"] for each in plan["placements"]} == {"vm-1": 2, "vm-2": 1}
 
 
+# --- spread over domains ---
+
+
+def spread(facts: dict[str, t.Any], domains: t.Any, **asked: t.Any) -> t.Any:
+    return migration_plan(
+        facts, failure_domains=domains, policy="spread", **{"drain": ["a"]} | asked
+    )
+
+
+def arrivals(plan: t.Any, domains: t.Mapping[str, t.Sequence[str]]) -> dict[str, int]:
+    targets = [each["target"]["host"] for each in plan["placements"]]
+    return {name: sum(each in hosts for each in targets) for name, hosts in domains.items()}
+
+
+def test_devices_are_spread_over_racks_before_hosts():
+    facts = {
+        "a": host([vf(number, f"vm-{number}", pid=number + 1) for number in range(4)]),
+        **{name: host([vf(number) for number in range(4)]) for name in "bcde"},
+    }
+    racks = {"big": ["b", "c", "d"], "small": ["e"]}
+    by_host = spread(facts, None)
+    assert by_host["cost"]["load"] == 1
+    assert "domain_load" not in by_host["cost"]
+    plan = spread(facts, racks)
+    assert (plan["status"], arrivals(plan, racks)) == ("optimal", {"big": 2, "small": 2})
+    assert (plan["cost"]["domain_load"], plan["cost"]["load"]) == (2, 2)
+    # In each rack they are spread over its hosts.
+    assert len({each["target"]["host"] for each in plan["placements"]}) == 3
+
+
+@pytest.mark.parametrize("targets", [["b", "c"], None])
+def test_what_is_held_on_any_host_of_a_rack_counts_there(targets):
+    facts = {
+        "a": host([vf(0, "vm-1", pid=1), vf(1, "vm-2", pid=2)]),
+        "b": host([vf(0), vf(1)]),
+        "c": host([vf(0), vf(1)]),
+        "d": host([vf(0, "vm-3", pid=3), vf(1, "vm-4", pid=4)]),
+    }
+    plan = spread(facts, {"rack1": ["b", "d"], "rack2": ["c"]}, targets=targets)
+    assert {each["target"]["host"] for each in plan["placements"]} == {"c"}
+    assert (plan["status"], plan["cost"]["domain_load"]) == ("optimal", 2)
+    # One that is in no rack is one by itself.
+    plan = spread(facts, {"rack1": ["b", "d"]}, targets=targets)
+    assert {each["target"]["host"] for each in plan["placements"]} == {"c"}
+
+
+def test_a_plan_that_was_carried_out_in_part_stays_spread_over_racks():
+    facts = {
+        "a": host([vf(number, f"vm-{number}", pid=number + 1) for number in range(4)]),
+        **{name: host([vf(number) for number in range(4)]) for name in "bcde"},
+    }
+    racks = {"big": ["b", "c", "d"], "small": ["e"]}
+    first = spread(facts, racks)
+    assert hosts_of(spread(facts, racks, earlier=first)) == hosts_of(first)
+    conditions = Conditions.parse({"failure_domains": racks, "policy": "spread", "drain": ["a"]})
+    assert violations(first, facts, conditions) == []
+    first["cost"]["domain_load"] += 1
+    assert any("2 domain_load" in each or "3 domain_load" in each for each in violations(first, facts, conditions))
+
+
+def test_many_guests_are_spread_evenly_over_racks_and_hosts():
+    racks = {f"rack{r}": [f"h{r}-{n}" for n in range(2 + 2 * (r % 3))] for r in range(6)}
+    facts = {name: host([vf(n) for n in range(40)]) for hosts in racks.values() for name in hosts}
+    facts["a"] = host([vf(n, f"vm-{n}", pid=n + 1) for n in range(240)])
+    plan = spread(facts, racks)
+    assert plan["status"] == "feasible"
+    assert {*arrivals(plan, racks).values()} == {40}
+    assert (plan["cost"]["domain_load"], plan["bound"]["domain_load"]) == (40, 40)
+    assert plan["cost"]["load"] == 20
+
+
 @settings(max_examples=40, deadline=None)
 @given(st.data())
 def test_groups_never_meet_in_a_rack(data):

@@ -974,6 +974,12 @@ CONDITIONS = {
         answers("prefers", True),
         {"drain": ["a"], "prefer": ["c"]},
     ),
+    "what stays in a failure domain is not counted": Fault(
+        "the cost is counted",
+        {"a": host([vf(0, "vm-1")]), "b": host([vf(0)]), "c": host([vf(0, "vm-2")])},
+        lambda plant: plant.function("_staying_on", lambda real: lambda *arguments: 0),
+        {"drain": ["a"], "policy": "spread", "failure_domains": {"rack": ["b", "c"]}},
+    ),
     "priority is not read": Fault(
         "guests move in the order of priority",
         {"a": host([vf(0, "vm-1"), vf(1, "vm-2")]), "b": host([vf(0)])},
