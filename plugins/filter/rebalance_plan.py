@@ -27,12 +27,14 @@ description:
   - The result has an ordinary plan, which the playbooks C(vfio.migration.prepare) and C(vfio.migration.migrate_libvirt) carry out. The verifier of plans
     has checked it, and another one has counted the loads again.
   - Moves take only places that are free now, none that another guest leaves. A guest moves once at most.
+  - The measure says which hosts receive, so there are no hosts to prefer; with O(targets) no others receive at all.
   - Hosts without usable facts are not counted, and receive nothing. As they may have room, nothing is proven where there are any.
 extends_documentation_fragment:
   - vfio.migration._fleet.fleet
   - vfio.migration._fleet.max_age
   - vfio.migration._fleet.left_out
   - vfio.migration._plan.conditions
+  - vfio.migration._plan.room
   - vfio.migration._plan.search
 options:
   max_moves:

@@ -146,6 +146,8 @@ def of_a_search(drawn: Conditions) -> Conditions:
         apart=drawn.apart,
         failure_domains=drawn.failure_domains,
         limit=drawn.limit,
+        capacity=drawn.capacity,
+        spare=drawn.spare,
         numa_local=drawn.numa_local,
         keep_kind=drawn.keep_kind,
         keep_type=drawn.keep_type,

@@ -159,9 +159,7 @@ def problems(draw, items: int = 4, bins: int = 3, devices: int = 3) -> PackingPr
         for each in needed
     ]
     in_domains = st.dictionaries(st.integers(0, 2), st.integers(0, 3))
-    return PackingProblem(
-        resources, guests, hosts, spread, draw(in_domains) if by_domain else None
-    )
+    return PackingProblem(resources, guests, hosts, spread, draw(in_domains) if by_domain else None)
 
 
 def highest_in_domains(problem: PackingProblem, arrived: t.Sequence[int]) -> int:

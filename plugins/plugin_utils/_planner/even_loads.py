@@ -26,12 +26,16 @@ import typing as t
 from collections import Counter, defaultdict
 
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.effort import Effort
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.free_capacity import part_of
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.movable import (
     Movable,
     MovePlan,
     Moves,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import Guest
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import (
+    Conditions,
+    Guest,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.solution import Progress
 
 # So many plans for what goes to one host are made at most.
@@ -116,7 +120,10 @@ class EvenLoads:
     def _planned(self, host: str, guests: t.Sequence[Guest]) -> MovePlan:
         if sum(len(each.devices) for each in guests) > self._room(host):
             return MovePlan(None, True)
-        conditions = dataclasses.replace(self._conditions, targets=[host])
+        capacity = part_of(self._conditions.capacity, guests, [host])
+        conditions = dataclasses.replace(self._conditions, targets=[host], capacity=capacity)
+        if _too_heavy(host, guests, conditions):
+            return MovePlan(None, True)
         # Who stays on another host of a failure domain must not be met either.
         by_domain = conditions.apart and conditions.failure_domains
         hosts = sorted(self._fleet.hosts if by_domain else {host, *(e.host for e in guests)})
@@ -229,9 +236,13 @@ class EvenLoads:
         conditions = self._conditions
         if conditions.apart or conditions.avoid:
             return guest.key
-        return tuple(
-            (each.kind, each.type, each.descriptor, each.attributes, each.network, each.p2p)
-            for each in guest.devices
+        needs = conditions.needs_of(guest.name, guest.uuid)
+        return (
+            *sorted(needs.items()),
+            *[
+                (each.kind, each.type, each.descriptor, each.attributes, each.network, each.p2p)
+                for each in guest.devices
+            ],
         )
 
     def _after(self, moves: _Moves) -> Counter[str]:
@@ -241,6 +252,16 @@ class EvenLoads:
             loads[guest.host] -= len(guest.devices)
             loads[host] += len(guest.devices)
         return loads
+
+
+def _too_heavy(host: str, guests: t.Sequence[Guest], conditions: Conditions) -> bool:
+    """Return whether guests take more of something together than their host has free beside what is to be spare."""
+    resources = conditions.resources()
+    taken = [
+        conditions.weights_of(each.name, each.uuid, len(each.devices), resources) for each in guests
+    ]
+    most = conditions.limits_of(host, resources)
+    return any(sum(each) > limit for *each, limit in zip(*taken, most, strict=True))
 
 
 def _squares(loads: t.Mapping[str, int]) -> int:

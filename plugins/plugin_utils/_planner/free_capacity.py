@@ -73,7 +73,9 @@ def followed(
     # One that is nowhere may be shut down, and may be anywhere.
     moved = [stay for stay in left if departures[stay[0]] <= arrivals[stay[0]]]
     guests = capacity.get("guests", {})
-    return _changed(capacity, *([stay for stay in each if stay[0] in guests] for each in (moved, come)))
+    return _changed(
+        capacity, *([stay for stay in each if stay[0] in guests] for each in (moved, come))
+    )
 
 
 def _stays(by_host: t.Mapping[str, t.Collection[str]]) -> set[_Stay]:

@@ -572,9 +572,7 @@ class Pins:
         of_domain = 0
         if self._problem.domain_loads is not None:
             of_domain = max([in_domains[each] for each in used], default=0)
-        return Cost(
-            domain_load=of_domain, load=max(loads.values(), default=0), other_type=other
-        )
+        return Cost(domain_load=of_domain, load=max(loads.values(), default=0), other_type=other)
 
     def _other(self, resources: t.Iterable[int], demand: int) -> bool:
         """Return whether a device becomes one of another type in each of these."""

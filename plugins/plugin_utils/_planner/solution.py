@@ -353,9 +353,7 @@ def _settled(attempt: _Attempt, found: SearchResult) -> Solution:
         left[number] = backing
     placed.sort(key=lambda each: (each.guest, each.source.id))
     devices = sum([len(guest.devices) for guest in problem.request.guests])
-    cost = cost_of(
-        together, devices, attempt.packing.spread, problem.bins, problem.domain_loads
-    )
+    cost = cost_of(together, devices, attempt.packing.spread, problem.bins, problem.domain_loads)
     alone = _alone(attempt) if cost.unplaced else Alone()
     if attempt.targets:
         cost = cost._replace(remade=count_remade(attempt.targets, placed))
@@ -406,9 +404,7 @@ def _sharpened(attempt: _Attempt, found: SearchResult, effort: float) -> Solutio
     if improved is None:
         return None
     packing = attempt.packing
-    cost = cost_of(
-        improved.assignment, 0, packing.spread, packing.bins, packing.domain_loads
-    )
+    cost = cost_of(improved.assignment, 0, packing.spread, packing.bins, packing.domain_loads)
     better = dataclasses.replace(
         found,
         assignment=improved.assignment,

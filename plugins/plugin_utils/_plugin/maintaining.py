@@ -166,9 +166,7 @@ def _write(run: _Run, working: t.Mapping[str, Outfit]) -> None:
     write_maintenance(run["progress"], run["emptied"], run["done"], working, run["stated"])
 
 
-def _answers(
-    run: _Run, rest: t.Sequence[str], hostvars: t.Any
-) -> tuple[list[str], dict[str, str]]:
+def _answers(run: _Run, rest: t.Sequence[str], hostvars: t.Any) -> tuple[list[str], dict[str, str]]:
     """Return which hosts have answered, and why the others have not; raise ``FleetError`` where one of ``rest`` has not."""
     answered, silent = gathered(hostvars, run["hosts"], GATHERED)
     for host in rest:

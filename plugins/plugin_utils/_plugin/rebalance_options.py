@@ -24,15 +24,13 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.rebalance 
     rebalance_plan,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.solution import Progress
-from ansible_collections.vfio.migration.plugins.plugin_utils._plugin import headroom_options
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.headroom_options import (
+    CONDITIONS,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_options import (
     search_for,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils.contract import RebalancePlan
-
-# What guests take beside devices changes on each host with every move.
-_OF_ONE_HOST = frozenset({"capacity", "spare"})
-CONDITIONS = tuple(name for name in headroom_options.CONDITIONS if name not in _OF_ONE_HOST)
 
 
 @uncollected()

@@ -35,9 +35,7 @@ def costs(problem: PackingProblem) -> tuple[Cost, Cost, Cost]:
     packings = Packings(problem)
     found = search(problem, packings, Budget(50, 0), lambda: None)
     devices = sum(len(item.demands) for item in problem.items)
-    cost = cost_of(
-        found.assignment, devices, problem.spread, problem.bins, problem.domain_loads
-    )
+    cost = cost_of(found.assignment, devices, problem.spread, problem.bins, problem.domain_loads)
     bound = lower_bound(problem, packings, cost)
     left, grave, in_domain, load, others = best_rating(problem)
     not_preferred, new = divmod(grave, CREATED // OPENED)

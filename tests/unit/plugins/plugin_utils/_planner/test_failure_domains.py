@@ -179,7 +179,10 @@ def test_a_plan_that_was_carried_out_in_part_stays_spread_over_racks():
     conditions = Conditions.parse({"failure_domains": racks, "policy": "spread", "drain": ["a"]})
     assert violations(first, facts, conditions) == []
     first["cost"]["domain_load"] += 1
-    assert any("2 domain_load" in each or "3 domain_load" in each for each in violations(first, facts, conditions))
+    assert any(
+        "2 domain_load" in each or "3 domain_load" in each
+        for each in violations(first, facts, conditions)
+    )
 
 
 def test_many_guests_are_spread_evenly_over_racks_and_hosts():

@@ -649,7 +649,12 @@ def not_free_any_more(plan: t.Any) -> None:
     ],
 )
 def test_the_verifier_follows_what_is_free_by_itself(damage, words):
-    facts = {"a": full("a", 1), "b": full("b", 1), "c": full("c", 2, 1), "spare": full("spare", 0, 3)}
+    facts = {
+        "a": full("a", 1),
+        "b": full("b", 1),
+        "c": full("c", 2, 1),
+        "spare": full("spare", 0, 3),
+    }
     capacity = memory({"spare": 6, "a": 2, "c": 5}, "a-0", "b-0")
     conditions = Conditions(capacity=capacity, spare={"memory": 2}, prefer=["spare"])
     plan = planned(facts, "ab", conditions, keep_order=True)

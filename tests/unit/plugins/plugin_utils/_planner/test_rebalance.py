@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import random
 import typing as t
 from collections import Counter
@@ -78,7 +79,34 @@ def tiny(chance: random.Random) -> Drawn:
     return Drawn(facts, free, guests)
 
 
-def best(fleet: Drawn, max_moves: int, limit: int | None) -> int:
+def memory(chance: random.Random, fleet: Drawn) -> dict[str, t.Any]:
+    """Draw what guests take of memory, what hosts have free of it, and what is to be spare."""
+    return {
+        "capacity": {
+            "hosts": {name: {"memory": chance.randint(0, 6)} for name in fleet.facts},
+            "guests": {
+                f"vm-{number + 1}": {"memory": chance.randint(0, 4)}
+                for number in range(len(fleet.guests))
+                if chance.random() < 0.8
+            },
+        },
+        "spare": {"memory": chance.choice((0, 0, 1))},
+    }
+
+
+def fits_in_memory(fleet: Drawn, places: t.Sequence[str], conditions: Conditions) -> bool:
+    if not conditions.capacity:
+        return True
+    free, needs = conditions.capacity["hosts"], conditions.capacity["guests"]
+    taken = Counter[str]()
+    for number, (place, (source, _held)) in enumerate(zip(places, fleet.guests, strict=True)):
+        if place != source:
+            taken[place] += needs.get(f"vm-{number + 1}", {}).get("memory", 0)
+    spare = conditions.spare["memory"]
+    return all(n <= free[name]["memory"] - spare for name, n in taken.items() if n)
+
+
+def best(fleet: Drawn, max_moves: int, limit: int | None, conditions: Conditions = NOTHING) -> int:
     """Return the least sum of squares of all ways to move so many guests."""
     names = sorted(fleet.facts)
     least = None
@@ -96,7 +124,7 @@ def best(fleet: Drawn, max_moves: int, limit: int | None) -> int:
             and (limit is None or arriving[name].total() <= limit)
             for name in names
         )
-        if moves <= max_moves and fits:
+        if moves <= max_moves and fits and fits_in_memory(fleet, places, conditions):
             squares = sum(count**2 for count in after.values())
             least = squares if least is None else min(least, squares)
     assert least is not None
@@ -105,9 +133,11 @@ def best(fleet: Drawn, max_moves: int, limit: int | None) -> int:
 
 @given(st.integers(0, 100_000), st.integers(0, 3), st.sampled_from([None, None, 1, 2]))
 def test_no_way_to_move_so_few_guests_is_better_than_what_is_called_optimal(seed, most, limit):
-    fleet = tiny(random.Random(seed))
-    conditions = Conditions(limit=limit)
-    least = best(fleet, most, limit)
+    chance = random.Random(seed)
+    fleet = tiny(chance)
+    heavy = memory(chance, fleet) if chance.random() < 0.5 else {}
+    conditions = Conditions(limit=limit, **heavy)
+    least = best(fleet, most, limit, conditions)
     exact = planned(fleet.facts, most, conditions)
     assert (exact["status"], exact["after"]) == ("optimal", least)
     with pytest.MonkeyPatch.context() as patch:
@@ -196,6 +226,22 @@ def test_what_cannot_move_stays_and_others_do():
         each["migration"]["supported"] = False
     found = planned(facts, 3)
     assert (moved(found), found["status"], found["bound"]) == ({("a", "vm-3")}, "optimal", 10)
+
+
+def test_guests_go_where_there_is_what_they_take_beside_devices():
+    guests = {f"vm-{number}": {"memory": 4} for number in range(4)}
+    capacity = {"hosts": {"b": {"memory": 9}}, "guests": guests}
+    found = planned(fleet_of(4, 4), 4, Conditions(capacity=capacity))
+    assert (loads(found), found["status"]) == ({"a": 2, "b": 2}, "optimal")
+    kept = planned(fleet_of(4, 4), 4, Conditions(capacity=capacity, spare={"memory": 2}))
+    assert (loads(kept), kept["status"]) == ({"a": 3, "b": 1}, "optimal")
+    assert kept["plan"]["conditions"]["capacity"] == capacity
+    damaged = json.loads(json.dumps(found["plan"]))
+    spare = Conditions(capacity=capacity, spare={"memory": 2})
+    assert any("is to be spare" in each for each in violations(damaged, {**fleet_of(4, 4)}, spare))
+    # One that takes nothing goes where nothing is said to be free.
+    others = {"hosts": {}, "guests": {name: guests[name] for name in ("vm-0", "vm-1", "vm-2")}}
+    assert moved(planned(fleet_of(4, 4), 4, Conditions(capacity=others))) == {("a", "vm-3")}
 
 
 def test_groups_stay_apart():

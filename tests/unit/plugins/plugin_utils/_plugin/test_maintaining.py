@@ -176,7 +176,9 @@ def test_a_run_that_takes_up_another_one_goes_on_from_its_numbers(options, facts
 
 def test_nothing_begins_where_a_guest_takes_more_than_any_host_has_free(options, facts):
     options |= {"capacity": {**CAPACITY, "hosts": {}}}
-    with pytest.raises(FleetError, match="a cannot be emptied: 1 device of its guests has no place"):
+    with pytest.raises(
+        FleetError, match="a cannot be emptied: 1 device of its guests has no place"
+    ):
         first_step(options, facts)
     with pytest.raises(FleetError, match="capacity has the key"):
         begin(options | {"capacity": {"host": {}}}, {}, False)
