@@ -85,7 +85,8 @@ _value:
         - How many devices are left behind (C(unplaced)), go elsewhere though an earlier plan has had a target made for them (C(remade)), go to
           hosts that are not among those to O(prefer) (C(not_preferred)), and are made, or given the type without which they are of no use
           (C(created)); with O(policy=spread) how many are then in the fullest of O(failure_domains) that receives any (C(domain_load)), where these
-          are given, and on the fullest such host (C(load)), with O(policy=pack) how many parents are opened (C(opened)); and how many devices become ones of another type (C(other_type)).
+          are given, and on the fullest such host (C(load)), with O(policy=pack) how many parents are opened (C(opened)); and
+          how many devices become ones of another type (C(other_type)).
         - V(null) where O(earlier) is kept in part.
       type: dict
     bound:

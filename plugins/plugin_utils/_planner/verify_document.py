@@ -280,14 +280,16 @@ def _highest_load(case: Case) -> int:
 def _highest_domain_load(case: Case) -> int:
     """Return how many devices there are in the fullest failure domain that receives any; a host that is in none is one by itself."""
     planned = {*case.placed, *case.unplaced}
-    arriving = [move.target["host"] for move in case.moves]
-    held = [k[0] for k, each in case.devices.items() if each["in_use"] and k not in planned]
+    arriving = {move.target["host"] for move in case.moves}
+    there = Counter([move.target["host"] for move in case.moves])
+    there.update(k[0] for k, each in case.devices.items() if each["in_use"] and k not in planned)
     domains = [{*hosts} for hosts in case.asked.failure_domains.values()]
-    alone = {*arriving}.difference(*domains)
-    loads = []
-    for hosts in [*domains, *({each} for each in alone)]:
-        if not hosts.isdisjoint(arriving):
-            loads.append(sum(1 for each in [*arriving, *held] if each in hosts))
+    alone = [{each} for each in arriving.difference(*domains)]
+    loads = [
+        sum(there[each] for each in hosts)
+        for hosts in [*domains, *alone]
+        if not hosts.isdisjoint(arriving)
+    ]
     return max(loads, default=0)
 
 
