@@ -22,6 +22,8 @@ try:
 except ImportError:  # pragma: no cover
     jsonschema = None
 
+from ansible_collections.vfio.migration.tests.unit.quick_schemas import Conforms, quick
+
 SCHEMAS = Path(__file__).resolve().parents[2] / "docs" / "schemas"
 _PLUGINS = "ansible_collections.vfio.migration.plugins"
 # What makes what; a module before those that import from it.
@@ -53,16 +55,28 @@ POSSIBLE = jsonschema is not None
 checked: t.Counter[str] = Counter()
 
 
+def schema_of(name: str) -> t.Any:
+    """Return the schema ``name``."""
+    return json.loads((SCHEMAS / f"{name}.json").read_text(encoding="utf-8"))
+
+
 @functools.lru_cache(maxsize=None)
 def validator(name: str) -> t.Any:
     """Return the validator of the schema ``name``."""
-    schema = json.loads((SCHEMAS / f"{name}.json").read_text(encoding="utf-8"))
-    return jsonschema.Draft202012Validator(schema)
+    return jsonschema.Draft202012Validator(schema_of(name))
+
+
+@functools.lru_cache(maxsize=None)
+def conforms(name: str) -> Conforms:
+    """Return what says whether a document conforms to the schema ``name``."""
+    return quick(schema_of(name))
 
 
 def check(name: str, document: t.Any) -> None:
     """Raise ``AssertionError`` where ``document`` does not conform to the schema ``name``."""
     checked[name] += 1
+    if conforms(name)(document):
+        return
     errors = _innermost(validator(name).iter_errors(document))
     faults = "; ".join(f"{each.json_path}: {each.message}" for each in errors)
     assert not faults, f"this is no {name} by its schema: {faults}"

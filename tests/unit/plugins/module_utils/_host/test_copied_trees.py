@@ -31,6 +31,7 @@ from ansible_collections.vfio.migration.tests.unit.sysfs_trees import (
     nobody,
 )
 from ansible_collections.vfio.migration.tests.unit.vendor_trees import TREES
+from hypothesis import settings
 
 SECRET = "SECRET=SECRET"
 VF = "0000:3b:00.4"
@@ -126,6 +127,17 @@ KINDS = (
 )
 
 
+def is_tried(kind: str, number: int) -> bool:
+    """Return whether a kind is planted in this place: in each the first, and one of the others in turn; all in ``make fuzz``.
+
+    All readers open what they read through one class, for which a kind is the same in every place.
+    """
+    return settings.default.max_examples > 1000 or kind in (
+        KINDS[0],
+        KINDS[1 + number % (len(KINDS) - 1)],
+    )
+
+
 @pytest.fixture
 def outside(tmp_path):
     """Return a directory outside the tree where everything, whatever its name, is a secret."""
@@ -163,13 +175,16 @@ def content_of(archive: bytes) -> str:
         return "".join(file.read().decode("utf-8", "replace") for file in files)
 
 
+@pytest.mark.hypothesis
 @pytest.mark.parametrize("kind", KINDS)
 def test_no_reader_leaves_the_tree_or_opens_what_is_special(tmp_path, outside, opened, kind):
-    for number, part in enumerate((*PARTS, *ALONE)):
-        tree = Tree(tmp_path / f"sys{number}")
+    for name, part in enumerate((*PARTS, *ALONE)):
+        tree = Tree(tmp_path / f"sys{name}")
         part(tree)
         sysfs = Sysfs(str(tree.root))
-        for place in places(tree.root):
+        for number, place in enumerate(places(tree.root)):
+            if not is_tried(kind, number):
+                continue
             with planted(kind, place, outside):
                 assert SECRET not in json.dumps(gather_facts(sysfs, nobody)), place
                 assert SECRET not in content_of(captured(sysfs)), place

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import itertools
 import json
@@ -26,6 +27,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._compat.verdict imp
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.descriptor import (
     read_descriptor,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import Fleet
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import read_fleet
 from ansible_collections.vfio.migration.tests.unit import naive_pairs, worst_patterns
 from ansible_collections.vfio.migration.tests.unit.descriptor_strategies import DESCRIPTORS
@@ -238,10 +240,15 @@ def test_what_a_pattern_names_keeps_classes_apart():
     assert result["uncompared"] == []
 
 
+@functools.cache
+def worst_fleet(name: str) -> Fleet:
+    return read_fleet(worst_patterns.fleet(name, 6))
+
+
 @pytest.mark.parametrize("direction", ["source_lists", "target_accepts"])
 @pytest.mark.parametrize("name", worst_patterns.IN_FLEETS)
 def test_the_worst_sets_are_joined_as_comparing_every_device_would(name, direction):
-    fleet = read_fleet(worst_patterns.fleet(name, 6))
+    fleet = worst_fleet(name)
     result = compatible_pairs(fleet, direction, expand=True)
     found = {
         tuple((pair[side]["host"], pair[side]["id"]) for side in ("source", "target"))
@@ -255,7 +262,7 @@ def test_the_worst_sets_are_joined_as_comparing_every_device_would(name, directi
 @pytest.mark.parametrize("direction", ["source_lists", "target_accepts"])
 @pytest.mark.parametrize("name", worst_patterns.IN_FLEETS)
 def test_the_worst_sets_take_calls_in_proportion_to_the_size_of_each(name, direction):
-    fleet = read_fleet(worst_patterns.fleet(name, 6))
+    fleet = worst_fleet(name)
     calls = 0
 
     def count(frame, event, argument):
@@ -346,7 +353,7 @@ def test_every_run_gives_the_same_bytes():
             text=True,
             check=True,
         ).stdout
-        for seed in ("0", "1", "2")
+        for seed in ("0", "1")
     }
     assert runs == {f"{printed_pairs()}\n"}
 

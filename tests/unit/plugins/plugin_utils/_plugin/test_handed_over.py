@@ -53,8 +53,7 @@ def test_a_plan_is_one_whatever_its_texts_are_made_of():
 @pytest.mark.parametrize("check", [lambda plan: check_plan("earlier", plan), check_moves])
 def test_a_plan_of_many_moves_is_checked_in_seconds(check):
     plan = {**PLAN, "placements": PLAN["placements"] * (MOVES // len(PLAN["placements"]))}
-    with limits():
-        check(plan)
+    # Only the last is wrong, so that it is found when all are checked.
     plan["placements"][-1] = {**plan["placements"][-1], "target": None}
     with limits(), pytest.raises(FleetError, match=r"at placements\[19999\]\.target a mapping is"):
         check(plan)

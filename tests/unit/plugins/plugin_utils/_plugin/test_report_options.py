@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import json
 import typing as t
 from unittest.mock import ANY
@@ -176,14 +177,20 @@ FORGED = {
 }
 
 
+@functools.cache
+def planned(make, occasion) -> tuple[t.Any, t.Any, t.Any]:
+    """Return a plan for the facts that ``make`` returns, those that a report is made of later, and that report."""
+    facts = make()
+    plan = plan_for(facts, drain=["a"])
+    now = occasion(facts)
+    return plan, now, report_for(now, plan=plan)
+
+
 @pytest.mark.parametrize("forged", FORGED)
 @pytest.mark.parametrize("occasion", [lambda facts: facts, changed_since])
 @pytest.mark.parametrize("make", [two_of_three, with_one_left_behind, with_one_staying])
 def test_what_is_put_into_a_plan_is_not_shown(make, occasion, forged):
-    facts = make()
-    plan: t.Any = plan_for(facts, drain=["a"])
-    now = occasion(facts)
-    expected = report_for(now, plan=plan)
+    plan, now, expected = planned(make, occasion)
     found = through(lambda: report_for(now, plan={**plan, forged: FORGED[forged]}), FleetError)
     assert found in (None, expected)
 
