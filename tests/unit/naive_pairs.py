@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.vfio.migration.plugins.plugin_utils._compat.verdict import Judge, verdict
+from ansible_collections.vfio.migration.plugins.plugin_utils._compat.verdict import Judge
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.wording import nearest
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.descriptor import (
     read_descriptor,
@@ -46,13 +46,15 @@ def misses(
     direction: str,
 ) -> dict[str, list[dict[str, t.Any]]]:
     """Return the three nearest misses of each class of a class table, with every two classes compared."""
+    judge = Judge(direction)
+    descriptors = {name: read_descriptor(each) for name, each in classes.items()}
     found = {}
     for name, source in classes.items():
         near = []
         for other, target in classes.items():
             counts = {host: n for host, n in target["hosts"].items() if host in target_hosts}
             if any(a != b for a in source["hosts"] if a in source_hosts for b in counts):
-                judged = verdict(read_descriptor(source), read_descriptor(target), direction)
+                judged = judge.verdict(descriptors[name], descriptors[other])
                 if not judged["compatible"]:
                     reasons = nearest(judged["reasons"])
                     near.append(

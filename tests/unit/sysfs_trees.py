@@ -51,16 +51,24 @@ class Tree:
 
     def write(self, path: str, text: str | bytes, mode: int = 0o644) -> Path:
         file = self.root / path
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(text if isinstance(text, bytes) else text.encode())
+        content = text if isinstance(text, bytes) else text.encode()
+        try:
+            file.write_bytes(content)
+        except FileNotFoundError:
+            file.parent.mkdir(parents=True)
+            file.write_bytes(content)
         file.chmod(mode)
         return file
 
     def link(self, path: str, target: str) -> None:
         """Make a link from ``path`` to ``target``, both seen from the root."""
         link = self.root / path
-        link.parent.mkdir(parents=True, exist_ok=True)
-        link.symlink_to(os.path.relpath(self.root / target, link.parent))
+        to = os.path.relpath(target, os.path.dirname(path))
+        try:
+            link.symlink_to(to)
+        except FileNotFoundError:
+            link.parent.mkdir(parents=True)
+            link.symlink_to(to)
 
     def add_gpu(self, address: str = GPU, units: int = 8) -> None:
         """Add an i915 with types ``i915-GVTg_V5_<N>``, N of which share all of its units."""
