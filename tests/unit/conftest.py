@@ -7,8 +7,6 @@ import pytest
 from ansible_collections.vfio.migration.tests.unit import schema_checks
 from hypothesis import HealthCheck, settings
 
-schema_checks.install()
-
 # A busy machine must not fail a test, nor must luck: the cases are the same every time.
 _UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("unhurried", _UNHURRIED, derandomize=True, max_examples=25)
@@ -17,6 +15,13 @@ settings.register_profile("long", _UNHURRIED, max_examples=20_000)
 # For a first look while working: pytest --hypothesis-profile=quick
 settings.register_profile("quick", _UNHURRIED, derandomize=True, max_examples=10)
 settings.load_profile("unhurried")
+
+
+def pytest_configure(config):
+    # Who only hands the tests out to others makes no documents, and loads nothing that does.
+    if config.getoption("dist", "no") == "no" or hasattr(config, "workerinput"):
+        schema_checks.install()
+
 
 COMPARED = pytest.StashKey()
 HOSTILE = pytest.StashKey()

@@ -230,9 +230,7 @@ class Pattern:
 
     def binding(self, subject: t.Mapping[str, str]) -> Binding | None:
         """Return the first binding, in the order of the declarations, that makes ``subject`` match; ``None`` where none does."""
-        if any(self._plain_failures(subject)) or any(self._order_failures(subject)):
-            return None
-        return self._bound(subject)
+        return None if any(self._failing(subject)) else self._bound(subject)
 
     def completion(
         self, known: t.Mapping[str, str], preferred: t.Mapping[str, str]
@@ -242,8 +240,7 @@ class Pattern:
         The binding, and the value that each other attribute of the set must have; where the set leaves a choice,
         those in ``preferred`` win. ``None`` where ``known`` rules a match out.
         """
-        failures = itertools.chain(self._plain_failures(known), self._order_failures(known))
-        if any(name in known for name, *_others in failures):
+        if any(name in known for name, *_others in self._failing(known)):
             return None
         binding = self._bound({**preferred, **known}, self._stated.difference(known))
         if binding is None:
@@ -271,13 +268,13 @@ class Pattern:
 
     def failures(self, subject: t.Mapping[str, str]) -> list[Failure]:
         """Return why ``subject`` does not match: the fewest failures that any binding leaves."""
-        failing = itertools.chain(self._plain_failures(subject), self._order_failures(subject))
-        failures = [*itertools.starmap(Failure, failing)]
+        failures = [*itertools.starmap(Failure, self._failing(subject))]
         for component in self.components:
             failures += component.failures(subject)
         return sorted(failures, key=lambda failure: failure.attribute)
 
-    def _plain_failures(self, subject: t.Mapping[str, str]) -> t.Iterator[_Failing]:
+    def _failing(self, subject: t.Mapping[str, str]) -> t.Iterator[_Failing]:
+        """Yield what ``subject`` does not fit of the attributes without variables."""
         for name, text in self.plain:
             actual = subject.get(name)
             if actual == text and name != VERSION:
@@ -290,8 +287,6 @@ class Pattern:
                 rule = None if comparable(name, actual or "") == text else "equal"
             if rule:
                 yield name, "present" if actual is None else rule, text, actual
-
-    def _order_failures(self, subject: t.Mapping[str, str]) -> t.Iterator[_Failing]:
         for name, order in self.ordered:
             actual = subject.get(name)
             if actual is None and name in self.may_be_unknown:

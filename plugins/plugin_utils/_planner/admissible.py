@@ -171,6 +171,11 @@ class Admission:
         self._kept_on: dict[str, set[str]] = defaultdict(set)
         for each in request.kept if self._uuids else ():
             self._kept_on[each["target"]["host"]].add(each["target"]["id"])
+        # What is asked of each target, where some device that moves has what it is about.
+        self._obstacles = [
+            *([self.beside_queues] if self.matrices else ()),
+            *([self.of_another_uuid] if self._uuids else ()),
+        ]
 
     def _note_addresses(self, request: Request) -> None:
         """Note the MAC addresses that two guests might have on one card: the card would give each the other's frames."""
@@ -317,11 +322,11 @@ class Admission:
         """Return why ``source`` may not become ``target`` even if that is compatible; ``None`` where it may."""
         if isinstance(target, Device) and target.p2p is False and source.key in self.several:
             return NO_P2P
-        if isinstance(target, Device) and takes_address(target):
+        if self.addresses and isinstance(target, Device) and takes_address(target):
             refusal = self.beside_address(source, target)
             if refusal is not None:
                 return refusal
-        for why_not in (self.beside_queues, self.of_another_uuid):
+        for why_not in self._obstacles:
             refusal = why_not(source, target)
             if refusal is not None:
                 return refusal

@@ -212,50 +212,13 @@ def _preferred(name: str, value: t.Any) -> list[str]:
     return sorted(set(names(name, value) or ()))
 
 
-class _Same:
-    """What is the same only if it is one object: so nobody compares it name by name."""
-
-    def __init__(self, value: t.Any) -> None:
-        self.value = value
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Same) and self.value is other.value
-
-    def __hash__(self) -> int:
-        return id(self.value)
-
-
-@functools.lru_cache(maxsize=4)
-def _index_of(groups: _Same) -> dict[str, frozenset[int]]:
+def _index_of(groups: t.Iterable[t.Iterable[str]]) -> dict[str, frozenset[int]]:
     """Return the numbers of the groups that each name is in."""
     found: dict[str, set[int]] = defaultdict(set)
-    every = groups.value.values() if isinstance(groups.value, t.Mapping) else groups.value
-    for number, group in enumerate(every):
+    for number, group in enumerate(groups):
         for name in group:
             found[name].add(number)
     return {name: frozenset(numbers) for name, numbers in found.items() if name}
-
-
-@functools.lru_cache(maxsize=4)
-def _names_in(hosts: _Same) -> frozenset[str]:
-    return frozenset(hosts.value)
-
-
-@functools.lru_cache(maxsize=4)
-def _refusals_in(
-    avoid: _Same,
-) -> tuple[dict[tuple[str, str | None], int], dict[str, frozenset[int]]]:
-    """Return a number for each guest that may not go to some host, and by host the numbers of those that may not go there.
-
-    A guest comes with the host that it must be on, if that is said.
-    """
-    numbers: dict[tuple[str, str | None], int] = {}
-    there: dict[str, set[int]] = defaultdict(set)
-    for place in avoid.value:
-        if place.guest is not None:
-            guest = (place.guest, place.guest_host)
-            there[place.host].add(numbers.setdefault(guest, len(numbers)))
-    return numbers, {host: frozenset(found) for host, found in there.items()}
 
 
 def _names_of_guest(
@@ -293,7 +256,7 @@ def _option(
     return {"option": Option(check, spec, lasting, per_placement)}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Conditions:
     """What a plan must keep to. Each field is an option of ``migration_plan``, documented in ``doc_fragments/_plan.py``.
 
@@ -450,13 +413,14 @@ class Conditions:
 
     def groups_of(self, name: str | None, uuid: str | None) -> frozenset[int]:
         """Return the groups in ``apart`` that a guest is in, each by its name or its UUID."""
-        index = _index_of(_Same(self.apart))
         nothing = frozenset[int]()
-        return index.get(name or "", nothing) | index.get(uuid or "", nothing)
+        return self._numbers_by_guest.get(name or "", nothing) | self._numbers_by_guest.get(
+            uuid or "", nothing
+        )
 
     def domains_of(self, host: str) -> frozenset[int]:
         """Return the failure domains that ``host`` is in."""
-        return _index_of(_Same(self.failure_domains)).get(host, frozenset[int]())
+        return self._domains_by_host.get(host, frozenset[int]())
 
     @property
     def spreads_over_domains(self) -> bool:
@@ -465,7 +429,7 @@ class Conditions:
 
     def prefers(self, host: str) -> bool:
         """Return whether no other host is to be taken before ``host``."""
-        return not self.prefer or host in _names_in(_Same(self.prefer))
+        return not self.prefer or host in self._preferred_hosts
 
     def together_with(self, host: str) -> frozenset[str]:
         """Return the hosts that have a failure domain in common with ``host``, itself included."""
@@ -474,7 +438,7 @@ class Conditions:
 
     def refusals_of(self, name: str | None, uuid: str | None, guest_host: str) -> frozenset[int]:
         """Return the numbers by which ``refused_on`` has a guest that is on ``guest_host``."""
-        numbers, _there = _refusals_in(_Same(self.avoid))
+        numbers, _there = self._refusals
         if not numbers:
             return frozenset()
         return frozenset(
@@ -483,7 +447,37 @@ class Conditions:
 
     def refused_on(self, host: str) -> frozenset[int]:
         """Return the numbers of the guests that may not go to ``host``."""
-        return _refusals_in(_Same(self.avoid))[1].get(host, frozenset())
+        return self._refusals[1].get(host, frozenset())
+
+    # --- what is looked up for each guest and host ---
+
+    @functools.cached_property
+    def _numbers_by_guest(self) -> dict[str, frozenset[int]]:
+        return _index_of(self.apart)
+
+    @functools.cached_property
+    def _domains_by_host(self) -> dict[str, frozenset[int]]:
+        return _index_of(self.failure_domains.values())
+
+    @functools.cached_property
+    def _preferred_hosts(self) -> frozenset[str]:
+        return frozenset(self.prefer)
+
+    @functools.cached_property
+    def _refusals(
+        self,
+    ) -> tuple[dict[tuple[str, str | None], int], dict[str, frozenset[int]]]:
+        """A number for each guest that may not go to some host, and by host the numbers of those that may not go there.
+
+        A guest comes with the host that it must be on, if that is said.
+        """
+        numbers: dict[tuple[str, str | None], int] = {}
+        there: dict[str, set[int]] = defaultdict(set)
+        for place in self.avoid:
+            if place.guest is not None:
+                guest = (place.guest, place.guest_host)
+                there[place.host].add(numbers.setdefault(guest, len(numbers)))
+        return numbers, {host: frozenset(found) for host, found in there.items()}
 
 
 OPTIONS: dict[str, Option] = {each.name: each.metadata["option"] for each in fields(Conditions)}
