@@ -172,7 +172,7 @@ class Admission:
         for each in request.kept if self._uuids else ():
             self._kept_on[each["target"]["host"]].add(each["target"]["id"])
         # What is asked of each target, where some device that moves has what it is about.
-        self._obstacles = [
+        self._obstacles: list[t.Callable[[Device, Target], Refusal | None]] = [
             *([self.beside_queues] if self.matrices else ()),
             *([self.of_another_uuid] if self._uuids else ()),
         ]
