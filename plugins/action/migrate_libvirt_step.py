@@ -11,6 +11,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.migrating i
     check,
     end,
     find,
+    locate,
     look,
     order,
 )
@@ -22,7 +23,10 @@ class ActionModule(StepAction):
 
     playbook = "migrate_libvirt"
     first = staticmethod(begin)
-    steps: t.ClassVar = {"find": find, "check": check, "order": order, "look": look, "end": end}
+    steps: t.ClassVar = {
+        **{"locate": locate, "find": find, "check": check},
+        **{"order": order, "look": look, "end": end},
+    }
     options: t.ClassVar = {
         "hosts": {"type": "list", "elements": "str"},
         "guests": {"type": "list", "elements": "str"},

@@ -24,6 +24,8 @@ class ActionModule(StepAction):
     options: t.ClassVar = {
         **{name: each for name, each in ARGUMENTS.items() if name != "earlier"},
         "gather": {"type": "bool", "default": True},
+        # Whether another playbook has had the hosts gather their facts for this one, in this run.
+        "answered": {"type": "bool", "default": False},
         "earlier": {"type": "raw"},
         "dest": {"type": "path", "default": "migration-plan.json"},
         "partial": {"type": "bool", "default": False},

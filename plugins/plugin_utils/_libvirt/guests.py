@@ -14,6 +14,7 @@ import typing as t
 from collections import defaultdict
 from dataclasses import dataclass, field
 
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.identifiers import UUID
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.printable import printable
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.wording import listed
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import (
@@ -178,6 +179,23 @@ def find_guests(
             reason = f"{host} is none of the hosts of the play that answer"
             found.append(_stand_in(printable(f"all guests of {host}"), host, reason))
     return found
+
+
+def may_have(
+    fleet: Fleet, host: str, asked: Asked | None, drain: t.Collection[str] | None = None
+) -> bool:
+    """Return whether ``host`` may have guests that are asked for, as ``find_guests`` finds them: libvirt there is to say."""
+    if asked is None:
+        return host in (drain or ())
+    names = {name for name, hosts in asked.items() if hosts is None or host in hosts}
+    # Who does not tell its UUID may have any, and libvirt knows which.
+    any_uuid = any(map(UUID.match, names))
+    holders = {device.in_use for device in _devices(fleet, host) if device.in_use}
+    return any(
+        not names.isdisjoint((each.name, each.uuid)) or (any_uuid and each.uuid is None)
+        for each in holders
+        if each.name
+    )
 
 
 def guests_without_devices(

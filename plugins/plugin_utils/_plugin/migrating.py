@@ -63,6 +63,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.guests imp
     LibvirtHost,
     find_guests,
     guests_without_devices,
+    may_have,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.info import as_arriving
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.logs import (
@@ -345,11 +346,10 @@ def _addresses(hostvars: t.Any, hosts: t.Iterable[str]) -> tuple[dict[str, str],
     return addresses, refused
 
 
-def find(run: _Run, hostvars: t.Any) -> _Run:
-    """Return ``run`` with the guests that are asked for, and whom to ask about them.
+def locate(run: _Run, hostvars: t.Any) -> _Run:
+    """Return ``run`` with the hosts that ``answered``, and the ``asking_hosts``: those of the guests that are asked for, by the facts.
 
-    Libvirt on ``reading_hosts`` is asked: where these guests are, about those that ``reading`` has of each host, and on the
-    hosts that are ``receiving``, what these lack for those that are ``arriving``. Raise ``FleetError`` where a guest is nowhere.
+    Libvirt is asked there first; everywhere else once, when it is known for which guests. Raise ``FleetError`` where no host answers.
     """
     answered, silent = gathered(hostvars, run["hosts"], GATHERED)
     silent = {**run["silent"], **silent}
@@ -357,7 +357,20 @@ def find(run: _Run, hostvars: t.Any) -> _Run:
         silent_hosts = [f"{host}: {reason}" for host, reason in silent.items()]
         why = "; ".join(first_of(silent_hosts, "host"))
         raise FleetError(f"no host has answered: {why or 'the run is limited to none of them'}")
-    libvirt = _libvirt(hostvars, answered)
+    fleet = _fleet(hostvars, answered)
+    asked = _guests_asked_for(run, fleet)
+    there = [host for host in answered if may_have(fleet, host, asked, run["drain"])]
+    return run | {"answered": answered, "silent": silent, "asking_hosts": there}
+
+
+def find(run: _Run, hostvars: t.Any) -> _Run:
+    """Return ``run`` with the guests that are asked for, and whom to ask about them.
+
+    Libvirt on ``reading_hosts`` is asked: where these guests are, about those that ``reading`` has of each host, and on the
+    hosts that are ``receiving``, what these lack for those that are ``arriving``. Raise ``FleetError`` where a guest is nowhere.
+    """
+    answered, silent = run["answered"], run["silent"]
+    libvirt = _libvirt(hostvars, run["asking_hosts"])
     fleet = _fleet(hostvars, answered)
     sent = _sent_before(run)
     arrived = [
@@ -382,11 +395,11 @@ def find(run: _Run, hostvars: t.Any) -> _Run:
         reading.setdefault(str(guest["host"]), []).append(str(guest["uuid"]))
     coming = [*_arriving(going, libvirt)]
     arriving = [info for _host, info in coming]
-    receiving = possible_targets(libvirt, run["targets"], run["drain"] or ()) if arriving else []
+    # What a host that was not asked yet has of libvirt, it says with the rest.
+    known = {host: LibvirtHost() for host in answered} | libvirt
+    receiving = possible_targets(known, run["targets"], run["drain"] or ()) if arriving else []
     uris = {host: _uri_of(run, host) for host in receiving}
     return run | {
-        "answered": answered,
-        "silent": silent,
         "found": found,
         "arrived": arrived,
         "reading": reading,
@@ -536,7 +549,13 @@ def _listed(result: t.Mapping[str, t.Any], key: str) -> list[t.Any]:
 
 
 def _libvirt(hostvars: t.Any, hosts: t.Iterable[str]) -> dict[str, LibvirtHost]:
-    return {host: said_by_libvirt(result_of(hostvars, host, LIBVIRT)) for host in hosts}
+    """Return what libvirt said on ``hosts``: on those of the guests at first, on all others when it was asked about these."""
+    return {
+        host: said_by_libvirt(
+            result_of(hostvars, host, LIBVIRT) or result_of(hostvars, host, ASKED)
+        )
+        for host in hosts
+    }
 
 
 def _case(run: _Run, hostvars: t.Any) -> Case:
@@ -547,14 +566,19 @@ def _case(run: _Run, hostvars: t.Any) -> Case:
         for host, result in results.items()
         if result and not result.get("unreachable")
     }
-    # Who did not answer the second time is no target, either.
-    there = [host for host in run["answered"] if host not in results or host in asked]
+    # Who answered once and not again is no target, either. Who never did is named.
+    first, again = {*run["asking_hosts"]}, {*run["reading_hosts"]}
+    there = [host for host in run["answered"] if host in asked or (host in first) != (host in again)]
+    targets = run["targets"]
+    if targets is not None and not run["receiving"]:
+        # Where no guest can go, no target was asked.
+        targets = [host for host in targets if host in there or host not in run["answered"]]
     return Case(
         _fleet(hostvars, run["answered"]),
         run["found"],
         _libvirt(hostvars, there),
         asked,
-        run["targets"],
+        targets,
         run["drain"] or (),
         run["options"],
         run["ask_qemu"],

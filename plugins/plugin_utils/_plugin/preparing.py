@@ -135,6 +135,7 @@ def begin(options: t.Mapping[str, t.Any], hostvars: t.Any, check_mode: bool) -> 
     attempts = one_or_more("attempts", options.get("attempts"))
     if attempts > MOST_ATTEMPTS:
         raise FleetError(f"attempts is {attempts}; expected {MOST_ATTEMPTS} at most")
+    answered = flag("answered", options.get("answered", False))
     dest = absolute(options["dest"])
     gather = flag("gather", options.get("gather", True))
     # A lost host is asked in any case: it is none if it answers.
@@ -156,8 +157,8 @@ def begin(options: t.Mapping[str, t.Any], hostvars: t.Any, check_mode: bool) -> 
         "timeout": count("timeout", options.get("timeout"), "seconds"),
         "attempts": attempts,
         "check_mode": check_mode,
-        # What these answered is of an earlier playbook in this run.
-        "stale": stale(hostvars, asked_hosts, GATHERED),
+        # What these answered is of an earlier playbook in this run, unless that asked them for this one.
+        "stale": [] if answered else stale(hostvars, asked_hosts, GATHERED),
     }
 
 

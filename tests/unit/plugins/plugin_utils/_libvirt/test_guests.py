@@ -11,6 +11,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.guests imp
     LibvirtHost,
     RunningGuest,
     find_guests,
+    may_have,
     read_host,
 )
 from ansible_collections.vfio.migration.tests.unit.domains import UUID
@@ -146,6 +147,29 @@ def test_a_guest_that_is_asked_for_on_a_host_is_none_of_another_one():
             assert (guest["host"], guest["reason"]) == ("a", None)
     (nowhere,) = find_guests(fleet, hosts, asked={"vm-1": ["c"]})
     assert nowhere["host"] is None
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [{"vm-1": None}, {"vm-1": ["a"]}, {"vm-2": ["a"]}, {UUID: None}, {OTHER: ["b", "c"]}, {}],
+)
+def test_where_libvirt_is_not_asked_is_no_guest_that_is_asked_for(asked):
+    """Of those who tell no UUID only libvirt knows it."""
+    devices = {
+        "a": [of_guest(1, "vm-1", UUID), held(2, None)],
+        "b": [held(3, "vm-2")],
+        "c": [of_guest(4, "vm-1", OTHER)],
+        "d": [device(UUIDS[5])],
+    }
+    runs = {
+        "b": {"vm-2": RunningGuest(OTHER)},
+        "c": {"vm-1": RunningGuest(OTHER)},
+    }
+    hosts = {name: LibvirtHost(running=runs.get(name, {"vm-1": RUNNING})) for name in devices}
+    fleet = read_fleet({name: host(each) for name, each in devices.items()})
+    there = {name: each for name, each in hosts.items() if may_have(fleet, name, asked)}
+    assert find_guests(fleet, there, asked) == find_guests(fleet, hosts, asked)
+    assert "d" not in there
 
 
 def test_of_guests_of_one_name_the_uuid_tells_which_is_meant():

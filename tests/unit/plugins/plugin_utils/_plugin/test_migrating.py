@@ -65,13 +65,20 @@ def answer(*devices, running=()):
 def two_hosts(vm="vm-17"):
     held = answer(device(UUIDS[1], vm=vm), running=[(UUIDS[5], vm)])
     held["migrate_libvirt_asked"] = held["migrate_libvirt_answer"]
-    there = {"migrate_libvirt_asked": libvirt_info(arriving=[arrival_info(UUIDS[5])])}
-    return {"a": held, "b": answer() | there}
+    # Libvirt on b is asked once, about the guest.
+    there = libvirt_info(arriving=[arrival_info(UUIDS[5])])
+    asked = {"migrate_libvirt_answer": {}, "migrate_libvirt_asked": there}
+    return {"a": held, "b": answer() | asked}
+
+
+def found_in(run, hostvars):
+    """Return the run when libvirt was asked where the guests are."""
+    return migrating.find(migrating.locate(run, hostvars), hostvars)
 
 
 def ordered(hostvars, **options):
     """Return the run when the guest's target on b is there, and the hosts' variables."""
-    run = migrating.find(begun(**options), hostvars)
+    run = found_in(begun(**options), hostvars)
     run = migrating.check(run, hostvars)
     (guest,) = run["checks"]["chosen"]
     target = {"host": "b", "kind": "mdev", "id": UUIDS[8]}
@@ -170,7 +177,7 @@ def test_only_the_guest_of_the_very_name_is_found():
         ),
         "b": answer(),
     }
-    run = migrating.find(begun(guests="vm-17"), hostvars)
+    run = found_in(begun(guests="vm-17"), hostvars)
     assert run["reading"] == {"a": [UUIDS[5]]}
     assert run["reading_hosts"] == ["a", "b"]
 
@@ -186,10 +193,10 @@ def two_guests():
 
 def test_by_a_device_its_guest_is_found():
     asked = {"host": "a", "id": UUIDS[1]}
-    run = migrating.find(begun(devices=[asked]), two_guests())
+    run = found_in(begun(devices=[asked]), two_guests())
     assert run["reading"] == {"a": [UUIDS[5]]}
     # With guests that are named, each once.
-    run = migrating.find(begun(devices=[asked], guests="vm-1,vm-17"), two_guests())
+    run = found_in(begun(devices=[asked], guests="vm-1,vm-17"), two_guests())
     assert {uuid for uuids in run["reading"].values() for uuid in uuids} == {UUIDS[5], UUIDS[6]}
     assert len(run["found"]) == 2
 
@@ -200,7 +207,7 @@ def test_by_a_device_no_guest_of_another_host_is_found_whatever_that_is_called(n
         "evil": answer(device(UUIDS[7], vm=name), running=[(UUIDS[5], name)]),
     }
     asked = {"host": "a", "id": UUIDS[1]}
-    run = migrating.find(begun(hosts=["a", "b", "evil"], devices=[asked]), hostvars)
+    run = found_in(begun(hosts=["a", "b", "evil"], devices=[asked]), hostvars)
     assert [(each["host"], each["reason"]) for each in run["found"]] == [("a", None)]
     assert run["reading"] == {"a": [UUIDS[5]]}
 
@@ -218,12 +225,12 @@ def test_a_guest_of_a_plan_is_on_its_host_or_its_target():
     hostvars = two_hosts() | {
         "evil": answer(device(UUIDS[7], vm="vm-17"), running=[(UUIDS[5], "vm-17")])
     }
-    assert migrating.find(run, hostvars)["reading"] == {"a": [UUIDS[5]]}
+    assert found_in(run, hostvars)["reading"] == {"a": [UUIDS[5]]}
     hostvars["a"] = answer()
     with pytest.raises(
         FleetError, match=r"no host has a process of the name vm-17 \(on a, b\) that"
     ):
-        migrating.find(run, hostvars)
+        found_in(run, hostvars)
 
 
 @pytest.mark.parametrize(
@@ -237,11 +244,11 @@ def test_a_guest_of_a_plan_is_on_its_host_or_its_target():
 )
 def test_a_device_that_no_guest_has_stops_everything(asked, error):
     with pytest.raises(FleetError, match=error):
-        migrating.find(begun(devices=[asked]), two_guests())
+        found_in(begun(devices=[asked]), two_guests())
 
 
 def test_possible_targets_are_asked_about_the_guests_and_no_more_of_these_than_they_need():
-    run = migrating.find(begun(drain="a"), two_hosts())
+    run = found_in(begun(drain="a"), two_hosts())
     assert run["receiving"] == ["b"]
     (arriving,) = run["arriving"]
     assert (arriving["name"], arriving["uuid"]) == ("vm-17", UUIDS[5])
@@ -261,7 +268,7 @@ def test_what_a_target_lacks_for_a_guest_is_not_held_against_another_one_of_its_
         each["migrate_libvirt_asked"] = each["migrate_libvirt_answer"]
     order = sorted(here, key=lambda name: name != first)
     hostvars = {name: here[name] for name in order} | {"b": answer()}
-    run = migrating.find(begun(hosts=[*hostvars], drain=order), hostvars)
+    run = found_in(begun(hosts=[*hostvars], drain=order), hostvars)
     missing = {"vm-17": [], "other": ["/evil"]}
     assert [each["name"] for each in run["arriving"]] == [
         {"a": "vm-17", "evil": "other"}[name] for name in order
@@ -280,7 +287,7 @@ def test_of_a_host_with_so_many_guests_some_stay_and_all_others_are_asked_about(
     uuids = [f"00000000-0000-4000-8000-0000000000{number}" for number in range(20, 26)]
     held = [device(uuid, vm=name) for uuid, name in zip(uuids, names, strict=True)]
     hostvars["c"] = answer(*held, running=zip(uuids, names, strict=True))
-    run = migrating.find(begun(hostvars, hosts=["a", "b", "c"], drain="a,c"), hostvars)
+    run = found_in(begun(hostvars, hosts=["a", "b", "c"], drain="a,c"), hostvars)
     assert [each["name"] for each in run["arriving"]] == ["vm-17", *names[:4]]
     assert run["reading"] == {"a": [UUIDS[5]], "c": uuids[:4]}
     reasons = {each["vm"]: each["reason"] for each in run["found"]}
@@ -297,30 +304,30 @@ def test_of_a_host_with_so_many_guests_some_stay_and_all_others_are_asked_about(
 def test_where_no_guest_can_go_nobody_is_asked_again():
     hostvars = two_hosts()
     hostvars["a"] |= answer(device(UUIDS[1], vm="vm-17"))
-    run = migrating.find(begun(drain="a"), hostvars)
+    run = found_in(begun(drain="a"), hostvars)
     assert (run["reading_hosts"], run["arriving"]) == ([], [])
 
 
 def test_a_name_that_no_host_has_stops_everything():
     with pytest.raises(FleetError, match="no host has a process of the name vm-18 that holds"):
-        migrating.find(begun(guests="vm-17,vm-18"), two_hosts())
+        found_in(begun(guests="vm-17,vm-18"), two_hosts())
 
 
 def test_a_host_that_did_not_answer_is_named_where_a_guest_is_missing():
     hostvars = two_hosts() | {"b": {"prepare_gathered": {"unreachable": True, "msg": "no route"}}}
     with pytest.raises(FleetError, match="b did not answer: no route"):
-        migrating.find(begun(guests="vm-18"), hostvars)
+        found_in(begun(guests="vm-18"), hostvars)
 
 
 def test_facts_of_an_earlier_run_do_not_make_a_host_one_that_answers():
     hostvars = two_hosts()
     del hostvars["b"]["prepare_gathered"]
-    assert migrating.find(begun(guests="vm-17"), hostvars)["answered"] == ["a"]
+    assert found_in(begun(guests="vm-17"), hostvars)["answered"] == ["a"]
 
 
 def test_where_no_host_answers_that_is_said():
     with pytest.raises(FleetError, match="no host has answered"):
-        migrating.find(begun(guests="vm-17"), {"a": {}, "b": {}})
+        found_in(begun(guests="vm-17"), {"a": {}, "b": {}})
 
 
 @pytest.mark.parametrize(
@@ -333,14 +340,14 @@ def test_where_no_host_answers_that_is_said():
 )
 def test_an_answer_that_is_none_costs_its_host_alone(libvirt):
     hostvars = two_hosts()
-    hostvars["b"]["migrate_libvirt_answer"] = libvirt
+    hostvars["b"]["migrate_libvirt_asked"] = libvirt
     run, _hosts = ordered_for_checks(hostvars)
     assert run["checks"]["targets"] == ["a"]
     assert any(note.startswith("b takes part in nothing") for note in run["checks"]["notes"])
 
 
 def ordered_for_checks(hostvars):
-    run = migrating.find(begun(guests="vm-17"), hostvars)
+    run = found_in(begun(guests="vm-17"), hostvars)
     return migrating.check(run, hostvars), hostvars
 
 
@@ -356,11 +363,36 @@ def test_a_second_answer_that_is_none_costs_its_guests_alone(answer):
     assert run["sources"] == []
 
 
-def test_a_host_that_does_not_answer_again_is_no_target():
+def test_a_host_that_does_not_answer_any_more_is_no_target():
     hostvars = two_hosts()
     hostvars["b"]["migrate_libvirt_asked"] = {"unreachable": True, "msg": "no route"}
     run, _hosts = ordered_for_checks(hostvars)
     assert run["checks"]["targets"] == ["a"]
+    assert (
+        "b takes part in nothing: libvirt on b does not answer: no route" in run["checks"]["notes"]
+    )
+
+
+def test_libvirt_is_asked_first_where_the_guests_are_and_then_everywhere_once():
+    """Each task on a host of a big fleet costs: what a target has, it says when it is asked about the guests."""
+    hostvars = two_hosts() | {"c": answer(device(UUIDS[2], vm="vm-1"))}
+    run = migrating.locate(begun(hostvars, hosts=[*hostvars], guests="vm-17"), hostvars)
+    assert (run["answered"], run["asking_hosts"]) == (["a", "b", "c"], ["a"])
+    run = migrating.find(run, hostvars)
+    assert run["reading_hosts"] == ["a", "b", "c"]
+    assert run["receiving"] == ["a", "b", "c"]
+    drained = migrating.locate(begun(hostvars, hosts=[*hostvars], drain="c"), hostvars)
+    assert drained["asking_hosts"] == ["c"]
+
+
+def test_where_no_guest_can_go_no_target_is_said_not_to_answer():
+    hostvars = two_hosts()
+    hostvars["a"]["migrate_libvirt_answer"] = libvirt_info()
+    run = found_in(begun(guests="vm-17", targets="b"), hostvars)
+    assert run["reading_hosts"] == []
+    run = migrating.check(run, hostvars)
+    assert [guest["vm"] for guest in run["checks"]["left"]] == ["vm-17"]
+    assert run["checks"]["notes"] == []
 
 
 @pytest.mark.parametrize(
@@ -377,7 +409,7 @@ def test_options_that_copy_disks_reach_the_checks():
     for options, count in (([], 0), (["--copy-storage-all"], 1)):
         hostvars = two_hosts()
         hostvars["a"]["migrate_libvirt_asked"] = libvirt_info(info)
-        run = migrating.find(begun(guests="vm-17", options=options), hostvars)
+        run = found_in(begun(guests="vm-17", options=options), hostvars)
         assert len(migrating.check(run, hostvars)["sources"]) == count
 
 
@@ -387,10 +419,10 @@ def test_what_the_network_carries_is_compared_with_how_long_a_guest_may_stand_st
         (given,) = answered["ansible_facts"]["vfio_migration"]["parents"]
         for each in given["types"]:
             each["framebuffer"] = 4096
-    run = migrating.find(begun(guests="vm-17", bandwidth=1000, downtime_max=4000), hostvars)
+    run = found_in(begun(guests="vm-17", bandwidth=1000, downtime_max=4000), hostvars)
     (note,) = migrating.check(run, hostvars)["checks"]["notes"]
     assert note.startswith("vm-17 may stand still for 4096 ms, and is allowed 4000: ")
-    run = migrating.find(begun(guests="vm-17", downtime_max=4000), hostvars)
+    run = found_in(begun(guests="vm-17", downtime_max=4000), hostvars)
     assert migrating.check(run, hostvars)["checks"]["notes"] == []
     for odd in (0, -1, "fast"):
         with pytest.raises(FleetError, match="bandwidth is "):
@@ -421,14 +453,14 @@ def test_by_default_guests_without_devices_are_named():
 def test_guests_without_devices_can_stop_a_drain_and_nothing_else():
     hostvars = with_others((UUIDS[6], "plain", 1024))
     with pytest.raises(FleetError, match="to be drained: plain on a; move them before"):
-        migrating.find(begun(drain="a", other_guests="fail"), hostvars)
-    assert migrating.find(begun(guests="vm-17", other_guests="fail"), hostvars)["found"]
-    assert migrating.find(begun(drain="a", other_guests="fail"), two_hosts())["found"]
+        found_in(begun(drain="a", other_guests="fail"), hostvars)
+    assert found_in(begun(guests="vm-17", other_guests="fail"), hostvars)["found"]
+    assert found_in(begun(drain="a", other_guests="fail"), two_hosts())["found"]
 
 
 def moving_others(*others):
     hostvars = with_others(*others)
-    run = migrating.find(begun(drain="a", other_guests="move"), hostvars)
+    run = found_in(begun(drain="a", other_guests="move"), hostvars)
     run = migrating.check(run, hostvars)
     (device,) = run["sources"]
     target = {"host": "b", "kind": "mdev", "id": UUIDS[8]}
@@ -513,7 +545,7 @@ def test_each_host_is_told_what_leaves_it_and_what_comes():
 
 def test_a_target_that_is_not_reached_is_told_before_anything_is_made():
     hostvars = two_hosts()
-    run = migrating.find(begun(hostvars, guests="vm-17"), hostvars)
+    run = found_in(begun(hostvars, guests="vm-17"), hostvars)
     assert "qemu+ssh://root@b/system" in run["peers"]
     said = hostvars["a"]["migrate_libvirt_asked"]
     unreached = {"uri": "qemu+ssh://root@b/system", "problem": "Host key verification failed."}
@@ -526,7 +558,7 @@ def test_a_target_that_is_not_reached_is_told_before_anything_is_made():
 def test_of_many_possible_targets_none_is_tried():
     hostvars = two_hosts() | {f"host-{number}": answer() for number in range(40)}
     run = begun(hostvars, guests="vm-17", hosts=[*hostvars])
-    run = migrating.find(run, hostvars)
+    run = found_in(run, hostvars)
     assert len(run["receiving"]) > 32
     assert run["peers"] == []
 
@@ -542,7 +574,7 @@ def test_of_many_possible_targets_none_is_tried():
 )
 def test_a_guest_is_sent_encrypted_where_that_is_wanted_and_both_hosts_can(choice, there, options):
     hostvars = two_hosts()
-    hostvars["b"]["migrate_libvirt_answer"] = libvirt_info(host=host_info(tls=certificates(there)))
+    hostvars["b"]["migrate_libvirt_asked"]["host"] = host_info(tls=certificates(there))
     run, _hosts = ordered(hostvars, guests="vm-17", tls=choice)
     (guest,) = run["leaving"]["a"]
     assert guest["options"] == [*options, *PARALLEL]
@@ -561,10 +593,10 @@ def test_a_guest_is_sent_encrypted_where_that_is_wanted_and_both_hosts_can(choic
 def test_a_guest_is_sent_over_several_connections_where_that_is_wanted_and_both_hosts_can(
     choice, version, options
 ):
-    for name in ("a", "b"):
+    for name, asked in (("a", "migrate_libvirt_answer"), ("b", "migrate_libvirt_asked")):
         hostvars = two_hosts()
         versions = {"libvirt": "11.3.0", "qemu": version}
-        hostvars[name]["migrate_libvirt_answer"]["versions"] = versions
+        hostvars[name][asked]["versions"] = versions
         run, _hosts = ordered(hostvars, guests="vm-17", multifd=choice, tls="never")
         (guest,) = run["leaving"]["a"]
         assert guest["options"] == options
