@@ -15,11 +15,11 @@ reads the files.
 
 from __future__ import annotations
 
+import functools
 import re
 import typing as t
 from dataclasses import dataclass, field
 
-from ansible_collections.vfio.migration.plugins.module_utils._descriptor import ap_matrix
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.attributes import (
     DescriptorError,
     literal,
@@ -177,7 +177,8 @@ def _integer(text: str) -> int:
 def driver_profile(kind: str, driver: str | None) -> Driver:
     """Return what is known of a driver: of mediated devices (``kind`` mdev) the parent's, of PCI devices their own."""
     # Modules and drivers of one name are spelt with either.
-    return _DRIVERS.get((kind, (driver or "").replace("-", "_")), _NOTHING_KNOWN)
+    found = _DRIVERS.get((kind, (driver or "").replace("-", "_")), _NOTHING_KNOWN)
+    return found if isinstance(found, Driver) else found()
 
 
 def derived_set(own: t.Mapping[str, str]) -> dict[str, str]:
@@ -647,26 +648,19 @@ _XE_FIRMWARE = "the physical function has memory-based interrupts and GuC firmwa
 # Virtual GPU Software User Guide, "Setting vGPU Plugin Parameters": to clear them, write a space.
 _NVIDIA_EMPTIED_BY = {"nvidia/vgpu_params": " "}
 _NVIDIA_SPELLINGS = {"vgpu_params": _sorted_parameters}
-_AP_NUMBERS = {
-    "assign_adapter": Numbers("unassign_adapter", ap_matrix.read_adapters),
-    "assign_domain": Numbers("unassign_domain", ap_matrix.read_domains),
-    "assign_control_domain": Numbers("unassign_control_domain", ap_matrix.read_control_domains),
-}
 
-# Whether they migrate: Linux, drivers/vfio/pci/*/Kconfig and samples/vfio-mdev (mtty: commit 2b88119e35b0).
-_DRIVERS = {
-    # GVT-g works out the available_instances of every type from what is left of apertures and fences
-    # (drivers/gpu/drm/i915/gvt/vgpu.c). Whether it can migrate depends on the kernel's build.
-    ("mdev", "i915"): Driver(proportional=True, resources=_gvt_resources),
-    ("mdev", "vfio_ccw"): Driver(
-        attributes=_subchannel,
-        files=("../dev_busid", "../type", "../chpids", "../pimpampom", "../../chp0.*/type"),
-        shows=_never_in_qemu("ccw"),
-        cautions=(_CCW_UNMIGRATABLE,),
-        of_parent=_subchannel,
-        learnt={"dev_busid": _SAME_DISK, "subchannel_type": _CHANNELS, "chpid_type": _CHANNELS},
-    ),
-    ("mdev", "vfio_ap"): Driver(
+
+@functools.lru_cache(maxsize=None)
+def _vfio_ap() -> Driver:
+    """Return what is known of vfio_ap, which has a file of its own: only hosts with crypto queues have to compile that."""
+    from ansible_collections.vfio.migration.plugins.module_utils._descriptor import ap_matrix
+
+    numbers = {
+        "assign_adapter": Numbers("unassign_adapter", ap_matrix.read_adapters),
+        "assign_domain": Numbers("unassign_domain", ap_matrix.read_domains),
+        "assign_control_domain": Numbers("unassign_control_domain", ap_matrix.read_control_domains),
+    }
+    return Driver(
         attributes=ap_matrix.matrix,
         files=ap_matrix.FILES,
         links=ap_matrix.LINKS,
@@ -694,10 +688,26 @@ _DRIVERS = {
             "missing_control_domains": _AP_CONTROL,
         },
         spellings={"ap_config": ap_matrix.full_masks},
-        numbers=_AP_NUMBERS,
+        numbers=numbers,
         # "Hot plug/unplug support" in vfio-ap.rst. To take away, or replace, what a guest uses is another matter.
-        live=frozenset(_AP_NUMBERS),
+        live=frozenset(numbers),
+    )
+
+
+# Whether they migrate: Linux, drivers/vfio/pci/*/Kconfig and samples/vfio-mdev (mtty: commit 2b88119e35b0).
+_DRIVERS: dict[tuple[str, str], Driver | t.Callable[[], Driver]] = {
+    # GVT-g works out the available_instances of every type from what is left of apertures and fences
+    # (drivers/gpu/drm/i915/gvt/vgpu.c). Whether it can migrate depends on the kernel's build.
+    ("mdev", "i915"): Driver(proportional=True, resources=_gvt_resources),
+    ("mdev", "vfio_ccw"): Driver(
+        attributes=_subchannel,
+        files=("../dev_busid", "../type", "../chpids", "../pimpampom", "../../chp0.*/type"),
+        shows=_never_in_qemu("ccw"),
+        cautions=(_CCW_UNMIGRATABLE,),
+        of_parent=_subchannel,
+        learnt={"dev_busid": _SAME_DISK, "subchannel_type": _CHANNELS, "chpid_type": _CHANNELS},
     ),
+    ("mdev", "vfio_ap"): _vfio_ap,
     ("mdev", "nvidia"): Driver(
         attributes=_nvidia_mdev,
         of_parent=_board,
@@ -778,6 +788,7 @@ _DRIVERS = {
 _EMPTIED_BY = {
     each: text
     for profile in _DRIVERS.values()
+    if isinstance(profile, Driver)
     for name, text in profile.emptied_by.items()
     for each in (name, name.rpartition("/")[2])
 }

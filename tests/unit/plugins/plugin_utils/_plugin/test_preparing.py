@@ -334,6 +334,14 @@ def test_a_fleet_that_is_another_each_time_is_given_up(cached):
     assert "gather the facts of all hosts again" in preparing.end(run, hosts)["failure"]
 
 
+def test_who_has_answered_in_this_run_for_this_plan_is_not_asked_again(begin):
+    hosts = Hosts()
+    assert begin(hosts)["stale"] == ["a", "b", "c"]
+    run = begin(hosts, answered=True)
+    assert run["stale"] == []
+    assert preparing.plan_next(run, hosts)["participants"] == ["b"]
+
+
 def test_answers_of_an_earlier_playbook_are_forgotten_before_hosts_are_asked(cached):
     hosts = Hosts()
     run = cached(hosts)
