@@ -568,7 +568,9 @@ def _case(run: _Run, hostvars: t.Any) -> Case:
     }
     # Who answered once and not again is no target, either. Who never did is named.
     first, again = {*run["asking_hosts"]}, {*run["reading_hosts"]}
-    there = [host for host in run["answered"] if host in asked or (host in first) != (host in again)]
+    there = [
+        host for host in run["answered"] if host in asked or (host in first) != (host in again)
+    ]
     targets = run["targets"]
     if targets is not None and not run["receiving"]:
         # Where no guest can go, no target was asked.
