@@ -24,8 +24,12 @@ class ActionModule(StepAction):
     playbook = "migrate_libvirt"
     first = staticmethod(begin)
     steps: t.ClassVar = {
-        **{"locate": locate, "find": find, "check": check},
-        **{"order": order, "look": look, "end": end},
+        "locate": locate,
+        "find": find,
+        "check": check,
+        "order": order,
+        "look": look,
+        "end": end,
     }
     options: t.ClassVar = {
         "hosts": {"type": "list", "elements": "str"},
