@@ -258,6 +258,19 @@ def test_a_signal_leaves_word_of_who_is_on_the_way_and_of_what_to_do(tmp_path, n
     assert back["migrate_libvirt_guests"] == [UUIDS[5], UUIDS[6]]
 
 
+def test_a_host_that_takes_no_part_is_asked_for_its_facts_and_by_libvirt_once(tmp_path):
+    """Each task on every host of a fleet costs more than all that is done for one guest."""
+    guest = {"host": "a", "uuid": UUIDS[5], "device": UUIDS[1]}
+    fleet = Fleet(tmp_path, "abc", {"vm-1": guest})
+    ended = fleet.play("vfio.migration.migrate_libvirt", {"migrate_libvirt_guests": "vm-1"})
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    target = fleet.guests()["vm-1"]
+    (other,) = {*"bc"} - {target}
+    asked = {name: len(re.findall(rf"\w+: \[{name}\]", ended.stdout)) for name in "abc"}
+    assert asked[other] == 2
+    assert min(asked["a"], asked[target]) > 2
+
+
 # The environment may ask for every task, which takes a quarter of an hour; else the points are as far apart as this.
 EVERY_TASK = os.environ.get("VFIO_MIGRATION_KILL_AT_EVERY_TASK")
 FEWER = 10
