@@ -411,6 +411,8 @@ def find(run: _Run, hostvars: t.Any) -> _Run:
         "peers": [*uris.values()] if len(uris) <= _MOST_PEERS else [],
         "uris": uris,
         "reading_hosts": sorted({*reading, *receiving}),
+        # To be asked about arriving guests alone: most hosts, and each look at what the run has so far costs there.
+        "only_receiving": sorted({*receiving} - {*reading}),
     }
 
 

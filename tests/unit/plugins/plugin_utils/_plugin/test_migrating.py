@@ -381,6 +381,7 @@ def test_libvirt_is_asked_first_where_the_guests_are_and_then_everywhere_once():
     run = migrating.find(run, hostvars)
     assert run["reading_hosts"] == ["a", "b", "c"]
     assert run["receiving"] == ["a", "b", "c"]
+    assert run["only_receiving"] == ["b", "c"]
     drained = migrating.locate(begun(hostvars, hosts=[*hostvars], drain="c"), hostvars)
     assert drained["asking_hosts"] == ["c"]
 
