@@ -165,6 +165,9 @@ class Host:
     find_facts: t.Callable[[str], t.Mapping[str, t.Any]] = field(repr=False)
     _devices: list[Device] | None = field(default=None, init=False, repr=False)
     _parents: list[Parent] | None = field(default=None, init=False, repr=False)
+    _not_held: tuple[list[Device], list[Device]] | None = field(
+        default=None, init=False, repr=False
+    )
     _addresses: dict[str, dict[str | None, str]] | None = field(
         default=None, init=False, repr=False
     )
@@ -174,6 +177,24 @@ class Host:
         if self._devices is None:
             self._devices = self.read(self.name)
         return self._devices
+
+    @property
+    def unheld(self) -> list[Device]:
+        """Those of its devices that no process holds."""
+        return self._by_holder()[0]
+
+    @property
+    def perhaps_held(self) -> list[Device]:
+        """Those of its devices of which it is unknown whether a process holds them."""
+        return self._by_holder()[1]
+
+    def _by_holder(self) -> tuple[list[Device], list[Device]]:
+        if self._not_held is None:
+            self._not_held = (
+                [each for each in self.devices if each.in_use is None],
+                [each for each in self.devices if each.may_be_held],
+            )
+        return self._not_held
 
     @property
     def facts(self) -> t.Mapping[str, t.Any]:

@@ -25,6 +25,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._compat.candidates 
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.wording import why_in_use
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.model import (
     Device,
+    Host,
     MdevType,
     Parent,
     has_several,
@@ -363,6 +364,12 @@ class Admission:
     def refusal(self, source: Device, target: Target) -> Refusal | None:
         """Return why ``source`` may not become ``target``, were that to be had; ``None`` where it may."""
         return self.admit(source, target)[1]
+
+    def to_be_had(self, host: Host) -> list[Device]:
+        """Return the devices of ``host`` that some source may become: those that are not ``unavailable``."""
+        # Most devices are held: words for why are for those who ask.
+        perhaps = host.devices if self._conditions.reuse else host.unheld
+        return [each for each in perhaps if self.unavailable(each) is None]
 
     def unavailable(self, device: Device) -> Refusal | None:
         """Return why ``device`` is not to be had by any source, whatever moves; ``None`` where it is."""

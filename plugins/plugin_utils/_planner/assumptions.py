@@ -144,9 +144,7 @@ def _unknown_holders(problem: Problem, sources: t.Sequence[Device]) -> t.Iterato
     fits: dict[t.Hashable, bool] = {}
     found = []
     for name in problem.names:
-        for device in problem.fleet.hosts[name].devices:
-            if device.in_use is None or device.in_use.pid is not None:
-                continue
+        for device in problem.fleet.hosts[name].perhaps_held:
             key = _likeness(device)
             if key not in fits:
                 fits[key] = any(
@@ -192,16 +190,15 @@ def _is_derived(device: Device) -> bool:
 
 def _places(problem: Problem) -> t.Iterable[tuple[Target, list[str]]]:
     """Return the devices and types of parents that are to be had, of those that are alike one, and what all are called."""
-    candidates, unavailable = problem.admission.candidates, problem.admission.unavailable
+    candidates = problem.admission.candidates
     alike: dict[t.Hashable, tuple[Target, list[str]]] = {}
     for name in problem.names:
         host = problem.fleet.hosts[name]
-        for device in host.devices:
-            if unavailable(device) is None:
-                apart = problem.admission.card_of(device), problem.admission.uuid_of(device)
-                key = (_likeness(device), apart)
-                _place, names = alike.setdefault(key, (device, []))
-                names.append(f"{device.id} on {name}")
+        for device in problem.admission.to_be_had(host):
+            apart = problem.admission.card_of(device), problem.admission.uuid_of(device)
+            key = (_likeness(device), apart)
+            _place, names = alike.setdefault(key, (device, []))
+            names.append(f"{device.id} on {name}")
         for parent in host.parents:
             for each in parent.types:
                 if each.available_instances > 0:

@@ -356,12 +356,17 @@ class Conditions:
 
     def why_avoided(self, host: str, parent: str | None) -> str | None:
         """Return why nothing may go under ``parent`` of ``host``, ``None`` where something may."""
+        # It is asked of every device, and of most fleets nothing is to be avoided.
+        if not self.avoid:
+            return None
         return self.avoid.get(Avoided(host), self.avoid.get(Avoided(host, parent)))
 
     def why_refused(
         self, host: str, name: str | None, uuid: str | None, guest_host: str
     ) -> str | None:
         """Return why the guest of this ``name`` or ``uuid`` on ``guest_host`` may not go to ``host``, ``None`` where it may."""
+        if not self.avoid:
+            return None
         places = (Avoided(host, None, *each) for each in _names_of_guest(name, uuid, guest_host))
         return next((self.avoid[place] for place in places if place in self.avoid), None)
 

@@ -467,10 +467,8 @@ class Reasons:
 
     def _count_places(self, host: Host, source: Device) -> int:
         free = sum(
-            self._admission.unavailable(device) is None
-            and (host.name, device.id) not in self._devices
-            and self._fits(source, device)
-            for device in host.devices
+            (host.name, device.id) not in self._devices and self._fits(source, device)
+            for device in self._admission.to_be_had(host)
         )
         made = 0
         for parent in host.parents:
@@ -505,7 +503,7 @@ class Reasons:
     def _look_into(self, host: Host, source: Device) -> tuple[list[Reason], bool]:
         shortages: list[Reason] = []
         possible = False
-        for device in host.devices:
+        for device in self._admission.to_be_had(host):
             shortage = self._shortage_of(source, device)
             possible = possible or shortage is _TO_BE_HAD
             shortages += [] if shortage in (None, _TO_BE_HAD) else [shortage]
@@ -543,8 +541,6 @@ class Reasons:
 
     def _shortage_of(self, source: Device, device: Device) -> Reason | None:
         """Return why ``device`` would do for ``source`` and is not to be had, or that it is; ``None`` where it would not do."""
-        if self._admission.unavailable(device) is not None:
-            return None
         refusal = self._admission.refusal(source, device)
         if refusal is not None and refusal.code in IN_THE_WAY:
             return _named(device, refusal)
