@@ -14,6 +14,7 @@ them, the host can be emptied. Only the others are planned as a drain is, of so 
 
 from __future__ import annotations
 
+import bisect
 import dataclasses
 import functools
 import itertools
@@ -387,19 +388,21 @@ class _Whole:
         key = self._problem.items[guest].demands or self._obstacles(guest)
         if key not in self._proofs:
             subject = _Subject("", (self._problem.request.guests[guest].host,), False)
-            problem = self._part(subject, [guest])
-            self._proofs[key] = prove(problem, solve(problem, self._budget, no_progress))
+            solution = self._solved(subject, [guest], self._budget)
+            self._proofs[key] = prove(self._part(subject, [guest]), solution)
         return self._proofs[key]
 
     def look_into(self, subject: _Subject, detailed: bool) -> _Outcome | None:
         """Plan as if the subject's hosts were drained, and return what is in the way; ``None`` where all have a place."""
         guests = self._guests(subject)
-        problem = self._part(subject, guests)
-        solution = solve(problem, self._budget, no_progress)
+        solution = self._solved(subject, guests, self._budget)
         if solution.cost.unplaced > solution.least.unplaced:
-            solution = solve(problem, dataclasses.replace(self._budget, steps=_STEPS), no_progress)
+            solution = self._solved(
+                subject, guests, dataclasses.replace(self._budget, steps=_STEPS)
+            )
         if not solution.cost.unplaced:
             return None
+        problem = self._part(subject, guests)
         proof = prove(problem, solution)
         placed = {each.guest for each in solution.placed}
         left = tuple([place for place in range(len(guests)) if place not in placed])
@@ -435,11 +438,31 @@ class _Whole:
             cause["addition"] = addition
         return cause
 
-    def _part(self, subject: _Subject, guests: t.Sequence[int]) -> Problem:
-        """Return the part of the whole problem that the subject's is."""
-        whole, gone = self._problem, self._gone(subject)
-        self._effort.spend(len(whole.names) // _HOSTS)
-        there = [number for number in range(len(whole.names)) if number not in gone]
+    def _solved(self, subject: _Subject, guests: t.Sequence[int], budget: Budget) -> Solution:
+        """Return the solution of the subject's part, which is looked for on those hosts alone that take in any device of its.
+
+        What the others have changes nothing, and in a full fleet they are nearly all.
+        """
+        gone = sorted(self._gone(subject))
+        demands = {demand for number in guests for demand in self._problem.items[number].demands}
+        there = sorted(self._first_fit.taking(demands).difference(gone))
+        solution = solve(self._part(subject, guests, there), budget, no_progress)
+        # By the numbers that the hosts have in the whole part.
+        left = {
+            there[number] - bisect.bisect(gone, there[number]): backing
+            for number, backing in solution.left.items()
+        }
+        return dataclasses.replace(solution, left=left)
+
+    def _part(
+        self, subject: _Subject, guests: t.Sequence[int], there: t.Sequence[int] | None = None
+    ) -> Problem:
+        """Return the part of the whole problem that the subject's is, with the hosts ``there``: all that remain, unless they are given."""
+        whole = self._problem
+        if there is None:
+            gone = self._gone(subject)
+            there = [number for number in range(len(whole.names)) if number not in gone]
+        self._effort.spend(len(there) // _HOSTS)
         conditions = dataclasses.replace(self._conditions, drain=subject.hosts)
         names = [whole.names[number] for number in there]
         groups = self._groups_left(subject)
@@ -526,6 +549,20 @@ class _FirstFit:
         least = min([self._sizes[each] for each in demands], default=(0, 0))
         weights = self._items[number].weights
         return least, -len(demands), demands, weights, self._guests[number].key
+
+    @functools.cached_property
+    def _with(self) -> dict[int, list[int]]:
+        """The hosts that have a resource, by resource."""
+        found: dict[int, list[int]] = defaultdict(list)
+        for number, there in enumerate(self._bins):
+            for resource in set(there.state):
+                found[resource].append(number)
+        return found
+
+    def taking(self, demands: t.Iterable[int]) -> set[int]:
+        """Return the hosts that take in a device with one of these demands as they are."""
+        takers = {resource for demand in demands for resource in self._packings.takers[demand]}
+        return {number for resource in takers for number in self._with[resource]}
 
     def fits_nowhere(self, guest: int) -> bool:
         """Return whether no host has room for a guest, even as hosts are."""
