@@ -24,7 +24,14 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request im
     Request,
     requested,
 )
-from ansible_collections.vfio.migration.tests.unit.fleets import UUIDS, device, gvt, host, parent
+from ansible_collections.vfio.migration.tests.unit.fleets import (
+    UUIDS,
+    device,
+    gvt,
+    host,
+    parent,
+    vf,
+)
 
 FLEET = read_fleet(
     {
@@ -63,6 +70,24 @@ def made(type_id: str) -> NewDevice:
     (card,) = FLEET.hosts["b"].parents
     (mdev_type,) = [each for each in card.types if each.id == type_id]
     return NewDevice(card.kind, type_id, card, mdev_type)
+
+
+@pytest.mark.parametrize("reuse", [False, True])
+@pytest.mark.parametrize("avoid", [{}, {Avoided("b", "0000:01:00.0"): "it fails"}])
+@pytest.mark.parametrize("name", ["a", "b"])
+def test_to_be_had_is_whatever_there_is_no_reason_against(name, avoid, reuse):
+    asked, there = admission(reuse=reuse, avoid=avoid), FLEET.hosts[name]
+    assert asked.to_be_had(there) == [
+        each for each in there.devices if asked.unavailable(each) is None
+    ]
+
+
+def test_a_device_of_which_no_holder_is_known_is_neither_held_nor_free():
+    unknown = {**vf(2), "in_use": {"pid": None, "name": None}}
+    there = read_fleet({"c": host([vf(0), vf(1, "vm-1", pid=3), unknown])})
+    free, _held, perhaps = there.hosts["c"].devices
+    assert there.hosts["c"].unheld == [free]
+    assert there.hosts["c"].perhaps_held == [perhaps]
 
 
 @pytest.mark.parametrize("target", [EQUAL, FUNCTION, made("i915-GVTg_V5_8")])
