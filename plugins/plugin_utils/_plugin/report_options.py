@@ -16,6 +16,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors impor
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import (
     hold,
     read_fleet,
+    uncollected,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.values import names, reasons
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.record import (
@@ -104,6 +105,7 @@ def report_for(
     return printed(report, contract.Report)
 
 
+@uncollected()
 def _verify(plan: t.Any, facts: t.Mapping[str, t.Any], conditions: Conditions) -> None:
     """Raise ``FleetError`` where a plan for these facts breaks a rule: a report shows no such plan."""
     try:
