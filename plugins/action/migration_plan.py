@@ -14,25 +14,16 @@ from ansible_collections.vfio.migration.plugins.module_utils._descriptor.errors 
 )
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.printable import printable
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments import with_lists
-from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.files import (
-    content_of,
-    replace,
-)
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.own_plans import remember
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_file import (
-    as_text,
-    is_same,
     stamped,
+    write_plan,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_options import (
     ARGUMENTS,
     plan_for,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.printing import (
-    failed,
-    printed,
-)
-from ansible_collections.vfio.migration.plugins.plugin_utils.contract import Paragraph, Plan
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.printing import failed
 
 
 class ActionModule(ActionBase):
@@ -62,23 +53,11 @@ class ActionModule(ActionBase):
         if dest is None:
             result["plan"] = plan
         else:
-            self._write(dest, plan, result)
+            difference = write_plan(dest, plan, bool(self._task.check_mode))
+            result.update(dest=dest, changed=difference is not None)
+            if difference is not None and self._task.diff:
+                result["diff"] = difference
         return result
-
-    def _write(self, dest: str, plan: Plan, result: dict[str, t.Any]) -> None:
-        """Put ``plan`` into the file ``dest`` in one step, unless the same one is there already, made at another time."""
-        before, text = content_of(dest) or "", as_text(plan)
-        result["dest"] = dest
-        result["changed"] = not is_same(plan, before)
-        if result["changed"] and self._task.diff:
-            result["diff"] = {
-                "before": printed(before, Paragraph),
-                "after": printed(text, Paragraph),
-                "before_header": dest,
-                "after_header": dest,
-            }
-        if result["changed"] and not self._task.check_mode:
-            replace(dest, text)
 
 
 def _show(words: str) -> None:

@@ -4,33 +4,27 @@
 
 from __future__ import annotations
 
-import json
 import os
-import time
 import typing as t
 
 from ansible.plugins.action import ActionBase
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.errors import (
     VfioMigrationError,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils import contract
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.verdict import DIRECTIONS
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments import with_lists
-from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.files import (
-    content_of,
-    replace,
-)
-from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.own_plans import (
-    is_remembered,
-)
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.files import content_of
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.own_plans import is_own
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_file import plan_or_file
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.printing import failed
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.report_files import (
+    FORMS,
+    time_of_report,
+    write_forms,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.report_options import (
     report_for,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._report.html import as_html
-from ansible_collections.vfio.migration.plugins.plugin_utils._report.markdown import as_markdown
-from ansible_collections.vfio.migration.plugins.plugin_utils._report.metrics import as_metrics
 
 _OPTIONS: dict[str, dict[str, t.Any]] = {
     "hosts": {"type": "list", "elements": "str"},
@@ -49,18 +43,6 @@ _OPTIONS: dict[str, dict[str, t.Any]] = {
 }
 
 
-def _as_json(report: contract.Report) -> str:
-    return json.dumps(report, indent=1) + "\n"
-
-
-_FORMATS: dict[str, t.Callable[[contract.Report], str]] = {
-    "html": as_html,
-    "markdown": as_markdown,
-    "json": _as_json,
-    "metrics": as_metrics,
-}
-
-
 class ActionModule(ActionBase):
     """Reports on the control node, with the facts in ``hostvars``."""
 
@@ -74,19 +56,17 @@ class ActionModule(ActionBase):
         validate: t.Any = self.validate_argument_spec
         self._task.args = with_lists(self._task.args, _OPTIONS)
         options = validate(argument_spec=_OPTIONS)[1]
-        paths = {name: path for name in _FORMATS if (path := options.pop(name))}
-        made = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
+        paths = {name: path for name in FORMS if (path := options.pop(name))}
         try:
             options["plan"] = plan_or_file(options, "plan", "plan_file")
             del options["plan_file"]
             options["record"] = (content_of(options["record"]) or "") if options["record"] else None
             hostvars = (task_vars or {})["hostvars"]
-            report = report_for(hostvars, **options, made=made, is_own=is_remembered)
+            report = report_for(hostvars, **options, made=time_of_report(), is_own=is_own)
         except VfioMigrationError as error:
             return failed(result, "migration_report", error)
         if not self._task.check_mode:
-            for name, path in paths.items():
-                replace(path, _FORMATS[name](report))
+            write_forms(report, paths)
         result.update(verdict=report["verdict"], totals=report["totals"], changed=bool(paths))
         result.update({name: os.path.abspath(path) for name, path in paths.items()})
         if "headroom" in report:

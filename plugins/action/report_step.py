@@ -6,22 +6,29 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.reporting import begin, look
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_options import ARGUMENTS
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.reporting import (
+    begin,
+    look,
+    write,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.steps import StepAction
 
 
 class ActionModule(StepAction):
-    """Decides on the control node whom the playbook ``report`` asks, and sees who answered."""
+    """Decides on the control node whom the playbook ``report`` asks, sees who answered, and writes the report."""
 
     playbook = "report"
     first = staticmethod(begin)
-    steps: t.ClassVar = {"look": look}
+    steps: t.ClassVar = {"look": look, "write": write}
     options: t.ClassVar = {
-        "hosts": {"type": "list", "elements": "str"},
+        **{name: each for name, each in ARGUMENTS.items() if name != "earlier"},
         "chosen_by": {"type": "str", "default": "report_hosts"},
-        "drain": {"type": "list", "elements": "str"},
-        "targets": {"type": "list", "elements": "str"},
-        "moves": {"type": "bool", "default": False},
+        "plan": {"type": "raw"},
+        "plan_file": {"type": "path"},
+        "record": {"type": "path"},
+        "title": {"type": "str", "default": "Migration report"},
+        "diff": {"type": "bool", "default": False},
         "gather": {"type": "bool", "default": True},
         "dest": {"type": "path", "default": "migration-report"},
     }

@@ -10,23 +10,33 @@ module: report_step
 short_description: Decide what the playbook report does next
 version_added: 0.1.0
 description:
-  - Decides on the control node, between the plays of the playbook C(vfio.migration.report), which hosts are asked, and sees which of them answered.
+  - Decides on the control node, between the plays of the playbook C(vfio.migration.report), which hosts are asked, sees which of them answered, plans, and writes the report.
   - It is a part of that playbook, and of use to nothing else. Its options are those of the role P(vfio.migration.report#role), without C(report_).
 author:
   - vfio.migration contributors (@vfio-migration)
 extends_documentation_fragment:
   - vfio.migration._attributes
   - vfio.migration._attributes.step
+  - vfio.migration._plan
+  - vfio.migration._plan.conditions
+  - vfio.migration._plan.room
 attributes:
   check_mode:
-    support: full
+    support: none
+    details:
+      - The files are written on the control node all the same. They are what the playbook is for.
+  diff_mode:
+    support: partial
+    details:
+      - With O(diff) it shows how the plan changes.
 options:
   step:
-    description: V(begin) reads and checks the other options, V(look) sees who answered.
+    description: V(begin) reads and checks the other options. V(look) sees who answered. V(write) does so, too, plans if that is asked for, and writes the report.
     type: str
     choices:
       - begin
       - look
+      - write
     required: true
   hosts:
     description: The hosts to report on, as patterns; each of them must match something.
@@ -36,16 +46,25 @@ options:
     description: The variable that has the patterns, for messages.
     type: str
     default: report_hosts
-  drain:
-    description: The hosts to drain in the plan, which must be among O(hosts).
-    type: list
-    elements: str
-  targets:
-    description: The hosts that may receive, which must be among O(hosts).
-    type: list
-    elements: str
-  moves:
-    description: Whether guests or devices are named that are to be moved in the plan.
+  max_age:
+    description:
+      - The age in seconds up to which facts are believed that were not gathered in this run, as in O(vfio.migration.migration_report#module:max_age).
+    type: int
+  plan:
+    description: The plan to report on, as in O(vfio.migration.migration_report#module:plan).
+    type: raw
+  plan_file:
+    description: The file on the control node that has the plan, instead of O(plan).
+    type: path
+  record:
+    description: The record of migrations to report the last run of, as in O(vfio.migration.migration_report#module:record).
+    type: path
+  title:
+    description: The title of the report.
+    type: str
+    default: Migration report
+  diff:
+    description: Whether to return how the plan changes.
     type: bool
     default: false
   gather:
@@ -57,6 +76,7 @@ options:
     type: path
     default: migration-report
 seealso:
+  - module: vfio.migration.migration_plan
   - module: vfio.migration.migration_report
 """
 
@@ -75,12 +95,12 @@ EXAMPLES = r"""
 RETURN = r"""
 asked:
   description: The hosts that are asked.
-  returned: always
+  returned: after the steps C(begin) and C(look)
   type: list
   elements: str
 stale:
   description: Those of which an answer from earlier in the run is to be forgotten.
-  returned: always
+  returned: after the steps C(begin) and C(look)
   type: list
   elements: str
 known:
@@ -92,4 +112,28 @@ silent:
   description: Those that did not answer, each with the reason.
   returned: after the step C(look)
   type: dict
+verdict:
+  description: What the report comes to, as M(vfio.migration.migration_report) returns it.
+  returned: after the step C(write)
+  type: dict
+totals:
+  description: What the report counts, as M(vfio.migration.migration_report) returns it.
+  returned: after the step C(write)
+  type: dict
+html:
+  description: The page.
+  returned: after the step C(write)
+  type: str
+markdown:
+  description: The report in short, for a ticket.
+  returned: after the step C(write)
+  type: str
+json:
+  description: The report for programs.
+  returned: after the step C(write)
+  type: str
+metrics:
+  description: The numbers for Prometheus.
+  returned: after the step C(write)
+  type: str
 """

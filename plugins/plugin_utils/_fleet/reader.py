@@ -158,6 +158,31 @@ def hold(data: t.Any, hosts: t.Iterable[str] | None = None) -> dict[str, t.Any]:
     return held
 
 
+class ReadOnce(t.Mapping[str, t.Any]):
+    """The facts of the hosts in ``data``, in the shape of ``hold``, for several questions: each host is read when it is first asked for."""
+
+    def __init__(self, data: t.Any) -> None:
+        _check_fleet(data)
+        self._data = data
+        self._held: dict[str, t.Any] = {}
+
+    def __getitem__(self, host: str) -> t.Any:
+        if host not in self._held:
+            if host not in self._data:
+                raise KeyError(host)
+            self._held.update(hold(self._data, [host]))
+        return self._held[host]
+
+    def __iter__(self) -> t.Iterator[str]:
+        return iter(self._data)
+
+    def __len__(self) -> int:
+        return len(self._data)
+
+    def __contains__(self, host: object) -> bool:
+        return host in self._data
+
+
 def check_hosts(fleet: Fleet, option: str, hosts: t.Iterable[str] | None) -> None:
     """Raise ``FleetError`` where one of the ``hosts`` that an ``option`` names is none of ``fleet``, with usable facts or without."""
     for host in hosts or ():

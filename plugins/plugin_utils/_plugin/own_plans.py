@@ -49,8 +49,11 @@ def remember(digest: str | None) -> None:
             return
 
 
-def is_remembered(digest: str | None) -> bool:
-    """Return whether this run has made the plan with this ``digest``."""
+def is_own(
+    plan: t.Mapping[str, t.Any], facts: t.Mapping[str, t.Any], unknown: t.Sequence[str]
+) -> bool:
+    """Return whether this run has made ``plan`` of these ``facts`` by host."""
+    digest = digest_of(plan, facts, unknown)
     return digest is not None and os.path.isfile(_place(digest))
 
 

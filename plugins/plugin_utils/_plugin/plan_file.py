@@ -26,14 +26,16 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.values impor
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.clock import now
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.files import (
     absolute,
+    content_of,
     read_json,
+    replace,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.handed_over import check_plan
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.printing import printed
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.run_variables import (
     variables_of,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils.contract import Plan
+from ansible_collections.vfio.migration.plugins.plugin_utils.contract import Paragraph, Plan
 
 _ROOT = Path(__file__).parents[3]
 # What a controller tells of who has started a job, the newest name first.
@@ -62,6 +64,24 @@ def is_same(plan: Plan, text: str) -> bool:
     except ValueError:
         return False
     return isinstance(there, dict) and {**there, "time": plan.get("time")} == plan
+
+
+def write_plan(path: str, plan: Plan, check_mode: bool) -> dict[str, str] | None:
+    """Put ``plan`` into the file ``path`` in one step, in check mode not; return the difference as Ansible shows it.
+
+    Where the same plan is there already, made at another time, that stays, and ``None`` is returned.
+    """
+    before, text = content_of(path) or "", as_text(plan)
+    if is_same(plan, before):
+        return None
+    if not check_mode:
+        replace(path, text)
+    return {
+        "before": printed(before, Paragraph),
+        "after": printed(text, Paragraph),
+        "before_header": path,
+        "after_header": path,
+    }
 
 
 def given_plan(name: str, value: t.Any) -> t.Any:

@@ -45,7 +45,6 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.handed_over
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.migration_record import (
     records_of,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.own_plans import digest_of
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.pci_database import models_of
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.printing import printed
 from ansible_collections.vfio.migration.plugins.plugin_utils._report.document import make_report
@@ -61,7 +60,7 @@ def report_for(
     made: str = "",
     max_age: t.Any = None,
     left_out: t.Any = None,
-    is_own: t.Callable[[str | None], bool] | None = None,
+    is_own: t.Callable[..., bool] | None = None,
     headroom: t.Any = None,
     record: t.Any = None,
 ) -> contract.Report:
@@ -69,7 +68,7 @@ def report_for(
 
     ``record`` is the text of a file that the playbook ``migrate_libvirt`` writes, empty where that is not there yet.
 
-    ``direction`` is by default that of the plan. A plan of which ``is_own`` says by its digest that this run has made it of
+    ``direction`` is by default that of the plan. A plan of which ``is_own`` says that this run has made it of
     these facts is verified, and not computed once more. Raise ``FleetError`` where an argument is wrong.
     """
     read = read_fleet(
@@ -91,7 +90,7 @@ def report_for(
             plan = out_of_date(plan, read, changed, conditions)
         else:
             _verify(plan, known, conditions)
-            if is_own is None or not is_own(digest_of(plan, known, read.unknown)):
+            if is_own is None or not is_own(plan, known, read.unknown):
                 plan = recomputed(plan, read, conditions)
         plan = {**plan, "conditions": conditions.stated()}
     models = models_of(pci_ids(read))

@@ -5,15 +5,37 @@
 # Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
 # Do not use this from other collections or standalone plugins/modules!
 
-"""The steps of the playbooks ``report`` and ``capture`` that are taken on the control node: ask whom, and see who answered."""
+"""The steps of the playbooks ``report`` and ``capture`` that are taken on the control node: ask whom, see who answered, and report."""
 
 from __future__ import annotations
 
 import typing as t
 
+from ansible.utils.display import Display
+from ansible_collections.vfio.migration.plugins.module_utils._descriptor.printable import printable
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import ReadOnce
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.values import flag, names
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments import chosen_hosts
-from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.files import absolute
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.files import (
+    absolute,
+    content_of,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_file import (
+    plan_or_file,
+    stamped,
+    write_plan,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_options import (
+    ARGUMENTS,
+    plan_for,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.report_files import (
+    time_of_report,
+    write_forms,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.report_options import (
+    report_for,
+)
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.run_variables import (
     gathered,
     stale,
@@ -22,6 +44,18 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.run_variabl
 _Run = dict[str, t.Any]
 # What the tasks of the role register.
 GATHERED = "report_gathered"
+# What is to be moved in a plan.
+_MOVED = ("drain", "sources", "guests", "devices")
+# What a plan is made with, beside the hosts that are reported on and how old their facts may be.
+PLANNED = tuple(name for name in ARGUMENTS if name not in ("hosts", "max_age", "earlier"))
+SHOWN = ("direction", "plan", "plan_file", "record", "title")
+# The files of a report by its forms.
+_FILES = {
+    "html": "report.html",
+    "markdown": "report.md",
+    "json": "report.json",
+    "metrics": "report.prom",
+}
 
 
 def begin(options: t.Mapping[str, t.Any], hostvars: t.Any, check_mode: bool) -> _Run:
@@ -33,10 +67,12 @@ def begin(options: t.Mapping[str, t.Any], hostvars: t.Any, check_mode: bool) -> 
         "asked": asked,
         # To look at what hosts answered reads their facts, which takes as long as the report.
         "stale": stale(hostvars, asked, GATHERED),
-        "drain": names("drain", options.get("drain")),
-        "plans": options.get("drain") is not None or bool(options.get("moves")),
-        "targets": names("targets", options.get("targets")),
+        "max_age": 0 if asked else options.get("max_age"),
+        "plans": any(options.get(name) is not None for name in _MOVED),
+        "planned": {name: options[name] for name in PLANNED if options.get(name) is not None},
+        "shown": {name: options.get(name) for name in SHOWN},
         "dest": absolute(options["dest"]),
+        "diff": flag("diff", options.get("diff", False)),
     }
 
 
@@ -47,3 +83,39 @@ def look(run: _Run, hostvars: t.Any) -> _Run:
     answered, silent = gathered(hostvars, run["asked"], GATHERED)
     words = {host: f"it did not answer: {error}" for host, error in silent.items()}
     return run | {"known": answered, "silent": words}
+
+
+def write(run: _Run, hostvars: t.Any) -> _Run:
+    """Return ``run`` with what its report says in short, and the files that it is written to, after a plan if one is asked for.
+
+    The facts are read once for both. Raise ``FleetError`` or ``AnsibleActionFail``.
+    """
+    run = look(run, hostvars)
+    facts = ReadOnce(hostvars)
+    options = {"hosts": run["known"], "left_out": run["silent"], "max_age": run["max_age"]}
+    shown = dict(run["shown"])
+    record, difference = shown.pop("record"), None
+    if run["plans"]:
+        plan = plan_for(facts, progress=_show, **options, **run["planned"])
+        shown["plan"] = plan = stamped(plan, hostvars)
+        difference = write_plan(f"{run['dest']}/plan.json", plan, check_mode=False)
+    else:
+        shown["plan"] = plan_or_file(shown, "plan", "plan_file")
+    del shown["plan_file"]
+    report = report_for(
+        facts,
+        **options,
+        **shown,
+        record=(content_of(record) or "") if record else None,
+        made=time_of_report(),
+        # It was made of these very facts.
+        is_own=(lambda *_made_of: True) if run["plans"] else None,
+    )
+    paths = {name: f"{run['dest']}/{file}" for name, file in _FILES.items()}
+    write_forms(report, paths)
+    found = {"verdict": report["verdict"], "totals": report["totals"], "changed": True}
+    return {**found, **paths} | ({"diff": difference} if difference and run["diff"] else {})
+
+
+def _show(words: str) -> None:
+    Display().v(printable(f"report: {words}"))

@@ -83,4 +83,4 @@ class StepAction(ActionBase):
         for key, shape in _SHOWN.items():
             if run.get(key) is not None:
                 run[key] = bounded(printed(run[key], shape))
-        return {**result, **run, "changed": False}
+        return {**result, "changed": False, **run}

@@ -16,7 +16,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner import sho
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin import report_options
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.own_plans import (
     digest_of,
-    is_remembered,
+    is_own,
     remember,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_options import plan_for
@@ -55,7 +55,7 @@ def through_a_file(plan: t.Any) -> t.Any:
 def test_a_plan_of_this_run_is_not_computed_once_more_and_says_the_same(planned):
     facts = two_of_three()
     plan = through_a_file(plan_for(facts, drain=["a"], made=remember))
-    own = report_for(facts, plan=plan, is_own=is_remembered)
+    own = report_for(facts, plan=plan, is_own=is_own)
     assert planned == []
     assert report_for(facts, plan=plan) == own
     assert len(planned) == 1
@@ -66,7 +66,7 @@ def test_a_plan_of_this_run_is_not_computed_once_more_and_says_the_same(planned)
 def test_whatever_the_fleet_both_reports_say_the_same(facts):
     for count in range(1, len(facts) + 1):
         plan = through_a_file(plan_for(facts, drain=[*facts][:count], made=remember))
-        assert report_for(facts, plan=plan, is_own=is_remembered) == report_for(facts, plan=plan)
+        assert report_for(facts, plan=plan, is_own=is_own) == report_for(facts, plan=plan)
 
 
 @pytest.mark.parametrize("room", [1, 2])
@@ -103,7 +103,7 @@ def test_a_plan_that_was_touched_since_is_computed_once_more(planned, change):
     plan = through_a_file(plan_for(facts, drain=["a"], made=remember))
     change(plan)
     try:
-        report_for(facts, plan=plan, is_own=is_remembered)
+        report_for(facts, plan=plan, is_own=is_own)
     except FleetError as error:
         # The verifier was first.
         assert "does not hold" in str(error)
@@ -124,10 +124,10 @@ def test_other_facts_of_any_host_or_another_run_are_another_matter(planned, tmp_
     plan = through_a_file(plan_for(facts, drain=["a"], made=remember))
     more: t.Any = copy.deepcopy(facts)
     more["b"]["problems"] = [{"path": "/sys", "problem": "odd"}]
-    report_for(more, plan=plan, is_own=is_remembered)
+    report_for(more, plan=plan, is_own=is_own)
     assert len(planned) == 1
     monkeypatch.setattr(constants, "DEFAULT_LOCAL_TMP", str(tmp_path / "another"))
-    report_for(facts, plan=plan, is_own=is_remembered)
+    report_for(facts, plan=plan, is_own=is_own)
     assert len(planned) == 2
 
 
