@@ -82,7 +82,7 @@ def test_a_host_that_keeps_what_stays_there_receives_no_more_than_when_it_was_pl
         "d": host([vf(number) for number in range(2)]),
     }
     plan = through_a_file(plan_for(facts, hosts=["a", "b", "c"], made=remember, **asked))
-    own = report_for(facts, plan=plan, is_own=lambda _digest: True)
+    own = report_for(facts, plan=plan, is_own=lambda *_made_of: True)
     handed_over = report_for(facts, plan=plan)
     assert handed_over["verdict"] == own["verdict"]
     assert handed_over["plan"] is not None
@@ -116,7 +116,7 @@ def test_a_move_that_breaks_a_rule_is_refused_even_in_a_plan_of_this_run():
     plan: t.Any = plan_for(facts, drain=["a"])
     plan["placements"][0]["certainty"] = "declared"
     with pytest.raises(FleetError, match="does not hold"):
-        report_for(facts, plan=plan, is_own=lambda _digest: True)
+        report_for(facts, plan=plan, is_own=lambda *_made_of: True)
 
 
 def test_other_facts_of_any_host_or_another_run_are_another_matter(planned, tmp_path, monkeypatch):
@@ -133,12 +133,11 @@ def test_other_facts_of_any_host_or_another_run_are_another_matter(planned, tmp_
 
 def test_where_nothing_can_be_noted_nothing_is_remembered(tmp_path, monkeypatch):
     monkeypatch.setattr(constants, "DEFAULT_LOCAL_TMP", str(tmp_path / "gone"))
-    digest = digest_of({"a": 1}, {}, [])
-    remember(digest)
-    assert not is_remembered(digest)
+    remember(digest_of({"a": 1}, {}, []))
+    assert not is_own({"a": 1}, {}, [])
     remember(None)
-    assert not is_remembered(None)
     assert digest_of({"a": object()}, {}, []) is None
+    assert not is_own({"a": object()}, {}, [])
 
 
 def test_the_same_facts_of_another_host_are_another_matter():
