@@ -16,7 +16,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.maintaining
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.maintenance_options import (
     CONDITIONS,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_options import ARGUMENTS
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_arguments import ARGUMENTS
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.steps import StepAction
 
 

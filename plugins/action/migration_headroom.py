@@ -13,7 +13,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.headroom_op
     CONDITIONS,
     headroom_for,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_options import ARGUMENTS
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_arguments import ARGUMENTS
 from ansible_collections.vfio.migration.plugins.plugin_utils.contract import Headroom
 
 

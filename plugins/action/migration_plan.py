@@ -15,14 +15,12 @@ from ansible_collections.vfio.migration.plugins.module_utils._descriptor.errors 
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.printable import printable
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments import with_lists
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.own_plans import remember
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_arguments import ARGUMENTS
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_file import (
     stamped,
     write_plan,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_options import (
-    ARGUMENTS,
-    plan_for,
-)
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_options import plan_for
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.printing import failed
 
 

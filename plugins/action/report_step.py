@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_options import ARGUMENTS
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_arguments import ARGUMENTS
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.reporting import (
     begin,
     look,

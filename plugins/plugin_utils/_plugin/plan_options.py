@@ -35,7 +35,6 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.previous_p
     conditions_of,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import (
-    OPTIONS,
     Conditions,
     Request,
     as_asked,
@@ -47,20 +46,9 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.summary im
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.clock import age_limit
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.handed_over import check_plan
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.own_plans import digest_of
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_arguments import ARGUMENTS
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.printing import printed
 from ansible_collections.vfio.migration.plugins.plugin_utils.contract import Plan
-
-# What is asked of a plan, as arguments in Ansible's terms.
-ARGUMENTS: dict[str, dict[str, t.Any]] = {
-    **{name: option.spec for name, option in OPTIONS.items()},
-    "sources": {"type": "list", "elements": "raw"},
-    "guests": {"type": "list", "elements": "str"},
-    "devices": {"type": "list", "elements": "dict"},
-    "hosts": {"type": "list", "elements": "str"},
-    "lost": {"type": "list", "elements": "str"},
-    "earlier": {"type": "dict"},
-    "max_age": {"type": "int"},
-}
 
 
 def sources_of(options: t.Mapping[str, t.Any]) -> list[t.Any] | None:

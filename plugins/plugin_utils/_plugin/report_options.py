@@ -12,39 +12,16 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.vfio.migration.plugins.plugin_utils import contract
-from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import (
     hold,
     read_fleet,
-    uncollected,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.values import names, reasons
-from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.record import (
-    last_run,
-)
-from ansible_collections.vfio.migration.plugins.plugin_utils._planner.previous_plan import (
-    changed_since,
-    conditions_of,
-)
-from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import Conditions
-from ansible_collections.vfio.migration.plugins.plugin_utils._planner.shown_plan import (
-    out_of_date,
-    recomputed,
-)
-from ansible_collections.vfio.migration.plugins.plugin_utils._planner.summary import first_of
-from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify import violations
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments import (
     direction_of,
     plain,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.clock import age_limit
-from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.handed_over import (
-    check_headroom,
-    check_plan,
-)
-from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.migration_record import (
-    records_of,
-)
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.pci_database import models_of
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.printing import printed
 from ansible_collections.vfio.migration.plugins.plugin_utils._report.document import make_report
@@ -76,40 +53,33 @@ def report_for(
         limit=age_limit(max_age),
         left_out=reasons("left_out", left_out),
     )
+    changed: list[str] = []
+    # Ansible compiles in each run what is imported: what only some reports need is imported for these.
     if plan is not None:
-        check_plan("plan", plan)
-    if direction is None:
-        direction = "source_lists" if plan is None else plan.get("direction", "source_lists")
-    known = {name: each.facts for name, each in read.hosts.items()}
-    relied_on = {} if plan is None else changed_since(plan.get("relied_on", {}), known)
-    changed = [host for host, has_changed in relied_on.items() if has_changed]
-    if plan is not None:
-        occasion = {name: plan[name] for name in ("targets", "avoid") if name in plan}
-        conditions = Conditions.parse(occasion, conditions_of(plan))
-        if changed:
-            plan = out_of_date(plan, read, changed, conditions)
-        else:
-            _verify(plan, known, conditions)
-            if is_own is None or not is_own(plan, known, read.unknown):
-                plan = recomputed(plan, read, conditions)
-        plan = {**plan, "conditions": conditions.stated()}
+        from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.reported_plan import (
+            reported,
+        )
+
+        plan, changed = reported(plan, read, is_own)
+        if direction is None:
+            direction = plan.get("direction")
     models = models_of(pci_ids(read))
-    report = make_report(read, direction_of(direction), title, made, plan, changed, models)
+    direction = direction_of("source_lists" if direction is None else direction)
+    report = make_report(read, direction, title, made, plan, changed, models)
     if headroom is not None:
+        from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.handed_over import (
+            check_headroom,
+        )
+
         check_headroom("headroom", headroom)
         report["headroom"] = plain(headroom)
-    found = last_run(records_of(record or ""))
-    if found is not None:
-        report["last_run"] = found
+    if record:
+        from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.record import last_run
+        from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.migration_record import (
+            records_of,
+        )
+
+        found = last_run(records_of(record))
+        if found is not None:
+            report["last_run"] = found
     return printed(report, contract.Report)
-
-
-@uncollected()
-def _verify(plan: t.Any, facts: t.Mapping[str, t.Any], conditions: Conditions) -> None:
-    """Raise ``FleetError`` where a plan for these facts breaks a rule: a report shows no such plan."""
-    try:
-        broken = violations(plan, facts, conditions)
-    except ValueError as error:
-        raise FleetError(f"'plan': {error}") from error
-    if broken:
-        raise FleetError(f"the plan does not hold: {'; '.join(first_of(broken, 'violation'))}")

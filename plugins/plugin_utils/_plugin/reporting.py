@@ -11,24 +11,14 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible.utils.display import Display
-from ansible_collections.vfio.migration.plugins.module_utils._descriptor.printable import printable
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import ReadOnce
-from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.values import flag, names
+from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.values import flag
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.arguments import chosen_hosts
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.files import (
     absolute,
     content_of,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_file import (
-    plan_or_file,
-    stamped,
-    write_plan,
-)
-from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_options import (
-    ARGUMENTS,
-    plan_for,
-)
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_arguments import ARGUMENTS
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.report_files import (
     time_of_report,
     write_forms,
@@ -96,10 +86,18 @@ def write(run: _Run, hostvars: t.Any) -> _Run:
     shown = dict(run["shown"])
     record, difference = shown.pop("record"), None
     if run["plans"]:
-        plan = plan_for(facts, progress=_show, **options, **run["planned"])
-        shown["plan"] = plan = stamped(plan, hostvars)
-        difference = write_plan(f"{run['dest']}/plan.json", plan, check_mode=False)
-    else:
+        # Ansible compiles in each run what is imported: what is about plans is imported where there is one.
+        from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.reported_plan import (
+            made,
+        )
+
+        path = f"{run['dest']}/plan.json"
+        shown["plan"], difference = made(path, facts, hostvars, {**options, **run["planned"]})
+    elif shown["plan"] is not None or shown["plan_file"] is not None:
+        from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_file import (
+            plan_or_file,
+        )
+
         shown["plan"] = plan_or_file(shown, "plan", "plan_file")
     del shown["plan_file"]
     report = report_for(
@@ -115,7 +113,3 @@ def write(run: _Run, hostvars: t.Any) -> _Run:
     write_forms(report, paths)
     found = {"verdict": report["verdict"], "totals": report["totals"], "changed": True}
     return {**found, **paths} | ({"diff": difference} if difference and run["diff"] else {})
-
-
-def _show(words: str) -> None:
-    Display().v(printable(f"report: {words}"))

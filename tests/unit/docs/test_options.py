@@ -17,7 +17,7 @@ from ansible.module_utils.common.yaml import yaml_load
 from ansible_collections.vfio.migration.plugins.filter.candidates import candidates
 from ansible_collections.vfio.migration.plugins.filter.migration_plan import migration_plan
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import OPTIONS
-from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_options import ARGUMENTS
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_arguments import ARGUMENTS
 from ansible_collections.vfio.migration.tests.unit.fleets import UUIDS, device, host, parent
 
 ROOT = Path(__file__).parents[3]

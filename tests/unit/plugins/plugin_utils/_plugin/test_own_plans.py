@@ -13,7 +13,7 @@ import pytest
 from ansible import constants
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner import shown_plan
-from ansible_collections.vfio.migration.plugins.plugin_utils._plugin import report_options
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin import reported_plan
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.own_plans import (
     digest_of,
     is_own,
@@ -44,7 +44,7 @@ def planned(monkeypatch):
         found.append(plan)
         return shown_plan.recomputed(plan, *rest)
 
-    monkeypatch.setattr(report_options, "recomputed", recomputed)
+    monkeypatch.setattr(reported_plan, "recomputed", recomputed)
     return found
 
 
