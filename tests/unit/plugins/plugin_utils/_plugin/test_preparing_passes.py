@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 import typing as t
 from pathlib import Path
 
@@ -116,7 +117,8 @@ def test_all_is_taken_back_where_not_everything_can_move(prepared):
 
 def test_there_are_as_many_passes_as_plays():
     plays = (ROOT / "playbooks/parts/make_targets.yml").read_text()
-    assert plays.count("import_playbook: attempt.yml") == preparing.MOST_PASSES
+    attempts = re.findall(r"import_playbook: (?:further_)?attempt.yml", plays)
+    assert len(attempts) == preparing.MOST_PASSES
 
 
 def test_passes_go_on_until_a_card_is_full(prepared):

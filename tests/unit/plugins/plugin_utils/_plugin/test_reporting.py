@@ -5,13 +5,21 @@
 
 from __future__ import annotations
 
+import json
+from collections import Counter
+from pathlib import Path
+
 import pytest
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_options import plan_for
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.report_options import (
     report_for,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.reporting import begin, look
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.reporting import (
+    begin,
+    look,
+    write,
+)
 from ansible_collections.vfio.migration.tests.unit.fleets import UUIDS, device, host, parent
 
 FACTS = {"ansible_facts": {"vfio_migration": host([device(UUIDS[1])], [parent()])}}
@@ -19,7 +27,13 @@ SILENT = {"unreachable": True, "msg": "no route"}
 
 
 def asked(hostvars, **options):
-    given = {"hosts": [*hostvars], "chosen_by": "report_hosts", "gather": True, "dest": "report"}
+    given = {
+        "hosts": [*hostvars],
+        "chosen_by": "report_hosts",
+        "gather": True,
+        "dest": "report",
+        "title": "A",
+    }
     return begin({**given, **options}, hostvars, False)
 
 
@@ -76,3 +90,43 @@ def test_answers_of_an_earlier_playbook_are_to_be_forgotten():
 def test_a_name_that_matches_nothing_stops_it():
     with pytest.raises(FleetError, match="drain has 'gpu12', which is none of the hosts of report"):
         asked({"gpu1": {}}, drain="gpu12")
+
+
+class Counted(dict):
+    """Variables of hosts, which count how often those of each are read."""
+
+    def __init__(self, hostvars):
+        super().__init__(hostvars)
+        self.read = Counter()
+
+    def raw_get(self, name):
+        self.read[name] += 1
+        return self[name]
+
+
+def test_a_plan_and_its_report_read_the_facts_of_each_host_once(tmp_path):
+    hostvars = Counted(
+        {"a": FACTS, "b": {"ansible_facts": {"vfio_migration": host([], [parent()])}}}
+    )
+    run = asked(hostvars, gather=False, max_age=0, drain=["a"], dest=tmp_path)
+    hostvars["localhost"] = {}
+    written = write(run, hostvars)
+    assert hostvars.read == {"a": 1, "b": 1, "localhost": 1}
+    plan = json.loads((tmp_path / "plan.json").read_text())
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["plan"]["placed"] == len(plan["placements"]) == 1
+    assert written["verdict"] == report["verdict"]
+    assert {Path(written[name]).suffix for name in ("html", "markdown", "json", "metrics")} == {
+        *(".html", ".md", ".json", ".prom"),
+    }
+
+
+def test_how_the_plan_changes_is_shown_where_that_is_asked_for(tmp_path):
+    hostvars = {"a": FACTS, "b": {"ansible_facts": {"vfio_migration": host([], [parent()])}}}
+    options = {"gather": False, "max_age": 0, "drain": ["a"], "dest": tmp_path}
+    shown = write(asked(hostvars, diff=True, **options), hostvars)["diff"]
+    assert (shown["before"], json.loads(shown["after"])["request"]["drain"]) == ("", ["a"])
+    # The same plan once more is no change.
+    assert "diff" not in write(asked(hostvars, diff=True, **options), hostvars)
+    (tmp_path / "plan.json").unlink()
+    assert "diff" not in write(asked(hostvars, **options), hostvars)
