@@ -10,7 +10,8 @@ module: report_step
 short_description: Decide what the playbook report does next
 version_added: 0.1.0
 description:
-  - Decides on the control node, between the plays of the playbook C(vfio.migration.report), which hosts are asked, sees which of them answered, plans, and writes the report.
+  - Decides on the control node, between the plays of the playbook C(vfio.migration.report), which hosts are asked, and sees which of them answered.
+  - Plans in the end, if that is asked for, and writes the report.
   - It is a part of that playbook, and of use to nothing else. Its options are those of the role P(vfio.migration.report#role), without C(report_).
 author:
   - vfio.migration contributors (@vfio-migration)
@@ -31,7 +32,9 @@ attributes:
       - With O(diff) it shows how the plan changes.
 options:
   step:
-    description: V(begin) reads and checks the other options. V(look) sees who answered. V(write) does so, too, plans if that is asked for, and writes the report.
+    description:
+      - V(begin) reads and checks the other options. V(look) sees who answered.
+      - V(write) does so, too, plans if that is asked for, and writes the report.
     type: str
     choices:
       - begin
