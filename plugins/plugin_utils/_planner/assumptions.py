@@ -45,18 +45,21 @@ _MAX_NAMES = 3
 _MOST_TRIES = 2_000
 # So many pairs of different devices are compared.
 _MOST_DOUBTS = 20_000
+# What is assumed of so many different devices is looked at for each by itself.
+_MOST_ALONE = 8
 
 
 class Assumed(t.NamedTuple):
     """What was assumed in finding no place for all guests, in ``sentences``; none where it is proven that there is none.
 
     Where something was assumed that only leaves more behind than is proven, ``least`` is how many devices are, and
-    ``shortage`` what proves it, if that does.
+    ``shortage`` what proves it, if that does. What ``limits`` say keeps nothing from being proven that counts places.
     """
 
     sentences: t.Sequence[str]
     least: int | None = None
     shortage: Shortage | None = None
+    limits: t.Sequence[str] = ()
 
 
 _NOTHING = Assumed([])
@@ -79,9 +82,9 @@ def assumptions(problem: Problem, placed: t.Mapping[int, str]) -> Assumed:
         *_hosts_with_problems(problem),
         *_unknown_holders(problem, sources),
         *_doubts(problem, sources),
-        *_limits(problem, reached, placed),
     ]
     of_rules = _own_rules(problem, left, takers, reached)
+    limits = [*_limits(problem, reached, placed)]
     # No host, rule or limit would help a device that cannot migrate.
     stuck = sum(
         len(guests[number].devices)
@@ -89,12 +92,44 @@ def assumptions(problem: Problem, placed: t.Mapping[int, str]) -> Assumed:
         if number not in perhaps_free
         and any(obstacle_in_guest(each, guests[number].devices) for each in guests[number].devices)
     )
-    if stuck and sentences:
-        return Assumed([], stuck)
-    if stuck:
-        least = max(stuck, of_rules.least or 0)
-        return _NOTHING if of_rules == _NOTHING else Assumed([], least, of_rules.shortage)
-    return of_rules._replace(sentences=[*sentences, *of_rules.sentences])
+    sentences += of_rules.sentences
+    if sentences:
+        # What is assumed of others is no matter to whom no host takes in.
+        certain = [each for each in left if each not in perhaps_free]
+        alone = _certainly_nowhere(problem, certain)
+        least = stuck + sum(len(guests[number].devices) for number in alone)
+        return Assumed(sentences, least or None, limits=limits)
+    if stuck and of_rules != _NOTHING:
+        of_rules = of_rules._replace(least=max(stuck, of_rules.least or 0))
+    return of_rules._replace(limits=limits)
+
+
+def _certainly_nowhere(problem: Problem, left: t.Sequence[int]) -> list[int]:
+    """Return the guests that no host takes in, even if nobody else is there, of whose own devices nothing is assumed.
+
+    That holds whatever the limits and the planner's own rules are.
+    """
+    if any((*_hosts_without_facts(problem), *_hosts_with_problems(problem))):
+        return []
+    nowhere = _nowhere(problem, left)
+    needs = {
+        number: frozenset(demand for demand, _device in problem.demands[number])
+        for number in nowhere
+    }
+    doubtful = _doubtful(problem, frozenset[int]().union(*needs.values()))
+    return [number for number in nowhere if needs[number].isdisjoint(doubtful)]
+
+
+def _doubtful(problem: Problem, demands: t.Collection[int]) -> t.Collection[int]:
+    """Return which of these demands something is assumed of."""
+    if len(demands) > _MOST_ALONE:
+        return demands
+    return [
+        demand
+        for demand in demands
+        for sources in [[problem.resources.demands[demand]]]
+        if any((*_unknown_holders(problem, sources), *_doubts(problem, sources)))
+    ]
 
 
 def _perhaps_free(

@@ -423,8 +423,12 @@ class _Whole:
             "infeasible": f"{many}, and that is proven",
             "unproven": f"{many}; that there is none is not proven",
         }
+        at_least = proof.bound.unplaced if proof.bound else None
+        if at_least and at_least < solution.cost.unplaced:
+            proven = counted(at_least, "device")
+            sentences["infeasible"] = f"{many}, and that is proven of {proven}"
         cause = _cause(proof.status, sentences[proof.status])
-        cause["at_least"] = proof.bound.unplaced if proof.bound else None
+        cause["at_least"] = at_least
         if proof.assumptions:
             cause["assumptions"] = [*proof.assumptions]
         if not detailed:

@@ -598,11 +598,11 @@ def _blocking(host: str, plan: PlanBody, proven: bool) -> str:
     devices = f"{counted(left, 'device')} of its guests"
     if not left:
         return f"{host} cannot be emptied: with what the steps before leave, no batch was found that has room"
-    end = (
-        "and that is proven, whatever is emptied before"
-        if proven
-        else "that there is none in another order is not proven"
-    )
+    end = "that there is none in another order is not proven"
+    if proven:
+        least = plan["bound"]["unplaced"] if plan["bound"] else left
+        of_fewer = f" of {counted(least, 'device')}" if least < left else ""
+        end = f"and that is proven{of_fewer}, whatever is emptied before"
     return f"{host} cannot be emptied: {devices} {'has' if left == 1 else 'have'} no place elsewhere, {end}"
 
 

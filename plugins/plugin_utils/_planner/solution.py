@@ -255,8 +255,15 @@ def prove(problem: Problem, solution: Solution) -> Proof:
     else:
         status = "infeasible" if bound and bound.unplaced else "unproven"
         assumed = assumptions(problem, {each.guest: each.host for each in solution.placed})
-        if assumed.sentences:
-            return Proof("unproven", None, None, assumptions=assumed.sentences)
+        if assumed.limits and bound is not None:
+            # A search keeps to the limits that were asked for. What counts places does not look at them.
+            missing = shortage.missing if shortage else 0
+            counted = alone.stay + max(alone.nowhere, missing)
+            bound = Cost(min(bound.unplaced, counted))
+        told = [*assumed.sentences, *assumed.limits]
+        in_doubt = assumed.sentences and assumed.least is None
+        if told and (in_doubt or not (bound and bound.unplaced)):
+            return Proof("unproven", None, None, assumptions=told)
         if assumed.least is not None and bound is not None:
             # The planner's own rules, for one, leave more behind than is proven.
             shortage = assumed.shortage

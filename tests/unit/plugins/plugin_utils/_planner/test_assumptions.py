@@ -194,6 +194,41 @@ def test_a_limit_can_be_raised():
     assert plan_of(fleet, limit=2)["status"] == "infeasible"
 
 
+def one_of_each(*targets):
+    """Return two guests whose devices differ, and a host with these devices."""
+    return {"a": host([vf(0, vm="vm-1"), vf(1, kind="w", vm="vm-2")]), "b": host([*targets])}
+
+
+MEMORY = {"hosts": {"b": {"memory": 1}}, "guests": {"vm-2": {"memory": 2}}}
+
+
+@pytest.mark.parametrize("options", [{"limit": 0}, {"limit": {"b": 0}}, {"capacity": MEMORY}])
+def test_what_has_no_place_without_a_limit_is_proven_beside_what_a_limit_leaves_behind(options):
+    plan = plan_of(one_of_each(vf(2, kind="w")), **options)
+    assert plan["status"] == "infeasible"
+    assert (plan["cost"]["unplaced"], plan["bound"]["unplaced"]) == (2, 1)
+    # With a place for it, only the limit is in the way.
+    plan = plan_of(one_of_each(vf(2, kind="w"), vf(3)), **options)
+    assert plan["status"] == "unproven"
+
+
+def test_a_shortage_is_one_whatever_a_limit_leaves_behind():
+    fleet = {"a": host([vf(n, vm=f"vm-{n}") for n in range(4)]), "b": host([vf(5), vf(6), vf(7)])}
+    plan = plan_of(fleet, limit=2)
+    assert (plan["status"], plan["proof"]) == ("infeasible", ["shortage"])
+    assert (plan["cost"]["unplaced"], plan["bound"]["unplaced"]) == (2, 1)
+
+
+def test_who_has_no_place_anywhere_is_proven_beside_one_that_a_device_might_take():
+    held = {**vf(2, kind="w"), "in_use": UNKNOWN}
+    plan = plan_of(one_of_each(held))
+    assert plan["status"] == "infeasible"
+    assert (plan["cost"]["unplaced"], plan["bound"]["unplaced"]) == (2, 1)
+    # What might be a place for it as well proves nothing.
+    for fleet in (one_of_each(held) | {"c": {}}, one_of_each(held, {**vf(3), "in_use": UNKNOWN})):
+        assert plan_of(fleet)["status"] == "unproven"
+
+
 def test_what_is_to_be_avoided_is_part_of_what_was_asked():
     fleet = {"a": two_guests(), "b": host([device(UUIDS[5])], [parent("0000:00:03.0")])}
     avoid = [{"host": "b", "parent": "0000:00:03.0"}]

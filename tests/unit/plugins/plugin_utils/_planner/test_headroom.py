@@ -12,6 +12,7 @@ import random
 import typing as t
 
 import pytest
+from ansible_collections.vfio.migration.plugins.filter.maintenance_plan import maintenance_plan
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.reader import read_fleet
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner import (
@@ -256,6 +257,22 @@ def test_an_addition_for_a_guest_of_the_sample_fleet_gives_it_a_place():
         (source,) = {device["like"]["host"] for device in each["devices"]}
         more = with_added(facts, each["devices"])
         assert drained(more, [source], NOTHING)["unplaced"] == []
+
+
+def test_what_is_said_to_be_proven_is_no_more_than_is():
+    facts = {
+        "a": host([vf(0, vm="vm-1"), vf(1, kind="w", vm="vm-2")]),
+        "b": host([vf(2, kind="w")]),
+    }
+    (cause,) = asked(facts, Conditions(limit=0))["causes"]
+    assert (cause["status"], cause["at_least"]) == ("infeasible", 1)
+    assert cause["sentence"] == (
+        "2 of 2 guests have no place elsewhere, and that is proven of 1 device"
+    )
+    steps = maintenance_plan(facts, ["a"], limit=0)
+    assert steps["blocked"]["sentence"].endswith(
+        "2 devices of its guests have no place elsewhere, and that is proven of 1 device, whatever is emptied before"
+    )
 
 
 def test_nothing_is_added_for_a_device_that_cannot_migrate():
