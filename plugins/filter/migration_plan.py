@@ -87,14 +87,14 @@ _value:
           (C(created)); with O(policy=spread) how many are then in the fullest of O(failure_domains) that receives any (C(domain_load)), where these
           are given, and on the fullest such host (C(load)), with O(policy=pack) how many parents are opened (C(opened)); and
           how many devices become ones of another type (C(other_type)).
-        - V(null) where O(earlier) is kept in part.
+        - V(null) where O(earlier) is kept in part, or where some are planned beside those with a higher O(priority).
       type: dict
     bound:
       description:
         - What no plan is below, number by number. Where a plan is better than this one, the first number in which it differs is between
           that of C(bound) and that of C(cost). Both are equal in every number where the plan is V(optimal).
         - Of plans that leave something behind only C(unplaced) is bounded, and the others are V(0), unless every plan was looked at.
-        - V(null) where nothing is known, which is so with O(earlier).
+        - V(null) where nothing is known, which is so with O(earlier), and where C(cost) is.
       type: dict
     direction:
       description: Whose list decided.

@@ -681,7 +681,7 @@ class PlanBody(t.TypedDict):
     solver: Solver
     """What found it: the built-in search or OR-Tools."""
     cost: Cost | None
-    """What it costs; null where an earlier plan is kept in part."""
+    """What it costs; null where an earlier plan is kept in part, or some are planned beside those with a higher priority."""
     bound: Cost | None
     """What no plan costs less than, number by number; null where nothing is known."""
     direction: Direction

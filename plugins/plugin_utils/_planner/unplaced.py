@@ -206,11 +206,18 @@ class Reasons:
         self._conditions = problem.request.conditions
         self._admission = problem.admission
         self._received = Counter(each.host for each in placed)
+        guests = problem.request.guests
+        arriving = {
+            (each.host, guests[each.guest].name, guests[each.guest].uuid) for each in placed
+        }
+        # Those that were placed before these are there as well.
+        for kept in problem.request.kept:
+            self._received[kept["target"]["host"]] += 1
+            arriving.add((kept["target"]["host"], kept["vm"], kept.get("vm_uuid")))
         # What guests that go there take of the capacity of each host.
         self._taken: dict[str, Counter[str]] = defaultdict(Counter)
-        for number, host in {each.guest: each.host for each in placed}.items():
-            guest = problem.request.guests[number]
-            self._taken[host].update(self._conditions.needs_of(guest.name, guest.uuid))
+        for host, name, uuid in arriving:
+            self._taken[host].update(self._conditions.needs_of(name, uuid))
         self._devices = {(each.host, each.device.id) for each in placed if each.device}
         # What the plan makes on each card, by type.
         self._on_cards: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)

@@ -125,6 +125,31 @@ def test_a_hosts_limit_is_told_with_what_it_receives():
     assert told(fleet, limit=1) == [("b", "b receives 1 devices already, and 1 at most")]
 
 
+ONE_FITS = {
+    "hosts": {"b": {"memory": 3}},
+    "guests": {"vm-0": {"memory": 2}, "vm-1": {"memory": 2}},
+}
+
+
+@pytest.mark.parametrize(
+    ("code", "options"), [("limit", {"limit": 1}), ("capacity", {"capacity": ONE_FITS})]
+)
+def test_what_those_take_of_a_limit_that_were_placed_before_is_told(code, options):
+    """Those that come before by their priority, and those that an earlier plan has placed."""
+    source = host([vf(n, vm=f"vm-{n}") for n in range(2)])
+    fleet = {"a": source, "b": host([vf(5), vf(6)])}
+
+    def codes(**more):
+        plan = migration_plan(fleet, drain=["a"], **options, **more)
+        return plan, [each["code"] for each in plan["unplaced"][0]["reasons"]]
+
+    earlier, alone = codes()
+    assert alone == [code]
+    for more in ({"priority": {"vm-0": 1}}, {"earlier": earlier}):
+        _plan, there = codes(**more)
+        assert code in there and "room_taken" not in there
+
+
 def test_that_guests_must_be_apart_is_told():
     guests = [device(UUIDS[n], vm=f"vm-{n}", pid=100 + n) for n in range(2)]
     fleet = {"a": host(guests), "b": host(parents=[parent()])}
