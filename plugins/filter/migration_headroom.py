@@ -143,8 +143,9 @@ _value:
           description:
             - What would give all guests of the first host or failure domain a place; V(null) where nothing is known that would, and after the first 40 causes.
             - The C(devices) are free ones, each with C(count), C(kind), C(type), C(version), one that it is to be C(like), and the C(host)
-              that they are to be on (V(null) for any other one; those for one guest on one host). C(smallest) says whether it is proven that fewer
-              would not do. C(sentence) has the same in words.
+              that they are to be on (V(null) for any other one). What has the same number in C(together) is to be on one host, as one guest lacks
+              it. With O(apart) or O(limit), the devices for each guest are to be on a host of their own. C(smallest) says whether it is proven
+              that fewer would not do. C(sentence) has the same in words.
           type: dict
     conditions:
       description: What was asked of the places.

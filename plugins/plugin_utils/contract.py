@@ -954,7 +954,12 @@ class AddedDevices(t.TypedDict):
     like: DeviceLabel
     """A device that they are to be like."""
     host: str | None
-    """The host that they are to be on; null for any one that may receive, all devices of one guest on one host."""
+    """The host that they are to be on; null for any one that may receive, or may once it is one of the targets.
+
+    Where guests are to be apart, or hosts have a limit, those of each guest are to be on one of their own.
+    """
+    together: Positive | None
+    """What has the same number is to be on one host, as one guest lacks it; null where ``host`` says which, or each may be on another one."""
 
 
 class Addition(t.TypedDict):

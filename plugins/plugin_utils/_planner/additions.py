@@ -31,6 +31,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._packing.assignment
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.effort import Effort
 from ansible_collections.vfio.migration.plugins.plugin_utils._packing.packings import (
+    UNLIMITED,
     Bin,
     PackingProblem,
     Packings,
@@ -78,9 +79,10 @@ def smallest_addition(
     if solve(_with(problem, parts), budget, no_progress).cost.unplaced:
         return None
     count = sum(len(part.devices) for part in parts)
+    least = solution.least.unplaced
     single = all(len(guest.devices) == 1 for guest in problem.request.guests)
     # Each place that is added takes in one device: of guests with one each, no more of them have a place by it.
-    smallest = count == 1 or (single and solution.cost.unplaced == solution.least.unplaced == count)
+    smallest = (count == 1 and least > 0) or (single and solution.cost.unplaced == least == count)
     return _shown(problem, parts, smallest)
 
 
@@ -200,8 +202,7 @@ def _with(problem: Problem, parts: t.Sequence[_Part]) -> Problem:
             hosts[name] = _bare_host(name)
             names.append(name)
             supplies.append(Supply({}, ()))
-            # What else guests take, it has.
-            bins.append(Bin(()))
+            bins.append(Bin((), _limits_of_further(problem)))
         pools = {group: [*devices] for group, devices in supplies[number].pools.items()}
         state = [*bins[number].state]
         for device in part.devices:
@@ -210,6 +211,16 @@ def _with(problem: Problem, parts: t.Sequence[_Part]) -> Problem:
         bins[number] = dataclasses.replace(bins[number], state=tuple(sorted(state)))
     fleet = dataclasses.replace(problem.fleet, hosts=hosts)
     return dataclasses.replace(problem, fleet=fleet, names=names, supplies=supplies, bins=bins)
+
+
+def _limits_of_further(problem: Problem) -> tuple[int, ...]:
+    """Return the limits of a further host: what holds of every host holds of it, and it has what else guests take."""
+    conditions = problem.request.conditions
+    if conditions.limit is None:
+        return ()
+    limit = conditions.limit_of(_FURTHER)
+    of_resources = [UNLIMITED for _each in conditions.resources()]
+    return (UNLIMITED if limit is None else limit, *of_resources)
 
 
 def _add(
@@ -245,7 +256,7 @@ def _shown(problem: Problem, parts: t.Sequence[_Part], smallest: bool) -> contra
         for device in part.devices:
             together[whole, host, device.kind, device.type, device.descriptor].append(device)
     devices: list[contract.AddedDevices] = []
-    for (_whole, host, kind, type_id, descriptor), alike in together.items():
+    for (whole, host, kind, type_id, descriptor), alike in together.items():
         devices.append(
             {
                 "count": len(alike),
@@ -254,28 +265,55 @@ def _shown(problem: Problem, parts: t.Sequence[_Part], smallest: bool) -> contra
                 "version": descriptor.version if descriptor else None,
                 "like": alike[0].label,
                 "host": host,
+                "together": None if host is not None or whole is None else whole + 1,
             }
         )
     return {
         "devices": devices,
         "smallest": smallest,
-        "sentence": _sentence(devices, smallest, bool(problem.request.conditions.resources())),
+        "sentence": _sentence(problem, devices, smallest),
     }
 
 
 def _sentence(
-    devices: t.Sequence[contract.AddedDevices], smallest: bool, with_capacity: bool
+    problem: Problem, devices: t.Sequence[contract.AddedDevices], smallest: bool
 ) -> str:
-    room = " and has what its guest takes beside devices" if with_capacity else ""
+    further = sum(
+        1 if each["together"] else each["count"] for each in devices if each["host"] is None
+    )
     words = []
-    for each in devices:
-        version = f" of version {each['version']}" if each["version"] else ""
-        where = (
-            f"on {each['host']}" if each["host"] else f"on any other host that may receive it{room}"
-        )
-        like = f"like {each['like']['id']} on {each['like']['host']}"
-        words.append(
-            f"{each['count']:,} more free {each['type'] or each['kind']}{version} ({like}) {where}"
-        )
+    for (host, together), of_host in itertools.groupby(
+        devices, key=lambda each: (each["host"], each["together"])
+    ):
+        added = [*of_host]
+        whole = together is not None
+        where = f"on {host}" if host else _where(problem, whole, further > 1)
+        if whole or host:
+            words.append(f"{' and '.join(map(_added, added))} {where}")
+        else:
+            words += [f"{_added(each)} {where}" for each in added]
     end = "; fewer would not do" if smallest else ""
     return f"all have a place with {listed(words)}{end}"
+
+
+def _added(devices: contract.AddedDevices) -> str:
+    version = f" of version {devices['version']}" if devices["version"] else ""
+    like = f"like {devices['like']['id']} on {devices['like']['host']}"
+    what = devices["type"] or devices["kind"]
+    return f"{devices['count']:,} more free {what}{version} ({like})"
+
+
+def _where(problem: Problem, whole: bool, several: bool) -> str:
+    """Return on which further host devices are to be, the ``whole`` of what one guest lacks on one."""
+    conditions = problem.request.conditions
+    # What two guests may not share, each was planned with one of.
+    own = several and (conditions.apart or conditions.limit is not None)
+    where = "together on one other host" if whole else "on any other host"
+    if own:
+        where = "together on another host of their own" if whole else "each on another host of its own"
+    may = " that may receive it" if not whole else " that may receive them"
+    if conditions.targets is not None:
+        may = ", which is to be one of the targets"
+    has = " and has what its guest takes beside devices" if conditions.resources() else ""
+    gpus = ", each on a GPU of its own" if whole and conditions.distinct_gpus else ""
+    return f"{where}{may}{has}{gpus}"

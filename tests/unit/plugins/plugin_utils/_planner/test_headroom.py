@@ -94,16 +94,17 @@ def some_conditions(request: Request) -> Conditions:
     return dataclasses.replace(request.conditions, reuse=False, policy="pack", drain=None)
 
 
-def with_added(facts: Facts, devices: t.Sequence[t.Any]) -> Facts:
-    """Return the facts with free devices like these on one further host, or where they are to be."""
+def with_added(facts: Facts, devices: t.Sequence[t.Any], apart: bool) -> Facts:
+    """Return the facts with free devices like these where they are to be: on one further host, or on one for each guest."""
     after = copy.deepcopy(facts)
     for number, each in enumerate(devices):
         there = facts[each["like"]["host"]]
         like = next(d for d in there["devices"] if d["id"] == each["like"]["id"])
-        name = each["host"] or "z"
-        after.setdefault(name, host())
-        after[name]["descriptors"] |= there["descriptors"]
         for count in range(each["count"]):
+            of_guest = f"z{each['together']}" if each["together"] else f"z-{number}-{count}"
+            name = each["host"] or (of_guest if apart or each["together"] else "z")
+            after.setdefault(name, host())
+            after[name]["descriptors"] |= there["descriptors"]
             new_id = f"ffffffff-{number:04x}-4222-8333-{count:012x}"
             if like["kind"] == "pci":
                 new_id = f"0000:f{number % 16:x}:00.{count}"
@@ -111,10 +112,10 @@ def with_added(facts: Facts, devices: t.Sequence[t.Any]) -> Facts:
     return after
 
 
-def with_room(conditions: Conditions, name: str) -> Conditions:
-    """Return the conditions with one more host that has enough of all that guests take beside devices."""
+def with_room(conditions: Conditions, names: t.Collection[str]) -> Conditions:
+    """Return the conditions with more hosts that have enough of all that guests take beside devices."""
     enough = dict.fromkeys(conditions.resources(), 10**9)
-    hosts = {**conditions.capacity.get("hosts", {}), name: enough}
+    hosts = {**conditions.capacity.get("hosts", {}), **dict.fromkeys(names, enough)}
     return dataclasses.replace(conditions, capacity={**conditions.capacity, "hosts": hosts})
 
 
@@ -153,13 +154,13 @@ def test_a_failure_domain_can_be_emptied_where_a_plan_drains_all_of_it(seed):
 @given(st.integers(0, 100_000))
 def test_with_an_addition_a_plan_leaves_nobody_behind(seed):
     facts, request = drawn(random.Random(seed))
-    # All that may be on any host is added on one.
-    conditions = dataclasses.replace(some_conditions(request), limit=None, apart=())
+    conditions = some_conditions(request)
+    apart = bool(conditions.apart or conditions.limit is not None)
     for cause in asked(facts, conditions)["causes"]:
         if cause["addition"] is None:
             continue
-        after = with_added(facts, cause["addition"]["devices"])
-        conditions = with_room(conditions, "z")
+        after = with_added(facts, cause["addition"]["devices"], apart)
+        conditions = with_room(conditions, after.keys() - facts.keys())
         subject = cause["subjects"][0]
         emptied = [subject["name"]]
         if subject["failure_domain"]:
@@ -273,6 +274,37 @@ def test_what_is_said_to_be_proven_is_no_more_than_is():
     assert steps["blocked"]["sentence"].endswith(
         "2 devices of its guests have no place elsewhere, and that is proven of 1 device, whatever is emptied before"
     )
+
+
+def test_no_addition_is_for_more_than_a_limit_lets_any_host_receive():
+    pair = [vf(n, vm="vm-1", pid=1) for n in range(2)]
+    facts = {"a": host(pair), "b": host()}
+    (cause,) = asked(facts, Conditions(limit=1))["causes"]
+    assert cause["addition"] is None
+    (cause,) = asked(facts, Conditions(limit=2))["causes"]
+    assert cause["addition"]["sentence"].endswith("together on one other host that may receive them")
+
+
+def test_an_addition_says_what_belongs_on_one_host_and_what_does_not():
+    pair = [vf(0, vm="vm-1", pid=1), vf(1, kind="w", vm="vm-1", pid=1)]
+    (cause,) = asked({"a": host(pair), "b": host()})["causes"]
+    assert [each["together"] for each in cause["addition"]["devices"]] == [1, 1]
+    sentence = cause["addition"]["sentence"]
+    assert "on a) and 1 more free w" in sentence and sentence.count(" host that may") == 1
+    # Two guests with a device each.
+    facts = {"a": host([vf(n, vm=f"vm-{n}") for n in range(2)]), "b": host()}
+    for conditions, end in (
+        (NOTHING, "on any other host that may receive it"),
+        (Conditions(limit=1), "each on another host of its own that may receive it"),
+        (
+            Conditions(apart=[["vm-0", "vm-1"]]),
+            "each on another host of its own that may receive it",
+        ),
+        (Conditions(targets=[]), "on any other host, which is to be one of the targets"),
+    ):
+        (cause,) = asked(facts, conditions)["causes"]
+        assert [each["together"] for each in cause["addition"]["devices"]] == [None]
+        assert f"on a) {end}; fewer would not do" in cause["addition"]["sentence"]
 
 
 def test_nothing_is_added_for_a_device_that_cannot_migrate():
