@@ -22,6 +22,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner import (
     verify_capacity,
     verify_conditions,
     verify_document,
+    verify_proof,
     verify_sources,
     verify_targets,
 )
@@ -41,6 +42,7 @@ RULES = (
     *verify_assumptions.RULES,
     *verify_capacity.RULES,
     *verify_document.RULES,
+    *verify_proof.RULES,
 )
 
 

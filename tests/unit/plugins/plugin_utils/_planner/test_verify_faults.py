@@ -18,6 +18,7 @@ from ansible_collections.vfio.migration.plugins.module_utils._descriptor.network
     UNSET,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner import verify
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.reason import Reason
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.resources import Resources
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_case import Objection
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.waves import MoveOrder
@@ -699,6 +700,22 @@ def all_at_once(problem: t.Any, placed: t.Any, *others: t.Any) -> MoveOrder:
     return MoveOrder(placed)
 
 
+def finds_nothing(real: t.Any) -> t.Any:
+    """Take it that nothing has a place, and that all was looked at."""
+
+    def settled(attempt: t.Any, found: t.Any) -> t.Any:
+        every = tuple(range(len(attempt.problem.items)))
+        nothing = {"assignment": {}, "unplaced": every, "optimal": True, "shortage": None}
+        return real(attempt, dataclasses.replace(found, **nothing))
+
+    return settled
+
+
+def no_host_takes_any(plant: Plant) -> None:
+    plant.function("_settled", finds_nothing)
+    plant.method("Packings", "bin_types_for", lambda real: lambda self, demands: [])
+
+
 WITH_A_SILENT_HOST = {
     "a": host([device(UUIDS[n], vgpu(), vm=f"vm-{n}", pid=n) for n in (1, 2)]),
     "b": host([device(UUIDS[5], vgpu())]),
@@ -879,6 +896,43 @@ CAPACITY = {
         lambda plant: plant.function(
             "_places_of",
             lambda real: lambda *arguments: [{"host": "b", "id": GPU, "places": 1}],
+        ),
+    ),
+    "a search says that it has seen all": Fault(
+        "a proof leaves no place out",
+        guests("vm-1", "vm-2"),
+        lambda plant: plant.function("_settled", finds_nothing),
+    ),
+    "no host is seen to take a guest": Fault(
+        "a proof leaves no place out", guests("vm-1"), no_host_takes_any
+    ),
+    "no host is seen to take a guest with two devices": Fault(
+        "a proof leaves no place out",
+        {
+            "a": host([vf(n, "vm-1", pid=1) for n in range(2)]),
+            "b": host([vf(n) for n in range(2)]),
+        },
+        no_host_takes_any,
+    ),
+    "who is left is said to fit nowhere": Fault(
+        "a proof leaves no place out",
+        {"a": host([vf(n, f"vm-{n}") for n in range(2)]), "b": host([vf(9)])},
+        lambda plant: plant.function("_proven_by", lambda real: lambda *_: ("no_place",)),
+    ),
+    "a host without devices has some of another version": Fault(
+        "reasons are of what is there",
+        {"a": host([vf(0, "vm-1")]), "b": host()},
+        lambda plant: plant.method(
+            "Reasons",
+            "_why_no_option",
+            lambda real: lambda *_: [Reason("driver_version", "b is older")],
+        ),
+    ),
+    "a limit is named that nobody asked for": Fault(
+        "reasons are of what is there",
+        {"a": host([vf(0, "vm-1")]), "b": host()},
+        lambda plant: plant.method(
+            "Reasons", "_why_no_option", lambda real: lambda *_: [Reason("limit", "b is full")]
         ),
     ),
     "a shortage is of one device more": Fault(

@@ -1,0 +1,238 @@
+# SPDX-FileCopyrightText: 2026 vfio.migration contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+# Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Do not use this from other collections or standalone plugins/modules!
+
+"""What the verifier holds of a proof that some devices have no place, and of the reasons: no free device that is like them is left out. Pure.
+
+A free device that is in all but its place like one of a guest, whose list takes in its like, would do. That is not all that would,
+so a proof that nothing here speaks against need not be right; one that something speaks against is wrong.
+"""
+
+from __future__ import annotations
+
+import typing as t
+from collections import Counter, defaultdict
+from operator import attrgetter
+
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_case import (
+    WHOLE_PLAN,
+    Case,
+    Entry,
+    Key,
+    Objection,
+    Objections,
+    Rule,
+    as_known,
+    migration_features,
+    name_of,
+)
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_expected import NO_MAC
+
+# What of two devices need not be the same for one to be as good a place as the other.
+_OF_NO_MATTER = dict.fromkeys(("id", "parent", "in_use", "numa_node", "network"))
+# Reasons that name what a host has, so that there has to be something.
+_OF_HARDWARE = frozenset(
+    (
+        *("driver_version", "major_version", "configuration", "attribute", "target_no_p2p"),
+        *("no_list", "void_set", "unknown_device", "taken", "room_taken", "no_room", "card_full"),
+        *("in_use", "holder_unknown", "moves_itself", "mac_address", "queue_assigned"),
+        *("other_uuid", "guest_together"),
+    )
+)
+# Reasons that are there only if something was asked for, each with what.
+_OF_CONDITIONS = {"limit": "limit", "capacity": "capacity", "apart": "apart"}
+
+
+class _Guest(t.NamedTuple):
+    """A guest that is left behind: what its devices are like, ``None`` where it is not known that their like would do."""
+
+    host: str
+    name: str | None
+    uuid: str | None
+    likes: t.Sequence[str] | None
+    macs: t.Collection[str]
+    devices: int
+
+
+def a_proof_leaves_no_place_out(case: Case) -> Objections:
+    """Require that no more devices are proven to have no place than those for which nothing is free that is like them.
+
+    Neither for each guest alone, where that is the proof, nor beside all that the plan places.
+    """
+    bound = case.plan["bound"]
+    if case.plan["status"] != "infeasible" or bound is None or not case.is_of_the_occasion:
+        return
+    proof, shortage = case.plan.get("proof", ()), case.plan["shortage"]
+    guests = _left_behind(case)
+    places = _Places(case, {like for each in guests for like in each.likes or ()})
+    alone = sum(each.devices for each in guests if places.host_for(each, ()) is None)
+    missing = shortage["need"] - shortage["reachable"] if shortage and "shortage" in proof else 0
+    if "no_place" in proof and bound["unplaced"] > alone + missing:
+        yield Objection(
+            WHOLE_PLAN,
+            f"the bound leaves {bound['unplaced']} devices behind as there is no place for them, and for all but {alone} something is free that is like them",
+        )
+    beside = places.place_beside(guests)
+    if bound["unplaced"] > len(case.unplaced) - beside:
+        yield Objection(
+            WHOLE_PLAN,
+            f"the bound leaves {bound['unplaced']} devices behind, and {beside} of {len(case.unplaced)} have a place beside the rest of the plan",
+        )
+
+
+def _left_behind(case: Case) -> list[_Guest]:
+    together = Counter(
+        (host, device["in_use"]["pid"])
+        for (host, _id), device in case.devices.items()
+        if device["kind"] != "vdpa" and device["in_use"]
+    )
+    of_guest: dict[t.Hashable, list[tuple[Key, Entry, Entry]]] = defaultdict(list)
+    for key, stated in zip(case.unplaced, case.plan["unplaced"], strict=True):
+        device = case.devices.get(key)
+        if device is not None:
+            pid = (device["in_use"] or {}).get("pid")
+            of_guest[key[0], key[1] if pid is None else pid].append((key, device, stated))
+    found = []
+    for members in of_guest.values():
+        (host, _id), _device, stated = members[0]
+        likes = [_like(case, key, device, together) for key, device, _stated in members]
+        whole = len(likes) == 1 or not (case.asked.numa_local or case.asked.distinct_gpus)
+        known = [each for each in likes if each is not None]
+        macs = {mac for _key, device, _stated in members if (mac := _address_of(device))}
+        found.append(
+            _Guest(
+                *(host, stated["vm"], stated.get("vm_uuid")),
+                known if whole and len(known) == len(likes) else None,
+                macs,
+                len(likes),
+            )
+        )
+    return found
+
+
+def _like(
+    case: Case, key: Key, device: Entry, together: t.Mapping[t.Any, int]
+) -> str | None:
+    """Return what a free device is like that would do for one; ``None`` where that is not known, or it cannot migrate."""
+    descriptor = case.descriptor(key[0], device)
+    pid = (device["in_use"] or {}).get("pid")
+    several = pid is not None and device["kind"] != "vdpa" and together[key[0], pid] > 1
+    features = migration_features(device)
+    if (
+        descriptor is None
+        or device["migration"]["supported"] is False
+        or (several and features and "p2p" not in features)
+        # What has AP queues, and what has to keep its UUID, is like no other.
+        or "migratable" in descriptor.own
+        or not case.decides(descriptor, descriptor)
+    ):
+        return None
+    return _likeness(case, key[0], device)
+
+
+def _likeness(case: Case, host: str, device: Entry) -> str:
+    descriptor = case.descriptor(host, device)
+    return f"{id(descriptor)} {as_known({**device, **_OF_NO_MATTER, 'descriptor': None})}"
+
+
+def _address_of(device: Entry) -> str | None:
+    """Return the MAC address that a held device has; ``None`` where it is known of none."""
+    mac: str = device.get("network", {}).get("mac", NO_MAC)
+    return None if device["in_use"] is None or mac == NO_MAC else mac
+
+
+class _Places:
+    """What is free on hosts that may receive, and like one of these devices."""
+
+    def __init__(self, case: Case, likes: t.Collection[str]) -> None:
+        self._case = case
+        receiving = {*case.facts} if case.asked.targets is None else {*case.asked.targets}
+        self._free: dict[str, dict[str, list[str]]] = {}
+        self._held: set[tuple[str, str]] = set()
+        moving = {*case.placed, *case.unplaced}
+        kinds = {device["kind"] for key in case.unplaced if (device := case.devices.get(key))}
+        for host in sorted((receiving & case.facts.keys()) - case.drained) if likes else ():
+            free: dict[str, list[str]] = defaultdict(list)
+            for device in case.facts[host]["devices"]:
+                if (mac := _address_of(device)) is not None:
+                    self._held.add((host, mac))
+                if device["in_use"] is None and device["kind"] in kinds:
+                    avoided = case.asked.why_avoided(host, device["parent"]) is not None
+                    like = _likeness(case, host, device)
+                    if like in likes and not avoided and (host, device["id"]) not in moving:
+                        free[like].append(device["id"])
+            if free:
+                self._free[host] = free
+        sources = [case.devices[key] for key in moving if key in case.devices]
+        self._owners = Counter(mac for each in sources if (mac := _address_of(each)))
+
+    def host_for(self, guest: _Guest, used: t.Container[Key]) -> str | None:
+        """Return a host with a free device like each of ``guest``, none of which is ``used``; ``None`` where none is known."""
+        if guest.likes is None or any(self._owners[mac] > 1 for mac in guest.macs):
+            return None
+        needed = Counter(guest.likes)
+        refused = self._case.asked.why_refused
+        for host, free in self._free.items():
+            if (
+                host != guest.host
+                and refused(host, guest.name, guest.uuid, guest.host) is None
+                and all((host, mac) not in self._held for mac in guest.macs)
+                and all(
+                    sum((host, each) not in used for each in free.get(like, ())) >= count
+                    for like, count in needed.items()
+                )
+            ):
+                return host
+        return None
+
+    def place_beside(self, guests: t.Iterable[_Guest]) -> int:
+        """Return how many devices of ``guests`` have a place beside what the plan places, as far as is known.
+
+        Where limits were asked for, or a guest is to be apart from others, nothing is said.
+        """
+        asked = self._case.asked
+        if asked.limit is not None or asked.capacity:
+            return 0
+        used = {move.target_key for move in self._case.moves}
+        placed = 0
+        for guest in guests:
+            if guest.likes is None or asked.groups_of(guest.name, guest.uuid):
+                continue
+            host = self.host_for(guest, used)
+            if host is not None:
+                for like in guest.likes:
+                    free = self._free[host][like]
+                    used.add((host, next(each for each in free if (host, each) not in used)))
+                placed += guest.devices
+        return placed
+
+
+def reasons_are_of_what_is_there(case: Case) -> Objections:
+    """Require that a reason which names devices of a host is of one that has some, and one of a condition of what was asked for."""
+    empty: dict[str, bool] = {}
+    for key, each in zip(case.unplaced, case.plan["unplaced"], strict=True):
+        for reason in each["reasons"]:
+            host, code = reason["host"], reason.get("code")
+            if host in case.facts and host not in empty:
+                facts = case.facts[host]
+                empty[host] = not facts["devices"] and not facts["parents"]
+            if code in _OF_HARDWARE and empty.get(host):
+                yield Objection(
+                    frozenset([key]),
+                    f"{name_of(key)} has the reason {code} on {host}, which has no devices",
+                )
+            asked = _OF_CONDITIONS.get(code or "")
+            if case.is_of_the_occasion and asked and getattr(case.asked, asked) in (None, (), {}):
+                yield Objection(
+                    frozenset([key]),
+                    f"{name_of(key)} has the reason {code}, and nothing such was asked for",
+                )
+
+
+RULES: tuple[Rule, ...] = (
+    (attrgetter("unplaced"), a_proof_leaves_no_place_out),
+    (attrgetter("unplaced"), reasons_are_of_what_is_there),
+)
