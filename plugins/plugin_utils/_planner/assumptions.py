@@ -33,6 +33,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.admissible
     NewDevice,
     Target,
 )
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.network import address_of
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.problem import Problem
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import (
     perhaps_staying,
@@ -82,6 +83,7 @@ def assumptions(problem: Problem, placed: t.Mapping[int, str]) -> Assumed:
         *_hosts_with_problems(problem),
         *_unknown_holders(problem, sources),
         *_doubts(problem, sources),
+        *_addresses_that_leave(problem, sources),
     ]
     of_rules = _own_rules(problem, left, takers, reached)
     limits = [*_limits(problem, reached, placed)]
@@ -128,7 +130,13 @@ def _doubtful(problem: Problem, demands: t.Collection[int]) -> t.Collection[int]
         demand
         for demand in demands
         for sources in [[problem.resources.demands[demand]]]
-        if any((*_unknown_holders(problem, sources), *_doubts(problem, sources)))
+        if any(
+            (
+                *_unknown_holders(problem, sources),
+                *_doubts(problem, sources),
+                *_addresses_that_leave(problem, sources),
+            )
+        )
     ]
 
 
@@ -217,6 +225,39 @@ def _doubts(problem: Problem, sources: t.Sequence[Device]) -> t.Iterator[str]:
         yield (
             f"that {_first([*dict.fromkeys(names)])} would refuse a device which differs in {differing} is assumed, as nothing documents it"
         )
+
+
+def _addresses_that_leave(problem: Problem, sources: t.Iterable[Device]) -> t.Iterator[str]:
+    """Yield the functions that would do once another one of their card, which has the MAC address that they would be given, has moved."""
+    admission = problem.admission
+    found = []
+    for source in sources:
+        if source.key not in admission.addresses:
+            continue
+        for there, holders in _cards_with(problem, admission.addresses[source.key].mac):
+            if any(
+                admission.unavailable(each) is None
+                and admission.beside_address(source, each) is not None
+                and admission.candidates.compatible(source, each) is not None
+                for each in there
+            ):
+                found += [f"{each.id} on {each.host}" for each in holders]
+    if found:
+        yield (
+            f"a MAC address is taken to stay where it is, and the guest that has it at {_first([*dict.fromkeys(found)])} is to move: once it has, another plan may find a place beside"
+        )
+
+
+def _cards_with(problem: Problem, mac: str) -> t.Iterator[tuple[list[Device], list[Device]]]:
+    """Yield the functions of each card on which all that have a MAC address are to move, and those."""
+    for name in problem.names:
+        host = problem.fleet.hosts[name]
+        moving = problem.admission.moving.get(name, ())
+        for card in host.addresses.get(mac, ()):
+            there = [each for each in host.devices if each.parent == card]
+            holders = [each for each in there if address_of(each) == mac]
+            if all(each.id in moving for each in holders):
+                yield there, holders
 
 
 def _is_derived(device: Device) -> bool:

@@ -429,3 +429,20 @@ def test_a_host_that_has_come_back_has_the_settings_that_were_given():
     (device,) = after["b"]["devices"]
     assert device["network"] == GUESTS
     assert device["in_use"]["name"] == "vm-0"
+
+
+@pytest.mark.parametrize("reuse", [True, False])
+def test_that_an_address_stays_whose_guest_moves_is_no_proof(reuse):
+    network = {**UNSET, "mac": GUESTS["mac"]}
+    facts = {
+        "a": host([vf(0, "vm-1", network=network)]),
+        "b": host([vf(1, network=UNSET), vf(2, "vm-2", kind="w", network=network)]),
+        "c": host([vf(3, kind="w", network=UNSET)]),
+    }
+    both = plan_for(facts, sources=["vm-1", "vm-2"], reuse=reuse)
+    assert both["status"] == "unproven"
+    (assumed,) = both["assumptions"]
+    assert assumed.startswith("a MAC address is taken to stay where it is")
+    assert f"{vf(2)['id']} on b" in assumed
+    # It stays, so it is proven.
+    assert plan_for(facts, sources=["vm-1"], reuse=reuse)["status"] == "infeasible"
