@@ -50,7 +50,8 @@ options:
   keep_order:
     description:
       - Whether hosts are emptied in the order of O(emptied). By default the order is chosen, step by step. Next comes the host with the fewest guests
-        of those whose guests have places that they need not leave again, or else one of which the fewest guests need to.
+        of those whose guests have places that they need not leave again, or else one of which the fewest guests need to. A host
+        that cannot be emptied after others is tried before them.
     type: bool
   use_returned:
     description:

@@ -28,11 +28,11 @@ _NO_CONDITIONS = Conditions()
 
 
 def maintenance_objections(
-    plan: Entry, facts: Facts, conditions: Conditions = _NO_CONDITIONS
+    plan: Entry, facts: Facts, hosts: t.Collection[str], conditions: Conditions = _NO_CONDITIONS
 ) -> list[str]:
     """Return what is wrong with the steps of ``plan``, with the host and device concerned; empty for a sound one.
 
-    ``facts`` maps each host to its ``vfio_migration`` facts before the first step. Of the ``conditions`` that were asked, the
+    ``facts`` maps each host to its ``vfio_migration`` facts before the first step; ``hosts`` are those to be emptied. Of the ``conditions`` that were asked, the
     one that no step keeps by itself is looked at: what hosts have free.
     """
     replay = _Replay(facts, conditions)
@@ -50,10 +50,39 @@ def maintenance_objections(
     for name in ("moves", "conversions"):
         if plan[name] != sum(step[name] for step in plan["steps"]):
             found.append(f"{plan[name]} {name} are another number than the steps have")
+    found += _of_the_whole(plan, {*order}, {*hosts}, replay.count_of(hosts))
     for name in ("capacity", "spare", "prefer"):
         if plan["conditions"][name] != getattr(conditions, name):
             found.append(f"the plan states another {name} than was asked")
     return found
+
+
+def _of_the_whole(
+    plan: Entry, emptied: set[str], hosts: set[str], guests: int
+) -> t.Iterator[str]:
+    """Yield what the plan says of all steps together that is not so: what is emptied, and that nothing less would do."""
+    blocked, bound, moves = plan["blocked"], plan["bound"], plan["moves"]
+    yield from (f"{host} is emptied, and was not asked for" for host in sorted(emptied - hosts))
+    if plan["guests"] != guests:
+        yield f"the guests are {plan['guests']}, and the hosts to be emptied have {guests}"
+    if blocked is None:
+        yield from (f"{host} is not emptied" for host in sorted(hosts - emptied))
+        # Each guest moves once at the least.
+        if bound is None or not guests <= bound <= moves:
+            yield f"{bound} moves at the least are fewer than the {guests} guests, or more than the {moves} moves"
+        best = (moves, plan["conversions"]) == (bound, 0)
+        status = "optimal" if best else "feasible"
+    else:
+        yield from (
+            f"{host} cannot be emptied, and is emptied or was not asked for"
+            for host in blocked["hosts"]
+            if host in emptied or host not in hosts
+        )
+        if bound is not None:
+            yield f"{bound} moves at the least are claimed where not all hosts are emptied"
+        status = "infeasible" if blocked["proven"] else "unproven"
+    if plan["status"] != status:
+        yield f"the status is {plan['status']}, and the steps are {status}"
 
 
 class _Replay:
@@ -84,7 +113,16 @@ class _Replay:
                             self._names[guest] = name
         self._origins: dict[Key, Key] = {key: key for key in self._guests}
         self._sizes = Counter(self._guests.values())
+        self._holders: dict[t.Any, t.Any] = {
+            (host, device["id"]): (device["in_use"] or {}).get("name")
+            for host, each in facts.items()
+            for device in each["devices"]
+        }
         self._came_back: set[str] = set()
+
+    def count_of(self, hosts: t.Collection[str]) -> int:
+        """Return how many guests these hosts had at first."""
+        return len({guest for guest in self._sizes if guest[0] in hosts})
 
     def take(self, step: Entry) -> t.Iterator[str]:
         """Yield what is wrong with a step, and take it."""
@@ -104,6 +142,9 @@ class _Replay:
                 yield f"{name_of(key)} is there already, or is not"
         yield from self._counts(step, sources)
         origins = [self._origins.pop(key, key) for key in sources]
+        for key, origin, each in zip(sources, origins, step["placements"], strict=True):
+            if each["vm"] != self._holders.get(origin):
+                yield f"{name_of(key)} is not held by {each['vm']}"
         for key, origin, each in zip(targets, origins, step["placements"], strict=True):
             self._origins[key] = origin
             self._there.add(key)

@@ -73,7 +73,7 @@ def test_plans_that_have_looked_at_enough_are_still_right(seed):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(maintenance_module, "EFFORT", 1)
         found = planned(fleet.facts, hosts)
-    assert maintenance_objections(found, fleet.facts) == []
+    assert maintenance_objections(found, fleet.facts, hosts) == []
     if "infeasible" in (found["status"], exact["status"]):
         assert found["status"] in ("infeasible", "unproven")
     if found["status"] == "optimal":
@@ -99,7 +99,7 @@ def test_once_enough_was_looked_at_what_had_no_place_is_not_tried_before_each_st
     assert found["order"] == every_step["order"] == hosts[1:]
     assert found["blocked"]["hosts"] == ["a"]
     assert tried.count("a") - before < before
-    assert maintenance_objections(found, facts) == []
+    assert maintenance_objections(found, facts, hosts) == []
 
 
 # --- beside all that there could be ---
@@ -250,7 +250,7 @@ def test_nothing_is_said_of_the_steps_that_is_not_so(seed):
     plan = maintenance_plan(read_fleet(fleet.facts), asked, fleet.conditions)
     fewest = best(fleet, hosts, asked)
     event(f"{plan['status']}, {'possible' if fewest else 'not possible'}, {any(fleet.taken)}")
-    assert maintenance_objections(plan, fleet.facts, fleet.conditions) == []
+    assert maintenance_objections(plan, fleet.facts, hosts, fleet.conditions) == []
     if plan["status"] in ("optimal", "feasible"):
         assert sorted(plan["order"]) == sorted(hosts)
         assert plan["blocked"] is None
@@ -293,8 +293,21 @@ def test_steps_are_sound_whatever_devices_and_conditions_there_are(seed):
     at_once = chance.choice((1, 2))
     plan = planned(facts, hosts, conditions, at_once=at_once)
     event(plan["status"])
-    assert maintenance_objections(plan, facts, conditions) == []
+    assert maintenance_objections(plan, facts, hosts, conditions) == []
     assert planned(facts, hosts, conditions, at_once=at_once) == plan
+
+
+@pytest.mark.parametrize("hosts", [["one", "two"], ["two", "one"]])
+def test_a_host_whose_guest_no_longer_finds_a_place_is_emptied_first(hosts):
+    facts = {
+        "one": host([vf(0, "vm-1", "v", pid=1)]),
+        "two": host([vf(0, "vm-2", "v", pid=1), vf(1, "vm-2", "w", pid=1)]),
+        "spare": host([vf(0, kind="v"), vf(1, kind="w")]),
+    }
+    plan = planned(facts, hosts)
+    assert (plan["status"], plan["order"]) == ("optimal", ["two", "one"])
+    given_order = planned(facts, ["one", "two"], keep_order=True)
+    assert given_order["order"] == ["one"]
 
 
 # --- what the steps are ---
@@ -599,11 +612,39 @@ def swapped(plan: t.Any) -> None:
     plan["steps"].reverse()
 
 
+def last_step_dropped(plan: t.Any) -> None:
+    last = plan["steps"].pop()
+    plan["order"] = plan["order"][:-1]
+    plan["moves"] -= last["moves"]
+
+
+def fewer_guests(plan: t.Any) -> None:
+    plan["guests"] -= 1
+
+
+def no_best(plan: t.Any) -> None:
+    plan["status"] = "feasible"
+
+
+def lower_bound(plan: t.Any) -> None:
+    plan["bound"] -= 1
+    plan["status"] = "feasible"
+
+
+def renamed(plan: t.Any) -> None:
+    plan["steps"][0]["placements"][0]["vm"] = "another"
+
+
+def proven_otherwise(plan: t.Any) -> None:
+    plan["status"] = "infeasible"
+
+
 @pytest.mark.parametrize(
     "damage",
     [
         *(no_steps, twice, held_target, emptied_target, torn),
         *(more_moves, fewer_again, nothing_assumed, swapped),
+        *(last_step_dropped, fewer_guests, no_best, lower_bound, renamed, proven_otherwise),
     ],
 )
 def test_the_verifier_objects_to_damaged_steps(damage):
@@ -611,10 +652,10 @@ def test_the_verifier_objects_to_damaged_steps(damage):
     facts = {"a": host(guest), "b": full("b", 2), "c": full("c", 2), "spare": full("spare", 0, 2)}
     plan = planned(facts, "abc")
     assert plan["order"] == ["a", "b", "c"]
-    assert maintenance_objections(plan, facts) == []
+    assert maintenance_objections(plan, facts, "abc") == []
     damaged = copy.deepcopy(plan)
     damage(damaged)
-    assert maintenance_objections(damaged, facts) != []
+    assert maintenance_objections(damaged, facts, "abc") != []
 
 
 def more_stated(plan: t.Any) -> None:
@@ -660,10 +701,10 @@ def test_the_verifier_follows_what_is_free_by_itself(damage, words):
     plan = planned(facts, "ab", conditions, keep_order=True)
     targets = [each["target"]["host"] for step in plan["steps"] for each in step["placements"]]
     assert targets == ["spare", "a"]
-    assert maintenance_objections(plan, facts, conditions) == []
+    assert maintenance_objections(plan, facts, "ab", conditions) == []
     damaged = copy.deepcopy(plan)
     damage(damaged)
-    assert any(words in each for each in maintenance_objections(damaged, facts, conditions))
+    assert any(words in each for each in maintenance_objections(damaged, facts, "ab", conditions))
 
 
 def test_a_guest_goes_to_no_rack_in_which_one_of_its_group_is_still_to_move():
