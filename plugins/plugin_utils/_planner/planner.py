@@ -32,6 +32,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.plan_docum
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.previous_plan import (
     Facts,
     PreviousPlan,
+    changed_after_all,
     digests,
     keep_pins,
     still_holding,
@@ -201,6 +202,13 @@ def make_verified_plan(
         return objections(stated, facts, request.conditions, fleet.unknown)
 
     broken = objected_to(plan)
+    if broken and previous is not None and previous.afresh is not None:
+        # What may stay only together does not stay.
+        previous = previous.afresh
+        plan, changes = _make_plan_with(fleet, request, previous, progress)
+        broken = objected_to(plan)
+    if earlier is not None:
+        changes = changed_after_all(changes, plan, earlier)
     kept = previous.request.kept if previous else ()
     ends = sources_of(kept)
     of_earlier = [each.sentence for each in broken if not ends.isdisjoint(each.sources)]

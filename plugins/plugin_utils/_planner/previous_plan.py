@@ -92,6 +92,8 @@ from ansible_collections.vfio.migration.plugins.plugin_utils.contract import Cha
 Facts = t.Mapping[str, t.Mapping[str, t.Any]]
 Result = t.TypeVar("Result")
 
+# Why a guest is planned anew that might have stayed.
+_TOGETHER = "moves that wait for each other are planned together"
 # What a plan is made of, by part of the facts; nobody has looked at the rest, and a problem on the way is none of it.
 _RELEVANT = {
     "devices": (
@@ -136,12 +138,13 @@ class PreviousPlan:
     """What of an earlier plan still holds: ``request`` is the rest of a request, with that as ``kept``.
 
     ``changes`` says for each guest that is to be planned anew why it is, ``given_up`` the same where all are, as
-    what stays is in the way of the rest.
+    what stays is in the way of the rest. ``afresh`` is for a plan of which all stays, and may stay only together.
     """
 
     request: Request
     changes: list[Change]
     given_up: list[Change]
+    afresh: PreviousPlan | None = None
 
 
 def still_holding(earlier: t.Any, request: Request, fleet: Fleet, facts: Facts) -> PreviousPlan:
@@ -188,7 +191,64 @@ def still_holding(earlier: t.Any, request: Request, fleet: Fleet, facts: Facts) 
                 rest.append(guest)
                 changes.append(_change(guest, reason))
             given_up.append(_change(guest, reason or "others would have no place otherwise"))
-        return PreviousPlan(dataclasses.replace(request, guests=rest, kept=kept), changes, given_up)
+        found_again = PreviousPlan(
+            dataclasses.replace(request, guests=rest, kept=kept), changes, given_up
+        )
+        if others is not None or not _waits(earlier, request):
+            return found_again
+        return _together(found_again, request, earlier)
+
+
+def _together(found: PreviousPlan, request: Request, earlier: t.Any) -> PreviousPlan:
+    """Return a previous plan of which all of ``found`` stays, in its waves, or nothing, as moves in it may wait for each other."""
+    told = {_end_of(each): each for each in found.changes}
+    anew = [told.get(each.devices[0].key) or _change(each, _TOGETHER) for each in request.guests]
+    afresh = PreviousPlan(request, anew, anew)
+    if found.request.guests:
+        return afresh
+    kept = _in_waves(found.request.kept, earlier)
+    return dataclasses.replace(
+        found, request=dataclasses.replace(found.request, kept=kept), afresh=afresh
+    )
+
+
+def _in_waves(kept: t.Sequence[contract.Placement], earlier: t.Any) -> list[contract.Placement]:
+    """Return placements in the waves that the plan ``earlier`` has them in, without those in which nothing moves any more."""
+    wave_of = {
+        (each["source"]["host"], each["source"]["id"]): int(each.get("wave", 1))
+        for each in earlier["placements"]
+    }
+    waves = [wave_of[each["source"]["host"], each["source"]["id"]] for each in kept]
+    numbers = {wave: number for number, wave in enumerate(sorted({*waves}), 1)}
+    return [
+        t.cast("contract.Placement", {**each, "wave": numbers[wave]})
+        for each, wave in zip(kept, waves, strict=True)
+    ]
+
+
+def changed_after_all(
+    changes: t.Sequence[Change], plan: contract.PlanBody, earlier: t.Any
+) -> list[Change]:
+    """Return ``changes`` without those of guests that were planned anew with others, and go where they did."""
+    with _reading():
+        before = {_end_of(each): _target_of(each) for each in earlier["placements"]}
+    now = {_end_of(each): _target_of(each) for each in plan["placements"]}
+    return [
+        each
+        for each in changes
+        if each["reason"] != _TOGETHER
+        or _end_of(each) not in now
+        or now[_end_of(each)] != before.get(_end_of(each))
+    ]
+
+
+def _end_of(entry: t.Any) -> tuple[str, str]:
+    return entry["source"]["host"], entry["source"]["id"]
+
+
+def _target_of(placement: t.Any) -> tuple[t.Any, ...]:
+    target = placement["target"]
+    return target["host"], target["parent"], target["type"], target["id"]
 
 
 def _check(target: t.Any, facts: Facts) -> None:
@@ -351,10 +411,13 @@ def _other_conditions(earlier: t.Any, request: Request) -> str | None:
     )
     if different:
         return f"the earlier plan was made with another {', '.join(different)}"
-    # The order of moves is of all of them.
+    return None
+
+
+def _waits(earlier: t.Any, request: Request) -> bool:
+    """Return whether moves may wait for each other: their order is of all of them, so they stay together or not at all."""
     later = any(each.get("wave", 1) != 1 for each in earlier["placements"])
-    waits = request.conditions.reuse or (request.conditions.apart and later)
-    return "moves that wait for each other are planned together" if waits else None
+    return request.conditions.reuse or (bool(request.conditions.apart) and later)
 
 
 def _why_without_pins(guest: Guest, planned: list[t.Any], request: Request) -> str | None:

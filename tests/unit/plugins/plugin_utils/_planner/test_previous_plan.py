@@ -10,6 +10,7 @@ import json
 import re
 
 import pytest
+from ansible_collections.vfio.migration.plugins.filter.migration_plan import migration_plan
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.errors import FleetError
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_options import plan_for
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.report_options import (
@@ -22,6 +23,7 @@ from ansible_collections.vfio.migration.tests.unit.fleets import (
     gvt,
     host,
     parent,
+    vf,
 )
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
@@ -432,3 +434,63 @@ def test_two_guests_with_devices_of_one_name_have_a_target_each():
     plan = plan_for(fleet, ["a", "b"])
     assert plan["cost"]["remade"] == 0
     assert sorted(ends(plan).values()) == [("c", UUIDS[0]), ("d", UUIDS[0])]
+
+
+# --- an earlier plan whose moves wait for each other ---
+
+
+def chain(*others):
+    """Return two guests of which each has a host of its own, and one free place: one waits for the other."""
+    return {
+        "a": host([vf(0, "vm-1"), *others]),
+        "b": host([vf(1, "vm-2"), *others]),
+        "c": host([vf(2), *others]),
+    }
+
+
+IN_TURN = {"sources": ["vm-1", "vm-2"], "reuse": True, "targets": ["a", "b", "c"]}
+
+
+def test_moves_that_wait_stay_in_their_waves_where_all_of_them_still_hold():
+    first = migration_plan(chain(), **IN_TURN)
+    assert {each["wave"] for each in first["placements"]} == {1, 2}
+    # Something else has changed on each host, and there is another place.
+    fleet = {**chain(vf(9, "other", kind="w")), "0": host([vf(3), vf(4)])}
+    options = {**IN_TURN, "targets": [*fleet]}
+    again = migration_plan(fleet, earlier=stored(first), **options)
+    assert again["changes"] == []
+    assert again["placements"] == first["placements"]
+    # The first one has moved; the rest waits for nobody any more.
+    (last,) = [each for each in first["placements"] if each["wave"] == 2]
+    (gone,) = [each for each in first["placements"] if each["wave"] == 1]
+    held = fleet[gone["source"]["host"]]["devices"][0]
+    fleet["c"]["devices"][0]["in_use"], held["in_use"] = held["in_use"], None
+    after = migration_plan(fleet, earlier=stored(first), **{**options, "sources": [last["vm"]]})
+    assert after["changes"] == []
+    assert after["placements"] == [{**last, "wave": 1}]
+
+
+def test_of_moves_that_wait_those_are_told_that_go_elsewhere():
+    fleet = chain()
+    first = migration_plan(fleet, **IN_TURN)
+    (gone,) = [each for each in first["placements"] if each["wave"] == 1]
+    fleet["c"] = host([vf(3)])
+    again = migration_plan(fleet, earlier=stored(first), **IN_TURN)
+    assert again["unplaced"] == []
+    before, now = targets(first), targets(again)
+    assert [each["vm"] for each in again["changes"]] == [
+        each["vm"]
+        for each in first["placements"]
+        if now[each["source"]["id"]] != before[each["source"]["id"]]
+    ] == [gone["vm"]]
+
+
+def test_waves_that_cannot_be_are_made_anew():
+    fleet = chain()
+    first = migration_plan(fleet, **IN_TURN)
+    forged = stored(first)
+    for each in forged["placements"]:
+        each["wave"] = 1
+    again = migration_plan(fleet, earlier=forged, **IN_TURN)
+    assert {each["wave"] for each in again["placements"]} == {1, 2}
+    assert again["unplaced"] == [] and again["changes"] == []
