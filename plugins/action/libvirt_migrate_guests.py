@@ -19,7 +19,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.guest_move 
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.host_moves import HostMoves
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.interruption import (
     interruptible,
-    on_its_way,
+    still_moving,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.migration_record import (
     note_begin,
@@ -76,8 +76,8 @@ class ActionModule(GuestAction):
         def left(numbers: t.Iterable[int]) -> None:
             for number in numbers:
                 note_interruption(**record, migration=migrations[number])
-                self.tell_at_last(
-                    on_its_way(labels[number], self.host, given["record"]["clean_up"])
+                self.show_at_last(
+                    still_moving(labels[number], self.host, given["record"]["clean_up"])
                 )
 
         try:

@@ -62,7 +62,7 @@ options:
         required: true
       request:
         description:
-          - What tells from others what the run was asked for.
+          - The same for every run that is asked for the same.
         type: str
         required: true
       clean_up:

@@ -218,7 +218,7 @@ class GuestAction(HostAction):
         )
         return t.cast(Result, plain(documented(answer, STEP_RETURNS)))
 
-    def tell_at_last(self, text: str) -> None:
+    def show_at_last(self, text: str) -> None:
         """Show a line to the operator though the run of Ansible, which shows all others, is about to end, or has ended."""
         self._screen.show(text)
 

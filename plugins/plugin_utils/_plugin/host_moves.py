@@ -88,7 +88,7 @@ class HostMoves:
         """Give up those that wait where none begins any more."""
         stopped = self._turns.stopped() if self._goes_on() else ENDED
         for number in [*self._waiting]:
-            reason = stopped or self._turns.kept_out(number)
+            reason = stopped or self._turns.why_never(number)
             if reason is not None:
                 self._waiting.remove(number)
                 self._reports[number] = MoveReport(REFUSED, errors=[reason])

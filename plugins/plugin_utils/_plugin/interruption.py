@@ -85,7 +85,7 @@ class Screen:
                 os.write(self._handle, f"{printable(text, MAX_MESSAGE)}\n".encode())
 
 
-def on_its_way(label: str, host: str, clean_up: str) -> str:
+def still_moving(label: str, host: str, clean_up: str) -> str:
     """Return what an operator must know of a guest of ``host`` that is on its way when the run ends."""
     return (
         f"{label}: the run has ended while it is on its way from {host}, and libvirt goes on. When it has arrived, or is back"

@@ -102,7 +102,7 @@ class Turns:
             return "it was not begun: migrate_libvirt_not_after has passed"
         return None
 
-    def kept_out(self, number: int) -> str | None:
+    def why_never(self, number: int) -> str | None:
         """Return why it is never the turn of a guest, as those that are lost take its place for good; ``None`` where it may be."""
         lost = [self._ways[each] for each in self._numbers(_LOST)]
         way = self._ways[number]

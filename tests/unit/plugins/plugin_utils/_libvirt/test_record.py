@@ -157,10 +157,10 @@ def asked(vm, run=KILLED, target="b", **changes):
 
 
 def test_a_request_is_the_same_whatever_the_order_of_its_lists_and_another_one_with_other_targets():
-    assert NAMED == request_key({"targets": None, "guests": ["vm-2", "vm-1"]})
+    assert request_key({"targets": None, "guests": ["vm-2", "vm-1"]}) == NAMED
     others = [["vm-1"], "vm-1,vm-2", ["vm-1", "vm-2", "vm-2"]]
     assert NAMED not in [request_key({"guests": each, "targets": None}) for each in others]
-    assert NAMED != request_key({"guests": ["vm-1", "vm-2"], "targets": ["b"]})
+    assert request_key({"guests": ["vm-1", "vm-2"], "targets": ["b"]}) != NAMED
     devices = [{"host": "a", "id": "x"}, {"host": "b", "id": "y"}]
     assert request_key({"devices": devices}) == request_key({"devices": devices[::-1]})
 
