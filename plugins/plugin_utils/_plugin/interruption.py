@@ -43,7 +43,7 @@ def interruptible(tell: t.Callable[[], None]) -> t.Iterator[None]:
         # No other one may handle signals.
         yield
         return
-    before = {number: signal.signal(number, _interrupt) for number in _SIGNALS}
+    before: dict[int, t.Any] = {number: signal.signal(number, _interrupt) for number in _SIGNALS}
     try:
         yield
     except _Interrupted as interrupted:

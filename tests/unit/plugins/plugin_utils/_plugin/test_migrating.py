@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import time
+import typing as t
 
 import pytest
 from ansible.errors import AnsibleActionFail
@@ -851,13 +852,17 @@ def test_groups_of_an_earlier_plan_go_on_to_hold_beside_names():
 
 
 def test_guests_of_one_name_that_stay_are_each_told_on_their_host():
-    source = {"kind": "mdev", "id": UUIDS[1]}
     reasons = [{"host": "c", "reason": "it is full"}]
-    unplaced = [
-        {"vm": "web", "source": {**source, "host": name}, "reasons": reasons} for name in "ab"
+    unplaced: t.Any = [
+        {
+            "vm": "web",
+            "source": {"host": name, "kind": "mdev", "id": UUIDS[1]},
+            "reasons": reasons,
+        }
+        for name in "ab"
     ]
-    nobody = {"going": [], "waiting": [], "ended": []}
-    stay = result({"left": [], "notes": []}, nobody, unplaced, [])["stay"]
+    checks: t.Any = {"left": [], "notes": []}
+    stay = result(checks, {"going": [], "waiting": [], "ended": []}, unplaced, [])["stay"]
     assert [(each["vm"], each["host"]) for each in stay] == [("web", "a"), ("web", "b")]
 
 
