@@ -56,3 +56,12 @@ def test_references_to_guides_lead_to_guides():
     texts = [*GUIDES, *(ROOT / "plugins").rglob("*.py")]
     named = {name for path in texts for name in re.findall(LABEL + r"(\w+)", path.read_text())}
     assert named == {guide.stem for guide in GUIDES}
+
+
+def test_the_readme_leads_to_guides_of_the_documentation_site():
+    site = re.escape("https://vfio-migration.github.io/vfio.migration/")
+    text = (ROOT / "README.md").read_text()
+    pages = set(re.findall(rf"{site}collections/vfio/migration/docsite/(\w+)[.]html", text))
+    assert "getting_started_guide" in pages
+    assert pages <= {guide.stem for guide in GUIDES}
+    assert "blob/main/docs/docsite/rst" not in text
