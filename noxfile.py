@@ -100,6 +100,7 @@ nox.options.sessions = [
     "build-import-check",
     "release",
     "galaxy",
+    "execution-environment",
     "usage",
     "awx",
     "rulebooks",
@@ -249,6 +250,23 @@ def galaxy(session: nox.Session, tools: tuple[str, ...], lint: bool) -> None:
     found = [line for line in lines if line.startswith(("WARNING", "ERROR"))]
     if found or "Importer processing completed successfully" not in lines:
         session.error("\n".join(["The import is not clean:", *(found or lines[-20:])]))
+
+
+@nox.session(name="execution-environment")
+def execution_environment(session: nox.Session) -> None:
+    """Make the build context of the execution environment that the guide to AWX has; an image needs a network."""
+    session.install("ansible-core", "ansible-builder")
+    guide = Path("docs/docsite/rst/awx_guide.rst").read_text()
+    block = re.search(r":caption: execution-environment\.yml\n\n((?:    .*\n|\n)+)", guide)
+    if not block:
+        session.error("the guide has no execution-environment.yml")
+    place = Path(session.create_tmp()).resolve()
+    definition, context = place / "execution-environment.yml", place / "context"
+    definition.write_text(re.sub("^    ", "", block[1], flags=re.MULTILINE))
+    shutil.rmtree(context, ignore_errors=True)
+    session.run("ansible-builder", "create", "--file", str(definition), "--context", str(context))
+    if "vfio.migration" not in (context / "_build/requirements.yml").read_text():
+        session.error("the build context does not install the collection")
 
 
 @nox.session
