@@ -1604,6 +1604,8 @@ class Totals(t.TypedDict):
     """Devices."""
     in_use: Count
     """Devices that a process holds, or may hold."""
+    holder_unknown: Count
+    """Those of them of which it is unknown whether a process holds them."""
     excluded: Count
     """Devices that can neither migrate nor receive a migration."""
     reachable: Count

@@ -106,12 +106,12 @@ def make_directory(path: str) -> None:
             os.mkdir(path, 0o755)
 
 
-def replace(path: str, text: str) -> None:
+def replace(path: str, text: str, mode: int = 0o600) -> None:
     """Put ``text`` into the file ``path`` in one step; raise ``AnsibleActionFail``.
 
-    Directories that are missing are made. Nobody but its owner may read the file.
+    Directories that are missing are made. Nobody but its owner may read the file, unless ``mode`` lets others.
     """
-    _replace(path, text.encode("utf-8", errors="backslashreplace"))
+    _replace(path, text.encode("utf-8", errors="backslashreplace"), mode)
 
 
 def append(path: str, text: str) -> None:
@@ -179,13 +179,14 @@ def replace_bytes(path: str, content: bytes) -> bool:
     return True
 
 
-def _replace(path: str, content: bytes) -> None:
+def _replace(path: str, content: bytes, mode: int = 0o600) -> None:
     place = os.path.dirname(path) or "."
     try:
         make_directory(place)
         handle, name = tempfile.mkstemp(dir=place, prefix=".vfio-")
         try:
             with open(handle, "wb") as file:
+                os.fchmod(file.fileno(), mode)
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())

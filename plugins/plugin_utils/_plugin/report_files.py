@@ -36,7 +36,8 @@ FORMS: dict[str, t.Callable[[Report], str]] = {
 def write_forms(report: Report, paths: t.Mapping[str, str]) -> None:
     """Write ``report`` in each form that has one of the ``paths``; raise ``AnsibleActionFail``."""
     for name, path in paths.items():
-        replace(path, FORMS[name](report))
+        # The collector of Prometheus has a user of its own. Metrics name no host and no guest.
+        replace(path, FORMS[name](report), 0o644 if name == "metrics" else 0o600)
 
 
 def time_of_report() -> str:

@@ -152,10 +152,16 @@ def _totals(fleet: Fleet, hosts: list[contract.ReportedHost]) -> contract.Totals
         "unknown": len(fleet.unknown),
         "devices": sum(each["devices"] for each in hosts),
         "in_use": sum(each["in_use"] for each in hosts),
+        "holder_unknown": sum(map(_holders_unknown, fleet.hosts.values())),
         "excluded": sum(each["excluded"] for each in hosts),
         "reachable": sum(each["reachable"] for each in hosts),
         "problems": sum(each["host"] in fleet.hosts for each in fleet.problems),
     }
+
+
+def _holders_unknown(host: Host) -> int:
+    holders = [each["in_use"] for each in host.facts["devices"]]
+    return sum(each is not None and each["pid"] is None for each in holders)
 
 
 def _facts_age(fleet: Fleet) -> contract.FactsAge:

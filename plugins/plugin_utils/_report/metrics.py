@@ -17,6 +17,7 @@ from collections import Counter
 
 from ansible_collections.vfio.migration.plugins.plugin_utils import contract
 from ansible_collections.vfio.migration.plugins.plugin_utils._fleet.age import seconds
+from ansible_collections.vfio.migration.plugins.plugin_utils._report.causes import cause_in
 
 # Numbers with the labels of each.
 _Samples = t.Sequence[tuple[t.Mapping[str, str], int]]
@@ -35,7 +36,12 @@ def _metrics(report: contract.Report) -> t.Iterator[tuple[str, str, _Samples]]:
         [({"facts": "usable"}, totals["hosts"]), ({"facts": "unknown"}, totals["unknown"])],
     )
     yield "devices", "VFIO and vDPA devices.", [({}, totals["devices"])]
-    yield "devices_in_use", "Devices that a process holds.", [({}, totals["in_use"])]
+    unknown = totals["holder_unknown"]
+    yield (
+        "devices_in_use",
+        "Devices that a process holds, or of which it is unknown whether one does.",
+        [({"holder": "known"}, totals["in_use"] - unknown), ({"holder": "unknown"}, unknown)],
+    )
     yield (
         "devices_excluded",
         "Devices that can neither migrate nor receive a migration.",
@@ -63,6 +69,11 @@ def _metrics(report: contract.Report) -> t.Iterator[tuple[str, str, _Samples]]:
                 f"{what.replace('_', ' ').capitalize()} by whether they can be emptied or fail, each by itself.",
                 [({"status": status}, count) for status, count in _statuses(counts)],
             )
+        yield (
+            "headroom_blocked_guests",
+            "Guests and single devices that have no place elsewhere when their host is emptied, by the code of the reason.",
+            [({"cause": code}, count) for code, count in sorted(_blocked(headroom).items())],
+        )
     last_run = report.get("last_run")
     began = None if last_run is None else seconds(last_run["run"])
     if last_run is not None and began is not None:
@@ -73,7 +84,7 @@ def _metrics(report: contract.Report) -> t.Iterator[tuple[str, str, _Samples]]:
         )
         yield (
             "last_run_guests",
-            "Guests of the last run, by what became of them.",
+            "Guests of the last run, by outcome.",
             [
                 ({"outcome": "moved"}, last_run["moved"]),
                 ({"outcome": "stayed"}, last_run["stayed"]),
@@ -98,6 +109,16 @@ def _metrics(report: contract.Report) -> t.Iterator[tuple[str, str, _Samples]]:
 
 def _staying(plan: contract.PlanSection) -> Counter[str]:
     return Counter(each["code"] for each in plan["guests"] if each["code"] is not None)
+
+
+def _blocked(headroom: contract.Headroom) -> Counter[str]:
+    """Count the guests that keep hosts from being emptied; only the first causes say why, the others are ``more``."""
+    counts: Counter[str] = Counter()
+    for cause in headroom["causes"]:
+        code = cause_in(cause["unplaced"][0], "").code if cause["unplaced"] else "more"
+        hosts = [each for each in cause["subjects"] if not each["failure_domain"]]
+        counts[code] += sum(len(each["guests"]) for each in hosts)
+    return +counts
 
 
 def _statuses(counts: contract.HeadroomCounts) -> t.Iterator[tuple[str, int]]:

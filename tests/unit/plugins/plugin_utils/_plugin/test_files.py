@@ -183,3 +183,15 @@ def test_a_place_where_nobody_may_write_is_told_before_there_are_lines(tmp_path,
     monkeypatch.setattr(os, "access", lambda place, wanted: place != str(tmp_path))
     with pytest.raises(AnsibleActionFail, match=f"there is no permission to write to {tmp_path}$"):
         check_appending(str(tmp_path / "records" / "record.jsonl"))
+
+
+@pytest.mark.parametrize("umask", [0o077, 0o000])
+def test_only_the_owner_may_read_a_file_unless_others_are_let(tmp_path, umask):
+    earlier = os.umask(umask)
+    try:
+        replace(str(tmp_path / "own"), "")
+        replace(str(tmp_path / "shown"), "", 0o644)
+    finally:
+        os.umask(earlier)
+    modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
+    assert modes == {"own": 0o600, "shown": 0o644}

@@ -44,8 +44,16 @@ def fleet(vm="vm-1", room=2):
 def test_hosts_and_devices_are_counted():
     found = metrics({**fleet(), "silent": None})
     assert (found["hosts", "usable"], found["hosts", "unknown"]) == (2, 1)
-    assert (found["devices",], found["devices_in_use",], found["devices_movable",]) == (2, 2, 2)
+    assert (found["devices",], found["devices_movable",]) == (2, 2)
+    assert (found["devices_in_use", "known"], found["devices_in_use", "unknown"]) == (2, 0)
     assert not any(name.startswith("plan_") for name, *_labels in found)
+
+
+def test_devices_whose_holder_is_unknown_are_not_said_to_be_held():
+    facts = fleet()
+    facts["a"]["devices"][0]["in_use"] |= {"pid": None, "name": None}
+    found = metrics(facts)
+    assert (found["devices_in_use", "known"], found["devices_in_use", "unknown"]) == (1, 1)
 
 
 def test_the_age_of_facts_is_that_of_the_oldest():
@@ -108,5 +116,6 @@ def test_hosts_and_domains_are_counted_by_whether_they_can_be_emptied():
         ("headroom_failure_domains", "emptied"): 0,
         ("headroom_failure_domains", "infeasible"): 1,
         ("headroom_failure_domains", "unproven"): 0,
+        ("headroom_blocked_guests", "shortage"): 1,
     }
     assert not any(name.startswith("headroom_") for name, *_labels in metrics(facts))
