@@ -55,8 +55,9 @@ EXAMPLES = r"""
   hosts: hypervisors
   gather_facts: false
   tasks:
-    - name: Gather
+    - name: Gather the descriptors
       vfio.migration.vfio_migration_facts:
+      become: true
 
     - name: List the hosts that can take the guest vm-1
       ansible.builtin.debug:

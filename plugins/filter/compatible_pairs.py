@@ -64,8 +64,9 @@ EXAMPLES = r"""
   hosts: hypervisors
   gather_facts: false
   tasks:
-    - name: Gather
+    - name: Gather the descriptors
       vfio.migration.vfio_migration_facts:
+      become: true
 
 - name: Show which classes of devices may go where
   hosts: localhost

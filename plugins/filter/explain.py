@@ -59,8 +59,9 @@ EXAMPLES = r"""
   hosts: hypervisors
   gather_facts: false
   tasks:
-    - name: Gather
+    - name: Gather the descriptors
       vfio.migration.vfio_migration_facts:
+      become: true
 
     - name: Explain what keeps the first device of the first host from the last host
       ansible.builtin.debug:

@@ -43,12 +43,15 @@ EXAMPLES = r"""
   hosts: hypervisors
   gather_facts: false
   tasks:
-    - name: Gather
+    - name: Gather the descriptors
       vfio.migration.vfio_migration_facts:
+      become: true
 
     - name: Show how KubeVirt empties the first host
       ansible.builtin.debug:
-        msg: "{{ hostvars | vfio.migration.migration_plan(drain=[groups['hypervisors'][0]]) | vfio.migration.kubevirt_migrations(hostvars) }}"
+        msg: "{{ plan | vfio.migration.kubevirt_migrations(hostvars, guests={'render-1': 'render-1'}) }}"
+      vars:
+        plan: "{{ hostvars | vfio.migration.migration_plan(drain=[groups['hypervisors'][0]]) }}"
       run_once: true
 """
 

@@ -45,16 +45,19 @@ seealso:
   - module: vfio.migration.migrate_libvirt_step
   - plugin: vfio.migration.migration_plan
     plugin_type: filter
+  - ref: ansible_collections.vfio.migration.docsite.migration_guide
+    description: What is checked with this before guests migrate.
 """
 
 EXAMPLES = r"""
 - name: Show in which order guests go
-  hosts: a
+  hosts: localhost
   gather_facts: false
   tasks:
-    - name: Show it
+    # After the steps "check" and "order" of the playbook migrate_libvirt, which leave both variables on localhost.
+    - name: Show the names of the guests
       ansible.builtin.debug:
-        msg: "{{ (checks.chosen | vfio.migration.libvirt_order(prepare_plan)).going | map(attribute='vm') }}"
+        msg: "{{ (migrate_libvirt_run.checks.chosen | vfio.migration.libvirt_order(prepare_plan)).going | map(attribute='vm') }}"
 """
 
 RETURN = r"""

@@ -56,7 +56,7 @@ options:
   use_returned:
     description:
       - Whether hosts that have come back may receive, as if what they take were what they take now. By default V(true).
-      - With V(false) a plan holds whatever becomes of them, but needs room for all guests on hosts that are not listed.
+      - With V(false) a plan holds whether or not they do, but needs room for all guests on hosts that are not listed.
     type: bool
   policy:
     description: Which of several targets to take in each step, as in O(vfio.migration.migration_plan#filter:policy). By default V(pack).
@@ -88,8 +88,9 @@ EXAMPLES = r"""
   hosts: hypervisors
   gather_facts: false
   tasks:
-    - name: Gather
+    - name: Gather the descriptors
       vfio.migration.vfio_migration_facts:
+      become: true
 
     - name: Show in which steps all hosts can be patched
       ansible.builtin.debug:

@@ -78,7 +78,7 @@ EXAMPLES = r"""
       register: state
       changed_when: false
 
-    - name: Show it
+    - name: Show the reasons
       ansible.builtin.debug:
         msg: "{{ logs.results | vfio.migration.migration_failure(state, 'a', {'a': ''}) }}"
 """

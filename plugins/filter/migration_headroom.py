@@ -69,8 +69,9 @@ EXAMPLES = r"""
   hosts: hypervisors
   gather_facts: false
   tasks:
-    - name: Gather
+    - name: Gather the descriptors
       vfio.migration.vfio_migration_facts:
+      become: true
 
     - name: Stop if a host or a rack cannot fail
       ansible.builtin.assert:

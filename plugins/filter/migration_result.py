@@ -60,21 +60,27 @@ positional: _input, migrations, attempts, unplaced, problems, check_mode
 seealso:
   - plugin: vfio.migration.placement_states
     plugin_type: filter
+  - ref: ansible_collections.vfio.migration.docsite.migration_guide
+    description: What is checked with this before guests migrate.
 """
 
 EXAMPLES = r"""
-- name: Show what became of guests
-  hosts: a
+- name: Show which guests have moved
+  hosts: localhost
   gather_facts: false
   tasks:
-    - name: Show it
+    # After the playbook migrate_libvirt, which leaves the variables on localhost. Nothing was tried here, so there are no attempts.
+    - name: Show the outcome
       ansible.builtin.debug:
-        msg: "{{ (checks | vfio.migration.migration_result(migrations, attempts, prepare_plan.unplaced)).sentences }}"
+        msg: "{{ (checks | vfio.migration.migration_result(order, [], prepare_plan.unplaced, [], true)).sentences }}"
+      vars:
+        checks: "{{ migrate_libvirt_run.checks }}"
+        order: "{{ checks.chosen | vfio.migration.libvirt_order(prepare_plan) }}"
 """
 
 RETURN = r"""
 _value:
-  description: What became of them.
+  description: The outcome.
   type: dict
   contains:
     stay:
@@ -82,7 +88,7 @@ _value:
       type: list
       elements: dict
     sentences:
-      description: What became of each guest, and what was left out, for the operator.
+      description: The outcome for each guest, and what was left out, for the operator.
       type: list
       elements: str
     failure:

@@ -45,6 +45,8 @@ positional: _input, run
 seealso:
   - plugin: vfio.migration.migrate_libvirt
     plugin_type: role
+  - ref: ansible_collections.vfio.migration.docsite.migration_guide
+    description: What is checked with this before guests migrate.
 """
 
 EXAMPLES = r"""

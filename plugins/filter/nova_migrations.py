@@ -45,12 +45,15 @@ EXAMPLES = r"""
   hosts: hypervisors
   gather_facts: false
   tasks:
-    - name: Gather
+    - name: Gather the descriptors
       vfio.migration.vfio_migration_facts:
+      become: true
 
     - name: Show how Nova empties the first host
       ansible.builtin.debug:
-        msg: "{{ hostvars | vfio.migration.migration_plan(drain=[groups['hypervisors'][0]]) | vfio.migration.nova_migrations(hostvars) }}"
+        msg: "{{ plan | vfio.migration.nova_migrations(hostvars, guests={'render-1': '6b1f5e3c-2f6a-4a57-8d3e-0f0c7f6f1c21'}) }}"
+      vars:
+        plan: "{{ hostvars | vfio.migration.migration_plan(drain=[groups['hypervisors'][0]]) }}"
       run_once: true
 """
 

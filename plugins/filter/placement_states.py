@@ -41,16 +41,26 @@ seealso:
 """
 
 EXAMPLES = r"""
+- name: Make the target devices
+  ansible.builtin.import_playbook: vfio.migration.prepare
+  vars:
+    prepare_hosts: hypervisors
+    prepare_drain:
+      - a
+
 - name: Gather the descriptors of all hosts
   hosts: hypervisors
   gather_facts: false
   tasks:
-    - name: Gather
+    - name: Gather the descriptors
       vfio.migration.vfio_migration_facts:
+      become: true
 
     - name: Show which guests have not moved yet
       ansible.builtin.debug:
-        msg: "{{ hostvars | vfio.migration.placement_states(prepare_run.plan) | rejectattr('state', 'in', ['moved', 'done']) | map(attribute='vm') }}"
+        msg: "{{ hostvars | vfio.migration.placement_states(plan) | rejectattr('state', 'in', ['moved', 'done']) | map(attribute='vm') }}"
+      vars:
+        plan: "{{ hostvars.localhost.prepare_plan }}"
       delegate_to: localhost
       run_once: true
 """

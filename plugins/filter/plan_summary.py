@@ -47,7 +47,7 @@ EXAMPLES = r"""
   hosts: localhost
   gather_facts: false
   tasks:
-    - name: Show it
+    - name: Show the summary
       ansible.builtin.debug:
         msg: "{{ (lookup('ansible.builtin.file', 'plan.json') | from_json | vfio.migration.plan_summary).sentences }}"
 """

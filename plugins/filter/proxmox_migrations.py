@@ -52,12 +52,13 @@ EXAMPLES = r"""
   hosts: hypervisors
   gather_facts: false
   tasks:
-    - name: Gather
+    - name: Gather the descriptors
       vfio.migration.vfio_migration_facts:
+      become: true
 
     - name: Show how Proxmox VE empties the first host
       ansible.builtin.debug:
-        msg: "{{ plan | vfio.migration.proxmox_migrations(hostvars, guests={'web': 101}) }}"
+        msg: "{{ plan | vfio.migration.proxmox_migrations(hostvars, guests={'render-1': 101}) }}"
       vars:
         plan: "{{ hostvars | vfio.migration.migration_plan(drain=[groups['hypervisors'][0]]) }}"
       run_once: true

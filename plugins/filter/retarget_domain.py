@@ -66,9 +66,17 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Migrate a guest for which the role vfio.migration.prepare has made the targets
+- name: Make the target devices
+  ansible.builtin.import_playbook: vfio.migration.prepare
+  vars:
+    prepare_hosts: hypervisors
+    prepare_drain:
+      - a
+
+- name: Migrate a guest to its target devices
   hosts: a
   gather_facts: false
+  become: true
   tasks:
     - name: Read the domain
       ansible.builtin.command: virsh dumpxml --security-info --migratable vm-17
@@ -77,7 +85,7 @@ EXAMPLES = r"""
 
     - name: Write that with the target's devices
       ansible.builtin.copy:
-        content: "{{ domain.stdout | vfio.migration.retarget_domain(prepare_plan) }}"
+        content: "{{ domain.stdout | vfio.migration.retarget_domain(hostvars.localhost.prepare_plan) }}"
         dest: /run/vm-17.xml
         mode: "0600"
 

@@ -62,18 +62,26 @@ seealso:
 """
 
 EXAMPLES = r"""
+- name: Make the target devices
+  ansible.builtin.import_playbook: vfio.migration.prepare
+  vars:
+    prepare_hosts: hypervisors
+    prepare_drain:
+      - a
+
 - name: Show what guests have left
   hosts: hypervisors
   gather_facts: false
   tasks:
-    - name: Gather
+    - name: Gather the descriptors
       vfio.migration.vfio_migration_facts:
+      become: true
 
-    - name: Show it
+    - name: Show what may be removed
       ansible.builtin.debug:
         msg: "{{ (states | vfio.migration.superfluous_devices(['vacated'], ansible_play_hosts)).devices }}"
       vars:
-        states: "{{ hostvars | vfio.migration.placement_states(prepare_run.plan) }}"
+        states: "{{ hostvars | vfio.migration.placement_states(hostvars.localhost.prepare_plan) }}"
       run_once: true
 """
 

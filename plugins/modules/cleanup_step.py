@@ -65,6 +65,8 @@ seealso:
     plugin_type: filter
   - plugin: vfio.migration.superfluous_devices
     plugin_type: filter
+  - ref: ansible_collections.vfio.migration.docsite.maintenance_guide
+    description: Drain a host, patch it, and bring its guests back.
 """
 
 EXAMPLES = r"""

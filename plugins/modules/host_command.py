@@ -39,6 +39,8 @@ options:
     type: str
 seealso:
   - module: ansible.builtin.command
+  - ref: ansible_collections.vfio.migration.docsite.architecture_guide
+    description: Which part of the collection does what.
 """
 
 EXAMPLES = r"""

@@ -120,13 +120,15 @@ seealso:
     plugin_type: filter
   - plugin: vfio.migration.migration_plan
     plugin_type: filter
+  - ref: ansible_collections.vfio.migration.docsite.migration_guide
+    description: What is checked with this before guests migrate.
 """
 
 EXAMPLES = r"""
 - name: Migrate a guest by a plan
   vfio.migration.libvirt_migrate:
     uuid: 4dea22b3-1d52-d8f3-2516-782e98ab3fa0
-    plan: "{{ prepare_plan }}"
+    plan: "{{ hostvars.localhost.prepare_plan }}"
     destination: qemu+ssh://root@b/system
     downtime: 500
     downtime_max: 4000

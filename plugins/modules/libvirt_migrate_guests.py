@@ -73,6 +73,8 @@ options:
 seealso:
   - module: vfio.migration.libvirt_migrate
   - module: vfio.migration.migrate_libvirt_step
+  - ref: ansible_collections.vfio.migration.docsite.migration_guide
+    description: What is checked with this before guests migrate.
 """
 
 EXAMPLES = r"""

@@ -117,6 +117,8 @@ options:
 seealso:
   - plugin: vfio.migration.maintenance_plan
     plugin_type: filter
+  - ref: ansible_collections.vfio.migration.docsite.maintenance_guide
+    description: Drain a host, patch it, and bring its guests back.
 """
 
 EXAMPLES = r"""

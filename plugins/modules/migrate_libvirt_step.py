@@ -170,6 +170,8 @@ options:
     type: str
 seealso:
   - module: vfio.migration.libvirt_guest_info
+  - ref: ansible_collections.vfio.migration.docsite.migration_guide
+    description: What is checked with this before guests migrate.
 """
 
 EXAMPLES = r"""
@@ -245,7 +247,7 @@ turns:
   returned: after the step C(order)
   type: dict
 logs:
-  description: What each target runs when the guests have moved, lists of words, to tell what QEMU and the kernel there say.
+  description: What each target runs when the guests have moved, lists of words, to show what QEMU and the kernel there say.
   returned: after the step C(order)
   type: dict
 participants:
@@ -263,7 +265,7 @@ starting:
   returned: after the step C(look)
   type: dict
 sentences:
-  description: What became of each guest, for the operator.
+  description: The outcome for each guest, for the operator.
   returned: after the steps C(check) and C(end)
   type: list
   elements: str

@@ -70,7 +70,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: See whether a host may fail
+- name: Check whether each host may fail
   hosts: hypervisors
   gather_facts: false
   become: true

@@ -73,7 +73,7 @@ options:
     type: dict
   record:
     description:
-      - The file on the control node to which the playbook V(vfio.migration.migrate_libvirt) writes what became of guests. The report then has the last
+      - The file on the control node to which the playbook V(vfio.migration.migrate_libvirt) writes the outcome for each guest. The report then has the last
         run, in RV(report.last_run) and among the metrics, if there was one.
     type: path
   title:

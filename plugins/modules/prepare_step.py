@@ -76,6 +76,8 @@ options:
     default: 10
 seealso:
   - module: vfio.migration.migration_plan
+  - ref: ansible_collections.vfio.migration.docsite.plan_guide
+    description: What plans take for granted and promise.
 """
 
 EXAMPLES = r"""

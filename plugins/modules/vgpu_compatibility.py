@@ -55,6 +55,8 @@ options:
     default: 30
 seealso:
   - module: vfio.migration.vfio_migration_facts
+  - ref: ansible_collections.vfio.migration.docsite.nvidia_guide
+    description: Mediated devices and virtual functions of NVIDIA GPUs.
 """
 
 EXAMPLES = r"""

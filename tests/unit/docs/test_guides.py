@@ -65,3 +65,30 @@ def test_the_readme_leads_to_guides_of_the_documentation_site():
     assert "getting_started_guide" in pages
     assert pages <= {guide.stem for guide in GUIDES}
     assert "blob/main/docs/docsite/rst" not in text
+
+
+def documentation(path: Path) -> str:
+    """Return the text of a plugin's documentation, with that of its fragments."""
+    text = path.read_text()
+    named = re.findall(r"^ +- vfio[.]migration[.](\w+?)(?:[.]\w+)?$", text, re.MULTILINE)
+    fragments = [ROOT / "plugins/doc_fragments" / f"{name}.py" for name in named]
+    return "".join([text, *(each.read_text() for each in fragments if each.exists())])
+
+
+@pytest.mark.parametrize(
+    "path",
+    sorted(
+        path
+        for pattern in ("plugins/modules/*.py", "plugins/filter/*.py", "plugins/test/*.py")
+        for path in ROOT.glob(pattern)
+        if "DOCUMENTATION" in path.read_text()
+    ),
+    ids=lambda path: f"{path.parent.name}/{path.stem}",
+)
+def test_see_also_of_each_plugin_names_a_guide(path):
+    assert f"  - ref: {LABEL}" in documentation(path)
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("roles/*/meta/argument_specs.yml")), ids=str)
+def test_see_also_of_each_role_names_a_guide(path):
+    assert f"      - ref: {LABEL}" in path.read_text()
