@@ -98,7 +98,7 @@ _value:
     warnings:
       description:
         - What the verdict had to assume, and, of drivers that state no descriptor, what their vendors ask for that sysfs does not
-          tell, with the document that says so.
+          show, with the document that says so.
       type: list
       elements: str
 """

@@ -49,7 +49,7 @@ EXAMPLES = r"""
 
     - name: Show how KubeVirt empties the first host
       ansible.builtin.debug:
-        msg: "{{ plan | vfio.migration.kubevirt_migrations(hostvars, guests={'render-1': 'render-1'}) }}"
+        msg: "{{ plan | vfio.migration.kubevirt_migrations(hostvars, guests={'render-1': 'studio.render-1'}) }}"
       vars:
         plan: "{{ hostvars | vfio.migration.migration_plan(drain=[groups['hypervisors'][0]]) }}"
       run_once: true

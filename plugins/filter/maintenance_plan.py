@@ -173,7 +173,7 @@ _value:
           description: Whether it is proven that they cannot be emptied.
           type: bool
         sentence:
-          description: What it comes to.
+          description: The conclusion.
           type: str
         unplaced:
           description: The devices without a place and why, as in a plan.
@@ -184,7 +184,7 @@ _value:
           type: list
           elements: dict
     sentences:
-      description: What it comes to, and each step.
+      description: The conclusion, and each step.
       type: list
       elements: str
     assumptions:

@@ -105,7 +105,7 @@ _value:
       description: Whether all hosts and failure domains can be emptied, and all hosts have usable facts, but those in O(exempt).
       type: bool
     sentences:
-      description: What it comes to, and the first 20 causes, a sentence each.
+      description: The conclusion, and the first 20 causes, a sentence each.
       type: list
       elements: str
     causes:
@@ -117,7 +117,7 @@ _value:
           description: V(infeasible) or V(unproven), as in a plan.
           type: str
         sentence:
-          description: What it comes to.
+          description: The conclusion.
           type: str
         subjects:
           description:

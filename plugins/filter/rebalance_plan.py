@@ -80,7 +80,7 @@ EXAMPLES = r"""
         msg: "{{ (hostvars | vfio.migration.rebalance_plan(10, hosts=groups['hypervisors'], measure='cards')).sentences }}"
       run_once: true
 
-    - name: Show what it comes to
+    - name: Show the conclusion
       ansible.builtin.debug:
         var: rebalance.sentences
       run_once: true
@@ -139,7 +139,7 @@ _value:
           description: Its load once the plan is carried out.
           type: int
     sentences:
-      description: What it comes to.
+      description: The conclusion.
       type: list
       elements: str
     plan:

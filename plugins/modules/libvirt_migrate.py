@@ -283,7 +283,7 @@ def _start(module: AnsibleModule) -> _Result:
     if module.check_mode:
         return {"changed": True, "runs": False, "status": {}}
     work = _work(module)
-    work.begin(lambda tell: GuestMigration(order, tell).run())
+    work.begin(lambda report: GuestMigration(order, report).run())
     return {**_watch(module), "changed": True}
 
 

@@ -97,7 +97,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 sentences:
-  description: What it comes to, and the first causes, a sentence each.
+  description: The conclusion, and the first causes, a sentence each.
   returned: success
   type: list
   elements: str

@@ -168,7 +168,7 @@ headroom:
       description: Whether all hosts and groups can be emptied, and all hosts have usable facts, but those that are exempt.
       type: bool
     sentences:
-      description: What it comes to, and the first causes.
+      description: The conclusion, and the first causes.
       type: list
       elements: str
 totals:

@@ -206,7 +206,7 @@ class HolderFacts(t.TypedDict):
     name: str | None
     """The name of the guest that a QEMU process runs, else of the command; null where unknown."""
     uuid: NotRequired[str]
-    """The UUID of the guest, where the process tells one."""
+    """The UUID of the guest, where the process shows one."""
 
 
 class MigrationFacts(t.TypedDict):
@@ -314,7 +314,7 @@ class ParentFacts(t.TypedDict):
     types: list[TypeFacts]
     """The types that can be created on it."""
     self: NotRequired[AttributeSet]
-    """The attributes that a device made there has of it in its own ``self``, and what tells these, as far as the host shows them."""
+    """The attributes that a device made there has of it in its own ``self``, and what distinguishes these, as far as the host shows them."""
     configuration: NotRequired[Configuration]
     """What is compared of the devices made there, as far as the host shows it."""
 
@@ -337,22 +337,22 @@ class ManagementDeviceFacts(t.TypedDict):
     supported_classes: list[str]
     """The classes of vDPA devices that it can create."""
     max_supported_vqs: Count | None
-    """How many virtqueues a device can have there; null if the kernel does not tell."""
+    """How many virtqueues a device can have there; null if the kernel does not show it."""
     dev_features: list[str]
     """The virtio features that a device can be provisioned with, by name."""
     dev_features_mask: Mask | None
-    """The same features as a mask; null if the kernel does not tell, as before Linux 5.18."""
+    """The same features as a mask; null if the kernel does not show it, as before Linux 5.18."""
 
 
 class GpuFacts(t.TypedDict):
-    """A GPU, as NVIDIA's management library tells of it."""
+    """A GPU, as NVIDIA's management library reports it."""
 
     id: str
     """Its PCI address."""
     ecc: bool | None
-    """Whether ECC is on now; null where the library does not tell."""
+    """Whether ECC is on now; null where the library does not report it."""
     mig: bool | None
-    """Whether MIG is on now; null where the library does not tell."""
+    """Whether MIG is on now; null where the library does not report it."""
     virtualization: str | None
     """Its virtualization mode: ``none``, ``passthrough``, ``vgpu``, ``host_vgpu``, ``host_vsga``; null if unknown."""
     host_mode: str | None
@@ -366,7 +366,7 @@ class GpuFacts(t.TypedDict):
 
 
 class VgpuFacts(t.TypedDict):
-    """A vGPU at work, as NVIDIA's management library tells of it."""
+    """A vGPU at work, as NVIDIA's management library reports it."""
 
     id: str | None
     """The UUID of its mdev; null where it is none."""
@@ -375,7 +375,7 @@ class VgpuFacts(t.TypedDict):
     vm: str | None
     """The name or UUID of its guest, as the library has it; null if unknown."""
     guest_driver: str | None
-    """The version of the guest's driver; null as long as that has not told it."""
+    """The version of the guest's driver; null as long as that has not reported it."""
     vgpu_version: Positive | None
     """The vGPU version that host and guest have agreed on; null as long as they have not."""
     metadata: str | None
@@ -383,7 +383,7 @@ class VgpuFacts(t.TypedDict):
 
 
 class NvidiaFacts(t.TypedDict):
-    """What NVIDIA's management library tells."""
+    """What NVIDIA's management library reports."""
 
     driver: str | None
     """The version of the host's driver."""
@@ -430,7 +430,7 @@ class Facts(t.TypedDict):
     problems: list[ProblemFacts]
     """What was wrong."""
     nvidia: NotRequired[NvidiaFacts]
-    """What NVIDIA's management library tells, on a host with devices of its driver that has the library."""
+    """What NVIDIA's management library reports, on a host with devices of its driver that has the library."""
 
 
 # --- verdicts --------------------------------------------------------------------------------------------------------
@@ -501,7 +501,7 @@ class Placement(Match):
     vm: str | None
     """The guest that holds it; null where no process does."""
     vm_uuid: NotRequired[str]
-    """The UUID of that guest, where its process tells one."""
+    """The UUID of that guest, where its process shows one."""
     source: DeviceLabel
     """The device that moves."""
     target: Target
@@ -533,7 +533,7 @@ class Unplaced(t.TypedDict):
     vm: str | None
     """The guest that holds it; null where no process does."""
     vm_uuid: NotRequired[str]
-    """The UUID of that guest, where its process tells one."""
+    """The UUID of that guest, where its process shows one."""
     source: DeviceLabel
     """The device."""
     reasons: t.Annotated[list[UnplacedReason], where(minItems=1)]
@@ -731,7 +731,7 @@ class PlanRequest(t.TypedDict):
     hosts: NotRequired[list[str]]
     """The hosts that took part."""
     lost: NotRequired[dict[str, Time | None]]
-    """Those of the hosts that were to be drained which are gone, each with the time of its last facts; null where these tell none."""
+    """Those of the hosts that were to be drained which are gone, each with the time of its last facts; null where these have none."""
     free_devices: FreeDevices
     """Which devices that nobody holds were to leave the hosts that were to be drained."""
 
@@ -814,7 +814,7 @@ class MovedDevice(t.TypedDict):
 
 
 class MigrationRecord(t.TypedDict):
-    """What became of a guest that was to move: a line of ``migration-record.jsonl``, beside the plan."""
+    """The outcome for a guest that was to move: a line of ``migration-record.jsonl``, beside the plan."""
 
     format: t.Annotated[int, where(const=1)]
     """The version of this shape."""
@@ -858,7 +858,7 @@ class MigrationRecord(t.TypedDict):
 
 
 class LastRun(t.TypedDict):
-    """What became of the guests of the run that a record has last."""
+    """The outcome for the guests of the run that a record has last."""
 
     run: str
     """When it began, by the control node's clock."""
@@ -950,7 +950,7 @@ class AddedDevices(t.TypedDict):
     type: str | None
     """Their type; null where they have none."""
     version: str | None
-    """Their software_version; null where they tell none."""
+    """Their software_version; null where they state none."""
     like: DeviceLabel
     """A device that they are to be like."""
     host: str | None
@@ -979,7 +979,7 @@ class HeadroomCause(t.TypedDict):
     status: t.Annotated[str, where(enum=("infeasible", "unproven"))]
     """Whether it is proven that not all guests can have a place."""
     sentence: Sentence
-    """What it comes to."""
+    """The conclusion."""
     subjects: list[HeadroomSubject]
     """The hosts and groups of which it is true."""
     at_least: Count | None
@@ -987,7 +987,7 @@ class HeadroomCause(t.TypedDict):
     assumptions: list[Sentence]
     """What took part in finding no place beside the rules of kernel and drivers."""
     unplaced: list[Unplaced]
-    """Of the first host or failure domain, the devices without a place and why; empty where only the first causes are told so closely."""
+    """Of the first host or failure domain, the devices without a place and why; empty where only the first causes are described so closely."""
     shortages: list[Shortage]
     """Of the first host or failure domain, the shortages that prove it; empty like ``unplaced``."""
     addition: Addition | None
@@ -1006,13 +1006,13 @@ class Headroom(t.TypedDict):
     holds: bool
     """Whether all hosts and failure domains can be emptied, and have usable facts, but those that are exempt."""
     sentences: list[Sentence]
-    """What it comes to, and the first causes."""
+    """The conclusion, and the first causes."""
     causes: list[HeadroomCause]
     """Why the others cannot."""
     conditions: PlanConditions
     """What was asked of the places."""
     unknown: list[str]
-    """The hosts without usable facts, of which nothing is told."""
+    """The hosts without usable facts, of which nothing is known."""
 
 
 # --- maintenance -----------------------------------------------------------------------------------------------------
@@ -1045,7 +1045,7 @@ class MaintenanceBlock(t.TypedDict):
     proven: bool
     """Whether it is proven that these cannot be emptied, in whichever order; with a given order, in that one."""
     sentence: Sentence
-    """What it comes to."""
+    """The conclusion."""
     unplaced: list[Unplaced]
     """The devices without a place and why, as in a plan."""
     shortages: list[Shortage]
@@ -1111,7 +1111,7 @@ class MaintenancePlan(t.TypedDict):
     blocked: MaintenanceBlock | None
     """Which hosts could not be emptied and why; null where all can."""
     sentences: list[Sentence]
-    """What it comes to, and each step."""
+    """The conclusion, and each step."""
     assumptions: list[Sentence]
     """What is taken for granted beside what plans do."""
     conditions: PlanConditions
@@ -1156,7 +1156,7 @@ class RebalancePlan(t.TypedDict):
     loads: list[HostLoad]
     """The loads of all hosts with usable facts."""
     sentences: list[Sentence]
-    """What it comes to."""
+    """The conclusion."""
     plan: Plan
     """What moves where."""
 
@@ -1405,7 +1405,7 @@ class CloudHypervisorMigrations(t.TypedDict):
 
 
 class ClassFacts(DescriptorFacts):
-    """A class: devices that no rule tells apart."""
+    """A class: devices that no rule distinguishes."""
 
     hosts: dict[str, Positive]
     """How many of them each host has."""
@@ -1876,9 +1876,9 @@ class FactsAge(t.TypedDict):
     """When the facts were gathered, by the clocks of their hosts."""
 
     oldest: Time | None
-    """When the oldest were; null where no facts tell."""
+    """When the oldest were; null where no facts have a time."""
     newest: Time | None
-    """When the newest were; null where no facts tell."""
+    """When the newest were; null where no facts have a time."""
 
 
 class HostGroup(t.TypedDict):
@@ -1965,7 +1965,7 @@ class Barrier(BarrierCounts):
 
 
 class ReportedClass(DescriptorFacts):
-    """A class: devices that no rule tells apart."""
+    """A class: devices that no rule distinguishes."""
 
     name: Digest
     """The name that ``compatible_pairs`` gives it."""
@@ -2071,7 +2071,7 @@ class Report(t.TypedDict):
     direction: Direction
     """Whose list decides."""
     verdict: Conclusion
-    """What it comes to: of the plan if there is one, else of the fleet."""
+    """The conclusion: of the plan if there is one, else of the fleet."""
     advice: list[Sentence]
     """What to do, where there is nothing to report on."""
     totals: Totals

@@ -384,7 +384,7 @@ class _Completed:
             domain = _domain(listener, self._uuid)
             event = binding.VIR_DOMAIN_EVENT_ID_JOB_COMPLETED
             listener.ask(
-                "libvirt tells no events",
+                "libvirt reports no events",
                 lambda: listener.connection.domainEventRegisterAny(domain, event, self._note, None),
             )
         return self

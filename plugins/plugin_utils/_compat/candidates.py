@@ -418,7 +418,7 @@ class Candidates:
                     "set": None,
                     "attribute": None,
                     "rule": "no_descriptor",
-                    "expected": "a device that exists, as only that tells what it accepts,",
+                    "expected": "a device that exists, as only that shows what it accepts,",
                     "actual": None,
                 }
             ]

@@ -187,7 +187,7 @@ class _Device:
             return []
         return [
             (
-                f"the mapping {self._id} lacks {' and '.join(unknown)} for {node}, which the facts of {host} do not tell; add what"
+                f"the mapping {self._id} lacks {' and '.join(unknown)} for {node}, which the facts of {host} do not show; add what"
                 f" pvesh get /nodes/{node}/hardware/pci shows"
             )
         ]

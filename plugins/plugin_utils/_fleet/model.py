@@ -281,7 +281,7 @@ def open_in_guest(
         untold = " and ".join(ends)
         if untold:
             sentences.append(
-                "a guest with several VFIO devices migrates only where all of them support P2P, which the kernel does not tell"
+                "a guest with several VFIO devices migrates only where all of them support P2P, which the kernel does not show"
                 f" of {untold} (QEMU, docs/devel/migration/vfio.rst)"
             )
     if is_vgpu_of_nvidia(device) and sum(map(is_vgpu_of_nvidia, guest)) > 1:

@@ -110,7 +110,7 @@ class _Moves:
                 kind = each["source"]["kind"]
                 if names_device(text, kind, source):
                     unclear = (
-                        "; another device becomes that, so it cannot be told which is meant"
+                        "; another device becomes that, so it is unclear which is meant"
                         if source in self._targets and source != each["target"]["id"]
                         else ""
                     )

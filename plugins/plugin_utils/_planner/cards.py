@@ -85,7 +85,7 @@ class CardCapacity(t.NamedTuple):
         if self.size not in (None, share.size):
             return (
                 f"{card} has, or is to have, vGPUs of another size of frame buffer than {type_id},"
-                " and takes one size only unless it is in heterogeneous mode, which the facts do not tell"
+                " and takes one size only unless it is in heterogeneous mode, which the facts do not show"
             )
         if self.used + share.units > self.capacity:
             most = self.capacity // share.units

@@ -169,7 +169,7 @@ def _not_known(fleet: Fleet, subject: _Subject) -> contract.HeadroomCause | None
     host = next((each for each in subject.hosts if each not in fleet.hosts), None)
     if host is None:
         return None
-    sentence = f"whether it can be emptied cannot be told: {host}: {why_unknown(fleet, host)}"
+    sentence = f"whether it can be emptied is not known: {host}: {why_unknown(fleet, host)}"
     cause = _cause("unproven", sentence)
     cause["subjects"] = [{"name": subject.name, "failure_domain": subject.is_domain, "guests": []}]
     return cause

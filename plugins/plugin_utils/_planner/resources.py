@@ -61,11 +61,11 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request im
 from ansible_collections.vfio.migration.plugins.plugin_utils.contract import Target
 
 # The planner's own rules: safe, and stricter than a driver may be. In each, a place where it took part.
-_ONE_TYPE = "under one parent, such as {}, a plan makes one type only, as facts do not tell how its types share it"
-_IN_PROPORTION = "the types of one parent, such as {}, share it in proportion in a plan, as facts do not tell what it has left"
-_AT_LEAST = "what a parent, such as {}, has left is what available_instances say at least, as facts do not tell how much it is"
+_ONE_TYPE = "under one parent, such as {}, a plan makes one type only, as facts do not show how its types share it"
+_IN_PROPORTION = "the types of one parent, such as {}, share it in proportion in a plan, as facts do not show what it has left"
+_AT_LEAST = "what a parent, such as {}, has left is what available_instances say at least, as facts do not show how much it is"
 _BY_NAMES = "how many vGPUs a card takes, such as {}, is concluded from the names of types"
-_ONE_SIZE = "a card, such as {}, gets one size of frame buffer, as facts do not tell whether it is in heterogeneous mode"
+_ONE_SIZE = "a card, such as {}, gets one size of frame buffer, as facts do not show whether it is in heterogeneous mode"
 _TOGETHER = "how many vGPUs of several types a card takes together, such as {}, is concluded from how many it takes of each alone"
 _WHOLE_CARD = (
     "a vGPU of a type that states no max_instance is taken to need a whole card, such as {}"

@@ -47,7 +47,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils.contract import (
 )
 
 _Key = tuple[str, str]
-_PLANNED_ANEW = "the plan says so; why cannot be told from the facts"
+_PLANNED_ANEW = "the plan says so; the facts do not show why"
 # What was asked, and on which occasion: the facts cannot tell.
 _TAKEN = (
     *("schema", "time", "collection", "requested_by"),

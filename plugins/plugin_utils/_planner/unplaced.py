@@ -94,7 +94,7 @@ MAX_COMPARISONS = 300_000
 _TO_PUT_TOGETHER = 8
 # And so many choices of values for the variables of a set, each with the texts that it gives.
 _LIKE_ONE = 256
-_EXPLAINS = "the filter explain tells what stands in the way"
+_EXPLAINS = "the filter explain shows what stands in the way"
 _NOT_EXAMINED = Reason("not_examined", f"it has no place; {_EXPLAINS}")
 _NOT_EXAMINED_THERE = Reason("not_examined", f"it has no place there; {_EXPLAINS}")
 # Something would do, and is to be had.

@@ -229,7 +229,7 @@ def _p2p_unknown(case: Case, move: Move) -> t.Iterator[str]:
     """Yield how the warning begins that one of a guest's several devices needs; the kernel tells nothing of a device to be made."""
     there = case.devices.get(move.target_key)
     if there is None:
-        yield f"{_ALL_SUPPORT_P2P}, which the kernel does not tell of {_untold(move)}"
+        yield f"{_ALL_SUPPORT_P2P}, which the kernel does not show of {_untold(move)}"
     elif not (migration_features(move.source) and migration_features(there)):
         yield _ALL_SUPPORT_P2P
 

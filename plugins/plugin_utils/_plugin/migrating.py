@@ -841,7 +841,7 @@ def end(run: _Run, hostvars: t.Any) -> _Run:
             note_outcomes(run["record_file"], records)
     except (AnsibleActionFail, FleetError) as error:
         failures.append(
-            f"the record in {run['record_file']} lacks what became of the guests in this run: {error}"
+            f"the record in {run['record_file']} lacks the outcome for the guests in this run: {error}"
         )
     notes = printed([*remaining_addresses(cleaned, hostvars)] if cleaned else [], list[Sentence])
     return run | {

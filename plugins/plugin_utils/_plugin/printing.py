@@ -134,7 +134,7 @@ def _of_choices(choices: t.Iterable[t.Any]) -> _Printer | None:
     if not printers:
         return None
     if len(choices) > 1:
-        raise TypeError(f"which of {choices} has sentences cannot be told from a value")
+        raise TypeError(f"which of {choices} has sentences cannot be distinguished from a value")
     return lambda value: None if value is None else printers[0](value)
 
 

@@ -234,7 +234,7 @@ def test_a_command_line_that_names_what_is_source_and_target_is_refused_unless_t
         with_words(domain_of(*(hostdev("pci", each) for each in assigned)), words)
         for assigned in (functions[:2], functions[1:])
     )
-    with pytest.raises(AnsibleError, match="becomes that, so it cannot be told which is meant"):
+    with pytest.raises(AnsibleError, match="becomes that, so it is unclear which is meant"):
         retarget_domain(before, made)
     assert retarget_domain(after, made) == after
     # One that keeps its name is meant whichever it is.

@@ -200,7 +200,7 @@ def test_what_a_target_accepts_needs_one_that_is_there():
         "sentences"
     ]
     assert sentences == [
-        "a new x under 0000:00:02.0 on b: a device that exists, as only that tells what it accepts, is needed"
+        "a new x under 0000:00:02.0 on b: a device that exists, as only that shows what it accepts, is needed"
     ]
 
 

@@ -382,7 +382,7 @@ def test_of_a_failure_domain_with_a_host_of_which_nothing_is_known_nothing_is_to
     assert found["hosts"] == known["hosts"]
     cause = found["causes"][-1]
     assert (cause["status"], [each["name"] for each in cause["subjects"]]) == ("unproven", ["rack"])
-    assert cause["sentence"].startswith("whether it can be emptied cannot be told: d: ")
+    assert cause["sentence"].startswith("whether it can be emptied is not known: d: ")
     exempt = [*facts]
     assert not asked(facts, exempt=exempt, domains={"rack": ["a", "d"]})["holds"]
     assert asked(facts, exempt=[*exempt, "rack"], domains={"rack": ["a", "d"]})["holds"]
