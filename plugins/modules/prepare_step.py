@@ -81,7 +81,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Read the options of making room for what is on host a
+- name: Read the options of making the targets for what is on host a
   vfio.migration.prepare_step:
     step: begin
     hosts: "{{ groups['hypervisors'] }}"

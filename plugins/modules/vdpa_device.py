@@ -289,7 +289,7 @@ hint:
   description: The likely cause or what to do about it, V(null) if there is none to give.
   returned: failure
   type: str
-  sample: the management device has no room for another device
+  sample: the management device takes no further device
 kernel_log:
   description: What the kernel logged while it refused, its last lines; empty where nothing was logged or the log may not be read.
   returned: failure

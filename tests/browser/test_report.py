@@ -133,7 +133,7 @@ def test_the_keyboard_does_everything(opened: Opener) -> None:
     page.keyboard.press("Enter")
     panel = page.get_by_role("region", name="The chosen cell")
     expect(panel).to_contain_text("1 of 2 devices could go there, each by itself.")
-    expect(panel).to_contain_text("room for a new i915-GVTg_V5_2 or i915-GVTg_V5_4")
+    expect(panel).to_contain_text("capacity for a new i915-GVTg_V5_2 or i915-GVTg_V5_4")
     page.keyboard.press("End")
     page.keyboard.press("Home")
     expect(cells.first).to_be_focused()

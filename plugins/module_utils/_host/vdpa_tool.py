@@ -37,7 +37,7 @@ _HINTS = {
     errno.EEXIST: "a device of this name was made meanwhile",
     errno.EINVAL: "the management device does not take one of the values",
     errno.ENODEV: "the management device, or the device, is going away",
-    errno.ENOSPC: "the management device has no room for another device",
+    errno.ENOSPC: "the management device takes no further device",
     errno.EOPNOTSUPP: "the management device does not take one of the attributes",
     errno.EPERM: "run as root",
 }

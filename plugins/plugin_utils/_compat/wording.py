@@ -100,7 +100,7 @@ def used_up(type_id: str, place: str, needed: int, left: int, devices: t.Sequenc
     else:
         short = f"no instance of {type_id} left under {place}"
     if not devices:
-        return f"{short}, although it has no device: its room is taken by something else"
+        return f"{short}, although it has no device: something else takes its capacity"
     users = {
         device.in_use.name or f"process {device.in_use.pid}"
         for device in devices

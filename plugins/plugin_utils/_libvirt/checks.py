@@ -207,7 +207,7 @@ def check_migration(case: Case) -> Checks:
         *_not_known(case, chosen, fitting.targets),
         *(
             f"{host} receives {found.devices} devices at most: it has {found.free} KiB of {found.source} free, and the guests need"
-            f" {found.needed} together; make room there for more"
+            f" {found.needed} together; free some there for more"
             for host, found in limited.items()
         ),
         *(

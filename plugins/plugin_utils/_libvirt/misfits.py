@@ -206,7 +206,7 @@ def _memory(arrival: Arrival) -> t.Iterator[Misfit]:
     there = free(arrival.there, needed.sizes)
     if needed.kib > there:
         yield Misfit(
-            f"has {there} KiB of {needed.source} free", f"needs {needed.kib}", "make room there"
+            f"has {there} KiB of {needed.source} free", f"needs {needed.kib}", "free some there"
         )
 
 

@@ -122,7 +122,7 @@ class _Memory:
         if needed.kib <= left:
             return []
         return [
-            f"{host} has {left} KiB of {needed.source} left, and it needs {needed.kib}; make room there"
+            f"{host} has {left} KiB of {needed.source} left, and it needs {needed.kib}; free some there"
         ]
 
     def take(self, host: str, guest: GuestInfo) -> None:

@@ -92,7 +92,7 @@ class CardCapacity(t.NamedTuple):
             if self.partly_used or (not self.certain and most == 1):
                 return (
                     f"one plan gives functions of {card} the type {type_id} for one guest only, as only trying"
-                    " shows whether it has room for more"
+                    " shows whether it takes more"
                 )
             return (
                 f"{card} holds {most} of {type_id} at most, with those that are there and planned"

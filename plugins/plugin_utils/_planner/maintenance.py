@@ -504,7 +504,7 @@ class _Planning:
 
     def _why_again(self, again: int) -> str:
         moves = "moves" if again == 1 else "move"
-        left = f"{again:,} of its guests {moves} again, as hosts that are not emptied after it have no room for them"
+        left = f"{again:,} of its guests {moves} again, as hosts that are not emptied after it have no place for them"
         if self._asked.keep_order:
             return f"the order was given; {left}"
         return f"{left}; no other host was found of which fewer would"
@@ -638,7 +638,7 @@ def _blocking(host: str, plan: PlanBody, proven: bool) -> str:
     left = len({(each["source"]["host"], each["source"]["id"]) for each in plan["unplaced"]})
     devices = f"{counted(left, 'device')} of its guests"
     if not left:
-        return f"{host} cannot be emptied: with what the steps before leave, no batch was found that has room"
+        return f"{host} cannot be emptied: with what the steps before leave, no batch was found that has places for its guests"
     end = "that there is none in another order is not proven"
     if proven:
         least = plan["bound"]["unplaced"] if plan["bound"] else left

@@ -231,7 +231,7 @@ def _with_trials(moves: Moves, fleet: Fleet) -> Moves:
         card = (target["host"], target["parent"] or target["id"])
         if card in tried and target["attributes"]:
             words = (
-                f"only trying shows whether {card[1]} on {card[0]} has room for all {tried[card]}"
+                f"only trying shows whether {card[1]} on {card[0]} takes all {tried[card]}"
             )
             placement = {
                 **placement,

@@ -56,6 +56,8 @@ _NAMESPACE = uuid.UUID("6f0c2f4e-3c61-5d0c-9a55-0e4b8d2f7a11")
 POLICIES = ("pack", "spread")
 # Which devices that nobody holds leave a host that is emptied: those that can, all, or none.
 FREE_DEVICES = ("movable", "all", "none")
+# Why a device stays on a host that is emptied, where nothing else is to be said.
+NOT_HELD = "not held"
 
 
 # --- checks of conditions ---
@@ -616,7 +618,7 @@ def _room(
         if each.attributes:
             set_up.append(each)
         else:
-            found[each.key] = "nobody holds it, and nothing was set up in it"
+            found[each.key] = f"{NOT_HELD}, and nothing was set up"
     elsewhere: dict[str | None, str] = {}
     for name, host in fleet.hosts.items() if set_up else ():
         if name not in drain:
@@ -672,7 +674,7 @@ def _why_staying(
         return "it has no type, so there is nothing to move"
     unsupported = why_unsupported(device)
     if unsupported is not None or free_devices == "none":
-        return unsupported or "nobody holds it"
+        return unsupported or NOT_HELD
     return left.get(device.key)
 
 
@@ -728,7 +730,10 @@ def _the_one(by_name: t.Mapping[t.Any, t.Sequence[Guest]], source: t.Any) -> Gue
     """Return the guest that a source names; raise ``FleetError`` where there is none, or more than one."""
     found = by_name.get(_named(source), ())
     if not found:
-        raise FleetError(f"no guest or device in the fleet's facts is {_shown_source(source)}")
+        raise FleetError(
+            f"no guest or device in the fleet's facts is {_shown_source(source)}; gather the facts as root, which shows the names of"
+            " guests, and name the device of a guest that is shut down by 'host' and 'id'"
+        )
     if len(found) > 1:
         raise FleetError(_ambiguous(_shown_source(source), found))
     return found[0]

@@ -15,6 +15,7 @@ from collections import defaultdict
 from ansible_collections.vfio.migration.plugins.module_utils._descriptor.printable import printable
 from ansible_collections.vfio.migration.plugins.plugin_utils._compat.wording import counted, plural
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.network import given_to
+from ansible_collections.vfio.migration.plugins.plugin_utils._planner.request import NOT_HELD
 from ansible_collections.vfio.migration.plugins.plugin_utils.contract import (
     Paragraph,
     Placement,
@@ -106,7 +107,9 @@ def _staying(devices: t.Iterable[StayingDevice]) -> t.Iterator[str]:
         alike[each["host"], each["reason"]].append(each["id"])
     for (host, reason), ids in alike.items():
         more = f" and {len(ids) - MAX_IDS} more" if len(ids) > MAX_IDS else ""
-        yield f"{host} {', '.join(ids[:MAX_IDS])}{more}: stays as it is, as nobody holds it: {reason}"
+        stay = "stays as it is" if len(ids) == 1 else "stay as they are"
+        why = reason if reason.startswith(NOT_HELD) else f"{NOT_HELD}, and {reason}"
+        yield f"{host} {', '.join(ids[:MAX_IDS])}{more}: {stay}: {why}"
 
 
 def _move(placement: Placement, in_waves: bool) -> str:

@@ -722,10 +722,11 @@ class Reasons:
             parent.types for parent in host.parents
         )
         if usable:
-            words = f"{host.name} has no device of its kind, and no parent that could make one"
+            what = source.type or f"{source.kind} device"
+            words = f"{host.name} has no {what} that could receive it, and no parent that can create one"
             nothing = Reason("no_hardware", words)
         else:
-            words = f"{host.name} has no VFIO device with a usable descriptor, and no parent that could make one"
+            words = f"{host.name} has no VFIO device with a usable descriptor, and no parent that can create one"
             nothing = Reason("nothing_usable", words)
         return _first([*dict.fromkeys(busy + avoided or unmet or misses or [nothing])])
 

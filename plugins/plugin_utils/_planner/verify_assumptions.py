@@ -168,7 +168,7 @@ def _tried_at_once(case: Case) -> dict[Key, list[str]]:
     """Return how the warning begins of devices that a card which has types is given several of, by source."""
     return {
         move.key: [
-            f"only trying shows whether {each.card[1]} on {each.card[0]} has room for all {len(each.moves)}"
+            f"only trying shows whether {each.card[1]} on {each.card[0]} takes all {len(each.moves)}"
         ]
         for each in given_types(case)
         if each.with_type and len(each.moves) > 1

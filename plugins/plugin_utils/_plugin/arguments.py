@@ -166,16 +166,17 @@ def priorities(name: str, value: t.Any) -> dict[str, int]:
 
 
 def chosen_hosts(
-    options: t.Mapping[str, t.Any], option: str, named: t.Iterable[str], prefix: str = ""
+    options: t.Mapping[str, t.Any], option: str, named: t.Iterable[str]
 ) -> list[str]:
     """Return the ``hosts`` among a playbook's ``options``, which its variable ``option`` chose.
 
-    ``named`` are options with names of some of these hosts, shown with the ``prefix``. Raise ``FleetError`` where no host is
+    ``named`` are options with names of some of these hosts, shown as the playbook's variables. Raise ``FleetError`` where no host is
     chosen, or one that is named is none of them.
     """
     hosts = names("hosts", options.get("hosts")) or []
     if not hosts:
         raise FleetError(f"no host of the inventory matches {option}")
+    prefix = option.removesuffix("hosts")
     for name in named:
         for host in names(name, options.get(name)) or ():
             if host not in hosts:

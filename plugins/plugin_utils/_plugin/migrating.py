@@ -212,7 +212,7 @@ def begin(options: t.Mapping[str, t.Any], hostvars: t.Any, check_mode: bool) -> 
     earlier = given_plan("prepare_from", options.get("earlier"))
     options = {**options, **_asked_by(earlier, options)}
     hosts = chosen_hosts(
-        options, "migrate_libvirt_hosts", ("drain", "targets"), prefix="migrate_libvirt_"
+        options, "migrate_libvirt_hosts", ("drain", "targets")
     )
     asked = {name: names(name, options.get(name)) for name in ("guests", "drain", "targets")}
     devices = listed("devices", options.get("devices"))

@@ -90,12 +90,12 @@ _ON_HOST: dict[contract.ReasonCode, _Summary] = {
     "taken": _Summary(_WAIT, _ONE_MORE),
     "room_taken": _Summary(_WAIT, _ONE_MORE),
     "no_room": _Summary(
-        "no target host has room for a new {what}",
-        "a target host with room for {what}, or remove what takes the room",
+        "no target host has capacity for a new {what}",
+        "a target host with capacity for {what}, or remove what takes it up",
     ),
     "card_full": _Summary(
-        "no card of a target host has room for one more {what}",
-        "a card with room for {what}, or remove what takes the room",
+        "no card of a target host has capacity for one more {what}",
+        "a card with capacity for {what}, or remove what takes it up",
     ),
     "holder_unknown": _Summary(
         "it is not known whether what would do is free", "gather the facts as root"
@@ -131,11 +131,11 @@ _ON_HOST: dict[contract.ReasonCode, _Summary] = {
     ),
     "guest_together": _Summary(
         "no target host has a place for all devices of the guest at once",
-        "one target host with room for all devices of the guest",
+        "one target host with capacity for all devices of the guest",
     ),
     "guest_device": _Summary(
         "no target host has a place for all devices of the guest at once",
-        "one target host with room for all devices of the guest",
+        "one target host with capacity for all devices of the guest",
     ),
     "avoided": _Summary(None, "take that off the places to avoid"),
     "condition": _Summary("nothing is compatible {detail}", "plan without that condition"),

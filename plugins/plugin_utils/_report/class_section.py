@@ -117,7 +117,7 @@ class ClassSection:
         if self._reachability.targets[name]:
             return (
                 "no_room",
-                "no compatible device on another host is free, and none has room for a new one",
+                "no compatible device on another host is free, and none has capacity for a new one",
             )
         misses = self._misses(name)
         if misses:
@@ -129,10 +129,10 @@ class ClassSection:
                 f"; what comes nearest differs in {differ}" if differ else ""
             )
         if self._reachability.pairs["misses"].get(name):
-            return "no_hardware", "no other host has hardware of its kind, or room for it"
+            return "no_hardware", "no other host has hardware of its kind, or capacity for it"
         if self._alone:
             return "no_target_host", "there is no other host"
-        return "nothing_usable", "no other host has a usable device or room"
+        return "nothing_usable", "no other host has a usable device or capacity"
 
     def _miss(self, name: str, miss: contract.NearMiss) -> contract.MissedClass:
         by_source = self._source_decides(name, miss["target"])

@@ -502,7 +502,7 @@ class PageParts:
 
     def _reach(self, reach: contract.ReachableGroup) -> Content:
         how = [counted(reach["free"], "free device")] if reach["free"] else []
-        how += [f"room for a new {' or '.join(reach['new'])}"] if reach["new"] else []
+        how += [f"capacity for a new {' or '.join(reach['new'])}"] if reach["new"] else []
         group = self._groups[reach["host_group"]]
         on = f", on {counted(reach['hosts'], 'host')}" if group["hosts"] > 1 else ""
         return [group_name(group), f": {', and '.join(how)}{on}"]
@@ -633,6 +633,6 @@ def _creatable(device: contract.CreatableClass) -> Content:
     return [
         code(device["type"]),
         f" with {given}" if given else "",
-        f": room for {device['room']:,} on {counted(device['hosts'], 'host')}",
+        f": capacity for {device['room']:,} on {counted(device['hosts'], 'host')}",
         bullets(device["warnings"]),
     ]

@@ -90,11 +90,11 @@ def test_a_failure_tells_everything_a_program_needs(run_module, kernel):
         "failed": True,
         "changed": False,
         "msg": "device vdpa2: vdpa dev add name vdpa2 mgmtdev vdpasim_net: no space left on device (ENOSPC)."
-        " Hint: the management device has no room for another device. Changes undone: 1",
+        " Hint: the management device takes no further device. Changes undone: 1",
         "step": "create",
         "device": "vdpa2",
         "errno": "ENOSPC",
-        "hint": "the management device has no room for another device",
+        "hint": "the management device takes no further device",
         "kernel_log": [],
         "reasons": [],
         "recovered": [],

@@ -39,7 +39,7 @@ REFUSALS = [
     ),
     ("kernel answers: File exists\n", None, 17, "a device of this name was made meanwhile"),
     ("kernel answers: Operation not permitted\n", None, 1, "run as root"),
-    ("kernel answers: No space left on device\n", None, 28, "has no room for another device"),
+    ("kernel answers: No space left on device\n", None, 28, "takes no further device"),
     ("kernel answers: Value too large\n", "kernel answers: Value too large", None, None),
     ("Failed to connect to vdpa Netlink\n", "Failed to connect to vdpa Netlink", None, None),
     ('"zz" is invalid lladdr.\n', '"zz" is invalid lladdr', None, None),

@@ -338,7 +338,7 @@ def test_a_host_that_was_asked_about_guests_and_fails_is_noted():
         (
             {"memory": 11},
             {"host": host_info(memory={"free": 10, "default_huge_page": 0, "huge_pages": []})},
-            "it has 10 KiB of memory free, and vm-17 needs 11; make room there",
+            "it has 10 KiB of memory free, and vm-17 needs 11; free some there",
         ),
     ],
 )
@@ -407,7 +407,7 @@ def test_memory_is_planned_for_all_guests_together():
     assert checks["targets"] == ["b", "c"]
     assert checks["limit"] == {"b": 2}
     assert checks["notes"] == [
-        "b receives 2 devices at most: it has 9 KiB of memory free, and the guests need 12 together; make room there for more"
+        "b receives 2 devices at most: it has 9 KiB of memory free, and the guests need 12 together; free some there for more"
     ]
 
 

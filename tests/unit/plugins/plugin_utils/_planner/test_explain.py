@@ -85,16 +85,16 @@ def test_a_host_that_can_make_the_device_says_how():
             host(parents=[parent(available={"i915-GVTg_V5_4": 0})]),
             (
                 "no instance of i915-GVTg_V5_4 left under 0000:00:02.0 on b, although it has no device:"
-                " its room is taken by something else"
+                " something else takes its capacity"
             ),
         ),
         (
             host(),
-            "b has no VFIO device with a usable descriptor, and no parent that could make one",
+            "b has no VFIO device with a usable descriptor, and no parent that can create one",
         ),
         (
             host([device(UUIDS[1]) | {"descriptor": {}}]),
-            "b has no VFIO device with a usable descriptor, and no parent that could make one",
+            "b has no VFIO device with a usable descriptor, and no parent that can create one",
         ),
     ],
 )

@@ -134,7 +134,7 @@ def test_a_card_with_types_is_given_one_at_a_time(gpus):
     assert any(
         each["reason"]
         == f"one plan gives functions of {CARD} on b the type 1428 for one guest only, as only trying"
-        " shows whether it has room for more"
+        " shows whether it takes more"
         for each in plan["unplaced"][0]["reasons"]
     )
     # Once it is carried out, the facts tell what is left.
@@ -152,7 +152,7 @@ def test_a_card_with_types_is_given_all_devices_of_one_guest(gpus):
         each["in_use"]["pid"] = 7
     plan = migration_plan(fleet, drain=["a"])
     assert [each["target"]["id"] for each in plan["placements"]] == [SECOND, FUNCTIONS[2]]
-    words = f"only trying shows whether {CARD} on b has room for all 2 of the guest"
+    words = f"only trying shows whether {CARD} on b takes all 2 of the guest"
     assert all(words in each["warnings"] for each in plan["placements"])
     assert "further_pass" not in plan
 

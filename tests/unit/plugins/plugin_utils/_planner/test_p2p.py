@@ -89,7 +89,7 @@ def test_the_targets_of_several_need_it_too_as_qemu_does_not_start_them_else():
 def test_what_the_kernel_does_not_tell_is_said():
     """Neither of a source, nor of a target that is still to be made."""
     words = [
-        warning.partition("does not tell of ")[2].partition(" (")[0]
+        warning.partition("does not show of ")[2].partition(" (")[0]
         for each in plan(UNKNOWN, BOTH)["placements"]
         for warning in each["warnings"]
         if "P2P" in warning
@@ -106,6 +106,6 @@ def test_what_the_kernel_of_the_target_does_not_tell_is_said_of_the_target():
         for warning in each["warnings"]
         if each["source"]["id"] == only and "P2P" in warning
     )
-    assert f"does not tell of {UUIDS[5]} on b" in words
+    assert f"does not show of {UUIDS[5]} on b" in words
     assert warned(plan_onto(2, BOTH, BOTH)) == []
     assert warned(plan_onto(1, UNKNOWN)) == []

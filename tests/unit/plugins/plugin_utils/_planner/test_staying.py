@@ -103,7 +103,7 @@ def test_a_device_that_cannot_migrate_stays_where_nobody_holds_it():
     assert [each["vm"] for each in plan["unplaced"]] == ["held"]
     sentences = summarize(plan, {})["sentences"]
     assert sentences[-1] == (
-        "a 0000:01:10.0: stays as it is, as nobody holds it: it cannot migrate"
+        "a 0000:01:10.0: stays as it is: not held, and it cannot migrate"
         " (driver vfio-pci never supports it)"
     )
 

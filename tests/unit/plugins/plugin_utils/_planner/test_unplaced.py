@@ -109,7 +109,7 @@ def test_a_host_with_nothing_to_offer_is_told_as_such():
     assert told(fleet) == [
         (
             "b",
-            "b has no VFIO device with a usable descriptor, and no parent that could make one",
+            "b has no VFIO device with a usable descriptor, and no parent that can create one",
         )
     ]
 
@@ -216,7 +216,7 @@ def test_the_one_type_that_a_plan_makes_of_a_parent_keeps_others_away():
 @pytest.mark.parametrize(
     ("devices", "expected"),
     [
-        ([], "although it has no device: its room is taken by something else"),
+        ([], "although it has no device: something else takes its capacity"),
         ([device(UUIDS[1], gvt(pci_id=OTHER), vm="vm-9")], "1 in use, by vm-9"),
         ([device(UUIDS[1], gvt(pci_id=OTHER))], f"1 in use, by no process ({UUIDS[1]})"),
     ],

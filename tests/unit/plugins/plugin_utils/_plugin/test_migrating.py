@@ -488,7 +488,7 @@ def test_a_guest_without_devices_that_fits_nowhere_stays_with_what_is_short():
     (stays,) = found["stay"]
     assert stays["vm"] == "large"
     assert stays["said"] == [
-        "no host can take it: b has 1047552 KiB of memory left, and it needs 1048576; make room there"
+        "no host can take it: b has 1047552 KiB of memory left, and it needs 1048576; free some there"
     ]
 
 

@@ -59,8 +59,8 @@ def why(host: str | None, code: str, words: str = "whatever it says", **rest: t.
         ),
         (
             [why("b", "no_room")],
-            f"no target host has room for a new {WHAT}",
-            f"a target host with room for {WHAT}, or remove what takes the room",
+            f"no target host has capacity for a new {WHAT}",
+            f"a target host with capacity for {WHAT}, or remove what takes it up",
         ),
         (
             [why("b", "driver_version", attribute="software_version", detail="0.2")],
