@@ -230,9 +230,7 @@ def _with_trials(moves: Moves, fleet: Fleet) -> Moves:
         target = placement["target"]
         card = (target["host"], target["parent"] or target["id"])
         if card in tried and target["attributes"]:
-            words = (
-                f"only trying shows whether {card[1]} on {card[0]} takes all {tried[card]}"
-            )
+            words = f"only trying shows whether {card[1]} on {card[0]} takes all {tried[card]}"
             placement = {
                 **placement,
                 "warnings": [*placement["warnings"], f"{words} of the guest"],

@@ -165,9 +165,7 @@ def priorities(name: str, value: t.Any) -> dict[str, int]:
     }
 
 
-def chosen_hosts(
-    options: t.Mapping[str, t.Any], option: str, named: t.Iterable[str]
-) -> list[str]:
+def chosen_hosts(options: t.Mapping[str, t.Any], option: str, named: t.Iterable[str]) -> list[str]:
     """Return the ``hosts`` among a playbook's ``options``, which its variable ``option`` chose.
 
     ``named`` are options with names of some of these hosts, shown as the playbook's variables. Raise ``FleetError`` where no host is

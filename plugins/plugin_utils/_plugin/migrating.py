@@ -211,9 +211,7 @@ def begin(options: t.Mapping[str, t.Any], hostvars: t.Any, check_mode: bool) -> 
     """Return what is asked for, checked, before any host is asked anything; raise ``FleetError``."""
     earlier = given_plan("prepare_from", options.get("earlier"))
     options = {**options, **_asked_by(earlier, options)}
-    hosts = chosen_hosts(
-        options, "migrate_libvirt_hosts", ("drain", "targets")
-    )
+    hosts = chosen_hosts(options, "migrate_libvirt_hosts", ("drain", "targets"))
     asked = {name: names(name, options.get(name)) for name in ("guests", "drain", "targets")}
     devices = listed("devices", options.get("devices"))
     if (asked["guests"] is None and devices is None) == (asked["drain"] is None):

@@ -14,8 +14,26 @@ import pytest
 
 ROOT = Path(__file__).parents[3]
 # Where all that is in the repository is in the tarball.
-SHIPPED = ("changelogs", "docs/docsite", "docs/schemas", "extensions/eda", "meta", "playbooks", "plugins", "roles", "tests/unit")
-NOT_SHIPPED = (".ci", ".collections", ".github", "extensions/molecule", "tests/bench", "tests/lab", "tests/playbooks")
+SHIPPED = (
+    "changelogs",
+    "docs/docsite",
+    "docs/schemas",
+    "extensions/eda",
+    "meta",
+    "playbooks",
+    "plugins",
+    "roles",
+    "tests/unit",
+)
+NOT_SHIPPED = (
+    ".ci",
+    ".collections",
+    ".github",
+    "extensions/molecule",
+    "tests/bench",
+    "tests/lab",
+    "tests/playbooks",
+)
 
 
 @pytest.fixture(scope="module")
@@ -34,11 +52,15 @@ def names(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
 
 
 def test_what_an_installation_needs_is_in_the_tarball(names):
-    listed = subprocess.run(["git", "ls-files", *SHIPPED], cwd=ROOT, check=True, capture_output=True, text=True)
+    listed = subprocess.run(
+        ["git", "ls-files", *SHIPPED], cwd=ROOT, check=True, capture_output=True, text=True
+    )
     there = {name for name in listed.stdout.splitlines() if (ROOT / name).exists()}
     assert "playbooks/files/sample/gpu1.tar.gz" in there
     assert there - names == set()
 
 
 def test_what_only_a_checkout_needs_is_not(names):
-    assert [name for name in names if name.startswith(tuple(f"{each}/" for each in NOT_SHIPPED))] == []
+    assert [
+        name for name in names if name.startswith(tuple(f"{each}/" for each in NOT_SHIPPED))
+    ] == []

@@ -77,5 +77,7 @@ def test_messages_have_the_words_of_the_trade(place):
 
 @pytest.mark.parametrize("path", TEXTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_names_of_tasks_say_what_is_done(path):
-    bare = re.findall(r"^ *- name: (Gather|Begin|End|Plan it|Show it|See .*)$", path.read_text(), re.M)
+    bare = re.findall(
+        r"^ *- name: (Gather|Begin|End|Plan it|Show it|See .*)$", path.read_text(), re.M
+    )
     assert bare == []

@@ -158,7 +158,10 @@ def test_check_mode_writes_nothing(begin, tmp_path):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"drain": "a,z"}, "prepare_drain has 'z', which is none of the hosts of prepare_hosts: a, b, c"),
+        (
+            {"drain": "a,z"},
+            "prepare_drain has 'z', which is none of the hosts of prepare_hosts: a, b, c",
+        ),
         ({"targets": "b,z"}, "targets has 'z'"),
         ({"hosts": []}, "no host of the inventory matches prepare_hosts"),
         ({"attempts": 0}, "attempts is 0; expected a number, 1 or more"),

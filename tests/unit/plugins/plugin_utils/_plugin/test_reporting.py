@@ -88,7 +88,9 @@ def test_answers_of_an_earlier_playbook_are_to_be_forgotten():
 
 
 def test_a_name_that_matches_nothing_stops_it():
-    with pytest.raises(FleetError, match="report_drain has 'gpu12', which is none of the hosts of report"):
+    with pytest.raises(
+        FleetError, match="report_drain has 'gpu12', which is none of the hosts of report"
+    ):
         asked({"gpu1": {}}, drain="gpu12")
 
 
