@@ -275,9 +275,7 @@ def _shown(problem: Problem, parts: t.Sequence[_Part], smallest: bool) -> contra
     }
 
 
-def _sentence(
-    problem: Problem, devices: t.Sequence[contract.AddedDevices], smallest: bool
-) -> str:
+def _sentence(problem: Problem, devices: t.Sequence[contract.AddedDevices], smallest: bool) -> str:
     further = sum(
         1 if each["together"] else each["count"] for each in devices if each["host"] is None
     )
@@ -310,7 +308,9 @@ def _where(problem: Problem, whole: bool, several: bool) -> str:
     own = several and (conditions.apart or conditions.limit is not None)
     where = "together on one other host" if whole else "on any other host"
     if own:
-        where = "together on another host of their own" if whole else "each on another host of its own"
+        where = (
+            "together on another host of their own" if whole else "each on another host of its own"
+        )
     may = " that may receive it" if not whole else " that may receive them"
     if conditions.targets is not None:
         may = ", which is to be one of the targets"

@@ -243,8 +243,9 @@ def _addresses_that_leave(problem: Problem, sources: t.Iterable[Device]) -> t.It
             ):
                 found += [f"{each.id} on {each.host}" for each in holders]
     if found:
+        names = _first([*dict.fromkeys(found)])
         yield (
-            f"a MAC address is taken to stay where it is, and the guest that has it at {_first([*dict.fromkeys(found)])} is to move: once it has, another plan may find a place beside"
+            f"a MAC address is taken to stay where it is, and the guest that has it at {names} is to move: once it has, another plan may find a place beside"
         )
 
 

@@ -113,9 +113,7 @@ def _left_behind(case: Case) -> list[_Guest]:
     return found
 
 
-def _like(
-    case: Case, key: Key, device: Entry, together: t.Mapping[t.Any, int]
-) -> str | None:
+def _like(case: Case, key: Key, device: Entry, together: t.Mapping[t.Any, int]) -> str | None:
     """Return what a free device is like that would do for one; ``None`` where that is not known, or it cannot migrate."""
     descriptor = case.descriptor(key[0], device)
     pid = (device["in_use"] or {}).get("pid")

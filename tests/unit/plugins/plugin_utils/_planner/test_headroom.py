@@ -282,7 +282,9 @@ def test_no_addition_is_for_more_than_a_limit_lets_any_host_receive():
     (cause,) = asked(facts, Conditions(limit=1))["causes"]
     assert cause["addition"] is None
     (cause,) = asked(facts, Conditions(limit=2))["causes"]
-    assert cause["addition"]["sentence"].endswith("together on one other host that may receive them")
+    assert cause["addition"]["sentence"].endswith(
+        "together on one other host that may receive them"
+    )
 
 
 def test_an_addition_says_what_belongs_on_one_host_and_what_does_not():

@@ -478,11 +478,15 @@ def test_of_moves_that_wait_those_are_told_that_go_elsewhere():
     again = migration_plan(fleet, earlier=stored(first), **IN_TURN)
     assert again["unplaced"] == []
     before, now = targets(first), targets(again)
-    assert [each["vm"] for each in again["changes"]] == [
-        each["vm"]
-        for each in first["placements"]
-        if now[each["source"]["id"]] != before[each["source"]["id"]]
-    ] == [gone["vm"]]
+    assert (
+        [each["vm"] for each in again["changes"]]
+        == [
+            each["vm"]
+            for each in first["placements"]
+            if now[each["source"]["id"]] != before[each["source"]["id"]]
+        ]
+        == [gone["vm"]]
+    )
 
 
 def test_waves_that_cannot_be_are_made_anew():
