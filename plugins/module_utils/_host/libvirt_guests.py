@@ -178,9 +178,7 @@ class Asking:
             if error.code != self.libvirt.binding.VIR_ERR_NO_DOMAIN:
                 self.note(name, error)
             return None
-        snapshots = self.supported(
-            "its snapshots cannot be counted", lambda: domain.snapshotNum(0)
-        )
+        snapshots = self.supported("its snapshots cannot be counted", lambda: domain.snapshotNum(0))
         if snapshots:
             found["obstacles"].append({"kind": "snapshots", "name": str(snapshots)})
         for disk in found["disks"]:

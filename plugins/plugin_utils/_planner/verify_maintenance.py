@@ -32,8 +32,8 @@ def maintenance_objections(
 ) -> list[str]:
     """Return what is wrong with the steps of ``plan``, with the host and device concerned; empty for a sound one.
 
-    ``facts`` maps each host to its ``vfio_migration`` facts before the first step; ``hosts`` are those to be emptied. Of the ``conditions`` that were asked, the
-    one that no step keeps by itself is looked at: what hosts have free.
+    ``facts`` maps each host to its ``vfio_migration`` facts before the first step; ``hosts`` are those to be emptied. Of the
+    ``conditions`` that were asked, the one that no step keeps by itself is looked at: what hosts have free.
     """
     replay = _Replay(facts, conditions)
     found = [
@@ -57,9 +57,7 @@ def maintenance_objections(
     return found
 
 
-def _of_the_whole(
-    plan: Entry, emptied: set[str], hosts: set[str], guests: int
-) -> t.Iterator[str]:
+def _of_the_whole(plan: Entry, emptied: set[str], hosts: set[str], guests: int) -> t.Iterator[str]:
     """Yield what the plan says of all steps together that is not so: what is emptied, and that nothing less would do."""
     blocked, bound, moves = plan["blocked"], plan["bound"], plan["moves"]
     yield from (f"{host} is emptied, and was not asked for" for host in sorted(emptied - hosts))

@@ -766,9 +766,7 @@ def _parts(
     return leaving, logs
 
 
-def _stays_paused(
-    source: LibvirtHost, migration: Migration, options: t.Collection[str]
-) -> bool:
+def _stays_paused(source: LibvirtHost, migration: Migration, options: t.Collection[str]) -> bool:
     """Return whether a guest is paused on its target for good: as it was, or as the operator wants it."""
     running = source.running.get(migration["vm"])
     was_paused = bool(running and running.info and running.info["state"] == "paused")

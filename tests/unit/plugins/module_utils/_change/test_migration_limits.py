@@ -5,9 +5,6 @@
 
 from __future__ import annotations
 
-from hypothesis import given
-from hypothesis import strategies as st
-
 from ansible_collections.vfio.migration.plugins.module_utils._change.migration_limits import (
     STEP_SECONDS,
     Convergence,
@@ -15,6 +12,8 @@ from ansible_collections.vfio.migration.plugins.module_utils._change.migration_l
     MigrationLimits,
     changes_per_second,
 )
+from hypothesis import given
+from hypothesis import strategies as st
 
 GROWING = MigrationLimits(downtime=300, longest_downtime=2000, timeout=3600, stall=60)
 

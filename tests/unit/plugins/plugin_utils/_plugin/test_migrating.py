@@ -407,7 +407,9 @@ def test_the_least_limit_of_devices_holds(given, limit):
 
 def test_options_that_copy_disks_reach_the_checks():
     alone = {"target": "vda", "type": "file", "source": "/x", "readonly": False}
-    info = guest_info("vm-17", UUIDS[5], disks=[alone | {"shareable": False, "shared": False, "backing": []}])
+    info = guest_info(
+        "vm-17", UUIDS[5], disks=[alone | {"shareable": False, "shared": False, "backing": []}]
+    )
     for options, count in (([], 0), (["--copy-storage-all"], 1)):
         hostvars = two_hosts()
         hostvars["a"]["migrate_libvirt_asked"] = libvirt_info(info)
