@@ -104,7 +104,7 @@ def _left_behind(case: Case) -> list[_Guest]:
         macs = {mac for _key, device, _stated in members if (mac := _address_of(device))}
         found.append(
             _Guest(
-                *(host, stated["vm"], stated.get("vm_uuid")),
+                *(host, stated.get("vm"), stated.get("vm_uuid")),
                 known if whole and len(known) == len(likes) else None,
                 macs,
                 len(likes),
@@ -212,8 +212,8 @@ def reasons_are_of_what_is_there(case: Case) -> Objections:
     """Require that a reason which names devices of a host is of one that has some, and one of a condition of what was asked for."""
     empty: dict[str, bool] = {}
     for key, each in zip(case.unplaced, case.plan["unplaced"], strict=True):
-        for reason in each["reasons"]:
-            host, code = reason["host"], reason.get("code")
+        for reason in each.get("reasons", ()):
+            host, code = reason.get("host"), reason.get("code")
             if host in case.facts and host not in empty:
                 facts = case.facts[host]
                 empty[host] = not facts["devices"] and not facts["parents"]
