@@ -14,7 +14,7 @@ import typing as t
 import pytest
 from ansible.errors import AnsibleError
 from ansible_collections.vfio.migration.plugins.plugin_utils import contract
-from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_options import ARGUMENTS
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_arguments import ARGUMENTS
 from ansible_collections.vfio.migration.tests.unit.filter_calls import CALLS, Step, filter_of
 from ansible_collections.vfio.migration.tests.unit.fuzzing import damaged, through
 from ansible_collections.vfio.migration.tests.unit.hostile_texts import HostileWorld

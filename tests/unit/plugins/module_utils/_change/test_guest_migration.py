@@ -405,7 +405,9 @@ def test_a_libvirt_that_does_not_come_back_leaves_the_guest_unknown():
 
 
 @pytest.mark.parametrize(("state", "outcome"), [(1, "moved"), (3, "failed")])
-def test_a_guest_that_runs_on_its_target_alone_has_moved_whatever_libvirt_lost(state, outcome):
+def test_a_guest_that_runs_on_its_target_alone_has_moved_whatever_libvirt_lost(
+    state, outcome, monkeypatch
+):
     domain = Domain(error="Cannot recv data: End of file while reading data")
     there = Domain()
     there.runs = state
@@ -415,7 +417,7 @@ def test_a_guest_that_runs_on_its_target_alone_has_moved_whatever_libvirt_lost(s
         domain.is_there = False
         return migrate(*arguments)
 
-    domain.migrateToURI3 = gone
+    monkeypatch.setattr(domain, "migrateToURI3", gone)
     result = sent(domain, Libvirt(there))
     assert (result["outcome"], result["state"]) == (outcome, None)
 

@@ -256,7 +256,7 @@ def test_an_addition_for_a_guest_of_the_sample_fleet_gives_it_a_place():
     assert added
     for each in added:
         (source,) = {device["like"]["host"] for device in each["devices"]}
-        more = with_added(facts, each["devices"])
+        more = with_added(facts, each["devices"], apart=False)
         assert drained(more, [source], NOTHING)["unplaced"] == []
 
 

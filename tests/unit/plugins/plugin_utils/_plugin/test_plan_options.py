@@ -31,10 +31,8 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.headroom_op
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.maintenance_options import (
     maintenance_for,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_options import (
-    ARGUMENTS,
-    plan_for,
-)
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_arguments import ARGUMENTS
+from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.plan_options import plan_for
 from ansible_collections.vfio.migration.plugins.plugin_utils._plugin.rebalance_options import (
     rebalance_for,
 )
