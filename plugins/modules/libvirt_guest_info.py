@@ -292,8 +292,8 @@ guests:
         - kind: snapshots
           name: "2"
 others:
-  description: Names and UUIDs of the running guests that have no such devices, unless O(without_devices) or O(named).
-  returned: success
+  description: Names and UUIDs of the other guests that run. Of those with such devices they are what O(guests) leaves out, of those without what O(guests),
+    O(without_devices) and O(named) leave out.
   type: list
   elements: dict
   sample:

@@ -850,7 +850,7 @@ class MigrationRecord(t.TypedDict):
     errors: list[Sentence]
     """Why it stays, or what went wrong although it has moved."""
     request: str | None
-    """What tells from others what was asked for: the same guests, hosts to drain and targets have the same."""
+    """What identifies a request: the same guests, hosts to drain and targets have the same."""
     ended: bool
     """Whether the run had come to its end by then; one that is killed never does."""
     complete: bool

@@ -237,18 +237,21 @@ class GuestMigration:
             )
             return STUCK
         # Who loses the connection to libvirt has an error of a guest that may have moved all the same.
-        if call.error is None or (state is None and self._runs_there()):
+        if call.error is None or (state is None and self._is_there()):
             return MOVED
         return ABORTED if self._gave_up else FAILED
 
-    def _runs_there(self) -> bool:
+    def _is_there(self) -> bool:
         try:
             there = self._connect(self._order.destination)
             domain = _domain(there, self._order.uuid)
-            state = there.ask("its state there", domain.state)[0]
+            state, reason = there.ask("its state there", domain.state)[:2]
         except VfioMigrationError:
             return False
-        return bool(state == there.binding.VIR_DOMAIN_RUNNING)
+        # One that comes in is paused, too, but not as somebody wants it.
+        binding = there.binding
+        paused = (state, reason) == (binding.VIR_DOMAIN_PAUSED, binding.VIR_DOMAIN_PAUSED_USER)
+        return bool(state == binding.VIR_DOMAIN_RUNNING or paused)
 
     def _watched(self, libvirt: Libvirt, domain: t.Any, call: _Call) -> bool:
         """Watch the call until it has ended; return ``False`` where it cannot be made to."""
@@ -270,6 +273,7 @@ class GuestMigration:
                 _number(sample, "data_remaining"),
                 _number(sample, "memory_iteration"),
                 self._stands_still(libvirt, domain),
+                _number(sample, "data_processed"),
             )
             if decision.give_up is not None:
                 self._errors.append(decision.give_up)

@@ -60,6 +60,8 @@ class Convergence:
         self._progress = began
         self._iteration: int | None = None
         self._last: int | None = None
+        # How many bytes had been sent when there was progress last.
+        self._sent: int | None = None
         # The least that was left at the beginning of a pass, and whether that is so of this pass.
         self._shortest: int | None = None
         self._is_shorter = True
@@ -70,8 +72,9 @@ class Convergence:
         remaining: int | None,
         iteration: int | None = None,
         stands_still: bool = False,
+        sent: int | None = None,
     ) -> Decision:
-        """Return what to do at the time ``now``, with so many bytes left, in this pass, as far as both are known.
+        """Return what to do at the time ``now``, with so many bytes left and ``sent``, in this pass, as far as that is known.
 
         While the guest ``stands_still`` its state goes over, and time is not up but for the timeout.
         """
@@ -81,11 +84,13 @@ class Convergence:
                 " or the longest downtime if its memory changes faster than it is sent"
             )
         if stands_still or remaining is None or self._comes_nearer(remaining, iteration):
-            self._progress = now
+            self._progress, self._sent = now, sent
             return Decision()
         idle = now - self._progress
-        # A longer downtime is of no use while a pass that is shorter than the others sends nothing.
-        nothing_sent = self._is_shorter and iteration is not None
+        # A longer downtime is of no use while a pass that is shorter than the others sends nothing. What is left is memory
+        # and disks alone: where all of these are sent, a device's state may go on to change as fast as it is sent.
+        flows = sent is not None and self._sent is not None and sent > self._sent
+        nothing_sent = self._is_shorter and iteration is not None and not flows
         if self.downtime < self._limits.longest_downtime and not nothing_sent:
             return self._longer(now) if idle >= STEP_SECONDS else Decision()
         if self._limits.stall and idle > self._limits.stall:

@@ -113,7 +113,7 @@ class Asking:
         named: t.Collection[str] = (),
         definitions: bool = False,
     ) -> tuple[list[Facts], list[Facts]]:
-        """Return the guests that run and have assigned devices, and names and UUIDs of those that have none.
+        """Return the guests that run and have assigned devices, and names and UUIDs of those that have none, or are not wanted.
 
         ``wanted`` are names or UUIDs, ``None`` for all. With ``blocked_reasons`` QEMU is asked, which taints the guest. With
         ``without_devices`` the latter are gathered like the former, without it those of them that are ``named``. With
@@ -136,6 +136,8 @@ class Asking:
                     found.append(guest)
                 elif guest is not None:
                     others.append({"name": name, "uuid": uuid})
+            else:
+                others.append({"name": name, "uuid": uuid})
         return found, others
 
     def defined(self) -> list[Facts] | None:

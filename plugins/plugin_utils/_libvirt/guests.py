@@ -148,7 +148,7 @@ def find_guests(
 ) -> list[Guest]:
     """Return the guests that are asked for, where they are, a device of each, and why it must stay where it must.
 
-    Whoever is named need not have a device. ``hosts`` are those that answer. ``drain`` are the hosts whose guests with VFIO devices
+    Whoever is named need not have a device; where one of the name has, others of it that have none are not meant. ``hosts`` are those that answer. ``drain`` are the hosts whose guests with VFIO devices
     are all asked for. An unknown holder of a device of a drained host is an entry with a reason, too.
     """
     found = [
@@ -160,6 +160,9 @@ def find_guests(
     wanted: Asked = asked or {}
     for name in wanted:
         same = [guest for guest in found if _is_asked(wanted, guest, name)]
+        if any(guest["kinds"] for guest in same):
+            found = [guest for guest in found if guest["kinds"] or guest not in same]
+            same = [guest for guest in same if guest["kinds"]]
         if not same:
             reason = (
                 "no host of the play has a process of this name that holds a VFIO device, and no libvirt that answers runs it;"
@@ -181,19 +184,34 @@ def find_guests(
     return found
 
 
-def may_have(
-    fleet: Fleet, host: str, asked: Asked | None, drain: t.Collection[str] | None = None
-) -> bool:
-    """Return whether ``host`` may have guests that are asked for, as ``find_guests`` finds them: libvirt there is to say."""
+def hosts_to_ask(
+    fleet: Fleet,
+    hosts: t.Collection[str],
+    asked: Asked | None,
+    drain: t.Collection[str] | None = None,
+) -> list[str]:
+    """Return those of ``hosts`` that may have guests that are asked for, as ``find_guests`` finds them: libvirt there is to say.
+
+    By the facts these are the hosts where they hold devices; all hosts that are left for one of which the facts know nothing.
+    """
     if asked is None:
-        return host in (drain or ())
-    names = {name for name, hosts in asked.items() if hosts is None or host in hosts}
-    # Who does not tell its UUID may have any, and libvirt knows which.
-    any_uuid = any(map(UUID.match, names))
-    holders = {device.in_use for device in _devices(fleet, host) if device.in_use}
+        return [host for host in hosts if host in (drain or ())]
+    there: set[str] = set()
+    for name, only in asked.items():
+        possible = {host for host in hosts if only is None or host in only}
+        named = {host for host in possible if _holds(fleet, host, name)}
+        # Who does not tell its UUID may have any, and libvirt knows which.
+        is_uuid = UUID.match(name) is not None
+        unsaid = {host for host in possible if is_uuid and _holds(fleet, host, None)}
+        there |= named | unsaid if named else possible
+    return [host for host in hosts if host in there]
+
+
+def _holds(fleet: Fleet, host: str, name: str | None) -> bool:
+    """Return whether somebody of this name or UUID holds a device of ``host``; with ``None``, somebody of unknown UUID."""
     return any(
-        not names.isdisjoint((each.name, each.uuid)) or (any_uuid and each.uuid is None)
-        for each in holders
+        each.uuid is None if name is None else name in (each.name, each.uuid)
+        for each in {device.in_use for device in _devices(fleet, host) if device.in_use}
         if each.name
     )
 

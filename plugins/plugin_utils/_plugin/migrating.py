@@ -63,7 +63,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.guests imp
     LibvirtHost,
     find_guests,
     guests_without_devices,
-    may_have,
+    hosts_to_ask,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.info import as_arriving
 from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.logs import (
@@ -345,9 +345,9 @@ def _addresses(hostvars: t.Any, hosts: t.Iterable[str]) -> tuple[dict[str, str],
 
 
 def locate(run: _Run, hostvars: t.Any) -> _Run:
-    """Return ``run`` with the hosts that ``answered``, and the ``asking_hosts``: those of the guests that are asked for, by the facts.
+    """Return ``run`` with the hosts that ``answered``, and the ``asking_hosts``: those where the guests are that are asked for.
 
-    Libvirt is asked there first; everywhere else once, when it is known for which guests. Raise ``FleetError`` where no host answers.
+    The facts and the record of earlier runs with this request say so. Libvirt is asked there first; everywhere else once, when it is known for which guests. Raise ``FleetError`` where no host answers.
     """
     answered, silent = gathered(hostvars, run["hosts"], GATHERED)
     silent = {**run["silent"], **silent}
@@ -357,7 +357,9 @@ def locate(run: _Run, hostvars: t.Any) -> _Run:
         raise FleetError(f"no host has answered: {why or 'the run is limited to none of them'}")
     fleet = _fleet(hostvars, answered)
     asked = _guests_asked_for(run, fleet)
-    there = [host for host in answered if may_have(fleet, host, asked, run["drain"])]
+    there = {*hosts_to_ask(fleet, answered, asked, run["drain"])}
+    there |= {each[end] for each in _sent_before(run) for end in ("source", "target")}
+    there = [host for host in answered if host in there]
     return run | {"answered": answered, "silent": silent, "asking_hosts": there}
 
 
@@ -371,13 +373,9 @@ def find(run: _Run, hostvars: t.Any) -> _Run:
     libvirt = _libvirt(hostvars, run["asking_hosts"])
     fleet = _fleet(hostvars, answered)
     sent = _sent_before(run)
-    arrived = [
-        each
-        for each in sent
-        if _is_on(libvirt, each["target"], each) and not _is_on(libvirt, each["source"], each)
-    ]
+    arrived = [each for each in sent if _has_arrived(libvirt, each)]
     asked = _guests_asked_for(_without_those(run, arrived), fleet)
-    found = _without_halves(find_guests(fleet, libvirt, asked, run["drain"]), sent)
+    found = _without_halves(find_guests(fleet, libvirt, asked, run["drain"]), sent, libvirt)
     if nowhere := [_with_hosts(guest["vm"], asked) for guest in found if guest["host"] is None]:
         silent_hosts = [f"{host} did not answer: {why}" for host, why in silent.items()]
         unknown = "".join(f"; {each}" for each in first_of(silent_hosts, "host"))
@@ -448,8 +446,29 @@ def _is_on(libvirt: t.Mapping[str, LibvirtHost], host: str, guest: MigrationReco
     return there is not None and guest["vm_uuid"] in (None, there.uuid)
 
 
-def _without_halves(found: t.Iterable[Guest], sent: t.Iterable[MigrationRecord]) -> list[Guest]:
-    """Return the guests that were ``found`` with each once that is on two hosts as an earlier run has begun to send it."""
+def _has_arrived(libvirt: t.Mapping[str, LibvirtHost], guest: MigrationRecord) -> bool:
+    """Return whether the guest of a record is on its target alone: the libvirt of its source has to say that it is not there."""
+    source = guest["source"]
+    return (
+        _says(libvirt, source)
+        and not _is_on(libvirt, source, guest)
+        and _is_on(libvirt, guest["target"], guest)
+    )
+
+
+def _says(libvirt: t.Mapping[str, LibvirtHost], host: str) -> bool:
+    return host in libvirt and libvirt[host].error is None
+
+
+def _without_halves(
+    found: t.Iterable[Guest],
+    sent: t.Iterable[MigrationRecord],
+    libvirt: t.Mapping[str, LibvirtHost],
+) -> list[Guest]:
+    """Return the guests that were ``found`` with each once that is on two hosts as an earlier run has begun to send it.
+
+    One that is on its target stays there as long as the libvirt of its source does not say that it has none of it any more.
+    """
     found = [*found]
     for each in sent:
         both = {guest["host"]: guest for guest in found if _is_of(guest, each)}
@@ -457,6 +476,11 @@ def _without_halves(found: t.Iterable[Guest], sent: t.Iterable[MigrationRecord])
             found.remove(both[each["target"]])
             both[each["source"]]["reason"] = (
                 f"it is on its way to {each['target']} since the run of {each['run']}; wait until that has ended, and run this again"
+            )
+        elif each["target"] in both and not _says(libvirt, each["source"]):
+            both[each["target"]]["reason"] = (
+                f"it is unknown whether it has left {each['source']} whole, from where the run of {each['run']} began to send it:"
+                f" libvirt there does not answer; see to {each['source']}, and run this again"
             )
     return found
 

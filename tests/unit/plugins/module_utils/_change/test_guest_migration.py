@@ -72,6 +72,7 @@ class Domain:
         self.calls = []
         self.is_there = True
         self.runs = 1
+        self.reason = 5
         self.starts = 0
 
     def name(self):
@@ -115,7 +116,7 @@ class Domain:
         self.end.set()
 
     def state(self):
-        return [self.runs, 5]
+        return [self.runs, self.reason]
 
 
 class Binding(types.SimpleNamespace):
@@ -140,6 +141,7 @@ class Binding(types.SimpleNamespace):
             VIR_DOMAIN_RUNNING_UNPAUSED=5,
             VIR_DOMAIN_RUNNING_MIGRATION_CANCELED=6,
             VIR_DOMAIN_PAUSED=3,
+            VIR_DOMAIN_PAUSED_USER=1,
             VIR_DOMAIN_SHUTOFF=5,
             VIR_DOMAIN_EVENT_ID_JOB_COMPLETED=22,
         )
@@ -404,13 +406,15 @@ def test_a_libvirt_that_does_not_come_back_leaves_the_guest_unknown():
     assert "it is not known whether the guest is here" in result["errors"][-1]
 
 
-@pytest.mark.parametrize(("state", "outcome"), [(1, "moved"), (3, "failed")])
-def test_a_guest_that_runs_on_its_target_alone_has_moved_whatever_libvirt_lost(
-    state, outcome, monkeypatch
+@pytest.mark.parametrize(
+    ("state", "reason", "outcome"), [(1, 5, "moved"), (3, 2, "failed"), (3, 1, "moved")]
+)
+def test_a_guest_that_is_on_its_target_alone_has_moved_whatever_libvirt_lost(
+    state, reason, outcome, monkeypatch
 ):
     domain = Domain(error="Cannot recv data: End of file while reading data")
     there = Domain()
-    there.runs = state
+    there.runs, there.reason = state, reason
     migrate = domain.migrateToURI3
 
     def gone(*arguments):

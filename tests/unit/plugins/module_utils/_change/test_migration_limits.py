@@ -121,6 +121,15 @@ def test_a_state_that_is_not_counted_with_what_is_left_gets_a_longer_downtime():
     assert [decision.downtime for _now, decision in found] == [600, 1200, 2000]
 
 
+def test_a_state_that_is_sent_as_fast_as_it_changes_in_the_first_pass_gets_a_longer_downtime():
+    convergence = Convergence(GROWING, 0.0)
+    found = [
+        convergence.decide(float(now), max(0, 5000 - 1000 * now), 1, sent=1000 * now).downtime
+        for now in range(1, 40)
+    ]
+    assert [each for each in found if each] == [600, 1200, 2000]
+
+
 def test_disks_that_are_copied_first_are_no_pass_of_memory():
     found = watched(
         GROWING,

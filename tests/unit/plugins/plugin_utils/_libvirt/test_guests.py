@@ -11,7 +11,7 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._libvirt.guests imp
     LibvirtHost,
     RunningGuest,
     find_guests,
-    may_have,
+    hosts_to_ask,
     read_host,
 )
 from ansible_collections.vfio.migration.tests.unit.domains import UUID
@@ -151,7 +151,10 @@ def test_a_guest_that_is_asked_for_on_a_host_is_none_of_another_one():
 
 @pytest.mark.parametrize(
     "asked",
-    [{"vm-1": None}, {"vm-1": ["a"]}, {"vm-2": ["a"]}, {UUID: None}, {OTHER: ["b", "c"]}, {}],
+    [
+        *({"vm-1": None}, {"vm-1": ["a"]}, {"vm-2": ["a"]}, {UUID: None}, {OTHER: ["b", "c"]}, {}),
+        *({"plain": None}, {"plain": ["d"]}, {UUIDS[9]: None}, {"plain": None, "vm-2": None}),
+    ],
 )
 def test_where_libvirt_is_not_asked_is_no_guest_that_is_asked_for(asked):
     """Of those who tell no UUID only libvirt knows it."""
@@ -164,12 +167,13 @@ def test_where_libvirt_is_not_asked_is_no_guest_that_is_asked_for(asked):
     runs = {
         "b": {"vm-2": RunningGuest(OTHER)},
         "c": {"vm-1": RunningGuest(OTHER)},
+        "d": {"vm-1": RUNNING, "plain": RunningGuest(UUIDS[9])},
     }
     hosts = {name: LibvirtHost(running=runs.get(name, {"vm-1": RUNNING})) for name in devices}
     fleet = read_fleet({name: host(each) for name, each in devices.items()})
-    there = {name: each for name, each in hosts.items() if may_have(fleet, name, asked)}
+    there = {name: hosts[name] for name in hosts_to_ask(fleet, [*hosts], asked)}
     assert find_guests(fleet, there, asked) == find_guests(fleet, hosts, asked)
-    assert "d" not in there
+    assert ("d" in there) == any(name in asked for name in ("plain", UUIDS[9]))
 
 
 def test_of_guests_of_one_name_the_uuid_tells_which_is_meant():

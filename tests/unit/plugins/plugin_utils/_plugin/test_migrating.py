@@ -836,7 +836,7 @@ def webs():
 def test_two_guests_of_one_name_get_hosts_of_their_own_by_the_plan(targets):
     hostvars = webs()
     options = {"hosts": [*"abcd"], "drain": "a,b", "targets": targets, "apart": [["x", "y"]]}
-    run = migrating.check(migrating.find(begun(hostvars, **options), hostvars), hostvars)
+    run = migrating.check(found_in(begun(hostvars, **options), hostvars), hostvars)
     assert [each["host"] for each in run["checks"]["chosen"]] == ["a", "b"]
     assert run["apart"] == [["x", "y"], ["web"]]
     facts = {name: each["ansible_facts"]["vfio_migration"] for name, each in hostvars.items()}
@@ -877,7 +877,7 @@ def test_that_targets_are_too_many_to_be_tried_is_told(targets):
     }
     options = {"hosts": ["a", *others], "guests": "vm-17"}
     # The host of the guest may receive, too.
-    run = migrating.find(begun(hostvars, targets=[*others], **options), hostvars)
+    run = found_in(begun(hostvars, targets=[*others], **options), hostvars)
     assert bool(run["peers"]) == (targets <= 32)
     notes = migrating.check(run, hostvars)["checks"]["notes"]
     assert any(

@@ -74,7 +74,7 @@ def test_what_is_no_text_where_a_sentence_is_to_be_is_shown_as_text():
 
 
 def test_a_shape_must_tell_which_of_its_values_are_sentences():
-    with pytest.raises(TypeError, match="cannot be told"):
+    with pytest.raises(TypeError, match="cannot be distinguished"):
         printed({}, Said | Plan)
 
 
