@@ -148,8 +148,9 @@ def find_guests(
 ) -> list[Guest]:
     """Return the guests that are asked for, where they are, a device of each, and why it must stay where it must.
 
-    Whoever is named need not have a device; where one of the name has, others of it that have none are not meant. ``hosts`` are those that answer. ``drain`` are the hosts whose guests with VFIO devices
-    are all asked for. An unknown holder of a device of a drained host is an entry with a reason, too.
+    Whoever is named need not have a device; where one of the name has, others of it that have none are not meant. ``hosts`` are
+    those that answer. ``drain`` are the hosts whose guests with VFIO devices are all asked for. An unknown holder of a device of
+    a drained host is an entry with a reason, too.
     """
     found = [
         guest

@@ -173,6 +173,10 @@ class _Run:
         for heap in self._heaps.values():
             heapq.heapify(heap)
         self._known = {key for heap in self._heaps.values() for _score, key, _packing in heap}
+        # The heaps by the ranks that they had when they were looked at last. What is in domains only grows, so none is better
+        # by now but for what was added, and whoever adds something notes the new rank here.
+        self._ranks = [(self._rank(heap), domains) for domains, heap in self._heaps.items() if heap]
+        heapq.heapify(self._ranks)
 
     def place(self, run: list[int]) -> list[int]:
         """Place as many items as find a place, and return the others."""
@@ -195,7 +199,17 @@ class _Run:
         """Return the heap with the best candidate, ``None`` where no heap has any."""
         if len(self._heaps) < 2:
             return next(iter(self._heaps.values()), None)
-        return min(filter(None, self._heaps.values()), key=self._rank, default=None)
+        while self._ranks:
+            known, domains = self._ranks[0]
+            heap = self._heaps[domains]
+            if not heap:
+                heapq.heappop(self._ranks)
+                continue
+            rank = self._rank(heap)
+            if rank == known:
+                return heap
+            heapq.heapreplace(self._ranks, (rank, domains))
+        return None
 
     def _rank(self, heap: t.Sequence[_Candidate]) -> tuple[t.Any, ...]:
         """Return how good the best candidate of a heap is: what is graver than domains, how much is there in these, and the rest."""
@@ -216,5 +230,9 @@ class _Run:
         for candidate in candidates:
             if candidate[1] not in self._known:
                 self._known.add(candidate[1])
-                heapq.heappush(self._heaps[candidate[1].domains], candidate)
+                domains = candidate[1].domains
+                heap = self._heaps[domains]
+                heapq.heappush(heap, candidate)
+                if heap[0] is candidate:
+                    heapq.heappush(self._ranks, (self._rank(heap), domains))
                 return

@@ -157,21 +157,23 @@ def _planned(
     weighting constraints", 2004.
     """
     # All plans together look at no more than one does.
-    effort = Effort(EFFORT)
+    efforts = Effort(EFFORT), Effort(MAX_COMPARISONS // 3)
     soonest: list[str] = []
-    plan = attempt = _Planning(fleet, asked, conditions, progress, effort).result()
+    tried: set[tuple[str, ...]] = {()}
+    plan = attempt = _Planning(fleet, asked, conditions, progress, efforts).result()
     for _attempt in range(_RESTARTS):
         blocked = attempt["blocked"]
         if blocked is None:
             return attempt
-        if blocked["proven"] or asked.keep_order or effort.used_up:
-            break
-        if not attempt["steps"] or soonest[:1] == blocked["hosts"]:
+        if blocked["proven"] or asked.keep_order or efforts[0].used_up or not attempt["steps"]:
             break
         soonest = list(dict.fromkeys([*blocked["hosts"], *soonest]))
+        if tuple(soonest) in tried:
+            break
+        tried.add(tuple(soonest))
         progress(f"{listed(blocked['hosts'])} cannot be emptied; it is tried first")
-        attempt = _Planning(fleet, asked, conditions, progress, effort, soonest).result()
-    return plan if attempt["blocked"] is not None else attempt
+        attempt = _Planning(fleet, asked, conditions, progress, efforts, soonest).result()
+    return attempt if attempt["blocked"] is None or attempt["blocked"]["proven"] else plan
 
 
 class _Planning:
@@ -183,7 +185,7 @@ class _Planning:
         asked: Maintenance,
         conditions: Conditions,
         progress: Progress,
-        effort: Effort,
+        efforts: tuple[Effort, Effort],
         soonest: t.Sequence[str] = (),
     ) -> None:
         self._soonest = {name: place for place, name in enumerate(soonest)}
@@ -220,9 +222,8 @@ class _Planning:
         # How many guests of a host that is still to be emptied had no place when that was tried last.
         self._left: dict[str, int] = {}
         # Why guests have no place is asked of none but the last, of one host.
-        self._effort = effort
+        self._effort, self._explaining = efforts
         self._budget = Budget(shared=self._effort)
-        self._explaining = Effort(MAX_COMPARISONS // 3)
         self._judge = Judge(conditions.direction)
 
     def result(self) -> MaintenancePlan:
@@ -290,7 +291,10 @@ class _Planning:
         self, singles: t.Iterable[tuple[_Batch, _Attempt]]
     ) -> tuple[_Attempt | None, str]:
         """Return the next host of which some guests move again, and why; ``singles`` has for each what is like it on hosts that last."""
-        tried = sorted(singles, key=lambda each: len(each[1].left))[:_TRIES]
+        rank, later = self._soonest, len(self._soonest)
+        tried = sorted(singles, key=lambda each: (rank.get(each[0][0], later), len(each[1].left)))[
+            :_TRIES
+        ]
         for batch, alike in tried:
             if not self._receiving(batch):
                 continue

@@ -281,6 +281,8 @@ def keys_of(moves: t.Iterable[Move]) -> frozenset[Key]:
 
 
 # No address: what is gone has left its own to others.
+# The MAC address of a function that was given none.
+NO_MAC = "00:00:00:00:00:00"
 _UNWRITTEN = itertools.count()
 
 
@@ -290,6 +292,22 @@ def as_known(value: object) -> str:
         return repr(value)
     except (ValueError, RecursionError):
         return f"number {next(_UNWRITTEN)}"
+
+
+def place_like(device: Entry) -> str:
+    """Return what a device is like as a place for another one: all but what may differ where one is as good as the other."""
+    migration = {name: device["migration"].get(name) for name in ("supported", "features")}
+    return as_known({**device, **_OF_NO_MATTER, "migration": migration})
+
+
+# What of two devices need not be the same for one to be as good a place as the other.
+_OF_NO_MATTER = dict.fromkeys(("id", "parent", "in_use", "numa_node", "iommu_group", "network"))
+
+
+def address_held(device: Entry) -> str | None:
+    """Return the MAC address that the guest has which holds a device; ``None`` where it is known of none."""
+    mac: str = device.get("network", {}).get("mac", NO_MAC)
+    return None if device["in_use"] is None or mac == NO_MAC else mac
 
 
 def name_of(key: Key) -> str:

@@ -15,6 +15,7 @@ from collections import Counter, defaultdict
 from operator import attrgetter
 
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_case import (
+    NO_MAC,
     WHOLE_PLAN,
     Case,
     Entry,
@@ -23,12 +24,12 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_cas
     Objection,
     Objections,
     Rule,
-    as_known,
+    address_held,
     migration_features,
+    place_like,
     takes_version,
 )
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_expected import (
-    NO_MAC,
     VDPA_VALUES,
     waits_for_its_matrix,
 )
@@ -176,10 +177,6 @@ def _names_on(facts: Entry | None) -> set[str]:
     return {str(name) for name in names if name is not None}
 
 
-# What of two devices need not be the same for one to be as good a place as the other.
-_OF_NO_MATTER = dict.fromkeys(("id", "parent", "in_use", "numa_node", "network"))
-
-
 def _places_not_counted(
     case: Case, shortage: Entry, places: t.Collection[Key], receiving: t.Collection[str]
 ) -> Objections:
@@ -194,14 +191,14 @@ def _places_not_counted(
         device = case.devices.get((label["host"], label["id"]))
         descriptor = device and case.descriptor(label["host"], device)
         if device and descriptor is not None and case.decides(descriptor, descriptor):
-            like = as_known({**device, **_OF_NO_MATTER})
+            like = place_like(device)
             short[like] = descriptor
-            brought[like].add(_address_held(device) or NO_MAC)
+            brought[like].add(address_held(device) or NO_MAC)
             types.add((device["kind"], device["type"]))
     moving = {*case.placed, *case.unplaced}
     for host in sorted(receiving):
         devices = case.facts[host]["devices"]
-        held = {(each["parent"], _address_held(each)) for each in devices}
+        held = {(each["parent"], address_held(each)) for each in devices}
         for device in devices:
             key = (host, device["id"])
             if (
@@ -212,7 +209,7 @@ def _places_not_counted(
                 or case.asked.why_avoided(host, device["parent"]) is not None
             ):
                 continue
-            like = as_known({**device, **_OF_NO_MATTER})
+            like = place_like(device)
             if like not in short or case.descriptor(host, device) is not short[like]:
                 continue
             if "network" in device and all(
@@ -222,12 +219,6 @@ def _places_not_counted(
             yield Objection(
                 WHOLE_PLAN, f"{device['id']} on {host} is a place, and the shortage has it not"
             )
-
-
-def _address_held(device: Entry) -> str | None:
-    """Return the MAC address that the guest has which holds a device; ``None`` where it is known of none."""
-    mac: str = device.get("network", {}).get("mac", NO_MAC)
-    return None if device["in_use"] is None or mac == NO_MAC else mac
 
 
 def the_cost_is_counted(case: Case) -> Objections:

@@ -13,6 +13,7 @@ import re
 import typing as t
 
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_case import (
+    NO_MAC,
     NO_OFFER,
     Case,
     Entry,
@@ -36,8 +37,6 @@ ASSIGNED = {
 VDPA_VALUES = frozenset(("mac", "mtu", "max_vqp"))
 # These come with a device's parent and type, and nobody writes them.
 NOT_GIVEN = frozenset(("software_version", "device_api", "type", "pci_id", "driver"))
-# The MAC address of a function that was given none.
-NO_MAC = "00:00:00:00:00:00"
 HEXADECIMAL = re.compile("0x[0-9a-f]{1,16}")
 # The bits of virtio features: virtio_config.h and virtio_ring.h, virtio_net.h and virtio_blk.h (include/uapi/linux).
 _ALL_FEATURES = """24 NOTIFY_ON_EMPTY 27 ANY_LAYOUT 28 RING_INDIRECT_DESC 29 RING_EVENT_IDX 32 VERSION_1

@@ -96,8 +96,10 @@ class _Replay:
         self._types: dict[Key, t.Any] = {}
         self._guests: dict[Key, t.Any] = {}
         self._there: set[Key] = set()
+        # The facts may have a process under several names.
+        self._held_as: dict[t.Any, set[t.Any]] = defaultdict(set)
         for host, each in facts.items():
-            for device in each["devices"]:
+            for device in sorted(each["devices"], key=lambda device: str(device["id"])):
                 key = (host, device["id"])
                 self._there.add(key)
                 self._types[key] = device["type"]
@@ -106,17 +108,18 @@ class _Replay:
                     pid = holder.get("pid")
                     guest = (host, device["id"] if pid is None else pid)
                     self._guests[key] = guest
-                    for name in (holder.get("name"), holder.get("uuid")):
-                        if name in self._needs:
-                            self._names[guest] = name
+                    if guest not in self._held_as:
+                        self._note_name(guest, holder)
+                    self._held_as[guest].add(holder.get("name"))
         self._origins: dict[Key, Key] = {key: key for key in self._guests}
         self._sizes = Counter(self._guests.values())
-        self._holders: dict[t.Any, t.Any] = {
-            (host, device["id"]): (device["in_use"] or {}).get("name")
-            for host, each in facts.items()
-            for device in each["devices"]
-        }
         self._came_back: set[str] = set()
+
+    def _note_name(self, guest: t.Any, holder: Entry) -> None:
+        """Note under which name of a guest's first device there is something that it takes beside devices."""
+        for name in (holder.get("name"), holder.get("uuid")):
+            if name in self._needs:
+                self._names[guest] = name
 
     def count_of(self, hosts: t.Collection[str]) -> int:
         """Return how many guests these hosts had at first."""
@@ -141,7 +144,7 @@ class _Replay:
         yield from self._counts(step, sources)
         origins = [self._origins.pop(key, key) for key in sources]
         for key, origin, each in zip(sources, origins, step["placements"], strict=True):
-            if each["vm"] != self._holders.get(origin):
+            if each["vm"] not in self._held_as[self._guests.get(origin)]:
                 yield f"{name_of(key)} is not held by {each['vm']}"
         for key, origin, each in zip(targets, origins, step["placements"], strict=True):
             self._origins[key] = origin

@@ -25,14 +25,12 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_cas
     Objection,
     Objections,
     Rule,
-    as_known,
+    address_held,
     migration_features,
     name_of,
+    place_like,
 )
-from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_expected import NO_MAC
 
-# What of two devices need not be the same for one to be as good a place as the other.
-_OF_NO_MATTER = dict.fromkeys(("id", "parent", "in_use", "numa_node", "network"))
 # Reasons that name what a host has, so that there has to be something.
 _OF_HARDWARE = frozenset(
     (
@@ -68,7 +66,7 @@ def a_proof_leaves_no_place_out(case: Case) -> Objections:
     proof, shortage = case.plan.get("proof", ()), case.plan["shortage"]
     guests = _left_behind(case)
     places = _Places(case, {like for each in guests for like in each.likes or ()})
-    alone = sum(each.devices for each in guests if places.host_for(each, ()) is None)
+    alone = sum(each.devices for each in guests if places.host_for(each) is None)
     missing = shortage["need"] - shortage["reachable"] if shortage and "shortage" in proof else 0
     if "no_place" in proof and bound["unplaced"] > alone + missing:
         yield Objection(
@@ -85,7 +83,7 @@ def a_proof_leaves_no_place_out(case: Case) -> Objections:
 
 def _left_behind(case: Case) -> list[_Guest]:
     together = Counter(
-        (host, device["in_use"]["pid"])
+        (host, device["in_use"].get("pid"))
         for (host, _id), device in case.devices.items()
         if device["kind"] != "vdpa" and device["in_use"]
     )
@@ -101,7 +99,7 @@ def _left_behind(case: Case) -> list[_Guest]:
         likes = [_like(case, key, device, together) for key, device, _stated in members]
         whole = len(likes) == 1 or not (case.asked.numa_local or case.asked.distinct_gpus)
         known = [each for each in likes if each is not None]
-        macs = {mac for _key, device, _stated in members if (mac := _address_of(device))}
+        macs = {mac for _key, device, _stated in members if (mac := address_held(device))}
         found.append(
             _Guest(
                 *(host, stated.get("vm"), stated.get("vm_uuid")),
@@ -133,13 +131,7 @@ def _like(case: Case, key: Key, device: Entry, together: t.Mapping[t.Any, int]) 
 
 def _likeness(case: Case, host: str, device: Entry) -> str:
     descriptor = case.descriptor(host, device)
-    return f"{id(descriptor)} {as_known({**device, **_OF_NO_MATTER, 'descriptor': None})}"
-
-
-def _address_of(device: Entry) -> str | None:
-    """Return the MAC address that a held device has; ``None`` where it is known of none."""
-    mac: str = device.get("network", {}).get("mac", NO_MAC)
-    return None if device["in_use"] is None or mac == NO_MAC else mac
+    return f"{id(descriptor)} {place_like({**device, 'descriptor': None})}"
 
 
 class _Places:
@@ -148,64 +140,73 @@ class _Places:
     def __init__(self, case: Case, likes: t.Collection[str]) -> None:
         self._case = case
         receiving = {*case.facts} if case.asked.targets is None else {*case.asked.targets}
-        self._free: dict[str, dict[str, list[str]]] = {}
+        self._free: dict[str, Counter[str]] = {}
+        # By what they are like, the hosts that have some left.
+        self._hosts: dict[str, dict[str, None]] = defaultdict(dict)
+        self._like_of: dict[Key, str] = {}
         self._held: set[tuple[str, str]] = set()
         moving = {*case.placed, *case.unplaced}
         kinds = {device["kind"] for key in case.unplaced if (device := case.devices.get(key))}
         for host in sorted((receiving & case.facts.keys()) - case.drained) if likes else ():
-            free: dict[str, list[str]] = defaultdict(list)
+            free: Counter[str] = Counter()
             for device in case.facts[host]["devices"]:
-                if (mac := _address_of(device)) is not None:
+                if (mac := address_held(device)) is not None:
                     self._held.add((host, mac))
                 if device["in_use"] is None and device["kind"] in kinds:
                     avoided = case.asked.why_avoided(host, device["parent"]) is not None
                     like = _likeness(case, host, device)
                     if like in likes and not avoided and (host, device["id"]) not in moving:
-                        free[like].append(device["id"])
-            if free:
-                self._free[host] = free
+                        free[like] += 1
+                        self._like_of[host, device["id"]] = like
+                        self._hosts[like][host] = None
+            self._free[host] = free
         sources = [case.devices[key] for key in moving if key in case.devices]
-        self._owners = Counter(mac for each in sources if (mac := _address_of(each)))
+        self._owners = Counter(mac for each in sources if (mac := address_held(each)))
 
-    def host_for(self, guest: _Guest, used: t.Container[Key]) -> str | None:
-        """Return a host with a free device like each of ``guest``, none of which is ``used``; ``None`` where none is known."""
+    def host_for(self, guest: _Guest) -> str | None:
+        """Return a host with a free device like each of ``guest``; ``None`` where none is known."""
         if guest.likes is None or any(self._owners[mac] > 1 for mac in guest.macs):
             return None
         needed = Counter(guest.likes)
         refused = self._case.asked.why_refused
-        for host, free in self._free.items():
+        rarest = min(needed, key=lambda like: len(self._hosts[like]))
+        for host in self._hosts[rarest]:
             if (
                 host != guest.host
                 and refused(host, guest.name, guest.uuid, guest.host) is None
                 and all((host, mac) not in self._held for mac in guest.macs)
-                and all(
-                    sum((host, each) not in used for each in free.get(like, ())) >= count
-                    for like, count in needed.items()
-                )
+                and all(self._free[host][like] >= count for like, count in needed.items())
             ):
                 return host
         return None
 
     def place_beside(self, guests: t.Iterable[_Guest]) -> int:
-        """Return how many devices of ``guests`` have a place beside what the plan places, as far as is known.
+        """Return how many devices of ``guests`` have a place beside what the plan places, as far as is known, and take these places.
 
         Where limits were asked for, or a guest is to be apart from others, nothing is said.
         """
         asked = self._case.asked
         if asked.limit is not None or asked.capacity:
             return 0
-        used = {move.target_key for move in self._case.moves}
+        for move in self._case.moves:
+            like = self._like_of.pop(move.target_key, None)
+            if like is not None:
+                self._take(move.target_key[0], like)
         placed = 0
         for guest in guests:
             if guest.likes is None or asked.groups_of(guest.name, guest.uuid):
                 continue
-            host = self.host_for(guest, used)
+            host = self.host_for(guest)
             if host is not None:
                 for like in guest.likes:
-                    free = self._free[host][like]
-                    used.add((host, next(each for each in free if (host, each) not in used)))
+                    self._take(host, like)
                 placed += guest.devices
         return placed
+
+    def _take(self, host: str, like: str) -> None:
+        self._free[host][like] -= 1
+        if not self._free[host][like]:
+            del self._hosts[like][host]
 
 
 def reasons_are_of_what_is_there(case: Case) -> Objections:
@@ -223,11 +224,16 @@ def reasons_are_of_what_is_there(case: Case) -> Objections:
                     f"{name_of(key)} has the reason {code} on {host}, which has no devices",
                 )
             asked = _OF_CONDITIONS.get(code or "")
-            if case.is_of_the_occasion and asked and getattr(case.asked, asked) in (None, (), {}):
+            if case.is_of_the_occasion and asked and not _was_asked(getattr(case.asked, asked)):
                 yield Objection(
                     frozenset([key]),
                     f"{name_of(key)} has the reason {code}, and nothing such was asked for",
                 )
+
+
+def _was_asked(value: t.Any) -> bool:
+    """Return whether a condition says something: a limit of 0 does."""
+    return value is not None and (isinstance(value, int) or bool(value))
 
 
 RULES: tuple[Rule, ...] = (

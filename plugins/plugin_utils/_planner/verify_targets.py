@@ -14,6 +14,7 @@ import typing as t
 from operator import attrgetter
 
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_case import (
+    NO_MAC,
     NO_OFFER,
     POSITIVE,
     Case,
@@ -31,7 +32,6 @@ from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_cas
 from ansible_collections.vfio.migration.plugins.plugin_utils._planner.verify_expected import (
     ASSIGNED,
     HEXADECIMAL,
-    NO_MAC,
     NOT_GIVEN,
     carried_settings,
     existing_descriptor,

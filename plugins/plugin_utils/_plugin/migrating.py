@@ -347,7 +347,8 @@ def _addresses(hostvars: t.Any, hosts: t.Iterable[str]) -> tuple[dict[str, str],
 def locate(run: _Run, hostvars: t.Any) -> _Run:
     """Return ``run`` with the hosts that ``answered``, and the ``asking_hosts``: those where the guests are that are asked for.
 
-    The facts and the record of earlier runs with this request say so. Libvirt is asked there first; everywhere else once, when it is known for which guests. Raise ``FleetError`` where no host answers.
+    The facts and the record of earlier runs with this request say so. Libvirt is asked there first; everywhere else once, when
+    it is known for which guests. Raise ``FleetError`` where no host answers.
     """
     answered, silent = gathered(hostvars, run["hosts"], GATHERED)
     silent = {**run["silent"], **silent}
